@@ -1,0 +1,42 @@
+"""Who may see what: one `visible_to(user)` for pages, API and admin alike."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self, TypeVar
+
+from django.db import models
+from django.utils import timezone
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser
+
+    from apps.accounts.models import User
+
+
+Row = TypeVar("Row", bound=models.Model)
+
+
+class TeamOwnedQuerySet(models.QuerySet[Row]):
+    """Rows that belong to a team, directly or along `team_path`. A stranger's rows do not exist (404)."""
+
+    team_path = "team"
+
+    def visible_to(self, user: User | AnonymousUser) -> Self:
+        """The rows of the teams that `user` is a member of."""
+        if not user.is_authenticated:
+            return self.none()
+        return self.filter(**{f"{self.team_path}__memberships__user": user})
+
+
+class TeamQuerySet(models.QuerySet["models.Model"]):
+    def visible_to(self, user: User | AnonymousUser) -> Self:
+        """The teams that `user` is a member of."""
+        if not user.is_authenticated:
+            return self.none()
+        return self.filter(memberships__user=user)
+
+
+class InvitationQuerySet(TeamOwnedQuerySet["models.Model"]):
+    def open(self) -> Self:
+        """Invitations that can still be accepted."""
+        return self.filter(accepted_at=None, expires_at__gt=timezone.now())

@@ -1,0 +1,289 @@
+"""The reports agents write: what they found, in numbers with their units and intervals.
+
+These shapes are the contract between the workers that measure and the pages, the API and the recipe that show it. They
+are stored as JSON and read back with `model_validate`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from apps.agents.values import Value
+
+# --- what a model is -------------------------------------------------------------------------------------------------
+
+
+class TensorSpec(Value):
+    """One input or output. A dynamic axis is its name (`"batch"`), or `None` where the file gives none."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str | None, ...]
+
+    def __str__(self) -> str:
+        axes = ", ".join("?" if axis is None else str(axis) for axis in self.shape)
+        return f"{self.name}: {self.dtype}[{axes}]"
+
+
+class ModelSummary(Value):
+    """A model as inspection sees it, without running it."""
+
+    format: str
+    producer: str
+    opset: int | None
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    parameters: int
+    size_bytes: int
+    operators: dict[str, int]
+    weight_dtypes: dict[str, int] = {}
+    """Parameters by element type: a model that is quantized already shows here."""
+
+
+class Task(StrEnum):
+    CLASSIFICATION = "classification"
+    REGRESSION = "regression"
+    EMBEDDING = "embedding"
+    FIDELITY = "fidelity"
+
+
+class DatasetSummary(Value):
+    """A data set as inspection sees it: its size, its arrays or images, its labels."""
+
+    kind: str
+    """`npz`, `images` or `table`."""
+    task: Task
+    examples: int
+    inputs: tuple[TensorSpec, ...]
+    """What each example offers, batch axis first and named `"N"`."""
+    labels: TensorSpec | None = None
+    classes: tuple[str, ...] = ()
+    size_bytes: int = 0
+
+
+# --- analysis --------------------------------------------------------------------------------------------------------
+
+
+class Machine(Value):
+    """Where a measurement was made."""
+
+    hostname: str
+    cpu: str
+    cores: int
+    memory_bytes: int
+    flags: tuple[str, ...]
+    """The instruction sets that matter here, such as `avx2`, `avx512_vnni`, `amx_int8`."""
+    accelerators: tuple[str, ...] = ()
+    system: str
+    python: str
+    libraries: dict[str, str]
+
+
+class Latency(Value):
+    """One model timed alone."""
+
+    p50_ms: float
+    p95_ms: float
+    throughput_per_s: float
+    """Examples a second at this batch size."""
+    runs: int
+    batch_size: int
+    threads: int
+
+
+class Layer(Value):
+    """One operator of the graph. Unknown stays `None`; it never becomes 0."""
+
+    name: str
+    op_type: str
+    parameters: int
+    weight_bytes: int
+    macs: int | None = None
+    """Multiply-accumulates of one example."""
+    time_ms: float | None = None
+    time_share: float | None = None
+    sqnr_db: float | None = None
+    """Signal-to-quantization-noise ratio at the model's output when only this layer is quantized; higher is safer."""
+
+
+class OperatorSensitivity(Value):
+    """What quantizing every operator of one type, and nothing else, does to the model's output."""
+
+    op_type: str
+    count: int
+    sqnr_db: float
+
+
+class Opportunity(Value):
+    technique: str
+    title: str
+    expected_speedup: float
+    expected_size_ratio: float
+    reason: str
+
+
+class Compatibility(Value):
+    technique: str
+    compatible: bool
+    reason: str
+
+
+class AnalysisReport(Value):
+    model: ModelSummary
+    machine: Machine
+    latency: Latency
+    peak_memory_bytes: int
+    layers: tuple[Layer, ...]
+    operator_sensitivity: tuple[OperatorSensitivity, ...]
+    opportunities: tuple[Opportunity, ...]
+    compatibility: tuple[Compatibility, ...]
+    calibration_examples: int
+    notes: tuple[str, ...] = ()
+
+
+# --- evaluation ------------------------------------------------------------------------------------------------------
+
+
+class Estimate(Value):
+    """A number with its interval at the session's confidence; no interval where the number is exact."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+class Holds(StrEnum):
+    HOLDS = "holds"
+    VIOLATED = "violated"
+    INCONCLUSIVE = "inconclusive"
+
+
+class ConstraintVerdict(Value):
+    """One constraint against its measurement.
+
+    `margin` is how far on the good side of `limit` the measurement lies, in the constraint's unit: negative is how much
+    it missed by. An inconclusive verdict says in `to_decide` how many more examples or runs would settle it.
+    """
+
+    constraint: str
+    """The field of `Constraints`."""
+    limit: float
+    measured: Estimate
+    unit: str
+    status: Holds
+    margin: float
+    sentence: str
+    to_decide: str | None = None
+
+
+class MetricComparison(Value):
+    """The same examples through both models. Shares (top-1, F1, agreement) are in per cent, differences in points."""
+
+    metric: str
+    label: str
+    unit: str
+    higher_is_better: bool
+    original: Estimate
+    candidate: Estimate
+    drop: Estimate
+    """Original minus candidate when higher is better, else candidate minus original: positive is a loss."""
+    test: str
+    """`mcnemar` or `paired_bootstrap`."""
+    p_value: float
+
+
+class ClassComparison(Value):
+    label: str
+    examples: int
+    original_recall: float
+    candidate_recall: float
+
+
+class Flips(Value):
+    """How single predictions changed, on labelled classification."""
+
+    both_right: int
+    both_wrong: int
+    lost: int
+    """The original was right, the candidate is wrong."""
+    won: int
+    changed: int
+    """Predictions that differ, right or wrong."""
+
+
+class Fidelity(Value):
+    """How close the candidate's outputs are to the original's, whatever the labels say."""
+
+    sqnr_db: float
+    cosine: float
+    max_abs_error: float
+    mean_abs_error: float
+    agreement: Estimate | None = None
+    """Share of equal top-1 predictions in per cent, where the output is a class."""
+
+
+class LatencyComparison(Value):
+    """Interleaved blocks of both models on one machine. Ratios are original over candidate: above 1 is faster."""
+
+    original: Latency
+    candidate: Latency
+    speedup: Estimate
+    control: Estimate
+    """The original against itself, measured the same way: how far from 1 noise alone reaches."""
+    blocks: int
+    runs_per_block: int
+    warmup_runs: int
+    original_blocks_ms: tuple[float, ...] = ()
+    candidate_blocks_ms: tuple[float, ...] = ()
+
+
+class Pair(Value):
+    """An exact quantity of both models and original over candidate."""
+
+    original: float
+    candidate: float
+    ratio: float
+
+
+class EvaluationReport(Value):
+    """Original and candidate side by side.
+
+    `implausible` lists gains beyond what the bits allow, each as a sentence; an implausible candidate is never accepted.
+    """
+
+    task: Task
+    examples: int
+    metrics: tuple[MetricComparison, ...]
+    """The first is the primary one, which the constraints speak of."""
+    fidelity: Fidelity
+    flips: Flips | None = None
+    classes: tuple[ClassComparison, ...] = ()
+    latency: LatencyComparison
+    size_bytes: Pair
+    peak_memory_bytes: Pair
+    constraints: tuple[ConstraintVerdict, ...]
+    implausible: tuple[str, ...] = ()
+    verdict: Holds
+    confidence: float
+    machine: Machine
+    notes: tuple[str, ...] = ()
+
+    @property
+    def primary(self) -> MetricComparison:
+        return self.metrics[0]
+
+
+class OptimizationResult(Value):
+    """What one optimize step made."""
+
+    technique: str
+    parameters: dict[str, Any]
+    size_bytes: int
+    input_size_bytes: int
+    digest: str
+    """SHA-256 of the artifact."""
+    libraries: dict[str, str]
+    seed: int
+    checks: tuple[str, ...]
+    """The validations that passed, one sentence each."""

@@ -1,0 +1,199 @@
+"""The values between the pipeline and the `OptimizationManager`: what is known, what to do next.
+
+The pipeline turns a session's rows into a `SessionState`, asks `OptimizationManager.next(state)` and carries out the
+`Decision`. The manager is a pure function: the same state gives the same decision, so a crash loses nothing.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from apps.agents.criteria import Criteria
+from apps.agents.reports import DatasetSummary, ModelSummary
+from apps.agents.values import Value
+
+
+class StepKind(StrEnum):
+    ANALYSE = "analyse"
+    PLAN = "plan"
+    OPTIMIZE = "optimize"
+    EVALUATE = "evaluate"
+    PACKAGE = "package"
+
+
+class Status(StrEnum):
+    """Where a session or a step stands. *failed* has a reason that a member can act on."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+ACTIVE = frozenset({Status.QUEUED, Status.RUNNING})
+TERMINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED})
+
+
+class Phase(StrEnum):
+    """What a session is doing."""
+
+    ANALYSING = "analysing"
+    PLANNING = "planning"
+    OPTIMIZING = "optimizing"
+    EVALUATING = "evaluating"
+    PACKAGING = "packaging"
+
+
+class CandidateStatus(StrEnum):
+    PLANNED = "planned"
+    RUNNING = "running"
+    REJECTED = "rejected"
+    """Measured, and rolled back: it breaks a constraint, or is no better than the original."""
+    FAILED = "failed"
+    """A step of it failed."""
+    ACCEPTED = "accepted"
+    """Holds every constraint and gains something."""
+    SELECTED = "selected"
+    """The best of the accepted: the session's answer."""
+
+
+class Outcome(StrEnum):
+    IMPROVED = "improved"
+    """A candidate holds every constraint and is handed over."""
+    UNCHANGED = "unchanged"
+    """The original stands."""
+
+
+class StepRequest(Value):
+    """Work that the manager asks for. `key` is unique in the session, so asking twice makes one step."""
+
+    key: str
+    kind: StepKind
+    queue: str
+    """`cpu` or `gpu`."""
+    reason: str
+    candidate: str | None = None
+    technique: str | None = None
+    parameters: dict[str, Any] = {}
+    parent: str | None = None
+    """Key of the step whose artifact is the input; `None` is the original."""
+
+
+class StepRecord(Value):
+    """A step as it stands. `result` is the JSON of the kind's report once completed."""
+
+    request: StepRequest
+    status: Status
+    result: dict[str, Any] = {}
+    error_code: str | None = None
+    error: str | None = None
+    duration_s: float | None = None
+    size_bytes: int | None = None
+    """Of the artifact, where the step made one."""
+
+
+class Prediction(Value):
+    """What the plan expects of a candidate, to be held against what is measured."""
+
+    speedup: float
+    size_ratio: float
+    metric_drop_points: float
+    risk: str
+    basis: str
+    """Where the numbers come from, in a sentence."""
+
+
+class CandidateRecord(Value):
+    """A candidate: a chain of optimize steps with its evaluation, and what became of it."""
+
+    key: str
+    """`c01`, `c02`, … in the order planned."""
+    title: str
+    technique: str
+    parameters: dict[str, Any]
+    parent: str | None = None
+    """The candidate that this one repairs, where re-planning made it."""
+    predicted: Prediction
+    status: CandidateStatus = CandidateStatus.PLANNED
+    reason: str
+    """Why it was planned; once decided, why it was accepted, rejected or selected."""
+    score: float | None = None
+    """The weighted gain under the session's objective; the original is 1."""
+
+
+class Omission(Value):
+    """A technique or variant that the plan leaves out, and why."""
+
+    technique: str
+    title: str
+    reason: str
+
+
+class Plan(Value):
+    """The argument: which candidates in which order, what each should gain, what was left out and why."""
+
+    summary: str
+    candidates: tuple[CandidateRecord, ...]
+    omitted: tuple[Omission, ...]
+
+
+class AgentDecision(Value):
+    """One decision of an agent: an audit event. `key` is unique in the session, so telling twice records once."""
+
+    key: str
+    agent: str
+    action: str
+    subject: str | None = None
+    reason: str
+
+
+class Miss(Value):
+    """By how much a candidate missed one constraint."""
+
+    candidate: str
+    constraint: str
+    sentence: str
+
+
+class Verdict(Value):
+    """How the session ends."""
+
+    outcome: Outcome
+    candidate: str | None = None
+    binding: str | None = None
+    """The constraint that stood in the way most often, when the original stands."""
+    reason: str
+    misses: tuple[Miss, ...] = ()
+
+
+class Decision(Value):
+    """What to do next: start `requests`, show `candidates`, record `events`; with a `verdict` the session is over."""
+
+    phase: Phase
+    progress: float
+    """Share of the expected work that is done, 0 to 1."""
+    requests: tuple[StepRequest, ...] = ()
+    candidates: tuple[CandidateRecord, ...] = ()
+    events: tuple[AgentDecision, ...] = ()
+    verdict: Verdict | None = None
+    failure: tuple[str, str] | None = None
+    """Code and sentence when the session cannot go on, such as an analysis that failed."""
+
+
+class SessionState(Value):
+    """All that is known of a session, in the order in which steps were asked for."""
+
+    criteria: Criteria
+    model: ModelSummary
+    dataset: DatasetSummary
+    seed: int
+    steps: tuple[StepRecord, ...] = ()
+    elapsed_s: float = 0.0
+    parallelism: int = 1
+    """How many steps may run side by side: the number of live workers."""
+    libraries: tuple[str, ...] = ()
+    """Distributions that some live worker has installed."""
+    disabled_techniques: tuple[str, ...] = ()
+    """Switched off by the operators."""

@@ -1,0 +1,47 @@
+"""What a person can get wrong, said so that they can mend it.
+
+Every error a user can cause is a subclass of `UserError` with a stable code. Pages, the API and the command line show
+the same sentence; the API adds the code, the field and the value (RFC 9457, `platform/lathe/errors.py`).
+
+A *failure* (this) is expected and is the user's to act on. Anything else that is raised is a bug of ours: an *error*,
+kept with its traceback for the operators.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+
+class UserError(Exception):
+    """An expected failure with a code that never changes and a sentence that says what to do.
+
+    Subclasses set `code` (dotted, lower case), `status` (the HTTP status of the API) and `sentence`, a format string
+    filled from the keyword arguments. `field` names the input that is wrong, where there is one; the arguments stay
+    readable in `context`.
+    """
+
+    code: ClassVar[str]
+    status: ClassVar[int] = 422
+    sentence: ClassVar[str]
+
+    def __init__(self, *, field: str | None = None, **context: Any) -> None:
+        self.field = field
+        self.context = context
+        self.message = self.sentence.format(**context)
+        super().__init__(self.message)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The error as plain data: `code`, `message` and, where known, `field`."""
+        plain: dict[str, Any] = {"code": self.code, "message": self.message}
+        if self.field:
+            plain["field"] = self.field
+        return plain
+
+    @classmethod
+    def catalogue(cls) -> Iterator[type[UserError]]:
+        """Every error defined so far, depth first, that carries a code of its own."""
+        for subclass in cls.__subclasses__():
+            if "code" in subclass.__dict__:
+                yield subclass
+            yield from subclass.catalogue()

@@ -1,0 +1,253 @@
+"""The model store: registered models with versions, aliases and lineage; data sets; content-addressed files."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from apps.accounts.models import Team
+from apps.agents.reports import DatasetSummary, ModelSummary, TensorSpec
+from apps.models.querysets import (
+    AliasQuerySet,
+    BlobQuerySet,
+    DataSetQuerySet,
+    ModelVersionQuerySet,
+    RegisteredModelQuerySet,
+    UploadQuerySet,
+)
+
+
+class Blob(models.Model):
+    """A file by what it contains: the same bytes are kept once. Rows that nothing refers to are collected."""
+
+    sha256 = models.CharField(primary_key=True, max_length=64)
+    size_bytes = models.BigIntegerField()
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = BlobQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return self.sha256[:12]
+
+    @property
+    def storage_name(self) -> str:
+        """Where the bytes lie in the store."""
+        return f"blobs/{self.sha256[:2]}/{self.sha256}"
+
+
+class Upload(models.Model):
+    """A resumable upload: bytes arrive in chunks at `received_bytes` until `size_bytes` are there."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="uploads")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    filename = models.CharField(max_length=255)
+    size_bytes = models.BigIntegerField()
+    received_bytes = models.BigIntegerField(default=0)
+    blob = models.ForeignKey(Blob, on_delete=models.PROTECT, null=True, blank=True, related_name="uploads")
+    """Set once complete."""
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    expires_at = models.DateTimeField()
+
+    objects = UploadQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return self.filename
+
+    @property
+    def complete(self) -> bool:
+        return self.blob_id is not None
+
+
+class RegisteredModel(models.Model):
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="models")
+    name = models.CharField(max_length=120)
+    description = models.TextField(blank=True)
+    tags = models.JSONField(default=list, blank=True)
+    """A list of short strings."""
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = RegisteredModelQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("name",)
+        constraints = (models.UniqueConstraint(fields=("team", "name"), name="model_name_unique_in_team"),)
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("models:model-detail", args=[self.pk])
+
+
+class InspectionStatus(models.TextChoices):
+    """Where a file stands on its way into the store."""
+
+    PENDING = "pending", _("Being checked")
+    READY = "ready", _("Ready")
+    REFUSED = "refused", _("Refused")
+
+
+class Inspected(models.Model):
+    """A file that is checked after it arrived. A refusal keeps its code and sentence."""
+
+    status = models.CharField(max_length=10, choices=InspectionStatus, default=InspectionStatus.PENDING, editable=False)
+    refusal_code = models.CharField(max_length=80, blank=True, editable=False)
+    refusal = models.TextField(blank=True, editable=False)
+
+    class Meta:
+        abstract = True
+
+    def refuse(self, code: str, sentence: str) -> None:
+        self.status, self.refusal_code, self.refusal = InspectionStatus.REFUSED, code, sentence
+        self.save(update_fields=["status", "refusal_code", "refusal"])
+
+
+class ModelVersion(Inspected):
+    """One immutable file of a model. What Lathe made knows the version, session and step it came from."""
+
+    model = models.ForeignKey(RegisteredModel, on_delete=models.CASCADE, related_name="versions")
+    number = models.PositiveIntegerField()
+    blob = models.ForeignKey(Blob, on_delete=models.PROTECT, related_name="versions")
+    filename = models.CharField(max_length=255)
+    description = models.TextField(blank=True)
+    parent = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, blank=True, related_name="children")
+    source_session = models.UUIDField(null=True, blank=True, editable=False)
+    source_step = models.CharField(max_length=60, blank=True, editable=False)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = ModelVersionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-number",)
+        constraints = (models.UniqueConstraint(fields=("model", "number"), name="version_number_unique_in_model"),)
+
+    def __str__(self) -> str:
+        return f"{self.model.name} v{self.number}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("models:version-detail", args=[self.model_id, self.number])
+
+
+class ModelMetadata(models.Model):
+    """What inspection found in a version's file, without running it."""
+
+    version = models.OneToOneField(ModelVersion, on_delete=models.CASCADE, related_name="metadata", primary_key=True)
+    format = models.CharField(max_length=20)
+    opset = models.PositiveIntegerField(null=True)
+    producer = models.CharField(max_length=120, blank=True)
+    inputs = models.JSONField()
+    outputs = models.JSONField()
+    """Lists of `TensorSpec`: name, dtype, shape with dynamic axes by name."""
+    parameters = models.BigIntegerField()
+    size_bytes = models.BigIntegerField()
+    operators = models.JSONField()
+    """Count by operator type."""
+    weight_dtypes = models.JSONField(default=dict)
+    """Parameters by element type."""
+
+    def __str__(self) -> str:
+        return f"{self.format} · {self.parameters:,} parameters"
+
+    @property
+    def summary(self) -> ModelSummary:
+        """The same as the value that agents read."""
+        return ModelSummary(
+            format=self.format,
+            producer=self.producer,
+            opset=self.opset,
+            inputs=tuple(TensorSpec.model_validate(spec) for spec in self.inputs),
+            outputs=tuple(TensorSpec.model_validate(spec) for spec in self.outputs),
+            parameters=self.parameters,
+            size_bytes=self.size_bytes,
+            operators=self.operators,
+            weight_dtypes=self.weight_dtypes,
+        )
+
+
+class Alias(models.Model):
+    """A movable name such as `production` that points at one version of a model."""
+
+    model = models.ForeignKey(RegisteredModel, on_delete=models.CASCADE, related_name="aliases")
+    name = models.SlugField(max_length=60)
+    version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="aliases")
+
+    objects = AliasQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("name",)
+        constraints = (models.UniqueConstraint(fields=("model", "name"), name="alias_unique_in_model"),)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class AliasMove(models.Model):
+    """One move of an alias; moving back is a new move, so the history only grows."""
+
+    alias = models.ForeignKey(Alias, on_delete=models.CASCADE, related_name="moves")
+    from_version = models.ForeignKey(ModelVersion, on_delete=models.SET_NULL, null=True, related_name="+")
+    to_version = models.ForeignKey(ModelVersion, on_delete=models.SET_NULL, null=True, related_name="+")
+    reason = models.TextField(blank=True)
+    moved_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+")
+    moved_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ("-moved_at", "-pk")
+
+
+class DataSet(Inspected):
+    """Labelled (or not) examples to calibrate and evaluate with. `spec` says how to read the file (`DatasetSpec`)."""
+
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="datasets")
+    name = models.CharField(max_length=120)
+    description = models.TextField(blank=True)
+    blob = models.ForeignKey(Blob, on_delete=models.PROTECT, related_name="datasets")
+    filename = models.CharField(max_length=255)
+    spec = models.JSONField(default=dict)
+    summary = models.JSONField(null=True, blank=True, editable=False)
+    """`DatasetSummary`, once inspected."""
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = DataSetQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("name",)
+        constraints = (models.UniqueConstraint(fields=("team", "name"), name="dataset_name_unique_in_team"),)
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("models:dataset-detail", args=[self.pk])
+
+    @property
+    def described(self) -> DatasetSummary:
+        """The inspected summary as the value that agents read; only a ready data set has one."""
+        return DatasetSummary.model_validate(self.summary)
+
+
+class StoreSettings(models.Model):
+    """Limits of the store, editable in the admin and effective at once."""
+
+    max_upload_bytes = models.BigIntegerField(default=8 * 1024**3)
+    max_unpacked_bytes = models.BigIntegerField(default=16 * 1024**3)
+    upload_lifetime_hours = models.PositiveIntegerField(default=24)
+
+    class Meta:
+        verbose_name = verbose_name_plural = _("store settings")
+
+    def __str__(self) -> str:
+        return "Store settings"
+
+    @classmethod
+    def current(cls) -> StoreSettings:
+        return cls.objects.get_or_create(pk=1)[0]
