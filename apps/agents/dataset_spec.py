@@ -1,0 +1,194 @@
+"""What a member says of a data set: its kind, its task, its labels, how images become tensors.
+
+Light on purpose: forms, serializers and the API read it in the web process, where numpy is not installed. The files
+themselves are read by `apps.agents.dataset_headers` (light) and `apps.agents.datasets` (in the worker's child).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from apps.agents.reports import Task
+from apps.agents.values import Value
+
+MINIMUM_EXAMPLES = 20
+"""Fewer cannot serve both calibration and evaluation."""
+CALIBRATION_SHARE = 0.2
+CALIBRATION_MAXIMUM = 512
+"""Calibration takes a fifth of the examples, at most this many; evaluation gets all the others."""
+
+PAIR_SUFFIXES = ("_a", "_b")
+
+
+class DatasetKind(StrEnum):
+    NPZ = "npz"
+    IMAGES = "images"
+    TABLE = "table"
+
+
+class Metric(StrEnum):
+    TOP1 = "top1"
+    TOP5 = "top5"
+    MACRO_F1 = "macro_f1"
+    MAE = "mae"
+    RMSE = "rmse"
+    R2 = "r2"
+    COSINE = "cosine"
+    SPEARMAN = "spearman"
+    AGREEMENT = "agreement"
+
+
+class MetricSpec(Value):
+    """How a metric reads. `unit` is `%` for shares, whose differences are points; empty where the metric has none."""
+
+    metric: Metric
+    label: str
+    unit: str
+    higher_is_better: bool
+
+
+METRICS: dict[Metric, MetricSpec] = {
+    spec.metric: spec
+    for spec in (
+        MetricSpec(metric=Metric.TOP1, label="top-1 accuracy", unit="%", higher_is_better=True),
+        MetricSpec(metric=Metric.TOP5, label="top-5 accuracy", unit="%", higher_is_better=True),
+        MetricSpec(metric=Metric.MACRO_F1, label="macro F1", unit="%", higher_is_better=True),
+        MetricSpec(metric=Metric.MAE, label="mean absolute error", unit="", higher_is_better=False),
+        MetricSpec(metric=Metric.RMSE, label="root mean squared error", unit="", higher_is_better=False),
+        MetricSpec(metric=Metric.R2, label="R²", unit="", higher_is_better=True),
+        MetricSpec(metric=Metric.COSINE, label="mean cosine similarity", unit="", higher_is_better=True),
+        MetricSpec(metric=Metric.SPEARMAN, label="Spearman correlation", unit="", higher_is_better=True),
+        MetricSpec(metric=Metric.AGREEMENT, label="top-1 agreement", unit="%", higher_is_better=True),
+    )
+}
+
+TASK_METRICS: dict[Task, tuple[Metric, ...]] = {
+    Task.CLASSIFICATION: (Metric.TOP1, Metric.TOP5, Metric.MACRO_F1),
+    Task.REGRESSION: (Metric.MAE, Metric.RMSE, Metric.R2),
+    Task.EMBEDDING: (Metric.SPEARMAN, Metric.COSINE),
+    Task.FIDELITY: (Metric.AGREEMENT, Metric.COSINE),
+}
+"""The metrics that a task offers as the primary one, the usual one first."""
+
+
+class ImagePreprocessing(Value):
+    """From a picture file to a tensor: decode, turn as EXIF says, resize, crop the centre, scale, normalize, lay out.
+
+    The arithmetic is `(pixel * scale - mean) / std` per channel, with pixels from 0 to 255. ImageNet's usual numbers are
+    `scale = 1/255`, `mean = (0.485, 0.456, 0.406)`, `std = (0.229, 0.224, 0.225)`, `resize = 256`, 224 × 224.
+    """
+
+    width: int = Field(224, ge=1, le=8192)
+    height: int = Field(224, ge=1, le=8192)
+    resize: int | None = Field(None, ge=1, le=8192)
+    """Length of the shorter side before the centre crop; without it the picture is stretched to width × height."""
+    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bilinear"
+    color: Literal["RGB", "BGR", "L"] = "RGB"
+    layout: Literal["NCHW", "NHWC"] = "NCHW"
+    scale: float = Field(1 / 255, gt=0)
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    dtype: Literal["float32", "uint8"] = "float32"
+    """`uint8` hands over raw pixels, for models that scale inside."""
+
+    @property
+    def channels(self) -> int:
+        return 1 if self.color == "L" else 3
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape of one example, without the batch axis."""
+        if self.layout == "NCHW":
+            return (self.channels, self.height, self.width)
+        return (self.height, self.width, self.channels)
+
+    @model_validator(mode="after")
+    def _numbers_fit(self) -> Self:
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) not in (1, self.channels):
+                raise ValueError(f"{name} has {len(values)} values; {self.color} wants 1 or {self.channels}")
+        if any(value == 0 for value in self.std):
+            raise ValueError("std must not be 0")
+        if self.resize is not None and self.resize < min(self.width, self.height):
+            raise ValueError(
+                f"resize is {self.resize}, shorter than the crop of {self.width} × {self.height}: "
+                "make it at least as long as the crop's shorter side"
+            )
+        if self.dtype == "uint8" and (self.mean != (0.0,) or self.std != (1.0,)):
+            raise ValueError("uint8 hands over raw pixels: leave mean at 0 and std at 1")
+        return self
+
+
+class DatasetSpec(Value):
+    """How to read a data set's file, and what it asks of a model.
+
+    - `npz`: arrays named as the model's inputs, and the array `label` (`y`).
+    - `images`: a zip with a folder of pictures per class. A folder's class index is its place in `classes`; without
+      `classes` it is the folder's own number where all names are numbers, else its place in alphabetical order.
+    - `table`: CSV or Parquet. `columns` maps a model input to its feature columns; without it columns go to the inputs of
+      the same name, or all of them, in file order, to the model's only input.
+
+    `pairs` (embedding, npz): every input comes twice, as `NAME_a` and `NAME_b`, and the label is a similarity score.
+    """
+
+    kind: DatasetKind
+    task: Task
+    metric: Metric | None = None
+    label: str = "y"
+    """The array or column of labels; left out of the inputs even where the task (fidelity) does not read it."""
+    classes: tuple[str, ...] = ()
+    images: ImagePreprocessing | None = None
+    columns: dict[str, tuple[str, ...]] = {}
+    pairs: bool = False
+    output: str | None = None
+    """The model output that predictions are read from; the first one unless named."""
+    pooling: Literal["none", "first", "mean"] = "none"
+    """How token embeddings `[N, tokens, size]` become one per example: the first token's, or the mean of all that the
+    input `attention_mask`, where there is one, does not mask."""
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        if self.metric is not None and self.metric not in self.metric_choices:
+            right = ", ".join(self.metric_choices)
+            raise ValueError(f"metric {self.metric} does not go with task {self.task}: choose one of {right}")
+        if self.kind is DatasetKind.IMAGES and self.task not in (Task.CLASSIFICATION, Task.FIDELITY):
+            raise ValueError("folders of images carry classes: the task is classification or fidelity")
+        if self.kind is not DatasetKind.IMAGES and self.images is not None:
+            raise ValueError(f"image preprocessing does not go with kind {self.kind}")
+        if self.kind is not DatasetKind.TABLE and self.columns:
+            raise ValueError(f"columns do not go with kind {self.kind}")
+        if self.pairs and (self.kind is not DatasetKind.NPZ or self.task is not Task.EMBEDDING):
+            raise ValueError("pairs go with kind npz and task embedding only")
+        if self.task is Task.EMBEDDING and self.kind is DatasetKind.TABLE:
+            raise ValueError("an embedding's label is a vector, which a table column cannot hold: use npz")
+        if len(set(self.classes)) != len(self.classes):
+            raise ValueError("classes must differ from each other")
+        return self
+
+    @property
+    def metric_choices(self) -> tuple[Metric, ...]:
+        """The primary metrics this task and form of labels allow."""
+        if self.task is Task.EMBEDDING:
+            return (Metric.SPEARMAN,) if self.pairs else (Metric.COSINE,)
+        return TASK_METRICS[self.task]
+
+    @property
+    def primary_metric(self) -> Metric:
+        """The chosen metric, or the task's usual one. Fidelity without a class output falls back to cosine."""
+        return self.metric or self.metric_choices[0]
+
+    @property
+    def preprocessing(self) -> ImagePreprocessing:
+        return self.images or ImagePreprocessing()
+
+    @property
+    def needs_labels(self) -> bool:
+        return self.task is not Task.FIDELITY
+
+
+def calibration_count(examples: int) -> int:
+    """How many of `examples` are set apart for calibration; the rest is for evaluation."""
+    return min(CALIBRATION_MAXIMUM, int(examples * CALIBRATION_SHARE))

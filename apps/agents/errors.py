@@ -1,0 +1,253 @@
+"""What a member can get wrong about models, data sets and techniques: the codes and sentences of the agents.
+
+Each section belongs to the modules it is named after.
+"""
+
+from __future__ import annotations
+
+from apps.errors import UserError
+
+# --- archives (apps.agents.archives) ---------------------------------------------------------------------------------
+
+
+class ArchiveDamaged(UserError):
+    code = "archive.damaged"
+    sentence = "The zip archive cannot be read: {reason}. Upload it again, or pack it anew."
+
+
+class ArchivePathEscape(UserError):
+    code = "archive.path_escape"
+    sentence = "The archive's entry {name!r} points outside the archive. Pack the files with plain relative names."
+
+
+class ArchiveLink(UserError):
+    code = "archive.link"
+    sentence = "The archive's entry {name!r} is a link or a device. Pack the file itself."
+
+
+class ArchiveBomb(UserError):
+    code = "archive.bomb"
+    status = 413
+    sentence = "The archive is refused before unpacking: {reason}."
+
+
+class ArchiveEncrypted(UserError):
+    code = "archive.encrypted"
+    sentence = "The archive's entry {name!r} is encrypted. Pack it without a password."
+
+
+class ArchiveDuplicate(UserError):
+    code = "archive.duplicate"
+    sentence = "The archive holds {name!r} twice, or as a file and a folder. Each path may stand in it once."
+
+
+class ArchiveCompression(UserError):
+    code = "archive.compression"
+    sentence = "The archive's entry {name!r} is compressed by method {method}, which is not known here. Use deflate."
+
+
+# --- models (apps.agents.onnx_wire, apps.agents.backends.onnx_files, onnx_inspection) --------------------------------
+
+
+class ModelWrongType(UserError):
+    code = "model.wrong_type"
+    sentence = "By its content this is {found}, not {wanted}. Its name does not matter, its bytes do."
+
+
+class ModelTruncated(UserError):
+    code = "model.truncated"
+    sentence = "The model file ends in the middle: {reason}. The upload or the export was cut short; upload it again."
+
+
+class ModelMalformed(UserError):
+    code = "model.malformed"
+    sentence = "The model is not valid ONNX: {reason}."
+
+
+class ModelTooLarge(UserError):
+    code = "model.too_large"
+    status = 413
+    sentence = "The model takes {size_mib:,.1f} MiB, and {limit_mib:,.1f} MiB are allowed here."
+
+
+class ModelEmpty(UserError):
+    code = "model.empty_graph"
+    sentence = "The model's graph has no {missing}: there is nothing to optimize."
+
+
+class OpsetUnsupported(UserError):
+    code = "model.opset_unsupported"
+    sentence = (
+        "The model uses opset {opset} of {domain}, and the runtime here knows {low} to {high}. "
+        "Export it again with an opset in this range."
+    )
+
+
+class OperatorsUnknown(UserError):
+    code = "model.unknown_operators"
+    sentence = "No runtime here has these operators of the model: {operators}. Export it without custom operators."
+
+
+class ArchiveWithoutModel(UserError):
+    code = "model.archive_contents"
+    sentence = "The archive holds {count} .onnx files{names}. Pack exactly one, with the external data files that it refers to."
+
+
+class ExternalDataMissing(UserError):
+    code = "model.external_data_missing"
+    sentence = (
+        "The weights of {tensor!r} stand in the external file {location!r}, {reason}. "
+        "Upload a zip with the .onnx file and its data files."
+    )
+
+
+class ExternalDataEscape(UserError):
+    code = "model.external_data_escape"
+    sentence = "The weights of {tensor!r} point to {location!r}, outside the model's own folder. That is not allowed."
+
+
+# --- running a model (apps.agents.backends.onnx_runtime, apps.agents.analysis) ----------------------------------------
+
+
+class ModelNotLoadable(UserError):
+    code = "model.not_loadable"
+    sentence = "The runtime cannot load the model: {reason}."
+
+
+class ModelRunFailed(UserError):
+    code = "model.run_failed"
+    sentence = "The model fails on the data set's examples: {reason}."
+
+
+class DeviceMissing(UserError):
+    code = "target.device_missing"
+    sentence = (
+        "The target is {device}, and this worker's runtime offers {available} only. Choose another target or worker."
+    )
+
+
+# --- data sets (apps.agents.dataset_headers, dataset_fit, datasets) ---------------------------------------------------
+
+
+class DatasetUnreadable(UserError):
+    code = "dataset.unreadable"
+    sentence = "The data set cannot be read as {kind}: {reason}."
+
+
+class DatasetTooLarge(UserError):
+    code = "dataset.too_large"
+    status = 413
+    sentence = "The data set is refused: {reason}."
+
+
+class PickledArray(UserError):
+    code = "dataset.pickled_array"
+    sentence = (
+        "Array {array!r} has the type {descr}, which would have to be unpickled or has no tensor type. "
+        "Save it as numbers, booleans or fixed-length strings."
+    )
+
+
+class DatasetEmpty(UserError):
+    code = "dataset.empty"
+    sentence = "The data set has no examples: {reason}."
+
+
+class TooFewExamples(UserError):
+    code = "dataset.too_few_examples"
+    sentence = (
+        "The data set has {examples} examples, and at least {minimum} are needed so that calibration and evaluation "
+        "each get their own."
+    )
+
+
+class ArrayLengths(UserError):
+    code = "dataset.array_lengths"
+    sentence = (
+        "Array {array!r} has {length} examples and {other!r} has {expected}: every array needs one entry an example."
+    )
+
+
+class LabelsMissing(UserError):
+    code = "dataset.labels_missing"
+    sentence = "The task {task} needs labels in {label!r}, and the data set offers {offered} only."
+
+
+class LabelsInvalid(UserError):
+    code = "dataset.labels_invalid"
+    sentence = "The labels in {label!r} do not fit the task {task}: {reason}."
+
+
+class LabelCount(UserError):
+    code = "dataset.label_count"
+    sentence = "There are {labels} labels in {label!r} for {examples} examples: there must be one each."
+
+
+class ClassesMismatch(UserError):
+    code = "dataset.classes_mismatch"
+    sentence = "The data set and the model disagree on the classes: {reason}."
+
+
+class InputMissing(UserError):
+    code = "dataset.input_missing"
+    sentence = "The model's input {wanted} has no data: the data set offers {offered}."
+
+
+class InputExtra(UserError):
+    code = "dataset.input_extra"
+    sentence = "The data set's array {extra} belongs to no input: the model takes {wanted}. Rename it or leave it out."
+
+
+class InputDtype(UserError):
+    code = "dataset.input_dtype"
+    sentence = (
+        "Input {name!r}: the model takes {wanted} and the data set has {found}, which cannot be converted safely."
+    )
+
+
+class InputShape(UserError):
+    code = "dataset.input_shape"
+    sentence = "Input {name!r}: the model takes {wanted} and the data set has {found}; {reason}."
+
+
+class OutputUnknown(UserError):
+    code = "dataset.output_unknown"
+    sentence = "The model has no output {output!r} to read predictions from: it has {offered}."
+
+
+class ValuesOutOfRange(UserError):
+    code = "dataset.value_range"
+    sentence = "Array {array!r} holds values from {low} to {high}, which {dtype} cannot hold."
+
+
+class ValuesNotFinite(UserError):
+    code = "dataset.not_finite"
+    sentence = "Array {array!r} holds {count} values that are NaN or infinite, the first in example {example}."
+
+
+class ImageBroken(UserError):
+    code = "dataset.image_broken"
+    sentence = "The image {name!r} cannot be decoded: {reason}."
+
+
+class CellInvalid(UserError):
+    code = "dataset.cell_invalid"
+    sentence = "Column {column!r} is not all numbers: row {row} holds {value!r}."
+
+
+# --- evaluation (apps.agents.evaluation) ------------------------------------------------------------------------------
+
+
+class OutputsNotFinite(UserError):
+    code = "evaluation.not_finite"
+    sentence = "The {which} gives NaN or infinite values in output {output!r} on the data set's examples."
+
+
+class OutputsDiffer(UserError):
+    code = "evaluation.outputs_differ"
+    sentence = "The candidate's outputs are not the original's: {reason}."
+
+
+class OutputUnfit(UserError):
+    code = "evaluation.output_unfit"
+    sentence = "Output {output!r} has the shape {shape}, which does not fit the task {task}: {reason}."

@@ -1,0 +1,174 @@
+"""Intervals and paired tests, on plain arrays. Everything random is seeded.
+
+Shares are fractions here (0 to 1); whoever shows them turns them into per cent and points.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize, stats
+
+from apps.agents.reports import Estimate
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.int64]
+Statistic = Callable[[Indices], Floats]
+"""From resampled example numbers `[resamples, n]` to one value each `[resamples]`."""
+
+RESAMPLES = 2000
+CHUNK_ELEMENTS = 4_000_000
+"""Resampled elements held in memory at once."""
+BCA_MAXIMUM_EXAMPLES = 4000
+"""Beyond, the acceleration needs too long a jackknife and is nearly 0 anyway: plain percentiles."""
+
+
+def quantile_of(confidence: float) -> float:
+    """The normal quantile of a two-sided interval: 1.96 for 0.95."""
+    return float(stats.norm.ppf(0.5 + confidence / 2))
+
+
+# --- shares ----------------------------------------------------------------------------------------------------------
+
+
+def share(successes: int, trials: int, confidence: float) -> Estimate:
+    """A share with Wilson's score interval (Wilson, JASA 22 (1927)). `trials` must be positive."""
+    interval = stats.binomtest(successes, trials).proportion_ci(confidence, method="wilson")
+    return Estimate(value=successes / trials, low=float(interval.low), high=float(interval.high))
+
+
+def mcnemar_p(lost: int, won: int) -> float:
+    """The exact two-sided p-value that losses and wins are equally likely (McNemar, Psychometrika 12 (1947)).
+
+    `lost` counts the examples that only the original gets right, `won` those that only the candidate does.
+    """
+    if lost + won == 0:
+        return 1.0
+    return float(stats.binomtest(lost, lost + won, 0.5).pvalue)
+
+
+def share_difference(lost: int, won: int, trials: int, confidence: float) -> Estimate:
+    """The difference of two shares on the same examples, `(lost − won) / trials`, with Tango's score interval.
+
+    Tango, "Equivalence test and confidence interval for the difference in proportions for the paired-sample design",
+    Statistics in Medicine 17 (1998) 891–908. It keeps its coverage where few examples, or none, are discordant.
+    """
+    value = (lost - won) / trials
+    z = quantile_of(confidence)
+
+    def excess(difference: float, side: float) -> float:
+        """The score statistic at `difference`, beyond its critical value on `side` (1 below the value, −1 above)."""
+        a = 2 * trials
+        b = -lost - won + (2 * trials - lost + won) * difference
+        c = -won * difference * (1 - difference)
+        nuisance = (math.sqrt(max(0.0, b * b - 4 * a * c)) - b) / (2 * a)
+        variance = trials * (2 * nuisance + difference * (1 - difference))
+        return lost - won - trials * difference - side * z * math.sqrt(max(0.0, variance))
+
+    low = -1.0 if excess(-1.0, 1.0) <= 0 else float(optimize.brentq(excess, -1.0, value, args=(1.0,)))
+    high = 1.0 if excess(1.0, -1.0) >= 0 else float(optimize.brentq(excess, value, 1.0, args=(-1.0,)))
+    return Estimate(value=value, low=low, high=high)
+
+
+# --- anything else: the bootstrap --------------------------------------------------------------------------------------
+
+
+def bootstrap(statistic: Statistic, examples: int, confidence: float, seed: int) -> tuple[Estimate, Floats]:
+    """A statistic of `examples` examples with its bootstrap interval, and the resampled values.
+
+    Bias-corrected and accelerated (Efron, JASA 82 (1987)) up to `BCA_MAXIMUM_EXAMPLES`, percentile beyond and wherever
+    the correction is undefined, such as for a statistic that no resample moves. A difference of two models is a
+    statistic like any other: both are read at the same resampled examples, which makes the bootstrap a paired one.
+    """
+    everyone = np.arange(examples, dtype=np.int64)
+    value = float(statistic(everyone[np.newaxis])[0])
+    if examples < 2:
+        return Estimate(value=value, low=-math.inf, high=math.inf), np.array([value])
+
+    def along_last_axis(indices: Indices, axis: int = -1) -> Floats:
+        moved = np.moveaxis(np.atleast_2d(indices), axis, -1)
+        values = statistic(moved.reshape(-1, moved.shape[-1])).reshape(moved.shape[:-1])
+        return values[0] if indices.ndim == 1 else values
+
+    with warnings.catch_warnings():
+        # What scipy warns of, an undefined correction, is handled below.
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
+        warnings.simplefilter("ignore", RuntimeWarning)
+        result = stats.bootstrap(
+            (everyone,),
+            along_last_axis,
+            n_resamples=RESAMPLES,
+            batch=max(1, CHUNK_ELEMENTS // examples),
+            vectorized=True,
+            confidence_level=confidence,
+            method="BCa" if examples <= BCA_MAXIMUM_EXAMPLES else "percentile",
+            rng=np.random.default_rng(seed),
+        )
+    values = np.asarray(result.bootstrap_distribution, dtype=np.float64)
+    low, high = float(result.confidence_interval.low), float(result.confidence_interval.high)
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return _percentiles(value, values, confidence), values
+    # An estimate that lies outside of its interval (a strongly biased statistic) still belongs to it.
+    return Estimate(value=value, low=min(low, value), high=max(high, value)), values
+
+
+def bootstrap_p(values: Floats) -> float:
+    """The two-sided p-value that a difference is 0: twice the smaller share of resamples on either side of it.
+
+    Counts the sample itself among the resamples, so that it is never 0 (Davison and Hinkley 1997, ch. 4).
+    """
+    smaller = min(np.count_nonzero(values <= 0), np.count_nonzero(values >= 0))
+    return float(min(1.0, 2 * (smaller + 1) / (len(values) + 1)))
+
+
+# --- medians of times --------------------------------------------------------------------------------------------------
+
+
+def median_interval(blocks_ms: Floats, confidence: float, seed: int) -> Estimate:
+    """The median of block medians, with the percentile interval of a bootstrap over blocks."""
+    medians = _resampled_medians(blocks_ms[np.newaxis], seed)[0]
+    return _percentiles(float(np.median(blocks_ms)), medians, confidence)
+
+
+def median_ratio_interval(numerator_ms: Floats, denominator_ms: Floats, confidence: float, seed: int) -> Estimate:
+    """Median over median of blocks measured in the same rounds; whole rounds are resampled together.
+
+    Percentile interval: the jackknife behind BCa fails for medians (Efron and Tibshirani 1993, section 11.6).
+    """
+    numerator, denominator = _resampled_medians(np.stack([numerator_ms, denominator_ms]), seed)
+    value = float(np.median(numerator_ms) / np.median(denominator_ms))
+    return _percentiles(value, numerator / denominator, confidence)
+
+
+def _resampled_medians(blocks: Floats, seed: int) -> Floats:
+    """`[series, rounds]` to `[series, RESAMPLES]`, each series resampled at the same rounds."""
+    rounds = blocks.shape[1]
+    chosen = np.random.default_rng(seed).integers(0, rounds, size=(RESAMPLES, rounds))
+    return np.median(blocks[:, chosen], axis=2)
+
+
+def _percentiles(value: float, values: Floats, confidence: float) -> Estimate:
+    low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Estimate(value=value, low=min(float(low), value), high=max(float(high), value))
+
+
+# --- how much more would decide ---------------------------------------------------------------------------------------
+
+
+def more_needed(estimate: Estimate, limit: float, observations: int) -> int | None:
+    """How many more observations would take `limit` out of the interval, if the value stays what it is.
+
+    An interval shrinks with the square root of the observations. `None` where no number would do: the value lies on
+    the limit itself, or there is no interval.
+    """
+    if estimate.low is None or estimate.high is None:
+        return None
+    distance = abs(limit - estimate.value)
+    reach = estimate.high - estimate.value if limit >= estimate.value else estimate.value - estimate.low
+    if distance == 0 or not math.isfinite(reach):
+        return None
+    return max(0, math.ceil(observations * (reach / distance) ** 2) - observations)
