@@ -1,7 +1,7 @@
 """Writes the locks beside this file from pyproject.toml: `make lock`.
 
-Each lock pins the full closure of one set and is plain enough for pip alone. A version that is already locked stays until
-pyproject.toml asks for another one, or this is called with `--upgrade`.
+Each lock pins the full closure of one set and is plain enough for pip alone. A version that is already locked stays
+until pyproject.toml asks for another one, or this is called with `--upgrade`.
 
 Two things are taken out of what pip-compile writes, because they differ from machine to machine:
 
@@ -19,7 +19,7 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parent
 SETS = ("web", "worker", "dev")
 MACHINE_DEPENDENT = ("triton",)
-HEADER = "# The {name} set of pyproject.toml and all that it needs. Written by `make lock`; change pyproject.toml instead.\n"
+HEADER = "# The {name} set of pyproject.toml and all that it needs, written by `make lock`: change pyproject.toml.\n"
 
 
 def compile_lock(name: str, smaller: str | None, extra_arguments: list[str]) -> str:

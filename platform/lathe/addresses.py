@@ -1,0 +1,110 @@
+"""What the addresses in the environment come to as Django settings: database, files, mail.
+
+Each function takes the variable's value and returns plain settings, or raises `WrongVariable`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from lathe.env import WrongVariable
+
+SQLITE_PRAGMAS = (
+    "PRAGMA journal_mode=WAL;"  # readers and the one writer do not wait for each other
+    "PRAGMA synchronous=NORMAL;"  # durable over a crash of the process; the last moments may be lost with the power
+    "PRAGMA foreign_keys=ON;"
+    "PRAGMA temp_store=MEMORY;"
+    "PRAGMA mmap_size=134217728;"
+    "PRAGMA journal_size_limit=27103364;"
+    "PRAGMA cache_size=2000;"
+)
+POSTGRES_OPTIONS = ("sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout", "application_name", "options")
+S3_OPTIONS = {"endpoint": "endpoint_url", "region": "region_name", "addressing": "addressing_style"}
+
+
+def database(url: str) -> dict[str, Any]:
+    """One entry of `DATABASES`: `sqlite:///path` or `postgres://user:password@host:port/name?sslmode=…`."""
+    parts = urlsplit(url)
+    name = unquote(parts.path)
+    if parts.scheme == "sqlite":
+        name = name[1:]
+        if parts.netloc or not name.startswith("/"):
+            raise WrongVariable("DATABASE_URL", url, "write sqlite:/// and an absolute path: sqlite:////srv/lathe.db")
+        return {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": name,
+            # Immediate: a transaction that will write takes its turn at its start, so it waits (timeout, in seconds)
+            # and cannot fail half way with "database is locked".
+            "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 30, "init_command": SQLITE_PRAGMAS},
+        }
+    options = dict(parse_qsl(parts.query))
+    strangers = [option for option in options if option not in POSTGRES_OPTIONS]
+    if strangers or len(name) < 2:
+        known = ", ".join(POSTGRES_OPTIONS)
+        shown = parts._replace(netloc=parts.hostname or "").geturl()
+        raise WrongVariable(
+            "DATABASE_URL", shown, f"write postgres://user:password@host:5432/name; after a ? may stand {known}."
+        )
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": name[1:],
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": parts.hostname or "",
+        "PORT": str(parts.port or ""),
+        "OPTIONS": options,
+    }
+
+
+def storage(url: str) -> dict[str, Any]:
+    """One entry of `STORAGES`: a folder (`file:///srv/lathe`) or a bucket (`s3://bucket/prefix?endpoint=…&region=…`).
+
+    The keys of a bucket come from where its client looks for them: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the
+    machine's role.
+    """
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        if parts.netloc or not parts.path.startswith("/"):
+            raise WrongVariable("STORAGE_URL", url, "write file:// and an absolute path: file:///srv/lathe/files")
+        return {
+            "BACKEND": "django.core.files.storage.FileSystemStorage",
+            "OPTIONS": {"location": unquote(parts.path), "file_permissions_mode": 0o640},
+        }
+    options = {"bucket_name": parts.netloc, "location": unquote(parts.path.strip("/")), "querystring_auth": True}
+    for name, value in parse_qsl(parts.query):
+        if name not in S3_OPTIONS:
+            raise WrongVariable("STORAGE_URL", url, f"after the ? may stand {', '.join(S3_OPTIONS)}.")
+        options[S3_OPTIONS[name]] = value
+    return {
+        "BACKEND": "storages.backends.s3.S3Storage",
+        "OPTIONS": {**options, "file_overwrite": False, "default_acl": None, "signature_version": "s3v4"},
+    }
+
+
+def mail(url: str) -> dict[str, Any]:
+    """Django's EMAIL_* settings: `smtp://` (STARTTLS), `smtps://`, `console:` or a folder (`file:///srv/mail`)."""
+    parts = urlsplit(url)
+    if parts.scheme == "console":
+        return {"EMAIL_BACKEND": "django.core.mail.backends.console.EmailBackend"}
+    if parts.scheme == "file":
+        if parts.netloc or not parts.path.startswith("/"):
+            raise WrongVariable("EMAIL_URL", url, "write file:// and an absolute path: file:///srv/lathe/mail")
+        return {
+            "EMAIL_BACKEND": "django.core.mail.backends.filebased.EmailBackend",
+            "EMAIL_FILE_PATH": unquote(parts.path),
+        }
+    if not parts.hostname:
+        raise WrongVariable("EMAIL_URL", url, "write smtps://user:password@mail.example.org:465")
+    tls = parts.scheme == "smtps"
+    return {
+        "EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+        "EMAIL_HOST": parts.hostname,
+        "EMAIL_PORT": parts.port or (465 if tls else 587),
+        "EMAIL_HOST_USER": unquote(parts.username or ""),
+        "EMAIL_HOST_PASSWORD": unquote(parts.password or ""),
+        "EMAIL_USE_SSL": tls,
+        # Mail to this machine's own relay stays on this machine; anything further is encrypted.
+        "EMAIL_USE_TLS": not tls and parts.hostname not in ("localhost", "127.0.0.1", "::1"),
+        "EMAIL_TIMEOUT": 20,
+    }

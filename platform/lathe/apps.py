@@ -1,0 +1,11 @@
+from django.apps import AppConfig
+
+
+class LatheConfig(AppConfig):
+    """The project itself is an app, so that its commands and checks are found."""
+
+    name = "lathe"
+    verbose_name = "Lathe"
+
+    def ready(self) -> None:
+        from lathe import checks  # noqa: F401 (registers itself)

@@ -1,0 +1,248 @@
+"""The environment, read once: every variable, its type, its default, and a sentence for each wrong value.
+
+Nothing else in the project reads `os.environ`. No Django here, so that the readers can be tested, and reused by a command,
+without settings.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import SplitResult, quote, urlsplit
+
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
+QUEUES = ("default", "cpu", "gpu")
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+SIZE_UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+SOCKET_PATH_LIMIT_BYTES = 100
+"""A unix socket's path may have 107 bytes on Linux and 103 elsewhere; some are left for the names tools append."""
+
+
+class WrongVariable(ValueError):
+    """A variable that cannot be understood. The message names it, its value and what to write instead."""
+
+    def __init__(self, name: str, value: str, write: str) -> None:
+        self.name = name
+        self.value = value
+        super().__init__(f"{name} is {value!r}, which cannot be right: {write}")
+
+
+class Reader:
+    """Typed access to environment variables. An unset or empty variable is its default; a wrong one raises."""
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self._variables = variables
+        self.names: set[str] = set()
+
+    def given(self, name: str) -> str | None:
+        """The variable without the space around it, or `None` where it is unset or empty."""
+        self.names.add(name)
+        return self._variables.get(name, "").strip() or None
+
+    def text(self, name: str, default: str, *, min_length: int = 0) -> str:
+        value = self.given(name)
+        if value is None:
+            return default
+        if len(value) < min_length:
+            raise WrongVariable(name, "*" * len(value), f"write at least {min_length} characters.")
+        return value
+
+    def flag(self, name: str, default: bool) -> bool:
+        value = self.given(name)
+        if value is None:
+            return default
+        if value.lower() in ("1", "true", "yes", "on"):
+            return True
+        if value.lower() in ("0", "false", "no", "off"):
+            return False
+        raise WrongVariable(name, value, "write 1 or 0 (or true/false, yes/no, on/off).")
+
+    def whole(self, name: str, default: int, *, at_least: int = 0, at_most: int | None = None) -> int:
+        value = self.given(name)
+        if value is None:
+            return default
+        bounds = f"from {at_least} to {at_most}" if at_most is not None else f"of {at_least} or more"
+        try:
+            number = int(value)
+        except ValueError:
+            raise WrongVariable(name, value, f"write a whole number {bounds}.") from None
+        if number < at_least or (at_most is not None and number > at_most):
+            raise WrongVariable(name, value, f"write a whole number {bounds}.")
+        return number
+
+    def size_bytes(self, name: str, default: int) -> int:
+        """A number of bytes, with an optional unit: `500MB` is 500·10⁶, `8GiB` is 8·2³⁰."""
+        value = self.given(name)
+        if value is None:
+            return default
+        digits = value.rstrip("BKMGIbkmgi ")
+        unit = SIZE_UNITS.get(value[len(digits) :].strip().upper() or "B")
+        if unit is None or not digits.isdecimal() or int(digits) == 0:
+            raise WrongVariable(name, value, "write a size such as 500MB or 8GiB.")
+        return int(digits) * unit
+
+    def choice(self, name: str, default: str, choices: tuple[str, ...]) -> str:
+        value = self.given(name)
+        if value is None:
+            return default
+        for one in choices:
+            if one.lower() == value.lower():
+                return one
+        raise WrongVariable(name, value, f"write one of {', '.join(choices)}.")
+
+    def words(self, name: str, default: tuple[str, ...], *, choices: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """A list with commas between its words; with `choices`, each word must be one of them."""
+        value = self.given(name)
+        if value is None:
+            return default
+        words = tuple(word.strip() for word in value.split(",") if word.strip())
+        strangers = [word for word in words if choices and word not in choices]
+        if strangers or not words:
+            known = f" out of {', '.join(choices)}" if choices else ""
+            raise WrongVariable(name, value, f"write a list with commas{known}, such as {','.join(default)}.")
+        return words
+
+    def path(self, name: str, default: Path) -> Path:
+        value = self.given(name)
+        if value is None:
+            return default
+        path = Path(value).expanduser()
+        if not path.is_absolute():
+            raise WrongVariable(name, value, f"write an absolute path, such as {default}.")
+        return path
+
+    def url(self, name: str, default: str, *, schemes: tuple[str, ...], example: str) -> str:
+        """An address with one of `schemes`. The message hides a password."""
+        value = self.given(name)
+        if value is None:
+            return default
+        try:
+            parts = urlsplit(value)
+            _ = parts.port
+        except ValueError:
+            raise WrongVariable(name, value, f"write an address such as {example}") from None
+        if parts.scheme not in schemes:
+            known = ", ".join(f"{scheme}:" for scheme in schemes)
+            raise WrongVariable(name, _without_password(parts), f"it must begin with {known} such as {example}")
+        if parts.scheme in ("http", "https", "redis", "rediss", "s3") and not parts.netloc:
+            raise WrongVariable(name, value, f"write an address with a host, such as {example}")
+        return value
+
+
+def _without_password(parts: SplitResult) -> str:
+    if parts.password is None:
+        return parts.geturl()
+    return parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":***@")).geturl()
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What the operator has decided. Each field says its variable; docs/deployment.md has the same list as a table."""
+
+    var_dir: Path
+    """LATHE_VAR_DIR: where the embedded database, Redis, files and mail live."""
+    secret_key: str | None
+    """LATHE_SECRET_KEY: signs sessions and links; `None` means the key that is kept in `var_dir`."""
+    debug: bool
+    """LATHE_DEBUG: tracebacks on pages. Never on a machine that others reach."""
+    allowed_hosts: tuple[str, ...]
+    """LATHE_ALLOWED_HOSTS: the host names the portal answers to."""
+    base_url: str
+    """LATHE_BASE_URL: the portal's address as members type it; links in mails begin with it."""
+    behind_proxy: bool
+    """LATHE_BEHIND_PROXY: believe X-Forwarded-Proto, because a proxy that sets it stands in front."""
+    hsts_seconds: int
+    """LATHE_HSTS_SECONDS: how long browsers insist on TLS, once `base_url` begins with https."""
+    database_url: str
+    """DATABASE_URL: sqlite or postgres."""
+    redis_url: str
+    """REDIS_URL: broker and channel layer; unset means the bundled server on a private unix socket."""
+    redis_is_embedded: bool
+    storage_url: str
+    """STORAGE_URL: where model files, data sets and artifacts are kept: a folder or an S3 bucket."""
+    email_url: str
+    """EMAIL_URL: how mail leaves: smtp, smtps, console, or a folder."""
+    mail_from: str
+    """LATHE_MAIL_FROM: the sender of invitations and notices."""
+    queues: tuple[str, ...]
+    """LATHE_QUEUES: what this machine's workers take on."""
+    upload_limit_bytes: int
+    """LATHE_UPLOAD_LIMIT: the largest file a member may upload."""
+    log_level: str
+    """LATHE_LOG_LEVEL."""
+    names: frozenset[str]
+    """The names of all variables that were looked for."""
+
+    @property
+    def uses_tls(self) -> bool:
+        return self.base_url.startswith("https://")
+
+    @property
+    def redis_socket(self) -> Path:
+        """The unix socket of the bundled Redis."""
+        return redis_socket(self.var_dir)
+
+    @classmethod
+    def read(cls, variables: Mapping[str, str] | None = None) -> Environment:
+        """Reads `variables` (by default the process's own). Raises `WrongVariable`."""
+        reader = Reader(os.environ if variables is None else variables)
+        var_dir = reader.path("LATHE_VAR_DIR", PROJECT_ROOT / "var")
+        redis_given = reader.given("REDIS_URL") is not None
+        return cls(
+            var_dir=var_dir,
+            secret_key=reader.text("LATHE_SECRET_KEY", "", min_length=50) or None,
+            debug=reader.flag("LATHE_DEBUG", False),
+            allowed_hosts=reader.words("LATHE_ALLOWED_HOSTS", ("localhost", "127.0.0.1", "[::1]")),
+            base_url=reader.url(
+                "LATHE_BASE_URL",
+                "http://127.0.0.1:8000",
+                schemes=("http", "https"),
+                example="https://lathe.example.org",
+            ).rstrip("/"),
+            behind_proxy=reader.flag("LATHE_BEHIND_PROXY", False),
+            hsts_seconds=reader.whole("LATHE_HSTS_SECONDS", 31_536_000),
+            database_url=reader.url(
+                "DATABASE_URL",
+                f"sqlite:///{quote(str(var_dir))}/lathe.sqlite3",
+                schemes=("sqlite", "postgres", "postgresql"),
+                example="postgres://user:password@host:5432/lathe",
+            ),
+            redis_url=reader.url(
+                "REDIS_URL",
+                f"unix://{quote(str(redis_socket(var_dir)))}",
+                schemes=("redis", "rediss", "unix"),
+                example="redis://host:6379/0",
+            ),
+            redis_is_embedded=not redis_given,
+            storage_url=reader.url(
+                "STORAGE_URL",
+                f"file://{quote(str(var_dir))}/files",
+                schemes=("file", "s3"),
+                example="s3://bucket/prefix?endpoint=https://s3.example.org&region=eu-1",
+            ),
+            email_url=reader.url(
+                "EMAIL_URL",
+                f"file://{quote(str(var_dir))}/mail",
+                schemes=("smtp", "smtps", "console", "file"),
+                example="smtps://user:password@mail.example.org:465",
+            ),
+            mail_from=reader.text("LATHE_MAIL_FROM", "Lathe <lathe@localhost>"),
+            queues=reader.words("LATHE_QUEUES", ("default", "cpu"), choices=QUEUES),
+            upload_limit_bytes=reader.size_bytes("LATHE_UPLOAD_LIMIT", 8 * 2**30),
+            log_level=reader.choice("LATHE_LOG_LEVEL", "INFO", LOG_LEVELS),
+            names=frozenset(reader.names),
+        )
+
+
+def redis_socket(var_dir: Path) -> Path:
+    """Where the bundled Redis listens: in `var_dir`, or, where that path is too long for a socket, in a short folder of
+    this user's own whose name follows from `var_dir`, so that every process finds the same one."""
+    socket = var_dir / "redis" / "redis.sock"
+    if len(os.fsencode(socket)) <= SOCKET_PATH_LIMIT_BYTES:
+        return socket
+    digest = hashlib.sha256(os.fsencode(var_dir)).hexdigest()[:12]
+    return Path(tempfile.gettempdir()) / f"lathe-{os.getuid()}-{digest}" / "redis.sock"

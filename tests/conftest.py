@@ -1,0 +1,64 @@
+"""The cast: one team with a person of each role, and a stranger who belongs to another team."""
+
+from __future__ import annotations
+
+import dramatiq
+import pytest
+from django.core.cache import cache
+from dramatiq.brokers.stub import StubBroker
+
+from apps.accounts.models import Membership, Role, Team, User
+
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture(autouse=True)
+def _fresh_process_state() -> None:
+    """What a test leaves in the broker or the cache (throttles count there) is not the next one's business."""
+    cache.clear()
+    broker = dramatiq.get_broker()
+    if isinstance(broker, StubBroker):
+        broker.flush_all()
+
+
+def _person(email: str, team: Team, role: Role) -> User:
+    user = User.objects.create_user(email, PASSWORD)
+    Membership.objects.create(team=team, user=user, role=role)
+    return user
+
+
+@pytest.fixture
+def password() -> str:
+    """Everybody's."""
+    return PASSWORD
+
+
+@pytest.fixture
+def team(db: None) -> Team:
+    return Team.objects.create(name="Vision", slug="vision")
+
+
+@pytest.fixture
+def owner(team: Team) -> User:
+    return _person("olga@example.org", team, Role.OWNER)
+
+
+@pytest.fixture
+def engineer(team: Team) -> User:
+    return _person("emil@example.org", team, Role.ENGINEER)
+
+
+@pytest.fixture
+def viewer(team: Team) -> User:
+    return _person("vera@example.org", team, Role.VIEWER)
+
+
+@pytest.fixture
+def other_team(db: None) -> Team:
+    return Team.objects.create(name="Speech", slug="speech")
+
+
+@pytest.fixture
+def stranger(other_team: Team) -> User:
+    """An owner, but of another team."""
+    return _person("sven@example.org", other_team, Role.OWNER)
