@@ -145,7 +145,7 @@ DRAMATIQ_BROKER = {
     },
     "MIDDLEWARE": DRAMATIQ_MIDDLEWARE,
 }
-DRAMATIQ_AUTODISCOVER_MODULES = ["actors"]
+DRAMATIQ_AUTODISCOVER_MODULES = ["tasks"]
 
 # --- people ----------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,36 @@
+"""Teams and oneself over the API. Members are invited and tokens are made on pages, by people."""
+
+from __future__ import annotations
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema
+from rest_framework import mixins, viewsets
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from apps.accounts.models import Team
+from apps.accounts.serializers import MeSerializer, TeamSerializer
+
+
+@extend_schema(tags=["teams"])
+class TeamViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Team]):
+    """The teams that you are a member of, with their members."""
+
+    serializer_class = TeamSerializer
+    queryset = Team.objects.all()
+    lookup_field = "slug"
+
+    def get_queryset(self) -> QuerySet[Team]:
+        return Team.objects.visible_to(self.request.user).prefetch_related("memberships__user")
+
+
+class MeView(APIView):
+    """The account behind the token or the browser's session."""
+
+    @extend_schema(tags=["teams"], responses=MeSerializer)
+    def get(self, request: Request) -> Response:
+        return Response(MeSerializer(request.user).data)
+
+
+routes = [("teams", TeamViewSet, "team")]

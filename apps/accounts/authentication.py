@@ -1,0 +1,43 @@
+"""How automation proves who it is: `Authorization: Bearer <token>`."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.utils import timezone
+from knox.auth import TokenAuthentication
+from rest_framework.permissions import SAFE_METHODS, BasePermission
+
+from apps.accounts.models import ApiToken, TokenScope
+
+if TYPE_CHECKING:
+    from rest_framework.request import Request
+    from rest_framework.views import APIView
+
+    from apps.accounts.models import User
+
+LAST_USED_RESOLUTION = timedelta(minutes=1)
+
+
+class ApiTokenAuthentication(TokenAuthentication):
+    """Knox's check of digest and expiry; notes when a token was last used, to the minute."""
+
+    def validate_user(self, auth_token: ApiToken) -> tuple[User, ApiToken]:
+        user, token = super().validate_user(auth_token)
+        now = timezone.now()
+        if token.last_used_at is None or now - token.last_used_at > LAST_USED_RESOLUTION:
+            ApiToken.objects.filter(pk=token.pk).update(last_used_at=now)
+        return user, token
+
+
+class TokenScopeAllows(BasePermission):
+    """A token made for reading cannot write, whatever its member may do. Browser sessions have no scope."""
+
+    message = "This token was made for reading. Make one with the scope “write”."
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        token: Any = request.auth
+        if not isinstance(token, ApiToken) or request.method in SAFE_METHODS:
+            return True
+        return token.scope == TokenScope.WRITE

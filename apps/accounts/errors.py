@@ -1,0 +1,56 @@
+"""What can go wrong around people, teams and keys."""
+
+from __future__ import annotations
+
+from apps.errors import UserError
+
+
+class TeamNameTaken(UserError):
+    code = "team.name_taken"
+    status = 409
+    sentence = "There is a team called “{name}” already. Choose another name."
+
+
+class AlreadyMember(UserError):
+    code = "team.already_member"
+    status = 409
+    sentence = "{email} is a member of {team} already. Change their role in the list of members instead."
+
+
+class LastOwner(UserError):
+    code = "team.last_owner"
+    status = 409
+    sentence = "This is the last owner of {team}. Make somebody else an owner first."
+
+
+class InvitationUnusable(UserError):
+    code = "invitation.unusable"
+    status = 404
+    sentence = "This invitation was used, withdrawn or has expired. Ask an owner of the team for a new one."
+
+
+class InvitationForSomebodyElse(UserError):
+    code = "invitation.somebody_else"
+    status = 403
+    sentence = "This invitation is for {invited}, but you are logged in as {user}. Log out first and open the link again."
+
+
+class TokenLifetimeOutOfRange(UserError):
+    code = "token.lifetime_out_of_range"
+    sentence = "A token cannot live for {days} days. Choose between 1 and {maximum} days."
+
+
+class NoTeam(UserError):
+    code = "team.none"
+    status = 403
+    sentence = "You are not a member of any team. Ask an owner for an invitation."
+
+
+class TeamAmbiguous(UserError):
+    code = "team.ambiguous"
+    sentence = "You are a member of several teams. Name one in “team”: {slugs}."
+
+
+class TeamUnknown(UserError):
+    code = "team.unknown"
+    sentence = "You are a member of no team with the slug “{slug}”. Yours: {slugs}."

@@ -1,0 +1,33 @@
+"""The team a person works in right now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse
+from django.utils.functional import SimpleLazyObject
+
+from apps.accounts.models import Membership
+
+SESSION_KEY = "team"
+
+
+def current_membership(request: HttpRequest) -> Membership | None:
+    """The member's place in the team chosen last, else in the first one by name; `None` outside any team."""
+    if not request.user.is_authenticated:
+        return None
+    memberships = Membership.objects.filter(user=request.user).select_related("team").order_by("team__name")
+    chosen = request.session.get(SESSION_KEY)
+    return memberships.filter(team_id=chosen).first() or memberships.first()
+
+
+class CurrentTeamMiddleware:
+    """Sets `request.membership` and `request.team`, both falsy where there is none, looked up on first use."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        request.membership = SimpleLazyObject(lambda: current_membership(request))  # type: ignore[attr-defined]
+        request.team = SimpleLazyObject(lambda: getattr(request.membership, "team", None))  # type: ignore[attr-defined]
+        return self.get_response(request)

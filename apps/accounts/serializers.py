@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from rest_framework import serializers
+
+from apps.accounts.models import Membership, Team, User
+
+
+class MemberSerializer(serializers.ModelSerializer[Membership]):
+    email = serializers.EmailField(source="user.email", read_only=True)
+    name = serializers.CharField(source="user.get_full_name", read_only=True)
+
+    class Meta:
+        model = Membership
+        fields = ("email", "name", "role", "joined_at")
+        read_only_fields = fields
+
+
+class TeamSerializer(serializers.ModelSerializer[Team]):
+    members = MemberSerializer(source="memberships", many=True, read_only=True)
+
+    class Meta:
+        model = Team
+        fields = ("name", "slug", "created_at", "members")
+        read_only_fields = fields
+
+
+class OwnMembershipSerializer(serializers.ModelSerializer[Membership]):
+    team = serializers.SlugRelatedField(slug_field="slug", read_only=True)
+
+    class Meta:
+        model = Membership
+        fields = ("team", "role")
+        read_only_fields = fields
+
+
+class MeSerializer(serializers.ModelSerializer[User]):
+    """Whom a token speaks for."""
+
+    memberships = OwnMembershipSerializer(many=True, read_only=True)
+
+    class Meta:
+        model = User
+        fields = ("email", "first_name", "last_name", "memberships")
+        read_only_fields = fields

@@ -1,0 +1,180 @@
+"""What people do with teams: join, leave, change roles, make and revoke keys."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.core.exceptions import PermissionDenied
+from django.core.mail import send_mail
+from django.db import IntegrityError, transaction
+from django.template.loader import render_to_string
+from django.utils import timezone
+from django.utils.text import slugify
+
+from apps.accounts.errors import (
+    AlreadyMember,
+    InvitationForSomebodyElse,
+    InvitationUnusable,
+    LastOwner,
+    TeamNameTaken,
+    TokenLifetimeOutOfRange,
+)
+from apps.accounts.models import (
+    INVITATION_LIFETIME,
+    ApiToken,
+    Invitation,
+    Membership,
+    Role,
+    Team,
+    TokenScope,
+    User,
+)
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser
+
+MAX_TOKEN_DAYS = 365
+
+
+def membership(user: User | AnonymousUser, team: Team) -> Membership | None:
+    """The membership of `user` in `team`, if there is one."""
+    if not user.is_authenticated:
+        return None
+    return Membership.objects.filter(user=user, team=team).select_related("team").first()
+
+
+def may(user: User | AnonymousUser, team: Team, role: Role) -> bool:
+    """Whether `user` has at least `role` in `team`."""
+    member = membership(user, team)
+    return member is not None and member.may(role)
+
+
+def require_role(user: User | AnonymousUser, team: Team, role: Role) -> Membership:
+    """The membership of `user`; raises `PermissionDenied` (403) when its role in `team` is below `role`."""
+    member = membership(user, team)
+    if member is None or not member.may(role):
+        raise PermissionDenied(f"This needs the role {role.label.lower()} in the team {team.name}.")
+    return member
+
+
+@transaction.atomic
+def create_team(name: str, owner: User) -> Team:
+    """A new team with its first owner. Raises `TeamNameTaken`."""
+    try:
+        with transaction.atomic():
+            team = Team.objects.create(name=name, slug=slugify(name) or sha256(name.encode()).hexdigest()[:12])
+    except IntegrityError as clash:
+        raise TeamNameTaken(field="name", name=name) from clash
+    Membership.objects.create(team=team, user=owner, role=Role.OWNER)
+    return team
+
+
+def _digest(token: str) -> str:
+    return sha256(token.encode()).hexdigest()
+
+
+@transaction.atomic
+def invite(*, by: User, team: Team, email: str, role: Role) -> Invitation:
+    """Sends a link that makes its reader a member. An open invitation of the same address is replaced."""
+    require_role(by, team, Role.OWNER)
+    email = email.strip().lower()
+    if Membership.objects.filter(team=team, user__email=email).exists():
+        raise AlreadyMember(field="email", email=email, team=team.name)
+    Invitation.objects.open().filter(team=team, email=email).delete()
+    token = Invitation.new_token()
+    invitation = Invitation.objects.create(
+        team=team,
+        email=email,
+        role=role,
+        token_digest=_digest(token),
+        invited_by=by,
+        expires_at=timezone.now() + INVITATION_LIFETIME,
+    )
+    context = {"invitation": invitation, "link": f"{settings.LATHE.base_url}/invitations/{token}/"}
+    subject = f"{by} invites you to {team.name} on Lathe"
+    transaction.on_commit(lambda: _send(email, subject, render_to_string("accounts/email/invitation.txt", context)))
+    return invitation
+
+
+def _send(address: str, subject: str, text: str) -> None:
+    send_mail(subject, text, None, [address])
+
+
+def invitation_by_token(token: str) -> Invitation:
+    """The open invitation behind a link. Raises `InvitationUnusable` when it was used, revoked or has expired."""
+    invitation = Invitation.objects.open().filter(token_digest=_digest(token)).select_related("team").first()
+    if invitation is None:
+        raise InvitationUnusable()
+    return invitation
+
+
+@transaction.atomic
+def accept_invitation(token: str, user: User) -> Membership:
+    """Makes `user` a member. The address must be the one that was invited."""
+    invitation = invitation_by_token(token)
+    if user.email.lower() != invitation.email:
+        raise InvitationForSomebodyElse(invited=invitation.email, user=user.email)
+    accepted = Invitation.objects.filter(pk=invitation.pk, accepted_at=None).update(accepted_at=timezone.now())
+    if not accepted:
+        raise InvitationUnusable()
+    member, _created = Membership.objects.get_or_create(
+        team=invitation.team, user=user, defaults={"role": invitation.role}
+    )
+    return member
+
+
+@transaction.atomic
+def register_by_invitation(token: str, *, password: str, first_name: str = "", last_name: str = "") -> User:
+    """A new account for the invited address, already a member: the only way in while sign-up is closed.
+
+    The link proves that its reader owns the address, so the address counts as verified.
+    """
+    invitation = invitation_by_token(token)
+    user = User.objects.create_user(invitation.email, password, first_name=first_name, last_name=last_name)
+    user.emailaddress_set.create(email=user.email, verified=True, primary=True)  # type: ignore[attr-defined]
+    accept_invitation(token, user)
+    return user
+
+
+@transaction.atomic
+def change_role(*, by: User, member: Membership, role: Role) -> Membership:
+    """Gives `member` another role; a team always keeps an owner."""
+    require_role(by, member.team, Role.OWNER)
+    if role != Role.OWNER:
+        _keep_an_owner(member)
+    member.role = role
+    member.save(update_fields=["role"])
+    return member
+
+
+@transaction.atomic
+def remove_member(*, by: User, member: Membership) -> None:
+    """Takes a member out of the team (an owner), or leaves it oneself (anybody); a team always keeps an owner."""
+    if by.pk != member.user_id:
+        require_role(by, member.team, Role.OWNER)
+    _keep_an_owner(member)
+    member.delete()
+
+
+def _keep_an_owner(member: Membership) -> None:
+    """Raises `LastOwner` when the team would have none. The rows are locked, so two owners cannot leave at once."""
+    owners = list(
+        Membership.objects.select_for_update().filter(team=member.team, role=Role.OWNER).values_list("pk", flat=True)
+    )
+    if owners == [member.pk]:
+        raise LastOwner(team=member.team.name)
+
+
+def create_token(user: User, *, name: str, scope: TokenScope, days: int) -> tuple[ApiToken, str]:
+    """A key of `user`'s own and its text, which is shown this once: only its hash is kept."""
+    if not 1 <= days <= MAX_TOKEN_DAYS:
+        raise TokenLifetimeOutOfRange(field="days", days=days, maximum=MAX_TOKEN_DAYS)
+    token, text = ApiToken.objects.create(user=user, name=name, scope=scope, expiry=timedelta(days=days))
+    return token, text
+
+
+def revoke_token(token: ApiToken) -> None:
+    token.delete()

@@ -1,0 +1,172 @@
+"""Team, invitations, tokens."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.contrib.auth import login
+from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from apps.accounts import services
+from apps.accounts.errors import InvitationUnusable
+from apps.accounts.forms import InvitationForm, InvitedAccountForm, RoleForm, TokenForm
+from apps.accounts.middleware import SESSION_KEY
+from apps.accounts.models import ApiToken, Invitation, Membership, Role, Team, TokenScope, User
+from apps.errors import UserError
+
+
+@require_GET
+def team(request: HttpRequest) -> HttpResponse:
+    return _team_page(request, InvitationForm())
+
+
+def _team_page(request: HttpRequest, form: InvitationForm, status: int = 200) -> HttpResponse:
+    current = request.membership
+    return render(
+        request,
+        "accounts/team.html",
+        {
+            "members": current.team.memberships.select_related("user") if current else (),
+            "invitations": Invitation.objects.open().filter(team=current.team) if current else (),
+            "owns": bool(current) and current.may(Role.OWNER),
+            "form": form,
+            "roles": Role.choices,
+        },
+        status=status,
+    )
+
+
+@require_POST
+def switch_team(request: HttpRequest) -> HttpResponse:
+    chosen = get_object_or_404(Team.objects.visible_to(request.user), slug=request.POST.get("team"))
+    request.session[SESSION_KEY] = chosen.pk
+    return redirect("optimization:dashboard")
+
+
+@require_POST
+def invite(request: HttpRequest) -> HttpResponse:
+    services.require_role(request.user, request.team, Role.OWNER)
+    form = InvitationForm(request.POST)
+    if not form.is_valid():
+        return _team_page(request, form, 422)
+    try:
+        invitation = services.invite(by=request.user, team=request.team, **form.cleaned_data)
+    except UserError as error:
+        form.add_error(error.field if error.field in form.fields else None, error.message)
+        return _team_page(request, form, error.status)
+    messages.success(request, f"An invitation is on its way to {invitation.email}.")
+    return redirect("accounts:team")
+
+
+@require_POST
+def withdraw_invitation(request: HttpRequest, pk: int) -> HttpResponse:
+    invitation = get_object_or_404(Invitation.objects.visible_to(request.user), pk=pk)
+    services.require_role(request.user, invitation.team, Role.OWNER)
+    invitation.delete()
+    messages.success(request, f"The invitation of {invitation.email} is withdrawn.")
+    return redirect("accounts:team")
+
+
+def _visible_membership(request: HttpRequest, pk: int) -> Membership:
+    return get_object_or_404(Membership, pk=pk, team__in=Team.objects.visible_to(request.user))
+
+
+@require_POST
+def change_role(request: HttpRequest, pk: int) -> HttpResponse:
+    member = _visible_membership(request, pk)
+    services.require_role(request.user, member.team, Role.OWNER)
+    form = RoleForm(request.POST)
+    if form.is_valid():
+        try:
+            services.change_role(by=request.user, member=member, role=Role(form.cleaned_data["role"]))
+        except UserError as error:
+            messages.error(request, error.message)
+    else:
+        messages.error(request, " ".join(form.errors["role"]))
+    return redirect("accounts:team")
+
+
+@require_POST
+def remove_member(request: HttpRequest, pk: int) -> HttpResponse:
+    member = _visible_membership(request, pk)
+    try:
+        services.remove_member(by=request.user, member=member)
+    except UserError as error:
+        messages.error(request, error.message)
+    else:
+        messages.success(request, f"{member.user} is no longer a member of {member.team}.")
+    return redirect("accounts:team")
+
+
+@login_not_required
+@never_cache
+@require_http_methods(["GET", "POST"])
+def accept_invitation(request: HttpRequest, token: str) -> HttpResponse:
+    """The page behind an invitation's link: members join with one click, newcomers make their account."""
+    try:
+        invitation = services.invitation_by_token(token)
+    except InvitationUnusable as error:
+        return render(request, "accounts/invitation_unusable.html", {"error": error}, status=error.status)
+    if request.user.is_authenticated:
+        return _join(request, token, invitation)
+    if User.objects.filter(email=invitation.email).exists():
+        return redirect_to_login(request.get_full_path())
+    return _register(request, token, invitation)
+
+
+def _join(request: HttpRequest, token: str, invitation: Invitation) -> HttpResponse:
+    context = {"invitation": invitation}
+    if request.method == "POST":
+        try:
+            member = services.accept_invitation(token, request.user)
+        except UserError as error:
+            return render(request, "accounts/invitation_join.html", {**context, "error": error}, status=error.status)
+        request.session[SESSION_KEY] = member.team_id
+        return redirect("optimization:dashboard")
+    return render(request, "accounts/invitation_join.html", context)
+
+
+def _register(request: HttpRequest, token: str, invitation: Invitation) -> HttpResponse:
+    form = InvitedAccountForm(request.POST or None)
+    if form.is_valid():
+        answers = {name: form.cleaned_data[name] for name in ("password", "first_name", "last_name")}
+        user = services.register_by_invitation(token, **answers)
+        login(request, user, backend="django.contrib.auth.backends.ModelBackend")
+        return redirect("optimization:dashboard")
+    status = 422 if form.is_bound else 200
+    return render(request, "accounts/invitation_register.html", {"invitation": invitation, "form": form}, status=status)
+
+
+@require_GET
+def tokens(request: HttpRequest) -> HttpResponse:
+    return _tokens_page(request, TokenForm())
+
+
+def _tokens_page(request: HttpRequest, form: TokenForm, text: str | None = None, status: int = 200) -> HttpResponse:
+    context = {"tokens": ApiToken.objects.filter(user=request.user), "form": form, "text": text}
+    return render(request, "accounts/tokens.html", context, status=status)
+
+
+@never_cache
+@require_POST
+def create_token(request: HttpRequest) -> HttpResponse:
+    form = TokenForm(request.POST)
+    if not form.is_valid():
+        return _tokens_page(request, form, status=422)
+    answers = form.cleaned_data
+    _token, text = services.create_token(
+        request.user, name=answers["name"], scope=TokenScope(answers["scope"]), days=answers["days"]
+    )
+    return _tokens_page(request, TokenForm(), text, status=201)
+
+
+@require_POST
+def revoke_token(request: HttpRequest, key: str) -> HttpResponse:
+    token = get_object_or_404(ApiToken, user=request.user, token_key=key)
+    services.revoke_token(token)
+    messages.success(request, f"The token “{token.name}” is revoked.")
+    return redirect("accounts:tokens")

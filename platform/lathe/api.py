@@ -1,0 +1,19 @@
+"""The REST API under `/api/v1/`: one router, filled by the apps' own `routes`."""
+
+from __future__ import annotations
+
+from django.urls import path
+from rest_framework.routers import DefaultRouter
+
+from apps.accounts.api import MeView
+from apps.accounts.api import routes as account_routes
+from apps.models.api import routes as store_routes
+from apps.optimization.api import routes as optimization_routes
+
+app_name = "api"
+
+router = DefaultRouter()
+for prefix, viewset, basename in (*account_routes, *store_routes, *optimization_routes):
+    router.register(prefix, viewset, basename)
+
+urlpatterns = [path("me/", MeView.as_view(), name="me"), *router.urls]

@@ -1,0 +1,41 @@
+// The few things every page needs: the theme, the narrow menu, questions before what cannot be undone.
+// Loaded before the first paint so that a chosen theme never flashes.
+
+const root = document.documentElement;
+const stored = localStorage.getItem("theme");
+if (stored) root.dataset.theme = stored;
+
+function isDark() {
+  if (root.dataset.theme) return root.dataset.theme === "dark";
+  return matchMedia("(prefers-color-scheme: dark)").matches;
+}
+
+function toggleTheme() {
+  root.dataset.theme = isDark() ? "light" : "dark";
+  localStorage.setItem("theme", root.dataset.theme);
+  document.dispatchEvent(new CustomEvent("themechange"));
+}
+
+document.addEventListener("click", (event) => {
+  const control = event.target.closest("[data-action]");
+  if (!control) return;
+  if (control.dataset.action === "theme") toggleTheme();
+  if (control.dataset.action === "menu") {
+    const side = control.closest(".side");
+    const open = side.toggleAttribute("data-open");
+    control.setAttribute("aria-expanded", String(open));
+  }
+  if (control.dataset.action === "copy") {
+    navigator.clipboard.writeText(document.getElementById(control.dataset.target).textContent.trim());
+    control.textContent = "Copied";
+  }
+});
+
+document.addEventListener("submit", (event) => {
+  const question = event.submitter?.dataset.confirm ?? event.target.dataset.confirm;
+  if (question && !confirm(question)) event.preventDefault();
+});
+
+document.addEventListener("change", (event) => {
+  if (event.target.matches("[data-autosubmit]")) event.target.form.requestSubmit();
+});
