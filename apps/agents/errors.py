@@ -90,7 +90,7 @@ class OperatorsUnknown(UserError):
 
 class ArchiveWithoutModel(UserError):
     code = "model.archive_contents"
-    sentence = "The archive holds {count} .onnx files{names}. Pack exactly one, with the external data files that it refers to."
+    sentence = "The archive holds {count} .onnx files{names}. Pack exactly one, with the data files that it refers to."
 
 
 class ExternalDataMissing(UserError):

@@ -1,0 +1,125 @@
+"""Opening model files: one `.onnx`, or a zip of exactly one with its external data.
+
+Every onnx backend goes through `open_model`: it is where paths that a stranger wrote into a file are checked before any
+library follows them.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+import onnx
+from google.protobuf.message import DecodeError
+
+from apps.agents import onnx_wire
+from apps.agents.archives import Limits, unpack
+from apps.agents.errors import (
+    ArchiveWithoutModel,
+    ExternalDataEscape,
+    ExternalDataMissing,
+    ModelMalformed,
+    ModelWrongType,
+)
+from apps.agents.onnx_wire import WireModel, WireTensor
+from apps.agents.sniffing import FileKind, sniff
+
+WANTED = "an ONNX model (.onnx, or a zip of one .onnx and its data files)"
+
+
+def open_model(path: Path, scratch: Path, limits: Limits | None = None) -> Path:
+    """The `.onnx` file of the model blob at `path`, ready to load: the path itself, or a file unpacked under `scratch`.
+
+    External data is checked: relative, inside the model's own folder, there, no link, and long enough. A plain `.onnx`
+    may have none: in a store of blobs whatever lies beside it belongs to somebody else.
+
+    Raises `ModelWrongType` naming what the file is, the `Archive…` errors, `ArchiveWithoutModel`, `ModelTruncated`,
+    `ModelMalformed`, `ExternalDataMissing` and `ExternalDataEscape`.
+    """
+    kind = sniff(path)
+    if kind is FileKind.ONNX:
+        _refuse_external_data(path, folder=None)
+        return path
+    if kind not in (FileKind.ONNX_ZIP, FileKind.ZIP):
+        raise ModelWrongType(found=kind.value, wanted=WANTED)
+    folder = Path(tempfile.mkdtemp(prefix="model-", dir=scratch))
+    model = _only_model(unpack(path, folder, limits))
+    inner = sniff(model)
+    if inner is not FileKind.ONNX:
+        raise ModelWrongType(found=f"a zip whose {model.name} is {inner.value}", wanted=WANTED)
+    _refuse_external_data(model, folder=model.parent)
+    return model
+
+
+def model_files(model: Path) -> tuple[Path, ...]:
+    """The opened `.onnx` file and the external files that its tensors refer to."""
+    return (model, *(model.parent / name for name in sorted(external_locations(onnx_wire.read_model(model)))))
+
+
+def external_locations(model: WireModel) -> frozenset[str]:
+    """The external files that a model's tensors stand in, as the file names them."""
+    return frozenset(tensor.external.get("location", "") for tensor in model.tensors if tensor.external is not None)
+
+
+def size_bytes(model: Path) -> int:
+    """What an opened model takes on disk, external data included, unpacked."""
+    return sum(file.stat().st_size for file in model_files(model))
+
+
+def load_proto(model: Path, *, weights: bool = True) -> onnx.ModelProto:
+    """The opened model as a protobuf; without `weights` external data stays where it is.
+
+    Raises `ModelMalformed` when protobuf cannot parse the file.
+    """
+    try:
+        return onnx.load(str(model), load_external_data=weights)
+    except (DecodeError, UnicodeDecodeError) as error:
+        raise ModelMalformed(reason=f"protobuf cannot parse it ({error})") from error
+
+
+def _only_model(files: Iterable[Path]) -> Path:
+    models = [file for file in files if file.suffix.lower() == ".onnx"]
+    if len(models) != 1:
+        names = ", ".join(model.name for model in models[:5])
+        raise ArchiveWithoutModel(count=len(models), names=f" ({names})" if names else "")
+    return models[0]
+
+
+def _refuse_external_data(model: Path, folder: Path | None) -> None:
+    """Check every tensor that stands outside; without a `folder` there may be none."""
+    for tensor in onnx_wire.read_model(model).tensors:
+        if tensor.external is not None:
+            _check_external(tensor, tensor.external, folder)
+
+
+def _check_external(tensor: WireTensor, entries: dict[str, str], folder: Path | None) -> None:
+    location = entries.get("location", "")
+    path = PurePosixPath(location.replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts or location[1:2] == ":":
+        raise ExternalDataEscape(tensor=tensor.name, location=location)
+    if folder is None:
+        raise ExternalDataMissing(tensor=tensor.name, location=location, reason="which was not uploaded with it")
+    file = folder / path
+    # The archive held no links; a second look costs nothing and also covers a folder that was not unpacked from one.
+    if not file.resolve().is_relative_to(folder.resolve()):
+        raise ExternalDataEscape(tensor=tensor.name, location=location)
+    if not location or not file.is_file():
+        raise ExternalDataMissing(tensor=tensor.name, location=location, reason="which is not in the archive")
+    wanted = _end_of(tensor, entries)
+    if wanted > file.stat().st_size:
+        raise ExternalDataMissing(
+            tensor=tensor.name,
+            location=location,
+            reason=f"which has {file.stat().st_size:,} bytes where {wanted:,} are needed",
+        )
+
+
+def _end_of(tensor: WireTensor, entries: dict[str, str]) -> int:
+    try:
+        offset, length = int(entries.get("offset", 0)), int(entries.get("length", 0))
+    except ValueError as error:
+        raise ModelMalformed(reason=f"the external data of {tensor.name!r} has an offset that is no number") from error
+    if offset < 0 or length < 0:
+        raise ModelMalformed(reason=f"the external data of {tensor.name!r} has a negative offset or length")
+    return offset + length
