@@ -77,8 +77,8 @@ TASK_METRICS: dict[Task, tuple[Metric, ...]] = {
 class ImagePreprocessing(Value):
     """From a picture file to a tensor: decode, turn as EXIF says, resize, crop the centre, scale, normalize, lay out.
 
-    The arithmetic is `(pixel * scale - mean) / std` per channel, with pixels from 0 to 255. ImageNet's usual numbers are
-    `scale = 1/255`, `mean = (0.485, 0.456, 0.406)`, `std = (0.229, 0.224, 0.225)`, `resize = 256`, 224 × 224.
+    The arithmetic is `(pixel * scale - mean) / std` per channel, with pixels from 0 to 255. ImageNet's usual numbers
+    are `scale = 1/255`, `mean = (0.485, 0.456, 0.406)`, `std = (0.229, 0.224, 0.225)`, `resize = 256`, 224 × 224.
     """
 
     width: int = Field(224, ge=1, le=8192)
@@ -128,8 +128,8 @@ class DatasetSpec(Value):
     - `npz`: arrays named as the model's inputs, and the array `label` (`y`).
     - `images`: a zip with a folder of pictures per class. A folder's class index is its place in `classes`; without
       `classes` it is the folder's own number where all names are numbers, else its place in alphabetical order.
-    - `table`: CSV or Parquet. `columns` maps a model input to its feature columns; without it columns go to the inputs of
-      the same name, or all of them, in file order, to the model's only input.
+    - `table`: CSV or Parquet. `columns` maps a model input to its feature columns; without it columns go to the inputs
+      of the same name, or all of them, in file order, to the model's only input.
 
     `pairs` (embedding, npz): every input comes twice, as `NAME_a` and `NAME_b`, and the label is a similarity score.
     """
@@ -141,7 +141,7 @@ class DatasetSpec(Value):
     """The array or column of labels; left out of the inputs even where the task (fidelity) does not read it."""
     classes: tuple[str, ...] = ()
     images: ImagePreprocessing | None = None
-    columns: dict[str, tuple[str, ...]] = {}
+    columns: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     pairs: bool = False
     output: str | None = None
     """The model output that predictions are read from; the first one unless named."""

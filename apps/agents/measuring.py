@@ -12,6 +12,7 @@ or the time budget ends. Measuring in random interleaved trials follows Laaber e
 from __future__ import annotations
 
 import gc
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ Watcher = Callable[[float, float | None], None]
 """Told the share that is done and the seconds that are left."""
 
 NANOSECONDS_PER_MS = 1e6
+ROUNDS_BETWEEN_LOOKS = 4
 CONTENDERS = ("original", "candidate", "control")
 
 
@@ -64,14 +66,25 @@ def no_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def time_runs(run: Run, count: int, clock: Clock = time.perf_counter_ns) -> NDArray[np.float64]:
-    """Milliseconds of `count` runs, each timed alone."""
-    times = np.empty(count)
-    for index in range(count):
+def time_runs(
+    run: Run,
+    count: int,
+    clock: Clock = time.perf_counter_ns,
+    *,
+    limit_s: float = math.inf,
+    minimum: int = 1,
+) -> NDArray[np.float64]:
+    """Milliseconds of `count` runs, each timed alone; fewer, down to `minimum`, once `limit_s` has passed."""
+    times: list[int] = []
+    begin = clock()
+    for _ in range(count):
         start = clock()
         run()
-        times[index] = clock() - start
-    return times / NANOSECONDS_PER_MS
+        end = clock()
+        times.append(end - start)
+        if len(times) >= minimum and end - begin > limit_s * 1e9:
+            break
+    return np.array(times, dtype=np.float64) / NANOSECONDS_PER_MS
 
 
 def warm_up(run: Run, effort: Effort, clock: Clock = time.perf_counter_ns) -> tuple[int, float]:
@@ -121,7 +134,7 @@ def measure_latency(
     _, typical_ms = warm_up(run, effort, clock)
     affordable = int(budget_s * 1e3 / typical_ms) if typical_ms > 0 else runs
     with no_garbage_collection():
-        times = time_runs(run, max(3, min(runs, affordable)), clock)
+        times = time_runs(run, max(3, min(runs, affordable)), clock, limit_s=2 * budget_s, minimum=3)
     return summarize(times, batch_size, threads)
 
 
@@ -171,16 +184,17 @@ def compare_latency(
         for count in range(1, effort.rounds_maximum + 1):
             for index in order.permutation(len(CONTENDERS)):
                 name = CONTENDERS[index]
-                rounds.add(name, time_runs(contenders[name], per_block, clock))
+                rounds.add(name, _block(contenders[name], per_block, effort, clock))
             elapsed_s = (clock() - start) / 1e9
             if watcher:
                 watcher(*_progress(count, elapsed_s, effort))
             # Two rounds are the least that any interval can be made of, however slow the model is.
             if count >= 2 and elapsed_s >= effort.budget_s:
                 break
-            if count >= effort.rounds_minimum and count % 4 == 0:
-                if _settled(rounds.ratio("original", "candidate", confidence, seed), decide_at, effort.precision):
-                    break
+            if count < effort.rounds_minimum or count % ROUNDS_BETWEEN_LOOKS:
+                continue
+            if _settled(rounds.ratio("original", "candidate", confidence, seed), decide_at, effort.precision):
+                break
     return LatencyComparison(
         original=summarize(np.concatenate(rounds.runs_ms["original"]), batch_size, threads),
         candidate=summarize(np.concatenate(rounds.runs_ms["candidate"]), batch_size, threads),
@@ -192,6 +206,11 @@ def compare_latency(
         original_blocks_ms=tuple(rounds.medians_ms["original"]),
         candidate_blocks_ms=tuple(rounds.medians_ms["candidate"]),
     )
+
+
+def _block(run: Run, count: int, effort: Effort, clock: Clock) -> NDArray[np.float64]:
+    """One block; a contender that is far slower than the original gets fewer runs rather than the whole budget."""
+    return time_runs(run, count, clock, limit_s=10 * effort.block_s, minimum=effort.runs_per_block_minimum)
 
 
 def _runs_per_block(typical_ms: float, effort: Effort) -> int:

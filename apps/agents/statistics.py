@@ -23,6 +23,7 @@ Statistic = Callable[[Indices], Floats]
 RESAMPLES = 2000
 CHUNK_ELEMENTS = 4_000_000
 """Resampled elements held in memory at once."""
+NUDGE = 1e-9
 BCA_MAXIMUM_EXAMPLES = 4000
 """Beyond, the acceleration needs too long a jackknife and is nearly 0 anyway: plain percentiles."""
 
@@ -69,12 +70,14 @@ def share_difference(lost: int, won: int, trials: int, confidence: float) -> Est
         variance = trials * (2 * nuisance + difference * (1 - difference))
         return lost - won - trials * difference - side * z * math.sqrt(max(0.0, variance))
 
-    low = -1.0 if excess(-1.0, 1.0) <= 0 else float(optimize.brentq(excess, -1.0, value, args=(1.0,)))
-    high = 1.0 if excess(1.0, -1.0) >= 0 else float(optimize.brentq(excess, value, 1.0, args=(-1.0,)))
+    # At the value itself the statistic can be 0 over 0 (no discordant example): start a hair beside it.
+    below, above = value - NUDGE, value + NUDGE
+    low = -1.0 if below <= -1 or excess(-1.0, 1.0) <= 0 else float(optimize.brentq(excess, -1.0, below, args=(1.0,)))
+    high = 1.0 if above >= 1 or excess(1.0, -1.0) >= 0 else float(optimize.brentq(excess, above, 1.0, args=(-1.0,)))
     return Estimate(value=value, low=low, high=high)
 
 
-# --- anything else: the bootstrap --------------------------------------------------------------------------------------
+# --- anything else: the bootstrap ------------------------------------------------------------------------------------
 
 
 def bootstrap(statistic: Statistic, examples: int, confidence: float, seed: int) -> tuple[Estimate, Floats]:
@@ -125,7 +128,7 @@ def bootstrap_p(values: Floats) -> float:
     return float(min(1.0, 2 * (smaller + 1) / (len(values) + 1)))
 
 
-# --- medians of times --------------------------------------------------------------------------------------------------
+# --- medians of times ------------------------------------------------------------------------------------------------
 
 
 def median_interval(blocks_ms: Floats, confidence: float, seed: int) -> Estimate:

@@ -1,0 +1,244 @@
+"""Does this data set fit this model? Asked before a session starts, from the two summaries alone.
+
+The one place that decides which array goes to which input: the loader follows the same `bind`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from apps.agents.dataset_spec import MINIMUM_EXAMPLES, PAIR_SUFFIXES, DatasetKind, DatasetSpec
+from apps.agents.errors import (
+    ClassesMismatch,
+    InputDtype,
+    InputExtra,
+    InputMissing,
+    InputShape,
+    LabelsInvalid,
+    OutputUnknown,
+    TooFewExamples,
+)
+from apps.agents.reports import DatasetSummary, ModelSummary, Task, TensorSpec
+from apps.agents.values import Value
+
+_RANKS = {"bool": 0, "uint": 1, "int": 1, "float": 2, "bfloat": 2}
+
+
+class Binding(Value):
+    """One input of the model and the offered arrays that fill it: one; two halves of a pair; or many columns."""
+
+    wanted: TensorSpec
+    sources: tuple[str, ...]
+    found: TensorSpec
+    """What the sources come to, put together."""
+
+
+def check_against(model: ModelSummary, dataset: DatasetSummary, spec: DatasetSpec | None = None) -> None:
+    """Raise the error that says why `dataset` cannot feed or judge `model`; return where it can.
+
+    `spec` adds what a summary does not carry: the output that is judged, the form of an embedding's labels.
+    """
+    if dataset.examples < MINIMUM_EXAMPLES:
+        raise TooFewExamples(examples=dataset.examples, minimum=MINIMUM_EXAMPLES)
+    for binding in bind(model.inputs, dataset, pairs=_has_pairs(model.inputs, dataset)):
+        check_input(binding)
+    _check_shared_axes(model.inputs, dataset)
+    _check_labels(model, dataset, spec)
+
+
+def bind(inputs: Sequence[TensorSpec], dataset: DatasetSummary, *, pairs: bool = False) -> tuple[Binding, ...]:
+    """Which offered arrays fill which input. Raises `InputMissing` and `InputExtra`.
+
+    Names decide. Pictures, whose tensor has no name, and the columns of a table that no input is named after go to the
+    model's only input.
+    """
+    offered = {spec.name: spec for spec in dataset.inputs}
+    if pairs:
+        bindings = [_pair(wanted, offered) for wanted in inputs]
+    elif dataset.kind == DatasetKind.IMAGES and len(inputs) == 1:
+        only = dataset.inputs[0]
+        bindings = [Binding(wanted=inputs[0], sources=(only.name,), found=only)]
+    elif dataset.kind == DatasetKind.TABLE and len(inputs) == 1 and inputs[0].name not in offered:
+        bindings = [Binding(wanted=inputs[0], sources=tuple(offered), found=_together(inputs[0].name, dataset.inputs))]
+    else:
+        bindings = [_by_name(wanted, offered) for wanted in inputs]
+    used = {source for binding in bindings for source in binding.sources}
+    for name, spec in offered.items():
+        if name not in used:
+            raise InputExtra(extra=str(spec), wanted="; ".join(map(str, inputs)), field=name)
+    return tuple(bindings)
+
+
+def _by_name(wanted: TensorSpec, offered: dict[str, TensorSpec]) -> Binding:
+    if wanted.name not in offered:
+        raise InputMissing(wanted=str(wanted), offered="; ".join(map(str, offered.values())), field=wanted.name)
+    return Binding(wanted=wanted, sources=(wanted.name,), found=offered[wanted.name])
+
+
+def _pair(wanted: TensorSpec, offered: dict[str, TensorSpec]) -> Binding:
+    names = tuple(wanted.name + suffix for suffix in PAIR_SUFFIXES)
+    for name in names:
+        if name not in offered:
+            raise InputMissing(
+                wanted=str(wanted.model_copy(update={"name": name})),
+                offered="; ".join(map(str, offered.values())),
+                field=name,
+            )
+    return Binding(wanted=wanted, sources=names, found=offered[names[0]])
+
+
+def _together(name: str, columns: Sequence[TensorSpec]) -> TensorSpec:
+    dtypes = [column.dtype for column in columns]
+    strings = [dtype for dtype in dtypes if dtype == "string"]
+    dtype = strings[0] if strings else max(dtypes, key=lambda d: (_RANKS.get(d.rstrip("0123456789"), 3), d))
+    if len(columns) == 1 and len(columns[0].shape) == 2:
+        return columns[0]
+    return TensorSpec(name=name, dtype=dtype, shape=("N", len(columns)))
+
+
+def _has_pairs(inputs: Sequence[TensorSpec], dataset: DatasetSummary) -> bool:
+    if dataset.task is not Task.EMBEDDING:
+        return False
+    offered = {spec.name for spec in dataset.inputs}
+    return all(wanted.name not in offered for wanted in inputs) and any(
+        wanted.name + suffix in offered for wanted in inputs for suffix in PAIR_SUFFIXES
+    )
+
+
+# --- one input -------------------------------------------------------------------------------------------------------
+
+
+def check_input(binding: Binding) -> None:
+    """Raise `InputDtype` or `InputShape` where the data cannot become the input."""
+    wanted, found = binding.wanted, binding.found
+    if not converts(found.dtype, wanted.dtype):
+        raise InputDtype(name=wanted.name, wanted=str(wanted), found=str(found), field=wanted.name)
+    if reason := shape_problem(wanted.shape, found.shape):
+        raise InputShape(name=wanted.name, wanted=str(wanted), found=str(found), reason=reason, field=wanted.name)
+
+
+def converts(found: str, wanted: str) -> bool:
+    """Whether every value of type `found` has a meaning as `wanted`: bool to number, integer to integer or float.
+
+    Narrowing among integers or among floats is allowed; the loader checks that the integers' values fit. A float never
+    becomes an integer, and text stays text.
+    """
+    if found == wanted:
+        return True
+    ranks = [_RANKS.get(dtype.rstrip("0123456789")) for dtype in (found, wanted)]
+    if ranks[0] is None or ranks[1] is None:
+        return False
+    return ranks[0] <= ranks[1] and wanted != "bool"
+
+
+def shape_problem(wanted: Sequence[int | str | None], found: Sequence[int | str | None]) -> str | None:
+    """Why data of shape `found` cannot be an input of shape `wanted`; both begin with the batch axis."""
+    if list(found) == [found[0]] and list(wanted[1:]) == [1]:
+        return None  # A column of numbers fills an input [batch, 1].
+    if len(wanted) != len(found):
+        return f"{len(wanted)} axes are wanted and there are {len(found)}"
+    for axis, (want, have) in enumerate(zip(wanted, found, strict=True)):
+        if axis > 0 and isinstance(want, int) and isinstance(have, int) and want != have:
+            return f"axis {axis} must be {want} and is {have}{_layout_hint(wanted, found)}"
+    return None
+
+
+def _layout_hint(wanted: Sequence[int | str | None], found: Sequence[int | str | None]) -> str:
+    """Channels first against channels last is the usual reason, and easily mended."""
+    if len(wanted) == 4 and found[3] == wanted[1] and isinstance(wanted[1], int) and wanted[1] <= 4:
+        return " (the data is laid out NHWC, the model wants NCHW)"
+    if len(wanted) == 4 and found[1] == wanted[3] and isinstance(wanted[3], int) and wanted[3] <= 4:
+        return " (the data is laid out NCHW, the model wants NHWC)"
+    return ""
+
+
+def _check_shared_axes(inputs: Sequence[TensorSpec], dataset: DatasetSummary) -> None:
+    """An axis with a name, such as `sequence`, has one length wherever the name stands."""
+    seen: dict[str, tuple[int, TensorSpec]] = {}
+    for binding in bind(inputs, dataset, pairs=_has_pairs(inputs, dataset)):
+        for want, have in zip(binding.wanted.shape[1:], binding.found.shape[1:], strict=False):
+            if not isinstance(want, str) or not isinstance(have, int):
+                continue
+            length, other = seen.setdefault(want, (have, binding.found))
+            if length != have:
+                reason = f"axis {want!r} is {have} here and {length} in {other}"
+                raise InputShape(
+                    name=binding.wanted.name,
+                    wanted=str(binding.wanted),
+                    found=str(binding.found),
+                    reason=reason,
+                    field=binding.wanted.name,
+                )
+
+
+# --- labels ----------------------------------------------------------------------------------------------------------
+
+
+def judged_output(outputs: Sequence[TensorSpec], name: str | None) -> TensorSpec:
+    """The output that predictions are read from: the named one, or the first."""
+    if name is None:
+        return outputs[0]
+    for output in outputs:
+        if output.name == name:
+            return output
+    raise OutputUnknown(output=name, offered=", ".join(output.name for output in outputs), field="output")
+
+
+def _check_labels(model: ModelSummary, dataset: DatasetSummary, spec: DatasetSpec | None) -> None:
+    output = judged_output(model.outputs, spec.output if spec else None)
+    labels = dataset.labels
+    if dataset.task is Task.FIDELITY or labels is None:
+        return
+    if dataset.task is Task.CLASSIFICATION:
+        _check_class_labels(output, labels, dataset)
+    elif labels.dtype in ("string", "bool"):
+        raise LabelsInvalid(label=labels.name, task=dataset.task, reason=f"they are {labels.dtype}, not numbers")
+    elif not _has_pairs(model.inputs, dataset) and (reason := _vector_problem(output, labels, spec)):
+        raise LabelsInvalid(label=labels.name, task=dataset.task, reason=reason, field="label")
+
+
+def _check_class_labels(output: TensorSpec, labels: TensorSpec, dataset: DatasetSummary) -> None:
+    if len(labels.shape) != 1:
+        reason = f"{labels} must be one class number an example, with a single axis"
+        raise LabelsInvalid(label=labels.name, task=dataset.task, reason=reason, field="label")
+    if not labels.dtype.startswith(("int", "uint")):
+        reason = f"they are {labels.dtype}, and class numbers must be integers from 0"
+        raise LabelsInvalid(label=labels.name, task=dataset.task, reason=reason, field="label")
+    columns = class_count(output)
+    if not dataset.classes or columns is None:
+        return
+    if len(dataset.classes) > columns:
+        reason = f"the data set has {len(dataset.classes)} classes and the model's output {output} has {columns}"
+        raise ClassesMismatch(reason=reason, field="classes")
+    # A folder that is missing would shift the numbers of all that follow it, silently.
+    named = all(name.isdecimal() for name in dataset.classes)
+    if dataset.kind == DatasetKind.IMAGES and len(dataset.classes) < columns and not named:
+        reason = (
+            f"the data set has {len(dataset.classes)} class folders and the model's output {output} has {columns}: "
+            "name all classes in the model's order, or name the folders by their class numbers"
+        )
+        raise ClassesMismatch(reason=reason, field="classes")
+
+
+def class_count(output: TensorSpec) -> int | None:
+    """How many classes an output `[batch, classes]` tells apart; two where it is a single score; `None` if unknown."""
+    rest = [axis for axis in output.shape[1:] if axis != 1]
+    if not rest:
+        return None if output.dtype.startswith(("int", "uint", "string")) else 2
+    return rest[0] if len(rest) == 1 and isinstance(rest[0], int) else None
+
+
+def _vector_problem(output: TensorSpec, labels: TensorSpec, spec: DatasetSpec | None) -> str | None:
+    """Why labels and output cannot be compared number by number."""
+    if spec is not None and spec.pooling != "none":
+        wanted: list[int | str | None] = [output.shape[0], output.shape[-1]]
+    else:
+        wanted = list(output.shape)
+    have = [axis for axis in labels.shape[1:] if axis != 1]
+    want = [axis for axis in wanted[1:] if axis != 1]
+    if len(have) != len(want) and all(isinstance(axis, int) for axis in want):
+        return f"{labels} does not have the axes of the model's output {output}"
+    for one, other in zip(have, want, strict=False):
+        if isinstance(one, int) and isinstance(other, int) and one != other:
+            return f"{labels} does not have the shape of the model's output {output}"
+    return None

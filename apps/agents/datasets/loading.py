@@ -1,0 +1,160 @@
+"""One door to every kind of data set: batches of inputs, named and typed as the model wants them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from apps.agents.dataset_fit import Binding, bind, check_input
+from apps.agents.dataset_spec import DatasetKind, DatasetSpec
+from apps.agents.datasets.arrays import ArraySource
+from apps.agents.datasets.images import ImageSource
+from apps.agents.datasets.split import Indices, split
+from apps.agents.datasets.tables import TableSource
+from apps.agents.errors import LabelsInvalid, ValuesOutOfRange
+from apps.agents.reports import DatasetSummary, Task, TensorSpec
+
+Array = NDArray[np.generic]
+Arrays = dict[str, Array]
+
+BATCH_BYTES = 64 * 1024 * 1024
+
+
+class Source(Protocol):
+    """Examples as they stand in the file."""
+
+    summary: DatasetSummary
+    labels: Array | None
+
+    def rows(self, indices: Indices) -> Arrays:
+        """The named examples of every offered array, first axis the examples."""
+        ...
+
+
+class Dataset:
+    """A data set bound to a model's inputs and split in two.
+
+    A batch is a dictionary from input name to an array whose first axis is the examples. With `pairs` a batch of n
+    pairs has 2n rows: first the n left ones, then the n right ones.
+    """
+
+    def __init__(self, source: Source, spec: DatasetSpec, inputs: Sequence[TensorSpec], seed: int) -> None:
+        self.spec = spec
+        self.summary = source.summary
+        self.bindings = bind(inputs, source.summary, pairs=spec.pairs)
+        for binding in self.bindings:
+            check_input(binding)
+        self._source = source
+        self._labels = _checked_labels(source.labels, spec) if spec.needs_labels else None
+        classes = self._labels if spec.task is Task.CLASSIFICATION else None
+        self._calibration, self._evaluation = split(
+            self.summary.examples, seed, None if classes is None else classes.astype(np.int64)
+        )
+
+    @property
+    def calibration_indices(self) -> Indices:
+        return self._calibration
+
+    @property
+    def evaluation_indices(self) -> Indices:
+        return self._evaluation
+
+    @cached_property
+    def evaluation_labels(self) -> Array | None:
+        """Labels of the evaluation examples, in the order of `evaluation`; `None` for fidelity."""
+        return None if self._labels is None else np.asarray(self._labels[self._evaluation])
+
+    def calibration(self, n: int, batch_size: int = 1) -> Iterator[Arrays]:
+        """Up to `n` examples that evaluation never sees, in batches; fewer where the data set has not as many."""
+        yield from (feeds for feeds, _ in self._batches(self._calibration[:n], batch_size))
+
+    def evaluation(self, batch_size: int) -> Iterator[tuple[Arrays, Array | None]]:
+        """All other examples in batches, with their labels where the task has any."""
+        yield from self._batches(self._evaluation, batch_size)
+
+    def first(self, n: int) -> Arrays:
+        """Exactly `n` rows to time a model on: the first evaluation examples, repeated where there are fewer."""
+        feeds = self._feeds(np.resize(self._evaluation, n))
+        return {name: array[:n] for name, array in feeds.items()}
+
+    def affordable_batch(self, batch_size: int) -> int:
+        """`batch_size`, or less where that many examples would take more than 64 MiB."""
+        row_bytes = sum(array.nbytes for array in self._feeds(self._evaluation[:1]).values())
+        return max(1, min(batch_size, BATCH_BYTES // max(1, row_bytes)))
+
+    def _batches(self, indices: Indices, batch_size: int) -> Iterator[tuple[Arrays, Array | None]]:
+        for start in range(0, len(indices), batch_size):
+            chosen = indices[start : start + batch_size]
+            labels = None if self._labels is None else np.asarray(self._labels[chosen])
+            yield self._feeds(chosen), labels
+
+    def _feeds(self, indices: Indices) -> Arrays:
+        rows = self._source.rows(indices)
+        return {binding.wanted.name: _filled(binding, rows, pairs=self.spec.pairs) for binding in self.bindings}
+
+
+def load_dataset(
+    path: Path, spec: DatasetSpec, inputs: Sequence[TensorSpec], seed: int, *, scratch: Path | None = None
+) -> Dataset:
+    """Open the data set at `path` for a model with `inputs`. The same `seed` gives the same split on every machine.
+
+    `scratch` takes decompressed arrays; without it a temporary folder that lives as long as the data set does.
+    Raises the errors of `apps.agents.errors` about data sets. Values that are not finite are the inspection's to find.
+    """
+    if spec.kind is DatasetKind.IMAGES:
+        return Dataset(ImageSource(path, spec), spec, inputs, seed)
+    if spec.kind is DatasetKind.TABLE:
+        return Dataset(TableSource(path, spec), spec, inputs, seed)
+    return Dataset(ArraySource(path, spec, scratch / "arrays" if scratch else None), spec, inputs, seed)
+
+
+# --- from what is offered to what is wanted ---------------------------------------------------------------------------
+
+
+def _filled(binding: Binding, rows: Arrays, *, pairs: bool) -> Array:
+    parts = [rows[source] for source in binding.sources]
+    if pairs:
+        array = np.concatenate(parts)
+    elif len(parts) > 1:
+        array = np.stack(parts, axis=1)
+    else:
+        array = parts[0]
+    if array.ndim == 1 and len(binding.wanted.shape) == 2:
+        array = array[:, np.newaxis]
+    return cast(array, binding.wanted)
+
+
+def cast(array: Array, wanted: TensorSpec) -> Array:
+    """`array` in the input's type. Raises `ValuesOutOfRange` where an integer does not fit a narrower type."""
+    if wanted.dtype == "string":
+        return array.astype(str).astype(object)
+    dtype = np.dtype(wanted.dtype)
+    if array.dtype == dtype:
+        return np.ascontiguousarray(array)
+    if dtype.kind in "iu" and array.dtype.kind in "iu" and array.size:
+        low, high, limits = int(array.min()), int(array.max()), np.iinfo(dtype)
+        if low < limits.min or high > limits.max:
+            raise ValuesOutOfRange(array=wanted.name, low=low, high=high, dtype=wanted.dtype, field=wanted.name)
+    return np.ascontiguousarray(array.astype(dtype))
+
+
+def _checked_labels(labels: Array | None, spec: DatasetSpec) -> Array | None:
+    """Labels in the form their task reads: class numbers int64, anything else float64."""
+    if labels is None:
+        return None
+    if spec.task is not Task.CLASSIFICATION:
+        if labels.dtype.kind not in "iuf":
+            raise LabelsInvalid(label=spec.label, task=spec.task, reason="they are not numbers", field="label")
+        return labels
+    if labels.dtype.kind not in "iu" or labels.ndim != 1:
+        reason = f"{labels.dtype}{list(labels.shape)} must be integers with a single axis"
+        raise LabelsInvalid(label=spec.label, task=spec.task, reason=reason, field="label")
+    if len(labels) and int(labels.min()) < 0:
+        reason = f"the smallest is {int(labels.min())}, and class numbers begin at 0"
+        raise LabelsInvalid(label=spec.label, task=spec.task, reason=reason, field="label")
+    return labels
