@@ -28,6 +28,8 @@ class Blob(models.Model):
     sha256 = models.CharField(primary_key=True, max_length=64)
     size_bytes = models.BigIntegerField()
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+    touched_at = models.DateTimeField(default=timezone.now, editable=False)
+    """When these bytes last arrived. A blob that was touched a moment ago may be about to be referred to: it stays."""
 
     objects = BlobQuerySet.as_manager()
 
@@ -63,13 +65,38 @@ class Upload(models.Model):
     def complete(self) -> bool:
         return self.blob_id is not None
 
+    @property
+    def expired(self) -> bool:
+        return self.expires_at <= timezone.now()
+
+    @property
+    def folder(self) -> str:
+        """Where the chunks wait in the store."""
+        return f"uploads/{self.pk}"
+
+
+class UploadChunk(models.Model):
+    """One piece of an upload, stored whole or not at all. Gone once the upload is complete."""
+
+    upload = models.ForeignKey(Upload, on_delete=models.CASCADE, related_name="chunks")
+    offset = models.BigIntegerField()
+    size_bytes = models.BigIntegerField()
+    storage_name = models.CharField(max_length=120)
+
+    class Meta:
+        ordering = ("offset",)
+        constraints = (models.UniqueConstraint(fields=("upload", "offset"), name="one_chunk_per_offset"),)
+
+    def __str__(self) -> str:
+        return f"{self.upload_id} at {self.offset}"
+
 
 class RegisteredModel(models.Model):
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="models")
     name = models.CharField(max_length=120)
     description = models.TextField(blank=True)
     tags = models.JSONField(default=list, blank=True)
-    """A list of short strings."""
+    """A list of short strings, lower case, in alphabetical order."""
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
@@ -104,9 +131,31 @@ class Inspected(models.Model):
     class Meta:
         abstract = True
 
+    @property
+    def pending(self) -> bool:
+        return self.status == InspectionStatus.PENDING
+
+    @property
+    def ready(self) -> bool:
+        return self.status == InspectionStatus.READY
+
+    @property
+    def refused(self) -> bool:
+        return self.status == InspectionStatus.REFUSED
+
+    def accept(self) -> None:
+        """Pending → ready. Anything else stays as it is: the first answer counts."""
+        self._settle(InspectionStatus.READY)
+
     def refuse(self, code: str, sentence: str) -> None:
-        self.status, self.refusal_code, self.refusal = InspectionStatus.REFUSED, code, sentence
-        self.save(update_fields=["status", "refusal_code", "refusal"])
+        """Pending → refused, with the reason. Anything else stays as it is: the first answer counts."""
+        self._settle(InspectionStatus.REFUSED, refusal_code=code, refusal=sentence)
+
+    def _settle(self, status: InspectionStatus, **fields: str) -> None:
+        """Two workers may have been handed the same file: a compare-and-set lets one of them answer."""
+        pending = type(self)._default_manager.filter(pk=self.pk, status=InspectionStatus.PENDING)
+        pending.update(status=status, **fields)
+        self.refresh_from_db(fields=["status", "refusal_code", "refusal"])
 
 
 class ModelVersion(Inspected):
@@ -156,6 +205,13 @@ class ModelMetadata(models.Model):
     def __str__(self) -> str:
         return f"{self.format} · {self.parameters:,} parameters"
 
+    @classmethod
+    def record(cls, version: ModelVersion, summary: ModelSummary) -> ModelMetadata:
+        """Keeps what inspection found of `version`, in place of what was known before."""
+        plain = summary.model_dump(mode="json")
+        plain["producer"] = summary.producer[:120]
+        return cls.objects.update_or_create(version=version, defaults=plain)[0]
+
     @property
     def summary(self) -> ModelSummary:
         """The same as the value that agents read."""
@@ -177,7 +233,8 @@ class Alias(models.Model):
 
     model = models.ForeignKey(RegisteredModel, on_delete=models.CASCADE, related_name="aliases")
     name = models.SlugField(max_length=60)
-    version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="aliases")
+    # RESTRICT, not PROTECT: a version that an alias points at stays, but the whole model may go with both.
+    version = models.ForeignKey(ModelVersion, on_delete=models.RESTRICT, related_name="aliases")
 
     objects = AliasQuerySet.as_manager()
 
@@ -190,17 +247,21 @@ class Alias(models.Model):
 
 
 class AliasMove(models.Model):
-    """One move of an alias; moving back is a new move, so the history only grows."""
+    """One move of an alias; moving back is a new move that names the one it undoes, so the history only grows."""
 
     alias = models.ForeignKey(Alias, on_delete=models.CASCADE, related_name="moves")
     from_version = models.ForeignKey(ModelVersion, on_delete=models.SET_NULL, null=True, related_name="+")
     to_version = models.ForeignKey(ModelVersion, on_delete=models.SET_NULL, null=True, related_name="+")
     reason = models.TextField(blank=True)
+    undoes = models.OneToOneField("self", on_delete=models.SET_NULL, null=True, blank=True, related_name="undone_by")
     moved_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+")
     moved_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
-        ordering = ("-moved_at", "-pk")
+        ordering = ("-pk",)
+
+    def __str__(self) -> str:
+        return f"{self.alias}: {self.from_version or '—'} → {self.to_version or '—'}"
 
 
 class DataSet(Inspected):

@@ -5,23 +5,47 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from django.db import models
+from django.db.models import Exists, OuterRef, Q
+from django.utils import timezone
 
 from apps.accounts.querysets import TeamOwnedQuerySet
 
 if TYPE_CHECKING:
-    from apps.models.models import Alias, Blob, DataSet, ModelVersion, RegisteredModel, Upload
+    # Named in the classes' arguments, as text.
+    from apps.models.models import Alias, Blob, DataSet, ModelVersion, RegisteredModel, Upload  # noqa: F401
 
 
 class BlobQuerySet(models.QuerySet["Blob"]):
-    pass
+    def unreferenced(self) -> Self:
+        """Blobs that no row of any app refers to."""
+        blobs = self
+        for relation in self.model._meta.related_objects:
+            users = relation.related_model._default_manager.filter(**{relation.field.name: OuterRef("pk")})
+            blobs = blobs.filter(~Exists(users))
+        return blobs
 
 
 class UploadQuerySet(TeamOwnedQuerySet["Upload"]):
-    pass
+    def expired(self) -> Self:
+        return self.filter(expires_at__lte=timezone.now())
 
 
 class RegisteredModelQuerySet(TeamOwnedQuerySet["RegisteredModel"]):
-    pass
+    def search(self, words: str) -> Self:
+        """Models whose name or description has every one of `words`."""
+        found = self
+        for word in words.split():
+            found = found.filter(Q(name__icontains=word) | Q(description__icontains=word))
+        return found
+
+    def tagged(self, tag: str) -> Self:
+        """Models that carry `tag`. Compared here: SQLite cannot look into a JSON list, and a team's list is short."""
+        having = [pk for pk, tags in self.values_list("pk", "tags") if tag in tags]
+        return self.filter(pk__in=having)
+
+    def all_tags(self) -> list[str]:
+        """Every tag in use, in alphabetical order."""
+        return sorted({tag for tags in self.values_list("tags", flat=True) for tag in tags})
 
 
 class ModelVersionQuerySet(TeamOwnedQuerySet["ModelVersion"]):
@@ -29,6 +53,9 @@ class ModelVersionQuerySet(TeamOwnedQuerySet["ModelVersion"]):
 
     def ready(self) -> Self:
         return self.filter(status="ready")
+
+    def pending(self) -> Self:
+        return self.filter(status="pending")
 
 
 class AliasQuerySet(TeamOwnedQuerySet["Alias"]):
@@ -38,3 +65,13 @@ class AliasQuerySet(TeamOwnedQuerySet["Alias"]):
 class DataSetQuerySet(TeamOwnedQuerySet["DataSet"]):
     def ready(self) -> Self:
         return self.filter(status="ready")
+
+    def pending(self) -> Self:
+        return self.filter(status="pending")
+
+    def search(self, words: str) -> Self:
+        """Data sets whose name or description has every one of `words`."""
+        found = self
+        for word in words.split():
+            found = found.filter(Q(name__icontains=word) | Q(description__icontains=word))
+        return found

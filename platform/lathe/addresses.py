@@ -78,7 +78,7 @@ def storage(url: str) -> dict[str, Any]:
         options[S3_OPTIONS[name]] = value
     return {
         "BACKEND": "storages.backends.s3.S3Storage",
-        "OPTIONS": {**options, "file_overwrite": False, "default_acl": None, "signature_version": "s3v4"},
+        "OPTIONS": {**options, "file_overwrite": True, "default_acl": None, "signature_version": "s3v4"},
     }
 
 

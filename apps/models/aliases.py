@@ -1,0 +1,97 @@
+"""Aliases: names such as `production` that are moved from version to version and moved back."""
+
+from __future__ import annotations
+
+import re
+
+from django.db import transaction
+
+from apps.accounts.models import Role, User
+from apps.accounts.services import require_role
+from apps.models.errors import (
+    AliasMovedMeanwhile,
+    AliasNameInvalid,
+    NothingToUndo,
+    VersionElsewhere,
+    VersionNotReady,
+)
+from apps.models.models import Alias, AliasMove, ModelVersion, RegisteredModel
+
+SUGGESTED = ("production", "candidate")
+_NAME = re.compile(r"[a-z0-9_-]{1,60}")
+
+
+@transaction.atomic
+def move_alias(
+    model: RegisteredModel,
+    alias: str,
+    version: ModelVersion,
+    user: User,
+    reason: str = "",
+    *,
+    expected: ModelVersion | None = None,
+) -> Alias:
+    """Points `alias` of `model` at `version`, making it where there is none; the move is kept with its reason.
+
+    With `expected`, the alias must still point there, else `AliasMovedMeanwhile`. Pointing where it points already is
+    no move. Raises `PermissionDenied`, `AliasNameInvalid`, `VersionElsewhere`, `VersionNotReady`.
+    """
+    require_role(user, model.team, Role.ENGINEER)
+    if not _NAME.fullmatch(alias):
+        raise AliasNameInvalid(field="alias", name=alias)
+    if version.model_id != model.pk:
+        raise VersionElsewhere(field="version", version=version, model=model.name)
+    if not version.ready:
+        raise VersionNotReady(field="version", version=version, status=version.get_status_display().lower())
+    row = _locked(model, alias)
+    current = row.version if row else None
+    if expected is not None and current != expected:
+        raise AliasMovedMeanwhile(alias=alias, current=current or "nothing", expected=expected)
+    if row is not None and current == version:
+        return row
+    if row is None:
+        row = Alias.objects.create(model=model, name=alias, version=version)
+    else:
+        row.version = version
+        row.save(update_fields=["version"])
+    AliasMove.objects.create(alias=row, from_version=current, to_version=version, reason=reason, moved_by=user)
+    return row
+
+
+@transaction.atomic
+def undo_alias_move(alias: Alias, user: User) -> Alias:
+    """Takes back the newest move that was not taken back yet. Undoing goes on through the history, move by move.
+
+    Raises `PermissionDenied`; `NothingToUndo` when only the first move is left, or the version it came from is gone.
+    """
+    require_role(user, alias.model.team, Role.ENGINEER)
+    row = _locked(alias.model, alias.name)
+    if row is None:
+        raise NothingToUndo(alias=alias.name)
+    move = row.moves.filter(undoes=None, undone_by=None).first()
+    back = move.from_version if move else None
+    if move is None or back is None:
+        raise NothingToUndo(alias=alias.name)
+    AliasMove.objects.create(
+        alias=row,
+        from_version=row.version,
+        to_version=back,
+        reason=f"Took back the move to {move.to_version or 'a version that is gone'}.",
+        undoes=move,
+        moved_by=user,
+    )
+    row.version = back
+    row.save(update_fields=["version"])
+    return row
+
+
+def _locked(model: RegisteredModel, alias: str) -> Alias | None:
+    """The alias as it is now. The model's row is locked, so the moves of one model come one after the other."""
+    RegisteredModel.objects.select_for_update().get(pk=model.pk)
+    return Alias.objects.select_related("version__model").filter(model=model, name=alias).first()
+
+
+def can_undo(alias: Alias) -> bool:
+    """Whether `undo_alias_move` would find a move to take back."""
+    move = alias.moves.filter(undoes=None, undone_by=None).first()
+    return move is not None and move.from_version_id is not None

@@ -1,0 +1,115 @@
+"""The first look at bytes that arrived, in the web process: light, and without running anything.
+
+It refuses what is plainly something else, reads what a plain ONNX file says of itself, and hands the rest to a worker.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from django.core.files import File
+
+from apps.accounts.models import Team
+from apps.agents.dataset_spec import DatasetKind, DatasetSpec
+from apps.agents.errors import ModelWrongType
+from apps.agents.onnx_wire import summarize
+from apps.agents.reports import ModelSummary
+from apps.agents.sniffing import FileKind, sniff
+from apps.models.errors import DataSetWrongType, FileNotGiven, UploadUnknown
+from apps.models.models import Blob, Upload
+from apps.models.storage import local_path, put_stream, upload_limit_bytes
+from apps.models.uploads import finish
+
+MODEL_KINDS = frozenset({FileKind.ONNX, FileKind.ONNX_ZIP})
+WANTED_MODEL = "an ONNX model, or a zip archive with one and its external data"
+
+DATA_KINDS: dict[DatasetKind, frozenset[FileKind]] = {
+    DatasetKind.NPZ: frozenset({FileKind.NPZ}),
+    DatasetKind.IMAGES: frozenset({FileKind.ZIP}),
+    DatasetKind.TABLE: frozenset({FileKind.CSV, FileKind.TEXT, FileKind.PARQUET}),
+}
+"""A table of one column has no separator in it, and looks like plain text."""
+WANTED_DATA: dict[DatasetKind, str] = {
+    DatasetKind.NPZ: "a NumPy archive (.npz)",
+    DatasetKind.IMAGES: "a zip archive with a folder of images per class",
+    DatasetKind.TABLE: "a table (.csv or .parquet)",
+}
+
+LONGEST_FILENAME = 255
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the bytes of a new version or data set come from: a finished upload, or a file in a request."""
+
+    upload: Upload | None
+    file: File[bytes] | None
+
+    def blob(self, team: Team) -> Blob:
+        """The bytes in the store. Raises `FileNotGiven`, `UploadUnknown`, and what storing raises."""
+        if self.upload is not None:
+            if self.upload.team_id != team.pk:
+                raise UploadUnknown(field="upload")
+            return finish(self.upload)
+        if self.file is None:
+            raise FileNotGiven(field="file")
+        return put_stream(self.file.chunks(), limit_bytes=upload_limit_bytes())
+
+    def filename(self, given: str) -> str:
+        """The name to show: `given`, else the upload's or the file's own."""
+        name = given or (self.upload.filename if self.upload else getattr(self.file, "name", ""))
+        return safe_filename(name or "file")
+
+    def used(self) -> None:
+        """An upload serves once."""
+        if self.upload is not None:
+            self.upload.delete()
+
+
+def safe_filename(name: str) -> str:
+    """The last part of a path, without control characters or quotes: it is shown and sent back in headers."""
+    last = re.split(r"[/\\]", name)[-1]
+    clean = re.sub(r'[\x00-\x1f\x7f"]', "", last).strip(" .")
+    stem, dot, suffix = clean.rpartition(".")
+    if len(clean) > LONGEST_FILENAME:
+        clean = f"{stem[: LONGEST_FILENAME - len(suffix) - 1]}{dot}{suffix}"[:LONGEST_FILENAME]
+    return clean or "file"
+
+
+def glance_at_model(blob: Blob) -> ModelSummary | None:
+    """What a plain ONNX file says of itself; `None` for an archive, which only a worker opens.
+
+    Raises `ModelWrongType`, `ModelTruncated`, `ModelMalformed`.
+    """
+    with local_path(blob) as path:
+        kind = sniff(path)
+        if kind not in MODEL_KINDS:
+            raise ModelWrongType(field="file", found=kind.value, wanted=WANTED_MODEL)
+        return summarize(path) if kind is FileKind.ONNX else None
+
+
+def refuse_wrong_data(blob: Blob, spec: DatasetSpec) -> None:
+    """Raises `DataSetWrongType` when the bytes are plainly not of the kind that `spec` says."""
+    with local_path(blob) as path:
+        found = sniff(path)
+    if found not in DATA_KINDS[spec.kind]:
+        raise DataSetWrongType(field="file", found=found.value, wanted=WANTED_DATA[spec.kind])
+
+
+# The actors are imported when first used: `django_dramatiq` sets the broker when the apps are ready, and an actor that
+# is declared before belongs to no broker of ours.
+
+
+def send_version(version_id: int) -> None:
+    """Asks a worker to check a version."""
+    from apps.models.actors import inspect_version
+
+    inspect_version.send(version_id)
+
+
+def send_dataset(dataset_id: int) -> None:
+    """Asks a worker to check a data set."""
+    from apps.models.actors import inspect_dataset
+
+    inspect_dataset.send(dataset_id)

@@ -1,0 +1,245 @@
+"""What people do with the store: register models, add versions, describe them, delete them.
+
+Pages, API and commands call these. Data sets stand in `datasets`, uploads in `uploads`, aliases in `aliases`; their
+doors are named here as well, so that one import is enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+from django.core.files import File
+from django.db import IntegrityError, transaction
+from django.db.models import Max, ProtectedError, RestrictedError
+
+from apps.accounts.models import Role, Team, User
+from apps.accounts.services import require_role
+from apps.agents.reports import ModelSummary
+from apps.models import intake
+from apps.models.aliases import can_undo, move_alias, undo_alias_move
+from apps.models.datasets import add_dataset, delete_dataset, describe_dataset
+from apps.models.errors import (
+    ModelInUse,
+    ModelNameMissing,
+    ModelNameTaken,
+    TagsInvalid,
+    VersionElsewhere,
+    VersionInUse,
+)
+from apps.models.models import Blob, InspectionStatus, ModelMetadata, ModelVersion, RegisteredModel, Upload
+from apps.models.storage import collect_unreferenced as collect_blobs
+from apps.models.uploads import abandon, append_chunk, begin_upload, expire_uploads, finish
+
+__all__ = [
+    "abandon",
+    "add_dataset",
+    "add_version",
+    "adopt_artifact",
+    "append_chunk",
+    "begin_upload",
+    "can_undo",
+    "collect_blobs",
+    "delete_dataset",
+    "delete_model",
+    "delete_version",
+    "describe_dataset",
+    "describe_model",
+    "describe_version",
+    "expire_uploads",
+    "finish",
+    "move_alias",
+    "register_model",
+    "undo_alias_move",
+]
+
+LONGEST_NAME = 120
+MOST_TAGS = 20
+LONGEST_TAG = 40
+
+
+# --- models ----------------------------------------------------------------------------------------------------------
+
+
+def register_model(
+    team: Team, user: User, name: str, description: str = "", tags: Iterable[str] = ()
+) -> RegisteredModel:
+    """A model without versions yet. Raises `PermissionDenied`, `ModelNameMissing`, `ModelNameTaken`, `TagsInvalid`."""
+    require_role(user, team, Role.ENGINEER)
+    model = RegisteredModel(team=team, created_by=user, description=description.strip())
+    model.name, model.tags = _model_name(name), clean_tags(tags)
+    return _saved_model(model)
+
+
+def describe_model(
+    model: RegisteredModel,
+    user: User,
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    tags: Iterable[str] | None = None,
+) -> RegisteredModel:
+    """Changes what is given and leaves the rest. Raises as `register_model`."""
+    require_role(user, model.team, Role.ENGINEER)
+    if name is not None:
+        model.name = _model_name(name)
+    if description is not None:
+        model.description = description.strip()
+    if tags is not None:
+        model.tags = clean_tags(tags)
+    return _saved_model(model)
+
+
+def _model_name(name: str) -> str:
+    clean = " ".join(name.split())
+    if not 0 < len(clean) <= LONGEST_NAME:
+        raise ModelNameMissing(field="name", longest=LONGEST_NAME)
+    return clean
+
+
+def _saved_model(model: RegisteredModel) -> RegisteredModel:
+    try:
+        with transaction.atomic():
+            model.save()
+    except IntegrityError as error:
+        raise ModelNameTaken(field="name", name=model.name) from error
+    return model
+
+
+def clean_tags(tags: Iterable[str]) -> list[str]:
+    """Lower case, each once, in alphabetical order. Raises `TagsInvalid`."""
+    limits = {"most": MOST_TAGS, "longest": LONGEST_TAG}
+    clean = sorted({" ".join(tag.lower().split()) for tag in tags} - {""})
+    if len(clean) > MOST_TAGS:
+        raise TagsInvalid(field="tags", reason=f"There are {len(clean)} tags.", **limits)
+    for tag in clean:
+        if len(tag) > LONGEST_TAG or "," in tag:
+            raise TagsInvalid(field="tags", reason=f"“{tag}” cannot be a tag.", **limits)
+    return clean
+
+
+def delete_model(model: RegisteredModel, user: User) -> None:
+    """Removes a model with its versions and aliases. Raises `PermissionDenied`, `ModelInUse` while sessions need it."""
+    require_role(user, model.team, Role.ENGINEER)
+    try:
+        with transaction.atomic():
+            model.delete()
+    except (ProtectedError, RestrictedError) as error:
+        raise ModelInUse(name=model.name, users=_users(error)) from error
+
+
+# --- versions --------------------------------------------------------------------------------------------------------
+
+
+def add_version(
+    model: RegisteredModel,
+    user: User,
+    *,
+    upload: Upload | None = None,
+    file: File[bytes] | None = None,
+    filename: str = "",
+    description: str = "",
+    parent: ModelVersion | None = None,
+    source_session: UUID | None = None,
+    source_step: str = "",
+) -> ModelVersion:
+    """The next version of `model`, from a finished `upload` or a `file`. It is pending until a worker has checked it.
+
+    What a look at its bytes can refuse is refused here, before there is a version: `ModelWrongType` above all. Raises
+    `PermissionDenied`, `FileNotGiven`, `UploadTooLarge`, `UploadIncomplete`, `UploadUnknown`, `VersionElsewhere` too.
+    """
+    require_role(user, model.team, Role.ENGINEER)
+    if parent is not None and parent.model_id != model.pk:
+        raise VersionElsewhere(field="parent", version=parent, model=model.name)
+    source = intake.Source(upload, file)
+    blob = source.blob(model.team)
+    name = source.filename(filename)
+    summary = intake.glance_at_model(blob)
+    with transaction.atomic():
+        version = _next_version(
+            model,
+            blob=blob,
+            filename=name,
+            description=description.strip(),
+            parent=parent,
+            source_session=source_session,
+            source_step=source_step,
+            created_by=user,
+        )
+        if summary is not None:
+            ModelMetadata.record(version, summary)
+        source.used()
+        transaction.on_commit(lambda: intake.send_version(version.pk))
+    return version
+
+
+def adopt_artifact(
+    model: RegisteredModel,
+    *,
+    blob: Blob,
+    filename: str,
+    parent: ModelVersion,
+    source_session: UUID,
+    source_step: str,
+    user: User | None = None,
+    description: str = "",
+    summary: ModelSummary | None = None,
+) -> ModelVersion:
+    """The version that an artifact of a session becomes, ready at once: the session has checked and measured it.
+
+    Asking again for the same session and bytes gives the same version. `summary` is read from the file unless given; a
+    file that only a worker can read (a zip) waits for its checks like any other.
+    """
+    known = model.versions.filter(source_session=source_session, blob=blob).first()
+    if known is not None:
+        return known
+    summary = summary or intake.glance_at_model(blob)
+    with transaction.atomic():
+        version = _next_version(
+            model,
+            blob=blob,
+            filename=intake.safe_filename(filename),
+            description=description,
+            parent=parent,
+            source_session=source_session,
+            source_step=source_step,
+            created_by=user,
+            status=InspectionStatus.PENDING if summary is None else InspectionStatus.READY,
+        )
+        if summary is None:
+            transaction.on_commit(lambda: intake.send_version(version.pk))
+        else:
+            ModelMetadata.record(version, summary)
+    return version
+
+
+def _next_version(model: RegisteredModel, **fields: Any) -> ModelVersion:
+    """A version with the next number. The model's row is locked: two versions at once get two numbers."""
+    RegisteredModel.objects.select_for_update().get(pk=model.pk)
+    last = model.versions.aggregate(last=Max("number"))["last"] or 0
+    return ModelVersion.objects.create(model=model, number=last + 1, **fields)
+
+
+def describe_version(version: ModelVersion, user: User, *, description: str) -> ModelVersion:
+    require_role(user, version.model.team, Role.ENGINEER)
+    version.description = description.strip()
+    version.save(update_fields=["description"])
+    return version
+
+
+def delete_version(version: ModelVersion, user: User) -> None:
+    """Removes a version. Raises `PermissionDenied`, `VersionInUse` while an alias or a session needs it."""
+    require_role(user, version.model.team, Role.ENGINEER)
+    try:
+        with transaction.atomic():
+            version.delete()
+    except (ProtectedError, RestrictedError) as error:
+        raise VersionInUse(version=version, users=_users(error)) from error
+
+
+def _users(error: ProtectedError | RestrictedError) -> str:
+    """The rows that hold on to another, by kind and name: “the alias production”, “the session … and 2 more”."""
+    rows = sorted(getattr(error, "protected_objects", None) or error.restricted_objects, key=str)  # type: ignore[union-attr]
+    first = f"the {rows[0]._meta.verbose_name} {rows[0]}"
+    return first if len(rows) == 1 else f"{first} and {len(rows) - 1} more"

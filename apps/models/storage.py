@@ -1,0 +1,267 @@
+"""The content-addressed store: every file once, under the SHA-256 of its bytes, over Django's storage API.
+
+Bytes and row keep together by one rule: whoever adds or removes the bytes of a blob holds its row's lock. Bytes arrive
+in a temporary file and are moved to their place whole, so nothing half done is ever found there, and what a crash
+leaves behind (bytes without a row) is swept by `collect_unreferenced`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import IO
+
+from django.conf import settings
+from django.core.files import File
+from django.core.files.storage import default_storage
+from django.db import transaction
+from django.db.models import ProtectedError, RestrictedError
+from django.utils import timezone
+
+from apps.models.errors import UploadEmpty, UploadTooLarge
+from apps.models.models import Blob, StoreSettings
+
+logger = logging.getLogger(__name__)
+
+CHUNK_BYTES = 1024 * 1024
+GRACE = timedelta(hours=1)
+"""How long bytes that nothing refers to are kept: somebody may be about to refer to them."""
+CACHE_LIFETIME = timedelta(hours=24)
+"""How long a copy of a remote file is kept on this machine after its last use."""
+
+
+class BlobMissing(RuntimeError):
+    """The store has lost the bytes of a blob, or they are no longer what they were. An operator has to look."""
+
+
+def upload_limit_bytes() -> int:
+    """The largest file that may come in: what the admin says, but never more than the operator's environment does."""
+    return min(StoreSettings.current().max_upload_bytes, settings.LATHE.upload_limit_bytes)
+
+
+# --- in --------------------------------------------------------------------------------------------------------------
+
+
+def put_stream(chunks: Iterable[bytes], *, limit_bytes: int | None = None) -> Blob:
+    """Keeps the bytes of `chunks`, once, and returns their blob. One chunk is in memory at a time.
+
+    Raises `UploadTooLarge` as soon as more than `limit_bytes` have come and `UploadEmpty` when none did; whatever is
+    raised, also by `chunks`, nothing of the file stays.
+    """
+    with _temporary_file() as file:
+        digest, size_bytes = hashlib.sha256(), 0
+        for chunk in chunks:
+            size_bytes += len(chunk)
+            if limit_bytes is not None and size_bytes > limit_bytes:
+                raise UploadTooLarge(field="file", limit_mib=limit_bytes / 2**20)
+            digest.update(chunk)
+            file.write(chunk)
+        if not size_bytes:
+            raise UploadEmpty(field="file")
+        file.flush()
+        return _keep(Path(file.name), digest.hexdigest(), size_bytes)
+
+
+def put_file(path: Path) -> Blob:
+    """Keeps a copy of the file at `path`; the file itself stays where it is."""
+    with path.open("rb") as file:
+        return put_stream(read_chunks(file))
+
+
+def read_chunks(file: IO[bytes], size: int = CHUNK_BYTES) -> Iterator[bytes]:
+    while chunk := file.read(size):
+        yield chunk
+
+
+def _keep(temporary: Path, sha256: str, size_bytes: int) -> Blob:
+    """Moves the bytes to their place and gives them their row, under the row's lock."""
+    root = _local_root()
+    with transaction.atomic():
+        blob, created = Blob.objects.select_for_update().get_or_create(
+            sha256=sha256, defaults={"size_bytes": size_bytes}
+        )
+        if not created:
+            blob.touched_at = timezone.now()
+            blob.save(update_fields=["touched_at"])
+        # Bytes without a row are about to be swept, so a new row brings its own.
+        if created or not default_storage.exists(blob.storage_name):
+            if root is None:
+                _send(temporary, blob.storage_name)
+            else:
+                _move(temporary, root / blob.storage_name)
+    return blob
+
+
+def _move(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    source.chmod(default_storage.file_permissions_mode or 0o640)  # type: ignore[attr-defined]
+    os.replace(source, target)
+
+
+def _send(source: Path, name: str) -> None:
+    with source.open("rb") as file:
+        saved = default_storage.save(name, File(file))
+    if saved != name:
+        # The same bytes came to the same place a moment before: the storage made up another name for ours.
+        default_storage.delete(saved)
+
+
+@contextmanager
+def _temporary_file() -> Iterator[IO[bytes]]:
+    """A file beside the store's own, so that moving it there is one step; gone at the end, unless moved."""
+    root = _local_root()
+    folder = None if root is None else root / "incoming"
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=folder, prefix="blob-", delete=False) as file:
+        try:
+            yield file
+        finally:
+            Path(file.name).unlink(missing_ok=True)
+
+
+def _local_root() -> Path | None:
+    """The store's folder, or `None` where it is not a file system."""
+    try:
+        return Path(default_storage.path(""))
+    except NotImplementedError:
+        return None
+
+
+# --- out -------------------------------------------------------------------------------------------------------------
+
+
+def open_blob(blob: Blob) -> IO[bytes]:
+    """The bytes as a file open for reading. Raises `BlobMissing`."""
+    try:
+        return default_storage.open(blob.storage_name)  # type: ignore[return-value]
+    except FileNotFoundError as error:
+        raise BlobMissing(f"The store has no file {blob.storage_name}.") from error
+
+
+@contextmanager
+def local_path(blob: Blob) -> Iterator[Path]:
+    """A path to read the bytes from while the context lasts: the store's own file, else a copy on this machine.
+
+    The file has no suffix and is not to be written to. Raises `BlobMissing`.
+    """
+    root = _local_root()
+    if root is None:
+        yield _cached(blob)
+        return
+    path = root / blob.storage_name
+    if not path.is_file():
+        raise BlobMissing(f"The store has no file {blob.storage_name}.")
+    yield path
+
+
+def _cache_folder() -> Path:
+    return Path(settings.LATHE.var_dir) / "cache" / "blobs"
+
+
+def _cached(blob: Blob) -> Path:
+    """A copy of a remote blob, downloaded once and checked against its digest."""
+    path = _cache_folder() / blob.sha256
+    try:
+        os.utime(path)  # it is in use: `_trim_cache` leaves it alone
+    except FileNotFoundError:
+        _download(blob, path)
+    return path
+
+
+def _download(blob: Blob, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix="incoming-", delete=False) as file:
+        try:
+            digest = hashlib.sha256()
+            with open_blob(blob) as source:
+                for chunk in read_chunks(source):
+                    digest.update(chunk)
+                    file.write(chunk)
+            if digest.hexdigest() != blob.sha256:
+                raise BlobMissing(f"The bytes of {blob.storage_name} are no longer what they were.")
+            file.flush()
+            os.replace(file.name, path)
+        finally:
+            Path(file.name).unlink(missing_ok=True)
+
+
+# --- away ------------------------------------------------------------------------------------------------------------
+
+
+def collect_unreferenced(*, grace: timedelta = GRACE) -> int:
+    """Removes the blobs that no row refers to and whose bytes arrived more than `grace` ago; how many they were.
+
+    Sweeps as well what crashes left behind: bytes without a row, half-written temporary files, old copies of remote
+    files.
+    """
+    before = timezone.now() - grace
+    stale = Blob.objects.unreferenced().filter(touched_at__lt=before).values_list("pk", flat=True)
+    removed = sum(_remove(sha256, before) for sha256 in list(stale))
+    _sweep_orphans(before)
+    _sweep_local(before)
+    return removed
+
+
+def _remove(sha256: str, before: datetime) -> bool:
+    """Removes one blob unless somebody touched or referred to it in the meantime."""
+    with transaction.atomic():
+        blob = Blob.objects.select_for_update().filter(pk=sha256, touched_at__lt=before).first()
+        if blob is None:
+            return False
+        name = blob.storage_name
+        try:
+            blob.delete()
+        except (ProtectedError, RestrictedError):
+            return False
+        # Inside the transaction, under the lock: if it fails the row stays, and `put_stream` heals a row without bytes.
+        default_storage.delete(name)
+        return True
+
+
+def _sweep_orphans(before: datetime) -> None:
+    """Bytes whose row was never committed."""
+    for folder in _names("blobs", folders=True):
+        names = _names(f"blobs/{folder}")
+        known = set(Blob.objects.filter(pk__in=names).values_list("pk", flat=True))
+        for name in names:
+            path = f"blobs/{folder}/{name}"
+            if name not in known and default_storage.get_modified_time(path) < before:
+                logger.info("Removing %s, which has no row.", path)
+                default_storage.delete(path)
+
+
+def _names(folder: str, *, folders: bool = False) -> list[str]:
+    try:
+        found = default_storage.listdir(folder)
+    except FileNotFoundError:
+        return []
+    return sorted(found[0] if folders else found[1])
+
+
+def _sweep_local(before: datetime) -> None:
+    """Temporary files of processes that died, and copies that were not used for a while."""
+    root = _local_root()
+    unused = timezone.now() - CACHE_LIFETIME
+    for folder, limit in ((root / "incoming" if root else None, before), (_cache_folder(), unused)):
+        if folder is None or not folder.is_dir():
+            continue
+        for path in folder.iterdir():
+            if path.stat().st_mtime < limit.timestamp():
+                path.unlink(missing_ok=True)
+
+
+def remove_folder(name: str) -> None:
+    """Removes the files directly in a folder of the store, and the folder itself where there are folders."""
+    for file in _names(name):
+        default_storage.delete(f"{name}/{file}")
+    root = _local_root()
+    if root is not None:
+        shutil.rmtree(root / name, ignore_errors=True)

@@ -1,0 +1,164 @@
+"""Resumable uploads: bytes arrive in chunks at known offsets, from any web process, and become one blob.
+
+A chunk is stored whole or not at all, and an upload moves on by compare-and-set: of two chunks for the same offset one
+wins, and the other is told where the upload stands. Nothing is kept in a process, so any of them can take the next one.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from typing import IO
+
+from django.core.files import File
+from django.core.files.storage import default_storage
+from django.core.files.temp import NamedTemporaryFile
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from apps.accounts.models import Role, Team, User
+from apps.accounts.services import require_role
+from apps.models.errors import (
+    UploadChunkCut,
+    UploadEmpty,
+    UploadExpired,
+    UploadIncomplete,
+    UploadOffsetMismatch,
+    UploadOverrun,
+    UploadTooLarge,
+)
+from apps.models.models import Blob, StoreSettings, Upload, UploadChunk
+from apps.models.storage import put_stream, read_chunks, remove_folder, upload_limit_bytes
+
+logger = logging.getLogger(__name__)
+
+
+def begin_upload(team: Team, user: User, filename: str, size_bytes: int) -> Upload:
+    """An upload that waits for its first byte.
+
+    Raises `PermissionDenied`, `UploadEmpty`, or `UploadTooLarge` before a byte has come.
+    """
+    require_role(user, team, Role.ENGINEER)
+    if size_bytes < 1:
+        raise UploadEmpty(field="size_bytes")
+    limit_bytes = upload_limit_bytes()
+    if size_bytes > limit_bytes:
+        raise UploadTooLarge(field="size_bytes", limit_mib=limit_bytes / 2**20)
+    return Upload.objects.create(
+        team=team, user=user, filename=filename, size_bytes=size_bytes, expires_at=_next_expiry()
+    )
+
+
+def append_chunk(upload: Upload, offset: int, stream: IO[bytes], *, announced_bytes: int | None = None) -> Upload:
+    """Adds what `stream` holds at `offset`, which must be where the upload stands.
+
+    Raises `UploadOffsetMismatch` (with the right offset), `UploadOverrun` when the file would become longer than
+    announced, `UploadChunkCut` when fewer than `announced_bytes` came, `UploadExpired`. Then nothing of it is kept.
+    """
+    _refuse_expired(upload)
+    if offset != upload.received_bytes:
+        raise UploadOffsetMismatch(expected=upload.received_bytes, given=offset)
+    room_bytes = upload.size_bytes - offset
+    with NamedTemporaryFile(prefix="chunk-") as spool:
+        size_bytes = 0
+        for piece in read_chunks(stream):
+            size_bytes += len(piece)
+            if size_bytes > room_bytes:
+                raise UploadOverrun(size_bytes=upload.size_bytes)
+            spool.write(piece)
+        if announced_bytes is not None and size_bytes != announced_bytes:
+            raise UploadChunkCut(announced=announced_bytes, received=size_bytes)
+        if size_bytes:
+            spool.seek(0)
+            _keep_chunk(upload, offset, size_bytes, spool)
+    upload.refresh_from_db()
+    return upload
+
+
+def _keep_chunk(upload: Upload, offset: int, size_bytes: int, spool: IO[bytes]) -> None:
+    name = default_storage.save(f"{upload.folder}/{offset}-{secrets.token_hex(4)}", File(spool))
+    try:
+        with transaction.atomic():
+            moved = Upload.objects.filter(pk=upload.pk, received_bytes=offset, blob=None).update(
+                received_bytes=F("received_bytes") + size_bytes, expires_at=_next_expiry()
+            )
+            if not moved:
+                upload.refresh_from_db()
+                raise UploadOffsetMismatch(expected=upload.received_bytes, given=offset)
+            UploadChunk.objects.create(upload=upload, offset=offset, size_bytes=size_bytes, storage_name=name)
+    except BaseException:
+        default_storage.delete(name)
+        raise
+
+
+def finish(upload: Upload) -> Blob:
+    """The blob of a complete upload; its chunks are removed. Asking again gives the same blob.
+
+    Raises `UploadIncomplete` while bytes are missing, `UploadExpired`.
+    """
+    if upload.blob is not None:
+        return upload.blob
+    _refuse_expired(upload)
+    if upload.received_bytes != upload.size_bytes:
+        raise UploadIncomplete(received_bytes=upload.received_bytes, size_bytes=upload.size_bytes)
+    names = list(upload.chunks.values_list("storage_name", flat=True))
+    try:
+        blob = put_stream(_joined(names))
+    except FileNotFoundError:
+        upload.refresh_from_db()
+        if upload.blob is None:
+            raise
+        return upload.blob  # somebody else finished it at the same time, and has tidied up
+    with transaction.atomic():
+        Upload.objects.filter(pk=upload.pk).update(blob=blob)
+        upload.chunks.all().delete()
+    remove_folder(upload.folder)
+    upload.refresh_from_db()
+    return blob
+
+
+def _joined(names: Iterable[str]) -> Iterator[bytes]:
+    for name in names:
+        with default_storage.open(name) as chunk:
+            yield from read_chunks(chunk)
+
+
+def abandon(upload: Upload) -> None:
+    """Removes an upload and what it has brought."""
+    folder = upload.folder
+    upload.delete()
+    remove_folder(folder)
+
+
+def expire_uploads() -> int:
+    """Removes the uploads that were left for too long, and chunks without an upload; how many uploads they were."""
+    expired = list(Upload.objects.expired())
+    for upload in expired:
+        abandon(upload)
+    _sweep_chunks()
+    return len(expired)
+
+
+def _sweep_chunks() -> None:
+    """Folders of chunks whose upload is gone or complete: a crash came between the row and the files."""
+    try:
+        folders, _files = default_storage.listdir("uploads")
+    except FileNotFoundError:
+        return
+    waiting = {str(pk) for pk in Upload.objects.filter(blob=None).values_list("pk", flat=True)}
+    for folder in set(folders) - waiting:
+        logger.info("Removing the chunks of upload %s, which is gone or complete.", folder)
+        remove_folder(f"uploads/{folder}")
+
+
+def _refuse_expired(upload: Upload) -> None:
+    if upload.expired:
+        raise UploadExpired()
+
+
+def _next_expiry() -> datetime:
+    """Every chunk gives an upload its whole lifetime again."""
+    return timezone.now() + timedelta(hours=StoreSettings.current().upload_lifetime_hours)
