@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core import checks
+from django.core.checks import CheckMessage, Tags
 
 from lathe.env import PROJECT_ROOT, Environment
 
@@ -23,13 +24,13 @@ def misspelt(variables: Mapping[str, str], known: frozenset[str]) -> Iterator[Ch
         if name.startswith("LATHE_") and name not in known and not name.startswith(FOR_TESTS):
             nearest = difflib.get_close_matches(name, known, n=1)
             hint = f"Did you mean {nearest[0]}?" if nearest else "docs/deployment.md lists the variables."
-            yield Warning(f"{name} is set, but Lathe has no such variable.", hint=hint, id="lathe.W001")
+            yield checks.Warning(f"{name} is set, but Lathe has no such variable.", hint=hint, id="lathe.W001")
 
 
 def hidden_standard_library(root: Path) -> Iterator[CheckMessage]:
     """`platform/__init__.py` would hide Python's own `platform` module."""
     if (root / "platform" / "__init__.py").exists():
-        yield Error(
+        yield checks.Error(
             "platform/__init__.py exists, and hides Python's own module of that name.",
             hint="Delete it: platform/ is a source root, not a package.",
             id="lathe.E001",
@@ -41,7 +42,7 @@ def unwritable(folder: Path) -> Iterator[CheckMessage]:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        yield Error(
+        yield checks.Error(
             f"Lathe cannot write to {folder}: {error.strerror}.",
             hint="Give the user that runs Lathe the folder, or set LATHE_VAR_DIR to another one.",
             id="lathe.E002",
@@ -51,32 +52,32 @@ def unwritable(folder: Path) -> Iterator[CheckMessage]:
 def unfit_for_a_team(environment: Environment) -> Iterator[CheckMessage]:
     """What works on one machine and surprises on several."""
     if environment.secret_key is None:
-        yield Warning(
+        yield checks.Warning(
             "LATHE_SECRET_KEY is not set: each machine makes a key of its own, and sessions do not hold across them.",
             hint="Set LATHE_SECRET_KEY to the same 50 or more random characters on all machines.",
             id="lathe.W002",
         )
     if environment.redis_is_embedded:
-        yield Warning(
+        yield checks.Warning(
             "REDIS_URL is not set: the bundled Redis serves this machine only.",
             hint="Set REDIS_URL, such as redis://redis:6379/0.",
             id="lathe.W003",
         )
     if environment.database_url.startswith("sqlite:"):
-        yield Warning(
+        yield checks.Warning(
             "DATABASE_URL is not set to PostgreSQL: SQLite serves this machine only.",
             hint="Set DATABASE_URL, such as postgres://user:password@host:5432/lathe.",
             id="lathe.W004",
         )
     if not environment.uses_tls:
-        yield Warning(
+        yield checks.Warning(
             "LATHE_BASE_URL does not begin with https: passwords and tokens travel in clear.",
             hint="Put a proxy with TLS in front and set LATHE_BASE_URL to its address (docs/deployment.md).",
             id="lathe.W005",
         )
 
 
-@register(Tags.compatibility)
+@checks.register(Tags.compatibility)
 def check_installation(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     environment: Environment = settings.LATHE
     return [
@@ -86,6 +87,6 @@ def check_installation(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     ]
 
 
-@register(Tags.security, deploy=True)
+@checks.register(Tags.security, deploy=True)
 def check_deployment(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     return list(unfit_for_a_team(settings.LATHE))

@@ -1,7 +1,6 @@
 """The environment, read once: every variable, its type, its default, and a sentence for each wrong value.
 
-Nothing else in the project reads `os.environ`. No Django here, so that the readers can be tested, and reused by a command,
-without settings.
+Nothing else in the project reads `os.environ`. No Django here, so that the readers can be tested without settings.
 """
 
 from __future__ import annotations
@@ -153,6 +152,7 @@ class Environment:
     """LATHE_ALLOWED_HOSTS: the host names the portal answers to."""
     base_url: str
     """LATHE_BASE_URL: the portal's address as members type it; links in mails begin with it."""
+    base_url_is_given: bool
     behind_proxy: bool
     """LATHE_BEHIND_PROXY: believe X-Forwarded-Proto, because a proxy that sets it stands in front."""
     hsts_seconds: int
@@ -203,6 +203,7 @@ class Environment:
                 schemes=("http", "https"),
                 example="https://lathe.example.org",
             ).rstrip("/"),
+            base_url_is_given=reader.given("LATHE_BASE_URL") is not None,
             behind_proxy=reader.flag("LATHE_BEHIND_PROXY", False),
             hsts_seconds=reader.whole("LATHE_HSTS_SECONDS", 31_536_000),
             database_url=reader.url(

@@ -21,7 +21,7 @@ def kept_in(folder: Path) -> str:
 
 def _write_once(path: Path, key: str) -> None:
     """Writes the whole key or nothing: processes that start together all end up with the first one's."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(key)

@@ -1,0 +1,61 @@
+# Two commands to try Lathe, two to work on it; each sets up what it needs. Python 3.11 and make are enough.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+MANAGE := $(BIN)/python manage.py
+
+# The environment as a team deploys it: what `check --deploy` judges.
+DEPLOYED := LATHE_VAR_DIR=$(CURDIR)/var/check LATHE_BASE_URL=https://lathe.example.org LATHE_BEHIND_PROXY=1 \
+	LATHE_SECRET_KEY=only-for-the-check-0123456789-ABCDEFGHIJKLMNOPQRSTUVWXYZ-abcdef \
+	DATABASE_URL=postgres://lathe:lathe@localhost/lathe REDIS_URL=redis://localhost:6379/0
+
+.PHONY: help run demo test check format lock clean
+
+help:
+	@echo "make run     the portal on this machine, with a sample session running"
+	@echo "make demo    one session of a sample, its progress and its report, in this terminal"
+	@echo "make test    all tests"
+	@echo "make check   style, types, import contracts, Django's checks, migrations, templates"
+	@echo "make format  write the code in the one style"
+	@echo "make lock    write the locks in requirements/ from pyproject.toml"
+	@echo "make clean   remove the environment, and what tools have left"
+
+# The environment follows its lock: a change of either file installs again. --no-deps: the lock has everything.
+$(STAMP): requirements/dev.txt pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "Lathe needs Python 3.11; write 'make PYTHON=/path/to/python3.11 …'"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+run: $(STAMP)
+	@$(MANAGE) run --demo
+
+demo: $(STAMP)
+	@$(MANAGE) demo
+
+test: $(STAMP)
+	$(BIN)/pytest
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	PYTHONPATH=platform $(BIN)/lint-imports --no-logo
+	$(MANAGE) check --fail-level WARNING
+	$(DEPLOYED) $(MANAGE) check --deploy --fail-level WARNING
+	$(MANAGE) makemigrations --check --dry-run
+	$(MANAGE) checktemplates
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: $(STAMP)
+	$(BIN)/python requirements/lock.py
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache var/check
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

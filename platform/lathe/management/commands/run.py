@@ -1,0 +1,43 @@
+"""`manage.py run`: the whole portal in the foreground, on one machine, with nothing else installed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from lathe import portal
+from lathe.processes import ChildDied, StopRequested, Supervisor
+
+
+class Command(BaseCommand):
+    help = "Migrate, then run the bundled Redis (unless REDIS_URL is set), workers and the web server until Ctrl-C."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
+        parser.add_argument("--port", type=int, help="port (default: the first free one from 8000)")
+        parser.add_argument("--demo", action="store_true", help="make the demo team and start a session of a sample")
+
+    def handle(self, *, host: str, port: int | None, demo: bool, **options: Any) -> None:
+        environment = settings.LATHE
+        try:
+            with portal.only_one(environment.var_dir), Supervisor() as supervisor:
+                address = portal.free_address(host, port)
+                portal.prepare(supervisor, environment)
+                login = self._demo_session() if demo else ""
+                portal.serve(supervisor, environment, address, environment.queues, log_dir=None)
+                self.stdout.write(self.style.SUCCESS(f"\nLathe is up: {address.url}\n{login}") + "Ctrl-C stops it.\n")
+                supervisor.wait()
+        except StopRequested:
+            self.stdout.write("\nLathe has stopped.")
+        except (portal.CannotStart, ChildDied, TimeoutError) as error:
+            raise CommandError(str(error)) from None
+
+    def _demo_session(self) -> str:
+        """Makes the demo data, starts a session of a sample if there was none yet, and returns how to log in."""
+        from apps.optimization import demo
+
+        place = demo.ensure_demo()
+        demo.ensure_session(place)
+        return f"Log in as {place.email} with the password {place.password}\n"

