@@ -1,0 +1,102 @@
+"""compose.yaml, the Dockerfile, .env.example and the operators' page speak of the same variables as the code."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from lathe.env import PROJECT_ROOT, Environment
+from lathe.processes import python_path
+
+KNOWN = Environment.read({}).names
+OF_OTHERS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "POSTGRES_PASSWORD", "PORT"}
+"""Read by the bucket's client, by PostgreSQL's image, and by compose.yaml itself."""
+COMPOSE = (PROJECT_ROOT / "compose.yaml").read_text()
+SERVICES = yaml.safe_load(COMPOSE)["services"]
+OURS = {name: service for name, service in SERVICES.items() if "build" in service}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_each_service_of_ours_sets_variables_that_exist(name):
+    assert OURS[name]["environment"].keys() <= KNOWN | OF_OTHERS
+
+
+def test_compose_reads_variables_that_exist():
+    read = set(re.findall(r"\$\{([A-Z_]+)", COMPOSE))
+    assert read <= KNOWN | OF_OTHERS
+
+
+def test_the_example_holds_variables_that_exist_and_compose_reads():
+    lines = (PROJECT_ROOT / ".env.example").read_text().splitlines()
+    written = {match[1] for line in lines if (match := re.match(r"(?:# )?([A-Z][A-Z_]+)=", line))}
+    assert written <= KNOWN | OF_OTHERS
+    assert written <= set(re.findall(r"\$\{([A-Z_]+)", COMPOSE))
+
+
+def test_the_operators_page_has_every_variable_and_no_other():
+    page = (PROJECT_ROOT / "docs" / "deployment.md").read_text()
+    table = page.split("## Variables")[1].split("##")[0]
+    assert set(re.findall(r"^\| `([A-Z_]+)` \|", table, re.MULTILINE)) == KNOWN
+
+
+def test_services_build_targets_that_the_dockerfile_has_from_locks_that_exist():
+    dockerfile = (PROJECT_ROOT / "Dockerfile").read_text()
+    targets = set(re.findall(r"^FROM \S+ AS (\w+)", dockerfile, re.MULTILINE))
+    assert {service["build"]["target"] for service in OURS.values()} == targets - {"base"}
+    for lock in re.findall(r"requirements/\w+\.txt", dockerfile):
+        assert (PROJECT_ROOT / lock).exists()
+
+
+def test_the_web_image_gets_the_web_lock_only():
+    stage = (PROJECT_ROOT / "Dockerfile").read_text().split("AS web")[1].split("FROM base")[0]
+    assert re.findall(r"requirements/(\w+)\.txt", stage) == ["web", "web"]
+
+
+def test_services_wait_for_what_they_need_and_every_volume_is_declared():
+    declared = yaml.safe_load(COMPOSE)["volumes"].keys()
+    for name, service in SERVICES.items():
+        assert all(volume.split(":")[0] in declared for volume in service["volumes"]), name
+        assert service.get("depends_on", {}).keys() <= SERVICES.keys(), name
+    for name in ("web", "worker", "worker-gpu"):
+        assert SERVICES[name]["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
+    for name in ("postgres", "redis"):
+        assert SERVICES[name]["healthcheck"]["test"]
+
+
+def test_workers_serve_every_queue_between_them():
+    queues = {queue for service in OURS.values() for queue in service["environment"].get("LATHE_QUEUES", "").split(",")}
+    assert queues - {""} == {"default", "cpu", "gpu"}
+
+
+def settings_start(**variables: str) -> subprocess.CompletedProcess[str]:
+    bare = {name: value for name, value in os.environ.items() if name not in KNOWN}
+    return subprocess.run(
+        [sys.executable, "-c", "from lathe import settings; print(settings.ALLOWED_HOSTS)"],
+        cwd=PROJECT_ROOT,
+        env={**bare, "PYTHONPATH": python_path(), **variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_a_wrong_value_stops_the_start_with_one_sentence(tmp_path):
+    done = settings_start(LATHE_VAR_DIR=str(tmp_path), REDIS_URL="localhost:6379")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "Lathe cannot start. REDIS_URL is 'localhost:6379', which cannot be right: it must begin with redis:, rediss:, "
+        "unix: such as redis://host:6379/0\n"
+    )
+
+
+def test_the_portals_own_host_is_always_allowed(tmp_path):
+    done = settings_start(
+        LATHE_VAR_DIR=str(tmp_path), LATHE_BASE_URL="https://lathe.example.org", LATHE_ALLOWED_HOSTS="a"
+    )
+    assert done.stdout.strip() == "['a', 'lathe.example.org']"
