@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from apps.errors import UserError
 from lathe import portal
 from lathe.processes import ChildDied, StopRequested, Supervisor
 
@@ -25,19 +26,25 @@ class Command(BaseCommand):
             with portal.only_one(environment.var_dir), Supervisor() as supervisor:
                 address = portal.free_address(host, port)
                 portal.prepare(supervisor, environment)
-                login = self._demo_session() if demo else ""
                 portal.serve(supervisor, environment, address, environment.queues, log_dir=None)
-                self.stdout.write(self.style.SUCCESS(f"\nLathe is up: {address.url}\n{login}") + "Ctrl-C stops it.\n")
+                self.stdout.write(self.style.SUCCESS(f"\nLathe is up: {address.url}"))
+                if demo:
+                    self._start_demo(supervisor)
+                self.stdout.write("Ctrl-C stops it.\n")
+                self.stdout.flush()
                 supervisor.wait()
         except StopRequested:
             self.stdout.write("\nLathe has stopped.")
-        except (portal.CannotStart, ChildDied, TimeoutError) as error:
+        except (portal.CannotStart, ChildDied, TimeoutError, UserError) as error:
             raise CommandError(str(error)) from None
 
-    def _demo_session(self) -> str:
-        """Makes the demo data, starts a session of a sample if there was none yet, and returns how to log in."""
+    def _start_demo(self, supervisor: Supervisor) -> None:
+        """Makes the demo data and, once workers have checked it, a session, so that the first page is alive."""
         from apps.optimization import demo
 
         place = demo.ensure_demo()
-        demo.ensure_session(place)
-        return f"Log in as {place.email} with the password {place.password}\n"
+        self.stdout.write(f"Log in as {place.user.email} with the password {place.password}")
+        self.stdout.flush()
+        supervisor.wait_until(lambda: place.ready, "The check of the samples", timeout_s=180)
+        if not place.team.sessions.exists():
+            demo.start_session(place)

@@ -1,0 +1,119 @@
+"""A team, a person, two models and a data set to look at Lathe with. Asking again changes nothing."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.conf import settings
+from django.core.files import File
+from django.db import transaction
+
+from apps.accounts.models import Membership, Role, Team, User
+from apps.accounts.services import create_team
+from apps.agents.dataset_spec import DatasetKind, DatasetSpec
+from apps.agents.reports import Task
+from apps.errors import UserError
+from apps.models.models import DataSet, InspectionStatus, ModelVersion, RegisteredModel
+from apps.models.services import add_dataset, add_version, register_model
+from apps.optimization.models import CriteriaSet, OptimizationSession
+from apps.optimization.services import session_start
+
+SAMPLES = Path(__file__).resolve().parents[2] / "samples"
+EMAIL = "demo@lathe.localhost"
+TEAM = "Demo"
+DATA = ("Fashion-MNIST test images", "fashion_mnist_test.npz")
+CLASSES = (
+    *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+    *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+)
+MODELS = (
+    ("fashion-resnet", "fashion_resnet.onnx", "A small ResNet: convolutions with skip connections."),
+    ("fashion-mobilenet", "fashion_mobilenet.onnx", "A small MobileNet: depthwise convolutions."),
+)
+
+
+class DemoRefused(UserError):
+    code = "demo.refused"
+    sentence = "The sample {name} was refused: {reason}"
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What the demo stands on."""
+
+    user: User
+    password: str
+    team: Team
+    version: ModelVersion
+    """The sample that the first session is about."""
+    dataset: DataSet
+
+    @property
+    def ready(self) -> bool:
+        """Whether workers have checked both files. Raises `DemoRefused` when one did not pass."""
+        for row, name in ((self.version, self.version.filename), (self.dataset, self.dataset.filename)):
+            row.refresh_from_db()
+            if row.status == InspectionStatus.REFUSED:
+                raise DemoRefused(name=name, reason=row.refusal)
+        return self.version.status == self.dataset.status == InspectionStatus.READY
+
+
+def ensure_demo() -> Demo:
+    """The demo team with its person and samples, made where they are missing. Workers check the files later."""
+    user, password = _person()
+    team = _team(user)
+    versions = [_version(team, user, *model) for model in MODELS]
+    return Demo(user, password, team, versions[0], _dataset(team, user))
+
+
+def start_session(demo: Demo) -> OptimizationSession:
+    """A session of the first sample under the profile “fastest”, through the same door as the page's and the API's."""
+    fastest = CriteriaSet.objects.current().get(team=None, name="fastest")
+    return session_start(user=demo.user, version=demo.version, dataset=demo.dataset, criteria_set=fastest)
+
+
+def _person() -> tuple[User, str]:
+    """The demo's person. The password is made once, kept in a file of this user's own, and works again if lost."""
+    path = Path(settings.LATHE.var_dir) / "demo_password"
+    user = User.objects.filter(email=EMAIL).first()
+    if user is not None and path.exists() and user.check_password(password := path.read_text()):
+        return user, password
+    password = secrets.token_urlsafe(9)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(password)
+    if user is None:
+        return User.objects.create_superuser(EMAIL, password, first_name="Demo"), password
+    user.set_password(password)
+    user.save(update_fields=["password"])
+    return user, password
+
+
+def _team(user: User) -> Team:
+    team = Team.objects.filter(name=TEAM).first() or create_team(TEAM, user)
+    Membership.objects.get_or_create(team=team, user=user, defaults={"role": Role.OWNER})
+    return team
+
+
+@transaction.atomic
+def _version(team: Team, user: User, name: str, filename: str, description: str) -> ModelVersion:
+    model = RegisteredModel.objects.filter(team=team, name=name).first()
+    if model is None:
+        model = register_model(team, user, name, description, tags=["sample"])
+    version = model.versions.order_by("number").first()
+    if version is not None:
+        return version
+    with (SAMPLES / filename).open("rb") as file:
+        return add_version(model, user, file=File(file, filename), filename=filename)
+
+
+def _dataset(team: Team, user: User) -> DataSet:
+    name, filename = DATA
+    dataset = DataSet.objects.filter(team=team, name=name).first()
+    if dataset is not None:
+        return dataset
+    spec = DatasetSpec(kind=DatasetKind.NPZ, task=Task.CLASSIFICATION, classes=CLASSES)
+    with (SAMPLES / filename).open("rb") as file:
+        return add_dataset(team, user, name, spec, file=File(file, filename), filename=filename)

@@ -1,0 +1,113 @@
+"""A session in a terminal: progress as a line, the report as a table. Text comes out; nothing is printed here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from textwrap import fill
+
+from apps.agents.reports import EvaluationReport
+from apps.agents.state import CandidateStatus
+from apps.optimization.models import Candidate, OptimizationSession
+
+BAR_WIDTH = 30
+NUMBER_COLUMNS = 7
+
+
+def progress_line(session: OptimizationSession, width: int = 100) -> str:
+    """Bar, per cent, what is being done and how long it will take, in `width` characters or fewer."""
+    done = round(session.progress * BAR_WIDTH)
+    bar = "█" * done + "░" * (BAR_WIDTH - done)
+    left = f", {duration(session.eta_s)} left" if session.eta_s is not None and session.is_active else ""
+    running = session.steps.filter(status="running").order_by("pk").first()
+    doing = f" · {running.message}" if running is not None and running.message else ""
+    line = f"{bar} {session.progress:4.0%}  {session.phase}{left}{doing}"
+    return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def duration(seconds: float) -> str:
+    """`42 s`, `3 min 05 s`, `2 h 10 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+
+
+def report(session: OptimizationSession, width: int = 100) -> str:
+    """The original and every candidate that was measured, the selected one marked, and the verdict in its own words."""
+    candidates = list(session.candidates.select_related("evaluation").order_by("key"))
+    measured = [
+        (candidate, EvaluationReport.model_validate(candidate.evaluation.body))
+        for candidate in candidates
+        if hasattr(candidate, "evaluation")
+    ]
+    parts = []
+    if measured:
+        rows = [_original(measured[0][1]), *(_candidate(*pair) for pair in measured)]
+        parts.append(table(rows, _head(measured[0][1])))
+    unmeasured = len(candidates) - len(measured)
+    if unmeasured:
+        parts.append(f"{unmeasured} more {'was' if unmeasured == 1 else 'were'} planned and not measured.")
+    for candidate, evaluation in measured:
+        if candidate.status == CandidateStatus.SELECTED:
+            constraints = "\n".join(f"  {c.status:<13}{c.sentence}" for c in evaluation.constraints)
+            parts.append(f"What was asked of {candidate.title}:\n{constraints}")
+    parts.append(fill(_verdict(session), width))
+    return "\n\n".join(parts)
+
+
+def table(rows: Iterable[Sequence[str]], head: Sequence[str]) -> str:
+    """Columns as wide as they need to be: the first and those after the numbers to the left, numbers to the right."""
+    lines = [head, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    drawn = []
+    for line in lines:
+        cells = [
+            cell.rjust(widths[column]) if 0 < column <= NUMBER_COLUMNS else cell.ljust(widths[column])
+            for column, cell in enumerate(line)
+        ]
+        drawn.append("  ".join(cells).rstrip())
+    return "\n".join([drawn[0], "─" * max(map(len, drawn)), *drawn[1:]])
+
+
+def _head(evaluation: EvaluationReport) -> tuple[str, ...]:
+    metric = evaluation.primary
+    unit = f" {metric.unit}" if metric.unit else ""
+    return ("", f"{metric.label}{unit}", "drop", "p50 ms", "faster", "MB", "smaller", "memory MB", "verdict")
+
+
+def _original(evaluation: EvaluationReport) -> tuple[str, ...]:
+    return (
+        "original",
+        f"{evaluation.primary.original.value:.2f}",
+        "",
+        f"{evaluation.latency.original.p50_ms:.3f}",
+        "",
+        f"{evaluation.size_bytes.original / 1e6:.2f}",
+        "",
+        f"{evaluation.peak_memory_bytes.original / 1e6:.0f}",
+        "",
+    )
+
+
+def _candidate(candidate: Candidate, evaluation: EvaluationReport) -> tuple[str, ...]:
+    drop, speedup = evaluation.primary.drop, evaluation.latency.speedup
+    interval = f" ({speedup.low:.2f} to {speedup.high:.2f})" if speedup.low is not None and speedup.high else ""
+    return (
+        candidate.title,
+        f"{evaluation.primary.candidate.value:.2f}",
+        f"{drop.value:+.2f}",
+        f"{evaluation.latency.candidate.p50_ms:.3f}",
+        f"{speedup.value:.2f}×{interval}",
+        f"{evaluation.size_bytes.candidate / 1e6:.2f}",
+        f"{evaluation.size_bytes.ratio:.2f}×",
+        f"{evaluation.peak_memory_bytes.candidate / 1e6:.0f}",
+        f"{evaluation.verdict}, {candidate.status}",
+    )
+
+
+def _verdict(session: OptimizationSession) -> str:
+    if session.verdict:
+        return f"{session.get_outcome_display()}: {session.verdict['reason']}"
+    return f"{session.get_status_display()}: {session.error or 'there is no verdict.'}"

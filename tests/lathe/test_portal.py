@@ -1,0 +1,151 @@
+"""`manage.py run` brings everything up on a bare machine, and takes everything down again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from lathe import portal
+from lathe.env import PROJECT_ROOT, Environment
+
+START_S = 120
+END_S = 30
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Running:
+    """A `manage.py run` of its own: its folder, its address, and all the processes below it."""
+
+    def __init__(self, var_dir: Path) -> None:
+        self.url = f"http://127.0.0.1:{(port := free_port())}"
+        self.log = var_dir.parent / "run.log"
+        settings = {"LATHE_VAR_DIR": str(var_dir), "DJANGO_SETTINGS_MODULE": "lathe.settings"}
+        bare = {name: value for name, value in os.environ.items() if name not in Environment.read({}).names}
+        with self.log.open("w") as log:
+            self.process = psutil.Popen(
+                [sys.executable, "manage.py", "run", "--port", str(port)],
+                cwd=PROJECT_ROOT,
+                env=bare | settings,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def wait_until_up(self) -> list[psutil.Process]:
+        """All processes below the command, once the portal answers."""
+        deadline = time.monotonic() + START_S
+        while "Ctrl-C" not in self.log.read_text():
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.1)
+        with urllib.request.urlopen(f"{self.url}/health/", timeout=10) as answer:
+            assert answer.status == 200
+        return self.process.children(recursive=True)
+
+
+@contextmanager
+def running(tmp_path: Path) -> Iterator[Running]:
+    run = Running(tmp_path / "var")
+    try:
+        yield run
+    finally:
+        if run.process.is_running():
+            run.process.terminate()
+        psutil.wait_procs([run.process], timeout=END_S)
+
+
+def commands(processes: list[psutil.Process]) -> str:
+    lines = []
+    for process in processes:
+        try:
+            lines.append(" ".join(process.cmdline()))
+        except psutil.NoSuchProcess:
+            continue
+    return "\n".join(lines)
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_every_process(tmp_path):
+    with running(tmp_path) as run:
+        below = run.wait_until_up()
+        started = commands(below)
+        assert all(name in started for name in ("redis-server", "uvicorn", "--queues default", "--queues cpu"))
+        run.process.send_signal(signal.SIGINT)
+        assert run.process.wait(timeout=END_S) == 0, run.log.read_text()
+    _, left = psutil.wait_procs(below, timeout=5)
+    assert commands(left) == ""
+    assert "Lathe has stopped." in run.log.read_text()
+
+
+@pytest.mark.slow
+def test_the_death_of_one_process_ends_all_and_says_which(tmp_path):
+    with running(tmp_path) as run:
+        below = run.wait_until_up()
+        next(process for process in below if "uvicorn" in commands([process])).kill()
+        assert run.process.wait(timeout=END_S) == 1
+    _, left = psutil.wait_procs(below, timeout=5)
+    assert commands(left) == ""
+    assert "web has ended (killed by SIGKILL), so everything is being stopped." in run.log.read_text()
+
+
+@pytest.mark.slow
+def test_nothing_survives_a_kill_of_the_command_itself(tmp_path):
+    with running(tmp_path) as run:
+        below = run.wait_until_up()
+        run.process.kill()
+        _, left = psutil.wait_procs(below, timeout=END_S)
+    assert commands(left) == ""
+
+
+def test_two_cannot_run_on_one_folder(tmp_path):
+    with portal.only_one(tmp_path):
+        with pytest.raises(portal.CannotStart, match=f"already runs on {tmp_path}"), portal.only_one(tmp_path):
+            pass
+    with portal.only_one(tmp_path):
+        pass
+
+
+def test_a_port_in_use_is_named_and_a_default_one_is_passed_over():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(portal.CannotStart, match=f"Port {port} is in use"):
+            portal.free_address("127.0.0.1", port)
+        assert portal.free_address("127.0.0.1", None, first=port).port > port
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8000"),
+        ("0.0.0.0", "http://127.0.0.1:8000"),
+        ("::1", "http://[::1]:8000"),
+    ],
+)
+def test_the_address_can_be_typed_into_a_browser(host, url):
+    assert portal.Address(host, 8000).url == url
+
+
+def test_the_workers_know_every_actor():
+    assert set(portal.actor_modules()) >= {"apps.models.actors", "apps.optimization.actors"}
+
+
+def test_only_queues_that_do_not_measure_have_several_threads():
+    threads = {queue: portal.worker(queue).command[6] for queue in ("default", "cpu", "gpu")}
+    assert threads == {"default": "4", "cpu": "1", "gpu": "1"}
