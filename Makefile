@@ -25,9 +25,10 @@ help:
 # The environment follows its lock: a change of either file installs again. --no-deps: the lock has everything.
 $(STAMP): requirements/dev.txt pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "Lathe needs Python 3.11; write 'make PYTHON=/path/to/python3.11 …'"; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements/dev.txt
-	$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --editable .
+	@echo "Installing what requirements/dev.txt pins into $(VENV): some minutes and 4 GB, once"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --requirement requirements/dev.txt
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
 run: $(STAMP)

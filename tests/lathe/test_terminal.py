@@ -1,0 +1,27 @@
+"""Progress and report as text."""
+
+from __future__ import annotations
+
+import pytest
+
+from lathe import terminal
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.4, "0 s"), (41.6, "42 s"), (60, "1 min 00 s"), (185, "3 min 05 s"), (7800, "2 h 10 min")],
+)
+def test_durations_are_in_the_unit_that_reads_best(seconds, text):
+    assert terminal.duration(seconds) == text
+
+
+def test_numbers_stand_to_the_right_and_words_to_the_left():
+    drawn = terminal.table(
+        [("original", "91.42", *[""] * 6, ""), ("static int8", "9.5", *["1"] * 6, "holds")],
+        ("", "top-1 %", "a", "b", "c", "d", "e", "f", "verdict"),
+    )
+    lines = drawn.splitlines()
+    assert lines[0].startswith("             top-1 %")
+    assert set(lines[1]) == {"─"}
+    assert lines[2] == "original       91.42"
+    assert lines[3] == "static int8      9.5  1  1  1  1  1  1  holds"
