@@ -92,7 +92,7 @@ def _person() -> tuple[User, str]:
 
 
 def _team(user: User) -> Team:
-    team = Team.objects.filter(name=TEAM).first() or create_team(TEAM, user)
+    team: Team = Team.objects.filter(name=TEAM).first() or create_team(TEAM, user)
     Membership.objects.get_or_create(team=team, user=user, defaults={"role": Role.OWNER})
     return team
 

@@ -50,7 +50,7 @@ def _named_templates(template: Template) -> set[str]:
     """The templates that this one names in full in `extends` and `include`."""
     named = set()
     for node in template.nodelist.get_nodes_by_type((ExtendsNode, IncludeNode)):  # type: ignore[arg-type]
-        source = node.parent_name if isinstance(node, ExtendsNode) else node.template  # type: ignore[attr-defined]
+        source: Any = node.parent_name if isinstance(node, ExtendsNode) else node.template  # type: ignore[attr-defined]
         if isinstance(source.var, str):
             named.add(source.var)
     return named
