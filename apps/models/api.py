@@ -1,0 +1,366 @@
+"""The store over the API. Each method finds its rows among the visible ones and calls the service that pages call."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import IO, Any, ClassVar
+
+from django.db.models import QuerySet
+from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema, extend_schema_view
+from rest_framework import mixins, parsers, status, viewsets
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.accounts.models import User
+from apps.accounts.teams import team_for
+from apps.models import services
+from apps.models.download import blob_response
+from apps.models.errors import UploadHeaderMissing, UploadUnknown
+from apps.models.filters import AliasFilter, DataSetFilter, ModelFilter, VersionFilter
+from apps.models.models import Alias, DataSet, ModelVersion, RegisteredModel, Upload
+from apps.models.serializers import (
+    AliasMoveRequestSerializer,
+    AliasSerializer,
+    DataSetChangeSerializer,
+    DataSetSerializer,
+    DescriptionSerializer,
+    ModelChangeSerializer,
+    NewDataSetSerializer,
+    NewModelSerializer,
+    NewUploadSerializer,
+    NewVersionSerializer,
+    RegisteredModelSerializer,
+    UploadSerializer,
+    VersionSerializer,
+)
+
+FILE_RESPONSE = {(200, "application/octet-stream"): OpenApiTypes.BINARY}
+
+
+def _answers(serializer_class: type, request: Request) -> dict[str, Any]:
+    """The request's body, checked."""
+    serializer = serializer_class(data=request.data)
+    serializer.is_valid(raise_exception=True)
+    checked: dict[str, Any] = serializer.validated_data
+    return checked
+
+
+def _upload(user: User, answers: dict[str, Any]) -> Upload | None:
+    """The caller's own upload that `answers` names. Raises `UploadUnknown`."""
+    if "upload" not in answers:
+        return None
+    upload = Upload.objects.visible_to(user).filter(user=user, pk=answers["upload"]).first()
+    if upload is None:
+        raise UploadUnknown(field="upload")
+    return upload
+
+
+@extend_schema(tags=["models"])
+@extend_schema_view(
+    create=extend_schema(
+        request=NewModelSerializer,
+        responses={201: RegisteredModelSerializer},
+        examples=[
+            OpenApiExample(
+                "A classifier",
+                {"name": "Fashion classifier", "description": "ResNet, 2.8 M parameters", "tags": ["vision"]},
+                request_only=True,
+            )
+        ],
+    ),
+    partial_update=extend_schema(request=ModelChangeSerializer, responses=RegisteredModelSerializer),
+)
+class RegisteredModelViewSet(
+    mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[RegisteredModel]
+):
+    """Registered models: a name, a description, tags, and versions."""
+
+    serializer_class = RegisteredModelSerializer
+    queryset = RegisteredModel.objects.all()
+    filterset_class = ModelFilter
+    ordering_fields = ("name", "created_at")
+
+    def get_queryset(self) -> QuerySet[RegisteredModel]:
+        visible = RegisteredModel.objects.visible_to(self.request.user)
+        return visible.select_related("team", "created_by").prefetch_related("versions", "aliases__version")
+
+    def create(self, request: Request) -> Response:
+        answers = _answers(NewModelSerializer, request)
+        team = team_for(request.user, answers.pop("team", None))
+        model = services.register_model(team, request.user, **answers)
+        return Response(self.get_serializer(model).data, status=status.HTTP_201_CREATED)
+
+    def partial_update(self, request: Request, pk: str) -> Response:
+        model = self.get_object()
+        services.describe_model(model, request.user, **_answers(ModelChangeSerializer, request))
+        return Response(self.get_serializer(model).data)
+
+    def destroy(self, request: Request, pk: str) -> Response:
+        services.delete_model(self.get_object(), request.user)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+@extend_schema(tags=["models"])
+@extend_schema_view(
+    create=extend_schema(
+        request={"multipart/form-data": NewVersionSerializer, "application/json": NewVersionSerializer},
+        responses={201: VersionSerializer},
+        examples=[
+            OpenApiExample(
+                "From a finished upload",
+                {"model": 7, "upload": "0b2c7a3e-8a49-4a39-9d2e-0a4f5f3f0c11", "description": "Retrained in May"},
+                request_only=True,
+                media_type="application/json",
+            )
+        ],
+    ),
+    partial_update=extend_schema(request=DescriptionSerializer, responses=VersionSerializer),
+)
+class VersionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[ModelVersion]):
+    """Versions of models: one immutable file each. A new one is `pending` until a worker has checked it."""
+
+    serializer_class = VersionSerializer
+    queryset = ModelVersion.objects.all()
+    filterset_class = VersionFilter
+    ordering_fields = ("number", "created_at")
+
+    def get_queryset(self) -> QuerySet[ModelVersion]:
+        visible = ModelVersion.objects.visible_to(self.request.user)
+        return visible.select_related("model__team", "blob", "metadata", "created_by").prefetch_related("aliases")
+
+    def create(self, request: Request) -> Response:
+        answers = _answers(NewVersionSerializer, request)
+        model = get_object_or_404(RegisteredModel.objects.visible_to(request.user), pk=answers["model"])
+        parent = get_object_or_404(self.get_queryset(), pk=answers["parent"]) if "parent" in answers else None
+        version = services.add_version(
+            model,
+            request.user,
+            upload=_upload(request.user, answers),
+            file=answers.get("file"),
+            filename=answers["filename"],
+            description=answers["description"],
+            parent=parent,
+        )
+        return Response(self.get_serializer(version).data, status=status.HTTP_201_CREATED)
+
+    def partial_update(self, request: Request, pk: str) -> Response:
+        version = self.get_object()
+        services.describe_version(version, request.user, **_answers(DescriptionSerializer, request))
+        return Response(self.get_serializer(version).data)
+
+    def destroy(self, request: Request, pk: str) -> Response:
+        services.delete_version(self.get_object(), request.user)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+    @extend_schema(responses=FILE_RESPONSE)
+    @action(detail=True)
+    def file(self, request: Request, pk: str) -> HttpResponseBase:
+        """The file. `ETag` and `Repr-Digest` carry its SHA-256."""
+        version = self.get_object()
+        return blob_response(request._request, version.blob, version.filename)
+
+
+@extend_schema(tags=["models"])
+@extend_schema_view(
+    create=extend_schema(
+        request=AliasMoveRequestSerializer,
+        responses=AliasSerializer,
+        examples=[
+            OpenApiExample(
+                "Promote",
+                {"model": 7, "name": "production", "version": 31, "reason": "4× faster at the same accuracy"},
+                request_only=True,
+            )
+        ],
+    ),
+    undo=extend_schema(request=None, responses=AliasSerializer),
+)
+class AliasViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Alias]):
+    """Movable names of versions, such as `production`. POST moves an alias, and makes it where there is none."""
+
+    serializer_class = AliasSerializer
+    queryset = Alias.objects.all()
+    filterset_class = AliasFilter
+    ordering_fields = ("name",)
+
+    def get_queryset(self) -> QuerySet[Alias]:
+        visible = Alias.objects.visible_to(self.request.user).select_related("model__team", "version")
+        return visible.prefetch_related("moves__from_version", "moves__to_version", "moves__moved_by")
+
+    def create(self, request: Request) -> Response:
+        answers = _answers(AliasMoveRequestSerializer, request)
+        model = get_object_or_404(RegisteredModel.objects.visible_to(request.user), pk=answers["model"])
+        versions = ModelVersion.objects.visible_to(request.user).select_related("model")
+        expected = get_object_or_404(versions, pk=answers["expected"]) if "expected" in answers else None
+        version = get_object_or_404(versions, pk=answers["version"])
+        alias = services.move_alias(model, answers["name"], version, request.user, answers["reason"], expected=expected)
+        return Response(self.get_serializer(alias).data)
+
+    @action(detail=True, methods=["post"])
+    def undo(self, request: Request, pk: str) -> Response:
+        """Takes back the newest move that was not taken back yet."""
+        alias = services.undo_alias_move(self.get_object(), request.user)
+        return Response(self.get_serializer(alias).data)
+
+
+@extend_schema(tags=["data sets"])
+@extend_schema_view(
+    create=extend_schema(
+        request={"multipart/form-data": NewDataSetSerializer, "application/json": NewDataSetSerializer},
+        responses={201: DataSetSerializer},
+        examples=[
+            OpenApiExample(
+                "Arrays for a classifier",
+                {
+                    "name": "Fashion-MNIST test",
+                    "upload": "0b2c7a3e-8a49-4a39-9d2e-0a4f5f3f0c11",
+                    "spec": {"kind": "npz", "task": "classification", "label": "y"},
+                },
+                request_only=True,
+                media_type="application/json",
+            )
+        ],
+    ),
+    partial_update=extend_schema(request=DataSetChangeSerializer, responses=DataSetSerializer),
+)
+class DataSetViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[DataSet]):
+    """Data sets to calibrate and to evaluate with. A new one is `pending` until a worker has checked it."""
+
+    serializer_class = DataSetSerializer
+    queryset = DataSet.objects.all()
+    filterset_class = DataSetFilter
+    ordering_fields = ("name", "created_at")
+
+    def get_queryset(self) -> QuerySet[DataSet]:
+        return DataSet.objects.visible_to(self.request.user).select_related("team", "blob", "created_by")
+
+    def create(self, request: Request) -> Response:
+        answers = _answers(NewDataSetSerializer, request)
+        dataset = services.add_dataset(
+            team_for(request.user, answers.get("team")),
+            request.user,
+            answers["name"],
+            answers["spec"],
+            upload=_upload(request.user, answers),
+            file=answers.get("file"),
+            filename=answers["filename"],
+            description=answers["description"],
+        )
+        return Response(self.get_serializer(dataset).data, status=status.HTTP_201_CREATED)
+
+    def partial_update(self, request: Request, pk: str) -> Response:
+        dataset = self.get_object()
+        services.describe_dataset(dataset, request.user, **_answers(DataSetChangeSerializer, request))
+        return Response(self.get_serializer(dataset).data)
+
+    def destroy(self, request: Request, pk: str) -> Response:
+        services.delete_dataset(self.get_object(), request.user)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+    @extend_schema(responses=FILE_RESPONSE)
+    @action(detail=True)
+    def file(self, request: Request, pk: str) -> HttpResponseBase:
+        """The file. `ETag` and `Repr-Digest` carry its SHA-256."""
+        dataset = self.get_object()
+        return blob_response(request._request, dataset.blob, dataset.filename)
+
+
+class OctetStreamParser(parsers.BaseParser):
+    """Hands the body over unread, so that it is never in memory whole."""
+
+    media_type = "application/octet-stream"
+
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
+        return stream
+
+
+@extend_schema(tags=["uploads"])
+@extend_schema_view(
+    create=extend_schema(
+        request=NewUploadSerializer,
+        responses={201: UploadSerializer},
+        examples=[OpenApiExample("A model", {"filename": "resnet.onnx", "size_bytes": 11_160_000}, request_only=True)],
+    ),
+)
+class UploadViewSet(mixins.RetrieveModelMixin, viewsets.GenericViewSet[Upload]):
+    """Resumable uploads: announce a file, send it in pieces, then name the upload in a new version or data set.
+
+    Each answer says in `Upload-Offset` where the upload stands. After a lost connection, ask (HEAD) and go on there.
+    """
+
+    serializer_class = UploadSerializer
+    queryset = Upload.objects.all()
+    pagination_class = None
+    filter_backends: ClassVar[list[Any]] = []
+
+    def get_queryset(self) -> QuerySet[Upload]:
+        return Upload.objects.visible_to(self.request.user).filter(user=self.request.user).select_related("team")
+
+    def get_parsers(self) -> list[parsers.BaseParser]:
+        if self.request is not None and self.request.method == "PATCH":
+            return [OctetStreamParser()]
+        return super().get_parsers()
+
+    def create(self, request: Request) -> Response:
+        answers = _answers(NewUploadSerializer, request)
+        team = team_for(request.user, answers.pop("team", None))
+        upload = services.begin_upload(team, request.user, **answers)
+        return self._standing(upload, status.HTTP_201_CREATED)
+
+    def retrieve(self, request: Request, pk: str) -> Response:
+        return self._standing(self.get_object())
+
+    @extend_schema(
+        request={"application/octet-stream": OpenApiTypes.BINARY},
+        parameters=[
+            OpenApiParameter(
+                "Upload-Offset", int, OpenApiParameter.HEADER, required=True, description="Where this piece begins."
+            )
+        ],
+        responses={200: UploadSerializer},
+    )
+    def partial_update(self, request: Request, pk: str) -> Response:
+        """Adds a piece. With another offset than the upload's own the answer is 409 with the right `Upload-Offset`."""
+        upload = self.get_object()
+        offset = _whole_header(request, "Upload-Offset", "at which byte this piece begins")
+        announced_bytes = _whole_header(request, "Content-Length", "how many bytes come")
+        stream: IO[bytes] = request.data if announced_bytes else BytesIO()
+        services.append_chunk(upload, offset, stream, announced_bytes=announced_bytes)
+        if upload.received_bytes == upload.size_bytes:
+            services.finish(upload)
+        return self._standing(upload)
+
+    def destroy(self, request: Request, pk: str) -> Response:
+        services.abandon(self.get_object())
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+    def handle_exception(self, exc: Exception) -> Response:
+        response = super().handle_exception(exc)
+        expected = getattr(exc, "context", {}).get("expected")
+        if expected is not None:
+            response["Upload-Offset"] = str(expected)
+        return response
+
+    def _standing(self, upload: Upload, code: int = status.HTTP_200_OK) -> Response:
+        headers = {"Upload-Offset": str(upload.received_bytes), "Upload-Length": str(upload.size_bytes)}
+        return Response(self.get_serializer(upload).data, status=code, headers={**headers, "Cache-Control": "no-store"})
+
+
+def _whole_header(request: Request, header: str, meaning: str) -> int:
+    value = request.headers.get(header, "")
+    if not value.isdecimal():
+        raise UploadHeaderMissing(header=header, meaning=meaning)
+    return int(value)
+
+
+routes = [
+    ("models", RegisteredModelViewSet, "model"),
+    ("versions", VersionViewSet, "version"),
+    ("aliases", AliasViewSet, "alias"),
+    ("datasets", DataSetViewSet, "dataset"),
+    ("uploads", UploadViewSet, "upload"),
+]

@@ -1,0 +1,123 @@
+"""Checking a file in a child process, and writing down what came of it. Runs in a worker.
+
+The first answer counts: a message that is delivered twice does the work twice at worst and changes nothing. Trouble
+that trying again may mend is raised, so that the message is tried again; when that was tried often enough, and for our
+own bugs, the file is refused with a code that says that it was not the file.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from apps.agents.job import Job
+from apps.agents.process import JobFailed, Limits, run_job
+from apps.agents.reports import DatasetSummary, ModelSummary
+from apps.errors import UserError
+from apps.models.errors import DataSetInspectionFailed, ModelInspectionFailed
+from apps.models.models import Blob, DataSet, Inspected, ModelMetadata, ModelVersion, StoreSettings
+from apps.models.storage import local_path
+
+logger = logging.getLogger(__name__)
+
+INSPECT_MODEL = "apps.agents.handlers.inspection:inspect_model"
+INSPECT_DATASET = "apps.agents.handlers.datasets:inspect_dataset"
+
+
+class TryAgain(RuntimeError):
+    """The check could not be made now, for a reason that may pass."""
+
+
+def inspect_version(version_id: int) -> None:
+    """Checks a pending version: it becomes ready, with its metadata, or refused, with the reason. Raises `TryAgain`."""
+    version = ModelVersion.objects.pending().select_related("blob", "model").filter(pk=version_id).first()
+    if version is None:
+        return
+    limit_bytes = StoreSettings.current().max_unpacked_bytes
+    with _settled(version, ModelInspectionFailed()):
+        body = _checked(version.blob, "model", INSPECT_MODEL, {"limit_bytes": limit_bytes})
+        ModelMetadata.record(version, ModelSummary.model_validate(body))
+        version.accept()
+
+
+def inspect_dataset(dataset_id: int) -> None:
+    """Checks a pending data set: it becomes ready, with its summary, or refused, with the reason. Raises `TryAgain`."""
+    dataset = DataSet.objects.pending().select_related("blob").filter(pk=dataset_id).first()
+    if dataset is None:
+        return
+    with _settled(dataset, DataSetInspectionFailed()):
+        body = _checked(dataset.blob, "dataset", INSPECT_DATASET, {"spec": dataset.spec})
+        dataset.summary = DatasetSummary.model_validate(body).model_dump(mode="json")
+        dataset.save(update_fields=["summary"])
+        dataset.accept()
+
+
+def give_up_on_version(version_id: int) -> None:
+    """Refuses a version whose check could not be made however often it was tried."""
+    ours = ModelInspectionFailed()
+    for version in ModelVersion.objects.filter(pk=version_id):
+        version.refuse(ours.code, ours.message)
+
+
+def give_up_on_dataset(dataset_id: int) -> None:
+    """Refuses a data set whose check could not be made however often it was tried."""
+    ours = DataSetInspectionFailed()
+    for dataset in DataSet.objects.filter(pk=dataset_id):
+        dataset.refuse(ours.code, ours.message)
+
+
+@contextmanager
+def _settled(row: Inspected, ours: UserError) -> Iterator[None]:
+    """Turns whatever ends the check early into a refusal of `row`. `ours` says that it was not the file."""
+    try:
+        yield
+    except JobFailed as error:
+        failure = error.failure
+        if failure.expected:
+            row.refuse(failure.code, failure.message)
+        elif failure.transient:
+            raise TryAgain(failure.message) from error
+        else:
+            kind = type(row).__name__
+            logger.error("The check of %s %s broke: %s\n%s", kind, row.pk, failure.message, failure.traceback)
+            row.refuse(ours.code, ours.message)
+    except Exception:
+        # Our bug, or a store that lost a file: the row must not stay pending for ever.
+        logger.exception("The check of %s %s broke.", type(row).__name__, row.pk)
+        row.refuse(ours.code, ours.message)
+
+
+def _checked(blob: Blob, role: str, handler: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """The body of the check's result. Raises `JobFailed`."""
+    with local_path(blob) as path, _scratch() as scratch:
+        job = Job(handler=handler, scratch=scratch, inputs={role: path}, arguments=arguments)
+        return run_job(job, on_event=_ignore, should_stop=_never, limits=_limits()).body
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    parent = Path(settings.LATHE.var_dir) / "scratch"
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="inspect-", dir=parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _limits() -> Limits:
+    return Limits(time_s=30 * 60, memory_bytes=settings.LATHE.step_memory_bytes)
+
+
+def _ignore(event: object) -> None:
+    """A check has no page of its own that would show its progress."""
+
+
+_never: Callable[[], bool] = lambda: False  # noqa: E731

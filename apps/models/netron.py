@@ -1,0 +1,78 @@
+"""Netron's own page, put to work inside Lathe's: the package's markup with our start instead of its own.
+
+As it comes, the page asks another host for the visitor's country, reports use to a third, and refuses to start half a
+year after its release. `static/js/graph.js` starts the same viewer without any of that. What is left of the page is what
+draws; the policy below keeps it to this host in any case.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from functools import cache
+from pathlib import Path
+
+from django.templatetags.static import static
+from django.urls import reverse
+from django.utils.html import format_html
+
+from apps.models.models import ModelVersion
+
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        # The page carries its style in itself, and the drawing sets style attributes.
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data: blob:",
+        "font-src 'self' data:",
+        "connect-src 'self'",
+        "worker-src 'self' blob:",
+        "base-uri 'self'",
+        "form-action 'none'",
+        "frame-ancestors 'self'",
+    )
+)
+_START = re.compile(r'<script type="text/javascript" src="index\.js"></script>')
+_VERSION = re.compile(r'<meta name="version" content="[^"]*">')
+_HEAD = re.compile(r"<head>")
+
+
+class NetronChanged(RuntimeError):
+    """The installed Netron's page is not the one that this module was written for."""
+
+
+def page(version: ModelVersion) -> str:
+    """The page that draws the file of `version`. Its relative addresses are those of Netron's static files."""
+    html = format_html(
+        '<base href="{}"><meta name="model-url" content="{}"><meta name="model-name" content="{}">',
+        static("vendor/netron/"),
+        reverse("models:version-file", args=[version.model_id, version.number]),
+        version.filename,
+    )
+    return _markup().replace("<head>", f"<head>\n{html}", 1)
+
+
+@cache
+def _markup() -> str:
+    """The package's page with our start. Version 0.0.0 is how Netron knows that it is not the public site."""
+    html = (_folder() / "index.html").read_text(encoding="utf-8")
+    for pattern, replacement in (
+        (_START, f'<script type="module" src="{static("js/graph.js")}"></script>'),
+        (_VERSION, '<meta name="version" content="0.0.0">'),
+        (_HEAD, "<head>"),
+    ):
+        html, count = pattern.subn(lambda _match, text=replacement: text, html)  # type: ignore[misc]
+        if count != 1:
+            raise NetronChanged(
+                f"Netron's page has {count} matches for {pattern.pattern}; pin the version it was before."
+            )
+    return html
+
+
+def _folder() -> Path:
+    """The installed package's folder, found without importing it."""
+    spec = importlib.util.find_spec("netron")
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError("the package netron is not installed", name="netron")
+    return Path(spec.submodule_search_locations[0])

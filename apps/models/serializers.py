@@ -1,0 +1,200 @@
+"""The store's rows as the API shows them, and what it takes in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from apps.models.models import Alias, AliasMove, DataSet, ModelMetadata, ModelVersion, RegisteredModel, Upload
+
+# --- out -------------------------------------------------------------------------------------------------------------
+
+
+class MetadataSerializer(serializers.ModelSerializer[ModelMetadata]):
+    class Meta:
+        model = ModelMetadata
+        exclude = ("version",)
+
+
+class AliasMoveSerializer(serializers.ModelSerializer[AliasMove]):
+    from_version = serializers.IntegerField(source="from_version.number", default=None)
+    to_version = serializers.IntegerField(source="to_version.number", default=None)
+    moved_by = serializers.EmailField(source="moved_by.email", default=None)
+
+    class Meta:
+        model = AliasMove
+        fields = ("id", "from_version", "to_version", "reason", "undoes", "moved_by", "moved_at")
+        read_only_fields = fields
+
+
+class AliasSerializer(serializers.ModelSerializer[Alias]):
+    """`version` is the version's id, `number` its number within the model."""
+
+    number = serializers.IntegerField(source="version.number", read_only=True)
+    moves = AliasMoveSerializer(many=True, read_only=True)
+
+    class Meta:
+        model = Alias
+        fields = ("id", "model", "name", "version", "number", "moves")
+        read_only_fields = fields
+
+
+class VersionSerializer(serializers.ModelSerializer[ModelVersion]):
+    """`status` goes from `pending` to `ready` or `refused`; a refusal carries its code and a sentence."""
+
+    sha256 = serializers.CharField(source="blob_id", read_only=True)
+    size_bytes = serializers.IntegerField(source="blob.size_bytes", read_only=True)
+    metadata = MetadataSerializer(read_only=True, allow_null=True, default=None)
+    aliases = serializers.SlugRelatedField(slug_field="name", many=True, read_only=True)
+    created_by = serializers.EmailField(source="created_by.email", default=None, read_only=True)
+
+    class Meta:
+        model = ModelVersion
+        fields = (
+            "id",
+            "model",
+            "number",
+            "status",
+            "refusal_code",
+            "refusal",
+            "filename",
+            "sha256",
+            "size_bytes",
+            "description",
+            "metadata",
+            "aliases",
+            "parent",
+            "source_session",
+            "source_step",
+            "created_by",
+            "created_at",
+        )
+        read_only_fields = fields
+
+
+class RegisteredModelSerializer(serializers.ModelSerializer[RegisteredModel]):
+    """`aliases` maps each alias to the number of the version that it points at."""
+
+    team = serializers.SlugRelatedField(slug_field="slug", read_only=True)
+    tags = serializers.ListField(child=serializers.CharField(), read_only=True)
+    versions = serializers.SerializerMethodField()
+    aliases = serializers.SerializerMethodField()
+    created_by = serializers.EmailField(source="created_by.email", default=None, read_only=True)
+
+    class Meta:
+        model = RegisteredModel
+        fields = ("id", "team", "name", "description", "tags", "versions", "aliases", "created_by", "created_at")
+        read_only_fields = fields
+
+    def get_versions(self, model: RegisteredModel) -> list[int]:
+        return sorted(version.number for version in model.versions.all())
+
+    @extend_schema_field(serializers.DictField(child=serializers.IntegerField()))
+    def get_aliases(self, model: RegisteredModel) -> dict[str, int]:
+        return {alias.name: alias.version.number for alias in model.aliases.all()}
+
+
+class DataSetSerializer(serializers.ModelSerializer[DataSet]):
+    """`summary` is what the checks found, once `status` is `ready`."""
+
+    team = serializers.SlugRelatedField(slug_field="slug", read_only=True)
+    sha256 = serializers.CharField(source="blob_id", read_only=True)
+    size_bytes = serializers.IntegerField(source="blob.size_bytes", read_only=True)
+    created_by = serializers.EmailField(source="created_by.email", default=None, read_only=True)
+
+    class Meta:
+        model = DataSet
+        fields = (
+            "id",
+            "team",
+            "name",
+            "description",
+            "status",
+            "refusal_code",
+            "refusal",
+            "filename",
+            "sha256",
+            "size_bytes",
+            "spec",
+            "summary",
+            "created_by",
+            "created_at",
+        )
+        read_only_fields = fields
+
+
+class UploadSerializer(serializers.ModelSerializer[Upload]):
+    """`received_bytes` is the offset of the next chunk; `sha256` is known once the upload is complete."""
+
+    team = serializers.SlugRelatedField(slug_field="slug", read_only=True)
+    sha256 = serializers.CharField(source="blob_id", read_only=True, allow_null=True)
+
+    class Meta:
+        model = Upload
+        fields = ("id", "team", "filename", "size_bytes", "received_bytes", "sha256", "created_at", "expires_at")
+        read_only_fields = fields
+
+
+# --- in --------------------------------------------------------------------------------------------------------------
+
+
+class TeamChoice(serializers.Serializer[Any]):
+    team = serializers.SlugField(required=False, help_text="The team's slug; may be left out by members of one team.")
+
+
+class NewModelSerializer(TeamChoice):
+    name = serializers.CharField(max_length=120)
+    description = serializers.CharField(required=False, allow_blank=True, default="")
+    tags = serializers.ListField(child=serializers.CharField(), required=False, default=list)
+
+
+class ModelChangeSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField(max_length=120, required=False)
+    description = serializers.CharField(required=False, allow_blank=True)
+    tags = serializers.ListField(child=serializers.CharField(), required=False)
+
+
+class FileChoice(serializers.Serializer[Any]):
+    """The file itself (multipart), or the id of a finished upload."""
+
+    file = serializers.FileField(required=False, help_text="The file, in a multipart request.", allow_empty_file=True)
+    upload = serializers.UUIDField(required=False, help_text="The id of a finished upload, instead of `file`.")
+    filename = serializers.CharField(required=False, allow_blank=True, default="", max_length=255)
+
+
+class NewVersionSerializer(FileChoice):
+    model = serializers.IntegerField(help_text="The id of the registered model.")
+    description = serializers.CharField(required=False, allow_blank=True, default="")
+    parent = serializers.IntegerField(required=False, help_text="The id of the version that this one was made from.")
+
+
+class DescriptionSerializer(serializers.Serializer[Any]):
+    description = serializers.CharField(allow_blank=True)
+
+
+class NewDataSetSerializer(TeamChoice, FileChoice):
+    name = serializers.CharField(max_length=120)
+    description = serializers.CharField(required=False, allow_blank=True, default="")
+    spec = serializers.JSONField(help_text="How to read the file: kind, task, label, …; as text where multipart.")
+
+
+class DataSetChangeSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField(max_length=120, required=False)
+    description = serializers.CharField(required=False, allow_blank=True)
+
+
+class AliasMoveRequestSerializer(serializers.Serializer[Any]):
+    model = serializers.IntegerField(help_text="The id of the registered model.")
+    name = serializers.CharField(max_length=60, help_text="Such as `production`.")
+    version = serializers.IntegerField(help_text="The id of the version to point at.")
+    reason = serializers.CharField(required=False, allow_blank=True, default="")
+    expected = serializers.IntegerField(
+        required=False, help_text="The id of the version it points at now; if it does not, nothing is moved (409)."
+    )
+
+
+class NewUploadSerializer(TeamChoice):
+    filename = serializers.CharField(max_length=255)
+    size_bytes = serializers.IntegerField()

@@ -1,0 +1,33 @@
+from django.urls import include, path
+
+from apps.models.views import aliases, datasets, models, versions
+
+app_name = "models"
+
+version_urls = [
+    path("", versions.detail, name="version-detail"),
+    path("status/", versions.status, name="version-status"),
+    path("describe/", versions.describe, name="version-describe"),
+    path("delete/", versions.delete, name="version-delete"),
+    path("graph/", versions.graph, name="version-graph"),
+    path("graph/frame/", versions.graph_frame, name="version-graph-frame"),
+    path("file/", versions.file, name="version-file"),
+]
+
+urlpatterns = [
+    path("models/", models.listing, name="model-list"),
+    path("models/upload/", models.upload, name="model-upload"),
+    path("models/<int:pk>/", models.detail, name="model-detail"),
+    path("models/<int:pk>/describe/", models.describe, name="model-describe"),
+    path("models/<int:pk>/delete/", models.delete, name="model-delete"),
+    path("models/<int:pk>/aliases/move/", aliases.move, name="alias-move"),
+    path("models/<int:pk>/aliases/<slug:name>/undo/", aliases.undo, name="alias-undo"),
+    path("models/<int:pk>/versions/<int:number>/", include(version_urls)),
+    path("datasets/", datasets.listing, name="dataset-list"),
+    path("datasets/upload/", datasets.upload, name="dataset-upload"),
+    path("datasets/<int:pk>/", datasets.detail, name="dataset-detail"),
+    path("datasets/<int:pk>/status/", datasets.status, name="dataset-status"),
+    path("datasets/<int:pk>/describe/", datasets.describe, name="dataset-describe"),
+    path("datasets/<int:pk>/delete/", datasets.delete, name="dataset-delete"),
+    path("datasets/<int:pk>/file/", datasets.file, name="dataset-file"),
+]

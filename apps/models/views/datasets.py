@@ -1,0 +1,142 @@
+"""Data sets: the list, the upload, one data set."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_GET, require_http_methods, require_POST, require_safe
+
+from apps.accounts.models import Role
+from apps.accounts.services import require_role
+from apps.agents.dataset_spec import METRICS, DatasetSpec, calibration_count
+from apps.errors import UserError
+from apps.models import services
+from apps.models.download import blob_response
+from apps.models.forms import KIND_LABELS, TASK_LABELS, DataSetForm, DataSetUploadForm, show_error
+from apps.models.models import DataSet
+from apps.models.storage import upload_limit_bytes
+from apps.models.views.models import PAGE_SIZE, writes
+
+
+def visible_dataset(request: HttpRequest, pk: int) -> DataSet:
+    """The data set, or 404 for whoever may not see it."""
+    datasets = DataSet.objects.visible_to(request.user).select_related("team", "blob", "created_by")
+    return get_object_or_404(datasets, pk=pk)
+
+
+@require_GET
+def listing(request: HttpRequest) -> HttpResponse:
+    """The current team's data sets. HTMX asks for the results alone."""
+    search = request.GET.get("search", "").strip()
+    datasets = DataSet.objects.visible_to(request.user).filter(team=request.team or None)
+    found = datasets.search(search).select_related("blob")
+    context = {
+        "page": Paginator(found, PAGE_SIZE).get_page(request.GET.get("page")),
+        "search": search,
+        "writes": writes(request, request.team),
+    }
+    template = "models/_dataset_results.html" if request.htmx else "models/dataset_list.html"
+    return render(request, template, context)
+
+
+@require_http_methods(["GET", "POST"])
+def upload(request: HttpRequest) -> HttpResponse:
+    require_role(request.user, request.team, Role.ENGINEER)
+    if request.method != "POST":
+        return _upload_page(request, DataSetUploadForm(user=request.user))
+    form = DataSetUploadForm(request.POST, request.FILES, user=request.user)
+    if not form.is_valid():
+        return _upload_page(request, form, 422)
+    answers = form.cleaned_data
+    try:
+        dataset = services.add_dataset(
+            request.team,
+            request.user,
+            answers["name"],
+            form.spec(),
+            description=answers["description"],
+            **form.source(),
+        )
+    except UserError as error:
+        show_error(form, error)
+        return _upload_page(request, form, error.status)
+    messages.success(request, f"“{dataset}” is here and is being checked.")
+    return redirect(dataset)
+
+
+def _upload_page(request: HttpRequest, form: DataSetUploadForm, status: int = 200) -> HttpResponse:
+    context = {"form": form, "upload": form.upload_row, "limit_bytes": upload_limit_bytes()}
+    return render(request, "models/dataset_upload.html", context, status=status)
+
+
+@require_GET
+def detail(request: HttpRequest, pk: int) -> HttpResponse:
+    return _detail_page(request, visible_dataset(request, pk))
+
+
+def _context(request: HttpRequest, dataset: DataSet) -> dict[str, object]:
+    spec = DatasetSpec.model_validate(dataset.spec)
+    summary = dataset.described if dataset.summary else None
+    calibration = calibration_count(summary.examples) if summary else 0
+    return {
+        "dataset": dataset,
+        "spec": spec,
+        "kind_label": KIND_LABELS[spec.kind],
+        "task_label": TASK_LABELS[spec.task],
+        "metric": METRICS[spec.primary_metric],
+        "summary": summary,
+        "calibration": calibration,
+        "evaluation": summary.examples - calibration if summary else 0,
+        "writes": writes(request, dataset.team),
+    }
+
+
+def _detail_page(
+    request: HttpRequest, dataset: DataSet, *, form: DataSetForm | None = None, status: int = 200
+) -> HttpResponse:
+    form = form or DataSetForm(initial={"name": dataset.name, "description": dataset.description})
+    context = {**_context(request, dataset), "form": form}
+    return render(request, "models/dataset_detail.html", context, status=status)
+
+
+@require_GET
+def status(request: HttpRequest, pk: int) -> HttpResponse:
+    """The part of the page that changes while the file is checked; it asks for itself as long as that lasts."""
+    return render(request, "models/_dataset_state.html", _context(request, visible_dataset(request, pk)))
+
+
+@require_POST
+def describe(request: HttpRequest, pk: int) -> HttpResponse:
+    dataset = visible_dataset(request, pk)
+    require_role(request.user, dataset.team, Role.ENGINEER)
+    form = DataSetForm(request.POST)
+    if not form.is_valid():
+        return _detail_page(request, dataset, form=form, status=422)
+    try:
+        services.describe_dataset(dataset, request.user, **form.cleaned_data)
+    except UserError as error:
+        show_error(form, error)
+        return _detail_page(request, visible_dataset(request, pk), form=form, status=error.status)
+    messages.success(request, "Saved.")
+    return redirect(dataset)
+
+
+@require_POST
+def delete(request: HttpRequest, pk: int) -> HttpResponse:
+    dataset = visible_dataset(request, pk)
+    try:
+        services.delete_dataset(dataset, request.user)
+    except UserError as error:
+        messages.error(request, error.message)
+        return redirect(dataset)
+    messages.success(request, f"“{dataset.name}” is deleted.")
+    return redirect("models:dataset-list")
+
+
+@require_safe
+def file(request: HttpRequest, pk: int) -> HttpResponseBase:
+    dataset = visible_dataset(request, pk)
+    return blob_response(request, dataset.blob, dataset.filename)

@@ -1,0 +1,153 @@
+"""Registered models: the list, the upload, one model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from apps.accounts.models import Role
+from apps.accounts.services import may, require_role
+from apps.errors import UserError
+from apps.models import services
+from apps.models.aliases import SUGGESTED
+from apps.models.forms import AliasForm, ModelForm, ModelUploadForm, show_error
+from apps.models.lineage import lineage
+from apps.models.models import RegisteredModel
+from apps.models.storage import upload_limit_bytes
+
+PAGE_SIZE = 25
+
+
+def visible_model(request: HttpRequest, pk: int) -> RegisteredModel:
+    """The model, or 404 for whoever may not see it."""
+    return get_object_or_404(RegisteredModel.objects.visible_to(request.user).select_related("team"), pk=pk)
+
+
+def writes(request: HttpRequest, team: Any) -> bool:
+    """Whether the member may change things of `team`: pages show no button that would be refused."""
+    return bool(team) and may(request.user, team, Role.ENGINEER)
+
+
+@require_GET
+def listing(request: HttpRequest) -> HttpResponse:
+    """The current team's models. HTMX asks for the results alone."""
+    search, tag = request.GET.get("search", "").strip(), request.GET.get("tag", "").strip()
+    models = RegisteredModel.objects.visible_to(request.user).filter(team=request.team or None)
+    found = models.search(search)
+    if tag:
+        found = found.tagged(tag)
+    found = found.prefetch_related("versions__metadata", "versions__blob", "aliases__version")
+    context = {
+        "page": Paginator(found, PAGE_SIZE).get_page(request.GET.get("page")),
+        "search": search,
+        "tag": tag,
+        "tags": models.all_tags(),
+        "writes": writes(request, request.team),
+    }
+    template = "models/_model_results.html" if request.htmx else "models/model_list.html"
+    return render(request, template, context)
+
+
+@require_http_methods(["GET", "POST"])
+def upload(request: HttpRequest) -> HttpResponse:
+    """A new model, or a new version of one."""
+    require_role(request.user, request.team, Role.ENGINEER)
+    kwargs: dict[str, Any] = {"user": request.user, "team": request.team}
+    if request.method != "POST":
+        return _upload_page(request, ModelUploadForm(initial={"model": request.GET.get("model")}, **kwargs))
+    form = ModelUploadForm(request.POST, request.FILES, **kwargs)
+    if not form.is_valid():
+        return _upload_page(request, form, 422)
+    try:
+        version = _add(request, form)
+    except UserError as error:
+        show_error(form, error)
+        return _upload_page(request, form, error.status)
+    messages.success(request, f"{version} is here and is being checked.")
+    return redirect(version)
+
+
+def _add(request: HttpRequest, form: ModelUploadForm) -> Any:
+    """The version; a model that was made for it goes again when the file is refused."""
+    answers = form.cleaned_data
+    model = answers["model"]
+    made = model is None
+    if made:
+        model = services.register_model(
+            request.team, request.user, answers["name"], answers["description"], form.tag_list
+        )
+    try:
+        return services.add_version(
+            model, request.user, description="" if made else answers["description"], **form.source()
+        )
+    except UserError:
+        if made:
+            services.delete_model(model, request.user)
+        raise
+
+
+def _upload_page(request: HttpRequest, form: ModelUploadForm, status: int = 200) -> HttpResponse:
+    context = {"form": form, "upload": form.upload_row, "limit_bytes": upload_limit_bytes()}
+    return render(request, "models/model_upload.html", context, status=status)
+
+
+@require_GET
+def detail(request: HttpRequest, pk: int) -> HttpResponse:
+    return detail_page(request, visible_model(request, pk))
+
+
+def detail_page(
+    request: HttpRequest,
+    model: RegisteredModel,
+    *,
+    form: ModelForm | None = None,
+    alias_form: AliasForm | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    """The page of one model, also with a form that came back with errors."""
+    versions = list(model.versions.select_related("model", "blob", "metadata", "parent").prefetch_related("aliases"))
+    aliases = list(model.aliases.select_related("version__model", "model__team"))
+    context = {
+        "model": model,
+        "versions": versions,
+        "aliases": [(alias, services.can_undo(alias), alias.moves.all()[:10]) for alias in aliases],
+        "lineage": lineage(versions),
+        "form": form or ModelForm.of(model),
+        "alias_form": alias_form or AliasForm(versions=model.versions.ready().select_related("model")),
+        "suggested_aliases": SUGGESTED,
+        "writes": writes(request, model.team),
+    }
+    return render(request, "models/model_detail.html", context, status=status)
+
+
+@require_POST
+def describe(request: HttpRequest, pk: int) -> HttpResponse:
+    model = visible_model(request, pk)
+    require_role(request.user, model.team, Role.ENGINEER)
+    form = ModelForm(request.POST)
+    if not form.is_valid():
+        return detail_page(request, model, form=form, status=422)
+    try:
+        services.describe_model(model, request.user, **form.answers())
+    except UserError as error:
+        show_error(form, error)
+        return detail_page(request, visible_model(request, pk), form=form, status=error.status)
+    messages.success(request, "Saved.")
+    return redirect(model)
+
+
+@require_POST
+def delete(request: HttpRequest, pk: int) -> HttpResponse:
+    model = visible_model(request, pk)
+    try:
+        services.delete_model(model, request.user)
+    except UserError as error:
+        messages.error(request, error.message)
+        return redirect(model)
+    messages.success(request, f"“{model.name}” is deleted.")
+    return redirect("models:model-list")

@@ -1,0 +1,19 @@
+// Starts Netron's viewer on the version's file. Netron's own start asks other hosts and may refuse; this one only draws.
+
+import { Host } from "../vendor/netron/browser.js";
+import { View } from "../vendor/netron/view.js";
+
+const meta = (name) => document.querySelector(`meta[name="${name}"]`).content;
+
+class PortalHost extends Host {
+  async view(view) {
+    this._view = view;
+  }
+
+  async start() {
+    await this._openModel(meta("model-url"), meta("model-name"), meta("model-name"));
+  }
+}
+
+window.__view__ = new View(new PortalHost());
+window.__view__.start();
