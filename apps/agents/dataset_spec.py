@@ -20,6 +20,7 @@ CALIBRATION_SHARE = 0.2
 CALIBRATION_MAXIMUM = 512
 """Calibration takes a fifth of the examples, at most this many; evaluation gets all the others."""
 
+EXAMPLES_AXIS = "N"
 PAIR_SUFFIXES = ("_a", "_b")
 
 
@@ -42,26 +43,30 @@ class Metric(StrEnum):
 
 
 class MetricSpec(Value):
-    """How a metric reads. `unit` is `%` for shares, whose differences are points; empty where the metric has none."""
+    """How a metric reads.
+
+    Shares (`%`), correlations, cosines and R² (`points`) are shown times 100, so that a drop of 1 is a point of each;
+    errors stay in the label's own unit, which is not known here and left empty.
+    """
 
     metric: Metric
     label: str
     unit: str
-    higher_is_better: bool
+    higher_is_better: bool = True
 
 
 METRICS: dict[Metric, MetricSpec] = {
     spec.metric: spec
     for spec in (
-        MetricSpec(metric=Metric.TOP1, label="top-1 accuracy", unit="%", higher_is_better=True),
-        MetricSpec(metric=Metric.TOP5, label="top-5 accuracy", unit="%", higher_is_better=True),
-        MetricSpec(metric=Metric.MACRO_F1, label="macro F1", unit="%", higher_is_better=True),
+        MetricSpec(metric=Metric.TOP1, label="top-1 accuracy", unit="%"),
+        MetricSpec(metric=Metric.TOP5, label="top-5 accuracy", unit="%"),
+        MetricSpec(metric=Metric.MACRO_F1, label="macro F1", unit="%"),
         MetricSpec(metric=Metric.MAE, label="mean absolute error", unit="", higher_is_better=False),
         MetricSpec(metric=Metric.RMSE, label="root mean squared error", unit="", higher_is_better=False),
-        MetricSpec(metric=Metric.R2, label="R²", unit="", higher_is_better=True),
-        MetricSpec(metric=Metric.COSINE, label="mean cosine similarity", unit="", higher_is_better=True),
-        MetricSpec(metric=Metric.SPEARMAN, label="Spearman correlation", unit="", higher_is_better=True),
-        MetricSpec(metric=Metric.AGREEMENT, label="top-1 agreement", unit="%", higher_is_better=True),
+        MetricSpec(metric=Metric.R2, label="R² × 100", unit="points"),
+        MetricSpec(metric=Metric.COSINE, label="mean cosine similarity × 100", unit="points"),
+        MetricSpec(metric=Metric.SPEARMAN, label="Spearman correlation × 100", unit="points"),
+        MetricSpec(metric=Metric.AGREEMENT, label="top-1 agreement", unit="%"),
     )
 }
 

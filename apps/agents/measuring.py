@@ -32,6 +32,8 @@ Watcher = Callable[[float, float | None], None]
 
 NANOSECONDS_PER_MS = 1e6
 ROUNDS_BETWEEN_LOOKS = 4
+DECIDED_PRECISION = 2.5
+"""How many times wider than `Effort.precision` an interval may stay that has decided."""
 CONTENDERS = ("original", "candidate", "control")
 
 
@@ -225,9 +227,12 @@ def _progress(rounds: int, elapsed_s: float, effort: Effort) -> tuple[float, flo
 
 
 def _settled(speedup: Estimate, decide_at: Sequence[float], precision: float) -> bool:
-    """Whether more rounds would change nothing that matters."""
-    low, high = speedup.low or 0.0, speedup.high or float("inf")
+    """Whether more rounds would change nothing that matters: the interval is narrow and no limit lies inside it.
+
+    Where all limits lie outside, a wider interval will do.
+    """
+    low, high = speedup.low or 0.0, speedup.high or math.inf
     if any(low <= limit <= high for limit in decide_at):
         return False
-    narrow = max(high - speedup.value, speedup.value - low) <= precision * speedup.value
-    return narrow or bool(decide_at)
+    reach = max(high - speedup.value, speedup.value - low) / speedup.value
+    return reach <= (DECIDED_PRECISION if decide_at else 1) * precision

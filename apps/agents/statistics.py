@@ -18,7 +18,7 @@ from apps.agents.reports import Estimate
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 Statistic = Callable[[Indices], Floats]
-"""From resampled example numbers `[resamples, n]` to one value each `[resamples]`."""
+"""From resampled example numbers `[resamples, n]` to k values of each resample `[k, resamples]`."""
 
 RESAMPLES = 2000
 CHUNK_ELEMENTS = 4_000_000
@@ -80,22 +80,21 @@ def share_difference(lost: int, won: int, trials: int, confidence: float) -> Est
 # --- anything else: the bootstrap ------------------------------------------------------------------------------------
 
 
-def bootstrap(statistic: Statistic, examples: int, confidence: float, seed: int) -> tuple[Estimate, Floats]:
-    """A statistic of `examples` examples with its bootstrap interval, and the resampled values.
+def bootstrap(statistic: Statistic, examples: int, confidence: float, seed: int) -> tuple[tuple[Estimate, ...], Floats]:
+    """Statistics of `examples` examples with their bootstrap intervals, and the resampled values `[k, resamples]`.
 
-    Bias-corrected and accelerated (Efron, JASA 82 (1987)) up to `BCA_MAXIMUM_EXAMPLES`, percentile beyond and wherever
-    the correction is undefined, such as for a statistic that no resample moves. A difference of two models is a
-    statistic like any other: both are read at the same resampled examples, which makes the bootstrap a paired one.
+    Wants at least two examples. Bias-corrected and accelerated (Efron, JASA 82 (1987)) up to `BCA_MAXIMUM_EXAMPLES`,
+    percentile beyond and wherever the correction is undefined, such as for a statistic that no resample moves. A
+    difference of two models is a statistic like any other: both are read at the same resampled examples, which makes
+    the bootstrap a paired one.
     """
     everyone = np.arange(examples, dtype=np.int64)
-    value = float(statistic(everyone[np.newaxis])[0])
-    if examples < 2:
-        return Estimate(value=value, low=-math.inf, high=math.inf), np.array([value])
+    value = statistic(everyone[np.newaxis])[:, 0]
 
     def along_last_axis(indices: Indices, axis: int = -1) -> Floats:
-        moved = np.moveaxis(np.atleast_2d(indices), axis, -1)
-        values = statistic(moved.reshape(-1, moved.shape[-1])).reshape(moved.shape[:-1])
-        return values[0] if indices.ndim == 1 else values
+        moved = np.moveaxis(np.asarray(indices), axis, -1)
+        values = statistic(moved.reshape(-1, moved.shape[-1]))
+        return values.reshape(len(values), *moved.shape[:-1])
 
     with warnings.catch_warnings():
         # What scipy warns of, an undefined correction, is handled below.
@@ -112,11 +111,19 @@ def bootstrap(statistic: Statistic, examples: int, confidence: float, seed: int)
             rng=np.random.default_rng(seed),
         )
     values = np.asarray(result.bootstrap_distribution, dtype=np.float64)
-    low, high = float(result.confidence_interval.low), float(result.confidence_interval.high)
+    interval = result.confidence_interval
+    estimates = (
+        _estimate(float(v), float(low), float(high), row, confidence)
+        for v, low, high, row in zip(value, interval.low, interval.high, values, strict=True)
+    )
+    return tuple(estimates), values
+
+
+def _estimate(value: float, low: float, high: float, values: Floats, confidence: float) -> Estimate:
     if not (math.isfinite(low) and math.isfinite(high)):
-        return _percentiles(value, values, confidence), values
+        return _percentiles(value, values, confidence)
     # An estimate that lies outside of its interval (a strongly biased statistic) still belongs to it.
-    return Estimate(value=value, low=min(low, value), high=max(high, value)), values
+    return Estimate(value=value, low=min(low, value), high=max(high, value))
 
 
 def bootstrap_p(values: Floats) -> float:
@@ -157,21 +164,3 @@ def _resampled_medians(blocks: Floats, seed: int) -> Floats:
 def _percentiles(value: float, values: Floats, confidence: float) -> Estimate:
     low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Estimate(value=value, low=min(float(low), value), high=max(float(high), value))
-
-
-# --- how much more would decide ---------------------------------------------------------------------------------------
-
-
-def more_needed(estimate: Estimate, limit: float, observations: int) -> int | None:
-    """How many more observations would take `limit` out of the interval, if the value stays what it is.
-
-    An interval shrinks with the square root of the observations. `None` where no number would do: the value lies on
-    the limit itself, or there is no interval.
-    """
-    if estimate.low is None or estimate.high is None:
-        return None
-    distance = abs(limit - estimate.value)
-    reach = estimate.high - estimate.value if limit >= estimate.value else estimate.value - estimate.low
-    if distance == 0 or not math.isfinite(reach):
-        return None
-    return max(0, math.ceil(observations * (reach / distance) ** 2) - observations)

@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.agents.dataset_headers import ArrayHeader, array_headers, summarize_arrays
+from apps.agents.dataset_headers import summarize_arrays
 from apps.agents.dataset_spec import DatasetSpec
 from apps.agents.errors import DatasetTooLarge, DatasetUnreadable
+from apps.agents.npz_headers import ArrayHeader, array_headers
 from apps.agents.reports import DatasetSummary
 
 Array = NDArray[np.generic]

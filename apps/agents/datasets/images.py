@@ -5,16 +5,17 @@ from __future__ import annotations
 import warnings
 import zipfile
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from apps.agents.archives import Entry
-from apps.agents.dataset_headers import image_folders, summarize_images
+from apps.agents.dataset_headers import summarize_images
 from apps.agents.dataset_spec import DatasetSpec, ImagePreprocessing
 from apps.agents.errors import ImageBroken
+from apps.agents.image_folders import image_folders
 from apps.agents.reports import DatasetSummary
 
 Array = NDArray[np.generic]
@@ -61,12 +62,12 @@ class ImageSource:
     def _tensor(self, entry: Entry) -> Array:
         try:
             with self._archive.open(entry.info) as file:
-                return preprocess(file, self._preprocessing)  # type: ignore[arg-type]
+                return preprocess(file, self._preprocessing)
         except _DECODING_ERRORS as error:
             raise ImageBroken(name=str(entry.name), reason=str(error) or type(error).__name__) from error
 
 
-def preprocess(file: BinaryIO, how: ImagePreprocessing) -> Array:
+def preprocess(file: IO[bytes], how: ImagePreprocessing) -> Array:
     """One picture as the tensor `how` describes, without the batch axis."""
     with warnings.catch_warnings():
         # Pillow only warns between its limit and twice its limit of pixels; no honest example is that large.

@@ -50,7 +50,7 @@ class Dataset:
         for binding in self.bindings:
             check_input(binding)
         self._source = source
-        self._labels = _checked_labels(source.labels, spec) if spec.needs_labels else None
+        self._labels = checked_labels(source.labels, spec) if spec.needs_labels else None
         classes = self._labels if spec.task is Task.CLASSIFICATION else None
         self._calibration, self._evaluation = split(
             self.summary.examples, seed, None if classes is None else classes.astype(np.int64)
@@ -103,14 +103,21 @@ def load_dataset(
 ) -> Dataset:
     """Open the data set at `path` for a model with `inputs`. The same `seed` gives the same split on every machine.
 
+    Every step of a session must pass the session's seed: two seeds would calibrate on what another step evaluates on.
+
     `scratch` takes decompressed arrays; without it a temporary folder that lives as long as the data set does.
     Raises the errors of `apps.agents.errors` about data sets. Values that are not finite are the inspection's to find.
     """
+    return Dataset(open_source(path, spec, scratch=scratch), spec, inputs, seed)
+
+
+def open_source(path: Path, spec: DatasetSpec, *, scratch: Path | None = None) -> Source:
+    """The file's examples as they are, bound to no model. Raises what `load_dataset` does about the file."""
     if spec.kind is DatasetKind.IMAGES:
-        return Dataset(ImageSource(path, spec), spec, inputs, seed)
+        return ImageSource(path, spec)
     if spec.kind is DatasetKind.TABLE:
-        return Dataset(TableSource(path, spec), spec, inputs, seed)
-    return Dataset(ArraySource(path, spec, scratch / "arrays" if scratch else None), spec, inputs, seed)
+        return TableSource(path, spec)
+    return ArraySource(path, spec, scratch / "arrays" if scratch else None)
 
 
 # --- from what is offered to what is wanted ---------------------------------------------------------------------------
@@ -143,7 +150,7 @@ def cast(array: Array, wanted: TensorSpec) -> Array:
     return np.ascontiguousarray(array.astype(dtype))
 
 
-def _checked_labels(labels: Array | None, spec: DatasetSpec) -> Array | None:
+def checked_labels(labels: Array | None, spec: DatasetSpec) -> Array | None:
     """Labels in the form their task reads: class numbers int64, anything else float64."""
     if labels is None:
         return None

@@ -9,7 +9,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import csv, parquet
 
-from apps.agents.dataset_headers import TableHeader, dialect_of, summarize_table, table_header
+from apps.agents.csv_headers import TableHeader, dialect_of, table_header
+from apps.agents.dataset_headers import summarize_table
 from apps.agents.dataset_spec import DatasetSpec
 from apps.agents.errors import CellInvalid, DatasetUnreadable
 from apps.agents.reports import DatasetSummary

@@ -1,0 +1,160 @@
+"""The full check of a data set: every value is looked at, in batches, before any session may use it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from apps.agents.dataset_spec import MINIMUM_EXAMPLES, DatasetKind, DatasetSpec
+from apps.agents.datasets import Arrays, Source, open_source
+from apps.agents.datasets.loading import checked_labels
+from apps.agents.datasets.split import Indices, stratified_order
+from apps.agents.errors import LabelsInvalid, TooFewExamples, ValuesNotFinite
+from apps.agents.reports import DatasetSummary, Task
+from apps.agents.values import Value
+
+BATCH_ELEMENTS = 8_000_000
+IMAGES_DECODED = 2000
+"""Of more pictures than this, a sample spread evenly over the classes is decoded."""
+FEW_OF_A_CLASS = 5
+
+Array = NDArray[np.generic]
+Watcher = Callable[[int, int], None]
+"""Told the examples done and the examples in all."""
+
+
+class DatasetInspection(Value):
+    """What the full check found. `summary` is what the rest of Lathe reads."""
+
+    summary: DatasetSummary
+    checked: int
+    """Examples whose values were looked at: all of them, or a sample of very many pictures."""
+    class_counts: dict[str, int] = {}  # noqa: RUF012 - pydantic copies defaults
+    duplicates: int = 0
+    """Examples that are the same to the last bit as one before them."""
+    contradictions: int = 0
+    """Duplicates that carry another label than the one before."""
+    notes: tuple[str, ...] = ()
+
+
+def inspect_examples(
+    path: Path, spec: DatasetSpec, *, scratch: Path | None = None, watcher: Watcher | None = None
+) -> DatasetInspection:
+    """Read the data set at `path` through. Raises the errors of `apps.agents.errors` about data sets."""
+    source = open_source(path, spec, scratch=scratch)
+    examples = source.summary.examples
+    if examples < MINIMUM_EXAMPLES:
+        raise TooFewExamples(examples=examples, minimum=MINIMUM_EXAMPLES)
+    labels = checked_labels(source.labels, spec) if spec.needs_labels else source.labels
+    if labels is not None:
+        _check_label_values(labels, spec, source.summary)
+    chosen = _chosen(source, spec)
+    duplicates, contradictions = _read_through(source, chosen, labels, watcher)
+    counts = _class_counts(labels, source.summary) if spec.task is Task.CLASSIFICATION else {}
+    return DatasetInspection(
+        summary=source.summary,
+        checked=len(chosen),
+        class_counts=counts,
+        duplicates=duplicates,
+        contradictions=contradictions,
+        notes=_notes(len(chosen), examples, duplicates, contradictions, counts),
+    )
+
+
+def _chosen(source: Source, spec: DatasetSpec) -> Indices:
+    examples = source.summary.examples
+    if spec.kind is not DatasetKind.IMAGES or examples <= IMAGES_DECODED:
+        return np.arange(examples, dtype=np.int64)
+    classes = np.zeros(examples, np.int64) if source.labels is None else source.labels.astype(np.int64)
+    return np.sort(stratified_order(classes, seed=0)[:IMAGES_DECODED])
+
+
+def _check_label_values(labels: Array, spec: DatasetSpec, summary: DatasetSummary) -> None:
+    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
+        bad = ~np.isfinite(labels.astype(np.float64))
+        raise ValuesNotFinite(
+            array=spec.label, count=int(bad.sum()), example=int(np.argwhere(bad)[0][0]), field="label"
+        )
+    if (
+        spec.task is Task.CLASSIFICATION
+        and summary.classes
+        and int(labels.astype(np.int64).max()) >= len(summary.classes)
+    ):
+        reason = f"the largest is {int(labels.astype(np.int64).max())} and {len(summary.classes)} classes are named"
+        raise LabelsInvalid(label=spec.label, task=spec.task, reason=reason, field="label")
+
+
+def _read_through(source: Source, chosen: Indices, labels: Array | None, watcher: Watcher | None) -> tuple[int, int]:
+    """Look at every chosen example's values: how many are duplicates, and how many of those have another label."""
+    seen: dict[bytes, int] = {}
+    duplicates = contradictions = 0
+    step = _batch(source)
+    for start in range(0, len(chosen), step):
+        indices = chosen[start : start + step]
+        rows = source.rows(indices)
+        _check_finite(rows, indices)
+        for row, index in enumerate(indices):
+            first = seen.setdefault(_digest(rows, row), int(index))
+            if first != index:
+                duplicates += 1
+                contradictions += labels is not None and not np.array_equal(labels[first], labels[index])
+        if watcher:
+            watcher(min(start + step, len(chosen)), len(chosen))
+    return duplicates, contradictions
+
+
+def _batch(source: Source) -> int:
+    one = sum(array.size for array in source.rows(np.zeros(1, np.int64)).values())
+    return max(1, min(4096, BATCH_ELEMENTS // max(1, one)))
+
+
+def _check_finite(rows: Arrays, indices: Indices) -> None:
+    for name, array in rows.items():
+        if array.dtype.kind != "f":
+            continue
+        finite = np.isfinite(array.astype(np.float64, copy=False))
+        if not finite.all():
+            example = int(indices[np.argwhere(~finite)[0][0]])
+            raise ValuesNotFinite(array=name, count=int((~finite).sum()), example=example, field=name)
+
+
+def _digest(rows: Arrays, row: int) -> bytes:
+    digest = hashlib.blake2b(digest_size=16)
+    for name in sorted(rows):
+        value = rows[name][row]
+        digest.update(repr(value).encode() if rows[name].dtype == object else np.ascontiguousarray(value).tobytes())
+    return digest.digest()
+
+
+def _class_counts(labels: Array | None, summary: DatasetSummary) -> dict[str, int]:
+    numbers, counts = np.unique(np.asarray(labels, dtype=np.int64), return_counts=True)
+    names = summary.classes
+    return {
+        names[number] if number < len(names) else str(number): int(count)
+        for number, count in zip(numbers, counts, strict=True)
+    }
+
+
+def _notes(
+    checked: int, examples: int, duplicates: int, contradictions: int, counts: dict[str, int]
+) -> tuple[str, ...]:
+    notes = []
+    if checked < examples:
+        notes.append(f"{checked:,} of {examples:,} pictures were decoded, spread over all classes.")
+    if duplicates:
+        notes.append(
+            f"{duplicates:,} examples repeat an earlier one to the last bit: calibration may see what evaluation "
+            "measures, and intervals come out too narrow. Remove them."
+        )
+    if contradictions:
+        notes.append(f"{contradictions:,} of them carry another label than the one they repeat.")
+    rare = [name for name, count in counts.items() if count < FEW_OF_A_CLASS]
+    if rare:
+        notes.append(f"{len(rare)} classes have fewer than {FEW_OF_A_CLASS} examples, such as {rare[0]!r}.")
+    if len(counts) == 1:
+        notes.append("All examples belong to one class: no accuracy that means anything can be measured.")
+    return tuple(notes)

@@ -1,0 +1,251 @@
+"""The EvaluationAgent: original and candidate side by side on the same examples, judged against the criteria."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+
+from apps.agents.criteria import Criteria, Target
+from apps.agents.dataset_fit import check_against, judged_output
+from apps.agents.datasets import Arrays, Dataset
+from apps.agents.errors import OutputsDiffer
+from apps.agents.fidelity import FidelityMeter
+from apps.agents.measuring import Effort, compare_latency
+from apps.agents.metrics import Scorer, order_metrics, scorer_for
+from apps.agents.metrics.embedding import pooled
+from apps.agents.plausibility import implausible_gains, suspicions
+from apps.agents.reports import (
+    Estimate,
+    EvaluationReport,
+    LatencyComparison,
+    Machine,
+    MetricComparison,
+    Pair,
+)
+from apps.agents.runners import Array, Engine, Outputs, Run, fixed_batch, run_examples
+from apps.agents.statistics import median_interval
+from apps.agents.verdicts import Measurements, judge, overall
+
+BATCH = 64
+"""Examples a batch, where the model's batch axis is dynamic."""
+OUTPUTS_SHARE, LATENCY_SHARE, MEMORY_SHARE = 0.55, 0.33, 0.12
+"""Of the progress bar."""
+NOISY = 0.05
+ATTENTION_MASK = "attention_mask"
+
+
+class Context(Protocol):
+    """Where progress goes: the part of a job's context that is used here."""
+
+    def progress(self, fraction: float, message: str, eta_s: float | None = None) -> None: ...
+
+    def log(self, message: str, level: Literal["info", "warning", "error"] = "info") -> None: ...
+
+    def metric(self, name: str, value: float) -> None: ...
+
+
+@dataclass(frozen=True)
+class _Outputs:
+    """What running all examples gave."""
+
+    metrics: tuple[MetricComparison, ...]
+    scorer: Scorer
+    fidelity: FidelityMeter
+    examples: int
+
+
+class EvaluationAgent:
+    """Measures; decides nothing but the verdict on each constraint, by `apps.agents.verdicts`."""
+
+    def __init__(self, effort: Effort | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._effort = effort or Effort()
+        self._clock = clock
+
+    def evaluate(
+        self,
+        original: Engine,
+        candidate: Engine,
+        dataset: Dataset,
+        criteria: Criteria,
+        context: Context,
+        *,
+        machine: Machine,
+        seed: int,
+        keeps_parameters: bool = False,
+    ) -> EvaluationReport:
+        """The report on `candidate`. `dataset` is bound to the original's inputs; the candidate must have the same.
+
+        `keeps_parameters` says that the technique removes no weights, which makes its size checkable against its bits.
+        Raises `OutputsDiffer`, `OutputsNotFinite`, `OutputUnfit`, `LabelsInvalid`, and what the runtime refuses.
+        """
+        check_against(original.summary, dataset.summary, dataset.spec)
+        _check_interface(original, candidate)
+        found = self._outputs(original, candidate, dataset, criteria, context, seed)
+        target, notes = _timing_target(original, candidate, criteria.target)
+        feeds = dataset.first(target.batch_size)
+        latency = self._latency(original, candidate, feeds, target, criteria, context, seed)
+        memory = _memory(original, candidate, feeds, target, context)
+        measured = Measurements(
+            primary=found.metrics[0],
+            examples=found.examples,
+            latency=latency,
+            candidate_latency_ms=median_interval(np.array(latency.candidate_blocks_ms), criteria.confidence, seed),
+            size_bytes=_pair(original.summary.size_bytes, candidate.summary.size_bytes),
+            peak_memory_bytes=memory,
+            confidence=criteria.confidence,
+        )
+        constraints = judge(criteria.constraints, measured)
+        context.progress(1.0, "Evaluated", 0.0)
+        return EvaluationReport(
+            task=dataset.spec.task,
+            examples=found.examples,
+            metrics=found.metrics,
+            fidelity=found.fidelity.report(found.scorer.agreement(criteria.confidence)),
+            flips=found.scorer.flips(),
+            classes=found.scorer.classes(),
+            latency=latency,
+            size_bytes=measured.size_bytes,
+            peak_memory_bytes=memory,
+            constraints=constraints,
+            implausible=implausible_gains(
+                original.summary,
+                candidate.summary,
+                latency.speedup,
+                measured.primary,
+                keeps_parameters=keeps_parameters,
+            ),
+            verdict=overall(constraints),
+            confidence=criteria.confidence,
+            machine=machine,
+            notes=(
+                *notes,
+                *_noise(latency),
+                *suspicions(original.summary, candidate.summary, identical_outputs=found.fidelity.identical),
+            ),
+        )
+
+    def _outputs(
+        self,
+        original: Engine,
+        candidate: Engine,
+        dataset: Dataset,
+        criteria: Criteria,
+        context: Context,
+        seed: int,
+    ) -> _Outputs:
+        """Every evaluation example through both models, in batches that both get at the same moment."""
+        spec, outputs = dataset.spec, original.summary.outputs
+        judged = outputs.index(judged_output(outputs, spec.output))
+        runs = [engine.session(criteria.target) for engine in (original, candidate)]
+        fixed = [fixed_batch(engine.summary.inputs) for engine in (original, candidate)]
+        meter = FidelityMeter([output.name for output in outputs])
+        scorer: Scorer | None = None
+        total, done, start = len(dataset.evaluation_indices), 0, self._clock()
+        for feeds, labels in dataset.evaluation(dataset.affordable_batch(BATCH)):
+            both = [run_examples(run, feeds, batch) for run, batch in zip(runs, fixed, strict=True)]
+            meter.add(*both)
+            first, second = (_judged(outputs_of, judged, feeds, spec.pooling) for outputs_of in both)
+            scorer = scorer or scorer_for(spec, first.shape, dataset.summary.classes)
+            scorer.add(first, second, labels)
+            done += len(first) // (2 if spec.pairs else 1)
+            spent_s = self._clock() - start
+            context.progress(
+                OUTPUTS_SHARE * done / total,
+                f"Compared {done:,} of {total:,} examples",
+                spent_s * (total - done) / done + 3 * self._effort.warmup_s + self._effort.budget_s,
+            )
+        assert scorer is not None  # The data set has evaluation examples: `check_against` counted them.
+        metrics = order_metrics(scorer.comparisons(criteria.confidence, seed), spec.primary_metric)
+        if meter.identical:
+            metrics = tuple(_unchanged(metric) for metric in metrics)
+        context.metric("metric_drop", metrics[0].drop.value)
+        return _Outputs(metrics, scorer, meter, total)
+
+    def _latency(
+        self,
+        original: Engine,
+        candidate: Engine,
+        feeds: Arrays,
+        target: Target,
+        criteria: Criteria,
+        context: Context,
+        seed: int,
+    ) -> LatencyComparison:
+        def watch(fraction: float, eta_s: float | None) -> None:
+            context.progress(OUTPUTS_SHARE + LATENCY_SHARE * fraction, "Timing both models in turns", eta_s)
+
+        context.progress(OUTPUTS_SHARE, "Warming up for timing", self._effort.budget_s)
+        asked = criteria.constraints.min_speedup
+        latency = compare_latency(
+            *(_bound(engine.session(target), feeds) for engine in (original, candidate, original)),
+            batch_size=target.batch_size,
+            threads=target.threads,
+            seed=seed,
+            confidence=criteria.confidence,
+            decide_at=() if asked is None else (asked,),
+            effort=self._effort,
+            watcher=watch,
+        )
+        context.metric("speedup", latency.speedup.value)
+        return latency
+
+
+def _check_interface(original: Engine, candidate: Engine) -> None:
+    """The same inputs and outputs by name and type, so that one can stand where the other stood."""
+    for part in ("inputs", "outputs"):
+        before, after = (
+            [(spec.name, spec.dtype) for spec in getattr(engine.summary, part)] for engine in (original, candidate)
+        )
+        if before != after:
+            told = [", ".join(f"{name}: {dtype}" for name, dtype in side) for side in (after, before)]
+            raise OutputsDiffer(reason=f"its {part} are {told[0]} instead of {told[1]}")
+
+
+def _judged(outputs: Outputs, index: int, feeds: Arrays, pooling: str) -> Array:
+    return pooled(outputs[index], pooling, feeds.get(ATTENTION_MASK))
+
+
+def _bound(run: Run, feeds: Arrays) -> Callable[[], object]:
+    return lambda: run(feeds)
+
+
+def _unchanged(metric: MetricComparison) -> MetricComparison:
+    """Outputs that are equal to the last bit on every example leave no doubt about the drop: it is 0 exactly."""
+    return metric.model_copy(update={"drop": Estimate(value=0.0, low=0.0, high=0.0), "p_value": 1.0})
+
+
+def _timing_target(original: Engine, candidate: Engine, wanted: Target) -> tuple[Target, tuple[str, ...]]:
+    """The target at a batch size that both models take, and a note where that is not the one asked for."""
+    fixed = fixed_batch(original.summary.inputs) or fixed_batch(candidate.summary.inputs)
+    if fixed is None or fixed == wanted.batch_size:
+        return wanted, ()
+    note = f"Timed at batch size {fixed}, with which the model was exported, instead of {wanted.batch_size}."
+    return wanted.model_copy(update={"batch_size": fixed}), (note,)
+
+
+def _memory(original: Engine, candidate: Engine, feeds: Arrays, target: Target, context: Context) -> Pair:
+    bytes_of = []
+    for done, (name, engine) in enumerate((("original", original), ("candidate", candidate))):
+        fraction = OUTPUTS_SHARE + LATENCY_SHARE + MEMORY_SHARE * done / 2
+        context.progress(fraction, f"Measuring the {name}'s memory in a process of its own", 2.0 * (2 - done))
+        bytes_of.append(engine.peak_memory_bytes(feeds, target))
+    return _pair(*bytes_of)
+
+
+def _pair(original: float, candidate: float) -> Pair:
+    """Original over candidate; a candidate of nothing counts as 1, so that the ratio stays a number."""
+    return Pair(original=original, candidate=candidate, ratio=original / max(1.0, candidate))
+
+
+def _noise(latency: LatencyComparison) -> tuple[str, ...]:
+    off = abs(latency.control.value - 1)
+    if off < NOISY:
+        return ()
+    return (
+        f"The machine was busy: the original timed against itself came out {off * 100:.0f} % apart. "
+        "Ratios this close to 1 mean nothing here.",
+    )

@@ -1,0 +1,59 @@
+"""The job of an evaluate step."""
+
+from __future__ import annotations
+
+from apps.agents.child import JobContext
+from apps.agents.criteria import Criteria
+from apps.agents.dataset_spec import DatasetSpec
+from apps.agents.datasets import load_dataset
+from apps.agents.evaluation import EvaluationAgent
+from apps.agents.job import JobResult
+from apps.agents.machine import describe_machine
+from apps.agents.measuring import Effort
+from apps.agents.runners import open_engine
+from apps.agents.techniques import Family, catalogue
+
+LONGEST_TIMING_S = 20.0
+SHORTEST_TIMING_S = 3.0
+SHARE_OF_BUDGET = 0.25
+"""Of the time that the budget leaves each candidate: timing must not eat what the search needs."""
+
+
+def run(context: JobContext) -> JobResult:
+    """Evaluate one candidate; the result's body is an `EvaluationReport`.
+
+    Inputs: `original`, `model` (the candidate), `dataset`. Arguments: `criteria` and `dataset` (a `DatasetSpec`) as
+    plain JSON; `technique`, the candidate's, by name; `format` and `candidate_format`, `onnx` unless given.
+    """
+    job = context.job
+    criteria = Criteria.model_validate(job.arguments["criteria"])
+    spec = DatasetSpec.model_validate(job.arguments["dataset"])
+    kind = job.arguments.get("format", "onnx")
+    scratch = job.scratch / "work"
+    scratch.mkdir(exist_ok=True)
+    original = open_engine(kind, job.inputs["original"], scratch)
+    candidate = open_engine(job.arguments.get("candidate_format", kind), job.inputs["model"], scratch)
+    dataset = load_dataset(job.inputs["dataset"], spec, original.summary.inputs, job.seed, scratch=scratch)
+    report = EvaluationAgent(effort_for(criteria)).evaluate(
+        original,
+        candidate,
+        dataset,
+        criteria,
+        context,
+        machine=describe_machine(),
+        seed=job.seed,
+        keeps_parameters=keeps_parameters(job.arguments.get("technique")),
+    )
+    return JobResult(body=report.model_dump(mode="json"))
+
+
+def effort_for(criteria: Criteria) -> Effort:
+    """Timing that fits the budget: a quarter of each candidate's share of the time, within bounds."""
+    share_s = criteria.budget.minutes * 60 / criteria.budget.candidates * SHARE_OF_BUDGET
+    return Effort(budget_s=min(LONGEST_TIMING_S, max(SHORTEST_TIMING_S, share_s)))
+
+
+def keeps_parameters(technique: str | None) -> bool:
+    """Whether the technique changes number types and the graph only. Unknown ones are given the benefit of doubt."""
+    spec = catalogue().get(technique) if technique else None
+    return spec is not None and spec.family in (Family.QUANTIZATION, Family.GRAPH)

@@ -1,0 +1,34 @@
+"""What the outputs of both models are worth on the same examples: the metrics of each task, as paired comparisons.
+
+Needs numpy and scipy; only the child imports it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from apps.agents.dataset_spec import DatasetSpec, Metric
+from apps.agents.metrics.classification import ClassificationScorer, looks_like_classes
+from apps.agents.metrics.comparing import Scorer
+from apps.agents.metrics.embedding import PairScorer, VectorScorer
+from apps.agents.metrics.fidelity import FidelityScorer
+from apps.agents.metrics.regression import RegressionScorer
+from apps.agents.reports import MetricComparison, Task
+
+__all__ = ["Scorer", "order_metrics", "scorer_for"]
+
+
+def scorer_for(spec: DatasetSpec, output_shape: Sequence[int], classes: Sequence[str]) -> Scorer:
+    """The scorer of a task, for outputs of `output_shape` (batch axis first)."""
+    if spec.task is Task.CLASSIFICATION:
+        return ClassificationScorer(spec, classes)
+    if spec.task is Task.REGRESSION:
+        return RegressionScorer()
+    if spec.task is Task.EMBEDDING:
+        return PairScorer() if spec.pairs else VectorScorer()
+    return FidelityScorer(by_class=spec.metric is not Metric.COSINE and looks_like_classes(output_shape))
+
+
+def order_metrics(comparisons: Sequence[MetricComparison], primary: Metric) -> tuple[MetricComparison, ...]:
+    """The primary metric first. It may be missing (top-5 of three classes): then the task's usual one leads."""
+    return tuple(sorted(comparisons, key=lambda comparison: comparison.metric != primary))

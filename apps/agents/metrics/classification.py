@@ -1,0 +1,153 @@
+"""Classification: right or wrong, example by example."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from apps.agents.dataset_spec import DatasetSpec, Metric
+from apps.agents.errors import LabelsInvalid, OutputUnfit
+from apps.agents.metrics.comparing import Array, Scorer, compare_by_bootstrap, compare_shares, times
+from apps.agents.reports import ClassComparison, Estimate, Flips, MetricComparison, Task
+from apps.agents.statistics import Floats, Indices, share
+
+Ints = NDArray[np.int64]
+
+TOP_K = 5
+
+
+def looks_like_classes(shape: Sequence[int]) -> bool:
+    """Whether an output `[batch, …]` is one score for each of at least two classes."""
+    return len([axis for axis in shape[1:] if axis != 1]) == 1
+
+
+def class_scores(output: Array, name: str = "0") -> Floats:
+    """`[batch, classes]` of an output with any axes of length 1. Raises `OutputUnfit` for other shapes."""
+    rest = [axis for axis in output.shape[1:] if axis != 1]
+    if len(rest) > 1 or output.dtype.kind not in "fiu":
+        raise OutputUnfit(
+            output=name,
+            shape=list(output.shape),
+            task=Task.CLASSIFICATION,
+            reason="one score for each class is needed, or the class number itself",
+        )
+    return output.reshape(len(output), -1).astype(np.float64)
+
+
+def top_of(scores: Floats, k: int) -> Ints:
+    """The k best classes of each row, best first; the lower number wins a tie, as argmax has it."""
+    return np.argsort(-scores, axis=1, kind="stable")[:, :k].astype(np.int64)
+
+
+class ClassificationScorer(Scorer):
+    """Top-1, top-5 (of more than five classes) and macro F1.
+
+    An output with one column is the score of the second of two classes: a probability where all of the original's lie
+    in 0..1, then above 0.5 counts, else a logit, then above 0 counts. An integer output is the class number itself.
+    """
+
+    def __init__(self, spec: DatasetSpec, classes: Sequence[str]) -> None:
+        self._spec, self._names = spec, classes
+        self._columns = 0
+        self._labels: list[Ints] = []
+        self._parts: tuple[list[Array], list[Array]] = ([], [])
+        self._top: tuple[list[NDArray[np.bool_]], list[NDArray[np.bool_]]] = ([], [])
+
+    def add(self, original: Array, candidate: Array, labels: Array | None) -> None:
+        truth = np.asarray(labels, dtype=np.int64)
+        self._labels.append(truth)
+        for output, parts, top in zip((original, candidate), self._parts, self._top, strict=True):
+            scores = class_scores(output, self._spec.output or "0")
+            self._columns = scores.shape[1]
+            if self._columns == 1:
+                parts.append(np.asarray(output).reshape(-1))
+                continue
+            best = top_of(scores, TOP_K)
+            parts.append(best[:, 0])
+            top.append(np.any(best == truth[:, np.newaxis], axis=1))
+        self._check(truth)
+
+    def _check(self, labels: Ints) -> None:
+        if self._columns > 1 and len(labels) and int(labels.max()) >= self._columns:
+            reason = f"the largest is {int(labels.max())}, and the model tells {self._columns} classes (0 to "
+            raise LabelsInvalid(
+                label=self._spec.label,
+                task=Task.CLASSIFICATION,
+                reason=f"{reason}{self._columns - 1}) apart",
+                field="label",
+            )
+
+    def _predictions(self) -> tuple[Ints, Ints, Ints]:
+        original, candidate = (np.concatenate(parts) for parts in self._parts)
+        labels = np.concatenate(self._labels)
+        if self._columns > 1 or original.dtype.kind in "iu":
+            return labels, original.astype(np.int64), candidate.astype(np.int64)
+        scores = original.astype(np.float64)
+        threshold = 0.5 if scores.min() >= 0 and scores.max() <= 1 else 0.0
+        return (
+            labels,
+            (scores > threshold).astype(np.int64),
+            (candidate.astype(np.float64) > threshold).astype(np.int64),
+        )
+
+    def comparisons(self, confidence: float, seed: int) -> list[MetricComparison]:
+        labels, original, candidate = self._predictions()
+        found = [compare_shares(Metric.TOP1, original == labels, candidate == labels, confidence)]
+        if self._columns > TOP_K:
+            found.append(
+                compare_shares(Metric.TOP5, np.concatenate(self._top[0]), np.concatenate(self._top[1]), confidence)
+            )
+
+        def both(indices: Indices) -> Floats:
+            truth = labels[indices]
+            return np.stack([macro_f1(truth, original[indices]), macro_f1(truth, candidate[indices])])
+
+        found.append(compare_by_bootstrap(Metric.MACRO_F1, both, len(labels), confidence, seed))
+        return found
+
+    def agreement(self, confidence: float) -> Estimate | None:
+        _, original, candidate = self._predictions()
+        return times(share(int(np.sum(original == candidate)), len(original), confidence), 100)
+
+    def flips(self) -> Flips | None:
+        labels, original, candidate = self._predictions()
+        right, still = original == labels, candidate == labels
+        return Flips(
+            both_right=int(np.sum(right & still)),
+            both_wrong=int(np.sum(~right & ~still)),
+            lost=int(np.sum(right & ~still)),
+            won=int(np.sum(~right & still)),
+            changed=int(np.sum(original != candidate)),
+        )
+
+    def classes(self) -> tuple[ClassComparison, ...]:
+        labels, original, candidate = self._predictions()
+        rows = []
+        for number in np.unique(labels):
+            of_class = labels == number
+            rows.append(
+                ClassComparison(
+                    label=self._names[number] if number < len(self._names) else str(number),
+                    examples=int(of_class.sum()),
+                    original_recall=float(np.mean(original[of_class] == number)) * 100,
+                    candidate_recall=float(np.mean(candidate[of_class] == number)) * 100,
+                )
+            )
+        return tuple(rows)
+
+
+def macro_f1(labels: Ints, predictions: Ints) -> Floats:
+    """The mean F1 of the classes that occur, for each row of labels and predictions `[rows, examples]`."""
+    rows, classes = len(labels), int(max(labels.max(), predictions.max())) + 1
+    shift = np.arange(rows)[:, np.newaxis] * classes
+
+    def count(values: Ints) -> Floats:
+        return np.bincount(values.ravel(), minlength=rows * classes).reshape(rows, classes).astype(np.float64)
+
+    true, predicted = count(labels + shift), count(predictions + shift)
+    both = count((labels + shift)[labels == predictions])
+    occurring = (true + predicted) > 0
+    f1 = 2 * both / np.where(occurring, true + predicted, 1)
+    return np.asarray(f1.sum(1) / occurring.sum(1), dtype=np.float64)

@@ -1,0 +1,127 @@
+"""What every task's metrics share: the scorer, and paired comparisons of shares and of anything else.
+
+A scorer takes batches of outputs of both models and keeps a few numbers an example; at the end it compares. Shares,
+correlations, cosines and R² come out times 100.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from apps.agents.dataset_spec import METRICS, Metric
+from apps.agents.reports import ClassComparison, Estimate, Flips, MetricComparison
+from apps.agents.statistics import (
+    Floats,
+    Indices,
+    Statistic,
+    bootstrap,
+    bootstrap_p,
+    mcnemar_p,
+    share,
+    share_difference,
+)
+
+Array = NDArray[np.generic]
+
+MCNEMAR = "mcnemar"
+PAIRED_BOOTSTRAP = "paired_bootstrap"
+
+
+class Scorer(ABC):
+    """Outputs of both models in, comparisons out."""
+
+    @abstractmethod
+    def add(self, original: Array, candidate: Array, labels: Array | None) -> None:
+        """Take the judged output of both models for one batch, with its labels where the task has any."""
+
+    @abstractmethod
+    def comparisons(self, confidence: float, seed: int) -> list[MetricComparison]:
+        """Every metric of the task, in the task's order."""
+
+    def agreement(self, confidence: float) -> Estimate | None:
+        """The share of equal top-1 predictions in per cent, where the output is a class."""
+        return None
+
+    def flips(self) -> Flips | None:
+        """How single predictions changed, on labelled classification."""
+        return None
+
+    def classes(self) -> tuple[ClassComparison, ...]:
+        """Recall by class, on labelled classification."""
+        return ()
+
+
+def comparison(
+    metric: Metric, original: Estimate, candidate: Estimate, drop: Estimate, test: str, p_value: float
+) -> MetricComparison:
+    """Estimates as they come from the statistics (shares as fractions), in the units that `METRICS` shows."""
+    spec = METRICS[metric]
+    factor = 100.0 if spec.unit else 1.0
+    return MetricComparison(
+        metric=metric,
+        label=spec.label,
+        unit=spec.unit,
+        higher_is_better=spec.higher_is_better,
+        original=times(original, factor),
+        candidate=times(candidate, factor),
+        drop=times(drop, factor),
+        test=test,
+        p_value=p_value,
+    )
+
+
+def times(estimate: Estimate, factor: float) -> Estimate:
+    """`estimate` with its interval, multiplied by a positive `factor`."""
+    low, high = estimate.low, estimate.high
+    return Estimate(
+        value=estimate.value * factor,
+        low=None if low is None else low * factor,
+        high=None if high is None else high * factor,
+    )
+
+
+def compare_shares(
+    metric: Metric, original: NDArray[np.bool_], candidate: NDArray[np.bool_], confidence: float
+) -> MetricComparison:
+    """Right or wrong, example by example: Wilson's intervals, Tango's of the difference, McNemar's exact test."""
+    n = len(original)
+    lost, won = int(np.sum(original & ~candidate)), int(np.sum(~original & candidate))
+    return comparison(
+        metric,
+        share(int(original.sum()), n, confidence),
+        share(int(candidate.sum()), n, confidence),
+        share_difference(lost, won, n, confidence),
+        MCNEMAR,
+        mcnemar_p(lost, won),
+    )
+
+
+def compare_by_bootstrap(
+    metric: Metric, both: Statistic, examples: int, confidence: float, seed: int
+) -> MetricComparison:
+    """`both` gives the original's and the candidate's metric of each resample `[2, resamples]`."""
+    sign = 1.0 if METRICS[metric].higher_is_better else -1.0
+
+    def with_drop(indices: Indices) -> Floats:
+        original, candidate = both(indices)
+        return np.stack([original, candidate, sign * (original - candidate)])
+
+    (original, candidate, drop), values = bootstrap(with_drop, examples, confidence, seed)
+    return comparison(metric, original, candidate, drop, PAIRED_BOOTSTRAP, bootstrap_p(values[2]))
+
+
+def means_of(original: Floats, candidate: Floats) -> Statistic:
+    """The statistic of two means of one number an example."""
+
+    def both(indices: Indices) -> Floats:
+        return np.stack([original[indices].mean(-1), candidate[indices].mean(-1)])
+
+    return both
+
+
+def flat(array: Array) -> Floats:
+    """One row of numbers an example."""
+    return array.reshape(len(array), -1).astype(np.float64)

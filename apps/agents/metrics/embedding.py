@@ -1,0 +1,88 @@
+"""Embeddings: the direction of a vector, against a labelled vector or within labelled pairs."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import stats
+
+from apps.agents.dataset_spec import Metric
+from apps.agents.errors import OutputUnfit
+from apps.agents.metrics.comparing import Array, Scorer, compare_by_bootstrap, flat, means_of
+from apps.agents.reports import MetricComparison, Task
+from apps.agents.statistics import Floats, Indices
+
+
+def pooled(output: Array, how: str, mask: Array | None) -> Array:
+    """One embedding an example of token embeddings `[N, tokens, size]`; `mask` `[N, tokens]` is 0 for padding."""
+    if how == "none" or output.ndim != 3:
+        return output
+    if how == "first":
+        return np.asarray(output[:, 0])
+    values = output.astype(np.float64)
+    if mask is None:
+        return np.asarray(values.mean(1))
+    weights = mask.astype(np.float64)[:, :, np.newaxis]
+    return np.asarray((values * weights).sum(1) / np.maximum(weights.sum(1), 1))
+
+
+def cosines(left: Array, right: Array) -> Floats:
+    """Row by row. Two zero vectors are the same (1); a zero vector and another have nothing in common (0)."""
+    a, b = flat(left), flat(right)
+    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    same = np.all(a == b, axis=1)
+    return np.where(same, 1.0, np.sum(a * b, axis=1) / np.where(lengths > 0, lengths, 1.0))
+
+
+class VectorScorer(Scorer):
+    """The mean cosine similarity to the label, a vector an example."""
+
+    def __init__(self) -> None:
+        self._cosines: tuple[list[Floats], list[Floats]] = ([], [])
+
+    def add(self, original: Array, candidate: Array, labels: Array | None) -> None:
+        truth = np.asarray(labels)
+        for output, parts in zip((original, candidate), self._cosines, strict=True):
+            if flat(output).shape != flat(truth).shape:
+                raise OutputUnfit(
+                    output="0",
+                    shape=list(output.shape),
+                    task=Task.EMBEDDING,
+                    reason=f"the labels have the shape {list(truth.shape)}",
+                )
+            parts.append(cosines(output, truth))
+
+    def comparisons(self, confidence: float, seed: int) -> list[MetricComparison]:
+        original, candidate = (np.concatenate(parts) for parts in self._cosines)
+        both = means_of(original, candidate)
+        return [compare_by_bootstrap(Metric.COSINE, both, len(original), confidence, seed)]
+
+
+class PairScorer(Scorer):
+    """Spearman's correlation of each pair's cosine with its score. A batch is all left rows, then all right ones."""
+
+    def __init__(self) -> None:
+        self._labels: list[Floats] = []
+        self._cosines: tuple[list[Floats], list[Floats]] = ([], [])
+
+    def add(self, original: Array, candidate: Array, labels: Array | None) -> None:
+        self._labels.append(np.asarray(labels, dtype=np.float64).reshape(-1))
+        for output, parts in zip((original, candidate), self._cosines, strict=True):
+            half = len(output) // 2
+            parts.append(cosines(output[:half], output[half:]))
+
+    def comparisons(self, confidence: float, seed: int) -> list[MetricComparison]:
+        labels = np.concatenate(self._labels)
+        similarities = [np.concatenate(parts) for parts in self._cosines]
+
+        def both(indices: Indices) -> Floats:
+            truth = stats.rankdata(labels[indices], axis=-1)
+            return np.stack([_correlations(truth, stats.rankdata(each[indices], axis=-1)) for each in similarities])
+
+        return [compare_by_bootstrap(Metric.SPEARMAN, both, len(labels), confidence, seed)]
+
+
+def _correlations(left: Floats, right: Floats) -> Floats:
+    """Pearson's correlation row by row; 0 where a row does not vary."""
+    a, b = left - left.mean(-1, keepdims=True), right - right.mean(-1, keepdims=True)
+    lengths = np.sqrt((a**2).sum(-1) * (b**2).sum(-1))
+    return np.asarray((a * b).sum(-1) / np.where(lengths > 0, lengths, 1.0))

@@ -1,0 +1,77 @@
+"""Numbers, intervals and limits in words, for the sentences that verdicts are made of."""
+
+from __future__ import annotations
+
+import math
+
+from apps.agents.reports import Estimate, Holds
+
+POINT_UNITS = frozenset({"%", "points"})
+"""Units whose differences are called points."""
+POINT_DECIMALS = 2
+MINUS = "\N{MINUS SIGN}"
+
+
+def difference_unit(unit: str) -> str:
+    """The unit of a difference of two numbers in `unit`."""
+    return "points" if unit in POINT_UNITS else unit
+
+
+def number(value: float, decimals: int = 8) -> str:
+    """Three significant digits, at most `decimals` behind the point, no exponent, and a real minus sign."""
+    if not math.isfinite(value):
+        return "unknown" if math.isnan(value) else ("∞" if value > 0 else f"{MINUS}∞")
+    if value == 0:
+        return "0"
+    digits = max(0, 2 - math.floor(math.log10(abs(value))))
+    text = f"{abs(value):,.{min(digits, decimals)}f}"
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return f"{MINUS}{text}" if value < 0 and text != "0" else text
+
+
+def difference(value: float, unit: str) -> str:
+    """A difference without its unit: points and per cent to two decimals, other units to three digits."""
+    return number(value, POINT_DECIMALS if unit in POINT_UNITS else 8)
+
+
+def number_of_bytes(count: float) -> str:
+    """Decimal units, as file managers and stores show them."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if abs(count) < 1000 or unit == "GB":
+            break
+        count /= 1000
+    return f"{number(count)} {unit}"
+
+
+def said(value: float, unit: str) -> str:
+    """A difference with its unit."""
+    text = difference(value, unit)
+    return "1 point" if (unit, text) == ("points", "1") else f"{text} {unit}".strip()
+
+
+def interval(measured: Estimate, confidence: float, unit: str = "", *, of_drop: bool = False) -> str:
+    """The interval in brackets, with a space before; nothing for an exact number.
+
+    `of_drop` makes clear, where a sentence tells a rise, that the interval is the drop's.
+    """
+    if measured.low is None or measured.high is None or measured.low == measured.high:
+        return ""
+    subject = " of the drop" if of_drop and measured.value <= 0 else ""
+    low, high = difference(measured.low, unit), difference(measured.high, unit)
+    sign = unit if unit == "×" else ""
+    return f" ({number(confidence * 100)} % interval{subject} {low}{sign} to {high}{sign})"
+
+
+def against(status: Holds, limit: str, *, at_least: bool = False) -> str:
+    """How a measurement stands to `limit`, completing a sentence."""
+    if status is Holds.INCONCLUSIVE:
+        return f"and the interval reaches across {limit}"
+    if status is Holds.HOLDS:
+        return f"no less than {limit}" if at_least else f"within {limit}"
+    return f"less than {limit}" if at_least else f"beyond {limit}"
+
+
+def capital(sentence: str) -> str:
+    """The sentence with its first letter in upper case, and the rest as it is."""
+    return sentence[:1].upper() + sentence[1:]

@@ -1,0 +1,131 @@
+"""Gains that are too good to be true. Pure.
+
+An implausible candidate is never accepted: a measurement or a file is wrong, and a person has to look.
+"""
+
+from __future__ import annotations
+
+from apps.agents.phrasing import POINT_UNITS, number, number_of_bytes
+from apps.agents.reports import Estimate, MetricComparison, ModelSummary
+
+_TYPES_BY_BITS = {
+    128: ("complex128",),
+    64: ("float64", "int64", "uint64", "complex64"),
+    32: ("float32", "int32", "uint32"),
+    16: ("float16", "bfloat16", "int16", "uint16"),
+    8: ("int8", "uint8", "bool", "float8e4m3fn", "float8e4m3fnuz", "float8e5m2", "float8e5m2fnuz", "float8e8m0"),
+    4: ("int4", "uint4", "float4e2m1"),
+    2: ("int2", "uint2"),
+}
+BITS = {dtype: bits for bits, dtypes in _TYPES_BY_BITS.items() for dtype in dtypes}
+"""Bits of one stored element; types that are not here are not counted."""
+PACKED_OPERATORS = frozenset({"MatMulNBits", "GatherBlockQuantized", "MatMulBnb4", "QMoE"})
+"""Operators whose uint8 weights hold two numbers of 4 bits in a byte."""
+
+SIZE_TOLERANCE = 0.95
+"""Shared or folded constants make a file a little smaller than its bits."""
+SMALLEST_SHARE = 0.05
+"""A type counts as the candidate's smallest where it holds at least this share of the weights."""
+SPEED_FACTOR = 3.0
+"""Fewer bits are moved in proportion, and narrow arithmetic may add as much again (VNNI does four int8 products where
+AVX-512 does one of float32); the fastest honest case measured is 4.8 times at an equal count of bits a weight."""
+GAIN_POINTS = 3.0
+GAIN_RELATIVE = 0.10
+"""An optimized copy that is better by more than this, beyond chance, has probably seen the evaluation examples."""
+
+
+def implausible_gains(
+    original: ModelSummary,
+    candidate: ModelSummary,
+    speedup: Estimate,
+    primary: MetricComparison,
+    *,
+    keeps_parameters: bool,
+) -> tuple[str, ...]:
+    """Each gain beyond what the bits allow, as a sentence.
+
+    `keeps_parameters` says that the technique changes number types and the graph only; where it removes parameters
+    (pruning, distillation) the original's count says nothing of the candidate's size.
+    """
+    found = (
+        _smaller_than_its_weights(candidate),
+        _smaller_than_its_bits(original, candidate) if keeps_parameters else None,
+        _too_fast(original, candidate, speedup),
+        _too_good(primary),
+    )
+    return tuple(sentence for sentence in found if sentence)
+
+
+def weight_bytes(model: ModelSummary) -> float:
+    """What the weights take, by their types."""
+    return sum(count * BITS.get(dtype, 0) for dtype, count in model.weight_dtypes.items()) / 8
+
+
+def smallest_bits(model: ModelSummary) -> int | None:
+    """The fewest bits a weight that a fair share of the model's weights has; `None` where no type is known."""
+    total = sum(model.weight_dtypes.values())
+    bits = [BITS[t] for t, n in model.weight_dtypes.items() if t in BITS and n >= SMALLEST_SHARE * total]
+    if bits and min(bits) == 8 and PACKED_OPERATORS & model.operators.keys():
+        return 4
+    return min(bits, default=None)
+
+
+def _smaller_than_its_weights(candidate: ModelSummary) -> str | None:
+    needed = weight_bytes(candidate)
+    if candidate.size_bytes >= SIZE_TOLERANCE * needed:
+        return None
+    return (
+        f"The candidate's file has {number_of_bytes(candidate.size_bytes)}, and the weights it claims to hold take "
+        f"{number_of_bytes(needed)}."
+    )
+
+
+def _smaller_than_its_bits(original: ModelSummary, candidate: ModelSummary) -> str | None:
+    bits = smallest_bits(candidate)
+    if bits is None or not original.weight_dtypes:
+        return None
+    # What was integer before (shapes, indices) may shrink to anything; the float weights cannot.
+    floats = sum(count for dtype, count in original.weight_dtypes.items() if dtype.startswith(("float", "bfloat")))
+    needed = floats * bits / 8
+    if candidate.size_bytes >= SIZE_TOLERANCE * needed:
+        return None
+    return (
+        f"The file is {number(original.size_bytes / max(1, candidate.size_bytes))} times smaller, and the original's "
+        f"{floats:,} weights would take {number_of_bytes(needed)} at {bits} bits each, not "
+        f"{number_of_bytes(candidate.size_bytes)}: weights are missing."
+    )
+
+
+def _too_fast(original: ModelSummary, candidate: ModelSummary, speedup: Estimate) -> str | None:
+    before, after = weight_bytes(original), weight_bytes(candidate)
+    if not before or not after:
+        return None
+    allowed = SPEED_FACTOR * max(1.0, before / after)
+    low = speedup.value if speedup.low is None else speedup.low
+    if low <= allowed:
+        return None
+    return (
+        f"The candidate is {number(speedup.value)} times as fast, and {number(before / after)} times fewer bytes of "
+        f"weights explain at most {number(allowed)} times: part of the work is probably not done."
+    )
+
+
+def _too_good(primary: MetricComparison) -> str | None:
+    high = primary.drop.value if primary.drop.high is None else primary.drop.high
+    allowed = GAIN_POINTS if primary.unit in POINT_UNITS else GAIN_RELATIVE * abs(primary.original.value)
+    if high >= -allowed or high >= 0:
+        return None
+    return (
+        f"{primary.label} is better by {number(-primary.drop.value)} {'points' if primary.unit else ''}".rstrip()
+        + ", beyond chance: the candidate has probably seen the evaluation examples."
+    )
+
+
+def suspicions(original: ModelSummary, candidate: ModelSummary, *, identical_outputs: bool) -> tuple[str, ...]:
+    """What is odd but does no harm, as notes."""
+    if identical_outputs and original.weight_dtypes != candidate.weight_dtypes:
+        return (
+            "The candidate's weights have other types than the original's, yet every output is the same to the last "
+            "bit: the change may have had no effect.",
+        )
+    return ()
