@@ -32,7 +32,7 @@ _CHUNK_BYTES = MIB
 
 @dataclass(frozen=True)
 class Limits:
-    """What an archive may unpack to. The ratio counts above `ratio_from_bytes` only: a small file of zeros is no bomb."""
+    """What an archive may unpack to. The ratio counts above `ratio_from_bytes` only: few zeros are no bomb."""
 
     total_bytes: int = 8 * 1024 * MIB
     entries: int = 200_000

@@ -70,6 +70,8 @@ class TechniqueSpec(Value):
     """Distributions the worker must have installed."""
     devices: tuple[Device, ...] = (Device.CPU, Device.CUDA)
     needs_calibration: bool = False
+    acts_on: tuple[str, ...] = ()
+    """Operator types that it changes to gain anything; a model with none of them gains nothing. Empty means any."""
     parameters: tuple[ParameterSpec, ...] = ()
     expectation: Expectation
     reference: str
@@ -150,6 +152,7 @@ BUILTIN: tuple[TechniqueSpec, ...] = (
         output_format="onnx",
         requires=("onnx", "onnxruntime"),
         needs_calibration=True,
+        acts_on=("Conv", "ConvTranspose", "MatMul", "Gemm", "Gather"),
         parameters=(
             ParameterSpec(
                 name="activation_type",
@@ -212,6 +215,7 @@ BUILTIN: tuple[TechniqueSpec, ...] = (
         formats=("onnx",),
         output_format="onnx",
         requires=("onnx", "onnxruntime"),
+        acts_on=("Conv", "MatMul", "Gemm", "LSTM", "Attention", "Gather"),
         parameters=(
             ParameterSpec(
                 name="weight_type",
@@ -237,6 +241,7 @@ BUILTIN: tuple[TechniqueSpec, ...] = (
         formats=("onnx",),
         output_format="onnx",
         requires=("onnx", "onnxruntime"),
+        acts_on=("MatMul",),
         parameters=(
             ParameterSpec(name="bits", kind="choice", default=4, choices=(4, 8), search=(4, 8), help="Bits of a weight."),
             ParameterSpec(

@@ -1,0 +1,92 @@
+"""A look inside an ONNX model (`apps.agents.laboratory.Laboratory`): its layers, where time goes, what bears 8 bits."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+from apps.agents.backends import onnx_profile
+from apps.agents.backends.onnx_cost import layer_costs
+from apps.agents.backends.onnx_engine import OnnxEngine
+from apps.agents.backends.onnx_observation import Observation, observe
+from apps.agents.backends.onnx_sensitivity import measure_sensitivity
+from apps.agents.backends.onnx_workbench import Workbench, fold
+from apps.agents.criteria import Target
+from apps.agents.errors import ModelNotLoadable, ModelRunFailed
+from apps.agents.laboratory import LayerTime, Sensitivity, Tell
+from apps.agents.reports import Layer
+from apps.agents.runners import Feeds
+
+
+class OnnxLaboratory(OnnxEngine):
+    """Works on the folded graph: constants computed, batch norms merged, as every quantization starts."""
+
+    def __init__(self, model: Path, scratch: Path) -> None:
+        super().__init__(model, scratch)
+        self._folder = Path(tempfile.mkdtemp(prefix="laboratory-", dir=scratch))
+        self._notes: list[str] = []
+        self._observation: Observation | None = None
+
+    def layers(self, batches: Sequence[Feeds]) -> tuple[Layer, ...]:
+        seen = self._observed(batches)
+        costs = layer_costs(self._bench.proto, seen.shapes, seen.examples_per_batch or 1)
+        return tuple(
+            Layer(
+                name=cost.name,
+                op_type=cost.op_type,
+                parameters=cost.parameters,
+                weight_bytes=cost.weight_bytes,
+                macs=cost.macs,
+                depthwise=cost.depthwise,
+            )
+            for cost in costs
+        )
+
+    def times(self, feeds: Feeds, target: Target) -> Mapping[str, LayerTime]:
+        found = onnx_profile.profile(self._folded, feeds, target)
+        return {
+            name: LayerTime(time_ms, time_ms / found.total_ms)
+            for name, time_ms in found.layers_ms.items()
+            if found.total_ms
+        }
+
+    def sensitivity(
+        self, batches: Sequence[Feeds], order: Sequence[str], *, budget_s: float, tell: Tell
+    ) -> Sensitivity:
+        seen = self._observed(batches)
+        if not seen.ranges:
+            return Sensitivity()
+        return measure_sensitivity(self._bench, seen, batches, order, budget_s=budget_s, tell=tell)
+
+    def notes(self) -> tuple[str, ...]:
+        return tuple(self._notes)
+
+    @cached_property
+    def _folded(self) -> Path:
+        try:
+            return fold(self._model, self._folder / "folded.onnx")
+        except ModelNotLoadable as error:
+            # Some graphs run but cannot be written back; what is left is to look at them as they are.
+            self._notes.append(
+                f"The graph could not be simplified, so layers are those of the file: {error.context['reason']}."
+            )
+            return self._model
+
+    @cached_property
+    def _bench(self) -> Workbench:
+        return Workbench(self._folded, threads=1)
+
+    def _observed(self, batches: Sequence[Feeds]) -> Observation:
+        """What flows through the graph, looked at once; nothing, and a note, where the runtime cannot show it."""
+        if self._observation is None:
+            try:
+                self._observation = observe(self._bench, batches)
+            except (ModelNotLoadable, ModelRunFailed) as error:
+                self._notes.append(
+                    "Intermediate tensors could not be observed, so multiply-accumulates and sensitivity are unknown: "
+                    f"{error.context['reason']}."
+                )
+                self._observation = Observation()
+        return self._observation

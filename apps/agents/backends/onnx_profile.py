@@ -1,0 +1,132 @@
+"""Where the time goes: ONNX Runtime's own profiler, its events brought home to the layers of the graph.
+
+The runtime times the nodes that are left after its optimizations. One is brought home by, in this order: its own
+name; its outputs (a fused node ends where the last of its parts ended); the name of a node in the blocked layout, which
+is its output's with `_nchwc`; the longest layer name that its name begins with (fused nodes are often named so). A
+fused operator counts for the convolution or product in it. What is left, such as changes of layout, belongs to no
+layer.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from onnx import GraphProto, NodeProto
+
+from apps.agents.backends import onnx_files, onnx_runtime
+from apps.agents.backends.onnx_runtime import Feeds
+from apps.agents.criteria import Target
+
+WARMUP_RUNS = 3
+RUNS = 10
+_SUFFIX = "_kernel_time"
+_BLOCKED = "_nchwc"
+_PARTS = {
+    "FusedConv": "Conv",
+    "FusedMatMul": "MatMul",
+    "FusedGemm": "Gemm",
+}
+"""Fused operators and the part that stands for them."""
+_FARTHEST_PART = 4
+"""How many nodes before its end a fused operator's convolution or product is looked for."""
+_LAYOUT_CHANGES = frozenset({"ReorderInput", "ReorderOutput"})
+
+
+@dataclass
+class Profile:
+    """Times of one run in milliseconds, medians over the runs that were profiled."""
+
+    layers_ms: dict[str, float] = field(default_factory=dict)
+    """By node name; a layer that was fused into another or folded away is absent."""
+    other_ms: float = 0.0
+    """Nodes that the runtime added itself."""
+
+    @property
+    def total_ms(self) -> float:
+        return sum(self.layers_ms.values()) + self.other_ms
+
+    def share(self, name: str) -> float | None:
+        """The layer's part of the time in all operators, 0 to 1; `None` where it has none of its own."""
+        return self.layers_ms[name] / self.total_ms if name in self.layers_ms and self.total_ms else None
+
+
+def profile(model: Path, feeds: Feeds, target: Target, *, runs: int = RUNS) -> Profile:
+    """Profile `runs` runs of an opened `model` after some to warm up, with the target's threads and provider.
+
+    Raises `ModelNotLoadable`, `ModelRunFailed` and `DeviceMissing`.
+    """
+    with tempfile.TemporaryDirectory(prefix="profile-") as folder:
+        options = onnx_runtime.session_options(target.threads)
+        options.enable_profiling = True
+        options.profile_file_prefix = str(Path(folder) / "profile")
+        optimized = Path(folder) / "optimized.onnx"
+        onnx_runtime.save_optimized(options, optimized, onnx_files.size_bytes(model))
+        session = onnx_runtime.open_session(model, options=options, device=target.device)
+        for _ in range(WARMUP_RUNS + runs):
+            onnx_runtime.run(session, feeds)
+        events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+        timed = onnx_files.load_proto(optimized, weights=False).graph
+    homes = _Homes(onnx_files.load_proto(model, weights=False).graph, timed)
+    return _by_layer(_times_by_node(events, homes.timed), homes)
+
+
+def _times_by_node(events: list[dict[str, Any]], timed: Mapping[str, NodeProto]) -> dict[str, float]:
+    """Median milliseconds of each timed node by name, warm-up runs left out.
+
+    Nodes inside a branch or a loop have events too; their time is in that of the node that holds them.
+    """
+    times_us: dict[str, list[float]] = {}
+    for event in events:
+        name = event.get("name", "").removesuffix(_SUFFIX)
+        if event.get("cat") == "Node" and event["name"].endswith(_SUFFIX) and name in timed:
+            times_us.setdefault(name, []).append(float(event["dur"]))
+    return {name: statistics.median(times[WARMUP_RUNS:] or times) / 1000 for name, times in times_us.items()}
+
+
+class _Homes:
+    """Which layer of `graph` a node of the optimized graph `timed` belongs to."""
+
+    def __init__(self, graph: GraphProto, timed: GraphProto) -> None:
+        self.layers = {node.name for node in graph.node}
+        self.producers = {output: node for node in graph.node for output in node.output}
+        self.timed = {node.name: node for node in timed.node}
+        self.longest_first = sorted(self.layers - {""}, key=len, reverse=True)
+
+    def of(self, name: str) -> str | None:
+        node = self.timed[name]
+        if name in self.layers:
+            return name
+        if node.op_type in _LAYOUT_CHANGES:
+            return None
+        outputs = (*node.output, name.removesuffix(_BLOCKED))
+        end = next((self.producers[output] for output in outputs if output in self.producers), None)
+        if end is not None:
+            return str(self._part(end, _PARTS.get(node.op_type, node.op_type)).name)
+        return next((layer for layer in self.longest_first if name.startswith(layer)), None)
+
+    def _part(self, end: NodeProto, op_type: str) -> NodeProto:
+        """The nearest node of `op_type` at or before `end`, else `end`."""
+        nearest = [end]
+        for _ in range(_FARTHEST_PART):
+            for node in nearest:
+                if node.op_type == op_type:
+                    return node
+            nearest = [self.producers[name] for node in nearest for name in node.input if name in self.producers]
+        return end
+
+
+def _by_layer(times_ms: Mapping[str, float], homes: _Homes) -> Profile:
+    found = Profile()
+    for name, time_ms in times_ms.items():
+        home = homes.of(name)
+        if home is None:
+            found.other_ms += time_ms
+        else:
+            found.layers_ms[home] = found.layers_ms.get(home, 0.0) + time_ms
+    return found

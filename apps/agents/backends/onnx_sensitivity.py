@@ -1,0 +1,178 @@
+"""How much each layer, and each type of operator, can bear 8 bits: all else in float, what does the output lose?
+
+The measure is the signal-to-quantization-noise ratio (SQNR) at the model's output in decibels: ten times the logarithm
+of the output's energy over the energy of its change. Noise energies of layers add up well, and no labels are needed
+(Lin et al. 2016, https://arxiv.org/abs/1511.06393). Ranges are observed once; an experiment is a variant of the graph.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from onnx import ModelProto, NodeProto, ValueInfoProto
+
+from apps.agents.backends import onnx_runtime
+from apps.agents.backends.onnx_fake_quantization import quantizable_nodes, quantized_variant
+from apps.agents.backends.onnx_observation import Observation
+from apps.agents.backends.onnx_runtime import Feeds
+from apps.agents.backends.onnx_workbench import Array, Workbench
+from apps.agents.errors import ModelNotLoadable, ModelRunFailed
+from apps.agents.laboratory import Sensitivity, Tell
+from apps.agents.reports import OperatorSensitivity
+
+SQNR_LIMIT_DB = 140.0
+"""Results are clipped to ± this: float32 itself resolves about 144 dB, and a NaN in the output counts as the worst."""
+
+
+@dataclass(frozen=True)
+class _Experiment:
+    title: str
+    names: tuple[str, ...]
+    op_type: str | None = None
+    """Set when the experiment is about a type."""
+
+
+def measure_sensitivity(
+    bench: Workbench,
+    observation: Observation,
+    batches: Sequence[Feeds],
+    order: Sequence[str],
+    *,
+    budget_s: float,
+    tell: Tell,
+    clock: Callable[[], float] = time.monotonic,
+) -> Sensitivity:
+    """Quantize each operator type alone, then each node alone in the `order` of their names, until `budget_s` is over.
+
+    `batches` are the examples that the output is compared on. An experiment that the runtime refuses leaves its node
+    unknown and a note. Raises `ModelRunFailed` only where the model itself fails.
+    """
+    found = Sensitivity()
+    points = measuring_points(bench.proto, observation)
+    nodes = quantizable_nodes(bench, observation.ranges)
+    if not points or not nodes:
+        missing = "no float32 tensor near its outputs to compare" if nodes else "no float32 operator that takes 8 bits"
+        found.notes.append(f"Quantization sensitivity is not measured: the model has {missing}.")
+        return found
+    if not {output.name for output in bench.proto.graph.output} & set(points):
+        found.notes.append(
+            f"The outputs are not in float32, so the sensitivity is measured at {', '.join(points)} before them."
+        )
+    judge = _Judge(bench, observation, batches, points)
+    _experiment(judge, list(_experiments(nodes, order)), found, budget_s=budget_s, tell=tell, clock=clock)
+    return found
+
+
+def measuring_points(proto: ModelProto, observation: Observation) -> tuple[str, ...]:
+    """The float32 outputs; where there is none, the float32 tensors nearest before the outputs."""
+    produced = {name: node for node in proto.graph.node for name in node.output}
+    names = [output.name for output in proto.graph.output]
+    points = [name for name in names if name in observation.ranges]
+    seen: set[str] = set()
+    while not points and names:
+        seen.update(names)
+        sources = [produced[name] for name in names if name in produced]
+        names = list(dict.fromkeys(name for node in sources for name in node.input if name and name not in seen))
+        points = [name for name in names if name in observation.ranges and name in produced]
+    return tuple(points)
+
+
+def sqnr_db(signal: float, noise: float) -> float:
+    """Energies to decibels, clipped to ± `SQNR_LIMIT_DB`; noise that is not finite is the worst there is."""
+    if not np.isfinite(noise):
+        return -SQNR_LIMIT_DB
+    if noise <= 0:
+        return SQNR_LIMIT_DB
+    if signal <= 0:
+        return -SQNR_LIMIT_DB
+    return float(np.clip(10 * np.log10(signal / noise), -SQNR_LIMIT_DB, SQNR_LIMIT_DB))
+
+
+def _experiments(nodes: Sequence[NodeProto], order: Sequence[str]) -> Iterator[_Experiment]:
+    """Types first, the rarest first; then nodes. A type's only node needs no experiment of its own."""
+    by_type: dict[str, list[str]] = {}
+    for node in nodes:
+        by_type.setdefault(node.op_type, []).append(node.name)
+    for op_type, names in sorted(by_type.items(), key=lambda item: (len(item[1]), item[0])):
+        yield _Experiment(f"every {op_type}", tuple(names), op_type)
+    single = {names[0] for names in by_type.values() if len(names) == 1}
+    known = {node.name for node in nodes} - single
+    for name in order:
+        if name in known:
+            yield _Experiment(name, (name,))
+
+
+class _Judge:
+    """Holds the float outputs against those of a variant."""
+
+    def __init__(
+        self, bench: Workbench, observation: Observation, batches: Sequence[Feeds], points: tuple[str, ...]
+    ) -> None:
+        self.bench, self.ranges, self.batches, self.points = bench, observation.ranges, batches, points
+        session = bench.session(_with_outputs(bench.copy(), points))
+        self.reference = [onnx_runtime.run(session, feeds, points) for feeds in batches]
+
+    def sqnr_db(self, names: tuple[str, ...]) -> float:
+        """The lowest over the measuring points with the nodes `names` quantized."""
+        variant = quantized_variant(self.bench, names, self.ranges)
+        session = self.bench.session(_with_outputs(variant.proto, self.points), variant.added)
+        energies = np.zeros((len(self.points), 2))
+        for feeds, reference in zip(self.batches, self.reference, strict=True):
+            results = onnx_runtime.run(session, feeds, self.points)
+            energies += [_energies(exact, rounded) for exact, rounded in zip(reference, results, strict=True)]
+        return min(sqnr_db(signal, noise) for signal, noise in energies)
+
+
+def _energies(exact: Array, rounded: Array) -> tuple[float, float]:
+    """Of the signal and of the change, over the elements that are finite in float."""
+    if exact.shape != rounded.shape:
+        return 0.0, float("inf")
+    finite = np.isfinite(exact)
+    signal = exact[finite].astype(np.float64)
+    change = rounded[finite].astype(np.float64) - signal
+    return float(np.square(signal).sum()), float(np.square(change).sum())
+
+
+def _with_outputs(proto: ModelProto, points: Sequence[str]) -> ModelProto:
+    present = {output.name for output in proto.graph.output}
+    proto.graph.output.extend(ValueInfoProto(name=name) for name in points if name not in present)
+    return proto
+
+
+def _experiment(
+    judge: _Judge,
+    experiments: Sequence[_Experiment],
+    found: Sensitivity,
+    *,
+    budget_s: float,
+    tell: Tell,
+    clock: Callable[[], float],
+) -> None:
+    start = clock()
+    failures: list[str] = []
+    for done, experiment in enumerate(experiments):
+        elapsed_s = clock() - start
+        if done and elapsed_s >= budget_s:
+            left = Counter("operator type" if item.op_type else "layer" for item in experiments[done:])
+            counts = " and ".join(f"{count} {what}{'s' * (count > 1)}" for what, count in left.items())
+            found.notes.append(f"The time for sensitivity ({budget_s:.0f} s) was over before {counts} were measured.")
+            break
+        eta_s = min(budget_s - elapsed_s, elapsed_s / done * (len(experiments) - done)) if done else None
+        tell(done / len(experiments), f"Sensitivity of {experiment.title}", eta_s)
+        try:
+            result = judge.sqnr_db(experiment.names)
+        except (ModelNotLoadable, ModelRunFailed) as error:
+            failures.append(f"{experiment.title} ({error.context['reason']})")
+            continue
+        if experiment.op_type:
+            count = len(experiment.names)
+            found.operators.append(OperatorSensitivity(op_type=experiment.op_type, count=count, sqnr_db=result))
+        if len(experiment.names) == 1:
+            found.layers[experiment.names[0]] = result
+    found.operators.sort(key=lambda entry: entry.sqnr_db)
+    if failures:
+        found.notes.append(f"The runtime refused {len(failures)} experiments: {'; '.join(failures[:3])}.")

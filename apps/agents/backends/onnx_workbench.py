@@ -1,0 +1,148 @@
+"""A model taken apart for experiments: a light graph here, its weights there.
+
+Experiments change a few nodes, many times over. Copying and serializing a graph without its weights takes
+milliseconds, and a session gets the weights handed over from memory, so a variant of a model of 90 MB costs little more
+than one of 90 kB.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from numpy.typing import NDArray
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
+
+from apps.agents.backends import onnx_files, onnx_runtime
+from apps.agents.backends.onnx_runtime import RUNTIME_ERRORS, reason_of
+from apps.agents.criteria import Device
+from apps.agents.errors import ModelNotLoadable
+
+Array = NDArray[Any]
+
+STAYS_INSIDE_BYTES = 1024
+"""Smaller tensors stay in the graph: they hold shapes and scalars that the runtime wants to see early."""
+_IN_MEMORY = "in-memory"
+
+
+def fold(model: Path, target: Path) -> Path:
+    """Write `model` to `target` with constants folded and batch norms and the like merged into their neighbours.
+
+    It computes the same; what the runtime fuses anyway is fused, so that experiments see the layers that will run.
+    Nodes get unique names. Raises `ModelNotLoadable`.
+    """
+    options = onnx_runtime.session_options(threads=1)
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    onnx_runtime.save_optimized(options, target, onnx_files.size_bytes(model))
+    onnx_runtime.open_session(model, options=options)
+    proto = onnx.load(str(target), load_external_data=False)
+    if name_nodes(proto.graph.node):
+        onnx.save(proto, str(target))
+    return target
+
+
+def name_nodes(nodes: Iterable[NodeProto]) -> int:
+    """Give nodes without a name, or with one taken before, a unique one: type and place. Returns how many changed."""
+    seen: set[str] = set()
+    changed = 0
+    for index, node in enumerate(nodes):
+        if not node.name or node.name in seen:
+            node.name = f"{node.op_type}_{index}"
+            changed += 1
+        seen.add(node.name)
+    return changed
+
+
+class Workbench:
+    """One opened model. `proto` is its graph, light: copy it, change the copy, and `session` runs it."""
+
+    def __init__(self, model: Path, *, threads: int) -> None:
+        self.threads = threads
+        self.proto: ModelProto = onnx_files.load_proto(model, weights=False)
+        name_nodes(self.proto.graph.node)
+        self.weights: dict[str, Array] = {}
+        """Tensors that were taken out, by name."""
+        for tensor in self.proto.graph.initializer:
+            self._take_out(tensor, model.parent)
+        self._values = {name: _value(array) for name, array in self.weights.items()}
+
+    def _take_out(self, tensor: TensorProto, folder: Path) -> None:
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
+        # Only numpy's own types can be handed over; others (bfloat16, float8, int4) stay, as small ones do.
+        movable = dtype.kind in "fiu" and dtype.isbuiltin == 1
+        if not movable or math.prod(tensor.dims) * dtype.itemsize < STAYS_INSIDE_BYTES:
+            if tensor.data_location == TensorProto.EXTERNAL:
+                onnx.external_data_helper.load_external_data_for_tensor(tensor, str(folder))
+                tensor.data_location = TensorProto.DEFAULT
+            return
+        self.weights[tensor.name] = np.ascontiguousarray(numpy_helper.to_array(tensor, str(folder)))
+        tensor.CopyFrom(stub(tensor.name, self.weights[tensor.name].shape, tensor.data_type))
+
+    def array(self, name: str) -> Array | None:
+        """The stored tensor `name`, wherever it stands; `None` where the graph stores none of that name."""
+        if name in self.weights:
+            return self.weights[name]
+        found = next((tensor for tensor in self.proto.graph.initializer if tensor.name == name), None)
+        return None if found is None else numpy_helper.to_array(found)
+
+    def copy(self) -> ModelProto:
+        """A copy of the graph to change."""
+        copied = ModelProto()
+        copied.CopyFrom(self.proto)
+        return copied
+
+    def session(self, proto: ModelProto, added: Mapping[str, Array] | None = None) -> ort.InferenceSession:
+        """A session of a changed copy, nothing optimized away. `added` are values of stubs that the change brought.
+
+        Stored tensors that nobody reads any more are dropped from `proto`. Raises `ModelNotLoadable`.
+        """
+        _drop_unread(proto.graph)
+        options = onnx_runtime.session_options(self.threads, optimize=False)
+        values = self._values | {name: _value(array) for name, array in (added or {}).items()}
+        used = [tensor.name for tensor in proto.graph.initializer if tensor.name in values]
+        try:
+            options.add_external_initializers(used, [values[name] for name in used])
+        except RUNTIME_ERRORS as error:
+            raise ModelNotLoadable(reason=reason_of(error)) from error
+        return onnx_runtime.open_session(proto.SerializeToString(), options=options, device=Device.CPU)
+
+
+def subgraphs(node: NodeProto) -> Iterator[GraphProto]:
+    """The graphs inside a node: branches and loop bodies."""
+    for attribute in node.attribute:
+        if attribute.type == AttributeProto.GRAPH:
+            yield attribute.g
+        yield from attribute.graphs
+
+
+def names_read(node: NodeProto) -> Iterator[str]:
+    """What a node reads, the graphs inside it included: those see the names around them."""
+    yield from node.input
+    for graph in subgraphs(node):
+        yield from (output.name for output in graph.output)
+        for inner in graph.node:
+            yield from names_read(inner)
+
+
+def _drop_unread(graph: GraphProto) -> None:
+    """The runtime forgets such tensors while loading, and then fails to find what it is handed for them."""
+    read = {name for node in graph.node for name in names_read(node)} | {output.name for output in graph.output}
+    unread = [index for index, tensor in enumerate(graph.initializer) if tensor.name not in read]
+    for index in reversed(unread):
+        del graph.initializer[index]
+
+
+def stub(name: str, shape: Sequence[int], data_type: int) -> TensorProto:
+    """A stored tensor whose value is handed over with the session."""
+    tensor = TensorProto(name=name, data_type=data_type, dims=shape, data_location=TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value=_IN_MEMORY)
+    return tensor
+
+
+def _value(array: Array) -> ort.OrtValue:
+    return ort.OrtValue.ortvalue_from_numpy(array)

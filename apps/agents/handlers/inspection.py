@@ -1,0 +1,31 @@
+"""The job that looks at an uploaded model before anything else does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, cast
+
+from apps.agents.job import JobResult
+from apps.agents.reports import ModelSummary
+
+if TYPE_CHECKING:
+    from apps.agents.child import JobContext
+
+INSPECTORS = {"onnx": "apps.agents.backends.onnx_inspection:inspect"}
+
+
+def inspect_model(context: JobContext) -> JobResult:
+    """Inspect `inputs["model"]`; the result's body is a `ModelSummary`.
+
+    Arguments: `limit_bytes`, the most the model may take, packed or unpacked (8 GiB unless given); `format`, `onnx`
+    unless given. The model is never run. Raises an error with its own code for each reason to refuse it.
+    """
+    job = context.job
+    module, _, name = INSPECTORS[job.arguments.get("format", "onnx")].partition(":")
+    inspect = cast("Callable[..., ModelSummary]", getattr(import_module(module), name))
+    limits = {"limit_bytes": int(job.arguments["limit_bytes"])} if "limit_bytes" in job.arguments else {}
+    context.progress(0.1, "Checking the model")
+    summary = inspect(job.inputs["model"], job.scratch, **limits)
+    context.progress(1.0, f"{summary.parameters:,} parameters, {sum(summary.operators.values()):,} operators")
+    return JobResult(body=summary.model_dump(mode="json"))

@@ -1,0 +1,66 @@
+"""What an analysis needs of a model's runtime beyond measuring it: a look inside.
+
+A laboratory is a backend class, imported by dotted path in the child: `LABORATORIES` names one for each format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol, cast
+
+from apps.agents.criteria import Target
+from apps.agents.reports import Layer, OperatorSensitivity
+from apps.agents.runners import Engine, Feeds
+
+Tell = Callable[[float, str, float | None], None]
+"""Told the share that is done, what is going on, and the seconds that are left."""
+
+LABORATORIES = {"onnx": "apps.agents.backends.onnx_analysis:OnnxLaboratory"}
+
+
+@dataclass(frozen=True)
+class LayerTime:
+    """Milliseconds of one run, and the share of the time in all operators, 0 to 1."""
+
+    time_ms: float
+    share: float
+
+
+@dataclass
+class Sensitivity:
+    """SQNR in dB by layer name and by operator type. What was not measured is absent; `notes` says why."""
+
+    layers: dict[str, float] = field(default_factory=dict)
+    operators: list[OperatorSensitivity] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+class Laboratory(Engine, Protocol):
+    """A model opened for analysis. Layers carry the names that the techniques' `keep_float_nodes` takes."""
+
+    def layers(self, batches: Sequence[Feeds]) -> tuple[Layer, ...]:
+        """Every operator with its parameters, bytes of weights and, from the shapes seen in `batches`, its MACs."""
+        ...
+
+    def times(self, feeds: Feeds, target: Target) -> Mapping[str, LayerTime]:
+        """Where the time of a run goes, by layer; one that has no time of its own is absent."""
+        ...
+
+    def sensitivity(
+        self, batches: Sequence[Feeds], order: Sequence[str], *, budget_s: float, tell: Tell
+    ) -> Sensitivity:
+        """What 8 bits in one operator type, then in one layer at a time in this `order`, do to the output."""
+        ...
+
+    def notes(self) -> tuple[str, ...]:
+        """What could not be found out so far, in sentences."""
+        ...
+
+
+def open_laboratory(format: str, model: Path, scratch: Path) -> Laboratory:  # noqa: A002 - the contract's word
+    """The laboratory for the model file at `model`; files it makes go under `scratch`."""
+    module, _, name = LABORATORIES[format].partition(":")
+    return cast(Laboratory, getattr(import_module(module), name)(model, scratch))

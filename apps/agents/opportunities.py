@@ -1,0 +1,62 @@
+"""What the analysis lets one hope for: the best variant of every technique that fits, with its expected gain.
+
+The numbers are the planner's own predictions (`apps.agents.planning.prediction`), so the analysis and the plan never
+disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from apps.agents.criteria import Criteria
+from apps.agents.planning.ordering import collapse, predicted_gain, worth
+from apps.agents.planning.prediction import predict
+from apps.agents.planning.profile import GraphProfile, profile_of_analysis
+from apps.agents.planning.variants import Variant, title_of, variants
+from apps.agents.reports import AnalysisReport, Opportunity
+from apps.agents.state import Prediction
+from apps.agents.techniques import TechniqueSpec, catalogue
+
+WORTH_SAYING = 1.02
+"""A gain below two per cent, in speed as in size, is no opportunity."""
+
+
+def opportunities(
+    report: AnalysisReport, criteria: Criteria, techniques: Mapping[str, TechniqueSpec] | None = None
+) -> tuple[Opportunity, ...]:
+    """One for each compatible technique that should gain something, the best under the criteria's objective first.
+
+    A variant that is predicted to lose far more than the criteria allow is no opportunity, however fast it is.
+    """
+    specs = catalogue() if techniques is None else techniques
+    profile = profile_of_analysis(report)
+    compatible = {entry.technique for entry in report.compatibility if entry.compatible}
+    best: dict[str, tuple[float, Opportunity]] = {}
+    for variant in _candidates(profile, specs):
+        if variant.technique not in compatible:
+            continue
+        spec = specs[variant.technique]
+        prediction = predict(spec, spec.resolve(variant.parameters), profile, criteria)
+        if max(prediction.speedup, prediction.size_ratio) < WORTH_SAYING or collapse(prediction, criteria):
+            continue
+        value = worth(predicted_gain(prediction, criteria), prediction, spec)
+        if variant.technique not in best or value > best[variant.technique][0]:
+            best[variant.technique] = value, _opportunity(spec, variant, prediction)
+    return tuple(opportunity for _, opportunity in sorted(best.values(), key=lambda item: -item[0]))
+
+
+def _candidates(profile: GraphProfile, specs: Mapping[str, TechniqueSpec]) -> list[Variant]:
+    """The planner's grid, and each technique that it has no variants for with its defaults."""
+    grid = [variant for variant in variants(profile) if variant.technique in specs]
+    known = {variant.technique for variant in grid}
+    return grid + [Variant(spec.name, {}, spec.summary) for spec in specs.values() if spec.name not in known]
+
+
+def _opportunity(spec: TechniqueSpec, variant: Variant, prediction: Prediction) -> Opportunity:
+    return Opportunity(
+        technique=spec.name,
+        title=title_of(spec.label, spec.name, variant.parameters),
+        expected_speedup=prediction.speedup,
+        expected_size_ratio=prediction.size_ratio,
+        reason=f"{variant.reason} Risk: {prediction.risk}. {prediction.basis}",
+    )
