@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
+from uuid import UUID
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Max, Q
 from django.utils import timezone
 
 from apps.accounts.querysets import TeamOwnedQuerySet
-from apps.agents.state import ACTIVE
+from apps.agents.state import ACTIVE, CandidateStatus, Status
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
 
     from apps.accounts.models import User
-    from apps.optimization.models import CriteriaSet, OptimizationSession, Worker
+    from apps.optimization.models import OptimizationSession
 
 WORKER_SILENCE = timedelta(seconds=45)
 """A worker that was not heard of for this long counts as gone."""
@@ -37,11 +39,46 @@ class SessionQuerySet(TeamOwnedQuerySet["OptimizationSession"]):
     def active(self) -> Self:
         return self.filter(status__in=ACTIVE)
 
+    def locked(self, pk: UUID | str) -> OptimizationSession:
+        """The session, locked until the transaction ends. On SQLite an immediate transaction is the lock."""
+        return self.select_for_update().get(pk=pk)
+
+    def with_gains(self) -> Self:
+        """Adds `speedup` and `size_ratio` of the selected candidate, `None` where there is none."""
+        selected = Q(candidates__status=CandidateStatus.SELECTED)
+        return self.annotate(
+            speedup=Max("candidates__evaluation__speedup", filter=selected),
+            size_ratio=Max("candidates__evaluation__size_ratio", filter=selected),
+        )
+
+    def idle(self) -> Self:
+        """Active sessions that have no step queued or running: somebody has to ask what is next."""
+        return self.active().exclude(steps__status__in=ACTIVE)
+
 
 class SessionOwnedQuerySet(TeamOwnedQuerySet[Any]):
     team_path = "session__team"
 
 
+class StepQuerySet(SessionOwnedQuerySet):
+    def due(self, now: datetime) -> Self:
+        """Queued, and past their backoff. Only the step's own columns, so that it can be part of a compare-and-set."""
+        return self.filter(Q(not_before=None) | Q(not_before__lte=now), status=Status.QUEUED)
+
+    def stale(self, now: datetime) -> Self:
+        """Running, by a worker that no longer renews its lease."""
+        return self.filter(status=Status.RUNNING, lease_expires_at__lt=now)
+
+
+class EvaluationQuerySet(TeamOwnedQuerySet[Any]):
+    team_path = "candidate__session__team"
+
+
 class WorkerQuerySet(models.QuerySet["Worker"]):
     def alive(self) -> Self:
         return self.filter(seen_at__gte=timezone.now() - WORKER_SILENCE)
+
+    def libraries(self) -> frozenset[str]:
+        """The distributions that some worker of these has installed."""
+        machines: Iterable[dict[str, Any]] = self.values_list("machine", flat=True)
+        return frozenset(name for machine in machines for name in machine.get("libraries", {}))

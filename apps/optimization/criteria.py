@@ -1,0 +1,161 @@
+"""Criteria as rows: named, versioned, validated. Saving a change makes a new version; sessions keep what they froze."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from pydantic import ValidationError
+
+from apps.accounts.models import Role, Team, User
+from apps.accounts.services import require_role
+from apps.agents.criteria import Criteria
+from apps.agents.techniques import catalogue
+from apps.optimization import audit
+from apps.optimization.errors import CriteriaBuiltIn, CriteriaInvalid, CriteriaNameTaken, CriteriaOutdated
+from apps.optimization.models import CriteriaSet
+
+
+def parse(body: Criteria | Mapping[str, Any]) -> Criteria:
+    """`body` as `Criteria`. Raises `CriteriaInvalid`, which lists every field that is wrong, with its value."""
+    plain = body.model_dump(mode="json") if isinstance(body, Criteria) else dict(body)
+    try:
+        criteria = Criteria.model_validate(plain)
+    except ValidationError as error:
+        raise CriteriaInvalid([_problem(entry) for entry in error.errors(include_url=False)]) from error
+    if problems := [*_unknown_techniques(criteria)]:
+        raise CriteriaInvalid(problems)
+    return criteria
+
+
+def _problem(entry: Mapping[str, Any]) -> dict[str, str]:
+    given = entry["input"]
+    shown = "" if isinstance(given, dict) else f" (given: {given!r})"
+    return {"field": ".".join(map(str, entry["loc"])), "code": entry["type"], "message": f"{entry['msg']}{shown}"}
+
+
+def _unknown_techniques(criteria: Criteria) -> list[dict[str, str]]:
+    known = catalogue()
+    return [
+        {
+            "field": field,
+            "code": "unknown_technique",
+            "message": f"there is no technique {name!r}; there are {', '.join(known)}",
+        }
+        for field in ("allowed_techniques", "forbidden_techniques")
+        for name in getattr(criteria, field) or ()
+        if name not in known
+    ]
+
+
+def merged(body: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """`body` with `overrides` on top: a group such as `constraints` keeps what the overrides do not name."""
+    result = dict(body)
+    for name, value in overrides.items():
+        inner = result.get(name)
+        both = isinstance(inner, Mapping) and isinstance(value, Mapping)
+        result[name] = merged(inner, value) if both else value  # type: ignore[arg-type]
+    return result
+
+
+@transaction.atomic
+def create(
+    *, user: User, team: Team, name: str, criteria: Criteria | Mapping[str, Any], description: str = ""
+) -> CriteriaSet:
+    """New named criteria of a team. Raises `PermissionDenied`, `CriteriaInvalid`, `CriteriaNameTaken`."""
+    require_role(user, team, Role.ENGINEER)
+    row = _insert(team=team, name=_name(name), version=1, criteria=criteria, description=description, user=user)
+    audit.record("criteria.created", actor=user, team=team, subject=str(row), data={"body": row.body})
+    return row
+
+
+@transaction.atomic
+def change(
+    criteria_set: CriteriaSet,
+    *,
+    user: User,
+    criteria: Criteria | Mapping[str, Any],
+    description: str | None = None,
+    name: str | None = None,
+) -> CriteriaSet:
+    """The next version. What is running keeps its own; the next session that is started takes the new one.
+
+    Built-in profiles are edited by operators only. Raises `PermissionDenied`, `CriteriaBuiltIn`, `CriteriaOutdated`
+    when `criteria_set` is not the newest version, `CriteriaInvalid`, `CriteriaNameTaken`.
+    """
+    _may_edit(user, criteria_set)
+    # Locked, so that of two edits at once the second finds its version outdated.
+    current = CriteriaSet.objects.select_for_update().get(pk=criteria_set.pk)
+    if not current.current:
+        raise CriteriaOutdated(name=current.name, version=current.version)
+    current.current = False
+    current.save(update_fields=["current"])
+    row = _insert(
+        team=current.team,
+        name=_name(name) if name is not None else current.name,
+        version=current.version + 1,
+        criteria=criteria,
+        description=current.description if description is None else description,
+        user=user,
+    )
+    audit.record(
+        "criteria.edited",
+        actor=user,
+        team=row.team,
+        subject=str(row),
+        data={"before": current.body, "after": row.body},
+    )
+    return row
+
+
+@transaction.atomic
+def retire(criteria_set: CriteriaSet, *, user: User) -> None:
+    """Takes criteria off the lists; sessions that used them keep them. Raises as `change`."""
+    _may_edit(user, criteria_set)
+    CriteriaSet.objects.filter(pk=criteria_set.pk).update(current=False)
+    audit.record("criteria.retired", actor=user, team=criteria_set.team, subject=str(criteria_set))
+
+
+def _may_edit(user: User, criteria_set: CriteriaSet) -> None:
+    if criteria_set.team is not None:
+        require_role(user, criteria_set.team, Role.ENGINEER)
+    elif not user.is_staff:
+        raise CriteriaBuiltIn(name=criteria_set.name)
+
+
+def _name(name: str) -> str:
+    clean = " ".join(name.split())
+    longest = CriteriaSet._meta.get_field("name").max_length or 0
+    if not 0 < len(clean) <= longest:
+        message = f"the name must have 1 to {longest} characters"
+        raise CriteriaInvalid([{"field": "name", "code": "name_length", "message": message}])
+    return clean
+
+
+def _insert(
+    *,
+    team: Team | None,
+    name: str,
+    version: int,
+    criteria: Criteria | Mapping[str, Any],
+    description: str,
+    user: User,
+) -> CriteriaSet:
+    body = parse(criteria).model_dump(mode="json")
+    if CriteriaSet.objects.filter(team=team, name=name).current().exists():
+        raise CriteriaNameTaken(field="name", name=name)
+    last = CriteriaSet.objects.filter(team=team, name=name).order_by("-version").values_list("version", flat=True)
+    try:
+        with transaction.atomic():
+            return CriteriaSet.objects.create(
+                team=team,
+                name=name,
+                # A name that was retired, or left by renaming, goes on counting where it stopped.
+                version=max(version, (last.first() or 0) + 1),
+                description=description.strip(),
+                body=body,
+                created_by=user,
+            )
+    except IntegrityError as clash:
+        raise CriteriaNameTaken(field="name", name=name) from clash

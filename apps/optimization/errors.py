@@ -1,0 +1,131 @@
+"""What can go wrong around criteria, sessions and their steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apps.errors import UserError
+
+# --- criteria --------------------------------------------------------------------------------------------------------
+
+
+class CriteriaInvalid(UserError):
+    """`problems` lists every field that is wrong, each as `{field, code, message}`."""
+
+    code = "criteria.invalid"
+    sentence = "The criteria cannot be used. {summary}"
+
+    def __init__(self, problems: list[dict[str, str]]) -> None:
+        self.problems = problems
+        summary = " ".join(f"{problem['field'] or 'criteria'}: {problem['message']}." for problem in problems)
+        super().__init__(field=problems[0]["field"] or None, summary=summary)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**super().as_dict(), "errors": self.problems}
+
+
+class CriteriaNameTaken(UserError):
+    code = "criteria.name_taken"
+    status = 409
+    sentence = "There are criteria called “{name}” already. Edit those, or choose another name."
+
+
+class CriteriaBuiltIn(UserError):
+    code = "criteria.built_in"
+    status = 403
+    sentence = "“{name}” is a built-in profile, which only operators edit. Save your changes under another name."
+
+
+class CriteriaOutdated(UserError):
+    code = "criteria.outdated"
+    status = 409
+    sentence = "“{name}” was changed meanwhile: version {version} is not the newest. Look at the newest and edit that."
+
+
+class CriteriaMissing(UserError):
+    code = "criteria.missing"
+    sentence = "Say what matters: name criteria, or give them with the request."
+
+
+# --- starting a session ----------------------------------------------------------------------------------------------
+
+
+class VersionNotReady(UserError):
+    code = "session.version_not_ready"
+    status = 409
+    sentence = "{version} cannot be optimized: it {state}."
+
+
+class DataSetNotReady(UserError):
+    code = "session.dataset_not_ready"
+    status = 409
+    sentence = "The data set {dataset} cannot be used: it {state}."
+
+
+class TeamsDiffer(UserError):
+    code = "session.teams_differ"
+    sentence = "The {what} {name} belongs to another team than the model. Choose one of {team}."
+
+
+class TechniqueUnavailable(UserError):
+    code = "session.technique_unavailable"
+    sentence = (
+        "No worker can run {technique}: {libraries} is installed on none of them. Install it on a worker, or leave the "
+        "technique out."
+    )
+
+
+class TechniqueDisabled(UserError):
+    code = "session.technique_disabled"
+    sentence = "The operators have switched {technique} off. Leave it out of the allowed techniques."
+
+
+# --- a session's life ------------------------------------------------------------------------------------------------
+
+
+class SessionMoveRefused(UserError):
+    code = "session.move_refused"
+    status = 409
+    sentence = "The session is {status}, so it cannot {move}."
+
+
+class NothingToPromote(UserError):
+    code = "session.nothing_to_promote"
+    status = 409
+    sentence = "This session hands over no artifact: {reason}"
+
+
+class NotPromoted(UserError):
+    code = "session.not_promoted"
+    status = 409
+    sentence = "The alias {alias} does not point at what this session made, so there is nothing to take back."
+
+
+class NoPackage(UserError):
+    code = "session.no_package"
+    status = 404
+    sentence = "This session has no package: {reason}"
+
+
+class NoReport(UserError):
+    code = "session.no_report"
+    status = 404
+    sentence = "There is no report yet: the session is {status}."
+
+
+# --- why a step failed (kept on the step; the sentences are shown there) ---------------------------------------------
+
+
+class WorkerLost(UserError):
+    code = "step.worker_lost"
+    sentence = "The worker died or lost its connection {attempts} times while it did this step."
+
+
+class StepErrored(UserError):
+    code = "step.errored"
+    sentence = "Something broke on our side while this step ran. The operators find the details in the admin."
+
+
+class SessionErrored(UserError):
+    code = "session.errored"
+    sentence = "Something broke on our side, so the session was stopped. The operators find the details in the admin."

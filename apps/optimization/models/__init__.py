@@ -1,0 +1,23 @@
+"""Sessions and what they are made of: criteria, steps, candidates, reports, log, audit, workers."""
+
+from apps.optimization.audit import AuditEvent, AuditHead
+from apps.optimization.models.criteria import CriteriaSet
+from apps.optimization.models.findings import AnalysisReport, Candidate, EvaluationReport, LogEntry
+from apps.optimization.models.operation import LONGEST_STEP_MINUTES, PipelineSettings, Worker
+from apps.optimization.models.session import OptimizationSession
+from apps.optimization.models.step import SessionStep
+
+__all__ = [
+    "LONGEST_STEP_MINUTES",
+    "AnalysisReport",
+    "AuditEvent",
+    "AuditHead",
+    "Candidate",
+    "CriteriaSet",
+    "EvaluationReport",
+    "LogEntry",
+    "OptimizationSession",
+    "PipelineSettings",
+    "SessionStep",
+    "Worker",
+]

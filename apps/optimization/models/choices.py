@@ -1,0 +1,10 @@
+"""A string enumeration of the agents as choices of a field."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+def choices_of(kind: type[StrEnum]) -> list[tuple[str, str]]:
+    """Each member with a label for people."""
+    return [(member.value, member.value.replace("_", " ").capitalize()) for member in kind]

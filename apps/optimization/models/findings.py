@@ -1,0 +1,90 @@
+"""What a session found: candidates, reports, and its log."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from apps.agents.state import CandidateStatus
+from apps.optimization.models.choices import choices_of
+from apps.optimization.models.session import OptimizationSession
+from apps.optimization.querysets import EvaluationQuerySet, SessionOwnedQuerySet
+
+
+class Candidate(models.Model):
+    """A chain of optimize steps with its evaluation, and what became of it."""
+
+    session = models.ForeignKey(OptimizationSession, on_delete=models.CASCADE, related_name="candidates")
+    key = models.CharField(max_length=20)
+    title = models.CharField(max_length=200)
+    technique = models.CharField(max_length=60)
+    parameters = models.JSONField(default=dict)
+    parent_key = models.CharField(max_length=20, blank=True)
+    predicted = models.JSONField()
+    """`Prediction`."""
+    status = models.CharField(max_length=10, choices=choices_of(CandidateStatus), default=CandidateStatus.PLANNED)
+    reason = models.TextField()
+    score = models.FloatField(null=True)
+
+    objects = SessionOwnedQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("key",)
+        constraints = (models.UniqueConstraint(fields=("session", "key"), name="candidate_key_unique_in_session"),)
+
+    def __str__(self) -> str:
+        return f"{self.key} {self.title}"
+
+
+class AnalysisReport(models.Model):
+    """`apps.agents.reports.AnalysisReport` of a session."""
+
+    session = models.OneToOneField(
+        OptimizationSession, on_delete=models.CASCADE, related_name="analysis", primary_key=True
+    )
+    body = models.JSONField()
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = SessionOwnedQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"analysis of {self.session_id}"
+
+
+class EvaluationReport(models.Model):
+    """`apps.agents.reports.EvaluationReport` of one candidate, with the numbers that lists and plots need."""
+
+    candidate = models.OneToOneField(Candidate, on_delete=models.CASCADE, related_name="evaluation", primary_key=True)
+    body = models.JSONField()
+    speedup = models.FloatField()
+    size_ratio = models.FloatField()
+    metric_drop = models.FloatField()
+    candidate_p50_ms = models.FloatField()
+    candidate_metric = models.FloatField()
+    verdict = models.CharField(max_length=12)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = EvaluationQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"{self.speedup:.2f}× as fast, {self.size_ratio:.2f} times smaller: {self.verdict}"
+
+
+class LogEntry(models.Model):
+    """One line of a step's log, for the live page."""
+
+    session = models.ForeignKey(OptimizationSession, on_delete=models.CASCADE, related_name="log")
+    step_key = models.CharField(max_length=60, blank=True)
+    level = models.CharField(max_length=7, default="info")
+    message = models.TextField()
+    at = models.DateTimeField(default=timezone.now)
+
+    objects = SessionOwnedQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("pk",)
+        verbose_name_plural = _("log entries")
+
+    def __str__(self) -> str:
+        return self.message

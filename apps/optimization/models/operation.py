@@ -1,0 +1,90 @@
+"""What operators look at and tune: workers and limits."""
+
+from __future__ import annotations
+
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from apps.agents.techniques import catalogue
+from apps.optimization.models.step import SessionStep
+from apps.optimization.querysets import WORKER_SILENCE, WorkerQuerySet
+
+LONGEST_STEP_MINUTES = 24 * 60
+
+
+class Worker(models.Model):
+    """A worker process that reported itself: what it can do and what it does now."""
+
+    name = models.CharField(primary_key=True, max_length=120)
+    queues = models.JSONField(default=list)
+    machine = models.JSONField(default=dict)
+    """`Machine`: CPU, flags, accelerators, library versions."""
+    started_at = models.DateTimeField(default=timezone.now)
+    seen_at = models.DateTimeField(default=timezone.now)
+    current_step = models.ForeignKey(SessionStep, on_delete=models.SET_NULL, null=True, related_name="+")
+
+    objects = WorkerQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it was heard of lately."""
+        return timezone.now() - self.seen_at < WORKER_SILENCE
+
+    @property
+    def libraries(self) -> dict[str, str]:
+        """Versions of the installed distributions by name."""
+        return self.machine.get("libraries", {})
+
+
+class PipelineSettings(models.Model):
+    """What operators may tune, effective at once."""
+
+    step_time_limit_minutes = models.PositiveIntegerField(
+        default=60,
+        validators=[MinValueValidator(1), MaxValueValidator(LONGEST_STEP_MINUTES)],
+        help_text=_("A step that takes longer is stopped."),
+    )
+    step_memory_limit_bytes = models.BigIntegerField(
+        default=16 * 1024**3,
+        validators=[MinValueValidator(256 * 1024**2)],
+        help_text=_("A step that takes more memory is stopped, and tried again with smaller batches."),
+    )
+    max_attempts = models.PositiveIntegerField(
+        default=3,
+        validators=[MinValueValidator(1), MaxValueValidator(20)],
+        help_text=_("Tries of a step that fails for a transient reason."),
+    )
+    disabled_techniques = models.JSONField(
+        default=list, blank=True, help_text=_("A list of names of techniques that nobody may use.")
+    )
+
+    class Meta:
+        verbose_name = verbose_name_plural = _("pipeline settings")
+
+    def __str__(self) -> str:
+        return "Pipeline settings"
+
+    def clean(self) -> None:
+        """Raises `ValidationError` on `disabled_techniques` unless it is a list of known names."""
+        names = self.disabled_techniques
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ValidationError({"disabled_techniques": _("Write a list of names, such as [“onnx-float16”].")})
+        unknown = sorted(set(names) - set(catalogue()))
+        if unknown:
+            known = ", ".join(catalogue())
+            raise ValidationError(
+                {"disabled_techniques": f"Unknown: {', '.join(unknown)}. The techniques are {known}."}
+            )
+
+    @classmethod
+    def current(cls) -> PipelineSettings:
+        return cls.objects.get_or_create(pk=1)[0]

@@ -1,0 +1,161 @@
+"""A session: one request to make a model better."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.urls import reverse
+from django.utils import timezone
+
+from apps.accounts.models import Team
+from apps.agents.criteria import Criteria
+from apps.agents.state import ACTIVE, Outcome, Phase, Status, Verdict
+from apps.models.models import Blob, DataSet, ModelVersion
+from apps.optimization.errors import SessionMoveRefused
+from apps.optimization.models.choices import choices_of
+from apps.optimization.models.criteria import CriteriaSet
+from apps.optimization.querysets import SessionQuerySet
+
+
+class OptimizationSession(models.Model):
+    """One request to make a model better, from the question to the verdict. The database is the truth."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="sessions")
+    version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="sessions")
+    dataset = models.ForeignKey(DataSet, on_delete=models.PROTECT, related_name="sessions")
+    criteria_set = models.ForeignKey(CriteriaSet, on_delete=models.SET_NULL, null=True, related_name="sessions")
+    criteria_body = models.JSONField()
+    """The frozen copy."""
+    seed = models.PositiveIntegerField(default=0)
+    status = models.CharField(max_length=10, choices=choices_of(Status), default=Status.QUEUED, editable=False)
+    phase = models.CharField(max_length=12, choices=choices_of(Phase), default=Phase.ANALYSING, editable=False)
+    progress = models.FloatField(default=0.0, editable=False)
+    eta_s = models.FloatField(null=True, editable=False)
+    outcome = models.CharField(max_length=10, choices=choices_of(Outcome), blank=True, editable=False)
+    verdict = models.JSONField(null=True, editable=False)
+    """`Verdict`, once decided."""
+    plan = models.JSONField(null=True, editable=False)
+    error_code = models.CharField(max_length=80, blank=True, editable=False)
+    error = models.TextField(blank=True, editable=False)
+    """The sentence for the member when the session failed."""
+    traceback = models.TextField(blank=True, editable=False)
+    """Only of errors (our bugs); shown to operators."""
+    cancel_requested_at = models.DateTimeField(null=True, editable=False)
+    package = models.ForeignKey(Blob, on_delete=models.PROTECT, null=True, editable=False, related_name="packages")
+    result_version = models.ForeignKey(
+        ModelVersion, on_delete=models.SET_NULL, null=True, editable=False, related_name="produced_by"
+    )
+    """The version that the winning artifact became in the store."""
+    retry_of = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, editable=False, related_name="retries")
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    started_at = models.DateTimeField(null=True, editable=False)
+    finished_at = models.DateTimeField(null=True, editable=False)
+    worked_before_s = models.FloatField(default=0.0, editable=False)
+    """Seconds of earlier runs, where the session was resumed: the pause between does not count against its budget."""
+
+    objects = SessionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-created_at",)
+
+    def __str__(self) -> str:
+        return f"{self.version} · {self.created_at:%Y-%m-%d %H:%M}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("optimization:session-detail", args=[self.pk])
+
+    @property
+    def criteria(self) -> Criteria:
+        return Criteria.model_validate(self.criteria_body)
+
+    @property
+    def is_active(self) -> bool:
+        return self.status in ACTIVE
+
+    @property
+    def channel_group(self) -> str:
+        """The channel group that is poked when something of this session changed."""
+        return f"session.{self.pk.hex}"
+
+    def elapsed_s(self, now: datetime | None = None) -> float:
+        """Seconds of work so far, without the pause before a resume."""
+        if self.started_at is None:
+            return self.worked_before_s
+        end = self.finished_at or now or timezone.now()
+        return self.worked_before_s + max(0.0, (end - self.started_at).total_seconds())
+
+    def begin(self) -> None:
+        """Queued → running."""
+        self._move("begin", {Status.QUEUED}, status=Status.RUNNING, started_at=timezone.now())
+
+    def proceed(self, *, phase: Phase, progress: float, eta_s: float | None) -> None:
+        """Where a running session stands. Progress never runs backwards."""
+        progress = max(self.progress, min(1.0, progress))
+        self._move("proceed", {Status.RUNNING}, phase=phase, progress=progress, eta_s=eta_s)
+
+    def complete(self, verdict: Verdict, package: Blob | None) -> None:
+        """Running → completed, with its verdict."""
+        self._move(
+            "complete",
+            {Status.RUNNING},
+            status=Status.COMPLETED,
+            verdict=verdict.model_dump(mode="json"),
+            outcome=verdict.outcome,
+            package=package,
+            progress=1.0,
+            eta_s=None,
+            finished_at=timezone.now(),
+        )
+
+    def fail(self, code: str, sentence: str, traceback: str = "") -> None:
+        """Active → failed, for a reason that a member can read."""
+        self._move(
+            "fail",
+            ACTIVE,
+            status=Status.FAILED,
+            error_code=code,
+            error=sentence,
+            traceback=traceback,
+            eta_s=None,
+            finished_at=timezone.now(),
+        )
+
+    def request_cancel(self) -> None:
+        """From now on no step starts, and those that run stop."""
+        self._move("cancel", ACTIVE, cancel_requested_at=self.cancel_requested_at or timezone.now())
+
+    def cancel(self) -> None:
+        """Active → cancelled; nothing of it runs any more."""
+        self._move("cancel", ACTIVE, status=Status.CANCELLED, eta_s=None, finished_at=timezone.now())
+
+    def resume(self) -> None:
+        """Failed or cancelled → queued: what is completed stays, the rest is done again."""
+        self._move(
+            "resume",
+            {Status.FAILED, Status.CANCELLED},
+            status=Status.QUEUED,
+            worked_before_s=self.elapsed_s(),
+            started_at=None,
+            finished_at=None,
+            cancel_requested_at=None,
+            error_code="",
+            error="",
+            traceback="",
+        )
+
+    def _move(self, move: str, allowed: set[Status] | frozenset[Status], **changes: Any) -> None:
+        """Applies `changes` if the session stands where `move` starts; raises `SessionMoveRefused` otherwise.
+
+        The row must be locked by the caller (`SessionQuerySet.locked`), so that no other process moves it meanwhile.
+        """
+        if self.status not in allowed:
+            raise SessionMoveRefused(move=move, status=str(self.status))
+        for name, value in changes.items():
+            setattr(self, name, value)
+        self.save(update_fields=list(changes))
