@@ -99,7 +99,12 @@ def worker(queue: str, log_dir: Path | None = None) -> Child:
             "django_dramatiq.setup",
             *actor_modules(),
         ),
-        environment={"DJANGO_SETTINGS_MODULE": "lathe.settings", "LATHE_QUEUES": queue},
+        environment={
+            "DJANGO_SETTINGS_MODULE": "lathe.settings",
+            "LATHE_QUEUES": queue,
+            # A worker that is busy for minutes must not keep messages that an idle one could take.
+            "dramatiq_queue_prefetch": str(THREADS.get(queue, 1)),
+        },
         log=log_dir / f"worker-{queue}.log" if log_dir else None,
     )
 

@@ -133,6 +133,7 @@ DRAMATIQ_MIDDLEWARE = [
     "dramatiq.middleware.Callbacks",
     "dramatiq.middleware.Retries",
     "django_dramatiq.middleware.DbConnectionsMiddleware",
+    "apps.optimization.housekeeping.Housekeeping",
 ]
 DRAMATIQ_BROKER = {
     "BROKER": "dramatiq.brokers.redis.RedisBroker",
@@ -145,7 +146,7 @@ DRAMATIQ_BROKER = {
     },
     "MIDDLEWARE": DRAMATIQ_MIDDLEWARE,
 }
-DRAMATIQ_AUTODISCOVER_MODULES = ["tasks"]
+DRAMATIQ_AUTODISCOVER_MODULES = ["actors"]
 
 # --- people ----------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,31 @@
+"""Messages to the workers: an id in, a function called. The rows say what is to be done.
+
+A message may come late, twice, or never: a step is claimed by compare-and-set, asking a session what is next is
+idempotent, and the sweeper sends what was lost again.
+"""
+
+from __future__ import annotations
+
+import dramatiq
+
+from apps.optimization import pipeline, runner
+from apps.optimization.models import LONGEST_STEP_MINUTES
+
+STEP_TIME_LIMIT_MS = (LONGEST_STEP_MINUTES + 60) * 60 * 1000
+"""Above the longest limit that operators can set for a step: its own limit ends the work, and says why."""
+ADVANCE_TIME_LIMIT_MS = 5 * 60 * 1000
+
+
+@dramatiq.actor(queue_name="default", max_retries=3, min_backoff=500, time_limit=ADVANCE_TIME_LIMIT_MS)
+def advance(session_id: str) -> None:
+    pipeline.advance(session_id)
+
+
+@dramatiq.actor(queue_name="cpu", max_retries=0, time_limit=STEP_TIME_LIMIT_MS)
+def run_step(step_id: int) -> None:
+    runner.run_step(step_id)
+
+
+@dramatiq.actor(queue_name="gpu", max_retries=0, time_limit=STEP_TIME_LIMIT_MS)
+def run_step_on_gpu(step_id: int) -> None:
+    runner.run_step(step_id)

@@ -1,0 +1,319 @@
+"""Sessions over the API: each method finds its rows among the visible ones and calls the service of the pages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema, extend_schema_view
+from rest_framework import mixins, status, viewsets
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.accounts.teams import team_for
+from apps.models.download import blob_response
+from apps.models.models import DataSet, ModelVersion
+from apps.optimization import criteria as criteria_service
+from apps.optimization import services
+from apps.optimization.filters import AuditFilter, CriteriaFilter, SessionApiFilter
+from apps.optimization.models import AuditEvent, CriteriaSet, OptimizationSession, Worker
+from apps.optimization.serializers import (
+    EXAMPLE_CRITERIA,
+    AuditEventSerializer,
+    CandidateSerializer,
+    CriteriaChangeSerializer,
+    CriteriaSetSerializer,
+    LogEntrySerializer,
+    NewCriteriaSerializer,
+    NewSessionSerializer,
+    PromotedSerializer,
+    PromotionRollbackSerializer,
+    PromotionSerializer,
+    QuestionSerializer,
+    SessionSerializer,
+    StepSerializer,
+    WorkerSerializer,
+)
+
+FILE_RESPONSE = {(200, "application/octet-stream"): OpenApiTypes.BINARY}
+EXAMPLE_QUESTION = {"version": 31, "dataset": 4, "criteria_set": 2, "overrides": {"budget": {"minutes": 10}}}
+
+
+def _answers(serializer_class: type, request: Request) -> dict[str, Any]:
+    """The request's body, checked."""
+    serializer = serializer_class(data=request.data)
+    serializer.is_valid(raise_exception=True)
+    checked: dict[str, Any] = serializer.validated_data
+    return checked
+
+
+# --- criteria --------------------------------------------------------------------------------------------------------
+
+
+@extend_schema(tags=["criteria"])
+@extend_schema_view(
+    create=extend_schema(
+        request=NewCriteriaSerializer,
+        responses={201: CriteriaSetSerializer},
+        examples=[
+            OpenApiExample(
+                "Faster by half, one point at most",
+                {"name": "Edge boxes", "description": "What the gateways need", "body": EXAMPLE_CRITERIA},
+                request_only=True,
+            )
+        ],
+    ),
+    partial_update=extend_schema(
+        request=CriteriaChangeSerializer,
+        responses=CriteriaSetSerializer,
+        examples=[
+            OpenApiExample(
+                "A tighter limit", {"body": {"constraints": {"max_metric_drop_points": 0.5}}}, request_only=True
+            )
+        ],
+    ),
+)
+class CriteriaViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[CriteriaSet]):
+    """Named criteria, the team's own and the built-in profiles. A change makes a new version with an id of its own."""
+
+    serializer_class = CriteriaSetSerializer
+    queryset = CriteriaSet.objects.all()
+    filterset_class = CriteriaFilter
+    ordering_fields = ("name", "version", "created_at")
+
+    def get_queryset(self) -> QuerySet[CriteriaSet]:
+        return CriteriaSet.objects.visible_to(self.request.user).select_related("team", "created_by")
+
+    def create(self, request: Request) -> Response:
+        answers = _answers(NewCriteriaSerializer, request)
+        row = criteria_service.create(
+            user=request.user,
+            team=team_for(request.user, answers.get("team")),
+            name=answers["name"],
+            description=answers["description"],
+            criteria=answers["body"],
+        )
+        return Response(self.get_serializer(row).data, status=status.HTTP_201_CREATED)
+
+    def partial_update(self, request: Request, pk: str) -> Response:
+        row = self.get_object()
+        answers = _answers(CriteriaChangeSerializer, request)
+        changed = criteria_service.change(
+            row,
+            user=request.user,
+            criteria=criteria_service.merged(row.body, answers.get("body", {})),
+            name=answers.get("name"),
+            description=answers.get("description"),
+        )
+        return Response(self.get_serializer(changed).data)
+
+    def destroy(self, request: Request, pk: str) -> Response:
+        """Takes them off the lists; sessions that used them keep them."""
+        criteria_service.retire(self.get_object(), user=request.user)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+# --- sessions --------------------------------------------------------------------------------------------------------
+
+
+@extend_schema(tags=["sessions"])
+@extend_schema_view(
+    create=extend_schema(
+        request=NewSessionSerializer,
+        responses={201: SessionSerializer},
+        examples=[
+            OpenApiExample("Under named criteria", EXAMPLE_QUESTION, request_only=True),
+            OpenApiExample(
+                "Under criteria of its own",
+                {"version": 31, "dataset": 4, "criteria": EXAMPLE_CRITERIA, "seed": 7},
+                request_only=True,
+            ),
+        ],
+    ),
+    preview=extend_schema(
+        request=QuestionSerializer,
+        responses=services.SessionPreview,
+        examples=[OpenApiExample("Under named criteria", EXAMPLE_QUESTION, request_only=True)],
+    ),
+    cancel=extend_schema(request=None, responses=SessionSerializer),
+    retry=extend_schema(request=None, responses={201: SessionSerializer}),
+    resume=extend_schema(request=None, responses=SessionSerializer),
+    steps=extend_schema(responses=StepSerializer(many=True), filters=False),
+    candidates=extend_schema(responses=CandidateSerializer(many=True), filters=False),
+    log=extend_schema(
+        responses=LogEntrySerializer(many=True),
+        filters=False,
+        parameters=[OpenApiParameter("after", int, description="Only lines with a larger id: to follow the log.")],
+    ),
+    report=extend_schema(responses=services.SessionReport),
+    package=extend_schema(responses=FILE_RESPONSE),
+    promote=extend_schema(request=PromotionSerializer, responses=PromotedSerializer),
+    rollback=extend_schema(
+        request=PromotionRollbackSerializer,
+        responses=PromotedSerializer,
+        examples=[OpenApiExample("Back", {"reason": "Worse on night images"}, request_only=True)],
+    ),
+)
+class SessionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[OptimizationSession]):
+    """Optimization sessions: start one, watch it (`status`, `progress`, `log`), fetch its report and package."""
+
+    serializer_class = SessionSerializer
+    queryset = OptimizationSession.objects.all()
+    filterset_class = SessionApiFilter
+    ordering_fields = ("created_at", "finished_at", "status")
+
+    def get_queryset(self) -> QuerySet[OptimizationSession]:
+        visible = OptimizationSession.objects.visible_to(self.request.user)
+        return visible.select_related(
+            "team", "version__model__team", "version__metadata", "dataset", "criteria_set", "package", "created_by"
+        )
+
+    def create(self, request: Request) -> Response:
+        answers = _answers(NewSessionSerializer, request)
+        session = services.session_start(
+            user=request.user,
+            **self._question(answers),
+            criteria=answers.get("criteria"),
+            overrides=answers.get("overrides"),
+            seed=answers.get("seed"),
+        )
+        return Response(self.get_serializer(session).data, status=status.HTTP_201_CREATED)
+
+    @action(detail=False, methods=["post"])
+    def preview(self, request: Request) -> Response:
+        """What a session would try and which techniques fit, before anything runs. Nothing is stored."""
+        answers = _answers(QuestionSerializer, request)
+        question = self._question(answers)
+        wanted = services.wanted_criteria(
+            question.pop("criteria_set"), answers.get("criteria"), answers.get("overrides")
+        )
+        return Response(services.session_preview(**question, criteria=wanted).model_dump(mode="json"))
+
+    def _question(self, answers: dict[str, Any]) -> dict[str, Any]:
+        """The rows that a request names, each among those that its user sees."""
+        user = self.request.user
+        named = CriteriaSet.objects.visible_to(user)
+        return {
+            "version": get_object_or_404(
+                ModelVersion.objects.visible_to(user).select_related("model__team", "metadata"), pk=answers["version"]
+            ),
+            "dataset": get_object_or_404(DataSet.objects.visible_to(user), pk=answers["dataset"]),
+            "criteria_set": get_object_or_404(named, pk=answers["criteria_set"]) if "criteria_set" in answers else None,
+        }
+
+    @action(detail=True, methods=["post"])
+    def cancel(self, request: Request, pk: str) -> Response:
+        """Stops the session; what runs of it is killed within moments."""
+        return Response(self.get_serializer(services.session_cancel(self.get_object(), request.user)).data)
+
+    @action(detail=True, methods=["post"])
+    def retry(self, request: Request, pk: str) -> Response:
+        """The same question as a new session, with the same seed."""
+        session = services.session_retry(self.get_object(), request.user)
+        return Response(self.get_serializer(session).data, status=status.HTTP_201_CREATED)
+
+    @action(detail=True, methods=["post"])
+    def resume(self, request: Request, pk: str) -> Response:
+        """Goes on with a failed or cancelled session: what is completed stays."""
+        return Response(self.get_serializer(services.session_resume(self.get_object(), request.user)).data)
+
+    @action(detail=True, pagination_class=None)
+    def steps(self, request: Request, pk: str) -> Response:
+        """Every step, in the order in which they were asked for."""
+        return Response(StepSerializer(self.get_object().steps.order_by("pk"), many=True).data)
+
+    @action(detail=True, pagination_class=None)
+    def candidates(self, request: Request, pk: str) -> Response:
+        """Every candidate with its prediction and, once measured, its evaluation."""
+        rows = self.get_object().candidates.select_related("evaluation")
+        return Response(CandidateSerializer(rows, many=True).data)
+
+    @action(detail=True)
+    def log(self, request: Request, pk: str) -> Response:
+        """The log, a page at a time. To follow it, ask again with `after` set to the last id."""
+        lines = self.get_object().log.order_by("pk")
+        after = request.query_params.get("after", "")
+        if after.isdecimal():
+            lines = lines.filter(pk__gt=int(after))
+        page = self.paginate_queryset(lines)
+        return self.get_paginated_response(LogEntrySerializer(page, many=True).data)
+
+    @action(detail=True)
+    def report(self, request: Request, pk: str) -> Response:
+        """Original against candidates, every number with its interval."""
+        return Response(services.report(self.get_object()).model_dump(mode="json"))
+
+    @action(detail=True)
+    def package(self, request: Request, pk: str) -> HttpResponseBase:
+        """The zip with artifact, report, recipe and a script that runs it."""
+        session = self.get_object()
+        return blob_response(request._request, services.package_of(session), f"lathe-{session.pk.hex[:8]}.zip")
+
+    @action(detail=True, methods=["post"])
+    def promote(self, request: Request, pk: str) -> Response:
+        """Makes the winning artifact a version of its model and moves the alias to it."""
+        alias = _answers(PromotionSerializer, request)["alias"]
+        version = services.promote(self.get_object(), request.user, alias)
+        return Response({"alias": alias, "version": version.pk, "number": version.number})
+
+    @action(detail=True, methods=["post"])
+    def rollback(self, request: Request, pk: str) -> Response:
+        """Moves the alias back to where it pointed before this session's version got it."""
+        answers = _answers(PromotionRollbackSerializer, request)
+        alias = services.promotion_rollback(self.get_object(), request.user, **answers)
+        return Response({"alias": alias.name, "version": alias.version_id, "number": alias.version.number})
+
+
+# --- what there is ---------------------------------------------------------------------------------------------------
+
+
+@extend_schema(tags=["techniques"])
+class TechniqueViewSet(viewsets.ViewSet):
+    """The catalogue of techniques: parameters, expectations, and which live worker can run each."""
+
+    @extend_schema(responses=services.TechniqueStatus, operation_id="techniques_list")
+    def list(self, request: Request) -> Response:
+        """Every technique. `missing` names the libraries that no live worker has."""
+        return Response([one.model_dump(mode="json") for one in services.technique_statuses()])
+
+
+@extend_schema(tags=["workers"])
+class WorkerViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Worker]):
+    """The workers that reported themselves in the last day: what they can do, and whether they are alive."""
+
+    serializer_class = WorkerSerializer
+    queryset = Worker.objects.select_related("current_step__session")
+    ordering_fields = ("name", "seen_at")
+    filter_backends: tuple[Any, ...] = ()
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        context = super().get_serializer_context()
+        user = self.request.user
+        return {**context, "teams": set(user.teams.values_list("pk", flat=True)) if user.is_authenticated else set()}
+
+
+@extend_schema(tags=["audit"])
+class AuditViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[AuditEvent]):
+    """The team's audit trail, newest first. Each event carries the digest of the one before; nothing can be changed."""
+
+    serializer_class = AuditEventSerializer
+    queryset = AuditEvent.objects.all()
+    filterset_class = AuditFilter
+    ordering_fields = ("sequence", "at")
+    lookup_field = "sequence"
+
+    def get_queryset(self) -> QuerySet[AuditEvent]:
+        return AuditEvent.objects.visible_to(self.request.user).order_by("-sequence")
+
+
+routes = [
+    ("criteria", CriteriaViewSet, "criteria"),
+    ("sessions", SessionViewSet, "session"),
+    ("techniques", TechniqueViewSet, "technique"),
+    ("workers", WorkerViewSet, "worker"),
+    ("audit", AuditViewSet, "audit"),
+]

@@ -1,0 +1,66 @@
+"""What lists can be narrowed by, the same words in the API and on the pages."""
+
+from __future__ import annotations
+
+from django.db.models import Q, QuerySet
+from django_filters import rest_framework as filters
+
+from apps.agents.criteria import Objective
+from apps.agents.state import Outcome, Phase, Status
+from apps.optimization.models import AuditEvent, CriteriaSet, OptimizationSession
+
+
+class SessionFilter(filters.FilterSet):
+    search = filters.CharFilter(method="by_words", label="Search", help_text="Words in the model's or data set's name.")
+    status = filters.MultipleChoiceFilter(
+        choices=[(one.value, one.value.capitalize()) for one in Status], help_text="One or several states."
+    )
+    outcome = filters.ChoiceFilter(choices=[(one.value, one.value.capitalize()) for one in Outcome])
+    objective = filters.ChoiceFilter(
+        field_name="criteria_body__objective", choices=[(one.value, one.value.capitalize()) for one in Objective]
+    )
+    team = filters.CharFilter(field_name="team__slug", help_text="A team's slug.")
+    started_after = filters.DateFilter(field_name="created_at", lookup_expr="date__gte", help_text="A day.")
+    started_before = filters.DateFilter(field_name="created_at", lookup_expr="date__lte", help_text="A day.")
+
+    class Meta:
+        model = OptimizationSession
+        fields: tuple[str, ...] = ()
+
+    def by_words(self, queryset: QuerySet[OptimizationSession], name: str, value: str) -> QuerySet[OptimizationSession]:
+        for word in value.split():
+            queryset = queryset.filter(Q(version__model__name__icontains=word) | Q(dataset__name__icontains=word))
+        return queryset
+
+
+class SessionApiFilter(SessionFilter):
+    """Automation asks by id as well."""
+
+    phase = filters.ChoiceFilter(choices=[(one.value, one.value.capitalize()) for one in Phase])
+    model = filters.NumberFilter(field_name="version__model_id", help_text="A model's id.")
+    version = filters.NumberFilter(field_name="version_id", help_text="A version's id.")
+    dataset = filters.NumberFilter(field_name="dataset_id", help_text="A data set's id.")
+    criteria_set = filters.NumberFilter(field_name="criteria_set_id", help_text="The id of named criteria.")
+
+
+class CriteriaFilter(filters.FilterSet):
+    team = filters.CharFilter(field_name="team__slug", help_text="A team's slug.")
+    built_in = filters.BooleanFilter(field_name="team", lookup_expr="isnull", help_text="Whether it is a profile.")
+    current = filters.BooleanFilter(help_text="Whether it is the newest version of its name.")
+
+    class Meta:
+        model = CriteriaSet
+        fields = ("name", "version")
+
+
+class AuditFilter(filters.FilterSet):
+    team = filters.CharFilter(field_name="team__slug", help_text="A team's slug.")
+    actor = filters.CharFilter(lookup_expr="icontains", help_text="A part of the address or the agent's name.")
+    action = filters.CharFilter(lookup_expr="startswith", help_text="How the action begins, such as `session`.")
+    session = filters.UUIDFilter(field_name="session_id", help_text="A session's id.")
+    after = filters.IsoDateTimeFilter(field_name="at", lookup_expr="gte", help_text="A moment, ISO 8601.")
+    before = filters.IsoDateTimeFilter(field_name="at", lookup_expr="lt", help_text="A moment, ISO 8601.")
+
+    class Meta:
+        model = AuditEvent
+        fields = ("actor_kind",)

@@ -1,0 +1,77 @@
+"""What every worker process does beside its work: says that it lives, and sweeps up after those that died.
+
+A Dramatiq middleware, so that a worker cannot be started without it. `django_dramatiq` loads it before the apps are
+ready, which is why the models are imported on first use.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import Any
+
+import dramatiq
+from django.db import close_old_connections, connections
+
+logger = logging.getLogger(__name__)
+
+stopping = threading.Event()
+"""Set when this process was told to stop: what runs is handed back to be done by another worker."""
+
+
+class Housekeeping(dramatiq.Middleware):
+    """Starts the housekeeper's thread with the worker and ends it with it."""
+
+    def __init__(self) -> None:
+        self._housekeeper: Housekeeper | None = None
+
+    def after_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
+        stopping.clear()
+        queues = worker.consumer_whitelist or broker.get_declared_queues()
+        self._housekeeper = Housekeeper(sorted(queues))
+        self._housekeeper.start()
+
+    def before_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
+        stopping.set()
+
+    def after_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
+        if self._housekeeper is not None:
+            self._housekeeper.stop()
+
+
+class Housekeeper(threading.Thread):
+    """Reports the worker every few seconds and sweeps now and then, until stopped."""
+
+    def __init__(self, queues: list[str]) -> None:
+        super().__init__(name="lathe-housekeeper", daemon=True)
+        self.queues = queues
+        self._done = threading.Event()
+
+    def stop(self) -> None:
+        """Ends the thread; the worker's row goes, because it left in order."""
+        self._done.set()
+        self.join(timeout=5)
+
+    def run(self) -> None:
+        from apps.optimization import sweeper, workers
+        from apps.optimization.timing import timing
+
+        next_sweep = 0.0
+        while not self._done.is_set():
+            self._try(workers.report, self.queues)
+            if time.monotonic() >= next_sweep:
+                self._try(sweeper.sweep)
+                next_sweep = time.monotonic() + timing().sweep_s
+            self._done.wait(timing().heartbeat_s)
+        self._try(workers.leave)
+        connections.close_all()
+
+    @staticmethod
+    def _try(chore: Any, *arguments: Any) -> None:
+        """The thread outlives a database that is away for a while, and a chore that breaks is logged."""
+        try:
+            close_old_connections()
+            chore(*arguments)
+        except Exception:
+            logger.exception("The housekeeper could not finish %s.", chore.__qualname__)

@@ -1,0 +1,137 @@
+"""From a step's row to a `Job` for the child, and from the child's files back to what is kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from apps.agents.job import Job, JobFailure, JobResult
+from apps.agents.process import Limits
+from apps.agents.state import StepKind
+from apps.models.models import Blob
+from apps.models.storage import local_path
+from apps.optimization.models import OptimizationSession, PipelineSettings, SessionStep
+from apps.optimization.recipe import recipe_of
+from apps.optimization.rendering import report_html
+from apps.optimization.services.report import report
+
+HANDLERS: dict[StepKind, str] = {
+    StepKind.ANALYSE: "apps.agents.handlers.analysis:run",
+    StepKind.PLAN: "apps.agents.handlers.plan:run",
+    StepKind.OPTIMIZE: "apps.agents.handlers.optimize:run",
+    StepKind.EVALUATE: "apps.agents.handlers.evaluate:run",
+    StepKind.PACKAGE: "apps.agents.handlers.package:run",
+}
+"""What the child runs for each kind of step."""
+
+ARTIFACT_ROLES = ("artifact", "package")
+
+
+class Artifact(NamedTuple):
+    path: Path
+    filename: str
+
+
+@contextmanager
+def prepared(step: SessionStep, folder: Path) -> Iterator[Job]:
+    """The job of `step`, working in `folder`; its input files stay in place while the context lasts."""
+    session = step.session
+    with ExitStack() as files:
+        inputs = {role: files.enter_context(local_path(blob)) for role, blob in _blobs(step).items()}
+        if step.kind == StepKind.PACKAGE:
+            inputs |= _documents(session, folder)
+        yield Job(
+            handler=HANDLERS[StepKind(step.kind)],
+            scratch=folder,
+            inputs=inputs,
+            arguments=_arguments(step),
+            seed=session.seed,
+            threads=session.criteria.target.threads,
+        )
+
+
+def _blobs(step: SessionStep) -> dict[str, Blob]:
+    """The stored files that this kind of step reads, by role."""
+    if step.kind == StepKind.PLAN:
+        return {}
+    session = step.session
+    original = session.version.blob
+    files = {"original": original, "model": _parent_artifact(step) or original, "dataset": session.dataset.blob}
+    if step.kind == StepKind.PACKAGE:
+        del files["dataset"]
+    return files
+
+
+def _parent_artifact(step: SessionStep) -> Blob | None:
+    """What the parent step made; `None` where the step starts from the original."""
+    if not step.parent_key:
+        return None
+    parent = step.session.steps.select_related("artifact").get(key=step.parent_key)
+    assert parent.artifact is not None, f"{parent.key} is completed and has made no artifact"
+    return parent.artifact
+
+
+def _arguments(step: SessionStep) -> dict[str, Any]:
+    """Plain JSON for the handler; each documents what it reads."""
+    session = step.session
+    common = {"criteria": session.criteria_body, "format": session.version.metadata.format}
+    divisor = {"batch_divisor": step.batch_divisor} if step.batch_divisor > 1 else {}
+    measured = {**common, **divisor, "dataset": session.dataset.spec}
+    match StepKind(step.kind):
+        case StepKind.ANALYSE:
+            return measured
+        case StepKind.PLAN:
+            known = {"analysis": session.analysis.body, "dataset": session.dataset.summary}
+            return {**common, **known, **step.parameters}
+        case StepKind.OPTIMIZE:
+            return {**measured, "technique": step.technique, "parameters": step.parameters}
+        case StepKind.EVALUATE:
+            return {**measured, "technique": step.technique}
+        case StepKind.PACKAGE:
+            return {**common, "filename": _artifact_filename(step)}
+
+
+def _artifact_filename(step: SessionStep) -> str:
+    """The name that the packaged model gets: the winner's, else the original's own."""
+    parent = step.session.steps.filter(key=step.parent_key).first() if step.parent_key else None
+    return parent.artifact_filename if parent else step.session.version.filename
+
+
+def _documents(session: OptimizationSession, folder: Path) -> dict[str, Path]:
+    """Report and recipe, written where the child reads them."""
+    place = folder / "documents"
+    place.mkdir()
+    finding = report(session)
+    texts = {
+        "report_json": ("report.json", finding.model_dump_json(indent=2)),
+        "report_html": ("report.html", report_html(finding)),
+        "recipe": ("recipe.json", json.dumps(recipe_of(session), indent=2, sort_keys=True)),
+    }
+    paths = {}
+    for role, (name, text) in texts.items():
+        paths[role] = place / name
+        paths[role].write_text(text)
+    return paths
+
+
+def limits(settings: PipelineSettings) -> Limits:
+    """What the operators allow a child."""
+    return Limits(memory_bytes=settings.step_memory_limit_bytes, time_s=60.0 * settings.step_time_limit_minutes)
+
+
+def artifact_of(job: Job, result: JobResult) -> Artifact | None:
+    """The file to keep, where the job made one."""
+    kept = [file for file in result.files if file.role in ARTIFACT_ROLES]
+    if not kept:
+        return None
+    path = (job.scratch / kept[0].path).resolve()
+    if not path.is_relative_to(job.scratch.resolve()):
+        raise ValueError(f"the handler {job.handler} names a file outside its scratch folder: {kept[0].path!r}")
+    return Artifact(path, kept[0].filename)
+
+
+def ran_out_of_memory(failure: JobFailure) -> bool:
+    return "memory" in failure.code

@@ -1,0 +1,66 @@
+"""Sending work to the workers, once the rows that describe it are committed.
+
+The actors are imported on first use: `django_dramatiq` sets the broker when the apps are ready, and an actor declared
+before that belongs to no broker of ours.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+from dramatiq.errors import BrokerError
+from redis.exceptions import RedisError
+
+from apps.agents.state import Status
+from apps.optimization.models import SessionStep
+
+logger = logging.getLogger(__name__)
+
+
+def send_advance(session_id: UUID) -> None:
+    """Asks for the session's next move after the transaction."""
+    transaction.on_commit(lambda: _advance(str(session_id)))
+
+
+def send_step(step: SessionStep) -> None:
+    """Announces a queued step on its queue after the transaction, no earlier than its backoff allows."""
+    now = timezone.now()
+    SessionStep.objects.filter(pk=step.pk, status=Status.QUEUED).update(enqueued_at=now)
+    transaction.on_commit(lambda: _step(step.pk, step.queue, _delay_ms(step.not_before, now)))
+
+
+def _delay_ms(not_before: datetime | None, now: datetime) -> int:
+    if not_before is None:
+        return 0
+    # A little more: a message that comes a moment early would be dropped.
+    return max(0, int((not_before - now).total_seconds() * 1000) + 100)
+
+
+def _advance(session_id: str) -> None:
+    from apps.optimization.actors import advance
+
+    try:
+        advance.send(session_id)
+    except (RedisError, BrokerError, OSError):
+        logger.exception("Session %s: the broker cannot be reached. The sweeper will send it on.", session_id)
+
+
+def _step(step_id: int, queue: str, delay_ms: int) -> None:
+    from apps.optimization.actors import run_step, run_step_on_gpu
+
+    actor = run_step_on_gpu if queue == "gpu" else run_step
+    try:
+        actor.send_with_options(args=(step_id,), delay=delay_ms or None)
+    except (RedisError, BrokerError, OSError):
+        logger.exception("Step %s: the broker cannot be reached. The sweeper will announce it again.", step_id)
+
+
+def send_later(step_id: int, delay_ms: int) -> None:
+    """Announces a step that this worker cannot take now; an idle one may be faster."""
+    queue = SessionStep.objects.filter(pk=step_id).values_list("queue", flat=True).first()
+    if queue is not None:
+        _step(step_id, queue, delay_ms)

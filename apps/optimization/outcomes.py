@@ -1,0 +1,40 @@
+"""What a completed step leaves in the rows that lists, plots and reports read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apps.agents import reports
+from apps.agents.state import Plan, StepKind
+from apps.optimization.models import AnalysisReport, EvaluationReport, SessionStep
+
+
+def keep_report(step: SessionStep, body: dict[str, Any]) -> None:
+    """Checks that `body` is what this kind of step makes and keeps it. Raises `pydantic.ValidationError`."""
+    match step.kind:
+        case StepKind.ANALYSE:
+            reports.AnalysisReport.model_validate(body)
+            AnalysisReport.objects.update_or_create(session_id=step.session_id, defaults={"body": body})
+        case StepKind.PLAN:
+            Plan.model_validate(body)
+        case StepKind.OPTIMIZE:
+            reports.OptimizationResult.model_validate(body)
+        case StepKind.EVALUATE:
+            _keep_evaluation(step, body)
+
+
+def _keep_evaluation(step: SessionStep, body: dict[str, Any]) -> None:
+    report = reports.EvaluationReport.model_validate(body)
+    candidate = step.session.candidates.get(key=step.candidate_key)
+    EvaluationReport.objects.update_or_create(
+        candidate=candidate,
+        defaults={
+            "body": body,
+            "speedup": report.latency.speedup.value,
+            "size_ratio": report.size_bytes.ratio,
+            "metric_drop": report.primary.drop.value,
+            "candidate_p50_ms": report.latency.candidate.p50_ms,
+            "candidate_metric": report.primary.candidate.value,
+            "verdict": report.verdict,
+        },
+    )

@@ -1,0 +1,190 @@
+"""Moving a session on: ask the manager what is next, write down its answer, send the work.
+
+The manager decides and this module keeps the books. Asking twice gives the same rows: steps, candidates and decisions
+carry keys that are unique in their session, and the session's row is locked meanwhile.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from uuid import UUID
+
+from django.db import DatabaseError, transaction
+
+from apps.agents.manager import OptimizationManager
+from apps.agents.state import ACTIVE, AgentDecision, CandidateRecord, Decision, Status, StepKind, StepRequest, Verdict
+from apps.optimization import audit, events, messages
+from apps.optimization.errors import SessionErrored
+from apps.optimization.models import Candidate, OptimizationSession, SessionStep
+from apps.optimization.snapshot import session_state
+
+logger = logging.getLogger(__name__)
+
+ETA_FROM = 0.05
+"""Below this share of the work an estimate of the rest would be a guess."""
+
+
+class NothingToDo(RuntimeError):
+    """The manager neither asked for work nor ended the session, and nothing is running: it would wait for ever."""
+
+
+@transaction.atomic
+def advance(session_id: UUID | str) -> None:
+    """Takes the session one move further. Without effect when it has ended or is gone."""
+    try:
+        session = OptimizationSession.objects.locked(session_id)
+    except OptimizationSession.DoesNotExist:
+        return
+    if not session.is_active:
+        return
+    if session.cancel_requested_at:
+        _finish_cancelling(session)
+        return
+    if session.status == Status.QUEUED:
+        session.begin()
+    try:
+        decision = OptimizationManager().next(session_state(session))
+        with transaction.atomic():
+            _carry_out(session, decision)
+    except DatabaseError:
+        raise  # the message is delivered again, or the sweeper asks
+    except Exception:
+        logger.exception("Session %s cannot go on.", session.pk)
+        _break_off(session, traceback.format_exc())
+    events.poke(session)
+
+
+def _carry_out(session: OptimizationSession, decision: Decision) -> None:
+    """Writes down one decision and sends its work."""
+    _keep_plan(session)
+    _keep_candidates(session, decision.candidates)
+    new_steps = _keep_steps(session, decision.requests)
+    _tell(session, decision.events)
+    if decision.verdict is not None:
+        _complete(session, decision.verdict)
+    elif decision.failure is not None:
+        _fail(session, *decision.failure)
+    else:
+        if not session.steps.filter(status__in=ACTIVE).exists():
+            raise NothingToDo(f"decision without work: {decision!r}")
+        session.proceed(
+            phase=decision.phase, progress=decision.progress, eta_s=_eta_s(session.elapsed_s(), decision.progress)
+        )
+        for step in new_steps:
+            messages.send_step(step)
+
+
+def _eta_s(elapsed_s: float, progress: float) -> float | None:
+    return elapsed_s * (1 - progress) / progress if progress >= ETA_FROM else None
+
+
+def _keep_plan(session: OptimizationSession) -> None:
+    """The plan stands on the session as soon as its step is done."""
+    planned = session.steps.filter(kind=StepKind.PLAN, status=Status.COMPLETED).order_by("-pk").first()
+    if planned is not None and session.plan != planned.result:
+        session.plan = planned.result
+        session.save(update_fields=["plan"])
+
+
+def _keep_candidates(session: OptimizationSession, records: tuple[CandidateRecord, ...]) -> None:
+    known = {candidate.key: candidate for candidate in session.candidates.all()}
+    for record in records:
+        fields = {
+            "title": record.title[:200],
+            "technique": record.technique,
+            "parameters": record.model_dump(mode="json")["parameters"],
+            "parent_key": record.parent or "",
+            "predicted": record.predicted.model_dump(mode="json"),
+            "status": record.status,
+            "reason": record.reason,
+            "score": record.score,
+        }
+        candidate = known.get(record.key)
+        if candidate is None:
+            Candidate.objects.create(session=session, key=record.key, **fields)
+        elif changed := [name for name, value in fields.items() if getattr(candidate, name) != value]:
+            for name in changed:
+                setattr(candidate, name, fields[name])
+            candidate.save(update_fields=changed)
+
+
+def _keep_steps(session: OptimizationSession, requests: tuple[StepRequest, ...]) -> list[SessionStep]:
+    """The rows that were not there yet."""
+    known = set(session.steps.values_list("key", flat=True))
+    return [
+        SessionStep.objects.create(
+            session=session,
+            key=request.key,
+            kind=request.kind,
+            queue=request.queue,
+            candidate_key=request.candidate or "",
+            technique=request.technique or "",
+            parameters=request.model_dump(mode="json")["parameters"],
+            parent_key=request.parent or "",
+            reason=request.reason,
+        )
+        for request in requests
+        if request.key not in known
+    ]
+
+
+def _tell(session: OptimizationSession, decisions: tuple[AgentDecision, ...]) -> None:
+    """Each decision of an agent becomes an audit event and a line in the log, once."""
+    told = set(audit.AuditEvent.objects.filter(session_id=session.pk).exclude(key="").values_list("key", flat=True))
+    for decision in decisions:
+        if decision.key in told:
+            continue
+        audit.record(
+            decision.action,
+            actor=decision.agent,
+            session=session,
+            subject=decision.subject or "",
+            reason=decision.reason,
+            key=decision.key,
+        )
+        session.log.create(message=f"{decision.agent}: {decision.reason}")
+
+
+def _complete(session: OptimizationSession, verdict: Verdict) -> None:
+    packaged = session.steps.filter(kind=StepKind.PACKAGE, status=Status.COMPLETED).order_by("-pk").first()
+    _drop_queued(session)
+    session.complete(verdict, packaged.artifact if packaged else None)
+    audit.record(
+        "session.completed",
+        session=session,
+        subject=verdict.candidate or "",
+        reason=verdict.reason,
+        data={"outcome": verdict.outcome},
+    )
+
+
+def _fail(session: OptimizationSession, code: str, sentence: str, trace: str = "") -> None:
+    _drop_queued(session)
+    session.fail(code, sentence, trace)
+    session.log.create(level="error", message=sentence)
+    audit.record("session.failed", session=session, reason=sentence, data={"code": code})
+
+
+def _break_off(session: OptimizationSession, trace: str) -> None:
+    """Our own bug ends the session: its member reads a sentence, the operators the traceback."""
+    session.refresh_from_db()
+    errored = SessionErrored()
+    _fail(session, errored.code, errored.message, trace)
+
+
+def _drop_queued(session: OptimizationSession) -> None:
+    """Nothing of a session starts after its end; what runs finds the session ended and stops."""
+    for step in session.steps.filter(status=Status.QUEUED):
+        step.cancel()
+
+
+def _finish_cancelling(session: OptimizationSession) -> None:
+    """The session is cancelled as soon as nothing of it runs; whoever stops last asks again."""
+    _drop_queued(session)
+    if session.steps.filter(status=Status.RUNNING).exists():
+        return
+    session.cancel()
+    session.log.create(message="The session was cancelled, and nothing of it runs any more.")
+    audit.record("session.cancelled", session=session, reason="Every step has stopped.")
+    events.poke(session)

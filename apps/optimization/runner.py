@@ -1,0 +1,242 @@
+"""Carrying out one step: claim it, run its agent in a child process, keep what came out, release it.
+
+The claim is everything. A heartbeat renews its lease while the work goes on; a run that lost it (because the worker was
+silent for too long and another took over) stops, and nothing it would still write is written. Whatever way a step ends,
+its session is asked what is next.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.db import Error as DatabaseTrouble
+from django.db import connections, transaction
+from django.utils import timezone
+
+from apps.agents.job import Event, Job, JobFailure, JobResult, LogLine, MetricValue, Progress
+from apps.agents.process import JobCancelled, JobFailed, run_job
+from apps.agents.state import StepKind
+from apps.models.storage import put_file
+from apps.optimization import events, jobs, messages, outcomes, scratch, workers
+from apps.optimization.errors import StepErrored
+from apps.optimization.housekeeping import stopping
+from apps.optimization.models import LogEntry, OptimizationSession, PipelineSettings, SessionStep
+from apps.optimization.timing import timing
+
+logger = logging.getLogger(__name__)
+
+BUSY_WAIT_MS = 2_000
+MOST_LOG_CHARACTERS = 4_000
+_slot = threading.Lock()
+"""One step at a time in a process: a second one would disturb what the first measures."""
+
+
+class ClaimLost(Exception):
+    """Another run has this step by now."""
+
+
+def run_step(step_id: int) -> None:
+    """Does the step if it is still to be done and this worker is the first to take it."""
+    if not _slot.acquire(blocking=False):
+        messages.send_later(step_id, BUSY_WAIT_MS)
+        return
+    try:
+        step = SessionStep.objects.select_related("session").filter(pk=step_id).first()
+        if step is None or not _wanted(step.session_id) or not step.take(workers.name(), timing().lease):
+            return
+        with workers.busy_with(step):
+            StepRun(step).carry_out()
+        messages.send_advance(step.session_id)
+    finally:
+        _slot.release()
+
+
+def _wanted(session_id: object) -> bool:
+    return OptimizationSession.objects.active().filter(pk=session_id, cancel_requested_at=None).exists()
+
+
+class StepRun:
+    """One try of a step, under the claim that the row carries."""
+
+    def __init__(self, step: SessionStep) -> None:
+        self.step = step
+        self.session = step.session
+        self.patience = timing()
+        self.lost = threading.Event()
+        self._progress: Progress | None = None
+        self._lines: list[LogEntry] = []
+        self._written_at = self._checked_at = 0.0
+        self._unwanted = False
+
+    def carry_out(self) -> None:
+        """Runs the step to its end and writes down how it ended. Raises only when the database is away."""
+        logger.info("Step %s of session %s: try %d.", self.step.key, self.session.pk, self.step.attempt)
+        events.poke(self.session)
+        try:
+            with self._heartbeat(), scratch.folder(self.step) as folder, jobs.prepared(self.step, folder) as job:
+                result = self._run(job)
+                self._keep(job, result)
+        except ClaimLost:
+            logger.warning("Step %s of session %s was taken over by another run.", self.step.key, self.session.pk)
+        except JobCancelled:
+            self._stopped()
+        except JobFailed as error:
+            self._failed(error.failure)
+        except DatabaseTrouble as error:
+            self._again(f"The database could not be reached: {error}")
+        except Exception:
+            logger.exception("Step %s of session %s broke.", self.step.key, self.session.pk)
+            self._broke(traceback.format_exc())
+        events.poke(self.session)
+
+    def _run(self, job: Job) -> JobResult:
+        limits = jobs.limits(PipelineSettings.current())
+        try:
+            return run_job(job, on_event=self.on_event, should_stop=self.should_stop, limits=limits)
+        finally:
+            self._write()
+
+    # --- while it runs ------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _heartbeat(self) -> Iterator[None]:
+        """Renews the lease in a thread of its own: fetching and storing large files keep the claim alive, too."""
+        done = threading.Event()
+
+        def beat() -> None:
+            while not done.wait(self.patience.heartbeat_s):
+                try:
+                    if not self.step.renew(self.patience.lease):
+                        self.lost.set()
+                        break
+                except DatabaseTrouble:
+                    logger.warning("The lease of step %s could not be renewed yet.", self.step.pk, exc_info=True)
+            connections.close_all()
+
+        thread = threading.Thread(target=beat, name=f"lease-{self.step.pk}", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+    def on_event(self, event: Event) -> None:
+        """Takes what the child tells; it is written together, twice a second at most."""
+        match event:
+            case Progress():
+                self._progress = event
+            case LogLine():
+                self._note(event.level, event.message)
+            case MetricValue():
+                self._note("info", f"{event.name} = {event.value:g}")
+        if time.monotonic() - self._written_at >= self.patience.write_s:
+            self._write()
+
+    def should_stop(self) -> bool:
+        """Whether the child is to be killed: cancelled, taken over, or this worker is told to stop."""
+        if self.lost.is_set() or stopping.is_set():
+            return True
+        now = time.monotonic()
+        if now - self._checked_at >= self.patience.cancel_check_s:
+            self._checked_at = now
+            self._unwanted = not _wanted(self.session.pk)
+        if now - self._written_at >= self.patience.write_s:
+            self._write()
+        return self._unwanted
+
+    def _note(self, level: str, message: str) -> None:
+        text = _clean(message)[:MOST_LOG_CHARACTERS]
+        self._lines.append(
+            LogEntry(session=self.session, step_key=self.step.key, level=level, message=text, at=timezone.now())
+        )
+
+    def _write(self) -> None:
+        """Stores what came since the last time, if this run still holds the claim, and pokes the pages."""
+        self._written_at = time.monotonic()
+        progress, lines = self._progress, self._lines
+        if progress is None and not lines:
+            return
+        self._progress, self._lines = None, []
+        with transaction.atomic():
+            if progress is not None:
+                held = self.step.note_progress(
+                    progress=progress.fraction, message=_clean(progress.message), eta_s=progress.eta_s
+                )
+            else:
+                held = self.step.renew(self.patience.lease)
+            if held:
+                LogEntry.objects.bulk_create(lines)
+        if held:
+            events.poke(self.session)
+        else:
+            self.lost.set()
+
+    # --- how it ends --------------------------------------------------------------------------------------------------
+
+    def _keep(self, job: Job, result: JobResult) -> None:
+        """Files first, then the reference to them, then the end: a crash in between leaves nothing half done."""
+        artifact = jobs.artifact_of(job, result)
+        if artifact is not None and not self.step.keep_artifact(put_file(artifact.path), artifact.filename):
+            raise ClaimLost
+        with transaction.atomic():
+            if not self.step.complete(result.body):
+                raise ClaimLost
+            outcomes.keep_report(self.step, result.body)
+
+    def _stopped(self) -> None:
+        """Nobody wants it any more, or this worker ends: then the try does not count and another worker goes on."""
+        if self.lost.is_set() or not stopping.is_set() or not _wanted(self.session.pk):
+            self.step.cancel()
+            return
+        if self.step.hand_back(reason="The worker was stopped; another one goes on.", counts=False):
+            self.step.refresh_from_db()
+            messages.send_step(self.step)
+
+    def _failed(self, failure: JobFailure) -> None:
+        """The child said, or showed, that it failed."""
+        if failure.transient:
+            self._again(failure.message, failure)
+        elif failure.expected:
+            self._end(failure.code, failure.message)
+        else:
+            self._broke(failure.traceback or failure.message)
+
+    def _again(self, reason: str, failure: JobFailure | None = None) -> None:
+        """Back to the queue with a growing wait, and with smaller batches where memory ran out; at last, failed."""
+        reason = _clean(reason)
+        attempt = self.step.attempt
+        if attempt >= PipelineSettings.current().max_attempts:
+            self._end(failure.code if failure else StepErrored.code, reason)
+            return
+        halve = failure is not None and jobs.ran_out_of_memory(failure) and self.step.kind != StepKind.PLAN
+        wait = self.patience.backoff(attempt)
+        with transaction.atomic():
+            if not self.step.hand_back(reason=reason, not_before=timezone.now() + wait, halve_batches=halve):
+                return
+            self.step.refresh_from_db()
+            smaller = " with smaller batches" if halve else ""
+            self._log("warning", f"{reason} Try {attempt + 1} follows in {wait.total_seconds():.0f} s{smaller}.")
+            messages.send_step(self.step)
+
+    def _broke(self, trace: str) -> None:
+        errored = StepErrored()
+        self._end(errored.code, errored.message, _clean(trace))
+
+    def _end(self, code: str, sentence: str, trace: str = "") -> None:
+        with transaction.atomic():
+            if self.step.fail(code[:80], _clean(sentence), trace):
+                self._log("error", sentence)
+
+    def _log(self, level: str, message: str) -> None:
+        self.session.log.create(step_key=self.step.key, level=level, message=_clean(message)[:MOST_LOG_CHARACTERS])
+
+
+def _clean(text: str) -> str:
+    """PostgreSQL cannot keep a NUL, and a child may print anything."""
+    return text.replace("\x00", "�")

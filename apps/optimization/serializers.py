@@ -1,0 +1,264 @@
+"""Sessions and their rows as the API shows them, and what it takes in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from pydantic import BaseModel
+from rest_framework import serializers
+
+from apps.agents.criteria import Criteria
+from apps.agents.reports import EvaluationReport as Evaluation
+from apps.agents.state import Plan, Prediction, Verdict
+from apps.optimization.models import (
+    AuditEvent,
+    Candidate,
+    CriteriaSet,
+    EvaluationReport,
+    LogEntry,
+    OptimizationSession,
+    SessionStep,
+    Worker,
+)
+
+EXAMPLE_CRITERIA: dict[str, Any] = {
+    "objective": "latency",
+    "constraints": {"max_metric_drop_points": 1.0, "min_speedup": 1.5},
+    "target": {"device": "cpu", "threads": 1, "batch_size": 1},
+    "budget": {"minutes": 20, "candidates": 8},
+}
+
+
+def json_of(value: type[BaseModel], **options: Any) -> serializers.JSONField:
+    """A field of plain JSON in the shape of a pydantic value, whose schema the API's document shows."""
+    field = extend_schema_field(value)(type(f"{value.__name__}Json", (serializers.JSONField,), {}))
+    return field(**options)  # type: ignore[no-any-return]
+
+
+# --- out -------------------------------------------------------------------------------------------------------------
+
+
+class CriteriaSetSerializer(serializers.ModelSerializer[CriteriaSet]):
+    """`team` is empty for a built-in profile. `body` is what a session that starts with it freezes."""
+
+    team = serializers.SlugRelatedField(slug_field="slug", read_only=True)
+    body = json_of(Criteria, read_only=True)
+    created_by = serializers.EmailField(source="created_by.email", default=None, read_only=True)
+
+    class Meta:
+        model = CriteriaSet
+        fields = ("id", "team", "name", "version", "description", "body", "current", "created_by", "created_at")
+        read_only_fields = fields
+
+
+class SessionSerializer(serializers.ModelSerializer[OptimizationSession]):
+    """`status` says where it stands, `phase` what it does; `error` why it failed, `verdict` how it ended."""
+
+    team = serializers.SlugRelatedField(slug_field="slug", read_only=True)
+    model = serializers.IntegerField(source="version.model_id", read_only=True)
+    title = serializers.CharField(source="__str__", read_only=True)
+    criteria = json_of(Criteria, source="criteria_body", read_only=True)
+    plan = json_of(Plan, read_only=True, allow_null=True)
+    verdict = json_of(Verdict, read_only=True, allow_null=True)
+    elapsed_s = serializers.FloatField(read_only=True)
+    has_package = serializers.SerializerMethodField()
+    created_by = serializers.EmailField(source="created_by.email", default=None, read_only=True)
+
+    class Meta:
+        model = OptimizationSession
+        fields = (
+            "id",
+            "team",
+            "title",
+            "model",
+            "version",
+            "dataset",
+            "criteria_set",
+            "criteria",
+            "seed",
+            "status",
+            "phase",
+            "progress",
+            "eta_s",
+            "elapsed_s",
+            "outcome",
+            "verdict",
+            "plan",
+            "error_code",
+            "error",
+            "cancel_requested_at",
+            "has_package",
+            "result_version",
+            "retry_of",
+            "created_by",
+            "created_at",
+            "started_at",
+            "finished_at",
+        )
+        read_only_fields = fields
+
+    def get_has_package(self, session: OptimizationSession) -> bool:
+        return session.package_id is not None
+
+
+class StepSerializer(serializers.ModelSerializer[SessionStep]):
+    artifact_sha256 = serializers.CharField(source="artifact_id", read_only=True, allow_null=True)
+    duration_s = serializers.FloatField(read_only=True, allow_null=True)
+
+    class Meta:
+        model = SessionStep
+        fields = (
+            "key",
+            "kind",
+            "queue",
+            "candidate_key",
+            "technique",
+            "parameters",
+            "parent_key",
+            "reason",
+            "status",
+            "progress",
+            "message",
+            "eta_s",
+            "attempt",
+            "not_before",
+            "worker",
+            "artifact_sha256",
+            "artifact_filename",
+            "error_code",
+            "error",
+            "duration_s",
+            "created_at",
+            "started_at",
+            "finished_at",
+        )
+        read_only_fields = fields
+
+
+class EvaluationSerializer(serializers.ModelSerializer[EvaluationReport]):
+    body = json_of(Evaluation, read_only=True)
+
+    class Meta:
+        model = EvaluationReport
+        exclude = ("candidate",)
+
+
+class CandidateSerializer(serializers.ModelSerializer[Candidate]):
+    predicted = json_of(Prediction, read_only=True)
+    evaluation = EvaluationSerializer(read_only=True, allow_null=True, default=None)
+
+    class Meta:
+        model = Candidate
+        fields = (
+            "key",
+            "title",
+            "technique",
+            "parameters",
+            "parent_key",
+            "predicted",
+            "status",
+            "reason",
+            "score",
+            "evaluation",
+        )
+        read_only_fields = fields
+
+
+class LogEntrySerializer(serializers.ModelSerializer[LogEntry]):
+    class Meta:
+        model = LogEntry
+        fields = ("id", "at", "level", "step_key", "message")
+        read_only_fields = fields
+
+
+class WorkerSerializer(serializers.ModelSerializer[Worker]):
+    """`alive` is whether it was heard of lately. What it works on is said only to the team whose session it is."""
+
+    alive = serializers.SerializerMethodField()
+    current_step = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Worker
+        fields = ("name", "alive", "queues", "machine", "started_at", "seen_at", "current_step")
+        read_only_fields = fields
+
+    def get_alive(self, worker: Worker) -> bool:
+        return worker.is_alive
+
+    @extend_schema_field({"type": "object", "nullable": True, "example": {"session": "0b2c…", "key": "evaluate-c01"}})
+    def get_current_step(self, worker: Worker) -> dict[str, str] | None:
+        step = worker.current_step
+        teams: set[int] = self.context.get("teams", set())
+        if step is None or step.session.team_id not in teams:
+            return None
+        return {"session": str(step.session_id), "key": step.key}
+
+
+class AuditEventSerializer(serializers.ModelSerializer[AuditEvent]):
+    class Meta:
+        model = AuditEvent
+        fields = (
+            "sequence",
+            "at",
+            "team",
+            "session",
+            "actor_kind",
+            "actor",
+            "action",
+            "subject",
+            "reason",
+            "data",
+            "previous",
+            "digest",
+        )
+        read_only_fields = fields
+
+
+# --- in --------------------------------------------------------------------------------------------------------------
+
+
+class NewCriteriaSerializer(serializers.Serializer[Any]):
+    team = serializers.SlugField(required=False, help_text="Needed only by members of several teams.")
+    name = serializers.CharField(max_length=80)
+    description = serializers.CharField(required=False, allow_blank=True, default="")
+    body = json_of(Criteria)
+
+
+class CriteriaChangeSerializer(serializers.Serializer[Any]):
+    """What is not given stays; a group of `body` such as `constraints` keeps what is not named."""
+
+    name = serializers.CharField(max_length=80, required=False)
+    description = serializers.CharField(required=False, allow_blank=True)
+    body = json_of(Criteria, required=False)
+
+
+class QuestionSerializer(serializers.Serializer[Any]):
+    """What is asked: a version, a data set, and named criteria or ones of one's own; `overrides` go on top."""
+
+    version = serializers.IntegerField(help_text="A version's id.")
+    dataset = serializers.IntegerField(help_text="A data set's id.")
+    criteria_set = serializers.IntegerField(required=False, help_text="The id of named criteria.")
+    criteria = json_of(Criteria, required=False)
+    overrides = serializers.DictField(required=False, help_text="Fields of the criteria to replace, in their shape.")
+
+
+class NewSessionSerializer(QuestionSerializer):
+    seed = serializers.IntegerField(required=False, min_value=0, max_value=2**31 - 1)
+
+
+class PromotionSerializer(serializers.Serializer[Any]):
+    alias = serializers.SlugField(max_length=60, default="production")
+
+
+class PromotionRollbackSerializer(serializers.Serializer[Any]):
+    alias = serializers.SlugField(max_length=60, default="production")
+    reason = serializers.CharField(max_length=500)
+
+
+class PromotedSerializer(serializers.Serializer[Any]):
+    """The version that the alias points at now."""
+
+    alias = serializers.CharField()
+    version = serializers.IntegerField(help_text="The version's id.")
+    number = serializers.IntegerField(help_text="Its number within the model.")

@@ -1,0 +1,24 @@
+"""What people do with sessions: the use-cases behind pages, API and commands, so that one import is enough."""
+
+from apps.optimization.services.lifecycle import session_cancel, session_resume, session_retry
+from apps.optimization.services.preview import SessionPreview, TechniqueStatus, session_preview, technique_statuses
+from apps.optimization.services.promotion import promote, promotion_rollback
+from apps.optimization.services.report import SessionReport, package_of, report
+from apps.optimization.services.start import session_start, wanted_criteria
+
+__all__ = [
+    "SessionPreview",
+    "SessionReport",
+    "TechniqueStatus",
+    "package_of",
+    "promote",
+    "promotion_rollback",
+    "report",
+    "session_cancel",
+    "session_preview",
+    "session_resume",
+    "session_retry",
+    "session_start",
+    "technique_statuses",
+    "wanted_criteria",
+]

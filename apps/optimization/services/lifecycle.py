@@ -1,0 +1,76 @@
+"""Stopping a session, going on with it, and doing it again."""
+
+from __future__ import annotations
+
+from django.db import transaction
+
+from apps.accounts.models import Role, User
+from apps.accounts.services import require_role
+from apps.agents.state import TERMINAL, Status, StepKind
+from apps.optimization import audit, events, messages
+from apps.optimization.errors import SessionMoveRefused
+from apps.optimization.models import OptimizationSession
+from apps.optimization.services.start import session_start
+
+NEEDED = (StepKind.ANALYSE, StepKind.PLAN, StepKind.PACKAGE)
+"""Steps whose failure ends a session. Other failed steps have cost their candidate, which stays as it is."""
+
+
+@transaction.atomic
+def session_cancel(session: OptimizationSession, user: User) -> OptimizationSession:
+    """Stops a session: no step starts any more, and what runs is killed within moments.
+
+    Raises `PermissionDenied`, `SessionMoveRefused` when it has ended already.
+    """
+    _require(user, session)
+    row = OptimizationSession.objects.locked(session.pk)
+    row.request_cancel()
+    for step in row.steps.filter(status=Status.QUEUED):
+        step.cancel()
+    audit.record("session.cancel_requested", actor=user, session=row)
+    messages.send_advance(row.pk)
+    events.poke(row)
+    return row
+
+
+def session_retry(session: OptimizationSession, user: User) -> OptimizationSession:
+    """The same question once more as a new session: same version, data, criteria and seed, nothing reused.
+
+    Raises `PermissionDenied`, `SessionMoveRefused` while it runs, and the errors of `session_start`.
+    """
+    _require(user, session)
+    if session.status not in TERMINAL:
+        raise SessionMoveRefused(move="be retried", status=session.status)
+    return session_start(
+        user=user,
+        version=session.version,
+        dataset=session.dataset,
+        criteria_set=session.criteria_set,
+        criteria=session.criteria_body,
+        seed=session.seed,
+        retry_of=session,
+    )
+
+
+@transaction.atomic
+def session_resume(session: OptimizationSession, user: User) -> OptimizationSession:
+    """Goes on with a failed or cancelled session: what is completed stays, what was interrupted is done again.
+
+    Raises `PermissionDenied`, `SessionMoveRefused`.
+    """
+    _require(user, session)
+    row = OptimizationSession.objects.locked(session.pk)
+    row.resume()
+    for step in row.steps.filter(status__in=(Status.FAILED, Status.CANCELLED)):
+        interrupted = step.status == Status.CANCELLED or step.kind in NEEDED
+        if interrupted and step.start_over():
+            step.refresh_from_db()
+            messages.send_step(step)
+    audit.record("session.resumed", actor=user, session=row)
+    messages.send_advance(row.pk)
+    events.poke(row)
+    return row
+
+
+def _require(user: User, session: OptimizationSession) -> None:
+    require_role(user, session.team, Role.ENGINEER)

@@ -1,0 +1,75 @@
+"""What can be said before a session starts: which techniques fit, and what would be tried. No worker is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from apps.agents.criteria import Criteria
+from apps.agents.planning import plan_preview
+from apps.agents.planning.availability import obstacle_to
+from apps.agents.reports import Compatibility
+from apps.agents.state import Plan
+from apps.agents.techniques import TechniqueSpec, catalogue, missing_libraries
+from apps.agents.values import Value
+from apps.models.models import DataSet, ModelVersion
+from apps.optimization.models import PipelineSettings, Worker
+from apps.optimization.services.start import check, wanted_criteria
+
+
+class SessionPreview(Value):
+    """Compatibility of every technique of the catalogue, and the plan as far as it can be known before the analysis."""
+
+    compatibility: tuple[Compatibility, ...]
+    plan: Plan
+
+
+class TechniqueStatus(Value):
+    """A technique of the catalogue on this installation."""
+
+    spec: TechniqueSpec
+    workers: tuple[str, ...]
+    """The live workers that can run it."""
+    missing: tuple[str, ...]
+    """The libraries that no live worker has; empty as well where no worker lives and nothing is known."""
+    disabled: bool
+    """Switched off by the operators."""
+
+
+def session_preview(version: ModelVersion, dataset: DataSet, criteria: Criteria | Mapping[str, Any]) -> SessionPreview:
+    """What a session with these would try, and why other techniques are left out. Raises the errors of `check`."""
+    wanted = wanted_criteria(None, criteria)
+    check(version, dataset, wanted)
+    model, data = version.metadata.summary, dataset.described
+    libraries = tuple(sorted(Worker.objects.alive().libraries()))
+    disabled = tuple(PipelineSettings.current().disabled_techniques)
+    return SessionPreview(
+        compatibility=tuple(
+            _compatibility(
+                spec,
+                obstacle_to(spec, criteria=wanted, model=model, dataset=data, libraries=libraries, disabled=disabled),
+            )
+            for spec in catalogue().values()
+        ),
+        plan=plan_preview(model, data, wanted, libraries, disabled),
+    )
+
+
+def _compatibility(spec: TechniqueSpec, obstacle: str | None) -> Compatibility:
+    return Compatibility(technique=spec.name, compatible=obstacle is None, reason=obstacle or spec.summary)
+
+
+def technique_statuses() -> tuple[TechniqueStatus, ...]:
+    """Every technique of the catalogue: who can run it, or what is missing, by name."""
+    living = list(Worker.objects.alive())
+    disabled = PipelineSettings.current().disabled_techniques
+    anywhere = {name for worker in living for name in worker.libraries}
+    return tuple(
+        TechniqueStatus(
+            spec=spec,
+            workers=tuple(worker.name for worker in living if not missing_libraries(spec, worker.libraries)),
+            missing=missing_libraries(spec, anywhere) if living else (),
+            disabled=spec.name in disabled,
+        )
+        for spec in catalogue().values()
+    )

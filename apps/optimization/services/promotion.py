@@ -1,0 +1,86 @@
+"""Handing the winning artifact to the model store, and taking it back. Files never change: a pointer moves."""
+
+from __future__ import annotations
+
+from django.db import transaction
+
+from apps.accounts.models import Role, User
+from apps.accounts.services import require_role
+from apps.agents.state import Outcome, Verdict
+from apps.models.models import Alias, ModelVersion
+from apps.models.services import adopt_artifact, move_alias, undo_alias_move
+from apps.optimization import audit, events
+from apps.optimization.errors import NothingToPromote, NotPromoted
+from apps.optimization.models import OptimizationSession, SessionStep
+
+PRODUCTION = "production"
+
+
+@transaction.atomic
+def promote(session: OptimizationSession, user: User, alias: str = PRODUCTION) -> ModelVersion:
+    """The winning artifact as a new version of its model, with `alias` on it. Promoting twice makes one version.
+
+    Raises `PermissionDenied`, `NothingToPromote`, and the errors of `move_alias`.
+    """
+    require_role(user, session.team, Role.ENGINEER)
+    row = OptimizationSession.objects.locked(session.pk)
+    step = _winning_step(row)
+    assert step.artifact is not None
+    version = adopt_artifact(
+        row.version.model,
+        blob=step.artifact,
+        filename=step.artifact_filename,
+        parent=row.version,
+        source_session=row.pk,
+        source_step=step.key,
+        user=user,
+        description=row.candidates.get(key=step.candidate_key).title,
+    )
+    row.result_version = version
+    row.save(update_fields=["result_version"])
+    reason = f"Session {row.pk}: {row.verdict['reason']}"
+    move_alias(row.version.model, alias, version, user, reason)
+    audit.record(
+        "session.promoted", actor=user, session=row, subject=str(version), reason=reason, data={"alias": alias}
+    )
+    events.poke(row)
+    return version
+
+
+@transaction.atomic
+def promotion_rollback(session: OptimizationSession, user: User, reason: str, alias: str = PRODUCTION) -> Alias:
+    """Moves `alias` back to where it pointed before this session's version got it.
+
+    Raises `PermissionDenied`, `NotPromoted` when it does not point at this session's version, and `NothingToUndo` when
+    it pointed at nothing before.
+    """
+    require_role(user, session.team, Role.ENGINEER)
+    row = OptimizationSession.objects.locked(session.pk)
+    held = row.version.model.aliases.filter(name=alias, version=row.result_version_id).first()
+    if row.result_version_id is None or held is None:
+        raise NotPromoted(alias=alias)
+    moved = undo_alias_move(held, user)
+    audit.record(
+        "session.promotion_rolled_back",
+        actor=user,
+        session=row,
+        subject=str(row.result_version),
+        reason=reason,
+        data={"alias": alias, "now": str(moved.version)},
+    )
+    events.poke(row)
+    return moved
+
+
+def _winning_step(session: OptimizationSession) -> SessionStep:
+    """The step that made the winning artifact. Raises `NothingToPromote`."""
+    if session.verdict is None:
+        raise NothingToPromote(reason=f"it is {session.status}.")
+    verdict = Verdict.model_validate(session.verdict)
+    if verdict.outcome is not Outcome.IMPROVED:
+        raise NothingToPromote(reason=verdict.reason)
+    steps = session.steps.filter(candidate_key=verdict.candidate, kind="optimize", artifact__isnull=False)
+    step = steps.select_related("artifact").order_by("-pk").first()
+    if step is None:
+        raise NothingToPromote(reason="its winning candidate has no artifact.")
+    return step

@@ -1,0 +1,132 @@
+"""Starting a session: everything that can be known to be wrong is said before anything is written."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import transaction
+
+from apps.accounts.models import Role, Team, User
+from apps.accounts.services import require_role
+from apps.agents.criteria import Criteria
+from apps.agents.dataset_fit import check_against
+from apps.agents.dataset_spec import DatasetSpec
+from apps.agents.techniques import catalogue, missing_libraries
+from apps.models.models import DataSet, Inspected, ModelVersion
+from apps.optimization import audit, events, messages
+from apps.optimization.criteria import merged, parse
+from apps.optimization.errors import (
+    CriteriaMissing,
+    DataSetNotReady,
+    TeamsDiffer,
+    TechniqueDisabled,
+    TechniqueUnavailable,
+    VersionNotReady,
+)
+from apps.optimization.models import CriteriaSet, OptimizationSession, PipelineSettings, Worker
+
+MAX_SEED = 2**31
+
+
+def session_start(
+    *,
+    user: User,
+    version: ModelVersion,
+    dataset: DataSet,
+    criteria_set: CriteriaSet | None = None,
+    criteria: Criteria | Mapping[str, Any] | None = None,
+    seed: int | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    retry_of: OptimizationSession | None = None,
+) -> OptimizationSession:
+    """Starts to optimize `version`, measured on `dataset`: one function behind the page, the API and the command.
+
+    What matters is `criteria_set` or `criteria`, with `overrides` on top; it is frozen into the session. Without a
+    `seed` one is drawn and kept. Raises `PermissionDenied` below engineer, and the errors of `check`.
+    """
+    require_role(user, version.model.team, Role.ENGINEER)
+    wanted = wanted_criteria(criteria_set, criteria, overrides)
+    check(version, dataset, wanted, criteria_set)
+    with transaction.atomic():
+        session = OptimizationSession.objects.create(
+            team=version.model.team,
+            version=version,
+            dataset=dataset,
+            criteria_set=criteria_set,
+            criteria_body=wanted.model_dump(mode="json"),
+            seed=secrets.randbelow(MAX_SEED) if seed is None else seed,
+            retry_of=retry_of,
+            created_by=user,
+        )
+        audit.record(
+            "session.started",
+            actor=user,
+            session=session,
+            subject=str(version),
+            reason=f"Measured on {dataset}, with {criteria_set or 'criteria of its own'}.",
+            data={"criteria": session.criteria_body, "seed": session.seed, "dataset": dataset.pk},
+        )
+        messages.send_advance(session.pk)
+        events.poke(session)
+    return session
+
+
+def wanted_criteria(
+    criteria_set: CriteriaSet | None,
+    criteria: Criteria | Mapping[str, Any] | None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Criteria:
+    """The criteria that a request comes to. Raises `CriteriaMissing`, `CriteriaInvalid`."""
+    body: Mapping[str, Any]
+    if isinstance(criteria, Criteria):
+        body = criteria.model_dump(mode="json")
+    elif criteria is not None:
+        body = criteria
+    elif criteria_set is not None:
+        body = criteria_set.body
+    else:
+        raise CriteriaMissing(field="criteria_set")
+    return parse(merged(body, overrides or {}))
+
+
+def check(version: ModelVersion, dataset: DataSet, criteria: Criteria, criteria_set: CriteriaSet | None = None) -> None:
+    """Everything that can be known before a worker is asked.
+
+    Raises `TeamsDiffer`, `VersionNotReady`, `DataSetNotReady`, the errors of `check_against` (an input that the data
+    set does not fill), `TechniqueDisabled`, `TechniqueUnavailable`. A new rule on what may be started joins here.
+    """
+    _check_teams(version.model.team, dataset, criteria_set)
+    _check_ready(version, dataset)
+    check_against(version.metadata.summary, dataset.described, DatasetSpec.model_validate(dataset.spec))
+    _check_techniques(criteria)
+
+
+def _check_teams(team: Team, dataset: DataSet, criteria_set: CriteriaSet | None) -> None:
+    if dataset.team_id != team.pk:
+        raise TeamsDiffer(field="dataset", what="data set", name=dataset, team=team)
+    if criteria_set is not None and criteria_set.team_id not in (None, team.pk):
+        raise TeamsDiffer(field="criteria_set", what="criteria", name=criteria_set, team=team)
+
+
+def _check_ready(version: ModelVersion, dataset: DataSet) -> None:
+    if not version.ready:
+        raise VersionNotReady(field="version", version=version, state=_why_not(version))
+    if not dataset.ready:
+        raise DataSetNotReady(field="dataset", dataset=dataset, state=_why_not(dataset))
+
+
+def _why_not(file: Inspected) -> str:
+    return f"was refused ({file.refusal})" if file.refused else "is still being checked; wait a moment"
+
+
+def _check_techniques(criteria: Criteria) -> None:
+    """Techniques that the member names must be there. Where no worker lives, nothing is known of what one will have."""
+    off = set(PipelineSettings.current().disabled_techniques)
+    installed = Worker.objects.alive().libraries()
+    for name in criteria.allowed_techniques or ():
+        if name in off:
+            raise TechniqueDisabled(field="allowed_techniques", technique=name)
+        if installed and (missing := missing_libraries(catalogue()[name], installed)):
+            raise TechniqueUnavailable(field="allowed_techniques", technique=name, libraries=" and ".join(missing))

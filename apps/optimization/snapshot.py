@@ -1,0 +1,55 @@
+"""A session's rows as the `SessionState` that the manager decides on."""
+
+from __future__ import annotations
+
+from apps.agents.state import SessionState, Status, StepKind, StepRecord, StepRequest
+from apps.optimization import workers
+from apps.optimization.models import OptimizationSession, PipelineSettings, SessionStep, Worker
+
+
+def session_state(session: OptimizationSession) -> SessionState:
+    """All that is known of `session`, in the order in which its steps were asked for."""
+    living = workers.alive()
+    return SessionState(
+        criteria=session.criteria,
+        model=session.version.metadata.summary,
+        dataset=session.dataset.described,
+        seed=session.seed,
+        steps=tuple(_record(step) for step in session.steps.select_related("artifact").order_by("pk")),
+        elapsed_s=session.elapsed_s(),
+        parallelism=_parallelism(session, living),
+        libraries=tuple(sorted({name for worker in living for name in worker.libraries})),
+        disabled_techniques=tuple(PipelineSettings.current().disabled_techniques),
+    )
+
+
+def _parallelism(session: OptimizationSession, living: list[Worker]) -> int:
+    """How many steps may run side by side: workers on the queue that the session's work goes to, at least one."""
+    queue = "gpu" if session.criteria.target.device == "cuda" else "cpu"
+    return max(1, len(workers.working_on(queue, living)))
+
+
+def _record(step: SessionStep) -> StepRecord:
+    return StepRecord(
+        request=request_of(step),
+        status=Status(step.status),
+        result=step.result,
+        error_code=step.error_code or None,
+        error=step.error or None,
+        duration_s=step.duration_s,
+        size_bytes=step.artifact.size_bytes if step.artifact else None,
+    )
+
+
+def request_of(step: SessionStep) -> StepRequest:
+    """The request that became this row."""
+    return StepRequest(
+        key=step.key,
+        kind=StepKind(step.kind),
+        queue=step.queue,
+        reason=step.reason,
+        candidate=step.candidate_key or None,
+        technique=step.technique or None,
+        parameters=step.parameters,
+        parent=step.parent_key or None,
+    )
