@@ -170,6 +170,8 @@ class Environment:
     """LATHE_MAIL_FROM: the sender of invitations and notices."""
     queues: tuple[str, ...]
     """LATHE_QUEUES: what this machine's workers take on."""
+    step_memory_bytes: int
+    """LATHE_STEP_MEMORY: the most memory one step's process may take on this machine."""
     upload_limit_bytes: int
     """LATHE_UPLOAD_LIMIT: the largest file a member may upload."""
     log_level: str
@@ -233,6 +235,7 @@ class Environment:
             ),
             mail_from=reader.text("LATHE_MAIL_FROM", "Lathe <lathe@localhost>"),
             queues=reader.words("LATHE_QUEUES", ("default", "cpu"), choices=QUEUES),
+            step_memory_bytes=reader.size_bytes("LATHE_STEP_MEMORY", 16 * 2**30),
             upload_limit_bytes=reader.size_bytes("LATHE_UPLOAD_LIMIT", 8 * 2**30),
             log_level=reader.choice("LATHE_LOG_LEVEL", "INFO", LOG_LEVELS),
             names=frozenset(reader.names),

@@ -103,6 +103,7 @@ FILE_UPLOAD_TEMP_DIR = None
 
 STATIC_URL = "/static/"
 STATIC_ROOT = LATHE.var_dir / "static"
+STATIC_ROOT.mkdir(exist_ok=True)
 STATICFILES_DIRS = [PROJECT_ROOT / "static"]
 STATICFILES_FINDERS = [
     "django.contrib.staticfiles.finders.FileSystemFinder",
