@@ -53,7 +53,7 @@ def inspect_dataset(dataset_id: int) -> None:
     if dataset is None:
         return
     with _settled(dataset, DataSetInspectionFailed()):
-        body = _checked(dataset.blob, "dataset", INSPECT_DATASET, {"spec": dataset.spec})
+        body = _checked(dataset.blob, "dataset", INSPECT_DATASET, {"dataset": dataset.spec})
         dataset.summary = DatasetSummary.model_validate(body).model_dump(mode="json")
         dataset.save(update_fields=["summary"])
         dataset.accept()

@@ -1,8 +1,8 @@
 """Netron's own page, put to work inside Lathe's: the package's markup with our start instead of its own.
 
 As it comes, the page asks another host for the visitor's country, reports use to a third, and refuses to start half a
-year after its release. `static/js/graph.js` starts the same viewer without any of that. What is left of the page is what
-draws; the policy below keeps it to this host in any case.
+year after its release. `static/js/graph.js` starts the same viewer without any of that. What is left of the page is
+what draws; the policy below keeps it to this host in any case.
 """
 
 from __future__ import annotations

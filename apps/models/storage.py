@@ -20,7 +20,7 @@ from typing import IO
 
 from django.conf import settings
 from django.core.files import File
-from django.core.files.storage import default_storage
+from django.core.files.storage import FileSystemStorage, default_storage
 from django.db import transaction
 from django.db.models import ProtectedError, RestrictedError
 from django.utils import timezone
@@ -129,10 +129,7 @@ def _temporary_file() -> Iterator[IO[bytes]]:
 
 def _local_root() -> Path | None:
     """The store's folder, or `None` where it is not a file system."""
-    try:
-        return Path(default_storage.path(""))
-    except NotImplementedError:
-        return None
+    return Path(default_storage.location) if isinstance(default_storage, FileSystemStorage) else None
 
 
 # --- out -------------------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from apps.models.download import blob_response
 from apps.models.forms import KIND_LABELS, TASK_LABELS, DataSetForm, DataSetUploadForm, show_error
 from apps.models.models import DataSet
 from apps.models.storage import upload_limit_bytes
-from apps.models.views.models import PAGE_SIZE, writes
+from apps.models.views.models import PAGE_SIZE, current_team, writes
 
 
 def visible_dataset(request: HttpRequest, pk: int) -> DataSet:
@@ -44,7 +44,7 @@ def listing(request: HttpRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 def upload(request: HttpRequest) -> HttpResponse:
-    require_role(request.user, request.team, Role.ENGINEER)
+    team = current_team(request)
     if request.method != "POST":
         return _upload_page(request, DataSetUploadForm(user=request.user))
     form = DataSetUploadForm(request.POST, request.FILES, user=request.user)
@@ -53,7 +53,7 @@ def upload(request: HttpRequest) -> HttpResponse:
     answers = form.cleaned_data
     try:
         dataset = services.add_dataset(
-            request.team,
+            team,
             request.user,
             answers["name"],
             form.spec(),

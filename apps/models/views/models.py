@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from apps.accounts.errors import NoTeam
 from apps.accounts.models import Role
 from apps.accounts.services import may, require_role
 from apps.errors import UserError
@@ -26,6 +27,17 @@ PAGE_SIZE = 25
 def visible_model(request: HttpRequest, pk: int) -> RegisteredModel:
     """The model, or 404 for whoever may not see it."""
     return get_object_or_404(RegisteredModel.objects.visible_to(request.user).select_related("team"), pk=pk)
+
+
+def current_team(request: HttpRequest) -> Any:
+    """The team that new things go to, once it is known that the member may add to it.
+
+    Raises `NoTeam` for people outside any team and `PermissionDenied` for viewers.
+    """
+    if not request.team:
+        raise NoTeam()
+    require_role(request.user, request.team, Role.ENGINEER)
+    return request.team
 
 
 def writes(request: HttpRequest, team: Any) -> bool:
@@ -56,8 +68,7 @@ def listing(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def upload(request: HttpRequest) -> HttpResponse:
     """A new model, or a new version of one."""
-    require_role(request.user, request.team, Role.ENGINEER)
-    kwargs: dict[str, Any] = {"user": request.user, "team": request.team}
+    kwargs: dict[str, Any] = {"user": request.user, "team": current_team(request)}
     if request.method != "POST":
         return _upload_page(request, ModelUploadForm(initial={"model": request.GET.get("model")}, **kwargs))
     form = ModelUploadForm(request.POST, request.FILES, **kwargs)
