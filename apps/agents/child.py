@@ -1,124 +1,168 @@
-"""The inside of a child process: read one job, run its handler, tell what happens, end.
+"""The child process: one job in, events out, and nothing left behind.
 
-Started by `apps.agents.process` as `python -m apps.agents.child EVENT_FD`. The job comes as one line on standard input, which
-stays open as a lifeline: when the parent dies, however it dies, the pipe closes and so does this process. Events
-go to a descriptor of their own, so that what libraries print disturbs nothing.
+`python -m apps.agents.child EVENT_FD PARENT_PID` reads a `Job` as one line of JSON from its standard input, runs the
+job's handler and writes events as lines of JSON to EVENT_FD (`apps.agents.job`). What libraries print goes to standard
+output and error as usual and disturbs nothing. The standard input stays open as a lifeline: when it ends, so does this
+process, with all it has started.
 """
 
 from __future__ import annotations
 
-import ctypes
-import importlib
+import math
 import os
 import random
-import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
-from typing import Any, TextIO, cast
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import IO, Literal, cast
 
+from apps.agents.errors import StepOutOfMemory
 from apps.agents.job import Job, JobFailure, JobResult, LogLine, MetricValue, Progress
-from apps.agents.values import Value
+from apps.agents.lifeline import die_at_end_of, die_with_parent
 from apps.errors import UserError
-
-_PR_SET_PDEATHSIG = 1
-ORPHANED = 3
-"""Exit status of a child whose parent went away."""
 
 Handler = Callable[["JobContext"], JobResult]
 
+INTERNAL_ERROR = "step.error"
+_OUT_OF_MEMORY = ("bad_alloc", "out of memory", "failed to allocate memory", "cannot allocate memory")
+"""How libraries word it that have no error class of their own for it, in lower case."""
+_PREFER_TO_BE_KILLED = "500"
+"""On the kernel's scale of -1000 to 1000: where memory runs out, this process goes before the worker does."""
+
 
 class JobContext:
-    """What a handler gets: its job, and the ways to tell how it goes."""
+    """What a handler is given: its job, and where to tell how it goes. Safe to use from several threads."""
 
-    def __init__(self, job: Job, events: TextIO) -> None:
+    def __init__(self, job: Job, events: IO[str]) -> None:
         self.job = job
         self._events = events
         self._lock = threading.Lock()
 
-    def progress(self, fraction: float, message: str, eta_s: float | None = None) -> None:
-        """How far the work is, between 0 and 1, what it does now, and how long the rest may take, in seconds."""
-        self.tell(Progress(fraction=min(1.0, max(0.0, fraction)), message=message, eta_s=eta_s))
+    @property
+    def out(self) -> Path:
+        """The folder for files to keep; what lies elsewhere under `job.scratch` is thrown away."""
+        folder = self.job.scratch / "out"
+        folder.mkdir(exist_ok=True)
+        return folder
 
-    def log(self, message: str, level: str = "info") -> None:
-        """A line for the session's log: `level` is `info`, `warning` or `error`."""
-        self.tell(LogLine.model_validate({"message": message, "level": level}))
+    def progress(self, fraction: float, message: str, eta_s: float | None = None) -> None:
+        """`fraction` of the job is done, 0 to 1; `eta_s` seconds are left, where that can be said."""
+        if not math.isfinite(fraction):
+            raise ValueError(f"progress {fraction!r} is not a number between 0 and 1")
+        known_eta = None if eta_s is None or not math.isfinite(eta_s) else max(0.0, eta_s)
+        self.send(Progress(fraction=min(1.0, max(0.0, fraction)), message=message, eta_s=known_eta))
+
+    def log(self, message: str, level: Literal["info", "warning", "error"] = "info") -> None:
+        """A line for the people who watch the session."""
+        self.send(LogLine(level=level, message=message))
 
     def metric(self, name: str, value: float) -> None:
-        self.tell(MetricValue(name=name, value=value))
+        """A number that is known before the job ends. JSON has no NaN: one is told as a warning instead."""
+        if math.isfinite(value):
+            self.send(MetricValue(name=name, value=value))
+        else:
+            self.log(f"{name} is {value}", "warning")
 
-    def tell(self, event: Value) -> None:
+    def send(self, event: Progress | LogLine | MetricValue | JobResult | JobFailure) -> None:
+        line = event.model_dump_json()
         with self._lock:
-            self._events.write(event.model_dump_json() + "\n")
+            self._events.write(line + "\n")
             self._events.flush()
 
 
-def load_handler(path: str) -> Handler:
-    """The callable at the dotted path `module:function`."""
-    module, _, name = path.partition(":")
-    return cast(Handler, getattr(importlib.import_module(module), name))
+def main(event_fd: int, parent: int) -> None:
+    """Run the job that standard input brings, tell how it ended and leave at once."""
+    die_with_parent(parent)
+    _offer_to_the_oom_killer()
+    os.set_inheritable(event_fd, False)
+    lifeline = _own_standard_input()
+    job = Job.model_validate_json(_first_line(lifeline))
+    die_at_end_of(lifeline)
+    with open(event_fd, "w", encoding="utf-8") as events:
+        context = JobContext(job, events)
+        context.send(outcome(context))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Libraries that tear down together may hang or crash; all that matters is told by now.
+    os._exit(0)
 
 
-def run(job: Job, events: TextIO) -> int:
-    """Runs the handler and tells its result or its failure. Returns the exit status."""
-    context = JobContext(job, events)
+def outcome(context: JobContext) -> JobResult | JobFailure:
+    """The handler's result, or why there is none."""
     try:
-        random.seed(job.seed)
-        context.tell(load_handler(job.handler)(context))
-    except UserError as error:
-        context.tell(JobFailure(code=error.code, message=error.message, expected=True, field=error.field))
-    except MemoryError:
-        context.tell(out_of_memory("The step asked for more memory than there is."))
+        random.seed(context.job.seed)
+        result = handler_of(context.job)(context)
+        if not isinstance(result, JobResult):
+            raise TypeError(f"the handler {context.job.handler} returned {type(result).__name__}, not JobResult")
     except Exception as error:
-        context.tell(_errored(error))
-    else:
-        return 0
-    return 1
+        return failure_of(error)
+    return result
 
 
-def out_of_memory(message: str) -> JobFailure:
-    """Trying again with smaller batches may help."""
-    return JobFailure(code="step.out_of_memory", message=message, expected=True, transient=True)
+def handler_of(job: Job) -> Handler:
+    """The function at the job's dotted path."""
+    module, _, name = job.handler.partition(":")
+    return cast(Handler, getattr(import_module(module), name))
 
 
-def _errored(error: Exception) -> JobFailure:
-    """A bug of ours, with its traceback for the operators; runtimes report an allocation that failed in words only."""
-    text = f"{type(error).__name__}: {error}"
-    if any(sign in text.lower() for sign in ("bad_alloc", "out of memory", "failed to allocate memory")):
-        return out_of_memory(text[:500])
-    return JobFailure(code="step.errored", message=text[:2000], expected=False, traceback=traceback.format_exc())
+def failure_of(error: Exception) -> JobFailure:
+    """The error as the parent sees it: out of memory, expected with its own code, or a bug with its traceback."""
+    trace = "".join(traceback.format_exception(error))
+    if ran_out_of_memory(error):
+        told = StepOutOfMemory(reason="an allocation failed")
+        return JobFailure(code=told.code, message=told.message, expected=True, transient=True, traceback=trace)
+    if isinstance(error, UserError):
+        return JobFailure(code=error.code, message=error.message, expected=True, field=error.field, traceback=trace)
+    message = f"{type(error).__name__}: {error}"
+    return JobFailure(code=INTERNAL_ERROR, message=message, expected=False, traceback=trace)
 
 
-def _hold_the_lifeline(stdin: Any) -> None:
-    """Ends this process at once when the parent's end of standard input closes."""
-
-    def watch() -> None:
-        while stdin.read(4096):
-            pass
-        os._exit(ORPHANED)
-
-    threading.Thread(target=watch, name="lifeline", daemon=True).start()
-
-
-def _die_with_the_parent() -> None:
-    """On Linux the kernel helps, even while native code holds the interpreter. Elsewhere the lifeline does."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Whether `error`, or what caused it, is a lack of memory: Python's, a runtime's or an accelerator's."""
+    return any(
+        isinstance(cause, MemoryError)
+        or type(cause).__name__ in ("OutOfMemoryError", "ResourceExhaustedError")
+        or any(words in str(cause).lower() for words in _OUT_OF_MEMORY)
+        for cause in _causes(error)
+    )
 
 
-def main() -> int:
-    events = os.fdopen(int(sys.argv[1]), "w", encoding="utf-8")
-    stdin = sys.stdin.buffer
-    job = Job.model_validate_json(stdin.readline())
-    _die_with_the_parent()
-    _hold_the_lifeline(stdin)
-    return run(job, events)
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _own_standard_input() -> int:
+    """Standard input under another number, and nothing to read in its place: no library may eat the lifeline."""
+    lifeline = os.dup(0)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return lifeline
+
+
+def _first_line(fd: int) -> bytes:
+    """All up to the first line's end, and maybe what follows it, which is nothing."""
+    parts = []
+    while part := os.read(fd, 1 << 16):
+        parts.append(part)
+        if b"\n" in part:
+            break
+    return b"".join(parts)
+
+
+def _offer_to_the_oom_killer() -> None:
+    try:
+        Path("/proc/self/oom_score_adj").write_text(_PREFER_TO_BE_KILLED)
+    except OSError:  # Not Linux, or not allowed in this container: then the kernel decides by size alone.
+        return
 
 
 if __name__ == "__main__":
-    status = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # Native thread pools may hang or crash while the interpreter is taken down; everything was told already.
-    os._exit(status)
+    main(int(sys.argv[1]), int(sys.argv[2]))

@@ -251,3 +251,69 @@ class OutputsDiffer(UserError):
 class OutputUnfit(UserError):
     code = "evaluation.output_unfit"
     sentence = "Output {output!r} has the shape {shape}, which does not fit the task {task}: {reason}."
+
+
+# --- the child process (apps.agents.process, apps.agents.child) -------------------------------------------------------
+
+
+class StepOutOfMemory(UserError):
+    code = "step.out_of_memory"
+    sentence = "The step ran out of memory: {reason}."
+
+
+class StepTimedOut(UserError):
+    code = "step.timed_out"
+    sentence = "The step took longer than the {limit_s:,.0f} s that it may take here, and was stopped."
+
+
+class StepKilled(UserError):
+    code = "step.killed"
+    sentence = "The step's process was ended by {signal}: a library crashed, or the machine ran out of memory."
+
+
+# --- techniques (apps.agents.optimization and its backends) -----------------------------------------------------------
+
+
+class TechniqueUnknown(UserError):
+    code = "technique.unknown"
+    sentence = "There is no technique {technique!r} here. Choose one of {known}."
+
+
+class TechniqueParameters(UserError):
+    code = "technique.parameters"
+    sentence = "The parameters do not fit the technique: {reason}."
+
+
+class TechniqueLibraryMissing(UserError):
+    code = "technique.library_missing"
+    sentence = "{technique} needs {libraries}, which this worker has not installed."
+
+
+class TechniqueNotApplicable(UserError):
+    code = "technique.not_applicable"
+    sentence = "{technique} cannot be applied to this model: {reason}."
+
+
+class TechniqueNoEffect(UserError):
+    code = "technique.no_effect"
+    sentence = "{technique} has changed nothing that it should: {reason}."
+
+
+class TechniqueLibraryFailed(UserError):
+    code = "technique.library_failed"
+    sentence = "The library failed on this model while doing {technique}: {reason}."
+
+
+class TechniqueInvalidOutput(UserError):
+    code = "technique.invalid_output"
+    sentence = "{technique} made a model that is not valid, and it was removed: {reason}."
+
+
+class RecipeInvalid(UserError):
+    code = "recipe.invalid"
+    sentence = "The recipe cannot be followed: {reason}."
+
+
+class PackageBroken(UserError):
+    code = "package.script_failed"
+    sentence = "The package's own script does not run the model, so the package is not handed over: {reason}."

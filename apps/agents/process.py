@@ -1,53 +1,82 @@
-"""The outside of a child process: start it, listen to it, hold it to its limits, kill it when it is not wanted.
+"""Running a job in a child process that cannot harm the one that asks for it.
 
-A crash, a leak or an out-of-memory kill ends that job and never the worker; cancelling is killing; an accelerator's
-memory is free when the child is gone. The caller owns the scratch folder and removes it.
+The child has a process group, a working folder, an environment, a memory and a time limit of its own. Whatever it does
+(crash, leak, hang, print, be killed), `run_job` returns its result or raises one of two errors, and when it has
+returned no process of the job is alive. The scratch folder belongs to the caller, who removes it then:
+
+    with tempfile.TemporaryDirectory() as folder:
+        result = run_job(Job(handler="…", scratch=Path(folder)), on_event=print, should_stop=lambda: False)
+
+All temporary files of the child and of its libraries go there, so nothing is left elsewhere.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
-import selectors
-import signal
-import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
-import psutil
-from pydantic import Field, ValidationError
+from apps.agents.child import INTERNAL_ERROR
+from apps.agents.errors import StepKilled, StepOutOfMemory, StepTimedOut
+from apps.agents.job import Event, Job, JobFailure, JobResult
+from apps.agents.supervision import Child, Ending, signal_name
+from apps.errors import UserError
 
-from apps.agents.job import EVENT, Event, Job, JobFailure, JobResult
-from apps.agents.values import Value
+POLL_S = 0.25
+_INHERITED = frozenset(
+    ("PATH", "HOME", "USER", "LANG", "LANGUAGE", "TZ", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "SYSTEMROOT")
+)
+_INHERITED_PREFIXES = ("LC_", "CUDA_", "NVIDIA_", "HIP_", "ROCR_")
+_THREAD_VARIABLES = (
+    *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"),
+    *("VECLIB_MAXIMUM_THREADS", "TF_NUM_INTRAOP_THREADS"),
+)
 
-GRACE_S = 1.0
-"""How long a child whose pipe has closed may take to end."""
-STDERR_TAIL_BYTES = 8_000
-_SOURCE_ROOT = Path(__file__).resolve().parents[2]
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+@dataclass(frozen=True)
+class Limits:
+    """What a child may take; `None` is no limit.
+
+    Memory is that of the child and all it starts, without pages of files that the kernel can drop at any time, such as
+    a mapped data set.
+    """
+
+    memory_bytes: int | None = None
+    time_s: float | None = None
 
 
-class Limits(Value):
-    """What a child may take: resident memory of its whole process tree, and wall-clock time."""
-
-    memory_bytes: int = Field(gt=0)
-    time_s: float = Field(gt=0)
+class JobCancelled(Exception):
+    """`should_stop` said so, and the child is gone."""
 
 
 class JobFailed(Exception):
-    """The job ended without a result; `failure` says why and whether trying again may help."""
+    """The job ended without a result; `failure` says why, with a stable code."""
 
     def __init__(self, failure: JobFailure) -> None:
         self.failure = failure
         super().__init__(f"{failure.code}: {failure.message}")
 
+    @property
+    def code(self) -> str:
+        return self.failure.code
 
-class JobCancelled(Exception):
-    """`should_stop` said so; the child is gone."""
+    @property
+    def message(self) -> str:
+        return self.failure.message
+
+    @property
+    def expected(self) -> bool:
+        return self.failure.expected
+
+    @property
+    def transient(self) -> bool:
+        return self.failure.transient
+
+    @property
+    def traceback(self) -> str:
+        return self.failure.traceback
 
 
 def run_job(
@@ -55,158 +84,76 @@ def run_job(
     *,
     on_event: Callable[[Event], None],
     should_stop: Callable[[], bool],
-    limits: Limits,
-    poll_s: float = 0.25,
+    limits: Limits = Limits(),
+    poll_s: float = POLL_S,
 ) -> JobResult:
-    """Runs `job` in a child process and returns its result.
+    """Run `job` in a child process and wait for it.
 
-    `on_event` is told of progress, log lines and metrics as they come; `should_stop` is asked every `poll_s` seconds, and
-    a true answer kills the child at once. Raises `JobFailed` or `JobCancelled`; either way no process is left.
+    `on_event` is called in this thread with each progress, log line and metric, never with the end. `should_stop` is
+    asked every `poll_s` seconds; when it says yes, or either of them raises, the child is killed at once.
+
+    Raises `JobFailed` with the child's own failure, or with `step.out_of_memory` (transient) and `step.timed_out` over
+    a limit, `step.killed` (transient) where a signal ended it, `step.error` where it ended without a word; and
+    `JobCancelled`.
     """
-    deadline = time.monotonic() + limits.time_s
-    with _child(job) as child:
-        for events in child.heard(poll_s):
-            for event in events:
-                if isinstance(event, JobResult):
-                    return event
-                if isinstance(event, JobFailure):
-                    raise JobFailed(event)
-                on_event(event)
-            if should_stop():
-                raise JobCancelled
-            if time.monotonic() > deadline:
-                raise JobFailed(_timed_out(limits))
-            if (taken := child.resident_bytes()) > limits.memory_bytes:
-                raise JobFailed(_too_large(taken, limits))
-        raise JobFailed(child.obituary())
+    job = _with_absolute_paths(job)
+    temporary = job.scratch / "tmp"
+    temporary.mkdir(exist_ok=True)
+    with Child(_command(), job.model_dump_json(), environment(job, temporary), temporary) as child:
+        ending = child.watch(on_event, should_stop, limits.memory_bytes, limits.time_s, poll_s)
+        last_words = child.last_words
+    if isinstance(child.outcome, JobResult):
+        return child.outcome
+    if ending is Ending.STOPPED:
+        raise JobCancelled(job.handler)
+    raise JobFailed(child.outcome or _failure(ending, child.exit_code, last_words, limits))
 
 
-class _Child:
-    """A running child, its event pipe, and what it said on standard error."""
+def environment(job: Job, temporary: Path) -> dict[str, str]:
+    """The child's environment: no secrets of the worker's, no network for hubs, and threads as the job says.
 
-    def __init__(self, process: subprocess.Popen[bytes], pipe: int, stderr: IO[bytes]) -> None:
-        self.process = process
-        self._pipe = pipe
-        self._stderr = stderr
-        self._pending = b""
-
-    def heard(self, poll_s: float) -> Iterator[list[Event]]:
-        """What came since the last time, at least every `poll_s` seconds, until the child closes its end."""
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._pipe, selectors.EVENT_READ)
-            while True:
-                if not selector.select(poll_s):
-                    yield []
-                    continue
-                received = os.read(self._pipe, 1 << 16)
-                if not received:
-                    return
-                yield self._parsed(received)
-
-    def _parsed(self, received: bytes) -> list[Event]:
-        *lines, self._pending = (self._pending + received).split(b"\n")
-        events = []
-        for line in lines:
-            # A library that writes to our descriptor must not end the job: what is no event is passed over.
-            with contextlib.suppress(ValidationError):
-                events.append(EVENT.validate_json(line))
-        return events
-
-    def resident_bytes(self) -> int:
-        """Resident memory of the child and everything that it started."""
-        total = 0
-        with contextlib.suppress(psutil.Error):
-            parent = psutil.Process(self.process.pid)
-            for process in (parent, *parent.children(recursive=True)):
-                with contextlib.suppress(psutil.Error):
-                    total += process.memory_info().rss
-        return total
-
-    def obituary(self) -> JobFailure:
-        """Why a child ended that told neither a result nor a failure."""
-        try:
-            status = self.process.wait(GRACE_S)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            status = self.process.returncode
-        if status < 0:
-            name = signal.Signals(-status).name if -status in set(signal.Signals) else str(-status)
-            return JobFailure(
-                code="step.killed",
-                message=f"The process of this step was ended from outside ({name}), often because memory ran out.",
-                expected=True,
-                transient=True,
-                traceback=self._last_words(),
-            )
-        return JobFailure(
-            code="step.errored",
-            message=f"The process of this step ended with status {status} and no result.",
-            expected=False,
-            traceback=self._last_words(),
-        )
-
-    def _last_words(self) -> str:
-        self._stderr.seek(0, os.SEEK_END)
-        self._stderr.seek(max(0, self._stderr.tell() - STDERR_TAIL_BYTES))
-        return self._stderr.read().decode(errors="replace")
-
-    def kill(self) -> None:
-        """Ends the child's whole process group at once and waits until it is gone."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+    A model is a program of somebody else's, so only what is named here passes: no database, key or token does.
+    """
+    passed = {
+        name: value for name, value in os.environ.items() if name in _INHERITED or name.startswith(_INHERITED_PREFIXES)
+    }
+    paths = [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH", "")]
+    return {
+        **passed,
+        **dict.fromkeys(_THREAD_VARIABLES, str(job.threads)),
+        "PYTHONPATH": os.pathsep.join(path for path in paths if path),
+        "PYTHONSAFEPATH": "1",  # The working folder holds what a stranger has uploaded; nothing is imported from it.
+        "PYTHONFAULTHANDLER": "1",
+        "PYTHONHASHSEED": "0",
+        "TMPDIR": str(temporary),
+        "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_OFFLINE": "1",
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+    }
 
 
-@contextlib.contextmanager
-def _child(job: Job) -> Iterator[_Child]:
-    """A started child with its job told; gone, with all that it started, when the context ends."""
-    reader, writer = os.pipe()
-    try:
-        with tempfile.TemporaryFile() as stderr:
-            try:
-                process = subprocess.Popen(
-                    [sys.executable, "-m", "apps.agents.child", str(writer)],
-                    stdin=subprocess.PIPE,
-                    stdout=stderr,
-                    stderr=stderr,
-                    pass_fds=(writer,),
-                    env=_environment(job),
-                    cwd=job.scratch,
-                    bufsize=0,
-                    start_new_session=True,
-                )
-            finally:
-                os.close(writer)
-            child = _Child(process, reader, stderr)
-            assert process.stdin is not None
-            with process.stdin as lifeline:
-                try:
-                    # A child that died at once has closed its end: its obituary tells more than a broken pipe.
-                    with contextlib.suppress(BrokenPipeError):
-                        lifeline.write(job.model_dump_json().encode() + b"\n")
-                        lifeline.flush()
-                    yield child
-                finally:
-                    child.kill()
-    finally:
-        os.close(reader)
+def _command() -> list[str]:
+    return [sys.executable, "-m", "apps.agents.child"]
 
 
-def _environment(job: Job) -> dict[str, str]:
-    """The child's environment: our source root, the job's threads, a temporary folder that goes with the scratch."""
-    path = os.pathsep.join(filter(None, (str(_SOURCE_ROOT), os.environ.get("PYTHONPATH"))))
-    threads = dict.fromkeys(_THREAD_VARIABLES, str(job.threads))
-    offline = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
-    # A fixed hash seed keeps the order of sets, and with it the bytes that libraries write, the same every time.
-    return {**os.environ, **threads, **offline, "PYTHONPATH": path, "PYTHONHASHSEED": "0", "TMPDIR": str(job.scratch)}
+def _with_absolute_paths(job: Job) -> Job:
+    """The child works in another folder."""
+    inputs = {role: path.absolute() for role, path in job.inputs.items()}
+    return job.model_copy(update={"scratch": job.scratch.absolute(), "inputs": inputs})
 
 
-def _timed_out(limits: Limits) -> JobFailure:
-    minutes = limits.time_s / 60
-    message = f"The step took longer than the limit of {minutes:g} minutes. Use less data, or ask the operators for more."
-    return JobFailure(code="step.timed_out", message=message, expected=True)
+def _failure(ending: Ending, exit_code: int, last_words: str, limits: Limits) -> JobFailure:
+    """Why a child that said nothing has ended."""
+    if ending is Ending.TOO_LARGE:
+        reason = f"it took more than the {(limits.memory_bytes or 0) / 2**20:,.0f} MiB that a step may take here"
+        return _expected(StepOutOfMemory(reason=reason), last_words, transient=True)
+    if ending is Ending.TOO_LONG:
+        return _expected(StepTimedOut(limit_s=limits.time_s or 0.0), last_words, transient=False)
+    if exit_code < 0:
+        return _expected(StepKilled(signal=signal_name(-exit_code)), last_words, transient=True)
+    message = f"The child process ended with exit code {exit_code} and said nothing"
+    return JobFailure(code=INTERNAL_ERROR, message=message, expected=False, traceback=last_words)
 
 
-def _too_large(taken: int, limits: Limits) -> JobFailure:
-    message = f"The step took {taken / 1e9:.2f} GB of memory; the limit is {limits.memory_bytes / 1e9:.2f} GB."
-    return JobFailure(code="step.out_of_memory", message=message, expected=True, transient=True)
+def _expected(error: UserError, last_words: str, *, transient: bool) -> JobFailure:
+    return JobFailure(code=error.code, message=error.message, expected=True, transient=transient, traceback=last_words)
