@@ -140,7 +140,9 @@ def stop(child: Child, grace_s: float = GRACE_S, leftovers_s: float = 1.0) -> No
     if child.process is None:
         return
     members = list(_family(child.process))
-    child.signal(signal.SIGTERM)
+    # Not its group: a server tells its own processes, and takes a second signal for impatience.
+    with contextlib.suppress(psutil.NoSuchProcess):
+        child.process.terminate()
     psutil.wait_procs(members[:1], timeout=grace_s)
     _, alive = psutil.wait_procs(members, timeout=leftovers_s)
     for member in alive:
