@@ -82,6 +82,10 @@ class Criteria(Value):
     forbidden_techniques: tuple[str, ...] = ()
     budget: Budget = Budget()
     confidence: float = Field(0.95, ge=0.5, le=0.999)
+    accept_inconclusive: bool = True
+    """Whether a candidate may be handed over whose measured values lie within every limit when the examples or runs are
+    too few to prove it. The report then says so, and how many more would decide; a loss of more than three limits must
+    be excluded all the same. Off: only what is proven is handed over."""
 
     def permits(self, technique: str) -> bool:
         """Whether the member allows `technique` at all."""
@@ -104,6 +108,6 @@ PROFILES: dict[str, Criteria] = {
     "balanced": Criteria(),
     "smallest": Criteria(objective=Objective.SIZE, constraints=Constraints(min_size_reduction=1.05)),
     "fastest": Criteria(objective=Objective.LATENCY, constraints=Constraints(min_speedup=1.1)),
-    "safest": Criteria(constraints=Constraints(max_metric_drop_points=0.2), confidence=0.99),
+    "safest": Criteria(constraints=Constraints(max_metric_drop_points=0.2), confidence=0.99, accept_inconclusive=False),
 }
 """The profiles every installation starts with; they become rows that operators may edit."""

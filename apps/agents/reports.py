@@ -60,6 +60,8 @@ class DatasetSummary(Value):
     labels: TensorSpec | None = None
     classes: tuple[str, ...] = ()
     size_bytes: int = 0
+    notes: tuple[str, ...] = ()
+    """What the full check found odd without refusing it, each a sentence: duplicates, rare classes."""
 
 
 # --- analysis --------------------------------------------------------------------------------------------------------
@@ -101,6 +103,8 @@ class Layer(Value):
     weight_bytes: int
     macs: int | None = None
     """Multiply-accumulates of one example."""
+    depthwise: bool = False
+    """A convolution with a filter of its own for each channel: 8 bits gain little there."""
     time_ms: float | None = None
     time_share: float | None = None
     sqnr_db: float | None = None

@@ -9,6 +9,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
+from pydantic import Field
+
 from apps.agents.criteria import Criteria
 from apps.agents.reports import DatasetSummary, ModelSummary
 from apps.agents.values import Value
@@ -57,6 +59,8 @@ class CandidateStatus(StrEnum):
     """Holds every constraint and gains something."""
     SELECTED = "selected"
     """The best of the accepted: the session's answer."""
+    SKIPPED = "skipped"
+    """Planned and never measured: the budget was spent, or it could no longer win."""
 
 
 class Outcome(StrEnum):
@@ -76,7 +80,7 @@ class StepRequest(Value):
     reason: str
     candidate: str | None = None
     technique: str | None = None
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] = Field(default_factory=dict)
     parent: str | None = None
     """Key of the step whose artifact is the input; `None` is the original."""
 
@@ -86,7 +90,7 @@ class StepRecord(Value):
 
     request: StepRequest
     status: Status
-    result: dict[str, Any] = {}
+    result: dict[str, Any] = Field(default_factory=dict)
     error_code: str | None = None
     error: str | None = None
     duration_s: float | None = None
@@ -109,7 +113,7 @@ class CandidateRecord(Value):
     """A candidate: a chain of optimize steps with its evaluation, and what became of it."""
 
     key: str
-    """`c01`, `c02`, … in the order planned."""
+    """`c01`, `c02`, … in the order planned; a repair is named after the candidate at its root: `c03r1`, `c03r2`."""
     title: str
     technique: str
     parameters: dict[str, Any]
@@ -166,6 +170,18 @@ class Verdict(Value):
     """The constraint that stood in the way most often, when the original stands."""
     reason: str
     misses: tuple[Miss, ...] = ()
+    inconclusive: tuple[str, ...] = ()
+    """What the evidence leaves open about the candidate handed over and what would decide; empty when all is proven."""
+
+
+class Closing(Value):
+    """How the search ended, frozen into the `parameters` of the package step when it is asked for."""
+
+    verdict: Verdict
+    skipped: dict[str, str] = Field(default_factory=dict)
+    """Why each candidate that was never measured was left out."""
+    budget: str | None = None
+    """The sentence that says which budget was spent, when one was."""
 
 
 class Decision(Value):
