@@ -1,0 +1,30 @@
+"""The job of a plan step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from apps.agents.criteria import Criteria
+from apps.agents.job import JobResult
+from apps.agents.planning import PlanningAgent
+from apps.agents.reports import AnalysisReport, DatasetSummary
+
+if TYPE_CHECKING:
+    from apps.agents.child import JobContext
+
+
+def run(context: JobContext) -> JobResult:
+    """Plan a session; the result's body is a `Plan`.
+
+    Arguments, as plain JSON: `analysis` (an `AnalysisReport`), `criteria`, `dataset` (a `DatasetSummary`), and the
+    plan request's own parameters `libraries` and `disabled_techniques`. No files are read.
+    """
+    arguments = context.job.arguments
+    plan = PlanningAgent().plan(
+        AnalysisReport.model_validate(arguments["analysis"]),
+        Criteria.model_validate(arguments["criteria"]),
+        DatasetSummary.model_validate(arguments["dataset"]),
+        libraries=arguments.get("libraries", ()),
+        disabled=arguments.get("disabled_techniques", ()),
+    )
+    return JobResult(body=plan.model_dump(mode="json"))

@@ -1,0 +1,255 @@
+"""The PlanningAgent: an argued plan from what is known of the model, the machine, the criteria and the number types."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import log10
+from typing import Any
+
+from apps.agents.criteria import Criteria, Device
+from apps.agents.planning.availability import obstacle_to
+from apps.agents.planning.ordering import collapse, no_gain, obstacle, predicted_gain, worth
+from apps.agents.planning.prediction import GRAPH, QUANTIZATIONS, STATIC, noise_by_operator, predict, scope_of
+from apps.agents.planning.profile import GraphProfile, profile_of_analysis, profile_of_model
+from apps.agents.planning.variants import Variant, title_of, variants
+from apps.agents.reports import AnalysisReport, DatasetSummary, ModelSummary
+from apps.agents.state import CandidateRecord, Omission, Plan, Prediction
+from apps.agents.techniques import Risk, TechniqueSpec, catalogue
+
+TYPE_CHOICES = 2
+"""Number types that are measured at least, where the budget allows: predictions of kernels are leads, not verdicts."""
+
+
+def type_choice(candidate: CandidateRecord) -> tuple[str, ...] | None:
+    """What makes a candidate a number-type choice of its own; `None` when it chooses no number type."""
+    if candidate.technique not in QUANTIZATIONS:
+        return None
+    names = ("activation_type", "weight_type", "bits")
+    return (candidate.technique, *(str(candidate.parameters[name]) for name in names if name in candidate.parameters))
+
+
+@dataclass(frozen=True)
+class _Weighed:
+    """A variant with its prediction, and why it might be left out: a firm reason, or only a prediction of no gain."""
+
+    variant: Variant
+    spec: TechniqueSpec
+    prediction: Prediction
+    firm: str | None
+    soft: str | None
+
+    @property
+    def title(self) -> str:
+        return title_of(self.spec.label, self.spec.name, self.variant.parameters)
+
+
+class PlanningAgent:
+    """Plans by rules and by cost and benefit; `specs` is the catalogue of techniques, every known one by default."""
+
+    def __init__(self, specs: Mapping[str, TechniqueSpec] | None = None) -> None:
+        self.specs = catalogue() if specs is None else specs
+
+    def plan(
+        self,
+        analysis: AnalysisReport,
+        criteria: Criteria,
+        dataset: DatasetSummary,
+        *,
+        libraries: Iterable[str] = (),
+        disabled: Iterable[str] = (),
+    ) -> Plan:
+        """The plan for an analysed model: candidates in the order of their worth, and what was left out and why."""
+        profile = profile_of_analysis(analysis)
+        available, omitted = self._available(analysis.model, criteria, dataset, libraries, disabled, analysis)
+        return self._plan(profile, criteria, available, omitted)
+
+    def preview(
+        self,
+        model: ModelSummary,
+        dataset: DatasetSummary,
+        criteria: Criteria,
+        libraries: Iterable[str] = (),
+        disabled: Iterable[str] = (),
+    ) -> Plan:
+        """The plan before anything ran: the same rules, with sensitivities and times unknown."""
+        available, omitted = self._available(model, criteria, dataset, libraries, disabled, None)
+        return self._plan(profile_of_model(model), criteria, available, omitted)
+
+    def _available(
+        self,
+        model: ModelSummary,
+        criteria: Criteria,
+        dataset: DatasetSummary,
+        libraries: Iterable[str],
+        disabled: Iterable[str],
+        analysis: AnalysisReport | None,
+    ) -> tuple[dict[str, TechniqueSpec], list[Omission]]:
+        available: dict[str, TechniqueSpec] = {}
+        omitted: list[Omission] = []
+        installed, off = tuple(libraries), tuple(disabled)
+        for spec in self.specs.values():
+            why = obstacle_to(
+                spec,
+                criteria=criteria,
+                model=model,
+                dataset=dataset,
+                libraries=installed,
+                disabled=off,
+                analysis=analysis,
+            )
+            if why is None:
+                available[spec.name] = spec
+            else:
+                omitted.append(Omission(technique=spec.name, title=spec.label, reason=why))
+        return available, omitted
+
+    def _plan(
+        self,
+        profile: GraphProfile,
+        criteria: Criteria,
+        available: Mapping[str, TechniqueSpec],
+        omitted: list[Omission],
+    ) -> Plan:
+        weighed = [self._weigh(variant, available, profile, criteria) for variant in _grid(profile, available)]
+        weighed.sort(key=lambda item: -_worth(item, criteria))
+        chosen = [item for item in weighed if not item.firm and not item.soft]
+        chosen += _measured_anyway(chosen, weighed)
+        chosen.sort(key=lambda item: -_worth(item, criteria))
+        omitted = omitted + [
+            Omission(technique=item.spec.name, title=item.title, reason=_sentence(item.firm or item.soft or ""))
+            for item in weighed
+            if item not in chosen
+        ]
+        if any(item.spec.name == STATIC for item in chosen):
+            omitted.append(_other_calibrations(available[STATIC]))
+        candidates = tuple(_record(number, item) for number, item in enumerate(chosen, start=1))
+        return Plan(summary=_summary(profile, candidates, criteria), candidates=candidates, omitted=tuple(omitted))
+
+    def _weigh(
+        self, variant: Variant, available: Mapping[str, TechniqueSpec], profile: GraphProfile, criteria: Criteria
+    ) -> _Weighed:
+        spec = available[variant.technique]
+        complete = Variant(variant.technique, spec.resolve(variant.parameters), variant.reason)
+        prediction = predict(spec, complete.parameters, profile, criteria)
+        firm, soft = _reasons_against(spec, complete.parameters, prediction, profile, criteria)
+        return _Weighed(complete, spec, prediction, firm, soft)
+
+
+def plan_preview(
+    model: ModelSummary,
+    dataset: DatasetSummary,
+    criteria: Criteria,
+    libraries: Iterable[str] = (),
+    disabled: Iterable[str] = (),
+) -> Plan:
+    """What a session would try, for the page that starts it; see `PlanningAgent.preview`."""
+    return PlanningAgent().preview(model, dataset, criteria, libraries, disabled)
+
+
+def _grid(profile: GraphProfile, available: Mapping[str, TechniqueSpec]) -> list[Variant]:
+    known = QUANTIZATIONS | {GRAPH}
+    built_in = [variant for variant in variants(profile) if variant.technique in available]
+    added = [Variant(spec.name, {}, spec.summary) for spec in available.values() if spec.name not in known]
+    return built_in + added
+
+
+def _reasons_against(
+    spec: TechniqueSpec,
+    parameters: Mapping[str, Any],
+    prediction: Prediction,
+    profile: GraphProfile,
+    criteria: Criteria,
+) -> tuple[str | None, str | None]:
+    """Reasons to leave a variant out: firm ones, and a predicted lack of gain that measuring may refute."""
+    if spec.name == GRAPH:
+        return None, None
+    if lost := collapse(prediction, criteria):
+        return f"{lost}: {_culprits(spec, parameters, profile)}", None
+    return obstacle(prediction, profile, criteria), no_gain(prediction, criteria)
+
+
+def _culprits(spec: TechniqueSpec, parameters: Mapping[str, Any], profile: GraphProfile) -> str:
+    """The operator types behind a predicted collapse, with their signal to quantization noise."""
+    noises = noise_by_operator(profile, scope_of(spec.name, parameters, profile))
+    worst = sorted(noises, key=lambda op_type: -noises[op_type])[:2]
+    source = "measured" if profile.measured and set(worst) <= set(profile.operator_noise) else "known of such networks"
+    named = " and ".join(f"{op_type} ({-10 * log10(max(noises[op_type], 1e-12)):.1f} dB)" for op_type in worst)
+    return f"quantizing {named} leaves too little signal over noise ({source})"
+
+
+def _measured_anyway(chosen: list[_Weighed], weighed: list[_Weighed]) -> list[_Weighed]:
+    """The best variants of further number types where fewer than `TYPE_CHOICES` are chosen: slowness is measured too.
+
+    A variant that the rules put below half of the original's speed is left out all the same.
+    """
+    types = {choice for item in chosen if (choice := _choice(item))}
+    more: list[_Weighed] = []
+    for item in weighed:
+        choice = _choice(item)
+        if len(types) >= TYPE_CHOICES:
+            break
+        if item.firm or not item.soft or not choice or choice in types or item.prediction.speedup < 0.5:
+            continue
+        types.add(choice)
+        more.append(item)
+    return more
+
+
+def _choice(item: _Weighed) -> tuple[str, ...] | None:
+    return type_choice(_record(0, item))
+
+
+def _worth(item: _Weighed, criteria: Criteria) -> float:
+    return worth(predicted_gain(item.prediction, criteria), item.prediction, item.spec)
+
+
+def _record(number: int, item: _Weighed) -> CandidateRecord:
+    doubt = f" It is tried although {item.soft}: number types are chosen by measuring." if item.soft else ""
+    return CandidateRecord(
+        key=f"c{number:02d}",
+        title=item.title,
+        technique=item.spec.name,
+        parameters=dict(item.variant.parameters),
+        predicted=item.prediction,
+        reason=f"{item.variant.reason} Predicted {describe(item.prediction)}.{doubt}",
+    )
+
+
+def describe(prediction: Prediction) -> str:
+    """A prediction in words with its numbers."""
+    loss = (
+        "unchanged metric"
+        if prediction.risk == Risk.NONE
+        else f"a loss of about {prediction.metric_drop_points:.2g} points"
+    )
+    return (
+        f"{prediction.speedup:.2f}× as fast, {prediction.size_ratio:.2f} times smaller, {loss} (risk {prediction.risk})"
+    )
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+
+
+def _other_calibrations(spec: TechniqueSpec) -> Omission:
+    return Omission(
+        technique=spec.name,
+        title=f"{spec.label}: entropy and percentile calibration",
+        reason="They gave the same accuracy as min-max where measured, at up to four times the calibration memory.",
+    )
+
+
+def _summary(profile: GraphProfile, candidates: tuple[CandidateRecord, ...], criteria: Criteria) -> str:
+    where = "CUDA" if criteria.target.device is Device.CUDA else "CPU"
+    aim = f"Objective {criteria.objective.value} on {where}"
+    if not candidates:
+        return f"{aim}: no technique can be tried; the original stands."
+    first = candidates[0]
+    share = (
+        f"convolutions take {profile.convolution_share:.0%} and matrix products {profile.product_share:.0%} of the time"
+        if profile.measured
+        else "times and sensitivities are not known before the analysis"
+    )
+    tries = f"{len(candidates)} candidate{'s' if len(candidates) > 1 else ''}, at most {criteria.budget.candidates}"
+    return f"{aim}: {share}. {tries} to be measured; first {first.title}, predicted {describe(first.predicted)}."

@@ -1,0 +1,189 @@
+"""What a candidate should gain and lose: Amdahl's law over kernel factors, bytes by number type, noise by operator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from apps.agents.criteria import Criteria
+from apps.agents.planning import rules
+from apps.agents.planning.profile import GraphProfile, Node
+from apps.agents.state import Prediction
+from apps.agents.techniques import Risk, TechniqueSpec
+
+STATIC, DYNAMIC, BLOCKS, FLOAT16, GRAPH = (
+    "onnx-static-int8",
+    "onnx-dynamic-int8",
+    "onnx-weight-only",
+    "onnx-float16",
+    "onnx-graph",
+)
+QUANTIZATIONS = frozenset({STATIC, DYNAMIC, BLOCKS, FLOAT16})
+"""The techniques that the rules know by name; others are predicted by their specs' expectations."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Which nodes a technique with its parameters changes."""
+
+    nodes: tuple[Node, ...]
+    kept: tuple[Node, ...]
+    """Nodes it would change, were they not told to stay in float."""
+
+
+def scope_of(technique: str, parameters: Mapping[str, Any], profile: GraphProfile) -> Scope:
+    """The nodes that `technique` changes and those that its `keep_float_*` parameters hold back."""
+    operators = _operators(technique, parameters, profile)
+    kept_operators = frozenset(parameters.get("keep_float_operators", ()))
+    kept_names = frozenset(parameters.get("keep_float_nodes", ()))
+    changed: list[Node] = []
+    kept: list[Node] = []
+    for node in profile.nodes:
+        if node.op_type in operators:
+            stays = node.op_type in kept_operators or (node.name != "" and node.name in kept_names)
+            (kept if stays else changed).append(node)
+    return Scope(tuple(changed), tuple(kept))
+
+
+def _operators(technique: str, parameters: Mapping[str, Any], profile: GraphProfile) -> frozenset[str]:
+    if technique == STATIC:
+        return frozenset(parameters.get("operators", ())) or rules.STATIC_OPERATORS
+    if technique == DYNAMIC:
+        return rules.DYNAMIC_OPERATORS
+    if technique == BLOCKS:
+        return frozenset({"MatMul", "Gather"} if parameters.get("embeddings") else {"MatMul"})
+    return profile.operators if technique == FLOAT16 else frozenset()
+
+
+def predict(
+    spec: TechniqueSpec, parameters: Mapping[str, Any], profile: GraphProfile, criteria: Criteria
+) -> Prediction:
+    """What `spec` with `parameters` should do to the model: pure, the same for the same arguments.
+
+    Speed by Amdahl's law over the kernel factors of `rules`, size by the bytes of each weight, loss by the noise of the
+    operators changed. Where the sensitivity is unknown, and for techniques that the rules do not know, the
+    spec's expectation stands.
+    """
+    if spec.name not in QUANTIZATIONS:
+        expected = spec.expectation
+        basis = "The technique's expectation; nothing about this model is known that would change it."
+        return _prediction(expected.speedup, expected.size_ratio, expected.metric_drop_points, expected.risk, basis)
+    scope = scope_of(spec.name, parameters, profile)
+    speedup, sources = _speedup(spec.name, parameters, profile, scope, criteria)
+    noise = _noise(spec.name, parameters, profile, scope)
+    drop = spec.expectation.metric_drop_points if noise is None else rules.metric_drop_points(noise)
+    risk = spec.expectation.risk if noise is None else risk_of(drop, criteria)
+    sensitivity = (
+        "sensitivity not known yet, so the loss is the technique's expectation"
+        if noise is None
+        else f"output noise of the changed operators {noise:.2g} of the signal"
+    )
+    basis = f"Speed: {sources}; {_where_time_goes(profile)}; {sensitivity}."
+    return _prediction(speedup, _size_ratio(spec.name, parameters, profile, scope), drop, risk, basis)
+
+
+def _prediction(speedup: float, size_ratio: float, drop: float, risk: Risk, basis: str) -> Prediction:
+    return Prediction(
+        speedup=round(speedup, 3),
+        size_ratio=round(size_ratio, 3),
+        metric_drop_points=round(drop, 3),
+        risk=risk.value,
+        basis=basis,
+    )
+
+
+def risk_of(drop_points: float, criteria: Criteria) -> Risk:
+    """The risk that a predicted loss breaks the member's limit; 1 point where there is none."""
+    limit = criteria.constraints.max_metric_drop_points
+    limit = 1.0 if limit is None else max(limit, 0.05)
+    if drop_points <= 0.02 * limit:
+        return Risk.NONE
+    if drop_points <= 0.4 * limit:
+        return Risk.LOW
+    return Risk.MEDIUM if drop_points <= limit else Risk.HIGH
+
+
+def _weight_type(technique: str, parameters: Mapping[str, Any]) -> str | None:
+    if technique == BLOCKS:
+        return str(parameters.get("bits", 4))
+    weight = parameters.get("weight_type")
+    return str(weight) if weight is not None else None
+
+
+def _speedup(
+    technique: str, parameters: Mapping[str, Any], profile: GraphProfile, scope: Scope, criteria: Criteria
+) -> tuple[float, str]:
+    """Original over candidate latency, and where the factors come from."""
+    machine = rules.machine_class(criteria.target.device, profile.flags)
+    activation, weight = parameters.get("activation_type"), _weight_type(technique, parameters)
+    shares: dict[rules.Kind, float] = {}
+    for node in scope.nodes:
+        shares[node.kind] = shares.get(node.kind, 0.0) + node.time_share
+    time = max(0.0, 1.0 - sum(shares.values()))
+    bases: set[str] = set()
+    for kind, share in shares.items():
+        rule = rules.kernel(technique, kind, activation, weight)
+        time += share / (rule.factor(machine) if rule else 1.0)
+        if rule and share > 0:
+            bases.add(rule.basis)
+    assumed = (
+        "assuming x86 with VNNI" if profile.flags is None and machine is rules.MachineClass.VNNI else machine.value
+    )
+    return 1.0 / max(time, 0.02), f"kernel factors on {assumed} ({'; '.join(sorted(bases)) or 'none apply'})"
+
+
+def _bytes_left(technique: str, parameters: Mapping[str, Any]) -> float:
+    """Bytes of a changed weight against its float32 bytes, scales included."""
+    if technique == FLOAT16:
+        return 0.5
+    if technique == BLOCKS:
+        bits, block = int(parameters.get("bits", 4)), int(parameters.get("block_size", 32))
+        zero_points = 0 if parameters.get("symmetric", True) else bits / block
+        return (bits + zero_points) / 32 + 1 / block
+    return 0.255
+
+
+def _size_ratio(technique: str, parameters: Mapping[str, Any], profile: GraphProfile, scope: Scope) -> float:
+    saved = sum(node.weight_bytes for node in scope.nodes) * (1 - _bytes_left(technique, parameters))
+    left = max(profile.size_bytes - saved, profile.size_bytes * 0.05)
+    return profile.size_bytes / left if profile.size_bytes else 1.0
+
+
+def _noise(technique: str, parameters: Mapping[str, Any], profile: GraphProfile, scope: Scope) -> float | None:
+    """Noise-to-signal ratio of the output; `None` where no changed operator's sensitivity is known."""
+    by_operator = noise_by_operator(profile, scope)
+    if not by_operator:
+        return None
+    scale = rules.NOISE_SCALE[f"blocks-{parameters.get('bits', 4)}" if technique == BLOCKS else technique]
+    if str(parameters.get("activation_type", "")).endswith("16"):
+        scale *= rules.WIDE_ACTIVATION_NOISE
+    if parameters.get("per_channel") is False:
+        scale *= rules.PER_TENSOR_NOISE
+    if technique in (DYNAMIC, BLOCKS):
+        by_operator = {op: noise for op, noise in by_operator.items() if op in rules.DYNAMIC_OPERATORS}
+    return scale * sum(by_operator.values())
+
+
+def noise_by_operator(profile: GraphProfile, scope: Scope) -> dict[str, float]:
+    """Noise that each changed operator type still makes, less the share of its nodes that stay in float."""
+    changed: dict[str, float] = {}
+    every: dict[str, float] = {}
+    typical = _typical_noise(scope)
+    for node in scope.nodes:
+        changed[node.op_type] = changed.get(node.op_type, 0.0) + (typical if node.noise is None else node.noise)
+    for node in (*scope.nodes, *scope.kept):
+        every[node.op_type] = every.get(node.op_type, 0.0) + (typical if node.noise is None else node.noise)
+    known = profile.noise_by_operator
+    return {op: known[op] * changed[op] / every[op] for op in changed if op in known and every[op] > 0}
+
+
+def _typical_noise(scope: Scope) -> float:
+    """Stands for nodes that were not measured alone: the least that was measured, or 1 for all when none was."""
+    return min((node.noise for node in (*scope.nodes, *scope.kept) if node.noise), default=1.0)
+
+
+def _where_time_goes(profile: GraphProfile) -> str:
+    top = sorted(profile.time_by_operator.items(), key=lambda item: -item[1])[:3]
+    shares = ", ".join(f"{op_type} {share:.0%}" for op_type, share in top if share > 0)
+    return f"time {'by profile' if profile.measured else 'guessed from operator counts'}: {shares or 'unknown'}"

@@ -1,0 +1,139 @@
+"""A model as planning sees it: where time and bytes are, which operators are sensitive, on what machine."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from apps.agents.planning.rules import KINDS, PRIOR_NOISE, Kind
+from apps.agents.reports import AnalysisReport, Layer, ModelSummary
+
+HEAVY = frozenset({Kind.CONVOLUTION, Kind.DEPTHWISE, Kind.PRODUCT})
+_HEAVY_SHARE = 0.85
+"""Share of the time that convolutions and products take together where nothing was measured."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operator. `noise` is its noise-to-signal ratio when it alone is quantized; `None` is unknown."""
+
+    name: str
+    op_type: str
+    kind: Kind
+    weight_bytes: int
+    time_share: float
+    noise: float | None = None
+
+
+@dataclass(frozen=True)
+class GraphProfile:
+    size_bytes: int
+    nodes: tuple[Node, ...]
+    operator_noise: Mapping[str, float]
+    """Noise-to-signal ratio when every operator of a type, and nothing else, is quantized."""
+    flags: frozenset[str] | None
+    """Instruction sets of the worker; `None` before it is known."""
+    latency_ms: float | None
+    measured: bool
+    """Whether shares and noise come from an analysis."""
+
+    @cached_property
+    def operators(self) -> frozenset[str]:
+        return frozenset(node.op_type for node in self.nodes)
+
+    @cached_property
+    def time_by_operator(self) -> Mapping[str, float]:
+        shares: dict[str, float] = {}
+        for node in self.nodes:
+            shares[node.op_type] = shares.get(node.op_type, 0.0) + node.time_share
+        return shares
+
+    @cached_property
+    def weight_bytes_by_operator(self) -> Mapping[str, int]:
+        weights: Counter[str] = Counter()
+        for node in self.nodes:
+            weights[node.op_type] += node.weight_bytes
+        return weights
+
+    @cached_property
+    def noise_by_operator(self) -> Mapping[str, float]:
+        """Noise of each type: measured, else by its nodes, else as attention networks have it; unknown is absent."""
+        noises = dict(PRIOR_NOISE) if self.attention else {}
+        by_nodes: dict[str, float] = {}
+        for node in self.nodes:
+            if node.noise is not None:
+                by_nodes[node.op_type] = by_nodes.get(node.op_type, 0.0) + node.noise
+        noises |= by_nodes | dict(self.operator_noise)
+        return {op_type: noise for op_type, noise in noises.items() if op_type in self.operators}
+
+    @property
+    def convolution_share(self) -> float:
+        return sum(node.time_share for node in self.nodes if node.kind in (Kind.CONVOLUTION, Kind.DEPTHWISE))
+
+    @property
+    def product_share(self) -> float:
+        return sum(node.time_share for node in self.nodes if node.kind is Kind.PRODUCT)
+
+    @cached_property
+    def attention(self) -> bool:
+        """Whether the graph is of matrix products with a softmax between them."""
+        return bool({"Softmax", "Attention"} & self.operators) and self.product_share > self.convolution_share
+
+    @cached_property
+    def ranking(self) -> tuple[Node, ...]:
+        """Nodes from the most sensitive to the least; those of unknown sensitivity last, in the order of the graph."""
+        return tuple(sorted(self.nodes, key=lambda node: (node.noise is None, -(node.noise or 0.0))))
+
+
+def profile_of_analysis(analysis: AnalysisReport) -> GraphProfile:
+    """The profile of an analysed model."""
+    nodes = tuple(
+        Node(layer.name, layer.op_type, _kind(layer), layer.weight_bytes, share, _noise(layer.sqnr_db))
+        for layer, share in zip(analysis.layers, _time_shares(analysis.layers), strict=True)
+    )
+    noises = ((entry.op_type, _noise(entry.sqnr_db)) for entry in analysis.operator_sensitivity)
+    return GraphProfile(
+        size_bytes=analysis.model.size_bytes,
+        nodes=nodes,
+        operator_noise={op_type: noise for op_type, noise in noises if noise is not None},
+        flags=frozenset(flag.lower() for flag in analysis.machine.flags),
+        latency_ms=analysis.latency.p50_ms,
+        measured=True,
+    )
+
+
+def profile_of_model(model: ModelSummary) -> GraphProfile:
+    """The profile of a model that nobody has run yet: shares by operator counts, sensitivities unknown."""
+    weighted = sum(count for op_type, count in model.operators.items() if op_type in KINDS)
+    heavy = sum(count for op_type, count in model.operators.items() if KINDS.get(op_type) in HEAVY)
+    light = sum(model.operators.values()) - heavy
+    heavy_share = 0.0 if not heavy else _HEAVY_SHARE if light else 1.0
+    nodes: list[Node] = []
+    for op_type, count in model.operators.items():
+        kind = KINDS.get(op_type, Kind.OTHER)
+        share = heavy_share / heavy if kind in HEAVY else (1 - heavy_share) / light
+        weight_bytes = model.size_bytes // weighted if op_type in KINDS else 0
+        nodes += [Node("", op_type, kind, weight_bytes, share)] * count
+    return GraphProfile(model.size_bytes, tuple(nodes), {}, None, None, measured=False)
+
+
+def _kind(layer: Layer) -> Kind:
+    kind = KINDS.get(layer.op_type, Kind.OTHER)
+    return Kind.DEPTHWISE if kind is Kind.CONVOLUTION and layer.depthwise else kind
+
+
+def _noise(sqnr_db: float | None) -> float | None:
+    return None if sqnr_db is None else min(10.0 ** (-sqnr_db / 10), 100.0)
+
+
+def _time_shares(layers: tuple[Layer, ...]) -> list[float]:
+    """Shares of the time: measured, else by multiply-accumulates, else equal among convolutions and products."""
+    measured = [layer.time_share or 0.0 for layer in layers]
+    if sum(measured) > 0:
+        return [share / max(1.0, sum(measured)) for share in measured]
+    work = [float(layer.macs or 0) for layer in layers]
+    if not any(work):
+        work = [float(KINDS.get(layer.op_type) in HEAVY) for layer in layers]
+    return [value / (sum(work) or 1.0) for value in work]

@@ -1,0 +1,161 @@
+"""What is known of number types before anything is measured: data with its source, not code.
+
+A kernel's factor says how many times faster than in float32 one kind of operator runs in a number type on a class of
+machine. Factors predict and order; what is handed over is decided by measuring.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from apps.agents.criteria import Device
+
+
+class Kind(StrEnum):
+    """Operators that share a kernel family."""
+
+    CONVOLUTION = "convolution"
+    DEPTHWISE = "depthwise convolution"
+    PRODUCT = "matrix product"
+    TABLE = "table lookup"
+    OTHER = "other"
+
+
+class MachineClass(StrEnum):
+    VNNI = "x86 with VNNI"
+    PLAIN = "x86 without VNNI"
+    DOT = "Arm with dot products"
+    CUDA = "CUDA"
+
+
+KINDS: Mapping[str, Kind] = {
+    "Conv": Kind.CONVOLUTION,
+    "ConvTranspose": Kind.CONVOLUTION,
+    "FusedConv": Kind.CONVOLUTION,
+    "MatMul": Kind.PRODUCT,
+    "FusedMatMul": Kind.PRODUCT,
+    "Gemm": Kind.PRODUCT,
+    "FusedGemm": Kind.PRODUCT,
+    "Attention": Kind.PRODUCT,
+    "LSTM": Kind.PRODUCT,
+    "GRU": Kind.PRODUCT,
+    "Gather": Kind.TABLE,
+}
+
+VNNI_FLAGS = frozenset({"avx512_vnni", "avx512vnni", "avx_vnni", "amx_int8"})
+DOT_FLAGS = frozenset({"asimddp", "i8mm"})
+
+
+def machine_class(device: Device, flags: frozenset[str] | None) -> MachineClass:
+    """The class of a machine by its instruction sets; unknown flags (`None`) are taken for x86 with VNNI."""
+    if device is Device.CUDA:
+        return MachineClass.CUDA
+    if flags is None or flags & VNNI_FLAGS:
+        return MachineClass.VNNI
+    return MachineClass.DOT if flags & DOT_FLAGS else MachineClass.PLAIN
+
+
+@dataclass(frozen=True)
+class KernelRule:
+    """How many times faster than float32 a kind of operator runs: `(vnni, plain, dot, cuda)`."""
+
+    technique: str
+    kind: Kind
+    factors: tuple[float, float, float, float]
+    activation: str | None = None
+    """Number type of the activations this rule is for; `None` is any."""
+    weight: str | None = None
+    """Number type of the weights; for weight-only blocks the bits, as text."""
+    basis: str = "measured on x86 with VNNI; estimated elsewhere"
+
+    def factor(self, machine: MachineClass) -> float:
+        return self.factors[list(MachineClass).index(machine)]
+
+
+_DOCUMENTED = "ONNX Runtime's documentation; not measured here"
+_STATIC, _DYNAMIC, _BLOCKS = "onnx-static-int8", "onnx-dynamic-int8", "onnx-weight-only"
+
+KERNELS: tuple[KernelRule, ...] = (
+    KernelRule(_STATIC, Kind.CONVOLUTION, (4.75, 1.9, 3.0, 0.9), "uint8", "int8"),
+    KernelRule(_STATIC, Kind.CONVOLUTION, (1.15, 1.0, 3.5, 0.9), "int8", "int8"),
+    KernelRule(_STATIC, Kind.CONVOLUTION, (1.85, 1.7, 2.5, 0.9), "uint8", "uint8"),
+    KernelRule(_STATIC, Kind.CONVOLUTION, (0.58, 0.58, 0.58, 0.5), "uint16"),
+    KernelRule(_STATIC, Kind.CONVOLUTION, (0.58, 0.58, 0.58, 0.5), "int16"),
+    KernelRule(_STATIC, Kind.DEPTHWISE, (1.2, 1.0, 1.2, 0.8), "uint8", "int8"),
+    KernelRule(_STATIC, Kind.DEPTHWISE, (0.9, 0.8, 1.2, 0.8), "int8", "int8"),
+    KernelRule(_STATIC, Kind.DEPTHWISE, (1.0, 0.9, 1.1, 0.8), "uint8", "uint8"),
+    KernelRule(_STATIC, Kind.PRODUCT, (2.7, 1.4, 2.0, 0.9), "uint8", "int8"),
+    KernelRule(_STATIC, Kind.PRODUCT, (1.4, 1.2, 2.2, 0.9), "int8", "int8", _DOCUMENTED),
+    KernelRule(_STATIC, Kind.PRODUCT, (2.0, 1.3, 1.8, 0.9), "uint8", "uint8", _DOCUMENTED),
+    KernelRule(_STATIC, Kind.PRODUCT, (0.6, 0.6, 0.6, 0.5), "uint16"),
+    KernelRule(_STATIC, Kind.PRODUCT, (0.6, 0.6, 0.6, 0.5), "int16"),
+    KernelRule(_STATIC, Kind.OTHER, (1.2, 1.1, 1.2, 1.0)),
+    KernelRule(_DYNAMIC, Kind.CONVOLUTION, (0.19, 0.19, 0.3, 0.2), None, "int8"),
+    KernelRule(_DYNAMIC, Kind.CONVOLUTION, (0.93, 0.8, 0.8, 0.5), None, "uint8"),
+    KernelRule(_DYNAMIC, Kind.DEPTHWISE, (0.05, 0.05, 0.1, 0.1), None, "int8"),
+    KernelRule(_DYNAMIC, Kind.DEPTHWISE, (0.3, 0.3, 0.3, 0.2), None, "uint8"),
+    KernelRule(_DYNAMIC, Kind.PRODUCT, (2.9, 1.5, 2.2, 0.8), None, "int8"),
+    KernelRule(_DYNAMIC, Kind.PRODUCT, (2.5, 1.5, 1.8, 0.8), None, "uint8", _DOCUMENTED),
+    KernelRule(_BLOCKS, Kind.PRODUCT, (1.26, 1.1, 1.2, 1.2), None, "4"),
+    KernelRule(_BLOCKS, Kind.PRODUCT, (1.4, 1.2, 1.3, 1.1), None, "8"),
+    *(KernelRule("onnx-float16", kind, (0.97, 0.9, 1.0, 1.8)) for kind in Kind),
+)
+
+
+def kernel(technique: str, kind: Kind, activation: str | None, weight: str | None) -> KernelRule | None:
+    """The rule for one kind of operator in these number types; `None` when the technique leaves its speed as it is."""
+    for rule in KERNELS:
+        fits = rule.activation in (None, activation) and rule.weight in (None, weight)
+        if rule.technique == technique and rule.kind is kind and fits:
+            return rule
+    return None
+
+
+STATIC_OPERATORS = frozenset(
+    {
+        *("Conv", "ConvTranspose", "MatMul", "Gemm", "Gather", "Add", "Mul", "Softmax", "Relu", "Clip", "LeakyRelu"),
+        *("Sigmoid", "MaxPool", "AveragePool", "GlobalAveragePool", "Concat", "Split", "Pad", "Resize", "Reshape"),
+        *("Transpose", "Squeeze", "Unsqueeze", "Where", "InstanceNormalization", "LayerNormalization"),
+        *("BatchNormalization", "EmbedLayerNormalization", "ArgMax", "Gelu"),
+    }
+)
+"""Types that static quantization takes when told to take every type."""
+DYNAMIC_OPERATORS = frozenset(["Conv", "MatMul", "Gemm", "Gather", "LSTM", "Attention", "EmbedLayerNormalization"])
+
+NOISE_SCALE: Mapping[str, float] = {
+    _STATIC: 1.0,
+    _DYNAMIC: 0.5,
+    "blocks-4": 0.5,
+    "blocks-8": 0.02,
+    "onnx-float16": 1e-4,
+}
+"""Noise of a technique against that of static int8, which the sensitivity analysis measures."""
+WIDE_ACTIVATION_NOISE = 0.1
+"""The same for static quantization with activations in 16 bits."""
+PER_TENSOR_NOISE = 1.6
+"""Noise with one scale a tensor against one a channel."""
+
+PRIOR_NOISE: Mapping[str, float] = {
+    "Softmax": 0.9,
+    "Add": 0.9,
+    "LayerNormalization": 0.13,
+    "SkipLayerNormalization": 0.13,
+    "Gelu": 0.07,
+}
+"""Noise-to-signal ratio of static int8 by operator type in attention networks, where the sensitivity is not known.
+
+The mask's huge negative number makes an `Add` or a `Softmax` alone lose 33 points; norms cost 2, Gelu 1 (MiniLM).
+"""
+
+FRAGILE_SQNR_DB = 10.0
+"""Below this a type that carries little of the gain stays in float from the start: about 1.6 points are at stake."""
+
+
+def metric_drop_points(noise: float) -> float:
+    """Loss of a share metric at this noise-to-signal ratio of the output: a rule of thumb fitted to measurements.
+
+    A ratio of 1 (0 dB) is a collapse of some 33 points, 12 dB about 1 point, 20 dB less than 0.1.
+    """
+    return float(min(60.0, 33.0 * noise**1.3))

@@ -1,0 +1,173 @@
+"""The grid: which techniques with which number types are worth thinking about for a graph.
+
+Which are planned and in which order is decided by their predictions, in `apps.agents.planning.agent`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from apps.agents.planning import rules
+from apps.agents.planning.prediction import BLOCKS, DYNAMIC, FLOAT16, GRAPH, STATIC
+from apps.agents.planning.profile import HEAVY, GraphProfile
+from apps.agents.planning.rules import KINDS, Kind
+
+TYPE_GRID = (("uint8", "int8"), ("uint8", "uint8"), ("int8", "int8"))
+"""Activation and weight types of static int8; which is fast differs by machine and graph, up to fourfold."""
+_TABLE_SHARE = 0.05
+"""A table below this share of the file is not worth quantizing for its size."""
+_NAMES_LENGTH = 60
+_CONVOLUTIONS = frozenset({Kind.CONVOLUTION, Kind.DEPTHWISE})
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A technique with parameters, and why it belongs to the grid."""
+
+    technique: str
+    parameters: Mapping[str, Any]
+    reason: str
+
+
+def title_of(label: str, technique: str, parameters: Mapping[str, Any]) -> str:
+    """The candidate's name on every page: what is done in which number types, and what stays in float."""
+    parts: list[str] = []
+    if technique == STATIC:
+        parts.append(f"activations {parameters['activation_type']}, weights {parameters['weight_type']}")
+        if parameters.get("operators"):
+            parts.append(f"only {' and '.join(parameters['operators'])}")
+        else:
+            parts.append("every operator")
+    elif technique == DYNAMIC:
+        parts.append(f"weights {parameters['weight_type']}")
+    elif technique == BLOCKS:
+        parts.append(f"int{parameters['bits']}, blocks of {parameters.get('block_size', 32)}")
+        if parameters.get("embeddings"):
+            parts.append("embeddings too")
+    if "per_channel" in parameters:
+        parts.append("per channel" if parameters["per_channel"] else "per tensor")
+    if kept := parameters.get("keep_float_operators"):
+        parts.append(f"{', '.join(kept)} in float")
+    if nodes := parameters.get("keep_float_nodes"):
+        names = ", ".join(nodes)
+        few = names if len(names) <= _NAMES_LENGTH else f"{len(nodes)} most sensitive nodes"
+        parts.append(f"{few} in float")
+    return f"{label}: {'; '.join(parts)}" if parts else label
+
+
+def variants(profile: GraphProfile) -> Iterator[Variant]:
+    """Every variant of the built-in techniques that this graph suggests."""
+    yield Variant(
+        GRAPH, {}, "The float model itself with its graph optimized: cheap, and safe since it computes the same."
+    )
+    yield from _static(profile)
+    yield from _dynamic(profile)
+    yield from _blocks(profile)
+    if HEAVY & {node.kind for node in profile.nodes}:
+        yield Variant(
+            FLOAT16, {}, "Half the bytes with almost no loss; faster only where the hardware computes in halves."
+        )
+
+
+def fragile_operators(profile: GraphProfile) -> tuple[str, ...]:
+    """Operator types that cost more than they give in 8 bits: low SQNR, and no convolution, product or table."""
+    threshold = 10 ** (-rules.FRAGILE_SQNR_DB / 10)
+    noises = profile.noise_by_operator
+    return tuple(
+        sorted(
+            op_type
+            for op_type in noises.keys() & rules.STATIC_OPERATORS
+            if noises[op_type] > threshold and op_type not in KINDS
+        )
+    )
+
+
+def _static(profile: GraphProfile) -> Iterator[Variant]:
+    if profile.attention:
+        yield from _static_of_products(profile)
+        return
+    fragile = fragile_operators(profile)
+    if not HEAVY & {node.kind for node in profile.nodes}:
+        return
+    why = "8-bit weights and activations, ranges measured on calibration data"
+    for activation, weight in TYPE_GRID:
+        yield Variant(STATIC, _static_parameters(activation, weight, fragile=fragile), f"{why}; {_fragile(fragile)}.")
+    if fragile:
+        yield Variant(STATIC, _static_parameters(*TYPE_GRID[0]), f"{why}, of every operator.")
+    yield Variant(
+        STATIC,
+        _static_parameters("uint16", "int8", fragile=fragile),
+        "Activations in 16 bits lose almost nothing, but no kernel is fast with them.",
+    )
+
+
+def _static_of_products(profile: GraphProfile) -> Iterator[Variant]:
+    products = tuple(op for op in ("MatMul", "Gemm") if op in profile.operators)
+    tables = profile.weight_bytes_by_operator.get("Gather", 0) > _TABLE_SHARE * profile.size_bytes
+    if not products:
+        return
+    why = "Only the matrix products in 8 bits: adding a mask, softmax and norms lose too much in an attention network"
+    for activation, weight in TYPE_GRID:
+        if tables:
+            chosen = (*products, "Gather")
+            yield Variant(
+                STATIC, _static_parameters(activation, weight, chosen), f"{why}; the embedding tables too, for size."
+            )
+    yield Variant(STATIC, _static_parameters(*TYPE_GRID[0], products), f"{why}.")
+    if not tables:
+        for activation, weight in TYPE_GRID[1:]:
+            yield Variant(STATIC, _static_parameters(activation, weight, products), f"{why}.")
+    yield Variant(STATIC, _static_parameters(*TYPE_GRID[0]), "8-bit weights and activations of every operator.")
+
+
+def _static_parameters(
+    activation: str, weight: str, operators: tuple[str, ...] = (), fragile: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    parameters: dict[str, Any] = {"activation_type": activation, "weight_type": weight, "per_channel": True}
+    if operators:
+        parameters["operators"] = list(operators)
+    if fragile:
+        parameters["keep_float_operators"] = list(fragile)
+    return parameters
+
+
+def _fragile(fragile: tuple[str, ...]) -> str:
+    if not fragile:
+        return "every operator type the runtime can quantize"
+    return f"{', '.join(fragile)} stay in float, below {rules.FRAGILE_SQNR_DB:g} dB of signal to quantization noise"
+
+
+def _dynamic(profile: GraphProfile) -> Iterator[Variant]:
+    kinds = {node.kind for node in profile.nodes}
+    if not kinds & HEAVY:
+        return
+    why = "8-bit weights, activations quantized while running, so no calibration"
+    for weight in ("int8", "uint8"):
+        yield Variant(DYNAMIC, {"weight_type": weight, "per_channel": True}, f"{why}.")
+    convolutions = sorted({node.op_type for node in profile.nodes if node.kind in _CONVOLUTIONS})
+    if convolutions and Kind.PRODUCT in kinds:
+        parameters = {"weight_type": "int8", "per_channel": True, "keep_float_operators": convolutions}
+        yield Variant(DYNAMIC, parameters, f"{why}; convolutions stay in float, where dynamic kernels are slow.")
+    elif Kind.PRODUCT in kinds:
+        yield Variant(DYNAMIC, {"weight_type": "int8", "per_channel": False}, f"{why}; one scale a tensor.")
+
+
+def _blocks(profile: GraphProfile) -> Iterator[Variant]:
+    if not profile.weight_bytes_by_operator.get("MatMul"):
+        return
+    tables = profile.weight_bytes_by_operator.get("Gather", 0) > _TABLE_SHARE * profile.size_bytes
+    for bits in (8, 4):
+        yield Variant(
+            BLOCKS,
+            {"bits": bits, "block_size": 32},
+            "Only weights of matrix products in blocks; activations stay float.",
+        )
+    if tables:
+        parameters = {"bits": 4, "block_size": 32, "embeddings": True}
+        yield Variant(
+            BLOCKS,
+            parameters,
+            "Weights of matrix products and embedding tables in blocks of 4 bits: the smallest file.",
+        )

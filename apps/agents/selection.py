@@ -1,0 +1,308 @@
+"""Judging a measured candidate and choosing the best: what is accepted, what is rolled back, and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from apps.agents.criteria import Constraints, Criteria, Objective
+from apps.agents.phrasing import difference_unit, said
+from apps.agents.planning.ordering import weighted_gain
+from apps.agents.reports import ConstraintVerdict, EvaluationReport, Holds
+from apps.agents.state import Miss, Outcome, Verdict
+
+METRIC_CONSTRAINTS = frozenset({"max_metric_drop_points", "max_metric_drop_relative"})
+GAIN = "gain"
+"""Stands among the constraints that a candidate missed when it is no better than the original."""
+PLAUSIBILITY = "plausibility"
+
+PROOF_PREMIUM = 1.1
+"""How much better a candidate with inconclusive evidence must score to be preferred to one that is proven."""
+TOLERATED_REACH = 3.0
+"""An inconclusive loss is tolerated only where its interval excludes a loss of more than this many limits."""
+REAL_CHANGE = 1.01
+"""A file counts as smaller, or larger, from one per cent on: a few bytes of metadata are neither."""
+REAL_MEMORY_CHANGE = 1.05
+"""Peak memory differs by a few per cent from run to run."""
+_TIE = 0.99
+
+
+class Standing(StrEnum):
+    PROVEN = "proven"
+    """Every constraint holds at the member's confidence, and the gain is real."""
+    PROVISIONAL = "provisional"
+    """None is violated and every measured value lies within its limit, but the evidence for some is inconclusive."""
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a candidate's evaluation comes to.
+
+    `misses` are `(constraint, sentence)` of all that stands in its way, `open_points` sentences of what is tolerated
+    though not proven; `gains` is whether it is really better under the objective.
+    """
+
+    standing: Standing
+    score: float
+    overall: float
+    """Speed-up times size ratio: decides between equal scores."""
+    misses: tuple[tuple[str, str], ...]
+    open_points: tuple[str, ...]
+    gains: bool
+    smaller: bool
+    summary: str
+
+    @property
+    def accepted(self) -> bool:
+        return self.standing is not Standing.REJECTED
+
+    @property
+    def loses_metric(self) -> bool:
+        """Whether the loss of accuracy stands in its way."""
+        return any(constraint in METRIC_CONSTRAINTS for constraint, _ in self.misses)
+
+    @property
+    def only_loses_metric(self) -> bool:
+        """Whether nothing but the loss of accuracy stands in its way: worth a repair."""
+        return bool(self.misses) and all(constraint in METRIC_CONSTRAINTS for constraint, _ in self.misses)
+
+    @property
+    def reason(self) -> str:
+        """Why it was accepted or rolled back, in sentences with numbers."""
+        if not self.accepted:
+            return f"{' '.join(_stop(text) for _, text in self.misses)} Measured {self.summary}."
+        if not self.open_points:
+            return f"Every constraint holds: {self.summary}. Score {self.score:.2f}."
+        open_points = " ".join(_stop(text) for text in self.open_points)
+        return (
+            f"No constraint is violated and every measured value lies within its limit: {self.summary}. "
+            f"Score {self.score:.2f}. The evidence is inconclusive, which the criteria allow: {open_points}"
+        )
+
+
+def judge(report: EvaluationReport, criteria: Criteria) -> Judgement:
+    """The judgement of one evaluation.
+
+    Accepted is a candidate without a violated constraint and without an implausible gain that is really better
+    (`_no_real_gain`). An inconclusive constraint stands in the way, unless the criteria accept inconclusive evidence
+    and `_may_stay_open`.
+    """
+    misses: list[tuple[str, str]] = [(PLAUSIBILITY, sentence) for sentence in report.implausible]
+    open_points: list[str] = []
+    for verdict in report.constraints:
+        if verdict.status is Holds.HOLDS:
+            continue
+        sentence = _sentence(verdict)
+        if criteria.accept_inconclusive and _may_stay_open(verdict):
+            open_points.append(sentence)
+        else:
+            misses.append((verdict.constraint, sentence))
+    no_gain = _no_real_gain(report, criteria)
+    if no_gain:
+        misses.append((GAIN, no_gain))
+    standing = Standing.REJECTED if misses else Standing.PROVISIONAL if open_points else Standing.PROVEN
+    return Judgement(
+        standing=standing,
+        score=score(report, criteria),
+        overall=report.latency.speedup.value * report.size_bytes.ratio,
+        misses=tuple(misses),
+        open_points=tuple(open_points),
+        gains=no_gain is None,
+        smaller=report.size_bytes.ratio >= REAL_CHANGE,
+        summary=_summary(report),
+    )
+
+
+def _may_stay_open(verdict: ConstraintVerdict) -> bool:
+    """Whether an inconclusive verdict may be tolerated: the measured value lies within the limit, and the interval of a
+    loss does not reach beyond `TOLERATED_REACH` limits, or there would be no evidence to speak of."""
+    if verdict.status is not Holds.INCONCLUSIVE or verdict.margin < 0:
+        return False
+    if verdict.constraint not in METRIC_CONSTRAINTS:
+        return True
+    measured = verdict.measured
+    return (measured.value if measured.high is None else measured.high) <= TOLERATED_REACH * verdict.limit
+
+
+def score(report: EvaluationReport, criteria: Criteria) -> float:
+    """Weighted geometric mean of the measured ratios original over candidate; the original is 1."""
+    return weighted_gain(
+        report.latency.speedup.value, report.size_bytes.ratio, report.peak_memory_bytes.ratio, criteria
+    )
+
+
+def noise_ratio(report: EvaluationReport) -> float:
+    """How far from 1 a ratio of latencies reaches by noise alone, from the control: 1 or more."""
+    control = report.latency.control
+    low, high = control.low or control.value, control.high or control.value
+    return max(1.0, high, 1 / low if low > 0 else 1.0)
+
+
+def _no_real_gain(report: EvaluationReport, criteria: Criteria) -> str | None:
+    """Why the candidate is not really better under the objective; `None` when it is.
+
+    Latency: the speed-up's interval lies above 1 and above the noise of the control. Size: the file is smaller by a
+    per cent or more, however slow. Memory: less than the original's by more than it varies. Balanced: one of the
+    counted gains is real, none of the counted quantities is really worse, and the score is above 1.
+    """
+    weights, noise, speedup = criteria.exponents, noise_ratio(report), report.latency.speedup
+    low = speedup.value if speedup.low is None else speedup.low
+    high = speedup.value if speedup.high is None else speedup.high
+    size, memory = report.size_bytes.ratio, report.peak_memory_bytes.ratio
+    slow = f"It is {speedup.value:.2f}× as fast [{low:.2f}, {high:.2f}], and noise alone reaches {noise:.2f}×"
+    counted = (
+        (weights.latency, low > noise, high * noise < 1, slow),
+        (weights.size, size >= REAL_CHANGE, size * REAL_CHANGE < 1, f"Its file is {size:.2f} times smaller"),
+        (
+            weights.memory,
+            memory >= REAL_MEMORY_CHANGE,
+            memory * REAL_MEMORY_CHANGE < 1,
+            f"It needs {1 / memory:.2f}× memory",
+        ),
+    )
+    relevant = [(better, worse, text) for weight, better, worse, text in counted if weight > 0]
+    worse = [text for _, is_worse, text in relevant if is_worse]
+    if worse:
+        return f"{worse[0]}: worse than the original on what the objective {criteria.objective.value} counts."
+    if not any(better for better, _, _ in relevant) or score(report, criteria) <= 1:
+        return (
+            f"{'; '.join(text for *_, text in relevant)}: no real gain under the objective {criteria.objective.value}."
+        )
+    return None
+
+
+def _sentence(verdict: ConstraintVerdict) -> str:
+    """One constraint in a sentence with its numbers and, when it is open, what would decide."""
+    if verdict.status is Holds.INCONCLUSIVE and verdict.to_decide:
+        return f"{_stop(verdict.sentence)} {_stop(verdict.to_decide)}"
+    return _stop(verdict.sentence)
+
+
+def _summary(report: EvaluationReport) -> str:
+    drop, speedup = report.primary.drop, report.latency.speedup
+    interval = "" if speedup.low is None or speedup.high is None else f" [{speedup.low:.2f}, {speedup.high:.2f}]"
+    moved = f"{'lost' if drop.value > 0 else 'gained'} {said(abs(drop.value), difference_unit(report.primary.unit))}"
+    lost = f"{report.primary.label} {moved if drop.value else 'unchanged'}"
+    return f"{speedup.value:.2f}× as fast{interval}, {report.size_bytes.ratio:.2f} times smaller, {lost}"
+
+
+def _stop(text: str) -> str:
+    return text if text.endswith(".") else f"{text}."
+
+
+# --- choosing --------------------------------------------------------------------------------------------------------
+
+
+def best(judged: Mapping[str, Judgement]) -> str | None:
+    """The key of the candidate to hand over; `None` when none is accepted.
+
+    The highest score wins, a tie within one per cent goes to the one better in speed and size together. A candidate
+    with inconclusive evidence wins over a proven one only by `PROOF_PREMIUM`.
+    """
+    proven, provisional = _top(judged, Standing.PROVEN), _top(judged, Standing.PROVISIONAL)
+    if proven is None or provisional is None:
+        return proven or provisional
+    return provisional if judged[provisional].score > PROOF_PREMIUM * judged[proven].score else proven
+
+
+def bar(judged: Mapping[str, Judgement]) -> float:
+    """The score that a further candidate must beat to change the answer; 1, the original's, when none is accepted.
+
+    A proven candidate sets it to its score, one with inconclusive evidence to its score less the premium of a proof.
+    """
+    premium = {Standing.PROVEN: 1.0, Standing.PROVISIONAL: PROOF_PREMIUM}
+    return max([1.0, *(one.score / premium[one.standing] for one in judged.values() if one.accepted)])
+
+
+def _top(judged: Mapping[str, Judgement], standing: Standing) -> str | None:
+    those = {key: judgement for key, judgement in judged.items() if judgement.standing is standing}
+    limit = max((judgement.score for judgement in those.values()), default=0.0) * _TIE
+    near = [key for key, judgement in those.items() if judgement.score >= limit]
+    return max(near, key=lambda key: judged[key].overall, default=None)
+
+
+def verdict_of(judged: Mapping[str, Judgement], titles: Mapping[str, str], criteria: Criteria) -> Verdict:
+    """How the session ends, given every candidate that was measured. `titles` names them."""
+    misses = tuple(
+        Miss(candidate=key, constraint=constraint, sentence=sentence)
+        for key, judgement in judged.items()
+        for constraint, sentence in judgement.misses
+    )
+    chosen = best(judged)
+    if chosen is None:
+        return _original_stands(judged, misses, criteria)
+    judgement = judged[chosen]
+    others = sum(other.accepted for other in judged.values()) - 1
+    rank = f" It scores highest of {others + 1} accepted candidates." if others else ""
+    return Verdict(
+        outcome=Outcome.IMPROVED,
+        candidate=chosen,
+        reason=f"{chosen} ({titles[chosen]}) is handed over. {judgement.reason}{rank}",
+        misses=misses,
+        inconclusive=judgement.open_points,
+    )
+
+
+def _original_stands(judged: Mapping[str, Judgement], misses: tuple[Miss, ...], criteria: Criteria) -> Verdict:
+    if not judged:
+        return Verdict(
+            outcome=Outcome.UNCHANGED,
+            reason="The original stands: no candidate could be measured, so none is proven better.",
+        )
+    binding = _binding(misses)
+    stopped = {miss.candidate for miss in misses if miss.constraint == binding}
+    nearest = min(judged, key=lambda key: (len(judged[key].misses), -judged[key].score))
+    candidates = f"{len(judged)} measured candidate{'s' if len(judged) > 1 else ''}"
+    reason = (
+        f"The original stands: of {candidates} none is better and within every limit. "
+        f"What stood in the way most often is {_name(binding)} ({len(stopped)} of {len(judged)}). "
+        f"Nearest was {nearest}: {judged[nearest].reason}"
+    )
+    return Verdict(outcome=Outcome.UNCHANGED, binding=binding, reason=reason + _offer(judged, criteria), misses=misses)
+
+
+def _binding(misses: tuple[Miss, ...]) -> str:
+    """The constraint missed by most candidates; of equals the one named first in `Constraints`, a missing gain last."""
+    order = [*Constraints.model_fields, PLAUSIBILITY, GAIN]
+    counts = Counter(constraint for _, constraint in {(miss.candidate, miss.constraint) for miss in misses})
+    return min(counts, key=lambda constraint: (-counts[constraint], order.index(constraint)))
+
+
+def _offer(judged: Mapping[str, Judgement], criteria: Criteria) -> str:
+    """Points to a candidate that is merely smaller, when speed was the goal."""
+    if criteria.objective is Objective.SIZE:
+        return ""
+    smaller = [
+        key
+        for key, judgement in judged.items()
+        if judgement.smaller and {constraint for constraint, _ in judgement.misses} <= _SPEED
+    ]
+    if not smaller:
+        return ""
+    key = max(smaller, key=lambda key: judged[key].overall)
+    return (
+        f" {key} only misses the speed ({judged[key].summary}): the objective size would take it for its smaller file."
+    )
+
+
+_SPEED = frozenset({GAIN, "min_speedup", "max_latency_ms"})
+
+
+_NAMES: Mapping[str, str] = {
+    "max_metric_drop_points": "the limit on the metric's loss",
+    "max_metric_drop_relative": "the limit on the metric's relative loss",
+    "max_latency_ms": "the limit on latency",
+    "min_speedup": "the speed-up asked for",
+    "max_size_bytes": "the limit on size",
+    "min_size_reduction": "the reduction of size asked for",
+    "max_memory_bytes": "the limit on memory",
+    PLAUSIBILITY: "the plausibility of the gain",
+    GAIN: "that there is no real gain",
+}
+
+
+def _name(constraint: str) -> str:
+    return _NAMES.get(constraint, constraint)
