@@ -1,0 +1,268 @@
+"""What stands and what is worth trying next: the manager's view of a session once it has a plan."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from apps.agents.planning.agent import TYPE_CHOICES, type_choice
+from apps.agents.planning.availability import obstacle_to
+from apps.agents.planning.ordering import (
+    COLLAPSE_POINTS,
+    KNOWN_SURPRISE,
+    SURPRISE,
+    obstacle,
+    optimistic_gain,
+    predicted_gain,
+    worth,
+)
+from apps.agents.planning.prediction import GRAPH, QUANTIZATIONS
+from apps.agents.planning.profile import GraphProfile, profile_of_analysis
+from apps.agents.planning.repair import Repair, Stop, next_repair
+from apps.agents.reports import AnalysisReport
+from apps.agents.selection import REAL_CHANGE, Judgement, bar, best
+from apps.agents.state import ACTIVE, CandidateRecord, Plan, SessionState, Status, StepRecord
+from apps.agents.techniques import Risk, TechniqueSpec
+from apps.agents.trials import ANALYSE, PLAN, PREPARE, Steps, Trial, read_trials, repair_record
+
+FAILURES_END_TECHNIQUE = 3
+"""A technique that failed this often and never worked is not tried again in the session."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """A candidate that could be started now, and what trying it is worth."""
+
+    candidate: CandidateRecord
+    worth: float
+
+
+@dataclass(frozen=True)
+class Board:
+    """A session after its plan: trials, judgements, and the options that are left. Everything follows from `state`."""
+
+    state: SessionState
+    specs: Mapping[str, TechniqueSpec]
+
+    @cached_property
+    def steps(self) -> Steps:
+        return Steps.of(self.state)
+
+    @cached_property
+    def analysis(self) -> AnalysisReport:
+        return AnalysisReport.model_validate(self._result(ANALYSE))
+
+    @cached_property
+    def plan(self) -> Plan:
+        return Plan.model_validate(self._result(PLAN))
+
+    def _result(self, key: str) -> dict[str, object]:
+        step = self.steps.completed(key)
+        assert step is not None, f"the board is read after {key}"
+        return step.result
+
+    @cached_property
+    def profile(self) -> GraphProfile:
+        return profile_of_analysis(self.analysis)
+
+    @cached_property
+    def trials(self) -> tuple[Trial, ...]:
+        return read_trials(self.steps, self.plan, self.profile, self.state.criteria, self.specs)
+
+    @cached_property
+    def judged(self) -> Mapping[str, Judgement]:
+        return {trial.key: trial.judgement for trial in self.trials if trial.judgement is not None}
+
+    @cached_property
+    def bar(self) -> float:
+        return bar(self.judged)
+
+    @property
+    def started(self) -> int:
+        return sum(trial.started for trial in self.trials)
+
+    @property
+    def titles(self) -> Mapping[str, str]:
+        return {trial.key: trial.planned.title for trial in self.trials}
+
+    # --- preparation -------------------------------------------------------------------------------------------------
+
+    @property
+    def prepare(self) -> StepRecord | None:
+        return self.steps.get(PREPARE)
+
+    @property
+    def prepare_failed(self) -> bool:
+        return self.prepare is not None and self.prepare.status in (Status.FAILED, Status.CANCELLED)
+
+    @property
+    def preparing(self) -> bool:
+        return self.prepare is not None and self.prepare.status in ACTIVE
+
+    def needs_preparation(self, technique: str) -> bool:
+        """Whether `technique` starts from the optimized graph: quantizations do, where that technique may be used."""
+        return technique in QUANTIZATIONS and self.unavailable(GRAPH) is None
+
+    def parent_of(self, technique: str) -> str | None:
+        """Key of the step whose artifact `technique` starts from; `None` is the original."""
+        prepared = self.steps.completed(PREPARE) is not None
+        return PREPARE if prepared and self.needs_preparation(technique) else None
+
+    # --- options -----------------------------------------------------------------------------------------------------
+
+    def unavailable(self, technique: str) -> str | None:
+        """Why a technique cannot be used; `None` when it can."""
+        spec = self.specs.get(technique)
+        if spec is None:
+            return f"The technique {technique} is not installed here."
+        return obstacle_to(
+            spec,
+            criteria=self.state.criteria,
+            model=self.state.model,
+            dataset=self.state.dataset,
+            libraries=self.state.libraries,
+            disabled=self.state.disabled_techniques,
+            analysis=self.analysis,
+        )
+
+    @cached_property
+    def options(self) -> tuple[Option, ...]:
+        """Candidates worth starting now, the most promising first."""
+        options = [
+            Option(trial.planned, self._worth(trial.planned))
+            for trial in self.trials
+            if not trial.started and self.passed_over(trial) is None
+        ]
+        options += [option for chain in self.chains if (option := self._repair_option(chain)) is not None]
+        return tuple(sorted(options, key=lambda option: (-option.worth, option.candidate.key)))
+
+    def passed_over(self, trial: Trial) -> str | None:
+        """Why a planned candidate that was not started is not worth starting now; `None` when it is."""
+        candidate, criteria = trial.planned, self.state.criteria
+        if reason := self._cannot_run(candidate.technique):
+            return reason
+        if self._is_new_type_choice(candidate):
+            return None
+        if lost := self._collapsed_siblings(candidate):
+            return f"Left out: {' and '.join(lost)}, which quantize the same operators, lost far too much."
+        correction, known = self._correction(candidate.technique), self._measured(candidate.technique)
+        surprise = KNOWN_SURPRISE if self._is_known_choice(candidate) else SURPRISE
+        if broken := obstacle(candidate.predicted, self.profile, criteria, correction, surprise):
+            return f"Left out: {broken}{_corrected(correction)}."
+        hope = optimistic_gain(candidate.predicted, criteria, correction if known else None, surprise)
+        if hope > self.bar * (REAL_CHANGE if self.judged else 1.0):
+            return None
+        leader = best(self.judged)
+        against = f"{leader} has {self.judged[leader].score:.2f}" if leader else "the original has 1"
+        return f"Left out: at best a score of {hope:.2f} is to be expected{_corrected(correction)}, and {against}."
+
+    def _cannot_run(self, technique: str) -> str | None:
+        if reason := self.unavailable(technique):
+            return f"Left out: {reason}"
+        if technique == GRAPH and self.prepare_failed:
+            return "Left out: graph optimization failed already when it was to prepare the model."
+        attempts = [trial.optimize for trial in self.trials if trial.planned.technique == technique and trial.optimize]
+        failures = sum(step.status is Status.FAILED for step in attempts)
+        if failures >= FAILURES_END_TECHNIQUE and not any(step.status is Status.COMPLETED for step in attempts):
+            return f"Left out: {self.specs[technique].label} failed {failures} times in this session and never worked."
+        return None
+
+    def _is_new_type_choice(self, candidate: CandidateRecord) -> bool:
+        """Whether it is a further choice of number types while fewer than `TYPE_CHOICES` were measured."""
+        choice = type_choice(candidate)
+        return choice is not None and choice not in self._choices and len(self._choices) < TYPE_CHOICES
+
+    def _is_known_choice(self, candidate: CandidateRecord) -> bool:
+        choice = type_choice(candidate)
+        return any(trial.judgement and type_choice(trial.planned) == choice for trial in self.trials)
+
+    @cached_property
+    def _choices(self) -> frozenset[tuple[str, ...]]:
+        """Number types that were measured or are being measured."""
+        going = [trial for trial in self.trials if trial.started and trial.failed_step is None]
+        return frozenset(choice for trial in going if (choice := type_choice(trial.planned)))
+
+    def _correction(self, technique: str) -> tuple[float, float]:
+        """What the technique's measured candidates say of its predictions: measured over predicted, their mean."""
+        measured = self._measured(technique)
+        return (
+            _mean_ratio([trial.speedup / trial.planned.predicted.speedup for trial in measured]),
+            _mean_ratio([trial.size_ratio / trial.planned.predicted.size_ratio for trial in measured]),
+        )
+
+    def _measured(self, technique: str) -> list[Trial]:
+        return [trial for trial in self.trials if trial.judgement and trial.planned.technique == technique]
+
+    def _worth(self, candidate: CandidateRecord) -> float:
+        gain = predicted_gain(candidate.predicted, self.state.criteria, self._correction(candidate.technique))
+        risk = Risk.HIGH if self._lossy_siblings(candidate) else candidate.predicted.risk
+        return worth(gain, candidate.predicted, self.specs[candidate.technique], risk)
+
+    def _lossy_siblings(self, candidate: CandidateRecord) -> list[Trial]:
+        """Candidates that quantize the same operators with the same technique and lost too much."""
+        return [
+            trial
+            for trial in self._measured(candidate.technique)
+            if trial.judgement and trial.judgement.loses_metric and _same_scope(trial.planned, candidate)
+        ]
+
+    def _collapsed_siblings(self, candidate: CandidateRecord) -> list[str]:
+        """Keys of `TYPE_CHOICES` such candidates or more that lost several limits: another type will not mend it."""
+        limit = self.state.criteria.constraints.max_metric_drop_points
+        if limit is None:
+            return []
+        hopeless = max(COLLAPSE_POINTS, COLLAPSE_POINTS * limit)
+        keys = [trial.key for trial in self._lossy_siblings(candidate) if trial.attempt().drop_points > hopeless]
+        return keys if len(keys) >= TYPE_CHOICES else []
+
+    # --- repairs -----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def chains(self) -> tuple[tuple[Trial, ...], ...]:
+        """Roots that were started, each with its repairs."""
+        roots = [trial.key for trial in self.trials if trial.started and trial.root == trial.key]
+        return tuple(tuple(trial for trial in self.trials if trial.root == root) for root in roots)
+
+    def repair_of(self, chain: tuple[Trial, ...]) -> Repair | Stop | None:
+        """The next repair of a chain or why there is none; `None` while one of its candidates is undecided."""
+        if not all(trial.decided for trial in chain):
+            return None
+        spec = self.specs[chain[0].planned.technique]
+        attempts = tuple(trial.attempt() for trial in chain)
+        others = tuple(trial.attempt() for trial in self._measured(spec.name) if trial.root != chain[0].root)
+        return next_repair(attempts, spec, self.profile, self.state.criteria, self.bar, others)
+
+    def _repair_option(self, chain: tuple[Trial, ...]) -> Option | None:
+        technique = chain[0].planned.technique
+        repair = self.repair_of(chain)
+        if not isinstance(repair, Repair) or self._cannot_run(technique):
+            return None
+        key = f"{chain[0].key}r{len(chain)}"
+        spec, criteria = self.specs[technique], self.state.criteria
+        parent, reason = chain[-1].key, repair.reason
+        record = repair_record(key, parent, spec, repair.parameters, reason, self.profile, criteria)
+        gain = predicted_gain(repair.prediction, criteria, repair.correction)
+        return Option(record, worth(gain, record.predicted, spec, Risk.MEDIUM))
+
+
+def _same_scope(one: CandidateRecord, other: CandidateRecord) -> bool:
+    names = ("operators", "keep_float_operators", "keep_float_nodes", "embeddings", "bits")
+    return all(_plain(one.parameters.get(name)) == _plain(other.parameters.get(name)) for name in names)
+
+
+def _plain(value: object) -> object:
+    return sorted(value) if isinstance(value, list | tuple) else value
+
+
+def _mean_ratio(ratios: list[float]) -> float:
+    """Geometric mean, kept between a half and two: one surprise does not overturn all predictions."""
+    if not ratios:
+        return 1.0
+    mean = math.exp(sum(math.log(max(ratio, 1e-6)) for ratio in ratios) / len(ratios))
+    return min(2.0, max(0.5, mean))
+
+
+def _corrected(correction: tuple[float, float]) -> str:
+    return "" if correction == (1.0, 1.0) else " after what its siblings measured"

@@ -1,0 +1,289 @@
+"""The OptimizationManager: given all that is known of a session, what next?
+
+    analyse → plan → prepare → (optimize → evaluate) for each candidate → package → verdict
+
+`next` is a pure function of the state. Nothing is remembered between calls, so a crash loses nothing: asking again
+gives the same answer, and a step that is in the state is not asked for twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from apps.agents import narration
+from apps.agents.board import Board, Option
+from apps.agents.criteria import Device
+from apps.agents.planning.prediction import GRAPH
+from apps.agents.selection import verdict_of
+from apps.agents.state import (
+    Closing,
+    Decision,
+    Phase,
+    SessionState,
+    Status,
+    StepKind,
+    StepRecord,
+    StepRequest,
+)
+from apps.agents.techniques import TechniqueSpec, catalogue
+from apps.agents.trials import ANALYSE, PACKAGE, PLAN, PREPARE, Steps, Trial, evaluate_key, optimize_key
+
+_LOST = (Status.FAILED, Status.CANCELLED)
+
+
+class OptimizationManager:
+    """Decides; `specs` is the catalogue of techniques, every known one by default."""
+
+    def __init__(self, specs: Mapping[str, TechniqueSpec] | None = None) -> None:
+        self.specs = catalogue() if specs is None else specs
+
+    def next(self, state: SessionState) -> Decision:
+        """What to do next: steps to start, the candidates and events as they stand, or the verdict or failure.
+
+        At most `state.parallelism` steps are active at a time; evaluations come before new optimizations, so that what
+        was learned steers what is tried. A failed step costs its candidate; only a failed analysis, plan or package
+        ends the session with `failure`.
+        """
+        if (failure := _failure(state)) is not None:
+            return _decision(state, self.specs, failure=failure)
+        requests = _Turn(state, self.specs).requests
+        asked = tuple(StepRecord(request=request, status=Status.QUEUED) for request in requests)
+        after = state.model_copy(update={"steps": (*state.steps, *asked)})
+        return _decision(after, self.specs, requests)
+
+
+def _failure(state: SessionState) -> tuple[str, str] | None:
+    """Code and sentence when a step failed that the session cannot do without."""
+    for key in (ANALYSE, PLAN, PACKAGE):
+        step = Steps.of(state).get(key)
+        if step is not None and step.status in _LOST:
+            return step.error_code or f"{key}.{step.status.value}", step.error or f"The step {key} {step.status.value}."
+    return None
+
+
+def _decision(
+    state: SessionState,
+    specs: Mapping[str, TechniqueSpec],
+    requests: tuple[StepRequest, ...] = (),
+    failure: tuple[str, str] | None = None,
+) -> Decision:
+    steps = Steps.of(state)
+    board = Board(state, specs) if steps.completed(ANALYSE) and steps.completed(PLAN) else None
+    closing = _closing(steps)
+    skipped = closing.skipped if closing else {}
+    selected = closing.verdict.candidate if closing else None
+    done = closing is not None and steps.completed(PACKAGE) is not None
+    return Decision(
+        phase=_phase(steps),
+        progress=1.0 if done else _progress(steps, board),
+        requests=requests,
+        candidates=tuple(trial.record(selected, skipped) for trial in board.trials) if board else (),
+        events=tuple(narration.events(board, closing)) if board else (),
+        verdict=closing.verdict if closing and done else None,
+        failure=failure,
+    )
+
+
+def _closing(steps: Steps) -> Closing | None:
+    package = steps.get(PACKAGE)
+    return Closing.model_validate(package.request.parameters) if package else None
+
+
+def _phase(steps: Steps) -> Phase:
+    """Where the session is; phases never run back: evaluating includes the further candidates that results lead to."""
+    if not steps.completed(ANALYSE):
+        return Phase.ANALYSING
+    if not steps.completed(PLAN):
+        return Phase.PLANNING
+    if steps.get(PACKAGE):
+        return Phase.PACKAGING
+    evaluating = any(step.request.kind is StepKind.EVALUATE for step in steps.by_key.values())
+    return Phase.EVALUATING if evaluating else Phase.OPTIMIZING
+
+
+def _progress(steps: Steps, board: Board | None) -> float:
+    """Share of the expected work that is done.
+
+    Steps that ended are counted against those that the plan expects, on a curve that flattens: repairs add work, and
+    progress never runs back.
+    """
+    if board is None:
+        return 0.12 if steps.completed(ANALYSE) else 0.0
+    if steps.get(PACKAGE):
+        return 0.95
+    ended = sum(
+        step.status not in (Status.QUEUED, Status.RUNNING)
+        for step in steps.by_key.values()
+        if step.request.kind in (StepKind.OPTIMIZE, StepKind.EVALUATE)
+    )
+    expected = 1 + 2 * min(len(board.plan.candidates), board.state.criteria.budget.candidates)
+    done = ended / expected
+    return round(0.15 + 0.78 * done / (done + 0.6), 4)
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """One question to the manager: the requests that `state` leads to."""
+
+    state: SessionState
+    specs: Mapping[str, TechniqueSpec]
+
+    @cached_property
+    def steps(self) -> Steps:
+        return Steps.of(self.state)
+
+    @cached_property
+    def board(self) -> Board:
+        return Board(self.state, self.specs)
+
+    @property
+    def requests(self) -> tuple[StepRequest, ...]:
+        if self.steps.get(ANALYSE) is None:
+            return (self._analyse(),)
+        if self.steps.completed(ANALYSE) is None:
+            return ()
+        if self.steps.get(PLAN) is None:
+            return (self._plan(),)
+        if self.steps.completed(PLAN) is None or self.steps.get(PACKAGE) is not None:
+            return ()
+        requests = self._trials()
+        if requests or self.steps.active:
+            return requests
+        return (self._package(),)
+
+    # --- the steps ---------------------------------------------------------------------------------------------------
+
+    @property
+    def _measuring_queue(self) -> str:
+        return "gpu" if self.state.criteria.target.device is Device.CUDA else "cpu"
+
+    def _analyse(self) -> StepRequest:
+        return StepRequest(
+            key=ANALYSE,
+            kind=StepKind.ANALYSE,
+            queue=self._measuring_queue,
+            reason="Measures where time and bytes go and how sensitive each layer is, before anything is decided.",
+        )
+
+    def _plan(self) -> StepRequest:
+        return StepRequest(
+            key=PLAN,
+            kind=StepKind.PLAN,
+            queue="cpu",
+            reason="Weighs every technique and number type by predicted gain, risk and cost.",
+            parameters={
+                "libraries": list(self.state.libraries),
+                "disabled_techniques": list(self.state.disabled_techniques),
+            },
+        )
+
+    def _trials(self) -> tuple[StepRequest, ...]:
+        """Evaluations first, then the preparation, then new candidates, as far as workers and the budget allow."""
+        free = max(0, max(1, self.state.parallelism) - self.steps.active)
+        requests: list[StepRequest] = []
+        if self._minutes_spent() is None:
+            requests += [self._evaluate(trial) for trial in self.board.trials if trial.awaits_evaluation]
+        options = [] if self.board.preparing or self._minutes_short() else list(self.board.options)
+        options = options[: max(0, self.state.criteria.budget.candidates - self.board.started)]
+        if self.board.prepare is None and any(self.board.needs_preparation(o.candidate.technique) for o in options):
+            requests.append(self._prepare())
+        else:
+            requests += [self._optimize(option) for option in options]
+        return tuple(requests[:free])
+
+    def _prepare(self) -> StepRequest:
+        return StepRequest(
+            key=PREPARE,
+            kind=StepKind.OPTIMIZE,
+            queue=self._optimizing_queue(GRAPH),
+            reason="Every quantization starts from the optimized graph, which is made once.",
+            technique=GRAPH,
+            parameters=self.specs[GRAPH].resolve({}),
+        )
+
+    def _optimize(self, option: Option) -> StepRequest:
+        candidate = option.candidate
+        return StepRequest(
+            key=optimize_key(candidate.key),
+            kind=StepKind.OPTIMIZE,
+            queue=self._optimizing_queue(candidate.technique),
+            reason=candidate.reason,
+            candidate=candidate.key,
+            technique=candidate.technique,
+            parameters=dict(candidate.parameters),
+            parent=self.board.parent_of(candidate.technique),
+        )
+
+    def _optimizing_queue(self, technique: str) -> str:
+        return "cpu" if Device.CPU in self.specs[technique].devices else "gpu"
+
+    def _evaluate(self, trial: Trial) -> StepRequest:
+        return StepRequest(
+            key=evaluate_key(trial.key),
+            kind=StepKind.EVALUATE,
+            queue=self._measuring_queue,
+            reason=f"Measures {trial.key} beside the original on the same examples.",
+            candidate=trial.key,
+            technique=trial.planned.technique,
+            parent=optimize_key(trial.key),
+        )
+
+    def _package(self) -> StepRequest:
+        """The last step; its parameters freeze how the search ended, so that the verdict does not change any more."""
+        budget = self._budget_spent()
+        verdict = verdict_of(self.board.judged, self.board.titles, self.state.criteria)
+        skipped = {
+            trial.key: self.board.passed_over(trial) or f"Left out: {budget}"
+            for trial in self.board.trials
+            if not trial.started
+        }
+        skipped |= {trial.key: f"Not measured: {budget}" for trial in self.board.trials if trial.awaits_evaluation}
+        closing = Closing(verdict=verdict, skipped=skipped, budget=budget)
+        chosen = verdict.candidate
+        return StepRequest(
+            key=PACKAGE,
+            kind=StepKind.PACKAGE,
+            queue="cpu",
+            reason=verdict.reason,
+            candidate=chosen,
+            parameters=closing.model_dump(mode="json"),
+            parent=optimize_key(chosen) if chosen else None,
+        )
+
+    # --- the budget --------------------------------------------------------------------------------------------------
+
+    def _minutes_spent(self) -> str | None:
+        minutes = self.state.criteria.budget.minutes
+        if self.state.elapsed_s < 60 * minutes:
+            return None
+        return f"the budget of {minutes:g} minutes is spent ({self.state.elapsed_s / 60:.1f} went by)."
+
+    def _minutes_short(self) -> str | None:
+        """Why no candidate is started for lack of time: none is left, or less than candidates took on average."""
+        if spent := self._minutes_spent():
+            return spent
+        durations = [
+            (trial.optimize.duration_s or 0.0) + (trial.evaluate.duration_s or 0.0)
+            for trial in self.board.trials
+            if trial.judgement is not None and trial.optimize is not None and trial.evaluate is not None
+        ]
+        left_s = 60 * self.state.criteria.budget.minutes - self.state.elapsed_s
+        mean_s = sum(durations) / len(durations) if durations else 0.0
+        if mean_s <= left_s:
+            return None
+        return (
+            f"{left_s / 60:.1f} of {self.state.criteria.budget.minutes:g} minutes are left, and a candidate takes "
+            f"about {mean_s / 60:.1f}."
+        )
+
+    def _budget_spent(self) -> str | None:
+        """Which budget ended the search, in a sentence; `None` when it ended for want of anything worth trying."""
+        unmeasured = any(trial.awaits_evaluation for trial in self.board.trials)
+        if not self.board.options and not unmeasured:
+            return None
+        if reason := self._minutes_short():
+            return reason
+        candidates = self.state.criteria.budget.candidates
+        return f"the budget of {candidates} candidate{'s' if candidates > 1 else ''} is spent."

@@ -1,0 +1,125 @@
+"""Every decision of an agent in a sentence with its numbers: the audit events of a session.
+
+All events that the state leads to are told each time; their keys are stable, so the pipeline records each once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from apps.agents.board import Board
+from apps.agents.planning.repair import Stop
+from apps.agents.state import AgentDecision, Closing, Outcome
+from apps.agents.trials import Trial
+
+ANALYSIS_AGENT, PLANNING_AGENT, EVALUATION_AGENT, MANAGER = (
+    "AnalysisAgent",
+    "PlanningAgent",
+    "EvaluationAgent",
+    "OptimizationManager",
+)
+
+
+def events(board: Board, closing: Closing | None) -> Iterator[AgentDecision]:
+    """The session's decisions so far, in the order of its life."""
+    yield AgentDecision(key="analysed", agent=ANALYSIS_AGENT, action="analysed", reason=_analysis(board))
+    yield from _plan(board)
+    if board.prepare_failed:
+        yield _prepare_failed(board)
+    for trial in board.trials:
+        yield from _trial(trial)
+    for chain in board.chains:
+        outcome = board.repair_of(chain)
+        if isinstance(outcome, Stop) and outcome.reason:
+            root = chain[0].key
+            yield AgentDecision(
+                key=f"abandoned/{root}", agent=PLANNING_AGENT, action="abandoned", subject=root, reason=outcome.reason
+            )
+    if closing is not None:
+        yield from _closing(board, closing)
+
+
+def _analysis(board: Board) -> str:
+    analysis = board.analysis
+    known = sum(layer.sqnr_db is not None for layer in analysis.layers)
+    return (
+        f"{len(analysis.layers)} operators, {analysis.model.size_bytes / 1e6:.2f} MB, "
+        f"{analysis.latency.p50_ms:.3g} ms at batch {analysis.latency.batch_size} on {analysis.machine.cpu}; "
+        f"sensitivity measured for {known} operators."
+    )
+
+
+def _plan(board: Board) -> Iterator[AgentDecision]:
+    plan = board.plan
+    yield AgentDecision(key="plan", agent=PLANNING_AGENT, action="planned", reason=plan.summary)
+    for candidate in plan.candidates:
+        yield AgentDecision(
+            key=f"planned/{candidate.key}",
+            agent=PLANNING_AGENT,
+            action="planned",
+            subject=candidate.key,
+            reason=f"{candidate.title}. {candidate.reason}",
+        )
+    for number, omission in enumerate(plan.omitted, start=1):
+        yield AgentDecision(
+            key=f"omitted/{number}",
+            agent=PLANNING_AGENT,
+            action="left out",
+            subject=omission.technique,
+            reason=f"{omission.title}. {omission.reason}",
+        )
+
+
+def _prepare_failed(board: Board) -> AgentDecision:
+    step = board.prepare
+    why = (step.error if step else None) or "it did not finish"
+    return AgentDecision(
+        key="rolled-back/prepare",
+        agent=MANAGER,
+        action="rolled back",
+        subject="prepare",
+        reason=f"Graph optimization failed, so quantizations start from the original: {why}",
+    )
+
+
+def _trial(trial: Trial) -> Iterator[AgentDecision]:
+    key = trial.key
+    if trial.planned.parent is not None:
+        reason = f"{trial.planned.title}. {trial.planned.reason}"
+        yield AgentDecision(key=f"repaired/{key}", agent=PLANNING_AGENT, action="repaired", subject=key, reason=reason)
+    if (failure := trial.failure) is not None:
+        action = "rolled back" if trial.rolled_back else "failed"
+        yield AgentDecision(
+            key=f"failed/{key}", agent=MANAGER, action=action, subject=key, reason=f"{key} {action}: {failure}"
+        )
+    elif trial.judgement is not None:
+        action = "accepted" if trial.judgement.accepted else "rolled back"
+        yield AgentDecision(
+            key=f"judged/{key}",
+            agent=EVALUATION_AGENT,
+            action=action,
+            subject=key,
+            reason=f"{key} {action}: {trial.judgement.reason}",
+        )
+
+
+def _closing(board: Board, closing: Closing) -> Iterator[AgentDecision]:
+    if closing.budget:
+        yield AgentDecision(
+            key="budget",
+            agent=MANAGER,
+            action="budget spent",
+            reason=f"No further candidate is tried: {closing.budget}",
+        )
+    for key, reason in closing.skipped.items():
+        yield AgentDecision(
+            key=f"skipped/{key}", agent=PLANNING_AGENT, action="left out", subject=key, reason=f"{key}: {reason}"
+        )
+    verdict = closing.verdict
+    yield AgentDecision(
+        key="verdict",
+        agent=MANAGER,
+        action="selected" if verdict.outcome is Outcome.IMPROVED else "original stands",
+        subject=verdict.candidate,
+        reason=verdict.reason,
+    )

@@ -1,0 +1,208 @@
+"""The candidates of a session as its steps tell: pure reading of a `SessionState`, nothing is remembered elsewhere.
+
+A root is a candidate of the plan; a repair is known by the optimize step that was asked for it, whose request carries
+its technique, parameters and reason. Keys tell the chain: `c03`, `c03r1`, `c03r2`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from apps.agents.criteria import Criteria
+from apps.agents.planning.prediction import predict
+from apps.agents.planning.profile import GraphProfile
+from apps.agents.planning.repair import Attempt
+from apps.agents.planning.variants import title_of
+from apps.agents.reports import EvaluationReport
+from apps.agents.selection import Judgement, judge
+from apps.agents.state import (
+    ACTIVE,
+    CandidateRecord,
+    CandidateStatus,
+    Plan,
+    SessionState,
+    Status,
+    StepRecord,
+)
+from apps.agents.techniques import TechniqueSpec
+
+ANALYSE, PLAN, PREPARE, PACKAGE = "analyse", "plan", "prepare", "package"
+_REPAIR = re.compile(r"^(?P<root>.+)r(?P<number>\d+)$")
+_REJECTED_OUTPUT = "technique."
+"""Codes of failures in which a technique's output was refused, which is a rollback."""
+
+
+def optimize_key(candidate: str) -> str:
+    return f"{candidate}/optimize"
+
+
+def evaluate_key(candidate: str) -> str:
+    return f"{candidate}/evaluate"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A candidate with its steps and what came of them."""
+
+    planned: CandidateRecord
+    root: str
+    optimize: StepRecord | None = None
+    evaluate: StepRecord | None = None
+    report: EvaluationReport | None = None
+    judgement: Judgement | None = None
+
+    @property
+    def key(self) -> str:
+        return self.planned.key
+
+    @property
+    def started(self) -> bool:
+        return self.optimize is not None
+
+    @property
+    def failed_step(self) -> StepRecord | None:
+        for step in (self.optimize, self.evaluate):
+            if step is not None and step.status in (Status.FAILED, Status.CANCELLED):
+                return step
+        return None
+
+    @property
+    def failure(self) -> str | None:
+        """Why it failed, in a sentence; `None` when it did not."""
+        step = self.failed_step
+        if step is None:
+            return None
+        return step.error or f"The step {step.request.key} was {step.status.value}."
+
+    @property
+    def rolled_back(self) -> bool:
+        """Whether its failure is that of an output that was refused."""
+        step = self.failed_step
+        return step is not None and (step.error_code or "").startswith(_REJECTED_OUTPUT)
+
+    @property
+    def decided(self) -> bool:
+        return self.judgement is not None or self.failed_step is not None
+
+    @property
+    def awaits_evaluation(self) -> bool:
+        return self.optimize is not None and self.optimize.status is Status.COMPLETED and self.evaluate is None
+
+    @property
+    def speedup(self) -> float:
+        return self.report.latency.speedup.value if self.report else 1.0
+
+    @property
+    def size_ratio(self) -> float:
+        return self.report.size_bytes.ratio if self.report else 1.0
+
+    def attempt(self) -> Attempt:
+        """What the search for a repair needs to know of it."""
+        step = self.failed_step
+        return Attempt(
+            key=self.key,
+            parameters=self.planned.parameters,
+            predicted=self.planned.predicted,
+            judgement=self.judgement,
+            speedup=self.speedup,
+            size_ratio=self.size_ratio,
+            drop_points=self.report.primary.drop.value if self.report else 0.0,
+            error_code=(step.error_code or "failed") if step is not None else None,
+        )
+
+    def record(self, selected: str | None, skipped: Mapping[str, str]) -> CandidateRecord:
+        """The candidate as the member sees it now."""
+        status, reason = self._standing(selected, skipped)
+        score = self.judgement.score if self.judgement else None
+        return self.planned.model_copy(
+            update={"status": status, "reason": reason, "score": None if score is None else round(score, 4)}
+        )
+
+    def _standing(self, selected: str | None, skipped: Mapping[str, str]) -> tuple[CandidateStatus, str]:
+        if self.key in skipped:
+            return CandidateStatus.SKIPPED, skipped[self.key]
+        if (failure := self.failure) is not None:
+            return CandidateStatus.FAILED, failure
+        if self.judgement is None:
+            return (CandidateStatus.RUNNING if self.started else CandidateStatus.PLANNED), self.planned.reason
+        if not self.judgement.accepted:
+            return CandidateStatus.REJECTED, self.judgement.reason
+        return (CandidateStatus.SELECTED if self.key == selected else CandidateStatus.ACCEPTED), self.judgement.reason
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The steps of a session by key."""
+
+    by_key: Mapping[str, StepRecord]
+
+    @classmethod
+    def of(cls, state: SessionState) -> Steps:
+        return cls({step.request.key: step for step in state.steps})
+
+    def get(self, key: str) -> StepRecord | None:
+        return self.by_key.get(key)
+
+    def completed(self, key: str) -> StepRecord | None:
+        step = self.by_key.get(key)
+        return step if step is not None and step.status is Status.COMPLETED else None
+
+    @property
+    def active(self) -> int:
+        return sum(step.status in ACTIVE for step in self.by_key.values())
+
+
+def read_trials(
+    steps: Steps, plan: Plan, profile: GraphProfile, criteria: Criteria, specs: Mapping[str, TechniqueSpec]
+) -> tuple[Trial, ...]:
+    """Every candidate that was planned or asked for, each root followed by its repairs."""
+    chains: dict[str, list[Trial]] = {
+        candidate.key: [Trial(planned=candidate, root=candidate.key)] for candidate in plan.candidates
+    }
+    for step in sorted(steps.by_key.values(), key=_repair_number):
+        candidate, technique = step.request.candidate, step.request.technique
+        match = _REPAIR.match(candidate or "")
+        if match is None or technique is None or step.request.key != optimize_key(match[0]):
+            continue
+        chain = chains[match["root"]]
+        record = repair_record(
+            match[0], chain[-1].key, specs[technique], step.request.parameters, step.request.reason, profile, criteria
+        )
+        chain.append(Trial(planned=record, root=match["root"]))
+    return tuple(_with_steps(trial, steps, criteria) for chain in chains.values() for trial in chain)
+
+
+def repair_record(
+    key: str,
+    parent: str,
+    spec: TechniqueSpec,
+    parameters: Mapping[str, object],
+    reason: str,
+    profile: GraphProfile,
+    criteria: Criteria,
+) -> CandidateRecord:
+    """A repair's record: all of it follows from its request."""
+    return CandidateRecord(
+        key=key,
+        title=title_of(spec.label, spec.name, parameters),
+        technique=spec.name,
+        parameters=dict(parameters),
+        parent=parent,
+        predicted=predict(spec, parameters, profile, criteria),
+        reason=reason,
+    )
+
+
+def _repair_number(step: StepRecord) -> tuple[str, int]:
+    match = _REPAIR.match(step.request.candidate or "")
+    return (match["root"], int(match["number"])) if match else ("", 0)
+
+
+def _with_steps(trial: Trial, steps: Steps, criteria: Criteria) -> Trial:
+    optimize, evaluate = steps.get(optimize_key(trial.key)), steps.get(evaluate_key(trial.key))
+    if evaluate is None or evaluate.status is not Status.COMPLETED:
+        return replace(trial, optimize=optimize, evaluate=evaluate)
+    report = EvaluationReport.model_validate(evaluate.result)
+    return replace(trial, optimize=optimize, evaluate=evaluate, report=report, judgement=judge(report, criteria))

@@ -1,0 +1,443 @@
+"""A session without a database, a queue or a library: steps are carried out by functions over a made-up world.
+
+The world knows the truth that the agents are to find out: how fast each number type really is, which operators are
+fragile, which technique crashes. A seed draws the order in which steps that run side by side end.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from apps.agents import verdicts
+from apps.agents.criteria import Criteria
+from apps.agents.manager import OptimizationManager
+from apps.agents.planning import PlanningAgent
+from apps.agents.planning.prediction import Scope, scope_of
+from apps.agents.planning.profile import profile_of_analysis
+from apps.agents.planning.rules import Kind
+from apps.agents.reports import (
+    AnalysisReport,
+    Compatibility,
+    DatasetSummary,
+    Estimate,
+    EvaluationReport,
+    Fidelity,
+    Latency,
+    LatencyComparison,
+    Layer,
+    Machine,
+    MetricComparison,
+    ModelSummary,
+    OperatorSensitivity,
+    Pair,
+    Task,
+    TensorSpec,
+)
+from apps.agents.state import ACTIVE, Decision, SessionState, Status, StepKind, StepRecord, StepRequest
+from apps.agents.techniques import TechniqueSpec, catalogue
+
+VNNI = ("avx2", "avx512f", "avx512_vnni")
+STATIC, DYNAMIC, BLOCKS, FLOAT16, GRAPH = (
+    "onnx-static-int8",
+    "onnx-dynamic-int8",
+    "onnx-weight-only",
+    "onnx-float16",
+    "onnx-graph",
+)
+MEGABYTE = 1_000_000
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What a technique with its parameters really does."""
+
+    speedup: float
+    size_ratio: float
+    drop_points: float
+    drop_margin: float = 0.2
+    """Half the width of the interval of the drop."""
+
+
+@dataclass(frozen=True)
+class World:
+    """A model on a machine. `factors` are true kernel factors by `(technique, activation, weight)`, 1 where missing."""
+
+    layers: tuple[Layer, ...]
+    size_bytes: int
+    factors: Mapping[tuple[str, str, str], float]
+    flags: tuple[str, ...] = VNNI
+    sensitivity: Mapping[str, float] = field(default_factory=dict)
+    """What the analysis says of operator types, in dB."""
+    fragile_operators: Mapping[str, float] = field(default_factory=dict)
+    """Points lost when an operator of the type is quantized by the static technique."""
+    fragile_nodes: Mapping[str, float] = field(default_factory=dict)
+    """Points lost when the node is quantized, by whatever technique."""
+    failing: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Code and sentence by step key, technique or candidate."""
+    per_channel_crashes: frozenset[str] = frozenset()
+    drop_margin: float = 0.2
+    latency_ms: float = 10.0
+    graph_speedup: float = 1.0
+    step_s: float = 10.0
+
+    @property
+    def model(self) -> ModelSummary:
+        operators: dict[str, int] = {}
+        for layer in self.layers:
+            operators[layer.op_type] = operators.get(layer.op_type, 0) + 1
+        return ModelSummary(
+            format="onnx",
+            producer="test",
+            opset=17,
+            inputs=(TensorSpec(name="x", dtype="float32", shape=("batch", 8)),),
+            outputs=(TensorSpec(name="y", dtype="float32", shape=("batch", 10)),),
+            parameters=self.size_bytes // 4,
+            size_bytes=self.size_bytes,
+            operators=operators,
+            weight_dtypes={"float32": self.size_bytes // 4},
+        )
+
+    @property
+    def analysis(self) -> AnalysisReport:
+        machine = Machine(
+            hostname="test",
+            cpu="Test CPU",
+            cores=2,
+            memory_bytes=8 * 1024**3,
+            flags=self.flags,
+            system="Linux",
+            python="3.11",
+            libraries={},
+        )
+        return AnalysisReport(
+            model=self.model,
+            machine=machine,
+            latency=_latency(self.latency_ms),
+            peak_memory_bytes=100 * MEGABYTE,
+            layers=self.layers,
+            operator_sensitivity=tuple(
+                OperatorSensitivity(op_type=op_type, count=1, sqnr_db=decibels)
+                for op_type, decibels in self.sensitivity.items()
+            ),
+            opportunities=(),
+            compatibility=tuple(Compatibility(technique=name, compatible=True, reason="") for name in catalogue()),
+            calibration_examples=128,
+        )
+
+    def truth(self, technique: str, parameters: Mapping[str, Any]) -> Truth:
+        """The true effect: Amdahl over true factors, bytes of the changed weights, points of what is fragile."""
+        if technique == GRAPH:
+            return Truth(self.graph_speedup, 1.0, 0.0, 0.0)
+        profile = profile_of_analysis(self.analysis)
+        scope = scope_of(technique, parameters, profile)
+        weight = str(parameters.get("weight_type", parameters.get("bits", "")))
+        factor = self.factors.get((technique, str(parameters.get("activation_type", "")), weight), 1.0)
+        heavy = sum(node.time_share for node in scope.nodes if node.kind in (Kind.CONVOLUTION, Kind.PRODUCT))
+        left = {FLOAT16: 0.5, BLOCKS: 0.16 if weight == "4" else 0.28}.get(technique, 0.255)
+        saved = sum(node.weight_bytes for node in scope.nodes) * (1 - left)
+        return Truth(
+            speedup=1 / (1 - heavy + heavy / factor),
+            size_ratio=self.size_bytes / (self.size_bytes - saved),
+            drop_points=0.0 if technique == FLOAT16 else self._drop(technique, scope),
+            drop_margin=self.drop_margin,
+        )
+
+    def _drop(self, technique: str, scope: Scope) -> float:
+        types = {node.op_type for node in scope.nodes} if technique == STATIC else set()
+        names = {node.name for node in scope.nodes}
+        return sum(points for op_type, points in self.fragile_operators.items() if op_type in types) + sum(
+            points for name, points in self.fragile_nodes.items() if name in names
+        )
+
+
+DATASET = DatasetSummary(
+    kind="npz",
+    task=Task.CLASSIFICATION,
+    examples=2000,
+    inputs=(TensorSpec(name="x", dtype="float32", shape=("N", 8)),),
+    labels=TensorSpec(name="y", dtype="int64", shape=("N",)),
+)
+
+
+def _latency(milliseconds: float) -> Latency:
+    return Latency(
+        p50_ms=milliseconds,
+        p95_ms=milliseconds * 1.1,
+        throughput_per_s=1000 / milliseconds,
+        runs=100,
+        batch_size=1,
+        threads=1,
+    )
+
+
+def evaluation(world: World, truth: Truth, criteria: Criteria, implausible: tuple[str, ...] = ()) -> EvaluationReport:
+    """The report that an exact evaluation of `truth` would write."""
+    noise = 0.02
+    drop = Estimate(
+        value=truth.drop_points, low=truth.drop_points - truth.drop_margin, high=truth.drop_points + truth.drop_margin
+    )
+    speedup = Estimate(value=truth.speedup, low=truth.speedup * (1 - noise), high=truth.speedup * (1 + noise))
+    size = Pair(original=world.size_bytes, candidate=world.size_bytes / truth.size_ratio, ratio=truth.size_ratio)
+    primary = MetricComparison(
+        metric="top1",
+        label="top-1",
+        unit="%",
+        higher_is_better=True,
+        original=Estimate(value=90.0),
+        candidate=Estimate(value=90.0 - truth.drop_points),
+        drop=drop,
+        test="mcnemar",
+        p_value=0.5,
+    )
+    memory = Pair(original=100, candidate=100, ratio=1.0)
+    latency = LatencyComparison(
+        original=_latency(world.latency_ms),
+        candidate=_latency(world.latency_ms / truth.speedup),
+        speedup=speedup,
+        control=Estimate(value=1.0, low=0.99, high=1.01),
+        blocks=20,
+        runs_per_block=10,
+        warmup_runs=5,
+    )
+    measurements = verdicts.Measurements(
+        primary=primary,
+        examples=2000,
+        latency=latency,
+        candidate_latency_ms=Estimate(value=latency.candidate.p50_ms),
+        size_bytes=size,
+        peak_memory_bytes=memory,
+        confidence=criteria.confidence,
+    )
+    constraints = verdicts.judge(criteria.constraints, measurements)
+    return EvaluationReport(
+        task=Task.CLASSIFICATION,
+        examples=2000,
+        metrics=(primary,),
+        fidelity=Fidelity(sqnr_db=30, cosine=0.99, max_abs_error=0.1, mean_abs_error=0.01),
+        latency=latency,
+        size_bytes=size,
+        peak_memory_bytes=memory,
+        constraints=constraints,
+        implausible=implausible,
+        verdict=verdicts.overall(constraints),
+        confidence=criteria.confidence,
+        machine=world.analysis.machine,
+    )
+
+
+@dataclass
+class Run:
+    """A session that went to its end."""
+
+    state: SessionState
+    decisions: list[Decision]
+    states: list[SessionState]
+    """What the manager was asked, one for each decision."""
+    most_active: int
+
+    @property
+    def last(self) -> Decision:
+        return self.decisions[-1]
+
+    @property
+    def events(self) -> dict[str, str]:
+        """Reasons by event key, as first told."""
+        told: dict[str, str] = {}
+        for decision in self.decisions:
+            for event in decision.events:
+                told.setdefault(event.key, event.reason)
+        return told
+
+    def candidate(self, key: str) -> Any:
+        return next(candidate for candidate in self.last.candidates if candidate.key == key)
+
+    @property
+    def tried(self) -> list[StepRequest]:
+        """Optimize steps of candidates, in the order asked for."""
+        return [s.request for s in self.state.steps if s.request.candidate and s.request.kind is StepKind.OPTIMIZE]
+
+
+@dataclass
+class InMemoryPipeline:
+    """Carries out what the manager asks for, as the real pipeline does: steps by key, each once."""
+
+    world: World
+    criteria: Criteria
+    parallelism: int = 1
+    seed: int = 0
+    libraries: tuple[str, ...] = ()
+    disabled: tuple[str, ...] = ()
+    specs: Mapping[str, TechniqueSpec] = field(default_factory=catalogue)
+    limit: int = 400
+
+    def run(self) -> Run:
+        manager = OptimizationManager(self.specs)
+        draw = random.Random(self.seed)
+        state = SessionState(
+            criteria=self.criteria,
+            model=self.world.model,
+            dataset=DATASET,
+            seed=self.seed,
+            parallelism=self.parallelism,
+            libraries=self.libraries,
+            disabled_techniques=self.disabled,
+        )
+        decisions: list[Decision] = []
+        states: list[SessionState] = []
+        most_active = 0
+        while len(decisions) < self.limit:
+            states.append(state)
+            decision = manager.next(state)
+            decisions.append(decision)
+            if decision.verdict is not None or decision.failure is not None:
+                return Run(state, decisions, states, most_active)
+            state = accept(state, decision)
+            active = [index for index, step in enumerate(state.steps) if step.status in ACTIVE]
+            most_active = max(most_active, len(active))
+            assert active, f"the manager waits for nothing: {decision!r}"
+            state = self._finish(state, draw.choice(active))
+        raise AssertionError(f"the session did not end within {self.limit} decisions")
+
+    def _finish(self, state: SessionState, index: int) -> SessionState:
+        done = self._carry_out(state.steps[index], state)
+        steps = (*state.steps[:index], done, *state.steps[index + 1 :])
+        return state.model_copy(update={"steps": steps, "elapsed_s": state.elapsed_s + self.world.step_s})
+
+    def _carry_out(self, step: StepRecord, state: SessionState) -> StepRecord:
+        request = step.request
+        for name in (request.key, request.candidate, request.technique):
+            if (
+                name in self.world.failing and request.kind is not StepKind.EVALUATE
+            ) or request.key in self.world.failing:
+                code, sentence = (
+                    self.world.failing[name or ""] if name in self.world.failing else self.world.failing[request.key]
+                )
+                return step.model_copy(update={"status": Status.FAILED, "error_code": code, "error": sentence})
+        if request.technique in self.world.per_channel_crashes and request.parameters.get("per_channel"):
+            failed = {"status": Status.FAILED, "error_code": "technique.failed", "error": "It crashed."}
+            return step.model_copy(update=failed)
+        result = self._result(request, state)
+        return step.model_copy(update={"status": Status.COMPLETED, "result": result, "duration_s": self.world.step_s})
+
+    def _result(self, request: StepRequest, state: SessionState) -> dict[str, Any]:
+        match request.kind:
+            case StepKind.ANALYSE:
+                return self.world.analysis.model_dump(mode="json")
+            case StepKind.PLAN:
+                plan = PlanningAgent(self.specs).plan(
+                    self.world.analysis,
+                    self.criteria,
+                    DATASET,
+                    libraries=request.parameters["libraries"],
+                    disabled=request.parameters["disabled_techniques"],
+                )
+                return plan.model_dump(mode="json")
+            case StepKind.EVALUATE:
+                made = next(step.request for step in state.steps if step.request.key == request.parent)
+                truth = self.world.truth(made.technique or "", made.parameters)
+                return evaluation(self.world, truth, self.criteria).model_dump(mode="json")
+            case _:
+                return {}
+
+
+def accept(state: SessionState, decision: Decision) -> SessionState:
+    """The state once the pipeline has written a decision down: new requests are queued steps."""
+    known = {step.request.key for step in state.steps}
+    new = tuple(StepRecord(request=r, status=Status.QUEUED) for r in decision.requests if r.key not in known)
+    return state.model_copy(update={"steps": (*state.steps, *new)})
+
+
+# --- worlds ----------------------------------------------------------------------------------------------------------
+
+CONVOLUTION_FACTORS = {
+    (STATIC, "uint8", "int8"): 4.75,
+    (STATIC, "int8", "int8"): 1.15,
+    (STATIC, "uint8", "uint8"): 1.85,
+    (STATIC, "uint16", "int8"): 0.58,
+    (DYNAMIC, "", "int8"): 0.19,
+    (DYNAMIC, "", "uint8"): 0.93,
+    (FLOAT16, "", ""): 1.0,
+}
+PRODUCT_FACTORS = {
+    (STATIC, "uint8", "int8"): 2.7,
+    (STATIC, "int8", "int8"): 1.4,
+    (STATIC, "uint8", "uint8"): 1.9,
+    (DYNAMIC, "", "int8"): 2.9,
+    (DYNAMIC, "", "uint8"): 2.5,
+    (BLOCKS, "", "4"): 1.26,
+    (BLOCKS, "", "8"): 1.4,
+    (FLOAT16, "", ""): 0.95,
+}
+
+
+def resnet(**changes: Any) -> World:
+    """A residual network of 20 convolutions, after FACTS measured on Fashion-MNIST."""
+    convolutions = tuple(
+        Layer(
+            name=f"conv{n}",
+            op_type="Conv",
+            parameters=138_000,
+            weight_bytes=552_000,
+            time_share=0.95 / 20,
+            sqnr_db=24.0 + n,
+        )
+        for n in range(20)
+    )
+    adds = tuple(
+        Layer(name=f"add{n}", op_type="Add", parameters=0, weight_bytes=0, time_share=0.005, sqnr_db=35.0)
+        for n in range(8)
+    )
+    head = Layer(name="gemm", op_type="Gemm", parameters=5130, weight_bytes=20_520, time_share=0.01, sqnr_db=38.0)
+    world = World(
+        layers=(*convolutions, *adds, head),
+        size_bytes=11_160_000,
+        factors=CONVOLUTION_FACTORS,
+        sensitivity={"Conv": 20.0, "Add": 28.0, "Gemm": 38.0},
+        latency_ms=1.03,
+        fragile_operators={"Conv": 0.04},
+    )
+    return replace(world, **changes)
+
+
+def minilm(**changes: Any) -> World:
+    """A transformer of six layers with an embedding table of half its size."""
+    layers: list[Layer] = [
+        Layer(
+            name="table",
+            op_type="Gather",
+            parameters=11_700_000,
+            weight_bytes=46_800_000,
+            time_share=0.01,
+            sqnr_db=30.0,
+        )
+    ]
+    for n in range(6):
+        layers += [
+            Layer(
+                name=f"matmul{n}.{m}",
+                op_type="MatMul",
+                parameters=295_000,
+                weight_bytes=1_180_000,
+                time_share=0.8 / 36,
+                sqnr_db=22.0 + m,
+            )
+            for m in range(6)
+        ]
+        layers += [
+            Layer(name=f"mask{n}", op_type="Add", parameters=0, weight_bytes=0, time_share=0.01, sqnr_db=0.5),
+            Layer(name=f"softmax{n}", op_type="Softmax", parameters=0, weight_bytes=0, time_share=0.01, sqnr_db=1.0),
+            Layer(name=f"norm{n}", op_type="LayerNormalization", parameters=768, weight_bytes=3072, time_share=0.01),
+        ]
+    world = World(
+        layers=tuple(layers),
+        size_bytes=91_000_000,
+        factors=PRODUCT_FACTORS,
+        sensitivity={"MatMul": 13.0, "Gather": 25.0, "Add": 0.3, "Softmax": 0.6, "LayerNormalization": 9.0},
+        fragile_operators={"Add": 33.0, "Softmax": 33.0, "LayerNormalization": 2.0, "MatMul": 0.2},
+        latency_ms=10.9,
+        drop_margin=0.3,
+    )
+    return replace(world, **changes)
