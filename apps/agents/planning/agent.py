@@ -219,7 +219,7 @@ def _record(number: int, item: _Weighed) -> CandidateRecord:
 def describe(prediction: Prediction) -> str:
     """A prediction in words with its numbers."""
     loss = (
-        "unchanged metric"
+        "next to no loss"
         if prediction.risk == Risk.NONE
         else f"a loss of about {prediction.metric_drop_points:.2g} points"
     )
