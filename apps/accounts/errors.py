@@ -32,7 +32,9 @@ class InvitationUnusable(UserError):
 class InvitationForSomebodyElse(UserError):
     code = "invitation.somebody_else"
     status = 403
-    sentence = "This invitation is for {invited}, but you are logged in as {user}. Log out first and open the link again."
+    sentence = (
+        "This invitation is for {invited}, but you are logged in as {user}. Log out first and open the link again."
+    )
 
 
 class TokenLifetimeOutOfRange(UserError):

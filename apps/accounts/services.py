@@ -14,6 +14,7 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.text import slugify
 
+from apps.accounts import journal
 from apps.accounts.errors import (
     AlreadyMember,
     InvitationForSomebodyElse,
@@ -69,6 +70,7 @@ def create_team(name: str, owner: User) -> Team:
     except IntegrityError as clash:
         raise TeamNameTaken(field="name", name=name) from clash
     Membership.objects.create(team=team, user=owner, role=Role.OWNER)
+    journal.tell("team.created", actor=owner, team=team, subject=team.name)
     return team
 
 
@@ -95,8 +97,17 @@ def invite(*, by: User, team: Team, email: str, role: Role) -> Invitation:
     )
     context = {"invitation": invitation, "link": f"{settings.LATHE.base_url}/invitations/{token}/"}
     subject = f"{by} invites you to {team.name} on Lathe"
+    journal.tell("member.invited", actor=by, team=team, subject=email, data={"role": str(role)})
     transaction.on_commit(lambda: _send(email, subject, render_to_string("accounts/email/invitation.txt", context)))
     return invitation
+
+
+@transaction.atomic
+def withdraw_invitation(invitation: Invitation, *, by: User) -> None:
+    """The link stops working."""
+    require_role(by, invitation.team, Role.OWNER)
+    invitation.delete()
+    journal.tell("invitation.withdrawn", actor=by, team=invitation.team, subject=invitation.email)
 
 
 def _send(address: str, subject: str, text: str) -> None:
@@ -123,6 +134,7 @@ def accept_invitation(token: str, user: User) -> Membership:
     member, _created = Membership.objects.get_or_create(
         team=invitation.team, user=user, defaults={"role": invitation.role}
     )
+    journal.tell("member.joined", actor=user, team=invitation.team, subject=user.email, data={"role": member.role})
     return member
 
 
@@ -145,8 +157,10 @@ def change_role(*, by: User, member: Membership, role: Role) -> Membership:
     require_role(by, member.team, Role.OWNER)
     if role != Role.OWNER:
         _keep_an_owner(member)
-    member.role = role
+    before, member.role = member.role, role
     member.save(update_fields=["role"])
+    data = {"before": before, "after": str(role)}
+    journal.tell("member.role_changed", actor=by, team=member.team, subject=member.user.email, data=data)
     return member
 
 
@@ -157,6 +171,7 @@ def remove_member(*, by: User, member: Membership) -> None:
         require_role(by, member.team, Role.OWNER)
     _keep_an_owner(member)
     member.delete()
+    journal.tell("member.removed", actor=by, team=member.team, subject=member.user.email)
 
 
 def _keep_an_owner(member: Membership) -> None:
@@ -168,13 +183,18 @@ def _keep_an_owner(member: Membership) -> None:
         raise LastOwner(team=member.team.name)
 
 
+@transaction.atomic
 def create_token(user: User, *, name: str, scope: TokenScope, days: int) -> tuple[ApiToken, str]:
     """A key of `user`'s own and its text, which is shown this once: only its hash is kept."""
     if not 1 <= days <= MAX_TOKEN_DAYS:
         raise TokenLifetimeOutOfRange(field="days", days=days, maximum=MAX_TOKEN_DAYS)
     token, text = ApiToken.objects.create(user=user, name=name, scope=scope, expiry=timedelta(days=days))
+    journal.tell("token.created", actor=user, subject=name, data={"scope": str(scope), "days": days})
     return token, text
 
 
-def revoke_token(token: ApiToken) -> None:
+@transaction.atomic
+def revoke_token(token: ApiToken, *, by: User) -> None:
+    """What uses the token stops working at once."""
     token.delete()
+    journal.tell("token.revoked", actor=by, subject=token.name)

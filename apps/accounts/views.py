@@ -65,8 +65,7 @@ def invite(request: HttpRequest) -> HttpResponse:
 @require_POST
 def withdraw_invitation(request: HttpRequest, pk: int) -> HttpResponse:
     invitation = get_object_or_404(Invitation.objects.visible_to(request.user), pk=pk)
-    services.require_role(request.user, invitation.team, Role.OWNER)
-    invitation.delete()
+    services.withdraw_invitation(invitation, by=request.user)
     messages.success(request, f"The invitation of {invitation.email} is withdrawn.")
     return redirect("accounts:team")
 
@@ -167,6 +166,6 @@ def create_token(request: HttpRequest) -> HttpResponse:
 @require_POST
 def revoke_token(request: HttpRequest, key: str) -> HttpResponse:
     token = get_object_or_404(ApiToken, user=request.user, token_key=key)
-    services.revoke_token(token)
+    services.revoke_token(token, by=request.user)
     messages.success(request, f"The token “{token.name}” is revoked.")
     return redirect("accounts:tokens")

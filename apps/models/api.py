@@ -15,7 +15,8 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.accounts.models import User
+from apps.accounts.models import Role, Team, User
+from apps.accounts.services import require_role
 from apps.accounts.teams import team_for
 from apps.models import services
 from apps.models.download import blob_response
@@ -49,8 +50,9 @@ def _answers(serializer_class: type, request: Request) -> dict[str, Any]:
     return checked
 
 
-def _upload(user: User, answers: dict[str, Any]) -> Upload | None:
-    """The caller's own upload that `answers` names. Raises `UploadUnknown`."""
+def _upload(user: User, team: Team, answers: dict[str, Any]) -> Upload | None:
+    """The caller's own upload that `answers` names. Raises `PermissionDenied` below engineer, and `UploadUnknown`."""
+    require_role(user, team, Role.ENGINEER)
     if "upload" not in answers:
         return None
     upload = Upload.objects.visible_to(user).filter(user=user, pk=answers["upload"]).first()
@@ -139,7 +141,7 @@ class VersionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
         version = services.add_version(
             model,
             request.user,
-            upload=_upload(request.user, answers),
+            upload=_upload(request.user, model.team, answers),
             file=answers.get("file"),
             filename=answers["filename"],
             description=answers["description"],
@@ -240,12 +242,13 @@ class DataSetViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
 
     def create(self, request: Request) -> Response:
         answers = _answers(NewDataSetSerializer, request)
+        team = team_for(request.user, answers.get("team"))
         dataset = services.add_dataset(
-            team_for(request.user, answers.get("team")),
+            team,
             request.user,
             answers["name"],
             answers["spec"],
-            upload=_upload(request.user, answers),
+            upload=_upload(request.user, team, answers),
             file=answers.get("file"),
             filename=answers["filename"],
             description=answers["description"],

@@ -1,8 +1,8 @@
 """Checking a file in a child process, and writing down what came of it. Runs in a worker.
 
 The first answer counts: a message that is delivered twice does the work twice at worst and changes nothing. Trouble
-that trying again may mend is raised, so that the message is tried again; when that was tried often enough, and for our
-own bugs, the file is refused with a code that says that it was not the file.
+that trying again may mend is raised, so that the message is tried again; when that was tried often enough, and for bugs
+of ours, the file is refused with a code that says that it was not the file.
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 
+from apps.agents.errors import StepOutOfMemory
 from apps.agents.job import Job
 from apps.agents.process import JobFailed, Limits, run_job
 from apps.agents.reports import DatasetSummary, ModelSummary
@@ -27,6 +29,7 @@ from apps.models.storage import local_path
 
 logger = logging.getLogger(__name__)
 
+TIME_LIMIT_S = 30 * 60
 INSPECT_MODEL = "apps.agents.handlers.inspection:inspect_model"
 INSPECT_DATASET = "apps.agents.handlers.datasets:inspect_dataset"
 
@@ -53,7 +56,7 @@ def inspect_dataset(dataset_id: int) -> None:
     if dataset is None:
         return
     with _settled(dataset, DataSetInspectionFailed()):
-        body = _checked(dataset.blob, "dataset", INSPECT_DATASET, {"dataset": dataset.spec})
+        body = _checked(dataset.blob, "dataset", INSPECT_DATASET, {"spec": dataset.spec})
         dataset.summary = DatasetSummary.model_validate(body).model_dump(mode="json")
         dataset.save(update_fields=["summary"])
         dataset.accept()
@@ -75,23 +78,23 @@ def give_up_on_dataset(dataset_id: int) -> None:
 
 @contextmanager
 def _settled(row: Inspected, ours: UserError) -> Iterator[None]:
-    """Turns whatever ends the check early into a refusal of `row`. `ours` says that it was not the file."""
+    """Turns a check that failed into a refusal of `row`; `ours` says that it was not the file.
+
+    What else is raised (a database or a store that is away) passes through, and the message is tried again.
+    """
     try:
         yield
     except JobFailed as error:
         failure = error.failure
+        # A file that needs more memory than there is needs it the next time as well.
+        if failure.transient and failure.code != StepOutOfMemory.code:
+            raise TryAgain(failure.message) from error
         if failure.expected:
             row.refuse(failure.code, failure.message)
-        elif failure.transient:
-            raise TryAgain(failure.message) from error
         else:
             kind = type(row).__name__
             logger.error("The check of %s %s broke: %s\n%s", kind, row.pk, failure.message, failure.traceback)
             row.refuse(ours.code, ours.message)
-    except Exception:
-        # Our bug, or a store that lost a file: the row must not stay pending for ever.
-        logger.exception("The check of %s %s broke.", type(row).__name__, row.pk)
-        row.refuse(ours.code, ours.message)
 
 
 def _checked(blob: Blob, role: str, handler: str, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -103,7 +106,7 @@ def _checked(blob: Blob, role: str, handler: str, arguments: dict[str, Any]) -> 
 
 @contextmanager
 def _scratch() -> Iterator[Path]:
-    parent = Path(settings.LATHE.var_dir) / "scratch"
+    parent = _scratch_parent()
     parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="inspect-", dir=parent))
     try:
@@ -112,12 +115,26 @@ def _scratch() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def remove_abandoned_scratch() -> None:
+    """Removes the folders of checks on this machine whose worker died before it could."""
+    oldest = time.time() - 2 * TIME_LIMIT_S
+    for folder in _scratch_parent().glob("inspect-*"):
+        if folder.stat().st_mtime < oldest:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _scratch_parent() -> Path:
+    return Path(settings.LATHE.var_dir) / "scratch"
+
+
 def _limits() -> Limits:
-    return Limits(time_s=30 * 60, memory_bytes=settings.LATHE.step_memory_bytes)
+    return Limits(time_s=TIME_LIMIT_S, memory_bytes=settings.LATHE.step_memory_bytes)
 
 
 def _ignore(event: object) -> None:
     """A check has no page of its own that would show its progress."""
 
 
-_never: Callable[[], bool] = lambda: False  # noqa: E731
+def _never() -> bool:
+    """A check is not cancelled: deleting the row makes its answer void."""
+    return False

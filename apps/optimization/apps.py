@@ -6,3 +6,10 @@ class OptimizationConfig(AppConfig):
     label = "optimization"
     verbose_name = "Optimization"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """What the apps below do is written into the audit trail."""
+        from apps.accounts import journal
+        from apps.optimization import audit
+
+        journal.connect(audit.record)

@@ -19,7 +19,7 @@ from apps.optimization.rendering import report_html
 from apps.optimization.services.report import report
 
 HANDLERS: dict[StepKind, str] = {
-    StepKind.ANALYSE: "apps.agents.handlers.analysis:run",
+    StepKind.ANALYSE: "apps.agents.handlers.analysis:analyse",
     StepKind.PLAN: "apps.agents.handlers.plan:run",
     StepKind.OPTIMIZE: "apps.agents.handlers.optimize:run",
     StepKind.EVALUATE: "apps.agents.handlers.evaluate:run",

@@ -1,8 +1,8 @@
 """One place that turns what went wrong into an answer.
 
-The API answers with problem details (RFC 9457): `type`, `title`, `status`, `detail`, a stable `code`, and `errors` by field where
-a form-like body was wrong. Pages show the same sentence on a page of their own. Unexpected errors keep their traceback
-in the log and say nothing of it to the client.
+The API answers with problem details (RFC 9457): `type`, `title`, `status`, `detail`, a stable `code`, and `errors` by
+field where a body was wrong. Pages show the same sentence on a page of their own. Unexpected errors keep their
+traceback in the log and say nothing of it to the client.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
+from django_htmx.http import reswap, trigger_client_event
 from pydantic import ValidationError as ValueErrorReport
 from rest_framework import exceptions
-from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
@@ -58,12 +58,13 @@ def _invalid(errors: list[dict[str, Any]]) -> Response:
 
 
 def _with_headers(response: Response, error: Exception) -> Response:
-    """Everything else that DRF knows: not found, not allowed, throttled, not logged in. Keeps headers like Retry-After."""
+    """Everything else that DRF knows: not found, not allowed, throttled, not logged in; with its headers."""
     if isinstance(error, Http404):
         error = exceptions.NotFound()
     elif isinstance(error, PermissionDenied):
         error = exceptions.PermissionDenied(*error.args)
-    assert isinstance(error, exceptions.APIException)  # noqa: S101  DRF's handler answers nothing else
+    if not isinstance(error, exceptions.APIException):
+        return response
     code = f"request.{error.get_codes()}" if isinstance(error.get_codes(), str) else "request.refused"
     answer = problem(
         code=code, status=response.status_code, title=_title(response.status_code), detail=str(error.detail)
@@ -111,7 +112,15 @@ class UserErrorPages:
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         if not isinstance(error, UserError):
             return None
+        if getattr(request, "htmx", False):
+            return _for_htmx(error)
         return render(request, "error.html", _page(error.status, error.message, error.code), status=error.status)
+
+
+def _for_htmx(error: UserError) -> HttpResponse:
+    """Nothing is swapped; `static/js/page.js` shows the sentence where messages stand."""
+    response = HttpResponse(error.message, status=error.status, content_type="text/plain; charset=utf-8")
+    return trigger_client_event(reswap(response, "none"), "lathe:error", {"message": error.message})
 
 
 _SENTENCES = {

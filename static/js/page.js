@@ -39,3 +39,12 @@ document.addEventListener("submit", (event) => {
 document.addEventListener("change", (event) => {
   if (event.target.matches("[data-autosubmit]")) event.target.form.requestSubmit();
 });
+
+document.addEventListener("lathe:error", (event) => {
+  const place = document.getElementById("messages");
+  const notice = document.createElement("p");
+  notice.className = "notice notice-error";
+  notice.textContent = event.detail.message;
+  place.replaceChildren(notice);
+  place.hidden = false;
+});

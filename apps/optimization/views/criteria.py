@@ -1,0 +1,82 @@
+"""Named criteria: the list, one, a new one, a change (which is a new version)."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_GET, require_http_methods
+
+from apps.accounts.models import Role
+from apps.accounts.services import may, require_role
+from apps.agents.criteria import Criteria
+from apps.errors import UserError
+from apps.optimization import criteria as services
+from apps.optimization.forms import CriteriaForm
+from apps.optimization.models import CriteriaSet
+
+
+@require_GET
+def listing(request: HttpRequest) -> HttpResponse:
+    current = CriteriaSet.objects.visible_to(request.user).current().select_related("team")
+    return render(
+        request,
+        "optimization/criteria_list.html",
+        {"own": current.exclude(team=None), "profiles": current.filter(team=None)},
+    )
+
+
+@require_GET
+def detail(request: HttpRequest, pk: int) -> HttpResponse:
+    shown = _visible(request, pk)
+    versions = CriteriaSet.objects.filter(team=shown.team, name=shown.name).order_by("-version")
+    form = CriteriaForm(initial={"name": shown.name, **CriteriaForm.answers_of(shown.criteria)})
+    editable = shown.current and shown.team is not None and may(request.user, shown.team, Role.ENGINEER)
+    context = {"criteria_set": shown, "versions": versions, "form": form, "editable": editable}
+    return render(request, "optimization/criteria_detail.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+def new(request: HttpRequest) -> HttpResponse:
+    require_role(request.user, request.team, Role.ENGINEER)
+    if request.method == "POST":
+        return _save(request, None)
+    start = Criteria()
+    if request.GET.get("from", "").isdecimal():
+        start = _visible(request, int(request.GET["from"])).criteria
+    return _form_page(request, CriteriaForm(initial=CriteriaForm.answers_of(start)), None)
+
+
+@require_http_methods(["GET", "POST"])
+def edit(request: HttpRequest, pk: int) -> HttpResponse:
+    shown = _visible(request, pk)
+    require_role(request.user, shown.team or request.team, Role.ENGINEER)
+    if request.method == "POST":
+        return _save(request, shown)
+    initial = {"name": shown.name, "description": shown.description, **CriteriaForm.answers_of(shown.criteria)}
+    return _form_page(request, CriteriaForm(initial=initial), shown)
+
+
+def _visible(request: HttpRequest, pk: int) -> CriteriaSet:
+    return get_object_or_404(CriteriaSet.objects.visible_to(request.user).select_related("team"), pk=pk)
+
+
+def _save(request: HttpRequest, edited: CriteriaSet | None) -> HttpResponse:
+    form = CriteriaForm(request.POST)
+    if not form.is_valid():
+        return _form_page(request, form, edited, 422)
+    answers = {"description": form.cleaned_data["description"], "criteria": form.criteria, "user": request.user}
+    try:
+        if edited is None:
+            saved = services.create(team=request.team, name=form.cleaned_data["name"], **answers)
+        else:
+            saved = services.change(edited, name=form.cleaned_data["name"], **answers)
+    except UserError as error:
+        form.add_error(error.field if error.field in form.fields else None, error.message)
+        return _form_page(request, form, edited, error.status)
+    messages.success(request, f"{saved} is saved and in effect for new sessions.")
+    return redirect(saved)
+
+
+def _form_page(request: HttpRequest, form: CriteriaForm, edited: CriteriaSet | None, status: int = 200) -> HttpResponse:
+    return render(request, "optimization/criteria_form.html", {"form": form, "edited": edited}, status=status)

@@ -1,0 +1,79 @@
+"""The report of a finished session, its package, and what follows from it: promotion and roll back."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import FileResponse, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_POST
+
+from apps.accounts.models import Role
+from apps.accounts.services import may, require_role
+from apps.errors import UserError
+from apps.models import storage
+from apps.optimization import live, services
+from apps.optimization.forms import PromoteForm, RollBackForm
+from apps.optimization.models import OptimizationSession
+from apps.optimization.views.sessions import visible_session
+
+
+@require_GET
+def report(request: HttpRequest, pk: UUID) -> HttpResponse:
+    return _page(request, visible_session(request, pk), PromoteForm(), RollBackForm())
+
+
+def _page(
+    request: HttpRequest, session: OptimizationSession, promote: PromoteForm, roll_back: RollBackForm, status: int = 200
+) -> HttpResponse:
+    context = {
+        "session": session,
+        "report": services.report(session),
+        "live": live.read(session),
+        "may_write": may(request.user, session.team, Role.ENGINEER),
+        "promote_form": promote,
+        "roll_back_form": roll_back,
+    }
+    return render(request, "optimization/report.html", context, status=status)
+
+
+@require_POST
+def promote(request: HttpRequest, pk: UUID) -> HttpResponse:
+    session = visible_session(request, pk)
+    require_role(request.user, session.team, Role.ENGINEER)
+    form = PromoteForm(request.POST)
+    if not form.is_valid():
+        return _page(request, session, form, RollBackForm(), 422)
+    try:
+        version = services.promote(session, user=request.user, alias=form.cleaned_data["alias"])
+    except UserError as error:
+        messages.error(request, error.message)
+    else:
+        messages.success(request, f"{form.cleaned_data['alias']} points at {version} now.")
+    return redirect("optimization:report", pk)
+
+
+@require_POST
+def roll_back(request: HttpRequest, pk: UUID) -> HttpResponse:
+    session = visible_session(request, pk)
+    require_role(request.user, session.team, Role.ENGINEER)
+    form = RollBackForm(request.POST)
+    if not form.is_valid():
+        return _page(request, session, PromoteForm(), form, 422)
+    try:
+        services.promotion_rollback(session, user=request.user, **form.cleaned_data)
+    except UserError as error:
+        messages.error(request, error.message)
+    else:
+        messages.success(request, f"{form.cleaned_data['alias']} points where it did before.")
+    return redirect("optimization:report", pk)
+
+
+@require_GET
+def package(request: HttpRequest, pk: UUID) -> HttpResponse | FileResponse:
+    """The zip with artifact, report, recipe and the script that runs it."""
+    session = visible_session(request, pk)
+    blob = services.package_of(session)
+    name = f"{session.version.model.name}-{session.pk.hex[:8]}.zip".replace(" ", "-")
+    return FileResponse(storage.open_blob(blob), as_attachment=True, filename=name)

@@ -1,0 +1,242 @@
+"""Every address × who may enter, in one table. A new address without a row fails the first test."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from enum import Enum
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+
+from apps.accounts import services
+from apps.accounts.models import Team, TokenScope, User
+from tests.portal import world
+from tests.portal.world import World
+
+pytestmark = pytest.mark.django_db
+
+PAGES = ("accounts:", "models:", "optimization:")
+API = "api:"
+
+
+class Door(Enum):
+    """Who gets in: anonymous, stranger, viewer, engineer, owner."""
+
+    PUBLIC = "in in in in in"
+    PRIVATE = "login in in in in"
+    """Lists and forms of one's own: everybody sees their own."""
+    READ = "login 404 in in in"
+    WRITE_HERE = "login in 403 in in"
+    """In the team one works in; the stranger is an owner of another."""
+    OWN_HERE = "login in 403 403 in"
+    WRITE = "login 404 403 in in"
+    OWN = "login 404 403 403 in"
+    MINE = "login 404 404 404 in"
+    """Of the one person who made it: here the owner."""
+
+    def expected(self, person: str) -> str:
+        return self.value.split()[PEOPLE.index(person)]
+
+
+PEOPLE = ["anonymous", "stranger", "viewer", "engineer", "owner"]
+
+PAGE_DOORS: dict[str, tuple[str, Door]] = {
+    "accounts:team": ("GET", Door.PRIVATE),
+    "accounts:team-switch": ("POST", Door.READ),
+    "accounts:invite": ("POST", Door.OWN_HERE),
+    "accounts:invitation-withdraw": ("POST", Door.OWN),
+    "accounts:member-role": ("POST", Door.OWN),
+    "accounts:member-remove": ("POST", Door.OWN),
+    "accounts:tokens": ("GET", Door.PRIVATE),
+    "accounts:token-create": ("POST", Door.PRIVATE),
+    "models:model-list": ("GET", Door.PRIVATE),
+    "models:model-upload": ("POST", Door.WRITE_HERE),
+    "models:model-detail": ("GET", Door.READ),
+    "models:model-describe": ("POST", Door.WRITE),
+    "models:model-delete": ("POST", Door.WRITE),
+    "models:alias-move": ("POST", Door.WRITE),
+    "models:alias-undo": ("POST", Door.WRITE),
+    "models:version-detail": ("GET", Door.READ),
+    "models:version-status": ("GET", Door.READ),
+    "models:version-describe": ("POST", Door.WRITE),
+    "models:version-delete": ("POST", Door.WRITE),
+    "models:version-graph": ("GET", Door.READ),
+    "models:version-graph-frame": ("GET", Door.READ),
+    "models:version-file": ("GET", Door.READ),
+    "models:dataset-list": ("GET", Door.PRIVATE),
+    "models:dataset-upload": ("POST", Door.WRITE_HERE),
+    "models:dataset-detail": ("GET", Door.READ),
+    "models:dataset-status": ("GET", Door.READ),
+    "models:dataset-describe": ("POST", Door.WRITE),
+    "models:dataset-delete": ("POST", Door.WRITE),
+    "models:dataset-file": ("GET", Door.READ),
+    "optimization:dashboard": ("GET", Door.PRIVATE),
+    "optimization:session-list": ("GET", Door.PRIVATE),
+    "optimization:session-new": ("POST", Door.WRITE_HERE),
+    "optimization:session-preview": ("GET", Door.PRIVATE),
+    "optimization:session-detail": ("GET", Door.READ),
+    "optimization:session-cancel": ("POST", Door.WRITE),
+    "optimization:session-retry": ("POST", Door.WRITE),
+    "optimization:session-resume": ("POST", Door.WRITE),
+    "optimization:report": ("GET", Door.READ),
+    "optimization:session-package": ("GET", Door.READ),
+    "optimization:session-promote": ("POST", Door.WRITE),
+    "optimization:session-rollback": ("POST", Door.WRITE),
+    "optimization:criteria-list": ("GET", Door.PRIVATE),
+    "optimization:criteria-new": ("POST", Door.WRITE_HERE),
+    "optimization:criteria-detail": ("GET", Door.READ),
+    "optimization:criteria-edit": ("POST", Door.WRITE),
+    "optimization:workers": ("GET", Door.PRIVATE),
+    "optimization:audit": ("GET", Door.PRIVATE),
+}
+ELSEWHERE = {
+    "accounts:invitation-accept": "opened by its link's token, not by a role: tests/accounts/test_teams.py",
+    "accounts:token-revoke": "only one's own, whatever the role: tests/accounts/test_tokens.py",
+}
+
+
+def addresses(resolver: URLResolver | None = None, namespace: str = "") -> Iterator[tuple[str, Callable[..., Any]]]:
+    """Every named address of Lathe's own with its view: `namespace:name`."""
+    for pattern in (resolver or get_resolver()).url_patterns:
+        if isinstance(pattern, URLResolver):
+            yield from addresses(pattern, f"{pattern.namespace}:" if pattern.namespace else namespace)
+        elif isinstance(pattern, URLPattern) and pattern.name:
+            yield f"{namespace}{pattern.name}", pattern.callback
+
+
+def arguments(name: str, world: World) -> list[Any]:
+    """What the address of `name` needs, from one of everything."""
+    if name.startswith("models:version"):
+        return [world.model.pk, world.version.number]
+    if name == "models:alias-undo":
+        return [world.model.pk, world.alias.name]
+    owners = {
+        "models:model-upload": None,
+        "models:dataset-upload": None,
+        "models:model": world.model.pk,
+        "models:alias": world.model.pk,
+        "models:dataset": world.dataset.pk,
+        "optimization:session-new": None,
+        "optimization:session-preview": None,
+        "optimization:session": world.session.pk,
+        "optimization:report": world.session.pk,
+        "optimization:criteria-new": None,
+        "optimization:criteria": world.criteria.pk,
+        "accounts:invitation": world.invitation.pk,
+        "accounts:member": world.membership.pk,
+        "api:team": world.team.slug,
+        "api:model": world.model.pk,
+        "api:version": world.version.pk,
+        "api:alias": world.alias.pk,
+        "api:dataset": world.dataset.pk,
+        "api:upload": world.upload.pk,
+        "api:criteria": world.criteria.pk,
+        "api:session-preview": None,
+        "api:session": world.session.pk,
+        "api:audit": world.event.pk,
+    }
+    if name.endswith("-list"):
+        return []
+    found = next((value for prefix, value in owners.items() if name.startswith(prefix)), None)
+    return [] if found is None else [found]
+
+
+@pytest.fixture
+def everything(team: Team, owner: User, engineer: User, viewer: User, stranger: User) -> World:
+    return world.build(team, owner)
+
+
+@pytest.fixture
+def people(owner: User, engineer: User, viewer: User, stranger: User) -> dict[str, User | None]:
+    return {"anonymous": None, "stranger": stranger, "viewer": viewer, "engineer": engineer, "owner": owner}
+
+
+def outcome(status: int, location: str) -> str:
+    if status in (401, 302) and (status == 401 or location.startswith("/accounts/login/")):
+        return "login"
+    return str(status) if status in (401, 403, 404, 405) or status >= 500 else "in"
+
+
+def test_every_page_stands_in_the_table() -> None:
+    pages = {name for name, _view in addresses() if name.startswith(PAGES)}
+    assert pages == set(PAGE_DOORS) | set(ELSEWHERE)
+
+
+@pytest.mark.parametrize("person", PEOPLE)
+@pytest.mark.parametrize("name", PAGE_DOORS)
+def test_a_page_opens_for_whom_the_table_says(
+    client: Client, everything: World, people: dict[str, User | None], name: str, person: str
+) -> None:
+    method, door = PAGE_DOORS[name]
+    if user := people[person]:
+        client.force_login(user)
+    body = {"team": everything.team.slug} if name == "accounts:team-switch" else {}
+    address = reverse(name, args=arguments(name, everything))
+    response = client.post(address, body) if method == "POST" else client.get(address)
+    assert outcome(response.status_code, response.headers.get("Location", "")) == door.expected(person)
+
+
+SAFE = ("get", "head", "options")
+OF_NO_ROW = ("api:api-root", "api:me", "api:technique", "api:worker")
+
+
+def body_for(name: str, world: World) -> dict[str, Any]:
+    """What a write needs to get as far as the question who may do it."""
+    row = {"model": world.model.pk, "version": world.version.pk, "dataset": world.dataset.pk, "name": "new"}
+    spec = {"kind": "npz", "task": "classification"}
+    return {
+        "api:criteria-list": {"name": "new", "criteria": {}, "body": {}},
+        "api:dataset-list": {"name": "new", "spec": spec, "upload": str(world.upload.pk)},
+        "api:session-list": {**row, "criteria_set": world.criteria.pk},
+        "api:session-preview": {**row, "criteria_set": world.criteria.pk},
+        "api:session-rollback": {"reason": "It was slower in production."},
+        "api:upload-list": {"filename": "new.onnx", "size_bytes": 3},
+        "api:version-list": {"model": world.model.pk, "upload": str(world.upload.pk)},
+        "api:version-detail": {"description": "new"},
+    }.get(name, row)
+
+
+def api_endpoints() -> list[tuple[str, str]]:
+    """Every route of the API with each method that it answers."""
+    found = []
+    for name, view in addresses():
+        if not name.startswith(API):
+            continue
+        methods = getattr(view, "actions", None) or {"get": None}
+        found.extend((name, method) for method in methods if method != "head")
+    return sorted(set(found))
+
+
+def api_door(name: str, method: str) -> Door:
+    if name.startswith("api:upload") and not name.endswith("-list"):
+        return Door.MINE
+    if name == "api:session-preview":
+        return Door.READ
+    if method in SAFE:
+        return Door.PRIVATE if name.endswith("-list") or name.startswith(OF_NO_ROW) else Door.READ
+    # A new row belongs to the caller's own team; the stranger's body names rows of another.
+    return Door.WRITE_HERE if name in NEW_HERE else Door.WRITE
+
+
+NEW_HERE = ("api:model-list", "api:dataset-list", "api:criteria-list", "api:upload-list")
+
+
+@pytest.mark.parametrize("person", PEOPLE)
+@pytest.mark.parametrize(("name", "method"), api_endpoints())
+def test_a_route_of_the_api_opens_for_whom_the_table_says(
+    client: Client, everything: World, people: dict[str, User | None], name: str, method: str, person: str
+) -> None:
+    headers = {}
+    if user := people[person]:
+        token = services.create_token(user, name="all", scope=TokenScope.WRITE, days=1)[1]
+        headers = {"Authorization": f"Bearer {token}"}
+    address = reverse(name, args=arguments(name, everything))
+    body = json.dumps(body_for(name, everything))
+    response = client.generic(method.upper(), address, body, content_type="application/json", headers=headers)
+    expected = api_door(name, method).expected(person)
+    if response.headers.get("Content-Type", "").startswith("application/problem+json"):
+        assert response.json()["code"]
+    assert outcome(response.status_code, "") == expected, response.content[:300]

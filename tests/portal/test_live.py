@@ -1,0 +1,116 @@
+"""The live page: pushed, healed, closed to strangers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync, sync_to_async
+from asgiref.testing import ApplicationCommunicator
+from channels.layers import get_channel_layer
+from channels.routing import URLRouter
+from django.template.loader import render_to_string
+from django.test import Client
+from django.urls import reverse
+
+from apps.accounts.models import Team, User
+from apps.agents.state import Status
+from apps.optimization import live
+from apps.optimization.consumers import NOT_FOUND
+from apps.optimization.models import OptimizationSession
+from apps.optimization.routing import websocket_urlpatterns
+from tests.portal import world
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def session(team: Team, owner: User, viewer: User) -> OptimizationSession:
+    return world.build(team, owner).session
+
+
+def in_a_loop(story: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """A test told as a coroutine."""
+
+    @wraps(story)
+    def test(*args: Any, **kwargs: Any) -> None:
+        async_to_sync(story)(*args, **kwargs)
+
+    return test
+
+
+class Socket:
+    """A browser's end of the live page's socket."""
+
+    def __init__(self, session: OptimizationSession, user: User) -> None:
+        scope = {"type": "websocket", "path": f"/ws/sessions/{session.pk}/", "headers": [], "user": user}
+        self._app = ApplicationCommunicator(URLRouter(websocket_urlpatterns), scope)
+
+    async def connect(self) -> None:
+        await self._app.send_input({"type": "websocket.connect"})
+        assert (await self._app.receive_output())["type"] == "websocket.accept"
+
+    async def pushed(self) -> str:
+        return (await self._app.receive_output(5))["text"]
+
+    async def closed(self) -> int:
+        event = await self._app.receive_output(5)
+        assert event["type"] == "websocket.close"
+        return event["code"]
+
+    async def leave(self) -> None:
+        await self._app.send_input({"type": "websocket.disconnect", "code": 1000})
+        await self._app.wait()
+
+
+@in_a_loop
+async def test_a_page_that_connects_is_shown_how_things_stand(session: OptimizationSession, viewer: User) -> None:
+    socket = Socket(session, viewer)
+    await socket.connect()
+    html = await socket.pushed()
+    for root in ("session-head", "session-candidates", "session-steps", "session-log", "plot-data"):
+        assert f'id="{root}"' in html
+    await socket.leave()
+
+
+@in_a_loop
+async def test_a_poke_is_answered_with_the_changed_fragment(session: OptimizationSession, viewer: User) -> None:
+    socket = Socket(session, viewer)
+    await socket.connect()
+    await socket.pushed()
+    await sync_to_async(OptimizationSession.objects.filter(pk=session.pk).update)(
+        status=Status.FAILED, error="The analysis ran out of memory.", error_code="step.out_of_memory"
+    )
+    await get_channel_layer().group_send(session.channel_group, {"type": "session.changed"})
+    assert "The analysis ran out of memory." in await socket.pushed()
+    await socket.leave()
+
+
+@in_a_loop
+async def test_a_stranger_gets_the_answer_of_an_address_that_is_not_there(
+    session: OptimizationSession, stranger: User
+) -> None:
+    socket = Socket(session, stranger)
+    await socket.connect()
+    assert await socket.closed() == NOT_FOUND
+
+
+@in_a_loop
+async def test_a_member_who_was_removed_is_pushed_nothing_more(session: OptimizationSession, viewer: User) -> None:
+    socket = Socket(session, viewer)
+    await socket.connect()
+    await socket.pushed()
+    await sync_to_async(viewer.memberships.all().delete)()
+    await get_channel_layer().group_send(session.channel_group, {"type": "session.changed"})
+    assert await socket.closed() == NOT_FOUND
+
+
+def test_the_page_and_the_push_are_the_same_fragment(
+    client: Client, session: OptimizationSession, viewer: User
+) -> None:
+    client.force_login(viewer)
+    page = client.get(reverse("optimization:session-detail", args=[session.pk])).content.decode()
+    pushed = render_to_string("optimization/_session_candidates.html", {"live": live.read(session)})
+    assert pushed.strip() in page

@@ -1,0 +1,51 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+import pytest
+
+from apps.optimization.templatetags import measures
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (None, "–"),
+        (0, "0"),
+        (4.2134, "4.21"),
+        (0.1234, "0.123"),
+        (91.42, "91.4"),
+        (1234.5, "1,234"),
+        (0.00001, "1.00e-05"),
+    ],
+)
+def test_a_number_has_about_three_significant_digits(value: float | None, shown: str) -> None:
+    assert measures.number(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "shown"), [(999, "999 bytes"), (11_160_000, "11.2 MB"), (2_500_000_000, "2.50 GB"), (None, "–")]
+)
+def test_sizes_are_decimal(size_bytes: int | None, shown: str) -> None:
+    assert measures.size(size_bytes) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(0.4, "0 s"), (59, "59 s"), (60, "1 min"), (200, "3 min 20 s"), (7500, "2 h 5 min"), (None, "–")],
+)
+def test_durations_are_as_long_as_they_need_to_be(seconds: float | None, shown: str) -> None:
+    assert measures.duration(seconds) == shown
+
+
+def test_an_exact_number_has_no_interval() -> None:
+    assert measures.interval({"value": 2.0, "low": None, "high": None}) == ""
+    assert measures.interval({"value": 4.2, "low": 4.02, "high": 4.41}) == "4.02 to 4.41"
+
+
+def test_every_status_has_a_tone() -> None:
+    from apps.agents.reports import Holds
+    from apps.agents.state import CandidateStatus, Outcome, Status
+
+    for status in (*Status, *CandidateStatus, *Outcome, *Holds):
+        assert str(status) in measures._BADGES

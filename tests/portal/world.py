@@ -1,0 +1,167 @@
+"""One of everything, for tests that walk the whole portal: rows as the services leave them; nothing is run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from django.utils import timezone
+
+from apps.accounts.models import Invitation, Membership, Role, Team, User
+from apps.agents.criteria import PROFILES
+from apps.agents.state import CandidateStatus, Outcome, Phase, Status, StepKind
+from apps.models import storage
+from apps.models.models import (
+    Alias,
+    AliasMove,
+    DataSet,
+    InspectionStatus,
+    ModelMetadata,
+    ModelVersion,
+    RegisteredModel,
+    Upload,
+)
+from apps.optimization import audit
+from apps.optimization.models import (
+    AnalysisReport,
+    AuditEvent,
+    Candidate,
+    CriteriaSet,
+    EvaluationReport,
+    LogEntry,
+    OptimizationSession,
+    SessionStep,
+    Worker,
+)
+
+REPORTS = Path(__file__).parent / "reports"
+
+
+def report_body(name: str) -> dict[str, Any]:
+    """A real report, as a worker once wrote it."""
+    return json.loads((REPORTS / f"{name}.json").read_text())
+
+
+@dataclass
+class World:
+    team: Team
+    model: RegisteredModel
+    version: ModelVersion
+    alias: Alias
+    dataset: DataSet
+    upload: Upload
+    criteria: CriteriaSet
+    session: OptimizationSession
+    invitation: Invitation
+    membership: Membership
+    """Of somebody who is nobody's test person."""
+    event: AuditEvent
+
+
+def build(team: Team, by: User) -> World:
+    """One of everything in `team`, with a finished session that found something better."""
+    blob = storage.put_stream([b"the bytes of a model"])
+    model = RegisteredModel.objects.create(team=team, name="resnet", created_by=by)
+    version = ModelVersion.objects.create(
+        model=model, number=1, blob=blob, filename="resnet.onnx", status=InspectionStatus.READY, created_by=by
+    )
+    analysis = report_body("analysis")
+    ModelMetadata.objects.create(version=version, **analysis["model"])
+    alias = Alias.objects.create(model=model, name="production", version=version)
+    AliasMove.objects.create(alias=alias, to_version=version, moved_by=by)
+    dataset = DataSet.objects.create(
+        team=team,
+        name="test images",
+        blob=storage.put_stream([b"the bytes of a data set"]),
+        filename="test.npz",
+        spec={"kind": "npz", "task": "classification"},
+        status=InspectionStatus.READY,
+        summary=report_body("dataset"),
+        created_by=by,
+    )
+    later = timezone.now() + timedelta(hours=1)
+    upload = Upload.objects.create(team=team, user=by, filename="next.onnx", size_bytes=10, expires_at=later)
+    criteria = CriteriaSet.objects.create(
+        team=team, name="ours", body=PROFILES["fastest"].model_dump(mode="json"), created_by=by
+    )
+    invitation = Invitation.objects.create(
+        team=team, email="nina@example.org", token_digest="0" * 64, invited_by=by, expires_at=later
+    )
+    membership = Membership.objects.create(
+        team=team, user=User.objects.create_user("max@example.org"), role=Role.VIEWER
+    )
+    session = finished_session(version, dataset, criteria, by)
+    Worker.objects.create(name="worker-1", queues=["cpu"], machine=analysis["machine"])
+    event = audit.record("session.started", actor=by, session=session, subject=str(version))
+    return World(team, model, version, alias, dataset, upload, criteria, session, invitation, membership, event)
+
+
+def finished_session(version: ModelVersion, dataset: DataSet, criteria: CriteriaSet, by: User) -> OptimizationSession:
+    now = timezone.now()
+    session = OptimizationSession.objects.create(
+        team=version.model.team,
+        version=version,
+        dataset=dataset,
+        criteria_set=criteria,
+        criteria_body=criteria.body,
+        status=Status.COMPLETED,
+        phase=Phase.PACKAGING,
+        progress=1.0,
+        outcome=Outcome.IMPROVED,
+        verdict={
+            "outcome": "improved",
+            "candidate": "c01",
+            "binding": None,
+            "reason": "c01 is 4.2 times faster within every limit.",
+            "misses": [],
+            "inconclusive": [],
+        },
+        plan=report_body("plan"),
+        package=storage.put_stream([b"the bytes of a package"]),
+        created_by=by,
+        started_at=now - timedelta(minutes=3),
+        finished_at=now,
+    )
+    AnalysisReport.objects.create(session=session, body=report_body("analysis"))
+    planned = session.plan["candidates"][0]
+    candidate = Candidate.objects.create(
+        session=session,
+        key="c01",
+        title=planned["title"],
+        technique=planned["technique"],
+        parameters=planned["parameters"],
+        predicted=planned["predicted"],
+        status=CandidateStatus.SELECTED,
+        reason="Holds every constraint.",
+        score=4.2,
+    )
+    body = report_body("evaluation")
+    EvaluationReport.objects.create(
+        candidate=candidate,
+        body=body,
+        speedup=body["latency"]["speedup"]["value"],
+        size_ratio=body["size_bytes"]["ratio"],
+        metric_drop=body["metrics"][0]["drop"]["value"],
+        candidate_p50_ms=body["latency"]["candidate"]["p50_ms"],
+        candidate_metric=body["metrics"][0]["candidate"]["value"],
+        verdict=body["verdict"],
+    )
+    for key, kind in (("analyse", StepKind.ANALYSE), ("plan", StepKind.PLAN), ("c01/optimize", StepKind.OPTIMIZE)):
+        SessionStep.objects.create(
+            session=session, key=key, kind=kind, status=Status.COMPLETED, started_at=now, finished_at=now
+        )
+    SessionStep.objects.create(
+        session=session,
+        key="c01/evaluate",
+        kind=StepKind.EVALUATE,
+        candidate_key="c01",
+        status=Status.COMPLETED,
+        result=body,
+        artifact=storage.put_stream([b"the bytes of an artifact"]),
+        artifact_filename="model.onnx",
+    )
+    LogEntry.objects.create(session=session, step_key="analyse", message="88 operators")
+    return session
