@@ -9,11 +9,12 @@ import pytest
 
 from apps.accounts.models import Team, User
 from apps.agents.criteria import Criteria
-from apps.agents.reports import Machine
 from apps.models.models import Blob, DataSet, InspectionStatus, ModelMetadata, ModelVersion, RegisteredModel
+from apps.models.storage import put_stream
+from apps.optimization import jobs
 from apps.optimization.models import OptimizationSession, Worker
 from apps.optimization.services import session_start
-from tests.optimization import material
+from tests.optimization import handlers, material
 
 
 @pytest.fixture
@@ -70,14 +71,24 @@ def session(start: Callable[..., OptimizationSession]) -> OptimizationSession:
 @pytest.fixture
 def worker(db: None) -> Worker:
     """An idle worker that can run everything."""
-    machine = Machine(
-        hostname="shed",
-        cpu="A CPU",
-        cores=2,
-        memory_bytes=8 * 2**30,
-        flags=("avx512_vnni",),
-        system="Linux",
-        python="3.11.7",
-        libraries={"onnx": "1.23.2", "onnxruntime": "1.32.0"},
-    )
-    return Worker.objects.create(name="shed:1", queues=["cpu"], machine=machine.model_dump(mode="json"))
+    return Worker.objects.create(name="shed:1", queues=["cpu"], machine=material.MACHINE.model_dump(mode="json"))
+
+
+@pytest.fixture
+def stored(version: ModelVersion, dataset: DataSet) -> None:
+    """Puts real bytes behind the version and the data set, for tests whose children read them."""
+    for row, content in ((version, material.onnx_bytes()), (dataset, b"the data")):
+        row.blob = put_stream([content])
+        row.save(update_fields=["blob"])
+
+
+@pytest.fixture
+def small_handlers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Real children that run the small handlers of `tests.optimization.handlers`."""
+    monkeypatch.setattr(jobs, "HANDLERS", dict(handlers.TABLE))
+
+
+@pytest.fixture
+def impatient(settings: Any) -> None:
+    """No test waits for a backoff."""
+    settings.PIPELINE_TIMING = {"backoff_s": 0.0, "cancel_check_s": 0.05, "write_s": 0.0}

@@ -56,6 +56,17 @@ MACHINE = Machine(
 )
 
 
+def onnx_bytes() -> bytes:
+    """A model of one node that fits `MODEL`'s input."""
+    from onnx import TensorProto, helper
+
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 1, 8, 8])
+    y = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 1, 8, 8])
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["logits"])], "relu", [x], [y])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+    return bytes(model.SerializeToString())
+
+
 def latency(p50_ms: float) -> Latency:
     return Latency(
         p50_ms=p50_ms, p95_ms=1.2 * p50_ms, throughput_per_s=1000 / p50_ms, runs=100, batch_size=1, threads=1

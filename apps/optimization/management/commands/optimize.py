@@ -1,0 +1,103 @@
+"""`manage.py optimize`: starts a session from the command line, through the same door as the page and the API."""
+
+from __future__ import annotations
+
+import json
+import time
+from argparse import ArgumentTypeError
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from apps.accounts.models import User
+from apps.agents.state import Status
+from apps.errors import UserError
+from apps.models.models import DataSet, ModelVersion
+from apps.optimization.models import CriteriaSet, OptimizationSession
+from apps.optimization.services import session_start
+
+POLL_S = 1.0
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise ArgumentTypeError(f"this is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise ArgumentTypeError('write a JSON object, such as {"budget": {"minutes": 5}}')
+    return value
+
+
+class Command(BaseCommand):
+    help = "Start to optimize a version of a model, as a member; the workers do it."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("model", help="the model's name, with /NUMBER for another version than the newest")
+        parser.add_argument("dataset", help="the data set's name")
+        parser.add_argument("--user", required=True, help="the address of the member who asks")
+        parser.add_argument("--criteria", default="balanced", help="the name of criteria (default: balanced)")
+        parser.add_argument("--set", type=_json_object, default={}, help="JSON to put on top of the criteria")
+        parser.add_argument("--seed", type=int)
+        parser.add_argument("--wait", action="store_true", help="stay until it ends; exit 1 unless it completed")
+
+    def handle(self, **options: Any) -> None:
+        user = User.objects.filter(email__iexact=options["user"]).first()
+        if user is None:
+            raise CommandError(f"There is no member {options['user']}.")
+        version = self._version(user, options["model"])
+        try:
+            session = session_start(
+                user=user,
+                version=version,
+                dataset=self._dataset(user, version, options["dataset"]),
+                criteria_set=self._criteria(user, version, options["criteria"]),
+                overrides=options["set"],
+                seed=options["seed"],
+            )
+        except (UserError, PermissionDenied) as error:
+            raise CommandError(str(error)) from None
+        self.stdout.write(str(session.pk))
+        if options["wait"]:
+            self._wait(session)
+
+    @staticmethod
+    def _version(user: User, text: str) -> ModelVersion:
+        name, _, number = text.partition("/")
+        versions = ModelVersion.objects.visible_to(user).filter(model__name=name).order_by("-number")
+        if number:
+            versions = versions.filter(number=number) if number.isdecimal() else versions.none()
+        version = versions.first()
+        if version is None:
+            raise CommandError(f"{user.email} sees no model version {text}.")
+        return version
+
+    @staticmethod
+    def _dataset(user: User, version: ModelVersion, name: str) -> DataSet:
+        dataset = DataSet.objects.visible_to(user).filter(team=version.model.team, name=name).first()
+        if dataset is None:
+            raise CommandError(f"The team {version.model.team} has no data set {name}.")
+        return dataset
+
+    @staticmethod
+    def _criteria(user: User, version: ModelVersion, name: str) -> CriteriaSet:
+        named = CriteriaSet.objects.visible_to(user).current().filter(name=name)
+        criteria = named.filter(team=version.model.team).first() or named.filter(team=None).first()
+        if criteria is None:
+            raise CommandError(f"There are no criteria called {name}.")
+        return criteria
+
+    def _wait(self, session: OptimizationSession) -> None:
+        said = ""
+        while session.is_active:
+            now = f"{session.phase} {session.progress:.0%}"
+            if now != said:
+                self.stdout.write(now)
+                said = now
+            time.sleep(POLL_S)
+            session.refresh_from_db()
+        if session.status != Status.COMPLETED:
+            raise CommandError(f"The session is {session.status}. {session.error}")
+        assert session.verdict is not None
+        self.stdout.write(self.style.SUCCESS(session.verdict["reason"]))

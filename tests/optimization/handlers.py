@@ -1,0 +1,122 @@
+"""Small handlers that real children run in place of the agents: quick, and they wait where a test wants to strike.
+
+While a file named after the kind of step stands in the folder LATHE_TEST_PAUSE, a handler of that kind writes its
+process id beside it and waits.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import zipfile
+from pathlib import Path
+
+from apps.agents.child import JobContext
+from apps.agents.job import JobResult, OutputFile
+from apps.agents.state import StepKind
+from apps.errors import UserError
+from tests.optimization import material
+
+PAUSE = "LATHE_TEST_PAUSE"
+TABLE = {kind: f"tests.optimization.handlers:{kind.value}" for kind in StepKind}
+"""In place of `apps.optimization.jobs.HANDLERS`."""
+
+
+class Unfit(UserError):
+    code = "test.unfit"
+    sentence = "This cannot be done with {thing}."
+
+
+def _pause(context: JobContext, kind: str) -> None:
+    folder = os.environ.get(PAUSE)
+    if not folder:
+        return
+    gate = Path(folder, kind)
+    while gate.exists():
+        Path(folder, f"{kind}.pid").write_text(str(os.getpid()))
+        (context.job.scratch / "half-written").write_text("a file that must not stay")
+        time.sleep(0.02)
+
+
+def analyse(context: JobContext) -> JobResult:
+    context.progress(0.5, "Looking", eta_s=1.0)
+    context.log("A layer was found.")
+    context.metric("layers", 2)
+    _pause(context, "analyse")
+    assert context.job.inputs["model"].read_bytes()
+    return JobResult(body=material.ANALYSIS.model_dump(mode="json"))
+
+
+def plan(context: JobContext) -> JobResult:
+    _pause(context, "plan")
+    assert context.job.arguments["analysis"] == material.ANALYSIS.model_dump(mode="json")
+    return JobResult(body=material.PLAN.model_dump(mode="json"))
+
+
+def optimize(context: JobContext) -> JobResult:
+    _pause(context, "optimize")
+    artifact = context.job.scratch / "out" / "model.onnx"
+    artifact.parent.mkdir(exist_ok=True)
+    # The same model with a `doc_string`: fields may be appended to a protobuf message.
+    artifact.write_bytes(context.job.inputs["model"].read_bytes() + b"\x32\x04tiny")
+    result = material.RESULT.model_copy(update={"technique": context.job.arguments["technique"]})
+    file = OutputFile(role="artifact", path="out/model.onnx", filename="model.onnx")
+    return JobResult(body=result.model_dump(mode="json"), files=(file,))
+
+
+def evaluate(context: JobContext) -> JobResult:
+    _pause(context, "evaluate")
+    assert context.job.inputs["model"].read_bytes() != context.job.inputs["original"].read_bytes()
+    return JobResult(body=material.evaluation().model_dump(mode="json"))
+
+
+def package(context: JobContext) -> JobResult:
+    _pause(context, "package")
+    path = context.job.scratch / "out" / "package.zip"
+    path.parent.mkdir(exist_ok=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        for role, source in context.job.inputs.items():
+            # Fixed times: the same package every time.
+            archive.writestr(zipfile.ZipInfo(role), source.read_bytes())
+    return JobResult(body={}, files=(OutputFile(role="package", path="out/package.zip", filename="package.zip"),))
+
+
+# --- handlers that go wrong ------------------------------------------------------------------------------------------
+
+
+def refuse(context: JobContext) -> JobResult:
+    raise Unfit(thing="a teapot")
+
+
+def stumble(context: JobContext) -> JobResult:
+    raise ZeroDivisionError("a bug of ours \x00")
+
+
+def swallow_memory(context: JobContext) -> JobResult:
+    if context.job.arguments.get("batch_divisor", 1) < 2:
+        raise MemoryError
+    return analyse(context)
+
+
+def say_nonsense(context: JobContext) -> JobResult:
+    return JobResult(body={"layers": "many"})
+
+
+def dawdle(context: JobContext) -> JobResult:
+    """Works for ever, and leaves a child of its own and files."""
+    (context.job.scratch / "half-written").write_text("x")
+    while True:
+        context.progress(0.1, "Working")
+        time.sleep(0.02)
+
+
+def always_out_of_memory(context: JobContext) -> JobResult:
+    raise MemoryError
+
+
+def chatter(context: JobContext) -> JobResult:
+    for number in range(200):
+        context.progress(number / 200, "Working")
+        context.log(f"line {number}")
+        time.sleep(0.005)
+    return analyse(context)

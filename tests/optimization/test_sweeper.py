@@ -1,0 +1,145 @@
+"""What was left lying is picked up, once, however many sweep."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from django.core.management import call_command
+from django.utils import timezone
+
+from apps.accounts.models import User
+from apps.agents.state import Status
+from apps.optimization import pipeline, scratch, services, sweeper, workers
+from apps.optimization.models import OptimizationSession, SessionStep, Worker
+from tests.optimization import crank
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+LEASE = timedelta(seconds=30)
+
+
+@pytest.fixture
+def step(session: OptimizationSession) -> SessionStep:
+    """The queued analysis of a running session, its message lost."""
+    pipeline.advance(session.pk)
+    list(crank.messages())
+    return session.steps.get()
+
+
+def silence(step: SessionStep) -> None:
+    """The worker took the step and was never heard of again."""
+    assert step.take("shed:1", LEASE)
+    SessionStep.objects.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
+
+
+def test_the_step_of_a_silent_worker_goes_back_to_the_queue(step: SessionStep) -> None:
+    silence(step)
+    assert sweeper.sweep().steps_recovered == 1
+    step.refresh_from_db()
+    assert (step.status, step.claim, step.attempt) == (Status.QUEUED, None, 1)
+    assert step.pk in [message.args[0] for message in crank.messages("cpu")]
+    assert step.session.log.filter(level="warning", message__contains="shed:1 fell silent").exists()
+    assert sweeper.sweep().steps_recovered == 0
+
+
+def test_a_step_whose_lease_still_runs_is_left_alone(step: SessionStep) -> None:
+    assert step.take("shed:1", LEASE)
+    assert sweeper.sweep().steps_recovered == 0
+
+
+def test_a_worker_that_came_back_in_time_keeps_its_step(step: SessionStep) -> None:
+    silence(step)
+    seen = SessionStep.objects.select_related("session").get()
+    assert step.renew(LEASE)
+    assert not sweeper._recover(seen, most_attempts=3)
+
+
+def test_a_step_that_lost_its_worker_too_often_fails(step: SessionStep) -> None:
+    for _ in range(3):
+        silence(step)
+        sweeper.sweep()
+        step.refresh_from_db()
+    assert (step.status, step.error_code) == (Status.FAILED, "step.worker_lost")
+    crank.turn_until_quiet()
+    session = OptimizationSession.objects.get()
+    assert (session.status, session.error_code) == (Status.FAILED, "step.worker_lost")
+
+
+def test_the_step_of_a_cancelled_session_whose_worker_died_is_cancelled(step: SessionStep, engineer: User) -> None:
+    silence(step)
+    services.session_cancel(step.session, engineer)
+    sweeper.sweep()
+    crank.turn_until_quiet()
+    assert SessionStep.objects.get().status == Status.CANCELLED
+    assert OptimizationSession.objects.get().status == Status.CANCELLED
+
+
+def test_a_lost_message_is_repeated_where_a_worker_is_idle(step: SessionStep, worker: Worker) -> None:
+    assert sweeper.sweep().messages_sent == 0, "it was announced a moment ago"
+    SessionStep.objects.update(enqueued_at=timezone.now() - timedelta(minutes=5))
+    assert sweeper.sweep().messages_sent == 1
+    assert [message.args[0] for message in crank.messages("cpu")] == [step.pk]
+    assert sweeper.sweep().messages_sent == 0
+
+
+def test_a_message_is_not_repeated_while_all_workers_are_busy_or_gone(step: SessionStep, worker: Worker) -> None:
+    SessionStep.objects.update(enqueued_at=None)
+    Worker.objects.update(current_step=step)
+    assert sweeper.sweep().messages_sent == 0
+    Worker.objects.update(current_step=None, seen_at=timezone.now() - timedelta(minutes=5))
+    assert sweeper.sweep().messages_sent == 0
+
+
+def test_a_session_that_nobody_asks_for_is_moved_on(session: OptimizationSession) -> None:
+    assert len(list(crank.messages())) == 1, "and lost"
+    assert sweeper.sweep().sessions_advanced == 1
+    assert session.steps.get().key == "analyse"
+    assert sweeper.sweep().sessions_advanced == 0
+
+
+def test_scratch_folders_of_dead_tries_go_and_others_stay(step: SessionStep) -> None:
+    assert step.take("shed:1", LEASE)
+    assert step.claim is not None
+    alive = scratch.root() / f"step-{step.pk}-{step.claim.hex}"
+    dead = scratch.root() / f"step-{step.pk}-{uuid4().hex}"
+    foreign = scratch.root() / "inspection-1"
+    for folder in (alive, dead, foreign):
+        (folder / "out").mkdir(parents=True)
+    try:
+        assert sweeper.sweep().folders_removed == 1
+        assert alive.exists()
+        assert foreign.exists()
+        assert not dead.exists()
+    finally:
+        for folder in (alive, foreign):
+            scratch._remove(folder)
+
+
+def test_workers_that_died_long_ago_are_forgotten(worker: Worker) -> None:
+    Worker.objects.update(seen_at=timezone.now() - timedelta(hours=2))
+    sweeper.sweep()
+    assert Worker.objects.exists()
+    Worker.objects.update(seen_at=timezone.now() - timedelta(days=2))
+    sweeper.sweep()
+    assert not Worker.objects.exists()
+
+
+def test_a_worker_reports_itself_with_its_machine_and_leaves_in_order() -> None:
+    workers.report(["cpu", "default"])
+    row = Worker.objects.get()
+    assert row.is_alive
+    assert row.queues == ["cpu", "default"]
+    assert "onnxruntime" in row.libraries
+    assert row.machine["cores"] >= 1
+    workers.report(["gpu"])
+    assert Worker.objects.get().queues == ["gpu"]
+    workers.leave()
+    assert not Worker.objects.exists()
+
+
+def test_the_command_says_what_it_did(step: SessionStep, capsys: pytest.CaptureFixture[str]) -> None:
+    silence(step)
+    call_command("sweep")
+    assert "1 steps taken back" in capsys.readouterr().out
