@@ -62,6 +62,8 @@ class DatasetSummary(Value):
     size_bytes: int = 0
     notes: tuple[str, ...] = ()
     """What the full check found odd without refusing it, each a sentence: duplicates, rare classes."""
+    class_counts: dict[str, int] = {}
+    """Examples by class, where the full check has counted them."""
 
 
 # --- analysis --------------------------------------------------------------------------------------------------------

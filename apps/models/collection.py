@@ -8,6 +8,7 @@ from datetime import timedelta
 from django.utils import timezone
 
 from apps.models import intake
+from apps.models.inspection import remove_abandoned_scratch
 from apps.models.models import DataSet, ModelVersion
 from apps.models.storage import GRACE, collect_unreferenced
 from apps.models.uploads import expire_uploads
@@ -27,6 +28,7 @@ class Collected:
 
 def collect(*, grace: timedelta = GRACE) -> Collected:
     """One round. Any number of processes may do it at once."""
+    remove_abandoned_scratch()
     return Collected(
         uploads=expire_uploads(),
         blobs=collect_unreferenced(grace=grace),

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
-from apps.agents.child import JobContext
 from apps.agents.dataset_fit import check_against
 from apps.agents.dataset_inspection import inspect_examples
 from apps.agents.dataset_spec import DatasetSpec
 from apps.agents.job import JobResult
 from apps.agents.reports import ModelSummary
 
+if TYPE_CHECKING:
+    from apps.agents.child import JobContext
+
 
 def inspect_dataset(context: JobContext) -> JobResult:
-    """Inspect the input `dataset`; the result's body is a `DatasetInspection`, whose `summary` the store keeps.
+    """Inspect the input `dataset`; the result's body is a `DatasetSummary` with what was found odd in its notes.
 
-    Arguments: `dataset`, a `DatasetSpec` as plain JSON; `model`, a `ModelSummary`, to check the data against as well.
+    Arguments: `spec`, a `DatasetSpec` as plain JSON; `model`, a `ModelSummary`, to check the data against as well.
     """
     job = context.job
-    spec = DatasetSpec.model_validate(job.arguments["dataset"])
+    spec = DatasetSpec.model_validate(job.arguments["spec"])
     start = time.monotonic()
 
     def watch(done: int, total: int) -> None:
@@ -28,4 +31,7 @@ def inspect_dataset(context: JobContext) -> JobResult:
     inspection = inspect_examples(job.inputs["dataset"], spec, scratch=job.scratch, watcher=watch)
     if model := job.arguments.get("model"):
         check_against(ModelSummary.model_validate(model), inspection.summary, spec)
-    return JobResult(body=inspection.model_dump(mode="json"))
+    for note in inspection.notes:
+        context.log(note, "warning")
+    found = {"notes": inspection.notes, "class_counts": inspection.class_counts}
+    return JobResult(body=inspection.summary.model_copy(update=found).model_dump(mode="json"))
