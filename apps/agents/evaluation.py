@@ -61,8 +61,11 @@ class _Outputs:
 class EvaluationAgent:
     """Measures; decides nothing but the verdict on each constraint, by `apps.agents.verdicts`."""
 
-    def __init__(self, effort: Effort | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, effort: Effort | None = None, *, batch: int = BATCH, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._effort = effort or Effort()
+        self._batch = batch
         self._clock = clock
 
     def evaluate(
@@ -145,7 +148,7 @@ class EvaluationAgent:
         meter = FidelityMeter([output.name for output in outputs])
         scorer: Scorer | None = None
         total, done, start = len(dataset.evaluation_indices), 0, self._clock()
-        for feeds, labels in dataset.evaluation(dataset.affordable_batch(BATCH)):
+        for feeds, labels in dataset.evaluation(dataset.affordable_batch(self._batch)):
             both = [run_examples(run, feeds, batch) for run, batch in zip(runs, fixed, strict=True)]
             meter.add(*both)
             first, second = (_judged(outputs_of, judged, feeds, spec.pooling) for outputs_of in both)

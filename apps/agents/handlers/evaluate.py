@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from apps.agents.child import JobContext
+from typing import TYPE_CHECKING
+
 from apps.agents.criteria import Criteria
 from apps.agents.dataset_spec import DatasetSpec
 from apps.agents.datasets import load_dataset
-from apps.agents.evaluation import EvaluationAgent
+from apps.agents.evaluation import BATCH, EvaluationAgent
 from apps.agents.job import JobResult
 from apps.agents.machine import describe_machine
 from apps.agents.measuring import Effort
 from apps.agents.runners import open_engine
 from apps.agents.techniques import Family, catalogue
+
+if TYPE_CHECKING:
+    from apps.agents.child import JobContext
 
 LONGEST_TIMING_S = 20.0
 SHORTEST_TIMING_S = 3.0
@@ -23,7 +27,8 @@ def run(context: JobContext) -> JobResult:
     """Evaluate one candidate; the result's body is an `EvaluationReport`.
 
     Inputs: `original`, `model` (the candidate), `dataset`. Arguments: `criteria` and `dataset` (a `DatasetSpec`) as
-    plain JSON; `technique`, the candidate's, by name; `format` and `candidate_format`, `onnx` unless given.
+    plain JSON; `technique`, the candidate's, by name; `format` and `candidate_format`, `onnx` unless given;
+    `batch_divisor`, by how much smaller batches are after a try that ran out of memory.
     """
     job = context.job
     criteria = Criteria.model_validate(job.arguments["criteria"])
@@ -34,7 +39,8 @@ def run(context: JobContext) -> JobResult:
     original = open_engine(kind, job.inputs["original"], scratch)
     candidate = open_engine(job.arguments.get("candidate_format", kind), job.inputs["model"], scratch)
     dataset = load_dataset(job.inputs["dataset"], spec, original.summary.inputs, job.seed, scratch=scratch)
-    report = EvaluationAgent(effort_for(criteria)).evaluate(
+    batch = max(1, BATCH // int(job.arguments.get("batch_divisor", 1)))
+    report = EvaluationAgent(effort_for(criteria), batch=batch).evaluate(
         original,
         candidate,
         dataset,

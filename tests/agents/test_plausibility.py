@@ -1,0 +1,108 @@
+"""Gains that the bits do not allow are flagged; honest ones are not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from apps.agents.plausibility import implausible_gains, smallest_bits, suspicions, weight_bytes
+from apps.agents.reports import Estimate, MetricComparison, ModelSummary
+
+MILLION = 1_000_000
+
+
+def model(size_bytes: int, operators: dict[str, int] | None = None, **dtypes: int) -> ModelSummary:
+    return ModelSummary(
+        format="onnx",
+        producer="",
+        opset=21,
+        inputs=(),
+        outputs=(),
+        parameters=sum(dtypes.values()),
+        size_bytes=size_bytes,
+        operators=operators or {"Conv": 3},
+        weight_dtypes=dtypes,
+    )
+
+
+def metric(drop: float, low: float, high: float, **more: Any) -> MetricComparison:
+    fields = {"metric": "top1", "label": "top-1 accuracy", "unit": "%", "higher_is_better": True}
+    return MetricComparison(
+        original=Estimate(value=90.0),
+        candidate=Estimate(value=90.0 - drop),
+        drop=Estimate(value=drop, low=low, high=high),
+        test="mcnemar",
+        p_value=0.5,
+        **fields | more,
+    )
+
+
+FLOAT = model(4_050_000, float32=MILLION, int64=20)
+INT8 = model(1_060_000, int8=MILLION, float32=1000)
+SAME = metric(0.1, -0.2, 0.4)
+QUICK = Estimate(value=4.2, low=4.0, high=4.4)
+
+
+def flagged(
+    candidate: ModelSummary, speedup: Estimate = QUICK, primary: MetricComparison = SAME, *, keeps: bool = True
+) -> tuple[str, ...]:
+    return implausible_gains(FLOAT, candidate, speedup, primary, keeps_parameters=keeps)
+
+
+@pytest.mark.parametrize(
+    "candidate",
+    [
+        INT8,
+        model(560_000, uint4=MILLION),
+        model(560_000, {"MatMulNBits": 4}, uint8=MILLION // 2, float32=1000),
+        model(2_050_000, float16=MILLION),
+        FLOAT,
+    ],
+)
+def test_honest_candidates_pass(candidate: ModelSummary) -> None:
+    speedup = QUICK if candidate.size_bytes < FLOAT.size_bytes else Estimate(value=1.3, low=1.2, high=1.4)
+    assert flagged(candidate, speedup) == ()
+
+
+def test_a_file_with_missing_weights_is_flagged() -> None:
+    (sentence,) = flagged(model(130_000, int8=120_000))
+    assert "1,000,000 weights would take 1 MB at 8 bits" in sentence
+
+
+def test_a_pruned_model_may_be_smaller_than_the_originals_bits() -> None:
+    assert flagged(model(130_000, int8=120_000), keeps=False) == ()
+
+
+def test_a_file_smaller_than_what_it_claims_to_hold_is_flagged() -> None:
+    (sentence,) = flagged(model(200_000, int8=MILLION), keeps=False)
+    assert "200 kB" in sentence
+    assert "1 MB" in sentence
+
+
+def test_a_speed_up_beyond_reason_is_flagged_only_beyond_doubt() -> None:
+    assert flagged(INT8, Estimate(value=40.0, low=35.0, high=45.0))[0].startswith("The candidate is 40 times as fast")
+    assert flagged(INT8, Estimate(value=14.0, low=9.0, high=20.0)) == ()
+    assert flagged(FLOAT, Estimate(value=5.0, low=4.0, high=6.0)) != ()
+
+
+def test_a_large_gain_in_accuracy_is_flagged_beyond_chance() -> None:
+    assert flagged(INT8, primary=metric(-8.0, -9.0, -5.0)) != ()
+    assert flagged(INT8, primary=metric(-8.0, -14.0, -1.0)) == ()
+    assert flagged(INT8, primary=metric(-0.5, -0.7, -0.2)) == ()
+    error = metric(-20.0, -24.0, -16.0, unit="", higher_is_better=False)
+    assert flagged(INT8, primary=error) != ()
+
+
+def test_equal_outputs_of_other_weights_are_a_note() -> None:
+    assert suspicions(FLOAT, INT8, identical_outputs=True) != ()
+    assert suspicions(FLOAT, FLOAT, identical_outputs=True) == ()
+    assert suspicions(FLOAT, INT8, identical_outputs=False) == ()
+
+
+def test_bits_are_read_from_types_and_packing_operators() -> None:
+    assert weight_bytes(FLOAT) == 4_000_160
+    assert smallest_bits(INT8) == 8
+    assert smallest_bits(model(1, {"MatMulNBits": 1}, uint8=MILLION)) == 4
+    assert smallest_bits(model(1, int8=1, float32=MILLION)) == 32
+    assert smallest_bits(model(1)) is None
