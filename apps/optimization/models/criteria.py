@@ -39,8 +39,10 @@ class CriteriaSet(models.Model):
         verbose_name = _("criteria")
         verbose_name_plural = _("criteria")
         constraints = (
+            models.UniqueConstraint(fields=("team", "name", "version"), name="criteria_version_unique"),
+            # Rows without a team count as different above, and SQLite cannot be told otherwise.
             models.UniqueConstraint(
-                fields=("team", "name", "version"), name="criteria_version_unique", nulls_distinct=False
+                fields=("name", "version"), condition=models.Q(team=None), name="built_in_criteria_version_unique"
             ),
         )
 
