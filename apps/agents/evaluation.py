@@ -11,6 +11,7 @@ import numpy as np
 
 from apps.agents.criteria import Criteria, Target
 from apps.agents.dataset_fit import check_against, judged_output
+from apps.agents.dataset_spec import METRICS, DatasetSpec
 from apps.agents.datasets import Arrays, Dataset
 from apps.agents.errors import OutputsDiffer
 from apps.agents.fidelity import FidelityMeter
@@ -126,6 +127,7 @@ class EvaluationAgent:
             machine=machine,
             notes=(
                 *notes,
+                *_stand_in(dataset.spec, measured.primary),
                 *_noise(latency),
                 *suspicions(original.summary, candidate.summary, identical_outputs=found.fidelity.identical),
             ),
@@ -242,6 +244,13 @@ def _memory(original: Engine, candidate: Engine, feeds: Arrays, target: Target, 
 def _pair(original: float, candidate: float) -> Pair:
     """Original over candidate; a candidate of nothing counts as 1, so that the ratio stays a number."""
     return Pair(original=original, candidate=candidate, ratio=original / max(1.0, candidate))
+
+
+def _stand_in(spec: DatasetSpec, primary: MetricComparison) -> tuple[str, ...]:
+    """A note where the metric that was chosen cannot be had from this output, such as top-5 of three classes."""
+    if spec.metric is None or primary.metric == spec.metric:
+        return ()
+    return (f"{METRICS[spec.metric].label} cannot be measured on this output; {primary.label} stands in for it.",)
 
 
 def _noise(latency: LatencyComparison) -> tuple[str, ...]:

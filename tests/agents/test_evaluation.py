@@ -226,6 +226,16 @@ def test_a_regression_of_a_model_exported_with_a_fixed_batch(tmp_path: Path, wei
     assert any("batch size 4" in note for note in report.notes)
 
 
+def test_a_metric_that_the_output_does_not_allow_is_stood_in_for(tmp_path: Path, weights: np.ndarray) -> None:
+    x = np.random.default_rng(3).normal(size=(50, 8))
+    np.savez(tmp_path / "d.npz", x=x, y=np.argmax(x @ weights, 1))
+    model = product(tmp_path / "a.onnx", weights)
+    spec = DatasetSpec(kind="npz", task="classification", metric="top5")
+    report = evaluated(tmp_path, model, tmp_path / "d.npz", original=model, spec=spec)
+    assert report.primary.metric == "top1"
+    assert "top-5 accuracy cannot be measured on this output; top-1 accuracy stands in for it." in report.notes
+
+
 def test_pairs_of_embeddings_are_judged_by_spearman(tmp_path: Path, weights: np.ndarray) -> None:
     random = np.random.default_rng(4)
     left, right = random.normal(size=(2, 60, 8))

@@ -220,4 +220,4 @@ def test_outputs_of_another_shape_or_without_a_number_are_refused() -> None:
     with pytest.raises(OutputsNotFinite, match="candidate gives NaN"):
         FidelityMeter(["y"]).add([y], [y * np.nan])
     with pytest.raises(OutputsNotFinite, match="original gives NaN"):
-        FidelityMeter(["y"]).add([y / 0], [y])
+        FidelityMeter(["y"]).add([y * np.inf], [y])
