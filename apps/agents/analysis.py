@@ -174,7 +174,7 @@ def _notes(summary: ModelSummary, layers: Sequence[Layer], latency: Latency, cri
     operators = sum(count for name, count in summary.operators.items() if name != "Constant")
     if len(layers) != operators:
         notes.append(
-            f"Layers are those of the simplified graph: {len(layers)} of {operators} operators are left after constants "
+            f"Layers are those of the simplified graph: {len(layers)} of {operators} operators are left when constants "
             "are folded and neighbours merged."
         )
     return notes

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from apps.agents.criteria import Criteria
 from apps.agents.planning.ordering import collapse, predicted_gain, worth
-from apps.agents.planning.prediction import predict
+from apps.agents.planning.prediction import GRAPH, QUANTIZATIONS, predict
 from apps.agents.planning.profile import GraphProfile, profile_of_analysis
 from apps.agents.planning.variants import Variant, title_of, variants
 from apps.agents.reports import AnalysisReport, Opportunity
@@ -46,9 +46,9 @@ def opportunities(
 
 
 def _candidates(profile: GraphProfile, specs: Mapping[str, TechniqueSpec]) -> list[Variant]:
-    """The planner's grid, and each technique that it has no variants for with its defaults."""
+    """The planner's grid, and each technique that its rules do not know with its defaults."""
+    known = QUANTIZATIONS | {GRAPH}
     grid = [variant for variant in variants(profile) if variant.technique in specs]
-    known = {variant.technique for variant in grid}
     return grid + [Variant(spec.name, {}, spec.summary) for spec in specs.values() if spec.name not in known]
 
 

@@ -140,7 +140,7 @@ def _protobuf_kind(head: bytes) -> FileKind | None:
     """
     if re.match(rb"\x08\x01\x12[\x80-\xff]+[\x00-\x7f]\x0a", head):
         return FileKind.SAVED_MODEL
-    if re.match(rb"\x08[\x01-\x1f][\x12\x1a\x22\x28\x32\x3a\x42\x72\xa2\xca]", head):
+    if re.match(rb"\x08[\x01-\x7f][\x12\x1a\x22\x28\x32\x3a\x42\x72\xa2\xca]", head):
         return FileKind.ONNX
     # Writers may put the graph or the opsets first; no text has a zero byte.
     if head[:1] in (b"\x3a", b"\x42") and b"\x00" in head:

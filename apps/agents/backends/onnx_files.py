@@ -78,6 +78,14 @@ def load_proto(model: Path, *, weights: bool = True) -> onnx.ModelProto:
         raise ModelMalformed(reason=f"protobuf cannot parse it ({error})") from error
 
 
+def bring_inside(tensor: onnx.TensorProto, folder: Path) -> None:
+    """Load a tensor's external data, if it has any, from `folder` into the tensor itself."""
+    if tensor.data_location == onnx.TensorProto.EXTERNAL:
+        onnx.external_data_helper.load_external_data_for_tensor(tensor, str(folder))
+        tensor.data_location = onnx.TensorProto.DEFAULT
+        del tensor.external_data[:]
+
+
 def _only_model(files: Iterable[Path]) -> Path:
     models = [file for file in files if file.suffix.lower() == ".onnx"]
     if len(models) != 1:

@@ -6,6 +6,7 @@ operators, then onnx's own checker and shape inference (native code: this runs i
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -28,7 +29,8 @@ OLDEST_OPSET = 7
 NEWEST_OPSET: int = onnx.defs.onnx_opset_version()
 """The newest that both onnx and the runtime pinned beside it know; a test loads a model at both ends."""
 NEWEST_IR: int = onnx.IR_VERSION
-PROTOBUF_LIMIT_BYTES = 2**31 - 1
+LARGEST_SHAPE_TENSOR = 1024
+"""Elements of a stored tensor whose values shape inference may want to see; the others stay in their external files."""
 
 
 def inspect(path: Path, scratch: Path, *, limit_bytes: int = DEFAULT_LIMIT_BYTES) -> ModelSummary:
@@ -81,12 +83,19 @@ def runtime_operators() -> frozenset[tuple[str, str]]:
 
 
 def check_structure(model: Path) -> None:
-    """onnx's checker, then its shape inference. Raises `ModelMalformed` with what they say."""
+    """onnx's checker, then its shape inference. Raises `ModelMalformed` with what they say.
+
+    Shapes that the file notes for intermediate tensors are not held against it: tools that change a model's axes often
+    leave old ones behind, and no runtime minds. The declared outputs must be what comes out.
+    """
     proto = onnx_files.load_proto(model, weights=False)
+    del proto.graph.value_info[:]
+    for tensor in proto.graph.initializer:
+        if math.prod(tensor.dims) <= LARGEST_SHAPE_TENSOR:
+            onnx_files.bring_inside(tensor, model.parent)
     try:
         # By path, the checker also opens external data.
         onnx.checker.check_model(str(model), check_custom_domain=False)
-        # Inference needs no weights but the small ones that hold shapes, and those are in the file.
         onnx.shape_inference.infer_shapes(_inlined(proto), check_type=True, strict_mode=True, data_prop=True)
     except onnx.checker.ValidationError as error:
         raise ModelMalformed(reason=_first_sentence(error)) from error

@@ -76,9 +76,7 @@ class Workbench:
         # Only numpy's own types can be handed over; others (bfloat16, float8, int4) stay, as small ones do.
         movable = dtype.kind in "fiu" and dtype.isbuiltin == 1
         if not movable or math.prod(tensor.dims) * dtype.itemsize < STAYS_INSIDE_BYTES:
-            if tensor.data_location == TensorProto.EXTERNAL:
-                onnx.external_data_helper.load_external_data_for_tensor(tensor, str(folder))
-                tensor.data_location = TensorProto.DEFAULT
+            onnx_files.bring_inside(tensor, folder)
             return
         self.weights[tensor.name] = np.ascontiguousarray(numpy_helper.to_array(tensor, str(folder)))
         tensor.CopyFrom(stub(tensor.name, self.weights[tensor.name].shape, tensor.data_type))

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from apps.agents.compatibility import compatibility, weight_shares
+from apps.agents.reports import Compatibility, DatasetSummary, ModelSummary, Task, TensorSpec
+from apps.agents.techniques import BUILTIN
+
+LIBRARIES = ("onnx", "onnxruntime")
+PIXELS = TensorSpec(name="x", dtype="float32", shape=("N", 3, 8, 8))
+DATA = DatasetSummary(kind="npz", task=Task.CLASSIFICATION, examples=100, inputs=(PIXELS,))
+
+
+def _summary(**changes: Any) -> ModelSummary:
+    given: dict[str, Any] = {
+        "format": "onnx",
+        "producer": "tests",
+        "opset": 17,
+        "inputs": (PIXELS,),
+        "outputs": (),
+        "parameters": 1000,
+        "size_bytes": 4000,
+        "operators": {"Conv": 5, "MatMul": 1, "Relu": 4},
+        "weight_dtypes": {"float32": 990, "int64": 10},
+    }
+    return ModelSummary(**given | changes)
+
+
+def _judged(
+    summary: ModelSummary, installed: tuple[str, ...] | None = LIBRARIES, dataset: DatasetSummary | None = DATA
+) -> dict[str, Compatibility]:
+    return {entry.technique: entry for entry in compatibility(summary, installed, dataset)}
+
+
+def test_a_float_network_takes_every_technique_and_is_told_on_what_it_works() -> None:
+    judged = _judged(_summary())
+    assert all(judged[spec.name].compatible for spec in BUILTIN)
+    assert judged["onnx-static-int8"].reason == "It works on 5 Conv, 1 MatMul."
+
+
+def test_another_format_is_named() -> None:
+    entry = _judged(_summary(format="pytorch"))["onnx-graph"]
+    assert not entry.compatible
+    assert entry.reason == "It takes onnx, and the model is pytorch."
+
+
+def test_a_missing_library_is_named_unless_no_worker_has_spoken_yet() -> None:
+    entry = _judged(_summary(), installed=("onnx",))["onnx-float16"]
+    assert not entry.compatible
+    assert "onnxruntime" in entry.reason
+    assert _judged(_summary(), installed=None)["onnx-float16"].compatible
+
+
+def test_without_data_only_what_calibrates_is_out() -> None:
+    judged = _judged(_summary(), dataset=None)
+    assert "calibration" in judged["onnx-static-int8"].reason
+    assert {name for name, entry in judged.items() if not entry.compatible} == {"onnx-static-int8"}
+
+
+def test_operators_that_a_technique_needs_and_the_model_lacks_are_named() -> None:
+    entry = _judged(_summary(operators={"Conv": 5}))["onnx-weight-only"]
+    assert not entry.compatible
+    assert "MatMul" in entry.reason
+
+
+def test_a_quantized_model_has_little_left_to_win() -> None:
+    quantized = _summary(
+        operators={"Conv": 5, "MatMul": 1, "QuantizeLinear": 6, "DequantizeLinear": 9},
+        weight_dtypes={"int8": 960, "float32": 40},
+    )
+    judged = _judged(quantized)
+    assert "96% of its weights" in judged["onnx-static-int8"].reason
+    assert "4% still in float32" in judged["onnx-static-int8"].reason
+    assert {name for name, entry in judged.items() if entry.compatible} == {"onnx-graph"}
+
+
+def test_a_partly_quantized_model_is_told_what_is_left() -> None:
+    partly = _summary(operators={"MatMul": 2, "MatMulNBits": 2}, weight_dtypes={"uint8": 300, "float32": 700})
+    entry = _judged(partly)["onnx-dynamic-int8"]
+    assert entry.compatible
+    assert "70% of the weights are still in float32" in entry.reason
+
+
+def test_half_precision_and_no_weights_at_all_are_told_apart() -> None:
+    halves = _judged(_summary(weight_dtypes={"float16": 1000}))
+    assert "half precision" in halves["onnx-float16"].reason
+    empty = _judged(_summary(weight_dtypes={"int64": 10}))
+    assert "no weights" in empty["onnx-float16"].reason
+
+
+def test_indices_are_no_weights() -> None:
+    assert weight_shares(_summary(weight_dtypes={"float32": 30, "int8": 10, "int64": 999})) == (0.75, 0.0, 0.25)
+
+
+def test_it_is_light_enough_for_the_page() -> None:
+    script = (
+        "import sys, apps.agents.compatibility, apps.agents.archives, apps.agents.sniffing, apps.agents.machine\n"
+        "heavy = {'numpy', 'onnx', 'onnxruntime', 'torch', 'tensorflow'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).parents[2])

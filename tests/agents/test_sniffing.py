@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import struct
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from apps.agents.sniffing import FileKind, sniff, sniff_head
+from tests.agents import graphs
+
+
+def _zip(*names: str) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name in names:
+            archive.writestr(name, b"content")
+    return buffer.getvalue()
+
+
+def _npz() -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, x=np.zeros(3))
+    return buffer.getvalue()
+
+
+def _safetensors() -> bytes:
+    header = json.dumps({"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
+    return struct.pack("<Q", len(header)) + header + bytes(4)
+
+
+SAVED_MODEL = b"\x08\x01\x12\xd2\xad\x02\x0a\xa4\x30\x12" + bytes(60)
+
+CONTENTS: list[tuple[bytes, FileKind]] = [
+    (b"", FileKind.EMPTY),
+    (graphs.perceptron().SerializeToString(), FileKind.ONNX),
+    (_zip("model.onnx", "weights.bin"), FileKind.ONNX_ZIP),
+    (_zip("archive/data.pkl", "archive/data/0", "archive/version"), FileKind.TORCH_ZIP),
+    (_zip("m/data.pkl", "m/constants.pkl", "m/code/m.py"), FileKind.TORCHSCRIPT_ZIP),
+    (_zip("config.json", "metadata.json", "model.weights.h5"), FileKind.KERAS_ZIP),
+    (_zip("saved/saved_model.pb", "saved/variables/variables.index"), FileKind.SAVED_MODEL_ZIP),
+    (_zip("letter.txt"), FileKind.ZIP),
+    (b"PK\x03\x04 and then nothing sensible", FileKind.ZIP),
+    (_npz(), FileKind.NPZ),
+    (pickle.dumps({"a": 1}), FileKind.PICKLE),
+    (pickle.dumps({"a": 1}, protocol=0), FileKind.PICKLE),
+    (b"\x89HDF\r\n\x1a\n" + bytes(64), FileKind.HDF5),
+    (_safetensors(), FileKind.SAFETENSORS),
+    (b"\x1c\x00\x00\x00TFL3" + bytes(64), FileKind.TFLITE),
+    (SAVED_MODEL, FileKind.SAVED_MODEL),
+    (b"\x89PNG\r\n\x1a\n" + bytes(16), FileKind.PNG),
+    (b"PAR1" + bytes(16), FileKind.PARQUET),
+    (b"<!DOCTYPE html><html><body>Sign in</body></html>", FileKind.HTML),
+    (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n", FileKind.GIT_LFS),
+    (b'{"error": "not found"}', FileKind.JSON),
+    (b"a,b,y\n1,2,0\n3,4,1\n", FileKind.CSV),
+    ("Grüße".encode(), FileKind.TEXT),
+    (bytes(range(128, 256)) * 4, FileKind.UNKNOWN),
+]
+
+
+@pytest.mark.parametrize(("content", "kind"), CONTENTS, ids=[kind.name.lower() for _, kind in CONTENTS])
+def test_a_file_is_known_by_its_content(tmp_path: Path, content: bytes, kind: FileKind) -> None:
+    path = tmp_path / "upload.onnx"
+    path.write_bytes(content)
+    assert sniff(path) is kind
+
+
+def test_a_character_cut_in_two_at_the_end_of_the_head_is_still_text() -> None:
+    assert sniff_head("Ein Satz mit ü".encode()[:-1], 1000) is FileKind.TEXT
+
+
+def test_a_sentence_can_be_made_of_any_kind() -> None:
+    assert all(kind.value.startswith(("a ", "an ")) for kind in FileKind)
