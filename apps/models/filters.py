@@ -27,7 +27,8 @@ class ModelFilter(filters.FilterSet):
 class VersionFilter(filters.FilterSet):
     team = filters.CharFilter(field_name="model__team__slug", help_text="A team's slug.")
     status = filters.ChoiceFilter(choices=InspectionStatus.choices)
-    format = filters.CharFilter(field_name="metadata__format", help_text="Such as `onnx`.")
+    # DRF keeps the word `format` for itself.
+    model_format = filters.CharFilter(field_name="metadata__format", help_text="Such as `onnx`.")
     sha256 = filters.CharFilter(field_name="blob__sha256", help_text="The digest of the file.")
 
     class Meta:
