@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from textwrap import fill
 
 from apps.agents.reports import EvaluationReport
-from apps.agents.state import CandidateStatus
-from apps.optimization.models import Candidate, OptimizationSession
+from apps.agents.state import CandidateStatus, Status
+from apps.optimization.models import Candidate, OptimizationSession, SessionStep
 
 BAR_WIDTH = 30
 NUMBER_COLUMNS = 7
@@ -18,7 +18,7 @@ def progress_line(session: OptimizationSession, width: int = 100) -> str:
     done = round(session.progress * BAR_WIDTH)
     bar = "█" * done + "░" * (BAR_WIDTH - done)
     left = f", {duration(session.eta_s)} left" if session.eta_s is not None and session.is_active else ""
-    running = session.steps.filter(status="running").order_by("pk").first()
+    running = session.steps.filter(status=Status.RUNNING).order_by("pk").first()
     doing = f" · {running.message}" if running is not None and running.message else ""
     line = f"{bar} {session.progress:4.0%}  {session.phase}{left}{doing}"
     return line if len(line) <= width else line[: width - 1] + "…"
@@ -53,6 +53,9 @@ def report(session: OptimizationSession, width: int = 100) -> str:
         if candidate.status == CandidateStatus.SELECTED:
             constraints = "\n".join(f"  {c.status:<13}{c.sentence}" for c in evaluation.constraints)
             parts.append(f"What was asked of {candidate.title}:\n{constraints}")
+    failures = [_failure(step) for step in session.steps.filter(status=Status.FAILED).order_by("pk")]
+    if failures:
+        parts.append("What failed:\n" + "\n".join(failures))
     parts.append(fill(_verdict(session), width))
     return "\n\n".join(parts)
 
@@ -105,6 +108,12 @@ def _candidate(candidate: Candidate, evaluation: EvaluationReport) -> tuple[str,
         f"{evaluation.peak_memory_bytes.candidate / 1e6:.0f}",
         f"{evaluation.verdict}, {candidate.status}",
     )
+
+
+def _failure(step: SessionStep) -> str:
+    """The step and its sentence; of our own bugs also the last line of the traceback, which says what it was."""
+    bug = f" [{step.traceback.strip().splitlines()[-1]}]" if step.traceback.strip() else ""
+    return f"  {step.key}: {step.error}{bug}"
 
 
 def _verdict(session: OptimizationSession) -> str:

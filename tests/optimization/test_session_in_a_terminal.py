@@ -1,0 +1,94 @@
+"""What `manage.py demo` shows of a session."""
+
+from __future__ import annotations
+
+import pytest
+
+from apps.agents.reports import Holds
+from apps.agents.state import CandidateStatus, Outcome, Phase, Status, StepKind
+from apps.optimization.models import Candidate, EvaluationReport, SessionStep
+from lathe import terminal
+from tests.optimization import material
+
+
+def candidate(session, key, title, status, **numbers):
+    """A candidate that was measured."""
+    row = Candidate.objects.create(
+        session=session,
+        key=key,
+        title=title,
+        technique="onnx-dynamic-int8",
+        predicted=material.PREDICTION.model_dump(mode="json"),
+        status=status,
+        reason="Because.",
+    )
+    report = material.evaluation(**numbers)
+    EvaluationReport.objects.create(
+        candidate=row,
+        body=report.model_dump(mode="json"),
+        speedup=report.latency.speedup.value,
+        size_ratio=report.size_bytes.ratio,
+        metric_drop=report.primary.drop.value,
+        candidate_p50_ms=report.latency.candidate.p50_ms,
+        candidate_metric=report.primary.candidate.value,
+        verdict=report.verdict,
+    )
+    return row
+
+
+def test_the_line_says_how_far_what_and_how_long(session):
+    session.status, session.phase, session.progress, session.eta_s = Status.RUNNING, Phase.OPTIMIZING, 0.5, 75.0
+    assert terminal.progress_line(session) == "███████████████░░░░░░░░░░░░░░░  50%  optimizing, 1 min 15 s left"
+
+
+def test_the_line_shows_the_running_step_and_fits_the_terminal(session):
+    SessionStep.objects.create(
+        session=session, key="analyse", kind=StepKind.ANALYSE, status=Status.RUNNING, message="Measuring the latency"
+    )
+    assert terminal.progress_line(session).endswith(" · Measuring the latency")
+    short = terminal.progress_line(session, width=50)
+    assert len(short) == 50
+    assert short.endswith("…")
+
+
+def test_the_report_holds_the_candidates_against_the_original(session):
+    candidate(session, "c01", "Static int8", CandidateStatus.SELECTED, speedup=4.0, drop=0.1)
+    candidate(session, "c02", "Dynamic int8", CandidateStatus.REJECTED, speedup=0.5, verdict=Holds.VIOLATED)
+    session.status, session.outcome = Status.COMPLETED, Outcome.IMPROVED
+    session.verdict = {"reason": "Static int8 is 4 times faster."}
+    head, rule, original, first, second, *rest = terminal.report(session).splitlines()
+    assert head.split("  ")[-1] == "verdict"
+    assert "top-1 accuracy %" in head
+    assert set(rule) == {"─"}
+    assert original.split() == ["original", "90.00", "1.000", "0.40", "30"]
+    assert first.split()[:4] == ["Static", "int8", "89.90", "+0.10"]
+    assert first.endswith("4.00× (3.88 to 4.12)  0.10    4.00×         25  holds, selected")
+    assert second.endswith("violated, rejected")
+    assert "What was asked of Static int8:" in rest
+    assert "  holds        It loses 0.1 points." in rest
+    assert rest[-1] == "Improved: Static int8 is 4 times faster."
+
+
+def test_candidates_that_were_never_measured_are_counted(session):
+    for key in ("c01", "c02"):
+        Candidate.objects.create(session=session, key=key, title=key, technique="x", predicted={}, reason="")
+    assert "2 more were planned and not measured." in terminal.report(session)
+
+
+@pytest.mark.parametrize(
+    ("traceback", "shown"),
+    [("", "  analyse: The model cannot be loaded."), ("Traceback\nKeyError: 'x'\n", "loaded. [KeyError: 'x']")],
+)
+def test_a_failed_step_is_told_and_a_bug_with_its_last_line(session, traceback, shown):
+    SessionStep.objects.create(
+        session=session,
+        key="analyse",
+        kind=StepKind.ANALYSE,
+        status=Status.FAILED,
+        error="The model cannot be loaded.",
+        traceback=traceback,
+    )
+    session.status, session.error = Status.FAILED, "The analysis failed."
+    text = terminal.report(session)
+    assert shown in text
+    assert text.endswith("Failed: The analysis failed.")
