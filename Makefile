@@ -11,7 +11,7 @@ DEPLOYED := LATHE_VAR_DIR=$(CURDIR)/var/check LATHE_BASE_URL=https://lathe.examp
 	LATHE_SECRET_KEY=only-for-the-check-0123456789-ABCDEFGHIJKLMNOPQRSTUVWXYZ-abcdef \
 	DATABASE_URL=postgres://lathe:lathe@localhost/lathe REDIS_URL=redis://localhost:6379/0
 
-.PHONY: help run demo test check format lock clean
+.PHONY: help run demo test check check-style check-types check-imports check-django format lock clean
 
 help:
 	@echo "make run     the portal on this machine, with a sample session running"
@@ -40,11 +40,20 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(BIN)/pytest
 
-check: $(STAMP)
+# `make --keep-going check` tells all that is wrong, and not only the first kind.
+check: check-style check-types check-imports check-django
+
+check-style: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+check-types: $(STAMP)
 	$(BIN)/mypy
+
+check-imports: $(STAMP)
 	PYTHONPATH=platform $(BIN)/lint-imports --no-logo
+
+check-django: $(STAMP)
 	$(MANAGE) check --fail-level WARNING
 	$(DEPLOYED) $(MANAGE) check --deploy --fail-level WARNING
 	$(MANAGE) makemigrations --check --dry-run
