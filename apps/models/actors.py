@@ -10,8 +10,8 @@ from apps.models import collection, inspection
 
 TIME_LIMIT_MS = 35 * 60 * 1000
 """More than the child's own limit, which ends the work first and says why."""
-CHECK = {"queue_name": "cpu", "max_retries": 3, "min_backoff": 5_000, "time_limit": TIME_LIMIT_MS}
-CHORE = {"queue_name": "default", "max_retries": 3, "time_limit": 5 * 60 * 1000}
+CHECK: dict[str, Any] = {"queue_name": "cpu", "max_retries": 3, "min_backoff": 5_000, "time_limit": TIME_LIMIT_MS}
+CHORE: dict[str, Any] = {"queue_name": "default", "max_retries": 3, "time_limit": 5 * 60 * 1000}
 
 
 @dramatiq.actor(on_retry_exhausted="give_up_on_version", **CHECK)

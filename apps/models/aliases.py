@@ -6,6 +6,7 @@ import re
 
 from django.db import transaction
 
+from apps.accounts import journal
 from apps.accounts.models import Role, User
 from apps.accounts.services import require_role
 from apps.models.errors import (
@@ -55,6 +56,7 @@ def move_alias(
         row.version = version
         row.save(update_fields=["version"])
     AliasMove.objects.create(alias=row, from_version=current, to_version=version, reason=reason, moved_by=user)
+    _tell("alias.moved", row, current, user, reason)
     return row
 
 
@@ -80,9 +82,16 @@ def undo_alias_move(alias: Alias, user: User) -> Alias:
         undoes=move,
         moved_by=user,
     )
-    row.version = back
+    current, row.version = row.version, back
     row.save(update_fields=["version"])
+    _tell("alias.moved_back", row, current, user)
     return row
+
+
+def _tell(action: str, alias: Alias, before: ModelVersion | None, user: User, reason: str = "") -> None:
+    model = alias.model
+    data = {"from": before.number if before else None, "to": alias.version.number}
+    journal.tell(action, actor=user, team=model.team, subject=f"{model.name}: {alias.name}", reason=reason, data=data)
 
 
 def _locked(model: RegisteredModel, alias: str) -> Alias | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from io import BytesIO
-from typing import IO, Any, ClassVar
+from typing import IO, Any, cast
 
 from django.db.models import QuerySet
 from django.http.response import HttpResponseBase
@@ -16,6 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.accounts.models import Role, Team, User
+from apps.accounts.requests import member
 from apps.accounts.services import require_role
 from apps.accounts.teams import team_for
 from apps.models import services
@@ -92,17 +93,17 @@ class RegisteredModelViewSet(
 
     def create(self, request: Request) -> Response:
         answers = _answers(NewModelSerializer, request)
-        team = team_for(request.user, answers.pop("team", None))
-        model = services.register_model(team, request.user, **answers)
+        team = team_for(member(request), answers.pop("team", None))
+        model = services.register_model(team, member(request), **answers)
         return Response(self.get_serializer(model).data, status=status.HTTP_201_CREATED)
 
     def partial_update(self, request: Request, pk: str) -> Response:
         model = self.get_object()
-        services.describe_model(model, request.user, **_answers(ModelChangeSerializer, request))
+        services.describe_model(model, member(request), **_answers(ModelChangeSerializer, request))
         return Response(self.get_serializer(model).data)
 
     def destroy(self, request: Request, pk: str) -> Response:
-        services.delete_model(self.get_object(), request.user)
+        services.delete_model(self.get_object(), member(request))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -136,12 +137,12 @@ class VersionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
 
     def create(self, request: Request) -> Response:
         answers = _answers(NewVersionSerializer, request)
-        model = get_object_or_404(RegisteredModel.objects.visible_to(request.user), pk=answers["model"])
+        model = get_object_or_404(RegisteredModel.objects.visible_to(member(request)), pk=answers["model"])
         parent = get_object_or_404(self.get_queryset(), pk=answers["parent"]) if "parent" in answers else None
         version = services.add_version(
             model,
-            request.user,
-            upload=_upload(request.user, model.team, answers),
+            member(request),
+            upload=_upload(member(request), model.team, answers),
             file=answers.get("file"),
             filename=answers["filename"],
             description=answers["description"],
@@ -151,11 +152,11 @@ class VersionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
 
     def partial_update(self, request: Request, pk: str) -> Response:
         version = self.get_object()
-        services.describe_version(version, request.user, **_answers(DescriptionSerializer, request))
+        services.describe_version(version, member(request), **_answers(DescriptionSerializer, request))
         return Response(self.get_serializer(version).data)
 
     def destroy(self, request: Request, pk: str) -> Response:
-        services.delete_version(self.get_object(), request.user)
+        services.delete_version(self.get_object(), member(request))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     @extend_schema(responses=FILE_RESPONSE)
@@ -195,17 +196,19 @@ class AliasViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Ge
 
     def create(self, request: Request) -> Response:
         answers = _answers(AliasMoveRequestSerializer, request)
-        model = get_object_or_404(RegisteredModel.objects.visible_to(request.user), pk=answers["model"])
-        versions = ModelVersion.objects.visible_to(request.user).select_related("model")
+        model = get_object_or_404(RegisteredModel.objects.visible_to(member(request)), pk=answers["model"])
+        versions = ModelVersion.objects.visible_to(member(request)).select_related("model")
         expected = get_object_or_404(versions, pk=answers["expected"]) if "expected" in answers else None
         version = get_object_or_404(versions, pk=answers["version"])
-        alias = services.move_alias(model, answers["name"], version, request.user, answers["reason"], expected=expected)
+        alias = services.move_alias(
+            model, answers["name"], version, member(request), answers["reason"], expected=expected
+        )
         return Response(self.get_serializer(alias).data)
 
     @action(detail=True, methods=["post"])
     def undo(self, request: Request, pk: str) -> Response:
         """Takes back the newest move that was not taken back yet."""
-        alias = services.undo_alias_move(self.get_object(), request.user)
+        alias = services.undo_alias_move(self.get_object(), member(request))
         return Response(self.get_serializer(alias).data)
 
 
@@ -242,13 +245,13 @@ class DataSetViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
 
     def create(self, request: Request) -> Response:
         answers = _answers(NewDataSetSerializer, request)
-        team = team_for(request.user, answers.get("team"))
+        team = team_for(member(request), answers.get("team"))
         dataset = services.add_dataset(
             team,
-            request.user,
+            member(request),
             answers["name"],
             answers["spec"],
-            upload=_upload(request.user, team, answers),
+            upload=_upload(member(request), team, answers),
             file=answers.get("file"),
             filename=answers["filename"],
             description=answers["description"],
@@ -257,11 +260,11 @@ class DataSetViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
 
     def partial_update(self, request: Request, pk: str) -> Response:
         dataset = self.get_object()
-        services.describe_dataset(dataset, request.user, **_answers(DataSetChangeSerializer, request))
+        services.describe_dataset(dataset, member(request), **_answers(DataSetChangeSerializer, request))
         return Response(self.get_serializer(dataset).data)
 
     def destroy(self, request: Request, pk: str) -> Response:
-        services.delete_dataset(self.get_object(), request.user)
+        services.delete_dataset(self.get_object(), member(request))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     @extend_schema(responses=FILE_RESPONSE)
@@ -298,10 +301,10 @@ class UploadViewSet(mixins.RetrieveModelMixin, viewsets.GenericViewSet[Upload]):
     serializer_class = UploadSerializer
     queryset = Upload.objects.all()
     pagination_class = None
-    filter_backends: ClassVar[list[Any]] = []
+    filter_backends = []
 
     def get_queryset(self) -> QuerySet[Upload]:
-        return Upload.objects.visible_to(self.request.user).filter(user=self.request.user).select_related("team")
+        return Upload.objects.visible_to(self.request.user).filter(user=member(self.request)).select_related("team")
 
     def get_parsers(self) -> list[parsers.BaseParser]:
         if self.request is not None and self.request.method == "PATCH":
@@ -310,8 +313,8 @@ class UploadViewSet(mixins.RetrieveModelMixin, viewsets.GenericViewSet[Upload]):
 
     def create(self, request: Request) -> Response:
         answers = _answers(NewUploadSerializer, request)
-        team = team_for(request.user, answers.pop("team", None))
-        upload = services.begin_upload(team, request.user, **answers)
+        team = team_for(member(request), answers.pop("team", None))
+        upload = services.begin_upload(team, member(request), **answers)
         return self._standing(upload, status.HTTP_201_CREATED)
 
     def retrieve(self, request: Request, pk: str) -> Response:
@@ -331,7 +334,7 @@ class UploadViewSet(mixins.RetrieveModelMixin, viewsets.GenericViewSet[Upload]):
         upload = self.get_object()
         offset = _whole_header(request, "Upload-Offset", "at which byte this piece begins")
         announced_bytes = _whole_header(request, "Content-Length", "how many bytes come")
-        stream: IO[bytes] = request.data if announced_bytes else BytesIO()
+        stream = cast("IO[bytes]", request.data) if announced_bytes else BytesIO()
         services.append_chunk(upload, offset, stream, announced_bytes=announced_bytes)
         if upload.received_bytes == upload.size_bytes:
             services.finish(upload)

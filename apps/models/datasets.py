@@ -10,6 +10,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import ProtectedError, RestrictedError
 from pydantic import ValidationError
 
+from apps.accounts import journal
 from apps.accounts.models import Role, Team, User
 from apps.accounts.services import require_role
 from apps.agents.dataset_spec import DatasetSpec
@@ -53,6 +54,7 @@ def add_dataset(
             dataset.save()
             source.used()
             transaction.on_commit(lambda: intake.send_dataset(dataset.pk))
+            journal.tell("dataset.added", actor=user, team=team, subject=clean, data={"sha256": blob.sha256})
     except IntegrityError as error:
         raise DataSetNameTaken(field="name", name=clean) from error
     return dataset
@@ -102,5 +104,6 @@ def delete_dataset(dataset: DataSet, user: User) -> None:
     try:
         with transaction.atomic():
             dataset.delete()
+            journal.tell("dataset.deleted", actor=user, team=dataset.team, subject=dataset.name)
     except (ProtectedError, RestrictedError) as error:
         raise DataSetInUse(name=dataset.name) from error

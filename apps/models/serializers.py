@@ -7,6 +7,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from apps.accounts.models import Team
 from apps.models.models import Alias, AliasMove, DataSet, ModelMetadata, ModelVersion, RegisteredModel, Upload
 
 # --- out -------------------------------------------------------------------------------------------------------------
@@ -47,7 +48,9 @@ class VersionSerializer(serializers.ModelSerializer[ModelVersion]):
     sha256 = serializers.CharField(source="blob_id", read_only=True)
     size_bytes = serializers.IntegerField(source="blob.size_bytes", read_only=True)
     metadata = MetadataSerializer(read_only=True, allow_null=True, default=None)
-    aliases = serializers.SlugRelatedField(slug_field="name", many=True, read_only=True)
+    aliases: serializers.SlugRelatedField[Alias] = serializers.SlugRelatedField(
+        slug_field="name", many=True, read_only=True
+    )
     created_by = serializers.EmailField(source="created_by.email", default=None, read_only=True)
 
     class Meta:
@@ -77,7 +80,7 @@ class VersionSerializer(serializers.ModelSerializer[ModelVersion]):
 class RegisteredModelSerializer(serializers.ModelSerializer[RegisteredModel]):
     """`aliases` maps each alias to the number of the version that it points at."""
 
-    team = serializers.SlugRelatedField(slug_field="slug", read_only=True)
+    team: serializers.SlugRelatedField[Team] = serializers.SlugRelatedField(slug_field="slug", read_only=True)
     tags = serializers.ListField(child=serializers.CharField(), read_only=True)
     versions = serializers.SerializerMethodField()
     aliases = serializers.SerializerMethodField()
@@ -99,7 +102,7 @@ class RegisteredModelSerializer(serializers.ModelSerializer[RegisteredModel]):
 class DataSetSerializer(serializers.ModelSerializer[DataSet]):
     """`summary` is what the checks found, once `status` is `ready`."""
 
-    team = serializers.SlugRelatedField(slug_field="slug", read_only=True)
+    team: serializers.SlugRelatedField[Team] = serializers.SlugRelatedField(slug_field="slug", read_only=True)
     sha256 = serializers.CharField(source="blob_id", read_only=True)
     size_bytes = serializers.IntegerField(source="blob.size_bytes", read_only=True)
     created_by = serializers.EmailField(source="created_by.email", default=None, read_only=True)
@@ -128,7 +131,7 @@ class DataSetSerializer(serializers.ModelSerializer[DataSet]):
 class UploadSerializer(serializers.ModelSerializer[Upload]):
     """`received_bytes` is the offset of the next chunk; `sha256` is known once the upload is complete."""
 
-    team = serializers.SlugRelatedField(slug_field="slug", read_only=True)
+    team: serializers.SlugRelatedField[Team] = serializers.SlugRelatedField(slug_field="slug", read_only=True)
     sha256 = serializers.CharField(source="blob_id", read_only=True, allow_null=True)
 
     class Meta:
@@ -167,7 +170,10 @@ class FileChoice(serializers.Serializer[Any]):
 class NewVersionSerializer(FileChoice):
     model = serializers.IntegerField(help_text="The id of the registered model.")
     description = serializers.CharField(required=False, allow_blank=True, default="")
-    parent = serializers.IntegerField(required=False, help_text="The id of the version that this one was made from.")
+    # A serializer has an attribute of this name; DRF moves declared fields out of its way.
+    parent = serializers.IntegerField(  # type: ignore[assignment]
+        required=False, help_text="The id of the version that this one was made from."
+    )
 
 
 class DescriptionSerializer(serializers.Serializer[Any]):

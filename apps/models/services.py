@@ -14,6 +14,7 @@ from django.core.files import File
 from django.db import IntegrityError, transaction
 from django.db.models import Max, ProtectedError, RestrictedError
 
+from apps.accounts import journal
 from apps.accounts.models import Role, Team, User
 from apps.accounts.services import require_role
 from apps.agents.reports import ModelSummary
@@ -69,7 +70,10 @@ def register_model(
     require_role(user, team, Role.ENGINEER)
     model = RegisteredModel(team=team, created_by=user, description=description.strip())
     model.name, model.tags = _model_name(name), clean_tags(tags)
-    return _saved_model(model)
+    with transaction.atomic():
+        _saved_model(model)
+        journal.tell("model.registered", actor=user, team=team, subject=model.name)
+    return model
 
 
 def describe_model(
@@ -124,7 +128,9 @@ def delete_model(model: RegisteredModel, user: User) -> None:
     require_role(user, model.team, Role.ENGINEER)
     try:
         with transaction.atomic():
+            name, team = model.name, model.team
             model.delete()
+            journal.tell("model.deleted", actor=user, team=team, subject=name)
     except (ProtectedError, RestrictedError) as error:
         raise ModelInUse(name=model.name, users=_users(error)) from error
 
@@ -171,6 +177,8 @@ def add_version(
             ModelMetadata.record(version, summary)
         source.used()
         transaction.on_commit(lambda: intake.send_version(version.pk))
+        data = {"sha256": blob.sha256, "filename": name}
+        journal.tell("version.added", actor=user, team=model.team, subject=str(version), data=data)
     return version
 
 
@@ -233,7 +241,9 @@ def delete_version(version: ModelVersion, user: User) -> None:
     require_role(user, version.model.team, Role.ENGINEER)
     try:
         with transaction.atomic():
+            subject = str(version)
             version.delete()
+            journal.tell("version.deleted", actor=user, team=version.model.team, subject=subject)
     except (ProtectedError, RestrictedError) as error:
         raise VersionInUse(version=version, users=_users(error)) from error
 

@@ -138,7 +138,7 @@ def _local_root() -> Path | None:
 def open_blob(blob: Blob) -> IO[bytes]:
     """The bytes as a file open for reading. Raises `BlobMissing`."""
     try:
-        return default_storage.open(blob.storage_name)  # type: ignore[return-value]
+        return default_storage.open(blob.storage_name)
     except FileNotFoundError as error:
         raise BlobMissing(f"The store has no file {blob.storage_name}.") from error
 

@@ -96,9 +96,9 @@ def test_name_and_description_can_change(dataset: DataSet, team: Team, engineer:
 def test_viewers_and_strangers_change_nothing(dataset: DataSet, viewer: User, stranger: User, npz_bytes: bytes):
     for person in (viewer, stranger):
         for attempt in (
-            lambda: services.add_dataset(dataset.team, person, "x", SPEC, file=upload_of(npz_bytes)),
-            lambda: services.describe_dataset(dataset, person, name="x"),
-            lambda: services.delete_dataset(dataset, person),
+            lambda person=person: services.add_dataset(dataset.team, person, "x", SPEC, file=upload_of(npz_bytes)),
+            lambda person=person: services.describe_dataset(dataset, person, name="x"),
+            lambda person=person: services.delete_dataset(dataset, person),
         ):
             with pytest.raises(PermissionDenied):
                 attempt()

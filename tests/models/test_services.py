@@ -80,12 +80,12 @@ def test_viewers_and_strangers_change_nothing(
 ):
     for person in (viewer, stranger):
         for attempt in (
-            lambda: services.register_model(model.team, person, "x"),
-            lambda: services.describe_model(model, person, name="x"),
-            lambda: services.delete_model(model, person),
-            lambda: services.add_version(model, person, file=upload_of(onnx_bytes)),
-            lambda: services.describe_version(version, person, description="x"),
-            lambda: services.delete_version(version, person),
+            lambda person=person: services.register_model(model.team, person, "x"),
+            lambda person=person: services.describe_model(model, person, name="x"),
+            lambda person=person: services.delete_model(model, person),
+            lambda person=person: services.add_version(model, person, file=upload_of(onnx_bytes)),
+            lambda person=person: services.describe_version(version, person, description="x"),
+            lambda person=person: services.delete_version(version, person),
         ):
             with pytest.raises(PermissionDenied):
                 attempt()

@@ -48,7 +48,8 @@ def dataset_page(name: str) -> Callable[[Store], str]:
     return lambda store: reverse(f"models:{name}", args=[store.dataset.pk])
 
 
-# Read pages: members 200, strangers 404. Write pages: engineers redirected or told of mistakes, viewers 403, strangers 404.
+# Read pages: members 200, strangers 404. Write pages: engineers redirected or told of mistakes, viewers 403, strangers
+# 404.
 READ: dict[str, Callable[[Store], str]] = {
     "model-detail": model_page("model-detail"),
     **{

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.views.decorators.http import require_POST
 
 from apps.accounts.models import Role
+from apps.accounts.requests import MemberRequest
 from apps.accounts.services import require_role
 from apps.errors import UserError
 from apps.models import services
@@ -16,7 +17,7 @@ from apps.models.views.models import detail_page, visible_model
 
 
 @require_POST
-def move(request: HttpRequest, pk: int) -> HttpResponse:
+def move(request: MemberRequest, pk: int) -> HttpResponse:
     model = visible_model(request, pk)
     require_role(request.user, model.team, Role.ENGINEER)
     form = AliasForm(request.POST, versions=model.versions.select_related("model"))
@@ -33,7 +34,7 @@ def move(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
-def undo(request: HttpRequest, pk: int, name: str) -> HttpResponse:
+def undo(request: MemberRequest, pk: int, name: str) -> HttpResponse:
     model = visible_model(request, pk)
     alias = get_object_or_404(model.aliases.select_related("model__team"), name=name)
     try:

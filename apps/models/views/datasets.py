@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST, require_safe
 
 from apps.accounts.models import Role
+from apps.accounts.requests import MemberRequest
 from apps.accounts.services import require_role
 from apps.agents.dataset_spec import METRICS, DatasetSpec, calibration_count
 from apps.errors import UserError
@@ -21,14 +22,14 @@ from apps.models.storage import upload_limit_bytes
 from apps.models.views.models import PAGE_SIZE, current_team, writes
 
 
-def visible_dataset(request: HttpRequest, pk: int) -> DataSet:
+def visible_dataset(request: MemberRequest, pk: int) -> DataSet:
     """The data set, or 404 for whoever may not see it."""
     datasets = DataSet.objects.visible_to(request.user).select_related("team", "blob", "created_by")
     return get_object_or_404(datasets, pk=pk)
 
 
 @require_GET
-def listing(request: HttpRequest) -> HttpResponse:
+def listing(request: MemberRequest) -> HttpResponse:
     """The current team's data sets. HTMX asks for the results alone."""
     search = request.GET.get("search", "").strip()
     datasets = DataSet.objects.visible_to(request.user).filter(team=request.team or None)
@@ -43,7 +44,7 @@ def listing(request: HttpRequest) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-def upload(request: HttpRequest) -> HttpResponse:
+def upload(request: MemberRequest) -> HttpResponse:
     team = current_team(request)
     if request.method != "POST":
         return _upload_page(request, DataSetUploadForm(user=request.user))
@@ -67,17 +68,17 @@ def upload(request: HttpRequest) -> HttpResponse:
     return redirect(dataset)
 
 
-def _upload_page(request: HttpRequest, form: DataSetUploadForm, status: int = 200) -> HttpResponse:
+def _upload_page(request: MemberRequest, form: DataSetUploadForm, status: int = 200) -> HttpResponse:
     context = {"form": form, "upload": form.upload_row, "limit_bytes": upload_limit_bytes()}
     return render(request, "models/dataset_upload.html", context, status=status)
 
 
 @require_GET
-def detail(request: HttpRequest, pk: int) -> HttpResponse:
+def detail(request: MemberRequest, pk: int) -> HttpResponse:
     return _detail_page(request, visible_dataset(request, pk))
 
 
-def _context(request: HttpRequest, dataset: DataSet) -> dict[str, object]:
+def _context(request: MemberRequest, dataset: DataSet) -> dict[str, object]:
     spec = DatasetSpec.model_validate(dataset.spec)
     summary = dataset.described if dataset.summary else None
     calibration = calibration_count(summary.examples) if summary else 0
@@ -95,7 +96,7 @@ def _context(request: HttpRequest, dataset: DataSet) -> dict[str, object]:
 
 
 def _detail_page(
-    request: HttpRequest, dataset: DataSet, *, form: DataSetForm | None = None, status: int = 200
+    request: MemberRequest, dataset: DataSet, *, form: DataSetForm | None = None, status: int = 200
 ) -> HttpResponse:
     form = form or DataSetForm(initial={"name": dataset.name, "description": dataset.description})
     context = {**_context(request, dataset), "form": form}
@@ -103,13 +104,13 @@ def _detail_page(
 
 
 @require_GET
-def status(request: HttpRequest, pk: int) -> HttpResponse:
+def status(request: MemberRequest, pk: int) -> HttpResponse:
     """The part of the page that changes while the file is checked; it asks for itself as long as that lasts."""
     return render(request, "models/_dataset_state.html", _context(request, visible_dataset(request, pk)))
 
 
 @require_POST
-def describe(request: HttpRequest, pk: int) -> HttpResponse:
+def describe(request: MemberRequest, pk: int) -> HttpResponse:
     dataset = visible_dataset(request, pk)
     require_role(request.user, dataset.team, Role.ENGINEER)
     form = DataSetForm(request.POST)
@@ -125,7 +126,7 @@ def describe(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
-def delete(request: HttpRequest, pk: int) -> HttpResponse:
+def delete(request: MemberRequest, pk: int) -> HttpResponse:
     dataset = visible_dataset(request, pk)
     try:
         services.delete_dataset(dataset, request.user)
@@ -137,6 +138,6 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_safe
-def file(request: HttpRequest, pk: int) -> HttpResponseBase:
+def file(request: MemberRequest, pk: int) -> HttpResponseBase:
     dataset = visible_dataset(request, pk)
     return blob_response(request, dataset.blob, dataset.filename)

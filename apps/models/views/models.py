@@ -6,12 +6,13 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from apps.accounts.errors import NoTeam
 from apps.accounts.models import Role
+from apps.accounts.requests import MemberRequest
 from apps.accounts.services import may, require_role
 from apps.errors import UserError
 from apps.models import services
@@ -24,12 +25,12 @@ from apps.models.storage import upload_limit_bytes
 PAGE_SIZE = 25
 
 
-def visible_model(request: HttpRequest, pk: int) -> RegisteredModel:
+def visible_model(request: MemberRequest, pk: int) -> RegisteredModel:
     """The model, or 404 for whoever may not see it."""
     return get_object_or_404(RegisteredModel.objects.visible_to(request.user).select_related("team"), pk=pk)
 
 
-def current_team(request: HttpRequest) -> Any:
+def current_team(request: MemberRequest) -> Any:
     """The team that new things go to, once it is known that the member may add to it.
 
     Raises `NoTeam` for people outside any team and `PermissionDenied` for viewers.
@@ -40,13 +41,13 @@ def current_team(request: HttpRequest) -> Any:
     return request.team
 
 
-def writes(request: HttpRequest, team: Any) -> bool:
+def writes(request: MemberRequest, team: Any) -> bool:
     """Whether the member may change things of `team`: pages show no button that would be refused."""
     return bool(team) and may(request.user, team, Role.ENGINEER)
 
 
 @require_GET
-def listing(request: HttpRequest) -> HttpResponse:
+def listing(request: MemberRequest) -> HttpResponse:
     """The current team's models. HTMX asks for the results alone."""
     search, tag = request.GET.get("search", "").strip(), request.GET.get("tag", "").strip()
     models = RegisteredModel.objects.visible_to(request.user).filter(team=request.team or None)
@@ -66,7 +67,7 @@ def listing(request: HttpRequest) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-def upload(request: HttpRequest) -> HttpResponse:
+def upload(request: MemberRequest) -> HttpResponse:
     """A new model, or a new version of one."""
     kwargs: dict[str, Any] = {"user": request.user, "team": current_team(request)}
     if request.method != "POST":
@@ -83,7 +84,7 @@ def upload(request: HttpRequest) -> HttpResponse:
     return redirect(version)
 
 
-def _add(request: HttpRequest, form: ModelUploadForm) -> Any:
+def _add(request: MemberRequest, form: ModelUploadForm) -> Any:
     """The version; a model that was made for it goes again when the file is refused."""
     answers = form.cleaned_data
     model = answers["model"]
@@ -102,18 +103,18 @@ def _add(request: HttpRequest, form: ModelUploadForm) -> Any:
         raise
 
 
-def _upload_page(request: HttpRequest, form: ModelUploadForm, status: int = 200) -> HttpResponse:
+def _upload_page(request: MemberRequest, form: ModelUploadForm, status: int = 200) -> HttpResponse:
     context = {"form": form, "upload": form.upload_row, "limit_bytes": upload_limit_bytes()}
     return render(request, "models/model_upload.html", context, status=status)
 
 
 @require_GET
-def detail(request: HttpRequest, pk: int) -> HttpResponse:
+def detail(request: MemberRequest, pk: int) -> HttpResponse:
     return detail_page(request, visible_model(request, pk))
 
 
 def detail_page(
-    request: HttpRequest,
+    request: MemberRequest,
     model: RegisteredModel,
     *,
     form: ModelForm | None = None,
@@ -137,7 +138,7 @@ def detail_page(
 
 
 @require_POST
-def describe(request: HttpRequest, pk: int) -> HttpResponse:
+def describe(request: MemberRequest, pk: int) -> HttpResponse:
     model = visible_model(request, pk)
     require_role(request.user, model.team, Role.ENGINEER)
     form = ModelForm(request.POST)
@@ -153,7 +154,7 @@ def describe(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
-def delete(request: HttpRequest, pk: int) -> HttpResponse:
+def delete(request: MemberRequest, pk: int) -> HttpResponse:
     model = visible_model(request, pk)
     try:
         services.delete_model(model, request.user)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_GET, require_POST, require_safe
 
+from apps.accounts.requests import MemberRequest
 from apps.errors import UserError
 from apps.models import netron, services
 from apps.models.download import blob_response
@@ -19,7 +20,7 @@ PANELS = ("optimization/_version_panel.html", "models/_version_panel.html")
 """What stands on the version's page about its sessions and analysis: optimization's fragment where that app has one."""
 
 
-def visible_version(request: HttpRequest, pk: int, number: int) -> ModelVersion:
+def visible_version(request: MemberRequest, pk: int, number: int) -> ModelVersion:
     """The version, or 404 for whoever may not see it."""
     versions = ModelVersion.objects.visible_to(request.user).select_related(
         "model__team", "blob", "metadata", "parent__model", "created_by"
@@ -27,7 +28,7 @@ def visible_version(request: HttpRequest, pk: int, number: int) -> ModelVersion:
     return get_object_or_404(versions, model=pk, number=number)
 
 
-def _context(request: HttpRequest, version: ModelVersion) -> dict[str, object]:
+def _context(request: MemberRequest, version: ModelVersion) -> dict[str, object]:
     metadata = getattr(version, "metadata", None)
     operators = metadata.operators.items() if metadata else ()
     return {
@@ -40,7 +41,7 @@ def _context(request: HttpRequest, version: ModelVersion) -> dict[str, object]:
 
 
 @require_GET
-def detail(request: HttpRequest, pk: int, number: int) -> HttpResponse:
+def detail(request: MemberRequest, pk: int, number: int) -> HttpResponse:
     version = visible_version(request, pk, number)
     context = {
         **_context(request, version),
@@ -52,13 +53,13 @@ def detail(request: HttpRequest, pk: int, number: int) -> HttpResponse:
 
 
 @require_GET
-def status(request: HttpRequest, pk: int, number: int) -> HttpResponse:
+def status(request: MemberRequest, pk: int, number: int) -> HttpResponse:
     """The part of the page that changes while the file is checked; it asks for itself as long as that lasts."""
     return render(request, "models/_version_state.html", _context(request, visible_version(request, pk, number)))
 
 
 @require_POST
-def describe(request: HttpRequest, pk: int, number: int) -> HttpResponse:
+def describe(request: MemberRequest, pk: int, number: int) -> HttpResponse:
     version = visible_version(request, pk, number)
     services.describe_version(version, request.user, description=request.POST.get("description", ""))
     messages.success(request, "Saved.")
@@ -66,7 +67,7 @@ def describe(request: HttpRequest, pk: int, number: int) -> HttpResponse:
 
 
 @require_POST
-def delete(request: HttpRequest, pk: int, number: int) -> HttpResponse:
+def delete(request: MemberRequest, pk: int, number: int) -> HttpResponse:
     version = visible_version(request, pk, number)
     try:
         services.delete_version(version, request.user)
@@ -78,20 +79,20 @@ def delete(request: HttpRequest, pk: int, number: int) -> HttpResponse:
 
 
 @require_safe
-def file(request: HttpRequest, pk: int, number: int) -> HttpResponseBase:
+def file(request: MemberRequest, pk: int, number: int) -> HttpResponseBase:
     version = visible_version(request, pk, number)
     return blob_response(request, version.blob, version.filename)
 
 
 @require_GET
-def graph(request: HttpRequest, pk: int, number: int) -> HttpResponse:
+def graph(request: MemberRequest, pk: int, number: int) -> HttpResponse:
     version = visible_version(request, pk, number)
     return render(request, "models/version_graph.html", _context(request, version))
 
 
 @require_GET
 @xframe_options_sameorigin
-def graph_frame(request: HttpRequest, pk: int, number: int) -> HttpResponse:
+def graph_frame(request: MemberRequest, pk: int, number: int) -> HttpResponse:
     """Netron's page inside the graph page's frame, showing this version's file."""
     version = visible_version(request, pk, number)
     response = HttpResponse(netron.page(version))
