@@ -137,7 +137,16 @@ BUILTIN: tuple[TechniqueSpec, ...] = (
         "changing what the model computes; every quantization starts from its result.",
         formats=("onnx",),
         output_format="onnx",
-        requires=("onnx", "onnxruntime"),
+        requires=("onnx", "onnxruntime", "sympy"),
+        parameters=(
+            ParameterSpec(
+                name="transformer_fusions",
+                kind="boolean",
+                default=False,
+                help="Fuse attention blocks into operators that only ONNX Runtime has. It does so itself when it loads a "
+                "float model; int8 finds fewer matrix products to quantize afterwards.",
+            ),
+        ),
         expectation=Expectation(size_ratio=1.0, speedup=1.0, metric_drop_points=0.0, risk=Risk.NONE),
         reference="https://onnxruntime.ai/docs/performance/model-optimizations/graph-optimizations.html",
         implementation="apps.agents.backends.onnx_graph:GraphOptimization",
@@ -215,7 +224,7 @@ BUILTIN: tuple[TechniqueSpec, ...] = (
         formats=("onnx",),
         output_format="onnx",
         requires=("onnx", "onnxruntime"),
-        acts_on=("Conv", "MatMul", "Gemm", "LSTM", "Attention", "Gather"),
+        acts_on=("Conv", "MatMul", "Gemm", "LSTM", "Attention", "EmbedLayerNormalization", "Gather"),
         parameters=(
             ParameterSpec(
                 name="weight_type",
@@ -241,7 +250,7 @@ BUILTIN: tuple[TechniqueSpec, ...] = (
         formats=("onnx",),
         output_format="onnx",
         requires=("onnx", "onnxruntime"),
-        acts_on=("MatMul",),
+        acts_on=("MatMul", "Gemm"),
         parameters=(
             ParameterSpec(name="bits", kind="choice", default=4, choices=(4, 8), search=(4, 8), help="Bits of a weight."),
             ParameterSpec(

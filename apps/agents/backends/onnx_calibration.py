@@ -1,0 +1,71 @@
+"""Ranges of activations, seen on calibration examples that stream through the model one batch at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import onnxruntime as ort
+from onnxruntime.quantization.calibrate import (
+    CalibrationDataReader,
+    CalibrationMethod,
+    create_calibrator,
+    save_tensors_data,
+)
+
+from apps.agents.backends import onnx_runtime
+from apps.agents.runners import Feeds
+
+METHODS = {
+    "minmax": CalibrationMethod.MinMax,
+    "entropy": CalibrationMethod.Entropy,
+    "percentile": CalibrationMethod.Percentile,
+}
+
+
+class OneBatch(CalibrationDataReader):  # type: ignore[misc]
+    """A single batch. Methods with histograms keep all intermediate tensors of what one reader gives them."""
+
+    def __init__(self, feeds: Feeds) -> None:
+        self._feeds: dict[str, object] | None = dict(feeds)
+
+    def get_next(self) -> dict[str, object] | None:
+        feeds, self._feeds = self._feeds, None
+        return feeds
+
+
+def write_ranges(
+    model: Path,
+    operators: Sequence[str],
+    batches: Iterable[Feeds],
+    *,
+    method: str,
+    symmetric: bool,
+    threads: int,
+    folder: Path,
+    external: bool,
+) -> Path:
+    """Run `batches` through `model` and write the ranges of the operators' tensors to a cache that quantization reads.
+
+    `method` is `minmax`, `entropy` (least Kullback-Leibler divergence of the rounded distribution) or `percentile`
+    (99.999 % of the values). With `symmetric` every range is centred on zero. Memory holds the tensors of one batch.
+    """
+    calibrator = create_calibrator(
+        model,
+        list(operators),
+        augmented_model_path=str(folder / "calibrated.onnx"),
+        calibrate_method=METHODS[method],
+        use_external_data_format=external,
+        # The library centres percentiles on zero unless told otherwise, which wastes a bit on every ReLU.
+        extra_options={"symmetric": symmetric},
+    )
+    # Its own session takes all cores; this one takes what the job may, and then sums come out the same every time.
+    options = onnx_runtime.session_options(threads, optimize=False)
+    calibrator.infer_session = ort.InferenceSession(
+        str(folder / "calibrated.onnx"), options, providers=["CPUExecutionProvider"]
+    )
+    for feeds in batches:
+        calibrator.collect_data(OneBatch(feeds))
+    ranges = folder / "ranges.json"
+    save_tensors_data(calibrator.compute_data(), ranges)
+    return ranges

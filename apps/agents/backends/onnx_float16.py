@@ -1,0 +1,47 @@
+"""Half precision for ONNX models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from onnx import ModelProto
+from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
+
+from apps.agents.backends import onnx_files
+from apps.agents.backends.onnx_graph import library_words
+from apps.agents.backends.onnx_saving import save_artifact
+from apps.agents.backends.onnx_technique import OnnxQuantization, kept_nodes
+from apps.agents.optimization import Assignment, Context
+
+_BITS = 16
+_SHAPES_UP_TO_BYTES = 1_500_000_000
+"""Shape inference works on one protobuf; a larger model keeps the shapes that preparation found."""
+
+
+class Float16Conversion(OnnxQuantization):
+    """Weights and computation in IEEE half precision; inputs and outputs keep their types.
+
+    Numbers beyond ±65504 are cut to that, tiny ones to 5.96e-8. Operators without a half-precision kernel stay in
+    float, between casts. Method: Micikevicius et al. 2018, https://arxiv.org/abs/1710.03740, for inference only.
+    """
+
+    @property
+    def operators(self) -> frozenset[str]:
+        used = {node.op_type for node in self.graph().graph.node}
+        return frozenset(used - set(DEFAULT_OP_BLOCK_LIST))
+
+    def bits(self, assignment: Assignment) -> float:
+        return _BITS
+
+    def apply(self, assignment: Assignment, context: Context) -> Path:
+        proto = onnx_files.load_proto(self.prepared)
+        large = onnx_files.size_bytes(self.prepared) > _SHAPES_UP_TO_BYTES
+        with library_words(assignment.spec.label):
+            converted: ModelProto = convert_float_to_float16(
+                proto,
+                keep_io_types=True,
+                disable_shape_infer=large,
+                op_block_list=[*DEFAULT_OP_BLOCK_LIST, *assignment.parameters["keep_float_operators"]],
+                node_block_list=kept_nodes(assignment),
+            )
+        return save_artifact(converted, assignment.out)

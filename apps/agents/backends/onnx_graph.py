@@ -1,0 +1,107 @@
+"""Graph optimization: the same function in fewer operators. Also the ground that every quantization starts from.
+
+Only transformations that hold on every machine are written into the file (constant folding, fusion of neighbours such
+as batch norm into convolution); layouts that fit one processor are left to the runtime when it loads the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager
+from pathlib import Path
+
+import onnx
+from onnx import ModelProto
+from onnxruntime.tools.symbolic_shape_infer import SymbolicShapeInference
+
+from apps.agents.backends import onnx_files
+from apps.agents.backends.onnx_runtime import reason_of
+from apps.agents.backends.onnx_saving import save_artifact
+from apps.agents.backends.onnx_workbench import fold
+from apps.agents.errors import TechniqueLibraryFailed, TechniqueNoEffect
+from apps.agents.optimization import Assignment, BaseOptimizationAgent, Context
+from apps.agents.reports import ModelSummary
+from apps.errors import UserError
+
+SAME_DB = 80.0
+"""Folding reorders float32 arithmetic, whose rounding stays far below this."""
+_TRANSFORMER_MODELS = ("bert", "gpt2")
+"""Patterns of fusions to look for, the commonest first."""
+_LARGEST_INTEGER = 2**31 - 1
+
+
+class GraphOptimization(BaseOptimizationAgent):
+    """Folds constants, fuses operators and, if asked, attention blocks of transformers; the numbers stay the same."""
+
+    lowest_sqnr_db = SAME_DB
+
+    def apply(self, assignment: Assignment, context: Context) -> Path:
+        model = onnx_files.open_model(assignment.model, assignment.scratch)
+        prepared = prepare(model, assignment.scratch, context)
+        proto = onnx_files.load_proto(prepared)
+        if assignment.parameters["transformer_fusions"]:
+            context.progress(0.5, "looking for attention blocks")
+            proto = _fuse_transformer(proto, prepared, assignment.spec.label)
+        return save_artifact(proto, assignment.out)
+
+    def effect(self, assignment: Assignment, before: ModelSummary, after: ModelSummary) -> str:
+        """Fewer operators, or a smaller file."""
+        old, new = sum(before.operators.values()), sum(after.operators.values())
+        if before.operators == after.operators and after.size_bytes >= before.size_bytes:
+            raise TechniqueNoEffect(
+                technique=assignment.spec.label, reason=f"its {old} operators are as simple as they can be already"
+            )
+        return (
+            f"It has {new} operators instead of {old}, and {after.size_bytes:,} bytes instead of {before.size_bytes:,}."
+        )
+
+
+def prepare(model: Path, folder: Path, context: Context) -> Path:
+    """`model` (opened) with constants folded, neighbours fused and shapes inferred, written to `folder`.
+
+    Nodes have unique names, the ones that the analysis uses for its layers. Raises `ModelNotLoadable`.
+    """
+    target = fold(model, folder / "prepared.onnx")
+    proto = onnx_files.load_proto(target, weights=False)
+    with chdir(folder):  # The tool leaves a copy of what it cannot infer in the working folder.
+        shaped = _with_shapes(proto, context)
+    onnx.save(shaped, str(target))
+    return target
+
+
+@contextmanager
+def library_words(label: str) -> Iterator[None]:
+    """Turns what a library raises about a model into `TechniqueLibraryFailed`, with the library's own words."""
+    try:
+        yield
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:
+        raise TechniqueLibraryFailed(technique=label, reason=f"{type(error).__name__}: {reason_of(error)}") from error
+
+
+def _with_shapes(proto: ModelProto, context: Context) -> ModelProto:
+    """Shapes of intermediate tensors, for the libraries that decide by them; unknown ones are no error."""
+    try:
+        inferred: ModelProto | None = SymbolicShapeInference.infer_shapes(proto, _LARGEST_INTEGER, auto_merge=True)
+    except Exception as error:  # The tool raises whatever it stumbles over, and nothing depends on its success.
+        context.log(f"Shapes could not be inferred symbolically ({reason_of(error)}); the rest goes on.", "warning")
+        return proto
+    return inferred or proto
+
+
+def _fuse_transformer(proto: ModelProto, prepared: Path, label: str) -> ModelProto:
+    """Attention, embedding and normalization blocks as the runtime's fused operators, by its transformer optimizer.
+
+    The file then needs ONNX Runtime. Raises `TechniqueNoEffect` where no such block is found.
+    """
+    from onnxruntime.transformers.optimizer import optimize_model  # Loads slowly, and few models want it.
+
+    for kind in _TRANSFORMER_MODELS:
+        with library_words(label):
+            fused = optimize_model(str(prepared), model_type=kind, opt_level=0)
+        if any(count for operator, count in fused.get_fused_operator_statistics().items() if "Attention" in operator):
+            found: ModelProto = fused.model
+            return found
+    reason = f"no attention block that can be fused stands among its {len(proto.graph.node)} operators"
+    raise TechniqueNoEffect(technique=label, reason=reason)

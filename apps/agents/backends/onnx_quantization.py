@@ -1,0 +1,168 @@
+"""8-bit quantization of ONNX models by ONNX Runtime: static with measured ranges (QDQ), and dynamic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from onnx import ModelProto, version_converter
+from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic, quantize_static
+from onnxruntime.quantization.registry import IntegerOpsRegistry, QDQRegistry, QLinearOpsRegistry
+
+from apps.agents.backends import onnx_files
+from apps.agents.backends.onnx_calibration import METHODS, write_ranges
+from apps.agents.backends.onnx_graph import library_words
+from apps.agents.backends.onnx_saving import save_artifact
+from apps.agents.backends.onnx_technique import (
+    OnnxQuantization,
+    flatten_biases,
+    kept_nodes,
+    save_beside,
+    split_gemms,
+)
+from apps.agents.errors import TechniqueParameters
+from apps.agents.optimization import Assignment, Context
+from apps.agents.runners import Feeds
+
+TYPES = {
+    "int8": QuantType.QInt8,
+    "uint8": QuantType.QUInt8,
+    "int16": QuantType.QInt16,
+    "uint16": QuantType.QUInt16,
+}
+PER_CHANNEL_OPSET = 13
+"""The first one whose QuantizeLinear takes a scale for each channel."""
+_UNSUPPORTED = frozenset({("int8", "uint8"), ("int16", "uint8")})
+"""Types of activations and weights that the library refuses together."""
+_WEIGHT_BITS = 8
+_EXTERNAL_ABOVE_BYTES = 1_500_000_000
+"""Weights above this leave the graph's own file while the library works."""
+
+
+class StaticQuantization(OnnxQuantization):
+    """Weights and activations in 8 bits; QuantizeLinear and DequantizeLinear stand around each operator (QDQ).
+
+    The runtime fuses them into integer kernels where it has one for the number types. Method: Jacob et al. 2018,
+    https://arxiv.org/abs/1712.05877.
+    """
+
+    @property
+    def operators(self) -> frozenset[str]:
+        return frozenset(("Conv", "ConvTranspose", "MatMul", "Gemm", "Gather", "EmbedLayerNormalization"))
+
+    def bits(self, assignment: Assignment) -> float:
+        return _WEIGHT_BITS
+
+    def check(self, assignment: Assignment, context: Context) -> None:
+        super().check(assignment, context)
+        unknown = set(assignment.parameters["operators"]) - quantizable_operators()
+        if unknown:
+            reason = f"{', '.join(sorted(unknown))} is no operator that the runtime can quantize"
+            raise TechniqueParameters(reason=reason, field="operators")
+        pair = (assignment.parameters["activation_type"], assignment.parameters["weight_type"])
+        if pair in _UNSUPPORTED:
+            reason = f"{pair[0]} activations do not go with {pair[1]} weights in this runtime"
+            raise TechniqueParameters(reason=reason, field="weight_type")
+
+    def apply(self, assignment: Assignment, context: Context) -> Path:
+        chosen, label = assignment.parameters, assignment.spec.label
+        operators = _chosen_operators(assignment)
+        proto = self.graph()
+        odd = flatten_biases(proto, self.prepared.parent)
+        if odd:
+            context.log(f"{', '.join(odd)}: a bias with several rows, so the node stays in float.", "warning")
+        with library_words(label):
+            model = save_beside(_at_least(proto, PER_CHANNEL_OPSET), self.prepared, "flattened.onnx")
+        external = onnx_files.size_bytes(model) > _EXTERNAL_ABOVE_BYTES
+        count = int(chosen["calibration_examples"])
+        batches = assignment.batches(count)
+        with library_words(label):
+            ranges = write_ranges(
+                model,
+                operators,
+                counted(batches, count, lambda share: context.progress(0.8 * share, "measuring ranges")),
+                method=chosen["calibration"],
+                symmetric=chosen["symmetric_activations"],
+                threads=assignment.threads,
+                folder=assignment.scratch,
+                external=external,
+            )
+            context.progress(0.8, "writing 8-bit weights")
+            target = assignment.scratch / "quantized.onnx"
+            quantize_static(
+                model,
+                target,
+                quant_format=QuantFormat.QDQ,
+                op_types_to_quantize=operators,
+                per_channel=chosen["per_channel"],
+                activation_type=TYPES[chosen["activation_type"]],
+                weight_type=TYPES[chosen["weight_type"]],
+                nodes_to_exclude=[*kept_nodes(assignment), *odd],
+                use_external_data_format=external,
+                calibrate_method=METHODS[chosen["calibration"]],
+                extra_options={"ActivationSymmetric": chosen["symmetric_activations"]},
+                calibration_cache_path=ranges,
+            )
+        return save_artifact(onnx_files.load_proto(target), assignment.out)
+
+
+class DynamicQuantization(OnnxQuantization):
+    """Weights in 8 bits; the range of each activation is taken while running, so no calibration is needed."""
+
+    @property
+    def operators(self) -> frozenset[str]:
+        return frozenset(IntegerOpsRegistry) | {"Gemm"}
+
+    def bits(self, assignment: Assignment) -> float:
+        return _WEIGHT_BITS
+
+    def apply(self, assignment: Assignment, context: Context) -> Path:
+        chosen = assignment.parameters
+        kept = set(chosen["keep_float_operators"])
+        proto = self.graph()
+        float_gemms = [node.name for node in proto.graph.node if node.op_type == "Gemm" and "Gemm" in kept]
+        split_gemms(proto, [*kept_nodes(assignment), *float_gemms], self.prepared.parent)
+        stay = [*kept_nodes(assignment), *float_gemms]
+        with library_words(assignment.spec.label):
+            model = save_beside(_at_least(proto, PER_CHANNEL_OPSET), self.prepared, "split.onnx")
+            target = assignment.scratch / "quantized.onnx"
+            quantize_dynamic(
+                model,
+                target,
+                op_types_to_quantize=sorted(set(IntegerOpsRegistry) - kept),
+                per_channel=chosen["per_channel"],
+                weight_type=TYPES[chosen["weight_type"]],
+                # The library writes every Gemm as a MatMul of this name before it looks at the names to leave out.
+                nodes_to_exclude=[*stay, *(f"{name}_MatMul" for name in stay)],
+                use_external_data_format=onnx_files.size_bytes(model) > _EXTERNAL_ABOVE_BYTES,
+            )
+        return save_artifact(onnx_files.load_proto(target), assignment.out)
+
+
+def quantizable_operators() -> frozenset[str]:
+    """Every operator type that static quantization has a rule for."""
+    return frozenset(QLinearOpsRegistry) | frozenset(QDQRegistry)
+
+
+def counted(batches: Iterator[Feeds], examples: int, tell: Callable[[float], None]) -> Iterator[Feeds]:
+    """`batches` as they are, telling the share of `examples` that has passed after each."""
+    passed = 0
+    for feeds in batches:
+        yield feeds
+        passed += len(next(iter(feeds.values())))
+        tell(min(1.0, passed / examples))
+
+
+def _chosen_operators(assignment: Assignment) -> list[str]:
+    """The operator types to quantize, in one order always: the library follows it."""
+    chosen = set(assignment.parameters["operators"]) or quantizable_operators()
+    return sorted(chosen - set(assignment.parameters["keep_float_operators"]))
+
+
+def _at_least(proto: ModelProto, opset: int) -> ModelProto:
+    """`proto` in the standard operator set `opset`, or as it is where that is newer."""
+    version = next(entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx"))
+    if version >= opset:
+        return proto
+    converted: ModelProto = version_converter.convert_version(proto, opset)
+    return converted

@@ -1,0 +1,173 @@
+"""What the quantizations of ONNX models share: the prepared graph, which nodes they reach, names that stay in float."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+from apps.agents.backends import onnx_files
+from apps.agents.backends.onnx_graph import prepare
+from apps.agents.backends.onnx_workbench import names_read
+from apps.agents.errors import TechniqueParameters
+from apps.agents.optimization import Assignment, Context, Coverage, QuantizationAgent
+
+_FLOAT32_BYTES = 4
+_SMALLEST_AXES = 2
+"""Tensors with fewer are biases and scales, which stay as they are."""
+
+
+class OnnxQuantization(QuantizationAgent):
+    """A quantization that starts from the prepared graph at `self.prepared`."""
+
+    prepared: Path
+
+    @property
+    @abstractmethod
+    def operators(self) -> frozenset[str]:
+        """Every operator type whose weights it can narrow."""
+
+    @abstractmethod
+    def bits(self, assignment: Assignment) -> float:
+        """Bits of a narrowed weight, its share of the scales included."""
+
+    def check(self, assignment: Assignment, context: Context) -> None:
+        """Prepares the graph, too. Raises `TechniqueParameters` for names that the graph does not have."""
+        super().check(assignment, context)
+        model = onnx_files.open_model(assignment.model, assignment.scratch)
+        self.prepared = prepare(model, assignment.scratch, context)
+        proto = self.graph()
+        unknown = set(kept_nodes(assignment)) - {node.name for node in proto.graph.node}
+        if unknown:
+            reason = f"the graph has no nodes called {', '.join(sorted(unknown)[:5])} to keep in float"
+            raise TechniqueParameters(reason=reason, field="parameters")
+
+    def graph(self) -> ModelProto:
+        """The prepared graph; external weights stay outside."""
+        return onnx_files.load_proto(self.prepared, weights=False)
+
+    def coverage(self, assignment: Assignment) -> Coverage:
+        """The weights of all nodes that are neither kept by name nor by operator."""
+        proto = self.graph()
+        floats = {t.name: _bytes_of(t) for t in proto.graph.initializer if t.data_type == TensorProto.FLOAT}
+        large = {t.name for t in proto.graph.initializer if len(t.dims) >= _SMALLEST_AXES}
+        reached = self.operators - set(assignment.parameters.get("keep_float_operators", ()))
+        kept = set(kept_nodes(assignment))
+        names = {
+            name
+            for node in proto.graph.node
+            if node.op_type in reached and node.name not in kept
+            for name in node.input
+            if name in floats and name in large
+        }
+        return Coverage(sum(floats[name] for name in names), sum(floats.values()), self.bits(assignment))
+
+
+def kept_nodes(assignment: Assignment) -> list[str]:
+    """Names of the nodes that stay in float."""
+    return [str(name) for name in assignment.parameters.get("keep_float_nodes", ())]
+
+
+def initializers(proto: ModelProto) -> dict[str, TensorProto]:
+    return {tensor.name: tensor for tensor in proto.graph.initializer}
+
+
+# --- rewriting ------------------------------------------------------------------------------------------------------
+
+
+def flatten_biases(proto: ModelProto, folder: Path) -> list[str]:
+    """Give every `Gemm` a bias with one axis, as ONNX Runtime's quantizer takes for granted. Returns what stays odd.
+
+    It compares a bias with the weight's scales channel by channel, so one of the shape [1, N] makes it ask for "the
+    truth value of an array with more than one element", and a single number for all channels ends the list early. Both
+    mean the same as N numbers. A bias with several rows cannot be changed: those nodes are returned, by name.
+    """
+    stored = initializers(proto)
+    odd = []
+    for node in proto.graph.node:
+        if node.op_type != "Gemm" or len(node.input) < 3 or not node.input[2]:
+            continue
+        bias, weight = stored.get(node.input[2]), stored.get(node.input[1])
+        if bias is None or weight is None:
+            continue
+        channels = weight.dims[0 if _attribute(node, "transB", 0) else 1]
+        if list(bias.dims) == [channels]:
+            continue
+        values = numpy_helper.to_array(bias, str(folder))
+        if values.size not in (1, channels):
+            odd.append(node.name)
+            continue
+        flat = numpy_helper.from_array(np.broadcast_to(values.reshape(-1), (channels,)).copy(), f"{bias.name}/flat")
+        if flat.name not in stored:
+            proto.graph.initializer.append(flat)
+            stored[flat.name] = flat
+        node.input[2] = flat.name
+    return odd
+
+
+def split_gemms(proto: ModelProto, keep: Iterable[str], folder: Path) -> None:
+    """Write each `Gemm` with a stored weight as `MatMul` and `Add`, for techniques that know `MatMul` alone.
+
+    The `MatMul` gets the node's name. Nodes named in `keep`, and those with factors or a transposed input, stay.
+    """
+    kept = set(keep)
+    stored = initializers(proto)
+    nodes: list[NodeProto] = []
+    for node in proto.graph.node:
+        if node.op_type != "Gemm" or node.name in kept or not _is_plain(node) or node.input[1] not in stored:
+            nodes.append(node)
+            continue
+        weight = node.input[1]
+        if _attribute(node, "transB", 0):
+            weight = f"{node.input[1]}/transposed"
+            if weight not in stored:
+                turned = numpy_helper.to_array(stored[node.input[1]], str(folder)).T.copy()
+                stored[weight] = numpy_helper.from_array(turned, weight)
+                proto.graph.initializer.append(stored[weight])
+        has_bias = len(node.input) > 2 and bool(node.input[2])
+        product = f"{node.output[0]}/product" if has_bias else node.output[0]
+        nodes.append(helper.make_node("MatMul", [node.input[0], weight], [product], name=node.name))
+        if has_bias:
+            nodes.append(helper.make_node("Add", [product, node.input[2]], list(node.output), name=f"{node.name}/bias"))
+    del proto.graph.node[:]
+    proto.graph.node.extend(nodes)
+    _drop_unread(proto)
+
+
+def save_beside(proto: ModelProto, prepared: Path, name: str) -> Path:
+    """Write a changed graph next to the one it came from, so that references to external weights hold."""
+    target = prepared.with_name(name)
+    onnx.save(proto, str(target))
+    return target
+
+
+def _is_plain(node: NodeProto) -> bool:
+    return (
+        _attribute(node, "alpha", 1.0) == 1.0
+        and _attribute(node, "beta", 1.0) == 1.0
+        and not _attribute(node, "transA", 0)
+    )
+
+
+def _attribute(node: NodeProto, name: str, default: float) -> float:
+    found = [helper.get_attribute_value(attribute) for attribute in node.attribute if attribute.name == name]
+    return float(found[0]) if found else default
+
+
+def _drop_unread(proto: ModelProto) -> None:
+    read = {name for node in proto.graph.node for name in names_read(node)}
+    read.update(output.name for output in proto.graph.output)
+    for index in reversed(range(len(proto.graph.initializer))):
+        if proto.graph.initializer[index].name not in read:
+            del proto.graph.initializer[index]
+
+
+def _bytes_of(tensor: TensorProto) -> int:
+    elements = 1
+    for axis in tensor.dims:
+        elements *= axis
+    return elements * _FLOAT32_BYTES

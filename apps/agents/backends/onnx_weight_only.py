@@ -1,0 +1,64 @@
+"""Weight-only quantization of ONNX models: matrix products with weights in small blocks, activations in float."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from onnx import ModelProto
+from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+
+from apps.agents.backends import onnx_files
+from apps.agents.backends.onnx_graph import library_words
+from apps.agents.backends.onnx_saving import save_artifact
+from apps.agents.backends.onnx_technique import OnnxQuantization, kept_nodes, save_beside, split_gemms
+from apps.agents.optimization import Assignment, Context, Coverage
+
+_SCALE_BITS = 32
+"""Every block has a scale in float32."""
+_AXES = (("MatMul", 0), ("Gather", 1))
+"""Blocks run along a product's inner axis, and along a row of a table."""
+
+
+class WeightOnlyQuantization(OnnxQuantization):
+    """`MatMul` becomes `MatMulNBits` and, with `embeddings`, `Gather` becomes `GatherBlockQuantized`.
+
+    Each block of weights is rounded to nearest on a grid of its own. Matrix products written as `Gemm` are split first.
+    """
+
+    @property
+    def operators(self) -> frozenset[str]:
+        return frozenset(("MatMul", "Gemm", "Gather"))
+
+    def bits(self, assignment: Assignment) -> float:
+        bits, block = int(assignment.parameters["bits"]), int(assignment.parameters["block_size"])
+        zero_points = 0 if assignment.parameters["symmetric"] else bits
+        return bits + (_SCALE_BITS + zero_points) / block
+
+    def coverage(self, assignment: Assignment) -> Coverage:
+        if assignment.parameters["embeddings"]:
+            return super().coverage(assignment)
+        parameters = {**assignment.parameters, "keep_float_operators": ("Gather",)}
+        return super().coverage(replace(assignment, parameters=parameters))
+
+    def apply(self, assignment: Assignment, context: Context) -> Path:
+        chosen = assignment.parameters
+        proto = self.graph()
+        split_gemms(proto, kept_nodes(assignment), self.prepared.parent)
+        # Read back, because blocks are made from the weights themselves.
+        model = onnx_files.load_proto(save_beside(proto, self.prepared, "split.onnx"))
+        operators = ("MatMul", "Gather") if chosen["embeddings"] else ("MatMul",)
+        with library_words(assignment.spec.label):
+            quantizer = MatMulNBitsQuantizer(
+                model,
+                bits=int(chosen["bits"]),
+                block_size=int(chosen["block_size"]),
+                is_symmetric=chosen["symmetric"],
+                accuracy_level=int(chosen["accuracy_level"]),
+                nodes_to_exclude=kept_nodes(assignment),
+                op_types_to_quantize=operators,
+                quant_axes=_AXES,
+            )
+            quantizer.process()
+        quantized: ModelProto = quantizer.model.model
+        return save_artifact(quantized, assignment.out)

@@ -1,0 +1,386 @@
+"""What every technique has in common: check → estimate → apply → validate, and nothing left behind when one fails.
+
+`BaseOptimizationAgent.run` is a template method. A technique is a class that says how it is applied (`apply`); whatever
+else is particular to it (what it needs, what it predicts, how its effect shows) overrides the part of that name. The
+agents of a family stand between: `QuantizationAgent` knows how to tell whether weights have become narrower.
+
+Nothing here imports a library of models: models are opened through `apps.agents.runners`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol, cast
+
+from apps.agents.criteria import Target
+from apps.agents.datasets import Dataset
+from apps.agents.errors import (
+    ModelRunFailed,
+    TechniqueInvalidOutput,
+    TechniqueLibraryMissing,
+    TechniqueNoEffect,
+    TechniqueNotApplicable,
+    TechniqueParameters,
+    TechniqueUnknown,
+)
+from apps.agents.fidelity import OutputFidelity
+from apps.agents.machine import LIBRARIES, installed_versions
+from apps.agents.plausibility import weight_bytes
+from apps.agents.reports import ModelSummary, OptimizationResult, TensorSpec
+from apps.agents.runners import Array, Feeds, Outputs, Run, fixed_batch, open_engine
+from apps.agents.techniques import TechniqueSpec, catalogue, missing_libraries
+from apps.errors import UserError
+
+VALIDATION_EXAMPLES = 16
+BATCH = 8
+"""Examples that go through the model together, where it leaves the choice and memory allows."""
+NARROWER_BY = 0.97
+"""Weights that still take more than this share of their bytes have not been quantized."""
+_APPLY_BEGINS, _APPLY_ENDS = 0.1, 0.85
+"""Shares of the progress bar."""
+
+
+class Context(Protocol):
+    """Where progress goes: the part of a job's context that is used here."""
+
+    def progress(self, fraction: float, message: str, eta_s: float | None = None) -> None: ...
+
+    def log(self, message: str, level: Literal["info", "warning", "error"] = "info") -> None: ...
+
+    def metric(self, name: str, value: float) -> None: ...
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """One application of a technique to one model."""
+
+    spec: TechniqueSpec
+    parameters: Mapping[str, Any]
+    """Complete: what was not given has its default."""
+    model: Path
+    """The model file as the store keeps it; never changed."""
+    dataset: Dataset
+    """Bound to the model's inputs."""
+    scratch: Path
+    """For unpacked and intermediate files."""
+    out: Path
+    """Where the artifact goes. All in it is removed when the technique fails."""
+    seed: int = 0
+    threads: int = 1
+    batch_divisor: int = 1
+    """How many times smaller batches are to be than usual: a former try ran out of memory."""
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """What the model takes."""
+        return tuple(binding.wanted for binding in self.dataset.bindings)
+
+    def batches(self, examples: int) -> Iterator[Feeds]:
+        """Up to `examples` calibration examples in batches that the model takes, one batch in memory at a time.
+
+        Raises `TechniqueNotApplicable` where the data set cannot fill one batch of a model whose batch is fixed.
+        """
+        fixed = fixed_batch(self.inputs)
+        size = fixed or max(1, self.dataset.affordable_batch(BATCH) // self.batch_divisor)
+        given = 0
+        for feeds in self.dataset.calibration(max(examples, size), size):
+            for portion in [feeds] if fixed is None else _full_portions(feeds, fixed):
+                given += 1
+                yield portion
+        if not given:
+            reason = f"it takes batches of {size} only, and the data set has fewer examples for calibration"
+            raise TechniqueNotApplicable(technique=self.spec.label, reason=reason)
+
+
+@dataclass(frozen=True)
+class Estimated:
+    """What a technique should gain before it is applied; `basis` says where the number comes from."""
+
+    size_ratio: float
+    basis: str
+
+
+@dataclass(frozen=True)
+class Made:
+    """A valid artifact, under the assignment's `out`, and what there is to say about it."""
+
+    artifact: Path
+    result: OptimizationResult
+
+
+class BaseOptimizationAgent(ABC):
+    """One technique. The order, the progress and the rollback are kept here; subclasses supply the parts."""
+
+    lowest_sqnr_db: ClassVar[float | None] = None
+    """The least signal-to-noise ratio of the outputs against the input's, where the technique promises the same."""
+
+    def run(self, assignment: Assignment, context: Context) -> Made:
+        """Apply the technique. Raises a `UserError` with its own code, and then leaves no file in `out`."""
+        try:
+            return self._run(assignment, context)
+        except BaseException:
+            _empty(assignment.out)
+            raise
+
+    def _run(self, assignment: Assignment, context: Context) -> Made:
+        label = assignment.spec.label
+        context.progress(0.0, f"{label}: checking the model")
+        self.check(assignment, context)
+        estimated = self.estimate(assignment)
+        context.log(f"{label}: {estimated.basis}")
+        context.metric("predicted_size_ratio", estimated.size_ratio)
+        context.progress(_APPLY_BEGINS, f"{label}: at work")
+        artifact = self.apply(assignment, _Part(context, label))
+        context.progress(_APPLY_ENDS, f"{label}: checking the result")
+        made = self._made(assignment, artifact, estimated)
+        context.metric("size_ratio", made.result.input_size_bytes / made.result.size_bytes)
+        context.progress(1.0, f"{label}: done")
+        return made
+
+    def _made(self, assignment: Assignment, artifact: Path, estimated: Estimated) -> Made:
+        before = open_engine(assignment.spec.formats[0], assignment.model, assignment.scratch).summary
+        checks, after = self.validate(assignment, artifact)
+        ratio = before.size_bytes / after.size_bytes
+        spec = assignment.spec
+        result = OptimizationResult(
+            technique=spec.name,
+            parameters=dict(assignment.parameters),
+            size_bytes=after.size_bytes,
+            input_size_bytes=before.size_bytes,
+            digest=digest_of(artifact),
+            libraries=installed_versions((*LIBRARIES, *(name for name in spec.requires if name not in LIBRARIES))),
+            seed=assignment.seed,
+            checks=(*checks, f"{ratio:.2f} times smaller, where {estimated.size_ratio:.2f} was predicted."),
+        )
+        return Made(artifact, result)
+
+    # --- the parts ----------------------------------------------------------------------------------------------------
+
+    def check(self, assignment: Assignment, context: Context) -> None:
+        """Whether the technique can be applied at all, before time is spent. Raises a `UserError` where not."""
+        missing = missing_libraries(assignment.spec, installed_versions(assignment.spec.requires))
+        if missing:
+            raise TechniqueLibraryMissing(technique=assignment.spec.label, libraries=" and ".join(missing))
+
+    def estimate(self, assignment: Assignment) -> Estimated:
+        """What to expect; by default what the catalogue says."""
+        return Estimated(assignment.spec.expectation.size_ratio, "the expectation is the catalogue's")
+
+    @abstractmethod
+    def apply(self, assignment: Assignment, context: Context) -> Path:
+        """Make the artifact in `assignment.out` and return its path. `context.progress` goes from 0 to 1 here."""
+
+    def effect(self, assignment: Assignment, before: ModelSummary, after: ModelSummary) -> str:
+        """A sentence that shows the technique did what it is for. Raises `TechniqueNoEffect` where nothing shows."""
+        if before == after:
+            raise TechniqueNoEffect(technique=assignment.spec.label, reason="the model is the same as before")
+        return "The model is another one than before."
+
+    def validate(self, assignment: Assignment, artifact: Path) -> tuple[tuple[str, ...], ModelSummary]:
+        """Whether the artifact may be handed over: a sentence for each check that passed, and what the artifact is.
+
+        It loads, has the input's interface, shows the technique's effect, and gives finite outputs of the same shapes
+        on calibration examples wherever the input does. Raises `TechniqueInvalidOutput` and `TechniqueNoEffect`.
+        """
+        label = assignment.spec.label
+        before = open_engine(assignment.spec.formats[0], assignment.model, assignment.scratch)
+        try:
+            after = open_engine(assignment.spec.output_format, artifact, assignment.scratch)
+            run = after.session(Target(threads=assignment.threads))
+        except UserError as error:
+            raise TechniqueInvalidOutput(technique=label, reason=error.message) from error
+        if difference := interface_difference(before.summary, after.summary):
+            raise TechniqueInvalidOutput(technique=label, reason=difference)
+        shown = self.effect(assignment, before.summary, after.summary)
+        original = before.session(Target(threads=assignment.threads))
+        fidelity = _Comparison(label, [output.name for output in before.summary.outputs])
+        for feeds in assignment.batches(VALIDATION_EXAMPLES):
+            fidelity.add(original(feeds), _candidate_outputs(run, feeds, label))
+        checks = ("It loads, with the same inputs and outputs.", shown, fidelity.sentence(self.lowest_sqnr_db))
+        return checks, after.summary
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """What a quantization reaches: bytes of those weights, bytes of all, and the bits each will have with scales."""
+
+    covered_bytes: int
+    weight_bytes: int
+    bits: float
+
+
+class QuantizationAgent(BaseOptimizationAgent):
+    """Techniques that store numbers in fewer bits. They say what they cover; the gain that allows follows from it."""
+
+    @abstractmethod
+    def coverage(self, assignment: Assignment) -> Coverage:
+        """The float32 weights that the technique will narrow."""
+
+    def estimate(self, assignment: Assignment) -> Estimated:
+        """The size that the bits allow. Raises `TechniqueNotApplicable` where no weight is covered."""
+        found = self.coverage(assignment)
+        if not found.covered_bytes:
+            reason = "no weight of it belongs to an operator that is to be quantized"
+            raise TechniqueNotApplicable(technique=assignment.spec.label, reason=reason)
+        size_bytes = open_engine(assignment.spec.formats[0], assignment.model, assignment.scratch).summary.size_bytes
+        left = max(1.0, size_bytes - found.covered_bytes * (1 - found.bits / 32))
+        share = found.covered_bytes / max(1, found.weight_bytes)
+        basis = f"{share:.0%} of the weights can be stored in {found.bits:.3g} bits instead of 32"
+        return Estimated(size_bytes / left, basis)
+
+    def effect(self, assignment: Assignment, before: ModelSummary, after: ModelSummary) -> str:
+        """The weights take fewer bytes, by the types they are stored in."""
+        wide, narrow = weight_bytes(before), weight_bytes(after)
+        if narrow > NARROWER_BY * wide:
+            types = ", ".join(f"{count:,} {dtype}" for dtype, count in sorted(after.weight_dtypes.items()))
+            reason = f"the weights take {narrow:,.0f} bytes and took {wide:,.0f} before ({types})"
+            raise TechniqueNoEffect(technique=assignment.spec.label, reason=reason)
+        return f"The weights take {narrow:,.0f} bytes instead of {wide:,.0f}."
+
+
+# --- the doors --------------------------------------------------------------------------------------------------------
+
+
+def spec_of(technique: str, given: Mapping[str, Any]) -> tuple[TechniqueSpec, dict[str, Any]]:
+    """The technique's spec and its complete parameters. Raises `TechniqueUnknown` and `TechniqueParameters`."""
+    known = catalogue()
+    if technique not in known:
+        raise TechniqueUnknown(technique=technique, known=", ".join(sorted(known)), field="technique")
+    try:
+        return known[technique], known[technique].resolve(given)
+    except ValueError as error:
+        raise TechniqueParameters(reason=str(error), field="parameters") from error
+
+
+def agent_for(spec: TechniqueSpec) -> BaseOptimizationAgent:
+    """The technique's implementation, imported now. Raises `TechniqueLibraryMissing` where its library is not here."""
+    missing = missing_libraries(spec, installed_versions(spec.requires))
+    if missing:
+        raise TechniqueLibraryMissing(technique=spec.label, libraries=" and ".join(missing))
+    module, _, name = spec.implementation.partition(":")
+    return cast(type[BaseOptimizationAgent], getattr(import_module(module), name))()
+
+
+def digest_of(file: Path) -> str:
+    """SHA-256 of a file, as 64 hexadecimal digits."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+# --- validation -------------------------------------------------------------------------------------------------------
+
+
+def interface_difference(before: ModelSummary, after: ModelSummary) -> str | None:
+    """What differs between the inputs and outputs of two models, in words; `None` where callers see no difference.
+
+    An axis that was unknown may have become known in an output; one that was free must stay free.
+    """
+    for kind, old, new in (("input", before.inputs, after.inputs), ("output", before.outputs, after.outputs)):
+        if [spec.name for spec in old] != [spec.name for spec in new]:
+            return f"its {kind}s are {', '.join(map(str, new))} and were {', '.join(map(str, old))}"
+        for wanted, found in zip(old, new, strict=True):
+            if wanted.dtype != found.dtype or not _same_axes(wanted, found, refined=kind == "output"):
+                return f"its {kind} {found} was {wanted}"
+    return None
+
+
+def _same_axes(wanted: TensorSpec, found: TensorSpec, *, refined: bool) -> bool:
+    if refined and not wanted.shape:  # A shape that the file leaves open.
+        return True
+    return len(wanted.shape) == len(found.shape) and all(
+        old == new or (not isinstance(old, int) and (refined or not isinstance(new, int)))
+        for old, new in zip(wanted.shape, found.shape, strict=True)
+    )
+
+
+def _candidate_outputs(run: Run, feeds: Feeds, label: str) -> Outputs:
+    try:
+        return run(feeds)
+    except ModelRunFailed as error:
+        raise TechniqueInvalidOutput(technique=label, reason=error.message) from error
+
+
+class _Comparison:
+    """The outputs of the input model and of the artifact, batch by batch."""
+
+    def __init__(self, label: str, names: list[str]) -> None:
+        self._label = label
+        self._meters = [OutputFidelity(name) for name in names]
+        self._examples = 0
+
+    def add(self, before: Outputs, after: Outputs) -> None:
+        """Raises `TechniqueInvalidOutput` for other shapes, and for NaN or infinity where there was none."""
+        self._examples += len(before[0]) if before and before[0].ndim else 1
+        for meter, a, b in zip(self._meters, before, after, strict=True):
+            if a.shape != b.shape:
+                reason = f"output {meter.name!r} has the shape {list(b.shape)} instead of {list(a.shape)}"
+                raise TechniqueInvalidOutput(technique=self._label, reason=reason)
+            if a.dtype.kind != "f" or not a.size or not _finite(a):
+                continue
+            if not _finite(b):
+                reason = f"output {meter.name!r} has NaN or infinite values where the input model has none"
+                raise TechniqueInvalidOutput(technique=self._label, reason=reason)
+            meter.add(a.reshape(max(1, len(a) if a.ndim else 1), -1), b.reshape(max(1, len(b) if b.ndim else 1), -1))
+
+    def sentence(self, lowest_sqnr_db: float | None) -> str:
+        """What was found. Raises `TechniqueInvalidOutput` where the outputs agree less than promised."""
+        measured = [meter for meter in self._meters if meter.elements]
+        if not measured:
+            return f"It runs on {self._examples} calibration examples; no output of it is a finite float to compare."
+        worst = min(measured, key=lambda meter: meter.sqnr_db)
+        # A signal of nothing but zeros has no ratio; then the error itself must be nothing to speak of.
+        if lowest_sqnr_db is not None and worst.sqnr_db < lowest_sqnr_db and worst.max_abs_error > 1e-6:
+            reason = (
+                f"output {worst.name!r} should be the same and differs by up to {worst.max_abs_error:.3g} "
+                f"({worst.sqnr_db:.1f} dB)"
+            )
+            raise TechniqueInvalidOutput(technique=self._label, reason=reason)
+        return (
+            f"On {self._examples} calibration examples its outputs are finite, with {worst.sqnr_db:.1f} dB of signal "
+            "to quantization noise."
+        )
+
+
+def _finite(array: Array) -> bool:
+    return math.isfinite(float(abs(array.astype("float64")).max()))
+
+
+def _full_portions(feeds: Feeds, size: int) -> Iterator[Feeds]:
+    """Portions of exactly `size` rows; what is left over at the end is dropped."""
+    rows = min(len(array) for array in feeds.values())
+    for start in range(0, rows - size + 1, size):
+        yield {name: array[start : start + size] for name, array in feeds.items()}
+
+
+def _empty(folder: Path) -> None:
+    """Remove what stands in `folder`: an invalid artifact must not be taken for a valid one."""
+    for entry in folder.iterdir() if folder.is_dir() else ():
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The context of `apply`: its progress from 0 to 1 is a part of the whole bar."""
+
+    whole: Context
+    label: str
+
+    def progress(self, fraction: float, message: str, eta_s: float | None = None) -> None:
+        scaled = _APPLY_BEGINS + (_APPLY_ENDS - _APPLY_BEGINS) * min(1.0, max(0.0, fraction))
+        self.whole.progress(scaled, f"{self.label}: {message}", eta_s)
+
+    def log(self, message: str, level: Literal["info", "warning", "error"] = "info") -> None:
+        self.whole.log(message, level)
+
+    def metric(self, name: str, value: float) -> None:
+        self.whole.metric(name, value)
