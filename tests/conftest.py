@@ -9,6 +9,8 @@ from dramatiq.brokers.stub import StubBroker
 
 from apps.accounts.models import Membership, Role, Team, User
 
+pytest_plugins = ["tests.assets.plugin"]
+
 PASSWORD = "correct horse battery"
 
 
