@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
+from pathlib import Path
+
+from django.contrib.staticfiles import finders
 from django.template.loader import render_to_string
+from django.utils.safestring import mark_safe
 
 from apps.optimization.services.report import SessionReport
 
@@ -10,5 +15,13 @@ STANDALONE = "optimization/report_standalone.html"
 
 
 def report_html(report: SessionReport) -> str:
-    """The report as a page that opens anywhere, without a server or a network."""
-    return render_to_string(STANDALONE, {"report": report})
+    """The report as a page that opens anywhere, without a server or a network, in the portal's own style."""
+    return render_to_string(STANDALONE, {"report": report, "stylesheet": _stylesheet()})
+
+
+@cache
+def _stylesheet() -> str:
+    path = finders.find("lathe.css")
+    if path is None:
+        raise FileNotFoundError("static/lathe.css is not among the static files")
+    return mark_safe(Path(path).read_text())  # noqa: S308  our own file

@@ -10,6 +10,11 @@ class PortalHost extends Host {
     this._view = view;
   }
 
+  // Netron looks for its own files beside the page; here they lie where the page's base says.
+  _url(file) {
+    return new URL(file.replace(/^\.?\//, ""), document.baseURI).href;
+  }
+
   async start() {
     await this._openModel(meta("model-url"), meta("model-name"), meta("model-name"));
   }

@@ -43,6 +43,17 @@ def test_an_exact_number_has_no_interval() -> None:
     assert measures.interval({"value": 4.2, "low": 4.02, "high": 4.41}) == "4.02 to 4.41"
 
 
+@pytest.mark.parametrize(
+    ("drop", "shown"), [(0.2345, "0.23 lost"), (-0.2345, "0.23 gained"), (0.0, "unchanged"), (None, "–")]
+)
+def test_a_drop_says_in_a_word_which_way_it_goes(drop: float | None, shown: str) -> None:
+    assert measures.change(drop) == shown
+
+
+def test_a_negative_bound_has_a_real_minus_sign() -> None:
+    assert measures.interval({"low": -0.5, "high": 0.25}) == "−0.500 to 0.250"
+
+
 def test_every_status_has_a_tone() -> None:
     from apps.agents.reports import Holds
     from apps.agents.state import CandidateStatus, Outcome, Status

@@ -105,10 +105,31 @@ def percent(share: float | None) -> str:
 
 
 @register.filter
-def interval(estimate: Any) -> str:
+def interval(estimate: Any, between: str = " to ") -> str:
     """The interval of an `Estimate` (value or mapping): `4.02 to 4.41`; empty where the number is exact."""
     low, high = _part(estimate, "low"), _part(estimate, "high")
-    return "" if low is None or high is None else f"{significant(low)} to {significant(high)}"
+    return "" if low is None or high is None else f"{signed(low)}{between}{signed(high)}"
+
+
+def signed(value: float) -> str:
+    """With a real minus sign, which a hyphen is not."""
+    return significant(value).replace("-", "−", 1) if value < 0 else significant(value)
+
+
+@register.filter
+def change(drop: float | None) -> str:
+    """What a drop of the metric means: `0.23 lost`, `0.23 gained`, `unchanged`."""
+    if drop is None:
+        return UNKNOWN
+    if not drop:
+        return "unchanged"
+    return f"{size_of(drop)} {'lost' if drop > 0 else 'gained'}"
+
+
+@register.filter
+def size_of(value: float | None) -> str:
+    """Without its sign, in two significant digits."""
+    return UNKNOWN if value is None else significant(abs(value), 2)
 
 
 def _part(estimate: Any, name: str) -> float | None:
