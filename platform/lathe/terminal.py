@@ -46,13 +46,14 @@ def report(session: OptimizationSession, width: int = 100) -> str:
     if measured:
         rows = [_original(measured[0][1]), *(_candidate(*pair) for pair in measured)]
         parts.append(table(rows, _head(measured[0][1])))
+        parts.append("\n".join(f"{candidate.key}: {candidate.title}" for candidate, _ in measured))
     unmeasured = len(candidates) - len(measured)
     if unmeasured:
         parts.append(f"{unmeasured} more {'was' if unmeasured == 1 else 'were'} planned and not measured.")
     for candidate, evaluation in measured:
         if candidate.status == CandidateStatus.SELECTED:
             constraints = "\n".join(f"  {c.status:<13}{c.sentence}" for c in evaluation.constraints)
-            parts.append(f"What was asked of {candidate.title}:\n{constraints}")
+            parts.append(f"What was asked of {candidate.key}:\n{constraints}")
     failures = [_failure(step) for step in session.steps.filter(status=Status.FAILED).order_by("pk")]
     if failures:
         parts.append("What failed:\n" + "\n".join(failures))
@@ -98,7 +99,7 @@ def _candidate(candidate: Candidate, evaluation: EvaluationReport) -> tuple[str,
     drop, speedup = evaluation.primary.drop, evaluation.latency.speedup
     interval = f" ({speedup.low:.2f} to {speedup.high:.2f})" if speedup.low is not None and speedup.high else ""
     return (
-        candidate.title,
+        candidate.key,
         f"{evaluation.primary.candidate.value:.2f}",
         f"{drop.value:+.2f}",
         f"{evaluation.latency.candidate.p50_ms:.3f}",

@@ -61,10 +61,11 @@ def test_the_report_holds_the_candidates_against_the_original(session):
     assert "top-1 accuracy %" in head
     assert set(rule) == {"─"}
     assert original.split() == ["original", "90.00", "1.000", "0.40", "30"]
-    assert first.split()[:4] == ["Static", "int8", "89.90", "+0.10"]
+    assert first.split()[:3] == ["c01", "89.90", "+0.10"]
     assert first.endswith("4.00× (3.88 to 4.12)  0.10    4.00×         25  holds, selected")
     assert second.endswith("violated, rejected")
-    assert "What was asked of Static int8:" in rest
+    assert "c01: Static int8" in rest
+    assert "What was asked of c01:" in rest
     assert "  holds        It loses 0.1 points." in rest
     assert rest[-1] == "Improved: Static int8 is 4 times faster."
 
