@@ -7,19 +7,20 @@ from typing import Any
 from django.db.models import QuerySet
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema, extend_schema_view
+from django_filters.utils import translate_validation
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import mixins, status, viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.accounts.teams import team_for
+from apps.api import FILE_RESPONSE, answers, example
 from apps.models.download import blob_response
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization import criteria as criteria_service
 from apps.optimization import services
-from apps.optimization.filters import AuditFilter, CriteriaFilter, SessionApiFilter
+from apps.optimization.filters import AuditFilter, CriteriaFilter, LogFilter, SessionApiFilter
 from apps.optimization.models import AuditEvent, CriteriaSet, OptimizationSession, Worker
 from apps.optimization.serializers import (
     EXAMPLE_CRITERIA,
@@ -39,16 +40,7 @@ from apps.optimization.serializers import (
     WorkerSerializer,
 )
 
-FILE_RESPONSE = {(200, "application/octet-stream"): OpenApiTypes.BINARY}
 EXAMPLE_QUESTION = {"version": 31, "dataset": 4, "criteria_set": 2, "overrides": {"budget": {"minutes": 10}}}
-
-
-def _answers(serializer_class: type, request: Request) -> dict[str, Any]:
-    """The request's body, checked."""
-    serializer = serializer_class(data=request.data)
-    serializer.is_valid(raise_exception=True)
-    checked: dict[str, Any] = serializer.validated_data
-    return checked
 
 
 # --- criteria --------------------------------------------------------------------------------------------------------
@@ -56,25 +48,23 @@ def _answers(serializer_class: type, request: Request) -> dict[str, Any]:
 
 @extend_schema(tags=["criteria"])
 @extend_schema_view(
+    retrieve=extend_schema(summary="Read one version of criteria"),
     create=extend_schema(
+        summary="Make criteria",
         request=NewCriteriaSerializer,
         responses={201: CriteriaSetSerializer},
         examples=[
-            OpenApiExample(
+            example(
                 "Faster by half, one point at most",
                 {"name": "Edge boxes", "description": "What the gateways need", "body": EXAMPLE_CRITERIA},
-                request_only=True,
             )
         ],
     ),
     partial_update=extend_schema(
+        summary="Change criteria",
         request=CriteriaChangeSerializer,
         responses=CriteriaSetSerializer,
-        examples=[
-            OpenApiExample(
-                "A tighter limit", {"body": {"constraints": {"max_metric_drop_points": 0.5}}}, request_only=True
-            )
-        ],
+        examples=[example("A tighter limit", {"body": {"constraints": {"max_metric_drop_points": 0.5}}})],
     ),
 )
 class CriteriaViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[CriteriaSet]):
@@ -89,30 +79,30 @@ class CriteriaViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         return CriteriaSet.objects.visible_to(self.request.user).select_related("team", "created_by")
 
     def create(self, request: Request) -> Response:
-        answers = _answers(NewCriteriaSerializer, request)
+        asked = answers(NewCriteriaSerializer, request)
         row = criteria_service.create(
             user=request.user,
-            team=team_for(request.user, answers.get("team")),
-            name=answers["name"],
-            description=answers["description"],
-            criteria=answers["body"],
+            team=team_for(request.user, asked.get("team")),
+            name=asked["name"],
+            description=asked["description"],
+            criteria=asked["body"],
         )
         return Response(self.get_serializer(row).data, status=status.HTTP_201_CREATED)
 
     def partial_update(self, request: Request, pk: str) -> Response:
         row = self.get_object()
-        answers = _answers(CriteriaChangeSerializer, request)
+        asked = answers(CriteriaChangeSerializer, request)
         changed = criteria_service.change(
             row,
             user=request.user,
-            criteria=criteria_service.merged(row.body, answers.get("body", {})),
-            name=answers.get("name"),
-            description=answers.get("description"),
+            criteria=criteria_service.merged(row.body, asked.get("body", {})),
+            name=asked.get("name"),
+            description=asked.get("description"),
         )
         return Response(self.get_serializer(changed).data)
 
     def destroy(self, request: Request, pk: str) -> Response:
-        """Takes them off the lists; sessions that used them keep them."""
+        """Takes criteria off the lists; sessions that used them keep them."""
         criteria_service.retire(self.get_object(), user=request.user)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
@@ -123,39 +113,48 @@ class CriteriaViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
 @extend_schema(tags=["sessions"])
 @extend_schema_view(
     create=extend_schema(
+        summary="Start an optimization session",
         request=NewSessionSerializer,
         responses={201: SessionSerializer},
         examples=[
-            OpenApiExample("Under named criteria", EXAMPLE_QUESTION, request_only=True),
-            OpenApiExample(
-                "Under criteria of its own",
-                {"version": 31, "dataset": 4, "criteria": EXAMPLE_CRITERIA, "seed": 7},
-                request_only=True,
+            example("Under named criteria", EXAMPLE_QUESTION),
+            example(
+                "Under criteria of its own", {"version": 31, "dataset": 4, "criteria": EXAMPLE_CRITERIA, "seed": 7}
             ),
         ],
     ),
     preview=extend_schema(
+        summary="Preview what a session would try",
         request=QuestionSerializer,
         responses=services.SessionPreview,
-        examples=[OpenApiExample("Under named criteria", EXAMPLE_QUESTION, request_only=True)],
+        examples=[example("Under named criteria", EXAMPLE_QUESTION)],
     ),
     cancel=extend_schema(request=None, responses=SessionSerializer),
-    retry=extend_schema(request=None, responses={201: SessionSerializer}),
+    retry=extend_schema(summary="Start the same question anew", request=None, responses={201: SessionSerializer}),
     resume=extend_schema(request=None, responses=SessionSerializer),
-    steps=extend_schema(responses=StepSerializer(many=True), filters=False),
-    candidates=extend_schema(responses=CandidateSerializer(many=True), filters=False),
+    steps=extend_schema(summary="List the steps of a session", responses=StepSerializer(many=True), filters=False),
+    candidates=extend_schema(
+        summary="List the candidates of a session", responses=CandidateSerializer(many=True), filters=False
+    ),
     log=extend_schema(
+        summary="Read or follow the log of a session",
         responses=LogEntrySerializer(many=True),
         filters=False,
         parameters=[OpenApiParameter("after", int, description="Only lines with a larger id: to follow the log.")],
     ),
-    report=extend_schema(responses=services.SessionReport),
-    package=extend_schema(responses=FILE_RESPONSE),
-    promote=extend_schema(request=PromotionSerializer, responses=PromotedSerializer),
+    report=extend_schema(summary="Read the report of a session", responses=services.SessionReport),
+    package=extend_schema(summary="Download the package of a session", responses=FILE_RESPONSE),
+    promote=extend_schema(
+        summary="Promote what a session made",
+        request=PromotionSerializer,
+        responses=PromotedSerializer,
+        examples=[example("To production", {"alias": "production"})],
+    ),
     rollback=extend_schema(
+        summary="Take a promotion back",
         request=PromotionRollbackSerializer,
         responses=PromotedSerializer,
-        examples=[OpenApiExample("Back", {"reason": "Worse on night images"}, request_only=True)],
+        examples=[example("Back", {"reason": "Worse on night images"})],
     ),
 )
 class SessionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[OptimizationSession]):
@@ -173,36 +172,34 @@ class SessionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
         )
 
     def create(self, request: Request) -> Response:
-        answers = _answers(NewSessionSerializer, request)
+        asked = answers(NewSessionSerializer, request)
         session = services.session_start(
             user=request.user,
-            **self._question(answers),
-            criteria=answers.get("criteria"),
-            overrides=answers.get("overrides"),
-            seed=answers.get("seed"),
+            **self._question(asked),
+            criteria=asked.get("criteria"),
+            overrides=asked.get("overrides"),
+            seed=asked.get("seed"),
         )
         return Response(self.get_serializer(session).data, status=status.HTTP_201_CREATED)
 
     @action(detail=False, methods=["post"])
     def preview(self, request: Request) -> Response:
         """What a session would try and which techniques fit, before anything runs. Nothing is stored."""
-        answers = _answers(QuestionSerializer, request)
-        question = self._question(answers)
-        wanted = services.wanted_criteria(
-            question.pop("criteria_set"), answers.get("criteria"), answers.get("overrides")
-        )
+        asked = answers(QuestionSerializer, request)
+        question = self._question(asked)
+        wanted = services.wanted_criteria(question.pop("criteria_set"), asked.get("criteria"), asked.get("overrides"))
         return Response(services.session_preview(**question, criteria=wanted).model_dump(mode="json"))
 
-    def _question(self, answers: dict[str, Any]) -> dict[str, Any]:
+    def _question(self, asked: dict[str, Any]) -> dict[str, Any]:
         """The rows that a request names, each among those that its user sees."""
         user = self.request.user
         named = CriteriaSet.objects.visible_to(user)
         return {
             "version": get_object_or_404(
-                ModelVersion.objects.visible_to(user).select_related("model__team", "metadata"), pk=answers["version"]
+                ModelVersion.objects.visible_to(user).select_related("model__team", "metadata"), pk=asked["version"]
             ),
-            "dataset": get_object_or_404(DataSet.objects.visible_to(user), pk=answers["dataset"]),
-            "criteria_set": get_object_or_404(named, pk=answers["criteria_set"]) if "criteria_set" in answers else None,
+            "dataset": get_object_or_404(DataSet.objects.visible_to(user), pk=asked["dataset"]),
+            "criteria_set": get_object_or_404(named, pk=asked["criteria_set"]) if "criteria_set" in asked else None,
         }
 
     @action(detail=True, methods=["post"])
@@ -235,11 +232,10 @@ class SessionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
     @action(detail=True)
     def log(self, request: Request, pk: str) -> Response:
         """The log, a page at a time. To follow it, ask again with `after` set to the last id."""
-        lines = self.get_object().log.order_by("pk")
-        after = request.query_params.get("after", "")
-        if after.isdecimal():
-            lines = lines.filter(pk__gt=int(after))
-        page = self.paginate_queryset(lines)
+        lines = LogFilter(request.query_params, self.get_object().log.order_by("pk"))
+        if not lines.is_valid():
+            raise translate_validation(lines.errors)
+        page = self.paginate_queryset(lines.qs)
         return self.get_paginated_response(LogEntrySerializer(page, many=True).data)
 
     @action(detail=True)
@@ -256,15 +252,15 @@ class SessionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
     @action(detail=True, methods=["post"])
     def promote(self, request: Request, pk: str) -> Response:
         """Makes the winning artifact a version of its model and moves the alias to it."""
-        alias = _answers(PromotionSerializer, request)["alias"]
+        alias = answers(PromotionSerializer, request)["alias"]
         version = services.promote(self.get_object(), request.user, alias)
         return Response({"alias": alias, "version": version.pk, "number": version.number})
 
     @action(detail=True, methods=["post"])
     def rollback(self, request: Request, pk: str) -> Response:
         """Moves the alias back to where it pointed before this session's version got it."""
-        answers = _answers(PromotionRollbackSerializer, request)
-        alias = services.promotion_rollback(self.get_object(), request.user, **answers)
+        asked = answers(PromotionRollbackSerializer, request)
+        alias = services.promotion_rollback(self.get_object(), request.user, **asked)
         return Response({"alias": alias.name, "version": alias.version_id, "number": alias.version.number})
 
 
@@ -288,7 +284,6 @@ class WorkerViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Worker]):
     serializer_class = WorkerSerializer
     queryset = Worker.objects.select_related("current_step__session")
     ordering_fields = ("name", "seen_at")
-    filter_backends: tuple[Any, ...] = ()
 
     def get_serializer_context(self) -> dict[str, Any]:
         context = super().get_serializer_context()

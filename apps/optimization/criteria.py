@@ -61,10 +61,22 @@ def merged(body: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, A
 
 @transaction.atomic
 def create(
-    *, user: User, team: Team, name: str, criteria: Criteria | Mapping[str, Any], description: str = ""
+    *,
+    user: User,
+    team: Team | None,
+    name: str,
+    criteria: Criteria | Mapping[str, Any],
+    description: str = "",
+    as_operator: bool = False,
 ) -> CriteriaSet:
-    """New named criteria of a team. Raises `PermissionDenied`, `CriteriaInvalid`, `CriteriaNameTaken`."""
-    require_role(user, team, Role.ENGINEER)
+    """New named criteria of a team, or, by an operator, a profile of everybody's (`team` is `None`).
+
+    Raises `PermissionDenied`, `CriteriaInvalid`, `CriteriaNameTaken`.
+    """
+    if not (as_operator and user.is_staff):
+        if team is None:
+            raise CriteriaBuiltIn(name=name)
+        require_role(user, team, Role.ENGINEER)
     row = _insert(team=team, name=_name(name), version=1, criteria=criteria, description=description, user=user)
     audit.record("criteria.created", actor=user, team=team, subject=str(row), data={"body": row.body})
     return row
@@ -78,13 +90,16 @@ def change(
     criteria: Criteria | Mapping[str, Any],
     description: str | None = None,
     name: str | None = None,
+    as_operator: bool = False,
 ) -> CriteriaSet:
     """The next version. What is running keeps its own; the next session that is started takes the new one.
 
-    Built-in profiles are edited by operators only. Raises `PermissionDenied`, `CriteriaBuiltIn`, `CriteriaOutdated`
-    when `criteria_set` is not the newest version, `CriteriaInvalid`, `CriteriaNameTaken`.
+    Built-in profiles are edited by operators only (`as_operator`, in the admin). Raises `PermissionDenied`,
+    `CriteriaBuiltIn`, `CriteriaOutdated` when `criteria_set` is not the newest version, `CriteriaInvalid`,
+    `CriteriaNameTaken`.
     """
-    _may_edit(user, criteria_set)
+    if not (as_operator and user.is_staff):
+        _require_editor(user, criteria_set)
     # Locked, so that of two edits at once the second finds its version outdated.
     current = CriteriaSet.objects.select_for_update().get(pk=criteria_set.pk)
     if not current.current:
@@ -112,16 +127,15 @@ def change(
 @transaction.atomic
 def retire(criteria_set: CriteriaSet, *, user: User) -> None:
     """Takes criteria off the lists; sessions that used them keep them. Raises as `change`."""
-    _may_edit(user, criteria_set)
+    _require_editor(user, criteria_set)
     CriteriaSet.objects.filter(pk=criteria_set.pk).update(current=False)
     audit.record("criteria.retired", actor=user, team=criteria_set.team, subject=str(criteria_set))
 
 
-def _may_edit(user: User, criteria_set: CriteriaSet) -> None:
-    if criteria_set.team is not None:
-        require_role(user, criteria_set.team, Role.ENGINEER)
-    elif not user.is_staff:
+def _require_editor(user: User, criteria_set: CriteriaSet) -> None:
+    if criteria_set.team is None:
         raise CriteriaBuiltIn(name=criteria_set.name)
+    require_role(user, criteria_set.team, Role.ENGINEER)
 
 
 def _name(name: str) -> str:

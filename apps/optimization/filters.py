@@ -7,7 +7,7 @@ from django_filters import rest_framework as filters
 
 from apps.agents.criteria import Objective
 from apps.agents.state import Outcome, Phase, Status
-from apps.optimization.models import AuditEvent, CriteriaSet, OptimizationSession
+from apps.optimization.models import AuditEvent, CriteriaSet, LogEntry, OptimizationSession
 
 
 class SessionFilter(filters.FilterSet):
@@ -41,6 +41,14 @@ class SessionApiFilter(SessionFilter):
     version = filters.NumberFilter(field_name="version_id", help_text="A version's id.")
     dataset = filters.NumberFilter(field_name="dataset_id", help_text="A data set's id.")
     criteria_set = filters.NumberFilter(field_name="criteria_set_id", help_text="The id of named criteria.")
+
+
+class LogFilter(filters.FilterSet):
+    after = filters.NumberFilter(field_name="pk", lookup_expr="gt", help_text="Only lines with a larger id.")
+
+    class Meta:
+        model = LogEntry
+        fields: tuple[str, ...] = ()
 
 
 class CriteriaFilter(filters.FilterSet):

@@ -1,7 +1,7 @@
 """Small handlers that real children run in place of the agents: quick, and they wait where a test wants to strike.
 
-While a file named after the kind of step stands in the folder LATHE_TEST_PAUSE, a handler of that kind writes its
-process id beside it and waits.
+While a file named after the kind of step stands in the folder `gates` beside the scratch folders, a handler of that
+kind writes its process id next to it and waits. (A child's environment is swept clean, so a variable would not arrive.)
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import time
 import zipfile
-from pathlib import Path
 
 from apps.agents.child import JobContext
 from apps.agents.job import JobResult, OutputFile
@@ -17,7 +16,7 @@ from apps.agents.state import StepKind
 from apps.errors import UserError
 from tests.optimization import material
 
-PAUSE = "LATHE_TEST_PAUSE"
+GATES = "gates"
 TABLE = {kind: f"tests.optimization.handlers:{kind.value}" for kind in StepKind}
 """In place of `apps.optimization.jobs.HANDLERS`."""
 
@@ -28,12 +27,9 @@ class Unfit(UserError):
 
 
 def _pause(context: JobContext, kind: str) -> None:
-    folder = os.environ.get(PAUSE)
-    if not folder:
-        return
-    gate = Path(folder, kind)
+    gate = context.job.scratch.parents[1] / GATES / kind
     while gate.exists():
-        Path(folder, f"{kind}.pid").write_text(str(os.getpid()))
+        gate.with_suffix(".pid").write_text(str(os.getpid()))
         (context.job.scratch / "half-written").write_text("a file that must not stay")
         time.sleep(0.02)
 

@@ -1,7 +1,8 @@
-"""One step: claimed once, watched while it runs, stopped when it is not wanted, and nothing written without the claim."""
+"""One step: claimed once, watched while it runs, stopped when unwanted, and nothing written without the claim."""
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -182,7 +183,7 @@ def test_progress_is_written_twice_a_second_at_most(
     monkeypatch.setattr(SessionStep, "note_progress", count)
     runner.run_step(step.pk)
     # The last one is written when the child ends, whenever that is.
-    assert all(later - earlier >= 0.5 for earlier, later in zip(writes, writes[1:-1], strict=False))
+    assert all(later - earlier >= 0.5 for earlier, later in itertools.pairwise(writes[:-1]))
     assert LogEntry.objects.filter(step_key=step.key, message__startswith="line").count() == 200
 
 

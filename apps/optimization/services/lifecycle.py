@@ -17,12 +17,12 @@ NEEDED = (StepKind.ANALYSE, StepKind.PLAN, StepKind.PACKAGE)
 
 
 @transaction.atomic
-def session_cancel(session: OptimizationSession, user: User) -> OptimizationSession:
+def session_cancel(session: OptimizationSession, user: User, *, as_operator: bool = False) -> OptimizationSession:
     """Stops a session: no step starts any more, and what runs is killed within moments.
 
     Raises `PermissionDenied`, `SessionMoveRefused` when it has ended already.
     """
-    _require(user, session)
+    _require(user, session, as_operator)
     row = OptimizationSession.objects.locked(session.pk)
     row.request_cancel()
     for step in row.steps.filter(status=Status.QUEUED):
@@ -33,12 +33,12 @@ def session_cancel(session: OptimizationSession, user: User) -> OptimizationSess
     return row
 
 
-def session_retry(session: OptimizationSession, user: User) -> OptimizationSession:
+def session_retry(session: OptimizationSession, user: User, *, as_operator: bool = False) -> OptimizationSession:
     """The same question once more as a new session: same version, data, criteria and seed, nothing reused.
 
     Raises `PermissionDenied`, `SessionMoveRefused` while it runs, and the errors of `session_start`.
     """
-    _require(user, session)
+    _require(user, session, as_operator)
     if session.status not in TERMINAL:
         raise SessionMoveRefused(move="be retried", status=session.status)
     return session_start(
@@ -49,16 +49,17 @@ def session_retry(session: OptimizationSession, user: User) -> OptimizationSessi
         criteria=session.criteria_body,
         seed=session.seed,
         retry_of=session,
+        as_operator=as_operator,
     )
 
 
 @transaction.atomic
-def session_resume(session: OptimizationSession, user: User) -> OptimizationSession:
+def session_resume(session: OptimizationSession, user: User, *, as_operator: bool = False) -> OptimizationSession:
     """Goes on with a failed or cancelled session: what is completed stays, what was interrupted is done again.
 
     Raises `PermissionDenied`, `SessionMoveRefused`.
     """
-    _require(user, session)
+    _require(user, session, as_operator)
     row = OptimizationSession.objects.locked(session.pk)
     row.resume()
     for step in row.steps.filter(status__in=(Status.FAILED, Status.CANCELLED)):
@@ -72,5 +73,7 @@ def session_resume(session: OptimizationSession, user: User) -> OptimizationSess
     return row
 
 
-def _require(user: User, session: OptimizationSession) -> None:
-    require_role(user, session.team, Role.ENGINEER)
+def _require(user: User, session: OptimizationSession, as_operator: bool) -> None:
+    """Members need the engineer's role; operators, who come through the admin, need none in the team."""
+    if not (as_operator and user.is_staff):
+        require_role(user, session.team, Role.ENGINEER)

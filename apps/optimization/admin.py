@@ -1,0 +1,253 @@
+"""Sessions and their rows for operators: to look at, and to retry or cancel. Criteria and limits are edited here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+
+from apps.accounts.models import User
+from apps.agents.techniques import catalogue
+from apps.errors import UserError
+from apps.optimization import audit, criteria, services
+from apps.optimization.errors import CriteriaInvalid
+from apps.optimization.models import (
+    AnalysisReport,
+    AuditEvent,
+    Candidate,
+    CriteriaSet,
+    EvaluationReport,
+    LogEntry,
+    OptimizationSession,
+    PipelineSettings,
+    SessionStep,
+    Worker,
+)
+
+
+class ReadOnlyAdmin(admin.ModelAdmin):
+    """Rows that the pipeline writes: nobody changes them by hand."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+class StepInline(admin.TabularInline):
+    model = SessionStep
+    fields = ("key", "kind", "status", "attempt", "worker", "error_code", "started_at", "finished_at")
+    readonly_fields = fields
+    extra = 0
+    can_delete = False
+    show_change_link = True
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+@admin.register(OptimizationSession)
+class SessionAdmin(ReadOnlyAdmin):
+    list_display = ("__str__", "team", "status", "phase", "outcome", "created_by", "created_at", "finished_at")
+    list_filter = ("status", "phase", "outcome", "team", "created_at")
+    search_fields = ("id", "version__model__name", "dataset__name", "created_by__email", "error_code", "error")
+    list_select_related = ("version__model", "team", "created_by")
+    date_hierarchy = "created_at"
+    inlines = (StepInline,)
+    actions = ("retry", "cancel", "resume")
+
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        """Whether the operator may act on sessions, which is Django's permission to change them."""
+        return request.user.has_perm("optimization.change_optimizationsession")
+
+    @admin.action(description="Retry as new sessions", permissions=["operate"])
+    def retry(self, request: HttpRequest, queryset: QuerySet[OptimizationSession]) -> None:
+        self._each(request, queryset, services.session_retry, "started again")
+
+    @admin.action(description="Cancel", permissions=["operate"])
+    def cancel(self, request: HttpRequest, queryset: QuerySet[OptimizationSession]) -> None:
+        self._each(request, queryset, services.session_cancel, "being cancelled")
+
+    @admin.action(description="Resume where they stopped", permissions=["operate"])
+    def resume(self, request: HttpRequest, queryset: QuerySet[OptimizationSession]) -> None:
+        self._each(request, queryset, services.session_resume, "going on")
+
+    def _each(
+        self,
+        request: HttpRequest,
+        sessions: Iterable[OptimizationSession],
+        act: Callable[..., object],
+        done: str,
+    ) -> None:
+        """Does `act` on each and says for each why it could not. Operators act whatever team the session is of."""
+        moved = 0
+        for session in sessions:
+            try:
+                act(session, request.user, as_operator=True)
+            except (UserError, PermissionDenied) as error:
+                self.message_user(request, f"{session}: {error}", messages.ERROR)
+            else:
+                moved += 1
+        if moved:
+            self.message_user(request, f"{moved} session{'s' if moved > 1 else ''} {done}.", messages.SUCCESS)
+
+
+@admin.register(SessionStep)
+class StepAdmin(ReadOnlyAdmin):
+    list_display = ("key", "session", "kind", "status", "queue", "attempt", "worker", "error_code", "started_at")
+    list_filter = ("status", "kind", "queue", "technique", "error_code")
+    search_fields = ("key", "session__id", "worker", "technique", "error_code", "error", "traceback")
+    list_select_related = ("session__version__model",)
+
+
+@admin.register(Candidate)
+class CandidateAdmin(ReadOnlyAdmin):
+    list_display = ("key", "title", "session", "technique", "status", "score")
+    list_filter = ("status", "technique")
+    search_fields = ("session__id", "title", "reason")
+    list_select_related = ("session__version__model",)
+
+
+@admin.register(AnalysisReport)
+class AnalysisAdmin(ReadOnlyAdmin):
+    list_display = ("session", "created_at")
+    search_fields = ("session__id", "session__version__model__name")
+    list_filter = ("created_at",)
+    list_select_related = ("session__version__model",)
+
+
+@admin.register(EvaluationReport)
+class EvaluationAdmin(ReadOnlyAdmin):
+    list_display = ("candidate", "verdict", "speedup", "size_ratio", "metric_drop", "created_at")
+    list_filter = ("verdict", "created_at")
+    search_fields = ("candidate__session__id", "candidate__title")
+    list_select_related = ("candidate",)
+
+
+@admin.register(LogEntry)
+class LogAdmin(ReadOnlyAdmin):
+    list_display = ("at", "level", "session", "step_key", "message")
+    list_filter = ("level", "at")
+    search_fields = ("session__id", "step_key", "message")
+    list_select_related = ("session__version__model",)
+    date_hierarchy = "at"
+
+
+@admin.register(Worker)
+class WorkerAdmin(ReadOnlyAdmin):
+    list_display = ("name", "alive", "queues", "current_step", "started_at", "seen_at")
+    list_filter = ("seen_at",)
+    search_fields = ("name", "machine")
+    list_select_related = ("current_step",)
+
+    @admin.display(boolean=True)
+    def alive(self, worker: Worker) -> bool:
+        return worker.is_alive
+
+
+@admin.register(AuditEvent)
+class AuditAdmin(ReadOnlyAdmin):
+    list_display = ("sequence", "at", "actor", "actor_kind", "action", "subject", "reason")
+    list_filter = ("actor_kind", "action", "at")
+    search_fields = ("actor", "action", "subject", "reason", "session__id", "digest")
+    list_display_links = ("sequence",)
+    date_hierarchy = "at"
+    ordering = ("-sequence",)
+
+
+# --- configuration ---------------------------------------------------------------------------------------------------
+
+
+class CriteriaSetForm(forms.ModelForm):
+    """Says each problem of `body` with the path of the field that is wrong."""
+
+    class Meta:
+        model = CriteriaSet
+        fields = ("team", "name", "description", "body")
+
+    def clean_body(self) -> dict[str, Any]:
+        try:
+            return criteria.parse(self.cleaned_data["body"]).model_dump(mode="json")
+        except CriteriaInvalid as error:
+            problems = [f"{problem['field'] or 'body'}: {problem['message']}" for problem in error.problems]
+            raise forms.ValidationError(problems) from error
+        except (TypeError, ValueError) as error:
+            raise forms.ValidationError("body: write a JSON object, such as {“objective”: “size”}.") from error
+
+
+@admin.register(CriteriaSet)
+class CriteriaSetAdmin(admin.ModelAdmin):
+    """Saving a change makes a new version; the old one stays as it is, because sessions refer to it."""
+
+    form = CriteriaSetForm
+    list_display = ("name", "version", "team", "current", "created_by", "created_at")
+    list_filter = ("current", "team")
+    search_fields = ("name", "description", "body")
+    readonly_fields = ("version", "current", "created_by", "created_at")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: CriteriaSet | None = None) -> tuple[str, ...]:
+        return (*self.readonly_fields, "team") if obj else self.readonly_fields
+
+    def has_change_permission(self, request: HttpRequest, obj: CriteriaSet | None = None) -> bool:
+        """Old versions are history."""
+        return (obj is None or obj.current) and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: CriteriaSet | None = None) -> bool:
+        return False
+
+    def save_model(self, request: HttpRequest, obj: CriteriaSet, form: CriteriaSetForm, change: bool) -> None:
+        answers = form.cleaned_data
+        given = {"criteria": answers["body"], "name": answers["name"], "description": answers["description"]}
+        saved = (
+            criteria.change(CriteriaSet.objects.get(pk=obj.pk), user=request.user, as_operator=True, **given)
+            if change
+            else criteria.create(user=request.user, team=answers["team"], as_operator=True, **given)
+        )
+        # What the admin goes on with (its log, the redirect) is the new version.
+        obj.__dict__.update(saved.__dict__)
+
+
+class PipelineSettingsForm(forms.ModelForm):
+    disabled_techniques = forms.MultipleChoiceField(required=False, widget=forms.CheckboxSelectMultiple)
+
+    class Meta:
+        model = PipelineSettings
+        fields = ("step_time_limit_minutes", "step_memory_limit_bytes", "max_attempts", "disabled_techniques")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["disabled_techniques"]
+        assert isinstance(field, forms.MultipleChoiceField)
+        field.choices = [(spec.name, f"{spec.label} ({spec.name})") for spec in catalogue().values()]
+
+
+@admin.register(PipelineSettings)
+class PipelineSettingsAdmin(admin.ModelAdmin):
+    """One row: what it says holds from the next step on."""
+
+    form = PipelineSettingsForm
+    list_display = ("__str__", "step_time_limit_minutes", "memory_limit", "max_attempts")
+
+    @admin.display(description="Memory limit")
+    def memory_limit(self, row: PipelineSettings) -> str:
+        return f"{row.step_memory_limit_bytes / 2**30:.1f} GiB"
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return not PipelineSettings.objects.exists()
+
+    def has_delete_permission(self, request: HttpRequest, obj: PipelineSettings | None = None) -> bool:
+        return False
+
+    def save_model(self, request: HttpRequest, obj: PipelineSettings, form: forms.ModelForm, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        assert isinstance(request.user, User)
+        audit.record("settings.changed", actor=request.user, subject="Pipeline settings", data=form.cleaned_data)

@@ -1,0 +1,9 @@
+"""What the workers of the recovery tests load: the product's actors, over the small handlers of the tests."""
+
+from apps.optimization import jobs
+from apps.optimization.actors import advance, run_step, run_step_on_gpu
+from tests.optimization import handlers
+
+jobs.HANDLERS.update(handlers.TABLE)
+
+__all__ = ["advance", "run_step", "run_step_on_gpu"]

@@ -1,0 +1,41 @@
+"""The codes that clients rely on, with their HTTP status: a change here breaks somebody's automation."""
+
+from __future__ import annotations
+
+import pytest
+
+from apps.errors import UserError
+from apps.optimization import errors
+
+CODES = {
+    "criteria.invalid": 422,
+    "criteria.name_taken": 409,
+    "criteria.built_in": 403,
+    "criteria.outdated": 409,
+    "criteria.missing": 422,
+    "session.version_not_ready": 409,
+    "session.dataset_not_ready": 409,
+    "session.teams_differ": 422,
+    "session.technique_unavailable": 422,
+    "session.technique_disabled": 422,
+    "session.move_refused": 409,
+    "session.nothing_to_promote": 409,
+    "session.not_promoted": 409,
+    "session.no_package": 404,
+    "session.no_report": 404,
+    "session.errored": 422,
+    "step.worker_lost": 422,
+    "step.errored": 422,
+}
+
+
+def test_codes_and_statuses_are_stable() -> None:
+    ours = [error for error in UserError.catalogue() if error.__module__ == errors.__name__]
+    assert {error.code: error.status for error in ours} == CODES
+
+
+@pytest.mark.parametrize("error", [errors.WorkerLost(attempts=3), errors.StepErrored(), errors.SessionErrored()])
+def test_a_member_reads_a_whole_sentence(error: UserError) -> None:
+    assert error.message[0].isupper()
+    assert error.message.endswith(".")
+    assert "{" not in error.message

@@ -1,0 +1,214 @@
+"""kill -9 in every phase, of real workers and real children, over a real broker: the verdict stays the same."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import redis
+from django.conf import settings
+from django.db import connection
+from dramatiq.brokers.redis import RedisBroker
+
+from apps.accounts.models import User
+from apps.agents.state import Outcome, Status, StepKind
+from apps.optimization import audit, scratch, services
+from apps.optimization.actors import advance
+from apps.optimization.models import OptimizationSession, SessionStep, Worker
+from lathe.processes import Child, python, stop
+from lathe.redis import embedded
+from tests.optimization import crank, handlers
+
+pytestmark = [
+    pytest.mark.recovery,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("stored"),
+]
+
+PATIENCE_S = 40.0
+
+
+def wait_until(ready: Callable[[], object], what: str, seconds: float = PATIENCE_S) -> None:
+    deadline = time.monotonic() + seconds
+    while not ready():
+        assert time.monotonic() < deadline, f"{what} did not come to pass: {_standing()}"
+        time.sleep(0.05)
+
+
+def _standing() -> str:
+    """What the rows say, for the message of a test that failed."""
+    steps = [
+        f"{step.key} {step.status} {step.attempt} {step.message} {step.error}" for step in SessionStep.objects.all()
+    ]
+    sessions = [f"{one.status} {one.phase} {one.error}" for one in OptimizationSession.objects.all()]
+    workers = [f"{worker.name} {worker.queues} {worker.is_alive}" for worker in Worker.objects.all()]
+    return "; ".join([*sessions, *steps, *workers])
+
+
+@pytest.fixture
+def broker_url(tmp_path: Path) -> Iterator[str]:
+    """A Redis of the test's own."""
+    socket = tmp_path / "redis.sock"
+    server = embedded(socket, tmp_path, tmp_path / "redis.log")
+    server.start()
+    client = redis.Redis(unix_socket_path=str(socket))
+    wait_until(lambda: socket.exists() and client.ping(), "Redis")
+    yield f"unix://{socket}"
+    client.close()
+    stop(server)
+
+
+@pytest.fixture
+def gates() -> Iterator[Path]:
+    """The folder in which a file named after a kind of step makes its handler wait."""
+    folder = Path(settings.LATHE.var_dir) / handlers.GATES
+    folder.mkdir()
+    yield folder
+    shutil.rmtree(folder)
+
+
+class Workshop:
+    """Worker processes as the portal starts them, that can be killed and started again."""
+
+    def __init__(self, broker_url: str, log: Path) -> None:
+        self.environment = {
+            "DJANGO_SETTINGS_MODULE": "tests.optimization.recovery_settings",
+            "LATHE_TEST_DATABASE_NAME": str(connection.settings_dict["NAME"]),
+            "LATHE_TEST_BROKER_URL": broker_url,
+        }
+        self.log = log
+        self.children: dict[str, Child] = {}
+
+    def open(self, queue: str) -> None:
+        command = ("-m", "dramatiq", "--processes", "1", "--threads", "2" if queue == "default" else "1")
+        modules = ("django_dramatiq.setup", "tests.optimization.recovery_actors")
+        child = Child(
+            f"worker-{queue}",
+            python(*command, "--queues", queue, "--skip-logging", *modules),
+            self.environment,
+            self.log / f"{queue}.log",
+        )
+        child.start()
+        self.children[queue] = child
+
+    def kill(self, queue: str, pid: int) -> None:
+        """kill -9 of the process that works, and of its master, which would notice."""
+        os.kill(pid, signal.SIGKILL)
+        self.children[queue].signal(signal.SIGKILL)
+        stop(self.children.pop(queue))
+
+    def close(self) -> None:
+        for child in self.children.values():
+            stop(child, grace_s=2)
+
+
+@pytest.fixture
+def workshop(broker_url: str, gates: Path, tmp_path: Path) -> Iterator[Workshop]:
+    workshop = Workshop(broker_url, tmp_path)
+    for queue in ("default", "cpu"):
+        workshop.open(queue)
+    yield workshop
+    workshop.close()
+
+
+def begin(session: OptimizationSession, broker_url: str) -> None:
+    """Sends the first message to the real broker; the one to the tests' own broker is dropped."""
+    list(crank.messages())
+    broker = RedisBroker(url=broker_url, namespace="lathe.recovery")
+    broker.enqueue(advance.message(str(session.pk)))
+    broker.close()
+
+
+def ended(session: OptimizationSession) -> OptimizationSession:
+    def over() -> bool:
+        session.refresh_from_db()
+        return not session.is_active
+
+    wait_until(over, "the end of the session")
+    return session
+
+
+def at_the_gate(gates: Path, kind: StepKind) -> int:
+    """The process id of the child that waits in this phase."""
+    note = gates / f"{kind.value}.pid"
+    wait_until(lambda: note.exists() and note.read_text(), f"a child at {kind.value}")
+    return int(note.read_text())
+
+
+def open_gate(gates: Path, kind: StepKind) -> None:
+    (gates / kind.value).unlink()
+
+
+def assert_the_usual_verdict(session: OptimizationSession) -> None:
+    steps = {step.key: step.error for step in session.steps.exclude(status=Status.COMPLETED)}
+    assert (session.status, session.outcome, session.error, steps) == (Status.COMPLETED, Outcome.IMPROVED, "", {})
+    assert services.report(session).verdict.candidate == "c01"
+    assert audit.verify() is None
+    wait_until(lambda: not any(scratch.root().iterdir()), "an empty scratch folder", 5)
+
+
+def test_a_child_is_killed_in_every_phase(
+    session: OptimizationSession, workshop: Workshop, broker_url: str, gates: Path
+) -> None:
+    for kind in StepKind:
+        (gates / kind.value).touch()
+    begin(session, broker_url)
+    for kind in StepKind:
+        os.kill(at_the_gate(gates, kind), signal.SIGKILL)
+        open_gate(gates, kind)
+    assert_the_usual_verdict(ended(session))
+    tries = dict(session.steps.values_list("kind", "attempt").order_by("-attempt"))
+    assert session.steps.filter(attempt=2).count() == len(StepKind), tries
+
+
+def test_the_worker_is_killed_in_every_phase(
+    session: OptimizationSession, workshop: Workshop, broker_url: str, gates: Path
+) -> None:
+    for kind in StepKind:
+        (gates / kind.value).touch()
+    begin(session, broker_url)
+    for kind in StepKind:
+        child = psutil.Process(at_the_gate(gates, kind))
+        worker = SessionStep.objects.get(status=Status.RUNNING).worker
+        workshop.kill("cpu", int(worker.rpartition(":")[2]))
+        gone, _ = psutil.wait_procs([child], timeout=5)
+        assert gone, "a child whose worker died ends by itself"
+        open_gate(gates, kind)
+        workshop.open("cpu")
+    assert_the_usual_verdict(ended(session))
+    assert session.steps.filter(attempt=2).count() == len(StepKind)
+    assert session.log.filter(message__contains="fell silent").count() == len(StepKind)
+
+
+def test_a_cancelled_session_stops_its_child_within_two_seconds_and_leaves_no_file(
+    session: OptimizationSession, workshop: Workshop, broker_url: str, gates: Path, engineer: User
+) -> None:
+    (gates / "analyse").touch()
+    begin(session, broker_url)
+    child = psutil.Process(at_the_gate(gates, StepKind.ANALYSE))
+    services.session_cancel(session, engineer)
+    psutil.wait_procs([child], timeout=2)
+    assert not child.is_running()
+    assert ended(session).status == Status.CANCELLED
+    wait_until(lambda: not any(scratch.root().iterdir()), "an empty scratch folder", 5)
+
+
+def test_workers_that_are_told_to_stop_hand_over_and_leave(
+    session: OptimizationSession, workshop: Workshop, broker_url: str, gates: Path
+) -> None:
+    (gates / "analyse").touch()
+    begin(session, broker_url)
+    at_the_gate(gates, StepKind.ANALYSE)
+    stop(workshop.children.pop("cpu"))
+    step = session.steps.get()
+    assert (step.status, step.attempt) == (Status.QUEUED, 0)
+    assert [worker.queues for worker in Worker.objects.all()] == [["default"]]
+    open_gate(gates, StepKind.ANALYSE)
+    workshop.open("cpu")
+    assert_the_usual_verdict(ended(session))
