@@ -1,7 +1,7 @@
 """What a person can get wrong, said so that they can mend it.
 
 Every error a user can cause is a subclass of `UserError` with a stable code. Pages, the API and the command line show
-the same sentence; the API adds the code, the field and the value (RFC 9457, `platform/lathe/errors.py`).
+the same sentence; the API adds the code and the field (RFC 9457, `platform/lathe/errors.py`).
 
 A *failure* (this) is expected and is the user's to act on. Anything else that is raised is a bug of ours: an *error*,
 kept with its traceback for the operators.

@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema, extend_schema_view
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import mixins, parsers, status, viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -19,6 +19,7 @@ from apps.accounts.models import Role, Team, User
 from apps.accounts.requests import member
 from apps.accounts.services import require_role
 from apps.accounts.teams import team_for
+from apps.api import FILE_RESPONSE, JSON_OR_FORM, answers, example
 from apps.models import services
 from apps.models.download import blob_response
 from apps.models.errors import UploadHeaderMissing, UploadUnknown
@@ -40,23 +41,13 @@ from apps.models.serializers import (
     VersionSerializer,
 )
 
-FILE_RESPONSE = {(200, "application/octet-stream"): OpenApiTypes.BINARY}
 
-
-def _answers(serializer_class: type, request: Request) -> dict[str, Any]:
-    """The request's body, checked."""
-    serializer = serializer_class(data=request.data)
-    serializer.is_valid(raise_exception=True)
-    checked: dict[str, Any] = serializer.validated_data
-    return checked
-
-
-def _upload(user: User, team: Team, answers: dict[str, Any]) -> Upload | None:
-    """The caller's own upload that `answers` names. Raises `PermissionDenied` below engineer, and `UploadUnknown`."""
+def _upload(user: User, team: Team, asked: dict[str, Any]) -> Upload | None:
+    """The caller's own upload that `asked` names. Raises `PermissionDenied` below engineer, and `UploadUnknown`."""
     require_role(user, team, Role.ENGINEER)
-    if "upload" not in answers:
+    if "upload" not in asked:
         return None
-    upload = Upload.objects.visible_to(user).filter(user=user, pk=answers["upload"]).first()
+    upload = Upload.objects.visible_to(user).filter(user=user, pk=asked["upload"]).first()
     if upload is None:
         raise UploadUnknown(field="upload")
     return upload
@@ -68,14 +59,17 @@ def _upload(user: User, team: Team, answers: dict[str, Any]) -> Upload | None:
         request=NewModelSerializer,
         responses={201: RegisteredModelSerializer},
         examples=[
-            OpenApiExample(
+            example(
                 "A classifier",
                 {"name": "Fashion classifier", "description": "ResNet, 2.8 M parameters", "tags": ["vision"]},
-                request_only=True,
             )
         ],
     ),
-    partial_update=extend_schema(request=ModelChangeSerializer, responses=RegisteredModelSerializer),
+    partial_update=extend_schema(
+        request=ModelChangeSerializer,
+        responses=RegisteredModelSerializer,
+        examples=[example("Other tags", {"tags": ["vision", "edge"]})],
+    ),
 )
 class RegisteredModelViewSet(
     mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[RegisteredModel]
@@ -92,14 +86,14 @@ class RegisteredModelViewSet(
         return visible.select_related("team", "created_by").prefetch_related("versions", "aliases__version")
 
     def create(self, request: Request) -> Response:
-        answers = _answers(NewModelSerializer, request)
-        team = team_for(member(request), answers.pop("team", None))
-        model = services.register_model(team, member(request), **answers)
+        asked = answers(NewModelSerializer, request)
+        team = team_for(member(request), asked.pop("team", None))
+        model = services.register_model(team, member(request), **asked)
         return Response(self.get_serializer(model).data, status=status.HTTP_201_CREATED)
 
     def partial_update(self, request: Request, pk: str) -> Response:
         model = self.get_object()
-        services.describe_model(model, member(request), **_answers(ModelChangeSerializer, request))
+        services.describe_model(model, member(request), **answers(ModelChangeSerializer, request))
         return Response(self.get_serializer(model).data)
 
     def destroy(self, request: Request, pk: str) -> Response:
@@ -113,20 +107,23 @@ class RegisteredModelViewSet(
         request={"multipart/form-data": NewVersionSerializer, "application/json": NewVersionSerializer},
         responses={201: VersionSerializer},
         examples=[
-            OpenApiExample(
+            example(
                 "From a finished upload",
                 {"model": 7, "upload": "0b2c7a3e-8a49-4a39-9d2e-0a4f5f3f0c11", "description": "Retrained in May"},
-                request_only=True,
-                media_type="application/json",
             )
         ],
     ),
-    partial_update=extend_schema(request=DescriptionSerializer, responses=VersionSerializer),
+    partial_update=extend_schema(
+        request=DescriptionSerializer,
+        responses=VersionSerializer,
+        examples=[example("A better description", {"description": "Retrained in May, with night images"})],
+    ),
 )
 class VersionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[ModelVersion]):
     """Versions of models: one immutable file each. A new one is `pending` until a worker has checked it."""
 
     serializer_class = VersionSerializer
+    parser_classes = JSON_OR_FORM
     queryset = ModelVersion.objects.all()
     filterset_class = VersionFilter
     ordering_fields = ("number", "created_at")
@@ -136,23 +133,23 @@ class VersionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
         return visible.select_related("model__team", "blob", "metadata", "created_by").prefetch_related("aliases")
 
     def create(self, request: Request) -> Response:
-        answers = _answers(NewVersionSerializer, request)
-        model = get_object_or_404(RegisteredModel.objects.visible_to(member(request)), pk=answers["model"])
-        parent = get_object_or_404(self.get_queryset(), pk=answers["parent"]) if "parent" in answers else None
+        asked = answers(NewVersionSerializer, request)
+        model = get_object_or_404(RegisteredModel.objects.visible_to(member(request)), pk=asked["model"])
+        parent = get_object_or_404(self.get_queryset(), pk=asked["parent"]) if "parent" in asked else None
         version = services.add_version(
             model,
             member(request),
-            upload=_upload(member(request), model.team, answers),
-            file=answers.get("file"),
-            filename=answers["filename"],
-            description=answers["description"],
+            upload=_upload(member(request), model.team, asked),
+            file=asked.get("file"),
+            filename=asked["filename"],
+            description=asked["description"],
             parent=parent,
         )
         return Response(self.get_serializer(version).data, status=status.HTTP_201_CREATED)
 
     def partial_update(self, request: Request, pk: str) -> Response:
         version = self.get_object()
-        services.describe_version(version, member(request), **_answers(DescriptionSerializer, request))
+        services.describe_version(version, member(request), **answers(DescriptionSerializer, request))
         return Response(self.get_serializer(version).data)
 
     def destroy(self, request: Request, pk: str) -> Response:
@@ -162,21 +159,21 @@ class VersionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
     @extend_schema(responses=FILE_RESPONSE)
     @action(detail=True)
     def file(self, request: Request, pk: str) -> HttpResponseBase:
-        """The file. `ETag` and `Repr-Digest` carry its SHA-256."""
+        """Downloads the file. `ETag` and `Repr-Digest` carry its SHA-256."""
         version = self.get_object()
         return blob_response(request._request, version.blob, version.filename)
 
 
 @extend_schema(tags=["models"])
 @extend_schema_view(
+    list=extend_schema(summary="List aliases"),
     create=extend_schema(
+        summary="Move an alias, or make it",
         request=AliasMoveRequestSerializer,
-        responses=AliasSerializer,
+        responses={200: AliasSerializer},
         examples=[
-            OpenApiExample(
-                "Promote",
-                {"model": 7, "name": "production", "version": 31, "reason": "4× faster at the same accuracy"},
-                request_only=True,
+            example(
+                "Promote", {"model": 7, "name": "production", "version": 31, "reason": "4× faster at the same accuracy"}
             )
         ],
     ),
@@ -195,14 +192,12 @@ class AliasViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Ge
         return visible.prefetch_related("moves__from_version", "moves__to_version", "moves__moved_by")
 
     def create(self, request: Request) -> Response:
-        answers = _answers(AliasMoveRequestSerializer, request)
-        model = get_object_or_404(RegisteredModel.objects.visible_to(member(request)), pk=answers["model"])
+        asked = answers(AliasMoveRequestSerializer, request)
+        model = get_object_or_404(RegisteredModel.objects.visible_to(member(request)), pk=asked["model"])
         versions = ModelVersion.objects.visible_to(member(request)).select_related("model")
-        expected = get_object_or_404(versions, pk=answers["expected"]) if "expected" in answers else None
-        version = get_object_or_404(versions, pk=answers["version"])
-        alias = services.move_alias(
-            model, answers["name"], version, member(request), answers["reason"], expected=expected
-        )
+        expected = get_object_or_404(versions, pk=asked["expected"]) if "expected" in asked else None
+        version = get_object_or_404(versions, pk=asked["version"])
+        alias = services.move_alias(model, asked["name"], version, member(request), asked["reason"], expected=expected)
         return Response(self.get_serializer(alias).data)
 
     @action(detail=True, methods=["post"])
@@ -218,24 +213,27 @@ class AliasViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Ge
         request={"multipart/form-data": NewDataSetSerializer, "application/json": NewDataSetSerializer},
         responses={201: DataSetSerializer},
         examples=[
-            OpenApiExample(
+            example(
                 "Arrays for a classifier",
                 {
                     "name": "Fashion-MNIST test",
                     "upload": "0b2c7a3e-8a49-4a39-9d2e-0a4f5f3f0c11",
                     "spec": {"kind": "npz", "task": "classification", "label": "y"},
                 },
-                request_only=True,
-                media_type="application/json",
             )
         ],
     ),
-    partial_update=extend_schema(request=DataSetChangeSerializer, responses=DataSetSerializer),
+    partial_update=extend_schema(
+        request=DataSetChangeSerializer,
+        responses=DataSetSerializer,
+        examples=[example("Another name", {"name": "Fashion-MNIST test, cleaned"})],
+    ),
 )
 class DataSetViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[DataSet]):
     """Data sets to calibrate and to evaluate with. A new one is `pending` until a worker has checked it."""
 
     serializer_class = DataSetSerializer
+    parser_classes = JSON_OR_FORM
     queryset = DataSet.objects.all()
     filterset_class = DataSetFilter
     ordering_fields = ("name", "created_at")
@@ -244,23 +242,23 @@ class DataSetViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
         return DataSet.objects.visible_to(self.request.user).select_related("team", "blob", "created_by")
 
     def create(self, request: Request) -> Response:
-        answers = _answers(NewDataSetSerializer, request)
-        team = team_for(member(request), answers.get("team"))
+        asked = answers(NewDataSetSerializer, request)
+        team = team_for(member(request), asked.get("team"))
         dataset = services.add_dataset(
             team,
             member(request),
-            answers["name"],
-            answers["spec"],
-            upload=_upload(member(request), team, answers),
-            file=answers.get("file"),
-            filename=answers["filename"],
-            description=answers["description"],
+            asked["name"],
+            asked["spec"],
+            upload=_upload(member(request), team, asked),
+            file=asked.get("file"),
+            filename=asked["filename"],
+            description=asked["description"],
         )
         return Response(self.get_serializer(dataset).data, status=status.HTTP_201_CREATED)
 
     def partial_update(self, request: Request, pk: str) -> Response:
         dataset = self.get_object()
-        services.describe_dataset(dataset, member(request), **_answers(DataSetChangeSerializer, request))
+        services.describe_dataset(dataset, member(request), **answers(DataSetChangeSerializer, request))
         return Response(self.get_serializer(dataset).data)
 
     def destroy(self, request: Request, pk: str) -> Response:
@@ -270,7 +268,7 @@ class DataSetViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
     @extend_schema(responses=FILE_RESPONSE)
     @action(detail=True)
     def file(self, request: Request, pk: str) -> HttpResponseBase:
-        """The file. `ETag` and `Repr-Digest` carry its SHA-256."""
+        """Downloads the file. `ETag` and `Repr-Digest` carry its SHA-256."""
         dataset = self.get_object()
         return blob_response(request._request, dataset.blob, dataset.filename)
 
@@ -289,7 +287,7 @@ class OctetStreamParser(parsers.BaseParser):
     create=extend_schema(
         request=NewUploadSerializer,
         responses={201: UploadSerializer},
-        examples=[OpenApiExample("A model", {"filename": "resnet.onnx", "size_bytes": 11_160_000}, request_only=True)],
+        examples=[example("A model", {"filename": "resnet.onnx", "size_bytes": 11_160_000})],
     ),
 )
 class UploadViewSet(mixins.RetrieveModelMixin, viewsets.GenericViewSet[Upload]):
@@ -312,9 +310,9 @@ class UploadViewSet(mixins.RetrieveModelMixin, viewsets.GenericViewSet[Upload]):
         return super().get_parsers()
 
     def create(self, request: Request) -> Response:
-        answers = _answers(NewUploadSerializer, request)
-        team = team_for(member(request), answers.pop("team", None))
-        upload = services.begin_upload(team, member(request), **answers)
+        asked = answers(NewUploadSerializer, request)
+        team = team_for(member(request), asked.pop("team", None))
+        upload = services.begin_upload(team, member(request), **asked)
         return self._standing(upload, status.HTTP_201_CREATED)
 
     def retrieve(self, request: Request, pk: str) -> Response:

@@ -14,6 +14,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from apps.accounts.requests import member
 from apps.accounts.teams import team_for
 from apps.api import FILE_RESPONSE, answers, example
 from apps.models.download import blob_response
@@ -81,8 +82,8 @@ class CriteriaViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
     def create(self, request: Request) -> Response:
         asked = answers(NewCriteriaSerializer, request)
         row = criteria_service.create(
-            user=request.user,
-            team=team_for(request.user, asked.get("team")),
+            user=member(request),
+            team=team_for(member(request), asked.get("team")),
             name=asked["name"],
             description=asked["description"],
             criteria=asked["body"],
@@ -94,7 +95,7 @@ class CriteriaViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         asked = answers(CriteriaChangeSerializer, request)
         changed = criteria_service.change(
             row,
-            user=request.user,
+            user=member(request),
             criteria=criteria_service.merged(row.body, asked.get("body", {})),
             name=asked.get("name"),
             description=asked.get("description"),
@@ -103,7 +104,7 @@ class CriteriaViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
 
     def destroy(self, request: Request, pk: str) -> Response:
         """Takes criteria off the lists; sessions that used them keep them."""
-        criteria_service.retire(self.get_object(), user=request.user)
+        criteria_service.retire(self.get_object(), user=member(request))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -174,7 +175,7 @@ class SessionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
     def create(self, request: Request) -> Response:
         asked = answers(NewSessionSerializer, request)
         session = services.session_start(
-            user=request.user,
+            user=member(request),
             **self._question(asked),
             criteria=asked.get("criteria"),
             overrides=asked.get("overrides"),
@@ -205,18 +206,18 @@ class SessionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: str) -> Response:
         """Stops the session; what runs of it is killed within moments."""
-        return Response(self.get_serializer(services.session_cancel(self.get_object(), request.user)).data)
+        return Response(self.get_serializer(services.session_cancel(self.get_object(), member(request))).data)
 
     @action(detail=True, methods=["post"])
     def retry(self, request: Request, pk: str) -> Response:
         """The same question as a new session, with the same seed."""
-        session = services.session_retry(self.get_object(), request.user)
+        session = services.session_retry(self.get_object(), member(request))
         return Response(self.get_serializer(session).data, status=status.HTTP_201_CREATED)
 
     @action(detail=True, methods=["post"])
     def resume(self, request: Request, pk: str) -> Response:
         """Goes on with a failed or cancelled session: what is completed stays."""
-        return Response(self.get_serializer(services.session_resume(self.get_object(), request.user)).data)
+        return Response(self.get_serializer(services.session_resume(self.get_object(), member(request))).data)
 
     @action(detail=True, pagination_class=None)
     def steps(self, request: Request, pk: str) -> Response:
@@ -253,14 +254,14 @@ class SessionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
     def promote(self, request: Request, pk: str) -> Response:
         """Makes the winning artifact a version of its model and moves the alias to it."""
         alias = answers(PromotionSerializer, request)["alias"]
-        version = services.promote(self.get_object(), request.user, alias)
+        version = services.promote(self.get_object(), member(request), alias)
         return Response({"alias": alias, "version": version.pk, "number": version.number})
 
     @action(detail=True, methods=["post"])
     def rollback(self, request: Request, pk: str) -> Response:
         """Moves the alias back to where it pointed before this session's version got it."""
         asked = answers(PromotionRollbackSerializer, request)
-        alias = services.promotion_rollback(self.get_object(), request.user, **asked)
+        alias = services.promotion_rollback(self.get_object(), member(request), **asked)
         return Response({"alias": alias.name, "version": alias.version_id, "number": alias.version.number})
 
 

@@ -13,6 +13,8 @@ from apps.optimization.api import routes as optimization_routes
 app_name = "api"
 
 router = DefaultRouter()
+# One address for each thing: no second one that ends in `.json`.
+router.include_format_suffixes = False
 for prefix, viewset, basename in (*account_routes, *store_routes, *optimization_routes):
     router.register(prefix, viewset, basename)
 

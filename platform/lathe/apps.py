@@ -8,4 +8,4 @@ class LatheConfig(AppConfig):
     verbose_name = "Lathe"
 
     def ready(self) -> None:
-        from lathe import checks  # noqa: F401 (registers itself)
+        from lathe import checks, schema  # noqa: F401 (they register themselves)

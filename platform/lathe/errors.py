@@ -7,11 +7,13 @@ traceback in the log and say nothing of it to the client.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django_htmx.http import reswap, trigger_client_event
 from pydantic import ValidationError as ValueErrorReport
@@ -24,24 +26,48 @@ from apps.errors import UserError
 PROBLEM = "application/problem+json"
 
 
-def problem(
-    *, code: str, status: int, title: str, detail: str, errors: list[dict[str, Any]] | None = None, **more: Any
-) -> Response:
-    """A problem details response. `errors` lists `{field, code, message}`."""
-    body: dict[str, Any] = {"type": f"urn:lathe:problem:{code}", "title": title, "status": status, "detail": detail}
-    body["code"] = code
-    if errors:
-        body["errors"] = errors
-    return Response({**body, **more}, status=status, content_type=PROBLEM)
+API = "/api/"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The body of an answer that says what went wrong. `errors` lists `{field, code, message}`."""
+
+    code: str
+    status: int
+    detail: str
+    errors: tuple[dict[str, Any], ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        body = {
+            "type": f"urn:lathe:problem:{self.code}",
+            "title": _title(self.status),
+            "status": self.status,
+            "detail": self.detail,
+            "code": self.code,
+        }
+        return {**body, "errors": list(self.errors)} if self.errors else body
+
+    def response(self) -> Response:
+        return Response(self.as_dict(), status=self.status, content_type=PROBLEM)
+
+    def plain_response(self) -> HttpResponse:
+        """The same for what goes wrong before or behind the framework's views."""
+        return JsonResponse(self.as_dict(), status=self.status, content_type=PROBLEM)
+
+
+def request_problems() -> Iterator[Problem]:
+    """The problems that any request may meet, whatever it is about: those of the framework, with its own sentences."""
+    yield Problem("request.error", 500, _SENTENCES[500])
+    kinds: list[type[exceptions.APIException]] = exceptions.APIException.__subclasses__()
+    for kind in kinds:
+        yield Problem(f"request.{kind.default_code}", kind.status_code, str(kind.default_detail))
 
 
 def api_exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
     """DRF's hook. `None` lets an unexpected error become a 500 with its traceback in the log."""
     if isinstance(error, UserError):
-        fields = [{"field": error.field, "code": error.code, "message": error.message}] if error.field else None
-        return problem(
-            code=error.code, status=error.status, title=_title(error.status), detail=error.message, errors=fields
-        )
+        return Problem(error.code, error.status, error.message, _fields_of(error)).response()
     if isinstance(error, ValueErrorReport):
         return _invalid(_from_pydantic(error))
     response = exception_handler(error, context)
@@ -52,9 +78,17 @@ def api_exception_handler(error: Exception, context: dict[str, Any]) -> Response
     return _with_headers(response, error)
 
 
+def _fields_of(error: UserError) -> tuple[dict[str, Any], ...]:
+    """Every field that is wrong, where the error knows several; else the one that it names."""
+    plain = error.as_dict()
+    if several := plain.get("errors"):
+        return tuple(several)
+    return ({"field": error.field, "code": error.code, "message": error.message},) if error.field else ()
+
+
 def _invalid(errors: list[dict[str, Any]]) -> Response:
     detail = errors[0]["message"] if len(errors) == 1 else f"{len(errors)} fields are wrong."
-    return problem(code="request.invalid", status=400, title=_title(400), detail=detail, errors=errors)
+    return Problem("request.invalid", 400, detail, tuple(errors)).response()
 
 
 def _with_headers(response: Response, error: Exception) -> Response:
@@ -66,9 +100,7 @@ def _with_headers(response: Response, error: Exception) -> Response:
     if not isinstance(error, exceptions.APIException):
         return response
     code = f"request.{error.get_codes()}" if isinstance(error.get_codes(), str) else "request.refused"
-    answer = problem(
-        code=code, status=response.status_code, title=_title(response.status_code), detail=str(error.detail)
-    )
+    answer = Problem(code, response.status_code, str(error.detail)).response()
     for header in ("WWW-Authenticate", "Retry-After", "Allow"):
         if response.has_header(header):
             answer[header] = response[header]
@@ -135,17 +167,24 @@ def _page(code: int, sentence: str | None = None, name: str = "") -> dict[str, A
     return {"status": code, "title": _title(code), "sentence": sentence or _SENTENCES[code], "code": name}
 
 
+def _page_or_problem(request: HttpRequest, code: int, name: str, sentence: str | None = None) -> HttpResponse:
+    """People get a page, programs problem details."""
+    if request.path.startswith(API):
+        return Problem(f"request.{name}", code, sentence or _SENTENCES[code]).plain_response()
+    return render(request, "error.html", _page(code, sentence), status=code)
+
+
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return render(request, "error.html", _page(400), status=400)
+    return _page_or_problem(request, 400, "parse_error")
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return render(request, "error.html", _page(403, str(exception) or None), status=403)
+    return _page_or_problem(request, 403, "permission_denied", str(exception) or None)
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return render(request, "error.html", _page(404), status=404)
+    return _page_or_problem(request, 404, "not_found")
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    return render(request, "error.html", _page(500), status=500)
+    return _page_or_problem(request, 500, "error")

@@ -197,18 +197,12 @@ REST_FRAMEWORK = {
         "rest_framework.permissions.IsAuthenticated",
         "apps.accounts.authentication.TokenScopeAllows",
     ],
-    "DEFAULT_FILTER_BACKENDS": [
-        "django_filters.rest_framework.DjangoFilterBackend",
-        "rest_framework.filters.OrderingFilter",
-    ],
+    "DEFAULT_FILTER_BACKENDS": ["lathe.filtering.Filters", "lathe.filtering.Ordering"],
     "DEFAULT_PAGINATION_CLASS": "lathe.pagination.Pages",
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": [
-        "rest_framework.parsers.JSONParser",
-        "rest_framework.parsers.FormParser",
-        "rest_framework.parsers.MultiPartParser",
-    ],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    # Forms only where a file may come with the request (`apps.api.JSON_OR_FORM`).
+    "DEFAULT_PARSER_CLASSES": ["lathe.parsing.Json"],
+    "DEFAULT_SCHEMA_CLASS": "lathe.schema.Schema",
     "DEFAULT_THROTTLE_CLASSES": [
         "rest_framework.throttling.AnonRateThrottle",
         "rest_framework.throttling.UserRateThrottle",
@@ -221,9 +215,21 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "Lathe",
     "DESCRIPTION": "Make neural networks smaller and faster, and know that they still work. Everything the pages do.",
     "VERSION": "1.0.0",
+    "OAS_VERSION": "3.1.1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": r"/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "lathe.schema.document_problems",
+    ],
+    # Fields of several kinds of row are called `status`.
+    "ENUM_NAME_OVERRIDES": {
+        # With labels as the rows have them, or it is not recognized.
+        "Status": [(name, name.capitalize()) for name in ("queued", "running", "completed", "failed", "cancelled")],
+        "CandidateStatus": "apps.agents.state.CandidateStatus",
+        "InspectionStatus": "apps.models.models.InspectionStatus",
+    },
     # The interface's files come from this server.
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

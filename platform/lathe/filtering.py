@@ -1,0 +1,55 @@
+"""Lists that answer what was asked, or say what was wrong with the question.
+
+A misspelt filter that is passed over in silence gives everything, and a program believes it. So each parameter of a
+list must be one that the list knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.db.models import QuerySet
+from django_filters.rest_framework import DjangoFilterBackend
+from rest_framework.exceptions import ErrorDetail, ValidationError
+from rest_framework.filters import OrderingFilter
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+
+class Filters(DjangoFilterBackend):
+    """django-filter's own, which refuses wrong values; this one refuses unknown names of parameters as well."""
+
+    def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: APIView) -> QuerySet[Any]:
+        if getattr(view, "action", "") == "list":
+            filterset = self.get_filterset_class(view, queryset)
+            _refuse_unknown(request, {*_of_every_list(view), *(filterset.base_filters if filterset else ())})
+        return super().filter_queryset(request, queryset, view)
+
+
+def _of_every_list(view: Any) -> set[str]:
+    pages = view.paginator
+    return {Ordering.ordering_param, pages.page_query_param, pages.page_size_query_param}
+
+
+def _refuse_unknown(request: Request, known: Iterable[str]) -> None:
+    choices = ", ".join(sorted(known))
+    unknown = sorted(set(request.query_params) - set(known))
+    if unknown:
+        sentence = f"There is no such parameter here. There are: {choices}."
+        raise ValidationError({name: [ErrorDetail(sentence, "unknown")] for name in unknown})
+
+
+class Ordering(OrderingFilter):
+    """`?ordering=-created_at,name`; a field that the list cannot be ordered by is refused, not dropped."""
+
+    def remove_invalid_fields(
+        self, queryset: QuerySet[Any], fields: Iterable[str], view: APIView, request: Request
+    ) -> list[str]:
+        known = [name for name, _ in self.get_valid_fields(queryset, view, {"request": request})]
+        given = list(fields)
+        for field in given:
+            if field.removeprefix("-") not in known:
+                sentence = f"The list cannot be ordered by “{field}”. Choose of {', '.join(known)}."
+                raise ValidationError({self.ordering_param: [ErrorDetail(sentence, "invalid_choice")]})
+        return given

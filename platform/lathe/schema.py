@@ -1,0 +1,168 @@
+"""The API's own description (OpenAPI 3.1): summaries, how to log in, requests as pydantic reads them, and the errors.
+
+drf-spectacular finds the extensions because `LatheConfig.ready` imports this module; the class and the hook are named
+in the settings.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, cast
+
+from drf_spectacular.drainage import set_override
+from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerExtension
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.plumbing import ResolvedComponent, get_doc
+from pydantic import BaseModel
+from rest_framework.generics import GenericAPIView
+
+from lathe.errors import PROBLEM, request_problems
+
+Operation = dict[str, Any]
+
+VERBS = {"list": "List", "retrieve": "Read", "create": "Make", "partial_update": "Change", "destroy": "Delete"}
+WRITES = ("post", "put", "patch", "delete")
+BODIES = ("post", "put", "patch")
+
+
+class Schema(AutoSchema):
+    """Gives every operation a summary: what it does to which kind of row, or the first clause of its docstring."""
+
+    def get_summary(self) -> str:
+        action = getattr(self.view, "action", "") or self.method.lower()
+        method = getattr(self.view, action, None)
+        doc = get_doc(method) or ("" if action in VERBS else get_doc(type(self.view)))
+        if doc:
+            return re.split(r"[.;:](?:\s|$)", doc, maxsplit=1)[0]
+        rows = cast("GenericAPIView[Any]", self.view).queryset
+        assert rows is not None, f"{action} of {type(self.view).__name__} needs a docstring or a summary"
+        meta = rows.model._meta
+        return f"{VERBS[action]} {meta.verbose_name_plural if action == 'list' else _with_article(meta.verbose_name)}"
+
+
+def _with_article(noun: object) -> str:
+    return f"{'an' if str(noun)[0] in 'aeiou' else 'a'} {noun}"
+
+
+class ApiTokenScheme(OpenApiAuthenticationExtension):
+    target_class = "apps.accounts.authentication.ApiTokenAuthentication"
+    name = "apiToken"
+
+    def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, Any]:
+        return {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "A token made under “API tokens” in the portal, for reading or for writing as well.",
+        }
+
+
+class PydanticValues(OpenApiSerializerExtension):
+    """Pydantic values by direction: what may be left out of a request is always there in an answer."""
+
+    target_class = "pydantic.BaseModel"
+    match_subclasses = True
+    priority = 1
+
+    def get_name(self, auto_schema: AutoSchema, direction: str) -> str:
+        # A value that is met on its own and inside another is the same one.
+        set_override(self.target, "suppress_collision_warning", True)
+        return str(self.target.__name__)
+
+    def map_serializer(self, auto_schema: AutoSchema, direction: str) -> dict[str, Any]:
+        asked = direction == "request"
+        suffix = "Request" if asked else ""
+        value: type[BaseModel] = self.target
+        schema = value.model_json_schema(
+            mode="validation" if asked else "serialization", ref_template=f"#/components/schemas/{{model}}{suffix}"
+        )
+        for name, part in schema.pop("$defs", {}).items():
+            component = ResolvedComponent(f"{name}{suffix}", ResolvedComponent.SCHEMA, schema=part, object=name)
+            auto_schema.registry.register_on_missing(component)
+        return schema
+
+
+# --- errors ----------------------------------------------------------------------------------------------------------
+
+PROBLEM_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "description": "What went wrong (RFC 9457). `code` never changes; docs/errors.md lists every one.",
+    "properties": {
+        "type": {"type": "string", "format": "uri", "description": "`urn:lathe:problem:` and the code."},
+        "title": {"type": "string", "description": "The phrase of the HTTP status."},
+        "status": {"type": "integer", "description": "The HTTP status.", "minimum": 400, "maximum": 599},
+        "detail": {"type": "string", "description": "A sentence for people that says what to do."},
+        "code": {"type": "string", "pattern": r"^[a-z]+\.[a-z_]+$"},
+        "errors": {
+            "type": "array",
+            "description": "Field by field, where a body, a parameter or a named row is wrong.",
+            "items": {"$ref": "#/components/schemas/ProblemField"},
+        },
+    },
+    "required": ["type", "title", "status", "detail", "code"],
+    "additionalProperties": False,
+}
+FIELD_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "field": {
+            "type": ["string", "null"],
+            "description": "Its path with dots, such as `constraints.min_speedup`; null where it is the whole body.",
+        },
+        "code": {"type": "string"},
+        "message": {"type": "string"},
+    },
+    "required": ["field", "code", "message"],
+    "additionalProperties": False,
+}
+
+ANSWERS = {
+    400: "The request cannot be understood; `errors` names the fields.",
+    401: "No token, or one that is unknown, expired or revoked.",
+    403: "Your role or your token's scope does not allow it.",
+    404: "There is nothing here that you can see.",
+    409: "It does not go together with how things stand now.",
+    410: "It was there, and is gone.",
+    413: "It is larger than is allowed here.",
+    415: "The body is of a type that is not read here.",
+    422: "The request is understood, and what it asks for cannot be done.",
+    429: "Too many requests; `Retry-After` says for how many seconds to wait.",
+}
+
+
+def document_problems(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
+    """drf-spectacular's hook: the two schemas of problems, one response for each status, and who may answer with it."""
+    components = result["components"]
+    components["schemas"] |= {"Problem": PROBLEM_SCHEMA, "ProblemField": FIELD_SCHEMA}
+    components["responses"] = {f"Problem{status}": _response(status, text) for status, text in ANSWERS.items()}
+    for path, operations in result["paths"].items():
+        for method, operation in operations.items():
+            for status in statuses(method, path, operation):
+                answers = operation["responses"]
+                answers.setdefault(str(status), {"$ref": f"#/components/responses/Problem{status}"})
+            operation["responses"] = dict(sorted(operation["responses"].items()))
+    return result
+
+
+def statuses(method: str, path: str, operation: Operation) -> set[int]:
+    """The statuses of problems that an operation may answer with, by what it takes."""
+    found = {401, 404, 429}
+    if any(parameter["in"] == "query" for parameter in operation.get("parameters", ())):
+        found.add(400)
+    if method in WRITES:
+        found |= {403, 409}
+    if method in BODIES:
+        found |= {400, 413, 415, 422}
+    if "/uploads/" in path:
+        found.add(410)
+    return found
+
+
+def _response(status: int, text: str) -> dict[str, Any]:
+    problems = {one.code: one.as_dict() for one in request_problems() if one.status == status}
+    media: dict[str, Any] = {"schema": {"$ref": "#/components/schemas/Problem"}}
+    if problems:
+        media["examples"] = {code: {"value": value} for code, value in problems.items()}
+    response: dict[str, Any] = {"description": text, "content": {PROBLEM: media}}
+    if status == 429:
+        response["headers"] = {"Retry-After": {"description": "In seconds.", "schema": {"type": "integer"}}}
+    return response
