@@ -167,16 +167,20 @@ class DataSetUploadForm(FileOrUploadForm):
     interpolation = forms.ChoiceField(
         required=False, choices=[(name, name.capitalize()) for name in ("bilinear", "nearest", "bicubic", "lanczos")]
     )
-    color = forms.ChoiceField(required=False, choices=[("RGB", "RGB"), ("BGR", "BGR"), ("L", "Grey")])
+    color = forms.ChoiceField(required=False, label="Colour", choices=[("RGB", "RGB"), ("BGR", "BGR"), ("L", "Grey")])
     layout = forms.ChoiceField(required=False, choices=[("NCHW", "N C H W"), ("NHWC", "N H W C")])
     scale = forms.FloatField(
         required=False,
-        initial=f"{_PREPROCESSING.scale:.10g}",
+        initial=repr(_PREPROCESSING.scale),
         help_text="(pixel × scale − mean) ÷ std, with pixels from 0 to 255.",
     )
-    mean = forms.CharField(required=False, initial="0", help_text="One number, or one for each channel.")
-    std = forms.CharField(required=False, initial="1", help_text="One number, or one for each channel.")
-    dtype = forms.ChoiceField(required=False, choices=[("float32", "float32"), ("uint8", "uint8 (raw pixels)")])
+    mean = forms.CharField(required=False, label="Mean", initial="0", help_text="One number, or one for each channel.")
+    std = forms.CharField(
+        required=False, label="Standard deviation", initial="1", help_text="One number, or one for each channel."
+    )
+    dtype = forms.ChoiceField(
+        required=False, label="Element type", choices=[("float32", "float32"), ("uint8", "uint8 (raw pixels)")]
+    )
 
     IMAGE_FIELDS = (
         "width",

@@ -1,4 +1,4 @@
-"""A large file travels through the web process without living in it. benchmarks/upload_memory.py takes two gigabytes."""
+"""A large file travels through the web process without living in it. The benchmark of the same takes two gigabytes."""
 
 from __future__ import annotations
 
