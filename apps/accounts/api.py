@@ -10,6 +10,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from apps.accounts.models import Team
+from apps.accounts.requests import member
 from apps.accounts.serializers import MeSerializer, TeamSerializer
 
 
@@ -30,7 +31,7 @@ class MeView(APIView):
 
     @extend_schema(tags=["teams"], responses=MeSerializer)
     def get(self, request: Request) -> Response:
-        return Response(MeSerializer(request.user).data)
+        return Response(MeSerializer(member(request)).data)
 
 
 routes = [("teams", TeamViewSet, "team")]

@@ -17,8 +17,8 @@ def current_membership(request: HttpRequest) -> Membership | None:
     if not request.user.is_authenticated:
         return None
     memberships = Membership.objects.filter(user=request.user).select_related("team").order_by("team__name")
-    chosen = request.session.get(SESSION_KEY)
-    return memberships.filter(team_id=chosen).first() or memberships.first()
+    chosen: int | None = request.session.get(SESSION_KEY)
+    return (memberships.filter(team_id=chosen).first() if chosen else None) or memberships.first()
 
 
 class CurrentTeamMiddleware:

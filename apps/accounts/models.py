@@ -48,7 +48,7 @@ class EmailUserManager(UserManager["User"]):
         return self._create_user(email, password, **{"is_staff": True, "is_superuser": True, **extra})
 
 
-class User(AbstractUser):
+class User(AbstractUser):  # type: ignore[django-manager-missing]  # knox's manager has no types
     """A person, known by their e-mail address."""
 
     username = None  # type: ignore[assignment]
@@ -57,7 +57,7 @@ class User(AbstractUser):
     USERNAME_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = []
 
-    objects: ClassVar[EmailUserManager] = EmailUserManager()  # type: ignore[assignment]
+    objects: ClassVar[EmailUserManager] = EmailUserManager()
 
     def __str__(self) -> str:
         return self.get_full_name() or self.email

@@ -10,7 +10,8 @@ from django.utils import timezone
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
 
-    from apps.accounts.models import User
+    # Some are named in the classes' arguments, as text.
+    from apps.accounts.models import Invitation, Team, User  # noqa: F401
 
 
 Row = TypeVar("Row", bound=models.Model)
@@ -28,7 +29,7 @@ class TeamOwnedQuerySet(models.QuerySet[Row]):
         return self.filter(**{f"{self.team_path}__memberships__user": user})
 
 
-class TeamQuerySet(models.QuerySet["models.Model"]):
+class TeamQuerySet(models.QuerySet["Team"]):
     def visible_to(self, user: User | AnonymousUser) -> Self:
         """The teams that `user` is a member of."""
         if not user.is_authenticated:
@@ -36,7 +37,7 @@ class TeamQuerySet(models.QuerySet["models.Model"]):
         return self.filter(memberships__user=user)
 
 
-class InvitationQuerySet(TeamOwnedQuerySet["models.Model"]):
+class InvitationQuerySet(TeamOwnedQuerySet["Invitation"]):
     def open(self) -> Self:
         """Invitations that can still be accepted."""
         return self.filter(accepted_at=None, expires_at__gt=timezone.now())

@@ -25,7 +25,7 @@ class TeamSerializer(serializers.ModelSerializer[Team]):
 
 
 class OwnMembershipSerializer(serializers.ModelSerializer[Membership]):
-    team = serializers.SlugRelatedField(slug_field="slug", read_only=True)
+    team: serializers.SlugRelatedField[Team] = serializers.SlugRelatedField(slug_field="slug", read_only=True)
 
     class Meta:
         model = Membership

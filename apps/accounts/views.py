@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from django.contrib import messages
 from django.contrib.auth import login
 from django.contrib.auth.decorators import login_not_required
@@ -16,15 +18,16 @@ from apps.accounts.errors import InvitationUnusable
 from apps.accounts.forms import InvitationForm, InvitedAccountForm, RoleForm, TokenForm
 from apps.accounts.middleware import SESSION_KEY
 from apps.accounts.models import ApiToken, Invitation, Membership, Role, Team, TokenScope, User
+from apps.accounts.requests import MemberRequest
 from apps.errors import UserError
 
 
 @require_GET
-def team(request: HttpRequest) -> HttpResponse:
+def team(request: MemberRequest) -> HttpResponse:
     return _team_page(request, InvitationForm())
 
 
-def _team_page(request: HttpRequest, form: InvitationForm, status: int = 200) -> HttpResponse:
+def _team_page(request: MemberRequest, form: InvitationForm, status: int = 200) -> HttpResponse:
     current = request.membership
     return render(
         request,
@@ -41,14 +44,14 @@ def _team_page(request: HttpRequest, form: InvitationForm, status: int = 200) ->
 
 
 @require_POST
-def switch_team(request: HttpRequest) -> HttpResponse:
+def switch_team(request: MemberRequest) -> HttpResponse:
     chosen = get_object_or_404(Team.objects.visible_to(request.user), slug=request.POST.get("team"))
     request.session[SESSION_KEY] = chosen.pk
     return redirect("optimization:dashboard")
 
 
 @require_POST
-def invite(request: HttpRequest) -> HttpResponse:
+def invite(request: MemberRequest) -> HttpResponse:
     services.require_role(request.user, request.team, Role.OWNER)
     form = InvitationForm(request.POST)
     if not form.is_valid():
@@ -63,19 +66,19 @@ def invite(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-def withdraw_invitation(request: HttpRequest, pk: int) -> HttpResponse:
+def withdraw_invitation(request: MemberRequest, pk: int) -> HttpResponse:
     invitation = get_object_or_404(Invitation.objects.visible_to(request.user), pk=pk)
     services.withdraw_invitation(invitation, by=request.user)
     messages.success(request, f"The invitation of {invitation.email} is withdrawn.")
     return redirect("accounts:team")
 
 
-def _visible_membership(request: HttpRequest, pk: int) -> Membership:
+def _visible_membership(request: MemberRequest, pk: int) -> Membership:
     return get_object_or_404(Membership, pk=pk, team__in=Team.objects.visible_to(request.user))
 
 
 @require_POST
-def change_role(request: HttpRequest, pk: int) -> HttpResponse:
+def change_role(request: MemberRequest, pk: int) -> HttpResponse:
     member = _visible_membership(request, pk)
     services.require_role(request.user, member.team, Role.OWNER)
     form = RoleForm(request.POST)
@@ -85,12 +88,12 @@ def change_role(request: HttpRequest, pk: int) -> HttpResponse:
         except UserError as error:
             messages.error(request, error.message)
     else:
-        messages.error(request, " ".join(form.errors["role"]))
+        messages.error(request, " ".join(map(str, form.errors["role"])))
     return redirect("accounts:team")
 
 
 @require_POST
-def remove_member(request: HttpRequest, pk: int) -> HttpResponse:
+def remove_member(request: MemberRequest, pk: int) -> HttpResponse:
     member = _visible_membership(request, pk)
     try:
         services.remove_member(by=request.user, member=member)
@@ -111,13 +114,13 @@ def accept_invitation(request: HttpRequest, token: str) -> HttpResponse:
     except InvitationUnusable as error:
         return render(request, "accounts/invitation_unusable.html", {"error": error}, status=error.status)
     if request.user.is_authenticated:
-        return _join(request, token, invitation)
+        return _join(cast(MemberRequest, request), token, invitation)
     if User.objects.filter(email=invitation.email).exists():
         return redirect_to_login(request.get_full_path())
     return _register(request, token, invitation)
 
 
-def _join(request: HttpRequest, token: str, invitation: Invitation) -> HttpResponse:
+def _join(request: MemberRequest, token: str, invitation: Invitation) -> HttpResponse:
     context = {"invitation": invitation}
     if request.method == "POST":
         try:
@@ -141,18 +144,18 @@ def _register(request: HttpRequest, token: str, invitation: Invitation) -> HttpR
 
 
 @require_GET
-def tokens(request: HttpRequest) -> HttpResponse:
+def tokens(request: MemberRequest) -> HttpResponse:
     return _tokens_page(request, TokenForm())
 
 
-def _tokens_page(request: HttpRequest, form: TokenForm, text: str | None = None, status: int = 200) -> HttpResponse:
+def _tokens_page(request: MemberRequest, form: TokenForm, text: str | None = None, status: int = 200) -> HttpResponse:
     context = {"tokens": ApiToken.objects.filter(user=request.user), "form": form, "text": text}
     return render(request, "accounts/tokens.html", context, status=status)
 
 
 @never_cache
 @require_POST
-def create_token(request: HttpRequest) -> HttpResponse:
+def create_token(request: MemberRequest) -> HttpResponse:
     form = TokenForm(request.POST)
     if not form.is_valid():
         return _tokens_page(request, form, status=422)
@@ -164,7 +167,7 @@ def create_token(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-def revoke_token(request: HttpRequest, key: str) -> HttpResponse:
+def revoke_token(request: MemberRequest, key: str) -> HttpResponse:
     token = get_object_or_404(ApiToken, user=request.user, token_key=key)
     services.revoke_token(token, by=request.user)
     messages.success(request, f"The token “{token.name}” is revoked.")

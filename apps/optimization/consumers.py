@@ -67,4 +67,6 @@ class SessionConsumer(AsyncWebsocketConsumer):
         """The fragment, or `None` once the session is gone or its reader may no longer see it."""
         pk = self.scope["url_route"]["kwargs"]["pk"]
         session = OptimizationSession.objects.visible_to(self.scope["user"]).filter(pk=pk).first()
-        return session and render_to_string("optimization/_session_live.html", {"live": live.read(session)})
+        if session is None:
+            return None
+        return render_to_string("optimization/_session_live.html", {"live": live.read(session)})

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
 
     from apps.accounts.models import User
-    from apps.optimization.models import OptimizationSession
+
+    # Some are named in the classes' arguments, as text.
+    from apps.optimization.models import CriteriaSet, OptimizationSession, Worker  # noqa: F401
 
 WORKER_SILENCE = timedelta(seconds=45)
 """A worker that was not heard of for this long counts as gone."""

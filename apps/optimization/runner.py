@@ -13,6 +13,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from uuid import UUID
 
 from django.db import Error as DatabaseTrouble
 from django.db import connections, transaction
@@ -56,7 +57,7 @@ def run_step(step_id: int) -> None:
         _slot.release()
 
 
-def _wanted(session_id: object) -> bool:
+def _wanted(session_id: UUID) -> bool:
     return OptimizationSession.objects.active().filter(pk=session_id, cancel_requested_at=None).exists()
 
 

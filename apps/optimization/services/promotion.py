@@ -38,7 +38,7 @@ def promote(session: OptimizationSession, user: User, alias: str = PRODUCTION) -
     )
     row.result_version = version
     row.save(update_fields=["result_version"])
-    reason = f"Session {row.pk}: {row.verdict['reason']}"
+    reason = f"Session {row.pk}: {Verdict.model_validate(row.verdict).reason}"
     move_alias(row.version.model, alias, version, user, reason)
     audit.record(
         "session.promoted", actor=user, session=row, subject=str(version), reason=reason, data={"alias": alias}

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from django import template
+from typing_extensions import TypeIs
 
 register = template.Library()
 
 UNKNOWN = "–"
+Measured = float | Literal[""] | None
+"""A number, or what a template makes of one that is not there: `None`, or an empty text where the way to it ends."""
 _SIZES = ((10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
 _BADGES = {
     "queued": "muted",
@@ -33,6 +36,10 @@ _BADGES = {
 }
 
 
+def unknown(value: Measured) -> TypeIs[Literal[""] | None]:
+    return value is None or value == ""
+
+
 def significant(value: float, digits: int = 3) -> str:
     """`value` with about `digits` significant digits and no exponent in the everyday range."""
     if value == 0:
@@ -46,25 +53,25 @@ def significant(value: float, digits: int = 3) -> str:
 
 
 @register.filter
-def number(value: float | None, digits: int = 3) -> str:
-    return UNKNOWN if value in (None, "") else significant(float(value), int(digits))
+def number(value: Measured, digits: int = 3) -> str:
+    return UNKNOWN if unknown(value) else significant(float(value), int(digits))
 
 
 @register.filter
-def ratio(value: float | None) -> str:
+def ratio(value: Measured) -> str:
     """`4.21×`: original over candidate."""
-    return UNKNOWN if value in (None, "") else f"{significant(float(value))}×"
+    return UNKNOWN if unknown(value) else f"{significant(float(value))}×"
 
 
 @register.filter
-def ms(value: float | None) -> str:
-    return UNKNOWN if value in (None, "") else f"{significant(float(value))} ms"
+def ms(value: Measured) -> str:
+    return UNKNOWN if unknown(value) else f"{significant(float(value))} ms"
 
 
 @register.filter
-def size(value: float | None) -> str:
+def size(value: Measured) -> str:
     """Bytes in decimal units, as disks and papers count them: `11.2 MB`."""
-    if value in (None, ""):
+    if unknown(value):
         return UNKNOWN
     for unit, name in _SIZES:
         if abs(value) >= unit:
@@ -73,9 +80,9 @@ def size(value: float | None) -> str:
 
 
 @register.filter
-def count(value: float | None) -> str:
+def count(value: Measured) -> str:
     """`2.78 M`, `12.4 k`: parameters, multiply-accumulates."""
-    if value in (None, ""):
+    if unknown(value):
         return UNKNOWN
     for unit, name in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
         if abs(value) >= unit:
@@ -84,9 +91,9 @@ def count(value: float | None) -> str:
 
 
 @register.filter
-def duration(seconds: float | None) -> str:
+def duration(seconds: Measured) -> str:
     """`45 s`, `3 min 20 s`, `2 h 5 min`."""
-    if seconds in (None, ""):
+    if unknown(seconds):
         return UNKNOWN
     whole = round(seconds)
     if whole < 60:
@@ -99,9 +106,9 @@ def duration(seconds: float | None) -> str:
 
 
 @register.filter
-def percent(share: float | None) -> str:
+def percent(share: Measured) -> str:
     """A share between 0 and 1 as `42 %`."""
-    return UNKNOWN if share in (None, "") else f"{share * 100:.0f} %"
+    return UNKNOWN if unknown(share) else f"{share * 100:.0f} %"
 
 
 @register.filter
@@ -117,9 +124,9 @@ def signed(value: float) -> str:
 
 
 @register.filter
-def change(drop: float | None) -> str:
+def change(drop: Measured) -> str:
     """What a drop of the metric means: `0.23 lost`, `0.23 gained`, `unchanged`."""
-    if drop is None:
+    if unknown(drop):
         return UNKNOWN
     if not drop:
         return "unchanged"
@@ -127,9 +134,9 @@ def change(drop: float | None) -> str:
 
 
 @register.filter
-def size_of(value: float | None) -> str:
+def size_of(value: Measured) -> str:
     """Without its sign, in two significant digits."""
-    return UNKNOWN if value is None else significant(abs(value), 2)
+    return UNKNOWN if unknown(value) else significant(abs(value), 2)
 
 
 def _part(estimate: Any, name: str) -> float | None:

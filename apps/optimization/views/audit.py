@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
+from apps.accounts.requests import MemberRequest
 from apps.optimization.models import AuditEvent
 
 PAGE_SIZE = 50
 
 
 @require_GET
-def trail(request: HttpRequest) -> HttpResponse:
+def trail(request: MemberRequest) -> HttpResponse:
     events = AuditEvent.objects.visible_to(request.user).order_by("-sequence").select_related("session__version__model")
     chosen = {name: request.GET.get(name, "").strip() for name in ("actor", "action", "session")}
     if chosen["actor"]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
 from apps.accounts.models import Role
+from apps.accounts.requests import MemberRequest
 from apps.accounts.services import may, require_role
 from apps.agents.criteria import Criteria
 from apps.errors import UserError
@@ -17,7 +18,7 @@ from apps.optimization.models import CriteriaSet
 
 
 @require_GET
-def listing(request: HttpRequest) -> HttpResponse:
+def listing(request: MemberRequest) -> HttpResponse:
     current = CriteriaSet.objects.visible_to(request.user).current().select_related("team")
     return render(
         request,
@@ -27,7 +28,7 @@ def listing(request: HttpRequest) -> HttpResponse:
 
 
 @require_GET
-def detail(request: HttpRequest, pk: int) -> HttpResponse:
+def detail(request: MemberRequest, pk: int) -> HttpResponse:
     shown = _visible(request, pk)
     versions = CriteriaSet.objects.filter(team=shown.team, name=shown.name).order_by("-version")
     form = CriteriaForm(initial={"name": shown.name, **CriteriaForm.answers_of(shown.criteria)})
@@ -37,7 +38,7 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-def new(request: HttpRequest) -> HttpResponse:
+def new(request: MemberRequest) -> HttpResponse:
     require_role(request.user, request.team, Role.ENGINEER)
     if request.method == "POST":
         return _save(request, None)
@@ -48,7 +49,7 @@ def new(request: HttpRequest) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-def edit(request: HttpRequest, pk: int) -> HttpResponse:
+def edit(request: MemberRequest, pk: int) -> HttpResponse:
     shown = _visible(request, pk)
     require_role(request.user, shown.team or request.team, Role.ENGINEER)
     if request.method == "POST":
@@ -57,11 +58,11 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
     return _form_page(request, CriteriaForm(initial=initial), shown)
 
 
-def _visible(request: HttpRequest, pk: int) -> CriteriaSet:
+def _visible(request: MemberRequest, pk: int) -> CriteriaSet:
     return get_object_or_404(CriteriaSet.objects.visible_to(request.user).select_related("team"), pk=pk)
 
 
-def _save(request: HttpRequest, edited: CriteriaSet | None) -> HttpResponse:
+def _save(request: MemberRequest, edited: CriteriaSet | None) -> HttpResponse:
     form = CriteriaForm(request.POST)
     if not form.is_valid():
         return _form_page(request, form, edited, 422)
@@ -78,5 +79,7 @@ def _save(request: HttpRequest, edited: CriteriaSet | None) -> HttpResponse:
     return redirect(saved)
 
 
-def _form_page(request: HttpRequest, form: CriteriaForm, edited: CriteriaSet | None, status: int = 200) -> HttpResponse:
+def _form_page(
+    request: MemberRequest, form: CriteriaForm, edited: CriteriaSet | None, status: int = 200
+) -> HttpResponse:
     return render(request, "optimization/criteria_form.html", {"form": form, "edited": edited}, status=status)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
+from apps.accounts.requests import MemberRequest
 from apps.agents.state import Outcome, Status
 from apps.models.models import DataSet, InspectionStatus, ModelVersion
 from apps.optimization.models import OptimizationSession, Worker
@@ -14,7 +15,7 @@ RECENT = 8
 
 
 @require_GET
-def dashboard(request: HttpRequest) -> HttpResponse:
+def dashboard(request: MemberRequest) -> HttpResponse:
     sessions = OptimizationSession.objects.visible_to(request.user).select_related("version__model", "dataset")
     completed = sessions.filter(status=Status.COMPLETED).with_gains()
     versions = ModelVersion.objects.visible_to(request.user).select_related("model")

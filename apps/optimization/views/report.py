@@ -5,11 +5,12 @@ from __future__ import annotations
 from uuid import UUID
 
 from django.contrib import messages
-from django.http import FileResponse, HttpRequest, HttpResponse
+from django.http import FileResponse, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
 from apps.accounts.models import Role
+from apps.accounts.requests import MemberRequest
 from apps.accounts.services import may, require_role
 from apps.errors import UserError
 from apps.models import storage
@@ -20,12 +21,16 @@ from apps.optimization.views.sessions import visible_session
 
 
 @require_GET
-def report(request: HttpRequest, pk: UUID) -> HttpResponse:
+def report(request: MemberRequest, pk: UUID) -> HttpResponse:
     return _page(request, visible_session(request, pk), PromoteForm(), RollBackForm())
 
 
 def _page(
-    request: HttpRequest, session: OptimizationSession, promote: PromoteForm, roll_back: RollBackForm, status: int = 200
+    request: MemberRequest,
+    session: OptimizationSession,
+    promote: PromoteForm,
+    roll_back: RollBackForm,
+    status: int = 200,
 ) -> HttpResponse:
     context = {
         "session": session,
@@ -39,7 +44,7 @@ def _page(
 
 
 @require_POST
-def promote(request: HttpRequest, pk: UUID) -> HttpResponse:
+def promote(request: MemberRequest, pk: UUID) -> HttpResponse:
     session = visible_session(request, pk)
     require_role(request.user, session.team, Role.ENGINEER)
     form = PromoteForm(request.POST)
@@ -55,7 +60,7 @@ def promote(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 @require_POST
-def roll_back(request: HttpRequest, pk: UUID) -> HttpResponse:
+def roll_back(request: MemberRequest, pk: UUID) -> HttpResponse:
     session = visible_session(request, pk)
     require_role(request.user, session.team, Role.ENGINEER)
     form = RollBackForm(request.POST)
@@ -71,7 +76,7 @@ def roll_back(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 @require_GET
-def package(request: HttpRequest, pk: UUID) -> HttpResponse | FileResponse:
+def package(request: MemberRequest, pk: UUID) -> HttpResponse | FileResponse:
     """The zip with artifact, report, recipe and the script that runs it."""
     session = visible_session(request, pk)
     blob = services.package_of(session)

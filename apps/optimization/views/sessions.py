@@ -5,12 +5,13 @@ from __future__ import annotations
 from uuid import UUID
 
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from django_htmx.http import HttpResponseClientRedirect
 
 from apps.accounts.models import Role
+from apps.accounts.requests import MemberRequest
 from apps.accounts.services import require_role
 from apps.errors import UserError
 from apps.optimization import live, services
@@ -21,14 +22,14 @@ from apps.optimization.models import OptimizationSession
 PAGE_SIZE = 25
 
 
-def visible_session(request: HttpRequest, pk: UUID) -> OptimizationSession:
+def visible_session(request: MemberRequest, pk: UUID) -> OptimizationSession:
     """The session, or 404 for who is not of its team."""
     sessions = OptimizationSession.objects.visible_to(request.user)
     return get_object_or_404(sessions.select_related("version__model", "dataset", "criteria_set", "created_by"), pk=pk)
 
 
 @require_GET
-def history(request: HttpRequest) -> HttpResponse:
+def history(request: MemberRequest) -> HttpResponse:
     sessions = OptimizationSession.objects.visible_to(request.user).select_related("version__model", "dataset")
     chosen = SessionFilter(request.GET, sessions.with_gains().order_by("-created_at"), request=request)
     page = Paginator(chosen.qs, PAGE_SIZE).get_page(request.GET.get("page"))
@@ -37,7 +38,7 @@ def history(request: HttpRequest) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-def new(request: HttpRequest) -> HttpResponse:
+def new(request: MemberRequest) -> HttpResponse:
     require_role(request.user, request.team, Role.ENGINEER)
     if request.method == "GET":
         form = SessionForm(user=request.user, team=request.team, initial=request.GET.dict())
@@ -52,7 +53,7 @@ def new(request: HttpRequest) -> HttpResponse:
 
 
 @require_GET
-def preview(request: HttpRequest) -> HttpResponse:
+def preview(request: MemberRequest) -> HttpResponse:
     """What a session would do: the compatibility of every technique and the plan, before anything runs."""
     form = SessionForm(request.GET, user=request.user, team=request.team)
     context: dict[str, object] = {}
@@ -68,31 +69,31 @@ def preview(request: HttpRequest) -> HttpResponse:
 
 
 @require_GET
-def detail(request: HttpRequest, pk: UUID) -> HttpResponse:
+def detail(request: MemberRequest, pk: UUID) -> HttpResponse:
     session = visible_session(request, pk)
     return render(request, "optimization/session_detail.html", {"session": session, "live": live.read(session)})
 
 
 @require_POST
-def cancel(request: HttpRequest, pk: UUID) -> HttpResponse:
+def cancel(request: MemberRequest, pk: UUID) -> HttpResponse:
     session = visible_session(request, pk)
     services.session_cancel(session, user=request.user)
     return _to(request, session)
 
 
 @require_POST
-def retry(request: HttpRequest, pk: UUID) -> HttpResponse:
+def retry(request: MemberRequest, pk: UUID) -> HttpResponse:
     session = visible_session(request, pk)
     return _to(request, services.session_retry(session, user=request.user))
 
 
 @require_POST
-def resume(request: HttpRequest, pk: UUID) -> HttpResponse:
+def resume(request: MemberRequest, pk: UUID) -> HttpResponse:
     session = visible_session(request, pk)
     return _to(request, services.session_resume(session, user=request.user))
 
 
-def _to(request: HttpRequest, session: OptimizationSession) -> HttpResponse:
+def _to(request: MemberRequest, session: OptimizationSession) -> HttpResponse:
     if request.htmx:
         return HttpResponseClientRedirect(session.get_absolute_url())
     return redirect(session)
