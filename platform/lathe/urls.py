@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -16,6 +17,9 @@ def health(request: HttpRequest) -> HttpResponse:
     """For load balancers: the process answers."""
     return JsonResponse({"status": "ok"})
 
+
+# The admin's door is the portal's own: with its second factor and its limit on wrong passwords.
+admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
 
 urlpatterns = [
     path("health/", health, name="health"),

@@ -63,3 +63,9 @@ def test_ones_own_account_is_managed_in_the_portals_frame(client: Client, viewer
     page = client.get(reverse(name), follow=True)
     assert page.status_code == 200
     assert b'class="nav"' in page.content or b"Reauthenticate" in page.content or b"Confirm" in page.content
+
+
+def test_the_admin_has_the_same_door(client: Client, engineer: User) -> None:
+    assert reverse("account_login") in client.get(reverse("admin:index"), follow=True).redirect_chain[-1][0]
+    client.force_login(engineer)
+    assert client.get(reverse("admin:index"), follow=True).status_code == 403, "a member is no operator"
