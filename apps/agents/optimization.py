@@ -178,9 +178,10 @@ class BaseOptimizationAgent(ABC):
         """Make the artifact in `assignment.out` and return its path. `context.progress` goes from 0 to 1 here."""
 
     def effect(self, assignment: Assignment, before: ModelSummary, after: ModelSummary) -> str:
-        """A sentence that shows the technique did what it is for. Raises `TechniqueNoEffect` where nothing shows."""
-        if before == after:
-            raise TechniqueNoEffect(technique=assignment.spec.label, reason="the model is the same as before")
+        """A sentence that shows the technique did what it is for. Raises `TechniqueNoEffect` where nothing shows.
+
+        What is the same to the last byte never comes here.
+        """
         return "The model is another one than before."
 
     def validate(self, assignment: Assignment, artifact: Path) -> tuple[tuple[str, ...], ModelSummary]:
@@ -196,6 +197,8 @@ class BaseOptimizationAgent(ABC):
             run = after.session(Target(threads=assignment.threads))
         except UserError as error:
             raise TechniqueInvalidOutput(technique=label, reason=error.message) from error
+        if digest_of(artifact) == digest_of(assignment.model):
+            raise TechniqueNoEffect(technique=label, reason="the model is the same as before, to the last byte")
         if difference := interface_difference(before.summary, after.summary):
             raise TechniqueInvalidOutput(technique=label, reason=difference)
         shown = self.effect(assignment, before.summary, after.summary)

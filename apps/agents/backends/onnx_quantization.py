@@ -32,7 +32,7 @@ TYPES = {
 }
 PER_CHANNEL_OPSET = 13
 """The first one whose QuantizeLinear takes a scale for each channel."""
-_UNSUPPORTED = frozenset({("int8", "uint8"), ("int16", "uint8")})
+_UNSUPPORTED = frozenset({("int8", "uint8")})
 """Types of activations and weights that the library refuses together."""
 _WEIGHT_BITS = 8
 _EXTERNAL_ABOVE_BYTES = 1_500_000_000

@@ -12,10 +12,13 @@ from apps.agents.backends import onnx_files
 from apps.agents.backends.onnx_graph import library_words
 from apps.agents.backends.onnx_saving import save_artifact
 from apps.agents.backends.onnx_technique import OnnxQuantization, kept_nodes, save_beside, split_gemms
+from apps.agents.errors import TechniqueParameters
 from apps.agents.optimization import Assignment, Context, Coverage
 
+_STANDARD = ("", "ai.onnx")
 _SCALE_BITS = 32
 """Every block has a scale in float32."""
+_TABLE_BITS = 4
 _AXES = (("MatMul", 0), ("Gather", 1))
 """Blocks run along a product's inner axis, and along a row of a table."""
 
@@ -41,6 +44,12 @@ class WeightOnlyQuantization(OnnxQuantization):
         parameters = {**assignment.parameters, "keep_float_operators": ("Gather",)}
         return super().coverage(replace(assignment, parameters=parameters))
 
+    def check(self, assignment: Assignment, context: Context) -> None:
+        super().check(assignment, context)
+        if assignment.parameters["embeddings"] and assignment.parameters["bits"] != _TABLE_BITS:
+            reason = f"embeddings can be stored in {_TABLE_BITS} bits only"
+            raise TechniqueParameters(reason=reason, field="embeddings")
+
     def apply(self, assignment: Assignment, context: Context) -> Path:
         chosen = assignment.parameters
         proto = self.graph()
@@ -61,4 +70,13 @@ class WeightOnlyQuantization(OnnxQuantization):
             )
             quantizer.process()
         quantized: ModelProto = quantizer.model.model
+        _restore_operator_set(quantized, self.graph())
         return save_artifact(quantized, assignment.out)
+
+
+def _restore_operator_set(quantized: ModelProto, before: ModelProto) -> None:
+    """The library calls a graph with 4-bit tables opset 21 and converts no node, so each means what it meant before."""
+    version = next(entry.version for entry in before.opset_import if entry.domain in _STANDARD)
+    for entry in quantized.opset_import:
+        if entry.domain in _STANDARD:
+            entry.version = version

@@ -39,6 +39,9 @@ def fold(model: Path, target: Path) -> Path:
     options = onnx_runtime.session_options(threads=1)
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
     onnx_runtime.save_optimized(options, target, onnx_files.size_bytes(model))
+    if len(onnx_files.model_files(model)) > 1:  # Else the saved graph would look for the weights in its own folder.
+        key = "session.optimized_model_external_initializers_file_name"
+        options.add_session_config_entry(key, f"{target.name}.data")
     onnx_runtime.open_session(model, options=options)
     proto = onnx.load(str(target), load_external_data=False)
     if name_nodes(proto.graph.node):

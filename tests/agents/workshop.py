@@ -1,0 +1,108 @@
+"""Techniques applied in the test's own process: a model, a data set, a technique's name and its parameters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from apps.agents.dataset_spec import DatasetSpec
+from apps.agents.datasets import load_dataset
+from apps.agents.optimization import Assignment, BaseOptimizationAgent, Made, agent_for, spec_of
+from apps.agents.runners import open_engine
+from apps.agents.techniques import TechniqueSpec
+
+SAMPLES = Path(__file__).resolve().parents[2] / "samples"
+RESNET = SAMPLES / "fashion_resnet.onnx"
+DEPTHWISE = SAMPLES / "fashion_mobilenet.onnx"
+FASHION = SAMPLES / "fashion_mnist_test.npz"
+CLASSIFICATION = DatasetSpec(kind="npz", task="classification")
+FIDELITY = DatasetSpec(kind="npz", task="fidelity")
+
+
+@dataclass
+class Notes:
+    """A context that remembers what it was told."""
+
+    fractions: list[float] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+    metrics: dict[str, float] = field(default_factory=dict)
+
+    def progress(self, fraction: float, message: str, eta_s: float | None = None) -> None:
+        self.fractions.append(fraction)
+
+    def log(self, message: str, level: Literal["info", "warning", "error"] = "info") -> None:
+        self.lines.append(message)
+
+    def metric(self, name: str, value: float) -> None:
+        self.metrics[name] = value
+
+
+class Workshop:
+    """A place to work: `apply` gives each technique folders of its own under `root`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.notes = Notes()
+        self._jobs = 0
+
+    def examples(self, **arrays: NDArray[Any]) -> Path:
+        path = self.root / f"examples-{len(list(self.root.iterdir()))}.npz"
+        np.savez(path, **arrays)
+        return path
+
+    def assignment(
+        self,
+        technique: str | TechniqueSpec,
+        model: Path,
+        dataset: Path = FASHION,
+        spec: DatasetSpec = CLASSIFICATION,
+        *,
+        batch_divisor: int = 1,
+        **parameters: object,
+    ) -> Assignment:
+        self._jobs += 1
+        folder = self.root / f"job-{self._jobs}"
+        (folder / "work").mkdir(parents=True)
+        (folder / "out").mkdir()
+        if isinstance(technique, TechniqueSpec):
+            found, complete = technique, technique.resolve(parameters)
+        else:
+            found, complete = spec_of(technique, parameters)
+        inputs = open_engine("onnx", model, folder / "work").summary.inputs
+        return Assignment(
+            spec=found,
+            parameters=complete,
+            model=model,
+            dataset=load_dataset(dataset, spec, inputs, seed=0, scratch=folder / "work"),
+            scratch=folder / "work",
+            out=folder / "out",
+            batch_divisor=batch_divisor,
+        )
+
+    def run(self, assignment: Assignment, agent: BaseOptimizationAgent | None = None) -> Made:
+        return (agent or agent_for(assignment.spec)).run(assignment, self.notes)
+
+    def apply(self, technique: str, model: Path, *more: Any, **parameters: object) -> Made:
+        return self.run(self.assignment(technique, model, *more, **parameters))
+
+
+def loaded(made: Made) -> onnx.ModelProto:
+    return onnx.load(str(made.artifact))
+
+
+def operators(made: Made) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for node in loaded(made).graph.node:
+        found[node.op_type] = found.get(node.op_type, 0) + 1
+    return found
+
+
+def sqnr_db(made: Made) -> float:
+    """As the artifact's last validation told it."""
+    words = next(check for check in made.result.checks if " dB" in check).split()
+    return float(words[words.index("dB") - 1])
