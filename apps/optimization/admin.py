@@ -205,6 +205,7 @@ class CriteriaSetAdmin(admin.ModelAdmin):
         return False
 
     def save_model(self, request: HttpRequest, obj: CriteriaSet, form: CriteriaSetForm, change: bool) -> None:
+        assert isinstance(request.user, User)
         answers = form.cleaned_data
         given = {"criteria": answers["body"], "name": answers["name"], "description": answers["description"]}
         saved = (

@@ -45,9 +45,9 @@ class AuditQuerySet(TeamOwnedQuerySet["AuditEvent"]):
     def _refuse(self, *args: object, **kwargs: object) -> NoReturn:
         raise AuditTrailImmutable
 
-    update = aupdate = delete = adelete = _raw_delete = _refuse  # type: ignore[assignment]
-    bulk_create = abulk_create = bulk_update = abulk_update = _update = _refuse  # type: ignore[assignment]
-    update_or_create = aupdate_or_create = _refuse  # type: ignore[assignment]
+    update = aupdate = delete = adelete = _raw_delete = _refuse
+    bulk_create = abulk_create = bulk_update = abulk_update = _update = _refuse
+    update_or_create = aupdate_or_create = _refuse
 
 
 class ActorKind(models.TextChoices):
@@ -92,7 +92,7 @@ class AuditEvent(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.DO_NOTHING, db_constraint=False, null=True, related_name="+"
     )
     action = models.CharField(max_length=60)
-    """Dotted: `session.started`, `candidate.rejected`."""
+    """What people and Lathe do is dotted (`session.started`); what agents decide is their own word (`planned`)."""
     subject = models.CharField(max_length=200, blank=True)
     reason = models.TextField(blank=True)
     data = models.JSONField(default=dict)

@@ -16,6 +16,9 @@ from django.db import close_old_connections, connections
 
 logger = logging.getLogger(__name__)
 
+COLLECT_EVERY_S = 3600.0
+"""How often the store's collection is asked for, by the workers that may do it."""
+
 stopping = threading.Event()
 """Set when this process was told to stop: what runs is handed back to be done by another worker."""
 
@@ -57,12 +60,15 @@ class Housekeeper(threading.Thread):
         from apps.optimization import sweeper, workers
         from apps.optimization.timing import timing
 
-        next_sweep = 0.0
+        next_sweep = next_collection = 0.0
         while not self._done.is_set():
             self._try(workers.report, self.queues)
             if time.monotonic() >= next_sweep:
                 self._try(sweeper.sweep)
                 next_sweep = time.monotonic() + timing().sweep_s
+            if "default" in self.queues and time.monotonic() >= next_collection:
+                self._try(_ask_for_collection)
+                next_collection = time.monotonic() + COLLECT_EVERY_S
             self._done.wait(timing().heartbeat_s)
         self._try(workers.leave)
         connections.close_all()
@@ -75,3 +81,10 @@ class Housekeeper(threading.Thread):
             chore(*arguments)
         except Exception:
             logger.exception("The housekeeper could not finish %s.", chore.__qualname__)
+
+
+def _ask_for_collection() -> None:
+    """A message and not a call: listing a large store takes longer than a worker may be silent."""
+    from apps.models.actors import collect_store
+
+    collect_store.send()

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from uuid import UUID
 
 from django.db import Error as DatabaseTrouble
-from django.db import connections, transaction
+from django.db import close_old_connections, connections, transaction
 from django.utils import timezone
 
 from apps.agents.job import Event, Job, JobFailure, JobResult, LogLine, MetricValue, Progress
@@ -89,6 +89,7 @@ class StepRun:
         except JobFailed as error:
             self._failed(error.failure)
         except DatabaseTrouble as error:
+            close_old_connections()
             self._again(f"The database could not be reached: {error}")
         except Exception:
             logger.exception("Step %s of session %s broke.", self.step.key, self.session.pk)
@@ -117,6 +118,7 @@ class StepRun:
                         break
                 except DatabaseTrouble:
                     logger.warning("The lease of step %s could not be renewed yet.", self.step.pk, exc_info=True)
+                    close_old_connections()
             connections.close_all()
 
         thread = threading.Thread(target=beat, name=f"lease-{self.step.pk}", daemon=True)

@@ -10,7 +10,7 @@ from rest_framework import serializers
 
 from apps.agents.criteria import Criteria
 from apps.agents.reports import EvaluationReport as Evaluation
-from apps.agents.state import Plan, Prediction, Verdict
+from apps.agents.state import Outcome, Plan, Prediction, Verdict
 from apps.optimization.models import (
     AuditEvent,
     Candidate,
@@ -32,8 +32,10 @@ EXAMPLE_CRITERIA: dict[str, Any] = {
 
 def json_of(value: type[BaseModel], **options: Any) -> serializers.JSONField:
     """A field of plain JSON in the shape of a pydantic value, whose schema the API's document shows."""
-    field = extend_schema_field(value)(type(f"{value.__name__}Json", (serializers.JSONField,), {}))
-    return field(**options)  # type: ignore[no-any-return]
+    # drf-spectacular's extension for pydantic takes the class; its annotation does not say so.
+    describe: Any = extend_schema_field(value)  # type: ignore[arg-type]
+    field: type[serializers.JSONField] = describe(type(f"{value.__name__}Json", (serializers.JSONField,), {}))
+    return field(**options)
 
 
 # --- out -------------------------------------------------------------------------------------------------------------
@@ -42,9 +44,9 @@ def json_of(value: type[BaseModel], **options: Any) -> serializers.JSONField:
 class CriteriaSetSerializer(serializers.ModelSerializer[CriteriaSet]):
     """`team` is empty for a built-in profile. `body` is what a session that starts with it freezes."""
 
-    team = serializers.SlugRelatedField(slug_field="slug", read_only=True)
+    team: Any = serializers.SlugRelatedField(slug_field="slug", read_only=True, allow_null=True)
     body = json_of(Criteria, read_only=True)
-    created_by = serializers.EmailField(source="created_by.email", default=None, read_only=True)
+    created_by = serializers.EmailField(source="created_by.email", default=None, allow_null=True, read_only=True)
 
     class Meta:
         model = CriteriaSet
@@ -55,15 +57,16 @@ class CriteriaSetSerializer(serializers.ModelSerializer[CriteriaSet]):
 class SessionSerializer(serializers.ModelSerializer[OptimizationSession]):
     """`status` says where it stands, `phase` what it does; `error` why it failed, `verdict` how it ended."""
 
-    team = serializers.SlugRelatedField(slug_field="slug", read_only=True)
+    team: Any = serializers.SlugRelatedField(slug_field="slug", read_only=True)
     model = serializers.IntegerField(source="version.model_id", read_only=True)
     title = serializers.CharField(source="__str__", read_only=True)
     criteria = json_of(Criteria, source="criteria_body", read_only=True)
     plan = json_of(Plan, read_only=True, allow_null=True)
     verdict = json_of(Verdict, read_only=True, allow_null=True)
     elapsed_s = serializers.FloatField(read_only=True)
+    outcome = serializers.SerializerMethodField()
     has_package = serializers.SerializerMethodField()
-    created_by = serializers.EmailField(source="created_by.email", default=None, read_only=True)
+    created_by = serializers.EmailField(source="created_by.email", default=None, allow_null=True, read_only=True)
 
     class Meta:
         model = OptimizationSession
@@ -97,6 +100,10 @@ class SessionSerializer(serializers.ModelSerializer[OptimizationSession]):
             "finished_at",
         )
         read_only_fields = fields
+
+    def get_outcome(self, session: OptimizationSession) -> Outcome | None:
+        """Known once the session is completed."""
+        return Outcome(session.outcome) if session.outcome else None
 
     def get_has_package(self, session: OptimizationSession) -> bool:
         return session.package_id is not None

@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 import pytest
-from django.db import connections
+from django.db import OperationalError, connections
 from django.utils import timezone
 
 from apps.accounts.models import User
@@ -219,3 +219,22 @@ def test_a_step_before_its_time_is_not_begun(step: SessionStep) -> None:
     runner.run_step(step.pk)
     step.refresh_from_db()
     assert step.status == Status.QUEUED
+
+
+def test_a_database_that_was_away_for_a_moment_costs_a_try_and_no_more(
+    step: SessionStep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_job = runner.run_job
+
+    def away(*arguments: Any, **options: Any) -> Any:
+        monkeypatch.setattr(runner, "run_job", run_job)
+        raise OperationalError("server closed the connection unexpectedly")
+
+    monkeypatch.setattr(runner, "run_job", away)
+    runner.run_step(step.pk)
+    step.refresh_from_db()
+    assert (step.status, step.traceback) == (Status.QUEUED, "")
+    assert "server closed the connection" in step.message
+    runner.run_step(step.pk)
+    step.refresh_from_db()
+    assert (step.status, step.attempt) == (Status.COMPLETED, 2)

@@ -1,0 +1,56 @@
+"""Between a step's row and its child: every handler is there, and files stay where they belong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from apps.agents.child import handler_of
+from apps.agents.errors import StepKilled, StepOutOfMemory
+from apps.agents.job import Job, JobFailure, JobResult, OutputFile
+from apps.agents.recipe import Recipe
+from apps.agents.state import StepKind
+from apps.optimization import jobs
+from apps.optimization.models import OptimizationSession, PipelineSettings
+from apps.optimization.recipe import recipe_of
+
+
+@pytest.mark.parametrize("kind", StepKind)
+def test_every_kind_of_step_has_its_handler(kind: StepKind, tmp_path: Path) -> None:
+    assert callable(handler_of(Job(handler=jobs.HANDLERS[kind], scratch=tmp_path)))
+
+
+def result(*files: tuple[str, str]) -> JobResult:
+    return JobResult(body={}, files=tuple(OutputFile(role=role, path=path, filename="f") for role, path in files))
+
+
+def test_the_artifact_is_found_by_its_role(tmp_path: Path) -> None:
+    job = Job(handler="m:f", scratch=tmp_path)
+    assert jobs.artifact_of(job, result()) is None
+    kept = jobs.artifact_of(job, result(("notes", "out/notes.txt"), ("artifact", "out/model.onnx")))
+    assert kept == jobs.Artifact(tmp_path.resolve() / "out/model.onnx", "f")
+
+
+@pytest.mark.parametrize("path", ["../stranger.onnx", "/etc/passwd"])
+def test_a_file_outside_the_scratch_folder_is_never_kept(tmp_path: Path, path: str) -> None:
+    with pytest.raises(ValueError, match="outside its scratch folder"):
+        jobs.artifact_of(Job(handler="m:f", scratch=tmp_path), result(("artifact", path)))
+
+
+def test_only_lack_of_memory_makes_batches_smaller() -> None:
+    out_of_memory, killed = StepOutOfMemory(reason="it is large"), StepKilled(signal="SIGKILL")
+    for error, halves in ((out_of_memory, True), (killed, False)):
+        failure = JobFailure(code=error.code, message=error.message, expected=True, transient=True)
+        assert jobs.ran_out_of_memory(failure) is halves
+
+
+def test_operators_limits_reach_the_child() -> None:
+    limits = jobs.limits(PipelineSettings(step_time_limit_minutes=2, step_memory_limit_bytes=2**30))
+    assert (limits.time_s, limits.memory_bytes) == (120.0, 2**30)
+
+
+@pytest.mark.django_db
+def test_a_recipe_can_be_read_by_what_follows_it(session: OptimizationSession) -> None:
+    recipe = Recipe.model_validate(recipe_of(session))
+    assert (recipe.seed, recipe.steps, recipe.original.sha256) == (7, (), session.version.blob_id)
