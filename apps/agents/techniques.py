@@ -1,8 +1,8 @@
 """The catalogue of techniques: light specs that forms, serializers, docs and the planner read.
 
 A spec imports nothing heavy. Its `implementation` is a dotted path, `module:Class`, that is imported on first use and
-only in the child process (`apps.agents.process`). A package outside this repository adds a technique by an entry point in the group
-`lathe.techniques` that resolves to a `TechniqueSpec`.
+only in the child process (`apps.agents.process`). A package outside this repository adds a technique by an entry point
+in the group `lathe.techniques` that resolves to a `TechniqueSpec` (docs/add-a-technique.md).
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class TechniqueSpec(Value):
     implementation: str = Field(pattern=r"^[\w.]+:\w+$")
 
     def resolve(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """`given` completed with the defaults. Raises `ValueError` naming the parameter, its value and what is right."""
+        """`given` completed with the defaults. Raises `ValueError` with the parameter, its value and what is right."""
         known = {parameter.name: parameter for parameter in self.parameters}
         for name, value in given.items():
             if name not in known:
@@ -100,7 +100,9 @@ def _check(technique: str, parameter: ParameterSpec, value: object) -> None:
         case "integer" | "number":
             numeric = isinstance(value, int) or (parameter.kind == "number" and isinstance(value, float))
             if not numeric or isinstance(value, bool):
-                raise ValueError(f"{where}, but must be a {'whole number' if parameter.kind == 'integer' else 'number'}")
+                raise ValueError(
+                    f"{where}, but must be a {'whole number' if parameter.kind == 'integer' else 'number'}"
+                )
             low, high = parameter.minimum, parameter.maximum
             if (low is not None and value < low) or (high is not None and value > high):  # type: ignore[operator]
                 raise ValueError(f"{where}, but must lie between {low} and {high}")
@@ -137,14 +139,14 @@ BUILTIN: tuple[TechniqueSpec, ...] = (
         "changing what the model computes; every quantization starts from its result.",
         formats=("onnx",),
         output_format="onnx",
-        requires=("onnx", "onnxruntime", "sympy"),
+        requires=("onnx", "onnxruntime"),
         parameters=(
             ParameterSpec(
                 name="transformer_fusions",
                 kind="boolean",
                 default=False,
-                help="Fuse attention blocks into operators that only ONNX Runtime has. It does so itself when it loads a "
-                "float model; int8 finds fewer matrix products to quantize afterwards.",
+                help="Fuse attention, GELU and normalization blocks into operators of ONNX Runtime alone. It does so "
+                "itself when it loads a float model; int8 finds fewer matrix products to quantize afterwards.",
             ),
         ),
         expectation=Expectation(size_ratio=1.0, speedup=1.0, metric_drop_points=0.0, risk=Risk.NONE),
@@ -219,8 +221,8 @@ BUILTIN: tuple[TechniqueSpec, ...] = (
         name="onnx-dynamic-int8",
         family=Family.QUANTIZATION,
         label="Dynamic int8",
-        summary="Weights in 8 bits, activations quantized while running: no calibration data. Good for matrix products, "
-        "often slower than float for convolutions.",
+        summary="Weights in 8 bits, activations quantized while running: no calibration data. Good for matrix "
+        "products, often slower than float for convolutions.",
         formats=("onnx",),
         output_format="onnx",
         requires=("onnx", "onnxruntime"),
@@ -252,7 +254,9 @@ BUILTIN: tuple[TechniqueSpec, ...] = (
         requires=("onnx", "onnxruntime"),
         acts_on=("MatMul", "Gemm"),
         parameters=(
-            ParameterSpec(name="bits", kind="choice", default=4, choices=(4, 8), search=(4, 8), help="Bits of a weight."),
+            ParameterSpec(
+                name="bits", kind="choice", default=4, choices=(4, 8), search=(4, 8), help="Bits of a weight."
+            ),
             ParameterSpec(
                 name="block_size",
                 kind="choice",
@@ -276,7 +280,7 @@ BUILTIN: tuple[TechniqueSpec, ...] = (
                 kind="boolean",
                 default=False,
                 search=(False, True),
-                help="Quantize the tables of Gather (embeddings) too.",
+                help="Quantize the tables of Gather (embeddings) too; with 4 bits only.",
             ),
             _NODES_KEPT,
         ),
@@ -308,7 +312,9 @@ def catalogue() -> Mapping[str, TechniqueSpec]:
     for entry in metadata.entry_points(group="lathe.techniques"):
         spec = entry.load()
         if not isinstance(spec, TechniqueSpec):
-            raise TypeError(f"entry point {entry.value!r} in lathe.techniques is {type(spec).__name__}, not TechniqueSpec")
+            raise TypeError(
+                f"entry point {entry.value!r} in lathe.techniques is {type(spec).__name__}, not TechniqueSpec"
+            )
         if spec.name in found:
             raise ValueError(f"entry point {entry.value!r} adds technique {spec.name!r}, which exists already")
         found[spec.name] = spec

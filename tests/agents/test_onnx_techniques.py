@@ -15,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from apps.agents.backends import onnx_saving
 from apps.agents.backends.onnx_graph import library_words
+from apps.agents.backends.onnx_quantization import StaticQuantization
 from apps.agents.backends.onnx_technique import flatten_biases, split_gemms
 from apps.agents.errors import (
     TechniqueLibraryFailed,
@@ -22,6 +23,7 @@ from apps.agents.errors import (
     TechniqueNotApplicable,
     TechniqueParameters,
 )
+from apps.agents.optimization import Assignment
 from tests.agents import graphs
 from tests.agents.workshop import FIDELITY, RESNET, Workshop, loaded, operators, sqnr_db
 
@@ -94,8 +96,24 @@ def test_graph_optimization_with_nothing_to_do_says_so(workshop: Workshop, tmp_p
 
 
 def test_transformer_fusions_need_a_transformer(workshop: Workshop):
-    with pytest.raises(TechniqueNoEffect, match="no attention block"):
+    with pytest.raises(TechniqueNoEffect, match="no block of a transformer"):
         workshop.apply("onnx-graph", RESNET, transformer_fusions=True)
+
+
+def test_transformer_fusions_make_fewer_operators_of_the_same_function(workshop: Workshop, tmp_path: Path):
+    random = graphs.rng()
+    weights = {"w": random.normal(size=(32, 32)).astype(np.float32), "g": np.ones(32, np.float32)}
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["m"], name="product"),
+        helper.make_node("Add", ["m", "x"], ["s"], name="skip"),
+        helper.make_node("LayerNormalization", ["s", "g", "g"], ["y"], name="norm"),
+    ]
+    inputs, outputs = [graphs.value("x", "N", 6, 32)], [graphs.value("y", "N", 6, 32)]
+    model = graphs.save(graphs.model_of(nodes, inputs, outputs, weights), tmp_path / "block.onnx")
+    examples = workshop.examples(x=random.normal(size=(64, 6, 32)).astype(np.float32))
+    made = workshop.apply("onnx-graph", model, examples, FIDELITY, transformer_fusions=True)
+    assert operators(made) == {"MatMul": 1, "SkipLayerNormalization": 1}
+    assert sqnr_db(made) > 80
 
 
 def test_comments_and_stack_traces_of_the_exporter_are_dropped(tmp_path: Path):
@@ -184,9 +202,22 @@ def test_a_quantization_that_reaches_no_weight_is_refused(workshop: Workshop, ne
 
 
 def test_a_quantization_without_effect_is_no_success(workshop: Workshop, network: Path, vectors: Path):
-    """The bound is on the operators that remain: here it names one that the graph has and quantizes no weight of."""
+    proto = onnx.load(str(network))
+    proto.graph.node.append(helper.make_node("Softmax", ["y"], ["p"], name="softmax"))
+    model = graphs.save(proto, workshop.root / "more.onnx")
+
+    class Silent(StaticQuantization):
+        """Says that it reaches what it then does not."""
+
+        def reached(self, assignment: Assignment) -> frozenset[str]:
+            return self.operators
+
+    assignment = workshop.assignment("onnx-static-int8", model, vectors, FIDELITY, operators=["Softmax"])
     with pytest.raises(TechniqueNoEffect, match="the weights take"):
-        workshop.apply("onnx-static-int8", network, vectors, FIDELITY, operators=["Softmax"])
+        workshop.run(assignment, Silent())
+    assert list(assignment.out.iterdir()) == []
+    with pytest.raises(TechniqueNotApplicable, match="no weight"):
+        workshop.apply("onnx-static-int8", model, vectors, FIDELITY, operators=["Softmax"])
 
 
 def test_old_operator_sets_are_raised_for_scales_per_channel(workshop: Workshop, tmp_path: Path):

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import onnx
 from onnx import ModelProto
-from onnxruntime.tools.symbolic_shape_infer import SymbolicShapeInference
 
 from apps.agents.backends import onnx_files
 from apps.agents.backends.onnx_runtime import reason_of
@@ -26,12 +25,12 @@ from apps.errors import UserError
 SAME_DB = 80.0
 """Folding reorders float32 arithmetic, whose rounding stays far below this."""
 _TRANSFORMER_MODELS = ("bert", "gpt2")
-"""Patterns of fusions to look for, the commonest first."""
+"""Sets of patterns to look for; the one that fuses most is taken."""
 _LARGEST_INTEGER = 2**31 - 1
 
 
 class GraphOptimization(BaseOptimizationAgent):
-    """Folds constants, fuses operators and, if asked, attention blocks of transformers; the numbers stay the same."""
+    """Folds constants, fuses operators and, if asked, blocks of transformers; the numbers stay the same."""
 
     lowest_sqnr_db = SAME_DB
 
@@ -40,7 +39,7 @@ class GraphOptimization(BaseOptimizationAgent):
         prepared = prepare(model, assignment.scratch, context)
         proto = onnx_files.load_proto(prepared)
         if assignment.parameters["transformer_fusions"]:
-            context.progress(0.5, "looking for attention blocks")
+            context.progress(0.5, "looking for blocks of a transformer")
             proto = _fuse_transformer(proto, prepared, assignment.spec.label)
         return save_artifact(proto, assignment.out)
 
@@ -83,6 +82,8 @@ def library_words(label: str) -> Iterator[None]:
 def _with_shapes(proto: ModelProto, context: Context) -> ModelProto:
     """Shapes of intermediate tensors, for the libraries that decide by them; unknown ones are no error."""
     try:
+        from onnxruntime.tools.symbolic_shape_infer import SymbolicShapeInference  # Needs sympy, which may be missing.
+
         inferred: ModelProto | None = SymbolicShapeInference.infer_shapes(proto, _LARGEST_INTEGER, auto_merge=True)
     except Exception as error:  # The tool raises whatever it stumbles over, and nothing depends on its success.
         context.log(f"Shapes could not be inferred symbolically ({reason_of(error)}); the rest goes on.", "warning")
@@ -91,17 +92,16 @@ def _with_shapes(proto: ModelProto, context: Context) -> ModelProto:
 
 
 def _fuse_transformer(proto: ModelProto, prepared: Path, label: str) -> ModelProto:
-    """Attention, embedding and normalization blocks as the runtime's fused operators, by its transformer optimizer.
+    """Attention, GELU and normalization blocks as the runtime's own operators, by its transformer optimizer.
 
     The file then needs ONNX Runtime. Raises `TechniqueNoEffect` where no such block is found.
     """
     from onnxruntime.transformers.optimizer import optimize_model  # Loads slowly, and few models want it.
 
-    for kind in _TRANSFORMER_MODELS:
-        with library_words(label):
-            fused = optimize_model(str(prepared), model_type=kind, opt_level=0)
-        if any(count for operator, count in fused.get_fused_operator_statistics().items() if "Attention" in operator):
-            found: ModelProto = fused.model
-            return found
-    reason = f"no attention block that can be fused stands among its {len(proto.graph.node)} operators"
-    raise TechniqueNoEffect(technique=label, reason=reason)
+    with library_words(label):
+        tried = [optimize_model(str(prepared), model_type=kind, opt_level=0).model for kind in _TRANSFORMER_MODELS]
+    fused: ModelProto = min(tried, key=lambda model: len(model.graph.node))
+    if len(fused.graph.node) >= len(proto.graph.node):
+        reason = f"no block of a transformer that can be fused stands among its {len(proto.graph.node)} operators"
+        raise TechniqueNoEffect(technique=label, reason=reason)
+    return fused

@@ -53,6 +53,10 @@ class StaticQuantization(OnnxQuantization):
     def bits(self, assignment: Assignment) -> float:
         return _WEIGHT_BITS
 
+    def reached(self, assignment: Assignment) -> frozenset[str]:
+        chosen = frozenset(assignment.parameters["operators"])
+        return super().reached(assignment) & chosen if chosen else super().reached(assignment)
+
     def check(self, assignment: Assignment, context: Context) -> None:
         super().check(assignment, context)
         unknown = set(assignment.parameters["operators"]) - quantizable_operators()

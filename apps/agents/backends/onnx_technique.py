@@ -50,12 +50,16 @@ class OnnxQuantization(QuantizationAgent):
         """The prepared graph; external weights stay outside."""
         return onnx_files.load_proto(self.prepared, weights=False)
 
+    def reached(self, assignment: Assignment) -> frozenset[str]:
+        """The operator types whose weights it will narrow here."""
+        return self.operators - set(assignment.parameters.get("keep_float_operators", ()))
+
     def coverage(self, assignment: Assignment) -> Coverage:
         """The weights of all nodes that are neither kept by name nor by operator."""
         proto = self.graph()
         floats = {t.name: _bytes_of(t) for t in proto.graph.initializer if t.data_type == TensorProto.FLOAT}
         large = {t.name for t in proto.graph.initializer if len(t.dims) >= _SMALLEST_AXES}
-        reached = self.operators - set(assignment.parameters.get("keep_float_operators", ()))
+        reached = self.reached(assignment)
         kept = set(kept_nodes(assignment))
         names = {
             name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from onnx import ModelProto
@@ -13,7 +12,7 @@ from apps.agents.backends.onnx_graph import library_words
 from apps.agents.backends.onnx_saving import save_artifact
 from apps.agents.backends.onnx_technique import OnnxQuantization, kept_nodes, save_beside, split_gemms
 from apps.agents.errors import TechniqueParameters
-from apps.agents.optimization import Assignment, Context, Coverage
+from apps.agents.optimization import Assignment, Context
 
 _STANDARD = ("", "ai.onnx")
 _SCALE_BITS = 32
@@ -38,11 +37,8 @@ class WeightOnlyQuantization(OnnxQuantization):
         zero_points = 0 if assignment.parameters["symmetric"] else bits
         return bits + (_SCALE_BITS + zero_points) / block
 
-    def coverage(self, assignment: Assignment) -> Coverage:
-        if assignment.parameters["embeddings"]:
-            return super().coverage(assignment)
-        parameters = {**assignment.parameters, "keep_float_operators": ("Gather",)}
-        return super().coverage(replace(assignment, parameters=parameters))
+    def reached(self, assignment: Assignment) -> frozenset[str]:
+        return super().reached(assignment) - (set() if assignment.parameters["embeddings"] else {"Gather"})
 
     def check(self, assignment: Assignment, context: Context) -> None:
         super().check(assignment, context)
