@@ -7,6 +7,7 @@ Prints two numbers of bytes: resident before the model was loaded, and the highe
 
 from __future__ import annotations
 
+import os
 import re
 import resource
 import sys
@@ -16,6 +17,7 @@ import numpy as np
 
 from apps.agents.backends import onnx_runtime
 from apps.agents.criteria import Device
+from apps.agents.lifeline import die_with_parent
 
 KIB = 1024
 
@@ -32,6 +34,7 @@ def resident_bytes() -> tuple[int, int]:
 
 
 def main(model: str, feeds_path: str, threads: str, device: str, runs: str) -> None:
+    die_with_parent(os.getppid())
     with np.load(feeds_path, allow_pickle=False) as stored:
         feeds = {name: stored[name] for name in stored.files}
     before, _ = resident_bytes()
