@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiExample
+from drf_spectacular.utils import OpenApiExample, extend_schema_field
+from pydantic import BaseModel
+from rest_framework import serializers
 from rest_framework.parsers import BaseParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.serializers import BaseSerializer
@@ -24,6 +26,26 @@ def answers(serializer_class: type[BaseSerializer[Any]], request: Request) -> di
     serializer.is_valid(raise_exception=True)
     checked: dict[str, Any] = serializer.validated_data
     return checked
+
+
+class JsonObject(serializers.JSONField):
+    """What comes in is an object at least; the services say what else is wrong with it."""
+
+    default_error_messages: ClassVar[dict[str, Any]] = {"not_an_object": "This is not a JSON object."}
+
+    def to_internal_value(self, data: Any) -> Any:
+        value = super().to_internal_value(data)
+        if not isinstance(value, dict):
+            self.fail("not_an_object")
+        return value
+
+
+def json_of(value: type[BaseModel], **options: Any) -> serializers.JSONField:
+    """A field of plain JSON in the shape of a pydantic value, whose schema the API's document shows."""
+    # drf-spectacular's extension for pydantic takes the class; its annotation does not say so.
+    describe: Any = extend_schema_field(value)  # type: ignore[arg-type]
+    field: type[serializers.JSONField] = describe(type(f"{value.__name__}Json", (JsonObject,), {}))
+    return field(**options)
 
 
 def example(name: str, value: dict[str, Any]) -> OpenApiExample:

@@ -8,6 +8,9 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from apps.accounts.models import Team
+from apps.agents.dataset_spec import DatasetSpec
+from apps.agents.reports import DatasetSummary
+from apps.api import json_of
 from apps.models.models import Alias, AliasMove, DataSet, ModelMetadata, ModelVersion, RegisteredModel, Upload
 
 # --- out -------------------------------------------------------------------------------------------------------------
@@ -20,9 +23,9 @@ class MetadataSerializer(serializers.ModelSerializer[ModelMetadata]):
 
 
 class AliasMoveSerializer(serializers.ModelSerializer[AliasMove]):
-    from_version = serializers.IntegerField(source="from_version.number", default=None)
-    to_version = serializers.IntegerField(source="to_version.number", default=None)
-    moved_by = serializers.EmailField(source="moved_by.email", default=None)
+    from_version = serializers.IntegerField(source="from_version.number", default=None, allow_null=True)
+    to_version = serializers.IntegerField(source="to_version.number", default=None, allow_null=True)
+    moved_by = serializers.EmailField(source="moved_by.email", default=None, allow_null=True)
 
     class Meta:
         model = AliasMove
@@ -51,7 +54,7 @@ class VersionSerializer(serializers.ModelSerializer[ModelVersion]):
     aliases: serializers.SlugRelatedField[Alias] = serializers.SlugRelatedField(
         slug_field="name", many=True, read_only=True
     )
-    created_by = serializers.EmailField(source="created_by.email", default=None, read_only=True)
+    created_by = serializers.EmailField(source="created_by.email", default=None, allow_null=True, read_only=True)
 
     class Meta:
         model = ModelVersion
@@ -84,7 +87,7 @@ class RegisteredModelSerializer(serializers.ModelSerializer[RegisteredModel]):
     tags = serializers.ListField(child=serializers.CharField(), read_only=True)
     versions = serializers.SerializerMethodField()
     aliases = serializers.SerializerMethodField()
-    created_by = serializers.EmailField(source="created_by.email", default=None, read_only=True)
+    created_by = serializers.EmailField(source="created_by.email", default=None, allow_null=True, read_only=True)
 
     class Meta:
         model = RegisteredModel
@@ -102,10 +105,12 @@ class RegisteredModelSerializer(serializers.ModelSerializer[RegisteredModel]):
 class DataSetSerializer(serializers.ModelSerializer[DataSet]):
     """`summary` is what the checks found, once `status` is `ready`."""
 
+    spec = json_of(DatasetSpec, read_only=True)
+    summary = json_of(DatasetSummary, read_only=True, allow_null=True)
     team: serializers.SlugRelatedField[Team] = serializers.SlugRelatedField(slug_field="slug", read_only=True)
     sha256 = serializers.CharField(source="blob_id", read_only=True)
     size_bytes = serializers.IntegerField(source="blob.size_bytes", read_only=True)
-    created_by = serializers.EmailField(source="created_by.email", default=None, read_only=True)
+    created_by = serializers.EmailField(source="created_by.email", default=None, allow_null=True, read_only=True)
 
     class Meta:
         model = DataSet
@@ -183,7 +188,7 @@ class DescriptionSerializer(serializers.Serializer[Any]):
 class NewDataSetSerializer(TeamChoice, FileChoice):
     name = serializers.CharField(max_length=120)
     description = serializers.CharField(required=False, allow_blank=True, default="")
-    spec = serializers.JSONField(help_text="How to read the file: kind, task, label, …; as text where multipart.")
+    spec = json_of(DatasetSpec, help_text="How to read the file: kind, task, label, …; as text where multipart.")
 
 
 class DataSetChangeSerializer(serializers.Serializer[Any]):

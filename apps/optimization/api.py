@@ -253,15 +253,17 @@ class SessionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
     @action(detail=True, methods=["post"])
     def promote(self, request: Request, pk: str) -> Response:
         """Makes the winning artifact a version of its model and moves the alias to it."""
+        session = self.get_object()
         alias = answers(PromotionSerializer, request)["alias"]
-        version = services.promote(self.get_object(), member(request), alias)
+        version = services.promote(session, member(request), alias)
         return Response({"alias": alias, "version": version.pk, "number": version.number})
 
     @action(detail=True, methods=["post"])
     def rollback(self, request: Request, pk: str) -> Response:
         """Moves the alias back to where it pointed before this session's version got it."""
+        session = self.get_object()
         asked = answers(PromotionRollbackSerializer, request)
-        alias = services.promotion_rollback(self.get_object(), member(request), **asked)
+        alias = services.promotion_rollback(session, member(request), **asked)
         return Response({"alias": alias.name, "version": alias.version_id, "number": alias.version.number})
 
 

@@ -15,9 +15,9 @@ from apps.accounts.models import Membership, Role, Team, User
 from apps.accounts.services import create_team
 from apps.agents.dataset_spec import DatasetKind, DatasetSpec
 from apps.agents.reports import Task
-from apps.errors import UserError
 from apps.models.models import DataSet, InspectionStatus, ModelVersion, RegisteredModel
 from apps.models.services import add_dataset, add_version, register_model
+from apps.optimization.errors import DemoRefused
 from apps.optimization.models import CriteriaSet, OptimizationSession
 from apps.optimization.services import session_start
 
@@ -33,11 +33,6 @@ MODELS = (
     ("fashion-resnet", "fashion_resnet.onnx", "A small ResNet: convolutions with skip connections."),
     ("fashion-mobilenet", "fashion_mobilenet.onnx", "A small MobileNet: depthwise convolutions."),
 )
-
-
-class DemoRefused(UserError):
-    code = "demo.refused"
-    sentence = "The sample {name} was refused: {reason}"
 
 
 @dataclass(frozen=True)

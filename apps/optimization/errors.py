@@ -113,6 +113,14 @@ class NoReport(UserError):
     sentence = "There is no report yet: the session is {status}."
 
 
+# --- the demo ---------------------------------------------------------------------------------------------------------
+
+
+class DemoRefused(UserError):
+    code = "demo.refused"
+    sentence = "The sample {name} was refused: {reason}"
+
+
 # --- why a step failed (kept on the step; the sentences are shown there) ---------------------------------------------
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
-from pydantic import BaseModel
 from rest_framework import serializers
 
 from apps.agents.criteria import Criteria
 from apps.agents.reports import EvaluationReport as Evaluation
 from apps.agents.state import Outcome, Plan, Prediction, Verdict
+from apps.api import json_of
 from apps.optimization.models import (
     AuditEvent,
     Candidate,
@@ -30,14 +30,6 @@ EXAMPLE_CRITERIA: dict[str, Any] = {
 }
 
 
-def json_of(value: type[BaseModel], **options: Any) -> serializers.JSONField:
-    """A field of plain JSON in the shape of a pydantic value, whose schema the API's document shows."""
-    # drf-spectacular's extension for pydantic takes the class; its annotation does not say so.
-    describe: Any = extend_schema_field(value)  # type: ignore[arg-type]
-    field: type[serializers.JSONField] = describe(type(f"{value.__name__}Json", (serializers.JSONField,), {}))
-    return field(**options)
-
-
 # --- out -------------------------------------------------------------------------------------------------------------
 
 
@@ -54,6 +46,13 @@ class CriteriaSetSerializer(serializers.ModelSerializer[CriteriaSet]):
         read_only_fields = fields
 
 
+class OutcomeField(serializers.ChoiceField):
+    """Null until the session is completed."""
+
+    def to_representation(self, value: Any) -> Any:
+        return value or None
+
+
 class SessionSerializer(serializers.ModelSerializer[OptimizationSession]):
     """`status` says where it stands, `phase` what it does; `error` why it failed, `verdict` how it ended."""
 
@@ -64,7 +63,7 @@ class SessionSerializer(serializers.ModelSerializer[OptimizationSession]):
     plan = json_of(Plan, read_only=True, allow_null=True)
     verdict = json_of(Verdict, read_only=True, allow_null=True)
     elapsed_s = serializers.FloatField(read_only=True)
-    outcome = serializers.SerializerMethodField()
+    outcome = OutcomeField(choices=[one.value for one in Outcome], read_only=True, allow_null=True)
     has_package = serializers.SerializerMethodField()
     created_by = serializers.EmailField(source="created_by.email", default=None, allow_null=True, read_only=True)
 
@@ -100,10 +99,6 @@ class SessionSerializer(serializers.ModelSerializer[OptimizationSession]):
             "finished_at",
         )
         read_only_fields = fields
-
-    def get_outcome(self, session: OptimizationSession) -> Outcome | None:
-        """Known once the session is completed."""
-        return Outcome(session.outcome) if session.outcome else None
 
     def get_has_package(self, session: OptimizationSession) -> bool:
         return session.package_id is not None

@@ -29,6 +29,12 @@ PROBLEM = "application/problem+json"
 API = "/api/"
 
 
+class BodyTooLarge(exceptions.APIException):
+    status_code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    default_code = "too_large"
+    default_detail = "The body is larger than is read here. Send a file as an upload instead."
+
+
 @dataclass(frozen=True)
 class Problem:
     """The body of an answer that says what went wrong. `errors` lists `{field, code, message}`."""
@@ -57,11 +63,12 @@ class Problem:
 
 
 def request_problems() -> Iterator[Problem]:
-    """The problems that any request may meet, whatever it is about: those of the framework, with its own sentences."""
+    """The problems that any request may meet, whatever it is about: the framework's, in its own words, and ours."""
     yield Problem("request.error", 500, _SENTENCES[500])
     kinds: list[type[exceptions.APIException]] = exceptions.APIException.__subclasses__()
     for kind in kinds:
-        yield Problem(f"request.{kind.default_code}", kind.status_code, str(kind.default_detail))
+        if kind.__module__ in (exceptions.__name__, __name__):
+            yield Problem(f"request.{kind.default_code}", kind.status_code, str(kind.default_detail))
 
 
 def api_exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:

@@ -2,12 +2,41 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from django.db.models import QuerySet
+from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.pagination import PageNumberPagination
+from rest_framework.request import Request
+from rest_framework.views import APIView
 
 
 class Pages(PageNumberPagination):
-    """`?page=2&page_size=100`: numbered pages of 50, or as many as asked for up to 200."""
+    """`?page=2&page_size=100`: numbered pages of 50, or as many as asked for up to 200.
+
+    A page that is not there is not found (404). What is no number is refused (400): taken for the first page, or for
+    the usual size, it would be the wrong answer to a wrong question.
+    """
 
     page_size = 50
     page_size_query_param = "page_size"
+    page_size_query_description = "How many rows a page has, 50 unless said and 200 at most."
     max_page_size = 200
+
+    def paginate_queryset(
+        self, queryset: QuerySet[Any], request: Request, view: APIView | None = None
+    ) -> list[Any] | None:
+        for name in (self.page_query_param, self.page_size_query_param):
+            given = request.query_params.get(name)
+            if given is not None and not (given.isdecimal() and 0 < len(given.lstrip("0")) < 10):
+                raise ValidationError({name: [ErrorDetail("This is not a whole number from 1.", "invalid")]})
+        return super().paginate_queryset(queryset, request, view)
+
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """DRF's own, in the words of OpenAPI 3.1."""
+        described = super().get_paginated_response_schema(schema)
+        for name in ("next", "previous"):
+            link = described["properties"][name]
+            described["properties"][name] = {"type": ["string", "null"], "format": "uri", "example": link["example"]}
+        described["required"] = ["count", "next", "previous", "results"]
+        return described

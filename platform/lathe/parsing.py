@@ -6,15 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.conf import settings
-from rest_framework import status
-from rest_framework.exceptions import APIException, ParseError
+from rest_framework.exceptions import ParseError
 from rest_framework.parsers import JSONParser
 
-
-class BodyTooLarge(APIException):
-    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
-    default_code = "too_large"
-    default_detail = "The body is larger than is read here. Send a file as an upload instead."
+from lathe.errors import BodyTooLarge
 
 
 class Json(JSONParser):

@@ -1,7 +1,7 @@
-"""The API's own description (OpenAPI 3.1): summaries, how to log in, requests as pydantic reads them, and the errors.
+"""The API's own description (OpenAPI 3.1): what each operation does, how to log in, and what may go wrong.
 
-drf-spectacular finds the extensions because `LatheConfig.ready` imports this module; the class and the hook are named
-in the settings.
+drf-spectacular finds the scheme of tokens because `LatheConfig.ready` imports this module; the class and the hook are
+named in the settings.
 """
 
 from __future__ import annotations
@@ -9,11 +9,9 @@ from __future__ import annotations
 import re
 from typing import Any, cast
 
-from drf_spectacular.drainage import set_override
-from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerExtension
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.plumbing import ResolvedComponent, get_doc
-from pydantic import BaseModel
+from drf_spectacular.plumbing import get_doc
 from rest_framework.generics import GenericAPIView
 
 from lathe.errors import PROBLEM, request_problems
@@ -54,31 +52,6 @@ class ApiTokenScheme(OpenApiAuthenticationExtension):
             "scheme": "bearer",
             "description": "A token made under “API tokens” in the portal, for reading or for writing as well.",
         }
-
-
-class PydanticValues(OpenApiSerializerExtension):
-    """Pydantic values by direction: what may be left out of a request is always there in an answer."""
-
-    target_class = "pydantic.BaseModel"
-    match_subclasses = True
-    priority = 1
-
-    def get_name(self, auto_schema: AutoSchema, direction: str) -> str:
-        # A value that is met on its own and inside another is the same one.
-        set_override(self.target, "suppress_collision_warning", True)
-        return str(self.target.__name__)
-
-    def map_serializer(self, auto_schema: AutoSchema, direction: str) -> dict[str, Any]:
-        asked = direction == "request"
-        suffix = "Request" if asked else ""
-        value: type[BaseModel] = self.target
-        schema = value.model_json_schema(
-            mode="validation" if asked else "serialization", ref_template=f"#/components/schemas/{{model}}{suffix}"
-        )
-        for name, part in schema.pop("$defs", {}).items():
-            component = ResolvedComponent(f"{name}{suffix}", ResolvedComponent.SCHEMA, schema=part, object=name)
-            auto_schema.registry.register_on_missing(component)
-        return schema
 
 
 # --- errors ----------------------------------------------------------------------------------------------------------

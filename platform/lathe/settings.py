@@ -218,6 +218,17 @@ SPECTACULAR_SETTINGS = {
     "OAS_VERSION": "3.1.1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": r"/api/v1",
+    "TAGS": [
+        {"name": "teams", "description": "Who you are, and with whom you work. Members and tokens are made on pages."},
+        {"name": "models", "description": "Registered models, their versions, and the aliases that point at them."},
+        {"name": "data sets", "description": "What is measured on: examples with their labels."},
+        {"name": "uploads", "description": "Files of any size, in pieces; a lost connection costs one piece."},
+        {"name": "criteria", "description": "What is wanted: an objective, limits, a target, a budget."},
+        {"name": "sessions", "description": "Optimizing a version: start, watch, read the report, promote."},
+        {"name": "techniques", "description": "What can be tried here."},
+        {"name": "workers", "description": "Who does the work, and what they can."},
+        {"name": "audit", "description": "Who decided what, when, and why."},
+    ],
     "COMPONENT_SPLIT_REQUEST": True,
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",

@@ -24,6 +24,7 @@ CODES = {
     "session.no_package": 404,
     "session.no_report": 404,
     "session.errored": 422,
+    "demo.refused": 422,
     "step.worker_lost": 422,
     "step.errored": 422,
 }

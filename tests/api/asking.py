@@ -1,0 +1,46 @@
+"""Asking every operation of the document: addresses with the ids of what there is, bodies from its own examples."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from tests.portal.world import World
+
+JSON = "application/json"
+
+
+def address(path: str, world: World) -> str:
+    """The path with the ids of what there is."""
+    rows = {
+        "teams": world.team.slug,
+        "models": world.model.pk,
+        "versions": world.version.pk,
+        "aliases": world.alias.pk,
+        "datasets": world.dataset.pk,
+        "uploads": world.upload.pk,
+        "criteria": world.criteria.pk,
+        "sessions": world.session.pk,
+        "audit": world.event.sequence,
+    }
+    before, _, after = path.partition("{")
+    return f"{before}{rows[before.split('/')[3]]}{after.partition('}')[2]}" if after else path
+
+
+def examples(operation: dict[str, Any], media: str = JSON) -> dict[str, Any]:
+    """The examples of an operation's body, by name."""
+    content = operation.get("requestBody", {}).get("content", {})
+    return {name: one["value"] for name, one in content.get(media, {}).get("examples", {}).items()}
+
+
+def filled(example: dict[str, Any], world: World) -> dict[str, Any]:
+    """An example with the ids of what there is in the place of its own."""
+    ids = {
+        "model": world.model.pk,
+        "version": world.version.pk,
+        "dataset": world.dataset.pk,
+        "criteria_set": world.criteria.pk,
+        "upload": str(world.upload.pk),
+    }
+    body = copy.deepcopy(example)
+    return {**body, **{name: value for name, value in ids.items() if name in body}}

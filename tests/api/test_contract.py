@@ -1,0 +1,136 @@
+"""Every answer keeps to the document: for each operation, its examples, and wrong bodies without end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from io import BytesIO
+from typing import Any
+
+import pytest
+
+from apps.accounts.models import User
+from apps.models.models import AliasMove
+from apps.models.services import append_chunk
+from apps.models.storage import put_stream
+from apps.optimization.models import OptimizationSession
+from tests.api.asking import JSON, address, examples, filled
+from tests.api.conftest import Api
+from tests.api.contract import Client, Contract
+from tests.models.conftest import linear_model, npz
+from tests.portal.world import World
+
+pytestmark = pytest.mark.django_db
+
+OPERATIONS = sorted((method, path) for method, path, _ in Contract().operations())
+WITH_BODY = [
+    (method, path)
+    for method, path, operation in Contract().operations()
+    if JSON in operation.get("requestBody", {}).get("content", {})
+]
+
+
+@pytest.fixture
+def mine(api: Api, owner: User) -> Client:
+    return api(owner)
+
+
+def ask(client: Client, method: str, path: str, body: Any = None) -> Any:
+    return client.generic(method.upper(), path, *(() if body is None else (encoded(client, body), JSON)))
+
+
+def encoded(client: Client, body: Any) -> bytes:
+    return client._encode_data(body, format="json")[0]
+
+
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+def test_an_answer_is_as_described(mine: Client, everything: World, contract: Contract, method: str, path: str) -> None:
+    """The client judges; with no body where one is wanted, the answer is a described problem."""
+    answer = ask(mine, method, address(path, everything))
+    if method == "get":
+        assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+def test_without_a_token_the_answer_is_401_as_described(
+    anybody: Client, everything: World, method: str, path: str
+) -> None:
+    answer = ask(anybody, method, address(path, everything))
+    assert (answer.status_code, answer.json()["code"]) == (401, "request.not_authenticated")
+    assert answer["WWW-Authenticate"].startswith("Bearer")
+
+
+@pytest.mark.parametrize(("method", "path"), WITH_BODY)
+def test_each_example_of_the_document_is_accepted(
+    mine: Client, everything: World, contract: Contract, method: str, path: str
+) -> None:
+    operation = contract.document["paths"][path][method]
+    for name, example in examples(operation).items():
+        make_ready(path, everything)
+        answer = ask(mine, method, address(path, everything), filled(example, everything))
+        assert 200 <= answer.status_code < 300, (name, answer.content)
+
+
+def make_ready(path: str, world: World) -> None:
+    """What an example takes for granted: an upload that is complete, something to promote and to take back."""
+    if path in ("/api/v1/versions/", "/api/v1/datasets/"):
+        data = linear_model() if "versions" in path else npz({"x": ("<f4", (12, 4)), "y": ("<i8", (12,))})
+        world.upload.size_bytes = len(data)
+        world.upload.save()
+        append_chunk(world.upload, 0, BytesIO(data))
+    if path.endswith("/promote/"):
+        world.session.steps.filter(candidate_key="").update(candidate_key="c01", artifact=put_stream([linear_model()]))
+    if path.endswith("/rollback/"):
+        OptimizationSession.objects.update(result_version=world.version)
+        AliasMove.objects.create(alias=world.alias, from_version=world.version, to_version=world.version)
+
+
+WRONG: tuple[Any, ...] = (
+    None,
+    True,
+    -1,
+    2**70,
+    1.5,
+    float(10**300),
+    "",
+    "  ",
+    "a\x01b",
+    "x" * 10_000,
+    [],
+    [None],
+    [[]],
+    {},
+    {"a": {"b": [1]}},
+)
+
+
+def wrong_bodies(example: dict[str, Any]) -> Iterator[Any]:
+    """The example without a field, with a wrong value in one, with one too many; and what is no object at all."""
+    yield from ([], "text", 7, None, [example])
+    yield {**example, "nobody": 1}
+    for name, value in example.items():
+        yield {other: kept for other, kept in example.items() if other != name}
+        yield from ({**example, name: wrong} for wrong in WRONG)
+        if isinstance(value, dict):
+            for inner in value:
+                yield from ({**example, name: {**value, inner: wrong}} for wrong in WRONG)
+
+
+@pytest.mark.parametrize(("method", "path"), WITH_BODY)
+def test_a_wrong_body_is_never_an_error_of_ours(
+    mine: Client, everything: World, contract: Contract, method: str, path: str
+) -> None:
+    operation = contract.document["paths"][path][method]
+    for example in examples(operation).values():
+        for body in wrong_bodies(filled(example, everything)):
+            answer = ask(mine, method, address(path, everything), body)
+            assert answer.status_code < 500, (body, answer.content)
+
+
+@pytest.mark.parametrize(("method", "path"), [one for one in OPERATIONS if "{" in one[1]])
+@pytest.mark.parametrize("name", ["0", "-1", "1e3", "%00", "%F0%9F%90%9F", "9" * 40, "..", "a.b", "'--"])
+def test_a_name_of_nothing_is_not_found(
+    mine: Client, contract: Contract, owner: User, method: str, path: str, name: str
+) -> None:
+    before, _, after = path.partition("{")
+    answer = mine.generic(method.upper(), f"{before}{name}{after.partition('}')[2]}")
+    assert (answer.status_code, answer.json()["code"]) == (404, "request.not_found")
