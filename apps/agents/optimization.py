@@ -82,13 +82,14 @@ class Assignment:
         """What the model takes."""
         return tuple(binding.wanted for binding in self.dataset.bindings)
 
-    def batches(self, examples: int) -> Iterator[Feeds]:
+    def batches(self, examples: int, batch: int = BATCH) -> Iterator[Feeds]:
         """Up to `examples` calibration examples in batches that the model takes, one batch in memory at a time.
 
+        A batch has `batch` examples, or fewer where memory is short, or as many as the model is fixed to.
         Raises `TechniqueNotApplicable` where the data set cannot fill one batch of a model whose batch is fixed.
         """
         fixed = fixed_batch(self.inputs)
-        size = fixed or max(1, self.dataset.affordable_batch(BATCH) // self.batch_divisor)
+        size = fixed or max(1, self.dataset.affordable_batch(batch) // self.batch_divisor)
         given = 0
         for feeds in self.dataset.calibration(max(examples, size), size):
             for portion in [feeds] if fixed is None else _full_portions(feeds, fixed):

@@ -79,7 +79,8 @@ class StaticQuantization(OnnxQuantization):
             model = save_beside(_at_least(proto, PER_CHANNEL_OPSET), self.prepared, "flattened.onnx")
         external = onnx_files.size_bytes(model) > _EXTERNAL_ABOVE_BYTES
         count = int(chosen["calibration_examples"])
-        batches = assignment.batches(count)
+        # Histograms are made of whole intermediate tensors, smallest and largest values of two numbers each.
+        batches = assignment.batches(count) if chosen["calibration"] == "minmax" else assignment.batches(count, 1)
         with library_words(label):
             ranges = write_ranges(
                 model,
