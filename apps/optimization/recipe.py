@@ -54,7 +54,8 @@ def _step(step: SessionStep) -> dict[str, Any]:
     return {
         "key": step.key,
         "technique": step.technique,
-        "parameters": step.parameters,
+        # Complete, as the step was made: a recipe must not change its meaning when a default does.
+        "parameters": step.result["parameters"],
         "libraries": step.result.get("libraries", {}),
         "seed": step.result.get("seed", step.session.seed),
         "batch_divisor": step.batch_divisor,
