@@ -1,4 +1,4 @@
-"""Live pages: a poke on a session's channel group is answered with the fragment that the page itself uses."""
+"""Live pages: a poke on a session's channel group is answered with the fragments that the page itself uses."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
-from django.template.loader import render_to_string
 
 from apps.optimization import live
 from apps.optimization.models import OptimizationSession
@@ -47,14 +46,19 @@ class SessionConsumer(AsyncWebsocketConsumer):
         self.changed.set()
 
     async def _push(self) -> None:
+        """Sends what looks different since the last time: what stands still keeps its focus and its selection."""
+        shown: dict[str, str] = {}
         while True:
             await self.changed.wait()
             self.changed.clear()
-            html = await self._render()
-            if html is None:
+            fragments = await self._render()
+            if fragments is None:
                 await self.close(code=NOT_FOUND)
                 return
-            await self.send(text_data=html)
+            changed = [html for name, html in fragments.items() if shown.get(name) != html]
+            if changed:
+                await self.send(text_data="".join(changed))
+            shown = fragments
             await asyncio.sleep(MIN_INTERVAL_S)
 
     @database_sync_to_async
@@ -63,10 +67,8 @@ class SessionConsumer(AsyncWebsocketConsumer):
         return OptimizationSession.objects.visible_to(self.scope["user"]).filter(pk=pk).first()
 
     @database_sync_to_async
-    def _render(self) -> str | None:
-        """The fragment, or `None` once the session is gone or its reader may no longer see it."""
+    def _render(self) -> dict[str, str] | None:
+        """The fragments, or `None` once the session is gone or its reader may no longer see it."""
         pk = self.scope["url_route"]["kwargs"]["pk"]
         session = OptimizationSession.objects.visible_to(self.scope["user"]).filter(pk=pk).first()
-        if session is None:
-            return None
-        return render_to_string("optimization/_session_live.html", {"live": live.read(session)})
+        return session and live.fragments(session)

@@ -49,7 +49,10 @@ class Question:
         return round(value * self.scale) if self.scale != 1.0 else value
 
     def shown(self, value: Any) -> Any:
-        return value if value is None or self.scale == 1.0 else value / self.scale
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
+            return value
+        shown = value / self.scale
+        return int(shown) if shown.is_integer() else shown
 
 
 MEGABYTE = 10**6

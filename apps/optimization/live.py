@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from typing import Any
 
 from django.db.models import Prefetch
+from django.template.loader import render_to_string
 
 from apps.agents.state import Phase, Status
+from apps.optimization import plots
 from apps.optimization.models import Candidate, EvaluationReport, LogEntry, OptimizationSession, SessionStep
 
 LOG_LINES = 200
+FRAGMENTS = ("head", "candidates", "steps", "log", "plot", "announcement")
+"""What of the page changes. Each is a template `_session_NAME.html` whose root has a stable id, so a push swaps it."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class LiveSession:
     log: list[LogEntry]
     metric_label: str
     plot: str
-    """JSON for `static/js/session.js`."""
+    """JSON for `static/js/plots.js`."""
 
 
 def read(session: OptimizationSession) -> LiveSession:
@@ -52,7 +54,7 @@ def read(session: OptimizationSession) -> LiveSession:
         steps=steps,
         log=newest[::-1],
         metric_label=_metric_label(rows),
-        plot=json.dumps(_plot(rows)),
+        plot=plots.tradeoff([(row.candidate, row.evaluation.body) for row in rows if row.evaluation]),
     )
 
 
@@ -73,33 +75,7 @@ def _metric_label(rows: list[CandidateRow]) -> str:
     return measured.body["metrics"][0]["label"] if measured else "Metric"
 
 
-def _plot(rows: list[CandidateRow]) -> dict[str, Any]:
-    """Points of accuracy against latency. The original is measured beside every candidate; its first reading stands."""
-    measured = [row for row in rows if row.evaluation]
-    if not measured:
-        return {"points": []}
-    bodies = [row.evaluation.body for row in measured if row.evaluation]
-    primary = bodies[0]["metrics"][0]
-    original = {
-        "key": "original",
-        "title": "Original",
-        "status": "original",
-        "latency_ms": bodies[0]["latency"]["original"]["p50_ms"],
-        **_metric(primary["original"]),
-    }
-    points = [original]
-    for row, body in zip(measured, bodies, strict=True):
-        points.append(
-            {
-                "key": row.candidate.key,
-                "title": row.candidate.title,
-                "status": row.candidate.status,
-                "latency_ms": body["latency"]["candidate"]["p50_ms"],
-                **_metric(body["metrics"][0]["candidate"]),
-            }
-        )
-    return {"points": points, "metric": f"{primary['label']} ({primary['unit']})"}
-
-
-def _metric(estimate: dict[str, Any]) -> dict[str, Any]:
-    return {"metric": estimate["value"], "low": estimate["low"], "high": estimate["high"]}
+def fragments(session: OptimizationSession) -> dict[str, str]:
+    """Each fragment of the page by its name, as the session stands."""
+    reading = {"live": read(session)}
+    return {name: render_to_string(f"optimization/_session_{name}.html", reading) for name in FRAGMENTS}

@@ -48,3 +48,16 @@ document.addEventListener("lathe:error", (event) => {
   place.replaceChildren(notice);
   place.hidden = false;
 });
+
+// A form that came back: the first field that is wrong gets the focus. An address with a fragment opens what hides it.
+function reveal() {
+  const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  for (let fold = target && target.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
+  if (target) target.scrollIntoView();
+}
+
+addEventListener("hashchange", reveal);
+document.addEventListener("DOMContentLoaded", () => {
+  document.querySelector("main [aria-invalid=true]")?.focus();
+  reveal();
+});

@@ -71,6 +71,11 @@ class SessionReport(Value):
         """The candidate that is handed over, if one is."""
         return next((one for one in self.candidates if one.key == self.verdict.candidate), None)
 
+    @property
+    def others(self) -> tuple[CandidateReport, ...]:
+        """The candidates that were measured and are not handed over."""
+        return tuple(one for one in self.candidates if one.evaluation and one.key != self.verdict.candidate)
+
 
 def report(session: OptimizationSession) -> SessionReport:
     """The report of a session that has come to a verdict. Raises `NoReport` before."""

@@ -11,6 +11,8 @@ from typing_extensions import TypeIs
 register = template.Library()
 
 UNKNOWN = "–"
+UNBOUNDED = 1e9
+"""An end this far out means that the evidence bounds nothing on that side (`apps.agents.verdicts.UNKNOWN`)."""
 Measured = float | Literal[""] | None
 """A number, or what a template makes of one that is not there: `None`, or an empty text where the way to it ends."""
 _SIZES = ((10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
@@ -54,7 +56,7 @@ def significant(value: float, digits: int = 3) -> str:
 
 @register.filter
 def number(value: Measured, digits: int = 3) -> str:
-    return UNKNOWN if unknown(value) else significant(float(value), int(digits))
+    return UNKNOWN if unknown(value) else signed(float(value), int(digits))
 
 
 @register.filter
@@ -115,12 +117,20 @@ def percent(share: Measured) -> str:
 def interval(estimate: Any, between: str = " to ") -> str:
     """The interval of an `Estimate` (value or mapping): `4.02 to 4.41`; empty where the number is exact."""
     low, high = _part(estimate, "low"), _part(estimate, "high")
-    return "" if low is None or high is None else f"{signed(low)}{between}{signed(high)}"
+    return "" if low is None or high is None else f"{_bound(low)}{between}{_bound(high)}"
 
 
-def signed(value: float) -> str:
+def _bound(value: float) -> str:
+    """An end of an interval; what nothing bounds is written by the agents as the largest number they know."""
+    if abs(value) >= UNBOUNDED:
+        return "∞" if value > 0 else "−∞"
+    return signed(value)
+
+
+def signed(value: float, digits: int = 3) -> str:
     """With a real minus sign, which a hyphen is not."""
-    return significant(value).replace("-", "−", 1) if value < 0 else significant(value)
+    text = significant(value, digits)
+    return text.replace("-", "−", 1) if value < 0 else text
 
 
 @register.filter
@@ -155,6 +165,72 @@ def words(code: str) -> str:
     return str(code).replace("_", " ").replace("-", " ")
 
 
+_LIMITS = {
+    "max_metric_drop_points": "Loss at most",
+    "max_metric_drop_relative": "Loss at most, relative",
+    "max_latency_ms": "Latency at most",
+    "min_speedup": "Faster by at least",
+    "max_size_bytes": "Size at most",
+    "min_size_reduction": "Smaller by at least",
+    "max_memory_bytes": "Memory at most",
+}
+_TESTS = {"mcnemar": "McNemar's test", "paired_bootstrap": "paired bootstrap"}
+
+
+@register.filter
+def limit_name(constraint: str) -> str:
+    """A field of `Constraints` as people read it: `Faster by at least`."""
+    return _LIMITS.get(constraint, words(constraint))
+
+
+@register.filter
+def test_name(test: str) -> str:
+    """A statistical test by the name it has in the literature."""
+    return _TESTS.get(test, words(test))
+
+
+@register.filter
+def technique_of(title: str) -> str:
+    """The technique in a candidate's title: `Static int8 (QDQ)`."""
+    return title.partition(": ")[0]
+
+
+@register.filter
+def variant_of(title: str) -> str:
+    """What follows the technique in a candidate's title: `activations uint8, weights int8`."""
+    return title.partition(": ")[2]
+
+
+@register.filter
+def without_prediction(reason: str) -> str:
+    """A plan's reason up to its predicted numbers, where columns of their own have them."""
+    return reason.partition(" Predicted ")[0]
+
+
+@register.filter
+def as_settings(parameters: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """A candidate's parameters as names and texts, without those that say nothing."""
+    return [(words(name), _said(value)) for name, value in parameters.items() if value not in (None, "", [], (), {})]
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(str(one) for one in value)
+    return str(value)
+
+
 @register.filter
 def lookup(mapping: Mapping[str, Any], key: str) -> Any:
     return mapping.get(key)
+
+
+@register.filter
+def bytes_or_number(value: Measured, unit: str) -> str:
+    """A limit or a measurement in its unit: bytes as a size, a ratio with its cross, else the number and its unit."""
+    if unit == "bytes":
+        return size(value)
+    if unit in ("×", "x"):
+        return ratio(value)
+    return f"{number(value)} {unit}".rstrip() if not unknown(value) else UNKNOWN

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from django.core.paginator import Paginator
+from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
@@ -15,14 +18,27 @@ PAGE_SIZE = 50
 
 @require_GET
 def trail(request: MemberRequest) -> HttpResponse:
-    events = AuditEvent.objects.visible_to(request.user).order_by("-sequence").select_related("session__version__model")
+    events = (
+        AuditEvent.objects.visible_to(request.user)
+        .filter(team=request.team or None)
+        .order_by("-sequence")
+        .select_related("session__version__model")
+    )
     chosen = {name: request.GET.get(name, "").strip() for name in ("actor", "action", "session")}
     if chosen["actor"]:
         events = events.filter(actor__icontains=chosen["actor"])
     if chosen["action"]:
         events = events.filter(action__startswith=chosen["action"])
     if chosen["session"]:
-        events = events.filter(session__pk__startswith=chosen["session"])
+        events = _of_session(events, chosen["session"])
     page = Paginator(events, PAGE_SIZE).get_page(request.GET.get("page"))
     template = "optimization/_audit.html" if request.htmx else "optimization/audit.html"
     return render(request, template, {"page": page, "chosen": chosen})
+
+
+def _of_session(events: QuerySet[AuditEvent], text: str) -> QuerySet[AuditEvent]:
+    """The events of the session with this id, or with an id that begins so."""
+    try:
+        return events.filter(session_id=UUID(text))
+    except ValueError:
+        return events.filter(session__pk__startswith=text.lower())

@@ -23,7 +23,11 @@ def listing(request: MemberRequest) -> HttpResponse:
     return render(
         request,
         "optimization/criteria_list.html",
-        {"own": current.exclude(team=None), "profiles": current.filter(team=None)},
+        {
+            "own": current.filter(team=request.team) if request.team else (),
+            "profiles": current.filter(team=None),
+            "writes": _writes(request),
+        },
     )
 
 
@@ -33,7 +37,13 @@ def detail(request: MemberRequest, pk: int) -> HttpResponse:
     versions = CriteriaSet.objects.filter(team=shown.team, name=shown.name).order_by("-version")
     form = CriteriaForm(initial={"name": shown.name, **CriteriaForm.answers_of(shown.criteria)})
     editable = shown.current and shown.team is not None and may(request.user, shown.team, Role.ENGINEER)
-    context = {"criteria_set": shown, "versions": versions, "form": form, "editable": editable}
+    context = {
+        "criteria_set": shown,
+        "versions": versions,
+        "form": form,
+        "editable": editable,
+        "writes": _writes(request),
+    }
     return render(request, "optimization/criteria_detail.html", context)
 
 
@@ -56,6 +66,11 @@ def edit(request: MemberRequest, pk: int) -> HttpResponse:
         return _save(request, shown)
     initial = {"name": shown.name, "description": shown.description, **CriteriaForm.answers_of(shown.criteria)}
     return _form_page(request, CriteriaForm(initial=initial), shown)
+
+
+def _writes(request: MemberRequest) -> bool:
+    """Whether the member may write criteria and start sessions here: pages show no button that would be refused."""
+    return bool(request.team) and may(request.user, request.team, Role.ENGINEER)
 
 
 def _visible(request: MemberRequest, pk: int) -> CriteriaSet:

@@ -2,35 +2,53 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import Any
+
 from django.http import HttpResponse
 from django.shortcuts import render
+from django.utils import timezone
 from django.views.decorators.http import require_GET
 
+from apps.accounts.models import Role, Team
 from apps.accounts.requests import MemberRequest
+from apps.accounts.services import may
 from apps.agents.state import Outcome, Status
 from apps.models.models import DataSet, InspectionStatus, ModelVersion
 from apps.optimization.models import OptimizationSession, Worker
 
 RECENT = 8
+STILL_OF_INTEREST = timedelta(days=14)
+"""What nobody took up for this long no longer asks for anybody; the lists still have it."""
 
 
 @require_GET
 def dashboard(request: MemberRequest) -> HttpResponse:
-    sessions = OptimizationSession.objects.visible_to(request.user).select_related("version__model", "dataset")
-    completed = sessions.filter(status=Status.COMPLETED).with_gains()
-    versions = ModelVersion.objects.visible_to(request.user).select_related("model")
-    datasets = DataSet.objects.visible_to(request.user)
-    refused = InspectionStatus.REFUSED
-    context = {
-        "active": sessions.active(),
-        "finished": completed.order_by("-finished_at")[:RECENT],
-        "failed": sessions.filter(status=Status.FAILED, retries=None)[:RECENT],
-        "to_promote": sessions.filter(outcome=Outcome.IMPROVED, result_version=None)[:RECENT],
-        "refused_versions": versions.filter(status=refused)[:RECENT],
-        "refused_datasets": datasets.filter(status=refused)[:RECENT],
-        "has_models": versions.exists(),
-        "has_datasets": datasets.exists(),
-        "workers": Worker.objects.alive().count(),
-    }
+    context: dict[str, Any] = {"workers": Worker.objects.alive().count()}
+    if request.team:
+        context |= _of(request, request.team)
     template = "optimization/_dashboard.html" if request.htmx else "optimization/dashboard.html"
     return render(request, template, context)
+
+
+def _of(request: MemberRequest, team: Team) -> dict[str, Any]:
+    since = timezone.now() - STILL_OF_INTEREST
+    sessions = OptimizationSession.objects.visible_to(request.user).filter(team=team)
+    sessions = sessions.select_related("version__model", "dataset")
+    lately = sessions.filter(finished_at__gte=since)
+    versions = ModelVersion.objects.visible_to(request.user).filter(model__team=team).select_related("model")
+    datasets = DataSet.objects.visible_to(request.user).filter(team=team)
+    refused = {"status": InspectionStatus.REFUSED, "created_at__gte": since}
+    to_promote = lately.filter(outcome=Outcome.IMPROVED, result_version=None).with_gains()
+    return {
+        "writes": may(request.user, team, Role.ENGINEER),
+        "active": sessions.active(),
+        "finished": sessions.filter(status=Status.COMPLETED).with_gains().order_by("-finished_at")[:RECENT],
+        "failed": lately.filter(status=Status.FAILED, retries=None)[:RECENT],
+        "to_promote": to_promote.order_by("-finished_at")[:RECENT],
+        "refused_versions": versions.filter(**refused)[:RECENT],
+        "refused_datasets": datasets.filter(**refused)[:RECENT],
+        "has_models": versions.exists(),
+        "has_datasets": datasets.exists(),
+        "has_sessions": sessions.exists(),
+    }

@@ -14,6 +14,7 @@ from apps.accounts.requests import MemberRequest
 from apps.accounts.services import may, require_role
 from apps.errors import UserError
 from apps.models import storage
+from apps.models.services import can_undo
 from apps.optimization import live, services
 from apps.optimization.forms import PromoteForm, RollBackForm
 from apps.optimization.models import OptimizationSession
@@ -32,9 +33,11 @@ def _page(
     roll_back: RollBackForm,
     status: int = 200,
 ) -> HttpResponse:
+    promoted = session.result_version.aliases.select_related("version") if session.result_version else ()
     context = {
         "session": session,
         "report": services.report(session),
+        "undoable": [alias for alias in promoted if can_undo(alias)],
         "live": live.read(session),
         "may_write": may(request.user, session.team, Role.ENGINEER),
         "promote_form": promote,

@@ -12,7 +12,7 @@ from django_htmx.http import HttpResponseClientRedirect
 
 from apps.accounts.models import Role
 from apps.accounts.requests import MemberRequest
-from apps.accounts.services import require_role
+from apps.accounts.services import may, require_role
 from apps.errors import UserError
 from apps.optimization import live, services
 from apps.optimization.filters import SessionFilter
@@ -30,11 +30,14 @@ def visible_session(request: MemberRequest, pk: UUID) -> OptimizationSession:
 
 @require_GET
 def history(request: MemberRequest) -> HttpResponse:
-    sessions = OptimizationSession.objects.visible_to(request.user).select_related("version__model", "dataset")
+    """The current team's sessions. HTMX asks for the results alone."""
+    sessions = OptimizationSession.objects.visible_to(request.user).filter(team=request.team or None)
+    sessions = sessions.select_related("version__model", "dataset")
     chosen = SessionFilter(request.GET, sessions.with_gains().order_by("-created_at"), request=request)
     page = Paginator(chosen.qs, PAGE_SIZE).get_page(request.GET.get("page"))
     template = "optimization/_session_history.html" if request.htmx else "optimization/session_list.html"
-    return render(request, template, {"filter": chosen, "page": page, "any": sessions.exists()})
+    writes = bool(request.team) and may(request.user, request.team, Role.ENGINEER)
+    return render(request, template, {"filter": chosen, "page": page, "any": sessions.exists(), "writes": writes})
 
 
 @require_http_methods(["GET", "POST"])

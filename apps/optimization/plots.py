@@ -1,0 +1,104 @@
+"""What the plots show, as values that `static/js/plots.js` draws: accuracy against latency, blocks, classes, layers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from apps.agents.reports import AnalysisReport, EvaluationReport, Layer
+from apps.optimization.models import Candidate
+
+MOST_BARS = 40
+"""More bars than this are not read; the tables have them all."""
+MOST_FRAGILE = 10
+"""Of the layers shown, so many are there for their sensitivity, however little time they take."""
+
+
+def tradeoff(measured: Sequence[tuple[Candidate, dict[str, Any]]]) -> str:
+    """Accuracy against latency, of candidates with the bodies of their evaluations.
+
+    The original is measured beside every candidate; its first reading stands.
+    """
+    if not measured:
+        return json.dumps({"kind": "tradeoff", "points": []})
+    first = measured[0][1]
+    primary = first["metrics"][0]
+    original = _point("original", "Original", "original", first["latency"]["original"], primary["original"])
+    points = [
+        _point(one.key, one.title, one.status, body["latency"]["candidate"], body["metrics"][0]["candidate"])
+        for one, body in measured
+    ]
+    return json.dumps(
+        {"kind": "tradeoff", "points": [original, *points], "metric": f"{primary['label']} ({primary['unit']})"}
+    )
+
+
+def _point(key: str, title: str, status: str, latency: dict[str, Any], estimate: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "key": key,
+        "title": title,
+        "status": status,
+        "latency_ms": latency["p50_ms"],
+        "metric": estimate["value"],
+        "low": estimate["low"],
+        "high": estimate["high"],
+    }
+
+
+def blocks(evaluation: EvaluationReport) -> str:
+    """Each block's median, and beside them the two ratios: the speed-up, and the original against itself."""
+    latency = evaluation.latency
+    return json.dumps(
+        {
+            "kind": "blocks",
+            "original_ms": latency.original_blocks_ms,
+            "candidate_ms": latency.candidate_blocks_ms,
+            "speedup": latency.speedup.model_dump(),
+            "control": latency.control.model_dump(),
+        }
+    )
+
+
+def classes(evaluation: EvaluationReport) -> str:
+    """How the recall of each class changed, in points; where there are many classes, those that changed most."""
+    changes = [(one.label, one.candidate_recall - one.original_recall, one.examples) for one in evaluation.classes]
+    if len(changes) > MOST_BARS:
+        changes = sorted(changes, key=lambda change: -abs(change[1]))[:MOST_BARS]
+    return json.dumps(
+        {
+            "kind": "classes",
+            "labels": [label for label, _, _ in changes],
+            "change_points": [points for _, points, _ in changes],
+            "examples": [examples for _, _, examples in changes],
+        }
+    )
+
+
+def layers(analysis: AnalysisReport) -> str:
+    """Where the time goes and what is fragile, layer by layer in the order of the graph."""
+    chosen = telling_layers(analysis.layers)
+    return json.dumps(
+        {
+            "kind": "layers",
+            "names": [layer.name for layer in chosen],
+            "operators": [layer.op_type for layer in chosen],
+            "time_share": [layer.time_share for layer in chosen],
+            "sqnr_db": [layer.sqnr_db for layer in chosen],
+        }
+    )
+
+
+def telling_layers(every: Iterable[Layer]) -> list[Layer]:
+    """The layers worth a bar: the slowest and the most fragile of those that were measured."""
+    known = [layer for layer in every if layer.time_share is not None or layer.sqnr_db is not None]
+    if len(known) <= MOST_BARS:
+        return known
+    fragile = sorted((one for one in known if one.sqnr_db is not None), key=lambda one: one.sqnr_db or 0.0)
+    slow = sorted(known, key=lambda one: -(one.time_share or 0.0))
+    chosen = {id(one) for one in fragile[:MOST_FRAGILE]}
+    for one in slow:
+        if len(chosen) == MOST_BARS:
+            break
+        chosen.add(id(one))
+    return [layer for layer in known if id(layer) in chosen]

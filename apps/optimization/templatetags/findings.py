@@ -1,0 +1,36 @@
+"""What sessions found out about a version, for the model store's page of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django import template
+
+from apps.accounts.models import User
+from apps.agents import reports
+from apps.models.models import ModelVersion
+from apps.optimization.models import AnalysisReport, OptimizationSession
+
+register = template.Library()
+
+RECENT = 10
+
+
+@dataclass(frozen=True)
+class Findings:
+    sessions: list[OptimizationSession]
+    """The newest sessions that started from the version."""
+    analysis: reports.AnalysisReport | None
+    """The newest analysis of it."""
+
+
+@register.simple_tag
+def findings_about(version: ModelVersion, user: User) -> Findings:
+    sessions = OptimizationSession.objects.visible_to(user).filter(version=version)
+    newest = AnalysisReport.objects.visible_to(user).filter(session__version=version).order_by("-created_at").first()
+    return Findings(
+        sessions=list(
+            sessions.select_related("version__model", "dataset").with_gains().order_by("-created_at")[:RECENT]
+        ),
+        analysis=reports.AnalysisReport.model_validate(newest.body) if newest else None,
+    )

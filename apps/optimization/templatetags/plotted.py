@@ -1,0 +1,25 @@
+"""The values behind a report's plots, for the pages that draw them."""
+
+from __future__ import annotations
+
+from django import template
+
+from apps.agents.reports import AnalysisReport, EvaluationReport
+from apps.optimization import plots
+
+register = template.Library()
+
+
+@register.filter
+def blocks_plot(evaluation: EvaluationReport) -> str:
+    return plots.blocks(evaluation)
+
+
+@register.filter
+def classes_plot(evaluation: EvaluationReport) -> str:
+    return plots.classes(evaluation)
+
+
+@register.filter
+def layers_plot(analysis: AnalysisReport) -> str:
+    return plots.layers(analysis)

@@ -1,0 +1,195 @@
+// Every plot of the portal. A place `.plot` carries its numbers as JSON in `data-plot`, or names in `data-plot-from` the
+// element that a push replaces. Drawn again when the numbers, the theme or the visibility change.
+
+const MARKS = {
+  original: { symbol: "diamond", tone: "--ink" },
+  selected: { symbol: "star", tone: "--accent" },
+  accepted: { symbol: "circle", tone: "--ok" },
+  rejected: { symbol: "x", tone: "--bad" },
+};
+const FRAGILE_DB = 30; // below this a layer's own quantization is heard at the output
+const BAR_PX = 22;
+
+function colour(name) {
+  // Resolves light-dark() by letting the browser compute a real property.
+  const probe = document.createElement("span");
+  probe.style.color = `var(${name})`;
+  document.body.append(probe);
+  const value = getComputedStyle(probe).color;
+  probe.remove();
+  return value;
+}
+
+const escaped = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;");
+const shortened = (text) => (text.length > 28 ? `…${text.slice(-27)}` : text);
+const narrow = () => innerWidth < 700;
+
+function axis(more) {
+  return {
+    gridcolor: colour("--line"), zerolinecolor: colour("--line-strong"), linecolor: colour("--line-strong"), fixedrange: true,
+    automargin: true, ...more,
+  };
+}
+
+function layout(more) {
+  return {
+    margin: { l: 60, r: 20, t: 16, b: 48 },
+    paper_bgcolor: "rgba(0,0,0,0)",
+    plot_bgcolor: "rgba(0,0,0,0)",
+    font: { color: colour("--ink"), family: "system-ui, sans-serif", size: 12 },
+    hoverlabel: { bgcolor: colour("--surface"), bordercolor: colour("--line-strong"), font: { color: colour("--ink") } },
+    showlegend: false,
+    ...more,
+  };
+}
+
+function point(candidate) {
+  const mark = MARKS[candidate.status] ?? { symbol: "circle-open", tone: "--info" };
+  const known = candidate.low !== null && candidate.high !== null;
+  return {
+    type: "scatter",
+    mode: "markers+text",
+    x: [candidate.latency_ms],
+    y: [candidate.metric],
+    text: [candidate.key],
+    textposition: "middle right",
+    textfont: { color: colour("--ink-soft"), size: 11 },
+    cliponaxis: false,
+    marker: { size: candidate.status === "selected" ? 15 : 10, symbol: mark.symbol, color: colour(mark.tone) },
+    error_y: known
+      ? { type: "data", symmetric: false, array: [candidate.high - candidate.metric],
+          arrayminus: [candidate.metric - candidate.low], color: colour("--line-strong"), thickness: 1, width: 3 }
+      : undefined,
+    hovertemplate: `${escaped(candidate.title)}<br>%{x:.3g} ms · %{y:.4g}<extra>${escaped(candidate.status)}</extra>`,
+  };
+}
+
+function tradeoff({ points, metric }) {
+  return {
+    empty: points.length === 0,
+    traces: points.map(point),
+    layout: layout({
+      margin: { l: 60, r: 56, t: 16, b: 48 },
+      xaxis: axis({ title: { text: "p50 latency (ms), left is faster" }, rangemode: "tozero" }),
+      yaxis: axis({ title: { text: metric } }),
+      uirevision: "keep",
+    }),
+  };
+}
+
+function turns(name, values, tone) {
+  return {
+    type: "scatter", mode: "lines+markers", name, x: values.map((_, place) => place + 1), y: values,
+    line: { color: colour(tone), width: 1 }, marker: { size: 6 }, hovertemplate: `block %{x}: %{y:.3g} ms<extra>${name}</extra>`,
+  };
+}
+
+function interval(name, estimate, tone) {
+  return {
+    type: "scatter", mode: "markers", xaxis: "x2", yaxis: "y2", x: [estimate.value], y: [name], showlegend: false,
+    marker: { color: colour(tone), size: 9 },
+    error_x: { type: "data", symmetric: false, array: [estimate.high - estimate.value],
+               arrayminus: [estimate.value - estimate.low], color: colour(tone), thickness: 1.5, width: 5 },
+    hovertemplate: `%{x:.3g}× [${estimate.low.toPrecision(3)}, ${estimate.high.toPrecision(3)}]<extra>${name}</extra>`,
+  };
+}
+
+function blocks({ original_ms, candidate_ms, speedup, control }) {
+  const side = narrow() ? { left: [0, 1], right: [0, 1], above: [0.5, 1], below: [0, 0.22] }
+                        : { left: [0, 0.58], right: [0.72, 1], above: [0, 1], below: [0, 1] };
+  return {
+    height: narrow() ? 460 : 290,
+    traces: [
+      turns("original", original_ms, "--ink"),
+      turns("candidate", candidate_ms, "--accent"),
+      interval("original<br>against itself", control, "--ink"),
+      interval("original<br>over candidate", speedup, "--accent"),
+    ],
+    layout: layout({
+      margin: { l: 52, r: 20, t: 30, b: 48 },
+      showlegend: true,
+      legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" },
+      xaxis: axis({ title: { text: "block" }, domain: side.left, anchor: "y" }),
+      yaxis: axis({ title: { text: "median (ms)" }, rangemode: "tozero", domain: side.above, anchor: "x" }),
+      xaxis2: axis({ title: { text: "ratio, with its interval" }, domain: side.right, anchor: "y2", rangemode: "tozero" }),
+      yaxis2: axis({ domain: side.below, anchor: "x2", type: "category", range: [-0.6, 1.6] }),
+      shapes: [{ type: "line", xref: "x2", yref: "y2 domain", x0: 1, x1: 1, y0: 0, y1: 1,
+                 line: { color: colour("--line-strong"), dash: "dot", width: 1 } }],
+    }),
+  };
+}
+
+function classes({ labels, change_points, examples }) {
+  return {
+    height: 70 + labels.length * BAR_PX,
+    traces: [{
+      type: "bar", orientation: "h", y: labels, x: change_points, customdata: examples,
+      marker: { color: change_points.map((points) => colour(points < 0 ? "--bad" : "--ok")) },
+      hovertemplate: "%{y}: %{x:+.2f} points<extra>%{customdata} examples</extra>",
+    }],
+    layout: layout({
+      margin: { l: 20, r: 20, t: 8, b: 44 },
+      bargap: 0.35,
+      xaxis: axis({ title: { text: "change of the recall (points)" }, zerolinewidth: 1 }),
+      yaxis: axis({ type: "category", autorange: "reversed", tickvals: labels, ticktext: labels.map((label) => escaped(shortened(label))) }),
+    }),
+  };
+}
+
+function layers({ names, operators, time_share, sqnr_db }) {
+  const places = names.map((_, place) => place);
+  const about = names.map((name, place) => `${escaped(name)} · ${escaped(operators[place])}`);
+  const gap = narrow() ? 0.06 : 0.03;
+  const bar = (x, values, more) => ({ type: "bar", orientation: "h", y: places, x: values, xaxis: x, customdata: about, ...more });
+  return {
+    height: 80 + names.length * BAR_PX,
+    traces: [
+      bar("x", time_share.map((share) => (share === null ? null : share * 100)), {
+        marker: { color: colour("--accent") }, hovertemplate: "%{customdata}: %{x:.1f} % of the time<extra></extra>",
+      }),
+      bar("x2", sqnr_db, {
+        marker: { color: sqnr_db.map((db) => colour(db !== null && db < FRAGILE_DB ? "--bad" : "--info")) },
+        hovertemplate: "%{customdata}: %{x:.1f} dB<extra></extra>",
+      }),
+    ],
+    layout: layout({
+      margin: { l: 20, r: 20, t: 8, b: 44 },
+      bargap: 0.35,
+      xaxis: axis({ title: { text: narrow() ? "time (%)" : "share of the time (%)" }, domain: [0, 0.5 - gap] }),
+      xaxis2: axis({ title: { text: narrow() ? "SQNR (dB)" : "SQNR when only this layer has 8 bits (dB)" }, domain: [0.5 + gap, 1] }),
+      yaxis: axis({ autorange: "reversed", tickvals: places, showgrid: false, zeroline: false,
+                    ticktext: names.map((name) => escaped(narrow() ? shortened(name).slice(-14) : shortened(name))),
+                    tickfont: { family: "ui-monospace, monospace", size: 11 } }),
+    }),
+  };
+}
+
+const KINDS = { tradeoff, blocks, classes, layers };
+
+function draw(place) {
+  const numbers = JSON.parse((document.getElementById(place.dataset.plotFrom) ?? place).dataset.plot);
+  const plot = KINDS[numbers.kind](numbers);
+  if (numbers.kind === "tradeoff") place.closest(".card").hidden = Boolean(plot.empty);
+  if (plot.empty || !place.checkVisibility()) return;
+  if (plot.height) place.style.height = `${plot.height}px`;
+  Plotly.react(place, plot.traces, plot.layout, { responsive: true, displaylogo: false, displayModeBar: false });
+}
+
+function drawAll() {
+  document.querySelectorAll(".plot").forEach(draw);
+}
+
+// A push that leaves the numbers alone leaves the plot alone.
+let drawn = "";
+function drawPushed() {
+  const source = document.getElementById("plot-data");
+  if (!source || source.dataset.plot === drawn) return;
+  drawn = source.dataset.plot;
+  document.querySelectorAll(".plot[data-plot-from]").forEach(draw);
+}
+
+document.addEventListener("DOMContentLoaded", drawAll);
+document.addEventListener("htmx:wsAfterMessage", drawPushed);
+document.addEventListener("themechange", drawAll);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
+document.addEventListener("toggle", (event) => event.target.querySelectorAll(".plot").forEach(draw), true);
