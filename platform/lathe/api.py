@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.urls import path
 from rest_framework.routers import DefaultRouter
 
@@ -15,7 +17,8 @@ app_name = "api"
 router = DefaultRouter()
 # One address for each thing: no second one that ends in `.json`.
 router.include_format_suffixes = False
-for prefix, viewset, basename in (*account_routes, *store_routes, *optimization_routes):
+routes: list[tuple[str, Any, str]] = [*account_routes, *store_routes, *optimization_routes]
+for prefix, viewset, basename in routes:
     router.register(prefix, viewset, basename)
 
 urlpatterns = [path("me/", MeView.as_view(), name="me"), *router.urls]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django_htmx.http import reswap, trigger_client_event
@@ -77,6 +77,8 @@ def api_exception_handler(error: Exception, context: dict[str, Any]) -> Response
         return Problem(error.code, error.status, error.message, _fields_of(error)).response()
     if isinstance(error, ValueErrorReport):
         return _invalid(_from_pydantic(error))
+    if isinstance(error, RequestDataTooBig):
+        error = BodyTooLarge()
     response = exception_handler(error, context)
     if response is None:
         return None

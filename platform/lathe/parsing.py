@@ -1,30 +1,20 @@
-"""JSON as the API reads it: of a bounded size, and only what every database and every answer can write again."""
+"""JSON as the API reads it: only what every database and every answer can write again."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from django.conf import settings
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import JSONParser
 
-from lathe.errors import BodyTooLarge
-
 
 class Json(JSONParser):
-    """DRF's parser; it would read a body of any size and depth into memory.
-
-    Raises `BodyTooLarge`, and `ParseError` for what is no JSON, is nested too deeply, or holds text that is no Unicode
-    (a lone surrogate) or that PostgreSQL cannot keep (a NUL).
+    """DRF's parser. Raises `ParseError` as well for what is nested too deeply, and for text that is no Unicode (half of
+    a surrogate pair) or that PostgreSQL cannot keep (a NUL).
     """
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
-        # A body that announces no length is not read at all.
-        request = (parser_context or {}).get("request")
-        length = request.META.get("CONTENT_LENGTH") if request is not None else None
-        if length and str(length).isdecimal() and int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
-            raise BodyTooLarge
         try:
             parsed = super().parse(stream, media_type, parser_context)
             unwritable = any(_unwritable(text) for text in _texts(parsed))

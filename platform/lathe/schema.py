@@ -7,12 +7,11 @@ named in the settings.
 from __future__ import annotations
 
 import re
-from typing import Any, cast
+from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import get_doc
-from rest_framework.generics import GenericAPIView
 
 from lathe.errors import PROBLEM, request_problems
 
@@ -32,7 +31,7 @@ class Schema(AutoSchema):
         doc = get_doc(method) or ("" if action in VERBS else get_doc(type(self.view)))
         if doc:
             return re.split(r"[.;:](?:\s|$)", doc, maxsplit=1)[0]
-        rows = cast("GenericAPIView[Any]", self.view).queryset
+        rows = getattr(self.view, "queryset", None)
         assert rows is not None, f"{action} of {type(self.view).__name__} needs a docstring or a summary"
         meta = rows.model._meta
         return f"{VERBS[action]} {meta.verbose_name_plural if action == 'list' else _with_article(meta.verbose_name)}"

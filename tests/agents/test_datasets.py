@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,14 @@ from PIL import Image
 from apps.agents.dataset_spec import CALIBRATION_MAXIMUM, DatasetSpec, ImagePreprocessing, calibration_count
 from apps.agents.datasets import load_dataset
 from apps.agents.datasets.split import split, stratified_order
-from apps.agents.errors import CellInvalid, DatasetUnreadable, ImageBroken, LabelsInvalid, ValuesOutOfRange
+from apps.agents.errors import (
+    CellInvalid,
+    DatasetTooLarge,
+    DatasetUnreadable,
+    ImageBroken,
+    LabelsInvalid,
+    ValuesOutOfRange,
+)
 from apps.agents.reports import Task, TensorSpec
 
 CLASSIFY = DatasetSpec(kind="npz", task="classification")
@@ -97,6 +105,17 @@ def test_an_npz_gives_batches_of_the_models_type_in_order(tmp_path: Path, compre
     calibration = np.concatenate([feeds["image"] for feeds in dataset.calibration(7, 3)])
     assert np.array_equal(calibration, x[dataset.calibration_indices[:7]])
     assert len(list(dataset.calibration(1000, 1))) == 10
+
+
+def test_what_unpacks_to_more_than_the_worker_has_room_for_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = arrays(tmp_path / "d.npz", True, image=np.zeros((20, 1, 64, 64), np.float32), y=np.zeros(20, np.int64))
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    with pytest.raises(DatasetTooLarge, match=r"'image.npy' unpacks to .* bytes and 1,000 are free"):
+        load_dataset(path, CLASSIFY, [PICTURE], seed=1, scratch=tmp_path / "scratch")
+    assert not list((tmp_path / "scratch").rglob("*.npy"))
 
 
 def test_fortran_order_and_foreign_byte_order_are_read_right(tmp_path: Path) -> None:
