@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from apps.agents.errors import TechniqueNoEffect
 from apps.agents.planning.agent import TYPE_CHOICES, type_choice
 from apps.agents.planning.availability import obstacle_to
 from apps.agents.planning.ordering import (
@@ -27,6 +28,7 @@ from apps.agents.state import ACTIVE, CandidateRecord, Plan, SessionState, Statu
 from apps.agents.techniques import Risk, TechniqueSpec
 from apps.agents.trials import ANALYSE, PLAN, PREPARE, Steps, Trial, read_trials, repair_record
 
+NO_EFFECT = TechniqueNoEffect.code
 FAILURES_END_TECHNIQUE = 3
 """A technique that failed this often and never worked is not tried again in the session."""
 
@@ -98,6 +100,11 @@ class Board:
         return self.prepare is not None and self.prepare.status in (Status.FAILED, Status.CANCELLED)
 
     @property
+    def nothing_to_prepare(self) -> bool:
+        """Whether the preparation "failed" because there was nothing for it to do."""
+        return self.prepare is not None and self.prepare.error_code == NO_EFFECT
+
+    @property
     def preparing(self) -> bool:
         return self.prepare is not None and self.prepare.status in ACTIVE
 
@@ -161,6 +168,8 @@ class Board:
     def _cannot_run(self, technique: str) -> str | None:
         if reason := self.unavailable(technique):
             return f"Left out: {reason}"
+        if technique == GRAPH and self.nothing_to_prepare:
+            return "Left out: the graph is as simple as it can be already."
         if technique == GRAPH and self.prepare_failed:
             return "Left out: graph optimization failed already when it was to prepare the model."
         attempts = [trial.optimize for trial in self.trials if trial.planned.technique == technique and trial.optimize]

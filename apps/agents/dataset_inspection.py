@@ -33,7 +33,7 @@ class DatasetInspection(Value):
     summary: DatasetSummary
     checked: int
     """Examples whose values were looked at: all of them, or a sample of very many pictures."""
-    class_counts: dict[str, int] = {}  # noqa: RUF012 - pydantic copies defaults
+    class_counts: dict[str, int] = {}
     duplicates: int = 0
     """Examples that are the same to the last bit as one before them."""
     contradictions: int = 0

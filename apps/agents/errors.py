@@ -46,7 +46,7 @@ class ArchiveCompression(UserError):
     sentence = "The archive's entry {name!r} is compressed by method {method}, which is not known here. Use deflate."
 
 
-# --- models (apps.agents.onnx_wire, apps.agents.backends.onnx_files, onnx_inspection) --------------------------------
+# --- models (apps.agents.onnx_wire, apps.agents.backends.onnx) ------------------------------------------------------
 
 
 class ModelWrongType(UserError):
@@ -106,7 +106,7 @@ class ExternalDataEscape(UserError):
     sentence = "The weights of {tensor!r} point to {location!r}, outside the model's own folder. That is not allowed."
 
 
-# --- running a model (apps.agents.backends.onnx_runtime, apps.agents.analysis) ----------------------------------------
+# --- running a model (apps.agents.backends.onnx.runtime, apps.agents.analysis) ----------------------------------------
 
 
 class ModelNotLoadable(UserError):

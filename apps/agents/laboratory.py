@@ -18,7 +18,7 @@ from apps.agents.runners import Engine, Feeds
 Tell = Callable[[float, str, float | None], None]
 """Told the share that is done, what is going on, and the seconds that are left."""
 
-LABORATORIES = {"onnx": "apps.agents.backends.onnx_analysis:OnnxLaboratory"}
+LABORATORIES = {"onnx": "apps.agents.backends.onnx.analysis:OnnxLaboratory"}
 
 
 @dataclass(frozen=True)

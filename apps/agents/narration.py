@@ -73,13 +73,11 @@ def _plan(board: Board) -> Iterator[AgentDecision]:
 def _prepare_failed(board: Board) -> AgentDecision:
     step = board.prepare
     why = (step.error if step else None) or "it did not finish"
-    return AgentDecision(
-        key="rolled-back/prepare",
-        agent=MANAGER,
-        action="rolled back",
-        subject="prepare",
-        reason=f"Graph optimization failed, so quantizations start from the original: {why}",
-    )
+    if board.nothing_to_prepare:
+        action, reason = "left out", f"The graph is simple already, so quantizations start from the original: {why}"
+    else:
+        action, reason = "rolled back", f"Graph optimization failed, so quantizations start from the original: {why}"
+    return AgentDecision(key="rolled-back/prepare", agent=MANAGER, action=action, subject="prepare", reason=reason)
 
 
 def _trial(trial: Trial) -> Iterator[AgentDecision]:

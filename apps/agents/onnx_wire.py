@@ -4,7 +4,7 @@ Light: the web process uses it. It walks the protobuf wire format over a memory 
 describe the model; the bytes of weights are stepped over, so a file of two gigabytes costs a few pages of memory.
 Format: https://protobuf.dev/programming-guides/encoding/; field numbers: onnx.proto, IR version 14.
 
-This reads, it does not validate: `apps.agents.backends.onnx_inspection` does that, in a child.
+This reads, it does not validate: `apps.agents.backends.onnx.inspection` does that, in a child.
 """
 
 from __future__ import annotations

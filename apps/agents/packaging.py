@@ -21,7 +21,7 @@ from apps.agents.sniffing import FileKind, sniff
 
 DOCUMENTS = {"report_html": "report.html", "report_json": "report.json", "recipe": "recipe.json"}
 """Names in the package of what the pipeline has rendered, by the role of the input."""
-SCRIPTS = {"onnx": Path(__file__).parent / "backends" / "onnx_run.py"}
+SCRIPTS = {"onnx": Path(__file__).parent / "backends" / "onnx" / "run.py"}
 """The script that goes with a model, by its format."""
 LIBRARIES = {"onnx": ("numpy", "onnxruntime")}
 """What the script needs."""

@@ -255,7 +255,7 @@ class Pair(Value):
 class EvaluationReport(Value):
     """Original and candidate side by side.
 
-    `implausible` lists gains beyond what the bits allow, each as a sentence; an implausible candidate is never accepted.
+    `implausible` lists gains beyond what the bits allow, each as a sentence: such a candidate is never accepted.
     """
 
     task: Task

@@ -23,7 +23,7 @@ Outputs = list[Array]
 Run = Callable[[Feeds], Outputs]
 """One inference of a batch: all outputs in the model's order."""
 
-ENGINES = {"onnx": "apps.agents.backends.onnx_engine:OnnxEngine"}
+ENGINES = {"onnx": "apps.agents.backends.onnx.engine:OnnxEngine"}
 
 
 class Engine(Protocol):

@@ -151,7 +151,7 @@ BUILTIN: tuple[TechniqueSpec, ...] = (
         ),
         expectation=Expectation(size_ratio=1.0, speedup=1.0, metric_drop_points=0.0, risk=Risk.NONE),
         reference="https://onnxruntime.ai/docs/performance/model-optimizations/graph-optimizations.html",
-        implementation="apps.agents.backends.onnx_graph:GraphOptimization",
+        implementation="apps.agents.backends.onnx.graph:GraphOptimization",
     ),
     TechniqueSpec(
         name="onnx-static-int8",
@@ -215,7 +215,7 @@ BUILTIN: tuple[TechniqueSpec, ...] = (
         ),
         expectation=Expectation(size_ratio=3.9, speedup=3.0, metric_drop_points=0.5, risk=Risk.MEDIUM),
         reference="Jacob et al. 2018, https://arxiv.org/abs/1712.05877",
-        implementation="apps.agents.backends.onnx_quantization:StaticQuantization",
+        implementation="apps.agents.backends.onnx.quantization:StaticQuantization",
     ),
     TechniqueSpec(
         name="onnx-dynamic-int8",
@@ -242,7 +242,7 @@ BUILTIN: tuple[TechniqueSpec, ...] = (
         ),
         expectation=Expectation(size_ratio=3.9, speedup=1.5, metric_drop_points=0.5, risk=Risk.LOW),
         reference="https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html#dynamic-quantization",
-        implementation="apps.agents.backends.onnx_quantization:DynamicQuantization",
+        implementation="apps.agents.backends.onnx.quantization:DynamicQuantization",
     ),
     TechniqueSpec(
         name="onnx-weight-only",
@@ -286,7 +286,7 @@ BUILTIN: tuple[TechniqueSpec, ...] = (
         ),
         expectation=Expectation(size_ratio=2.0, speedup=1.1, metric_drop_points=0.5, risk=Risk.LOW),
         reference="https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html#quantize-to-int4uint4",
-        implementation="apps.agents.backends.onnx_weight_only:WeightOnlyQuantization",
+        implementation="apps.agents.backends.onnx.weight_only:WeightOnlyQuantization",
     ),
     TechniqueSpec(
         name="onnx-float16",
@@ -300,7 +300,7 @@ BUILTIN: tuple[TechniqueSpec, ...] = (
         parameters=(_OPERATORS_KEPT, _NODES_KEPT),
         expectation=Expectation(size_ratio=2.0, speedup=1.0, metric_drop_points=0.05, risk=Risk.LOW),
         reference="Micikevicius et al. 2018, https://arxiv.org/abs/1710.03740",
-        implementation="apps.agents.backends.onnx_float16:Float16Conversion",
+        implementation="apps.agents.backends.onnx.float16:Float16Conversion",
     ),
 )
 

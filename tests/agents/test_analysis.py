@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from apps.agents.analysis import AnalysisAgent, by_weight
-from apps.agents.backends import onnx_analysis
+from apps.agents.backends.onnx import analysis
 from apps.agents.criteria import Criteria, Target
 from apps.agents.dataset_spec import DatasetSpec
 from apps.agents.datasets import Dataset, load_dataset
@@ -124,7 +124,7 @@ def test_what_cannot_be_looked_into_is_a_note_and_not_the_end(tmp_path: Path, mo
     def refuse(*_: Any) -> None:
         raise ModelRunFailed(reason="the truth value of an array is ambiguous")
 
-    monkeypatch.setattr(onnx_analysis, "observe", refuse)
+    monkeypatch.setattr(analysis, "observe", refuse)
     report = _analysed(graphs.convolutions(), tmp_path, x=_pixels())
     assert any("ambiguous" in note for note in report.notes)
     assert report.latency.p50_ms > 0
@@ -138,7 +138,7 @@ def test_a_graph_that_cannot_be_simplified_is_analysed_as_it_is(
     def refuse(*_: Any) -> None:
         raise ModelNotLoadable(reason="cannot be written")
 
-    monkeypatch.setattr(onnx_analysis, "fold", refuse)
+    monkeypatch.setattr(analysis, "fold", refuse)
     report = _analysed(graphs.convolutions(), tmp_path, x=_pixels())
     assert any("cannot be written" in note for note in report.notes)
     assert report.layers[0].sqnr_db is not None

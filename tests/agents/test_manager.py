@@ -167,6 +167,15 @@ def test_quantization_starts_from_the_original_where_preparation_failed():
     assert graph.status is CandidateStatus.SKIPPED
 
 
+def test_a_graph_that_is_simple_already_is_no_failure():
+    session = run(resnet(failing={"prepare": ("technique.no_effect", "It has changed nothing.")}))
+
+    assert session.last.verdict.outcome is Outcome.IMPROVED
+    assert session.events["rolled-back/prepare"].startswith("The graph is simple already, so quantizations start")
+    graph = next(candidate for candidate in session.last.candidates if candidate.technique == GRAPH)
+    assert graph.reason == "Left out: the graph is as simple as it can be already."
+
+
 def test_quantization_starts_from_the_optimized_graph():
     assert {request.parent for request in run(resnet()).tried} == {"prepare"}
 

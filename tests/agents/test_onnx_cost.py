@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from apps.agents.backends.onnx_cost import LayerCost, element_bits, layer_costs, macs_of, stored_tensors
-from apps.agents.backends.onnx_observation import observe
-from apps.agents.backends.onnx_workbench import Workbench
+from apps.agents.backends.onnx.cost import LayerCost, element_bits, layer_costs, macs_of, stored_tensors
+from apps.agents.backends.onnx.observation import observe
+from apps.agents.backends.onnx.workbench import Workbench
 from tests.agents import graphs
 
 

@@ -13,8 +13,8 @@ import onnxruntime as ort
 import pytest
 from onnx import ModelProto, TensorProto, helper
 
-from apps.agents.backends import onnx_files
-from apps.agents.backends.onnx_inspection import NEWEST_OPSET, OLDEST_OPSET, inspect
+from apps.agents.backends.onnx.files import load_proto
+from apps.agents.backends.onnx.inspection import NEWEST_OPSET, OLDEST_OPSET, inspect
 from apps.agents.errors import (
     ArchiveBomb,
     ArchivePathEscape,
@@ -276,7 +276,7 @@ def test_a_file_that_protobuf_cannot_parse_is_refused(tmp_path: Path) -> None:
     path = _saved(graphs.perceptron(), tmp_path)
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(ModelMalformed):
-        onnx_files.load_proto(path)
+        load_proto(path)
 
 
 @pytest.mark.parametrize("build", [graphs.perceptron, graphs.branches, graphs.convolutions])

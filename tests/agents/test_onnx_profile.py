@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from onnx import helper
 
-from apps.agents.backends.onnx_profile import Profile, profile
-from apps.agents.backends.onnx_workbench import fold
+from apps.agents.backends.onnx.profile import Profile, profile
+from apps.agents.backends.onnx.workbench import fold
 from apps.agents.criteria import Target
 from tests.agents import graphs
 

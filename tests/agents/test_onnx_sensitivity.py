@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from apps.agents.backends import onnx_sensitivity
-from apps.agents.backends.onnx_fake_quantization import (
+from apps.agents.backends.onnx import sensitivity
+from apps.agents.backends.onnx.fake_quantization import (
     affine_grid,
     on_affine_grid,
     on_signed_grid,
     quantizable_nodes,
     quantized_variant,
 )
-from apps.agents.backends.onnx_observation import FLOAT32_MAX, Observation, Range, observe
-from apps.agents.backends.onnx_sensitivity import SQNR_LIMIT_DB, measure_sensitivity, sqnr_db
-from apps.agents.backends.onnx_workbench import Workbench, fold, name_nodes
+from apps.agents.backends.onnx.observation import FLOAT32_MAX, Observation, Range, observe
+from apps.agents.backends.onnx.sensitivity import SQNR_LIMIT_DB, measure_sensitivity, sqnr_db
+from apps.agents.backends.onnx.workbench import Workbench, fold, name_nodes
 from apps.agents.errors import ModelNotLoadable
 from apps.agents.laboratory import Sensitivity
 from tests.agents import graphs
@@ -82,10 +82,8 @@ def test_adding_a_huge_mask_is_the_most_sensitive_type_beside_its_softmax(tmp_pa
 
 def test_types_are_counted_and_a_single_node_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, ...]] = []
-    judged = onnx_sensitivity._Judge.sqnr_db
-    monkeypatch.setattr(
-        onnx_sensitivity._Judge, "sqnr_db", lambda self, names: asked.append(names) or judged(self, names)
-    )
+    judged = sensitivity._Judge.sqnr_db
+    monkeypatch.setattr(sensitivity._Judge, "sqnr_db", lambda self, names: asked.append(names) or judged(self, names))
     found = _measured(graphs.perceptron(), {"x": np.ones((4, 4), np.float32)}, tmp_path)
     assert {(entry.op_type, entry.count) for entry in found.operators} == {("Gemm", 2), ("Relu", 1)}
     assert set(found.layers) == {"first", "second", "relu"}
@@ -138,7 +136,7 @@ def test_an_experiment_that_the_runtime_refuses_leaves_a_note(tmp_path: Path, mo
             raise ModelNotLoadable(reason="ambiguous array")
         return 40.0
 
-    monkeypatch.setattr(onnx_sensitivity._Judge, "sqnr_db", refuse)
+    monkeypatch.setattr(sensitivity._Judge, "sqnr_db", refuse)
     found = _measured(_with_fragile_layer(), _features(), tmp_path)
     assert set(found.layers) == {"outlier", "sturdy0", "sturdy1", "sturdy3"}
     assert "refused 2 experiments: every MatMul (ambiguous array)" in found.notes[0]

@@ -13,10 +13,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from apps.agents.backends import onnx_saving
-from apps.agents.backends.onnx_graph import library_words
-from apps.agents.backends.onnx_quantization import StaticQuantization
-from apps.agents.backends.onnx_technique import flatten_biases, split_gemms
+from apps.agents.backends.onnx import saving
+from apps.agents.backends.onnx.graph import library_words
+from apps.agents.backends.onnx.quantization import StaticQuantization
+from apps.agents.backends.onnx.technique import flatten_biases, split_gemms
 from apps.agents.errors import (
     TechniqueLibraryFailed,
     TechniqueNoEffect,
@@ -121,7 +121,7 @@ def test_comments_and_stack_traces_of_the_exporter_are_dropped(tmp_path: Path):
     proto.graph.node[0].metadata_props.add(key="pkg.torch.onnx.stack_trace", value="/home/someone/model.py")
     proto.graph.doc_string = "made at noon"
     proto.metadata_props.add(key="names", value="cat,dog")
-    saved = onnx_saving.save_artifact(proto, tmp_path)
+    saved = saving.save_artifact(proto, tmp_path)
     assert b"someone" not in saved.read_bytes()
     assert b"noon" not in saved.read_bytes()
     assert [entry.key for entry in onnx.load(str(saved)).metadata_props] == ["names"]
@@ -344,7 +344,7 @@ def test_the_order_of_sets_does_not_show_in_the_bytes(workshop: Workshop, networ
 def test_a_model_too_large_for_one_file_becomes_a_zip(
     workshop: Workshop, network: Path, vectors: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(onnx_saving, "EXTERNAL_ABOVE_BYTES", 1000)
+    monkeypatch.setattr(saving, "EXTERNAL_ABOVE_BYTES", 1000)
     made = workshop.apply("onnx-static-int8", network, vectors, FIDELITY)
     assert made.artifact.name == "model.zip"
     with zipfile.ZipFile(made.artifact) as archive:
@@ -357,7 +357,7 @@ def test_a_model_too_large_for_one_file_becomes_a_zip(
 
 def test_a_zip_goes_in_as_well(workshop: Workshop, network: Path, vectors: Path, monkeypatch: pytest.MonkeyPatch):
     with monkeypatch.context() as patch:
-        patch.setattr(onnx_saving, "EXTERNAL_ABOVE_BYTES", 1000)
+        patch.setattr(saving, "EXTERNAL_ABOVE_BYTES", 1000)
         prepared = workshop.apply("onnx-graph", network, vectors, FIDELITY)
     assert prepared.artifact.suffix == ".zip"
     for technique in ("onnx-static-int8", "onnx-dynamic-int8", "onnx-weight-only", "onnx-float16"):

@@ -12,7 +12,7 @@ from apps.agents.reports import ModelSummary
 if TYPE_CHECKING:
     from apps.agents.child import JobContext
 
-INSPECTORS = {"onnx": "apps.agents.backends.onnx_inspection:inspect"}
+INSPECTORS = {"onnx": "apps.agents.backends.onnx.inspection:inspect"}
 
 
 def inspect_model(context: JobContext) -> JobResult:

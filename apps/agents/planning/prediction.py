@@ -159,7 +159,7 @@ def _noise(technique: str, parameters: Mapping[str, Any], profile: GraphProfile,
     if str(parameters.get("activation_type", "")).endswith("16"):
         scale *= rules.WIDE_ACTIVATION_NOISE
     if parameters.get("per_channel") is False:
-        scale *= rules.PER_TENSOR_NOISE
+        scale *= rules.PER_TENSOR_NOISE[technique]
     if technique in (DYNAMIC, BLOCKS):
         by_operator = {op: noise for op, noise in by_operator.items() if op in rules.DYNAMIC_OPERATORS}
     return scale * sum(by_operator.values())

@@ -59,13 +59,20 @@ class GraphProfile:
 
     @cached_property
     def noise_by_operator(self) -> Mapping[str, float]:
-        """Noise of each type: measured, else by its nodes, else as attention networks have it; unknown is absent."""
+        """Noise of each type: measured, else by its nodes, else as attention networks have it; unknown is absent.
+
+        A type counts for no less than the worst of its nodes alone: what breaks by itself (a norm whose variance is
+        rounded to zero) may happen not to while its neighbours are rounded too, and then does again on other examples.
+        """
         noises = dict(PRIOR_NOISE) if self.attention else {}
-        by_nodes: dict[str, float] = {}
+        total: dict[str, float] = {}
+        worst: dict[str, float] = {}
         for node in self.nodes:
             if node.noise is not None:
-                by_nodes[node.op_type] = by_nodes.get(node.op_type, 0.0) + node.noise
-        noises |= by_nodes | dict(self.operator_noise)
+                total[node.op_type] = total.get(node.op_type, 0.0) + node.noise
+                worst[node.op_type] = max(worst.get(node.op_type, 0.0), node.noise)
+        noises |= total
+        noises |= {op_type: max(noise, worst.get(op_type, 0.0)) for op_type, noise in self.operator_noise.items()}
         return {op_type: noise for op_type, noise in noises.items() if op_type in self.operators}
 
     @property

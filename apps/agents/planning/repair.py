@@ -212,7 +212,7 @@ class _Search:
                 holding = count if holding is None else min(holding, count)
         ceiling = self._ceiling(foundation, ranked)
         if holding is None and failing >= ceiling:
-            return Stop(self._nothing_left(foundation, ceiling))
+            return Stop(self._nothing_left(foundation, ceiling, failing))
         if holding is not None and not self._worth_refining(foundation, ranked, failing, holding):
             return Stop(None)
         count = self._next_count(foundation, ranked, failing, holding, ceiling)
@@ -330,10 +330,10 @@ class _Search:
         prediction = predict(self.spec, parameters, self.profile, self.criteria)
         return Repair(parameters, prediction, self._correction, reason)
 
-    def _nothing_left(self, foundation: Attempt, ceiling: int) -> str:
-        if ceiling == 0:
+    def _nothing_left(self, foundation: Attempt, ceiling: int, failing: int) -> str:
+        if ceiling == 0 or failing == 0:
             return f"{foundation.key} is not repaired further: with more in float nothing would be left to win."
         return (
-            f"{foundation.key} is not repaired further: {ceiling} nodes in float still lose too much, "
+            f"{foundation.key} is not repaired further: {failing} nodes in float still lose too much, "
             "and with more of them nothing would be left to win."
         )

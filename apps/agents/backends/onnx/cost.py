@@ -1,6 +1,6 @@
 """What each layer of a graph holds and computes: parameters, bytes of weights, multiply-accumulates.
 
-Shapes are those observed in a real run (`apps.agents.backends.onnx_observation`), so dynamic axes, loops and unusual
+Shapes are those observed in a real run (`apps.agents.backends.onnx.observation`), so dynamic axes, loops and unusual
 operators are no obstacle. A multiply-accumulate (MAC) is one product added to a sum; bias, activation functions and
 normalization are not counted, as in the papers. An operator without a rule has unknown MACs, not none.
 """
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import onnx
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto
 
-from apps.agents.backends.onnx_workbench import names_read, subgraphs
+from apps.agents.backends.onnx.workbench import names_read, subgraphs
 
 Shape = tuple[int, ...]
 Shapes = Mapping[str, Shape]

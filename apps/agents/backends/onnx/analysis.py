@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from apps.agents.backends import onnx_profile
-from apps.agents.backends.onnx_cost import layer_costs
-from apps.agents.backends.onnx_engine import OnnxEngine
-from apps.agents.backends.onnx_observation import Observation, observe
-from apps.agents.backends.onnx_sensitivity import measure_sensitivity
-from apps.agents.backends.onnx_workbench import Workbench, fold
+from apps.agents.backends.onnx import profile
+from apps.agents.backends.onnx.cost import layer_costs
+from apps.agents.backends.onnx.engine import OnnxEngine
+from apps.agents.backends.onnx.observation import Observation, observe
+from apps.agents.backends.onnx.sensitivity import measure_sensitivity
+from apps.agents.backends.onnx.workbench import Workbench, fold
 from apps.agents.criteria import Target
 from apps.agents.errors import ModelNotLoadable, ModelRunFailed
 from apps.agents.laboratory import LayerTime, Sensitivity, Tell
@@ -45,7 +45,7 @@ class OnnxLaboratory(OnnxEngine):
         )
 
     def times(self, feeds: Feeds, target: Target) -> Mapping[str, LayerTime]:
-        found = onnx_profile.profile(self._folded, feeds, target)
+        found = profile.profile(self._folded, feeds, target)
         return {
             name: LayerTime(time_ms, time_ms / found.total_ms)
             for name, time_ms in found.layers_ms.items()

@@ -18,8 +18,8 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
 
-from apps.agents.backends import onnx_files, onnx_runtime
-from apps.agents.backends.onnx_runtime import RUNTIME_ERRORS, reason_of
+from apps.agents.backends.onnx import files, runtime
+from apps.agents.backends.onnx.runtime import RUNTIME_ERRORS, reason_of
 from apps.agents.criteria import Device
 from apps.agents.errors import ModelNotLoadable
 
@@ -36,13 +36,13 @@ def fold(model: Path, target: Path) -> Path:
     It computes the same; what the runtime fuses anyway is fused, so that experiments see the layers that will run.
     Nodes get unique names. Raises `ModelNotLoadable`.
     """
-    options = onnx_runtime.session_options(threads=1)
+    options = runtime.session_options(threads=1)
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    onnx_runtime.save_optimized(options, target, onnx_files.size_bytes(model))
-    if len(onnx_files.model_files(model)) > 1:  # Else the saved graph would look for the weights in its own folder.
+    runtime.save_optimized(options, target, files.size_bytes(model))
+    if len(files.model_files(model)) > 1:  # Else the saved graph would look for the weights in its own folder.
         key = "session.optimized_model_external_initializers_file_name"
         options.add_session_config_entry(key, f"{target.name}.data")
-    onnx_runtime.open_session(model, options=options)
+    runtime.open_session(model, options=options)
     proto = onnx.load(str(target), load_external_data=False)
     if name_nodes(proto.graph.node):
         onnx.save(proto, str(target))
@@ -66,7 +66,7 @@ class Workbench:
 
     def __init__(self, model: Path, *, threads: int) -> None:
         self.threads = threads
-        self.proto: ModelProto = onnx_files.load_proto(model, weights=False)
+        self.proto: ModelProto = files.load_proto(model, weights=False)
         name_nodes(self.proto.graph.node)
         self.weights: dict[str, Array] = {}
         """Tensors that were taken out, by name."""
@@ -79,7 +79,7 @@ class Workbench:
         # Only numpy's own types can be handed over; others (bfloat16, float8, int4) stay, as small ones do.
         movable = dtype.kind in "fiu" and dtype.isbuiltin == 1
         if not movable or math.prod(tensor.dims) * dtype.itemsize < STAYS_INSIDE_BYTES:
-            onnx_files.bring_inside(tensor, folder)
+            files.bring_inside(tensor, folder)
             return
         self.weights[tensor.name] = np.ascontiguousarray(numpy_helper.to_array(tensor, str(folder)))
         tensor.CopyFrom(stub(tensor.name, self.weights[tensor.name].shape, tensor.data_type))
@@ -103,14 +103,14 @@ class Workbench:
         Stored tensors that nobody reads any more are dropped from `proto`. Raises `ModelNotLoadable`.
         """
         _drop_unread(proto.graph)
-        options = onnx_runtime.session_options(self.threads, optimize=False)
+        options = runtime.session_options(self.threads, optimize=False)
         values = self._values | {name: _value(array) for name, array in (added or {}).items()}
         used = [tensor.name for tensor in proto.graph.initializer if tensor.name in values]
         try:
             options.add_external_initializers(used, [values[name] for name in used])
         except RUNTIME_ERRORS as error:
             raise ModelNotLoadable(reason=reason_of(error)) from error
-        return onnx_runtime.open_session(proto.SerializeToString(), options=options, device=Device.CPU)
+        return runtime.open_session(proto.SerializeToString(), options=options, device=Device.CPU)
 
 
 def subgraphs(node: NodeProto) -> Iterator[GraphProto]:

@@ -19,8 +19,8 @@ from typing import Any
 
 from onnx import GraphProto, NodeProto
 
-from apps.agents.backends import onnx_files, onnx_runtime
-from apps.agents.backends.onnx_runtime import Feeds
+from apps.agents.backends.onnx import files, runtime
+from apps.agents.backends.onnx.runtime import Feeds
 from apps.agents.criteria import Target
 
 WARMUP_RUNS = 3
@@ -62,17 +62,17 @@ def profile(model: Path, feeds: Feeds, target: Target, *, runs: int = RUNS) -> P
     Raises `ModelNotLoadable`, `ModelRunFailed` and `DeviceMissing`.
     """
     with tempfile.TemporaryDirectory(prefix="profile-") as folder:
-        options = onnx_runtime.session_options(target.threads)
+        options = runtime.session_options(target.threads)
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(folder) / "profile")
         optimized = Path(folder) / "optimized.onnx"
-        onnx_runtime.save_optimized(options, optimized, onnx_files.size_bytes(model))
-        session = onnx_runtime.open_session(model, options=options, device=target.device)
+        runtime.save_optimized(options, optimized, files.size_bytes(model))
+        session = runtime.open_session(model, options=options, device=target.device)
         for _ in range(WARMUP_RUNS + runs):
-            onnx_runtime.run(session, feeds)
+            runtime.run(session, feeds)
         events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
-        timed = onnx_files.load_proto(optimized, weights=False).graph
-    homes = _Homes(onnx_files.load_proto(model, weights=False).graph, timed)
+        timed = files.load_proto(optimized, weights=False).graph
+    homes = _Homes(files.load_proto(model, weights=False).graph, timed)
     return _by_layer(_times_by_node(events, homes.timed), homes)
 
 

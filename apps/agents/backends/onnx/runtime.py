@@ -124,7 +124,7 @@ class MemoryUse:
 def peak_memory(model: Path, feeds: Feeds, target: Target, *, runs: int = MEMORY_PROBE_RUNS) -> MemoryUse:
     """How much resident memory loading `model` and running it `runs` times takes at its peak.
 
-    Method: a fresh process (`apps.agents.backends.onnx_memory`) imports the runtime and reads the feeds, notes its
+    Method: a fresh process (`apps.agents.backends.onnx.memory`) imports the runtime and reads the feeds, notes its
     resident size, loads the model, runs it and notes the kernel's high-water mark (VmHWM). The difference is the
     model's: weights, prepacked copies and the arena for activations. Memory on an accelerator is not in it.
 
@@ -133,7 +133,7 @@ def peak_memory(model: Path, feeds: Feeds, target: Target, *, runs: int = MEMORY
     with tempfile.TemporaryDirectory(prefix="memory-") as folder:
         np.savez(Path(folder) / "feeds.npz", allow_pickle=False, **feeds)
         command = [
-            *(sys.executable, "-m", "apps.agents.backends.onnx_memory", str(model), str(Path(folder) / "feeds.npz")),
+            *(sys.executable, "-m", "apps.agents.backends.onnx.memory", str(model), str(Path(folder) / "feeds.npz")),
             *(str(target.threads), target.device.value, str(runs)),
         ]
         try:

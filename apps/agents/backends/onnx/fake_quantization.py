@@ -15,8 +15,8 @@ import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from apps.agents.backends.onnx_observation import Range
-from apps.agents.backends.onnx_workbench import Array, Workbench, stub
+from apps.agents.backends.onnx.observation import Range
+from apps.agents.backends.onnx.workbench import Array, Workbench, stub
 
 QUANTIZABLE = frozenset(
     (

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import ModelProto, NodeProto, ValueInfoProto
 
-from apps.agents.backends import onnx_runtime
-from apps.agents.backends.onnx_fake_quantization import quantizable_nodes, quantized_variant
-from apps.agents.backends.onnx_observation import Observation
-from apps.agents.backends.onnx_runtime import Feeds
-from apps.agents.backends.onnx_workbench import Array, Workbench
+from apps.agents.backends.onnx import runtime
+from apps.agents.backends.onnx.fake_quantization import quantizable_nodes, quantized_variant
+from apps.agents.backends.onnx.observation import Observation
+from apps.agents.backends.onnx.runtime import Feeds
+from apps.agents.backends.onnx.workbench import Array, Workbench
 from apps.agents.errors import ModelNotLoadable, ModelRunFailed
 from apps.agents.laboratory import Sensitivity, Tell
 from apps.agents.reports import OperatorSensitivity
@@ -114,7 +114,7 @@ class _Judge:
     ) -> None:
         self.bench, self.ranges, self.batches, self.points = bench, observation.ranges, batches, points
         session = bench.session(_with_outputs(bench.copy(), points))
-        self.reference = [onnx_runtime.run(session, feeds, points) for feeds in batches]
+        self.reference = [runtime.run(session, feeds, points) for feeds in batches]
 
     def sqnr_db(self, names: tuple[str, ...]) -> float:
         """The lowest over the measuring points with the nodes `names` quantized."""
@@ -122,7 +122,7 @@ class _Judge:
         session = self.bench.session(_with_outputs(variant.proto, self.points), variant.added)
         energies = np.zeros((len(self.points), 2))
         for feeds, reference in zip(self.batches, self.reference, strict=True):
-            results = onnx_runtime.run(session, feeds, self.points)
+            results = runtime.run(session, feeds, self.points)
             energies += [_energies(exact, rounded) for exact, rounded in zip(reference, results, strict=True)]
         return min(sqnr_db(signal, noise) for signal, noise in energies)
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from onnx import ModelProto
 from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 
-from apps.agents.backends import onnx_files
-from apps.agents.backends.onnx_graph import library_words
-from apps.agents.backends.onnx_saving import save_artifact
-from apps.agents.backends.onnx_technique import OnnxQuantization, kept_nodes
+from apps.agents.backends.onnx import files
+from apps.agents.backends.onnx.graph import library_words
+from apps.agents.backends.onnx.saving import save_artifact
+from apps.agents.backends.onnx.technique import OnnxQuantization, kept_nodes
 from apps.agents.optimization import Assignment, Context
 
 _BITS = 16
@@ -34,8 +34,8 @@ class Float16Conversion(OnnxQuantization):
         return _BITS
 
     def apply(self, assignment: Assignment, context: Context) -> Path:
-        proto = onnx_files.load_proto(self.prepared)
-        large = onnx_files.size_bytes(self.prepared) > _SHAPES_UP_TO_BYTES
+        proto = files.load_proto(self.prepared)
+        large = files.size_bytes(self.prepared) > _SHAPES_UP_TO_BYTES
         with library_words(assignment.spec.label):
             converted: ModelProto = convert_float_to_float16(
                 proto,

@@ -13,7 +13,7 @@ from onnxruntime.quantization.calibrate import (
     save_tensors_data,
 )
 
-from apps.agents.backends import onnx_runtime
+from apps.agents.backends.onnx import runtime
 from apps.agents.runners import Feeds
 
 METHODS = {
@@ -60,7 +60,7 @@ def write_ranges(
         extra_options={"symmetric": symmetric},
     )
     # Its own session takes all cores; this one takes what the job may, and then sums come out the same every time.
-    options = onnx_runtime.session_options(threads, optimize=False)
+    options = runtime.session_options(threads, optimize=False)
     calibrator.infer_session = ort.InferenceSession(
         str(folder / "calibrated.onnx"), options, providers=["CPUExecutionProvider"]
     )

@@ -10,9 +10,9 @@ import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from apps.agents.backends import onnx_files
-from apps.agents.backends.onnx_graph import prepare
-from apps.agents.backends.onnx_workbench import names_read
+from apps.agents.backends.onnx import files
+from apps.agents.backends.onnx.graph import prepare
+from apps.agents.backends.onnx.workbench import names_read
 from apps.agents.errors import TechniqueParameters
 from apps.agents.optimization import Assignment, Context, Coverage, QuantizationAgent
 
@@ -38,7 +38,7 @@ class OnnxQuantization(QuantizationAgent):
     def check(self, assignment: Assignment, context: Context) -> None:
         """Prepares the graph, too. Raises `TechniqueParameters` for names that the graph does not have."""
         super().check(assignment, context)
-        model = onnx_files.open_model(assignment.model, assignment.scratch)
+        model = files.open_model(assignment.model, assignment.scratch)
         self.prepared = prepare(model, assignment.scratch, context)
         proto = self.graph()
         unknown = set(kept_nodes(assignment)) - {node.name for node in proto.graph.node}
@@ -48,7 +48,7 @@ class OnnxQuantization(QuantizationAgent):
 
     def graph(self) -> ModelProto:
         """The prepared graph; external weights stay outside."""
-        return onnx_files.load_proto(self.prepared, weights=False)
+        return files.load_proto(self.prepared, weights=False)
 
     def reached(self, assignment: Assignment) -> frozenset[str]:
         """The operator types whose weights it will narrow here."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import onnx
 from onnx import GraphProto, ModelProto, NodeProto
 
-from apps.agents.backends.onnx_workbench import subgraphs
+from apps.agents.backends.onnx.workbench import subgraphs
 from apps.agents.reproducible_zip import write_zip
 
 EXTERNAL_ABOVE_BYTES = 1_900_000_000

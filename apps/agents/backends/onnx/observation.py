@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from onnx import ValueInfoProto
 
-from apps.agents.backends import onnx_runtime
-from apps.agents.backends.onnx_runtime import Feeds
-from apps.agents.backends.onnx_workbench import Array, Workbench
+from apps.agents.backends.onnx import runtime
+from apps.agents.backends.onnx.runtime import Feeds
+from apps.agents.backends.onnx.workbench import Array, Workbench
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
@@ -71,7 +71,7 @@ def observe(bench: Workbench, batches: Iterable[Feeds]) -> Observation:
         size = max((len(array) for array in feeds.values() if array.ndim), default=1)
         observation.examples_per_batch = observation.examples_per_batch or size
         observation.examples += size
-        results = onnx_runtime.run(session, feeds)
+        results = runtime.run(session, feeds)
         for name, array in (*feeds.items(), *zip(outputs, results, strict=True)):
             # Sequences and maps are lists and dictionaries: they have no shape.
             if isinstance(array, np.ndarray):

@@ -17,7 +17,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as state
 
 from apps.agents import onnx_wire
 from apps.agents.archives import Limits
-from apps.agents.backends import onnx_files
+from apps.agents.backends.onnx import files
 from apps.agents.errors import ModelEmpty, ModelMalformed, ModelTooLarge, OperatorsUnknown, OpsetUnsupported
 from apps.agents.onnx_wire import DEFAULT_DOMAINS, WireModel
 from apps.agents.reports import ModelSummary
@@ -40,12 +40,12 @@ def inspect(path: Path, scratch: Path, *, limit_bytes: int = DEFAULT_LIMIT_BYTES
     `Opset…` or `Operators…` error of `apps.agents.errors`, each with its own code.
     """
     _refuse_size(path.stat().st_size, limit_bytes)
-    model = onnx_files.open_model(path, scratch, Limits(total_bytes=limit_bytes))
-    _refuse_size(onnx_files.size_bytes(model), limit_bytes)
+    model = files.open_model(path, scratch, Limits(total_bytes=limit_bytes))
+    _refuse_size(files.size_bytes(model), limit_bytes)
     wire = onnx_wire.read_model(model)
     check_claims(wire)
     check_structure(model)
-    return wire.summary(onnx_files.size_bytes(model))
+    return wire.summary(files.size_bytes(model))
 
 
 def check_claims(wire: WireModel) -> None:
@@ -88,11 +88,11 @@ def check_structure(model: Path) -> None:
     Shapes that the file notes for intermediate tensors are not held against it: tools that change a model's axes often
     leave old ones behind, and no runtime minds. The declared outputs must be what comes out.
     """
-    proto = onnx_files.load_proto(model, weights=False)
+    proto = files.load_proto(model, weights=False)
     del proto.graph.value_info[:]
     for tensor in proto.graph.initializer:
         if math.prod(tensor.dims) <= LARGEST_SHAPE_TENSOR:
-            onnx_files.bring_inside(tensor, model.parent)
+            files.bring_inside(tensor, model.parent)
     try:
         # By path, the checker also opens external data.
         onnx.checker.check_model(str(model), check_custom_domain=False)

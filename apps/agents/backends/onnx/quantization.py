@@ -9,11 +9,11 @@ from onnx import ModelProto, version_converter
 from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic, quantize_static
 from onnxruntime.quantization.registry import IntegerOpsRegistry, QDQRegistry, QLinearOpsRegistry
 
-from apps.agents.backends import onnx_files
-from apps.agents.backends.onnx_calibration import METHODS, write_ranges
-from apps.agents.backends.onnx_graph import library_words
-from apps.agents.backends.onnx_saving import save_artifact
-from apps.agents.backends.onnx_technique import (
+from apps.agents.backends.onnx import files
+from apps.agents.backends.onnx.calibration import METHODS, write_ranges
+from apps.agents.backends.onnx.graph import library_words
+from apps.agents.backends.onnx.saving import save_artifact
+from apps.agents.backends.onnx.technique import (
     OnnxQuantization,
     flatten_biases,
     kept_nodes,
@@ -77,7 +77,7 @@ class StaticQuantization(OnnxQuantization):
             context.log(f"{', '.join(odd)}: a bias with several rows, so the node stays in float.", "warning")
         with library_words(label):
             model = save_beside(_at_least(proto, PER_CHANNEL_OPSET), self.prepared, "flattened.onnx")
-        external = onnx_files.size_bytes(model) > _EXTERNAL_ABOVE_BYTES
+        external = files.size_bytes(model) > _EXTERNAL_ABOVE_BYTES
         count = int(chosen["calibration_examples"])
         # Histograms are made of whole intermediate tensors, smallest and largest values of two numbers each.
         batches = assignment.batches(count) if chosen["calibration"] == "minmax" else assignment.batches(count, 1)
@@ -108,7 +108,7 @@ class StaticQuantization(OnnxQuantization):
                 extra_options={"ActivationSymmetric": chosen["symmetric_activations"]},
                 calibration_cache_path=ranges,
             )
-        return save_artifact(onnx_files.load_proto(target), assignment.out)
+        return save_artifact(files.load_proto(target), assignment.out)
 
 
 class DynamicQuantization(OnnxQuantization):
@@ -139,9 +139,9 @@ class DynamicQuantization(OnnxQuantization):
                 weight_type=TYPES[chosen["weight_type"]],
                 # The library writes every Gemm as a MatMul of this name before it looks at the names to leave out.
                 nodes_to_exclude=[*stay, *(f"{name}_MatMul" for name in stay)],
-                use_external_data_format=onnx_files.size_bytes(model) > _EXTERNAL_ABOVE_BYTES,
+                use_external_data_format=files.size_bytes(model) > _EXTERNAL_ABOVE_BYTES,
             )
-        return save_artifact(onnx_files.load_proto(target), assignment.out)
+        return save_artifact(files.load_proto(target), assignment.out)
 
 
 def quantizable_operators() -> frozenset[str]:

@@ -7,10 +7,10 @@ from pathlib import Path
 from onnx import ModelProto
 from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 
-from apps.agents.backends import onnx_files
-from apps.agents.backends.onnx_graph import library_words
-from apps.agents.backends.onnx_saving import save_artifact
-from apps.agents.backends.onnx_technique import OnnxQuantization, kept_nodes, save_beside, split_gemms
+from apps.agents.backends.onnx import files
+from apps.agents.backends.onnx.graph import library_words
+from apps.agents.backends.onnx.saving import save_artifact
+from apps.agents.backends.onnx.technique import OnnxQuantization, kept_nodes, save_beside, split_gemms
 from apps.agents.errors import TechniqueParameters
 from apps.agents.optimization import Assignment, Context
 
@@ -51,7 +51,7 @@ class WeightOnlyQuantization(OnnxQuantization):
         proto = self.graph()
         split_gemms(proto, kept_nodes(assignment), self.prepared.parent)
         # Read back, because blocks are made from the weights themselves.
-        model = onnx_files.load_proto(save_beside(proto, self.prepared, "split.onnx"))
+        model = files.load_proto(save_beside(proto, self.prepared, "split.onnx"))
         operators = ("MatMul", "Gather") if chosen["embeddings"] else ("MatMul",)
         with library_words(assignment.spec.label):
             quantizer = MatMulNBitsQuantizer(

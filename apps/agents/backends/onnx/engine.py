@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from apps.agents import onnx_wire
-from apps.agents.backends import onnx_files, onnx_runtime
+from apps.agents.backends.onnx import files, runtime
 from apps.agents.criteria import Target
 from apps.agents.reports import ModelSummary
 from apps.agents.runners import Feeds, Outputs, Run
@@ -15,16 +15,16 @@ class OnnxEngine:
     """A model file, or a zip of one with external data, opened under `scratch`."""
 
     def __init__(self, model: Path, scratch: Path) -> None:
-        self._model = onnx_files.open_model(model, scratch)
-        self.summary: ModelSummary = onnx_wire.read_model(self._model).summary(onnx_files.size_bytes(self._model))
+        self._model = files.open_model(model, scratch)
+        self.summary: ModelSummary = onnx_wire.read_model(self._model).summary(files.size_bytes(self._model))
 
     def session(self, target: Target) -> Run:
-        session = onnx_runtime.open_session(self._model, threads=target.threads, device=target.device)
+        session = runtime.open_session(self._model, threads=target.threads, device=target.device)
 
         def run(feeds: Feeds) -> Outputs:
-            return list(onnx_runtime.run(session, feeds))
+            return list(runtime.run(session, feeds))
 
         return run
 
     def peak_memory_bytes(self, feeds: Feeds, target: Target) -> int:
-        return onnx_runtime.peak_memory(self._model, feeds, target).peak_bytes
+        return runtime.peak_memory(self._model, feeds, target).peak_bytes

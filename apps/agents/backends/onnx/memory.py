@@ -1,6 +1,6 @@
-"""The process in which `onnx_runtime.peak_memory` measures: nothing but the runtime, the feeds and one model.
+"""The process in which `runtime.peak_memory` measures: nothing but the runtime, the feeds and one model.
 
-    python -m apps.agents.backends.onnx_memory MODEL FEEDS.npz THREADS DEVICE RUNS
+    python -m apps.agents.backends.onnx.memory MODEL FEEDS.npz THREADS DEVICE RUNS
 
 Prints two numbers of bytes: resident before the model was loaded, and the highest since.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from apps.agents.backends import onnx_runtime
+from apps.agents.backends.onnx import runtime
 from apps.agents.criteria import Device
 from apps.agents.lifeline import die_with_parent
 
@@ -38,9 +38,9 @@ def main(model: str, feeds_path: str, threads: str, device: str, runs: str) -> N
     with np.load(feeds_path, allow_pickle=False) as stored:
         feeds = {name: stored[name] for name in stored.files}
     before, _ = resident_bytes()
-    session = onnx_runtime.open_session(Path(model), threads=int(threads), device=Device(device))
+    session = runtime.open_session(Path(model), threads=int(threads), device=Device(device))
     for _ in range(int(runs)):
-        onnx_runtime.run(session, feeds)
+        runtime.run(session, feeds)
     _, peak = resident_bytes()
     print(before, peak)
 

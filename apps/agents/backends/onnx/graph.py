@@ -13,10 +13,10 @@ from pathlib import Path
 import onnx
 from onnx import ModelProto
 
-from apps.agents.backends import onnx_files
-from apps.agents.backends.onnx_runtime import reason_of
-from apps.agents.backends.onnx_saving import save_artifact
-from apps.agents.backends.onnx_workbench import fold
+from apps.agents.backends.onnx import files
+from apps.agents.backends.onnx.runtime import reason_of
+from apps.agents.backends.onnx.saving import save_artifact
+from apps.agents.backends.onnx.workbench import fold
 from apps.agents.errors import TechniqueLibraryFailed, TechniqueNoEffect
 from apps.agents.optimization import Assignment, BaseOptimizationAgent, Context
 from apps.agents.reports import ModelSummary
@@ -35,9 +35,9 @@ class GraphOptimization(BaseOptimizationAgent):
     lowest_sqnr_db = SAME_DB
 
     def apply(self, assignment: Assignment, context: Context) -> Path:
-        model = onnx_files.open_model(assignment.model, assignment.scratch)
+        model = files.open_model(assignment.model, assignment.scratch)
         prepared = prepare(model, assignment.scratch, context)
-        proto = onnx_files.load_proto(prepared)
+        proto = files.load_proto(prepared)
         if assignment.parameters["transformer_fusions"]:
             context.progress(0.5, "looking for blocks of a transformer")
             proto = _fuse_transformer(proto, prepared, assignment.spec.label)
@@ -61,7 +61,7 @@ def prepare(model: Path, folder: Path, context: Context) -> Path:
     Nodes have unique names, the ones that the analysis uses for its layers. Raises `ModelNotLoadable`.
     """
     target = fold(model, folder / "prepared.onnx")
-    proto = onnx_files.load_proto(target, weights=False)
+    proto = files.load_proto(target, weights=False)
     with chdir(folder):  # The tool leaves a copy of what it cannot infer in the working folder.
         shaped = _with_shapes(proto, context)
     onnx.save(shaped, str(target))

@@ -1,0 +1,1 @@
+"""ONNX and ONNX Runtime: inspection, analysis, and the techniques for `.onnx` files."""
