@@ -14,7 +14,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from apps.accounts import services
-from apps.accounts.errors import InvitationUnusable
+from apps.accounts.errors import InvitationUnusable, NoTeam
 from apps.accounts.forms import InvitationForm, InvitedAccountForm, RoleForm, TokenForm
 from apps.accounts.middleware import SESSION_KEY
 from apps.accounts.models import ApiToken, Invitation, Membership, Role, Team, TokenScope, User
@@ -52,6 +52,8 @@ def switch_team(request: MemberRequest) -> HttpResponse:
 
 @require_POST
 def invite(request: MemberRequest) -> HttpResponse:
+    if not request.team:
+        raise NoTeam()
     services.require_role(request.user, request.team, Role.OWNER)
     form = InvitationForm(request.POST)
     if not form.is_valid():

@@ -8,6 +8,8 @@ from typing import Any
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 
+from apps.accounts.models import Role
+from apps.accounts.services import may
 from apps.optimization import live
 from apps.optimization.models import OptimizationSession
 
@@ -70,5 +72,8 @@ class SessionConsumer(AsyncWebsocketConsumer):
     def _render(self) -> dict[str, str] | None:
         """The fragments, or `None` once the session is gone or its reader may no longer see it."""
         pk = self.scope["url_route"]["kwargs"]["pk"]
-        session = OptimizationSession.objects.visible_to(self.scope["user"]).filter(pk=pk).first()
-        return session and live.fragments(session)
+        user = self.scope["user"]
+        session = (
+            OptimizationSession.objects.visible_to(user).select_related("team", "version__model").filter(pk=pk).first()
+        )
+        return session and live.fragments(session, writes=may(user, session.team, Role.ENGINEER))

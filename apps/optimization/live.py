@@ -75,7 +75,7 @@ def _metric_label(rows: list[CandidateRow]) -> str:
     return measured.body["metrics"][0]["label"] if measured else "Metric"
 
 
-def fragments(session: OptimizationSession) -> dict[str, str]:
-    """Each fragment of the page by its name, as the session stands."""
-    reading = {"live": read(session)}
+def fragments(session: OptimizationSession, *, writes: bool) -> dict[str, str]:
+    """Each fragment of the page by its name, as the session stands for who `writes` in its team, or only looks."""
+    reading = {"live": read(session), "writes": writes}
     return {name: render_to_string(f"optimization/_session_{name}.html", reading) for name in FRAGMENTS}

@@ -21,7 +21,7 @@ function colour(name) {
 }
 
 const escaped = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;");
-const shortened = (text) => (text.length > 28 ? `…${text.slice(-27)}` : text);
+const shortened = (text, most = 28) => (text.length > most ? `…${text.slice(1 - most)}` : text);
 const narrow = () => innerWidth < 700;
 
 function axis(more) {
@@ -158,7 +158,7 @@ function layers({ names, operators, time_share, sqnr_db }) {
       xaxis: axis({ title: { text: narrow() ? "time (%)" : "share of the time (%)" }, domain: [0, 0.5 - gap] }),
       xaxis2: axis({ title: { text: narrow() ? "SQNR (dB)" : "SQNR when only this layer has 8 bits (dB)" }, domain: [0.5 + gap, 1] }),
       yaxis: axis({ autorange: "reversed", tickvals: places, showgrid: false, zeroline: false,
-                    ticktext: names.map((name) => escaped(narrow() ? shortened(name).slice(-14) : shortened(name))),
+                    ticktext: names.map((name) => escaped(shortened(name, narrow() ? 14 : 28))),
                     tickfont: { family: "ui-monospace, monospace", size: 11 } }),
     }),
   };

@@ -12,6 +12,7 @@ from apps.accounts.requests import MemberRequest
 from apps.accounts.services import may, require_role
 from apps.agents.criteria import Criteria
 from apps.errors import UserError
+from apps.models.views.models import current_team
 from apps.optimization import criteria as services
 from apps.optimization.forms import CriteriaForm
 from apps.optimization.models import CriteriaSet
@@ -49,7 +50,7 @@ def detail(request: MemberRequest, pk: int) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 def new(request: MemberRequest) -> HttpResponse:
-    require_role(request.user, request.team, Role.ENGINEER)
+    current_team(request)
     if request.method == "POST":
         return _save(request, None)
     start = Criteria()
@@ -61,7 +62,7 @@ def new(request: MemberRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def edit(request: MemberRequest, pk: int) -> HttpResponse:
     shown = _visible(request, pk)
-    require_role(request.user, shown.team or request.team, Role.ENGINEER)
+    require_role(request.user, shown.team or current_team(request), Role.ENGINEER)
     if request.method == "POST":
         return _save(request, shown)
     initial = {"name": shown.name, "description": shown.description, **CriteriaForm.answers_of(shown.criteria)}

@@ -10,10 +10,12 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from django_htmx.http import HttpResponseClientRedirect
 
+from apps.accounts.errors import NoTeam
 from apps.accounts.models import Role
 from apps.accounts.requests import MemberRequest
-from apps.accounts.services import may, require_role
+from apps.accounts.services import may
 from apps.errors import UserError
+from apps.models.views.models import current_team
 from apps.optimization import live, services
 from apps.optimization.filters import SessionFilter
 from apps.optimization.forms import SessionForm
@@ -42,11 +44,11 @@ def history(request: MemberRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 def new(request: MemberRequest) -> HttpResponse:
-    require_role(request.user, request.team, Role.ENGINEER)
+    team = current_team(request)
     if request.method == "GET":
-        form = SessionForm(user=request.user, team=request.team, initial=request.GET.dict())
+        form = SessionForm(user=request.user, team=team, initial=request.GET.dict())
         return render(request, "optimization/session_new.html", {"form": form})
-    form = SessionForm(request.POST, user=request.user, team=request.team)
+    form = SessionForm(request.POST, user=request.user, team=team)
     if form.is_valid():
         try:
             return redirect(services.session_start(user=request.user, **form.cleaned_data))
@@ -58,6 +60,8 @@ def new(request: MemberRequest) -> HttpResponse:
 @require_GET
 def preview(request: MemberRequest) -> HttpResponse:
     """What a session would do: the compatibility of every technique and the plan, before anything runs."""
+    if not request.team:
+        raise NoTeam()
     form = SessionForm(request.GET, user=request.user, team=request.team)
     context: dict[str, object] = {}
     if form.is_valid():
@@ -74,7 +78,12 @@ def preview(request: MemberRequest) -> HttpResponse:
 @require_GET
 def detail(request: MemberRequest, pk: UUID) -> HttpResponse:
     session = visible_session(request, pk)
-    return render(request, "optimization/session_detail.html", {"session": session, "live": live.read(session)})
+    context = {
+        "session": session,
+        "live": live.read(session),
+        "writes": may(request.user, session.team, Role.ENGINEER),
+    }
+    return render(request, "optimization/session_detail.html", context)
 
 
 @require_POST
