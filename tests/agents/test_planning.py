@@ -135,6 +135,29 @@ def test_fragile_operators_stay_in_float_in_a_convolutional_network():
     assert "Add (3.0 dB)" in omission(plan, STATIC, "every operator")
 
 
+def test_a_collapse_that_few_layers_explain_is_avoided_by_keeping_them_in_float():
+    world = resnet(sensitivity={"Conv": -1.0})
+    layers = tuple(
+        layer.model_copy(update={"sqnr_db": -1.0 if n == 3 else 35.0})
+        for n, layer in enumerate(layer for layer in world.layers if layer.op_type == "Conv")
+    )
+
+    plan = plan_of(replace(world, layers=layers), FASTEST)
+
+    assert plan.candidates[0].technique == STATIC
+    assert plan.candidates[0].parameters["keep_float_nodes"] == [layers[3].name]
+    assert "the 1 most sensitive node stays in float, without which" in plan.candidates[0].reason
+    assert "Predicted to lose about" in omission(plan, STATIC, "activations uint8, weights int8; every operator")
+
+
+def test_a_collapse_that_every_layer_shares_is_left_out():
+    layers = tuple(layer.model_copy(update={"sqnr_db": 8.0}) for layer in resnet().layers if layer.op_type == "Conv")
+
+    plan = plan_of(replace(resnet(sensitivity={"Conv": -1.0}), layers=layers), FASTEST)
+
+    assert STATIC not in {candidate.technique for candidate in plan.candidates}
+
+
 def test_a_single_operator_that_breaks_alone_makes_its_type_fragile():
     """As in magika: an `Add` before a norm's square root gives infinity when rounded alone, and not with the others."""
     broken = Layer(name="norm", op_type="Add", parameters=0, weight_bytes=0, sqnr_db=-140.0)
@@ -173,6 +196,16 @@ def test_two_number_types_are_planned_even_where_no_gain_is_predicted():
 
     doubtful = [candidate for candidate in plan.candidates if "chosen by measuring" in candidate.reason]
     assert len({str(candidate.parameters) for candidate in doubtful}) == 2
+
+
+def test_a_variant_that_leaves_the_convolutions_alone_does_not_count_as_a_choice_of_types():
+    """Its gain is nothing by construction; what 8 bits do to the convolutions is to be measured all the same."""
+    depthwise = Layer(name="d", op_type="Conv", parameters=9, weight_bytes=36, time_share=0.97, depthwise=True)
+    head = Layer(name="head", op_type="Gemm", parameters=9, weight_bytes=36, time_share=0.03)
+
+    plan = plan_of(replace(resnet(), layers=(depthwise, head), sensitivity={}), FASTEST)
+
+    assert ("uint8", "int8") in static_types(plan)
 
 
 def test_the_smallest_file_leads_where_size_is_the_objective():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import log10
@@ -12,13 +13,14 @@ from apps.agents.planning.availability import obstacle_to
 from apps.agents.planning.ordering import collapse, no_gain, obstacle, predicted_gain, worth
 from apps.agents.planning.prediction import GRAPH, QUANTIZATIONS, STATIC, noise_by_operator, predict, scope_of
 from apps.agents.planning.profile import GraphProfile, profile_of_analysis, profile_of_model
-from apps.agents.planning.variants import Variant, title_of, variants
+from apps.agents.planning.variants import KEPT_NODES, Variant, fragile_operators, title_of, variants
 from apps.agents.reports import AnalysisReport, DatasetSummary, ModelSummary
 from apps.agents.state import CandidateRecord, Omission, Plan, Prediction
 from apps.agents.techniques import Risk, TechniqueSpec, catalogue
 
 TYPE_CHOICES = 2
 """Number types that are measured at least, where the budget allows: predictions of kernels are leads, not verdicts."""
+MOST_OF_THE_WORK = 0.5
 
 
 def type_choice(candidate: CandidateRecord) -> tuple[str, ...] | None:
@@ -38,6 +40,8 @@ class _Weighed:
     prediction: Prediction
     firm: str | None
     soft: str | None
+    reach: float
+    """Share of the time that the operators take which it changes."""
 
     @property
     def title(self) -> str:
@@ -112,6 +116,7 @@ class PlanningAgent:
         omitted: list[Omission],
     ) -> Plan:
         weighed = [self._weigh(variant, available, profile, criteria) for variant in _grid(profile, available)]
+        weighed += [rescue for item in weighed if (rescue := self._rescue(item, available, profile, criteria))]
         weighed.sort(key=lambda item: -_worth(item, criteria))
         chosen = [item for item in weighed if not item.firm and not item.soft]
         chosen += _measured_anyway(chosen, weighed)
@@ -133,7 +138,43 @@ class PlanningAgent:
         complete = Variant(variant.technique, spec.resolve(variant.parameters), variant.reason)
         prediction = predict(spec, complete.parameters, profile, criteria)
         firm, soft = _reasons_against(spec, complete.parameters, prediction, profile, criteria)
-        return _Weighed(complete, spec, prediction, firm, soft)
+        reach = sum(node.time_share for node in scope_of(spec.name, complete.parameters, profile).nodes)
+        return _Weighed(complete, spec, prediction, firm, soft, reach)
+
+    def _rescue(
+        self, item: _Weighed, available: Mapping[str, TechniqueSpec], profile: GraphProfile, criteria: Criteria
+    ) -> _Weighed | None:
+        """A variant that is predicted to collapse, with as few sensitive nodes in float as leave half of the limit.
+
+        `None` where that would leave no gain, or where operator types explain the collapse: other variants keep those.
+        """
+        if not collapse(item.prediction, criteria):
+            return None
+        nodes = scope_of(item.spec.name, item.variant.parameters, profile).nodes
+        if {node.op_type for node in nodes} & set(fragile_operators(profile)):
+            return None
+        kept = self._fewest_in_float(item, {node.name for node in nodes if node.noise is not None}, profile, criteria)
+        if not kept:
+            return None
+        parameters = {**item.variant.parameters, KEPT_NODES: kept}
+        count = f"{len(kept)} most sensitive node{'s stay' if len(kept) > 1 else ' stays'}"
+        reason = f"{item.variant.reason.removesuffix('.')}; the {count} in float, without which it would collapse."
+        rescued = self._weigh(Variant(item.spec.name, parameters, reason), available, profile, criteria)
+        return None if rescued.firm or rescued.soft else rescued
+
+    def _fewest_in_float(
+        self, item: _Weighed, names: set[str], profile: GraphProfile, criteria: Criteria
+    ) -> list[str] | None:
+        limit = criteria.constraints.max_metric_drop_points or 0.0
+        ranked = [node.name for node in profile.ranking if node.name and node.name in names]
+        counts = range(1, len(ranked) // 2 + 1)
+
+        def holds(count: int) -> bool:
+            parameters = {**item.variant.parameters, KEPT_NODES: ranked[:count]}
+            return predict(item.spec, parameters, profile, criteria).metric_drop_points <= limit / 2
+
+        index = bisect_left(counts, True, key=holds)
+        return ranked[: counts[index]] if index < len(counts) else None
 
 
 def plan_preview(
@@ -181,15 +222,18 @@ def _culprits(spec: TechniqueSpec, parameters: Mapping[str, Any], profile: Graph
 def _measured_anyway(chosen: list[_Weighed], weighed: list[_Weighed]) -> list[_Weighed]:
     """The best variants of further number types where fewer than `TYPE_CHOICES` are chosen: slowness is measured too.
 
-    A variant that the rules put below half of the original's speed is left out all the same.
+    A variant that the rules put below half of the original's speed is left out all the same, and one that leaves most
+    of the work as it is says nothing of a number type.
     """
-    types = {choice for item in chosen if (choice := _choice(item))}
+    types = {choice for item in chosen if item.reach >= MOST_OF_THE_WORK and (choice := _choice(item))}
     more: list[_Weighed] = []
     for item in weighed:
         choice = _choice(item)
         if len(types) >= TYPE_CHOICES:
             break
-        if item.firm or not item.soft or not choice or choice in types or item.prediction.speedup < 0.5:
+        if item.firm or not item.soft or not choice or choice in types:
+            continue
+        if item.prediction.speedup < 0.5 or item.reach < MOST_OF_THE_WORK:
             continue
         types.add(choice)
         more.append(item)

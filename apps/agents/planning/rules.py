@@ -124,6 +124,8 @@ STATIC_OPERATORS = frozenset(
     }
 )
 """Types that static quantization takes when told to take every type."""
+FUSED_ACTIVATIONS = frozenset(["Relu", "Clip"])
+"""Part of the convolution or product before them once that is in 8 bits."""
 DYNAMIC_OPERATORS = frozenset(["Conv", "MatMul", "Gemm", "Gather", "LSTM", "Attention", "EmbedLayerNormalization"])
 
 NOISE_SCALE: Mapping[str, float] = {

@@ -18,6 +18,7 @@ TYPE_GRID = (("uint8", "int8"), ("uint8", "uint8"), ("int8", "int8"))
 """Activation and weight types of static int8; which is fast differs by machine and graph, up to fourfold."""
 _TABLE_SHARE = 0.05
 """A table below this share of the file is not worth quantizing for its size."""
+KEPT_NODES = "keep_float_nodes"
 _NAMES_LENGTH = 60
 _CONVOLUTIONS = frozenset({Kind.CONVOLUTION, Kind.DEPTHWISE})
 
@@ -50,7 +51,7 @@ def title_of(label: str, technique: str, parameters: Mapping[str, Any]) -> str:
         parts.append("per channel" if parameters["per_channel"] else "per tensor")
     if kept := parameters.get("keep_float_operators"):
         parts.append(f"{', '.join(kept)} in float")
-    if nodes := parameters.get("keep_float_nodes"):
+    if nodes := parameters.get(KEPT_NODES):
         names = ", ".join(nodes)
         few = names if len(names) <= _NAMES_LENGTH else f"{len(nodes)} most sensitive nodes"
         parts.append(f"{few} in float")
@@ -72,14 +73,17 @@ def variants(profile: GraphProfile) -> Iterator[Variant]:
 
 
 def fragile_operators(profile: GraphProfile) -> tuple[str, ...]:
-    """Operator types that cost more than they give in 8 bits: low SQNR, and no convolution, product or table."""
+    """Operator types that cost more than they give in 8 bits: low SQNR, and no convolution, product or table.
+
+    Nor an activation that integer kernels take in: without it every convolution would go back to float.
+    """
     threshold = 10 ** (-rules.FRAGILE_SQNR_DB / 10)
     noises = profile.noise_by_operator
     return tuple(
         sorted(
             op_type
             for op_type in noises.keys() & rules.STATIC_OPERATORS
-            if noises[op_type] > threshold and op_type not in KINDS
+            if noises[op_type] > threshold and op_type not in KINDS and op_type not in rules.FUSED_ACTIVATIONS
         )
     )
 
