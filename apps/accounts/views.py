@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.contrib.auth import login
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
@@ -61,7 +62,8 @@ def invite(request: MemberRequest) -> HttpResponse:
     try:
         invitation = services.invite(by=request.user, team=request.team, **form.cleaned_data)
     except UserError as error:
-        form.add_error(error.field if error.field in form.fields else None, error.message)
+        field = error.field if error.field in form.fields else None
+        form.add_error(field, ValidationError(error.message, code=error.code))
         return _team_page(request, form, error.status)
     messages.success(request, f"An invitation is on its way to {invitation.email}.")
     return redirect("accounts:team")

@@ -30,7 +30,7 @@ _PREPROCESSING = ImagePreprocessing()
 def show_error(form: forms.Form, error: UserError) -> None:
     """Puts a service's error beside the field it speaks of, or above the form."""
     name = (error.field or "").removeprefix("spec.").removeprefix("images.").split(".")[0]
-    form.add_error(name if name in form.fields else None, error.message)
+    form.add_error(name if name in form.fields else None, forms.ValidationError(error.message, code=error.code))
 
 
 def _words(text: str) -> list[str]:

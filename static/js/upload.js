@@ -7,7 +7,12 @@ const WAIT_MS = 1000;
 
 const csrf = () => JSON.parse(document.body.getAttribute("hx-headers"))["x-csrftoken"];
 
-class Refused extends Error {}
+class Refused extends Error {
+  constructor(message, code = "") {
+    super(message);
+    this.code = code;
+  }
+}
 
 async function call(url, options = {}) {
   const headers = { Accept: "application/json", "X-CSRFToken": csrf(), ...options.headers };
@@ -16,7 +21,7 @@ async function call(url, options = {}) {
 }
 
 function refuse({ response, body }) {
-  throw new Refused(body?.detail ?? `The server answered ${response.status}.`);
+  throw new Refused(body?.detail ?? `The server answered ${response.status}.`, body?.code);
 }
 
 const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -113,9 +118,10 @@ function display(form) {
   };
 }
 
-function complain(form, sentence) {
+function complain(form, sentence, code = "") {
   const place = form.querySelector("[data-upload-error]");
   place.textContent = sentence;
+  if (code) place.append(" ", Object.assign(document.createElement("code"), { textContent: code }));
   place.hidden = !sentence;
 }
 
@@ -140,7 +146,7 @@ async function submit(form, event) {
     show.open(false);
     buttons.forEach((button) => (button.disabled = false));
     if (error.name === "AbortError") complain(form, "Stopped. Send again to go on from where it stopped.");
-    else if (error instanceof Refused) complain(form, error.message);
+    else if (error instanceof Refused) complain(form, error.message, error.code);
     else complain(form, "The server cannot be reached. Send again to go on from where it stopped.");
   }
 }

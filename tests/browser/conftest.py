@@ -11,19 +11,27 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
 
 import pytest
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.wait import WebDriverWait
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = shutil.which("chromium")
 DRIVER = shutil.which("chromedriver")
 START_S = 180
+SESSION_S = 300
 
 
 @dataclass(frozen=True)
@@ -31,7 +39,8 @@ class Portal:
     url: str
     email: str
     password: str
-    log: Path
+    var: Path
+    """Its folder: files, mail, log."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -83,7 +92,7 @@ def _told(process: subprocess.Popen[bytes], log: Path) -> Portal:
         url = re.search(r"Lathe is up: (\S+)", text)
         login = re.search(r"Log in as (\S+) with the password (\S+)", text)
         if url and login:
-            return Portal(url[1], login[1], login[2], log)
+            return Portal(url[1], login[1], login[2], log.parent)
         try:
             process.wait(0.25)
         except subprocess.TimeoutExpired:
@@ -92,8 +101,9 @@ def _told(process: subprocess.Popen[bytes], log: Path) -> Portal:
     raise AssertionError(f"the portal did not start:\n{log.read_text()[-4000:]}")
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Chrome]:
+@contextmanager
+def new_browser() -> Iterator[Chrome]:
+    """A browser with a profile of its own: nobody is logged in."""
     options = ChromeOptions()
     options.binary_location = CHROMIUM or ""
     profile = tempfile.mkdtemp(prefix="lathe-chromium-")
@@ -121,10 +131,83 @@ def browser() -> Iterator[Chrome]:
 
 
 @pytest.fixture(scope="session")
+def browser() -> Iterator[Chrome]:
+    with new_browser() as driver:
+        yield driver
+
+
+@pytest.fixture(scope="session")
 def logged_in(browser: Chrome, portal: Portal) -> Chrome:
     browser.get(f"{portal.url}/accounts/login/")
     browser.find_element(By.NAME, "login").send_keys(portal.email)
     browser.find_element(By.NAME, "password").send_keys(portal.password)
     browser.find_element(By.CSS_SELECTOR, "form button.button-primary").click()
-    WebDriverWait(browser, 20).until(lambda b: b.find_elements(By.ID, "dashboard"))
+    wait(browser, "#dashboard")
     return browser
+
+
+def wait(browser: Chrome, selector: str, seconds: float = 30) -> WebElement:
+    """The first element that fits `selector` and is seen, as soon as there is one."""
+    patience = WebDriverWait(browser, seconds, ignored_exceptions=(StaleElementReferenceException,))
+
+    def seen(driver: Chrome) -> WebElement | None:
+        return next((one for one in driver.find_elements(By.CSS_SELECTOR, selector) if one.is_displayed()), None)
+
+    return patience.until(seen, f"nothing like {selector} at {browser.current_url}")
+
+
+def wait_for_text(browser: Chrome, selector: str, text: str, seconds: float = 30) -> None:
+    """Waits until some element that fits `selector` says `text`."""
+    patience = WebDriverWait(browser, seconds, ignored_exceptions=(StaleElementReferenceException,))
+    patience.until(
+        lambda driver: any(text in one.text for one in driver.find_elements(By.CSS_SELECTOR, selector)),
+        f"no {selector} says “{text}” at {browser.current_url}",
+    )
+
+
+def press(browser: Chrome, label: str) -> None:
+    """Presses the button or follows the link that says `label`."""
+    path = f"//main//*[self::button or self::a][contains(normalize-space(.), '{label}')]"
+    patience = WebDriverWait(browser, 30, ignored_exceptions=(StaleElementReferenceException,))
+    control = patience.until(
+        lambda driver: next((one for one in driver.find_elements(By.XPATH, path) if one.is_displayed()), None),
+        f"no control says “{label}” at {browser.current_url}",
+    )
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", control)
+    control.click()
+
+
+def fill(browser: Chrome, name: str, text: str, form: str = "main") -> None:
+    """Answers the question `name` of the form that fits the selector `form`."""
+    field = wait(browser, f"{form} [name={name}]")
+    if field.tag_name == "select":
+        return Select(field).select_by_visible_text(text)
+    field.clear()
+    field.send_keys(text)
+    return None
+
+
+@pytest.fixture(scope="session")
+def demo_session(logged_in: Chrome, portal: Portal) -> str:
+    """The path of the demo's session, once it is finished: the live page itself says so, without a reload."""
+    path = newest_session(logged_in, portal)
+    logged_in.get(portal.url + path)
+    wait(logged_in, "#session-report", SESSION_S)
+    return path
+
+
+def newest_session(browser: Chrome, portal: Portal) -> str:
+    """The path of the session that the dashboard shows first; it brings itself up to date until there is one."""
+    browser.get(portal.url)
+    link = wait(browser, "#running a.strong, #finished tbody th a", 60)
+    return urlsplit(link.get_attribute("href") or "").path
+
+
+def ask(url: str, headers: dict[str, str], body: bytes | None = None) -> tuple[int, bytes]:
+    """Status and content of a program's request, a GET without `body` and a POST of JSON with one."""
+    request = Request(url, data=body, headers={"Content-Type": "application/json", **headers})
+    try:
+        with urlopen(request, timeout=30) as answer:
+            return answer.status, answer.read()
+    except HTTPError as refusal:
+        return refusal.code, refusal.read()

@@ -15,17 +15,16 @@ import pytest
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.wait import WebDriverWait
 
-from tests.browser.conftest import Portal
+from tests.browser.conftest import Portal, wait
+from tests.browser.page_rules import troubles
 
 SHOTS = os.environ.get("LATHE_SCREENSHOTS")
-SESSION_S = 300
 
 PAGES = {
     "dashboard": "/",
     "sessions": "/sessions/",
-    "session-new": "/sessions/new/",
+    "session-new": "/sessions/new/?version=1&dataset=1&criteria_set=1",
     "session": "{session}",
     "report": "{session}report/",
     "models": "/models/",
@@ -44,34 +43,28 @@ PAGES = {
     "tokens": "/tokens/",
     "audit": "/audit/",
     "account": "/accounts/2fa/",
+    "password": "/accounts/password/change/",
     "not-found": "/models/999999/",
 }
+DRAWN = ("session", "report", "version")
 
 
-@pytest.fixture(scope="module")
-def session_path(logged_in: Chrome, portal: Portal) -> str:
-    """The demo's session, once it is finished: the live page itself says so, without a reload."""
-    logged_in.get(f"{portal.url}/sessions/")
-    WebDriverWait(logged_in, 60).until(lambda b: _session_link(b, portal))
-    path = _session_link(logged_in, portal)
-    logged_in.get(portal.url + path)
-    WebDriverWait(logged_in, SESSION_S).until(lambda b: b.find_elements(By.LINK_TEXT, "Read the report"))
-    return path
-
-
-def _session_link(browser: Chrome, portal: Portal) -> str:
-    links = browser.find_elements(By.CSS_SELECTOR, "table th a[href^='/sessions/']")
-    if not links:
-        browser.refresh()
-        return ""
-    return urlsplit(links[0].get_attribute("href") or "").path
-
-
-@pytest.fixture
-def theme(logged_in: Chrome) -> Iterator[None]:
+@pytest.fixture(autouse=True)
+def as_before(logged_in: Chrome) -> Iterator[None]:
     yield
     logged_in.execute_script("localStorage.removeItem('theme')")
-    logged_in.set_window_size(1440, 1000)
+    logged_in.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def set_width(browser: Chrome, width: int) -> None:
+    metrics = {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+
+
+def set_theme(browser: Chrome, tone: str) -> None:
+    browser.execute_script(
+        "document.documentElement.dataset.theme = arguments[0]; document.dispatchEvent(new Event('themechange'))", tone
+    )
 
 
 def console_errors(browser: Chrome) -> list[str]:
@@ -88,29 +81,45 @@ def hosts_asked(browser: Chrome) -> set[str]:
     return {host for host in hosts if host}
 
 
-@pytest.mark.parametrize("tone", ["light", "dark"])
 @pytest.mark.parametrize("width", [1440, 390])
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_fits_and_stands_alone(
-    logged_in: Chrome, portal: Portal, session_path: str, theme: None, name: str, width: int, tone: str
+def test_a_page_fits_is_readable_and_stands_alone(
+    logged_in: Chrome, portal: Portal, demo_session: str, name: str, width: int
 ) -> None:
     browser = logged_in
-    browser.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride",
-        {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": False},
-    )
-    browser.execute_script("localStorage.setItem('theme', arguments[0])", tone)
+    set_width(browser, width)
     console_errors(browser), hosts_asked(browser)
-    browser.get(portal.url + PAGES[name].format(session=session_path))
-    if name in ("session", "report"):
-        WebDriverWait(browser, 20).until(lambda b: b.find_elements(By.CSS_SELECTOR, "#plot .main-svg"))
-    if SHOTS:
-        _keep_picture(browser, f"{name}-{width}-{tone}")
-    overflow = browser.execute_script("return document.documentElement.scrollWidth - window.innerWidth")
-    assert overflow <= 0, f"{name} is {overflow} px too wide at {width}"
+    browser.get(portal.url + PAGES[name].format(session=demo_session))
+    if name in DRAWN:
+        wait(browser, ".plot .main-svg")
+    for tone in ("light", "dark"):
+        set_theme(browser, tone)
+        if SHOTS:
+            _keep_picture(browser, f"{name}-{width}-{tone}")
+        assert troubles(browser) == [], f"{name} at {width} px, {tone}"
     assert hosts_asked(browser) <= {urlsplit(portal.url).netloc}
     errors = [error for error in console_errors(browser) if not (name == "not-found" and "404" in error)]
     assert not errors
+
+
+def test_the_rules_see_what_is_wrong(logged_in: Chrome, portal: Portal) -> None:
+    logged_in.get(portal.url)
+    logged_in.execute_script(
+        """document.querySelector('main').insertAdjacentHTML('beforeend',
+        '<h4>too deep</h4><p style="color: #bbb; background: #fff">too pale</p><input><i id="nav"></i>')"""
+    )
+    found = " ".join(troubles(logged_in))
+    for trouble in ("is followed by h4", "contrast 1.9", "no name: <input", "ids used twice: nav"):
+        assert trouble in found
+
+
+def test_the_graph_is_drawn_and_asks_for_nothing_that_is_not_there(logged_in: Chrome, portal: Portal) -> None:
+    console_errors(logged_in)
+    logged_in.get(f"{portal.url}{PAGES['graph']}")
+    logged_in.switch_to.frame(wait(logged_in, "iframe.graph"))
+    wait(logged_in, "#canvas .node, svg .node", 60)
+    logged_in.switch_to.default_content()
+    assert not console_errors(logged_in)
 
 
 def _keep_picture(browser: Chrome, name: str) -> None:
@@ -138,10 +147,8 @@ def test_the_first_tab_offers_to_skip_to_the_content(logged_in: Chrome, portal: 
     assert logged_in.execute_script("return document.activeElement.id") == "content"
 
 
-def test_the_menu_of_a_narrow_screen_opens_by_keyboard(logged_in: Chrome, portal: Portal, theme: None) -> None:
-    logged_in.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride", {"width": 390, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-    )
+def test_the_menu_of_a_narrow_screen_opens_by_keyboard(logged_in: Chrome, portal: Portal) -> None:
+    set_width(logged_in, 390)
     logged_in.get(portal.url)
     button = logged_in.find_element(By.CSS_SELECTOR, ".menu-toggle")
     assert not logged_in.find_element(By.ID, "nav").is_displayed()
@@ -150,10 +157,8 @@ def test_the_menu_of_a_narrow_screen_opens_by_keyboard(logged_in: Chrome, portal
     assert button.get_attribute("aria-expanded") == "true"
 
 
-def test_the_theme_is_kept(logged_in: Chrome, portal: Portal, theme: None) -> None:
-    logged_in.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride", {"width": 1440, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
-    )
+def test_the_theme_is_kept(logged_in: Chrome, portal: Portal) -> None:
+    set_width(logged_in, 1440)
     logged_in.get(portal.url)
     logged_in.find_element(By.CSS_SELECTOR, "[data-action=theme]").click()
     chosen = logged_in.execute_script("return document.documentElement.dataset.theme")

@@ -60,3 +60,39 @@ def test_every_status_has_a_tone() -> None:
 
     for status in (*Status, *CandidateStatus, *Outcome, *Holds):
         assert str(status) in measures._BADGES
+
+
+def test_an_end_that_nothing_bounds_is_infinite() -> None:
+    assert measures.interval({"low": 1.2, "high": 1e9}) == "1.20 to ∞"
+    assert measures.interval({"low": -1e9, "high": 0.5}) == "−∞ to 0.500"
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "shown"),
+    [(1.1, "×", "1.10×"), (4_770_000, "bytes", "4.77 MB"), (-0.172, "points", "−0.172 points"), (None, "ms", "–")],
+)
+def test_a_measurement_stands_in_its_unit(value: float | None, unit: str, shown: str) -> None:
+    assert measures.bytes_or_number(value, unit) == shown
+
+
+def test_a_candidates_title_is_its_technique_and_its_variant() -> None:
+    title = "Static int8 (QDQ): activations uint8; per channel"
+    assert measures.technique_of(title) == "Static int8 (QDQ)"
+    assert measures.variant_of(title) == "activations uint8; per channel"
+    assert measures.variant_of("Float16") == ""
+
+
+def test_a_reason_leaves_the_numbers_to_their_columns() -> None:
+    assert measures.without_prediction("Half the bytes. Predicted 2× as fast.") == "Half the bytes."
+
+
+def test_settings_that_say_nothing_are_left_out() -> None:
+    told = measures.as_settings({"per_channel": True, "keep_float_nodes": [], "operators": ["Conv", "Gemm"]})
+    assert told == [("per channel", "yes"), ("operators", "Conv, Gemm")]
+
+
+def test_every_limit_and_test_has_a_name() -> None:
+    from apps.agents.criteria import Constraints
+
+    assert all(measures.limit_name(field) != measures.words(field) for field in Constraints.model_fields)
+    assert measures.test_name("mcnemar") == "McNemar's test"

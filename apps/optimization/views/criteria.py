@@ -12,6 +12,7 @@ from apps.accounts.requests import MemberRequest
 from apps.accounts.services import may, require_role
 from apps.agents.criteria import Criteria
 from apps.errors import UserError
+from apps.models.forms import show_error
 from apps.models.views.models import current_team
 from apps.optimization import criteria as services
 from apps.optimization.forms import CriteriaForm
@@ -89,7 +90,7 @@ def _save(request: MemberRequest, edited: CriteriaSet | None) -> HttpResponse:
         else:
             saved = services.change(edited, name=form.cleaned_data["name"], **answers)
     except UserError as error:
-        form.add_error(error.field if error.field in form.fields else None, error.message)
+        show_error(form, error)
         return _form_page(request, form, edited, error.status)
     messages.success(request, f"{saved} is saved and in effect for new sessions.")
     return redirect(saved)

@@ -15,6 +15,7 @@ from apps.accounts.models import Role
 from apps.accounts.requests import MemberRequest
 from apps.accounts.services import may
 from apps.errors import UserError
+from apps.models.forms import show_error
 from apps.models.views.models import current_team
 from apps.optimization import live, services
 from apps.optimization.filters import SessionFilter
@@ -39,7 +40,14 @@ def history(request: MemberRequest) -> HttpResponse:
     page = Paginator(chosen.qs, PAGE_SIZE).get_page(request.GET.get("page"))
     template = "optimization/_session_history.html" if request.htmx else "optimization/session_list.html"
     writes = bool(request.team) and may(request.user, request.team, Role.ENGINEER)
-    return render(request, template, {"filter": chosen, "page": page, "any": sessions.exists(), "writes": writes})
+    context = {
+        "filter": chosen,
+        "page": page,
+        "any": sessions.exists(),
+        "moving": any(session.is_active for session in page),
+        "writes": writes,
+    }
+    return render(request, template, context)
 
 
 @require_http_methods(["GET", "POST"])
@@ -53,7 +61,7 @@ def new(request: MemberRequest) -> HttpResponse:
         try:
             return redirect(services.session_start(user=request.user, **form.cleaned_data))
         except UserError as error:
-            form.add_error(error.field if error.field in form.fields else None, error.message)
+            show_error(form, error)
     return render(request, "optimization/session_new.html", {"form": form}, status=422)
 
 

@@ -1,0 +1,87 @@
+"""The live page: it moves by itself, heals after a lost connection, and cancels."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import pytest
+from selenium.webdriver import Chrome
+from selenium.webdriver.common.by import By
+
+from tests.browser.conftest import SESSION_S, Portal, newest_session, press, wait, wait_for_text
+from tests.browser.wire import Wire
+
+NOT_RELOADED = "return window.sameDocument === true"
+
+
+def open_session(browser: Chrome, url: str, path: str) -> None:
+    """Opens a session's page and marks the document, so that a reload would show."""
+    browser.get(url + path)
+    wait(browser, "#session-head")
+    browser.execute_script("window.sameDocument = true")
+
+
+@pytest.fixture(scope="module")
+def running(logged_in: Chrome, portal: Portal) -> str:
+    """The path of the session that the demo has begun."""
+    return newest_session(logged_in, portal)
+
+
+def test_a_page_that_loses_its_connection_says_so_and_catches_up(
+    logged_in: Chrome, portal: Portal, running: str
+) -> None:
+    with Wire(urlsplit(portal.url).port or 80) as wire:
+        open_session(logged_in, f"http://127.0.0.1:{wire.port}", running)
+        wait(logged_in, "#session-steps tbody tr")
+        assert not logged_in.find_element(By.ID, "offline").is_displayed()
+        wire.cut()
+        wait(logged_in, "#offline")
+        # What the page shows now is made worse than old: only a push can mend it.
+        logged_in.execute_script("document.getElementById('session-steps').replaceChildren()")
+        wire.mend()
+        wait(logged_in, "#session-steps tbody tr")
+        assert not logged_in.find_element(By.ID, "offline").is_displayed()
+        assert logged_in.execute_script(NOT_RELOADED)
+
+
+def test_a_session_is_watched_to_its_end_without_a_reload(logged_in: Chrome, portal: Portal, running: str) -> None:
+    open_session(logged_in, portal.url, running)
+    wait(logged_in, "#session-report", SESSION_S)
+    wait(logged_in, ".plot .main-svg")
+    assert logged_in.execute_script(NOT_RELOADED)
+    assert logged_in.find_elements(By.CSS_SELECTOR, "#session-candidates tr.chosen")
+    assert logged_in.find_element(By.ID, "session-announcement").get_attribute("textContent").endswith("improved.")
+
+
+def test_a_push_leaves_the_reader_where_they_are(logged_in: Chrome, portal: Portal, demo_session: str) -> None:
+    """What stands still is not swapped, and what is swapped gives back focus and scroll position."""
+    open_session(logged_in, portal.url, demo_session)
+    wait(logged_in, "#session-report")
+    logged_in.execute_script("document.getElementById('session-report').focus()")
+    logged_in.execute_script("document.getElementById('session-log-lines').scrollTop = 5")
+    logged_in.execute_script(
+        """const stage = document.querySelector('[ws-connect]');
+        for (const name of ['wsBeforeMessage', 'swap', 'wsAfterMessage']) {
+          if (name !== 'swap') { htmx.trigger(stage, `htmx:${name}`); continue; }
+          for (const id of ['session-head', 'session-log']) {
+            const part = document.getElementById(id);
+            part.replaceWith(part.cloneNode(true));
+          }
+        }"""
+    )
+    assert logged_in.execute_script("return document.activeElement.id") == "session-report"
+    assert logged_in.execute_script("return document.getElementById('session-log-lines').scrollTop") == 5
+
+
+def test_cancel_stops_the_session_and_the_page_shows_it(logged_in: Chrome, portal: Portal, demo_session: str) -> None:
+    logged_in.get(f"{portal.url}/sessions/new/?version=1&dataset=1&criteria_set=1")
+    wait(logged_in, "#preview-plan tbody tr")
+    assert logged_in.find_elements(By.CSS_SELECTOR, "#preview-compatibility .badge-ok")
+    press(logged_in, "Start the session")
+    wait(logged_in, "#session-steps .badge-live", 60)
+    logged_in.execute_script("window.sameDocument = true")
+    logged_in.find_element(By.ID, "session-cancel").click()
+    logged_in.switch_to.alert.accept()
+    wait_for_text(logged_in, "#session-head .badge", "Cancelled")
+    wait(logged_in, "#session-resume")
+    assert not logged_in.find_elements(By.CSS_SELECTOR, "#session-steps .badge-live")

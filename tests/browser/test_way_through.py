@@ -1,0 +1,142 @@
+"""The whole way in a browser, as a member goes it: model, data, criteria, session, report, promotion and back."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+
+import pytest
+from selenium.webdriver import Chrome
+from selenium.webdriver.common.by import By
+
+from tests.browser.conftest import ROOT, SESSION_S, Portal, ask, fill, press, wait, wait_for_text
+from tests.browser.material import examples, small_model
+
+SAMPLE = ROOT / "samples" / "fashion_mobilenet.onnx"
+SLOW_BYTES_S = 400_000
+"""So slow that the bar is seen on its way."""
+
+
+def choose_file(browser: Chrome, path: Path) -> None:
+    browser.find_element(By.CSS_SELECTOR, "main input[type=file]").send_keys(str(path))
+
+
+@pytest.fixture
+def slow_network(logged_in: Chrome) -> object:
+    conditions = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": SLOW_BYTES_S}
+    logged_in.execute_cdp_cmd("Network.enable", {})
+    logged_in.execute_cdp_cmd("Network.emulateNetworkConditions", conditions)
+    yield
+    logged_in.execute_cdp_cmd("Network.emulateNetworkConditions", {**conditions, "uploadThroughput": -1})
+
+
+@pytest.fixture(scope="module")
+def material(logged_in: Chrome, portal: Portal, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A small model, its data and criteria that surely hold, each made on its page."""
+    folder = tmp_path_factory.mktemp("material")
+    browser = logged_in
+    browser.get(f"{portal.url}/models/upload/")
+    choose_file(browser, small_model(folder / "small.onnx"))
+    fill(browser, "name", "small")
+    press(browser, "Upload")
+    wait_for_text(browser, "#version-state .badge", "Ready", 60)
+    browser.get(f"{portal.url}/datasets/upload/")
+    choose_file(browser, examples(folder / "centres.npz"))
+    fill(browser, "name", "centres")
+    press(browser, "Upload")
+    wait_for_text(browser, "#dataset-state .badge", "Ready", 60)
+    browser.get(f"{portal.url}/criteria/new/")
+    fill(browser, "name", "twice as small")
+    fill(browser, "objective", "Size")
+    fill(browser, "min_size_reduction", "2")
+    fill(browser, "candidates", "2")
+    press(browser, "Save")
+    wait_for_text(browser, "h1", "twice as small")
+
+
+@pytest.fixture(scope="module")
+def report(logged_in: Chrome, portal: Portal, material: None) -> str:
+    """The address of the report on a session that was started on its page and watched to its end."""
+    browser = logged_in
+    browser.get(f"{portal.url}/sessions/new/")
+    fill(browser, "version", "small v1")
+    fill(browser, "dataset", "centres")
+    fill(browser, "criteria_set", "twice as small v1")
+    wait(browser, "#preview-plan tbody tr")
+    press(browser, "Start the session")
+    wait(browser, "#session-report", SESSION_S).click()
+    wait_for_text(browser, "#report-verdict", "Better, and it still works.")
+    return browser.current_url
+
+
+def test_a_real_model_is_uploaded_with_a_bar_that_moves(logged_in: Chrome, portal: Portal, slow_network: None) -> None:
+    logged_in.get(f"{portal.url}/models/upload/")
+    choose_file(logged_in, SAMPLE)
+    wait_for_text(logged_in, "[data-chosen]", "fashion_mobilenet.onnx")
+    fill(logged_in, "name", "uploaded sample")
+    press(logged_in, "Upload")
+    wait(logged_in, "[data-progress] progress")
+    wait_for_text(logged_in, "#version-state .badge", "Ready", 90)
+    assert "uploaded sample v1" in logged_in.find_element(By.TAG_NAME, "h1").text
+
+
+def test_a_refused_file_shows_its_code_and_a_sentence(logged_in: Chrome, portal: Portal, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(SAMPLE.read_bytes()[:5000])
+    logged_in.get(f"{portal.url}/models/upload/")
+    choose_file(logged_in, broken)
+    fill(logged_in, "name", "broken")
+    press(logged_in, "Upload")
+    refusal = wait(logged_in, "main [role=alert]", 60)
+    assert "The model file ends in the middle" in refusal.text
+    assert refusal.find_element(By.TAG_NAME, "code").text == "model.truncated"
+
+
+def test_a_wrong_form_points_at_its_field(logged_in: Chrome, portal: Portal) -> None:
+    logged_in.get(f"{portal.url}/criteria/new/")
+    fill(logged_in, "name", "impossible")
+    fill(logged_in, "confidence", "0.3")
+    press(logged_in, "Save")
+    wait(logged_in, "[name=confidence][aria-invalid=true]")
+    assert logged_in.switch_to.active_element.get_attribute("name") == "confidence"
+
+
+def test_the_report_draws_and_shows_every_candidate(logged_in: Chrome, report: str) -> None:
+    logged_in.get(report)
+    for part in ("report-constraints", "report-comparison", "report-blocks", "report-classes", "analysis-layers"):
+        assert logged_in.find_element(By.ID, part).is_displayed()
+    for part in ("report-blocks", "report-classes", "analysis-layers"):
+        wait(logged_in, f"#{part} .main-svg")
+    for other in logged_in.find_elements(By.CSS_SELECTOR, "#report-plan a[href^='#candidate-']"):
+        other.click()
+        key = (other.get_attribute("href") or "").rpartition("#")[2]
+        wait(logged_in, f"#{key} .main-svg")
+
+
+def test_the_package_holds_the_artifact_and_its_report(logged_in: Chrome, report: str) -> None:
+    logged_in.get(report)
+    address = logged_in.find_element(By.LINK_TEXT, "Download the package").get_attribute("href") or ""
+    cookies = "; ".join(f"{cookie['name']}={cookie['value']}" for cookie in logged_in.get_cookies())
+    status, package = ask(address, {"Cookie": cookies})
+    assert status == 200
+    names = zipfile.ZipFile(io.BytesIO(package)).namelist()
+    assert {"report.html", "report.json", "recipe.json", "run.py"} <= {Path(name).name for name in names}
+
+
+def test_the_winner_is_promoted_and_rolled_back(logged_in: Chrome, portal: Portal, report: str) -> None:
+    browser = logged_in
+    browser.get(f"{portal.url}/models/")
+    press(browser, "small")
+    fill(browser, "alias", "production")
+    press(browser, "Move")
+    wait_for_text(browser, "#versions .badge-accent", "production")
+    browser.get(report)
+    press(browser, "Promote")
+    wait_for_text(browser, "#promotion", "small v2")
+    wait_for_text(browser, "#promotion .badge-accent", "production")
+    fill(browser, "reason", "It was slower on the production machine.")
+    press(browser, "Roll back")
+    wait_for_text(browser, "#promotion", "no alias points at it")
+    browser.get(f"{portal.url}/audit/?action=session.promotion")
+    wait_for_text(browser, "#audit", "It was slower on the production machine.")

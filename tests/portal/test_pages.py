@@ -1,0 +1,190 @@
+"""What the pages of sessions show, and to whom."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from apps.accounts.middleware import SESSION_KEY
+from apps.accounts.models import Membership, Role, Team, User
+from apps.agents.criteria import PROFILES
+from apps.agents.state import CandidateStatus, Status
+from apps.models.models import ModelVersion
+from apps.optimization import live
+from apps.optimization.models import Candidate, CriteriaSet, EvaluationReport, OptimizationSession
+from tests.portal import world
+from tests.portal.world import World
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def everything(team: Team, owner: User, engineer: User, viewer: User) -> World:
+    return world.build(team, owner)
+
+
+def text_of(client: Client, person: User, name: str, *arguments: object) -> str:
+    client.force_login(person)
+    return client.get(reverse(name, args=arguments)).content.decode()
+
+
+def as_in_other_team(client: Client, person: User) -> Team:
+    """`person` works in a second team, where there is nothing yet."""
+    other = Team.objects.create(name="Zebra", slug="zebra")
+    Membership.objects.create(team=other, user=person, role=Role.OWNER)
+    client.force_login(person)
+    state = client.session
+    state[SESSION_KEY] = other.pk
+    state.save()
+    return other
+
+
+class TestDashboard:
+    def test_an_improvement_nobody_promoted_needs_somebody(self, client: Client, everything: World, owner: User):
+        html = text_of(client, owner, "optimization:dashboard")
+        assert f'id="promote-{everything.session.pk}"' in html
+
+    def test_a_promoted_one_no_longer_does(self, client: Client, everything: World, owner: User):
+        OptimizationSession.objects.update(result_version=everything.version)
+        assert 'id="needs-you"' not in text_of(client, owner, "optimization:dashboard")
+
+    def test_what_nobody_took_up_for_weeks_asks_for_nobody(self, client: Client, everything: World, owner: User):
+        OptimizationSession.objects.update(finished_at=timezone.now() - timedelta(days=30))
+        assert 'id="needs-you"' not in text_of(client, owner, "optimization:dashboard")
+
+    def test_a_new_team_is_shown_its_first_steps(self, client: Client, team: Team, engineer: User):
+        html = text_of(client, engineer, "optimization:dashboard")
+        assert 'id="first-steps"' in html
+        assert 'id="first-model"' in html
+
+    def test_a_viewer_is_offered_no_step(self, client: Client, team: Team, viewer: User):
+        html = text_of(client, viewer, "optimization:dashboard")
+        assert 'id="first-steps"' in html
+        assert 'id="first-model"' not in html
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["optimization:dashboard", "optimization:session-list", "optimization:audit", "optimization:criteria-list"],
+)
+def test_a_list_shows_the_team_that_is_worked_in(client: Client, everything: World, owner: User, name: str):
+    known = "ours" if name == "optimization:criteria-list" else "resnet"
+    assert known in text_of(client, owner, name)
+    as_in_other_team(client, owner)
+    assert known not in client.get(reverse(name)).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("method", "name"),
+    [
+        ("get", "optimization:session-new"),
+        ("post", "optimization:session-new"),
+        ("get", "optimization:session-preview"),
+        ("get", "optimization:criteria-new"),
+        ("post", "accounts:invite"),
+    ],
+)
+def test_a_person_without_a_team_is_sent_to_an_owner(client: Client, db: None, method: str, name: str):
+    client.force_login(User.objects.create_user("alone@example.org"))
+    response = getattr(client, method)(reverse(name))
+    assert response.status_code == 403
+    assert "Ask an owner for an invitation" in response.content.decode()
+
+
+class TestHistory:
+    def test_it_can_be_narrowed(self, client: Client, everything: World, viewer: User):
+        client.force_login(viewer)
+        address = reverse("optimization:session-list")
+        assert str(everything.session.pk) in client.get(address, {"status": "completed"}).content.decode()
+        assert str(everything.session.pk) not in client.get(address, {"status": "failed"}).content.decode()
+        assert str(everything.session.pk) not in client.get(address, {"search": "bert"}).content.decode()
+
+    def test_it_brings_itself_up_to_date_while_something_runs(self, client: Client, everything: World, viewer: User):
+        assert "every 5s" not in text_of(client, viewer, "optimization:session-list")
+        OptimizationSession.objects.update(status=Status.RUNNING)
+        assert "every 5s" in text_of(client, viewer, "optimization:session-list")
+
+
+class TestSessionPage:
+    def test_who_only_looks_gets_no_buttons(self, client: Client, everything: World, engineer: User, viewer: User):
+        OptimizationSession.objects.update(status=Status.RUNNING)
+        page = "optimization:session-detail"
+        assert 'id="session-cancel"' in text_of(client, engineer, page, everything.session.pk)
+        assert 'id="session-cancel"' not in text_of(client, viewer, page, everything.session.pk)
+
+    @pytest.mark.parametrize("writes", [True, False])
+    def test_a_push_keeps_to_that(self, everything: World, writes: bool):
+        OptimizationSession.objects.update(status=Status.FAILED)
+        everything.session.refresh_from_db()
+        assert ('id="session-resume"' in live.fragments(everything.session, writes=writes)["head"]) is writes
+
+
+class TestReport:
+    def other_candidate(self, everything: World) -> Candidate:
+        first = everything.session.candidates.get()
+        evaluation = EvaluationReport.objects.get(candidate=first)
+        first.pk, first.key, first.status = None, "c02", CandidateStatus.REJECTED
+        first.save()
+        evaluation.candidate = first
+        evaluation.pk = first.pk
+        evaluation.save(force_insert=True)
+        return first
+
+    def test_it_begins_with_the_verdict_and_shows_all_evidence(self, client: Client, everything: World, viewer: User):
+        html = text_of(client, viewer, "optimization:report", everything.session.pk)
+        parts = ("report-verdict", "report-constraints", "report-comparison", "report-blocks", "report-classes")
+        places = [html.index(f'id="{part}"') for part in (*parts, "report-plan", "analysis-layers", "report-origin")]
+        assert places == sorted(places)
+
+    def test_other_candidates_show_every_number_too(self, client: Client, everything: World, viewer: User):
+        self.other_candidate(everything)
+        html = text_of(client, viewer, "optimization:report", everything.session.pk)
+        assert 'href="#candidate-c02"' in html
+        assert 'id="c02-comparison"' in html
+
+    def test_only_who_may_write_is_offered_promotion(
+        self, client: Client, everything: World, engineer: User, viewer: User
+    ):
+        assert "Promote" in text_of(client, engineer, "optimization:report", everything.session.pk)
+        assert "Promote" not in text_of(client, viewer, "optimization:report", everything.session.pk)
+
+    def test_rolling_back_is_offered_where_there_is_a_way_back(self, client: Client, everything: World, engineer: User):
+        newer = ModelVersion.objects.create(
+            model=everything.model, number=2, blob=everything.version.blob, filename="resnet.onnx", status="ready"
+        )
+        OptimizationSession.objects.update(result_version=newer)
+        everything.alias.version = newer
+        everything.alias.save()
+        page = ("optimization:report", everything.session.pk)
+        assert "Roll back" not in text_of(client, engineer, *page)
+        everything.alias.moves.create(from_version=everything.version, to_version=newer, moved_by=engineer)
+        assert "Roll back" in text_of(client, engineer, *page)
+
+
+def test_a_versions_page_has_its_sessions_and_analysis(client: Client, everything: World, viewer: User):
+    html = text_of(client, viewer, "models:version-detail", everything.model.pk, everything.version.number)
+    assert f'id="report-{everything.session.pk}"' in html
+    assert 'id="analysis-layers"' in html
+
+
+def test_criteria_that_contradict_themselves_come_back_with_what_was_asked(
+    client: Client, everything: World, engineer: User
+):
+    client.force_login(engineer)
+    CriteriaSet.objects.create(team=everything.team, name="taken", body=PROFILES["fastest"].model_dump(mode="json"))
+    form = {"name": "odd", "objective": "latency", "confidence": "0.2"}
+    response = client.post(reverse("optimization:criteria-new"), form)
+    assert response.status_code == 422
+    assert 'value="odd"' in response.content.decode()
+
+
+def test_the_audit_trail_is_narrowed_to_a_session(client: Client, everything: World, viewer: User):
+    client.force_login(viewer)
+    address = reverse("optimization:audit")
+    for text in (str(everything.session.pk), everything.session.pk.hex[:6]):
+        assert "session.started" in client.get(address, {"session": text}).content.decode()
+    assert "session.started" not in client.get(address, {"session": "ffffffffff"}).content.decode()
