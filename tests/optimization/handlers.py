@@ -29,7 +29,10 @@ class Unfit(UserError):
 def _pause(context: JobContext, kind: str) -> None:
     gate = context.job.scratch.parents[1] / GATES / kind
     while gate.exists():
-        gate.with_suffix(".pid").write_text(str(os.getpid()))
+        # Renamed into place: whoever waits for the note never reads half of one.
+        note = gate.with_suffix(".writing")
+        note.write_text(str(os.getpid()))
+        note.rename(gate.with_suffix(".pid"))
         (context.job.scratch / "half-written").write_text("a file that must not stay")
         time.sleep(0.02)
 
