@@ -76,4 +76,6 @@ class SessionConsumer(AsyncWebsocketConsumer):
         session = (
             OptimizationSession.objects.visible_to(user).select_related("team", "version__model").filter(pk=pk).first()
         )
-        return session and live.fragments(session, writes=may(user, session.team, Role.ENGINEER))
+        if session is None:
+            return None
+        return live.fragments(session, writes=may(user, session.team, Role.ENGINEER))

@@ -5,12 +5,12 @@ from __future__ import annotations
 from uuid import UUID
 
 from django.core.paginator import Paginator
-from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
 from apps.accounts.requests import MemberRequest
+from apps.optimization.audit import AuditQuerySet
 from apps.optimization.models import AuditEvent
 
 PAGE_SIZE = 50
@@ -36,7 +36,7 @@ def trail(request: MemberRequest) -> HttpResponse:
     return render(request, template, {"page": page, "chosen": chosen})
 
 
-def _of_session(events: QuerySet[AuditEvent], text: str) -> QuerySet[AuditEvent]:
+def _of_session(events: AuditQuerySet, text: str) -> AuditQuerySet:
     """The events of the session with this id, or with an id that begins so."""
     try:
         return events.filter(session_id=UUID(text))
