@@ -153,7 +153,9 @@ def wait(browser: Chrome, selector: str, seconds: float = 30) -> WebElement:
     def seen(driver: Chrome) -> WebElement | None:
         return next((one for one in driver.find_elements(By.CSS_SELECTOR, selector) if one.is_displayed()), None)
 
-    return patience.until(seen, f"nothing like {selector} at {browser.current_url}")
+    found = patience.until(seen, f"nothing like {selector} at {browser.current_url}")
+    assert found is not None
+    return found
 
 
 def wait_for_text(browser: Chrome, selector: str, text: str, seconds: float = 30) -> None:
@@ -173,6 +175,7 @@ def press(browser: Chrome, label: str) -> None:
         lambda driver: next((one for one in driver.find_elements(By.XPATH, path) if one.is_displayed()), None),
         f"no control says “{label}” at {browser.current_url}",
     )
+    assert control is not None
     browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", control)
     control.click()
 
