@@ -15,10 +15,12 @@ SURPRISE = 1.3
 """How far the truth may lie above a prediction that no measurement of its technique has corrected yet."""
 KNOWN_SURPRISE = 1.1
 """The same once a sibling of the technique was measured and predictions are corrected by it."""
-COLLAPSE_POINTS = 5.0
-"""A predicted loss of this many limits, and of this many points, is not worth a measurement."""
 SIZE_SURPRISE = 1.02
 """The same for the size of the file, whose bytes are counted rather than guessed."""
+COLLAPSE_POINTS = 5.0
+"""A measured loss of this many limits, and of this many points, is a collapse: other number types will not mend it."""
+PREDICTED_COLLAPSE_POINTS = 10.0
+"""What a prediction must reach to spare the measurement: sixteen examples rate the noise up to 4 dB too high."""
 
 _SUCCESS: Mapping[str, float] = {Risk.NONE: 1.0, Risk.LOW: 0.95, Risk.MEDIUM: 0.85, Risk.HIGH: 0.35}
 """How likely a candidate of this risk is to hold the member's limit on the loss."""
@@ -95,7 +97,7 @@ def collapse(prediction: Prediction, criteria: Criteria) -> str | None:
     """The sentence for a predicted loss far beyond the limit; `None` where there is none."""
     limit = criteria.constraints.max_metric_drop_points
     drop = prediction.metric_drop_points
-    if limit is None or prediction.risk != Risk.HIGH or drop < max(COLLAPSE_POINTS, COLLAPSE_POINTS * limit):
+    if limit is None or prediction.risk != Risk.HIGH or drop < max(PREDICTED_COLLAPSE_POINTS, COLLAPSE_POINTS * limit):
         return None
     return f"predicted to lose about {drop:.0f} points, and the limit is {limit:g}"
 
