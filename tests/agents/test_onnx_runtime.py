@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,6 +47,20 @@ def test_a_run_that_fails_says_why(feeds: runtime.Feeds) -> None:
     with pytest.raises(ModelRunFailed) as caught:
         runtime.run(session, feeds)
     assert "onnxruntime_src" not in caught.value.message
+
+
+def test_the_memory_probe_starts_where_its_module_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the checkout itself: a worker whose package is not installed measures, too."""
+    started: list[Path] = []
+    run = runtime.subprocess.run
+
+    def watched(command: list[str], **options: Any) -> Any:
+        started.append(options["cwd"])
+        return run(command, **options)
+
+    monkeypatch.setattr(runtime.subprocess, "run", watched)
+    runtime.peak_memory(graphs.save(graphs.perceptron(), tmp_path / "m.onnx"), ONE, Target(), runs=1)
+    assert (started[0] / "apps" / "agents" / "backends" / "onnx" / "memory.py").is_file()
 
 
 def test_peak_memory_grows_with_the_weights(tmp_path: Path) -> None:

@@ -152,4 +152,4 @@ def peak_memory(model: Path, feeds: Feeds, target: Target, *, runs: int = MEMORY
 
 def _source_root() -> Path:
     """Where `-m apps…` resolves from, installed or not."""
-    return Path(__file__).resolve().parents[3]
+    return Path(__file__).resolve().parents[4]
