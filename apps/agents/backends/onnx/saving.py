@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
-from onnx import GraphProto, ModelProto, NodeProto
+from onnx import GraphProto, ModelProto
 
 from apps.agents.backends.onnx.workbench import subgraphs
 from apps.agents.reproducible_zip import write_zip
@@ -70,11 +70,6 @@ def all_graphs(graph: GraphProto) -> Iterator[GraphProto]:
     for node in graph.node:
         for inner in subgraphs(node):
             yield from all_graphs(inner)
-
-
-def all_nodes(graph: GraphProto) -> Iterator[NodeProto]:
-    for one in all_graphs(graph):
-        yield from one.node
 
 
 def _standard(domain: str) -> str:
