@@ -163,6 +163,23 @@ def test_fidelity_counts_agreement_of_classes_and_directions() -> None:
     assert scorer.flips() is None
 
 
+@pytest.mark.parametrize(
+    ("shape", "metric", "first"),
+    [
+        ((8, 10), None, "agreement"),
+        ((8, 1, 1, 96), None, "cosine"),
+        ((8, 1, 1, 96), "agreement", "agreement"),
+        ((8, 96), "cosine", "cosine"),
+    ],
+)
+def test_fidelity_takes_an_output_for_classes_only_where_its_shape_or_the_member_says_so(
+    shape: tuple[int, ...], metric: str | None, first: str
+) -> None:
+    output = np.random.default_rng(0).normal(size=shape)
+    _, found = scored(DatasetSpec(kind="npz", task="fidelity", metric=metric), output, output, None)
+    assert next(iter(found)) == first
+
+
 def test_fidelity_of_a_map_is_its_cosine() -> None:
     original = RANDOM.normal(size=(40, 3, 5, 5))
     _, found = scored(DatasetSpec(kind="npz", task="fidelity"), original, original, None)

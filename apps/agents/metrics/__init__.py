@@ -26,7 +26,17 @@ def scorer_for(spec: DatasetSpec, output_shape: Sequence[int], classes: Sequence
         return RegressionScorer()
     if spec.task is Task.EMBEDDING:
         return PairScorer() if spec.pairs else VectorScorer()
-    return FidelityScorer(by_class=spec.metric is not Metric.COSINE and looks_like_classes(output_shape))
+    return FidelityScorer(by_class=_by_class(spec.metric, output_shape))
+
+
+def _by_class(metric: Metric | None, output_shape: Sequence[int]) -> bool:
+    """Whether fidelity asks for equal classes: as the member chose, else for `[batch, n]`, the shape of class scores.
+
+    An embedding of that shape cannot be told from scores; choosing the cosine says that it is one.
+    """
+    if metric is None:
+        return len(output_shape) == 2 and looks_like_classes(output_shape)
+    return metric is Metric.AGREEMENT and looks_like_classes(output_shape)
 
 
 def order_metrics(comparisons: Sequence[MetricComparison], primary: Metric) -> tuple[MetricComparison, ...]:
