@@ -10,7 +10,7 @@ from apps.agents.criteria import PROFILES
 
 DESCRIPTIONS = {
     "balanced": "Faster and smaller alike, with at most a point of accuracy lost.",
-    "smallest": "The smallest file, with at most a point of accuracy lost.",
+    "smallest": "The smallest file, with at most a point of accuracy lost. It may be slower than the original.",
     "fastest": "The lowest latency, with at most a point of accuracy lost.",
     "safest": "Hardly any loss, and only what is proven.",
 }
