@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
 
 from apps.agents.compatibility import compatibility
+from apps.agents.context import Context
 from apps.agents.criteria import Criteria
 from apps.agents.datasets import Dataset
 from apps.agents.laboratory import Laboratory, LayerTime, Sensitivity, open_laboratory
@@ -28,16 +28,6 @@ SHARE_OF_BUDGET = 0.15
 LATENCY_BUDGET_S = 5.0
 _MEASURED_SHARE = 0.3
 """Of the progress bar, for everything before the sensitivity."""
-
-
-class Context(Protocol):
-    """Where progress goes: the part of a job's context that is used here."""
-
-    def progress(self, fraction: float, message: str, eta_s: float | None = None) -> None: ...
-
-    def log(self, message: str, level: Literal["info", "warning", "error"] = "info") -> None: ...
-
-    def metric(self, name: str, value: float) -> None: ...
 
 
 @dataclass(frozen=True)

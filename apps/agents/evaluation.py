@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
 
 import numpy as np
 
+from apps.agents.context import Context
 from apps.agents.criteria import Criteria, Target
 from apps.agents.dataset_fit import check_against, judged_output
 from apps.agents.dataset_spec import METRICS, DatasetSpec
@@ -37,16 +37,6 @@ OUTPUTS_SHARE, LATENCY_SHARE, MEMORY_SHARE = 0.55, 0.33, 0.12
 """Of the progress bar."""
 NOISY = 0.05
 ATTENTION_MASK = "attention_mask"
-
-
-class Context(Protocol):
-    """Where progress goes: the part of a job's context that is used here."""
-
-    def progress(self, fraction: float, message: str, eta_s: float | None = None) -> None: ...
-
-    def log(self, message: str, level: Literal["info", "warning", "error"] = "info") -> None: ...
-
-    def metric(self, name: str, value: float) -> None: ...
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, cast
+from typing import Any, ClassVar, Literal, cast
 
+from apps.agents.context import Context
 from apps.agents.criteria import Target
 from apps.agents.datasets import Dataset
 from apps.agents.errors import (
@@ -45,16 +46,6 @@ NARROWER_BY = 0.97
 """Weights that still take more than this share of their bytes have not been quantized."""
 _APPLY_BEGINS, _APPLY_ENDS = 0.1, 0.85
 """Shares of the progress bar."""
-
-
-class Context(Protocol):
-    """Where progress goes: the part of a job's context that is used here."""
-
-    def progress(self, fraction: float, message: str, eta_s: float | None = None) -> None: ...
-
-    def log(self, message: str, level: Literal["info", "warning", "error"] = "info") -> None: ...
-
-    def metric(self, name: str, value: float) -> None: ...
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from apps.agents.backends.onnx import files
 from apps.agents.backends.onnx.graph import library_words
 from apps.agents.backends.onnx.saving import save_artifact
 from apps.agents.backends.onnx.technique import OnnxQuantization, kept_nodes
-from apps.agents.optimization import Assignment, Context
+from apps.agents.context import Context
+from apps.agents.optimization import Assignment
 
 _BITS = 16
 _SHAPES_UP_TO_BYTES = 1_500_000_000

@@ -17,8 +17,9 @@ from apps.agents.backends.onnx import files
 from apps.agents.backends.onnx.runtime import reason_of
 from apps.agents.backends.onnx.saving import save_artifact
 from apps.agents.backends.onnx.workbench import fold
+from apps.agents.context import Context
 from apps.agents.errors import TechniqueLibraryFailed, TechniqueNoEffect
-from apps.agents.optimization import Assignment, BaseOptimizationAgent, Context
+from apps.agents.optimization import Assignment, BaseOptimizationAgent
 from apps.agents.reports import ModelSummary
 from apps.errors import UserError
 

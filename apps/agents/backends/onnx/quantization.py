@@ -20,8 +20,9 @@ from apps.agents.backends.onnx.technique import (
     save_beside,
     split_gemms,
 )
+from apps.agents.context import Context
 from apps.agents.errors import TechniqueParameters
-from apps.agents.optimization import Assignment, Context
+from apps.agents.optimization import Assignment
 from apps.agents.runners import Feeds
 
 TYPES = {

@@ -13,8 +13,9 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from apps.agents.backends.onnx import files
 from apps.agents.backends.onnx.graph import prepare
 from apps.agents.backends.onnx.workbench import names_read
+from apps.agents.context import Context
 from apps.agents.errors import TechniqueParameters
-from apps.agents.optimization import Assignment, Context, Coverage, QuantizationAgent
+from apps.agents.optimization import Assignment, Coverage, QuantizationAgent
 
 _FLOAT32_BYTES = 4
 _SMALLEST_AXES = 2
