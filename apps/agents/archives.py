@@ -1,6 +1,6 @@
 """Unpacking an archive from a stranger: everything is checked before a byte is written.
 
-Light: the model store uses it in the web process too. Only zip, with the entries' names, types and sizes read from the
+Only zip, with the entries' names, types and sizes read from the
 central directory; what an entry claims there binds it, because the reader stops at the claimed size and compares the
 checksum.
 """

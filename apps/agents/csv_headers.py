@@ -1,4 +1,4 @@
-"""The columns and the number of rows of a CSV, read line by line. Light."""
+"""The form of a CSV, read line by line: a header that names every column, and rows that are as long. Light."""
 
 from __future__ import annotations
 
@@ -11,9 +11,6 @@ from pathlib import Path
 from apps.agents.errors import DatasetEmpty, DatasetUnreadable
 from apps.agents.sniffing import FileKind, sniff
 
-TYPED_ROWS = 1000
-"""Rows of a table that the column types are guessed from here; the worker reads all of them."""
-
 
 @dataclass(frozen=True)
 class TableHeader:
@@ -23,8 +20,12 @@ class TableHeader:
     rows: int
 
 
-def table_header(path: Path) -> TableHeader:
-    """The first line of a CSV with the number of its rows, and column types from the first thousand."""
+def check_table(path: Path) -> None:
+    """Read the CSV at `path` through. Raises `DatasetUnreadable` with the first row or name that is wrong.
+
+    The library that reads the values would say it in its own words, or take the file for something else. A table
+    without rows is `DatasetEmpty`.
+    """
     kind = sniff(path)
     if kind not in (FileKind.CSV, FileKind.TEXT):
         raise DatasetUnreadable(kind="table", reason=f"by its content this is {kind}")
@@ -34,7 +35,7 @@ def table_header(path: Path) -> TableHeader:
             rows = csv.reader(file, dialect_of(path))
             names = next(rows, [])
             _refuse_names(names)
-            return _typed(names, rows)
+            _refuse_uneven(names, rows)
     except (csv.Error, UnicodeDecodeError) as error:
         raise DatasetUnreadable(kind="table", reason=str(error)) from error
 
@@ -57,32 +58,12 @@ def _refuse_names(names: Sequence[str]) -> None:
         raise DatasetUnreadable(kind="table", reason="the first line must name every column, each differently")
 
 
-def _typed(names: Sequence[str], rows: Iterator[list[str]]) -> TableHeader:
-    types = dict.fromkeys(names, "int64")
+def _refuse_uneven(names: Sequence[str], rows: Iterator[list[str]]) -> None:
     count = 0
-    for row in rows:
-        if not row:
-            continue
+    for row in filter(None, rows):
         count += 1
         if len(row) != len(names):
             reason = f"row {count} has {len(row)} fields, and the first line names {len(names)} columns"
             raise DatasetUnreadable(kind="table", reason=reason)
-        if count <= TYPED_ROWS:
-            for name, cell in zip(names, row, strict=True):
-                types[name] = _wider(types[name], cell)
-    return TableHeader(types, count)
-
-
-def _wider(dtype: str, cell: str) -> str:
-    """The narrowest of int64, float64 and string that holds what was seen and `cell`."""
-    if dtype == "int64":
-        try:
-            int(cell)
-        except ValueError:
-            return _wider("float64", cell)
-    elif dtype == "float64":
-        try:
-            float(cell)
-        except ValueError:
-            return "string"
-    return dtype
+    if not count:
+        raise DatasetEmpty(reason="the table has no row below its header line")

@@ -1,36 +1,19 @@
-"""A data set at a glance: its summary from headers and lists of names, without numpy and without loading it.
+"""A data set's summary from what stands at its head: the arrays' headers, the folders' names, the table's columns.
 
-This is what the web process does with an upload. It reads the headers of the arrays in an `.npz`, the list of names of
-a zip of images, the lines of a `.csv`; a Parquet table needs pyarrow and is left to the worker, as are the values
-themselves (`apps.agents.handlers.datasets`).
+Light: no value is looked at and nothing is loaded. The sources in `apps.agents.datasets` begin with this; the values
+are the full check's business (`apps.agents.dataset_inspection`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from apps.agents.csv_headers import TableHeader, table_header
-from apps.agents.dataset_spec import EXAMPLES_AXIS, PAIR_SUFFIXES, DatasetKind, DatasetSpec
+from apps.agents.csv_headers import TableHeader
+from apps.agents.dataset_spec import EXAMPLES_AXIS, PAIR_SUFFIXES, DatasetSpec
 from apps.agents.errors import ArrayLengths, DatasetEmpty, DatasetUnreadable, LabelCount, LabelsMissing
-from apps.agents.image_folders import ImageFolders, image_folders
-from apps.agents.npz_headers import ArrayHeader, array_headers
+from apps.agents.image_folders import ImageFolders
+from apps.agents.npz_headers import ArrayHeader
 from apps.agents.reports import DatasetSummary, TensorSpec
-from apps.agents.sniffing import FileKind, sniff
-
-
-def inspect_headers(path: Path, spec: DatasetSpec) -> DatasetSummary | None:
-    """The summary of the data set at `path`, read as `spec` says; `None` for Parquet, which only the worker can read.
-
-    Raises the errors of `apps.agents.errors` about data sets and archives. The values themselves are not looked at.
-    """
-    if spec.kind is DatasetKind.NPZ:
-        return summarize_arrays(array_headers(path), spec, path.stat().st_size)
-    if spec.kind is DatasetKind.IMAGES:
-        return summarize_images(image_folders(path, spec), spec, path.stat().st_size)
-    if sniff(path) is FileKind.PARQUET:
-        return None
-    return summarize_table(table_header(path), spec, path.stat().st_size)
 
 
 def summarize_arrays(headers: dict[str, ArrayHeader], spec: DatasetSpec, size_bytes: int) -> DatasetSummary:

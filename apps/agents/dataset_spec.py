@@ -1,7 +1,7 @@
 """What a member says of a data set: its kind, its task, its labels, how images become tensors.
 
 Light on purpose: forms, serializers and the API read it in the web process, where numpy is not installed. The files
-themselves are read by `apps.agents.dataset_headers` (light) and `apps.agents.datasets` (in the worker's child).
+themselves are read by `apps.agents.datasets`, in the worker's child.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The arrays of an `.npz` by their headers, without numpy and without reading their values.
 
-Formats: numpy.lib.format, versions 1 to 3, in a zip. Light: the web process reads uploads with it.
+Formats: numpy.lib.format, versions 1 to 3, in a zip.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ import pytest
 from pydantic import ValidationError
 
 from apps.agents.dataset_fit import check_against, converts
-from apps.agents.dataset_headers import inspect_headers
 from apps.agents.dataset_spec import METRICS, TASK_METRICS, DatasetSpec, ImagePreprocessing, Metric
+from apps.agents.datasets import open_source
 from apps.agents.errors import (
     ArrayLengths,
     ClassesMismatch,
@@ -41,6 +41,10 @@ NPZ = DatasetSpec(kind="npz", task="classification")
 
 def spec(name: str, dtype: str, *shape: int | str | None) -> TensorSpec:
     return TensorSpec(name=name, dtype=dtype, shape=shape)
+
+
+def summary_of(path: Path, spec: DatasetSpec) -> DatasetSummary:
+    return open_source(path, spec).summary
 
 
 def model(
@@ -120,8 +124,7 @@ def test_a_spec_survives_the_database() -> None:
 def test_an_npz_shows_its_arrays_without_being_loaded(tmp_path: Path) -> None:
     path = tmp_path / "d.npz"
     np.savez_compressed(path, image=np.zeros((30, 1, 28, 28), np.uint8), y=np.zeros(30, np.int32))
-    summary = inspect_headers(path, NPZ)
-    assert summary is not None
+    summary = summary_of(path, NPZ)
     assert summary.inputs == (PIXELS,)
     assert summary.labels == spec("y", "int32", "N")
     assert (summary.examples, summary.size_bytes) == (30, path.stat().st_size)
@@ -148,7 +151,7 @@ def test_arrays_that_make_no_data_set_are_refused(
 ) -> None:
     np.savez(tmp_path / "d.npz", **arrays)
     with pytest.raises(error):
-        inspect_headers(tmp_path / "d.npz", NPZ)
+        summary_of(tmp_path / "d.npz", NPZ)
 
 
 def test_an_object_array_is_never_unpickled(tmp_path: Path) -> None:
@@ -162,7 +165,7 @@ def test_an_object_array_is_never_unpickled(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "d.npz", "w") as archive:
         archive.writestr("x.npy", member.getvalue())
     with pytest.raises(PickledArray):
-        inspect_headers(tmp_path / "d.npz", NPZ)
+        summary_of(tmp_path / "d.npz", NPZ)
     assert not (tmp_path / "sprung").exists()
 
 
@@ -181,7 +184,7 @@ def test_a_broken_header_is_refused(tmp_path: Path, content: bytes) -> None:
     with zipfile.ZipFile(tmp_path / "d.npz", "w") as archive:
         archive.writestr("x.npy", content)
     with pytest.raises(DatasetUnreadable, match="'x'"):
-        inspect_headers(tmp_path / "d.npz", NPZ)
+        summary_of(tmp_path / "d.npz", NPZ)
 
 
 def test_an_array_shorter_than_its_header_is_refused(tmp_path: Path) -> None:
@@ -190,13 +193,13 @@ def test_an_array_shorter_than_its_header_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "d.npz", "w") as archive:
         archive.writestr("x.npy", member.getvalue()[:-8])
     with pytest.raises(DatasetUnreadable, match="not as long"):
-        inspect_headers(tmp_path / "d.npz", NPZ)
+        summary_of(tmp_path / "d.npz", NPZ)
 
 
 def test_a_file_of_another_kind_is_called_by_its_name(tmp_path: Path) -> None:
     (tmp_path / "d.npz").write_bytes(b"%PDF-1.7 and so on")
     with pytest.raises(DatasetUnreadable, match="PDF"):
-        inspect_headers(tmp_path / "d.npz", NPZ)
+        summary_of(tmp_path / "d.npz", NPZ)
 
 
 @pytest.mark.parametrize(
@@ -210,7 +213,7 @@ def test_a_file_of_another_kind_is_called_by_its_name(tmp_path: Path) -> None:
 def test_pairs_must_be_pairs(tmp_path: Path, arrays: dict[str, tuple[int, ...]], reason: str) -> None:
     np.savez(tmp_path / "d.npz", y=np.zeros(30), **{name: np.zeros(shape) for name, shape in arrays.items()})
     with pytest.raises(DatasetUnreadable, match=reason):
-        inspect_headers(tmp_path / "d.npz", DatasetSpec(kind="npz", task="embedding", pairs=True))
+        summary_of(tmp_path / "d.npz", DatasetSpec(kind="npz", task="embedding", pairs=True))
 
 
 def images(path: Path, *names: str) -> Path:
@@ -222,38 +225,34 @@ def images(path: Path, *names: str) -> Path:
 
 def test_class_folders_are_counted_and_other_files_looked_over(tmp_path: Path) -> None:
     path = images(tmp_path / "d.zip", "all/b/1.jpg", "all/a/1.PNG", "all/a/2.png", "all/readme.txt", "__MACOSX/a/1.png")
-    summary = inspect_headers(path, DatasetSpec(kind="images", task="classification"))
-    assert summary is not None
+    summary = summary_of(path, DatasetSpec(kind="images", task="classification"))
     assert (summary.classes, summary.examples) == (("a", "b"), 3)
     assert summary.inputs == (spec("image", "float32", "N", 3, 224, 224),)
 
 
 def test_folders_with_numbers_are_class_numbers(tmp_path: Path) -> None:
     path = images(tmp_path / "d.zip", "2/1.png", "10/1.png")
-    summary = inspect_headers(path, DatasetSpec(kind="images", task="classification"))
-    assert summary is not None
+    summary = summary_of(path, DatasetSpec(kind="images", task="classification"))
     assert len(summary.classes) == 11
 
 
 def test_named_classes_give_the_order_and_refuse_strangers(tmp_path: Path) -> None:
     path = images(tmp_path / "d.zip", "cat/1.png", "dog/1.png")
-    named = inspect_headers(path, DatasetSpec(kind="images", task="classification", classes=("dog", "cow", "cat")))
-    assert named is not None
+    named = summary_of(path, DatasetSpec(kind="images", task="classification", classes=("dog", "cow", "cat")))
     assert named.classes == ("dog", "cow", "cat")
     with pytest.raises(ClassesMismatch, match="'dog'"):
-        inspect_headers(path, DatasetSpec(kind="images", task="classification", classes=("cat", "cow")))
+        summary_of(path, DatasetSpec(kind="images", task="classification", classes=("cat", "cow")))
 
 
 @pytest.mark.parametrize("names", [("1.png", "a/2.png"), ("readme.txt",)])
 def test_pictures_outside_of_folders_are_refused(tmp_path: Path, names: tuple[str, ...]) -> None:
     with pytest.raises((DatasetUnreadable, DatasetEmpty)):
-        inspect_headers(images(tmp_path / "d.zip", *names), DatasetSpec(kind="images", task="classification"))
+        summary_of(images(tmp_path / "d.zip", *names), DatasetSpec(kind="images", task="classification"))
 
 
 def test_a_csv_shows_columns_types_and_rows(tmp_path: Path) -> None:
     (tmp_path / "d.csv").write_text('\ufeffage,"name, full",price,y\n1,x,2.5,0\n2,"a,b",3,1\n', encoding="utf-8")
-    summary = inspect_headers(tmp_path / "d.csv", DatasetSpec(kind="table", task="classification"))
-    assert summary is not None
+    summary = summary_of(tmp_path / "d.csv", DatasetSpec(kind="table", task="classification"))
     assert [(s.name, s.dtype) for s in summary.inputs] == [
         ("age", "int64"),
         ("name, full", "string"),
@@ -276,12 +275,7 @@ def test_a_csv_shows_columns_types_and_rows(tmp_path: Path) -> None:
 def test_a_table_that_is_none_is_refused(tmp_path: Path, text: str, error: type[UserError]) -> None:
     (tmp_path / "d.csv").write_text(text)
     with pytest.raises(error):
-        inspect_headers(tmp_path / "d.csv", DatasetSpec(kind="table", task="classification"))
-
-
-def test_parquet_is_left_to_the_worker(tmp_path: Path) -> None:
-    (tmp_path / "d.parquet").write_bytes(b"PAR1....PAR1")
-    assert inspect_headers(tmp_path / "d.parquet", DatasetSpec(kind="table", task="regression")) is None
+        summary_of(tmp_path / "d.csv", DatasetSpec(kind="table", task="classification"))
 
 
 # --- fit -------------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import csv, parquet
 
-from apps.agents.csv_headers import TableHeader, dialect_of, table_header
+from apps.agents.csv_headers import TableHeader, check_table, dialect_of
 from apps.agents.dataset_headers import summarize_table
 from apps.agents.dataset_spec import DatasetSpec
 from apps.agents.errors import CellInvalid, DatasetUnreadable
@@ -39,7 +39,7 @@ def _read(path: Path) -> pa.Table:
     try:
         if sniff(path) is FileKind.PARQUET:
             return parquet.read_table(path)
-        table_header(path)  # It refuses uneven rows and doubtful names with a sentence.
+        check_table(path)
         return csv.read_csv(path, parse_options=csv.ParseOptions(delimiter=dialect_of(path).delimiter))
     except (pa.ArrowException, OSError) as error:
         raise DatasetUnreadable(kind="table", reason=str(error).splitlines()[0]) from error
