@@ -70,6 +70,11 @@ def start_session(demo: Demo) -> OptimizationSession:
     return session_start(user=demo.user, version=demo.version, dataset=demo.dataset, criteria_set=fastest)
 
 
+def session_at_work(demo: Demo) -> OptimizationSession:
+    """The demo team's session that has not ended, else a new one: whoever looks finds something going on."""
+    return demo.team.sessions.active().first() or start_session(demo)
+
+
 def _person() -> tuple[User, str]:
     """The demo's person. The password is made once, kept in a file of this user's own, and works again if lost."""
     path = Path(settings.LATHE.var_dir) / "demo_password"

@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 
+from apps.agents.state import ACTIVE
 from lathe import portal
 from lathe.env import PROJECT_ROOT, Environment
 
@@ -32,14 +34,14 @@ def free_port() -> int:
 class Running:
     """A `manage.py run` of its own: its folder, its address, and all the processes below it."""
 
-    def __init__(self, var_dir: Path) -> None:
+    def __init__(self, var_dir: Path, *options: str) -> None:
         self.url = f"http://127.0.0.1:{(port := free_port())}"
         self.log = var_dir.parent / "run.log"
         settings = {"LATHE_VAR_DIR": str(var_dir), "DJANGO_SETTINGS_MODULE": "lathe.settings"}
         bare = {name: value for name, value in os.environ.items() if name not in Environment.read({}).names}
         with self.log.open("w") as log:
             self.process = psutil.Popen(
-                [sys.executable, "manage.py", "run", "--port", str(port)],
+                [sys.executable, "manage.py", "run", "--port", str(port), *options],
                 cwd=PROJECT_ROOT,
                 env=bare | settings,
                 stdout=log,
@@ -59,8 +61,8 @@ class Running:
 
 
 @contextmanager
-def running(tmp_path: Path) -> Iterator[Running]:
-    run = Running(tmp_path / "var")
+def running(tmp_path: Path, *options: str) -> Iterator[Running]:
+    run = Running(tmp_path / "var", *options)
     try:
         yield run
     finally:
@@ -90,6 +92,23 @@ def test_ctrl_c_ends_every_process(tmp_path):
     _, left = psutil.wait_procs(below, timeout=5)
     assert commands(left) == ""
     assert "Lathe has stopped." in run.log.read_text()
+
+
+@pytest.mark.slow
+def test_the_demo_has_a_session_at_work_and_ctrl_c_ends_its_child_too(tmp_path):
+    with running(tmp_path, "--demo") as run:
+        below = run.wait_until_up()
+        assert "Log in as demo@" in run.log.read_text()
+        with closing(sqlite3.connect(tmp_path / "var" / "lathe.sqlite3")) as database:
+            (status,) = database.execute("SELECT status FROM optimization_optimizationsession").fetchone()
+        assert status in ACTIVE
+        while "apps.agents.child" not in commands(below):
+            time.sleep(0.1)
+            below = run.process.children(recursive=True)
+        run.process.send_signal(signal.SIGINT)
+        assert run.process.wait(timeout=END_S) == 0, run.log.read_text()
+    _, left = psutil.wait_procs(below, timeout=5)
+    assert commands(left) == ""
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import stat
 from pathlib import Path
 
@@ -10,12 +11,14 @@ import pytest
 from apps.accounts.models import Role, User
 from apps.accounts.services import may
 from apps.models.models import DataSet, InspectionStatus, ModelVersion
-from apps.optimization.demo import EMAIL, DemoRefused, ensure_demo
+from apps.optimization.demo import EMAIL, DemoRefused, ensure_demo, session_at_work
+from apps.optimization.services import session_cancel
+from tests.optimization import crank
 
 
 @pytest.fixture
 def demo(db, settings, tmp_path):
-    settings.LATHE = type("Env", (), {"var_dir": tmp_path, "upload_limit_bytes": 10**9})
+    settings.LATHE = dataclasses.replace(settings.LATHE, var_dir=tmp_path)
     return ensure_demo()
 
 
@@ -57,3 +60,19 @@ def test_a_refused_sample_is_told_with_its_reason(demo):
     demo.dataset.refuse("dataset.broken", "The file ends too early.")
     with pytest.raises(DemoRefused, match=r"fashion_mnist_test.npz was refused: The file ends too early\."):
         _ = demo.ready
+
+
+@pytest.mark.slow
+@pytest.mark.django_db(transaction=True)
+def test_there_is_always_a_session_at_work_and_never_two(demo):
+    crank.turn_until_quiet()
+    for row in (demo.version, demo.dataset):
+        row.refresh_from_db()
+    assert demo.ready
+    first = session_at_work(demo)
+    assert session_at_work(demo) == first
+    session_cancel(first, demo.user)
+    crank.turn("default")
+    second = session_at_work(demo)
+    assert second != first
+    assert second.is_active

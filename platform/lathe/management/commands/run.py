@@ -39,12 +39,11 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from None
 
     def _start_demo(self, supervisor: Supervisor) -> None:
-        """Makes the demo data and, once workers have checked it, a session, so that the first page is alive."""
+        """Makes the demo data and, once workers have checked it, sees to a session, so that the first page is alive."""
         from apps.optimization import demo
 
         place = demo.ensure_demo()
         self.stdout.write(f"Log in as {place.user.email} with the password {place.password}")
         self.stdout.flush()
         supervisor.wait_until(lambda: place.ready, "The check of the samples", timeout_s=180)
-        if not place.team.sessions.exists():
-            demo.start_session(place)
+        demo.session_at_work(place)
