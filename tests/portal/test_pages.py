@@ -15,7 +15,7 @@ from apps.agents.criteria import PROFILES
 from apps.agents.state import CandidateStatus, Status
 from apps.models.models import ModelVersion
 from apps.optimization import live
-from apps.optimization.models import Candidate, CriteriaSet, EvaluationReport, OptimizationSession
+from apps.optimization.models import Candidate, CriteriaSet, EvaluationReport, OptimizationSession, Worker
 from tests.portal import world
 from tests.portal.world import World
 
@@ -140,6 +140,12 @@ class TestReport:
         places = [html.index(f'id="{part}"') for part in (*parts, "report-plan", "analysis-layers", "report-origin")]
         assert places == sorted(places)
 
+    def test_it_says_which_limit_binds(self, client: Client, everything: World, viewer: User):
+        verdict = {"outcome": "unchanged", "binding": "min_speedup", "reason": "Nothing was fast enough."}
+        OptimizationSession.objects.update(outcome="unchanged", verdict=verdict)
+        html = text_of(client, viewer, "optimization:report", everything.session.pk)
+        assert "What stood in the way most often: <strong>faster by at least</strong>" in html
+
     def test_other_candidates_show_every_number_too(self, client: Client, everything: World, viewer: User):
         self.other_candidate(everything)
         html = text_of(client, viewer, "optimization:report", everything.session.pk)
@@ -188,3 +194,9 @@ def test_the_audit_trail_is_narrowed_to_a_session(client: Client, everything: Wo
     for text in (str(everything.session.pk), everything.session.pk.hex[:6]):
         assert "session.started" in client.get(address, {"session": text}).content.decode()
     assert "session.started" not in client.get(address, {"session": "ffffffffff"}).content.decode()
+
+
+class TestWorkers:
+    def test_what_no_worker_has_is_shown_by_name(self, client: Client, team: Team, engineer: User):
+        Worker.objects.create(name="shed:1", queues=["cpu"], machine={"libraries": {"onnx": "1.23.2"}})
+        assert "no worker has onnxruntime" in text_of(client, engineer, "optimization:workers")
