@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import mmap
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from math import prod
 from pathlib import Path
 
@@ -37,6 +38,20 @@ _DEEPEST_GRAPH = 50
 """Graphs within graphs; protobuf's own readers stop at 100 messages, two for each of ours."""
 
 Shape = tuple[int | str | None, ...]
+# A file of empty parts, two bytes each, would take the web process's memory and time without these.
+_MOST_FIELDS = 50_000_000
+_MOST_TEXT_BYTES = 256 * 2**20
+_MOST_TENSORS = 1_000_000
+_MOST_OPERATORS = 10_000
+_MOST_FUNCTIONS = 100_000
+_MOST_VALUES = 10_000
+_MOST_ATTRIBUTES = 1_000
+_MOST_AXES = 64
+_MOST_ENTRIES = 64
+_LARGEST_COUNT = 2**63 - 1
+"""Of elements, in one tensor or all of them: the database keeps no larger number."""
+_LARGEST_OPSET = 2**31 - 1
+
 _NO_TYPE: tuple[str, Shape] = ("undefined", ())
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
@@ -100,7 +115,8 @@ class WireModel:
 def read_model(path: Path) -> WireModel:
     """What the `.onnx` file at `path` says of itself.
 
-    Raises `ModelTruncated` where a field reaches past its end and `ModelMalformed` where the bytes are no ONNX model.
+    Raises `ModelTruncated` where a field reaches past its end and `ModelMalformed` where the bytes are no ONNX model, or
+    one of more parts than any real one has.
     """
     with _mapped(path) as data:
         reader = _Reader(data)
@@ -128,6 +144,13 @@ class _Reader:
 
     def __init__(self, data: mmap.mmap) -> None:
         self.data = data
+        self.fields_read = self.text_bytes = self.elements = 0
+
+    @staticmethod
+    def room(kept: Sized, most: int, what: str) -> None:
+        """Raises `ModelMalformed` when there are `most` of them already."""
+        if len(kept) >= most:
+            raise ModelMalformed(reason=f"it has more than {most:,} {what}")
 
     # --- wire format ---
 
@@ -147,6 +170,9 @@ class _Reader:
     def fields(self, at: int, end: int) -> Iterator[tuple[int, int, int, int]]:
         """Number, wire type, and then start and end of a length-delimited field, or the value and 0 of another."""
         while at < end:
+            self.fields_read += 1
+            if self.fields_read > _MOST_FIELDS:
+                raise ModelMalformed(reason=f"it has more than {_MOST_FIELDS:,} fields")
             tag, at = self.varint(at, end)
             number, wire = tag >> 3, tag & 7
             if wire == _VARINT:
@@ -172,10 +198,16 @@ class _Reader:
                 yield number, start, stop
 
     def text(self, at: int, end: int) -> str:
+        self.text_bytes += end - at
+        if self.text_bytes > _MOST_TEXT_BYTES:
+            raise ModelMalformed(reason=f"its names take more than {_MOST_TEXT_BYTES // 2**20} MiB")
         try:
-            return self.data[at:end].decode("utf-8")
+            text = self.data[at:end].decode("utf-8")
         except UnicodeDecodeError as error:
             raise ModelMalformed(reason=f"the text at byte {at} is not UTF-8") from error
+        if "\x00" in text:  # no tool writes one, and PostgreSQL cannot keep it
+            raise ModelMalformed(reason=f"the text at byte {at} holds a zero byte")
+        return text
 
     # --- onnx.proto ---
 
@@ -193,6 +225,7 @@ class _Reader:
                     into.has_graph = True
                     self.graph(start, stop, into, depth=0)
                 case 8, 2:
+                    self.room(into.opsets, _MOST_OPERATORS, "sets of operators")
                     domain, opset = self.opset(start, stop)
                     into.opsets[domain] = opset
                 case 25, 2:
@@ -206,6 +239,8 @@ class _Reader:
                 domain = self.text(start, stop)
             elif (number, wire) == (2, 0):
                 version = start
+        if version > _LARGEST_OPSET:
+            raise ModelMalformed(reason=f"{version:,} is no version of a set of operators")
         return domain, version
 
     def function(self, at: int, end: int, into: WireModel) -> None:
@@ -217,6 +252,7 @@ class _Reader:
                 domain = self.text(start, stop)
             elif number == 7:
                 self.node(start, stop, into, into.function_operators, depth=0)
+        self.room(into.functions, _MOST_FUNCTIONS, "functions")
         into.functions.add((domain, name))
 
     def graph(self, at: int, end: int, into: WireModel, depth: int) -> None:
@@ -230,11 +266,13 @@ class _Reader:
                 self.node(start, stop, into, into.operators, depth)
             elif number in (5, 15):
                 tensor = self.tensor(start, stop) if number == 5 else self.sparse(start, stop)
-                into.tensors.append(tensor)
+                self.keep(tensor, into)
                 stored.add(tensor.name)
             elif number == 11 and depth == 0:
+                self.room(inputs, _MOST_VALUES, "inputs")
                 inputs.append(self.value(start, stop))
             elif number == 12 and depth == 0:
+                self.room(into.outputs, _MOST_VALUES, "outputs")
                 into.outputs.append(self.value(start, stop))
         # Until IR version 4 initializers were listed among the inputs; they are not what a caller feeds.
         into.inputs += [spec for spec in inputs if spec.name not in stored]
@@ -248,7 +286,9 @@ class _Reader:
             elif number == 7:
                 domain = self.text(start, stop)
             elif number == 5:
+                self.room(attributes, _MOST_ATTRIBUTES, "attributes of one node")
                 attributes.append((start, stop))
+        self.room(counts, _MOST_OPERATORS, "kinds of operator")
         counts["" if domain in DEFAULT_DOMAINS else domain, op_type] += 1
         for start, stop in attributes:
             self.attribute(start, stop, into, op_type, depth)
@@ -259,9 +299,16 @@ class _Reader:
             if number in (6, 11):
                 self.graph(start, stop, into, depth + 1)
             elif op_type == "Constant" and number == 5:
-                into.tensors.append(self.tensor(start, stop))
+                self.keep(self.tensor(start, stop), into)
             elif op_type == "Constant" and number == 22:
-                into.tensors.append(self.sparse(start, stop))
+                self.keep(self.sparse(start, stop), into)
+
+    def keep(self, tensor: WireTensor, into: WireModel) -> None:
+        self.room(into.tensors, _MOST_TENSORS, "tensors")
+        self.elements += tensor.elements
+        if self.elements > _LARGEST_COUNT:
+            raise ModelMalformed(reason=f"tensor {tensor.name!r} claims more elements than any file holds")
+        into.tensors.append(tensor)
 
     def tensor(self, at: int, end: int) -> WireTensor:
         name, data_type = "", 0
@@ -271,9 +318,11 @@ class _Reader:
         for number, wire, start, stop in self.fields(at, end):
             match number, wire:
                 case 1, 0:
+                    self.room(dims, _MOST_AXES, "axes of one tensor")
                     dims.append(start)
                 case 1, 2:
                     while start < stop:
+                        self.room(dims, _MOST_AXES, "axes of one tensor")
                         value, start = self.varint(start, stop)
                         dims.append(value)
                 case 2, 0:
@@ -281,6 +330,7 @@ class _Reader:
                 case 8, 2:
                     name = self.text(start, stop)
                 case 13, 2:
+                    self.room(entries, _MOST_ENTRIES, "notes on where one tensor stands")
                     key, text = self.entry(start, stop)
                     entries[key] = text
                 case 14, 0:
@@ -339,7 +389,9 @@ class _Reader:
             if (number, wire) == (1, 0):
                 element = start
             elif (number, wire) == (2, 2):
-                shape = [self.axis(*span[1:]) for span in self.messages(start, stop) if span[0] == 1]
+                axes = (self.axis(*span[1:]) for span in self.messages(start, stop) if span[0] == 1)
+                shape = list(islice(axes, _MOST_AXES + 1))
+                self.room(shape, _MOST_AXES + 1, "axes of one tensor")
         return ELEMENT_TYPES.get(element, f"type {element}"), tuple(shape)
 
     def axis(self, at: int, end: int) -> int | str | None:

@@ -203,3 +203,40 @@ def test_reading_needs_no_library_of_machine_learning_and_no_memory_for_weights(
         [sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True, cwd=root
     )
     assert int(done.stdout) < 20_000
+
+
+def field_of(number: int, body: bytes) -> bytes:
+    return varint(number << 3 | 2) + varint(len(body)) + body
+
+
+def varint(value: int) -> bytes:
+    parts = []
+    while value > 0x7F:
+        parts.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*parts, value])
+
+
+HUGE = varint(2**62)
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        (field_of(7, field_of(5, field_of(1, HUGE * 60_000))), "axes"),
+        (field_of(7, field_of(5, field_of(1, HUGE * 2))), "more elements"),
+        (field_of(7, field_of(5, field_of(1, HUGE)) * 2), "more elements"),
+        (field_of(7, b"\x2a\x00" * 1_000_001), "1,000,000 tensors"),
+        (field_of(7, b"\x62\x00" * 10_001), "outputs"),
+        (field_of(7, b"\x5a\x00" * 10_001), "inputs"),
+        (field_of(7, field_of(1, b"\x2a\x00" * 1_001)), "attributes"),
+        (field_of(7, b"".join(field_of(1, field_of(4, b"%d" % kind)) for kind in range(10_001))), "kinds of operator"),
+        (field_of(8, b"\x10" + varint(2**40)), "no version"),
+        (field_of(7, field_of(1, field_of(4, b"Re\x00lu"))), "zero byte"),
+    ],
+)
+def test_a_file_that_would_exhaust_its_reader_is_refused(tmp_path: Path, model: bytes, reason: str):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"\x08\x09" + model)
+    with pytest.raises(ModelMalformed, match=reason):
+        summarize(path)
