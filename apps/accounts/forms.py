@@ -7,6 +7,19 @@ from django.contrib.auth.password_validation import validate_password
 
 from apps.accounts.models import Role, TokenScope
 from apps.accounts.services import MAX_TOKEN_DAYS
+from apps.errors import UserError
+
+
+def show_error(form: forms.Form, error: UserError, *within: str) -> None:
+    """Puts a service's error beside the field it speaks of, or above the form.
+
+    `within` are the groups, outermost first, that the form asks for as plain fields: `spec.label` is its `label`.
+    """
+    name = error.field or ""
+    for group in within:
+        name = name.removeprefix(f"{group}.")
+    name = name.split(".")[0]
+    form.add_error(name if name in form.fields else None, forms.ValidationError(error.message, code=error.code))
 
 
 class InvitationForm(forms.Form):

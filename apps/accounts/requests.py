@@ -1,4 +1,4 @@
-"""What a view may count on, once the middleware has let a request through."""
+"""What a view may count on, once the middleware has let a request through, and what it asks of it first."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from django.http import HttpRequest
 from rest_framework.request import Request
 
-from apps.accounts.models import Membership, Team, User
+from apps.accounts.errors import NoTeam
+from apps.accounts.models import Membership, Role, Team, User
+from apps.accounts.services import may, require_role
 
 if TYPE_CHECKING:
     from django_htmx.middleware import HtmxDetails
@@ -21,6 +23,22 @@ class MemberRequest(HttpRequest):
     """Falsy for a person without any team."""
     membership: Membership
     htmx: HtmxDetails
+
+
+def current_team(request: MemberRequest) -> Team:
+    """The team that new things go to, once it is known that the member may add to it.
+
+    Raises `NoTeam` for people outside any team and `PermissionDenied` for viewers.
+    """
+    if not request.team:
+        raise NoTeam()
+    require_role(request.user, request.team, Role.ENGINEER)
+    return request.team
+
+
+def writes(request: MemberRequest, team: Team) -> bool:
+    """Whether the member may change things of `team`: pages show no button that would be refused."""
+    return bool(team) and may(request.user, team, Role.ENGINEER)
 
 
 def member(request: HttpRequest | Request) -> User:

@@ -8,7 +8,6 @@ from django.contrib import messages
 from django.contrib.auth import login
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.views import redirect_to_login
-from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
@@ -16,7 +15,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from apps.accounts import services
 from apps.accounts.errors import InvitationUnusable, NoTeam
-from apps.accounts.forms import InvitationForm, InvitedAccountForm, RoleForm, TokenForm
+from apps.accounts.forms import InvitationForm, InvitedAccountForm, RoleForm, TokenForm, show_error
 from apps.accounts.middleware import SESSION_KEY
 from apps.accounts.models import ApiToken, Invitation, Membership, Role, Team, TokenScope, User
 from apps.accounts.requests import MemberRequest
@@ -62,8 +61,7 @@ def invite(request: MemberRequest) -> HttpResponse:
     try:
         invitation = services.invite(by=request.user, team=request.team, **form.cleaned_data)
     except UserError as error:
-        field = error.field if error.field in form.fields else None
-        form.add_error(field, ValidationError(error.message, code=error.code))
+        show_error(form, error)
         return _team_page(request, form, error.status)
     messages.success(request, f"An invitation is on its way to {invitation.email}.")
     return redirect("accounts:team")

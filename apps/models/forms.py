@@ -1,4 +1,4 @@
-"""What members fill in on the store's pages. The services check the rest; `show_error` brings their errors back."""
+"""What members fill in on the store's pages. The services check the rest."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from django.db.models import QuerySet
 from apps.accounts.models import Team, User
 from apps.agents.dataset_spec import METRICS, DatasetKind, ImagePreprocessing
 from apps.agents.reports import Task
-from apps.errors import UserError
 from apps.models.models import ModelVersion, RegisteredModel, Upload
 
 KIND_LABELS = {
@@ -25,12 +24,6 @@ TASK_LABELS = {
     Task.FIDELITY: "Fidelity: no labels, agreement with the original",
 }
 _PREPROCESSING = ImagePreprocessing()
-
-
-def show_error(form: forms.Form, error: UserError) -> None:
-    """Puts a service's error beside the field it speaks of, or above the form."""
-    name = (error.field or "").removeprefix("spec.").removeprefix("images.").split(".")[0]
-    form.add_error(name if name in form.fields else None, forms.ValidationError(error.message, code=error.code))
 
 
 def _words(text: str) -> list[str]:

@@ -7,12 +7,13 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.views.decorators.http import require_POST
 
+from apps.accounts.forms import show_error
 from apps.accounts.models import Role
 from apps.accounts.requests import MemberRequest
 from apps.accounts.services import require_role
 from apps.errors import UserError
 from apps.models import services
-from apps.models.forms import AliasForm, show_error
+from apps.models.forms import AliasForm
 from apps.models.views.models import detail_page, visible_model
 
 

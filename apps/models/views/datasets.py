@@ -9,17 +9,18 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST, require_safe
 
+from apps.accounts.forms import show_error
 from apps.accounts.models import Role
-from apps.accounts.requests import MemberRequest
+from apps.accounts.requests import MemberRequest, current_team, writes
 from apps.accounts.services import require_role
 from apps.agents.dataset_spec import METRICS, DatasetSpec, calibration_count
 from apps.errors import UserError
 from apps.models import services
 from apps.models.download import blob_response
-from apps.models.forms import KIND_LABELS, TASK_LABELS, DataSetForm, DataSetUploadForm, show_error
+from apps.models.forms import KIND_LABELS, TASK_LABELS, DataSetForm, DataSetUploadForm
 from apps.models.models import DataSet
 from apps.models.storage import upload_limit_bytes
-from apps.models.views.models import PAGE_SIZE, current_team, writes
+from apps.models.views.models import PAGE_SIZE
 
 
 def visible_dataset(request: MemberRequest, pk: int) -> DataSet:
@@ -62,7 +63,7 @@ def upload(request: MemberRequest) -> HttpResponse:
             **form.source(),
         )
     except UserError as error:
-        show_error(form, error)
+        show_error(form, error, "spec", "images")
         return _upload_page(request, form, error.status)
     messages.success(request, f"“{dataset}” is here and is being checked.")
     return redirect(dataset)

@@ -10,14 +10,14 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from apps.accounts.errors import NoTeam
+from apps.accounts.forms import show_error
 from apps.accounts.models import Role
-from apps.accounts.requests import MemberRequest
-from apps.accounts.services import may, require_role
+from apps.accounts.requests import MemberRequest, current_team, writes
+from apps.accounts.services import require_role
 from apps.errors import UserError
 from apps.models import services
 from apps.models.aliases import SUGGESTED
-from apps.models.forms import AliasForm, ModelForm, ModelUploadForm, show_error
+from apps.models.forms import AliasForm, ModelForm, ModelUploadForm
 from apps.models.lineage import lineage
 from apps.models.models import RegisteredModel
 from apps.models.storage import upload_limit_bytes
@@ -28,22 +28,6 @@ PAGE_SIZE = 25
 def visible_model(request: MemberRequest, pk: int) -> RegisteredModel:
     """The model, or 404 for whoever may not see it."""
     return get_object_or_404(RegisteredModel.objects.visible_to(request.user).select_related("team"), pk=pk)
-
-
-def current_team(request: MemberRequest) -> Any:
-    """The team that new things go to, once it is known that the member may add to it.
-
-    Raises `NoTeam` for people outside any team and `PermissionDenied` for viewers.
-    """
-    if not request.team:
-        raise NoTeam()
-    require_role(request.user, request.team, Role.ENGINEER)
-    return request.team
-
-
-def writes(request: MemberRequest, team: Any) -> bool:
-    """Whether the member may change things of `team`: pages show no button that would be refused."""
-    return bool(team) and may(request.user, team, Role.ENGINEER)
 
 
 @require_GET

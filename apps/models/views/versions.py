@@ -9,12 +9,11 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_GET, require_POST, require_safe
 
-from apps.accounts.requests import MemberRequest
+from apps.accounts.requests import MemberRequest, writes
 from apps.errors import UserError
 from apps.models import netron, services
 from apps.models.download import blob_response
 from apps.models.models import ModelVersion
-from apps.models.views.models import writes
 
 PANELS = ("optimization/_version_panel.html", "models/_version_panel.html")
 """What stands on the version's page about its sessions and analysis: optimization's fragment where that app has one."""

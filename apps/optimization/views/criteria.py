@@ -7,13 +7,12 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
+from apps.accounts.forms import show_error
 from apps.accounts.models import Role
-from apps.accounts.requests import MemberRequest
-from apps.accounts.services import may, require_role
+from apps.accounts.requests import MemberRequest, current_team, writes
+from apps.accounts.services import require_role
 from apps.agents.criteria import Criteria
 from apps.errors import UserError
-from apps.models.forms import show_error
-from apps.models.views.models import current_team
 from apps.optimization import criteria as services
 from apps.optimization.forms import CriteriaForm
 from apps.optimization.models import CriteriaSet
@@ -28,7 +27,7 @@ def listing(request: MemberRequest) -> HttpResponse:
         {
             "own": current.filter(team=request.team) if request.team else (),
             "profiles": current.filter(team=None),
-            "writes": _writes(request),
+            "writes": writes(request, request.team),
         },
     )
 
@@ -38,13 +37,13 @@ def detail(request: MemberRequest, pk: int) -> HttpResponse:
     shown = _visible(request, pk)
     versions = CriteriaSet.objects.filter(team=shown.team, name=shown.name).order_by("-version")
     form = CriteriaForm(initial={"name": shown.name, **CriteriaForm.answers_of(shown.criteria)})
-    editable = shown.current and shown.team is not None and may(request.user, shown.team, Role.ENGINEER)
+    editable = shown.current and shown.team is not None and writes(request, shown.team)
     context = {
         "criteria_set": shown,
         "versions": versions,
         "form": form,
         "editable": editable,
-        "writes": _writes(request),
+        "writes": writes(request, request.team),
     }
     return render(request, "optimization/criteria_detail.html", context)
 
@@ -68,11 +67,6 @@ def edit(request: MemberRequest, pk: int) -> HttpResponse:
         return _save(request, shown)
     initial = {"name": shown.name, "description": shown.description, **CriteriaForm.answers_of(shown.criteria)}
     return _form_page(request, CriteriaForm(initial=initial), shown)
-
-
-def _writes(request: MemberRequest) -> bool:
-    """Whether the member may write criteria and start sessions here: pages show no button that would be refused."""
-    return bool(request.team) and may(request.user, request.team, Role.ENGINEER)
 
 
 def _visible(request: MemberRequest, pk: int) -> CriteriaSet:

@@ -10,9 +10,8 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from apps.accounts.models import Role, Team
-from apps.accounts.requests import MemberRequest
-from apps.accounts.services import may
+from apps.accounts.models import Team
+from apps.accounts.requests import MemberRequest, writes
 from apps.agents.state import Outcome, Status
 from apps.models.models import DataSet, InspectionStatus, ModelVersion
 from apps.optimization.models import OptimizationSession, Worker
@@ -41,7 +40,7 @@ def _of(request: MemberRequest, team: Team) -> dict[str, Any]:
     refused = {"status": InspectionStatus.REFUSED, "created_at__gte": since}
     to_promote = lately.filter(outcome=Outcome.IMPROVED, result_version=None).with_gains()
     return {
-        "writes": may(request.user, team, Role.ENGINEER),
+        "writes": writes(request, team),
         "active": sessions.active(),
         "finished": sessions.filter(status=Status.COMPLETED).with_gains().order_by("-finished_at")[:RECENT],
         "failed": lately.filter(status=Status.FAILED, retries=None)[:RECENT],

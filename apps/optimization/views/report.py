@@ -10,8 +10,8 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
 from apps.accounts.models import Role
-from apps.accounts.requests import MemberRequest
-from apps.accounts.services import may, require_role
+from apps.accounts.requests import MemberRequest, writes
+from apps.accounts.services import require_role
 from apps.errors import UserError
 from apps.models import storage
 from apps.models.services import can_undo
@@ -39,7 +39,7 @@ def _page(
         "report": services.report(session),
         "undoable": [alias for alias in promoted if can_undo(alias)],
         "live": live.read(session),
-        "may_write": may(request.user, session.team, Role.ENGINEER),
+        "writes": writes(request, session.team),
         "promote_form": promote,
         "roll_back_form": roll_back,
     }

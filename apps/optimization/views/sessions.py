@@ -11,12 +11,9 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from django_htmx.http import HttpResponseClientRedirect
 
 from apps.accounts.errors import NoTeam
-from apps.accounts.models import Role
-from apps.accounts.requests import MemberRequest
-from apps.accounts.services import may
+from apps.accounts.forms import show_error
+from apps.accounts.requests import MemberRequest, current_team, writes
 from apps.errors import UserError
-from apps.models.forms import show_error
-from apps.models.views.models import current_team
 from apps.optimization import live, services
 from apps.optimization.filters import SessionFilter
 from apps.optimization.forms import SessionForm
@@ -39,13 +36,12 @@ def history(request: MemberRequest) -> HttpResponse:
     chosen = SessionFilter(request.GET, sessions.with_gains().order_by("-created_at"), request=request)
     page = Paginator(chosen.qs, PAGE_SIZE).get_page(request.GET.get("page"))
     template = "optimization/_session_history.html" if request.htmx else "optimization/session_list.html"
-    writes = bool(request.team) and may(request.user, request.team, Role.ENGINEER)
     context = {
         "filter": chosen,
         "page": page,
         "any": sessions.exists(),
         "moving": any(session.is_active for session in page),
-        "writes": writes,
+        "writes": writes(request, request.team),
     }
     return render(request, template, context)
 
@@ -89,7 +85,7 @@ def detail(request: MemberRequest, pk: UUID) -> HttpResponse:
     context = {
         "session": session,
         "live": live.read(session),
-        "writes": may(request.user, session.team, Role.ENGINEER),
+        "writes": writes(request, session.team),
     }
     return render(request, "optimization/session_detail.html", context)
 
