@@ -115,8 +115,8 @@ class WireModel:
 def read_model(path: Path) -> WireModel:
     """What the `.onnx` file at `path` says of itself.
 
-    Raises `ModelTruncated` where a field reaches past its end and `ModelMalformed` where the bytes are no ONNX model, or
-    one of more parts than any real one has.
+    Raises `ModelTruncated` where a field reaches past its end and `ModelMalformed` where the bytes are no ONNX model
+    or one of more parts than any real one has.
     """
     with _mapped(path) as data:
         reader = _Reader(data)
