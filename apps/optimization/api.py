@@ -247,8 +247,8 @@ class SessionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
     @action(detail=True)
     def package(self, request: Request, pk: str) -> HttpResponseBase:
         """The zip with artifact, report, recipe and a script that runs it."""
-        session = self.get_object()
-        return blob_response(request._request, services.package_of(session), f"lathe-{session.pk.hex[:8]}.zip")
+        package = services.package_of(self.get_object())
+        return blob_response(request._request, package.blob, package.filename)
 
     @action(detail=True, methods=["post"])
     def promote(self, request: Request, pk: str) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.test import Client
 from rest_framework.test import APIClient
 
 from apps.accounts.models import Team, User
@@ -119,6 +120,14 @@ def test_report_and_package_are_fetched(api: APIClient, improved: OptimizationSe
     package = api.get(f"{path}package/")
     assert b"".join(package.streaming_content) == b"PK, a package"  # type: ignore[attr-defined]
     assert package["ETag"] == f'"{improved.package_id}"'
+
+
+def test_page_and_api_hand_over_the_same_package(api: APIClient, improved: OptimizationSession, engineer: User) -> None:
+    browser = Client()
+    browser.force_login(engineer)
+    answers = [api.get(f"{SESSIONS}{improved.pk}/package/"), browser.get(f"/sessions/{improved.pk}/package/")]
+    for header in ("Content-Disposition", "ETag", "Repr-Digest", "Content-Length"):
+        assert answers[0][header] == answers[1][header]
 
 
 def test_before_the_end_there_is_no_report_and_no_package(api: APIClient, session: OptimizationSession) -> None:

@@ -59,7 +59,7 @@ def test_what_a_session_found_is_one_report(start: Start) -> None:
 
 def test_the_package_carries_report_recipe_and_artifact(start: Start) -> None:
     session = finished(start())
-    with open_blob(services.package_of(session)) as file, zipfile.ZipFile(file) as archive:
+    with open_blob(services.package_of(session).blob) as file, zipfile.ZipFile(file) as archive:
         assert {"model", "original", "report_json", "report_html", "recipe"} <= set(archive.namelist())
         page = archive.read("report_html").decode()
         recipe = archive.read("recipe").decode()

@@ -165,7 +165,7 @@ def uploaded(team: Team, user: User, case: Case) -> tuple[ModelVersion, DataSet]
 
 def made_again(session: OptimizationSession, case: Case, folder: Path) -> recipe.Followed:
     """What comes of the recipe in the session's own package, with the files that were uploaded."""
-    with open_blob(services.package_of(session)) as file, zipfile.ZipFile(file) as archive:
+    with open_blob(services.package_of(session).blob) as file, zipfile.ZipFile(file) as archive:
         archive.extractall(folder)
     (folder / "original").write_bytes(case.model)
     (folder / "data").write_bytes(case.data)

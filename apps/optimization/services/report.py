@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from apps.agents.criteria import Criteria
 from apps.agents.reports import AnalysisReport, DatasetSummary, EvaluationReport, ModelSummary
 from apps.agents.state import CandidateStatus, Closing, Outcome, Plan, Prediction, StepKind, Verdict
 from apps.agents.values import Value
+from apps.models.intake import safe_filename
 from apps.models.models import Blob
 from apps.optimization.errors import NoPackage, NoReport
 from apps.optimization.models import Candidate, OptimizationSession
@@ -117,11 +118,19 @@ def verdict_of(session: OptimizationSession) -> Verdict | None:
     return Closing.model_validate(packaging.parameters).verdict if packaging else None
 
 
-def package_of(session: OptimizationSession) -> Blob:
-    """The zip that the session hands over. Raises `NoPackage`."""
+class Package(NamedTuple):
+    """The zip that a session hands over, and the name to download it under."""
+
+    blob: Blob
+    filename: str
+
+
+def package_of(session: OptimizationSession) -> Package:
+    """What the session hands over. Raises `NoPackage`."""
     if session.package is None:
         raise NoPackage(reason=session.error or f"it is {session.status}.")
-    return session.package
+    name = f"{session.version.model.name}-{session.pk.hex[:8]}.zip"
+    return Package(session.package, safe_filename(name.replace(" ", "-")))
 
 
 def _candidates(session: OptimizationSession) -> tuple[CandidateReport, ...]:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from uuid import UUID
 
 from django.contrib import messages
-from django.http import FileResponse, HttpResponse
+from django.http import HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from apps.accounts.models import Role
 from apps.accounts.requests import MemberRequest, writes
 from apps.accounts.services import require_role
 from apps.errors import UserError
-from apps.models import storage
+from apps.models.download import blob_response
 from apps.models.services import can_undo
 from apps.optimization import live, services
 from apps.optimization.forms import PromoteForm, RollBackForm
@@ -78,10 +79,8 @@ def roll_back(request: MemberRequest, pk: UUID) -> HttpResponse:
     return redirect("optimization:report", pk)
 
 
-@require_GET
-def package(request: MemberRequest, pk: UUID) -> HttpResponse | FileResponse:
+@require_safe
+def package(request: MemberRequest, pk: UUID) -> HttpResponseBase:
     """The zip with artifact, report, recipe and the script that runs it."""
-    session = visible_session(request, pk)
-    blob = services.package_of(session)
-    name = f"{session.version.model.name}-{session.pk.hex[:8]}.zip".replace(" ", "-")
-    return FileResponse(storage.open_blob(blob), as_attachment=True, filename=name)
+    package = services.package_of(visible_session(request, pk))
+    return blob_response(request, package.blob, package.filename)
