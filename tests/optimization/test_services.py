@@ -15,9 +15,9 @@ from apps.accounts.models import Team, User
 from apps.agents.criteria import Budget, Constraints, Criteria, Objective
 from apps.agents.errors import InputMissing, InputShape
 from apps.agents.reports import TensorSpec
-from apps.agents.state import Outcome, Status, Verdict
+from apps.agents.state import Outcome, Status, StepKind, Verdict
 from apps.models.models import DataSet, InspectionStatus, ModelMetadata, ModelVersion
-from apps.optimization import services
+from apps.optimization import jobs, services
 from apps.optimization.criteria import create
 from apps.optimization.errors import (
     CriteriaInvalid,
@@ -238,6 +238,24 @@ def test_resuming_keeps_what_is_completed_and_does_the_rest_again(session: Optim
         row.refresh_from_db()
         assert row.status == status
     assert (package.attempt, package.error) == (0, "")
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("stored", "small_handlers", "impatient")
+def test_a_resumed_session_comes_to_its_verdict(
+    session: OptimizationSession, engineer: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as broken:
+        broken.setitem(jobs.HANDLERS, StepKind.PACKAGE, "tests.optimization.handlers:refuse")
+        crank.turn_until_quiet()
+    session.refresh_from_db()
+    assert session.status == Status.FAILED
+    made = set(session.steps.filter(status=Status.COMPLETED).values_list("key", "finished_at"))
+    services.session_resume(session, engineer)
+    crank.turn_until_quiet()
+    session.refresh_from_db()
+    assert (session.status, session.outcome, session.error) == (Status.COMPLETED, Outcome.IMPROVED, "")
+    assert made < set(session.steps.values_list("key", "finished_at")), "nothing completed is done again"
 
 
 def test_only_what_failed_or_was_cancelled_can_be_resumed(session: OptimizationSession, engineer: User) -> None:
