@@ -8,11 +8,19 @@ from django.db import models
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
-from apps.accounts.querysets import TeamOwnedQuerySet
+from apps.accounts.querysets import Row, TeamOwnedQuerySet
 
 if TYPE_CHECKING:
     # Named in the classes' arguments, as text.
     from apps.models.models import Alias, Blob, DataSet, ModelVersion, RegisteredModel, Upload  # noqa: F401
+
+
+def told_of(words: str) -> Q:
+    """Rows whose name or description has every one of `words`."""
+    told = Q()
+    for word in words.split():
+        told &= Q(name__icontains=word) | Q(description__icontains=word)
+    return told
 
 
 class BlobQuerySet(models.QuerySet["Blob"]):
@@ -25,6 +33,16 @@ class BlobQuerySet(models.QuerySet["Blob"]):
         return blobs
 
 
+class InspectedQuerySet(TeamOwnedQuerySet[Row]):
+    """Files that are checked after they arrived."""
+
+    def ready(self) -> Self:
+        return self.filter(status="ready")
+
+    def pending(self) -> Self:
+        return self.filter(status="pending")
+
+
 class UploadQuerySet(TeamOwnedQuerySet["Upload"]):
     def expired(self) -> Self:
         return self.filter(expires_at__lte=timezone.now())
@@ -33,10 +51,7 @@ class UploadQuerySet(TeamOwnedQuerySet["Upload"]):
 class RegisteredModelQuerySet(TeamOwnedQuerySet["RegisteredModel"]):
     def search(self, words: str) -> Self:
         """Models whose name or description has every one of `words`."""
-        found = self
-        for word in words.split():
-            found = found.filter(Q(name__icontains=word) | Q(description__icontains=word))
-        return found
+        return self.filter(told_of(words))
 
     def tagged(self, tag: str) -> Self:
         """Models that carry `tag`. Compared here: SQLite cannot look into a JSON list, and a team's list is short."""
@@ -48,30 +63,15 @@ class RegisteredModelQuerySet(TeamOwnedQuerySet["RegisteredModel"]):
         return sorted({tag for tags in self.values_list("tags", flat=True) for tag in tags})
 
 
-class ModelVersionQuerySet(TeamOwnedQuerySet["ModelVersion"]):
+class ModelVersionQuerySet(InspectedQuerySet["ModelVersion"]):
     team_path = "model__team"
-
-    def ready(self) -> Self:
-        return self.filter(status="ready")
-
-    def pending(self) -> Self:
-        return self.filter(status="pending")
 
 
 class AliasQuerySet(TeamOwnedQuerySet["Alias"]):
     team_path = "model__team"
 
 
-class DataSetQuerySet(TeamOwnedQuerySet["DataSet"]):
-    def ready(self) -> Self:
-        return self.filter(status="ready")
-
-    def pending(self) -> Self:
-        return self.filter(status="pending")
-
+class DataSetQuerySet(InspectedQuerySet["DataSet"]):
     def search(self, words: str) -> Self:
         """Data sets whose name or description has every one of `words`."""
-        found = self
-        for word in words.split():
-            found = found.filter(Q(name__icontains=word) | Q(description__icontains=word))
-        return found
+        return self.filter(told_of(words))
