@@ -30,8 +30,7 @@ from apps.models.errors import (
     VersionInUse,
 )
 from apps.models.models import Blob, InspectionStatus, ModelMetadata, ModelVersion, RegisteredModel, Upload
-from apps.models.storage import collect_unreferenced as collect_blobs
-from apps.models.uploads import abandon, append_chunk, begin_upload, expire_uploads, finish
+from apps.models.uploads import abandon, append_chunk, begin_upload, finish
 
 __all__ = [
     "abandon",
@@ -41,14 +40,12 @@ __all__ = [
     "append_chunk",
     "begin_upload",
     "can_undo",
-    "collect_blobs",
     "delete_dataset",
     "delete_model",
     "delete_version",
     "describe_dataset",
     "describe_model",
     "describe_version",
-    "expire_uploads",
     "finish",
     "move_alias",
     "register_model",
