@@ -6,7 +6,7 @@ from django.db import transaction
 
 from apps.accounts.models import Role, User
 from apps.accounts.services import require_role
-from apps.agents.state import Outcome, Verdict
+from apps.agents.state import Outcome, StepKind, Verdict
 from apps.models.models import Alias, ModelVersion
 from apps.models.services import adopt_artifact, move_alias, undo_alias_move
 from apps.optimization import audit, events
@@ -79,7 +79,7 @@ def _winning_step(session: OptimizationSession) -> SessionStep:
     verdict = Verdict.model_validate(session.verdict)
     if verdict.outcome is not Outcome.IMPROVED:
         raise NothingToPromote(reason=verdict.reason)
-    steps = session.steps.filter(candidate_key=verdict.candidate, kind="optimize", artifact__isnull=False)
+    steps = session.steps.filter(candidate_key=verdict.candidate, kind=StepKind.OPTIMIZE, artifact__isnull=False)
     step = steps.select_related("artifact").order_by("-pk").first()
     if step is None:
         raise NothingToPromote(reason="its winning candidate has no artifact.")
