@@ -5,10 +5,13 @@ It refuses what is plainly something else, reads what a plain ONNX file says of 
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import dataclass
 
 from django.core.files import File
+from dramatiq.errors import BrokerError
+from redis.exceptions import RedisError
 
 from apps.accounts.models import Team
 from apps.agents.dataset_spec import DatasetKind, DatasetSpec
@@ -37,6 +40,10 @@ WANTED_DATA: dict[DatasetKind, str] = {
 }
 
 LONGEST_FILENAME = 255
+BROKER_AWAY = (RedisError, BrokerError, OSError)
+"""The row is committed by then: its file is checked later, and its member need not send it again."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -105,11 +112,17 @@ def send_version(version_id: int) -> None:
     """Asks a worker to check a version."""
     from apps.models.actors import inspect_version
 
-    inspect_version.send(version_id)
+    try:
+        inspect_version.send(version_id)
+    except BROKER_AWAY:
+        logger.exception("Version %s: the broker cannot be reached. The store's collection will send it.", version_id)
 
 
 def send_dataset(dataset_id: int) -> None:
     """Asks a worker to check a data set."""
     from apps.models.actors import inspect_dataset
 
-    inspect_dataset.send(dataset_id)
+    try:
+        inspect_dataset.send(dataset_id)
+    except BROKER_AWAY:
+        logger.exception("Data set %s: the broker cannot be reached. The store's collection will send it.", dataset_id)
