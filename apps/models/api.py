@@ -354,9 +354,13 @@ class UploadViewSet(mixins.RetrieveModelMixin, viewsets.GenericViewSet[Upload]):
         return Response(self.get_serializer(upload).data, status=code, headers={**headers, "Cache-Control": "no-store"})
 
 
+LONGEST_NUMBER = 19
+"""Digits: more than any size, and few enough that Python reads them."""
+
+
 def _whole_header(request: Request, header: str, meaning: str) -> int:
     value = request.headers.get(header, "")
-    if not value.isdecimal():
+    if not value.isdecimal() or len(value) > LONGEST_NUMBER:
         raise UploadHeaderMissing(header=header, meaning=meaning)
     return int(value)
 

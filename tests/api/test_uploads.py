@@ -33,7 +33,7 @@ def begin(client: Client, data: bytes, filename: str = "net.onnx") -> str:
     return f"{UPLOADS}{made.json()['id']}/"
 
 
-def send(client: Client, upload: str, offset: int, data: bytes) -> Any:
+def send(client: Client, upload: str, offset: int | str, data: bytes) -> Any:
     return client.generic("PATCH", upload, data, BYTES, headers={"Upload-Offset": str(offset)})
 
 
@@ -131,3 +131,8 @@ def test_a_piece_is_bytes_and_says_where_it_begins(mine: Client) -> None:
         "request.unsupported_media_type"
     )
     assert mine.generic("PATCH", upload, b"x", BYTES).json()["code"] == "upload.header_missing"
+
+
+def test_a_place_longer_than_any_number_is_refused(mine: Client) -> None:
+    refused = send(mine, begin(mine, b"abc"), "9" * 5000, b"abc")
+    assert (refused.status_code, refused.json()["code"]) == (400, "upload.header_missing")
