@@ -6,12 +6,15 @@ pickle"). A zip is opened far enough to read its list of names, never unpacked.
 
 from __future__ import annotations
 
+import io
 import re
 import zipfile
 from enum import StrEnum
 from pathlib import Path
 
 HEAD_BYTES = 4096
+LONGEST_DIRECTORY_BYTES = 32 * 1024 * 1024
+"""Of a zip whose list of names is longer, the names are not read: they would take gigabytes as Python's objects."""
 
 
 class FileKind(StrEnum):
@@ -109,7 +112,7 @@ def sniff_head(head: bytes, size: int) -> FileKind:
 
 def _zip_kind(path: Path) -> FileKind:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with path.open("rb", buffering=0) as file, zipfile.ZipFile(_Sparing(file)) as archive:
             names = archive.namelist()
     except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError):
         return FileKind.ZIP
@@ -117,6 +120,15 @@ def _zip_kind(path: Path) -> FileKind:
         if any(re.search(pattern, name) for name in names):
             return kind
     return FileKind.ZIP
+
+
+class _Sparing(io.BufferedReader):
+    """A file that is not read by more than `LONGEST_DIRECTORY_BYTES` at once: `zipfile` reads a directory whole."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > LONGEST_DIRECTORY_BYTES:
+            raise ValueError(f"{size:,} bytes at once")
+        return super().read(size)
 
 
 def _is_safetensors(head: bytes, size: int) -> bool:

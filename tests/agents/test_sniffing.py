@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from apps.agents import sniffing
 from apps.agents.sniffing import FileKind, sniff, sniff_head
 from tests.agents import graphs
 
@@ -76,3 +77,13 @@ def test_a_character_cut_in_two_at_the_end_of_the_head_is_still_text() -> None:
 
 def test_a_sentence_can_be_made_of_any_kind() -> None:
     assert all(kind.value.startswith(("a ", "an ")) for kind in FileKind)
+
+
+def test_a_list_of_names_too_long_for_the_web_process_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "model.zip"
+    path.write_bytes(_zip("model.onnx", *(f"w{number}.bin" for number in range(100))))
+    assert sniff(path) is FileKind.ONNX_ZIP
+    monkeypatch.setattr(sniffing, "LONGEST_DIRECTORY_BYTES", 4000)
+    assert sniff(path) is FileKind.ZIP
