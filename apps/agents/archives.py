@@ -7,10 +7,12 @@ checksum.
 
 from __future__ import annotations
 
+import lzma
 import re
 import shutil
 import stat
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -28,6 +30,10 @@ MIB = 1024 * 1024
 _ENCRYPTED = 0x1
 _READABLE = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA})
 _CHUNK_BYTES = MIB
+_LONGEST_PART_BYTES = 255
+_LONGEST_NAME_BYTES = 1024
+DAMAGE = (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError)
+"""What reading a damaged entry raises. An `OSError` is bz2's where it has no number, else the machine's own trouble."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,7 @@ def unpack(archive: Path, target: Path, limits: Limits | None = None) -> tuple[P
                 with opened.open(entry.info) as source, path.open("xb") as sink:
                     written.append(path)
                     shutil.copyfileobj(source, sink, _CHUNK_BYTES)
-    except (zipfile.BadZipFile, EOFError, OSError, ValueError, zipfile.LargeZipFile) as error:
+    except DAMAGE as error:
         for path in written:
             path.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno is not None:
@@ -129,6 +135,9 @@ def _safe_name(info: zipfile.ZipInfo) -> PurePosixPath:
         raise ArchivePathEscape(name=info.filename)
     if not name.parts:
         raise ArchivePathEscape(name=info.filename)
+    lengths = [len(part.encode(errors="surrogateescape")) for part in name.parts]
+    if max(lengths) > _LONGEST_PART_BYTES or sum(lengths) + len(lengths) > _LONGEST_NAME_BYTES:
+        raise ArchiveDamaged(reason=f"the name {str(name)[:40]}… is longer than a file system takes")
     return name
 
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import ast
 import math
+import re
 import struct
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from apps.agents.archives import Entry, Limits, contents
+from apps.agents.archives import DAMAGE, Entry, Limits, contents
 from apps.agents.dataset_spec import EXAMPLES_AXIS
 from apps.agents.errors import ArchiveDamaged, DatasetUnreadable, PickledArray
 from apps.agents.reports import TensorSpec
@@ -23,6 +24,9 @@ LIMITS = Limits(total_bytes=64 * 1024**3, entries=2_000_000)
 """Data is larger than models, and an image folder has many files; the ratio of a bomb stays the archive's default."""
 NPY_MAGIC = b"\x93NUMPY"
 NPY_HEADER_MAXIMUM = 64 * 1024
+MOST_AXES = 64
+"""As numpy has it (NPY_MAXDIMS)."""
+LARGEST_AXIS = 2**63 - 1
 
 _KINDS = {"b": "bool", "i": "int", "u": "uint", "f": "float"}
 
@@ -85,16 +89,20 @@ def read_npy_header(name: str, stream: IO[bytes]) -> ArrayHeader:
             raise ValueError(f"its header claims {length} bytes")
         fields = ast.literal_eval(stream.read(length).decode("latin1" if start[6] < 3 else "utf-8").strip())
         shape, descr, fortran = tuple(fields["shape"]), fields["descr"], bool(fields["fortran_order"])
-        if not all(isinstance(axis, int) and axis >= 0 for axis in shape):
-            raise ValueError(f"its shape is {shape}")
-    except (ValueError, SyntaxError, KeyError, TypeError, IndexError, struct.error, zipfile.BadZipFile) as error:
-        raise DatasetUnreadable(kind="npz", reason=f"array {name!r} has no valid header: {error}") from error
+        if len(shape) > MOST_AXES or not all(isinstance(axis, int) and 0 <= axis <= LARGEST_AXIS for axis in shape):
+            raise ValueError(f"its shape is {str(shape)[:100]}")
+    # Deeply nested text exhausts Python's parser, which says so by a lack of memory or of depth.
+    except (SyntaxError, KeyError, TypeError, IndexError, MemoryError, RecursionError, struct.error, *DAMAGE) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        reason = str(error) or "it cannot be parsed"
+        raise DatasetUnreadable(kind="npz", reason=f"array {name!r} has no valid header: {reason}") from error
     return ArrayHeader(name, tensor_dtype(name, descr), descr, shape, fortran, 8 + width + length)
 
 
 def tensor_dtype(array: str, descr: object) -> str:
     """The tensor type of a numpy type string such as `<f4`. Raises `PickledArray` for objects, records, dates."""
-    if isinstance(descr, str) and len(descr) >= 3 and descr[0] in "<>|=" and descr[2:].isdigit():
+    if isinstance(descr, str) and len(descr) >= 3 and descr[0] in "<>|=" and re.fullmatch("[0-9]{1,9}", descr[2:]):
         kind, size = descr[1], int(descr[2:])
         if kind in "US":
             return "string"

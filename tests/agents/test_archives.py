@@ -123,3 +123,17 @@ def test_every_truncation_of_an_archive_is_refused_with_a_code(tmp_path: Path) -
         broken.write_bytes(content[:length])
         with pytest.raises(UserError):
             contents(broken)
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_an_entry_whose_compressed_bytes_are_broken_is_damage(tmp_path: Path, compression: int) -> None:
+    path = _archive(tmp_path / "a.zip", ("w.bin", bytes(range(256)) * 20), compression=compression)
+    content = bytearray(path.read_bytes())
+    content[35:75] = b"\xff" * 40
+    path.write_bytes(content)
+    _refused(path, tmp_path / "out", ArchiveDamaged)
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "é" * 200, "a/" * 800 + "b"])
+def test_a_name_that_no_file_system_takes_is_refused(tmp_path: Path, name: str) -> None:
+    _refused(_archive(tmp_path / "a.zip", (name, b"1")), tmp_path / "out", ArchiveDamaged)

@@ -178,6 +178,9 @@ def test_an_object_array_is_never_unpickled(tmp_path: Path) -> None:
         b"nothing",
         b"\x93NUMPY\x02\x00\xff\xff\xff\xff",
         b"\x93NUMPY\x01\x00",
+        b"\x93NUMPY\x01\x00\x30\x75" + b"-" * 29_999 + b"1",
+        b"\x93NUMPY\x01\x00\x30\x75" + b"(" * 30_000,
+        b"\x93NUMPY\x01\x00\x4c\x00{'descr': '<f4', 'fortran_order': False, 'shape': (0, 10000000000000000000)}",
     ],
 )
 def test_a_broken_header_is_refused(tmp_path: Path, content: bytes) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from apps.agents.archives import DAMAGE
 from apps.agents.dataset_headers import summarize_arrays
 from apps.agents.dataset_spec import DatasetSpec
 from apps.agents.errors import DatasetTooLarge, DatasetUnreadable
@@ -90,6 +91,8 @@ def _unpack(archive: zipfile.ZipFile, info: zipfile.ZipInfo, scratch: Path) -> P
     try:
         with archive.open(info) as source, target.open("wb") as sink:
             shutil.copyfileobj(source, sink, _COPY_BYTES)
-    except (zipfile.BadZipFile, EOFError) as error:
+    except DAMAGE as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         raise DatasetUnreadable(kind="npz", reason=str(error)) from error
     return target

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import lzma
 import warnings
 import zipfile
+import zlib
 from pathlib import Path
 from typing import IO
 
@@ -33,6 +35,8 @@ _DECODING_ERRORS = (
     SyntaxError,
     EOFError,
     zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
     Image.DecompressionBombError,
     Image.DecompressionBombWarning,
 )
