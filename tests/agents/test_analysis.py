@@ -1,9 +1,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,29 +20,10 @@ from apps.agents.onnx_wire import summarize
 from apps.agents.process import run_job
 from apps.agents.reports import AnalysisReport, Layer, ModelSummary, Task
 from tests.agents import graphs
+from tests.agents.told import Told
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 SPEC = DatasetSpec(kind="npz", task=Task.FIDELITY)
-
-
-@dataclass
-class Diary:
-    """A context that remembers what it was told."""
-
-    job: Job | None = None
-    fractions: list[float] = field(default_factory=list)
-    messages: list[str] = field(default_factory=list)
-    metrics: dict[str, float] = field(default_factory=dict)
-
-    def progress(self, fraction: float, message: str, eta_s: float | None = None) -> None:
-        self.fractions.append(fraction)
-        self.messages.append(message)
-
-    def log(self, message: str, level: Literal["info", "warning", "error"] = "info") -> None:
-        self.messages.append(message)
-
-    def metric(self, name: str, value: float) -> None:
-        self.metrics[name] = value
 
 
 def _saved(model: graphs.ModelProto, tmp_path: Path, **arrays: graphs.Array) -> tuple[Path, Path]:
@@ -56,7 +36,7 @@ def _analysed(
 ) -> AnalysisReport:
     path, data = _saved(model, tmp_path, **arrays)
     dataset: Dataset = load_dataset(data, SPEC, summarize(path).inputs, seed=0, scratch=tmp_path)
-    return AnalysisAgent(tmp_path).analyse(path, dataset, criteria or Criteria(), Diary())
+    return AnalysisAgent(tmp_path).analyse(path, dataset, criteria or Criteria(), Told())
 
 
 def _pixels(examples: int = 40) -> graphs.Array:
@@ -161,17 +141,17 @@ def test_a_sample_is_analysed(tmp_path: Path, name: str, depthwise: bool) -> Non
         pytest.skip(f"samples/{name}.onnx or its data is not there")
     spec = DatasetSpec(kind="npz", task=Task.CLASSIFICATION)
     dataset = load_dataset(data, spec, summarize(model).inputs, seed=0, scratch=tmp_path)
-    diary = Diary()
-    report = AnalysisAgent(tmp_path, sensitivity_budget_s=20).analyse(model, dataset, Criteria(), diary)
+    told = Told()
+    report = AnalysisAgent(tmp_path, sensitivity_budget_s=20).analyse(model, dataset, Criteria(), told)
     convolutions = [layer for layer in report.layers if layer.op_type == "Conv"]
     assert any(layer.depthwise for layer in convolutions) == depthwise
     assert sum(layer.time_share or 0 for layer in convolutions) > 0.7
     assert sum(layer.macs or 0 for layer in convolutions) > 1e6
     assert all(layer.sqnr_db is not None for layer in convolutions)
     assert report.opportunities[0].technique == "onnx-static-int8"
-    assert diary.fractions == sorted(diary.fractions)
-    assert diary.fractions[-1] == 1
-    assert set(diary.metrics) == {"latency_p50_ms", "peak_memory_bytes"}
+    assert told.fractions == sorted(told.fractions)
+    assert told.fractions[-1] == 1
+    assert set(told.metrics) == {"latency_p50_ms", "peak_memory_bytes"}
 
 
 # --- the jobs --------------------------------------------------------------------------------------------------------
@@ -180,7 +160,7 @@ def test_a_sample_is_analysed(tmp_path: Path, name: str, depthwise: bool) -> Non
 def _context(tmp_path: Path, inputs: dict[str, Path], **arguments: Any) -> Any:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    return Diary(Job(handler="tests:none", scratch=scratch, inputs=inputs, arguments=arguments))
+    return Told(Job(handler="tests:none", scratch=scratch, inputs=inputs, arguments=arguments))
 
 
 def test_the_inspection_job_hands_back_a_summary(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from apps.agents.errors import LabelsInvalid, TooFewExamples, ValuesNotFinite
 from apps.agents.handlers.datasets import inspect_dataset
 from apps.agents.job import Job
 from apps.agents.reports import DatasetSummary
+from tests.agents.told import Told
 
 SPEC = DatasetSpec(kind="npz", task="classification")
 
@@ -75,21 +76,6 @@ def test_a_single_class_is_told(tmp_path: Path) -> None:
 def test_too_few_examples_are_refused(tmp_path: Path) -> None:
     with pytest.raises(TooFewExamples, match="19 examples"):
         inspect_examples(saved(tmp_path / "d.npz", unlike(19), np.zeros(19, int)), SPEC)
-
-
-class Told:
-    """A job's context that keeps what it is told."""
-
-    def __init__(self, job: Job) -> None:
-        self.job = job
-        self.fractions: list[float] = []
-        self.lines: list[str] = []
-
-    def progress(self, fraction: float, message: str, eta_s: float | None = None) -> None:
-        self.fractions.append(fraction)
-
-    def log(self, message: str, level: str = "info") -> None:
-        self.lines.append(message)
 
 
 def test_the_job_hands_back_the_summary_with_its_notes(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from apps.agents.job import Job
 from apps.agents.measuring import Effort
 from apps.agents.reports import EvaluationReport, Holds, Machine
 from apps.agents.runners import fixed_batch, open_engine, run_examples
+from tests.agents.told import Told
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 RESNET = SAMPLES / "fashion_resnet.onnx"
@@ -29,24 +30,6 @@ IMAGES = SAMPLES / "fashion_mnist_test.npz"
 QUICK = Effort(warmup_runs=3, warmup_s=0.02, block_s=0.01, rounds_minimum=4, rounds_maximum=8, budget_s=1.0)
 HERE = Machine(hostname="here", cpu="", cores=1, memory_bytes=1, flags=(), system="", python="", libraries={})
 CLASSIFY = DatasetSpec(kind="npz", task="classification")
-
-
-class Told:
-    """A job's context that keeps what it is told."""
-
-    def __init__(self, job: Job | None = None) -> None:
-        self.job = job
-        self.progressed: list[tuple[float, float | None]] = []
-        self.metrics: dict[str, float] = {}
-
-    def progress(self, fraction: float, message: str, eta_s: float | None = None) -> None:
-        self.progressed.append((fraction, eta_s))
-
-    def log(self, message: str, level: str = "info") -> None:
-        """Nothing here looks at lines."""
-
-    def metric(self, name: str, value: float) -> None:
-        self.metrics[name] = value
 
 
 @pytest.fixture(scope="module")
@@ -130,10 +113,10 @@ def test_a_good_candidate_is_measured_and_holds(tmp_path: Path, quantized: Path,
     assert report.latency.speedup.value > 0
     assert report.peak_memory_bytes.original > 1_000_000
     assert report.implausible == ()
-    fractions = [fraction for fraction, _ in told.progressed]
+    fractions = told.fractions
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1.0
-    assert all(eta is not None for _, eta in told.progressed)
+    assert None not in told.etas_s
     assert set(told.metrics) == {"metric_drop", "speedup"}
     assert EvaluationReport.model_validate_json(report.model_dump_json()) == report
 

@@ -105,9 +105,9 @@ def test_the_parts_run_in_order_and_progress_only_grows(workshop: Workshop, assi
     toy = Toy()
     made = workshop.run(assignment, toy)
     assert toy.calls == ["check", "estimate", "apply"]
-    assert workshop.notes.fractions == sorted(workshop.notes.fractions)
-    assert workshop.notes.fractions[-1] == 1.0
-    assert workshop.notes.metrics["predicted_size_ratio"] == 1.5
+    assert workshop.told.fractions == sorted(workshop.told.fractions)
+    assert workshop.told.fractions[-1] == 1.0
+    assert workshop.told.metrics["predicted_size_ratio"] == 1.5
     assert made.result.technique == "toy"
     assert len(made.result.digest) == 64
     assert made.result.libraries["onnx"]

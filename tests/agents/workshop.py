@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import onnx
@@ -15,6 +14,7 @@ from apps.agents.datasets import load_dataset
 from apps.agents.optimization import Assignment, BaseOptimizationAgent, Made, agent_for, spec_of
 from apps.agents.runners import open_engine
 from apps.agents.techniques import TechniqueSpec
+from tests.agents.told import Told
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 RESNET = SAMPLES / "fashion_resnet.onnx"
@@ -24,30 +24,12 @@ CLASSIFICATION = DatasetSpec(kind="npz", task="classification")
 FIDELITY = DatasetSpec(kind="npz", task="fidelity")
 
 
-@dataclass
-class Notes:
-    """A context that remembers what it was told."""
-
-    fractions: list[float] = field(default_factory=list)
-    lines: list[str] = field(default_factory=list)
-    metrics: dict[str, float] = field(default_factory=dict)
-
-    def progress(self, fraction: float, message: str, eta_s: float | None = None) -> None:
-        self.fractions.append(fraction)
-
-    def log(self, message: str, level: Literal["info", "warning", "error"] = "info") -> None:
-        self.lines.append(message)
-
-    def metric(self, name: str, value: float) -> None:
-        self.metrics[name] = value
-
-
 class Workshop:
     """A place to work: `apply` gives each technique folders of its own under `root`."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.notes = Notes()
+        self.told = Told()
         self._jobs = 0
 
     def examples(self, **arrays: NDArray[Any]) -> Path:
@@ -85,7 +67,7 @@ class Workshop:
         )
 
     def run(self, assignment: Assignment, agent: BaseOptimizationAgent | None = None) -> Made:
-        return (agent or agent_for(assignment.spec)).run(assignment, self.notes)
+        return (agent or agent_for(assignment.spec)).run(assignment, self.told)
 
     def apply(self, technique: str, model: Path, *more: Any, **parameters: object) -> Made:
         return self.run(self.assignment(technique, model, *more, **parameters))

@@ -1,0 +1,29 @@
+"""A job's context that keeps what it is told, for tests that look at progress, lines and numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from apps.agents.job import Job
+
+
+@dataclass
+class Told:
+    """An `apps.agents.context.Context`; with a `job`, as much of a `JobContext` as a handler needs."""
+
+    job: Job | None = None
+    fractions: list[float] = field(default_factory=list)
+    etas_s: list[float | None] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+    metrics: dict[str, float] = field(default_factory=dict)
+
+    def progress(self, fraction: float, message: str, eta_s: float | None = None) -> None:
+        self.fractions.append(fraction)
+        self.etas_s.append(eta_s)
+
+    def log(self, message: str, level: Literal["info", "warning", "error"] = "info") -> None:
+        self.lines.append(message)
+
+    def metric(self, name: str, value: float) -> None:
+        self.metrics[name] = value
