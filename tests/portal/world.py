@@ -30,12 +30,12 @@ from apps.optimization.models import (
     AuditEvent,
     Candidate,
     CriteriaSet,
-    EvaluationReport,
     LogEntry,
     OptimizationSession,
     SessionStep,
     Worker,
 )
+from apps.optimization.outcomes import keep_report
 
 REPORTS = Path(__file__).parent / "reports"
 
@@ -127,7 +127,7 @@ def finished_session(version: ModelVersion, dataset: DataSet, criteria: Criteria
     )
     AnalysisReport.objects.create(session=session, body=report_body("analysis"))
     planned = session.plan["candidates"][0]
-    candidate = Candidate.objects.create(
+    Candidate.objects.create(
         session=session,
         key="c01",
         title=planned["title"],
@@ -138,22 +138,12 @@ def finished_session(version: ModelVersion, dataset: DataSet, criteria: Criteria
         reason="Holds every constraint.",
         score=4.2,
     )
-    body = report_body("evaluation")
-    EvaluationReport.objects.create(
-        candidate=candidate,
-        body=body,
-        speedup=body["latency"]["speedup"]["value"],
-        size_ratio=body["size_bytes"]["ratio"],
-        metric_drop=body["metrics"][0]["drop"]["value"],
-        candidate_p50_ms=body["latency"]["candidate"]["p50_ms"],
-        candidate_metric=body["metrics"][0]["candidate"]["value"],
-        verdict=body["verdict"],
-    )
     for key, kind in (("analyse", StepKind.ANALYSE), ("plan", StepKind.PLAN), ("c01/optimize", StepKind.OPTIMIZE)):
         SessionStep.objects.create(
             session=session, key=key, kind=kind, status=Status.COMPLETED, started_at=now, finished_at=now
         )
-    SessionStep.objects.create(
+    body = report_body("evaluation")
+    evaluated = SessionStep.objects.create(
         session=session,
         key="c01/evaluate",
         kind=StepKind.EVALUATE,
@@ -163,5 +153,6 @@ def finished_session(version: ModelVersion, dataset: DataSet, criteria: Criteria
         artifact=storage.put_stream([b"the bytes of an artifact"]),
         artifact_filename="model.onnx",
     )
+    keep_report(evaluated, body)
     LogEntry.objects.create(session=session, step_key="analyse", message="88 operators")
     return session
