@@ -80,6 +80,14 @@ class TechniqueDisabled(UserError):
     sentence = "The operators have switched {technique} off. Leave it out of the allowed techniques."
 
 
+class AcceleratorUnavailable(UserError):
+    code = "session.accelerator_unavailable"
+    sentence = (
+        "The target is {device}, and no worker serves an accelerator. Start a worker for the queue gpu, or choose the "
+        "target cpu."
+    )
+
+
 # --- a session's life ------------------------------------------------------------------------------------------------
 
 

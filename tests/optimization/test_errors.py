@@ -17,6 +17,7 @@ CODES = {
     "session.dataset_not_ready": 409,
     "session.teams_differ": 422,
     "session.technique_unavailable": 422,
+    "session.accelerator_unavailable": 422,
     "session.technique_disabled": 422,
     "session.move_refused": 409,
     "session.nothing_to_promote": 409,

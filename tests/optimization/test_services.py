@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from apps.accounts.models import Team, User
-from apps.agents.criteria import Budget, Constraints, Criteria, Objective
+from apps.agents.criteria import Budget, Constraints, Criteria, Device, Objective, Target
 from apps.agents.errors import InputMissing, InputShape
 from apps.agents.reports import TensorSpec
 from apps.agents.state import Outcome, Status, StepKind, Verdict
@@ -20,6 +20,7 @@ from apps.models.models import DataSet, InspectionStatus, ModelMetadata, ModelVe
 from apps.optimization import jobs, services
 from apps.optimization.criteria import create
 from apps.optimization.errors import (
+    AcceleratorUnavailable,
     CriteriaInvalid,
     CriteriaMissing,
     DataSetNotReady,
@@ -142,6 +143,15 @@ def test_a_technique_whose_library_no_worker_has_is_named_with_it(start: Start, 
 def test_where_no_worker_lives_nothing_is_concluded_from_it(start: Start, worker: Worker) -> None:
     Worker.objects.update(machine={"libraries": {}}, seen_at=timezone.now() - timedelta(hours=1))
     assert start(criteria=Criteria(allowed_techniques=(DYNAMIC,)))
+
+
+def test_a_target_that_no_worker_serves_is_refused(start: Start, worker: Worker) -> None:
+    wanted = Criteria(target=Target(device=Device.CUDA))
+    with pytest.raises(AcceleratorUnavailable, match="The target is cuda, and no worker"):
+        start(criteria=wanted)
+    worker.queues = ["cpu", "gpu"]
+    worker.save()
+    assert start(criteria=wanted)
 
 
 def test_a_technique_that_operators_switched_off_is_refused(start: Start) -> None:

@@ -10,7 +10,7 @@ from django.db import transaction
 
 from apps.accounts.models import Role, Team, User
 from apps.accounts.services import require_role
-from apps.agents.criteria import Criteria
+from apps.agents.criteria import Criteria, Device
 from apps.agents.dataset_fit import check_against
 from apps.agents.dataset_spec import DatasetSpec
 from apps.agents.techniques import catalogue, missing_libraries
@@ -18,6 +18,7 @@ from apps.models.models import DataSet, Inspected, ModelVersion
 from apps.optimization import audit, events, messages
 from apps.optimization.criteria import merged, parse
 from apps.optimization.errors import (
+    AcceleratorUnavailable,
     CriteriaMissing,
     DataSetNotReady,
     TeamsDiffer,
@@ -97,12 +98,14 @@ def check(version: ModelVersion, dataset: DataSet, criteria: Criteria, criteria_
     """Everything that can be known before a worker is asked.
 
     Raises `TeamsDiffer`, `VersionNotReady`, `DataSetNotReady`, the errors of `check_against` (an input that the data
-    set does not fill), `TechniqueDisabled`, `TechniqueUnavailable`. A new rule on what may be started joins here.
+    set does not fill), `TechniqueDisabled`, `TechniqueUnavailable`, `AcceleratorUnavailable`. A new rule on what may
+    be started joins here.
     """
     _check_teams(version.model.team, dataset, criteria_set)
     _check_ready(version, dataset)
     check_against(version.metadata.summary, dataset.described, DatasetSpec.model_validate(dataset.spec))
     _check_techniques(criteria)
+    _check_device(criteria.target.device)
 
 
 def _check_teams(team: Team, dataset: DataSet, criteria_set: CriteriaSet | None) -> None:
@@ -132,3 +135,10 @@ def _check_techniques(criteria: Criteria) -> None:
             raise TechniqueDisabled(field="allowed_techniques", technique=name)
         if installed and (missing := missing_libraries(catalogue()[name], installed)):
             raise TechniqueUnavailable(field="allowed_techniques", technique=name, libraries=" and ".join(missing))
+
+
+def _check_device(device: Device) -> None:
+    """An accelerator's work waits on a queue of its own, for ever where nobody serves it."""
+    living = Worker.objects.alive()
+    if device is Device.CUDA and living and not any("gpu" in worker.queues for worker in living):
+        raise AcceleratorUnavailable(field="target.device", device=device)
