@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
+from apps.admin import ReadOnly
 from apps.models.models import (
     Alias,
     AliasMove,
@@ -18,19 +19,6 @@ from apps.models.models import (
     StoreSettings,
     Upload,
 )
-
-
-class ReadOnly:
-    """What happened is not edited in the admin: services keep rows and files together."""
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 class VersionInline(ReadOnly, admin.TabularInline):

@@ -8,10 +8,11 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from apps.accounts.models import User
+from apps.admin import ReadOnly
 from apps.agents.techniques import catalogue
 from apps.errors import UserError
 from apps.optimization import audit, criteria, services
@@ -30,33 +31,16 @@ from apps.optimization.models import (
 )
 
 
-class ReadOnlyAdmin(admin.ModelAdmin):
-    """Rows that the pipeline writes: nobody changes them by hand."""
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-
-class StepInline(admin.TabularInline):
+class StepInline(ReadOnly, admin.TabularInline):
     model = SessionStep
     fields = ("key", "kind", "status", "attempt", "worker", "error_code", "started_at", "finished_at")
     readonly_fields = fields
     extra = 0
-    can_delete = False
     show_change_link = True
-
-    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
 
 
 @admin.register(OptimizationSession)
-class SessionAdmin(ReadOnlyAdmin):
+class SessionAdmin(ReadOnly, admin.ModelAdmin):
     list_display = ("__str__", "team", "status", "phase", "outcome", "created_by", "created_at", "finished_at")
     list_filter = ("status", "phase", "outcome", "team", "created_at")
     search_fields = ("id", "version__model__name", "dataset__name", "created_by__email", "error_code", "error")
@@ -102,7 +86,7 @@ class SessionAdmin(ReadOnlyAdmin):
 
 
 @admin.register(SessionStep)
-class StepAdmin(ReadOnlyAdmin):
+class StepAdmin(ReadOnly, admin.ModelAdmin):
     list_display = ("key", "session", "kind", "status", "queue", "attempt", "worker", "error_code", "started_at")
     list_filter = ("status", "kind", "queue", "technique", "error_code")
     search_fields = ("key", "session__id", "worker", "technique", "error_code", "error", "traceback")
@@ -110,7 +94,7 @@ class StepAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Candidate)
-class CandidateAdmin(ReadOnlyAdmin):
+class CandidateAdmin(ReadOnly, admin.ModelAdmin):
     list_display = ("key", "title", "session", "technique", "status", "score")
     list_filter = ("status", "technique")
     search_fields = ("session__id", "title", "reason")
@@ -118,7 +102,7 @@ class CandidateAdmin(ReadOnlyAdmin):
 
 
 @admin.register(AnalysisReport)
-class AnalysisAdmin(ReadOnlyAdmin):
+class AnalysisAdmin(ReadOnly, admin.ModelAdmin):
     list_display = ("session", "created_at")
     search_fields = ("session__id", "session__version__model__name")
     list_filter = ("created_at",)
@@ -126,7 +110,7 @@ class AnalysisAdmin(ReadOnlyAdmin):
 
 
 @admin.register(EvaluationReport)
-class EvaluationAdmin(ReadOnlyAdmin):
+class EvaluationAdmin(ReadOnly, admin.ModelAdmin):
     list_display = ("candidate", "verdict", "speedup", "size_ratio", "metric_drop", "created_at")
     list_filter = ("verdict", "created_at")
     search_fields = ("candidate__session__id", "candidate__title")
@@ -134,7 +118,7 @@ class EvaluationAdmin(ReadOnlyAdmin):
 
 
 @admin.register(LogEntry)
-class LogAdmin(ReadOnlyAdmin):
+class LogAdmin(ReadOnly, admin.ModelAdmin):
     list_display = ("at", "level", "session", "step_key", "message")
     list_filter = ("level", "at")
     search_fields = ("session__id", "step_key", "message")
@@ -143,7 +127,7 @@ class LogAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Worker)
-class WorkerAdmin(ReadOnlyAdmin):
+class WorkerAdmin(ReadOnly, admin.ModelAdmin):
     list_display = ("name", "alive", "queues", "current_step", "started_at", "seen_at")
     list_filter = ("seen_at",)
     search_fields = ("name", "machine")
@@ -155,7 +139,7 @@ class WorkerAdmin(ReadOnlyAdmin):
 
 
 @admin.register(AuditEvent)
-class AuditAdmin(ReadOnlyAdmin):
+class AuditAdmin(ReadOnly, admin.ModelAdmin):
     list_display = ("sequence", "at", "actor", "actor_kind", "action", "subject", "reason")
     list_filter = ("actor_kind", "action", "at")
     search_fields = ("actor", "action", "subject", "reason", "session__id", "digest")
