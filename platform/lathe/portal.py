@@ -20,7 +20,7 @@ from django.utils.module_loading import module_has_submodule
 
 from lathe.env import PROJECT_ROOT, Environment
 from lathe.processes import Child, Supervisor, python
-from lathe.redis import start_embedded
+from lathe.redis import UnsafeFolder, start_embedded
 
 PORTS_TRIED = 20
 SHUTDOWN_S = 5
@@ -76,10 +76,16 @@ def free_address(host: str, port: int | None, first: int = 8000) -> Address:
 
 
 def prepare(supervisor: Supervisor, environment: Environment) -> None:
-    """Starts the bundled Redis if no other is given, and brings the tables up to date."""
+    """Starts the bundled Redis if no other is given, and brings the tables up to date.
+
+    Raises `CannotStart` where the folder of Redis is somebody else's, `ChildDied` or `TimeoutError`.
+    """
     if environment.redis_is_embedded:
         var = environment.var_dir
-        start_embedded(supervisor, environment.redis_socket, var / "redis", var / "log" / "redis.log")
+        try:
+            start_embedded(supervisor, environment.redis_socket, var / "redis", var / "log" / "redis.log")
+        except UnsafeFolder as error:
+            raise CannotStart(str(error)) from None
     call_command("migrate", verbosity=0, interactive=False)
     connections.close_all()
 

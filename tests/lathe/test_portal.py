@@ -20,6 +20,7 @@ import pytest
 from apps.agents.state import ACTIVE
 from lathe import portal
 from lathe.env import PROJECT_ROOT, Environment
+from lathe.processes import Supervisor
 
 START_S = 120
 END_S = 30
@@ -159,6 +160,13 @@ def test_a_port_in_use_is_named_and_a_default_one_is_passed_over():
 )
 def test_the_address_can_be_typed_into_a_browser(host, url):
     assert portal.Address(host, 8000).url == url
+
+
+def test_a_folder_of_redis_that_is_not_ours_is_told_in_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "getuid", lambda: 4711)
+    environment = Environment.read({"LATHE_VAR_DIR": str(tmp_path)})
+    with Supervisor() as supervisor, pytest.raises(portal.CannotStart, match="belongs to somebody else"):
+        portal.prepare(supervisor, environment)
 
 
 def test_the_workers_know_every_actor():
