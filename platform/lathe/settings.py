@@ -119,7 +119,14 @@ CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", 
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.core.RedisChannelLayer",
-        "CONFIG": {"hosts": [LATHE.redis_url], "prefix": "lathe.channels", "capacity": 1000, "expiry": 30},
+        "CONFIG": {
+            # An open page waits for its next poke in reads of five seconds. With a client that itself gives up after
+            # five, every page that saw no change for so long would lose its socket.
+            "hosts": [{"address": LATHE.redis_url, "socket_timeout": 30}],
+            "prefix": "lathe.channels",
+            "capacity": 1000,
+            "expiry": 30,
+        },
     },
 }
 

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 import redis
+from channels_redis.core import RedisChannelLayer
 from dramatiq import Message
 from dramatiq.brokers.redis import RedisBroker
 
 from lathe.processes import Supervisor
 from lathe.redis import UnsafeFolder, own_folder, start_embedded
+from lathe.settings import CHANNEL_LAYERS
 
 
 def start(supervisor: Supervisor, folder: Path) -> redis.Redis:
@@ -66,3 +68,9 @@ def test_a_link_in_place_of_the_folder_is_refused(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(UnsafeFolder):
         own_folder(tmp_path / "link")
+
+
+def test_an_open_page_that_sees_no_change_keeps_its_socket():
+    layer = RedisChannelLayer(**CHANNEL_LAYERS["default"]["CONFIG"])
+    patience_s = layer.create_pool(0).connection_kwargs["socket_timeout"]
+    assert patience_s > layer.brpop_timeout, "the client would give up a read that is only waiting"
