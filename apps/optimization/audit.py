@@ -19,6 +19,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from apps.accounts.querysets import TeamOwnedQuerySet
+from apps.optimization.texts import keepable
 
 if TYPE_CHECKING:
     from apps.accounts.models import Team, User
@@ -194,16 +195,11 @@ def record(
         user_id=user_id,
         team_id=team.pk if team else session.team_id if session else None,
         session_id=session.pk if session else None,
-        subject=_text(subject)[:200],
-        reason=_text(reason),
+        subject=keepable(subject)[:200],
+        reason=keepable(reason),
         data=dict(data or {}),
         key=key,
     )
-
-
-def _text(text: str) -> str:
-    """PostgreSQL cannot keep a NUL."""
-    return text.replace("\x00", "�")
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from apps.optimization import events, jobs, messages, outcomes, scratch, workers
 from apps.optimization.errors import StepErrored
 from apps.optimization.housekeeping import stopping
 from apps.optimization.models import LogEntry, OptimizationSession, PipelineSettings, SessionStep
+from apps.optimization.texts import keepable
 from apps.optimization.timing import timing
 
 logger = logging.getLogger(__name__)
@@ -154,7 +155,7 @@ class StepRun:
         return self._unwanted
 
     def _note(self, level: str, message: str) -> None:
-        text = _clean(message)[:MOST_LOG_CHARACTERS]
+        text = keepable(message)[:MOST_LOG_CHARACTERS]
         self._lines.append(
             LogEntry(session=self.session, step_key=self.step.key, level=level, message=text, at=timezone.now())
         )
@@ -169,7 +170,7 @@ class StepRun:
         with transaction.atomic():
             if progress is not None:
                 held = self.step.note_progress(
-                    progress=progress.fraction, message=_clean(progress.message), eta_s=progress.eta_s
+                    progress=progress.fraction, message=keepable(progress.message), eta_s=progress.eta_s
                 )
             else:
                 held = self.step.renew(self.patience.lease)
@@ -212,7 +213,7 @@ class StepRun:
 
     def _again(self, reason: str, failure: JobFailure | None = None) -> None:
         """Back to the queue with a growing wait, and with smaller batches where memory ran out; at last, failed."""
-        reason = _clean(reason)
+        reason = keepable(reason)
         attempt = self.step.attempt
         if attempt >= PipelineSettings.current().max_attempts:
             self._end(failure.code if failure else StepErrored.code, reason)
@@ -229,17 +230,12 @@ class StepRun:
 
     def _broke(self, trace: str) -> None:
         errored = StepErrored()
-        self._end(errored.code, errored.message, _clean(trace))
+        self._end(errored.code, errored.message, keepable(trace))
 
     def _end(self, code: str, sentence: str, trace: str = "") -> None:
         with transaction.atomic():
-            if self.step.fail(code[:80], _clean(sentence), trace):
+            if self.step.fail(code[:80], keepable(sentence), trace):
                 self._log("error", sentence)
 
     def _log(self, level: str, message: str) -> None:
-        self.session.log.create(step_key=self.step.key, level=level, message=_clean(message)[:MOST_LOG_CHARACTERS])
-
-
-def _clean(text: str) -> str:
-    """PostgreSQL cannot keep a NUL, and a child may print anything."""
-    return text.replace("\x00", "�")
+        self.session.log.create(step_key=self.step.key, level=level, message=keepable(message)[:MOST_LOG_CHARACTERS])
