@@ -9,14 +9,13 @@ from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_floa
 
 from apps.agents.backends.onnx import files
 from apps.agents.backends.onnx.graph import library_words
+from apps.agents.backends.onnx.runtime import ONE_PROTOBUF_BYTES
 from apps.agents.backends.onnx.saving import save_artifact
 from apps.agents.backends.onnx.technique import OnnxQuantization, kept_nodes
 from apps.agents.context import Context
 from apps.agents.optimization import Assignment
 
 _BITS = 16
-_SHAPES_UP_TO_BYTES = 1_500_000_000
-"""Shape inference works on one protobuf; a larger model keeps the shapes that preparation found."""
 
 
 class Float16Conversion(OnnxQuantization):
@@ -36,7 +35,8 @@ class Float16Conversion(OnnxQuantization):
 
     def apply(self, assignment: Assignment, context: Context) -> Path:
         proto = files.load_proto(self.prepared)
-        large = files.size_bytes(self.prepared) > _SHAPES_UP_TO_BYTES
+        # Shape inference works on one protobuf; a larger model keeps the shapes that preparation found.
+        large = files.size_bytes(self.prepared) > ONE_PROTOBUF_BYTES
         with library_words(assignment.spec.label):
             converted: ModelProto = convert_float_to_float16(
                 proto,

@@ -12,6 +12,7 @@ from onnxruntime.quantization.registry import IntegerOpsRegistry, QDQRegistry, Q
 from apps.agents.backends.onnx import files
 from apps.agents.backends.onnx.calibration import METHODS, write_ranges
 from apps.agents.backends.onnx.graph import library_words
+from apps.agents.backends.onnx.runtime import ONE_PROTOBUF_BYTES
 from apps.agents.backends.onnx.saving import save_artifact
 from apps.agents.backends.onnx.technique import (
     OnnxQuantization,
@@ -36,8 +37,6 @@ PER_CHANNEL_OPSET = 13
 _UNSUPPORTED = frozenset({("int8", "uint8")})
 """Types of activations and weights that the library refuses together."""
 _WEIGHT_BITS = 8
-_EXTERNAL_ABOVE_BYTES = 1_500_000_000
-"""Weights above this leave the graph's own file while the library works."""
 
 
 class StaticQuantization(OnnxQuantization):
@@ -78,7 +77,7 @@ class StaticQuantization(OnnxQuantization):
             context.log(f"{', '.join(odd)}: a bias with several rows, so the node stays in float.", "warning")
         with library_words(label):
             model = save_beside(_at_least(proto, PER_CHANNEL_OPSET), self.prepared, "flattened.onnx")
-        external = files.size_bytes(model) > _EXTERNAL_ABOVE_BYTES
+        external = files.size_bytes(model) > ONE_PROTOBUF_BYTES
         count = int(chosen["calibration_examples"])
         # Histograms are made of whole intermediate tensors, smallest and largest values of two numbers each.
         batches = assignment.batches(count) if chosen["calibration"] == "minmax" else assignment.batches(count, 1)
@@ -140,7 +139,7 @@ class DynamicQuantization(OnnxQuantization):
                 weight_type=TYPES[chosen["weight_type"]],
                 # The library writes every Gemm as a MatMul of this name before it looks at the names to leave out.
                 nodes_to_exclude=[*stay, *(f"{name}_MatMul" for name in stay)],
-                use_external_data_format=files.size_bytes(model) > _EXTERNAL_ABOVE_BYTES,
+                use_external_data_format=files.size_bytes(model) > ONE_PROTOBUF_BYTES,
             )
         return save_artifact(files.load_proto(target), assignment.out)
 

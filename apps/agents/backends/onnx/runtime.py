@@ -37,8 +37,8 @@ RUNTIME_ERRORS: tuple[type[Exception], ...] = (
 _RUN_ERRORS: tuple[type[Exception], ...] = (*RUNTIME_ERRORS, ValueError)
 """A missing or superfluous input is a ValueError."""
 
-_EXTERNAL_ABOVE_BYTES = 1_500_000_000
-"""Protobuf takes 2 GiB; the graph needs some of it."""
+ONE_PROTOBUF_BYTES = 1_500_000_000
+"""Models up to this size are worked on as one protobuf, which takes 2 GiB; what a tool adds needs some of it."""
 ERRORS_ONLY = 3
 MEMORY_PROBE_RUNS = 3
 MEMORY_PROBE_TIMEOUT_S = 300.0
@@ -68,7 +68,7 @@ def session_options(threads: int, *, optimize: bool = True) -> ort.SessionOption
 def save_optimized(options: ort.SessionOptions, target: Path, size_bytes: int) -> None:
     """Have the session write its optimized graph to `target`; weights too large for a protobuf go to a file beside."""
     options.optimized_model_filepath = str(target)
-    if size_bytes > _EXTERNAL_ABOVE_BYTES:
+    if size_bytes > ONE_PROTOBUF_BYTES:
         key = "session.optimized_model_external_initializers_file_name"
         options.add_session_config_entry(key, f"{target.name}.data")
 
