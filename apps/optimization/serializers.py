@@ -11,6 +11,7 @@ from apps.agents.criteria import Criteria
 from apps.agents.reports import EvaluationReport as Evaluation
 from apps.agents.state import Outcome, Plan, Prediction, Verdict
 from apps.api import json_of
+from apps.models.serializers import TeamChoice
 from apps.optimization.models import (
     AuditEvent,
     Candidate,
@@ -220,8 +221,7 @@ class AuditEventSerializer(serializers.ModelSerializer[AuditEvent]):
 # --- in --------------------------------------------------------------------------------------------------------------
 
 
-class NewCriteriaSerializer(serializers.Serializer[Any]):
-    team = serializers.SlugField(required=False, help_text="Needed only by members of several teams.")
+class NewCriteriaSerializer(TeamChoice):
     name = serializers.CharField(max_length=80)
     description = serializers.CharField(required=False, allow_blank=True, default="")
     body = json_of(Criteria)
