@@ -47,9 +47,9 @@ class OnnxLaboratory(OnnxEngine):
     def times(self, feeds: Feeds, target: Target) -> Mapping[str, LayerTime]:
         found = profile.profile(self._folded, feeds, target)
         return {
-            name: LayerTime(time_ms, time_ms / found.total_ms)
+            name: LayerTime(time_ms, share)
             for name, time_ms in found.layers_ms.items()
-            if found.total_ms
+            if (share := found.share(name)) is not None
         }
 
     def sensitivity(
