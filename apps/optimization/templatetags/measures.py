@@ -8,11 +8,11 @@ from typing import Any, Literal
 from django import template
 from typing_extensions import TypeIs
 
+from apps.agents.verdicts import UNKNOWN as UNBOUNDED
+
 register = template.Library()
 
 UNKNOWN = "–"
-UNBOUNDED = 1e9
-"""An end this far out means that the evidence bounds nothing on that side (`apps.agents.verdicts.UNKNOWN`)."""
 Measured = float | Literal[""] | None
 """A number, or what a template makes of one that is not there: `None`, or an empty text where the way to it ends."""
 _SIZES = ((10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
