@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from django.db.models import QuerySet
+from typing import Any
+
+from django.db.models import BigIntegerField, QuerySet
 from django_filters import rest_framework as filters
 
 from apps.models.models import Alias, DataSet, InspectionStatus, ModelVersion, RegisteredModel
+
+LARGEST_ID = BigIntegerField.MAX_BIGINT
+"""SQLite's driver raises for a larger number."""
+
+
+class IdFilter(filters.NumberFilter):
+    """An id, and no choice among rows: a refusal would tell which ids there are in other teams."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs, max_value=LARGEST_ID)
 
 
 class ModelFilter(filters.FilterSet):
@@ -30,18 +42,22 @@ class VersionFilter(filters.FilterSet):
     # DRF keeps the word `format` for itself.
     model_format = filters.CharFilter(field_name="metadata__format", help_text="Such as `onnx`.")
     sha256 = filters.CharFilter(field_name="blob__sha256", help_text="The digest of the file.")
+    model = IdFilter(field_name="model_id", help_text="A model's id.")
+    parent = IdFilter(field_name="parent_id", help_text="A version's id.")
 
     class Meta:
         model = ModelVersion
-        fields = ("model", "number", "source_session", "parent")
+        fields = ("number", "source_session")
 
 
 class AliasFilter(filters.FilterSet):
     team = filters.CharFilter(field_name="model__team__slug", help_text="A team's slug.")
+    model = IdFilter(field_name="model_id", help_text="A model's id.")
+    version = IdFilter(field_name="version_id", help_text="A version's id.")
 
     class Meta:
         model = Alias
-        fields = ("model", "name", "version")
+        fields = ("name",)
 
 
 class DataSetFilter(filters.FilterSet):

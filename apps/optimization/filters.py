@@ -7,6 +7,7 @@ from django_filters import rest_framework as filters
 
 from apps.agents.criteria import Objective
 from apps.agents.state import Outcome, Phase, Status
+from apps.models.filters import IdFilter
 from apps.optimization.models import AuditEvent, CriteriaSet, LogEntry, OptimizationSession
 
 
@@ -37,14 +38,14 @@ class SessionApiFilter(SessionFilter):
     """Automation asks by id as well."""
 
     phase = filters.ChoiceFilter(choices=[(one.value, one.value.capitalize()) for one in Phase])
-    model = filters.NumberFilter(field_name="version__model_id", help_text="A model's id.")
-    version = filters.NumberFilter(field_name="version_id", help_text="A version's id.")
-    dataset = filters.NumberFilter(field_name="dataset_id", help_text="A data set's id.")
-    criteria_set = filters.NumberFilter(field_name="criteria_set_id", help_text="The id of named criteria.")
+    model = IdFilter(field_name="version__model_id", help_text="A model's id.")
+    version = IdFilter(field_name="version_id", help_text="A version's id.")
+    dataset = IdFilter(field_name="dataset_id", help_text="A data set's id.")
+    criteria_set = IdFilter(field_name="criteria_set_id", help_text="The id of named criteria.")
 
 
 class LogFilter(filters.FilterSet):
-    after = filters.NumberFilter(field_name="pk", lookup_expr="gt", help_text="Only lines with a larger id.")
+    after = IdFilter(field_name="pk", lookup_expr="gt", help_text="Only lines with a larger id.")
 
     class Meta:
         model = LogEntry

@@ -39,6 +39,8 @@ WRONG_VALUES = [
     ("sessions", "objective", "speed"),
     ("sessions", "started_after", "yesterday"),
     ("sessions", "model", "x"),
+    ("sessions", "version", "9" * 25),
+    ("aliases", "version", "9" * 25),
     ("criteria", "version", "newest"),
     ("audit", "session", "7"),
     ("audit", "after", "noon"),

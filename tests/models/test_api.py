@@ -106,6 +106,19 @@ class TestVersions:
         assert client.get("/api/v1/versions/?status=ready&model_format=onnx&team=vision").data["count"] == 2
         assert client.get("/api/v1/versions/?status=refused").data["count"] == 0
 
+    def test_a_filter_does_not_tell_which_ids_there_are(self, api: Api, version: ModelVersion, stranger: User):
+        client, absent = api(stranger), 10**15
+        for path, known in (
+            ("versions/?model", version.model_id),
+            ("versions/?parent", version.pk),
+            ("aliases/?model", version.model_id),
+            ("aliases/?version", version.pk),
+        ):
+            for pk in (known, absent):
+                response = client.get(f"/api/v1/{path}={pk}")
+                assert (response.status_code, response.data["count"]) == (200, 0), (path, pk)
+            assert client.get(f"/api/v1/{path}={10**25}").status_code == 400
+
     def test_a_version_is_described_and_deleted(self, api: Api, version: ModelVersion, engineer: User):
         client, url = api(engineer), f"/api/v1/versions/{version.pk}/"
         assert client.patch(url, {"description": "x"}).data["description"] == "x"
