@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.contrib.auth import login
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
@@ -174,3 +175,10 @@ def revoke_token(request: MemberRequest, key: str) -> HttpResponse:
     services.revoke_token(token, by=request.user)
     messages.success(request, f"The token “{token.name}” is revoked.")
     return redirect("accounts:tokens")
+
+
+def address_is_fixed(request: HttpRequest) -> HttpResponse:
+    """In place of allauth's page: it lets whoever has no verified address take any, and the audit trail and invitations
+    know people by theirs.
+    """
+    raise PermissionDenied("An e-mail address is changed by an operator, in the admin.")

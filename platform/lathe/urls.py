@@ -10,6 +10,8 @@ from django.urls import include, path
 from django.views.decorators.cache import never_cache
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
+from apps.accounts.views import address_is_fixed
+
 
 @login_not_required
 @never_cache
@@ -24,6 +26,7 @@ admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-a
 urlpatterns = [
     path("health/", health, name="health"),
     path("admin/", admin.site.urls),
+    path("accounts/email/", address_is_fixed),
     path("accounts/", include("allauth.urls")),
     path("api/v1/", include("lathe.api")),
     path("api/schema/", SpectacularAPIView.as_view(), name="api-schema"),

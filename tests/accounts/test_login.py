@@ -69,3 +69,14 @@ def test_the_admin_has_the_same_door(client: Client, engineer: User) -> None:
     assert reverse("account_login") in client.get(reverse("admin:index"), follow=True).redirect_chain[-1][0]
     client.force_login(engineer)
     assert client.get(reverse("admin:index"), follow=True).status_code == 403, "a member is no operator"
+
+
+def test_nobody_takes_another_address_by_themselves(client: Client, engineer: User) -> None:
+    before = engineer.email
+    client.force_login(engineer)
+    for action in ("action_add", "action_primary"):
+        response = client.post(reverse("account_email"), {"email": "chief@example.org", action: ""})
+        assert response.status_code == 403
+    engineer.refresh_from_db()
+    assert engineer.email == before
+    assert not engineer.emailaddress_set.exists()
