@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def told_of(words: str) -> Q:
     """Rows whose name or description has every one of `words`."""
     told = Q()
-    for word in words.split():
+    for word in words.replace("\x00", " ").split():  # PostgreSQL cannot compare with a NUL
         told &= Q(name__icontains=word) | Q(description__icontains=word)
     return told
 

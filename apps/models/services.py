@@ -228,7 +228,8 @@ def _next_version(model: RegisteredModel, **fields: Any) -> ModelVersion:
 
 def describe_version(version: ModelVersion, user: User, *, description: str) -> ModelVersion:
     require_role(user, version.model.team, Role.ENGINEER)
-    version.description = description.strip()
+    # A page's text comes as it was sent, and PostgreSQL cannot keep a NUL.
+    version.description = description.replace("\x00", "").strip()
     version.save(update_fields=["description"])
     return version
 

@@ -56,6 +56,7 @@ class TestModelList:
         assert "Speech" not in text_of(client.get("/models/?search=fashion")).split("Aliases")[-1]
         assert "Fashion" not in text_of(client.get("/models/?tag=audio")).split("Aliases")[-1]
         assert "No model matches" in text_of(client.get("/models/?search=nothing"))
+        assert "Fashion" in text_of(client.get("/models/?search=%00fashion%00"))
 
     def test_htmx_gets_the_results_alone(self, browse: Browse, model: RegisteredModel, viewer: User):
         response = browse(viewer).get("/models/", headers={"HX-Request": "true"})

@@ -91,6 +91,10 @@ def test_viewers_and_strangers_change_nothing(
                 attempt()
 
 
+def test_what_postgresql_cannot_keep_is_left_out_of_a_description(version: ModelVersion, engineer: User):
+    assert services.describe_version(version, engineer, description=" Retrained\x00 ").description == "Retrained"
+
+
 def test_search_and_tags_find_models(model: RegisteredModel, team: Team, engineer: User):
     services.register_model(team, engineer, "Speech", "Small words", ["audio"])
     found = RegisteredModel.objects.all()

@@ -177,6 +177,11 @@ def test_a_versions_page_has_its_sessions_and_analysis(client: Client, everythin
     assert 'id="analysis-layers"' in html
 
 
+def test_new_criteria_from_no_possible_criteria_begin_empty(client: Client, engineer: User):
+    client.force_login(engineer)
+    assert client.get(reverse("optimization:criteria-new"), {"from": "9" * 5000}).status_code == 200
+
+
 def test_criteria_that_contradict_themselves_come_back_with_what_was_asked(
     client: Client, everything: World, engineer: User
 ):

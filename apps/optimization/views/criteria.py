@@ -17,6 +17,9 @@ from apps.optimization import criteria as services
 from apps.optimization.forms import CriteriaForm
 from apps.optimization.models import CriteriaSet
 
+LONGEST_ID = 18
+"""Digits: more than any id has, and few enough that Python reads them."""
+
 
 @require_GET
 def listing(request: MemberRequest) -> HttpResponse:
@@ -54,8 +57,9 @@ def new(request: MemberRequest) -> HttpResponse:
     if request.method == "POST":
         return _save(request, None)
     start = Criteria()
-    if request.GET.get("from", "").isdecimal():
-        start = _visible(request, int(request.GET["from"])).criteria
+    origin = request.GET.get("from", "")
+    if origin.isdecimal() and len(origin) <= LONGEST_ID:
+        start = _visible(request, int(origin)).criteria
     return _form_page(request, CriteriaForm(initial=CriteriaForm.answers_of(start)), None)
 
 
