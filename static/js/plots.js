@@ -123,7 +123,7 @@ function classes({ labels, change_points, examples }) {
   return {
     height: 70 + labels.length * BAR_PX,
     traces: [{
-      type: "bar", orientation: "h", y: labels, x: change_points, customdata: examples,
+      type: "bar", orientation: "h", y: labels.map(escaped), x: change_points, customdata: examples,
       marker: { color: change_points.map((points) => colour(points < 0 ? "--bad" : "--ok")) },
       hovertemplate: "%{y}: %{x:+.2f} points<extra>%{customdata} examples</extra>",
     }],
@@ -131,7 +131,7 @@ function classes({ labels, change_points, examples }) {
       margin: { l: 20, r: 20, t: 8, b: 44 },
       bargap: 0.35,
       xaxis: axis({ title: { text: "change of the recall (points)" }, zerolinewidth: 1 }),
-      yaxis: axis({ type: "category", autorange: "reversed", tickvals: labels, ticktext: labels.map((label) => escaped(shortened(label))) }),
+      yaxis: axis({ type: "category", autorange: "reversed", tickvals: labels.map(escaped), ticktext: labels.map((label) => escaped(shortened(label))) }),
     }),
   };
 }
