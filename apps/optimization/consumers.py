@@ -8,7 +8,7 @@ from typing import Any
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 
-from apps.accounts.models import Role
+from apps.accounts.models import Role, User
 from apps.accounts.services import may
 from apps.optimization import live
 from apps.optimization.models import OptimizationSession
@@ -76,6 +76,7 @@ class SessionConsumer(AsyncWebsocketConsumer):
         session = (
             OptimizationSession.objects.visible_to(user).select_related("team", "version__model").filter(pk=pk).first()
         )
-        if session is None:
+        # The socket's user is as old as the socket.
+        if session is None or not User.objects.filter(pk=user.pk, is_active=True).exists():
             return None
         return live.fragments(session, writes=may(user, session.team, Role.ENGINEER))

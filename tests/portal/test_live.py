@@ -107,6 +107,18 @@ async def test_a_member_who_was_removed_is_pushed_nothing_more(session: Optimiza
     assert await socket.closed() == NOT_FOUND
 
 
+@in_a_loop
+async def test_an_account_that_was_switched_off_is_pushed_nothing_more(
+    session: OptimizationSession, viewer: User
+) -> None:
+    socket = Socket(session, viewer)
+    await socket.connect()
+    await socket.pushed()
+    await sync_to_async(User.objects.filter(pk=viewer.pk).update)(is_active=False)
+    await get_channel_layer().group_send(session.channel_group, {"type": "session.changed"})
+    assert await socket.closed() == NOT_FOUND
+
+
 def test_the_page_and_the_push_are_the_same_fragment(
     client: Client, session: OptimizationSession, viewer: User
 ) -> None:
