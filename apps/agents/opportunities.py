@@ -9,16 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from apps.agents.criteria import Criteria
-from apps.agents.planning.ordering import collapse, predicted_gain, worth
+from apps.agents.planning.ordering import WORTH_SAYING, collapse, predicted_gain, worth
 from apps.agents.planning.prediction import GRAPH, QUANTIZATIONS, predict
 from apps.agents.planning.profile import GraphProfile, profile_of_analysis
 from apps.agents.planning.variants import Variant, title_of, variants
 from apps.agents.reports import AnalysisReport, Opportunity
 from apps.agents.state import Prediction
 from apps.agents.techniques import TechniqueSpec, catalogue
-
-WORTH_SAYING = 1.02
-"""A gain below two per cent, in speed as in size, is no opportunity."""
 
 
 def opportunities(

@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from apps.agents.errors import StepOutOfMemory
 from apps.agents.job import Job, JobFailure, JobResult
 from apps.agents.process import Limits
 from apps.agents.state import StepKind
@@ -134,4 +135,4 @@ def artifact_of(job: Job, result: JobResult) -> Artifact | None:
 
 
 def ran_out_of_memory(failure: JobFailure) -> bool:
-    return "memory" in failure.code
+    return failure.code == StepOutOfMemory.code

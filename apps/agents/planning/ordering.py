@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 
 from apps.agents.criteria import Criteria
-from apps.agents.planning.prediction import QUANTIZATIONS
 from apps.agents.planning.profile import GraphProfile
 from apps.agents.state import Prediction
 from apps.agents.techniques import Risk, TechniqueSpec
@@ -17,6 +16,10 @@ KNOWN_SURPRISE = 1.1
 """The same once a sibling of the technique was measured and predictions are corrected by it."""
 SIZE_SURPRISE = 1.02
 """The same for the size of the file, whose bytes are counted rather than guessed."""
+WORTH_SAYING = 1.02
+"""A gain below two per cent, in speed as in size, is no gain to plan for."""
+CLEARLY_SLOWER = 0.9
+"""A predicted speed-up below this is slower whatever the prediction's error."""
 COLLAPSE_POINTS = 5.0
 """A measured loss of this many limits, and of this many points, is a collapse: other number types will not mend it."""
 PREDICTED_COLLAPSE_POINTS = 10.0
@@ -105,14 +108,9 @@ def collapse(prediction: Prediction, criteria: Criteria) -> str | None:
 def no_gain(prediction: Prediction, criteria: Criteria) -> str | None:
     """Why the objective gains nothing by prediction; `None` when it does."""
     weights = criteria.exponents
-    if weights.latency and prediction.speedup < 0.9:
+    if weights.latency and prediction.speedup < CLEARLY_SLOWER:
         return f"predicted to be slower ({prediction.speedup:.2f}×) on this machine and graph"
     gain = predicted_gain(prediction, criteria)
-    if gain <= 1.02:
+    if gain <= WORTH_SAYING:
         return f"predicted gain {gain:.2f}×: nothing to win under the objective {criteria.objective.value}"
     return None
-
-
-def is_quantization(technique: str) -> bool:
-    """Whether number types are what the technique chooses."""
-    return technique in QUANTIZATIONS
