@@ -29,6 +29,12 @@ class InvitationUnusable(UserError):
     sentence = "This invitation was used, withdrawn or has expired. Ask an owner of the team for a new one."
 
 
+class InvitationNotSent(UserError):
+    code = "invitation.not_sent"
+    status = 503
+    sentence = "The mail to {email} could not be sent, so nobody is invited. Try again later, or tell the operators."
+
+
 class InvitationForSomebodyElse(UserError):
     code = "invitation.somebody_else"
     status = 403

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 from hashlib import sha256
+from smtplib import SMTPException
 from typing import TYPE_CHECKING
 
 from django.conf import settings
@@ -18,6 +20,7 @@ from apps.accounts import journal
 from apps.accounts.errors import (
     AlreadyMember,
     InvitationForSomebodyElse,
+    InvitationNotSent,
     InvitationUnusable,
     LastOwner,
     TeamNameTaken,
@@ -36,6 +39,8 @@ from apps.accounts.models import (
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
+
+logger = logging.getLogger(__name__)
 
 MAX_TOKEN_DAYS = 365
 
@@ -80,7 +85,10 @@ def _digest(token: str) -> str:
 
 @transaction.atomic
 def invite(*, by: User, team: Team, email: str, role: Role) -> Invitation:
-    """Sends a link that makes its reader a member. An open invitation of the same address is replaced."""
+    """Sends a link that makes its reader a member. An open invitation of the same address is replaced.
+
+    Raises `PermissionDenied` below owner, `AlreadyMember`, and `InvitationNotSent` when the mail server is away.
+    """
     require_role(by, team, Role.OWNER)
     email = email.strip().lower()
     if Membership.objects.filter(team=team, user__email=email).exists():
@@ -98,7 +106,8 @@ def invite(*, by: User, team: Team, email: str, role: Role) -> Invitation:
     context = {"invitation": invitation, "link": f"{settings.LATHE.base_url}/invitations/{token}/"}
     subject = f"{by} invites you to {team.name} on Lathe"
     journal.tell("member.invited", actor=by, team=team, subject=email, data={"role": str(role)})
-    transaction.on_commit(lambda: _send(email, subject, render_to_string("accounts/email/invitation.txt", context)))
+    text = render_to_string("accounts/email/invitation.txt", context)
+    transaction.on_commit(lambda: _send(invitation, subject, text))
     return invitation
 
 
@@ -110,8 +119,14 @@ def withdraw_invitation(invitation: Invitation, *, by: User) -> None:
     journal.tell("invitation.withdrawn", actor=by, team=invitation.team, subject=invitation.email)
 
 
-def _send(address: str, subject: str, text: str) -> None:
-    send_mail(subject, text, None, [address])
+def _send(invitation: Invitation, subject: str, text: str) -> None:
+    """Mails the link. Only its hash is kept, so an invitation that could not be mailed is worth nothing and goes."""
+    try:
+        send_mail(subject, text, None, [invitation.email])
+    except (SMTPException, OSError) as error:
+        logger.warning("The invitation of %s could not be mailed.", invitation.email, exc_info=True)
+        invitation.delete()
+        raise InvitationNotSent(field="email", email=invitation.email) from error
 
 
 def invitation_by_token(token: str) -> Invitation:

@@ -18,6 +18,7 @@ from apps.accounts import services
 from apps.accounts.errors import (
     AlreadyMember,
     InvitationForSomebodyElse,
+    InvitationNotSent,
     InvitationUnusable,
     LastOwner,
     NoTeam,
@@ -178,6 +179,18 @@ def test_an_invitation_is_sent_from_the_page(client: Client, owner: User, django
         client.post(reverse("accounts:invite"), {"email": "new@example.org", "role": "viewer"})
     assert mail.outbox[-1].to == ["new@example.org"]
     assert "Vision" in mail.outbox[-1].subject
+
+
+def test_an_invitation_that_cannot_be_mailed_leaves_nothing_behind(
+    client: Client, owner: User, settings, transactional_db: None
+) -> None:
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 1
+    client.force_login(owner)
+    response = client.post(reverse("accounts:invite"), {"email": "new@example.org", "role": "viewer"})
+    assert response.status_code == InvitationNotSent.status
+    assert "could not be sent" in response.content.decode()
+    assert not Invitation.objects.exists()
 
 
 def test_a_wrong_address_is_told_at_the_field(client: Client, owner: User) -> None:
