@@ -133,9 +133,7 @@ def test_comments_and_stack_traces_of_the_exporter_are_dropped(tmp_path: Path):
 def test_static_int8_makes_the_resnet_nearly_four_times_smaller(workshop: Workshop):
     made = workshop.apply("onnx-static-int8", RESNET)
     assert made.result.input_size_bytes / made.result.size_bytes > 3.7
-    assert workshop.told.metrics["predicted_size_ratio"] == pytest.approx(
-        workshop.told.metrics["size_ratio"], rel=0.1
-    )
+    assert workshop.told.metrics["predicted_size_ratio"] == pytest.approx(workshop.told.metrics["size_ratio"], rel=0.1)
     assert sqnr_db(made) > 25
     graph = loaded(made).graph
     weights = [tensor for tensor in graph.initializer if len(tensor.dims) >= 2]

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 import pytest
-from selenium.common.exceptions import StaleElementReferenceException
+from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -31,6 +31,9 @@ ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = shutil.which("chromium")
 DRIVER = shutil.which("chromedriver")
 START_S = 180
+# A page that is replaced while chromedriver looks at it: one of its answers to that has no class of its own. An error
+# that stays ends the wait with its time.
+PAGE_CHANGING = (StaleElementReferenceException, WebDriverException)
 SESSION_S = 300
 
 
@@ -148,7 +151,7 @@ def logged_in(browser: Chrome, portal: Portal) -> Chrome:
 
 def wait(browser: Chrome, selector: str, seconds: float = 30) -> WebElement:
     """The first element that fits `selector` and is seen, as soon as there is one."""
-    patience = WebDriverWait(browser, seconds, ignored_exceptions=(StaleElementReferenceException,))
+    patience = WebDriverWait(browser, seconds, ignored_exceptions=PAGE_CHANGING)
 
     def seen(driver: Chrome) -> WebElement | None:
         return next((one for one in driver.find_elements(By.CSS_SELECTOR, selector) if one.is_displayed()), None)
@@ -160,7 +163,7 @@ def wait(browser: Chrome, selector: str, seconds: float = 30) -> WebElement:
 
 def wait_for_text(browser: Chrome, selector: str, text: str, seconds: float = 30) -> None:
     """Waits until some element that fits `selector` says `text`."""
-    patience = WebDriverWait(browser, seconds, ignored_exceptions=(StaleElementReferenceException,))
+    patience = WebDriverWait(browser, seconds, ignored_exceptions=PAGE_CHANGING)
     patience.until(
         lambda driver: any(text in one.text for one in driver.find_elements(By.CSS_SELECTOR, selector)),
         f"no {selector} says “{text}” at {browser.current_url}",
@@ -170,7 +173,7 @@ def wait_for_text(browser: Chrome, selector: str, text: str, seconds: float = 30
 def press(browser: Chrome, label: str) -> None:
     """Presses the button or follows the link that says `label`."""
     path = f"//main//*[self::button or self::a][contains(normalize-space(.), '{label}')]"
-    patience = WebDriverWait(browser, 30, ignored_exceptions=(StaleElementReferenceException,))
+    patience = WebDriverWait(browser, 30, ignored_exceptions=PAGE_CHANGING)
     control = patience.until(
         lambda driver: next((one for one in driver.find_elements(By.XPATH, path) if one.is_displayed()), None),
         f"no control says “{label}” at {browser.current_url}",

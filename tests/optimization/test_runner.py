@@ -6,7 +6,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
@@ -59,7 +59,13 @@ def wait_until(ready: Callable[[], bool], seconds: float = 20.0) -> None:
 
 
 def children() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children(recursive=True) if "apps.agents.child" in child.cmdline()]
+    """The children of steps that live; one that ends while it is looked at does not."""
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if "apps.agents.child" in child.cmdline():
+                found.append(child)
+    return found
 
 
 def test_only_one_of_two_takes_a_step(step: SessionStep) -> None:
