@@ -137,8 +137,6 @@ def test_layers_that_gain_most_come_first() -> None:
 @pytest.mark.parametrize(("name", "depthwise"), [("fashion_resnet", False), ("fashion_mobilenet", True)])
 def test_a_sample_is_analysed(tmp_path: Path, name: str, depthwise: bool) -> None:
     model, data = SAMPLES / f"{name}.onnx", SAMPLES / "fashion_mnist_test.npz"
-    if not model.exists() or not data.exists():
-        pytest.skip(f"samples/{name}.onnx or its data is not there")
     spec = DatasetSpec(kind="npz", task=Task.CLASSIFICATION)
     dataset = load_dataset(data, spec, summarize(model).inputs, seed=0, scratch=tmp_path)
     told = Told()

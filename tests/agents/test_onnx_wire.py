@@ -124,8 +124,6 @@ def test_it_reads_real_graphs(tmp_path: Path, build: Any) -> None:
 @pytest.mark.parametrize("name", ["fashion_resnet", "fashion_mobilenet"])
 def test_it_reads_the_samples(name: str) -> None:
     path = Path(__file__).parents[2] / "samples" / f"{name}.onnx"
-    if not path.exists():
-        pytest.skip(f"{path.name} is not there")
     assert by_wire(path) == by_onnx(onnx.load(str(path)))
 
 
