@@ -78,6 +78,7 @@ class AnalysisAgent:
             opportunities=(),
             compatibility=compatibility(summary, _installed(specs), dataset.summary, specs.values()),
             calibration_examples=sum(_rows(feeds) for feeds in whole),
+            generation=laboratory.generation(dataset.first(1), criteria.target),
             notes=(*_notes(summary, layers, latency, criteria), *laboratory.notes(), *found.notes),
         )
         report = report.model_copy(update={"opportunities": opportunities(report, criteria, specs)})

@@ -1,6 +1,7 @@
 """What an analysis needs of a model's runtime beyond measuring it: a look inside.
 
-A laboratory is a backend class, imported by dotted path in the child: `LABORATORIES` names one for each format.
+A laboratory is a backend class, imported by dotted path in the child: `apps.agents.formats` names one for each
+format.
 """
 
 from __future__ import annotations
@@ -12,13 +13,12 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from apps.agents.criteria import Target
-from apps.agents.reports import Layer, OperatorSensitivity
+from apps.agents.formats import format_spec
+from apps.agents.reports import Generation, Layer, OperatorSensitivity
 from apps.agents.runners import Engine, Feeds
 
 Tell = Callable[[float, str, float | None], None]
 """Told the share that is done, what is going on, and the seconds that are left."""
-
-LABORATORIES = {"onnx": "apps.agents.backends.onnx.analysis:OnnxLaboratory"}
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,10 @@ class Laboratory(Engine, Protocol):
         """What 8 bits in one operator type, then in one layer at a time in this `order`, do to the output."""
         ...
 
+    def generation(self, feeds: Feeds, target: Target) -> Generation | None:
+        """How fast a generative language model reads and writes, prompted with the first row of `feeds`."""
+        ...
+
     def notes(self) -> tuple[str, ...]:
         """What could not be found out so far, in sentences."""
         ...
@@ -62,5 +66,5 @@ class Laboratory(Engine, Protocol):
 
 def open_laboratory(format: str, model: Path, scratch: Path) -> Laboratory:  # noqa: A002 - the contract's word
     """The laboratory for the model file at `model`; files it makes go under `scratch`."""
-    module, _, name = LABORATORIES[format].partition(":")
+    module, _, name = format_spec(format).laboratory.partition(":")
     return cast(Laboratory, getattr(import_module(module), name)(model, scratch))

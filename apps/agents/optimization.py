@@ -32,11 +32,13 @@ from apps.agents.errors import (
     TechniqueUnknown,
 )
 from apps.agents.fidelity import OutputFidelity
+from apps.agents.formats import Format
 from apps.agents.machine import LIBRARIES, installed_versions
 from apps.agents.plausibility import weight_bytes
 from apps.agents.reports import ModelSummary, OptimizationResult, TensorSpec
 from apps.agents.runners import Array, Feeds, Outputs, Run, fixed_batch, open_engine
 from apps.agents.techniques import TechniqueSpec, catalogue, missing_libraries
+from apps.agents.text import TextEncoder
 from apps.errors import UserError
 
 VALIDATION_EXAMPLES = 16
@@ -67,6 +69,10 @@ class Assignment:
     threads: int = 1
     batch_divisor: int = 1
     """How many times smaller batches are to be than usual: a former try ran out of memory."""
+    format: str = Format.ONNX
+    """The model's (`apps.agents.formats`)."""
+    encoder: TextEncoder | None = None
+    """The tokenizer that came with the session's original."""
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
@@ -137,7 +143,7 @@ class BaseOptimizationAgent(ABC):
         return made
 
     def _made(self, assignment: Assignment, artifact: Path, estimated: Estimated) -> Made:
-        before = open_engine(assignment.spec.formats[0], assignment.model, assignment.scratch).summary
+        before = open_engine(assignment.format, assignment.model, assignment.scratch).summary
         checks, after = self.validate(assignment, artifact)
         ratio = before.size_bytes / after.size_bytes
         spec = assignment.spec
@@ -183,9 +189,9 @@ class BaseOptimizationAgent(ABC):
         on calibration examples wherever the input does. Raises `TechniqueInvalidOutput` and `TechniqueNoEffect`.
         """
         label = assignment.spec.label
-        before = open_engine(assignment.spec.formats[0], assignment.model, assignment.scratch)
+        before = open_engine(assignment.format, assignment.model, assignment.scratch)
         try:
-            after = open_engine(assignment.spec.output_format, artifact, assignment.scratch)
+            after = open_engine(assignment.spec.makes(assignment.format), artifact, assignment.scratch)
             run = after.session(Target(threads=assignment.threads))
         except UserError as error:
             raise TechniqueInvalidOutput(technique=label, reason=error.message) from error
@@ -224,7 +230,7 @@ class QuantizationAgent(BaseOptimizationAgent):
         if not found.covered_bytes:
             reason = "no weight of it belongs to an operator that is to be quantized"
             raise TechniqueNotApplicable(technique=assignment.spec.label, reason=reason)
-        size_bytes = open_engine(assignment.spec.formats[0], assignment.model, assignment.scratch).summary.size_bytes
+        size_bytes = open_engine(assignment.format, assignment.model, assignment.scratch).summary.size_bytes
         left = max(1.0, size_bytes - found.covered_bytes * (1 - found.bits / 32))
         share = found.covered_bytes / max(1, found.weight_bytes)
         basis = f"{share:.0%} of the weights can be stored in {found.bits:.3g} bits instead of 32"

@@ -15,16 +15,14 @@ from pathlib import Path
 
 from apps.agents.archives import unpack
 from apps.agents.errors import PackageBroken
+from apps.agents.formats import format_spec
 from apps.agents.optimization import digest_of
 from apps.agents.reproducible_zip import write_zip
 from apps.agents.sniffing import FileKind, sniff
 
 DOCUMENTS = {"report_html": "report.html", "report_json": "report.json", "recipe": "recipe.json"}
 """Names in the package of what the pipeline has rendered, by the role of the input."""
-SCRIPTS = {"onnx": Path(__file__).parent / "backends" / "onnx" / "run.py"}
-"""The script that goes with a model, by its format."""
-LIBRARIES = {"onnx": ("numpy", "onnxruntime")}
-"""What the script needs."""
+BACKENDS = Path(__file__).parent / "backends"
 FREE_AXES = (1, 8, 64, 1024)
 """Lengths of free axes to try the script with: a model may take only one, and its file does not say which."""
 CHECK_TIMEOUT_S = 300.0
@@ -44,12 +42,13 @@ def build_package(
     The model is called like `filename` in the package; a zip of a model and its external data is unpacked instead.
     Raises `PackageBroken` with the script's own words when it does not run the model.
     """
+    spec = format_spec(format)
     contents = folder / "package"
     contents.mkdir()
-    _place_model(model, f"{Path(filename).stem}.{format}", contents)
+    _place_model(model, f"{Path(filename).stem}{spec.suffix}", contents)
     for role, name in DOCUMENTS.items():
         shutil.copyfile(documents[role], contents / name)
-    shutil.copyfile(SCRIPTS[format], contents / "run.py")
+    shutil.copyfile(BACKENDS / spec.script, contents / "run.py")
     (contents / "README.txt").write_text(_readme(contents, format), encoding="utf-8")
     run_script(contents)
     files = sorted(path for path in contents.rglob("*") if path.is_file())
@@ -85,7 +84,7 @@ def _place_model(model: Path, name: str, contents: Path) -> None:
 def _readme(contents: Path, format: str) -> str:  # noqa: A002
     models = sorted(path for path in contents.rglob("*") if path.is_file() and path.name not in _OWN)
     listed = "\n".join(f"  {path.relative_to(contents)}  SHA-256 {digest_of(path)}" for path in models)
-    needed = " ".join(f"{name}=={metadata.version(name)}" for name in LIBRARIES[format])
+    needed = " ".join(f"{name}=={metadata.version(name)}" for name in format_spec(format).libraries)
     return f"""An optimized model, measured against its original on the member's own data.
 
 The model

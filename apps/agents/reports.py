@@ -11,6 +11,8 @@ from typing import Any
 
 from apps.agents.values import Value
 
+MOST_WEIGHTS = 2000
+
 # --- what a model is -------------------------------------------------------------------------------------------------
 
 
@@ -26,6 +28,31 @@ class TensorSpec(Value):
         return f"{self.name}: {self.dtype}[{axes}]"
 
 
+class CodeFile(Value):
+    """Code that came with a model, as it was uploaded. It runs in the worker's child only."""
+
+    name: str
+    text: str
+
+
+class LanguageModel(Value):
+    """What is known of a model that reads texts, from its folder's configuration."""
+
+    architecture: str
+    """The class, such as `LlamaForCausalLM`."""
+    generative: bool
+    """Whether it predicts the next token."""
+    context_length: int | None = None
+    """Tokens."""
+    vocabulary: int | None = None
+    tied_embeddings: bool = False
+    """Whether the output head is the embedding table."""
+    embedding_parameters: int = 0
+    """Of the token table, once."""
+    tokenizer: bool = False
+    """Whether a tokenizer came with it; without one no text can be fed."""
+
+
 class ModelSummary(Value):
     """A model as inspection sees it, without running it."""
 
@@ -39,6 +66,12 @@ class ModelSummary(Value):
     operators: dict[str, int]
     weight_dtypes: dict[str, int] = {}
     """Parameters by element type: a model that is quantized already shows here."""
+    weights: tuple[TensorSpec, ...] = ()
+    """Stored tensors with their shapes, where the format names them; at most `MOST_WEIGHTS`."""
+    language: LanguageModel | None = None
+    quantization: str | None = None
+    """How it says that it was quantized, such as `bitsandbytes nf4`; the `weight_dtypes` alone would not tell."""
+    code: tuple[CodeFile, ...] = ()
 
 
 class Task(StrEnum):
@@ -46,13 +79,17 @@ class Task(StrEnum):
     REGRESSION = "regression"
     EMBEDDING = "embedding"
     FIDELITY = "fidelity"
+    LANGUAGE_MODELING = "language_modeling"
+    """Perplexity: how well the next token is predicted."""
+    MULTIPLE_CHOICE = "multiple_choice"
+    """The likeliest of several continuations, or the last word, by log-likelihood."""
 
 
 class DatasetSummary(Value):
     """A data set as inspection sees it: its size, its arrays or images, its labels."""
 
     kind: str
-    """`npz`, `images` or `table`."""
+    """`npz`, `images`, `table` or `text`."""
     task: Task
     examples: int
     inputs: tuple[TensorSpec, ...]
@@ -121,6 +158,18 @@ class OperatorSensitivity(Value):
     sqnr_db: float
 
 
+class Generation(Value):
+    """How fast a language model reads a prompt and writes after it, one sequence at a time."""
+
+    prompt_tokens: int
+    prefill_ms: float
+    """Reading the prompt, median."""
+    decode_ms_per_token: float
+    """One more token with what was read cached, median."""
+    tokens_per_s: float
+    """Tokens written a second."""
+
+
 class Opportunity(Value):
     technique: str
     title: str
@@ -146,6 +195,8 @@ class AnalysisReport(Value):
     compatibility: tuple[Compatibility, ...]
     calibration_examples: int
     notes: tuple[str, ...] = ()
+    generation: Generation | None = None
+    """Of a generative language model in its own framework; of others it stays unknown."""
 
 
 # --- evaluation ------------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """What an evaluation needs of a model's runtime, whichever it is, and how examples are passed through it.
 
-An engine is a backend class, imported by dotted path in the child: `ENGINES` names one for each format.
+An engine is a backend class, imported by dotted path in the child: `apps.agents.formats` names one for each format.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from apps.agents.criteria import Target
 from apps.agents.errors import OutputsDiffer
+from apps.agents.formats import format_spec
 from apps.agents.reports import ModelSummary, TensorSpec
+from apps.agents.text import TextEncoder
 
 Array = NDArray[np.generic]
 Feeds = Mapping[str, Array]
@@ -23,15 +25,18 @@ Outputs = list[Array]
 Run = Callable[[Feeds], Outputs]
 """One inference of a batch: all outputs in the model's order."""
 
-ENGINES = {"onnx": "apps.agents.backends.onnx.engine:OnnxEngine"}
-
 
 class Engine(Protocol):
     """One model, opened for measuring."""
 
     @property
     def summary(self) -> ModelSummary:
-        """The model as inspection sees it, its size unpacked."""
+        """The model as inspection sees it, its size unpacked. Read without loading the model."""
+        ...
+
+    @property
+    def encoder(self) -> TextEncoder | None:
+        """The tokenizer that came with the model. Read without loading the model."""
         ...
 
     def session(self, target: Target) -> Run:
@@ -45,7 +50,7 @@ class Engine(Protocol):
 
 def open_engine(format: str, model: Path, scratch: Path) -> Engine:  # noqa: A002 - the contract's word
     """The engine of the model file at `model`; what has to be unpacked goes under `scratch`."""
-    module, _, name = ENGINES[format].partition(":")
+    module, _, name = format_spec(format).engine.partition(":")
     return cast(Engine, getattr(import_module(module), name)(model, scratch))
 
 

@@ -18,6 +18,7 @@ from apps.agents.datasets.split import Indices, split
 from apps.agents.datasets.tables import TableSource
 from apps.agents.errors import LabelsInvalid, ValuesOutOfRange
 from apps.agents.reports import DatasetSummary, Task, TensorSpec
+from apps.agents.text import TextEncoder
 
 Array = NDArray[np.generic]
 Arrays = dict[str, Array]
@@ -99,12 +100,19 @@ class Dataset:
 
 
 def load_dataset(
-    path: Path, spec: DatasetSpec, inputs: Sequence[TensorSpec], seed: int, *, scratch: Path | None = None
+    path: Path,
+    spec: DatasetSpec,
+    inputs: Sequence[TensorSpec],
+    seed: int,
+    *,
+    scratch: Path | None = None,
+    encoder: TextEncoder | None = None,
 ) -> Dataset:
     """Open the data set at `path` for a model with `inputs`. The same `seed` gives the same split on every machine.
 
     Every step of a session must pass the session's seed: two seeds would calibrate on what another step evaluates on.
 
+    `encoder` is the model's tokenizer, which a data set of texts needs.
     `scratch` takes decompressed arrays; without it a temporary folder that lives as long as the data set does.
     Raises the errors of `apps.agents.errors` about data sets. Values that are not finite are the inspection's to find.
     """

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apps.agents.criteria import Criteria
-from apps.agents.dataset_spec import DatasetSpec
-from apps.agents.datasets import load_dataset
 from apps.agents.evaluation import BATCH, EvaluationAgent
+from apps.agents.handlers.material import Material
 from apps.agents.job import JobResult
 from apps.agents.machine import describe_machine
 from apps.agents.measuring import Effort
@@ -26,24 +25,18 @@ SHARE_OF_BUDGET = 0.25
 def run(context: JobContext) -> JobResult:
     """Evaluate one candidate; the result's body is an `EvaluationReport`.
 
-    Inputs: `original`, `model` (the candidate), `dataset`. Arguments: `criteria` and `dataset` (a `DatasetSpec`) as
-    plain JSON; `technique`, the candidate's, by name; `format` and `candidate_format`, `onnx` unless given;
-    `batch_divisor`, by how much smaller batches are after a try that ran out of memory.
+    Inputs and arguments of `Material`, where the model is the candidate; `criteria` as plain JSON; `technique`, the
+    candidate's, by name; `batch_divisor`, by how much smaller batches are after a try that ran out of memory.
     """
     job = context.job
     criteria = Criteria.model_validate(job.arguments["criteria"])
-    spec = DatasetSpec.model_validate(job.arguments["dataset"])
-    kind = job.arguments.get("format", "onnx")
-    scratch = job.scratch / "work"
-    scratch.mkdir(exist_ok=True)
-    original = open_engine(kind, job.inputs["original"], scratch)
-    candidate = open_engine(job.arguments.get("candidate_format", kind), job.inputs["model"], scratch)
-    dataset = load_dataset(job.inputs["dataset"], spec, original.summary.inputs, job.seed, scratch=scratch)
+    material = Material(job)
+    candidate = open_engine(material.format, material.model, material.scratch)
     batch = max(1, BATCH // int(job.arguments.get("batch_divisor", 1)))
     report = EvaluationAgent(effort_for(criteria), batch=batch).evaluate(
-        original,
+        material.original,
         candidate,
-        dataset,
+        material.dataset,
         criteria,
         context,
         machine=describe_machine(),

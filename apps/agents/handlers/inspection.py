@@ -6,13 +6,12 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
+from apps.agents.formats import format_spec
 from apps.agents.job import JobResult
 from apps.agents.reports import ModelSummary
 
 if TYPE_CHECKING:
     from apps.agents.child import JobContext
-
-INSPECTORS = {"onnx": "apps.agents.backends.onnx.inspection:inspect"}
 
 
 def inspect_model(context: JobContext) -> JobResult:
@@ -22,7 +21,7 @@ def inspect_model(context: JobContext) -> JobResult:
     unless given. The model is never run. Raises an error with its own code for each reason to refuse it.
     """
     job = context.job
-    module, _, name = INSPECTORS[job.arguments.get("format", "onnx")].partition(":")
+    module, _, name = format_spec(job.arguments.get("format", "onnx")).inspector.partition(":")
     inspect = cast("Callable[..., ModelSummary]", getattr(import_module(module), name))
     limits = {"limit_bytes": int(job.arguments["limit_bytes"])} if "limit_bytes" in job.arguments else {}
     context.progress(0.1, "Checking the model")

@@ -60,6 +60,9 @@ class OnnxLaboratory(OnnxEngine):
             return Sensitivity()
         return measure_sensitivity(self._bench, seen, batches, order, budget_s=budget_s, tell=tell)
 
+    def generation(self, feeds: Feeds, target: Target) -> None:
+        """The graph keeps no cache of what it has read, so writing token by token is not measured."""
+
     def notes(self) -> tuple[str, ...]:
         return tuple(self._notes)
 

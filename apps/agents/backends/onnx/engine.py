@@ -18,6 +18,9 @@ class OnnxEngine:
         self._model = files.open_model(model, scratch)
         self.summary: ModelSummary = onnx_wire.read_model(self._model).summary(files.size_bytes(self._model))
 
+    encoder: None = None
+    """An ONNX file carries no tokenizer."""
+
     def session(self, target: Target) -> Run:
         session = runtime.open_session(self._model, threads=target.threads, device=target.device)
 

@@ -1,0 +1,1 @@
+"""PyTorch and transformers, in the child process."""

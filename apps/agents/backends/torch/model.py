@@ -1,0 +1,82 @@
+"""A PyTorch model opened for work, whichever way it was shipped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from apps.agents.formats import Format
+from apps.agents.reports import ModelSummary
+from apps.agents.runners import Feeds, Outputs
+from apps.agents.text import TextEncoder
+
+Array = NDArray[np.generic]
+
+
+@dataclass
+class TorchModel:
+    """`module` takes the summary's inputs and gives its outputs, both by name and in that order."""
+
+    module: torch.nn.Module
+    """In evaluation mode. A scripted or exported program is a module as well, whose parts may not be replaceable."""
+    format: Format
+    summary: ModelSummary
+    folder: Path
+    """The opened files: `config.json` and the rest of a transformers folder, or where the single file lies."""
+    encoder: TextEncoder | None = None
+    positional: bool = False
+    """Whether inputs go in by place: scripted and exported programs do not always keep their names."""
+
+    @property
+    def replaceable(self) -> bool:
+        """Whether its layers are modules that another one can take the place of."""
+        return self.format in (Format.TRANSFORMERS, Format.STATE_DICT)
+
+    def call(self, tensors: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
+        """One inference, all outputs in the summary's order. Differentiable: wrap it in `torch.inference_mode()`."""
+        names = [spec.name for spec in self.summary.inputs]
+        if self.positional:
+            result = self.module(*(tensors[name] for name in names))
+        else:
+            result = self.module(**{name: tensors[name] for name in names})
+        return outputs_of(result, [spec.name for spec in self.summary.outputs])
+
+    def run(self, feeds: Feeds, device: str = "cpu") -> Outputs:
+        """The same from and to arrays. Numbers narrower than float32 stay inside: floats go in and come out as float32.
+
+        So a model in half precision can stand where the original stood.
+        """
+        with torch.inference_mode():
+            outputs = self.call({name: self._tensor(array, device) for name, array in feeds.items()})
+        return [_array(output) for output in outputs]
+
+    def _tensor(self, array: Array, device: str) -> torch.Tensor:
+        tensor = torch.from_numpy(np.ascontiguousarray(array)).to(device)
+        return tensor.to(self.dtype) if tensor.is_floating_point() else tensor
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What it computes in, by its floating weights; float32 where it has none."""
+        floating = (weight.dtype for weight in self.module.parameters() if weight.is_floating_point())
+        return next(floating, torch.float32)
+
+
+def outputs_of(result: object, names: Sequence[str]) -> list[torch.Tensor]:
+    """The tensors called `names` of what a module returned: a tensor, a sequence, or a mapping of them."""
+    if isinstance(result, torch.Tensor):
+        return [result]
+    if isinstance(result, Mapping):
+        return [result[name] for name in names]
+    assert isinstance(result, list | tuple), f"a module returned {type(result).__name__}"
+    return [tensor for tensor in result if isinstance(tensor, torch.Tensor)]
+
+
+def _array(tensor: torch.Tensor) -> Array:
+    plain = tensor.detach().cpu()
+    array: Array = (plain.float() if plain.is_floating_point() else plain).numpy()
+    return array

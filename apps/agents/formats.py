@@ -1,0 +1,89 @@
+"""The formats a model may come in, and where each one's heavy parts stand.
+
+Light: pages, serializers and the planner read it. The dotted paths, `module:name`, are imported on first use and only
+in the child process.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from apps.agents.values import Value
+
+
+class Framework(StrEnum):
+    """What runs a model. Two frameworks are never imported in one child, except that ONNX Runtime bears any other."""
+
+    ONNX = "onnx"
+    TORCH = "torch"
+
+
+class Format(StrEnum):
+    """The value is what rows, jobs and the API carry."""
+
+    ONNX = "onnx"
+    TORCH_EXPORT = "torch-export"
+    TORCHSCRIPT = "torchscript"
+    TRANSFORMERS = "transformers"
+    STATE_DICT = "state-dict"
+
+
+class FormatSpec(Value):
+    format: Format
+    framework: Framework
+    label: str
+    suffix: str
+    """Of the file that a model in this format is kept as, with its dot."""
+    engine: str
+    """`apps.agents.runners.Engine`."""
+    laboratory: str
+    """`apps.agents.laboratory.Laboratory`."""
+    inspector: str
+    """A function `(model, scratch, *, limit_bytes) -> ModelSummary`."""
+    script: str
+    """The script that runs a packaged model, relative to `apps/agents/backends`."""
+    libraries: tuple[str, ...]
+    """Distributions that the script needs."""
+
+
+def _torch(format: Format, label: str, suffix: str, libraries: tuple[str, ...]) -> FormatSpec:  # noqa: A002
+    return FormatSpec(
+        format=format,
+        framework=Framework.TORCH,
+        label=label,
+        suffix=suffix,
+        engine="apps.agents.backends.torch.engine:TorchEngine",
+        laboratory="apps.agents.backends.torch.analysis:TorchLaboratory",
+        inspector="apps.agents.backends.torch.inspection:inspect",
+        script="torch/run.py",
+        libraries=libraries,
+    )
+
+
+FORMATS: dict[Format, FormatSpec] = {
+    spec.format: spec
+    for spec in (
+        FormatSpec(
+            format=Format.ONNX,
+            framework=Framework.ONNX,
+            label="ONNX",
+            suffix=".onnx",
+            engine="apps.agents.backends.onnx.engine:OnnxEngine",
+            laboratory="apps.agents.backends.onnx.analysis:OnnxLaboratory",
+            inspector="apps.agents.backends.onnx.inspection:inspect",
+            script="onnx/run.py",
+            libraries=("numpy", "onnxruntime"),
+        ),
+        _torch(Format.TORCH_EXPORT, "PyTorch exported program", ".pt2", ("numpy", "torch")),
+        _torch(Format.TORCHSCRIPT, "TorchScript", ".pt", ("numpy", "torch")),
+        _torch(Format.TRANSFORMERS, "transformers folder", ".zip", ("numpy", "torch", "transformers")),
+        _torch(Format.STATE_DICT, "PyTorch state dict with its architecture", ".zip", ("numpy", "torch")),
+    )
+}
+
+TORCH_FORMATS = tuple(spec.format for spec in FORMATS.values() if spec.framework is Framework.TORCH)
+
+
+def format_spec(name: str) -> FormatSpec:
+    """What is known of the format called `name`."""
+    return FORMATS[Format(name)]

@@ -1,0 +1,58 @@
+"""What every job that runs a model starts from: the session's original, its data set, and the model at hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from apps.agents.dataset_spec import DatasetSpec
+from apps.agents.datasets import Dataset, load_dataset
+from apps.agents.formats import Format
+from apps.agents.job import Job
+from apps.agents.runners import Engine, open_engine
+
+
+@dataclass(frozen=True)
+class Material:
+    """Inputs: `original`, `dataset`, and `model` where that is another one; without an `original` the model is it.
+
+    Arguments: `dataset` (a `DatasetSpec`) as plain JSON; `original_format` and `format`, the model's, which are the
+    same unless both are given, and `onnx` where neither is.
+    """
+
+    job: Job
+
+    @cached_property
+    def scratch(self) -> Path:
+        """A folder for what has to be unpacked or kept in between."""
+        folder = self.job.scratch / "work"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    @property
+    def model(self) -> Path:
+        return self.job.inputs.get("model") or self.job.inputs["original"]
+
+    @property
+    def format(self) -> str:
+        """The model's."""
+        return str(self.job.arguments.get("format", Format.ONNX))
+
+    @cached_property
+    def original(self) -> Engine:
+        path = self.job.inputs.get("original") or self.model
+        return open_engine(self.job.arguments.get("original_format", self.format), path, self.scratch)
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """Read as the original takes it: what was made of it has its inputs, and no tokenizer perhaps."""
+        spec = DatasetSpec.model_validate(self.job.arguments["dataset"])
+        return load_dataset(
+            self.job.inputs["dataset"],
+            spec,
+            self.original.summary.inputs,
+            self.job.seed,
+            scratch=self.scratch,
+            encoder=self.original.encoder,
+        )
