@@ -9,8 +9,11 @@ from __future__ import annotations
 import io
 import re
 import zipfile
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
+
+from apps.agents.formats import Format
 
 HEAD_BYTES = 4096
 LONGEST_DIRECTORY_BYTES = 32 * 1024 * 1024
@@ -27,6 +30,8 @@ class FileKind(StrEnum):
     TORCH_ZIP = "a PyTorch checkpoint"
     TORCHSCRIPT_ZIP = "a TorchScript archive"
     TORCH_EXPORT = "a PyTorch exported program"
+    TRANSFORMERS_ZIP = "a zip archive of a transformers folder"
+    STATE_DICT_ZIP = "a zip archive of PyTorch weights with a lathe.toml"
     KERAS_ZIP = "a Keras model"
     SAVED_MODEL_ZIP = "a zip archive with a TensorFlow SavedModel"
     NPZ = "a NumPy archive (.npz)"
@@ -83,6 +88,31 @@ _ZIP_MEMBERS: tuple[tuple[str, FileKind], ...] = (
 )
 """What a member's name gives away, the first match deciding."""
 
+_DESCRIPTION = r"^([^/]+/)?lathe\.toml$"
+_CONFIGURATION = r"^(?P<folder>[^/]+/)?config\.json$"
+_TRANSFORMERS_WEIGHTS = r"([^/]+\.safetensors|pytorch_model[^/]*\.bin)$"
+"""Beside the configuration; an ONNX export may lie in the same archive, as hubs pack them."""
+
+_FORMATS = {
+    FileKind.ONNX: Format.ONNX,
+    FileKind.ONNX_ZIP: Format.ONNX,
+    FileKind.TORCH_EXPORT: Format.TORCH_EXPORT,
+    FileKind.TORCHSCRIPT_ZIP: Format.TORCHSCRIPT,
+    FileKind.TRANSFORMERS_ZIP: Format.TRANSFORMERS,
+    FileKind.STATE_DICT_ZIP: Format.STATE_DICT,
+    FileKind.SAFETENSORS: Format.STATE_DICT,
+    FileKind.TORCH_ZIP: Format.STATE_DICT,
+    FileKind.PICKLE: Format.STATE_DICT,
+}
+
+
+def format_of(kind: FileKind) -> Format | None:
+    """The format whose inspector knows what to say of a file of this kind; `None` where no format could be meant.
+
+    Bare weights and pickles go to the state dict's: it refuses them with what is missing, or what to save instead.
+    """
+    return _FORMATS.get(kind)
+
 
 def sniff(path: Path) -> FileKind:
     """The kind of the file at `path`. Raises only what opening it raises."""
@@ -116,10 +146,20 @@ def _zip_kind(path: Path) -> FileKind:
             names = archive.namelist()
     except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError):
         return FileKind.ZIP
+    if any(re.search(_DESCRIPTION, name) for name in names):
+        return FileKind.STATE_DICT_ZIP
+    if _is_transformers(names):
+        return FileKind.TRANSFORMERS_ZIP
     for pattern, kind in _ZIP_MEMBERS:
         if any(re.search(pattern, name) for name in names):
             return kind
     return FileKind.ZIP
+
+
+def _is_transformers(names: Sequence[str]) -> bool:
+    """A configuration with weights beside it, at the archive's root or in its one folder."""
+    folders = {match["folder"] or "" for name in names if (match := re.match(_CONFIGURATION, name))}
+    return any(re.match(re.escape(folder) + _TRANSFORMERS_WEIGHTS, name) for folder in folders for name in names)
 
 
 class _Sparing(io.BufferedReader):

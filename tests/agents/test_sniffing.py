@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from apps.agents import sniffing
-from apps.agents.sniffing import FileKind, sniff, sniff_head
+from apps.agents.formats import Format
+from apps.agents.sniffing import FileKind, format_of, sniff, sniff_head
 from tests.agents import graphs
 
 
@@ -44,6 +45,12 @@ CONTENTS: list[tuple[bytes, FileKind]] = [
     (_zip("m/data.pkl", "m/constants.pkl", "m/code/m.py"), FileKind.TORCHSCRIPT_ZIP),
     (_zip("config.json", "metadata.json", "model.weights.h5"), FileKind.KERAS_ZIP),
     (_zip("saved/saved_model.pb", "saved/variables/variables.index"), FileKind.SAVED_MODEL_ZIP),
+    (_zip("m/data/weights/weight_0", "m/models/model.json", "m/archive_format"), FileKind.TORCH_EXPORT),
+    (_zip("config.json", "model.safetensors", "tokenizer.json", "onnx/model.onnx"), FileKind.TRANSFORMERS_ZIP),
+    (_zip("bert/config.json", "bert/pytorch_model-00001-of-00002.bin"), FileKind.TRANSFORMERS_ZIP),
+    (_zip("config.json", "model.onnx", "weights.bin"), FileKind.ONNX_ZIP),
+    (_zip("config.json", "elsewhere/model.safetensors"), FileKind.ZIP),
+    (_zip("lathe.toml", "config.json", "model.safetensors"), FileKind.STATE_DICT_ZIP),
     (_zip("letter.txt"), FileKind.ZIP),
     (b"PK\x03\x04 and then nothing sensible", FileKind.ZIP),
     (_npz(), FileKind.NPZ),
@@ -87,3 +94,13 @@ def test_a_list_of_names_too_long_for_the_web_process_is_not_read(
     assert sniff(path) is FileKind.ONNX_ZIP
     monkeypatch.setattr(sniffing, "LONGEST_DIRECTORY_BYTES", 4000)
     assert sniff(path) is FileKind.ZIP
+
+
+def test_there_is_a_kind_of_file_for_every_format() -> None:
+    assert {format_of(kind) for kind in FileKind} == {*Format, None}
+
+
+def test_bare_weights_go_to_the_inspector_that_says_what_is_missing() -> None:
+    assert {format_of(kind) for kind in (FileKind.SAFETENSORS, FileKind.TORCH_ZIP, FileKind.PICKLE)} == {
+        Format.STATE_DICT
+    }
