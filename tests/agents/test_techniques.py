@@ -10,7 +10,7 @@ import pytest
 from apps.agents.optimization import BaseOptimizationAgent, QuantizationAgent, agent_for
 from apps.agents.techniques import BUILTIN, Family, TechniqueSpec, missing_libraries
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "add-a-technique.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "techniques.md"
 STATIC = next(spec for spec in BUILTIN if spec.name == "onnx-static-int8")
 
 

@@ -140,7 +140,7 @@ def split_gemms(proto: ModelProto, keep: Iterable[str], folder: Path) -> None:
             nodes.append(helper.make_node("Add", [product, node.input[2]], list(node.output), name=f"{node.name}/bias"))
     del proto.graph.node[:]
     proto.graph.node.extend(nodes)
-    _drop_unread(proto)
+    drop_unread(proto)
 
 
 def save_beside(proto: ModelProto, prepared: Path, name: str) -> Path:
@@ -163,7 +163,8 @@ def _attribute(node: NodeProto, name: str, default: float) -> float:
     return float(found[0]) if found else default
 
 
-def _drop_unread(proto: ModelProto) -> None:
+def drop_unread(proto: ModelProto) -> None:
+    """Remove stored tensors that no node and no output of the graph reads."""
     read = {name for node in proto.graph.node for name in names_read(node)}
     read.update(output.name for output in proto.graph.output)
     for index in reversed(range(len(proto.graph.initializer))):
