@@ -84,6 +84,8 @@ class Membership(models.Model):
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="memberships")
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=10, choices=Role, default=Role.VIEWER)
+    may_upload_code = models.BooleanField(default=False)
+    """Whether this member's models may bring code. No role includes it, not even the owner's: it is granted by name."""
     joined_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:

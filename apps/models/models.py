@@ -11,15 +11,20 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from apps.accounts.models import Team
-from apps.agents.reports import DatasetSummary, ModelSummary, TensorSpec
+from apps.agents.reports import DatasetSummary, ModelSummary
 from apps.models.querysets import (
     AliasQuerySet,
     BlobQuerySet,
     DataSetQuerySet,
+    ModelMetadataQuerySet,
     ModelVersionQuerySet,
     RegisteredModelQuerySet,
     UploadQuerySet,
 )
+from apps.models.texts import keepable
+
+LONGEST_WORDS = 120
+"""Of what a file says of itself in a few words; the rest is cut off."""
 
 
 class Blob(models.Model):
@@ -191,7 +196,7 @@ class ModelMetadata(models.Model):
     version = models.OneToOneField(ModelVersion, on_delete=models.CASCADE, related_name="metadata", primary_key=True)
     format = models.CharField(max_length=20)
     opset = models.PositiveIntegerField(null=True)
-    producer = models.CharField(max_length=120, blank=True)
+    producer = models.CharField(max_length=LONGEST_WORDS, blank=True)
     inputs = models.JSONField()
     outputs = models.JSONField()
     """Lists of `TensorSpec`: name, dtype, shape with dynamic axes by name."""
@@ -201,6 +206,16 @@ class ModelMetadata(models.Model):
     """Count by operator type."""
     weight_dtypes = models.JSONField(default=dict)
     """Parameters by element type."""
+    weights = models.JSONField(default=list)
+    """List of `TensorSpec`: the stored tensors, where the format names them."""
+    language = models.JSONField(null=True)
+    """`LanguageModel`, of a model that reads texts."""
+    quantization = models.CharField(max_length=LONGEST_WORDS, null=True)
+    """How the file says that it was quantized."""
+    code = models.JSONField(default=list)
+    """List of `CodeFile`: what came with the model, as it was uploaded."""
+
+    objects = ModelMetadataQuerySet.as_manager()
 
     def __str__(self) -> str:
         return f"{self.format} · {self.parameters:,} parameters"
@@ -208,24 +223,15 @@ class ModelMetadata(models.Model):
     @classmethod
     def record(cls, version: ModelVersion, summary: ModelSummary) -> ModelMetadata:
         """Keeps what inspection found of `version`, in place of what was known before."""
-        plain = summary.model_dump(mode="json")
-        plain["producer"] = summary.producer[:120]
+        plain = keepable(summary.model_dump(mode="json"))
+        plain["producer"] = plain["producer"][:LONGEST_WORDS]
+        plain["quantization"] = plain["quantization"] and plain["quantization"][:LONGEST_WORDS]
         return cls.objects.update_or_create(version=version, defaults=plain)[0]
 
     @property
     def summary(self) -> ModelSummary:
         """The same as the value that agents read."""
-        return ModelSummary(
-            format=self.format,
-            producer=self.producer,
-            opset=self.opset,
-            inputs=tuple(TensorSpec.model_validate(spec) for spec in self.inputs),
-            outputs=tuple(TensorSpec.model_validate(spec) for spec in self.outputs),
-            parameters=self.parameters,
-            size_bytes=self.size_bytes,
-            operators=self.operators,
-            weight_dtypes=self.weight_dtypes,
-        )
+        return ModelSummary.model_validate({name: getattr(self, name) for name in ModelSummary.model_fields})
 
 
 class Alias(models.Model):
@@ -302,6 +308,10 @@ class StoreSettings(models.Model):
     max_upload_bytes = models.BigIntegerField(default=8 * 1024**3)
     max_unpacked_bytes = models.BigIntegerField(default=16 * 1024**3)
     upload_lifetime_hours = models.PositiveIntegerField(default=24)
+    accept_code = models.BooleanField(
+        default=True,
+        help_text=_("Whether models may bring code, from members who may upload code. It runs on the workers."),
+    )
 
     class Meta:
         verbose_name = verbose_name_plural = _("store settings")

@@ -12,7 +12,15 @@ from apps.accounts.querysets import Row, TeamOwnedQuerySet
 
 if TYPE_CHECKING:
     # Named in the classes' arguments, as text.
-    from apps.models.models import Alias, Blob, DataSet, ModelVersion, RegisteredModel, Upload  # noqa: F401
+    from apps.models.models import (  # noqa: F401
+        Alias,
+        Blob,
+        DataSet,
+        ModelMetadata,
+        ModelVersion,
+        RegisteredModel,
+        Upload,
+    )
 
 
 def told_of(words: str) -> Q:
@@ -65,6 +73,12 @@ class RegisteredModelQuerySet(TeamOwnedQuerySet["RegisteredModel"]):
 
 class ModelVersionQuerySet(InspectedQuerySet["ModelVersion"]):
     team_path = "model__team"
+
+
+class ModelMetadataQuerySet(models.QuerySet["ModelMetadata"]):
+    def in_short(self) -> Self:
+        """Without what is long and shown for one version only: its tensors and its code."""
+        return self.defer("weights", "code")
 
 
 class AliasQuerySet(TeamOwnedQuerySet["Alias"]):
