@@ -28,6 +28,7 @@ class DatasetKind(StrEnum):
     NPZ = "npz"
     IMAGES = "images"
     TABLE = "table"
+    TEXT = "text"
 
 
 class Metric(StrEnum):
@@ -40,13 +41,18 @@ class Metric(StrEnum):
     COSINE = "cosine"
     SPEARMAN = "spearman"
     AGREEMENT = "agreement"
+    PERPLEXITY = "perplexity"
+    NLL = "nll"
+    ACCURACY = "accuracy"
+    ACCURACY_PER_CHARACTER = "accuracy_per_character"
+    LAST_WORD = "last_word"
 
 
 class MetricSpec(Value):
     """How a metric reads.
 
-    Shares (`%`), correlations, cosines and R² (`points`) are shown times 100, so that a drop of 1 is a point of each;
-    errors stay in the label's own unit, which is not known here and left empty.
+    Shares (`%`), correlations, cosines and R² (`points`) are shown times 100, so that a drop of 1 is a point of each.
+    Perplexity has no unit; errors stay in the label's own, which is not known here and left empty.
     """
 
     metric: Metric
@@ -67,6 +73,11 @@ METRICS: dict[Metric, MetricSpec] = {
         MetricSpec(metric=Metric.COSINE, label="mean cosine similarity × 100", unit="points"),
         MetricSpec(metric=Metric.SPEARMAN, label="Spearman correlation × 100", unit="points"),
         MetricSpec(metric=Metric.AGREEMENT, label="top-1 agreement", unit="%"),
+        MetricSpec(metric=Metric.PERPLEXITY, label="perplexity", unit="", higher_is_better=False),
+        MetricSpec(metric=Metric.NLL, label="negative log-likelihood", unit="nats per token", higher_is_better=False),
+        MetricSpec(metric=Metric.ACCURACY, label="accuracy by log-likelihood", unit="%"),
+        MetricSpec(metric=Metric.ACCURACY_PER_CHARACTER, label="accuracy by log-likelihood per character", unit="%"),
+        MetricSpec(metric=Metric.LAST_WORD, label="last word accuracy", unit="%"),
     )
 }
 
@@ -75,8 +86,20 @@ TASK_METRICS: dict[Task, tuple[Metric, ...]] = {
     Task.REGRESSION: (Metric.MAE, Metric.RMSE, Metric.R2),
     Task.EMBEDDING: (Metric.SPEARMAN, Metric.COSINE),
     Task.FIDELITY: (Metric.AGREEMENT, Metric.COSINE),
+    Task.LANGUAGE_MODELING: (Metric.PERPLEXITY, Metric.NLL),
+    Task.MULTIPLE_CHOICE: (Metric.ACCURACY, Metric.ACCURACY_PER_CHARACTER, Metric.LAST_WORD),
 }
 """The metrics that a task offers as the primary one, the usual one first."""
+
+TEXT_TASKS = (
+    Task.LANGUAGE_MODELING,
+    Task.CLASSIFICATION,
+    Task.MULTIPLE_CHOICE,
+    Task.EMBEDDING,
+    Task.FIDELITY,
+)
+"""What texts can be asked for."""
+TASKS_OF_TEXTS_ALONE = (Task.LANGUAGE_MODELING, Task.MULTIPLE_CHOICE)
 
 
 class ImagePreprocessing(Value):
@@ -127,6 +150,33 @@ class ImagePreprocessing(Value):
         return self
 
 
+class TextReading(Value):
+    """How a file of texts is read, and how much of a text the model sees.
+
+    A file that begins with a brace is one JSON object a line; its fields are named here. Any other is plain text, a
+    document between blank lines, or between occurrences of `separator`.
+    """
+
+    text: str = Field("text", min_length=1, max_length=100)
+    label: str = Field("label", min_length=1, max_length=100)
+    """Classification: a class number, or a name that stands in the spec's `classes`."""
+    text_a: str = Field("text_a", min_length=1, max_length=100)
+    text_b: str = Field("text_b", min_length=1, max_length=100)
+    score: str = Field("score", min_length=1, max_length=100)
+    """Embedding: how similar the two texts are, any number."""
+    context: str = Field("context", min_length=1, max_length=100)
+    choices: str = Field("choices", min_length=1, max_length=100)
+    answer: str = Field("answer", min_length=1, max_length=100)
+    """Multiple choice: the place of the right one in `choices`, from 0. Lines without choices have a `text`, whose last
+    word is to be predicted."""
+    joint: str = Field(" ", max_length=10)
+    """Stands between a context and a choice where neither brings white space there."""
+    separator: str = Field("", max_length=100)
+    """Of documents in plain text; blank lines where it is empty."""
+    max_tokens: int = Field(512, ge=8, le=131_072)
+    """The most tokens of a row; fewer where the model's context is shorter."""
+
+
 class DatasetSpec(Value):
     """How to read a data set's file, and what it asks of a model.
 
@@ -135,6 +185,9 @@ class DatasetSpec(Value):
       `classes` it is the folder's own number where all names are numbers, else its place in alphabetical order.
     - `table`: CSV or Parquet. `columns` maps a model input to its feature columns; without it columns go to the inputs
       of the same name, or all of them, in file order, to the model's only input.
+    - `text`: texts for a model that brings its tokenizer, plain or as JSON lines (`TextReading`). Language modeling and
+      fidelity read `text`; classification `text` and `label`; embedding `text_a`, `text_b` and `score`; multiple choice
+      `context`, `choices` and `answer`, or `text` alone.
 
     `pairs` (embedding, npz): every input comes twice, as `NAME_a` and `NAME_b`, and the label is a similarity score.
     """
@@ -143,9 +196,11 @@ class DatasetSpec(Value):
     task: Task
     metric: Metric | None = None
     label: str = "y"
-    """The array or column of labels; left out of the inputs even where the task (fidelity) does not read it."""
+    """The array or column of labels; left out of the inputs even where the task (fidelity) does not read it. Texts have
+    their labels where `text` says."""
     classes: tuple[str, ...] = ()
     images: ImagePreprocessing | None = None
+    text: TextReading | None = None
     columns: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     pairs: bool = False
     output: str | None = None
@@ -163,6 +218,12 @@ class DatasetSpec(Value):
             raise ValueError("folders of images carry classes: the task is classification or fidelity")
         if self.kind is not DatasetKind.IMAGES and self.images is not None:
             raise ValueError(f"image preprocessing does not go with kind {self.kind}")
+        if self.kind is DatasetKind.TEXT and self.task not in TEXT_TASKS:
+            raise ValueError(f"task {self.task} does not go with texts: choose one of {', '.join(TEXT_TASKS)}")
+        if self.kind is not DatasetKind.TEXT and self.task in TASKS_OF_TEXTS_ALONE:
+            raise ValueError(f"task {self.task} reads texts: the kind is text")
+        if self.kind is not DatasetKind.TEXT and self.text is not None:
+            raise ValueError(f"how texts are read does not go with kind {self.kind}")
         if self.kind is not DatasetKind.TABLE and self.columns:
             raise ValueError(f"columns do not go with kind {self.kind}")
         if self.pairs and (self.kind is not DatasetKind.NPZ or self.task is not Task.EMBEDDING):
@@ -177,7 +238,7 @@ class DatasetSpec(Value):
     def metric_choices(self) -> tuple[Metric, ...]:
         """The primary metrics this task and form of labels allow."""
         if self.task is Task.EMBEDDING:
-            return (Metric.SPEARMAN,) if self.pairs else (Metric.COSINE,)
+            return (Metric.SPEARMAN,) if self.paired else (Metric.COSINE,)
         return TASK_METRICS[self.task]
 
     @property
@@ -190,8 +251,25 @@ class DatasetSpec(Value):
         return self.images or ImagePreprocessing()
 
     @property
+    def reading(self) -> TextReading:
+        return self.text or TextReading()
+
+    @property
+    def paired(self) -> bool:
+        """Whether an example is two rows of the model and the label says how similar they are."""
+        return self.pairs or (self.kind is DatasetKind.TEXT and self.task is Task.EMBEDDING)
+
+    @property
+    def label_name(self) -> str:
+        """The array, column or field that labels stand in."""
+        if self.kind is not DatasetKind.TEXT:
+            return self.label
+        fields = {Task.EMBEDDING: self.reading.score, Task.MULTIPLE_CHOICE: self.reading.answer}
+        return fields.get(self.task, self.reading.label)
+
+    @property
     def needs_labels(self) -> bool:
-        return self.task is not Task.FIDELITY
+        return self.task not in (Task.FIDELITY, Task.LANGUAGE_MODELING)
 
 
 def calibration_count(examples: int) -> int:
