@@ -105,6 +105,11 @@ _FORMATS = {
     FileKind.PICKLE: Format.STATE_DICT,
 }
 
+_CARRIERS = frozenset(
+    {FileKind.ONNX_ZIP, FileKind.TORCH_EXPORT, FileKind.TRANSFORMERS_ZIP, FileKind.STATE_DICT_ZIP, FileKind.TORCH_ZIP}
+)
+"""Archives of models that could bring Python files with them."""
+
 
 def format_of(kind: FileKind) -> Format | None:
     """The format whose inspector knows what to say of a file of this kind; `None` where no format could be meant.
@@ -140,10 +145,24 @@ def sniff_head(head: bytes, size: int) -> FileKind:
     return _protobuf_kind(head) or _text_kind(head) or FileKind.UNKNOWN
 
 
+def code_members(path: Path, kind: FileKind) -> list[str]:
+    """The Python files in the archive at `path`, a file of this kind, by name.
+
+    What TorchScript writes into its own archives looks like Python, but only its interpreter reads it.
+    """
+    if kind not in _CARRIERS:
+        return []
+    return [name for name in _names(path) if name.lower().endswith(".py")]
+
+
+def _names(path: Path) -> list[str]:
+    with path.open("rb", buffering=0) as file, zipfile.ZipFile(_Sparing(file)) as archive:
+        return archive.namelist()
+
+
 def _zip_kind(path: Path) -> FileKind:
     try:
-        with path.open("rb", buffering=0) as file, zipfile.ZipFile(_Sparing(file)) as archive:
-            names = archive.namelist()
+        names = _names(path)
     except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError):
         return FileKind.ZIP
     if any(re.search(_DESCRIPTION, name) for name in names):

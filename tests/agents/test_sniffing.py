@@ -12,7 +12,7 @@ import pytest
 
 from apps.agents import sniffing
 from apps.agents.formats import Format
-from apps.agents.sniffing import FileKind, format_of, sniff, sniff_head
+from apps.agents.sniffing import FileKind, code_members, format_of, sniff, sniff_head
 from tests.agents import graphs
 
 
@@ -104,3 +104,22 @@ def test_bare_weights_go_to_the_inspector_that_says_what_is_missing() -> None:
     assert {format_of(kind) for kind in (FileKind.SAFETENSORS, FileKind.TORCH_ZIP, FileKind.PICKLE)} == {
         Format.STATE_DICT
     }
+
+
+def test_code_is_found_by_the_archives_names(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(_zip("lathe.toml", "net/Model.PY", "weights.safetensors", "notes.pyc"))
+    assert code_members(path, sniff(path)) == ["net/Model.PY"]
+
+
+def test_what_torchscript_writes_for_its_own_interpreter_is_no_code(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(_zip("m/data.pkl", "m/constants.pkl", "m/code/__torch__/m.py"))
+    assert code_members(path, sniff(path)) == []
+
+
+def test_a_file_that_is_no_archive_carries_no_code(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(graphs.perceptron().SerializeToString() + _zip("model.py"))
+    assert sniff(path) is FileKind.ONNX
+    assert code_members(path, sniff(path)) == []
