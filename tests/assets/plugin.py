@@ -14,20 +14,21 @@ import pytest
 from tests.assets.fetch import AssetUnavailableError
 
 if TYPE_CHECKING:
-    from tests.assets.models import Asset
+    from pathlib import Path
+
+    from tests.assets.models import Asset, Transformer
 
 
-def obtain(function: str, **options: Any) -> Asset:
+def obtain(function: str, **options: Any) -> Any:
     """What `function` of `tests.assets.models` returns; the test is skipped when the asset cannot be fetched.
 
     Any other error is the test's.
     """
     models = importlib.import_module("tests.assets.models")
     try:
-        asset: Asset = getattr(models, function)(**options)
+        return getattr(models, function)(**options)
     except AssetUnavailableError as error:
         pytest.skip(str(error))
-    return asset
 
 
 @pytest.fixture(scope="session")
@@ -52,3 +53,21 @@ def magika() -> Asset:
 def openwakeword() -> Asset:
     """Speech embeddings, without labels."""
     return obtain("openwakeword_onnx")
+
+
+@pytest.fixture(scope="session")
+def stories15m() -> Transformer:
+    """A small language model for children's stories, as a transformers folder and as a zip of it."""
+    return obtain("stories15m_folder")
+
+
+@pytest.fixture(scope="session")
+def own_stories() -> Path:
+    """Stories written by stories15M itself, one a line (`text`)."""
+    return obtain("own_stories")
+
+
+@pytest.fixture(scope="session")
+def wikipedia_text() -> Path:
+    """Paragraphs of Wikipedia, one a line (`text`)."""
+    return obtain("wikipedia_text")

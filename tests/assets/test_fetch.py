@@ -27,7 +27,7 @@ def package(tmp_path: Path) -> Package:
         )
         wheel.writestr("tiny_model-1.0.dist-info/RECORD", "")
     options = ("--no-index", "--find-links", str(shelf))
-    return Package("tiny-model", "1.0", {"tiny_model/model.onnx": sha256(CONTENT)}, options)
+    return Package("tiny-model", "1.0", {"tiny_model/model.onnx": sha256(CONTENT)}, options=options)
 
 
 def test_only_the_wanted_files_are_unpacked_under_the_cache(package: Package, empty_cache: Path) -> None:
@@ -40,7 +40,7 @@ def test_only_the_wanted_files_are_unpacked_under_the_cache(package: Package, em
 
 def test_what_is_in_the_cache_is_not_fetched_again(package: Package, empty_cache: Path) -> None:
     fetch(package)
-    unreachable = replace(package, pip_options=("--no-index",))
+    unreachable = replace(package, options=("--no-index",))
 
     assert fetch(unreachable)["model.onnx"].read_bytes() == CONTENT
 

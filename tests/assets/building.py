@@ -1,0 +1,55 @@
+"""What is made of fetched packages: built once, in a process of its own, kept under the digest of its recipe.
+
+The second call costs nothing, and a changed recipe makes a new folder.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.assets.fetch import cache_folder, sha256
+
+TIMEOUT_S = 600
+_HERE = Path(__file__).parent
+
+
+class BuildError(Exception):
+    """A recipe of ours failed; the message ends with what it said."""
+
+
+def built(name: str, source: str, build: Callable[[Path], None]) -> Path:
+    """The folder that `build` fills, from the cache if the recipe `source` made it before."""
+    version = sha256((_HERE / source).read_bytes())[:12]
+    folder = cache_folder() / "built" / f"{name}-{version}"
+    if not folder.is_dir():
+        folder.parent.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+            whole = Path(scratch) / "whole"
+            whole.mkdir()
+            build(whole)
+            if not folder.is_dir():  # another test process may have been quicker; both have made the same
+                whole.rename(folder)
+    return folder
+
+
+def run_recipe(source: str, *arguments: Path) -> None:
+    """Run one of this folder's scripts, so that what it imports stays out of the test process; one thread."""
+    command = [sys.executable, str(_HERE / source), *map(str, arguments)]
+    # One core: more threads would only wait for each other where the tests share the machine.
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(command, timeout=TIMEOUT_S, capture_output=True, text=True, env=environment)
+    if done.returncode:
+        raise BuildError(f"{source} ended with {done.returncode}: {done.stderr[-2000:]}")
+
+
+def zip_folder(folder: Path, archive: Path) -> None:
+    """Write the files of `folder` to the root of `archive`, stored as they are: weights do not compress."""
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as target:
+        for path in sorted(folder.iterdir()):
+            target.write(path, path.name)

