@@ -106,6 +106,69 @@ class ExternalDataEscape(UserError):
     sentence = "The weights of {tensor!r} point to {location!r}, outside the model's own folder. That is not allowed."
 
 
+# --- PyTorch models (apps.agents.backends.torch) ----------------------------------------------------------------------
+
+
+class PickledModule(UserError):
+    code = "model.pickled_module"
+    sentence = (
+        "{file!r} is a whole module that torch.save has pickled: opening it would run code (it asks for {wanted}), so "
+        "it is not opened. Save torch.save(model.state_dict(), ...) with a lathe.toml that names the architecture, or "
+        "torch.export.save(torch.export.export(model, example), ...)."
+    )
+
+
+class PickleRefused(UserError):
+    code = "model.pickle_refused"
+    sentence = (
+        "{file!r} is a pickle that holds more than weights: it asks for {wanted}, so it is not opened. "
+        "Save the weights alone: torch.save(model.state_dict(), ...) or safetensors."
+    )
+
+
+class StateDictExpected(UserError):
+    code = "model.state_dict_expected"
+    sentence = "{file!r} is no state dict of named tensors: {found}. Save model.state_dict() and nothing else."
+
+
+class WeightsMissing(UserError):
+    code = "model.weights_missing"
+    sentence = "The archive has no weights: expected {names}."
+
+
+class ShardsMissing(UserError):
+    code = "model.shards_missing"
+    sentence = "{index!r} names {count} files with weights, and these are not in the archive: {missing}."
+
+
+class WeightsUnfit(UserError):
+    code = "model.weights_unfit"
+    sentence = "The weights do not fit the architecture {architecture}: {reason}."
+
+
+class ConfigurationInvalid(UserError):
+    code = "model.configuration_invalid"
+    sentence = "The folder's {file} cannot be used: {reason}."
+
+
+class RemoteCode(UserError):
+    code = "model.remote_code"
+    sentence = (
+        "The folder's config.json names code of its own under auto_map ({names}), which is never run here. Use a model "
+        "whose class transformers has, or upload the weights with a lathe.toml and the Python file."
+    )
+
+
+class ArchitectureUnsupported(UserError):
+    code = "model.architecture_unsupported"
+    sentence = "The architecture {architecture!r} is not supported: {reason}."
+
+
+class TokenizerBroken(UserError):
+    code = "model.tokenizer_broken"
+    sentence = "The folder's tokenizer cannot be opened: {reason}."
+
+
 # --- running a model (apps.agents.backends.onnx.runtime, apps.agents.analysis) ----------------------------------------
 
 
@@ -233,6 +296,85 @@ class ImageBroken(UserError):
 class CellInvalid(UserError):
     code = "dataset.cell_invalid"
     sentence = "Column {column!r} is not all numbers: row {row} holds {value!r}."
+
+
+# --- data sets of texts (apps.agents.text_files, dataset_fit, datasets) -----------------------------------------------
+
+
+class TextEncodingBroken(UserError):
+    code = "dataset.text_encoding"
+    sentence = "Line {line} of the data set is not UTF-8: {reason}. Save the file as UTF-8."
+
+
+class TextLineBroken(UserError):
+    code = "dataset.text_line"
+    sentence = "Line {line} of the data set is not a JSON object: {reason}. Write one object a line, such as {example}."
+
+
+class TextFieldMissing(UserError):
+    code = "dataset.text_field_missing"
+    sentence = "Line {line} of the data set has no {name!r}: it has {found}. A line is such as {example}."
+
+
+class TextFieldInvalid(UserError):
+    code = "dataset.text_field_invalid"
+    sentence = "{name!r} in line {line} of the data set is {found}, and {wanted} is needed."
+
+
+class TextBlank(UserError):
+    code = "dataset.text_blank"
+    sentence = "{name!r} in line {line} of the data set is empty. Write a text, or leave the line out."
+
+
+class TextOneWord(UserError):
+    code = "dataset.text_one_word"
+    sentence = (
+        "{name!r} in line {line} of the data set has {words} words, and its last one is to be predicted from those "
+        "before: at least two are needed. For a choice, give {choices!r} and {answer!r} as well."
+    )
+
+
+class AnswerOutOfRange(UserError):
+    code = "dataset.answer_range"
+    sentence = (
+        "{name!r} in line {line} of the data set is {answer}, and there are {choices} choices: write the place of the "
+        "right one, from 0 to {last}."
+    )
+
+
+class TextClassUnknown(UserError):
+    code = "dataset.text_class"
+    sentence = (
+        "{name!r} in line {line} of the data set is {found}, which is not among the classes: {known}. Write a class "
+        "number from 0, or list all names in `classes` in the order of the model's output."
+    )
+
+
+class TextsUnlabelled(UserError):
+    code = "dataset.text_unlabelled"
+    sentence = "The task {task} needs more than plain text: write one JSON object a line, such as {example}."
+
+
+class TokenizerMissing(UserError):
+    code = "dataset.needs_tokenizer"
+    sentence = (
+        "A data set of texts needs a model with a tokenizer, and this model ({format}) has none. Upload the model as a "
+        "transformers folder with its tokenizer files, or turn the texts into the model's inputs yourself and upload "
+        "them as arrays (.npz)."
+    )
+
+
+class ModelUnfitForTexts(UserError):
+    code = "dataset.model_unfit_for_texts"
+    sentence = "The model does not fit the task {task} on texts: {reason}."
+
+
+class TextInputUnknown(UserError):
+    code = "dataset.text_input"
+    sentence = (
+        "The model's input {wanted} cannot be made of texts: a tokenizer fills {known}, each with the axes "
+        "[batch, tokens]."
+    )
 
 
 # --- evaluation (apps.agents.evaluation) ------------------------------------------------------------------------------

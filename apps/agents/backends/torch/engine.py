@@ -1,0 +1,72 @@
+"""PyTorch as an evaluation wants it (`apps.agents.runners.Engine`)."""
+
+from __future__ import annotations
+
+import tempfile
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from apps.agents import memory
+from apps.agents.backends.torch.loading import encoder_of, load_opened, summarize
+from apps.agents.backends.torch.opening import open_model
+from apps.agents.criteria import Device, Target
+from apps.agents.errors import DeviceMissing, ModelRunFailed
+from apps.agents.reports import ModelSummary
+from apps.agents.runners import Feeds, Outputs, Run
+from apps.agents.text import TextEncoder
+
+
+class TorchEngine:
+    """A model of any PyTorch format, unpacked once under `scratch`."""
+
+    def __init__(self, model: Path, scratch: Path) -> None:
+        self._opened = open_model(model, scratch)
+
+    @cached_property
+    def summary(self) -> ModelSummary:
+        return summarize(self._opened)
+
+    @cached_property
+    def encoder(self) -> TextEncoder | None:
+        return encoder_of(self._opened)
+
+    def session(self, target: Target) -> Run:
+        """A copy of the model of its own. Raises `DeviceMissing`, and in use `ModelRunFailed`."""
+        device = device_of(target)
+        model = load_opened(self._opened, device=device)
+
+        def run(feeds: Feeds) -> Outputs:
+            use_threads(target.threads)
+            try:
+                return model.run(feeds, device)
+            except (RuntimeError, ValueError, IndexError, TypeError) as error:
+                if isinstance(error, torch.OutOfMemoryError):
+                    raise
+                raise ModelRunFailed(reason=" ".join(str(error).split())[:400].rstrip(". ")) from error
+
+        return run
+
+    def peak_memory_bytes(self, feeds: Feeds, target: Target) -> int:
+        """Resident memory, or on an accelerator what was allocated there, at its peak in a process of its own."""
+        device_of(target)
+        with tempfile.TemporaryDirectory(prefix="memory-") as folder:
+            stored = Path(folder) / "feeds.npz"
+            np.savez(stored, allow_pickle=False, **feeds)
+            probe = "apps.agents.backends.torch.memory"
+            return memory.measure(probe, self._opened.path, stored, target).peak_bytes
+
+
+def device_of(target: Target) -> str:
+    """PyTorch's name of the target's device. Raises `DeviceMissing`."""
+    if target.device is Device.CUDA and not torch.cuda.is_available():
+        raise DeviceMissing(device=target.device.value, available="cpu")
+    return target.device.value
+
+
+def use_threads(threads: int) -> None:
+    """Compute with so many threads from here on; PyTorch has one setting for the whole process."""
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)

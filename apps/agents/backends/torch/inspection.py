@@ -1,0 +1,26 @@
+"""Inspecting an uploaded PyTorch model: what is it, does it hold together? Neither it nor its code is run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from apps.agents.archives import Limits
+from apps.agents.backends.torch.loading import summarize
+from apps.agents.backends.torch.opening import open_model
+from apps.agents.errors import ModelTooLarge
+from apps.agents.reports import ModelSummary
+
+MIB = 1024 * 1024
+DEFAULT_LIMIT_BYTES = 8 * 1024 * MIB
+
+
+def inspect(path: Path, scratch: Path, *, limit_bytes: int = DEFAULT_LIMIT_BYTES) -> ModelSummary:
+    """What the model blob at `path` is, once every check has passed; unpacked files go under `scratch`.
+
+    `limit_bytes` bounds the blob and what it unpacks to. Raises a `Model…`, `Archive…`, `Weights…`, `Pickle…` or other
+    error of `apps.agents.errors`, each with its own code.
+    """
+    size_bytes = path.stat().st_size
+    if size_bytes > limit_bytes:
+        raise ModelTooLarge(size_mib=size_bytes / MIB, limit_mib=limit_bytes / MIB)
+    return summarize(open_model(path, scratch, Limits(total_bytes=limit_bytes)))

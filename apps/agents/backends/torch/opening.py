@@ -1,0 +1,60 @@
+"""From a model blob to opened files: which format it is, and where its parts lie.
+
+Every part of this backend goes through `open_model`: a zip from a stranger is unpacked by `apps.agents.archives`.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from apps.agents.archives import Limits, unpack
+from apps.agents.errors import ModelWrongType
+from apps.agents.formats import TORCH_FORMATS, Format
+from apps.agents.sniffing import FileKind, format_of, sniff
+
+WANTED = (
+    "a PyTorch model: a transformers folder as zip, a zip of weights with a lathe.toml, an exported program (.pt2) "
+    "or a TorchScript archive (.pt)"
+)
+CONFIGURATION = "config.json"
+DESCRIPTION = "lathe.toml"
+_KEY_FILES = {Format.TRANSFORMERS: CONFIGURATION, Format.STATE_DICT: DESCRIPTION}
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A model whose files can be read: a folder where it came as a zip of one, else the file itself."""
+
+    format: Format
+    path: Path
+
+    @property
+    def folder(self) -> Path:
+        return self.path if self.path.is_dir() else self.path.parent
+
+
+def open_model(path: Path, scratch: Path, limits: Limits | None = None) -> Opened:
+    """The files of the model at `path`, unpacked under `scratch` where it is a zip; a folder is taken as opened before.
+
+    Raises `ModelWrongType` naming what the file is, and the `Archive…` errors. Bare weights come through as a state
+    dict: what they lack is said where state dicts are read.
+    """
+    if path.is_dir():
+        return _opened_folder(path)
+    kind = sniff(path)
+    format = format_of(kind)  # noqa: A001 - the contract's word
+    if format is None or format not in TORCH_FORMATS:
+        raise ModelWrongType(found=kind.value, wanted=WANTED)
+    if kind not in (FileKind.TRANSFORMERS_ZIP, FileKind.STATE_DICT_ZIP):
+        return Opened(format, path)
+    folder = Path(tempfile.mkdtemp(prefix="model-", dir=scratch))
+    files = unpack(path, folder, limits)
+    key = min((file for file in files if file.name == _KEY_FILES[format]), key=lambda file: len(file.parts))
+    return Opened(format, key.parent)
+
+
+def _opened_folder(folder: Path) -> Opened:
+    format = Format.STATE_DICT if (folder / DESCRIPTION).exists() else Format.TRANSFORMERS  # noqa: A001
+    return Opened(format, folder)

@@ -1,0 +1,132 @@
+"""Checkpoints that torch.save wrote: read with `weights_only`, and told apart without unpickling anything.
+
+A pickle is a program. Which classes and functions it would call stands in its opcodes, which are read here like a text.
+"""
+
+from __future__ import annotations
+
+import pickle
+import pickletools
+import re
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from apps.agents.archives import DAMAGE
+from apps.agents.errors import ModelTruncated, PickledModule, PickleRefused, StateDictExpected
+
+LONGEST_PICKLE_BYTES = 64 * 1024 * 1024
+"""Of a checkpoint's structure; the numbers stand elsewhere in the file."""
+_HARMLESS = re.compile(
+    r"collections (OrderedDict|defaultdict|Counter)"
+    r"|torch(\._tensor|\._utils|\.storage|\.serialization|\.nn\.parameter)? "
+    r"(_rebuild\w*|Tensor|Parameter|\w*Storage|Size|dtype|device|float\d+|bfloat16|u?int\d+|bool|_get_layout)"
+    r"|torch\.float8\S* \S+"
+)
+
+
+def load_weights(file: Path, *, device: str = "cpu") -> dict[str, torch.Tensor]:
+    """The tensors of a checkpoint, or of the `state_dict` or `model` inside it, by name.
+
+    Raises `PickledModule` where the file holds a whole module, `PickleRefused` where it wants anything else that
+    weights do not need, `StateDictExpected` where it holds no named tensors, and `ModelTruncated` where it is damaged.
+    """
+    try:
+        content = torch.load(file, weights_only=True, map_location=device)
+    except pickle.UnpicklingError as error:
+        refuse_pickle(file)
+        raise PickleRefused(file=file.name, wanted=_first_line(error)) from error
+    except (RuntimeError, *DAMAGE) as error:
+        refuse_pickle(file)
+        raise ModelTruncated(reason=f"{file.name} is no complete checkpoint ({_first_line(error)})") from error
+    return _state_dict(content, file)
+
+
+def refuse_pickle(file: Path) -> None:
+    """Raises `PickledModule` or `PickleRefused` where the pickle in `file` calls for more than weights need."""
+    wanted = [name for name in globals_of(file) if not _HARMLESS.fullmatch(name)]
+    if not wanted:
+        return
+    named = wanted[0].replace(" ", ".")
+    if any(re.match(r"torch\.(nn\.modules|fx|jit)|__main__ ", name) or "odule" in name for name in wanted):
+        raise PickledModule(file=file.name, wanted=named)
+    raise PickleRefused(file=file.name, wanted=named)
+
+
+def globals_of(file: Path) -> list[str]:
+    """The classes and functions that the pickle in `file` names, as `module name`, without unpickling it."""
+    names: list[str] = []
+    for pickled in _pickles(file):
+        try:
+            names += _globals(pickled)
+        except ValueError:
+            continue
+    return list(dict.fromkeys(names))
+
+
+def _pickles(file: Path) -> Iterator[bytes]:
+    """The pickles of a checkpoint: `data.pkl` of a zip, or those that the old format strings together."""
+    if zipfile.is_zipfile(file):
+        try:
+            with zipfile.ZipFile(file) as archive:
+                for info in archive.infolist():
+                    if info.filename.endswith("data.pkl") and info.file_size <= LONGEST_PICKLE_BYTES:
+                        yield archive.read(info)
+        except DAMAGE:
+            return
+        return
+    with file.open("rb") as opened:
+        content = opened.read(LONGEST_PICKLE_BYTES)
+    while content[:1] and (length := _length_of(content)):
+        yield content[:length]
+        content = content[length:]
+
+
+def _length_of(content: bytes) -> int:
+    try:
+        positions = (position for opcode, _, position in pickletools.genops(content) if opcode.name == "STOP")
+        return (next(positions) or 0) + 1
+    except (ValueError, StopIteration):
+        return 0
+
+
+def _globals(pickled: bytes) -> Iterator[str]:
+    """Protocol 4 takes the two names from the stack, where they were put as strings or from the memo."""
+    pushed: list[str | None] = [None, None]
+    memo: dict[int, str | None] = {}
+    for opcode, argument, _ in pickletools.genops(pickled):
+        match opcode.name:
+            case "GLOBAL" | "INST":
+                yield str(argument)
+                pushed.append(None)
+            case "STACK_GLOBAL":
+                yield f"{pushed[-2]} {pushed[-1]}"
+                pushed.append(None)
+            case "MEMOIZE":
+                memo[len(memo)] = pushed[-1]
+            case "PUT" | "BINPUT" | "LONG_BINPUT":
+                memo[cast("int", argument)] = pushed[-1]
+            case "GET" | "BINGET" | "LONG_BINGET":
+                pushed.append(memo.get(cast("int", argument)))
+            case _:
+                pushed.append(argument if isinstance(argument, str) else None)
+
+
+def _state_dict(content: Any, file: Path) -> dict[str, torch.Tensor]:
+    """Training frameworks keep the weights under a key of their checkpoint."""
+    for key in ("state_dict", "model_state_dict", "model"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    tensors = {str(name): value for name, value in content.items()} if isinstance(content, dict) else {}
+    strangers = [name for name, value in tensors.items() if not isinstance(value, torch.Tensor)]
+    if not tensors or strangers:
+        found = f"{strangers[0]!r} is no tensor" if strangers else f"it holds a {type(content).__name__}"
+        raise StateDictExpected(file=file.name, found=found)
+    return tensors
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300].rstrip(". ")

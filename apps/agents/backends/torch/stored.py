@@ -1,0 +1,134 @@
+"""Stored weights as their files describe them: names, types and shapes, read without loading a number."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from apps.agents.backends.torch import pickles
+from apps.agents.errors import ModelTruncated, ShardsMissing, WeightsMissing
+from apps.agents.reports import MOST_WEIGHTS, TensorSpec
+
+SAFETENSORS = "model.safetensors"
+BIN = "pytorch_model.bin"
+_SAFETENSORS_TYPES = {
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "F8_E4M3": "float8e4m3fn",
+    "F8_E5M2": "float8e5m2",
+    "F8_E8M0": "float8e8m0",
+    "I64": "int64",
+    "U64": "uint64",
+    "I32": "int32",
+    "U32": "uint32",
+    "I16": "int16",
+    "U16": "uint16",
+    "I8": "int8",
+    "U8": "uint8",
+    "BOOL": "bool",
+}
+_TORCH_TYPES = {
+    "float8_e4m3fn": "float8e4m3fn",
+    "float8_e4m3fnuz": "float8e4m3fnuz",
+    "float8_e5m2": "float8e5m2",
+    "float8_e5m2fnuz": "float8e5m2fnuz",
+    "float8_e8m0fnu": "float8e8m0",
+}
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    dtype: str
+    """In the contract's words, such as `float32`."""
+    shape: tuple[int, ...]
+
+    @property
+    def elements(self) -> int:
+        return math.prod(self.shape)
+
+
+Weights = Mapping[str, StoredTensor]
+
+
+def weight_files(folder: Path) -> tuple[Path, ...]:
+    """The files that a transformers folder keeps its weights in, in the order in which transformers looks for them.
+
+    Raises `WeightsMissing` where there are none, and `ShardsMissing` where the index names some that are not there.
+    """
+    for name in (SAFETENSORS, BIN):
+        if (folder / name).is_file():
+            return (folder / name,)
+        if (index := folder / f"{name}.index.json").is_file():
+            return _shards(folder, index)
+    raise WeightsMissing(names=f"{SAFETENSORS} or {BIN}")
+
+
+def read_weights(files: Iterable[Path]) -> dict[str, StoredTensor]:
+    """What the files store, by name. Raises `ModelTruncated` and `PickleRefused`."""
+    weights: dict[str, StoredTensor] = {}
+    for file in files:
+        weights |= _safetensors(file) if file.suffix == ".safetensors" else _checkpoint(file)
+    return weights
+
+
+def listed(weights: Weights) -> tuple[TensorSpec, ...]:
+    """As a summary shows them."""
+    first = list(weights.items())[:MOST_WEIGHTS]
+    return tuple(TensorSpec(name=name, dtype=tensor.dtype, shape=tensor.shape) for name, tensor in first)
+
+
+def counted(weights: Weights) -> dict[str, int]:
+    """Elements by type."""
+    counts: Counter[str] = Counter()
+    for tensor in weights.values():
+        counts[tensor.dtype] += tensor.elements
+    return dict(sorted(counts.items()))
+
+
+def described(tensors: Mapping[str, torch.Tensor]) -> dict[str, StoredTensor]:
+    """Tensors at hand as their files would describe them."""
+    return {name: StoredTensor(type_name(tensor.dtype), tuple(tensor.shape)) for name, tensor in tensors.items()}
+
+
+def type_name(dtype: torch.dtype) -> str:
+    """`torch.float8_e5m2` is `float8e5m2`, and most others lose their prefix only."""
+    plain = str(dtype).removeprefix("torch.")
+    return _TORCH_TYPES.get(plain, plain)
+
+
+def _shards(folder: Path, index: Path) -> tuple[Path, ...]:
+    try:
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        # The names come from a stranger: what is not a plain name in this folder is not followed.
+        shards = tuple(folder / Path(name).name for name in names)
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise WeightsMissing(names=f"an index that can be read: {index.name} cannot") from error
+    missing = [shard.name for shard in shards if not shard.is_file()]
+    if missing or not shards:
+        raise ShardsMissing(index=index.name, count=len(shards), missing=", ".join(missing[:5]) or "all of them")
+    return shards
+
+
+def _safetensors(file: Path) -> dict[str, StoredTensor]:
+    try:
+        with safe_open(str(file), framework="numpy") as opened:
+            slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118 - no mapping
+            return {
+                name: StoredTensor(_SAFETENSORS_TYPES.get(part.get_dtype(), part.get_dtype()), tuple(part.get_shape()))
+                for name, part in slices.items()
+            }
+    except (SafetensorError, OSError) as error:
+        raise ModelTruncated(reason=f"{file.name} is no complete safetensors file ({error})") from error
+
+
+def _checkpoint(file: Path) -> dict[str, StoredTensor]:
+    return described(pickles.load_weights(file, device="meta"))

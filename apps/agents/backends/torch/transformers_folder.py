@@ -1,0 +1,195 @@
+"""Models as transformers saves them: a configuration, weights beside it, a tokenizer.
+
+No code of the folder is run and no hub is asked: the class comes from the installed library or not at all.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections import Counter
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
+
+from apps.agents.backends.torch import quantized, stored
+from apps.agents.backends.torch.interfaces import inputs_of, outputs_of
+from apps.agents.backends.torch.opening import CONFIGURATION
+from apps.agents.backends.torch.tokenizing import FolderEncoder, context_length, open_tokenizer
+from apps.agents.errors import (
+    ArchitectureUnsupported,
+    ConfigurationInvalid,
+    ModelNotLoadable,
+    RemoteCode,
+    WeightsUnfit,
+)
+from apps.agents.formats import Format
+from apps.agents.reports import LanguageModel, ModelSummary
+
+UNPACKED = {
+    "awq": "apps.agents.backends.torch.autoawq:load_unpacked",
+    "compressed-tensors": "apps.agents.backends.torch.compressed:load_unpacked",
+}
+"""Quantizations whose packed kernels no CPU runs, with the function `(folder, model_class) -> PreTrainedModel` that
+loads them with their weights as plain floats again."""
+GENERATIVE = ("ForCausalLM", "LMHeadModel")
+
+transformers.logging.set_verbosity_error()
+transformers.logging.disable_progress_bar()
+
+
+@dataclass(frozen=True)
+class TransformersFolder:
+    """An opened folder. What is read of it is read once, and the model itself only by `load`."""
+
+    path: Path
+
+    @cached_property
+    def settings(self) -> Mapping[str, Any]:
+        """`config.json` as it stands. Raises `ConfigurationInvalid` and `RemoteCode`."""
+        try:
+            settings = json.loads((self.path / CONFIGURATION).read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise ConfigurationInvalid(file=CONFIGURATION, reason=_brief(error)) from error
+        if not isinstance(settings, dict):
+            raise ConfigurationInvalid(file=CONFIGURATION, reason="it is no JSON object")
+        if settings.get("auto_map"):
+            raise RemoteCode(names=", ".join(map(str, settings["auto_map"])))
+        return settings
+
+    @cached_property
+    def config(self) -> PretrainedConfig:
+        """Raises `ConfigurationInvalid` for a type of model that the library here does not know."""
+        assert self.settings is not None  # Refuses code of the folder's own before the library sees it.
+        try:
+            return AutoConfig.from_pretrained(str(self.path), local_files_only=True, trust_remote_code=False)
+        except Exception as error:  # The library reports a stranger's values with whatever it stumbles over.
+            raise ConfigurationInvalid(file=CONFIGURATION, reason=_brief(error)) from error
+
+    @cached_property
+    def model_class(self) -> type[PreTrainedModel]:
+        """The class that the configuration names first. Raises `ArchitectureUnsupported`."""
+        names = self.settings.get("architectures") or [""]
+        name = str(names[0])
+        found = getattr(transformers, name, None) if name.isidentifier() else None
+        if not (inspect.isclass(found) and issubclass(found, PreTrainedModel)):
+            reason = f"transformers {transformers.__version__} has no model of this name" if name else _UNNAMED
+            raise ArchitectureUnsupported(architecture=name, reason=reason)
+        if self.config.is_encoder_decoder:
+            reason = "it reads one text and writes another, and only models of one stack are taken"
+            raise ArchitectureUnsupported(architecture=name, reason=reason)
+        return found
+
+    @cached_property
+    def encoder(self) -> FolderEncoder | None:
+        return open_tokenizer(self.path, self.config)
+
+    @cached_property
+    def outline(self) -> PreTrainedModel:
+        """The model without numbers: its modules and their shapes."""
+        try:
+            with torch.device("meta"):
+                return self.model_class(deepcopy(self.config))
+        except Exception as error:
+            raise ConfigurationInvalid(file=CONFIGURATION, reason=_brief(error)) from error
+
+    @cached_property
+    def weight_files(self) -> tuple[Path, ...]:
+        return stored.weight_files(self.path)
+
+    @cached_property
+    def summary(self) -> ModelSummary:
+        """Read from the configuration, the weights' headers and the outline; nothing is loaded."""
+        weights = stored.read_weights(self.weight_files)
+        counts = stored.counted(quantized.logical(weights, self.settings))
+        files = (self.path / CONFIGURATION, *self.weight_files)
+        return ModelSummary(
+            format=Format.TRANSFORMERS,
+            producer=f"transformers {self.settings.get('transformers_version', '')}".strip(),
+            opset=None,
+            inputs=inputs_of(self.model_class, self.config, self.encoder.input_names if self.encoder else ()),
+            outputs=outputs_of(self.outline),
+            parameters=sum(counts.values()),
+            size_bytes=sum(file.stat().st_size for file in files),
+            operators=operators_of(self.outline),
+            weight_dtypes=counts,
+            weights=stored.listed(weights),
+            language=self._language(),
+            quantization=quantized.describe(self.settings),
+        )
+
+    def load(self, device: str = "cpu") -> PreTrainedModel:
+        """The model on `device` in evaluation mode, without a cache of keys and values, in the types it is stored in.
+
+        Raises `WeightsUnfit` with the names, and `ModelNotLoadable` with the library's reason.
+        """
+        method = quantized.method_of(self.settings)
+        if method in UNPACKED and device == "cpu":
+            module, _, name = UNPACKED[method].partition(":")
+            model: PreTrainedModel = getattr(import_module(module), name)(self.path, self.model_class)
+        else:
+            model = self._as_stored(device)
+        model.config.use_cache = False
+        return model.eval()
+
+    def _as_stored(self, device: str) -> PreTrainedModel:
+        stored.read_weights(self.weight_files)  # Says what is wrong with a file better than the library does.
+        try:
+            model, found = self.model_class.from_pretrained(
+                str(self.path),
+                config=deepcopy(self.config),  # The library writes into it.
+                device_map={"": device},
+                local_files_only=True,
+                weights_only=True,
+                output_loading_info=True,
+            )
+        except MemoryError:
+            raise
+        except Exception as error:
+            if "mismatch" in str(error):
+                raise WeightsUnfit(architecture=self.model_class.__name__, reason=_brief(error)) from error
+            raise ModelNotLoadable(reason=_brief(error)) from error
+        if missing := sorted(found["missing_keys"]):
+            raise WeightsUnfit(architecture=self.model_class.__name__, reason=f"not stored: {named(missing)}")
+        return model
+
+    def _language(self) -> LanguageModel | None:
+        if self.model_class.main_input_name != "input_ids":
+            return None
+        table = self.outline.get_input_embeddings()
+        return LanguageModel(
+            architecture=self.model_class.__name__,
+            generative=self.model_class.__name__.endswith(GENERATIVE),
+            context_length=context_length(self.config),
+            vocabulary=getattr(self.config, "vocab_size", None),
+            tied_embeddings=bool(self.config.tie_word_embeddings and self.outline.get_output_embeddings() is not None),
+            embedding_parameters=sum(weight.numel() for weight in table.parameters()),
+            tokenizer=self.encoder is not None,
+        )
+
+
+_UNNAMED = 'config.json names none; add "architectures": ["LlamaForCausalLM"] or whichever it is'
+
+
+def operators_of(module: torch.nn.Module) -> dict[str, int]:
+    """Modules that have no modules inside, by type."""
+    leaves = (type(part).__name__ for part in module.modules() if next(part.children(), None) is None)
+    return dict(sorted(Counter(leaves).items()))
+
+
+def named(names: list[str], most: int = 5) -> str:
+    """The first of many names, and how many follow."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _brief(error: Exception) -> str:
+    return " ".join(str(error).split())[:400].rstrip(". ") or type(error).__name__
