@@ -156,6 +156,7 @@ class BaseOptimizationAgent(ABC):
             libraries=installed_versions((*LIBRARIES, *(name for name in spec.requires if name not in LIBRARIES))),
             seed=assignment.seed,
             checks=(*checks, f"{ratio:.2f} times smaller, where {estimated.size_ratio:.2f} was predicted."),
+            model=after.model_copy(update={"weights": ()}),
         )
         return Made(artifact, result)
 

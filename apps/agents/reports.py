@@ -101,6 +101,8 @@ class DatasetSummary(Value):
     """What the full check found odd without refusing it, each a sentence: duplicates, rare classes."""
     class_counts: dict[str, int] = {}
     """Examples by class, where the full check has counted them."""
+    characters: int | None = None
+    """Of all texts, where the examples are texts."""
 
 
 # --- analysis --------------------------------------------------------------------------------------------------------
@@ -344,3 +346,5 @@ class OptimizationResult(Value):
     seed: int
     checks: tuple[str, ...]
     """The validations that passed, one sentence each."""
+    model: ModelSummary | None = None
+    """The artifact as inspection sees it, without the list of its weights: what promotes it need not open it again."""

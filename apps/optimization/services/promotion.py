@@ -6,6 +6,7 @@ from django.db import transaction
 
 from apps.accounts.models import Role, User
 from apps.accounts.services import require_role
+from apps.agents.reports import OptimizationResult
 from apps.agents.state import Outcome, StepKind, Verdict
 from apps.models.models import Alias, ModelVersion
 from apps.models.services import adopt_artifact, move_alias, undo_alias_move
@@ -35,6 +36,7 @@ def promote(session: OptimizationSession, user: User, alias: str = PRODUCTION) -
         source_step=step.key,
         user=user,
         description=row.candidates.get(key=step.candidate_key).title,
+        summary=OptimizationResult.model_validate(step.result).model,
     )
     row.result_version = version
     row.save(update_fields=["result_version"])
