@@ -85,6 +85,13 @@ class Task(StrEnum):
     """The likeliest of several continuations, or the last word, by log-likelihood."""
 
 
+class TextExcerpt(Value):
+    """One example of texts, each cut short where it is long; of a choice the context and then every choice."""
+
+    texts: tuple[str, ...]
+    label: int | float | None = None
+
+
 class DatasetSummary(Value):
     """A data set as inspection sees it: its size, its arrays or images, its labels."""
 
@@ -103,6 +110,8 @@ class DatasetSummary(Value):
     """Examples by class, where the full check has counted them."""
     characters: int | None = None
     """Of all texts, where the examples are texts."""
+    excerpts: tuple[TextExcerpt, ...] = ()
+    """The first examples, where they are texts."""
 
 
 # --- analysis --------------------------------------------------------------------------------------------------------
