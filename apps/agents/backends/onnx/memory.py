@@ -1,4 +1,4 @@
-"""The process in which `runtime.peak_memory` measures: nothing but the runtime, the feeds and one model.
+"""The process in which `apps.agents.memory` measures an ONNX model.
 
     python -m apps.agents.backends.onnx.memory MODEL FEEDS.npz THREADS DEVICE RUNS
 
@@ -8,8 +8,6 @@ Prints two numbers of bytes: resident before the model was loaded, and the highe
 from __future__ import annotations
 
 import os
-import re
-import resource
 import sys
 from pathlib import Path
 
@@ -18,19 +16,7 @@ import numpy as np
 from apps.agents.backends.onnx import runtime
 from apps.agents.criteria import Device
 from apps.agents.lifeline import die_with_parent
-
-KIB = 1024
-
-
-def resident_bytes() -> tuple[int, int]:
-    """Resident now and at its highest, from the kernel's account of this process."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        found = dict(re.findall(r"^(VmRSS|VmHWM):\s+(\d+) kB", status.read_text(), re.MULTILINE))
-        return int(found["VmRSS"]) * KIB, int(found["VmHWM"]) * KIB
-    # Without /proc only the highest is known: bytes on macOS, KiB elsewhere.
-    highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else KIB)
-    return highest, highest
+from apps.agents.memory import resident_bytes
 
 
 def main(model: str, feeds_path: str, threads: str, device: str, runs: str) -> None:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +13,10 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 
+from apps.agents import memory
 from apps.agents.criteria import Device, Target
 from apps.agents.errors import DeviceMissing, ModelNotLoadable, ModelRunFailed
+from apps.agents.memory import MemoryUse
 
 Feeds = Mapping[str, NDArray[Any]]
 
@@ -40,8 +39,6 @@ _RUN_ERRORS: tuple[type[Exception], ...] = (*RUNTIME_ERRORS, ValueError)
 ONE_PROTOBUF_BYTES = 1_500_000_000
 """Models up to this size are worked on as one protobuf, which takes 2 GiB; what a tool adds needs some of it."""
 ERRORS_ONLY = 3
-MEMORY_PROBE_RUNS = 3
-MEMORY_PROBE_TIMEOUT_S = 300.0
 
 
 def providers(device: Device) -> list[str]:
@@ -110,46 +107,12 @@ def reason_of(error: Exception) -> str:
     return " ".join(text.split())[:400].rstrip(". ") or type(error).__name__
 
 
-# --- memory ----------------------------------------------------------------------------------------------------------
+def peak_memory(model: Path, feeds: Feeds, target: Target, *, runs: int = memory.RUNS) -> MemoryUse:
+    """What loading `model` and running it `runs` times takes, as `apps.agents.memory` measures it, on the host only.
 
-
-@dataclass(frozen=True)
-class MemoryUse:
-    """What a model adds to a process. The whole process, libraries included, is `peak_process_bytes`."""
-
-    peak_bytes: int
-    peak_process_bytes: int
-
-
-def peak_memory(model: Path, feeds: Feeds, target: Target, *, runs: int = MEMORY_PROBE_RUNS) -> MemoryUse:
-    """How much resident memory loading `model` and running it `runs` times takes at its peak.
-
-    Method: a fresh process (`apps.agents.backends.onnx.memory`) imports the runtime and reads the feeds, notes its
-    resident size, loads the model, runs it and notes the kernel's high-water mark (VmHWM). The difference is the
-    model's: weights, prepacked copies and the arena for activations. Memory on an accelerator is not in it.
-
-    Raises `ModelRunFailed` where the process fails or takes more than five minutes.
+    Prepacked copies of weights and the arena for activations are in it; memory on an accelerator is not.
     """
     with tempfile.TemporaryDirectory(prefix="memory-") as folder:
-        np.savez(Path(folder) / "feeds.npz", allow_pickle=False, **feeds)
-        command = [
-            *(sys.executable, "-m", "apps.agents.backends.onnx.memory", str(model), str(Path(folder) / "feeds.npz")),
-            *(str(target.threads), target.device.value, str(runs)),
-        ]
-        try:
-            done = subprocess.run(
-                command, capture_output=True, text=True, timeout=MEMORY_PROBE_TIMEOUT_S, check=True, cwd=_source_root()
-            )
-        except subprocess.TimeoutExpired as error:
-            raise ModelRunFailed(reason=f"measuring memory took more than {MEMORY_PROBE_TIMEOUT_S:.0f} s") from error
-        except subprocess.CalledProcessError as error:
-            lines = (error.stderr or "").strip().splitlines()
-            last = lines[-1] if lines else f"exit status {error.returncode}"
-            raise ModelRunFailed(reason=f"the process that measures memory ended: {last[:300]}") from error
-    before, peak = (int(part) for part in done.stdout.split()[-2:])
-    return MemoryUse(peak_bytes=max(0, peak - before), peak_process_bytes=peak)
-
-
-def _source_root() -> Path:
-    """Where `-m apps…` resolves from, installed or not."""
-    return Path(__file__).resolve().parents[4]
+        stored = Path(folder) / "feeds.npz"
+        np.savez(stored, allow_pickle=False, **feeds)
+        return memory.measure("apps.agents.backends.onnx.memory", model, stored, target, runs=runs)
