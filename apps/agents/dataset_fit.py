@@ -19,6 +19,7 @@ from apps.agents.errors import (
     TooFewExamples,
 )
 from apps.agents.reports import DatasetSummary, ModelSummary, Task, TensorSpec
+from apps.agents.text_fit import check_text_input, check_texts
 from apps.agents.values import Value
 
 _RANKS = {"bool": 0, "uint": 1, "int": 1, "float": 2, "bfloat": 2}
@@ -40,6 +41,11 @@ def check_against(model: ModelSummary, dataset: DatasetSummary, spec: DatasetSpe
     """
     if dataset.examples < MINIMUM_EXAMPLES:
         raise TooFewExamples(examples=dataset.examples, minimum=MINIMUM_EXAMPLES)
+    if dataset.kind == DatasetKind.TEXT:
+        check_texts(model, dataset, spec, judged_output(model.outputs, spec.output if spec else None))
+        bind(model.inputs, dataset)
+        _check_labels(model, dataset, spec)
+        return
     for binding in bind(model.inputs, dataset, pairs=_has_pairs(model.inputs, dataset)):
         check_input(binding)
     _check_shared_axes(model.inputs, dataset)
@@ -50,9 +56,11 @@ def bind(inputs: Sequence[TensorSpec], dataset: DatasetSummary, *, pairs: bool =
     """Which offered arrays fill which input. Raises `InputMissing` and `InputExtra`.
 
     Names decide. Pictures, whose tensor has no name, and the columns of a table that no input is named after go to the
-    model's only input.
+    model's only input. Texts become each of the inputs; raises `TextInputUnknown` for one that is not made of tokens.
     """
     offered = {spec.name: spec for spec in dataset.inputs}
+    if dataset.kind == DatasetKind.TEXT:
+        return tuple(_tokens(wanted, dataset) for wanted in inputs)
     if pairs:
         bindings = [_pair(wanted, offered) for wanted in inputs]
     elif dataset.kind == DatasetKind.IMAGES and len(inputs) == 1:
@@ -73,6 +81,11 @@ def _by_name(wanted: TensorSpec, offered: dict[str, TensorSpec]) -> Binding:
     if wanted.name not in offered:
         raise InputMissing(wanted=str(wanted), offered="; ".join(map(str, offered.values())), field=wanted.name)
     return Binding(wanted=wanted, sources=(wanted.name,), found=offered[wanted.name])
+
+
+def _tokens(wanted: TensorSpec, dataset: DatasetSummary) -> Binding:
+    check_text_input(wanted)
+    return Binding(wanted=wanted, sources=tuple(spec.name for spec in dataset.inputs), found=dataset.inputs[0])
 
 
 def _pair(wanted: TensorSpec, offered: dict[str, TensorSpec]) -> Binding:
@@ -187,12 +200,14 @@ def judged_output(outputs: Sequence[TensorSpec], name: str | None) -> TensorSpec
 def _check_labels(model: ModelSummary, dataset: DatasetSummary, spec: DatasetSpec | None) -> None:
     output = judged_output(model.outputs, spec.output if spec else None)
     labels = dataset.labels
-    if dataset.task is Task.FIDELITY or labels is None:
+    if labels is None or dataset.task in (Task.FIDELITY, Task.MULTIPLE_CHOICE):
         return
     if dataset.task is Task.CLASSIFICATION:
         _check_class_labels(output, labels, dataset)
     elif labels.dtype in ("string", "bool"):
         raise LabelsInvalid(label=labels.name, task=dataset.task, reason=f"they are {labels.dtype}, not numbers")
+    elif dataset.kind == DatasetKind.TEXT:
+        return  # Scores of pairs.
     elif not _has_pairs(model.inputs, dataset) and (reason := _vector_problem(output, labels, spec)):
         raise LabelsInvalid(label=labels.name, task=dataset.task, reason=reason, field="label")
 

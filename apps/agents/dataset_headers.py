@@ -1,4 +1,5 @@
-"""A data set's summary from what stands at its head: the arrays' headers, the folders' names, the table's columns.
+"""A data set's summary from what stands at its head: the arrays' headers, the folders' names, the table's columns,
+the texts' fields.
 
 Light: no value is looked at and nothing is loaded. The sources in `apps.agents.datasets` begin with this; the values
 are the full check's business (`apps.agents.dataset_inspection`).
@@ -13,7 +14,8 @@ from apps.agents.dataset_spec import EXAMPLES_AXIS, PAIR_SUFFIXES, DatasetSpec
 from apps.agents.errors import ArrayLengths, DatasetEmpty, DatasetUnreadable, LabelCount, LabelsMissing
 from apps.agents.image_folders import ImageFolders
 from apps.agents.npz_headers import ArrayHeader
-from apps.agents.reports import DatasetSummary, TensorSpec
+from apps.agents.reports import DatasetSummary, Task, TensorSpec
+from apps.agents.text_files import TextFile
 
 
 def summarize_arrays(headers: dict[str, ArrayHeader], spec: DatasetSpec, size_bytes: int) -> DatasetSummary:
@@ -89,6 +91,17 @@ def summarize_table(header: TableHeader, spec: DatasetSpec, size_bytes: int) -> 
     if spec.label in header.columns:
         labels = TensorSpec(name=spec.label, dtype=header.columns[spec.label], shape=(EXAMPLES_AXIS,))
     return _summary(spec, header.rows, inputs, labels, (), size_bytes)
+
+
+def summarize_texts(file: TextFile, spec: DatasetSpec, size_bytes: int) -> DatasetSummary:
+    """Texts offer one input for each field that holds them. Tokens are not counted: a model's tokenizer makes them."""
+    inputs = [TensorSpec(name=name, dtype="string", shape=(EXAMPLES_AXIS,)) for name in file.fields]
+    labels = None
+    if file.examples and file.examples[0].label is not None:
+        dtype = "float64" if spec.task is Task.EMBEDDING else "int64"
+        labels = TensorSpec(name=spec.label_name, dtype=dtype, shape=(EXAMPLES_AXIS,))
+    summary = _summary(spec, len(file.examples), inputs, labels, (), size_bytes)
+    return summary.model_copy(update={"characters": file.characters, "notes": file.notes})
 
 
 def widest(dtypes: Sequence[str]) -> str:

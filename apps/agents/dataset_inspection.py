@@ -61,7 +61,7 @@ def inspect_examples(
         class_counts=counts,
         duplicates=duplicates,
         contradictions=contradictions,
-        notes=_notes(len(chosen), examples, duplicates, contradictions, counts),
+        notes=(*source.summary.notes, *_notes(len(chosen), examples, duplicates, contradictions, counts)),
     )
 
 
@@ -77,7 +77,7 @@ def _check_label_values(labels: Array, spec: DatasetSpec, summary: DatasetSummar
     if labels.dtype.kind == "f" and not np.isfinite(labels).all():
         bad = ~np.isfinite(labels.astype(np.float64))
         raise ValuesNotFinite(
-            array=spec.label, count=int(bad.sum()), example=int(np.argwhere(bad)[0][0]), field="label"
+            array=spec.label_name, count=int(bad.sum()), example=int(np.argwhere(bad)[0][0]), field="label"
         )
     if (
         spec.task is Task.CLASSIFICATION
@@ -85,7 +85,7 @@ def _check_label_values(labels: Array, spec: DatasetSpec, summary: DatasetSummar
         and int(labels.astype(np.int64).max()) >= len(summary.classes)
     ):
         reason = f"the largest is {int(labels.astype(np.int64).max())} and {len(summary.classes)} classes are named"
-        raise LabelsInvalid(label=spec.label, task=spec.task, reason=reason, field="label")
+        raise LabelsInvalid(label=spec.label_name, task=spec.task, reason=reason, field="label")
 
 
 def _read_through(source: Source, chosen: Indices, labels: Array | None, watcher: Watcher | None) -> tuple[int, int]:

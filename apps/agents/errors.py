@@ -358,9 +358,9 @@ class TextsUnlabelled(UserError):
 class TokenizerMissing(UserError):
     code = "dataset.needs_tokenizer"
     sentence = (
-        "A data set of texts needs a model with a tokenizer, and this model ({format}) has none. Upload the model as a "
-        "transformers folder with its tokenizer files, or turn the texts into the model's inputs yourself and upload "
-        "them as arrays (.npz)."
+        "A data set of texts needs a model with a tokenizer, and {model} has none. Upload the model as a transformers "
+        "folder with its tokenizer's files, or turn the texts into the model's inputs yourself and upload them as "
+        "arrays (.npz)."
     )
 
 

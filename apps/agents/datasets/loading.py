@@ -16,7 +16,10 @@ from apps.agents.datasets.arrays import ArraySource
 from apps.agents.datasets.images import ImageSource
 from apps.agents.datasets.split import Indices, split
 from apps.agents.datasets.tables import TableSource
-from apps.agents.errors import LabelsInvalid, ValuesOutOfRange
+from apps.agents.datasets.targets import TokenTargets
+from apps.agents.datasets.text_dataset import TextDataset
+from apps.agents.datasets.texts import TextSource
+from apps.agents.errors import LabelsInvalid, TokenizerMissing, ValuesOutOfRange
 from apps.agents.reports import DatasetSummary, Task, TensorSpec
 from apps.agents.text import TextEncoder
 
@@ -37,12 +40,67 @@ class Source(Protocol):
         ...
 
 
-class Dataset:
+Labels = Array | TokenTargets | None
+
+
+class Dataset(Protocol):
     """A data set bound to a model's inputs and split in two.
 
-    A batch is a dictionary from input name to an array whose first axis is the examples. With `pairs` a batch of n
-    pairs has 2n rows: first the n left ones, then the n right ones.
+    A batch is a dictionary from input name to an array whose first axis is the rows. A row is an example, but for pairs
+    (a batch of n pairs has 2n rows: first the n left ones, then the n right ones) and for some tasks on texts.
     """
+
+    @property
+    def spec(self) -> DatasetSpec: ...
+
+    @property
+    def summary(self) -> DatasetSummary: ...
+
+    @property
+    def bindings(self) -> tuple[Binding, ...]:
+        """What fills each input of the model, in its order."""
+        ...
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How examples were made to fit the model, in sentences for the reports."""
+        ...
+
+    @property
+    def calibration_indices(self) -> Indices: ...
+
+    @property
+    def evaluation_indices(self) -> Indices: ...
+
+    @property
+    def evaluation_rows(self) -> int:
+        """Rows of all batches of `evaluation` together."""
+        ...
+
+    def calibration(self, n: int, batch_size: int = 1) -> Iterator[Arrays]:
+        """Up to `n` examples that evaluation never sees, in batches; fewer where the data set has not as many."""
+        ...
+
+    def evaluation(self, batch_size: int) -> Iterator[tuple[Arrays, Labels]]:
+        """All other examples in batches of at most `batch_size`, with their labels where the task has any.
+
+        Batches are smaller where they would take too much memory.
+        """
+        ...
+
+    def first(self, n: int) -> Arrays:
+        """Exactly `n` rows to time a model on, repeated where there are fewer."""
+        ...
+
+    def affordable_batch(self, batch_size: int) -> int:
+        """`batch_size`, or less where that many examples would take too much memory."""
+        ...
+
+
+class ArrayDataset:
+    """A `Dataset` of what stands in the file as arrays, pictures or columns."""
+
+    notes: tuple[str, ...] = ()
 
     def __init__(self, source: Source, spec: DatasetSpec, inputs: Sequence[TensorSpec], seed: int) -> None:
         self.spec = spec
@@ -65,21 +123,24 @@ class Dataset:
     def evaluation_indices(self) -> Indices:
         return self._evaluation
 
+    @property
+    def evaluation_rows(self) -> int:
+        return len(self._evaluation) * (2 if self.spec.paired else 1)
+
     @cached_property
     def evaluation_labels(self) -> Array | None:
         """Labels of the evaluation examples, in the order of `evaluation`; `None` for fidelity."""
         return None if self._labels is None else np.asarray(self._labels[self._evaluation])
 
     def calibration(self, n: int, batch_size: int = 1) -> Iterator[Arrays]:
-        """Up to `n` examples that evaluation never sees, in batches; fewer where the data set has not as many."""
         yield from (feeds for feeds, _ in self._batches(self._calibration[:n], batch_size))
 
     def evaluation(self, batch_size: int) -> Iterator[tuple[Arrays, Array | None]]:
-        """All other examples in batches, with their labels where the task has any."""
-        yield from self._batches(self._evaluation, batch_size)
+        """All other examples in file order, with their labels where the task has any."""
+        yield from self._batches(self._evaluation, self.affordable_batch(batch_size))
 
     def first(self, n: int) -> Arrays:
-        """Exactly `n` rows to time a model on: the first evaluation examples, repeated where there are fewer."""
+        """The first evaluation examples, repeated where there are fewer than `n`."""
         feeds = self._feeds(np.resize(self._evaluation, n))
         return {name: array[:n] for name, array in feeds.items()}
 
@@ -107,22 +168,30 @@ def load_dataset(
     *,
     scratch: Path | None = None,
     encoder: TextEncoder | None = None,
+    outputs: Sequence[TensorSpec] = (),
 ) -> Dataset:
     """Open the data set at `path` for a model with `inputs`. The same `seed` gives the same split on every machine.
 
     Every step of a session must pass the session's seed: two seeds would calibrate on what another step evaluates on.
 
-    `encoder` is the model's tokenizer, which a data set of texts needs.
+    `encoder` is the model's tokenizer, which a data set of texts needs; by the size of the model's `outputs` batches of
+    texts are kept small.
     `scratch` takes decompressed arrays; without it a temporary folder that lives as long as the data set does.
     Raises the errors of `apps.agents.errors` about data sets. Values that are not finite are the inspection's to find.
     """
-    return Dataset(open_source(path, spec, scratch=scratch), spec, inputs, seed)
+    if spec.kind is not DatasetKind.TEXT:
+        return ArrayDataset(open_source(path, spec, scratch=scratch), spec, inputs, seed)
+    if encoder is None:
+        raise TokenizerMissing(model="the model at hand", field="dataset")
+    return TextDataset(TextSource(path, spec), spec, inputs, seed, encoder, outputs)
 
 
 def open_source(path: Path, spec: DatasetSpec, *, scratch: Path | None = None) -> Source:
     """The file's examples as they are, bound to no model. Raises what `load_dataset` does about the file."""
     if spec.kind is DatasetKind.IMAGES:
         return ImageSource(path, spec)
+    if spec.kind is DatasetKind.TEXT:
+        return TextSource(path, spec)
     if spec.kind is DatasetKind.TABLE:
         return TableSource(path, spec)
     return ArraySource(path, spec, scratch / "arrays" if scratch else None)
@@ -164,12 +233,12 @@ def checked_labels(labels: Array | None, spec: DatasetSpec) -> Array | None:
         return None
     if spec.task is not Task.CLASSIFICATION:
         if labels.dtype.kind not in "iuf":
-            raise LabelsInvalid(label=spec.label, task=spec.task, reason="they are not numbers", field="label")
+            raise LabelsInvalid(label=spec.label_name, task=spec.task, reason="they are not numbers", field="label")
         return labels
     if labels.dtype.kind not in "iu" or labels.ndim != 1:
         reason = f"{labels.dtype}{list(labels.shape)} must be integers with a single axis"
-        raise LabelsInvalid(label=spec.label, task=spec.task, reason=reason, field="label")
+        raise LabelsInvalid(label=spec.label_name, task=spec.task, reason=reason, field="label")
     if len(labels) and int(labels.min()) < 0:
         reason = f"the smallest is {int(labels.min())}, and class numbers begin at 0"
-        raise LabelsInvalid(label=spec.label, task=spec.task, reason=reason, field="label")
+        raise LabelsInvalid(label=spec.label_name, task=spec.task, reason=reason, field="label")
     return labels

@@ -55,4 +55,5 @@ class Material:
             self.job.seed,
             scratch=self.scratch,
             encoder=self.original.encoder,
+            outputs=self.original.summary.outputs,
         )

@@ -73,7 +73,7 @@ class ClassificationScorer(Scorer):
         if self._columns > 1 and len(labels) and int(labels.max()) >= self._columns:
             reason = f"the largest is {int(labels.max())}, and the model tells {self._columns} classes (0 to "
             raise LabelsInvalid(
-                label=self._spec.label,
+                label=self._spec.label_name,
                 task=Task.CLASSIFICATION,
                 reason=f"{reason}{self._columns - 1}) apart",
                 field="label",

@@ -1,0 +1,207 @@
+"""Texts as a model takes them: rows of tokens, grouped by length, padded on the right, with what is to be predicted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from apps.agents.dataset_fit import Binding, bind
+from apps.agents.dataset_spec import DatasetSpec
+from apps.agents.datasets.split import Indices, split
+from apps.agents.datasets.targets import TokenTargets
+from apps.agents.datasets.text_notes import notes_on
+from apps.agents.datasets.texts import TextSource
+from apps.agents.datasets.token_rows import Cuts, Row, RowMaker, frame_of
+from apps.agents.errors import DatasetEmpty
+from apps.agents.reports import Task, TensorSpec
+from apps.agents.text import IGNORED, TextEncoder
+
+Array = NDArray[np.generic]
+Arrays = dict[str, Array]
+Group = list[Row]
+"""Rows that belong together: the two of a pair, else one."""
+
+OUTPUT_BYTES = 64 * 1024 * 1024
+"""Of all outputs of one batch."""
+ELEMENT_BYTES = 4
+ATTENTION_MASK = "attention_mask"
+
+
+class TextDataset:
+    """A `Dataset` of texts, bound to a model's inputs and encoded by its tokenizer.
+
+    Batches hold rows, of which an example may have several: windows of a long text, one for each choice. All rows of a
+    batch are padded to its longest, or to the model's length where that is fixed; the attention mask is 0 on padding.
+    A model without that input gets rows of one length only. Of pairs a batch holds first the left rows, then the right.
+    """
+
+    def __init__(
+        self,
+        source: TextSource,
+        spec: DatasetSpec,
+        inputs: Sequence[TensorSpec],
+        seed: int,
+        encoder: TextEncoder,
+        outputs: Sequence[TensorSpec] = (),
+    ) -> None:
+        self.spec = spec
+        self.summary = source.summary
+        self.bindings: tuple[Binding, ...] = bind(inputs, source.summary)
+        self._outputs = outputs
+        self._examples = source.examples
+        self._labels = source.labels
+        self._seed = seed
+        self._pad_id = encoder.pad_id
+        self._fixed = next((axis for spec in inputs for axis in spec.shape[1:2] if isinstance(axis, int)), None)
+        length = min(spec.reading.max_tokens, encoder.context_length, self._fixed or encoder.context_length)
+        self._maker = RowMaker(encoder, spec.task, spec.reading, length, frame_of(encoder, spec.task))
+        classes = source.labels if spec.task is Task.CLASSIFICATION else None
+        self._calibration, self._evaluation = split(
+            self.summary.examples, seed, None if classes is None else classes.astype(np.int64)
+        )
+
+    @property
+    def calibration_indices(self) -> Indices:
+        return self._calibration
+
+    @property
+    def evaluation_indices(self) -> Indices:
+        return self._evaluation
+
+    @property
+    def evaluation_rows(self) -> int:
+        """Rows of all batches of `evaluation` together."""
+        return len(self._evaluation_rows[0])
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """What the numbers stand on: the length of rows, what was split or cut, in sentences."""
+        rows, cuts = self._evaluation_rows
+        return notes_on(self._maker, rows, cuts, self.timed_tokens)
+
+    def calibration(self, n: int, batch_size: int = 1) -> Iterator[Arrays]:
+        """Up to `n` rows of texts that evaluation never sees, in batches of `batch_size`.
+
+        Of a multiple choice only the right one, behind its context.
+        """
+        rows = self._calibration_rows[:n]
+        for start in range(0, len(rows), batch_size):
+            yield self._feeds(rows[start : start + batch_size])
+
+    def calibration_tokens(self, n: int) -> list[list[int]]:
+        """The same rows as token ids, without padding."""
+        return [list(row.ids) for row in self._calibration_rows[:n]]
+
+    def evaluation(self, batch_size: int) -> Iterator[tuple[Arrays, Array | TokenTargets | None]]:
+        """All other texts, at most `batch_size` rows and about 64 MiB of outputs a batch, the longest rows first.
+
+        Labels are class numbers, scores, or the tokens to be predicted. Batches after the first come in random order,
+        so that the time of those done tells the time of those to come.
+        """
+        batches = self._batches(batch_size)
+        order = np.random.default_rng(self._seed).permutation(len(batches) - 1) + 1
+        for number in (0, *order):
+            rows = [row for side in zip(*batches[number], strict=True) for row in side]
+            yield self._feeds(rows), self._targets(rows)
+
+    def first(self, n: int) -> Arrays:
+        """Exactly `n` rows of one length to time a model on, without padding: the median length of the evaluation rows.
+
+        Longer rows are cut to it; where there are fewer such rows than `n`, they repeat.
+        """
+        length = self.timed_tokens
+        fitting = [row.ids[:length] for row in self._evaluation_rows[0] if len(row.ids) >= length]
+        return self._feeds([Row(fitting[at % len(fitting)], 0, length) for at in range(n)])
+
+    @cached_property
+    def timed_tokens(self) -> int:
+        """The length of the rows that `first` gives."""
+        return int(np.median([len(row.ids) for row in self._evaluation_rows[0]]))
+
+    def affordable_batch(self, batch_size: int) -> int:
+        """`batch_size`, or less where that many of the longest rows would give more than 64 MiB of outputs."""
+        return max(1, min(batch_size, OUTPUT_BYTES // self._row_bytes(self._maker.length)))
+
+    # --- rows ---------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _evaluation_rows(self) -> tuple[list[Row], Cuts]:
+        rows, cuts = self._rows(self._evaluation)
+        if not rows:
+            raise DatasetEmpty(reason="each of its texts is a single token, before which nothing stands")
+        return rows, cuts
+
+    @cached_property
+    def _calibration_rows(self) -> list[Row]:
+        rows, _ = self._rows(self._calibration)
+        return [row for row in rows if row.right]
+
+    def _rows(self, indices: Indices) -> tuple[list[Row], Cuts]:
+        numbers = [int(index) for index in indices]
+        return self._maker.rows([self._examples[number] for number in numbers], numbers)
+
+    def _groups(self) -> list[Group]:
+        rows, step = self._evaluation_rows[0], 2 if self.spec.paired else 1
+        return [rows[at : at + step] for at in range(0, len(rows), step)]
+
+    def _batches(self, batch_size: int) -> list[list[Group]]:
+        """Groups of similar length, the longest first."""
+        maskless = ATTENTION_MASK not in {binding.wanted.name for binding in self.bindings} and not self._fixed
+        batches: list[list[Group]] = []
+        limit, length = 0, 0
+        for group in sorted(self._groups(), key=_longest, reverse=True):
+            full = not batches or len(batches[-1]) >= limit
+            if full or (maskless and _longest(group) != length):
+                length = _longest(group)
+                limit = max(1, min(batch_size, OUTPUT_BYTES // (self._row_bytes(length) * len(group))))
+                batches.append([])
+            batches[-1].append(group)
+        return batches
+
+    def _row_bytes(self, length: int) -> int:
+        """Of all outputs of one row of `length` tokens, by the axes that the model declares."""
+        tokens = self._fixed or length
+        axes = ([axis if isinstance(axis, int) else tokens for axis in output.shape[1:]] for output in self._outputs)
+        return max(1, ELEMENT_BYTES * sum(math.prod(sizes) for sizes in axes))
+
+    # --- arrays -------------------------------------------------------------------------------------------------------
+
+    def _feeds(self, rows: Sequence[Row]) -> Arrays:
+        length = self._fixed or max(len(row.ids) for row in rows)
+        ids = np.full((len(rows), length), self._pad_id, dtype=np.int64)
+        mask = np.zeros((len(rows), length), dtype=np.int64)
+        for at, row in enumerate(rows):
+            ids[at, : len(row.ids)] = row.ids
+            mask[at, : len(row.ids)] = 1
+        made = {
+            "input_ids": ids,
+            ATTENTION_MASK: mask,
+            "token_type_ids": np.zeros_like(ids),
+            "position_ids": np.broadcast_to(np.arange(length), ids.shape),
+        }
+        wanted = (binding.wanted for binding in self.bindings)
+        return {spec.name: np.ascontiguousarray(made[spec.name].astype(np.dtype(spec.dtype))) for spec in wanted}
+
+    def _targets(self, rows: Sequence[Row]) -> Array | TokenTargets | None:
+        numbers = np.array([row.example for row in rows], dtype=np.int64)
+        if self.spec.task not in (Task.LANGUAGE_MODELING, Task.MULTIPLE_CHOICE):
+            kept = numbers[: len(rows) // 2] if self.spec.paired else numbers
+            return None if self._labels is None else np.asarray(self._labels[kept])
+        tokens = np.full((len(rows), self._fixed or max(len(row.ids) for row in rows)), IGNORED, dtype=np.int64)
+        for at, row in enumerate(rows):
+            tokens[at, row.start - 1 : len(row.ids) - 1] = row.ids[row.start :]
+        return TokenTargets(
+            tokens=tokens,
+            examples=numbers,
+            choices=np.array([row.choice for row in rows], dtype=np.int64),
+            characters=np.array([row.characters for row in rows], dtype=np.int64),
+            right=np.array([row.right for row in rows], dtype=bool),
+        )
+
+
+def _longest(group: Group) -> int:
+    return max(len(row.ids) for row in group)

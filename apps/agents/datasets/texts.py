@@ -1,0 +1,39 @@
+"""Texts as they stand in the file, for the full check and for the data set that a model's tokenizer makes of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from apps.agents.dataset_headers import summarize_texts
+from apps.agents.dataset_spec import DatasetSpec
+from apps.agents.reports import DatasetSummary
+from apps.agents.text_files import Example, read_texts
+
+Array = NDArray[np.generic]
+
+
+class TextSource:
+    """A file of texts, read into memory. `examples` are what `rows` shows as arrays of strings."""
+
+    def __init__(self, path: Path, spec: DatasetSpec) -> None:
+        file = read_texts(path, spec)
+        self.examples: tuple[Example, ...] = file.examples
+        self.summary: DatasetSummary = summarize_texts(file, spec, path.stat().st_size)
+        self.labels: Array | None = None
+        if self.summary.labels is not None:
+            labels = [example.label for example in file.examples]
+            self.labels = np.asarray(labels, dtype=self.summary.labels.dtype)
+
+    def rows(self, indices: NDArray[np.int64]) -> dict[str, Array]:
+        """The texts by field; in the last one, where an example has more texts than fields, all that are left."""
+        names = [spec.name for spec in self.summary.inputs]
+        arrays = {name: np.empty(len(indices), dtype=object) for name in names}
+        for row, index in enumerate(indices):
+            texts = self.examples[index].texts
+            for place, name in enumerate(names):
+                last = place == len(names) - 1 and len(texts) > len(names)
+                arrays[name][row] = texts[place:] if last else texts[place]
+        return dict(arrays)
