@@ -15,9 +15,10 @@ from apps.agents.backends.onnx.fake_quantization import (
     quantized_variant,
 )
 from apps.agents.backends.onnx.observation import FLOAT32_MAX, Observation, Range, observe
-from apps.agents.backends.onnx.sensitivity import SQNR_LIMIT_DB, measure_sensitivity, sqnr_db
+from apps.agents.backends.onnx.sensitivity import measure_sensitivity
 from apps.agents.backends.onnx.workbench import Workbench, fold, name_nodes
 from apps.agents.errors import ModelNotLoadable
+from apps.agents.experiments import SQNR_LIMIT_DB, sqnr_db
 from apps.agents.laboratory import Sensitivity
 from tests.agents import graphs
 

@@ -8,32 +8,18 @@ of the output's energy over the energy of its change. Noise energies of layers a
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 import numpy as np
-from onnx import ModelProto, NodeProto, ValueInfoProto
+from onnx import ModelProto, ValueInfoProto
 
 from apps.agents.backends.onnx import runtime
 from apps.agents.backends.onnx.fake_quantization import quantizable_nodes, quantized_variant
 from apps.agents.backends.onnx.observation import Observation
 from apps.agents.backends.onnx.runtime import Feeds
 from apps.agents.backends.onnx.workbench import Array, Workbench
-from apps.agents.errors import ModelNotLoadable, ModelRunFailed
+from apps.agents.experiments import conduct, experiments, sqnr_db
 from apps.agents.laboratory import Sensitivity, Tell
-from apps.agents.reports import OperatorSensitivity
-
-SQNR_LIMIT_DB = 140.0
-"""Results are clipped to ± this: float32 itself resolves about 144 dB, and a NaN in the output counts as the worst."""
-
-
-@dataclass(frozen=True)
-class _Experiment:
-    title: str
-    names: tuple[str, ...]
-    op_type: str | None = None
-    """Set when the experiment is about a type."""
 
 
 def measure_sensitivity(
@@ -63,7 +49,8 @@ def measure_sensitivity(
             f"The outputs are not in float32, so the sensitivity is measured at {', '.join(points)} before them."
         )
     judge = _Judge(bench, observation, batches, points)
-    _experiment(judge, list(_experiments(nodes, order)), found, budget_s=budget_s, tell=tell, clock=clock)
+    planned = list(experiments({node.name: node.op_type for node in nodes}, order))
+    conduct(planned, judge.sqnr_db, found, budget_s=budget_s, tell=tell, clock=clock)
     return found
 
 
@@ -79,31 +66,6 @@ def measuring_points(proto: ModelProto, observation: Observation) -> tuple[str, 
         names = list(dict.fromkeys(name for node in sources for name in node.input if name and name not in seen))
         points = [name for name in names if name in observation.ranges and name in produced]
     return tuple(points)
-
-
-def sqnr_db(signal: float, noise: float) -> float:
-    """Energies to decibels, clipped to ± `SQNR_LIMIT_DB`; noise that is not finite is the worst there is."""
-    if not np.isfinite(noise):
-        return -SQNR_LIMIT_DB
-    if noise <= 0:
-        return SQNR_LIMIT_DB
-    if signal <= 0:
-        return -SQNR_LIMIT_DB
-    return float(np.clip(10 * np.log10(signal / noise), -SQNR_LIMIT_DB, SQNR_LIMIT_DB))
-
-
-def _experiments(nodes: Sequence[NodeProto], order: Sequence[str]) -> Iterator[_Experiment]:
-    """Types first, the rarest first; then nodes. A type's only node needs no experiment of its own."""
-    by_type: dict[str, list[str]] = {}
-    for node in nodes:
-        by_type.setdefault(node.op_type, []).append(node.name)
-    for op_type, names in sorted(by_type.items(), key=lambda item: (len(item[1]), item[0])):
-        yield _Experiment(f"every {op_type}", tuple(names), op_type)
-    single = {names[0] for names in by_type.values() if len(names) == 1}
-    known = {node.name for node in nodes} - single
-    for name in order:
-        if name in known:
-            yield _Experiment(name, (name,))
 
 
 class _Judge:
@@ -141,38 +103,3 @@ def _with_outputs(proto: ModelProto, points: Sequence[str]) -> ModelProto:
     present = {output.name for output in proto.graph.output}
     proto.graph.output.extend(ValueInfoProto(name=name) for name in points if name not in present)
     return proto
-
-
-def _experiment(
-    judge: _Judge,
-    experiments: Sequence[_Experiment],
-    found: Sensitivity,
-    *,
-    budget_s: float,
-    tell: Tell,
-    clock: Callable[[], float],
-) -> None:
-    start = clock()
-    failures: list[str] = []
-    for done, experiment in enumerate(experiments):
-        elapsed_s = clock() - start
-        if done and elapsed_s >= budget_s:
-            left = Counter("operator type" if item.op_type else "layer" for item in experiments[done:])
-            counts = " and ".join(f"{count} {what}{'s' * (count > 1)}" for what, count in left.items())
-            found.notes.append(f"The time for sensitivity ({budget_s:.0f} s) was over before {counts} were measured.")
-            break
-        eta_s = min(budget_s - elapsed_s, elapsed_s / done * (len(experiments) - done)) if done else None
-        tell(done / len(experiments), f"Sensitivity of {experiment.title}", eta_s)
-        try:
-            result = judge.sqnr_db(experiment.names)
-        except (ModelNotLoadable, ModelRunFailed) as error:
-            failures.append(f"{experiment.title} ({error.context['reason']})")
-            continue
-        if experiment.op_type:
-            count = len(experiment.names)
-            found.operators.append(OperatorSensitivity(op_type=experiment.op_type, count=count, sqnr_db=result))
-        if len(experiment.names) == 1:
-            found.layers[experiment.names[0]] = result
-    found.operators.sort(key=lambda entry: entry.sqnr_db)
-    if failures:
-        found.notes.append(f"The runtime refused {len(failures)} experiments: {'; '.join(failures[:3])}.")

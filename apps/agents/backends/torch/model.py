@@ -52,8 +52,12 @@ class TorchModel:
         So a model in half precision can stand where the original stood.
         """
         with torch.inference_mode():
-            outputs = self.call({name: self._tensor(array, device) for name, array in feeds.items()})
+            outputs = self.call(self.tensors(feeds, device))
         return [_array(output) for output in outputs]
+
+    def tensors(self, feeds: Feeds, device: str = "cpu") -> dict[str, torch.Tensor]:
+        """What `call` takes, of arrays: floats as the model computes them."""
+        return {name: self._tensor(array, device) for name, array in feeds.items()}
 
     def _tensor(self, array: Array, device: str) -> torch.Tensor:
         tensor = torch.from_numpy(np.ascontiguousarray(array)).to(device)
