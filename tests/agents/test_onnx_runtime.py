@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
+from apps.agents import memory
 from apps.agents.backends.onnx import runtime
 from apps.agents.criteria import Device, Target
 from apps.agents.errors import DeviceMissing, ModelNotLoadable, ModelRunFailed
@@ -52,13 +53,13 @@ def test_a_run_that_fails_says_why(feeds: runtime.Feeds) -> None:
 def test_the_memory_probe_starts_where_its_module_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From the checkout itself: a worker whose package is not installed measures, too."""
     started: list[Path] = []
-    run = runtime.subprocess.run
+    run = memory.subprocess.run
 
     def watched(command: list[str], **options: Any) -> Any:
         started.append(options["cwd"])
         return run(command, **options)
 
-    monkeypatch.setattr(runtime.subprocess, "run", watched)
+    monkeypatch.setattr(memory.subprocess, "run", watched)
     runtime.peak_memory(graphs.save(graphs.perceptron(), tmp_path / "m.onnx"), ONE, Target(), runs=1)
     assert (started[0] / "apps" / "agents" / "backends" / "onnx" / "memory.py").is_file()
 
