@@ -10,6 +10,7 @@ from functools import cached_property
 from apps.agents.errors import TechniqueNoEffect
 from apps.agents.planning.agent import TYPE_CHOICES, type_choice
 from apps.agents.planning.availability import obstacle_to
+from apps.agents.planning.bases import Bases, bases_of_analyses
 from apps.agents.planning.ordering import (
     COLLAPSE_POINTS,
     KNOWN_SURPRISE,
@@ -19,14 +20,23 @@ from apps.agents.planning.ordering import (
     predicted_gain,
     worth,
 )
-from apps.agents.planning.prediction import GRAPH, QUANTIZATIONS
-from apps.agents.planning.profile import GraphProfile, profile_of_analysis
+from apps.agents.planning.prediction import GRAPH, ONNX_QUANTIZATIONS
 from apps.agents.planning.repair import Repair, Stop, next_repair
 from apps.agents.reports import AnalysisReport
 from apps.agents.selection import REAL_CHANGE, Judgement, bar, best
 from apps.agents.state import ACTIVE, CandidateRecord, Plan, SessionState, Status, StepRecord
 from apps.agents.techniques import Risk, TechniqueSpec
-from apps.agents.trials import ANALYSE, PLAN, PREPARE, Steps, Trial, read_trials, repair_record
+from apps.agents.trials import (
+    ANALYSE,
+    ANALYSE_EXPORTED,
+    EXPORT,
+    PLAN,
+    PREPARE,
+    Steps,
+    Trial,
+    read_trials,
+    repair_record,
+)
 
 NO_EFFECT = TechniqueNoEffect.code
 FAILURES_END_TECHNIQUE = 3
@@ -66,12 +76,18 @@ class Board:
         return step.result
 
     @cached_property
-    def profile(self) -> GraphProfile:
-        return profile_of_analysis(self.analysis)
+    def exported(self) -> AnalysisReport | None:
+        """The analysis of the exported model, where there is one."""
+        step = self.steps.completed(ANALYSE_EXPORTED)
+        return AnalysisReport.model_validate(step.result) if step else None
+
+    @cached_property
+    def bases(self) -> Bases:
+        return bases_of_analyses(self.analysis, self.exported)
 
     @cached_property
     def trials(self) -> tuple[Trial, ...]:
-        return read_trials(self.steps, self.plan, self.profile, self.state.criteria, self.specs)
+        return read_trials(self.steps, self.plan, self.bases, self.state.criteria, self.specs)
 
     @cached_property
     def judged(self) -> Mapping[str, Judgement]:
@@ -110,12 +126,14 @@ class Board:
 
     def needs_preparation(self, technique: str) -> bool:
         """Whether `technique` starts from the optimized graph: quantizations do, where that technique may be used."""
-        return technique in QUANTIZATIONS and self.unavailable(GRAPH) is None
+        return technique in ONNX_QUANTIZATIONS and self.unavailable(GRAPH) is None
 
     def parent_of(self, technique: str) -> str | None:
         """Key of the step whose artifact `technique` starts from; `None` is the original."""
         prepared = self.steps.completed(PREPARE) is not None
-        return PREPARE if prepared and self.needs_preparation(technique) else None
+        if prepared and self.needs_preparation(technique):
+            return PREPARE
+        return EXPORT if self.bases.starts_from_export(self.specs[technique]) else None
 
     # --- options -----------------------------------------------------------------------------------------------------
 
@@ -124,14 +142,15 @@ class Board:
         spec = self.specs.get(technique)
         if spec is None:
             return f"The technique {technique} is not installed here."
+        basis = self.bases.of(spec) or self.bases.original
         return obstacle_to(
             spec,
             criteria=self.state.criteria,
-            model=self.state.model,
+            model=basis.model,
             dataset=self.state.dataset,
             libraries=self.state.libraries,
             disabled=self.state.disabled_techniques,
-            analysis=self.analysis,
+            analysis=basis.analysis,
         )
 
     @cached_property
@@ -156,7 +175,8 @@ class Board:
             return f"Left out: {' and '.join(lost)}, which quantize the same operators, lost far too much."
         correction, known = self._correction(candidate.technique), self._measured(candidate.technique)
         surprise = KNOWN_SURPRISE if self._is_known_choice(candidate) else SURPRISE
-        if broken := obstacle(candidate.predicted, self.profile, criteria, correction, surprise):
+        profile = self.bases.profile(self.specs[candidate.technique])
+        if broken := obstacle(candidate.predicted, profile, criteria, correction, surprise):
             return f"Left out: {broken}{_corrected(correction)}."
         hope = optimistic_gain(candidate.predicted, criteria, correction if known else None, surprise)
         if hope > self.bar * (REAL_CHANGE if self.judged else 1.0):
@@ -241,7 +261,7 @@ class Board:
         spec = self.specs[chain[0].planned.technique]
         attempts = tuple(trial.attempt() for trial in chain)
         others = tuple(trial.attempt() for trial in self._measured(spec.name) if trial.root != chain[0].root)
-        return next_repair(attempts, spec, self.profile, self.state.criteria, self.bar, others)
+        return next_repair(attempts, spec, self.bases.profile(spec), self.state.criteria, self.bar, others)
 
     def _repair_option(self, chain: tuple[Trial, ...]) -> Option | None:
         technique = chain[0].planned.technique
@@ -251,7 +271,7 @@ class Board:
         key = f"{chain[0].key}r{len(chain)}"
         spec, criteria = self.specs[technique], self.state.criteria
         parent, reason = chain[-1].key, repair.reason
-        record = repair_record(key, parent, spec, repair.parameters, reason, self.profile, criteria)
+        record = repair_record(key, parent, spec, repair.parameters, reason, self.bases.profile(spec), criteria)
         gain = predicted_gain(repair.prediction, criteria, repair.correction)
         return Option(record, worth(gain, record.predicted, spec, Risk.MEDIUM))
 

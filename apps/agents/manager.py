@@ -1,6 +1,10 @@
 """The OptimizationManager: given all that is known of a session, what next?
 
-    analyse → plan → prepare → (optimize → evaluate) for each candidate → package → verdict
+    analyse → (export → analyse) → plan → prepare → (optimize → evaluate) for each candidate → package → verdict
+
+A model of PyTorch is exported to ONNX before it is planned for, so that every technique of either runtime can be
+weighed; where that fails, the plan does without. Candidates start from the original, the export, or what was prepared
+of it.
 
 `next` is a pure function of the state. Nothing is remembered between calls, so a crash loses nothing: asking again
 gives the same answer, and a step that is in the state is not asked for twice.
@@ -15,9 +19,12 @@ from functools import cached_property
 from apps.agents import narration
 from apps.agents.board import Board, Option
 from apps.agents.criteria import Device
-from apps.agents.planning.prediction import GRAPH
+from apps.agents.planning.availability import obstacle_to
+from apps.agents.planning.prediction import GRAPH, ONNX_EXPORT
+from apps.agents.reports import AnalysisReport
 from apps.agents.selection import verdict_of
 from apps.agents.state import (
+    ACTIVE,
     Closing,
     Decision,
     Phase,
@@ -28,7 +35,18 @@ from apps.agents.state import (
     StepRequest,
 )
 from apps.agents.techniques import TechniqueSpec, catalogue
-from apps.agents.trials import ANALYSE, PACKAGE, PLAN, PREPARE, Steps, Trial, evaluate_key, optimize_key
+from apps.agents.trials import (
+    ANALYSE,
+    ANALYSE_EXPORTED,
+    EXPORT,
+    PACKAGE,
+    PLAN,
+    PREPARE,
+    Steps,
+    Trial,
+    evaluate_key,
+    optimize_key,
+)
 
 _LOST = (Status.FAILED, Status.CANCELLED)
 
@@ -93,7 +111,7 @@ def _closing(steps: Steps) -> Closing | None:
 
 def _phase(steps: Steps) -> Phase:
     """Where the session is; phases never run back: evaluating includes the further candidates that results lead to."""
-    if not steps.completed(ANALYSE):
+    if steps.get(PLAN) is None:
         return Phase.ANALYSING
     if not steps.completed(PLAN):
         return Phase.PLANNING
@@ -110,7 +128,8 @@ def _progress(steps: Steps, board: Board | None) -> float:
     progress never runs back.
     """
     if board is None:
-        return 0.12 if steps.completed(ANALYSE) else 0.0
+        looked = sum(steps.completed(key) is not None for key in (ANALYSE, EXPORT, ANALYSE_EXPORTED))
+        return 0.12 if steps.get(PLAN) else round(0.04 * looked, 2)
     if steps.get(PACKAGE):
         return 0.95
     ended = sum(
@@ -140,12 +159,9 @@ class _Turn:
 
     @property
     def requests(self) -> tuple[StepRequest, ...]:
-        if self.steps.get(ANALYSE) is None:
-            return (self._analyse(),)
-        if self.steps.completed(ANALYSE) is None:
-            return ()
         if self.steps.get(PLAN) is None:
-            return (self._plan(),)
+            asked = self._before_plan()
+            return (self._plan(),) if asked is None else asked
         if self.steps.completed(PLAN) is None or self.steps.get(PACKAGE) is not None:
             return ()
         requests = self._trials()
@@ -159,12 +175,57 @@ class _Turn:
     def _measuring_queue(self) -> str:
         return "gpu" if self.state.criteria.target.device is Device.CUDA else "cpu"
 
+    def _before_plan(self) -> tuple[StepRequest, ...] | None:
+        """What is to be found out first; empty while it is being found out, `None` once all is known."""
+        if self.steps.get(ANALYSE) is None:
+            return (self._analyse(),)
+        if self.steps.completed(ANALYSE) is None:
+            return ()
+        export, analysis = self.steps.get(EXPORT), self.steps.get(ANALYSE_EXPORTED)
+        if export is None:
+            return (self._export(),) if self._can_export() else None
+        if analysis is None and export.status is Status.COMPLETED:
+            return (self._analyse_exported(),)
+        waiting = export.status in ACTIVE or (analysis is not None and analysis.status in ACTIVE)
+        return () if waiting else None
+
+    def _can_export(self) -> bool:
+        """Whether the original is to become ONNX: the criteria allow it, workers can do it, and time is left."""
+        spec, analysed = self.specs.get(ONNX_EXPORT), self.steps.completed(ANALYSE)
+        if spec is None or analysed is None or self._minutes_spent():
+            return False
+        known = {"libraries": self.state.libraries, "disabled": self.state.disabled_techniques}
+        analysis = AnalysisReport.model_validate(analysed.result)
+        criteria, dataset = self.state.criteria, self.state.dataset
+        model = self.state.model
+        return obstacle_to(spec, criteria=criteria, model=model, dataset=dataset, analysis=analysis, **known) is None
+
     def _analyse(self) -> StepRequest:
         return StepRequest(
             key=ANALYSE,
             kind=StepKind.ANALYSE,
             queue=self._measuring_queue,
             reason="Measures where time and bytes go and how sensitive each layer is, before anything is decided.",
+        )
+
+    def _export(self) -> StepRequest:
+        return StepRequest(
+            key=EXPORT,
+            kind=StepKind.OPTIMIZE,
+            queue=self._optimizing_queue(ONNX_EXPORT),
+            reason="Every ONNX technique starts from the exported model, which is made once and compared with the "
+            "original.",
+            technique=ONNX_EXPORT,
+            parameters=self.specs[ONNX_EXPORT].resolve({}),
+        )
+
+    def _analyse_exported(self) -> StepRequest:
+        return StepRequest(
+            key=ANALYSE_EXPORTED,
+            kind=StepKind.ANALYSE,
+            queue=self._measuring_queue,
+            reason="Measures the same model in ONNX Runtime: which runtime is faster, and what its graph can bear.",
+            parent=EXPORT,
         )
 
     def _plan(self) -> StepRequest:
@@ -176,8 +237,17 @@ class _Turn:
             parameters={
                 "libraries": list(self.state.libraries),
                 "disabled_techniques": list(self.state.disabled_techniques),
+                "export_failure": self._export_failure(),
             },
         )
+
+    def _export_failure(self) -> str | None:
+        """Why there is no exported model to plan for although one was asked for, in a sentence."""
+        for key in (EXPORT, ANALYSE_EXPORTED):
+            step = self.steps.get(key)
+            if step is not None and step.status in _LOST:
+                return step.error or f"The step {key} was {step.status.value}."
+        return None
 
     def _trials(self) -> tuple[StepRequest, ...]:
         """Evaluations first, then the preparation, then new candidates, as far as workers and the budget allow."""
@@ -190,7 +260,7 @@ class _Turn:
         if self.board.prepare is None and any(self.board.needs_preparation(o.candidate.technique) for o in options):
             requests.append(self._prepare())
         else:
-            requests += [self._optimize(option) for option in options]
+            requests += [self._start(option) for option in options]
         return tuple(requests[:free])
 
     def _prepare(self) -> StepRequest:
@@ -201,7 +271,13 @@ class _Turn:
             reason="Every quantization starts from the optimized graph, which is made once.",
             technique=GRAPH,
             parameters=self.specs[GRAPH].resolve({}),
+            parent=self.board.parent_of(GRAPH),
         )
+
+    def _start(self, option: Option) -> StepRequest:
+        """The first step of a candidate: the export has been made already and is only to be measured."""
+        trial = next((trial for trial in self.board.trials if trial.key == option.candidate.key), None)
+        return self._evaluate(trial) if trial is not None and trial.is_export else self._optimize(option)
 
     def _optimize(self, option: Option) -> StepRequest:
         candidate = option.candidate
@@ -227,7 +303,7 @@ class _Turn:
             reason=f"Measures {trial.key} beside the original on the same examples.",
             candidate=trial.key,
             technique=trial.planned.technique,
-            parent=optimize_key(trial.key),
+            parent=trial.maker,
         )
 
     def _package(self) -> StepRequest:
@@ -242,6 +318,7 @@ class _Turn:
         skipped |= {trial.key: f"Not measured: {budget}" for trial in self.board.trials if trial.awaits_evaluation}
         closing = Closing(verdict=verdict, skipped=skipped, budget=budget)
         chosen = verdict.candidate
+        maker = next((trial.maker for trial in self.board.trials if trial.key == chosen), None)
         return StepRequest(
             key=PACKAGE,
             kind=StepKind.PACKAGE,
@@ -249,7 +326,7 @@ class _Turn:
             reason=verdict.reason,
             candidate=chosen,
             parameters=closing.model_dump(mode="json"),
-            parent=optimize_key(chosen) if chosen else None,
+            parent=maker,
         )
 
     # --- the budget --------------------------------------------------------------------------------------------------

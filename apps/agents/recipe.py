@@ -21,7 +21,9 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from apps.agents.dataset_spec import DatasetSpec
 from apps.agents.errors import RecipeInvalid
+from apps.agents.formats import Format
 from apps.agents.job import Event, Job
+from apps.agents.lineage import format_after
 from apps.agents.machine import installed_versions
 from apps.agents.optimization import digest_of
 from apps.agents.process import JobFailed, run_job
@@ -45,6 +47,12 @@ class FileRecord(_Record):
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
     size_bytes: int
     filename: str = ""
+
+
+class OriginalRecord(FileRecord):
+    """The model that a session started from."""
+
+    format: str = Format.ONNX
 
 
 class DatasetRecord(_Record):
@@ -74,7 +82,7 @@ class Recipe(_Record):
     recipe_version: Literal[1] = 1
     seed: int
     threads: int = 1
-    original: FileRecord
+    original: OriginalRecord
     dataset: DatasetRecord
     steps: tuple[RecipeStep, ...]
     artifact: FileRecord | None
@@ -129,7 +137,9 @@ def follow(recipe: Recipe, model: Path, dataset: Path, out: Path, on_event: Call
         for number, step in enumerate(recipe.steps):
             scratch = Path(folder) / str(number)
             scratch.mkdir()
-            current = _made(recipe, step, current, dataset, scratch, on_event)
+            given = format_after(recipe.original.format, [one.technique for one in recipe.steps[:number]])
+            files = {"original": model, "model": current, "dataset": dataset}
+            current = _made(recipe, step, given, files, scratch, on_event)
         shutil.copyfile(current, out)
     return Followed(digest_of(out), recipe.artifact.sha256, differing_libraries(recipe))
 
@@ -146,17 +156,25 @@ def differing_libraries(recipe: Recipe) -> tuple[str, ...]:
 
 
 def _made(
-    recipe: Recipe, step: RecipeStep, model: Path, dataset: Path, scratch: Path, on_event: Callable[[Event], None]
+    recipe: Recipe,
+    step: RecipeStep,
+    given_format: str,
+    files: dict[str, Path],
+    scratch: Path,
+    on_event: Callable[[Event], None],
 ) -> Path:
+    """What `step` makes of the model in `files`, which has the `given_format`."""
     job = Job(
         handler=OPTIMIZE,
         scratch=scratch,
-        inputs={"model": model, "dataset": dataset},
+        inputs=files,
         arguments={
             "technique": step.technique,
             "parameters": step.parameters,
             "dataset": recipe.dataset.spec.model_dump(mode="json"),
             "batch_divisor": step.batch_divisor,
+            "original_format": recipe.original.format,
+            "format": given_format,
         },
         seed=step.seed,
         threads=recipe.threads_used,

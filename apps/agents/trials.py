@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from apps.agents.criteria import Criteria
-from apps.agents.planning.prediction import predict
+from apps.agents.planning.bases import Bases
+from apps.agents.planning.prediction import ONNX_EXPORT, predict
 from apps.agents.planning.profile import GraphProfile
 from apps.agents.planning.repair import Attempt
 from apps.agents.planning.variants import title_of
@@ -29,6 +30,8 @@ from apps.agents.state import (
 from apps.agents.techniques import TechniqueSpec
 
 ANALYSE, PLAN, PREPARE, PACKAGE = "analyse", "plan", "prepare", "package"
+EXPORT, ANALYSE_EXPORTED = "export", "analyse-exported"
+"""The same model for another runtime, made once before the plan, and what it is like there."""
 _REPAIR = re.compile(r"^(?P<root>.+)r(?P<number>\d+)$")
 _REJECTED_OUTPUT = "technique."
 """Codes of failures in which a technique's output was refused, which is a rollback."""
@@ -58,8 +61,18 @@ class Trial:
         return self.planned.key
 
     @property
+    def is_export(self) -> bool:
+        """Whether its artifact is the export, which was made before the plan: then it only has to be measured."""
+        return self.planned.technique == ONNX_EXPORT
+
+    @property
+    def maker(self) -> str:
+        """Key of the step that makes its artifact."""
+        return EXPORT if self.is_export else optimize_key(self.key)
+
+    @property
     def started(self) -> bool:
-        return self.optimize is not None
+        return (self.evaluate if self.is_export else self.optimize) is not None
 
     @property
     def failed_step(self) -> StepRecord | None:
@@ -88,7 +101,8 @@ class Trial:
 
     @property
     def awaits_evaluation(self) -> bool:
-        return self.optimize is not None and self.optimize.status is Status.COMPLETED and self.evaluate is None
+        made = self.optimize is not None and self.optimize.status is Status.COMPLETED
+        return made and self.evaluate is None and not self.is_export
 
     @property
     def speedup(self) -> float:
@@ -155,7 +169,7 @@ class Steps:
 
 
 def read_trials(
-    steps: Steps, plan: Plan, profile: GraphProfile, criteria: Criteria, specs: Mapping[str, TechniqueSpec]
+    steps: Steps, plan: Plan, bases: Bases, criteria: Criteria, specs: Mapping[str, TechniqueSpec]
 ) -> tuple[Trial, ...]:
     """Every candidate that was planned or asked for, each root followed by its repairs."""
     chains: dict[str, list[Trial]] = {
@@ -166,9 +180,10 @@ def read_trials(
         match = _REPAIR.match(candidate or "")
         if match is None or technique is None or step.request.key != optimize_key(match[0]):
             continue
-        chain = chains[match["root"]]
+        chain, spec = chains[match["root"]], specs[technique]
+        profile = bases.profile(spec)
         record = repair_record(
-            match[0], chain[-1].key, specs[technique], step.request.parameters, step.request.reason, profile, criteria
+            match[0], chain[-1].key, spec, step.request.parameters, step.request.reason, profile, criteria
         )
         chain.append(Trial(planned=record, root=match["root"]))
     return tuple(_with_steps(trial, steps, criteria) for chain in chains.values() for trial in chain)
@@ -201,7 +216,7 @@ def _repair_number(step: StepRecord) -> tuple[str, int]:
 
 
 def _with_steps(trial: Trial, steps: Steps, criteria: Criteria) -> Trial:
-    optimize, evaluate = steps.get(optimize_key(trial.key)), steps.get(evaluate_key(trial.key))
+    optimize, evaluate = steps.get(trial.maker), steps.get(evaluate_key(trial.key))
     if evaluate is None or evaluate.status is not Status.COMPLETED:
         return replace(trial, optimize=optimize, evaluate=evaluate)
     report = EvaluationReport.model_validate(evaluate.result)

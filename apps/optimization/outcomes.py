@@ -14,7 +14,9 @@ def keep_report(step: SessionStep, body: dict[str, Any]) -> None:
     match step.kind:
         case StepKind.ANALYSE:
             reports.AnalysisReport.model_validate(body)
-            AnalysisReport.objects.update_or_create(session_id=step.session_id, defaults={"body": body})
+            # That of the exported model stays with its step.
+            if not step.parent_key:
+                AnalysisReport.objects.update_or_create(session_id=step.session_id, defaults={"body": body})
         case StepKind.PLAN:
             Plan.model_validate(body)
         case StepKind.OPTIMIZE:

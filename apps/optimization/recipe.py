@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from apps.agents.state import StepKind
+from apps.optimization.lineage import chain_to, format_of, makers
 from apps.optimization.models import OptimizationSession, SessionStep
 from apps.optimization.services.report import verdict_of
 
@@ -24,6 +24,7 @@ def recipe_of(session: OptimizationSession) -> dict[str, Any]:
             "filename": session.version.filename,
             "sha256": session.version.blob_id,
             "size_bytes": session.version.blob.size_bytes,
+            "format": format_of(session.version),
         },
         "dataset": {
             "name": session.dataset.name,
@@ -40,14 +41,8 @@ def recipe_of(session: OptimizationSession) -> dict[str, Any]:
 
 def _chain(session: OptimizationSession, candidate: str) -> list[SessionStep]:
     """The optimize steps from the original to the candidate's artifact, the first one first."""
-    made = session.steps.filter(kind=StepKind.OPTIMIZE, artifact__isnull=False).select_related("artifact")
-    by_key = {step.key: step for step in made}
-    step = next((one for one in by_key.values() if one.candidate_key == candidate), None)
-    chain: list[SessionStep] = []
-    while step is not None:
-        chain.append(step)
-        step = by_key.get(step.parent_key)
-    return chain[::-1]
+    maker = makers(session).get(candidate)
+    return chain_to(session, maker.key) if maker else []
 
 
 def _step(step: SessionStep) -> dict[str, Any]:

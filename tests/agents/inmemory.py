@@ -25,6 +25,7 @@ from apps.agents.reports import (
     Estimate,
     EvaluationReport,
     Fidelity,
+    LanguageModel,
     Latency,
     LatencyComparison,
     Layer,
@@ -38,6 +39,7 @@ from apps.agents.reports import (
 )
 from apps.agents.state import ACTIVE, Decision, SessionState, Status, StepKind, StepRecord, StepRequest
 from apps.agents.techniques import TechniqueSpec, catalogue
+from apps.agents.trials import ANALYSE_EXPORTED
 
 VNNI = ("avx2", "avx512f", "avx512_vnni")
 STATIC, DYNAMIC, BLOCKS, FLOAT16, GRAPH = (
@@ -46,6 +48,17 @@ STATIC, DYNAMIC, BLOCKS, FLOAT16, GRAPH = (
     "onnx-weight-only",
     "onnx-float16",
     "onnx-graph",
+)
+EXPORT, BITSANDBYTES, GPTQ, AWQ, NEAREST, AUTOAWQ, HALF, WEIGHT_ONLY, SMOOTH = (
+    "onnx-export",
+    "torch-bitsandbytes",
+    "torch-gptq",
+    "torch-awq",
+    "torch-round-to-nearest",
+    "torch-autoawq",
+    "torch-half",
+    "torch-weight-only",
+    "torch-smoothquant",
 )
 MEGABYTE = 1_000_000
 
@@ -82,6 +95,19 @@ class World:
     latency_ms: float = 10.0
     graph_speedup: float = 1.0
     step_s: float = 10.0
+    format: str = "onnx"
+    language: LanguageModel | None = None
+    exported: World | None = None
+    """What the export to ONNX makes of it."""
+    losses: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    """What a technique for PyTorch loses with all its modules changed, by its name and number type or bits."""
+    weight_dtypes: Mapping[str, int] | None = None
+    quantization: str | None = None
+    task: Task = Task.CLASSIFICATION
+
+    @property
+    def dataset(self) -> DatasetSummary:
+        return DATASET.model_copy(update={"task": self.task})
 
     @property
     def model(self) -> ModelSummary:
@@ -89,15 +115,17 @@ class World:
         for layer in self.layers:
             operators[layer.op_type] = operators.get(layer.op_type, 0) + 1
         return ModelSummary(
-            format="onnx",
+            format=self.format,
             producer="test",
-            opset=17,
+            opset=17 if self.format == "onnx" else None,
             inputs=(TensorSpec(name="x", dtype="float32", shape=("batch", 8)),),
             outputs=(TensorSpec(name="y", dtype="float32", shape=("batch", 10)),),
             parameters=self.size_bytes // 4,
             size_bytes=self.size_bytes,
             operators=operators,
-            weight_dtypes={"float32": self.size_bytes // 4},
+            weight_dtypes=dict(self.weight_dtypes or {"float32": self.size_bytes // 4}),
+            language=self.language,
+            quantization=self.quantization,
         )
 
     @property
@@ -129,27 +157,41 @@ class World:
 
     def truth(self, technique: str, parameters: Mapping[str, Any]) -> Truth:
         """The true effect: Amdahl over true factors, bytes of the changed weights, points of what is fragile."""
+        if self.exported is not None and technique.startswith("onnx-"):
+            return self._of_exported(self.exported, technique, parameters)
         if technique == GRAPH:
             return Truth(self.graph_speedup, 1.0, 0.0, 0.0)
         profile = profile_of_analysis(self.analysis)
         scope = scope_of(technique, parameters, profile)
-        weight = str(parameters.get("weight_type", parameters.get("bits", "")))
+        weight = str(next((parameters[name] for name in ("weight_type", "bits", "type") if name in parameters), ""))
         factor = self.factors.get((technique, str(parameters.get("activation_type", "")), weight), 1.0)
         heavy = sum(node.time_share for node in scope.nodes if node.kind in (Kind.CONVOLUTION, Kind.PRODUCT))
-        left = {FLOAT16: 0.5, BLOCKS: 0.16 if weight == "4" else 0.28}.get(technique, 0.255)
+        left = {FLOAT16: 0.5, HALF: 0.5, BLOCKS: 0.16 if weight == "4" else 0.28}.get(technique)
+        left = left or (0.16 if weight in ("4", "nf4") else 0.255)
         saved = sum(node.weight_bytes for node in scope.nodes) * (1 - left)
         return Truth(
             speedup=1 / (1 - heavy + heavy / factor),
             size_ratio=self.size_bytes / (self.size_bytes - saved),
-            drop_points=0.0 if technique == FLOAT16 else self._drop(technique, scope),
+            drop_points=0.0 if technique == FLOAT16 else self._drop(technique, weight, scope),
             drop_margin=self.drop_margin,
         )
 
-    def _drop(self, technique: str, scope: Scope) -> float:
+    def _of_exported(self, exported: World, technique: str, parameters: Mapping[str, Any]) -> Truth:
+        """Against the original, which is slower or faster by what its runtime is."""
+        lead = self.latency_ms / exported.latency_ms, self.size_bytes / exported.size_bytes
+        alone = Truth(1.0, 1.0, 0.0, 0.0) if technique == EXPORT else exported.truth(technique, parameters)
+        return replace(alone, speedup=alone.speedup * lead[0], size_ratio=alone.size_ratio * lead[1])
+
+    def _drop(self, technique: str, weight: str, scope: Scope) -> float:
         types = {node.op_type for node in scope.nodes} if technique == STATIC else set()
         names = {node.name for node in scope.nodes}
-        return sum(points for op_type, points in self.fragile_operators.items() if op_type in types) + sum(
-            points for name, points in self.fragile_nodes.items() if name in names
+        every = sum(node.weight_bytes for node in (*scope.nodes, *scope.kept))
+        share = sum(node.weight_bytes for node in scope.nodes) / every if every else 0.0
+        whole = self.losses.get((technique, weight), 0.0) * share
+        return (
+            whole
+            + sum(points for op_type, points in self.fragile_operators.items() if op_type in types)
+            + sum(points for name, points in self.fragile_nodes.items() if name in names)
         )
 
 
@@ -279,7 +321,7 @@ class InMemoryPipeline:
         state = SessionState(
             criteria=self.criteria,
             model=self.world.model,
-            dataset=DATASET,
+            dataset=self.world.dataset,
             seed=self.seed,
             parallelism=self.parallelism,
             libraries=self.libraries,
@@ -322,15 +364,23 @@ class InMemoryPipeline:
         result = self._result(request, state)
         return step.model_copy(update={"status": Status.COMPLETED, "result": result, "duration_s": self.world.step_s})
 
+    def _analysed(self, key: str) -> AnalysisReport:
+        world = self.world.exported if key == ANALYSE_EXPORTED else self.world
+        assert world is not None, "what cannot be exported is not analysed"
+        return world.analysis
+
     def _result(self, request: StepRequest, state: SessionState) -> dict[str, Any]:
         match request.kind:
             case StepKind.ANALYSE:
-                return self.world.analysis.model_dump(mode="json")
+                return self._analysed(request.key).model_dump(mode="json")
             case StepKind.PLAN:
+                found = {step.request.key for step in state.steps if step.status is Status.COMPLETED}
                 plan = PlanningAgent(self.specs).plan(
                     self.world.analysis,
                     self.criteria,
-                    DATASET,
+                    self.world.dataset,
+                    exported=self._analysed(ANALYSE_EXPORTED) if ANALYSE_EXPORTED in found else None,
+                    export_failure=request.parameters["export_failure"],
                     libraries=request.parameters["libraries"],
                     disabled=request.parameters["disabled_techniques"],
                 )
@@ -439,5 +489,93 @@ def minilm(**changes: Any) -> World:
         fragile_operators={"Add": 33.0, "Softmax": 33.0, "LayerNormalization": 2.0, "MatMul": 0.2},
         latency_ms=10.9,
         drop_margin=0.3,
+    )
+    return replace(world, **changes)
+
+
+# --- models of PyTorch -----------------------------------------------------------------------------------------------
+
+ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
+FEED_FORWARD = ("gate_proj", "up_proj", "down_proj")
+TORCH_FACTORS = {(BITSANDBYTES, "", "nf4"): 0.5, (BITSANDBYTES, "", "int8"): 0.5, (HALF, "", ""): 0.8}
+
+
+def torch_encoder(**changes: Any) -> World:
+    """MiniLM as it is shipped: modules of transformers, nearly twice as slow as its export in ONNX Runtime."""
+    layers = [
+        Layer(name="embeddings.word_embeddings", op_type="Embedding", parameters=11_700_000, weight_bytes=46_800_000)
+    ]
+    for n in range(6):
+        layers += [
+            Layer(
+                name=f"encoder.layer.{n}.{m}",
+                op_type="Linear",
+                parameters=295_000,
+                weight_bytes=1_180_000,
+                time_share=0.9 / 36,
+                sqnr_db=22.0 + n,
+            )
+            for m in range(6)
+        ]
+        layers.append(Layer(name=f"encoder.layer.{n}.norm", op_type="LayerNorm", parameters=768, weight_bytes=3072))
+    exported = minilm()
+    world = World(
+        layers=tuple(layers),
+        size_bytes=91_000_000,
+        factors=TORCH_FACTORS,
+        sensitivity={"Linear": 13.0},
+        latency_ms=2 * exported.latency_ms,
+        drop_margin=0.3,
+        format="transformers",
+        language=LanguageModel(architecture="BertModel", generative=False, context_length=512, tokenizer=True),
+        exported=exported,
+    )
+    return replace(world, **changes)
+
+
+def torch_language_model(**changes: Any) -> World:
+    """A small Llama whose tied token table is more than half of it; perplexity is judged."""
+    layers = [
+        Layer(
+            name="model.embed_tokens", op_type="Embedding", parameters=9_216_000, weight_bytes=36_864_000, sqnr_db=40.0
+        )
+    ]
+    for n in range(6):
+        for place, names in (("self_attn", ATTENTION), ("mlp", FEED_FORWARD)):
+            layers += [
+                Layer(
+                    name=f"model.layers.{n}.{place}.{name}",
+                    op_type="Linear",
+                    parameters=140_000,
+                    weight_bytes=560_000,
+                    macs=140_000,
+                    time_share=0.8 / 42,
+                    sqnr_db=24.0 + n,
+                )
+                for name in names
+            ]
+        layers.append(Layer(name=f"model.layers.{n}.norm", op_type="LlamaRMSNorm", parameters=288, weight_bytes=1152))
+    layers.append(
+        Layer(name="lm_head", op_type="Linear", parameters=9_216_000, weight_bytes=0, time_share=0.15, sqnr_db=12.0)
+    )
+    world = World(
+        layers=tuple(layers),
+        size_bytes=60_500_000,
+        factors=TORCH_FACTORS,
+        sensitivity={"Linear": 14.0},
+        latency_ms=20.0,
+        drop_margin=0.02,
+        format="transformers",
+        language=LanguageModel(
+            architecture="LlamaForCausalLM",
+            generative=True,
+            context_length=256,
+            vocabulary=32_000,
+            tied_embeddings=True,
+            embedding_parameters=9_216_000,
+            tokenizer=True,
+        ),
+        losses={(NEAREST, "4"): 0.1, (AWQ, "4"): 0.08, (GPTQ, "4"): 0.05, (BITSANDBYTES, "nf4"): 0.12},
+        task=Task.LANGUAGE_MODELING,
     )
     return replace(world, **changes)

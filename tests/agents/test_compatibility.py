@@ -36,15 +36,51 @@ def _judged(
 
 
 def test_a_float_network_takes_every_technique_and_is_told_on_what_it_works() -> None:
-    judged = _judged(_summary())
-    assert all(judged[spec.name].compatible for spec in BUILTIN)
+    judged = _judged(_summary(operators={"Conv": 5, "MatMul": 1, "Relu": 4, "LayerNormalization": 1}))
+    assert all(judged[spec.name].compatible for spec in BUILTIN if "onnx" in spec.formats)
     assert judged["onnx-static-int8"].reason == "It works on 5 Conv, 1 MatMul."
 
 
 def test_another_format_is_named() -> None:
-    entry = _judged(_summary(format="pytorch"))["onnx-graph"]
-    assert not entry.compatible
-    assert entry.reason == "It takes onnx, and the model is pytorch."
+    judged = _judged(_summary(format="keras"))
+    assert set(judged) == {"ONNX", "PyTorch"}
+    assert not judged["ONNX"].compatible
+    assert judged["ONNX"].reason == "They take ONNX, and the model is keras."
+
+
+def test_techniques_of_another_framework_are_one_line() -> None:
+    judged = _judged(_summary())
+    assert not [name for name in judged if name.startswith("torch-")]
+    assert judged["PyTorch"].reason.startswith(
+        "They take PyTorch exported program or TorchScript or transformers folder"
+    )
+
+
+def test_a_pytorch_model_takes_onnx_techniques_by_way_of_the_export() -> None:
+    summary = _summary(format="transformers", operators={"Linear": 4, "Embedding": 1})
+    judged = _judged(summary, installed=None)
+    assert judged["onnx-dynamic-int8"].compatible
+    assert judged["onnx-dynamic-int8"].reason == "It takes ONNX, which the technique onnx-export makes of this model."
+    assert "onnxscript" in _judged(summary)["onnx-dynamic-int8"].reason
+
+
+def test_a_pytorch_model_that_is_quantized_already_is_told_what_is_left() -> None:
+    quantized = _summary(
+        format="transformers",
+        operators={"Linear": 4, "Embedding": 1},
+        weight_dtypes={"uint8": 300, "float32": 700},
+        quantization="bitsandbytes nf4",
+    )
+    judged = _judged(quantized, installed=None)
+    assert not any(entry.compatible for entry in judged.values())
+    assert "quantized already (bitsandbytes nf4). What is left to win is in the 70%" in judged["torch-gptq"].reason
+
+
+def test_what_is_in_half_precision_can_still_be_quantized_by_pytorch() -> None:
+    halves = _summary(format="transformers", operators={"Linear": 4}, weight_dtypes={"bfloat16": 1000})
+    judged = _judged(halves, installed=None)
+    assert judged["torch-gptq"].compatible
+    assert "half precision already" in judged["torch-half"].reason
 
 
 def test_a_missing_library_is_named_unless_no_worker_has_spoken_yet() -> None:
@@ -55,9 +91,12 @@ def test_a_missing_library_is_named_unless_no_worker_has_spoken_yet() -> None:
 
 
 def test_without_data_only_what_calibrates_is_out() -> None:
-    judged = _judged(_summary(), dataset=None)
+    judged = _judged(_summary(operators={"MatMul": 1, "LayerNormalization": 1}), dataset=None)
     assert "calibration" in judged["onnx-static-int8"].reason
-    assert {name for name, entry in judged.items() if not entry.compatible} == {"onnx-static-int8"}
+    assert {name for name, entry in judged.items() if not entry.compatible} == {
+        *("onnx-static-int8", "onnx-smoothquant"),
+        "PyTorch",
+    }
 
 
 def test_operators_that_a_technique_needs_and_the_model_lacks_are_named() -> None:

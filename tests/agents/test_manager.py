@@ -26,7 +26,9 @@ from apps.agents.state import (
 from tests.agents.inmemory import (
     CONVOLUTION_FACTORS,
     DYNAMIC,
+    EXPORT,
     GRAPH,
+    HALF,
     PRODUCT_FACTORS,
     STATIC,
     InMemoryPipeline,
@@ -34,11 +36,13 @@ from tests.agents.inmemory import (
     World,
     minilm,
     resnet,
+    torch_encoder,
 )
 
 FASTEST, SMALLEST, BALANCED = PROFILES["fastest"], PROFILES["smallest"], PROFILES["balanced"]
 SLOWER = dict.fromkeys(CONVOLUTION_FACTORS, 0.5)
 PHASES = list(Phase)
+STEPS_THAT_FAIL = ("prepare", "export", "c01/optimize", "c02/evaluate", "c03/optimize", "package")
 
 
 def run(world: World, criteria: Criteria = FASTEST, **more) -> Run:
@@ -314,11 +318,13 @@ def done(state: SessionState) -> SessionState:
 @st.composite
 def worlds(draw: st.DrawFn) -> World:
     """Random truths: how fast types are, what is fragile, what fails, what the analysis believes."""
-    base = draw(st.sampled_from([resnet, minilm]))()
+    base = draw(st.sampled_from([resnet, minilm, torch_encoder]))()
     factor = st.floats(0.1, 6.0)
     names = [layer.name for layer in base.layers]
     failing = st.dictionaries(
-        st.sampled_from([STATIC, DYNAMIC, GRAPH, "prepare", "c01/optimize", "c02/evaluate", "c03/optimize", "package"]),
+        st.sampled_from(
+            [STATIC, DYNAMIC, GRAPH, "prepare", "c01/optimize", "c02/evaluate", "c03/optimize", "package", "export"]
+        ),
         st.sampled_from([("technique.failed", "It failed."), ("worker.lost", "The worker was lost.")]),
         max_size=3,
     )
@@ -335,6 +341,10 @@ def worlds(draw: st.DrawFn) -> World:
         drop_margin=draw(st.sampled_from([0.0, 0.3, 1.5])),
         graph_speedup=draw(st.floats(0.9, 1.3)),
         step_s=draw(st.sampled_from([1.0, 30.0, 200.0])),
+        format=base.format,
+        language=base.language,
+        exported=base.exported,
+        latency_ms=base.latency_ms,
     )
 
 
@@ -405,3 +415,78 @@ def test_a_crash_at_any_point_changes_nothing(world, criteria, parallelism, seed
 
 def queued(requests: tuple[StepRequest, ...]) -> tuple[StepRecord, ...]:
     return tuple(StepRecord(request=request, status=Status.QUEUED) for request in requests)
+
+
+# --- models of PyTorch -----------------------------------------------------------------------------------------------
+
+NO_EXPORT = ("technique.invalid_output", "Export to ONNX: an operator has no counterpart.")
+
+
+def test_a_pytorch_model_is_exported_and_analysed_again_before_the_plan():
+    session = run(torch_encoder())
+
+    assert keys(session)[:5] == ["analyse", "export", "analyse-exported", "plan", "prepare"]
+    parents = {step.request.key: step.request.parent for step in session.state.steps}
+    assert (parents["export"], parents["analyse-exported"], parents["prepare"]) == (None, "export", "export")
+    best = session.candidate(session.last.verdict.candidate)
+    assert best.technique == DYNAMIC
+    assert best.score > 3.5, "the runtime's gain and the technique's together"
+
+
+def test_phases_and_progress_do_not_run_back_over_the_export():
+    session = run(torch_encoder(), parallelism=2)
+
+    progress = [decision.progress for decision in session.decisions]
+    phases = [PHASES.index(decision.phase) for decision in session.decisions]
+    assert progress == sorted(progress)
+    assert phases == sorted(phases)
+
+
+def test_the_plan_says_which_runtime_to_deploy_on():
+    session = run(torch_encoder())
+
+    said = "The float model takes 21.8 ms in PyTorch and 10.9 ms in ONNX Runtime: deploy it on ONNX Runtime"
+    assert f"{said}, which is 2.00× as fast." in session.events["plan"]
+
+
+def test_the_export_is_a_candidate_that_is_measured_without_being_made_again():
+    only_export = FASTEST.model_copy(update={"allowed_techniques": (EXPORT,)})
+    session = run(torch_encoder(), only_export)
+
+    chosen = session.last.verdict.candidate
+    assert session.candidate(chosen).technique == EXPORT
+    assert keys(session) == ["analyse", "export", "analyse-exported", "plan", f"{chosen}/evaluate", "package"]
+    assert session.state.steps[-1].request.parent == session.state.steps[-2].request.parent == "export"
+
+
+@pytest.mark.parametrize("key", ["export", "analyse-exported"])
+def test_where_the_export_fails_the_plan_goes_on_without_onnx_and_says_why(key):
+    session = run(torch_encoder(failing={key: NO_EXPORT}), BALANCED)
+
+    assert session.last.verdict is not None
+    tried = {request.technique for request in session.tried}
+    assert tried
+    assert all(technique.startswith("torch-") for technique in tried)
+    left_out = [reason for event, reason in session.events.items() if event.startswith("omitted/")]
+    lines = [reason for reason in left_out if "an operator has no counterpart" in reason]
+    assert len(lines) == 2, "one for the export, one for all that starts from it"
+
+
+@pytest.mark.parametrize("changes", [{"forbidden_techniques": (EXPORT,)}, {"allowed_techniques": (HALF,)}])
+def test_without_permission_nothing_is_exported(changes):
+    session = run(torch_encoder(), BALANCED.model_copy(update=changes))
+
+    assert not {"export", "analyse-exported", "prepare"} & set(keys(session))
+    assert any("The criteria do not allow it." in reason for reason in session.events.values())
+
+
+def test_without_the_library_nothing_is_exported():
+    session = run(torch_encoder(), BALANCED, libraries=("torch", "transformers"))
+
+    assert "export" not in keys(session)
+    missing = "No worker has onnx and onnxscript and onnxruntime installed."
+    assert any(missing in reason for reason in session.events.values())
+
+
+def test_an_onnx_model_is_not_exported():
+    assert not {"export", "analyse-exported"} & set(keys(run(resnet())))

@@ -24,7 +24,9 @@ from typing import Any
 
 from apps.agents.criteria import PROFILES, Criteria
 from apps.agents.dataset_spec import DatasetKind, DatasetSpec
+from apps.agents.formats import Format
 from apps.agents.job import Event, Job, JobResult, LogLine
+from apps.agents.lineage import format_after
 from apps.agents.machine import installed_versions
 from apps.agents.manager import OptimizationManager
 from apps.agents.process import JobFailed, Limits, run_job
@@ -42,7 +44,7 @@ from apps.agents.state import (
     Verdict,
 )
 from apps.agents.techniques import catalogue
-from apps.agents.trials import ANALYSE, PLAN, evaluate_key, optimize_key
+from apps.agents.trials import ANALYSE, ANALYSE_EXPORTED, PACKAGE, PLAN, evaluate_key
 
 SEED = 20261123
 STEP_LIMITS = Limits(memory_bytes=6 * 2**30, time_s=600)
@@ -58,6 +60,7 @@ class Subject:
     model: Path
     data: Path
     spec: DatasetSpec
+    format: str = "onnx"
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,11 @@ class Finished:
         return AnalysisReport.model_validate(self._result(ANALYSE))
 
     @property
+    def exported_analysis(self) -> AnalysisReport:
+        """Of the export to ONNX."""
+        return AnalysisReport.model_validate(self._result(ANALYSE_EXPORTED))
+
+    @property
     def plan(self) -> Plan:
         return Plan.model_validate(self._result(PLAN))
 
@@ -109,7 +117,10 @@ class Finished:
     def artifact(self) -> Path:
         """The model that is handed over."""
         assert self.verdict.candidate is not None, f"nothing is handed over: {self.verdict.reason}"
-        return self.artifacts[optimize_key(self.verdict.candidate)]
+        package = self._step(PACKAGE)
+        assert package is not None
+        assert package.request.parent is not None
+        return self.artifacts[package.request.parent]
 
     def candidate(self, key: str) -> CandidateRecord:
         return next(candidate for candidate in self.candidates if candidate.key == key)
@@ -163,7 +174,10 @@ class Driver:
     def _inspect(self) -> tuple[ModelSummary, DatasetSummary]:
         """Both uploads, as the store has them looked through."""
         model = self._run_job(
-            "inspect-model", "apps.agents.handlers.inspection:inspect_model", {"model": self.subject.model}, {}
+            "inspect-model",
+            "apps.agents.handlers.inspection:inspect_model",
+            {"model": self.subject.model},
+            {"format": self.subject.format},
         )
         spec = self.subject.spec.model_dump(mode="json")
         data = self._run_job(
@@ -244,19 +258,38 @@ class Driver:
         return {role: place / name for role, (name, _) in texts.items()}
 
     def _arguments(self, request: StepRequest) -> dict[str, Any]:
-        common = {"criteria": self.criteria.model_dump(mode="json"), "format": "onnx"}
+        formats = {"original_format": self.subject.format, "format": self._format_of(request.parent)}
+        common = {"criteria": self.criteria.model_dump(mode="json"), **formats}
         measured = {**common, "dataset": self.subject.spec.model_dump(mode="json")}
         match request.kind:
             case StepKind.PLAN:
-                return {**common, "analysis": self.steps[0].result, "dataset": self.dataset_body, **request.parameters}
+                known = {"analysis": self._result(ANALYSE), "exported": self._result(ANALYSE_EXPORTED)}
+                return {**common, **known, "dataset": self.dataset_body, **request.parameters}
             case StepKind.OPTIMIZE:
                 return {**measured, "technique": request.technique, "parameters": request.parameters}
             case StepKind.EVALUATE:
                 return {**measured, "technique": request.technique}
             case StepKind.PACKAGE:
-                return {**common, "filename": "model.onnx"}
+                packed = self.artifacts[request.parent] if request.parent else self.subject.model
+                return {**common, "filename": packed.name}
             case _:
                 return measured
+
+    def _step(self, key: str | None) -> StepRecord | None:
+        return next((step for step in self.steps if step.request.key == key), None)
+
+    def _result(self, key: str) -> dict[str, Any] | None:
+        """What a step found; `None` where there is none or it failed."""
+        step = self._step(key)
+        return step.result if step is not None and step.status is Status.COMPLETED else None
+
+    def _format_of(self, key: str | None) -> str:
+        """The format of what the step called `key` made; the original's without a key."""
+        techniques: list[str] = []
+        while (step := self._step(key)) is not None:
+            techniques.insert(0, step.request.technique or "")
+            key = step.request.parent
+        return format_after(self.subject.format, techniques)
 
 
 def installed_libraries() -> tuple[str, ...]:
@@ -306,6 +339,7 @@ def main() -> None:
     )
     parser.add_argument("model", type=Path)
     parser.add_argument("data", type=Path)
+    parser.add_argument("--format", choices=list(Format), default=Format.ONNX)
     parser.add_argument("--profile", choices=PROFILES, default="balanced")
     parser.add_argument("--task", type=Task, choices=list(Task), default=Task.CLASSIFICATION)
     parser.add_argument("--candidates", type=int, help="the most that are tried")
@@ -317,7 +351,7 @@ def main() -> None:
     if given.candidates:
         budget = criteria.budget.model_copy(update={"candidates": given.candidates})
         criteria = criteria.model_copy(update={"budget": budget})
-    subject = Subject(given.model, given.data, DatasetSpec(kind=DatasetKind.NPZ, task=given.task))
+    subject = Subject(given.model, given.data, DatasetSpec(kind=DatasetKind.NPZ, task=given.task), given.format)
     with tempfile.TemporaryDirectory() as folder:
         print(table(Driver(subject, criteria, given.keep or Path(folder)).run()))
 

@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from math import log10
 from typing import Any
 
-from apps.agents.criteria import Criteria, Device
-from apps.agents.planning.availability import obstacle_to
+from apps.agents.criteria import Criteria
+from apps.agents.planning.availability import Sorting
+from apps.agents.planning.bases import Bases, bases_of_analyses, bases_of_model
 from apps.agents.planning.ordering import collapse, no_gain, obstacle, predicted_gain, worth
 from apps.agents.planning.prediction import GRAPH, QUANTIZATIONS, STATIC, noise_by_operator, predict, scope_of
-from apps.agents.planning.profile import GraphProfile, profile_of_analysis, profile_of_model
+from apps.agents.planning.profile import GraphProfile
+from apps.agents.planning.summary import describe, summary
 from apps.agents.planning.variants import KEPT_NODES, Variant, fragile_operators, title_of, variants
 from apps.agents.reports import AnalysisReport, DatasetSummary, ModelSummary
 from apps.agents.state import CandidateRecord, Omission, Plan, Prediction
-from apps.agents.techniques import Risk, TechniqueSpec, catalogue
+from apps.agents.techniques import TechniqueSpec, catalogue
 
 TYPE_CHOICES = 2
 """Number types that are measured at least, where the budget allows: predictions of kernels are leads, not verdicts."""
@@ -42,6 +44,8 @@ class _Weighed:
     soft: str | None
     reach: float
     """Share of the time that the operators take which it changes."""
+    profile: GraphProfile
+    """Of the form that it starts from."""
 
     @property
     def title(self) -> str:
@@ -60,13 +64,19 @@ class PlanningAgent:
         criteria: Criteria,
         dataset: DatasetSummary,
         *,
+        exported: AnalysisReport | None = None,
+        export_failure: str | None = None,
         libraries: Iterable[str] = (),
         disabled: Iterable[str] = (),
     ) -> Plan:
-        """The plan for an analysed model: candidates in the order of their worth, and what was left out and why."""
-        profile = profile_of_analysis(analysis)
-        available, omitted = self._available(analysis.model, criteria, dataset, libraries, disabled, analysis)
-        return self._plan(profile, criteria, available, omitted)
+        """The plan for an analysed model: candidates in the order of their worth, and what was left out and why.
+
+        `exported` is the analysis of its export to ONNX, which ONNX techniques start from; `export_failure` says why
+        there is none although one was tried.
+        """
+        bases = bases_of_analyses(analysis, exported)
+        sorting = Sorting(bases, criteria, dataset, tuple(libraries), tuple(disabled), export_failure)
+        return self._plan(bases, criteria, *sorting.sort(self.specs))
 
     def preview(
         self,
@@ -77,46 +87,19 @@ class PlanningAgent:
         disabled: Iterable[str] = (),
     ) -> Plan:
         """The plan before anything ran: the same rules, with sensitivities and times unknown."""
-        available, omitted = self._available(model, criteria, dataset, libraries, disabled, None)
-        return self._plan(profile_of_model(model), criteria, available, omitted)
-
-    def _available(
-        self,
-        model: ModelSummary,
-        criteria: Criteria,
-        dataset: DatasetSummary,
-        libraries: Iterable[str],
-        disabled: Iterable[str],
-        analysis: AnalysisReport | None,
-    ) -> tuple[dict[str, TechniqueSpec], list[Omission]]:
-        available: dict[str, TechniqueSpec] = {}
-        omitted: list[Omission] = []
-        installed, off = tuple(libraries), tuple(disabled)
-        for spec in self.specs.values():
-            why = obstacle_to(
-                spec,
-                criteria=criteria,
-                model=model,
-                dataset=dataset,
-                libraries=installed,
-                disabled=off,
-                analysis=analysis,
-            )
-            if why is None:
-                available[spec.name] = spec
-            else:
-                omitted.append(Omission(technique=spec.name, title=spec.label, reason=why))
-        return available, omitted
+        bases = bases_of_model(model)
+        sorting = Sorting(bases, criteria, dataset, tuple(libraries), tuple(disabled))
+        return self._plan(bases, criteria, *sorting.sort(self.specs))
 
     def _plan(
         self,
-        profile: GraphProfile,
+        bases: Bases,
         criteria: Criteria,
         available: Mapping[str, TechniqueSpec],
         omitted: list[Omission],
     ) -> Plan:
-        weighed = [self._weigh(variant, available, profile, criteria) for variant in _grid(profile, available)]
-        weighed += [rescue for item in weighed if (rescue := self._rescue(item, available, profile, criteria))]
+        weighed = [self._weigh(variant, available, bases, criteria) for variant in _grid(bases, available)]
+        weighed += [rescue for item in weighed if (rescue := self._rescue(item, criteria))]
         weighed.sort(key=lambda item: -_worth(item, criteria))
         chosen = [item for item in weighed if not item.firm and not item.soft]
         chosen += _measured_anyway(chosen, weighed)
@@ -129,42 +112,43 @@ class PlanningAgent:
         if any(item.spec.name == STATIC for item in chosen):
             omitted.append(_other_calibrations(available[STATIC]))
         candidates = tuple(_record(number, item) for number, item in enumerate(chosen, start=1))
-        return Plan(summary=_summary(profile, candidates, criteria), candidates=candidates, omitted=tuple(omitted))
+        return Plan(summary=summary(bases, candidates, criteria), candidates=candidates, omitted=tuple(omitted))
 
     def _weigh(
-        self, variant: Variant, available: Mapping[str, TechniqueSpec], profile: GraphProfile, criteria: Criteria
+        self, variant: Variant, available: Mapping[str, TechniqueSpec], bases: Bases, criteria: Criteria
     ) -> _Weighed:
         spec = available[variant.technique]
+        return self._weighed(spec, variant, bases.profile(spec), criteria)
+
+    def _weighed(self, spec: TechniqueSpec, variant: Variant, profile: GraphProfile, criteria: Criteria) -> _Weighed:
         complete = Variant(variant.technique, spec.resolve(variant.parameters), variant.reason)
         prediction = predict(spec, complete.parameters, profile, criteria)
         firm, soft = _reasons_against(spec, complete.parameters, prediction, profile, criteria)
         reach = sum(node.time_share for node in scope_of(spec.name, complete.parameters, profile).nodes)
-        return _Weighed(complete, spec, prediction, firm, soft, reach)
+        return _Weighed(complete, spec, prediction, firm, soft, reach, profile)
 
-    def _rescue(
-        self, item: _Weighed, available: Mapping[str, TechniqueSpec], profile: GraphProfile, criteria: Criteria
-    ) -> _Weighed | None:
+    def _rescue(self, item: _Weighed, criteria: Criteria) -> _Weighed | None:
         """A variant that is predicted to collapse, with as few sensitive nodes in float as leave half of the limit.
 
         `None` where that would leave no gain, or where operator types explain the collapse: other variants keep those.
         """
+        profile = item.profile
         if not collapse(item.prediction, criteria):
             return None
         nodes = scope_of(item.spec.name, item.variant.parameters, profile).nodes
         if {node.op_type for node in nodes} & set(fragile_operators(profile)):
             return None
-        kept = self._fewest_in_float(item, {node.name for node in nodes if node.noise is not None}, profile, criteria)
+        kept = self._fewest_in_float(item, {node.name for node in nodes if node.noise is not None}, criteria)
         if not kept:
             return None
         parameters = {**item.variant.parameters, KEPT_NODES: kept}
         count = f"{len(kept)} most sensitive node{'s stay' if len(kept) > 1 else ' stays'}"
         reason = f"{item.variant.reason.removesuffix('.')}; the {count} in float, without which it would collapse."
-        rescued = self._weigh(Variant(item.spec.name, parameters, reason), available, profile, criteria)
+        rescued = self._weighed(item.spec, Variant(item.spec.name, parameters, reason), profile, criteria)
         return None if rescued.firm or rescued.soft else rescued
 
-    def _fewest_in_float(
-        self, item: _Weighed, names: set[str], profile: GraphProfile, criteria: Criteria
-    ) -> list[str] | None:
+    def _fewest_in_float(self, item: _Weighed, names: set[str], criteria: Criteria) -> list[str] | None:
+        profile = item.profile
         limit = criteria.constraints.max_metric_drop_points or 0.0
         ranked = [node.name for node in profile.ranking if node.name and node.name in names]
         counts = range(1, len(ranked) // 2 + 1)
@@ -188,9 +172,10 @@ def plan_preview(
     return PlanningAgent().preview(model, dataset, criteria, libraries, disabled)
 
 
-def _grid(profile: GraphProfile, available: Mapping[str, TechniqueSpec]) -> list[Variant]:
+def _grid(bases: Bases, available: Mapping[str, TechniqueSpec]) -> list[Variant]:
     known = QUANTIZATIONS | {GRAPH}
-    built_in = [variant for variant in variants(profile) if variant.technique in available]
+    forms = [basis.profile for basis in (bases.original, bases.exported) if basis is not None]
+    built_in = [variant for form in forms for variant in variants(form) if variant.technique in available]
     added = [Variant(spec.name, {}, spec.summary) for spec in available.values() if spec.name not in known]
     return built_in + added
 
@@ -260,18 +245,6 @@ def _record(number: int, item: _Weighed) -> CandidateRecord:
     )
 
 
-def describe(prediction: Prediction) -> str:
-    """A prediction in words with its numbers."""
-    loss = (
-        "next to no loss"
-        if prediction.risk == Risk.NONE
-        else f"a loss of about {prediction.metric_drop_points:.2g} points"
-    )
-    return (
-        f"{prediction.speedup:.2f}× as fast, {prediction.size_ratio:.2f} times smaller, {loss} (risk {prediction.risk})"
-    )
-
-
 def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
 
@@ -282,18 +255,3 @@ def _other_calibrations(spec: TechniqueSpec) -> Omission:
         title=f"{spec.label}: entropy and percentile calibration",
         reason="They gave the same accuracy as min-max where measured, at up to four times the calibration memory.",
     )
-
-
-def _summary(profile: GraphProfile, candidates: tuple[CandidateRecord, ...], criteria: Criteria) -> str:
-    where = "CUDA" if criteria.target.device is Device.CUDA else "CPU"
-    aim = f"Objective {criteria.objective.value} on {where}"
-    if not candidates:
-        return f"{aim}: no technique can be tried; the original stands."
-    first = candidates[0]
-    share = (
-        f"convolutions take {profile.convolution_share:.0%} and matrix products {profile.product_share:.0%} of the time"
-        if profile.measured
-        else "times and sensitivities are not known before the analysis"
-    )
-    tries = f"{len(candidates)} candidate{'s' if len(candidates) > 1 else ''}, at most {criteria.budget.candidates}"
-    return f"{aim}: {share}. {tries} to be measured; first {first.title}, predicted {describe(first.predicted)}."

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
-from apps.agents.compatibility import compatibility
+from apps.agents.compatibility import by_framework, compatibility, exporter_for, format_label, formats_taken
 from apps.agents.criteria import Criteria
+from apps.agents.planning.bases import Bases
+from apps.agents.planning.prediction import ONNX_EXPORT
 from apps.agents.reports import AnalysisReport, DatasetSummary, ModelSummary
+from apps.agents.state import Omission
 from apps.agents.techniques import TechniqueSpec
 
 
@@ -36,3 +40,63 @@ def obstacle_to(
         if not entry.compatible:
             return entry.reason
     return None
+
+
+@dataclass(frozen=True)
+class Sorting:
+    """Sorts the catalogue into what a plan may use and what it leaves out."""
+
+    bases: Bases
+    criteria: Criteria
+    dataset: DatasetSummary
+    libraries: tuple[str, ...] = ()
+    disabled: tuple[str, ...] = ()
+    export_failure: str | None = None
+
+    def sort(self, specs: Mapping[str, TechniqueSpec]) -> tuple[dict[str, TechniqueSpec], list[Omission]]:
+        """What can be used, by name, and a reason for the rest: techniques out of reach share one line a framework."""
+        available: dict[str, TechniqueSpec] = {}
+        omitted: list[Omission] = []
+        beyond: list[TechniqueSpec] = []
+        for spec in specs.values():
+            if self.bases.of(spec) is None:
+                beyond.append(spec)
+            elif why := self._obstacle(spec):
+                omitted.append(Omission(technique=spec.name, title=spec.label, reason=why))
+            else:
+                available[spec.name] = spec
+        return available, omitted + self._out_of_reach(beyond, available, omitted)
+
+    def _obstacle(self, spec: TechniqueSpec) -> str | None:
+        basis = self.bases.of(spec) or self.bases.original
+        why = obstacle_to(
+            spec,
+            criteria=self.criteria,
+            model=basis.model,
+            dataset=self.dataset,
+            libraries=self.libraries,
+            disabled=self.disabled,
+            analysis=basis.analysis,
+        )
+        if why is None and spec.name == ONNX_EXPORT and basis.analysis is not None and self.bases.exported is None:
+            return self.export_failure or "There was no time left for it."
+        return why
+
+    def _out_of_reach(
+        self, beyond: list[TechniqueSpec], available: Mapping[str, TechniqueSpec], omitted: list[Omission]
+    ) -> list[Omission]:
+        """One line for each framework whose techniques take another format than any that the model has."""
+        model = self.bases.original.model
+        lines = []
+        for framework, group in by_framework(beyond):
+            exporter = exporter_for(group[0], model.format)
+            if exporter is not None and exporter.name in available:
+                continue  # The preview: they are weighed once the exported model is there.
+            why_not = next((one.reason for one in omitted if exporter and one.technique == exporter.name), None)
+            reason = (
+                f"They start from the export to ONNX, and there is none: {why_not}"
+                if why_not
+                else f"They take {formats_taken(group)}, and the model is {format_label(model.format)}."
+            )
+            lines.append(Omission(technique=framework, title=f"Techniques for {framework}", reason=reason))
+        return lines

@@ -82,16 +82,17 @@ def obstacle(
     speedup, size_ratio = prediction.speedup * correction[0], prediction.size_ratio * correction[1]
     if limits.min_speedup is not None and speedup * surprise < limits.min_speedup:
         return f"predicted {speedup:.2f}× as fast, and at least {limits.min_speedup:g}× is asked for"
-    if limits.max_latency_ms is not None and profile.latency_ms is not None:
-        latency_ms = profile.latency_ms / speedup
+    if limits.max_latency_ms is not None and profile.original_latency_ms is not None:
+        latency_ms = profile.original_latency_ms / speedup
         if latency_ms / surprise > limits.max_latency_ms:
             return f"predicted at {latency_ms:.3g} ms, and at most {limits.max_latency_ms:g} ms is asked for"
     if limits.min_size_reduction is not None and size_ratio * SIZE_SURPRISE < limits.min_size_reduction:
         return (
             f"predicted {size_ratio:.2f} times smaller, and at least {limits.min_size_reduction:g} times is asked for"
         )
-    if limits.max_size_bytes is not None and profile.size_bytes / (size_ratio * SIZE_SURPRISE) > limits.max_size_bytes:
-        megabytes = profile.size_bytes / size_ratio / 1e6
+    size_bytes = profile.original_bytes / size_ratio
+    if limits.max_size_bytes is not None and size_bytes / SIZE_SURPRISE > limits.max_size_bytes:
+        megabytes = size_bytes / 1e6
         return f"predicted at {megabytes:.2f} MB, and at most {limits.max_size_bytes / 1e6:.2f} MB is asked for"
     return None
 

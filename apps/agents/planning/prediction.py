@@ -8,7 +8,7 @@ from typing import Any
 
 from apps.agents.criteria import Criteria
 from apps.agents.planning import rules
-from apps.agents.planning.profile import GraphProfile, Node
+from apps.agents.planning.profile import GraphProfile, Lead, Node
 from apps.agents.state import Prediction
 from apps.agents.techniques import Risk, TechniqueSpec
 
@@ -19,7 +19,10 @@ STATIC, DYNAMIC, BLOCKS, FLOAT16, GRAPH = (
     "onnx-float16",
     "onnx-graph",
 )
-QUANTIZATIONS = frozenset({STATIC, DYNAMIC, BLOCKS, FLOAT16})
+ONNX_QUANTIZATIONS = frozenset({STATIC, DYNAMIC, BLOCKS, FLOAT16})
+"""Those that start from the prepared graph."""
+ONNX_EXPORT = "onnx-export"
+QUANTIZATIONS = ONNX_QUANTIZATIONS
 """The techniques that the rules know by name; others are predicted by their specs' expectations."""
 
 
@@ -65,10 +68,14 @@ def predict(
     operators changed. Where the sensitivity is unknown, and for techniques that the rules do not know, the
     spec's expectation stands.
     """
+    if spec.name == ONNX_EXPORT and profile.format == spec.output_format:
+        return _of_export(spec, profile)
     if spec.name not in QUANTIZATIONS:
         expected = spec.expectation
         basis = "The technique's expectation; nothing about this model is known that would change it."
-        return _prediction(expected.speedup, expected.size_ratio, expected.metric_drop_points, expected.risk, basis)
+        return _prediction(
+            profile, expected.speedup, expected.size_ratio, expected.metric_drop_points, expected.risk, basis
+        )
     scope = scope_of(spec.name, parameters, profile)
     speedup, sources = _speedup(spec.name, parameters, profile, scope, criteria)
     noise = _noise(spec.name, parameters, profile, scope)
@@ -80,13 +87,31 @@ def predict(
         else f"output noise of the changed operators {noise:.2g} of the signal"
     )
     basis = f"Speed: {sources}; {_where_time_goes(profile)}; {sensitivity}."
-    return _prediction(speedup, _size_ratio(spec.name, parameters, profile, scope), drop, risk, basis)
+    return _prediction(profile, speedup, _size_ratio(spec.name, parameters, profile, scope), drop, risk, basis)
 
 
-def _prediction(speedup: float, size_ratio: float, drop: float, risk: Risk, basis: str) -> Prediction:
+def _of_export(spec: TechniqueSpec, profile: GraphProfile) -> Prediction:
+    """`profile` is what came of it: both were measured, each by its own analysis."""
+    basis = (
+        f"Both were measured by their analyses: {profile.original_latency_ms:.3g} ms before the export and "
+        f"{profile.latency_ms:.3g} ms after it."
+    )
+    return _prediction(profile, 1.0, 1.0, spec.expectation.metric_drop_points, spec.expectation.risk, basis)
+
+
+def _prediction(
+    profile: GraphProfile, speedup: float, size_ratio: float, drop: float, risk: Risk, basis: str
+) -> Prediction:
+    """Ratios of the technique alone become those against the session's original."""
+    lead = profile.lead
+    if lead != Lead():
+        basis = (
+            f"{basis} Against the original the exported model itself is {lead.speedup:.2f}× as fast and "
+            f"{lead.size_ratio:.2f} times smaller."
+        )
     return Prediction(
-        speedup=round(speedup, 3),
-        size_ratio=round(size_ratio, 3),
+        speedup=round(speedup * lead.speedup, 3),
+        size_ratio=round(size_ratio * lead.size_ratio, 3),
         metric_drop_points=round(drop, 3),
         risk=risk.value,
         basis=basis,

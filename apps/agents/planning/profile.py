@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from apps.agents.formats import Format
 from apps.agents.planning.rules import KINDS, PRIOR_NOISE, Kind
-from apps.agents.reports import AnalysisReport, Layer, ModelSummary
+from apps.agents.reports import AnalysisReport, LanguageModel, Layer, ModelSummary
 
 HEAVY = frozenset({Kind.CONVOLUTION, Kind.DEPTHWISE, Kind.PRODUCT})
 _HEAVY_SHARE = 0.85
@@ -25,10 +26,24 @@ class Node:
     weight_bytes: int
     time_share: float
     noise: float | None = None
+    bits: float = 32.0
+    """Of a stored weight."""
+    head: bool = False
+    """Whether it is the output head of a language model, which quantizations of PyTorch modules leave in float."""
+
+
+@dataclass(frozen=True)
+class Lead:
+    """What being in this form has won already, against the session's original: ratios original over this."""
+
+    speedup: float = 1.0
+    size_ratio: float = 1.0
 
 
 @dataclass(frozen=True)
 class GraphProfile:
+    """One form of a model: the original, or its export, whose nodes are operators instead of modules."""
+
     size_bytes: int
     nodes: tuple[Node, ...]
     operator_noise: Mapping[str, float]
@@ -38,6 +53,18 @@ class GraphProfile:
     latency_ms: float | None
     measured: bool
     """Whether shares and noise come from an analysis."""
+    format: str = Format.ONNX
+    generative: bool = False
+    """Whether it is a language model that predicts the next token."""
+    lead: Lead = Lead()
+
+    @property
+    def original_bytes(self) -> float:
+        return self.size_bytes * self.lead.size_ratio
+
+    @property
+    def original_latency_ms(self) -> float | None:
+        return None if self.latency_ms is None else self.latency_ms * self.lead.speedup
 
     @cached_property
     def operators(self) -> frozenset[str]:
@@ -96,8 +123,18 @@ class GraphProfile:
 
 def profile_of_analysis(analysis: AnalysisReport) -> GraphProfile:
     """The profile of an analysed model."""
+    language = analysis.model.language
     nodes = tuple(
-        Node(layer.name, layer.op_type, _kind(layer), layer.weight_bytes, share, _noise(layer.sqnr_db))
+        Node(
+            name=layer.name,
+            op_type=layer.op_type,
+            kind=_kind(layer),
+            weight_bytes=layer.weight_bytes,
+            time_share=share,
+            noise=_noise(layer.sqnr_db),
+            bits=_bits(layer),
+            head=_is_head(layer, language),
+        )
         for layer, share in zip(analysis.layers, _time_shares(analysis.layers), strict=True)
     )
     noises = ((entry.op_type, _noise(entry.sqnr_db)) for entry in analysis.operator_sensitivity)
@@ -108,12 +145,15 @@ def profile_of_analysis(analysis: AnalysisReport) -> GraphProfile:
         flags=frozenset(flag.lower() for flag in analysis.machine.flags),
         latency_ms=analysis.latency.p50_ms,
         measured=True,
+        format=analysis.model.format,
+        generative=language is not None and language.generative,
     )
 
 
 def profile_of_model(model: ModelSummary) -> GraphProfile:
     """The profile of a model that nobody has run yet: shares by operator counts, sensitivities unknown."""
-    weighted = sum(count for op_type, count in model.operators.items() if op_type in KINDS)
+    table_bytes, tables = _tables(model)
+    weighted = sum(count for op_type, count in model.operators.items() if op_type in KINDS) - tables
     heavy = sum(count for op_type, count in model.operators.items() if KINDS.get(op_type) in HEAVY)
     light = sum(model.operators.values()) - heavy
     heavy_share = 0.0 if not heavy else _HEAVY_SHARE if light else 1.0
@@ -121,9 +161,42 @@ def profile_of_model(model: ModelSummary) -> GraphProfile:
     for op_type, count in model.operators.items():
         kind = KINDS.get(op_type, Kind.OTHER)
         share = heavy_share / heavy if kind in HEAVY else (1 - heavy_share) / light
-        weight_bytes = model.size_bytes // weighted if op_type in KINDS else 0
+        if kind is Kind.TABLE and tables:
+            weight_bytes = table_bytes // tables
+        else:
+            weight_bytes = (model.size_bytes - table_bytes) // weighted if op_type in KINDS else 0
         nodes += [Node("", op_type, kind, weight_bytes, share)] * count
-    return GraphProfile(model.size_bytes, tuple(nodes), {}, None, None, measured=False)
+    return GraphProfile(
+        size_bytes=model.size_bytes,
+        nodes=tuple(nodes),
+        operator_noise={},
+        flags=None,
+        latency_ms=None,
+        measured=False,
+        format=model.format,
+        generative=model.language is not None and model.language.generative,
+    )
+
+
+def _tables(model: ModelSummary) -> tuple[int, int]:
+    """Bytes of a language model's token table, and how many modules share them; zeros where nothing is known."""
+    tables = model.operators.get("Embedding", 0)
+    if model.language is None or not model.language.embedding_parameters or not tables:
+        return 0, 0
+    bytes_each = model.size_bytes / max(1, model.parameters)
+    return min(model.size_bytes, int(model.language.embedding_parameters * bytes_each)), tables
+
+
+def _bits(layer: Layer) -> float:
+    return 8 * layer.weight_bytes / layer.parameters if layer.parameters and layer.weight_bytes else 32.0
+
+
+def _is_head(layer: Layer, language: LanguageModel | None) -> bool:
+    """Whether a linear layer makes logits of the whole vocabulary; tied to the table or not, it is as large."""
+    if language is None or not language.generative or KINDS.get(layer.op_type) is not Kind.PRODUCT:
+        return False
+    table = language.embedding_parameters
+    return layer.name.rpartition(".")[2] == "lm_head" or (table > 0 and abs(layer.parameters / table - 1) < 0.01)
 
 
 def _kind(layer: Layer) -> Kind:

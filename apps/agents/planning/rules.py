@@ -42,6 +42,18 @@ KINDS: Mapping[str, Kind] = {
     "LSTM": Kind.PRODUCT,
     "GRU": Kind.PRODUCT,
     "Gather": Kind.TABLE,
+    # PyTorch's modules.
+    "Conv1d": Kind.CONVOLUTION,
+    "Conv2d": Kind.CONVOLUTION,
+    "Conv3d": Kind.CONVOLUTION,
+    "ConvTranspose1d": Kind.CONVOLUTION,
+    "ConvTranspose2d": Kind.CONVOLUTION,
+    "ConvTranspose3d": Kind.CONVOLUTION,
+    "Linear": Kind.PRODUCT,
+    "Conv1D": Kind.PRODUCT,
+    "MultiheadAttention": Kind.PRODUCT,
+    "Embedding": Kind.TABLE,
+    "EmbeddingBag": Kind.TABLE,
 }
 
 VNNI_FLAGS = frozenset({"avx512_vnni", "avx512vnni", "avx_vnni", "amx_int8"})

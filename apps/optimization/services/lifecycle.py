@@ -6,13 +6,14 @@ from django.db import transaction
 
 from apps.accounts.models import Role, User
 from apps.accounts.services import require_role
-from apps.agents.state import TERMINAL, Status, StepKind
+from apps.agents.state import TERMINAL, Status
+from apps.agents.trials import ANALYSE, PACKAGE, PLAN
 from apps.optimization import audit, events, messages
 from apps.optimization.errors import SessionMoveRefused
 from apps.optimization.models import OptimizationSession
 from apps.optimization.services.start import session_start
 
-NEEDED = (StepKind.ANALYSE, StepKind.PLAN, StepKind.PACKAGE)
+NEEDED = (ANALYSE, PLAN, PACKAGE)
 """Steps whose failure ends a session. Other failed steps have cost their candidate, which stays as it is."""
 
 
@@ -63,7 +64,7 @@ def session_resume(session: OptimizationSession, user: User, *, as_operator: boo
     row = OptimizationSession.objects.locked(session.pk)
     row.resume()
     for step in row.steps.filter(status__in=(Status.FAILED, Status.CANCELLED)):
-        interrupted = step.status == Status.CANCELLED or step.kind in NEEDED
+        interrupted = step.status == Status.CANCELLED or step.key in NEEDED
         if interrupted and step.start_over():
             step.refresh_from_db()
             messages.send_step(step)

@@ -7,11 +7,12 @@ from django.db import transaction
 from apps.accounts.models import Role, User
 from apps.accounts.services import require_role
 from apps.agents.reports import OptimizationResult
-from apps.agents.state import Outcome, StepKind, Verdict
+from apps.agents.state import Outcome, Verdict
 from apps.models.models import Alias, ModelVersion
 from apps.models.services import adopt_artifact, move_alias, undo_alias_move
 from apps.optimization import audit, events
 from apps.optimization.errors import NothingToPromote, NotPromoted
+from apps.optimization.lineage import makers
 from apps.optimization.models import OptimizationSession, SessionStep
 
 PRODUCTION = "production"
@@ -35,7 +36,7 @@ def promote(session: OptimizationSession, user: User, alias: str = PRODUCTION) -
         source_session=row.pk,
         source_step=step.key,
         user=user,
-        description=row.candidates.get(key=step.candidate_key).title,
+        description=row.candidates.get(key=Verdict.model_validate(row.verdict).candidate).title,
         summary=OptimizationResult.model_validate(step.result).model,
     )
     row.result_version = version
@@ -81,8 +82,7 @@ def _winning_step(session: OptimizationSession) -> SessionStep:
     verdict = Verdict.model_validate(session.verdict)
     if verdict.outcome is not Outcome.IMPROVED:
         raise NothingToPromote(reason=verdict.reason)
-    steps = session.steps.filter(candidate_key=verdict.candidate, kind=StepKind.OPTIMIZE, artifact__isnull=False)
-    step = steps.select_related("artifact").order_by("-pk").first()
+    step = makers(session).get(verdict.candidate or "")
     if step is None:
         raise NothingToPromote(reason="its winning candidate has no artifact.")
     return step

@@ -13,7 +13,8 @@ from apps.agents.values import Value
 from apps.models.intake import safe_filename
 from apps.models.models import Blob
 from apps.optimization.errors import NoPackage, NoReport
-from apps.optimization.models import Candidate, OptimizationSession
+from apps.optimization.lineage import makers
+from apps.optimization.models import Candidate, OptimizationSession, SessionStep
 
 
 class CandidateReport(Value):
@@ -134,16 +135,13 @@ def package_of(session: OptimizationSession) -> Package:
 
 
 def _candidates(session: OptimizationSession) -> tuple[CandidateReport, ...]:
-    artifacts = {
-        step.candidate_key: step.artifact
-        for step in session.steps.filter(kind=StepKind.OPTIMIZE, artifact__isnull=False).select_related("artifact")
-        if step.candidate_key
-    }
+    made = makers(session)
     rows = session.candidates.select_related("evaluation")
-    return tuple(_candidate(row, artifacts.get(row.key)) for row in rows)
+    return tuple(_candidate(row, made.get(row.key)) for row in rows)
 
 
-def _candidate(row: Candidate, artifact: Blob | None) -> CandidateReport:
+def _candidate(row: Candidate, maker: SessionStep | None) -> CandidateReport:
+    artifact = maker.artifact if maker else None
     evaluation = getattr(row, "evaluation", None)
     return CandidateReport(
         key=row.key,

@@ -1,0 +1,56 @@
+"""What came from what: the steps that led to an artifact, and the format it has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apps.agents.lineage import format_after
+from apps.agents.state import Status, StepKind
+from apps.agents.trials import ANALYSE_EXPORTED
+from apps.models.models import ModelVersion
+from apps.optimization.models import OptimizationSession, SessionStep
+
+
+def format_of(version: ModelVersion) -> str:
+    """The original's format."""
+    return str(version.metadata.format)
+
+
+def chain_to(session: OptimizationSession, key: str) -> list[SessionStep]:
+    """The optimize steps from the original to the one called `key`, the first one first; empty for the original."""
+    made = session.steps.filter(kind=StepKind.OPTIMIZE, artifact__isnull=False).select_related("artifact")
+    by_key = {step.key: step for step in made}
+    step = by_key.get(key)
+    chain: list[SessionStep] = []
+    while step is not None:
+        chain.append(step)
+        step = by_key.get(step.parent_key)
+    return chain[::-1]
+
+
+def input_format(step: SessionStep) -> str:
+    """The format of the model that `step` starts from."""
+    techniques = [one.technique for one in chain_to(step.session, step.parent_key)]
+    return format_after(format_of(step.session.version), techniques)
+
+
+def makers(session: OptimizationSession) -> dict[str, SessionStep]:
+    """The step that made each candidate's artifact, by the candidate's key.
+
+    A candidate's own optimize step, or the one whose artifact was evaluated as it: the export is made before the plan.
+    """
+    steps = list(session.steps.select_related("artifact"))
+    by_key = {step.key: step for step in steps}
+    found = {
+        step.candidate_key: by_key[step.parent_key]
+        for step in steps
+        if step.kind == StepKind.EVALUATE and step.candidate_key and step.parent_key in by_key
+    }
+    found |= {step.candidate_key: step for step in steps if step.kind == StepKind.OPTIMIZE and step.candidate_key}
+    return {key: step for key, step in found.items() if step.artifact is not None}
+
+
+def exported_analysis(session: OptimizationSession) -> dict[str, Any] | None:
+    """The body of the analysis of the exported model; `None` where there is none."""
+    step = session.steps.filter(key=ANALYSE_EXPORTED, status=Status.COMPLETED).first()
+    return step.result if step else None
