@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from typing import Any, cast
+
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
 from django.http import HttpRequest
 
 from apps.accounts.models import ApiToken, Invitation, Membership, Team, User
+from apps.accounts.services import tell_code_permission
 
 
 @admin.register(User)
@@ -33,6 +36,14 @@ class TeamAdmin(admin.ModelAdmin):
     search_fields = ("name", "slug")
     prepopulated_fields = {"slug": ("name",)}
     inlines = (MembershipInline,)
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        """Who may upload code is on record, whoever decided it."""
+        decided = [inline for inline in formset.forms if "may_upload_code" in inline.changed_data]
+        super().save_formset(request, form, formset, change)
+        for inline in decided:
+            if inline not in formset.deleted_forms:
+                tell_code_permission(inline.instance, by=cast(User, request.user))
 
 
 @admin.register(Invitation)

@@ -11,7 +11,7 @@ class MemberSerializer(serializers.ModelSerializer[Membership]):
 
     class Meta:
         model = Membership
-        fields = ("email", "name", "role", "joined_at")
+        fields = ("email", "name", "role", "may_upload_code", "joined_at")
         read_only_fields = fields
 
 
@@ -29,7 +29,7 @@ class OwnMembershipSerializer(serializers.ModelSerializer[Membership]):
 
     class Meta:
         model = Membership
-        fields = ("team", "role")
+        fields = ("team", "role", "may_upload_code")
         read_only_fields = fields
 
 

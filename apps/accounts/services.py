@@ -39,6 +39,7 @@ from apps.accounts.models import (
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
+    from django.db.models import QuerySet
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +65,11 @@ def require_role(user: User | AnonymousUser, team: Team, role: Role) -> Membersh
     if member is None or not member.may(role):
         raise PermissionDenied(f"This needs the role {role.label.lower()} in the team {team.name}.")
     return member
+
+
+def owners_of(team: Team) -> QuerySet[Membership]:
+    """The members who manage `team`, in the order of their addresses."""
+    return team.memberships.filter(role=Role.OWNER).select_related("user")
 
 
 @transaction.atomic
@@ -177,6 +183,26 @@ def change_role(*, by: User, member: Membership, role: Role) -> Membership:
     data = {"before": before, "after": str(role)}
     journal.tell("member.role_changed", actor=by, team=member.team, subject=member.user.email, data=data)
     return member
+
+
+@transaction.atomic
+def permit_code(*, by: User, member: Membership, allowed: bool) -> Membership:
+    """Lets `member` upload models that bring code, or no longer. What they have uploaded stays.
+
+    Raises `PermissionDenied` below owner. Owners decide about themselves as well, and that is on record too.
+    """
+    require_role(by, member.team, Role.OWNER)
+    if member.may_upload_code != allowed:
+        member.may_upload_code = allowed
+        member.save(update_fields=["may_upload_code"])
+        tell_code_permission(member, by=by)
+    return member
+
+
+def tell_code_permission(member: Membership, *, by: User) -> None:
+    """Puts on record whether `member` may upload code from now on."""
+    action = "member.code_permitted" if member.may_upload_code else "member.code_forbidden"
+    journal.tell(action, actor=by, team=member.team, subject=member.user.email)
 
 
 @transaction.atomic

@@ -10,6 +10,7 @@ urlpatterns = [
     path("team/invite/", views.invite, name="invite"),
     path("team/invitations/<int:pk>/withdraw/", views.withdraw_invitation, name="invitation-withdraw"),
     path("team/members/<int:pk>/role/", views.change_role, name="member-role"),
+    path("team/members/<int:pk>/code/", views.permit_code, name="member-code"),
     path("team/members/<int:pk>/remove/", views.remove_member, name="member-remove"),
     path("invitations/<str:token>/", views.accept_invitation, name="invitation-accept"),
     path("tokens/", views.tokens, name="tokens"),

@@ -96,6 +96,15 @@ def change_role(request: MemberRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
+def permit_code(request: MemberRequest, pk: int) -> HttpResponse:
+    member = _visible_membership(request, pk)
+    services.permit_code(by=request.user, member=member, allowed="may_upload_code" in request.POST)
+    may = "may" if member.may_upload_code else "may no longer"
+    messages.success(request, f"{member.user} {may} upload models with code.")
+    return redirect("accounts:team")
+
+
+@require_POST
 def remove_member(request: MemberRequest, pk: int) -> HttpResponse:
     member = _visible_membership(request, pk)
     try:

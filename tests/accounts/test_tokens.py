@@ -33,7 +33,7 @@ def read_token(engineer: User) -> str:
 def test_a_token_speaks_for_its_member(read_token: str, engineer: User) -> None:
     answer = bearer(read_token).get(ME)
     assert answer.json()["email"] == engineer.email
-    assert answer.json()["memberships"] == [{"team": "vision", "role": "engineer"}]
+    assert answer.json()["memberships"] == [{"team": "vision", "role": "engineer", "may_upload_code": False}]
 
 
 def test_only_the_hash_of_a_token_is_kept(read_token: str) -> None:

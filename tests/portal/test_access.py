@@ -49,6 +49,7 @@ PAGE_DOORS: dict[str, tuple[str, Door]] = {
     "accounts:invite": ("POST", Door.OWN_HERE),
     "accounts:invitation-withdraw": ("POST", Door.OWN),
     "accounts:member-role": ("POST", Door.OWN),
+    "accounts:member-code": ("POST", Door.OWN),
     "accounts:member-remove": ("POST", Door.OWN),
     "accounts:tokens": ("GET", Door.PRIVATE),
     "accounts:token-create": ("POST", Door.PRIVATE),
