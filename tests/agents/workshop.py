@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from apps.agents.dataset_spec import DatasetSpec
 from apps.agents.datasets import load_dataset
+from apps.agents.formats import Format
 from apps.agents.optimization import Assignment, BaseOptimizationAgent, Made, agent_for, spec_of
 from apps.agents.runners import open_engine
 from apps.agents.techniques import TechniqueSpec
@@ -27,8 +28,9 @@ FIDELITY = DatasetSpec(kind="npz", task="fidelity")
 class Workshop:
     """A place to work: `apply` gives each technique folders of its own under `root`."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, format: str = Format.ONNX) -> None:  # noqa: A002 - the contract's word
         self.root = root
+        self.format = format
         self.told = Told()
         self._jobs = 0
 
@@ -55,15 +57,19 @@ class Workshop:
             found, complete = technique, technique.resolve(parameters)
         else:
             found, complete = spec_of(technique, parameters)
-        inputs = open_engine("onnx", model, folder / "work").summary.inputs
+        engine = open_engine(self.format, model, folder / "work")
         return Assignment(
             spec=found,
             parameters=complete,
             model=model,
-            dataset=load_dataset(dataset, spec, inputs, seed=0, scratch=folder / "work"),
+            dataset=load_dataset(
+                dataset, spec, engine.summary.inputs, seed=0, scratch=folder / "work", encoder=engine.encoder
+            ),
             scratch=folder / "work",
             out=folder / "out",
             batch_divisor=batch_divisor,
+            format=self.format,
+            encoder=engine.encoder,
         )
 
     def run(self, assignment: Assignment, agent: BaseOptimizationAgent | None = None) -> Made:

@@ -88,20 +88,14 @@ TORCH_TECHNIQUES: tuple[TechniqueSpec, ...] = (
     TechniqueSpec(
         name="torch-weight-only",
         family=Family.QUANTIZATION,
-        label="Weight-only int8/int4 (torchao)",
-        summary="The weights of linear layers in 8 bits a channel or 4 bits a group; activations stay in float.",
-        formats=(Format.TRANSFORMERS, Format.STATE_DICT),
-        output_format=None,
-        requires=("torch", "torchao"),
+        label="Weight-only int8 (torchao)",
+        summary="The weights of linear layers in 8 bits, a scale for each output channel; activations stay in float.",
+        formats=_TRANSFORMERS,
+        output_format=Format.TRANSFORMERS,
+        requires=("torch", "transformers", "torchao"),
         acts_on=("Linear",),
-        parameters=(
-            ParameterSpec(
-                name="bits", kind="choice", default=8, choices=(8, 4), search=(8, 4), help="Bits of a weight."
-            ),
-            _GROUP_SIZE,
-            _MODULES_KEPT,
-        ),
-        expectation=Expectation(size_ratio=2.5, speedup=1.0, metric_drop_points=0.3, risk=Risk.LOW),
+        parameters=(_MODULES_KEPT,),
+        expectation=Expectation(size_ratio=2.5, speedup=0.9, metric_drop_points=0.05, risk=Risk.LOW),
         reference="https://github.com/pytorch/ao",
         implementation="apps.agents.backends.torch.weight_only:WeightOnlyQuantization",
     ),

@@ -12,7 +12,7 @@ Config = Mapping[str, Any]
 
 _BESIDE_THE_WEIGHTS = re.compile(
     r"\.(weight\.(absmax|quant_map|nested_\w+|quant_state\..+)|SCB|weight_format|scales|qzeros|g_idx|"
-    r"(weight|input|output)_(scale|zero_point|shape|g_idx|global_scale))$"
+    r"_?(weight|input|output)_(scale|zero_point|shape|g_idx|global_scale))$"
 )
 """Scales, zero points and tables: they make numbers of the packed weights and are none themselves."""
 _PACKED = re.compile(r"\.(qweight|weight_packed)$")

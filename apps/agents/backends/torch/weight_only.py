@@ -1,0 +1,50 @@
+"""Weight-only int8 for linear layers by torchao: a scale for each output channel, activations stay in float.
+
+The product is computed in float, so what is won is size, memory, and time where reading the weights takes most of it
+(https://github.com/pytorch/ao). torchao packs weights of 4 bits for accelerators only; on every device round to nearest
+(`torch-round-to-nearest`) stores them.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from transformers import TorchAoConfig
+
+from apps.agents.backends.torch.engine import use_threads
+from apps.agents.backends.torch.folder_quantization import FolderQuantization, kept_names, left_out, library_at_work
+from apps.agents.backends.torch.saving import pack_folder
+from apps.agents.context import Context
+from apps.agents.optimization import Assignment
+
+_SCALE_BYTES, _ZERO_POINT_BYTES = 4, 1
+
+
+class WeightOnlyQuantization(FolderQuantization):
+    """Linear layers as torchao stores them; transformers reads the result back."""
+
+    def packed_bytes(self, assignment: Assignment, rows: int, columns: int) -> int:
+        return rows * columns + rows * (_SCALE_BYTES + _ZERO_POINT_BYTES)
+
+    def apply(self, assignment: Assignment, context: Context) -> Path:
+        use_threads(assignment.threads)
+        with (
+            tempfile.TemporaryDirectory(dir=assignment.scratch, prefix="torchao-") as kept,
+            library_at_work(assignment.spec.label, assignment.seed),
+        ):
+            # Loads for seconds, and tells of every accelerator that is not here.
+            from torchao.quantization import Int8WeightOnlyConfig
+
+            context.progress(0.1, "rounding")
+            alone = left_out(self.folder.outline, kept_names(assignment))
+            model = self.folder.model_class.from_pretrained(
+                str(self.folder.path),
+                quantization_config=TorchAoConfig(Int8WeightOnlyConfig(), modules_to_not_convert=alone),
+                device_map={"": "cpu"},
+                local_files_only=True,
+                weights_only=True,
+            )
+            context.progress(0.8, "writing")
+            model.save_pretrained(kept)
+            return pack_folder(Path(kept), self.folder.path, assignment.out)

@@ -1,0 +1,51 @@
+"""torchao's weight-only int8 on a real language model: size, loss, and what comes back from disk."""
+
+from __future__ import annotations
+
+import pytest
+
+from apps.agents.dataset_spec import DatasetSpec
+from apps.agents.errors import TechniqueNotApplicable, TechniqueParameters
+from apps.agents.optimization import Made
+from apps.agents.runners import open_engine
+from tests.agents.workshop import Workshop, sqnr_db
+
+pytestmark = [pytest.mark.assets, pytest.mark.slow]
+
+TEXTS = DatasetSpec(kind="text", task="language_modeling")
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    return Workshop(tmp_path_factory.mktemp("torchao"), "transformers")
+
+
+@pytest.fixture(scope="module")
+def made(workshop: Workshop, stories15m, own_stories) -> Made:
+    return workshop.apply("torch-weight-only", stories15m.archive, own_stories, TEXTS)
+
+
+def test_linear_layers_take_a_quarter_and_almost_nothing_is_lost(made: Made):
+    layers = 6 * (4 * 288 * 288 + 3 * 288 * 768)
+    assert made.result.input_size_bytes - made.result.size_bytes >= 0.95 * 0.75 * 4 * layers
+    assert sqnr_db(made) > 25
+    told = " ".join(made.result.checks)
+    assert "The 42 quantized layers take" in told
+    assert "The embedding table (9,216,000 weights, tied to the output head) stays in float32." in told
+
+
+def test_what_is_read_back_says_that_it_is_quantized_and_is_not_quantized_again(workshop: Workshop, made, own_stories):
+    summary = open_engine("transformers", made.artifact, workshop.root).summary
+    assert summary.quantization
+    assert summary.quantization.startswith("torchao")
+    assert summary.weight_dtypes["int8"] == 6 * (4 * 288 * 288 + 3 * 288 * 768)
+    with pytest.raises(TechniqueNotApplicable, match="it is quantized already"):
+        workshop.apply("torch-weight-only", made.artifact, own_stories, TEXTS)
+
+
+def test_named_modules_stay_in_float(workshop: Workshop, stories15m, own_stories):
+    kept = {"keep_float_nodes": ["model.layers.0"]}
+    made = workshop.apply("torch-weight-only", stories15m.archive, own_stories, TEXTS, **kept)
+    assert "The 35 quantized layers take" in " ".join(made.result.checks)
+    with pytest.raises(TechniqueParameters, match=r"no modules called model\.layers\.9"):
+        workshop.apply("torch-weight-only", stories15m.archive, own_stories, TEXTS, keep_float_nodes=["model.layers.9"])
