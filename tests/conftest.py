@@ -14,6 +14,15 @@ pytest_plugins = ["tests.assets.plugin"]
 PASSWORD = "correct horse battery"
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A test marked `gpu` is skipped by name where PyTorch sees no device; only such a test imports it for that."""
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("gpu: PyTorch sees no CUDA device here")
+
+
 @pytest.fixture(autouse=True)
 def _fresh_process_state() -> None:
     """What a test leaves in the broker or the cache (throttles count there) is not the next one's business."""

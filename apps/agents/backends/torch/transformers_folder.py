@@ -34,12 +34,13 @@ from apps.agents.errors import (
 from apps.agents.formats import Format
 from apps.agents.reports import LanguageModel, ModelSummary
 
-UNPACKED = {
-    "awq": "apps.agents.backends.torch.autoawq:load_unpacked",
-    "compressed-tensors": "apps.agents.backends.torch.compressed:load_unpacked",
+LOADERS = {
+    "awq": "apps.agents.backends.torch.autoawq:load",
+    "bitsandbytes": "apps.agents.backends.torch.bitsandbytes:load",
+    "compressed-tensors": "apps.agents.backends.torch.compressed:load",
 }
-"""Quantizations whose packed kernels no CPU runs, with the function `(folder, model_class) -> PreTrainedModel` that
-loads them with their weights as plain floats again."""
+"""Quantizations that need more than transformers does to load and to run on every machine, with the function
+`(folder, device) -> PreTrainedModel` that does it."""
 GENERATIVE = ("ForCausalLM", "LMHeadModel")
 
 transformers.logging.set_verbosity_error()
@@ -131,16 +132,16 @@ class TransformersFolder:
 
         Raises `WeightsUnfit` with the names, and `ModelNotLoadable` with the library's reason.
         """
-        method = quantized.method_of(self.settings)
-        if method in UNPACKED and device == "cpu":
-            module, _, name = UNPACKED[method].partition(":")
-            model: PreTrainedModel = getattr(import_module(module), name)(self.path, self.model_class)
+        if loader := LOADERS.get(quantized.method_of(self.settings) or ""):
+            module, _, name = loader.partition(":")
+            model: PreTrainedModel = getattr(import_module(module), name)(self, device)
         else:
-            model = self._as_stored(device)
+            model = self.load_as_stored(device)
         model.config.use_cache = False
         return model.eval()
 
-    def _as_stored(self, device: str) -> PreTrainedModel:
+    def load_as_stored(self, device: str, **options: Any) -> PreTrainedModel:
+        """The model as transformers loads it, with more `options` of `from_pretrained`; errors as `load`."""
         stored.read_weights(self.weight_files)  # Says what is wrong with a file better than the library does.
         try:
             model, found = self.model_class.from_pretrained(
@@ -150,6 +151,7 @@ class TransformersFolder:
                 local_files_only=True,
                 weights_only=True,
                 output_loading_info=True,
+                **options,
             )
         except MemoryError:
             raise

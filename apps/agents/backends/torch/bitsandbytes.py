@@ -1,0 +1,93 @@
+"""bitsandbytes: linear layers in 8 bits (LLM.int8) or in 4-bit floats (NF4, FP4), on a CPU and on CUDA.
+
+LLM.int8 multiplies in int8 with a scale for each row of weights and activations, and columns of outliers in float
+(Dettmers et al. 2022, https://arxiv.org/abs/2208.07339). NF4 has its 16 values where a normal distribution has its
+quantiles, for blocks of 64 weights (Dettmers et al. 2023, https://arxiv.org/abs/2305.14314).
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from pathlib import Path
+
+import torch
+from bitsandbytes.nn import Linear4bit
+from transformers import BitsAndBytesConfig, PreTrainedModel
+
+from apps.agents.backends.torch.engine import use_threads
+from apps.agents.backends.torch.folder_quantization import FolderQuantization, kept_names, left_out, library_at_work
+from apps.agents.backends.torch.saving import pack_folder
+from apps.agents.backends.torch.transformers_folder import TransformersFolder
+from apps.agents.context import Context
+from apps.agents.optimization import Assignment
+
+_BLOCK, _SCALES_IN_A_BLOCK = 64, 256
+_CPU_ROWS = 32
+"""Rows that the kernel for processors with AVX-512 BF16 takes at once."""
+_FLOAT_BYTES = 4
+_TABLE_BYTES = 16 * _FLOAT_BYTES
+"""The 16 values of a 4-bit type stand with every layer."""
+_SCALE_TABLE_BYTES = 256 * _FLOAT_BYTES
+"""So do the 256 that quantized scales may have."""
+
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # It says at every product that it works in float16.
+
+
+class BitsAndBytes(FolderQuantization):
+    """Linear layers as bitsandbytes stores them; transformers reads the result back without calibration."""
+
+    def packed_bytes(self, assignment: Assignment, rows: int, columns: int) -> int:
+        weights = rows * columns
+        if assignment.parameters["type"] == "int8":
+            return weights + rows * _FLOAT_BYTES
+        blocks = -(-weights // _BLOCK)
+        if not assignment.parameters["double_quantization"]:
+            return weights // 2 + blocks * _FLOAT_BYTES + _TABLE_BYTES
+        groups = -(-blocks // _SCALES_IN_A_BLOCK)
+        return weights // 2 + blocks + groups * _FLOAT_BYTES + _TABLE_BYTES + _SCALE_TABLE_BYTES
+
+    def apply(self, assignment: Assignment, context: Context) -> Path:
+        use_threads(assignment.threads)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        with (
+            tempfile.TemporaryDirectory(dir=assignment.scratch, prefix="bitsandbytes-") as kept,
+            library_at_work(assignment.spec.label, assignment.seed),
+        ):
+            context.progress(0.1, f"rounding on {device}")
+            model = self.folder.model_class.from_pretrained(
+                str(self.folder.path),
+                quantization_config=self._config(assignment),
+                device_map={"": device},
+                local_files_only=True,
+                weights_only=True,
+            )
+            context.progress(0.8, "writing")
+            model.save_pretrained(kept)
+            return pack_folder(Path(kept), self.folder.path, assignment.out)
+
+    def _config(self, assignment: Assignment) -> BitsAndBytesConfig:
+        chosen = assignment.parameters
+        alone = left_out(self.folder.outline, kept_names(assignment))
+        if chosen["type"] == "int8":
+            return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=alone)
+        return BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type=chosen["type"],
+            bnb_4bit_use_double_quant=chosen["double_quantization"],
+            bnb_4bit_compute_dtype=self.folder.config.dtype or torch.float32,
+            llm_int8_skip_modules=alone,
+        )
+
+
+def load(folder: TransformersFolder, device: str) -> PreTrainedModel:
+    """The model as transformers loads it, and able to run on every processor.
+
+    On one with AVX-512 BF16 the library repacks each 4-bit weight for a kernel of its own, which takes whole blocks of
+    a row and rows by 32 and fails on others: such layers are unpacked for each product, as on other processors.
+    """
+    model = folder.load_as_stored(device)
+    for module in model.modules():
+        if isinstance(module, Linear4bit) and (module.in_features % _BLOCK or module.out_features % _CPU_ROWS):
+            module.support_avx512bf16_for_cpu = False
+    return model
