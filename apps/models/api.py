@@ -5,7 +5,7 @@ from __future__ import annotations
 from io import BytesIO
 from typing import IO, Any, cast
 
-from django.db.models import QuerySet
+from django.db.models import Prefetch, QuerySet
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from drf_spectacular.types import OpenApiTypes
@@ -21,10 +21,10 @@ from apps.accounts.services import require_role
 from apps.accounts.teams import team_for
 from apps.api import FILE_RESPONSE, JSON_OR_FORM, answers, example
 from apps.models import services
-from apps.models.download import blob_response
+from apps.models.download import blob_response, download_name
 from apps.models.errors import UploadHeaderMissing, UploadUnknown
 from apps.models.filters import AliasFilter, DataSetFilter, ModelFilter, VersionFilter
-from apps.models.models import Alias, DataSet, ModelVersion, RegisteredModel, Upload
+from apps.models.models import Alias, DataSet, ModelMetadata, ModelVersion, RegisteredModel, Upload
 from apps.models.serializers import (
     AliasMoveRequestSerializer,
     AliasSerializer,
@@ -38,6 +38,7 @@ from apps.models.serializers import (
     NewVersionSerializer,
     RegisteredModelSerializer,
     UploadSerializer,
+    VersionRowSerializer,
     VersionSerializer,
 )
 
@@ -129,8 +130,12 @@ class VersionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
     ordering_fields = ("number", "created_at")
 
     def get_queryset(self) -> QuerySet[ModelVersion]:
-        visible = ModelVersion.objects.visible_to(self.request.user)
-        return visible.select_related("model__team", "blob", "metadata", "created_by").prefetch_related("aliases")
+        visible = ModelVersion.objects.visible_to(self.request.user).select_related("model__team", "blob", "created_by")
+        metadata = ModelMetadata.objects.in_short() if self.action == "list" else ModelMetadata.objects.all()
+        return visible.prefetch_related("aliases", Prefetch("metadata", metadata))
+
+    def get_serializer_class(self) -> type[VersionSerializer]:
+        return VersionRowSerializer if self.action == "list" else VersionSerializer
 
     def create(self, request: Request) -> Response:
         asked = answers(NewVersionSerializer, request)
@@ -161,7 +166,7 @@ class VersionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
     def file(self, request: Request, pk: str) -> HttpResponseBase:
         """Downloads the file. `ETag` and `Repr-Digest` carry its SHA-256."""
         version = self.get_object()
-        return blob_response(request._request, version.blob, version.filename)
+        return blob_response(request._request, version.blob, download_name(version))
 
 
 @extend_schema(tags=["models"])

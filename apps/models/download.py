@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import itertools
 from collections.abc import AsyncIterator
+from pathlib import PurePath
 
 from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
@@ -11,8 +13,14 @@ from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseNot
 from django.http.response import HttpResponseBase
 from django.utils.http import content_disposition_header, parse_etags
 
-from apps.models.models import Blob
+from apps.agents.formats import FORMATS, Format
+from apps.models.models import Blob, ModelVersion
 from apps.models.storage import CHUNK_BYTES, open_blob
+
+_ALSO_RIGHT = {Format.ONNX: (".zip",), Format.TORCHSCRIPT: (".pth", ".ts", ".torchscript")}
+"""An ONNX model with its external data is an archive; TorchScript goes by several names."""
+_SUFFIXES = {spec.format: (spec.suffix, *_ALSO_RIGHT.get(spec.format, ())) for spec in FORMATS.values()}
+_KNOWN = frozenset({*itertools.chain(*_SUFFIXES.values()), ".safetensors", ".bin"})
 
 
 def blob_response(request: HttpRequest, blob: Blob, filename: str) -> HttpResponseBase:
@@ -28,6 +36,21 @@ def blob_response(request: HttpRequest, blob: Blob, filename: str) -> HttpRespon
     response["Repr-Digest"] = f"sha-256=:{base64.b64encode(bytes.fromhex(blob.sha256)).decode()}:"
     response["Cache-Control"] = "private, no-cache"
     return response
+
+
+def download_name(version: ModelVersion) -> str:
+    """The name of a version's file, ending as its format's files do: programs look at that end.
+
+    A suffix of another format, which the file had where it came from, makes way; any other word stays.
+    """
+    metadata = getattr(version, "metadata", None)
+    if metadata is None:
+        return version.filename
+    stem, suffix = PurePath(version.filename).stem, PurePath(version.filename).suffix.lower()
+    right = _SUFFIXES[Format(metadata.format)]
+    if suffix in right:
+        return version.filename
+    return f"{stem if suffix in _KNOWN else version.filename}{right[0]}"
 
 
 def _body(request: HttpRequest, blob: Blob) -> HttpResponseBase:

@@ -107,6 +107,24 @@ class VersionElsewhere(UserError):
     sentence = "{version} is no version of “{model}”."
 
 
+class CodeNotAllowed(UserError):
+    code = "model.code_not_allowed"
+    status = 403
+    sentence = (
+        "This file brings code ({member}), and you may not upload code to the team {team}. "
+        "Its owners can allow it on the page “Members”: {owners}."
+    )
+
+
+class CodeNotAccepted(UserError):
+    code = "model.code_not_accepted"
+    status = 403
+    sentence = (
+        "This file brings code ({member}), and no model with code is accepted here. "
+        "An operator can change that in the store's settings in the admin."
+    )
+
+
 class ModelInspectionFailed(UserError):
     """Not the member's fault: the checks themselves broke. The traceback is in the worker's log."""
 

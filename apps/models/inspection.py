@@ -24,8 +24,10 @@ from apps.agents.process import JobFailed, Limits, run_job
 from apps.agents.reports import DatasetSummary, ModelSummary
 from apps.errors import UserError
 from apps.models.errors import DataSetInspectionFailed, ModelInspectionFailed
+from apps.models.intake import format_in
 from apps.models.models import Blob, DataSet, Inspected, ModelMetadata, ModelVersion, StoreSettings
 from apps.models.storage import local_path
+from apps.models.texts import keepable
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +47,8 @@ def inspect_version(version_id: int) -> None:
         return
     limit_bytes = StoreSettings.current().max_unpacked_bytes
     with _settled(version, ModelInspectionFailed()):
-        body = _checked(version.blob, "model", INSPECT_MODEL, {"limit_bytes": limit_bytes})
+        arguments = {"format": format_in(version.blob), "limit_bytes": limit_bytes}
+        body = _checked(version.blob, "model", INSPECT_MODEL, arguments)
         ModelMetadata.record(version, ModelSummary.model_validate(body))
         version.accept()
 
@@ -57,7 +60,7 @@ def inspect_dataset(dataset_id: int) -> None:
         return
     with _settled(dataset, DataSetInspectionFailed()):
         body = _checked(dataset.blob, "dataset", INSPECT_DATASET, {"spec": dataset.spec})
-        dataset.summary = DatasetSummary.model_validate(body).model_dump(mode="json")
+        dataset.summary = keepable(DatasetSummary.model_validate(body).model_dump(mode="json"))
         dataset.save(update_fields=["summary"])
         dataset.accept()
 
@@ -84,6 +87,8 @@ def _settled(row: Inspected, ours: UserError) -> Iterator[None]:
     """
     try:
         yield
+    except UserError as error:
+        row.refuse(error.code, error.message)
     except JobFailed as error:
         failure = error.failure
         # A file that needs more memory than there is needs it the next time as well.

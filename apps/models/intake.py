@@ -1,6 +1,7 @@
 """The first look at bytes that arrived, in the web process: light, and without running anything.
 
-It refuses what is plainly something else, reads what a plain ONNX file says of itself, and hands the rest to a worker.
+It refuses what is plainly something else, sees whether code came with a model, reads what a plain ONNX file says of
+itself, and hands the rest to a worker.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from django.core.files import File
 from dramatiq.errors import BrokerError
@@ -16,27 +18,33 @@ from redis.exceptions import RedisError
 from apps.accounts.models import Team
 from apps.agents.dataset_spec import DatasetKind, DatasetSpec
 from apps.agents.errors import ModelWrongType
+from apps.agents.formats import Format
 from apps.agents.onnx_wire import summarize
 from apps.agents.reports import ModelSummary
-from apps.agents.sniffing import FileKind, sniff
+from apps.agents.sniffing import FileKind, code_members, format_of, sniff
 from apps.models.errors import DataSetWrongType, FileNotGiven, UploadUnknown
 from apps.models.models import Blob, Upload
 from apps.models.storage import local_path, put_stream, upload_limit_bytes
 from apps.models.uploads import finish
 
-MODEL_KINDS = frozenset({FileKind.ONNX, FileKind.ONNX_ZIP})
-WANTED_MODEL = "an ONNX model, or a zip archive with one and its external data"
+WANTED_MODEL = (
+    "an ONNX model (alone, or in a zip with its external data), a PyTorch exported program (.pt2), a TorchScript "
+    "archive (.pt), or a zip of a transformers folder or of weights with a lathe.toml"
+)
 
 DATA_KINDS: dict[DatasetKind, frozenset[FileKind]] = {
     DatasetKind.NPZ: frozenset({FileKind.NPZ}),
     DatasetKind.IMAGES: frozenset({FileKind.ZIP}),
     DatasetKind.TABLE: frozenset({FileKind.CSV, FileKind.TEXT, FileKind.PARQUET}),
+    DatasetKind.TEXT: frozenset({FileKind.TEXT, FileKind.JSON, FileKind.CSV}),
 }
-"""A table of one column has no separator in it, and looks like plain text."""
+"""A table of one column has no separator in it, and looks like plain text; a text whose first line has a comma looks
+like a table."""
 WANTED_DATA: dict[DatasetKind, str] = {
     DatasetKind.NPZ: "a NumPy archive (.npz)",
     DatasetKind.IMAGES: "a zip archive with a folder of images per class",
     DatasetKind.TABLE: "a table (.csv or .parquet)",
+    DatasetKind.TEXT: "plain text (.txt) or one JSON object a line (.jsonl)",
 }
 
 LONGEST_FILENAME = 255
@@ -84,16 +92,36 @@ def safe_filename(name: str) -> str:
     return clean or "file"
 
 
-def glance_at_model(blob: Blob) -> ModelSummary | None:
-    """What a plain ONNX file says of itself; `None` for an archive, which only a worker opens.
+@dataclass(frozen=True)
+class Glance:
+    """What a first look at a model's bytes tells."""
 
-    Raises `ModelWrongType`, `ModelTruncated`, `ModelMalformed`.
-    """
+    summary: ModelSummary | None
+    """What a plain ONNX file says of itself; any other file only a worker opens."""
+    code: tuple[str, ...]
+    """The Python files that came with it, by name."""
+
+
+def glance_at_model(blob: Blob) -> Glance:
+    """Looks at the bytes of a model. Raises `ModelWrongType`, `ModelTruncated`, `ModelMalformed`."""
     with local_path(blob) as path:
-        kind = sniff(path)
-        if kind not in MODEL_KINDS:
-            raise ModelWrongType(field="file", found=kind.value, wanted=WANTED_MODEL)
-        return summarize(path) if kind is FileKind.ONNX else None
+        kind, _ = _recognized(path)
+        summary = summarize(path) if kind is FileKind.ONNX else None
+        return Glance(summary, tuple(code_members(path, kind)))
+
+
+def format_in(blob: Blob) -> Format:
+    """The format of a model by its bytes. Raises `ModelWrongType`."""
+    with local_path(blob) as path:
+        return _recognized(path)[1]
+
+
+def _recognized(path: Path) -> tuple[FileKind, Format]:
+    kind = sniff(path)
+    found = format_of(kind)
+    if found is None:
+        raise ModelWrongType(field="file", found=kind.value, wanted=WANTED_MODEL)
+    return kind, found
 
 
 def refuse_wrong_data(blob: Blob, spec: DatasetSpec) -> None:

@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from apps.accounts.models import Team
+from apps.agents.formats import format_spec
 from apps.agents.reports import DatasetSummary, ModelSummary
 from apps.models.querysets import (
     AliasQuerySet,
@@ -229,6 +230,11 @@ class ModelMetadata(models.Model):
         return cls.objects.update_or_create(version=version, defaults=plain)[0]
 
     @property
+    def format_label(self) -> str:
+        """The format in words."""
+        return format_spec(self.format).label
+
+    @property
     def summary(self) -> ModelSummary:
         """The same as the value that agents read."""
         return ModelSummary.model_validate({name: getattr(self, name) for name in ModelSummary.model_fields})
@@ -295,6 +301,11 @@ class DataSet(Inspected):
 
     def get_absolute_url(self) -> str:
         return reverse("models:dataset-detail", args=[self.pk])
+
+    @property
+    def task_words(self) -> str:
+        """The task, as a list shows it."""
+        return str(self.spec["task"]).replace("_", " ")
 
     @property
     def described(self) -> DatasetSummary:

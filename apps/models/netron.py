@@ -16,6 +16,8 @@ from django.templatetags.static import static
 from django.urls import reverse
 from django.utils.html import format_html
 
+from apps.agents.formats import Format
+from apps.models.download import download_name
 from apps.models.models import ModelVersion
 
 POLICY = "; ".join(
@@ -33,6 +35,7 @@ POLICY = "; ".join(
         "frame-ancestors 'self'",
     )
 )
+DRAWN = frozenset({Format.ONNX, Format.TORCH_EXPORT, Format.TORCHSCRIPT})
 _START = re.compile(r'<script type="text/javascript" src="index\.js"></script>')
 _VERSION = re.compile(r'<meta name="version" content="[^"]*">')
 _HEAD = re.compile(r"<head>")
@@ -42,13 +45,19 @@ class NetronChanged(RuntimeError):
     """The installed Netron's page is not the one that this module was written for."""
 
 
+def draws(version: ModelVersion) -> bool:
+    """Whether Netron can draw the file: a folder in an archive is no graph to it. What was not checked yet may be."""
+    metadata = getattr(version, "metadata", None)
+    return metadata is None or metadata.format in DRAWN
+
+
 def page(version: ModelVersion) -> str:
     """The page that draws the file of `version`. Its relative addresses are those of Netron's static files."""
     html = format_html(
         '<base href="{}"><meta name="model-url" content="{}"><meta name="model-name" content="{}">',
         static("vendor/netron/"),
         reverse("models:version-file", args=[version.model_id, version.number]),
-        version.filename,
+        download_name(version),
     )
     return _markup().replace("<head>", f"<head>\n{html}", 1)
 

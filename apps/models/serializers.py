@@ -9,14 +9,36 @@ from rest_framework import serializers
 
 from apps.accounts.models import Team
 from apps.agents.dataset_spec import DatasetSpec
-from apps.agents.reports import DatasetSummary
+from apps.agents.formats import FORMATS
+from apps.agents.reports import CodeFile, DatasetSummary, LanguageModel, TensorSpec
 from apps.api import json_of
 from apps.models.models import Alias, AliasMove, DataSet, ModelMetadata, ModelVersion, RegisteredModel, Upload
 
 # --- out -------------------------------------------------------------------------------------------------------------
 
 
-class MetadataSerializer(serializers.ModelSerializer[ModelMetadata]):
+class MetadataGlanceSerializer(serializers.ModelSerializer[ModelMetadata]):
+    """What inspection found, without what is long: the list of weights and the code."""
+
+    format = serializers.ChoiceField([(spec.format.value, spec.label) for spec in FORMATS.values()], read_only=True)
+    format_label = serializers.CharField(read_only=True)
+    inputs = serializers.ListField(child=json_of(TensorSpec), read_only=True)
+    outputs = serializers.ListField(child=json_of(TensorSpec), read_only=True)
+    operators = serializers.DictField(child=serializers.IntegerField(), read_only=True)
+    weight_dtypes = serializers.DictField(child=serializers.IntegerField(), read_only=True)
+    language = json_of(LanguageModel, read_only=True, allow_null=True)
+
+    class Meta:
+        model = ModelMetadata
+        exclude = ("version", "weights", "code")
+
+
+class MetadataSerializer(MetadataGlanceSerializer):
+    """What inspection found. `code` is what came with the model, as it was uploaded."""
+
+    weights = serializers.ListField(child=json_of(TensorSpec), read_only=True)
+    code = serializers.ListField(child=json_of(CodeFile), read_only=True)
+
     class Meta:
         model = ModelMetadata
         exclude = ("version",)
@@ -50,7 +72,7 @@ class VersionSerializer(serializers.ModelSerializer[ModelVersion]):
 
     sha256 = serializers.CharField(source="blob_id", read_only=True)
     size_bytes = serializers.IntegerField(source="blob.size_bytes", read_only=True)
-    metadata = MetadataSerializer(read_only=True, allow_null=True, default=None)
+    metadata: MetadataGlanceSerializer = MetadataSerializer(read_only=True, allow_null=True, default=None)
     aliases: serializers.SlugRelatedField[Alias] = serializers.SlugRelatedField(
         slug_field="name", many=True, read_only=True
     )
@@ -78,6 +100,12 @@ class VersionSerializer(serializers.ModelSerializer[ModelVersion]):
             "created_at",
         )
         read_only_fields = fields
+
+
+class VersionRowSerializer(VersionSerializer):
+    """A version in a list: its `metadata` leaves out the weights and the code."""
+
+    metadata = MetadataGlanceSerializer(read_only=True, allow_null=True, default=None)
 
 
 class RegisteredModelSerializer(serializers.ModelSerializer[RegisteredModel]):
@@ -173,6 +201,13 @@ class FileChoice(serializers.Serializer[Any]):
 
 
 class NewVersionSerializer(FileChoice):
+    """The file is recognized by its content.
+
+    It may be ONNX (`.onnx`, or a zip with its external data), a PyTorch exported program (`.pt2`), a TorchScript
+    archive (`.pt`), or a zip of a transformers folder or of weights with a `lathe.toml`. One that brings code (Python
+    files) needs the permission of the member that the token acts for: 403, `model.code_not_allowed`.
+    """
+
     model = serializers.IntegerField(help_text="The id of the registered model.")
     description = serializers.CharField(required=False, allow_blank=True, default="")
     # A serializer has an attribute of this name; DRF moves declared fields out of its way.

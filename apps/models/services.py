@@ -7,7 +7,7 @@ doors are named here as well, so that one import is enough.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
 from django.core.files import File
@@ -15,13 +15,15 @@ from django.db import IntegrityError, transaction
 from django.db.models import Max, ProtectedError, RestrictedError
 
 from apps.accounts import journal
-from apps.accounts.models import Role, Team, User
-from apps.accounts.services import require_role
+from apps.accounts.models import Membership, Role, Team, User
+from apps.accounts.services import owners_of, require_role
 from apps.agents.reports import ModelSummary
 from apps.models import intake
 from apps.models.aliases import can_undo, move_alias, undo_alias_move
 from apps.models.datasets import add_dataset, delete_dataset, describe_dataset
 from apps.models.errors import (
+    CodeNotAccepted,
+    CodeNotAllowed,
     ModelInUse,
     ModelNameMissing,
     ModelNameTaken,
@@ -29,7 +31,15 @@ from apps.models.errors import (
     VersionElsewhere,
     VersionInUse,
 )
-from apps.models.models import Blob, InspectionStatus, ModelMetadata, ModelVersion, RegisteredModel, Upload
+from apps.models.models import (
+    Blob,
+    InspectionStatus,
+    ModelMetadata,
+    ModelVersion,
+    RegisteredModel,
+    StoreSettings,
+    Upload,
+)
 from apps.models.uploads import abandon, append_chunk, begin_upload, finish
 
 __all__ = [
@@ -47,6 +57,7 @@ __all__ = [
     "describe_model",
     "describe_version",
     "finish",
+    "may_upload_code",
     "move_alias",
     "register_model",
     "undo_alias_move",
@@ -55,6 +66,8 @@ __all__ = [
 LONGEST_NAME = 120
 MOST_TAGS = 20
 LONGEST_TAG = 40
+MOST_NAMED = 20
+"""Of the files of code that an upload brought, in the audit trail."""
 
 
 # --- models ----------------------------------------------------------------------------------------------------------
@@ -149,16 +162,19 @@ def add_version(
 ) -> ModelVersion:
     """The next version of `model`, from a finished `upload` or a `file`. It is pending until a worker has checked it.
 
-    What a look at its bytes can refuse is refused here, before there is a version: `ModelWrongType` above all. Raises
-    `PermissionDenied`, `FileNotGiven`, `UploadTooLarge`, `UploadIncomplete`, `UploadUnknown`, `VersionElsewhere` too.
+    What a look at its bytes can refuse is refused here, before there is a version: `ModelWrongType` above all, and code
+    from those who may not upload any (`CodeNotAllowed`, `CodeNotAccepted`). Raises `PermissionDenied`, `FileNotGiven`,
+    `UploadTooLarge`, `UploadIncomplete`, `UploadUnknown`, `VersionElsewhere` too.
     """
-    require_role(user, model.team, Role.ENGINEER)
+    member = require_role(user, model.team, Role.ENGINEER)
     if parent is not None and parent.model_id != model.pk:
         raise VersionElsewhere(field="parent", version=parent, model=model.name)
     source = intake.Source(upload, file)
     blob = source.blob(model.team)
     name = source.filename(filename)
-    summary = intake.glance_at_model(blob)
+    glance = intake.glance_at_model(blob)
+    if glance.code and not may_upload_code(member):
+        _refuse_code(member, glance.code)
     with transaction.atomic():
         version = _next_version(
             model,
@@ -170,13 +186,27 @@ def add_version(
             source_step=source_step,
             created_by=user,
         )
-        if summary is not None:
-            ModelMetadata.record(version, summary)
+        if glance.summary is not None:
+            ModelMetadata.record(version, glance.summary)
         source.used()
         transaction.on_commit(lambda: intake.send_version(version.pk))
-        data = {"sha256": blob.sha256, "filename": name}
+        data = {"sha256": blob.sha256, "filename": name, "code": list(glance.code[:MOST_NAMED])}
         journal.tell("version.added", actor=user, team=model.team, subject=str(version), data=data)
     return version
+
+
+def may_upload_code(member: Membership) -> bool:
+    """Whether a model that `member` uploads may bring code."""
+    return member.may_upload_code and StoreSettings.current().accept_code
+
+
+def _refuse_code(member: Membership, code: tuple[str, ...]) -> NoReturn:
+    """Raises `CodeNotAccepted` or `CodeNotAllowed`, whose sentence says who can change it."""
+    first = code[0] if len(code) == 1 else f"{code[0]} and {len(code) - 1} more"
+    if not StoreSettings.current().accept_code:
+        raise CodeNotAccepted(field="file", member=first)
+    owners = ", ".join(str(owner.user) for owner in owners_of(member.team))
+    raise CodeNotAllowed(field="file", member=first, team=member.team.name, owners=owners)
 
 
 def adopt_artifact(
@@ -199,7 +229,7 @@ def adopt_artifact(
     known = model.versions.filter(source_session=source_session, blob=blob).first()
     if known is not None:
         return known
-    summary = summary or intake.glance_at_model(blob)
+    summary = summary or intake.glance_at_model(blob).summary
     with transaction.atomic():
         version = _next_version(
             model,

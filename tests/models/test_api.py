@@ -82,7 +82,7 @@ class TestVersions:
         assert (again.status_code, again.data["code"]) == (422, "upload.unknown")
 
     def test_a_wrong_file_is_a_problem_with_a_code(self, api: Api, model: RegisteredModel, engineer: User):
-        answers = {"model": model.pk, "file": upload_of(b"\x80\x04pickle")}
+        answers = {"model": model.pk, "file": upload_of(b"%PDF-1.7")}
         response = api(engineer).post("/api/v1/versions/", answers, format="multipart")
         assert (response.status_code, response.data["code"]) == (422, "model.wrong_type")
 

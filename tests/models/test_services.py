@@ -152,7 +152,7 @@ def test_an_upload_of_another_team_cannot_be_used(
 @pytest.mark.parametrize(
     ("data", "found"),
     [
-        (b"\x80\x04\x95\x00\x00", "a Python pickle"),
+        (b"GGUF\x03\x00\x00\x00", "a GGUF file"),
         (b"%PDF-1.7 ...", "a PDF document"),
         (b"<!doctype html><html></html>", "an HTML page"),
         (b"PK\x05\x06" + b"\x00" * 18, "a zip archive"),

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.paginator import Paginator
+from django.db.models import Prefetch
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -19,7 +20,7 @@ from apps.models import services
 from apps.models.aliases import SUGGESTED
 from apps.models.forms import AliasForm, ModelForm, ModelUploadForm
 from apps.models.lineage import lineage
-from apps.models.models import RegisteredModel
+from apps.models.models import ModelMetadata, RegisteredModel
 from apps.models.storage import upload_limit_bytes
 
 PAGE_SIZE = 25
@@ -38,7 +39,8 @@ def listing(request: MemberRequest) -> HttpResponse:
     found = models.search(search)
     if tag:
         found = found.tagged(tag)
-    found = found.prefetch_related("versions__metadata", "versions__blob", "aliases__version")
+    metadata = Prefetch("versions__metadata", ModelMetadata.objects.in_short())
+    found = found.prefetch_related("versions", metadata, "versions__blob", "aliases__version")
     context = {
         "page": Paginator(found, PAGE_SIZE).get_page(request.GET.get("page")),
         "search": search,
@@ -88,7 +90,12 @@ def _add(request: MemberRequest, form: ModelUploadForm) -> Any:
 
 
 def _upload_page(request: MemberRequest, form: ModelUploadForm, status: int = 200) -> HttpResponse:
-    context = {"form": form, "upload": form.upload_row, "limit_bytes": upload_limit_bytes()}
+    context = {
+        "form": form,
+        "upload": form.upload_row,
+        "limit_bytes": upload_limit_bytes(),
+        "may_upload_code": services.may_upload_code(request.membership),
+    }
     return render(request, "models/model_upload.html", context, status=status)
 
 
@@ -106,7 +113,8 @@ def detail_page(
     status: int = 200,
 ) -> HttpResponse:
     """The page of one model, also with a form that came back with errors."""
-    versions = list(model.versions.select_related("model", "blob", "metadata", "parent").prefetch_related("aliases"))
+    metadata = Prefetch("metadata", ModelMetadata.objects.in_short())
+    versions = list(model.versions.select_related("model", "blob", "parent").prefetch_related(metadata, "aliases"))
     aliases = list(model.aliases.select_related("version__model", "model__team"))
     context = {
         "model": model,

@@ -10,10 +10,12 @@ from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from apps.accounts.requests import MemberRequest, writes
+from apps.agents.reports import MOST_WEIGHTS
 from apps.errors import UserError
 from apps.models import netron, services
-from apps.models.download import blob_response
-from apps.models.models import ModelVersion
+from apps.models.download import blob_response, download_name
+from apps.models.listing import listings
+from apps.models.models import ModelMetadata, ModelVersion
 
 PANELS = ("optimization/_version_panel.html", "models/_version_panel.html")
 """What stands on the version's page about its sessions and analysis: optimization's fragment where that app has one."""
@@ -29,13 +31,24 @@ def visible_version(request: MemberRequest, pk: int, number: int) -> ModelVersio
 
 def _context(request: MemberRequest, version: ModelVersion) -> dict[str, object]:
     metadata = getattr(version, "metadata", None)
-    operators = metadata.operators.items() if metadata else ()
     return {
         "version": version,
         "model": version.model,
         "metadata": metadata,
-        "operators": sorted(operators, key=lambda pair: (-pair[1], pair[0])),
+        "drawn": netron.draws(version),
+        **(_found(metadata) if metadata else {}),
         "writes": writes(request, version.model.team),
+    }
+
+
+def _found(metadata: ModelMetadata) -> dict[str, object]:
+    """What inspection found, in the order that the page tells it."""
+    summary = metadata.summary
+    return {
+        "summary": summary,
+        "operators": sorted(summary.operators.items(), key=lambda pair: (-pair[1], pair[0])),
+        "weights_cut": len(summary.weights) == MOST_WEIGHTS,
+        "listings": listings(summary.code),
     }
 
 
@@ -80,7 +93,7 @@ def delete(request: MemberRequest, pk: int, number: int) -> HttpResponse:
 @require_safe
 def file(request: MemberRequest, pk: int, number: int) -> HttpResponseBase:
     version = visible_version(request, pk, number)
-    return blob_response(request, version.blob, version.filename)
+    return blob_response(request, version.blob, download_name(version))
 
 
 @require_GET
