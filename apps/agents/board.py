@@ -10,6 +10,7 @@ from functools import cached_property
 from apps.agents.errors import TechniqueNoEffect
 from apps.agents.planning.agent import TYPE_CHOICES, type_choice
 from apps.agents.planning.availability import obstacle_to
+from apps.agents.planning.baseline import Measured, against_baseline, is_baseline
 from apps.agents.planning.bases import Bases, bases_of_analyses
 from apps.agents.planning.ordering import (
     COLLAPSE_POINTS,
@@ -81,6 +82,13 @@ class Board:
         step = self.steps.completed(ANALYSE_EXPORTED)
         return AnalysisReport.model_validate(step.result) if step else None
 
+    @property
+    def export_failed(self) -> str | None:
+        """Why the plan had to do without the export that was asked for, in a sentence."""
+        plan = self.steps.get(PLAN)
+        reason = plan.request.parameters.get("export_failure") if plan else None
+        return f"There is no exported model, so ONNX techniques are left out: {reason}" if reason else None
+
     @cached_property
     def bases(self) -> Bases:
         return bases_of_analyses(self.analysis, self.exported)
@@ -96,6 +104,11 @@ class Board:
     @cached_property
     def bar(self) -> float:
         return bar(self.judged)
+
+    def against_baseline(self, *, closed: bool) -> Mapping[str, str]:
+        """How each clever 4-bit method stands to plain rounding; those that stand alone once the search is `closed`."""
+        measured = [Measured(trial.planned, trial.report) for trial in self.trials if trial.report is not None]
+        return against_baseline(measured, closed=closed)
 
     @property
     def started(self) -> int:
@@ -162,14 +175,27 @@ class Board:
             if not trial.started and self.passed_over(trial) is None
         ]
         options += [option for chain in self.chains if (option := self._repair_option(chain)) is not None]
+        options = [self._before_what_it_judges(option, options) for option in options]
         return tuple(sorted(options, key=lambda option: (-option.worth, option.candidate.key)))
+
+    def _before_what_it_judges(self, option: Option, options: list[Option]) -> Option:
+        """Plain rounding is measured before the methods that have to beat it: it is cheap."""
+        judged = [other.worth for other in options if _has_to_beat(other.candidate, option.candidate)]
+        if not judged and not self._awaited_baseline(option.candidate):
+            return option
+        return Option(option.candidate, max([option.worth, *judged]) * (1 + 1e-6))
+
+    def _awaited_baseline(self, candidate: CandidateRecord) -> bool:
+        """Whether a method that has to beat `candidate` is tried or worth trying, so that it is to be measured too."""
+        clever = [trial for trial in self.trials if _has_to_beat(trial.planned, candidate)]
+        return any(trial.started or self.passed_over(trial) is None for trial in clever)
 
     def passed_over(self, trial: Trial) -> str | None:
         """Why a planned candidate that was not started is not worth starting now; `None` when it is."""
         candidate, criteria = trial.planned, self.state.criteria
         if reason := self._cannot_run(candidate.technique):
             return reason
-        if self._is_new_type_choice(candidate):
+        if self._is_new_type_choice(candidate) or self._awaited_baseline(candidate):
             return None
         if lost := self._collapsed_siblings(candidate):
             return f"Left out: {' and '.join(lost)}, which quantize the same operators, lost far too much."
@@ -276,8 +302,12 @@ class Board:
         return Option(record, worth(gain, record.predicted, spec, Risk.MEDIUM))
 
 
+def _has_to_beat(clever: CandidateRecord, plain: CandidateRecord) -> bool:
+    return is_baseline(plain.technique, plain.parameters, clever.technique, clever.parameters)
+
+
 def _same_scope(one: CandidateRecord, other: CandidateRecord) -> bool:
-    names = ("operators", "keep_float_operators", "keep_float_nodes", "embeddings", "bits")
+    names = ("operators", "keep_float_operators", "keep_float_nodes", "embeddings", "bits", "type", "group_size")
     return all(_plain(one.parameters.get(name)) == _plain(other.parameters.get(name)) for name in names)
 
 

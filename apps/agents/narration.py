@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from apps.agents.board import Board
 from apps.agents.planning.repair import Stop
+from apps.agents.reports import AnalysisReport
 from apps.agents.state import AgentDecision, Closing, Outcome
 from apps.agents.trials import Trial
 
@@ -22,12 +23,23 @@ ANALYSIS_AGENT, PLANNING_AGENT, EVALUATION_AGENT, MANAGER = (
 
 def events(board: Board, closing: Closing | None) -> Iterator[AgentDecision]:
     """The session's decisions so far, in the order of its life."""
-    yield AgentDecision(key="analysed", agent=ANALYSIS_AGENT, action="analysed", reason=_analysis(board))
+    yield AgentDecision(key="analysed", agent=ANALYSIS_AGENT, action="analysed", reason=_told(board.analysis))
+    if board.exported is not None:
+        reason = f"Exported to ONNX: {_told(board.exported)}"
+        yield AgentDecision(key="analysed/exported", agent=ANALYSIS_AGENT, action="analysed", reason=reason)
+    if (failed := board.export_failed) is not None:
+        yield AgentDecision(
+            key="rolled-back/export", agent=MANAGER, action="rolled back", subject="export", reason=failed
+        )
     yield from _plan(board)
     if board.prepare_failed:
         yield _prepare_failed(board)
     for trial in board.trials:
         yield from _trial(trial)
+    for key, sentence in board.against_baseline(closed=closing is not None).items():
+        yield AgentDecision(
+            key=f"compared/{key}", agent=EVALUATION_AGENT, action="compared", subject=key, reason=sentence
+        )
     for chain in board.chains:
         outcome = board.repair_of(chain)
         if isinstance(outcome, Stop) and outcome.reason:
@@ -39,13 +51,12 @@ def events(board: Board, closing: Closing | None) -> Iterator[AgentDecision]:
         yield from _closing(board, closing)
 
 
-def _analysis(board: Board) -> str:
-    analysis = board.analysis
+def _told(analysis: AnalysisReport) -> str:
     known = sum(layer.sqnr_db is not None for layer in analysis.layers)
     return (
-        f"{len(analysis.layers)} operators, {analysis.model.size_bytes / 1e6:.2f} MB, "
+        f"{len(analysis.layers)} layers, {analysis.model.size_bytes / 1e6:.2f} MB, "
         f"{analysis.latency.p50_ms:.3g} ms at batch {analysis.latency.batch_size} on {analysis.machine.cpu}; "
-        f"sensitivity measured for {known} operators."
+        f"sensitivity measured for {known} of them."
     )
 
 

@@ -10,12 +10,23 @@ from typing import Any
 
 from apps.agents.criteria import Criteria
 from apps.agents.planning.availability import Sorting
+from apps.agents.planning.baseline import is_baseline
 from apps.agents.planning.bases import Bases, bases_of_analyses, bases_of_model
 from apps.agents.planning.ordering import collapse, no_gain, obstacle, predicted_gain, worth
-from apps.agents.planning.prediction import GRAPH, QUANTIZATIONS, STATIC, noise_by_operator, predict, scope_of
+from apps.agents.planning.prediction import (
+    GRAPH,
+    ONNX_EXPORT,
+    QUANTIZATIONS,
+    STATIC,
+    noise_by_operator,
+    predict,
+    scope_of,
+)
 from apps.agents.planning.profile import GraphProfile
 from apps.agents.planning.summary import describe, summary
-from apps.agents.planning.variants import KEPT_NODES, Variant, fragile_operators, title_of, variants
+from apps.agents.planning.torch_variants import tables_said
+from apps.agents.planning.variant import Variant
+from apps.agents.planning.variants import KEPT_NODES, fragile_operators, title_of, variants
 from apps.agents.reports import AnalysisReport, DatasetSummary, ModelSummary
 from apps.agents.state import CandidateRecord, Omission, Plan, Prediction
 from apps.agents.techniques import TechniqueSpec, catalogue
@@ -29,7 +40,7 @@ def type_choice(candidate: CandidateRecord) -> tuple[str, ...] | None:
     """What makes a candidate a number-type choice of its own; `None` when it chooses no number type."""
     if candidate.technique not in QUANTIZATIONS:
         return None
-    names = ("activation_type", "weight_type", "bits")
+    names = ("activation_type", "weight_type", "bits", "type", "dtype")
     return (candidate.technique, *(str(candidate.parameters[name]) for name in names if name in candidate.parameters))
 
 
@@ -103,6 +114,7 @@ class PlanningAgent:
         weighed.sort(key=lambda item: -_worth(item, criteria))
         chosen = [item for item in weighed if not item.firm and not item.soft]
         chosen += _measured_anyway(chosen, weighed)
+        chosen += [item for item in weighed if item not in chosen and any(_is_baseline(item, one) for one in chosen)]
         chosen.sort(key=lambda item: -_worth(item, criteria))
         omitted = omitted + [
             Omission(technique=item.spec.name, title=item.title, reason=_sentence(item.firm or item.soft or ""))
@@ -173,7 +185,7 @@ def plan_preview(
 
 
 def _grid(bases: Bases, available: Mapping[str, TechniqueSpec]) -> list[Variant]:
-    known = QUANTIZATIONS | {GRAPH}
+    known = QUANTIZATIONS | {GRAPH, ONNX_EXPORT}
     forms = [basis.profile for basis in (bases.original, bases.exported) if basis is not None]
     built_in = [variant for form in forms for variant in variants(form) if variant.technique in available]
     added = [Variant(spec.name, {}, spec.summary) for spec in available.values() if spec.name not in known]
@@ -188,7 +200,7 @@ def _reasons_against(
     criteria: Criteria,
 ) -> tuple[str | None, str | None]:
     """Reasons to leave a variant out: firm ones, and a predicted lack of gain that measuring may refute."""
-    if spec.name == GRAPH:
+    if spec.name in (GRAPH, ONNX_EXPORT):
         return None, None
     if lost := collapse(prediction, criteria):
         return f"{lost}: {_culprits(spec, parameters, profile)}", None
@@ -225,6 +237,11 @@ def _measured_anyway(chosen: list[_Weighed], weighed: list[_Weighed]) -> list[_W
     return more
 
 
+def _is_baseline(item: _Weighed, clever: _Weighed) -> bool:
+    """Whether `item` is what `clever` has to beat, so that it is measured whatever it is predicted to be."""
+    return is_baseline(item.spec.name, item.variant.parameters, clever.spec.name, clever.variant.parameters)
+
+
 def _choice(item: _Weighed) -> tuple[str, ...] | None:
     return type_choice(_record(0, item))
 
@@ -241,8 +258,17 @@ def _record(number: int, item: _Weighed) -> CandidateRecord:
         technique=item.spec.name,
         parameters=dict(item.variant.parameters),
         predicted=item.prediction,
-        reason=f"{item.variant.reason} Predicted {describe(item.prediction)}.{doubt}",
+        reason=f"{item.variant.reason} {_tables(item)}Predicted {describe(item.prediction, item.profile)}.{doubt}",
     )
+
+
+def _tables(item: _Weighed) -> str:
+    """What becomes of the embeddings, where that is worth a word."""
+    if item.spec.name not in QUANTIZATIONS:
+        return ""
+    changed = {node.op_type for node in scope_of(item.spec.name, item.variant.parameters, item.profile).nodes}
+    said = tables_said(item.profile, changed)
+    return f"{said} " if said else ""
 
 
 def _sentence(text: str) -> str:

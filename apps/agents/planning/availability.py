@@ -9,9 +9,15 @@ from apps.agents.compatibility import by_framework, compatibility, exporter_for,
 from apps.agents.criteria import Criteria
 from apps.agents.planning.bases import Bases
 from apps.agents.planning.prediction import ONNX_EXPORT
+from apps.agents.planning.torch_rules import AUTOAWQ, AWQ
 from apps.agents.reports import AnalysisReport, DatasetSummary, ModelSummary
 from apps.agents.state import Omission
 from apps.agents.techniques import TechniqueSpec
+
+_UNMAINTAINED = (
+    "autoawq is no longer maintained, and llm-compressor does the same; it is tried where the criteria name it, or "
+    "where no worker has llm-compressor."
+)
 
 
 def obstacle_to(
@@ -65,7 +71,13 @@ class Sorting:
                 omitted.append(Omission(technique=spec.name, title=spec.label, reason=why))
             else:
                 available[spec.name] = spec
+        if AUTOAWQ in available and AWQ in available and not self._asked_for(AUTOAWQ):
+            left = available.pop(AUTOAWQ)
+            omitted.append(Omission(technique=left.name, title=left.label, reason=_UNMAINTAINED))
         return available, omitted + self._out_of_reach(beyond, available, omitted)
+
+    def _asked_for(self, technique: str) -> bool:
+        return technique in (self.criteria.allowed_techniques or ())
 
     def _obstacle(self, spec: TechniqueSpec) -> str | None:
         basis = self.bases.of(spec) or self.bases.original

@@ -9,6 +9,16 @@ from typing import Any
 from apps.agents.criteria import Criteria
 from apps.agents.planning import rules
 from apps.agents.planning.profile import GraphProfile, Lead, Node
+from apps.agents.planning.torch_rules import (
+    HALF,
+    NATS_PER_NOISE,
+    TORCH_KERNELS,
+    TORCH_QUANTIZATIONS,
+    TYPICAL_PERPLEXITY,
+    loss_of,
+    perplexity_lost,
+    stored_bits,
+)
 from apps.agents.state import Prediction
 from apps.agents.techniques import Risk, TechniqueSpec
 
@@ -19,10 +29,10 @@ STATIC, DYNAMIC, BLOCKS, FLOAT16, GRAPH = (
     "onnx-float16",
     "onnx-graph",
 )
-ONNX_QUANTIZATIONS = frozenset({STATIC, DYNAMIC, BLOCKS, FLOAT16})
+ONNX_SMOOTH, ONNX_EXPORT = "onnx-smoothquant", "onnx-export"
+ONNX_QUANTIZATIONS = frozenset({STATIC, DYNAMIC, BLOCKS, FLOAT16, ONNX_SMOOTH})
 """Those that start from the prepared graph."""
-ONNX_EXPORT = "onnx-export"
-QUANTIZATIONS = ONNX_QUANTIZATIONS
+QUANTIZATIONS = ONNX_QUANTIZATIONS | TORCH_QUANTIZATIONS
 """The techniques that the rules know by name; others are predicted by their specs' expectations."""
 
 
@@ -42,8 +52,9 @@ def scope_of(technique: str, parameters: Mapping[str, Any], profile: GraphProfil
     kept_names = frozenset(parameters.get("keep_float_nodes", ()))
     changed: list[Node] = []
     kept: list[Node] = []
+    heads_stay = technique in TORCH_QUANTIZATIONS and technique != HALF
     for node in profile.nodes:
-        if node.op_type in operators:
+        if node.op_type in operators and not (heads_stay and node.head):
             stays = node.op_type in kept_operators or (node.name != "" and node.name in kept_names)
             (kept if stays else changed).append(node)
     return Scope(tuple(changed), tuple(kept))
@@ -56,7 +67,11 @@ def _operators(technique: str, parameters: Mapping[str, Any], profile: GraphProf
         return rules.DYNAMIC_OPERATORS
     if technique == BLOCKS:
         return frozenset({"MatMul", "Gather"} if parameters.get("embeddings") else {"MatMul"})
-    return profile.operators if technique == FLOAT16 else frozenset()
+    if technique == ONNX_SMOOTH:
+        return frozenset({"MatMul", "Gemm"})
+    if technique in (FLOAT16, HALF):
+        return profile.operators
+    return frozenset({"Linear"}) if technique in TORCH_QUANTIZATIONS else frozenset()
 
 
 def predict(
@@ -78,14 +93,9 @@ def predict(
         )
     scope = scope_of(spec.name, parameters, profile)
     speedup, sources = _speedup(spec.name, parameters, profile, scope, criteria)
-    noise = _noise(spec.name, parameters, profile, scope)
-    drop = spec.expectation.metric_drop_points if noise is None else rules.metric_drop_points(noise)
-    risk = spec.expectation.risk if noise is None else risk_of(drop, criteria)
-    sensitivity = (
-        "sensitivity not known yet, so the loss is the technique's expectation"
-        if noise is None
-        else f"output noise of the changed operators {noise:.2g} of the signal"
-    )
+    drop, sensitivity = _loss(spec, parameters, profile, scope)
+    risk = risk_of(drop, criteria) if drop is not None else spec.expectation.risk
+    drop = spec.expectation.metric_drop_points if drop is None else drop
     basis = f"Speed: {sources}; {_where_time_goes(profile)}; {sensitivity}."
     return _prediction(profile, speedup, _size_ratio(spec.name, parameters, profile, scope), drop, risk, basis)
 
@@ -129,10 +139,33 @@ def risk_of(drop_points: float, criteria: Criteria) -> Risk:
     return Risk.MEDIUM if drop_points <= limit else Risk.HIGH
 
 
+def _loss(
+    spec: TechniqueSpec, parameters: Mapping[str, Any], profile: GraphProfile, scope: Scope
+) -> tuple[float | None, str]:
+    """The loss in the metric's unit, `None` where nothing is known, and where the number comes from."""
+    noise = _noise(spec.name, parameters, profile, scope)
+    if profile.generative and spec.name in TORCH_QUANTIZATIONS:
+        nats = loss_of(spec.name, parameters).nats * _share_of_noise(profile, scope)
+        told = f"{nats:.2g} nats a token by what such methods lost elsewhere, told at a perplexity of"
+        return perplexity_lost(nats), f"{told} {TYPICAL_PERPLEXITY:g}"
+    if noise is None:
+        return None, "sensitivity not known yet, so the loss is the technique's expectation"
+    said = f"output noise of the changed operators {noise:.2g} of the signal"
+    if profile.generative:
+        return perplexity_lost(NATS_PER_NOISE * noise), said
+    return rules.metric_drop_points(noise), said
+
+
+def _share_of_noise(profile: GraphProfile, scope: Scope) -> float:
+    """How much of the noise of every node that a technique could change comes from those that it does; 1 if unknown."""
+    whole = sum(noise_by_operator(profile, Scope((*scope.nodes, *scope.kept), ())).values())
+    return sum(noise_by_operator(profile, scope).values()) / whole if whole > 0 else 1.0
+
+
 def _weight_type(technique: str, parameters: Mapping[str, Any]) -> str | None:
     if technique == BLOCKS:
         return str(parameters.get("bits", 4))
-    weight = parameters.get("weight_type")
+    weight = parameters.get("weight_type") or parameters.get("type") or parameters.get("dtype")
     return str(weight) if weight is not None else None
 
 
@@ -148,7 +181,7 @@ def _speedup(
     time = max(0.0, 1.0 - sum(shares.values()))
     bases: set[str] = set()
     for kind, share in shares.items():
-        rule = rules.kernel(technique, kind, activation, weight)
+        rule = rules.kernel(technique, kind, activation, weight, (*rules.KERNELS, *TORCH_KERNELS))
         time += share / (rule.factor(machine) if rule else 1.0)
         if rule and share > 0:
             bases.add(rule.basis)
@@ -158,8 +191,10 @@ def _speedup(
     return 1.0 / max(time, 0.02), f"kernel factors on {assumed} ({'; '.join(sorted(bases)) or 'none apply'})"
 
 
-def _bytes_left(technique: str, parameters: Mapping[str, Any]) -> float:
-    """Bytes of a changed weight against its float32 bytes, scales included."""
+def _bytes_left(technique: str, parameters: Mapping[str, Any], node: Node) -> float:
+    """Bytes of a changed weight against those that it takes now, scales included."""
+    if technique in TORCH_QUANTIZATIONS:
+        return min(1.0, stored_bits(technique, parameters, node.bits) / node.bits)
     if technique == FLOAT16:
         return 0.5
     if technique == BLOCKS:
@@ -170,7 +205,10 @@ def _bytes_left(technique: str, parameters: Mapping[str, Any]) -> float:
 
 
 def _size_ratio(technique: str, parameters: Mapping[str, Any], profile: GraphProfile, scope: Scope) -> float:
-    saved = sum(node.weight_bytes for node in scope.nodes) * (1 - _bytes_left(technique, parameters))
+    changed = sum(node.weight_bytes for node in scope.nodes)
+    saved = sum(node.weight_bytes * (1 - _bytes_left(technique, parameters, node)) for node in scope.nodes)
+    if technique == HALF and changed:
+        saved *= profile.size_bytes / changed  # Tied weights are listed with both their modules and stored once.
     left = max(profile.size_bytes - saved, profile.size_bytes * 0.05)
     return profile.size_bytes / left if profile.size_bytes else 1.0
 
@@ -180,6 +218,8 @@ def _noise(technique: str, parameters: Mapping[str, Any], profile: GraphProfile,
     by_operator = noise_by_operator(profile, scope)
     if not by_operator:
         return None
+    if technique in TORCH_QUANTIZATIONS:
+        return loss_of(technique, parameters).noise * sum(by_operator.values())
     scale = rules.NOISE_SCALE[f"blocks-{parameters.get('bits', 4)}" if technique == BLOCKS else technique]
     if str(parameters.get("activation_type", "")).endswith("16"):
         scale *= rules.WIDE_ACTIVATION_NOISE

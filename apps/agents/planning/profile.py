@@ -56,6 +56,10 @@ class GraphProfile:
     format: str = Format.ONNX
     generative: bool = False
     """Whether it is a language model that predicts the next token."""
+    tied: bool = False
+    """Whether its output head is the token table."""
+    rows: frozenset[int] = frozenset()
+    """Lengths of the rows of matrices, where they are known: groups of weights must divide them."""
     lead: Lead = Lead()
 
     @property
@@ -147,6 +151,8 @@ def profile_of_analysis(analysis: AnalysisReport) -> GraphProfile:
         measured=True,
         format=analysis.model.format,
         generative=language is not None and language.generative,
+        tied=language is not None and language.tied_embeddings,
+        rows=_rows(analysis.model),
     )
 
 
@@ -175,6 +181,8 @@ def profile_of_model(model: ModelSummary) -> GraphProfile:
         measured=False,
         format=model.format,
         generative=model.language is not None and model.language.generative,
+        tied=model.language is not None and model.language.tied_embeddings,
+        rows=_rows(model),
     )
 
 
@@ -185,6 +193,11 @@ def _tables(model: ModelSummary) -> tuple[int, int]:
         return 0, 0
     bytes_each = model.size_bytes / max(1, model.parameters)
     return min(model.size_bytes, int(model.language.embedding_parameters * bytes_each)), tables
+
+
+def _rows(model: ModelSummary) -> frozenset[int]:
+    matrices = (tensor.shape for tensor in model.weights if len(tensor.shape) == 2)
+    return frozenset(length for _, length in matrices if isinstance(length, int))
 
 
 def _bits(layer: Layer) -> float:

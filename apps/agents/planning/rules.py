@@ -88,6 +88,7 @@ class KernelRule:
 
 _DOCUMENTED = "ONNX Runtime's documentation; not measured here"
 _STATIC, _DYNAMIC, _BLOCKS = "onnx-static-int8", "onnx-dynamic-int8", "onnx-weight-only"
+_SMOOTH = "onnx-smoothquant"
 
 KERNELS: tuple[KernelRule, ...] = (
     KernelRule(_STATIC, Kind.CONVOLUTION, (4.75, 1.9, 3.0, 0.9), "uint8", "int8"),
@@ -114,13 +115,22 @@ KERNELS: tuple[KernelRule, ...] = (
     KernelRule(_DYNAMIC, Kind.PRODUCT, (2.5, 1.5, 1.8, 0.8), None, "uint8", _DOCUMENTED),
     KernelRule(_BLOCKS, Kind.PRODUCT, (1.26, 1.1, 1.2, 1.2), None, "4"),
     KernelRule(_BLOCKS, Kind.PRODUCT, (1.4, 1.2, 1.3, 1.1), None, "8"),
+    KernelRule(_SMOOTH, Kind.PRODUCT, (2.7, 1.4, 2.0, 0.9), "uint8", "int8"),
+    KernelRule(_SMOOTH, Kind.PRODUCT, (1.4, 1.2, 2.2, 0.9), "int8", "int8", _DOCUMENTED),
+    KernelRule(_SMOOTH, Kind.PRODUCT, (2.0, 1.3, 1.8, 0.9), None, "uint8", _DOCUMENTED),
     *(KernelRule("onnx-float16", kind, (0.97, 0.9, 1.0, 1.8)) for kind in Kind),
 )
 
 
-def kernel(technique: str, kind: Kind, activation: str | None, weight: str | None) -> KernelRule | None:
+def kernel(
+    technique: str,
+    kind: Kind,
+    activation: str | None,
+    weight: str | None,
+    table: tuple[KernelRule, ...] = KERNELS,
+) -> KernelRule | None:
     """The rule for one kind of operator in these number types; `None` when the technique leaves its speed as it is."""
-    for rule in KERNELS:
+    for rule in table:
         fits = rule.activation in (None, activation) and rule.weight in (None, weight)
         if rule.technique == technique and rule.kind is kind and fits:
             return rule
@@ -143,6 +153,7 @@ DYNAMIC_OPERATORS = frozenset(["Conv", "MatMul", "Gemm", "Gather", "LSTM", "Atte
 NOISE_SCALE: Mapping[str, float] = {
     _STATIC: 1.0,
     _DYNAMIC: 0.1,
+    _SMOOTH: 0.9,
     "blocks-4": 0.3,
     "blocks-8": 0.006,
     "onnx-float16": 1e-4,
@@ -154,7 +165,7 @@ fits it better than one for all. In blocks of 4 bits they came out at 15 dB, of 
 """
 WIDE_ACTIVATION_NOISE = 0.1
 """The same for static quantization with activations in 16 bits."""
-PER_TENSOR_NOISE: Mapping[str, float] = {_STATIC: 1.6, _DYNAMIC: 5.0}
+PER_TENSOR_NOISE: Mapping[str, float] = {_STATIC: 1.6, _DYNAMIC: 5.0, _SMOOTH: 1.6}
 """Noise with one scale a tensor against one a channel; with dynamic ranges that of the weights is most of it."""
 
 PRIOR_NOISE: Mapping[str, float] = {

@@ -21,12 +21,13 @@ def runtime_of(model_format: str) -> str:
     return _RUNTIMES[spec.framework] if spec else model_format
 
 
-def describe(prediction: Prediction) -> str:
-    """A prediction in words with its numbers."""
+def describe(prediction: Prediction, profile: GraphProfile) -> str:
+    """A prediction in words with its numbers; what a language model loses is told as perplexity."""
+    unit = "of perplexity" if profile.generative else "points"
     loss = (
         "next to no loss"
         if prediction.risk == Risk.NONE
-        else f"a loss of about {prediction.metric_drop_points:.2g} points"
+        else f"a loss of about {prediction.metric_drop_points:.2g} {unit}"
     )
     return (
         f"{prediction.speedup:.2f}× as fast, {prediction.size_ratio:.2f} times smaller, {loss} (risk {prediction.risk})"
@@ -42,7 +43,9 @@ def summary(bases: Bases, candidates: tuple[CandidateRecord, ...], criteria: Cri
         return " ".join([f"{aim}: no technique can be tried; the original stands.", *known])
     first = candidates[0]
     tries = f"{len(candidates)} candidate{'s' if len(candidates) > 1 else ''}, at most {criteria.budget.candidates}"
-    start = f"{tries} to be measured; first {first.title}, predicted {describe(first.predicted)}."
+    start = (
+        f"{tries} to be measured; first {first.title}, predicted {describe(first.predicted, bases.original.profile)}."
+    )
     return " ".join([f"{aim}: {_shares(bases.original.profile)}.", *known, start])
 
 

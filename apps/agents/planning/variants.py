@@ -6,13 +6,16 @@ Which are planned and in which order is decided by their predictions, in `apps.a
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from apps.agents.formats import TORCH_FORMATS, Format
 from apps.agents.planning import rules
-from apps.agents.planning.prediction import BLOCKS, DYNAMIC, FLOAT16, GRAPH, STATIC
+from apps.agents.planning.prediction import BLOCKS, DYNAMIC, FLOAT16, GRAPH, ONNX_EXPORT, ONNX_SMOOTH, STATIC
 from apps.agents.planning.profile import HEAVY, GraphProfile
 from apps.agents.planning.rules import KINDS, Kind
+from apps.agents.planning.torch_rules import TORCH_QUANTIZATIONS
+from apps.agents.planning.torch_variants import alpha_said, torch_title_parts, torch_variants
+from apps.agents.planning.variant import Variant
 
 TYPE_GRID = (("uint8", "int8"), ("uint8", "uint8"), ("int8", "int8"))
 """Activation and weight types of static int8; which is fast differs by machine and graph, up to fourfold."""
@@ -20,16 +23,9 @@ _TABLE_SHARE = 0.05
 """A table below this share of the file is not worth quantizing for its size."""
 KEPT_NODES = "keep_float_nodes"
 _NAMES_LENGTH = 60
+NORMS = frozenset({"LayerNormalization", "SimplifiedLayerNormalization", "RMSNormalization", "Pow"})
+"""What a norm is in a graph: an operator of its own, or written out with a power."""
 _CONVOLUTIONS = frozenset({Kind.CONVOLUTION, Kind.DEPTHWISE})
-
-
-@dataclass(frozen=True)
-class Variant:
-    """A technique with parameters, and why it belongs to the grid."""
-
-    technique: str
-    parameters: Mapping[str, Any]
-    reason: str
 
 
 def title_of(label: str, technique: str, parameters: Mapping[str, Any]) -> str:
@@ -41,6 +37,11 @@ def title_of(label: str, technique: str, parameters: Mapping[str, Any]) -> str:
             parts.append(f"only {' and '.join(parameters['operators'])}")
         else:
             parts.append("every operator")
+    elif technique in TORCH_QUANTIZATIONS:
+        parts += torch_title_parts(technique, parameters)
+    elif technique == ONNX_SMOOTH:
+        parts.append(f"activations {parameters['activation_type']}, weights {parameters['weight_type']}")
+        parts.append(alpha_said(parameters))
     elif technique == DYNAMIC:
         parts.append(f"weights {parameters['weight_type']}")
     elif technique == BLOCKS:
@@ -59,13 +60,22 @@ def title_of(label: str, technique: str, parameters: Mapping[str, Any]) -> str:
 
 
 def variants(profile: GraphProfile) -> Iterator[Variant]:
-    """Every variant of the built-in techniques that this graph suggests."""
+    """Every variant of the built-in techniques that this form of the model suggests."""
+    if profile.format in TORCH_FORMATS:
+        yield Variant(ONNX_EXPORT, {}, "The same float model in ONNX Runtime, which every ONNX technique starts from.")
+        yield from torch_variants(profile)
+    elif profile.format == Format.ONNX:
+        yield from _onnx(profile)
+
+
+def _onnx(profile: GraphProfile) -> Iterator[Variant]:
     yield Variant(
         GRAPH, {}, "The float model itself with its graph optimized: cheap, and safe since it computes the same."
     )
     yield from _static(profile)
     yield from _dynamic(profile)
     yield from _blocks(profile)
+    yield from _smooth(profile)
     if HEAVY & {node.kind for node in profile.nodes}:
         yield Variant(
             FLOAT16, {}, "Half the bytes with almost no loss; faster only where the hardware computes in halves."
@@ -156,6 +166,14 @@ def _dynamic(profile: GraphProfile) -> Iterator[Variant]:
         yield Variant(DYNAMIC, parameters, f"{why}; convolutions stay in float, where dynamic kernels are slow.")
     elif Kind.PRODUCT in kinds:
         yield Variant(DYNAMIC, {"weight_type": "int8", "per_channel": False}, f"{why}; one scale a tensor.")
+
+
+def _smooth(profile: GraphProfile) -> Iterator[Variant]:
+    if not profile.attention or not NORMS & profile.operators:
+        return
+    reason = "Matrix products in 8 bits after outliers of the activations were moved from the norms into the weights."
+    for activation in ("uint8", "int8"):
+        yield Variant(ONNX_SMOOTH, {"activation_type": activation, "weight_type": "int8", "per_channel": True}, reason)
 
 
 def _blocks(profile: GraphProfile) -> Iterator[Variant]:

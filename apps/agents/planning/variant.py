@@ -1,0 +1,16 @@
+"""A technique with parameters that the planner thinks about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A technique with parameters, and why it belongs to the grid."""
+
+    technique: str
+    parameters: Mapping[str, Any]
+    reason: str
