@@ -17,6 +17,7 @@ from tests.assets.fetch import cache_folder, sha256
 
 TIMEOUT_S = 600
 _HERE = Path(__file__).parent
+_ROOT = _HERE.parents[1]
 
 
 class BuildError(Exception):
@@ -39,11 +40,11 @@ def built(name: str, source: str, build: Callable[[Path], None]) -> Path:
 
 
 def run_recipe(source: str, *arguments: Path) -> None:
-    """Run one of this folder's scripts, so that what it imports stays out of the test process; one thread."""
-    command = [sys.executable, str(_HERE / source), *map(str, arguments)]
+    """Run one of this folder's modules, so that what it imports stays out of the test process; one thread."""
+    command = [sys.executable, "-m", f"tests.assets.{Path(source).stem}", *map(str, arguments)]
     # One core: more threads would only wait for each other where the tests share the machine.
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run(command, timeout=TIMEOUT_S, capture_output=True, text=True, env=environment)
+    done = subprocess.run(command, timeout=TIMEOUT_S, capture_output=True, text=True, env=environment, cwd=_ROOT)
     if done.returncode:
         raise BuildError(f"{source} ended with {done.returncode}: {done.stderr[-2000:]}")
 

