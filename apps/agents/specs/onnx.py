@@ -214,8 +214,8 @@ ONNX_TECHNIQUES: tuple[TechniqueSpec, ...] = (
                 default=-1.0,
                 minimum=-1.0,
                 maximum=1.0,
-                help="How much of the difficulty goes into the weights, 0 to 1; -1 searches the best for this model "
-                "on calibration data.",
+                help="How much of the difficulty goes into the weights, 0 to 1; below 0 the best for this model is "
+                "searched on calibration data.",
             ),
             ParameterSpec(
                 name="activation_type",

@@ -212,13 +212,19 @@ TORCH_TECHNIQUES: tuple[TechniqueSpec, ...] = (
         acts_on=("Linear",),
         parameters=(
             ParameterSpec(
+                name="smoothing",
+                kind="boolean",
+                default=True,
+                help="Move outliers before rounding. Off: plain W8A8, what smoothing has to beat.",
+            ),
+            ParameterSpec(
                 name="alpha",
                 kind="number",
                 default=-1.0,
                 minimum=-1.0,
                 maximum=1.0,
-                help="How much of the difficulty goes into the weights, 0 to 1; 0 smooths nothing; -1 searches the "
-                "best for this model on calibration data.",
+                help="How much of the difficulty goes into the weights, 0 to 1; below 0 the best for this model is "
+                "searched on calibration data.",
             ),
             _CALIBRATION,
             _MODULES_KEPT,

@@ -149,7 +149,7 @@ def kept(sites: Iterable[Site]) -> Iterator[None]:
 def largest_change(before: Sequence[Tensor], after: Sequence[Tensor]) -> float:
     """The largest difference of any output, as a share of that output's largest value."""
     shares = [
-        float((a.float() - b.float()).abs().max() / a.float().abs().max().clamp(min=1e-30))
+        float((a - b).detach().float().abs().max() / a.detach().float().abs().max().clamp(min=1e-30))
         for a, b in zip(before, after, strict=True)
         if a.is_floating_point()
     ]
