@@ -14,8 +14,12 @@ from apps.agents.dataset_spec import EXAMPLES_AXIS, PAIR_SUFFIXES, DatasetSpec
 from apps.agents.errors import ArrayLengths, DatasetEmpty, DatasetUnreadable, LabelCount, LabelsMissing
 from apps.agents.image_folders import ImageFolders
 from apps.agents.npz_headers import ArrayHeader
-from apps.agents.reports import DatasetSummary, Task, TensorSpec
+from apps.agents.reports import DatasetSummary, Task, TensorSpec, TextExcerpt
 from apps.agents.text_files import TextFile
+
+EXCERPTS = 5
+"""Examples of texts that a summary shows."""
+EXCERPT_CHARACTERS = 400
 
 
 def summarize_arrays(headers: dict[str, ArrayHeader], spec: DatasetSpec, size_bytes: int) -> DatasetSummary:
@@ -101,7 +105,19 @@ def summarize_texts(file: TextFile, spec: DatasetSpec, size_bytes: int) -> Datas
         dtype = "float64" if spec.task is Task.EMBEDDING else "int64"
         labels = TensorSpec(name=spec.label_name, dtype=dtype, shape=(EXAMPLES_AXIS,))
     summary = _summary(spec, len(file.examples), inputs, labels, (), size_bytes)
-    return summary.model_copy(update={"characters": file.characters, "notes": file.notes})
+    found = {"characters": file.characters, "notes": file.notes, "excerpts": _excerpts(file)}
+    return summary.model_copy(update=found)
+
+
+def _excerpts(file: TextFile) -> tuple[TextExcerpt, ...]:
+    return tuple(
+        TextExcerpt(texts=tuple(_shortened(text) for text in example.texts), label=example.label)
+        for example in file.examples[:EXCERPTS]
+    )
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= EXCERPT_CHARACTERS else f"{text[:EXCERPT_CHARACTERS]}…"
 
 
 def widest(dtypes: Sequence[str]) -> str:

@@ -1,4 +1,7 @@
-"""What members fill in on the store's pages. The services check the rest."""
+"""What members fill in about models on the store's pages, and what every form with a file has.
+
+The services check the rest. Forms about data sets stand in `dataset_forms`.
+"""
 
 from __future__ import annotations
 
@@ -8,25 +11,10 @@ from django import forms
 from django.db.models import QuerySet
 
 from apps.accounts.models import Team, User
-from apps.agents.dataset_spec import METRICS, DatasetKind, ImagePreprocessing
-from apps.agents.reports import Task
 from apps.models.models import ModelVersion, RegisteredModel, Upload
 
-KIND_LABELS = {
-    DatasetKind.NPZ: "Arrays (.npz)",
-    DatasetKind.IMAGES: "Images in class folders (.zip)",
-    DatasetKind.TABLE: "Table (.csv or .parquet)",
-}
-TASK_LABELS = {
-    Task.CLASSIFICATION: "Classification",
-    Task.REGRESSION: "Regression",
-    Task.EMBEDDING: "Embedding",
-    Task.FIDELITY: "Fidelity: no labels, agreement with the original",
-}
-_PREPROCESSING = ImagePreprocessing()
 
-
-def _words(text: str) -> list[str]:
+def words(text: str) -> list[str]:
     return [word for word in (part.strip() for part in text.split(",")) if word]
 
 
@@ -74,7 +62,10 @@ class ModelUploadForm(FileOrUploadForm):
     def __init__(self, *args: Any, team: Team, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["model"].queryset = RegisteredModel.objects.visible_to(self.user).filter(team=team)  # type: ignore[attr-defined]
-        self.fields["file"].help_text = "An .onnx file, or a .zip with one and its external data."
+        self.fields["file"].help_text = (
+            "ONNX (.onnx, or a .zip with its external data), an exported program (.pt2), TorchScript (.pt), "
+            "a transformers folder (.zip), or weights with a lathe.toml (.zip)."
+        )
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
@@ -84,7 +75,7 @@ class ModelUploadForm(FileOrUploadForm):
 
     @property
     def tag_list(self) -> list[str]:
-        return _words(self.cleaned_data["tags"])
+        return words(self.cleaned_data["tags"])
 
 
 class ModelForm(forms.Form):
@@ -97,7 +88,7 @@ class ModelForm(forms.Form):
         return cls(initial={"name": model.name, "tags": ", ".join(model.tags), "description": model.description})
 
     def answers(self) -> dict[str, Any]:
-        return {**self.cleaned_data, "tags": _words(self.cleaned_data["tags"])}
+        return {**self.cleaned_data, "tags": words(self.cleaned_data["tags"])}
 
 
 class AliasForm(forms.Form):
@@ -112,116 +103,3 @@ class AliasForm(forms.Form):
     def __init__(self, *args: Any, versions: QuerySet[ModelVersion], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["version"].queryset = versions  # type: ignore[attr-defined]
-
-
-class DataSetForm(forms.Form):
-    name = forms.CharField(max_length=120)
-    description = forms.CharField(required=False, widget=forms.Textarea({"rows": 4}))
-
-
-class DataSetUploadForm(FileOrUploadForm):
-    """A data set and how to read it: the fields of `DatasetSpec`, those of one kind shown with that kind."""
-
-    name = forms.CharField(max_length=120, help_text="Unique in the team.")
-    kind = forms.ChoiceField(choices=[(kind.value, label) for kind, label in KIND_LABELS.items()])
-    task = forms.ChoiceField(choices=[(task.value, label) for task, label in TASK_LABELS.items()])
-    metric = forms.ChoiceField(
-        required=False,
-        choices=[("", "The task's usual one"), *((name.value, spec.label) for name, spec in METRICS.items())],
-    )
-    description = forms.CharField(required=False, widget=forms.Textarea({"rows": 3}))
-    label = forms.CharField(
-        initial="y", required=False, label="Labels in", help_text="The array or column that holds the labels."
-    )
-    classes = forms.CharField(
-        required=False, help_text="Names in the order of the model's output, separated by commas. May stay empty."
-    )
-    output = forms.CharField(
-        required=False, label="Model output", help_text="Where predictions are read; the first output unless named."
-    )
-    pooling = forms.ChoiceField(
-        required=False,
-        choices=[("none", "None"), ("first", "First token"), ("mean", "Mean of the tokens")],
-        help_text="How token embeddings become one for each example.",
-    )
-    pairs = forms.BooleanField(
-        required=False, label="Pairs", help_text="Every input comes twice, as NAME_a and NAME_b; the label is a score."
-    )
-    columns = forms.CharField(
-        required=False,
-        widget=forms.Textarea({"rows": 3, "placeholder": "input: width, height, depth"}),
-        help_text="A line for each model input, with its feature columns. Empty: all columns in file order.",
-    )
-    width = forms.IntegerField(initial=_PREPROCESSING.width, required=False, min_value=1)
-    height = forms.IntegerField(initial=_PREPROCESSING.height, required=False, min_value=1)
-    resize = forms.IntegerField(
-        required=False, min_value=1, help_text="Shorter side before the centre crop; empty stretches the picture."
-    )
-    interpolation = forms.ChoiceField(
-        required=False, choices=[(name, name.capitalize()) for name in ("bilinear", "nearest", "bicubic", "lanczos")]
-    )
-    color = forms.ChoiceField(required=False, label="Colour", choices=[("RGB", "RGB"), ("BGR", "BGR"), ("L", "Grey")])
-    layout = forms.ChoiceField(required=False, choices=[("NCHW", "N C H W"), ("NHWC", "N H W C")])
-    scale = forms.FloatField(
-        required=False,
-        initial=repr(_PREPROCESSING.scale),
-        help_text="(pixel × scale − mean) ÷ std, with pixels from 0 to 255.",
-    )
-    mean = forms.CharField(required=False, label="Mean", initial="0", help_text="One number, or one for each channel.")
-    std = forms.CharField(
-        required=False, label="Standard deviation", initial="1", help_text="One number, or one for each channel."
-    )
-    dtype = forms.ChoiceField(
-        required=False, label="Element type", choices=[("float32", "float32"), ("uint8", "uint8 (raw pixels)")]
-    )
-
-    IMAGE_FIELDS = (
-        "width",
-        "height",
-        "resize",
-        "interpolation",
-        "color",
-        "layout",
-        "scale",
-        "mean",
-        "std",
-        "dtype",
-    )
-
-    def image_fields(self) -> list[forms.BoundField]:
-        return [self[name] for name in self.IMAGE_FIELDS]
-
-    def _numbers(self, name: str) -> list[float]:
-        try:
-            return [float(word) for word in _words(self.cleaned_data.get(name) or "")]
-        except ValueError:
-            raise forms.ValidationError("Write numbers, separated by commas.", code="invalid") from None
-
-    def clean_mean(self) -> list[float]:
-        return self._numbers("mean")
-
-    def clean_std(self) -> list[float]:
-        return self._numbers("std")
-
-    def clean_columns(self) -> dict[str, list[str]]:
-        groups: dict[str, list[str]] = {}
-        for line in filter(None, map(str.strip, self.cleaned_data["columns"].splitlines())):
-            name, colon, columns = line.partition(":")
-            if not colon or not _words(columns):
-                raise forms.ValidationError(f"“{line}” is not of the form “input: column, column”.", code="invalid")
-            groups[name.strip()] = _words(columns)
-        return groups
-
-    def spec(self) -> dict[str, Any]:
-        """The answers as `DatasetSpec` wants them: only what goes with the kind, and nothing that was left empty."""
-        answers = self.cleaned_data
-        kind = answers["kind"]
-        spec = {name: answers[name] for name in ("kind", "task", "metric", "label", "output", "pooling")}
-        spec["classes"] = _words(answers["classes"])
-        if kind == DatasetKind.NPZ:
-            spec["pairs"] = answers["pairs"]
-        if kind == DatasetKind.TABLE:
-            spec["columns"] = answers["columns"]
-        if kind == DatasetKind.IMAGES:
-            spec["images"] = {name: answers[name] for name in self.IMAGE_FIELDS if answers[name] not in (None, "", [])}
-        return {name: value for name, value in spec.items() if value not in (None, "", [], {})}

@@ -16,8 +16,8 @@ from apps.accounts.services import require_role
 from apps.agents.dataset_spec import METRICS, DatasetSpec, calibration_count
 from apps.errors import UserError
 from apps.models import services
+from apps.models.dataset_forms import KIND_LABELS, TASK_LABELS, DataSetForm, DataSetUploadForm
 from apps.models.download import blob_response
-from apps.models.forms import KIND_LABELS, TASK_LABELS, DataSetForm, DataSetUploadForm
 from apps.models.models import DataSet
 from apps.models.storage import upload_limit_bytes
 from apps.models.views.models import PAGE_SIZE
@@ -63,7 +63,7 @@ def upload(request: MemberRequest) -> HttpResponse:
             **form.source(),
         )
     except UserError as error:
-        show_error(form, error, "spec", "images")
+        show_error(form, error, "spec", "images", "text")
         return _upload_page(request, form, error.status)
     messages.success(request, f"“{dataset}” is here and is being checked.")
     return redirect(dataset)
