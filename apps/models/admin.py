@@ -129,7 +129,7 @@ class UploadAdmin(ReadOnly, admin.ModelAdmin):
 class StoreSettingsAdmin(admin.ModelAdmin):
     """One row, that is always there: its limits hold from the next upload on."""
 
-    list_display = ("__str__", "max_upload_bytes", "max_unpacked_bytes", "upload_lifetime_hours")
+    list_display = ("__str__", "max_upload_bytes", "max_unpacked_bytes", "upload_lifetime_hours", "accept_code")
 
     def get_queryset(self, request: HttpRequest) -> Any:
         StoreSettings.current()

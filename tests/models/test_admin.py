@@ -46,4 +46,5 @@ def test_limits_are_effective_at_once(operator: Client):
     answers = {"max_upload_bytes": 1000, "max_unpacked_bytes": 2000, "upload_lifetime_hours": 1}
     assert operator.post(url, answers).status_code == 302
     assert upload_limit_bytes() == 1000
+    assert not StoreSettings.current().accept_code  # a box that is not ticked
     assert StoreSettings.objects.count() == 1

@@ -20,7 +20,7 @@ from apps.models import services
 from apps.models.aliases import SUGGESTED
 from apps.models.forms import AliasForm, ModelForm, ModelUploadForm
 from apps.models.lineage import lineage
-from apps.models.models import ModelMetadata, RegisteredModel
+from apps.models.models import ModelMetadata, RegisteredModel, StoreSettings
 from apps.models.storage import upload_limit_bytes
 
 PAGE_SIZE = 25
@@ -94,6 +94,7 @@ def _upload_page(request: MemberRequest, form: ModelUploadForm, status: int = 20
         "form": form,
         "upload": form.upload_row,
         "limit_bytes": upload_limit_bytes(),
+        "accepts_code": StoreSettings.current().accept_code,
         "may_upload_code": services.may_upload_code(request.membership),
     }
     return render(request, "models/model_upload.html", context, status=status)
