@@ -27,6 +27,8 @@ REAL_CHANGE = 1.01
 REAL_MEMORY_CHANGE = 1.05
 """Peak memory differs by a few per cent from run to run."""
 _TIE = 0.99
+_ALIKE = 0.97
+"""Speed and size together that differ by less do not tell two candidates of one score apart: the smaller loss does."""
 
 
 class Standing(StrEnum):
@@ -53,6 +55,8 @@ class Judgement:
     open_points: tuple[str, ...]
     gains: bool
     smaller: bool
+    drop: float
+    """Of the primary metric; positive is a loss."""
     summary: str
 
     @property
@@ -112,6 +116,7 @@ def judge(report: EvaluationReport, criteria: Criteria) -> Judgement:
         open_points=tuple(open_points),
         gains=no_gain is None,
         smaller=report.size_bytes.ratio >= REAL_CHANGE,
+        drop=report.primary.drop.value,
         summary=_summary(report),
     )
 
@@ -199,8 +204,8 @@ def _stop(text: str) -> str:
 def best(judged: Mapping[str, Judgement]) -> str | None:
     """The key of the candidate to hand over; `None` when none is accepted.
 
-    The highest score wins, a tie within one per cent goes to the one better in speed and size together. A candidate
-    with inconclusive evidence wins over a proven one only by `PROOF_PREMIUM`.
+    The highest score wins, a tie within one per cent goes to the one better in speed and size together, and where
+    these differ by no more than they vary, to the one that loses least. A candidate with inconclusive evidence wins over a proven one only by `PROOF_PREMIUM`.
     """
     proven, provisional = _top(judged, Standing.PROVEN), _top(judged, Standing.PROVISIONAL)
     if proven is None or provisional is None:
@@ -221,7 +226,9 @@ def _top(judged: Mapping[str, Judgement], standing: Standing) -> str | None:
     those = {key: judgement for key, judgement in judged.items() if judgement.standing is standing}
     limit = max((judgement.score for judgement in those.values()), default=0.0) * _TIE
     near = [key for key, judgement in those.items() if judgement.score >= limit]
-    return max(near, key=lambda key: judged[key].overall, default=None)
+    widest = max((judged[key].overall for key in near), default=0.0)
+    alike = [key for key in near if judged[key].overall >= widest * _ALIKE]
+    return min(alike, key=lambda key: (judged[key].drop, -judged[key].overall), default=None)
 
 
 def verdict_of(judged: Mapping[str, Judgement], titles: Mapping[str, str], criteria: Criteria) -> Verdict:

@@ -10,7 +10,18 @@ import pytest
 from apps.agents.criteria import Constraints, Criteria, Objective
 from apps.agents.reports import Layer
 from apps.agents.state import CandidateStatus, Outcome
-from tests.agents.inmemory import BLOCKS, CONVOLUTION_FACTORS, DYNAMIC, STATIC, InMemoryPipeline, World, resnet
+from tests.agents.inmemory import (
+    BLOCKS,
+    CONVOLUTION_FACTORS,
+    DYNAMIC,
+    GPTQ,
+    NEAREST,
+    STATIC,
+    InMemoryPipeline,
+    World,
+    resnet,
+    torch_language_model,
+)
 
 ONE_POINT = Constraints(max_metric_drop_points=1.0, min_speedup=1.1)
 FASTEST = Criteria(objective=Objective.LATENCY, constraints=ONE_POINT)
@@ -140,3 +151,72 @@ def test_a_technique_that_cannot_keep_operators_keeps_nodes():
     best = run.candidate(run.last.verdict.candidate)
     assert best.parameters["keep_float_nodes"] == ["m0"]
     assert DYNAMIC not in {candidate.technique for candidate in run.last.candidates}
+
+
+# --- modules of PyTorch ----------------------------------------------------------------------------------------------
+
+
+def test_the_modules_that_a_language_model_cannot_spare_stay_in_float():
+    fragile = {"model.layers.0.mlp.down_proj": 3.0, "model.layers.0.self_attn.v_proj": 2.0}
+    world = torch_language_model(fragile_nodes=fragile, losses={})
+    layers = tuple(
+        layer.model_copy(update={"sqnr_db": 8.0}) if layer.name in fragile else layer for layer in world.layers
+    )
+    criteria = Criteria(
+        objective=Objective.SIZE,
+        constraints=Constraints(max_metric_drop_points=0.5, min_size_reduction=1.2),
+        allowed_techniques=(NEAREST,),
+    )
+
+    run = InMemoryPipeline(replace(world, layers=layers), criteria).run()
+
+    winner = run.candidate(run.last.verdict.candidate)
+    assert set(fragile) <= set(winner.parameters["keep_float_nodes"])
+    assert len(winner.parameters["keep_float_nodes"]) < 12
+    assert winner.parent is not None
+    assert "most sensitive" in winner.title or "down_proj" in winner.title
+
+
+# --- clever methods against plain rounding ---------------------------------------------------------------------------
+
+PERPLEXITY = Criteria(
+    objective=Objective.SIZE,
+    constraints=Constraints(max_metric_drop_points=1.0),
+    allowed_techniques=(GPTQ, "torch-awq", NEAREST),
+)
+
+
+def compared(run) -> dict[str, str]:
+    return {
+        run.candidate(key.partition("/")[2]).technique: reason
+        for key, reason in run.events.items()
+        if key.startswith("compared/")
+    }
+
+
+def test_plain_rounding_is_measured_before_what_has_to_beat_it_and_the_report_says_who_won():
+    run = InMemoryPipeline(torch_language_model(), PERPLEXITY).run()
+
+    order = [request.technique for request in run.tried]
+    assert order[0] == NEAREST
+    assert {GPTQ, "torch-awq"} <= set(order)
+    said = compared(run)
+    assert "It is better than plain rounding." in said[GPTQ]
+    assert "It is not worse than plain rounding beyond the interval." in said["torch-awq"]
+    assert run.candidate(run.last.verdict.candidate).technique == GPTQ, "of one size, the one that loses least"
+
+
+def test_calibration_that_does_harm_is_said_plainly():
+    world = torch_language_model(losses={(NEAREST, "4"): 0.1, (GPTQ, "4"): 0.4, ("torch-awq", "4"): 0.1})
+
+    said = compared(InMemoryPipeline(world, PERPLEXITY).run())
+
+    assert "It is worse than plain rounding, so its calibration does harm here." in said[GPTQ]
+
+
+def test_a_method_without_plain_rounding_beside_it_is_said_to_stand_alone():
+    criteria = PERPLEXITY.model_copy(update={"allowed_techniques": (GPTQ,)})
+
+    run = InMemoryPipeline(torch_language_model(), criteria).run()
+
+    assert "stands alone: no candidate rounded to the nearest" in compared(run)[GPTQ]

@@ -160,3 +160,10 @@ def test_when_nothing_could_be_measured_the_original_stands():
     assert verdict.outcome is Outcome.UNCHANGED
     assert verdict.binding is None
     assert "no candidate could be measured" in verdict.reason
+
+
+def test_of_equal_size_and_speed_the_one_that_loses_least_wins():
+    candidates = {"plain": judged(1.01, 1.5, 0.4, criteria=SIZE), "clever": judged(1.0, 1.5, 0.1, criteria=SIZE)}
+
+    assert best(candidates) == "clever"
+    assert best({**candidates, "faster": judged(1.2, 1.5, 0.6, criteria=SIZE)}) == "faster"

@@ -101,7 +101,7 @@ def alpha_said(parameters: Mapping[str, Any]) -> str:
 def tables_said(profile: GraphProfile, changed: set[str]) -> str | None:
     """What becomes of the token table and the output head, where they are a share of the bytes worth a word.
 
-    `changed` holds the operator types that the variant quantizes.
+    `changed` holds the operator types that the variant narrows.
     """
     tables = [node for node in profile.nodes if node.kind is Kind.TABLE]
     share = sum(node.weight_bytes for node in tables) / profile.size_bytes if profile.size_bytes else 0.0
@@ -109,6 +109,6 @@ def tables_said(profile: GraphProfile, changed: set[str]) -> str | None:
         return None
     name = "token table, which is the output head as well," if profile.tied else "embedding table"
     if changed & {node.op_type for node in tables}:
-        return f"The {name} is quantized with the rest: {share:.0%} of the bytes."
+        return f"The {name} is narrowed with the rest: {share:.0%} of the bytes."
     head = "" if profile.tied or not profile.generative else " and so does the output head"
     return f"The {name} stays in float{head}: {share:.0%} of the bytes."
