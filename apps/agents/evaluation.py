@@ -14,10 +14,10 @@ from apps.agents.dataset_fit import check_against, judged_output
 from apps.agents.dataset_spec import METRICS, DatasetSpec
 from apps.agents.datasets import Arrays, Dataset
 from apps.agents.errors import OutputsDiffer
-from apps.agents.fidelity import FidelityMeter
+from apps.agents.fidelity import FidelityMeter, visible
 from apps.agents.measuring import Effort, compare_latency
 from apps.agents.metrics import Scorer, order_metrics, scorer_for
-from apps.agents.metrics.embedding import pooled
+from apps.agents.metrics.judged import judged
 from apps.agents.plausibility import implausible_gains, suspicions
 from apps.agents.reports import (
     Estimate,
@@ -27,8 +27,9 @@ from apps.agents.reports import (
     MetricComparison,
     Pair,
 )
-from apps.agents.runners import Array, Engine, Outputs, Run, fixed_batch, run_examples
+from apps.agents.runners import Engine, Run, fixed_batch, run_examples
 from apps.agents.statistics import median_interval
+from apps.agents.text import ATTENTION_MASK
 from apps.agents.verdicts import Measurements, judge, overall
 
 BATCH = 64
@@ -36,7 +37,6 @@ BATCH = 64
 OUTPUTS_SHARE, LATENCY_SHARE, MEMORY_SHARE = 0.55, 0.33, 0.12
 """Of the progress bar."""
 NOISY = 0.05
-ATTENTION_MASK = "attention_mask"
 
 
 @dataclass(frozen=True)
@@ -117,6 +117,7 @@ class EvaluationAgent:
             machine=machine,
             notes=(
                 *notes,
+                *dataset.notes,
                 *_stand_in(dataset.spec, measured.primary),
                 *_noise(latency),
                 *suspicions(original.summary, candidate.summary, identical_outputs=found.fidelity.identical),
@@ -134,24 +135,26 @@ class EvaluationAgent:
     ) -> _Outputs:
         """Every evaluation example through both models, in batches that both get at the same moment."""
         spec, outputs = dataset.spec, original.summary.outputs
-        judged = outputs.index(judged_output(outputs, spec.output))
+        read = outputs.index(judged_output(outputs, spec.output))
         runs = [engine.session(criteria.target) for engine in (original, candidate)]
         fixed = [fixed_batch(engine.summary.inputs) for engine in (original, candidate)]
         meter = FidelityMeter([output.name for output in outputs])
         scorer: Scorer | None = None
-        total, done, start = len(dataset.evaluation_indices), 0, self._clock()
-        for feeds, labels in dataset.evaluation(dataset.affordable_batch(self._batch)):
+        total, rows = len(dataset.evaluation_indices), dataset.evaluation_rows
+        done, start = 0, self._clock()
+        for feeds, labels in dataset.evaluation(self._batch):
             both = [run_examples(run, feeds, batch) for run, batch in zip(runs, fixed, strict=True)]
-            meter.add(*both)
-            first, second = (_judged(outputs_of, judged, feeds, spec.pooling) for outputs_of in both)
+            meter.add(*(visible(outputs_of, outputs, feeds) for outputs_of in both))
+            mask = feeds.get(ATTENTION_MASK)
+            first, second = (judged(outputs_of[read], spec, mask) for outputs_of in both)
             scorer = scorer or scorer_for(spec, first.shape, dataset.summary.classes)
             scorer.add(first, second, labels)
-            done += len(first) // (2 if spec.pairs else 1)
+            done += len(first)
             spent_s = self._clock() - start
             context.progress(
-                OUTPUTS_SHARE * done / total,
-                f"Compared {done:,} of {total:,} examples",
-                spent_s * (total - done) / done + 3 * self._effort.warmup_s + self._effort.budget_s,
+                OUTPUTS_SHARE * done / rows,
+                f"Compared {total * done // rows:,} of {total:,} examples",
+                spent_s * (rows - done) / done + 3 * self._effort.warmup_s + self._effort.budget_s,
             )
         assert scorer is not None  # The data set has evaluation examples: `check_against` counted them.
         metrics = order_metrics(scorer.comparisons(criteria.confidence, seed), spec.primary_metric)
@@ -198,10 +201,6 @@ def _check_interface(original: Engine, candidate: Engine) -> None:
         if before != after:
             told = [", ".join(f"{name}: {dtype}" for name, dtype in side) for side in (after, before)]
             raise OutputsDiffer(reason=f"its {part} are {told[0]} instead of {told[1]}")
-
-
-def _judged(outputs: Outputs, index: int, feeds: Arrays, pooling: str) -> Array:
-    return pooled(outputs[index], pooling, feeds.get(ATTENTION_MASK))
 
 
 def _bound(run: Run, feeds: Arrays) -> Callable[[], object]:

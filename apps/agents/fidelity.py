@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from apps.agents.errors import OutputsDiffer, OutputsNotFinite
-from apps.agents.reports import Estimate, Fidelity
+from apps.agents.reports import Estimate, Fidelity, TensorSpec
+from apps.agents.text import ATTENTION_MASK
 
 Array = NDArray[np.generic]
+Floats = NDArray[np.float64]
 
 SQNR_CEILING_DB = 200.0
 """Written for equal outputs, whose ratio is infinite: JSON has no infinity, and float32 ends near 150 dB."""
+
+
+BLOCK_ELEMENTS = 250_000
+"""What is looked at together, in double precision: it stays in the processor's cache, and logits are long."""
+
+
+def _energy(a: Floats, b: Floats) -> Floats:
+    """The dot product of each row."""
+    return np.asarray(np.einsum("ij,ij->i", a, b), dtype=np.float64)
 
 
 class OutputFidelity:
@@ -28,18 +39,25 @@ class OutputFidelity:
         self.identical = True
 
     def add(self, original: Array, candidate: Array) -> None:
-        a = original.reshape(len(original), -1).astype(np.float64)
-        b = candidate.reshape(len(candidate), -1).astype(np.float64)
-        error = a - b
-        lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-        same = ~error.any(axis=1)
-        self.signal += float((a * a).sum())
-        self.noise += float((error * error).sum())
-        self.absolute += float(np.abs(error).sum())
-        self.max_abs_error = max(self.max_abs_error, float(np.abs(error).max(initial=0.0)))
-        self.cosines += float(np.where(same, 1.0, (a * b).sum(1) / np.where(lengths > 0, lengths, 1.0)).sum())
+        """Take arrays of one shape, whose first axis is the rows that cosines are of."""
+        a, b = original.reshape(len(original), -1), candidate.reshape(len(candidate), -1)
+        step = max(1, BLOCK_ELEMENTS // max(1, a.shape[1]))
+        for start in range(0, len(a), step):
+            self._add_block(*(array[start : start + step].astype(np.float64) for array in (a, b)))
         self.elements += a.size
         self.rows += len(a)
+
+    def _add_block(self, a: Floats, b: Floats) -> None:
+        error = a - b
+        same = ~error.any(axis=1)
+        signal, other, noise = _energy(a, a), _energy(b, b), _energy(error, error)
+        lengths = np.sqrt(signal) * np.sqrt(other)
+        self.signal += float(signal.sum())
+        self.noise += float(noise.sum())
+        self.cosines += float(np.where(same, 1.0, _energy(a, b) / np.where(lengths > 0, lengths, 1.0)).sum())
+        np.abs(error, out=error)
+        self.absolute += float(error.sum())
+        self.max_abs_error = max(self.max_abs_error, float(error.max(initial=0.0)))
         self.identical = self.identical and bool(same.all())
 
     @property
@@ -93,3 +111,24 @@ class FidelityMeter:
             mean_abs_error=max(output.absolute / output.elements for output in measured),
             agreement=agreement,
         )
+
+
+def visible(arrays: Sequence[Array], outputs: Sequence[TensorSpec], feeds: Mapping[str, Array]) -> list[Array]:
+    """The outputs without the positions that the attention mask hides; what a model gives there means nothing.
+
+    An output with an axis of tokens comes out as one row a token that is no padding, the others as they are.
+    """
+    mask = feeds.get(ATTENTION_MASK)
+    if mask is None or mask.all():
+        return list(arrays)
+    return [
+        array[mask.astype(bool)] if _has_tokens(array, spec, mask) else array
+        for array, spec in zip(arrays, outputs, strict=True)
+    ]
+
+
+def _has_tokens(array: Array, output: TensorSpec, mask: Array) -> bool:
+    """Whether the output's second axis is the tokens; a number of classes can be equal to theirs by chance."""
+    if array.shape[:2] != mask.shape:
+        return False
+    return array.ndim > 2 or (len(output.shape) == 2 and not isinstance(output.shape[1], int))

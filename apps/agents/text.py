@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+ATTENTION_MASK = "attention_mask"
+"""The input that is 1 on tokens and 0 on padding."""
 IGNORED = -100
 """In rows of target tokens: nothing is to be predicted here."""
 

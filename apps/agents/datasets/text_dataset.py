@@ -18,7 +18,7 @@ from apps.agents.datasets.texts import TextSource
 from apps.agents.datasets.token_rows import Cuts, Row, RowMaker, frame_of
 from apps.agents.errors import DatasetEmpty
 from apps.agents.reports import Task, TensorSpec
-from apps.agents.text import IGNORED, TextEncoder
+from apps.agents.text import ATTENTION_MASK, IGNORED, TextEncoder
 
 Array = NDArray[np.generic]
 Arrays = dict[str, Array]
@@ -28,7 +28,6 @@ Group = list[Row]
 OUTPUT_BYTES = 64 * 1024 * 1024
 """Of all outputs of one batch."""
 ELEMENT_BYTES = 4
-ATTENTION_MASK = "attention_mask"
 
 
 class TextDataset:

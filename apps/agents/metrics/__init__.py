@@ -12,6 +12,7 @@ from apps.agents.metrics.classification import ClassificationScorer, looks_like_
 from apps.agents.metrics.comparing import Scorer
 from apps.agents.metrics.embedding import PairScorer, VectorScorer
 from apps.agents.metrics.fidelity import FidelityScorer
+from apps.agents.metrics.likelihood import ContinuationScorer, PerplexityScorer
 from apps.agents.metrics.regression import RegressionScorer
 from apps.agents.reports import MetricComparison, Task
 
@@ -25,7 +26,11 @@ def scorer_for(spec: DatasetSpec, output_shape: Sequence[int], classes: Sequence
     if spec.task is Task.REGRESSION:
         return RegressionScorer()
     if spec.task is Task.EMBEDDING:
-        return PairScorer() if spec.pairs else VectorScorer()
+        return PairScorer() if spec.paired else VectorScorer()
+    if spec.task is Task.LANGUAGE_MODELING:
+        return PerplexityScorer()
+    if spec.task is Task.MULTIPLE_CHOICE:
+        return ContinuationScorer()
     return FidelityScorer(by_class=_by_class(spec.metric, output_shape))
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apps.agents.dataset_spec import DatasetSpec, Metric
+from apps.agents.datasets import Labels
 from apps.agents.errors import LabelsInvalid, OutputUnfit
 from apps.agents.metrics.comparing import Array, Scorer, compare_by_bootstrap, compare_shares, times
 from apps.agents.reports import ClassComparison, Estimate, Flips, MetricComparison, Task
@@ -55,7 +56,7 @@ class ClassificationScorer(Scorer):
         self._parts: tuple[list[Array], list[Array]] = ([], [])
         self._top: tuple[list[NDArray[np.bool_]], list[NDArray[np.bool_]]] = ([], [])
 
-    def add(self, original: Array, candidate: Array, labels: Array | None) -> None:
+    def add(self, original: Array, candidate: Array, labels: Labels) -> None:
         truth = np.asarray(labels, dtype=np.int64)
         self._labels.append(truth)
         for output, parts, top in zip((original, candidate), self._parts, self._top, strict=True):

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apps.agents.dataset_spec import METRICS, Metric
+from apps.agents.datasets import Labels
+from apps.agents.phrasing import POINT_UNITS
 from apps.agents.reports import ClassComparison, Estimate, Flips, MetricComparison
 from apps.agents.statistics import (
     Floats,
@@ -34,7 +36,7 @@ class Scorer(ABC):
     """Outputs of both models in, comparisons out."""
 
     @abstractmethod
-    def add(self, original: Array, candidate: Array, labels: Array | None) -> None:
+    def add(self, original: Array, candidate: Array, labels: Labels) -> None:
         """Take the judged output of both models for one batch, with its labels where the task has any."""
 
     @abstractmethod
@@ -46,7 +48,7 @@ class Scorer(ABC):
         return None
 
     def flips(self) -> Flips | None:
-        """How single predictions changed, on labelled classification."""
+        """How single predictions changed, where each is right or wrong."""
         return None
 
     def classes(self) -> tuple[ClassComparison, ...]:
@@ -59,7 +61,7 @@ def comparison(
 ) -> MetricComparison:
     """Estimates as they come from the statistics (shares as fractions), in the units that `METRICS` shows."""
     spec = METRICS[metric]
-    factor = 100.0 if spec.unit else 1.0
+    factor = 100.0 if spec.unit in POINT_UNITS else 1.0
     return MetricComparison(
         metric=metric,
         label=spec.label,

@@ -6,10 +6,14 @@ import numpy as np
 from scipy import stats
 
 from apps.agents.dataset_spec import Metric
+from apps.agents.datasets import Labels
 from apps.agents.errors import OutputUnfit
 from apps.agents.metrics.comparing import Array, Scorer, compare_by_bootstrap, flat, means_of
 from apps.agents.reports import MetricComparison, Task
 from apps.agents.statistics import Floats, Indices
+
+BLOCK_ELEMENTS = 1_000_000
+"""What is held in double precision at once, unless a row alone is longer."""
 
 
 def pooled(output: Array, how: str, mask: Array | None) -> Array:
@@ -27,7 +31,13 @@ def pooled(output: Array, how: str, mask: Array | None) -> Array:
 
 def cosines(left: Array, right: Array) -> Floats:
     """Row by row. Two zero vectors are the same (1); a zero vector and another have nothing in common (0)."""
-    a, b = flat(left), flat(right)
+    rows = len(left)
+    step = max(1, BLOCK_ELEMENTS * rows // max(1, left.size))
+    parts = (slice(start, start + step) for start in range(0, rows, step))
+    return np.concatenate([np.empty(0), *(_cosines(flat(left[part]), flat(right[part])) for part in parts)])
+
+
+def _cosines(a: Floats, b: Floats) -> Floats:
     lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     same = np.all(a == b, axis=1)
     return np.where(same, 1.0, np.sum(a * b, axis=1) / np.where(lengths > 0, lengths, 1.0))
@@ -39,7 +49,7 @@ class VectorScorer(Scorer):
     def __init__(self) -> None:
         self._cosines: tuple[list[Floats], list[Floats]] = ([], [])
 
-    def add(self, original: Array, candidate: Array, labels: Array | None) -> None:
+    def add(self, original: Array, candidate: Array, labels: Labels) -> None:
         truth = np.asarray(labels)
         for output, parts in zip((original, candidate), self._cosines, strict=True):
             if flat(output).shape != flat(truth).shape:
@@ -64,7 +74,7 @@ class PairScorer(Scorer):
         self._labels: list[Floats] = []
         self._cosines: tuple[list[Floats], list[Floats]] = ([], [])
 
-    def add(self, original: Array, candidate: Array, labels: Array | None) -> None:
+    def add(self, original: Array, candidate: Array, labels: Labels) -> None:
         self._labels.append(np.asarray(labels, dtype=np.float64).reshape(-1))
         for output, parts in zip((original, candidate), self._cosines, strict=True):
             half = len(output) // 2

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apps.agents.dataset_spec import Metric
+from apps.agents.datasets import Labels
 from apps.agents.metrics.classification import class_scores, top_of
 from apps.agents.metrics.comparing import (
     MCNEMAR,
@@ -32,7 +33,7 @@ class FidelityScorer(Scorer):
         self._equal: list[NDArray[np.bool_]] = []
         self._cosines: list[Floats] = []
 
-    def add(self, original: Array, candidate: Array, labels: Array | None) -> None:
+    def add(self, original: Array, candidate: Array, labels: Labels) -> None:
         self._cosines.append(cosines(original, candidate))
         if self._by_class:
             best = [top_of(class_scores(output), 1)[:, 0] for output in (original, candidate)]

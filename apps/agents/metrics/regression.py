@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from apps.agents.dataset_spec import Metric
+from apps.agents.datasets import Labels
 from apps.agents.errors import OutputUnfit
 from apps.agents.metrics.comparing import Array, Scorer, compare_by_bootstrap, flat, means_of
 from apps.agents.reports import MetricComparison, Task
@@ -21,7 +22,7 @@ class RegressionScorer(Scorer):
         self._labels: list[Floats] = []
         self._outputs: tuple[list[Floats], list[Floats]] = ([], [])
 
-    def add(self, original: Array, candidate: Array, labels: Array | None) -> None:
+    def add(self, original: Array, candidate: Array, labels: Labels) -> None:
         truth = flat(np.asarray(labels))
         self._labels.append(truth)
         for output, parts in zip((original, candidate), self._outputs, strict=True):
