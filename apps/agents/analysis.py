@@ -10,6 +10,7 @@ from apps.agents.compatibility import compatibility
 from apps.agents.context import Context
 from apps.agents.criteria import Criteria
 from apps.agents.datasets import Dataset
+from apps.agents.formats import Format
 from apps.agents.laboratory import Laboratory, LayerTime, Sensitivity, open_laboratory
 from apps.agents.machine import describe_machine, installed_versions
 from apps.agents.measuring import measure_latency
@@ -51,9 +52,9 @@ class AnalysisAgent:
     ) -> AnalysisReport:
         """Analyse the model at `model_path` on `dataset`, for the criteria's target.
 
-        Latency, throughput and memory are of the model as it is; layers are those of its simplified graph. What cannot
-        be found out is `None` or a note. Raises the `Model…` errors where the model does not load or run at all, and
-        `DeviceMissing` where the target's device is not here.
+        Latency, throughput and memory are of the model as it is; layers are those of its simplified graph, or its
+        modules. What cannot be found out is `None` or a note. Raises the `Model…` errors where the model does not load
+        or run at all, and `DeviceMissing` where the target's device is not here.
         """
         specs = catalogue() if self.techniques is None else self.techniques
         context.progress(0.0, "Opening the model")
@@ -163,7 +164,7 @@ def _notes(summary: ModelSummary, layers: Sequence[Layer], latency: Latency, cri
             f"{criteria.target.batch_size}."
         )
     operators = sum(count for name, count in summary.operators.items() if name != "Constant")
-    if len(layers) != operators:
+    if summary.format == Format.ONNX and len(layers) != operators:
         notes.append(
             f"Layers are those of the simplified graph: {len(layers)} of {operators} operators are left when constants "
             "are folded and neighbours merged."

@@ -1,0 +1,62 @@
+"""A look inside a PyTorch model (`apps.agents.laboratory.Laboratory`): its modules, their times, what bears 8 bits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+from apps.agents.backends.torch import cost, profile
+from apps.agents.backends.torch.anatomy import Anatomy, dissect
+from apps.agents.backends.torch.engine import TorchEngine
+from apps.agents.backends.torch.generation import measure_generation
+from apps.agents.backends.torch.loading import load_opened
+from apps.agents.backends.torch.sensitivity import measure_sensitivity
+from apps.agents.criteria import Target
+from apps.agents.errors import ModelRunFailed
+from apps.agents.laboratory import LayerTime, Sensitivity, Tell
+from apps.agents.reports import Generation, Layer
+from apps.agents.runners import Feeds
+
+
+class TorchLaboratory(TorchEngine):
+    """Works on one copy of the model, loaded when it is first needed."""
+
+    def __init__(self, model: Path, scratch: Path) -> None:
+        super().__init__(model, scratch)
+        self._notes: list[str] = []
+
+    def layers(self, batches: Sequence[Feeds]) -> tuple[Layer, ...]:
+        """The modules that compute something; those of a TorchScript program as far as their weights tell."""
+        try:
+            return cost.layers(self._anatomy, batches)
+        except (RuntimeError, TypeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:300].rstrip(". ")
+            self._notes.append(
+                f"The model's operators could not be watched, so multiply-accumulates are unknown: {reason}."
+            )
+            return cost.layers(self._anatomy, ())
+
+    def times(self, feeds: Feeds, target: Target) -> Mapping[str, LayerTime]:
+        if not self._anatomy.hookable:
+            self._notes.append("A TorchScript program does not let its parts be timed, so times by layer are unknown.")
+            return {}
+        return profile.times(self._anatomy, feeds, target)
+
+    def sensitivity(
+        self, batches: Sequence[Feeds], order: Sequence[str], *, budget_s: float, tell: Tell
+    ) -> Sensitivity:
+        try:
+            return measure_sensitivity(self._anatomy, batches, order, budget_s=budget_s, tell=tell)
+        except ModelRunFailed as error:
+            return Sensitivity(notes=[f"Quantization sensitivity is not measured: {error.context['reason']}."])
+
+    def generation(self, feeds: Feeds, target: Target) -> Generation | None:
+        return measure_generation(self._anatomy.model, feeds, target)
+
+    def notes(self) -> tuple[str, ...]:
+        return tuple(self._notes)
+
+    @cached_property
+    def _anatomy(self) -> Anatomy:
+        return dissect(load_opened(self._opened), self._opened.path)

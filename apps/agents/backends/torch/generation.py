@@ -1,0 +1,71 @@
+"""How fast a generative language model reads a prompt and writes after it, with what it has read cached."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+
+import torch
+from transformers import PreTrainedModel
+
+from apps.agents.backends.torch.engine import device_of, use_threads
+from apps.agents.backends.torch.model import TorchModel
+from apps.agents.backends.torch.profile import clock_of
+from apps.agents.criteria import Target
+from apps.agents.formats import Format
+from apps.agents.reports import Generation
+from apps.agents.runners import Feeds
+
+LONGEST_PROMPT = 128
+TOKENS = 16
+"""Written in one go; their times have one median."""
+WARMUP_RUNS = 1
+RUNS = 5
+
+
+def measure_generation(model: TorchModel, feeds: Feeds, target: Target) -> Generation | None:
+    """Times of one sequence that starts with the first row of `feeds`, without its padding, `LONGEST_PROMPT` at most.
+
+    `None` for a model that does not write, and where its context has no room for `TOKENS` after one token of a prompt.
+    """
+    language = model.summary.language
+    if model.format is not Format.TRANSFORMERS or language is None or not language.generative:
+        return None
+    room = (language.context_length or LONGEST_PROMPT + TOKENS) - TOKENS
+    if room < 1:
+        return None
+    device = device_of(target)
+    prompt = _prompt(feeds, min(room, LONGEST_PROMPT)).to(device)
+    use_threads(target.threads)
+    now = clock_of(target.device)
+    with torch.inference_mode():
+        runs = [_write(model.module.to(device), prompt, now) for _ in range(WARMUP_RUNS + RUNS)][WARMUP_RUNS:]
+    decode_s = statistics.median(seconds for _, tokens in runs for seconds in tokens)
+    return Generation(
+        prompt_tokens=prompt.shape[1],
+        prefill_ms=statistics.median(prefill for prefill, _ in runs) * 1000,
+        decode_ms_per_token=decode_s * 1000,
+        tokens_per_s=1 / decode_s,
+    )
+
+
+def _prompt(feeds: Feeds, longest: int) -> torch.Tensor:
+    """Token ids [1, tokens] of the first row, from its first token that is no padding."""
+    row = torch.from_numpy(feeds["input_ids"][0].astype("int64"))
+    if "attention_mask" in feeds:
+        row = row[torch.from_numpy(feeds["attention_mask"][0].astype("bool"))]
+    return row[:longest][None]
+
+
+def _write(module: PreTrainedModel, prompt: torch.Tensor, now: Callable[[], float]) -> tuple[float, list[float]]:
+    """Seconds of reading `prompt`, and of each of `TOKENS` tokens, the likeliest ones."""
+    start = now()
+    state = module(input_ids=prompt, use_cache=True)
+    prefill_s = now() - start
+    tokens_s = []
+    for _ in range(TOKENS):
+        start = now()
+        token = state.logits[:, -1:].argmax(-1)
+        state = module(input_ids=token, past_key_values=state.past_key_values, use_cache=True)
+        tokens_s.append(now() - start)
+    return prefill_s, tokens_s

@@ -1,0 +1,87 @@
+"""Where the time goes: forward hooks around every module, medians over several runs.
+
+A module's time is its own, without that of the modules inside it: attention's is that of its products. What is left in
+the model itself belongs to no layer but to the whole, of which shares are taken.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+
+from apps.agents.backends.torch.anatomy import Anatomy
+from apps.agents.backends.torch.engine import device_of, use_threads
+from apps.agents.backends.torch.watching import hooked
+from apps.agents.criteria import Device, Target
+from apps.agents.laboratory import LayerTime
+from apps.agents.runners import Feeds
+
+WARMUP_RUNS = 3
+RUNS = 10
+
+
+def times(anatomy: Anatomy, feeds: Feeds, target: Target, *, runs: int = RUNS) -> Mapping[str, LayerTime]:
+    """Milliseconds of each module that was called in one run, and its share of the whole run."""
+    device = device_of(target)
+    use_threads(target.threads)
+    now = clock_of(target.device)
+    modules = [(module.name, module.module) for module in anatomy.modules]
+    samples: list[dict[str, float]] = []
+    wholes: list[float] = []
+    with _placed(anatomy, device):
+        for _ in range(WARMUP_RUNS + runs):
+            watch = _Watch(now)
+            with hooked(modules, watch.enter, watch.leave):
+                start = now()
+                anatomy.model.run(feeds, device)
+                wholes.append(now() - start)
+            samples.append(watch.own_s)
+    samples, whole = samples[WARMUP_RUNS:], statistics.median(wholes[WARMUP_RUNS:])
+    medians = {name: statistics.median(sample.get(name, 0.0) for sample in samples) for name in samples[0]}
+    return {name: LayerTime(seconds * 1000, min(1.0, seconds / whole)) for name, seconds in medians.items()}
+
+
+def clock_of(device: Device) -> Callable[[], float]:
+    """Seconds; on an accelerator, after all that was asked of it is done."""
+    if device is Device.CPU:
+        return time.perf_counter
+
+    def synchronized() -> float:
+        torch.cuda.synchronize()
+        return time.perf_counter()
+
+    return synchronized
+
+
+@contextmanager
+def _placed(anatomy: Anatomy, device: str) -> Iterator[None]:
+    anatomy.model.module.to(device)
+    try:
+        yield
+    finally:
+        anatomy.model.module.to("cpu")
+
+
+class _Watch:
+    """Seconds by module of one run; the time of modules inside another is taken from that one."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._open: list[tuple[float, float]] = []
+        """When each module that is at work began, and how long modules inside it have taken."""
+        self.own_s: dict[str, float] = {}
+
+    def enter(self, name: str) -> None:
+        self._open.append((self._now(), 0.0))
+
+    def leave(self, name: str) -> None:
+        began, inside = self._open.pop()
+        taken = self._now() - began
+        self.own_s[name] = self.own_s.get(name, 0.0) + taken - inside
+        if self._open:
+            start, before = self._open[-1]
+            self._open[-1] = start, before + taken
