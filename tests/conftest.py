@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import dramatiq
 import pytest
+from django.apps import apps
 from django.core.cache import cache
+from django.db.models.signals import post_migrate
 from dramatiq.brokers.stub import StubBroker
 
 from apps.accounts.models import Membership, Role, Team, User
 
-pytest_plugins = ["tests.assets.plugin"]
+pytest_plugins = ["tests.assets.plugin", "tests.side_by_side"]
 
 PASSWORD = "correct horse battery"
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None) -> None:
+    """What a transactional test flushes away and the migrations had made comes back with Django's own such rows."""
+    install = import_module("apps.optimization.migrations.0002_built_in_criteria").install
+    post_migrate.connect(
+        lambda **_: install(apps, None), sender=apps.get_app_config("optimization"), weak=False, dispatch_uid="profiles"
+    )
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

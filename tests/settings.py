@@ -18,6 +18,14 @@ if "LATHE_TEST_VAR_DIR" not in os.environ:
     atexit.register(lambda: os.getpid() == _owner and shutil.rmtree(_folder, ignore_errors=True))
 
 VAR_DIR = Path(os.environ["LATHE_TEST_VAR_DIR"])
+# Tests that run side by side (pytest-xdist) get a folder and a database of Redis for each process; pytest-django does
+# the same for the database.
+if (_worker := os.environ.get("PYTEST_XDIST_WORKER")) and VAR_DIR.name != _worker:
+    VAR_DIR /= _worker
+    VAR_DIR.mkdir()
+    os.environ["LATHE_TEST_VAR_DIR"] = str(VAR_DIR)
+    if _url := os.environ.get("LATHE_TEST_REDIS_URL"):
+        os.environ["LATHE_TEST_REDIS_URL"] = f"{_url.rpartition('/')[0]}/{1 + int(_worker.removeprefix('gw'))}"
 for _name in [name for name in os.environ if name.startswith("LATHE_") and not name.startswith("LATHE_TEST_")]:
     del os.environ[_name]
 for _name in ("STORAGE_URL", "EMAIL_URL", "DATABASE_URL", "REDIS_URL"):

@@ -10,10 +10,8 @@ import pytest
 
 from apps.accounts.models import Role, User
 from apps.accounts.services import may
-from apps.agents.criteria import PROFILES
 from apps.models.models import DataSet, InspectionStatus, ModelVersion
 from apps.optimization.demo import EMAIL, DemoRefused, ensure_demo, session_at_work
-from apps.optimization.models import CriteriaSet
 from apps.optimization.services import session_cancel
 from tests.optimization import crank
 
@@ -22,14 +20,6 @@ from tests.optimization import crank
 def demo(db, settings, tmp_path):
     settings.LATHE = dataclasses.replace(settings.LATHE, var_dir=tmp_path)
     return ensure_demo()
-
-
-@pytest.fixture
-def profiles(transactional_db):
-    """The built-in profiles, which a transactional test before this one has flushed away."""
-    for name, criteria in PROFILES.items():
-        body = criteria.model_dump(mode="json")
-        CriteriaSet.objects.get_or_create(team=None, name=name, version=1, defaults={"body": body})
 
 
 def test_the_person_can_log_in_and_owns_the_team(demo, client):
@@ -74,7 +64,7 @@ def test_a_refused_sample_is_told_with_its_reason(demo):
 
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
-def test_there_is_always_a_session_at_work_and_never_two(demo, profiles):
+def test_there_is_always_a_session_at_work_and_never_two(demo):
     crank.turn_until_quiet()
     for row in (demo.version, demo.dataset):
         row.refresh_from_db()
