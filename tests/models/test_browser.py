@@ -142,6 +142,23 @@ def test_fields_of_a_data_set_follow_its_kind(page: webdriver.Chrome):
     assert not DataSet.objects.exists()
 
 
+def test_fields_of_texts_follow_the_task_as_well(page: webdriver.Chrome):
+    page.get(f"{page.base}/datasets/upload/")
+    page.find_element(By.CSS_SELECTOR, "form[data-uploads] summary").click()
+    fields = ("separator", "text_label", "choices", "score", "pairs")
+
+    def shown(kind: str, task: str) -> list[str]:
+        for name, value in (("kind", kind), ("task", task)):
+            page.find_element(By.CSS_SELECTOR, f"select[name={name}] option[value={value}]").click()
+        return [name for name in fields if page.find_element(By.NAME, name).is_displayed()]
+
+    assert shown("text", "language_modeling") == ["separator"]
+    assert shown("text", "classification") == ["text_label"]
+    assert shown("text", "multiple_choice") == ["choices"]
+    assert shown("text", "embedding") == ["score"]
+    assert shown("npz", "embedding") == ["pairs"]
+
+
 def test_the_graph_is_drawn_from_this_host_alone(page: webdriver.Chrome, make_version: Any):
     version = make_version(3)
     page.get(f"{page.base}/models/{version.model.pk}/versions/1/graph/")

@@ -64,7 +64,13 @@ def test_a_filename_cannot_break_out_of_the_page(version: ModelVersion, browse, 
 
 
 def test_the_modules_that_the_start_needs_are_served():
-    for name in ("js/graph.js", "vendor/netron/browser.js", "vendor/netron/view.js", "vendor/netron/onnx.js"):
+    for name in (
+        "js/graph.js",
+        "vendor/netron/browser.js",
+        "vendor/netron/view.js",
+        "vendor/netron/onnx.js",
+        "vendor/netron/pytorch.js",
+    ):
         assert finders.find(name)
 
 
