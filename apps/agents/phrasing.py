@@ -30,6 +30,16 @@ def number(value: float, decimals: int = 8) -> str:
     return f"{MINUS}{text}" if value < 0 and text != "0" else text
 
 
+def from_to(original: float, candidate: float) -> str:
+    """Two values with as many decimals as two digits of their difference need: `from 46.71 to 46.83`."""
+    apart = abs(original - candidate)
+    if not (math.isfinite(original) and math.isfinite(candidate)) or apart == 0:
+        return f"from {number(original)} to {number(candidate)}"
+    decimals = min(8, max(0, 1 - math.floor(math.log10(apart))))
+    before, after = (f"{value:,.{decimals}f}".replace("-", MINUS) for value in (original, candidate))
+    return f"from {before} to {after}"
+
+
 def difference(value: float, unit: str) -> str:
     """A difference without its unit: points and per cent to two decimals, other units to three digits."""
     return number(value, POINT_DECIMALS if unit in POINT_UNITS else 8)

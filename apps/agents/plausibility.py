@@ -5,7 +5,7 @@ An implausible candidate is never accepted: a measurement or a file is wrong, an
 
 from __future__ import annotations
 
-from apps.agents.phrasing import POINT_UNITS, number, number_of_bytes
+from apps.agents.phrasing import POINT_UNITS, difference_unit, number, number_of_bytes, said
 from apps.agents.reports import Estimate, MetricComparison, ModelSummary
 
 _TYPES_BY_BITS = {
@@ -14,13 +14,17 @@ _TYPES_BY_BITS = {
     32: ("float32", "int32", "uint32"),
     16: ("float16", "bfloat16", "int16", "uint16"),
     8: ("int8", "uint8", "bool", "float8e4m3fn", "float8e4m3fnuz", "float8e5m2", "float8e5m2fnuz", "float8e8m0"),
+    6: ("int6", "uint6"),
+    5: ("int5", "uint5"),
     4: ("int4", "uint4", "float4e2m1"),
+    3: ("int3", "uint3"),
     2: ("int2", "uint2"),
 }
 BITS = {dtype: bits for bits, dtypes in _TYPES_BY_BITS.items() for dtype in dtypes}
-"""Bits of one stored element; types that are not here are not counted."""
+"""Bits of one stored element; types that are not here are not counted. Where a format packs several numbers into a
+word, inspection counts the numbers: a `weight_packed` of 100 int32 is 800 `uint4`."""
 PACKED_OPERATORS = frozenset({"MatMulNBits", "GatherBlockQuantized", "MatMulBnb4", "QMoE"})
-"""Operators whose uint8 weights hold two numbers of 4 bits in a byte."""
+"""Operators whose uint8 weights hold two numbers of 4 bits in a byte, which an ONNX file does not say."""
 
 SIZE_TOLERANCE = 0.95
 """Shared or folded constants make a file a little smaller than its bits."""
@@ -29,6 +33,8 @@ SMALLEST_SHARE = 0.05
 SPEED_FACTOR = 3.0
 """Fewer bits are moved in proportion, and narrow arithmetic may add as much again (VNNI does four int8 products where
 AVX-512 does one of float32); the fastest honest case measured is 4.8 times at an equal count of bits a weight."""
+RUNTIME_FACTOR = 10.0
+"""What another runtime may add: an eager framework spends microseconds on every call, whatever the weights are."""
 GAIN_POINTS = 3.0
 GAIN_RELATIVE = 0.10
 """An optimized copy that is better by more than this, beyond chance, has probably seen the evaluation examples."""
@@ -86,6 +92,7 @@ def _smaller_than_its_bits(original: ModelSummary, candidate: ModelSummary) -> s
         return None
     # What was integer before (shapes, indices) may shrink to anything; the float weights cannot.
     floats = sum(count for dtype, count in original.weight_dtypes.items() if dtype.startswith(("float", "bfloat")))
+    floats -= _repeated_tables(original)
     needed = floats * bits / 8
     if candidate.size_bytes >= SIZE_TOLERANCE * needed:
         return None
@@ -96,11 +103,23 @@ def _smaller_than_its_bits(original: ModelSummary, candidate: ModelSummary) -> s
     )
 
 
+def _repeated_tables(model: ModelSummary) -> int:
+    """Numbers of an embedding table that is the output head as well and stands in the file once more than it must."""
+    language = model.language
+    if language is None or not language.tied_embeddings:
+        return 0
+    shapes = [weight.shape for weight in model.weights if len(weight.shape) == 2]
+    tables = sum(int(rows) * int(size) for rows, size in shapes if rows == language.vocabulary and rows and size)
+    return max(0, tables - language.embedding_parameters)
+
+
 def _too_fast(original: ModelSummary, candidate: ModelSummary, speedup: Estimate) -> str | None:
     before, after = weight_bytes(original), weight_bytes(candidate)
     if not before or not after:
         return None
     allowed = SPEED_FACTOR * max(1.0, before / after)
+    if original.format != candidate.format:
+        allowed *= RUNTIME_FACTOR
     low = speedup.value if speedup.low is None else speedup.low
     if low <= allowed:
         return None
@@ -116,8 +135,8 @@ def _too_good(primary: MetricComparison) -> str | None:
     if high >= -allowed or high >= 0:
         return None
     return (
-        f"{primary.label} is better by {number(-primary.drop.value)} {'points' if primary.unit else ''}".rstrip()
-        + ", beyond chance: the candidate has probably seen the evaluation examples."
+        f"{primary.label} is better by {said(-primary.drop.value, difference_unit(primary.unit))}, beyond chance: the "
+        "candidate has probably seen the evaluation examples."
     )
 
 

@@ -13,7 +13,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 from apps.agents.criteria import Constraints
-from apps.agents.phrasing import against, capital, difference_unit, interval, number, number_of_bytes, said
+from apps.agents.phrasing import (
+    POINT_UNITS,
+    against,
+    capital,
+    difference_unit,
+    from_to,
+    interval,
+    number,
+    number_of_bytes,
+    said,
+)
 from apps.agents.reports import (
     ConstraintVerdict,
     Estimate,
@@ -191,10 +201,12 @@ def _examples_to_decide(drop: Estimate, limit: float, unit: str, examples: int) 
 
 
 def _moved(metric: MetricComparison, drop: float, unit: str) -> str:
+    """What the metric did. Of one in its own unit both values are told, without which a difference means nothing."""
     if drop == 0:
         return "did not change"
     fell = (drop > 0) == metric.higher_is_better
-    return f"{'fell' if fell else 'rose'} by {said(abs(drop), unit)}"
+    values = "" if metric.unit in POINT_UNITS else f" {from_to(metric.original.value, metric.candidate.value)},"
+    return f"{'fell' if fell else 'rose'}{values} by {said(abs(drop), unit)}"
 
 
 # --- speed -----------------------------------------------------------------------------------------------------------

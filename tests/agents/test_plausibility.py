@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from apps.agents.plausibility import implausible_gains, smallest_bits, suspicions, weight_bytes
-from apps.agents.reports import Estimate, MetricComparison, ModelSummary
+from apps.agents.reports import Estimate, LanguageModel, MetricComparison, ModelSummary, TensorSpec
 
 MILLION = 1_000_000
 
@@ -106,3 +106,41 @@ def test_bits_are_read_from_types_and_packing_operators() -> None:
     assert smallest_bits(model(1, {"MatMulNBits": 1}, uint8=MILLION)) == 4
     assert smallest_bits(model(1, int8=1, float32=MILLION)) == 32
     assert smallest_bits(model(1)) is None
+
+
+LANGUAGE = LanguageModel(
+    architecture="LlamaForCausalLM", generative=True, vocabulary=100, tied_embeddings=True, embedding_parameters=200_000
+)
+
+
+def test_weights_packed_into_words_are_counted_as_the_numbers_they_hold() -> None:
+    packed = FLOAT.model_copy(update={"size_bytes": 620_000, "weight_dtypes": {"uint4": MILLION, "float16": 32_000}})
+    assert smallest_bits(packed) == 4
+    assert weight_bytes(packed) == 564_000
+    assert flagged(packed) == ()
+    missing = packed.model_copy(update={"size_bytes": 300_000})
+    assert any("weights it claims to hold" in sentence for sentence in flagged(missing))
+
+
+def test_a_head_that_stands_twice_in_the_original_may_stand_once_in_the_candidate() -> None:
+    table = TensorSpec(name="t", dtype="float32", shape=(100, 2000))
+    twice = model(4_800_000, float32=1_200_000).model_copy(
+        update={"language": LANGUAGE, "weights": (table, table.model_copy(update={"name": "head"}))}
+    )
+    half = model(2_010_000, float16=MILLION)
+    assert implausible_gains(twice, half, QUICK, SAME, keeps_parameters=True) == ()
+    unknown = twice.model_copy(update={"language": None})
+    assert implausible_gains(unknown, half, QUICK, SAME, keeps_parameters=True) != ()
+
+
+def test_another_runtime_may_be_many_times_as_fast() -> None:
+    eager, quick = FLOAT.model_copy(update={"format": "transformers"}), Estimate(value=9.0, low=8.0, high=10.0)
+    assert implausible_gains(eager, FLOAT, quick, SAME, keeps_parameters=True) == ()
+    assert implausible_gains(FLOAT, FLOAT, quick, SAME, keeps_parameters=True) != ()
+
+
+def test_a_perplexity_that_is_much_better_is_suspicious() -> None:
+    better = metric(-9.5, -9.8, -9.2, metric="perplexity", label="perplexity", unit="", higher_is_better=False)
+    assert flagged(INT8, primary=better) == (
+        "perplexity is better by 9.5, beyond chance: the candidate has probably seen the evaluation examples.",
+    )

@@ -126,10 +126,28 @@ def test_equal_outputs_hold_even_a_limit_of_nothing() -> None:
 
 
 def test_an_error_that_grows_is_told_as_a_rise() -> None:
-    error = drop(0.5, 0.4, 0.6, label="mean absolute error", unit="", higher_is_better=False)
+    fields = {"label": "mean absolute error", "unit": "", "higher_is_better": False}
+    error = drop(0.5, 0.4, 0.6, candidate=Estimate(value=90.5), **fields)
     assert only(Constraints(), measured(error)).sentence == (
-        "Mean absolute error rose by 0.5 (95 % interval 0.4 to 0.6), within the limit of 1."
+        "Mean absolute error rose from 90.00 to 90.50, by 0.5 (95 % interval 0.4 to 0.6), within the limit of 1."
     )
+
+
+def test_a_perplexity_is_told_with_both_values() -> None:
+    fields = {"label": "perplexity", "unit": "", "higher_is_better": False}
+    values = {"original": Estimate(value=46.712), "candidate": Estimate(value=46.828)}
+    rise = drop(0.116, 0.08, 0.15, **values, **fields)
+    assert only(Constraints(), measured(rise)).sentence == (
+        "Perplexity rose from 46.71 to 46.83, by 0.116 (95 % interval 0.08 to 0.15), within the limit of 1."
+    )
+    relative = Constraints(max_metric_drop_points=None, max_metric_drop_relative=0.01)
+    assert only(relative, measured(rise)).sentence == (
+        "Perplexity rose from 46.71 to 46.83, by 0.25 % of its value (95 % interval 0.17 to 0.32), "
+        "within the limit of 1 %."
+    )
+    undecided = only(Constraints(max_metric_drop_points=0.1), measured(rise))
+    assert undecided.to_decide is not None
+    assert "if the drop stays at 0.116." in undecided.to_decide
 
 
 def test_a_gain_makes_clear_that_the_interval_is_the_drops() -> None:
