@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from copy import copy
 from pathlib import Path
 
 import torch
+from bitsandbytes.functional import dequantize_4bit
 from bitsandbytes.nn import Linear4bit
+from torch import nn
 from transformers import BitsAndBytesConfig, PreTrainedModel
 
 from apps.agents.backends.torch.engine import use_threads
@@ -81,13 +84,27 @@ class BitsAndBytes(FolderQuantization):
 
 
 def load(folder: TransformersFolder, device: str) -> PreTrainedModel:
-    """The model as transformers loads it, and able to run on every processor.
+    """The model as transformers loads it; on a CPU the layers that the library's kernels there cannot run are floats.
 
-    On one with AVX-512 BF16 the library repacks each 4-bit weight for a kernel of its own, which takes whole blocks of
-    a row and rows by 32 and fails on others: such layers are unpacked for each product, as on other processors.
+    These are the 4-bit layers whose rows are no whole number of blocks: its products with them fail on a processor with
+    AVX-512 BF16, where weights are repacked, and go wrong on others, where they are unpacked row by row.
     """
     model = folder.load_as_stored(device)
-    for module in model.modules():
-        if isinstance(module, Linear4bit) and (module.in_features % _BLOCK or module.out_features % _CPU_ROWS):
-            module.support_avx512bf16_for_cpu = False
+    if device == "cpu":
+        for name, module in list(model.named_modules()):
+            if isinstance(module, Linear4bit) and (module.in_features % _BLOCK or module.out_features % _CPU_ROWS):
+                model.set_submodule(name, unpacked(module))
     return model
+
+
+@torch.no_grad()  # type: ignore[untyped-decorator]
+def unpacked(layer: Linear4bit) -> nn.Linear:
+    """The same layer with its weight in floats. Blocks run on from row to row, so it is read as a single row."""
+    state = copy(layer.weight.quant_state)
+    shape, state.shape = state.shape, torch.Size([state.shape.numel()])
+    weight = dequantize_4bit(layer.weight.data, state).reshape(shape)
+    plain = nn.Linear(layer.in_features, layer.out_features, bias=layer.bias is not None, dtype=weight.dtype)
+    plain.weight.copy_(weight)
+    if layer.bias is not None:
+        plain.bias.copy_(layer.bias)
+    return plain

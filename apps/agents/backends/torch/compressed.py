@@ -34,6 +34,7 @@ from apps.agents.backends.torch.folder_quantization import (
     kept_names,
     left_out,
     library_at_work,
+    quiet,
     require_whole_groups,
 )
 from apps.agents.backends.torch.saving import pack_folder
@@ -145,7 +146,8 @@ def load(folder: TransformersFolder, device: str) -> PreTrainedModel:
     transformers has no kernels for the packed weights either: it would unpack them in the first run. Layers of which
     the weights alone are quantized become plain linear layers; activations are rounded as stated.
     """
-    model = folder.load_as_stored(device, quantization_config=CompressedTensorsConfig(dequantize=True))
+    with quiet():
+        model = folder.load_as_stored(device, quantization_config=CompressedTensorsConfig(dequantize=True))
     for module in model.modules():
         scheme = getattr(module, "quantization_scheme", None)
         if isinstance(module, nn.Linear) and scheme and not (scheme.input_activations or scheme.output_activations):

@@ -231,16 +231,25 @@ def _without_padding(row: dict[str, Tensor]) -> dict[str, Tensor]:
 def library_at_work(label: str, seed: int) -> Iterator[None]:
     """A seeded library that keeps quiet; what it raises becomes `TechniqueLibraryFailed`, with its own words."""
     torch.manual_seed(seed)
-    silent = io.StringIO()
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(silent), contextlib.redirect_stderr(silent):
-            warnings.simplefilter("ignore")
-            logging.disable(logging.WARNING)
+        with quiet():
             yield
     except (UserError, MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:
         reason = " ".join(str(error).split())[:400].rstrip(". ")
         raise TechniqueLibraryFailed(technique=label, reason=f"{type(error).__name__}: {reason}") from error
-    finally:
-        logging.disable(logging.NOTSET)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """No bars, warnings and log lines of a library meanwhile: the job has its own words for what goes on."""
+    silent = io.StringIO()
+    disabled = logging.root.manager.disable
+    with warnings.catch_warnings(), contextlib.redirect_stdout(silent), contextlib.redirect_stderr(silent):
+        warnings.simplefilter("ignore")
+        logging.disable(logging.WARNING)
+        try:
+            yield
+        finally:
+            logging.disable(disabled)

@@ -32,7 +32,7 @@ from apps.agents.errors import (
     WeightsUnfit,
 )
 from apps.agents.formats import Format
-from apps.agents.reports import LanguageModel, ModelSummary
+from apps.agents.reports import LanguageModel, ModelSummary, TensorSpec
 
 LOADERS = {
     "awq": "apps.agents.backends.torch.autoawq:load",
@@ -52,6 +52,8 @@ class TransformersFolder:
     """An opened folder. What is read of it is read once, and the model itself only by `load`."""
 
     path: Path
+    architecture: str | None = None
+    """The class, where something else than the configuration names it."""
 
     @cached_property
     def settings(self) -> Mapping[str, Any]:
@@ -77,9 +79,8 @@ class TransformersFolder:
 
     @cached_property
     def model_class(self) -> type[PreTrainedModel]:
-        """The class that the configuration names first. Raises `ArchitectureUnsupported`."""
-        names = self.settings.get("architectures") or [""]
-        name = str(names[0])
+        """The class that the configuration names first, or `architecture`. Raises `ArchitectureUnsupported`."""
+        name = self.architecture or str((self.settings.get("architectures") or [""])[0])
         found = getattr(transformers, name, None) if name.isidentifier() else None
         if not (inspect.isclass(found) and issubclass(found, PreTrainedModel)):
             reason = f"transformers {transformers.__version__} has no model of this name" if name else _UNNAMED
@@ -102,6 +103,18 @@ class TransformersFolder:
         except Exception as error:
             raise ConfigurationInvalid(file=CONFIGURATION, reason=_brief(error)) from error
 
+    def built(self) -> PreTrainedModel:
+        """The model with numbers of no meaning, for weights to be put in."""
+        return self.model_class(deepcopy(self.config))
+
+    @property
+    def summary_inputs(self) -> tuple[TensorSpec, ...]:
+        return inputs_of(self.model_class, self.config, self.encoder.input_names if self.encoder else ())
+
+    @property
+    def summary_outputs(self) -> tuple[TensorSpec, ...]:
+        return outputs_of(self.outline)
+
     @cached_property
     def weight_files(self) -> tuple[Path, ...]:
         return stored.weight_files(self.path)
@@ -116,8 +129,8 @@ class TransformersFolder:
             format=Format.TRANSFORMERS,
             producer=f"transformers {self.settings.get('transformers_version', '')}".strip(),
             opset=None,
-            inputs=inputs_of(self.model_class, self.config, self.encoder.input_names if self.encoder else ()),
-            outputs=outputs_of(self.outline),
+            inputs=self.summary_inputs,
+            outputs=self.summary_outputs,
             parameters=sum(counts.values()),
             size_bytes=sum(file.stat().st_size for file in files),
             operators=operators_of(self.outline),
@@ -140,13 +153,22 @@ class TransformersFolder:
         model.config.use_cache = False
         return model.eval()
 
-    def load_as_stored(self, device: str, **options: Any) -> PreTrainedModel:
-        """The model as transformers loads it, with more `options` of `from_pretrained`; errors as `load`."""
+    def load_as_stored(
+        self, device: str, *, weights: dict[str, torch.Tensor] | None = None, **options: Any
+    ) -> PreTrainedModel:
+        """The model as transformers loads it, with more `options` of `from_pretrained`; errors as `load`.
+
+        With `weights` at hand, in plain numbers, no file is read and no quantization is heeded.
+        """
+        config = deepcopy(self.config)  # The library writes into it.
+        if weights is not None and hasattr(config, "quantization_config"):
+            del config.quantization_config
         stored.read_weights(self.weight_files)  # Says what is wrong with a file better than the library does.
         try:
             model, found = self.model_class.from_pretrained(
-                str(self.path),
-                config=deepcopy(self.config),  # The library writes into it.
+                str(self.path) if weights is None else None,
+                config=config,
+                state_dict=weights,
                 device_map={"": device},
                 local_files_only=True,
                 weights_only=True,
