@@ -19,6 +19,7 @@ from apps.agents.process import JobFailed
 from apps.models import inspection, services
 from apps.models.inspection import TryAgain, give_up_on_dataset, give_up_on_version, inspect_dataset, inspect_version
 from apps.models.models import DataSet, InspectionStatus, ModelVersion, RegisteredModel
+from tests.models import archives
 from tests.models.conftest import linear_model, metadata_of, npz, upload_of
 
 pytestmark = pytest.mark.django_db
@@ -175,6 +176,18 @@ class TestInAChild:
         version.refresh_from_db()
         assert version.ready, version.refusal
         assert metadata_of(version)["operators"] == {"MatMul": 1}
+
+    def test_a_transformers_folder_is_ready_with_what_it_is(self, model: RegisteredModel, engineer: User):
+        version = services.add_version(model, engineer, file=upload_of(archives.llama(), "llama.zip"))
+        inspect_version(version.pk)
+        version.refresh_from_db()
+        assert version.ready, version.refusal
+        found = version.metadata.summary
+        assert (found.format, found.parameters, found.operators["Embedding"]) == ("transformers", 792, 1)
+        assert found.language is not None
+        assert (found.language.context_length, found.language.vocabulary) == (64, 16)
+        assert (found.language.tied_embeddings, found.language.tokenizer) == (True, False)
+        assert "model.embed_tokens.weight: float32[16, 8]" in map(str, found.weights)
 
     def test_an_archive_that_escapes_is_refused(self, model: RegisteredModel, engineer: User, tmp_path: Path):
         sink = io.BytesIO()
