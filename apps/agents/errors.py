@@ -164,6 +164,70 @@ class ArchitectureUnsupported(UserError):
     sentence = "The architecture {architecture!r} is not supported: {reason}."
 
 
+class ArchitectureMissing(UserError):
+    code = "model.architecture_missing"
+    sentence = (
+        "This is {found}: weights without the network that they belong to. Upload a zip of it with a lathe.toml that "
+        'has architecture = "name" of an installed package (or file = "model.py" and factory = "build") and an '
+        "[[input]] with name, dtype and shape; or save the model with torch.export.save."
+    )
+
+
+class ArchitectureUnknown(UserError):
+    code = "model.architecture_unknown"
+    sentence = (
+        "No installed package offers the architecture {architecture!r}. Known here: {known}. Or send the code along: "
+        'file = "model.py" and factory = "build" in lathe.toml.'
+    )
+
+
+class DescriptionInvalid(UserError):
+    code = "model.description_invalid"
+    sentence = (
+        "The archive's lathe.toml cannot be used: {reason}. It needs an architecture, or a file and a factory, and an "
+        '[[input]] such as name = "image", dtype = "float32", shape = ["batch", 3, 224, 224] for each input.'
+    )
+
+
+class FactoryFailed(UserError):
+    code = "model.factory_failed"
+    sentence = "The model cannot be built by {factory}: {reason}."
+
+
+class OutputsUnknown(UserError):
+    code = "model.outputs_unknown"
+    sentence = (
+        "Running the model once to see what it gives failed: {reason}. Check the inputs in lathe.toml, or say what "
+        "comes out with an [[output]] for each output."
+    )
+
+
+class ProgramUnsupported(UserError):
+    code = "model.program_unsupported"
+    sentence = "The exported program cannot be used: {reason}."
+
+
+class ProgramCode(UserError):
+    code = "model.program_code"
+    sentence = (
+        "The archive is refused: {reason}, and a program may hold nothing but operators on tensors, and plain weights."
+    )
+
+
+class ScriptTouchesFiles(UserError):
+    code = "model.script_touches_files"
+    sentence = "The TorchScript archive's code calls {operator} ({file}): it reads or writes files, so it is refused."
+
+
+class ScriptInterface(UserError):
+    code = "model.script_interface"
+    sentence = (
+        "A TorchScript archive does not say what it takes, and here it cannot be read off the first layer ({reason}). "
+        'Save it with torch.jit.save(model, path, _extra_files={{"lathe.toml": text}}), where text has an [[input]] '
+        "with name, dtype and shape for each input."
+    )
+
+
 class TokenizerBroken(UserError):
     code = "model.tokenizer_broken"
     sentence = "The folder's tokenizer cannot be opened: {reason}."

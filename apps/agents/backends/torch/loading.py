@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from apps.agents.backends.torch import pickles, stored
+from apps.agents.backends.torch.exported import ExportedProgramFile
 from apps.agents.backends.torch.model import TorchModel
 from apps.agents.backends.torch.opening import Opened, open_model
+from apps.agents.backends.torch.scripted import ScriptFile
+from apps.agents.backends.torch.state_dict import StateDictFolder
 from apps.agents.backends.torch.transformers_folder import TransformersFolder
-from apps.agents.errors import ModelWrongType
+from apps.agents.errors import ArchitectureMissing
 from apps.agents.formats import Format
 from apps.agents.reports import ModelSummary
+from apps.agents.sniffing import FileKind, sniff
 from apps.agents.text import TextEncoder
 
 
@@ -23,24 +28,47 @@ def load_model(path: Path, scratch: Path, *, device: str = "cpu") -> TorchModel:
 
 def load_opened(opened: Opened, *, device: str = "cpu") -> TorchModel:
     """The same from files that are opened already."""
-    match opened.format:
-        case Format.TRANSFORMERS:
-            folder = TransformersFolder(opened.path)
-            summary = folder.summary  # Before the weights are loaded: what is wrong with them is said best there.
-            return TorchModel(folder.load(device), Format.TRANSFORMERS, summary, opened.path, folder.encoder)
-        case _:
-            raise ModelWrongType(found=opened.format, wanted="a transformers folder")
+    if opened.format is not Format.TRANSFORMERS:
+        return _files(opened).load(device)
+    folder = TransformersFolder(opened.path)
+    summary = folder.summary  # Before the weights are loaded: what is wrong with them is said best there.
+    return TorchModel(folder.load(device), Format.TRANSFORMERS, summary, opened.path, folder.encoder)
 
 
 def summarize(opened: Opened) -> ModelSummary:
-    """The model as inspection sees it, without loading it."""
-    match opened.format:
-        case Format.TRANSFORMERS:
-            return TransformersFolder(opened.path).summary
-        case _:
-            raise ModelWrongType(found=opened.format, wanted="a transformers folder")
+    """The model as inspection sees it, without running it or code that came with it.
+
+    Raises `ArchitectureMissing` for bare weights, and for other pickles what `pickles.load_weights` says of them.
+    """
+    return TransformersFolder(opened.path).summary if opened.format is Format.TRANSFORMERS else _files(opened).summary
+
+
+def summarize_fully(opened: Opened) -> ModelSummary:
+    """The same with what only running the model, or the code that came with it, can tell."""
+    files = None if opened.format is Format.TRANSFORMERS else _files(opened)
+    return files.full_summary if isinstance(files, StateDictFolder | ScriptFile) else summarize(opened)
 
 
 def encoder_of(opened: Opened) -> TextEncoder | None:
     """The tokenizer that came with the model."""
     return TransformersFolder(opened.path).encoder if opened.format is Format.TRANSFORMERS else None
+
+
+def _files(opened: Opened) -> ExportedProgramFile | ScriptFile | StateDictFolder:
+    if opened.format is Format.TORCH_EXPORT:
+        return ExportedProgramFile(opened.path)
+    if opened.format is Format.TORCHSCRIPT:
+        return ScriptFile(opened.path)
+    if opened.path.is_dir():
+        return StateDictFolder(opened.path)
+    raise _without_architecture(opened.path)
+
+
+def _without_architecture(path: Path) -> ArchitectureMissing:
+    """What bare weights lack; a module or anything else in a pickle is refused for that instead."""
+    kind = sniff(path)
+    if kind is FileKind.SAFETENSORS:
+        stored.read_safetensors(path)
+    else:
+        pickles.load_weights(path, device="meta")
+    return ArchitectureMissing(found=kind.value)

@@ -7,11 +7,16 @@ import re
 import tempfile
 from pathlib import Path
 
+from safetensors.torch import save_file
 from transformers import PreTrainedModel
 
+from apps.agents.backends.torch.description import read_description
+from apps.agents.backends.torch.exported import save_exported
 from apps.agents.backends.torch.model import TorchModel
-from apps.agents.backends.torch.opening import CONFIGURATION
-from apps.agents.errors import ModelWrongType
+from apps.agents.backends.torch.opening import CONFIGURATION, DESCRIPTION
+from apps.agents.backends.torch.scripted import save_scripted
+from apps.agents.backends.torch.state_dict import SUFFIXES, StateDictFolder, shared_names
+from apps.agents.backends.torch.stored import SAFETENSORS
 from apps.agents.formats import Format
 from apps.agents.reproducible_zip import write_zip
 
@@ -19,6 +24,7 @@ _TOKENIZER = re.compile(
     r"tokenizer.*\.json|special_tokens_map\.json|added_tokens\.json|vocab\.(json|txt)|merges\.txt"
     r"|(tokenizer|spiece|sentencepiece\.bpe)\.model|chat_template\.(json|jinja)|preprocessor_config\.json"
 )
+_LEFT_BEHIND = (*SUFFIXES, ".pyc")
 _LARGEST_SHARD = "50GB"
 
 
@@ -27,8 +33,14 @@ def save_model(model: TorchModel, out: Path) -> Path:
     match model.format:
         case Format.TRANSFORMERS:
             return save_transformers(model, out)
-        case _:
-            raise ModelWrongType(found=model.format, wanted="a transformers folder")
+        case Format.STATE_DICT:
+            return save_state_dict(model, out)
+        case Format.TORCH_EXPORT:
+            return save_exported(model, out / "model.pt2")
+        case Format.TORCHSCRIPT:
+            return save_scripted(model, out / "model.pt")
+        case Format.ONNX:
+            raise ValueError("an ONNX model is no PyTorch model")
 
 
 def save_transformers(model: TorchModel, out: Path) -> Path:
@@ -43,6 +55,33 @@ def save_transformers(model: TorchModel, out: Path) -> Path:
         finally:
             config.use_cache = False
         return pack_folder(Path(kept), model.folder, out)
+
+
+def save_state_dict(model: TorchModel, out: Path) -> Path:
+    """Write weights as safetensors, and everything beside them as it came, to `out` as `model.zip`.
+
+    Tied weights are written once, and `lathe.toml` names the new file where it named the old one.
+    """
+    folder = StateDictFolder(model.folder)
+    shared = shared_names(model.module)
+    tensors = {name: tensor for name, tensor in model.module.state_dict().items() if name not in shared}
+    others = (path for path in sorted(model.folder.rglob("*")) if path.is_file() and path.suffix not in _LEFT_BEHIND)
+    entries = {path.relative_to(model.folder).as_posix(): path for path in others}
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix="saving-") as kept:
+        weights, description = Path(kept) / SAFETENSORS, Path(kept) / DESCRIPTION
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, weights)
+        description.write_text(_renamed((model.folder / DESCRIPTION).read_text(encoding="utf-8")), encoding="utf-8")
+        assert read_description(Path(kept)).model_copy(update={"weights": None}) == folder.description.model_copy(
+            update={"weights": None}
+        )
+        entries |= {SAFETENSORS: weights, DESCRIPTION: description}
+        return write_zip(out / "model.zip", sorted(entries.items()), compress=False)
+
+
+def _renamed(description: str) -> str:
+    """With the weights' new name, in the place of the old one: keys before the first table."""
+    head, bracket, tables = description.partition("\n[")
+    return re.sub(r"(?m)^(\s*weights\s*=\s*)([\"']).*?\2", rf'\1"{SAFETENSORS}"', head) + bracket + tables
 
 
 def pack_folder(folder: Path, tokenizer_folder: Path, out: Path) -> Path:

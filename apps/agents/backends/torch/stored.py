@@ -76,7 +76,7 @@ def read_weights(files: Iterable[Path]) -> dict[str, StoredTensor]:
     """What the files store, by name. Raises `ModelTruncated` and `PickleRefused`."""
     weights: dict[str, StoredTensor] = {}
     for file in files:
-        weights |= _safetensors(file) if file.suffix == ".safetensors" else _checkpoint(file)
+        weights |= read_safetensors(file) if file.suffix == ".safetensors" else _checkpoint(file)
     return weights
 
 
@@ -118,7 +118,8 @@ def _shards(folder: Path, index: Path) -> tuple[Path, ...]:
     return shards
 
 
-def _safetensors(file: Path) -> dict[str, StoredTensor]:
+def read_safetensors(file: Path) -> dict[str, StoredTensor]:
+    """What a file stores, by name. Raises `ModelTruncated`."""
     try:
         with safe_open(str(file), framework="numpy") as opened:
             slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118 - no mapping

@@ -1,0 +1,135 @@
+"""`lathe.toml`: what stands beside weights that do not say which network they belong to.
+
+architecture = "name"              # of an installed package, or "transformers/BertModel" with a config.json beside
+# or: file = "model.py" and factory = "build"
+weights = "model.safetensors"      # may be left out where there is one file of weights only
+
+[arguments]                        # passed to the factory by name
+classes = 10
+
+[[input]]
+name = "image"
+dtype = "float32"
+shape = ["batch", 3, 224, 224]     # a name is an axis of any length
+
+[[output]]                         # may be left out: then the model is run once when it is loaded
+name = "logits"
+shape = ["batch", 10]
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from pydantic import Field, ValidationError, model_validator
+
+from apps.agents.backends.torch.opening import DESCRIPTION
+from apps.agents.errors import DescriptionInvalid
+from apps.agents.reports import TensorSpec
+from apps.agents.values import Value
+
+Parsed = TypeVar("Parsed", bound=Value)
+IN_TRANSFORMERS = "transformers/"
+_TYPES = ("float32", "float64", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool")
+
+
+class DescribedTensor(Value):
+    """One input or output."""
+
+    name: str = Field(pattern=r"^\w+$")
+    dtype: str = "float32"
+    shape: tuple[int | str, ...]
+
+    @model_validator(mode="after")
+    def _known(self) -> DescribedTensor:
+        if self.dtype not in _TYPES:
+            raise ValueError(f"dtype is {self.dtype!r}, but must be one of {', '.join(_TYPES)}")
+        if any(axis < 1 if isinstance(axis, int) else not axis for axis in self.shape):
+            raise ValueError("an axis is a length of at least 1, or the name of a free one")
+        return self
+
+    @property
+    def spec(self) -> TensorSpec:
+        return TensorSpec(name=self.name, dtype=self.dtype, shape=self.shape)
+
+
+class Interface(Value):
+    """What goes in and comes out."""
+
+    input: tuple[DescribedTensor, ...] = ()
+    output: tuple[DescribedTensor, ...] = ()
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        return tuple(tensor.spec for tensor in self.input)
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        return tuple(tensor.spec for tensor in self.output)
+
+
+class Description(Interface):
+    """The file's contents, checked."""
+
+    architecture: str | None = None
+    file: str | None = None
+    factory: str | None = None
+    weights: str | None = None
+    arguments: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _complete(self) -> Description:
+        if (self.architecture is None) == (self.file is None):
+            raise ValueError('give either architecture = "name", or file = "model.py" with factory = "build"')
+        if (self.file is None) != (self.factory is None):
+            raise ValueError('file = "model.py" and factory = "build" belong together')
+        if self.file is not None and not re.fullmatch(r"([A-Za-z_]\w*/)*[A-Za-z_]\w*\.py", self.file):
+            raise ValueError(f"file is {self.file!r}, but must be the relative path of a .py file in the archive")
+        if not self.input and not self.in_transformers:
+            raise ValueError("it has no [[input]] with name, dtype and shape")
+        return self
+
+    @property
+    def in_transformers(self) -> bool:
+        return (self.architecture or "").startswith(IN_TRANSFORMERS)
+
+
+def read_description(folder: Path) -> Description:
+    """The `lathe.toml` in `folder`. Raises `DescriptionInvalid`."""
+    return parse_description((folder / DESCRIPTION).read_bytes())
+
+
+def parse_description(content: bytes) -> Description:
+    """Raises `DescriptionInvalid` with the field and what would be right."""
+    return _parsed(content, Description)
+
+
+def parse_interface(content: bytes) -> Interface:
+    """The `lathe.toml` of a program that carries its own architecture. Raises `DescriptionInvalid`."""
+    interface = _parsed(content, Interface)
+    if not interface.input:
+        raise DescriptionInvalid(reason="it has no [[input]] with name, dtype and shape")
+    return interface
+
+
+def _parsed(content: bytes, kind: type[Parsed]) -> Parsed:
+    try:
+        return kind.model_validate(tomllib.loads(content.decode("utf-8")))
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        said = first["msg"].removeprefix("Value error, ")
+        raise DescriptionInvalid(reason=f"{field}: {said}" if field else said) from error
+    except (ValueError, RecursionError) as error:
+        raise DescriptionInvalid(reason=f"it is no TOML ({error})") from error
+
+
+def torch_type(name: str) -> torch.dtype:
+    """The element type that a description calls `name`."""
+    found = getattr(torch, name)
+    assert isinstance(found, torch.dtype)
+    return found

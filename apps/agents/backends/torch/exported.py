@@ -1,0 +1,115 @@
+"""Programs that torch.export has saved (`.pt2`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from apps.agents.backends.torch import stored
+from apps.agents.backends.torch.exported_archive import ExportedArchive
+from apps.agents.backends.torch.model import TorchModel
+from apps.agents.backends.torch.probing import example_inputs, outside
+from apps.agents.errors import ModelNotLoadable, ProgramUnsupported
+from apps.agents.formats import Format
+from apps.agents.reports import ModelSummary
+
+EXAMPLE_LENGTH = 8
+"""Of free axes in the example with which a program is exported anew."""
+
+
+class ByPlace(nn.Module):  # type: ignore[misc]
+    """A program whose inputs go in by place, some of which it takes by name."""
+
+    def __init__(self, program: nn.Module, placed: int, names: list[str]) -> None:
+        super().__init__()
+        self.program = program
+        self.placed = placed
+        self.names = names
+
+    def forward(self, *tensors: torch.Tensor) -> object:
+        rest = zip(self.names, tensors[self.placed :], strict=True)
+        return self.program(*tensors[: self.placed], **dict(rest))
+
+
+@dataclass(frozen=True)
+class ExportedProgramFile:
+    path: Path
+
+    @cached_property
+    def archive(self) -> ExportedArchive:
+        """Once it is known to be harmless. Raises `ProgramCode` and `ProgramUnsupported`."""
+        archive = ExportedArchive(self.path)
+        try:
+            archive.check_harmless()
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ProgramUnsupported(reason=f"its graph is not what PyTorch writes ({error})") from error
+        return archive
+
+    @cached_property
+    def summary(self) -> ModelSummary:
+        archive = self.archive
+        if not archive.inputs or not archive.outputs:
+            raise ProgramUnsupported(reason="it takes or gives nothing")
+        counts = stored.counted(archive.weights)
+        return ModelSummary(
+            format=Format.TORCH_EXPORT,
+            producer=f"torch {archive.version}".strip(),
+            opset=None,
+            inputs=tuple(outside(spec) for spec in archive.inputs),
+            outputs=tuple(outside(spec) for spec in archive.outputs),
+            parameters=sum(counts.values()),
+            size_bytes=self.path.stat().st_size,
+            operators=archive.operators,
+            weight_dtypes=counts,
+            weights=stored.listed(archive.weights),
+        )
+
+    def load(self, device: str) -> TorchModel:
+        """The program as a module, its inputs by place. Raises `ModelNotLoadable`."""
+        summary = self.summary
+        call = self.archive.call
+        if call is None or call[0] + len(call[1]) != len(summary.inputs):
+            raise ProgramUnsupported(reason="it takes lists or mappings; export it with one tensor an argument")
+        try:
+            with self.path.open("rb") as file:
+                program = torch.export.load(file)
+            module: nn.Module = program.module()
+        except MemoryError:
+            raise
+        except Exception as error:  # The loader reports what it stumbles over with whatever comes.
+            raise ModelNotLoadable(reason=" ".join(str(error).split())[:400].rstrip(". ")) from error
+        placed, names = call
+        if names:
+            module = ByPlace(module, placed, names)
+        return TorchModel(module.to(device), Format.TORCH_EXPORT, summary, self.path.parent, positional=True)
+
+
+def save_exported(model: TorchModel, path: Path) -> Path:
+    """Export `model` anew, with the free axes that it has, and write it to `path` without traces of its making."""
+    inputs = model.summary.inputs
+    free = {axis for spec in inputs for axis in spec.shape if isinstance(axis, str)}
+    example = [
+        tensor.to(model.dtype) if tensor.is_floating_point() else tensor
+        for tensor in example_inputs(inputs, dict.fromkeys(free, EXAMPLE_LENGTH))
+    ]
+    shapes = tuple(
+        {index: torch.export.Dim.AUTO for index, axis in enumerate(spec.shape) if isinstance(axis, str)}
+        for spec in inputs
+    )
+    with torch.no_grad():
+        program = torch.export.export(model.module, tuple(example), dynamic_shapes=_nested(model, shapes), strict=False)
+    for module in program.graph_module.modules():
+        for node in getattr(getattr(module, "graph", None), "nodes", ()):
+            for trace in ("stack_trace", "from_node", "source_fn_stack"):
+                node.meta.pop(trace, None)
+    torch.export.save(program, path)
+    return path
+
+
+def _nested(model: TorchModel, shapes: tuple[dict[int, object], ...]) -> object:
+    """A module that takes `*tensors` has one argument: the tuple of them."""
+    return (shapes,) if isinstance(model.module, ByPlace) else shapes

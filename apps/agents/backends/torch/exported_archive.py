@@ -1,0 +1,281 @@
+"""A `.pt2` archive as its JSON describes it: interface, operators and weights, without PyTorch's loader.
+
+The loader evaluates expressions and unpickles what an archive tells it to. `check_harmless` refuses both before it is
+asked: shapes may hold arithmetic, and weights plain bytes.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import zipfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from apps.agents.archives import DAMAGE
+from apps.agents.backends.torch.stored import StoredTensor
+from apps.agents.errors import ProgramCode, ProgramUnsupported
+from apps.agents.reports import TensorSpec
+
+LONGEST_JSON_BYTES = 256 * 1024 * 1024
+_TYPES = {
+    1: "uint8",
+    2: "int8",
+    3: "int16",
+    4: "int32",
+    5: "int64",
+    6: "float16",
+    7: "float32",
+    8: "float64",
+    9: "complex32",
+    10: "complex64",
+    11: "complex128",
+    12: "bool",
+    13: "bfloat16",
+    28: "uint16",
+    29: "float8e4m3fn",
+    30: "float8e5m2",
+    31: "float8e4m3fnuz",
+    32: "float8e5m2fnuz",
+}
+"""As `torch._export.serde.schema.ScalarType` numbers them."""
+_TARGET = re.compile(
+    r"torch\.ops\.(aten|prims|higher_order|quantized|quantized_decomposed|torchao)\.\w+(\.\w+)?"
+    r"|_operator\.(add|sub|mul|floordiv|truediv|mod|pow|neg|pos|eq|ne|lt|le|gt|ge|and_|or_|not_|getitem)"
+    r"|math\.\w+|torch\.(sym_\w+|_sym_\w+)"
+)
+_FILES = re.compile(r"torch\.ops\.aten\.(from_file|save|load)\b")
+_CALLS = frozenset(
+    (
+        *("Symbol", "Integer", "Float", "Rational", "Add", "Mul", "Pow", "Max", "Min", "Abs", "Mod", "floor", "sqrt"),
+        *("ceiling", "Equality", "Eq", "Unequality", "Ne", "LessThan", "Le", "GreaterThan", "Ge", "StrictLessThan"),
+        *("Lt", "Not", "StrictGreaterThan", "Gt", "And", "Or", "FloorDiv", "ModularIndexing", "Where", "PythonMod"),
+        *("CleanDiv", "CeilToInt", "FloorToInt", "CeilDiv", "LShift", "RShift", "PowByNatural", "FloatPow"),
+        *("FloatTrueDiv", "IntTrueDiv", "TruncToFloat", "TruncToInt", "RoundToInt", "RoundDecimal", "ToFloat"),
+        "Identity",
+    )
+)
+_MAPPINGS = ("builtins.dict", "collections.OrderedDict", "transformers.modeling_outputs.")
+_TEXT = r"\w{1,40}|[\d.e+-]+"
+"""A symbol's name, or the digits of a float."""
+_ARITHMETIC = (
+    *(ast.Expression, ast.BinOp, ast.UnaryOp, ast.Compare, ast.BoolOp, ast.operator, ast.unaryop, ast.cmpop),
+    *(ast.boolop, ast.keyword, ast.Load),
+)
+
+
+@dataclass(frozen=True)
+class ExportedArchive:
+    """One program. Every property raises `ProgramUnsupported` where the archive does not hold what it should."""
+
+    path: Path
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """The archive's files by their names without its root folder."""
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                return {name.partition("/")[2]: name for name in archive.namelist()}
+        except DAMAGE as error:
+            raise ProgramUnsupported(reason=f"the archive cannot be read ({error})") from error
+
+    @cached_property
+    def program(self) -> dict[str, Any]:
+        models = [name for name in self.names if re.fullmatch(r"models/\w+\.json", name)]
+        if any(name.startswith("serialized_exported_program") for name in (*self.names, *self.names.values())):
+            raise ProgramUnsupported(reason="an old PyTorch has written it; save it again with 2.9 or newer")
+        if len(models) != 1:
+            raise ProgramUnsupported(reason=f"the archive holds {len(models)} programs, and one is taken")
+        return self._json(models[0])
+
+    @cached_property
+    def weights(self) -> dict[str, StoredTensor]:
+        """Parameters, buffers and constant tensors, by name."""
+        try:
+            return {
+                name: StoredTensor(_dtype(entry["tensor_meta"]), tuple(_fixed(entry["tensor_meta"])))
+                for name, entry in self._payloads()
+                if entry.get("tensor_meta")
+            }
+        except (KeyError, TypeError) as error:
+            raise ProgramUnsupported(reason=f"its list of weights is not what PyTorch writes ({error})") from error
+
+    @cached_property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """A free axis in front is called `batch`, others as the program calls them."""
+        specs = self._graph["signature"]["input_specs"]
+        return tuple(self._tensor(spec["user_input"]["arg"]) for spec in specs if "user_input" in spec)
+
+    @cached_property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """By the keys of the mapping that the program returns, else as the program calls them."""
+        specs = self._graph["signature"]["output_specs"]
+        tensors = [self._tensor(spec["user_output"]["arg"]) for spec in specs if "user_output" in spec]
+        keys = _keys(self._spec("out_spec"))
+        if keys is not None and len(keys) == len(tensors):
+            return tuple(spec.model_copy(update={"name": key}) for spec, key in zip(tensors, keys, strict=True))
+        return tuple(tensors)
+
+    @property
+    def call(self) -> tuple[int, list[str]] | None:
+        """How many inputs go in by place and the names of the others; `None` where some are packed in each other."""
+        spec = self._spec("in_spec")
+        try:
+            args, kwargs = spec["children_spec"]
+            if any(child.get("type") for child in (*args["children_spec"], *kwargs["children_spec"])):
+                return None
+            return len(args["children_spec"]), list(_keys(kwargs) or ())
+        except (KeyError, TypeError, ValueError) as error:
+            raise ProgramUnsupported(reason=f"its call is not what PyTorch writes ({error})") from error
+
+    @cached_property
+    def operators(self) -> dict[str, int]:
+        """By the operator's name without its overload, such as `aten.conv2d`."""
+        targets = (str(node["target"]) for node in self._graph["graph"]["nodes"])
+        short = (re.sub(r"^torch\.ops\.|\.default$", "", target) for target in targets)
+        return dict(sorted(Counter(re.sub(r"^(\w+\.\w+)\.\w+$", r"\1", name) for name in short).items()))
+
+    @property
+    def version(self) -> str:
+        return str(self.program.get("torch_version", ""))
+
+    def check_harmless(self) -> None:
+        """Raises `ProgramCode` for compiled code, pickles, foreign operators, and shapes that are no arithmetic."""
+        for name in self.names:
+            if name.startswith(("data/aotinductor/", "data/executorch/")) or name.endswith((".so", ".dll", ".pte")):
+                raise ProgramCode(reason=f"it holds compiled code ({name})")
+        for name, entry in self._payloads():
+            if entry.get("use_pickle") or not str(entry.get("path_name")).startswith(("weight_", "tensor_")):
+                raise ProgramCode(reason=f"{name!r} is a pickled object")
+        for target in sorted({str(node["target"]) for node in self._graph["graph"]["nodes"]}):
+            if not _TARGET.fullmatch(target) or _FILES.match(target):
+                raise ProgramCode(reason=f"it calls {target}")
+        for expression in sorted(set(_expressions(self.program))):
+            if not is_arithmetic(expression):
+                raise ProgramCode(reason=f"a shape in it is {expression[:80]!r}, which is no arithmetic")
+
+    # --- parts -------------------------------------------------------------------------------------------------------
+
+    @property
+    def _graph(self) -> dict[str, Any]:
+        try:
+            module: dict[str, Any] = self.program["graph_module"]
+            assert isinstance(module["graph"]["nodes"], list)
+            assert isinstance(module["signature"]["input_specs"], list)
+        except (KeyError, TypeError, AssertionError) as error:
+            raise ProgramUnsupported(reason=f"its graph is not what PyTorch writes ({error})") from error
+        return module
+
+    def _payloads(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        for name in self.names:
+            if re.fullmatch(r"data/(weights|constants)/\w+_config\.json", name):
+                yield from self._json(name).get("config", {}).items()
+
+    def _json(self, name: str) -> dict[str, Any]:
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                info = archive.getinfo(self.names[name])
+                if info.file_size > LONGEST_JSON_BYTES:
+                    raise ProgramUnsupported(reason=f"{name} has {info.file_size:,} bytes")
+                content = json.loads(archive.read(info))
+        except (*DAMAGE, RecursionError) as error:
+            raise ProgramUnsupported(reason=f"{name} cannot be read ({error})") from error
+        if not isinstance(content, dict):
+            raise ProgramUnsupported(reason=f"{name} is no JSON object")
+        return content
+
+    def _tensor(self, argument: dict[str, Any]) -> TensorSpec:
+        if "as_tensor" not in argument:
+            kind = next(iter(argument), "nothing").removeprefix("as_")
+            raise ProgramUnsupported(reason=f"it takes or gives {kind} beside tensors; tensors alone are passed here")
+        name = argument["as_tensor"]["name"]
+        meta = self._graph["graph"]["tensor_values"][name]
+        shape = tuple(self._axis(size) for size in meta["sizes"])
+        return TensorSpec(name=name, dtype=_dtype(meta), shape=shape)
+
+    def _axis(self, size: dict[str, Any]) -> int | str | None:
+        if "as_int" in size:
+            return int(size["as_int"])
+        expression = str(size["as_expr"]["expr_str"])
+        return self._axes.get(expression) or _symbol(expression)
+
+    @cached_property
+    def _axes(self) -> dict[str, str]:
+        """The expression of the first input's first axis, where it is free, is the batch."""
+        for spec in self._graph["signature"]["input_specs"]:
+            if "user_input" in spec and "as_tensor" in spec["user_input"]["arg"]:
+                name = spec["user_input"]["arg"]["as_tensor"]["name"]
+                sizes = self._graph["graph"]["tensor_values"][name]["sizes"]
+                return {str(sizes[0]["as_expr"]["expr_str"]): "batch"} if sizes and "as_expr" in sizes[0] else {}
+        return {}
+
+    def _spec(self, name: str) -> dict[str, Any]:
+        try:
+            signature = self._graph["module_call_graph"][0]["signature"]
+            spec = json.loads(signature[name])[1]
+        except (KeyError, TypeError, IndexError, ValueError) as error:
+            raise ProgramUnsupported(reason=f"its call is not what PyTorch writes ({error})") from error
+        return spec if isinstance(spec, dict) else {}
+
+
+def is_arithmetic(expression: str) -> bool:
+    """Whether an expression of a shape is numbers, symbols, and the functions that PyTorch writes, nothing else."""
+    try:
+        nodes = list(ast.walk(ast.parse(expression, mode="eval")))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    names = {id(node.func) for node in nodes if isinstance(node, ast.Call)}
+    return all(_is_plain(node, id(node) in names) for node in nodes)
+
+
+def _is_plain(node: ast.AST, called: bool) -> bool:
+    if isinstance(node, ast.Call):
+        return isinstance(node.func, ast.Name)
+    if isinstance(node, ast.Name):
+        return node.id in _CALLS if called else re.fullmatch(r"[a-z]{1,3}\d+|int_oo|true|false|oo", node.id) is not None
+    if isinstance(node, ast.Constant):
+        return isinstance(node.value, bool | int | float) or re.fullmatch(_TEXT, str(node.value)) is not None
+    return isinstance(node, _ARITHMETIC)
+
+
+def _expressions(value: Any) -> Iterator[str]:
+    """Every `expr_str`, at whatever depth."""
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, dict):
+            if isinstance(item.get("expr_str"), str):
+                yield item["expr_str"]
+            waiting += item.values()
+        elif isinstance(item, list):
+            waiting += item
+
+
+def _symbol(expression: str) -> str | None:
+    found = re.fullmatch(r"Symbol\('(\w+)'.*\)|([a-z]+\d+)", expression)
+    return (found[1] or found[2]) if found else None
+
+
+def _dtype(meta: dict[str, Any]) -> str:
+    return _TYPES.get(meta["dtype"], f"type {meta['dtype']}")
+
+
+def _fixed(meta: dict[str, Any]) -> Iterator[int]:
+    return (int(size["as_int"]) for size in meta["sizes"])
+
+
+def _keys(spec: dict[str, Any]) -> list[str] | None:
+    """The keys of a dictionary, or of an output of transformers, as pytree writes it; `None` for what is none."""
+    if not str(spec.get("type")).startswith(_MAPPINGS):
+        return None
+    context = spec.get("context")
+    try:
+        keys = json.loads(context) if isinstance(context, str) else context
+    except ValueError:
+        return None
+    return [str(key) for key in keys] if isinstance(keys, list) else None

@@ -1,0 +1,125 @@
+"""What a module gives for inputs of known shapes: found by calling it, on the CPU or on tensors without numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from apps.agents.backends.torch.description import torch_type
+from apps.agents.backends.torch.stored import type_name
+from apps.agents.errors import OutputsUnknown
+from apps.agents.reports import TensorSpec
+
+FREE_AXES = (8, 64, 224, 1024)
+"""Lengths of free axes to try: a model may take only one, and nobody says which."""
+BATCH = 2
+
+Call = Callable[[Sequence[torch.Tensor]], object]
+Lengths = Mapping[str, int]
+Tensors = dict[str, torch.Tensor]
+
+
+def found_outputs(call: Call, inputs: Sequence[TensorSpec], device: str = "cpu") -> tuple[TensorSpec, ...]:
+    """The outputs of `call`, by name; an axis that follows a free axis of the inputs has its name.
+
+    Raises `OutputsUnknown` where it fails at every length, or gives something else than tensors.
+    """
+    lengths, given = _first_that_runs(call, inputs, device)
+    longer = {axis: _run(call, inputs, {**lengths, axis: _longer(axis, lengths, inputs)}, device) for axis in lengths}
+    found = (
+        TensorSpec(
+            name=name,
+            dtype=type_name(tensor.dtype),
+            shape=tuple(_axis(name, index, given, longer, lengths, inputs) for index in range(tensor.ndim)),
+        )
+        for name, tensor in given.items()
+    )
+    return tuple(outside(spec) for spec in found)
+
+
+def calling(module: Any) -> Call:
+    """Call `module` with its inputs by place, and with floats of the type that its weights have."""
+    types = [weight.dtype for weight in module.parameters() if weight.is_floating_point()]
+
+    def call(tensors: Sequence[torch.Tensor]) -> object:
+        cast = [tensor.to(types[0]) if types and tensor.is_floating_point() else tensor for tensor in tensors]
+        return module(*cast)
+
+    return call
+
+
+def outside(spec: TensorSpec) -> TensorSpec:
+    """As it goes in or comes out: half precision stays inside (`TorchModel.run`)."""
+    return spec.model_copy(update={"dtype": "float32"}) if spec.dtype in ("float16", "bfloat16") else spec
+
+
+def example_inputs(inputs: Sequence[TensorSpec], lengths: Lengths, device: str = "cpu") -> list[torch.Tensor]:
+    """Zeros in the inputs' shapes; free axes have their `lengths`."""
+    shapes = [[lengths[axis] if isinstance(axis, str) else int(axis or 1) for axis in spec.shape] for spec in inputs]
+    return [
+        torch.zeros(shape, dtype=torch_type(spec.dtype), device=device)
+        for spec, shape in zip(inputs, shapes, strict=True)
+    ]
+
+
+def _first_that_runs(call: Call, inputs: Sequence[TensorSpec], device: str) -> tuple[dict[str, int], Tensors]:
+    free = {axis for spec in inputs for axis in spec.shape if isinstance(axis, str)}
+    reason = ""
+    for length in FREE_AXES if free - _batch_axes(inputs) else FREE_AXES[:1]:
+        lengths = {axis: BATCH if axis in _batch_axes(inputs) else length for axis in sorted(free)}
+        try:
+            return lengths, _called(call, example_inputs(inputs, lengths, device))
+        except Exception as error:  # Whatever the model's own code raises.
+            reason = reason or f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    raise OutputsUnknown(reason=reason.rstrip(". "))
+
+
+def _run(call: Call, inputs: Sequence[TensorSpec], lengths: Lengths, device: str) -> Tensors | None:
+    try:
+        return _called(call, example_inputs(inputs, lengths, device))
+    except Exception:  # This length is not taken; then what depends on it stays unknown.
+        return None
+
+
+def _called(call: Call, tensors: Sequence[torch.Tensor]) -> Tensors:
+    with torch.no_grad():
+        result = call(tensors)
+    if isinstance(result, torch.Tensor):
+        return {"output": result}
+    if isinstance(result, Mapping):
+        found = {str(name): value for name, value in result.items() if isinstance(value, torch.Tensor)}
+    elif isinstance(result, list | tuple):
+        found = {f"output_{index}": value for index, value in enumerate(result) if isinstance(value, torch.Tensor)}
+    else:
+        found = {}
+    if not found:
+        raise TypeError(f"it returns a {type(result).__name__}, and tensors, sequences or mappings of them are read")
+    return found
+
+
+def _axis(
+    name: str,
+    index: int,
+    given: Tensors,
+    longer: Mapping[str, Tensors | None],
+    lengths: Lengths,
+    inputs: Sequence[TensorSpec],
+) -> int | str | None:
+    length = given[name].shape[index]
+    for axis, others in longer.items():
+        other = others.get(name) if others else None
+        if other is None or other.ndim <= index or other.shape[index] == length:
+            continue
+        follows = (length, other.shape[index]) == (lengths[axis], _longer(axis, lengths, inputs))
+        return axis if follows else None
+    return int(length)
+
+
+def _longer(axis: str, lengths: Lengths, inputs: Sequence[TensorSpec]) -> int:
+    return lengths[axis] + 1 if axis in _batch_axes(inputs) else 2 * lengths[axis]
+
+
+def _batch_axes(inputs: Sequence[TensorSpec]) -> set[str]:
+    return {spec.shape[0] for spec in inputs if spec.shape and isinstance(spec.shape[0], str)}

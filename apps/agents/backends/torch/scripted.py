@@ -1,0 +1,191 @@
+"""TorchScript archives (`.pt`): a program with its weights.
+
+What it takes stands in the archive only where who saved it said so, in an extra file `lathe.toml`; otherwise it is read
+off the first layer that has weights. TorchScript can write and read files: archives whose code does are refused before
+anything of them is loaded.
+"""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from apps.agents.archives import DAMAGE
+from apps.agents.backends.torch import stored
+from apps.agents.backends.torch.description import parse_interface
+from apps.agents.backends.torch.model import TorchModel
+from apps.agents.backends.torch.opening import DESCRIPTION
+from apps.agents.backends.torch.probing import calling, found_outputs
+from apps.agents.errors import ModelNotLoadable, ModelTruncated, ScriptInterface, ScriptTouchesFiles
+from apps.agents.formats import Format
+from apps.agents.reports import ModelSummary, TensorSpec
+
+LONGEST_CODE_BYTES = 64 * 1024 * 1024
+_FILES = re.compile(
+    rb"\b(?:torch|ops\.\w+)\.((?:\w*_)?(?:save|load|from_file|read_file|write_file|decode_file)\w*)\s*\("
+)
+"""`torch.save`, `torch.from_file`, `ops.image.read_file` … in the code as it stands in the archive."""
+_UNCHANGED = frozenset(
+    ("to", "sub", "add", "mul", "div", "rsub", "contiguous", "float", "type_as", "detach", "clone", "dropout", "relu")
+)
+"""Operators whose result has their first input's shape."""
+_CONVOLUTIONS = frozenset(("conv1d", "conv2d", "conv3d", "_convolution"))
+
+
+@dataclass(frozen=True)
+class ScriptFile:
+    path: Path
+
+    @cached_property
+    def summary(self) -> ModelSummary:
+        """From the graph. Outputs that nobody has declared are missing: `load` finds them by running it once."""
+        return self._summary(self.interface[1])
+
+    @cached_property
+    def full_summary(self) -> ModelSummary:
+        outputs = self.interface[1] or found_outputs(calling(self.module), self.interface[0])
+        return self._summary(outputs)
+
+    def load(self, device: str) -> TorchModel:
+        """Raises `ScriptTouchesFiles`, `ScriptInterface`, `ModelNotLoadable`."""
+        summary = self.full_summary
+        return TorchModel(self.module.to(device), Format.TORCHSCRIPT, summary, self.path.parent, positional=True)
+
+    @cached_property
+    def module(self) -> Any:
+        self._check_harmless()
+        try:
+            return torch.jit.load(str(self.path), map_location="cpu").eval()
+        except MemoryError:
+            raise
+        except Exception as error:  # The loader reports a broken archive with whatever it stumbles over.
+            raise ModelNotLoadable(reason=" ".join(str(error).split())[:400].rstrip(". ")) from error
+
+    @cached_property
+    def interface(self) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+        """Inputs, and the outputs that are declared. Raises `ScriptInterface` and `DescriptionInvalid`."""
+        content = self._extra(DESCRIPTION)
+        if content is None:
+            return read_off(self.module), ()
+        interface = parse_interface(content)
+        return interface.inputs, interface.outputs
+
+    # --- parts -------------------------------------------------------------------------------------------------------
+
+    def _summary(self, outputs: tuple[TensorSpec, ...]) -> ModelSummary:
+        weights = stored.described(self.module.state_dict())
+        counts = stored.counted(weights)
+        operators = Counter(_operators(self.module.inlined_graph))
+        return ModelSummary(
+            format=Format.TORCHSCRIPT,
+            producer="TorchScript",
+            opset=None,
+            inputs=self.interface[0],
+            outputs=outputs,
+            parameters=sum(counts.values()),
+            size_bytes=self.path.stat().st_size,
+            operators=dict(sorted(operators.items())),
+            weight_dtypes=counts,
+            weights=stored.listed(weights),
+        )
+
+    def _check_harmless(self) -> None:
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                for info in archive.infolist():
+                    if "/code/" in info.filename and info.filename.endswith(".py"):
+                        code = archive.read(info) if info.file_size <= LONGEST_CODE_BYTES else b""
+                        if info.file_size > LONGEST_CODE_BYTES:
+                            raise ModelNotLoadable(reason=f"its {info.filename} has {info.file_size:,} bytes")
+                        if found := _FILES.search(code):
+                            name = found[0].rstrip(b"( ").decode()
+                            raise ScriptTouchesFiles(operator=name, file=info.filename.partition("/")[2])
+        except DAMAGE as error:
+            raise ModelTruncated(reason=f"the archive cannot be read ({error})") from error
+
+    def _extra(self, name: str) -> bytes | None:
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                found = [info for info in archive.infolist() if info.filename.endswith(f"/extra/{name}")]
+                return archive.read(found[0])[: 2**16] if found else None
+        except DAMAGE as error:
+            raise ModelTruncated(reason=f"the archive cannot be read ({error})") from error
+
+
+def read_off(module: Any) -> tuple[TensorSpec, ...]:
+    """The input of a program that has one, by the first layer with weights that it goes into.
+
+    Raises `ScriptInterface` where there are several inputs, or something else stands before the first layer.
+    """
+    graph = module.inlined_graph
+    inputs = list(graph.inputs())[1:]
+    if len(inputs) != 1:
+        raise ScriptInterface(reason=f"it has {len(inputs)} inputs")
+    value = inputs[0]
+    name = value.debugName().split(".")[0]
+    while True:
+        use = next(iter(value.uses()), None)
+        kind = use.user.kind().removeprefix("aten::") if use else "nothing"
+        if use and kind in _CONVOLUTIONS:
+            return (_pictures(name, use.user, module),)
+        if use and kind == "linear":
+            return (TensorSpec(name=name, dtype="float32", shape=("batch", _shape(use.user, 1, module)[1])),)
+        if use and kind == "embedding":
+            return (TensorSpec(name=name, dtype="int64", shape=("batch", "sequence")),)
+        if not use or kind not in _UNCHANGED or next(use.user.inputs()).debugName() != value.debugName():
+            raise ScriptInterface(reason=f"its input goes into {kind} first")
+        value = use.user.output()
+
+
+def _pictures(name: str, node: Any, module: Any) -> TensorSpec:
+    weight = _shape(node, 1, module)
+    groups = int(list(node.inputs())[8 if node.kind() == "aten::_convolution" else 6].toIValue())
+    free = {3: ("length",), 4: ("height", "width"), 5: ("depth", "height", "width")}[len(weight)]
+    return TensorSpec(name=name, dtype="float32", shape=("batch", weight[1] * groups, *free))
+
+
+def _shape(node: Any, place: int, module: Any) -> tuple[int, ...]:
+    """The shape of the weight that goes into `node` at `place`: an attribute of the module's parts, or a constant."""
+    value = list(node.inputs())[place]
+    names: list[str] = []
+    while value.node().kind() == "prim::GetAttr":
+        names.append(value.node().s("name"))
+        value = next(value.node().inputs())
+    found = value.toIValue() if not names else module
+    for name in reversed(names):
+        found = getattr(found, name)
+    if not isinstance(found, torch.Tensor):
+        raise ScriptInterface(reason="the first layer's weight is computed")
+    return tuple(found.shape)
+
+
+def _operators(block: Any) -> Iterator[str]:
+    """Operators of a graph and of the branches and loops in it, such as `aten.conv2d`."""
+    for node in block.nodes():
+        if not node.kind().startswith("prim::"):
+            yield node.kind().replace("::", ".")
+        for inner in node.blocks():
+            yield from _operators(inner)
+
+
+def save_scripted(model: TorchModel, path: Path) -> Path:
+    """Write a scripted `model` to `path`, with its interface beside."""
+    ends = (("input", model.summary.inputs), ("output", model.summary.outputs))
+    torch.jit.save(model.module, str(path), _extra_files={DESCRIPTION: "".join(_tables(ends)).encode()})
+    return path
+
+
+def _tables(ends: tuple[tuple[str, tuple[TensorSpec, ...]], ...]) -> Iterator[str]:
+    for end, specs in ends:
+        for spec in specs:
+            named = (axis or f"{spec.name}_{index}" for index, axis in enumerate(spec.shape))
+            axes = ", ".join(str(axis) if isinstance(axis, int) else f'"{axis}"' for axis in named)
+            yield f'[[{end}]]\nname = "{spec.name}"\ndtype = "{spec.dtype}"\nshape = [{axes}]\n\n'
