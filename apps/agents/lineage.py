@@ -1,10 +1,14 @@
-"""Which format an artifact has, from the techniques that led to it."""
+"""Which format an artifact has, from the techniques that led to it, and what runs it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from apps.agents.compatibility import exporter_for
+from apps.agents.formats import FORMATS, Format, Framework
 from apps.agents.techniques import catalogue
+
+_RUNTIMES = {Framework.ONNX: "ONNX Runtime", Framework.TORCH: "PyTorch"}
 
 
 def format_after(original_format: str, techniques: Iterable[str]) -> str:
@@ -18,3 +22,16 @@ def format_after(original_format: str, techniques: Iterable[str]) -> str:
         spec = known.get(technique)
         made = made if spec is None else spec.makes(made)
     return made
+
+
+def format_of_candidate(original_format: str, technique: str) -> str:
+    """The format that a candidate of `technique` has, with an export before it where it needs one."""
+    spec = catalogue().get(technique)
+    exporter = exporter_for(spec, original_format) if spec else None
+    return format_after(original_format, [exporter.name, technique] if exporter else [technique])
+
+
+def runtime_of(model_format: str) -> str:
+    """What runs a model in this format, by its name; the format's own where it is not known here."""
+    known = FORMATS.get(Format(model_format)) if model_format in set(Format) else None
+    return _RUNTIMES[known.framework] if known else model_format

@@ -189,7 +189,8 @@ def _sentence(verdict: ConstraintVerdict) -> str:
 def _summary(report: EvaluationReport) -> str:
     drop, speedup = report.primary.drop, report.latency.speedup
     interval = "" if speedup.low is None or speedup.high is None else f" [{speedup.low:.2f}, {speedup.high:.2f}]"
-    moved = f"{'lost' if drop.value > 0 else 'gained'} {said(abs(drop.value), difference_unit(report.primary.unit))}"
+    words = ("lost", "gained") if report.primary.higher_is_better else ("rose by", "fell by")
+    moved = f"{words[drop.value <= 0]} {said(abs(drop.value), difference_unit(report.primary.unit))}"
     lost = f"{report.primary.label} {moved if drop.value else 'unchanged'}"
     return f"{speedup.value:.2f}× as fast{interval}, {report.size_bytes.ratio:.2f} times smaller, {lost}"
 
@@ -204,8 +205,9 @@ def _stop(text: str) -> str:
 def best(judged: Mapping[str, Judgement]) -> str | None:
     """The key of the candidate to hand over; `None` when none is accepted.
 
-    The highest score wins, a tie within one per cent goes to the one better in speed and size together, and where
-    these differ by no more than they vary, to the one that loses least. A candidate with inconclusive evidence wins over a proven one only by `PROOF_PREMIUM`.
+    The highest score wins, a tie within one per cent goes to the one better in speed and size together, and where these
+    differ by no more than they vary, to the one that loses least. A candidate with inconclusive evidence wins over a
+    proven one only by `PROOF_PREMIUM`.
     """
     proven, provisional = _top(judged, Standing.PROVEN), _top(judged, Standing.PROVISIONAL)
     if proven is None or provisional is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from apps.agents.lineage import format_after
+from apps.agents.lineage import format_after, format_of_candidate, runtime_of
 from apps.agents.state import Status, StepKind
 from apps.agents.trials import ANALYSE_EXPORTED
 from apps.models.models import ModelVersion
@@ -54,3 +54,12 @@ def exported_analysis(session: OptimizationSession) -> dict[str, Any] | None:
     """The body of the analysis of the exported model; `None` where there is none."""
     step = session.steps.filter(key=ANALYSE_EXPORTED, status=Status.COMPLETED).first()
     return step.result if step else None
+
+
+def runtime_of_original(version: ModelVersion) -> str:
+    return runtime_of(format_of(version))
+
+
+def runtime_of_candidate(version: ModelVersion, technique: str) -> str:
+    """What runs a candidate of `technique`: ONNX Runtime after an export, else what runs the original."""
+    return runtime_of(format_of_candidate(format_of(version), technique))

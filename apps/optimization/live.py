@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from django.db.models import Prefetch
 from django.template.loader import render_to_string
 
+from apps.agents.reports import AnalysisReport
 from apps.agents.state import Phase, Status
 from apps.optimization import plots
+from apps.optimization.lineage import exported_analysis, runtime_of_candidate, runtime_of_original
 from apps.optimization.models import Candidate, EvaluationReport, LogEntry, OptimizationSession, SessionStep
+from apps.optimization.services.report import RuntimeReport, runtime_reports
 
 LOG_LINES = 200
-FRAGMENTS = ("head", "candidates", "steps", "log", "plot", "announcement")
+FRAGMENTS = ("head", "candidates", "runtimes", "steps", "log", "plot", "announcement")
 """What of the page changes. Each is a template `_session_NAME.html` whose root has a stable id, so a push swaps it."""
 
 
@@ -23,6 +27,8 @@ class CandidateRow:
     candidate: Candidate
     evaluation: EvaluationReport | None
     working: SessionStep | None
+    runtime: str
+    """What runs it, by its name."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +40,17 @@ class LiveSession:
     steps: list[SessionStep]
     log: list[LogEntry]
     metric_label: str
+    higher_is_better: bool
+    runtime: str
+    """What runs the original, by its name."""
+    runtimes: tuple[RuntimeReport, ...]
+    """The same float model in every runtime that it was analysed in."""
     plot: str
     """JSON for `static/js/plots.js`."""
+
+    @property
+    def several_runtimes(self) -> bool:
+        return any(row.runtime != self.runtime for row in self.candidates)
 
 
 def read(session: OptimizationSession) -> LiveSession:
@@ -45,7 +60,7 @@ def read(session: OptimizationSession) -> LiveSession:
     )
     steps = list(session.steps.order_by("pk"))
     working = {step.candidate_key: step for step in steps if step.status == Status.RUNNING and step.candidate_key}
-    rows = [CandidateRow(c, getattr(c, "evaluation", None), working.get(c.key)) for c in candidates]
+    rows = [_row(session, candidate, working) for candidate in candidates]
     newest = list(session.log.order_by("-pk")[:LOG_LINES])
     return LiveSession(
         session=session,
@@ -53,9 +68,28 @@ def read(session: OptimizationSession) -> LiveSession:
         candidates=rows,
         steps=steps,
         log=newest[::-1],
-        metric_label=_metric_label(rows),
-        plot=plots.tradeoff([(row.candidate, row.evaluation.body) for row in rows if row.evaluation]),
+        metric_label=str(_metric(rows).get("label", "Metric")),
+        higher_is_better=bool(_metric(rows).get("higher_is_better", True)),
+        runtime=runtime_of_original(session.version),
+        runtimes=_runtimes(session),
+        plot=plots.tradeoff(
+            [(row.candidate, row.evaluation.body) for row in rows if row.evaluation],
+            {"": runtime_of_original(session.version), **{row.candidate.key: row.runtime for row in rows}},
+        ),
     )
+
+
+def _row(session: OptimizationSession, candidate: Candidate, working: dict[str, SessionStep]) -> CandidateRow:
+    runtime = runtime_of_candidate(session.version, candidate.technique)
+    return CandidateRow(candidate, getattr(candidate, "evaluation", None), working.get(candidate.key), runtime)
+
+
+def _runtimes(session: OptimizationSession) -> tuple[RuntimeReport, ...]:
+    """Nothing until there are two to compare."""
+    exported, original = exported_analysis(session), getattr(session, "analysis", None)
+    if exported is None or original is None:
+        return ()
+    return runtime_reports(*(AnalysisReport.model_validate(body) for body in (original.body, exported)))
 
 
 def _phases(session: OptimizationSession) -> list[tuple[str, str]]:
@@ -70,9 +104,10 @@ def _phases(session: OptimizationSession) -> list[tuple[str, str]]:
     ]
 
 
-def _metric_label(rows: list[CandidateRow]) -> str:
+def _metric(rows: list[CandidateRow]) -> dict[str, Any]:
+    """The primary metric as it was first measured; empty before."""
     measured = next((row.evaluation for row in rows if row.evaluation), None)
-    return measured.body["metrics"][0]["label"] if measured else "Metric"
+    return measured.body["metrics"][0] if measured else {}
 
 
 def fragments(session: OptimizationSession, *, writes: bool) -> dict[str, str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from apps.agents.reports import AnalysisReport, EvaluationReport, Layer
@@ -15,10 +16,13 @@ MOST_FRAGILE = 10
 """Of the layers shown, so many are there for their sensitivity, however little time they take."""
 
 
-def tradeoff(measured: Sequence[tuple[Candidate, dict[str, Any]]]) -> str:
+def tradeoff(
+    measured: Sequence[tuple[Candidate, dict[str, Any]]], runtimes: Mapping[str, str] = MappingProxyType({})
+) -> str:
     """Accuracy against latency, of candidates with the bodies of their evaluations.
 
-    The original is measured beside every candidate; its first reading stands.
+    The original is measured beside every candidate; its first reading stands. `runtimes` names what runs each
+    candidate, and the original under no key.
     """
     if not measured:
         return json.dumps({"kind": "tradeoff", "points": []})
@@ -27,10 +31,17 @@ def tradeoff(measured: Sequence[tuple[Candidate, dict[str, Any]]]) -> str:
     original = _point("original", "Original", "original", first["latency"]["original"], primary["original"])
     points = [
         _point(one.key, one.title, one.status, body["latency"]["candidate"], body["metrics"][0]["candidate"])
+        | {"runtime": runtimes.get(one.key, "")}
         for one, body in measured
     ]
+    unit = f" ({primary['unit']})" if primary["unit"] else ""
+    better = "" if primary.get("higher_is_better", True) else ", lower is better"
     return json.dumps(
-        {"kind": "tradeoff", "points": [original, *points], "metric": f"{primary['label']} ({primary['unit']})"}
+        {
+            "kind": "tradeoff",
+            "points": [original | {"runtime": runtimes.get("", "")}, *points],
+            "metric": f"{primary['label']}{unit}{better}",
+        }
     )
 
 

@@ -12,6 +12,7 @@ from apps.agents.reports import EvaluationReport as Evaluation
 from apps.agents.state import Outcome, Plan, Prediction, Verdict
 from apps.api import json_of
 from apps.models.serializers import TeamChoice
+from apps.optimization.lineage import runtime_of_candidate
 from apps.optimization.models import (
     AuditEvent,
     Candidate,
@@ -148,7 +149,10 @@ class EvaluationSerializer(serializers.ModelSerializer[EvaluationReport]):
 
 
 class CandidateSerializer(serializers.ModelSerializer[Candidate]):
+    """`runtime` is what runs it: a PyTorch model may end in ONNX Runtime."""
+
     predicted = json_of(Prediction, read_only=True)
+    runtime = serializers.SerializerMethodField()
     evaluation = EvaluationSerializer(read_only=True, allow_null=True, default=None)
 
     class Meta:
@@ -160,12 +164,16 @@ class CandidateSerializer(serializers.ModelSerializer[Candidate]):
             "parameters",
             "parent_key",
             "predicted",
+            "runtime",
             "status",
             "reason",
             "score",
             "evaluation",
         )
         read_only_fields = fields
+
+    def get_runtime(self, candidate: Candidate) -> str:
+        return runtime_of_candidate(candidate.session.version, candidate.technique)
 
 
 class LogEntrySerializer(serializers.ModelSerializer[LogEntry]):

@@ -60,7 +60,8 @@ function point(candidate) {
       ? { type: "data", symmetric: false, array: [candidate.high - candidate.metric],
           arrayminus: [candidate.metric - candidate.low], color: colour("--line-strong"), thickness: 1, width: 3 }
       : undefined,
-    hovertemplate: `${escaped(candidate.title)}<br>%{x:.3g} ms · %{y:.4g}<extra>${escaped(candidate.status)}</extra>`,
+    hovertemplate: `${escaped(candidate.title)}<br>${candidate.runtime ? `${escaped(candidate.runtime)} · ` : ""}` +
+      `%{x:.3g} ms · %{y:.4g}<extra>${escaped(candidate.status)}</extra>`,
   };
 }
 

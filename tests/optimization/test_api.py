@@ -41,9 +41,9 @@ def improved(session: OptimizationSession) -> OptimizationSession:
     step = {"session": session, "status": Status.COMPLETED, "candidate_key": "c01"}
     artifact = put_stream([material.onnx_bytes()])
     keep_report(SessionStep(session=session, kind="analyse"), material.ANALYSIS.model_dump(mode="json"))
-    SessionStep.objects.create(
-        **step, key="optimize-c01", kind="optimize", artifact=artifact, artifact_filename="resnet-int8.onnx"
-    )
+    made = {"artifact": artifact, "artifact_filename": "resnet-int8.onnx"}
+    result = material.RESULT.model_dump(mode="json")
+    SessionStep.objects.create(**step, **made, key="optimize-c01", kind="optimize", result=result)
     evaluate = SessionStep.objects.create(**step, key="evaluate-c01", kind="evaluate")
     keep_report(evaluate, material.evaluation().model_dump(mode="json"))
     verdict = Verdict(outcome=Outcome.IMPROVED, candidate="c01", reason="c01 is three times as fast.")

@@ -87,14 +87,18 @@ def _sentence(one: Measured, plain: Measured) -> str:
     unit = difference_unit(one.report.primary.unit)
     behind = drop.value - plain_drop.value
     reach = math.hypot(_width(drop), _width(plain_drop))
-    lost = f"{one.named} lost {said(drop.value, unit)} of {one.report.primary.label}"
-    beside = f"and {plain.candidate.key}, rounded to the nearest at the same bits, lost {said(plain_drop.value, unit)}"
+    lost = f"{one.named} came out {_moved(drop.value, unit)} than the original in {one.report.primary.label}"
+    beside = f"and {plain.candidate.key}, rounded to the nearest at the same bits, {_moved(plain_drop.value, unit)}"
     interval = f"the difference is {said(behind, unit)}, give or take {said(reach, unit)}"
     if behind > reach:
         return f"{lost} {beside}: {interval}. It is worse than plain rounding, so its calibration does harm here."
     if behind < -reach:
         return f"{lost} {beside}: {interval}. It is better than plain rounding."
     return f"{lost} {beside}: {interval}. It is not worse than plain rounding beyond the interval."
+
+
+def _moved(drop: float, unit: str) -> str:
+    return f"{said(abs(drop), unit)} {'worse' if drop >= 0 else 'better'}"
 
 
 def _width(estimate: Estimate) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from apps.agents.compatibility import what_is_left
 from apps.agents.criteria import Criteria, Device
-from apps.agents.formats import FORMATS, Framework
+from apps.agents.lineage import runtime_of
 from apps.agents.planning.bases import Bases
 from apps.agents.planning.profile import GraphProfile
 from apps.agents.state import CandidateRecord, Prediction
@@ -12,13 +12,6 @@ from apps.agents.techniques import Risk
 
 NEARLY_EQUAL = 1.05
 """Two runtimes whose latencies lie within five per cent are equally fast: each was measured on its own."""
-_RUNTIMES = {Framework.ONNX: "ONNX Runtime", Framework.TORCH: "PyTorch"}
-
-
-def runtime_of(model_format: str) -> str:
-    """What runs a model in this format, by its name; the format's own where it is not known here."""
-    spec = next((spec for spec in FORMATS.values() if spec.format == model_format), None)
-    return _RUNTIMES[spec.framework] if spec else model_format
 
 
 def describe(prediction: Prediction, profile: GraphProfile) -> str:

@@ -6,14 +6,17 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from apps.agents.compatibility import format_label
 from apps.agents.criteria import Criteria
-from apps.agents.reports import AnalysisReport, DatasetSummary, EvaluationReport, ModelSummary
+from apps.agents.lineage import format_of_candidate, runtime_of
+from apps.agents.planning.baseline import Measured, against_baseline
+from apps.agents.reports import AnalysisReport, DatasetSummary, EvaluationReport, Generation, Latency, ModelSummary
 from apps.agents.state import CandidateStatus, Closing, Outcome, Plan, Prediction, StepKind, Verdict
 from apps.agents.values import Value
 from apps.models.intake import safe_filename
 from apps.models.models import Blob
 from apps.optimization.errors import NoPackage, NoReport
-from apps.optimization.lineage import makers
+from apps.optimization.lineage import exported_analysis, format_of, makers, runtime_of_original
 from apps.optimization.models import Candidate, OptimizationSession, SessionStep
 
 
@@ -33,6 +36,24 @@ class CandidateReport(Value):
     digest: str | None
     """SHA-256 of the artifact, where one was made."""
     size_bytes: int | None
+    format: str
+    """Of the artifact (`apps.agents.formats`)."""
+    runtime: str
+    """What runs it, by its name."""
+    checks: tuple[str, ...]
+    """What was checked when it was made, one sentence each: what stayed in float, too."""
+
+
+class RuntimeReport(Value):
+    """The float model in one runtime, as its analysis measured it alone."""
+
+    runtime: str
+    format: str
+    latency: Latency
+    peak_memory_bytes: int
+    size_bytes: int
+    layers: int
+    generation: Generation | None
 
 
 class AuditLine(Value):
@@ -63,10 +84,31 @@ class SessionReport(Value):
     elapsed_s: float
     outcome: Outcome
     verdict: Verdict
+    runtime: str
+    """What runs the original, by its name."""
     analysis: AnalysisReport | None
+    exported: AnalysisReport | None
+    """Of the export to ONNX, where the session made one."""
     plan: Plan | None
     candidates: tuple[CandidateReport, ...]
     decisions: tuple[AuditLine, ...]
+    against_baseline: dict[str, str]
+    """How each 4-bit method that calibrates stands to plain rounding at the same bits, a sentence by candidate."""
+
+    @property
+    def runtimes(self) -> tuple[RuntimeReport, ...]:
+        """The same float model in every runtime that it was analysed in, the original's first."""
+        return runtime_reports(self.analysis, self.exported)
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Of the primary metric, as far as one was measured."""
+        measured = next((one.evaluation for one in self.candidates if one.evaluation), None)
+        return measured.primary.higher_is_better if measured else True
+
+    @property
+    def several_runtimes(self) -> bool:
+        return any(candidate.runtime != self.runtime for candidate in self.candidates)
 
     @property
     def winner(self) -> CandidateReport | None:
@@ -85,6 +127,8 @@ def report(session: OptimizationSession) -> SessionReport:
     if verdict is None:
         raise NoReport(status=session.status)
     analysis = getattr(session, "analysis", None)
+    exported = exported_analysis(session)
+    candidates = _candidates(session)
     return SessionReport(
         session=session.pk,
         model=str(session.version),
@@ -101,13 +145,35 @@ def report(session: OptimizationSession) -> SessionReport:
         elapsed_s=session.elapsed_s(),
         outcome=verdict.outcome,
         verdict=verdict,
+        runtime=runtime_of_original(session.version),
         analysis=AnalysisReport.model_validate(analysis.body) if analysis else None,
+        exported=AnalysisReport.model_validate(exported) if exported else None,
         plan=Plan.model_validate(session.plan) if session.plan else None,
-        candidates=_candidates(session),
+        candidates=candidates,
+        against_baseline=against_baseline(
+            [Measured(one, one.evaluation) for one in candidates if one.evaluation], closed=True
+        ),
         decisions=tuple(
             AuditLine(at=event.at, actor=event.actor, action=event.action, subject=event.subject, reason=event.reason)
             for event in session.audit_events.in_order()
         ),
+    )
+
+
+def runtime_reports(*analyses: AnalysisReport | None) -> tuple[RuntimeReport, ...]:
+    """What each of these analyses says of the float model in its runtime."""
+    return tuple(
+        RuntimeReport(
+            runtime=runtime_of(analysis.model.format),
+            format=format_label(analysis.model.format),
+            latency=analysis.latency,
+            peak_memory_bytes=analysis.peak_memory_bytes,
+            size_bytes=analysis.model.size_bytes,
+            layers=len(analysis.layers),
+            generation=analysis.generation,
+        )
+        for analysis in analyses
+        if analysis is not None
     )
 
 
@@ -137,10 +203,12 @@ def package_of(session: OptimizationSession) -> Package:
 def _candidates(session: OptimizationSession) -> tuple[CandidateReport, ...]:
     made = makers(session)
     rows = session.candidates.select_related("evaluation")
-    return tuple(_candidate(row, made.get(row.key)) for row in rows)
+    original = format_of(session.version)
+    return tuple(_candidate(row, made.get(row.key), format_of_candidate(original, row.technique)) for row in rows)
 
 
-def _candidate(row: Candidate, maker: SessionStep | None) -> CandidateReport:
+def _candidate(row: Candidate, maker: SessionStep | None, made: str) -> CandidateReport:
+    """`made` is the format that it has."""
     artifact = maker.artifact if maker else None
     evaluation = getattr(row, "evaluation", None)
     return CandidateReport(
@@ -156,4 +224,7 @@ def _candidate(row: Candidate, maker: SessionStep | None) -> CandidateReport:
         evaluation=EvaluationReport.model_validate(evaluation.body) if evaluation else None,
         digest=artifact.sha256 if artifact else None,
         size_bytes=artifact.size_bytes if artifact else None,
+        format=made,
+        runtime=runtime_of(made),
+        checks=tuple(maker.result.get("checks", ())) if maker else (),
     )

@@ -134,13 +134,14 @@ def signed(value: float, digits: int = 3) -> str:
 
 
 @register.filter
-def change(drop: Measured) -> str:
-    """What a drop of the metric means: `0.23 lost`, `0.23 gained`, `unchanged`."""
+def change(drop: Measured, higher_is_better: bool = True) -> str:
+    """What a drop of the metric means: `0.23 lost`, `0.23 gained`, `unchanged`; `0.23 higher` where that is worse."""
     if unknown(drop):
         return UNKNOWN
     if not drop:
         return "unchanged"
-    return f"{size_of(drop)} {'lost' if drop > 0 else 'gained'}"
+    worse, better = ("lost", "gained") if higher_is_better else ("higher", "lower")
+    return f"{size_of(drop)} {worse if drop > 0 else better}"
 
 
 @register.filter

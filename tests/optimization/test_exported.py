@@ -1,0 +1,176 @@
+"""A session whose model changes its format on the way: what steps are given, what is kept, handed over and shown."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from apps.accounts.models import User
+from apps.agents.formats import Format
+from apps.agents.recipe import Recipe
+from apps.optimization import jobs, live
+from apps.optimization.lineage import chain_to, input_format, makers
+from apps.optimization.models import OptimizationSession, SessionStep
+from apps.optimization.recipe import recipe_of
+from apps.optimization.services import promote, report
+from tests.optimization import exported, material
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def finished(session: OptimizationSession) -> OptimizationSession:
+    return exported.finish(session)
+
+
+def step(session: OptimizationSession, key: str) -> SessionStep:
+    return session.steps.get(key=key)
+
+
+@pytest.mark.parametrize(
+    ("key", "given"),
+    [
+        ("analyse", Format.TRANSFORMERS),
+        ("export", Format.TRANSFORMERS),
+        ("analyse-exported", Format.ONNX),
+        ("c01/evaluate", Format.ONNX),
+        ("c02/optimize", Format.ONNX),
+        ("c02/evaluate", Format.ONNX),
+        ("c03/evaluate", Format.TRANSFORMERS),
+        ("package", Format.ONNX),
+    ],
+)
+def test_a_step_is_told_the_format_of_what_it_starts_from_and_of_the_original(
+    finished: OptimizationSession, key: str, given: Format
+) -> None:
+    arguments = jobs._arguments(step(finished, key))
+
+    assert (arguments["original_format"], arguments["format"]) == (Format.TRANSFORMERS, given)
+    assert input_format(step(finished, key)) == given
+
+
+def test_the_plan_is_given_both_analyses(finished: OptimizationSession) -> None:
+    arguments = jobs._arguments(step(finished, "plan"))
+
+    assert arguments["analysis"] == exported.EAGER.model_dump(mode="json")
+    assert arguments["exported"] == material.ANALYSIS.model_dump(mode="json")
+
+
+def test_the_analysis_of_the_export_leaves_that_of_the_original_alone(finished: OptimizationSession) -> None:
+    assert finished.analysis.body["latency"]["p50_ms"] == 8.0
+    assert finished.analysis.body["model"]["format"] == Format.TRANSFORMERS
+
+
+def test_the_package_is_named_after_what_is_in_it(finished: OptimizationSession) -> None:
+    assert jobs._arguments(step(finished, "package"))["filename"] == "model.onnx"
+
+
+def test_every_candidate_has_its_maker_though_the_export_was_made_before_the_plan(
+    finished: OptimizationSession,
+) -> None:
+    assert {key: maker.key for key, maker in makers(finished).items()} == {
+        "c01": "export",
+        "c02": "c02/optimize",
+        "c03": "c03/optimize",
+        "c04": "c04/optimize",
+    }
+    assert [one.key for one in chain_to(finished, "c02/optimize")] == ["export", "prepare", "c02/optimize"]
+
+
+def test_the_recipe_begins_with_the_export_and_knows_the_original_s_format(finished: OptimizationSession) -> None:
+    recipe = Recipe.model_validate(recipe_of(finished))
+
+    assert recipe.original.format == Format.TRANSFORMERS
+    assert [one.technique for one in recipe.steps] == ["onnx-export", "onnx-graph", "onnx-dynamic-int8"]
+
+
+def test_a_pytorch_model_may_be_promoted_to_a_version_in_onnx(finished: OptimizationSession, engineer: User) -> None:
+    version = promote(finished, engineer)
+
+    assert version.model == finished.version.model
+    assert version.filename == "model.onnx"
+    assert version.metadata.format == Format.ONNX
+    assert version.parent == finished.version
+
+
+def test_the_export_itself_can_be_promoted(finished: OptimizationSession, engineer: User) -> None:
+    handed_over = exported.hand_over(finished, "c01", "export")
+
+    assert promote(handed_over, engineer).source_step == "export"
+    assert [one.technique for one in Recipe.model_validate(recipe_of(handed_over)).steps] == ["onnx-export"]
+
+
+# --- what is shown ---------------------------------------------------------------------------------------------------
+
+
+def test_the_report_names_runtimes_and_compares_them(finished: OptimizationSession) -> None:
+    found = report(finished)
+
+    assert found.runtime == "PyTorch"
+    assert {one.key: one.runtime for one in found.candidates}["c01"] == "ONNX Runtime"
+    first = found.runtimes[0]
+    assert (first.runtime, first.latency.p50_ms) == ("PyTorch", 8.0)
+    assert found.several_runtimes
+    assert "worse than plain rounding" in found.against_baseline["c03"]
+
+
+def page(client: Client, user: User, name: str, *arguments: object) -> str:
+    client.force_login(user)
+    return " ".join(client.get(reverse(name, args=arguments)).content.decode().split())
+
+
+def test_the_session_s_page_shows_both_runtimes_and_which_candidate_runs_in_which(
+    client: Client, finished: OptimizationSession, engineer: User
+) -> None:
+    html = page(client, engineer, "optimization:session-detail", finished.pk)
+
+    assert "Exported to ONNX" in html
+    assert '<th scope="row">ONNX Runtime <span class="soft small">exported</span></th>' in html
+    assert '<span class="small soft">PyTorch</span>' in html
+    assert '"runtime": "ONNX Runtime"' in live.read(finished).plot
+
+
+def test_the_report_s_page_says_what_the_change_of_the_runtime_is_part_of(
+    client: Client, finished: OptimizationSession, engineer: User
+) -> None:
+    html = page(client, engineer, "optimization:report", finished.pk)
+
+    assert 'id="report-runtimes"' in html
+    assert 'id="exported-layers"' in html
+    assert "what the change of the runtime wins is part of every number below" in html
+    assert exported.HEADLESS in html
+    assert 'id="report-baseline"' in html
+    assert "0.30 higher" in html, "a perplexity that rose is not lost"
+
+
+def test_a_language_model_s_analysis_shows_how_fast_it_reads_and_writes(
+    client: Client, finished: OptimizationSession, engineer: User
+) -> None:
+    version = finished.version
+    html = page(client, engineer, "models:version-detail", version.model.pk, version.number)
+
+    assert "reading 128 tokens" in html
+    assert "308 /s" in html
+    assert "60.0 k of 100 k parameters, the output head as well" in html
+
+
+def test_a_session_in_one_runtime_says_nothing_of_runtimes(
+    client: Client, session: OptimizationSession, engineer: User
+) -> None:
+    html = page(client, engineer, "optimization:session-detail", session.pk)
+
+    assert "Exported to ONNX" not in html
+    assert "<dt>Runtime</dt><dd>ONNX Runtime</dd>" in html
+
+
+def test_the_api_names_what_runs_a_candidate(client: Client, finished: OptimizationSession, engineer: User) -> None:
+    client.force_login(engineer)
+    rows = client.get(f"/api/v1/sessions/{finished.pk}/candidates/").json()
+
+    assert {row["key"]: row["runtime"] for row in rows} == {
+        "c01": "ONNX Runtime",
+        "c02": "ONNX Runtime",
+        "c03": "PyTorch",
+        "c04": "PyTorch",
+    }
