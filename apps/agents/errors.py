@@ -393,8 +393,8 @@ class TextBlank(UserError):
 class TextOneWord(UserError):
     code = "dataset.text_one_word"
     sentence = (
-        "{name!r} in line {line} of the data set has {words} words, and its last one is to be predicted from those "
-        "before: at least two are needed. For a choice, give {choices!r} and {answer!r} as well."
+        "{name!r} in line {line} of the data set is a single word, and the last word is to be predicted from those "
+        "before it. For a choice, give {choices!r} and {answer!r} as well."
     )
 
 

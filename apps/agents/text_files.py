@@ -126,8 +126,8 @@ def _in_pieces(found: TextFile) -> TextFile:
     size = max(SHORTEST_PIECE, sum(map(len, documents)) // PIECES)
     pieces = [piece for document in documents for piece in _pieces(document, size)]
     note = (
-        f"{len(documents)} documents were too few and are cut into {len(pieces)} pieces of about {size:,} characters, "
-        "which count as examples: intervals say how these texts vary, not how others would."
+        f"There are too few documents, so they are cut into {len(pieces)} pieces of about {size:,} characters, which "
+        "count as examples: intervals say how these texts vary, not how others would."
     )
     return TextFile(found.fields, tuple(Example((piece,)) for piece in pieces), (*found.notes, note))
 
@@ -265,10 +265,9 @@ def shown(value: object) -> str:
 
 
 def _refuse_one_word(text: str, name: str, number: int, spec: DatasetSpec) -> None:
-    words = len(text.split())
-    if words < 2:
+    if len(text.split()) < 2:
         names = spec.reading
-        raise TextOneWord(name=name, line=number, words=words, choices=names.choices, answer=names.answer, field="file")
+        raise TextOneWord(name=name, line=number, choices=names.choices, answer=names.answer, field="file")
 
 
 def _refuse_constant(constant: str) -> None:
