@@ -46,9 +46,9 @@ class NetronChanged(RuntimeError):
 
 
 def draws(version: ModelVersion) -> bool:
-    """Whether Netron can draw the file: a folder in an archive is no graph to it. What was not checked yet may be."""
+    """Whether Netron can draw the file, as far as it is known what it is: a folder in an archive is no graph to it."""
     metadata = getattr(version, "metadata", None)
-    return metadata is None or metadata.format in DRAWN
+    return metadata is not None and metadata.format in DRAWN
 
 
 def page(version: ModelVersion) -> str:

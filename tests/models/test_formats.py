@@ -197,6 +197,14 @@ class TestTheVersionsPage:
         assert ("<iframe" in graph) is drawn
         assert ("No graph to draw" in graph) is not drawn
 
+    def test_a_file_that_was_not_checked_has_no_graph_yet(
+        self, model: RegisteredModel, engineer: User, browse: Callable[[User], Client]
+    ) -> None:
+        version = services.add_version(model, engineer, file=upload_of(FILES[Format.TRANSFORMERS], "llama.zip"))
+        page = browse(engineer).get(f"{version.get_absolute_url()}graph/").content.decode()
+        assert "once it has passed its checks" in page
+        assert "<iframe" not in page
+
 
 class TestTheApi:
     def test_one_version_brings_all_that_is_known(

@@ -11,6 +11,7 @@ from django.core.exceptions import PermissionDenied
 from apps.accounts.models import Team, User
 from apps.agents.errors import ModelMalformed, ModelTruncated, ModelWrongType
 from apps.models import intake, services
+from apps.models.download import download_name
 from apps.models.errors import (
     FileNotGiven,
     ModelNameMissing,
@@ -23,6 +24,7 @@ from apps.models.errors import (
 )
 from apps.models.models import Blob, InspectionStatus, ModelVersion, RegisteredModel, StoreSettings, Upload
 from apps.models.storage import put_stream
+from tests.models import archives
 from tests.models.conftest import linear_model, metadata_of, upload_of
 
 pytestmark = pytest.mark.django_db
@@ -230,6 +232,25 @@ def test_what_a_session_made_is_ready_at_once_and_adopted_once(version: ModelVer
     assert (made.number, made.status, made.parent) == (2, InspectionStatus.READY, version)
     assert (made.source_session, made.source_step) == (session, "o1")
     assert metadata_of(made)["parameters"] == 36
+
+
+def test_an_archive_that_a_session_has_measured_is_ready_at_once(
+    version: ModelVersion, engineer: User, sent: list[int]
+):
+    summary = version.metadata.summary.model_copy(update={"format": "transformers", "quantization": "gptq"})
+    made = services.adopt_artifact(
+        version.model,
+        blob=put_stream([archives.archive(*archives.TRANSFORMERS)]),
+        filename="llama",
+        parent=version,
+        source_session=uuid4(),
+        source_step="c01/optimize",
+        summary=summary,
+    )
+    assert made.ready
+    assert made.metadata.summary == summary
+    assert download_name(made) == "llama.zip"
+    services.move_alias(version.model, "production", made, engineer)
 
 
 def test_the_first_answer_of_a_check_counts(make_version: Callable[..., ModelVersion]):

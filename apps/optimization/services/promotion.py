@@ -6,7 +6,7 @@ from django.db import transaction
 
 from apps.accounts.models import Role, User
 from apps.accounts.services import require_role
-from apps.agents.reports import OptimizationResult
+from apps.agents.reports import ModelSummary
 from apps.agents.state import Outcome, Verdict
 from apps.models.models import Alias, ModelVersion
 from apps.models.services import adopt_artifact, move_alias, undo_alias_move
@@ -37,7 +37,7 @@ def promote(session: OptimizationSession, user: User, alias: str = PRODUCTION) -
         source_step=step.key,
         user=user,
         description=row.candidates.get(key=Verdict.model_validate(row.verdict).candidate).title,
-        summary=OptimizationResult.model_validate(step.result).model,
+        summary=_summary(step),
     )
     row.result_version = version
     row.save(update_fields=["result_version"])
@@ -73,6 +73,12 @@ def promotion_rollback(session: OptimizationSession, user: User, reason: str, al
     )
     events.poke(row)
     return moved
+
+
+def _summary(step: SessionStep) -> ModelSummary | None:
+    """What the artifact is, as the step that made it says; older steps do not say."""
+    found = step.result.get("model")
+    return ModelSummary.model_validate(found) if found else None
 
 
 def _winning_step(session: OptimizationSession) -> SessionStep:
