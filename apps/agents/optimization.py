@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, Literal, cast
 
 from apps.agents.context import Context
 from apps.agents.criteria import Target
@@ -116,7 +116,7 @@ class Made:
 class BaseOptimizationAgent(ABC):
     """One technique. The order, the progress and the rollback are kept here; subclasses supply the parts."""
 
-    lowest_sqnr_db: ClassVar[float | None] = None
+    lowest_sqnr_db: float | None = None
     """The least signal-to-noise ratio of the outputs against the input's, where the technique promises the same."""
 
     def run(self, assignment: Assignment, context: Context) -> Made:

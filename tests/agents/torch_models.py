@@ -13,6 +13,7 @@ from transformers import BertConfig, BertForSequenceClassification, LlamaConfig,
 from apps.agents.backends.torch.model import TorchModel
 from apps.agents.formats import Format
 from apps.agents.reports import LanguageModel, ModelSummary, TensorSpec
+from apps.agents.reproducible_zip import write_zip
 
 SEED = 0
 TINY_LLAMA: dict[str, Any] = {
@@ -117,14 +118,27 @@ def llama(context: int = 64) -> TorchModel:
     return TorchModel(module, Format.TRANSFORMERS, summary, Path())
 
 
-def bert_folder(folder: Path) -> Path:
-    """A classifier of two layers as transformers saves it, without a tokenizer."""
-    torch.manual_seed(SEED)
-    BertForSequenceClassification(BertConfig(**TINY_BERT)).eval().save_pretrained(folder)
-    return folder
+def bert(folder: Path, **changes: Any) -> Path:
+    """A classifier of two layers as transformers saves it, zipped, without a tokenizer."""
+    return _archived(BertForSequenceClassification, BertConfig(**TINY_BERT), folder, **changes)
 
 
-def llama_folder(folder: Path) -> Path:
+def llama_archive(folder: Path, **changes: Any) -> Path:
+    return _archived(LlamaForCausalLM, LlamaConfig(**TINY_LLAMA), folder, **changes)
+
+
+def _archived(kind: Any, config: Any, folder: Path, dtype: torch.dtype = torch.float32) -> Path:
     torch.manual_seed(SEED)
-    LlamaForCausalLM(LlamaConfig(**TINY_LLAMA)).eval().save_pretrained(folder)
-    return folder
+    inner = folder / "saved"
+    kind(config).eval().to(dtype).save_pretrained(inner)
+    names = sorted(path.name for path in inner.iterdir())
+    return write_zip(folder / "model.zip", [(name, inner / name) for name in names], compress=False)
+
+
+def tokens(examples: int = 24, length: int = 12, vocabulary: int = 96) -> dict[str, Any]:
+    """Rows of several lengths, filled up on the right."""
+    random = np.random.default_rng(SEED)
+    lengths = random.integers(3, length + 1, examples)
+    lengths[0] = length
+    mask = (np.arange(length)[None] < lengths[:, None]).astype(np.int64)
+    return {"input_ids": random.integers(1, vocabulary, (examples, length)) * mask, "attention_mask": mask}

@@ -10,11 +10,9 @@ import onnx
 from onnx import GraphProto, ModelProto
 
 from apps.agents.backends.onnx.workbench import subgraphs
+from apps.agents.onnx_limits import EXTERNAL_ABOVE_BYTES, SMALLEST_EXTERNAL_BYTES
 from apps.agents.reproducible_zip import write_zip
 
-EXTERNAL_ABOVE_BYTES = 1_900_000_000
-"""Protobuf takes 2 GiB in all; weights above this stand in a file of their own, and the artifact is a zip of both."""
-_SMALLEST_EXTERNAL_BYTES = 1024
 _MADE_BY_TOOLS = ("onnx.infer", "onnx.quant.pre_process")
 """Notes that preprocessing tools leave for themselves."""
 
@@ -33,7 +31,7 @@ def save_artifact(model: ModelProto, out: Path) -> Path:
         inner = Path(folder) / "model.onnx"
         data = f"{inner.name}.data"
         onnx.save_model(
-            model, str(inner), save_as_external_data=True, location=data, size_threshold=_SMALLEST_EXTERNAL_BYTES
+            model, str(inner), save_as_external_data=True, location=data, size_threshold=SMALLEST_EXTERNAL_BYTES
         )
         return write_zip(out / "model.zip", [(inner.name, inner), (data, Path(folder) / data)], compress=False)
 

@@ -55,11 +55,11 @@ def dissect(model: TorchModel, path: Path) -> Anatomy:
     An exported program is one flat graph; its modules are built again from what the graph says about where each
     operator stood.
     """
-    if model.format is Format.TORCH_EXPORT:
+    if model.format is Format.TORCH_EXPORT and isinstance(model.module, torch.fx.GraphModule):
         program = torch.export.load(path)
         unflattened = replace(model, module=torch.export.unflatten(program), positional=True)
         return Anatomy(unflattened, tuple(_parts(unflattened.module, _exported_types(program))), hookable=True)
-    hookable = model.format is not Format.TORCHSCRIPT
+    hookable = model.format not in (Format.TORCHSCRIPT, Format.TORCH_EXPORT)
     return Anatomy(model, tuple(_parts(model.module, {})), hookable=hookable)
 
 

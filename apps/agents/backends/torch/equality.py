@@ -1,0 +1,161 @@
+"""Whether an exported model computes what the original computes: several sizes of its free axes, rows with padding.
+
+Both get the same examples; ONNX Runtime runs as users run it, on a CPU with all its optimizations. Values at positions
+that the attention mask hides are not compared: nothing reads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+
+from apps.agents.backends.torch.model import TorchModel
+from apps.agents.reports import ModelSummary
+from apps.agents.runners import Array, Feeds, Outputs
+
+MASK = "attention_mask"
+LARGEST_ERROR = 1e-3
+"""Of the output's largest number: far above what reordered float32 arithmetic does, far below what a wrong one does."""
+SAME_INTEGERS = 0.999
+"""The share of equal integers: an index of the largest of two almost equal numbers may change."""
+_ERRORS_ONLY = 3
+_OWN = (RuntimeError, ValueError, IndexError, TypeError)
+"""What a model raises about sizes that it does not take."""
+
+
+@dataclass(frozen=True)
+class Case:
+    title: str
+    feeds: Feeds
+    outputs: Outputs
+    """The original's."""
+
+
+@dataclass
+class Agreement:
+    """What was found over all cases: errors of the floats that count, in the outputs' own unit."""
+
+    cases: int = 0
+    max_error: float = 0.0
+    total_error: float = 0.0
+    numbers: int = 0
+
+    @property
+    def sentence(self) -> str:
+        mean = self.total_error / max(1, self.numbers)
+        return (
+            f"In ONNX Runtime its outputs are the original's on {self.cases} batches of several sizes: they differ by "
+            f"{self.max_error:.2g} at most and {mean:.2g} on average."
+        )
+
+
+class Differs(Exception):
+    """Raised with the sentence's end, as the reason."""
+
+
+def cases_of(model: TorchModel, feeds: Feeds) -> list[Case]:
+    """What the original says on `feeds` in several sizes. A size that the original itself does not take is no case."""
+    found = []
+    for title, sized in _sizes(model.summary, feeds):
+        try:
+            outputs = model.run(sized)
+        except _OWN:
+            continue
+        found.append(Case(title, sized, outputs))
+    return found
+
+
+def compare(file: Path, cases: list[Case], names: list[str]) -> Agreement:
+    """Hold the ONNX model in `file` against `cases`. Raises `Differs`."""
+    options = ort.SessionOptions()
+    options.log_severity_level = _ERRORS_ONLY
+    options.intra_op_num_threads = 1
+    found = Agreement()
+    try:
+        session = ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        for case in cases:
+            _add(found, case, session.run(names, dict(case.feeds)), names)
+    except Differs:
+        raise
+    except Exception as error:  # The runtime's errors have no base class of their own.
+        raise Differs(f"ONNX Runtime refuses it: {' '.join(str(error).split())[:300]}") from error
+    return found
+
+
+def _add(found: Agreement, case: Case, outputs: Outputs, names: list[str]) -> None:
+    found.cases += 1
+    for name, wanted, got in zip(names, case.outputs, outputs, strict=True):
+        where = f"output {name!r} on {case.title}"
+        if wanted.shape != got.shape:
+            raise Differs(f"{where} has the shape {list(got.shape)} and was {list(wanted.shape)}")
+        if wanted.dtype.kind != "f":
+            if wanted.size and float(np.mean(wanted == got)) < SAME_INTEGERS:
+                raise Differs(f"{where} is another one")
+            continue
+        a, b = _read(wanted, case.feeds), _read(got, case.feeds)
+        _add_floats(found, a.astype(np.float64), b.astype(np.float64), where)
+
+
+def _add_floats(found: Agreement, wanted: Array, got: Array, where: str) -> None:
+    finite = np.isfinite(wanted)
+    if not np.array_equal(finite, np.isfinite(got)):
+        raise Differs(f"{where} is not finite at other places")
+    errors = np.abs(wanted[finite].astype(np.float64) - got[finite].astype(np.float64))
+    largest = float(errors.max(initial=0.0))
+    mean = float(errors.mean()) if errors.size else 0.0
+    found.max_error = max(found.max_error, largest)
+    found.total_error += float(errors.sum())
+    found.numbers += errors.size
+    if largest > LARGEST_ERROR * max(1e-3, float(np.abs(wanted[finite]).max(initial=0.0))):
+        raise Differs(f"{where} differs by up to {largest:.3g} ({mean:.3g} on average)")
+
+
+def _read(output: Array, feeds: Feeds) -> Array:
+    """The rows of positions that the attention mask shows, where an output has positions."""
+    mask = feeds.get(MASK)
+    if mask is None or mask.ndim != 2 or output.shape[:2] != mask.shape:
+        return output
+    shown: Array = output[mask.astype(bool)]
+    return shown
+
+
+def _sizes(summary: ModelSummary, feeds: Feeds) -> Iterator[tuple[str, Feeds]]:
+    rows = max((len(array) for array in feeds.values() if array.ndim), default=1)
+    yield f"{rows} examples", feeds
+    yield "1 example", _cut(summary, feeds, {0: 1})
+    for share in (2, 3):
+        shorter = _cut(summary, feeds, {}, share)
+        if any(shorter[name].shape != feeds[name].shape for name in feeds):
+            yield f"{rows} examples of a {'half' if share == 2 else 'third'} of their length", shorter
+    mask = feeds.get(MASK)
+    if mask is not None and mask.ndim == 2 and mask.shape[1] > 2:
+        for side in ("right", "left"):
+            yield f"rows with padding on the {side}", {**feeds, MASK: _padded(mask, side)}
+
+
+def _cut(summary: ModelSummary, feeds: Feeds, lengths: Mapping[int, int], share: int = 1) -> dict[str, Array]:
+    """Free axes cut to `lengths` by place, or but for the first to a part of what they are."""
+    found = dict(feeds)
+    for spec in summary.inputs:
+        array = found[spec.name]
+        for place, axis in enumerate(spec.shape):
+            if isinstance(axis, int):
+                continue
+            length = array.shape[place]
+            wanted = lengths.get(place, length if place == 0 else -(-length // share))
+            array = np.take(array, np.arange(min(length, wanted)), axis=place)
+        found[spec.name] = array
+    return found
+
+
+def _padded(mask: Array, side: str) -> Array:
+    """The mask with a third of every second row hidden, and all else shown."""
+    hidden = max(1, mask.shape[1] // 3)
+    made = np.ones_like(mask)
+    made[::2, -hidden:] = 0 if side == "right" else 1
+    made[::2, :hidden] = 0 if side == "left" else 1
+    return made

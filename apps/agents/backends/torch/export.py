@@ -1,0 +1,189 @@
+"""Export to ONNX: the same network for ONNX Runtime, with every axis free that was free.
+
+Modules and exported programs go through `torch.export` and its ONNX exporter; TorchScript programs, which that cannot
+read, through the older exporter, which runs them once. Attention of transformers models is written out as products and
+softmax, which every technique for ONNX knows. See https://docs.pytorch.org/docs/stable/onnx.html.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import onnx
+import torch
+from onnx import ModelProto
+from transformers import PreTrainedModel
+
+from apps.agents.backends.torch import onnx_file
+from apps.agents.backends.torch.equality import Agreement, Case, Differs, cases_of, compare
+from apps.agents.backends.torch.fusion import FUSIONS, NotFused
+from apps.agents.backends.torch.loading import load_model
+from apps.agents.backends.torch.model import TorchModel
+from apps.agents.backends.torch.tracing import ByPlace, dynamic_shapes, example_feeds, example_tensors
+from apps.agents.context import Context
+from apps.agents.errors import TechniqueInvalidOutput, TechniqueLibraryFailed, TechniqueNoEffect, TechniqueNotApplicable
+from apps.agents.formats import Format
+from apps.agents.optimization import Assignment, BaseOptimizationAgent
+from apps.agents.reports import ModelSummary
+from apps.agents.runners import Array
+from apps.errors import UserError
+
+SAME_DB = 60.0
+"""What is left of equality over the calibration examples: other kernels add float32 in another order."""
+SAME_AS_HALF_DB = 20.0
+"""The same where the original computes in half precision and the export in float32, which is the better of the two."""
+OPSET_OF_SCRIPTS = 18
+_EXAMPLES = 6
+_COLOURS = re.compile(r"\x1b\[[\d;]*m")
+
+
+class OnnxExport(BaseOptimizationAgent):
+    """Exports, and hands over nothing that computes anything else than the original."""
+
+    lowest_sqnr_db = SAME_DB
+    _agreement: Agreement
+    _widened_from: torch.dtype | None = None
+
+    def apply(self, assignment: Assignment, context: Context) -> Path:
+        model = self._loaded(assignment)
+        context.progress(0.05, "asking the original on batches of several sizes")
+        feeds = next(assignment.batches(_EXAMPLES, _EXAMPLES))
+        cases = cases_of(model, feeds)
+        context.progress(0.2, "tracing and translating")
+        proto = to_onnx(model, example_feeds(model.summary, feeds), assignment.spec.label)
+        raw = assignment.scratch / "as-exported.onnx"
+        if assignment.parameters["transformer_fusions"]:
+            onnx.save(proto, str(raw))  # With the shapes of what is inside, by which blocks are recognised.
+        plain = onnx_file.write(onnx_file.tidy(proto, model.summary), assignment.scratch)
+        context.progress(0.7, "comparing it with the original")
+        names = [spec.name for spec in model.summary.outputs]
+        self._agreement = self._equal(plain, cases, names, assignment.spec.label)
+        if assignment.parameters["transformer_fusions"]:
+            context.progress(0.8, "fusing blocks of a transformer")
+            plain = self._fused(raw, cases, model.summary, assignment, context)
+        return plain.rename(assignment.out / plain.name)
+
+    def effect(self, assignment: Assignment, before: ModelSummary, after: ModelSummary) -> str:
+        """What it has become, and in which types it computes."""
+        free = sorted({axis for spec in after.inputs for axis in spec.shape if isinstance(axis, str)})
+        axes = f"with the free axes {', '.join(free)}" if free else "with no free axis"
+        wider = f", in float32 where the original has {str(self._widened_from)[6:]}" if self._widened_from else ""
+        return f"It is ONNX of opset {after.opset} in {sum(after.operators.values())} operators, {axes}{wider}."
+
+    def validate(self, assignment: Assignment, artifact: Path) -> tuple[tuple[str, ...], ModelSummary]:
+        """That of every technique; the equality that was found before comes first."""
+        checks, after = super().validate(assignment, artifact)
+        return (self._agreement.sentence, *checks), after
+
+    def _loaded(self, assignment: Assignment) -> TorchModel:
+        """The model in float32. Raises `TechniqueNotApplicable` for one that is quantized."""
+        model = load_model(assignment.model, assignment.scratch)
+        if model.summary.quantization:
+            reason = (
+                f"it is quantized already ({model.summary.quantization}), in a way that ONNX has no operators for; "
+                "export the float model and quantize the export"
+            )
+            raise TechniqueNotApplicable(technique=assignment.spec.label, reason=reason)
+        if model.dtype in (torch.bfloat16, torch.float16) and model.format is not Format.TORCH_EXPORT:
+            # ONNX Runtime has few kernels for halves on a CPU; widening loses nothing.
+            self._widened_from, self.lowest_sqnr_db = model.dtype, SAME_AS_HALF_DB
+            model.module.float()
+        return model
+
+    def _equal(self, file: Path, cases: list[Case], names: list[str], label: str) -> Agreement:
+        if not cases:
+            raise TechniqueNotApplicable(technique=label, reason="it does not run on the data set's own examples")
+        try:
+            return compare(file, cases, names)
+        except Differs as difference:
+            raise TechniqueInvalidOutput(technique=label, reason=str(difference)) from difference
+
+    def _fused(
+        self, raw: Path, cases: list[Case], summary: ModelSummary, assignment: Assignment, context: Context
+    ) -> Path:
+        """The fused graph that is equal still. Raises `TechniqueNoEffect` where there is none."""
+        reasons = []
+        for library, fuse in FUSIONS.items():
+            try:
+                fused = onnx_file.tidy(fuse(raw), summary)
+                written = onnx_file.write(fused, assignment.scratch)
+                self._agreement = compare(written, cases, [spec.name for spec in summary.outputs])
+            except (NotFused, Differs) as refusal:
+                reasons.append(f"{library}: {refusal}")
+                continue
+            context.log(f"Blocks were fused by {library}.")
+            return written
+        reason = f"no block could be fused with outputs that stay the same ({'; '.join(reasons)})"
+        raise TechniqueNoEffect(technique=assignment.spec.label, reason=reason)
+
+
+def to_onnx(model: TorchModel, feeds: Mapping[str, Array], label: str) -> ModelProto:
+    """Translate `model`, traced on `feeds`. Raises `TechniqueLibraryFailed` with the exporter's own words."""
+    inputs = [spec.name for spec in model.summary.inputs]
+    outputs = [spec.name for spec in model.summary.outputs]
+    if isinstance(model.module, PreTrainedModel):
+        model.module.set_attn_implementation("eager")
+    with _exporters_words(label), torch.no_grad():
+        if model.format is Format.TORCHSCRIPT:
+            return _from_script(model, feeds, inputs, outputs)
+        program = torch.onnx.export(
+            ByPlace(model),
+            example_tensors(feeds),
+            dynamo=True,
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_shapes=dynamic_shapes(model.summary),
+            external_data=False,
+            verbose=False,
+        )
+    assert program is not None
+    proto: ModelProto = program.model_proto
+    return proto
+
+
+def _from_script(model: TorchModel, feeds: Mapping[str, Array], inputs: list[str], outputs: list[str]) -> ModelProto:
+    """By the exporter of old, which wants a name for every axis that stays free."""
+    free = {
+        spec.name: {
+            place: axis or f"{spec.name}_{place}" for place, axis in enumerate(spec.shape) if not isinstance(axis, int)
+        }
+        for spec in model.summary.inputs
+    }
+    written = io.BytesIO()
+    torch.onnx.export(
+        model.module,
+        example_tensors(feeds),
+        written,
+        dynamo=False,
+        input_names=inputs,
+        output_names=outputs,
+        dynamic_axes=free,
+        opset_version=OPSET_OF_SCRIPTS,
+    )
+    return onnx.load_from_string(written.getvalue())
+
+
+@contextmanager
+def _exporters_words(label: str) -> Iterator[None]:
+    """Turns what an exporter raises into `TechniqueLibraryFailed`; its warnings say nothing to a member."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:
+        raise TechniqueLibraryFailed(technique=label, reason=_innermost(error)) from error
+
+
+def _innermost(error: BaseException) -> str:
+    """The first cause in the exporter's chain: what wraps it is advice on how to change the code."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    text = " ".join(_COLOURS.sub("", str(error)).split())
+    return f"{type(error).__name__}: {text[:400]}".rstrip(". ")

@@ -1,0 +1,110 @@
+"""Writing what PyTorch's exporters make: the summary's names, no traces of the machine, the same bytes every time.
+
+Nodes are named after the module that they came from and their operator, so a layer of the graph is found again in the
+model, such as `encoder.layer.0.attention.self.query/MatMul`.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import onnx
+from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto
+
+from apps.agents.onnx_limits import EXTERNAL_ABOVE_BYTES, SMALLEST_EXTERNAL_BYTES
+from apps.agents.reports import ModelSummary, TensorSpec
+from apps.agents.reproducible_zip import write_zip
+
+_SCOPES = "pkg.torch.onnx.name_scopes"
+"""The modules around a node, the outermost first, in the notes of the exporter."""
+_WRAPPER = re.compile(r"^module(\.|$)")
+_TOKEN = re.compile(r"\w+")
+
+
+def tidy(model: ModelProto, summary: ModelSummary) -> ModelProto:
+    """`model` with the summary's names for axes, names of modules for nodes, and nothing that no runtime reads."""
+    _name_axes(model.graph, summary)
+    names = Counter[str]()
+    for graph in _graphs(model.graph):
+        graph.doc_string = ""
+        del graph.value_info[:]
+        del graph.metadata_props[:]
+        for tensor in graph.initializer:
+            tensor.doc_string = ""
+            del tensor.metadata_props[:]
+        for node in graph.node:
+            _name(node, names)
+    for value in (*model.graph.input, *model.graph.output):
+        value.doc_string = ""
+        del value.metadata_props[:]
+    model.doc_string = ""
+    del model.metadata_props[:]
+    return model
+
+
+def write(model: ModelProto, out: Path) -> Path:
+    """Write `model` to `out` as `model.onnx`, or as `model.zip` with its weights apart where it is too large."""
+    size_bytes = sum(tensor.ByteSize() for graph in _graphs(model.graph) for tensor in graph.initializer)
+    if size_bytes <= EXTERNAL_ABOVE_BYTES:
+        target = out / "model.onnx"
+        target.write_bytes(model.SerializeToString(deterministic=True))
+        return target
+    with tempfile.TemporaryDirectory(dir=out.parent) as folder:
+        inner = Path(folder) / "model.onnx"
+        data = f"{inner.name}.data"
+        onnx.save_model(
+            model, str(inner), save_as_external_data=True, location=data, size_threshold=SMALLEST_EXTERNAL_BYTES
+        )
+        return write_zip(out / "model.zip", [(inner.name, inner), (data, Path(folder) / data)], compress=False)
+
+
+def _name(node: NodeProto, names: Counter[str]) -> None:
+    noted = {prop.key: prop.value for prop in node.metadata_props}
+    if _SCOPES in noted:
+        modules = [scope for scope in ast.literal_eval(noted[_SCOPES])[:-1] if scope]
+        place = _WRAPPER.sub("", modules[-1]) if modules else ""
+        node.name = f"{place}/{node.op_type}" if place else node.op_type
+    node.name = node.name or node.op_type
+    names[node.name] += 1
+    if names[node.name] > 1:
+        node.name = f"{node.name}_{names[node.name]}"
+    node.doc_string = ""
+    del node.metadata_props[:]
+
+
+def _name_axes(graph: GraphProto, summary: ModelSummary) -> None:
+    """Free axes get the summary's names; those of outputs, where they are the same axes, too."""
+    known: dict[str, str] = {}
+    by_name = {spec.name: spec for spec in summary.inputs}
+    for value in graph.input:
+        spec = by_name[value.name]
+        for dimension, axis in zip(value.type.tensor_type.shape.dim, spec.shape, strict=True):
+            if dimension.dim_param:
+                known[dimension.dim_param] = axis if isinstance(axis, str) else f"{value.name}_{len(known)}"
+                dimension.dim_param = known[dimension.dim_param]
+    _name_output_axes(graph.output, summary.outputs, known)
+
+
+def _name_output_axes(values: Sequence[ValueInfoProto], specs: Sequence[TensorSpec], known: dict[str, str]) -> None:
+    for value, spec in zip(values, specs, strict=True):
+        dimensions = value.type.tensor_type.shape.dim
+        told = spec.shape if len(spec.shape) == len(dimensions) else (None,) * len(dimensions)
+        for dimension, axis in zip(dimensions, told, strict=True):
+            if not dimension.dim_param:
+                continue
+            renamed = _TOKEN.sub(lambda match: known.get(match.group(), match.group()), dimension.dim_param)
+            dimension.dim_param = axis if isinstance(axis, str) else renamed
+
+
+def _graphs(graph: GraphProto) -> Iterator[GraphProto]:
+    """The graph and all graphs inside its nodes."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs) if attribute.HasField("g") else attribute.graphs:
+                yield from _graphs(inner)

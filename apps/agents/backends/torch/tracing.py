@@ -1,0 +1,68 @@
+"""What a tracer needs of a model: example tensors, which of their axes stay free, and inputs by place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from apps.agents.backends.torch.model import TorchModel
+from apps.agents.reports import ModelSummary
+from apps.agents.runners import Array, Feeds
+
+TRACED_ROWS = 3
+SHORTEST_AXIS = 3
+"""An axis of 0 or 1 would be taken for a constant, and 2 for a special case by some code."""
+
+
+class ByPlace(torch.nn.Module):  # type: ignore[misc, unused-ignore]
+    """`model` with its inputs and outputs by place, in the summary's order; floats go in and come out as float32."""
+
+    def __init__(self, model: TorchModel) -> None:
+        super().__init__()
+        self.training = False
+        self.module = model.module
+        self._model = model
+        self._names = [spec.name for spec in model.summary.inputs]
+        self._dtype = model.dtype
+
+    def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        given = {
+            name: tensor.to(self._dtype) if tensor.is_floating_point() else tensor
+            for name, tensor in zip(self._names, tensors, strict=True)
+        }
+        outputs = self._model.call(given)
+        return tuple(output.float() if output.is_floating_point() else output for output in outputs)
+
+
+def example_feeds(summary: ModelSummary, feeds: Feeds) -> dict[str, Array]:
+    """`feeds` with a few rows, and no free axis so short that a tracer would take it for a constant."""
+    return {spec.name: _example(feeds[spec.name], spec.shape) for spec in summary.inputs}
+
+
+def example_tensors(feeds: Mapping[str, Array]) -> tuple[torch.Tensor, ...]:
+    """As the summary says they come: floats not yet in the type that the model computes in."""
+    return tuple(torch.from_numpy(np.ascontiguousarray(array)) for array in feeds.values())
+
+
+def dynamic_shapes(summary: ModelSummary) -> tuple[tuple[dict[int, Any], ...]]:
+    """Every free axis of the inputs, for the one variadic argument of `ByPlace`."""
+    free = torch.export.Dim.DYNAMIC
+    return (
+        tuple(
+            {place: free for place, axis in enumerate(spec.shape) if not isinstance(axis, int)}
+            for spec in summary.inputs
+        ),
+    )
+
+
+def _example(array: Array, shape: tuple[int | str | None, ...]) -> Array:
+    for place, axis in enumerate(shape):
+        if isinstance(axis, int):
+            continue
+        length = array.shape[place]
+        wanted = TRACED_ROWS if place == 0 else max(length, SHORTEST_AXIS)
+        array = np.take(array, np.arange(wanted) % length, axis=place)
+    return array

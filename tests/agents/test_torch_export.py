@@ -1,0 +1,233 @@
+"""PyTorch models as ONNX: free axes, names, padding, and nothing handed over that computes anything else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import nn
+
+from apps.agents.backends.torch import export, fusion, onnx_file
+from apps.agents.backends.torch.equality import Differs, cases_of, compare
+from apps.agents.backends.torch.model import TorchModel
+from apps.agents.backends.torch.tracing import example_feeds
+from apps.agents.errors import TechniqueInvalidOutput, TechniqueLibraryFailed
+from apps.agents.optimization import Made
+from apps.agents.reports import TensorSpec
+from tests.agents import torch_models
+from tests.agents.torch_models import Convolutional, model_of
+from tests.agents.workshop import FIDELITY, Workshop, loaded, operators, sqnr_db
+
+PICTURES = {"x": np.random.default_rng(0).normal(size=(6, 3, 8, 8)).astype(np.float32)}
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    return Workshop(tmp_path_factory.mktemp("export"), "transformers")
+
+
+@pytest.fixture(scope="module")
+def texts(workshop: Workshop) -> Path:
+    return workshop.examples(**torch_models.tokens())
+
+
+@pytest.fixture(scope="module")
+def classifier(workshop: Workshop) -> Path:
+    folder = workshop.root / "bert"
+    folder.mkdir()
+    return torch_models.bert(folder)
+
+
+@pytest.fixture(scope="module")
+def writer(workshop: Workshop) -> Path:
+    folder = workshop.root / "llama"
+    folder.mkdir()
+    return torch_models.llama_archive(folder)
+
+
+@pytest.fixture(scope="module")
+def exported(workshop: Workshop, classifier: Path, texts: Path) -> Made:
+    return workshop.apply("onnx-export", classifier, texts, FIDELITY)
+
+
+def _axes(value: Any) -> list[object]:
+    return [axis.dim_param or axis.dim_value for axis in value.type.tensor_type.shape.dim]
+
+
+# --- transformers -----------------------------------------------------------------------------------------------------
+
+
+def test_a_classifier_keeps_its_names_types_and_free_axes(exported: Made):
+    graph = loaded(exported).graph
+    assert {value.name: _axes(value) for value in graph.input} == {
+        "input_ids": ["batch", "sequence"],
+        "attention_mask": ["batch", "sequence"],
+    }
+    assert [(value.name, _axes(value)) for value in graph.output] == [("logits", ["batch", 3])]
+    assert {value.type.tensor_type.elem_type for value in graph.input} == {onnx.TensorProto.INT64}
+    assert exported.artifact.name == "model.onnx"
+
+
+def test_the_checks_say_how_equal_it_is(exported: Made):
+    assert sqnr_db(exported) > export.SAME_DB
+    said = exported.result.checks[0]
+    assert said.startswith("In ONNX Runtime its outputs are the original's on 6 batches of several sizes")
+    assert "at most and" in said
+    assert said.endswith("on average.")
+    assert "with the free axes batch, sequence." in " ".join(exported.result.checks)
+
+
+def test_nodes_are_named_after_the_modules_they_came_from(exported: Made):
+    names = [node.name for node in loaded(exported).graph.node]
+    assert len(set(names)) == len(names)
+    assert "bert.encoder.layer.0.attention.self.query/MatMul" in names
+    assert "bert.encoder.layer.1.output.LayerNorm/LayerNormalization" in names
+
+
+def test_a_writer_is_right_with_padding_on_either_side_and_the_same_bytes_come_out_again(
+    workshop: Workshop, writer: Path, texts: Path
+):
+    made = workshop.apply("onnx-export", writer, texts, FIDELITY)
+    assert "on 6 batches" in made.result.checks[0]
+    assert [_axes(value) for value in loaded(made).graph.output] == [["batch", "sequence", 96]]
+    again = workshop.apply("onnx-export", writer, texts, FIDELITY)
+    assert again.artifact.read_bytes() == made.artifact.read_bytes()
+    assert str(workshop.root).encode() not in made.artifact.read_bytes()
+    assert b"site-packages" not in made.artifact.read_bytes()
+
+
+def test_attention_is_fused_where_asked_and_stays_equal(workshop: Workshop, classifier: Path, texts: Path):
+    made = workshop.apply("onnx-export", classifier, texts, FIDELITY, transformer_fusions=True)
+    assert operators(made)["Attention"] == 2
+    assert sqnr_db(made) > export.SAME_DB
+
+
+def test_a_fusion_that_drops_the_mask_is_not_taken(workshop: Workshop, writer: Path, texts: Path):
+    """As it comes, the fusion of grouped attention runs one row at a time or forgets which tokens are hidden."""
+    assignment = workshop.assignment("onnx-export", writer, texts, FIDELITY, transformer_fusions=True)
+    made = workshop.run(assignment)
+    assert "GroupQueryAttention" not in operators(made)
+    assert sqnr_db(made) > export.SAME_DB
+
+
+def test_a_model_in_half_precision_is_widened(workshop: Workshop, texts: Path, tmp_path: Path):
+    archive = torch_models.bert(tmp_path, dtype=torch.bfloat16)
+    made = workshop.apply("onnx-export", archive, texts, FIDELITY)
+    assert {tensor.data_type for tensor in loaded(made).graph.initializer} <= {
+        onnx.TensorProto.FLOAT,
+        onnx.TensorProto.INT64,
+        onnx.TensorProto.BOOL,
+    }
+    assert "in float32 where the original has bfloat16" in " ".join(made.result.checks)
+
+
+def test_an_export_that_computes_something_else_is_removed(
+    workshop: Workshop, classifier: Path, texts: Path, monkeypatch: pytest.MonkeyPatch
+):
+    right = export.to_onnx
+
+    def wrong(*given: Any) -> onnx.ModelProto:
+        proto = right(*given)
+        for node in proto.graph.node:
+            if node.output[0] == "logits":
+                node.output[0] = "right"
+        added = onnx.numpy_helper.from_array(np.float32(0.01), "added")
+        proto.graph.initializer.append(added)
+        proto.graph.node.append(onnx.helper.make_node("Add", ["right", "added"], ["logits"], name="wrong"))
+        return proto
+
+    monkeypatch.setattr(export, "to_onnx", wrong)
+    assignment = workshop.assignment("onnx-export", classifier, texts, FIDELITY)
+    with pytest.raises(TechniqueInvalidOutput, match=r"output 'logits' on \d+ examples differs by up to 0\.01"):
+        workshop.run(assignment)
+    assert not list(assignment.out.iterdir())
+
+
+# --- other formats ----------------------------------------------------------------------------------------------------
+
+
+def _exported(model: TorchModel, folder: Path) -> tuple[onnx.ModelProto, Path]:
+    proto = onnx_file.tidy(export.to_onnx(model, example_feeds(model.summary, PICTURES), "Export"), model.summary)
+    return proto, onnx_file.write(proto, folder)
+
+
+@pytest.mark.parametrize("kind", ["state-dict", "torch-export", "torchscript"])
+def test_a_convolutional_network_is_the_same_whichever_way_it_was_shipped(tmp_path: Path, kind: str):
+    torch.manual_seed(torch_models.SEED)
+    model, _ = torch_models.saved(Convolutional(), kind, PICTURES, tmp_path)
+    proto, file = _exported(model, tmp_path)
+    found = compare(file, cases_of(model, PICTURES), ["y"])
+    assert found.cases == 2
+    assert found.max_error < 1e-5
+    assert _axes(proto.graph.input[0]) == ["batch", 3, 8, 8]
+    assert _axes(proto.graph.output[0])[1] == 5
+    assert len({node.name for node in proto.graph.node}) == len(proto.graph.node)
+
+
+def test_a_module_that_computes_in_halves_takes_and_gives_float32(tmp_path: Path):
+    proto, _ = _exported(model_of(Convolutional().to(torch.float16)), tmp_path)
+    ends = [*proto.graph.input, *proto.graph.output]
+    assert {value.type.tensor_type.elem_type for value in ends} == {onnx.TensorProto.FLOAT}
+
+
+def test_an_axis_that_the_code_fixes_is_refused_with_the_exporters_words(tmp_path: Path):
+    class Fixed(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x if x.shape[0] == 3 else x.flatten(1)
+
+    with pytest.raises(TechniqueLibraryFailed, match=r"while doing Export: .*static shape of 3"):
+        _exported(model_of(Fixed()), tmp_path)
+
+
+def test_large_weights_stand_in_a_file_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(onnx_file, "EXTERNAL_ABOVE_BYTES", 1000)
+    monkeypatch.setattr(onnx_file, "SMALLEST_EXTERNAL_BYTES", 100)
+    out = tmp_path / "out"
+    out.mkdir()
+    _, file = _exported(model_of(Convolutional()), out)
+    assert file.name == "model.zip"
+
+
+# --- the comparison ---------------------------------------------------------------------------------------------------
+
+
+def test_sizes_that_the_original_does_not_take_are_no_cases():
+    shape = ("batch", 3, "height", "width")
+
+    class Flat(Convolutional):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x.reshape(-1, 3, 8, 8))
+
+    model = model_of(Flat(), shape)
+    assert [case.title for case in cases_of(model, PICTURES)] == ["6 examples", "1 example"]
+    anything = model_of(Convolutional(), shape)
+    assert len(cases_of(anything, PICTURES)) == 4
+
+
+def test_other_shapes_and_other_numbers_are_told_apart(tmp_path: Path):
+    model = model_of(Convolutional())
+    _, file = _exported(model, tmp_path)
+    cases = cases_of(model, PICTURES)
+    cases[0].outputs[0] = cases[0].outputs[0][:, :4]
+    with pytest.raises(Differs, match=r"output 'y' on 6 examples has the shape \[6, 5\] and was \[6, 4\]"):
+        compare(file, cases, ["y"])
+    with pytest.raises(Differs, match="ONNX Runtime refuses it"):
+        compare(file, cases, ["z"])
+
+
+def test_a_graph_without_blocks_of_a_transformer_is_not_fused(tmp_path: Path):
+    _, file = _exported(model_of(Convolutional()), tmp_path)
+    for fuse in fusion.FUSIONS.values():
+        with pytest.raises(fusion.NotFused, match="none of its patterns"):
+            fuse(file)
+
+
+def test_short_axes_are_lengthened_for_the_tracer():
+    summary = model_of(nn.Identity(), ("batch", 3, "height", 1)).summary
+    assert example_feeds(summary, {"x": np.zeros((1, 3, 1, 1), np.float32)})["x"].shape == (3, 3, 3, 1)
+    fixed = summary.model_copy(update={"inputs": (TensorSpec(name="x", dtype="float32", shape=(1, 2)),)})
+    assert example_feeds(fixed, {"x": np.zeros((1, 2), np.float32)})["x"].shape == (1, 2)
