@@ -25,7 +25,7 @@ from apps.agents.reports import DatasetSummary, ModelSummary
 from apps.errors import UserError
 from apps.models.errors import DataSetInspectionFailed, ModelInspectionFailed
 from apps.models.intake import format_in
-from apps.models.models import Blob, DataSet, Inspected, ModelMetadata, ModelVersion, StoreSettings
+from apps.models.models import Blob, DataSet, ModelMetadata, ModelVersion, StoreSettings
 from apps.models.storage import local_path
 from apps.models.texts import keepable
 
@@ -80,7 +80,7 @@ def give_up_on_dataset(dataset_id: int) -> None:
 
 
 @contextmanager
-def _settled(row: Inspected, ours: UserError) -> Iterator[None]:
+def _settled(row: ModelVersion | DataSet, ours: UserError) -> Iterator[None]:
     """Turns a check that failed into a refusal of `row`; `ours` says that it was not the file.
 
     What else is raised (a database or a store that is away) passes through, and the message is tried again.
@@ -95,7 +95,8 @@ def _settled(row: Inspected, ours: UserError) -> Iterator[None]:
         if failure.transient and failure.code != StepOutOfMemory.code:
             raise TryAgain(failure.message) from error
         if failure.expected:
-            row.refuse(failure.code, failure.message)
+            # The child knows the file by its digest, its member by its name.
+            row.refuse(failure.code, failure.message.replace(row.blob_id, row.filename))
         else:
             kind = type(row).__name__
             logger.error("The check of %s %s broke: %s\n%s", kind, row.pk, failure.message, failure.traceback)

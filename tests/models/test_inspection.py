@@ -80,6 +80,14 @@ def test_a_refusal_keeps_its_code_and_sentence(pending: ModelVersion, child):
     assert (pending.status, pending.refusal_code, pending.refusal) == ("refused", "model.empty_graph", "A sentence.")
 
 
+def test_a_refusal_calls_the_file_as_its_member_does(pending: ModelVersion, child):
+    sentence = f"'{pending.blob_id}' is a pickle."
+    child(failure=failed("model.pickle_refused", expected=True).model_copy(update={"message": sentence}))
+    inspect_version(pending.pk)
+    pending.refresh_from_db()
+    assert pending.refusal == "'model.onnx' is a pickle."
+
+
 def test_our_own_bug_is_logged_and_not_blamed_on_the_file(pending: ModelVersion, child, caplog):
     child(failure=failed("step.error", expected=False))
     inspect_version(pending.pk)
