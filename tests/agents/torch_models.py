@@ -129,6 +129,7 @@ def llama_archive(folder: Path, **changes: Any) -> Path:
 
 def _archived(kind: Any, config: Any, folder: Path, dtype: torch.dtype = torch.float32) -> Path:
     torch.manual_seed(SEED)
+    folder.mkdir(exist_ok=True)
     inner = folder / "saved"
     kind(config).eval().to(dtype).save_pretrained(inner)
     names = sorted(path.name for path in inner.iterdir())

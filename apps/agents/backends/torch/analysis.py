@@ -39,7 +39,7 @@ class TorchLaboratory(TorchEngine):
 
     def times(self, feeds: Feeds, target: Target) -> Mapping[str, LayerTime]:
         if not self._anatomy.hookable:
-            self._notes.append("A TorchScript program does not let its parts be timed, so times by layer are unknown.")
+            self._notes.append("Its parts cannot be timed one by one in this format, so times by layer are unknown.")
             return {}
         return profile.times(self._anatomy, feeds, target)
 

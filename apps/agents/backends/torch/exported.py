@@ -92,10 +92,7 @@ def save_exported(model: TorchModel, path: Path) -> Path:
     """Export `model` anew, with the free axes that it has, and write it to `path` without traces of its making."""
     inputs = model.summary.inputs
     free = {axis for spec in inputs for axis in spec.shape if isinstance(axis, str)}
-    example = [
-        tensor.to(model.dtype) if tensor.is_floating_point() else tensor
-        for tensor in example_inputs(inputs, dict.fromkeys(free, EXAMPLE_LENGTH))
-    ]
+    example = example_inputs(inputs, dict.fromkeys(free, EXAMPLE_LENGTH))
     shapes = tuple(
         {index: torch.export.Dim.AUTO for index, axis in enumerate(spec.shape) if isinstance(axis, str)}
         for spec in inputs

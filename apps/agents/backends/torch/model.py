@@ -56,12 +56,14 @@ class TorchModel:
         return [_array(output) for output in outputs]
 
     def tensors(self, feeds: Feeds, device: str = "cpu") -> dict[str, torch.Tensor]:
-        """What `call` takes, of arrays: floats as the model computes them."""
-        return {name: self._tensor(array, device) for name, array in feeds.items()}
-
-    def _tensor(self, array: Array, device: str) -> torch.Tensor:
-        tensor = torch.from_numpy(np.ascontiguousarray(array)).to(device)
-        return tensor.to(self.dtype) if tensor.is_floating_point() else tensor
+        """What `call` takes, of arrays: floats as the model computes them, or as an exported program declares them."""
+        floats = dict.fromkeys(feeds, self.dtype)
+        if self.format is Format.TORCH_EXPORT:
+            floats = {spec.name: getattr(torch, spec.dtype, self.dtype) for spec in self.summary.inputs}
+        tensors = {name: torch.from_numpy(np.ascontiguousarray(array)).to(device) for name, array in feeds.items()}
+        return {
+            name: tensor.to(floats[name]) if tensor.is_floating_point() else tensor for name, tensor in tensors.items()
+        }
 
     @property
     def dtype(self) -> torch.dtype:

@@ -43,7 +43,7 @@ def measure_sensitivity(
         found.notes.append("Quantization sensitivity is not measured: the model has no float output to compare.")
         return found
     if not anatomy.hookable:
-        found.notes.append("Sensitivity is to rounded weights alone: a TorchScript program hides its activations.")
+        found.notes.append("Sensitivity is to rounded weights alone: this format hides what flows between the layers.")
     conduct(list(experiments(types, order)), judge.sqnr_db, found, budget_s=budget_s, tell=tell, clock=clock)
     return found
 
