@@ -33,7 +33,8 @@ def llama_zip(folder: Path, **changes: Any) -> Path:
         "initializer_range": 0.05,
     }
     torch.manual_seed(0)
-    model = LlamaForCausalLM(LlamaConfig(**{**settings, **changes})).eval()
+    config = LlamaConfig(**{**settings, **changes})
+    model = LlamaForCausalLM(config).eval().to(config.dtype or torch.float32)
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if "norm" in name:
