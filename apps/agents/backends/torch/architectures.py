@@ -23,6 +23,7 @@ from apps.agents.reports import CodeFile
 
 GROUP = "lathe.architectures"
 LARGEST_CODE_BYTES = 256 * 1024
+COMPILED = frozenset({".pyc", ".pyo", ".pyd", ".so", ".dylib", ".dll"})
 Factory = Callable[..., Any]
 
 
@@ -65,6 +66,7 @@ def uploaded_code(description: Description, folder: Path) -> tuple[CodeFile, ...
         return ()
     if not (folder / description.file).is_file():
         raise DescriptionInvalid(reason=f"file is {description.file!r}, which is not in the archive")
+    _refuse_compiled(folder)
     others = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.py"))
     names = [description.file, *(name for name in others if name != description.file)]
     size_bytes = sum((folder / name).stat().st_size for name in names)
@@ -74,6 +76,13 @@ def uploaded_code(description: Description, folder: Path) -> tuple[CodeFile, ...
     return tuple(
         CodeFile(name=name, text=(folder / name).read_text(encoding="utf-8", errors="replace")) for name in names
     )
+
+
+def _refuse_compiled(folder: Path) -> None:
+    """Python would take it before the source beside it, and what runs would not be what a page shows."""
+    compiled = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.suffix in COMPILED)
+    if compiled:
+        raise DescriptionInvalid(reason=f"the archive brings compiled code ({compiled[0]}); send the source alone")
 
 
 def _imported(folder: Path, file: str) -> ModuleType:
