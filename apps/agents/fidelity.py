@@ -119,10 +119,11 @@ def visible(arrays: Sequence[Array], outputs: Sequence[TensorSpec], feeds: Mappi
     An output with an axis of tokens comes out as one row a token that is no padding, the others as they are.
     """
     mask = feeds.get(ATTENTION_MASK)
-    if mask is None or mask.all():
+    if mask is None:
         return list(arrays)
+    shown = slice(None) if mask.all() else mask.reshape(-1).astype(bool)
     return [
-        array[mask.astype(bool)] if _has_tokens(array, spec, mask) else array
+        array.reshape(-1, *array.shape[2:])[shown] if _has_tokens(array, spec, mask) else array
         for array, spec in zip(arrays, outputs, strict=True)
     ]
 

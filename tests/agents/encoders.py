@@ -47,7 +47,7 @@ class LetterEngine:
         random = np.random.default_rng(3)
         table = random.standard_normal((VOCABULARY, 8))
         self._table = table + noise * np.random.default_rng(5).standard_normal(table.shape)
-        self._head = random.standard_normal((8, VOCABULARY)) * 3
+        self._head = random.standard_normal((8, VOCABULARY)) * 0.5
         self.encoder = encoder or LetterEncoder()
         self.summary = ModelSummary(
             format="transformers",
