@@ -17,8 +17,17 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from apps.accounts.models import User
 from apps.models import intake, services
-from apps.models.models import DataSet, InspectionStatus, ModelVersion, RegisteredModel, Upload
+from apps.models.models import (
+    DataSet,
+    InspectionStatus,
+    ModelMetadata,
+    ModelVersion,
+    RegisteredModel,
+    Upload,
+)
+from tests.browser.page_rules import troubles
 from tests.models.conftest import linear_model, upload_of
+from tests.models.test_formats import SUMMARY
 
 pytestmark = [
     pytest.mark.browser,
@@ -166,6 +175,25 @@ def test_the_graph_is_drawn_from_this_host_alone(page: webdriver.Chrome, make_ve
     wait(page).until(lambda driver: "MatMul" in driver.find_element(By.ID, "target").get_attribute("innerHTML"))
     assert not strangers(page)
     assert not [error for error in errors(page) if "favicon" not in error]
+
+
+@pytest.mark.parametrize("width", [400, 1440])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_code_and_weights_are_read_by_keyboard_at_every_width(
+    page: webdriver.Chrome, version: ModelVersion, width: int, theme: str
+):
+    ModelMetadata.record(version, SUMMARY)
+    page.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    )
+    page.get(f"{page.base}{version.get_absolute_url()}")
+    page.execute_script("document.documentElement.dataset.theme = arguments[0]", theme)
+    page.execute_script("for (const fold of document.querySelectorAll('#version-state details')) fold.open = true")
+    listing = page.find_element(By.CSS_SELECTOR, ".listing")
+    listing.send_keys("")  # raises where it cannot take the focus
+    assert page.switch_to.active_element == listing
+    assert "def build():" in listing.text
+    assert not troubles(page)
 
 
 def test_a_pending_version_shows_its_result_by_itself(page: webdriver.Chrome, make_version: Any):
