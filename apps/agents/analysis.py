@@ -80,7 +80,12 @@ class AnalysisAgent:
             compatibility=compatibility(summary, _installed(specs), dataset.summary, specs.values()),
             calibration_examples=sum(_rows(feeds) for feeds in whole),
             generation=laboratory.generation(dataset.first(1), criteria.target),
-            notes=(*_notes(summary, layers, latency, criteria), *laboratory.notes(), *found.notes),
+            notes=(
+                *_notes(summary, layers, latency, criteria),
+                *dataset.notes,
+                *laboratory.notes(),
+                *found.notes,
+            ),
         )
         report = report.model_copy(update={"opportunities": opportunities(report, criteria, specs)})
         context.progress(1.0, f"Analysed {len(layers)} layers")
