@@ -13,7 +13,7 @@ import hashlib
 import math
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -31,7 +31,7 @@ from apps.agents.errors import (
     TechniqueParameters,
     TechniqueUnknown,
 )
-from apps.agents.fidelity import OutputFidelity
+from apps.agents.fidelity import OutputFidelity, visible
 from apps.agents.formats import Format
 from apps.agents.machine import LIBRARIES, installed_versions
 from apps.agents.plausibility import weight_bytes
@@ -202,9 +202,9 @@ class BaseOptimizationAgent(ABC):
             raise TechniqueInvalidOutput(technique=label, reason=difference)
         shown = self.effect(assignment, before.summary, after.summary)
         original = before.session(Target(threads=assignment.threads))
-        fidelity = _Comparison(label, [output.name for output in before.summary.outputs])
+        fidelity = _Comparison(label, before.summary.outputs)
         for feeds in assignment.batches(VALIDATION_EXAMPLES):
-            fidelity.add(original(feeds), _candidate_outputs(run, feeds, label))
+            fidelity.add(original(feeds), _candidate_outputs(run, feeds, label), feeds)
         checks = ("It loads, with the same inputs and outputs.", shown, fidelity.sentence(self.lowest_sqnr_db))
         return checks, after.summary
 
@@ -310,17 +310,19 @@ def _candidate_outputs(run: Run, feeds: Feeds, label: str) -> Outputs:
 
 
 class _Comparison:
-    """The outputs of the input model and of the artifact, batch by batch."""
+    """The outputs of the input model and of the artifact, batch by batch, without what stands on padding."""
 
-    def __init__(self, label: str, names: list[str]) -> None:
+    def __init__(self, label: str, outputs: Sequence[TensorSpec]) -> None:
         self._label = label
-        self._meters = [OutputFidelity(name) for name in names]
+        self._outputs = outputs
+        self._meters = [OutputFidelity(output.name) for output in outputs]
         self._examples = 0
 
-    def add(self, before: Outputs, after: Outputs) -> None:
+    def add(self, before: Outputs, after: Outputs, feeds: Feeds) -> None:
         """Raises `TechniqueInvalidOutput` for other shapes, and for NaN or infinity where there was none."""
         self._examples += len(before[0]) if before and before[0].ndim else 1
-        for meter, a, b in zip(self._meters, before, after, strict=True):
+        shown = (visible(outputs, self._outputs, feeds) for outputs in (before, after))
+        for meter, a, b in zip(self._meters, *shown, strict=True):
             if a.shape != b.shape:
                 reason = f"output {meter.name!r} has the shape {list(b.shape)} instead of {list(a.shape)}"
                 raise TechniqueInvalidOutput(technique=self._label, reason=reason)
