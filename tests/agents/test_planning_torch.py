@@ -256,6 +256,7 @@ def test_the_preview_counts_on_the_export_and_leaves_onnx_techniques_to_the_plan
 
     assert of(plan, EXPORT)
     assert not [one for one in (*plan.candidates, *plan.omitted) if one.technique in ("ONNX", DYNAMIC)]
+    assert "ONNX techniques are weighed as well, as soon as the exported model is analysed." in plan.summary
 
 
 def test_the_preview_knows_a_token_table_from_the_linear_layers():

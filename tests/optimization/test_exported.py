@@ -7,13 +7,15 @@ from django.test import Client
 from django.urls import reverse
 
 from apps.accounts.models import User
+from apps.agents.criteria import Criteria
 from apps.agents.formats import Format
 from apps.agents.recipe import Recipe
+from apps.agents.state import Status
 from apps.optimization import jobs, live
 from apps.optimization.lineage import chain_to, input_format, makers
 from apps.optimization.models import OptimizationSession, SessionStep
 from apps.optimization.recipe import recipe_of
-from apps.optimization.services import promote, report
+from apps.optimization.services import promote, report, session_preview, session_resume
 from tests.optimization import exported, material
 
 pytestmark = pytest.mark.django_db
@@ -99,6 +101,39 @@ def test_the_export_itself_can_be_promoted(finished: OptimizationSession, engine
 
     assert promote(handed_over, engineer).source_step == "export"
     assert [one.technique for one in Recipe.model_validate(recipe_of(handed_over)).steps] == ["onnx-export"]
+
+
+def test_an_export_that_failed_is_not_made_again_when_a_session_goes_on(
+    finished: OptimizationSession, engineer: User
+) -> None:
+    """The plan was made without it, and stands."""
+    finished.steps.filter(key__in=("export", "c02/optimize")).update(status=Status.FAILED)
+    finished.steps.filter(key="package").update(status=Status.FAILED)
+    OptimizationSession.objects.filter(pk=finished.pk).update(status=Status.FAILED)
+    finished.refresh_from_db()
+
+    session_resume(finished, engineer)
+
+    assert step(finished, "package").status == Status.QUEUED
+    assert {step(finished, key).status for key in ("export", "c02/optimize")} == {Status.FAILED}
+
+
+def test_the_preview_of_a_pytorch_model_has_one_line_for_what_is_out_of_reach(
+    finished: OptimizationSession, session: OptimizationSession
+) -> None:
+    found = session_preview(finished.version, finished.dataset, Criteria())
+
+    techniques = [one.technique for one in found.compatibility]
+    assert {"onnx-export", "onnx-dynamic-int8", "torch-gptq"} <= set(techniques)
+    assert "onnx-export" in {one.technique for one in found.plan.candidates}
+    assert not {"ONNX", "PyTorch"} & set(techniques)
+
+
+def test_the_preview_of_an_onnx_model_does_not_list_what_takes_pytorch(session: OptimizationSession) -> None:
+    techniques = [one.technique for one in session_preview(session.version, session.dataset, Criteria()).compatibility]
+
+    assert techniques[-1] == "PyTorch"
+    assert not [name for name in techniques if name.startswith("torch-")]
 
 
 # --- what is shown ---------------------------------------------------------------------------------------------------

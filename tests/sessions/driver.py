@@ -351,7 +351,8 @@ def main() -> None:
     if given.candidates:
         budget = criteria.budget.model_copy(update={"candidates": given.candidates})
         criteria = criteria.model_copy(update={"budget": budget})
-    subject = Subject(given.model, given.data, DatasetSpec(kind=DatasetKind.NPZ, task=given.task), given.format)
+    kind = DatasetKind.TEXT if given.data.suffix in (".jsonl", ".txt") else DatasetKind.NPZ
+    subject = Subject(given.model, given.data, DatasetSpec(kind=kind, task=given.task), given.format)
     with tempfile.TemporaryDirectory() as folder:
         print(table(Driver(subject, criteria, given.keep or Path(folder)).run()))
 

@@ -6,6 +6,7 @@ from apps.agents.compatibility import what_is_left
 from apps.agents.criteria import Criteria, Device
 from apps.agents.lineage import runtime_of
 from apps.agents.planning.bases import Bases
+from apps.agents.planning.prediction import ONNX_EXPORT
 from apps.agents.planning.profile import GraphProfile
 from apps.agents.state import CandidateRecord, Prediction
 from apps.agents.techniques import Risk
@@ -39,7 +40,15 @@ def summary(bases: Bases, candidates: tuple[CandidateRecord, ...], criteria: Cri
     start = (
         f"{tries} to be measured; first {first.title}, predicted {describe(first.predicted, bases.original.profile)}."
     )
-    return " ".join([f"{aim}: {_shares(bases.original.profile)}.", *known, start])
+    return " ".join([f"{aim}: {_shares(bases.original.profile)}.", *known, start, *_later(bases, candidates)])
+
+
+def _later(bases: Bases, candidates: tuple[CandidateRecord, ...]) -> list[str]:
+    """What a preview cannot weigh yet."""
+    exports = any(candidate.technique == ONNX_EXPORT for candidate in candidates)
+    if not exports or bases.original.profile.measured:
+        return []
+    return ["ONNX techniques are weighed as well, as soon as the exported model is analysed."]
 
 
 def _shares(profile: GraphProfile) -> str:

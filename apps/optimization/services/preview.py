@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from apps.agents.compatibility import compatibility, in_reach
 from apps.agents.criteria import Criteria
 from apps.agents.planning import plan_preview
 from apps.agents.planning.availability import obstacle_to
@@ -18,7 +19,10 @@ from apps.optimization.services.start import check, wanted_criteria
 
 
 class SessionPreview(Value):
-    """Compatibility of every technique of the catalogue, and the plan as far as it can be known before the analysis."""
+    """Compatibility of every technique in reach, and the plan as far as it can be known before the analysis.
+
+    Techniques of a framework that is out of reach share one entry, named after it.
+    """
 
     compatibility: tuple[Compatibility, ...]
     plan: Plan
@@ -43,14 +47,17 @@ def session_preview(version: ModelVersion, dataset: DataSet, criteria: Criteria 
     model, data = version.metadata.summary, dataset.described
     libraries = tuple(sorted(Worker.objects.alive().libraries()))
     disabled = tuple(PipelineSettings.current().disabled_techniques)
+    reachable = [spec for spec in catalogue().values() if in_reach(spec, model)]
+    beyond = [spec for spec in catalogue().values() if spec not in reachable]
+    judged = [
+        _compatibility(
+            spec,
+            obstacle_to(spec, criteria=wanted, model=model, dataset=data, libraries=libraries, disabled=disabled),
+        )
+        for spec in reachable
+    ]
     return SessionPreview(
-        compatibility=tuple(
-            _compatibility(
-                spec,
-                obstacle_to(spec, criteria=wanted, model=model, dataset=data, libraries=libraries, disabled=disabled),
-            )
-            for spec in catalogue().values()
-        ),
+        compatibility=(*judged, *compatibility(model, None, data, beyond)),
         plan=plan_preview(model, data, wanted, libraries, disabled),
     )
 
