@@ -1,0 +1,175 @@
+"""Run the model beside this file with PyTorch: python run.py [examples.npz] [--axis SIZE] [--prompt TEXT]
+
+examples.npz holds one array for each input in inputs.json; without it the inputs are random, and axes of any length
+have SIZE entries. With --prompt a language model writes on. A GPU is used where there is one.
+"""
+
+import argparse
+import importlib
+import json
+import sys
+import tomllib
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.utils._pytree as pytree
+
+HERE = Path(__file__).parent
+FOLDER = HERE / "model"
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+Feeds = dict[str, torch.Tensor]
+Run = Callable[[Feeds], Any]
+AWQ_SHIFTS = torch.tensor([0, 16, 4, 20, 8, 24, 12, 28])
+
+
+def load() -> tuple[Any, Run]:
+    """The model, and a function that runs it on tensors by name, in the order of inputs.json."""
+    if (FOLDER / "lathe.toml").exists():
+        model, by_name = described(tomllib.loads((FOLDER / "lathe.toml").read_text(encoding="utf-8")))
+        model.eval()
+    elif (FOLDER / "config.json").exists():
+        model, by_name = from_folder().eval(), True
+    elif programs := list(HERE.glob("*.pt2")):
+        return exported(programs[0])
+    else:
+        model, by_name = torch.jit.load(str(next(HERE.glob("*.pt"))), map_location=DEVICE).eval(), False
+    return model, lambda feeds: model(**feeds) if by_name else model(*feeds.values())
+
+
+def exported(path: Path) -> tuple[Any, Run]:
+    """A program, which knows itself what goes in by place and what by name."""
+    with path.open("rb") as file:
+        program = torch.export.load(file)
+    model = program.module().to(DEVICE)
+
+    def run(feeds: Feeds) -> Any:
+        placed, named = pytree.tree_unflatten(list(feeds.values()), program.call_spec.in_spec)
+        return model(*placed, **named)
+
+    return model, run
+
+
+def from_folder() -> Any:
+    """A transformers folder, quantized or not, without asking any hub."""
+    import transformers
+
+    config = transformers.AutoConfig.from_pretrained(FOLDER, local_files_only=True)
+    quantization = json.loads((FOLDER / "config.json").read_text(encoding="utf-8")).get("quantization_config") or {}
+    kind, method = getattr(transformers, config.architectures[0]), quantization.get("quant_method")
+    if method == "awq":
+        del config.quantization_config
+        return kind.from_pretrained(None, config=config, state_dict=unpacked(quantization["group_size"])).to(DEVICE)
+    options = {"device_map": {"": DEVICE}} if quantization else {}
+    if method == "compressed-tensors":
+        options["quantization_config"] = transformers.CompressedTensorsConfig(dequantize=True)
+    model = kind.from_pretrained(FOLDER, local_files_only=True, **options)
+    return model if quantization else model.to(DEVICE)
+
+
+def unpacked(group_size: int) -> dict[str, torch.Tensor]:
+    """The weights of a folder that autoawq packed, as floats: four bits a weight, a scale and a zero point a group."""
+    from safetensors.torch import load_file
+
+    stored = {name: tensor for file in FOLDER.glob("*.safetensors") for name, tensor in load_file(file).items()}
+    plain = {name: tensor for name, tensor in stored.items() if not name.endswith((".qweight", ".qzeros", ".scales"))}
+    for name in (key.removesuffix(".qweight") for key in stored if key.endswith(".qweight")):
+        rows, zeros = (
+            ((stored[f"{name}.{part}"][..., None] >> AWQ_SHIFTS) & 15).flatten(1) for part in ("qweight", "qzeros")
+        )
+        spread = [part.repeat_interleave(group_size, 0) for part in (zeros, stored[f"{name}.scales"])]
+        plain[f"{name}.weight"] = ((rows - spread[0]) * spread[1]).T.contiguous()
+    return plain
+
+
+def described(description: dict[str, Any]) -> tuple[Any, bool]:
+    """Weights with the architecture that lathe.toml names."""
+    named, arguments = description.get("architecture", ""), description.get("arguments", {})
+    if named.startswith("transformers/"):
+        import transformers
+
+        model = getattr(transformers, named.partition("/")[2])(transformers.AutoConfig.from_pretrained(FOLDER))
+    elif named:
+        model = metadata.entry_points(group="lathe.architectures")[named].load()(**arguments)
+    else:
+        # As a package of its own, so that the file may import others beside it.
+        sys.path.insert(0, str(HERE))
+        module = importlib.import_module("model." + description["file"].removesuffix(".py").replace("/", "."))
+        model = getattr(module, description["factory"])(**arguments)
+    file = FOLDER / description["weights"] if "weights" in description else weights_beside()
+    if file.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        weights = load_file(file)
+    else:
+        weights = torch.load(file, weights_only=True, map_location="cpu")
+    weights = next((weights[key] for key in ("state_dict", "model_state_dict", "model") if key in weights), weights)
+    plain = {name.removeprefix("module."): tensor for name, tensor in weights.items()}
+    types = {tensor.dtype for tensor in plain.values() if tensor.is_floating_point()}
+    if len(types) == 1:
+        model.to(types.pop())
+    missing, extra = model.load_state_dict(plain, strict=False)
+    tied = {name for name, _ in model.named_parameters(remove_duplicate=False)} - dict(model.named_parameters()).keys()
+    if extra or set(missing) - tied:
+        sys.exit(f"The weights do not fit: {missing} {extra}")
+    return model.to(DEVICE), named.startswith("transformers/")
+
+
+def weights_beside() -> Path:
+    suffixes = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
+    return next(file for file in sorted(FOLDER.iterdir()) if file.suffix in suffixes)
+
+
+def feeds_for(given: argparse.Namespace, model: Any) -> Feeds:
+    """Tensors by name: stored ones, else random ones. Floats have the type of the model's weights."""
+    stored = np.load(given.examples) if given.examples else {}
+    random, feeds = np.random.default_rng(0), Feeds()
+    floating = next((weight.dtype for weight in model.parameters() if weight.is_floating_point()), torch.float32)
+    for item in json.loads((HERE / "inputs.json").read_text())["inputs"]:
+        shape = [axis if isinstance(axis, int) else given.axis for axis in item["shape"]]
+        drawn = random.standard_normal(shape) if "float" in item["dtype"] else random.integers(0, 2, shape)
+        if item["name"] == "attention_mask":
+            drawn = np.ones(shape)
+        array = stored.get(item["name"], drawn.astype(item["dtype"]))
+        tensor = torch.from_numpy(np.ascontiguousarray(array)).to(DEVICE)
+        feeds[item["name"]] = tensor.to(floating) if tensor.is_floating_point() else tensor
+    return feeds
+
+
+def write_on(model: Any, prompt: str) -> str:
+    """What a language model writes after the prompt, always the likeliest token."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(FOLDER, local_files_only=True)
+    encoded = tokenizer(prompt, return_tensors="pt", return_token_type_ids=False).to(DEVICE)
+    tokens = model.generate(**encoded, max_new_tokens=40, do_sample=False, pad_token_id=tokenizer.pad_token_id or 0)
+    return str(tokenizer.decode(tokens[0], skip_special_tokens=True))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("examples", nargs="?", help="an .npz with one array for each input")
+    parser.add_argument("--axis", type=int, default=1, help="length of free axes of random inputs, 1 unless given")
+    parser.add_argument("--prompt", help="text for a language model to write on")
+    given = parser.parse_args()
+    model, run = load()
+    with torch.inference_mode():
+        if given.prompt is not None:
+            print(write_on(model, given.prompt))
+            return
+        result = run(feeds_for(given, model))
+    if isinstance(result, torch.Tensor):
+        result = {"output": result}
+    elif not hasattr(result, "items"):
+        result = {f"output_{index}": value for index, value in enumerate(result)}
+    for name, value in result.items():
+        if isinstance(value, torch.Tensor):
+            array = value.float().cpu().numpy() if value.is_floating_point() else value.cpu().numpy()
+            print(name, array.dtype, array.shape, array.ravel()[:8], sep="  ")
+
+
+if __name__ == "__main__":
+    main()

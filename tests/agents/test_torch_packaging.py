@@ -1,0 +1,104 @@
+"""The package of a PyTorch model runs where nothing but the libraries is installed."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import BitsAndBytesConfig, LlamaForCausalLM
+
+from apps.agents.backends.torch.engine import TorchEngine
+from apps.agents.criteria import Target
+from apps.agents.formats import Format
+from apps.agents.packaging import DOCUMENTS, build_package
+from tests.agents.torch_uploads import (
+    described_zip,
+    exported_file,
+    folder_zip,
+    llama_folder,
+    scripted_file,
+    word_tokenizer,
+)
+
+pytestmark = pytest.mark.slow
+
+Told = Callable[..., str]
+Make = Callable[[Path], Path]
+PICTURES = {"x": np.random.default_rng(0).standard_normal((2, 3, 8, 8)).astype(np.float32)}
+TOKENS = {"input_ids": np.arange(10).reshape(2, 5), "attention_mask": np.ones((2, 5), np.int64)}
+
+
+def unpacked(model: Path, kind: str, folder: Path) -> Path:
+    """The package of `model`, opened; building it has run its script on random inputs."""
+    for name in ("work", "out"):
+        (folder / name).mkdir()
+    for name in DOCUMENTS.values():
+        (folder / name).write_text(name)
+    documents = {role: folder / name for role, name in DOCUMENTS.items()}
+    package = build_package(model, "net", documents, kind, folder / "work", folder / "out")
+    with zipfile.ZipFile(package) as archive:
+        archive.extractall(folder / "package")
+    return folder / "package"
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Told:
+    """What the script prints with these arguments; in this process, which has loaded the libraries already."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+    def run(package: Path, *arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["run.py", *arguments])
+        capsys.readouterr()
+        runpy.run_path(str(package / "run.py"), run_name="__main__")
+        return capsys.readouterr().out
+
+    return run
+
+
+def first_numbers(told: Told, package: Path, feeds: dict[str, Any]) -> list[float]:
+    np.savez(package.parent / "mine.npz", **feeds)
+    printed = re.search(r"\[([^\]]+)\]", told(package, str(package.parent / "mine.npz")))
+    assert printed is not None
+    return [float(word) for word in printed[1].split()]
+
+
+def expected(model: Path, feeds: dict[str, Any], scratch: Path) -> list[float]:
+    return TorchEngine(model, scratch).session(Target())(feeds)[0].ravel()[:8].tolist()
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (exported_file, Format.TORCH_EXPORT),
+        (scripted_file, Format.TORCHSCRIPT),
+        (described_zip, Format.STATE_DICT),
+    ],
+    ids=["exported", "scripted", "described"],
+)
+def test_a_packaged_network_gives_what_was_measured(
+    make: Callable[[Path], Path], kind: Format, tmp_path: Path, told: Told
+) -> None:
+    model = make(tmp_path / "model")
+    package = unpacked(model, kind, tmp_path)
+    assert first_numbers(told, package, PICTURES) == pytest.approx(expected(model, PICTURES, tmp_path), abs=1e-3)
+
+
+def test_a_packaged_language_model_that_is_quantized_reads_and_writes(tmp_path: Path, told: Told) -> None:
+    folder = llama_folder(tmp_path / "llama")
+    config = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.float32)
+    quantized = LlamaForCausalLM.from_pretrained(folder, quantization_config=config, device_map={"": "cpu"})
+    quantized.save_pretrained(tmp_path / "nf4")
+    model = folder_zip(word_tokenizer(tmp_path / "nf4"), tmp_path / "nf4.zip", inside="llama/")
+    package = unpacked(model, Format.TRANSFORMERS, tmp_path)
+    assert first_numbers(told, package, TOKENS) == pytest.approx(expected(model, TOKENS, tmp_path), abs=1e-3)
+    assert told(package, "--prompt", "w1 w2 w3").startswith("w1 w2 w3 ")
+    readme = (package / "README.txt").read_text()
+    assert all(word in readme for word in ("transformers==", "bitsandbytes==", "accelerate==", "--prompt"))
