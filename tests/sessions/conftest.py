@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import pytest
 
 from apps.agents.criteria import PROFILES, Budget, Criteria
@@ -20,11 +21,26 @@ CLASSIFICATION = DatasetSpec(kind=DatasetKind.NPZ, task=Task.CLASSIFICATION)
 
 RunSession = Callable[..., Finished]
 """Model, data, criteria and, for anything but classification, how to read the data."""
+FirstImages = Callable[[int], Path]
 
 
 def profile(name: str, *, candidates: int, minutes: float = 4.0) -> Criteria:
     """A built-in profile with a budget that fits a test; timing gets a quarter of what each candidate may take."""
     return PROFILES[name].model_copy(update={"budget": Budget(minutes=minutes, candidates=candidates)})
+
+
+@pytest.fixture(scope="session")
+def images(tmp_path_factory: pytest.TempPathFactory) -> FirstImages:
+    """Gives a data set of the first so many of the samples' images: the fewest that prove what a test asks."""
+    data, folder = np.load(IMAGES), tmp_path_factory.mktemp("images")
+
+    def first(count: int) -> Path:
+        path = folder / f"{count}.npz"
+        if not path.exists():
+            np.savez_compressed(path, image=data["image"][:count], y=data["y"][:count])
+        return path
+
+    return first
 
 
 @pytest.fixture(scope="module")

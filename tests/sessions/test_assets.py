@@ -5,25 +5,17 @@ from __future__ import annotations
 import onnx
 import pytest
 
-from apps.agents.criteria import Objective
-from apps.agents.dataset_spec import DatasetKind, DatasetSpec, Metric
-from apps.agents.reports import EvaluationReport, Holds, Task
-from apps.agents.state import CandidateStatus, Outcome
+from apps.agents.reports import Holds
+from apps.agents.state import Outcome
 from tests.assets.models import Asset
 from tests.sessions.conftest import RunSession, profile
 from tests.sessions.driver import Finished
 from tests.sessions.machine import HAS_VNNI, needs_vnni
 
 # The first run downloads and builds.
-pytestmark = [pytest.mark.assets, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.assets, pytest.mark.timing, pytest.mark.timeout(900)]
 
 STATIC = "onnx-static-int8"
-
-
-def reach(report: EvaluationReport) -> float:
-    """How far above the drop its interval reaches, in points."""
-    drop = report.primary.drop
-    return (drop.high or 0.0) - drop.value
 
 
 # --- MiniLM: an encoder whose mask is a huge negative number ---------------------------------------------------------
@@ -33,7 +25,7 @@ def reach(report: EvaluationReport) -> float:
 def sentiment(run_session: RunSession, minilm_with_many_examples: Asset) -> Finished:
     """Sentiment with a limit of one point, measured on 2,488 snippets."""
     asset = minilm_with_many_examples
-    return run_session(asset.model, asset.data, profile("fastest", candidates=2, minutes=8))
+    return run_session(asset.model, asset.data, profile("fastest", candidates=1))
 
 
 def test_the_encoder_comes_out_smaller_within_one_point(sentiment: Finished) -> None:
@@ -77,26 +69,6 @@ def test_layers_of_a_transformer_have_the_names_that_the_prepared_graph_gives_th
     assert {layer.name for layer in sentiment.analysis.layers} == {node.name for node in prepared.graph.node}
 
 
-def test_600_examples_that_prove_nothing_are_not_taken_for_proof(run_session: RunSession, minilm: Asset) -> None:
-    """Whoever accepts only what is proven keeps the original, and reads how many examples it would take."""
-    criteria = profile("smallest", candidates=1, minutes=2).model_copy(
-        update={"allowed_techniques": ("onnx-weight-only",), "accept_inconclusive": False}
-    )
-
-    finished = run_session(minilm.model, minilm.data, criteria)
-
-    (report,) = finished.evaluations.values()
-    assert criteria.objective is Objective.SIZE
-    assert reach(report) > 1.0
-    assert finished.verdict.outcome is Outcome.UNCHANGED
-    assert finished.verdict.binding == "max_metric_drop_points"
-    (verdict,) = (one for one in report.constraints if one.constraint == "max_metric_drop_points")
-    assert verdict.status is Holds.INCONCLUSIVE or verdict.measured.value > 1.0
-    if verdict.status is Holds.INCONCLUSIVE:
-        assert "more examples" in (verdict.to_decide or "")
-        assert "more examples" in finished.verdict.misses[0].sentence
-
-
 # --- magika: norms written out in additions and products -------------------------------------------------------------
 
 
@@ -116,27 +88,3 @@ def test_magika_is_made_faster_without_a_loss_where_the_usual_variant_collapses(
     assert "Mul (" in everything.reason
     if HAS_VNNI:
         assert finished.winner.latency.speedup.value >= 1.5
-
-
-# --- openwakeword: an embedding without labels -----------------------------------------------------------------------
-
-
-def test_a_speech_embedding_without_labels_is_held_against_its_own_outputs(
-    run_session: RunSession, openwakeword: Asset
-) -> None:
-    spec = DatasetSpec(kind=DatasetKind.NPZ, task=Task.FIDELITY, metric=Metric.COSINE)
-
-    finished = run_session(openwakeword.model, openwakeword.data, profile("fastest", candidates=4), spec)
-
-    for key, report in finished.evaluations.items():
-        assert report.primary.metric == "cosine"
-        assert report.primary.original.value == pytest.approx(100)
-        candidate = finished.candidate(key)
-        if candidate.status in (CandidateStatus.ACCEPTED, CandidateStatus.SELECTED):
-            assert report.primary.drop.value <= 1.0
-            assert (report.latency.speedup.low or 0) > 1.0
-    if finished.verdict.outcome is Outcome.UNCHANGED:
-        assert finished.verdict.misses
-        assert finished.verdict.binding is not None
-    else:
-        assert finished.winner.size_bytes.ratio > 1.0

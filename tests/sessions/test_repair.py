@@ -15,9 +15,9 @@ from onnx import ModelProto, NodeProto, numpy_helper
 from apps.agents.criteria import Constraints, Criteria
 from apps.agents.reports import Holds
 from apps.agents.state import CandidateStatus, Outcome
-from tests.sessions.conftest import IMAGES, SAMPLES, RunSession, profile
+from tests.sessions.conftest import IMAGES, SAMPLES, FirstImages, RunSession, profile
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 EXAMPLES = 2000
 BREAKS, HURTS = 2000.0, 140.0
@@ -89,14 +89,6 @@ def layers_in_float(artifact: Path) -> set[str]:
     return {node.name for node in graph.node if node.op_type == "Conv" and node.input[1] in floats}
 
 
-@pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Half of the sample's data: enough to prove what is asked here."""
-    data, path = np.load(IMAGES), tmp_path_factory.mktemp("images") / "images.npz"
-    np.savez_compressed(path, image=data["image"][:EXAMPLES], y=data["y"][:EXAMPLES])
-    return path
-
-
 @pytest.mark.parametrize("louder", [BREAKS, HURTS])
 def test_the_fragile_model_computes_what_the_sample_computes(tmp_path: Path, louder: float) -> None:
     fragile = make_fragile(tmp_path, louder)
@@ -110,11 +102,11 @@ def test_the_fragile_model_computes_what_the_sample_computes(tmp_path: Path, lou
 
 
 def test_layers_that_would_break_the_model_stay_in_float_from_the_start(
-    run_session: RunSession, images: Path, tmp_path: Path
+    run_session: RunSession, images: FirstImages, tmp_path: Path
 ) -> None:
     fragile = make_fragile(tmp_path, BREAKS)
 
-    finished = run_session(fragile.model, images, only_static(1.0))
+    finished = run_session(fragile.model, images(EXAMPLES), only_static(1.0))
 
     assert finished.verdict.outcome is Outcome.IMPROVED
     assert finished.winner.verdict is Holds.HOLDS
@@ -126,11 +118,11 @@ def test_layers_that_would_break_the_model_stay_in_float_from_the_start(
 
 
 def test_layers_that_cost_too_much_are_found_by_repairing(
-    run_session: RunSession, images: Path, tmp_path: Path
+    run_session: RunSession, images: FirstImages, tmp_path: Path
 ) -> None:
     fragile = make_fragile(tmp_path, HURTS)
 
-    finished = run_session(fragile.model, images, only_static(0.5))
+    finished = run_session(fragile.model, images(EXAMPLES), only_static(0.5))
 
     root = finished.candidate("c01")
     assert root.status is CandidateStatus.REJECTED

@@ -12,12 +12,13 @@ import pytest
 from apps.agents.reports import Holds
 from apps.agents.state import CandidateStatus, Outcome
 from tests.assets.generated import slow_when_quantized
-from tests.sessions.conftest import IMAGES, SAMPLES, RunSession, profile
+from tests.sessions.conftest import IMAGES, SAMPLES, FirstImages, RunSession, profile
 from tests.sessions.driver import Finished
 from tests.sessions.machine import needs_vnni
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timing, pytest.mark.timeout(600)]
 
+EXAMPLES = 2000
 STATIC, DYNAMIC = "onnx-static-int8", "onnx-dynamic-int8"
 TYPES = ("activation_type", "weight_type")
 
@@ -31,9 +32,9 @@ def types_of(finished: Finished, key: str) -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="module")
-def resnet(run_session: RunSession) -> Finished:
+def resnet(run_session: RunSession, images: FirstImages) -> Finished:
     """ "Fastest": the loss of accuracy is limited to one point."""
-    return run_session(SAMPLES / "fashion_resnet.onnx", IMAGES, profile("fastest", candidates=4))
+    return run_session(SAMPLES / "fashion_resnet.onnx", images(EXAMPLES), profile("fastest", candidates=4))
 
 
 def test_the_residual_network_comes_out_faster_and_smaller_with_every_constraint_proven(resnet: Finished) -> None:
@@ -80,8 +81,8 @@ def test_layers_have_the_names_that_the_prepared_graph_gives_them(resnet: Finish
 
 
 @pytest.fixture(scope="module", params=["fastest", "balanced"])
-def mobilenet(run_session: RunSession, request: pytest.FixtureRequest) -> Finished:
-    return run_session(SAMPLES / "fashion_mobilenet.onnx", IMAGES, profile(request.param, candidates=4))
+def mobilenet(run_session: RunSession, images: FirstImages, request: pytest.FixtureRequest) -> Finished:
+    return run_session(SAMPLES / "fashion_mobilenet.onnx", images(EXAMPLES), profile(request.param, candidates=4))
 
 
 def test_the_depthwise_network_is_never_made_worse(mobilenet: Finished) -> None:
@@ -143,7 +144,7 @@ def test_the_original_stands_where_every_variant_is_slower(run_session: RunSessi
 def test_the_smaller_one_is_handed_over_though_slower_where_size_is_the_goal(
     run_session: RunSession, slow: tuple[Path, Path]
 ) -> None:
-    finished = run_session(*slow, profile("smallest", candidates=2))
+    finished = run_session(*slow, profile("smallest", candidates=1))
 
     assert finished.verdict.outcome is Outcome.IMPROVED
     assert finished.winner.size_bytes.ratio >= 1.9
