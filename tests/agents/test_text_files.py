@@ -22,10 +22,16 @@ from apps.agents.errors import (
     TextLineBroken,
     TextOneWord,
     TextsUnlabelled,
+    TokenizerMissing,
     TooFewExamples,
 )
+from apps.agents.handlers.datasets import inspect_dataset
+from apps.agents.job import Job
+from apps.agents.reports import DatasetSummary
 from apps.agents.text_files import read_texts
 from apps.errors import UserError
+from tests.agents.encoders import LetterEngine
+from tests.agents.told import Told
 
 
 def spec(task: str, **more: Any) -> DatasetSpec:
@@ -81,6 +87,27 @@ def test_a_single_document_is_cut_into_pieces_and_the_note_says_so(tmp_path: Pat
 def test_a_text_that_is_too_short_for_pieces_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TooFewExamples):
         inspect_examples(written(tmp_path, "A short text of a few words only."), PERPLEXITY)
+
+
+def test_very_many_texts_are_read_with_a_warning(tmp_path: Path) -> None:
+    found = read_texts(written(tmp_path, *({"text": "word " * 20_000} for _ in range(21))), PERPLEXITY)
+    assert len(found.examples) == 21
+    assert found.notes[0].startswith("The texts have 2,100,000 characters")
+
+
+def test_the_job_checks_texts_against_a_model(tmp_path: Path) -> None:
+    path = written(tmp_path, *({"text": f"text {n}"} for n in range(25)))
+    arguments = {
+        "spec": PERPLEXITY.model_dump(mode="json"),
+        "model": LetterEngine().summary.model_dump(mode="json"),
+    }
+    job = Job(handler="", scratch=tmp_path, inputs={"dataset": path}, arguments=arguments)
+    summary = DatasetSummary.model_validate(inspect_dataset(Told(job)).body)  # type: ignore[arg-type]
+    assert (summary.kind, summary.examples, summary.characters) == ("text", 25, 165)
+    onnx = LetterEngine().summary.model_copy(update={"format": "onnx", "language": None})
+    other = job.model_copy(update={"arguments": arguments | {"model": onnx.model_dump(mode="json")}})
+    with pytest.raises(TokenizerMissing):
+        inspect_dataset(Told(other))  # type: ignore[arg-type]
 
 
 def test_braces_twice_are_no_json(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from apps.agents.dataset_headers import summarize_texts
 from apps.agents.dataset_spec import DatasetSpec
 from apps.agents.reports import DatasetSummary
-from apps.agents.text_files import Example, read_texts
+from apps.agents.text_files import read_texts
+from apps.agents.text_lines import Example
 
 Array = NDArray[np.generic]
 

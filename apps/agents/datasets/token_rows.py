@@ -9,7 +9,7 @@ from apps.agents.dataset_spec import TextReading
 from apps.agents.errors import ModelUnfitForTexts
 from apps.agents.reports import Task
 from apps.agents.text import TextEncoder
-from apps.agents.text_files import Example
+from apps.agents.text_lines import Example
 
 Tokens = list[int]
 
