@@ -179,11 +179,12 @@ class Board:
         return tuple(sorted(options, key=lambda option: (-option.worth, option.candidate.key)))
 
     def _before_what_it_judges(self, option: Option, options: list[Option]) -> Option:
-        """Plain rounding is measured before the methods that have to beat it: it is cheap."""
+        """Plain rounding comes right before the first method that has to beat it, and at once where one was tried."""
+        clever = [trial for trial in self.trials if _has_to_beat(trial.planned, option.candidate)]
         judged = [other.worth for other in options if _has_to_beat(other.candidate, option.candidate)]
-        if not judged and not self._awaited_baseline(option.candidate):
-            return option
-        return Option(option.candidate, max([option.worth, *judged]) * (1 + 1e-6))
+        if any(trial.started for trial in clever):
+            return Option(option.candidate, math.inf)
+        return Option(option.candidate, max(judged) * (1 + 1e-6)) if judged else option
 
     def _awaited_baseline(self, candidate: CandidateRecord) -> bool:
         """Whether a method that has to beat `candidate` is tried or worth trying, so that it is to be measured too."""

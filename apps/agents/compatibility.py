@@ -132,9 +132,9 @@ def _obstacle(
         return f"No worker has {' and '.join(dict.fromkeys(missing))} installed."
     if exporter is None and spec.acts_on and not summary.operators.keys() & set(spec.acts_on):
         return f"It works on {', '.join(spec.acts_on)}, and the model has none of them."
-    for one in needed:
-        if nothing_left := _nothing_left(one, summary):
-            return nothing_left
+    # What is exported computes in float32, whatever the original is stored in.
+    if nothing_left := _nothing_left(exporter or spec, summary):
+        return nothing_left
     if spec.needs_calibration and (dataset is None or dataset.examples == 0):
         return "It measures ranges on calibration data, and there is no data set."
     return None

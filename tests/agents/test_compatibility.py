@@ -80,6 +80,7 @@ def test_what_is_in_half_precision_can_still_be_quantized_by_pytorch() -> None:
     halves = _summary(format="transformers", operators={"Linear": 4}, weight_dtypes={"bfloat16": 1000})
     judged = _judged(halves, installed=None)
     assert judged["torch-gptq"].compatible
+    assert judged["onnx-dynamic-int8"].compatible, "the export is in float32"
     assert "half precision already" in judged["torch-half"].reason
 
 

@@ -197,9 +197,10 @@ def compared(run) -> dict[str, str]:
 def test_plain_rounding_is_measured_before_what_has_to_beat_it_and_the_report_says_who_won():
     run = InMemoryPipeline(torch_language_model(), PERPLEXITY).run()
 
-    order = [request.technique for request in run.tried]
-    assert order[0] == NEAREST
-    assert {GPTQ, "torch-awq"} <= set(order)
+    order = [(request.technique, request.parameters["group_size"]) for request in run.tried]
+    assert [technique for technique, _ in order[:2]] == [NEAREST, GPTQ]
+    assert order[0][1] == order[1][1]
+    assert {GPTQ, "torch-awq"} <= {technique for technique, _ in order}
     said = compared(run)
     assert "It is better than plain rounding." in said[GPTQ]
     assert "It is not worse than plain rounding beyond the interval." in said["torch-awq"]

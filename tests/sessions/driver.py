@@ -347,7 +347,8 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="folder for the artifacts")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(relativeCreated)7.0f ms %(message)s", force=True)
-    criteria = PROFILES[given.profile].model_copy(update={"allowed_techniques": given.allow})
+    allowed = tuple(given.allow) if given.allow else None
+    criteria = PROFILES[given.profile].model_copy(update={"allowed_techniques": allowed})
     if given.candidates:
         budget = criteria.budget.model_copy(update={"candidates": given.candidates})
         criteria = criteria.model_copy(update={"budget": budget})
