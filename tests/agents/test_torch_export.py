@@ -18,7 +18,7 @@ from apps.agents.backends.torch.tracing import example_feeds
 from apps.agents.errors import TechniqueInvalidOutput, TechniqueLibraryFailed
 from apps.agents.optimization import Made
 from apps.agents.reports import TensorSpec
-from tests.agents import torch_models
+from tests.agents import torch_models, torch_uploads
 from tests.agents.torch_models import Convolutional, model_of
 from tests.agents.workshop import FIDELITY, Workshop, loaded, operators, sqnr_db
 
@@ -231,3 +231,37 @@ def test_short_axes_are_lengthened_for_the_tracer():
     assert example_feeds(summary, {"x": np.zeros((1, 3, 1, 1), np.float32)})["x"].shape == (3, 3, 3, 1)
     fixed = summary.model_copy(update={"inputs": (TensorSpec(name="x", dtype="float32", shape=(1, 2)),)})
     assert example_feeds(fixed, {"x": np.zeros((1, 2), np.float32)})["x"].shape == (1, 2)
+
+
+# --- from the file that was uploaded to the artifact ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["state-dict", "torch-export", "torchscript"])
+def test_an_uploaded_network_becomes_a_valid_artifact(tmp_path: Path, kind: str):
+    makers = {
+        "state-dict": lambda: torch_uploads.described_zip(tmp_path / "model.zip"),
+        "torch-export": lambda: torch_uploads.exported_file(tmp_path / "model"),
+        "torchscript": lambda: torch_uploads.scripted_file(tmp_path / "model.pt"),
+    }
+    workshop = Workshop(tmp_path, kind)
+    pictures = workshop.examples(x=np.random.default_rng(0).normal(size=(24, 3, 8, 8)).astype(np.float32))
+    made = workshop.apply("onnx-export", makers[kind](), pictures, FIDELITY)
+    assert sqnr_db(made) > export.SAME_DB
+    assert _axes(loaded(made).graph.input[0]) == ["batch", 3, 8, 8]
+
+
+# --- a real model -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.assets
+@pytest.mark.slow
+def test_minilm_exported_is_the_same_and_int8_of_it_stays_close(tmp_path: Path, minilm_classifier, minilm):
+    arrays = np.load(minilm.data)
+    workshop = Workshop(tmp_path, "transformers")
+    texts = workshop.examples(**{name: arrays[name][:80] for name in ("input_ids", "attention_mask", "token_type_ids")})
+    made = workshop.apply("onnx-export", minilm_classifier.archive, texts, FIDELITY)
+    assert sqnr_db(made) > 100
+    (tmp_path / "onnx").mkdir()
+    int8 = Workshop(tmp_path / "onnx").apply("onnx-dynamic-int8", made.artifact, texts, FIDELITY)
+    assert made.result.size_bytes / int8.result.size_bytes > 3.5
+    assert sqnr_db(int8) > 15
