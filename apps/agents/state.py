@@ -131,6 +131,7 @@ class Omission(Value):
     """A technique or variant that the plan leaves out, and why."""
 
     technique: str
+    """Its name; that of a framework, such as `PyTorch`, for all of its techniques that are out of reach."""
     title: str
     reason: str
 
