@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from apps.agents.backends.torch import stored
+from apps.agents.backends.torch.description import torch_type
 from apps.agents.backends.torch.exported_archive import ExportedArchive
 from apps.agents.backends.torch.model import TorchModel
 from apps.agents.backends.torch.probing import example_inputs, outside
@@ -22,17 +23,19 @@ EXAMPLE_LENGTH = 8
 
 
 class ByPlace(nn.Module):  # type: ignore[misc]
-    """A program whose inputs go in by place, some of which it takes by name."""
+    """A program that takes some inputs by name, or in half precision: here they go in by place, and as float32."""
 
-    def __init__(self, program: nn.Module, placed: int, names: list[str]) -> None:
+    def __init__(self, program: nn.Module, placed: int, names: list[str], types: list[torch.dtype]) -> None:
         super().__init__()
         self.program = program
         self.placed = placed
         self.names = names
+        self.types = types
 
     def forward(self, *tensors: torch.Tensor) -> object:
-        rest = zip(self.names, tensors[self.placed :], strict=True)
-        return self.program(*tensors[: self.placed], **dict(rest))
+        given = [tensor.to(dtype) for tensor, dtype in zip(tensors, self.types, strict=True)]
+        rest = zip(self.names, given[self.placed :], strict=True)
+        return self.program(*given[: self.placed], **dict(rest))
 
 
 @dataclass(frozen=True)
@@ -83,8 +86,9 @@ class ExportedProgramFile:
         except Exception as error:  # The loader reports what it stumbles over with whatever comes.
             raise ModelNotLoadable(reason=" ".join(str(error).split())[:400].rstrip(". ")) from error
         placed, names = call
-        if names:
-            module = ByPlace(module, placed, names)
+        if names or self.archive.inputs != summary.inputs:
+            types = [torch_type(spec.dtype) for spec in self.archive.inputs]
+            module = ByPlace(module, placed, names, types)
         return TorchModel(module.to(device), Format.TORCH_EXPORT, summary, self.path.parent, positional=True)
 
 
