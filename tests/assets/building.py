@@ -24,9 +24,9 @@ class BuildError(Exception):
     """A recipe of ours failed; the message ends with what it said."""
 
 
-def built(name: str, source: str, build: Callable[[Path], None]) -> Path:
-    """The folder that `build` fills, from the cache if the recipe `source` made it before."""
-    version = sha256((_HERE / source).read_bytes())[:12]
+def built(name: str, sources: tuple[str, ...], build: Callable[[Path], None]) -> Path:
+    """The folder that `build` fills, from the cache if the recipe made it before: all of `sources` are its digest."""
+    version = sha256(b"".join((_HERE / source).read_bytes() for source in sources))[:12]
     folder = cache_folder() / "built" / f"{name}-{version}"
     if not folder.is_dir():
         folder.parent.mkdir(exist_ok=True)
