@@ -9,8 +9,10 @@ import torch
 from bitsandbytes.functional import dequantize_4bit
 from bitsandbytes.nn import Linear4bit, Params4bit
 
+from apps.agents.backends.torch import run
 from apps.agents.backends.torch.bitsandbytes import unpacked
 from apps.agents.backends.torch.loading import load_model
+from apps.agents.backends.torch.transformers_folder import TransformersFolder
 from apps.agents.errors import TechniqueNotApplicable, TechniqueParameters
 from apps.agents.optimization import Made
 from apps.agents.runners import open_engine
@@ -125,8 +127,13 @@ def test_a_model_with_such_rows_loses_no_more_than_others(workshop: Workshop, da
     model = llama_zip(workshop.root / f"odd-{kind}", hidden_size=96, num_key_value_heads=1)
     made = workshop.apply("torch-bitsandbytes", model, data, FIDELITY, type=kind)
     assert sqnr_db(made) > sqnr_db(nf4) - 6
-    module = load_model(made.artifact, workshop.root).module
-    assert {type(part).__name__ for name, part in module.named_modules() if name.endswith("q_proj")} == {"Linear"}
+    opened = load_model(made.artifact, workshop.root)
+    parts = dict(opened.module.named_modules())
+    assert {type(part).__name__ for name, part in parts.items() if name.endswith("q_proj")} == {"Linear"}
+    as_stored = TransformersFolder(opened.folder).load_as_stored("cpu").eval()
+    run.unpack_broken_blocks(as_stored)  # What the package's own script does.
+    with torch.inference_mode():
+        assert torch.equal(as_stored(**batch()).logits, opened.call(batch())[0])
 
 
 # --- CUDA -------------------------------------------------------------------------------------------------------------

@@ -92,7 +92,7 @@ def load(folder: TransformersFolder, device: str) -> PreTrainedModel:
     model = folder.load_as_stored(device)
     if device == "cpu":
         for name, module in list(model.named_modules()):
-            if isinstance(module, Linear4bit) and (module.in_features % _BLOCK or module.out_features % _CPU_ROWS):
+            if isinstance(module, Linear4bit) and _is_broken(module):
                 model.set_submodule(name, unpacked(module))
     return model
 
@@ -108,3 +108,7 @@ def unpacked(layer: Linear4bit) -> nn.Linear:
     if layer.bias is not None:
         plain.bias.copy_(layer.bias)
     return plain
+
+
+def _is_broken(layer: Linear4bit) -> bool:
+    return bool(layer.in_features % layer.weight.quant_state.blocksize or layer.out_features % _CPU_ROWS)

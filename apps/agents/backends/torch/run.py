@@ -5,6 +5,7 @@ have SIZE entries. With --prompt a language model writes on. A GPU is used where
 """
 
 import argparse
+import copy
 import importlib
 import json
 import sys
@@ -67,7 +68,26 @@ def from_folder() -> Any:
     if method == "compressed-tensors":
         options["quantization_config"] = transformers.CompressedTensorsConfig(dequantize=True)
     model = kind.from_pretrained(FOLDER, local_files_only=True, **options)
+    if method == "bitsandbytes" and DEVICE == "cpu":
+        unpack_broken_blocks(model)
     return model if quantization else model.to(DEVICE)
+
+
+def unpack_broken_blocks(model: Any) -> None:
+    """On a CPU bitsandbytes goes wrong with rows that are no whole number of blocks: such layers become floats."""
+    from bitsandbytes.functional import dequantize_4bit
+    from bitsandbytes.nn import Linear4bit
+
+    for name, layer in list(model.named_modules()):
+        if not isinstance(layer, Linear4bit):
+            continue
+        state = copy.copy(layer.weight.quant_state)
+        if layer.in_features % state.blocksize or layer.out_features % 32:
+            state.shape = torch.Size([layer.in_features * layer.out_features])
+            weight = dequantize_4bit(layer.weight.data, state).view(layer.out_features, layer.in_features)
+            plain = torch.nn.Linear(layer.in_features, layer.out_features, bias=False)
+            plain.weight, plain.bias = torch.nn.Parameter(weight, requires_grad=False), layer.bias
+            model.set_submodule(name, plain)
 
 
 def unpacked(group_size: int) -> dict[str, torch.Tensor]:
