@@ -128,8 +128,8 @@ def test_the_same_model_twice_changes_nothing(tmp_path: Path, images: Path) -> N
     assert report.flips.changed == 0
     assert report.size_bytes.ratio == 1.0
     assert report.verdict is Holds.HOLDS
-    # The interval of a ratio measured on a shared machine is no exact matter; test_measuring has the exact one.
-    assert 0.5 < report.latency.speedup.value < 2.0
+    # What a ratio measured on a shared machine comes to is test_measuring's matter, on a clock of its own.
+    assert report.latency.speedup.value > 0
     assert report.implausible == ()
 
 
