@@ -18,13 +18,10 @@ from functools import cached_property
 
 from apps.agents import narration
 from apps.agents.board import Board, Option
-from apps.agents.criteria import Device
-from apps.agents.planning.availability import obstacle_to
-from apps.agents.planning.prediction import GRAPH, ONNX_EXPORT
-from apps.agents.reports import AnalysisReport
+from apps.agents.groundwork import LOST, Groundwork, measuring_queue, optimizing_queue
+from apps.agents.planning.prediction import GRAPH
 from apps.agents.selection import verdict_of
 from apps.agents.state import (
-    ACTIVE,
     Closing,
     Decision,
     Phase,
@@ -47,8 +44,6 @@ from apps.agents.trials import (
     evaluate_key,
     optimize_key,
 )
-
-_LOST = (Status.FAILED, Status.CANCELLED)
 
 
 class OptimizationManager:
@@ -76,7 +71,7 @@ def _failure(state: SessionState) -> tuple[str, str] | None:
     """Code and sentence when a step failed that the session cannot do without."""
     for key in (ANALYSE, PLAN, PACKAGE):
         step = Steps.of(state).get(key)
-        if step is not None and step.status in _LOST:
+        if step is not None and step.status in LOST:
             return step.error_code or f"{key}.{step.status.value}", step.error or f"The step {key} {step.status.value}."
     return None
 
@@ -160,8 +155,7 @@ class _Turn:
     @property
     def requests(self) -> tuple[StepRequest, ...]:
         if self.steps.get(PLAN) is None:
-            asked = self._before_plan()
-            return (self._plan(),) if asked is None else asked
+            return Groundwork(self.state, self.specs, in_time=self._minutes_spent() is None).requests
         if self.steps.completed(PLAN) is None or self.steps.get(PACKAGE) is not None:
             return ()
         requests = self._trials()
@@ -170,84 +164,6 @@ class _Turn:
         return (self._package(),)
 
     # --- the steps ---------------------------------------------------------------------------------------------------
-
-    @property
-    def _measuring_queue(self) -> str:
-        return "gpu" if self.state.criteria.target.device is Device.CUDA else "cpu"
-
-    def _before_plan(self) -> tuple[StepRequest, ...] | None:
-        """What is to be found out first; empty while it is being found out, `None` once all is known."""
-        if self.steps.get(ANALYSE) is None:
-            return (self._analyse(),)
-        if self.steps.completed(ANALYSE) is None:
-            return ()
-        export, analysis = self.steps.get(EXPORT), self.steps.get(ANALYSE_EXPORTED)
-        if export is None:
-            return (self._export(),) if self._can_export() else None
-        if analysis is None and export.status is Status.COMPLETED:
-            return (self._analyse_exported(),)
-        waiting = export.status in ACTIVE or (analysis is not None and analysis.status in ACTIVE)
-        return () if waiting else None
-
-    def _can_export(self) -> bool:
-        """Whether the original is to become ONNX: the criteria allow it, workers can do it, and time is left."""
-        spec, analysed = self.specs.get(ONNX_EXPORT), self.steps.completed(ANALYSE)
-        if spec is None or analysed is None or self._minutes_spent():
-            return False
-        known = {"libraries": self.state.libraries, "disabled": self.state.disabled_techniques}
-        analysis = AnalysisReport.model_validate(analysed.result)
-        criteria, dataset = self.state.criteria, self.state.dataset
-        model = self.state.model
-        return obstacle_to(spec, criteria=criteria, model=model, dataset=dataset, analysis=analysis, **known) is None
-
-    def _analyse(self) -> StepRequest:
-        return StepRequest(
-            key=ANALYSE,
-            kind=StepKind.ANALYSE,
-            queue=self._measuring_queue,
-            reason="Measures where time and bytes go and how sensitive each layer is, before anything is decided.",
-        )
-
-    def _export(self) -> StepRequest:
-        return StepRequest(
-            key=EXPORT,
-            kind=StepKind.OPTIMIZE,
-            queue=self._optimizing_queue(ONNX_EXPORT),
-            reason="Every ONNX technique starts from the exported model, which is made once and compared with the "
-            "original.",
-            technique=ONNX_EXPORT,
-            parameters=self.specs[ONNX_EXPORT].resolve({}),
-        )
-
-    def _analyse_exported(self) -> StepRequest:
-        return StepRequest(
-            key=ANALYSE_EXPORTED,
-            kind=StepKind.ANALYSE,
-            queue=self._measuring_queue,
-            reason="Measures the same model in ONNX Runtime: which runtime is faster, and what its graph can bear.",
-            parent=EXPORT,
-        )
-
-    def _plan(self) -> StepRequest:
-        return StepRequest(
-            key=PLAN,
-            kind=StepKind.PLAN,
-            queue="cpu",
-            reason="Weighs every technique and number type by predicted gain, risk and cost.",
-            parameters={
-                "libraries": list(self.state.libraries),
-                "disabled_techniques": list(self.state.disabled_techniques),
-                "export_failure": self._export_failure(),
-            },
-        )
-
-    def _export_failure(self) -> str | None:
-        """Why there is no exported model to plan for although one was asked for, in a sentence."""
-        for key in (EXPORT, ANALYSE_EXPORTED):
-            step = self.steps.get(key)
-            if step is not None and step.status in _LOST:
-                return step.error or f"The step {key} was {step.status.value}."
-        return None
 
     def _trials(self) -> tuple[StepRequest, ...]:
         """Evaluations first, then the preparation, then new candidates, as far as workers and the budget allow."""
@@ -267,7 +183,7 @@ class _Turn:
         return StepRequest(
             key=PREPARE,
             kind=StepKind.OPTIMIZE,
-            queue=self._optimizing_queue(GRAPH),
+            queue=optimizing_queue(self.specs[GRAPH]),
             reason="Every quantization starts from the optimized graph, which is made once.",
             technique=GRAPH,
             parameters=self.specs[GRAPH].resolve({}),
@@ -284,7 +200,7 @@ class _Turn:
         return StepRequest(
             key=optimize_key(candidate.key),
             kind=StepKind.OPTIMIZE,
-            queue=self._optimizing_queue(candidate.technique),
+            queue=optimizing_queue(self.specs[candidate.technique]),
             reason=candidate.reason,
             candidate=candidate.key,
             technique=candidate.technique,
@@ -292,14 +208,11 @@ class _Turn:
             parent=self.board.parent_of(candidate.technique),
         )
 
-    def _optimizing_queue(self, technique: str) -> str:
-        return "cpu" if Device.CPU in self.specs[technique].devices else "gpu"
-
     def _evaluate(self, trial: Trial) -> StepRequest:
         return StepRequest(
             key=evaluate_key(trial.key),
             kind=StepKind.EVALUATE,
-            queue=self._measuring_queue,
+            queue=measuring_queue(self.state.criteria),
             reason=f"Measures {trial.key} beside the original on the same examples.",
             candidate=trial.key,
             technique=trial.planned.technique,

@@ -36,8 +36,8 @@ from tests.agents.inmemory import (
     World,
     minilm,
     resnet,
-    torch_encoder,
 )
+from tests.agents.torch_worlds import torch_encoder
 
 FASTEST, SMALLEST, BALANCED = PROFILES["fastest"], PROFILES["smallest"], PROFILES["balanced"]
 SLOWER = dict.fromkeys(CONVOLUTION_FACTORS, 0.5)

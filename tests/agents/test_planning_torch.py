@@ -30,9 +30,8 @@ from tests.agents.inmemory import (
     World,
     minilm,
     resnet,
-    torch_encoder,
-    torch_language_model,
 )
+from tests.agents.torch_worlds import torch_encoder, torch_language_model
 
 BALANCED, FASTEST, SMALLEST = PROFILES["balanced"], PROFILES["fastest"], PROFILES["smallest"]
 HEADLESS = "the token table, which is the output head as well, stays in float: 61% of the bytes."

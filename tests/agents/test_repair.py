@@ -20,8 +20,8 @@ from tests.agents.inmemory import (
     InMemoryPipeline,
     World,
     resnet,
-    torch_language_model,
 )
+from tests.agents.torch_worlds import torch_language_model
 
 ONE_POINT = Constraints(max_metric_drop_points=1.0, min_speedup=1.1)
 FASTEST = Criteria(objective=Objective.LATENCY, constraints=ONE_POINT)
