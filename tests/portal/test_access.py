@@ -137,7 +137,7 @@ def arguments(name: str, world: World) -> list[Any]:
         "api:criteria": world.criteria.pk,
         "api:session-preview": None,
         "api:session": world.session.pk,
-        "api:audit": world.event.pk,
+        "api:audit": world.event.sequence,
     }
     if name.endswith("-list"):
         return []
