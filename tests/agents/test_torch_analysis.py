@@ -11,14 +11,17 @@ import torch
 from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from apps.agents.analysis import AnalysisAgent
 from apps.agents.backends.torch import cost, profile
 from apps.agents.backends.torch.analysis import TorchLaboratory
 from apps.agents.backends.torch.anatomy import Anatomy, dissect
 from apps.agents.backends.torch.generation import TOKENS, measure_generation
-from apps.agents.criteria import Target
+from apps.agents.criteria import Criteria, Target
+from apps.agents.dataset_spec import DatasetSpec
 from apps.agents.reports import Layer
 from tests.agents import torch_models
 from tests.agents.torch_models import Convolutional, model_of
+from tests.agents.workshop import Workshop
 
 TOKEN_IDS = {"input_ids": np.arange(24).reshape(2, 12), "attention_mask": np.ones((2, 12), np.int64)}
 PICTURES = {"x": np.ones((2, 3, 8, 8), np.float32)}
@@ -154,3 +157,21 @@ def test_a_real_language_model_is_known_to_its_last_parameter_and_product(tmp_pa
     assert written is not None
     assert written.decode_ms_per_token < written.prefill_ms
     assert not laboratory.notes()
+
+
+@pytest.mark.slow
+def test_a_report_speaks_of_modules_and_of_no_simplified_graph(tmp_path: Path):
+    workshop = Workshop(tmp_path, "transformers")
+    archive = torch_models.llama_archive(tmp_path)
+    assignment = workshop.assignment(
+        "torch-half", archive, workshop.examples(**torch_models.tokens()), DatasetSpec(kind="npz", task="fidelity")
+    )
+    agent = AnalysisAgent(tmp_path, sensitivity_budget_s=60)
+    report = agent.analyse(archive, assignment.dataset, Criteria(), workshop.told, format="transformers")
+    layers = {layer.name: layer for layer in report.layers}
+    assert report.generation is not None
+    assert report.peak_memory_bytes > 0
+    assert layers["model.layers.0.mlp.up_proj"].sqnr_db is not None
+    assert layers["model.layers.0.self_attn"].time_share is not None
+    assert {entry.op_type for entry in report.operator_sensitivity} == {"Linear", "Embedding"}
+    assert not report.notes
