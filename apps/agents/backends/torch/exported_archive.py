@@ -7,6 +7,7 @@ asked: shapes may hold arithmetic, and weights plain bytes.
 from __future__ import annotations
 
 import ast
+import io
 import json
 import re
 import zipfile
@@ -18,11 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from apps.agents.archives import DAMAGE
+from apps.agents.backends.torch import pickles
 from apps.agents.backends.torch.stored import StoredTensor
 from apps.agents.errors import ProgramCode, ProgramUnsupported
 from apps.agents.reports import TensorSpec
 
-LONGEST_JSON_BYTES = 256 * 1024 * 1024
+LONGEST_FILE_BYTES = 256 * 1024 * 1024
 _TYPES = {
     1: "uint8",
     2: "int8",
@@ -152,12 +154,21 @@ class ExportedArchive:
         for name, entry in self._payloads():
             if entry.get("use_pickle") or not str(entry.get("path_name")).startswith(("weight_", "tensor_")):
                 raise ProgramCode(reason=f"{name!r} is a pickled object")
+        self._check_samples()
         for target in sorted({str(node["target"]) for node in self._graph["graph"]["nodes"]}):
             if not _TARGET.fullmatch(target) or _FILES.match(target):
                 raise ProgramCode(reason=f"it calls {target}")
         for expression in sorted(set(_expressions(self.program))):
             if not is_arithmetic(expression):
                 raise ProgramCode(reason=f"a shape in it is {expression[:80]!r}, which is no arithmetic")
+
+    def _check_samples(self) -> None:
+        """The example that a program carries is read by unpickling: it may be tensors in tuples and dictionaries."""
+        for name in self.names:
+            if name.startswith("data/sample_inputs/"):
+                wanted = pickles.unexpected_globals(io.BytesIO(self._read(name)))
+                if wanted:
+                    raise ProgramCode(reason=f"{name} is a pickle that asks for {wanted[0].replace(' ', '.')}")
 
     # --- parts -------------------------------------------------------------------------------------------------------
 
@@ -178,16 +189,22 @@ class ExportedArchive:
 
     def _json(self, name: str) -> dict[str, Any]:
         try:
-            with zipfile.ZipFile(self.path) as archive:
-                info = archive.getinfo(self.names[name])
-                if info.file_size > LONGEST_JSON_BYTES:
-                    raise ProgramUnsupported(reason=f"{name} has {info.file_size:,} bytes")
-                content = json.loads(archive.read(info))
-        except (*DAMAGE, RecursionError) as error:
+            content = json.loads(self._read(name))
+        except (ValueError, RecursionError) as error:
             raise ProgramUnsupported(reason=f"{name} cannot be read ({error})") from error
         if not isinstance(content, dict):
             raise ProgramUnsupported(reason=f"{name} is no JSON object")
         return content
+
+    def _read(self, name: str) -> bytes:
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                info = archive.getinfo(self.names[name])
+                if info.file_size > LONGEST_FILE_BYTES:
+                    raise ProgramUnsupported(reason=f"{name} has {info.file_size:,} bytes")
+                return archive.read(info)
+        except DAMAGE as error:
+            raise ProgramUnsupported(reason=f"{name} cannot be read ({error})") from error
 
     def _tensor(self, argument: dict[str, Any]) -> TensorSpec:
         if "as_tensor" not in argument:

@@ -11,7 +11,7 @@ import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import IO, Any, cast
 
 import torch
 
@@ -47,7 +47,8 @@ def load_weights(file: Path, *, device: str = "cpu") -> dict[str, torch.Tensor]:
 
 def refuse_pickle(file: Path) -> None:
     """Raises `PickledModule` or `PickleRefused` where the pickle in `file` calls for more than weights need."""
-    wanted = [name for name in globals_of(file) if not _HARMLESS.fullmatch(name)]
+    with file.open("rb") as opened:
+        wanted = unexpected_globals(opened)
     if not wanted:
         return
     named = wanted[0].replace(" ", ".")
@@ -56,8 +57,13 @@ def refuse_pickle(file: Path) -> None:
     raise PickleRefused(file=file.name, wanted=named)
 
 
-def globals_of(file: Path) -> list[str]:
-    """The classes and functions that the pickle in `file` names, as `module name`, without unpickling it."""
+def unexpected_globals(file: IO[bytes]) -> list[str]:
+    """Those of `globals_of` that weights do not need."""
+    return [name for name in globals_of(file) if not _HARMLESS.fullmatch(name)]
+
+
+def globals_of(file: IO[bytes]) -> list[str]:
+    """The classes and functions that the pickles in `file` name, as `module name`, without unpickling it."""
     names: list[str] = []
     for pickled in _pickles(file):
         try:
@@ -67,7 +73,7 @@ def globals_of(file: Path) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _pickles(file: Path) -> Iterator[bytes]:
+def _pickles(file: IO[bytes]) -> Iterator[bytes]:
     """The pickles of a checkpoint: `data.pkl` of a zip, or those that the old format strings together."""
     if zipfile.is_zipfile(file):
         try:
@@ -78,8 +84,8 @@ def _pickles(file: Path) -> Iterator[bytes]:
         except DAMAGE:
             return
         return
-    with file.open("rb") as opened:
-        content = opened.read(LONGEST_PICKLE_BYTES)
+    file.seek(0)
+    content = file.read(LONGEST_PICKLE_BYTES)
     while content[:1] and (length := _length_of(content)):
         yield content[:length]
         content = content[length:]

@@ -97,9 +97,10 @@ class TransformersFolder:
     @cached_property
     def outline(self) -> PreTrainedModel:
         """The model without numbers: its modules and their shapes."""
+        model_class = self.model_class
         try:
             with torch.device("meta"):
-                return self.model_class(deepcopy(self.config))
+                return model_class(deepcopy(self.config))
         except Exception as error:
             raise ConfigurationInvalid(file=CONFIGURATION, reason=_brief(error)) from error
 
@@ -123,6 +124,8 @@ class TransformersFolder:
     def summary(self) -> ModelSummary:
         """Read from the configuration, the weights' headers and the outline; nothing is loaded."""
         weights = stored.read_weights(self.weight_files)
+        if quantized.method_of(self.settings) is None:
+            self._refuse_shapes(weights)
         counts = stored.counted(quantized.logical(weights, self.settings))
         files = (self.path / CONFIGURATION, *self.weight_files)
         return ModelSummary(
@@ -184,6 +187,17 @@ class TransformersFolder:
         if missing := sorted(found["missing_keys"]):
             raise WeightsUnfit(architecture=self.model_class.__name__, reason=f"not stored: {named(missing)}")
         return model
+
+    def _refuse_shapes(self, weights: stored.Weights) -> None:
+        """Weights of another shape than the configuration says; which are missing only the library knows."""
+        wanted = {name: tuple(tensor.shape) for name, tensor in self.outline.state_dict().items()}
+        other = [
+            f"{name} {list(tensor.shape)} instead of {list(wanted[name])}"
+            for name, tensor in weights.items()
+            if wanted.get(name, tensor.shape) != tensor.shape
+        ]
+        if other:
+            raise WeightsUnfit(architecture=self.model_class.__name__, reason=f"of another shape: {named(other)}")
 
     def _language(self) -> LanguageModel | None:
         if self.model_class.main_input_name != "input_ids":
