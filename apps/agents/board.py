@@ -91,7 +91,7 @@ class Board:
 
     @cached_property
     def bases(self) -> Bases:
-        return bases_of_analyses(self.analysis, self.exported)
+        return bases_of_analyses(self.analysis, self.exported, self.state.dataset.task)
 
     @cached_property
     def trials(self) -> tuple[Trial, ...]:

@@ -13,7 +13,7 @@ from apps.agents.planning import PlanningAgent, plan_preview
 from apps.agents.planning.prediction import predict
 from apps.agents.planning.profile import profile_of_analysis
 from apps.agents.planning.torch_variants import group_that_fits
-from apps.agents.reports import ModelSummary, TensorSpec
+from apps.agents.reports import ModelSummary, Task, TensorSpec
 from apps.agents.state import Plan, Prediction
 from apps.agents.techniques import catalogue
 from tests.agents.inmemory import (
@@ -141,6 +141,14 @@ def test_losses_are_those_that_were_measured_in_nats_told_as_perplexity():
     assert predicted(world, NEAREST, group_size=32).metric_drop_points < losses[0]
     assert predicted(world, NEAREST, bits=8).metric_drop_points < 0.01
     assert "of perplexity" in of(plan_of(world), AWQ)[0].reason
+
+
+def test_a_language_model_that_is_judged_by_its_answers_loses_points():
+    world = torch_language_model(task=Task.MULTIPLE_CHOICE)
+    candidate = of(plan_of(world), NEAREST)[0]
+
+    assert "points" in candidate.reason
+    assert "output noise of the changed operators" in candidate.predicted.basis
 
 
 def test_modules_that_stay_in_float_take_their_share_of_the_loss():

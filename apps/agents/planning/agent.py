@@ -85,7 +85,7 @@ class PlanningAgent:
         `exported` is the analysis of its export to ONNX, which ONNX techniques start from; `export_failure` says why
         there is none although one was tried.
         """
-        bases = bases_of_analyses(analysis, exported)
+        bases = bases_of_analyses(analysis, exported, dataset.task)
         sorting = Sorting(bases, criteria, dataset, tuple(libraries), tuple(disabled), export_failure)
         return self._plan(bases, criteria, *sorting.sort(self.specs))
 
@@ -98,7 +98,7 @@ class PlanningAgent:
         disabled: Iterable[str] = (),
     ) -> Plan:
         """The plan before anything ran: the same rules, with sensitivities and times unknown."""
-        bases = bases_of_model(model)
+        bases = bases_of_model(model, dataset.task)
         sorting = Sorting(bases, criteria, dataset, tuple(libraries), tuple(disabled))
         return self._plan(bases, criteria, *sorting.sort(self.specs))
 

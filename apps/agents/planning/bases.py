@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from apps.agents.planning.prediction import ONNX_EXPORT
 from apps.agents.planning.profile import GraphProfile, Lead, profile_of_analysis, profile_of_model
-from apps.agents.reports import AnalysisReport, ModelSummary
+from apps.agents.reports import AnalysisReport, ModelSummary, Task
 from apps.agents.techniques import TechniqueSpec
 
 
@@ -43,19 +43,23 @@ class Bases:
         return self.exported is not None and self.of(spec) is self.exported
 
 
-def bases_of_analyses(original: AnalysisReport, exported: AnalysisReport | None = None) -> Bases:
-    """The forms of an analysed model."""
-    first = Basis(original.model, original, profile_of_analysis(original))
+def bases_of_analyses(original: AnalysisReport, exported: AnalysisReport | None, task: Task) -> Bases:
+    """The forms of an analysed model, which is judged by `task`."""
+    first = Basis(original.model, original, _judged(profile_of_analysis(original), task))
     if exported is None:
         return Bases(first)
     profile = profile_of_analysis(exported)
     profile = replace(profile, lead=_lead(original, exported), generative=first.profile.generative)
-    return Bases(first, Basis(exported.model, exported, profile))
+    return Bases(first, Basis(exported.model, exported, _judged(profile, task)))
 
 
-def bases_of_model(model: ModelSummary) -> Bases:
+def bases_of_model(model: ModelSummary, task: Task) -> Bases:
     """The only form that is known of a model that nobody has run yet."""
-    return Bases(Basis(model, None, profile_of_model(model)))
+    return Bases(Basis(model, None, _judged(profile_of_model(model), task)))
+
+
+def _judged(profile: GraphProfile, task: Task) -> GraphProfile:
+    return replace(profile, perplexity=profile.generative and task is Task.LANGUAGE_MODELING)
 
 
 def _lead(original: AnalysisReport, exported: AnalysisReport) -> Lead:

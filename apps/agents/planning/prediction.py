@@ -144,14 +144,14 @@ def _loss(
 ) -> tuple[float | None, str]:
     """The loss in the metric's unit, `None` where nothing is known, and where the number comes from."""
     noise = _noise(spec.name, parameters, profile, scope)
-    if profile.generative and spec.name in TORCH_QUANTIZATIONS:
+    if profile.perplexity and spec.name in TORCH_QUANTIZATIONS:
         nats = loss_of(spec.name, parameters).nats * _share_of_noise(profile, scope)
         told = f"{nats:.2g} nats a token by what such methods lost elsewhere, told at a perplexity of"
         return perplexity_lost(nats), f"{told} {TYPICAL_PERPLEXITY:g}"
     if noise is None:
         return None, "sensitivity not known yet, so the loss is the technique's expectation"
     said = f"output noise of the changed operators {noise:.2g} of the signal"
-    if profile.generative:
+    if profile.perplexity:
         return perplexity_lost(NATS_PER_NOISE * noise), said
     return rules.metric_drop_points(noise), said
 

@@ -56,6 +56,8 @@ class GraphProfile:
     format: str = Format.ONNX
     generative: bool = False
     """Whether it is a language model that predicts the next token."""
+    perplexity: bool = False
+    """Whether that is what is judged: its losses are told as perplexity then, and in points otherwise."""
     tied: bool = False
     """Whether its output head is the token table."""
     rows: frozenset[int] = frozenset()
@@ -151,6 +153,7 @@ def profile_of_analysis(analysis: AnalysisReport) -> GraphProfile:
         measured=True,
         format=analysis.model.format,
         generative=language is not None and language.generative,
+        perplexity=language is not None and language.generative,
         tied=language is not None and language.tied_embeddings,
         rows=_rows(analysis.model),
     )
@@ -181,6 +184,7 @@ def profile_of_model(model: ModelSummary) -> GraphProfile:
         measured=False,
         format=model.format,
         generative=model.language is not None and model.language.generative,
+        perplexity=model.language is not None and model.language.generative,
         tied=model.language is not None and model.language.tied_embeddings,
         rows=_rows(model),
     )

@@ -17,7 +17,7 @@ NEARLY_EQUAL = 1.05
 
 def describe(prediction: Prediction, profile: GraphProfile) -> str:
     """A prediction in words with its numbers; what a language model loses is told as perplexity."""
-    unit = "of perplexity" if profile.generative else "points"
+    unit = "of perplexity" if profile.perplexity else "points"
     loss = (
         "next to no loss"
         if prediction.risk == Risk.NONE
