@@ -12,6 +12,7 @@ from awq.models._config import AwqConfig
 from awq.modules.linear import gemm
 from awq.modules.linear.gemm import WQLinear_GEMM
 from awq.quantize.quantizer import AwqQuantizer
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from apps.agents.backends.torch.autoawq import MendedQuantizer, load, quantize, unpacked
@@ -146,14 +147,30 @@ def test_a_model_that_autoawq_does_not_know_is_refused(workshop: Workshop):
         workshop.apply("torch-autoawq", torch_models.bert(folder), data, FIDELITY, group_size=16)
 
 
-def test_another_layout_of_awq_is_not_loaded(workshop: Workshop, made: Made):
-    folder = workshop.root / "other"
+def _altered(made: Made, folder: Path, settings: dict[str, object], weights: dict[str, torch.Tensor]) -> Path:
+    """The artifact's files with other settings of its quantization and other tensors."""
     with zipfile.ZipFile(made.artifact) as archive:
         archive.extractall(folder)
     config = json.loads((folder / "config.json").read_text())
-    config["quantization_config"]["version"] = "gemv"
+    config["quantization_config"] |= settings
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ModelNotLoadable, match="this has 4 bits in the layout gemv"):
+    save_file({**load_file(folder / "model.safetensors"), **weights}, folder / "model.safetensors", {"format": "pt"})
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("settings", "weights", "words"),
+    [
+        ({"version": "gemv"}, {}, "this has 4 bits in the layout gemv"),
+        ({"group_size": 16}, {}, "packed layers do not fit together"),
+        ({}, {"model.layers.0.mlp.act_fn.scales": torch.ones(128)}, r"act_fn\.scales scale an activation"),
+    ],
+)
+def test_what_would_not_compute_the_same_is_not_loaded(
+    tmp_path: Path, made: Made, settings: dict[str, object], weights: dict[str, torch.Tensor], words: str
+):
+    folder = _altered(made, tmp_path / "other", settings, weights)
+    with pytest.raises(ModelNotLoadable, match=words):
         load(TransformersFolder(folder), "cpu")
 
 

@@ -25,6 +25,7 @@ with warnings.catch_warnings(record=True):  # It says farewell, and changes the 
     from awq.quantize.quantizer import AwqQuantizer
     from awq.utils.packing_utils import dequantize_gemm
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from apps.agents.backends.torch.engine import use_threads
@@ -193,14 +194,21 @@ def quantize(
 def load(folder: TransformersFolder, device: str) -> PreTrainedModel:
     """The model in `folder`: on CUDA with autoawq's packed layers, on a CPU with the same numbers as plain floats.
 
-    transformers would ask another library to do it. Raises `ModelNotLoadable` for other bits and layouts.
+    transformers would ask another library to do it. Raises `ModelNotLoadable` for other bits and layouts, and for
+    activations with scales of their own, which no class of transformers has.
     """
     settings = folder.settings["quantization_config"]
     if settings.get("bits") != BITS or str(settings.get("version", "gemm")).lower() != "gemm":
         found = f"{settings.get('bits')} bits in the layout {settings.get('version')}"
         raise ModelNotLoadable(reason=f"AWQ is known here with {BITS} bits in the layout gemm, and this has {found}")
-    stored = {name: tensor for file in folder.weight_files for name, tensor in load_file(file).items()}
-    layers = _packed_layers(stored, int(settings["group_size"]))
+    try:
+        stored = {name: tensor for file in folder.weight_files for name, tensor in load_file(file).items()}
+        layers = _packed_layers(stored, int(settings["group_size"]))
+    except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError, AssertionError) as error:
+        reason = f"its packed layers do not fit together ({' '.join(str(error).split())[:200]})"
+        raise ModelNotLoadable(reason=reason) from error
+    if scaled := [name for name in stored if name.endswith(".scales") and name.removesuffix(".scales") not in layers]:
+        raise ModelNotLoadable(reason=f"{named(scaled)} scale an activation, which the model's class does not do")
     plain = {name: tensor for name, tensor in stored.items() if name.rpartition(".")[0] not in layers}
     dtype = folder.config.dtype or torch.float32
     for name, layer in layers.items():
