@@ -218,9 +218,17 @@ _UNNAMED = 'config.json names none; add "architectures": ["LlamaForCausalLM"] or
 
 
 def operators_of(module: torch.nn.Module) -> dict[str, int]:
-    """Modules that have no modules inside, by type."""
-    leaves = (type(part).__name__ for part in module.modules() if next(part.children(), None) is None)
-    return dict(sorted(Counter(leaves).items()))
+    """Modules that compute by themselves, by type: those with weights of their own or without modules inside.
+
+    A library's own kind of convolution or the like counts as PyTorch's, which it is made from.
+    """
+    own = (part for part in module.modules() if part._parameters or next(part.children(), None) is None)
+    return dict(sorted(Counter(map(_kind, own)).items()))
+
+
+def _kind(module: torch.nn.Module) -> str:
+    kinds = (kind for kind in type(module).__mro__ if kind.__module__.startswith("torch.nn.modules."))
+    return next((kind.__name__ for kind in kinds if kind is not torch.nn.Module), type(module).__name__)
 
 
 def named(names: list[str], most: int = 5) -> str:
