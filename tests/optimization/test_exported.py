@@ -15,6 +15,7 @@ from apps.optimization import jobs, live
 from apps.optimization.lineage import chain_to, input_format, makers
 from apps.optimization.models import OptimizationSession, SessionStep
 from apps.optimization.recipe import recipe_of
+from apps.optimization.rendering import report_html
 from apps.optimization.services import promote, report, session_preview, session_resume
 from tests.optimization import exported, material
 
@@ -177,6 +178,13 @@ def test_the_report_s_page_says_what_the_change_of_the_runtime_is_part_of(
     assert exported.HEADLESS in html
     assert 'id="report-baseline"' in html
     assert "0.30 higher" in html, "a perplexity that rose is not lost"
+
+
+def test_the_report_in_the_package_says_the_same(finished: OptimizationSession) -> None:
+    html = report_html(report(finished))
+
+    assert "Exported to ONNX" in html
+    assert "what the change of the runtime wins is part of every number below" in html
 
 
 def test_a_language_model_s_analysis_shows_how_fast_it_reads_and_writes(
