@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import runpy
+import shutil
 import sys
 import zipfile
 from collections.abc import Callable
@@ -13,12 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from awq.utils.packing_utils import dequantize_gemm
+from safetensors.torch import save_file
 from transformers import BitsAndBytesConfig, LlamaForCausalLM
 
 from apps.agents.backends.torch.engine import TorchEngine
 from apps.agents.criteria import Target
 from apps.agents.formats import Format
-from apps.agents.packaging import DOCUMENTS, build_package
+from apps.agents.packaging import BACKENDS, DOCUMENTS, build_package
 from tests.agents.torch_uploads import (
     described_zip,
     exported_file,
@@ -102,3 +105,23 @@ def test_a_packaged_language_model_that_is_quantized_reads_and_writes(tmp_path: 
     assert told(package, "--prompt", "w1 w2 w3").startswith("w1 w2 w3 ")
     readme = (package / "README.txt").read_text()
     assert all(word in readme for word in ("transformers==", "bitsandbytes==", "accelerate==", "--prompt"))
+
+
+def test_the_script_unpacks_awq_as_the_library_does(tmp_path: Path) -> None:
+    rows, columns, group = 64, 32, 16
+    generator = torch.Generator().manual_seed(0)
+
+    def words(*shape: int) -> torch.Tensor:
+        return torch.randint(-(2**31), 2**31 - 1, shape, dtype=torch.int32, generator=generator)
+
+    packed = {
+        "qweight": words(rows, columns // 8),
+        "qzeros": words(rows // group, columns // 8),
+        "scales": torch.rand(rows // group, columns, generator=generator).half(),
+    }
+    (tmp_path / "model").mkdir()
+    shutil.copyfile(BACKENDS / "torch/run.py", tmp_path / "run.py")
+    save_file({f"layer.{name}": tensor for name, tensor in packed.items()}, tmp_path / "model" / "model.safetensors")
+    script = runpy.run_path(str(tmp_path / "run.py"))
+    wanted = dequantize_gemm(packed["qweight"], packed["qzeros"], packed["scales"], 4, group).T
+    assert torch.equal(script["unpacked"](group)["layer.weight"], wanted)
