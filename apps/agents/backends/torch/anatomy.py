@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from apps.agents.backends.torch.exported import ExportedProgramFile
 from apps.agents.backends.torch.model import TorchModel
 from apps.agents.formats import Format
 
@@ -56,7 +57,7 @@ def dissect(model: TorchModel, path: Path) -> Anatomy:
     operator stood.
     """
     if model.format is Format.TORCH_EXPORT and isinstance(model.module, torch.fx.GraphModule):
-        program = torch.export.load(path)
+        program = ExportedProgramFile(path).program
         unflattened = replace(model, module=torch.export.unflatten(program), positional=True)
         return Anatomy(unflattened, tuple(_parts(unflattened.module, _exported_types(program))), hookable=True)
     hookable = model.format not in (Format.TORCHSCRIPT, Format.TORCH_EXPORT)

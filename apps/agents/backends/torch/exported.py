@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +20,7 @@ from apps.agents.backends.torch.probing import example_inputs, outside
 from apps.agents.errors import ModelNotLoadable, ProgramUnsupported
 from apps.agents.formats import Format
 from apps.agents.reports import ModelSummary
+from apps.errors import UserError
 
 EXAMPLE_LENGTH = 8
 """Of free axes in the example with which a program is exported anew."""
@@ -71,25 +75,37 @@ class ExportedProgramFile:
             weights=stored.listed(archive.weights),
         )
 
+    @property
+    def program(self) -> torch.export.ExportedProgram:
+        """As PyTorch reads what of the archive was checked. Raises `ModelNotLoadable`, and what `archive` raises."""
+        with tempfile.TemporaryDirectory() as folder, _loading():
+            plain = Path(folder) / "model.pt2"
+            self.archive.write_plain(plain)
+            return torch.export.load(plain)
+
     def load(self, device: str) -> TorchModel:
         """The program as a module, its inputs by place. Raises `ModelNotLoadable`."""
         summary = self.summary
         call = self.archive.call
         if call is None or call[0] + len(call[1]) != len(summary.inputs):
             raise ProgramUnsupported(reason="it takes lists or mappings; export it with one tensor an argument")
-        try:
-            with self.path.open("rb") as file:
-                program = torch.export.load(file)
-            module: nn.Module = program.module()
-        except MemoryError:
-            raise
-        except Exception as error:  # The loader reports what it stumbles over with whatever comes.
-            raise ModelNotLoadable(reason=" ".join(str(error).split())[:400].rstrip(". ")) from error
+        with _loading():
+            module: nn.Module = self.program.module(check_guards=False)
         placed, names = call
         if names or self.archive.inputs != summary.inputs:
             types = [torch_type(spec.dtype) for spec in self.archive.inputs]
             module = ByPlace(module, placed, names, types)
         return TorchModel(module.to(device), Format.TORCH_EXPORT, summary, self.path.parent, positional=True)
+
+
+@contextmanager
+def _loading() -> Iterator[None]:
+    try:
+        yield
+    except (MemoryError, UserError):
+        raise
+    except Exception as error:  # The loader reports what it stumbles over with whatever comes.
+        raise ModelNotLoadable(reason=" ".join(str(error).split())[:400].rstrip(". ")) from error
 
 
 def save_exported(model: TorchModel, path: Path) -> Path:

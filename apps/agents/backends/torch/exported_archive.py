@@ -1,7 +1,7 @@
 """A `.pt2` archive as its JSON describes it: interface, operators and weights, without PyTorch's loader.
 
 The loader evaluates expressions and unpickles what an archive tells it to. `check_harmless` refuses both before it is
-asked: shapes may hold arithmetic, and weights plain bytes.
+asked: shapes may hold arithmetic, and weights plain bytes. `write_plain` is what it is given then.
 """
 
 from __future__ import annotations
@@ -18,8 +18,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from torch.export.pt2_archive import PT2ArchiveWriter
+
 from apps.agents.archives import DAMAGE
 from apps.agents.backends.torch import pickles
+from apps.agents.backends.torch.exported_checks import forbidden_part
 from apps.agents.backends.torch.stored import StoredTensor
 from apps.agents.errors import ProgramCode, ProgramUnsupported
 from apps.agents.reports import TensorSpec
@@ -46,12 +49,6 @@ _TYPES = {
     32: "float8e5m2fnuz",
 }
 """As `torch._export.serde.schema.ScalarType` numbers them."""
-_TARGET = re.compile(
-    r"torch\.ops\.(aten|prims|higher_order|quantized|quantized_decomposed|torchao)\.\w+(\.\w+)?"
-    r"|_operator\.(add|sub|mul|floordiv|truediv|mod|pow|neg|pos|eq|ne|lt|le|gt|ge|and_|or_|not_|getitem)"
-    r"|math\.\w+|torch\.(sym_\w+|_sym_\w+)"
-)
-_FILES = re.compile(r"torch\.ops\.aten\.(from_file|save|load)\b")
 _CALLS = frozenset(
     (
         *("Symbol", "Integer", "Float", "Rational", "Add", "Mul", "Pow", "Max", "Min", "Abs", "Mod", "floor", "sqrt"),
@@ -147,17 +144,17 @@ class ExportedArchive:
         return str(self.program.get("torch_version", ""))
 
     def check_harmless(self) -> None:
-        """Raises `ProgramCode` for compiled code, pickles, foreign operators, and shapes that are no arithmetic."""
+        """Raises `ProgramCode` for compiled code, pickles, foreign operators, shapes that are no arithmetic, and names
+        that are no names."""
         for name in self.names:
             if name.startswith(("data/aotinductor/", "data/executorch/")) or name.endswith((".so", ".dll", ".pte")):
                 raise ProgramCode(reason=f"it holds compiled code ({name})")
         for name, entry in self._payloads():
-            if entry.get("use_pickle") or not str(entry.get("path_name")).startswith(("weight_", "tensor_")):
+            if entry.get("use_pickle") or not re.fullmatch(r"(weight|tensor)_\w+", str(entry.get("path_name"))):
                 raise ProgramCode(reason=f"{name!r} is a pickled object")
         self._check_samples()
-        for target in sorted({str(node["target"]) for node in self._graph["graph"]["nodes"]}):
-            if not _TARGET.fullmatch(target) or _FILES.match(target):
-                raise ProgramCode(reason=f"it calls {target}")
+        if reason := forbidden_part(self.program):
+            raise ProgramCode(reason=reason)
         for expression in sorted(set(_expressions(self.program))):
             if not is_arithmetic(expression):
                 raise ProgramCode(reason=f"a shape in it is {expression[:80]!r}, which is no arithmetic")
@@ -169,6 +166,22 @@ class ExportedArchive:
                 wanted = pickles.unexpected_globals(io.BytesIO(self._read(name)))
                 if wanted:
                     raise ProgramCode(reason=f"{name} is a pickle that asks for {wanted[0].replace(' ', '.')}")
+
+    def write_plain(self, path: Path) -> None:
+        """Write what was checked, and nothing else, as an archive of its own.
+
+        PyTorch finds files in a zip in another way than Python does (names in any case, other records at its end),
+        so it is never given the original. The example and the conditions on inputs stay behind: PyTorch would unpickle
+        the one and compile the others.
+        """
+        with PT2ArchiveWriter(str(path)) as writer:
+            writer.write_string("models/model.json", json.dumps({**self.program, "guards_code": []}))
+            writer.write_bytes("data/sample_inputs/model.pt", b"")
+            for kind in ("weights", "constants"):
+                config = dict(self._payloads(kind))
+                writer.write_string(f"data/{kind}/model_{kind}_config.json", json.dumps({"config": config}))
+                for name in sorted({str(entry["path_name"]) for entry in config.values()}):
+                    writer.write_bytes(f"data/{kind}/{name}", self._read(f"data/{kind}/{name}", longest_bytes=None))
 
     # --- parts -------------------------------------------------------------------------------------------------------
 
@@ -182,9 +195,9 @@ class ExportedArchive:
             raise ProgramUnsupported(reason=f"its graph is not what PyTorch writes ({error})") from error
         return module
 
-    def _payloads(self) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _payloads(self, kind: str = "(weights|constants)") -> Iterator[tuple[str, dict[str, Any]]]:
         for name in self.names:
-            if re.fullmatch(r"data/(weights|constants)/\w+_config\.json", name):
+            if re.fullmatch(rf"data/{kind}/\w+_config\.json", name):
                 yield from self._json(name).get("config", {}).items()
 
     def _json(self, name: str) -> dict[str, Any]:
@@ -196,11 +209,13 @@ class ExportedArchive:
             raise ProgramUnsupported(reason=f"{name} is no JSON object")
         return content
 
-    def _read(self, name: str) -> bytes:
+    def _read(self, name: str, longest_bytes: int | None = LONGEST_FILE_BYTES) -> bytes:
         try:
             with zipfile.ZipFile(self.path) as archive:
+                if name not in self.names:
+                    raise ProgramUnsupported(reason=f"the archive lacks {name}")
                 info = archive.getinfo(self.names[name])
-                if info.file_size > LONGEST_FILE_BYTES:
+                if longest_bytes is not None and info.file_size > longest_bytes:
                     raise ProgramUnsupported(reason=f"{name} has {info.file_size:,} bytes")
                 return archive.read(info)
         except DAMAGE as error:

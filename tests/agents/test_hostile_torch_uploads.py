@@ -1,0 +1,224 @@
+"""PyTorch uploads that two readers would take for different things, or whose texts would become code."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from apps.agents.backends.torch.exported_checks import is_operator
+from apps.agents.backends.torch.inspection import inspect
+from apps.agents.backends.torch.loading import load_model
+from apps.agents.errors import ProgramCode
+from tests.agents.torch_uploads import convolutional, exported_file
+
+PICTURES = torch.randn((2, 3, 8, 8), generator=torch.Generator().manual_seed(0))
+Program = dict[str, Any]
+
+
+@pytest.fixture
+def mark(tmp_path: Path) -> Any:
+    """A file that must not be there in the end."""
+    yield tmp_path / "mark"
+    assert not (tmp_path / "mark").exists()
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return exported_file(tmp_path_factory.mktemp("exported") / "model")
+
+
+def leaving(mark: Path) -> str:
+    """An expression in Python that leaves the mark."""
+    return f"open({str(mark)!r}, 'w')"
+
+
+def altered(
+    source: Path,
+    target: Path,
+    change: Callable[[Program], object] | None = None,
+    files: Mapping[str, bytes] | None = None,
+) -> Path:
+    """`source` with its program changed and `files` put in, by their names in its root folder; `target`."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        root = old.namelist()[0].partition("/")[0]
+        added = {f"{root}/{name}": content for name, content in (files or {}).items()}
+        for info in old.infolist():
+            content = old.read(info)
+            if change and info.filename.endswith("models/model.json"):
+                program = json.loads(content)
+                change(program)
+                content = json.dumps(program).encode()
+            if info.filename not in added:
+                new.writestr(info.filename, content)
+        for name, content in added.items():
+            new.writestr(name, content)
+    return target
+
+
+def signatures(program: Program) -> list[dict[str, Any]]:
+    return [entry["signature"] for entry in program["graph_module"]["module_call_graph"] if entry["signature"]]
+
+
+def node(target: str, **argument: Any) -> dict[str, Any]:
+    given = {"name": "", "arg": argument, "kind": 1}
+    return {"target": target, "inputs": [given], "outputs": [], "metadata": {}, "name": "added"}
+
+
+def insert(program: Program, added: dict[str, Any]) -> None:
+    program["graph_module"]["graph"]["nodes"].insert(0, added)
+
+
+def in_a_graph(added: dict[str, Any]) -> dict[str, Any]:
+    graph = {"inputs": [], "outputs": [], "nodes": [added], "tensor_values": {}}
+    return node("torch.ops.higher_order.cond", as_graph={"name": "inner", "graph": graph})
+
+
+def renamed_input(program: Program, name: str) -> None:
+    text = json.dumps(program).replace('"x"', json.dumps(name))
+    program.clear()
+    program.update(json.loads(text))
+
+
+# --- exported programs -----------------------------------------------------------------------------------------------
+
+SYSTEM = "torch.serialization.os.system"
+IMPORTING = {
+    "an enumeration": {"type": "builtins.tuple", "context": {"__enum__": 1, "fqn": "this:s", "name": "s"}},
+    "a factory": {"type": "collections.defaultdict", "context": {"default_factory_module": "this"}},
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda program: renamed_input(program, "x=print()"), "a name in it"),
+        (lambda program: [s.update(forward_arg_names=["x=print()"]) for s in signatures(program)], "a name in it"),
+        (lambda program: insert(program, node(SYSTEM, as_string="true")), "it calls torch.serialization"),
+        (lambda program: insert(program, in_a_graph(node(SYSTEM, as_string="true"))), "it calls torch.serialization"),
+        (lambda program: insert(program, node("torch.ops.aten.relu.default", as_operator=SYSTEM)), "it calls torch.s"),
+        (lambda program: insert(program, node("torch.ops.higher_order.wrap", as_int=1)), r"higher_order\.wrap"),
+        (
+            lambda program: insert(
+                program, {**node("torch.ops.aten.relu.default"), "metadata": {"nn_module_stack": 'L,a");print("'}}
+            ),
+            "nn_module_stack",
+        ),
+        *(
+            (
+                lambda program, spec=spec: [
+                    s.update(out_spec=json.dumps([1, spec | {"children_spec": []}])) for s in signatures(program)
+                ],
+                "its out_spec is",
+            )
+            for spec in IMPORTING.values()
+        ),
+    ],
+    ids=["input", "argument", "target", "inner target", "operator", "caller", "module", *IMPORTING],
+)
+def test_no_text_of_a_program_becomes_code(
+    change: Callable[[Program], object], said: str, exported: Path, tmp_path: Path
+) -> None:
+    path = altered(exported, tmp_path / "model.pt2", change)
+    for opened in (inspect, load_model):
+        with pytest.raises(ProgramCode, match=said):
+            opened(path, tmp_path)
+
+
+def test_conditions_that_pytorch_would_compile_are_left_behind(exported: Path, tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    path = altered(exported, tmp_path / "model.pt2", lambda program: program.update(guards_code=[leaving(mark)]))
+    model = load_model(path, tmp_path)
+    torch.testing.assert_close(model.module(PICTURES), convolutional()(PICTURES))
+    assert not mark.exists()
+    torch.export.load(path).module()(PICTURES)
+    assert mark.exists()  # So it would have run.
+
+
+class Attack:
+    """Unpickled, it leaves a mark."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return (open, (str(self.mark), "w"))
+
+
+def checkpoint(content: object, **options: Any) -> bytes:
+    stream = io.BytesIO()
+    torch.save(content, stream, **options)
+    return stream.getvalue()
+
+
+def named_otherwise(stored: bytes) -> bytes:
+    """A checkpoint whose pickle only a reader finds that does not heed the case of names."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(stored)) as old, zipfile.ZipFile(stream, "w") as new:
+        for info in old.infolist():
+            new.writestr(info.filename.replace("data.pkl", "DATA.PKL"), old.read(info))
+    return stream.getvalue()
+
+
+def with_a_zip_behind(stored: bytes) -> bytes:
+    """A pickle to who reads it from the front, and a harmless zip to who looks at its end."""
+    stream = io.BytesIO(stored)
+    with zipfile.ZipFile(stream, "a") as archive:
+        archive.writestr("harmless", "")
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "disguised"),
+    [
+        ("data/sample_inputs/model.pt", named_otherwise),
+        ("data/sample_inputs/model.pt", with_a_zip_behind),
+        ("data/Sample_inputs/model.pt", bytes),
+        ("data/weights/model.pt", bytes),
+        ("data/constants/model.pt", bytes),
+    ],
+    ids=["case of the pickle", "two formats", "case of the folder", "old weights", "old constants"],
+)
+def test_what_is_not_checked_is_not_loaded(
+    name: str,
+    disguised: Callable[[bytes], bytes],
+    exported: Path,
+    tmp_path: Path,
+    mark: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("TORCH_FORCE_WEIGHTS_ONLY_LOAD")  # It has to hold without this net below.
+    stored = checkpoint({"x": Attack(mark)}, _use_new_zipfile_serialization=disguised is not with_a_zip_behind)
+    path = altered(exported, tmp_path / "model.pt2", files={name: disguised(stored)})
+    model = load_model(path, tmp_path)
+    torch.testing.assert_close(model.module(PICTURES), convolutional()(PICTURES))
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "torch.ops.aten.__init__.__globals__",
+        "torch.ops.aten.from_file.default",
+        "torch.ops.aten.save",
+        "math.__loader__",
+    ],
+)
+def test_only_operators_are_operators(target: str) -> None:
+    assert not is_operator(target)
+
+
+def test_a_program_that_branches_is_taken(tmp_path: Path) -> None:
+    class Branching(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.cond(x.sum() > 0, lambda x: x + 1, lambda x: x - 1, (x,))  # type: ignore[no-any-return]
+
+    torch.export.save(torch.export.export(Branching(), (torch.ones(2, 3),)), tmp_path / "model.pt2")
+    assert inspect(tmp_path / "model.pt2", tmp_path).operators["higher_order.cond"] == 1
+    model = load_model(tmp_path / "model.pt2", tmp_path)
+    torch.testing.assert_close(model.module(-torch.ones(2, 3)), -2 * torch.ones(2, 3))
