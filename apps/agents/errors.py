@@ -112,9 +112,9 @@ class ExternalDataEscape(UserError):
 class PickledModule(UserError):
     code = "model.pickled_module"
     sentence = (
-        "{file!r} is a whole module that torch.save has pickled: opening it would run code (it asks for {wanted}), so "
-        "it is not opened. Save torch.save(model.state_dict(), ...) with a lathe.toml that names the architecture, or "
-        "torch.export.save(torch.export.export(model, example), ...)."
+        "{file!r} is a whole module that was pickled: opening it would run code (it asks for {wanted}), so it is not "
+        "opened. Save its state dict and add a lathe.toml that names the architecture, or save an exported program "
+        "with torch.export.save."
     )
 
 
@@ -122,13 +122,13 @@ class PickleRefused(UserError):
     code = "model.pickle_refused"
     sentence = (
         "{file!r} is a pickle that holds more than weights: it asks for {wanted}, so it is not opened. "
-        "Save the weights alone: torch.save(model.state_dict(), ...) or safetensors."
+        "Save the model's state dict alone, with torch.save or as safetensors."
     )
 
 
 class StateDictExpected(UserError):
     code = "model.state_dict_expected"
-    sentence = "{file!r} is no state dict of named tensors: {found}. Save model.state_dict() and nothing else."
+    sentence = "{file!r} is no state dict of named tensors: {found}. Save the model's state dict and nothing else."
 
 
 class WeightsMissing(UserError):
@@ -154,8 +154,8 @@ class ConfigurationInvalid(UserError):
 class RemoteCode(UserError):
     code = "model.remote_code"
     sentence = (
-        "The folder's config.json names code of its own under auto_map ({names}), which is never run here. Use a model "
-        "whose class transformers has, or upload the weights with a lathe.toml and the Python file."
+        "The folder's config.json names code of its own as automatic mapping ({names}), which is never run here. Use a "
+        "model whose class transformers has, or upload the weights with a lathe.toml and the Python file."
     )
 
 
@@ -216,15 +216,15 @@ class ProgramCode(UserError):
 
 class ScriptTouchesFiles(UserError):
     code = "model.script_touches_files"
-    sentence = "The TorchScript archive's code calls {operator} ({file}): it reads or writes files, so it is refused."
+    sentence = "The archive's script calls {operator} ({file}): it reads or writes files, so it is refused."
 
 
 class ScriptInterface(UserError):
     code = "model.script_interface"
     sentence = (
-        "A TorchScript archive does not say what it takes, and here it cannot be read off the first layer ({reason}). "
-        'Save it with torch.jit.save(model, path, _extra_files={{"lathe.toml": text}}), where text has an [[input]] '
-        "with name, dtype and shape for each input."
+        "A scripted archive does not say what it takes, and here it cannot be read off the first layer ({reason}). "
+        "Save it with torch.jit.save and an extra file lathe.toml that has an [[input]] with name, dtype and shape for "
+        "each input."
     )
 
 

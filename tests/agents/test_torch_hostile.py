@@ -76,7 +76,7 @@ def mark(tmp_path: Path) -> Any:
 def test_a_pickled_module_is_told_how_to_be_saved(tmp_path: Path, protocol: int, zipped: bool) -> None:
     path = tmp_path / "model.pt"
     torch.save(convolutional(), path, pickle_protocol=protocol, _use_new_zipfile_serialization=zipped)
-    with pytest.raises(PickledModule, match=r"Convolutional.*state_dict\(\).*torch\.export\.save"):
+    with pytest.raises(PickledModule, match=r"Convolutional.*state dict.*torch\.export\.save"):
         inspect(path, tmp_path)
 
 
