@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 import torch
 
+from apps.agents.backends.torch import configuration
 from apps.agents.backends.torch.exported_checks import is_operator
 from apps.agents.backends.torch.inspection import inspect
 from apps.agents.backends.torch.loading import load_model
-from apps.agents.errors import ProgramCode
-from tests.agents.torch_uploads import convolutional, exported_file
+from apps.agents.errors import ConfigurationInvalid, ProgramCode, RemoteCode, TokenizerBroken
+from tests.agents.torch_uploads import convolutional, exported_file, folder_zip, llama_folder, word_tokenizer
 
 PICTURES = torch.randn((2, 3, 8, 8), generator=torch.Generator().manual_seed(0))
 Program = dict[str, Any]
@@ -222,3 +223,63 @@ def test_a_program_that_branches_is_taken(tmp_path: Path) -> None:
     assert inspect(tmp_path / "model.pt2", tmp_path).operators["higher_order.cond"] == 1
     model = load_model(tmp_path / "model.pt2", tmp_path)
     torch.testing.assert_close(model.module(-torch.ones(2, 3)), -2 * torch.ones(2, 3))
+
+
+# --- transformers folders --------------------------------------------------------------------------------------------
+
+
+def folder_with(tmp_path: Path, file: str, change: Mapping[str, Any]) -> Path:
+    """A folder with other values in one of its JSON files, zipped."""
+    folder = word_tokenizer(llama_folder(tmp_path / "files"))
+    settings = json.loads((folder / file).read_text())
+    (folder / file).write_text(json.dumps({**settings, **change}))
+    return folder_zip(folder, tmp_path / "model.zip")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"configuration_files": ["../../config.4.0.0.json"]}, "configuration_files names other files"),
+        ({"transformers_weights": "other.safetensors"}, "transformers_weights names other files"),
+        ({"architectures": 5}, "no list of names"),
+        ({"architectures": {"a": 1}}, "no list of names"),
+        ({"quantization_config": 5}, "not what a library writes"),
+        ({"quantization_config": ["gptq"]}, "not what a library writes"),
+        ({"quantization_config": {"quant_method": "gptq", "bits": "x"}}, "not what a library writes"),
+        ({"quantization_config": {"quant_method": "gptq", "bits": 0}}, "says 0 bits"),
+        ({"quantization_config": {"quant_method": "compressed-tensors", "config_groups": {"a": 5}}}, "not what a lib"),
+    ],
+)
+def test_a_configuration_means_one_thing_or_is_refused(change: dict[str, Any], said: str, tmp_path: Path) -> None:
+    path = folder_with(tmp_path, "config.json", change)
+    for opened in (inspect, load_model):
+        with pytest.raises(ConfigurationInvalid, match=said):
+            opened(path, tmp_path)
+
+
+def test_a_mapping_to_code_is_refused_whatever_it_is(tmp_path: Path) -> None:
+    with pytest.raises(RemoteCode, match=r"mapping \(5\)"):
+        inspect(folder_with(tmp_path, "config.json", {"auto_map": 5}), tmp_path)
+
+
+def test_a_model_of_more_layers_than_any_has_is_not_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(configuration, "MOST_MODULES", 1000)
+    path = folder_with(tmp_path, "config.json", {"num_hidden_layers": 10**9})
+    with pytest.raises(ConfigurationInvalid, match="more than 1,000 modules"):
+        inspect(path, tmp_path)
+
+
+@pytest.mark.parametrize("length", ["x", float("inf"), -5])
+def test_a_tokenizer_of_no_length_is_refused(length: object, tmp_path: Path) -> None:
+    with pytest.raises(TokenizerBroken):
+        inspect(folder_with(tmp_path, "tokenizer_config.json", {"model_max_length": length}), tmp_path)
+
+
+def test_code_of_a_tokenizer_is_not_run_and_the_sentence_names_no_place_of_ours(tmp_path: Path, mark: Path) -> None:
+    own = {"tokenizer_class": "Own", "auto_map": {"AutoTokenizer": ["own.Own", None]}}
+    path = folder_with(tmp_path, "tokenizer_config.json", own)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("own.py", leaving(mark))
+    with pytest.raises(TokenizerBroken, match="custom code") as refused:
+        inspect(path, tmp_path)
+    assert str(tmp_path) not in str(refused.value)

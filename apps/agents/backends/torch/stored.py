@@ -108,8 +108,10 @@ def type_name(dtype: torch.dtype) -> str:
 def _shards(folder: Path, index: Path) -> tuple[Path, ...]:
     try:
         names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        # The names come from a stranger: what is not a plain name in this folder is not followed.
-        shards = tuple(folder / Path(name).name for name in names)
+        # The names come from a stranger, and the library would follow them anywhere.
+        if elsewhere := [name for name in names if Path(name).name != name]:
+            raise WeightsMissing(names=f"files beside {index.name}, which names {elsewhere[0]!r}")
+        shards = tuple(folder / name for name in names)
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise WeightsMissing(names=f"an index that can be read: {index.name} cannot") from error
     missing = [shard.name for shard in shards if not shard.is_file()]

@@ -45,9 +45,12 @@ def open_tokenizer(folder: Path, config: PretrainedConfig) -> FolderEncoder | No
         return None
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+        stated = int(tokenizer.model_max_length)
     except Exception as error:  # The library reports a stranger's files with whatever it stumbles over.
-        raise TokenizerBroken(reason=" ".join(str(error).split())[:300].rstrip(". ")) from error
-    stated = int(tokenizer.model_max_length)
+        told = " ".join(str(error).replace(str(folder), "the folder").split())
+        raise TokenizerBroken(reason=told[:300].rstrip(". ")) from error
+    if stated < 1:
+        raise TokenizerBroken(reason=f"its model_max_length is {stated}")
     limits = [limit for limit in (context_length(config), stated if stated < _SANE_TOKENS else None) if limit]
     return FolderEncoder(tokenizer, min(limits, default=CONTEXT_UNSTATED), _pad_id(tokenizer, config))
 

@@ -6,7 +6,6 @@ No code of the folder is run and no hub is asked: the class comes from the insta
 from __future__ import annotations
 
 import inspect
-import json
 from collections import Counter
 from collections.abc import Mapping
 from copy import deepcopy
@@ -21,6 +20,7 @@ import transformers
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
 from apps.agents.backends.torch import quantized, stored
+from apps.agents.backends.torch.configuration import bounded, brief, read_settings
 from apps.agents.backends.torch.interfaces import inputs_of, outputs_of
 from apps.agents.backends.torch.opening import CONFIGURATION
 from apps.agents.backends.torch.tokenizing import FolderEncoder, context_length, open_tokenizer
@@ -28,7 +28,6 @@ from apps.agents.errors import (
     ArchitectureUnsupported,
     ConfigurationInvalid,
     ModelNotLoadable,
-    RemoteCode,
     WeightsUnfit,
 )
 from apps.agents.formats import Format
@@ -58,15 +57,7 @@ class TransformersFolder:
     @cached_property
     def settings(self) -> Mapping[str, Any]:
         """`config.json` as it stands. Raises `ConfigurationInvalid` and `RemoteCode`."""
-        try:
-            settings = json.loads((self.path / CONFIGURATION).read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise ConfigurationInvalid(file=CONFIGURATION, reason=_brief(error)) from error
-        if not isinstance(settings, dict):
-            raise ConfigurationInvalid(file=CONFIGURATION, reason="it is no JSON object")
-        if settings.get("auto_map"):
-            raise RemoteCode(names=", ".join(map(str, settings["auto_map"])))
-        return settings
+        return read_settings(self.path)
 
     @cached_property
     def config(self) -> PretrainedConfig:
@@ -75,7 +66,7 @@ class TransformersFolder:
         try:
             return AutoConfig.from_pretrained(str(self.path), local_files_only=True, trust_remote_code=False)
         except Exception as error:  # The library reports a stranger's values with whatever it stumbles over.
-            raise ConfigurationInvalid(file=CONFIGURATION, reason=_brief(error)) from error
+            raise ConfigurationInvalid(file=CONFIGURATION, reason=brief(error)) from error
 
     @cached_property
     def model_class(self) -> type[PreTrainedModel]:
@@ -99,10 +90,10 @@ class TransformersFolder:
         """The model without numbers: its modules and their shapes."""
         model_class = self.model_class
         try:
-            with torch.device("meta"):
+            with torch.device("meta"), bounded():
                 return model_class(deepcopy(self.config))
         except Exception as error:
-            raise ConfigurationInvalid(file=CONFIGURATION, reason=_brief(error)) from error
+            raise ConfigurationInvalid(file=CONFIGURATION, reason=brief(error)) from error
 
     def built(self) -> PreTrainedModel:
         """The model with numbers of no meaning, for weights to be put in."""
@@ -182,8 +173,8 @@ class TransformersFolder:
             raise
         except Exception as error:
             if "mismatch" in str(error):
-                raise WeightsUnfit(architecture=self.model_class.__name__, reason=_brief(error)) from error
-            raise ModelNotLoadable(reason=_brief(error)) from error
+                raise WeightsUnfit(architecture=self.model_class.__name__, reason=brief(error)) from error
+            raise ModelNotLoadable(reason=brief(error)) from error
         if missing := sorted(found["missing_keys"]):
             raise WeightsUnfit(architecture=self.model_class.__name__, reason=f"not stored: {named(missing)}")
         return model
@@ -235,7 +226,3 @@ def named(names: list[str], most: int = 5) -> str:
     """The first of many names, and how many follow."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
-
-
-def _brief(error: Exception) -> str:
-    return " ".join(str(error).split())[:400].rstrip(". ") or type(error).__name__
