@@ -128,9 +128,8 @@ def _safe_name(info: zipfile.ZipInfo) -> PurePosixPath:
         raise ArchiveEncrypted(name=info.filename)
     if info.compress_type not in _READABLE:
         raise ArchiveCompression(name=info.filename, method=info.compress_type)
-    # zipfile cuts a name at a zero byte; what the archive really says is in orig_filename.
     raw = info.orig_filename
-    name = PurePosixPath(raw.replace("\\", "/"))
+    name = unpacked_name(info)
     if "\x00" in raw or name.is_absolute() or ".." in name.parts or re.match(r"[A-Za-z]:", raw):
         raise ArchivePathEscape(name=info.filename)
     if not name.parts:
@@ -139,6 +138,14 @@ def _safe_name(info: zipfile.ZipInfo) -> PurePosixPath:
     if max(lengths) > _LONGEST_PART_BYTES or sum(lengths) + len(lengths) > _LONGEST_NAME_BYTES:
         raise ArchiveDamaged(reason=f"the name {str(name)[:40]}… is longer than a file system takes")
     return name
+
+
+def unpacked_name(info: zipfile.ZipInfo) -> PurePosixPath:
+    """The entry's path as it is unpacked, if it is: neither `a.py/.` nor `a.py\\` ends in .py, but both become `a.py`.
+
+    zipfile cuts a name at a zero byte; what the archive really says is in `orig_filename`.
+    """
+    return PurePosixPath(info.orig_filename.replace("\\", "/"))
 
 
 def _refuse_duplicates(entries: list[Entry]) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 
+from apps.agents.archives import unpacked_name
 from apps.agents.formats import Format
 
 HEAD_BYTES = 4096
@@ -156,8 +157,9 @@ def code_members(path: Path, kind: FileKind) -> list[str]:
 
 
 def _names(path: Path) -> list[str]:
+    """Of the files in an archive, as they come out of it (`apps.agents.archives`): `a.py/.` unpacks to `a.py`."""
     with path.open("rb", buffering=0) as file, zipfile.ZipFile(_Sparing(file)) as archive:
-        return archive.namelist()
+        return [str(unpacked_name(info)) for info in archive.infolist() if not info.is_dir()]
 
 
 def _zip_kind(path: Path) -> FileKind:
@@ -178,7 +180,10 @@ def _zip_kind(path: Path) -> FileKind:
 def _is_transformers(names: Sequence[str]) -> bool:
     """A configuration with weights beside it, at the archive's root or in its one folder."""
     folders = {match["folder"] or "" for name in names if (match := re.match(_CONFIGURATION, name))}
-    return any(re.match(re.escape(folder) + _TRANSFORMERS_WEIGHTS, name) for folder in folders for name in names)
+    if not folders:
+        return False
+    split = ((name[: name.rfind("/") + 1], name[name.rfind("/") + 1 :]) for name in names)
+    return any(folder in folders and re.match(_TRANSFORMERS_WEIGHTS, name) for folder, name in split)
 
 
 class _Sparing(io.BufferedReader):

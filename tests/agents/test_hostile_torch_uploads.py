@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 import torch
 
+from apps.agents.archives import unpack
 from apps.agents.backends.torch import configuration
 from apps.agents.backends.torch.exported_checks import is_operator
 from apps.agents.backends.torch.inspection import inspect
 from apps.agents.backends.torch.loading import load_model
 from apps.agents.errors import ConfigurationInvalid, ProgramCode, RemoteCode, TokenizerBroken
+from apps.agents.sniffing import FileKind, code_members, sniff
 from tests.agents.torch_uploads import convolutional, exported_file, folder_zip, llama_folder, word_tokenizer
 
 PICTURES = torch.randn((2, 3, 8, 8), generator=torch.Generator().manual_seed(0))
@@ -283,3 +285,38 @@ def test_code_of_a_tokenizer_is_not_run_and_the_sentence_names_no_place_of_ours(
     with pytest.raises(TokenizerBroken, match="custom code") as refused:
         inspect(path, tmp_path)
     assert str(tmp_path) not in str(refused.value)
+
+
+# --- names in archives -----------------------------------------------------------------------------------------------
+
+
+def zip_of(path: Path, *names: str) -> Path:
+    """Files of these very names: `writestr` would tidy some of them up."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in names:
+            info = zipfile.ZipInfo()
+            info.filename = info.orig_filename = name
+            archive.writestr(info, b"")
+    return path
+
+
+@pytest.mark.parametrize("name", ["model.py/.", "model.py\\", "model.py\\.", "model.py//.", "./model.py", "a/MODEL.PY"])
+def test_what_unpacks_to_code_is_seen_to_be_code(name: str, tmp_path: Path) -> None:
+    path = zip_of(tmp_path / "model.zip", "lathe.toml", "weights.pt", name)
+    files = [file.relative_to(tmp_path / "out").as_posix() for file in unpack(path, tmp_path / "out")]
+    code = [file for file in files if file.lower().endswith(".py")]
+    assert code
+    assert code_members(path, sniff(path)) == code
+
+
+@pytest.mark.parametrize("name", ["lathe.toml/.", "lathe.toml\\", "model/lathe.toml/."])
+def test_a_file_is_of_the_kind_that_it_unpacks_to(name: str, tmp_path: Path) -> None:
+    path = zip_of(tmp_path / "model.zip", "config.json", "model.safetensors", name)
+    assert sniff(path) is FileKind.STATE_DICT_ZIP
+
+
+def test_many_configurations_do_not_hold_up_the_one_who_looks(tmp_path: Path) -> None:
+    """Each beside each other file took minutes."""
+    names = [f"{number}/config.json" for number in range(30_000)]
+    assert sniff(zip_of(tmp_path / "model.zip", *names)) is FileKind.ZIP
+    assert sniff(zip_of(tmp_path / "other.zip", *names, "7/model.safetensors")) is FileKind.TRANSFORMERS_ZIP
