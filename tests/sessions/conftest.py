@@ -12,6 +12,7 @@ import pytest
 
 from apps.agents.criteria import PROFILES, Budget, Criteria
 from apps.agents.dataset_spec import DatasetKind, DatasetSpec
+from apps.agents.formats import Format
 from apps.agents.reports import Task
 from tests.sessions.driver import Driver, Finished, Subject, table
 
@@ -19,8 +20,11 @@ SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 IMAGES = SAMPLES / "fashion_mnist_test.npz"
 CLASSIFICATION = DatasetSpec(kind=DatasetKind.NPZ, task=Task.CLASSIFICATION)
 
+SENSITIVITY_BUDGET_S = 8.0
+"""For each of the two analyses of a PyTorch model, of which a test needs the ranking of the largest layers only."""
+
 RunSession = Callable[..., Finished]
-"""Model, data, criteria and, for anything but classification, how to read the data."""
+"""Model, data, criteria; how to read the data, for anything but classification; the format, for anything but ONNX."""
 FirstImages = Callable[[int], Path]
 
 
@@ -43,6 +47,11 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> FirstImages:
     return first
 
 
+def allowing(criteria: Criteria, *techniques: str) -> Criteria:
+    """The same with nothing but these techniques."""
+    return criteria.model_copy(update={"allowed_techniques": techniques})
+
+
 @pytest.fixture(scope="module")
 def run_session() -> Iterator[RunSession]:
     """Drives a session to its end and prints its table, which pytest shows where a test fails.
@@ -51,9 +60,16 @@ def run_session() -> Iterator[RunSession]:
     """
     with ExitStack() as folders:
 
-        def run(model: Path, data: Path, criteria: Criteria, spec: DatasetSpec = CLASSIFICATION) -> Finished:
+        def run(
+            model: Path,
+            data: Path,
+            criteria: Criteria,
+            spec: DatasetSpec = CLASSIFICATION,
+            format: Format = Format.ONNX,  # noqa: A002 - the contract's word
+        ) -> Finished:
             folder = Path(folders.enter_context(TemporaryDirectory(prefix="lathe-session-")))
-            finished = Driver(Subject(model, data, spec), criteria, folder).run()
+            look_s = None if format is Format.ONNX else SENSITIVITY_BUDGET_S
+            finished = Driver(Subject(model, data, spec, format), criteria, folder, look_s).run()
             print(table(finished))
             return finished
 

@@ -142,6 +142,8 @@ class Driver:
     criteria: Criteria
     folder: Path
     """Artifacts stay here; scratch folders of steps go as they end."""
+    sensitivity_budget_s: float | None = None
+    """Seconds for the sensitivity in each analysis; the pipeline's share of the budget unless given."""
     seed: int = SEED
     artifacts: dict[str, Path] = field(default_factory=dict)
     steps: list[StepRecord] = field(default_factory=list)
@@ -265,6 +267,8 @@ class Driver:
             case StepKind.PLAN:
                 known = {"analysis": self._result(ANALYSE), "exported": self._result(ANALYSE_EXPORTED)}
                 return {**common, **known, "dataset": self.dataset_body, **request.parameters}
+            case StepKind.ANALYSE if self.sensitivity_budget_s is not None:
+                return {**measured, "sensitivity_budget_s": self.sensitivity_budget_s}
             case StepKind.OPTIMIZE:
                 return {**measured, "technique": request.technique, "parameters": request.parameters}
             case StepKind.EVALUATE:

@@ -1,0 +1,93 @@
+"""A session on EfficientNet-lite0 as a team ships it: weights, and the name of an architecture that is installed."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from apps.agents.formats import Format
+from apps.agents.state import Outcome
+from tests.assets.models import StateDict
+from tests.sessions.conftest import CLASSIFICATION, RunSession, allowing, profile
+from tests.sessions.driver import Finished
+
+# The first run downloads and builds.
+pytestmark = [pytest.mark.assets, pytest.mark.slow, pytest.mark.timeout(900)]
+
+DESCRIPTION = """architecture = "efficientnet-lite0"
+weights = "weights.pth"
+
+[arguments]
+num_classes = 10
+
+[[input]]
+name = "image"
+dtype = "float32"
+shape = ["batch", 3, 224, 224]
+
+[[output]]
+name = "logits"
+shape = ["batch", 10]
+"""
+FACTORY = """from efficientnet_lite_pytorch import EfficientNet
+
+
+def build(num_classes):
+    return EfficientNet.from_name("efficientnet-lite0", num_classes=num_classes)
+"""
+
+
+@pytest.fixture(scope="module")
+def architecture(efficientnet_cifar10: StateDict, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A package that offers the architecture by its entry point, on the path of every child."""
+    site = tmp_path_factory.mktemp("site")
+    (site / "lite_offered.py").write_text(FACTORY)
+    metadata = site / "lite_offered-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Name: lite-offered\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[lathe.architectures]\nefficientnet-lite0 = lite_offered:build\n")
+    with pytest.MonkeyPatch.context() as patch:
+        known = [path for path in (os.environ.get("PYTHONPATH"),) if path]
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(site), str(efficientnet_cifar10.library), *known]))
+        yield
+
+
+@pytest.fixture(scope="module")
+def pictures(
+    run_session: RunSession,
+    efficientnet_cifar10: StateDict,
+    cifar10_for_efficientnet: Path,
+    architecture: None,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Finished:
+    model = tmp_path_factory.mktemp("efficientnet") / "efficientnet.zip"
+    with zipfile.ZipFile(model, "w") as archive:
+        archive.write(efficientnet_cifar10.weights, "weights.pth")
+        archive.writestr("lathe.toml", DESCRIPTION)
+    criteria = profile("balanced", candidates=2, minutes=6)
+    criteria = allowing(criteria, "onnx-export", "onnx-graph", "onnx-static-int8")
+    return run_session(model, cifar10_for_efficientnet, criteria, CLASSIFICATION, Format.STATE_DICT)
+
+
+def test_a_state_dict_with_its_architecture_is_exported_quantized_and_evaluated(pictures: Finished):
+    assert pictures.verdict.outcome is Outcome.IMPROVED
+    assert pictures.winner.primary.metric == "top1"
+    assert pictures.winner.primary.original.value >= 75
+    assert pictures.winner.primary.drop.value <= 1.0
+    assert pictures.winner.examples >= 300
+    assert pictures.winner.size_bytes.ratio >= 3.5
+    assert pictures.candidate(pictures.verdict.candidate or "").technique == "onnx-static-int8"
+
+
+def test_the_search_finds_the_one_layer_that_must_stay_in_float(pictures: Finished):
+    """All of it in 8 bits loses four points, and the classifier at its end makes most of the noise."""
+    whole = pictures.evaluations["c01"]
+    assert whole.primary.drop.value > 2
+    repaired = pictures.candidate("c01r1")
+    assert repaired.parent == "c01"
+    assert repaired.parameters["keep_float_nodes"] == ["_fc/Gemm"]
+    assert pictures.evaluations["c01r1"].primary.drop.value < whole.primary.drop.value - 2
