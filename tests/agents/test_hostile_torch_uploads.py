@@ -17,9 +17,25 @@ from apps.agents.backends.torch import configuration
 from apps.agents.backends.torch.exported_checks import is_operator
 from apps.agents.backends.torch.inspection import inspect
 from apps.agents.backends.torch.loading import load_model
-from apps.agents.errors import ConfigurationInvalid, ProgramCode, RemoteCode, TokenizerBroken
+from apps.agents.errors import (
+    ConfigurationInvalid,
+    ModelNotLoadable,
+    ModelTooLarge,
+    ProgramCode,
+    RemoteCode,
+    ScriptTouchesFiles,
+    TokenizerBroken,
+)
 from apps.agents.sniffing import FileKind, code_members, sniff
-from tests.agents.torch_uploads import convolutional, exported_file, folder_zip, llama_folder, word_tokenizer
+from tests.agents.torch_uploads import (
+    convolutional,
+    described_zip,
+    exported_file,
+    folder_zip,
+    llama_folder,
+    scripted_file,
+    word_tokenizer,
+)
 
 PICTURES = torch.randn((2, 3, 8, 8), generator=torch.Generator().manual_seed(0))
 Program = dict[str, Any]
@@ -225,6 +241,61 @@ def test_a_program_that_branches_is_taken(tmp_path: Path) -> None:
     assert inspect(tmp_path / "model.pt2", tmp_path).operators["higher_order.cond"] == 1
     model = load_model(tmp_path / "model.pt2", tmp_path)
     torch.testing.assert_close(model.module(-torch.ones(2, 3)), -2 * torch.ones(2, 3))
+
+
+# --- TorchScript -----------------------------------------------------------------------------------------------------
+
+
+def rewritten(tmp_path: Path, statement: str, folder: str = "code") -> Path:
+    """A script that does `statement` first, its code in `folder`."""
+    source = scripted_file(tmp_path / "source.pt")
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(tmp_path / "model.pt", "w") as new:
+        for info in old.infolist():
+            content = old.read(info)
+            if info.filename.endswith("torch_models.py"):
+                head, tail = content.decode().split("-> Tensor:\n", 1)
+                content = f"{head}-> Tensor:\n    {statement}\n{tail}".encode()
+            new.writestr(info.filename.replace("/code/", f"/{folder}/"), content)
+    return tmp_path / "model.pt"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "ops.aten.save(1, PLACE)",
+        "ops . aten . save(1, PLACE)",
+        "(ops.aten. # nothing\n save(1, PLACE))",
+        "ops.aten.\\\n save(1, PLACE)",
+        "(torch).save(1, PLACE)",
+        "t = torch\n    t.save(1, PLACE)",
+        "f = ops.aten.save\n    f(1, PLACE)",
+    ],
+)
+@pytest.mark.parametrize("folder", ["code", "Code"])
+def test_a_script_that_writes_a_file_is_refused_however_it_is_spelled(
+    statement: str, folder: str, tmp_path: Path, mark: Path
+) -> None:
+    path = rewritten(tmp_path, statement.replace("PLACE", f'"{mark}"'), folder)
+    for opened in (inspect, load_model):
+        with pytest.raises(ScriptTouchesFiles, match="save"):
+            opened(path, tmp_path)
+
+
+def test_a_script_whose_code_may_stand_anywhere_is_refused(tmp_path: Path) -> None:
+    path = rewritten(tmp_path, "pass")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(f"{archive.namelist()[0].partition('/')[0]}/Model.json", "{}")
+    with pytest.raises(ModelNotLoadable, match="very old"):
+        inspect(path, tmp_path)
+
+
+# --- checkpoints -----------------------------------------------------------------------------------------------------
+
+
+def test_a_number_repeated_without_end_is_too_large(tmp_path: Path) -> None:
+    endless = checkpoint({"w": torch.zeros(1).expand(2**30, 2**30), "v": torch.zeros(1).expand(2**62)})
+    with pytest.raises(ModelTooLarge):
+        inspect(described_zip(tmp_path / "model.zip", {"weights.pt": endless}), tmp_path)
 
 
 # --- transformers folders --------------------------------------------------------------------------------------------

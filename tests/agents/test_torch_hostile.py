@@ -390,7 +390,7 @@ class Reading(torch.nn.Module):
         return x + torch.from_file("/etc/hostname", False, 1)
 
 
-@pytest.mark.parametrize(("module", "said"), [(Writing, r"torch\.save"), (Reading, r"torch\.from_file")])
+@pytest.mark.parametrize(("module", "said"), [(Writing, "calls save"), (Reading, "calls from_file")])
 def test_a_script_that_touches_files_is_refused(module: type[torch.nn.Module], said: str, tmp_path: Path) -> None:
     torch.jit.save(torch.jit.script(module()), str(tmp_path / "model.pt"))
     for opened in (inspect, load_model):

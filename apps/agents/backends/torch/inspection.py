@@ -23,4 +23,9 @@ def inspect(path: Path, scratch: Path, *, limit_bytes: int = DEFAULT_LIMIT_BYTES
     size_bytes = path.stat().st_size
     if size_bytes > limit_bytes:
         raise ModelTooLarge(size_mib=size_bytes / MIB, limit_mib=limit_bytes / MIB)
-    return summarize(open_model(path, scratch, Limits(total_bytes=limit_bytes)))
+    summary = summarize(open_model(path, scratch, Limits(total_bytes=limit_bytes)))
+    # A checkpoint may say of one number that it is repeated without end; no number takes less than a bit.
+    least_bytes = summary.parameters / 8
+    if least_bytes > limit_bytes:
+        raise ModelTooLarge(size_mib=least_bytes / MIB, limit_mib=limit_bytes / MIB)
+    return summary

@@ -29,10 +29,17 @@ from apps.agents.formats import Format
 from apps.agents.reports import ModelSummary, TensorSpec
 
 LONGEST_CODE_BYTES = 64 * 1024 * 1024
+_GAP = rb"(?:[\s\\]|#[^\n]*\n)*"
+"""What may stand between two words of code and mean nothing."""
 _FILES = re.compile(
-    rb"\b(?:torch|ops\.\w+)\.((?:\w*_)?(?:save|load|from_file|read_file|write_file|decode_file)\w*)\s*\("
+    rb"\."
+    + _GAP
+    + rb"(save|load|from_file|read_file|write_file|decode_file|load_tensor|rpc_async|rpc_sync|rpc_remote)\b"
 )
-"""`torch.save`, `torch.from_file`, `ops.image.read_file` … in the code as it stands in the archive."""
+"""`torch.save`, `torch.from_file`, `ops.image.read_file` … in the code as it stands in the archive. What the names
+belong to is not asked: `(torch).save` and `t = torch; t.save` are the same to the compiler."""
+_OLD = "model.json"
+"""Where it stands, the loader takes code from files of any name."""
 _UNCHANGED = frozenset(
     ("to", "sub", "add", "mul", "div", "rsub", "contiguous", "float", "type_as", "detach", "clone", "dropout", "relu")
 )
@@ -98,18 +105,17 @@ class ScriptFile:
         )
 
     def _check_harmless(self) -> None:
+        """By the reader that the loader uses: it finds files by names in any case, and the one of several of a name."""
         try:
-            with zipfile.ZipFile(self.path) as archive:
-                for info in archive.infolist():
-                    if "/code/" in info.filename and info.filename.endswith(".py"):
-                        code = archive.read(info) if info.file_size <= LONGEST_CODE_BYTES else b""
-                        if info.file_size > LONGEST_CODE_BYTES:
-                            raise ModelNotLoadable(reason=f"its {info.filename} has {info.file_size:,} bytes")
-                        if found := _FILES.search(code):
-                            name = found[0].rstrip(b"( ").decode()
-                            raise ScriptTouchesFiles(operator=name, file=info.filename.partition("/")[2])
-        except DAMAGE as error:
-            raise ModelTruncated(reason=f"the archive cannot be read ({error})") from error
+            reader = torch._C.PyTorchFileReader(str(self.path))
+            names = [str(name) for name in reader.get_all_records()]
+            if any(name.lower() == _OLD for name in names):
+                raise ModelNotLoadable(reason="a very old PyTorch has written it; save it again")
+            for name in names:
+                if name.lower().startswith("code/"):
+                    _refuse_files(name, _code(reader, name))
+        except RuntimeError as error:
+            raise ModelTruncated(reason=f"the archive cannot be read ({str(error).splitlines()[0]})") from error
 
     def _extra(self, name: str) -> bytes | None:
         try:
@@ -118,6 +124,18 @@ class ScriptFile:
                 return archive.read(found[0])[: 2**16] if found else None
         except DAMAGE as error:
             raise ModelTruncated(reason=f"the archive cannot be read ({error})") from error
+
+
+def _code(reader: Any, name: str) -> bytes:
+    size_bytes = int(reader.get_record_size(name))
+    if size_bytes > LONGEST_CODE_BYTES:
+        raise ModelNotLoadable(reason=f"its {name} has {size_bytes:,} bytes")
+    return bytes(reader.get_record(name))
+
+
+def _refuse_files(name: str, code: bytes) -> None:
+    if found := _FILES.search(code):
+        raise ScriptTouchesFiles(operator=found[1].decode(), file=name)
 
 
 def read_off(module: Any) -> tuple[TensorSpec, ...]:
