@@ -111,9 +111,7 @@ class ArrayDataset:
         self._source = source
         self._labels = checked_labels(source.labels, spec) if spec.needs_labels else None
         classes = self._labels if spec.task is Task.CLASSIFICATION else None
-        self._calibration, self._evaluation = split(
-            self.summary.examples, seed, None if classes is None else classes.astype(np.int64)
-        )
+        self._calibration, self._evaluation = split(self.summary.examples, seed, classes)
 
     @property
     def calibration_indices(self) -> Indices:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,13 +12,13 @@ from apps.agents.dataset_spec import calibration_count
 Indices = NDArray[np.int64]
 
 
-def split(examples: int, seed: int, classes: NDArray[np.int64] | None = None) -> tuple[Indices, Indices]:
+def split(examples: int, seed: int, classes: NDArray[Any] | None = None) -> tuple[Indices, Indices]:
     """Example numbers for calibration and for evaluation: disjoint, together all of them, fixed by `seed`.
 
     Calibration comes in an order whose every beginning is spread evenly over the classes: whoever takes only the first
     n gets a stratified sample too. Evaluation comes in ascending order, which reads a file from front to back.
     """
-    order = stratified_order(np.zeros(examples, np.int64) if classes is None else classes, seed)
+    order = stratified_order(np.zeros(examples, np.int64) if classes is None else classes.astype(np.int64), seed)
     calibration = order[: calibration_count(examples)]
     evaluation = np.setdiff1d(np.arange(examples, dtype=np.int64), calibration, assume_unique=True)
     return calibration, evaluation

@@ -59,9 +59,7 @@ class TextDataset:
         length = min(spec.reading.max_tokens, encoder.context_length, self._fixed or encoder.context_length)
         self._maker = RowMaker(encoder, spec.task, spec.reading, length, frame_of(encoder, spec.task))
         classes = source.labels if spec.task is Task.CLASSIFICATION else None
-        self._calibration, self._evaluation = split(
-            self.summary.examples, seed, None if classes is None else classes.astype(np.int64)
-        )
+        self._calibration, self._evaluation = split(self.summary.examples, seed, classes)
 
     @property
     def calibration_indices(self) -> Indices:
