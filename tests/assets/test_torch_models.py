@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,16 +14,12 @@ from transformers import AutoModel, AutoModelForSequenceClassification, AutoToke
 
 from tests.assets.models import StateDict, Transformer
 
-pytestmark = [pytest.mark.assets, pytest.mark.slow, pytest.mark.timeout(900)]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """More threads would only wait for each other where the tests share the machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = [
+    pytest.mark.assets,
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.usefixtures("one_torch_thread"),
+]
 
 
 def rows(path: Path) -> list[dict]:
