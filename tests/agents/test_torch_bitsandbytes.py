@@ -13,10 +13,13 @@ from apps.agents.backends.torch import run
 from apps.agents.backends.torch.bitsandbytes import unpacked
 from apps.agents.backends.torch.loading import load_model
 from apps.agents.backends.torch.transformers_folder import TransformersFolder
+from apps.agents.criteria import PROFILES
 from apps.agents.errors import TechniqueNotApplicable, TechniqueParameters
 from apps.agents.optimization import Made
+from apps.agents.planning import PlanningAgent
 from apps.agents.runners import open_engine
 from tests.agents.small_llamas import LINEAR, batch, llama_zip, rows
+from tests.agents.torch_worlds import torch_language_model
 from tests.agents.workshop import FIDELITY, Workshop, sqnr_db
 
 BITS = {"int8": 8, "nf4": 4, "fp4": 4}
@@ -72,6 +75,17 @@ def test_the_same_work_gives_the_same_bytes(workshop: Workshop, model: Path, dat
 def test_what_is_quantized_is_not_quantized_again(workshop: Workshop, data: Path, nf4: Made):
     with pytest.raises(TechniqueNotApplicable, match=r"quantized already \(bitsandbytes nf4, double quantization\)"):
         workshop.apply("torch-bitsandbytes", nf4.artifact, data, FIDELITY)
+
+
+def test_a_plan_for_what_was_quantized_says_what_is_left_to_win(workshop: Workshop, nf4: Made):
+    world = torch_language_model()
+    summary = open_engine("transformers", nf4.artifact, workshop.root).summary
+    found = world.analysis.model_copy(update={"model": summary})
+    plan = PlanningAgent().plan(found, PROFILES["smallest"], world.dataset)
+    floats = summary.weight_dtypes["float32"] / sum(summary.weight_dtypes.values())
+    assert plan.candidates == ()
+    assert "quantized already (bitsandbytes nf4, double quantization)" in plan.summary
+    assert f"What is left to win is in the {floats:.0%}" in plan.summary
 
 
 def test_named_modules_and_the_untied_head_stay_in_float(workshop: Workshop, data: Path):
