@@ -35,11 +35,13 @@ TORCH = material.MODEL.model_copy(
     update={"format": Format.TRANSFORMERS, "opset": None, "operators": {"Linear": 3}, "language": LANGUAGE}
 )
 GENERATION = Generation(prompt_tokens=128, prefill_ms=41.5, decode_ms_per_token=3.25, tokens_per_s=307.7)
+CUT = "Rows have at most 256 tokens, and each belongs to one text: nothing is packed."
 EAGER = material.ANALYSIS.model_copy(
     update={
         "model": TORCH,
         "latency": material.ANALYSIS.latency.model_copy(update={"p50_ms": 8.0}),
         "generation": GENERATION,
+        "notes": (CUT,),
     }
 )
 HEADLESS = "The embedding table (60,000 weights, tied to the output head) stays in float32."
@@ -58,7 +60,9 @@ PERPLEXITY = MetricComparison(
 
 def worse_by(perplexity: float) -> EvaluationReport:
     drop = Estimate(value=perplexity, low=perplexity - 0.01, high=perplexity + 0.01)
-    return material.evaluation().model_copy(update={"metrics": (PERPLEXITY.model_copy(update={"drop": drop}),)})
+    return material.evaluation().model_copy(
+        update={"metrics": (PERPLEXITY.model_copy(update={"drop": drop}),), "notes": (CUT,)}
+    )
 
 
 def finish(session: OptimizationSession) -> OptimizationSession:

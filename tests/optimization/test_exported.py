@@ -187,6 +187,35 @@ def test_the_report_in_the_package_says_the_same(finished: OptimizationSession) 
     assert "what the change of the runtime wins is part of every number below" in html
 
 
+def test_the_report_says_how_texts_were_cut_wherever_numbers_stand_on_them(
+    client: Client, finished: OptimizationSession, engineer: User
+) -> None:
+    html = page(client, engineer, "optimization:report", finished.pk)
+    told = client.get(f"/api/v1/sessions/{finished.pk}/report/").json()
+
+    assert html.count(exported.CUT) == 3, "the original, and two candidates that were measured on texts"
+    assert told["analysis"]["notes"] == [exported.CUT]
+    notes = {one["key"]: one["evaluation"]["notes"] for one in told["candidates"] if one["evaluation"]}
+    assert notes["c03"] == notes["c04"] == [exported.CUT]
+    assert exported.CUT in report_html(report(finished))
+
+
+def test_what_modules_compute_and_need_stands_in_the_report(
+    client: Client, finished: OptimizationSession, engineer: User
+) -> None:
+    html = page(client, engineer, "optimization:report", finished.pk)
+    told = client.get(f"/api/v1/sessions/{finished.pk}/report/").json()
+
+    assert 'data-label="MACs"' in html
+    assert {"macs", "parameters"} <= told["analysis"]["layers"][0].keys()
+    assert told["analysis"]["generation"] == exported.GENERATION.model_dump(mode="json")
+    for runtime in ("analysis", "exported"):
+        assert told[runtime]["peak_memory_bytes"] > 0
+    lost = next(one for one in told["candidates"] if one["key"] == "c03")["evaluation"]["metrics"][0]
+    assert lost["metric"] == "perplexity"
+    assert lost["original"]["low"] < lost["original"]["value"] < lost["original"]["high"]
+
+
 def test_a_language_model_s_analysis_shows_how_fast_it_reads_and_writes(
     client: Client, finished: OptimizationSession, engineer: User
 ) -> None:
