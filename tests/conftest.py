@@ -12,6 +12,7 @@ from django.db.models.signals import post_migrate
 from dramatiq.brokers.stub import StubBroker
 
 from apps.accounts.models import Membership, Role, Team, User
+from apps.optimization import housekeeping
 
 pytest_plugins = ["tests.assets.plugin", "tests.side_by_side"]
 
@@ -38,8 +39,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture(autouse=True)
 def _fresh_process_state() -> None:
-    """What a test leaves in the broker or the cache (throttles count there) is not the next one's business."""
+    """What a test leaves in broker, cache (throttles count there) or process is not the next one's business.
+
+    A worker that a test has stopped has told this process to start no more work.
+    """
     cache.clear()
+    housekeeping.stopping.clear()
     broker = dramatiq.get_broker()
     if isinstance(broker, StubBroker):
         broker.flush_all()
