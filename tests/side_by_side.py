@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
+LONG = ("slow", "browser", "recovery")
+"""Markers of tests that take long, whatever takes the time."""
+
 
 class ByFile(LoadFileScheduling):
     """A process takes a whole file, whose tests share what is dear to make; the browser's files are taken together."""
@@ -23,6 +26,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests come first: processes side by side then end at about the same time."""
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    """Files with long tests come first: processes side by side then end at about the same time."""
+    slow = {item.path for item in items if any(item.get_closest_marker(name) for name in LONG)}
     items.sort(key=lambda item: item.path not in slow)

@@ -37,6 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.syspath_prepend(str(folder))
+        patch.delitem(sys.modules, "model", raising=False)  # Another one of this name is none of the page's.
         for index, block in enumerate(blocks):
             if block["kind"] == "python" and not block["name"]:
                 (folder / f"example{index}.py").write_text(block["text"])

@@ -13,7 +13,7 @@ from tests.sessions.driver import Finished
 from tests.sessions.machine import HAS_VNNI, needs_vnni
 
 # The first run downloads and builds.
-pytestmark = [pytest.mark.assets, pytest.mark.timing, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.assets, pytest.mark.slow, pytest.mark.timeout(900)]
 
 STATIC = "onnx-static-int8"
 

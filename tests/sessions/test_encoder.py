@@ -16,7 +16,7 @@ from tests.sessions.driver import Finished
 from tests.sessions.machine import needs_vnni
 
 # The first run downloads and builds.
-pytestmark = [pytest.mark.assets, pytest.mark.slow, pytest.mark.timing, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.assets, pytest.mark.slow, pytest.mark.timeout(900)]
 
 SENTIMENT = DatasetSpec(kind=DatasetKind.TEXT, task=Task.CLASSIFICATION)
 
