@@ -28,7 +28,7 @@ LIMIT = 0.5
 def stories(
     run_session: RunSession, stories15m: Transformer, own_stories: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Finished:
-    criteria = allowing(profile("smallest", candidates=2, minutes=4), "torch-gptq", "torch-round-to-nearest")
+    criteria = allowing(profile("smallest", candidates=8, minutes=5), "torch-gptq", "torch-round-to-nearest")
     limits = criteria.constraints.model_copy(update={"max_metric_drop_points": LIMIT})
     criteria = criteria.model_copy(update={"constraints": limits})
     some = tmp_path_factory.mktemp("stories") / "some.jsonl"
