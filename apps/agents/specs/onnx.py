@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from apps.agents.specs.parameters import ALPHA, BITS
 from apps.agents.technique_spec import Expectation, Family, ParameterSpec, Risk, TechniqueSpec
 
 _NODES_KEPT = ParameterSpec(
@@ -22,6 +23,22 @@ _PER_CHANNEL = ParameterSpec(
     default=True,
     search=(True, False),
     help="One scale for each output channel of a weight instead of one for the whole tensor.",
+)
+_WEIGHT_TYPE = ParameterSpec(
+    name="weight_type",
+    kind="choice",
+    default="int8",
+    choices=("int8", "uint8"),
+    search=("int8", "uint8"),
+    help="Number type of the weights.",
+)
+_CALIBRATION_EXAMPLES = ParameterSpec(
+    name="calibration_examples",
+    kind="integer",
+    default=128,
+    minimum=1,
+    maximum=4096,
+    help="How many examples calibration sees.",
 )
 
 ONNX_TECHNIQUES: tuple[TechniqueSpec, ...] = (
@@ -67,14 +84,7 @@ ONNX_TECHNIQUES: tuple[TechniqueSpec, ...] = (
                 search=("uint8", "int8"),
                 help="Number type of the activations.",
             ),
-            ParameterSpec(
-                name="weight_type",
-                kind="choice",
-                default="int8",
-                choices=("int8", "uint8"),
-                search=("int8", "uint8"),
-                help="Number type of the weights.",
-            ),
+            _WEIGHT_TYPE,
             ParameterSpec(
                 name="calibration",
                 kind="choice",
@@ -83,14 +93,7 @@ ONNX_TECHNIQUES: tuple[TechniqueSpec, ...] = (
                 search=("minmax", "percentile", "entropy"),
                 help="How the range of an activation is chosen from what calibration saw.",
             ),
-            ParameterSpec(
-                name="calibration_examples",
-                kind="integer",
-                default=128,
-                minimum=1,
-                maximum=4096,
-                help="How many examples calibration sees.",
-            ),
+            _CALIBRATION_EXAMPLES,
             _PER_CHANNEL,
             ParameterSpec(
                 name="symmetric_activations",
@@ -122,14 +125,7 @@ ONNX_TECHNIQUES: tuple[TechniqueSpec, ...] = (
         requires=("onnx", "onnxruntime"),
         acts_on=("Conv", "MatMul", "Gemm", "LSTM", "Attention", "EmbedLayerNormalization", "Gather"),
         parameters=(
-            ParameterSpec(
-                name="weight_type",
-                kind="choice",
-                default="int8",
-                choices=("int8", "uint8"),
-                search=("int8", "uint8"),
-                help="Number type of the weights.",
-            ),
+            _WEIGHT_TYPE,
             _PER_CHANNEL,
             _OPERATORS_KEPT,
             _NODES_KEPT,
@@ -148,9 +144,7 @@ ONNX_TECHNIQUES: tuple[TechniqueSpec, ...] = (
         requires=("onnx", "onnxruntime"),
         acts_on=("MatMul", "Gemm"),
         parameters=(
-            ParameterSpec(
-                name="bits", kind="choice", default=4, choices=(4, 8), search=(4, 8), help="Bits of a weight."
-            ),
+            BITS,
             ParameterSpec(
                 name="block_size",
                 kind="choice",
@@ -208,15 +202,7 @@ ONNX_TECHNIQUES: tuple[TechniqueSpec, ...] = (
         needs_calibration=True,
         acts_on=("LayerNormalization", "SimplifiedLayerNormalization", "RMSNormalization", "Pow"),
         parameters=(
-            ParameterSpec(
-                name="alpha",
-                kind="number",
-                default=-1.0,
-                minimum=-1.0,
-                maximum=1.0,
-                help="How much of the difficulty goes into the weights, 0 to 1; below 0 the best for this model is "
-                "searched on calibration data.",
-            ),
+            ALPHA,
             ParameterSpec(
                 name="activation_type",
                 kind="choice",
@@ -225,17 +211,8 @@ ONNX_TECHNIQUES: tuple[TechniqueSpec, ...] = (
                 search=("uint8", "int8"),
                 help="Number type of the activations.",
             ),
-            ParameterSpec(
-                name="weight_type", kind="choice", default="int8", choices=("int8", "uint8"), help="Of the weights."
-            ),
-            ParameterSpec(
-                name="calibration_examples",
-                kind="integer",
-                default=128,
-                minimum=1,
-                maximum=4096,
-                help="How many examples calibration sees.",
-            ),
+            _WEIGHT_TYPE,
+            _CALIBRATION_EXAMPLES,
             _PER_CHANNEL,
             _NODES_KEPT,
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from apps.agents.formats import TORCH_FORMATS, Format
+from apps.agents.specs.parameters import ALPHA, BITS
 from apps.agents.technique_spec import Expectation, Family, ParameterSpec, Risk, TechniqueSpec
 
 _MODULES_KEPT = ParameterSpec(
@@ -32,9 +33,6 @@ _CALIBRATION = ParameterSpec(
     minimum=1,
     maximum=4096,
     help="How many rows of the calibration part are passed through the model.",
-)
-_COMPRESSED_BITS = ParameterSpec(
-    name="bits", kind="choice", default=4, choices=(4, 8), search=(4, 8), help="Bits of a weight."
 )
 _TRANSFORMERS = (Format.TRANSFORMERS,)
 _LLM_COMPRESSOR = ("torch", "transformers", "safetensors", "llmcompressor", "compressed-tensors")
@@ -164,7 +162,7 @@ TORCH_TECHNIQUES: tuple[TechniqueSpec, ...] = (
         requires=_LLM_COMPRESSOR,
         needs_calibration=True,
         acts_on=("Linear",),
-        parameters=(_COMPRESSED_BITS, _GROUP_SIZE, _SYMMETRIC, _CALIBRATION, _MODULES_KEPT),
+        parameters=(BITS, _GROUP_SIZE, _SYMMETRIC, _CALIBRATION, _MODULES_KEPT),
         expectation=Expectation(size_ratio=2.5, speedup=1.0, metric_drop_points=0.3, risk=Risk.LOW),
         reference="Lin et al. 2024, https://arxiv.org/abs/2306.00978",
         implementation="apps.agents.backends.torch.compressed:ActivationAware",
@@ -180,7 +178,7 @@ TORCH_TECHNIQUES: tuple[TechniqueSpec, ...] = (
         requires=_LLM_COMPRESSOR,
         needs_calibration=True,
         acts_on=("Linear",),
-        parameters=(_COMPRESSED_BITS, _GROUP_SIZE, _SYMMETRIC, _CALIBRATION, _MODULES_KEPT),
+        parameters=(BITS, _GROUP_SIZE, _SYMMETRIC, _CALIBRATION, _MODULES_KEPT),
         expectation=Expectation(size_ratio=2.5, speedup=1.0, metric_drop_points=0.2, risk=Risk.LOW),
         reference="Frantar et al. 2023, https://arxiv.org/abs/2210.17323",
         implementation="apps.agents.backends.torch.compressed:SecondOrder",
@@ -194,7 +192,7 @@ TORCH_TECHNIQUES: tuple[TechniqueSpec, ...] = (
         output_format=Format.TRANSFORMERS,
         requires=_LLM_COMPRESSOR,
         acts_on=("Linear",),
-        parameters=(_COMPRESSED_BITS, _GROUP_SIZE, _SYMMETRIC, _MODULES_KEPT),
+        parameters=(BITS, _GROUP_SIZE, _SYMMETRIC, _MODULES_KEPT),
         expectation=Expectation(size_ratio=2.5, speedup=1.0, metric_drop_points=0.4, risk=Risk.LOW),
         reference="Jacob et al. 2018, https://arxiv.org/abs/1712.05877",
         implementation="apps.agents.backends.torch.compressed:RoundToNearest",
@@ -217,15 +215,7 @@ TORCH_TECHNIQUES: tuple[TechniqueSpec, ...] = (
                 default=True,
                 help="Move outliers before rounding. Off: plain W8A8, what smoothing has to beat.",
             ),
-            ParameterSpec(
-                name="alpha",
-                kind="number",
-                default=-1.0,
-                minimum=-1.0,
-                maximum=1.0,
-                help="How much of the difficulty goes into the weights, 0 to 1; below 0 the best for this model is "
-                "searched on calibration data.",
-            ),
+            ALPHA,
             _CALIBRATION,
             _MODULES_KEPT,
         ),
