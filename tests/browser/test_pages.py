@@ -1,6 +1,6 @@
 """Every page in a real browser: wide and narrow, light and dark, by keyboard, and alone on its host.
 
-With LATHE_SCREENSHOTS=FOLDER each page is also kept as a picture, to be looked at.
+With LATHE_TEST_SCREENSHOTS=FOLDER each page is also kept as a picture, to be looked at.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from selenium.webdriver.common.keys import Keys
 from tests.browser.conftest import Portal, wait
 from tests.browser.page_rules import troubles
 
-SHOTS = os.environ.get("LATHE_SCREENSHOTS")
+SHOTS = os.environ.get("LATHE_TEST_SCREENSHOTS")
 
 PAGES = {
     "dashboard": "/",
