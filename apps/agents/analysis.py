@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from apps.agents.compatibility import compatibility
 from apps.agents.context import Context
 from apps.agents.criteria import Criteria
 from apps.agents.datasets import Dataset
+from apps.agents.errors import ModelRunFailed
 from apps.agents.formats import Format
 from apps.agents.laboratory import Laboratory, LayerTime, Sensitivity, open_laboratory
 from apps.agents.machine import describe_machine, installed_versions
 from apps.agents.measuring import measure_latency
 from apps.agents.opportunities import opportunities
-from apps.agents.reports import AnalysisReport, Latency, Layer, ModelSummary
+from apps.agents.reports import AnalysisReport, Latency, Layer, ModeLatency, ModelSummary
 from apps.agents.runners import Feeds, fixed_batch
 from apps.agents.techniques import TechniqueSpec, catalogue
 
@@ -49,6 +51,7 @@ class AnalysisAgent:
         context: Context,
         *,
         format: str = "onnx",  # noqa: A002
+        signature: str | None = None,
     ) -> AnalysisReport:
         """Analyse the model at `model_path` on `dataset`, for the criteria's target.
 
@@ -58,12 +61,13 @@ class AnalysisAgent:
         """
         specs = catalogue() if self.techniques is None else self.techniques
         context.progress(0.0, "Opening the model")
-        laboratory = open_laboratory(format, model_path, self.scratch)
+        laboratory = open_laboratory(format, model_path, self.scratch, signature)
         summary = laboratory.summary
         batch = fixed_batch(summary.inputs)
         calibration = list(dataset.calibration(CALIBRATION_EXAMPLES, batch or BATCH))
         whole = [feeds for feeds in calibration if batch is None or _rows(feeds) == batch]
         latency, peak_memory_bytes = self._measure(laboratory, dataset, criteria, batch, context)
+        modes, refused = self._modes(laboratory, dataset, criteria, batch, context)
         times = self._times(laboratory, dataset, criteria, batch, context)
         context.progress(0.25, "Looking at every layer")
         layers = laboratory.layers(whole)
@@ -80,10 +84,12 @@ class AnalysisAgent:
             compatibility=compatibility(summary, _installed(specs), dataset.summary, specs.values()),
             calibration_examples=sum(_rows(feeds) for feeds in whole),
             generation=laboratory.generation(dataset.first(1), criteria.target),
+            modes=modes,
             notes=(
                 *_notes(summary, layers, latency, criteria),
                 *dataset.notes,
                 *laboratory.notes(),
+                *refused,
                 *found.notes,
             ),
         )
@@ -110,6 +116,25 @@ class AnalysisAgent:
         peak_memory_bytes = laboratory.peak_memory_bytes(feeds, target)
         context.metric("peak_memory_bytes", float(peak_memory_bytes))
         return latency, peak_memory_bytes
+
+    def _modes(
+        self, laboratory: Laboratory, dataset: Dataset, criteria: Criteria, batch: int | None, context: Context
+    ) -> tuple[tuple[ModeLatency, ...], list[str]]:
+        """Latency in the runtime's other modes, and a note for each that does not run this model."""
+        target, found, refused = criteria.target, [], []
+        rows = batch or target.batch_size
+        feeds = dataset.first(rows)
+        for name, run in laboratory.modes(target):
+            context.progress(0.18, f"Measuring latency in {name}")
+            try:
+                latency = measure_latency(
+                    partial(run, feeds), batch_size=rows, threads=target.threads, budget_s=LATENCY_BUDGET_S
+                )
+            except ModelRunFailed as error:
+                refused.append(f"{name} does not run it: {error.context['reason']}.")
+                continue
+            found.append(ModeLatency(name=name, latency=latency))
+        return tuple(found), refused
 
     def _times(
         self, laboratory: Laboratory, dataset: Dataset, criteria: Criteria, batch: int | None, context: Context

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from apps.agents.compatibility import format_label
 from apps.agents.errors import TechniqueNoEffect
 from apps.agents.planning.agent import TYPE_CHOICES, type_choice
 from apps.agents.planning.availability import obstacle_to
@@ -29,12 +30,11 @@ from apps.agents.state import ACTIVE, CandidateRecord, Plan, SessionState, Statu
 from apps.agents.techniques import Risk, TechniqueSpec
 from apps.agents.trials import (
     ANALYSE,
-    ANALYSE_EXPORTED,
-    EXPORT,
     PLAN,
     PREPARE,
     Steps,
     Trial,
+    export_key,
     read_trials,
     repair_record,
 )
@@ -77,17 +77,19 @@ class Board:
         return step.result
 
     @cached_property
-    def exported(self) -> AnalysisReport | None:
-        """The analysis of the exported model, where there is one."""
-        step = self.steps.completed(ANALYSE_EXPORTED)
-        return AnalysisReport.model_validate(step.result) if step else None
+    def exported(self) -> tuple[AnalysisReport, ...]:
+        """The analyses of what the original was exported to."""
+        return tuple(AnalysisReport.model_validate(step.result) for step in self.steps.exported_analyses)
 
     @property
-    def export_failed(self) -> str | None:
-        """Why the plan had to do without the export that was asked for, in a sentence."""
+    def exports_failed(self) -> Mapping[str, str]:
+        """Why the plan had to do without an export that was asked for, in a sentence, by target format."""
         plan = self.steps.get(PLAN)
-        reason = plan.request.parameters.get("export_failure") if plan else None
-        return f"There is no exported model, so ONNX techniques are left out: {reason}" if reason else None
+        reasons = plan.request.parameters.get("export_failures", {}) if plan else {}
+        return {
+            target: f"There is no exported model, so {format_label(target)} techniques are left out: {reason}"
+            for target, reason in reasons.items()
+        }
 
     @cached_property
     def bases(self) -> Bases:
@@ -146,7 +148,8 @@ class Board:
         prepared = self.steps.completed(PREPARE) is not None
         if prepared and self.needs_preparation(technique):
             return PREPARE
-        return EXPORT if self.bases.starts_from_export(self.specs[technique]) else None
+        exported = self.bases.starts_from_export(self.specs[technique])
+        return export_key(exported) if exported else None
 
     # --- options -----------------------------------------------------------------------------------------------------
 

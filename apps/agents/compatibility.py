@@ -29,7 +29,12 @@ PACKED_TYPES = frozenset({"int32"})
 """What some libraries pack narrow weights into; indices otherwise."""
 HALF_TECHNIQUES = frozenset({"torch-half"})
 """Those that win nothing where weights are in half precision; other techniques of PyTorch start from it as well."""
-_FRAMEWORKS = {Framework.ONNX: "ONNX", Framework.TORCH: "PyTorch"}
+_FRAMEWORKS = {
+    Framework.ONNX: "ONNX",
+    Framework.TORCH: "PyTorch",
+    Framework.TENSORFLOW: "TensorFlow",
+    Framework.LITERT: "LiteRT",
+}
 WORTH_NAMING = 0.05
 """A model of which fewer weights are quantized has not been quantized on purpose."""
 ENOUGH_LEFT = 0.5
@@ -130,6 +135,8 @@ def _obstacle(
     missing = () if installed is None else [name for one in needed for name in missing_libraries(one, installed)]
     if missing:
         return f"No worker has {' and '.join(dict.fromkeys(missing))} installed."
+    if strings := _strings(summary, exporter or spec):
+        return strings
     if exporter is None and spec.acts_on and not summary.operators.keys() & set(spec.acts_on):
         return f"It works on {', '.join(spec.acts_on)}, and the model has none of them."
     # What is exported computes in float32, whatever the original is stored in.
@@ -138,6 +145,15 @@ def _obstacle(
     if spec.needs_calibration and (dataset is None or dataset.examples == 0):
         return "It measures ranges on calibration data, and there is no data set."
     return None
+
+
+def _strings(summary: ModelSummary, spec: TechniqueSpec) -> str | None:
+    """Why a model of texts is beyond a technique; `None` where it is not, or has none."""
+    named = [one.name for one in (*summary.inputs, *summary.outputs) if one.dtype == "string"]
+    if spec.takes_strings or not named:
+        return None
+    plural = "are strings" if len(named) > 1 else "is a string"
+    return f"{', '.join(named)} {plural}, which {spec.label} cannot carry over."
 
 
 def what_is_left(summary: ModelSummary) -> str | None:

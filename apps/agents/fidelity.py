@@ -28,6 +28,16 @@ def _energy(a: Floats, b: Floats) -> Floats:
     return np.asarray(np.einsum("ij,ij->i", a, b), dtype=np.float64)
 
 
+def energies(exact: Array, changed: Array) -> tuple[float, float]:
+    """Of the signal and of its change, over the elements that are finite in `exact`; other shapes are all change."""
+    if exact.shape != changed.shape:
+        return 0.0, float("inf")
+    finite = np.isfinite(exact)
+    signal = exact[finite].astype(np.float64)
+    change = changed[finite].astype(np.float64) - signal
+    return float(np.square(signal).sum()), float(np.square(change).sum())
+
+
 class OutputFidelity:
     """Sums over the batches of one output."""
 

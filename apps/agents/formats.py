@@ -12,10 +12,12 @@ from apps.agents.values import Value
 
 
 class Framework(StrEnum):
-    """What runs a model. Two frameworks are never imported in one child, except that ONNX Runtime bears any other."""
+    """What runs a model. PyTorch and TensorFlow are never imported in one child; the others bear any."""
 
     ONNX = "onnx"
     TORCH = "torch"
+    TENSORFLOW = "tensorflow"
+    LITERT = "litert"
 
 
 class Format(StrEnum):
@@ -26,12 +28,18 @@ class Format(StrEnum):
     TORCHSCRIPT = "torchscript"
     TRANSFORMERS = "transformers"
     STATE_DICT = "state-dict"
+    KERAS = "keras"
+    KERAS_H5 = "keras-h5"
+    SAVED_MODEL = "saved-model"
+    TFLITE = "tflite"
 
 
 class FormatSpec(Value):
     format: Format
     framework: Framework
     label: str
+    runtime: str
+    """What runs it, as people call it."""
     suffix: str
     """Of the file that a model in this format is kept as, with its dot."""
     engine: str
@@ -51,12 +59,28 @@ def _torch(format: Format, label: str, suffix: str, libraries: tuple[str, ...]) 
         format=format,
         framework=Framework.TORCH,
         label=label,
+        runtime="PyTorch",
         suffix=suffix,
         engine="apps.agents.backends.torch.engine:TorchEngine",
         laboratory="apps.agents.backends.torch.analysis:TorchLaboratory",
         inspector="apps.agents.backends.torch.inspection:inspect",
         script="torch/run.py",
         libraries=libraries,
+    )
+
+
+def _tensorflow(format: Format, label: str, suffix: str) -> FormatSpec:  # noqa: A002
+    return FormatSpec(
+        format=format,
+        framework=Framework.TENSORFLOW,
+        label=label,
+        runtime="TensorFlow",
+        suffix=suffix,
+        engine="apps.agents.backends.tensorflow.engine:TensorFlowEngine",
+        laboratory="apps.agents.backends.tensorflow.analysis:TensorFlowLaboratory",
+        inspector="apps.agents.backends.tensorflow.inspection:inspect",
+        script="tensorflow/run.py",
+        libraries=("numpy", "tensorflow", "keras"),
     )
 
 
@@ -67,6 +91,7 @@ FORMATS: dict[Format, FormatSpec] = {
             format=Format.ONNX,
             framework=Framework.ONNX,
             label="ONNX",
+            runtime="ONNX Runtime",
             suffix=".onnx",
             engine="apps.agents.backends.onnx.engine:OnnxEngine",
             laboratory="apps.agents.backends.onnx.analysis:OnnxLaboratory",
@@ -78,10 +103,28 @@ FORMATS: dict[Format, FormatSpec] = {
         _torch(Format.TORCHSCRIPT, "TorchScript", ".pt", ("numpy", "torch")),
         _torch(Format.TRANSFORMERS, "transformers folder", ".zip", ("numpy", "torch", "transformers")),
         _torch(Format.STATE_DICT, "PyTorch state dict with its architecture", ".zip", ("numpy", "torch")),
+        _tensorflow(Format.KERAS, "Keras", ".keras"),
+        _tensorflow(Format.KERAS_H5, "Keras HDF5", ".h5"),
+        _tensorflow(Format.SAVED_MODEL, "TensorFlow SavedModel", ".zip"),
+        FormatSpec(
+            format=Format.TFLITE,
+            framework=Framework.LITERT,
+            label="TensorFlow Lite",
+            runtime="LiteRT",
+            suffix=".tflite",
+            engine="apps.agents.backends.litert.engine:LiteRtEngine",
+            laboratory="apps.agents.backends.litert.analysis:LiteRtLaboratory",
+            inspector="apps.agents.backends.litert.inspection:inspect",
+            script="litert/run.py",
+            libraries=("numpy", "ai-edge-litert"),
+        ),
     )
 }
 
 TORCH_FORMATS = tuple(spec.format for spec in FORMATS.values() if spec.framework is Framework.TORCH)
+
+TENSORFLOW_FORMATS = tuple(spec.format for spec in FORMATS.values() if spec.framework is Framework.TENSORFLOW)
+KERAS_FORMATS = (Format.KERAS, Format.KERAS_H5)
 
 
 def format_spec(name: str) -> FormatSpec:

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from apps.agents.compatibility import format_label
 from apps.agents.criteria import Criteria, Device
+from apps.agents.lineage import runtime_of
 from apps.agents.planning.availability import obstacle_to
-from apps.agents.planning.prediction import ONNX_EXPORT
 from apps.agents.reports import AnalysisReport
-from apps.agents.state import ACTIVE, SessionState, Status, StepKind, StepRequest
-from apps.agents.techniques import TechniqueSpec
-from apps.agents.trials import ANALYSE, ANALYSE_EXPORTED, EXPORT, PLAN, Steps
+from apps.agents.state import SessionState, Status, StepKind, StepRequest
+from apps.agents.techniques import Family, TechniqueSpec
+from apps.agents.trials import ANALYSE, PLAN, Steps, analyse_key, export_key
 
 LOST = (Status.FAILED, Status.CANCELLED)
 
@@ -46,18 +47,34 @@ class Groundwork:
             return (self._analyse(),)
         if self.steps.completed(ANALYSE) is None:
             return ()
-        export, analysis = self.steps.get(EXPORT), self.steps.get(ANALYSE_EXPORTED)
-        if export is None:
-            return (self._export() if self._can_export() else self._plan(),)
-        if analysis is None and export.status is Status.COMPLETED:
-            return (self._analyse_exported(),)
-        waiting = export.status in ACTIVE or (analysis is not None and analysis.status in ACTIVE)
-        return () if waiting else (self._plan(),)
+        wanted = [request for spec in self._exporters if (request := self._next_of(spec)) is not None]
+        if wanted:
+            return tuple(wanted[: max(0, max(1, self.state.parallelism) - self.steps.active)])
+        return () if self.steps.active else (self._plan(),)
 
-    def _can_export(self) -> bool:
-        """Whether the original is to become ONNX: the criteria allow it, workers can do it, and time is left."""
-        spec, analysed = self.specs.get(ONNX_EXPORT), self.steps.completed(ANALYSE)
-        if spec is None or analysed is None or not self.in_time:
+    @cached_property
+    def _exporters(self) -> tuple[TechniqueSpec, ...]:
+        """The techniques that make another runtime's format of the original."""
+        return tuple(
+            spec
+            for spec in self.specs.values()
+            if spec.family is Family.EXPORT and self.state.model.format in spec.formats
+        )
+
+    def _next_of(self, spec: TechniqueSpec) -> StepRequest | None:
+        """The next step towards what `spec` exports; `None` where it is there, lost, under way or not to be had."""
+        target = spec.output_format or ""
+        export = self.steps.get(export_key(target))
+        if export is None:
+            return self._export(spec) if self._can_export(spec) else None
+        if export.status is Status.COMPLETED and self.steps.get(analyse_key(target)) is None:
+            return self._analyse_exported(target)
+        return None
+
+    def _can_export(self, spec: TechniqueSpec) -> bool:
+        """Whether `spec` is to be applied: the criteria allow it, workers can do it, and time is left."""
+        analysed = self.steps.completed(ANALYSE)
+        if analysed is None or not self.in_time:
             return False
         obstacle = obstacle_to(
             spec,
@@ -78,25 +95,25 @@ class Groundwork:
             reason="Measures where time and bytes go and how sensitive each layer is, before anything is decided.",
         )
 
-    def _export(self) -> StepRequest:
-        spec = self.specs[ONNX_EXPORT]
+    def _export(self, spec: TechniqueSpec) -> StepRequest:
         return StepRequest(
-            key=EXPORT,
+            key=export_key(spec.output_format or ""),
             kind=StepKind.OPTIMIZE,
             queue=optimizing_queue(spec),
-            reason="Every ONNX technique starts from the exported model, which is made once and compared with the "
-            "original.",
+            reason=f"Every {format_label(spec.output_format or '')} technique starts from the exported model, which is "
+            "made once and compared with the original.",
             technique=spec.name,
             parameters=spec.resolve({}),
         )
 
-    def _analyse_exported(self) -> StepRequest:
+    def _analyse_exported(self, target: str) -> StepRequest:
         return StepRequest(
-            key=ANALYSE_EXPORTED,
+            key=analyse_key(target),
             kind=StepKind.ANALYSE,
             queue=measuring_queue(self.state.criteria),
-            reason="Measures the same model in ONNX Runtime: which runtime is faster, and what its graph can bear.",
-            parent=EXPORT,
+            reason=f"Measures the same model in {runtime_of(target)}: which runtime is faster, and what its graph can "
+            "bear.",
+            parent=export_key(target),
         )
 
     def _plan(self) -> StepRequest:
@@ -108,14 +125,16 @@ class Groundwork:
             parameters={
                 "libraries": list(self.state.libraries),
                 "disabled_techniques": list(self.state.disabled_techniques),
-                "export_failure": self._export_failure(),
+                "export_failures": self._export_failures(),
             },
         )
 
-    def _export_failure(self) -> str | None:
-        """Why there is no exported model to plan for although one was asked for, in a sentence."""
-        for key in (EXPORT, ANALYSE_EXPORTED):
-            step = self.steps.get(key)
-            if step is not None and step.status in LOST:
-                return step.error or f"The step {key} was {step.status.value}."
-        return None
+    def _export_failures(self) -> dict[str, str]:
+        """Why there is no exported model to plan for although one was asked for, in a sentence, by target format."""
+        found: dict[str, str] = {}
+        for target in (spec.output_format or "" for spec in self._exporters):
+            for key in (export_key(target), analyse_key(target)):
+                step = self.steps.get(key)
+                if step is not None and step.status in LOST:
+                    found.setdefault(target, step.error or f"The step {key} was {step.status.value}.")
+        return found

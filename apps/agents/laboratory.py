@@ -15,7 +15,7 @@ from typing import Protocol, cast
 from apps.agents.criteria import Target
 from apps.agents.formats import format_spec
 from apps.agents.reports import Generation, Layer, OperatorSensitivity
-from apps.agents.runners import Engine, Feeds
+from apps.agents.runners import Engine, Feeds, Run, signed
 
 Tell = Callable[[float, str, float | None], None]
 """Told the share that is done, what is going on, and the seconds that are left."""
@@ -59,12 +59,21 @@ class Laboratory(Engine, Protocol):
         """How fast a generative language model reads and writes, prompted with the first row of `feeds`."""
         ...
 
+    def modes(self, target: Target) -> Sequence[tuple[str, Run]]:
+        """Other ways in which the same runtime may run the same file, by their names; it may fail when it is run."""
+        ...
+
     def notes(self) -> tuple[str, ...]:
         """What could not be found out so far, in sentences."""
         ...
 
 
-def open_laboratory(format: str, model: Path, scratch: Path) -> Laboratory:  # noqa: A002 - the contract's word
-    """The laboratory for the model file at `model`; files it makes go under `scratch`."""
+def open_laboratory(
+    format: str,  # noqa: A002 - the contract's word
+    model: Path,
+    scratch: Path,
+    signature: str | None = None,
+) -> Laboratory:
+    """The laboratory for the model file at `model`, as `apps.agents.runners.open_engine` opens it."""
     module, _, name = format_spec(format).laboratory.partition(":")
-    return cast(Laboratory, getattr(import_module(module), name)(model, scratch))
+    return cast(Laboratory, getattr(import_module(module), name)(model, scratch, **signed(signature)))

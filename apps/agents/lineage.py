@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from apps.agents.compatibility import exporter_for
-from apps.agents.formats import FORMATS, Format, Framework
+from apps.agents.formats import FORMATS, Format
 from apps.agents.techniques import catalogue
-
-_RUNTIMES = {Framework.ONNX: "ONNX Runtime", Framework.TORCH: "PyTorch"}
 
 
 def format_after(original_format: str, techniques: Iterable[str]) -> str:
@@ -34,4 +32,4 @@ def format_of_candidate(original_format: str, technique: str) -> str:
 def runtime_of(model_format: str) -> str:
     """What runs a model in this format, by its name; the format's own where it is not known here."""
     known = FORMATS.get(Format(model_format)) if model_format in set(Format) else None
-    return _RUNTIMES[known.framework] if known else model_format
+    return known.runtime if known else model_format

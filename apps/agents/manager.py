@@ -2,9 +2,9 @@
 
     analyse → (export → analyse) → plan → prepare → (optimize → evaluate) for each candidate → package → verdict
 
-A model of PyTorch is exported to ONNX before it is planned for, so that every technique of either runtime can be
-weighed; where that fails, the plan does without. Candidates start from the original, the export, or what was prepared
-of it.
+A model of PyTorch or TensorFlow is exported to the formats of other runtimes before it is planned for, so that every
+technique of any of them can be weighed; where an export fails, the plan does without. Candidates start from the
+original, an export, or what was prepared of it.
 
 `next` is a pure function of the state. Nothing is remembered between calls, so a crash loses nothing: asking again
 gives the same answer, and a step that is in the state is not asked for twice.
@@ -34,8 +34,6 @@ from apps.agents.state import (
 from apps.agents.techniques import TechniqueSpec, catalogue
 from apps.agents.trials import (
     ANALYSE,
-    ANALYSE_EXPORTED,
-    EXPORT,
     PACKAGE,
     PLAN,
     PREPARE,
@@ -123,8 +121,8 @@ def _progress(steps: Steps, board: Board | None) -> float:
     progress never runs back.
     """
     if board is None:
-        looked = sum(steps.completed(key) is not None for key in (ANALYSE, EXPORT, ANALYSE_EXPORTED))
-        return 0.12 if steps.get(PLAN) else round(0.04 * looked, 2)
+        looked = sum(step.status is Status.COMPLETED for step in steps.by_key.values())
+        return 0.12 if steps.get(PLAN) else round(min(0.11, 0.04 * looked), 2)
     if steps.get(PACKAGE):
         return 0.95
     ended = sum(

@@ -6,6 +6,7 @@ import re
 import resource
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,16 +26,20 @@ class MemoryUse:
     peak_process_bytes: int
 
 
-def measure(probe: str, model: Path, feeds: Path, target: Target, *, runs: int = RUNS) -> MemoryUse:
+def measure(
+    probe: str, model: Path, feeds: Path, target: Target, *, runs: int = RUNS, extra: Sequence[str] = ()
+) -> MemoryUse:
     """How much resident memory loading `model` and running it `runs` times takes at its peak.
 
-    Method: a fresh process runs the module `probe` with MODEL FEEDS.npz THREADS DEVICE RUNS. It imports the runtime and
-    reads the feeds, notes its resident size, loads the model, runs it, and prints both that size and the kernel's
-    high-water mark (VmHWM) since. The difference is the model's: weights, copies, and the arena for activations.
+    Method: a fresh process runs the module `probe` with MODEL FEEDS.npz THREADS DEVICE RUNS and `extra`. It imports the
+    runtime and reads the feeds, notes its resident size, loads the model, runs it, and prints both that size and the
+    kernel's high-water mark (VmHWM) since. The difference is the model's: weights, copies, and the arena for
+    activations.
 
     Raises `ModelRunFailed` where the process fails or takes more than five minutes.
     """
     command = [sys.executable, "-m", probe, str(model), str(feeds), str(target.threads), target.device.value, str(runs)]
+    command += extra
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=TIMEOUT_S, check=True, cwd=_source_root()

@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from apps.agents.board import Board
+from apps.agents.compatibility import format_label
+from apps.agents.formats import Format
 from apps.agents.planning.repair import Stop
 from apps.agents.reports import AnalysisReport
 from apps.agents.state import AgentDecision, Closing, Outcome
-from apps.agents.trials import Trial
+from apps.agents.trials import Trial, export_key
 
 ANALYSIS_AGENT, PLANNING_AGENT, EVALUATION_AGENT, MANAGER = (
     "AnalysisAgent",
@@ -24,13 +26,14 @@ ANALYSIS_AGENT, PLANNING_AGENT, EVALUATION_AGENT, MANAGER = (
 def events(board: Board, closing: Closing | None) -> Iterator[AgentDecision]:
     """The session's decisions so far, in the order of its life."""
     yield AgentDecision(key="analysed", agent=ANALYSIS_AGENT, action="analysed", reason=_told(board.analysis))
-    if board.exported is not None:
-        reason = f"Exported to ONNX: {_told(board.exported)}"
-        yield AgentDecision(key="analysed/exported", agent=ANALYSIS_AGENT, action="analysed", reason=reason)
-    if (failed := board.export_failed) is not None:
-        yield AgentDecision(
-            key="rolled-back/export", agent=MANAGER, action="rolled back", subject="export", reason=failed
-        )
+    for exported in board.exported:
+        target = exported.model.format
+        key = "analysed/exported" if target == Format.ONNX else f"analysed/exported-{target}"
+        reason = f"Exported to {format_label(target)}: {_told(exported)}"
+        yield AgentDecision(key=key, agent=ANALYSIS_AGENT, action="analysed", reason=reason)
+    for target, failed in board.exports_failed.items():
+        step = export_key(target)
+        yield AgentDecision(key=f"rolled-back/{step}", agent=MANAGER, action="rolled back", subject=step, reason=failed)
     yield from _plan(board)
     if board.prepare_failed:
         yield _prepare_failed(board)

@@ -10,13 +10,13 @@ from collections.abc import Mapping
 
 from apps.agents.criteria import Criteria
 from apps.agents.planning.ordering import WORTH_SAYING, collapse, predicted_gain, worth
-from apps.agents.planning.prediction import GRAPH, ONNX_EXPORT, QUANTIZATIONS, predict
+from apps.agents.planning.prediction import GRAPH, QUANTIZATIONS, predict
 from apps.agents.planning.profile import GraphProfile, profile_of_analysis
 from apps.agents.planning.variant import Variant
-from apps.agents.planning.variants import title_of, variants
+from apps.agents.planning.variants import export_variant, title_of, variants
 from apps.agents.reports import AnalysisReport, Opportunity
 from apps.agents.state import Prediction
-from apps.agents.techniques import TechniqueSpec, catalogue
+from apps.agents.techniques import Family, TechniqueSpec, catalogue
 
 
 def opportunities(
@@ -45,10 +45,13 @@ def opportunities(
 
 def _candidates(profile: GraphProfile, specs: Mapping[str, TechniqueSpec]) -> list[Variant]:
     """The planner's grid, and each technique that its rules do not know with its defaults."""
-    known = QUANTIZATIONS | {GRAPH, ONNX_EXPORT}
+    known = QUANTIZATIONS | {GRAPH}
     grid = [variant for variant in variants(profile) if variant.technique in specs]
     others = [spec for spec in specs.values() if spec.name not in known and profile.format in spec.formats]
-    return grid + [Variant(spec.name, {}, spec.summary) for spec in others]
+    return grid + [
+        export_variant(spec) if spec.family is Family.EXPORT else Variant(spec.name, {}, spec.summary)
+        for spec in others
+    ]
 
 
 def _opportunity(spec: TechniqueSpec, variant: Variant, prediction: Prediction) -> Opportunity:

@@ -36,7 +36,7 @@ from apps.agents.formats import Format
 from apps.agents.machine import LIBRARIES, installed_versions
 from apps.agents.plausibility import weight_bytes
 from apps.agents.reports import ModelSummary, OptimizationResult, TensorSpec
-from apps.agents.runners import Array, Feeds, Outputs, Run, fixed_batch, open_engine
+from apps.agents.runners import Array, Engine, Feeds, Outputs, Run, fixed_batch, open_engine
 from apps.agents.techniques import TechniqueSpec, catalogue, missing_libraries
 from apps.agents.text import TextEncoder
 from apps.errors import UserError
@@ -73,6 +73,12 @@ class Assignment:
     """The model's (`apps.agents.formats`)."""
     encoder: TextEncoder | None = None
     """The tokenizer that came with the session's original."""
+    signature: str | None = None
+    """The function that is meant, of a model that offers several."""
+
+    def engine(self) -> Engine:
+        """The model, opened anew."""
+        return open_engine(self.format, self.model, self.scratch, self.signature)
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
@@ -143,7 +149,7 @@ class BaseOptimizationAgent(ABC):
         return made
 
     def _made(self, assignment: Assignment, artifact: Path, estimated: Estimated) -> Made:
-        before = open_engine(assignment.format, assignment.model, assignment.scratch).summary
+        before = assignment.engine().summary
         checks, after = self.validate(assignment, artifact)
         ratio = before.size_bytes / after.size_bytes
         spec = assignment.spec
@@ -190,7 +196,7 @@ class BaseOptimizationAgent(ABC):
         on calibration examples wherever the input does. Raises `TechniqueInvalidOutput` and `TechniqueNoEffect`.
         """
         label = assignment.spec.label
-        before = open_engine(assignment.format, assignment.model, assignment.scratch)
+        before = assignment.engine()
         try:
             after = open_engine(assignment.spec.makes(assignment.format), artifact, assignment.scratch)
             run = after.session(Target(threads=assignment.threads))
@@ -231,7 +237,7 @@ class QuantizationAgent(BaseOptimizationAgent):
         if not found.covered_bytes:
             reason = "no weight of it belongs to an operator that is to be quantized"
             raise TechniqueNotApplicable(technique=assignment.spec.label, reason=reason)
-        size_bytes = open_engine(assignment.format, assignment.model, assignment.scratch).summary.size_bytes
+        size_bytes = assignment.engine().summary.size_bytes
         left = max(1.0, size_bytes - found.covered_bytes * (1 - found.bits / 32))
         share = found.covered_bytes / max(1, found.weight_bytes)
         basis = f"{share:.0%} of the weights can be stored in {found.bits:.3g} bits instead of 32"

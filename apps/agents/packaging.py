@@ -21,17 +21,25 @@ from apps.agents.formats import Format, Framework, format_spec
 from apps.agents.optimization import digest_of
 from apps.agents.reports import ModelSummary
 from apps.agents.reproducible_zip import write_zip
-from apps.agents.runners import open_engine
+from apps.agents.runners import open_engine, signed
 from apps.agents.sniffing import FileKind, sniff
 
 DOCUMENTS = {"report_html": "report.html", "report_json": "report.json", "recipe": "recipe.json"}
 """Names in the package of what the pipeline has rendered, by the role of the input."""
 INPUTS = "inputs.json"
+_WITH_INPUTS = (Framework.TORCH, Framework.TENSORFLOW)
+"""Frameworks whose files do not say what they take before they are loaded, or offer several functions."""
 BACKENDS = Path(__file__).parent / "backends"
 FREE_AXES = (1, 8, 64, 1024)
 """Lengths of free axes to try the script with: a model may take only one, and its file does not say which."""
 CHECK_TIMEOUT_S = 300.0
-_ZIPPED = (FileKind.ONNX_ZIP, FileKind.TRANSFORMERS_ZIP, FileKind.STATE_DICT_ZIP, FileKind.ZIP)
+_ZIPPED = (
+    FileKind.ONNX_ZIP,
+    FileKind.TRANSFORMERS_ZIP,
+    FileKind.STATE_DICT_ZIP,
+    FileKind.SAVED_MODEL_ZIP,
+    FileKind.ZIP,
+)
 _QUANTIZERS = {
     "bitsandbytes": ("accelerate", "bitsandbytes"),
     "compressed-tensors": ("accelerate", "compressed-tensors"),
@@ -51,6 +59,8 @@ def build_package(
     format: str,  # noqa: A002 - the contract's word
     folder: Path,
     out: Path,
+    *,
+    signature: str | None = None,
 ) -> Path:
     """Collect everything in `folder`, run the script there, and write `package.zip` to `out`.
 
@@ -62,8 +72,8 @@ def build_package(
     contents.mkdir()
     _place_model(model, f"{Path(filename).stem}{spec.suffix}", contents)
     summary = None
-    if spec.framework is Framework.TORCH:
-        summary = open_engine(format, model, folder).summary
+    if spec.framework in _WITH_INPUTS:
+        summary = open_engine(format, model, folder, signature).summary
         (contents / INPUTS).write_text(_inputs_json(summary), encoding="utf-8")
     for role, name in DOCUMENTS.items():
         shutil.copyfile(documents[role], contents / name)
@@ -111,9 +121,10 @@ def _lift_only_folder(folder: Path) -> None:
 
 
 def _inputs_json(summary: ModelSummary) -> str:
-    """What the script has to feed: a program says it only where PyTorch is loaded, and a TorchScript not at all."""
-    inputs = [spec.model_dump(mode="json") for spec in summary.inputs]
-    return json.dumps({"inputs": inputs}, indent=1, sort_keys=True)
+    """What the script has to feed, and the function that it calls: few files say it before they are loaded."""
+    told = {"inputs": [spec.model_dump(mode="json", exclude_none=True) for spec in summary.inputs]}
+    told |= signed(summary.signature)
+    return json.dumps(told, indent=1, sort_keys=True)
 
 
 def _libraries(contents: Path, format: str, summary: ModelSummary | None) -> list[str]:  # noqa: A002

@@ -28,6 +28,7 @@ from apps.agents.machine import installed_versions
 from apps.agents.optimization import digest_of
 from apps.agents.process import JobFailed, run_job
 from apps.agents.reports import Machine
+from apps.agents.runners import signed
 from apps.agents.values import Value
 from apps.errors import UserError
 
@@ -53,6 +54,8 @@ class OriginalRecord(FileRecord):
     """The model that a session started from."""
 
     format: str = Format.ONNX
+    signature: str | None = None
+    """The function that the session was about, where the model offers several."""
 
 
 class DatasetRecord(_Record):
@@ -175,6 +178,7 @@ def _made(
             "batch_divisor": step.batch_divisor,
             "original_format": recipe.original.format,
             "format": given_format,
+            **signed(recipe.original.signature),
         },
         seed=step.seed,
         threads=recipe.threads_used,

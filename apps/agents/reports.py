@@ -16,12 +16,22 @@ MOST_WEIGHTS = 2000
 # --- what a model is -------------------------------------------------------------------------------------------------
 
 
+class Quantized(Value):
+    """How a file takes or gives real numbers: as whole numbers `q` that stand for `scale * (q - zero_point)`."""
+
+    dtype: str
+    scale: float
+    zero_point: int
+
+
 class TensorSpec(Value):
     """One input or output. A dynamic axis is its name (`"batch"`), or `None` where the file gives none."""
 
     name: str
     dtype: str
     shape: tuple[int | str | None, ...]
+    quantized: Quantized | None = None
+    """Where the file itself holds whole numbers in place of the `dtype`; callers convert at its border."""
 
     def __str__(self) -> str:
         axes = ", ".join("?" if axis is None else str(axis) for axis in self.shape)
@@ -53,6 +63,14 @@ class LanguageModel(Value):
     """Whether a tokenizer came with it; without one no text can be fed."""
 
 
+class Signature(Value):
+    """One function of a model that offers several, such as a SavedModel."""
+
+    name: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
 class ModelSummary(Value):
     """A model as inspection sees it, without running it."""
 
@@ -72,6 +90,10 @@ class ModelSummary(Value):
     quantization: str | None = None
     """How it says that it was quantized, such as `bitsandbytes nf4`; the `weight_dtypes` alone would not tell."""
     code: tuple[CodeFile, ...] = ()
+    signature: str | None = None
+    """Which of `signatures` the inputs, outputs, weights and operators are of."""
+    signatures: tuple[Signature, ...] = ()
+    """Every function that the model offers, where its format has more than one place for them."""
 
 
 class Task(StrEnum):
@@ -144,6 +166,13 @@ class Latency(Value):
     threads: int
 
 
+class ModeLatency(Value):
+    """The same file in another mode of the same runtime, such as compiled; no candidate is held against it."""
+
+    name: str
+    latency: Latency
+
+
 class Layer(Value):
     """One operator of the graph. Unknown stays `None`; it never becomes 0."""
 
@@ -208,6 +237,8 @@ class AnalysisReport(Value):
     notes: tuple[str, ...] = ()
     generation: Generation | None = None
     """Of a generative language model in its own framework; of others it stays unknown."""
+    modes: tuple[ModeLatency, ...] = ()
+    """What else the runtime can make of the file."""
 
 
 # --- evaluation ------------------------------------------------------------------------------------------------------

@@ -48,10 +48,23 @@ class Engine(Protocol):
         ...
 
 
-def open_engine(format: str, model: Path, scratch: Path) -> Engine:  # noqa: A002 - the contract's word
-    """The engine of the model file at `model`; what has to be unpacked goes under `scratch`."""
+def open_engine(
+    format: str,  # noqa: A002 - the contract's word
+    model: Path,
+    scratch: Path,
+    signature: str | None = None,
+) -> Engine:
+    """The engine of the model file at `model`; what has to be unpacked goes under `scratch`.
+
+    `signature` is the function that is meant, where the format has room for several.
+    """
     module, _, name = format_spec(format).engine.partition(":")
-    return cast(Engine, getattr(import_module(module), name)(model, scratch))
+    return cast(Engine, getattr(import_module(module), name)(model, scratch, **signed(signature)))
+
+
+def signed(signature: str | None) -> dict[str, str]:
+    """The argument that names a signature; backends whose formats have none do not know it."""
+    return {} if signature is None else {"signature": signature}
 
 
 def fixed_batch(inputs: tuple[TensorSpec, ...]) -> int | None:

@@ -104,6 +104,11 @@ _FORMATS = {
     FileKind.SAFETENSORS: Format.STATE_DICT,
     FileKind.TORCH_ZIP: Format.STATE_DICT,
     FileKind.PICKLE: Format.STATE_DICT,
+    FileKind.KERAS_ZIP: Format.KERAS,
+    FileKind.HDF5: Format.KERAS_H5,
+    FileKind.SAVED_MODEL_ZIP: Format.SAVED_MODEL,
+    FileKind.SAVED_MODEL: Format.SAVED_MODEL,
+    FileKind.TFLITE: Format.TFLITE,
 }
 
 _CARRIERS = frozenset(
@@ -115,7 +120,8 @@ _CARRIERS = frozenset(
 def format_of(kind: FileKind) -> Format | None:
     """The format whose inspector knows what to say of a file of this kind; `None` where no format could be meant.
 
-    Bare weights and pickles go to the state dict's: it refuses them with what is missing, or what to save instead.
+    Bare weights and pickles go to the state dict's, and a `saved_model.pb` alone to the SavedModel's: they refuse them
+    with what is missing, or what to save instead.
     """
     return _FORMATS.get(kind)
 

@@ -70,6 +70,8 @@ class TechniqueSpec(Value):
     """Distributions the worker must have installed."""
     devices: tuple[Device, ...] = (Device.CPU, Device.CUDA)
     needs_calibration: bool = False
+    takes_strings: bool = True
+    """Whether a model whose inputs or outputs are strings can be handled."""
     acts_on: tuple[str, ...] = ()
     """Operator types that it changes to gain anything; a model with none of them gains nothing. Empty means any."""
     parameters: tuple[ParameterSpec, ...] = ()

@@ -10,7 +10,9 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import metadata
 
+from apps.agents.specs.litert import LITERT_TECHNIQUES
 from apps.agents.specs.onnx import ONNX_TECHNIQUES
+from apps.agents.specs.tensorflow import TENSORFLOW_TECHNIQUES
 from apps.agents.specs.torch import TORCH_TECHNIQUES
 from apps.agents.technique_spec import Expectation, Family, ParameterSpec, Risk, TechniqueSpec
 
@@ -25,7 +27,12 @@ __all__ = [
     "missing_libraries",
 ]
 
-BUILTIN: tuple[TechniqueSpec, ...] = (*ONNX_TECHNIQUES, *TORCH_TECHNIQUES)
+BUILTIN: tuple[TechniqueSpec, ...] = (
+    *ONNX_TECHNIQUES,
+    *TORCH_TECHNIQUES,
+    *TENSORFLOW_TECHNIQUES,
+    *LITERT_TECHNIQUES,
+)
 
 
 @cache

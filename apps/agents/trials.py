@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from apps.agents.criteria import Criteria
+from apps.agents.formats import Format
 from apps.agents.planning.bases import Bases
-from apps.agents.planning.prediction import ONNX_EXPORT, predict
+from apps.agents.planning.prediction import predict
 from apps.agents.planning.profile import GraphProfile
 from apps.agents.planning.repair import Attempt
 from apps.agents.planning.variants import title_of
@@ -25,16 +26,27 @@ from apps.agents.state import (
     Plan,
     SessionState,
     Status,
+    StepKind,
     StepRecord,
 )
-from apps.agents.techniques import TechniqueSpec
+from apps.agents.techniques import Family, TechniqueSpec
 
 ANALYSE, PLAN, PREPARE, PACKAGE = "analyse", "plan", "prepare", "package"
 EXPORT, ANALYSE_EXPORTED = "export", "analyse-exported"
-"""The same model for another runtime, made once before the plan, and what it is like there."""
+"""The same model as ONNX, made once before the plan, and what it is like there; other formats say so in the key."""
 _REPAIR = re.compile(r"^(?P<root>.+)r(?P<number>\d+)$")
 _REJECTED_OUTPUT = "technique."
 """Codes of failures in which a technique's output was refused, which is a rollback."""
+
+
+def export_key(target: str) -> str:
+    """The step that exports the original to the format `target`."""
+    return EXPORT if target == Format.ONNX else f"{EXPORT}-{target}"
+
+
+def analyse_key(target: str) -> str:
+    """The step that analyses what was exported to the format `target`."""
+    return ANALYSE_EXPORTED if target == Format.ONNX else f"{ANALYSE}-{target}"
 
 
 def optimize_key(candidate: str) -> str:
@@ -51,6 +63,8 @@ class Trial:
 
     planned: CandidateRecord
     root: str
+    exported_by: str | None = None
+    """Key of the step that made it, where it is an export: then it only has to be measured."""
     optimize: StepRecord | None = None
     evaluate: StepRecord | None = None
     report: EvaluationReport | None = None
@@ -62,13 +76,13 @@ class Trial:
 
     @property
     def is_export(self) -> bool:
-        """Whether its artifact is the export, which was made before the plan: then it only has to be measured."""
-        return self.planned.technique == ONNX_EXPORT
+        """Whether its artifact was made before the plan."""
+        return self.exported_by is not None
 
     @property
     def maker(self) -> str:
         """Key of the step that makes its artifact."""
-        return EXPORT if self.is_export else optimize_key(self.key)
+        return self.exported_by or optimize_key(self.key)
 
     @property
     def started(self) -> bool:
@@ -164,6 +178,15 @@ class Steps:
         return step if step is not None and step.status is Status.COMPLETED else None
 
     @property
+    def exported_analyses(self) -> list[StepRecord]:
+        """The completed analyses of exports, in the order in which they were asked for."""
+        return [
+            step
+            for step in self.by_key.values()
+            if step.request.kind is StepKind.ANALYSE and step.request.parent and step.status is Status.COMPLETED
+        ]
+
+    @property
     def active(self) -> int:
         return sum(step.status in ACTIVE for step in self.by_key.values())
 
@@ -173,7 +196,8 @@ def read_trials(
 ) -> tuple[Trial, ...]:
     """Every candidate that was planned or asked for, each root followed by its repairs."""
     chains: dict[str, list[Trial]] = {
-        candidate.key: [Trial(planned=candidate, root=candidate.key)] for candidate in plan.candidates
+        candidate.key: [Trial(candidate, candidate.key, _exported_by(specs.get(candidate.technique)))]
+        for candidate in plan.candidates
     }
     for step in sorted(steps.by_key.values(), key=_repair_number):
         candidate, technique = step.request.candidate, step.request.technique
@@ -187,6 +211,11 @@ def read_trials(
         )
         chain.append(Trial(planned=record, root=match["root"]))
     return tuple(_with_steps(trial, steps, criteria) for chain in chains.values() for trial in chain)
+
+
+def _exported_by(spec: TechniqueSpec | None) -> str | None:
+    is_export = spec is not None and spec.family is Family.EXPORT
+    return export_key(spec.output_format or "") if spec is not None and is_export else None
 
 
 def repair_record(

@@ -37,6 +37,7 @@ from apps.models.serializers import (
     NewUploadSerializer,
     NewVersionSerializer,
     RegisteredModelSerializer,
+    SignatureChoiceSerializer,
     UploadSerializer,
     VersionRowSerializer,
     VersionSerializer,
@@ -160,6 +161,19 @@ class VersionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
     def destroy(self, request: Request, pk: str) -> Response:
         services.delete_version(self.get_object(), member(request))
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+    @extend_schema(
+        request=SignatureChoiceSerializer,
+        responses=VersionSerializer,
+        examples=[example("Another function of a SavedModel", {"name": "serving_embeddings"})],
+    )
+    @action(detail=True, methods=["post"])
+    def signature(self, request: Request, pk: str) -> Response:
+        """Chooses which function of the file is meant. The version is pending until a worker has looked again."""
+        version = services.choose_signature(
+            self.get_object(), member(request), **answers(SignatureChoiceSerializer, request)
+        )
+        return Response(self.get_serializer(version).data)
 
     @extend_schema(responses=FILE_RESPONSE)
     @action(detail=True)

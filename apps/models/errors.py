@@ -107,6 +107,19 @@ class VersionElsewhere(UserError):
     sentence = "{version} is no version of “{model}”."
 
 
+class SignatureNotOffered(UserError):
+    code = "version.signature_unknown"
+    sentence = "{version} offers no signature {name!r}. It offers {offered}."
+
+
+class SignatureInUse(UserError):
+    code = "version.signature_in_use"
+    status = 409
+    sentence = (
+        "{version} is what {user} rests on, so its signature stays. Add the file as another version, and choose there."
+    )
+
+
 class CodeNotAllowed(UserError):
     code = "model.code_not_allowed"
     status = 403

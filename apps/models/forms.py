@@ -64,7 +64,8 @@ class ModelUploadForm(FileOrUploadForm):
         self.fields["model"].queryset = RegisteredModel.objects.visible_to(self.user).filter(team=team)  # type: ignore[attr-defined]
         self.fields["file"].help_text = (
             "ONNX (.onnx, or a .zip with its external data), an exported program (.pt2), TorchScript (.pt), "
-            "a transformers folder (.zip), or weights with a lathe.toml (.zip)."
+            "a transformers folder (.zip), weights with a lathe.toml (.zip), Keras (.keras, .h5), a SavedModel folder "
+            "(.zip), or TensorFlow Lite (.tflite)."
         )
 
     def clean(self) -> dict[str, Any]:

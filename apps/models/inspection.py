@@ -47,7 +47,8 @@ def inspect_version(version_id: int) -> None:
         return
     limit_bytes = StoreSettings.current().max_unpacked_bytes
     with _settled(version, ModelInspectionFailed()):
-        arguments = {"format": format_in(version.blob), "limit_bytes": limit_bytes}
+        chosen = {"signature": version.signature} if version.signature else {}
+        arguments = {"format": format_in(version.blob), "limit_bytes": limit_bytes, **chosen}
         body = _checked(version.blob, "model", INSPECT_MODEL, arguments)
         ModelMetadata.record(version, ModelSummary.model_validate(body))
         version.accept()

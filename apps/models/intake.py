@@ -29,7 +29,8 @@ from apps.models.uploads import finish
 
 WANTED_MODEL = (
     "an ONNX model (alone, or in a zip with its external data), a PyTorch exported program (.pt2), a TorchScript "
-    "archive (.pt), or a zip of a transformers folder or of weights with a lathe.toml"
+    "archive (.pt), a zip of a transformers folder or of weights with a lathe.toml, a Keras model (.keras or .h5), a "
+    "zip of a SavedModel folder, or a TensorFlow Lite model (.tflite)"
 )
 
 DATA_KINDS: dict[DatasetKind, frozenset[FileKind]] = {

@@ -24,6 +24,7 @@ from apps.models.querysets import (
 )
 from apps.models.texts import keepable
 
+LONGEST_SIGNATURE = 200
 LONGEST_WORDS = 120
 """Of what a file says of itself in a few words; the rest is cut off."""
 
@@ -157,6 +158,13 @@ class Inspected(models.Model):
         """Pending → refused, with the reason. Anything else stays as it is: the first answer counts."""
         self._settle(InspectionStatus.REFUSED, refusal_code=code, refusal=sentence)
 
+    def look_again(self) -> None:
+        """Ready → pending, to be checked anew. Anything else stays as it is."""
+        type(self)._default_manager.filter(pk=self.pk, status=InspectionStatus.READY).update(
+            status=InspectionStatus.PENDING
+        )
+        self.refresh_from_db(fields=["status"])
+
     def _settle(self, status: InspectionStatus, **fields: str) -> None:
         """Two workers may have been handed the same file: a compare-and-set lets one of them answer."""
         pending = type(self)._default_manager.filter(pk=self.pk, status=InspectionStatus.PENDING)
@@ -175,6 +183,8 @@ class ModelVersion(Inspected):
     parent = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, blank=True, related_name="children")
     source_session = models.UUIDField(null=True, blank=True, editable=False)
     source_step = models.CharField(max_length=60, blank=True, editable=False)
+    signature = models.CharField(max_length=LONGEST_SIGNATURE, blank=True, editable=False)
+    """Which function of the file a member has chosen; its default one where empty."""
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
@@ -215,6 +225,10 @@ class ModelMetadata(models.Model):
     """How the file says that it was quantized."""
     code = models.JSONField(default=list)
     """List of `CodeFile`: what came with the model, as it was uploaded."""
+    signature = models.CharField(max_length=LONGEST_SIGNATURE, null=True)
+    """Which of `signatures` all this is of."""
+    signatures = models.JSONField(default=list)
+    """List of `Signature`: every function that the file offers."""
 
     objects = ModelMetadataQuerySet.as_manager()
 

@@ -10,7 +10,7 @@ from rest_framework import serializers
 from apps.accounts.models import Team
 from apps.agents.dataset_spec import DatasetSpec
 from apps.agents.formats import FORMATS
-from apps.agents.reports import CodeFile, DatasetSummary, LanguageModel, TensorSpec
+from apps.agents.reports import CodeFile, DatasetSummary, LanguageModel, Signature, TensorSpec
 from apps.api import json_of
 from apps.models.models import Alias, AliasMove, DataSet, ModelMetadata, ModelVersion, RegisteredModel, Upload
 
@@ -27,6 +27,7 @@ class MetadataGlanceSerializer(serializers.ModelSerializer[ModelMetadata]):
     operators = serializers.DictField(child=serializers.IntegerField(), read_only=True)
     weight_dtypes = serializers.DictField(child=serializers.IntegerField(), read_only=True)
     language = json_of(LanguageModel, read_only=True, allow_null=True)
+    signatures = serializers.ListField(child=json_of(Signature), read_only=True)
 
     class Meta:
         model = ModelMetadata
@@ -93,6 +94,7 @@ class VersionSerializer(serializers.ModelSerializer[ModelVersion]):
             "description",
             "metadata",
             "aliases",
+            "signature",
             "parent",
             "source_session",
             "source_step",
@@ -204,8 +206,9 @@ class NewVersionSerializer(FileChoice):
     """The file is recognized by its content.
 
     It may be ONNX (`.onnx`, or a zip with its external data), a PyTorch exported program (`.pt2`), a TorchScript
-    archive (`.pt`), or a zip of a transformers folder or of weights with a `lathe.toml`. One that brings code (Python
-    files) needs the permission of the member that the token acts for: 403, `model.code_not_allowed`.
+    archive (`.pt`), a zip of a transformers folder or of weights with a `lathe.toml`, a Keras model (`.keras` or
+    `.h5`), a zip of a SavedModel folder, or a TensorFlow Lite model (`.tflite`). One that brings code (Python files)
+    needs the permission of the member that the token acts for: 403, `model.code_not_allowed`.
     """
 
     model = serializers.IntegerField(help_text="The id of the registered model.")
@@ -218,6 +221,10 @@ class NewVersionSerializer(FileChoice):
 
 class DescriptionSerializer(serializers.Serializer[Any]):
     description = serializers.CharField(allow_blank=True)
+
+
+class SignatureChoiceSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField(max_length=200, help_text="One of the version's `metadata.signatures`, by its name.")
 
 
 class NewDataSetSerializer(TeamChoice, FileChoice):

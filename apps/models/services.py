@@ -1,7 +1,7 @@
 """What people do with the store: register models, add versions, describe them, delete them.
 
-Pages, API and commands call these. Data sets stand in `datasets`, uploads in `uploads`, aliases in `aliases`; their
-doors are named here as well, so that one import is enough.
+Pages, API and commands call these. Data sets stand in `datasets`, uploads in `uploads`, aliases in `aliases`,
+signatures in `signatures`; their doors are named here as well, so that one import is enough.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ from apps.models.models import (
     StoreSettings,
     Upload,
 )
+from apps.models.signatures import choose_signature
 from apps.models.uploads import abandon, append_chunk, begin_upload, finish
 
 __all__ = [
@@ -50,6 +51,7 @@ __all__ = [
     "append_chunk",
     "begin_upload",
     "can_undo",
+    "choose_signature",
     "delete_dataset",
     "delete_model",
     "delete_version",

@@ -8,6 +8,7 @@ version_urls = [
     path("", versions.detail, name="version-detail"),
     path("status/", versions.status, name="version-status"),
     path("describe/", versions.describe, name="version-describe"),
+    path("signature/", versions.signature, name="version-signature"),
     path("delete/", versions.delete, name="version-delete"),
     path("graph/", versions.graph, name="version-graph"),
     path("graph/frame/", versions.graph_frame, name="version-graph-frame"),

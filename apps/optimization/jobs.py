@@ -14,7 +14,7 @@ from apps.agents.process import Limits
 from apps.agents.state import StepKind
 from apps.models.models import Blob
 from apps.models.storage import local_path
-from apps.optimization.lineage import exported_analysis, format_of, input_format
+from apps.optimization.lineage import exported_analyses, format_of, input_format, signature_of
 from apps.optimization.models import OptimizationSession, PipelineSettings, SessionStep
 from apps.optimization.recipe import recipe_of
 from apps.optimization.rendering import report_html
@@ -80,7 +80,7 @@ def _arguments(step: SessionStep) -> dict[str, Any]:
     """Plain JSON for the handler; each documents what it reads."""
     session = step.session
     formats = {"original_format": format_of(session.version), "format": input_format(step)}
-    common = {"criteria": session.criteria_body, **formats}
+    common = {"criteria": session.criteria_body, **formats, **signature_of(session.version)}
     divisor = {"batch_divisor": step.batch_divisor} if step.batch_divisor > 1 else {}
     measured = {**common, **divisor, "dataset": session.dataset.spec}
     match StepKind(step.kind):
@@ -88,7 +88,7 @@ def _arguments(step: SessionStep) -> dict[str, Any]:
             return measured
         case StepKind.PLAN:
             known = {"analysis": session.analysis.body, "dataset": session.dataset.summary}
-            return {**common, **known, "exported": exported_analysis(session), **step.parameters}
+            return {**common, **known, "exported": exported_analyses(session), **step.parameters}
         case StepKind.OPTIMIZE:
             return {**measured, "technique": step.technique, "parameters": step.parameters}
         case StepKind.EVALUATE:

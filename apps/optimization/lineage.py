@@ -6,7 +6,6 @@ from typing import Any
 
 from apps.agents.lineage import format_after, format_of_candidate, runtime_of
 from apps.agents.state import Status, StepKind
-from apps.agents.trials import ANALYSE_EXPORTED
 from apps.models.models import ModelVersion
 from apps.optimization.models import OptimizationSession, SessionStep
 
@@ -14,6 +13,12 @@ from apps.optimization.models import OptimizationSession, SessionStep
 def format_of(version: ModelVersion) -> str:
     """The original's format."""
     return str(version.metadata.format)
+
+
+def signature_of(version: ModelVersion) -> dict[str, str]:
+    """The argument that names the original's function, where its format has room for several; else nothing."""
+    signature = version.metadata.signature
+    return {"signature": signature} if signature else {}
 
 
 def chain_to(session: OptimizationSession, key: str) -> list[SessionStep]:
@@ -50,10 +55,10 @@ def makers(session: OptimizationSession) -> dict[str, SessionStep]:
     return {key: step for key, step in found.items() if step.artifact is not None}
 
 
-def exported_analysis(session: OptimizationSession) -> dict[str, Any] | None:
-    """The body of the analysis of the exported model; `None` where there is none."""
-    step = session.steps.filter(key=ANALYSE_EXPORTED, status=Status.COMPLETED).first()
-    return step.result if step else None
+def exported_analyses(session: OptimizationSession) -> list[dict[str, Any]]:
+    """The bodies of the analyses of what the original was exported to, in the order in which they were asked for."""
+    steps = session.steps.filter(kind=StepKind.ANALYSE, status=Status.COMPLETED).exclude(parent_key="")
+    return [step.result for step in steps.order_by("pk")]
 
 
 def runtime_of_original(version: ModelVersion) -> str:
@@ -61,5 +66,5 @@ def runtime_of_original(version: ModelVersion) -> str:
 
 
 def runtime_of_candidate(version: ModelVersion, technique: str) -> str:
-    """What runs a candidate of `technique`: ONNX Runtime after an export, else what runs the original."""
+    """What runs a candidate of `technique`: another runtime after an export, else what runs the original."""
     return runtime_of(format_of_candidate(format_of(version), technique))

@@ -11,7 +11,7 @@ from django.template.loader import render_to_string
 from apps.agents.reports import AnalysisReport
 from apps.agents.state import Phase, Status
 from apps.optimization import plots
-from apps.optimization.lineage import exported_analysis, runtime_of_candidate, runtime_of_original
+from apps.optimization.lineage import exported_analyses, runtime_of_candidate, runtime_of_original
 from apps.optimization.models import Candidate, EvaluationReport, LogEntry, OptimizationSession, SessionStep
 from apps.optimization.services.report import RuntimeReport, runtime_reports
 
@@ -86,10 +86,10 @@ def _row(session: OptimizationSession, candidate: Candidate, working: dict[str, 
 
 def _runtimes(session: OptimizationSession) -> tuple[RuntimeReport, ...]:
     """Nothing until there are two to compare."""
-    exported, original = exported_analysis(session), getattr(session, "analysis", None)
-    if exported is None or original is None:
+    exported, original = exported_analyses(session), getattr(session, "analysis", None)
+    if not exported or original is None:
         return ()
-    return runtime_reports(*(AnalysisReport.model_validate(body) for body in (original.body, exported)))
+    return runtime_reports(*(AnalysisReport.model_validate(body) for body in (original.body, *exported)))
 
 
 def _phases(session: OptimizationSession) -> list[tuple[str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from apps.optimization.lineage import chain_to, format_of, makers
+from apps.optimization.lineage import chain_to, format_of, makers, signature_of
 from apps.optimization.models import OptimizationSession, SessionStep
 from apps.optimization.services.report import verdict_of
 
@@ -25,6 +25,7 @@ def recipe_of(session: OptimizationSession) -> dict[str, Any]:
             "sha256": session.version.blob_id,
             "size_bytes": session.version.blob.size_bytes,
             "format": format_of(session.version),
+            **signature_of(session.version),
         },
         "dataset": {
             "name": session.dataset.name,

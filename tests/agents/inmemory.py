@@ -379,8 +379,8 @@ class InMemoryPipeline:
                     self.world.analysis,
                     self.criteria,
                     self.world.dataset,
-                    exported=self._analysed(ANALYSE_EXPORTED) if ANALYSE_EXPORTED in found else None,
-                    export_failure=request.parameters["export_failure"],
+                    exported=[self._analysed(ANALYSE_EXPORTED)] if ANALYSE_EXPORTED in found else [],
+                    export_failures=request.parameters["export_failures"],
                     libraries=request.parameters["libraries"],
                     disabled=request.parameters["disabled_techniques"],
                 )

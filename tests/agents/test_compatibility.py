@@ -42,10 +42,10 @@ def test_a_float_network_takes_every_technique_and_is_told_on_what_it_works() ->
 
 
 def test_another_format_is_named() -> None:
-    judged = _judged(_summary(format="keras"))
-    assert set(judged) == {"ONNX", "PyTorch"}
+    judged = _judged(_summary(format="caffe"))
+    assert set(judged) == {"ONNX", "PyTorch", "TensorFlow", "LiteRT"}
     assert not judged["ONNX"].compatible
-    assert judged["ONNX"].reason == "They take ONNX, and the model is keras."
+    assert judged["ONNX"].reason == "They take ONNX, and the model is caffe."
 
 
 def test_techniques_of_another_framework_are_one_line() -> None:
@@ -96,7 +96,7 @@ def test_without_data_only_what_calibrates_is_out() -> None:
     assert "calibration" in judged["onnx-static-int8"].reason
     assert {name for name, entry in judged.items() if not entry.compatible} == {
         *("onnx-static-int8", "onnx-smoothquant"),
-        "PyTorch",
+        *("PyTorch", "TensorFlow", "LiteRT"),
     }
 
 

@@ -38,7 +38,7 @@ HEADLESS = "the token table, which is the output head as well, stays in float: 6
 
 
 def plan_of(world: World, criteria: Criteria = SMALLEST, **known) -> Plan:
-    exported = world.exported.analysis if world.exported else None
+    exported = [world.exported.analysis] if world.exported else []
     return PlanningAgent().plan(world.analysis, criteria, world.dataset, exported=exported, **known)
 
 

@@ -31,6 +31,10 @@ FILES = {
     Format.TORCHSCRIPT: archives.archive(*archives.TORCHSCRIPT),
     Format.TRANSFORMERS: archives.archive(*archives.TRANSFORMERS),
     Format.STATE_DICT: archives.archive(*archives.DESCRIBED),
+    Format.KERAS: archives.archive("config.json", "metadata.json", "model.weights.h5"),
+    Format.KERAS_H5: b"\x89HDF\r\n\x1a\n" + bytes(64),
+    Format.SAVED_MODEL: archives.archive("net/saved_model.pb", "net/variables/variables.index"),
+    Format.TFLITE: b"\x1c\x00\x00\x00TFL3" + bytes(64),
 }
 SUMMARY = ModelSummary(
     format="transformers",
@@ -73,7 +77,7 @@ def test_a_file_is_taken_by_its_content_whatever_its_name(
 def test_what_is_refused_hears_of_every_format(model: RegisteredModel, engineer: User) -> None:
     with pytest.raises(ModelWrongType) as refusal:
         services.add_version(model, engineer, file=upload_of(b"%PDF-1.7"))
-    for words in ("ONNX", ".pt2", "TorchScript", "transformers", "lathe.toml"):
+    for words in ("ONNX", ".pt2", "TorchScript", "transformers", "lathe.toml", ".keras", "SavedModel", ".tflite"):
         assert words in refusal.value.message
 
 

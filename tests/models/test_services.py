@@ -119,7 +119,7 @@ def test_a_new_version_is_pending_and_a_worker_is_asked_once_it_is_written(
 def test_what_a_plain_file_says_of_itself_is_known_at_once(model: RegisteredModel, engineer: User, onnx_bytes: bytes):
     version = services.add_version(model, engineer, file=upload_of(onnx_bytes))
     found = metadata_of(version)
-    assert found["inputs"] == [{"name": "x", "dtype": "float32", "shape": ["N", 4]}]
+    assert found["inputs"] == [{"name": "x", "dtype": "float32", "shape": ["N", 4], "quantized": None}]
     assert (found["opset"], found["parameters"], found["operators"]) == (17, 12, {"MatMul": 1})
     assert found["size_bytes"] == len(onnx_bytes)
 

@@ -64,6 +64,7 @@ WRITE: dict[str, Callable[[Store], str]] = {
     "alias-move": model_page("alias-move"),
     "alias-undo": model_page("alias-undo", "production"),
     "version-describe": version_page("version-describe"),
+    "version-signature": version_page("version-signature"),
     "version-delete": version_page("version-delete"),
     "dataset-describe": dataset_page("dataset-describe"),
     "dataset-delete": dataset_page("dataset-delete"),

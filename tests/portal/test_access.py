@@ -63,6 +63,7 @@ PAGE_DOORS: dict[str, tuple[str, Door]] = {
     "models:version-detail": ("GET", Door.READ),
     "models:version-status": ("GET", Door.READ),
     "models:version-describe": ("POST", Door.WRITE),
+    "models:version-signature": ("POST", Door.WRITE),
     "models:version-delete": ("POST", Door.WRITE),
     "models:version-graph": ("GET", Door.READ),
     "models:version-graph-frame": ("GET", Door.READ),

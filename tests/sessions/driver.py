@@ -44,7 +44,7 @@ from apps.agents.state import (
     Verdict,
 )
 from apps.agents.techniques import catalogue
-from apps.agents.trials import ANALYSE, ANALYSE_EXPORTED, PACKAGE, PLAN, evaluate_key
+from apps.agents.trials import ANALYSE, PACKAGE, PLAN, Steps, analyse_key, evaluate_key
 
 SEED = 20261123
 STEP_LIMITS = Limits(memory_bytes=6 * 2**30, time_s=600)
@@ -61,6 +61,12 @@ class Subject:
     data: Path
     spec: DatasetSpec
     format: str = "onnx"
+    signature: str | None = None
+    """The function that is meant, of a SavedModel with several."""
+
+    @property
+    def signed(self) -> dict[str, str]:
+        return {} if self.signature is None else {"signature": self.signature}
 
 
 @dataclass(frozen=True)
@@ -89,10 +95,9 @@ class Finished:
     def analysis(self) -> AnalysisReport:
         return AnalysisReport.model_validate(self._result(ANALYSE))
 
-    @property
-    def exported_analysis(self) -> AnalysisReport:
-        """Of the export to ONNX."""
-        return AnalysisReport.model_validate(self._result(ANALYSE_EXPORTED))
+    def exported_analysis(self, target: str = Format.ONNX) -> AnalysisReport:
+        """Of the export to a format."""
+        return AnalysisReport.model_validate(self._result(analyse_key(target)))
 
     @property
     def plan(self) -> Plan:
@@ -179,7 +184,7 @@ class Driver:
             "inspect-model",
             "apps.agents.handlers.inspection:inspect_model",
             {"model": self.subject.model},
-            {"format": self.subject.format},
+            {"format": self.subject.format, **self.subject.signed},
         )
         spec = self.subject.spec.model_dump(mode="json")
         data = self._run_job(
@@ -261,11 +266,12 @@ class Driver:
 
     def _arguments(self, request: StepRequest) -> dict[str, Any]:
         formats = {"original_format": self.subject.format, "format": self._format_of(request.parent)}
-        common = {"criteria": self.criteria.model_dump(mode="json"), **formats}
+        common = {"criteria": self.criteria.model_dump(mode="json"), **formats, **self.subject.signed}
         measured = {**common, "dataset": self.subject.spec.model_dump(mode="json")}
         match request.kind:
             case StepKind.PLAN:
-                known = {"analysis": self._result(ANALYSE), "exported": self._result(ANALYSE_EXPORTED)}
+                exported = Steps({step.request.key: step for step in self.steps}).exported_analyses
+                known = {"analysis": self._result(ANALYSE), "exported": [step.result for step in exported]}
                 return {**common, **known, "dataset": self.dataset_body, **request.parameters}
             case StepKind.ANALYSE if self.sensitivity_budget_s is not None:
                 return {**measured, "sensitivity_budget_s": self.sensitivity_budget_s}

@@ -23,5 +23,7 @@ def analyse(context: JobContext) -> JobResult:
     material = Material(job)
     criteria = Criteria.model_validate(job.arguments["criteria"])
     agent = AnalysisAgent(material.scratch, sensitivity_budget_s=job.arguments.get("sensitivity_budget_s"))
-    report = agent.analyse(material.model, material.dataset, criteria, context, format=material.format)
+    report = agent.analyse(
+        material.model, material.dataset, criteria, context, format=material.format, signature=material.signature
+    )
     return JobResult(body=report.model_dump(mode="json"))

@@ -31,7 +31,7 @@ def run(context: JobContext) -> JobResult:
     job = context.job
     criteria = Criteria.model_validate(job.arguments["criteria"])
     material = Material(job)
-    candidate = open_engine(material.format, material.model, material.scratch)
+    candidate = open_engine(material.format, material.model, material.scratch, material.signature)
     batch = max(1, BATCH // int(job.arguments.get("batch_divisor", 1)))
     report = EvaluationAgent(effort_for(criteria), batch=batch).evaluate(
         material.original,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 from apps.agents.formats import format_spec
 from apps.agents.job import JobResult
 from apps.agents.reports import ModelSummary
+from apps.agents.runners import signed
 
 if TYPE_CHECKING:
     from apps.agents.child import JobContext
@@ -18,13 +19,14 @@ def inspect_model(context: JobContext) -> JobResult:
     """Inspect `inputs["model"]`; the result's body is a `ModelSummary`.
 
     Arguments: `limit_bytes`, the most the model may take, packed or unpacked (8 GiB unless given); `format`, `onnx`
-    unless given. The model is never run. Raises an error with its own code for each reason to refuse it.
+    unless given; `signature`, which function is meant of a model that offers several.
+    The model is never run. Raises an error with its own code for each reason to refuse it.
     """
     job = context.job
     module, _, name = format_spec(job.arguments.get("format", "onnx")).inspector.partition(":")
     inspect = cast("Callable[..., ModelSummary]", getattr(import_module(module), name))
     limits = {"limit_bytes": int(job.arguments["limit_bytes"])} if "limit_bytes" in job.arguments else {}
     context.progress(0.1, "Checking the model")
-    summary = inspect(job.inputs["model"], job.scratch, **limits)
+    summary = inspect(job.inputs["model"], job.scratch, **limits, **signed(job.arguments.get("signature")))
     context.progress(1.0, f"{summary.parameters:,} parameters, {sum(summary.operators.values()):,} operators")
     return JobResult(body=summary.model_dump(mode="json"))

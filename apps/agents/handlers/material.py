@@ -18,7 +18,7 @@ class Material:
     """Inputs: `original`, `dataset`, and `model` where that is another one; without an `original` the model is it.
 
     Arguments: `dataset` (a `DatasetSpec`) as plain JSON; `original_format` and `format`, the model's, which are the
-    same unless both are given, and `onnx` where neither is.
+    same unless both are given, and `onnx` where neither is; `signature`, which function of the original is meant.
     """
 
     job: Job
@@ -39,10 +39,23 @@ class Material:
         """The model's."""
         return str(self.job.arguments.get("format", Format.ONNX))
 
+    @property
+    def signature(self) -> str | None:
+        """The original's function where the model is the original itself; what was made of it has one only."""
+        return self._chosen if self.model == self._original else None
+
     @cached_property
     def original(self) -> Engine:
-        path = self.job.inputs.get("original") or self.model
-        return open_engine(self.job.arguments.get("original_format", self.format), path, self.scratch)
+        given = self.job.arguments.get("original_format", self.format)
+        return open_engine(given, self._original, self.scratch, self._chosen)
+
+    @property
+    def _original(self) -> Path:
+        return self.job.inputs.get("original") or self.model
+
+    @property
+    def _chosen(self) -> str | None:
+        return self.job.arguments.get("signature")
 
     @cached_property
     def dataset(self) -> Dataset:

@@ -33,6 +33,7 @@ def run(context: JobContext) -> JobResult:
         batch_divisor=int(job.arguments.get("batch_divisor", 1)),
         format=material.format,
         encoder=material.original.encoder,
+        signature=material.signature,
     )
     made = agent.run(assignment, context)
     artifact = made.artifact.relative_to(job.scratch).as_posix()

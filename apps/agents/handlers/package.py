@@ -12,7 +12,8 @@ def run(context: JobContext) -> JobResult:
     """Pack the winner; the file of the role `package` is a zip, the result's body has its `digest` and `size_bytes`.
 
     Inputs: `model` (the artifact, or the original where that stands), `report_html`, `report_json` and `recipe`.
-    Arguments: `filename`, the model's name in the package (`model.onnx` unless given); `format`, `onnx` unless given.
+    Arguments: `filename`, the model's name in the package (`model.onnx` unless given); `format`, `onnx` unless given;
+    `signature`, which function of the original is meant.
     """
     job = context.job
     work = job.scratch / "work"
@@ -25,6 +26,7 @@ def run(context: JobContext) -> JobResult:
         job.arguments.get("format", "onnx"),
         work,
         context.out,
+        signature=job.arguments.get("signature") if job.inputs["model"] == job.inputs.get("original") else None,
     )
     context.progress(1.0, "Packed, and its script has run the model")
     body = {"digest": digest_of(package), "size_bytes": package.stat().st_size}

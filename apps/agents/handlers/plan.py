@@ -16,18 +16,17 @@ if TYPE_CHECKING:
 def run(context: JobContext) -> JobResult:
     """Plan a session; the result's body is a `Plan`.
 
-    Arguments, as plain JSON: `analysis` (an `AnalysisReport`), `exported` (that of the export to ONNX, where there is
-    one), `criteria`, `dataset` (a `DatasetSummary`), and the plan request's own parameters `libraries`,
-    `disabled_techniques` and `export_failure`. No files are read.
+    Arguments, as plain JSON: `analysis` (an `AnalysisReport`), `exported` (those of what it was exported
+    to), `criteria`, `dataset` (a `DatasetSummary`), and the plan request's own parameters `libraries`,
+    `disabled_techniques` and `export_failures`. No files are read.
     """
     arguments = context.job.arguments
-    exported = arguments.get("exported")
     plan = PlanningAgent().plan(
         AnalysisReport.model_validate(arguments["analysis"]),
         Criteria.model_validate(arguments["criteria"]),
         DatasetSummary.model_validate(arguments["dataset"]),
-        exported=AnalysisReport.model_validate(exported) if exported else None,
-        export_failure=arguments.get("export_failure"),
+        exported=[AnalysisReport.model_validate(one) for one in arguments.get("exported", ())],
+        export_failures=arguments.get("export_failures"),
         libraries=arguments.get("libraries", ()),
         disabled=arguments.get("disabled_techniques", ()),
     )

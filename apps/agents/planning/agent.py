@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import log10
 from typing import Any
@@ -15,7 +15,6 @@ from apps.agents.planning.bases import Bases, bases_of_analyses, bases_of_model
 from apps.agents.planning.ordering import collapse, no_gain, obstacle, predicted_gain, worth
 from apps.agents.planning.prediction import (
     GRAPH,
-    ONNX_EXPORT,
     QUANTIZATIONS,
     STATIC,
     noise_by_operator,
@@ -26,10 +25,10 @@ from apps.agents.planning.profile import GraphProfile
 from apps.agents.planning.summary import describe, summary
 from apps.agents.planning.torch_variants import tables_said
 from apps.agents.planning.variant import Variant
-from apps.agents.planning.variants import KEPT_NODES, fragile_operators, title_of, variants
+from apps.agents.planning.variants import KEPT_NODES, export_variant, fragile_operators, title_of, variants
 from apps.agents.reports import AnalysisReport, DatasetSummary, ModelSummary
 from apps.agents.state import CandidateRecord, Omission, Plan, Prediction
-from apps.agents.techniques import TechniqueSpec, catalogue
+from apps.agents.techniques import Family, TechniqueSpec, catalogue
 
 TYPE_CHOICES = 2
 """Number types that are measured at least, where the budget allows: predictions of kernels are leads, not verdicts."""
@@ -75,18 +74,18 @@ class PlanningAgent:
         criteria: Criteria,
         dataset: DatasetSummary,
         *,
-        exported: AnalysisReport | None = None,
-        export_failure: str | None = None,
+        exported: Sequence[AnalysisReport] = (),
+        export_failures: Mapping[str, str] | None = None,
         libraries: Iterable[str] = (),
         disabled: Iterable[str] = (),
     ) -> Plan:
         """The plan for an analysed model: candidates in the order of their worth, and what was left out and why.
 
-        `exported` is the analysis of its export to ONNX, which ONNX techniques start from; `export_failure` says why
-        there is none although one was tried.
+        `exported` are the analyses of what it was exported to, which techniques for other runtimes start from;
+        `export_failures` say, by target format, why there is none although one was tried.
         """
         bases = bases_of_analyses(analysis, exported, dataset.task)
-        sorting = Sorting(bases, criteria, dataset, tuple(libraries), tuple(disabled), export_failure)
+        sorting = Sorting(bases, criteria, dataset, tuple(libraries), tuple(disabled), export_failures or {})
         return self._plan(bases, criteria, *sorting.sort(self.specs))
 
     def preview(
@@ -185,11 +184,12 @@ def plan_preview(
 
 
 def _grid(bases: Bases, available: Mapping[str, TechniqueSpec]) -> list[Variant]:
-    known = QUANTIZATIONS | {GRAPH, ONNX_EXPORT}
-    forms = [basis.profile for basis in (bases.original, bases.exported) if basis is not None]
+    known = QUANTIZATIONS | {GRAPH}
+    forms = [basis.profile for basis in bases.forms]
     built_in = [variant for form in forms for variant in variants(form) if variant.technique in available]
-    added = [Variant(spec.name, {}, spec.summary) for spec in available.values() if spec.name not in known]
-    return built_in + added
+    exports = [export_variant(spec) for spec in available.values() if spec.family is Family.EXPORT]
+    others = [spec for spec in available.values() if spec.name not in known and spec.family is not Family.EXPORT]
+    return [*exports, *built_in, *(Variant(spec.name, {}, spec.summary) for spec in others)]
 
 
 def _reasons_against(
@@ -200,7 +200,7 @@ def _reasons_against(
     criteria: Criteria,
 ) -> tuple[str | None, str | None]:
     """Reasons to leave a variant out: firm ones, and a predicted lack of gain that measuring may refute."""
-    if spec.name in (GRAPH, ONNX_EXPORT):
+    if spec.name == GRAPH or spec.family is Family.EXPORT:
         return None, None
     if lost := collapse(prediction, criteria):
         return f"{lost}: {_culprits(spec, parameters, profile)}", None

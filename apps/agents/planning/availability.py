@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from apps.agents.compatibility import by_framework, compatibility, exporter_for, format_label, formats_taken
 from apps.agents.criteria import Criteria
 from apps.agents.planning.bases import Bases
-from apps.agents.planning.prediction import ONNX_EXPORT
 from apps.agents.planning.torch_rules import AUTOAWQ, AWQ
 from apps.agents.reports import AnalysisReport, DatasetSummary, ModelSummary
 from apps.agents.state import Omission
-from apps.agents.techniques import TechniqueSpec
+from apps.agents.techniques import Family, TechniqueSpec
 
 _UNMAINTAINED = (
     "autoawq is no longer maintained, and llm-compressor does the same; it is tried where the criteria name it, or "
@@ -57,7 +56,8 @@ class Sorting:
     dataset: DatasetSummary
     libraries: tuple[str, ...] = ()
     disabled: tuple[str, ...] = ()
-    export_failure: str | None = None
+    export_failures: Mapping[str, str] = field(default_factory=dict)
+    """Why an export that was tried is not there, by its target format."""
 
     def sort(self, specs: Mapping[str, TechniqueSpec]) -> tuple[dict[str, TechniqueSpec], list[Omission]]:
         """What can be used, by name, and a reason for the rest: techniques out of reach share one line a framework."""
@@ -90,8 +90,8 @@ class Sorting:
             disabled=self.disabled,
             analysis=basis.analysis,
         )
-        if why is None and spec.name == ONNX_EXPORT and basis.analysis is not None and self.bases.exported is None:
-            return self.export_failure or "There was no time left for it."
+        if why is None and spec.family is Family.EXPORT and basis.analysis is not None and not self.bases.made_by(spec):
+            return self.export_failures.get(spec.output_format or "") or "There was no time left for it."
         return why
 
     def _out_of_reach(
@@ -106,8 +106,9 @@ class Sorting:
                 continue  # The preview: they are weighed once the exported model is there.
             why_not = next((one.reason for one in omitted if exporter and one.technique == exporter.name), None)
             reason = (
-                f"They start from the export to ONNX, and there is none: {why_not}"
-                if why_not
+                f"They start from the export to {format_label(exporter.output_format or '')}, and there is none: "
+                f"{why_not}"
+                if exporter and why_not
                 else f"They take {formats_taken(group)}, and the model is {format_label(model.format)}."
             )
             lines.append(Omission(technique=framework, title=f"Techniques for {framework}", reason=reason))

@@ -1,13 +1,13 @@
-"""The forms of a session's model that techniques start from: the original, and its export where there is one."""
+"""The forms of a session's model that techniques start from: the original, and what it was exported to."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from apps.agents.planning.prediction import ONNX_EXPORT
 from apps.agents.planning.profile import GraphProfile, Lead, profile_of_analysis, profile_of_model
 from apps.agents.reports import AnalysisReport, ModelSummary, Task
-from apps.agents.techniques import TechniqueSpec
+from apps.agents.techniques import Family, TechniqueSpec
 
 
 @dataclass(frozen=True)
@@ -24,33 +24,43 @@ class Bases:
     """What candidates are made of. Their predictions are against the original, whichever form they start from."""
 
     original: Basis
-    exported: Basis | None = None
+    exported: tuple[Basis, ...] = ()
 
     def of(self, spec: TechniqueSpec) -> Basis | None:
         """The form that `spec` starts from; `None` where it takes neither."""
-        for basis in (self.original, self.exported):
-            if basis is not None and basis.model.format in spec.formats:
-                return basis
-        return None
+        return next((basis for basis in self.forms if basis.model.format in spec.formats), None)
+
+    @property
+    def forms(self) -> tuple[Basis, ...]:
+        """All of them, the original first."""
+        return (self.original, *self.exported)
+
+    def made_by(self, spec: TechniqueSpec) -> Basis | None:
+        """What the export `spec` has made of the original; `None` where it has not, or is no export."""
+        if spec.family is not Family.EXPORT:
+            return None
+        return next((basis for basis in self.exported if basis.model.format == spec.output_format), None)
 
     def profile(self, spec: TechniqueSpec) -> GraphProfile:
-        """What predictions of `spec` are made on; those of the export itself on what came of it."""
-        if spec.name == ONNX_EXPORT and self.exported is not None:
-            return self.exported.profile
-        return (self.of(spec) or self.original).profile
+        """What predictions of `spec` are made on; those of an export itself on what came of it."""
+        return (self.made_by(spec) or self.of(spec) or self.original).profile
 
-    def starts_from_export(self, spec: TechniqueSpec) -> bool:
-        return self.exported is not None and self.of(spec) is self.exported
+    def starts_from_export(self, spec: TechniqueSpec) -> str | None:
+        """The format of the export that `spec` starts from; `None` where it starts from the original."""
+        basis = self.of(spec)
+        return basis.model.format if basis is not None and basis in self.exported else None
 
 
-def bases_of_analyses(original: AnalysisReport, exported: AnalysisReport | None, task: Task) -> Bases:
+def bases_of_analyses(original: AnalysisReport, exported: Sequence[AnalysisReport], task: Task) -> Bases:
     """The forms of an analysed model, which is judged by `task`."""
     first = Basis(original.model, original, _judged(profile_of_analysis(original), task))
-    if exported is None:
-        return Bases(first)
-    profile = profile_of_analysis(exported)
-    profile = replace(profile, lead=_lead(original, exported), generative=first.profile.generative)
-    return Bases(first, Basis(exported.model, exported, _judged(profile, task)))
+    return Bases(first, tuple(_exported(one, first, original, task) for one in exported))
+
+
+def _exported(analysis: AnalysisReport, first: Basis, original: AnalysisReport, task: Task) -> Basis:
+    profile = profile_of_analysis(analysis)
+    profile = replace(profile, lead=_lead(original, analysis), generative=first.profile.generative)
+    return Basis(analysis.model, analysis, _judged(profile, task))
 
 
 def bases_of_model(model: ModelSummary, task: Task) -> Bases:

@@ -8,6 +8,14 @@ from typing import Any
 
 from apps.agents.criteria import Criteria
 from apps.agents.planning import rules
+from apps.agents.planning.litert_rules import (
+    LITERT_KERNELS,
+    LITERT_QUANTIZATIONS,
+    litert_bytes_left,
+    litert_noise_scale,
+    litert_operators,
+    litert_weight,
+)
 from apps.agents.planning.profile import GraphProfile, Lead, Node
 from apps.agents.planning.torch_rules import (
     HALF,
@@ -20,7 +28,7 @@ from apps.agents.planning.torch_rules import (
     stored_bits,
 )
 from apps.agents.state import Prediction
-from apps.agents.techniques import Risk, TechniqueSpec
+from apps.agents.techniques import Family, Risk, TechniqueSpec
 
 STATIC, DYNAMIC, BLOCKS, FLOAT16, GRAPH = (
     "onnx-static-int8",
@@ -29,10 +37,10 @@ STATIC, DYNAMIC, BLOCKS, FLOAT16, GRAPH = (
     "onnx-float16",
     "onnx-graph",
 )
-ONNX_SMOOTH, ONNX_EXPORT = "onnx-smoothquant", "onnx-export"
+ONNX_SMOOTH = "onnx-smoothquant"
 ONNX_QUANTIZATIONS = frozenset({STATIC, DYNAMIC, BLOCKS, FLOAT16, ONNX_SMOOTH})
 """Those that start from the prepared graph."""
-QUANTIZATIONS = ONNX_QUANTIZATIONS | TORCH_QUANTIZATIONS
+QUANTIZATIONS = ONNX_QUANTIZATIONS | TORCH_QUANTIZATIONS | LITERT_QUANTIZATIONS
 """The techniques that the rules know by name; others are predicted by their specs' expectations."""
 
 
@@ -71,6 +79,8 @@ def _operators(technique: str, parameters: Mapping[str, Any], profile: GraphProf
         return frozenset({"MatMul", "Gemm"})
     if technique in (FLOAT16, HALF):
         return profile.operators
+    if technique in LITERT_QUANTIZATIONS:
+        return litert_operators(technique)
     return frozenset({"Linear"}) if technique in TORCH_QUANTIZATIONS else frozenset()
 
 
@@ -83,7 +93,7 @@ def predict(
     operators changed. Where the sensitivity is unknown, and for techniques that the rules do not know, the
     spec's expectation stands.
     """
-    if spec.name == ONNX_EXPORT and profile.format == spec.output_format:
+    if spec.family is Family.EXPORT and profile.format == spec.output_format:
         return _of_export(spec, profile)
     if spec.name not in QUANTIZATIONS:
         expected = spec.expectation
@@ -165,6 +175,8 @@ def _share_of_noise(profile: GraphProfile, scope: Scope) -> float:
 def _weight_type(technique: str, parameters: Mapping[str, Any]) -> str | None:
     if technique == BLOCKS:
         return str(parameters.get("bits", 4))
+    if technique in LITERT_QUANTIZATIONS:
+        return litert_weight(technique, parameters)
     weight = parameters.get("weight_type") or parameters.get("type") or parameters.get("dtype")
     return str(weight) if weight is not None else None
 
@@ -181,7 +193,7 @@ def _speedup(
     time = max(0.0, 1.0 - sum(shares.values()))
     bases: set[str] = set()
     for kind, share in shares.items():
-        rule = rules.kernel(technique, kind, activation, weight, (*rules.KERNELS, *TORCH_KERNELS))
+        rule = rules.kernel(technique, kind, activation, weight, (*rules.KERNELS, *TORCH_KERNELS, *LITERT_KERNELS))
         time += share / (rule.factor(machine) if rule else 1.0)
         if rule and share > 0:
             bases.add(rule.basis)
@@ -195,6 +207,8 @@ def _bytes_left(technique: str, parameters: Mapping[str, Any], node: Node) -> fl
     """Bytes of a changed weight against those that it takes now, scales included."""
     if technique in TORCH_QUANTIZATIONS:
         return min(1.0, stored_bits(technique, parameters, node.bits) / node.bits)
+    if technique in LITERT_QUANTIZATIONS:
+        return litert_bytes_left(technique, parameters)
     if technique == FLOAT16:
         return 0.5
     if technique == BLOCKS:
@@ -220,6 +234,8 @@ def _noise(technique: str, parameters: Mapping[str, Any], profile: GraphProfile,
         return None
     if technique in TORCH_QUANTIZATIONS:
         return loss_of(technique, parameters).noise * sum(by_operator.values())
+    if technique in LITERT_QUANTIZATIONS:
+        return litert_noise_scale(technique, parameters) * sum(by_operator.values())
     scale = rules.NOISE_SCALE[f"blocks-{parameters.get('bits', 4)}" if technique == BLOCKS else technique]
     if str(parameters.get("activation_type", "")).endswith("16"):
         scale *= rules.WIDE_ACTIVATION_NOISE

@@ -54,6 +54,27 @@ KINDS: Mapping[str, Kind] = {
     "MultiheadAttention": Kind.PRODUCT,
     "Embedding": Kind.TABLE,
     "EmbeddingBag": Kind.TABLE,
+    # TensorFlow Lite's operators.
+    "CONV_2D": Kind.CONVOLUTION,
+    "TRANSPOSE_CONV": Kind.CONVOLUTION,
+    "DEPTHWISE_CONV_2D": Kind.DEPTHWISE,
+    "FULLY_CONNECTED": Kind.PRODUCT,
+    "BATCH_MATMUL": Kind.PRODUCT,
+    "GATHER": Kind.TABLE,
+    "EMBEDDING_LOOKUP": Kind.TABLE,
+    # Keras' layers, and TensorFlow's own operators.
+    "Conv2D": Kind.CONVOLUTION,
+    "Conv3D": Kind.CONVOLUTION,
+    "Conv2DTranspose": Kind.CONVOLUTION,
+    "SeparableConv2D": Kind.CONVOLUTION,
+    "DepthwiseConv2D": Kind.DEPTHWISE,
+    "DepthwiseConv2dNative": Kind.DEPTHWISE,
+    "Dense": Kind.PRODUCT,
+    "MultiHeadAttention": Kind.PRODUCT,
+    "BatchMatMulV2": Kind.PRODUCT,
+    "Einsum": Kind.PRODUCT,
+    "GatherV2": Kind.TABLE,
+    "ResourceGather": Kind.TABLE,
 }
 
 VNNI_FLAGS = frozenset({"avx512_vnni", "avx512vnni", "avx_vnni", "amx_int8"})

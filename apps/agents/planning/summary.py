@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from apps.agents.compatibility import what_is_left
+from apps.agents.compatibility import format_label, what_is_left
 from apps.agents.criteria import Criteria, Device
 from apps.agents.lineage import runtime_of
 from apps.agents.planning.bases import Bases
-from apps.agents.planning.prediction import ONNX_EXPORT
 from apps.agents.planning.profile import GraphProfile
 from apps.agents.state import CandidateRecord, Prediction
-from apps.agents.techniques import Risk
+from apps.agents.techniques import Family, Risk, catalogue
 
 NEARLY_EQUAL = 1.05
 """Two runtimes whose latencies lie within five per cent are equally fast: each was measured on its own."""
@@ -45,10 +44,14 @@ def summary(bases: Bases, candidates: tuple[CandidateRecord, ...], criteria: Cri
 
 def _later(bases: Bases, candidates: tuple[CandidateRecord, ...]) -> list[str]:
     """What a preview cannot weigh yet."""
-    exports = any(candidate.technique == ONNX_EXPORT for candidate in candidates)
-    if not exports or bases.original.profile.measured:
+    if bases.original.profile.measured:
         return []
-    return ["ONNX techniques are weighed as well, as soon as the exported model is analysed."]
+    specs = [catalogue().get(candidate.technique) for candidate in candidates]
+    targets = [format_label(spec.output_format or "") for spec in specs if spec and spec.family is Family.EXPORT]
+    if not targets:
+        return []
+    each = "the exported model is" if len(targets) == 1 else "each exported model is"
+    return [f"{' and '.join(targets)} techniques are weighed as well, as soon as {each} analysed."]
 
 
 def _shares(profile: GraphProfile) -> str:
@@ -60,14 +63,22 @@ def _shares(profile: GraphProfile) -> str:
 
 
 def _runtimes(bases: Bases) -> str | None:
-    """Which runtime to deploy the float model on, by the latencies of both analyses."""
-    if bases.exported is None or bases.original.profile.latency_ms is None:
+    """Which runtime to deploy the float model on, by the latencies of all analyses."""
+    analyses = [basis.analysis for basis in bases.forms if basis.analysis is not None]
+    if len(analyses) < 2:
         return None
-    first, second = runtime_of(bases.original.model.format), runtime_of(bases.exported.model.format)
-    before_ms, after_ms = bases.original.profile.latency_ms, bases.exported.profile.latency_ms or 0.0
-    measured = f"The float model takes {before_ms:.3g} ms in {first} and {after_ms:.3g} ms in {second}"
-    speedup = bases.exported.profile.lead.speedup
-    if 1 / NEARLY_EQUAL <= speedup <= NEARLY_EQUAL:
-        return f"{measured}: there is nothing to choose between the two."
-    better = second if speedup > 1 else first
-    return f"{measured}: deploy it on {better}, which is {max(speedup, 1 / speedup):.2f}× as fast."
+    first = runtime_of(analyses[0].model.format)
+    times = {runtime_of(one.model.format): one.latency.p50_ms for one in analyses}
+    times |= {mode.name: mode.latency.p50_ms for one in analyses for mode in one.modes}
+    measured = f"The float model takes {_listed([f'{time:.3g} ms in {name}' for name, time in times.items()])}"
+    best, next_best = sorted(times, key=lambda name: times[name])[:2]
+    other = first if best != first else next_best
+    speedup = times[other] / max(times[best], 1e-6)
+    if speedup <= NEARLY_EQUAL:
+        return f"{measured}: there is nothing to choose between the two." if len(times) == 2 else f"{measured}."
+    than = "" if len(times) == 2 else f" as {other}"
+    return f"{measured}: deploy it on {best}, which is {speedup:.2f}× as fast{than}."
+
+
+def _listed(parts: list[str]) -> str:
+    return f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else "".join(parts)

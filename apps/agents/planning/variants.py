@@ -8,14 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from apps.agents.compatibility import format_label
 from apps.agents.formats import TORCH_FORMATS, Format
+from apps.agents.lineage import runtime_of
 from apps.agents.planning import rules
-from apps.agents.planning.prediction import BLOCKS, DYNAMIC, FLOAT16, GRAPH, ONNX_EXPORT, ONNX_SMOOTH, STATIC
+from apps.agents.planning.litert_rules import LITERT_QUANTIZATIONS
+from apps.agents.planning.litert_variants import litert_title_parts, litert_variants
+from apps.agents.planning.prediction import BLOCKS, DYNAMIC, FLOAT16, GRAPH, ONNX_SMOOTH, STATIC
 from apps.agents.planning.profile import HEAVY, GraphProfile
 from apps.agents.planning.rules import KINDS, Kind
 from apps.agents.planning.torch_rules import TORCH_QUANTIZATIONS
 from apps.agents.planning.torch_variants import alpha_said, torch_title_parts, torch_variants
 from apps.agents.planning.variant import Variant
+from apps.agents.techniques import TechniqueSpec
 
 TYPE_GRID = (("uint8", "int8"), ("uint8", "uint8"), ("int8", "int8"))
 """Activation and weight types of static int8; which is fast differs by machine and graph, up to fourfold."""
@@ -37,6 +42,8 @@ def title_of(label: str, technique: str, parameters: Mapping[str, Any]) -> str:
             parts.append(f"only {' and '.join(parameters['operators'])}")
         else:
             parts.append("every operator")
+    elif technique in LITERT_QUANTIZATIONS:
+        parts += litert_title_parts(technique, parameters)
     elif technique in TORCH_QUANTIZATIONS:
         parts += torch_title_parts(technique, parameters)
     elif technique == ONNX_SMOOTH:
@@ -62,10 +69,18 @@ def title_of(label: str, technique: str, parameters: Mapping[str, Any]) -> str:
 def variants(profile: GraphProfile) -> Iterator[Variant]:
     """Every variant of the built-in techniques that this form of the model suggests."""
     if profile.format in TORCH_FORMATS:
-        yield Variant(ONNX_EXPORT, {}, "The same float model in ONNX Runtime, which every ONNX technique starts from.")
         yield from torch_variants(profile)
     elif profile.format == Format.ONNX:
         yield from _onnx(profile)
+    elif profile.format == Format.TFLITE:
+        yield from litert_variants(profile)
+
+
+def export_variant(spec: TechniqueSpec) -> Variant:
+    """The export of `spec` as a candidate of its own."""
+    target = spec.output_format or ""
+    reason = f"The same float model in {runtime_of(target)}, which every {format_label(target)} technique starts from."
+    return Variant(spec.name, {}, reason)
 
 
 def _onnx(profile: GraphProfile) -> Iterator[Variant]:

@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-from apps.agents.specs.parameters import ALPHA, BITS
+from apps.agents.specs.parameters import (
+    ALPHA,
+    BITS,
+    CALIBRATION_EXAMPLES,
+    NODES_KEPT,
+    OPERATORS_KEPT,
+    PER_CHANNEL,
+)
 from apps.agents.technique_spec import Expectation, Family, ParameterSpec, Risk, TechniqueSpec
 
-_NODES_KEPT = ParameterSpec(
-    name="keep_float_nodes",
-    kind="names",
-    default=(),
-    help="Names of nodes that stay in float, the most sensitive first.",
-)
-_OPERATORS_KEPT = ParameterSpec(
-    name="keep_float_operators",
-    kind="names",
-    default=(),
-    help="Operator types that stay in float altogether, such as Softmax.",
-)
-_PER_CHANNEL = ParameterSpec(
-    name="per_channel",
-    kind="boolean",
-    default=True,
-    search=(True, False),
-    help="One scale for each output channel of a weight instead of one for the whole tensor.",
-)
 _WEIGHT_TYPE = ParameterSpec(
     name="weight_type",
     kind="choice",
@@ -32,15 +20,6 @@ _WEIGHT_TYPE = ParameterSpec(
     search=("int8", "uint8"),
     help="Number type of the weights.",
 )
-_CALIBRATION_EXAMPLES = ParameterSpec(
-    name="calibration_examples",
-    kind="integer",
-    default=128,
-    minimum=1,
-    maximum=4096,
-    help="How many examples calibration sees.",
-)
-
 ONNX_TECHNIQUES: tuple[TechniqueSpec, ...] = (
     TechniqueSpec(
         name="onnx-graph",
@@ -93,8 +72,8 @@ ONNX_TECHNIQUES: tuple[TechniqueSpec, ...] = (
                 search=("minmax", "percentile", "entropy"),
                 help="How the range of an activation is chosen from what calibration saw.",
             ),
-            _CALIBRATION_EXAMPLES,
-            _PER_CHANNEL,
+            CALIBRATION_EXAMPLES,
+            PER_CHANNEL,
             ParameterSpec(
                 name="symmetric_activations",
                 kind="boolean",
@@ -107,8 +86,8 @@ ONNX_TECHNIQUES: tuple[TechniqueSpec, ...] = (
                 default=(),
                 help="Operator types to quantize; empty means every type that the runtime can quantize.",
             ),
-            _OPERATORS_KEPT,
-            _NODES_KEPT,
+            OPERATORS_KEPT,
+            NODES_KEPT,
         ),
         expectation=Expectation(size_ratio=3.9, speedup=3.0, metric_drop_points=0.5, risk=Risk.MEDIUM),
         reference="Jacob et al. 2018, https://arxiv.org/abs/1712.05877",
@@ -126,9 +105,9 @@ ONNX_TECHNIQUES: tuple[TechniqueSpec, ...] = (
         acts_on=("Conv", "MatMul", "Gemm", "LSTM", "Attention", "EmbedLayerNormalization", "Gather"),
         parameters=(
             _WEIGHT_TYPE,
-            _PER_CHANNEL,
-            _OPERATORS_KEPT,
-            _NODES_KEPT,
+            PER_CHANNEL,
+            OPERATORS_KEPT,
+            NODES_KEPT,
         ),
         expectation=Expectation(size_ratio=3.9, speedup=1.5, metric_drop_points=0.5, risk=Risk.LOW),
         reference="https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html#dynamic-quantization",
@@ -170,7 +149,7 @@ ONNX_TECHNIQUES: tuple[TechniqueSpec, ...] = (
                 search=(False, True),
                 help="Quantize the tables of Gather (embeddings) too; with 4 bits only.",
             ),
-            _NODES_KEPT,
+            NODES_KEPT,
         ),
         expectation=Expectation(size_ratio=2.0, speedup=1.1, metric_drop_points=0.5, risk=Risk.LOW),
         reference="https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html#quantize-to-int4uint4",
@@ -185,7 +164,7 @@ ONNX_TECHNIQUES: tuple[TechniqueSpec, ...] = (
         formats=("onnx",),
         output_format="onnx",
         requires=("onnx", "onnxruntime"),
-        parameters=(_OPERATORS_KEPT, _NODES_KEPT),
+        parameters=(OPERATORS_KEPT, NODES_KEPT),
         expectation=Expectation(size_ratio=2.0, speedup=1.0, metric_drop_points=0.05, risk=Risk.LOW),
         reference="Micikevicius et al. 2018, https://arxiv.org/abs/1710.03740",
         implementation="apps.agents.backends.onnx.float16:Float16Conversion",
@@ -212,9 +191,9 @@ ONNX_TECHNIQUES: tuple[TechniqueSpec, ...] = (
                 help="Number type of the activations.",
             ),
             _WEIGHT_TYPE,
-            _CALIBRATION_EXAMPLES,
-            _PER_CHANNEL,
-            _NODES_KEPT,
+            CALIBRATION_EXAMPLES,
+            PER_CHANNEL,
+            NODES_KEPT,
         ),
         expectation=Expectation(size_ratio=2.0, speedup=2.0, metric_drop_points=0.5, risk=Risk.MEDIUM),
         reference="Xiao et al. 2023, https://arxiv.org/abs/2211.10438",

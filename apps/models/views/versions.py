@@ -79,6 +79,17 @@ def describe(request: MemberRequest, pk: int, number: int) -> HttpResponse:
 
 
 @require_POST
+def signature(request: MemberRequest, pk: int, number: int) -> HttpResponse:
+    """Chooses which function of the file is meant."""
+    version = visible_version(request, pk, number)
+    try:
+        services.choose_signature(version, request.user, request.POST.get("name", ""))
+    except UserError as error:
+        messages.error(request, error.message)
+    return redirect(version)
+
+
+@require_POST
 def delete(request: MemberRequest, pk: int, number: int) -> HttpResponse:
     version = visible_version(request, pk, number)
     try:

@@ -10,13 +10,21 @@ from apps.agents.compatibility import format_label
 from apps.agents.criteria import Criteria
 from apps.agents.lineage import format_of_candidate, runtime_of
 from apps.agents.planning.baseline import Measured, against_baseline
-from apps.agents.reports import AnalysisReport, DatasetSummary, EvaluationReport, Generation, Latency, ModelSummary
+from apps.agents.reports import (
+    AnalysisReport,
+    DatasetSummary,
+    EvaluationReport,
+    Generation,
+    Latency,
+    ModeLatency,
+    ModelSummary,
+)
 from apps.agents.state import CandidateStatus, Closing, Outcome, Plan, Prediction, StepKind, Verdict
 from apps.agents.values import Value
 from apps.models.intake import safe_filename
 from apps.models.models import Blob
 from apps.optimization.errors import NoPackage, NoReport
-from apps.optimization.lineage import exported_analysis, format_of, makers, runtime_of_original
+from apps.optimization.lineage import exported_analyses, format_of, makers, runtime_of_original
 from apps.optimization.models import Candidate, OptimizationSession, SessionStep
 
 
@@ -54,6 +62,8 @@ class RuntimeReport(Value):
     size_bytes: int
     layers: int
     generation: Generation | None
+    modes: tuple[ModeLatency, ...]
+    """The same file in other modes of the runtime."""
 
 
 class AuditLine(Value):
@@ -87,8 +97,8 @@ class SessionReport(Value):
     runtime: str
     """What runs the original, by its name."""
     analysis: AnalysisReport | None
-    exported: AnalysisReport | None
-    """Of the export to ONNX, where the session made one."""
+    exported: tuple[AnalysisReport, ...]
+    """Of what the original was exported to."""
     plan: Plan | None
     candidates: tuple[CandidateReport, ...]
     decisions: tuple[AuditLine, ...]
@@ -98,7 +108,7 @@ class SessionReport(Value):
     @property
     def runtimes(self) -> tuple[RuntimeReport, ...]:
         """The same float model in every runtime that it was analysed in, the original's first."""
-        return runtime_reports(self.analysis, self.exported)
+        return runtime_reports(self.analysis, *self.exported)
 
     @property
     def higher_is_better(self) -> bool:
@@ -127,7 +137,6 @@ def report(session: OptimizationSession) -> SessionReport:
     if verdict is None:
         raise NoReport(status=session.status)
     analysis = getattr(session, "analysis", None)
-    exported = exported_analysis(session)
     candidates = _candidates(session)
     return SessionReport(
         session=session.pk,
@@ -147,7 +156,7 @@ def report(session: OptimizationSession) -> SessionReport:
         verdict=verdict,
         runtime=runtime_of_original(session.version),
         analysis=AnalysisReport.model_validate(analysis.body) if analysis else None,
-        exported=AnalysisReport.model_validate(exported) if exported else None,
+        exported=tuple(AnalysisReport.model_validate(body) for body in exported_analyses(session)),
         plan=Plan.model_validate(session.plan) if session.plan else None,
         candidates=candidates,
         against_baseline=against_baseline(
@@ -171,6 +180,7 @@ def runtime_reports(*analyses: AnalysisReport | None) -> tuple[RuntimeReport, ..
             size_bytes=analysis.model.size_bytes,
             layers=len(analysis.layers),
             generation=analysis.generation,
+            modes=analysis.modes,
         )
         for analysis in analyses
         if analysis is not None

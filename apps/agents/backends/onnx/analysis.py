@@ -17,7 +17,7 @@ from apps.agents.criteria import Target
 from apps.agents.errors import ModelNotLoadable, ModelRunFailed
 from apps.agents.laboratory import LayerTime, Sensitivity, Tell
 from apps.agents.reports import Layer
-from apps.agents.runners import Feeds
+from apps.agents.runners import Feeds, Run
 
 
 class OnnxLaboratory(OnnxEngine):
@@ -62,6 +62,10 @@ class OnnxLaboratory(OnnxEngine):
 
     def generation(self, feeds: Feeds, target: Target) -> None:
         """The graph keeps no cache of what it has read, so writing token by token is not measured."""
+
+    def modes(self, target: Target) -> Sequence[tuple[str, Run]]:
+        """The runtime chooses the best of its ways by itself."""
+        return ()
 
     def notes(self) -> tuple[str, ...]:
         return tuple(self._notes)

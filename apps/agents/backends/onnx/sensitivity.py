@@ -17,8 +17,9 @@ from apps.agents.backends.onnx import runtime
 from apps.agents.backends.onnx.fake_quantization import quantizable_nodes, quantized_variant
 from apps.agents.backends.onnx.observation import Observation
 from apps.agents.backends.onnx.runtime import Feeds
-from apps.agents.backends.onnx.workbench import Array, Workbench
+from apps.agents.backends.onnx.workbench import Workbench
 from apps.agents.experiments import conduct, experiments, sqnr_db
+from apps.agents.fidelity import energies
 from apps.agents.laboratory import Sensitivity, Tell
 
 
@@ -82,21 +83,11 @@ class _Judge:
         """The lowest over the measuring points with the nodes `names` quantized."""
         variant = quantized_variant(self.bench, names, self.ranges)
         session = self.bench.session(_with_outputs(variant.proto, self.points), variant.added)
-        energies = np.zeros((len(self.points), 2))
+        found = np.zeros((len(self.points), 2))
         for feeds, reference in zip(self.batches, self.reference, strict=True):
             results = runtime.run(session, feeds, self.points)
-            energies += [_energies(exact, rounded) for exact, rounded in zip(reference, results, strict=True)]
-        return min(sqnr_db(signal, noise) for signal, noise in energies)
-
-
-def _energies(exact: Array, rounded: Array) -> tuple[float, float]:
-    """Of the signal and of the change, over the elements that are finite in float."""
-    if exact.shape != rounded.shape:
-        return 0.0, float("inf")
-    finite = np.isfinite(exact)
-    signal = exact[finite].astype(np.float64)
-    change = rounded[finite].astype(np.float64) - signal
-    return float(np.square(signal).sum()), float(np.square(change).sum())
+            found += [energies(exact, rounded) for exact, rounded in zip(reference, results, strict=True)]
+        return min(sqnr_db(signal, noise) for signal, noise in found)
 
 
 def _with_outputs(proto: ModelProto, points: Sequence[str]) -> ModelProto:

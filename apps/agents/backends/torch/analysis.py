@@ -16,7 +16,7 @@ from apps.agents.criteria import Target
 from apps.agents.errors import ModelRunFailed
 from apps.agents.laboratory import LayerTime, Sensitivity, Tell
 from apps.agents.reports import Generation, Layer
-from apps.agents.runners import Feeds
+from apps.agents.runners import Feeds, Run
 
 
 class TorchLaboratory(TorchEngine):
@@ -53,6 +53,10 @@ class TorchLaboratory(TorchEngine):
 
     def generation(self, feeds: Feeds, target: Target) -> Generation | None:
         return measure_generation(self._anatomy.model, feeds, target)
+
+    def modes(self, target: Target) -> Sequence[tuple[str, Run]]:
+        """Compiling is not measured: what the export gains is."""
+        return ()
 
     def notes(self) -> tuple[str, ...]:
         return tuple(self._notes)

@@ -24,7 +24,6 @@ from apps.agents.errors import TechniqueLibraryFailed
 from apps.agents.formats import Format
 from apps.agents.optimization import Assignment, Coverage, QuantizationAgent
 from apps.agents.reports import ModelSummary
-from apps.agents.runners import open_engine
 
 BITS = 16
 _BYTES = {"float32": 4, "float64": 8}
@@ -36,7 +35,7 @@ class HalfPrecision(QuantizationAgent):
     """Casts every floating weight. Norms and softmax keep what the library does for them."""
 
     def coverage(self, assignment: Assignment) -> Coverage:
-        summary = open_engine(assignment.format, assignment.model, assignment.scratch).summary
+        summary = assignment.engine().summary
         covered = 0 if summary.quantization else _wide_bytes(summary)
         return Coverage(covered, _wide_bytes(summary), BITS)
 

@@ -1,0 +1,79 @@
+"""A look inside a TensorFlow Lite model (`apps.agents.laboratory.Laboratory`): its operators, and what bears 8 bits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from apps.agents.backends.litert.cost import macs
+from apps.agents.backends.litert.engine import LiteRtEngine
+from apps.agents.backends.litert.runtime import Session
+from apps.agents.backends.litert.sensitivity import measure_sensitivity
+from apps.agents.criteria import Target
+from apps.agents.errors import ModelRunFailed, TechniqueLibraryFailed
+from apps.agents.laboratory import LayerTime, Sensitivity, Tell
+from apps.agents.reports import Layer
+from apps.agents.runners import Feeds, Run
+
+_UNTIMED = "LiteRT does not time its operators one by one, so the shares of the time are told by multiply-accumulates."
+
+
+class LiteRtLaboratory(LiteRtEngine):
+    """Layers are the file's operators, called by their first output as the techniques' `keep_float_nodes` are."""
+
+    def __init__(self, model: Path, scratch: Path) -> None:
+        super().__init__(model, scratch)
+        self._notes: list[str] = []
+
+    def layers(self, batches: Sequence[Feeds]) -> tuple[Layer, ...]:
+        shapes, examples = self._shapes(batches)
+        return tuple(
+            Layer(
+                name=self.file.name_of(operator),
+                op_type=operator.op_type,
+                parameters=sum(tensor.elements for tensor in self.file.weights_of(operator)),
+                weight_bytes=sum(tensor.stored_bytes for tensor in self.file.weights_of(operator)),
+                macs=macs(operator, shapes, examples),
+                depthwise=operator.op_type == "DEPTHWISE_CONV_2D",
+            )
+            for operator in self.file.operators
+        )
+
+    def times(self, feeds: Feeds, target: Target) -> Mapping[str, LayerTime]:
+        self._notes.append(_UNTIMED)
+        return {}
+
+    def sensitivity(
+        self, batches: Sequence[Feeds], order: Sequence[str], *, budget_s: float, tell: Tell
+    ) -> Sensitivity:
+        try:
+            return measure_sensitivity(
+                self._model.read_bytes(), self.file, batches, order, budget_s=budget_s, tell=tell
+            )
+        except (ModelRunFailed, TechniqueLibraryFailed) as error:
+            return Sensitivity(notes=[f"Quantization sensitivity is not measured: {error.context['reason']}."])
+
+    def generation(self, feeds: Feeds, target: Target) -> None:
+        """The file keeps no cache of what it has read, so writing token by token is not measured."""
+
+    def modes(self, target: Target) -> Sequence[tuple[str, Run]]:
+        """The runtime runs it in one way only."""
+        return ()
+
+    def notes(self) -> tuple[str, ...]:
+        return tuple(self._notes)
+
+    def _shapes(self, batches: Sequence[Feeds]) -> tuple[Mapping[int, tuple[int, ...]], int]:
+        """Shapes of every tensor on the first of `batches`, and its examples."""
+        if not batches:
+            return {}, 1
+        session = Session(self.file, self._model, Target())
+        try:
+            session(batches[0])
+        except ModelRunFailed as error:
+            reason = error.context["reason"]
+            self._notes.append(
+                f"It does not run on calibration examples, so multiply-accumulates are unknown: {reason}."
+            )
+            return {}, 1
+        return session.shapes(), max((len(array) for array in batches[0].values() if array.ndim), default=1)

@@ -1,0 +1,287 @@
+"""A `.tflite` file as its flatbuffer tells it: operators, tensors, signatures. Nothing is run.
+
+The schema is TensorFlow Lite's (https://github.com/google-ai-edge/LiteRT/blob/main/tflite/converter/schema/schema.fbs),
+read by the classes that LiteRT generates from it. They check nothing: whatever a damaged file makes them raise becomes
+`LiteRtDamaged`. Parts of a flatbuffer may share their bytes, so a small file can describe a huge model: what is read
+is counted, and is refused once it is more than the file could hold.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ai_edge_litert import schema_py_generated as schema
+
+from apps.agents.errors import LiteRtDamaged, ModelEmpty
+from apps.agents.reports import MOST_WEIGHTS, ModelSummary, Quantized, Signature, TensorSpec
+
+_BROKEN = (struct.error, IndexError, ValueError, TypeError, AttributeError, UnicodeError, KeyError, OverflowError)
+"""What the generated classes raise on bytes that are no such model."""
+_CUSTOM = 32
+_SHARED, _SPARE = 4, 4096
+"""How often the writers of honest files share bytes at most, and how many more parts small files have."""
+_IN_THIS_FILE = 1
+"""A buffer's `offset` above this one says that its bytes stand behind the flatbuffer."""
+
+DTYPES = {value: name.lower() for name, value in vars(schema.TensorType).items() if not name.startswith("_")}
+"""numpy's names by the schema's numbers: FLOAT32 is `float32`, INT4 `int4`, BOOL `bool`."""
+_OPERATORS = {value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
+BUILTIN = frozenset(_OPERATORS.values())
+"""Names of the operators that are part of TensorFlow Lite."""
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One tensor of a subgraph. A free axis is `None`."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...]
+    stored: bool
+    """Whether its numbers stand in the file."""
+    scales: tuple[float, ...] = ()
+    zero_points: tuple[int, ...] = ()
+
+    @property
+    def elements(self) -> int:
+        return math.prod(axis or 1 for axis in self.shape)
+
+    @property
+    def stored_bytes(self) -> int:
+        return math.ceil(self.elements * _BITS.get(self.dtype, 0) / 8) if self.stored else 0
+
+
+@dataclass(frozen=True)
+class Operator:
+    """`inputs` and `outputs` are numbers of tensors; -1 is an input that is left out."""
+
+    op_type: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Port:
+    """One input or output, by the name that callers use."""
+
+    name: str
+    tensor: int
+
+
+@dataclass(frozen=True)
+class LiteRtFile:
+    """The first subgraph of a model, which is what its first signature runs."""
+
+    description: str
+    tensors: tuple[Tensor, ...]
+    operators: tuple[Operator, ...]
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    signature: str | None
+    subgraphs: int
+    size_bytes: int
+
+    def name_of(self, operator: Operator) -> str:
+        """What an operator is called: its first output's name, as tools for this format do."""
+        return self.tensors[operator.outputs[0]].name if operator.outputs else operator.op_type
+
+    @cached_property
+    def readers(self) -> dict[int, list[Operator]]:
+        """The operators that read each tensor."""
+        found: dict[int, list[Operator]] = {}
+        for operator in self.operators:
+            for number in operator.inputs:
+                found.setdefault(number, []).append(operator)
+        return found
+
+    def weights_of(self, operator: Operator) -> Iterator[Tensor]:
+        """What an operator reads from the file, but whole numbers that only say shapes and axes."""
+        for number in operator.inputs:
+            if number >= 0 and (tensor := self.tensors[number]).stored and is_weight(tensor):
+                yield tensor
+
+    def summary(self) -> ModelSummary:
+        """The file as inspection tells it. `parameters` are floats and quantized numbers; shapes and axes are none."""
+        weights = [tensor for tensor in self.tensors if tensor.stored and is_weight(tensor)]
+        dtypes: Counter[str] = Counter()
+        for tensor in weights:
+            dtypes[tensor.dtype] += tensor.elements
+        inputs, outputs = (tuple(self.port_spec(port) for port in ports) for ports in (self.inputs, self.outputs))
+        return ModelSummary(
+            format="tflite",
+            producer=self.description,
+            opset=None,
+            inputs=inputs,
+            outputs=outputs,
+            parameters=sum(dtypes.values()),
+            size_bytes=self.size_bytes,
+            operators=dict(Counter(operator.op_type for operator in self.operators)),
+            weight_dtypes=dict(dtypes),
+            weights=tuple(
+                TensorSpec(name=tensor.name, dtype=tensor.dtype, shape=tensor.shape)
+                for tensor in weights[:MOST_WEIGHTS]
+            ),
+            signature=self.signature,
+            signatures=(Signature(name=self.signature, inputs=inputs, outputs=outputs),) if self.signature else (),
+        )
+
+    def port_spec(self, port: Port) -> TensorSpec:
+        """An input or output in real numbers: one that the file takes as int8 says so beside."""
+        tensor = self.tensors[port.tensor]
+        if len(tensor.scales) == 1 and tensor.dtype in ("int8", "uint8", "int16"):
+            quantized = Quantized(dtype=tensor.dtype, scale=tensor.scales[0], zero_point=tensor.zero_points[0])
+            return TensorSpec(name=port.name, dtype="float32", shape=tensor.shape, quantized=quantized)
+        return TensorSpec(name=port.name, dtype=tensor.dtype, shape=tensor.shape)
+
+
+_TYPES_BY_BITS = {
+    64: ("float64", "int64", "uint64"),
+    32: ("float32", "int32", "uint32"),
+    16: ("float16", "bfloat16", "int16", "uint16"),
+    8: ("int8", "uint8", "bool"),
+    4: ("int4", "uint4"),
+    2: ("int2",),
+}
+_BITS = {dtype: bits for bits, dtypes in _TYPES_BY_BITS.items() for dtype in dtypes}
+
+
+def is_weight(tensor: Tensor) -> bool:
+    """Floats, and whole numbers with a scale: all others say shapes, axes and paddings."""
+    return tensor.dtype.startswith(("float", "bfloat")) or bool(tensor.scales)
+
+
+def read_litert(path: Path) -> LiteRtFile:
+    """The model at `path`. Raises `LiteRtDamaged` and `ModelEmpty`."""
+    return parse_litert(path.read_bytes())
+
+
+def parse_litert(content: bytes) -> LiteRtFile:
+    """The model in `content`. Raises `LiteRtDamaged` and `ModelEmpty`."""
+    try:
+        found = _file(schema.Model.GetRootAs(content, 0), _Reader(content))
+    except (*_BROKEN, MemoryError, RecursionError) as error:
+        raise LiteRtDamaged(reason=f"{type(error).__name__}: {error}"[:300]) from error
+    if not found.operators:
+        raise ModelEmpty(missing="operators")
+    if not found.outputs:
+        raise ModelEmpty(missing="outputs")
+    return found
+
+
+class _Reader:
+    """Reads parts of a flatbuffer and counts them. Raises `ValueError` when they are more than the file can hold."""
+
+    def __init__(self, content: bytes) -> None:
+        self.size_bytes = len(content)
+        self._left = _SHARED * len(content) + _SPARE
+
+    def parts(self, table: Any, name: str) -> list[Any]:
+        """The tables in the vector `name` of `table`."""
+        length = self._count(getattr(table, f"{name}Length")())
+        return [getattr(table, name)(place) for place in range(length)]
+
+    def numbers(self, table: Any, name: str) -> tuple[Any, ...]:
+        """The numbers in the vector `name` of `table`; none where it has no such vector."""
+        if not self._count(getattr(table, f"{name}Length")()):
+            return ()
+        return tuple(getattr(table, f"{name}AsNumpy")().tolist())
+
+    def text(self, value: bytes | None) -> str:
+        self._count(len(value or b""))
+        return (value or b"").decode("utf-8")
+
+    def _count(self, length: int) -> int:
+        self._left -= length
+        if self._left < 0:
+            raise ValueError("its parts are more than its bytes can hold")
+        return length
+
+
+def _file(model: Any, reader: _Reader) -> LiteRtFile:
+    subgraphs = reader.parts(model, "Subgraphs")
+    buffers = reader.parts(model, "Buffers")
+    codes = [_code(code, reader) for code in reader.parts(model, "OperatorCodes")]
+    read = [_subgraph(graph, buffers, codes, reader) for graph in subgraphs]
+    graph, (tensors, operators) = subgraphs[0], read[0]
+    signature = next((one for one in reader.parts(model, "SignatureDefs") if one.SubgraphIndex() == 0), None)
+    if signature is not None:
+        ports = [_signed(reader.parts(signature, side), reader) for side in ("Inputs", "Outputs")]
+    else:
+        ports = [_unsigned(reader.numbers(graph, side), tensors) for side in ("Inputs", "Outputs")]
+    if any(not 0 <= port.tensor < len(tensors) for side in ports for port in side):
+        raise IndexError("an input or output refers to a tensor that is not there")
+    if any(not _is_scale(scale) for side in ports for port in side for scale in tensors[port.tensor].scales):
+        raise ValueError("the scale of an input or output is no positive number")
+    return LiteRtFile(
+        description=reader.text(model.Description()),
+        tensors=tensors,
+        operators=operators,
+        inputs=ports[0],
+        outputs=ports[1],
+        signature=reader.text(signature.SignatureKey()) if signature is not None else None,
+        subgraphs=len(subgraphs),
+        size_bytes=reader.size_bytes,
+    )
+
+
+def _subgraph(
+    graph: Any, buffers: Sequence[Any], codes: Sequence[str], reader: _Reader
+) -> tuple[tuple[Tensor, ...], tuple[Operator, ...]]:
+    tensors = tuple(_tensor(tensor, buffers, reader) for tensor in reader.parts(graph, "Tensors"))
+    operators = tuple(
+        Operator(_at(codes, one.OpcodeIndex()), reader.numbers(one, "Inputs"), reader.numbers(one, "Outputs"))
+        for one in reader.parts(graph, "Operators")
+    )
+    if any(not -1 <= number < len(tensors) for one in operators for number in (*one.inputs, *one.outputs)):
+        raise IndexError("an operator refers to a tensor that is not there")
+    return tensors, operators
+
+
+def _tensor(tensor: Any, buffers: Sequence[Any], reader: _Reader) -> Tensor:
+    shape, signed = reader.numbers(tensor, "Shape"), reader.numbers(tensor, "ShapeSignature")
+    signed = signed if len(signed) == len(shape) else shape
+    buffer = _at(buffers, tensor.Buffer())
+    if buffer.Offset() > _IN_THIS_FILE and buffer.Offset() + buffer.Size() > reader.size_bytes:
+        raise IndexError("a tensor's numbers lie behind the end of the file")
+    stored = buffer.DataLength() > 0 or buffer.Offset() > _IN_THIS_FILE
+    quantization = tensor.Quantization()
+    scales = reader.numbers(quantization, "Scale") if quantization is not None else ()
+    zeros = reader.numbers(quantization, "ZeroPoint") if quantization is not None else ()
+    return Tensor(
+        name=reader.text(tensor.Name()),
+        dtype=DTYPES[tensor.Type()],
+        shape=tuple(None if axis < 0 else axis for axis in signed),
+        stored=stored and not tensor.IsVariable(),
+        scales=scales,
+        zero_points=zeros or (0,) * len(scales),
+    )
+
+
+def _code(code: Any, reader: _Reader) -> str:
+    number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+    return reader.text(code.CustomCode()) if number == _CUSTOM else _OPERATORS[number]
+
+
+def _at(parts: Sequence[Any], number: int) -> Any:
+    if not 0 <= number < len(parts):
+        raise IndexError(f"a part refers to another, {number}, of which there are {len(parts)}")
+    return parts[number]
+
+
+def _is_scale(scale: float) -> bool:
+    return math.isfinite(scale) and scale > 0
+
+
+def _signed(ports: Sequence[Any], reader: _Reader) -> tuple[Port, ...]:
+    return tuple(Port(reader.text(port.Name()), port.TensorIndex()) for port in ports)
+
+
+def _unsigned(numbers: Sequence[int], tensors: Sequence[Tensor]) -> tuple[Port, ...]:
+    return tuple(Port(_at(tensors, number).name, number) for number in numbers)

@@ -1,0 +1,36 @@
+"""Inspecting an uploaded TensorFlow Lite model without running it: is it sound, does LiteRT have its operators?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from apps.agents.backends.litert.flatbuffer import BUILTIN, read_litert
+from apps.agents.backends.litert.runtime import check_loads
+from apps.agents.errors import ModelTooLarge, OperatorsUnknown
+from apps.agents.reports import ModelSummary
+
+MIB = 1024 * 1024
+DEFAULT_LIMIT_BYTES = 8 * 1024 * MIB
+_BROUGHT_ALONG = frozenset(
+    (
+        *("TFLite_Detection_PostProcess", "Mfcc", "AudioSpectrogram", "NumericVerify", "Convolution2DTransposeBias"),
+        *("MaxPoolingWithArgmax2D", "MaxUnpooling2D"),
+    )
+)
+"""Custom operators that LiteRT has. It has none of TensorFlow's own (`Flex…`), and says so only once a model runs."""
+
+
+def inspect(path: Path, scratch: Path, *, limit_bytes: int = DEFAULT_LIMIT_BYTES) -> ModelSummary:
+    """What the model blob at `path` is, once every check has passed.
+
+    Raises `ModelTooLarge`, `LiteRtDamaged`, `ModelEmpty`, `OperatorsUnknown` and `ModelNotLoadable`.
+    """
+    size_bytes = path.stat().st_size
+    if size_bytes > limit_bytes:
+        raise ModelTooLarge(size_mib=size_bytes / MIB, limit_mib=limit_bytes / MIB)
+    file = read_litert(path)
+    foreign = sorted({one.op_type for one in file.operators} - BUILTIN - _BROUGHT_ALONG)
+    if foreign:
+        raise OperatorsUnknown(operators=", ".join(name[:80] for name in foreign[:8]))
+    check_loads(file, path)
+    return file.summary()

@@ -1,0 +1,149 @@
+"""Fewer bits for TensorFlow Lite models: float16, dynamic ranges, weights alone, and static with measured ranges.
+
+A model that is quantized already keeps those of its weights as they are; what is still float is what can gain.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+
+from apps.agents.backends.litert.flatbuffer import LiteRtFile, Operator, read_litert
+from apps.agents.backends.litert.quantizing import (
+    QUANTIZABLE,
+    WEIGHTED,
+    Kept,
+    Mode,
+    Scheme,
+    measure_ranges,
+    quantize,
+    signed,
+)
+from apps.agents.context import Context
+from apps.agents.errors import TechniqueParameters
+from apps.agents.optimization import Assignment, Coverage, QuantizationAgent
+from apps.agents.runners import Feeds
+
+ARTIFACT = "model.tflite"
+_SCALE_BITS = 0.1
+"""Scales and zero points of a channel, as a share of its weights."""
+
+
+class LiteRtQuantization(QuantizationAgent):
+    """A quantization of a `.tflite` file by a scheme that follows from the parameters."""
+
+    reached: frozenset[str] = WEIGHTED
+    """Operator types whose weights it narrows."""
+
+    @abstractmethod
+    def scheme(self, assignment: Assignment) -> Scheme:
+        """The number types."""
+
+    def check(self, assignment: Assignment, context: Context) -> None:
+        """Raises `TechniqueParameters` for operators that the file does not have."""
+        super().check(assignment, context)
+        file, kept = read_litert(assignment.model), kept_in_float(assignment)
+        unknown = set(kept.names) - {file.name_of(operator) for operator in file.operators}
+        if unknown:
+            reason = f"the model has no operators called {', '.join(sorted(unknown)[:5])} to keep in float"
+            raise TechniqueParameters(reason=reason, field="keep_float_nodes")
+        foreign = set(kept.operators) - QUANTIZABLE
+        if foreign:
+            reason = f"{', '.join(sorted(foreign))} is no operator type that is quantized anyway"
+            raise TechniqueParameters(reason=reason, field="keep_float_operators")
+
+    def coverage(self, assignment: Assignment) -> Coverage:
+        file = read_litert(assignment.model)
+        floats = {
+            tensor.name: tensor.stored_bytes for tensor in file.tensors if tensor.stored and tensor.dtype == "float32"
+        }
+        narrowed = {name for operator in self._narrowed(file, assignment) for name in _float_weights(file, operator)}
+        bits = self.scheme(assignment).bits + _SCALE_BITS
+        return Coverage(sum(floats.get(name, 0) for name in narrowed), sum(floats.values()), bits)
+
+    def apply(self, assignment: Assignment, context: Context) -> Path:
+        model, scheme = assignment.model.read_bytes(), self.scheme(assignment)
+        context.progress(0.1, "writing narrow weights")
+        return self._write(assignment, quantize(model, scheme, assignment.spec.label, kept=kept_in_float(assignment)))
+
+    def _write(self, assignment: Assignment, made: bytes) -> Path:
+        target = assignment.out / ARTIFACT
+        target.write_bytes(made)
+        return target
+
+    def _narrowed(self, file: LiteRtFile, assignment: Assignment) -> Iterator[Operator]:
+        kept = kept_in_float(assignment)
+        for operator in file.operators:
+            stays = operator.op_type in kept.operators or file.name_of(operator) in kept.names
+            if operator.op_type in self.reached and not stays:
+                yield operator
+
+
+class Float16(LiteRtQuantization):
+    """Weights in float16; the runtime computes in float32, or in halves where its hardware does."""
+
+    def scheme(self, assignment: Assignment) -> Scheme:
+        return Scheme(Mode.FLOAT16, bits=16)
+
+
+class DynamicRange(LiteRtQuantization):
+    """Weights in 8 or 4 bits, activations quantized while running: no calibration data."""
+
+    def scheme(self, assignment: Assignment) -> Scheme:
+        chosen = assignment.parameters
+        return Scheme(Mode.DYNAMIC, bits=int(chosen["bits"]), per_channel=chosen["per_channel"])
+
+
+class WeightOnly(LiteRtQuantization):
+    """Weights in 8 or 4 bits that become floats again before each operator: smaller, and not faster."""
+
+    def scheme(self, assignment: Assignment) -> Scheme:
+        chosen = assignment.parameters
+        return Scheme(Mode.WEIGHT_ONLY, bits=int(chosen["bits"]), per_channel=chosen["per_channel"])
+
+
+class StaticRange(LiteRtQuantization):
+    """Weights in 8 bits, activations in 8 or 16, with ranges measured on calibration data.
+
+    Method: Jacob et al. 2018, https://arxiv.org/abs/1712.05877. Operators that are kept in float stand between a
+    dequantization and a quantization.
+    """
+
+    reached = QUANTIZABLE
+
+    def scheme(self, assignment: Assignment) -> Scheme:
+        chosen = assignment.parameters
+        return Scheme(
+            Mode.STATIC,
+            activation_bits=int(chosen["activation_type"].removeprefix("int")),
+            per_channel=chosen["per_channel"],
+            integer_border=chosen["io_type"] == "integer",
+        )
+
+    def apply(self, assignment: Assignment, context: Context) -> Path:
+        label, scheme = assignment.spec.label, self.scheme(assignment)
+        file = read_litert(assignment.model)
+        model = signed(assignment.model.read_bytes(), file)
+        examples = int(assignment.parameters["calibration_examples"])
+
+        def told() -> Iterator[Feeds]:
+            for done, feeds in enumerate(assignment.batches(examples, 1)):
+                context.progress(0.8 * min(1.0, done / examples), "measuring ranges")
+                yield feeds
+
+        ranges = measure_ranges(model, file, scheme, label, told(), assignment.threads)
+        context.progress(0.8, "writing narrow weights")
+        return self._write(assignment, quantize(model, scheme, label, kept=kept_in_float(assignment), ranges=ranges))
+
+
+def kept_in_float(assignment: Assignment) -> Kept:
+    chosen = assignment.parameters
+    return Kept(tuple(chosen.get("keep_float_nodes", ())), tuple(chosen.get("keep_float_operators", ())))
+
+
+def _float_weights(file: LiteRtFile, operator: Operator) -> Iterator[str]:
+    """Of matrices and filters: vectors are biases, which stay wide."""
+    for tensor in file.weights_of(operator):
+        if tensor.dtype == "float32" and len(tensor.shape) > 1:
+            yield tensor.name

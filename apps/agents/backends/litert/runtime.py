@@ -1,0 +1,108 @@
+"""LiteRT interpreters that measure the same way every time: fixed threads, XNNPACK on, inputs and outputs by name.
+
+XNNPACK is the runtime's default delegate for a CPU and decides its speed. See
+https://ai.google.dev/edge/litert/inference.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+from apps.agents import memory
+from apps.agents.backends.litert.flatbuffer import LiteRtFile, Port
+from apps.agents.criteria import Device, Target
+from apps.agents.errors import DeviceMissing, ModelNotLoadable, ModelRunFailed
+from apps.agents.memory import MemoryUse
+from apps.agents.reports import Quantized
+from apps.agents.runners import Array, Feeds, Outputs
+
+_ERRORS = (RuntimeError, ValueError, TypeError, IndexError)
+
+
+class Session:
+    """One interpreter of a model. Calling it runs a batch; tensors are allocated anew only where shapes change."""
+
+    def __init__(self, file: LiteRtFile, model: Path | bytes, target: Target) -> None:
+        if target.device is not Device.CPU:
+            raise DeviceMissing(device=target.device.value, available="cpu")
+        self._file = file
+        self._interpreter = _interpreter(model, target.threads)
+        self._shapes: dict[int, tuple[int, ...]] = {}
+        self._inputs = [(port, file.port_spec(port).quantized, self._dtype(port)) for port in file.inputs]
+        self._outputs = [(port, file.port_spec(port).quantized) for port in file.outputs]
+
+    def __call__(self, feeds: Feeds) -> Outputs:
+        """All outputs in the model's order, as real numbers. Raises `ModelRunFailed` with the runtime's own reason."""
+        try:
+            arrays = {
+                port.tensor: _given(feeds[port.name], quantized, dtype) for port, quantized, dtype in self._inputs
+            }
+            self._fit({tensor: array.shape for tensor, array in arrays.items()})
+            for tensor, array in arrays.items():
+                self._interpreter.set_tensor(tensor, array)
+            self._interpreter.invoke()
+            return [_taken(self._interpreter.get_tensor(port.tensor), how) for port, how in self._outputs]
+        except KeyError as error:
+            raise ModelRunFailed(reason=f"the input {error} is not given") from error
+        except _ERRORS as error:
+            raise ModelRunFailed(reason=reason_of(error)) from error
+
+    def shapes(self) -> dict[int, tuple[int, ...]]:
+        """The shape of every tensor at the last run, by its number."""
+        return {one["index"]: tuple(map(int, one["shape"])) for one in self._interpreter.get_tensor_details()}
+
+    def _fit(self, shapes: dict[int, tuple[int, ...]]) -> None:
+        if shapes == self._shapes:
+            return
+        for tensor, shape in shapes.items():
+            self._interpreter.resize_tensor_input(tensor, shape)
+        self._interpreter.allocate_tensors()
+        self._shapes = shapes
+
+    def _dtype(self, port: Port) -> Any:
+        return next(one["dtype"] for one in self._interpreter.get_input_details() if one["index"] == port.tensor)
+
+
+def check_loads(file: LiteRtFile, model: Path | bytes) -> None:
+    """Have the runtime verify the file and find its operators. Raises `ModelNotLoadable`; nothing is computed."""
+    Session(file, model, Target())
+
+
+def _interpreter(model: Path | bytes, threads: int) -> Interpreter:
+    source: dict[str, Any] = {"model_content": model} if isinstance(model, bytes) else {"model_path": str(model)}
+    try:
+        return Interpreter(**source, num_threads=threads)
+    except (*_ERRORS, OSError) as error:
+        raise ModelNotLoadable(reason=reason_of(error)) from error
+
+
+def _given(array: Array, quantized: Quantized | None, dtype: Any) -> Array:
+    if quantized is None:
+        return np.ascontiguousarray(array, dtype=None if array.dtype == object else dtype)
+    limits = np.iinfo(quantized.dtype)
+    steps = np.rint(np.asarray(array, np.float32) / quantized.scale) + quantized.zero_point
+    return np.clip(steps, limits.min, limits.max).astype(quantized.dtype)
+
+
+def _taken(array: Array, quantized: Quantized | None) -> Array:
+    if quantized is None:
+        return array
+    return ((array.astype(np.float32) - quantized.zero_point) * np.float32(quantized.scale)).astype(np.float32)
+
+
+def reason_of(error: Exception) -> str:
+    """The runtime's message without source paths and line breaks, in at most 400 characters."""
+    return " ".join(str(error).split())[:400].rstrip(". ") or type(error).__name__
+
+
+def peak_memory(model: Path, feeds: Feeds, target: Target, *, runs: int = memory.RUNS) -> MemoryUse:
+    """What loading `model` and running it `runs` times takes, as `apps.agents.memory` measures it."""
+    with tempfile.TemporaryDirectory(prefix="memory-") as folder:
+        stored = Path(folder) / "feeds.npz"
+        np.savez(stored, allow_pickle=False, **feeds)
+        return memory.measure("apps.agents.backends.litert.memory", model, stored, target, runs=runs)

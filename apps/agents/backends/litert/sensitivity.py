@@ -1,0 +1,86 @@
+"""How much each operator, and each type of operator, can bear 8 bits: all else in float, what does the output lose?
+
+The order, the budget and the measure are those of `apps.agents.experiments`. Every experiment is a real quantization of
+the named operators with ranges that were measured once, run by the runtime itself.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from apps.agents.backends.litert.flatbuffer import LiteRtFile, parse_litert
+from apps.agents.backends.litert.quantizing import QUANTIZABLE, Mode, Ranges, Scheme, measure_ranges, quantize, signed
+from apps.agents.backends.litert.runtime import Session
+from apps.agents.criteria import Target
+from apps.agents.errors import ModelRunFailed, TechniqueLibraryFailed
+from apps.agents.experiments import conduct, experiments, sqnr_db
+from apps.agents.fidelity import energies
+from apps.agents.laboratory import Sensitivity, Tell
+from apps.agents.runners import Array, Feeds
+
+_LABEL = "the sensitivity analysis"
+_STATIC = Scheme(Mode.STATIC)
+
+
+def measure_sensitivity(
+    model: bytes,
+    file: LiteRtFile,
+    batches: Sequence[Feeds],
+    order: Sequence[str],
+    *,
+    budget_s: float,
+    tell: Tell,
+    clock: Callable[[], float] = time.monotonic,
+) -> Sensitivity:
+    """Quantize each operator type alone, then each operator alone in the `order` of their names, until `budget_s` ends.
+
+    `batches` are the examples that ranges and outputs are taken on. Raises `TechniqueLibraryFailed` where no ranges can
+    be measured.
+    """
+    found = Sensitivity()
+    types = {
+        file.name_of(operator): operator.op_type
+        for operator in file.operators
+        if operator.op_type in QUANTIZABLE and _computes_in_float(file, operator.outputs)
+    }
+    if not types:
+        found.notes.append("Quantization sensitivity is not measured: no float operator of it can take 8 bits.")
+        return found
+    judge = _Judge(signed(model, file), file, batches)
+    if not judge.places:
+        found.notes.append("Quantization sensitivity is not measured: the model has no float output to compare.")
+        return found
+    conduct(list(experiments(types, order)), judge.sqnr_db, found, budget_s=budget_s, tell=tell, clock=clock)
+    return found
+
+
+def _computes_in_float(file: LiteRtFile, outputs: Sequence[int]) -> bool:
+    return bool(outputs) and file.tensors[outputs[0]].dtype == "float32"
+
+
+class _Judge:
+    """Holds the float outputs against those with operators quantized."""
+
+    def __init__(self, model: bytes, file: LiteRtFile, batches: Sequence[Feeds]) -> None:
+        self._model, self._batches = model, batches
+        self._ranges: Ranges = measure_ranges(model, file, _STATIC, _LABEL, batches, threads=1)
+        self._reference = self._outputs(model)
+        self.places = [place for place, array in enumerate(self._reference[0]) if array.dtype.kind == "f"]
+
+    def sqnr_db(self, names: tuple[str, ...]) -> float:
+        """The lowest over the float outputs with the operators `names` quantized."""
+        try:
+            variant = quantize(self._model, _STATIC, _LABEL, only=names, ranges=self._ranges)
+        except TechniqueLibraryFailed as error:
+            raise ModelRunFailed(reason=error.context["reason"]) from error
+        found = np.zeros((len(self.places), 2))
+        for exact, rounded in zip(self._reference, self._outputs(variant), strict=True):
+            found += [energies(exact[place], rounded[place]) for place in self.places]
+        return min(sqnr_db(signal, noise) for signal, noise in found)
+
+    def _outputs(self, model: bytes) -> list[list[Array]]:
+        session = Session(parse_litert(model), model, Target())
+        return [session(feeds) for feeds in self._batches]

@@ -1,0 +1,61 @@
+"""A look inside a TensorFlow model (`apps.agents.laboratory.Laboratory`): its layers, and what XLA makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import tensorflow as tf
+
+from apps.agents.backends.tensorflow import cost
+from apps.agents.backends.tensorflow.engine import TensorFlowEngine
+from apps.agents.backends.tensorflow.loading import said
+from apps.agents.criteria import Target
+from apps.agents.laboratory import LayerTime, Sensitivity, Tell
+from apps.agents.reports import Layer
+from apps.agents.runners import Feeds, Run
+
+XLA = "TensorFlow with XLA"
+_UNTIMED = (
+    "TensorFlow runs the graph as a whole, so its layers are not timed one by one: the shares of the time are told by "
+    "multiply-accumulates."
+)
+_ELSEWHERE = (
+    "How sensitive the layers are to 8 bits is measured on what the model is exported to, where number types are "
+    "chosen."
+)
+
+
+class TensorFlowLaboratory(TensorFlowEngine):
+    """Layers are those of Keras; of a SavedModel the operators of its graph."""
+
+    def __init__(self, model: Path, scratch: Path, signature: str | None = None) -> None:
+        super().__init__(model, scratch, signature)
+        self._notes: list[str] = []
+
+    def layers(self, batches: Sequence[Feeds]) -> tuple[Layer, ...]:
+        shapes = {name: array.shape for name, array in batches[0].items()} if batches else {}
+        try:
+            return cost.layers(self.model, shapes)
+        except (tf.errors.OpError, ValueError, TypeError) as error:
+            self._notes.append(f"The graph could not be taken apart, so its layers are unknown: {said(error, 300)}.")
+            return ()
+
+    def times(self, feeds: Feeds, target: Target) -> Mapping[str, LayerTime]:
+        self._notes.append(_UNTIMED)
+        return {}
+
+    def sensitivity(
+        self, batches: Sequence[Feeds], order: Sequence[str], *, budget_s: float, tell: Tell
+    ) -> Sensitivity:
+        return Sensitivity(notes=[_ELSEWHERE])
+
+    def generation(self, feeds: Feeds, target: Target) -> None:
+        """A graph with one call for a whole sequence is not driven token by token."""
+
+    def modes(self, target: Target) -> Sequence[tuple[str, Run]]:
+        """The same graph compiled by XLA. One that XLA cannot compile says so when it is run."""
+        return ((XLA, self.compiled_session(target)),)
+
+    def notes(self) -> tuple[str, ...]:
+        return tuple(self._notes)

@@ -1,0 +1,48 @@
+"""A model as one graph whose weights are constants: what converters start from, whichever format it came in.
+
+Variables become constants (`convert_variables_to_constants_v2`), and the graph is saved as a SavedModel with a single
+signature that keeps the summary's names. A graph of constants is one protobuf, so it holds less than 2 GiB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from apps.agents.backends.tensorflow.model import TensorFlowModel, tensor_spec
+
+SIGNATURE = "serving_default"
+
+
+def frozen(model: TensorFlowModel, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Any:
+    """The concrete function of `model` with constants for variables; outputs come in the order of their names.
+
+    With `shapes`, by input name, the graph is for these alone.
+    """
+    return convert_variables_to_constants_v2(model.traced(shapes=shapes))
+
+
+def write_frozen(model: TensorFlowModel, folder: Path) -> Path:
+    """Write the frozen graph as a SavedModel to `folder`, with the signature `SIGNATURE`; gives `folder`."""
+    save_function(frozen(model), model, folder)
+    return folder
+
+
+def save_function(function: Any, model: TensorFlowModel, folder: Path) -> None:
+    """Save a function that was frozen from `model` under the summary's names."""
+    taken = [tensor.name.partition(":")[0] for tensor in function.inputs]
+    names = sorted(spec.name for spec in model.summary.outputs)  # As a dictionary of results is flattened.
+
+    def serve(**tensors: Any) -> dict[str, Any]:
+        results = function(*(tensors[name] for name in taken))
+        return dict(zip(names, tf.nest.flatten(results), strict=True))
+
+    module = tf.Module()
+    module.function = function
+    module.serve = tf.function(serve, autograph=False)
+    signature = module.serve.get_concrete_function(**{spec.name: tensor_spec(spec) for spec in model.summary.inputs})
+    tf.saved_model.save(module, str(folder), signatures={SIGNATURE: signature})

@@ -1,0 +1,146 @@
+"""Export to ONNX by tf2onnx: the same float network for ONNX Runtime, with every axis free that was free.
+
+Keras models and SavedModels go through their frozen graph, TensorFlow Lite models as they are. Its outputs are compared
+with the original's on the calibration examples, by the check that every technique passes. See
+https://github.com/onnx/tensorflow-onnx.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import onnx
+from ai_edge_litert.interpreter import Interpreter
+from onnx import ModelProto
+
+from apps.agents.backends.tensorflow.freezing import SIGNATURE, write_frozen
+from apps.agents.backends.tensorflow.quiet import library_words
+from apps.agents.backends.tensorflow.technique import TensorFlowTechnique
+from apps.agents.context import Context
+from apps.agents.errors import TechniqueNotApplicable
+from apps.agents.formats import Format
+from apps.agents.onnx_limits import EXTERNAL_ABOVE_BYTES
+from apps.agents.optimization import Assignment
+from apps.agents.reports import ModelSummary, TensorSpec
+
+ARTIFACT = "model.onnx"
+OPSET = 18
+"""The newest that tf2onnx writes."""
+SAME_DB = 60.0
+"""What is left of equality over the calibration examples: other kernels add float32 in another order."""
+
+
+class TensorFlowOnnxExport(TensorFlowTechnique):
+    """Exports, and hands over nothing that computes anything else than the original."""
+
+    lowest_sqnr_db = SAME_DB
+
+    def apply(self, assignment: Assignment, context: Context) -> Path:
+        label = assignment.spec.label
+        summary = assignment.engine().summary
+        _refuse(summary, label)
+        with library_words(label, reason_of):
+            proto = (
+                self._from_tflite(assignment, summary)
+                if summary.format == Format.TFLITE
+                else self._from_graph(assignment, context)
+            )
+            context.progress(0.9, "writing")
+            onnx.save(tidy(proto, summary), str(assignment.out / ARTIFACT))
+        return assignment.out / ARTIFACT
+
+    def effect(self, assignment: Assignment, before: ModelSummary, after: ModelSummary) -> str:
+        """What it has become."""
+        return f"It is ONNX of opset {after.opset} in {sum(after.operators.values())} operators."
+
+    def _from_graph(self, assignment: Assignment, context: Context) -> ModelProto:
+        from tf2onnx import convert, tf_loader
+
+        folder = Path(tempfile.mkdtemp(prefix="frozen-", dir=assignment.scratch))
+        context.progress(0.1, "making constants of the weights")
+        write_frozen(self.opened(assignment), folder)
+        context.progress(0.3, "translating")
+        graph, inputs, outputs, names = tf_loader.from_saved_model(
+            str(folder), None, None, tag=["serve"], signatures=[SIGNATURE], return_tensors_to_rename=True
+        )
+        proto, _ = convert._convert_common(
+            graph, name="model", opset=OPSET, input_names=inputs, output_names=outputs, tensors_to_rename=names
+        )
+        return proto
+
+    def _from_tflite(self, assignment: Assignment, summary: ModelSummary) -> ModelProto:
+        from tf2onnx import convert
+
+        proto, _ = convert.from_tflite(str(assignment.model), opset=OPSET)
+        for name, tensor in _tensors(assignment.model, summary).items():
+            _rename(proto, tensor, name)
+        return proto
+
+
+def _tensors(model: Path, summary: ModelSummary) -> dict[str, str]:
+    """The tensor that stands behind each name of the signature; nothing where the names are the tensors' own."""
+    if summary.signature is None:
+        return {}
+    runner = Interpreter(model_path=str(model)).get_signature_runner(summary.signature)
+    details = {**runner.get_input_details(), **runner.get_output_details()}
+    return {name: detail["name"] for name, detail in details.items()}
+
+
+def _refuse(summary: ModelSummary, label: str) -> None:
+    """Raises `TechniqueNotApplicable` for what comes out wrong or not at all."""
+    strings = [spec.name for spec in (*summary.inputs, *summary.outputs) if spec.dtype == "string"]
+    if strings:
+        reason = f"{', '.join(strings)} holds strings, which tf2onnx does not translate"
+        raise TechniqueNotApplicable(technique=label, reason=reason)
+    if summary.size_bytes > EXTERNAL_ABOVE_BYTES:
+        reason = f"its weights take {summary.size_bytes:,} bytes, and a graph of constants holds less than 2 GiB"
+        raise TechniqueNotApplicable(technique=label, reason=reason)
+
+
+def tidy(proto: ModelProto, summary: ModelSummary) -> ModelProto:
+    """The graph with inputs and outputs in the summary's order, its free axes called by name."""
+    del proto.metadata_props[:]
+    proto.doc_string = ""
+    for values, specs in ((proto.graph.input, summary.inputs), (proto.graph.output, summary.outputs)):
+        by_name = {value.name: value for value in values}
+        ordered = [onnx.ValueInfoProto.FromString(by_name[spec.name].SerializeToString()) for spec in specs]
+        for value, spec in zip(ordered, specs, strict=True):
+            _name_axes(value, spec)
+        del values[:]
+        values.extend(ordered)
+    return proto
+
+
+def _rename(proto: ModelProto, old: str, new: str) -> None:
+    """Call a tensor of the graph `new` wherever it stands."""
+    for value in (*proto.graph.input, *proto.graph.output):
+        value.name = new if value.name == old else value.name
+    for node in proto.graph.node:
+        for names in (node.input, node.output):
+            for place, name in enumerate(names):
+                if name == old:
+                    names[place] = new
+
+
+def _name_axes(value: Any, spec: TensorSpec) -> None:
+    """Free axes: the first one is the batch, any other one called after its place."""
+    axes: Sequence[Any] = value.type.tensor_type.shape.dim
+    for place, axis in enumerate(axes):
+        wanted = spec.shape[place] if place < len(spec.shape) else None
+        if isinstance(wanted, int):
+            axis.dim_value = wanted
+        elif not axis.HasField("dim_value"):
+            axis.dim_param = "batch" if place == 0 else re.sub(r"\W", "_", f"{spec.name}_{place}")
+
+
+def reason_of(error: BaseException) -> str:
+    """What tf2onnx says: which operators it has no counterpart for, above all."""
+    text = " ".join(str(error).split())
+    unknown = re.search(r"Tensorflow op \[[^\]]*: (\w+)\] is not supported", text)
+    return (
+        f"ONNX has no counterpart of {unknown[1]}" if unknown else f"{type(error).__name__}: {text[:300]}".rstrip(". ")
+    )

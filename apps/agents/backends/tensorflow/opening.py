@@ -1,0 +1,56 @@
+"""From a model blob to opened files: which format it is, and where its parts lie.
+
+Every part of this backend goes through `open_model`, and nothing is loaded that did not pass the checks of
+`apps.agents.backends.tensorflow.keras_file` and `saved_model_file` before.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from apps.agents.archives import Limits, unpack
+from apps.agents.backends.tensorflow.keras_file import KerasFile, read_keras_file
+from apps.agents.backends.tensorflow.saved_model_file import SavedModelFile, read_saved_model
+from apps.agents.errors import ModelWrongType, SavedModelAlone
+from apps.agents.formats import FORMATS, KERAS_FORMATS, TENSORFLOW_FORMATS, Format
+from apps.agents.sniffing import FileKind, format_of, sniff
+
+WANTED = "a Keras model (.keras or .h5), or a zip of a SavedModel folder"
+SAVED_MODEL = "saved_model.pb"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A model whose files can be read, and what they say of themselves."""
+
+    format: Format
+    path: Path
+    """The file under a name that Keras takes, or the SavedModel's folder."""
+    described: KerasFile | SavedModelFile
+
+
+def open_model(path: Path, scratch: Path, limits: Limits | None = None) -> Opened:
+    """The files of the model at `path`, unpacked under `scratch` where it is a zip; a folder is taken as opened before.
+
+    Raises `ModelWrongType` naming what the file is, and the errors of the checks.
+    """
+    limits = limits or Limits()
+    if path.is_dir():
+        return Opened(Format.SAVED_MODEL, path, read_saved_model(path))
+    kind = sniff(path)
+    format = format_of(kind)  # noqa: A001 - the contract's word
+    if format is None or format not in TENSORFLOW_FORMATS:
+        raise ModelWrongType(found=kind.value, wanted=WANTED)
+    if kind is FileKind.SAVED_MODEL:
+        raise SavedModelAlone()
+    folder = Path(tempfile.mkdtemp(prefix="model-", dir=scratch))
+    if format in KERAS_FORMATS:
+        described = read_keras_file(path, zipped=format is Format.KERAS, limit_bytes=limits.total_bytes)
+        named = folder / f"model{FORMATS[format].suffix}"
+        named.symlink_to(path.resolve())
+        return Opened(format, named, described)
+    files = unpack(path, folder, limits)
+    found = min((file for file in files if file.name == SAVED_MODEL), key=lambda file: len(file.parts))
+    return Opened(format, found.parent, read_saved_model(found.parent))
