@@ -37,9 +37,11 @@ run: $(STAMP)
 demo: $(STAMP)
 	@$(MANAGE) demo
 
-# Two processes side by side, with a thread each; then one alone for the tests that time what they judge.
+# Two processes side by side, with a thread each; TensorFlow's by themselves, as it bears no PyTorch in its process; then
+# one alone for the tests that time what they judge.
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 -m "not timing"
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 tests/tensorflow
 	$(BIN)/pytest -m timing
 
 # `make --keep-going check` tells all that is wrong, and not only the first kind.

@@ -50,7 +50,7 @@ def run_recipe(source: str, *arguments: Path) -> None:
 
 
 def zip_folder(folder: Path, archive: Path) -> None:
-    """Write the files of `folder` to the root of `archive`, stored as they are: weights do not compress."""
+    """Write the files of `folder` to `archive`, from its root on, stored as they are: weights do not compress."""
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as target:
-        for path in sorted(folder.iterdir()):
-            target.write(path, path.name)
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            target.write(path, path.relative_to(folder).as_posix())

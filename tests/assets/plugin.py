@@ -16,7 +16,7 @@ from tests.assets.fetch import AssetUnavailableError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.assets.models import Asset, StateDict, Transformer
+    from tests.assets.models import Asset, StateDict, Transformer, Trio
 
 
 def obtain(function: str, **options: Any) -> Any:
@@ -119,3 +119,57 @@ def cifar10() -> Path:
 def cifar10_for_efficientnet() -> Path:
     """400 test pictures of CIFAR-10, `image` as EfficientNet-lite0 takes it, and `y`."""
     return obtain("cifar10_examples")
+
+
+@pytest.fixture(scope="session")
+def cifar10_cnn() -> Path:
+    """A CNN for CIFAR-10, as an `.h5`."""
+    return obtain("cifar10_cnn")
+
+
+@pytest.fixture(scope="session")
+def cifar10_cnn_keras() -> Path:
+    """The same, as a `.keras`."""
+    return obtain("cifar10_cnn_keras")
+
+
+@pytest.fixture(scope="session")
+def cifar10_cnn_saved_model() -> Path:
+    """The same, as a SavedModel."""
+    return obtain("cifar10_cnn_saved_model")
+
+
+@pytest.fixture(scope="session")
+def cifar10_tested() -> Path:
+    """All 10,000 test pictures for it."""
+    return obtain("cifar10_pictures")
+
+
+@pytest.fixture(scope="session")
+def cifar10_trained() -> Path:
+    """3,000 pictures for it that no test is made with."""
+    return obtain("cifar10_pictures", part="training", examples=3000)
+
+
+@pytest.fixture(scope="session")
+def mnist_cnn() -> Path:
+    """A CNN for MNIST that only tf_keras reads."""
+    return obtain("mnist_cnn")
+
+
+@pytest.fixture(scope="session")
+def mnist_tested() -> Path:
+    """All 10,000 test pictures for it."""
+    return obtain("mnist_examples")
+
+
+@pytest.fixture(scope="session")
+def basic_pitch() -> Trio:
+    """One net in three formats."""
+    return obtain("basic_pitch")
+
+
+@pytest.fixture(scope="session")
+def text_saved_model() -> Asset:
+    """A SavedModel that takes strings."""
+    return obtain("text_saved_model")

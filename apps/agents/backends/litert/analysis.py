@@ -7,7 +7,7 @@ from pathlib import Path
 
 from apps.agents.backends.litert.cost import macs
 from apps.agents.backends.litert.engine import LiteRtEngine
-from apps.agents.backends.litert.runtime import Session
+from apps.agents.backends.litert.runtime import shapes_of
 from apps.agents.backends.litert.sensitivity import measure_sensitivity
 from apps.agents.criteria import Target
 from apps.agents.errors import ModelRunFailed, TechniqueLibraryFailed
@@ -67,13 +67,12 @@ class LiteRtLaboratory(LiteRtEngine):
         """Shapes of every tensor on the first of `batches`, and its examples."""
         if not batches:
             return {}, 1
-        session = Session(self.file, self._model, Target())
         try:
-            session(batches[0])
+            shapes = shapes_of(self.file, self._model, batches[0])
         except ModelRunFailed as error:
             reason = error.context["reason"]
             self._notes.append(
                 f"It does not run on calibration examples, so multiply-accumulates are unknown: {reason}."
             )
             return {}, 1
-        return session.shapes(), max((len(array) for array in batches[0].values() if array.ndim), default=1)
+        return shapes, max((len(array) for array in batches[0].values() if array.ndim), default=1)

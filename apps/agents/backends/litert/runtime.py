@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from apps.agents import memory
 from apps.agents.backends.litert.flatbuffer import LiteRtFile, Port
@@ -27,11 +27,11 @@ _ERRORS = (RuntimeError, ValueError, TypeError, IndexError)
 class Session:
     """One interpreter of a model. Calling it runs a batch; tensors are allocated anew only where shapes change."""
 
-    def __init__(self, file: LiteRtFile, model: Path | bytes, target: Target) -> None:
+    def __init__(self, file: LiteRtFile, model: Path | bytes, target: Target, *, delegated: bool = True) -> None:
         if target.device is not Device.CPU:
             raise DeviceMissing(device=target.device.value, available="cpu")
         self._file = file
-        self._interpreter = _interpreter(model, target.threads)
+        self.interpreter = _interpreter(model, target.threads, delegated=delegated)
         self._shapes: dict[int, tuple[int, ...]] = {}
         self._inputs = [(port, file.port_spec(port).quantized, self._dtype(port)) for port in file.inputs]
         self._outputs = [(port, file.port_spec(port).quantized) for port in file.outputs]
@@ -44,28 +44,34 @@ class Session:
             }
             self._fit({tensor: array.shape for tensor, array in arrays.items()})
             for tensor, array in arrays.items():
-                self._interpreter.set_tensor(tensor, array)
-            self._interpreter.invoke()
-            return [_taken(self._interpreter.get_tensor(port.tensor), how) for port, how in self._outputs]
+                self.interpreter.set_tensor(tensor, array)
+            self.interpreter.invoke()
+            return [_taken(self.interpreter.get_tensor(port.tensor), how) for port, how in self._outputs]
         except KeyError as error:
             raise ModelRunFailed(reason=f"the input {error} is not given") from error
         except _ERRORS as error:
             raise ModelRunFailed(reason=reason_of(error)) from error
 
-    def shapes(self) -> dict[int, tuple[int, ...]]:
-        """The shape of every tensor at the last run, by its number."""
-        return {one["index"]: tuple(map(int, one["shape"])) for one in self._interpreter.get_tensor_details()}
-
     def _fit(self, shapes: dict[int, tuple[int, ...]]) -> None:
         if shapes == self._shapes:
             return
         for tensor, shape in shapes.items():
-            self._interpreter.resize_tensor_input(tensor, shape)
-        self._interpreter.allocate_tensors()
+            self.interpreter.resize_tensor_input(tensor, shape)
+        self.interpreter.allocate_tensors()
         self._shapes = shapes
 
     def _dtype(self, port: Port) -> Any:
-        return next(one["dtype"] for one in self._interpreter.get_input_details() if one["index"] == port.tensor)
+        return next(one["dtype"] for one in self.interpreter.get_input_details() if one["index"] == port.tensor)
+
+
+def shapes_of(file: LiteRtFile, model: Path, feeds: Feeds) -> dict[int, tuple[int, ...]]:
+    """The shape of every tensor when `feeds` are run, by its number. Raises `ModelRunFailed`.
+
+    Without the delegate: of what that takes over, the shapes are not told.
+    """
+    session = Session(file, model, Target(), delegated=False)
+    session(feeds)
+    return {one["index"]: tuple(map(int, one["shape"])) for one in session.interpreter.get_tensor_details()}
 
 
 def check_loads(file: LiteRtFile, model: Path | bytes) -> None:
@@ -73,8 +79,10 @@ def check_loads(file: LiteRtFile, model: Path | bytes) -> None:
     Session(file, model, Target())
 
 
-def _interpreter(model: Path | bytes, threads: int) -> Interpreter:
+def _interpreter(model: Path | bytes, threads: int, *, delegated: bool) -> Interpreter:
     source: dict[str, Any] = {"model_content": model} if isinstance(model, bytes) else {"model_path": str(model)}
+    if not delegated:
+        source["experimental_op_resolver_type"] = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     try:
         return Interpreter(**source, num_threads=threads)
     except (*_ERRORS, OSError) as error:

@@ -30,8 +30,10 @@ def has_more_parts(content: bytes, message: Any, most: int) -> bool:
                     length, place = _varint(content, place)
                     field = kind.fields_by_number.get(tag >> 3)
                     if field is not None and field.message_type is not None:
-                        left.append((place, min(place + length, end), field.message_type))
-                    place += length
+                        left.append((place + length, end, kind))  # What follows, once the inner message is counted.
+                        end, kind = min(place + length, end), field.message_type
+                    else:
+                        place += length
                 elif width == _VARINT:
                     _, place = _varint(content, place)
                 elif width in (_FIXED_64, _FIXED_32):

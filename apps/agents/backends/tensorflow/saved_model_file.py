@@ -43,8 +43,8 @@ _VARIABLES = "variables"
 _ASSETS_1 = "saved_model_assets"
 _HANDLES = ("VarHandleOp", "VariableV2", "VarIsInitializedOp")
 _NUMPY = {"half": "float16", "float": "float32", "double": "float64"}
-MOST_PARTS, _COUNTED_FROM_BYTES = 8_000_000, 16 * 1024 * 1024
-"""Fields of the protobuf, each of which takes about a hundred bytes in memory; a graph of 20,000 nodes has a million."""
+MOST_PARTS, _COUNTED_FROM_BYTES = 5_000_000, 16 * 1024 * 1024
+"""Fields of the protobuf, each of which takes about a hundred bytes in memory; 20,000 nodes have a million."""
 _HIGHEST_RANK = 254
 """Axes that a shape of TensorFlow has at most."""
 _SIZES = {
