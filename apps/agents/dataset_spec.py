@@ -203,6 +203,9 @@ class DatasetSpec(Value):
     text: TextReading | None = None
     columns: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     pairs: bool = False
+    training_share: float = Field(0.0, ge=0, le=0.8)
+    """Share of the examples set apart for techniques that train, such as recovery after pruning: neither calibration
+    nor evaluation sees them. Without one such techniques train on the calibration part."""
     output: str | None = None
     """The model output that predictions are read from; the first one unless named."""
     pooling: Literal["none", "first", "mean"] = "none"
@@ -230,6 +233,8 @@ class DatasetSpec(Value):
             raise ValueError("pairs go with kind npz and task embedding only")
         if self.task is Task.EMBEDDING and self.kind is DatasetKind.TABLE:
             raise ValueError("an embedding's label is a vector, which a table column cannot hold: use npz")
+        if self.training_share and self.kind is DatasetKind.TEXT:
+            raise ValueError(f"training_share does not go with kind {self.kind}: nothing trains on texts")
         if len(set(self.classes)) != len(self.classes):
             raise ValueError("classes must differ from each other")
         return self

@@ -152,7 +152,7 @@ class BaseOptimizationAgent(ABC):
         before = assignment.engine().summary
         checks, after = self.validate(assignment, artifact)
         ratio = before.size_bytes / after.size_bytes
-        spec = assignment.spec
+        spec, sizes = assignment.spec, self.sizes(assignment, artifact)
         result = OptimizationResult(
             technique=spec.name,
             parameters=dict(assignment.parameters),
@@ -161,7 +161,12 @@ class BaseOptimizationAgent(ABC):
             digest=digest_of(artifact),
             libraries=installed_versions((*LIBRARIES, *(name for name in spec.requires if name not in LIBRARIES))),
             seed=assignment.seed,
-            checks=(*checks, f"{ratio:.2f} times smaller, where {estimated.size_ratio:.2f} was predicted."),
+            checks=(
+                *checks,
+                f"{ratio:.2f} times smaller, where {estimated.size_ratio:.2f} was predicted.",
+                *sizes_said(sizes),
+            ),
+            sizes=sizes,
             model=after.model_copy(update={"weights": ()}),
         )
         return Made(artifact, result)
@@ -188,6 +193,10 @@ class BaseOptimizationAgent(ABC):
         What is the same to the last byte never comes here.
         """
         return "The model is another one than before."
+
+    def sizes(self, assignment: Assignment, artifact: Path) -> dict[str, int]:
+        """Bytes of the artifact in other forms, by their names; `dense` is the artifact as it is measured."""
+        return {}
 
     def validate(self, assignment: Assignment, artifact: Path) -> tuple[tuple[str, ...], ModelSummary]:
         """Whether the artifact may be handed over: a sentence for each check that passed, and what the artifact is.
@@ -274,6 +283,14 @@ def agent_for(spec: TechniqueSpec) -> BaseOptimizationAgent:
         raise TechniqueLibraryMissing(technique=spec.label, libraries=" and ".join(missing))
     module, _, name = spec.implementation.partition(":")
     return cast(type[BaseOptimizationAgent], getattr(import_module(module), name))()
+
+
+def sizes_said(sizes: Mapping[str, int]) -> tuple[str, ...]:
+    """What a technique's artifact takes in each form: sparsity and clusters shrink only what is compressed."""
+    if not sizes:
+        return ()
+    told = ", ".join(f"{name} {size_bytes:,}" for name, size_bytes in sizes.items())
+    return (f"Bytes in each form: {told}. The dense file is what is measured; only what is compressed shrinks.",)
 
 
 def digest_of(file: Path) -> str:

@@ -386,5 +386,7 @@ class OptimizationResult(Value):
     seed: int
     checks: tuple[str, ...]
     """The validations that passed, one sentence each."""
+    sizes: dict[str, int] = {}
+    """Bytes of the artifact in other forms (zipped, as TensorFlow Lite), where a technique's gain shows there alone."""
     model: ModelSummary | None = None
     """The artifact as inspection sees it, without the list of its weights: what promotes it need not open it again."""

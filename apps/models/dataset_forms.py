@@ -68,6 +68,13 @@ class DataSetUploadForm(FileOrUploadForm):
     pairs = forms.BooleanField(
         required=False, label="Pairs", help_text="Every input comes twice, as NAME_a and NAME_b; the label is a score."
     )
+    training_share = forms.FloatField(
+        required=False,
+        min_value=0,
+        max_value=0.8,
+        label="Share for training",
+        help_text="0 to 0.8. Examples set apart for techniques that train, such as recovery after pruning.",
+    )
     columns = forms.CharField(
         required=False,
         widget=forms.Textarea({"rows": 3, "placeholder": "input: width, height, depth"}),
@@ -193,6 +200,8 @@ class DataSetUploadForm(FileOrUploadForm):
         kind = answers["kind"]
         spec = {name: answers[name] for name in ("kind", "task", "metric", "label", "output", "pooling")}
         spec["classes"] = words(answers["classes"])
+        if kind != DatasetKind.TEXT:
+            spec["training_share"] = answers["training_share"]
         if kind == DatasetKind.NPZ:
             spec["pairs"] = answers["pairs"]
         if kind == DatasetKind.TABLE:

@@ -17,7 +17,7 @@ def choose_signature(version: ModelVersion, user: User, name: str) -> ModelVersi
     """Has `version` be about the signature called `name`: it is pending until a worker has looked at it so.
 
     Choosing what is chosen already changes nothing. Raises `PermissionDenied`, `VersionNotReady`,
-    `SignatureNotOffered`, and `SignatureInUse` where something was made or measured of the version: evidence stays what it was.
+    `SignatureNotOffered`, and `SignatureInUse` where something was measured of the version: evidence stays what it was.
     """
     require_role(user, version.model.team, Role.ENGINEER)
     row = ModelVersion.objects.select_for_update().get(pk=version.pk)

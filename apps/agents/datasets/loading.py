@@ -111,7 +111,8 @@ class ArrayDataset:
         self._source = source
         self._labels = checked_labels(source.labels, spec) if spec.needs_labels else None
         classes = self._labels if spec.task is Task.CLASSIFICATION else None
-        self._calibration, self._evaluation = split(self.summary.examples, seed, classes)
+        parts = split(self.summary.examples, seed, classes, spec.training_share)
+        self._calibration, self._evaluation, self._training = parts
 
     @property
     def calibration_indices(self) -> Indices:
@@ -132,6 +133,14 @@ class ArrayDataset:
 
     def calibration(self, n: int, batch_size: int = 1) -> Iterator[Arrays]:
         yield from (feeds for feeds, _ in self._batches(self._calibration[:n], batch_size))
+
+    def training(self, batch_size: int, seed: int) -> Iterator[tuple[Arrays, Array | None]]:
+        """One pass over the training part in an order of its own, with labels where the task has any.
+
+        Of a data set that sets none apart, over the calibration part. Evaluation never sees either.
+        """
+        indices = self._training if len(self._training) else self._calibration
+        yield from self._batches(np.random.default_rng(seed).permutation(indices), batch_size)
 
     def evaluation(self, batch_size: int) -> Iterator[tuple[Arrays, Array | None]]:
         """All other examples in file order, with their labels where the task has any."""

@@ -12,16 +12,21 @@ from apps.agents.dataset_spec import calibration_count
 Indices = NDArray[np.int64]
 
 
-def split(examples: int, seed: int, classes: NDArray[Any] | None = None) -> tuple[Indices, Indices]:
-    """Example numbers for calibration and for evaluation: disjoint, together all of them, fixed by `seed`.
+def split(
+    examples: int, seed: int, classes: NDArray[Any] | None = None, training_share: float = 0.0
+) -> tuple[Indices, Indices, Indices]:
+    """Example numbers for calibration, evaluation and training: disjoint, together all of them, fixed by `seed`.
 
     Calibration comes in an order whose every beginning is spread evenly over the classes: whoever takes only the first
-    n gets a stratified sample too. Evaluation comes in ascending order, which reads a file from front to back.
+    n gets a stratified sample too; so does training. Evaluation comes in ascending order, which reads a file from front
+    to back.
     """
     order = stratified_order(np.zeros(examples, np.int64) if classes is None else classes.astype(np.int64), seed)
     calibration = order[: calibration_count(examples)]
-    evaluation = np.setdiff1d(np.arange(examples, dtype=np.int64), calibration, assume_unique=True)
-    return calibration, evaluation
+    training = order[len(calibration) :][: int(examples * training_share)]
+    apart = np.concatenate([calibration, training])
+    evaluation = np.setdiff1d(np.arange(examples, dtype=np.int64), apart, assume_unique=True)
+    return calibration, evaluation, training
 
 
 def stratified_order(classes: NDArray[np.int64], seed: int) -> Indices:

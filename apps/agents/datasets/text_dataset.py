@@ -59,7 +59,7 @@ class TextDataset:
         length = min(spec.reading.max_tokens, encoder.context_length, self._fixed or encoder.context_length)
         self._maker = RowMaker(encoder, spec.task, spec.reading, length, frame_of(encoder, spec.task))
         classes = source.labels if spec.task is Task.CLASSIFICATION else None
-        self._calibration, self._evaluation = split(self.summary.examples, seed, classes)
+        self._calibration, self._evaluation, _ = split(self.summary.examples, seed, classes)
 
     @property
     def calibration_indices(self) -> Indices:

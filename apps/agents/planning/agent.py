@@ -111,7 +111,7 @@ class PlanningAgent:
         weighed = [self._weigh(variant, available, bases, criteria) for variant in _grid(bases, available)]
         weighed += [rescue for item in weighed if (rescue := self._rescue(item, criteria))]
         weighed.sort(key=lambda item: -_worth(item, criteria))
-        chosen = [item for item in weighed if not item.firm and not item.soft]
+        chosen = [item for item in weighed if not item.firm and (not item.soft or _asked_for(item, criteria))]
         chosen += _measured_anyway(chosen, weighed)
         chosen += [item for item in weighed if item not in chosen and any(_is_baseline(item, one) for one in chosen)]
         chosen.sort(key=lambda item: -_worth(item, criteria))
@@ -237,6 +237,11 @@ def _measured_anyway(chosen: list[_Weighed], weighed: list[_Weighed]) -> list[_W
     return more
 
 
+def _asked_for(item: _Weighed, criteria: Criteria) -> bool:
+    """Whether the member named a technique whose gain no rule predicts: then it is measured whatever it promises."""
+    return item.spec.name in (criteria.allowed_techniques or ()) and item.spec.name not in QUANTIZATIONS | {GRAPH}
+
+
 def _is_baseline(item: _Weighed, clever: _Weighed) -> bool:
     """Whether `item` is what `clever` has to beat, so that it is measured whatever it is predicted to be."""
     return is_baseline(item.spec.name, item.variant.parameters, clever.spec.name, clever.variant.parameters)
@@ -251,7 +256,8 @@ def _worth(item: _Weighed, criteria: Criteria) -> float:
 
 
 def _record(number: int, item: _Weighed) -> CandidateRecord:
-    doubt = f" It is tried although {item.soft}: number types are chosen by measuring." if item.soft else ""
+    why = "number types are chosen by measuring" if item.spec.name in QUANTIZATIONS else "the criteria name it"
+    doubt = f" It is tried although {item.soft}: {why}." if item.soft else ""
     return CandidateRecord(
         key=f"c{number:02d}",
         title=item.title,

@@ -2,8 +2,30 @@
 
 from __future__ import annotations
 
-from apps.agents.formats import TENSORFLOW_FORMATS, Format
-from apps.agents.technique_spec import Expectation, Family, Risk, TechniqueSpec
+from apps.agents.formats import KERAS_FORMATS, TENSORFLOW_FORMATS, Format
+from apps.agents.technique_spec import Expectation, Family, ParameterSpec, Risk, TechniqueSpec
+
+_KERAS = ("tensorflow", "keras")
+_LAYERS = (
+    *("Dense", "Conv1D", "Conv2D", "Conv3D", "DepthwiseConv2D", "SeparableConv1D", "SeparableConv2D", "Embedding"),
+    *("LSTM", "GRU", "EinsumDense"),
+)
+_EPOCHS = ParameterSpec(
+    name="epochs",
+    kind="integer",
+    default=3,
+    minimum=0,
+    maximum=100,
+    help="Passes over the training part of the data set, from which the model learns again; 0 trains nothing.",
+)
+_RATE = ParameterSpec(
+    name="learning_rate",
+    kind="number",
+    default=0.0003,
+    minimum=0.000001,
+    maximum=0.1,
+    help="Step size of Adam.",
+)
 
 TENSORFLOW_TECHNIQUES: tuple[TechniqueSpec, ...] = (
     TechniqueSpec(
@@ -33,5 +55,93 @@ TENSORFLOW_TECHNIQUES: tuple[TechniqueSpec, ...] = (
         expectation=Expectation(size_ratio=1.0, speedup=1.5, metric_drop_points=0.0, risk=Risk.NONE),
         reference="https://github.com/onnx/tensorflow-onnx",
         implementation="apps.agents.backends.tensorflow.onnx_export:TensorFlowOnnxExport",
+    ),
+    TechniqueSpec(
+        name="keras-filter-pruning",
+        family=Family.PRUNING,
+        label="Filter pruning",
+        summary="Whole channels go, the weakest first, from the layers that make them and from all that read them; "
+        "what is left learns again from the data set.",
+        formats=KERAS_FORMATS,
+        output_format=Format.KERAS,
+        requires=_KERAS,
+        needs_calibration=True,
+        acts_on=_LAYERS,
+        parameters=(
+            ParameterSpec(
+                name="share",
+                kind="number",
+                default=0.3,
+                minimum=0.05,
+                maximum=0.9,
+                search=(0.3, 0.5),
+                help="Share of each layer's channels that go.",
+            ),
+            _EPOCHS,
+            _RATE,
+        ),
+        expectation=Expectation(size_ratio=1.9, speedup=1.3, metric_drop_points=2.0, risk=Risk.HIGH),
+        reference="Li et al. 2017, https://arxiv.org/abs/1608.08710",
+        implementation="apps.agents.backends.tensorflow.filters:FilterPruning",
+    ),
+    TechniqueSpec(
+        name="keras-magnitude-pruning",
+        family=Family.PRUNING,
+        label="Magnitude pruning",
+        summary="The smallest weights become zero and stay so while the others learn again. Only compressed files "
+        "become smaller, and nothing becomes faster.",
+        formats=KERAS_FORMATS,
+        output_format=Format.KERAS,
+        requires=_KERAS,
+        needs_calibration=True,
+        acts_on=_LAYERS,
+        parameters=(
+            ParameterSpec(
+                name="sparsity",
+                kind="number",
+                default=0.5,
+                minimum=0.1,
+                maximum=0.95,
+                search=(0.5, 0.8),
+                help="Share of the kernels' weights that become zero.",
+            ),
+            ParameterSpec(
+                name="scope",
+                kind="choice",
+                default="layer",
+                choices=("layer", "model"),
+                help="Whether each layer loses that share, or the model as a whole.",
+            ),
+            _EPOCHS,
+            _RATE,
+        ),
+        expectation=Expectation(size_ratio=1.0, speedup=1.0, metric_drop_points=0.5, risk=Risk.MEDIUM),
+        reference="Han et al. 2015, https://arxiv.org/abs/1506.02626",
+        implementation="apps.agents.backends.tensorflow.magnitude:MagnitudePruning",
+    ),
+    TechniqueSpec(
+        name="keras-clustering",
+        family=Family.COMPRESSION,
+        label="Weight clustering",
+        summary="The weights of each kernel share a few values, found by k-means. Only compressed files become "
+        "smaller, and nothing becomes faster.",
+        formats=KERAS_FORMATS,
+        output_format=Format.KERAS,
+        requires=_KERAS,
+        acts_on=_LAYERS,
+        parameters=(
+            ParameterSpec(
+                name="clusters",
+                kind="integer",
+                default=16,
+                minimum=2,
+                maximum=256,
+                search=(16, 32),
+                help="Values that a kernel may have.",
+            ),
+        ),
+        expectation=Expectation(size_ratio=1.0, speedup=1.0, metric_drop_points=0.3, risk=Risk.LOW),
+        reference="Han et al. 2016, https://arxiv.org/abs/1510.00149",
+        implementation="apps.agents.backends.tensorflow.clustering:WeightClustering",
     ),
 )

@@ -1,0 +1,76 @@
+"""Weight clustering for Keras 3: the weights of each kernel share a few values, found by k-means.
+
+Method: Han et al. 2016, https://arxiv.org/abs/1510.00149. The codebook is not stored as one: the dense file takes as
+much as before, and only what is compressed shrinks, which is told apart.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from apps.agents.backends.tensorflow.kernels import kernels_of, sizes_of
+from apps.agents.backends.tensorflow.saving import save_keras
+from apps.agents.backends.tensorflow.technique import KerasTechnique
+from apps.agents.context import Context
+from apps.agents.errors import TechniqueNoEffect, TechniqueNotApplicable
+from apps.agents.optimization import Assignment
+from apps.agents.reports import ModelSummary
+
+MOST_ROUNDS = 50
+_SETTLED = 1e-7
+
+
+class WeightClustering(KerasTechnique):
+    """Each weight becomes the nearest of its kernel's centroids."""
+
+    _model: Any
+    _most_values: int
+
+    def apply(self, assignment: Assignment, context: Context) -> Path:
+        model, clusters = self.keras(assignment), int(assignment.parameters["clusters"])
+        kernels = [weight for _, weight in kernels_of(model)]
+        if not kernels:
+            reason = "none of its layers has a kernel of two axes or more"
+            raise TechniqueNotApplicable(technique=assignment.spec.label, reason=reason)
+        for done, weight in enumerate(kernels):
+            weight.assign(clustered(weight.numpy(), clusters))
+            context.progress((done + 1) / len(kernels), f"kernel {done + 1} of {len(kernels)}")
+        self._model = model
+        self._most_values = max(len(np.unique(weight.numpy())) for weight in kernels)
+        return save_keras(model, assignment.out)
+
+    def effect(self, assignment: Assignment, before: ModelSummary, after: ModelSummary) -> str:
+        """No kernel has more values than clusters."""
+        clusters = int(assignment.parameters["clusters"])
+        if self._most_values > clusters:
+            reason = f"a kernel has {self._most_values} values, and {clusters} clusters were asked for"
+            raise TechniqueNoEffect(technique=assignment.spec.label, reason=reason)
+        return f"No kernel has more than {self._most_values} values."
+
+    def sizes(self, assignment: Assignment, artifact: Path) -> dict[str, int]:
+        return sizes_of(self._model, assignment, artifact)
+
+
+def clustered(kernel: Any, clusters: int) -> Any:
+    """`kernel` with each number replaced by its cluster's mean.
+
+    Lloyd's algorithm on a line, from centroids spread evenly over the range, which keeps large weights better than
+    random ones do (Han et al., section 3.2). The same kernel gives the same result.
+    """
+    values = np.sort(kernel.astype(np.float64).ravel())
+    centroids = np.linspace(values[0], values[-1], min(clusters, len(np.unique(values))))
+    totals = np.concatenate([[0.0], np.cumsum(values)])
+    for _ in range(MOST_ROUNDS):
+        borders = np.searchsorted(values, (centroids[1:] + centroids[:-1]) / 2)
+        edges = np.concatenate([[0], borders, [len(values)]])
+        counts = np.diff(edges)
+        means = np.where(counts > 0, np.diff(totals[edges]) / np.maximum(counts, 1), centroids)
+        moved = float(np.abs(means - centroids).max())
+        centroids = means
+        if moved <= _SETTLED:
+            break
+    nearest = np.searchsorted((centroids[1:] + centroids[:-1]) / 2, kernel)
+    return centroids[nearest].astype(kernel.dtype)

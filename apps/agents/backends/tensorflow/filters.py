@@ -1,0 +1,118 @@
+"""Filter pruning for Keras 3: whole channels go, from the layers that make them and from all that read them.
+
+Channels with the smallest norms go first (Li et al. 2017, https://arxiv.org/abs/1608.08710); channels that are added up
+go together. What is left is a smaller dense network, which then learns again.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from apps.agents.backends.tensorflow import cost
+from apps.agents.backends.tensorflow.channels import (
+    MAKERS,
+    Wiring,
+    importance,
+    sliced_weights,
+    spread,
+    thinner_config,
+    wiring_of,
+)
+from apps.agents.backends.tensorflow.kernels import sizes_of
+from apps.agents.backends.tensorflow.loading import keras_model
+from apps.agents.backends.tensorflow.saving import save_keras
+from apps.agents.backends.tensorflow.technique import KerasTechnique
+from apps.agents.backends.tensorflow.training import Recovery, recover
+from apps.agents.context import Context
+from apps.agents.errors import TechniqueNoEffect, TechniqueNotApplicable
+from apps.agents.formats import Format
+from apps.agents.optimization import Assignment
+from apps.agents.reports import ModelSummary
+
+Kept = dict[int, Any]
+"""Channels that stay, as sorted index arrays, by the identity of their space."""
+
+
+class FilterPruning(KerasTechnique):
+    """Removes a share of every layer's channels, but for the outputs and what is not understood."""
+
+    _model: Any
+    _macs: tuple[int, int]
+    _learned_from: int
+
+    def apply(self, assignment: Assignment, context: Context) -> Path:
+        original = self.keras(assignment)
+        wiring = wiring_of(original)
+        kept = _kept(wiring, float(assignment.parameters["share"]))
+        if not kept:
+            reason = "none of its layers makes channels that can be followed to all that read them"
+            raise TechniqueNotApplicable(technique=assignment.spec.label, reason=reason)
+        model = thinned(original, wiring, kept)
+        self._macs = (_macs(original), _macs(model))
+        context.progress(0.2, "learning again")
+        how = Recovery(int(assignment.parameters["epochs"]), float(assignment.parameters["learning_rate"]))
+        views = (keras_model(one, Format.KERAS, "") for one in (model, original))
+        self._learned_from = recover(*views, assignment, how, context)
+        self._model = model
+        return save_keras(model, assignment.out)
+
+    def effect(self, assignment: Assignment, before: ModelSummary, after: ModelSummary) -> str:
+        """Fewer parameters and fewer multiply-accumulates."""
+        if after.parameters >= before.parameters:
+            reason = f"it has {after.parameters:,} parameters and had {before.parameters:,}"
+            raise TechniqueNoEffect(technique=assignment.spec.label, reason=reason)
+        learned = f"learned again from {self._learned_from} examples" if self._learned_from else "not trained again"
+        return (
+            f"It has {after.parameters:,} parameters instead of {before.parameters:,} and computes {self._macs[1]:,} "
+            f"multiply-accumulates an example instead of {self._macs[0]:,}; it was {learned}."
+        )
+
+    def sizes(self, assignment: Assignment, artifact: Path) -> dict[str, int]:
+        return sizes_of(self._model, assignment, artifact)
+
+
+def _kept(wiring: Wiring, share: float) -> Kept:
+    """The most important channels of each space; at least one."""
+    found: Kept = {}
+    for space in wiring.spaces():
+        left = max(1, space.size - int(space.size * share))
+        if left < space.size:
+            found[id(space)] = np.sort(np.argsort(-importance(space), kind="stable")[:left])
+    return found
+
+
+def thinned(model: Any, wiring: Wiring, kept: Kept) -> Any:
+    """A new model with the channels `kept`, and their weights."""
+
+    def rebuilt(layer: Any) -> Any:
+        place = wiring.gives.get(layer.name)
+        if type(layer).__name__ in MAKERS and place is not None and id(place.space.root) in kept:
+            return type(layer).from_config(thinner_config(layer, len(kept[id(place.space.root)])))
+        return type(layer).from_config(layer.get_config())
+
+    thin = keras.models.clone_model(model, clone_function=rebuilt)
+    for old in model.layers:
+        if old.weights:
+            thin.get_layer(old.name).set_weights(_weights(old, wiring, kept))
+    return thin
+
+
+def _weights(layer: Any, wiring: Wiring, kept: Kept) -> list[Any]:
+    takes, gives = wiring.takes.get(layer.name), wiring.gives.get(layer.name)
+    if takes is None or gives is None:
+        return [weight.numpy() for weight in layer.weights]
+    places = [(place, kept.get(id(place.space.root))) for place in (takes, gives)]
+    if all(channels is None for _, channels in places):
+        return [weight.numpy() for weight in layer.weights]
+    taken, given = (
+        spread(np.arange(place.space.root.size) if channels is None else channels, place) for place, channels in places
+    )
+    return sliced_weights(layer, taken, given)
+
+
+def _macs(model: Any) -> int:
+    return sum(layer.macs or 0 for layer in cost.layers(keras_model(model, Format.KERAS, ""), {}))

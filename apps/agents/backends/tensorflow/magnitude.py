@@ -1,0 +1,84 @@
+"""Magnitude pruning for Keras 3: the smallest weights become zero and stay zero while the others learn again.
+
+Method: Han et al. 2015, https://arxiv.org/abs/1506.02626. Zeros make no dense file smaller and no dense kernel faster:
+what they win shows where files are compressed, and is told apart.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from apps.agents.backends.tensorflow.kernels import kernels_of, sizes_of
+from apps.agents.backends.tensorflow.loading import keras_model
+from apps.agents.backends.tensorflow.saving import save_keras
+from apps.agents.backends.tensorflow.technique import KerasTechnique
+from apps.agents.backends.tensorflow.training import Recovery, recover
+from apps.agents.context import Context
+from apps.agents.errors import TechniqueNoEffect, TechniqueNotApplicable
+from apps.agents.formats import Format
+from apps.agents.optimization import Assignment
+from apps.agents.reports import ModelSummary
+
+SPARSITY_TOLERANCE = 0.01
+
+
+class MagnitudePruning(KerasTechnique):
+    """Zeroes a share of all kernels' weights, the smallest of each layer or of the whole model."""
+
+    _model: Any
+    _zeros: float
+    _learned_from: int
+
+    def apply(self, assignment: Assignment, context: Context) -> Path:
+        original, model = self.keras(assignment), self.keras(assignment)
+        kernels = [weight for _, weight in kernels_of(model)]
+        if not kernels:
+            reason = "none of its layers has a kernel of two axes or more"
+            raise TechniqueNotApplicable(technique=assignment.spec.label, reason=reason)
+        masks = _masks([weight.numpy() for weight in kernels], assignment.parameters)
+
+        def hold() -> None:
+            for weight, mask in zip(kernels, masks, strict=True):
+                weight.assign(weight * mask)
+
+        hold()
+        context.progress(0.2, "learning again")
+        how = Recovery(int(assignment.parameters["epochs"]), float(assignment.parameters["learning_rate"]), hold)
+        views = (keras_model(one, Format.KERAS, "") for one in (model, original))
+        self._learned_from = recover(*views, assignment, how, context)
+        self._model = model
+        self._zeros = _share_of_zeros(kernels)
+        return save_keras(model, assignment.out)
+
+    def effect(self, assignment: Assignment, before: ModelSummary, after: ModelSummary) -> str:
+        """As many weights are zero as were asked for."""
+        asked = float(assignment.parameters["sparsity"])
+        if self._zeros < asked - SPARSITY_TOLERANCE:
+            reason = f"{self._zeros:.1%} of the kernels' weights are zero, and {asked:.1%} were asked for"
+            raise TechniqueNoEffect(technique=assignment.spec.label, reason=reason)
+        learned = f"learned again from {self._learned_from} examples" if self._learned_from else "not trained again"
+        return f"{self._zeros:.1%} of the kernels' weights are zero; it was {learned}."
+
+    def sizes(self, assignment: Assignment, artifact: Path) -> dict[str, int]:
+        return sizes_of(self._model, assignment, artifact)
+
+
+def _masks(kernels: list[Any], parameters: Any) -> list[Any]:
+    """1 where a weight stays, 0 where it is among the smallest."""
+    sparsity = float(parameters["sparsity"])
+    if parameters["scope"] == "layer":
+        return [_mask(kernel, np.quantile(np.abs(kernel), sparsity)) for kernel in kernels]
+    threshold = np.quantile(np.concatenate([np.abs(kernel).ravel() for kernel in kernels]), sparsity)
+    return [_mask(kernel, threshold) for kernel in kernels]
+
+
+def _mask(kernel: Any, threshold: float) -> Any:
+    return (np.abs(kernel) > threshold).astype(kernel.dtype)
+
+
+def _share_of_zeros(kernels: list[Any]) -> float:
+    zeros = sum(int((weight.numpy() == 0).sum()) for weight in kernels)
+    return zeros / sum(int(np.prod(weight.shape)) for weight in kernels)

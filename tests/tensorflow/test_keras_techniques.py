@@ -1,0 +1,227 @@
+"""Pruning and clustering on a small real network of each kind, trained here on real pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from apps.agents.backends.tensorflow.channels import wiring_of
+from apps.agents.backends.tensorflow.clustering import clustered
+from apps.agents.backends.tensorflow.filters import thinned
+from apps.agents.backends.tensorflow.kernels import kernels_of
+from apps.agents.dataset_spec import DatasetKind, DatasetSpec
+from apps.agents.datasets import load_dataset
+from apps.agents.errors import TechniqueNotApplicable
+from apps.agents.formats import Format
+from apps.agents.optimization import Assignment, Made, agent_for, spec_of
+from apps.agents.reports import Task
+from apps.agents.runners import open_engine
+from apps.agents.technique_spec import Family
+from apps.agents.techniques import BUILTIN
+
+SAMPLES = Path(__file__).resolve().parents[2] / "samples" / "fashion_mnist_test.npz"
+
+
+class Silent:
+    def progress(self, fraction: float, message: str, eta_s: float | None = None) -> None: ...
+
+    def log(self, message: str, level: str = "info") -> None: ...
+
+    def metric(self, name: str, value: float) -> None: ...
+
+
+def residual() -> Any:
+    """Convolutions whose outputs are added up, a depthwise one, and a dense layer behind a flattened map."""
+    given = keras.Input((28, 28, 1), name="image")
+    first = layers.Conv2D(16, 3, strides=2, padding="same", name="first")(given)
+    first = layers.ReLU()(layers.BatchNormalization()(first))
+    second = layers.Conv2D(16, 3, padding="same", activation="relu", name="second")(first)
+    joined = layers.Add()([first, second])
+    deep = layers.DepthwiseConv2D(3, padding="same", name="deep")(joined)
+    deep = layers.Conv2D(24, 1, activation="relu", name="wide")(deep)
+    flat = layers.Flatten()(layers.MaxPooling2D(2)(deep))
+    hidden = layers.Dense(32, activation="relu", name="hidden")(flat)
+    return keras.Model(given, layers.Dense(10, name="logits")(hidden))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    stored = np.load(SAMPLES)
+    images = stored["image"].transpose(0, 2, 3, 1).astype(np.float32) / 255
+    path = tmp_path_factory.mktemp("data") / "images.npz"
+    np.savez(path, image=images, y=stored["y"])
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    keras.utils.set_random_seed(0)
+    arrays, model = np.load(data), residual()
+    model.compile(keras.optimizers.Adam(2e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(arrays["image"], arrays["y"], epochs=6, batch_size=64, verbose=0)
+    path = tmp_path_factory.mktemp("model") / "model.keras"
+    model.save(path)
+    return path
+
+
+def made(model: Path, data: Path, folder: Path, technique: str, **parameters: Any) -> Made:
+    (folder / "work").mkdir(parents=True)
+    (folder / "out").mkdir()
+    format = Format.KERAS_H5 if model.suffix == ".h5" else Format.KERAS  # noqa: A001
+    inputs = open_engine(format, model, folder / "work").summary.inputs
+    spec = DatasetSpec(kind=DatasetKind.NPZ, task=Task.CLASSIFICATION, training_share=0.5)
+    technique_spec, complete = spec_of(technique, parameters)
+    assignment = Assignment(
+        spec=technique_spec,
+        parameters=complete,
+        model=model,
+        dataset=load_dataset(data, spec, inputs, 0, scratch=folder / "work"),
+        scratch=folder / "work",
+        out=folder / "out",
+        format=format,
+    )
+    return agent_for(technique_spec).run(assignment, Silent())
+
+
+def accuracy(model: Path, data: Path) -> float:
+    arrays = np.load(data)
+    outputs = keras.models.load_model(model, compile=False).predict(arrays["image"][:1500], verbose=0)
+    return float(100 * (outputs.argmax(1) == arrays["y"][:1500]).mean())
+
+
+# --- magnitude --------------------------------------------------------------------------------------------------------
+
+
+def test_weights_become_zero_and_stay_so_while_the_others_learn(trained: Path, data: Path, tmp_path: Path):
+    pruned = made(trained, data, tmp_path, "keras-magnitude-pruning", sparsity=0.8, epochs=2)
+
+    kernels = [weight.numpy() for _, weight in kernels_of(keras.models.load_model(pruned.artifact, compile=False))]
+    zeros = sum((kernel == 0).sum() for kernel in kernels) / sum(kernel.size for kernel in kernels)
+    assert zeros == pytest.approx(0.8, abs=0.01)
+    assert all((kernel == 0).mean() == pytest.approx(0.8, abs=0.05) for kernel in kernels if kernel.size > 200)
+    assert any("learned again from 2000 examples" in check for check in pruned.result.checks)
+
+
+def test_learning_again_wins_back_what_zeros_cost(trained: Path, data: Path, tmp_path: Path):
+    whole = accuracy(trained, data)
+    plain = made(trained, data, tmp_path / "plain", "keras-magnitude-pruning", sparsity=0.8, epochs=0)
+    learned = made(
+        trained, data, tmp_path / "learned", "keras-magnitude-pruning", sparsity=0.8, epochs=4, learning_rate=0.003
+    )
+
+    assert accuracy(plain.artifact, data) < whole - 20
+    assert accuracy(learned.artifact, data) > whole - 8
+
+
+def test_sparsity_shrinks_only_what_is_compressed_and_it_is_said(trained: Path, data: Path, tmp_path: Path):
+    pruned = made(trained, data, tmp_path, "keras-magnitude-pruning", sparsity=0.8, epochs=0)
+    sizes = pruned.result.sizes
+
+    assert pruned.result.size_bytes == pruned.result.input_size_bytes
+    assert sizes["dense"] > pruned.result.size_bytes
+    assert sizes["TensorFlow Lite"] > 2 * sizes["zipped TensorFlow Lite"]
+    assert sizes["dense"] > 2 * sizes["zipped"]
+    assert any(check.startswith("Bytes in each form: dense") for check in pruned.result.checks)
+
+
+def test_the_model_as_a_whole_may_be_thinned_out_unevenly(trained: Path, data: Path, tmp_path: Path):
+    pruned = made(trained, data, tmp_path, "keras-magnitude-pruning", sparsity=0.5, epochs=0, scope="model")
+
+    kernels = [weight.numpy() for _, weight in kernels_of(keras.models.load_model(pruned.artifact, compile=False))]
+    shares = [(kernel == 0).mean() for kernel in kernels]
+    assert sum((kernel == 0).sum() for kernel in kernels) / sum(kernel.size for kernel in kernels) > 0.49
+    assert max(shares) - min(shares) > 0.1
+
+
+# --- filters ----------------------------------------------------------------------------------------------------------
+
+
+def test_taking_channels_away_that_are_zero_changes_no_output(trained: Path, data: Path):
+    """Every consumer's slice must be the right one, behind a norm, a sum, a depthwise filter and a flattened map."""
+    model = keras.models.load_model(trained, compile=False)
+    for name in ("first", "second", "wide", "hidden"):
+        weights = model.get_layer(name).get_weights()
+        model.get_layer(name).set_weights([np.where(np.arange(one.shape[-1]) % 3 == 0, 0, one) for one in weights])
+    norm = next(layer for layer in model.layers if isinstance(layer, layers.BatchNormalization))
+    gamma, beta, mean, variance = norm.get_weights()
+    away = np.arange(16) % 3 == 0
+    norm.set_weights([gamma, np.where(away, 0, beta), np.where(away, 0, mean), variance])
+    deep = model.get_layer("deep")
+    kernel, bias = deep.get_weights()
+    deep.set_weights([kernel, np.where(away, 0, bias)])
+    wiring = wiring_of(model)
+    kept = {id(space): np.flatnonzero(np.arange(space.size) % 3) for space in wiring.spaces()}
+    assert sorted(space.size for space in wiring.spaces()) == [16, 24, 32]
+
+    thin = thinned(model, wiring, kept)
+
+    images = np.load(data)["image"][:64]
+    np.testing.assert_allclose(thin.predict(images, verbose=0), model.predict(images, verbose=0), atol=1e-4)
+    assert thin.count_params() < 0.65 * model.count_params()
+
+
+def test_fewer_filters_are_fewer_parameters_and_multiplications(trained: Path, data: Path, tmp_path: Path):
+    whole = accuracy(trained, data)
+    plain = made(trained, data, tmp_path / "plain", "keras-filter-pruning", share=0.5, epochs=0)
+    learned = made(trained, data, tmp_path / "learned", "keras-filter-pruning", share=0.5, epochs=4)
+
+    assert learned.result.size_bytes < 0.4 * learned.result.input_size_bytes
+    assert any("multiply-accumulates an example instead of" in check for check in learned.result.checks)
+    assert accuracy(learned.artifact, data) > accuracy(plain.artifact, data) + 10
+    assert accuracy(learned.artifact, data) > whole - 8
+
+
+def test_channels_that_cannot_be_followed_are_left_alone(tmp_path: Path, data: Path):
+    given = keras.Input((28, 28, 1), name="image")
+    turned = layers.Permute((3, 1, 2))(layers.Conv2D(8, 3, name="only")(given))
+    model = keras.Model(given, layers.Dense(10)(layers.Flatten()(turned)))
+    model.save(tmp_path / "model.keras")
+    with pytest.raises(TechniqueNotApplicable, match="can be followed"):
+        made(tmp_path / "model.keras", data, tmp_path / "made", "keras-filter-pruning")
+
+
+# --- clusters ---------------------------------------------------------------------------------------------------------
+
+
+def test_each_kernel_has_as_many_values_as_clusters_and_compresses(trained: Path, data: Path, tmp_path: Path):
+    shared = made(trained, data, tmp_path, "keras-clustering", clusters=16)
+
+    kernels = [weight.numpy() for _, weight in kernels_of(keras.models.load_model(shared.artifact, compile=False))]
+    assert all(len(np.unique(kernel)) <= 16 for kernel in kernels)
+    assert accuracy(shared.artifact, data) > accuracy(trained, data) - 3
+    sizes = shared.result.sizes
+    assert shared.result.size_bytes == shared.result.input_size_bytes
+    assert sizes["dense"] > 3 * sizes["zipped"]
+
+
+def test_k_means_finds_clusters_that_are_there():
+    random = np.random.default_rng(0)
+    values = np.concatenate([random.normal(at, 0.01, 50) for at in (-1.0, 0.0, 2.0)]).astype(np.float32)
+    found = clustered(values.reshape(10, 15), 3)
+    assert np.unique(found) == pytest.approx([-1, 0, 2], abs=0.02)
+    assert (clustered(values, 3) == clustered(values, 3)).all()
+    assert np.abs(clustered(values, 64) - values).max() < 0.05
+
+
+# --- all of them ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("technique", ["keras-filter-pruning", "keras-magnitude-pruning", "keras-clustering"])
+def test_the_same_assignment_gives_the_same_bytes(technique: str, trained: Path, data: Path, tmp_path: Path):
+    free = {} if technique == "keras-clustering" else {"epochs": 0}
+    digests = {made(trained, data, tmp_path / name, technique, **free).result.digest for name in ("one", "two")}
+    assert len(digests) == 1
+
+
+@pytest.mark.parametrize(
+    "spec", [spec for spec in BUILTIN if "tensorflow" in spec.requires], ids=lambda spec: spec.name
+)
+def test_every_technique_has_an_implementation_that_says_what_it_does(spec: Any):
+    agent = agent_for(spec)
+    assert type(agent).__doc__
+    assert spec.family in (Family.EXPORT, Family.PRUNING, Family.COMPRESSION, Family.QUANTIZATION)
