@@ -14,6 +14,7 @@ import tomllib
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from apps.agents.archives import unpack
 from apps.agents.errors import PackageBroken
@@ -122,7 +123,7 @@ def _lift_only_folder(folder: Path) -> None:
 
 def _inputs_json(summary: ModelSummary) -> str:
     """What the script has to feed, and the function that it calls: few files say it before they are loaded."""
-    told = {"inputs": [spec.model_dump(mode="json", exclude_none=True) for spec in summary.inputs]}
+    told: dict[str, Any] = {"inputs": [spec.model_dump(mode="json", exclude_none=True) for spec in summary.inputs]}
     told |= signed(summary.signature)
     return json.dumps(told, indent=1, sort_keys=True)
 

@@ -6,15 +6,16 @@ A model that takes or gives whole numbers in place of floats is fed and read in 
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 
-def steps(array: np.ndarray, detail: dict) -> np.ndarray:
+def steps(array: np.ndarray, detail: dict[str, Any]) -> np.ndarray:
     """Real numbers as the whole numbers that the model takes."""
     (scale, zero), limits = detail["quantization"], np.iinfo(detail["dtype"])
-    return np.clip(np.rint(array / scale) + zero, limits.min, limits.max).astype(detail["dtype"])
+    return np.asarray(np.clip(np.rint(array / scale) + zero, limits.min, limits.max), detail["dtype"])
 
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -94,13 +94,14 @@ def _given(array: Array, quantized: Quantized | None, dtype: Any) -> Array:
         return np.ascontiguousarray(array, dtype=None if array.dtype == object else dtype)
     limits = np.iinfo(quantized.dtype)
     steps = np.rint(np.asarray(array, np.float32) / quantized.scale) + quantized.zero_point
-    return np.clip(steps, limits.min, limits.max).astype(quantized.dtype)
+    return np.asarray(np.clip(steps, limits.min, limits.max), quantized.dtype)
 
 
 def _taken(array: Array, quantized: Quantized | None) -> Array:
     if quantized is None:
         return array
-    return ((array.astype(np.float32) - quantized.zero_point) * np.float32(quantized.scale)).astype(np.float32)
+    values = (array.astype(np.float32) - quantized.zero_point) * np.float32(quantized.scale)
+    return np.asarray(values, np.float32)
 
 
 def reason_of(error: Exception) -> str:

@@ -55,8 +55,8 @@ class FilterPruning(KerasTechnique):
         self._macs = (_macs(original), _macs(model))
         context.progress(0.2, "learning again")
         how = Recovery(int(assignment.parameters["epochs"]), float(assignment.parameters["learning_rate"]))
-        views = (keras_model(one, Format.KERAS, "") for one in (model, original))
-        self._learned_from = recover(*views, assignment, how, context)
+        changed, wanted = (keras_model(one, Format.KERAS, "") for one in (model, original))
+        self._learned_from = recover(changed, wanted, assignment, how, context)
         self._model = model
         return save_keras(model, assignment.out)
 

@@ -47,8 +47,8 @@ class MagnitudePruning(KerasTechnique):
         hold()
         context.progress(0.2, "learning again")
         how = Recovery(int(assignment.parameters["epochs"]), float(assignment.parameters["learning_rate"]), hold)
-        views = (keras_model(one, Format.KERAS, "") for one in (model, original))
-        self._learned_from = recover(*views, assignment, how, context)
+        changed, wanted = (keras_model(one, Format.KERAS, "") for one in (model, original))
+        self._learned_from = recover(changed, wanted, assignment, how, context)
         self._model = model
         self._zeros = _share_of_zeros(kernels)
         return save_keras(model, assignment.out)

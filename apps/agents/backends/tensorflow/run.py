@@ -8,7 +8,9 @@ import argparse
 import importlib
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -19,7 +21,7 @@ import tensorflow as tf
 HERE = Path(__file__).parent
 
 
-def load(signature: str | None):
+def load(signature: str | None) -> Callable[[dict[str, Any]], dict[str, Any]]:
     """A function of tensors by name. Keras files are read by Keras 3, or by tf_keras where that cannot."""
     if (folder := next(HERE.rglob("saved_model.pb"), None)) is not None:
         importlib.import_module("tf_keras")  # What it saved is revived by its classes alone.
@@ -33,7 +35,7 @@ def load(signature: str | None):
     except Exception:
         model = importlib.import_module("tf_keras").models.load_model(file, compile=False)
 
-    def run(feeds):
+    def run(feeds: dict[str, Any]) -> dict[str, Any]:
         given = list(feeds.values())
         structure = getattr(model, "_inputs_struct", getattr(model, "_nested_inputs", None))
         packed = (

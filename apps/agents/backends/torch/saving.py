@@ -39,8 +39,8 @@ def save_model(model: TorchModel, out: Path) -> Path:
             return save_exported(model, out / "model.pt2")
         case Format.TORCHSCRIPT:
             return save_scripted(model, out / "model.pt")
-        case Format.ONNX:
-            raise ValueError("an ONNX model is no PyTorch model")
+        case _:
+            raise ValueError(f"{model.format} is no format of PyTorch")
 
 
 def save_transformers(model: TorchModel, out: Path) -> Path:
