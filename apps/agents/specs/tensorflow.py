@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from apps.agents.criteria import Device
 from apps.agents.formats import KERAS_FORMATS, TENSORFLOW_FORMATS, Format
 from apps.agents.technique_spec import Expectation, Family, ParameterSpec, Risk, TechniqueSpec
 
@@ -143,5 +144,30 @@ TENSORFLOW_TECHNIQUES: tuple[TechniqueSpec, ...] = (
         expectation=Expectation(size_ratio=1.0, speedup=1.0, metric_drop_points=0.3, risk=Risk.LOW),
         reference="Han et al. 2016, https://arxiv.org/abs/1510.00149",
         implementation="apps.agents.backends.tensorflow.clustering:WeightClustering",
+    ),
+    TechniqueSpec(
+        name="tensorflow-half",
+        family=Family.QUANTIZATION,
+        label="Half precision (SavedModel)",
+        summary="Weights in float16, and convolutions and matrix products, or everything, computed so: for "
+        "accelerators, whose hardware has halves.",
+        formats=(Format.SAVED_MODEL,),
+        output_format=Format.SAVED_MODEL,
+        requires=("tensorflow",),
+        devices=(Device.CUDA,),
+        takes_strings=False,
+        parameters=(
+            ParameterSpec(
+                name="mode",
+                kind="choice",
+                default="mixed",
+                choices=("mixed", "float16"),
+                search=("mixed", "float16"),
+                help="Whether only convolutions and matrix products compute in halves, or everything does.",
+            ),
+        ),
+        expectation=Expectation(size_ratio=2.0, speedup=1.5, metric_drop_points=0.1, risk=Risk.LOW),
+        reference="Micikevicius et al. 2018, https://arxiv.org/abs/1710.03740",
+        implementation="apps.agents.backends.tensorflow.half:HalfPrecision",
     ),
 )
