@@ -203,7 +203,7 @@ class DatasetSpec(Value):
     text: TextReading | None = None
     columns: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     pairs: bool = False
-    training_share: float = Field(0.0, ge=0, le=0.8)
+    training_share: float = Field(0.0, ge=0, le=0.7)
     """Share of the examples set apart for techniques that train, such as recovery after pruning: neither calibration
     nor evaluation sees them. Without one such techniques train on the calibration part."""
     output: str | None = None

@@ -71,9 +71,9 @@ class DataSetUploadForm(FileOrUploadForm):
     training_share = forms.FloatField(
         required=False,
         min_value=0,
-        max_value=0.8,
+        max_value=0.7,
         label="Share for training",
-        help_text="0 to 0.8. Examples set apart for techniques that train, such as recovery after pruning.",
+        help_text="0 to 0.7. Examples set apart for techniques that train, such as recovery after pruning.",
     )
     columns = forms.CharField(
         required=False,

@@ -17,7 +17,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from apps.agents.dataset_spec import CALIBRATION_MAXIMUM, DatasetSpec, ImagePreprocessing, calibration_count
+from apps.agents.dataset_spec import (
+    CALIBRATION_MAXIMUM,
+    DatasetKind,
+    DatasetSpec,
+    ImagePreprocessing,
+    calibration_count,
+)
 from apps.agents.datasets import load_dataset
 from apps.agents.datasets.split import split, stratified_order
 from apps.agents.errors import (
@@ -55,10 +61,28 @@ def pictures(path: Path, folders: dict[str, list[Image.Image]], suffix: str = "p
 @given(st.lists(st.integers(0, 6), min_size=20, max_size=400), st.integers(0, 2**32))
 @settings(max_examples=60)
 def test_calibration_and_evaluation_never_overlap_and_leave_nothing_out(labels: list[int], seed: int) -> None:
-    calibration, evaluation = split(len(labels), seed, np.array(labels))
+    calibration, evaluation, training = split(len(labels), seed, np.array(labels))
     assert sorted([*calibration, *evaluation]) == list(range(len(labels)))
     assert len(calibration) == calibration_count(len(labels))
     assert list(evaluation) == sorted(evaluation)
+    assert not len(training)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.7])
+def test_what_is_set_apart_for_training_is_in_no_other_part_and_moves_no_calibration(share: float) -> None:
+    labels = np.arange(200) % 4
+    calibration, evaluation, training = split(200, 7, labels, share)
+    assert sorted([*calibration, *evaluation, *training]) == list(range(200))
+    assert len(training) == min(int(200 * share), 200 - len(calibration))
+    assert list(calibration) == list(split(200, 7, labels)[0])
+    assert np.bincount(labels[training]).tolist() == pytest.approx([len(training) / 4] * 4, abs=2)
+
+
+def test_a_share_for_training_that_leaves_nothing_to_evaluate_or_goes_with_texts_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"less than or equal to 0\.7"):
+        DatasetSpec(kind=DatasetKind.NPZ, task=Task.CLASSIFICATION, training_share=0.9)
+    with pytest.raises(ValueError, match="nothing trains on texts"):
+        DatasetSpec(kind=DatasetKind.TEXT, task=Task.CLASSIFICATION, training_share=0.5)
 
 
 @given(st.lists(st.integers(0, 4), min_size=20, max_size=200), st.integers(0, 2**32), st.integers(1, 200))

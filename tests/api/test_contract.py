@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from apps.accounts.models import User
-from apps.models.models import AliasMove
+from apps.agents.reports import Signature
+from apps.models.models import AliasMove, ModelMetadata
 from apps.models.services import append_chunk
 from apps.models.storage import put_stream
 from apps.optimization.models import OptimizationSession
@@ -79,6 +80,11 @@ def make_ready(path: str, world: World) -> None:
         append_chunk(world.upload, 0, BytesIO(data))
     if path.endswith("/promote/"):
         world.session.steps.filter(candidate_key="").update(candidate_key="c01", artifact=put_stream([linear_model()]))
+    if path.endswith("/signature/"):
+        named = Signature(name="serving_embeddings", inputs=(), outputs=())
+        ModelMetadata.objects.filter(version=world.version).update(
+            signature=named.name, signatures=[named.model_dump(mode="json")]
+        )
     if path.endswith("/rollback/"):
         OptimizationSession.objects.update(result_version=world.version)
         AliasMove.objects.create(alias=world.alias, from_version=world.version, to_version=world.version)

@@ -39,7 +39,7 @@ def built(name: str, sources: tuple[str, ...], build: Callable[[Path], None]) ->
     return folder
 
 
-def run_recipe(source: str, *arguments: Path) -> None:
+def run_recipe(source: str, *arguments: Path | str) -> None:
     """Run one of this folder's modules, so that what it imports stays out of the test process; one thread."""
     command = [sys.executable, "-m", f"tests.assets.{Path(source).stem}", *map(str, arguments)]
     # One core: more threads would only wait for each other where the tests share the machine.

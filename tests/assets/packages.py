@@ -123,7 +123,7 @@ CIFAR10_CNN = Package(
         )
     },
 )
-"""A convolutional network for CIFAR-10, 0.97 M parameters, as Keras 2.9 saved it (MIT)."""
+"""A convolutional network for CIFAR-10, 0.97 M parameters, as Keras 2.9 saved it (BSD-3 by one field of its metadata, MIT by another)."""
 
 MNIST_CNN = Package(
     "mnist-react-tfjs",
@@ -144,7 +144,8 @@ MNIST = Package(
 )
 """MNIST: the 10,000 test pictures with labels (LeCun et al., 1998)."""
 
-_BASIC_PITCH = "basic_pitch/saved_models/icassp_2022"
+_BASIC_PITCH = "basic_pitch-0.4.0/basic_pitch/saved_models/icassp_2022"
+_RECORDINGS = "basic_pitch-0.4.0/tests/resources"
 _VARIABLES = f"{_BASIC_PITCH}/nmp/variables"
 BASIC_PITCH = Package(
     "basic-pitch",
@@ -157,6 +158,11 @@ BASIC_PITCH = Package(
         ),
         f"{_BASIC_PITCH}/nmp.onnx": "2c3c1d144bfa61ad236e92e169c13535c880469a12a047d4e73451f2c059a0ec",
         f"{_BASIC_PITCH}/nmp.tflite": "3db297d54af8e01c6e5618245c956b1d71b6a2b978cb2dedb527173186552676",
+        f"{_RECORDINGS}/vocadito_10.wav": "0978bde1c130ae26a9cfcd90012f12fdaf9877bbe45cf21c5237ba7ac9b8703b",
+        f"{_RECORDINGS}/vocadito_14.wav": "a41e814df6ee5840f0beaea5da2ab3ad6b38be62b169da08962a722bcc06cdd1",
     },
+    # Only the source archive has the recordings; pip reads its metadata with the setuptools that is here already.
+    options=("--no-binary", "basic-pitch", "--no-build-isolation"),
 )
-"""Notes from audio: one net as SavedModel, ONNX and TensorFlow Lite (Apache 2.0; Bittner et al., ICASSP 2022)."""
+"""Notes from audio: one net as SavedModel, ONNX and TensorFlow Lite (Apache 2.0; Bittner et al., ICASSP 2022), and two
+people singing alone, 9 and 12 s (Vocadito, CC BY 4.0)."""

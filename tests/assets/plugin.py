@@ -170,6 +170,12 @@ def basic_pitch() -> Trio:
 
 
 @pytest.fixture(scope="session")
+def singing() -> Path:
+    """40 windows of sound for it, without labels, as its SavedModel names the input."""
+    return obtain("audio_windows")
+
+
+@pytest.fixture(scope="session")
 def text_saved_model() -> Asset:
     """A SavedModel that takes strings."""
     return obtain("text_saved_model")

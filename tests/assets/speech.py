@@ -45,17 +45,3 @@ def write_examples(melspectrogram: Path, path: Path) -> None:
         decibels = session.run(None, {"input": sound(generator)[None]})[0].reshape(-1, 32)
         spectrograms.append(decibels[:FRAMES, :, None] / 10 + 2)
     np.savez_compressed(path, input_1=np.stack(spectrograms).astype(np.float32))
-
-
-WINDOWS, WINDOW_SAMPLES = 200, 43_844
-
-
-def write_windows(folder: Path) -> None:
-    """Write `windows` (float32 [WINDOWS, 43844, 1] of -1 to 1) to `windows.npz` in `folder`."""
-    generator = np.random.default_rng(SEED)
-    windows = []
-    for _ in range(WINDOWS):
-        parts = [sound(generator) for _ in range(1 + WINDOW_SAMPLES // SAMPLES)]
-        whole = np.concatenate(parts)[:WINDOW_SAMPLES]
-        windows.append(whole[:, None] / max(1.0, float(np.abs(whole).max())))
-    np.savez_compressed(folder / "windows.npz", windows=np.stack(windows).astype(np.float32))
