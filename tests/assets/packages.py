@@ -123,7 +123,8 @@ CIFAR10_CNN = Package(
         )
     },
 )
-"""A convolutional network for CIFAR-10, 0.97 M parameters, as Keras 2.9 saved it (BSD-3 by one field of its metadata, MIT by another)."""
+"""A convolutional network for CIFAR-10, 0.97 M parameters, as Keras 2.9 saved it (BSD-3 by one field of its metadata,
+MIT by another)."""
 
 MNIST_CNN = Package(
     "mnist-react-tfjs",
