@@ -3,7 +3,8 @@
     python -m tests.assets.tensorflow_outputs LIBRARY MODEL DATA OUT
 
 LIBRARY reads MODEL: `keras` or `tf_keras` a file, `tensorflow` a zip of a SavedModel, by its default signature. DATA
-has an array named as the model's one input. Writes the npz OUT with the outputs as the model names them.
+has an array named as the model's one input. Writes the npz OUT with the outputs as the signature names them; that of a
+Keras file is `output`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def keras_file(library: str, path: Path) -> tuple[str, Run]:
     """The input's name, and a function from its array to the outputs'."""
     model = importlib.import_module(library).models.load_model(path, compile=False)
     name = model.inputs[0].name
-    return name, lambda batch: dict(zip(model.output_names, [model(batch, training=False).numpy()], strict=True))
+    return name, lambda batch: {"output": model(batch, training=False).numpy()}
 
 
 def saved_model(archive: Path, scratch: Path) -> tuple[str, Run]:
@@ -38,11 +39,10 @@ def saved_model(archive: Path, scratch: Path) -> tuple[str, Run]:
     tensorflow = importlib.import_module("tensorflow")
     with zipfile.ZipFile(archive) as source:
         source.extractall(scratch)
-    module = tensorflow.saved_model.load(scratch)
-    serve = module.signatures["serving_default"]
+    serve = tensorflow.saved_model.load(scratch).signatures["serving_default"]
     (name,) = serve.structured_input_signature[1]
 
-    def run(batch: np.ndarray, module: object = module) -> dict[str, np.ndarray]:  # a signature alone loses its weights
+    def run(batch: np.ndarray) -> dict[str, np.ndarray]:
         return {key: value.numpy() for key, value in serve(**{name: tensorflow.constant(batch)}).items()}
 
     return name, run
