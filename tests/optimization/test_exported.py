@@ -10,7 +10,8 @@ from apps.accounts.models import User
 from apps.agents.criteria import Criteria
 from apps.agents.formats import Format
 from apps.agents.recipe import Recipe
-from apps.agents.state import Status
+from apps.agents.reports import ModeLatency
+from apps.agents.state import Status, StepKind
 from apps.optimization import jobs, live
 from apps.optimization.lineage import chain_to, input_format, makers
 from apps.optimization.models import OptimizationSession, SessionStep
@@ -165,6 +166,33 @@ def test_the_session_s_page_shows_both_runtimes_and_which_candidate_runs_in_whic
     assert '<th scope="row">ONNX Runtime <span class="soft small">exported</span></th>' in html
     assert '<span class="small soft">PyTorch</span>' in html
     assert '"runtime": "ONNX Runtime"' in live.read(finished).plot
+
+
+@pytest.fixture
+def in_three_runtimes(finished: OptimizationSession) -> OptimizationSession:
+    """The same, exported to LiteRT too, and with another mode of the original's runtime."""
+    compiled = ModeLatency(name="TensorFlow with XLA", latency=material.ANALYSIS.latency)
+    finished.analysis.body |= {"modes": [compiled.model_dump(mode="json")]}
+    finished.analysis.save()
+    model = material.ANALYSIS.model.model_copy(update={"format": Format.TFLITE})
+    again = material.ANALYSIS.model_copy(update={"model": model}).model_dump(mode="json")
+    exported._step(finished, "analyse-tflite", StepKind.ANALYSE, parent_key="export-tflite", result=again)
+    return finished
+
+
+def test_every_runtime_and_mode_has_its_row_and_every_export_its_layers(
+    client: Client, in_three_runtimes: OptimizationSession, engineer: User
+) -> None:
+    for name in ("optimization:session-detail", "optimization:report"):
+        html = page(client, engineer, name, in_three_runtimes.pk)
+        assert "In every runtime" in html
+        assert "the same float model in 3 runtimes" in html
+        assert '<th scope="row">LiteRT <span class="soft small">exported</span></th>' in html
+        assert 'TensorFlow with XLA <span class="soft small">same file, other mode</span>' in html
+    assert 'id="exported-layers"' in html
+    assert 'id="exported-tflite-layers"' in html
+    assert "Layers of the TensorFlow Lite export" in html
+    assert "In every runtime" in report_html(report(in_three_runtimes))
 
 
 def test_the_report_s_page_says_what_the_change_of_the_runtime_is_part_of(
