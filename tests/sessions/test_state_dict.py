@@ -68,8 +68,8 @@ def pictures(
     with zipfile.ZipFile(model, "w") as archive:
         archive.write(efficientnet_cifar10.weights, "weights.pth")
         archive.writestr("lathe.toml", DESCRIPTION)
-    criteria = profile("balanced", candidates=2, minutes=6)
-    criteria = allowing(criteria, "onnx-export", "onnx-graph", "onnx-static-int8")
+    criteria = profile("balanced", candidates=3, minutes=6)
+    criteria = allowing(criteria, "onnx-export", "onnx-static-int8")
     return run_session(model, cifar10_for_efficientnet, criteria, CLASSIFICATION, Format.STATE_DICT)
 
 
@@ -84,10 +84,14 @@ def test_a_state_dict_with_its_architecture_is_exported_quantized_and_evaluated(
 
 
 def test_the_search_finds_the_one_layer_that_must_stay_in_float(pictures: Finished):
-    """All of it in 8 bits loses four points, and the classifier at its end makes most of the noise."""
-    whole = pictures.evaluations["c01"]
+    """All of it in 8 bits loses four points, and the classifier at its end makes most of the noise.
+
+    Whether the float export is measured before it depends on how fast this machine runs either.
+    """
+    key = next(candidate.key for candidate in pictures.plan.candidates if candidate.technique == "onnx-static-int8")
+    whole = pictures.evaluations[key]
     assert whole.primary.drop.value > 2
-    repaired = pictures.candidate("c01r1")
-    assert repaired.parent == "c01"
+    repaired = pictures.candidate(f"{key}r1")
+    assert repaired.parent == key
     assert repaired.parameters["keep_float_nodes"] == ["_fc/Gemm"]
-    assert pictures.evaluations["c01r1"].primary.drop.value < whole.primary.drop.value - 2
+    assert pictures.evaluations[repaired.key].primary.drop.value < whole.primary.drop.value - 2

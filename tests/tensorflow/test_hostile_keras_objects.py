@@ -1,101 +1,29 @@
-"""Keras files made to run code, read files or exhaust memory when opened: all are refused, and nothing runs."""
+"""Keras configurations that ask for code, for other classes or for files: all are refused, and nothing runs."""
 
 from __future__ import annotations
 
-import json
-import random
 import re
-import tracemalloc
 import zipfile
 from collections.abc import Callable
 from inspect import signature
 from pathlib import Path
 from typing import Any
 
-import h5py
 import keras
-import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
 from tensorflow.python.util import tf_export
 
-from apps.agents.archives import Limits
-from apps.agents.backends.tensorflow import keras_file
 from apps.agents.backends.tensorflow.inspection import inspect
 from apps.agents.backends.tensorflow.keras_objects import judge_objects
-from apps.agents.backends.tensorflow.opening import open_model
 from apps.agents.errors import (
-    ArchiveBomb,
-    ArchiveDuplicate,
-    ArchiveLink,
-    ArchivePathEscape,
-    Hdf5Unsafe,
     KerasCustomObjects,
-    KerasDamaged,
     KerasLambda,
     KerasUnsafe,
-    ModelTooLarge,
 )
-from apps.errors import UserError
 from tests.tensorflow import uploads
-
-Config = dict[str, Any]
-
-
-def leaving(mark: Path) -> Any:
-    """A function of tensors that leaves the mark and gives back what it was given."""
-    place = str(mark)
-    return lambda *given: (open(place, "w"), given[-1])[1]
-
-
-def armed(model: Any, path: Path, mark: Path) -> Path:
-    """The model in a file; what building it has left is taken away."""
-    uploads.saved(model, path)
-    mark.unlink(missing_ok=True)
-    return path
-
-
-def altered(path: Path, change: Callable[[Config], object]) -> Path:
-    """The Keras file with its configuration changed in place."""
-    if path.suffix == ".h5":
-        with h5py.File(path, "r+") as file:
-            config = json.loads(file.attrs["model_config"])
-            change(config)
-            file.attrs["model_config"] = json.dumps(config)
-        return path
-    with zipfile.ZipFile(path) as archive:
-        parts = {name: archive.read(name) for name in archive.namelist()}
-    config = json.loads(parts["config.json"])
-    change(config)
-    return packed(path, {**parts, "config.json": json.dumps(config).encode()})
-
-
-def packed(path: Path, parts: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> Path:
-    with zipfile.ZipFile(path, "w", compression) as archive:
-        for name, content in parts.items():
-            archive.writestr(name, content)
-    return path
-
-
-def plain(library: Any = keras) -> Any:
-    return library.Sequential([library.Input((4,), name="given"), library.layers.Dense(2, name="out")])
-
-
-def honest(path: Path) -> Path:
-    return uploads.saved(plain(), path)
-
-
-def dense(config: Config) -> Config:
-    """The configuration of the one layer that has weights."""
-    found = next(one for one in config["config"]["layers"] if one["class_name"] == "Dense")
-    assert isinstance(found, dict)
-    return found
-
-
-def named(kind: str, module: str | None = "keras.layers", registered: str | None = None, **config: Any) -> Config:
-    return {"class_name": kind, "module": module, "registered_name": registered, "config": config}
-
+from tests.tensorflow.hostile_keras import Config, altered, armed, dense, honest, leaving, named
 
 # --- code in the file -------------------------------------------------------------------------------------------------
 
@@ -378,178 +306,7 @@ def test_what_the_model_itself_was_compiled_with_is_not_made(tmp_path: Path) -> 
     assert inspect(path, tmp_path).parameters == 10
 
 
-# --- HDF5 -------------------------------------------------------------------------------------------------------------
-
-
-def weights_changed(path: Path, change: Callable[[Any], object]) -> Path:
-    """The `.keras` or `.h5` with its HDF5 changed."""
-    if path.suffix == ".h5":
-        with h5py.File(path, "r+") as file:
-            change(file)
-        return path
-    with zipfile.ZipFile(path) as archive:
-        parts = {name: archive.read(name) for name in archive.namelist()}
-    inner = path.with_name("inner.h5")
-    inner.write_bytes(parts["model.weights.h5"])
-    with h5py.File(inner, "r+") as file:
-        change(file)
-    return packed(path, {**parts, "model.weights.h5": inner.read_bytes()})
-
-
-def virtual(file: Any) -> None:
-    layout = h5py.VirtualLayout(shape=(4,), dtype="f4")
-    layout[:] = h5py.VirtualSource("/elsewhere.h5", "numbers", shape=(4,))
-    file.create_virtual_dataset("sly", layout)
-
-
-def deep(file: Any) -> None:
-    group = file
-    for _ in range(300):
-        group = group.create_group("g")
-
-
-HDF5: dict[str, Callable[[Any], object]] = {
-    "an external link": lambda file: file.__setitem__("sly", h5py.ExternalLink("/elsewhere.h5", "/numbers")),
-    "a soft link": lambda file: file.__setitem__("sly", h5py.SoftLink("/numbers")),
-    "a dangling link far below": lambda file: file.__setitem__("a/b/c/sly", h5py.SoftLink("/nothing")),
-    "numbers in another file": lambda file: file.create_dataset("sly", (4,), "f4", external=[("/etc/passwd", 0, 16)]),
-    "a virtual data set": virtual,
-    "text in place of numbers": lambda file: file.create_dataset("sly", data=["a"], dtype=h5py.string_dtype()),
-    "references in place of numbers": lambda file: file.create_dataset("sly", (1,), dtype=h5py.ref_dtype),
-    "groups without end": deep,
-    "numbers that are not there": lambda file: file.create_dataset("sly", (1 << 28,), "f4", chunks=(1 << 20,)),
-}
-
-
-@pytest.mark.parametrize("attack", HDF5)
-@pytest.mark.parametrize("suffix", [".keras", ".h5"])
-def test_weights_that_point_elsewhere_are_refused(attack: str, suffix: str, tmp_path: Path) -> None:
-    path = weights_changed(honest(tmp_path / f"model{suffix}"), HDF5[attack])
-    with pytest.raises(Hdf5Unsafe):
-        inspect(path, tmp_path)
-
-
-def test_the_group_of_weights_itself_may_not_be_a_link(tmp_path: Path) -> None:
-    other = tmp_path / "other.h5"
-    with h5py.File(other, "w") as file:
-        file.create_dataset("secret", data=np.ones(3))
-
-    def link(file: Any) -> None:
-        del file["model_weights"]
-        file["model_weights"] = h5py.ExternalLink(str(other), "/")
-
-    with pytest.raises(Hdf5Unsafe, match="model_weights"):
-        inspect(weights_changed(honest(tmp_path / "model.h5"), link), tmp_path)
-
-
-@pytest.mark.parametrize("suffix", [".keras", ".h5"])
-def test_a_circle_of_groups_is_walked_once(suffix: str, tmp_path: Path) -> None:
-    def circle(file: Any) -> None:
-        file.create_group("a/b")
-        file["a/b/again"] = file["a"]
-        file["a/b/root"] = file["/"]
-
-    assert inspect(weights_changed(honest(tmp_path / f"model{suffix}"), circle), tmp_path).parameters == 10
-
-
-@pytest.mark.parametrize("suffix", [".keras", ".h5"])
-def test_absurd_sizes_are_refused_before_anything_is_read(suffix: str, tmp_path: Path) -> None:
-    def declare(file: Any) -> None:
-        file.create_dataset("sly", (1 << 50,), "f8", chunks=(1 << 20,))
-
-    with pytest.raises(ModelTooLarge):
-        inspect(weights_changed(honest(tmp_path / f"model{suffix}"), declare), tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("limit", "value"),
-    [("MOST_OF_ATTRIBUTES_BYTES", np.bytes_(b"a" * 2000)), ("MOST_OF_LISTED_BYTES", np.array(["a"] * 9, object))],
-)
-def test_attributes_are_limited_before_they_are_read(
-    limit: str, value: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = weights_changed(honest(tmp_path / "model.h5"), lambda file: file.create_group("a").attrs.update(sly=value))
-    assert inspect(path, tmp_path).parameters == 10
-    monkeypatch.setattr(keras_file, limit, 1000)
-    with pytest.raises(Hdf5Unsafe, match="attribute"):
-        inspect(path, tmp_path)
-
-
-@pytest.mark.parametrize("layer", [{"units": 1 << 32}, {"units": 1 << 44}])
-@pytest.mark.parametrize("suffix", [".keras", ".h5"])
-def test_a_configuration_does_not_ask_for_more_memory_than_its_weights_fill(
-    layer: Config, suffix: str, tmp_path: Path
-) -> None:
-    path = altered(honest(tmp_path / f"model{suffix}"), lambda config: dense(config)["config"].update(layer))
-    with pytest.raises(ModelTooLarge):
-        inspect(path, tmp_path)
-
-
-# --- archives and damage ----------------------------------------------------------------------------------------------
-
-
-def added(path: Path, name: str, content: bytes = b"", mode: int = 0) -> Path:
-    with zipfile.ZipFile(path, "a") as archive:
-        info = zipfile.ZipInfo(name)
-        info.external_attr = mode << 16
-        archive.writestr(info, content)
-    return path
-
-
-@pytest.mark.parametrize(
-    ("name", "mode", "error"),
-    [
-        ("../mark", 0, ArchivePathEscape),
-        ("/etc/mark", 0, ArchivePathEscape),
-        ("assets/../../mark", 0, ArchivePathEscape),
-        ("assets/layer", 0o120777, ArchiveLink),
-        ("./config.json", 0, ArchiveDuplicate),
-        ("CONFIG.json", 0, ArchiveDuplicate),
-    ],
-)
-def test_an_archive_that_escapes_is_refused(
-    name: str, mode: int, error: type[UserError], tmp_path: Path, mark: Path
-) -> None:
-    with pytest.raises(error):
-        inspect(added(honest(tmp_path / "model.keras"), name, b"/etc/passwd", mode), tmp_path)
-
-
-def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
-    parts = {"config.json": b"{}", "model.weights.h5": bytes(100 << 20)}
-    with pytest.raises(ArchiveBomb):
-        inspect(packed(tmp_path / "model.keras", parts, zipfile.ZIP_DEFLATED), tmp_path)
-    with pytest.raises(ArchiveBomb):
-        open_model(honest(tmp_path / "small.keras"), tmp_path, Limits(total_bytes=1000))
-
-
-BAD_CONFIGURATIONS = {
-    "no JSON": b"{",
-    "no object": b"[]",
-    "no text": b"\xff\xfe\x00",
-    "deep lists": b"[" * 200_000,
-    "deep objects": b'{"config":' * 100_000 + b"1" + b"}" * 100_000,
-    "a number without end": b'{"a": ' + b"9" * 10_000 + b"}",
-    "too long": b'{"a": "' + b"a" * (33 << 20) + b'"}',
-}
-
-
-@pytest.mark.parametrize("what", BAD_CONFIGURATIONS)
-@pytest.mark.parametrize("part", ["config.json", "metadata.json"])
-def test_a_configuration_that_cannot_be_read_is_refused(what: str, part: str, tmp_path: Path) -> None:
-    with zipfile.ZipFile(honest(tmp_path / "model.keras")) as archive:
-        parts = {name: archive.read(name) for name in archive.namelist()}
-    path = packed(tmp_path / "bad.keras", {**parts, part: BAD_CONFIGURATIONS[what]})
-    with pytest.raises(KerasDamaged):
-        inspect(path, tmp_path)
-
-
-@pytest.mark.parametrize("config", [{}, {"class_name": []}, {"class_name": "Sequential"}, {"config": None}])
-def test_a_configuration_of_no_model_is_refused(config: Config, tmp_path: Path) -> None:
-    with zipfile.ZipFile(honest(tmp_path / "model.keras")) as archive:
-        parts = {name: archive.read(name) for name in archive.namelist()}
-    path = packed(tmp_path / "bad.keras", {**parts, "config.json": json.dumps(config).encode()})
-    with pytest.raises(UserError):
-        inspect(path, tmp_path)
+# --- many objects -----------------------------------------------------------------------------------------------------
 
 
 def test_objects_within_objects_are_judged_without_recursion() -> None:
@@ -565,58 +322,3 @@ def test_a_long_list_of_names_is_cut_short() -> None:
     with pytest.raises(KerasCustomObjects, match="and 88 more") as caught:
         judge_objects(named("Sequential", "keras", layers=layers), legacy=False)
     assert len(caught.value.message) < 3000
-
-
-def test_weights_alone_are_refused(tmp_path: Path) -> None:
-    plain().save_weights(tmp_path / "model.weights.h5")
-    with pytest.raises(KerasDamaged, match="weights alone"):
-        inspect(tmp_path / "model.weights.h5", tmp_path)
-
-
-@pytest.mark.parametrize("missing", ["config.json"])
-def test_an_archive_that_lacks_a_part_is_refused(missing: str, tmp_path: Path) -> None:
-    with zipfile.ZipFile(honest(tmp_path / "model.keras")) as archive:
-        parts = {name: archive.read(name) for name in archive.namelist() if name != missing}
-    with pytest.raises(KerasDamaged, match=missing):
-        inspect(packed(tmp_path / "bad.keras", parts), tmp_path)
-
-
-@pytest.mark.parametrize("suffix", [".keras", ".h5"])
-def test_a_file_cut_off_anywhere_is_refused(suffix: str, tmp_path: Path) -> None:
-    content = honest(tmp_path / f"model{suffix}").read_bytes()
-    cut = tmp_path / "cut"
-    for length in range(16, len(content) - 64, len(content) // 60):
-        cut.write_bytes(content[:length])
-        with pytest.raises(UserError):
-            inspect(cut, tmp_path)
-
-
-@pytest.mark.parametrize("suffix", [".keras", ".h5"])
-def test_flipped_bytes_never_raise_anything_but_refusals(suffix: str, tmp_path: Path) -> None:
-    content, chance, refused = honest(tmp_path / f"model{suffix}").read_bytes(), random.Random(0), 0
-    damaged = tmp_path / "damaged"
-    for _ in range(250):
-        flipped = bytearray(content)
-        for _ in range(chance.choice((1, 4, 16))):
-            flipped[chance.randrange(8, len(flipped))] = chance.choice((0, 1, 127, 128, 255))
-        damaged.write_bytes(flipped)
-        try:
-            inspect(damaged, tmp_path)
-        except UserError:
-            refused += 1
-    assert refused > 30
-
-
-def test_reading_takes_little_memory(tmp_path: Path) -> None:
-    """A configuration at the limit is read and judged in bounded memory."""
-    with zipfile.ZipFile(honest(tmp_path / "model.keras")) as archive:
-        parts = {name: archive.read(name) for name in archive.namelist()}
-    lists = b'{"class_name": "Lambda", "config": [' + b"[]," * (1 << 20) + b"[]]}"
-    path = packed(tmp_path / "wide.keras", {**parts, "config.json": lists})
-    tracemalloc.start()
-    try:
-        with pytest.raises(KerasLambda):
-            open_model(path, tmp_path)
-        assert tracemalloc.get_traced_memory()[1] < 200 << 20
-    finally:
-        tracemalloc.stop()
