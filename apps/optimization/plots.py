@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -86,29 +86,50 @@ def classes(evaluation: EvaluationReport) -> str:
     )
 
 
+Share = Callable[[Layer], float | None]
+"""How much of the whole a layer takes, 0 to 1."""
+
+
 def layers(analysis: AnalysisReport) -> str:
-    """Where the time goes and what is fragile, layer by layer in the order of the graph."""
-    chosen = telling_layers(analysis.layers)
+    """Where the time goes and what is fragile, layer by layer in the order of the graph; empty where neither is known.
+
+    Where no layer was timed, multiply-accumulates tell how much of the work each does.
+    """
+    timed = any(layer.time_share is not None for layer in analysis.layers)
+    share = share_of_time if timed else _share_of_work(analysis.layers)
+    chosen = telling_layers(analysis.layers, share)
+    if not chosen:
+        return ""
     return json.dumps(
         {
             "kind": "layers",
             "names": [layer.name for layer in chosen],
             "operators": [layer.op_type for layer in chosen],
-            "time_share": [layer.time_share for layer in chosen],
+            "share": [share(layer) for layer in chosen],
+            "share_of": "time" if timed else "multiply-accumulates",
             "sqnr_db": [layer.sqnr_db for layer in chosen],
         }
     )
 
 
-def telling_layers(every: Iterable[Layer]) -> list[Layer]:
-    """The layers worth a bar: the slowest and the most fragile of those that were measured."""
-    known = [layer for layer in every if layer.time_share is not None or layer.sqnr_db is not None]
+def share_of_time(layer: Layer) -> float | None:
+    return layer.time_share
+
+
+def _share_of_work(every: Iterable[Layer]) -> Share:
+    total = sum(layer.macs or 0 for layer in every)
+    return lambda layer: layer.macs / total if layer.macs is not None and total else None
+
+
+def telling_layers(every: Iterable[Layer], share: Share = share_of_time) -> list[Layer]:
+    """The layers worth a bar: the largest and the most fragile of those that were measured."""
+    known = [layer for layer in every if share(layer) is not None or layer.sqnr_db is not None]
     if len(known) <= MOST_BARS:
         return known
     fragile = sorted((one for one in known if one.sqnr_db is not None), key=lambda one: one.sqnr_db or 0.0)
-    slow = sorted(known, key=lambda one: -(one.time_share or 0.0))
+    large = sorted(known, key=lambda one: -(share(one) or 0.0))
     chosen = {id(one) for one in fragile[:MOST_FRAGILE]}
-    for one in slow:
+    for one in large:
         if len(chosen) == MOST_BARS:
             break
         chosen.add(id(one))

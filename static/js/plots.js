@@ -137,27 +137,33 @@ function classes({ labels, change_points, examples }) {
   };
 }
 
-function layers({ names, operators, time_share, sqnr_db }) {
+// Of share and sensitivity, whatever was measured gets a panel.
+function layers({ names, operators, share, share_of, sqnr_db }) {
   const places = names.map((_, place) => place);
   const about = names.map((name, place) => `${escaped(name)} · ${escaped(operators[place])}`);
   const gap = narrow() ? 0.06 : 0.03;
-  const bar = (x, values, more) => ({ type: "bar", orientation: "h", y: places, x: values, xaxis: x, customdata: about, ...more });
+  const panels = [
+    {
+      values: share.map((part) => (part === null ? null : part * 100)), colours: colour("--accent"), unit: `% of the ${share_of}`,
+      title: narrow() ? `${share_of === "time" ? "time" : "MACs"} (%)` : `share of the ${share_of} (%)`,
+    },
+    {
+      values: sqnr_db, colours: sqnr_db.map((db) => colour(db !== null && db < FRAGILE_DB ? "--bad" : "--info")), unit: "dB",
+      title: narrow() ? "SQNR (dB)" : "SQNR when only this layer has 8 bits (dB)",
+    },
+  ].filter(({ values }) => values.some((value) => value !== null));
+  const domains = panels.length === 1 ? [[0, 1]] : [[0, 0.5 - gap], [0.5 + gap, 1]];
+  const numbered = (kind, place) => (place ? `${kind}2` : kind);
   return {
     height: 80 + names.length * BAR_PX,
-    traces: [
-      bar("x", time_share.map((share) => (share === null ? null : share * 100)), {
-        marker: { color: colour("--accent") }, hovertemplate: "%{customdata}: %{x:.1f} % of the time<extra></extra>",
-      }),
-      bar("x2", sqnr_db, {
-        marker: { color: sqnr_db.map((db) => colour(db !== null && db < FRAGILE_DB ? "--bad" : "--info")) },
-        hovertemplate: "%{customdata}: %{x:.1f} dB<extra></extra>",
-      }),
-    ],
+    traces: panels.map(({ values, colours, unit }, place) => ({
+      type: "bar", orientation: "h", y: places, x: values, xaxis: numbered("x", place), customdata: about,
+      marker: { color: colours }, hovertemplate: `%{customdata}: %{x:.1f} ${unit}<extra></extra>`,
+    })),
     layout: layout({
       margin: { l: 20, r: 20, t: 8, b: 44 },
       bargap: 0.35,
-      xaxis: axis({ title: { text: narrow() ? "time (%)" : "share of the time (%)" }, domain: [0, 0.5 - gap] }),
-      xaxis2: axis({ title: { text: narrow() ? "SQNR (dB)" : "SQNR when only this layer has 8 bits (dB)" }, domain: [0.5 + gap, 1] }),
+      ...Object.fromEntries(panels.map(({ title }, place) => [numbered("xaxis", place), axis({ title: { text: title }, domain: domains[place] })])),
       yaxis: axis({ autorange: "reversed", tickvals: places, showgrid: false, zeroline: false,
                     ticktext: names.map((name) => escaped(shortened(name, narrow() ? 14 : 28))),
                     tickfont: { family: "ui-monospace, monospace", size: 11 } }),

@@ -57,7 +57,24 @@ def test_every_layer_of_a_small_model_is_drawn() -> None:
     analysis = AnalysisReport.model_validate(report_body("analysis"))
     drawn = json.loads(plots.layers(analysis))
     assert drawn["names"] == [one.name for one in plots.telling_layers(analysis.layers)]
-    assert len(drawn["time_share"]) == len(drawn["sqnr_db"]) == len(drawn["names"])
+    assert len(drawn["share"]) == len(drawn["sqnr_db"]) == len(drawn["names"])
+    assert drawn["share_of"] == "time"
+
+
+def test_where_no_layer_was_timed_multiply_accumulates_tell_the_shares() -> None:
+    analysis = AnalysisReport.model_validate(report_body("analysis"))
+    untimed = [
+        layer(place, None, None).model_copy(update={"macs": macs}) for place, macs in enumerate((30, None, 0, 70))
+    ]
+    drawn = json.loads(plots.layers(analysis.model_copy(update={"layers": tuple(untimed)})))
+    assert drawn["share_of"] == "multiply-accumulates"
+    assert drawn["names"] == ["layer 0", "layer 2", "layer 3"]
+    assert drawn["share"] == [0.3, 0.0, 0.7]
+
+
+def test_layers_of_which_nothing_is_known_are_not_drawn() -> None:
+    analysis = AnalysisReport.model_validate(report_body("analysis"))
+    assert plots.layers(analysis.model_copy(update={"layers": (layer(1, None, None),)})) == ""
 
 
 def test_of_many_layers_the_slowest_and_the_most_fragile_are_drawn_in_the_order_of_the_graph() -> None:
