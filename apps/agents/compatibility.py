@@ -135,8 +135,8 @@ def _obstacle(
     missing = () if installed is None else [name for one in needed for name in missing_libraries(one, installed)]
     if missing:
         return f"No worker has {' and '.join(dict.fromkeys(missing))} installed."
-    if strings := _strings(summary, exporter or spec):
-        return strings
+    if strings := strings_against(summary, exporter or spec):
+        return f"{strings}."
     if exporter is None and spec.acts_on and not summary.operators.keys() & set(spec.acts_on):
         return f"It works on {', '.join(spec.acts_on)}, and the model has none of them."
     # What is exported computes in float32, whatever the original is stored in.
@@ -147,13 +147,13 @@ def _obstacle(
     return None
 
 
-def _strings(summary: ModelSummary, spec: TechniqueSpec) -> str | None:
+def strings_against(summary: ModelSummary, spec: TechniqueSpec) -> str | None:
     """Why a model of texts is beyond a technique; `None` where it is not, or has none."""
     named = [one.name for one in (*summary.inputs, *summary.outputs) if one.dtype == "string"]
     if spec.takes_strings or not named:
         return None
     plural = "are strings" if len(named) > 1 else "is a string"
-    return f"{', '.join(named)} {plural}, which {spec.label} cannot carry over."
+    return f"{', '.join(named)} {plural}, which {spec.label} cannot carry over"
 
 
 def what_is_left(summary: ModelSummary) -> str | None:

@@ -31,10 +31,9 @@ def measure(
 ) -> MemoryUse:
     """How much resident memory loading `model` and running it `runs` times takes at its peak.
 
-    Method: a fresh process runs the module `probe` with MODEL FEEDS.npz THREADS DEVICE RUNS and `extra`. It imports the
-    runtime and reads the feeds, notes its resident size, loads the model, runs it, and prints both that size and the
-    kernel's high-water mark (VmHWM) since. The difference is the model's: weights, copies, and the arena for
-    activations.
+    Method: a fresh process runs the module `probe` (see `apps.agents.memory_probe`). It imports the runtime and reads
+    the feeds, notes its resident size, loads the model, runs it, and prints both that size and the kernel's high-water
+    mark (VmHWM) since. The difference is the model's: weights, copies, and the arena for activations.
 
     Raises `ModelRunFailed` where the process fails or takes more than five minutes.
     """

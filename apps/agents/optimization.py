@@ -19,6 +19,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from apps.agents.compatibility import strings_against
 from apps.agents.context import Context
 from apps.agents.criteria import Target
 from apps.agents.datasets import Dataset
@@ -178,6 +179,10 @@ class BaseOptimizationAgent(ABC):
         missing = missing_libraries(assignment.spec, installed_versions(assignment.spec.requires))
         if missing:
             raise TechniqueLibraryMissing(technique=assignment.spec.label, libraries=" and ".join(missing))
+        if not assignment.spec.takes_strings and (
+            reason := strings_against(assignment.engine().summary, assignment.spec)
+        ):
+            raise TechniqueNotApplicable(technique=assignment.spec.label, reason=reason)
 
     def estimate(self, assignment: Assignment) -> Estimated:
         """What to expect; by default what the catalogue says."""

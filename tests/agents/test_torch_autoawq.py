@@ -16,10 +16,10 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from apps.agents.backends.torch.autoawq import MendedQuantizer, load, quantize, unpacked
-from apps.agents.backends.torch.folder_quantization import quiet
 from apps.agents.backends.torch.loading import load_model
 from apps.agents.backends.torch.transformers_folder import TransformersFolder
 from apps.agents.errors import ModelNotLoadable, TechniqueNotApplicable
+from apps.agents.library_calls import quiet
 from apps.agents.optimization import Made
 from apps.agents.runners import open_engine
 from tests.agents import torch_models

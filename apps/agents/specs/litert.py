@@ -7,9 +7,6 @@ from apps.agents.formats import Format
 from apps.agents.specs.parameters import BITS, CALIBRATION_EXAMPLES, NODES_KEPT, OPERATORS_KEPT, PER_CHANNEL
 from apps.agents.technique_spec import Expectation, Family, ParameterSpec, Risk, TechniqueSpec
 
-_TFLITE = (Format.TFLITE,)
-_QUANTIZER = ("ai-edge-litert", "ai-edge-quantizer")
-_CPU = (Device.CPU,)
 _PAGE = "https://github.com/google-ai-edge/ai-edge-quantizer"
 _WEIGHTED = (
     *("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED", "BATCH_MATMUL"),
@@ -17,66 +14,69 @@ _WEIGHTED = (
 )
 _EIGHT_OR_FOUR = BITS.model_copy(update={"default": 8})
 
-LITERT_TECHNIQUES: tuple[TechniqueSpec, ...] = (
-    TechniqueSpec(
-        name="litert-float16",
+
+def _quantization(
+    *,
+    name: str,
+    label: str,
+    summary: str,
+    parameters: tuple[ParameterSpec, ...],
+    expectation: Expectation,
+    agent: str,
+    needs_calibration: bool = False,
+    reference: str = _PAGE,
+) -> TechniqueSpec:
+    return TechniqueSpec(
+        name=name,
         family=Family.QUANTIZATION,
+        label=label,
+        summary=summary,
+        formats=(Format.TFLITE,),
+        output_format=Format.TFLITE,
+        requires=("ai-edge-litert", "ai-edge-quantizer"),
+        devices=(Device.CPU,),
+        needs_calibration=needs_calibration,
+        acts_on=_WEIGHTED,
+        parameters=parameters,
+        expectation=expectation,
+        reference=reference,
+        implementation=f"apps.agents.backends.litert.quantization:{agent}",
+    )
+
+
+LITERT_TECHNIQUES: tuple[TechniqueSpec, ...] = (
+    _quantization(
+        name="litert-float16",
         label="LiteRT float16",
         summary="Weights in float16, computed in float32 where the hardware has no halves: half the size with next to "
         "no loss.",
-        formats=_TFLITE,
-        output_format=Format.TFLITE,
-        requires=_QUANTIZER,
-        devices=_CPU,
-        acts_on=_WEIGHTED,
         parameters=(OPERATORS_KEPT, NODES_KEPT),
         expectation=Expectation(size_ratio=1.95, speedup=1.0, metric_drop_points=0.0, risk=Risk.NONE),
-        reference=_PAGE,
-        implementation="apps.agents.backends.litert.quantization:Float16",
+        agent="Float16",
     ),
-    TechniqueSpec(
+    _quantization(
         name="litert-dynamic",
-        family=Family.QUANTIZATION,
         label="LiteRT dynamic range",
         summary="Weights in 8 or 4 bits, activations quantized while running: no calibration data, and fast kernels "
         "for 8 bits.",
-        formats=_TFLITE,
-        output_format=Format.TFLITE,
-        requires=_QUANTIZER,
-        devices=_CPU,
-        acts_on=_WEIGHTED,
         parameters=(_EIGHT_OR_FOUR, PER_CHANNEL, OPERATORS_KEPT, NODES_KEPT),
         expectation=Expectation(size_ratio=3.8, speedup=3.5, metric_drop_points=0.1, risk=Risk.LOW),
-        reference=_PAGE,
-        implementation="apps.agents.backends.litert.quantization:DynamicRange",
+        agent="DynamicRange",
     ),
-    TechniqueSpec(
+    _quantization(
         name="litert-weight-only",
-        family=Family.QUANTIZATION,
         label="LiteRT weight-only",
         summary="Weights in 8 or 4 bits that become floats again before each operator: smaller, and not faster.",
-        formats=_TFLITE,
-        output_format=Format.TFLITE,
-        requires=_QUANTIZER,
-        devices=_CPU,
-        acts_on=_WEIGHTED,
         parameters=(_EIGHT_OR_FOUR, PER_CHANNEL, OPERATORS_KEPT, NODES_KEPT),
         expectation=Expectation(size_ratio=3.8, speedup=1.0, metric_drop_points=0.05, risk=Risk.LOW),
-        reference=_PAGE,
-        implementation="apps.agents.backends.litert.quantization:WeightOnly",
+        agent="WeightOnly",
     ),
-    TechniqueSpec(
+    _quantization(
         name="litert-static",
-        family=Family.QUANTIZATION,
         label="LiteRT static",
         summary="Weights in 8 bits and activations in 8 or 16, with ranges measured on calibration data. Sensitive "
         "operators can stay in float.",
-        formats=_TFLITE,
-        output_format=Format.TFLITE,
-        requires=_QUANTIZER,
-        devices=_CPU,
         needs_calibration=True,
-        acts_on=_WEIGHTED,
         parameters=(
             ParameterSpec(
                 name="activation_type",
@@ -101,6 +101,6 @@ LITERT_TECHNIQUES: tuple[TechniqueSpec, ...] = (
         ),
         expectation=Expectation(size_ratio=3.75, speedup=3.5, metric_drop_points=1.0, risk=Risk.MEDIUM),
         reference="Jacob et al. 2018, https://arxiv.org/abs/1712.05877",
-        implementation="apps.agents.backends.litert.quantization:StaticRange",
+        agent="StaticRange",
     ),
 )

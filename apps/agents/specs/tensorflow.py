@@ -6,7 +6,6 @@ from apps.agents.criteria import Device
 from apps.agents.formats import KERAS_FORMATS, TENSORFLOW_FORMATS, Format
 from apps.agents.technique_spec import Expectation, Family, ParameterSpec, Risk, TechniqueSpec
 
-_KERAS = ("tensorflow", "keras")
 _LAYERS = (
     *("Dense", "Conv1D", "Conv2D", "Conv3D", "DepthwiseConv2D", "SeparableConv1D", "SeparableConv2D", "Embedding"),
     *("LSTM", "GRU", "EinsumDense"),
@@ -27,6 +26,36 @@ _RATE = ParameterSpec(
     maximum=0.1,
     help="Step size of Adam.",
 )
+
+
+def _on_layers(
+    *,
+    name: str,
+    family: Family,
+    label: str,
+    summary: str,
+    parameters: tuple[ParameterSpec, ...],
+    expectation: Expectation,
+    reference: str,
+    agent: str,
+    needs_calibration: bool = False,
+) -> TechniqueSpec:
+    return TechniqueSpec(
+        name=name,
+        family=family,
+        label=label,
+        summary=summary,
+        formats=KERAS_FORMATS,
+        output_format=Format.KERAS,
+        requires=("tensorflow", "keras"),
+        needs_calibration=needs_calibration,
+        acts_on=_LAYERS,
+        parameters=parameters,
+        expectation=expectation,
+        reference=reference,
+        implementation=f"apps.agents.backends.tensorflow.{agent}",
+    )
+
 
 TENSORFLOW_TECHNIQUES: tuple[TechniqueSpec, ...] = (
     TechniqueSpec(
@@ -57,17 +86,13 @@ TENSORFLOW_TECHNIQUES: tuple[TechniqueSpec, ...] = (
         reference="https://github.com/onnx/tensorflow-onnx",
         implementation="apps.agents.backends.tensorflow.onnx_export:TensorFlowOnnxExport",
     ),
-    TechniqueSpec(
+    _on_layers(
         name="keras-filter-pruning",
         family=Family.PRUNING,
         label="Filter pruning",
         summary="Whole channels go, the weakest first, from the layers that make them and from all that read them; "
         "what is left learns again from the data set.",
-        formats=KERAS_FORMATS,
-        output_format=Format.KERAS,
-        requires=_KERAS,
         needs_calibration=True,
-        acts_on=_LAYERS,
         parameters=(
             ParameterSpec(
                 name="share",
@@ -83,19 +108,15 @@ TENSORFLOW_TECHNIQUES: tuple[TechniqueSpec, ...] = (
         ),
         expectation=Expectation(size_ratio=1.9, speedup=1.3, metric_drop_points=2.0, risk=Risk.HIGH),
         reference="Li et al. 2017, https://arxiv.org/abs/1608.08710",
-        implementation="apps.agents.backends.tensorflow.filters:FilterPruning",
+        agent="filters:FilterPruning",
     ),
-    TechniqueSpec(
+    _on_layers(
         name="keras-magnitude-pruning",
         family=Family.PRUNING,
         label="Magnitude pruning",
         summary="The smallest weights become zero and stay so while the others learn again. Only compressed files "
         "become smaller, and nothing becomes faster.",
-        formats=KERAS_FORMATS,
-        output_format=Format.KERAS,
-        requires=_KERAS,
         needs_calibration=True,
-        acts_on=_LAYERS,
         parameters=(
             ParameterSpec(
                 name="sparsity",
@@ -118,18 +139,14 @@ TENSORFLOW_TECHNIQUES: tuple[TechniqueSpec, ...] = (
         ),
         expectation=Expectation(size_ratio=1.0, speedup=1.0, metric_drop_points=0.5, risk=Risk.MEDIUM),
         reference="Han et al. 2015, https://arxiv.org/abs/1506.02626",
-        implementation="apps.agents.backends.tensorflow.magnitude:MagnitudePruning",
+        agent="magnitude:MagnitudePruning",
     ),
-    TechniqueSpec(
+    _on_layers(
         name="keras-clustering",
         family=Family.COMPRESSION,
         label="Weight clustering",
         summary="The weights of each kernel share a few values, found by k-means. Only compressed files become "
         "smaller, and nothing becomes faster.",
-        formats=KERAS_FORMATS,
-        output_format=Format.KERAS,
-        requires=_KERAS,
-        acts_on=_LAYERS,
         parameters=(
             ParameterSpec(
                 name="clusters",
@@ -143,7 +160,7 @@ TENSORFLOW_TECHNIQUES: tuple[TechniqueSpec, ...] = (
         ),
         expectation=Expectation(size_ratio=1.0, speedup=1.0, metric_drop_points=0.3, risk=Risk.LOW),
         reference="Han et al. 2016, https://arxiv.org/abs/1510.00149",
-        implementation="apps.agents.backends.tensorflow.clustering:WeightClustering",
+        agent="clustering:WeightClustering",
     ),
     TechniqueSpec(
         name="tensorflow-half",

@@ -7,10 +7,8 @@ same networks it makes files of the same size that are as fast and lose no more,
 
 from __future__ import annotations
 
-import contextlib
-import io
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -22,7 +20,7 @@ from ai_edge_quantizer.qtyping import QuantGranularity, TFLOperationName
 from ai_edge_quantizer.utils.tfl_flatbuffer_utils import write_model
 
 from apps.agents.backends.litert.flatbuffer import LiteRtFile
-from apps.agents.errors import TechniqueLibraryFailed
+from apps.agents.library_calls import library_at_work
 from apps.agents.runners import Feeds
 
 EVERY = ".*"
@@ -84,7 +82,7 @@ def quantize(
 
     Static schemes need the `ranges` that `measure_ranges` gave for the same model. Raises `TechniqueLibraryFailed`.
     """
-    with library_words(label):
+    with library_at_work(label):
         tool = _tool(model, scheme, kept or Kept(), only)
         result = tool.quantize(dict(ranges) if ranges is not None else None, enable_progress_report=False)
         return bytes(result.quantized_model)
@@ -94,7 +92,7 @@ def measure_ranges(
     model: bytes, file: LiteRtFile, scheme: Scheme, label: str, batches: Iterable[Feeds], threads: int
 ) -> Ranges:
     """The ranges of every tensor over `batches`, for static schemes of the same number types."""
-    with library_words(label):
+    with library_at_work(label):
         tool = _tool(model, scheme, Kept(), ())
         given = [{port.name: feeds[port.name] for port in file.inputs} for feeds in batches]
         ranges: Ranges = tool.calibrate({file.signature or SIGNATURE: given}, num_threads=threads)
@@ -105,7 +103,7 @@ def signed(model: bytes, file: LiteRtFile) -> bytes:
     """`model` with a signature, by which the library feeds it; as it is where it has one."""
     if file.signature is not None:
         return model
-    with library_words("LiteRT"):
+    with library_at_work("LiteRT"):
         unpacked = schema.ModelT.InitFromPackedBuf(bytearray(model), 0)
         signature = schema.SignatureDefT()
         signature.signatureKey, signature.subgraphIndex = SIGNATURE, 0
@@ -164,17 +162,3 @@ def _add(tool: Any, scheme: Scheme, pattern: str) -> None:
 def _pattern(name: str) -> str:
     """Matches the operator whose first output has this name: the library joins names, each with a semicolon."""
     return f"^{re.escape(name)};"
-
-
-@contextlib.contextmanager
-def library_words(label: str) -> Iterator[None]:
-    """Turns what the library raises into `TechniqueLibraryFailed`; what it prints is no member's business."""
-    silence = io.StringIO()
-    try:
-        with contextlib.redirect_stdout(silence), contextlib.redirect_stderr(silence):
-            yield
-    except MemoryError:
-        raise
-    except Exception as error:
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"[:400].rstrip(". ")
-        raise TechniqueLibraryFailed(technique=label, reason=reason) from error

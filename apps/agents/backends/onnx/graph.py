@@ -13,15 +13,15 @@ from pathlib import Path
 import onnx
 from onnx import ModelProto
 
+from apps.agents import library_calls
 from apps.agents.backends.onnx import files
 from apps.agents.backends.onnx.runtime import reason_of
 from apps.agents.backends.onnx.saving import save_artifact
 from apps.agents.backends.onnx.workbench import fold
 from apps.agents.context import Context
-from apps.agents.errors import TechniqueLibraryFailed, TechniqueNoEffect
+from apps.agents.errors import TechniqueNoEffect
 from apps.agents.optimization import Assignment, BaseOptimizationAgent
 from apps.agents.reports import ModelSummary
-from apps.errors import UserError
 
 SAME_DB = 80.0
 """Folding reorders float32 arithmetic, whose rounding stays far below this."""
@@ -72,12 +72,8 @@ def prepare(model: Path, folder: Path, context: Context) -> Path:
 @contextmanager
 def library_words(label: str) -> Iterator[None]:
     """Turns what a library raises about a model into `TechniqueLibraryFailed`, with the library's own words."""
-    try:
+    with library_calls.library_words(label, lambda error: f"{type(error).__name__}: {reason_of(error)}"):
         yield
-    except (UserError, MemoryError):
-        raise
-    except Exception as error:
-        raise TechniqueLibraryFailed(technique=label, reason=f"{type(error).__name__}: {reason_of(error)}") from error
 
 
 def _with_shapes(proto: ModelProto, context: Context) -> ModelProto:

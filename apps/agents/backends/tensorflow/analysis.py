@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from apps.agents.backends.tensorflow import cost
 from apps.agents.backends.tensorflow.engine import TensorFlowEngine
-from apps.agents.backends.tensorflow.loading import said
 from apps.agents.criteria import Target
 from apps.agents.laboratory import LayerTime, Sensitivity, Tell
+from apps.agents.library_calls import words_of
 from apps.agents.reports import Layer
 from apps.agents.runners import Feeds, Run
 
@@ -38,7 +38,9 @@ class TensorFlowLaboratory(TensorFlowEngine):
         try:
             return cost.layers(self.model, shapes)
         except (tf.errors.OpError, ValueError, TypeError) as error:
-            self._notes.append(f"The graph could not be taken apart, so its layers are unknown: {said(error, 300)}.")
+            self._notes.append(
+                f"The graph could not be taken apart, so its layers are unknown: {words_of(error, 300)}."
+            )
             return ()
 
     def times(self, feeds: Feeds, target: Target) -> Mapping[str, LayerTime]:

@@ -11,11 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from apps.agents.backends.tensorflow.kernels import kernels_of, sizes_of
-from apps.agents.backends.tensorflow.saving import save_keras
-from apps.agents.backends.tensorflow.technique import KerasTechnique
+from apps.agents.backends.tensorflow.keras_technique import KerasTechnique
 from apps.agents.context import Context
-from apps.agents.errors import TechniqueNoEffect, TechniqueNotApplicable
+from apps.agents.errors import TechniqueNoEffect
 from apps.agents.optimization import Assignment
 from apps.agents.reports import ModelSummary
 
@@ -26,21 +24,16 @@ _SETTLED = 1e-7
 class WeightClustering(KerasTechnique):
     """Each weight becomes the nearest of its kernel's centroids."""
 
-    _model: Any
     _most_values: int
 
     def apply(self, assignment: Assignment, context: Context) -> Path:
         model, clusters = self.keras(assignment), int(assignment.parameters["clusters"])
-        kernels = [weight for _, weight in kernels_of(model)]
-        if not kernels:
-            reason = "none of its layers has a kernel of two axes or more"
-            raise TechniqueNotApplicable(technique=assignment.spec.label, reason=reason)
+        kernels = self.kernels(model, assignment)
         for done, weight in enumerate(kernels):
             weight.assign(clustered(weight.numpy(), clusters))
             context.progress((done + 1) / len(kernels), f"kernel {done + 1} of {len(kernels)}")
-        self._model = model
         self._most_values = max(len(np.unique(weight.numpy())) for weight in kernels)
-        return save_keras(model, assignment.out)
+        return self.finished(model, assignment)
 
     def effect(self, assignment: Assignment, before: ModelSummary, after: ModelSummary) -> str:
         """No kernel has more values than clusters."""
@@ -49,9 +42,6 @@ class WeightClustering(KerasTechnique):
             reason = f"a kernel has {self._most_values} values, and {clusters} clusters were asked for"
             raise TechniqueNoEffect(technique=assignment.spec.label, reason=reason)
         return f"No kernel has more than {self._most_values} values."
-
-    def sizes(self, assignment: Assignment, artifact: Path) -> dict[str, int]:
-        return sizes_of(self._model, assignment, artifact)
 
 
 def clustered(kernel: Any, clusters: int) -> Any:

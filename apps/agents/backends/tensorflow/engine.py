@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,12 @@ import numpy as np
 import tensorflow as tf
 
 from apps.agents import memory
-from apps.agents.backends.tensorflow.loading import load_opened, said
+from apps.agents.backends.tensorflow.loading import load_opened
 from apps.agents.backends.tensorflow.model import TensorFlowModel
 from apps.agents.backends.tensorflow.opening import open_model
 from apps.agents.criteria import Device, Target
 from apps.agents.errors import DeviceMissing, ModelRunFailed
+from apps.agents.library_calls import words_of
 from apps.agents.reports import ModelSummary
 from apps.agents.runners import Feeds, Outputs, Run
 
@@ -71,27 +74,26 @@ def run_on(model: TensorFlowModel, target: Target, *, compiled: bool = False) ->
     device = device_of(target)
     names = [(spec.name, tf.as_dtype(spec.dtype)) for spec in model.summary.inputs]
     outputs = [spec.name for spec in model.summary.outputs]
-    with _words(), tf.device(device):
+    with _run_errors(), tf.device(device):
         function = model.traced(compiled=compiled)
 
     def run(feeds: Feeds) -> Outputs:
-        with _words(), tf.device(device):
+        with _run_errors(), tf.device(device):
             results = function(**{name: tf.constant(feeds[name], dtype) for name, dtype in names})
             return [results[name].numpy() for name in outputs]
 
     return run
 
 
-class _words:  # noqa: N801 - used as a function
+@contextmanager
+def _run_errors() -> Iterator[None]:
     """Turns what TensorFlow raises about a model into `ModelRunFailed`; a lack of memory stays what it is."""
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, tf.errors.ResourceExhaustedError):
-            return
-        if isinstance(error, tf.errors.OpError | ValueError | TypeError | KeyError | NotImplementedError):
-            raise ModelRunFailed(reason=said(error)) from error
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError:
+        raise
+    except (tf.errors.OpError, ValueError, TypeError, KeyError, NotImplementedError) as error:
+        raise ModelRunFailed(reason=words_of(error)) from error
 
 
 def device_of(target: Target) -> str:

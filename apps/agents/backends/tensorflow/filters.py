@@ -22,11 +22,8 @@ from apps.agents.backends.tensorflow.channels import (
     thinner_config,
     wiring_of,
 )
-from apps.agents.backends.tensorflow.kernels import sizes_of
+from apps.agents.backends.tensorflow.keras_technique import KerasTechnique
 from apps.agents.backends.tensorflow.loading import keras_model
-from apps.agents.backends.tensorflow.saving import save_keras
-from apps.agents.backends.tensorflow.technique import KerasTechnique
-from apps.agents.backends.tensorflow.training import Recovery, recover
 from apps.agents.context import Context
 from apps.agents.errors import TechniqueNoEffect, TechniqueNotApplicable
 from apps.agents.formats import Format
@@ -40,9 +37,7 @@ Kept = dict[int, Any]
 class FilterPruning(KerasTechnique):
     """Removes a share of every layer's channels, but for the outputs and what is not understood."""
 
-    _model: Any
     _macs: tuple[int, int]
-    _learned_from: int
 
     def apply(self, assignment: Assignment, context: Context) -> Path:
         original = self.keras(assignment)
@@ -53,26 +48,18 @@ class FilterPruning(KerasTechnique):
             raise TechniqueNotApplicable(technique=assignment.spec.label, reason=reason)
         model = thinned(original, wiring, kept)
         self._macs = (_macs(original), _macs(model))
-        context.progress(0.2, "learning again")
-        how = Recovery(int(assignment.parameters["epochs"]), float(assignment.parameters["learning_rate"]))
-        changed, wanted = (keras_model(one, Format.KERAS, "") for one in (model, original))
-        self._learned_from = recover(changed, wanted, assignment, how, context)
-        self._model = model
-        return save_keras(model, assignment.out)
+        self.learn(model, original, assignment, context)
+        return self.finished(model, assignment)
 
     def effect(self, assignment: Assignment, before: ModelSummary, after: ModelSummary) -> str:
         """Fewer parameters and fewer multiply-accumulates."""
         if after.parameters >= before.parameters:
             reason = f"it has {after.parameters:,} parameters and had {before.parameters:,}"
             raise TechniqueNoEffect(technique=assignment.spec.label, reason=reason)
-        learned = f"learned again from {self._learned_from} examples" if self._learned_from else "not trained again"
         return (
             f"It has {after.parameters:,} parameters instead of {before.parameters:,} and computes {self._macs[1]:,} "
-            f"multiply-accumulates an example instead of {self._macs[0]:,}; it was {learned}."
+            f"multiply-accumulates an example instead of {self._macs[0]:,}; it was {self.learned}."
         )
-
-    def sizes(self, assignment: Assignment, artifact: Path) -> dict[str, int]:
-        return sizes_of(self._model, assignment, artifact)
 
 
 def _kept(wiring: Wiring, share: float) -> Kept:

@@ -16,10 +16,8 @@ import tensorflow as tf
 
 from apps.agents.backends.tensorflow.freezing import frozen, save_function
 from apps.agents.backends.tensorflow.model import TensorFlowModel
-from apps.agents.backends.tensorflow.quiet import library_words
-from apps.agents.backends.tensorflow.technique import TensorFlowTechnique
+from apps.agents.backends.tensorflow.technique import TensorFlowTechnique, library_words
 from apps.agents.context import Context
-from apps.agents.errors import TechniqueNotApplicable
 from apps.agents.optimization import Assignment, Coverage, QuantizationAgent
 from apps.agents.reproducible_zip import write_zip
 
@@ -41,9 +39,6 @@ class HalfPrecision(TensorFlowTechnique, QuantizationAgent):
 
     def apply(self, assignment: Assignment, context: Context) -> Path:
         model = self.opened(assignment)
-        if any(spec.dtype == "string" for spec in model.summary.inputs):
-            reason = "it takes strings, whose tables a graph of constants does not hold"
-            raise TechniqueNotApplicable(technique=assignment.spec.label, reason=reason)
         folder = Path(tempfile.mkdtemp(prefix="halves-", dir=assignment.scratch))
         with library_words(assignment.spec.label):
             context.progress(0.2, "rewriting the graph")

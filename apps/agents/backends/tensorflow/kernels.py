@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from apps.agents.backends.tensorflow.freezing import SIGNATURE, write_frozen
 from apps.agents.backends.tensorflow.loading import keras_model, layers_of
-from apps.agents.backends.tensorflow.quiet import library_words
+from apps.agents.backends.tensorflow.technique import library_words
 from apps.agents.formats import Format
 from apps.agents.optimization import Assignment
 from apps.agents.reproducible_zip import write_zip

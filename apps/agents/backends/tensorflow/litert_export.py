@@ -15,30 +15,20 @@ import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 
 from apps.agents.backends.tensorflow.freezing import SIGNATURE, write_frozen
-from apps.agents.backends.tensorflow.quiet import library_words
-from apps.agents.backends.tensorflow.technique import TensorFlowTechnique
+from apps.agents.backends.tensorflow.technique import TensorFlowExport, library_words
 from apps.agents.context import Context
-from apps.agents.errors import TechniqueNotApplicable
 from apps.agents.optimization import Assignment
 from apps.agents.reports import ModelSummary
 
 ARTIFACT = "model.tflite"
-SAME_DB = 60.0
-"""What is left of equality over the calibration examples: other kernels add float32 in another order."""
 _IDENTIFIER = b"TFL3"
 
 
-class LiteRtExport(TensorFlowTechnique):
-    """Exports, and hands over nothing that computes anything else than the original."""
-
-    lowest_sqnr_db = SAME_DB
+class LiteRtExport(TensorFlowExport):
+    """Hands the frozen graph to TensorFlow's converter."""
 
     def apply(self, assignment: Assignment, context: Context) -> Path:
         model = self.opened(assignment)
-        strings = [spec.name for spec in (*model.summary.inputs, *model.summary.outputs) if spec.dtype == "string"]
-        if strings:
-            reason = f"{', '.join(strings)} holds strings, which LiteRT computes nothing with"
-            raise TechniqueNotApplicable(technique=assignment.spec.label, reason=reason)
         folder = Path(tempfile.mkdtemp(prefix="frozen-", dir=assignment.scratch))
         with library_words(assignment.spec.label, reason_of):
             context.progress(0.1, "making constants of the weights")
@@ -76,7 +66,7 @@ def _packed(model: Any) -> bytes:
     return bytes(builder.Output())
 
 
-def reason_of(error: BaseException) -> str:
+def reason_of(error: Exception) -> str:
     """What the converter says, without its traces: which operators it has no counterpart for, above all."""
     text = " ".join(str(error).split())
     unknown = sorted(set(re.findall(r"'?(tf\.\w+)'? op is neither a custom op nor a flex op", text)))

@@ -20,6 +20,7 @@ from apps.agents.backends.tensorflow.model import TensorFlowModel, Tensors, spec
 from apps.agents.backends.tensorflow.opening import Opened
 from apps.agents.backends.tensorflow.saved_model_file import SavedModelFile
 from apps.agents.errors import ModelNotLoadable, ModelTooLarge
+from apps.agents.library_calls import words_of
 from apps.agents.reports import MOST_WEIGHTS, ModelSummary, TensorSpec
 
 MIB = 1024 * 1024
@@ -55,7 +56,7 @@ def _saved_model(opened: Opened, file: SavedModelFile, signature: str | None) ->
         loaded = tf.saved_model.load(str(opened.path), tags=list(file.tags))
         function = loaded.signatures[summary.signature]
     except Exception as error:
-        raise ModelNotLoadable(reason=said(error)) from error
+        raise ModelNotLoadable(reason=words_of(error)) from error
 
     def call(tensors: Tensors) -> Tensors:
         return function(**tensors)  # type: ignore[no-any-return]
@@ -77,7 +78,7 @@ def _keras(opened: Opened, file: KerasFile) -> TensorFlowModel:
         except (ModelTooLarge, MemoryError):
             raise
         except Exception as error:
-            refusals.append(f"{label}: {said(error, 200)}")
+            refusals.append(f"{label}: {words_of(error, 200)}")
             continue
         reader = f"{label} {metadata.version(module)}"
         return keras_model(model, opened.format, reader, file)
@@ -228,9 +229,3 @@ def _elements(spec: TensorSpec) -> int:
     for axis in spec.shape:
         count *= axis if isinstance(axis, int) else 1
     return count
-
-
-def said(error: BaseException, most: int = 400) -> str:
-    """What a library's error says, in one line of at most `most` characters."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}"[:most].rstrip(". ")

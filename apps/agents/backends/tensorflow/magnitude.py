@@ -11,14 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from apps.agents.backends.tensorflow.kernels import kernels_of, sizes_of
-from apps.agents.backends.tensorflow.loading import keras_model
-from apps.agents.backends.tensorflow.saving import save_keras
-from apps.agents.backends.tensorflow.technique import KerasTechnique
-from apps.agents.backends.tensorflow.training import Recovery, recover
+from apps.agents.backends.tensorflow.keras_technique import KerasTechnique
 from apps.agents.context import Context
-from apps.agents.errors import TechniqueNoEffect, TechniqueNotApplicable
-from apps.agents.formats import Format
+from apps.agents.errors import TechniqueNoEffect
 from apps.agents.optimization import Assignment
 from apps.agents.reports import ModelSummary
 
@@ -28,16 +23,11 @@ SPARSITY_TOLERANCE = 0.01
 class MagnitudePruning(KerasTechnique):
     """Zeroes a share of all kernels' weights, the smallest of each layer or of the whole model."""
 
-    _model: Any
     _zeros: float
-    _learned_from: int
 
     def apply(self, assignment: Assignment, context: Context) -> Path:
         original, model = self.keras(assignment), self.keras(assignment)
-        kernels = [weight for _, weight in kernels_of(model)]
-        if not kernels:
-            reason = "none of its layers has a kernel of two axes or more"
-            raise TechniqueNotApplicable(technique=assignment.spec.label, reason=reason)
+        kernels = self.kernels(model, assignment)
         masks = _masks([weight.numpy() for weight in kernels], assignment.parameters)
 
         def hold() -> None:
@@ -45,13 +35,9 @@ class MagnitudePruning(KerasTechnique):
                 weight.assign(weight * mask)
 
         hold()
-        context.progress(0.2, "learning again")
-        how = Recovery(int(assignment.parameters["epochs"]), float(assignment.parameters["learning_rate"]), hold)
-        changed, wanted = (keras_model(one, Format.KERAS, "") for one in (model, original))
-        self._learned_from = recover(changed, wanted, assignment, how, context)
-        self._model = model
+        self.learn(model, original, assignment, context, hold)
         self._zeros = _share_of_zeros(kernels)
-        return save_keras(model, assignment.out)
+        return self.finished(model, assignment)
 
     def effect(self, assignment: Assignment, before: ModelSummary, after: ModelSummary) -> str:
         """As many weights are zero as were asked for."""
@@ -59,11 +45,7 @@ class MagnitudePruning(KerasTechnique):
         if self._zeros < asked - SPARSITY_TOLERANCE:
             reason = f"{self._zeros:.1%} of the kernels' weights are zero, and {asked:.1%} were asked for"
             raise TechniqueNoEffect(technique=assignment.spec.label, reason=reason)
-        learned = f"learned again from {self._learned_from} examples" if self._learned_from else "not trained again"
-        return f"{self._zeros:.1%} of the kernels' weights are zero; it was {learned}."
-
-    def sizes(self, assignment: Assignment, artifact: Path) -> dict[str, int]:
-        return sizes_of(self._model, assignment, artifact)
+        return f"{self._zeros:.1%} of the kernels' weights are zero; it was {self.learned}."
 
 
 def _masks(kernels: list[Any], parameters: Any) -> list[Any]:

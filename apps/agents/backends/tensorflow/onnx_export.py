@@ -18,8 +18,7 @@ from ai_edge_litert.interpreter import Interpreter
 from onnx import ModelProto
 
 from apps.agents.backends.tensorflow.freezing import SIGNATURE, write_frozen
-from apps.agents.backends.tensorflow.quiet import library_words
-from apps.agents.backends.tensorflow.technique import TensorFlowTechnique
+from apps.agents.backends.tensorflow.technique import TensorFlowExport, library_words
 from apps.agents.context import Context
 from apps.agents.errors import TechniqueNotApplicable
 from apps.agents.formats import Format
@@ -30,20 +29,17 @@ from apps.agents.reports import ModelSummary, TensorSpec
 ARTIFACT = "model.onnx"
 OPSET = 18
 """The newest that tf2onnx writes."""
-SAME_DB = 60.0
-"""What is left of equality over the calibration examples: other kernels add float32 in another order."""
 
 
-class TensorFlowOnnxExport(TensorFlowTechnique):
-    """Exports, and hands over nothing that computes anything else than the original."""
-
-    lowest_sqnr_db = SAME_DB
+class TensorFlowOnnxExport(TensorFlowExport):
+    """Hands the frozen graph, or the TensorFlow Lite file, to tf2onnx."""
 
     def apply(self, assignment: Assignment, context: Context) -> Path:
-        label = assignment.spec.label
         summary = assignment.engine().summary
-        _refuse(summary, label)
-        with library_words(label, reason_of):
+        if summary.size_bytes > EXTERNAL_ABOVE_BYTES:
+            reason = f"its weights take {summary.size_bytes:,} bytes, and a graph of constants holds less than 2 GiB"
+            raise TechniqueNotApplicable(technique=assignment.spec.label, reason=reason)
+        with library_words(assignment.spec.label, reason_of):
             proto = (
                 self._from_tflite(assignment, summary)
                 if summary.format == Format.TFLITE
@@ -90,17 +86,6 @@ def _tensors(model: Path, summary: ModelSummary) -> dict[str, str]:
     return {name: detail["name"] for name, detail in details.items()}
 
 
-def _refuse(summary: ModelSummary, label: str) -> None:
-    """Raises `TechniqueNotApplicable` for what comes out wrong or not at all."""
-    strings = [spec.name for spec in (*summary.inputs, *summary.outputs) if spec.dtype == "string"]
-    if strings:
-        reason = f"{', '.join(strings)} holds strings, which tf2onnx does not translate"
-        raise TechniqueNotApplicable(technique=label, reason=reason)
-    if summary.size_bytes > EXTERNAL_ABOVE_BYTES:
-        reason = f"its weights take {summary.size_bytes:,} bytes, and a graph of constants holds less than 2 GiB"
-        raise TechniqueNotApplicable(technique=label, reason=reason)
-
-
 def tidy(proto: ModelProto, summary: ModelSummary) -> ModelProto:
     """The graph with inputs and outputs in the summary's order, its free axes called by name."""
     del proto.metadata_props[:]
@@ -137,7 +122,7 @@ def _name_axes(value: Any, spec: TensorSpec) -> None:
             axis.dim_param = "batch" if place == 0 else re.sub(r"\W", "_", f"{spec.name}_{place}")
 
 
-def reason_of(error: BaseException) -> str:
+def reason_of(error: Exception) -> str:
     """What tf2onnx says: which operators it has no counterpart for, above all."""
     text = " ".join(str(error).split())
     unknown = re.search(r"Tensorflow op \[[^\]]*: (\w+)\] is not supported", text)

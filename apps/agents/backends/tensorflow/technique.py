@@ -1,15 +1,28 @@
-"""What techniques for TensorFlow models share: the loaded model."""
+"""What techniques for TensorFlow models share: the loaded model, and how libraries are called."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import tensorflow as tf
 
 from apps.agents.backends.tensorflow.engine import use_threads
 from apps.agents.backends.tensorflow.loading import load_opened
 from apps.agents.backends.tensorflow.model import TensorFlowModel
 from apps.agents.backends.tensorflow.opening import open_model
-from apps.agents.errors import TechniqueNotApplicable
+from apps.agents.library_calls import library_at_work, words_of
 from apps.agents.optimization import Assignment, BaseOptimizationAgent
+
+SAME_DB = 60.0
+"""What is left of equality over the calibration examples: other kernels add float32 in another order."""
+
+
+@contextmanager
+def library_words(label: str, reason_of: Callable[[Exception], str] = words_of) -> Iterator[None]:
+    """TensorFlow and what converts its models, at work for the technique `label`."""
+    with library_at_work(label, reason_of, out_of_memory=(tf.errors.ResourceExhaustedError,)):
+        yield
 
 
 class TensorFlowTechnique(BaseOptimizationAgent):
@@ -21,15 +34,7 @@ class TensorFlowTechnique(BaseOptimizationAgent):
         return load_opened(open_model(assignment.model, assignment.scratch), assignment.signature)
 
 
-class KerasTechnique(TensorFlowTechnique):
-    """One that works on the layers of Keras 3."""
+class TensorFlowExport(TensorFlowTechnique):
+    """One that makes the same float network for another runtime, and hands over nothing that computes anything else."""
 
-    def keras(self, assignment: Assignment) -> Any:
-        """The Keras model. Raises `TechniqueNotApplicable` for one that only tf_keras reads."""
-        model = self.opened(assignment)
-        if not model.is_keras_3:
-            reason = (
-                f"it works on layers of Keras 3, and only {model.reader} reads this file; save it anew with Keras 3"
-            )
-            raise TechniqueNotApplicable(technique=assignment.spec.label, reason=reason)
-        return model.keras
+    lowest_sqnr_db = SAME_DB

@@ -8,17 +8,18 @@ nothing is dropped out: the model is trained as it will run.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from apps.agents.backends.tensorflow.loading import keras_model
 from apps.agents.backends.tensorflow.model import TensorFlowModel
 from apps.agents.context import Context
 from apps.agents.dataset_fit import judged_output
 from apps.agents.datasets.loading import ArrayDataset
+from apps.agents.formats import Format
 from apps.agents.optimization import Assignment
 from apps.agents.reports import Task
 
@@ -26,32 +27,29 @@ BATCH = 32
 _SUMS_TO_ONE = 1e-3
 
 
-@dataclass(frozen=True)
-class Recovery:
-    """How a model is trained again; `hold` puts back, after each step, what must not be learned away."""
-
-    epochs: int
-    rate: float
-    hold: Callable[[], None] = lambda: None
-
-
 def recover(
-    changed: TensorFlowModel, original: TensorFlowModel, assignment: Assignment, how: Recovery, context: Context
+    changed: Any, original: Any, assignment: Assignment, context: Context, hold: Callable[[], None] | None = None
 ) -> int:
-    """Train the Keras model of `changed` in place; how many examples each epoch had, 0 where there is nothing to do."""
-    dataset = assignment.dataset
-    if how.epochs == 0 or not isinstance(dataset, ArrayDataset):
+    """Train the Keras model `changed` in place, as the parameters `epochs` and `learning_rate` say.
+
+    `hold` puts back, after each step, what must not be learned away. Gives how many examples each epoch had, 0 where
+    there is nothing to do.
+    """
+    dataset, epochs = assignment.dataset, int(assignment.parameters["epochs"])
+    if epochs == 0 or not isinstance(dataset, ArrayDataset):
         return 0
-    judged = judged_output(original.summary.outputs, dataset.spec.output).name
-    step = _step(changed, original, how.rate, judged, dataset.spec.task)
+    learner, teacher = (keras_model(model, Format.KERAS, "") for model in (changed, original))
+    judged = judged_output(teacher.summary.outputs, dataset.spec.output).name
+    step = _step(learner, teacher, float(assignment.parameters["learning_rate"]), judged, dataset.spec.task)
     seen = 0
-    for epoch in range(how.epochs):
+    for epoch in range(epochs):
         seen = 0
         for feeds, labels in dataset.training(BATCH, assignment.seed + epoch):
-            step(_tensors(original, feeds), _labels(labels, dataset.spec.task))
-            how.hold()
+            step(_tensors(teacher, feeds), _labels(labels, dataset.spec.task))
+            if hold is not None:
+                hold()
             seen += len(next(iter(feeds.values())))
-        context.progress((epoch + 1) / how.epochs, f"learning again, epoch {epoch + 1} of {how.epochs}")
+        context.progress((epoch + 1) / epochs, f"learning again, epoch {epoch + 1} of {epochs}")
     return seen
 
 
@@ -73,10 +71,7 @@ def _step(
         gradients = tape.gradient(loss, [weight.value for weight in weights])
         optimizer.apply(gradients, weights)
 
-    def run(tensors: Mapping[str, Any], labels: Any) -> None:
-        step(tensors, labels)
-
-    return run
+    return cast(Callable[[Mapping[str, Any], Any], None], step)
 
 
 def _distance(given: Any, wanted: Any) -> Any:

@@ -34,12 +34,12 @@ from apps.agents.backends.torch.folder_quantization import (
     kept_names,
     left_out,
     library_at_work,
-    quiet,
     require_whole_groups,
 )
 from apps.agents.backends.torch.saving import pack_folder
 from apps.agents.backends.torch.transformers_folder import TransformersFolder
 from apps.agents.context import Context
+from apps.agents.library_calls import quiet
 from apps.agents.optimization import Assignment
 
 _WORD_BITS = 32

@@ -26,12 +26,12 @@ from apps.agents.backends.torch.loading import load_model
 from apps.agents.backends.torch.model import TorchModel
 from apps.agents.backends.torch.tracing import ByPlace, dynamic_shapes, example_feeds, example_tensors
 from apps.agents.context import Context
-from apps.agents.errors import TechniqueInvalidOutput, TechniqueLibraryFailed, TechniqueNoEffect, TechniqueNotApplicable
+from apps.agents.errors import TechniqueInvalidOutput, TechniqueNoEffect, TechniqueNotApplicable
 from apps.agents.formats import Format
+from apps.agents.library_calls import library_words
 from apps.agents.optimization import Assignment, BaseOptimizationAgent
 from apps.agents.reports import ModelSummary
 from apps.agents.runners import Array
-from apps.errors import UserError
 
 SAME_DB = 60.0
 """What is left of equality over the calibration examples: other kernels add float32 in another order."""
@@ -171,14 +171,9 @@ def _from_script(model: TorchModel, feeds: Mapping[str, Array], inputs: list[str
 @contextmanager
 def _exporters_words(label: str) -> Iterator[None]:
     """Turns what an exporter raises into `TechniqueLibraryFailed`; its warnings say nothing to a member."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    except (UserError, MemoryError):
-        raise
-    except Exception as error:
-        raise TechniqueLibraryFailed(technique=label, reason=_innermost(error)) from error
+    with warnings.catch_warnings(), library_words(label, _innermost):
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _innermost(error: BaseException) -> str:

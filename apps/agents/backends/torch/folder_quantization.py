@@ -7,9 +7,6 @@ the output head (which often is that table), a classifier; and the layers that w
 from __future__ import annotations
 
 import contextlib
-import io
-import logging
-import warnings
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,20 +15,19 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from apps.agents import library_calls
 from apps.agents.backends.torch import quantized, stored
 from apps.agents.backends.torch.opening import open_model
 from apps.agents.backends.torch.transformers_folder import TransformersFolder, named
 from apps.agents.context import Context
 from apps.agents.errors import (
     TechniqueInvalidOutput,
-    TechniqueLibraryFailed,
     TechniqueNotApplicable,
     TechniqueParameters,
 )
 from apps.agents.optimization import Assignment, Coverage, Estimated, QuantizationAgent
 from apps.agents.plausibility import BITS
 from apps.agents.reports import ModelSummary
-from apps.errors import UserError
 
 SHARE_OF_THE_GAIN = 0.95
 """The quantized layers may take at most 1/0.95 of what their bits allow."""
@@ -231,25 +227,5 @@ def _without_padding(row: dict[str, Tensor]) -> dict[str, Tensor]:
 def library_at_work(label: str, seed: int) -> Iterator[None]:
     """A seeded library that keeps quiet; what it raises becomes `TechniqueLibraryFailed`, with its own words."""
     torch.manual_seed(seed)
-    try:
-        with quiet():
-            yield
-    except (UserError, MemoryError, torch.OutOfMemoryError):
-        raise
-    except Exception as error:
-        reason = " ".join(str(error).split())[:400].rstrip(". ")
-        raise TechniqueLibraryFailed(technique=label, reason=f"{type(error).__name__}: {reason}") from error
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """No bars, warnings and log lines of a library meanwhile: the job has its own words for what goes on."""
-    silent = io.StringIO()
-    disabled = logging.root.manager.disable
-    with warnings.catch_warnings(), contextlib.redirect_stdout(silent), contextlib.redirect_stderr(silent):
-        warnings.simplefilter("ignore")
-        logging.disable(logging.WARNING)
-        try:
-            yield
-        finally:
-            logging.disable(disabled)
+    with library_calls.library_at_work(label, out_of_memory=(torch.OutOfMemoryError,)):
+        yield

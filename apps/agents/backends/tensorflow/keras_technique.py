@@ -1,0 +1,68 @@
+"""What techniques on the layers of Keras 3 share: kernels, learning again, and telling each form's size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from apps.agents.backends.tensorflow.kernels import kernels_of, sizes_of
+from apps.agents.backends.tensorflow.saving import save_keras
+from apps.agents.backends.tensorflow.technique import TensorFlowTechnique
+from apps.agents.backends.tensorflow.training import recover
+from apps.agents.context import Context
+from apps.agents.errors import TechniqueNotApplicable
+from apps.agents.optimization import Assignment
+
+
+class KerasTechnique(TensorFlowTechnique):
+    """One that works on the layers of Keras 3, and says what its result takes in every form.
+
+    `apply` of a subclass ends with `finished`; `learn` trains a changed model again in between.
+    """
+
+    _model: Any
+    _learned_from: int = 0
+
+    def keras(self, assignment: Assignment) -> Any:
+        """The Keras model. Raises `TechniqueNotApplicable` for one that only tf_keras reads."""
+        model = self.opened(assignment)
+        if not model.is_keras_3:
+            reason = (
+                f"it works on layers of Keras 3, and only {model.reader} reads this file; save it anew with Keras 3"
+            )
+            raise TechniqueNotApplicable(technique=assignment.spec.label, reason=reason)
+        return model.keras
+
+    def kernels(self, model: Any, assignment: Assignment) -> list[Any]:
+        """The model's kernels as variables. Raises `TechniqueNotApplicable` where it has none."""
+        found = [weight for _, weight in kernels_of(model)]
+        if not found:
+            reason = "none of its layers has a kernel of two axes or more"
+            raise TechniqueNotApplicable(technique=assignment.spec.label, reason=reason)
+        return found
+
+    def learn(
+        self,
+        changed: Any,
+        original: Any,
+        assignment: Assignment,
+        context: Context,
+        hold: Callable[[], None] | None = None,
+    ) -> None:
+        """Train `changed` in place, as the parameters `epochs` and `learning_rate` say; `hold` follows each step."""
+        context.progress(0.2, "learning again")
+        self._learned_from = recover(changed, original, assignment, context, hold)
+
+    @property
+    def learned(self) -> str:
+        """How it was trained, in words."""
+        return f"learned again from {self._learned_from} examples" if self._learned_from else "not trained again"
+
+    def finished(self, model: Any, assignment: Assignment) -> Path:
+        """The artifact of a changed model."""
+        self._model = model
+        return save_keras(model, assignment.out)
+
+    def sizes(self, assignment: Assignment, artifact: Path) -> dict[str, int]:
+        return sizes_of(self._model, assignment, artifact)
