@@ -1,0 +1,62 @@
+"""TensorFlow and PyTorch never share a child process: what a session on either may load does not bring the other."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from apps.agents.formats import FORMATS, Format, Framework
+from apps.agents.techniques import Family, catalogue
+
+LOAD = """
+import importlib, pkgutil, sys
+from apps.agents import handlers
+for module in pkgutil.iter_modules(handlers.__path__):
+    importlib.import_module(f"apps.agents.handlers.{module.name}")
+for path in sys.argv[1:]:
+    module, _, name = path.partition(":")
+    getattr(importlib.import_module(module), name)
+loaded = {name.partition(".")[0] for name in sys.modules}
+print(*sorted(loaded & {"torch", "tensorflow"}))
+"""
+
+
+def reached(start: Format) -> set[Format]:
+    """The formats that a session on a model of the format `start` may have to do with."""
+    exports = [spec for spec in catalogue().values() if spec.family is Family.EXPORT]
+    return {start} | {Format(str(spec.output_format)) for spec in exports if start in spec.formats}
+
+
+def code_for(formats: set[Format]) -> list[str]:
+    """Dotted paths of all that opens, analyses or changes models of these formats."""
+    opening = [path for format in formats for path in (FORMATS[format].engine, FORMATS[format].laboratory)]  # noqa: A001
+    opening += [FORMATS[format].inspector for format in formats]  # noqa: A001
+    changing = [spec.implementation for spec in catalogue().values() if formats & set(spec.formats)]
+    return sorted({*opening, *changing})
+
+
+OWN = {
+    Framework.TORCH: ["torch"],
+    Framework.TENSORFLOW: ["tensorflow"],
+    Framework.ONNX: [],
+    Framework.LITERT: ["tensorflow"],
+}
+"""What a session loads of the two; a TensorFlow Lite model becomes ONNX by tf2onnx, which brings TensorFlow."""
+SESSIONS = {tuple(code_for(reached(start))): start for start in Format}
+"""Formats whose sessions load the same are one case."""
+
+
+@pytest.mark.parametrize(("paths", "start"), SESSIONS.items(), ids=SESSIONS.values())
+def test_a_session_loads_one_of_them_at_most(paths: tuple[str, ...], start: Format) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD, *paths],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert done.stdout.split() == OWN[FORMATS[start].framework], f"{paths} load {done.stdout}"
