@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from typing import Any
 
 import dramatiq
 import pytest
@@ -13,6 +14,7 @@ from dramatiq.brokers.stub import StubBroker
 
 from apps.accounts.models import Membership, Role, Team, User
 from apps.optimization import housekeeping
+from tests.door import Door
 
 pytest_plugins = ["tests.assets.plugin", "tests.side_by_side"]
 
@@ -91,3 +93,11 @@ def other_team(db: None) -> Team:
 def stranger(other_team: Team) -> User:
     """An owner, but of another team."""
     return _person("sven@example.org", other_team, Role.OWNER)
+
+
+@pytest.fixture
+def door(engineer: User, settings: Any) -> Door:
+    """The API as an engineer who may bring code uses it, with no wait between a failure and the next try."""
+    settings.PIPELINE_TIMING = {"backoff_s": 0.0, "cancel_check_s": 0.05, "write_s": 0.0}
+    Membership.objects.filter(user=engineer).update(may_upload_code=True)
+    return Door(engineer)

@@ -94,6 +94,8 @@ class ModelSummary(Value):
     """Which of `signatures` the inputs, outputs, weights and operators are of."""
     signatures: tuple[Signature, ...] = ()
     """Every function that the model offers, where its format has more than one place for them."""
+    notes: tuple[str, ...] = ()
+    """What inspection found worth saying without refusing the file, each a sentence."""
 
 
 class Task(StrEnum):

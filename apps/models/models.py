@@ -229,6 +229,8 @@ class ModelMetadata(models.Model):
     """Which of `signatures` all this is of."""
     signatures = models.JSONField(default=list)
     """List of `Signature`: every function that the file offers."""
+    more = models.JSONField(default=dict)
+    """Fields of `ModelSummary` that have no column of their own: nothing is looked up by them."""
 
     objects = ModelMetadataQuerySet.as_manager()
 
@@ -241,7 +243,10 @@ class ModelMetadata(models.Model):
         plain = keepable(summary.model_dump(mode="json"))
         plain["producer"] = plain["producer"][:LONGEST_WORDS]
         plain["quantization"] = plain["quantization"] and plain["quantization"][:LONGEST_WORDS]
-        return cls.objects.update_or_create(version=version, defaults=plain)[0]
+        columns = {field.name for field in cls._meta.fields}
+        own = {name: value for name, value in plain.items() if name in columns}
+        more = {name: value for name, value in plain.items() if name not in columns}
+        return cls.objects.update_or_create(version=version, defaults={**own, "more": more})[0]
 
     @property
     def format_label(self) -> str:
@@ -251,7 +256,13 @@ class ModelMetadata(models.Model):
     @property
     def summary(self) -> ModelSummary:
         """The same as the value that agents read."""
-        return ModelSummary.model_validate({name: getattr(self, name) for name in ModelSummary.model_fields})
+        columns = {field.name for field in self._meta.fields} & ModelSummary.model_fields.keys()
+        return ModelSummary.model_validate({**self.more, **{name: getattr(self, name) for name in columns}})
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What inspection found worth saying, each a sentence."""
+        return tuple(self.more.get("notes", ()))
 
 
 class Alias(models.Model):

@@ -28,10 +28,11 @@ class MetadataGlanceSerializer(serializers.ModelSerializer[ModelMetadata]):
     weight_dtypes = serializers.DictField(child=serializers.IntegerField(), read_only=True)
     language = json_of(LanguageModel, read_only=True, allow_null=True)
     signatures = serializers.ListField(child=json_of(Signature), read_only=True)
+    notes = serializers.ListField(child=serializers.CharField(), read_only=True)
 
     class Meta:
         model = ModelMetadata
-        exclude = ("version", "weights", "code")
+        exclude = ("version", "more", "weights", "code")
 
 
 class MetadataSerializer(MetadataGlanceSerializer):
@@ -42,7 +43,7 @@ class MetadataSerializer(MetadataGlanceSerializer):
 
     class Meta:
         model = ModelMetadata
-        exclude = ("version",)
+        exclude = ("version", "more")
 
 
 class AliasMoveSerializer(serializers.ModelSerializer[AliasMove]):
