@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 MANAGE := $(BIN)/python manage.py
+# A user's environment: what a developer's shell sets besides would hide faults from the tests.
+BARE := tests/bare.sh
 
 # The environment as a team deploys it: what `check --deploy` judges.
 DEPLOYED := LATHE_VAR_DIR=$(CURDIR)/var/check LATHE_BASE_URL=https://lathe.example.org LATHE_BEHIND_PROXY=1 \
@@ -40,9 +42,9 @@ demo: $(STAMP)
 # Two processes side by side, with a thread each; TensorFlow's by themselves, as it bears no PyTorch in its process; then
 # one alone for the tests that time what they judge.
 test: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 -m "not timing"
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 tests/tensorflow
-	$(BIN)/pytest -m timing
+	OMP_NUM_THREADS=1 $(BARE) $(BIN)/pytest --numprocesses 2 -m "not timing"
+	OMP_NUM_THREADS=1 $(BARE) $(BIN)/pytest --numprocesses 2 tests/tensorflow
+	$(BARE) $(BIN)/pytest -m timing
 
 # `make --keep-going check` tells all that is wrong, and not only the first kind.
 check: check-style check-types check-imports check-django

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pytest
+from django.conf import settings
+from django.core.files.storage import default_storage
+from django.core.management import call_command
 
+from apps.accounts.models import Membership, Role, Team, User
 from apps.agents.criteria import PROFILES, Budget, Criteria
 from apps.agents.dataset_spec import DatasetKind, DatasetSpec
 from apps.agents.formats import Format
 from apps.agents.reports import Task
-from tests.sessions.driver import Driver, Finished, Subject, table
+from apps.agents.state import StepKind
+from apps.models.models import Blob
+from apps.optimization import jobs, workers
+from apps.optimization.models import SessionStep
+from tests.sessions.driver import Finished, drive, table
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 IMAGES = SAMPLES / "fashion_mnist_test.npz"
@@ -52,13 +61,36 @@ def allowing(criteria: Criteria, *techniques: str) -> Criteria:
     return criteria.model_copy(update={"allowed_techniques": techniques})
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test that looks at a session needs the database that its module's session ran on."""
+    for item in items:
+        if "run_session" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.django_db(transaction=True))
+
+
+@contextmanager
+def engineer() -> Iterator[User]:
+    """A member who may upload and start, and a worker that lives; rows and files go at the end."""
+    user = User.objects.create_user("sina@example.org", "correct horse battery")
+    team = Team.objects.create(name="Sessions", slug="sessions")
+    Membership.objects.create(team=team, user=user, role=Role.ENGINEER, may_upload_code=True)
+    workers.report(["cpu"])
+    try:
+        yield user
+    finally:
+        for blob in Blob.objects.all():
+            default_storage.delete(blob.storage_name)
+        call_command("flush", interactive=False, verbosity=0)
+
+
 @pytest.fixture(scope="module")
-def run_session() -> Iterator[RunSession]:
+def run_session(django_db_setup: None, django_db_blocker: Any) -> Iterator[RunSession]:
     """Drives a session to its end and prints its table, which pytest shows where a test fails.
 
     Artifacts stay until the module is done and no longer: those of an encoder take hundreds of megabytes.
     """
-    with ExitStack() as folders:
+    with ExitStack() as folders, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(settings, "PIPELINE_TIMING", {"backoff_s": 0.0, "cancel_check_s": 0.05}, raising=False)
 
         def run(
             model: Path,
@@ -68,9 +100,25 @@ def run_session() -> Iterator[RunSession]:
             format: Format = Format.ONNX,  # noqa: A002 - the contract's word
         ) -> Finished:
             folder = Path(folders.enter_context(TemporaryDirectory(prefix="lathe-session-")))
-            look_s = None if format is Format.ONNX else SENSITIVITY_BUDGET_S
-            finished = Driver(Subject(model, data, spec, format), criteria, folder, look_s).run()
+            sensitivity = nullcontext() if format is Format.ONNX else shorter_sensitivity()
+            with django_db_blocker.unblock(), engineer() as user, sensitivity:
+                finished = drive(user, model, data, spec, criteria, folder)
             print(table(finished))
+            assert finished.state.model.format == format
             return finished
 
         yield run
+
+
+@contextmanager
+def shorter_sensitivity() -> Iterator[None]:
+    """The pipeline's jobs as they are, with one number more: how long an analysis may look for fragile layers."""
+    usual = jobs._arguments
+
+    def arguments(step: SessionStep) -> dict[str, Any]:
+        looked = {"sensitivity_budget_s": SENSITIVITY_BUDGET_S} if step.kind == StepKind.ANALYSE else {}
+        return usual(step) | looked
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jobs, "_arguments", arguments)
+        yield
