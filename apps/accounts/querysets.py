@@ -26,7 +26,7 @@ class TeamOwnedQuerySet(models.QuerySet[Row]):
         """The rows of the teams that `user` is a member of."""
         if not user.is_authenticated:
             return self.none()
-        return self.filter(**{f"{self.team_path}__memberships__user": user})
+        return self.filter(**{f"{self.team_path}__in": user.memberships.values("team")})
 
 
 class TeamQuerySet(models.QuerySet["Team"]):

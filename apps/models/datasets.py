@@ -51,8 +51,8 @@ def add_dataset(
     dataset.spec, dataset.created_by = read_as.model_dump(mode="json"), user
     try:
         with transaction.atomic():
-            dataset.save()
             source.used()
+            dataset.save()
             transaction.on_commit(lambda: intake.send_dataset(dataset.pk))
             journal.tell("dataset.added", actor=user, team=team, subject=clean, data={"sha256": blob.sha256})
     except IntegrityError as error:

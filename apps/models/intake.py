@@ -78,9 +78,15 @@ class Source:
         return safe_filename(name or "file")
 
     def used(self) -> None:
-        """An upload serves once."""
-        if self.upload is not None:
-            self.upload.delete()
+        """An upload serves once: of two requests that finish it at the same moment, the second finds it gone.
+
+        Called inside the transaction that makes the row. Raises `UploadUnknown`.
+        """
+        if self.upload is None:
+            return
+        gone, _ = Upload.objects.filter(pk=self.upload.pk).delete()
+        if not gone:
+            raise UploadUnknown(field="upload")
 
 
 def safe_filename(name: str) -> str:

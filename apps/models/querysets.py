@@ -63,12 +63,12 @@ class RegisteredModelQuerySet(TeamOwnedQuerySet["RegisteredModel"]):
 
     def tagged(self, tag: str) -> Self:
         """Models that carry `tag`. Compared here: SQLite cannot look into a JSON list, and a team's list is short."""
-        having = [pk for pk, tags in self.values_list("pk", "tags") if tag in tags]
+        having = [pk for pk, tags in self.exclude(tags=[]).values_list("pk", "tags") if tag in tags]
         return self.filter(pk__in=having)
 
     def all_tags(self) -> list[str]:
         """Every tag in use, in alphabetical order."""
-        return sorted({tag for tags in self.values_list("tags", flat=True) for tag in tags})
+        return sorted({tag for tags in self.exclude(tags=[]).values_list("tags", flat=True) for tag in tags})
 
 
 class ModelVersionQuerySet(InspectedQuerySet["ModelVersion"]):

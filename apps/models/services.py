@@ -178,6 +178,7 @@ def add_version(
     if glance.code and not may_upload_code(member):
         _refuse_code(member, glance.code)
     with transaction.atomic():
+        source.used()
         version = _next_version(
             model,
             blob=blob,
@@ -190,7 +191,6 @@ def add_version(
         )
         if glance.summary is not None:
             ModelMetadata.record(version, glance.summary)
-        source.used()
         transaction.on_commit(lambda: intake.send_version(version.pk))
         data = {"sha256": blob.sha256, "filename": name, "code": list(glance.code[:MOST_NAMED])}
         journal.tell("version.added", actor=user, team=model.team, subject=str(version), data=data)

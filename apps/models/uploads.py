@@ -29,6 +29,7 @@ from apps.models.errors import (
     UploadOffsetMismatch,
     UploadOverrun,
     UploadTooLarge,
+    UploadUnknown,
 )
 from apps.models.models import Blob, StoreSettings, Upload, UploadChunk
 from apps.models.storage import put_stream, read_chunks, remove_folder, upload_limit_bytes
@@ -97,27 +98,42 @@ def _keep_chunk(upload: Upload, offset: int, size_bytes: int, spool: IO[bytes]) 
 def finish(upload: Upload) -> Blob:
     """The blob of a complete upload; its chunks are removed. Asking again gives the same blob.
 
-    Raises `UploadIncomplete` while bytes are missing, `UploadExpired`.
+    Raises `UploadIncomplete` while bytes are missing, `UploadExpired`, `UploadUnknown` where another request has used
+    it meanwhile.
     """
+    try:
+        return _finished(upload)
+    except Upload.DoesNotExist as error:
+        raise UploadUnknown(field="upload") from error
+
+
+def _finished(upload: Upload) -> Blob:
     if upload.blob is not None:
         return upload.blob
     _refuse_expired(upload)
     if upload.received_bytes != upload.size_bytes:
         raise UploadIncomplete(received_bytes=upload.received_bytes, size_bytes=upload.size_bytes)
-    names = list(upload.chunks.values_list("storage_name", flat=True))
+    chunks = list(upload.chunks.all())
+    if sum(chunk.size_bytes for chunk in chunks) != upload.size_bytes:
+        return _finished_elsewhere(upload)
     try:
-        blob = put_stream(_joined(names))
-    except FileNotFoundError:
-        upload.refresh_from_db()
-        if upload.blob is None:
-            raise
-        return upload.blob  # somebody else finished it at the same time, and has tidied up
+        blob = put_stream(_joined(chunk.storage_name for chunk in chunks))
+    except FileNotFoundError as error:
+        return _finished_elsewhere(upload, error)
     with transaction.atomic():
         Upload.objects.filter(pk=upload.pk).update(blob=blob)
         upload.chunks.all().delete()
     remove_folder(upload.folder)
     upload.refresh_from_db()
     return blob
+
+
+def _finished_elsewhere(upload: Upload, error: Exception | None = None) -> Blob:
+    """What another request has made of the chunks that are gone. Raises `Upload.DoesNotExist` where it has used it."""
+    upload.refresh_from_db()
+    if upload.blob is None:
+        raise error or RuntimeError(f"upload {upload.pk} is complete, and its chunks are not there")
+    return upload.blob
 
 
 def _joined(names: Iterable[str]) -> Iterator[bytes]:

@@ -14,7 +14,9 @@ from apps.optimization.models import AuditEvent, CriteriaSet, LogEntry, Optimiza
 class SessionFilter(filters.FilterSet):
     search = filters.CharFilter(method="by_words", label="Search", help_text="Words in the model's or data set's name.")
     status = filters.MultipleChoiceFilter(
-        choices=[(one.value, one.value.capitalize()) for one in Status], help_text="One or several states."
+        choices=[(one.value, one.value.capitalize()) for one in Status],
+        distinct=False,  # a session has one state: no row comes twice
+        help_text="One or several states.",
     )
     outcome = filters.ChoiceFilter(choices=[(one.value, one.value.capitalize()) for one in Outcome])
     objective = filters.ChoiceFilter(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from django import forms
-from django.db.models import Q
-from pydantic import ValidationError
+from django.core.exceptions import ValidationError
+from django.db.models import Q, QuerySet
+from pydantic import ValidationError as InvalidValue
 
 from apps.accounts.models import Team, User
 from apps.agents.criteria import Criteria, Device, Objective
@@ -17,20 +20,73 @@ from apps.models.models import DataSet, ModelVersion
 from apps.optimization.models import CriteriaSet
 
 
+class SearchedChoiceField(forms.ModelChoiceField):
+    """Offers the first few rows that fit some words, and takes any row of its queryset as an answer.
+
+    A team has more models than anybody reads through: a list of all of them would take longer to draw than to search.
+    """
+
+    MOST_OFFERED = 30
+
+    def __init__(self, *lookups: str, **kwargs: Any) -> None:
+        super().__init__(queryset=None, **kwargs)
+        self.lookups = lookups
+        self.more = False
+        """Whether more rows fit than are offered."""
+
+    def offer(self, rows: QuerySet[Any], words: str, chosen: Any) -> None:
+        """Any of `rows` may be the answer; shown are the first that fit `words`, and the one that is chosen."""
+        self.queryset = rows
+        fitting = rows
+        for word in words.replace("\x00", " ").split():
+            fitting = fitting.filter(reduce(or_, (Q(**{f"{lookup}__icontains": word}) for lookup in self.lookups)))
+        shown = list(fitting[: self.MOST_OFFERED + 1])
+        self.more = len(shown) > self.MOST_OFFERED
+        shown = shown[: self.MOST_OFFERED]
+        if (held := self._held(chosen)) is not None and held not in shown:
+            shown.insert(0, held)
+        self.choices = [("", self.empty_label), *((row.pk, self.label_from_instance(row)) for row in shown)]
+
+    def _held(self, chosen: Any) -> Any:
+        """The row that was chosen before; `None` where there is none, or none that may be chosen."""
+        try:
+            return self.to_python(chosen)
+        except ValidationError:
+            return None
+
+
 class SessionForm(forms.Form):
     """The question that starts a session: which model, on which data, under which criteria."""
 
-    version = forms.ModelChoiceField(ModelVersion.objects.none(), label="Model", empty_label="Choose a model")
-    dataset = forms.ModelChoiceField(DataSet.objects.none(), label="Data set", empty_label="Choose a data set")
+    version = SearchedChoiceField("model__name", "filename", label="Model", empty_label="Choose a model")
+    dataset = SearchedChoiceField("name", "filename", label="Data set", empty_label="Choose a data set")
     criteria_set = forms.ModelChoiceField(CriteriaSet.objects.none(), label="Criteria", empty_label="Choose criteria")
+
+    SEARCHED = ("version", "dataset")
 
     def __init__(self, *args: Any, user: User, team: Team, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         versions = ModelVersion.objects.visible_to(user).ready().filter(model__team=team).select_related("model")
+        datasets = DataSet.objects.visible_to(user).ready().filter(team=team)
+        self._offer("version", versions)
+        self._offer("dataset", datasets)
         criteria = CriteriaSet.objects.visible_to(user).current().filter(Q(team=team) | Q(team=None))
-        self.fields["version"].queryset = versions.order_by("model__name", "-number")  # type: ignore[attr-defined]
-        self.fields["dataset"].queryset = DataSet.objects.visible_to(user).ready().filter(team=team)  # type: ignore[attr-defined]
         self.fields["criteria_set"].queryset = criteria.order_by("team", "name")  # type: ignore[attr-defined]
+
+    def _offer(self, name: str, rows: QuerySet[Any]) -> None:
+        field = self.fields[name]
+        assert isinstance(field, SearchedChoiceField)
+        field.offer(rows.order_by("-pk"), self.words(name), self[name].value())
+
+    def words(self, name: str) -> str:
+        """What was typed to find the answer of a field."""
+        typed = f"{name}_search"
+        return str((self.data or self.initial).get(typed, ""))
+
+    @property
+    def searched(self) -> list[tuple[forms.BoundField, str]]:
+        """The fields that are searched, each with what was typed."""
+        return [(self[name], self.words(name)) for name in self.SEARCHED]
 
 
 @dataclass(frozen=True)
@@ -162,7 +218,7 @@ class CriteriaForm(forms.Form):
             return cleaned
         try:
             self.criteria = Criteria.model_validate(self._body(cleaned))
-        except ValidationError as error:
+        except InvalidValue as error:
             for entry in error.errors(include_url=False):
                 self.add_error(self._field_at(entry["loc"]), entry["msg"].removeprefix("Value error, "))
         return cleaned

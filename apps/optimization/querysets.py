@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 from django.db import models
-from django.db.models import Max, Q
+from django.db.models import OuterRef, Q, Subquery
 from django.utils import timezone
 
 from apps.accounts.querysets import TeamOwnedQuerySet
@@ -46,11 +46,16 @@ class SessionQuerySet(TeamOwnedQuerySet["OptimizationSession"]):
         return self.select_for_update().get(pk=pk)
 
     def with_gains(self) -> Self:
-        """Adds `speedup` and `size_ratio` of the selected candidate, `None` where there is none."""
-        selected = Q(candidates__status=CandidateStatus.SELECTED)
+        """Adds `speedup` and `size_ratio` of the selected candidate, `None` where there is none.
+
+        Each is looked up for the rows that are read, and no row is read for the sake of another's.
+        """
+        from apps.optimization.models.findings import Candidate
+
+        selected = Candidate.objects.filter(session=OuterRef("pk"), status=CandidateStatus.SELECTED)
         return self.annotate(
-            speedup=Max("candidates__evaluation__speedup", filter=selected),
-            size_ratio=Max("candidates__evaluation__size_ratio", filter=selected),
+            speedup=Subquery(selected.values("evaluation__speedup")[:1]),
+            size_ratio=Subquery(selected.values("evaluation__size_ratio")[:1]),
         )
 
     def idle(self) -> Self:

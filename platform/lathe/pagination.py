@@ -11,6 +11,8 @@ from rest_framework.pagination import PageNumberPagination
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from apps.pages import KeyedPaginator
+
 
 class Pages(PageNumberPagination):
     """`?page=2&page_size=100`: numbered pages of 50, or as many as asked for up to 200.
@@ -19,6 +21,7 @@ class Pages(PageNumberPagination):
     the usual size, it would be the wrong answer to a wrong question.
     """
 
+    django_paginator_class = KeyedPaginator
     page_size = 50
     page_size_query_param = "page_size"
     page_size_query_description = "How many rows a page has, 50 unless said and 200 at most."

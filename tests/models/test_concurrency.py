@@ -13,10 +13,20 @@ from django.db import connections
 
 from apps.accounts.models import Team, User
 from apps.models import intake, services
-from apps.models.errors import UploadOffsetMismatch
-from apps.models.models import Alias, AliasMove, Blob, InspectionStatus, ModelVersion, RegisteredModel, UploadChunk
+from apps.models.errors import UploadOffsetMismatch, UploadUnknown
+from apps.models.models import (
+    Alias,
+    AliasMove,
+    Blob,
+    DataSet,
+    InspectionStatus,
+    ModelVersion,
+    RegisteredModel,
+    Upload,
+    UploadChunk,
+)
 from apps.models.storage import put_stream
-from tests.models.conftest import linear_model, upload_of
+from tests.models.conftest import SPEC, linear_model, upload_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -24,6 +34,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def _no_workers(monkeypatch) -> None:
     monkeypatch.setattr(intake, "send_version", lambda pk: None)
+    monkeypatch.setattr(intake, "send_dataset", lambda pk: None)
 
 
 def at_once(*functions: Callable[[], Any]) -> list[Any]:
@@ -85,6 +96,32 @@ def test_of_two_pieces_at_once_one_is_taken(team: Team, engineer: User, files: P
     assert sum(isinstance(result, UploadOffsetMismatch) for result in results) == 2
     assert UploadChunk.objects.count() == 1
     assert len([path for path in (files / "uploads").rglob("*") if path.is_file()]) == 1
+
+
+def finished_upload(team: Team, user: User, content: bytes) -> Upload:
+    upload = services.begin_upload(team, user, "net.onnx", len(content))
+    return services.append_chunk(upload, 0, BytesIO(content))
+
+
+def test_of_four_requests_that_finish_one_upload_one_makes_a_version(model: RegisteredModel, engineer: User):
+    upload = finished_upload(model.team, engineer, linear_model())
+    copies = [Upload.objects.get(pk=upload.pk) for _ in range(4)]
+    results = at_once(*[lambda copy=copy: services.add_version(model, engineer, upload=copy) for copy in copies])
+    assert sum(isinstance(result, ModelVersion) for result in results) == 1, results
+    assert sum(isinstance(result, UploadUnknown) for result in results) == 3, results
+    assert model.versions.get().number == 1
+    assert not Upload.objects.exists()
+
+
+def test_of_four_requests_that_finish_one_upload_one_makes_a_data_set(team: Team, engineer: User, npz_bytes: bytes):
+    upload = finished_upload(team, engineer, npz_bytes)
+    copies = list(enumerate(Upload.objects.get(pk=upload.pk) for _ in range(4)))
+    results = at_once(
+        *[lambda n=n, copy=copy: services.add_dataset(team, engineer, f"d{n}", SPEC, upload=copy) for n, copy in copies]
+    )
+    assert sum(isinstance(result, DataSet) for result in results) == 1, results
+    assert sum(isinstance(result, UploadUnknown) for result in results) == 3, results
+    assert DataSet.objects.count() == 1
 
 
 def test_one_name_at_once_is_given_once(team: Team, engineer: User):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from django.contrib import messages
-from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
@@ -21,6 +20,7 @@ from apps.models.download import blob_response
 from apps.models.models import DataSet
 from apps.models.storage import upload_limit_bytes
 from apps.models.views.models import PAGE_SIZE
+from apps.pages import KeyedPaginator
 
 
 def visible_dataset(request: MemberRequest, pk: int) -> DataSet:
@@ -36,7 +36,7 @@ def listing(request: MemberRequest) -> HttpResponse:
     datasets = DataSet.objects.visible_to(request.user).filter(team=request.team or None)
     found = datasets.search(search).select_related("blob")
     context = {
-        "page": Paginator(found, PAGE_SIZE).get_page(request.GET.get("page")),
+        "page": KeyedPaginator(found, PAGE_SIZE).get_page(request.GET.get("page")),
         "search": search,
         "writes": writes(request, request.team),
     }

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
-from django.core.paginator import Paginator
 from django.db.models import Prefetch
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -22,6 +21,7 @@ from apps.models.forms import AliasForm, ModelForm, ModelUploadForm
 from apps.models.lineage import lineage
 from apps.models.models import ModelMetadata, RegisteredModel, StoreSettings
 from apps.models.storage import upload_limit_bytes
+from apps.pages import KeyedPaginator
 
 PAGE_SIZE = 25
 
@@ -42,7 +42,7 @@ def listing(request: MemberRequest) -> HttpResponse:
     metadata = Prefetch("versions__metadata", ModelMetadata.objects.in_short())
     found = found.prefetch_related("versions", metadata, "versions__blob", "aliases__version")
     context = {
-        "page": Paginator(found, PAGE_SIZE).get_page(request.GET.get("page")),
+        "page": KeyedPaginator(found, PAGE_SIZE).get_page(request.GET.get("page")),
         "search": search,
         "tag": tag,
         "tags": models.all_tags(),

@@ -63,6 +63,11 @@ class OptimizationSession(models.Model):
 
     class Meta:
         ordering = ("-created_at",)
+        indexes = (
+            models.Index(fields=("team", "-created_at", "id"), name="session_list"),
+            models.Index(fields=("team", "status", "-created_at", "id"), name="session_by_status"),
+            models.Index(fields=("team", "-finished_at"), name="session_lately"),
+        )
 
     def __str__(self) -> str:
         return f"{self.version} · {self.created_at:%Y-%m-%d %H:%M}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
@@ -12,6 +11,7 @@ from django.views.decorators.http import require_GET
 from apps.accounts.requests import MemberRequest
 from apps.optimization.audit import AuditQuerySet
 from apps.optimization.models import AuditEvent
+from apps.pages import KeyedPaginator
 
 PAGE_SIZE = 50
 
@@ -31,7 +31,7 @@ def trail(request: MemberRequest) -> HttpResponse:
         events = events.filter(action__startswith=chosen["action"])
     if chosen["session"]:
         events = _of_session(events, chosen["session"])
-    page = Paginator(events, PAGE_SIZE).get_page(request.GET.get("page"))
+    page = KeyedPaginator(events, PAGE_SIZE).get_page(request.GET.get("page"))
     template = "optimization/_audit.html" if request.htmx else "optimization/audit.html"
     return render(request, template, {"page": page, "chosen": chosen})
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from django.core.paginator import Paginator
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from django_htmx.http import HttpResponseClientRedirect
@@ -18,8 +17,11 @@ from apps.optimization import live, services
 from apps.optimization.filters import SessionFilter
 from apps.optimization.forms import SessionForm
 from apps.optimization.models import OptimizationSession
+from apps.pages import KeyedPaginator
 
 PAGE_SIZE = 25
+LONG = ("plan", "verdict", "traceback")
+"""What a row of the list does not show."""
 
 
 def visible_session(request: MemberRequest, pk: UUID) -> OptimizationSession:
@@ -32,9 +34,9 @@ def visible_session(request: MemberRequest, pk: UUID) -> OptimizationSession:
 def history(request: MemberRequest) -> HttpResponse:
     """The current team's sessions. HTMX asks for the results alone."""
     sessions = OptimizationSession.objects.visible_to(request.user).filter(team=request.team or None)
-    sessions = sessions.select_related("version__model", "dataset")
-    chosen = SessionFilter(request.GET, sessions.with_gains().order_by("-created_at"), request=request)
-    page = Paginator(chosen.qs, PAGE_SIZE).get_page(request.GET.get("page"))
+    rows = sessions.select_related("version__model", "dataset").with_gains().defer(*LONG)
+    chosen = SessionFilter(request.GET, rows.order_by("-created_at", "pk"), request=request)
+    page = KeyedPaginator(chosen.qs, PAGE_SIZE).get_page(request.GET.get("page"))
     template = "optimization/_session_history.html" if request.htmx else "optimization/session_list.html"
     context = {
         "filter": chosen,
@@ -59,6 +61,19 @@ def new(request: MemberRequest) -> HttpResponse:
         except UserError as error:
             show_error(form, error)
     return render(request, "optimization/session_new.html", {"form": form}, status=422)
+
+
+@require_GET
+def choices(request: MemberRequest) -> HttpResponse:
+    """What the `field` of a new session offers for the words that were typed."""
+    name = request.GET.get("field", "version")
+    if name not in SessionForm.SEARCHED:
+        raise Http404
+    if not request.team:
+        raise NoTeam()
+    form = SessionForm(user=request.user, team=request.team, initial=request.GET.dict())
+    context = {"field": form[name], "words": form.words(name)}
+    return render(request, "optimization/_session_choice.html", context)
 
 
 @require_GET

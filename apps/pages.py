@@ -1,0 +1,35 @@
+"""Pages of long lists, for the portal and the API: only the rows of the page that is asked for are read whole."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.core.paginator import Page, Paginator
+from django.db.models import QuerySet
+
+if TYPE_CHECKING:
+    Pages = Paginator[Any]
+else:
+    Pages = Paginator
+
+
+class KeyedPaginator(Pages):
+    """Finds a page's keys first, and then those rows in the same order.
+
+    A row before the page costs a step through an index and not the reading of its columns and of all that is joined to
+    it: the last page of a hundred thousand rows is found in about the time of the first. Other sequences than querysets
+    are cut as usual.
+    """
+
+    def page(self, number: int | str) -> Page[Any]:
+        rows = self.object_list
+        if not isinstance(rows, QuerySet):
+            return super().page(number)
+        asked = self.validate_number(number)
+        bottom = (asked - 1) * self.per_page
+        top = bottom + self.per_page
+        if top + self.orphans >= self.count:
+            top = self.count
+        keys = list(rows.values_list("pk", flat=True)[bottom:top])
+        found = rows.order_by().in_bulk(keys)
+        return Page([found[key] for key in keys if key in found], asked, self)

@@ -1,0 +1,172 @@
+"""Long lists: a page reads its own rows only, and what cannot be listed whole is found by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from apps.accounts.models import Team, User
+from apps.agents.state import CandidateStatus, Outcome, Status
+from apps.models.models import DataSet, ModelVersion
+from apps.optimization.forms import SearchedChoiceField, SessionForm
+from apps.optimization.models import Candidate, EvaluationReport, OptimizationSession
+from apps.pages import KeyedPaginator
+from tests.optimization.conftest import make_dataset, make_version
+
+pytestmark = pytest.mark.django_db
+
+MANY = 60
+
+
+@pytest.fixture
+def many(version: ModelVersion, dataset: DataSet) -> list[OptimizationSession]:
+    """Completed sessions, the newest first, each with a candidate that was selected and one that was not."""
+    now, rows = timezone.now(), []
+    for number in range(MANY):
+        row = OptimizationSession.objects.create(
+            team=version.model.team,
+            version=version,
+            dataset=dataset,
+            criteria_body={"objective": "size"},
+            status=Status.COMPLETED,
+            outcome=Outcome.IMPROVED,
+            verdict={"reason": "Faster."},
+            created_at=now - timedelta(minutes=number),
+        )
+        for key, status, speedup in (("c01", "rejected", 9.0), ("c02", CandidateStatus.SELECTED, 2.0 + number)):
+            one = Candidate.objects.create(session=row, key=key, title="x", predicted={}, reason="", status=status)
+            measured = {"size_ratio": 4.0, "metric_drop": 0.0, "candidate_p50_ms": 1.0, "candidate_metric": 90}
+            EvaluationReport.objects.create(candidate=one, body={}, verdict="holds", speedup=speedup, **measured)
+        rows.append(row)
+    return rows
+
+
+def test_every_page_has_its_rows_in_order_with_the_gains_of_the_selected(
+    client: Client, engineer: User, many: list[OptimizationSession]
+) -> None:
+    client.force_login(engineer)
+    seen = []
+    for number in (1, 2, 3):
+        page = client.get(reverse("optimization:session-list"), {"page": number}).context["page"]
+        seen += [(row.pk, row.speedup) for row in page]
+    assert seen == [(row.pk, 2.0 + number) for number, row in enumerate(many)]
+
+
+def test_a_page_reads_as_much_however_many_rows_there_are(
+    client: Client, engineer: User, many: list[OptimizationSession]
+) -> None:
+    """Rows before the page are passed by their keys: none of their columns is read, and nothing is grouped."""
+    client.force_login(engineer)
+    with CaptureQueriesContext(
+        connection,
+    ) as queries:
+        client.get(reverse("optimization:session-list"), {"page": 3, "status": "completed"})
+    asked = [one["sql"] for one in queries if "optimization_optimizationsession" in one["sql"]]
+    assert not [sql for sql in asked if "GROUP BY" in sql or "DISTINCT" in sql]
+    skipping = [sql for sql in asked if "OFFSET" in sql]
+    assert len(skipping) == 1
+    assert "plan" not in skipping[0]
+    assert "JOIN" not in skipping[0]
+
+
+@pytest.mark.parametrize("size", [1, 7, 25, 60, 100])
+def test_pages_together_are_the_list(many: list[OptimizationSession], size: int) -> None:
+    rows = OptimizationSession.objects.order_by("-created_at", "pk")
+    pages = KeyedPaginator(rows, size)
+    assert [row.pk for number in pages.page_range for row in pages.page(number)] == [row.pk for row in many]
+
+
+def test_other_sequences_are_cut_as_usual() -> None:
+    assert list(KeyedPaginator(list(range(5)), 2).page(3)) == [4]
+
+
+# --- choosing a model by its name ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def few_offered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SearchedChoiceField, "MOST_OFFERED", 3)
+
+
+@pytest.fixture
+def versions(team: Team, engineer: User, few_offered: None) -> list[ModelVersion]:
+    return [make_version(team, engineer, name) for name in ("resnet a", "resnet b", "bert", "vit a", "vit b")]
+
+
+def offered(form: SessionForm, name: str = "version") -> list[str]:
+    return [label for value, label in form.fields[name].choices if value]  # type: ignore[attr-defined]
+
+
+def test_the_newest_are_offered_and_that_there_are_more_is_said(
+    client: Client, engineer: User, versions: list[ModelVersion]
+) -> None:
+    client.force_login(engineer)
+    page = client.get(reverse("optimization:session-new"))
+    assert offered(page.context["form"]) == ["vit b v1", "vit a v1", "bert v1"]
+    html = page.content.decode()
+    assert "The newest 3 are listed." in html
+    assert 'id="id_version_search"' in html
+    assert 'id="id_dataset_search"' not in html
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("resnet", ["resnet b v1", "resnet a v1"]),
+        ("a vit", ["vit a v1"]),
+        ("RESNET B", ["resnet b v1"]),
+        ("no such", []),
+        ("\x00", ["vit b v1", "vit a v1", "bert v1"]),
+    ],
+)
+def test_words_find_those_that_have_all_of_them(
+    client: Client, engineer: User, versions: list[ModelVersion], words: str, found: list[str]
+) -> None:
+    client.force_login(engineer)
+    answer = client.get(reverse("optimization:session-choices"), {"field": "version", "version_search": words})
+    assert answer.status_code == 200
+    html = answer.content.decode()
+    assert [label for label in (str(one) for one in reversed(versions)) if label in html] == found
+    assert ("None fits" in html) is (not found)
+
+
+def test_what_was_chosen_stays_among_what_is_offered(engineer: User, team: Team, versions: list[ModelVersion]) -> None:
+    form = SessionForm(user=engineer, team=team, initial={"version": versions[0].pk, "version_search": "vit"})
+    assert offered(form) == ["resnet a v1", "vit b v1", "vit a v1"]
+
+
+def test_any_row_of_the_team_is_an_answer_though_it_is_not_offered(
+    engineer: User, team: Team, versions: list[ModelVersion]
+) -> None:
+    dataset = make_dataset(team, engineer)
+    form = SessionForm({"version": versions[0].pk, "dataset": dataset.pk}, user=engineer, team=team)
+    assert form.fields["version"].clean(str(versions[0].pk)) == versions[0]
+    assert "version" not in form.errors
+
+
+def test_a_row_of_another_team_is_none(engineer: User, team: Team, stranger: User, other_team: Team) -> None:
+    foreign = make_version(other_team, stranger)
+    form = SessionForm({"version": foreign.pk}, user=engineer, team=team)
+    assert offered(form) == []
+    assert "version" in form.errors
+
+
+def test_a_field_that_is_not_searched_is_not_found(client: Client, engineer: User) -> None:
+    client.force_login(engineer)
+    assert client.get(reverse("optimization:session-choices"), {"field": "criteria_set"}).status_code == 404
+
+
+def test_starting_from_the_page_still_names_what_is_wrong(
+    client: Client, engineer: User, start: Callable[..., OptimizationSession]
+) -> None:
+    client.force_login(engineer)
+    page = client.post(reverse("optimization:session-new"), {"version": "999", "dataset": "x"})
+    assert page.status_code == 422
+    assert {"version", "dataset", "criteria_set"} <= page.context["form"].errors.keys()
