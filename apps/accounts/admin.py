@@ -6,12 +6,15 @@ from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
 from django.http import HttpRequest
 
+from apps.accounts import journal
+from apps.accounts.audited import Audited
 from apps.accounts.models import ApiToken, Invitation, Membership, Team, User
 from apps.accounts.services import tell_code_permission
 
 
 @admin.register(User)
-class EmailUserAdmin(UserAdmin):
+class EmailUserAdmin(Audited, UserAdmin):
+    audit_action = "user.changed"
     ordering = ("email",)
     list_display = ("email", "first_name", "last_name", "is_active", "is_staff")
     search_fields = ("email", "first_name", "last_name")
@@ -31,19 +34,35 @@ class MembershipInline(admin.TabularInline):
 
 
 @admin.register(Team)
-class TeamAdmin(admin.ModelAdmin):
+class TeamAdmin(Audited, admin.ModelAdmin):
+    audit_action = "team.changed"
     list_display = ("name", "slug", "created_at")
     search_fields = ("name", "slug")
     prepopulated_fields = {"slug": ("name",)}
     inlines = (MembershipInline,)
 
+    def audit_team(self, row: Team) -> Team:
+        return row
+
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
-        """Who may upload code is on record, whoever decided it."""
+        """Who joined, left, got another role or may upload code is on record, whoever decided it."""
+        by = cast(User, request.user)
         decided = [inline for inline in formset.forms if "may_upload_code" in inline.changed_data]
         super().save_formset(request, form, formset, change)
+        for member in formset.new_objects:
+            self._tell(by, "member.joined", member, {"role": str(member.role)})
+        for member, changed in formset.changed_objects:
+            if "role" in changed:
+                self._tell(by, "member.role_changed", member, {"role": str(member.role)})
+        for member in formset.deleted_objects:
+            self._tell(by, "member.removed", member, {})
         for inline in decided:
             if inline not in formset.deleted_forms:
-                tell_code_permission(inline.instance, by=cast(User, request.user))
+                tell_code_permission(inline.instance, by=by)
+
+    @staticmethod
+    def _tell(by: User, action: str, member: Membership, data: dict[str, str]) -> None:
+        journal.tell(action, actor=by, team=member.team, subject=member.user.email, data=data)
 
 
 @admin.register(Invitation)

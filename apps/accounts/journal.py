@@ -49,3 +49,11 @@ def tell(
     """One act: `action` is dotted, such as `member.removed`; `actor` is `None` for Lathe itself."""
     for keeper in _keepers:
         keeper(action, actor=actor, team=team, subject=subject, reason=reason, data=data)
+
+
+def tell_changes(action: str, actor: User, team: Team, subject: str, before: Mapping[str, Any], row: object) -> None:
+    """One act for the fields of `row` that are no longer as `before`, each with both values; none where all are."""
+    after = {name: getattr(row, name) for name in before}
+    changed = {name: [before[name], value] for name, value in after.items() if before[name] != value}
+    if changed:
+        tell(action, actor=actor, team=team, subject=subject, data=changed)

@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
+from apps.accounts.audited import Audited
 from apps.admin import ReadOnly
 from apps.models.models import (
     Alias,
@@ -48,7 +49,8 @@ class MoveInline(ReadOnly, admin.TabularInline):
 
 
 @admin.register(RegisteredModel)
-class RegisteredModelAdmin(admin.ModelAdmin):
+class RegisteredModelAdmin(Audited, admin.ModelAdmin):
+    audit_action = "model.described"
     list_display = ("name", "team", "created_by", "created_at")
     list_filter = ("team",)
     search_fields = ("name", "description", "team__name")
@@ -83,7 +85,8 @@ class AliasAdmin(ReadOnly, admin.ModelAdmin):
 
 
 @admin.register(DataSet)
-class DataSetAdmin(admin.ModelAdmin):
+class DataSetAdmin(Audited, admin.ModelAdmin):
+    audit_action = "dataset.described"
     list_display = ("name", "team", "status", "refusal_code", "created_by", "created_at")
     list_filter = ("status", "refusal_code", "team")
     search_fields = ("name", "description", "filename", "blob__sha256")
@@ -126,9 +129,10 @@ class UploadAdmin(ReadOnly, admin.ModelAdmin):
 
 
 @admin.register(StoreSettings)
-class StoreSettingsAdmin(admin.ModelAdmin):
+class StoreSettingsAdmin(Audited, admin.ModelAdmin):
     """One row, that is always there: its limits hold from the next upload on."""
 
+    audit_action = "store.settings_changed"
     list_display = ("__str__", "max_upload_bytes", "max_unpacked_bytes", "upload_lifetime_hours", "accept_code")
 
     def get_queryset(self, request: HttpRequest) -> Any:

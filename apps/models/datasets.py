@@ -65,6 +65,7 @@ def describe_dataset(
 ) -> DataSet:
     """Changes what is given. The file and its `spec` stay: reports rest on them."""
     require_role(user, dataset.team, Role.ENGINEER)
+    before = {"name": dataset.name, "description": dataset.description}
     if name is not None:
         dataset.name = _dataset_name(name)
     if description is not None:
@@ -72,6 +73,7 @@ def describe_dataset(
     try:
         with transaction.atomic():
             dataset.save(update_fields=["name", "description"])
+            journal.tell_changes("dataset.described", user, dataset.team, dataset.name, before, dataset)
     except IntegrityError as error:
         raise DataSetNameTaken(field="name", name=dataset.name) from error
     return dataset

@@ -98,13 +98,18 @@ def describe_model(
 ) -> RegisteredModel:
     """Changes what is given and leaves the rest. Raises as `register_model`."""
     require_role(user, model.team, Role.ENGINEER)
+    told = ("name", "description", "tags")
+    before = {field: getattr(model, field) for field in told}
     if name is not None:
         model.name = _model_name(name)
     if description is not None:
         model.description = description.strip()
     if tags is not None:
         model.tags = clean_tags(tags)
-    return _saved_model(model)
+    with transaction.atomic():
+        _saved_model(model)
+        journal.tell_changes("model.described", user, model.team, model.name, before, model)
+    return model
 
 
 def _model_name(name: str) -> str:
@@ -261,8 +266,11 @@ def _next_version(model: RegisteredModel, **fields: Any) -> ModelVersion:
 def describe_version(version: ModelVersion, user: User, *, description: str) -> ModelVersion:
     require_role(user, version.model.team, Role.ENGINEER)
     # A page's text comes as it was sent, and PostgreSQL cannot keep a NUL.
+    before = {"description": version.description}
     version.description = description.replace("\x00", "").strip()
-    version.save(update_fields=["description"])
+    with transaction.atomic():
+        version.save(update_fields=["description"])
+        journal.tell_changes("version.described", user, version.model.team, str(version), before, version)
     return version
 
 

@@ -140,7 +140,9 @@ class WorkerAdmin(ReadOnly, admin.ModelAdmin):
 
 @admin.register(AuditEvent)
 class AuditAdmin(ReadOnly, admin.ModelAdmin):
-    list_display = ("sequence", "at", "actor", "actor_kind", "action", "subject", "reason")
+    list_display = ("sequence", "team", "number", "at", "actor", "actor_kind", "action", "subject", "reason")
+    list_select_related = ("team",)
+    show_full_result_count = False
     list_filter = ("actor_kind", "action", "at")
     search_fields = ("actor", "action", "subject", "reason", "session__id", "digest")
     list_display_links = ("sequence",)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from django.conf import settings
 from django.db import models, transaction
-from django.db.models import Q
+from django.db.models import Max, Q
 from django.utils import timezone
 
 from apps.accounts.querysets import TeamOwnedQuerySet
@@ -75,6 +76,12 @@ class AuditEvent(models.Model):
     """
 
     sequence = models.PositiveBigIntegerField(unique=True, editable=False)
+    """Its place in the chain, which all teams share."""
+    number = models.PositiveBigIntegerField(null=True, editable=False)
+    """Its place among its team's events, 1, 2, 3 … without a gap; empty for what belongs to no team.
+
+    It follows from the chain, so no digest holds it: `verify` counts again.
+    """
     at = models.DateTimeField(default=timezone.now, editable=False)
     team = models.ForeignKey(
         "accounts.Team", on_delete=models.DO_NOTHING, db_constraint=False, null=True, related_name="+"
@@ -111,6 +118,7 @@ class AuditEvent(models.Model):
             models.UniqueConstraint(
                 fields=("session", "key"), condition=~Q(key=""), name="audit_decision_unique_in_session"
             ),
+            models.UniqueConstraint(fields=("team", "number"), name="audit_number_unique_in_team"),
         )
         indexes = (models.Index(fields=("team", "-sequence"), name="audit_by_team"),)
 
@@ -126,9 +134,17 @@ class AuditEvent(models.Model):
             head = AuditHead.objects.select_for_update().get(pk=1)
             self.sequence, self.previous = head.sequence + 1, head.digest
             self.digest = self.expected_digest()
+            self.number = self._next_number()
             super().save(force_insert=True, using=kwargs.get("using"))
             head.sequence, head.digest = self.sequence, self.digest
             head.save()
+
+    def _next_number(self) -> int | None:
+        """The one after the team's last; the head's lock keeps two writers from taking the same."""
+        if self.team_id is None:
+            return None
+        last = AuditEvent.objects.filter(team=self.team_id).aggregate(last=Max("number"))["last"]
+        return (last or 0) + 1
 
     def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise AuditTrailImmutable
@@ -213,6 +229,7 @@ class BrokenLink:
 def verify() -> BrokenLink | None:
     """Walks the whole chain in order; `None` when every link holds."""
     sequence, digest = 0, GENESIS
+    numbers: Counter[int] = Counter()
     for event in AuditEvent.objects.in_order().iterator(chunk_size=500):
         if event.sequence != sequence + 1:
             return BrokenLink(event.sequence, f"event {sequence + 1} is missing before it")
@@ -220,6 +237,10 @@ def verify() -> BrokenLink | None:
             return BrokenLink(event.sequence, "it does not follow from the event before it")
         if event.digest != event.expected_digest():
             return BrokenLink(event.sequence, "its contents were changed")
+        if event.team_id is not None:
+            numbers[event.team_id] += 1
+        if event.number != (numbers[event.team_id] if event.team_id is not None else None):
+            return BrokenLink(event.sequence, f"its team's number should not be {event.number}")
         sequence, digest = event.sequence, event.digest
     head = AuditHead.objects.filter(pk=1).first() or AuditHead()
     if (head.sequence, head.digest) != (sequence, digest):

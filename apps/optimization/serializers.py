@@ -207,10 +207,13 @@ class WorkerSerializer(serializers.ModelSerializer[Worker]):
 
 
 class AuditEventSerializer(serializers.ModelSerializer[AuditEvent]):
+    """`number` counts the team's events without a gap; `sequence` counts those of all teams, which share a chain."""
+
     class Meta:
         model = AuditEvent
         fields = (
             "sequence",
+            "number",
             "at",
             "team",
             "session",

@@ -98,7 +98,12 @@ def test_an_operator_decides_in_the_admin_and_it_is_told(
     assert member_of(engineer).may_upload_code
     client.post(address, {**answers, "memberships-0-may_upload_code": "on", "name": "Sight"})
     client.post(address, {**answers, "memberships-0-DELETE": "on"})
-    assert told == [("member.code_permitted", operator.email, engineer.email)]
+    assert told == [
+        ("member.code_permitted", operator.email, engineer.email),
+        ("team.changed", operator.email, "Sight"),
+        ("team.changed", operator.email, team.name),
+        ("member.removed", operator.email, engineer.email),
+    ]
 
 
 def test_the_api_says_who_has_it(client: Client, owner: User, engineer: User, team: Team) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from django.test import Client
+from django.urls import reverse
 
 from apps.accounts import journal
 from apps.accounts.models import User
 from apps.models import services
-from apps.models.models import DataSet, ModelVersion
+from apps.models.errors import ModelNameTaken
+from apps.models.models import DataSet, ModelVersion, StoreSettings
 
 pytestmark = pytest.mark.django_db
 
@@ -48,3 +51,92 @@ def test_every_act_is_told(
         ("dataset.deleted", olga, "Test images"),
     ]
     assert ("dataset.added", emil, "Test images") in told
+
+
+# --- what was there before and what is there now ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def changes(monkeypatch) -> list[tuple[str, str, dict]]:
+    """Action, subject and data of every act."""
+    acts: list[tuple[str, str, dict]] = []
+    monkeypatch.setattr(
+        journal, "_keepers", [lambda action, subject, data, **_: acts.append((action, subject, dict(data or {})))]
+    )
+    return acts
+
+
+def test_renames_and_descriptions_are_told_with_both_values(
+    changes: list, make_version: Callable[..., ModelVersion], dataset: DataSet, engineer: User
+):
+    version = make_version(2)
+    changes.clear()
+    services.describe_model(version.model, engineer, name="Fashion", description="By season", tags=["b", "a"])
+    services.describe_version(version, engineer, description="Retrained")
+    services.describe_dataset(dataset, engineer, name="Photos")
+    assert changes == [
+        (
+            "model.described",
+            "Fashion",
+            {
+                "name": ["Fashion classifier", "Fashion"],
+                "description": ["A small one", "By season"],
+                "tags": [["cnn", "vision"], ["a", "b"]],
+            },
+        ),
+        ("version.described", "Fashion v1", {"description": ["", "Retrained"]}),
+        ("dataset.described", "Photos", {"name": ["Test images", "Photos"]}),
+    ]
+
+
+def test_what_stays_the_same_is_not_told(
+    changes: list, make_version: Callable[..., ModelVersion], dataset: DataSet, engineer: User
+):
+    version = make_version(2)
+    changes.clear()
+    services.describe_model(version.model, engineer, name=version.model.name, tags=["vision", "CNN"])
+    services.describe_version(version, engineer, description="")
+    services.describe_dataset(dataset, engineer, name=dataset.name, description=dataset.description)
+    assert changes == []
+
+
+def test_a_rename_that_is_refused_is_not_told(changes: list, make_version: Callable[..., ModelVersion], engineer: User):
+    model = make_version(2).model
+    services.register_model(model.team, engineer, "Taken")
+    changes.clear()
+    with pytest.raises(ModelNameTaken):
+        services.describe_model(model, engineer, name="Taken")
+    assert changes == []
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "before", "after"),
+    [("accept_code", "", True, False), ("max_upload_bytes", "1000", 8 * 1024**3, 1000)],
+)
+def test_the_settings_of_the_store_are_told_with_both_values(
+    changes: list, client: Client, field: str, value: str, before: object, after: object
+):
+    client.force_login(User.objects.create_superuser("op@example.org", "x"))
+    row = StoreSettings.current()
+    answers = {one.name: getattr(row, one.name) for one in row._meta.fields if one.editable and one.name != "id"}
+    answers["accept_code"] = "on"
+    address = reverse("admin:models_storesettings_change", args=[row.pk])
+    assert client.post(address, {**answers, field: value}).status_code == 302
+    assert changes == [("store.settings_changed", "Store settings", {field: [before, after]})]
+
+
+def test_what_an_operator_writes_of_a_model_or_data_set_is_told(
+    changes: list, client: Client, make_version: Callable[..., ModelVersion], dataset: DataSet
+):
+    model = make_version(2).model
+    client.force_login(User.objects.create_superuser("op@example.org", "x"))
+    changes.clear()
+    inlines = {f"{prefix}-{count}_FORMS": 0 for prefix in ("aliases", "versions") for count in ("TOTAL", "INITIAL")}
+    answers = {"name": "Fashion", "description": model.description, "tags": '["cnn", "vision"]', **inlines}
+    assert client.post(reverse("admin:models_registeredmodel_change", args=[model.pk]), answers).status_code == 302
+    answers = {"name": "Photos", "description": dataset.description}
+    assert client.post(reverse("admin:models_dataset_change", args=[dataset.pk]), answers).status_code == 302
+    assert changes == [
+        ("model.described", "Fashion", {"name": ["Fashion classifier", "Fashion"]}),
+        ("dataset.described", "Photos", {"name": ["Test images", "Photos"]}),
+    ]

@@ -7,6 +7,8 @@ import threading
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection, connections
+from django.test import Client
+from django.urls import reverse
 
 from apps.accounts.models import Team, User
 from apps.optimization import audit
@@ -70,6 +72,48 @@ def test_events_outlive_what_they_speak_of(session: OptimizationSession, team: T
 def test_numbers_survive_the_database(team: Team) -> None:
     record("x", team=team, data={"numbers": [1, 1.0, 0.1, 1e-7, 1e300, -0.0, 2**53, True, None], "text": "×–ü"})
     assert audit.verify() is None
+
+
+def test_each_team_counts_its_own_events_without_a_gap(team: Team, other_team: Team) -> None:
+    for where in (team, other_team, None, team, None, other_team, team):
+        record("x", team=where)
+    for one, count in ((team, 3), (other_team, 2)):
+        numbers = AuditEvent.objects.filter(team=one).in_order().values_list("number", flat=True)
+        assert list(numbers) == list(range(1, count + 1))
+    assert set(AuditEvent.objects.filter(team=None).values_list("number", flat=True)) == {None}
+    assert audit.verify() is None
+
+
+def test_the_page_and_the_api_show_the_teams_numbers(
+    client: Client, team: Team, other_team: Team, engineer: User
+) -> None:
+    for where in (other_team, other_team, team, other_team, team):
+        record("thing.done", team=where)
+    client.force_login(engineer)
+    page = client.get(reverse("optimization:audit")).context["page"]
+    assert [event.number for event in page] == [2, 1]
+    rows = client.get("/api/v1/audit/").json()["results"]
+    assert [(row["number"], row["sequence"]) for row in rows] == [(2, 5), (1, 3)]
+
+
+def test_a_changed_number_shows(team: Team, engineer: User) -> None:
+    three_events(team, engineer)
+    raw("UPDATE optimization_auditevent SET number = 7 WHERE sequence = 3")
+    broken = audit.verify()
+    assert broken is not None
+    assert (broken.sequence, broken.reason) == (3, "its team's number should not be 7")
+
+
+def test_events_of_a_session_that_is_gone_are_shown_without_a_link(
+    client: Client, session: OptimizationSession, engineer: User
+) -> None:
+    subject = str(session.version)
+    session.delete()
+    client.force_login(engineer)
+    page = client.get(reverse("optimization:audit")).content.decode()
+    assert subject in page
+    assert f"/sessions/{session.pk}/" not in page
+    assert client.get("/api/v1/audit/").status_code == 200
 
 
 def test_a_changed_event_shows(team: Team, engineer: User) -> None:
