@@ -26,18 +26,18 @@ class Audited:
 
     def save_model(self, request: HttpRequest, obj: Any, form: ModelForm[Any], change: bool) -> None:
         super().save_model(request, obj, form, change)  # type: ignore[misc]
-        if not form.changed_data:
-            return
-        open_fields = [name for name in form.changed_data if name not in SECRET]
-        told = {name: [form.initial.get(name), form.cleaned_data.get(name)] for name in open_fields}
-        journal.tell(
-            self.audit_action,
-            actor=cast(User, request.user),
-            team=self.audit_team(obj),
-            subject=str(obj),
-            data={name: [_plain(value) for value in values] for name, values in told.items()}
-            | {name: [] for name in form.changed_data if name in SECRET},
-        )
+        told = {
+            name: [_plain(form.initial.get(name)), _plain(form.cleaned_data.get(name))] for name in form.changed_data
+        }
+        data = {name: [] if name in SECRET else both for name, both in told.items() if both[0] != both[1]}
+        if data:
+            journal.tell(
+                self.audit_action,
+                actor=cast(User, request.user),
+                team=self.audit_team(obj),
+                subject=str(obj),
+                data=data,
+            )
 
 
 def _plain(value: Any) -> Any:

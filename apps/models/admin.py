@@ -17,6 +17,7 @@ from apps.models.models import (
     ModelMetadata,
     ModelVersion,
     RegisteredModel,
+    StoreQuota,
     StoreSettings,
     Upload,
 )
@@ -133,7 +134,14 @@ class StoreSettingsAdmin(Audited, admin.ModelAdmin):
     """One row, that is always there: its limits hold from the next upload on."""
 
     audit_action = "store.settings_changed"
-    list_display = ("__str__", "max_upload_bytes", "max_unpacked_bytes", "upload_lifetime_hours", "accept_code")
+    list_display = (
+        "__str__",
+        "max_upload_bytes",
+        "max_unpacked_bytes",
+        "upload_lifetime_hours",
+        "default_quota_bytes",
+        "accept_code",
+    )
 
     def get_queryset(self, request: HttpRequest) -> Any:
         StoreSettings.current()
@@ -144,3 +152,12 @@ class StoreSettingsAdmin(Audited, admin.ModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+@admin.register(StoreQuota)
+class StoreQuotaAdmin(Audited, admin.ModelAdmin):
+    """Teams that may keep more or less than the usual."""
+
+    audit_action = "store.quota_changed"
+    list_display = ("team", "quota_bytes")
+    list_select_related = ("team",)

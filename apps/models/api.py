@@ -12,6 +12,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import mixins, parsers, status, viewsets
 from rest_framework.decorators import action
+from rest_framework.fields import BooleanField
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -43,6 +44,15 @@ from apps.models.serializers import (
     VersionSerializer,
 )
 
+WITH_SESSIONS = OpenApiParameter(
+    "with_sessions", bool, description="Deletes the sessions that rest on it as well, with their reports and files."
+)
+
+
+def _with_sessions(request: Request) -> bool:
+    """Whether sessions go as well. Raises DRF's `ValidationError` for what is neither yes nor no."""
+    return BooleanField().run_validation(request.query_params.get("with_sessions", False))
+
 
 def _upload(user: User, team: Team, asked: dict[str, Any]) -> Upload | None:
     """The caller's own upload that `asked` names. Raises `PermissionDenied` below engineer, and `UploadUnknown`."""
@@ -57,6 +67,7 @@ def _upload(user: User, team: Team, asked: dict[str, Any]) -> Upload | None:
 
 @extend_schema(tags=["models"])
 @extend_schema_view(
+    destroy=extend_schema(parameters=[WITH_SESSIONS]),
     create=extend_schema(
         request=NewModelSerializer,
         responses={201: RegisteredModelSerializer},
@@ -99,12 +110,13 @@ class RegisteredModelViewSet(
         return Response(self.get_serializer(model).data)
 
     def destroy(self, request: Request, pk: str) -> Response:
-        services.delete_model(self.get_object(), member(request))
+        services.delete_model(self.get_object(), member(request), with_sessions=_with_sessions(request))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
 @extend_schema(tags=["models"])
 @extend_schema_view(
+    destroy=extend_schema(parameters=[WITH_SESSIONS]),
     create=extend_schema(
         request={"multipart/form-data": NewVersionSerializer, "application/json": NewVersionSerializer},
         responses={201: VersionSerializer},
@@ -159,7 +171,7 @@ class VersionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
         return Response(self.get_serializer(version).data)
 
     def destroy(self, request: Request, pk: str) -> Response:
-        services.delete_version(self.get_object(), member(request))
+        services.delete_version(self.get_object(), member(request), with_sessions=_with_sessions(request))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     @extend_schema(
@@ -228,6 +240,7 @@ class AliasViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Ge
 
 @extend_schema(tags=["data sets"])
 @extend_schema_view(
+    destroy=extend_schema(parameters=[WITH_SESSIONS]),
     create=extend_schema(
         request={"multipart/form-data": NewDataSetSerializer, "application/json": NewDataSetSerializer},
         responses={201: DataSetSerializer},
@@ -281,7 +294,7 @@ class DataSetViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
         return Response(self.get_serializer(dataset).data)
 
     def destroy(self, request: Request, pk: str) -> Response:
-        services.delete_dataset(self.get_object(), member(request))
+        services.delete_dataset(self.get_object(), member(request), with_sessions=_with_sessions(request))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     @extend_schema(responses=FILE_RESPONSE)

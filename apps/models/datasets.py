@@ -14,7 +14,7 @@ from apps.accounts import journal
 from apps.accounts.models import Role, Team, User
 from apps.accounts.services import require_role
 from apps.agents.dataset_spec import DatasetSpec
-from apps.models import intake
+from apps.models import dependents, intake
 from apps.models.errors import DataSetInUse, DataSetNameMissing, DataSetNameTaken, DataSetSpecInvalid
 from apps.models.models import DataSet, Upload
 
@@ -100,11 +100,16 @@ def _dataset_name(name: str) -> str:
     return clean
 
 
-def delete_dataset(dataset: DataSet, user: User) -> None:
-    """Removes a data set. Raises `PermissionDenied`, `DataSetInUse` while sessions measured with it."""
+def delete_dataset(dataset: DataSet, user: User, *, with_sessions: bool = False) -> None:
+    """Removes a data set, and `with_sessions` those that measured with it.
+
+    Raises `PermissionDenied`, `DataSetInUse` while there are any.
+    """
     require_role(user, dataset.team, Role.ENGINEER)
     try:
         with transaction.atomic():
+            if with_sessions:
+                dependents.remove(user, datasets=[dataset])
             dataset.delete()
             journal.tell("dataset.deleted", actor=user, team=dataset.team, subject=dataset.name)
     except (ProtectedError, RestrictedError) as error:

@@ -60,6 +60,15 @@ class UploadExpired(UserError):
     sentence = "This upload was left for too long and is gone. Begin a new one."
 
 
+class StoreQuotaExceeded(UserError):
+    code = "store.quota_exceeded"
+    status = 413
+    sentence = (
+        "The team {team} keeps {used_mb:,.1f} of {quota_mb:,.1f} MB, and this file has {size_mb:,.1f} MB. Delete "
+        "sessions or models that are not needed, or ask an operator for a larger quota."
+    )
+
+
 class UploadUnknown(UserError):
     code = "upload.unknown"
     sentence = "There is no such upload in this team; one that was used already cannot be used again."
@@ -87,13 +96,13 @@ class TagsInvalid(UserError):
 class ModelInUse(UserError):
     code = "model.in_use"
     status = 409
-    sentence = "{users} made from “{name}” still need its files. A model with sessions cannot be deleted."
+    sentence = "Sessions still rest on “{name}”: {users}. Delete them first, or the model with its sessions."
 
 
 class VersionInUse(UserError):
     code = "version.in_use"
     status = 409
-    sentence = "{version} is still needed: {users}. Take that away first."
+    sentence = "{version} is still needed: {users}. Take that away first; sessions can be deleted with it."
 
 
 class VersionNotReady(UserError):
@@ -193,7 +202,7 @@ class DataSetWrongType(UserError):
 class DataSetInUse(UserError):
     code = "dataset.in_use"
     status = 409
-    sentence = "Sessions measured with “{name}”. A data set that a report rests on cannot be deleted."
+    sentence = "Sessions measured with “{name}”. Delete them first, or the data set with its sessions."
 
 
 class DataSetInspectionFailed(UserError):

@@ -26,6 +26,7 @@ from apps.models.errors import DataSetWrongType, FileNotGiven, UploadUnknown
 from apps.models.models import Blob, Upload
 from apps.models.storage import local_path, put_stream, upload_limit_bytes
 from apps.models.uploads import finish
+from apps.models.usage import check_room
 
 WANTED_MODEL = (
     "an ONNX model (alone, or in a zip with its external data), a PyTorch exported program (.pt2), a TorchScript "
@@ -63,13 +64,14 @@ class Source:
     file: File[bytes] | None
 
     def blob(self, team: Team) -> Blob:
-        """The bytes in the store. Raises `FileNotGiven`, `UploadUnknown`, and what storing raises."""
+        """The bytes in the store. Raises `FileNotGiven`, `UploadUnknown`, `StoreQuotaExceeded`, what storing raises."""
         if self.upload is not None:
             if self.upload.team_id != team.pk:
                 raise UploadUnknown(field="upload")
             return finish(self.upload)
         if self.file is None:
             raise FileNotGiven(field="file")
+        check_room(team, self.file.size)
         return put_stream(self.file.chunks(), limit_bytes=upload_limit_bytes())
 
     def filename(self, given: str) -> str:

@@ -344,6 +344,9 @@ class StoreSettings(models.Model):
     max_upload_bytes = models.BigIntegerField(default=8 * 1024**3)
     max_unpacked_bytes = models.BigIntegerField(default=16 * 1024**3)
     upload_lifetime_hours = models.PositiveIntegerField(default=24)
+    default_quota_bytes = models.BigIntegerField(
+        null=True, blank=True, help_text=_("What a team may keep, unless it has a quota of its own. Empty: no limit.")
+    )
     accept_code = models.BooleanField(
         default=True,
         help_text=_("Whether models may bring code, from members who may upload code. It runs on the workers."),
@@ -358,3 +361,13 @@ class StoreSettings(models.Model):
     @classmethod
     def current(cls) -> StoreSettings:
         return cls.objects.get_or_create(pk=1)[0]
+
+
+class StoreQuota(models.Model):
+    """What one team may keep, where it is not the usual."""
+
+    team = models.OneToOneField(Team, on_delete=models.CASCADE, related_name="store_quota")
+    quota_bytes = models.BigIntegerField(null=True, blank=True, help_text=_("Empty: no limit."))
+
+    def __str__(self) -> str:
+        return f"Quota of {self.team}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, cast
 
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
@@ -11,6 +11,8 @@ from django.utils import timezone
 from apps.accounts.querysets import Row, TeamOwnedQuerySet
 
 if TYPE_CHECKING:
+    from apps.accounts.models import Team
+
     # Named in the classes' arguments, as text.
     from apps.models.models import (  # noqa: F401
         Alias,
@@ -39,6 +41,14 @@ class BlobQuerySet(models.QuerySet["Blob"]):
             users = relation.related_model._default_manager.filter(**{relation.field.name: OuterRef("pk")})
             blobs = blobs.filter(~Exists(users))
         return blobs
+
+    def of_team(self, team: Team) -> Self:
+        """Blobs that some row of `team` refers to, in any app; each once, however many do."""
+        used = Q()
+        for relation in self.model._meta.related_objects:
+            rows = cast("TeamOwnedQuerySet[models.Model]", relation.related_model._default_manager.all())
+            used |= Q(Exists(rows.filter(**{rows.team_path: team, relation.field.name: OuterRef("pk")})))
+        return self.filter(used)
 
 
 class InspectedQuerySet(TeamOwnedQuerySet[Row]):

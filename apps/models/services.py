@@ -18,7 +18,7 @@ from apps.accounts import journal
 from apps.accounts.models import Membership, Role, Team, User
 from apps.accounts.services import owners_of, require_role
 from apps.agents.reports import ModelSummary
-from apps.models import intake
+from apps.models import dependents, intake
 from apps.models.aliases import can_undo, move_alias, undo_alias_move
 from apps.models.datasets import add_dataset, delete_dataset, describe_dataset
 from apps.models.errors import (
@@ -140,12 +140,17 @@ def clean_tags(tags: Iterable[str]) -> list[str]:
     return clean
 
 
-def delete_model(model: RegisteredModel, user: User) -> None:
-    """Removes a model with its versions and aliases. Raises `PermissionDenied`, `ModelInUse` while sessions need it."""
+def delete_model(model: RegisteredModel, user: User, *, with_sessions: bool = False) -> None:
+    """Removes a model with its versions and aliases, and `with_sessions` what was found out about them.
+
+    Raises `PermissionDenied`, `ModelInUse` while sessions need it, and `session.move_refused` for one that runs.
+    """
     require_role(user, model.team, Role.ENGINEER)
     try:
         with transaction.atomic():
             name, team = model.name, model.team
+            if with_sessions:
+                dependents.remove(user, versions=model.versions.all())
             model.delete()
             journal.tell("model.deleted", actor=user, team=team, subject=name)
     except (ProtectedError, RestrictedError) as error:
@@ -274,12 +279,17 @@ def describe_version(version: ModelVersion, user: User, *, description: str) -> 
     return version
 
 
-def delete_version(version: ModelVersion, user: User) -> None:
-    """Removes a version. Raises `PermissionDenied`, `VersionInUse` while an alias or a session needs it."""
+def delete_version(version: ModelVersion, user: User, *, with_sessions: bool = False) -> None:
+    """Removes a version, and `with_sessions` what was found out about it.
+
+    Raises `PermissionDenied`, `VersionInUse` while an alias or a session needs it.
+    """
     require_role(user, version.model.team, Role.ENGINEER)
     try:
         with transaction.atomic():
             subject = str(version)
+            if with_sessions:
+                dependents.remove(user, versions=[version])
             version.delete()
             journal.tell("version.deleted", actor=user, team=version.model.team, subject=subject)
     except (ProtectedError, RestrictedError) as error:

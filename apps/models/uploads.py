@@ -33,6 +33,7 @@ from apps.models.errors import (
 )
 from apps.models.models import Blob, StoreSettings, Upload, UploadChunk
 from apps.models.storage import put_stream, read_chunks, remove_folder, upload_limit_bytes
+from apps.models.usage import check_room
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ logger = logging.getLogger(__name__)
 def begin_upload(team: Team, user: User, filename: str, size_bytes: int) -> Upload:
     """An upload that waits for its first byte.
 
-    Raises `PermissionDenied`, `UploadEmpty`, or `UploadTooLarge` before a byte has come.
+    Raises `PermissionDenied`, `UploadEmpty`, `UploadTooLarge` or `StoreQuotaExceeded` before a byte has come.
     """
     require_role(user, team, Role.ENGINEER)
     if size_bytes < 1:
@@ -48,6 +49,7 @@ def begin_upload(team: Team, user: User, filename: str, size_bytes: int) -> Uplo
     limit_bytes = upload_limit_bytes()
     if size_bytes > limit_bytes:
         raise UploadTooLarge(field="size_bytes", limit_mib=limit_bytes / 2**20)
+    check_room(team, size_bytes, field="size_bytes")
     return Upload.objects.create(
         team=team, user=user, filename=filename, size_bytes=size_bytes, expires_at=_next_expiry()
     )

@@ -7,13 +7,15 @@ idempotent, and the sweeper sends what was lost again.
 from __future__ import annotations
 
 import dramatiq
+from django.core.management import call_command
 
-from apps.optimization import pipeline, runner
+from apps.optimization import pipeline, retention, runner
 from apps.optimization.models import LONGEST_STEP_MINUTES
 
 STEP_TIME_LIMIT_MS = (LONGEST_STEP_MINUTES + 60) * 60 * 1000
 """Above the longest limit that operators can set for a step: its own limit ends the work, and says why."""
 ADVANCE_TIME_LIMIT_MS = 5 * 60 * 1000
+CHORE_TIME_LIMIT_MS = 30 * 60 * 1000
 
 
 @dramatiq.actor(queue_name="default", max_retries=3, min_backoff=500, time_limit=ADVANCE_TIME_LIMIT_MS)
@@ -29,3 +31,10 @@ def run_step(step_id: int) -> None:
 @dramatiq.actor(queue_name="gpu", max_retries=0, time_limit=STEP_TIME_LIMIT_MS)
 def run_step_on_gpu(step_id: int) -> None:
     runner.run_step(step_id)
+
+
+@dramatiq.actor(queue_name="default", max_retries=1, time_limit=CHORE_TIME_LIMIT_MS)
+def tidy_up() -> None:
+    """What no longer is to be kept: by each team's retention, and logins that have run out."""
+    retention.apply_all()
+    call_command("clearsessions")

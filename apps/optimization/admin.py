@@ -11,6 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from apps.accounts.audited import Audited
 from apps.accounts.models import User
 from apps.admin import ReadOnly
 from apps.agents.techniques import catalogue
@@ -26,6 +27,7 @@ from apps.optimization.models import (
     LogEntry,
     OptimizationSession,
     PipelineSettings,
+    RetentionPolicy,
     SessionStep,
     Worker,
 )
@@ -47,7 +49,8 @@ class SessionAdmin(ReadOnly, admin.ModelAdmin):
     list_select_related = ("version__model", "team", "created_by")
     date_hierarchy = "created_at"
     inlines = (StepInline,)
-    actions = ("retry", "cancel", "resume")
+    actions = ("retry", "cancel", "resume", "remove")
+    show_full_result_count = False
 
     def has_operate_permission(self, request: HttpRequest) -> bool:
         """Whether the operator may act on sessions, which is Django's permission to change them."""
@@ -64,6 +67,10 @@ class SessionAdmin(ReadOnly, admin.ModelAdmin):
     @admin.action(description="Resume where they stopped", permissions=["operate"])
     def resume(self, request: HttpRequest, queryset: QuerySet[OptimizationSession]) -> None:
         self._each(request, queryset, services.session_resume, "going on")
+
+    @admin.action(description="Delete with their reports and files", permissions=["operate"])
+    def remove(self, request: HttpRequest, queryset: QuerySet[OptimizationSession]) -> None:
+        self._each(request, queryset, services.session_delete, "deleted")
 
     def _each(
         self,
@@ -238,3 +245,12 @@ class PipelineSettingsAdmin(admin.ModelAdmin):
         super().save_model(request, obj, form, change)
         assert isinstance(request.user, User)
         audit.record("settings.changed", actor=request.user, subject="Pipeline settings", data=form.cleaned_data)
+
+
+@admin.register(RetentionPolicy)
+class RetentionAdmin(Audited, admin.ModelAdmin):
+    """Teams that do not keep for ever what their sessions leave; owners set it on the page Storage."""
+
+    audit_action = "retention.changed"
+    list_display = ("team", "artifact_days", "log_days", "session_days")
+    list_select_related = ("team",)

@@ -13,6 +13,7 @@ from rest_framework import mixins, status, viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.views import APIView
 
 from apps.accounts.requests import member
 from apps.accounts.teams import team_for
@@ -36,8 +37,10 @@ from apps.optimization.serializers import (
     PromotionRollbackSerializer,
     PromotionSerializer,
     QuestionSerializer,
+    RetentionSerializer,
     SessionSerializer,
     StepSerializer,
+    StorageSerializer,
     WorkerSerializer,
 )
 
@@ -130,6 +133,7 @@ class CriteriaViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         responses=services.SessionPreview,
         examples=[example("Under named criteria", EXAMPLE_QUESTION)],
     ),
+    destroy=extend_schema(summary="Delete a session that has ended"),
     cancel=extend_schema(request=None, responses=SessionSerializer),
     retry=extend_schema(summary="Start the same question anew", request=None, responses={201: SessionSerializer}),
     resume=extend_schema(request=None, responses=SessionSerializer),
@@ -182,6 +186,11 @@ class SessionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
             seed=asked.get("seed"),
         )
         return Response(self.get_serializer(session).data, status=status.HTTP_201_CREATED)
+
+    def destroy(self, request: Request, pk: str) -> Response:
+        """Takes the session with its reports, log and files. What it promoted stays, and so do its audit events."""
+        services.session_delete(self.get_object(), user=member(request))
+        return Response(status=status.HTTP_204_NO_CONTENT)
 
     @action(detail=False, methods=["post"])
     def preview(self, request: Request) -> Response:
@@ -306,6 +315,42 @@ class AuditViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Ge
 
     def get_queryset(self) -> QuerySet[AuditEvent]:
         return AuditEvent.objects.visible_to(self.request.user).order_by("-sequence")
+
+
+@extend_schema(tags=["storage"])
+class StorageView(APIView):
+    """What a team keeps in the store, and for how long."""
+
+    @extend_schema(
+        summary="Read what a team keeps",
+        parameters=[
+            OpenApiParameter("team", str, description="The team's slug; members of one team may leave it out.")
+        ],
+        responses=StorageSerializer,
+    )
+    def get(self, request: Request) -> Response:
+        team = team_for(member(request), request.query_params.get("team"))
+        return Response(StorageSerializer(services.storage_of(team)).data)
+
+    @extend_schema(
+        summary="Set for how long a team keeps what sessions leave",
+        request=RetentionSerializer,
+        responses=StorageSerializer,
+        examples=[
+            example("Candidates for a month, logs for a year", {"artifact_days": 30, "log_days": 365}),
+            example("What would go", {"artifact_days": 7, "dry_run": True}),
+        ],
+    )
+    def patch(self, request: Request) -> Response:
+        """With `dry_run` nothing is changed, and `would_go` says what these days would remove now. Owners only."""
+        asked = answers(RetentionSerializer, request)
+        team = team_for(member(request), asked.pop("team", None))
+        policy = None
+        if asked.pop("dry_run"):
+            policy = services.policy_with(team, member(request), asked)
+        else:
+            services.keep_for(team, member(request), asked)
+        return Response(StorageSerializer(services.storage_of(team, policy)).data)
 
 
 routes = [

@@ -97,6 +97,12 @@ class SessionMoveRefused(UserError):
     sentence = "The session is {status}, so it cannot {move}."
 
 
+class SessionDeleted(UserError):
+    code = "session.deleted"
+    status = 410
+    sentence = "This session was deleted on {day} by {actor}. What it promoted is still there, as are its audit events."
+
+
 class NothingToPromote(UserError):
     code = "session.nothing_to_promote"
     status = 409

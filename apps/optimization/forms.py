@@ -253,3 +253,23 @@ class PromoteForm(forms.Form):
 class RollBackForm(forms.Form):
     alias = forms.SlugField(max_length=60, initial="production", widget=forms.HiddenInput)
     reason = forms.CharField(max_length=500, help_text="For the audit trail.")
+
+
+class RetentionForm(forms.Form):
+    """For how many days what a session leaves is kept. Empty is for ever."""
+
+    artifact_days = forms.IntegerField(
+        required=False,
+        min_value=1,
+        max_value=36_500,
+        label="Files of candidates (days)",
+        help_text="Those that were not handed over, from the day the session ended. Empty: for ever.",
+    )
+    log_days = forms.IntegerField(required=False, min_value=1, max_value=36_500, label="Logs (days)")
+    session_days = forms.IntegerField(
+        required=False,
+        min_value=1,
+        max_value=36_500,
+        label="Whole sessions (days)",
+        help_text="With report and package. What was promoted stays, and so do audit events.",
+    )

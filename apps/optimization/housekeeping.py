@@ -84,7 +84,9 @@ class Housekeeper(threading.Thread):
 
 
 def _ask_for_collection() -> None:
-    """A message and not a call: listing a large store takes longer than a worker may be silent."""
+    """Messages and not calls: listing a large store takes longer than a worker may be silent."""
     from apps.models.actors import collect_store
+    from apps.optimization.actors import tidy_up
 
+    tidy_up.send()
     collect_store.send()

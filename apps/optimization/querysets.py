@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
 
     from apps.accounts.models import User
+    from apps.models.models import DataSet, ModelVersion
 
     # Some are named in the classes' arguments, as text.
     from apps.optimization.models import CriteriaSet, OptimizationSession, Worker  # noqa: F401
@@ -44,6 +45,13 @@ class SessionQuerySet(TeamOwnedQuerySet["OptimizationSession"]):
     def locked(self, pk: UUID | str) -> OptimizationSession:
         """The session, locked until the transaction ends. On SQLite an immediate transaction is the lock."""
         return self.select_for_update().get(pk=pk)
+
+    def resting_on(self, versions: Iterable[ModelVersion], datasets: Iterable[DataSet]) -> Self:
+        """Those that started from any of `versions`, or measured with any of `datasets`."""
+        return self.filter(Q(version__in=versions) | Q(dataset__in=datasets))
+
+    def finished_before(self, moment: datetime) -> Self:
+        return self.exclude(status__in=ACTIVE).filter(finished_at__lt=moment)
 
     def with_gains(self) -> Self:
         """Adds `speedup` and `size_ratio` of the selected candidate, `None` where there is none.

@@ -229,6 +229,31 @@ class AuditEventSerializer(serializers.ModelSerializer[AuditEvent]):
         read_only_fields = fields
 
 
+class RemovalSerializer(serializers.Serializer[Any]):
+    """What goes, or would go, by a team's retention."""
+
+    sessions = serializers.IntegerField()
+    artifacts = serializers.IntegerField()
+    artifact_bytes = serializers.IntegerField()
+    log_lines = serializers.IntegerField()
+
+
+class StorageSerializer(serializers.Serializer[Any]):
+    """Bytes by kind; a file that two kinds refer to counts in both, and once in `used_bytes`. No quota: null."""
+
+    used_bytes = serializers.IntegerField()
+    quota_bytes = serializers.IntegerField(allow_null=True)
+    models_bytes = serializers.IntegerField()
+    datasets_bytes = serializers.IntegerField()
+    candidates_bytes = serializers.IntegerField()
+    packages_bytes = serializers.IntegerField()
+    uploads_bytes = serializers.IntegerField()
+    artifact_days = serializers.IntegerField(source="policy.artifact_days", allow_null=True)
+    log_days = serializers.IntegerField(source="policy.log_days", allow_null=True)
+    session_days = serializers.IntegerField(source="policy.session_days", allow_null=True)
+    would_go = RemovalSerializer(help_text="What the retention would remove now.")
+
+
 # --- in --------------------------------------------------------------------------------------------------------------
 
 
@@ -275,3 +300,12 @@ class PromotedSerializer(serializers.Serializer[Any]):
     alias = serializers.CharField()
     version = serializers.IntegerField(help_text="The version's id.")
     number = serializers.IntegerField(help_text="Its number within the model.")
+
+
+class RetentionSerializer(TeamChoice):
+    """Days, or null for ever; what is left out stays as it is."""
+
+    artifact_days = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=36_500)
+    log_days = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=36_500)
+    session_days = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=36_500)
+    dry_run = serializers.BooleanField(required=False, default=False, help_text="Only say what would go.")

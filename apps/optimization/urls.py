@@ -1,6 +1,6 @@
 from django.urls import path
 
-from apps.optimization.views import audit, criteria, dashboard, report, sessions, workers
+from apps.optimization.views import audit, criteria, dashboard, report, sessions, storage, workers
 
 app_name = "optimization"
 
@@ -14,6 +14,7 @@ urlpatterns = [
     path("sessions/<uuid:pk>/cancel/", sessions.cancel, name="session-cancel"),
     path("sessions/<uuid:pk>/retry/", sessions.retry, name="session-retry"),
     path("sessions/<uuid:pk>/resume/", sessions.resume, name="session-resume"),
+    path("sessions/<uuid:pk>/delete/", sessions.delete, name="session-delete"),
     path("sessions/<uuid:pk>/report/", report.report, name="report"),
     path("sessions/<uuid:pk>/package/", report.package, name="session-package"),
     path("sessions/<uuid:pk>/promote/", report.promote, name="session-promote"),
@@ -22,6 +23,8 @@ urlpatterns = [
     path("criteria/new/", criteria.new, name="criteria-new"),
     path("criteria/<int:pk>/", criteria.detail, name="criteria-detail"),
     path("criteria/<int:pk>/edit/", criteria.edit, name="criteria-edit"),
+    path("storage/", storage.storage, name="storage"),
+    path("storage/retention/", storage.retention, name="retention"),
     path("workers/", workers.workers, name="workers"),
     path("audit/", audit.trail, name="audit"),
 ]

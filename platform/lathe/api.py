@@ -10,6 +10,7 @@ from rest_framework.routers import DefaultRouter
 from apps.accounts.api import MeView
 from apps.accounts.api import routes as account_routes
 from apps.models.api import routes as store_routes
+from apps.optimization.api import StorageView
 from apps.optimization.api import routes as optimization_routes
 
 app_name = "api"
@@ -21,4 +22,8 @@ routes: list[tuple[str, Any, str]] = [*account_routes, *store_routes, *optimizat
 for prefix, viewset, basename in routes:
     router.register(prefix, viewset, basename)
 
-urlpatterns = [path("me/", MeView.as_view(), name="me"), *router.urls]
+urlpatterns = [
+    path("me/", MeView.as_view(), name="me"),
+    path("storage/", StorageView.as_view(), name="storage"),
+    *router.urls,
+]

@@ -234,6 +234,7 @@ SPECTACULAR_SETTINGS = {
         {"name": "sessions", "description": "Optimizing a version: start, watch, read the report, promote."},
         {"name": "techniques", "description": "What can be tried here."},
         {"name": "workers", "description": "Who does the work, and what they can."},
+        {"name": "storage", "description": "What a team keeps, how much it may, and for how long."},
         {"name": "audit", "description": "Who decided what, when, and why."},
     ],
     "COMPONENT_SPLIT_REQUEST": True,

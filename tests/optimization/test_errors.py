@@ -20,6 +20,7 @@ CODES = {
     "session.accelerator_unavailable": 422,
     "session.technique_disabled": 422,
     "session.move_refused": 409,
+    "session.deleted": 410,
     "session.nothing_to_promote": 409,
     "session.not_promoted": 409,
     "session.no_package": 404,

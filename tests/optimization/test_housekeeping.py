@@ -65,7 +65,7 @@ def test_a_chore_that_breaks_is_logged_and_the_others_go_on(
 
 def test_the_store_is_collected_by_workers_of_the_light_queue(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweeper, "sweep", lambda: None)
-    for queues, asked in ((["cpu"], []), (["default"], ["collect_store"])):
+    for queues, asked in ((["cpu"], []), (["default"], ["tidy_up", "collect_store"])):
         beats: list[list[str]] = []
         monkeypatch.setattr(workers, "report", beats.append)
         keeper = housekeeping.Housekeeper(queues)

@@ -84,6 +84,7 @@ PAGE_DOORS: dict[str, tuple[str, Door]] = {
     "optimization:session-cancel": ("POST", Door.WRITE),
     "optimization:session-retry": ("POST", Door.WRITE),
     "optimization:session-resume": ("POST", Door.WRITE),
+    "optimization:session-delete": ("POST", Door.WRITE),
     "optimization:report": ("GET", Door.READ),
     "optimization:session-package": ("GET", Door.READ),
     "optimization:session-promote": ("POST", Door.WRITE),
@@ -92,6 +93,8 @@ PAGE_DOORS: dict[str, tuple[str, Door]] = {
     "optimization:criteria-new": ("POST", Door.WRITE_HERE),
     "optimization:criteria-detail": ("GET", Door.READ),
     "optimization:criteria-edit": ("POST", Door.WRITE),
+    "optimization:storage": ("GET", Door.PRIVATE),
+    "optimization:retention": ("POST", Door.OWN_HERE),
     "optimization:workers": ("GET", Door.PRIVATE),
     "optimization:audit": ("GET", Door.PRIVATE),
 }
@@ -184,7 +187,7 @@ def test_a_page_opens_for_whom_the_table_says(
 
 
 SAFE = ("get", "head", "options")
-OF_NO_ROW = ("api:api-root", "api:me", "api:technique", "api:worker")
+OF_NO_ROW = ("api:api-root", "api:me", "api:storage", "api:technique", "api:worker")
 
 
 def body_for(name: str, world: World) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from apps.accounts.requests import MemberRequest, current_team, writes
 from apps.accounts.services import require_role
 from apps.agents.dataset_spec import METRICS, DatasetSpec, calibration_count
 from apps.errors import UserError
-from apps.models import services
+from apps.models import dependents, services
 from apps.models.dataset_forms import KIND_LABELS, TASK_LABELS, DataSetForm, DataSetUploadForm
 from apps.models.download import blob_response
 from apps.models.models import DataSet
@@ -85,6 +85,7 @@ def _context(request: MemberRequest, dataset: DataSet) -> dict[str, object]:
     calibration = calibration_count(summary.examples) if summary else 0
     return {
         "dataset": dataset,
+        "resting": dependents.count(datasets=[dataset]),
         "spec": spec,
         "kind_label": KIND_LABELS[spec.kind],
         "task_label": TASK_LABELS[spec.task],
@@ -130,7 +131,7 @@ def describe(request: MemberRequest, pk: int) -> HttpResponse:
 def delete(request: MemberRequest, pk: int) -> HttpResponse:
     dataset = visible_dataset(request, pk)
     try:
-        services.delete_dataset(dataset, request.user)
+        services.delete_dataset(dataset, request.user, with_sessions="with_sessions" in request.POST)
     except UserError as error:
         messages.error(request, error.message)
         return redirect(dataset)

@@ -15,7 +15,7 @@ from apps.accounts.models import Role
 from apps.accounts.requests import MemberRequest, current_team, writes
 from apps.accounts.services import require_role
 from apps.errors import UserError
-from apps.models import services
+from apps.models import dependents, services
 from apps.models.aliases import SUGGESTED
 from apps.models.forms import AliasForm, ModelForm, ModelUploadForm
 from apps.models.lineage import lineage
@@ -122,6 +122,7 @@ def detail_page(
         "versions": versions,
         "aliases": [(alias, services.can_undo(alias), alias.moves.all()[:10]) for alias in aliases],
         "lineage": lineage(versions),
+        "resting": dependents.count(versions=versions),
         "form": form or ModelForm.of(model),
         "alias_form": alias_form or AliasForm(versions=model.versions.ready().select_related("model")),
         "suggested_aliases": SUGGESTED,
@@ -150,7 +151,7 @@ def describe(request: MemberRequest, pk: int) -> HttpResponse:
 def delete(request: MemberRequest, pk: int) -> HttpResponse:
     model = visible_model(request, pk)
     try:
-        services.delete_model(model, request.user)
+        services.delete_model(model, request.user, with_sessions="with_sessions" in request.POST)
     except UserError as error:
         messages.error(request, error.message)
         return redirect(model)

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET, require_POST, require_safe
 from apps.accounts.requests import MemberRequest, writes
 from apps.agents.reports import MOST_WEIGHTS
 from apps.errors import UserError
-from apps.models import netron, services
+from apps.models import dependents, netron, services
 from apps.models.download import blob_response, download_name
 from apps.models.listing import listings
 from apps.models.models import ModelMetadata, ModelVersion
@@ -36,6 +36,7 @@ def _context(request: MemberRequest, version: ModelVersion) -> dict[str, object]
         "model": version.model,
         "metadata": metadata,
         "drawn": netron.draws(version),
+        "resting": dependents.count(versions=[version]),
         **(_found(metadata) if metadata else {}),
         "writes": writes(request, version.model.team),
     }
@@ -93,7 +94,7 @@ def signature(request: MemberRequest, pk: int, number: int) -> HttpResponse:
 def delete(request: MemberRequest, pk: int, number: int) -> HttpResponse:
     version = visible_version(request, pk, number)
     try:
-        services.delete_version(version, request.user)
+        services.delete_version(version, request.user, with_sessions="with_sessions" in request.POST)
     except UserError as error:
         messages.error(request, error.message)
         return redirect(version)

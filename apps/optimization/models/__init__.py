@@ -4,6 +4,7 @@ from apps.optimization.audit import AuditEvent, AuditHead
 from apps.optimization.models.criteria import CriteriaSet
 from apps.optimization.models.findings import AnalysisReport, Candidate, EvaluationReport, LogEntry
 from apps.optimization.models.operation import LONGEST_STEP_MINUTES, PipelineSettings, Worker
+from apps.optimization.models.retention import RetentionPolicy
 from apps.optimization.models.session import OptimizationSession
 from apps.optimization.models.step import SessionStep
 
@@ -18,6 +19,7 @@ __all__ = [
     "LogEntry",
     "OptimizationSession",
     "PipelineSettings",
+    "RetentionPolicy",
     "SessionStep",
     "Worker",
 ]

@@ -3,22 +3,29 @@
 from apps.optimization.services.lifecycle import session_cancel, session_resume, session_retry
 from apps.optimization.services.preview import SessionPreview, TechniqueStatus, session_preview, technique_statuses
 from apps.optimization.services.promotion import promote, promotion_rollback
+from apps.optimization.services.removal import session_delete
 from apps.optimization.services.report import SessionReport, package_of, report
 from apps.optimization.services.start import session_start, wanted_criteria
+from apps.optimization.services.storage import Storage, keep_for, policy_with, storage_of
 
 __all__ = [
     "SessionPreview",
     "SessionReport",
+    "Storage",
     "TechniqueStatus",
+    "keep_for",
     "package_of",
+    "policy_with",
     "promote",
     "promotion_rollback",
     "report",
     "session_cancel",
+    "session_delete",
     "session_preview",
     "session_resume",
     "session_retry",
     "session_start",
+    "storage_of",
     "technique_statuses",
     "wanted_criteria",
 ]

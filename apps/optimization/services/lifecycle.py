@@ -63,6 +63,9 @@ def session_resume(session: OptimizationSession, user: User, *, as_operator: boo
     _require(user, session, as_operator)
     row = OptimizationSession.objects.locked(session.pk)
     row.resume()
+    # Files that the team's retention has removed are made again.
+    lost = row.steps.filter(status=Status.COMPLETED, artifact=None).exclude(artifact_filename="")
+    lost.update(status=Status.CANCELLED)
     for step in row.steps.filter(status__in=(Status.FAILED, Status.CANCELLED)):
         interrupted = step.status == Status.CANCELLED or step.key in NEEDED
         if interrupted and step.start_over():

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from django.contrib import messages
 from django.http import Http404, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
+from django.utils.formats import date_format
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from django_htmx.http import HttpResponseClientRedirect
 
@@ -14,9 +16,10 @@ from apps.accounts.forms import show_error
 from apps.accounts.requests import MemberRequest, current_team, writes
 from apps.errors import UserError
 from apps.optimization import live, services
+from apps.optimization.errors import SessionDeleted
 from apps.optimization.filters import SessionFilter
 from apps.optimization.forms import SessionForm
-from apps.optimization.models import OptimizationSession
+from apps.optimization.models import AuditEvent, OptimizationSession
 from apps.pages import KeyedPaginator
 
 PAGE_SIZE = 25
@@ -25,9 +28,15 @@ LONG = ("plan", "verdict", "traceback")
 
 
 def visible_session(request: MemberRequest, pk: UUID) -> OptimizationSession:
-    """The session, or 404 for who is not of its team."""
+    """The session, or 404 for who is not of its team. Raises `SessionDeleted` for one that was there."""
     sessions = OptimizationSession.objects.visible_to(request.user)
-    return get_object_or_404(sessions.select_related("version__model", "dataset", "criteria_set", "created_by"), pk=pk)
+    rows = sessions.select_related("version__model", "dataset", "criteria_set", "created_by")
+    if (session := rows.filter(pk=pk).first()) is not None:
+        return session
+    events = AuditEvent.objects.visible_to(request.user).filter(session_id=pk, action="session.deleted")
+    if (event := events.first()) is not None:
+        raise SessionDeleted(day=date_format(event.at, "j M Y"), actor=event.actor)
+    raise Http404
 
 
 @require_GET
@@ -122,6 +131,15 @@ def retry(request: MemberRequest, pk: UUID) -> HttpResponse:
 def resume(request: MemberRequest, pk: UUID) -> HttpResponse:
     session = visible_session(request, pk)
     return _to(request, services.session_resume(session, user=request.user))
+
+
+@require_POST
+def delete(request: MemberRequest, pk: UUID) -> HttpResponse:
+    session = visible_session(request, pk)
+    title = str(session)
+    services.session_delete(session, user=request.user)
+    messages.success(request, f"The session on {title} is deleted.")
+    return redirect("optimization:session-list")
 
 
 def _to(request: MemberRequest, session: OptimizationSession) -> HttpResponse:

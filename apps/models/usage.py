@@ -1,0 +1,34 @@
+"""How much a team keeps in the store, and how much it may."""
+
+from __future__ import annotations
+
+from django.db.models import Sum
+
+from apps.accounts.models import Team
+from apps.models.errors import StoreQuotaExceeded
+from apps.models.models import Blob, StoreQuota, StoreSettings, Upload
+
+
+def used_bytes(team: Team) -> int:
+    """The bytes of every file that the team's rows refer to, each once, and of uploads on their way."""
+    kept = Blob.objects.of_team(team).aggregate(total=Sum("size_bytes"))["total"] or 0
+    coming = Upload.objects.filter(team=team, blob=None).aggregate(total=Sum("received_bytes"))["total"] or 0
+    return int(kept + coming)
+
+
+def quota_bytes(team: Team) -> int | None:
+    """What the team may keep; `None` where there is no limit."""
+    own = StoreQuota.objects.filter(team=team).first()
+    return own.quota_bytes if own is not None else StoreSettings.current().default_quota_bytes
+
+
+def check_room(team: Team, size_bytes: int, *, field: str = "file") -> None:
+    """Raises `StoreQuotaExceeded` where `size_bytes` more would pass the team's quota."""
+    quota = quota_bytes(team)
+    if quota is None:
+        return
+    used = used_bytes(team)
+    if used + size_bytes > quota:
+        raise StoreQuotaExceeded(
+            field=field, team=team.name, size_mb=size_bytes / 1e6, used_mb=used / 1e6, quota_mb=quota / 1e6
+        )

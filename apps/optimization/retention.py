@@ -1,0 +1,113 @@
+"""Letting go of what a team no longer wants to keep: what would go, and doing it.
+
+The same questions answer a dry run and the real one, so that what was shown is what goes. Files are collected by the
+store once no row refers to them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import F, OuterRef, Q, QuerySet, Subquery, Sum
+from django.utils import timezone
+
+from apps.accounts.models import Team
+from apps.agents.state import StepKind
+from apps.models.models import Blob
+from apps.optimization import audit
+from apps.optimization.models import LogEntry, OptimizationSession, RetentionPolicy, SessionStep
+from apps.optimization.services.removal import remove
+
+
+@dataclass(frozen=True)
+class Removal:
+    """How much goes, or would go."""
+
+    sessions: int = 0
+    artifacts: int = 0
+    artifact_bytes: int = 0
+    """Of those artifacts' files; what other rows refer to as well stays in the store."""
+    log_lines: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.sessions or self.artifacts or self.log_lines)
+
+
+class Overdue:
+    """What a policy no longer keeps at a moment."""
+
+    def __init__(self, policy: RetentionPolicy, now: datetime) -> None:
+        self._policy, self._now = policy, now
+        self._ended = OptimizationSession.objects.filter(team=policy.team)
+
+    def sessions(self) -> QuerySet[OptimizationSession]:
+        return self._past(self._policy.session_days)
+
+    def artifacts(self) -> QuerySet[SessionStep]:
+        """Steps whose file is no longer kept: of sessions that stay, and not the file that was handed over."""
+        handed_over = SessionStep.objects.filter(session=OuterRef("session"), kind=StepKind.PACKAGE)
+        steps = SessionStep.objects.filter(session__in=self._staying(self._policy.artifact_days))
+        steps = steps.exclude(artifact=None).exclude(kind=StepKind.PACKAGE)
+        steps = steps.annotate(handed_over=Subquery(handed_over.values("parent_key")[:1]))
+        return steps.filter(Q(handed_over=None) | ~Q(key=F("handed_over")))
+
+    def log(self) -> QuerySet[LogEntry]:
+        return LogEntry.objects.filter(session__in=self._staying(self._policy.log_days))
+
+    def measure(self) -> Removal:
+        artifacts = self.artifacts()
+        files = Blob.objects.filter(pk__in=artifacts.values("artifact"))
+        return Removal(
+            sessions=self.sessions().count(),
+            artifacts=artifacts.count(),
+            artifact_bytes=files.aggregate(total=Sum("size_bytes"))["total"] or 0,
+            log_lines=self.log().count(),
+        )
+
+    def _past(self, days: int | None) -> QuerySet[OptimizationSession]:
+        if days is None:
+            return OptimizationSession.objects.none()
+        return self._ended.finished_before(self._now - timedelta(days=days))
+
+    def _staying(self, days: int | None) -> QuerySet[OptimizationSession]:
+        return self._past(days).exclude(pk__in=self.sessions().values("pk"))
+
+
+def would_go(team: Team, policy: RetentionPolicy | None = None) -> Removal:
+    """The dry run: what `policy`, or the team's own, would remove now."""
+    policy = policy or RetentionPolicy.objects.filter(team=team).first()
+    return Removal() if policy is None else Overdue(policy, timezone.now()).measure()
+
+
+def apply(policy: RetentionPolicy) -> Removal:
+    """Removes what is overdue and writes down how much it was. A session that was resumed meanwhile stays."""
+    overdue = Overdue(policy, timezone.now())
+    sessions = sum(_remove_session(overdue, pk) for pk in list(overdue.sessions().values_list("pk", flat=True)))
+    with transaction.atomic():
+        gone = replace(overdue.measure(), sessions=sessions)
+        SessionStep.objects.filter(pk__in=list(overdue.artifacts().values_list("pk", flat=True))).update(artifact=None)
+        overdue.log().delete()
+        if gone:
+            audit.record("retention.applied", team=policy.team, subject=str(policy), data=asdict(gone))
+    return gone
+
+
+def apply_all() -> dict[str, Removal]:
+    """Every team's policy, one after the other; by the team's slug what went."""
+    gone = {}
+    for policy in RetentionPolicy.objects.select_related("team"):
+        gone[policy.team.slug] = apply(policy)
+    return gone
+
+
+@transaction.atomic
+def _remove_session(overdue: Overdue, pk: UUID) -> bool:
+    OptimizationSession.objects.select_for_update().filter(pk=pk).first()
+    session = overdue.sessions().filter(pk=pk).first()
+    if session is None:
+        return False
+    remove(session, None, reason="The team keeps sessions no longer than its retention says.")
+    return True

@@ -1,0 +1,110 @@
+"""What a team keeps, and for how long: the numbers behind the page and the API, and how an owner changes them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.files.storage import FileSystemStorage, default_storage
+from django.db import transaction
+from django.db.models import QuerySet, Sum
+
+from apps.accounts import journal
+from apps.accounts.models import Role, Team, User
+from apps.accounts.services import require_role
+from apps.agents.state import StepKind
+from apps.models.models import Blob, DataSet, ModelVersion, Upload
+from apps.models.usage import quota_bytes, used_bytes
+from apps.optimization import retention
+from apps.optimization.models import OptimizationSession, RetentionPolicy, SessionStep
+from apps.optimization.retention import Removal
+
+DAYS = ("artifact_days", "log_days", "session_days")
+
+
+@dataclass(frozen=True)
+class Storage:
+    """Sizes in bytes. A file that several kinds refer to counts in each kind, and once in `used_bytes`."""
+
+    used_bytes: int
+    quota_bytes: int | None
+    models_bytes: int
+    datasets_bytes: int
+    candidates_bytes: int
+    packages_bytes: int
+    uploads_bytes: int
+    disk_free_bytes: int | None
+    """Of the disk that the store is on; `None` where the store is none of this machine's."""
+    policy: RetentionPolicy
+    would_go: Removal
+    """What the team's retention would remove now."""
+
+    @property
+    def used_share(self) -> float | None:
+        return None if not self.quota_bytes else self.used_bytes / self.quota_bytes
+
+    @property
+    def kinds(self) -> tuple[tuple[str, int], ...]:
+        return (
+            ("Models", self.models_bytes),
+            ("Data sets", self.datasets_bytes),
+            ("Files of candidates", self.candidates_bytes),
+            ("Packages", self.packages_bytes),
+            ("Uploads on their way", self.uploads_bytes),
+        )
+
+
+def storage_of(team: Team, policy: RetentionPolicy | None = None) -> Storage:
+    """What `team` keeps now, and what `policy` (its own unless given) would remove."""
+    policy = policy or RetentionPolicy.objects.filter(team=team).first() or RetentionPolicy(team=team)
+    steps = SessionStep.objects.filter(session__team=team).exclude(kind=StepKind.PACKAGE)
+    coming = Upload.objects.filter(team=team, blob=None).aggregate(total=Sum("received_bytes"))["total"]
+    return Storage(
+        used_bytes=used_bytes(team),
+        quota_bytes=quota_bytes(team),
+        models_bytes=_size_of(ModelVersion.objects.filter(model__team=team).values("blob")),
+        datasets_bytes=_size_of(DataSet.objects.filter(team=team).values("blob")),
+        candidates_bytes=_size_of(steps.values("artifact")),
+        packages_bytes=_size_of(OptimizationSession.objects.filter(team=team).values("package")),
+        uploads_bytes=coming or 0,
+        disk_free_bytes=_disk_free_bytes(),
+        policy=policy,
+        would_go=retention.would_go(team, policy),
+    )
+
+
+def policy_with(team: Team, user: User, days: Mapping[str, int | None]) -> RetentionPolicy:
+    """The team's retention with other `days`, for a dry run: nothing is kept of it. Raises `PermissionDenied`."""
+    require_role(user, team, Role.OWNER)
+    policy = RetentionPolicy.objects.filter(team=team).first() or RetentionPolicy(team=team)
+    for name, value in days.items():
+        setattr(policy, name, value)
+    return policy
+
+
+def keep_for(team: Team, user: User, days: Mapping[str, int | None]) -> RetentionPolicy:
+    """Sets for how many days each is kept; what `days` does not name stays. Raises `PermissionDenied` below owner."""
+    require_role(user, team, Role.OWNER)
+    with transaction.atomic():
+        policy, _ = RetentionPolicy.objects.select_for_update().get_or_create(team=team)
+        before = {name: getattr(policy, name) for name in DAYS}
+        for name, value in days.items():
+            setattr(policy, name, value)
+        policy.save()
+        journal.tell_changes("retention.changed", user, team, str(policy), before, policy)
+    return policy
+
+
+def _size_of(blobs: QuerySet[Any, Any]) -> int:
+    return int(Blob.objects.filter(pk__in=blobs).aggregate(total=Sum("size_bytes"))["total"] or 0)
+
+
+def _disk_free_bytes() -> int | None:
+    if not isinstance(default_storage, FileSystemStorage):
+        return None
+    try:
+        return shutil.disk_usage(default_storage.location).free
+    except FileNotFoundError:  # Nothing was kept yet.
+        return None
