@@ -41,6 +41,7 @@ PAGES = {
     "workers": "/workers/",
     "team": "/team/",
     "tokens": "/tokens/",
+    "storage": "/storage/",
     "audit": "/audit/",
     "account": "/accounts/2fa/",
     "password": "/accounts/password/change/",
