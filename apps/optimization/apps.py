@@ -8,8 +8,17 @@ class OptimizationConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """What the apps below do is written into the audit trail."""
+        """What the apps below do is written into the audit trail, and open pages hear of what ends their view."""
+        from django.contrib.sessions.models import Session
+        from django.db.models.signals import post_delete, post_save
+
         from apps.accounts import journal
-        from apps.optimization import audit
+        from apps.accounts.models import Membership, User
+        from apps.optimization import audit, events
 
         journal.connect(audit.record)
+        # Signals, because the admin and Django itself end logins and memberships too.
+        for changed in (post_save, post_delete):
+            changed.connect(events.tell_of_person, sender=User)
+            changed.connect(events.tell_of_person, sender=Membership)
+        post_delete.connect(events.tell_of_logout, sender=Session)
