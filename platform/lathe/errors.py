@@ -15,7 +15,7 @@ from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
-from django.db import InterfaceError, OperationalError
+from django.db import DataError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
@@ -95,6 +95,9 @@ def api_exception_handler(error: Exception, context: dict[str, Any]) -> Response
         error = BodyTooLarge()
     elif isinstance(error, DATABASE_AWAY):
         error = _database_away(error)
+    elif _fits_no_column(error):
+        logger.error("A value that no column can hold came as far as the database.", exc_info=error)
+        error = exceptions.ParseError()
     response = exception_handler(error, context)
     if response is None:
         return None
@@ -138,6 +141,15 @@ def _database_away(error: BaseException) -> DatabaseAway:
     return DatabaseAway()
 
 
+def _fits_no_column(error: BaseException) -> bool:
+    """Whether the database was asked for what it cannot hold: a number beyond 64 bits, a text with a NUL. Each driver
+    says so in its own way.
+    """
+    if isinstance(error, OverflowError):
+        return "SQLite" in str(error)
+    return isinstance(error, DataError) or (isinstance(error, ValueError) and "NUL (0x00)" in str(error))
+
+
 def _title(code: int) -> str:
     return HTTPStatus(code).phrase
 
@@ -178,6 +190,9 @@ class UserErrorPages:
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         if isinstance(error, DATABASE_AWAY):
             return _unavailable(request, error)
+        if _fits_no_column(error):
+            logger.error("A value that no column can hold came as far as the database.", exc_info=error)
+            return bad_request(request, error)
         if not isinstance(error, UserError):
             return None
         if getattr(request, "htmx", False):

@@ -122,7 +122,7 @@ def test_the_webs_own_keys_are_out_of_a_workers_reach(server: dict[str, str], se
         lambda: worker.set("elsewhere", 0),
         worker.flushall,
         worker.acl_list,
-        lambda: worker.config_set("dir", "/tmp"),  # noqa: S108
+        lambda: worker.config_set("dir", "/tmp"),
     ):
         with pytest.raises(redis.exceptions.ResponseError):
             ask()
