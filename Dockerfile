@@ -23,7 +23,7 @@ VOLUME /var/lib/lathe
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
     CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/health/', timeout=4)"]
-CMD ["uvicorn", "lathe.asgi:application", "--host", "0.0.0.0", "--port", "8000"]
+CMD ["uvicorn", "lathe.asgi:application", "--host", "0.0.0.0", "--port", "8000", "--no-proxy-headers"]
 
 # On x86-64 the plain torch of this lock comes with CUDA, so the same image serves CPU and GPU workers.
 FROM base AS worker

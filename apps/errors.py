@@ -45,3 +45,9 @@ class UserError(Exception):
             if "code" in subclass.__dict__:
                 yield subclass
             yield from subclass.catalogue()
+
+
+class QueueAway(UserError):
+    code = "service.queue_away"
+    status = 503
+    sentence = "The queue to the workers does not answer, so nothing was begun. Try again in a moment."

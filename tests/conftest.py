@@ -13,7 +13,8 @@ from django.db.models.signals import post_migrate
 from dramatiq.brokers.stub import StubBroker
 
 from apps.accounts.models import Membership, Role, Team, User
-from apps.optimization import housekeeping
+from apps.optimization import events, housekeeping
+from lathe import cache as shared_cache
 from tests.door import Door
 
 pytest_plugins = ["tests.assets.plugin", "tests.side_by_side"]
@@ -45,6 +46,8 @@ def _fresh_process_state() -> None:
 
     A worker that a test has stopped has told this process to start no more work.
     """
+    for outage in (shared_cache.outage, events.outage):
+        outage.ended()
     cache.clear()
     housekeeping.stopping.clear()
     broker = dramatiq.get_broker()

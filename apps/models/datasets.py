@@ -17,6 +17,7 @@ from apps.agents.dataset_spec import DatasetSpec
 from apps.models import dependents, intake
 from apps.models.errors import DataSetInUse, DataSetNameMissing, DataSetNameTaken, DataSetSpecInvalid
 from apps.models.models import DataSet, Upload
+from apps.outages import require_queue
 
 LONGEST_NAME = 120
 
@@ -35,13 +36,14 @@ def add_dataset(
     """A data set from a finished `upload` or a `file`, read as `spec` says; pending until a worker has checked it.
 
     Raises `PermissionDenied`, `DataSetNameMissing`, `DataSetNameTaken`, `DataSetSpecInvalid`, `DataSetWrongType`,
-    `FileNotGiven`, `UploadTooLarge`, `UploadIncomplete`, `UploadUnknown`.
+    `FileNotGiven`, `UploadTooLarge`, `UploadIncomplete`, `UploadUnknown`, `QueueAway`.
     """
     require_role(user, team, Role.ENGINEER)
     clean = _dataset_name(name)
     read_as = validated_spec(spec)
     if team.datasets.filter(name=clean).exists():
         raise DataSetNameTaken(field="name", name=clean)  # before a large file is stored for nothing
+    require_queue()
     source = intake.Source(upload, file)
     blob = source.blob(team)
     intake.refuse_wrong_data(blob, read_as)

@@ -10,14 +10,14 @@ from django_filters import rest_framework as filters
 from apps.models.models import Alias, DataSet, InspectionStatus, ModelVersion, RegisteredModel
 
 LARGEST_ID = BigIntegerField.MAX_BIGINT
-"""SQLite's driver raises for a larger number."""
+"""SQLite's driver raises for a larger number, above zero or below."""
 
 
 class IdFilter(filters.NumberFilter):
     """An id, and no choice among rows: a refusal would tell which ids there are in other teams."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs, max_value=LARGEST_ID)
+        super().__init__(**kwargs, min_value=-LARGEST_ID, max_value=LARGEST_ID)
 
 
 class ModelFilter(filters.FilterSet):

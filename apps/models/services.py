@@ -42,6 +42,7 @@ from apps.models.models import (
 )
 from apps.models.signatures import choose_signature
 from apps.models.uploads import abandon, append_chunk, begin_upload, finish
+from apps.outages import require_queue
 
 __all__ = [
     "abandon",
@@ -176,11 +177,12 @@ def add_version(
 
     What a look at its bytes can refuse is refused here, before there is a version: `ModelWrongType` above all, and code
     from those who may not upload any (`CodeNotAllowed`, `CodeNotAccepted`). Raises `PermissionDenied`, `FileNotGiven`,
-    `UploadTooLarge`, `UploadIncomplete`, `UploadUnknown`, `VersionElsewhere` too.
+    `UploadTooLarge`, `UploadIncomplete`, `UploadUnknown`, `VersionElsewhere` and `QueueAway` too.
     """
     member = require_role(user, model.team, Role.ENGINEER)
     if parent is not None and parent.model_id != model.pk:
         raise VersionElsewhere(field="parent", version=parent, model=model.name)
+    require_queue()
     source = intake.Source(upload, file)
     blob = source.blob(model.team)
     name = source.filename(filename)
@@ -236,12 +238,14 @@ def adopt_artifact(
     """The version that an artifact of a session becomes, ready at once: the session has checked and measured it.
 
     Asking again for the same session and bytes gives the same version. `summary` is read from the file unless given; a
-    file that only a worker can read (a zip) waits for its checks like any other.
+    file that only a worker can read (a zip) waits for its checks like any other. Raises `QueueAway` then, where it is.
     """
     known = model.versions.filter(source_session=source_session, blob=blob).first()
     if known is not None:
         return known
     summary = summary or intake.glance_at_model(blob).summary
+    if summary is None:
+        require_queue()
     with transaction.atomic():
         version = _next_version(
             model,

@@ -10,6 +10,7 @@ from apps.accounts.services import require_role
 from apps.models import intake
 from apps.models.errors import SignatureInUse, SignatureNotOffered, VersionNotReady
 from apps.models.models import ModelVersion
+from apps.outages import require_queue
 
 
 @transaction.atomic
@@ -17,7 +18,8 @@ def choose_signature(version: ModelVersion, user: User, name: str) -> ModelVersi
     """Has `version` be about the signature called `name`: it is pending until a worker has looked at it so.
 
     Choosing what is chosen already changes nothing. Raises `PermissionDenied`, `VersionNotReady`,
-    `SignatureNotOffered`, and `SignatureInUse` where something was measured of the version: evidence stays what it was.
+    `SignatureNotOffered`, `QueueAway`, and `SignatureInUse` where something was measured of the version: evidence stays
+    what it was.
     """
     require_role(user, version.model.team, Role.ENGINEER)
     row = ModelVersion.objects.select_for_update().get(pk=version.pk)
@@ -32,6 +34,7 @@ def choose_signature(version: ModelVersion, user: User, name: str) -> ModelVersi
         return row
     if user_of := _held_by(row):
         raise SignatureInUse(version=row, user=user_of)
+    require_queue()
     row.signature = name
     row.save(update_fields=["signature"])
     row.look_again()

@@ -8,11 +8,20 @@ class OptimizationConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """What the apps below do is written into the audit trail, and they learn what rests on their rows."""
+        """What the apps below do is written into the audit trail, they learn what rests on their rows, pages who left."""
+        from django.contrib.sessions.models import Session
+        from django.db.models.signals import post_delete, post_save
+
         from apps.accounts import journal
+        from apps.accounts.models import Membership, User
         from apps.models import dependents
-        from apps.optimization import audit
+        from apps.optimization import audit, events
         from apps.optimization.services.removal import SessionKeeper
 
         journal.connect(audit.record)
         dependents.connect(SessionKeeper())
+        # Signals, because the admin and Django itself end logins and memberships too.
+        for changed in (post_save, post_delete):
+            changed.connect(events.tell_of_person, sender=User)
+            changed.connect(events.tell_of_person, sender=Membership)
+        post_delete.connect(events.tell_of_logout, sender=Session)

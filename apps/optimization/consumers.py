@@ -3,25 +3,39 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
+from contextlib import suppress
+from importlib import import_module
 from typing import Any
 
+from channels.auth import get_user
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
+from django.db import InterfaceError, OperationalError
 
 from apps.accounts.models import Role, User
 from apps.accounts.services import may
-from apps.optimization import live
+from apps.optimization import events, live
 from apps.optimization.models import OptimizationSession
 
+logger = logging.getLogger(__name__)
+
 NOT_FOUND = 4404
+TRY_AGAIN = 1013
 MIN_INTERVAL_S = 0.4
 """Pokes that arrive faster are answered together."""
+LISTEN_S = 3.0
+"""How often a page makes sure that it is poked; while it is not, it looks for changes by itself as often."""
+LOOK_S = 15.0
+"""A page looks by itself this often in any case: a poke may get lost."""
 
 
 class SessionConsumer(AsyncWebsocketConsumer):
     """One open page. On connecting it gets the state as it is, so a page that lost its socket heals itself."""
 
-    group: str | None = None
+    listening: tuple[str, ...] = ()
     pushing: asyncio.Task[None] | None = None
 
     async def connect(self) -> None:
@@ -31,29 +45,38 @@ class SessionConsumer(AsyncWebsocketConsumer):
             await self.close(code=NOT_FOUND)
             return
         self.changed = asyncio.Event()
-        self.group = session.channel_group
-        await self.channel_layer.group_add(self.group, self.channel_name)
-        await self.accept()
         self.changed.set()
+        self.listening = (
+            session.channel_group,
+            events.user_group(self.scope["user"].pk),
+            events.login_group(self._login()),
+        )
+        await self._listen()
+        await self.accept()
         self.pushing = asyncio.create_task(self._push())
 
     async def disconnect(self, code: int) -> None:
         if self.pushing:
             self.pushing.cancel()
-        if self.group:
-            await self.channel_layer.group_discard(self.group, self.channel_name)
+        for group in self.listening:
+            await events.reached(self.channel_layer.group_discard(group, self.channel_name), "leaving a group")
 
     async def session_changed(self, event: dict[str, Any]) -> None:
-        """A poke: something of this session changed."""
+        """A poke: something of this session changed, or of who looks at it."""
         self.changed.set()
 
     async def _push(self) -> None:
         """Sends what looks different since the last time: what stands still keeps its focus and its selection."""
         shown: dict[str, str] = {}
         while True:
-            await self.changed.wait()
+            await self._told()
             self.changed.clear()
-            fragments = await self._render()
+            try:
+                fragments = await self._render()
+            except (OperationalError, InterfaceError):
+                logger.warning("The database does not answer: a live page is closed, and comes back.", exc_info=True)
+                await self.close(code=TRY_AGAIN)
+                return
             if fragments is None:
                 await self.close(code=NOT_FOUND)
                 return
@@ -63,20 +86,41 @@ class SessionConsumer(AsyncWebsocketConsumer):
             shown = fragments
             await asyncio.sleep(MIN_INTERVAL_S)
 
+    async def _told(self) -> None:
+        """Waits for a poke, or until it is time to look without one."""
+        look_at = time.monotonic() + LOOK_S
+        while not self.changed.is_set() and time.monotonic() < look_at:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.changed.wait(), LISTEN_S)
+                return
+            if not await self._listen():
+                return
+
+    async def _listen(self) -> bool:
+        """Whether this page is poked from now on: a Redis that was away may have forgotten it."""
+        for group in self.listening:
+            if not await events.reached(self.channel_layer.group_add(group, self.channel_name), "joining a group"):
+                return False
+        return True
+
+    def _login(self) -> str:
+        """The key of the browser's session behind this socket."""
+        return self.scope["session"].session_key or ""
+
     @database_sync_to_async
     def _session(self) -> OptimizationSession | None:
         pk = self.scope["url_route"]["kwargs"]["pk"]
         return OptimizationSession.objects.visible_to(self.scope["user"]).filter(pk=pk).first()
 
-    @database_sync_to_async
-    def _render(self) -> dict[str, str] | None:
+    async def _render(self) -> dict[str, str] | None:
         """The fragments, or `None` once the session is gone or its reader may no longer see it."""
+        # The socket's user and login are as old as the socket.
+        login = import_module(settings.SESSION_ENGINE).SessionStore(self._login())
+        return await self._fragments(await get_user({"session": login}))
+
+    @database_sync_to_async
+    def _fragments(self, user: User) -> dict[str, str] | None:
         pk = self.scope["url_route"]["kwargs"]["pk"]
-        user = self.scope["user"]
-        session = (
-            OptimizationSession.objects.visible_to(user).select_related("team", "version__model").filter(pk=pk).first()
-        )
-        # The socket's user is as old as the socket.
-        if session is None or not User.objects.filter(pk=user.pk, is_active=True).exists():
-            return None
-        return live.fragments(session, writes=may(user, session.team, Role.ENGINEER))
+        sessions = OptimizationSession.objects.visible_to(user).select_related("team", "version__model")
+        session = sessions.filter(pk=pk).first()
+        return live.fragments(session, writes=may(user, session.team, Role.ENGINEER)) if session else None

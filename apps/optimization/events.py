@@ -6,23 +6,35 @@ channel layer is logged and not raised: the work goes on.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from functools import partial
+from hashlib import sha256
+from typing import Any
 
 from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
+from django.contrib.sessions.models import Session
 from django.db import transaction
-from redis.exceptions import RedisError
+from django.utils import timezone
 
+from apps.accounts.models import Membership, User
 from apps.optimization.models import OptimizationSession
+from apps.outages import REDIS_AWAY, Outage
 
 logger = logging.getLogger(__name__)
+
+ANSWER_S = 1.0
+"""How long the channel layer may take: whoever pokes has other work to do."""
+
+outage = Outage()
+"""Of the channel layer, as this process sees it."""
 
 
 def poke(session: OptimizationSession) -> None:
     """Tells the session's pages, and its team's lists, once the transaction is committed."""
     for group in (session.channel_group, team_group(session.team_id)):
-        transaction.on_commit(partial(_send, group, str(session.pk)))
+        transaction.on_commit(partial(_send, group, {"type": "session.changed", "session": str(session.pk)}))
 
 
 def team_group(team_id: int) -> str:
@@ -30,11 +42,55 @@ def team_group(team_id: int) -> str:
     return f"team.{team_id}"
 
 
-def _send(group: str, session_id: str) -> None:
+# --- who may still look ----------------------------------------------------------------------------------------------
+
+
+def user_group(user_id: int) -> str:
+    """The channel group of a person's open pages."""
+    return f"user.{user_id}"
+
+
+def login_group(session_key: str) -> str:
+    """The channel group of the pages that one login opened. Its key is a secret, and stays one."""
+    return f"login.{sha256(session_key.encode()).hexdigest()[:32]}"
+
+
+def tell_of_person(instance: User | Membership, **signal: Any) -> None:
+    """A person or their place in a team was changed or deleted: their pages ask anew whether they may look."""
+    if signal.get("update_fields") != frozenset({"last_login"}):
+        user_id = instance.user_id if isinstance(instance, Membership) else instance.pk
+        transaction.on_commit(partial(_send, user_group(user_id), {"type": "session.changed"}))
+
+
+def tell_of_logout(instance: Session, **signal: Any) -> None:
+    """A login has ended: its pages are closed. One that ran out long ago has none."""
+    if instance.expire_date > timezone.now():
+        transaction.on_commit(partial(_send, login_group(instance.session_key), {"type": "session.changed"}))
+
+
+# --- the channel layer -----------------------------------------------------------------------------------------------
+
+
+def _send(group: str, message: dict[str, Any]) -> None:
+    if get_channel_layer() is not None:
+        async_to_sync(_told)(group, message)
+
+
+async def _told(group: str, message: dict[str, Any]) -> None:
     layer = get_channel_layer()
-    if layer is None:
-        return
+    await reached(layer.group_send(group, message), f"poking {group}")
+
+
+async def reached(asking: Any, what: str) -> bool:
+    """Awaits what is asked of the channel layer, for a moment at most. Returns whether it was done."""
+    if not outage.may_ask():
+        asking.close()
+        return False
     try:
-        async_to_sync(layer.group_send)(group, {"type": "session.changed", "session": session_id})
-    except (RedisError, OSError):
-        logger.warning("The pages of session %s could not be told of a change.", session_id, exc_info=True)
+        await asyncio.wait_for(asking, ANSWER_S)
+    except REDIS_AWAY:
+        if outage.began():
+            logger.warning("The channel layer does not answer (%s): pages look for changes by themselves.", what)
+        return False
+    outage.ended()
+    return True

@@ -20,6 +20,15 @@ SQLITE_PRAGMAS = (
     "PRAGMA cache_size=2000;"
 )
 POSTGRES_OPTIONS = ("sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout", "application_name", "options")
+POSTGRES_PATIENCE = {
+    # In seconds: a server that hangs, too, is away.
+    "connect_timeout": "3",
+    # One that vanished with its network is noticed while something is asked of it, too: in seconds, and milliseconds.
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "15000",
+}
 S3_OPTIONS = {"endpoint": "endpoint_url", "region": "region_name", "addressing": "addressing_style"}
 
 
@@ -53,7 +62,7 @@ def database(url: str) -> dict[str, Any]:
         "PASSWORD": unquote(parts.password or ""),
         "HOST": parts.hostname or "",
         "PORT": str(parts.port or ""),
-        "OPTIONS": options,
+        "OPTIONS": POSTGRES_PATIENCE | options,
     }
 
 

@@ -76,6 +76,14 @@ def unfit_for_a_team(environment: Environment) -> Iterator[CheckMessage]:
             id="lathe.W005",
         )
 
+    if environment.behind_proxy and not environment.trusted_proxies:
+        yield checks.Warning(
+            "LATHE_TRUSTED_PROXIES is not set: behind the proxy all members have one address, and one who mistypes a "
+            "password often enough locks everybody out.",
+            hint="Set LATHE_TRUSTED_PROXIES to the address that the proxy has for Lathe (docs/deployment.md).",
+            id="lathe.W006",
+        )
+
 
 @checks.register(Tags.compatibility)
 def check_installation(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:

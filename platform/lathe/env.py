@@ -6,10 +6,12 @@ Nothing else in the project reads `os.environ`. No Django here, so that the read
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from urllib.parse import SplitResult, quote, urlsplit
 
@@ -105,6 +107,15 @@ class Reader:
             raise WrongVariable(name, value, f"write a list with commas{known}, such as {','.join(default)}.")
         return words
 
+    def networks(self, name: str) -> tuple[IPv4Network | IPv6Network, ...]:
+        """A list of addresses and networks; none where it is not given."""
+        words = self.words(name, ())
+        try:
+            return tuple(ipaddress.ip_network(word) for word in words)
+        except ValueError:
+            write = "write addresses or networks with commas, such as 127.0.0.1,10.0.7.0/24."
+            raise WrongVariable(name, ",".join(words), write) from None
+
     def path(self, name: str, default: Path) -> Path:
         value = self.given(name)
         if value is None:
@@ -155,6 +166,8 @@ class Environment:
     base_url_is_given: bool
     behind_proxy: bool
     """LATHE_BEHIND_PROXY: believe X-Forwarded-Proto, because a proxy that sets it stands in front."""
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
+    """LATHE_TRUSTED_PROXIES: whose X-Forwarded-For is believed, so that limits hold for each client and not for all."""
     hsts_seconds: int
     """LATHE_HSTS_SECONDS: how long browsers insist on TLS, once `base_url` begins with https."""
     database_url: str
@@ -207,6 +220,7 @@ class Environment:
             ).rstrip("/"),
             base_url_is_given=reader.given("LATHE_BASE_URL") is not None,
             behind_proxy=reader.flag("LATHE_BEHIND_PROXY", False),
+            trusted_proxies=reader.networks("LATHE_TRUSTED_PROXIES"),
             hsts_seconds=reader.whole("LATHE_HSTS_SECONDS", 31_536_000),
             database_url=reader.url(
                 "DATABASE_URL",

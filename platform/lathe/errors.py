@@ -7,14 +7,18 @@ traceback in the log and say nothing of it to the client.
 
 from __future__ import annotations
 
+import logging
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.db import DataError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.template.loader import render_to_string
 from django_htmx.http import reswap, trigger_client_event
 from pydantic import ValidationError as ValueErrorReport
 from rest_framework import exceptions
@@ -24,15 +28,25 @@ from rest_framework.views import exception_handler
 from apps.errors import UserError
 
 PROBLEM = "application/problem+json"
-
-
 API = "/api/"
+RETRY_AFTER_S = 5
+"""What is away is asked again after as long."""
+DATABASE_AWAY = (OperationalError, InterfaceError)
+"""What is raised when the database cannot be reached, goes away in between, or is too busy to take a write."""
+
+logger = logging.getLogger(__name__)
 
 
 class BodyTooLarge(exceptions.APIException):
     status_code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     default_code = "too_large"
     default_detail = "The body is larger than is read here. Send a file as an upload instead."
+
+
+class DatabaseAway(exceptions.APIException):
+    status_code = HTTPStatus.SERVICE_UNAVAILABLE
+    default_code = "database_away"
+    default_detail = "The database does not answer. Nothing was changed; try again in a moment."
 
 
 @dataclass(frozen=True)
@@ -79,6 +93,11 @@ def api_exception_handler(error: Exception, context: dict[str, Any]) -> Response
         return _invalid(_from_pydantic(error))
     if isinstance(error, RequestDataTooBig):
         error = BodyTooLarge()
+    elif isinstance(error, DATABASE_AWAY):
+        error = _database_away(error)
+    elif _fits_no_column(error):
+        logger.error("A value that no column can hold came as far as the database.", exc_info=error)
+        error = exceptions.ParseError()
     response = exception_handler(error, context)
     if response is None:
         return None
@@ -116,6 +135,21 @@ def _with_headers(response: Response, error: Exception) -> Response:
     return answer
 
 
+def _database_away(error: BaseException) -> DatabaseAway:
+    """What the client is told; the operators find the rest in the log."""
+    logger.error("The database does not answer.", exc_info=error)
+    return DatabaseAway()
+
+
+def _fits_no_column(error: BaseException) -> bool:
+    """Whether the database was asked for what it cannot hold: a number beyond 64 bits, a text with a NUL. Each driver
+    says so in its own way.
+    """
+    if isinstance(error, OverflowError):
+        return "SQLite" in str(error)
+    return isinstance(error, DataError) or (isinstance(error, ValueError) and "NUL (0x00)" in str(error))
+
+
 def _title(code: int) -> str:
     return HTTPStatus(code).phrase
 
@@ -142,15 +176,23 @@ def _from_drf(details: Any, field: str = "") -> list[dict[str, Any]]:
 
 
 class UserErrorPages:
-    """Middleware: a `UserError` that a view let through becomes a page with its sentence, never a 500."""
+    """Middleware: a `UserError` that a view let through becomes a page with its sentence, never a 500.
+
+    Whatever says that something is away says when to ask again.
+    """
 
     def __init__(self, get_response: Any) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        return self.get_response(request)
+        return _with_retry_after(self.get_response(request))
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        if isinstance(error, DATABASE_AWAY):
+            return _unavailable(request, error)
+        if _fits_no_column(error):
+            logger.error("A value that no column can hold came as far as the database.", exc_info=error)
+            return bad_request(request, error)
         if not isinstance(error, UserError):
             return None
         if getattr(request, "htmx", False):
@@ -196,4 +238,24 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
+    """Django's hook for what no view caught; a middleware, too, may have asked a database that is away."""
+    error = sys.exception()
+    if isinstance(error, DATABASE_AWAY):
+        return _with_retry_after(_unavailable(request, error))
     return _page_or_problem(request, 500, "error")
+
+
+def _unavailable(request: HttpRequest, error: Exception) -> HttpResponse:
+    """The answer while the database is away. Its page asks for nothing that stands there, such as who is logged in."""
+    away = _database_away(error)
+    status, sentence = int(away.status_code), str(away.detail)
+    if request.path.startswith(API):
+        return Problem(f"request.{away.default_code}", status, sentence).plain_response()
+    page = _page(status, sentence, f"request.{away.default_code}")
+    return HttpResponse(render_to_string("error.html", page), status=status)
+
+
+def _with_retry_after(response: HttpResponse) -> HttpResponse:
+    if response.status_code == HTTPStatus.SERVICE_UNAVAILABLE:
+        response.headers.setdefault("Retry-After", str(RETRY_AFTER_S))
+    return response

@@ -124,6 +124,7 @@ def web(address: Address, environment: Environment, log_dir: Path | None = None)
             *("-m", "uvicorn", "lathe.asgi:application"),
             *("--host", address.host),
             *("--port", str(address.port)),
+            "--no-proxy-headers",  # whom to believe is said by LATHE_TRUSTED_PROXIES
             *("--timeout-graceful-shutdown", str(SHUTDOWN_S)),
             *("--log-level", "warning"),
         ),

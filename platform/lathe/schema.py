@@ -98,6 +98,7 @@ ANSWERS = {
     415: "The body is of a type that is not read here.",
     422: "The request is understood, and what it asks for cannot be done.",
     429: "Too many requests; `Retry-After` says for how many seconds to wait.",
+    503: "Something that is needed does not answer; `Retry-After` says when to try again. Nothing was changed.",
 }
 
 
@@ -117,7 +118,7 @@ def document_problems(result: dict[str, Any], generator: Any, request: Any, publ
 
 def statuses(method: str, path: str, operation: Operation) -> set[int]:
     """The statuses of problems that an operation may answer with, by what it takes."""
-    found = {401, 404, 429}
+    found = {401, 404, 429, 503}
     if any(parameter["in"] == "query" for parameter in operation.get("parameters", ())):
         found.add(400)
     if method in WRITES:
@@ -135,6 +136,6 @@ def _response(status: int, text: str) -> dict[str, Any]:
     if problems:
         media["examples"] = {code: {"value": value} for code, value in problems.items()}
     response: dict[str, Any] = {"description": text, "content": {PROBLEM: media}}
-    if status == 429:
+    if status in (429, 503):
         response["headers"] = {"Retry-After": {"description": "In seconds.", "schema": {"type": "integer"}}}
     return response

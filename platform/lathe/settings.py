@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from lathe import addresses
 from lathe.env import PROJECT_ROOT, Environment, WrongVariable
+from lathe.patience import once_more
 from lathe.secret_key import kept_in
 
 try:
@@ -59,6 +60,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "lathe.proxies.ThroughProxies",
     "django.middleware.security.SecurityMiddleware",
     "lathe.security.ContentSecurityPolicyMiddleware",
     "lathe.static.StaticFilesMiddleware",
@@ -115,14 +117,23 @@ WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG
 WHITENOISE_MAX_AGE = 0 if DEBUG else 300
 
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": LATHE.redis_url}}
+# Each kind of key has a prefix of its own, so that Redis can give workers theirs and no other (compose.yaml).
+CACHES = {
+    "default": {
+        "BACKEND": "lathe.cache.SharedCache",
+        "LOCATION": LATHE.redis_url,
+        "KEY_PREFIX": "lathe.cache",
+        # In seconds. A page would sooner do without than wait.
+        "OPTIONS": {"socket_connect_timeout": 0.5, "socket_timeout": 0.5, "retry": once_more()},
+    },
+}
 CHANNEL_LAYERS = {
     "default": {
-        "BACKEND": "channels_redis.core.RedisChannelLayer",
+        "BACKEND": "lathe.layer.PatientLayer",
         "CONFIG": {
             # An open page waits for its next poke in reads of five seconds. With a client that itself gives up after
             # five, every page that saw no change for so long would lose its socket.
-            "hosts": [{"address": LATHE.redis_url, "socket_timeout": 30}],
+            "hosts": [{"address": LATHE.redis_url, "socket_connect_timeout": 1, "socket_timeout": 8}],
             "prefix": "lathe.channels",
             "capacity": 1000,
             "expiry": 30,
@@ -144,7 +155,7 @@ DRAMATIQ_MIDDLEWARE = [
     "apps.optimization.housekeeping.Housekeeping",
 ]
 DRAMATIQ_BROKER = {
-    "BROKER": "dramatiq.brokers.redis.RedisBroker",
+    "BROKER": "lathe.broker.Broker",
     "OPTIONS": {
         "url": LATHE.redis_url,
         "namespace": "lathe.dramatiq",
@@ -214,6 +225,8 @@ REST_FRAMEWORK = {
         "rest_framework.throttling.AnonRateThrottle",
         "rest_framework.throttling.UserRateThrottle",
     ],
+    # The address of a client is what `lathe.proxies` found: nothing more is read from headers.
+    "NUM_PROXIES": 0,
     "DEFAULT_THROTTLE_RATES": {"anon": "60/min", "user": "1200/min"},
     "EXCEPTION_HANDLER": "lathe.errors.api_exception_handler",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",

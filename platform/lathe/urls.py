@@ -8,9 +8,10 @@ from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import include, path
 from django.views.decorators.cache import never_cache
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from drf_spectacular.views import SpectacularSwaggerSplitView
 
 from apps.accounts.views import address_is_fixed
+from lathe.document import DocumentView
 
 
 @login_not_required
@@ -29,7 +30,7 @@ urlpatterns = [
     path("accounts/email/", address_is_fixed),
     path("accounts/", include("allauth.urls")),
     path("api/v1/", include("lathe.api")),
-    path("api/schema/", SpectacularAPIView.as_view(), name="api-schema"),
+    path("api/schema/", DocumentView.as_view(), name="api-schema"),
     path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="api-schema"), name="api-docs"),
     path("", include("apps.accounts.urls")),
     path("", include("apps.models.urls")),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import threading
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -13,6 +15,7 @@ from django.test import Client as Browser
 from django.urls import URLPattern, URLResolver, get_resolver
 from openapi_spec_validator import validate
 
+from lathe import document
 from lathe.schema import BODIES, WRITES
 from tests.api.asking import JSON, examples
 from tests.api.contract import PROBLEM, Contract
@@ -166,3 +169,29 @@ def test_it_is_served_as_yaml_and_as_json(client: Browser, contract: Contract) -
     assert client.get("/api/schema/").headers["Content-Type"].startswith("application/vnd.oai.openapi")
     served = client.get("/api/schema/?format=json", headers={"Accept": "application/json"}).json()
     assert served["paths"].keys() == contract.document["paths"].keys()
+
+
+def test_many_who_ask_at_once_are_all_answered() -> None:
+    """The first of them makes it, and nobody's is made a second time."""
+    document._document.cache_clear()
+    document._rendered.cache_clear()
+    answers: list[Any] = []
+    threads = [threading.Thread(target=lambda: answers.append(Browser().get("/api/schema/"))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.content for answer in answers}) == 1
+    assert document._document.cache_info().misses == 1
+
+
+@pytest.mark.django_db
+def test_who_has_it_already_is_told_so(client: Browser) -> None:
+    first = client.get("/api/schema/")
+    again = client.get("/api/schema/", headers={"If-None-Match": first["ETag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    as_json = client.get("/api/schema/?format=json")
+    assert as_json["ETag"] != first["ETag"]
+    assert {"Accept", "Cookie"} & set(first.get("Vary", "").split(", ")), "one notation is not another's"
+    assert client.get("/api/schema/?format=xml").status_code == 404

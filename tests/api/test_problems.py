@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 from django.core.cache import cache
+from django.db import OperationalError, connection
 from rest_framework.test import APIClient
 from rest_framework.throttling import SimpleRateThrottle
 
 from apps.accounts.models import TokenScope, User
 from apps.optimization import services
-from lathe.errors import request_problems
+from lathe.errors import RETRY_AFTER_S, request_problems
 from tests.api.conftest import Api
 from tests.api.contract import PROBLEM, Client
 from tests.portal.world import World
@@ -146,10 +147,21 @@ def test_an_error_of_ours_says_nothing_of_itself(
     assert b"secret" not in answer.content
 
 
+def test_a_database_that_is_away_is_asked_again_later(mine: Client) -> None:
+    def away(*asked: Any) -> Any:
+        raise OperationalError("server closed the connection unexpectedly")
+
+    with connection.execute_wrapper(away):
+        answer = mine.get(MODELS)
+    problem(answer, 503, "request.database_away")
+    assert answer["Retry-After"] == str(RETRY_AFTER_S)
+    assert b"closed the connection" not in answer.content
+
+
 def test_every_code_of_the_framework_was_met_here() -> None:
     """The codes that the catalogue lists for any request are those above."""
     met = (
         "parse_error unsupported_media_type too_large method_not_allowed not_acceptable not_found not_authenticated "
-        "authentication_failed permission_denied throttled invalid error"
+        "authentication_failed permission_denied throttled invalid error database_away"
     )
     assert {one.code for one in request_problems()} == {f"request.{name}" for name in met.split()}

@@ -28,7 +28,12 @@ def test_postgres_keeps_odd_characters_of_a_password():
     assert settings["ENGINE"] == "django.db.backends.postgresql"
     assert (settings["USER"], settings["PASSWORD"]) == ("lathe", "p@ss/word")
     assert (settings["HOST"], settings["PORT"], settings["NAME"]) == ("db.example.org", "5433", "lathe")
-    assert settings["OPTIONS"] == {"sslmode": "require"}
+    assert settings["OPTIONS"] == {**addresses.POSTGRES_PATIENCE, "sslmode": "require"}
+
+
+def test_an_operator_may_have_another_patience_with_postgres():
+    assert addresses.database("postgres://db/lathe")["OPTIONS"]["connect_timeout"] == "3"
+    assert addresses.database("postgres://db/lathe?connect_timeout=20")["OPTIONS"]["connect_timeout"] == "20"
 
 
 def test_bucket_with_an_endpoint_of_its_own():

@@ -14,7 +14,10 @@ from lathe.env import PROJECT_ROOT, Environment
 from lathe.processes import python_path
 
 KNOWN = Environment.read({}).names
-OF_OTHERS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "POSTGRES_PASSWORD", "PORT"}
+OF_OTHERS = {
+    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "POSTGRES_PASSWORD"),
+    *("REDIS_WEB_PASSWORD", "REDIS_WORKER_PASSWORD", "PORT", "LATHE_SUBNET"),
+}
 """Read by the bucket's client, by PostgreSQL's image, and by compose.yaml itself."""
 COMPOSE = (PROJECT_ROOT / "compose.yaml").read_text()
 SERVICES = yaml.safe_load(COMPOSE)["services"]

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 from asgiref.testing import ApplicationCommunicator
-from channels.layers import get_channel_layer
+from channels.auth import AuthMiddlewareStack
+from channels.layers import DEFAULT_CHANNEL_LAYER, channel_layers, get_channel_layer
 from channels.routing import URLRouter
 from django.template.loader import render_to_string
 from django.test import Client
 from django.urls import reverse
 
-from apps.accounts.models import Team, User
+from apps.accounts import services
+from apps.accounts.models import Role, Team, User
 from apps.agents.state import Status
-from apps.optimization import live
+from apps.optimization import consumers, live
 from apps.optimization.consumers import NOT_FOUND
 from apps.optimization.models import OptimizationSession
 from apps.optimization.routing import websocket_urlpatterns
+from lathe.layer import PatientLayer
 from tests.portal import world
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -42,13 +46,19 @@ def in_a_loop(story: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., 
 
 
 class Socket:
-    """A browser's end of the live page's socket."""
+    """A browser's end of the live page's socket, after a login of its own."""
 
     def __init__(self, session: OptimizationSession, user: User) -> None:
-        scope = {"type": "websocket", "path": f"/ws/sessions/{session.pk}/", "headers": [], "user": user}
-        self._app = ApplicationCommunicator(URLRouter(websocket_urlpatterns), scope)
+        self.browser = Client()
+        self._user = user
+        self._path = f"/ws/sessions/{session.pk}/"
 
     async def connect(self) -> None:
+        await sync_to_async(self.browser.force_login)(self._user, backend="django.contrib.auth.backends.ModelBackend")
+        cookies = "; ".join(f"{name}={morsel.value}" for name, morsel in self.browser.cookies.items())
+        headers = [(b"cookie", cookies.encode())]
+        scope = {"type": "websocket", "path": self._path, "headers": headers}
+        self._app = ApplicationCommunicator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)), scope)
         await self._app.send_input({"type": "websocket.connect"})
         assert (await self._app.receive_output())["type"] == "websocket.accept"
 
@@ -117,6 +127,67 @@ async def test_an_account_that_was_switched_off_is_pushed_nothing_more(
     await sync_to_async(User.objects.filter(pk=viewer.pk).update)(is_active=False)
     await get_channel_layer().group_send(session.channel_group, {"type": "session.changed"})
     assert await socket.closed() == NOT_FOUND
+
+
+@pytest.mark.parametrize("how", ["log out", "another password", "switched off", "removed", "account deleted"])
+@in_a_loop
+async def test_who_may_no_longer_look_is_told_at_once(
+    session: OptimizationSession, viewer: User, password: str, how: str
+) -> None:
+    """Nobody pokes the session: what ends the right to look closes the socket by itself."""
+    socket = Socket(session, viewer)
+    await socket.connect()
+    await socket.pushed()
+
+    def end() -> None:
+        if how == "log out":
+            socket.browser.post(reverse("account_logout"))
+        elif how == "another password":
+            viewer.set_password("brand new words")
+            viewer.save()
+        elif how == "switched off":
+            viewer.is_active = False
+            viewer.save()
+        elif how == "removed":
+            owner = session.team.memberships.get(role=Role.OWNER).user
+            services.remove_member(by=owner, member=viewer.memberships.get())
+        else:
+            viewer.delete()
+
+    await sync_to_async(end)()
+    assert await socket.closed() == NOT_FOUND
+
+
+@in_a_loop
+async def test_another_logins_end_is_no_business_of_a_page(session: OptimizationSession, viewer: User) -> None:
+    here, there = Socket(session, viewer), Socket(session, viewer)
+    for socket in (here, there):
+        await socket.connect()
+        await socket.pushed()
+    await sync_to_async(there.browser.post)(reverse("account_logout"))
+    assert await there.closed() == NOT_FOUND
+    await sync_to_async(session.log.create)(message="Still looking.")
+    await get_channel_layer().group_send(session.channel_group, {"type": "session.changed"})
+    assert "Still looking." in await here.pushed()
+    await here.leave()
+
+
+@in_a_loop
+async def test_a_page_looks_for_changes_by_itself_while_redis_is_away(
+    session: OptimizationSession, viewer: User, settings: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(consumers, "LISTEN_S", 0.2)
+    layer = PatientLayer(hosts=[{"address": f"unix://{tmp_path}/nobody.sock"}])
+    before = channel_layers.set(DEFAULT_CHANNEL_LAYER, layer)
+    try:
+        socket = Socket(session, viewer)
+        await socket.connect()
+        await socket.pushed()
+        await sync_to_async(session.log.create)(message="Nobody said so.")
+        assert "Nobody said so." in await socket.pushed()
+        await socket.leave()
+    finally:
+        channel_layers.set(DEFAULT_CHANNEL_LAYER, before)
 
 
 def test_the_page_and_the_push_are_the_same_fragment(

@@ -12,6 +12,7 @@ from apps.optimization import audit, events, messages
 from apps.optimization.errors import SessionMoveRefused
 from apps.optimization.models import OptimizationSession
 from apps.optimization.services.start import session_start
+from apps.outages import require_queue
 
 NEEDED = (ANALYSE, PLAN, PACKAGE)
 """Steps whose failure ends a session. Other failed steps have cost their candidate, which stays as it is."""
@@ -58,11 +59,12 @@ def session_retry(session: OptimizationSession, user: User, *, as_operator: bool
 def session_resume(session: OptimizationSession, user: User, *, as_operator: bool = False) -> OptimizationSession:
     """Goes on with a failed or cancelled session: what is completed stays, what was interrupted is done again.
 
-    Raises `PermissionDenied`, `SessionMoveRefused`.
+    Raises `PermissionDenied`, `SessionMoveRefused`, `QueueAway`.
     """
     _require(user, session, as_operator)
     row = OptimizationSession.objects.locked(session.pk)
     row.resume()
+    require_queue()
     # Files that the team's retention has removed are made again.
     lost = row.steps.filter(status=Status.COMPLETED, artifact=None).exclude(artifact_filename="")
     lost.update(status=Status.CANCELLED)

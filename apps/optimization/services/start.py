@@ -27,6 +27,7 @@ from apps.optimization.errors import (
     VersionNotReady,
 )
 from apps.optimization.models import CriteriaSet, OptimizationSession, PipelineSettings, Worker
+from apps.outages import require_queue
 
 MAX_SEED = 2**31
 
@@ -46,12 +47,13 @@ def session_start(
     """Starts to optimize `version`, measured on `dataset`: one function behind the page, the API and the command.
 
     What matters is `criteria_set` or `criteria`, with `overrides` on top; it is frozen into the session. Without a
-    `seed` one is drawn and kept. Raises `PermissionDenied` below engineer, and the errors of `check`.
+    `seed` one is drawn and kept. Raises `PermissionDenied` below engineer, the errors of `check`, and `QueueAway`.
     """
     if not (as_operator and user.is_staff):
         require_role(user, version.model.team, Role.ENGINEER)
     wanted = wanted_criteria(criteria_set, criteria, overrides)
     check(version, dataset, wanted, criteria_set)
+    require_queue()
     with transaction.atomic():
         session = OptimizationSession.objects.create(
             team=version.model.team,

@@ -44,7 +44,8 @@ REQUEST = """\
 
 What may be wrong whatever a request is about. With `request.invalid`, the codes in `errors` say what is wrong with
 each field: `required`, `null`, `blank`, `invalid`, `invalid_choice`, `max_length`, `unknown` (a parameter that the list
-does not have), and others that explain themselves. `request.throttled` comes with `Retry-After`, in seconds.
+does not have), and others that explain themselves. `request.throttled`, and whatever has the status 503, comes with
+`Retry-After`, in seconds: what was asked for was not begun, and may be asked for again.
 
 """
 ALL = """\

@@ -1,0 +1,96 @@
+"""Who a request comes from, and which address the portal has: neither is believed because a header says so."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Sequence
+from functools import partial
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from urllib.parse import urljoin, urlsplit
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.conf import settings
+from django.http import HttpRequest
+from django.utils.encoding import iri_to_uri
+
+from lathe.errors import API
+
+Network = IPv4Network | IPv6Network
+Address = IPv4Address | IPv6Address
+
+TOLD_BY_PROXIES = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO")
+
+
+class ThroughProxies:
+    """Middleware: makes `REMOTE_ADDR` the client's own address, for every limit and log alike.
+
+    `X-Forwarded-For` is read from its end: each trusted proxy has added whom it saw. What anybody else claims in it, or
+    in `X-Forwarded-Proto`, is dropped. Mails get links that begin with `LATHE_BASE_URL`, whatever host was asked for.
+    """
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], object]) -> None:
+        self.get_response = get_response
+        if iscoroutinefunction(get_response):
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> object:
+        trusted: Sequence[Network] = settings.LATHE.trusted_proxies
+        if trusted:
+            _through(request, trusted)
+        if not request.path.startswith(API):  # a program keeps to the address that it was given
+            request.build_absolute_uri = partial(absolute, request)  # type: ignore[method-assign]
+        return self.get_response(request)
+
+
+def _through(request: HttpRequest, trusted: Sequence[Network]) -> None:
+    peer = _address(request.META.get("REMOTE_ADDR", ""))
+    if peer is None or not _is_in(peer, trusted):
+        for header in TOLD_BY_PROXIES:
+            request.META.pop(header, None)
+        return
+    chain = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
+    request.META["REMOTE_ADDR"] = str(client(peer, chain, trusted))
+
+
+def client(peer: Address, chain: Sequence[str], trusted: Sequence[Network]) -> Address:
+    """The nearest address on the way that is no trusted proxy; the last one that is known where all are, or where the
+    next one is not an address.
+    """
+    nearest = peer
+    for claimed in reversed(chain):
+        if not _is_in(nearest, trusted):
+            break
+        address = _address(claimed)
+        if address is None:
+            break
+        nearest = address
+    return nearest
+
+
+def _address(text: str) -> Address | None:
+    """The address in `text`, which may carry a port: `192.0.2.1:4711`, `[2001:db8::1]:4711`."""
+    bare = text.strip()
+    if bare.startswith("["):
+        bare = bare[1:].partition("]")[0]
+    elif bare.count(":") == 1:
+        bare = bare.partition(":")[0]
+    try:
+        address = ipaddress.ip_address(bare)
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
+
+
+def _is_in(address: Address, networks: Sequence[Network]) -> bool:
+    return any(address in network for network in networks)
+
+
+def absolute(request: HttpRequest, location: str | None = None) -> str:
+    """`location`, or the request's own, as a link that works for whoever reads it elsewhere."""
+    base = urlsplit(settings.LATHE.base_url)
+    here = f"{base.scheme}://{base.netloc}{request.path}"
+    return str(iri_to_uri(urljoin(here, request.get_full_path() if location is None else str(location))))
