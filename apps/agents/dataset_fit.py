@@ -14,6 +14,7 @@ from apps.agents.errors import (
     InputExtra,
     InputMissing,
     InputShape,
+    InterfaceUnknown,
     LabelsInvalid,
     OutputUnknown,
     TooFewExamples,
@@ -39,6 +40,8 @@ def check_against(model: ModelSummary, dataset: DatasetSummary, spec: DatasetSpe
 
     `spec` adds what a summary does not carry: the output that is judged, the form of an embedding's labels.
     """
+    if not model.inputs or not model.outputs:
+        raise InterfaceUnknown(lacking="gives" if model.inputs else "takes", field="version")
     if dataset.examples < MINIMUM_EXAMPLES:
         raise TooFewExamples(examples=dataset.examples, minimum=MINIMUM_EXAMPLES)
     if dataset.kind == DatasetKind.TEXT:
@@ -188,13 +191,13 @@ def _check_shared_axes(inputs: Sequence[TensorSpec], dataset: DatasetSummary) ->
 
 
 def judged_output(outputs: Sequence[TensorSpec], name: str | None) -> TensorSpec:
-    """The output that predictions are read from: the named one, or the first."""
-    if name is None:
+    """The output that predictions are read from: the named one, or the first. Raises `OutputUnknown`."""
+    if name is None and outputs:
         return outputs[0]
     for output in outputs:
         if output.name == name:
             return output
-    raise OutputUnknown(output=name, offered=", ".join(output.name for output in outputs), field="output")
+    raise OutputUnknown(output=name, offered=", ".join(output.name for output in outputs) or "none", field="output")
 
 
 def _check_labels(model: ModelSummary, dataset: DatasetSummary, spec: DatasetSpec | None) -> None:

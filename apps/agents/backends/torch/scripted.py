@@ -53,17 +53,13 @@ class ScriptFile:
 
     @cached_property
     def summary(self) -> ModelSummary:
-        """From the graph. Outputs that nobody has declared are missing: `load` finds them by running it once."""
-        return self._summary(self.interface[1])
-
-    @cached_property
-    def full_summary(self) -> ModelSummary:
-        outputs = self.interface[1] or found_outputs(calling(self.module), self.interface[0])
-        return self._summary(outputs)
+        """From the graph; outputs that nobody has declared are found by running it once."""
+        inputs, outputs = self.interface
+        return self._summary(outputs or found_outputs(calling(self.module), inputs))
 
     def load(self, device: str) -> TorchModel:
-        """Raises `ScriptTouchesFiles`, `ScriptInterface`, `ModelNotLoadable`."""
-        summary = self.full_summary
+        """Raises `ScriptTouchesFiles`, `ScriptInterface`, `ModelNotLoadable`, `OutputsUnknown`."""
+        summary = self.summary
         return TorchModel(self.module.to(device), Format.TORCHSCRIPT, summary, self.path.parent, positional=True)
 
     @cached_property

@@ -20,6 +20,7 @@ import transformers
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
 from apps.agents.backends.torch import quantized, stored
+from apps.agents.backends.torch.checkpoints import named
 from apps.agents.backends.torch.configuration import bounded, brief, read_settings
 from apps.agents.backends.torch.interfaces import inputs_of, outputs_of
 from apps.agents.backends.torch.opening import CONFIGURATION
@@ -220,9 +221,3 @@ def operators_of(module: torch.nn.Module) -> dict[str, int]:
 def _kind(module: torch.nn.Module) -> str:
     kinds = (kind for kind in type(module).__mro__ if kind.__module__.startswith("torch.nn.modules."))
     return next((kind.__name__ for kind in kinds if kind is not torch.nn.Module), type(module).__name__)
-
-
-def named(names: list[str], most: int = 5) -> str:
-    """The first of many names, and how many follow."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
