@@ -42,6 +42,8 @@ def check_against(model: ModelSummary, dataset: DatasetSummary, spec: DatasetSpe
     """
     if not model.inputs or not model.outputs:
         raise InterfaceUnknown(lacking="gives" if model.inputs else "takes", field="version")
+    if not dataset.inputs:
+        raise InputMissing(wanted=str(model.inputs[0]), offered="nothing", field=model.inputs[0].name)
     if dataset.examples < MINIMUM_EXAMPLES:
         raise TooFewExamples(examples=dataset.examples, minimum=MINIMUM_EXAMPLES)
     if dataset.kind == DatasetKind.TEXT:
@@ -149,7 +151,7 @@ def converts(found: str, wanted: str) -> bool:
 
 def shape_problem(wanted: Sequence[int | str | None], found: Sequence[int | str | None]) -> str | None:
     """Why data of shape `found` cannot be an input of shape `wanted`; both begin with the batch axis."""
-    if list(found) == [found[0]] and list(wanted[1:]) == [1]:
+    if len(found) == 1 and list(wanted[1:]) == [1]:
         return None  # A column of numbers fills an input [batch, 1].
     if len(wanted) != len(found):
         return f"{len(wanted)} axes are wanted and there are {len(found)}"
@@ -248,7 +250,7 @@ def class_count(output: TensorSpec) -> int | None:
 
 def _vector_problem(output: TensorSpec, labels: TensorSpec, spec: DatasetSpec | None) -> str | None:
     """Why labels and output cannot be compared number by number."""
-    if spec is not None and spec.pooling != "none":
+    if spec is not None and spec.pooling != "none" and output.shape:
         wanted: list[int | str | None] = [output.shape[0], output.shape[-1]]
     else:
         wanted = list(output.shape)

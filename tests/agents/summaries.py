@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import product
+
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from apps.agents.compatibility import QUANTIZED_OPERATORS
 from apps.agents.dataset_spec import DatasetKind, DatasetSpec
@@ -54,13 +59,20 @@ DATASETS = st.builds(
     labels=st.one_of(st.none(), TENSORS),
     classes=st.lists(st.sampled_from(["0", "1", "cat", ""]), max_size=3).map(tuple),
 )
-SPECS = st.builds(
-    DatasetSpec.model_construct,
-    kind=st.sampled_from(list(DatasetKind)),
-    task=st.sampled_from(list(Task)),
-    output=st.one_of(st.none(), NAMES),
-    pooling=st.sampled_from(["none", "mean", "first"]),
-)
+
+
+def _valid_specs() -> Iterator[DatasetSpec]:
+    for kind, task, output, pooling in product(DatasetKind, Task, (None, "logits", "z", ""), ("none", "mean")):
+        with suppress(ValidationError):
+            yield DatasetSpec.model_validate({"kind": kind, "task": task, "output": output, "pooling": pooling})
+
+
+SPECS = st.sampled_from(list(_valid_specs()))
+
+
+def of_spec(dataset: DatasetSummary, spec: DatasetSpec) -> DatasetSummary:
+    """`dataset` as one that was read by `spec`."""
+    return dataset.model_copy(update={"kind": spec.kind.value, "task": spec.task})
 
 
 def fitting(model: ModelSummary, dataset: DatasetSummary) -> DatasetSummary:

@@ -14,18 +14,19 @@ from apps.agents.dataset_spec import DatasetSpec
 from apps.agents.planning import plan_preview
 from apps.agents.reports import DatasetSummary, ModelSummary
 from apps.errors import UserError
-from tests.agents.summaries import DATASETS, MODELS, SPECS, fitting
+from tests.agents.summaries import DATASETS, MODELS, SPECS, fitting, of_spec
 
 ANY = settings(max_examples=100, deadline=None)
 
 
-@given(MODELS, DATASETS, st.one_of(st.none(), SPECS), st.booleans())
+@given(MODELS, DATASETS, SPECS, st.booleans(), st.booleans())
 @ANY
 def test_a_check_passes_or_says_in_a_sentence_why_not(
-    model: ModelSummary, dataset: DatasetSummary, spec: DatasetSpec | None, fed: bool
+    model: ModelSummary, dataset: DatasetSummary, spec: DatasetSpec, told: bool, fed: bool
 ) -> None:
+    read = of_spec(fitting(model, dataset) if fed else dataset, spec)
     with suppress(UserError):
-        check_against(model, fitting(model, dataset) if fed else dataset, spec)
+        check_against(model, read, spec if told else None)
 
 
 @given(MODELS, DATASETS)

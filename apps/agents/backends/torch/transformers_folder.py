@@ -119,7 +119,6 @@ class TransformersFolder:
         if quantized.method_of(self.settings) is None:
             self._refuse_shapes(weights)
         counts = stored.counted(quantized.logical(weights, self.settings))
-        files = (self.path / CONFIGURATION, *self.weight_files)
         return ModelSummary(
             format=Format.TRANSFORMERS,
             producer=f"transformers {self.settings.get('transformers_version', '')}".strip(),
@@ -127,7 +126,7 @@ class TransformersFolder:
             inputs=self.summary_inputs,
             outputs=self.summary_outputs,
             parameters=sum(counts.values()),
-            size_bytes=sum(file.stat().st_size for file in files),
+            size_bytes=stored.size_bytes(weights) + (self.path / CONFIGURATION).stat().st_size,
             operators=operators_of(self.outline),
             weight_dtypes=counts,
             weights=stored.listed(weights),
