@@ -14,6 +14,7 @@ from apps.agents.errors import (
     InputExtra,
     InputMissing,
     InputShape,
+    InterfaceUnknown,
     LabelsInvalid,
     OutputUnknown,
     TooFewExamples,
@@ -39,6 +40,10 @@ def check_against(model: ModelSummary, dataset: DatasetSummary, spec: DatasetSpe
 
     `spec` adds what a summary does not carry: the output that is judged, the form of an embedding's labels.
     """
+    if not model.inputs or not model.outputs:
+        raise InterfaceUnknown(lacking="gives" if model.inputs else "takes", field="version")
+    if not dataset.inputs:
+        raise InputMissing(wanted=str(model.inputs[0]), offered="nothing", field=model.inputs[0].name)
     if dataset.examples < MINIMUM_EXAMPLES:
         raise TooFewExamples(examples=dataset.examples, minimum=MINIMUM_EXAMPLES)
     if dataset.kind == DatasetKind.TEXT:
@@ -146,7 +151,7 @@ def converts(found: str, wanted: str) -> bool:
 
 def shape_problem(wanted: Sequence[int | str | None], found: Sequence[int | str | None]) -> str | None:
     """Why data of shape `found` cannot be an input of shape `wanted`; both begin with the batch axis."""
-    if list(found) == [found[0]] and list(wanted[1:]) == [1]:
+    if len(found) == 1 and list(wanted[1:]) == [1]:
         return None  # A column of numbers fills an input [batch, 1].
     if len(wanted) != len(found):
         return f"{len(wanted)} axes are wanted and there are {len(found)}"
@@ -188,13 +193,13 @@ def _check_shared_axes(inputs: Sequence[TensorSpec], dataset: DatasetSummary) ->
 
 
 def judged_output(outputs: Sequence[TensorSpec], name: str | None) -> TensorSpec:
-    """The output that predictions are read from: the named one, or the first."""
-    if name is None:
+    """The output that predictions are read from: the named one, or the first. Raises `OutputUnknown`."""
+    if name is None and outputs:
         return outputs[0]
     for output in outputs:
         if output.name == name:
             return output
-    raise OutputUnknown(output=name, offered=", ".join(output.name for output in outputs), field="output")
+    raise OutputUnknown(output=name, offered=", ".join(output.name for output in outputs) or "none", field="output")
 
 
 def _check_labels(model: ModelSummary, dataset: DatasetSummary, spec: DatasetSpec | None) -> None:
@@ -245,7 +250,7 @@ def class_count(output: TensorSpec) -> int | None:
 
 def _vector_problem(output: TensorSpec, labels: TensorSpec, spec: DatasetSpec | None) -> str | None:
     """Why labels and output cannot be compared number by number."""
-    if spec is not None and spec.pooling != "none":
+    if spec is not None and spec.pooling != "none" and output.shape:
         wanted: list[int | str | None] = [output.shape[0], output.shape[-1]]
     else:
         wanted = list(output.shape)

@@ -202,6 +202,14 @@ class OutputsUnknown(UserError):
     )
 
 
+class OutputsReturned(UserError):
+    code = "model.outputs_returned"
+    sentence = (
+        "The model returned {found}, and {wanted} is what it was said to give. Correct the [[output]] tables in "
+        "lathe.toml, or leave them out: then the model is run once to see."
+    )
+
+
 class ProgramUnsupported(UserError):
     code = "model.program_unsupported"
     sentence = "The exported program cannot be used: {reason}."
@@ -420,6 +428,14 @@ class InputDtype(UserError):
 class InputShape(UserError):
     code = "dataset.input_shape"
     sentence = "Input {name!r}: the model takes {wanted} and the data set has {found}; {reason}."
+
+
+class InterfaceUnknown(UserError):
+    code = "model.interface_unknown"
+    sentence = (
+        "It is not known what the model {lacking}, so no data set can be tried on it. Upload it again: what can be "
+        "found out is found then, and what cannot is said in its lathe.toml, with an [[input]] or [[output]] for each."
+    )
 
 
 class OutputUnknown(UserError):

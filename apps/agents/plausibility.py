@@ -30,6 +30,10 @@ SIZE_TOLERANCE = 0.95
 """Shared or folded constants make a file a little smaller than its bits."""
 SMALLEST_SHARE = 0.05
 """A type counts as the candidate's smallest where it holds at least this share of the weights."""
+SIZE_FACTOR = 2.0
+"""How many times more a file may shrink than its weights do: what stands beside them may go."""
+PROGRAM_BYTES = 2**20
+"""What a program may honestly take beside its weights, and lose."""
 SPEED_FACTOR = 3.0
 """Fewer bits are moved in proportion, and narrow arithmetic may add as much again (VNNI does four int8 products where
 AVX-512 does one of float32); the fastest honest case measured is 4.8 times at an equal count of bits a weight."""
@@ -56,6 +60,7 @@ def implausible_gains(
     found = (
         _smaller_than_its_weights(candidate),
         _smaller_than_its_bits(original, candidate) if keeps_parameters else None,
+        _smaller_than_explained(original, candidate),
         _too_fast(original, candidate, speedup),
         _too_good(primary),
     )
@@ -100,6 +105,20 @@ def _smaller_than_its_bits(original: ModelSummary, candidate: ModelSummary) -> s
         f"The file is {number(original.size_bytes / max(1, candidate.size_bytes))} times smaller, and the original's "
         f"{floats:,} weights would take {number_of_bytes(needed)} at {bits} bits each, not "
         f"{number_of_bytes(candidate.size_bytes)}: weights are missing."
+    )
+
+
+def _smaller_than_explained(original: ModelSummary, candidate: ModelSummary) -> str | None:
+    """The original's file held much that is no weight: what is left out of it is no gain of the technique's."""
+    before, after = weight_bytes(original), weight_bytes(candidate)
+    if not before or not after or original.size_bytes - before <= PROGRAM_BYTES:
+        return None
+    ratio = original.size_bytes / max(1, candidate.size_bytes)
+    if ratio <= SIZE_FACTOR * max(1.0, before / after):
+        return None
+    return (
+        f"The file is {number(ratio)} times smaller, and its weights take {number(before / after)} times fewer bytes: "
+        f"the rest is {number_of_bytes(original.size_bytes - before)} of the original that are no weights."
     )
 
 

@@ -123,6 +123,7 @@ def environment(job: Job, temporary: Path) -> dict[str, str]:
         **dict.fromkeys(_THREAD_VARIABLES, str(job.threads)),
         "PYTHONPATH": os.pathsep.join(path for path in paths if path),
         "PYTHONSAFEPATH": "1",  # The working folder holds what a stranger has uploaded; nothing is imported from it.
+        "PYTHONDONTWRITEBYTECODE": "1",  # Nor is anything written beside it.
         "PYTHONFAULTHANDLER": "1",
         "PYTHONHASHSEED": "0",
         "TMPDIR": str(temporary),

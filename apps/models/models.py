@@ -202,7 +202,7 @@ class ModelVersion(Inspected):
 
 
 class ModelMetadata(models.Model):
-    """What inspection found in a version's file, without running it."""
+    """What inspection found in a version's file."""
 
     version = models.OneToOneField(ModelVersion, on_delete=models.CASCADE, related_name="metadata", primary_key=True)
     format = models.CharField(max_length=20)

@@ -294,8 +294,19 @@ def test_a_script_whose_code_may_stand_anywhere_is_refused(tmp_path: Path) -> No
 
 def test_a_number_repeated_without_end_is_too_large(tmp_path: Path) -> None:
     endless = checkpoint({"w": torch.zeros(1).expand(2**30, 2**30), "v": torch.zeros(1).expand(2**62)})
+    code = """import torch
+class Endless(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("w", torch.zeros(1).expand(2**30, 2**30))
+        self.register_buffer("v", torch.zeros(1).expand(2**62))
+    def forward(self, x):
+        return x
+def build(classes):
+    return Endless()
+"""
     with pytest.raises(ModelTooLarge):
-        inspect(described_zip(tmp_path / "model.zip", {"weights.pt": endless}), tmp_path)
+        inspect(described_zip(tmp_path / "model.zip", {"weights.pt": endless, "model.py": code}), tmp_path)
 
 
 # --- transformers folders --------------------------------------------------------------------------------------------

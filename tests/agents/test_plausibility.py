@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from apps.agents.formats import Format
 from apps.agents.plausibility import implausible_gains, smallest_bits, suspicions, weight_bytes
 from apps.agents.reports import Estimate, LanguageModel, MetricComparison, ModelSummary, TensorSpec
 
@@ -68,6 +69,20 @@ def test_honest_candidates_pass(candidate: ModelSummary) -> None:
 def test_a_file_with_missing_weights_is_flagged() -> None:
     (sentence,) = flagged(model(130_000, int8=120_000))
     assert "1,000,000 weights would take 1 MB at 8 bits" in sentence
+
+
+@pytest.mark.parametrize("kind", [one.value for one in Format])
+@pytest.mark.parametrize("keeps", [True, False])
+def test_a_ratio_beyond_what_the_weights_lost_is_flagged_in_every_format(kind: str, keeps: bool) -> None:
+    original = model(18_500_000, float32=5800).model_copy(update={"format": kind})
+    candidate = model(14_600, int8=5800).model_copy(update={"format": kind})
+    (sentence,) = implausible_gains(original, candidate, QUICK, SAME, keeps_parameters=keeps)
+    assert "1,267 times smaller, and its weights take 4 times fewer bytes" in sentence
+
+
+def test_a_graph_may_lose_more_than_the_weights_of_a_small_model() -> None:
+    small = model(600_000, float32=5800)
+    assert implausible_gains(small, model(30_000, int8=5800), QUICK, SAME, keeps_parameters=True) == ()
 
 
 def test_a_pruned_model_may_be_smaller_than_the_originals_bits() -> None:

@@ -92,6 +92,10 @@ def test_a_child_is_told_none_of_the_workers_secrets(scratch: Path, monkeypatch:
     assert "secret" not in str(environment(job("work", scratch), scratch))
 
 
+def test_a_child_writes_no_bytecode_beside_what_a_stranger_has_uploaded(scratch: Path) -> None:
+    assert environment(job("work", scratch), scratch)["PYTHONDONTWRITEBYTECODE"] == "1"
+
+
 def test_garbage_on_the_pipe_becomes_warnings(scratch: Path):
     result, events = run(job("babble", scratch))
     assert len(result.body["long"]) == 1_000_000

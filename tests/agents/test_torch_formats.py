@@ -21,6 +21,7 @@ from apps.agents.backends.torch.saving import save_model
 from apps.agents.criteria import Device, Target
 from apps.agents.errors import (
     DeviceMissing,
+    FactoryFailed,
     ModelRunFailed,
     ModelTooLarge,
     ModelTruncated,
@@ -30,7 +31,9 @@ from apps.agents.errors import (
 )
 from apps.agents.formats import Format
 from tests.agents.torch_uploads import (
+    CODE,
     DESCRIPTION,
+    LAYERS,
     LLAMA,
     convolutional,
     described_zip,
@@ -214,8 +217,7 @@ def test_a_script_that_says_nothing_is_read_off_its_first_layer(tmp_path: Path) 
     torch.jit.save(torch.jit.script(Scaled().eval()), str(tmp_path / "model.pt"))
     summary = inspect(tmp_path / "model.pt", tmp_path)
     assert [str(spec) for spec in summary.inputs] == ["x: float32[batch, 3, height, width]"]
-    assert summary.outputs == ()
-    assert [spec.shape for spec in TorchEngine(tmp_path / "model.pt", tmp_path).summary.outputs] == [("batch", 5)]
+    assert [str(spec) for spec in summary.outputs] == ["output: float32[batch, 5]"]
 
 
 def test_a_script_whose_inputs_cannot_be_read_off_is_asked_to_say_them(tmp_path: Path) -> None:
@@ -228,20 +230,17 @@ def test_a_script_whose_inputs_cannot_be_read_off_is_asked_to_say_them(tmp_path:
         inspect(tmp_path / "model.pt", tmp_path)
 
 
-def test_uploaded_code_is_shown_and_not_run_by_an_inspection(tmp_path: Path) -> None:
-    code = f"open({str(tmp_path / 'ran')!r}, 'w').close()\n\n\ndef build(classes): ...\n"
-    path = described_zip(tmp_path / "model.zip", {"model.py": code, "layers.py": None})
-    summary = inspect(path, tmp_path)
-    assert [(file.name, file.text) for file in summary.code] == [("model.py", code)]
-    assert (summary.operators, summary.outputs) == ({}, ())
-    assert {spec.name for spec in summary.weights} == set(network().state_dict())
-    assert not (tmp_path / "ran").exists()
-
-
-def test_an_engine_knows_what_only_the_code_can_tell(tmp_path: Path) -> None:
-    summary = TorchEngine(described_zip(tmp_path / "model.zip"), tmp_path).summary
+def test_uploaded_code_is_shown_and_says_what_only_it_can(tmp_path: Path) -> None:
+    summary = inspect(described_zip(tmp_path / "model.zip"), tmp_path)
+    assert [(file.name, file.text) for file in summary.code] == [("model.py", CODE), ("layers.py", LAYERS)]
     assert [str(spec) for spec in summary.outputs] == ["output: float32[batch, 5]"]
     assert summary.operators == {"Conv2d": 1, "Linear": 1}
+    assert {spec.name for spec in summary.weights} == set(network().state_dict())
+
+
+def test_code_that_cannot_build_the_network_is_refused_by_the_inspection(tmp_path: Path) -> None:
+    with pytest.raises(FactoryFailed, match="returns a NoneType"):
+        inspect(described_zip(tmp_path / "model.zip", {"model.py": "def build(classes): ...\n"}), tmp_path)
 
 
 def test_an_installed_package_offers_an_architecture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

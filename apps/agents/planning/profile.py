@@ -168,6 +168,8 @@ def profile_of_model(model: ModelSummary) -> GraphProfile:
     heavy_share = 0.0 if not heavy else _HEAVY_SHARE if light else 1.0
     nodes: list[Node] = []
     for op_type, count in model.operators.items():
+        if not count:
+            continue
         kind = KINDS.get(op_type, Kind.OTHER)
         share = heavy_share / heavy if kind in HEAVY else (1 - heavy_share) / light
         if kind is Kind.TABLE and tables:

@@ -8,8 +8,10 @@ is counted, and is refused once it is more than the file could hold.
 
 from __future__ import annotations
 
+import io
 import math
 import struct
+import zipfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -48,6 +50,8 @@ class Tensor:
     """Whether its numbers stand in the file."""
     scales: tuple[float, ...] = ()
     zero_points: tuple[int, ...] = ()
+    buffer: int = 0
+    """Where its numbers stand; several tensors may share them."""
 
     @property
     def elements(self) -> int:
@@ -87,6 +91,7 @@ class LiteRtFile:
     signature: str | None
     subgraphs: int
     size_bytes: int
+    """Without what no tensor's numbers stand in: metadata, and files that are appended."""
 
     def name_of(self, operator: Operator) -> str:
         """What an operator is called: its first output's name, as tools for this format do."""
@@ -111,7 +116,7 @@ class LiteRtFile:
         """The file as inspection tells it. `parameters` are floats and quantized numbers; shapes and axes are none."""
         weights = [tensor for tensor in self.tensors if tensor.stored and is_weight(tensor)]
         dtypes: Counter[str] = Counter()
-        for tensor in weights:
+        for tensor in {tensor.buffer: tensor for tensor in reversed(weights)}.values():
             dtypes[tensor.dtype] += tensor.elements
         inputs, outputs = (tuple(self.port_spec(port) for port in ports) for ports in (self.inputs, self.outputs))
         return ModelSummary(
@@ -165,7 +170,7 @@ def read_litert(path: Path) -> LiteRtFile:
 def parse_litert(content: bytes) -> LiteRtFile:
     """The model in `content`. Raises `LiteRtDamaged` and `ModelEmpty`."""
     try:
-        found = _file(schema.Model.GetRootAs(content, 0), _Reader(content))
+        found = _file(schema.Model.GetRootAs(content, 0), _Reader(content), _appended_bytes(content))
     except (*_BROKEN, MemoryError, RecursionError) as error:
         raise LiteRtDamaged(reason=f"{type(error).__name__}: {error}"[:300]) from error
     if not found.operators:
@@ -204,7 +209,27 @@ class _Reader:
         return length
 
 
-def _file(model: Any, reader: _Reader) -> LiteRtFile:
+def _appended_bytes(content: bytes) -> int:
+    """Of the zip with lists of classes and the like that may stand behind the model."""
+    file = io.BytesIO(content)
+    if not zipfile.is_zipfile(file):
+        return 0
+    try:
+        with zipfile.ZipFile(file) as archive:
+            first = min((info.header_offset for info in archive.infolist()), default=len(content))
+    except zipfile.BadZipFile:
+        return 0
+    return len(content) - min(max(0, first), len(content))
+
+
+def _unread_bytes(buffers: Sequence[Any], graphs: Sequence[tuple[tuple[Tensor, ...], object]]) -> int:
+    """Of buffers that no tensor's numbers stand in, such as metadata."""
+    read = {tensor.buffer for tensors, _ in graphs for tensor in tensors}
+    unread = (buffer for place, buffer in enumerate(buffers) if place not in read)
+    return sum(buffer.Size() if buffer.Offset() > _IN_THIS_FILE else buffer.DataLength() for buffer in unread)
+
+
+def _file(model: Any, reader: _Reader, appended_bytes: int) -> LiteRtFile:
     subgraphs = reader.parts(model, "Subgraphs")
     buffers = reader.parts(model, "Buffers")
     codes = [_code(code, reader) for code in reader.parts(model, "OperatorCodes")]
@@ -227,7 +252,7 @@ def _file(model: Any, reader: _Reader) -> LiteRtFile:
         outputs=ports[1],
         signature=reader.text(signature.SignatureKey()) if signature is not None else None,
         subgraphs=len(subgraphs),
-        size_bytes=reader.size_bytes,
+        size_bytes=max(0, reader.size_bytes - appended_bytes - _unread_bytes(buffers, read)),
     )
 
 
@@ -261,6 +286,7 @@ def _tensor(tensor: Any, buffers: Sequence[Any], reader: _Reader) -> Tensor:
         stored=stored and not tensor.IsVariable(),
         scales=scales,
         zero_points=zeros or (0,) * len(scales),
+        buffer=tensor.Buffer(),
     )
 
 

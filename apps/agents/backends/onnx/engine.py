@@ -16,7 +16,8 @@ class OnnxEngine:
 
     def __init__(self, model: Path, scratch: Path) -> None:
         self._model = files.open_model(model, scratch)
-        self.summary: ModelSummary = onnx_wire.read_model(self._model).summary(files.size_bytes(self._model))
+        wire = onnx_wire.read_model(self._model)
+        self.summary: ModelSummary = wire.summary(files.used_bytes(self._model, wire))
 
     encoder: None = None
     """An ONNX file carries no tokenizer."""

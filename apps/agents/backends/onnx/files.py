@@ -67,6 +67,25 @@ def size_bytes(model: Path) -> int:
     return sum(file.stat().st_size for file in model_files(model))
 
 
+def used_bytes(model: Path, wire: WireModel) -> int:
+    """The same without what no tensor refers to: of external files each byte that one does, once."""
+    regions: dict[str, list[tuple[int, int]]] = {}
+    for tensor in wire.tensors:
+        if (entries := tensor.external) is not None:
+            location, start, end = entries.get("location", ""), int(entries.get("offset", 0)), _end_of(tensor, entries)
+            whole = (model.parent / location).stat().st_size
+            regions.setdefault(location, []).append((start, end if end > start else whole))
+    return model.stat().st_size + sum(_covered(spans) for spans in regions.values())
+
+
+def _covered(spans: list[tuple[int, int]]) -> int:
+    covered, reached = 0, 0
+    for start, end in sorted(spans):
+        covered += max(0, end - max(start, reached))
+        reached = max(reached, end)
+    return covered
+
+
 def load_proto(model: Path, *, weights: bool = True) -> onnx.ModelProto:
     """The opened model as a protobuf; without `weights` external data stays where it is.
 

@@ -45,7 +45,7 @@ def inspect(path: Path, scratch: Path, *, limit_bytes: int = DEFAULT_LIMIT_BYTES
     wire = onnx_wire.read_model(model)
     check_claims(wire)
     check_structure(model)
-    return wire.summary(files.size_bytes(model))
+    return wire.summary(files.used_bytes(model, wire))
 
 
 def check_claims(wire: WireModel) -> None:

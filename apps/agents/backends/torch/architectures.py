@@ -9,9 +9,10 @@ import hashlib
 import importlib
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from importlib import metadata
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import ModuleType
 from typing import Any
 
@@ -24,6 +25,7 @@ from apps.agents.reports import CodeFile
 GROUP = "lathe.architectures"
 LARGEST_CODE_BYTES = 256 * 1024
 COMPILED = frozenset({".pyc", ".pyo", ".pyd", ".so", ".dylib", ".dll"})
+_BYTECODE = "__pycache__"
 Factory = Callable[..., Any]
 
 
@@ -42,7 +44,7 @@ def build_installed(description: Description) -> nn.Module:
 
 
 def build_uploaded(description: Description, folder: Path) -> nn.Module:
-    """A module that the upload's own code builds: only in the child, and never for an inspection.
+    """A module that the upload's own code builds: only in the child.
 
     Raises `FactoryFailed` with the line at which the code failed.
     """
@@ -60,14 +62,17 @@ def build_uploaded(description: Description, folder: Path) -> nn.Module:
     return _called(factory, description, where, folder)
 
 
-def uploaded_code(description: Description, folder: Path) -> tuple[CodeFile, ...]:
-    """The Python files of an upload that brings its own, the named one first. Raises `DescriptionInvalid`."""
+def uploaded_code(description: Description, folder: Path, brought: Iterable[str]) -> tuple[CodeFile, ...]:
+    """The Python files of an upload that brings its own, the named one first. Raises `DescriptionInvalid`.
+
+    `brought` are the archive's files: what lies in `folder` beside them was made here.
+    """
     if description.file is None:
         return ()
-    if not (folder / description.file).is_file():
+    if description.file not in (files := sorted(brought)):
         raise DescriptionInvalid(reason=f"file is {description.file!r}, which is not in the archive")
-    _refuse_compiled(folder)
-    others = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.py"))
+    _refuse_compiled(files)
+    others = [name for name in files if name.endswith(".py")]
     names = [description.file, *(name for name in others if name != description.file)]
     size_bytes = sum((folder / name).stat().st_size for name in names)
     if size_bytes > LARGEST_CODE_BYTES:
@@ -78,9 +83,15 @@ def uploaded_code(description: Description, folder: Path) -> tuple[CodeFile, ...
     )
 
 
-def _refuse_compiled(folder: Path) -> None:
+def files_in(folder: Path) -> list[str]:
+    """What lies in an opened folder, but for the bytecode that Python has kept there of the sources."""
+    files = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return sorted(file.as_posix() for file in files if _BYTECODE not in file.parts)
+
+
+def _refuse_compiled(files: Iterable[str]) -> None:
     """Python would take it before the source beside it, and what runs would not be what a page shows."""
-    compiled = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.suffix in COMPILED)
+    compiled = [name for name in files if PurePosixPath(name).suffix in COMPILED]
     if compiled:
         raise DescriptionInvalid(reason=f"the archive brings compiled code ({compiled[0]}); send the source alone")
 
@@ -93,7 +104,18 @@ def _imported(folder: Path, file: str) -> ModuleType:
         root.__path__ = [str(folder)]
         sys.modules[package] = root
     importlib.invalidate_caches()
-    return importlib.import_module(f"{package}.{file.removesuffix('.py').replace('/', '.')}")
+    with _no_bytecode():
+        return importlib.import_module(f"{package}.{file.removesuffix('.py').replace('/', '.')}")
+
+
+@contextmanager
+def _no_bytecode() -> Iterator[None]:
+    """The folder stays as the archive was: it is packed again, and compiled code in it would look like the upload's."""
+    usual, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = usual
 
 
 def _called(factory: Factory, description: Description, where: str, folder: Path) -> nn.Module:

@@ -28,6 +28,7 @@ with warnings.catch_warnings(record=True):  # It says farewell, and changes the 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from apps.agents.backends.torch.checkpoints import named
 from apps.agents.backends.torch.engine import use_threads
 from apps.agents.backends.torch.folder_quantization import (
     FolderQuantization,
@@ -39,7 +40,7 @@ from apps.agents.backends.torch.folder_quantization import (
     require_whole_groups,
 )
 from apps.agents.backends.torch.saving import pack_folder
-from apps.agents.backends.torch.transformers_folder import TransformersFolder, named
+from apps.agents.backends.torch.transformers_folder import TransformersFolder
 from apps.agents.context import Context
 from apps.agents.errors import ModelNotLoadable, TechniqueNotApplicable
 from apps.agents.library_calls import quiet

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from apps.agents import memory
-from apps.agents.backends.torch.loading import encoder_of, load_opened, summarize_fully
+from apps.agents.backends.torch.loading import encoder_of, load_opened, summarize
 from apps.agents.backends.torch.opening import open_model
 from apps.agents.criteria import Device, Target
 from apps.agents.errors import DeviceMissing, ModelRunFailed
@@ -27,7 +27,7 @@ class TorchEngine:
 
     @cached_property
     def summary(self) -> ModelSummary:
-        return summarize_fully(self._opened)
+        return summarize(self._opened)
 
     @cached_property
     def encoder(self) -> TextEncoder | None:

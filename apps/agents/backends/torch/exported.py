@@ -69,7 +69,7 @@ class ExportedProgramFile:
             inputs=tuple(outside(spec) for spec in archive.inputs),
             outputs=tuple(outside(spec) for spec in archive.outputs),
             parameters=sum(counts.values()),
-            size_bytes=self.path.stat().st_size,
+            size_bytes=stored.size_bytes(archive.weights) + archive.program_bytes,
             operators=archive.operators,
             weight_dtypes=counts,
             weights=stored.listed(archive.weights),

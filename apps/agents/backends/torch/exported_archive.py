@@ -23,7 +23,7 @@ from torch.export.pt2_archive import PT2ArchiveWriter
 from apps.agents.archives import DAMAGE
 from apps.agents.backends.torch import pickles
 from apps.agents.backends.torch.exported_checks import forbidden_part
-from apps.agents.backends.torch.stored import StoredTensor
+from apps.agents.backends.torch.stored import Place, StoredTensor
 from apps.agents.errors import ProgramCode, ProgramUnsupported
 from apps.agents.reports import TensorSpec
 
@@ -60,6 +60,8 @@ _CALLS = frozenset(
     )
 )
 _MAPPINGS = ("builtins.dict", "collections.OrderedDict", "transformers.modeling_outputs.")
+_PAYLOADS = ("weights", "constants")
+_NOTES = frozenset(("metadata", "guards_code"))
 _TEXT = r"\w{1,40}|[\d.e+-]+"
 """A symbol's name, or the digits of a float."""
 _ARITHMETIC = (
@@ -97,12 +99,18 @@ class ExportedArchive:
         """Parameters, buffers and constant tensors, by name."""
         try:
             return {
-                name: StoredTensor(_dtype(entry["tensor_meta"]), tuple(_fixed(entry["tensor_meta"])))
-                for name, entry in self._payloads()
+                name: self._weight(kind, entry)
+                for kind in _PAYLOADS
+                for name, entry in self._payloads(kind)
                 if entry.get("tensor_meta")
             }
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise ProgramUnsupported(reason=f"its list of weights is not what PyTorch writes ({error})") from error
+
+    @cached_property
+    def program_bytes(self) -> int:
+        """What the program takes as JSON, without notes on where each operator came from."""
+        return len(json.dumps(_without_notes(self.program), separators=(",", ":")))
 
     @cached_property
     def inputs(self) -> tuple[TensorSpec, ...]:
@@ -177,7 +185,7 @@ class ExportedArchive:
         with PT2ArchiveWriter(str(path)) as writer:
             writer.write_string("models/model.json", json.dumps({**self.program, "guards_code": []}))
             writer.write_bytes("data/sample_inputs/model.pt", b"")
-            for kind in ("weights", "constants"):
+            for kind in _PAYLOADS:
                 config = dict(self._payloads(kind))
                 writer.write_string(f"data/{kind}/model_{kind}_config.json", json.dumps({"config": config}))
                 for name in sorted({str(entry["path_name"]) for entry in config.values()}):
@@ -194,6 +202,17 @@ class ExportedArchive:
         except (KeyError, TypeError, AssertionError) as error:
             raise ProgramUnsupported(reason=f"its graph is not what PyTorch writes ({error})") from error
         return module
+
+    def _weight(self, kind: str, entry: dict[str, Any]) -> StoredTensor:
+        meta, file = entry["tensor_meta"], f"data/{kind}/{entry['path_name']}"
+        layout = [int(size["as_int"]) for size in (meta["storage_offset"], *meta["strides"])]
+        return StoredTensor(_dtype(meta), tuple(_fixed(meta)), Place(file, self._sizes.get(file, 0), tuple(layout)))
+
+    @cached_property
+    def _sizes(self) -> dict[str, int]:
+        """Of the archive's files, by their names without its root folder."""
+        with zipfile.ZipFile(self.path) as archive:
+            return {info.filename.partition("/")[2]: info.file_size for info in archive.infolist()}
 
     def _payloads(self, kind: str = "(weights|constants)") -> Iterator[tuple[str, dict[str, Any]]]:
         for name in self.names:
@@ -253,6 +272,12 @@ class ExportedArchive:
         except (KeyError, TypeError, IndexError, ValueError) as error:
             raise ProgramUnsupported(reason=f"its call is not what PyTorch writes ({error})") from error
         return spec if isinstance(spec, dict) else {}
+
+
+def _without_notes(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_notes(part) for key, part in value.items() if key not in _NOTES}
+    return [_without_notes(part) for part in value] if isinstance(value, list) else value
 
 
 def is_arithmetic(expression: str) -> bool:

@@ -17,8 +17,9 @@ from transformers import PreTrainedModel
 
 from apps.agents import library_calls
 from apps.agents.backends.torch import quantized, stored
+from apps.agents.backends.torch.checkpoints import named
 from apps.agents.backends.torch.opening import open_model
-from apps.agents.backends.torch.transformers_folder import TransformersFolder, named
+from apps.agents.backends.torch.transformers_folder import TransformersFolder
 from apps.agents.context import Context
 from apps.agents.errors import (
     TechniqueInvalidOutput,

@@ -1,4 +1,8 @@
-"""Inspecting an uploaded PyTorch model: what is it, does it hold together? Neither it nor its code is run."""
+"""Inspecting an uploaded PyTorch model: what is it, does it hold together?
+
+Code that came with it runs here, as it does in every step: who may not bring any was refused before. A program that
+does not say what it gives is run once.
+"""
 
 from __future__ import annotations
 

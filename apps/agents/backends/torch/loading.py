@@ -36,17 +36,11 @@ def load_opened(opened: Opened, *, device: str = "cpu") -> TorchModel:
 
 
 def summarize(opened: Opened) -> ModelSummary:
-    """The model as inspection sees it, without running it or code that came with it.
+    """The model as inspection sees it. Code that came with it builds it, and undeclared outputs are found by a run.
 
     Raises `ArchitectureMissing` for bare weights, and for other pickles what `pickles.load_weights` says of them.
     """
     return TransformersFolder(opened.path).summary if opened.format is Format.TRANSFORMERS else _files(opened).summary
-
-
-def summarize_fully(opened: Opened) -> ModelSummary:
-    """The same with what only running the model, or the code that came with it, can tell."""
-    files = None if opened.format is Format.TRANSFORMERS else _files(opened)
-    return files.full_summary if isinstance(files, StateDictFolder | ScriptFile) else summarize(opened)
 
 
 def encoder_of(opened: Opened) -> TextEncoder | None:
@@ -60,7 +54,7 @@ def _files(opened: Opened) -> ExportedProgramFile | ScriptFile | StateDictFolder
     if opened.format is Format.TORCHSCRIPT:
         return ScriptFile(opened.path)
     if opened.path.is_dir():
-        return StateDictFolder(opened.path)
+        return StateDictFolder(opened.path, opened.brought)
     raise _without_architecture(opened.path)
 
 
@@ -70,5 +64,5 @@ def _without_architecture(path: Path) -> ArchitectureMissing:
     if kind is FileKind.SAFETENSORS:
         stored.read_safetensors(path)
     else:
-        pickles.load_weights(path, device="meta")
+        pickles.load_weights(path, device=pickles.OUTLINE)
     return ArchitectureMissing(found=kind.value)

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from apps.agents.backends.torch.returned import has_names, tensors_in
+from apps.agents.errors import OutputsReturned
 from apps.agents.formats import Format
 from apps.agents.reports import ModelSummary
 from apps.agents.runners import Feeds, Outputs
@@ -73,13 +75,16 @@ class TorchModel:
 
 
 def outputs_of(result: object, names: Sequence[str]) -> list[torch.Tensor]:
-    """The tensors called `names` of what a module returned: a tensor, a sequence, or a mapping of them."""
-    if isinstance(result, torch.Tensor):
-        return [result]
-    if isinstance(result, Mapping):
-        return [result[name] for name in names]
-    assert isinstance(result, list | tuple), f"a module returned {type(result).__name__}"
-    return [tensor for tensor in result if isinstance(tensor, torch.Tensor)]
+    """The tensors called `names` of what a module returned; by place where that gives them no names.
+
+    Raises `OutputsReturned` where it returned others.
+    """
+    found = tensors_in(result)
+    if all(name in found for name in names):
+        return [found[name] for name in names]
+    if has_names(result) or len(found) < len(names):
+        raise OutputsReturned(wanted=", ".join(names), found=", ".join(found) or type(result).__name__)
+    return list(found.values())[: len(names)]
 
 
 def _array(tensor: torch.Tensor) -> Array:

@@ -29,6 +29,8 @@ class Opened:
 
     format: Format
     path: Path
+    brought: tuple[str, ...] | None = None
+    """The files in the folder, as the archive brought them, relative to it. `None` where it was opened before."""
 
     @property
     def folder(self) -> Path:
@@ -52,7 +54,8 @@ def open_model(path: Path, scratch: Path, limits: Limits | None = None) -> Opene
     folder = Path(tempfile.mkdtemp(prefix="model-", dir=scratch))
     files = unpack(path, folder, limits)
     key = min((file for file in files if file.name == _KEY_FILES[format]), key=lambda file: len(file.parts))
-    return Opened(format, key.parent)
+    brought = (file.relative_to(key.parent).as_posix() for file in files if file.is_relative_to(key.parent))
+    return Opened(format, key.parent, tuple(sorted(brought)))
 
 
 def _opened_folder(folder: Path) -> Opened:

@@ -9,7 +9,7 @@ import pickle
 import pickletools
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -28,21 +28,71 @@ _HARMLESS = re.compile(
 )
 
 
+OUTLINE = "outline"
+"""In place of a device: shapes, types and who shares storage with whom are wanted, and no numbers."""
+USUAL = ("state_dict", "model_state_dict", "model")
+"""Where training frameworks keep the weights in a checkpoint."""
+_DEEPEST = 4
+
+
 def load_weights(file: Path, *, device: str = "cpu") -> dict[str, torch.Tensor]:
     """The tensors of a checkpoint, or of the `state_dict` or `model` inside it, by name.
 
     Raises `PickledModule` where the file holds a whole module, `PickleRefused` where it wants anything else that
     weights do not need, `StateDictExpected` where it holds no named tensors, and `ModelTruncated` where it is damaged.
     """
+    return _state_dict(_content(file, device), file)
+
+
+def load_collections(file: Path, device: str = "cpu") -> dict[str, dict[str, torch.Tensor]]:
+    """Every dictionary with named tensors in a checkpoint, by the keys that lead to it, joined by dots.
+
+    The usual places come first, averaged copies last, and an optimizer's state is left out. Other values beside the
+    tensors are passed over. Raises as `load_weights`.
+    """
+    content = _content(file, device)
+    found = dict(_collections(content, ()))
+    if not found:
+        raise StateDictExpected(file=file.name, found=f"it holds a {type(content).__name__} without named tensors")
+    return {where: found[where] for where in sorted(found, key=_rank)}
+
+
+def _rank(where: str) -> int:
+    """Usual places first, averaged copies last."""
+    return 0 if where in ("", *USUAL) else 2 if "ema" in where.lower() else 1
+
+
+def _collections(content: Any, path: tuple[str, ...]) -> Iterator[tuple[str, dict[str, torch.Tensor]]]:
+    if not isinstance(content, Mapping) or len(path) > _DEEPEST or any("optim" in key.lower() for key in path):
+        return
+    tensors = {name: value for name, value in content.items() if isinstance(name, str) and torch.is_tensor(value)}
+    if tensors:
+        yield ".".join(path), tensors
+    for name, value in content.items():
+        yield from _collections(value, (*path, str(name)))
+
+
+def _content(file: Path, device: str) -> Any:
     try:
-        content = torch.load(file, weights_only=True, map_location=device)
+        return _read(file, device)
     except pickle.UnpicklingError as error:
         refuse_pickle(file)
         raise PickleRefused(file=file.name, wanted=_first_line(error)) from error
     except (RuntimeError, *DAMAGE) as error:
         refuse_pickle(file)
         raise ModelTruncated(reason=f"{file.name} is no complete checkpoint ({_first_line(error)})") from error
-    return _state_dict(content, file)
+
+
+def _read(file: Path, device: str) -> Any:
+    """For an outline the file is mapped, where it can be: tensors on the device `meta` no longer share storage."""
+    if device != OUTLINE:
+        return torch.load(file, weights_only=True, map_location=device)
+    if zipfile.is_zipfile(file):
+        try:
+            return torch.load(file, weights_only=True, map_location="cpu", mmap=True)
+        except RuntimeError:  # Packed in a way that cannot be mapped, or damaged: read as any other, which says it.
+            pass
+    return torch.load(file, weights_only=True, map_location="meta")
 
 
 def refuse_pickle(file: Path) -> None:
@@ -123,7 +173,7 @@ def _globals(pickled: bytes) -> Iterator[str]:
 
 def _state_dict(content: Any, file: Path) -> dict[str, torch.Tensor]:
     """Training frameworks keep the weights under a key of their checkpoint."""
-    for key in ("state_dict", "model_state_dict", "model"):
+    for key in USUAL:
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
     tensors = {str(name): value for name, value in content.items()} if isinstance(content, dict) else {}

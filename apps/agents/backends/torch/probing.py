@@ -8,13 +8,17 @@ from typing import Any
 import torch
 
 from apps.agents.backends.torch.description import torch_type
+from apps.agents.backends.torch.returned import tensors_in
 from apps.agents.backends.torch.stored import type_name
 from apps.agents.errors import OutputsUnknown
 from apps.agents.reports import TensorSpec
 
 FREE_AXES = (8, 64, 224, 1024)
 """Lengths of free axes to try: a model may take only one, and nobody says which."""
-BATCH = 2
+_OTHER_NUMBERS = ""
+"""Stands for a run at the same lengths on other numbers."""
+BATCHES = (2, 1)
+"""Examples to try at once: some programs were traced for one."""
 
 Call = Callable[[Sequence[torch.Tensor]], object]
 Lengths = Mapping[str, int]
@@ -24,10 +28,13 @@ Tensors = dict[str, torch.Tensor]
 def found_outputs(call: Call, inputs: Sequence[TensorSpec], device: str = "cpu") -> tuple[TensorSpec, ...]:
     """The outputs of `call`, by name; an axis that follows a free axis of the inputs has its name.
 
-    Raises `OutputsUnknown` where it fails at every length, or gives something else than tensors.
+    An axis whose length depends on the numbers, or on several axes, has none. Raises `OutputsUnknown` where `call`
+    fails at every length, or gives no tensors.
     """
     lengths, given = _first_that_runs(call, inputs, device)
     longer = {axis: _run(call, inputs, {**lengths, axis: _longer(axis, lengths, inputs)}, device) for axis in lengths}
+    if device != "meta":
+        longer[_OTHER_NUMBERS] = _run(call, inputs, lengths, device, drawn=True)
     found = (
         TensorSpec(
             name=name,
@@ -55,30 +62,42 @@ def outside(spec: TensorSpec) -> TensorSpec:
     return spec.model_copy(update={"dtype": "float32"}) if spec.dtype in ("float16", "bfloat16") else spec
 
 
-def example_inputs(inputs: Sequence[TensorSpec], lengths: Lengths, device: str = "cpu") -> list[torch.Tensor]:
-    """Zeros in the inputs' shapes; free axes have their `lengths`."""
+def example_inputs(
+    inputs: Sequence[TensorSpec], lengths: Lengths, device: str = "cpu", *, drawn: bool = False
+) -> list[torch.Tensor]:
+    """Zeros in the inputs' shapes, or floats `drawn` between -1 and 1; free axes have their `lengths`."""
     shapes = [[lengths[axis] if isinstance(axis, str) else int(axis or 1) for axis in spec.shape] for spec in inputs]
-    return [
+    tensors = [
         torch.zeros(shape, dtype=torch_type(spec.dtype), device=device)
         for spec, shape in zip(inputs, shapes, strict=True)
     ]
+    if drawn:
+        same = torch.Generator(device="cpu" if device == "meta" else device).manual_seed(0)
+        tensors = [
+            tensor.uniform_(-1, 1, generator=same) if tensor.is_floating_point() else tensor for tensor in tensors
+        ]
+    return tensors
 
 
 def _first_that_runs(call: Call, inputs: Sequence[TensorSpec], device: str) -> tuple[dict[str, int], Tensors]:
+    batches = _batch_axes(inputs)
     free = {axis for spec in inputs for axis in spec.shape if isinstance(axis, str)}
     reason = ""
-    for length in FREE_AXES if free - _batch_axes(inputs) else FREE_AXES[:1]:
-        lengths = {axis: BATCH if axis in _batch_axes(inputs) else length for axis in sorted(free)}
-        try:
-            return lengths, _called(call, example_inputs(inputs, lengths, device))
-        except Exception as error:  # Whatever the model's own code raises.
-            reason = reason or f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    for length in FREE_AXES if free - batches else FREE_AXES[:1]:
+        for examples in BATCHES if batches else BATCHES[:1]:
+            lengths = {axis: examples if axis in batches else length for axis in sorted(free)}
+            try:
+                return lengths, _called(call, example_inputs(inputs, lengths, device))
+            except Exception as error:  # Whatever the model's own code raises.
+                reason = reason or f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
     raise OutputsUnknown(reason=reason.rstrip(". "))
 
 
-def _run(call: Call, inputs: Sequence[TensorSpec], lengths: Lengths, device: str) -> Tensors | None:
+def _run(
+    call: Call, inputs: Sequence[TensorSpec], lengths: Lengths, device: str, *, drawn: bool = False
+) -> Tensors | None:
     try:
-        return _called(call, example_inputs(inputs, lengths, device))
+        return _called(call, example_inputs(inputs, lengths, device, drawn=drawn))
     except Exception:  # This length is not taken; then what depends on it stays unknown.
         return None
 
@@ -86,16 +105,9 @@ def _run(call: Call, inputs: Sequence[TensorSpec], lengths: Lengths, device: str
 def _called(call: Call, tensors: Sequence[torch.Tensor]) -> Tensors:
     with torch.no_grad():
         result = call(tensors)
-    if isinstance(result, torch.Tensor):
-        return {"output": result}
-    if isinstance(result, Mapping):
-        found = {str(name): value for name, value in result.items() if isinstance(value, torch.Tensor)}
-    elif isinstance(result, list | tuple):
-        found = {f"output_{index}": value for index, value in enumerate(result) if isinstance(value, torch.Tensor)}
-    else:
-        found = {}
+    found = tensors_in(result)
     if not found:
-        raise TypeError(f"it returns a {type(result).__name__}, and tensors, sequences or mappings of them are read")
+        raise TypeError(f"it returns a {type(result).__name__}, and there is no tensor in it")
     return found
 
 
@@ -112,6 +124,8 @@ def _axis(
         other = others.get(name) if others else None
         if other is None or other.ndim <= index or other.shape[index] == length:
             continue
+        if axis == _OTHER_NUMBERS:
+            return None
         follows = (length, other.shape[index]) == (lengths[axis], _longer(axis, lengths, inputs))
         return axis if follows else None
     return int(length)

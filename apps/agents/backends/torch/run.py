@@ -10,7 +10,7 @@ import importlib
 import json
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,12 @@ FOLDER = HERE / "model"
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 Feeds = dict[str, torch.Tensor]
 Run = Callable[[Feeds], Any]
+PREFIXES = (
+    *("module.", "_orig_mod.", "model.", "net.", "network.", "_forward_module.", "_fsdp_wrapped_module."),
+    *("online_model.", "model_ema.", "ema_model.", "ema.", "averaged_model."),
+)
+AVERAGED = ("model_ema.", "ema_model.", "ema.", "averaged_model.")
+INFIXES = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 AWQ_SHIFTS = torch.tensor([0, 16, 4, 20, 8, 24, 12, 28])
 
 
@@ -126,16 +132,50 @@ def described(description: dict[str, Any]) -> tuple[Any, bool]:
         weights = load_file(file)
     else:
         weights = torch.load(file, weights_only=True, map_location="cpu")
-    weights = next((weights[key] for key in ("state_dict", "model_state_dict", "model") if key in weights), weights)
-    plain = {name.removeprefix("module."): tensor for name, tensor in weights.items()}
+    tied = {name for name, _ in model.named_parameters(remove_duplicate=False)} - dict(model.named_parameters()).keys()
+    plain = own_weights(weights, {name: tensor.shape for name, tensor in model.state_dict().items()}, tied)
     types = {tensor.dtype for tensor in plain.values() if tensor.is_floating_point()}
     if len(types) == 1:
         model.to(types.pop())
-    missing, extra = model.load_state_dict(plain, strict=False)
-    tied = {name for name, _ in model.named_parameters(remove_duplicate=False)} - dict(model.named_parameters()).keys()
-    if extra or set(missing) - tied:
-        sys.exit(f"The weights do not fit: {missing} {extra}")
+    model.load_state_dict(plain, strict=False)
     return model.to(DEVICE), named.startswith("transformers/")
+
+
+def own_weights(checkpoint: Any, wanted: dict[str, Any], tied: set[str]) -> Feeds:
+    """Those tensors of a checkpoint that are the network's, whatever training has put before their names."""
+    found = dict(collections(checkpoint, ()))
+    rank = {"": 0, "state_dict": 0, "model_state_dict": 0, "model": 0}
+    for where in sorted(found, key=lambda where: rank.get(where, 2 if "ema" in where.lower() else 1)):
+        averaged = {name for name in found[where] if name.startswith(AVERAGED)}
+        waiting = [found[where], {name: found[where][name] for name in found[where] if name not in averaged}]
+        for _ in range(4):
+            for tensors in waiting:
+                fits = tensors.keys() <= wanted.keys() and wanted.keys() - tensors.keys() <= tied
+                if fits and all(tensor.shape == wanted[name] for name, tensor in tensors.items()):
+                    return tensors
+            waiting = [shorter for tensors in waiting if tensors for shorter in unwrapped(tensors)]
+    sys.exit("No weights in the file fit the network.")
+
+
+def collections(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Feeds]]:
+    """Every dictionary with named tensors, by the keys that lead to it; not an optimizer's."""
+    if not isinstance(value, dict) or len(path) > 4 or any("optim" in key.lower() for key in path):
+        return
+    tensors = {name: part for name, part in value.items() if isinstance(name, str) and torch.is_tensor(part)}
+    if tensors:
+        yield ".".join(path), tensors
+    for name, part in value.items():
+        yield from collections(part, (*path, str(name)))
+
+
+def unwrapped(tensors: Feeds) -> Iterator[Feeds]:
+    """The same without a word that a wrapper has put before the names, or into them."""
+    for prefix in PREFIXES:
+        yield {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    for word in INFIXES:
+        names = {".".join(part for part in name.split(".") if part != word): name for name in tensors}
+        if len(names) == len(tensors) and names.keys() != tensors.keys():
+            yield {name: tensors[stored] for name, stored in names.items()}
 
 
 def weights_beside() -> Path:

@@ -38,6 +38,9 @@ _FILES = re.compile(
 )
 """`torch.save`, `torch.from_file`, `ops.image.read_file` … in the code as it stands in the archive. What the names
 belong to is not asked: `(torch).save` and `t = torch; t.save` are the same to the compiler."""
+_STORAGE = re.compile(r"(data|constants)/\d+")
+_PROGRAM = re.compile(r"(data|constants)\.pkl|code/.*\.py")
+"""Beside them stand the examples that it was traced with, and where in the source each line came from."""
 _OLD = "model.json"
 """Where it stands, the loader takes code from files of any name."""
 _UNCHANGED = frozenset(
@@ -53,17 +56,13 @@ class ScriptFile:
 
     @cached_property
     def summary(self) -> ModelSummary:
-        """From the graph. Outputs that nobody has declared are missing: `load` finds them by running it once."""
-        return self._summary(self.interface[1])
-
-    @cached_property
-    def full_summary(self) -> ModelSummary:
-        outputs = self.interface[1] or found_outputs(calling(self.module), self.interface[0])
-        return self._summary(outputs)
+        """From the graph; outputs that nobody has declared are found by running it once."""
+        inputs, outputs = self.interface
+        return self._summary(outputs or found_outputs(calling(self.module), inputs))
 
     def load(self, device: str) -> TorchModel:
-        """Raises `ScriptTouchesFiles`, `ScriptInterface`, `ModelNotLoadable`."""
-        summary = self.full_summary
+        """Raises `ScriptTouchesFiles`, `ScriptInterface`, `ModelNotLoadable`, `OutputsUnknown`."""
+        summary = self.summary
         return TorchModel(self.module.to(device), Format.TORCHSCRIPT, summary, self.path.parent, positional=True)
 
     @cached_property
@@ -88,7 +87,8 @@ class ScriptFile:
     # --- parts -------------------------------------------------------------------------------------------------------
 
     def _summary(self, outputs: tuple[TensorSpec, ...]) -> ModelSummary:
-        weights = stored.described(self.module.state_dict())
+        tensors = {**dict(_constants(self.module.inlined_graph)), **self.module.state_dict()}
+        weights = stored.described(tensors)
         counts = stored.counted(weights)
         operators = Counter(_operators(self.module.inlined_graph))
         return ModelSummary(
@@ -98,11 +98,20 @@ class ScriptFile:
             inputs=self.interface[0],
             outputs=outputs,
             parameters=sum(counts.values()),
-            size_bytes=self.path.stat().st_size,
+            size_bytes=self._size_bytes(weights),
             operators=dict(sorted(operators.items())),
             weight_dtypes=counts,
             weights=stored.listed(weights),
         )
+
+    def _size_bytes(self, weights: stored.Weights) -> int:
+        """Of weights and program. Tensors that are neither parameters nor constants count with all of their storage."""
+        reader = torch._C.PyTorchFileReader(str(self.path))
+        sizes = {str(name): int(reader.get_record_size(name)) for name in reader.get_all_records()}
+        storages = {one.place.storage: one.place.storage_bytes for one in weights.values() if one.place}
+        kept = sum(size for name, size in sizes.items() if _STORAGE.fullmatch(name))
+        program = sum(size for name, size in sizes.items() if _PROGRAM.fullmatch(name))
+        return program + stored.size_bytes(weights) + max(0, kept - sum(storages.values()))
 
     def _check_harmless(self) -> None:
         """By the reader that the loader uses: it finds files by names in any case, and the one of several of a name."""
@@ -192,6 +201,15 @@ def _operators(block: Any) -> Iterator[str]:
             yield node.kind().replace("::", ".")
         for inner in node.blocks():
             yield from _operators(inner)
+
+
+def _constants(block: Any) -> Iterator[tuple[str, torch.Tensor]]:
+    """Tensors that stand in a graph and in the branches and loops in it: freezing puts the weights there."""
+    for node in block.nodes():
+        if node.kind() == "prim::Constant" and isinstance(value := node.output().toIValue(), torch.Tensor):
+            yield f"constant {node.output().debugName()}", value
+        for inner in node.blocks():
+            yield from _constants(inner)
 
 
 def save_scripted(model: TorchModel, path: Path) -> Path:

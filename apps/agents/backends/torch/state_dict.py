@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,27 +13,28 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from apps.agents.backends.torch import pickles, stored
-from apps.agents.backends.torch.architectures import build_installed, build_uploaded, uploaded_code
+from apps.agents.backends.torch.architectures import build_installed, build_uploaded, files_in, uploaded_code
+from apps.agents.backends.torch.checkpoints import Fit, Wanted, fit
 from apps.agents.backends.torch.description import IN_TRANSFORMERS, Description, read_description
 from apps.agents.backends.torch.model import TorchModel
-from apps.agents.backends.torch.opening import DESCRIPTION
+from apps.agents.backends.torch.opening import CONFIGURATION, DESCRIPTION
 from apps.agents.backends.torch.probing import calling, found_outputs
 from apps.agents.backends.torch.stored import StoredTensor
-from apps.agents.backends.torch.transformers_folder import TransformersFolder, named, operators_of
-from apps.agents.errors import DescriptionInvalid, WeightsMissing, WeightsUnfit
+from apps.agents.backends.torch.transformers_folder import TransformersFolder, operators_of
+from apps.agents.errors import DescriptionInvalid, OutputsUnknown, WeightsMissing, WeightsUnfit
 from apps.agents.formats import Format
-from apps.agents.reports import ModelSummary, TensorSpec
+from apps.agents.reports import CodeFile, ModelSummary, TensorSpec
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
-_PARALLEL = "module."
-"""What DataParallel puts before every name."""
 
 
 @dataclass(frozen=True)
 class StateDictFolder:
-    """An opened archive. Code that came with it runs in `load` and `full_summary` only."""
+    """An opened archive. Code that came with it runs in `summary` and `load`."""
 
     path: Path
+    brought: tuple[str, ...] | None = None
+    """The archive's files; `None` where the folder was opened before, and they are those that lie there."""
 
     @cached_property
     def description(self) -> Description:
@@ -57,37 +57,34 @@ class StateDictFolder:
         return files[0]
 
     @cached_property
-    def stored(self) -> dict[str, StoredTensor]:
-        return {_plain(name): tensor for name, tensor in stored.read_weights([self.weight_file]).items()}
+    def collections(self) -> dict[str, dict[str, StoredTensor]]:
+        """Every collection of named tensors in the file of weights, by where it stands there."""
+        return stored.read_collections(self.weight_file)
+
+    @cached_property
+    def code(self) -> tuple[CodeFile, ...]:
+        """What came with the weights, as a page shows it. Raises `DescriptionInvalid`."""
+        brought = files_in(self.path) if self.brought is None else self.brought
+        return uploaded_code(self.description, self.path, brought)
 
     @cached_property
     def summary(self) -> ModelSummary:
-        """What can be said without running code that came with it: then operators and undeclared outputs are missing.
+        """The model as its architecture, built without its weights, says it; undeclared outputs are found by a run.
 
-        Raises `WeightsUnfit` where the architecture is known and the weights are not its own.
+        Raises `WeightsUnfit` where the weights are not the architecture's, `FactoryFailed` and `OutputsUnknown`.
         """
-        code = uploaded_code(self.description, self.path)
-        if code:
-            return self._summary(None, self.description.outputs).model_copy(update={"code": code})
+        assert self.code is not None  # Refuses what may not run before it does.
         outline = self._outline()
-        self._refuse_unfit(outline)
-        return self._summary(outline, self._outputs(outline))
-
-    @cached_property
-    def full_summary(self) -> ModelSummary:
-        """The same with what only the upload's own code knows."""
-        if self.description.file is None:
-            return self.summary
-        module = build_uploaded(self.description, self.path).eval()
-        return self._completed(module)
+        return self._summary(outline, self._fit(outline))
 
     def load(self, device: str) -> TorchModel:
-        """The model with its weights, in evaluation mode. Raises `WeightsUnfit` with the names and `FactoryFailed`."""
+        """The model with its weights, in evaluation mode. Raises what `summary` raises."""
+        assert self.code is not None
         module = self._built().eval()
-        self._refuse_unfit(module)
-        _take_over(module, self._tensors())
+        fitted = self._fit(module)
+        summary = self._summary(module, fitted) if self.code else self.summary
+        _take_over(module, self._tensors(fitted))
         _match_types(module)
-        summary = self.summary if self.description.file is None else self._completed(module)
         transformers = isinstance(module, PreTrainedModel)
         if transformers:
             module.config.use_cache = False
@@ -115,6 +112,8 @@ class StateDictFolder:
 
     def _outline(self) -> nn.Module:
         """The module without numbers, where the factory bears that; some compute with the tensors that they make."""
+        if self.description.file is not None:
+            return self._built().eval()
         if not self.description.in_transformers:
             try:
                 with torch.device("meta"):
@@ -128,47 +127,59 @@ class StateDictFolder:
             return self.description.outputs
         if self.description.in_transformers:
             return self._transformers.summary_outputs
-        device = next((weight.device.type for weight in module.parameters()), "cpu")
-        with torch.device(device) if device == "meta" else nullcontext():
-            return found_outputs(calling(module), self._inputs, device)
+        if not any(weight.is_meta for weight in module.parameters()):
+            return found_outputs(calling(module), self._inputs)
+        try:
+            with torch.device("meta"):
+                return found_outputs(calling(module), self._inputs, "meta")
+        except OutputsUnknown:  # What it does may depend on numbers: asked again with some.
+            return found_outputs(calling(self._built().eval()), self._inputs)
 
-    def _completed(self, module: nn.Module) -> ModelSummary:
-        outputs = self.description.outputs or found_outputs(calling(module), self._inputs)
-        return self._summary(module, outputs).model_copy(update={"code": self.summary.code})
-
-    def _summary(self, module: nn.Module | None, outputs: Sequence[TensorSpec]) -> ModelSummary:
-        counts = stored.counted(self.stored)
+    def _summary(self, module: nn.Module, fitted: Fit) -> ModelSummary:
+        tensors = {name: self.collections[where][old] for name, (where, old) in fitted.sources.items()}
+        counts = stored.counted(tensors)
         return ModelSummary(
             format=Format.STATE_DICT,
             producer=self.description.architecture or f"{self.description.file}: {self.description.factory}",
             opset=None,
             inputs=self._inputs,
-            outputs=tuple(outputs),
+            outputs=self._outputs(module),
             parameters=sum(counts.values()),
-            size_bytes=self.weight_file.stat().st_size + (self.path / DESCRIPTION).stat().st_size,
-            operators=operators_of(module) if module is not None else {},
+            size_bytes=stored.size_bytes(tensors) + self._program_bytes,
+            operators=operators_of(module),
             weight_dtypes=counts,
-            weights=stored.listed(self.stored),
+            weights=stored.listed(tensors),
+            code=self.code,
+            notes=fitted.notes,
         )
 
-    def _tensors(self) -> dict[str, torch.Tensor]:
-        if self.weight_file.suffix == ".safetensors":
-            tensors = load_file(self.weight_file)
-        else:
-            tensors = pickles.load_weights(self.weight_file)
-        return {_plain(name): tensor for name, tensor in tensors.items()}
+    @property
+    def _program_bytes(self) -> int:
+        """Of what says which network the weights are."""
+        told = (self.path / name for name in (DESCRIPTION, CONFIGURATION))
+        return sum(file.stat().st_size for file in told if file.is_file()) + sum(
+            len(file.text.encode()) for file in self.code
+        )
 
-    def _refuse_unfit(self, module: nn.Module) -> None:
-        shared = shared_names(module)
-        found = {name: tensor.shape for name, tensor in self.stored.items()}
-        wanted = {
-            name: tuple(tensor.shape)
-            for name, tensor in module.state_dict().items()
-            if name in found or name not in shared
-        }
-        if reason := _differences(wanted, found):
+    def _tensors(self, fitted: Fit) -> dict[str, torch.Tensor]:
+        if self.weight_file.suffix == ".safetensors":
+            collections = {"": load_file(self.weight_file)}
+        else:
+            collections = pickles.load_collections(self.weight_file)
+        return {name: collections[where][old] for name, (where, old) in fitted.sources.items()}
+
+    def _fit(self, module: nn.Module) -> Fit:
+        """Which of the stored tensors are the module's. Raises `WeightsUnfit` with the names where none are."""
+        shapes = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items() if torch.is_tensor(tensor)}
+        wanted = Wanted(shapes, frozenset(shared_names(module)))
+        found = fit(
+            wanted,
+            {where: {name: one.shape for name, one in tensors.items()} for where, tensors in self.collections.items()},
+        )
+        if found.reason:
             name = self.description.architecture or self.description.factory or ""
-            raise WeightsUnfit(architecture=name, reason=reason)
+            raise WeightsUnfit(architecture=name, reason=found.reason)
+        return found
 
 
 def shared_names(module: nn.Module) -> dict[str, str]:
@@ -185,23 +196,6 @@ def _take_over(module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
     for name, first in shared.items():
         parent, _, leaf = name.rpartition(".")
         setattr(module.get_submodule(parent), leaf, module.get_parameter(first))
-
-
-def _differences(wanted: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]) -> str:
-    """What is missing, too many, or of another shape, by name."""
-    missing = [name for name in wanted if name not in found]
-    extra = [name for name in found if name not in wanted]
-    other = [
-        f"{name} {list(found[name])} instead of {list(shape)}"
-        for name, shape in wanted.items()
-        if name in found and found[name] != shape
-    ]
-    parts = (("not stored", missing), ("not part of it", extra), ("of another shape", other))
-    return "; ".join(f"{what}: {named(names)}" for what, names in parts if names)
-
-
-def _plain(name: str) -> str:
-    return name.removeprefix(_PARALLEL)
 
 
 def _match_types(module: nn.Module) -> None:

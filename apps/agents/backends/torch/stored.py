@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 
 from apps.agents.backends.torch import pickles
 from apps.agents.errors import ModelTruncated, ShardsMissing, WeightsMissing
+from apps.agents.plausibility import BITS
 from apps.agents.reports import MOST_WEIGHTS, TensorSpec
 
 SAFETENSORS = "model.safetensors"
@@ -46,14 +47,30 @@ _TORCH_TYPES = {
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where the numbers of a tensor lie, for those that may lie there together with others'."""
+
+    storage: int | str
+    storage_bytes: int
+    layout: tuple[int, ...] = ()
+    """Offset and strides."""
+
+
+@dataclass(frozen=True)
 class StoredTensor:
     dtype: str
     """In the contract's words, such as `float32`."""
     shape: tuple[int, ...]
+    place: Place | None = None
+    """`None` where it shares nothing."""
 
     @property
     def elements(self) -> int:
         return math.prod(self.shape)
+
+    @property
+    def size_bytes(self) -> int:
+        return math.ceil(self.elements * BITS.get(self.dtype, 32) / 8)
 
 
 Weights = Mapping[str, StoredTensor]
@@ -87,16 +104,51 @@ def listed(weights: Weights) -> tuple[TensorSpec, ...]:
 
 
 def counted(weights: Weights) -> dict[str, int]:
-    """Elements by type."""
+    """Elements by type; a tensor that has two names counts once."""
     counts: Counter[str] = Counter()
-    for tensor in weights.values():
+    for tensor in _each_once(weights):
         counts[tensor.dtype] += tensor.elements
     return dict(sorted(counts.items()))
 
 
+def size_bytes(weights: Weights) -> int:
+    """What the weights take, each storage once, and of a storage that is larger than they are their own part."""
+    alone, shared = 0, dict[int | str, list[StoredTensor]]()
+    for tensor in _each_once(weights):
+        if tensor.place is None:
+            alone += tensor.size_bytes
+        else:
+            shared.setdefault(tensor.place.storage, []).append(tensor)
+    return alone + sum(_of_one_storage(tensors) for tensors in shared.values())
+
+
+def _of_one_storage(tensors: Sequence[StoredTensor]) -> int:
+    room = max(tensor.place.storage_bytes for tensor in tensors if tensor.place)
+    return min(room, sum(tensor.size_bytes for tensor in tensors))
+
+
+def _each_once(weights: Weights) -> Iterator[StoredTensor]:
+    seen: set[StoredTensor] = set()
+    for tensor in weights.values():
+        if tensor.place is None or tensor not in seen:
+            yield tensor
+        seen.add(tensor)
+
+
 def described(tensors: Mapping[str, torch.Tensor]) -> dict[str, StoredTensor]:
     """Tensors at hand as their files would describe them."""
-    return {name: StoredTensor(type_name(tensor.dtype), tuple(tensor.shape)) for name, tensor in tensors.items()}
+    return {
+        name: StoredTensor(type_name(tensor.dtype), tuple(tensor.shape), _place(tensor))
+        for name, tensor in tensors.items()
+    }
+
+
+def _place(tensor: torch.Tensor) -> Place | None:
+    """Tensors without numbers share nothing, and neither do those that are kept in another way (sparse, quantized)."""
+    if tensor.is_meta or tensor.layout != torch.strided or tensor.is_quantized:
+        return None
+    storage = tensor.untyped_storage()
+    return Place(storage.data_ptr(), storage.nbytes(), (tensor.storage_offset(), *tensor.stride()))
 
 
 def type_name(dtype: torch.dtype) -> str:
@@ -134,4 +186,11 @@ def read_safetensors(file: Path) -> dict[str, StoredTensor]:
 
 
 def _checkpoint(file: Path) -> dict[str, StoredTensor]:
-    return described(pickles.load_weights(file, device="meta"))
+    return described(pickles.load_weights(file, device=pickles.OUTLINE))
+
+
+def read_collections(file: Path) -> dict[str, dict[str, StoredTensor]]:
+    """Every collection of named tensors in a file, by where it stands there. Raises as `read_weights`."""
+    if file.suffix == ".safetensors":
+        return {"": read_safetensors(file)}
+    return {where: described(tensors) for where, tensors in pickles.load_collections(file, pickles.OUTLINE).items()}

@@ -20,6 +20,7 @@ import transformers
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
 from apps.agents.backends.torch import quantized, stored
+from apps.agents.backends.torch.checkpoints import named
 from apps.agents.backends.torch.configuration import bounded, brief, read_settings
 from apps.agents.backends.torch.interfaces import inputs_of, outputs_of
 from apps.agents.backends.torch.opening import CONFIGURATION
@@ -118,7 +119,6 @@ class TransformersFolder:
         if quantized.method_of(self.settings) is None:
             self._refuse_shapes(weights)
         counts = stored.counted(quantized.logical(weights, self.settings))
-        files = (self.path / CONFIGURATION, *self.weight_files)
         return ModelSummary(
             format=Format.TRANSFORMERS,
             producer=f"transformers {self.settings.get('transformers_version', '')}".strip(),
@@ -126,7 +126,7 @@ class TransformersFolder:
             inputs=self.summary_inputs,
             outputs=self.summary_outputs,
             parameters=sum(counts.values()),
-            size_bytes=sum(file.stat().st_size for file in files),
+            size_bytes=stored.size_bytes(weights) + (self.path / CONFIGURATION).stat().st_size,
             operators=operators_of(self.outline),
             weight_dtypes=counts,
             weights=stored.listed(weights),
@@ -220,9 +220,3 @@ def operators_of(module: torch.nn.Module) -> dict[str, int]:
 def _kind(module: torch.nn.Module) -> str:
     kinds = (kind for kind in type(module).__mro__ if kind.__module__.startswith("torch.nn.modules."))
     return next((kind.__name__ for kind in kinds if kind is not torch.nn.Module), type(module).__name__)
-
-
-def named(names: list[str], most: int = 5) -> str:
-    """The first of many names, and how many follow."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

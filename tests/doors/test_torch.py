@@ -1,0 +1,94 @@
+"""PyTorch from the bytes of an upload to a verdict, and on from what was promoted."""
+
+from __future__ import annotations
+
+import io
+import runpy
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save
+
+from apps.agents.criteria import Budget
+from apps.agents.state import Outcome
+from tests.agents.test_formats_page import BLOCK, PAGE
+from tests.door import Door, quick, told
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
+
+HALF = quick("torch-half", budget=Budget(minutes=4, candidates=1))
+CLASSES = {"kind": "npz", "task": "classification", "label": "y"}
+
+
+def arrays(**content: Any) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, **content)
+    return file.getvalue()
+
+
+def page_files() -> dict[str, str]:
+    """The network of docs/formats.md and its description, as they stand there."""
+    return {block["name"]: block["text"] for block in BLOCK.finditer(PAGE.read_text(encoding="utf-8")) if block["name"]}
+
+
+def page_network(folder: Path) -> torch.nn.Module:
+    (folder / "model.py").write_text(page_files()["model.py"])
+    torch.manual_seed(3)
+    network: torch.nn.Module = runpy.run_path(str(folder / "model.py"))["build"](10).eval()
+    return network
+
+
+def archive(files: dict[str, str | bytes]) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as opened:
+        for name, content in files.items():
+            opened.writestr(name, content)
+    return file.getvalue()
+
+
+def test_the_pages_own_state_dict_behind_wrappers_of_training_is_optimized_and_so_is_what_comes_of_it(
+    door: Door, tmp_path: Path
+) -> None:
+    network = page_network(tmp_path)
+    weights = {f"module._orig_mod.{name}": tensor for name, tensor in network.state_dict().items()}
+    images = np.random.default_rng(0).standard_normal((60, 3, 32, 32)).astype(np.float32)
+    with torch.inference_mode():
+        labels = network(torch.from_numpy(images)).argmax(1).numpy()
+    version = door.model(archive({**page_files(), "weights.safetensors": save(weights)}), "network.zip")
+    assert "module._orig_mod. was taken off" in version.metadata.notes[0]
+    dataset = door.data(arrays(image=images, y=labels), CLASSES, "data.npz")
+    first = door.verdict(version, dataset, HALF)
+    assert first.outcome == Outcome.IMPROVED, told(first)
+    second = door.verdict(door.promoted(first), dataset, HALF)
+    assert not second.steps.exclude(traceback="").exists()
+
+
+class Named(torch.nn.Module):
+    """Gives its outputs in a mapping, and says nowhere what they are called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = torch.nn.Linear(6, 128)
+        self.head = torch.nn.Linear(128, 4)
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        hidden = torch.relu(self.body(x))
+        return {"logits": self.head(hidden), "hidden": hidden}
+
+
+def test_a_script_that_declares_no_outputs_comes_to_a_verdict(door: Door, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    torch.jit.save(torch.jit.script(Named().eval()), str(tmp_path / "model.pt"))
+    version = door.model(tmp_path / "model.pt")
+    assert [str(one) for one in version.metadata.summary.outputs] == [
+        "logits: float32[batch, 4]",
+        "hidden: float32[batch, 128]",
+    ]
+    rows = np.random.default_rng(0).standard_normal((60, 6)).astype(np.float32)
+    dataset = door.data(arrays(x=rows, y=np.arange(60) % 4), CLASSES, "data.npz")
+    assert door.preview(version, dataset)["status_code"] == 200
+    assert not door.verdict(version, dataset, HALF).steps.exclude(traceback="").exists()
