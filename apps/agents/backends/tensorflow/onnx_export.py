@@ -17,7 +17,7 @@ import onnx
 from onnx import ModelProto
 
 from apps.agents.backends.tensorflow.freezing import SIGNATURE, write_frozen
-from apps.agents.backends.tensorflow.technique import TensorFlowExport, library_words
+from apps.agents.backends.tensorflow.technique import STATEFUL, TensorFlowExport, library_words
 from apps.agents.context import Context
 from apps.agents.errors import TechniqueNotApplicable
 from apps.agents.formats import Format
@@ -158,6 +158,8 @@ def _name_axes(value: Any, spec: TensorSpec) -> None:
 def reason_of(error: Exception) -> str:
     """What tf2onnx says: which operators it has no counterpart for, above all."""
     text = " ".join(str(error).split())
+    if "AssignVariableOp" in text:
+        return STATEFUL
     unknown = re.search(r"Tensorflow op \[[^\]]*: (\w+)\] is not supported", text)
     return (
         f"ONNX has no counterpart of {unknown[1]}" if unknown else f"{type(error).__name__}: {text[:300]}".rstrip(". ")
