@@ -91,6 +91,14 @@ class Door:
         assert dataset.ready, f"{dataset.refusal_code}: {dataset.refusal}"
         return dataset
 
+    def chosen(self, version: ModelVersion, signature: str) -> ModelVersion:
+        """The version once it is about another of its signatures, checked again and ready."""
+        self.post(f"versions/{version.pk}/signature", {"name": signature}, status=200)
+        crank.turn_until_quiet()
+        version = ModelVersion.objects.get(pk=version.pk)
+        assert version.ready, f"{version.refusal_code}: {version.refusal}"
+        return version
+
     # --- a session --------------------------------------------------------------------------------------------------
 
     def preview(self, version: ModelVersion, dataset: DataSet, criteria: Criteria | None = None) -> dict[str, Any]:

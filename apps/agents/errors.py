@@ -303,7 +303,7 @@ class SignatureMissing(UserError):
 
 class SignatureUnknown(UserError):
     code = "model.signature_unknown"
-    sentence = "The SavedModel has no signature {signature!r}. It offers {offered}."
+    sentence = "The model has no signature {signature!r}. It offers {offered}."
 
 
 class GraphTouchesFiles(UserError):

@@ -37,7 +37,7 @@ from apps.agents.formats import Format
 from apps.agents.machine import LIBRARIES, installed_versions
 from apps.agents.plausibility import weight_bytes
 from apps.agents.reports import ModelSummary, OptimizationResult, TensorSpec
-from apps.agents.runners import Array, Engine, Feeds, Outputs, Run, fixed_batch, open_engine
+from apps.agents.runners import Array, Engine, Feeds, Outputs, Run, fixed_batch, open_engine, run_examples
 from apps.agents.techniques import TechniqueSpec, catalogue, missing_libraries
 from apps.agents.text import TextEncoder
 from apps.errors import UserError
@@ -125,6 +125,8 @@ class BaseOptimizationAgent(ABC):
 
     lowest_sqnr_db: float | None = None
     """The least signal-to-noise ratio of the outputs against the input's, where the technique promises the same."""
+    may_fix_batch = False
+    """Whether it may hand over a model that takes one example at a time, where its input takes any number."""
 
     def run(self, assignment: Assignment, context: Context) -> Made:
         """Apply the technique. Raises a `UserError` with its own code, and then leaves no file in `out`."""
@@ -218,13 +220,15 @@ class BaseOptimizationAgent(ABC):
             raise TechniqueInvalidOutput(technique=label, reason=error.message) from error
         if digest_of(artifact) == digest_of(assignment.model):
             raise TechniqueNoEffect(technique=label, reason="the model is the same as before, to the last byte")
-        if difference := interface_difference(before.summary, after.summary):
+        if difference := interface_difference(before.summary, after.summary, may_fix_batch=self.may_fix_batch):
             raise TechniqueInvalidOutput(technique=label, reason=difference)
         shown = self.effect(assignment, before.summary, after.summary)
         original = before.session(Target(threads=assignment.threads))
         fidelity = _Comparison(label, before.summary.outputs)
         for feeds in assignment.batches(VALIDATION_EXAMPLES):
-            fidelity.add(original(feeds), _candidate_outputs(run, feeds, label), feeds)
+            expected = _portions(original, feeds, fixed_batch(before.summary.inputs))
+            given = _candidate_outputs(run, feeds, fixed_batch(after.summary.inputs), label)
+            fidelity.add(expected, given, feeds)
         checks = ("It loads, with the same inputs and outputs.", shown, fidelity.sentence(self.lowest_sqnr_db))
         return checks, after.summary
 
@@ -307,15 +311,18 @@ def digest_of(file: Path) -> str:
 # --- validation -------------------------------------------------------------------------------------------------------
 
 
-def interface_difference(before: ModelSummary, after: ModelSummary) -> str | None:
+def interface_difference(before: ModelSummary, after: ModelSummary, *, may_fix_batch: bool = False) -> str | None:
     """What differs between the inputs and outputs of two models, in words; `None` where callers see no difference.
 
-    An axis that was unknown may have become known in an output; one that was free must stay free.
+    An axis that was unknown may have become known in an output; one that was free must stay free, but for the batch,
+    which may have become 1 where it `may_fix_batch`.
     """
     for kind, old, new in (("input", before.inputs, after.inputs), ("output", before.outputs, after.outputs)):
         if [spec.name for spec in old] != [spec.name for spec in new]:
             return f"its {kind}s are {', '.join(map(str, new))} and were {', '.join(map(str, old))}"
         for wanted, found in zip(old, new, strict=True):
+            if may_fix_batch and found.shape[:1] == (1,) and wanted.shape and not isinstance(wanted.shape[0], int):
+                wanted = wanted.model_copy(update={"shape": (1, *wanted.shape[1:])})
             if wanted.dtype != found.dtype or not _same_axes(wanted, found, refined=kind == "output"):
                 return f"its {kind} {found} was {wanted}"
     return None
@@ -330,9 +337,15 @@ def _same_axes(wanted: TensorSpec, found: TensorSpec, *, refined: bool) -> bool:
     )
 
 
-def _candidate_outputs(run: Run, feeds: Feeds, label: str) -> Outputs:
+def _portions(run: Run, feeds: Feeds, batch: int | None) -> Outputs:
+    """The outputs for `feeds`, in portions where the model takes `batch` examples and these are other ones."""
+    whole = batch is None or all(len(array) == batch for array in feeds.values())
+    return run(feeds) if whole else run_examples(run, feeds, batch)
+
+
+def _candidate_outputs(run: Run, feeds: Feeds, batch: int | None, label: str) -> Outputs:
     try:
-        return run(feeds)
+        return _portions(run, feeds, batch)
     except ModelRunFailed as error:
         raise TechniqueInvalidOutput(technique=label, reason=error.message) from error
 

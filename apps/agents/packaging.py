@@ -28,7 +28,7 @@ from apps.agents.sniffing import FileKind, sniff
 DOCUMENTS = {"report_html": "report.html", "report_json": "report.json", "recipe": "recipe.json"}
 """Names in the package of what the pipeline has rendered, by the role of the input."""
 INPUTS = "inputs.json"
-_WITH_INPUTS = (Framework.TORCH, Framework.TENSORFLOW)
+_WITH_INPUTS = (Framework.TORCH, Framework.TENSORFLOW, Framework.LITERT)
 """Frameworks whose files do not say what they take before they are loaded, or offer several functions."""
 BACKENDS = Path(__file__).parent / "backends"
 FREE_AXES = (1, 8, 64, 1024)

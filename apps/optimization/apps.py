@@ -8,7 +8,7 @@ class OptimizationConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """What the apps below do is written into the audit trail, they learn what rests on their rows, pages who left."""
+        """Connects what the apps below tell: acts for the audit trail, rows that go, and people whose pages close."""
         from django.contrib.sessions.models import Session
         from django.db.models.signals import post_delete, post_save
 

@@ -21,8 +21,8 @@ _UNTIMED = "LiteRT does not time its operators one by one, so the shares of the 
 class LiteRtLaboratory(LiteRtEngine):
     """Layers are the file's operators, called by their first output as the techniques' `keep_float_nodes` are."""
 
-    def __init__(self, model: Path, scratch: Path) -> None:
-        super().__init__(model, scratch)
+    def __init__(self, model: Path, scratch: Path, signature: str | None = None) -> None:
+        super().__init__(model, scratch, signature)
         self._notes: list[str] = []
 
     def layers(self, batches: Sequence[Feeds]) -> tuple[Layer, ...]:
@@ -47,9 +47,7 @@ class LiteRtLaboratory(LiteRtEngine):
         self, batches: Sequence[Feeds], order: Sequence[str], *, budget_s: float, tell: Tell
     ) -> Sensitivity:
         try:
-            return measure_sensitivity(
-                self._model.read_bytes(), self.file, batches, order, budget_s=budget_s, tell=tell
-            )
+            return measure_sensitivity(self.path.read_bytes(), self.file, batches, order, budget_s=budget_s, tell=tell)
         except (ModelRunFailed, TechniqueLibraryFailed) as error:
             return Sensitivity(notes=[f"Quantization sensitivity is not measured: {error.context['reason']}."])
 
@@ -68,7 +66,7 @@ class LiteRtLaboratory(LiteRtEngine):
         if not batches:
             return {}, 1
         try:
-            shapes = shapes_of(self.file, self._model, batches[0])
+            shapes = shapes_of(self.file, self.path, batches[0])
         except ModelRunFailed as error:
             reason = error.context["reason"]
             self._notes.append(

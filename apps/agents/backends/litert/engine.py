@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 
 from apps.agents.backends.litert import runtime
-from apps.agents.backends.litert.flatbuffer import LiteRtFile, read_litert
+from apps.agents.backends.litert.one_signature import opened
 from apps.agents.criteria import Target
 from apps.agents.reports import ModelSummary
 from apps.agents.runners import Feeds, Run
 
 
 class LiteRtEngine:
-    """A `.tflite` file where it lies."""
+    """A `.tflite` file where it lies; of one that offers several signatures, the one that is meant under `scratch`."""
 
     encoder: None = None
     """The file carries no tokenizer."""
 
-    def __init__(self, model: Path, scratch: Path) -> None:
-        self._model = model
-        self.file: LiteRtFile = read_litert(model)
-        self.summary: ModelSummary = self.file.summary()
+    def __init__(self, model: Path, scratch: Path, signature: str | None = None) -> None:
+        self.file, self.path = opened(model, scratch, signature)
+
+    @cached_property
+    def summary(self) -> ModelSummary:
+        return self.file.summary()
 
     def session(self, target: Target) -> Run:
-        return runtime.Session(self.file, self._model, target)
+        return runtime.Session(self.file, self.path, target)
 
     def peak_memory_bytes(self, feeds: Feeds, target: Target) -> int:
-        return runtime.peak_memory(self._model, feeds, target).peak_bytes
+        return runtime.peak_memory(self.path, feeds, target).peak_bytes

@@ -21,16 +21,18 @@ from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
 
-from apps.agents.errors import LiteRtDamaged, ModelEmpty
+from apps.agents.errors import LiteRtDamaged, ModelEmpty, SignatureUnknown
 from apps.agents.reports import MOST_WEIGHTS, ModelSummary, Quantized, Signature, TensorSpec
 
-_BROKEN = (struct.error, IndexError, ValueError, TypeError, AttributeError, UnicodeError, KeyError, OverflowError)
+BROKEN = (struct.error, IndexError, ValueError, TypeError, AttributeError, UnicodeError, KeyError, OverflowError)
 """What the generated classes raise on bytes that are no such model."""
 _CUSTOM = 32
 _SHARED, _SPARE = 4, 4096
 """How often the writers of honest files share bytes at most, and how many more parts small files have."""
-_IN_THIS_FILE = 1
+IN_THIS_FILE = 1
 """A buffer's `offset` above this one says that its bytes stand behind the flatbuffer."""
+DEFAULT_SIGNATURE = "serving_default"
+"""What converters call the one that is meant where nobody says another."""
 
 DTYPES = {value: name.lower() for name, value in vars(schema.TensorType).items() if not name.startswith("_")}
 """numpy's names by the schema's numbers: FLOAT32 is `float32`, INT4 `int4`, BOOL `bool`."""
@@ -81,7 +83,7 @@ class Port:
 
 @dataclass(frozen=True)
 class LiteRtFile:
-    """The first subgraph of a model, which is what its first signature runs."""
+    """The subgraph that one signature of a model runs; the first one where the model has no signatures."""
 
     description: str
     tensors: tuple[Tensor, ...]
@@ -89,7 +91,9 @@ class LiteRtFile:
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     signature: str | None
-    subgraphs: int
+    signatures: tuple[Signature, ...]
+    """All that it offers."""
+    subgraph: int
     size_bytes: int
     """Without what no tensor's numbers stand in: metadata, and files that are appended."""
 
@@ -118,7 +122,7 @@ class LiteRtFile:
         dtypes: Counter[str] = Counter()
         for tensor in {tensor.buffer: tensor for tensor in reversed(weights)}.values():
             dtypes[tensor.dtype] += tensor.elements
-        inputs, outputs = (tuple(self.port_spec(port) for port in ports) for ports in (self.inputs, self.outputs))
+        inputs, outputs = _specs(self.inputs, self.tensors), _specs(self.outputs, self.tensors)
         return ModelSummary(
             format="tflite",
             producer=self.description,
@@ -134,16 +138,24 @@ class LiteRtFile:
                 for tensor in weights[:MOST_WEIGHTS]
             ),
             signature=self.signature,
-            signatures=(Signature(name=self.signature, inputs=inputs, outputs=outputs),) if self.signature else (),
+            signatures=self.signatures,
         )
 
     def port_spec(self, port: Port) -> TensorSpec:
         """An input or output in real numbers: one that the file takes as int8 says so beside."""
-        tensor = self.tensors[port.tensor]
-        if len(tensor.scales) == 1 and tensor.dtype in ("int8", "uint8", "int16"):
-            quantized = Quantized(dtype=tensor.dtype, scale=tensor.scales[0], zero_point=tensor.zero_points[0])
-            return TensorSpec(name=port.name, dtype="float32", shape=tensor.shape, quantized=quantized)
-        return TensorSpec(name=port.name, dtype=tensor.dtype, shape=tensor.shape)
+        return _port_spec(port, self.tensors)
+
+
+def _specs(ports: Sequence[Port], tensors: Sequence[Tensor]) -> tuple[TensorSpec, ...]:
+    return tuple(_port_spec(port, tensors) for port in ports)
+
+
+def _port_spec(port: Port, tensors: Sequence[Tensor]) -> TensorSpec:
+    tensor = tensors[port.tensor]
+    if len(tensor.scales) == 1 and tensor.dtype in ("int8", "uint8", "int16"):
+        quantized = Quantized(dtype=tensor.dtype, scale=tensor.scales[0], zero_point=tensor.zero_points[0])
+        return TensorSpec(name=port.name, dtype="float32", shape=tensor.shape, quantized=quantized)
+    return TensorSpec(name=port.name, dtype=tensor.dtype, shape=tensor.shape)
 
 
 _TYPES_BY_BITS = {
@@ -162,16 +174,19 @@ def is_weight(tensor: Tensor) -> bool:
     return tensor.dtype.startswith(("float", "bfloat")) or bool(tensor.scales)
 
 
-def read_litert(path: Path) -> LiteRtFile:
-    """The model at `path`. Raises `LiteRtDamaged` and `ModelEmpty`."""
-    return parse_litert(path.read_bytes())
+def read_litert(path: Path, signature: str | None = None) -> LiteRtFile:
+    """The model at `path` by one of its signatures, as `parse_litert` chooses it."""
+    return parse_litert(path.read_bytes(), signature)
 
 
-def parse_litert(content: bytes) -> LiteRtFile:
-    """The model in `content`. Raises `LiteRtDamaged` and `ModelEmpty`."""
+def parse_litert(content: bytes, signature: str | None = None) -> LiteRtFile:
+    """The model in `content` by the signature called so; without a name by its default one.
+
+    Raises `LiteRtDamaged`, `ModelEmpty` and `SignatureUnknown`.
+    """
     try:
-        found = _file(schema.Model.GetRootAs(content, 0), _Reader(content), _appended_bytes(content))
-    except (*_BROKEN, MemoryError, RecursionError) as error:
+        found = _file(schema.Model.GetRootAs(content, 0), _Reader(content), _appended_bytes(content), signature)
+    except (*BROKEN, MemoryError, RecursionError) as error:
         raise LiteRtDamaged(reason=f"{type(error).__name__}: {error}"[:300]) from error
     if not found.operators:
         raise ModelEmpty(missing="operators")
@@ -189,20 +204,21 @@ class _Reader:
 
     def parts(self, table: Any, name: str) -> list[Any]:
         """The tables in the vector `name` of `table`."""
-        length = self._count(getattr(table, f"{name}Length")())
+        length = self.count(getattr(table, f"{name}Length")())
         return [getattr(table, name)(place) for place in range(length)]
 
     def numbers(self, table: Any, name: str) -> tuple[Any, ...]:
         """The numbers in the vector `name` of `table`; none where it has no such vector."""
-        if not self._count(getattr(table, f"{name}Length")()):
+        if not self.count(getattr(table, f"{name}Length")()):
             return ()
         return tuple(getattr(table, f"{name}AsNumpy")().tolist())
 
     def text(self, value: bytes | None) -> str:
-        self._count(len(value or b""))
+        self.count(len(value or b""))
         return (value or b"").decode("utf-8")
 
-    def _count(self, length: int) -> int:
+    def count(self, length: int) -> int:
+        """The `length` of another part."""
         self._left -= length
         if self._left < 0:
             raise ValueError("its parts are more than its bytes can hold")
@@ -229,31 +245,73 @@ def _unread_bytes(buffers: Sequence[Any], graphs: Sequence[tuple[tuple[Tensor, .
     return sum(buffer.Size() if buffer.Offset() > _IN_THIS_FILE else buffer.DataLength() for buffer in unread)
 
 
-def _file(model: Any, reader: _Reader, appended_bytes: int) -> LiteRtFile:
+@dataclass(frozen=True)
+class _Entry:
+    """One function of the model: a subgraph, and the names of what it takes and gives."""
+
+    name: str | None
+    subgraph: int
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+
+
+def _file(model: Any, reader: _Reader, appended_bytes: int, signature: str | None) -> LiteRtFile:
     subgraphs = reader.parts(model, "Subgraphs")
     buffers = reader.parts(model, "Buffers")
+    for buffer in buffers:
+        reader.count(buffer.DataLength())
     codes = [_code(code, reader) for code in reader.parts(model, "OperatorCodes")]
     read = [_subgraph(graph, buffers, codes, reader) for graph in subgraphs]
-    graph, (tensors, operators) = subgraphs[0], read[0]
-    signature = next((one for one in reader.parts(model, "SignatureDefs") if one.SubgraphIndex() == 0), None)
-    if signature is not None:
-        ports = [_signed(reader.parts(signature, side), reader) for side in ("Inputs", "Outputs")]
-    else:
-        ports = [_unsigned(reader.numbers(graph, side), tensors) for side in ("Inputs", "Outputs")]
-    if any(not 0 <= port.tensor < len(tensors) for side in ports for port in side):
-        raise IndexError("an input or output refers to a tensor that is not there")
-    if any(not _is_scale(scale) for side in ports for port in side for scale in tensors[port.tensor].scales):
-        raise ValueError("the scale of an input or output is no positive number")
+    signed = [_signed(one, reader) for one in reader.parts(model, "SignatureDefs")]
+    # One without a name cannot be called by it.
+    by_name = {entry.name: entry for entry in reversed(signed) if entry.name}
+    for entry in by_name.values():
+        _check(entry, _at(read, entry.subgraph)[0])
+        if not {port.tensor for port in entry.inputs} <= set(reader.numbers(subgraphs[entry.subgraph], "Inputs")):
+            raise ValueError("a signature takes what its subgraph does not")
+    chosen = _chosen(list(by_name.values())[::-1], signature)
+    if chosen is None:
+        tensors = read[0][0]
+        ports = [_unsigned(reader.numbers(subgraphs[0], side), tensors) for side in ("Inputs", "Outputs")]
+        chosen = _Entry(None, 0, *ports)
+        _check(chosen, tensors)
+    tensors, operators = read[chosen.subgraph]
     return LiteRtFile(
         description=reader.text(model.Description()),
         tensors=tensors,
         operators=operators,
-        inputs=ports[0],
-        outputs=ports[1],
-        signature=reader.text(signature.SignatureKey()) if signature is not None else None,
-        subgraphs=len(subgraphs),
+        inputs=chosen.inputs,
+        outputs=chosen.outputs,
+        signature=chosen.name,
+        signatures=tuple(_offered(entry, read[entry.subgraph][0]) for _, entry in sorted(by_name.items())),
+        subgraph=chosen.subgraph,
         size_bytes=max(0, reader.size_bytes - appended_bytes - _unread_bytes(buffers, read)),
     )
+
+
+def _chosen(entries: Sequence[_Entry], signature: str | None) -> _Entry | None:
+    """The one called `signature`; without a name the default one, else that of the first subgraph, else the first."""
+    if signature is not None:
+        found = next((entry for entry in entries if entry.name == signature), None)
+        if found is None:
+            offered = ", ".join(sorted(str(entry.name) for entry in entries)) or "none"
+            raise SignatureUnknown(signature=signature, offered=offered, field="signature")
+        return found
+    ranked = sorted(entries, key=lambda entry: (entry.name != DEFAULT_SIGNATURE, entry.subgraph != 0))
+    return ranked[0] if ranked else None
+
+
+def _check(entry: _Entry, tensors: Sequence[Tensor]) -> None:
+    """Raises what `BROKEN` lists for names of tensors that are not there, and for scales that are no numbers."""
+    for port in (*entry.inputs, *entry.outputs):
+        if not 0 <= port.tensor < len(tensors):
+            raise IndexError("an input or output refers to a tensor that is not there")
+        if not all(_is_scale(scale) for scale in tensors[port.tensor].scales):
+            raise ValueError("the scale of an input or output is no positive number")
+
+
+def _offered(entry: _Entry, tensors: Sequence[Tensor]) -> Signature:
+    return Signature(name=str(entry.name), inputs=_specs(entry.inputs, tensors), outputs=_specs(entry.outputs, tensors))
 
 
 def _subgraph(
@@ -273,9 +331,9 @@ def _tensor(tensor: Any, buffers: Sequence[Any], reader: _Reader) -> Tensor:
     shape, signed = reader.numbers(tensor, "Shape"), reader.numbers(tensor, "ShapeSignature")
     signed = signed if len(signed) == len(shape) else shape
     buffer = _at(buffers, tensor.Buffer())
-    if buffer.Offset() > _IN_THIS_FILE and buffer.Offset() + buffer.Size() > reader.size_bytes:
+    if buffer.Offset() > IN_THIS_FILE and buffer.Offset() + buffer.Size() > reader.size_bytes:
         raise IndexError("a tensor's numbers lie behind the end of the file")
-    stored = buffer.DataLength() > 0 or buffer.Offset() > _IN_THIS_FILE
+    stored = buffer.DataLength() > 0 or buffer.Offset() > IN_THIS_FILE
     quantization = tensor.Quantization()
     scales = reader.numbers(quantization, "Scale") if quantization is not None else ()
     zeros = reader.numbers(quantization, "ZeroPoint") if quantization is not None else ()
@@ -305,8 +363,12 @@ def _is_scale(scale: float) -> bool:
     return math.isfinite(scale) and scale > 0
 
 
-def _signed(ports: Sequence[Any], reader: _Reader) -> tuple[Port, ...]:
-    return tuple(Port(reader.text(port.Name()), port.TensorIndex()) for port in ports)
+def _signed(signature: Any, reader: _Reader) -> _Entry:
+    sides = [
+        tuple(Port(reader.text(port.Name()), port.TensorIndex()) for port in reader.parts(signature, side))
+        for side in ("Inputs", "Outputs")
+    ]
+    return _Entry(reader.text(signature.SignatureKey()), signature.SubgraphIndex(), *sides)
 
 
 def _unsigned(numbers: Sequence[int], tensors: Sequence[Tensor]) -> tuple[Port, ...]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from apps.agents.backends.litert.flatbuffer import BUILTIN, read_litert
+from apps.agents.backends.litert.flatbuffer import BUILTIN
+from apps.agents.backends.litert.one_signature import opened
 from apps.agents.backends.litert.runtime import check_loads
 from apps.agents.errors import ModelTooLarge, OperatorsUnknown
 from apps.agents.reports import ModelSummary
@@ -20,17 +21,20 @@ _BROUGHT_ALONG = frozenset(
 """Custom operators that LiteRT has. It has none of TensorFlow's own (`Flex…`), and says so only once a model runs."""
 
 
-def inspect(path: Path, scratch: Path, *, limit_bytes: int = DEFAULT_LIMIT_BYTES) -> ModelSummary:
-    """What the model blob at `path` is, once every check has passed.
+def inspect(
+    path: Path, scratch: Path, *, limit_bytes: int = DEFAULT_LIMIT_BYTES, signature: str | None = None
+) -> ModelSummary:
+    """What the model blob at `path` is, once every check has passed; `signature` is the function that is meant.
 
-    Raises `ModelTooLarge`, `LiteRtDamaged`, `ModelEmpty`, `OperatorsUnknown` and `ModelNotLoadable`.
+    Raises `ModelTooLarge`, `LiteRtDamaged`, `ModelEmpty`, `OperatorsUnknown`, `SignatureUnknown` and
+    `ModelNotLoadable`.
     """
     size_bytes = path.stat().st_size
     if size_bytes > limit_bytes:
         raise ModelTooLarge(size_mib=size_bytes / MIB, limit_mib=limit_bytes / MIB)
-    file = read_litert(path)
+    file, lone = opened(path, scratch, signature)
     foreign = sorted({one.op_type for one in file.operators} - BUILTIN - _BROUGHT_ALONG)
     if foreign:
         raise OperatorsUnknown(operators=", ".join(name[:80] for name in foreign[:8]))
-    check_loads(file, path)
+    check_loads(file, lone)
     return file.summary()

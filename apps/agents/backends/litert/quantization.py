@@ -9,7 +9,8 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 
-from apps.agents.backends.litert.flatbuffer import LiteRtFile, Operator, read_litert
+from apps.agents.backends.litert.engine import LiteRtEngine
+from apps.agents.backends.litert.flatbuffer import LiteRtFile, Operator
 from apps.agents.backends.litert.quantizing import (
     QUANTIZABLE,
     WEIGHTED,
@@ -43,7 +44,7 @@ class LiteRtQuantization(QuantizationAgent):
     def check(self, assignment: Assignment, context: Context) -> None:
         """Raises `TechniqueParameters` for operators that the file does not have."""
         super().check(assignment, context)
-        file, kept = read_litert(assignment.model), kept_in_float(assignment)
+        file, kept = opened(assignment).file, kept_in_float(assignment)
         unknown = set(kept.names) - {file.name_of(operator) for operator in file.operators}
         if unknown:
             reason = f"the model has no operators called {', '.join(sorted(unknown)[:5])} to keep in float"
@@ -54,7 +55,7 @@ class LiteRtQuantization(QuantizationAgent):
             raise TechniqueParameters(reason=reason, field="keep_float_operators")
 
     def coverage(self, assignment: Assignment) -> Coverage:
-        file = read_litert(assignment.model)
+        file = opened(assignment).file
         floats = {
             tensor.name: tensor.stored_bytes for tensor in file.tensors if tensor.stored and tensor.dtype == "float32"
         }
@@ -63,7 +64,7 @@ class LiteRtQuantization(QuantizationAgent):
         return Coverage(sum(floats.get(name, 0) for name in narrowed), sum(floats.values()), bits)
 
     def apply(self, assignment: Assignment, context: Context) -> Path:
-        model, scheme = assignment.model.read_bytes(), self.scheme(assignment)
+        model, scheme = opened(assignment).path.read_bytes(), self.scheme(assignment)
         context.progress(0.1, "writing narrow weights")
         return self._write(assignment, quantize(model, scheme, assignment.spec.label, kept=kept_in_float(assignment)))
 
@@ -123,8 +124,8 @@ class StaticRange(LiteRtQuantization):
 
     def apply(self, assignment: Assignment, context: Context) -> Path:
         label, scheme = assignment.spec.label, self.scheme(assignment)
-        file = read_litert(assignment.model)
-        model = signed(assignment.model.read_bytes(), file)
+        engine = opened(assignment)
+        file, model = engine.file, signed(engine.path.read_bytes(), engine.file)
         examples = int(assignment.parameters["calibration_examples"])
 
         def told() -> Iterator[Feeds]:
@@ -135,6 +136,11 @@ class StaticRange(LiteRtQuantization):
         ranges = measure_ranges(model, file, scheme, label, told(), assignment.threads)
         context.progress(0.8, "writing narrow weights")
         return self._write(assignment, quantize(model, scheme, label, kept=kept_in_float(assignment), ranges=ranges))
+
+
+def opened(assignment: Assignment) -> LiteRtEngine:
+    """The assignment's model by the signature that is meant, alone in its file."""
+    return LiteRtEngine(assignment.model, assignment.scratch, assignment.signature)
 
 
 def kept_in_float(assignment: Assignment) -> Kept:

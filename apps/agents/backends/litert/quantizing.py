@@ -17,9 +17,9 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_quantizer import quantizer
 from ai_edge_quantizer.algorithm_manager import AlgorithmName
 from ai_edge_quantizer.qtyping import QuantGranularity, TFLOperationName
-from ai_edge_quantizer.utils.tfl_flatbuffer_utils import write_model
 
-from apps.agents.backends.litert.flatbuffer import LiteRtFile
+from apps.agents.backends.litert.flatbuffer import DEFAULT_SIGNATURE, LiteRtFile
+from apps.agents.backends.litert.one_signature import packed, unpacked
 from apps.agents.library_calls import library_at_work
 from apps.agents.runners import Feeds
 
@@ -34,7 +34,6 @@ WEIGHTED = frozenset(
     ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED", "BATCH_MATMUL", "EMBEDDING_LOOKUP", "GATHER")
 )
 """Those whose weights it narrows without touching activations."""
-SIGNATURE = "serving_default"
 Ranges = Mapping[str, Any]
 """Smallest and largest value of each tensor, as the library keeps them."""
 
@@ -95,7 +94,7 @@ def measure_ranges(
     with library_at_work(label):
         tool = _tool(model, scheme, Kept(), ())
         given = [{port.name: feeds[port.name] for port in file.inputs} for feeds in batches]
-        ranges: Ranges = tool.calibrate({file.signature or SIGNATURE: given}, num_threads=threads)
+        ranges: Ranges = tool.calibrate({file.signature or DEFAULT_SIGNATURE: given}, num_threads=threads)
         return ranges
 
 
@@ -104,13 +103,13 @@ def signed(model: bytes, file: LiteRtFile) -> bytes:
     if file.signature is not None:
         return model
     with library_at_work("LiteRT"):
-        unpacked = schema.ModelT.InitFromPackedBuf(bytearray(model), 0)
+        objects = unpacked(model)
         signature = schema.SignatureDefT()
-        signature.signatureKey, signature.subgraphIndex = SIGNATURE, 0
+        signature.signatureKey, signature.subgraphIndex = DEFAULT_SIGNATURE, 0
         signature.inputs = [_port(port.name, port.tensor) for port in file.inputs]
         signature.outputs = [_port(port.name, port.tensor) for port in file.outputs]
-        unpacked.signatureDefs = [signature]
-        return bytes(write_model(unpacked))
+        objects.signatureDefs = [signature]
+        return packed(objects)
 
 
 def _port(name: str, tensor: int) -> Any:

@@ -5,6 +5,7 @@ A model that takes or gives whole numbers in place of floats is fed and read in 
 """
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,10 @@ parser.add_argument("--axis", type=int, default=1, help="length of free axes of 
 given = parser.parse_args()
 
 interpreter = Interpreter(model_path=str(next(Path(__file__).parent.rglob("*.tflite"))))
-runner = next((interpreter.get_signature_runner(name) for name in interpreter.get_signature_list()), None)
+described = Path(__file__).parent / "inputs.json"
+signature = json.loads(described.read_text()).get("signature") if described.exists() else None
+signature = signature or next(iter(interpreter.get_signature_list()), None)
+runner = interpreter.get_signature_runner(signature) if signature else None
 if runner is not None:
     inputs, outputs = runner.get_input_details(), runner.get_output_details()
 else:

@@ -18,22 +18,26 @@ from apps.agents.backends.tensorflow.model import TensorFlowModel, tensor_spec
 SIGNATURE = "serving_default"
 
 
-def frozen(model: TensorFlowModel, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Any:
+Shapes = Mapping[str, tuple[int | None, ...]]
+
+
+def frozen(model: TensorFlowModel, shapes: Shapes | None = None, *, flat: bool = True) -> Any:
     """The concrete function of `model` with constants for variables; outputs come in the order of their names.
 
-    With `shapes`, by input name, the graph is for these alone.
+    With `shapes`, by input name, the graph is for these alone. In a `flat` one the bodies of loops and branches stand
+    among the other operators, between switches and merges; else in functions of their own, as converters know loops.
     """
-    return convert_variables_to_constants_v2(model.traced(shapes=shapes))
+    return convert_variables_to_constants_v2(model.traced(shapes=shapes), lower_control_flow=flat)
 
 
-def write_frozen(model: TensorFlowModel, folder: Path) -> Path:
+def write_frozen(model: TensorFlowModel, folder: Path, shapes: Shapes | None = None) -> Path:
     """Write the frozen graph as a SavedModel to `folder`, with the signature `SIGNATURE`; gives `folder`."""
-    save_function(frozen(model), model, folder)
+    save_function(frozen(model, shapes, flat=False), model, folder, shapes)
     return folder
 
 
-def save_function(function: Any, model: TensorFlowModel, folder: Path) -> None:
-    """Save a function that was frozen from `model` under the summary's names."""
+def save_function(function: Any, model: TensorFlowModel, folder: Path, shapes: Shapes | None = None) -> None:
+    """Save a function that was frozen from `model`, for inputs of these `shapes`, under the summary's names."""
     taken = [tensor.name.partition(":")[0] for tensor in function.inputs]
     names = sorted(spec.name for spec in model.summary.outputs)  # As a dictionary of results is flattened.
 
@@ -44,5 +48,6 @@ def save_function(function: Any, model: TensorFlowModel, folder: Path) -> None:
     module = tf.Module()
     module.function = function
     module.serve = tf.function(serve, autograph=False)
-    signature = module.serve.get_concrete_function(**{spec.name: tensor_spec(spec) for spec in model.summary.inputs})
+    taken_as = {spec.name: tensor_spec(spec, (shapes or {}).get(spec.name)) for spec in model.summary.inputs}
+    signature = module.serve.get_concrete_function(**taken_as)
     tf.saved_model.save(module, str(folder), signatures={SIGNATURE: signature})

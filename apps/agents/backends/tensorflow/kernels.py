@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
-
-from apps.agents.backends.tensorflow.freezing import SIGNATURE, write_frozen
+from apps.agents.backends.tensorflow.litert_conversion import converted
 from apps.agents.backends.tensorflow.loading import keras_model, layers_of
 from apps.agents.backends.tensorflow.technique import library_words
+from apps.agents.errors import TechniqueLibraryFailed
 from apps.agents.formats import Format
 from apps.agents.optimization import Assignment
 from apps.agents.reproducible_zip import write_zip
@@ -30,16 +29,16 @@ def kernels_of(model: Any) -> Iterator[tuple[str, Any]]:
 
 
 def sizes_of(model: Any, assignment: Assignment, artifact: Path) -> dict[str, int]:
-    """Bytes of a Keras model as it is stored, zipped, as float TensorFlow Lite, and that zipped."""
+    """Bytes of a Keras model as it is stored, zipped, as float TensorFlow Lite, and that zipped.
+
+    The last two are absent where LiteRT does not take the model.
+    """
     with tempfile.TemporaryDirectory(prefix="sizes-", dir=assignment.scratch) as folder:
         zipped = write_zip(Path(folder) / "zipped", [(artifact.name, artifact)], compress=True).stat().st_size
-        with library_words(assignment.spec.label):
-            frozen = write_frozen(keras_model(model, Format.KERAS, ""), Path(folder) / "frozen")
-            converter = tf.lite.TFLiteConverter.from_saved_model(str(frozen), signature_keys=[SIGNATURE])
-            converted = converter.convert()
-    return {
-        "dense": artifact.stat().st_size,
-        "zipped": zipped,
-        "TensorFlow Lite": len(converted),
-        "zipped TensorFlow Lite": len(zlib.compress(converted, 9)),
-    }
+        sizes = {"dense": artifact.stat().st_size, "zipped": zipped}
+        try:
+            with library_words(assignment.spec.label):
+                content = converted(keras_model(model, Format.KERAS, ""), Path(folder)).content
+        except TechniqueLibraryFailed:  # LiteRT does not take it, and it can do without.
+            return sizes
+    return {**sizes, "TensorFlow Lite": len(content), "zipped TensorFlow Lite": len(zlib.compress(content, 9))}

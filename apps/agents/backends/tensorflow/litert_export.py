@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import re
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 
-from apps.agents.backends.tensorflow.freezing import SIGNATURE, write_frozen
-from apps.agents.backends.tensorflow.technique import TensorFlowExport, library_words
+from apps.agents.backends.tensorflow.litert_conversion import converted
+from apps.agents.backends.tensorflow.technique import STATEFUL, TensorFlowExport, library_words
 from apps.agents.context import Context
+from apps.agents.errors import OutputsDiffer, TechniqueInvalidOutput
 from apps.agents.optimization import Assignment
 from apps.agents.reports import ModelSummary
 
@@ -27,22 +28,33 @@ _IDENTIFIER = b"TFL3"
 class LiteRtExport(TensorFlowExport):
     """Hands the frozen graph to TensorFlow's converter."""
 
+    may_fix_batch = True
+    _said = ""
+
     def apply(self, assignment: Assignment, context: Context) -> Path:
         model = self.opened(assignment)
-        folder = Path(tempfile.mkdtemp(prefix="frozen-", dir=assignment.scratch))
         with library_words(assignment.spec.label, reason_of):
-            context.progress(0.1, "making constants of the weights")
-            write_frozen(model, folder)
-            context.progress(0.4, "converting")
-            converter = tf.lite.TFLiteConverter.from_saved_model(str(folder), signature_keys=[SIGNATURE])
-            converted = in_order(converter.convert(), model.summary)
+            context.progress(0.1, "making constants of the weights, and converting")
+            found = converted(model, assignment.scratch, partial(self._agrees, assignment, model.summary))
+            self._said = found.said
         target = assignment.out / ARTIFACT
-        target.write_bytes(converted)
+        target.write_bytes(in_order(found.content, model.summary))
         return target
+
+    def _agrees(self, assignment: Assignment, summary: ModelSummary, content: bytes) -> bool:
+        """Whether a converted model gives the same outputs: Keras writes out masked steps with mistakes."""
+        tried = Path(tempfile.mkdtemp(prefix="tried-", dir=assignment.scratch)) / ARTIFACT
+        tried.write_bytes(in_order(content, summary))
+        try:
+            self.validate(assignment, tried)
+        except (TechniqueInvalidOutput, OutputsDiffer):
+            return False
+        return True
 
     def effect(self, assignment: Assignment, before: ModelSummary, after: ModelSummary) -> str:
         """What it has become."""
-        return f"It is a TensorFlow Lite model of {sum(after.operators.values())} operators in float32."
+        special = f"; {self._said}" if self._said else ""
+        return f"It is a TensorFlow Lite model of {sum(after.operators.values())} operators in float32{special}."
 
 
 def in_order(content: bytes, summary: ModelSummary) -> bytes:
@@ -72,4 +84,6 @@ def reason_of(error: Exception) -> str:
     unknown = sorted(set(re.findall(r"'?(tf\.\w+)'? op is neither a custom op nor a flex op", text)))
     if unknown:
         return f"LiteRT has no operator for {', '.join(unknown)}"
+    if "AssignVariableOp" in text:
+        return STATEFUL
     return f"{type(error).__name__}: {text[:300]}".rstrip(". ")

@@ -30,7 +30,7 @@ class TensorFlowModel:
     def is_keras_3(self) -> bool:
         return self.keras is not None and type(self.keras).__module__.partition(".")[0] != "tf_keras"
 
-    def traced(self, *, compiled: bool = False, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Any:
+    def traced(self, *, compiled: bool = False, shapes: Mapping[str, tuple[int | None, ...]] | None = None) -> Any:
         """One graph for batches of every size, or for inputs of these `shapes` by name.
 
         `compiled` is by XLA, which makes a program for each shape that it sees.
@@ -48,7 +48,7 @@ class TensorFlowModel:
         )
 
 
-def tensor_spec(spec: TensorSpec, fixed: tuple[int, ...] | None = None) -> Any:
+def tensor_spec(spec: TensorSpec, fixed: tuple[int | None, ...] | None = None) -> Any:
     """TensorFlow's own of an input: free axes become `None`, unless a `fixed` shape is given."""
     shape = fixed or [axis if isinstance(axis, int) else None for axis in spec.shape]
     return tf.TensorSpec(shape, tf.as_dtype(spec.dtype), name=spec.name)

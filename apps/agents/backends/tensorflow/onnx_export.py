@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import onnx
-from ai_edge_litert.interpreter import Interpreter
 from onnx import ModelProto
 
 from apps.agents.backends.tensorflow.freezing import SIGNATURE, write_frozen
-from apps.agents.backends.tensorflow.technique import TensorFlowExport, library_words
+from apps.agents.backends.tensorflow.technique import STATEFUL, TensorFlowExport, library_words
 from apps.agents.context import Context
 from apps.agents.errors import TechniqueNotApplicable
 from apps.agents.formats import Format
@@ -35,16 +34,13 @@ class TensorFlowOnnxExport(TensorFlowExport):
     """Hands the frozen graph, or the TensorFlow Lite file, to tf2onnx."""
 
     def apply(self, assignment: Assignment, context: Context) -> Path:
-        summary = assignment.engine().summary
+        engine = assignment.engine()
+        summary = engine.summary
         if summary.size_bytes > EXTERNAL_ABOVE_BYTES:
             reason = f"its weights take {summary.size_bytes:,} bytes, and a graph of constants holds less than 2 GiB"
             raise TechniqueNotApplicable(technique=assignment.spec.label, reason=reason)
         with library_words(assignment.spec.label, reason_of):
-            proto = (
-                self._from_tflite(assignment, summary)
-                if summary.format == Format.TFLITE
-                else self._from_graph(assignment, context)
-            )
+            proto = from_tflite(engine) if summary.format == Format.TFLITE else self._from_graph(assignment, context)
             context.progress(0.9, "writing")
             onnx.save(tidy(proto, summary), str(assignment.out / ARTIFACT))
         return assignment.out / ARTIFACT
@@ -68,22 +64,17 @@ class TensorFlowOnnxExport(TensorFlowExport):
         )
         return proto
 
-    def _from_tflite(self, assignment: Assignment, summary: ModelSummary) -> ModelProto:
-        from tf2onnx import convert
 
-        proto, _ = convert.from_tflite(str(assignment.model), opset=OPSET)
-        for name, tensor in _tensors(assignment.model, summary).items():
-            _rename(proto, tensor, name)
-        return proto
+def from_tflite(engine: Any) -> ModelProto:
+    """What a `LiteRtEngine` has opened, its inputs and outputs called as the signature calls them."""
+    from tf2onnx import convert
 
-
-def _tensors(model: Path, summary: ModelSummary) -> dict[str, str]:
-    """The tensor that stands behind each name of the signature; nothing where the names are the tensors' own."""
-    if summary.signature is None:
-        return {}
-    runner = Interpreter(model_path=str(model)).get_signature_runner(summary.signature)
-    details = {**runner.get_input_details(), **runner.get_output_details()}
-    return {name: detail["name"] for name, detail in details.items()}
+    proto, _ = convert.from_tflite(str(engine.path), opset=OPSET)
+    inputs, outputs = (
+        {port.name: engine.file.tensors[port.tensor].name for port in ports}
+        for ports in (engine.file.inputs, engine.file.outputs)
+    )
+    return call_by(proto, inputs, outputs)
 
 
 def tidy(proto: ModelProto, summary: ModelSummary) -> ModelProto:
@@ -100,15 +91,57 @@ def tidy(proto: ModelProto, summary: ModelSummary) -> ModelProto:
     return proto
 
 
-def _rename(proto: ModelProto, old: str, new: str) -> None:
-    """Call a tensor of the graph `new` wherever it stands."""
-    for value in (*proto.graph.input, *proto.graph.output):
-        value.name = new if value.name == old else value.name
-    for node in proto.graph.node:
-        for names in (node.input, node.output):
-            for place, name in enumerate(names):
-                if name == old:
-                    names[place] = new
+def call_by(proto: ModelProto, inputs: Mapping[str, str], outputs: Mapping[str, str]) -> ModelProto:
+    """Give inputs and outputs other names: the mappings are from these to the tensors that stand behind them.
+
+    Two names may share a tensor, and a name may be that of another tensor until now.
+    """
+    graph = proto.graph
+    renamed: dict[str, str] = {}
+    copies: dict[str, str] = {}
+    for name, tensor in [*inputs.items(), *outputs.items()]:
+        if renamed.setdefault(tensor, name) != name:
+            copies[name] = renamed[tensor]
+    taken = {*renamed.values(), *copies}
+    renamed |= {name: f"{name}__inner" for name in set(_names(graph)) & taken - renamed.keys()}
+    values = {value.name: value for value in (*graph.input, *graph.output)}
+    given = [_called(values[tensor], name) for name, tensor in outputs.items()]
+    _rename(graph, renamed)
+    del graph.output[:]
+    graph.output.extend(given)
+    graph.node.extend(onnx.helper.make_node("Identity", [tensor], [name]) for name, tensor in copies.items())
+    return proto
+
+
+def _called(value: onnx.ValueInfoProto, name: str) -> onnx.ValueInfoProto:
+    made = onnx.ValueInfoProto.FromString(value.SerializeToString())
+    made.name = name
+    return made
+
+
+def _graphs(graph: Any) -> Iterator[Any]:
+    """The graph and those within its nodes, however deep."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in ([attribute.g] if attribute.HasField("g") else []) + list(attribute.graphs):
+                yield from _graphs(inner)
+
+
+def _names(graph: Any) -> Iterator[str]:
+    for one in _graphs(graph):
+        yield from (value.name for values in (one.input, one.output, one.initializer) for value in values)
+        yield from (name for node in one.node for name in node.output)
+
+
+def _rename(graph: Any, renamed: Mapping[str, str]) -> None:
+    """Call tensors otherwise wherever they stand, within loops and branches too."""
+    for one in _graphs(graph):
+        for value in (*one.input, *one.output, *one.initializer, *one.value_info):
+            value.name = renamed.get(value.name, value.name)
+        for node in one.node:
+            for names in (node.input, node.output):
+                names[:] = [renamed.get(name, name) for name in names]
 
 
 def _name_axes(value: Any, spec: TensorSpec) -> None:
@@ -125,6 +158,8 @@ def _name_axes(value: Any, spec: TensorSpec) -> None:
 def reason_of(error: Exception) -> str:
     """What tf2onnx says: which operators it has no counterpart for, above all."""
     text = " ".join(str(error).split())
+    if "AssignVariableOp" in text:
+        return STATEFUL
     unknown = re.search(r"Tensorflow op \[[^\]]*: (\w+)\] is not supported", text)
     return (
         f"ONNX has no counterpart of {unknown[1]}" if unknown else f"{type(error).__name__}: {text[:300]}".rstrip(". ")

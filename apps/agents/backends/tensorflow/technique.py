@@ -16,6 +16,8 @@ from apps.agents.optimization import Assignment, BaseOptimizationAgent
 
 SAME_DB = 60.0
 """What is left of equality over the calibration examples: other kernels add float32 in another order."""
+STATEFUL = "it keeps a state from one call to the next (a stateful layer), and an exported graph holds constants alone"
+"""What converters mean when they stumble over a variable that is written to."""
 
 
 @contextmanager
