@@ -242,7 +242,7 @@ def _unread_bytes(buffers: Sequence[Any], graphs: Sequence[tuple[tuple[Tensor, .
     """Of buffers that no tensor's numbers stand in, such as metadata."""
     read = {tensor.buffer for tensors, _ in graphs for tensor in tensors}
     unread = (buffer for place, buffer in enumerate(buffers) if place not in read)
-    return sum(buffer.Size() if buffer.Offset() > _IN_THIS_FILE else buffer.DataLength() for buffer in unread)
+    return sum(buffer.Size() if buffer.Offset() > IN_THIS_FILE else buffer.DataLength() for buffer in unread)
 
 
 @dataclass(frozen=True)
