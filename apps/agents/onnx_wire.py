@@ -19,6 +19,7 @@ from math import prod
 from pathlib import Path
 
 from apps.agents.errors import ModelMalformed, ModelTruncated
+from apps.agents.onnx_quantized import quantization_of
 from apps.agents.reports import ModelSummary, TensorSpec
 
 ELEMENT_TYPES: dict[int, str] = dict(
@@ -34,6 +35,8 @@ ELEMENT_TYPES: dict[int, str] = dict(
 """ONNX's TensorProto.DataType as numpy spells it."""
 
 DEFAULT_DOMAINS = ("", "ai.onnx")
+NO_NAMES = frozenset({"", "?", "-1", "*", "none", "null", "unk", "unknown", "dynamic", "undefined"})
+"""What converters write, in lower case, for an axis without a name. Two such axes are free of each other."""
 _DEEPEST_GRAPH = 50
 """Graphs within graphs; protobuf's own readers stop at 100 messages, two for each of ours."""
 
@@ -99,6 +102,9 @@ class WireModel:
         operators: Counter[str] = Counter()
         for (_, op_type), count in self.operators.items():
             operators[op_type] += count
+        in_functions: Counter[str] = Counter()
+        for (_, op_type), count in self.function_operators.items():
+            in_functions[op_type] += count
         return ModelSummary(
             format="onnx",
             producer=self.producer,
@@ -109,6 +115,7 @@ class WireModel:
             size_bytes=size_bytes,
             operators=dict(sorted(operators.items())),
             weight_dtypes=dict(sorted(dtypes.items())),
+            quantization=quantization_of(operators + in_functions, dtypes),
         )
 
 
@@ -395,10 +402,12 @@ class _Reader:
         return ELEMENT_TYPES.get(element, f"type {element}"), tuple(shape)
 
     def axis(self, at: int, end: int) -> int | str | None:
+        """The axis' length or name; `None` where it has neither, or a placeholder for one such as -1 or `?`."""
         length: int | str | None = None
         for number, wire, start, stop in self.fields(at, end):
             if (number, wire) == (1, 0):
-                length = start - (1 << 64) if start >= 1 << 63 else start
+                length = None if start >= 1 << 63 else start
             elif (number, wire) == (2, 2):
-                length = self.text(start, stop) or None
+                name = self.text(start, stop)
+                length = None if name.strip().lower() in NO_NAMES else name
         return length
