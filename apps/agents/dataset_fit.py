@@ -188,9 +188,9 @@ def _check_shared_axes(inputs: Sequence[TensorSpec], dataset: DatasetSummary) ->
 
 
 def judged_output(outputs: Sequence[TensorSpec], name: str | None) -> TensorSpec:
-    """The output that predictions are read from: the named one, or the first."""
+    """The output that predictions are read from: the named one, or the first that is no text (the name of a class)."""
     if name is None:
-        return outputs[0]
+        return next((output for output in outputs if output.dtype != "string"), outputs[0])
     for output in outputs:
         if output.name == name:
             return output

@@ -374,12 +374,15 @@ class _Reader:
         return TensorSpec(name=name, dtype=dtype, shape=shape)
 
     def type(self, at: int, end: int, depth: int) -> tuple[str, Shape]:
-        """Element type and shape; sequences and optionals are named around their element, maps by their name."""
+        """Element type and shape; sequences and the like are named around their element, maps by their name."""
         if depth > _DEEPEST_GRAPH:
             raise ModelMalformed(reason="a type is nested too deep")
         for number, start, stop in self.messages(at, end):
-            if number in (1, 8):
+            if number == 1:
                 return self.tensor_type(start, stop)
+            if number == 8:
+                dtype, shape = self.tensor_type(start, stop)
+                return f"sparse({dtype})", shape
             if number in (4, 9):
                 wrapper = "sequence" if number == 4 else "optional"
                 inner = next((part for part in self.messages(start, stop) if part[0] == 1), None)
