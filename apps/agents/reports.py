@@ -72,7 +72,7 @@ class Signature(Value):
 
 
 class ModelSummary(Value):
-    """A model as inspection sees it, without running it."""
+    """A model as inspection sees it."""
 
     format: str
     producer: str

@@ -367,3 +367,12 @@ def test_random_damage_is_accepted_or_refused_with_a_code(tmp_path: Path, build:
         path.write_bytes(bytes(damaged))
         with suppress(UserError):
             inspect(path, tmp_path)
+
+
+def test_an_operator_of_the_newest_set_that_the_runtime_has_no_code_for_is_refused(tmp_path: Path) -> None:
+    weights = {"scale": np.float32(1).reshape(())}
+    nodes = [helper.make_node("QuantizeLinear", ["x", "scale"], ["y"], name="quantize")]
+    outputs = [graphs.value("y", "N", 4, dtype=TensorProto.UINT8)]
+    model = graphs.model_of(nodes, [graphs.value("x", "N", 4)], outputs, weights, opset=NEWEST_OPSET)
+    model.ir_version = onnx.IR_VERSION
+    assert "7 to 27" in _refused(_saved(model, tmp_path), tmp_path, OpsetUnsupported).message

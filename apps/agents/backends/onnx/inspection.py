@@ -1,7 +1,8 @@
-"""Inspecting an uploaded ONNX model without running it: is it one, is it sound, can the runtime here take it?
+"""Inspecting an uploaded ONNX model: is it one, is it sound, can the runtime here take it?
 
 The order is from cheap and safe to thorough: size, content, archive and external data, the wire format, opset and
-operators, then onnx's own checker and shape inference (native code: this runs in a child process).
+operators, then onnx's own checker and shape inference (native code: this runs in a child process). Only where weights
+seem to fix axes that the file leaves open the model is run, once, on zeros.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from onnxruntime.capi import onnxruntime_pybind11_state as state
 from apps.agents import onnx_wire
 from apps.agents.archives import Limits
 from apps.agents.backends.onnx import files, runtime
+from apps.agents.backends.onnx.axes import with_fixed_axes
+from apps.agents.backends.onnx.normalization import NEWEST_QUANTIZED_OPSET
 from apps.agents.backends.onnx.saving import all_graphs
 from apps.agents.errors import (
     ModelEmpty,
@@ -69,7 +72,9 @@ def inspect(path: Path, scratch: Path, *, limit_bytes: int = DEFAULT_LIMIT_BYTES
     wire = onnx_wire.read_model(model)
     check_claims(wire)
     notes = check_structure(model)
-    return wire.summary(files.size_bytes(model)).model_copy(update={"notes": notes})
+    check_kernels(wire, model)
+    summary = wire.summary(files.size_bytes(model)).model_copy(update={"notes": notes})
+    return with_fixed_axes(summary, model)
 
 
 def check_claims(wire: WireModel) -> None:
@@ -133,6 +138,21 @@ def check_structure(model: Path) -> tuple[str, ...]:
     except (ValueError, RuntimeError, UnicodeDecodeError) as error:
         # onnx's native code reports what its authors did not foresee (a broken reference, a bad conversion) this way.
         raise ModelMalformed(reason=_first_sentence(error)) from error
+
+
+def check_kernels(wire: WireModel, model: Path) -> None:
+    """Refuse what stands in the newest set of operators and the runtime, which is behind, has no code for.
+
+    Raises `OpsetUnsupported`.
+    """
+    if wire.opset is None or wire.opset <= NEWEST_QUANTIZED_OPSET:
+        return
+    try:
+        runtime.open_session(model, optimize=False)
+    except ModelNotLoadable as error:
+        raise OpsetUnsupported(
+            opset=wire.opset, domain="ONNX's own operators", low=OLDEST_OPSET, high=NEWEST_QUANTIZED_OPSET
+        ) from error
 
 
 def _for_inference(model: Path) -> onnx.ModelProto:
