@@ -12,23 +12,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from apps.agents.formats import FORMATS, Format, FormatSpec, Framework
+from apps.agents.onnx_quantized import NARROW_TYPES, is_quantized_operator
 from apps.agents.reports import Compatibility, DatasetSummary, ModelSummary
 from apps.agents.techniques import Family, TechniqueSpec, catalogue, missing_libraries
 
 FULL_PRECISION = frozenset({"float32", "float64"})
 HALF_PRECISION = frozenset({"float16", "bfloat16"})
-QUANTIZED_TYPES = frozenset(
-    {"int8", "uint8", "int4", "uint4", "int2", "uint2"}
-    | {"float8e4m3fn", "float8e4m3fnuz", "float8e5m2", "float8e5m2fnuz", "float4e2m1"}
-)
-QUANTIZED_OPERATORS = frozenset(
-    {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger"}
-    | {"MatMulInteger", "MatMulNBits", "QGemm", "GatherBlockQuantized", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM"}
-)
+QUANTIZED_TYPES = NARROW_TYPES
 PACKED_TYPES = frozenset({"int32"})
 """What some libraries pack narrow weights into; indices otherwise."""
-HALF_TECHNIQUES = frozenset({"torch-half"})
-"""Those that win nothing where weights are in half precision; other techniques of PyTorch start from it as well."""
+HALF_TECHNIQUES = frozenset({"torch-half", "onnx-float16"})
+"""Those that win nothing where weights are in half precision; others of PyTorch and ONNX start from it as well."""
+_START_FROM_HALVES = frozenset({Framework.TORCH, Framework.ONNX})
 _FRAMEWORKS = {
     Framework.ONNX: "ONNX",
     Framework.TORCH: "PyTorch",
@@ -172,13 +167,14 @@ def what_is_left(summary: ModelSummary) -> str | None:
 
 def _nothing_left(spec: TechniqueSpec, summary: ModelSummary) -> str | None:
     """Why quantizing (again), or exporting what is quantized, wins nothing; `None` where enough is in floats."""
-    if summary.quantization and spec.family in (Family.QUANTIZATION, Family.EXPORT):
-        return f"It starts from floats. {what_is_left(summary)}"
-    if spec.family is not Family.QUANTIZATION:
-        return None
     full, half, quantized = weight_shares(summary)
-    takes_halves = spec.name not in HALF_TECHNIQUES and _is_torch(spec) and summary.format in spec.formats
-    if full + (half if takes_halves else 0.0) >= ENOUGH_LEFT:
+    takes_halves = spec.name not in HALF_TECHNIQUES and _starts_from_halves(spec) and summary.format in spec.formats
+    enough_left = full + (half if takes_halves else 0.0) >= ENOUGH_LEFT
+    # Operators of an ONNX graph are quantized one by one, and those in float can follow.
+    partly = summary.format == Format.ONNX and enough_left
+    if summary.quantization and not partly and spec.family in (Family.QUANTIZATION, Family.EXPORT):
+        return f"It starts from floats. {what_is_left(summary)}"
+    if spec.family is not Family.QUANTIZATION or enough_left:
         return None
     if full + half + quantized == 0:
         return "The model stores no weights that could take fewer bits."
@@ -190,8 +186,8 @@ def _nothing_left(spec: TechniqueSpec, summary: ModelSummary) -> str | None:
     return f"{half:.0%} of the weights are in half precision already, and this technique starts from float32."
 
 
-def _is_torch(spec: TechniqueSpec) -> bool:
-    return any(known.framework is Framework.TORCH for name in spec.formats if (known := _format(name)))
+def _starts_from_halves(spec: TechniqueSpec) -> bool:
+    return any(known.framework in _START_FROM_HALVES for name in spec.formats if (known := _format(name)))
 
 
 def _why_it_fits(spec: TechniqueSpec, summary: ModelSummary) -> str:
@@ -202,8 +198,7 @@ def _why_it_fits(spec: TechniqueSpec, summary: ModelSummary) -> str:
         return f"It takes any {format_label(summary.format)} model."
     counts = {name: summary.operators[name] for name in spec.acts_on if name in summary.operators}
     named = ", ".join(f"{count} {name}" for name, count in sorted(counts.items(), key=lambda item: -item[1])[:4])
-    already = sorted(summary.operators.keys() & QUANTIZED_OPERATORS)
-    if already:
+    if any(is_quantized_operator(name) for name in summary.operators):
         full = weight_shares(summary)[0]
         return f"It works on {named}; {full:.0%} of the weights are still in float32, the rest is quantized already."
     return f"It works on {named}."

@@ -193,9 +193,12 @@ def _check_shared_axes(inputs: Sequence[TensorSpec], dataset: DatasetSummary) ->
 
 
 def judged_output(outputs: Sequence[TensorSpec], name: str | None) -> TensorSpec:
-    """The output that predictions are read from: the named one, or the first. Raises `OutputUnknown`."""
+    """The output that predictions are read from: the named one, or the first that is no text (the name of a class).
+
+    Raises `OutputUnknown`.
+    """
     if name is None and outputs:
-        return outputs[0]
+        return next((output for output in outputs if output.dtype != "string"), outputs[0])
     for output in outputs:
         if output.name == name:
             return output

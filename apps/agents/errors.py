@@ -75,6 +75,11 @@ class ModelEmpty(UserError):
     sentence = "The model's graph has no {missing}: there is nothing to optimize."
 
 
+class ModelInterfaceUnsupported(UserError):
+    code = "model.interface_unsupported"
+    sentence = "The {end} {name!r} is {kind}, and only plain tensors can be fed and compared. Export it again {how}."
+
+
 class OpsetUnsupported(UserError):
     code = "model.opset_unsupported"
     sentence = (

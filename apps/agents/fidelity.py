@@ -38,6 +38,28 @@ def energies(exact: Array, changed: Array) -> tuple[float, float]:
     return float(np.square(signal).sum()), float(np.square(change).sum())
 
 
+def finite_parts(exact: Array, changed: Array) -> tuple[Array, Array] | None:
+    """Both with zeros wherever both hold the same infinity or NaN, by design; `None` where only one does, or all is so.
+
+    Arrays of one shape.
+    """
+    finite = finite_places(exact)
+    if finite.all() and finite_places(changed).all():
+        return exact, changed
+    hidden = ~finite
+    if not finite.any() or not np.array_equal(exact[hidden], changed[hidden], equal_nan=True):
+        return None
+    if not finite_places(changed[finite]).all():
+        return None
+    zero = np.zeros((), exact.dtype)
+    return np.where(finite, exact, zero), np.where(finite, changed, zero.astype(changed.dtype))
+
+
+def finite_places(array: Array) -> NDArray[np.bool_]:
+    """Where `array` is neither infinite nor NaN."""
+    return np.isfinite(array) if array.dtype.kind == "f" else np.ones(array.shape, bool)
+
+
 class OutputFidelity:
     """Sums over the batches of one output."""
 
@@ -88,7 +110,10 @@ class FidelityMeter:
         self.identical = True
 
     def add(self, original: Sequence[Array], candidate: Sequence[Array]) -> None:
-        """Take one batch. Raises `OutputsDiffer` for other shapes and `OutputsNotFinite` for NaN or infinity."""
+        """Take one batch. Raises `OutputsDiffer` for other shapes and `OutputsNotFinite` for NaN or infinity.
+
+        What is not finite by design, at the same places in both models, is left out: -inf for classes that are masked.
+        """
         if len(original) != len(candidate):
             raise OutputsDiffer(reason=f"it gives {len(candidate)} outputs and the original {len(original)}")
         for meter, a, b in zip(self._outputs, original, candidate, strict=True):
@@ -97,10 +122,11 @@ class FidelityMeter:
             if a.dtype.kind not in "fiub":
                 self.identical = self.identical and bool(np.array_equal(a, b))
                 continue
-            for which, array in (("original", a), ("candidate", b)):
-                if array.dtype.kind == "f" and not np.isfinite(array).all():
-                    raise OutputsNotFinite(which=which, output=meter.name)
-            meter.add(a, b)
+            finite = finite_parts(a, b)
+            if finite is None:
+                which = "candidate" if finite_places(a).any() and not finite_places(b).all() else "original"
+                raise OutputsNotFinite(which=which, output=meter.name)
+            meter.add(*finite)
             self.identical = self.identical and meter.identical
 
     def report(self, agreement: Estimate | None) -> Fidelity:

@@ -19,6 +19,7 @@ from math import prod
 from pathlib import Path
 
 from apps.agents.errors import ModelMalformed, ModelTruncated
+from apps.agents.onnx_quantized import quantization_of
 from apps.agents.reports import ModelSummary, TensorSpec
 
 ELEMENT_TYPES: dict[int, str] = dict(
@@ -34,6 +35,8 @@ ELEMENT_TYPES: dict[int, str] = dict(
 """ONNX's TensorProto.DataType as numpy spells it."""
 
 DEFAULT_DOMAINS = ("", "ai.onnx")
+NO_NAMES = frozenset({"", "?", "-1", "*", "none", "null", "unk", "unknown", "dynamic", "undefined"})
+"""What converters write, in lower case, for an axis without a name. Two such axes are free of each other."""
 _DEEPEST_GRAPH = 50
 """Graphs within graphs; protobuf's own readers stop at 100 messages, two for each of ours."""
 
@@ -99,6 +102,9 @@ class WireModel:
         operators: Counter[str] = Counter()
         for (_, op_type), count in self.operators.items():
             operators[op_type] += count
+        in_functions: Counter[str] = Counter()
+        for (_, op_type), count in self.function_operators.items():
+            in_functions[op_type] += count
         return ModelSummary(
             format="onnx",
             producer=self.producer,
@@ -109,6 +115,7 @@ class WireModel:
             size_bytes=size_bytes,
             operators=dict(sorted(operators.items())),
             weight_dtypes=dict(sorted(dtypes.items())),
+            quantization=quantization_of(operators + in_functions, dtypes),
         )
 
 
@@ -367,12 +374,15 @@ class _Reader:
         return TensorSpec(name=name, dtype=dtype, shape=shape)
 
     def type(self, at: int, end: int, depth: int) -> tuple[str, Shape]:
-        """Element type and shape; sequences and optionals are named around their element, maps by their name."""
+        """Element type and shape; sequences and the like are named around their element, maps by their name."""
         if depth > _DEEPEST_GRAPH:
             raise ModelMalformed(reason="a type is nested too deep")
         for number, start, stop in self.messages(at, end):
-            if number in (1, 8):
+            if number == 1:
                 return self.tensor_type(start, stop)
+            if number == 8:
+                dtype, shape = self.tensor_type(start, stop)
+                return f"sparse({dtype})", shape
             if number in (4, 9):
                 wrapper = "sequence" if number == 4 else "optional"
                 inner = next((part for part in self.messages(start, stop) if part[0] == 1), None)
@@ -395,10 +405,12 @@ class _Reader:
         return ELEMENT_TYPES.get(element, f"type {element}"), tuple(shape)
 
     def axis(self, at: int, end: int) -> int | str | None:
+        """The axis' length or name; `None` where it has neither, or a placeholder for one such as -1 or `?`."""
         length: int | str | None = None
         for number, wire, start, stop in self.fields(at, end):
             if (number, wire) == (1, 0):
-                length = start - (1 << 64) if start >= 1 << 63 else start
+                length = None if start >= 1 << 63 else start
             elif (number, wire) == (2, 2):
-                length = self.text(start, stop) or None
+                name = self.text(start, stop)
+                length = None if name.strip().lower() in NO_NAMES else name
         return length

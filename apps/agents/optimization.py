@@ -10,7 +10,6 @@ Nothing here imports a library of models: models are opened through `apps.agents
 from __future__ import annotations
 
 import hashlib
-import math
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,12 +31,12 @@ from apps.agents.errors import (
     TechniqueParameters,
     TechniqueUnknown,
 )
-from apps.agents.fidelity import OutputFidelity, visible
+from apps.agents.fidelity import OutputFidelity, finite_parts, finite_places, visible
 from apps.agents.formats import Format
 from apps.agents.machine import LIBRARIES, installed_versions
 from apps.agents.plausibility import weight_bytes
 from apps.agents.reports import ModelSummary, OptimizationResult, TensorSpec
-from apps.agents.runners import Array, Engine, Feeds, Outputs, Run, fixed_batch, open_engine, run_examples
+from apps.agents.runners import Engine, Feeds, Outputs, Run, fixed_batch, open_engine, run_examples
 from apps.agents.techniques import TechniqueSpec, catalogue, missing_libraries
 from apps.agents.text import TextEncoder
 from apps.errors import UserError
@@ -240,6 +239,8 @@ class Coverage:
     covered_bytes: int
     weight_bytes: int
     bits: float
+    stored_bits: float = 32.0
+    """Of one of those weights as the model stores it now."""
 
 
 class QuantizationAgent(BaseOptimizationAgent):
@@ -256,9 +257,9 @@ class QuantizationAgent(BaseOptimizationAgent):
             reason = "no weight of it belongs to an operator that is to be quantized"
             raise TechniqueNotApplicable(technique=assignment.spec.label, reason=reason)
         size_bytes = assignment.engine().summary.size_bytes
-        left = max(1.0, size_bytes - found.covered_bytes * (1 - found.bits / 32))
+        left = max(1.0, size_bytes - found.covered_bytes * (1 - found.bits / found.stored_bits))
         share = found.covered_bytes / max(1, found.weight_bytes)
-        basis = f"{share:.0%} of the weights can be stored in {found.bits:.3g} bits instead of 32"
+        basis = f"{share:.0%} of the weights can be stored in {found.bits:.3g} bits instead of {found.stored_bits:g}"
         return Estimated(size_bytes / left, basis)
 
     def effect(self, assignment: Assignment, before: ModelSummary, after: ModelSummary) -> str:
@@ -367,12 +368,14 @@ class _Comparison:
             if a.shape != b.shape:
                 reason = f"output {meter.name!r} has the shape {list(b.shape)} instead of {list(a.shape)}"
                 raise TechniqueInvalidOutput(technique=self._label, reason=reason)
-            if a.dtype.kind != "f" or not a.size or not _finite(a):
+            if a.dtype.kind != "f" or not finite_places(a).any():
                 continue
-            if not _finite(b):
-                reason = f"output {meter.name!r} has NaN or infinite values where the input model has none"
+            finite = finite_parts(a, b)
+            if finite is None:
+                where = "where the input model has none" if finite_places(a).all() else "at other places than before"
+                reason = f"output {meter.name!r} has NaN or infinite values {where}"
                 raise TechniqueInvalidOutput(technique=self._label, reason=reason)
-            meter.add(a.reshape(max(1, len(a) if a.ndim else 1), -1), b.reshape(max(1, len(b) if b.ndim else 1), -1))
+            meter.add(*(part.reshape(max(1, len(part) if part.ndim else 1), -1) for part in finite))
 
     def sentence(self, lowest_sqnr_db: float | None) -> str:
         """What was found. Raises `TechniqueInvalidOutput` where the outputs agree less than promised."""
@@ -391,10 +394,6 @@ class _Comparison:
             f"On {self._examples} calibration examples its outputs are finite, with {worst.sqnr_db:.1f} dB of signal "
             "to quantization noise."
         )
-
-
-def _finite(array: Array) -> bool:
-    return math.isfinite(float(abs(array.astype("float64")).max()))
 
 
 def _full_portions(feeds: Feeds, size: int) -> Iterator[Feeds]:

@@ -124,6 +124,23 @@ def test_a_partly_quantized_model_is_told_what_is_left() -> None:
     assert "70% of the weights are still in float32" in entry.reason
 
 
+def test_an_onnx_model_that_says_how_it_was_quantized_is_told_what_is_left() -> None:
+    most = _summary(
+        operators={"MatMulInteger": 9, "MatMul": 1}, weight_dtypes={"int8": 960, "float32": 40}, quantization="dynamic"
+    )
+    entry = _judged(most)["onnx-static-int8"]
+    assert not entry.compatible
+    assert "quantized already (dynamic). What is left to win is in the 4%" in entry.reason
+    partly = most.model_copy(update={"weight_dtypes": {"int8": 300, "float32": 700}})
+    assert _judged(partly)["onnx-static-int8"].compatible, "operators are quantized one by one"
+
+
+def test_int8_starts_from_halves_in_onnx_as_well() -> None:
+    judged = _judged(_summary(weight_dtypes={"float16": 1000}))
+    assert judged["onnx-static-int8"].compatible
+    assert not judged["onnx-float16"].compatible
+
+
 def test_half_precision_and_no_weights_at_all_are_told_apart() -> None:
     halves = _judged(_summary(weight_dtypes={"float16": 1000}))
     assert "half precision" in halves["onnx-float16"].reason

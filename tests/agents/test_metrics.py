@@ -228,6 +228,23 @@ def test_the_worst_output_counts() -> None:
     assert meter.report(None).max_abs_error == 2.0
 
 
+def test_what_is_infinite_in_both_by_design_is_left_out() -> None:
+    y = np.array([[1, -np.inf, 2], [3, -np.inf, np.nan]], np.float32)
+    meter = FidelityMeter(["y"])
+    meter.add([y], [y + 0.5])
+    report = meter.report(None)
+    assert report.max_abs_error == pytest.approx(0.5)
+    assert 0.9 < report.cosine < 1
+    for changed in (-y, np.nan_to_num(y), np.where(y > 2, np.inf, y)):
+        with pytest.raises(OutputsNotFinite):
+            FidelityMeter(["y"]).add([y], [changed])
+
+
+def test_cosines_leave_out_what_is_infinite_in_both() -> None:
+    y = np.array([[1, -np.inf, 2]], np.float32)
+    assert cosines(y, y * 2).tolist() == [pytest.approx(1)]
+
+
 def test_outputs_of_another_shape_or_without_a_number_are_refused() -> None:
     y = np.ones((4, 3), np.float32)
     with pytest.raises(OutputsDiffer, match=r"'y' has the shape \[4, 2\] instead of \[4, 3\]"):

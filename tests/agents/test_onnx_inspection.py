@@ -11,10 +11,10 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from onnx import ModelProto, TensorProto, helper
+from onnx import GraphProto, ModelProto, TensorProto, helper
 
 from apps.agents.backends.onnx.files import load_proto
-from apps.agents.backends.onnx.inspection import NEWEST_OPSET, OLDEST_OPSET, inspect
+from apps.agents.backends.onnx.inspection import NEWEST_OPSET, OLDEST_OPSET, VALUES_UNKNOWN, inspect
 from apps.agents.errors import (
     ArchiveBomb,
     ArchivePathEscape,
@@ -22,6 +22,7 @@ from apps.agents.errors import (
     ExternalDataEscape,
     ExternalDataMissing,
     ModelEmpty,
+    ModelInterfaceUnsupported,
     ModelMalformed,
     ModelTooLarge,
     ModelTruncated,
@@ -119,6 +120,57 @@ def test_stale_notes_on_intermediate_shapes_are_forgiven(tmp_path: Path) -> None
     assert inspect(_saved(model, tmp_path), tmp_path).parameters == 67
 
 
+def merged_decoder() -> ModelProto:
+    """As Optimum merges two: both branches compute shapes, and call what they compute the same."""
+
+    def branch(name: str, *with_past: str) -> GraphProto:
+        nodes = [
+            helper.make_node("Shape", ["x"], ["shape"]),
+            helper.make_node("Gather", ["shape", "second"], ["length"]),
+            helper.make_node("Concat", ["one", "length", *with_past, "four"], ["all"], axis=0),
+            helper.make_node("Slice", ["all", "zero", "three"], ["wanted"]),
+            helper.make_node("Expand", ["bias", "one"], ["expanded"]),
+            helper.make_node("Add", ["x", "expanded"], [f"y_{name}"]),
+        ]
+        return helper.make_graph(nodes, name, [], [graphs.value(f"y_{name}", "N", "S", 4)])
+
+    branches = {"then_branch": branch("then", "one"), "else_branch": branch("else")}
+    nodes = [helper.make_node("If", ["use"], ["y"], **branches)]
+    numbers = {"second": [1], "one": [1], "four": [4], "zero": [0], "three": [3]}
+    weights = {name: np.array(value, np.int64) for name, value in numbers.items()} | {"bias": np.ones(4, np.float32)}
+    inputs = [graphs.value("x", "N", "S", 4), graphs.value("use", 1, dtype=TensorProto.BOOL)]
+    return graphs.model_of(nodes, inputs, [graphs.value("y", "N", "S", 4)], weights)
+
+
+def two_loops() -> ModelProto:
+    """Each adds the number of rows three times, and calls what it computes as the other does."""
+    nodes = [
+        helper.make_node("Identity", ["go"], ["goes_on"]),
+        helper.make_node("Shape", ["state"], ["shape"]),
+        helper.make_node("Gather", ["shape", "zero"], ["rows"]),
+        helper.make_node("Cast", ["rows"], ["real"], to=TensorProto.FLOAT),
+        helper.make_node("Add", ["state", "real"], ["added"]),
+    ]
+    before = [graphs.value("i", dtype=TensorProto.INT64), graphs.value("go", dtype=TensorProto.BOOL)]
+    after = [graphs.value("goes_on", dtype=TensorProto.BOOL), graphs.value("added", "N", 4)]
+    body = helper.make_graph(nodes, "body", [*before, graphs.value("state", "N", 4)], after)
+    loops = [
+        helper.make_node("Loop", ["three", "yes", name], [out], body=body) for name, out in (("x", "h"), ("h", "y"))
+    ]
+    weights = {"three": np.array(3), "yes": np.array(True), "zero": np.array(0)}
+    return graphs.model_of(loops, [graphs.value("x", "N", 4)], [graphs.value("y", "N", 4)], weights)
+
+
+@pytest.mark.parametrize("build", [merged_decoder, two_loops])
+def test_branches_and_loops_that_onnx_cannot_follow_are_taken_with_a_note(
+    tmp_path: Path, build: Callable[[], ModelProto]
+) -> None:
+    path = _saved(build(), tmp_path)
+    with pytest.raises(onnx.shape_inference.InferenceError):
+        onnx.shape_inference.infer_shapes(load_proto(path), strict_mode=True, data_prop=True)
+    assert VALUES_UNKNOWN in inspect(path, tmp_path).notes
+
+
 @pytest.mark.parametrize("opset", [OLDEST_OPSET, NEWEST_OPSET])
 def test_the_runtime_takes_both_ends_of_the_range_of_opsets(tmp_path: Path, opset: int) -> None:
     path = _saved(graphs.perceptron(opset=opset), tmp_path)
@@ -144,6 +196,30 @@ def test_another_kind_of_file_is_named(tmp_path: Path, content: bytes, named: st
     path = tmp_path / "model.onnx"
     path.write_bytes(content)
     assert named in _refused(path, tmp_path, ModelWrongType).message
+
+
+TENSOR = helper.make_tensor_type_proto(TensorProto.FLOAT, ["N", 2])
+NO_TENSORS = [
+    (helper.make_sequence_type_proto(helper.make_map_type_proto(TensorProto.INT64, TENSOR)), "zipmap=False"),
+    (helper.make_map_type_proto(TensorProto.STRING, TENSOR), "zipmap=False"),
+    (helper.make_sequence_type_proto(TENSOR), "one for each part"),
+    (helper.make_optional_type_proto(TENSOR), "always there"),
+    (helper.make_sparse_tensor_type_proto(TensorProto.FLOAT, ["N", 2]), "dense"),
+]
+
+
+@pytest.mark.parametrize(("kind", "advice"), NO_TENSORS)
+@pytest.mark.parametrize("end", ["input", "output"])
+def test_what_is_no_tensor_is_refused_with_what_to_change(
+    tmp_path: Path, kind: onnx.TypeProto, advice: str, end: str
+) -> None:
+    info = helper.make_value_info("odd", kind)
+    inputs, outputs = [graphs.value("x", "N", 2)], [graphs.value("y", "N", 2)]
+    (inputs if end == "input" else outputs).append(info)
+    model = graphs.model_of([helper.make_node("Relu", ["x"], ["y"])], inputs, outputs)
+    error = _refused(_saved(model, tmp_path), tmp_path, ModelInterfaceUnsupported)
+    assert advice in error.message
+    assert f"{end} 'odd'" in error.message
 
 
 def test_a_zip_of_something_else_is_named(tmp_path: Path) -> None:
@@ -291,3 +367,12 @@ def test_random_damage_is_accepted_or_refused_with_a_code(tmp_path: Path, build:
         path.write_bytes(bytes(damaged))
         with suppress(UserError):
             inspect(path, tmp_path)
+
+
+def test_an_operator_of_the_newest_set_that_the_runtime_has_no_code_for_is_refused(tmp_path: Path) -> None:
+    weights = {"scale": np.float32(1).reshape(())}
+    nodes = [helper.make_node("QuantizeLinear", ["x", "scale"], ["y"], name="quantize")]
+    outputs = [graphs.value("y", "N", 4, dtype=TensorProto.UINT8)]
+    model = graphs.model_of(nodes, [graphs.value("x", "N", 4)], outputs, weights, opset=NEWEST_OPSET)
+    model.ir_version = onnx.IR_VERSION
+    assert "7 to 27" in _refused(_saved(model, tmp_path), tmp_path, OpsetUnsupported).message

@@ -166,6 +166,61 @@ def test_flipped_bytes_are_read_or_refused_and_nothing_else(tmp_path: Path, flip
         summarize(path)
 
 
+@pytest.mark.parametrize("placeholder", ["?", "", " ? ", "-1", "None", "unk", "*", -1])
+def test_axes_without_a_name_are_free_of_each_other(tmp_path: Path, placeholder: str | int) -> None:
+    """A data set of 48 × 192 pictures fits; two axes of one name would have to be as long as each other."""
+    wanted = graphs.value("x", "N", 3, placeholder, placeholder)
+    model = graphs.model_of([helper.make_node("Relu", ["x"], ["y"])], [wanted], [graphs.value("y")])
+    (spec,) = summarize(graphs.save(model, tmp_path / "m.onnx")).inputs
+    assert spec.shape == ("N", 3, None, None)
+
+
+def test_names_that_a_converter_counts_are_names(tmp_path: Path) -> None:
+    wanted = graphs.value("x", "unk__1", "unk__2")
+    model = graphs.model_of([helper.make_node("Relu", ["x"], ["y"])], [wanted], [graphs.value("y")])
+    assert summarize(graphs.save(model, tmp_path / "m.onnx")).inputs[0].shape == ("unk__1", "unk__2")
+
+
+NARROW, WIDE = np.zeros((8, 8), np.int8), np.zeros((8, 8), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("operators", "weight", "told"),
+    [
+        (["DynamicQuantizeLinear", "MatMulInteger"], NARROW, "dynamic: 1 DynamicQuantizeLinear, 1 MatMulInteger"),
+        (["ConvInteger"], NARROW, "dynamic: 1 ConvInteger"),
+        (["DynamicQuantizeMatMul"], NARROW, "dynamic: 1 DynamicQuantizeMatMul"),
+        (["QLinearConv", "QLinearAdd", "Relu"], NARROW, "static: 1 QLinearAdd, 1 QLinearConv"),
+        (["QGemm", "QAttention"], NARROW, "static: 1 QAttention, 1 QGemm"),
+        (["MatMulNBits"], NARROW, "weights in blocks: 1 MatMulNBits"),
+        (["QuantizeLinear", "DequantizeLinear"], NARROW, "QDQ: 1 QuantizeLinear, 1 DequantizeLinear"),
+        (["DequantizeLinear", "MatMul"], NARROW, "weights only: 1 DequantizeLinear"),
+        (
+            ["QuantizeLinear", "DequantizeLinear"],
+            WIDE,
+            "QDQ around weights that are still floats: 1 QuantizeLinear, 1 DequantizeLinear",
+        ),
+        (["DequantizeLinear", "MatMul"], WIDE, None),
+        (["Conv", "MatMul", "Gather"], NARROW, None),
+    ],
+)
+def test_what_other_tools_have_quantized_is_recognised(
+    tmp_path: Path, operators: list[str], weight: np.ndarray[Any, Any], told: str | None
+) -> None:
+    nodes = [helper.make_node(op_type, ["x"], ["y"], domain="any") for op_type in operators]
+    model = graphs.model_of(nodes, [graphs.value("x", 8)], [graphs.value("y", 8)], {"w": weight})
+    assert summarize(graphs.save(model, tmp_path / "m.onnx")).quantization == told
+
+
+def test_operators_in_the_models_own_functions_count(tmp_path: Path) -> None:
+    body = [helper.make_node("MatMulInteger", ["a", "b"], ["c"])]
+    product = helper.make_function("own", "Product", ["a", "b"], ["c"], body, [helper.make_opsetid("", graphs.OPSET)])
+    nodes = [helper.make_node("Product", ["x", "w"], ["y"], domain="own")]
+    model = graphs.model_of(nodes, [graphs.value("x", 8)], [graphs.value("y", 8)], {"w": NARROW}, domains=["own"])
+    model.functions.append(product)
+    assert summarize(graphs.save(model, tmp_path / "m.onnx")).quantization == "dynamic: 1 MatMulInteger"
+
+
 def test_graphs_inside_graphs_without_end_are_refused(tmp_path: Path) -> None:
     """The library cannot even write them: its limit is about as deep. Bytes can."""
 

@@ -20,8 +20,8 @@ def inspect_model(context: JobContext) -> JobResult:
 
     Arguments: `limit_bytes`, the most the model may take, packed or unpacked (8 GiB unless given); `format`, `onnx`
     unless given; `signature`, which function is meant of a model that offers several.
-    The model is run only where it does not say what it gives, which PyTorch's may not. Raises an error with its own
-    code for each reason to refuse it.
+    The model is run only where its file alone does not say what it takes or gives. Raises an error with its own code
+    for each reason to refuse it.
     """
     job = context.job
     module, _, name = format_spec(job.arguments.get("format", "onnx")).inspector.partition(":")

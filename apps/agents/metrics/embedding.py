@@ -8,6 +8,7 @@ from scipy import stats
 from apps.agents.dataset_spec import Metric
 from apps.agents.datasets import Labels
 from apps.agents.errors import OutputUnfit
+from apps.agents.fidelity import finite_parts
 from apps.agents.metrics.comparing import Array, Scorer, compare_by_bootstrap, flat, means_of
 from apps.agents.reports import MetricComparison, Task
 from apps.agents.statistics import Floats, Indices
@@ -38,6 +39,7 @@ def cosines(left: Array, right: Array) -> Floats:
 
 
 def _cosines(a: Floats, b: Floats) -> Floats:
+    a, b = (np.asarray(part, np.float64) for part in finite_parts(a, b) or (a, b))
     lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     same = np.all(a == b, axis=1)
     return np.where(same, 1.0, np.sum(a * b, axis=1) / np.where(lengths > 0, lengths, 1.0))

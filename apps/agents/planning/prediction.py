@@ -209,6 +209,16 @@ def _bytes_left(technique: str, parameters: Mapping[str, Any], node: Node) -> fl
         return min(1.0, stored_bits(technique, parameters, node.bits) / node.bits)
     if technique in LITERT_QUANTIZATIONS:
         return litert_bytes_left(technique, parameters)
+    return min(1.0, _float32_left(technique, parameters) * 32 / _float_bits(node))
+
+
+def _float_bits(node: Node) -> int:
+    """Of the floats among a node's weights, which may stand beside a few whole numbers; 32 for narrow weights, too."""
+    return next((bits for bits in (16, 64) if 0.75 * bits <= node.bits < 1.5 * bits), 32)
+
+
+def _float32_left(technique: str, parameters: Mapping[str, Any]) -> float:
+    """The same of a weight in float32."""
     if technique == FLOAT16:
         return 0.5
     if technique == BLOCKS:

@@ -10,6 +10,7 @@ from pathlib import Path
 from apps.agents.backends.onnx import profile
 from apps.agents.backends.onnx.cost import layer_costs
 from apps.agents.backends.onnx.engine import OnnxEngine
+from apps.agents.backends.onnx.normalization import FLOAT32_BITS, normalized, stored_bits
 from apps.agents.backends.onnx.observation import Observation, observe
 from apps.agents.backends.onnx.sensitivity import measure_sensitivity
 from apps.agents.backends.onnx.workbench import Workbench, fold
@@ -21,13 +22,15 @@ from apps.agents.runners import Feeds, Run
 
 
 class OnnxLaboratory(OnnxEngine):
-    """Works on the folded graph: constants computed, batch norms merged, as every quantization starts."""
+    """Works on the graph that quantization starts from: normalized, constants computed, batch norms merged."""
 
     def __init__(self, model: Path, scratch: Path) -> None:
         super().__init__(model, scratch)
         self._folder = Path(tempfile.mkdtemp(prefix="laboratory-", dir=scratch))
         self._notes: list[str] = []
         self._observation: Observation | None = None
+        self._stored_share = 1.0
+        """What a weight takes in the file, of what it takes in the graph that is looked at."""
 
     def layers(self, batches: Sequence[Feeds]) -> tuple[Layer, ...]:
         seen = self._observed(batches)
@@ -37,7 +40,7 @@ class OnnxLaboratory(OnnxEngine):
                 name=cost.name,
                 op_type=cost.op_type,
                 parameters=cost.parameters,
-                weight_bytes=cost.weight_bytes,
+                weight_bytes=round(cost.weight_bytes * self._stored_share),
                 macs=cost.macs,
                 depthwise=cost.depthwise,
             )
@@ -72,14 +75,25 @@ class OnnxLaboratory(OnnxEngine):
 
     @cached_property
     def _folded(self) -> Path:
-        try:
-            return fold(self._model, self._folder / "folded.onnx")
-        except ModelNotLoadable as error:
-            # Some graphs run but cannot be written back; what is left is to look at them as they are.
-            self._notes.append(
-                f"The graph could not be simplified, so layers are those of the file: {error.context['reason']}."
-            )
-            return self._model
+        """The graph that quantization starts from; as the file has it where the runtime takes nothing simpler."""
+        changed = normalized(self._model, self._folder, widen=True)
+        for source in dict.fromkeys((changed, self._model)):
+            try:
+                folded = fold(source, self._folder / "folded.onnx")
+            except ModelNotLoadable as error:
+                reason = error.context["reason"]
+                continue
+            self._note_widening(source)
+            return folded
+        # Some graphs run but cannot be written back; what is left is to look at them as they are.
+        self._notes.append(f"The graph could not be simplified, so layers are those of the file: {reason}.")
+        return self._model
+
+    def _note_widening(self, source: Path) -> None:
+        bits = stored_bits(self._model) if source != self._model else FLOAT32_BITS
+        self._stored_share = bits / FLOAT32_BITS
+        if bits != FLOAT32_BITS:
+            self._notes.append("Layers are those of the graph in float32, which quantization starts from.")
 
     @cached_property
     def _bench(self) -> Workbench:

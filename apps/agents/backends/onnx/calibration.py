@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import onnxruntime as ort
 from onnxruntime.quantization.calibrate import (
     CalibrationDataReader,
@@ -21,6 +23,14 @@ METHODS = {
     "entropy": CalibrationMethod.Entropy,
     "percentile": CalibrationMethod.Percentile,
 }
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """Where the ranges stand, and the tensors that had an infinity or NaN in them, which no 8 bits can hold."""
+
+    cache: Path
+    endless: frozenset[str]
 
 
 class OneBatch(CalibrationDataReader):  # type: ignore[misc]
@@ -44,7 +54,7 @@ def write_ranges(
     threads: int,
     folder: Path,
     external: bool,
-) -> Path:
+) -> Ranges:
     """Run `batches` through `model` and write the ranges of the operators' tensors to a cache that quantization reads.
 
     `method` is `minmax`, `entropy` (least Kullback-Leibler divergence of the rounded distribution) or `percentile`
@@ -66,6 +76,8 @@ def write_ranges(
     )
     for feeds in batches:
         calibrator.collect_data(OneBatch(feeds))
-    ranges = folder / "ranges.json"
-    save_tensors_data(calibrator.compute_data(), ranges)
-    return ranges
+    found = calibrator.compute_data()
+    cache = folder / "ranges.json"
+    save_tensors_data(found, cache)
+    endless = {name for name, data in found.items() if not np.isfinite(data.range_value).all()}
+    return Ranges(cache, frozenset(endless))

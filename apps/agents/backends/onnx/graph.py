@@ -15,11 +15,13 @@ from onnx import ModelProto
 
 from apps.agents import library_calls
 from apps.agents.backends.onnx import files
+from apps.agents.backends.onnx.normalization import normalized, settle
 from apps.agents.backends.onnx.runtime import reason_of
 from apps.agents.backends.onnx.saving import save_artifact
+from apps.agents.backends.onnx.tensor_types import with_types
 from apps.agents.backends.onnx.workbench import fold
 from apps.agents.context import Context
-from apps.agents.errors import TechniqueNoEffect
+from apps.agents.errors import ModelNotLoadable, TechniqueNoEffect
 from apps.agents.optimization import Assignment, BaseOptimizationAgent
 from apps.agents.reports import ModelSummary
 
@@ -67,6 +69,22 @@ def prepare(model: Path, folder: Path, context: Context) -> Path:
         shaped = _with_shapes(proto, context)
     onnx.save(shaped, str(target))
     return target
+
+
+def prepare_to_quantize(model: Path, folder: Path, context: Context) -> Path:
+    """As `prepare`, in the one form that quantization takes (`apps.agents.backends.onnx.normalization`).
+
+    Types that no library infers are the runtime's. A graph that cannot be loaded in that form is prepared as it is.
+    """
+    try:
+        prepared = prepare(normalized(model, folder, widen=True), folder, context)
+    except ModelNotLoadable as error:
+        context.log(f"The graph could not be normalized ({error.context['reason']}); it is taken as it is.", "warning")
+        prepared = prepare(model, folder, context)
+    proto = files.load_proto(prepared, weights=False)
+    settle(proto, prepared.parent)
+    onnx.save(with_types(proto, prepared), str(prepared))
+    return prepared
 
 
 @contextmanager

@@ -1,7 +1,8 @@
-"""Inspecting an uploaded ONNX model without running it: is it one, is it sound, can the runtime here take it?
+"""Inspecting an uploaded ONNX model: is it one, is it sound, can the runtime here take it?
 
 The order is from cheap and safe to thorough: size, content, archive and external data, the wire format, opset and
-operators, then onnx's own checker and shape inference (native code: this runs in a child process).
+operators, then onnx's own checker and shape inference (native code: this runs in a child process). Only where weights
+seem to fix axes that the file leaves open the model is run, once, on zeros.
 """
 
 from __future__ import annotations
@@ -17,8 +18,19 @@ from onnxruntime.capi import onnxruntime_pybind11_state as state
 
 from apps.agents import onnx_wire
 from apps.agents.archives import Limits
-from apps.agents.backends.onnx import files
-from apps.agents.errors import ModelEmpty, ModelMalformed, ModelTooLarge, OperatorsUnknown, OpsetUnsupported
+from apps.agents.backends.onnx import files, runtime
+from apps.agents.backends.onnx.axes import with_fixed_axes
+from apps.agents.backends.onnx.normalization import NEWEST_QUANTIZED_OPSET
+from apps.agents.backends.onnx.saving import all_graphs
+from apps.agents.errors import (
+    ModelEmpty,
+    ModelInterfaceUnsupported,
+    ModelMalformed,
+    ModelNotLoadable,
+    ModelTooLarge,
+    OperatorsUnknown,
+    OpsetUnsupported,
+)
 from apps.agents.onnx_wire import DEFAULT_DOMAINS, WireModel
 from apps.agents.reports import ModelSummary
 
@@ -29,6 +41,21 @@ OLDEST_OPSET = 7
 NEWEST_OPSET: int = onnx.defs.onnx_opset_version()
 """The newest that both onnx and the runtime pinned beside it know; a test loads a model at both ends."""
 NEWEST_IR: int = onnx.IR_VERSION
+NOT_TENSORS = (
+    (
+        "map",
+        "a map, or a sequence of maps, as ZipMap makes them of probabilities",
+        "with zipmap=False (skl2onnx: convert_sklearn(..., options={'zipmap': False}))",
+    ),
+    ("sequence", "a sequence", "with one tensor in its place, or one for each part"),
+    ("optional", "optional", "with a tensor in its place that is always there"),
+    ("sparse", "a sparse tensor", "with a dense tensor in its place"),
+)
+"""What marks the type of a value that is no plain tensor (`apps.agents.onnx_wire`), in words, and what to do."""
+VALUES_UNKNOWN = (
+    "Shapes that the graph computes inside its branches or loops could not be followed, so some stay unknown until the "
+    "model runs."
+)
 LARGEST_SHAPE_TENSOR = 1024
 """Elements of a stored tensor whose values shape inference may want to see; the others stay in their external files."""
 
@@ -44,8 +71,10 @@ def inspect(path: Path, scratch: Path, *, limit_bytes: int = DEFAULT_LIMIT_BYTES
     _refuse_size(files.size_bytes(model), limit_bytes)
     wire = onnx_wire.read_model(model)
     check_claims(wire)
-    check_structure(model)
-    return wire.summary(files.used_bytes(model, wire))
+    notes = check_structure(model)
+    check_kernels(wire, model)
+    summary = wire.summary(files.used_bytes(model, wire)).model_copy(update={"notes": notes})
+    return with_fixed_axes(summary, model)
 
 
 def check_claims(wire: WireModel) -> None:
@@ -60,9 +89,19 @@ def check_claims(wire: WireModel) -> None:
         raise OpsetUnsupported(opset=wire.ir_version, domain="the file format (IR)", low=1, high=NEWEST_IR)
     if wire.opset is not None and not OLDEST_OPSET <= wire.opset <= NEWEST_OPSET:
         raise OpsetUnsupported(opset=wire.opset, domain="ONNX's own operators", low=OLDEST_OPSET, high=NEWEST_OPSET)
+    check_interface(wire)
     unknown = unknown_operators(wire)
     if unknown:
         raise OperatorsUnknown(operators=", ".join(f"{name} ({count}×)" for name, count in sorted(unknown.items())))
+
+
+def check_interface(wire: WireModel) -> None:
+    """Refuse inputs and outputs that are not plain tensors. Raises `ModelInterfaceUnsupported` with what to change."""
+    for end, specs in (("input", wire.inputs), ("output", wire.outputs)):
+        for spec in specs:
+            for mark, kind, how in NOT_TENSORS:
+                if mark in spec.dtype:
+                    raise ModelInterfaceUnsupported(end=end, name=spec.name, kind=kind, how=how)
 
 
 def unknown_operators(wire: WireModel) -> Counter[str]:
@@ -82,21 +121,16 @@ def runtime_operators() -> frozenset[tuple[str, str]]:
     return frozenset(("" if schema.domain in DEFAULT_DOMAINS else schema.domain, schema.name) for schema in schemas)
 
 
-def check_structure(model: Path) -> None:
-    """onnx's checker, then its shape inference. Raises `ModelMalformed` with what they say.
+def check_structure(model: Path) -> tuple[str, ...]:
+    """onnx's checker, then its shape inference. Raises `ModelMalformed` with what they say; returns notes.
 
     Shapes that the file notes for intermediate tensors are not held against it: tools that change a model's axes often
     leave old ones behind, and no runtime minds. The declared outputs must be what comes out.
     """
-    proto = files.load_proto(model, weights=False)
-    del proto.graph.value_info[:]
-    for tensor in proto.graph.initializer:
-        if math.prod(tensor.dims) <= LARGEST_SHAPE_TENSOR:
-            files.bring_inside(tensor, model.parent)
     try:
         # By path, the checker also opens external data.
         onnx.checker.check_model(str(model), check_custom_domain=False)
-        onnx.shape_inference.infer_shapes(_inlined(proto), check_type=True, strict_mode=True, data_prop=True)
+        return _check_shapes(model, _for_inference(model))
     except onnx.checker.ValidationError as error:
         raise ModelMalformed(reason=_first_sentence(error)) from error
     except onnx.shape_inference.InferenceError as error:
@@ -104,6 +138,50 @@ def check_structure(model: Path) -> None:
     except (ValueError, RuntimeError, UnicodeDecodeError) as error:
         # onnx's native code reports what its authors did not foresee (a broken reference, a bad conversion) this way.
         raise ModelMalformed(reason=_first_sentence(error)) from error
+
+
+def check_kernels(wire: WireModel, model: Path) -> None:
+    """Refuse what stands in the newest set of operators and the runtime, which is behind, has no code for.
+
+    Raises `OpsetUnsupported`.
+    """
+    if wire.opset is None or wire.opset <= NEWEST_QUANTIZED_OPSET:
+        return
+    try:
+        runtime.open_session(model, optimize=False)
+    except ModelNotLoadable as error:
+        raise OpsetUnsupported(
+            opset=wire.opset, domain="ONNX's own operators", low=OLDEST_OPSET, high=NEWEST_QUANTIZED_OPSET
+        ) from error
+
+
+def _for_inference(model: Path) -> onnx.ModelProto:
+    """The graph with the small tensors that shapes are computed from, and without what it says of shapes inside."""
+    proto = files.load_proto(model, weights=False)
+    for graph in all_graphs(proto.graph):
+        del graph.value_info[:]
+    for tensor in proto.graph.initializer:
+        if math.prod(tensor.dims) <= LARGEST_SHAPE_TENSOR:
+            files.bring_inside(tensor, model.parent)
+    return _inlined(proto)
+
+
+def _check_shapes(model: Path, proto: onnx.ModelProto) -> tuple[str, ...]:
+    """Infer every shape. Raises `onnx.shape_inference.InferenceError`.
+
+    Values are followed through the graph too where that works: onnx gives up on branches that use the same names
+    inside, and on the bodies of loops, which it looks at twice. The runtime has the last word there.
+    """
+    try:
+        onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True, data_prop=True)
+    except onnx.shape_inference.InferenceError as error:
+        onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True, data_prop=False)
+        try:
+            runtime.open_session(model, optimize=False)
+        except ModelNotLoadable:
+            raise error from None
+        return (VALUES_UNKNOWN,)
+    return ()
 
 
 def _inlined(proto: onnx.ModelProto) -> onnx.ModelProto:

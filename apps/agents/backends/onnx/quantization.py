@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from pathlib import Path
 
 from onnx import ModelProto, version_converter
@@ -16,6 +16,7 @@ from apps.agents.backends.onnx.runtime import ONE_PROTOBUF_BYTES
 from apps.agents.backends.onnx.saving import save_artifact
 from apps.agents.backends.onnx.technique import (
     OnnxQuantization,
+    detach_grouped_biases,
     flatten_biases,
     kept_nodes,
     save_beside,
@@ -75,6 +76,8 @@ class StaticQuantization(OnnxQuantization):
         odd = flatten_biases(proto, self.prepared.parent)
         if odd:
             context.log(f"{', '.join(odd)}: a bias with several rows, so the node stays in float.", "warning")
+        if chosen["per_channel"]:
+            detach_grouped_biases(proto, self.prepared.parent)
         with library_words(label):
             model = save_beside(_at_least(proto, PER_CHANNEL_OPSET), self.prepared, "flattened.onnx")
         external = files.size_bytes(model) > ONE_PROTOBUF_BYTES
@@ -92,6 +95,9 @@ class StaticQuantization(OnnxQuantization):
                 folder=assignment.scratch,
                 external=external,
             )
+            endless = touching(proto, ranges.endless)
+            if endless:
+                context.log(f"{', '.join(endless)}: infinities go through, so the nodes stay in float.", "warning")
             context.progress(0.8, "writing 8-bit weights")
             target = assignment.scratch / "quantized.onnx"
             quantize_static(
@@ -102,11 +108,11 @@ class StaticQuantization(OnnxQuantization):
                 per_channel=chosen["per_channel"],
                 activation_type=TYPES[chosen["activation_type"]],
                 weight_type=TYPES[chosen["weight_type"]],
-                nodes_to_exclude=[*kept_nodes(assignment), *odd],
+                nodes_to_exclude=[*kept_nodes(assignment), *odd, *endless],
                 use_external_data_format=external,
                 calibrate_method=METHODS[chosen["calibration"]],
                 extra_options={"ActivationSymmetric": chosen["symmetric_activations"]},
-                calibration_cache_path=ranges,
+                calibration_cache_path=ranges.cache,
             )
         return save_artifact(files.load_proto(target), assignment.out)
 
@@ -156,6 +162,11 @@ def counted(batches: Iterator[Feeds], examples: int, tell: Callable[[float], Non
         yield feeds
         passed += len(next(iter(feeds.values())))
         tell(min(1.0, passed / examples))
+
+
+def touching(proto: ModelProto, tensors: Set[str]) -> list[str]:
+    """Names of the nodes that read or write one of `tensors`, in the graph's order."""
+    return [node.name for node in proto.graph.node if tensors & {*node.input, *node.output}]
 
 
 def _chosen_operators(assignment: Assignment) -> list[str]:

@@ -114,5 +114,7 @@ def peak_memory(model: Path, feeds: Feeds, target: Target, *, runs: int = memory
     """
     with tempfile.TemporaryDirectory(prefix="memory-") as folder:
         stored = Path(folder) / "feeds.npz"
-        np.savez(stored, allow_pickle=False, **feeds)
+        # Texts come as objects, which would be pickled; the runtime takes numpy's own strings as well.
+        plain = {name: array.astype(str) if array.dtype == object else array for name, array in feeds.items()}
+        np.savez(stored, allow_pickle=False, **plain)
         return memory.measure("apps.agents.backends.onnx.memory", model, stored, target, runs=runs)

@@ -11,7 +11,8 @@ import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from apps.agents.backends.onnx import files
-from apps.agents.backends.onnx.graph import prepare
+from apps.agents.backends.onnx.graph import prepare_to_quantize
+from apps.agents.backends.onnx.normalization import stored_bits
 from apps.agents.backends.onnx.workbench import names_read
 from apps.agents.context import Context
 from apps.agents.errors import TechniqueParameters
@@ -26,6 +27,8 @@ class OnnxQuantization(QuantizationAgent):
     """A quantization that starts from the prepared graph at `self.prepared`."""
 
     prepared: Path
+    stored_bits: float
+    """Of a float of the model as it came, which the prepared graph holds in 32."""
 
     @property
     @abstractmethod
@@ -40,7 +43,8 @@ class OnnxQuantization(QuantizationAgent):
         """Prepares the graph, too. Raises `TechniqueParameters` for names that the graph does not have."""
         super().check(assignment, context)
         model = files.open_model(assignment.model, assignment.scratch)
-        self.prepared = prepare(model, assignment.scratch, context)
+        self.prepared = prepare_to_quantize(model, assignment.scratch, context)
+        self.stored_bits = stored_bits(model)
         proto = self.graph()
         unknown = set(kept_nodes(assignment)) - {node.name for node in proto.graph.node}
         if unknown:
@@ -69,7 +73,9 @@ class OnnxQuantization(QuantizationAgent):
             for name in node.input
             if name in floats and name in large
         }
-        return Coverage(sum(floats[name] for name in names), sum(floats.values()), self.bits(assignment))
+        share = self.stored_bits / 32
+        covered, whole = sum(floats[name] for name in names), sum(floats.values())
+        return Coverage(round(covered * share), round(whole * share), self.bits(assignment), self.stored_bits)
 
 
 def kept_nodes(assignment: Assignment) -> list[str]:
@@ -112,6 +118,32 @@ def flatten_biases(proto: ModelProto, folder: Path) -> list[str]:
             stored[flat.name] = flat
         node.input[2] = flat.name
     return odd
+
+
+def detach_grouped_biases(proto: ModelProto, folder: Path) -> None:
+    """Write the bias of each grouped `ConvTranspose` as an `Add` behind it, which gets the node's output.
+
+    Its weight is (C, M/group, k…), so a scale for each channel of the weight is one for each M/group outputs, and ONNX
+    Runtime's quantizer fails to give M biases the scales of their layer.
+    """
+    stored = initializers(proto)
+    nodes: list[NodeProto] = []
+    for node in proto.graph.node:
+        nodes.append(node)
+        bias = stored.get(node.input[2]) if node.op_type == "ConvTranspose" and len(node.input) > 2 else None
+        weight = stored.get(node.input[1]) if bias is not None else None
+        if bias is None or weight is None or _attribute(node, "group", 1) == 1:
+            continue
+        values = numpy_helper.to_array(bias, str(folder))
+        shaped = values.reshape(1, -1, *[1] * (len(weight.dims) - 2))
+        name, output = f"{node.name}/bias", node.output[0]
+        proto.graph.initializer.append(numpy_helper.from_array(shaped, name))
+        node.output[0] = f"{node.name}/spread"
+        del node.input[2]
+        nodes.append(helper.make_node("Add", [node.output[0], name], [output], name=name))
+    del proto.graph.node[:]
+    proto.graph.node.extend(nodes)
+    drop_unread(proto)
 
 
 def split_gemms(proto: ModelProto, keep: Iterable[str], folder: Path) -> None:

@@ -104,6 +104,7 @@ def _unrolled(layers: list[Any]) -> Iterator[None]:
 def _steps(layer: Any) -> int | None:
     """The length of the series that a layer goes through; `None` where it is free or not told."""
     try:
-        return tuple(layer.input.shape)[0 if getattr(layer, "time_major", False) else 1]
+        length: int | None = tuple(layer.input.shape)[0 if getattr(layer, "time_major", False) else 1]
     except (AttributeError, ValueError, IndexError, RuntimeError):
         return None
+    return length
