@@ -417,6 +417,14 @@ class InputDtype(UserError):
     )
 
 
+class TextColumns(UserError):
+    code = "dataset.text_columns"
+    sentence = (
+        "{columns} of the data set holds text, and the model's input {wanted} takes numbers. Turn the text into the "
+        "numbers that the model was trained with, or leave it out."
+    )
+
+
 class InputShape(UserError):
     code = "dataset.input_shape"
     sentence = "Input {name!r}: the model takes {wanted} and the data set has {found}; {reason}."

@@ -130,7 +130,7 @@ class ClassificationScorer(Scorer):
             of_class = labels == number
             rows.append(
                 ClassComparison(
-                    label=self._names[number] if number < len(self._names) else str(number),
+                    label=self._names[number] if 0 <= number < len(self._names) else str(number),
                     examples=int(of_class.sum()),
                     original_recall=float(np.mean(original[of_class] == number)) * 100,
                     candidate_recall=float(np.mean(candidate[of_class] == number)) * 100,
@@ -141,6 +141,8 @@ class ClassificationScorer(Scorer):
 
 def macro_f1(labels: Ints, predictions: Ints) -> Floats:
     """The mean F1 of the classes that occur, for each row of labels and predictions `[rows, examples]`."""
+    lowest = min(labels.min(), predictions.min())  # A model that answers with its own numbers may have -1 among them.
+    labels, predictions = labels - lowest, predictions - lowest
     rows, classes = len(labels), int(max(labels.max(), predictions.max())) + 1
     shift = np.arange(rows)[:, np.newaxis] * classes
 
