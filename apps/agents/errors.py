@@ -455,6 +455,15 @@ class CellInvalid(UserError):
     sentence = "Column {column!r} is not all numbers: row {row} holds {value!r}."
 
 
+class NumberAmbiguous(UserError):
+    code = "dataset.number_ambiguous"
+    sentence = (
+        "Column {column!r} holds {value!r} in row {row}, and nothing in the file says whether its separator stands "
+        "before decimals or between thousands. Save the table without separators between thousands, and with decimal "
+        "points."
+    )
+
+
 # --- data sets of texts (apps.agents.text_files, dataset_fit, datasets) -----------------------------------------------
 
 
