@@ -81,7 +81,8 @@ def summarize_images(folders: ImageFolders, spec: DatasetSpec, size_bytes: int) 
     preprocessing = spec.preprocessing
     image = TensorSpec(name="image", dtype=preprocessing.dtype, shape=(EXAMPLES_AXIS, *preprocessing.shape))
     labels = TensorSpec(name=spec.label, dtype="int64", shape=(EXAMPLES_AXIS,))
-    return _summary(spec, len(folders.entries), [image], labels, folders.classes, size_bytes)
+    summary = _summary(spec, len(folders.entries), [image], labels, folders.classes, size_bytes)
+    return summary.model_copy(update={"notes": folders.notes})
 
 
 def summarize_table(header: TableHeader, spec: DatasetSpec, size_bytes: int) -> DatasetSummary:

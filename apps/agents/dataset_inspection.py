@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 from apps.agents.class_numbers import numbering
 from apps.agents.dataset_spec import MINIMUM_EXAMPLES, DatasetKind, DatasetSpec
 from apps.agents.datasets import Arrays, Source, open_source
+from apps.agents.datasets.images import ImageSource
 from apps.agents.datasets.loading import checked_labels
 from apps.agents.datasets.split import Indices, stratified_order
-from apps.agents.errors import TooFewExamples, ValuesNotFinite
+from apps.agents.errors import ImageBroken, ImagesBroken, TooFewExamples, ValuesNotFinite
+from apps.agents.phrasing import named_few
 from apps.agents.reports import DatasetSummary, Task
 from apps.agents.values import Value
+from apps.errors import UserError
 
 BATCH_ELEMENTS = 8_000_000
 IMAGES_DECODED = 2000
@@ -56,7 +59,10 @@ def inspect_examples(
     if labels is not None and spec.task is Task.CLASSIFICATION:
         labels = _class_numbers(labels, source.summary)
     chosen = _chosen(source, spec)
-    duplicates, contradictions = _read_through(source, chosen, labels, watcher)
+    try:
+        duplicates, contradictions = _read_through(source, chosen, labels, watcher)
+    except ImageBroken as error:
+        raise _all_broken(source, chosen, error) from error
     counts = _class_counts(labels, source.summary) if spec.task is Task.CLASSIFICATION else {}
     return DatasetInspection(
         summary=source.summary,
@@ -64,8 +70,21 @@ def inspect_examples(
         class_counts=counts,
         duplicates=duplicates,
         contradictions=contradictions,
-        notes=(*source.summary.notes, *_notes(len(chosen), examples, duplicates, contradictions, counts)),
+        notes=(
+            *source.summary.notes,
+            *(source.remarks if isinstance(source, ImageSource) else ()),
+            *_notes(len(chosen), examples, duplicates, contradictions, counts),
+        ),
     )
+
+
+def _all_broken(source: Source, chosen: Indices, first: ImageBroken) -> UserError:
+    """The one picture that is broken, or how many are, and which."""
+    broken = source.broken(chosen) if isinstance(source, ImageSource) else []
+    if len(broken) < 2:
+        return first
+    names = named_few([f"{error.context['name']} ({error.context['reason']})" for error in broken])
+    return ImagesBroken(count=len(broken), checked=len(chosen), names=names, field="file")
 
 
 def _chosen(source: Source, spec: DatasetSpec) -> Indices:

@@ -450,6 +450,19 @@ class ImageBroken(UserError):
     sentence = "The image {name!r} cannot be decoded: {reason}."
 
 
+class ImagesBroken(UserError):
+    code = "dataset.images_broken"
+    sentence = "{count} of {checked} pictures cannot be decoded: {names}. Save them anew, or take them out."
+
+
+class PicturesUnread(UserError):
+    code = "dataset.pictures_unread"
+    sentence = (
+        "{count} of {files} files are pictures of a kind that is not read ({kinds}): {names}. Save them as PNG or "
+        "JPEG, or take them out."
+    )
+
+
 class CellInvalid(UserError):
     code = "dataset.cell_invalid"
     sentence = "Column {column!r} is not all numbers: row {row} holds {value!r}."
