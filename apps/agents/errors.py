@@ -435,6 +435,15 @@ class OutputUnknown(UserError):
     sentence = "The model has no output {output!r} to read predictions from: it has {offered}."
 
 
+class ModelAtChance(UserError):
+    code = "dataset.model_at_chance"
+    sentence = (
+        "The data set does not seem to be this model's: on {examples} of its examples the model is {found}, and "
+        "{chance}. {hint} Mend the data, or upload the inputs with the task fidelity to optimize the model whatever "
+        "the labels say."
+    )
+
+
 class ValuesOutOfRange(UserError):
     code = "dataset.value_range"
     sentence = "Array {array!r} holds values from {low} to {high}, which {dtype} cannot hold."

@@ -15,7 +15,7 @@ from apps.agents.dataset_spec import DatasetKind, DatasetSpec
 from apps.agents.datasets.arrays import ArraySource
 from apps.agents.datasets.images import ImageSource
 from apps.agents.datasets.labels import class_labels, numbered
-from apps.agents.datasets.split import Indices, split
+from apps.agents.datasets.split import Indices, split, stratified_order
 from apps.agents.datasets.tables import TableSource
 from apps.agents.datasets.targets import TokenTargets
 from apps.agents.datasets.text_dataset import TextDataset
@@ -156,6 +156,13 @@ class ArrayDataset:
     def evaluation(self, batch_size: int) -> Iterator[tuple[Arrays, Array | None]]:
         """All other examples in file order, with their labels where the task has any."""
         yield from self._batches(self._evaluation, self.affordable_batch(batch_size))
+
+    def sample(self, n: int, batch_size: int) -> Iterator[tuple[Arrays, Array | None]]:
+        """At most `n` evaluation examples, each beginning of which is spread evenly over the classes."""
+        classes = self.evaluation_labels if self.spec.task is Task.CLASSIFICATION else None
+        strata = np.zeros(len(self._evaluation), np.int64) if classes is None else classes.astype(np.int64)
+        chosen = self._evaluation[stratified_order(strata, seed=0)[:n]]
+        yield from self._batches(chosen, self.affordable_batch(batch_size))
 
     def first(self, n: int) -> Arrays:
         """The first evaluation examples, repeated where there are fewer than `n`."""
