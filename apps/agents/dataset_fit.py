@@ -5,8 +5,10 @@ The one place that decides which array goes to which input: the loader follows t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
+from apps.agents.class_numbers import class_count, numbering
 from apps.agents.dataset_spec import MINIMUM_EXAMPLES, PAIR_SUFFIXES, DatasetKind, DatasetSpec
 from apps.agents.errors import (
     ClassesMismatch,
@@ -17,6 +19,7 @@ from apps.agents.errors import (
     InterfaceUnknown,
     LabelsInvalid,
     OutputUnknown,
+    TextColumns,
     TooFewExamples,
 )
 from apps.agents.reports import DatasetSummary, ModelSummary, Task, TensorSpec
@@ -60,19 +63,20 @@ def check_against(model: ModelSummary, dataset: DatasetSummary, spec: DatasetSpe
 def bind(inputs: Sequence[TensorSpec], dataset: DatasetSummary, *, pairs: bool = False) -> tuple[Binding, ...]:
     """Which offered arrays fill which input. Raises `InputMissing` and `InputExtra`.
 
-    Names decide. Pictures, whose tensor has no name, and the columns of a table that no input is named after go to the
-    model's only input. Texts become each of the inputs; raises `TextInputUnknown` for one that is not made of tokens.
+    Names decide. What is one array, whatever its name (pictures, an array of an `.npz`, columns put together), and the
+    columns of a table that no input is named after go to the model's only input. Texts become each of the inputs;
+    raises `TextInputUnknown` for one that is not made of tokens.
     """
     offered = {spec.name: spec for spec in dataset.inputs}
     if dataset.kind == DatasetKind.TEXT:
         return tuple(_tokens(wanted, dataset) for wanted in inputs)
     if pairs:
         bindings = [_pair(wanted, offered) for wanted in inputs]
-    elif dataset.kind == DatasetKind.IMAGES and len(inputs) == 1:
+    elif len(inputs) == len(offered) == 1:
         only = dataset.inputs[0]
         bindings = [Binding(wanted=inputs[0], sources=(only.name,), found=only)]
     elif dataset.kind == DatasetKind.TABLE and len(inputs) == 1 and inputs[0].name not in offered:
-        bindings = [Binding(wanted=inputs[0], sources=tuple(offered), found=_together(inputs[0].name, dataset.inputs))]
+        bindings = [Binding(wanted=inputs[0], sources=tuple(offered), found=_together(inputs[0], dataset.inputs))]
     else:
         bindings = [_by_name(wanted, offered) for wanted in inputs]
     used = {source for binding in bindings for source in binding.sources}
@@ -105,13 +109,22 @@ def _pair(wanted: TensorSpec, offered: dict[str, TensorSpec]) -> Binding:
     return Binding(wanted=wanted, sources=names, found=offered[names[0]])
 
 
-def _together(name: str, columns: Sequence[TensorSpec]) -> TensorSpec:
+def _together(wanted: TensorSpec, columns: Sequence[TensorSpec]) -> TensorSpec:
+    """What all columns come to side by side. Raises `TextColumns` and `InputShape` with the columns that do not fit."""
+    texts = [column.name for column in columns if column.dtype == "string"]
+    if texts and wanted.dtype != "string":
+        raise TextColumns(columns=", ".join(map(repr, texts)), wanted=str(wanted), field="columns")
+    for column in columns:
+        if len(column.shape) != 1:
+            reason = (
+                f"its column {column} is a list, which does not stand beside others: name the columns of each input"
+            )
+            raise InputShape(
+                name=wanted.name, wanted=str(wanted), found=f"{len(columns)} columns", reason=reason, field="columns"
+            )
     dtypes = [column.dtype for column in columns]
-    strings = [dtype for dtype in dtypes if dtype == "string"]
-    dtype = strings[0] if strings else max(dtypes, key=lambda d: (_RANKS.get(d.rstrip("0123456789"), 3), d))
-    if len(columns) == 1 and len(columns[0].shape) == 2:
-        return columns[0]
-    return TensorSpec(name=name, dtype=dtype, shape=("N", len(columns)))
+    dtype = "string" if texts else max(dtypes, key=lambda d: (_RANKS.get(d.rstrip("0123456789"), 3), d))
+    return TensorSpec(name=wanted.name, dtype=dtype, shape=("N", len(columns)))
 
 
 def _has_pairs(inputs: Sequence[TensorSpec], dataset: DatasetSummary) -> bool:
@@ -129,6 +142,8 @@ def _has_pairs(inputs: Sequence[TensorSpec], dataset: DatasetSummary) -> bool:
 def check_input(binding: Binding) -> None:
     """Raise `InputDtype` or `InputShape` where the data cannot become the input."""
     wanted, found = binding.wanted, binding.found
+    if found.dtype == "string" != wanted.dtype:
+        raise TextColumns(columns=", ".join(map(repr, binding.sources)), wanted=str(wanted), field=wanted.name)
     if not converts(found.dtype, wanted.dtype):
         raise InputDtype(name=wanted.name, wanted=str(wanted), found=str(found), field=wanted.name)
     if reason := shape_problem(wanted.shape, found.shape):
@@ -154,11 +169,19 @@ def shape_problem(wanted: Sequence[int | str | None], found: Sequence[int | str 
     if len(found) == 1 and list(wanted[1:]) == [1]:
         return None  # A column of numbers fills an input [batch, 1].
     if len(wanted) != len(found):
-        return f"{len(wanted)} axes are wanted and there are {len(found)}"
+        return f"{len(wanted)} axes are wanted and there are {len(found)}{_folding_hint(wanted, found)}"
     for axis, (want, have) in enumerate(zip(wanted, found, strict=True)):
         if axis > 0 and isinstance(want, int) and isinstance(have, int) and want != have:
             return f"axis {axis} must be {want} and is {have}{_layout_hint(wanted, found)}"
     return None
+
+
+def _folding_hint(wanted: Sequence[int | str | None], found: Sequence[int | str | None]) -> str:
+    """Flat rows of as many numbers as the input has are usually the input's own, row by row."""
+    sizes = [axis for axis in wanted[1:] if isinstance(axis, int)]
+    if len(found) != 2 or len(sizes) != len(wanted) - 1 or math.prod(sizes) != found[1]:
+        return ""
+    return f" (the shape {' × '.join(map(str, sizes))} can be given to the columns of a table)"
 
 
 def _layout_hint(wanted: Sequence[int | str | None], found: Sequence[int | str | None]) -> str:
@@ -221,34 +244,35 @@ def _check_labels(model: ModelSummary, dataset: DatasetSummary, spec: DatasetSpe
 
 
 def _check_class_labels(output: TensorSpec, labels: TensorSpec, dataset: DatasetSummary) -> None:
-    if len(labels.shape) != 1:
-        reason = f"{labels} must be one class number an example, with a single axis"
-        raise LabelsInvalid(label=labels.name, task=dataset.task, reason=reason, field="label")
-    if not labels.dtype.startswith(("int", "uint")):
-        reason = f"they are {labels.dtype}, and class numbers must be integers from 0"
-        raise LabelsInvalid(label=labels.name, task=dataset.task, reason=reason, field="label")
+    if dataset.label_numbers is None and not dataset.classes:
+        _check_label_form(labels, dataset.task)
+    numbering(dataset, output)
     columns = class_count(output)
     if not dataset.classes or columns is None:
         return
     if len(dataset.classes) > columns:
         reason = f"the data set has {len(dataset.classes)} classes and the model's output {output} has {columns}"
         raise ClassesMismatch(reason=reason, field="classes")
-    # A folder that is missing would shift the numbers of all that follow it, silently.
-    named = all(name.isdecimal() for name in dataset.classes)
-    if dataset.kind == DatasetKind.IMAGES and len(dataset.classes) < columns and not named:
+    # A class that is missing would shift the numbers of all that follow it, silently.
+    numbered = all(name.isdecimal() for name in dataset.classes)
+    folders = dataset.kind == DatasetKind.IMAGES
+    if (folders or labels.dtype == "string") and len(dataset.classes) < columns and not numbered:
+        what, who = ("class folders", "the folders") if folders else ("names of classes", "them")
         reason = (
-            f"the data set has {len(dataset.classes)} class folders and the model's output {output} has {columns}: "
-            "name all classes in the model's order, or name the folders by their class numbers"
+            f"the data set has {len(dataset.classes)} {what} and the model's output {output} has {columns}: "
+            f"name all classes in the model's order, or name {who} by their class numbers"
         )
         raise ClassesMismatch(reason=reason, field="classes")
 
 
-def class_count(output: TensorSpec) -> int | None:
-    """How many classes an output `[batch, classes]` tells apart; two where it is a single score; `None` if unknown."""
-    rest = [axis for axis in output.shape[1:] if axis != 1]
-    if not rest:
-        return None if output.dtype.startswith(("int", "uint", "string")) else 2
-    return rest[0] if len(rest) == 1 and isinstance(rest[0], int) else None
+def _check_label_form(labels: TensorSpec, task: Task) -> None:
+    """Of labels that nobody has looked at."""
+    if len(labels.shape) != 1:
+        reason = f"{labels} must be one class number an example, with a single axis"
+        raise LabelsInvalid(label=labels.name, task=task, reason=reason, field="label")
+    if not labels.dtype.startswith(("int", "uint")):
+        reason = f"they are {labels.dtype}, and class numbers must be integers from 0"
+        raise LabelsInvalid(label=labels.name, task=task, reason=reason, field="label")
 
 
 def _vector_problem(output: TensorSpec, labels: TensorSpec, spec: DatasetSpec | None) -> str | None:

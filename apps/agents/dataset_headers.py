@@ -7,9 +7,11 @@ are the full check's business (`apps.agents.dataset_inspection`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NoReturn
 
-from apps.agents.csv_headers import TableHeader
 from apps.agents.dataset_spec import EXAMPLES_AXIS, PAIR_SUFFIXES, DatasetSpec
 from apps.agents.errors import ArrayLengths, DatasetEmpty, DatasetUnreadable, LabelCount, LabelsMissing
 from apps.agents.image_folders import ImageFolders
@@ -20,6 +22,15 @@ from apps.agents.text_files import TextFile
 EXCERPTS = 5
 """Examples of texts that a summary shows."""
 EXCERPT_CHARACTERS = 400
+
+
+@dataclass(frozen=True)
+class TableHeader:
+    """The columns of a table with their types, the number of rows, and how they were read, in sentences."""
+
+    columns: Mapping[str, TensorSpec]
+    rows: int
+    notes: tuple[str, ...] = ()
 
 
 def summarize_arrays(headers: dict[str, ArrayHeader], spec: DatasetSpec, size_bytes: int) -> DatasetSummary:
@@ -70,31 +81,54 @@ def summarize_images(folders: ImageFolders, spec: DatasetSpec, size_bytes: int) 
     preprocessing = spec.preprocessing
     image = TensorSpec(name="image", dtype=preprocessing.dtype, shape=(EXAMPLES_AXIS, *preprocessing.shape))
     labels = TensorSpec(name=spec.label, dtype="int64", shape=(EXAMPLES_AXIS,))
-    return _summary(spec, len(folders.entries), [image], labels, folders.classes, size_bytes)
+    summary = _summary(spec, len(folders.entries), [image], labels, folders.classes, size_bytes)
+    return summary.model_copy(update={"notes": folders.notes})
 
 
 def summarize_table(header: TableHeader, spec: DatasetSpec, size_bytes: int) -> DatasetSummary:
     """Named groups of columns are one input each; without groups every column is offered under its own name."""
-    features = {name: dtype for name, dtype in header.columns.items() if name != spec.label}
+    features = {name: column for name, column in header.columns.items() if name != spec.label}
     if spec.needs_labels and spec.label not in header.columns:
         raise LabelsMissing(task=spec.task, label=spec.label, offered=", ".join(header.columns), field="label")
     if not features:
         raise DatasetEmpty(reason=f"there is no column beside {spec.label!r}")
-    for name, columns in spec.columns.items():
-        for column in columns:
-            if column not in features:
-                reason = f"the table has no feature column {column!r}, which input {name!r} is to be made of"
-                raise DatasetUnreadable(kind="table", reason=reason, field="columns")
-    inputs = [
-        TensorSpec(
-            name=name, dtype=widest([features[column] for column in columns]), shape=(EXAMPLES_AXIS, len(columns))
-        )
-        for name, columns in spec.columns.items()
-    ] or [TensorSpec(name=name, dtype=dtype, shape=(EXAMPLES_AXIS,)) for name, dtype in features.items()]
-    labels = None
-    if spec.label in header.columns:
-        labels = TensorSpec(name=spec.label, dtype=header.columns[spec.label], shape=(EXAMPLES_AXIS,))
-    return _summary(spec, header.rows, inputs, labels, (), size_bytes)
+    groups = groups_of(features, spec)
+    inputs = [_group(name, columns, features, spec) for name, columns in groups.items()] or list(features.values())
+    summary = _summary(spec, header.rows, inputs, header.columns.get(spec.label), (), size_bytes)
+    return summary.model_copy(update={"notes": header.notes})
+
+
+def groups_of(features: Iterable[str], spec: DatasetSpec) -> dict[str, tuple[str, ...]]:
+    """Which columns fill which input together: as `columns` says, else all of them where they are given a shape."""
+    if spec.shapes and not spec.columns:
+        return {name: tuple(features) for name in spec.shapes}
+    return dict(spec.columns)
+
+
+def _group(name: str, columns: Sequence[str], features: Mapping[str, TensorSpec], spec: DatasetSpec) -> TensorSpec:
+    """What columns come to as one input. Raises `DatasetUnreadable` with the column that does not go with the rest."""
+    for column in columns:
+        if column not in features:
+            _refuse_column(f"the table has no feature column {column!r}, which input {name!r} is to be made of")
+    parts = [features[column] for column in columns]
+    texts = [part.name for part in parts if part.dtype == "string"]
+    if 0 < len(texts) < len(parts):
+        _refuse_column(f"input {name!r} is to be made of numbers, and {', '.join(map(repr, texts))} holds text")
+    lists = [part for part in parts if len(part.shape) > 1]
+    if lists and len(parts) > 1:
+        _refuse_column(f"input {name!r} is to be made of several columns, and {lists[0]} holds lists")
+    shape: tuple[int | str | None, ...] = lists[0].shape[1:] if lists else (len(parts),)
+    if given := spec.shapes.get(name):
+        numbers = math.prod(axis for axis in shape if isinstance(axis, int))
+        if math.prod(given) != numbers:
+            wanted = f"{' × '.join(map(str, given))} has {math.prod(given)} numbers"
+            _refuse_column(f"the shape {wanted}, and {numbers} are to fill it ({', '.join(columns[:10])})", "shapes")
+        shape = given
+    return TensorSpec(name=name, dtype=widest([part.dtype for part in parts]), shape=(EXAMPLES_AXIS, *shape))
+
+
+def _refuse_column(reason: str, field: str = "columns") -> NoReturn:
+    raise DatasetUnreadable(kind="table", reason=reason, field=field)
 
 
 def summarize_texts(file: TextFile, spec: DatasetSpec, size_bytes: int) -> DatasetSummary:

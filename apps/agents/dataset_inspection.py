@@ -9,13 +9,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from apps.agents.class_numbers import numbering
 from apps.agents.dataset_spec import MINIMUM_EXAMPLES, DatasetKind, DatasetSpec
 from apps.agents.datasets import Arrays, Source, open_source
+from apps.agents.datasets.images import ImageSource
 from apps.agents.datasets.loading import checked_labels
 from apps.agents.datasets.split import Indices, stratified_order
-from apps.agents.errors import LabelsInvalid, TooFewExamples, ValuesNotFinite
+from apps.agents.errors import ImageBroken, ImagesBroken, TooFewExamples, ValuesNotFinite
+from apps.agents.phrasing import named_few
 from apps.agents.reports import DatasetSummary, Task
 from apps.agents.values import Value
+from apps.errors import UserError
 
 BATCH_ELEMENTS = 8_000_000
 IMAGES_DECODED = 2000
@@ -51,9 +55,14 @@ def inspect_examples(
         raise TooFewExamples(examples=examples, minimum=MINIMUM_EXAMPLES)
     labels = checked_labels(source.labels, spec) if spec.needs_labels else source.labels
     if labels is not None:
-        _check_label_values(labels, spec, source.summary)
+        _check_finite_labels(labels, spec)
+    if labels is not None and spec.task is Task.CLASSIFICATION:
+        labels = _class_numbers(labels, source.summary)
     chosen = _chosen(source, spec)
-    duplicates, contradictions = _read_through(source, chosen, labels, watcher)
+    try:
+        duplicates, contradictions = _read_through(source, chosen, labels, watcher)
+    except ImageBroken as error:
+        raise _all_broken(source, chosen, error) from error
     counts = _class_counts(labels, source.summary) if spec.task is Task.CLASSIFICATION else {}
     return DatasetInspection(
         summary=source.summary,
@@ -61,8 +70,21 @@ def inspect_examples(
         class_counts=counts,
         duplicates=duplicates,
         contradictions=contradictions,
-        notes=(*source.summary.notes, *_notes(len(chosen), examples, duplicates, contradictions, counts)),
+        notes=(
+            *source.summary.notes,
+            *(source.remarks if isinstance(source, ImageSource) else ()),
+            *_notes(len(chosen), examples, duplicates, contradictions, counts),
+        ),
     )
+
+
+def _all_broken(source: Source, chosen: Indices, first: ImageBroken) -> UserError:
+    """The one picture that is broken, or how many are, and which."""
+    broken = source.broken(chosen) if isinstance(source, ImageSource) else []
+    if len(broken) < 2:
+        return first
+    names = named_few([f"{error.context['name']} ({error.context['reason']})" for error in broken])
+    return ImagesBroken(count=len(broken), checked=len(chosen), names=names, field="file")
 
 
 def _chosen(source: Source, spec: DatasetSpec) -> Indices:
@@ -73,19 +95,18 @@ def _chosen(source: Source, spec: DatasetSpec) -> Indices:
     return np.sort(stratified_order(classes, seed=0)[:IMAGES_DECODED])
 
 
-def _check_label_values(labels: Array, spec: DatasetSpec, summary: DatasetSummary) -> None:
+def _check_finite_labels(labels: Array, spec: DatasetSpec) -> None:
     if labels.dtype.kind == "f" and not np.isfinite(labels).all():
         bad = ~np.isfinite(labels.astype(np.float64))
         raise ValuesNotFinite(
             array=spec.label_name, count=int(bad.sum()), example=int(np.argwhere(bad)[0][0]), field="label"
         )
-    if (
-        spec.task is Task.CLASSIFICATION
-        and summary.classes
-        and int(labels.astype(np.int64).max()) >= len(summary.classes)
-    ):
-        reason = f"the largest is {int(labels.astype(np.int64).max())} and {len(summary.classes)} classes are named"
-        raise LabelsInvalid(label=spec.label_name, task=spec.task, reason=reason, field="label")
+
+
+def _class_numbers(labels: Array, summary: DatasetSummary) -> Array:
+    """As far as they are known without a model: where classes are named."""
+    how = numbering(summary)
+    return (labels.astype(np.int64) - how.first) // how.step if summary.classes else labels
 
 
 def _read_through(source: Source, chosen: Indices, labels: Array | None, watcher: Watcher | None) -> tuple[int, int]:
@@ -134,7 +155,7 @@ def _class_counts(labels: Array | None, summary: DatasetSummary) -> dict[str, in
     numbers, counts = np.unique(np.asarray(labels, dtype=np.int64), return_counts=True)
     names = summary.classes
     return {
-        names[number] if number < len(names) else str(number): int(count)
+        names[number] if 0 <= number < len(names) else str(number): int(count)
         for number, count in zip(numbers, counts, strict=True)
     }
 

@@ -21,6 +21,7 @@ CALIBRATION_MAXIMUM = 512
 """Calibration takes a fifth of the examples, at most this many; evaluation gets all the others."""
 
 EXAMPLES_AXIS = "N"
+MOST_AXES = 8
 PAIR_SUFFIXES = ("_a", "_b")
 
 
@@ -184,7 +185,8 @@ class DatasetSpec(Value):
     - `images`: a zip with a folder of pictures per class. A folder's class index is its place in `classes`; without
       `classes` it is the folder's own number where all names are numbers, else its place in alphabetical order.
     - `table`: CSV or Parquet. `columns` maps a model input to its feature columns; without it columns go to the inputs
-      of the same name, or all of them, in file order, to the model's only input.
+      of the same name, or all of them, in file order, to the model's only input. `shapes` folds the columns of an
+      input, row by row: 50 of them as `(25, 2)`.
     - `text`: texts for a model that brings its tokenizer, plain or as JSON lines (`TextReading`). Language modeling and
       fidelity read `text`; classification `text` and `label`; embedding `text_a`, `text_b` and `score`; multiple choice
       `context`, `choices` and `answer`, or `text` alone.
@@ -202,6 +204,8 @@ class DatasetSpec(Value):
     images: ImagePreprocessing | None = None
     text: TextReading | None = None
     columns: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    shapes: dict[str, tuple[int, ...]] = Field(default_factory=dict)
+    """Of one example, by input; the columns that fill it have as many numbers. Without `columns` all of them do."""
     pairs: bool = False
     training_share: float = Field(0.0, ge=0, le=0.7)
     """Share of the examples set apart for techniques that train, such as recovery after pruning: neither calibration
@@ -229,6 +233,7 @@ class DatasetSpec(Value):
             raise ValueError(f"how texts are read does not go with kind {self.kind}")
         if self.kind is not DatasetKind.TABLE and self.columns:
             raise ValueError(f"columns do not go with kind {self.kind}")
+        self._shapes_fit()
         if self.pairs and (self.kind is not DatasetKind.NPZ or self.task is not Task.EMBEDDING):
             raise ValueError("pairs go with kind npz and task embedding only")
         if self.task is Task.EMBEDDING and self.kind is DatasetKind.TABLE:
@@ -238,6 +243,17 @@ class DatasetSpec(Value):
         if len(set(self.classes)) != len(self.classes):
             raise ValueError("classes must differ from each other")
         return self
+
+    def _shapes_fit(self) -> None:
+        if self.shapes and self.kind is not DatasetKind.TABLE:
+            raise ValueError(f"shapes do not go with kind {self.kind}: only the columns of a table are folded")
+        if self.shapes and not self.columns and len(self.shapes) > 1:
+            raise ValueError("shapes of several inputs need columns, which say what fills each of them")
+        for name, shape in self.shapes.items():
+            if self.columns and name not in self.columns:
+                raise ValueError(f"the shape of {name!r} belongs to no input that columns are named for")
+            if not 1 <= len(shape) <= MOST_AXES or min(shape) < 1:
+                raise ValueError(f"the shape of {name!r} must have 1 to {MOST_AXES} axes of at least 1")
 
     @property
     def metric_choices(self) -> tuple[Metric, ...]:

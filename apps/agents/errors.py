@@ -430,6 +430,14 @@ class InputDtype(UserError):
     )
 
 
+class TextColumns(UserError):
+    code = "dataset.text_columns"
+    sentence = (
+        "{columns} of the data set holds text, and the model's input {wanted} takes numbers. Turn the text into the "
+        "numbers that the model was trained with, or leave it out."
+    )
+
+
 class InputShape(UserError):
     code = "dataset.input_shape"
     sentence = "Input {name!r}: the model takes {wanted} and the data set has {found}; {reason}."
@@ -448,6 +456,15 @@ class OutputUnknown(UserError):
     sentence = "The model has no output {output!r} to read predictions from: it has {offered}."
 
 
+class ModelAtChance(UserError):
+    code = "dataset.model_at_chance"
+    sentence = (
+        "The data set does not seem to be this model's: on {examples} of its examples the model is {found}, and "
+        "{chance}. {hint} Mend the data, or upload the inputs with the task fidelity to optimize the model whatever "
+        "the labels say."
+    )
+
+
 class ValuesOutOfRange(UserError):
     code = "dataset.value_range"
     sentence = "Array {array!r} holds values from {low} to {high}, which {dtype} cannot hold."
@@ -463,9 +480,31 @@ class ImageBroken(UserError):
     sentence = "The image {name!r} cannot be decoded: {reason}."
 
 
+class ImagesBroken(UserError):
+    code = "dataset.images_broken"
+    sentence = "{count} of {checked} pictures cannot be decoded: {names}. Save them anew, or take them out."
+
+
+class PicturesUnread(UserError):
+    code = "dataset.pictures_unread"
+    sentence = (
+        "{count} of {files} files are pictures of a kind that is not read ({kinds}): {names}. Save them as PNG or "
+        "JPEG, or take them out."
+    )
+
+
 class CellInvalid(UserError):
     code = "dataset.cell_invalid"
     sentence = "Column {column!r} is not all numbers: row {row} holds {value!r}."
+
+
+class NumberAmbiguous(UserError):
+    code = "dataset.number_ambiguous"
+    sentence = (
+        "Column {column!r} holds {value!r} in row {row}, and nothing in the file says whether its separator stands "
+        "before decimals or between thousands. Save the table without separators between thousands, and with decimal "
+        "points."
+    )
 
 
 # --- data sets of texts (apps.agents.text_files, dataset_fit, datasets) -----------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from apps.agents.reports import Estimate, Holds
 
@@ -58,6 +59,13 @@ def said(value: float, unit: str) -> str:
     """A difference with its unit."""
     text = difference(value, unit)
     return "1 point" if (unit, text) == ("points", "1") else f"{text} {unit}".strip()
+
+
+def named_few(names: Sequence[str], most: int = 5) -> str:
+    """The first names, and how many more there are: `a, b and 57 more`."""
+    if len(names) <= most:
+        return ", ".join(names)
+    return f"{', '.join(names[:most])} and {len(names) - most:,} more"
 
 
 def interval(measured: Estimate, confidence: float, unit: str = "", *, of_drop: bool = False) -> str:

@@ -116,6 +116,14 @@ class TextExcerpt(Value):
     label: int | float | None = None
 
 
+class LabelNumbers(Value):
+    """The whole numbers that stand for classes in a file."""
+
+    low: int
+    high: int
+    distinct: int
+
+
 class DatasetSummary(Value):
     """A data set as inspection sees it: its size, its arrays or images, its labels."""
 
@@ -126,7 +134,11 @@ class DatasetSummary(Value):
     inputs: tuple[TensorSpec, ...]
     """What each example offers, batch axis first and named `"N"`."""
     labels: TensorSpec | None = None
+    """As they stand in the file."""
+    label_numbers: LabelNumbers | None = None
+    """Of a classification whose file has numbers for classes; `apps.agents.class_numbers` says which class each is."""
     classes: tuple[str, ...] = ()
+    """Names by class number: the member's own, the folders', or what the file says for each class."""
     size_bytes: int = 0
     notes: tuple[str, ...] = ()
     """What the full check found odd without refusing it, each a sentence: duplicates, rare classes."""

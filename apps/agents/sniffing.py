@@ -15,6 +15,7 @@ from pathlib import Path
 
 from apps.agents.archives import unpacked_name
 from apps.agents.formats import Format
+from apps.agents.text_encoding import is_western, marked_encoding
 
 HEAD_BYTES = 4096
 LONGEST_DIRECTORY_BYTES = 32 * 1024 * 1024
@@ -231,23 +232,30 @@ def _protobuf_kind(head: bytes) -> FileKind | None:
 
 
 def _text_kind(head: bytes) -> FileKind | None:
-    if b"\x00" in head:
-        return None
-    # The head may end within a character: up to three bytes of it are no reason to doubt the rest.
-    for cut in range(min(4, len(head))):
-        try:
-            text = head[: len(head) - cut].decode("utf-8")
-            break
-        except UnicodeDecodeError:
-            continue
-    else:
+    text = _decoded(head)
+    if text is None:
         return None
     start = text.lstrip("\ufeff \t\r\n").lower()
     if start.startswith(("<!doctype html", "<html", "<head", "<body")):
         return FileKind.HTML
     if start.startswith(("{", "[")):
         return FileKind.JSON
-    first, _, rest = text.partition("\n")
-    if rest and ("," in first or ";" in first or "\t" in first):
+    first, _, rest = text.replace("\r", "\n").partition("\n")
+    if rest and ("," in first or ";" in first or "\t" in first or "|" in first):
         return FileKind.CSV
     return FileKind.TEXT
+
+
+def _decoded(head: bytes) -> str | None:
+    """The text that `head` begins, in UTF-8, UTF-16 or an encoding of one byte a character."""
+    if marked := marked_encoding(head):
+        return head.decode(marked, errors="ignore")
+    if b"\x00" in head:
+        return None
+    # The head may end within a character: up to three bytes of it are no reason to doubt the rest.
+    for cut in range(min(4, len(head))):
+        try:
+            return head[: len(head) - cut].decode("utf-8")
+        except UnicodeDecodeError:
+            continue
+    return head.decode("latin-1") if is_western(head) else None

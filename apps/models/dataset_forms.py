@@ -26,6 +26,8 @@ TASK_LABELS = {
 }
 _PREPROCESSING = ImagePreprocessing()
 _READING = TextReading()
+ONLY_INPUT = "features"
+"""What all columns together are called; the model's only input takes them whatever its name."""
 _JOINTS = {"space": " ", "nothing": "", "line": "\n"}
 
 
@@ -55,7 +57,9 @@ class DataSetUploadForm(FileOrUploadForm):
         initial="y", required=False, label="Labels in", help_text="The array or column that holds the labels."
     )
     classes = forms.CharField(
-        required=False, help_text="Names in the order of the model's output, separated by commas. May stay empty."
+        required=False,
+        help_text="Names in the order of the model's output, separated by commas. Empty: numbers as they are, names "
+        "from A to Z.",
     )
     output = forms.CharField(
         required=False, label="Model output", help_text="Where predictions are read; the first output unless named."
@@ -79,6 +83,12 @@ class DataSetUploadForm(FileOrUploadForm):
         required=False,
         widget=forms.Textarea({"rows": 3, "placeholder": "input: width, height, depth"}),
         help_text="A line for each model input, with its feature columns. Empty: all columns in file order.",
+    )
+    shapes = forms.CharField(
+        required=False,
+        label="Shape of an example",
+        widget=forms.Textarea({"rows": 2, "placeholder": "25, 2"}),
+        help_text="Folds the columns, row by row. For several inputs a line each: “input: 25, 2”. Empty: one axis.",
     )
     width = forms.IntegerField(initial=_PREPROCESSING.width, required=False, min_value=1)
     height = forms.IntegerField(initial=_PREPROCESSING.height, required=False, min_value=1)
@@ -194,6 +204,17 @@ class DataSetUploadForm(FileOrUploadForm):
             groups[name.strip()] = words(columns)
         return groups
 
+    def clean_shapes(self) -> dict[str, list[int]]:
+        shapes: dict[str, list[int]] = {}
+        for line in filter(None, map(str.strip, self.cleaned_data["shapes"].splitlines())):
+            name, colon, sizes = line.rpartition(":")
+            try:
+                shapes[name.strip() if colon else ONLY_INPUT] = [int(word) for word in words(sizes)]
+            except ValueError:
+                message = f"“{line}” is not of the form “25, 2” or “input: 25, 2”."
+                raise forms.ValidationError(message, code="invalid") from None
+        return shapes
+
     def spec(self) -> dict[str, Any]:
         """The answers as `DatasetSpec` wants them: only what goes with the kind, and nothing that was left empty."""
         answers = self.cleaned_data
@@ -206,6 +227,7 @@ class DataSetUploadForm(FileOrUploadForm):
             spec["pairs"] = answers["pairs"]
         if kind == DatasetKind.TABLE:
             spec["columns"] = answers["columns"]
+            spec["shapes"] = answers["shapes"]
         if kind == DatasetKind.TEXT:
             spec.pop("label")
             spec["text"] = self._reading()

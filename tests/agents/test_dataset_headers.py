@@ -31,6 +31,7 @@ from apps.agents.errors import (
     LabelsMissing,
     OutputUnknown,
     PickledArray,
+    TextColumns,
     TooFewExamples,
 )
 from apps.agents.reports import DatasetSummary, ModelSummary, Task, TensorSpec
@@ -317,7 +318,31 @@ FLOATS = spec("x", "float32", "N", 4)
     ("against", "summary", "error", "says"),
     [
         (model(IMAGE), data(PIXELS, examples=19), TooFewExamples, ["19", "20"]),
-        (model(IMAGE), data(FLOATS), InputMissing, ["image: float32[batch, 1, 28, 28]", "x: float32[N, 4]"]),
+        (
+            model(IMAGE, spec("scale", "float32", "batch")),
+            data(FLOATS),
+            InputMissing,
+            ["image: float32[batch, 1, 28, 28]", "x: float32[N, 4]"],
+        ),
+        (model(IMAGE), data(FLOATS), InputShape, ["4 axes are wanted and there are 2"]),
+        (
+            model(spec("x", "float32", "n", 2, 2)),
+            data(FLOATS),
+            InputShape,
+            ["3 axes are wanted and there are 2", "2 × 2 can be given to the columns"],
+        ),
+        (
+            model(spec("x", "float32", "n", 2)),
+            data(spec("size", "int64", "N"), spec("colour", "string", "N"), kind="table"),
+            TextColumns,
+            ["'colour'", "x: float32[n, 2]"],
+        ),
+        (
+            model(spec("a", "float32", "n"), spec("b", "float32", "n")),
+            data(spec("a", "int64", "N"), spec("b", "string", "N"), kind="table"),
+            TextColumns,
+            ["'b'", "b: float32[n]"],
+        ),
         (model(IMAGE), data(PIXELS, FLOATS), InputExtra, ["x: float32[N, 4]", "image: float32[batch, 1, 28, 28]"]),
         (model(spec("x", "int64", "n", 4)), data(FLOATS), InputDtype, ["x: int64[n, 4]", "x: float32[N, 4]"]),
         (
@@ -373,6 +398,10 @@ def test_a_misfit_is_named_with_both_sides(
 
 def test_pictures_go_to_the_only_input_whatever_its_name() -> None:
     check_against(model(spec("pixel_values", "float32", "n", 1, 28, 28)), data(IMAGE, kind="images"))
+
+
+def test_the_only_array_goes_to_the_only_input_whatever_its_name() -> None:
+    check_against(model(spec("pixel_values", "float32", "n", 4)), data(spec("features", "float32", "N", 4)))
 
 
 def test_pairs_are_found_by_their_names() -> None:

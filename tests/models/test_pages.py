@@ -281,8 +281,29 @@ class TestDataSets:
         assert DataSet.objects.get().spec["columns"] == {"x": ["a", "b"], "z": ["c"]}
 
     @pytest.mark.parametrize(
+        ("columns", "shapes", "spec"),
+        [
+            ("", "2, 1", {"features": [2, 1]}),
+            ("x: a, b\nz: c", "x: 1, 2\n\nz: 1", {"x": [1, 2], "z": [1]}),
+            ("", "", {}),
+        ],
+    )
+    def test_a_table_brings_the_shape_of_its_columns(
+        self, browse: Browse, engineer: User, columns: str, shapes: str, spec: dict[str, list[int]]
+    ):
+        file = upload_of(b"a,b,c,y\n1,2,3,4\n", "table.csv")
+        answers = {"name": "Table", "kind": "table", "task": "regression", "columns": columns, "shapes": shapes}
+        browse(engineer).post("/datasets/upload/", answers | {"file": file})
+        dataset = DataSet.objects.get()
+        assert dataset.spec["shapes"] == spec
+        page = text_of(browse(engineer).get(f"/datasets/{dataset.pk}/"))
+        assert ("Shape" in page) is bool(spec)
+
+    @pytest.mark.parametrize(
         ("changed", "field", "sentence"),
         [
+            ({"shapes": "25 by 2", "kind": "table"}, "shapes", "is not of the form"),
+            ({"shapes": "0, 2", "kind": "table", "task": "regression"}, "shapes", "axes of at least 1"),
             ({"metric": "mae"}, "metric", "does not go with task"),
             ({"columns": "no colon", "kind": "table"}, "columns", "is not of the form"),
             ({"mean": "a", "kind": "images"}, "mean", "Write numbers"),

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import lzma
+import struct
 import warnings
 import zipfile
 import zlib
+from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
@@ -18,6 +21,7 @@ from apps.agents.dataset_headers import summarize_images
 from apps.agents.dataset_spec import DatasetSpec, ImagePreprocessing
 from apps.agents.errors import ImageBroken
 from apps.agents.image_folders import image_folders
+from apps.agents.picture_kinds import HEAD_BYTES, READ, kind_of_bytes
 from apps.agents.reports import DatasetSummary
 
 Array = NDArray[np.generic]
@@ -28,12 +32,25 @@ _FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
+Image.init()  # makes all decoders known by their names; Pillow starts with the most common ones
+_DECODERS = (*READ, "DIB")
+"""Others, which nobody has data sets in, are not opened: each decoder is one more way in for a hostile file."""
+ANIMATED = "have several frames, of which the first is taken"
+TRANSPARENT = "have transparency, which is left out as image loaders do: the colours below it show"
+DEEP = {"I": "32-bit integers", "F": "32-bit floating-point numbers"}
 _DECODING_ERRORS = (
     UnidentifiedImageError,
     OSError,
     ValueError,
     SyntaxError,
     EOFError,
+    # A decoder that meets a damaged table, such as that of EXIF.
+    struct.error,
+    KeyError,
+    IndexError,
+    TypeError,
+    OverflowError,
+    ZeroDivisionError,
     zipfile.BadZipFile,
     zlib.error,
     lzma.LZMAError,
@@ -52,6 +69,22 @@ class ImageSource:
         self._entries = folders.entries
         self._preprocessing = spec.preprocessing
         self._archive = zipfile.ZipFile(path)
+        self._met: defaultdict[str, set[str]] = defaultdict(set)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What was met in the pictures that were decoded, in sentences."""
+        return tuple(f"{len(names):,} of the pictures looked at {what}." for what, names in sorted(self._met.items()))
+
+    def broken(self, indices: NDArray[np.int64]) -> list[ImageBroken]:
+        """What is wrong with each of the named pictures that cannot be decoded."""
+        found = []
+        for index in indices:
+            try:
+                self._tensor(self._entries[index])
+            except ImageBroken as error:
+                found.append(error)
+        return found
 
     def rows(self, indices: NDArray[np.int64]) -> dict[str, Array]:
         """The named pictures, decoded and preprocessed. Raises `ImageBroken` with the picture's name."""
@@ -66,18 +99,31 @@ class ImageSource:
     def _tensor(self, entry: Entry) -> Array:
         try:
             with self._archive.open(entry.info) as file:
-                return preprocess(file, self._preprocessing)
+                return preprocess(file, self._preprocessing, lambda what: self._met[what].add(str(entry.name)))
         except _DECODING_ERRORS as error:
-            raise ImageBroken(name=str(entry.name), reason=str(error) or type(error).__name__) from error
+            raise ImageBroken(name=str(entry.name), reason=self._reason(entry, error)) from error
+
+    def _reason(self, entry: Entry, error: Exception) -> str:
+        if not isinstance(error, UnidentifiedImageError):
+            return str(error) or type(error).__name__
+        with self._archive.open(entry.info) as file:
+            head = file.read(HEAD_BYTES)
+        kind = kind_of_bytes(head)
+        if kind is None:
+            return "by its content this is no picture" if head else "it is empty"
+        return f"by its content this is {kind}, which is {'damaged' if kind in READ else 'not read'}"
 
 
-def preprocess(file: IO[bytes], how: ImagePreprocessing) -> Array:
-    """One picture as the tensor `how` describes, without the batch axis."""
+def preprocess(file: IO[bytes], how: ImagePreprocessing, tell: Callable[[str], None] | None = None) -> Array:
+    """One picture as the tensor `how` describes, without the batch axis. `tell` hears what was left out of it."""
     with warnings.catch_warnings():
         # Pillow only warns between its limit and twice its limit of pixels; no honest example is that large.
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        with Image.open(file) as opened:
-            picture = ImageOps.exif_transpose(opened).convert("L" if how.color == "L" else "RGB")
+        with Image.open(file, formats=_DECODERS) as opened:
+            if tell is not None:
+                for what in _left_out(opened):
+                    tell(what)
+            picture = _colours(_in_eight_bits(ImageOps.exif_transpose(opened), opened.format), how)
     pixels = np.asarray(_fitted(picture, how))
     if how.color == "L":
         pixels = pixels[:, :, np.newaxis]
@@ -88,6 +134,42 @@ def preprocess(file: IO[bytes], how: ImagePreprocessing) -> Array:
         mean, std = np.asarray(how.mean, np.float32), np.asarray(how.std, np.float32)
         tensor = (pixels.astype(np.float32) * np.float32(how.scale) - mean) / std
     return np.ascontiguousarray(tensor.transpose(2, 0, 1) if how.layout == "NCHW" else tensor)
+
+
+def _left_out(picture: Image.Image) -> list[str]:
+    """What a model that takes colours does not get."""
+    found = []
+    if getattr(picture, "n_frames", 1) > 1 and picture.format != "MPO":  # phones add a preview to their JPEG files
+        found.append(ANIMATED)
+    if _has_transparent_pixels(picture):
+        found.append(TRANSPARENT)
+    return found
+
+
+def _has_transparent_pixels(picture: Image.Image) -> bool:
+    if not picture.has_transparency_data:
+        return False
+    return bool(np.asarray(picture.convert("RGBA").getchannel("A")).min() < 255)
+
+
+def _colours(picture: Image.Image, how: ImagePreprocessing) -> Image.Image:
+    if how.color != "L":
+        return picture.convert("RGB")
+    # Inks and perceptual spaces become grey by way of colours only.
+    return (picture if picture.mode in ("1", "L", "LA", "P", "RGB", "RGBA") else picture.convert("RGB")).convert("L")
+
+
+def _in_eight_bits(picture: Image.Image, kind: str | None) -> Image.Image:
+    """Grey of 16 bits by its upper eight, as the decoders do it for colours; Pillow would cut it off at 255."""
+    if picture.mode.startswith("I;16"):
+        values = np.asarray(picture).astype(np.uint16)
+    elif picture.mode == "I" and kind in ("PNG", "PPM"):
+        values = np.asarray(picture).clip(0, 0xFFFF).astype(np.uint16)
+    elif picture.mode in ("I", "F"):
+        raise ValueError(f"its pixels are {DEEP[picture.mode]} without a range: save it with 8 or 16 bits a channel")
+    else:
+        return picture
+    return Image.fromarray((values >> 8).astype(np.uint8))
 
 
 def _fitted(picture: Image.Image, how: ImagePreprocessing) -> Image.Image:

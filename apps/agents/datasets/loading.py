@@ -10,11 +10,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.agents.dataset_fit import Binding, bind, check_input
+from apps.agents.dataset_fit import Binding, bind, check_input, judged_output
 from apps.agents.dataset_spec import DatasetKind, DatasetSpec
 from apps.agents.datasets.arrays import ArraySource
 from apps.agents.datasets.images import ImageSource
-from apps.agents.datasets.split import Indices, split
+from apps.agents.datasets.labels import class_labels, numbered
+from apps.agents.datasets.split import Indices, split, stratified_order
 from apps.agents.datasets.tables import TableSource
 from apps.agents.datasets.targets import TokenTargets
 from apps.agents.datasets.text_dataset import TextDataset
@@ -100,16 +101,26 @@ class Dataset(Protocol):
 class ArrayDataset:
     """A `Dataset` of what stands in the file as arrays, pictures or columns."""
 
-    notes: tuple[str, ...] = ()
-
-    def __init__(self, source: Source, spec: DatasetSpec, inputs: Sequence[TensorSpec], seed: int) -> None:
+    def __init__(
+        self,
+        source: Source,
+        spec: DatasetSpec,
+        inputs: Sequence[TensorSpec],
+        seed: int,
+        outputs: Sequence[TensorSpec] = (),
+    ) -> None:
         self.spec = spec
         self.summary = source.summary
+        self.notes: tuple[str, ...] = ()
         self.bindings = bind(inputs, source.summary, pairs=spec.pairs)
         for binding in self.bindings:
             check_input(binding)
         self._source = source
         self._labels = checked_labels(source.labels, spec) if spec.needs_labels else None
+        if self._labels is not None and spec.task is Task.CLASSIFICATION:
+            output = judged_output(outputs, spec.output) if outputs else None
+            self._labels, self.summary, note = numbered(self._labels.astype(np.int64), self.summary, output)
+            self.notes = (note,) if note else ()
         classes = self._labels if spec.task is Task.CLASSIFICATION else None
         parts = split(self.summary.examples, seed, classes, spec.training_share)
         self._calibration, self._evaluation, self._training = parts
@@ -145,6 +156,13 @@ class ArrayDataset:
     def evaluation(self, batch_size: int) -> Iterator[tuple[Arrays, Array | None]]:
         """All other examples in file order, with their labels where the task has any."""
         yield from self._batches(self._evaluation, self.affordable_batch(batch_size))
+
+    def sample(self, n: int, batch_size: int) -> Iterator[tuple[Arrays, Array | None]]:
+        """At most `n` evaluation examples, each beginning of which is spread evenly over the classes."""
+        classes = self.evaluation_labels if self.spec.task is Task.CLASSIFICATION else None
+        strata = np.zeros(len(self._evaluation), np.int64) if classes is None else classes.astype(np.int64)
+        chosen = self._evaluation[stratified_order(strata, seed=0)[:n]]
+        yield from self._batches(chosen, self.affordable_batch(batch_size))
 
     def first(self, n: int) -> Arrays:
         """The first evaluation examples, repeated where there are fewer than `n`."""
@@ -187,14 +205,31 @@ def load_dataset(
     Raises the errors of `apps.agents.errors` about data sets. Values that are not finite are the inspection's to find.
     """
     if spec.kind is not DatasetKind.TEXT:
-        return ArrayDataset(open_source(path, spec, scratch=scratch), spec, inputs, seed)
+        return ArrayDataset(open_source(path, spec, scratch=scratch), spec, inputs, seed, outputs)
     if encoder is None:
         raise TokenizerMissing(model="the model at hand", field="dataset")
     return TextDataset(TextSource(path, spec), spec, inputs, seed, encoder, outputs)
 
 
 def open_source(path: Path, spec: DatasetSpec, *, scratch: Path | None = None) -> Source:
-    """The file's examples as they are, bound to no model. Raises what `load_dataset` does about the file."""
+    """The file's examples as they are, bound to no model; labels of a classification are whole numbers by now.
+
+    Raises what `load_dataset` does about the file.
+    """
+    source = _opened(path, spec, scratch)
+    if (
+        spec.task is Task.CLASSIFICATION
+        and spec.kind in (DatasetKind.NPZ, DatasetKind.TABLE)
+        and source.labels is not None
+    ):
+        read = class_labels(source.labels, spec)
+        source.labels = read.labels
+        update = {"classes": read.classes, "label_numbers": read.numbers, "notes": (*source.summary.notes, *read.notes)}
+        source.summary = source.summary.model_copy(update=update)
+    return source
+
+
+def _opened(path: Path, spec: DatasetSpec, scratch: Path | None) -> Source:
     if spec.kind is DatasetKind.IMAGES:
         return ImageSource(path, spec)
     if spec.kind is DatasetKind.TEXT:
@@ -235,17 +270,8 @@ def cast(array: Array, wanted: TensorSpec) -> Array:
 
 
 def checked_labels(labels: Array | None, spec: DatasetSpec) -> Array | None:
-    """Labels in the form their task reads: class numbers int64, anything else float64."""
-    if labels is None:
-        return None
-    if spec.task is not Task.CLASSIFICATION:
-        if labels.dtype.kind not in "iuf":
-            raise LabelsInvalid(label=spec.label_name, task=spec.task, reason="they are not numbers", field="label")
-        return labels
-    if labels.dtype.kind not in "iu" or labels.ndim != 1:
-        reason = f"{labels.dtype}{list(labels.shape)} must be integers with a single axis"
-        raise LabelsInvalid(label=spec.label_name, task=spec.task, reason=reason, field="label")
-    if len(labels) and int(labels.min()) < 0:
-        reason = f"the smallest is {int(labels.min())}, and class numbers begin at 0"
+    """Labels in the form their task reads: numbers. Those of a classification have been read by `class_labels`."""
+    if labels is not None and labels.dtype.kind not in "iuf":
+        reason = f"they are {'booleans' if labels.dtype.kind == 'b' else 'text'}, not numbers"
         raise LabelsInvalid(label=spec.label_name, task=spec.task, reason=reason, field="label")
     return labels

@@ -35,6 +35,11 @@ class Material:
         return self.job.inputs.get("model") or self.job.inputs["original"]
 
     @property
+    def is_original(self) -> bool:
+        """Whether the model at hand is the session's original itself."""
+        return self.model == self._original
+
+    @property
     def format(self) -> str:
         """The model's."""
         return str(self.job.arguments.get("format", Format.ONNX))
@@ -42,7 +47,7 @@ class Material:
     @property
     def signature(self) -> str | None:
         """The original's function where the model is the original itself; what was made of it has one only."""
-        return self._chosen if self.model == self._original else None
+        return self._chosen if self.is_original else None
 
     @cached_property
     def original(self) -> Engine:

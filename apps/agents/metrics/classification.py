@@ -42,11 +42,27 @@ def top_of(scores: Floats, k: int) -> Ints:
     return np.argsort(-scores, axis=1, kind="stable")[:, :k].astype(np.int64)
 
 
+def predicted(output: Array, like: Array | None = None) -> Ints:
+    """The class that each row of an output `[batch, classes]` stands for.
+
+    A single column is the score of the second of two classes: a probability where all of `like` (the output itself
+    unless given) lie in 0..1, then above 0.5 counts, else a logit, then above 0 counts. An integer output is the class
+    number itself.
+    """
+    scores = class_scores(output)
+    if scores.shape[1] > 1:
+        return top_of(scores, 1)[:, 0]
+    if output.dtype.kind in "iu":
+        return output.reshape(-1).astype(np.int64)
+    range_of = scores if like is None else class_scores(like)
+    threshold = 0.5 if range_of.min() >= 0 and range_of.max() <= 1 else 0.0
+    return (scores[:, 0] > threshold).astype(np.int64)
+
+
 class ClassificationScorer(Scorer):
     """Top-1, top-5 (of more than five classes) and macro F1.
 
-    An output with one column is the score of the second of two classes: a probability where all of the original's lie
-    in 0..1, then above 0.5 counts, else a logit, then above 0 counts. An integer output is the class number itself.
+    What an output with one column stands for, the original's values say (`predicted`).
     """
 
     def __init__(self, spec: DatasetSpec, classes: Sequence[str]) -> None:
@@ -85,13 +101,7 @@ class ClassificationScorer(Scorer):
         labels = np.concatenate(self._labels)
         if self._columns > 1 or original.dtype.kind in "iu":
             return labels, original.astype(np.int64), candidate.astype(np.int64)
-        scores = original.astype(np.float64)
-        threshold = 0.5 if scores.min() >= 0 and scores.max() <= 1 else 0.0
-        return (
-            labels,
-            (scores > threshold).astype(np.int64),
-            (candidate.astype(np.float64) > threshold).astype(np.int64),
-        )
+        return labels, predicted(original), predicted(candidate, like=original)
 
     def comparisons(self, confidence: float, seed: int) -> list[MetricComparison]:
         labels, original, candidate = self._predictions()
@@ -130,7 +140,7 @@ class ClassificationScorer(Scorer):
             of_class = labels == number
             rows.append(
                 ClassComparison(
-                    label=self._names[number] if number < len(self._names) else str(number),
+                    label=self._names[number] if 0 <= number < len(self._names) else str(number),
                     examples=int(of_class.sum()),
                     original_recall=float(np.mean(original[of_class] == number)) * 100,
                     candidate_recall=float(np.mean(candidate[of_class] == number)) * 100,
@@ -141,6 +151,8 @@ class ClassificationScorer(Scorer):
 
 def macro_f1(labels: Ints, predictions: Ints) -> Floats:
     """The mean F1 of the classes that occur, for each row of labels and predictions `[rows, examples]`."""
+    lowest = min(labels.min(), predictions.min())  # A model that answers with its own numbers may have -1 among them.
+    labels, predictions = labels - lowest, predictions - lowest
     rows, classes = len(labels), int(max(labels.max(), predictions.max())) + 1
     shift = np.arange(rows)[:, np.newaxis] * classes
 

@@ -1,0 +1,305 @@
+"""Is the data set this model's? Asked of the original before anything is tried, for data that fits in its shapes only.
+
+A classifier must be right more often than its own answers, dealt out at random, would be: a binomial test against the
+agreement that the margins alone give, as in Cohen's kappa (1960). A regressor must explain some of the variance of the
+labels. Where it does not, the usual mistakes are tried one by one: another order of classes, labels counted from
+elsewhere, inputs on another scale.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize, stats
+
+from apps.agents.context import Context
+from apps.agents.criteria import Criteria
+from apps.agents.dataset_fit import judged_output
+from apps.agents.datasets import Arrays, Dataset
+from apps.agents.datasets.loading import ArrayDataset
+from apps.agents.errors import ModelAtChance
+from apps.agents.input_changes import InputChange, input_changes
+from apps.agents.metrics.classification import class_scores, predicted
+from apps.agents.metrics.judged import judged
+from apps.agents.phrasing import number
+from apps.agents.reports import Task
+from apps.agents.runners import Engine, Run, fixed_batch, run_examples
+from apps.agents.text import ATTENTION_MASK
+
+Array = NDArray[np.generic]
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+BATCH = 64
+MOST_EXAMPLES = 2000
+MOST_CHANGED = 256
+"""Examples that each change of the inputs is tried on."""
+LONGEST_S = 20.0
+SHARE_OF_BUDGET = 0.05
+SIGNIFICANT = 0.01
+"""Of a hundred data sets with labels at random, one passes for good."""
+BARELY = 0.15
+"""Of the way from guessing to perfect; a model that does not come as far is worth a word."""
+POWER = 0.95
+"""With which a model half way between guessing and perfect would be told from guessing; else nothing is concluded."""
+CLEARLY_BETTER = 0.2
+FEWEST_FOR_REGRESSION = 30
+RELATED = 0.5
+"""Share of the labels' variance that a straight line through the outputs explains where they are on another scale."""
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The original on the data set, as far as there was time."""
+
+    run: Run
+    dataset: Dataset
+    outputs: int
+    batch: int | None
+    deadline: float
+
+    def answers(self, most: int, change: InputChange | None = None) -> tuple[Array, Array]:
+        """The judged output and the labels of up to `most` examples, spread over the evaluation part."""
+        found: list[Array] = []
+        truth: list[Array] = []
+        for feeds, labels in _batches(self.dataset, most):
+            changed = feeds if change is None else change.apply(feeds)
+            output = run_examples(self.run, changed, self.batch)[self.outputs]
+            found.append(judged(output, self.dataset.spec, feeds.get(ATTENTION_MASK)))
+            truth.append(labels)
+            if sum(map(len, truth)) >= most or time.monotonic() > self.deadline:
+                break
+        return np.concatenate(found), np.concatenate(truth)
+
+    def changes(self) -> Iterator[InputChange]:
+        """What may be wrong with the inputs, while there is time."""
+        feeds, _ = next(_batches(self.dataset, BATCH))
+        for change in input_changes(feeds):
+            if time.monotonic() > self.deadline:
+                return
+            yield change
+
+
+def _batches(dataset: Dataset, most: int) -> Iterator[tuple[Arrays, Array]]:
+    found = dataset.sample(most, BATCH) if isinstance(dataset, ArrayDataset) else dataset.evaluation(BATCH)
+    for feeds, labels in found:
+        if isinstance(labels, np.ndarray):
+            yield feeds, labels
+
+
+def refuse_chance(original: Engine, dataset: Dataset, criteria: Criteria, context: Context) -> tuple[str, ...]:
+    """What is suspicious about the original's answers, in sentences; nothing for tasks without classes or values.
+
+    Raises `ModelAtChance` where they have nothing to do with the labels, or would after a change that is named.
+    """
+    spec = dataset.spec
+    if spec.task not in (Task.CLASSIFICATION, Task.REGRESSION):
+        return ()
+    context.progress(0.0, "Asking whether the data set is this model's")
+    summary = original.summary
+    budget_s = min(LONGEST_S, criteria.budget.minutes * 60 * SHARE_OF_BUDGET)
+    asked = _Asked(
+        original.session(criteria.target),
+        dataset,
+        summary.outputs.index(judged_output(summary.outputs, spec.output)),
+        fixed_batch(summary.inputs),
+        time.monotonic() + budget_s,
+    )
+    output, labels = asked.answers(MOST_EXAMPLES)
+    if output.dtype.kind not in "fiub" or np.isnan(output.astype(np.float64)).any():
+        return ()  # Names of classes, or what the evaluation refuses with its own sentence.
+    if spec.task is Task.REGRESSION:
+        return _regression(asked, output, labels)
+    return _classification(asked, output, labels.astype(np.int64))
+
+
+# --- classification ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Guess:
+    """How often answers are right, and how often they would be if they were dealt out at random."""
+
+    correct: int
+    examples: int
+    chance: float
+
+    @property
+    def share(self) -> float:
+        return self.correct / self.examples
+
+    @property
+    def halfway(self) -> float:
+        return (1 + self.chance) / 2
+
+    def p_value(self) -> float:
+        return float(stats.binom.sf(self.correct - 1, self.examples, self.chance))
+
+    def could_tell(self) -> bool:
+        """Whether a model half way to perfect would hardly be taken for one that guesses."""
+        needed = stats.binom.isf(SIGNIFICANT, self.examples, self.chance) + 1
+        return bool(stats.binom.sf(needed - 1, self.examples, self.halfway) >= POWER)
+
+    def much_better(self, other: _Guess, tries: float) -> bool:
+        """Whether this, the best of `tries` (as a logarithm), is what the `other` was meant to be."""
+        log_p = stats.binom.logsf(self.correct - 1, self.examples, self.chance)
+        enough = max(other.halfway, other.share + CLEARLY_BETTER)
+        return bool(self.share >= enough and log_p + tries < math.log(SIGNIFICANT))
+
+
+def _guess(predictions: Ints, labels: Ints) -> _Guess:
+    classes = np.union1d(predictions, labels)
+    chance = sum(float(np.mean(predictions == one) * np.mean(labels == one)) for one in classes)
+    return _Guess(int(np.sum(predictions == labels)), len(labels), chance)
+
+
+def _classification(asked: _Asked, output: Array, labels: Ints) -> tuple[str, ...]:
+    scores, predictions = class_scores(output), predicted(output)
+    found = _guess(predictions, labels)
+    if len(np.unique(labels)) < 2 or found.share >= found.halfway:
+        return ()
+    hint = _hint(asked, predictions, labels, max(scores.shape[1], int(labels.max()) + 1), found)
+    right = f"right on {_percent(found.share)}"
+    by_chance = f"its answers dealt out at random would be right on {_percent(found.chance)}"
+    if found.p_value() > SIGNIFICANT:
+        if hint or (found.could_tell() and not _scores_know(scores, labels)):
+            hint = hint or "No other order of the classes and no usual scale of the inputs explains it."
+            raise ModelAtChance(examples=found.examples, found=right, chance=by_chance, hint=hint, field="dataset")
+    elif not hint and found.share > found.chance + BARELY * (1 - found.chance):
+        return ()
+    hint = hint or "Look whether the data set is this model's."
+    return (f"On {found.examples:,} examples the model is {right}, and {by_chance}. {hint}",)
+
+
+def _scores_know(scores: Floats, labels: Ints) -> bool:
+    """Whether the scores of the right classes are higher than those of others, although another one may be highest."""
+    if scores.shape[1] == 1:
+        scores = np.concatenate([-scores, scores], 1)
+    if labels.min() < 0 or labels.max() >= scores.shape[1]:
+        return False
+    finite = np.nan_to_num(scores, neginf=np.min(scores[np.isfinite(scores)], initial=0.0))
+    centred = finite - finite.mean(0)
+    shares = np.bincount(labels, minlength=scores.shape[1]) / len(labels)
+    ahead = centred[np.arange(len(labels)), labels] - centred @ shares
+    if not ahead.any():
+        return False
+    return bool(stats.ttest_1samp(ahead, 0, alternative="greater").pvalue < SIGNIFICANT)
+
+
+def _hint(asked: _Asked, predictions: Ints, labels: Ints, classes: int, found: _Guess) -> str:
+    """The mistake that explains most, in a sentence; empty where none does."""
+    for shifted, what in ((labels - 1, "less"), (labels + 1, "more")):
+        guess = _guess(predictions, shifted)
+        if guess.much_better(found, math.log(2)):
+            return f"With each label one {what} it would be right on {_percent(guess.share)}."
+    order = _best_order(predictions, labels, classes) if predictions.min() >= 0 and labels.min() >= 0 else None
+    if order is not None:
+        guess = _guess(predictions, order[labels])
+        if guess.much_better(found, math.lgamma(classes + 1)):
+            return (
+                f"With the classes in another order it would be right on {_percent(guess.share)}{_told(asked, order)}."
+            )
+    tried = [(_changed_guess(asked, change), change.sentence) for change in asked.changes()]
+    if not tried:
+        return ""
+    guess, sentence = max(tried, key=lambda one: one[0].share)
+    better = guess.much_better(found, math.log(len(tried)))
+    return f"{sentence} it would be right on {_percent(guess.share)}." if better else ""
+
+
+def _changed_guess(asked: _Asked, change: InputChange) -> _Guess:
+    output, labels = asked.answers(MOST_CHANGED, change)
+    return _guess(predicted(output), labels.astype(np.int64))
+
+
+def _best_order(predictions: Ints, labels: Ints, classes: int) -> Ints:
+    """For each label the class of the model that makes most answers right."""
+    size = max(classes, int(predictions.max()) + 1)
+    confusion = np.zeros((size, size))
+    np.add.at(confusion, (labels, predictions), 1)
+    _, columns = optimize.linear_sum_assignment(-confusion)
+    return np.asarray(columns, dtype=np.int64)
+
+
+def _told(asked: _Asked, order: Ints) -> str:
+    """The order of few classes, as the member would write it down."""
+    if len(order) > 10:
+        return ""
+    names = asked.dataset.summary.classes or tuple(map(str, range(len(order))))
+    meant = [names[label] if label < len(names) else str(label) for label in np.argsort(order)]
+    return f": name the classes as {', '.join(meant)}"
+
+
+def _percent(share: float) -> str:
+    return f"{number(share * 100, 1)} %"
+
+
+# --- regression -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Line:
+    """How outputs explain labels: as they are, and along the best straight line."""
+
+    r2: float
+    correlation: float
+    p_value: float
+    slope: float
+    intercept: float
+
+
+def _line(output: Array, labels: Array) -> _Line | None:
+    """`None` where the shapes differ or the labels are all the same."""
+    truth = labels.reshape(len(labels), -1).astype(np.float64)
+    values = output.reshape(len(output), -1).astype(np.float64)
+    if truth.shape != values.shape or not np.isfinite(values).all() or np.ptp(truth) == 0:
+        return None
+    centred, apart = truth - truth.mean(0), values - values.mean(0)
+    spread, moved = float((centred**2).sum()), float((apart**2).sum())
+    if spread == 0:
+        return None
+    together = float((centred * apart).sum())
+    correlation = together / math.sqrt(spread * moved) if moved > 0 else 0.0
+    freedom = max(1, len(truth) - 2)
+    t = abs(correlation) * math.sqrt(freedom / max(1e-12, 1 - correlation**2))
+    slope = together / moved if moved > 0 else 0.0
+    return _Line(
+        r2=1 - float(((truth - values) ** 2).sum()) / spread,
+        correlation=correlation,
+        p_value=float(2 * stats.t.sf(t, freedom)),
+        slope=slope,
+        intercept=float(truth.mean() - slope * values.mean()),
+    )
+
+
+def _regression(asked: _Asked, output: Array, labels: Array) -> tuple[str, ...]:
+    line = _line(output, labels)
+    if line is None or line.r2 > 0:
+        return ()
+    found = f"worse than always answering the mean of the labels (R² {number(line.r2, 2)})"
+    related = f"the correlation of its answers with the labels is {number(line.correlation, 2)}"
+    hint = _regression_hint(asked, line)
+    unrelated = line.p_value > SIGNIFICANT and len(labels) >= FEWEST_FOR_REGRESSION
+    if hint or unrelated:
+        hint = hint or "No usual scale of the inputs explains it."
+        raise ModelAtChance(examples=len(labels), found=found, chance=related, hint=hint, field="dataset")
+    return (f"On {len(labels):,} examples the model is {found}, and {related}: look whether the data fits it.",)
+
+
+def _regression_hint(asked: _Asked, line: _Line) -> str:
+    tried = [(_line(*asked.answers(MOST_CHANGED, change)), change.sentence) for change in asked.changes()]
+    known = [(changed.r2, sentence) for changed, sentence in tried if changed is not None]
+    r2, sentence = max(known, default=(0.0, ""))
+    if r2 >= RELATED:
+        return f"{sentence} R² would be {number(r2, 2)}."
+    if line.p_value <= SIGNIFICANT and line.correlation**2 >= RELATED:
+        return (
+            f"The labels are about {number(line.slope)} × the output + {number(line.intercept)}: they are on another "
+            "scale than those that the model was trained with."
+        )
+    return ""

@@ -1,0 +1,185 @@
+"""From what stands in a file to class numbers: names, one-hot rows, booleans and whole numbers, read as what they are.
+
+What no model is needed for is decided here; how numbers count the classes of a model, `apps.agents.class_numbers` says.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from apps.agents.class_numbers import AS_THEY_ARE, Numbering, are_signs, numbering
+from apps.agents.dataset_spec import DatasetKind, DatasetSpec
+from apps.agents.errors import ClassesMismatch, LabelsInvalid
+from apps.agents.reports import DatasetSummary, LabelNumbers, TensorSpec
+
+Array = NDArray[np.generic]
+Ints = NDArray[np.int64]
+
+MISSING = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none", "<na>"})
+"""What programs write for a value that is not there; lower case."""
+SHOWN_NAMES = 10
+_WHOLE = re.compile(r"[+-]?\d{1,18}(\.0*)?")
+
+
+@dataclass(frozen=True)
+class ClassLabels:
+    """Labels of all examples as whole numbers.
+
+    Where `numbers` is `None` they are class numbers already, and `classes` says what each is in the file.
+    """
+
+    labels: Ints
+    classes: tuple[str, ...]
+    numbers: LabelNumbers | None
+    notes: tuple[str, ...] = ()
+
+
+def class_labels(found: Array, spec: DatasetSpec) -> ClassLabels:
+    """What the labels of a classification mean. Raises `LabelsInvalid` and `ClassesMismatch` with the first odd one."""
+    if found.ndim == 2 and found.shape[1] == 1:
+        found = found[:, 0]
+    if found.ndim != 1:
+        return _one_hot(found, spec)
+    if found.dtype.kind in "USO":
+        return _names(found, spec)
+    if found.dtype.kind == "b":
+        note = "" if spec.classes else "The labels are booleans: False is class 0 and True is class 1."
+        return ClassLabels(found.astype(np.int64), spec.classes or ("False", "True"), None, (note,) if note else ())
+    return _numbers(found, spec)
+
+
+def numbered(source: Ints, summary: DatasetSummary, output: TensorSpec | None) -> tuple[Ints, DatasetSummary, str]:
+    """Labels as class numbers of `output`, the summary that goes with them, and a note where they were counted anew."""
+    how = numbering(summary, output)
+    if how == AS_THEY_ARE or summary.label_numbers is None:
+        return source, summary, ""
+    low, high = (_class(how, number) for number in (summary.label_numbers.low, summary.label_numbers.high))
+    update = {
+        "label_numbers": LabelNumbers(low=low, high=high, distinct=summary.label_numbers.distinct),
+        "classes": summary.classes or tuple(str(how.label(number)) for number in range(high + 1)),
+    }
+    return (source - how.first) // how.step, summary.model_copy(update=update), _told(how, summary.label_numbers)
+
+
+def _class(how: Numbering, label: int) -> int:
+    return (label - how.first) // how.step
+
+
+def _told(how: Numbering, found: LabelNumbers) -> str:
+    if how.step > 1:
+        return "The labels -1 and 1 are taken as classes 0 and 1."
+    return f"The labels {found.low} to {found.high} are taken as classes {found.low - 1} to {found.high - 1}."
+
+
+def _numbers(found: Array, spec: DatasetSpec) -> ClassLabels:
+    labels = found.astype(np.int64) if found.dtype.kind in "iu" else _whole(found, spec)
+    if spec.classes and (by_name := _by_name([str(number) for number in labels], spec.classes)) is not None:
+        return ClassLabels(by_name, spec.classes, None)
+    distinct = np.unique(labels)
+    numbers = LabelNumbers(low=int(distinct[0]), high=int(distinct[-1]), distinct=len(distinct))
+    return ClassLabels(labels, spec.classes, numbers, _remarks(numbers, spec))
+
+
+def _remarks(found: LabelNumbers, spec: DatasetSpec) -> tuple[str, ...]:
+    if are_signs(found):
+        return ("The labels are -1 and 1, taken as classes 0 and 1.",)
+    if found.low != 1 or spec.classes:
+        return ()
+    return (
+        f"The labels are numbers from 1 to {found.high}: for a model of {found.high} classes they are taken as classes "
+        f"0 to {found.high - 1}, for a larger one as they are.",
+    )
+
+
+def _whole(found: Array, spec: DatasetSpec) -> Ints:
+    """Whole numbers that were kept as floating point."""
+    values = found.astype(np.float64)
+    odd = np.flatnonzero(~np.isfinite(values) | (values != np.floor(values)))
+    if len(odd):
+        _refuse(spec, f"{_place(spec, odd[0])} holds {found[odd[0]]}, and class numbers must be integers from 0")
+    return values.astype(np.int64)
+
+
+def _one_hot(found: Array, spec: DatasetSpec) -> ClassLabels:
+    """The column of the 1 in each row."""
+    if found.ndim != 2 or found.dtype.kind not in "biuf":
+        shape = ", ".join(map(str, found.shape[1:]))
+        _refuse(
+            spec, f"each is {found.dtype}[{shape}], and a class number with a single axis is needed, or a one-hot row"
+        )
+    ones = found == 1
+    odd = np.flatnonzero((ones.sum(1) != 1) | ((found != 0) != ones).any(1))
+    if len(odd):
+        row = ", ".join(map(str, found[odd[0]][:8].tolist()))
+        _refuse(
+            spec,
+            f"{_place(spec, odd[0])} is [{row}], neither one-hot (a single 1 among zeros) nor one class number with a "
+            "single axis",
+        )
+    columns = found.shape[1]
+    if spec.classes and len(spec.classes) != columns:
+        raise ClassesMismatch(
+            reason=f"the one-hot labels have {columns} columns and {len(spec.classes)} classes are named"
+        )
+    classes = spec.classes or tuple(map(str, range(columns)))
+    note = f"The labels are one-hot, with {columns} columns: the place of the 1 is the class number."
+    return ClassLabels(ones.argmax(1).astype(np.int64), classes, None, (note,))
+
+
+# --- names ------------------------------------------------------------------------------------------------------------
+
+
+def _names(found: Array, spec: DatasetSpec) -> ClassLabels:
+    """The member's classes in their order; without them numbers where all are numbers, else names from A to Z."""
+    names = [(value.decode(errors="replace") if isinstance(value, bytes) else str(value)).strip() for value in found]
+    if spec.classes:
+        return _named(names, spec)
+    for row, name in enumerate(names):
+        if name.lower() in MISSING:
+            _refuse(spec, f"{_place(spec, row)} has none ({name!r})" if name else f"{_place(spec, row)} has none")
+    if all(_WHOLE.fullmatch(name) for name in set(names)):
+        return _numbers(np.array([int(float(name)) for name in names]), spec)
+    classes = tuple(sorted(set(names)))
+    if len(classes) == len(names):
+        _refuse(spec, f"every example has one of its own, such as {names[0]!r}")
+    number = {name: index for index, name in enumerate(classes)}
+    return ClassLabels(np.array([number[name] for name in names], np.int64), classes, None, (_order(classes),))
+
+
+def _named(names: list[str], spec: DatasetSpec) -> ClassLabels:
+    labels = _by_name(names, spec.classes)
+    if labels is not None:
+        return ClassLabels(labels, spec.classes, None)
+    row = next(row for row, name in enumerate(names) if name not in spec.classes)
+    if all(_WHOLE.fullmatch(name) for name in set(names)):
+        return _numbers(np.array([int(float(name)) for name in names]), spec)
+    reason = f"{_place(spec, row)} holds {names[row]!r}, which is none of the classes named ({', '.join(spec.classes)})"
+    raise ClassesMismatch(reason=reason, field="classes")
+
+
+def _by_name(names: Sequence[str], classes: Sequence[str]) -> Ints | None:
+    number = {name: index for index, name in enumerate(classes)}
+    return np.array([number[name] for name in names], np.int64) if number.keys() >= set(names) else None
+
+
+def _order(classes: Sequence[str]) -> str:
+    shown = ", ".join(classes[:SHOWN_NAMES]) + (", …" if len(classes) > SHOWN_NAMES else "")
+    return (
+        f"The labels are names: in alphabetical order ({shown}) they are classes 0 to {len(classes) - 1}. Where the "
+        "model's output has them in another order, name the classes in that order."
+    )
+
+
+def _place(spec: DatasetSpec, row: int) -> str:
+    """Rows of tables are counted from 1, as everybody counts them; examples of arrays from 0, as programs do."""
+    return f"row {row + 1}" if spec.kind is DatasetKind.TABLE else f"example {row}"
+
+
+def _refuse(spec: DatasetSpec, reason: str) -> NoReturn:
+    raise LabelsInvalid(label=spec.label_name, task=spec.task, reason=reason, field="label")
