@@ -15,6 +15,7 @@ from apps.agents.errors import (
     InputMissing,
     InputShape,
     LabelsInvalid,
+    OutputUnfit,
     OutputUnknown,
     TooFewExamples,
 )
@@ -199,6 +200,13 @@ def judged_output(outputs: Sequence[TensorSpec], name: str | None) -> TensorSpec
 
 def _check_labels(model: ModelSummary, dataset: DatasetSummary, spec: DatasetSpec | None) -> None:
     output = judged_output(model.outputs, spec.output if spec else None)
+    if dataset.task is Task.EMBEDDING and output.shape and all(axis == 1 for axis in output.shape[1:]):
+        raise OutputUnfit(
+            output=output.name,
+            shape=list(output.shape),
+            task=dataset.task,
+            reason="a direction needs at least two numbers an example; a single one is a regression",
+        )
     labels = dataset.labels
     if labels is None or dataset.task in (Task.FIDELITY, Task.MULTIPLE_CHOICE):
         return

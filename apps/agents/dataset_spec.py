@@ -85,7 +85,7 @@ TASK_METRICS: dict[Task, tuple[Metric, ...]] = {
     Task.CLASSIFICATION: (Metric.TOP1, Metric.TOP5, Metric.MACRO_F1),
     Task.REGRESSION: (Metric.MAE, Metric.RMSE, Metric.R2),
     Task.EMBEDDING: (Metric.SPEARMAN, Metric.COSINE),
-    Task.FIDELITY: (Metric.AGREEMENT, Metric.COSINE),
+    Task.FIDELITY: (Metric.AGREEMENT, Metric.R2, Metric.COSINE),
     Task.LANGUAGE_MODELING: (Metric.PERPLEXITY, Metric.NLL),
     Task.MULTIPLE_CHOICE: (Metric.ACCURACY, Metric.ACCURACY_PER_CHARACTER, Metric.LAST_WORD),
 }
@@ -248,7 +248,7 @@ class DatasetSpec(Value):
 
     @property
     def primary_metric(self) -> Metric:
-        """The chosen metric, or the task's usual one. Fidelity without a class output falls back to cosine."""
+        """The chosen metric, or the task's usual one. Fidelity without a class output falls back to R²."""
         return self.metric or self.metric_choices[0]
 
     @property

@@ -18,7 +18,7 @@ from apps.agents.fidelity import FidelityMeter, visible
 from apps.agents.measuring import Effort, compare_latency
 from apps.agents.metrics import Scorer, order_metrics, scorer_for
 from apps.agents.metrics.judged import judged
-from apps.agents.plausibility import implausible_gains, suspicions
+from apps.agents.plausibility import implausible_gains, suspicions, unrelated_outputs
 from apps.agents.reports import (
     Estimate,
     EvaluationReport,
@@ -105,12 +105,15 @@ class EvaluationAgent:
             size_bytes=measured.size_bytes,
             peak_memory_bytes=memory,
             constraints=constraints,
-            implausible=implausible_gains(
-                original.summary,
-                candidate.summary,
-                latency.speedup,
-                measured.primary,
-                keeps_parameters=keeps_parameters,
+            implausible=(
+                *implausible_gains(
+                    original.summary,
+                    candidate.summary,
+                    latency.speedup,
+                    measured.primary,
+                    keeps_parameters=keeps_parameters,
+                ),
+                *unrelated_outputs(found.metrics, dataset.spec),
             ),
             verdict=overall(constraints),
             confidence=criteria.confidence,

@@ -44,6 +44,8 @@ class OutputFidelity:
     def __init__(self, name: str) -> None:
         self.name = name
         self.signal = self.noise = self.absolute = self.cosines = 0.0
+        self._other = self._product = 0.0
+        self._numbers = True
         self.elements = self.rows = 0
         self.max_abs_error = 0.0
         self.identical = True
@@ -64,11 +66,23 @@ class OutputFidelity:
         lengths = np.sqrt(signal) * np.sqrt(other)
         self.signal += float(signal.sum())
         self.noise += float(noise.sum())
-        self.cosines += float(np.where(same, 1.0, _energy(a, b) / np.where(lengths > 0, lengths, 1.0)).sum())
+        product = _energy(a, b)
+        self._other += float(other.sum())
+        self._product += float(product.sum())
+        self._numbers = self._numbers and a.shape[1] == 1
+        self.cosines += float(np.where(same, 1.0, product / np.where(lengths > 0, lengths, 1.0)).sum())
         np.abs(error, out=error)
         self.absolute += float(error.sum())
         self.max_abs_error = max(self.max_abs_error, float(error.max(initial=0.0)))
         self.identical = self.identical and bool(same.all())
+
+    @property
+    def cosine(self) -> float:
+        """The mean over rows; of rows of a single number, whose cosine is a sign, that of the column they make."""
+        if not self._numbers:
+            return self.cosines / self.rows
+        lengths = math.sqrt(self.signal) * math.sqrt(self._other)
+        return 1.0 if self.noise == 0 else self._product / lengths if lengths > 0 else 0.0
 
     @property
     def sqnr_db(self) -> float:
@@ -116,7 +130,7 @@ class FidelityMeter:
             )
         return Fidelity(
             sqnr_db=min(output.sqnr_db for output in measured),
-            cosine=min(output.cosines / output.rows for output in measured),
+            cosine=min(output.cosine for output in measured),
             max_abs_error=max(output.max_abs_error for output in measured),
             mean_abs_error=max(output.absolute / output.elements for output in measured),
             agreement=agreement,
