@@ -101,11 +101,16 @@ class FidelityMeter:
         self._outputs = [OutputFidelity(name) for name in outputs]
         self.identical = True
 
-    def add(self, original: Sequence[Array], candidate: Sequence[Array]) -> None:
-        """Take one batch. Raises `OutputsDiffer` for other shapes and `OutputsNotFinite` for NaN or infinity."""
+    def add(self, original: Sequence[Array | None], candidate: Sequence[Array | None]) -> None:
+        """Take one batch, without the outputs that are `None` in it.
+
+        Raises `OutputsDiffer` for other shapes and `OutputsNotFinite` for NaN or infinity.
+        """
         if len(original) != len(candidate):
             raise OutputsDiffer(reason=f"it gives {len(candidate)} outputs and the original {len(original)}")
         for meter, a, b in zip(self._outputs, original, candidate, strict=True):
+            if a is None or b is None:
+                continue
             if a.shape != b.shape:
                 raise OutputsDiffer(reason=f"{meter.name!r} has the shape {list(b.shape)} instead of {list(a.shape)}")
             if a.dtype.kind not in "fiub":
@@ -116,6 +121,19 @@ class FidelityMeter:
                     raise OutputsNotFinite(which=which, output=meter.name)
             meter.add(a, b)
             self.identical = self.identical and meter.identical
+
+    def add_whole(self, place: int, original: Array, candidate: Array) -> bool:
+        """Take one output of a single example as a whole, and say whether it has the original's shape.
+
+        Raises `OutputsNotFinite` for NaN or infinity.
+        """
+        if original.shape != candidate.shape:
+            self.identical = False
+            return False
+        alone: list[Array | None] = [None] * len(self._outputs)
+        rows = [[*alone[:place], array.reshape(1, -1), *alone[place + 1 :]] for array in (original, candidate)]
+        self.add(*rows)
+        return True
 
     def report(self, agreement: Estimate | None) -> Fidelity:
         measured = [output for output in self._outputs if output.elements]
@@ -137,7 +155,9 @@ class FidelityMeter:
         )
 
 
-def visible(arrays: Sequence[Array], outputs: Sequence[TensorSpec], feeds: Mapping[str, Array]) -> list[Array]:
+def visible(
+    arrays: Sequence[Array | None], outputs: Sequence[TensorSpec], feeds: Mapping[str, Array]
+) -> list[Array | None]:
     """The outputs without the positions that the attention mask hides; what a model gives there means nothing.
 
     An output with an axis of tokens comes out as one row a token that is no padding, the others as they are.
@@ -147,7 +167,7 @@ def visible(arrays: Sequence[Array], outputs: Sequence[TensorSpec], feeds: Mappi
         return list(arrays)
     shown = slice(None) if mask.all() else mask.reshape(-1).astype(bool)
     return [
-        array.reshape(-1, *array.shape[2:])[shown] if _has_tokens(array, spec, mask) else array
+        array.reshape(-1, *array.shape[2:])[shown] if array is not None and _has_tokens(array, spec, mask) else array
         for array, spec in zip(arrays, outputs, strict=True)
     ]
 

@@ -19,9 +19,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from apps.agents.behaviour import unsteady_outputs
 from apps.agents.compatibility import strings_against
 from apps.agents.context import Context
 from apps.agents.criteria import Target
+from apps.agents.dataset_fit import judged_output
 from apps.agents.datasets import Dataset
 from apps.agents.errors import (
     ModelRunFailed,
@@ -34,6 +36,7 @@ from apps.agents.errors import (
 )
 from apps.agents.fidelity import OutputFidelity, visible
 from apps.agents.formats import Format
+from apps.agents.layout import Layout
 from apps.agents.machine import LIBRARIES, installed_versions
 from apps.agents.plausibility import weight_bytes
 from apps.agents.reports import ModelSummary, OptimizationResult, TensorSpec
@@ -92,11 +95,12 @@ class Assignment:
         A batch has `batch` examples, or fewer where memory is short, or as many as the model is fixed to.
         Raises `TechniqueNotApplicable` where the data set cannot fill one batch of a model whose batch is fixed.
         """
-        fixed = fixed_batch(self.inputs)
+        layout = self.dataset.layout
+        fixed = fixed_batch(self.inputs, layout)
         size = fixed or max(1, self.dataset.affordable_batch(batch) // self.batch_divisor)
         given = 0
         for feeds in self.dataset.calibration(max(examples, size), size):
-            for portion in [feeds] if fixed is None else _full_portions(feeds, fixed):
+            for portion in [feeds] if fixed is None else _full_portions(feeds, fixed, layout):
                 given += 1
                 yield portion
         if not given:
@@ -222,8 +226,9 @@ class BaseOptimizationAgent(ABC):
             raise TechniqueInvalidOutput(technique=label, reason=difference)
         shown = self.effect(assignment, before.summary, after.summary)
         original = before.session(Target(threads=assignment.threads))
-        fidelity = _Comparison(label, before.summary.outputs)
+        fidelity = _Comparison(label, before.summary.outputs, assignment.dataset)
         for feeds in assignment.batches(VALIDATION_EXAMPLES):
+            fidelity.know(original, feeds)
             fidelity.add(original(feeds), _candidate_outputs(run, feeds, label), feeds)
         checks = ("It loads, with the same inputs and outputs.", shown, fidelity.sentence(self.lowest_sqnr_db))
         return checks, after.summary
@@ -338,28 +343,58 @@ def _candidate_outputs(run: Run, feeds: Feeds, label: str) -> Outputs:
 
 
 class _Comparison:
-    """The outputs of the input model and of the artifact, batch by batch, without what stands on padding."""
+    """The outputs of the input model and of the artifact, batch by batch, without what stands on padding.
 
-    def __init__(self, label: str, outputs: Sequence[TensorSpec]) -> None:
+    Only the judged output must have the input's shape whatever the examples are; any other may have as many entries as
+    they make it. Outputs that the input model itself never gives twice are compared for nothing.
+    """
+
+    def __init__(self, label: str, outputs: Sequence[TensorSpec], dataset: Dataset) -> None:
         self._label = label
         self._outputs = outputs
         self._meters = [OutputFidelity(output.name) for output in outputs]
+        self._judged = judged_output(outputs, dataset.spec.output).name
+        self._layout = dataset.layout
+        self._unsteady: frozenset[int] | None = None
+        self._unlike: set[str] = set()
         self._examples = 0
+
+    def know(self, original: Run, feeds: Feeds) -> None:
+        """Find out on the first batch what the input model does not give twice."""
+        if self._unsteady is None:
+            self._unsteady = frozenset(unsteady_outputs(original, feeds))
 
     def add(self, before: Outputs, after: Outputs, feeds: Feeds) -> None:
         """Raises `TechniqueInvalidOutput` for other shapes, and for NaN or infinity where there was none."""
-        self._examples += len(before[0]) if before and before[0].ndim else 1
+        self._examples += self._layout.rows(feeds)
         shown = (visible(outputs, self._outputs, feeds) for outputs in (before, after))
-        for meter, a, b in zip(self._meters, *shown, strict=True):
+        for place, (meter, a, b) in enumerate(zip(self._meters, *shown, strict=True)):
+            assert a is not None  # What is given is shown.
+            assert b is not None
+            if a.shape != b.shape and self._may_differ(place, a, b):
+                self._unlike.add(meter.name)
+                continue
             if a.shape != b.shape:
                 reason = f"output {meter.name!r} has the shape {list(b.shape)} instead of {list(a.shape)}"
                 raise TechniqueInvalidOutput(technique=self._label, reason=reason)
-            if a.dtype.kind != "f" or not a.size or not _finite(a):
+            if a.dtype.kind != "f" or not a.size or not _finite(a) or place in (self._unsteady or ()):
                 continue
             if not _finite(b):
                 reason = f"output {meter.name!r} has NaN or infinite values where the input model has none"
                 raise TechniqueInvalidOutput(technique=self._label, reason=reason)
             meter.add(a.reshape(max(1, len(a) if a.ndim else 1), -1), b.reshape(max(1, len(b) if b.ndim else 1), -1))
+
+    def _may_differ(self, place: int, a: Array, b: Array) -> bool:
+        """Whether the shapes differ only where the file leaves an axis of an output open that is not judged."""
+        spec = self._outputs[place]
+        if spec.name == self._judged or a.ndim != b.ndim:
+            return False
+        if len(spec.shape) != a.ndim:
+            return not spec.shape
+        return all(
+            not isinstance(axis, int) or one == other
+            for axis, one, other in zip(spec.shape, a.shape, b.shape, strict=True)
+        )
 
     def sentence(self, lowest_sqnr_db: float | None) -> str:
         """What was found. Raises `TechniqueInvalidOutput` where the outputs agree less than promised."""
@@ -374,9 +409,10 @@ class _Comparison:
                 f"({worst.sqnr_db:.1f} dB)"
             )
             raise TechniqueInvalidOutput(technique=self._label, reason=reason)
+        other = f"; {', '.join(sorted(self._unlike))} had another number of entries" if self._unlike else ""
         return (
             f"On {self._examples} calibration examples its outputs are finite, with {worst.sqnr_db:.1f} dB of signal "
-            "to quantization noise."
+            f"to quantization noise{other}."
         )
 
 
@@ -384,11 +420,11 @@ def _finite(array: Array) -> bool:
     return math.isfinite(float(abs(array.astype("float64")).max()))
 
 
-def _full_portions(feeds: Feeds, size: int) -> Iterator[Feeds]:
+def _full_portions(feeds: Feeds, size: int, layout: Layout) -> Iterator[Feeds]:
     """Portions of exactly `size` rows; what is left over at the end is dropped."""
-    rows = min(len(array) for array in feeds.values())
+    rows = layout.rows(feeds)
     for start in range(0, rows - size + 1, size):
-        yield {name: array[start : start + size] for name, array in feeds.items()}
+        yield layout.take(feeds, range(start, start + size))
 
 
 def _empty(folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.agents.dataset_fit import Binding, bind, check_input
+from apps.agents.dataset_fit import Binding, bind, check_input, converts
 from apps.agents.dataset_spec import DatasetKind, DatasetSpec
 from apps.agents.datasets.arrays import ArraySource
 from apps.agents.datasets.images import ImageSource
@@ -19,7 +19,8 @@ from apps.agents.datasets.tables import TableSource
 from apps.agents.datasets.targets import TokenTargets
 from apps.agents.datasets.text_dataset import TextDataset
 from apps.agents.datasets.texts import TextSource
-from apps.agents.errors import LabelsInvalid, TokenizerMissing, ValuesOutOfRange
+from apps.agents.errors import InputUnfilled, LabelsInvalid, TokenizerMissing, ValuesOutOfRange
+from apps.agents.layout import Layout
 from apps.agents.reports import DatasetSummary, Task, TensorSpec
 from apps.agents.text import TextEncoder
 
@@ -62,6 +63,11 @@ class Dataset(Protocol):
         ...
 
     @property
+    def layout(self) -> Layout:
+        """Where the examples stand in each input."""
+        ...
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """How examples were made to fit the model, in sentences for the reports."""
         ...
@@ -100,19 +106,35 @@ class Dataset(Protocol):
 class ArrayDataset:
     """A `Dataset` of what stands in the file as arrays, pictures or columns."""
 
-    notes: tuple[str, ...] = ()
-
     def __init__(self, source: Source, spec: DatasetSpec, inputs: Sequence[TensorSpec], seed: int) -> None:
         self.spec = spec
         self.summary = source.summary
-        self.bindings = bind(inputs, source.summary, pairs=spec.pairs)
+        self.bindings = bind(inputs, source.summary, pairs=spec.pairs, readings=spec.inputs)
         for binding in self.bindings:
             check_input(binding)
-        self._source = source
+        self._source, self._seed = source, seed
         self._labels = checked_labels(source.labels, spec) if spec.needs_labels else None
         classes = self._labels if spec.task is Task.CLASSIFICATION else None
         parts = split(self.summary.examples, seed, classes, spec.training_share)
         self._calibration, self._evaluation, self._training = parts
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Where examples stand along another axis than the first."""
+        places = [(binding.wanted.name, binding.batch_axis) for binding in self.bindings if binding.batch_axis]
+        if not places:
+            return ()
+        told = ", ".join(f"axis {axis} of {name}" for name, axis in places)
+        return (f"The examples of a batch stand along {told} (the first axis is 0).",)
+
+    @property
+    def layout(self) -> Layout:
+        return Layout({binding.wanted.name: binding.batch_axis for binding in self.bindings})
+
+    def laid_out(self, axes: Mapping[str, int]) -> ArrayDataset:
+        """The same with the examples along these axes of the model's inputs."""
+        spec = self.spec.laid_out(axes)
+        return ArrayDataset(self._source, spec, [binding.wanted for binding in self.bindings], self._seed)
 
     @property
     def calibration_indices(self) -> Indices:
@@ -148,8 +170,7 @@ class ArrayDataset:
 
     def first(self, n: int) -> Arrays:
         """The first evaluation examples, repeated where there are fewer than `n`."""
-        feeds = self._feeds(np.resize(self._evaluation, n))
-        return {name: array[:n] for name, array in feeds.items()}
+        return self.layout.take(self._feeds(np.resize(self._evaluation, n)), np.arange(n))
 
     def affordable_batch(self, batch_size: int) -> int:
         """`batch_size`, or less where that many examples would take more than 64 MiB."""
@@ -163,8 +184,13 @@ class ArrayDataset:
             yield self._feeds(chosen), labels
 
     def _feeds(self, indices: Indices) -> Arrays:
-        rows = self._source.rows(indices)
-        return {binding.wanted.name: _filled(binding, rows, pairs=self.spec.pairs) for binding in self.bindings}
+        rows, examples = self._source.rows(indices), len(indices) * (2 if self.spec.pairs else 1)
+        return {
+            binding.wanted.name: _filled(binding, rows, pairs=self.spec.pairs)
+            if binding.sources
+            else shared_input(binding, self._source, examples)
+            for binding in self.bindings
+        }
 
 
 def load_dataset(
@@ -217,7 +243,41 @@ def _filled(binding: Binding, rows: Arrays, *, pairs: bool) -> Array:
         array = parts[0]
     if array.ndim == 1 and len(binding.wanted.shape) == 2:
         array = array[:, np.newaxis]
-    return cast(array, binding.wanted)
+    return cast(np.moveaxis(array, 0, binding.batch_axis or 0), binding.wanted)
+
+
+def shared_input(binding: Binding, source: Source, examples: int) -> Array:
+    """An input that all examples share, for so many of them. Raises `InputUnfilled` where an array does not fit it."""
+    reading, wanted, axis = binding.reading, binding.wanted, binding.batch_axis
+    if reading.array is None:
+        # Any free axis but that of the examples has been refused by `bind`.
+        lengths = [length if isinstance(length, int) else examples for length in wanted.shape]
+        return np.full(lengths, reading.constant).astype(wanted.dtype)
+    assert isinstance(source, ArraySource)  # The spec allows arrays of an npz only.
+    array = source.shared(reading.array)
+    if axis is not None and array.ndim == len(wanted.shape) - 1:
+        array = np.expand_dims(array, axis)
+    if reason := _misfit(array, binding):
+        raise InputUnfilled(wanted=str(wanted), reason=f"the array {reading.array!r} {reason}", field="inputs")
+    if axis is not None and array.shape[axis] == 1 and not isinstance(wanted.shape[axis], int):
+        array = np.repeat(array, examples, axis=axis)
+    return cast(array, wanted)
+
+
+def _misfit(array: Array, binding: Binding) -> str | None:
+    """Why an array that all examples share does not fit its input; its examples' axis has one entry."""
+    wanted = binding.wanted
+    told = f"is {array.dtype}{list(array.shape)}"
+    if not converts(str(array.dtype), wanted.dtype):
+        return f"{told}, which cannot be converted safely"
+    if array.ndim != len(wanted.shape):
+        return f"{told} and {len(wanted.shape)} axes are wanted"
+    for place, (want, have) in enumerate(zip(wanted.shape, array.shape, strict=True)):
+        if isinstance(want, int) and want != have:
+            return f"{told}, and axis {place} must be {want}"
+        if place == binding.batch_axis and not isinstance(want, int) and have != 1:
+            return f"{told}, and must have one entry along axis {place}, where the examples stand"
+    return None
 
 
 def cast(array: Array, wanted: TensorSpec) -> Array:

@@ -29,9 +29,9 @@ class OnnxLaboratory(OnnxEngine):
         self._notes: list[str] = []
         self._observation: Observation | None = None
 
-    def layers(self, batches: Sequence[Feeds]) -> tuple[Layer, ...]:
+    def layers(self, batches: Sequence[Feeds], examples: int | None = None) -> tuple[Layer, ...]:
         seen = self._observed(batches)
-        costs = layer_costs(self._bench.proto, seen.shapes, seen.examples_per_batch or 1)
+        costs = layer_costs(self._bench.proto, seen.shapes, examples or seen.examples_per_batch or 1)
         return tuple(
             Layer(
                 name=cost.name,
