@@ -58,12 +58,14 @@ def test_examples_that_change_each_other_are_told(tmp_path: Path) -> None:
     assert "depends on the others of its batch: something in it, such as attention" in note
 
 
-@pytest.mark.parametrize("axes", [("seq", "batch", 8), ("time", "dim_1", 8), ("seq", 1, 8), (5, "batch", 8)])
+@pytest.mark.parametrize(
+    "axes", [("seq", "batch", 8), ("time", "dim_1", 8), ("seq", 1, 8), (5, "batch", 8), (5, "?", 8)]
+)
 def test_examples_are_found_where_they_leave_each_other_alone(tmp_path: Path, axes: batches.Axes) -> None:
     out = (*axes[:2], 3)
     found = examined(tmp_path, batches.recurrent(axes, out), STEPS)
-    # Names tell of the first, shapes of the last two; only running it tells of the second.
-    assert found.batch_axes == ({"x": 1} if axes[0] == "time" else {})
+    # Names and lengths tell of most; only running it tells of a free axis without a name for the batch.
+    assert found.batch_axes == ({"x": 1} if axes[1] in ("dim_1", "?") else {})
     assert all("along axis 1 of x" in note for note in found.notes)
 
 
