@@ -192,6 +192,14 @@ class InputReading(Value):
     constant: float | None = Field(None, allow_inf_nan=False)
     array: str | None = Field(None, min_length=1, max_length=200)
 
+    def __str__(self) -> str:
+        parts = [
+            "" if self.constant is None else f"constant {self.constant:g}",
+            "" if self.array is None else f"array {self.array}",
+            "" if self.batch_axis is None else f"batch axis {self.batch_axis}",
+        ]
+        return ", ".join(filter(None, parts))
+
     @property
     def shared(self) -> bool:
         """Whether all examples have the same."""
