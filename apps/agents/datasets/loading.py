@@ -286,12 +286,12 @@ def cast(array: Array, wanted: TensorSpec) -> Array:
         return array.astype(str).astype(object)
     dtype = np.dtype(wanted.dtype)
     if array.dtype == dtype:
-        return np.ascontiguousarray(array)
+        return np.asarray(array, order="C")  # Which leaves a single number without an axis.
     if dtype.kind in "iu" and array.dtype.kind in "iu" and array.size:
         low, high, limits = int(array.min()), int(array.max()), np.iinfo(dtype)
         if low < limits.min or high > limits.max:
             raise ValuesOutOfRange(array=wanted.name, low=low, high=high, dtype=wanted.dtype, field=wanted.name)
-    return np.ascontiguousarray(array.astype(dtype))
+    return np.asarray(array.astype(dtype), order="C")
 
 
 def checked_labels(labels: Array | None, spec: DatasetSpec) -> Array | None:

@@ -53,7 +53,7 @@ class OnnxExport(BaseOptimizationAgent):
         model = self._loaded(assignment)
         context.progress(0.05, "asking the original on batches of several sizes")
         feeds = next(assignment.batches(_EXAMPLES, _EXAMPLES))
-        cases = cases_of(model, feeds)
+        cases = cases_of(model, feeds, assignment.dataset.layout)
         context.progress(0.2, "tracing and translating")
         proto = to_onnx(model, example_feeds(model.summary, feeds, assignment.dataset.layout), assignment.spec.label)
         raw = assignment.scratch / "as-exported.onnx"

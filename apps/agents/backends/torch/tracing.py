@@ -45,7 +45,7 @@ def example_feeds(summary: ModelSummary, feeds: Feeds, layout: Layout = FIRST) -
 
 def example_tensors(feeds: Mapping[str, Array]) -> tuple[torch.Tensor, ...]:
     """As the summary says they come: floats not yet in the type that the model computes in."""
-    return tuple(torch.from_numpy(np.ascontiguousarray(array)) for array in feeds.values())
+    return tuple(torch.from_numpy(np.asarray(array, order="C")) for array in feeds.values())
 
 
 def dynamic_shapes(summary: ModelSummary) -> tuple[tuple[dict[int, Any], ...]]:
