@@ -34,8 +34,9 @@ from apps.agents.runners import Array, Run, fixed_batch, run_portions
 
 SAME_DB = 60.0
 """What is left of equality where the same numbers are added in another order; half precision comes close to it."""
-APART_DB = 30.0
-"""Below this an example's output depends on its neighbours; half precision stays above."""
+APART_DB, APART_IN_FEW_BITS_DB = 45.0, 30.0
+"""Below this an example's output depends on its neighbours. In few bits a number that falls to the other side of a
+rounding moves it farther."""
 BETTER_BY_DB = 20.0
 """How much clearer another axis must keep examples apart before it is taken for theirs."""
 EXAMPLES, BATCHES = 8, 3
@@ -44,10 +45,9 @@ RUNS, RUNS_OF_SUSPECTS = 2, 5
 """How often a model is asked the same; a random choice among few answers is often the same twice."""
 _RANDOM = re.compile(r"rand|bernoulli|multinomial|dropout|poisson|noise", re.IGNORECASE)
 _NORMS = re.compile(r"batch_?norm", re.IGNORECASE)
-_BY_BATCH = frozenset(
-    ("DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM", "MatMulIntegerToFloat", "MatMulInteger")
-)
+_BY_BATCH = re.compile(r"dynamic_?quant|dynamic_linear|linear_dynamic|(matmul|conv)integer", re.IGNORECASE)
 """Operators whose numbers are rounded by the range that a whole batch has."""
+_WIDE = frozenset(("float32", "float64", "int32", "int64", "uint32", "uint64", "bool", "string"))
 
 
 @dataclass(frozen=True)
@@ -131,13 +131,17 @@ class _Examination:
             if (found := self._another_axis(-np.inf)) is None:
                 raise
             return found
-        if apart is not None and apart >= APART_DB:
+        if apart is not None and apart >= self._limit_db:
             return Behaviour(notes=notes)
         if (found := self._another_axis(-np.inf if apart is None else apart)) is not None:
             return Behaviour(found.batch_axes, (*notes, *found.notes))
         if apart is None:
             raise self._unfit()
         return Behaviour(notes=(*notes, self._mixing()))
+
+    @cached_property
+    def _limit_db(self) -> float:
+        return APART_DB if self.summary.weight_dtypes.keys() <= _WIDE else APART_IN_FEW_BITS_DB
 
     @cached_property
     def _fixed(self) -> int | None:
@@ -232,7 +236,7 @@ class _Examination:
 
     def _mixing(self) -> str:
         """A sentence on examples that change each other. Raises `ModelTrains` where a norm of batches explains it."""
-        rounded = sorted(_BY_BATCH & self.summary.operators.keys())
+        rounded = [name for name in self.summary.operators if _BY_BATCH.search(name)]
         norms = [name for name in self.summary.operators if _NORMS.search(name)]
         if norms and not rounded:
             raise ModelTrains(operators=_listed(norms))

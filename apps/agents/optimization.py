@@ -34,7 +34,7 @@ from apps.agents.errors import (
     TechniqueParameters,
     TechniqueUnknown,
 )
-from apps.agents.fidelity import OutputFidelity, visible
+from apps.agents.fidelity import OutputFidelity, may_differ, visible
 from apps.agents.formats import Format
 from apps.agents.layout import Layout
 from apps.agents.machine import LIBRARIES, installed_versions
@@ -371,7 +371,8 @@ class _Comparison:
         for place, (meter, a, b) in enumerate(zip(self._meters, *shown, strict=True)):
             assert a is not None  # What is given is shown.
             assert b is not None
-            if a.shape != b.shape and self._may_differ(place, a, b):
+            output = self._outputs[place]
+            if a.shape != b.shape and output.name != self._judged and may_differ(output, a.shape, b.shape):
                 self._unlike.add(meter.name)
                 continue
             if a.shape != b.shape:
@@ -383,18 +384,6 @@ class _Comparison:
                 reason = f"output {meter.name!r} has NaN or infinite values where the input model has none"
                 raise TechniqueInvalidOutput(technique=self._label, reason=reason)
             meter.add(a.reshape(max(1, len(a) if a.ndim else 1), -1), b.reshape(max(1, len(b) if b.ndim else 1), -1))
-
-    def _may_differ(self, place: int, a: Array, b: Array) -> bool:
-        """Whether the shapes differ only where the file leaves an axis of an output open that is not judged."""
-        spec = self._outputs[place]
-        if spec.name == self._judged or a.ndim != b.ndim:
-            return False
-        if len(spec.shape) != a.ndim:
-            return not spec.shape
-        return all(
-            not isinstance(axis, int) or one == other
-            for axis, one, other in zip(spec.shape, a.shape, b.shape, strict=True)
-        )
 
     def sentence(self, lowest_sqnr_db: float | None) -> str:
         """What was found. Raises `TechniqueInvalidOutput` where the outputs agree less than promised."""

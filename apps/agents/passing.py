@@ -13,7 +13,7 @@ from apps.agents.dataset_fit import judged_output
 from apps.agents.dataset_spec import DatasetKind
 from apps.agents.datasets import Dataset
 from apps.agents.errors import OutputsDiffer, OutputUnfit
-from apps.agents.fidelity import FidelityMeter, visible
+from apps.agents.fidelity import FidelityMeter, may_differ, visible
 from apps.agents.layout import Feeds, Layout
 from apps.agents.reports import TensorSpec
 from apps.agents.runners import Array, Engine, Run, fixed_batch, run_portions
@@ -106,9 +106,9 @@ class Passing:
             run_portions(run, feeds, portion, self.layout, self.axes)
             for run, portion in zip(self.runs, self.portions, strict=True)
         ]
-        for place, original in enumerate(both[0]):
-            if place != self.read and (original is None or both[1][place] is None):
-                self.axes[place] = None  # Its length was that of the first batches by chance.
+        for place, output in enumerate(self.outputs_known):
+            if place != self.read and _unlike(output, both[0][place], both[1][place]):
+                self.axes[place] = both[0][place] = both[1][place] = None
         return both
 
     def judged(self, outputs: Sequence[Array | None]) -> Array:
@@ -140,18 +140,26 @@ class Passing:
 
     def _told(self, place: int, unlike: int, examples: int) -> str:
         name = self.outputs_known[place].name
-        sentence = (
-            f"Output {name!r} has no entry for each example of a batch, so it was compared on {examples} examples"
-        )
+        sentence = f"Output {name!r} has no like entry for each example of a batch: it was compared on {examples} alone"
         if not unlike:
-            return f"{sentence}, each by itself."
-        return f"{sentence}, each by itself: on {unlike} of them the candidate's has another shape than the original's."
+            return f"{sentence}."
+        return f"{sentence}, and on {unlike} of them the candidate's has another shape than the original's."
 
     def _left_out(self) -> tuple[str, ...]:
         names = [self.outputs_known[place].name for place in sorted(self.unsteady) if place != self.read]
         if not names:
             return ()
         return (f"The original gives other values in {', '.join(names)} each time: nothing is compared by it.",)
+
+
+def _unlike(output: TensorSpec, original: Array | None, candidate: Array | None) -> bool:
+    """Whether the data make the length of an output, so that it can be compared example by example at most.
+
+    It may have been that of the first batches by chance.
+    """
+    if original is None or candidate is None:
+        return True
+    return original.shape != candidate.shape and may_differ(output, original.shape, candidate.shape)
 
 
 def _filled(feeds: Feeds, batch: int | None, layout: Layout) -> Feeds:
