@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from apps.agents.behaviour import examine
+from apps.agents.chance import refuse_chance
 from apps.agents.compatibility import compatibility
 from apps.agents.context import Context
 from apps.agents.criteria import Criteria
 from apps.agents.datasets import Dataset
+from apps.agents.datasets.loading import ArrayDataset
 from apps.agents.errors import ModelRunFailed
 from apps.agents.formats import Format
 from apps.agents.laboratory import Laboratory, LayerTime, Sensitivity, open_laboratory
@@ -52,8 +55,11 @@ class AnalysisAgent:
         *,
         format: str = "onnx",  # noqa: A002
         signature: str | None = None,
+        original: bool = False,
     ) -> AnalysisReport:
         """Analyse the model at `model_path` on `dataset`, for the criteria's target.
+
+        The session's `original` is asked first whether the data set is its own at all; raises `ModelAtChance`.
 
         Latency, throughput and memory are of the model as it is; layers are those of its simplified graph, or its
         modules. What cannot be found out is `None` or a note. Raises the `Model…` errors where the model does not load
@@ -63,14 +69,21 @@ class AnalysisAgent:
         context.progress(0.0, "Opening the model")
         laboratory = open_laboratory(format, model_path, self.scratch, signature)
         summary = laboratory.summary
-        batch = fixed_batch(summary.inputs)
+        context.progress(0.02, "Running a few examples alone and side by side")
+        run = laboratory.session(criteria.target)
+        behaviour = examine(run, dataset, summary)
+        if behaviour.batch_axes:
+            assert isinstance(dataset, ArrayDataset)  # Nothing else has its axes looked for.
+            dataset = dataset.laid_out(behaviour.batch_axes)
+        suspicions = refuse_chance(run, summary, dataset, criteria, context) if original else ()
+        batch, rows = fixed_batch(summary.inputs, dataset.layout), dataset.layout.rows
         calibration = list(dataset.calibration(CALIBRATION_EXAMPLES, batch or BATCH))
-        whole = [feeds for feeds in calibration if batch is None or _rows(feeds) == batch]
+        whole = [feeds for feeds in calibration if batch is None or rows(feeds) == batch]
         latency, peak_memory_bytes = self._measure(laboratory, dataset, criteria, batch, context)
         modes, refused = self._modes(laboratory, dataset, criteria, batch, context)
         times = self._times(laboratory, dataset, criteria, batch, context)
         context.progress(0.25, "Looking at every layer")
-        layers = laboratory.layers(whole)
+        layers = laboratory.layers(whole, rows(whole[0]) if whole else None)
         found = self._sensitivity(laboratory, whole, layers, criteria, context)
         machine = describe_machine()
         report = AnalysisReport(
@@ -82,10 +95,13 @@ class AnalysisAgent:
             operator_sensitivity=tuple(found.operators),
             opportunities=(),
             compatibility=compatibility(summary, _installed(specs), dataset.summary, specs.values()),
-            calibration_examples=sum(_rows(feeds) for feeds in whole),
+            calibration_examples=sum(map(rows, whole)),
             generation=laboratory.generation(dataset.first(1), criteria.target),
             modes=modes,
+            batch_axes=dict(behaviour.batch_axes),
             notes=(
+                *suspicions,
+                *behaviour.notes,
                 *_notes(summary, layers, latency, criteria),
                 *dataset.notes,
                 *laboratory.notes(),
@@ -180,10 +196,6 @@ def _completed(layer: Layer, times: Mapping[str, LayerTime], found: Sensitivity)
 
 def _installed(specs: Mapping[str, TechniqueSpec]) -> tuple[str, ...]:
     return tuple(installed_versions({name for spec in specs.values() for name in spec.requires}))
-
-
-def _rows(feeds: Feeds) -> int:
-    return max((len(array) for array in feeds.values() if array.ndim), default=1)
 
 
 def _notes(summary: ModelSummary, layers: Sequence[Layer], latency: Latency, criteria: Criteria) -> list[str]:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, stats
 
+from apps.agents.behaviour import SAME_DB, difference_db, output_axes
 from apps.agents.context import Context
 from apps.agents.criteria import Criteria
 from apps.agents.dataset_fit import judged_output
@@ -27,8 +28,8 @@ from apps.agents.input_changes import InputChange, input_changes
 from apps.agents.metrics.classification import class_scores, predicted
 from apps.agents.metrics.judged import judged
 from apps.agents.phrasing import number
-from apps.agents.reports import Task
-from apps.agents.runners import Engine, Run, fixed_batch, run_examples
+from apps.agents.reports import ModelSummary, Task
+from apps.agents.runners import Run, fixed_batch, run_portions
 from apps.agents.text import ATTENTION_MASK
 
 Array = NDArray[np.generic]
@@ -59,8 +60,12 @@ class _Asked:
 
     run: Run
     dataset: Dataset
-    outputs: int
+    output: int
+    """Which output is judged."""
+    axes: tuple[int | None, ...]
+    """Of the examples in each output."""
     batch: int | None
+    """Examples that the model gets at once; `None` is all that come."""
     deadline: float
 
     def answers(self, most: int, change: InputChange | None = None) -> tuple[Array, Array]:
@@ -69,7 +74,8 @@ class _Asked:
         truth: list[Array] = []
         for feeds, labels in _batches(self.dataset, most):
             changed = feeds if change is None else change.apply(feeds)
-            output = run_examples(self.run, changed, self.batch)[self.outputs]
+            output = run_portions(self.run, changed, self.batch, self.dataset.layout, self.axes)[self.output]
+            assert output is not None  # Whoever asks has seen that it has an entry for each example.
             found.append(judged(output, self.dataset.spec, feeds.get(ATTENTION_MASK)))
             truth.append(labels)
             if sum(map(len, truth)) >= most or time.monotonic() > self.deadline:
@@ -92,30 +98,39 @@ def _batches(dataset: Dataset, most: int) -> Iterator[tuple[Arrays, Array]]:
             yield feeds, labels
 
 
-def refuse_chance(original: Engine, dataset: Dataset, criteria: Criteria, context: Context) -> tuple[str, ...]:
+def refuse_chance(
+    run: Run, summary: ModelSummary, dataset: Dataset, criteria: Criteria, context: Context
+) -> tuple[str, ...]:
     """What is suspicious about the original's answers, in sentences; nothing for tasks without classes or values.
 
-    Raises `ModelAtChance` where they have nothing to do with the labels, or would after a change that is named.
+    The judged output must have an entry for each example. Raises `ModelAtChance` where the answers have nothing to do
+    with the labels, or would after a change that is named.
     """
-    spec = dataset.spec
-    if spec.task not in (Task.CLASSIFICATION, Task.REGRESSION):
+    if dataset.spec.task not in (Task.CLASSIFICATION, Task.REGRESSION):
         return ()
-    context.progress(0.0, "Asking whether the data set is this model's")
-    summary = original.summary
-    budget_s = min(LONGEST_S, criteria.budget.minutes * 60 * SHARE_OF_BUDGET)
-    asked = _Asked(
-        original.session(criteria.target),
-        dataset,
-        summary.outputs.index(judged_output(summary.outputs, spec.output)),
-        fixed_batch(summary.inputs),
-        time.monotonic() + budget_s,
-    )
+    context.progress(0.03, "Asking whether the data set is this model's")
+    asked = _asked(run, summary, dataset, criteria)
     output, labels = asked.answers(MOST_EXAMPLES)
     if output.dtype.kind not in "fiub" or np.isnan(output.astype(np.float64)).any():
         return ()  # Names of classes, or what the evaluation refuses with its own sentence.
-    if spec.task is Task.REGRESSION:
+    if dataset.spec.task is Task.REGRESSION:
         return _regression(asked, output, labels)
     return _classification(asked, output, labels.astype(np.int64))
+
+
+def _asked(run: Run, summary: ModelSummary, dataset: Dataset, criteria: Criteria) -> _Asked:
+    layout, fixed = dataset.layout, fixed_batch(summary.inputs, dataset.layout)
+    read = summary.outputs.index(judged_output(summary.outputs, dataset.spec.output))
+    feeds, _ = next(_batches(dataset, BATCH))
+    axes = output_axes(run, feeds, layout, fixed, len(summary.outputs))
+    batch, wanted = fixed, criteria.target.batch_size
+    if fixed is None and layout.rows(feeds) > wanted:
+        # Where ranges are taken over a batch, only the target's batch shows what the model knows.
+        both = (run_portions(run, feeds, size, layout, axes)[read] for size in (None, wanted))
+        whole, apart = (np.zeros(0) if one is None else one for one in both)
+        batch = wanted if difference_db(whole, apart) < SAME_DB else None
+    budget_s = min(LONGEST_S, criteria.budget.minutes * 60 * SHARE_OF_BUDGET)
+    return _Asked(run, dataset, read, axes, batch, time.monotonic() + budget_s)
 
 
 # --- classification ---------------------------------------------------------------------------------------------------

@@ -6,18 +6,21 @@ The one place that decides which array goes to which input: the loader follows t
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from apps.agents.class_numbers import class_count, numbering
-from apps.agents.dataset_spec import MINIMUM_EXAMPLES, PAIR_SUFFIXES, DatasetKind, DatasetSpec
+from apps.agents.dataset_spec import MINIMUM_EXAMPLES, PAIR_SUFFIXES, DatasetKind, DatasetSpec, InputReading
 from apps.agents.errors import (
     ClassesMismatch,
     InputDtype,
     InputExtra,
     InputMissing,
+    InputReadingUnknown,
     InputShape,
+    InputUnfilled,
     InterfaceUnknown,
     LabelsInvalid,
+    OutputUnfit,
     OutputUnknown,
     TextColumns,
     TooFewExamples,
@@ -26,6 +29,8 @@ from apps.agents.reports import DatasetSummary, ModelSummary, Task, TensorSpec
 from apps.agents.text_fit import check_text_input, check_texts
 from apps.agents.values import Value
 
+BATCH_NAMES = frozenset(("batch", "batch_size", "batchsize", "batch_dim", "bs", "n", "b", "unk_batch"))
+"""What exporters and people call the axis of examples."""
 _RANKS = {"bool": 0, "uint": 1, "int": 1, "float": 2, "bfloat": 2}
 
 
@@ -36,6 +41,17 @@ class Binding(Value):
     sources: tuple[str, ...]
     found: TensorSpec
     """What the sources come to, put together."""
+    batch_axis: int | None = 0
+    """Of the input: where its examples stand; `None` where all share it."""
+    reading: InputReading = InputReading()
+
+    @property
+    def example_first(self) -> TensorSpec:
+        """The input with its axis of examples moved to the front."""
+        shape = list(self.wanted.shape)
+        if self.batch_axis and self.batch_axis < len(shape):
+            shape.insert(0, shape.pop(self.batch_axis))
+        return self.wanted.model_copy(update={"shape": tuple(shape)})
 
 
 def check_against(model: ModelSummary, dataset: DatasetSummary, spec: DatasetSpec | None = None) -> None:
@@ -54,13 +70,38 @@ def check_against(model: ModelSummary, dataset: DatasetSummary, spec: DatasetSpe
         bind(model.inputs, dataset)
         _check_labels(model, dataset, spec)
         return
-    for binding in bind(model.inputs, dataset, pairs=_has_pairs(model.inputs, dataset)):
+    readings = spec.inputs if spec else {}
+    bindings = bind(model.inputs, dataset, pairs=_has_pairs(model.inputs, dataset), readings=readings)
+    for binding in bindings:
         check_input(binding)
-    _check_shared_axes(model.inputs, dataset)
+    _check_shared_axes(bindings)
     _check_labels(model, dataset, spec)
 
 
-def bind(inputs: Sequence[TensorSpec], dataset: DatasetSummary, *, pairs: bool = False) -> tuple[Binding, ...]:
+def bind(
+    inputs: Sequence[TensorSpec],
+    dataset: DatasetSummary,
+    *,
+    pairs: bool = False,
+    readings: Mapping[str, InputReading] | None = None,
+) -> tuple[Binding, ...]:
+    """What fills which input, and where its examples stand: offered arrays, or what the `readings` say of an input.
+
+    Raises `InputMissing`, `InputExtra`, `InputReadingUnknown`, `InputUnfilled`.
+    """
+    said = readings or {}
+    for name in said:
+        if name not in {spec.name for spec in inputs}:
+            raise InputReadingUnknown(name=name, wanted="; ".join(map(str, inputs)), field="inputs")
+    shared = {
+        spec.name: _shared(spec, said[spec.name]) for spec in inputs if spec.name in said and said[spec.name].shared
+    }
+    offered = iter(_bind_offered([spec for spec in inputs if spec.name not in shared], dataset, pairs=pairs))
+    bindings = (shared[spec.name] if spec.name in shared else next(offered) for spec in inputs)
+    return tuple(_laid_out(binding, said.get(binding.wanted.name)) for binding in bindings)
+
+
+def _bind_offered(inputs: Sequence[TensorSpec], dataset: DatasetSummary, *, pairs: bool) -> tuple[Binding, ...]:
     """Which offered arrays fill which input. Raises `InputMissing` and `InputExtra`.
 
     Names decide. What is one array, whatever its name (pictures, an array of an `.npz`, columns put together), and the
@@ -142,12 +183,29 @@ def _has_pairs(inputs: Sequence[TensorSpec], dataset: DatasetSummary) -> bool:
 def check_input(binding: Binding) -> None:
     """Raise `InputDtype` or `InputShape` where the data cannot become the input."""
     wanted, found = binding.wanted, binding.found
+    if not binding.sources:
+        _check_constant(wanted, binding.reading.constant)
+        return
     if found.dtype == "string" != wanted.dtype:
         raise TextColumns(columns=", ".join(map(repr, binding.sources)), wanted=str(wanted), field=wanted.name)
     if not converts(found.dtype, wanted.dtype):
         raise InputDtype(name=wanted.name, wanted=str(wanted), found=str(found), field=wanted.name)
-    if reason := shape_problem(wanted.shape, found.shape):
+    if reason := shape_problem(binding.example_first.shape, found.shape):
         raise InputShape(name=wanted.name, wanted=str(wanted), found=str(found), reason=reason, field=wanted.name)
+
+
+def _check_constant(wanted: TensorSpec, constant: float | None) -> None:
+    if constant is None:
+        return
+    reason = None
+    if wanted.dtype == "string":
+        reason = "it takes texts, not numbers"
+    elif wanted.dtype.startswith("uint") and constant < 0:
+        reason = f"{constant:g} is negative"
+    elif wanted.dtype.startswith(("int", "uint")) and not constant.is_integer():
+        reason = f"{constant:g} is no whole number"
+    if reason:
+        raise InputUnfilled(wanted=str(wanted), reason=reason, field="inputs")
 
 
 def converts(found: str, wanted: str) -> bool:
@@ -168,6 +226,8 @@ def shape_problem(wanted: Sequence[int | str | None], found: Sequence[int | str 
     """Why data of shape `found` cannot be an input of shape `wanted`; both begin with the batch axis."""
     if len(found) == 1 and list(wanted[1:]) == [1]:
         return None  # A column of numbers fills an input [batch, 1].
+    if not wanted:
+        return "it is one number for all examples: say in the data set's inputs which constant fills it"
     if len(wanted) != len(found):
         return f"{len(wanted)} axes are wanted and there are {len(found)}{_folding_hint(wanted, found)}"
     for axis, (want, have) in enumerate(zip(wanted, found, strict=True)):
@@ -193,11 +253,13 @@ def _layout_hint(wanted: Sequence[int | str | None], found: Sequence[int | str |
     return ""
 
 
-def _check_shared_axes(inputs: Sequence[TensorSpec], dataset: DatasetSummary) -> None:
+def _check_shared_axes(bindings: Sequence[Binding]) -> None:
     """An axis with a name, such as `sequence`, has one length wherever the name stands."""
     seen: dict[str, tuple[int, TensorSpec]] = {}
-    for binding in bind(inputs, dataset, pairs=_has_pairs(inputs, dataset)):
-        for want, have in zip(binding.wanted.shape[1:], binding.found.shape[1:], strict=False):
+    for binding in bindings:
+        if not binding.sources:
+            continue
+        for want, have in zip(binding.example_first.shape[1:], binding.found.shape[1:], strict=False):
             if not isinstance(want, str) or not isinstance(have, int):
                 continue
             length, other = seen.setdefault(want, (have, binding.found))
@@ -210,6 +272,62 @@ def _check_shared_axes(inputs: Sequence[TensorSpec], dataset: DatasetSummary) ->
                     reason=reason,
                     field=binding.wanted.name,
                 )
+
+
+# --- where examples stand --------------------------------------------------------------------------------------------
+
+
+def _shared(wanted: TensorSpec, reading: InputReading) -> Binding:
+    """An input that no example has an array of its own for."""
+    return Binding(wanted=wanted, sources=(), found=wanted, batch_axis=_shared_axis(wanted, reading), reading=reading)
+
+
+def _shared_axis(wanted: TensorSpec, reading: InputReading) -> int | None:
+    free = [place for place, axis in enumerate(wanted.shape) if not isinstance(axis, int)]
+    axis = reading.batch_axis if reading.batch_axis is not None else (free[0] if len(free) == 1 else None)
+    if axis is not None and axis >= len(wanted.shape):
+        raise InputUnfilled(wanted=str(wanted), reason=f"it has no axis {axis} for examples", field="inputs")
+    if reading.array is None and (left := [place for place in free if place != axis]):
+        many = len(free) > 1 and axis is None
+        reason = (
+            "say which of its free axes the examples stand along"
+            if many
+            else f"the length of axis {left[0]} is not known"
+        )
+        raise InputUnfilled(wanted=str(wanted), reason=f"{reason}, or give it an array of the file", field="inputs")
+    return axis
+
+
+def _laid_out(binding: Binding, reading: InputReading | None) -> Binding:
+    """The binding with the axis of examples: as was said, else by the shape and the names of the input's axes."""
+    if not binding.sources:
+        return binding
+    rank, said = len(binding.wanted.shape), reading.batch_axis if reading else None
+    if said is not None and said >= max(1, rank):
+        reason = f"it has no axis {said} for examples"
+        raise InputUnfilled(wanted=str(binding.wanted), reason=reason, field="inputs")
+    return binding.model_copy(update={"batch_axis": _batch_axis(binding) if said is None else said})
+
+
+def _batch_axis(binding: Binding) -> int:
+    """The first axis, unless another one is named for the batch or is the only one at which the data fits."""
+    shape = binding.wanted.shape
+    if len(shape) < 2 or _names_batch(shape[0]) or len(shape) != len(binding.found.shape):
+        return 0
+    others = [place for place in range(1, len(shape)) if shape[place] == 1 or not isinstance(shape[place], int)]
+    fitting = [place for place in others if _problem_at(binding, place) is None]
+    named = [place for place in fitting if _names_batch(shape[place])]
+    if len(named) == 1:
+        return named[0]
+    return fitting[0] if len(fitting) == 1 and _problem_at(binding, 0) is not None else 0
+
+
+def _problem_at(binding: Binding, axis: int) -> str | None:
+    return shape_problem(binding.model_copy(update={"batch_axis": axis}).example_first.shape, binding.found.shape)
+
+
+def _names_batch(axis: int | str | None) -> bool:
+    return isinstance(axis, str) and axis.lower() in BATCH_NAMES
 
 
 # --- labels ----------------------------------------------------------------------------------------------------------
@@ -230,6 +348,13 @@ def judged_output(outputs: Sequence[TensorSpec], name: str | None) -> TensorSpec
 
 def _check_labels(model: ModelSummary, dataset: DatasetSummary, spec: DatasetSpec | None) -> None:
     output = judged_output(model.outputs, spec.output if spec else None)
+    if dataset.task is Task.EMBEDDING and output.shape and all(axis == 1 for axis in output.shape[1:]):
+        raise OutputUnfit(
+            output=output.name,
+            shape=list(output.shape),
+            task=dataset.task,
+            reason="a direction needs at least two numbers an example; a single one is a regression",
+        )
     labels = dataset.labels
     if labels is None or dataset.task in (Task.FIDELITY, Task.MULTIPLE_CHOICE):
         return

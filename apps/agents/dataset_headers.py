@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from apps.agents.dataset_spec import EXAMPLES_AXIS, PAIR_SUFFIXES, DatasetSpec
-from apps.agents.errors import ArrayLengths, DatasetEmpty, DatasetUnreadable, LabelCount, LabelsMissing
+from apps.agents.errors import ArrayLengths, DatasetEmpty, DatasetUnreadable, InputUnfilled, LabelCount, LabelsMissing
 from apps.agents.image_folders import ImageFolders
 from apps.agents.npz_headers import ArrayHeader
 from apps.agents.reports import DatasetSummary, Task, TensorSpec, TextExcerpt
@@ -36,7 +36,9 @@ class TableHeader:
 def summarize_arrays(headers: dict[str, ArrayHeader], spec: DatasetSpec, size_bytes: int) -> DatasetSummary:
     """The summary that the arrays' headers come to. Every array has one entry an example along its first axis."""
     labels = headers.get(spec.label)
-    inputs = [header for name, header in headers.items() if name != spec.label]
+    for name in sorted(spec.shared_arrays - headers.keys()):
+        raise InputUnfilled(wanted=name, reason=f"the file has no array {name!r}", field="inputs")
+    inputs = [header for name, header in headers.items() if name != spec.label and name not in spec.shared_arrays]
     if not inputs:
         raise DatasetEmpty(reason=f"there is no array beside {spec.label!r}")
     for header in inputs:

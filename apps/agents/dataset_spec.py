@@ -6,8 +6,9 @@ themselves are read by `apps.agents.datasets`, in the worker's child.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -86,7 +87,7 @@ TASK_METRICS: dict[Task, tuple[Metric, ...]] = {
     Task.CLASSIFICATION: (Metric.TOP1, Metric.TOP5, Metric.MACRO_F1),
     Task.REGRESSION: (Metric.MAE, Metric.RMSE, Metric.R2),
     Task.EMBEDDING: (Metric.SPEARMAN, Metric.COSINE),
-    Task.FIDELITY: (Metric.AGREEMENT, Metric.COSINE),
+    Task.FIDELITY: (Metric.AGREEMENT, Metric.R2, Metric.COSINE),
     Task.LANGUAGE_MODELING: (Metric.PERPLEXITY, Metric.NLL),
     Task.MULTIPLE_CHOICE: (Metric.ACCURACY, Metric.ACCURACY_PER_CHARACTER, Metric.LAST_WORD),
 }
@@ -178,6 +179,40 @@ class TextReading(Value):
     """The most tokens of a row; fewer where the model's context is shorter."""
 
 
+class InputReading(Value):
+    """How one input of the model is filled where that is not plain.
+
+    An input without data of its own, such as a sampling rate or the state that a recurrent model starts from, is filled
+    with a `constant`, or with an `array` of the file that all examples share (without the axis of examples, or with
+    one entry along it).
+    """
+
+    batch_axis: int | None = Field(None, ge=0, le=15)
+    """The axis of the model's input along which examples stand. Without it an input with data has it found, and one
+    without has its only free axis for it, or none."""
+    constant: float | None = Field(None, allow_inf_nan=False)
+    array: str | None = Field(None, min_length=1, max_length=200)
+
+    def __str__(self) -> str:
+        parts = [
+            "" if self.constant is None else f"constant {self.constant:g}",
+            "" if self.array is None else f"array {self.array}",
+            "" if self.batch_axis is None else f"batch axis {self.batch_axis}",
+        ]
+        return ", ".join(filter(None, parts))
+
+    @property
+    def shared(self) -> bool:
+        """Whether all examples have the same."""
+        return self.constant is not None or self.array is not None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if self.constant is not None and self.array is not None:
+            raise ValueError("an input is filled with a constant or with an array, not with both")
+        return self
+
+
 class DatasetSpec(Value):
     """How to read a data set's file, and what it asks of a model.
 
@@ -212,6 +247,8 @@ class DatasetSpec(Value):
     nor evaluation sees them. Without one such techniques train on the calibration part."""
     output: str | None = None
     """The model output that predictions are read from; the first one unless named."""
+    inputs: dict[str, InputReading] = Field(default_factory=dict)
+    """By the model's input: where its examples stand, or what fills it that is no example's own."""
     pooling: Literal["none", "first", "mean"] = "none"
     """How token embeddings `[N, tokens, size]` become one per example: the first token's, or the mean of all that the
     input `attention_mask`, where there is one, does not mask."""
@@ -234,6 +271,12 @@ class DatasetSpec(Value):
         if self.kind is not DatasetKind.TABLE and self.columns:
             raise ValueError(f"columns do not go with kind {self.kind}")
         self._shapes_fit()
+        if self.inputs and self.kind is DatasetKind.TEXT:
+            raise ValueError(f"inputs do not go with kind {self.kind}: the tokenizer fills every input")
+        if self.shared_arrays and self.kind is not DatasetKind.NPZ:
+            raise ValueError(f"an array that all examples share goes with kind npz, not with {self.kind}")
+        if self.shared_arrays & {self.label}:
+            raise ValueError(f"the array {self.label} holds the labels and cannot fill an input")
         if self.pairs and (self.kind is not DatasetKind.NPZ or self.task is not Task.EMBEDDING):
             raise ValueError("pairs go with kind npz and task embedding only")
         if self.task is Task.EMBEDDING and self.kind is DatasetKind.TABLE:
@@ -255,6 +298,18 @@ class DatasetSpec(Value):
             if not 1 <= len(shape) <= MOST_AXES or min(shape) < 1:
                 raise ValueError(f"the shape of {name!r} must have 1 to {MOST_AXES} axes of at least 1")
 
+    def laid_out(self, axes: Mapping[str, int]) -> DatasetSpec:
+        """The same with the examples along these axes of the model's inputs, where nothing was said of them."""
+        told = {
+            name: InputReading(batch_axis=axis, **self._said(name))
+            for name, axis in axes.items()
+            if name not in self.inputs or self.inputs[name].batch_axis is None
+        }
+        return self.model_copy(update={"inputs": {**self.inputs, **told}})
+
+    def _said(self, name: str) -> dict[str, Any]:
+        return self.inputs[name].model_dump(exclude={"batch_axis"}) if name in self.inputs else {}
+
     @property
     def metric_choices(self) -> tuple[Metric, ...]:
         """The primary metrics this task and form of labels allow."""
@@ -264,8 +319,13 @@ class DatasetSpec(Value):
 
     @property
     def primary_metric(self) -> Metric:
-        """The chosen metric, or the task's usual one. Fidelity without a class output falls back to cosine."""
+        """The chosen metric, or the task's usual one. Fidelity without a class output falls back to R²."""
         return self.metric or self.metric_choices[0]
+
+    @property
+    def shared_arrays(self) -> frozenset[str]:
+        """Arrays of the file that are no example's own."""
+        return frozenset(reading.array for reading in self.inputs.values() if reading.array is not None)
 
     @property
     def preprocessing(self) -> ImagePreprocessing:

@@ -344,6 +344,23 @@ class ModelRunFailed(UserError):
     sentence = "The model fails on the data set's examples: {reason}."
 
 
+class ModelNotDeterministic(UserError):
+    code = "model.not_deterministic"
+    sentence = (
+        "The model gives other values in output {output!r} each time it is run on the same examples, so nothing can be "
+        "compared with it: {reason}. Export it for inference, without dropout in training mode, random numbers or a "
+        "state that is kept between runs."
+    )
+
+
+class ModelTrains(UserError):
+    code = "model.in_training_mode"
+    sentence = (
+        "What the model gives for an example depends on the other examples of its batch, as it does where "
+        "{operators} is in training mode. Export it in evaluation mode."
+    )
+
+
 class DeviceMissing(UserError):
     code = "target.device_missing"
     sentence = (
@@ -415,7 +432,28 @@ class ClassesMismatch(UserError):
 
 class InputMissing(UserError):
     code = "dataset.input_missing"
-    sentence = "The model's input {wanted} has no data: the data set offers {offered}."
+    sentence = (
+        "The model's input {wanted} has no data: the data set offers {offered}. Where it is the same for all examples, "
+        "such as a rate or a first state, say so with the data set."
+    )
+
+
+class InputReadingUnknown(UserError):
+    code = "dataset.input_reading_unknown"
+    sentence = "The data set says how the input {name!r} is filled, and the model takes {wanted} only."
+
+
+class InputUnfilled(UserError):
+    code = "dataset.input_unfilled"
+    sentence = "The input {wanted} cannot be filled as the data set says: {reason}."
+
+
+class BatchAxisUnclear(UserError):
+    code = "dataset.batch_axis_unclear"
+    sentence = (
+        "Examples that stand along the first axis of {wanted} change each other's outputs, and along the axes {axes} "
+        "they do not. Add the data set again and say along which axis of each input the examples stand."
+    )
 
 
 class InputExtra(UserError):

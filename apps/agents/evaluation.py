@@ -10,15 +10,17 @@ import numpy as np
 
 from apps.agents.context import Context
 from apps.agents.criteria import Criteria, Target
-from apps.agents.dataset_fit import check_against, judged_output
+from apps.agents.dataset_fit import check_against
 from apps.agents.dataset_spec import METRICS, DatasetSpec
 from apps.agents.datasets import Arrays, Dataset
 from apps.agents.errors import OutputsDiffer
 from apps.agents.fidelity import FidelityMeter, visible
+from apps.agents.layout import Layout
 from apps.agents.measuring import Effort, compare_latency
 from apps.agents.metrics import Scorer, order_metrics, scorer_for
 from apps.agents.metrics.judged import judged
-from apps.agents.plausibility import implausible_gains, suspicions
+from apps.agents.passing import Passing
+from apps.agents.plausibility import implausible_gains, suspicions, unrelated_outputs
 from apps.agents.reports import (
     Estimate,
     EvaluationReport,
@@ -27,7 +29,7 @@ from apps.agents.reports import (
     MetricComparison,
     Pair,
 )
-from apps.agents.runners import Engine, Run, fixed_batch, run_examples
+from apps.agents.runners import Engine, Run, fixed_batch
 from apps.agents.statistics import median_interval
 from apps.agents.text import ATTENTION_MASK
 from apps.agents.verdicts import Measurements, judge, overall
@@ -36,6 +38,8 @@ BATCH = 64
 """Examples a batch, where the model's batch axis is dynamic."""
 OUTPUTS_SHARE, LATENCY_SHARE, MEMORY_SHARE = 0.55, 0.33, 0.12
 """Of the progress bar."""
+TELL_EVERY_S = 0.2
+"""Batches of one example would fill the log."""
 NOISY = 0.05
 
 
@@ -47,6 +51,7 @@ class _Outputs:
     scorer: Scorer
     fidelity: FidelityMeter
     examples: int
+    notes: tuple[str, ...]
 
 
 class EvaluationAgent:
@@ -79,7 +84,7 @@ class EvaluationAgent:
         check_against(original.summary, dataset.summary, dataset.spec)
         _check_interface(original, candidate)
         found = self._outputs(original, candidate, dataset, criteria, context, seed)
-        target, notes = _timing_target(original, candidate, criteria.target)
+        target, notes = _timing_target(original, candidate, criteria.target, dataset.layout)
         feeds = dataset.first(target.batch_size)
         latency = self._latency(original, candidate, feeds, target, criteria, context, seed)
         memory = _memory(original, candidate, feeds, target, context)
@@ -105,18 +110,22 @@ class EvaluationAgent:
             size_bytes=measured.size_bytes,
             peak_memory_bytes=memory,
             constraints=constraints,
-            implausible=implausible_gains(
-                original.summary,
-                candidate.summary,
-                latency.speedup,
-                measured.primary,
-                keeps_parameters=keeps_parameters,
+            implausible=(
+                *implausible_gains(
+                    original.summary,
+                    candidate.summary,
+                    latency.speedup,
+                    measured.primary,
+                    keeps_parameters=keeps_parameters,
+                ),
+                *unrelated_outputs(found.metrics, dataset.spec),
             ),
             verdict=overall(constraints),
             confidence=criteria.confidence,
             machine=machine,
             notes=(
                 *notes,
+                *found.notes,
                 *dataset.notes,
                 *_stand_in(dataset.spec, measured.primary),
                 *_noise(latency),
@@ -135,33 +144,35 @@ class EvaluationAgent:
     ) -> _Outputs:
         """Every evaluation example through both models, in batches that both get at the same moment."""
         spec, outputs = dataset.spec, original.summary.outputs
-        read = outputs.index(judged_output(outputs, spec.output))
-        runs = [engine.session(criteria.target) for engine in (original, candidate)]
-        fixed = [fixed_batch(engine.summary.inputs) for engine in (original, candidate)]
+        passing = Passing.of((original, candidate), dataset, criteria.target, self._batch)
         meter = FidelityMeter([output.name for output in outputs])
         scorer: Scorer | None = None
         total, rows = len(dataset.evaluation_indices), dataset.evaluation_rows
-        done, start = 0, self._clock()
-        for feeds, labels in dataset.evaluation(self._batch):
-            both = [run_examples(run, feeds, batch) for run, batch in zip(runs, fixed, strict=True)]
+        done, start, told_at = 0, self._clock(), 0.0
+        for feeds, labels in dataset.evaluation(passing.batch):
+            both = passing.outputs(feeds)
             meter.add(*(visible(outputs_of, outputs, feeds) for outputs_of in both))
             mask = feeds.get(ATTENTION_MASK)
-            first, second = (judged(outputs_of[read], spec, mask) for outputs_of in both)
+            first, second = (judged(passing.judged(outputs_of), spec, mask) for outputs_of in both)
             scorer = scorer or scorer_for(spec, first.shape, dataset.summary.classes)
             scorer.add(first, second, labels)
             done += len(first)
             spent_s = self._clock() - start
+            if spent_s < told_at + TELL_EVERY_S and done < rows:
+                continue
+            told_at = spent_s
             context.progress(
                 OUTPUTS_SHARE * done / rows,
                 f"Compared {total * done // rows:,} of {total:,} examples",
                 spent_s * (rows - done) / done + 3 * self._effort.warmup_s + self._effort.budget_s,
             )
         assert scorer is not None  # The data set has evaluation examples: `check_against` counted them.
+        notes = passing.compare_whole(meter, dataset)
         metrics = order_metrics(scorer.comparisons(criteria.confidence, seed), spec.primary_metric)
         if meter.identical:
             metrics = tuple(_unchanged(metric) for metric in metrics)
         context.metric("metric_drop", metrics[0].drop.value)
-        return _Outputs(metrics, scorer, meter, total)
+        return _Outputs(metrics, scorer, meter, total, notes)
 
     def _latency(
         self,
@@ -212,9 +223,11 @@ def _unchanged(metric: MetricComparison) -> MetricComparison:
     return metric.model_copy(update={"drop": Estimate(value=0.0, low=0.0, high=0.0), "p_value": 1.0})
 
 
-def _timing_target(original: Engine, candidate: Engine, wanted: Target) -> tuple[Target, tuple[str, ...]]:
+def _timing_target(
+    original: Engine, candidate: Engine, wanted: Target, layout: Layout
+) -> tuple[Target, tuple[str, ...]]:
     """The target at a batch size that both models take, and a note where that is not the one asked for."""
-    fixed = fixed_batch(original.summary.inputs) or fixed_batch(candidate.summary.inputs)
+    fixed = fixed_batch(original.summary.inputs, layout) or fixed_batch(candidate.summary.inputs, layout)
     if fixed is None or fixed == wanted.batch_size:
         return wanted, ()
     note = f"Timed at batch size {fixed}, with which the model was exported, instead of {wanted.batch_size}."

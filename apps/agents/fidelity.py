@@ -66,6 +66,8 @@ class OutputFidelity:
     def __init__(self, name: str) -> None:
         self.name = name
         self.signal = self.noise = self.absolute = self.cosines = 0.0
+        self._other = self._product = 0.0
+        self._numbers = True
         self.elements = self.rows = 0
         self.max_abs_error = 0.0
         self.identical = True
@@ -86,11 +88,23 @@ class OutputFidelity:
         lengths = np.sqrt(signal) * np.sqrt(other)
         self.signal += float(signal.sum())
         self.noise += float(noise.sum())
-        self.cosines += float(np.where(same, 1.0, _energy(a, b) / np.where(lengths > 0, lengths, 1.0)).sum())
+        product = _energy(a, b)
+        self._other += float(other.sum())
+        self._product += float(product.sum())
+        self._numbers = self._numbers and a.shape[1] == 1
+        self.cosines += float(np.where(same, 1.0, product / np.where(lengths > 0, lengths, 1.0)).sum())
         np.abs(error, out=error)
         self.absolute += float(error.sum())
         self.max_abs_error = max(self.max_abs_error, float(error.max(initial=0.0)))
         self.identical = self.identical and bool(same.all())
+
+    @property
+    def cosine(self) -> float:
+        """The mean over rows; of rows of a single number, whose cosine is a sign, that of the column they make."""
+        if not self._numbers:
+            return self.cosines / self.rows
+        lengths = math.sqrt(self.signal) * math.sqrt(self._other)
+        return 1.0 if self.noise == 0 else self._product / lengths if lengths > 0 else 0.0
 
     @property
     def sqnr_db(self) -> float:
@@ -109,14 +123,17 @@ class FidelityMeter:
         self._outputs = [OutputFidelity(name) for name in outputs]
         self.identical = True
 
-    def add(self, original: Sequence[Array], candidate: Sequence[Array]) -> None:
-        """Take one batch. Raises `OutputsDiffer` for other shapes and `OutputsNotFinite` for NaN or infinity.
+    def add(self, original: Sequence[Array | None], candidate: Sequence[Array | None]) -> None:
+        """Take one batch, without the outputs that are `None` in it.
 
         What is not finite by design, at the same places in both models, is left out: -inf for classes that are masked.
+        Raises `OutputsDiffer` for other shapes and `OutputsNotFinite` for NaN or infinity.
         """
         if len(original) != len(candidate):
             raise OutputsDiffer(reason=f"it gives {len(candidate)} outputs and the original {len(original)}")
         for meter, a, b in zip(self._outputs, original, candidate, strict=True):
+            if a is None or b is None:
+                continue
             if a.shape != b.shape:
                 raise OutputsDiffer(reason=f"{meter.name!r} has the shape {list(b.shape)} instead of {list(a.shape)}")
             if a.dtype.kind not in "fiub":
@@ -128,6 +145,19 @@ class FidelityMeter:
                 raise OutputsNotFinite(which=which, output=meter.name)
             meter.add(*finite)
             self.identical = self.identical and meter.identical
+
+    def add_whole(self, place: int, original: Array, candidate: Array) -> bool:
+        """Take one output of a single example as a whole, and say whether it has the original's shape.
+
+        Raises `OutputsNotFinite` for NaN or infinity.
+        """
+        if original.shape != candidate.shape:
+            self.identical = False
+            return False
+        alone: list[Array | None] = [None] * len(self._outputs)
+        rows = [[*alone[:place], array.reshape(1, -1), *alone[place + 1 :]] for array in (original, candidate)]
+        self.add(*rows)
+        return True
 
     def report(self, agreement: Estimate | None) -> Fidelity:
         measured = [output for output in self._outputs if output.elements]
@@ -142,14 +172,26 @@ class FidelityMeter:
             )
         return Fidelity(
             sqnr_db=min(output.sqnr_db for output in measured),
-            cosine=min(output.cosines / output.rows for output in measured),
+            cosine=min(output.cosine for output in measured),
             max_abs_error=max(output.max_abs_error for output in measured),
             mean_abs_error=max(output.absolute / output.elements for output in measured),
             agreement=agreement,
         )
 
 
-def visible(arrays: Sequence[Array], outputs: Sequence[TensorSpec], feeds: Mapping[str, Array]) -> list[Array]:
+def may_differ(output: TensorSpec, one: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    """Whether two shapes differ only in axes whose length the file leaves open, as where the data make it."""
+    if len(one) != len(other):
+        return False
+    if len(output.shape) != len(one):
+        return not output.shape
+    pairs = zip(output.shape, one, other, strict=True)
+    return all(a == b or not isinstance(axis, int) for axis, a, b in pairs)
+
+
+def visible(
+    arrays: Sequence[Array | None], outputs: Sequence[TensorSpec], feeds: Mapping[str, Array]
+) -> list[Array | None]:
     """The outputs without the positions that the attention mask hides; what a model gives there means nothing.
 
     An output with an axis of tokens comes out as one row a token that is no padding, the others as they are.
@@ -159,7 +201,7 @@ def visible(arrays: Sequence[Array], outputs: Sequence[TensorSpec], feeds: Mappi
         return list(arrays)
     shown = slice(None) if mask.all() else mask.reshape(-1).astype(bool)
     return [
-        array.reshape(-1, *array.shape[2:])[shown] if _has_tokens(array, spec, mask) else array
+        array.reshape(-1, *array.shape[2:])[shown] if array is not None and _has_tokens(array, spec, mask) else array
         for array, spec in zip(arrays, outputs, strict=True)
     ]
 

@@ -41,8 +41,11 @@ class Sensitivity:
 class Laboratory(Engine, Protocol):
     """A model opened for analysis. Layers carry the names that the techniques' `keep_float_nodes` takes."""
 
-    def layers(self, batches: Sequence[Feeds]) -> tuple[Layer, ...]:
-        """Every operator with its parameters, bytes of weights and, from the shapes seen in `batches`, its MACs."""
+    def layers(self, batches: Sequence[Feeds], examples: int | None = None) -> tuple[Layer, ...]:
+        """Every operator with its parameters, bytes of weights and, from the shapes seen in `batches`, its MACs.
+
+        The first of `batches` holds so many `examples`; without it that is the longest first axis of its arrays.
+        """
         ...
 
     def times(self, feeds: Feeds, target: Target) -> Mapping[str, LayerTime]:

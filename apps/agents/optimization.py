@@ -18,12 +18,15 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from apps.agents.behaviour import unsteady_outputs
 from apps.agents.compatibility import strings_against
 from apps.agents.context import Context
 from apps.agents.criteria import Target
+from apps.agents.dataset_fit import judged_output
 from apps.agents.datasets import Dataset
 from apps.agents.errors import (
     ModelRunFailed,
+    OutputsDiffer,
     TechniqueInvalidOutput,
     TechniqueLibraryMissing,
     TechniqueNoEffect,
@@ -31,12 +34,13 @@ from apps.agents.errors import (
     TechniqueParameters,
     TechniqueUnknown,
 )
-from apps.agents.fidelity import OutputFidelity, finite_parts, finite_places, visible
+from apps.agents.fidelity import OutputFidelity, finite_parts, finite_places, may_differ, visible
 from apps.agents.formats import Format
+from apps.agents.layout import Layout
 from apps.agents.machine import LIBRARIES, installed_versions
 from apps.agents.plausibility import weight_bytes
 from apps.agents.reports import ModelSummary, OptimizationResult, TensorSpec
-from apps.agents.runners import Engine, Feeds, Outputs, Run, fixed_batch, open_engine, run_examples
+from apps.agents.runners import Engine, Feeds, Outputs, Run, fixed_batch, open_engine, run_portions
 from apps.agents.techniques import TechniqueSpec, catalogue, missing_libraries
 from apps.agents.text import TextEncoder
 from apps.errors import UserError
@@ -91,11 +95,12 @@ class Assignment:
         A batch has `batch` examples, or fewer where memory is short, or as many as the model is fixed to.
         Raises `TechniqueNotApplicable` where the data set cannot fill one batch of a model whose batch is fixed.
         """
-        fixed = fixed_batch(self.inputs)
+        layout = self.dataset.layout
+        fixed = fixed_batch(self.inputs, layout)
         size = fixed or max(1, self.dataset.affordable_batch(batch) // self.batch_divisor)
         given = 0
         for feeds in self.dataset.calibration(max(examples, size), size):
-            for portion in [feeds] if fixed is None else _full_portions(feeds, fixed):
+            for portion in [feeds] if fixed is None else _full_portions(feeds, fixed, layout):
                 given += 1
                 yield portion
         if not given:
@@ -223,10 +228,11 @@ class BaseOptimizationAgent(ABC):
             raise TechniqueInvalidOutput(technique=label, reason=difference)
         shown = self.effect(assignment, before.summary, after.summary)
         original = before.session(Target(threads=assignment.threads))
-        fidelity = _Comparison(label, before.summary.outputs)
+        fidelity = _Comparison(label, before.summary.outputs, assignment.dataset)
         for feeds in assignment.batches(VALIDATION_EXAMPLES):
-            expected = _portions(original, feeds, fixed_batch(before.summary.inputs))
-            given = _candidate_outputs(run, feeds, fixed_batch(after.summary.inputs), label)
+            fidelity.know(original, feeds)
+            expected = _portions(original, feeds, before.summary, assignment.dataset.layout)
+            given = _candidate_outputs(run, feeds, after.summary, assignment.dataset.layout, label)
             fidelity.add(expected, given, feeds)
         checks = ("It loads, with the same inputs and outputs.", shown, fidelity.sentence(self.lowest_sqnr_db))
         return checks, after.summary
@@ -338,37 +344,64 @@ def _same_axes(wanted: TensorSpec, found: TensorSpec, *, refined: bool) -> bool:
     )
 
 
-def _portions(run: Run, feeds: Feeds, batch: int | None) -> Outputs:
-    """The outputs for `feeds`, in portions where the model takes `batch` examples and these are other ones."""
-    whole = batch is None or all(len(array) == batch for array in feeds.values())
-    return run(feeds) if whole else run_examples(run, feeds, batch)
+def _portions(run: Run, feeds: Feeds, summary: ModelSummary, layout: Layout) -> Outputs:
+    """The outputs for `feeds`, in portions where the model takes a batch of its own and these are other ones.
+
+    Raises `OutputsDiffer` where portions cannot be put together again.
+    """
+    batch = fixed_batch(summary.inputs, layout)
+    if batch is None or layout.rows(feeds) == batch:
+        return run(feeds)
+    outputs = [output for output in run_portions(run, feeds, batch, layout) if output is not None]
+    if len(outputs) < len(summary.outputs):
+        raise OutputsDiffer(reason=f"it takes batches of {batch}, and an output of it has no entry an example")
+    return outputs
 
 
-def _candidate_outputs(run: Run, feeds: Feeds, batch: int | None, label: str) -> Outputs:
+def _candidate_outputs(run: Run, feeds: Feeds, summary: ModelSummary, layout: Layout, label: str) -> Outputs:
     try:
-        return _portions(run, feeds, batch)
-    except ModelRunFailed as error:
+        return _portions(run, feeds, summary, layout)
+    except (ModelRunFailed, OutputsDiffer) as error:
         raise TechniqueInvalidOutput(technique=label, reason=error.message) from error
 
 
 class _Comparison:
-    """The outputs of the input model and of the artifact, batch by batch, without what stands on padding."""
+    """The outputs of the input model and of the artifact, batch by batch, without what stands on padding.
 
-    def __init__(self, label: str, outputs: Sequence[TensorSpec]) -> None:
+    Only the judged output must have the input's shape whatever the examples are; any other may have as many entries as
+    they make it. Outputs that the input model itself never gives twice are compared for nothing.
+    """
+
+    def __init__(self, label: str, outputs: Sequence[TensorSpec], dataset: Dataset) -> None:
         self._label = label
         self._outputs = outputs
         self._meters = [OutputFidelity(output.name) for output in outputs]
+        self._judged = judged_output(outputs, dataset.spec.output).name
+        self._layout = dataset.layout
+        self._unsteady: frozenset[int] | None = None
+        self._unlike: set[str] = set()
         self._examples = 0
+
+    def know(self, original: Run, feeds: Feeds) -> None:
+        """Find out on the first batch what the input model does not give twice."""
+        if self._unsteady is None:
+            self._unsteady = frozenset(unsteady_outputs(original, feeds))
 
     def add(self, before: Outputs, after: Outputs, feeds: Feeds) -> None:
         """Raises `TechniqueInvalidOutput` for other shapes, and for NaN or infinity where there was none."""
-        self._examples += len(before[0]) if before and before[0].ndim else 1
+        self._examples += self._layout.rows(feeds)
         shown = (visible(outputs, self._outputs, feeds) for outputs in (before, after))
-        for meter, a, b in zip(self._meters, *shown, strict=True):
+        for place, (meter, a, b) in enumerate(zip(self._meters, *shown, strict=True)):
+            assert a is not None  # What is given is shown.
+            assert b is not None
+            output = self._outputs[place]
+            if a.shape != b.shape and output.name != self._judged and may_differ(output, a.shape, b.shape):
+                self._unlike.add(meter.name)
+                continue
             if a.shape != b.shape:
                 reason = f"output {meter.name!r} has the shape {list(b.shape)} instead of {list(a.shape)}"
                 raise TechniqueInvalidOutput(technique=self._label, reason=reason)
-            if a.dtype.kind != "f" or not finite_places(a).any():
+            if a.dtype.kind != "f" or not finite_places(a).any() or place in (self._unsteady or ()):
                 continue
             finite = finite_parts(a, b)
             if finite is None:
@@ -390,17 +423,18 @@ class _Comparison:
                 f"({worst.sqnr_db:.1f} dB)"
             )
             raise TechniqueInvalidOutput(technique=self._label, reason=reason)
+        other = f"; {', '.join(sorted(self._unlike))} had another number of entries" if self._unlike else ""
         return (
             f"On {self._examples} calibration examples its outputs are finite, with {worst.sqnr_db:.1f} dB of signal "
-            "to quantization noise."
+            f"to quantization noise{other}."
         )
 
 
-def _full_portions(feeds: Feeds, size: int) -> Iterator[Feeds]:
+def _full_portions(feeds: Feeds, size: int, layout: Layout) -> Iterator[Feeds]:
     """Portions of exactly `size` rows; what is left over at the end is dropped."""
-    rows = min(len(array) for array in feeds.values())
+    rows = layout.rows(feeds)
     for start in range(0, rows - size + 1, size):
-        yield {name: array[start : start + size] for name, array in feeds.items()}
+        yield layout.take(feeds, range(start, start + size))
 
 
 def _empty(folder: Path) -> None:

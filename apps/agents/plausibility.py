@@ -5,8 +5,11 @@ An implausible candidate is never accepted: a measurement or a file is wrong, an
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from apps.agents.dataset_spec import DatasetSpec, Metric
 from apps.agents.phrasing import POINT_UNITS, difference_unit, number, number_of_bytes, said
-from apps.agents.reports import Estimate, MetricComparison, ModelSummary
+from apps.agents.reports import Estimate, MetricComparison, ModelSummary, Task
 
 _TYPES_BY_BITS = {
     128: ("complex128",),
@@ -42,6 +45,9 @@ RUNTIME_FACTOR = 10.0
 GAIN_POINTS = 3.0
 GAIN_RELATIVE = 0.10
 """An optimized copy that is better by more than this, beyond chance, has probably seen the evaluation examples."""
+
+AGREES_PERCENT = 90.0
+"""From here on a candidate seems to be the original by its top-1 classes."""
 
 
 def implausible_gains(
@@ -156,6 +162,25 @@ def _too_good(primary: MetricComparison) -> str | None:
     return (
         f"{primary.label} is better by {said(-primary.drop.value, difference_unit(primary.unit))}, beyond chance: the "
         "candidate has probably seen the evaluation examples."
+    )
+
+
+def unrelated_outputs(metrics: Sequence[MetricComparison], spec: DatasetSpec) -> tuple[str, ...]:
+    """A sentence where the classes agree, the numbers have nothing in common, and nobody has said which of them counts.
+
+    An output `[batch, n]` without labels is taken for scores of classes; of n numbers to predict, which one is largest
+    says nothing of another scale or offset.
+    """
+    if spec.task is not Task.FIDELITY or spec.metric is not None:
+        return ()
+    found = {comparison.metric: comparison.candidate.value for comparison in metrics}
+    agreement, r2 = found.get(Metric.AGREEMENT), found.get(Metric.R2)
+    if agreement is None or r2 is None or agreement < AGREES_PERCENT or r2 > 0:
+        return ()
+    return (
+        f"The largest of its numbers is the original's on {number(agreement)} % of the examples, and the numbers "
+        f"themselves have nothing to do with the original's (R² × 100 of {number(r2)}). If they are scores of classes, "
+        "choose agreement as the data set's metric; if they are numbers to predict, choose R².",
     )
 
 

@@ -253,6 +253,8 @@ class AnalysisReport(Value):
     """Of a generative language model in its own framework; of others it stays unknown."""
     modes: tuple[ModeLatency, ...] = ()
     """What else the runtime can make of the file."""
+    batch_axes: dict[str, int] = {}
+    """The axis of examples of inputs where running the model showed another one than the data set was bound with."""
 
 
 # --- evaluation ------------------------------------------------------------------------------------------------------

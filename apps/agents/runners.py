@@ -5,7 +5,7 @@ An engine is a backend class, imported by dotted path in the child: `apps.agents
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast
@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apps.agents.criteria import Target
-from apps.agents.errors import OutputsDiffer
 from apps.agents.formats import format_spec
+from apps.agents.layout import FIRST, Layout
 from apps.agents.reports import ModelSummary, TensorSpec
 from apps.agents.text import TextEncoder
 
@@ -24,6 +24,8 @@ Feeds = Mapping[str, Array]
 Outputs = list[Array]
 Run = Callable[[Feeds], Outputs]
 """One inference of a batch: all outputs in the model's order."""
+Axes = Sequence[int | None]
+"""Of the examples in each output; `None` for an output that has no entries by example."""
 
 
 class Engine(Protocol):
@@ -67,34 +69,47 @@ def signed(signature: str | None) -> dict[str, str]:
     return {} if signature is None else {"signature": signature}
 
 
-def fixed_batch(inputs: tuple[TensorSpec, ...]) -> int | None:
+def fixed_batch(inputs: tuple[TensorSpec, ...], layout: Layout = FIRST) -> int | None:
     """The batch size that the model was exported with; `None` where its batch axis is dynamic."""
-    for spec in inputs:
-        if spec.shape and isinstance(spec.shape[0], int):
-            return spec.shape[0]
-    return None
+    return layout.fixed_batch(inputs)
 
 
-def run_examples(run: Run, feeds: Feeds, batch: int | None) -> Outputs:
-    """The outputs for every example of `feeds`, first axis the examples.
+def run_portions(
+    run: Run, feeds: Feeds, batch: int | None, layout: Layout = FIRST, axes: Axes | None = None
+) -> list[Array | None]:
+    """The outputs for every example of `feeds`, first axis the examples; `None` for one that has no such axis.
 
-    A model with a fixed `batch` gets portions of that size; the last one is filled up with repeated examples, whose
-    outputs are dropped. Raises `OutputsDiffer` for an output that does not have one entry an example.
+    With a `batch` the model gets portions of that size; the last one is filled up with repeated examples, whose outputs
+    are dropped. `axes` are those of the examples in the outputs, the first ones unless given.
     """
-    examples = len(next(iter(feeds.values())))
+    examples = layout.rows(feeds)
     if batch is None:
-        outputs = run(feeds)
-    else:
-        portions = [_portion(run, feeds, start, batch, examples) for start in range(0, examples, batch)]
-        outputs = [np.concatenate(parts) for parts in zip(*portions, strict=True)]
-    for index, output in enumerate(outputs):
-        if output.shape[:1] != (examples,):
-            reason = f"output {index} has the shape {list(output.shape)} for {examples} examples"
-            raise OutputsDiffer(reason=reason)
-    return outputs
+        return [_by_example(output, axis, examples) for output, axis in _with_axes(run(feeds), axes)]
+    portions = [_portion(run, feeds, start, batch, layout, axes) for start in range(0, examples, batch)]
+    joined: list[Array | None] = []
+    for parts in zip(*portions, strict=True):
+        whole = [part for part in parts if part is not None]
+        joined.append(np.concatenate(whole) if len(whole) == len(parts) and _joinable(whole) else None)
+    return joined
 
 
-def _portion(run: Run, feeds: Feeds, start: int, batch: int, examples: int) -> Outputs:
+def _portion(run: Run, feeds: Feeds, start: int, batch: int, layout: Layout, axes: Axes | None) -> list[Array | None]:
+    examples = layout.rows(feeds)
     chosen = np.minimum(np.arange(start, start + batch), examples - 1)
     kept = min(batch, examples - start)
-    return [output[:kept] for output in run({name: array[chosen] for name, array in feeds.items()})]
+    outputs = [_by_example(output, axis, batch) for output, axis in _with_axes(run(layout.take(feeds, chosen)), axes)]
+    return [None if output is None else output[:kept] for output in outputs]
+
+
+def _with_axes(outputs: Outputs, axes: Axes | None) -> Iterator[tuple[Array, int | None]]:
+    return zip(outputs, axes or (0,) * len(outputs), strict=True)
+
+
+def _by_example(output: Array, axis: int | None, examples: int) -> Array | None:
+    if axis is None or axis >= output.ndim or output.shape[axis] != examples:
+        return None
+    return np.moveaxis(output, axis, 0)
+
+
+def _joinable(parts: Sequence[Array]) -> bool:
+    return len({part.shape[1:] for part in parts}) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from django import forms
@@ -26,6 +27,7 @@ TASK_LABELS = {
 }
 _PREPROCESSING = ImagePreprocessing()
 _READING = TextReading()
+_INPUT_PART = re.compile(r"(?P<what>batch axis|constant|array)\s+(?P<value>.+)")
 ONLY_INPUT = "features"
 """What all columns together are called; the model's only input takes them whatever its name."""
 _JOINTS = {"space": " ", "nothing": "", "line": "\n"}
@@ -89,6 +91,15 @@ class DataSetUploadForm(FileOrUploadForm):
         label="Shape of an example",
         widget=forms.Textarea({"rows": 2, "placeholder": "25, 2"}),
         help_text="Folds the columns, row by row. For several inputs a line each: “input: 25, 2”. Empty: one axis.",
+    )
+    inputs = forms.CharField(
+        required=False,
+        label="Inputs",
+        widget=forms.Textarea({"rows": 3, "placeholder": "state: constant 0, batch axis 1\nrate: constant 16000"}),
+        help_text=(
+            "A line for each model input that is the same for all examples, or has them along another axis than the "
+            "first (0): “constant 0”, “array NAME” (of the file), “batch axis 1”. Other inputs need none."
+        ),
     )
     width = forms.IntegerField(initial=_PREPROCESSING.width, required=False, min_value=1)
     height = forms.IntegerField(initial=_PREPROCESSING.height, required=False, min_value=1)
@@ -215,6 +226,10 @@ class DataSetUploadForm(FileOrUploadForm):
                 raise forms.ValidationError(message, code="invalid") from None
         return shapes
 
+    def clean_inputs(self) -> dict[str, dict[str, Any]]:
+        lines = filter(None, map(str.strip, self.cleaned_data["inputs"].splitlines()))
+        return dict(map(_input_reading, lines))
+
     def spec(self) -> dict[str, Any]:
         """The answers as `DatasetSpec` wants them: only what goes with the kind, and nothing that was left empty."""
         answers = self.cleaned_data
@@ -223,6 +238,7 @@ class DataSetUploadForm(FileOrUploadForm):
         spec["classes"] = words(answers["classes"])
         if kind != DatasetKind.TEXT:
             spec["training_share"] = answers["training_share"]
+            spec["inputs"] = answers["inputs"]
         if kind == DatasetKind.NPZ:
             spec["pairs"] = answers["pairs"]
         if kind == DatasetKind.TABLE:
@@ -239,3 +255,13 @@ class DataSetUploadForm(FileOrUploadForm):
         answers = {inner: self.cleaned_data[name] for name, inner in self.TEXT_FIELDS.items()}
         # Nothing may stand between a context and its choices; any other field left empty is as usual.
         return {name: value for name, value in answers.items() if name == "joint" or value not in (None, "")}
+
+
+def _input_reading(line: str) -> tuple[str, dict[str, Any]]:
+    """Input and `InputReading` of a line such as `state: constant 0, batch axis 1`. Raises `ValidationError`."""
+    name, colon, rest = line.rpartition(":")
+    parts = [_INPUT_PART.fullmatch(part) for part in words(rest)]
+    if not colon or not name.strip() or not parts or not all(parts):
+        raise forms.ValidationError(f"“{line}” is not of the form “input: constant 0, batch axis 1”.", code="invalid")
+    said = {part["what"].replace(" ", "_"): part["value"].strip() for part in parts if part}
+    return name.strip(), said

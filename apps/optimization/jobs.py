@@ -14,7 +14,7 @@ from apps.agents.process import Limits
 from apps.agents.state import StepKind
 from apps.models.models import Blob
 from apps.models.storage import local_path
-from apps.optimization.lineage import exported_analyses, format_of, input_format, signature_of
+from apps.optimization.lineage import exported_analyses, format_of, input_format, reading_of, signature_of
 from apps.optimization.models import OptimizationSession, PipelineSettings, SessionStep
 from apps.optimization.recipe import recipe_of
 from apps.optimization.rendering import report_html
@@ -82,7 +82,7 @@ def _arguments(step: SessionStep) -> dict[str, Any]:
     formats = {"original_format": format_of(session.version), "format": input_format(step)}
     common = {"criteria": session.criteria_body, **formats, **signature_of(session.version)}
     divisor = {"batch_divisor": step.batch_divisor} if step.batch_divisor > 1 else {}
-    measured = {**common, **divisor, "dataset": session.dataset.spec}
+    measured = {**common, **divisor, "dataset": reading_of(session)}
     match StepKind(step.kind):
         case StepKind.ANALYSE:
             return measured

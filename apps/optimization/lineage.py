@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from apps.agents.dataset_spec import DatasetSpec
 from apps.agents.lineage import format_after, format_of_candidate, runtime_of
 from apps.agents.state import Status, StepKind
 from apps.models.models import ModelVersion
@@ -19,6 +20,13 @@ def signature_of(version: ModelVersion) -> dict[str, str]:
     """The argument that names the original's function, where its format has room for several; else nothing."""
     signature = version.metadata.signature
     return {"signature": signature} if signature else {}
+
+
+def reading_of(session: OptimizationSession) -> dict[str, Any]:
+    """How the session's data set is read: as its member said, with the axes of examples that the analysis has found."""
+    spec = DatasetSpec.model_validate(session.dataset.spec)
+    found = session.analysis.body.get("batch_axes") if hasattr(session, "analysis") else None
+    return spec.laid_out(found or {}).model_dump(mode="json")
 
 
 def chain_to(session: OptimizationSession, key: str) -> list[SessionStep]:

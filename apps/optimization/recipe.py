@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from apps.optimization.lineage import chain_to, format_of, makers, signature_of
+from apps.optimization.lineage import chain_to, format_of, makers, reading_of, signature_of
 from apps.optimization.models import OptimizationSession, SessionStep
 from apps.optimization.services.report import verdict_of
 
@@ -31,7 +31,7 @@ def recipe_of(session: OptimizationSession) -> dict[str, Any]:
             "name": session.dataset.name,
             "filename": session.dataset.filename,
             "sha256": session.dataset.blob_id,
-            "spec": session.dataset.spec,
+            "spec": reading_of(session),
         },
         "steps": [_step(step) for step in chain],
         "artifact": _artifact(chain[-1]) if chain else None,

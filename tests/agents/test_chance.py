@@ -45,7 +45,7 @@ def asked(folder: Path, model: bytes, x: Array, y: Array, task: str = "classific
     engine = open_engine("onnx", folder / "m.onnx", folder)
     summary = engine.summary
     dataset = load_dataset(folder / "d.npz", spec, summary.inputs, 1, outputs=summary.outputs)
-    return refuse_chance(engine, dataset, Criteria(), Told())
+    return refuse_chance(engine.session(Criteria().target), summary, dataset, Criteria(), Told())
 
 
 def refused(folder: Path, *arguments: Any, **more: Any) -> str:

@@ -15,6 +15,7 @@ from apps.agents.backends.torch import export, fusion, onnx_file
 from apps.agents.backends.torch.equality import Differs, cases_of, compare
 from apps.agents.backends.torch.model import TorchModel
 from apps.agents.backends.torch.tracing import example_feeds
+from apps.agents.dataset_spec import DatasetSpec
 from apps.agents.errors import TechniqueInvalidOutput, TechniqueLibraryFailed
 from apps.agents.optimization import Made
 from apps.agents.reports import TensorSpec
@@ -267,3 +268,36 @@ def test_minilm_exported_is_the_same_and_int8_of_it_stays_close(tmp_path: Path, 
     int8 = Workshop(tmp_path / "onnx").apply("onnx-dynamic-int8", made.artifact, texts, FIDELITY)
     assert made.result.size_bytes / int8.result.size_bytes > 3.5
     assert sqnr_db(int8) > 15
+
+
+class Listener(torch.nn.Module):
+    """Takes samples, a state `[2, batch, 8]` and a rate; gives a probability and the state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.third = torch.nn.Linear(32, 64), torch.nn.Linear(64, 8), torch.nn.Linear(8, 1)
+
+    def forward(
+        self, audio: torch.Tensor, state: torch.Tensor, rate: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        now = torch.tanh(self.second(torch.relu(self.first(audio))) + state[1])
+        return torch.sigmoid(self.third(now)) * (rate / 16000), torch.stack([now, now])
+
+
+def test_examples_along_another_axis_and_what_all_of_them_share_go_through_the_tracer(tmp_path: Path):
+    torch.manual_seed(3)
+    free = torch.export.Dim.DYNAMIC
+    program = torch.export.export(
+        Listener().eval(),
+        (torch.zeros(3, 32), torch.zeros(2, 3, 8), torch.tensor(16000)),
+        dynamic_shapes=({0: free}, {1: free}, None),
+    )
+    torch.export.save(program, tmp_path / "listener.pt2")
+    workshop = Workshop(tmp_path, "torch-export")
+    audio = workshop.examples(audio=np.random.default_rng(0).normal(size=(30, 32)).astype(np.float32))
+    said = {"state": {"constant": 0, "batch_axis": 1}, "rate": {"constant": 16000}}
+    spec = DatasetSpec(kind="npz", task="fidelity", inputs=said)
+    made = workshop.apply("onnx-export", tmp_path / "listener.pt2", audio, spec)
+    assert "on 2 batches of several sizes" in made.result.checks[0]
+    free_axis = {axis for value in loaded(made).graph.input for axis in _axes(value) if isinstance(axis, str)}
+    assert len(free_axis) == 1

@@ -250,6 +250,28 @@ class TestDataSets:
         )
         assert dataset.spec["images"] is None
 
+    def test_inputs_say_what_fills_them(self, browse: Browse, engineer: User, npz_bytes: bytes):
+        lines = "state: constant 0, batch axis 1\nserving_default_x:0: batch axis 2\n\nrate: array sr\n"
+        answers = {"name": "Voices", "kind": "npz", "task": "fidelity", "inputs": lines}
+        page = browse(engineer)
+        response = page.post("/datasets/upload/", {**answers, "file": upload_of(npz_bytes, "set.npz")})
+        assert response.status_code == 302, text_of(response)
+        assert DataSet.objects.get().spec["inputs"] == {
+            "state": {"constant": 0.0, "batch_axis": 1, "array": None},
+            "serving_default_x:0": {"constant": None, "batch_axis": 2, "array": None},
+            "rate": {"constant": None, "batch_axis": None, "array": "sr"},
+        }
+        assert "constant 0, batch axis 1" in text_of(page.get(response.url))
+
+    @pytest.mark.parametrize("line", ["state", "state: 0", ": constant 0", "state:", "state: constant 0; batch axis 1"])
+    def test_a_line_about_an_input_that_says_nothing_comes_back(
+        self, browse: Browse, engineer: User, npz_bytes: bytes, line: str
+    ):
+        answers = {"name": "Voices", "kind": "npz", "task": "fidelity", "inputs": line}
+        response = browse(engineer).post("/datasets/upload/", {**answers, "file": upload_of(npz_bytes, "set.npz")})
+        assert response.status_code == 422
+        assert not DataSet.objects.exists()
+
     def test_images_bring_their_preprocessing(self, browse: Browse, engineer: User):
         answers = {
             "name": "Pictures",

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from apps.agents.archives import DAMAGE
 from apps.agents.dataset_headers import summarize_arrays
 from apps.agents.dataset_spec import DatasetSpec
-from apps.agents.errors import DatasetTooLarge, DatasetUnreadable
+from apps.agents.errors import DatasetTooLarge, DatasetUnreadable, InputUnfilled
 from apps.agents.npz_headers import ArrayHeader, array_headers
 from apps.agents.reports import DatasetSummary
 
@@ -39,7 +39,14 @@ class ArraySource:
         self.summary: DatasetSummary = summarize_arrays(headers, spec, path.stat().st_size)
         mapped = {name: _mapped(path, header, scratch) for name, header in headers.items()}
         self.labels: Array | None = mapped.pop(spec.label, None)
+        self._shared = {name: mapped.pop(name) for name in spec.shared_arrays & mapped.keys()}
         self._arrays = mapped
+
+    def shared(self, name: str) -> Array:
+        """An array that is no example's own. Raises `InputUnfilled` where the file has none of this name."""
+        if name not in self._shared:
+            raise InputUnfilled(wanted=name, reason=f"the file has no array {name!r}", field="inputs")
+        return np.asarray(self._shared[name])
 
     def rows(self, indices: NDArray[np.int64]) -> dict[str, Array]:
         """The named examples of every array, copied out of the file."""

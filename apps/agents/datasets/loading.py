@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.agents.dataset_fit import Binding, bind, check_input, judged_output
+from apps.agents.dataset_fit import Binding, bind, check_input, converts, judged_output
 from apps.agents.dataset_spec import DatasetKind, DatasetSpec
 from apps.agents.datasets.arrays import ArraySource
 from apps.agents.datasets.images import ImageSource
@@ -20,7 +20,8 @@ from apps.agents.datasets.tables import TableSource
 from apps.agents.datasets.targets import TokenTargets
 from apps.agents.datasets.text_dataset import TextDataset
 from apps.agents.datasets.texts import TextSource
-from apps.agents.errors import LabelsInvalid, TokenizerMissing, ValuesOutOfRange
+from apps.agents.errors import InputUnfilled, LabelsInvalid, TokenizerMissing, ValuesOutOfRange
+from apps.agents.layout import Layout
 from apps.agents.reports import DatasetSummary, Task, TensorSpec
 from apps.agents.text import TextEncoder
 
@@ -60,6 +61,11 @@ class Dataset(Protocol):
     @property
     def bindings(self) -> tuple[Binding, ...]:
         """What fills each input of the model, in its order."""
+        ...
+
+    @property
+    def layout(self) -> Layout:
+        """Where the examples stand in each input."""
         ...
 
     @property
@@ -111,19 +117,39 @@ class ArrayDataset:
     ) -> None:
         self.spec = spec
         self.summary = source.summary
-        self.notes: tuple[str, ...] = ()
-        self.bindings = bind(inputs, source.summary, pairs=spec.pairs)
+        self.bindings = bind(inputs, source.summary, pairs=spec.pairs, readings=spec.inputs)
         for binding in self.bindings:
             check_input(binding)
-        self._source = source
+        self._source, self._seed, self._outputs = source, seed, outputs
+        self._numbering = ""
         self._labels = checked_labels(source.labels, spec) if spec.needs_labels else None
         if self._labels is not None and spec.task is Task.CLASSIFICATION:
             output = judged_output(outputs, spec.output) if outputs else None
             self._labels, self.summary, note = numbered(self._labels.astype(np.int64), self.summary, output)
-            self.notes = (note,) if note else ()
+            self._numbering = note or ""
         classes = self._labels if spec.task is Task.CLASSIFICATION else None
         parts = split(self.summary.examples, seed, classes, spec.training_share)
         self._calibration, self._evaluation, self._training = parts
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How labels were numbered, and where examples stand along another axis than the first."""
+        notes = [self._numbering] if self._numbering else []
+        places = [(binding.wanted.name, binding.batch_axis) for binding in self.bindings if binding.batch_axis]
+        if places:
+            told = ", ".join(f"axis {axis} of {name}" for name, axis in places)
+            notes.append(f"The examples of a batch stand along {told} (the first axis is 0).")
+        return tuple(notes)
+
+    @property
+    def layout(self) -> Layout:
+        return Layout({binding.wanted.name: binding.batch_axis for binding in self.bindings})
+
+    def laid_out(self, axes: Mapping[str, int]) -> ArrayDataset:
+        """The same with the examples along these axes of the model's inputs."""
+        spec = self.spec.laid_out(axes)
+        inputs = [binding.wanted for binding in self.bindings]
+        return ArrayDataset(self._source, spec, inputs, self._seed, self._outputs)
 
     @property
     def calibration_indices(self) -> Indices:
@@ -166,8 +192,7 @@ class ArrayDataset:
 
     def first(self, n: int) -> Arrays:
         """The first evaluation examples, repeated where there are fewer than `n`."""
-        feeds = self._feeds(np.resize(self._evaluation, n))
-        return {name: array[:n] for name, array in feeds.items()}
+        return self.layout.take(self._feeds(np.resize(self._evaluation, n)), np.arange(n))
 
     def affordable_batch(self, batch_size: int) -> int:
         """`batch_size`, or less where that many examples would take more than 64 MiB."""
@@ -181,8 +206,13 @@ class ArrayDataset:
             yield self._feeds(chosen), labels
 
     def _feeds(self, indices: Indices) -> Arrays:
-        rows = self._source.rows(indices)
-        return {binding.wanted.name: _filled(binding, rows, pairs=self.spec.pairs) for binding in self.bindings}
+        rows, examples = self._source.rows(indices), len(indices) * (2 if self.spec.pairs else 1)
+        return {
+            binding.wanted.name: _filled(binding, rows, pairs=self.spec.pairs)
+            if binding.sources
+            else shared_input(binding, self._source, examples)
+            for binding in self.bindings
+        }
 
 
 def load_dataset(
@@ -252,7 +282,41 @@ def _filled(binding: Binding, rows: Arrays, *, pairs: bool) -> Array:
         array = parts[0]
     if array.ndim == 1 and len(binding.wanted.shape) == 2:
         array = array[:, np.newaxis]
-    return cast(array, binding.wanted)
+    return cast(np.moveaxis(array, 0, binding.batch_axis or 0), binding.wanted)
+
+
+def shared_input(binding: Binding, source: Source, examples: int) -> Array:
+    """An input that all examples share, for so many of them. Raises `InputUnfilled` where an array does not fit it."""
+    reading, wanted, axis = binding.reading, binding.wanted, binding.batch_axis
+    if reading.array is None:
+        # Any free axis but that of the examples has been refused by `bind`.
+        lengths = [length if isinstance(length, int) else examples for length in wanted.shape]
+        return np.full(lengths, reading.constant).astype(wanted.dtype)
+    assert isinstance(source, ArraySource)  # The spec allows arrays of an npz only.
+    array = source.shared(reading.array)
+    if axis is not None and array.ndim == len(wanted.shape) - 1:
+        array = np.expand_dims(array, axis)
+    if reason := _misfit(array, binding):
+        raise InputUnfilled(wanted=str(wanted), reason=f"the array {reading.array!r} {reason}", field="inputs")
+    if axis is not None and array.shape[axis] == 1 and not isinstance(wanted.shape[axis], int):
+        array = np.repeat(array, examples, axis=axis)
+    return cast(array, wanted)
+
+
+def _misfit(array: Array, binding: Binding) -> str | None:
+    """Why an array that all examples share does not fit its input; its examples' axis has one entry."""
+    wanted = binding.wanted
+    told = f"is {array.dtype}{list(array.shape)}"
+    if not converts(str(array.dtype), wanted.dtype):
+        return f"{told}, which cannot be converted safely"
+    if array.ndim != len(wanted.shape):
+        return f"{told} and {len(wanted.shape)} axes are wanted"
+    for place, (want, have) in enumerate(zip(wanted.shape, array.shape, strict=True)):
+        if isinstance(want, int) and want != have:
+            return f"{told}, and axis {place} must be {want}"
+        if place == binding.batch_axis and not isinstance(want, int) and have != 1:
+            return f"{told}, and must have one entry along axis {place}, where the examples stand"
+    return None
 
 
 def cast(array: Array, wanted: TensorSpec) -> Array:
@@ -261,12 +325,12 @@ def cast(array: Array, wanted: TensorSpec) -> Array:
         return array.astype(str).astype(object)
     dtype = np.dtype(wanted.dtype)
     if array.dtype == dtype:
-        return np.ascontiguousarray(array)
+        return np.asarray(array, order="C")  # Which leaves a single number without an axis.
     if dtype.kind in "iu" and array.dtype.kind in "iu" and array.size:
         low, high, limits = int(array.min()), int(array.max()), np.iinfo(dtype)
         if low < limits.min or high > limits.max:
             raise ValuesOutOfRange(array=wanted.name, low=low, high=high, dtype=wanted.dtype, field=wanted.name)
-    return np.ascontiguousarray(array.astype(dtype))
+    return np.asarray(array.astype(dtype), order="C")
 
 
 def checked_labels(labels: Array | None, spec: DatasetSpec) -> Array | None:

@@ -17,6 +17,7 @@ from apps.agents.datasets.text_notes import notes_on
 from apps.agents.datasets.texts import TextSource
 from apps.agents.datasets.token_rows import Cuts, Row, RowMaker, frame_of
 from apps.agents.errors import DatasetEmpty
+from apps.agents.layout import FIRST
 from apps.agents.reports import Task, TensorSpec
 from apps.agents.text import ATTENTION_MASK, IGNORED, TextEncoder
 
@@ -50,6 +51,7 @@ class TextDataset:
         self.spec = spec
         self.summary = source.summary
         self.bindings: tuple[Binding, ...] = bind(inputs, source.summary)
+        self.layout = FIRST
         self._outputs = outputs
         self._examples = source.examples
         self._labels = source.labels

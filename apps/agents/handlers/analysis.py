@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apps.agents.analysis import AnalysisAgent
-from apps.agents.chance import refuse_chance
 from apps.agents.criteria import Criteria
 from apps.agents.handlers.material import Material
 from apps.agents.job import JobResult
@@ -23,10 +22,14 @@ def analyse(context: JobContext) -> JobResult:
     job = context.job
     material = Material(job)
     criteria = Criteria.model_validate(job.arguments["criteria"])
-    suspicions = refuse_chance(material.original, material.dataset, criteria, context) if material.is_original else ()
     agent = AnalysisAgent(material.scratch, sensitivity_budget_s=job.arguments.get("sensitivity_budget_s"))
     report = agent.analyse(
-        material.model, material.dataset, criteria, context, format=material.format, signature=material.signature
+        material.model,
+        material.dataset,
+        criteria,
+        context,
+        format=material.format,
+        signature=material.signature,
+        original=material.is_original,
     )
-    report = report.model_copy(update={"notes": (*suspicions, *report.notes)})
     return JobResult(body=report.model_dump(mode="json"))

@@ -31,17 +31,18 @@ def scorer_for(spec: DatasetSpec, output_shape: Sequence[int], classes: Sequence
         return PerplexityScorer()
     if spec.task is Task.MULTIPLE_CHOICE:
         return ContinuationScorer()
-    return FidelityScorer(by_class=_by_class(spec.metric, output_shape))
+    return FidelityScorer(by_class=_by_class(spec, output_shape))
 
 
-def _by_class(metric: Metric | None, output_shape: Sequence[int]) -> bool:
+def _by_class(spec: DatasetSpec, output_shape: Sequence[int]) -> bool:
     """Whether fidelity asks for equal classes: as the member chose, else for `[batch, n]`, the shape of class scores.
 
-    An embedding of that shape cannot be told from scores; choosing the cosine says that it is one.
+    An embedding of that shape, or several numbers to predict, cannot be told from scores; pooling says that it is one,
+    and so does choosing another metric.
     """
-    if metric is None:
-        return len(output_shape) == 2 and looks_like_classes(output_shape)
-    return metric is Metric.AGREEMENT and looks_like_classes(output_shape)
+    if spec.metric is None:
+        return len(output_shape) == 2 and looks_like_classes(output_shape) and spec.pooling == "none"
+    return spec.metric is Metric.AGREEMENT and looks_like_classes(output_shape)
 
 
 def order_metrics(comparisons: Sequence[MetricComparison], primary: Metric) -> tuple[MetricComparison, ...]:

@@ -45,6 +45,17 @@ def _cosines(a: Floats, b: Floats) -> Floats:
     return np.where(same, 1.0, np.sum(a * b, axis=1) / np.where(lengths > 0, lengths, 1.0))
 
 
+def check_vectors(output: Array) -> None:
+    """Raise `OutputUnfit` for a single number an example, whose direction is its sign and nothing else."""
+    if flat(output).shape[1] < 2:
+        raise OutputUnfit(
+            output="0",
+            shape=list(output.shape),
+            task=Task.EMBEDDING,
+            reason="a direction needs at least two numbers an example; a single one is a regression",
+        )
+
+
 class VectorScorer(Scorer):
     """The mean cosine similarity to the label, a vector an example."""
 
@@ -54,6 +65,7 @@ class VectorScorer(Scorer):
     def add(self, original: Array, candidate: Array, labels: Labels) -> None:
         truth = np.asarray(labels)
         for output, parts in zip((original, candidate), self._cosines, strict=True):
+            check_vectors(output)
             if flat(output).shape != flat(truth).shape:
                 raise OutputUnfit(
                     output="0",
@@ -79,6 +91,7 @@ class PairScorer(Scorer):
     def add(self, original: Array, candidate: Array, labels: Labels) -> None:
         self._labels.append(np.asarray(labels, dtype=np.float64).reshape(-1))
         for output, parts in zip((original, candidate), self._cosines, strict=True):
+            check_vectors(output)
             half = len(output) // 2
             parts.append(cosines(output[:half], output[half:]))
 

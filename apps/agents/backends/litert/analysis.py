@@ -25,15 +25,15 @@ class LiteRtLaboratory(LiteRtEngine):
         super().__init__(model, scratch, signature)
         self._notes: list[str] = []
 
-    def layers(self, batches: Sequence[Feeds]) -> tuple[Layer, ...]:
-        shapes, examples = self._shapes(batches)
+    def layers(self, batches: Sequence[Feeds], examples: int | None = None) -> tuple[Layer, ...]:
+        shapes, longest = self._shapes(batches)
         return tuple(
             Layer(
                 name=self.file.name_of(operator),
                 op_type=operator.op_type,
                 parameters=sum(tensor.elements for tensor in self.file.weights_of(operator)),
                 weight_bytes=sum(tensor.stored_bytes for tensor in self.file.weights_of(operator)),
-                macs=macs(operator, shapes, examples),
+                macs=macs(operator, shapes, examples or longest),
                 depthwise=operator.op_type == "DEPTHWISE_CONV_2D",
             )
             for operator in self.file.operators

@@ -91,7 +91,7 @@ def _interpreter(model: Path | bytes, threads: int, *, delegated: bool) -> Inter
 
 def _given(array: Array, quantized: Quantized | None, dtype: Any) -> Array:
     if quantized is None:
-        return np.ascontiguousarray(array, dtype=None if array.dtype == object else dtype)
+        return np.asarray(array, dtype=None if array.dtype == object else dtype, order="C")
     limits = np.iinfo(quantized.dtype)
     steps = np.rint(np.asarray(array, np.float32) / quantized.scale) + quantized.zero_point
     return np.asarray(np.clip(steps, limits.min, limits.max), quantized.dtype)

@@ -32,9 +32,9 @@ class OnnxLaboratory(OnnxEngine):
         self._stored_share = 1.0
         """What a weight takes in the file, of what it takes in the graph that is looked at."""
 
-    def layers(self, batches: Sequence[Feeds]) -> tuple[Layer, ...]:
+    def layers(self, batches: Sequence[Feeds], examples: int | None = None) -> tuple[Layer, ...]:
         seen = self._observed(batches)
-        costs = layer_costs(self._bench.proto, seen.shapes, seen.examples_per_batch or 1)
+        costs = layer_costs(self._bench.proto, seen.shapes, examples or seen.examples_per_batch or 1)
         return tuple(
             Layer(
                 name=cost.name,

@@ -24,6 +24,7 @@ from apps.agents.backends.onnx.technique import (
 )
 from apps.agents.context import Context
 from apps.agents.errors import TechniqueParameters
+from apps.agents.layout import FIRST
 from apps.agents.optimization import Assignment
 from apps.agents.runners import Feeds
 
@@ -88,7 +89,12 @@ class StaticQuantization(OnnxQuantization):
             ranges = write_ranges(
                 model,
                 operators,
-                counted(batches, count, lambda share: context.progress(0.8 * share, "measuring ranges")),
+                counted(
+                    batches,
+                    count,
+                    lambda share: context.progress(0.8 * share, "measuring ranges"),
+                    assignment.dataset.layout.rows,
+                ),
                 method=chosen["calibration"],
                 symmetric=chosen["symmetric_activations"],
                 threads=assignment.threads,
@@ -155,12 +161,14 @@ def quantizable_operators() -> frozenset[str]:
     return frozenset(QLinearOpsRegistry) | frozenset(QDQRegistry)
 
 
-def counted(batches: Iterator[Feeds], examples: int, tell: Callable[[float], None]) -> Iterator[Feeds]:
+def counted(
+    batches: Iterator[Feeds], examples: int, tell: Callable[[float], None], rows: Callable[[Feeds], int] = FIRST.rows
+) -> Iterator[Feeds]:
     """`batches` as they are, telling the share of `examples` that has passed after each."""
     passed = 0
     for feeds in batches:
         yield feeds
-        passed += len(next(iter(feeds.values())))
+        passed += rows(feeds)
         tell(min(1.0, passed / examples))
 
 

@@ -33,7 +33,7 @@ class TensorFlowLaboratory(TensorFlowEngine):
         super().__init__(model, scratch, signature)
         self._notes: list[str] = []
 
-    def layers(self, batches: Sequence[Feeds]) -> tuple[Layer, ...]:
+    def layers(self, batches: Sequence[Feeds], examples: int | None = None) -> tuple[Layer, ...]:
         shapes = {name: array.shape for name, array in batches[0].items()} if batches else {}
         try:
             return cost.layers(self.model, shapes)

@@ -48,7 +48,7 @@ def recover(
             step(_tensors(teacher, feeds), _labels(labels, dataset.spec.task))
             if hold is not None:
                 hold()
-            seen += len(next(iter(feeds.values())))
+            seen += dataset.layout.rows(feeds)
         context.progress((epoch + 1) / epochs, f"learning again, epoch {epoch + 1} of {epochs}")
     return seen
 

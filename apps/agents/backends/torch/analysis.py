@@ -26,10 +26,10 @@ class TorchLaboratory(TorchEngine):
         super().__init__(model, scratch)
         self._notes: list[str] = []
 
-    def layers(self, batches: Sequence[Feeds]) -> tuple[Layer, ...]:
+    def layers(self, batches: Sequence[Feeds], examples: int | None = None) -> tuple[Layer, ...]:
         """The modules that compute something; those of a TorchScript program as far as their weights tell."""
         try:
-            return cost.layers(self._anatomy, batches)
+            return cost.layers(self._anatomy, batches, examples)
         except (RuntimeError, TypeError, ValueError) as error:
             reason = " ".join(str(error).split())[:300].rstrip(". ")
             self._notes.append(

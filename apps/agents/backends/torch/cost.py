@@ -20,14 +20,14 @@ from apps.agents.reports import Layer
 from apps.agents.runners import Feeds
 
 
-def layers(anatomy: Anatomy, batches: Sequence[Feeds]) -> tuple[Layer, ...]:
+def layers(anatomy: Anatomy, batches: Sequence[Feeds], examples: int | None = None) -> tuple[Layer, ...]:
     """A layer for each part, and for each module that multiplies activations; the MACs are of one example.
 
-    MACs are counted on the first of `batches`. Raises what the model raises.
+    MACs are counted on the first of `batches`, which holds so many `examples`. Raises what the model raises.
     """
     macs: Mapping[str, int] = {}
     if batches:
-        examples = max((len(array) for array in batches[0].values() if array.ndim), default=1)
+        examples = examples or max((len(array) for array in batches[0].values() if array.ndim), default=1)
         macs = {name: round(count / examples) for name, count in _counted(anatomy, batches[0]).items()}
     parts = {part.name for part in anatomy.parts}
     shown = [module for module in anatomy.modules if module.name in parts or module.name in macs]

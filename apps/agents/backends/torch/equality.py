@@ -6,7 +6,7 @@ that the attention mask hides are not compared: nothing reads them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import numpy as np
 import onnxruntime as ort
 
 from apps.agents.backends.torch.model import TorchModel
+from apps.agents.layout import FIRST, Layout
 from apps.agents.reports import ModelSummary
 from apps.agents.runners import Array, Feeds, Outputs
 
@@ -57,10 +58,10 @@ class Differs(Exception):
     """Raised with the sentence's end, as the reason."""
 
 
-def cases_of(model: TorchModel, feeds: Feeds) -> list[Case]:
+def cases_of(model: TorchModel, feeds: Feeds, layout: Layout = FIRST) -> list[Case]:
     """What the original says on `feeds` in several sizes. A size that the original itself does not take is no case."""
     found = []
-    for title, sized in _sizes(model.summary, feeds):
+    for title, sized in _sizes(model.summary, feeds, layout):
         try:
             outputs = model.run(sized)
         except _OWN:
@@ -123,12 +124,13 @@ def _read(output: Array, feeds: Feeds) -> Array:
     return shown
 
 
-def _sizes(summary: ModelSummary, feeds: Feeds) -> Iterator[tuple[str, Feeds]]:
-    rows = max((len(array) for array in feeds.values() if array.ndim), default=1)
+def _sizes(summary: ModelSummary, feeds: Feeds, layout: Layout) -> Iterator[tuple[str, Feeds]]:
+    rows = layout.rows(feeds)
     yield f"{rows} examples", feeds
-    yield "1 example", _cut(summary, feeds, {0: 1})
+    if layout.fixed_batch(summary.inputs) is None:
+        yield "1 example", layout.take(feeds, [0])
     for share in (2, 3):
-        shorter = _cut(summary, feeds, {}, share)
+        shorter = _shortened(summary, feeds, layout, share)
         if any(shorter[name].shape != feeds[name].shape for name in feeds):
             yield f"{rows} examples of a {'half' if share == 2 else 'third'} of their length", shorter
     mask = feeds.get(MASK)
@@ -137,17 +139,14 @@ def _sizes(summary: ModelSummary, feeds: Feeds) -> Iterator[tuple[str, Feeds]]:
             yield f"rows with padding on the {side}", {**feeds, MASK: _padded(mask, side)}
 
 
-def _cut(summary: ModelSummary, feeds: Feeds, lengths: Mapping[int, int], share: int = 1) -> dict[str, Array]:
-    """Free axes cut to `lengths` by place, or but for the first to a part of what they are."""
+def _shortened(summary: ModelSummary, feeds: Feeds, layout: Layout, share: int) -> dict[str, Array]:
+    """Free axes cut to a part of what they are, but for those of the examples."""
     found = dict(feeds)
     for spec in summary.inputs:
         array = found[spec.name]
         for place, axis in enumerate(spec.shape):
-            if isinstance(axis, int):
-                continue
-            length = array.shape[place]
-            wanted = lengths.get(place, length if place == 0 else -(-length // share))
-            array = np.take(array, np.arange(min(length, wanted)), axis=place)
+            if not isinstance(axis, int) and place != layout.axis(spec.name):
+                array = np.take(array, np.arange(-(-array.shape[place] // share)), axis=place)
         found[spec.name] = array
     return found
 

@@ -53,9 +53,9 @@ class OnnxExport(BaseOptimizationAgent):
         model = self._loaded(assignment)
         context.progress(0.05, "asking the original on batches of several sizes")
         feeds = next(assignment.batches(_EXAMPLES, _EXAMPLES))
-        cases = cases_of(model, feeds)
+        cases = cases_of(model, feeds, assignment.dataset.layout)
         context.progress(0.2, "tracing and translating")
-        proto = to_onnx(model, example_feeds(model.summary, feeds), assignment.spec.label)
+        proto = to_onnx(model, example_feeds(model.summary, feeds, assignment.dataset.layout), assignment.spec.label)
         raw = assignment.scratch / "as-exported.onnx"
         if assignment.parameters["transformer_fusions"]:
             onnx.save(proto, str(raw))  # With the shapes of what is inside, by which blocks are recognised.

@@ -62,7 +62,7 @@ class TorchModel:
         floats = dict.fromkeys(feeds, self.dtype)
         if self.format is Format.TORCH_EXPORT:
             floats = {spec.name: getattr(torch, spec.dtype, self.dtype) for spec in self.summary.inputs}
-        tensors = {name: torch.from_numpy(np.ascontiguousarray(array)).to(device) for name, array in feeds.items()}
+        tensors = {name: torch.from_numpy(np.asarray(array, order="C")).to(device) for name, array in feeds.items()}
         return {
             name: tensor.to(floats[name]) if tensor.is_floating_point() else tensor for name, tensor in tensors.items()
         }

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from apps.agents.backends.torch.model import TorchModel
+from apps.agents.layout import FIRST, Layout
 from apps.agents.reports import ModelSummary
 from apps.agents.runners import Array, Feeds
 
@@ -37,14 +38,14 @@ class ByPlace(torch.nn.Module):  # type: ignore[misc, unused-ignore]
         return tuple(output.float() if output.is_floating_point() else output for output in outputs)
 
 
-def example_feeds(summary: ModelSummary, feeds: Feeds) -> dict[str, Array]:
+def example_feeds(summary: ModelSummary, feeds: Feeds, layout: Layout = FIRST) -> dict[str, Array]:
     """`feeds` with a few rows, and no free axis so short that a tracer would take it for a constant."""
-    return {spec.name: _example(feeds[spec.name], spec.shape) for spec in summary.inputs}
+    return {spec.name: _example(feeds[spec.name], spec.shape, layout.axis(spec.name)) for spec in summary.inputs}
 
 
 def example_tensors(feeds: Mapping[str, Array]) -> tuple[torch.Tensor, ...]:
     """As the summary says they come: floats not yet in the type that the model computes in."""
-    return tuple(torch.from_numpy(np.ascontiguousarray(array)) for array in feeds.values())
+    return tuple(torch.from_numpy(np.asarray(array, order="C")) for array in feeds.values())
 
 
 def dynamic_shapes(summary: ModelSummary) -> tuple[tuple[dict[int, Any], ...]]:
@@ -58,11 +59,11 @@ def dynamic_shapes(summary: ModelSummary) -> tuple[tuple[dict[int, Any], ...]]:
     )
 
 
-def _example(array: Array, shape: tuple[int | str | None, ...]) -> Array:
+def _example(array: Array, shape: tuple[int | str | None, ...], examples: int | None) -> Array:
     for place, axis in enumerate(shape):
         if isinstance(axis, int):
             continue
         length = array.shape[place]
-        wanted = TRACED_ROWS if place == 0 else max(length, SHORTEST_AXIS)
+        wanted = TRACED_ROWS if place == examples else max(length, SHORTEST_AXIS)
         array = np.take(array, np.arange(wanted) % length, axis=place)
     return array
