@@ -183,6 +183,8 @@ class Closing(Value):
     """Why each candidate that was never measured was left out."""
     budget: str | None = None
     """The sentence that says which budget was spent, when one was."""
+    untried: str | None = None
+    """Why the package is handed over without having been tried, in a sentence."""
 
 
 class Decision(Value):

@@ -184,11 +184,29 @@ def test_quantization_starts_from_the_optimized_graph():
     assert {request.parent for request in run(resnet()).tried} == {"prepare"}
 
 
-@pytest.mark.parametrize("key", ["analyse", "plan", "package"])
+@pytest.mark.parametrize("key", ["analyse", "plan"])
 def test_a_step_that_the_session_needs_ends_it_with_its_code(key):
     session = run(resnet(failing={key: (f"{key}.broken", "It cannot be read.")}))
 
     assert session.last.failure == (f"{key}.broken", "It cannot be read.")
+    assert session.last.verdict is None
+
+
+def test_a_package_that_fails_is_packed_once_more_untried_and_costs_no_verdict():
+    whole = run(resnet())
+    session = run(resnet(failing={"package": ("step.killed", "It was ended by SIGSEGV.")}))
+
+    assert session.last.verdict == whole.last.verdict
+    assert keys(session)[-2:] == ["package", "package-untried"]
+    assert session.state.steps[-1].request.parameters["untried"] == "It was ended by SIGSEGV."
+    assert session.state.steps[-1].request.parent == session.state.steps[-2].request.parent
+
+
+def test_a_package_that_cannot_be_packed_even_untried_ends_the_session():
+    broken = ("store.away", "The store is away.")
+    session = run(resnet(failing={"package": broken, "package-untried": broken}))
+
+    assert session.last.failure == broken
     assert session.last.verdict is None
 
 

@@ -246,14 +246,13 @@ class Driver:
             return {}
         start = self.artifacts[request.parent] if request.parent else self.subject.model
         files = {"original": self.subject.model, "model": start}
-        return files | (
-            self._documents(decision) if request.kind is StepKind.PACKAGE else {"dataset": self.subject.data}
-        )
+        documents = self._documents(decision) if request.kind is StepKind.PACKAGE else {}
+        return {**files, "dataset": self.subject.data, **documents}
 
     def _documents(self, decision: Decision) -> dict[str, Path]:
         """What stands for the portal's rendered report: the decision in words."""
         place = self.folder / "documents"
-        place.mkdir()
+        place.mkdir(exist_ok=True)
         report = {"candidates": [candidate.model_dump(mode="json") for candidate in decision.candidates]}
         texts = {
             "report_json": ("report.json", json.dumps(report)),
@@ -281,7 +280,8 @@ class Driver:
                 return {**measured, "technique": request.technique}
             case StepKind.PACKAGE:
                 packed = self.artifacts[request.parent] if request.parent else self.subject.model
-                return {**common, "filename": packed.name}
+                known = {"filename": packed.name, "unchanged": request.parent is None}
+                return {**measured, **known, "untried": request.parameters.get("untried")}
             case _:
                 return measured
 
