@@ -172,7 +172,7 @@ class _Turn:
         free = max(0, max(1, self.state.parallelism) - self.steps.active)
         requests: list[StepRequest] = []
         if self._minutes_spent() is None:
-            requests += [self._evaluate(trial) for trial in self.board.trials if trial.awaits_evaluation]
+            requests += [self._evaluate(trial) for trial in self.board.to_evaluate]
         options = [] if self.board.preparing or self._minutes_short() else list(self.board.options)
         options = options[: max(0, self.state.criteria.budget.candidates - self.board.started)]
         if self.board.prepare is None and any(self.board.needs_preparation(o.candidate.technique) for o in options):
@@ -218,6 +218,7 @@ class _Turn:
             reason=f"Measures {trial.key} beside the original on the same examples.",
             candidate=trial.key,
             technique=trial.planned.technique,
+            parameters=self.board.held_against(trial),
             parent=trial.maker,
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from apps.agents.reports import Estimate, Holds
+from apps.agents.reports import Estimate, Gains, Holds
 
 POINT_UNITS = frozenset({"%", "points"})
 """Units whose differences are called points."""
@@ -58,6 +58,16 @@ def said(value: float, unit: str) -> str:
     """A difference with its unit."""
     text = difference(value, unit)
     return "1 point" if (unit, text) == ("points", "1") else f"{text} {unit}".strip()
+
+
+def gains_said(gains: Gains) -> str:
+    """Whose speed-up it is: `197× from LiteRT, 1.03× from dynamic range`."""
+    if gains.technique is None:
+        return f"all of it from {gains.runtime}"
+    return (
+        f"{number(gains.runtime_speedup)}× from {gains.runtime}, {number(gains.technique_speedup)}× from "
+        f"{gains.technique}"
+    )
 
 
 def interval(measured: Estimate, confidence: float, unit: str = "", *, of_drop: bool = False) -> str:

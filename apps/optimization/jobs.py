@@ -89,7 +89,7 @@ def _arguments(step: SessionStep) -> dict[str, Any]:
         case StepKind.OPTIMIZE:
             return {**measured, "technique": step.technique, "parameters": step.parameters}
         case StepKind.EVALUATE:
-            return {**measured, "technique": step.technique}
+            return {**measured, "technique": step.technique, **step.parameters}
         case StepKind.PACKAGE:
             packed = {"filename": _artifact_filename(step), "unchanged": not step.parent_key}
             return {**measured, **packed, "untried": step.parameters.get("untried")}

@@ -277,7 +277,7 @@ class Driver:
             case StepKind.OPTIMIZE:
                 return {**measured, "technique": request.technique, "parameters": request.parameters}
             case StepKind.EVALUATE:
-                return {**measured, "technique": request.technique}
+                return {**measured, "technique": request.technique, **request.parameters}
             case StepKind.PACKAGE:
                 packed = self.artifacts[request.parent] if request.parent else self.subject.model
                 known = {"filename": packed.name, "unchanged": request.parent is None}
