@@ -104,6 +104,8 @@ class Prediction(Value):
     speedup: float
     size_ratio: float
     metric_drop_points: float
+    metric_drop_high: float | None = None
+    """How much more it may be where nothing of the kind was measured; `None` where something was."""
     risk: str
     basis: str
     """Where the numbers come from, in a sentence."""
