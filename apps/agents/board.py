@@ -6,9 +6,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from apps.agents.compatibility import format_label
 from apps.agents.errors import TechniqueNoEffect
+from apps.agents.lineage import runtime_of
 from apps.agents.planning.agent import TYPE_CHOICES, type_choice
 from apps.agents.planning.availability import obstacle_to
 from apps.agents.planning.baseline import Measured, against_baseline, is_baseline
@@ -24,7 +26,7 @@ from apps.agents.planning.ordering import (
 )
 from apps.agents.planning.prediction import GRAPH, ONNX_QUANTIZATIONS
 from apps.agents.planning.repair import Repair, Stop, next_repair
-from apps.agents.reports import AnalysisReport
+from apps.agents.reports import AnalysisReport, RuntimeBaseline
 from apps.agents.selection import REAL_CHANGE, Judgement, bar, best
 from apps.agents.state import ACTIVE, CandidateRecord, Plan, SessionState, Status, StepRecord
 from apps.agents.techniques import Risk, TechniqueSpec
@@ -151,6 +153,71 @@ class Board:
         exported = self.bases.starts_from_export(self.specs[technique])
         return export_key(exported) if exported else None
 
+    # --- other runtimes ----------------------------------------------------------------------------------------------
+
+    def _float_model_of(self, technique: str) -> Trial | None:
+        """The candidate that is nothing but the export which `technique` starts from."""
+        exported = self.bases.starts_from_export(self.specs[technique])
+        maker = export_key(exported) if exported else None
+        return next((trial for trial in self.trials if maker and trial.exported_by == maker), None)
+
+    @property
+    def to_evaluate(self) -> tuple[Trial, ...]:
+        """What is made and can be measured now: the float model in the same runtime is waited for, if it is begun."""
+        awaiting = [trial for trial in self.trials if trial.awaits_evaluation]
+        floats = {trial.key: self._float_model_of(trial.planned.technique) for trial in awaiting}
+        return tuple(
+            trial for trial in awaiting if (first := floats[trial.key]) is None or not first.started or first.decided
+        )
+
+    def held_against(self, trial: Trial) -> dict[str, Any]:
+        """The parameters of a candidate's evaluation: the float model in its runtime, where that is another one.
+
+        As it was measured beside the original, or else by the two analyses.
+        """
+        exported = self.bases.starts_from_export(self.specs[trial.planned.technique])
+        if exported is None or runtime_of(exported) == runtime_of(self.analysis.model.format):
+            return {}
+        first = self._float_model_of(trial.planned.technique)
+        report = first.report if first else None
+        lead = self.bases.profile(self.specs[trial.planned.technique]).lead
+        baseline = RuntimeBaseline(
+            runtime=runtime_of(exported),
+            speedup=report.latency.speedup.value if report else lead.speedup,
+            size_ratio=report.size_bytes.ratio if report else lead.size_ratio,
+            in_turns=report is not None,
+        )
+        return {"runtime_baseline": baseline.model_dump(mode="json")}
+
+    def _starting_from(self, export: CandidateRecord) -> list[Trial]:
+        """Candidates that start from what the candidate `export` is, and have not been started."""
+        return [
+            trial
+            for trial in self.trials
+            if not trial.started
+            and (first := self._float_model_of(trial.planned.technique)) is not None
+            and first.key == export.key
+        ]
+
+    @property
+    def _room_for_float_models(self) -> bool:
+        """Whether the budget has room for one and for what is held against it."""
+        return self.state.criteria.budget.candidates - self.started >= 2
+
+    def _awaited_float_model(self, candidate: CandidateRecord) -> bool:
+        """Whether it is the float model in another runtime, and something worth trying is to be held against it."""
+        if not self._room_for_float_models:
+            return False
+        return any(self.passed_over(trial) is None for trial in self._starting_from(candidate))
+
+    def _before_what_starts_from_it(self, option: Option, options: list[Option]) -> Option:
+        """The float model in a runtime comes right before the first candidate that starts from it."""
+        later = {trial.key for trial in self._starting_from(option.candidate)}
+        held = [other.worth for other in options if other.candidate.key in later]
+        if not held or not self._room_for_float_models:
+            return option
+        return Option(option.candidate, max(option.worth, max(held) * (1 + 2e-6)))
+
     # --- options -----------------------------------------------------------------------------------------------------
 
     def unavailable(self, technique: str) -> str | None:
@@ -179,6 +246,7 @@ class Board:
         ]
         options += [option for chain in self.chains if (option := self._repair_option(chain)) is not None]
         options = [self._before_what_it_judges(option, options) for option in options]
+        options = [self._before_what_starts_from_it(option, options) for option in options]
         return tuple(sorted(options, key=lambda option: (-option.worth, option.candidate.key)))
 
     def _before_what_it_judges(self, option: Option, options: list[Option]) -> Option:
@@ -200,6 +268,8 @@ class Board:
         if reason := self._cannot_run(candidate.technique):
             return reason
         if self._is_new_type_choice(candidate) or self._awaited_baseline(candidate):
+            return None
+        if self._awaited_float_model(candidate):
             return None
         if lost := self._collapsed_siblings(candidate):
             return f"Left out: {' and '.join(lost)}, which quantize the same operators, lost far too much."

@@ -245,6 +245,9 @@ class DatasetSpec(Value):
     training_share: float = Field(0.0, ge=0, le=0.7)
     """Share of the examples set apart for techniques that train, such as recovery after pruning: neither calibration
     nor evaluation sees them. Without one such techniques train on the calibration part."""
+    examples_may_leave: bool = True
+    """Whether a session's package may carry a few of the examples, which it checks itself against. Otherwise it carries
+    inputs drawn from the ranges of the examples' numbers."""
     output: str | None = None
     """The model output that predictions are read from; the first one unless named."""
     inputs: dict[str, InputReading] = Field(default_factory=dict)

@@ -701,8 +701,3 @@ class TechniqueInvalidOutput(UserError):
 class RecipeInvalid(UserError):
     code = "recipe.invalid"
     sentence = "The recipe cannot be followed: {reason}."
-
-
-class PackageBroken(UserError):
-    code = "package.script_failed"
-    sentence = "The package's own script does not run the model, so the package is not handed over: {reason}."

@@ -28,6 +28,7 @@ from apps.agents.reports import (
     Machine,
     MetricComparison,
     Pair,
+    RuntimeBaseline,
 )
 from apps.agents.runners import Engine, Run, fixed_batch
 from apps.agents.statistics import median_interval
@@ -75,10 +76,12 @@ class EvaluationAgent:
         machine: Machine,
         seed: int,
         keeps_parameters: bool = False,
+        baseline: RuntimeBaseline | None = None,
     ) -> EvaluationReport:
         """The report on `candidate`. `dataset` is bound to the original's inputs; the candidate must have the same.
 
-        `keeps_parameters` says that the technique removes no weights, which makes its size checkable against its bits.
+        `keeps_parameters` says that the technique removes no weights, which makes its size checkable against its bits;
+        `baseline` is the float model in the candidate's runtime, which its speed is checked against.
         Raises `OutputsDiffer`, `OutputsNotFinite`, `OutputUnfit`, `LabelsInvalid`, and what the runtime refuses.
         """
         check_against(original.summary, dataset.summary, dataset.spec)
@@ -98,12 +101,13 @@ class EvaluationAgent:
             confidence=criteria.confidence,
         )
         constraints = judge(criteria.constraints, measured)
+        fidelity = found.fidelity.report(found.scorer.agreement(criteria.confidence))
         context.progress(1.0, "Evaluated", 0.0)
         return EvaluationReport(
             task=dataset.spec.task,
             examples=found.examples,
             metrics=found.metrics,
-            fidelity=found.fidelity.report(found.scorer.agreement(criteria.confidence)),
+            fidelity=fidelity,
             flips=found.scorer.flips(),
             classes=found.scorer.classes(),
             latency=latency,
@@ -117,6 +121,8 @@ class EvaluationAgent:
                     latency.speedup,
                     measured.primary,
                     keeps_parameters=keeps_parameters,
+                    baseline=baseline,
+                    sqnr_db=fidelity.sqnr_db,
                 ),
                 *unrelated_outputs(found.metrics, dataset.spec),
             ),

@@ -35,6 +35,7 @@ from apps.agents.techniques import TechniqueSpec, catalogue
 from apps.agents.trials import (
     ANALYSE,
     PACKAGE,
+    PACKAGE_UNTRIED,
     PLAN,
     PREPARE,
     Steps,
@@ -54,8 +55,8 @@ class OptimizationManager:
         """What to do next: steps to start, the candidates and events as they stand, or the verdict or failure.
 
         At most `state.parallelism` steps are active at a time; evaluations come before new optimizations, so that what
-        was learned steers what is tried. A failed step costs its candidate; only a failed analysis, plan or package
-        ends the session with `failure`.
+        was learned steers what is tried. A failed step costs its candidate; only a failed analysis or plan, or a
+        package that cannot be packed even untried, ends the session with `failure`.
         """
         if (failure := _failure(state)) is not None:
             return _decision(state, self.specs, failure=failure)
@@ -67,7 +68,7 @@ class OptimizationManager:
 
 def _failure(state: SessionState) -> tuple[str, str] | None:
     """Code and sentence when a step failed that the session cannot do without."""
-    for key in (ANALYSE, PLAN, PACKAGE):
+    for key in (ANALYSE, PLAN, PACKAGE_UNTRIED):
         step = Steps.of(state).get(key)
         if step is not None and step.status in LOST:
             return step.error_code or f"{key}.{step.status.value}", step.error or f"The step {key} {step.status.value}."
@@ -85,7 +86,7 @@ def _decision(
     closing = _closing(steps)
     skipped = closing.skipped if closing else {}
     selected = closing.verdict.candidate if closing else None
-    done = closing is not None and steps.completed(PACKAGE) is not None
+    done = closing is not None and steps.package is not None and steps.package.status is Status.COMPLETED
     return Decision(
         phase=_phase(steps),
         progress=1.0 if done else _progress(steps, board),
@@ -98,7 +99,7 @@ def _decision(
 
 
 def _closing(steps: Steps) -> Closing | None:
-    package = steps.get(PACKAGE)
+    package = steps.package
     return Closing.model_validate(package.request.parameters) if package else None
 
 
@@ -154,8 +155,11 @@ class _Turn:
     def requests(self) -> tuple[StepRequest, ...]:
         if self.steps.get(PLAN) is None:
             return Groundwork(self.state, self.specs, in_time=self._minutes_spent() is None).requests
-        if self.steps.completed(PLAN) is None or self.steps.get(PACKAGE) is not None:
+        if self.steps.completed(PLAN) is None:
             return ()
+        if (package := self.steps.package) is not None:
+            lost = package.status in LOST and package.request.key == PACKAGE
+            return (self._package_untried(package),) if lost else ()
         requests = self._trials()
         if requests or self.steps.active:
             return requests
@@ -168,7 +172,7 @@ class _Turn:
         free = max(0, max(1, self.state.parallelism) - self.steps.active)
         requests: list[StepRequest] = []
         if self._minutes_spent() is None:
-            requests += [self._evaluate(trial) for trial in self.board.trials if trial.awaits_evaluation]
+            requests += [self._evaluate(trial) for trial in self.board.to_evaluate]
         options = [] if self.board.preparing or self._minutes_short() else list(self.board.options)
         options = options[: max(0, self.state.criteria.budget.candidates - self.board.started)]
         if self.board.prepare is None and any(self.board.needs_preparation(o.candidate.technique) for o in options):
@@ -214,6 +218,7 @@ class _Turn:
             reason=f"Measures {trial.key} beside the original on the same examples.",
             candidate=trial.key,
             technique=trial.planned.technique,
+            parameters=self.board.held_against(trial),
             parent=trial.maker,
         )
 
@@ -239,6 +244,12 @@ class _Turn:
             parameters=closing.model_dump(mode="json"),
             parent=maker,
         )
+
+    def _package_untried(self, lost: StepRecord) -> StepRequest:
+        """A package that cannot be tried costs no answer that is proven: it is packed once more and says so."""
+        untried = lost.error or f"the step {lost.request.key} was {lost.status.value}"
+        parameters = {**lost.request.parameters, "untried": untried}
+        return lost.request.model_copy(update={"key": PACKAGE_UNTRIED, "parameters": parameters})
 
     # --- the budget --------------------------------------------------------------------------------------------------
 

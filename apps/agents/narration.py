@@ -127,6 +127,10 @@ def _closing(board: Board, closing: Closing) -> Iterator[AgentDecision]:
         yield AgentDecision(
             key=f"skipped/{key}", agent=PLANNING_AGENT, action="left out", subject=key, reason=f"{key}: {reason}"
         )
+    packed = board.steps.package
+    if packed is not None and (finding := packed.result.get("finding")):
+        reason = f"The package is handed over and was not proven to run: {finding}."
+        yield AgentDecision(key="package", agent=MANAGER, action="packed untried", reason=reason)
     verdict = closing.verdict
     yield AgentDecision(
         key="verdict",

@@ -1,25 +1,28 @@
 """The package that a session hands over: a zip that explains itself and runs without Lathe.
 
-It holds the model, the report for people (HTML) and for machines (JSON), the recipe, a script that runs the model, and
-a page of text. The same contents give the same bytes. The script is run once before anything is handed over.
+It holds the model, the report for people (HTML) and for machines (JSON), the recipe, a script that runs the model, a
+few examples with the outputs that the script must give for them, and a page of text. The same contents give the same
+bytes. The script is run once before anything is handed over; where that fails the package says so.
 """
 
 from __future__ import annotations
 
 import json
+import platform
 import shutil
 import subprocess
 import sys
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from apps.agents.archives import unpack
-from apps.agents.errors import PackageBroken
 from apps.agents.formats import Format, Framework, format_spec
 from apps.agents.optimization import digest_of
+from apps.agents.package_examples import PackageExamples, write_arrays
 from apps.agents.reports import ModelSummary
 from apps.agents.reproducible_zip import write_zip
 from apps.agents.runners import open_engine, signed
@@ -27,13 +30,12 @@ from apps.agents.sniffing import FileKind, sniff
 
 DOCUMENTS = {"report_html": "report.html", "report_json": "report.json", "recipe": "recipe.json"}
 """Names in the package of what the pipeline has rendered, by the role of the input."""
-INPUTS = "inputs.json"
+INPUTS, REQUIREMENTS, EXAMPLES, EXPECTED = "inputs.json", "requirements.txt", "examples.npz", "expected.npz"
 _WITH_INPUTS = (Framework.TORCH, Framework.TENSORFLOW, Framework.LITERT)
 """Frameworks whose files do not say what they take before they are loaded, or offer several functions."""
+SCRIPT = Path(__file__).parent / "package_script.py"
 BACKENDS = Path(__file__).parent / "backends"
-FREE_AXES = (1, 8, 64, 1024)
-"""Lengths of free axes to try the script with: a model may take only one, and its file does not say which."""
-CHECK_TIMEOUT_S = 300.0
+CHECK_TIMEOUT_S = 120.0
 _ZIPPED = (
     FileKind.ONNX_ZIP,
     FileKind.TRANSFORMERS_ZIP,
@@ -51,57 +53,101 @@ _PROMPT = """
   python run.py --prompt "Once upon a time"    the model writes on"""
 _INPUTS = """
   inputs.json   what the model takes: names, types, shapes"""
+_IMPROVED = "An optimized model, measured against its original on the member's own data."
+_UNCHANGED = "The original model, unchanged: nothing better was found within the limits. The report says why."
 
 
-def build_package(
-    model: Path,
-    filename: str,
-    documents: Mapping[str, Path],
-    format: str,  # noqa: A002 - the contract's word
-    folder: Path,
-    out: Path,
-    *,
-    signature: str | None = None,
-) -> Path:
+@dataclass(frozen=True)
+class Content:
+    """What goes into a package."""
+
+    model: Path
+    filename: str
+    """What the model is called in the package; a zip of a model and its external data is unpacked instead."""
+    format: str
+    documents: Mapping[str, Path]
+    examples: PackageExamples | None = None
+    signature: str | None = None
+    """The function that is meant, where the format has room for several."""
+    unchanged: bool = False
+    """Whether the model is the session's original."""
+    threads: int = 1
+    untried: str | None = None
+    """Why the script is not to be run, or cannot be tried on anything, in a sentence."""
+
+
+@dataclass(frozen=True)
+class Packed:
+    """The zip, and why nobody knows that its script runs the model, in a sentence; `None` where it has."""
+
+    path: Path
+    finding: str | None
+
+
+def build_package(content: Content, folder: Path, out: Path) -> Packed:
     """Collect everything in `folder`, run the script there, and write `package.zip` to `out`.
 
-    The model is called like `filename` in the package; a zip of a model and its external data is unpacked instead.
-    Raises `PackageBroken` with the script's own words when it does not run the model.
+    A script that fails, or gives other outputs than were measured, is handed over with the finding.
     """
-    spec = format_spec(format)
+    spec = format_spec(content.format)
     contents = folder / "package"
     contents.mkdir()
-    _place_model(model, f"{Path(filename).stem}{spec.suffix}", contents)
+    _place_model(content.model, f"{Path(content.filename).stem}{spec.suffix}", contents)
+    models = sorted(path for path in contents.rglob("*") if path.is_file())
     summary = None
     if spec.framework in _WITH_INPUTS:
-        summary = open_engine(format, model, folder, signature).summary
+        summary = open_engine(content.format, content.model, folder, content.signature).summary
         (contents / INPUTS).write_text(_inputs_json(summary), encoding="utf-8")
     for role, name in DOCUMENTS.items():
-        shutil.copyfile(documents[role], contents / name)
-    shutil.copyfile(BACKENDS / spec.script, contents / "run.py")
-    (contents / "README.txt").write_text(_readme(contents, format, summary), encoding="utf-8")
-    run_script(contents)
-    files = sorted(path for path in contents.rglob("*") if path.is_file())
-    return write_zip(
-        out / "package.zip", [(file.relative_to(contents).as_posix(), file) for file in files], compress=True
-    )
+        shutil.copyfile(content.documents[role], contents / name)
+    shutil.copyfile(SCRIPT, contents / "run.py")
+    shutil.copyfile(BACKENDS / spec.script, contents / "runtime.py")
+    needed = [f"{name}=={metadata.version(name)}" for name in _libraries(contents, content.format, summary)]
+    (contents / REQUIREMENTS).write_text("".join(f"{need}\n" for need in needed), encoding="utf-8")
+    carried = _place_examples(content.examples, contents, folder)
+    files = [path for path in contents.rglob("*") if path.is_file()]
+    finding = content.untried or _tried(contents, carried)
+    if finding is None and content.examples is not None:
+        finding = content.examples.finding
+    readme = contents / "README.txt"
+    readme.write_text(_readme(contents, content, models, summary, needed, finding), encoding="utf-8")
+    entries = [(file.relative_to(contents).as_posix(), file) for file in sorted([*files, readme])]
+    return Packed(write_zip(out / "package.zip", entries, compress=True), finding)
 
 
-def run_script(contents: Path) -> str:
-    """What `run.py` in `contents` prints. Raises `PackageBroken` with the last line of what it says when it fails."""
-    reason = ""
-    for length in FREE_AXES:
-        command = [sys.executable, "-B", "run.py", "--axis", str(length)]
-        try:
-            done = subprocess.run(
-                command, cwd=contents, capture_output=True, text=True, timeout=CHECK_TIMEOUT_S, check=False
-            )
-        except subprocess.TimeoutExpired as error:
-            raise PackageBroken(reason=f"it took more than {CHECK_TIMEOUT_S:.0f} s") from error
-        if done.returncode == 0:
-            return done.stdout
-        reason = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
-    raise PackageBroken(reason=reason[:400])
+def _place_examples(examples: PackageExamples | None, contents: Path, folder: Path) -> Path | None:
+    """Writes them into the package, or beside it where they are too large; what the script is to be given, if any."""
+    if examples is None:
+        return None
+    place = (contents if examples.carried else folder) / EXAMPLES
+    write_arrays(place, examples.inputs)
+    if examples.carried and examples.expected:
+        write_arrays(contents / EXPECTED, examples.expected)
+    return place
+
+
+def _tried(contents: Path, examples: Path | None) -> str | None:
+    """Runs the script on the examples; why it does not do what was measured, in a sentence, or `None`."""
+    if examples is None:
+        return "there are no examples to try it on"
+    return failure_of_script(contents, *([] if examples.parent == contents else [str(examples)]))
+
+
+def failure_of_script(contents: Path, *arguments: str) -> str | None:
+    """Why `run.py` in `contents` fails, by the last line of what it says; `None` where it does not."""
+    command = [sys.executable, "-B", "run.py", *arguments]
+    try:
+        done = subprocess.run(
+            command, cwd=contents, capture_output=True, text=True, timeout=CHECK_TIMEOUT_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return f"its script took more than {CHECK_TIMEOUT_S:.0f} s"
+    if done.returncode == 0:
+        return None
+    said = [line for line in done.stderr.strip().splitlines() if line.strip()]
+    # The check's sentence comes before the one on versions.
+    line = next((line for line in said if line.startswith("Other outputs")), said[-1] if said else "")
+    return f"its script failed: {line[:400] or f'exit status {done.returncode}'}".rstrip(".")
 
 
 def _place_model(model: Path, name: str, contents: Path) -> None:
@@ -144,29 +190,50 @@ def _libraries(contents: Path, format: str, summary: ModelSummary | None) -> lis
     return names
 
 
-def _readme(contents: Path, format: str, summary: ModelSummary | None) -> str:  # noqa: A002
-    models = sorted(path for path in contents.rglob("*") if path.is_file() and path.name not in _OWN)
+def _readme(
+    contents: Path,
+    content: Content,
+    models: list[Path],
+    summary: ModelSummary | None,
+    needed: list[str],
+    finding: str | None,
+) -> str:
     listed = "\n".join(f"  {path.relative_to(contents)}  SHA-256 {digest_of(path)}" for path in models)
-    needed = " ".join(f"{name}=={metadata.version(name)}" for name in _libraries(contents, format, summary))
     generative = summary is not None and summary.language is not None and summary.language.generative
     prompt = _PROMPT if generative and (contents / "model").is_dir() else ""
     inputs = _INPUTS if (contents / INPUTS).exists() else ""
-    return f"""An optimized model, measured against its original on the member's own data.
+    carried = (contents / EXAMPLES).exists()
+    check = "\n  python run.py                 on the examples of the package, compared with what was measured"
+    return f"""{_UNCHANGED if content.unchanged else _IMPROVED}{_found(finding)}
 
 The model
 {listed}
 
-Run it
-  pip install {needed}
-  python run.py                 with random inputs
-  python run.py examples.npz    with your own: one array for each input, named as the input{prompt}
+Run it, with Python {platform.python_version()} or another that these have wheels for
+  pip install -r requirements.txt     {" ".join(needed)}{check if carried else ""}
+  python run.py mine.npz        on your own: one array for each input, named as the input
+  python run.py --bench --threads {content.threads}    and time it{prompt}
 
 What else is here
   report.html   what was measured, against the original, with intervals; open it in a browser
   report.json   the same for programs
   recipe.json   how the model was made; with Lathe installed, this makes it again and compares the bytes:
-                python -m apps.agents.recipe recipe.json --model ORIGINAL --dataset DATA --out MODEL{inputs}
+                python -m apps.agents.recipe recipe.json --model ORIGINAL --dataset DATA --out MODEL
+  runtime.py    what run.py needs of the model's framework{inputs}{_examples_said(content.examples)}
 """
 
 
-_OWN = frozenset((*DOCUMENTS.values(), INPUTS, "run.py", "README.txt"))
+def _found(finding: str | None) -> str:
+    if finding is None:
+        return ""
+    return f"\n\nThe package was not proven to run before it was handed over: {finding.rstrip('.')}."
+
+
+def _examples_said(examples: PackageExamples | None) -> str:
+    """What the package carries to check itself against."""
+    if examples is None or not examples.carried:
+        return ""
+    number = f"{examples.rows} example{'s' * (examples.rows != 1)}"
+    whose = f"{number} of the data set" if examples.own else f"{number} drawn from the ranges of the data set's numbers"
+    outputs = "\n  expected.npz  what the model gave for them where it was measured" if examples.expected else ""
+    return f"\n  examples.npz  {whose}{outputs}"

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from apps.agents.dataset_spec import DatasetSpec, Metric
 from apps.agents.phrasing import POINT_UNITS, difference_unit, number, number_of_bytes, said
-from apps.agents.reports import Estimate, MetricComparison, ModelSummary, Task
+from apps.agents.reports import Estimate, MetricComparison, ModelSummary, RuntimeBaseline, Task
 
 _TYPES_BY_BITS = {
     128: ("complex128",),
@@ -33,15 +33,22 @@ SIZE_TOLERANCE = 0.95
 """Shared or folded constants make a file a little smaller than its bits."""
 SMALLEST_SHARE = 0.05
 """A type counts as the candidate's smallest where it holds at least this share of the weights."""
-SIZE_FACTOR = 2.0
-"""How many times more a file may shrink than its weights do: what stands beside them may go."""
-PROGRAM_BYTES = 2**20
-"""What a program may honestly take beside its weights, and lose."""
 SPEED_FACTOR = 3.0
 """Fewer bits are moved in proportion, and narrow arithmetic may add as much again (VNNI does four int8 products where
 AVX-512 does one of float32); the fastest honest case measured is 4.8 times at an equal count of bits a weight."""
 RUNTIME_FACTOR = 10.0
-"""What another runtime may add: an eager framework spends microseconds on every call, whatever the weights are."""
+"""What another runtime may add where the float model was not measured in it: an eager framework spends microseconds on
+every call, whatever the weights are."""
+ALONE_FACTOR = 2.0
+"""How far a ratio of two latencies may be off that were measured each alone."""
+EQUAL_SQNR_DB = 60.0
+"""Outputs this close on all examples together are equal on each but for rounding: no work was left out."""
+SIZE_FACTOR = 4.0
+"""A training file holds an optimizer's two copies of the weights, and some program."""
+CONTAINER_FACTOR = 3.0
+"""What another format may save besides."""
+PROGRAM_BYTES = 1_000_000
+"""What a file may hold besides weights before anybody wonders."""
 GAIN_POINTS = 3.0
 GAIN_RELATIVE = 0.10
 """An optimized copy that is better by more than this, beyond chance, has probably seen the evaluation examples."""
@@ -57,8 +64,13 @@ def implausible_gains(
     primary: MetricComparison,
     *,
     keeps_parameters: bool,
+    baseline: RuntimeBaseline | None = None,
+    sqnr_db: float = 0.0,
 ) -> tuple[str, ...]:
     """Each gain beyond what the bits allow, as a sentence.
+
+    `baseline` is the float model in the candidate's runtime, where that is another than the original's: what the
+    runtime wins needs no bits. Outputs that are equal (`sqnr_db`) show that no work was left out.
 
     `keeps_parameters` says that the technique changes number types and the graph only; where it removes parameters
     (pruning, distillation) the original's count says nothing of the candidate's size.
@@ -66,8 +78,8 @@ def implausible_gains(
     found = (
         _smaller_than_its_weights(candidate),
         _smaller_than_its_bits(original, candidate) if keeps_parameters else None,
-        _smaller_than_explained(original, candidate),
-        _too_fast(original, candidate, speedup),
+        _smaller_than_bits_explain(original, candidate),
+        None if sqnr_db >= EQUAL_SQNR_DB else _too_fast(original, candidate, speedup, baseline),
         _too_good(primary),
     )
     return tuple(sentence for sentence in found if sentence)
@@ -114,20 +126,6 @@ def _smaller_than_its_bits(original: ModelSummary, candidate: ModelSummary) -> s
     )
 
 
-def _smaller_than_explained(original: ModelSummary, candidate: ModelSummary) -> str | None:
-    """The original's file held much that is no weight: what is left out of it is no gain of the technique's."""
-    before, after = weight_bytes(original), weight_bytes(candidate)
-    if not before or not after or original.size_bytes - before <= PROGRAM_BYTES:
-        return None
-    ratio = original.size_bytes / max(1, candidate.size_bytes)
-    if ratio <= SIZE_FACTOR * max(1.0, before / after):
-        return None
-    return (
-        f"The file is {number(ratio)} times smaller, and its weights take {number(before / after)} times fewer bytes: "
-        f"the rest is {number_of_bytes(original.size_bytes - before)} of the original that are no weights."
-    )
-
-
 def _repeated_tables(model: ModelSummary) -> int:
     """Numbers of an embedding table that is the output head as well and stands in the file once more than it must."""
     language = model.language
@@ -138,19 +136,41 @@ def _repeated_tables(model: ModelSummary) -> int:
     return max(0, tables - language.embedding_parameters)
 
 
-def _too_fast(original: ModelSummary, candidate: ModelSummary, speedup: Estimate) -> str | None:
+def _smaller_than_bits_explain(original: ModelSummary, candidate: ModelSummary) -> str | None:
+    """Where the original's file is mostly something else than weights, that going away is no gain."""
+    before, after = weight_bytes(original), weight_bytes(candidate)
+    if not before or not after or original.size_bytes <= SIZE_FACTOR * before + PROGRAM_BYTES:
+        return None
+    ratio = original.size_bytes / max(1, candidate.size_bytes)
+    allowed = SIZE_FACTOR * max(1.0, before / after) * (CONTAINER_FACTOR if original.format != candidate.format else 1)
+    if ratio <= allowed:
+        return None
+    return (
+        f"The file is {number(ratio)} times smaller, and {number(before / after)} times fewer bytes of weights explain "
+        f"at most {number(allowed)} times: of the original's {number_of_bytes(original.size_bytes)} only "
+        f"{number_of_bytes(before)} are weights."
+    )
+
+
+def _too_fast(
+    original: ModelSummary, candidate: ModelSummary, speedup: Estimate, baseline: RuntimeBaseline | None
+) -> str | None:
     before, after = weight_bytes(original), weight_bytes(candidate)
     if not before or not after:
         return None
     allowed = SPEED_FACTOR * max(1.0, before / after)
-    if original.format != candidate.format:
+    runtime, than = 1.0, ""
+    if baseline is not None and baseline.speedup > 0:
+        runtime, than = baseline.speedup, f" as the float model in {baseline.runtime}"
+        allowed *= 1.0 if baseline.in_turns else ALONE_FACTOR
+    elif original.format != candidate.format:
         allowed *= RUNTIME_FACTOR
-    low = speedup.value if speedup.low is None else speedup.low
+    low = (speedup.value if speedup.low is None else speedup.low) / runtime
     if low <= allowed:
         return None
     return (
-        f"The candidate is {number(speedup.value)} times as fast, and {number(before / after)} times fewer bytes of "
-        f"weights explain at most {number(allowed)} times: part of the work is probably not done."
+        f"The candidate is {number(speedup.value / runtime)} times as fast{than}, and {number(before / after)} times "
+        f"fewer bytes of weights explain at most {number(allowed)} times: part of the work is probably not done."
     )
 
 

@@ -361,6 +361,37 @@ class Pair(Value):
     ratio: float
 
 
+class RuntimeBaseline(Value):
+    """The float model in another runtime than the original's: what candidates made of that export are held against.
+
+    Ratios are original over the float model there.
+    """
+
+    runtime: str
+    """Its name, such as `LiteRT`."""
+    speedup: float
+    size_ratio: float
+    in_turns: bool
+    """Whether it was measured beside the original, in turns; else each alone, by its analysis."""
+
+
+class Gains(Value):
+    """What of a candidate's gain is its runtime's and what its technique's: the products are the whole.
+
+    Without a `technique` the candidate is the float model itself in the other runtime.
+    """
+
+    runtime: str
+    runtime_speedup: float
+    runtime_size_ratio: float
+    technique: str | None = None
+    """Its label."""
+    technique_speedup: float = 1.0
+    technique_size_ratio: float = 1.0
+    in_turns: bool = True
+    """As of `RuntimeBaseline`."""
+
+
 class EvaluationReport(Value):
     """Original and candidate side by side.
 
@@ -379,6 +410,8 @@ class EvaluationReport(Value):
     peak_memory_bytes: Pair
     constraints: tuple[ConstraintVerdict, ...]
     implausible: tuple[str, ...] = ()
+    gains: Gains | None = None
+    """Told apart where the candidate runs elsewhere than the original."""
     verdict: Holds
     confidence: float
     machine: Machine

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from apps.agents.criteria import Constraints, Criteria, Objective
-from apps.agents.phrasing import difference_unit, said
+from apps.agents.phrasing import difference_unit, gains_said, said
 from apps.agents.planning.ordering import weighted_gain
 from apps.agents.reports import ConstraintVerdict, EvaluationReport, Holds
 from apps.agents.state import Miss, Outcome, Verdict
@@ -192,7 +192,8 @@ def _summary(report: EvaluationReport) -> str:
     words = ("lost", "gained") if report.primary.higher_is_better else ("rose by", "fell by")
     moved = f"{words[drop.value <= 0]} {said(abs(drop.value), difference_unit(report.primary.unit))}"
     lost = f"{report.primary.label} {moved if drop.value else 'unchanged'}"
-    return f"{speedup.value:.2f}× as fast{interval}, {report.size_bytes.ratio:.2f} times smaller, {lost}"
+    whose = f" ({gains_said(report.gains)})" if report.gains else ""
+    return f"{speedup.value:.2f}× as fast{interval}{whose}, {report.size_bytes.ratio:.2f} times smaller, {lost}"
 
 
 def _stop(text: str) -> str:

@@ -104,6 +104,8 @@ class Prediction(Value):
     speedup: float
     size_ratio: float
     metric_drop_points: float
+    metric_drop_high: float | None = None
+    """How much more it may be where nothing of the kind was measured; `None` where something was."""
     risk: str
     basis: str
     """Where the numbers come from, in a sentence."""
@@ -183,6 +185,8 @@ class Closing(Value):
     """Why each candidate that was never measured was left out."""
     budget: str | None = None
     """The sentence that says which budget was spent, when one was."""
+    untried: str | None = None
+    """Why the package is handed over without having been tried, in a sentence."""
 
 
 class Decision(Value):

@@ -32,6 +32,8 @@ from apps.agents.state import (
 from apps.agents.techniques import Family, TechniqueSpec
 
 ANALYSE, PLAN, PREPARE, PACKAGE = "analyse", "plan", "prepare", "package"
+PACKAGE_UNTRIED = "package-untried"
+"""The same package, not tried: asked for where trying it has ended the step."""
 EXPORT, ANALYSE_EXPORTED = "export", "analyse-exported"
 """The same model as ONNX, made once before the plan, and what it is like there; other formats say so in the key."""
 _REPAIR = re.compile(r"^(?P<root>.+)r(?P<number>\d+)$")
@@ -176,6 +178,11 @@ class Steps:
     def completed(self, key: str) -> StepRecord | None:
         step = self.by_key.get(key)
         return step if step is not None and step.status is Status.COMPLETED else None
+
+    @property
+    def package(self) -> StepRecord | None:
+        """The step that packs the answer: the last one that was asked for."""
+        return self.get(PACKAGE_UNTRIED) or self.get(PACKAGE)
 
     @property
     def exported_analyses(self) -> list[StepRecord]:

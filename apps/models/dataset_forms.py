@@ -81,6 +81,11 @@ class DataSetUploadForm(FileOrUploadForm):
         label="Share for training",
         help_text="0 to 0.7. Examples set apart for techniques that train, such as recovery after pruning.",
     )
+    examples_stay = forms.BooleanField(
+        required=False,
+        label="Examples stay here",
+        help_text="Packages carry inputs drawn from the ranges of the numbers, and none of the examples.",
+    )
     columns = forms.CharField(
         required=False,
         widget=forms.Textarea({"rows": 3, "placeholder": "input: width, height, depth"}),
@@ -239,6 +244,8 @@ class DataSetUploadForm(FileOrUploadForm):
         if kind != DatasetKind.TEXT:
             spec["training_share"] = answers["training_share"]
             spec["inputs"] = answers["inputs"]
+        if answers["examples_stay"]:
+            spec["examples_may_leave"] = False
         if kind == DatasetKind.NPZ:
             spec["pairs"] = answers["pairs"]
         if kind == DatasetKind.TABLE:

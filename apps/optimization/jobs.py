@@ -61,10 +61,7 @@ def _blobs(step: SessionStep) -> dict[str, Blob]:
         return {}
     session = step.session
     original = session.version.blob
-    files = {"original": original, "model": _parent_artifact(step) or original, "dataset": session.dataset.blob}
-    if step.kind == StepKind.PACKAGE:
-        del files["dataset"]
-    return files
+    return {"original": original, "model": _parent_artifact(step) or original, "dataset": session.dataset.blob}
 
 
 def _parent_artifact(step: SessionStep) -> Blob | None:
@@ -92,9 +89,10 @@ def _arguments(step: SessionStep) -> dict[str, Any]:
         case StepKind.OPTIMIZE:
             return {**measured, "technique": step.technique, "parameters": step.parameters}
         case StepKind.EVALUATE:
-            return {**measured, "technique": step.technique}
+            return {**measured, "technique": step.technique, **step.parameters}
         case StepKind.PACKAGE:
-            return {**common, "filename": _artifact_filename(step)}
+            packed = {"filename": _artifact_filename(step), "unchanged": not step.parent_key}
+            return {**measured, **packed, "untried": step.parameters.get("untried")}
 
 
 def _artifact_filename(step: SessionStep) -> str:

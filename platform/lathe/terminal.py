@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from textwrap import fill
 
+from apps.agents.phrasing import gains_said
 from apps.agents.reports import EvaluationReport
 from apps.agents.state import CandidateStatus, Status
 from apps.optimization.models import Candidate, OptimizationSession, SessionStep
@@ -46,7 +47,7 @@ def report(session: OptimizationSession, width: int = 100) -> str:
     if measured:
         rows = [_original(measured[0][1]), *(_candidate(*pair) for pair in measured)]
         parts.append(table(rows, _head(measured[0][1])))
-        parts.append("\n".join(f"{candidate.key}: {candidate.title}" for candidate, _ in measured))
+        parts.append("\n".join(f"{candidate.key}: {candidate.title}{_whose(one)}" for candidate, one in measured))
     unmeasured = len(candidates) - len(measured)
     if unmeasured:
         parts.append(f"{unmeasured} more {'was' if unmeasured == 1 else 'were'} planned and not measured.")
@@ -59,6 +60,11 @@ def report(session: OptimizationSession, width: int = 100) -> str:
         parts.append("What failed:\n" + "\n".join(failures))
     parts.append(fill(_verdict(session), width))
     return "\n\n".join(parts)
+
+
+def _whose(evaluation: EvaluationReport) -> str:
+    """Whose the speed-up is, where the runtime has changed."""
+    return f"; faster: {gains_said(evaluation.gains)}" if evaluation.gains else ""
 
 
 def table(rows: Iterable[Sequence[str]], head: Sequence[str]) -> str:

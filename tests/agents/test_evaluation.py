@@ -20,9 +20,11 @@ from apps.agents.evaluation import EvaluationAgent
 from apps.agents.handlers import evaluate as handler
 from apps.agents.job import Job
 from apps.agents.measuring import Effort
-from apps.agents.reports import EvaluationReport, Holds, Machine
+from apps.agents.phrasing import gains_said
+from apps.agents.reports import EvaluationReport, Holds, Machine, RuntimeBaseline
 from apps.agents.runners import fixed_batch, open_engine, run_portions
 from tests.agents.told import Told
+from tests.optimization import material
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 RESNET = SAMPLES / "fashion_resnet.onnx"
@@ -284,3 +286,20 @@ def test_quantization_keeps_parameters_and_the_unknown_may_not() -> None:
     assert handler.keeps_parameters("onnx-static-int8")
     assert not handler.keeps_parameters("somebody-elses-pruning")
     assert not handler.keeps_parameters(None)
+
+
+# --- whose the gain is ------------------------------------------------------------------------------------------------
+
+
+def test_the_gain_of_a_runtime_is_told_apart_from_that_of_the_technique() -> None:
+    report = material.evaluation(speedup=203.0)
+    litert = RuntimeBaseline(runtime="LiteRT", speedup=197.0, size_ratio=1.25, in_turns=True)
+    gains = handler.gains_of(report, "litert-dynamic", "tflite", litert)
+    assert gains is not None
+    assert gains_said(gains) == "197× from LiteRT, 1.03× from dynamic range"
+    assert gains.runtime_size_ratio * gains.technique_size_ratio == report.size_bytes.ratio
+    moved = handler.gains_of(report, "litert-export", "tflite", None)
+    assert moved is not None
+    assert gains_said(moved) == "all of it from LiteRT"
+    assert handler.gains_of(report, "onnx-dynamic-int8", "onnx", None) is None
+    assert handler.gains_of(report, None, "onnx", None) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from unittest.mock import ANY
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -184,11 +185,29 @@ def test_quantization_starts_from_the_optimized_graph():
     assert {request.parent for request in run(resnet()).tried} == {"prepare"}
 
 
-@pytest.mark.parametrize("key", ["analyse", "plan", "package"])
+@pytest.mark.parametrize("key", ["analyse", "plan"])
 def test_a_step_that_the_session_needs_ends_it_with_its_code(key):
     session = run(resnet(failing={key: (f"{key}.broken", "It cannot be read.")}))
 
     assert session.last.failure == (f"{key}.broken", "It cannot be read.")
+    assert session.last.verdict is None
+
+
+def test_a_package_that_fails_is_packed_once_more_untried_and_costs_no_verdict():
+    whole = run(resnet())
+    session = run(resnet(failing={"package": ("step.killed", "It was ended by SIGSEGV.")}))
+
+    assert session.last.verdict == whole.last.verdict
+    assert keys(session)[-2:] == ["package", "package-untried"]
+    assert session.state.steps[-1].request.parameters["untried"] == "It was ended by SIGSEGV."
+    assert session.state.steps[-1].request.parent == session.state.steps[-2].request.parent
+
+
+def test_a_package_that_cannot_be_packed_even_untried_ends_the_session():
+    broken = ("store.away", "The store is away.")
+    session = run(resnet(failing={"package": broken, "package-untried": broken}))
+
+    assert session.last.failure == broken
     assert session.last.verdict is None
 
 
@@ -457,6 +476,39 @@ def test_the_export_is_a_candidate_that_is_measured_without_being_made_again():
     assert session.candidate(chosen).technique == EXPORT
     assert keys(session) == ["analyse", "export", "analyse-exported", "plan", f"{chosen}/evaluate", "package"]
     assert session.state.steps[-1].request.parent == session.state.steps[-2].request.parent == "export"
+
+
+# --- whose the gain is ------------------------------------------------------------------------------------------------
+
+
+def evaluations(session: Run) -> dict[str, StepRequest]:
+    steps = [step.request for step in session.state.steps if step.request.kind is StepKind.EVALUATE]
+    return {session.candidate(request.candidate).technique: request for request in steps[::-1]}
+
+
+@pytest.mark.parametrize("parallelism", [1, 3])
+def test_the_float_model_in_another_runtime_is_measured_before_what_starts_from_it(parallelism: int):
+    session = run(torch_encoder(), parallelism=parallelism)
+
+    order = [step.request.candidate for step in session.state.steps if step.request.kind is StepKind.EVALUATE]
+    first = session.candidate(order[0])
+    asked = evaluations(session)
+    assert first.technique == EXPORT
+    assert asked[EXPORT].parameters == {}
+    held = asked[DYNAMIC].parameters["runtime_baseline"]
+    assert held == {"runtime": "ONNX Runtime", "speedup": pytest.approx(2.0), "size_ratio": ANY, "in_turns": True}
+
+
+def test_with_a_budget_of_one_a_candidate_is_held_against_what_the_analyses_measured():
+    session = run(torch_encoder(), with_budget(FASTEST, candidates=1))
+
+    assert [request.technique for request in session.tried] == [DYNAMIC]
+    held = evaluations(session)[DYNAMIC].parameters["runtime_baseline"]
+    assert (held["speedup"], held["in_turns"]) == (pytest.approx(2.0), False)
+
+
+def test_in_the_runtime_of_the_original_nothing_is_held_against_another():
+    assert all(request.parameters == {} for request in evaluations(run(resnet())).values())
 
 
 @pytest.mark.parametrize("key", ["export", "analyse-exported"])

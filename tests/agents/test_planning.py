@@ -333,3 +333,101 @@ def test_the_plan_job_reads_its_arguments_and_answers_with_a_plan(tmp_path):
 
     assert static_types(plan)[0] == ("uint8", "int8")
     assert omission(plan, DYNAMIC) == "It is switched off on this installation."
+
+
+# --- sentences come from what the model has ---------------------------------------------------------------------------
+
+
+def layered(*operators: str) -> tuple[Layer, ...]:
+    """Operators in the order of the graph; one in brackets has no weights of its own."""
+    return tuple(
+        Layer(
+            name=f"{op_type}{place}",
+            op_type=op_type.strip("()"),
+            parameters=0 if op_type.startswith("(") else 10_000,
+            weight_bytes=0 if op_type.startswith("(") else 40_000,
+            time_share=1 / len(operators),
+        )
+        for place, op_type in enumerate(operators)
+    )
+
+
+def model_with(*operators: str, **changes: object) -> World:
+    layers = layered(*operators)
+    sensitivity = dict.fromkeys({layer.op_type for layer in layers}, 20.0)
+    size = sum(layer.weight_bytes for layer in layers) + 1000
+    return resnet(**{"layers": layers, "size_bytes": size, "sensitivity": sensitivity, **changes})
+
+
+KINDS_OF_MODELS = {
+    # As scikit-learn's converter writes its perceptron.
+    "perceptron": (("MatMul", "(Add)", "(Relu)", "MatMul", "(Add)", "(Softmax)"), "matrix products"),
+    "gated": (("Gemm", "(Softmax)", "(Mul)", "Gemm"), "matrix products"),
+    "convolutions": (("Conv", "(Relu)", "Conv", "(GlobalAveragePool)", "Gemm", "(Softmax)"), "convolutions take"),
+    "attention": (("MatMul", "MatMul", "(MatMul)", "(Softmax)", "(MatMul)", "MatMul"), "in an attention network"),
+    "trees": (("(TreeEnsembleClassifier)", "(Cast)"), "TreeEnsembleClassifier 50%"),
+}
+CLAIMS = {
+    "attention": {"attention"},
+    "convolution": {"convolutions"},
+    "matrix product": {"perceptron", "gated", "convolutions", "attention"},
+    "norms": set(),
+    "mask": set(),
+    "embedding": set(),
+}
+"""What sentences may speak of, and the models that have it."""
+
+
+@pytest.mark.parametrize("name", KINDS_OF_MODELS)
+@pytest.mark.parametrize("criteria", [FASTEST, SMALLEST], ids=["fastest", "smallest"])
+def test_sentences_speak_of_what_the_model_has(name: str, criteria: Criteria):
+    operators, said = KINDS_OF_MODELS[name]
+    plan = plan_of(model_with(*operators), criteria)
+    reasons = [f"{one.title}. {one.reason} {one.predicted.basis}" for one in plan.candidates]
+    text = " ".join([plan.summary, *reasons, *(f"{one.title}. {one.reason}" for one in plan.omitted)])
+    assert said in text
+    for claim, owners in CLAIMS.items():
+        assert name in owners or claim not in text, claim
+
+
+def test_of_an_attention_network_only_the_operators_that_it_has_are_named():
+    plan = plan_of(model_with(*KINDS_OF_MODELS["attention"][0]), FASTEST)
+    text = " ".join(one.reason for one in plan.candidates)
+
+    assert "Only the matrix products in 8 bits: Softmax loses too much" in text
+
+
+# --- a loss that nobody has measured the like of ----------------------------------------------------------------------
+
+
+def test_a_recogniser_of_texts_may_lose_far_more_than_the_rule_of_thumb_says():
+    """Convolutions and an LSTM: dynamic ranges were measured on the matrix products of attention networks alone."""
+    world = model_with("Conv", "(Relu)", "Conv", "LSTM", "Gemm", sensitivity={"Conv": 18.0, "Gemm": 22.0})
+    prediction = predicted(world, DYNAMIC, {"weight_type": "uint8"})
+
+    assert prediction.metric_drop_points < 0.1
+    assert (prediction.metric_drop_high or 0) > 9.3
+    assert prediction.risk == Risk.MEDIUM
+    told = " ".join(one.reason for one in plan_of(world, SMALLEST).candidates if one.technique == DYNAMIC)
+    assert "as nothing of the kind was measured" in told
+
+
+@pytest.mark.parametrize(
+    ("world", "technique", "parameters"),
+    [
+        (minilm(), DYNAMIC, {}),
+        (model_with("Conv", "(Relu)", "Gemm"), STATIC, {}),
+        (model_with("Conv", "LSTM", "Gemm"), FLOAT16, {}),
+        (model_with("MatMul", "(Relu)", "MatMul"), BLOCKS, {"bits": 8}),
+    ],
+    ids=["measured on the like", "measured on itself", "halves", "8-bit blocks"],
+)
+def test_where_the_like_was_measured_a_loss_is_one_number(world: World, technique: str, parameters: dict[str, object]):
+    assert predicted(world, technique, parameters).metric_drop_high is None
+
+
+def test_an_operator_whose_sensitivity_is_unknown_widens_what_calibration_loses():
+    unknown = model_with("Conv", "Gemm", sensitivity={"Conv": 30.0})
+
+    assert predicted(model_with("Conv", "Gemm"), STATIC, {}).metric_drop_high is None
+    assert (predicted(unknown, STATIC, {}).metric_drop_high or 0) > 5

@@ -8,7 +8,7 @@ import pytest
 
 from apps.agents.formats import Format
 from apps.agents.plausibility import implausible_gains, smallest_bits, suspicions, weight_bytes
-from apps.agents.reports import Estimate, LanguageModel, MetricComparison, ModelSummary, TensorSpec
+from apps.agents.reports import Estimate, LanguageModel, MetricComparison, ModelSummary, RuntimeBaseline, TensorSpec
 
 MILLION = 1_000_000
 
@@ -159,3 +159,73 @@ def test_a_perplexity_that_is_much_better_is_suspicious() -> None:
     assert flagged(INT8, primary=better) == (
         "perplexity is better by 9.5, beyond chance: the candidate has probably seen the evaluation examples.",
     )
+
+
+# --- another runtime --------------------------------------------------------------------------------------------------
+
+KERAS = FLOAT.model_copy(update={"format": "keras"})
+LITERT = RuntimeBaseline(runtime="LiteRT", speedup=197.0, size_ratio=1.0, in_turns=True)
+
+
+def moved(candidate: ModelSummary, speedup: float, baseline: RuntimeBaseline | None, sqnr_db: float = 30.0) -> str:
+    measured = Estimate(value=speedup, low=0.98 * speedup, high=1.02 * speedup)
+    found = implausible_gains(
+        KERAS,
+        candidate.model_copy(update={"format": "tflite"}),
+        measured,
+        SAME,
+        keeps_parameters=True,
+        baseline=baseline,
+        sqnr_db=sqnr_db,
+    )
+    return " ".join(found)
+
+
+@pytest.mark.parametrize("speedup", [153.0, 203.0, 197.0 * 4])
+def test_what_the_runtime_wins_needs_no_bits(speedup: float) -> None:
+    assert moved(INT8, speedup, LITERT) == ""
+
+
+def test_what_the_technique_wins_beyond_the_float_model_is_held_against_its_bits() -> None:
+    said = moved(INT8, 197.0 * 20, LITERT)
+    assert "20 times as fast as the float model in LiteRT" in said
+    assert "part of the work is probably not done" in said
+    assert "part of the work" in moved(INT8, 203.0, LITERT.model_copy(update={"speedup": 1.1}))
+
+
+def test_a_float_model_that_was_measured_alone_leaves_more_room() -> None:
+    alone = LITERT.model_copy(update={"in_turns": False})
+    assert moved(INT8, 197.0 * 16, LITERT)
+    assert not moved(INT8, 197.0 * 16, alone)
+
+
+def test_equal_outputs_show_that_no_work_was_left_out() -> None:
+    assert "part of the work" in moved(FLOAT, 197.0, None)
+    assert moved(FLOAT, 197.0, None, sqnr_db=120.0) == ""
+
+
+# --- sizes that are not the weights' ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+@pytest.mark.parametrize("made", ["torch-export", "onnx"])
+def test_bytes_that_are_no_weights_make_no_gain(made: str, keeps: bool) -> None:
+    padded = model(18_500_000, float32=5_900).model_copy(update={"format": "torch-export"})
+    small = model(14_600, float16=5_900).model_copy(update={"format": made})
+    (said,) = implausible_gains(padded, small, Estimate(value=1.0), SAME, keeps_parameters=keeps)
+    assert said.startswith("The file is 1,267 times smaller, and 2 times fewer bytes of weights explain at most")
+    assert "of the original's 18.5 MB only 23.6 kB are weights" in said
+
+
+@pytest.mark.parametrize(
+    ("original", "candidate"),
+    [
+        # An optimizer's state beside the weights, in a Keras file; a program that is larger than a tiny network.
+        (model(11_900_000, float32=970_000), model(1_013_648, int8=970_000)),
+        (model(400_000, float32=16_900), model(27_000, int8=16_900)),
+        (FLOAT, INT8),
+    ],
+)
+def test_what_files_honestly_hold_beside_weights_passes(original: ModelSummary, candidate: ModelSummary) -> None:
+    other = candidate.model_copy(update={"format": "tflite"})
+    assert implausible_gains(original, other, Estimate(value=1.0), SAME, keeps_parameters=True) == ()

@@ -21,7 +21,9 @@ from transformers import BitsAndBytesConfig, LlamaForCausalLM
 from apps.agents.backends.torch.engine import TorchEngine
 from apps.agents.criteria import Target
 from apps.agents.formats import Format
-from apps.agents.packaging import BACKENDS, DOCUMENTS, build_package
+from apps.agents.package_examples import PackageExamples
+from apps.agents.package_script import flat
+from apps.agents.packaging import BACKENDS, DOCUMENTS, Content, build_package
 from tests.agents.torch_uploads import (
     described_zip,
     exported_file,
@@ -40,14 +42,21 @@ TOKENS = {"input_ids": np.arange(10).reshape(2, 5), "attention_mask": np.ones((2
 
 
 def unpacked(model: Path, kind: str, folder: Path) -> Path:
-    """The package of `model`, opened; building it has run its script on random inputs."""
+    """The package of `model`, opened; building it has run its script on examples and compared the outputs."""
     for name in ("work", "out"):
         (folder / name).mkdir()
     for name in DOCUMENTS.values():
         (folder / name).write_text(name)
     documents = {role: folder / name for role, name in DOCUMENTS.items()}
-    package = build_package(model, "net", documents, kind, folder / "work", folder / "out")
-    with zipfile.ZipFile(package) as archive:
+    engine = TorchEngine(model, folder / "work")
+    inputs = TOKENS if kind is Format.TRANSFORMERS else PICTURES
+    named = dict(zip([spec.name for spec in engine.summary.inputs], inputs.values(), strict=True))
+    outputs = engine.session(Target())(named)
+    names = [spec.name for spec in engine.summary.outputs]
+    examples = PackageExamples(named, flat(dict(zip(names, outputs, strict=True))), own=True, rows=2)
+    packed = build_package(Content(model, "net", kind, documents, examples), folder / "work", folder / "out")
+    assert packed.finding is None
+    with zipfile.ZipFile(packed.path) as archive:
         archive.extractall(folder / "package")
     return folder / "package"
 
@@ -60,7 +69,9 @@ def told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     def run(package: Path, *arguments: str) -> str:
         monkeypatch.setattr(sys, "argv", ["run.py", *arguments])
         capsys.readouterr()
-        runpy.run_path(str(package / "run.py"), run_name="__main__")
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(str(package / "run.py"), run_name="__main__")
+        assert not ended.value.code
         return capsys.readouterr().out
 
     return run

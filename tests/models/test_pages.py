@@ -238,11 +238,15 @@ class TestDataSets:
             "classes": "cat, dog",
             "width": "224",
             "mean": "0",
+            "examples_stay": "on",
             "file": upload_of(npz_bytes, "set.npz"),
         }
-        response = browse(engineer).post("/datasets/upload/", answers)
+        client = browse(engineer)
+        response = client.post("/datasets/upload/", answers)
         dataset = DataSet.objects.get()
         assert response.url == dataset.get_absolute_url()
+        assert dataset.spec["examples_may_leave"] is False
+        assert "carry none of its examples" in text_of(client.get(response.url))
         assert (dataset.spec["metric"], dataset.spec["label"], dataset.spec["classes"]) == (
             "top5",
             "target",

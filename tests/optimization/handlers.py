@@ -7,10 +7,12 @@ kind writes its process id next to it and waits. (A child's environment is swept
 from __future__ import annotations
 
 import os
+import signal
 import time
 import zipfile
 
 from apps.agents.child import JobContext
+from apps.agents.handlers import package as packing
 from apps.agents.job import JobResult, OutputFile
 from apps.agents.state import StepKind
 from apps.errors import UserError
@@ -119,3 +121,10 @@ def chatter(context: JobContext) -> JobResult:
         context.log(f"line {number}")
         time.sleep(0.005)
     return analyse(context)
+
+
+def package_that_dies_when_tried(context: JobContext) -> JobResult:
+    """The real one, in a child that a native library takes down with it unless nothing is tried."""
+    if context.job.arguments.get("untried") is None:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return packing.run(context)

@@ -7,6 +7,7 @@ from django.test import Client
 from django.urls import reverse
 
 from apps.accounts.models import User
+from apps.agents import selection
 from apps.agents.criteria import Criteria
 from apps.agents.formats import Format
 from apps.agents.recipe import Recipe
@@ -18,6 +19,7 @@ from apps.optimization.models import OptimizationSession, SessionStep
 from apps.optimization.recipe import recipe_of
 from apps.optimization.rendering import report_html
 from apps.optimization.services import promote, report, session_preview, session_resume
+from lathe import terminal
 from tests.optimization import exported, material
 
 pytestmark = pytest.mark.django_db
@@ -195,9 +197,34 @@ def test_every_runtime_and_mode_has_its_row_and_every_export_its_layers(
     assert "In every runtime" in report_html(report(in_three_runtimes))
 
 
-def test_the_report_s_page_says_what_the_change_of_the_runtime_is_part_of(
+WHOSE = "2× from ONNX Runtime, 2× from dynamic int8"
+
+
+def test_the_gain_of_the_runtime_and_of_the_technique_are_told_apart_wherever_a_gain_stands(
     client: Client, finished: OptimizationSession, engineer: User
 ) -> None:
+    for name, times in (("optimization:session-detail", 1), ("optimization:report", 3)):
+        html = page(client, engineer, name, finished.pk)
+        assert html.count(WHOSE) == times, "the headline, the table, and the comparison side by side"
+        assert "all of it from ONNX Runtime" in html
+    assert f"c02: Title of onnx-dynamic-int8; faster: {WHOSE}" in terminal.report(finished)
+    told = client.get(f"/api/v1/sessions/{finished.pk}/report/").json()
+    assert told["candidates"][1]["evaluation"]["gains"] == exported.BOTH.model_dump(mode="json")
+    assert WHOSE in selection.judge(exported.faster_by(4.0, exported.BOTH), Criteria()).reason
+
+
+def test_the_evaluation_is_told_what_it_is_held_against(finished: OptimizationSession) -> None:
+    SessionStep.objects.filter(key="c02/evaluate").update(parameters={"runtime_baseline": {"speedup": 2.0}})
+
+    assert jobs._arguments(step(finished, "c02/evaluate"))["runtime_baseline"] == {"speedup": 2.0}
+
+
+def test_an_evaluation_from_before_says_what_the_change_of_the_runtime_is_part_of(
+    client: Client, finished: OptimizationSession, engineer: User
+) -> None:
+    evaluated = finished.candidates.get(key="c02").evaluation
+    evaluated.body.pop("gains")
+    evaluated.save()
     html = page(client, engineer, "optimization:report", finished.pk)
 
     assert 'id="report-runtimes"' in html
@@ -212,7 +239,7 @@ def test_the_report_in_the_package_says_the_same(finished: OptimizationSession) 
     html = report_html(report(finished))
 
     assert "Exported to ONNX" in html
-    assert "what the change of the runtime wins is part of every number below" in html
+    assert WHOSE in html
 
 
 def test_the_report_says_how_texts_were_cut_wherever_numbers_stand_on_them(

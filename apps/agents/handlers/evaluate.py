@@ -8,8 +8,10 @@ from apps.agents.criteria import Criteria
 from apps.agents.evaluation import BATCH, EvaluationAgent
 from apps.agents.handlers.material import Material
 from apps.agents.job import JobResult
+from apps.agents.lineage import runtime_of
 from apps.agents.machine import describe_machine
 from apps.agents.measuring import Effort
+from apps.agents.reports import EvaluationReport, Gains, RuntimeBaseline
 from apps.agents.runners import open_engine
 from apps.agents.techniques import Family, catalogue
 
@@ -26,11 +28,14 @@ def run(context: JobContext) -> JobResult:
     """Evaluate one candidate; the result's body is an `EvaluationReport`.
 
     Inputs and arguments of `Material`, where the model is the candidate; `criteria` as plain JSON; `technique`, the
-    candidate's, by name; `batch_divisor`, by how much smaller batches are after a try that ran out of memory.
+    candidate's, by name; `runtime_baseline`, the float model in its runtime where that is another than the original's,
+    as plain JSON; `batch_divisor`, by how much smaller batches are after a try that ran out of memory.
     """
     job = context.job
     criteria = Criteria.model_validate(job.arguments["criteria"])
     material = Material(job)
+    given = job.arguments.get("runtime_baseline")
+    baseline = RuntimeBaseline.model_validate(given) if given else None
     candidate = open_engine(material.format, material.model, material.scratch, material.signature)
     batch = max(1, BATCH // int(job.arguments.get("batch_divisor", 1)))
     report = EvaluationAgent(effort_for(criteria), batch=batch).evaluate(
@@ -42,14 +47,43 @@ def run(context: JobContext) -> JobResult:
         machine=describe_machine(),
         seed=job.seed,
         keeps_parameters=keeps_parameters(job.arguments.get("technique")),
+        baseline=baseline,
     )
-    return JobResult(body=report.model_dump(mode="json"))
+    gains = gains_of(report, job.arguments.get("technique"), material.format, baseline)
+    return JobResult(body=report.model_copy(update={"gains": gains}).model_dump(mode="json"))
 
 
 def effort_for(criteria: Criteria) -> Effort:
     """Timing that fits the budget: a quarter of each candidate's share of the time, within bounds."""
     share_s = criteria.budget.minutes * 60 / criteria.budget.candidates * SHARE_OF_BUDGET
     return Effort(budget_s=min(LONGEST_TIMING_S, max(SHORTEST_TIMING_S, share_s)))
+
+
+def gains_of(
+    report: EvaluationReport, technique: str | None, made: str, baseline: RuntimeBaseline | None
+) -> Gains | None:
+    """What of the gain is the runtime's, of a candidate in the format `made`; `None` where it runs as the original."""
+    spec = catalogue().get(technique) if technique else None
+    speedup, size_ratio = report.latency.speedup.value, report.size_bytes.ratio
+    if baseline is not None:
+        return Gains(
+            runtime=baseline.runtime,
+            runtime_speedup=baseline.speedup,
+            runtime_size_ratio=baseline.size_ratio,
+            technique=_short(spec.label, baseline.runtime) if spec else "the technique",
+            technique_speedup=speedup / baseline.speedup,
+            technique_size_ratio=size_ratio / baseline.size_ratio,
+            in_turns=baseline.in_turns,
+        )
+    if spec is None or spec.family is not Family.EXPORT:
+        return None
+    return Gains(runtime=runtime_of(made), runtime_speedup=speedup, runtime_size_ratio=size_ratio)
+
+
+def _short(label: str, runtime: str) -> str:
+    """A technique's label as it goes beside its runtime's name: `LiteRT dynamic range` is `dynamic range`."""
+    rest = label.removeprefix(f"{runtime} ")
+    return rest[:1].lower() + rest[1:] if rest[1:2].islower() else rest
 
 
 def keeps_parameters(technique: str | None) -> bool:

@@ -3,31 +3,83 @@
 from __future__ import annotations
 
 from apps.agents.child import JobContext
-from apps.agents.job import JobResult, OutputFile
+from apps.agents.criteria import Criteria
+from apps.agents.dataset_spec import DatasetKind, DatasetSpec
+from apps.agents.datasets import load_dataset
+from apps.agents.handlers.material import Material
+from apps.agents.job import Job, JobResult, OutputFile
 from apps.agents.optimization import digest_of
-from apps.agents.packaging import DOCUMENTS, build_package
+from apps.agents.package_examples import PackageExamples, package_examples
+from apps.agents.packaging import DOCUMENTS, Content, build_package
+from apps.agents.runners import open_engine
+from apps.errors import UserError
 
 
 def run(context: JobContext) -> JobResult:
-    """Pack the winner; the file of the role `package` is a zip, the result's body has its `digest` and `size_bytes`.
+    """Pack the winner; the file of the role `package` is a zip.
 
-    Inputs: `model` (the artifact, or the original where that stands), `report_html`, `report_json` and `recipe`.
-    Arguments: `filename`, the model's name in the package (`model.onnx` unless given); `format`, `onnx` unless given;
-    `signature`, which function of the original is meant.
+    The result's body has its `digest` and `size_bytes`, and as `finding` why it is not known to run, if it is not.
+    Inputs: `model` (the artifact, or the original where that stands), `report_html`, `report_json` and `recipe`, and
+    those of `Material`. Arguments: those of `Material`; `criteria`; `filename`, the model's name in the package
+    (`model.onnx` unless given); `unchanged`, whether the original stands; `untried`, why its script is not to be run.
     """
     job = context.job
-    work = job.scratch / "work"
-    work.mkdir(exist_ok=True)
-    context.progress(0.1, "Packing the model, its report and its recipe")
-    package = build_package(
-        job.inputs["model"],
-        job.arguments.get("filename", "model.onnx"),
-        {role: job.inputs[role] for role in DOCUMENTS},
-        job.arguments.get("format", "onnx"),
-        work,
+    material = Material(job)
+    untried = job.arguments.get("untried")
+    threads = Criteria.model_validate(job.arguments.get("criteria", {})).target.threads
+    context.progress(0.1, "Choosing examples for the package")
+    examples, trouble = (None, untried) if untried else _examples(material, threads)
+    context.progress(0.4, "Packing the model, its report and its recipe")
+    packed = build_package(
+        Content(
+            model=job.inputs["model"],
+            filename=job.arguments.get("filename", "model.onnx"),
+            format=material.format,
+            documents={role: job.inputs[role] for role in DOCUMENTS},
+            examples=examples,
+            signature=material.signature,
+            unchanged=_unchanged(job),
+            threads=threads,
+            untried=trouble,
+        ),
+        material.scratch,
         context.out,
-        signature=job.arguments.get("signature") if job.inputs["model"] == job.inputs.get("original") else None,
     )
-    context.progress(1.0, "Packed, and its script has run the model")
-    body = {"digest": digest_of(package), "size_bytes": package.stat().st_size}
+    if packed.finding:
+        context.log(f"The package is not proven to run: {packed.finding}.", "warning")
+    context.progress(1.0, "Packed" if packed.finding else "Packed, and its script has run the model")
+    body = {
+        "digest": digest_of(packed.path),
+        "size_bytes": packed.path.stat().st_size,
+        "finding": packed.finding,
+    }
     return JobResult(body=body, files=(OutputFile(role="package", path="out/package.zip", filename="package.zip"),))
+
+
+def _examples(material: Material, threads: int) -> tuple[PackageExamples | None, str | None]:
+    """What the package checks itself against, or why there is nothing: no trouble with it costs a proven model."""
+    job = material.job
+    if "dataset" not in job.inputs:
+        return None, None
+    engine = open_engine(material.format, material.model, material.scratch, material.signature)
+    spec = DatasetSpec.model_validate(job.arguments["dataset"])
+    # Only texts need the original, for its tokenizer; everything else is fed as the packaged model itself declares it.
+    encoder = material.original.encoder if spec.kind is DatasetKind.TEXT else None
+    try:
+        dataset = load_dataset(
+            job.inputs["dataset"],
+            spec,
+            engine.summary.inputs,
+            job.seed,
+            scratch=material.scratch,
+            encoder=encoder,
+            outputs=engine.summary.outputs,
+        )
+        return package_examples(engine, dataset, threads, job.seed), None
+    except UserError as error:
+        return None, f"no examples could be made for it: {error.message.rstrip('.')}"
+
+
+def _unchanged(job: Job) -> bool:
+    """Whether the original stands."""
+    return bool(job.arguments.get("unchanged", job.inputs["model"] == job.inputs.get("original")))

@@ -44,6 +44,13 @@ QUANTIZATIONS = ONNX_QUANTIZATIONS | TORCH_QUANTIZATIONS | LITERT_QUANTIZATIONS
 """The techniques that the rules know by name; others are predicted by their specs' expectations."""
 
 
+WIDER_BY = 1.5
+WORTH_WIDENING_POINTS = 0.1
+"""A loss that may be no more than so many points more is told as one number."""
+HARMLESS = 0.01
+"""A scale of noise so small that no operator is known to break by it."""
+
+
 @dataclass(frozen=True)
 class Scope:
     """Which nodes a technique with its parameters changes."""
@@ -106,8 +113,12 @@ def predict(
     drop, sensitivity = _loss(spec, parameters, profile, scope)
     risk = risk_of(drop, criteria) if drop is not None else spec.expectation.risk
     drop = spec.expectation.metric_drop_points if drop is None else drop
+    high = _high_loss(spec.name, parameters, profile, scope)
+    high = None if high is None or high <= WIDER_BY * drop or high < WORTH_WIDENING_POINTS else high
+    risk = risk if high is None else _higher(risk, risk_of(high, criteria))
     basis = f"Speed: {sources}; {_where_time_goes(profile)}; {sensitivity}."
-    return _prediction(profile, speedup, _size_ratio(spec.name, parameters, profile, scope), drop, risk, basis)
+    size_ratio = _size_ratio(spec.name, parameters, profile, scope)
+    return _prediction(profile, speedup, size_ratio, drop, risk, basis, high)
 
 
 def _of_export(spec: TechniqueSpec, profile: GraphProfile) -> Prediction:
@@ -120,7 +131,13 @@ def _of_export(spec: TechniqueSpec, profile: GraphProfile) -> Prediction:
 
 
 def _prediction(
-    profile: GraphProfile, speedup: float, size_ratio: float, drop: float, risk: Risk, basis: str
+    profile: GraphProfile,
+    speedup: float,
+    size_ratio: float,
+    drop: float,
+    risk: Risk,
+    basis: str,
+    high: float | None = None,
 ) -> Prediction:
     """Ratios of the technique alone become those against the session's original."""
     lead = profile.lead
@@ -133,6 +150,7 @@ def _prediction(
         speedup=round(speedup * lead.speedup, 3),
         size_ratio=round(size_ratio * lead.size_ratio, 3),
         metric_drop_points=round(drop, 3),
+        metric_drop_high=None if high is None else round(high, 3),
         risk=risk.value,
         basis=basis,
     )
@@ -164,6 +182,33 @@ def _loss(
     if profile.perplexity:
         return perplexity_lost(NATS_PER_NOISE * noise), said
     return rules.metric_drop_points(noise), said
+
+
+def _high_loss(technique: str, parameters: Mapping[str, Any], profile: GraphProfile, scope: Scope) -> float | None:
+    """How much the loss may be, by operators that no such technique, or no sensitivity at all, was measured on.
+
+    `None` where the noise is that of measurements, and before anything was measured: the expectation says so itself.
+    """
+    if not profile.measured or profile.perplexity or technique not in ONNX_QUANTIZATIONS | LITERT_QUANTIZATIONS:
+        return None
+    scale = _noise_scale(technique, parameters)
+    seen = rules.SEEN_OPERATORS.get(_scale_name(technique, parameters), profile.operators)
+    seen = seen if profile.attention or technique not in rules.SEEN_OPERATORS else frozenset()
+    by_operator = noise_by_operator(profile, scope)
+    noise = 0.0
+    for op_type in {node.op_type for node in scope.nodes if node.op_type in by_operator or node.weight_bytes}:
+        measured = by_operator.get(op_type)
+        if measured is None:
+            noise += scale if scale < HARMLESS else rules.UNMEASURED_NOISE
+        else:
+            noise += scale * measured if op_type in seen else rules.UNSEEN_NOISE * max(scale, 1.0) * measured
+    return rules.metric_drop_points(noise)
+
+
+def _higher(one: Risk, other: Risk) -> Risk:
+    """The worse of two risks, where the second rests on no measurement and so counts as medium at most."""
+    order = list(Risk)
+    return max(one, min(other, Risk.MEDIUM, key=order.index), key=order.index)
 
 
 def _share_of_noise(profile: GraphProfile, scope: Scope) -> float:
@@ -246,14 +291,26 @@ def _noise(technique: str, parameters: Mapping[str, Any], profile: GraphProfile,
         return loss_of(technique, parameters).noise * sum(by_operator.values())
     if technique in LITERT_QUANTIZATIONS:
         return litert_noise_scale(technique, parameters) * sum(by_operator.values())
-    scale = rules.NOISE_SCALE[f"blocks-{parameters.get('bits', 4)}" if technique == BLOCKS else technique]
+    scale = _noise_scale(technique, parameters)
+    if technique in (DYNAMIC, BLOCKS):
+        by_operator = {op: noise for op, noise in by_operator.items() if op in rules.DYNAMIC_OPERATORS}
+    return scale * sum(by_operator.values())
+
+
+def _scale_name(technique: str, parameters: Mapping[str, Any]) -> str:
+    return f"blocks-{parameters.get('bits', 4)}" if technique == BLOCKS else technique
+
+
+def _noise_scale(technique: str, parameters: Mapping[str, Any]) -> float:
+    """Noise against that of static int8."""
+    if technique in LITERT_QUANTIZATIONS:
+        return litert_noise_scale(technique, parameters)
+    scale = rules.NOISE_SCALE[_scale_name(technique, parameters)]
     if str(parameters.get("activation_type", "")).endswith("16"):
         scale *= rules.WIDE_ACTIVATION_NOISE
     if parameters.get("per_channel") is False:
         scale *= rules.PER_TENSOR_NOISE[technique]
-    if technique in (DYNAMIC, BLOCKS):
-        by_operator = {op: noise for op, noise in by_operator.items() if op in rules.DYNAMIC_OPERATORS}
-    return scale * sum(by_operator.values())
+    return scale
 
 
 def noise_by_operator(profile: GraphProfile, scope: Scope) -> dict[str, float]:

@@ -12,6 +12,7 @@ from apps.agents.planning.rules import KINDS, PRIOR_NOISE, Kind
 from apps.agents.reports import AnalysisReport, LanguageModel, Layer, ModelSummary
 
 HEAVY = frozenset({Kind.CONVOLUTION, Kind.DEPTHWISE, Kind.PRODUCT})
+_MATRIX_PRODUCTS = frozenset({"MatMul", "FusedMatMul", "Gemm"})
 _HEAVY_SHARE = 0.85
 """Share of the time that convolutions and products take together where nothing was measured."""
 
@@ -118,8 +119,21 @@ class GraphProfile:
 
     @cached_property
     def attention(self) -> bool:
-        """Whether the graph is of matrix products with a softmax between them."""
-        return bool({"Softmax", "Attention"} & self.operators) and self.product_share > self.convolution_share
+        """Whether it weighs by a softmax what it multiplies next; one that ends a classifier weighs nothing."""
+        if self.product_share <= self.convolution_share:
+            return False
+        return "Attention" in self.operators or self._softmax_within
+
+    @property
+    def _softmax_within(self) -> bool:
+        """Whether a product of two computed matrices comes after a softmax, or softmaxes and norms alternate."""
+        softmaxes = [place for place, node in enumerate(self.nodes) if node.op_type == "Softmax"]
+        if not softmaxes:
+            return False
+        if len(softmaxes) > 1 and "LayerNormalization" in {op.removeprefix("Skip") for op in self.operators}:
+            return True
+        later = self.nodes[softmaxes[0] + 1 :] if self.measured else ()
+        return any(node.op_type in _MATRIX_PRODUCTS and not node.weight_bytes for node in later)
 
     @cached_property
     def ranking(self) -> tuple[Node, ...]:

@@ -7,6 +7,7 @@ from apps.agents.criteria import Criteria, Device
 from apps.agents.lineage import runtime_of
 from apps.agents.planning.bases import Bases
 from apps.agents.planning.profile import GraphProfile
+from apps.agents.planning.rules import Kind
 from apps.agents.state import CandidateRecord, Prediction
 from apps.agents.techniques import Family, Risk, catalogue
 
@@ -22,6 +23,8 @@ def describe(prediction: Prediction, profile: GraphProfile) -> str:
         if prediction.risk == Risk.NONE
         else f"a loss of about {prediction.metric_drop_points:.2g} {unit}"
     )
+    if prediction.metric_drop_high is not None:
+        loss += f", or up to {prediction.metric_drop_high:.2g}, as nothing of the kind was measured"
     return (
         f"{prediction.speedup:.2f}× as fast, {prediction.size_ratio:.2f} times smaller, {loss} (risk {prediction.risk})"
     )
@@ -57,9 +60,17 @@ def _later(bases: Bases, candidates: tuple[CandidateRecord, ...]) -> list[str]:
 def _shares(profile: GraphProfile) -> str:
     if not profile.measured:
         return "times and sensitivities are not known before the analysis"
-    return (
-        f"convolutions take {profile.convolution_share:.0%} and matrix products {profile.product_share:.0%} of the time"
-    )
+    kinds = {node.kind for node in profile.nodes}
+    parts = []
+    if kinds & {Kind.CONVOLUTION, Kind.DEPTHWISE}:
+        parts.append(f"convolutions take {profile.convolution_share:.0%}")
+    if Kind.PRODUCT in kinds:
+        parts.append(f"matrix products {'' if parts else 'take '}{profile.product_share:.0%}")
+    if parts:
+        return f"{' and '.join(parts)} of the time"
+    top = sorted(profile.time_by_operator.items(), key=lambda item: -item[1])[:2]
+    told = [f"{op_type} {share:.0%}" for op_type, share in top if share]
+    return f"of the time {' and '.join(told)}" if told else "nothing is known of where the time goes"
 
 
 def _runtimes(bases: Bases) -> str | None:

@@ -28,8 +28,9 @@ _TABLE_SHARE = 0.05
 """A table below this share of the file is not worth quantizing for its size."""
 KEPT_NODES = "keep_float_nodes"
 _NAMES_LENGTH = 60
-NORMS = frozenset({"LayerNormalization", "SimplifiedLayerNormalization", "RMSNormalization", "Pow"})
-"""What a norm is in a graph: an operator of its own, or written out with a power."""
+NORMS = frozenset({"LayerNormalization", "SimplifiedLayerNormalization", "RMSNormalization"})
+_WRITTEN_OUT = frozenset({"Pow", "ReduceMean", "Sqrt"})
+"""What a norm is in a graph: an operator of its own, or all of these."""
 _CONVOLUTIONS = frozenset({Kind.CONVOLUTION, Kind.DEPTHWISE})
 
 
@@ -137,7 +138,8 @@ def _static_of_products(profile: GraphProfile) -> Iterator[Variant]:
     tables = profile.weight_bytes_by_operator.get("Gather", 0) > _TABLE_SHARE * profile.size_bytes
     if not products:
         return
-    why = "Only the matrix products in 8 bits: adding a mask, softmax and norms lose too much in an attention network"
+    lossy = sorted(rules.PRIOR_NOISE.keys() & profile.operators, key=lambda op: (-rules.PRIOR_NOISE[op], op))
+    why = f"Only the matrix products in 8 bits: {_listed(lossy)} too much in an attention network"
     for activation, weight in TYPE_GRID:
         if tables:
             chosen = (*products, "Gather")
@@ -149,6 +151,13 @@ def _static_of_products(profile: GraphProfile) -> Iterator[Variant]:
         for activation, weight in TYPE_GRID[1:]:
             yield Variant(STATIC, _static_parameters(activation, weight, products), f"{why}.")
     yield Variant(STATIC, _static_parameters(*TYPE_GRID[0]), "8-bit weights and activations of every operator.")
+
+
+def _listed(operators: list[str]) -> str:
+    """`Add and Softmax lose`."""
+    if len(operators) < 2:
+        return f"{''.join(operators)} loses"
+    return f"{', '.join(operators[:-1])} and {operators[-1]} lose"
 
 
 def _static_parameters(
@@ -184,7 +193,7 @@ def _dynamic(profile: GraphProfile) -> Iterator[Variant]:
 
 
 def _smooth(profile: GraphProfile) -> Iterator[Variant]:
-    if not profile.attention or not NORMS & profile.operators:
+    if not profile.attention or not (NORMS & profile.operators or profile.operators >= _WRITTEN_OUT):
         return
     reason = "Matrix products in 8 bits after outliers of the activations were moved from the norms into the weights."
     for activation in ("uint8", "int8"):

@@ -7,7 +7,7 @@ from django.db import transaction
 from apps.accounts.models import Role, User
 from apps.accounts.services import require_role
 from apps.agents.state import TERMINAL, Status
-from apps.agents.trials import ANALYSE, PACKAGE, PLAN
+from apps.agents.trials import ANALYSE, PACKAGE, PACKAGE_UNTRIED, PLAN
 from apps.optimization import audit, events, messages
 from apps.optimization.errors import SessionMoveRefused
 from apps.optimization.models import OptimizationSession
@@ -68,6 +68,8 @@ def session_resume(session: OptimizationSession, user: User, *, as_operator: boo
     # Files that the team's retention has removed are made again.
     lost = row.steps.filter(status=Status.COMPLETED, artifact=None).exclude(artifact_filename="")
     lost.update(status=Status.CANCELLED)
+    # The package is tried again first; the untried one is asked for anew where that fails again.
+    row.steps.filter(key=PACKAGE_UNTRIED).exclude(status=Status.COMPLETED).delete()
     for step in row.steps.filter(status__in=(Status.FAILED, Status.CANCELLED)):
         interrupted = step.status == Status.CANCELLED or step.key in NEEDED
         if interrupted and step.start_over():

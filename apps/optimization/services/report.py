@@ -19,7 +19,7 @@ from apps.agents.reports import (
     ModeLatency,
     ModelSummary,
 )
-from apps.agents.state import CandidateStatus, Closing, Outcome, Plan, Prediction, StepKind, Verdict
+from apps.agents.state import CandidateStatus, Closing, Outcome, Plan, Prediction, Status, StepKind, Verdict
 from apps.agents.values import Value
 from apps.models.intake import safe_filename
 from apps.models.models import Blob
@@ -104,6 +104,8 @@ class SessionReport(Value):
     decisions: tuple[AuditLine, ...]
     against_baseline: dict[str, str]
     """How each 4-bit method that calibrates stands to plain rounding at the same bits, a sentence by candidate."""
+    package_finding: str | None = None
+    """Why the package is not known to run, in a sentence; `None` where its script has run the model, and before."""
 
     @property
     def runtimes(self) -> tuple[RuntimeReport, ...]:
@@ -162,6 +164,7 @@ def report(session: OptimizationSession) -> SessionReport:
         against_baseline=against_baseline(
             [Measured(one, one.evaluation) for one in candidates if one.evaluation], closed=True
         ),
+        package_finding=_package_finding(session),
         decisions=tuple(
             AuditLine(at=event.at, actor=event.actor, action=event.action, subject=event.subject, reason=event.reason)
             for event in session.audit_events.in_order()
@@ -193,6 +196,11 @@ def verdict_of(session: OptimizationSession) -> Verdict | None:
         return Verdict.model_validate(session.verdict)
     packaging = session.steps.filter(kind=StepKind.PACKAGE).order_by("-pk").first()
     return Closing.model_validate(packaging.parameters).verdict if packaging else None
+
+
+def _package_finding(session: OptimizationSession) -> str | None:
+    packed = session.steps.filter(kind=StepKind.PACKAGE, status=Status.COMPLETED).order_by("-pk").first()
+    return packed.result.get("finding") if packed else None
 
 
 class Package(NamedTuple):

@@ -8,6 +8,8 @@ from typing import Any, Literal
 from django import template
 from typing_extensions import TypeIs
 
+from apps.agents.phrasing import gains_said
+from apps.agents.reports import Gains
 from apps.agents.verdicts import UNKNOWN as UNBOUNDED
 
 register = template.Library()
@@ -63,6 +65,12 @@ def number(value: Measured, digits: int = 3) -> str:
 def ratio(value: Measured) -> str:
     """`4.21×`: original over candidate."""
     return UNKNOWN if unknown(value) else f"{significant(float(value))}×"
+
+
+@register.filter
+def whose(gains: Gains) -> str:
+    """Whose the speed-up is: `197× from LiteRT, 1.03× from dynamic range`."""
+    return gains_said(gains)
 
 
 @register.filter

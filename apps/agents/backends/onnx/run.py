@@ -1,27 +1,33 @@
-"""Run the model beside this file with ONNX Runtime: python run.py [examples.npz] [--axis SIZE]
+"""What `run.py` needs of ONNX Runtime: the model beside this file, opened."""
 
-examples.npz holds one array for each input; without it the inputs are random, and axes of any length have SIZE entries.
-"""
-
-import argparse
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 
-parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("examples", nargs="?", help="an .npz with one array for each input")
-parser.add_argument("--axis", type=int, default=1, help="length of free axes of random inputs, 1 unless given")
-given = parser.parse_args()
+Arrays = dict[str, Any]
+_DTYPES = {"float": "float32", "double": "float64"}
 
-model = next(Path(__file__).parent.rglob("*.onnx"))
-session = ort.InferenceSession(str(model), providers=ort.get_available_providers())
-stored = np.load(given.examples) if given.examples else {}
-random, feeds = np.random.default_rng(0), {}
-for item in session.get_inputs():
-    shape = [axis if isinstance(axis, int) else given.axis for axis in item.shape]
-    dtype = {"float": "float32", "double": "float64"}.get(kind := item.type[7:-1], kind)
-    drawn = np.full(shape, "text", object) if kind == "string" else random.integers(0, 2, shape).astype(dtype)
-    feeds[item.name] = stored.get(item.name, drawn)
-for item, array in zip(session.get_outputs(), session.run(None, feeds), strict=True):
-    print(item.name, array.dtype, array.shape, array.ravel()[:8], sep="  ")
+
+def load(here: Path, told: dict[str, Any], threads: int) -> tuple[list[str], Callable[[Arrays], Arrays]]:
+    """The names of the inputs, and a function from arrays by name to outputs by name."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    model = next(here.rglob("*.onnx"))
+    session = ort.InferenceSession(str(model), options, providers=ort.get_available_providers())
+    wanted = {item.name: item.type[7:-1] for item in session.get_inputs()}
+    outputs = [item.name for item in session.get_outputs()]
+
+    def run(feeds: Arrays) -> Arrays:
+        typed = {name: _typed(array, wanted[name]) for name, array in feeds.items()}
+        return dict(zip(outputs, session.run(None, typed), strict=True))
+
+    return list(wanted), run
+
+
+def _typed(array: Any, kind: str) -> Any:
+    """Numbers in the type that the input wants; texts, and types that NumPy has no name for, as they are."""
+    name = _DTYPES.get(kind, kind)
+    return array.astype(name) if hasattr(np, name) and array.dtype.kind in "biuf" else array

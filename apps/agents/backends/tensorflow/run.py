@@ -1,12 +1,6 @@
-"""Run the model beside this file with TensorFlow: python run.py [examples.npz] [--axis SIZE]
+"""What `run.py` needs of TensorFlow: the model beside this file, opened."""
 
-examples.npz holds one array for each input of inputs.json; without it the inputs are random, and axes of any length
-have SIZE entries.
-"""
-
-import argparse
 import importlib
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +15,22 @@ import tensorflow as tf
 HERE = Path(__file__).parent
 
 
-def load(signature: str | None) -> Callable[[dict[str, Any]], dict[str, Any]]:
+def load(
+    here: Path, told: dict[str, Any], threads: int
+) -> tuple[list[str], Callable[[dict[str, Any]], dict[str, Any]]]:
+    """The names of the inputs in `told`, and a function from arrays by name to outputs by name."""
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    types = {item["name"]: item["dtype"] for item in told["inputs"]}
+    call = opened(told.get("signature"))
+
+    def run(feeds: dict[str, Any]) -> dict[str, Any]:
+        results = call({name: tf.constant(feeds[name], dtype) for name, dtype in types.items()})
+        return {name: np.asarray(tensor) for name, tensor in results.items()}
+
+    return list(types), run
+
+
+def opened(signature: str | None) -> Callable[[dict[str, Any]], dict[str, Any]]:
     """A function of tensors by name. Keras files are read by Keras 3, or by tf_keras where that cannot."""
     if (folder := next(HERE.rglob("saved_model.pb"), None)) is not None:
         importlib.import_module("tf_keras")  # What it saved is revived by its classes alone.
@@ -46,22 +55,3 @@ def load(signature: str | None) -> Callable[[dict[str, Any]], dict[str, Any]]:
         return dict(zip(names, results, strict=True))
 
     return run
-
-
-parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("examples", nargs="?", help="an .npz with one array for each input")
-parser.add_argument("--axis", type=int, default=1, help="length of free axes of random inputs, 1 unless given")
-given = parser.parse_args()
-described = json.loads((HERE / "inputs.json").read_text())
-stored = np.load(given.examples) if given.examples else {}
-random, feeds = np.random.default_rng(0), {}
-for item in described["inputs"]:
-    shape = [axis if isinstance(axis, int) else given.axis for axis in item["shape"]]
-    if item["dtype"] == "string":
-        drawn = np.full(shape, "text")
-    else:
-        drawn = random.standard_normal(shape) if "float" in item["dtype"] else random.integers(0, 2, shape)
-    feeds[item["name"]] = tf.constant(stored.get(item["name"], drawn), item["dtype"])
-for name, tensor in load(described.get("signature"))(feeds).items():
-    array = np.asarray(tensor)
-    print(name, array.dtype, array.shape, array.ravel()[:8], sep="  ")

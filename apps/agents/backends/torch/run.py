@@ -1,10 +1,5 @@
-"""Run the model beside this file with PyTorch: python run.py [examples.npz] [--axis SIZE] [--prompt TEXT]
+"""What `run.py` needs of PyTorch: the model beside this file, opened. A GPU is used where there is one."""
 
-examples.npz holds one array for each input in inputs.json; without it the inputs are random, and axes of any length
-have SIZE entries. With --prompt a language model writes on. A GPU is used where there is one.
-"""
-
-import argparse
 import copy
 import importlib
 import json
@@ -33,7 +28,27 @@ INFIXES = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_m
 AWQ_SHIFTS = torch.tensor([0, 16, 4, 20, 8, 24, 12, 28])
 
 
-def load() -> tuple[Any, Run]:
+def load(
+    here: Path, told: dict[str, Any], threads: int
+) -> tuple[list[str], Callable[[dict[str, Any]], dict[str, Any]]]:
+    """The names of the inputs in `told`, and a function from arrays by name to outputs by name."""
+    torch.set_num_threads(threads)
+    model, call = opened()
+    names = [item["name"] for item in told["inputs"]]
+
+    def run(feeds: dict[str, Any]) -> dict[str, Any]:
+        with torch.inference_mode():
+            result = call(tensors({name: feeds[name] for name in names}, told, model))
+        if isinstance(result, torch.Tensor):
+            result = {"output": result}
+        elif not hasattr(result, "items"):
+            result = {f"output_{index}": value for index, value in enumerate(result)}
+        return {name: plain(value) for name, value in result.items()}
+
+    return names, run
+
+
+def opened() -> tuple[Any, Run]:
     """The model, and a function that runs it on tensors by name, in the order of inputs.json."""
     if (FOLDER / "lathe.toml").exists():
         model, by_name = described(tomllib.loads((FOLDER / "lathe.toml").read_text(encoding="utf-8")))
@@ -183,53 +198,30 @@ def weights_beside() -> Path:
     return next(file for file in sorted(FOLDER.iterdir()) if file.suffix in suffixes)
 
 
-def feeds_for(given: argparse.Namespace, model: Any) -> Feeds:
-    """Tensors by name: stored ones, else random ones. Floats have the type of the model's weights."""
-    stored = np.load(given.examples) if given.examples else {}
-    random, feeds = np.random.default_rng(0), Feeds()
+def tensors(feeds: dict[str, Any], told: dict[str, Any], model: Any) -> Feeds:
+    """Tensors by name. Floats have the type that an exported program declares, else that of the model's weights."""
     floating = next((weight.dtype for weight in model.parameters() if weight.is_floating_point()), torch.float32)
-    for item in json.loads((HERE / "inputs.json").read_text())["inputs"]:
-        shape = [axis if isinstance(axis, int) else given.axis for axis in item["shape"]]
-        drawn = random.standard_normal(shape) if "float" in item["dtype"] else random.integers(0, 2, shape)
-        if item["name"] == "attention_mask":
-            drawn = np.ones(shape)
-        array = stored.get(item["name"], drawn.astype(item["dtype"]))
-        tensor = torch.from_numpy(np.ascontiguousarray(array)).to(DEVICE)
-        feeds[item["name"]] = tensor.to(floating) if tensor.is_floating_point() else tensor
-    return feeds
+    declared = bool(list(HERE.glob("*.pt2")))
+    types = {item["name"]: getattr(torch, item["dtype"], floating) if declared else floating for item in told["inputs"]}
+    made = {name: torch.from_numpy(np.ascontiguousarray(array)).to(DEVICE) for name, array in feeds.items()}
+    return {name: one.to(types[name]) if one.is_floating_point() else one for name, one in made.items()}
 
 
-def write_on(model: Any, prompt: str) -> str:
-    """What a language model writes after the prompt, always the likeliest token."""
+def plain(value: Any) -> Any:
+    """Tensors as arrays, within lists and dictionaries too; what a model keeps for itself, such as a cache, as None."""
+    if isinstance(value, torch.Tensor):
+        return value.float().cpu().numpy() if value.is_floating_point() else value.cpu().numpy()
+    if isinstance(value, dict):
+        return {name: plain(inner) for name, inner in value.items()}
+    return [plain(inner) for inner in value] if isinstance(value, list | tuple) else None
+
+
+def write_on(prompt: str) -> str:
+    """What the language model writes after the prompt, always the likeliest token."""
     from transformers import AutoTokenizer
 
+    model, _ = opened()
     tokenizer = AutoTokenizer.from_pretrained(FOLDER, local_files_only=True)
     encoded = tokenizer(prompt, return_tensors="pt", return_token_type_ids=False).to(DEVICE)
     tokens = model.generate(**encoded, max_new_tokens=40, do_sample=False, pad_token_id=tokenizer.pad_token_id or 0)
     return str(tokenizer.decode(tokens[0], skip_special_tokens=True))
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("examples", nargs="?", help="an .npz with one array for each input")
-    parser.add_argument("--axis", type=int, default=1, help="length of free axes of random inputs, 1 unless given")
-    parser.add_argument("--prompt", help="text for a language model to write on")
-    given = parser.parse_args()
-    model, run = load()
-    with torch.inference_mode():
-        if given.prompt is not None:
-            print(write_on(model, given.prompt))
-            return
-        result = run(feeds_for(given, model))
-    if isinstance(result, torch.Tensor):
-        result = {"output": result}
-    elif not hasattr(result, "items"):
-        result = {f"output_{index}": value for index, value in enumerate(result)}
-    for name, value in result.items():
-        if isinstance(value, torch.Tensor):
-            array = value.float().cpu().numpy() if value.is_floating_point() else value.cpu().numpy()
-            print(name, array.dtype, array.shape, array.ravel()[:8], sep="  ")
-
-
-if __name__ == "__main__":
-    main()

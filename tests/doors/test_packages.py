@@ -1,0 +1,110 @@
+"""What a session hands over runs in a bare folder and checks itself; what cannot be tried is handed over as well."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+
+from apps.agents.criteria import Constraints
+from apps.agents.state import Outcome, StepKind
+from apps.optimization import jobs, services
+from apps.optimization.models import OptimizationSession
+from tests.agents import graphs
+from tests.agents.torch_uploads import exported_file
+from tests.door import Door, quick
+from tests.optimization.test_real_sessions import npz
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
+
+FIDELITY = {"kind": "npz", "task": "fidelity"}
+
+
+def recommender() -> bytes:
+    """Indices below 50 in rows of 12, though the exporter named every axis free."""
+    random = graphs.rng()
+    weights = {
+        "table": random.normal(size=(50, 64)).astype(np.float32),
+        "w": (random.normal(size=(768, 8)) / 28).astype(np.float32),
+        "shape": np.array([0, 768], np.int64),
+    }
+    nodes = [
+        helper.make_node("Gather", ["table", "items"], ["rows"], name="gather"),
+        helper.make_node("Reshape", ["rows", "shape"], ["flat"], name="reshape"),
+        helper.make_node("MatMul", ["flat", "w"], ["scores"], name="product"),
+    ]
+    items = helper.make_tensor_value_info("items", TensorProto.INT64, ["batch", "length"])
+    return graphs.model_of(nodes, [items], [graphs.value("scores", "batch", 8)], weights).SerializeToString()
+
+
+def bought() -> bytes:
+    return npz(items=graphs.rng().integers(1, 50, size=(120, 12)))
+
+
+def run(package: bytes, folder: Path) -> str:
+    """What the script of a package says in a folder where nothing else is, and nothing of Lathe on its path."""
+    with zipfile.ZipFile(io.BytesIO(package)) as archive:
+        archive.extractall(folder)
+    command = [sys.executable, "-I", "run.py", "--bench"]
+    path = {"PATH": os.environ["PATH"], "HOME": str(folder)}
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def finding(session: OptimizationSession) -> str | None:
+    return services.report(session).package_finding
+
+
+def test_an_optimized_model_of_indices_checks_itself_on_inputs_that_are_nobodys(door: Door, tmp_path: Path) -> None:
+    version = door.model(recommender(), "net.onnx")
+    dataset = door.data(bought(), {**FIDELITY, "examples_may_leave": False}, "bought.npz")
+    session = door.verdict(version, dataset, quick("onnx-dynamic-int8"))
+    assert (session.outcome, finding(session)) == (Outcome.IMPROVED, None)
+    said = run(door.package(session), tmp_path)
+    assert said.startswith("scores  float32  (4, 8)")
+    assert "The same outputs as were measured" in said
+    assert "p50 " in said
+    carried = np.load(tmp_path / "examples.npz")["items"]
+    assert 1 <= carried.min() <= carried.max() < 50
+    assert "drawn from the ranges" in (tmp_path / "README.txt").read_text()
+
+
+def test_a_package_whose_trial_takes_the_step_down_is_handed_over_with_the_finding(
+    door: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The original stands, as it is asked to be a hundred times smaller; and it says so itself."""
+    monkeypatch.setitem(jobs.HANDLERS, StepKind.PACKAGE, "tests.optimization.handlers:package_that_dies_when_tried")
+    version, dataset = door.model(recommender(), "net.onnx"), door.data(bought(), FIDELITY, "bought.npz")
+    limits = Constraints(max_metric_drop_points=30.0, min_size_reduction=100.0)
+    session = door.verdict(version, dataset, quick("onnx-float16", constraints=limits))
+    assert session.outcome == Outcome.UNCHANGED
+    assert "SIGKILL" in (finding(session) or "")
+    assert any("was not proven to run" in line.message for line in session.log.all())
+    with zipfile.ZipFile(io.BytesIO(door.package(session))) as archive:
+        readme = archive.read("README.txt").decode()
+    assert readme.startswith("The original model, unchanged")
+    assert "SIGKILL" in readme
+    told = door.client.get(f"/api/v1/sessions/{session.pk}/report/").json()
+    assert "SIGKILL" in told["package_finding"]
+
+
+def test_the_package_of_a_torch_model_checks_itself_on_the_members_own(door: Door, tmp_path: Path) -> None:
+    """In half precision, or as it was where that is no gain: the script needs PyTorch and nothing of Lathe."""
+    pictures = graphs.rng().normal(size=(60, 3, 8, 8)).astype(np.float32)
+    version = door.model(exported_file(tmp_path / "net.pt2"), "net.pt2")
+    dataset = door.data(npz(x=pictures), FIDELITY, "pictures.npz")
+    session = door.verdict(version, dataset, quick("torch-half"))
+    assert finding(session) is None
+    (tmp_path / "bare").mkdir()
+    assert "The same outputs as were measured" in run(door.package(session), tmp_path / "bare")
+    carried = np.load(tmp_path / "bare" / "examples.npz")["x"]
+    assert all((row == pictures).all((1, 2, 3)).any() for row in carried)
+    assert (tmp_path / "bare" / "requirements.txt").read_text().startswith("numpy==")
