@@ -137,6 +137,14 @@ class WorkerLost(UserError):
     sentence = "The worker died or lost its connection {attempts} times while it did this step."
 
 
+class InfrastructureFailed(UserError):
+    code = "step.infrastructure_failed"
+    sentence = (
+        "{what} failed, and not what was tried: {reason}. Nothing that was done is lost: once that works again, resume "
+        "the session."
+    )
+
+
 class StepErrored(UserError):
     code = "step.errored"
     sentence = "Something broke on our side while this step ran. The operators find the details in the admin."

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db.models import Q
-from django.utils import timezone
+from django.db.models.functions import Now
 
+from apps.agents.faults import Fault
 from apps.agents.state import ACTIVE, Status
+from apps.models import clock
 from apps.optimization import messages, pipeline, scratch, workers
 from apps.optimization.errors import WorkerLost
 from apps.optimization.models import OptimizationSession, PipelineSettings, SessionStep
@@ -45,23 +47,21 @@ def sweep() -> Swept:
 
 def _recover_steps() -> int:
     """Steps whose worker fell silent go back to the queue, or fail when that happened too often."""
-    now = timezone.now()
     most = PipelineSettings.current().max_attempts
-    stale = SessionStep.objects.stale(now).select_related("session")
+    stale = SessionStep.objects.stale().select_related("session")
     return sum(_recover(step, most) for step in stale)
 
 
 def _recover(step: SessionStep, most_attempts: int) -> bool:
-    now = timezone.now()
     session = step.session
     reason = f"The worker {step.worker} fell silent."
     if not session.is_active or session.cancel_requested_at:
-        moved = step.cancel(stale_at=now)
+        moved = step.cancel(stale=True)
     elif step.attempt >= most_attempts:
         lost = WorkerLost(attempts=step.attempt)
-        moved = step.fail(lost.code, lost.message, stale_at=now)
+        moved = step.fail(lost.code, lost.message, fault=Fault.INFRASTRUCTURE, stale=True)
     else:
-        moved = step.hand_back(reason=f"{reason} The step is tried again.", stale_at=now)
+        moved = step.hand_back(reason=f"{reason} The step is tried again.", stale=True)
         if moved:
             step.refresh_from_db()
             messages.send_step(step)
@@ -74,17 +74,16 @@ def _recover(step: SessionStep, most_attempts: int) -> bool:
 
 def _repeat_messages() -> int:
     """Queued steps that nobody took although a worker of their queue is idle: their message was lost."""
-    now = timezone.now()
     living = workers.alive()
     sent = 0
-    long_ago = Q(enqueued_at=None) | Q(enqueued_at__lt=now - timedelta(seconds=timing().message_lost_s))
+    long_ago = Q(enqueued_at=None) | Q(enqueued_at__lt=clock.after(-timedelta(seconds=timing().message_lost_s)))
     wanted = Q(session__status__in=ACTIVE, session__cancel_requested_at=None)
-    for step in SessionStep.objects.due(now).filter(long_ago & wanted):
+    for step in SessionStep.objects.due().filter(long_ago & wanted):
         if not any(worker.current_step_id is None for worker in workers.working_on(step.queue, living)):
             continue
         # Whoever changes the time sends; another sweeper finds it changed.
         mine = SessionStep.objects.filter(pk=step.pk, status=Status.QUEUED, enqueued_at=step.enqueued_at)
-        if mine.update(enqueued_at=now):
+        if mine.update(enqueued_at=Now()):
             messages.send_step(step)
             sent += 1
     return sent

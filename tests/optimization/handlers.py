@@ -6,7 +6,9 @@ kind writes its process id next to it and waits. (A child's environment is swept
 
 from __future__ import annotations
 
+import errno
 import os
+import signal
 import time
 import zipfile
 
@@ -111,6 +113,15 @@ def dawdle(context: JobContext) -> JobResult:
 
 def always_out_of_memory(context: JobContext) -> JobResult:
     raise MemoryError
+
+
+def fill_the_disk(context: JobContext) -> JobResult:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def crash(context: JobContext) -> JobResult:
+    os.kill(os.getpid(), signal.SIGSEGV)
+    raise AssertionError("unreachable")
 
 
 def chatter(context: JobContext) -> JobResult:

@@ -26,6 +26,7 @@ CODES = {
     "session.no_report": 404,
     "session.errored": 422,
     "demo.refused": 422,
+    "step.infrastructure_failed": 422,
     "step.worker_lost": 422,
     "step.errored": 422,
 }

@@ -6,15 +6,17 @@ from django.db import transaction
 
 from apps.accounts.models import Role, User
 from apps.accounts.services import require_role
-from apps.agents.state import TERMINAL, Status
+from apps.agents.faults import Fault
+from apps.agents.state import TERMINAL, Status, StepKind
 from apps.agents.trials import ANALYSE, PACKAGE, PLAN
 from apps.optimization import audit, events, messages
 from apps.optimization.errors import SessionMoveRefused
-from apps.optimization.models import OptimizationSession
+from apps.optimization.models import OptimizationSession, SessionStep
 from apps.optimization.services.start import session_start
 
 NEEDED = (ANALYSE, PLAN, PACKAGE)
-"""Steps whose failure ends a session. Other failed steps have cost their candidate, which stays as it is."""
+"""Steps whose failure ends a session. Other failed steps have cost their candidate, which stays as it is, unless it was
+not their own fault."""
 
 
 @transaction.atomic
@@ -63,15 +65,22 @@ def session_resume(session: OptimizationSession, user: User, *, as_operator: boo
     _require(user, session, as_operator)
     row = OptimizationSession.objects.locked(session.pk)
     row.resume()
+    planned = row.steps.filter(kind=StepKind.PLAN, status=Status.COMPLETED).exists()
     for step in row.steps.filter(status__in=(Status.FAILED, Status.CANCELLED)):
-        interrupted = step.status == Status.CANCELLED or step.key in NEEDED
-        if interrupted and step.start_over():
+        if _interrupted(step, planned) and step.start_over():
             step.refresh_from_db()
             messages.send_step(step)
     audit.record("session.resumed", actor=user, session=row)
     messages.send_advance(row.pk)
     events.poke(row)
     return row
+
+
+def _interrupted(step: SessionStep, planned: bool) -> bool:
+    """Whether `step` is worth doing again. What the plan had to do without stays as the plan has it."""
+    if step.status == Status.CANCELLED or step.key in NEEDED or step.fault == Fault.INFRASTRUCTURE:
+        return True
+    return step.fault == Fault.MEMORY and (not planned or bool(step.candidate_key))
 
 
 def _require(user: User, session: OptimizationSession, as_operator: bool) -> None:

@@ -1,0 +1,152 @@
+"""Whose fault a failure is: the child tells a full disk and lack of memory from the work, and the manager acts."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import signal
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+
+from apps.agents import faults, process
+from apps.agents.child import failure_of
+from apps.agents.errors import ModelRunFailed
+from apps.agents.faults import Fault
+from apps.agents.job import Job, JobFailure
+from apps.agents.manager import OptimizationManager
+from apps.agents.process import Limits
+from apps.agents.state import Decision, Outcome, SessionState, Status, StepKind
+from apps.agents.supervision import Ending
+from tests.agents.inmemory import STATIC, Run, resnet
+from tests.agents.test_manager import run
+
+Usage = namedtuple("Usage", "total used free")
+
+
+def wrapped(cause: Exception) -> Exception:
+    """As a library's error becomes one of ours on its way up."""
+    try:
+        try:
+            raise cause
+        except Exception as error:
+            raise ModelRunFailed(reason="nothing was written") from error
+    except ModelRunFailed as ours:
+        return ours
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+        OSError(errno.EIO, "Input/output error"),
+        RuntimeError("PytorchStreamWriter failed: No space left on device"),
+        type("ResourceExhaustedError", (Exception,), {})("graph.pb; No space left on device"),
+        wrapped(OSError(errno.ENOSPC, "No space left on device")),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_disk_that_fails_is_no_fault_of_the_work(error: Exception):
+    failure = failure_of(error)
+    assert (failure.code, failure.fault, failure.transient) == ("step.disk_failed", Fault.INFRASTRUCTURE, True)
+    assert failure.traceback
+
+
+def test_whatever_breaks_on_a_full_disk_broke_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """`torch.save` says “unexpected pos 576 vs 470” then, and no more."""
+    error = RuntimeError("[enforce fail at inline_container.cc:603] . unexpected pos 576 vs 470")
+    assert failure_of(error, tmp_path).fault is None
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(2**30, 2**30, 4096))
+    assert failure_of(error, tmp_path).code == "step.disk_failed"
+
+
+@pytest.mark.parametrize(
+    "error", [FileNotFoundError(errno.ENOENT, "weights.bin"), ValueError("no"), OSError("no image")]
+)
+def test_a_file_that_the_work_does_not_find_is_its_own_fault(error: Exception, tmp_path: Path):
+    assert failure_of(error, tmp_path).fault is None
+
+
+def test_lack_of_memory_is_told_apart():
+    assert failure_of(MemoryError()).fault is Fault.MEMORY
+
+
+@pytest.mark.parametrize(
+    ("number", "fault"),
+    [
+        (signal.SIGSEGV, Fault.CRASH),
+        (signal.SIGABRT, Fault.CRASH),
+        (signal.SIGKILL, Fault.MEMORY),
+        (signal.SIGTERM, Fault.MEMORY),
+    ],
+)
+def test_a_crash_is_told_from_a_kill(tmp_path: Path, number: int, fault: Fault):
+    assert ended_by(tmp_path, number).fault is fault
+
+
+def test_a_signal_on_a_full_disk_is_the_disks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(faults, "FULL_BYTES", 2**62)
+    failure = ended_by(tmp_path, signal.SIGBUS)
+    assert (failure.code, failure.fault) == ("step.disk_failed", Fault.INFRASTRUCTURE)
+
+
+def ended_by(scratch: Path, number: int) -> JobFailure:
+    return process._failure(Job(handler="m:f", scratch=scratch), Ending.EXITED, -number, "", Limits())
+
+
+# --- what the manager makes of it -------------------------------------------------------------------------------------
+
+
+def with_fault(session: Run, fault: Fault, *techniques: str) -> SessionState:
+    """The state before the package was asked for, with every step of `techniques` lost to `fault`."""
+    lost = {"status": Status.FAILED, "fault": fault, "error_code": "step.lost", "error": "It was lost."}
+    steps = [
+        step.model_copy(update=lost)
+        if step.request.kind is StepKind.OPTIMIZE and step.request.candidate and step.request.technique in techniques
+        else step
+        for step in session.state.steps
+        if step.request.kind is not StepKind.PACKAGE
+    ]
+    makers = {step.request.key for step in steps if step.status is Status.FAILED}
+    return session.state.model_copy(
+        update={"steps": tuple(step for step in steps if step.request.parent not in makers)}
+    )
+
+
+def asked(state: SessionState) -> Decision:
+    return OptimizationManager().next(state)
+
+
+def test_a_step_that_was_lost_to_the_infrastructure_ends_the_session_and_not_its_candidate():
+    session = run(resnet())
+    decision = asked(with_fault(session, Fault.INFRASTRUCTURE, STATIC))
+    assert decision.failure == ("step.lost", "It was lost.")
+    assert not decision.requests
+
+
+def test_a_crash_and_lack_of_memory_cost_nothing_of_the_budget():
+    session = run(resnet())
+    assert asked(with_fault(session, Fault.CRASH, STATIC)).failure is None
+    for fault in (Fault.CRASH, Fault.MEMORY):
+        state = with_fault(session, fault, STATIC)
+        tried = {step.request.candidate for step in state.steps if step.status is Status.FAILED}
+        budget = state.criteria.budget.model_copy(update={"candidates": len(tried)})
+        narrow = state.model_copy(update={"criteria": state.criteria.model_copy(update={"budget": budget})})
+        decision = asked(narrow)
+        assert all(request.kind is not StepKind.PACKAGE for request in decision.requests)
+        assert decision.requests or decision.failure
+
+
+def test_the_original_does_not_stand_because_memory_ran_out():
+    lost = run(resnet(failing={STATIC: ("step.out_of_memory", "Memory ran out.")}))
+    assert lost.last.verdict is not None
+    assert lost.last.verdict.outcome is Outcome.UNCHANGED
+    decision = asked(with_fault(lost, Fault.MEMORY, STATIC))
+    assert decision.failure is not None
+    code, sentence = decision.failure
+    assert code == "step.lost"
+    assert "could not be tried" in sentence
+    assert STATIC in sentence
+    assert not asked(with_fault(lost, Fault.CRASH, STATIC)).failure
