@@ -24,13 +24,13 @@ from apps.agents.job import Event, Job, JobFailure, JobResult, LogLine, MetricVa
 from apps.agents.process import JobCancelled, JobFailed, run_job
 from apps.agents.state import StepKind
 from apps.models.storage import put_file
+from apps.models.timing import timing
 from apps.models.trouble import trouble_of
 from apps.optimization import events, jobs, messages, outcomes, scratch, workers
 from apps.optimization.errors import InfrastructureFailed, StepErrored
 from apps.optimization.housekeeping import stopping
 from apps.optimization.models import LogEntry, OptimizationSession, PipelineSettings, SessionStep
 from apps.optimization.texts import keepable
-from apps.optimization.timing import timing
 
 logger = logging.getLogger(__name__)
 

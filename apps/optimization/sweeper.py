@@ -1,4 +1,4 @@
-"""Picks up what was left lying: steps of workers that died, messages that were lost, sessions that nobody asked for.
+"""Picks up what was left lying: work of workers that died, messages that were lost, sessions that nobody asked for.
 
 Every worker process sweeps, and `manage.py sweep` does once. Each move is a compare-and-set or happens under the
 session's lock, so any number of sweepers may meet.
@@ -15,11 +15,11 @@ from django.db.models.functions import Now
 
 from apps.agents.faults import Fault
 from apps.agents.state import ACTIVE, Status
-from apps.models import clock
+from apps.models import checks, clock
+from apps.models.timing import timing
 from apps.optimization import messages, pipeline, scratch, workers
 from apps.optimization.errors import WorkerLost
 from apps.optimization.models import OptimizationSession, PipelineSettings, SessionStep
-from apps.optimization.timing import timing
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +29,7 @@ class Swept:
     """How many rows were moved on."""
 
     steps_recovered: int
+    checks_recovered: int
     messages_sent: int
     sessions_advanced: int
     folders_removed: int
@@ -39,7 +40,8 @@ def sweep() -> Swept:
     workers.forget_silent()
     return Swept(
         steps_recovered=_recover_steps(),
-        messages_sent=_repeat_messages(),
+        checks_recovered=checks.recover(),
+        messages_sent=_repeat_messages() + checks.repeat_messages(_workers_for_checks()),
         sessions_advanced=_advance_sessions(),
         folders_removed=scratch.remove_abandoned(),
     )
@@ -87,6 +89,10 @@ def _repeat_messages() -> int:
             messages.send_step(step)
             sent += 1
     return sent
+
+
+def _workers_for_checks() -> int:
+    return len(workers.working_on(checks.QUEUE, workers.alive()))
 
 
 def _advance_sessions() -> int:

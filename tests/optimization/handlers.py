@@ -82,6 +82,11 @@ def package(context: JobContext) -> JobResult:
     return JobResult(body={}, files=(OutputFile(role="package", path="out/package.zip", filename="package.zip"),))
 
 
+def inspect(context: JobContext) -> JobResult:
+    _pause(context, "inspect")
+    return JobResult(body=material.MODEL.model_dump(mode="json"))
+
+
 # --- handlers that go wrong ------------------------------------------------------------------------------------------
 
 
