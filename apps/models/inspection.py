@@ -26,7 +26,7 @@ from apps.agents.job import Job, JobFailure
 from apps.agents.process import JobCancelled, JobFailed, Limits, run_job
 from apps.agents.reports import DatasetSummary, ModelSummary
 from apps.errors import UserError
-from apps.models import checks
+from apps.models import checks, limits
 from apps.models.errors import DataSetInspectionFailed, ModelInspectionFailed
 from apps.models.intake import format_in
 from apps.models.models import Blob, DataSet, ModelMetadata, ModelVersion, StoreSettings
@@ -162,7 +162,7 @@ def _scratch_parent() -> Path:
 
 
 def _limits() -> Limits:
-    return Limits(time_s=TIME_LIMIT_S, memory_bytes=settings.LATHE.step_memory_bytes)
+    return Limits(time_s=TIME_LIMIT_S, memory_bytes=limits.memory_bytes())
 
 
 def _ignore(event: object) -> None:

@@ -8,6 +8,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from django.conf import settings as environment
+
 from apps.agents.errors import StepOutOfMemory
 from apps.agents.job import Job, JobFailure, JobResult
 from apps.agents.process import Limits
@@ -121,8 +123,9 @@ def _documents(session: OptimizationSession, folder: Path) -> dict[str, Path]:
 
 
 def limits(settings: PipelineSettings) -> Limits:
-    """What the operators allow a child."""
-    return Limits(memory_bytes=settings.step_memory_limit_bytes, time_s=60.0 * settings.step_time_limit_minutes)
+    """What the operators allow a child: of memory, no more than this machine's environment says."""
+    memory_bytes = min(settings.step_memory_limit_bytes, environment.LATHE.step_memory_bytes)
+    return Limits(memory_bytes=memory_bytes, time_s=60.0 * settings.step_time_limit_minutes)
 
 
 def artifact_of(job: Job, result: JobResult) -> Artifact | None:

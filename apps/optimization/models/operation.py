@@ -89,3 +89,8 @@ class PipelineSettings(models.Model):
     @classmethod
     def current(cls) -> PipelineSettings:
         return cls.objects.get_or_create(pk=1)[0]
+
+
+def step_memory_limit_bytes() -> int:
+    """What the admin allows a child, now."""
+    return PipelineSettings.current().step_memory_limit_bytes
