@@ -41,6 +41,8 @@ class Blob(models.Model):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     touched_at = models.DateTimeField(default=timezone.now, editable=False)
     """When these bytes last arrived. A blob that was touched a moment ago may be about to be referred to: it stays."""
+    damaged_at = models.DateTimeField(null=True, blank=True, editable=False)
+    """When they were found missing or changed; empty while nothing is known to be wrong."""
 
     objects = BlobQuerySet.as_manager()
 

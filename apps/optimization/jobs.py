@@ -14,6 +14,7 @@ from apps.agents.errors import StepOutOfMemory
 from apps.agents.job import Job, JobFailure, JobResult
 from apps.agents.process import Limits
 from apps.agents.state import StepKind
+from apps.models.errors import StoreFileMissing
 from apps.models.models import Blob
 from apps.models.storage import local_path
 from apps.optimization.lineage import exported_analyses, format_of, input_format, signature_of
@@ -74,7 +75,8 @@ def _parent_artifact(step: SessionStep) -> Blob | None:
     if not step.parent_key:
         return None
     parent = step.session.steps.select_related("artifact").get(key=step.parent_key)
-    assert parent.artifact is not None, f"{parent.key} is completed and has made no artifact"
+    if parent.artifact is None:
+        raise StoreFileMissing(name=f"the step {parent.key}")
     return parent.artifact
 
 

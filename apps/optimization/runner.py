@@ -22,7 +22,8 @@ from django.utils import timezone
 from apps.agents.faults import Fault
 from apps.agents.job import Event, Job, JobFailure, JobResult, LogLine, MetricValue, Progress
 from apps.agents.process import JobCancelled, JobFailed, run_job
-from apps.agents.state import StepKind
+from apps.agents.state import ACTIVE, StepKind
+from apps.models.errors import StoreFileMissing
 from apps.models.storage import put_file
 from apps.models.timing import timing
 from apps.models.trouble import trouble_of
@@ -60,6 +61,9 @@ def run_step(step_id: int) -> None:
         step = SessionStep.objects.select_related("session").filter(pk=step_id).first()
         if step is None or not _wanted(step.session_id):
             return
+        if _waits_for_its_input(step):
+            messages.send_later(step_id, BUSY_WAIT_MS)
+            return
         if not step.take(workers.name(), timing().lease):
             messages.send_when_due(step_id)
             return
@@ -68,6 +72,12 @@ def run_step(step_id: int) -> None:
         messages.send_advance(step.session_id)
     finally:
         _slot.release()
+
+
+def _waits_for_its_input(step: SessionStep) -> bool:
+    """Whether the step that makes its input is being done again: a resumed session mends what the store has lost."""
+    parents = SessionStep.objects.filter(session_id=step.session_id, key=step.parent_key)
+    return bool(step.parent_key) and parents.filter(status__in=ACTIVE).exists()
 
 
 def _wanted(session_id: UUID) -> bool:
@@ -95,6 +105,8 @@ class StepRun:
             with self._heartbeat(), scratch.folder(self.step) as folder, jobs.prepared(self.step, folder) as job:
                 result = self._run(job)
                 self._keep(job, result)
+        except StoreFileMissing as error:
+            self._end(error.code, error.message, fault=Fault.INFRASTRUCTURE)
         except ClaimLost:
             logger.warning("Step %s of session %s was taken over by another run.", self.step.key, self.session.pk)
         except JobCancelled:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.files.storage import default_storage
 
 from apps.agents.faults import Fault
 from apps.agents.state import Outcome, Status, StepKind
 from apps.models.errors import UploadEmpty
+from apps.models.models import Blob
+from apps.models.storage import put_stream
 from apps.models.trouble import trouble_of
 from apps.optimization import jobs, runner, services
 from apps.optimization.models import OptimizationSession
@@ -140,3 +144,42 @@ def test_a_store_that_cannot_hand_out_the_input_is_trouble_and_no_bug(
 def test_what_is_no_trouble_stays_a_bug_or_a_refusal() -> None:
     assert trouble_of(ZeroDivisionError()) is None
     assert trouble_of(UploadEmpty()) is None
+
+
+# --- files that were changed in the store -----------------------------------------------------------------------------
+
+
+def spoil(blob: Blob) -> bytes:
+    """Changes the bytes behind Lathe's back; what they were."""
+    path = Path(default_storage.path(blob.storage_name))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    return whole
+
+
+def test_a_model_that_was_changed_in_the_store_fails_the_session_until_it_is_uploaded_again(start: Start) -> None:
+    session = start()
+    whole = spoil(session.version.blob)
+    finished(session)
+    assert (session.status, session.error_code) == (Status.FAILED, "store.file_damaged")
+    assert str(session.version) in session.error
+    assert session.steps.get().attempt == 1
+    put_stream([whole])
+    services.session_resume(session, session.created_by)
+    assert finished(session).outcome == Outcome.IMPROVED
+
+
+def test_an_artifact_that_was_lost_is_made_again_when_the_session_is_resumed(start: Start) -> None:
+    session = start()
+    for _ in range(40):
+        crank.turn()
+        made = session.steps.filter(key="c01/optimize", status=Status.COMPLETED).first()
+        if made is not None:
+            break
+    assert made is not None
+    spoil(made.artifact)
+    finished(session)
+    assert (session.status, session.error_code) == (Status.FAILED, "store.file_damaged")
+    services.session_resume(session, session.created_by)
+    assert finished(session).outcome == Outcome.IMPROVED
+    assert services.package_of(session).blob.damaged_at is None

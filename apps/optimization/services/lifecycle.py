@@ -60,20 +60,27 @@ def session_retry(session: OptimizationSession, user: User, *, as_operator: bool
 def session_resume(session: OptimizationSession, user: User, *, as_operator: bool = False) -> OptimizationSession:
     """Goes on with a failed or cancelled session: what is completed stays, what was interrupted is done again.
 
-    Raises `PermissionDenied`, `SessionMoveRefused`.
+    So is what made an artifact that the store has lost meanwhile. Raises `PermissionDenied`, `SessionMoveRefused`.
     """
     _require(user, session, as_operator)
     row = OptimizationSession.objects.locked(session.pk)
     row.resume()
     planned = row.steps.filter(kind=StepKind.PLAN, status=Status.COMPLETED).exists()
     for step in row.steps.filter(status__in=(Status.FAILED, Status.CANCELLED)):
-        if _interrupted(step, planned) and step.start_over():
-            step.refresh_from_db()
-            messages.send_step(step)
+        if _interrupted(step, planned):
+            _start_over(step)
+    for step in row.steps.filter(status=Status.COMPLETED, artifact__damaged_at__isnull=False):
+        _start_over(step)
     audit.record("session.resumed", actor=user, session=row)
     messages.send_advance(row.pk)
     events.poke(row)
     return row
+
+
+def _start_over(step: SessionStep) -> None:
+    if step.start_over():
+        step.refresh_from_db()
+        messages.send_step(step)
 
 
 def _interrupted(step: SessionStep, planned: bool) -> bool:
