@@ -19,6 +19,7 @@ CODES = {
     "session.technique_unavailable": 422,
     "session.accelerator_unavailable": 422,
     "session.technique_disabled": 422,
+    "session.nothing_to_try": 409,
     "session.move_refused": 409,
     "session.nothing_to_promote": 409,
     "session.not_promoted": 409,

@@ -52,6 +52,7 @@ def session_retry(session: OptimizationSession, user: User, *, as_operator: bool
         criteria=session.criteria_body,
         seed=session.seed,
         retry_of=session,
+        start_anyway=True,
         as_operator=as_operator,
     )
 
