@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Literal, cast
 
 from apps.agents.errors import StepDiskFailed, StepOutOfMemory
-from apps.agents.faults import Fault, causes, disk_trouble
+from apps.agents.faults import Fault, blamed, causes, disk_trouble
 from apps.agents.job import Job, JobFailure, JobResult, LogLine, MetricValue, Progress
 from apps.agents.lifeline import die_at_end_of, die_with_parent
 from apps.errors import UserError
@@ -117,9 +117,16 @@ def failure_of(error: Exception, scratch: Path | None = None) -> JobFailure:
     if ran_out_of_memory(error):
         return _not_the_works(StepOutOfMemory(reason="an allocation failed"), Fault.MEMORY, trace)
     if isinstance(error, UserError):
-        return JobFailure(code=error.code, message=error.message, expected=True, field=error.field, traceback=trace)
+        return JobFailure(
+            code=error.code,
+            message=error.message,
+            expected=True,
+            fault=blamed(error),
+            field=error.field,
+            traceback=trace,
+        )
     message = f"{type(error).__name__}: {error}"
-    return JobFailure(code=INTERNAL_ERROR, message=message, expected=False, traceback=trace)
+    return JobFailure(code=INTERNAL_ERROR, message=message, expected=False, fault=blamed(error), traceback=trace)
 
 
 def _not_the_works(told: UserError, fault: Fault, trace: str) -> JobFailure:

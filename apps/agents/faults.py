@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 
+_BLAMED = "_lathe_fault"
 FULL_BYTES = 1 << 20
 """With less than this left a disk is full: whatever a library says that it could not write, this is why."""
 _DISK = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -29,6 +30,8 @@ class Fault(StrEnum):
     """Memory ran out, or the process was killed from outside."""
     CRASH = "crash"
     """A library ended the process with a signal of its own, such as SIGSEGV."""
+    ORIGINAL = "original"
+    """The original fails on the data as well, whatever is made of it."""
 
 
 def disk_trouble(error: BaseException | None, folder: Path | None) -> str | None:
@@ -48,6 +51,17 @@ def is_full(folder: Path) -> bool:
         return shutil.disk_usage(folder).free < FULL_BYTES
     except OSError:  # The folder is gone, which is no sign of a full disk.
         return False
+
+
+def blame(error: Exception, fault: Fault) -> Exception:
+    """`error`, from now on known to be due to `fault`."""
+    setattr(error, _BLAMED, fault)
+    return error
+
+
+def blamed(error: Exception) -> Fault | None:
+    """What `error` is known to be due to."""
+    return getattr(error, _BLAMED, None)
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:

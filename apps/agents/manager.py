@@ -45,6 +45,8 @@ from apps.agents.trials import (
     optimize_key,
 )
 
+_ENDS_SESSION = (Fault.INFRASTRUCTURE, Fault.ORIGINAL)
+
 
 class OptimizationManager:
     """Decides; `specs` is the catalogue of techniques, every known one by default."""
@@ -58,7 +60,8 @@ class OptimizationManager:
         At most `state.parallelism` steps are active at a time; evaluations come before new optimizations, so that what
         was learned steers what is tried. A failed step costs its candidate; only a failed analysis, plan or package
         ends the session with `failure`, and so does what says nothing of the candidate: a step that was lost to the
-        infrastructure, and memory that ran out where nothing else is better than the original.
+        infrastructure, one that fails with the original as well, and memory that ran out where nothing else is better
+        than the original.
         """
         if (failure := _failure(state)) is not None:
             return _decision(state, self.specs, failure=failure)
@@ -76,7 +79,7 @@ def _failure(state: SessionState) -> tuple[str, str] | None:
         step = Steps.of(state).get(key)
         if step is not None and step.status in LOST:
             return _told(step)
-    lost = (step for step in state.steps if step.status is Status.FAILED and step.fault is Fault.INFRASTRUCTURE)
+    lost = (step for step in state.steps if step.status is Status.FAILED and step.fault in _ENDS_SESSION)
     return next((_told(step) for step in lost), None)
 
 

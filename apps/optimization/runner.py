@@ -241,9 +241,9 @@ class StepRun:
         if failure.transient:
             self._again(failure)
         elif failure.expected:
-            self._end(failure.code, failure.message)
+            self._end(failure.code, failure.message, fault=failure.fault)
         else:
-            self._broke(failure.traceback or failure.message)
+            self._broke(failure.traceback or failure.message, failure.fault)
 
     def _again(self, failure: JobFailure) -> None:
         """Back to the queue with a growing wait, and with smaller batches where memory ran out; at last, failed."""
@@ -264,9 +264,9 @@ class StepRun:
             self._log("warning", f"{reason} Try {attempt + 1} follows in {wait.total_seconds():.0f} s{smaller}.")
             messages.send_step(self.step)
 
-    def _broke(self, trace: str) -> None:
+    def _broke(self, trace: str, fault: Fault | None = None) -> None:
         errored = StepErrored()
-        self._end(errored.code, errored.message, keepable(trace))
+        self._end(errored.code, errored.message, keepable(trace), fault=fault)
 
     def _end(self, code: str, sentence: str, trace: str = "", *, fault: Fault | None = None) -> None:
         with transaction.atomic():

@@ -6,14 +6,16 @@ import errno
 import shutil
 import signal
 from collections import namedtuple
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from apps.agents import faults, process
 from apps.agents.child import failure_of
-from apps.agents.errors import ModelRunFailed
+from apps.agents.errors import ModelRunFailed, TechniqueInvalidOutput
 from apps.agents.faults import Fault
+from apps.agents.handlers.blame import blaming
 from apps.agents.job import Job, JobFailure
 from apps.agents.manager import OptimizationManager
 from apps.agents.process import Limits
@@ -96,6 +98,40 @@ def ended_by(scratch: Path, number: int) -> JobFailure:
     return process._failure(Job(handler="m:f", scratch=scratch), Ending.EXITED, -number, "", Limits())
 
 
+# --- the original's own failures --------------------------------------------------------------------------------------
+
+
+def failing(error: Exception) -> Callable[[], object]:
+    def rehearse() -> object:
+        raise error
+
+    return rehearse
+
+
+@pytest.mark.parametrize("error", [ModelRunFailed(reason="index 99"), LookupError("a bug of the runtime's")])
+def test_what_fails_with_the_original_as_well_is_its_own_failure(error: Exception):
+    with pytest.raises(type(error)) as raised, blaming(failing(error)):
+        raise ModelRunFailed(reason="the candidate's words")
+    failure = failure_of(raised.value)
+    assert failure.fault is Fault.ORIGINAL
+    assert not failure.transient
+
+
+def test_what_the_original_can_do_is_the_candidates_failure():
+    with pytest.raises(ModelRunFailed) as raised, blaming(lambda: None):
+        raise ModelRunFailed(reason="the candidate's words")
+    assert failure_of(raised.value).fault is None
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), OSError(errno.ENOSPC, "full"), TechniqueInvalidOutput(technique="it", reason="NaN")]
+)
+def test_the_original_is_not_asked_about_what_cannot_be_its_own(error: Exception):
+    with pytest.raises(type(error)) as raised, blaming(failing(AssertionError("it was asked"))):
+        raise error
+    assert failure_of(raised.value).fault is not Fault.ORIGINAL
+
+
 # --- what the manager makes of it -------------------------------------------------------------------------------------
 
 
@@ -119,9 +155,10 @@ def asked(state: SessionState) -> Decision:
     return OptimizationManager().next(state)
 
 
-def test_a_step_that_was_lost_to_the_infrastructure_ends_the_session_and_not_its_candidate():
+@pytest.mark.parametrize("fault", [Fault.INFRASTRUCTURE, Fault.ORIGINAL])
+def test_what_says_nothing_of_the_candidate_ends_the_session(fault: Fault):
     session = run(resnet())
-    decision = asked(with_fault(session, Fault.INFRASTRUCTURE, STATIC))
+    decision = asked(with_fault(session, fault, STATIC))
     assert decision.failure == ("step.lost", "It was lost.")
     assert not decision.requests
 

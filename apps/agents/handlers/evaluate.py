@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 from apps.agents.criteria import Criteria
 from apps.agents.evaluation import BATCH, EvaluationAgent
+from apps.agents.handlers.blame import blaming
 from apps.agents.handlers.material import Material
 from apps.agents.job import JobResult
 from apps.agents.machine import describe_machine
 from apps.agents.measuring import Effort
-from apps.agents.runners import open_engine
+from apps.agents.reports import EvaluationReport
+from apps.agents.runners import Engine, open_engine
 from apps.agents.techniques import Family, catalogue
 
 if TYPE_CHECKING:
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 LONGEST_TIMING_S = 20.0
 SHORTEST_TIMING_S = 3.0
+REHEARSAL_S = 0.5
+"""Nothing is measured of the original beside itself: it is only to be seen whether it runs."""
 SHARE_OF_BUDGET = 0.25
 """Of the time that the budget leaves each candidate: timing must not eat what the search needs."""
 
@@ -33,16 +37,21 @@ def run(context: JobContext) -> JobResult:
     material = Material(job)
     candidate = open_engine(material.format, material.model, material.scratch, material.signature)
     batch = max(1, BATCH // int(job.arguments.get("batch_divisor", 1)))
-    report = EvaluationAgent(effort_for(criteria), batch=batch).evaluate(
-        material.original,
-        candidate,
-        material.dataset,
-        criteria,
-        context,
-        machine=describe_machine(),
-        seed=job.seed,
-        keeps_parameters=keeps_parameters(job.arguments.get("technique")),
-    )
+
+    def evaluated(engine: Engine, effort: Effort) -> EvaluationReport:
+        return EvaluationAgent(effort, batch=batch).evaluate(
+            material.original,
+            engine,
+            material.dataset,
+            criteria,
+            context,
+            machine=describe_machine(),
+            seed=job.seed,
+            keeps_parameters=keeps_parameters(job.arguments.get("technique")),
+        )
+
+    with blaming(lambda: evaluated(material.original, Effort(budget_s=REHEARSAL_S))):
+        report = evaluated(candidate, effort_for(criteria))
     return JobResult(body=report.model_dump(mode="json"))
 
 

@@ -14,7 +14,12 @@ class Migration(migrations.Migration):
             name="fault",
             field=models.CharField(
                 blank=True,
-                choices=[("infrastructure", "Infrastructure"), ("memory", "Memory"), ("crash", "Crash")],
+                choices=[
+                    ("infrastructure", "Infrastructure"),
+                    ("memory", "Memory"),
+                    ("crash", "Crash"),
+                    ("original", "Original"),
+                ],
                 max_length=20,
             ),
         ),

@@ -86,7 +86,7 @@ def _start_over(step: SessionStep) -> None:
 
 def _interrupted(step: SessionStep, planned: bool) -> bool:
     """Whether `step` is worth doing again. What the plan had to do without stays as the plan has it."""
-    if step.status == Status.CANCELLED or step.key in NEEDED or step.fault == Fault.INFRASTRUCTURE:
+    if step.status == Status.CANCELLED or step.key in NEEDED or step.fault in (Fault.INFRASTRUCTURE, Fault.ORIGINAL):
         return True
     return step.fault == Fault.MEMORY and (not planned or bool(step.candidate_key))
 
