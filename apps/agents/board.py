@@ -116,7 +116,8 @@ class Board:
 
     @property
     def started(self) -> int:
-        return sum(trial.started for trial in self.trials)
+        """How much of the budget of candidates is spent: what was lost without its own fault does not count."""
+        return sum(trial.started and trial.fault is None for trial in self.trials)
 
     @property
     def titles(self) -> Mapping[str, str]:

@@ -14,12 +14,13 @@ import random
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import IO, Literal, cast
 
-from apps.agents.errors import StepOutOfMemory
+from apps.agents.errors import StepDiskFailed, StepOutOfMemory
+from apps.agents.faults import Fault, blamed, causes, disk_trouble
 from apps.agents.job import Job, JobFailure, JobResult, LogLine, MetricValue, Progress
 from apps.agents.lifeline import die_at_end_of, die_with_parent
 from apps.errors import UserError
@@ -98,7 +99,7 @@ def outcome(context: JobContext) -> JobResult | JobFailure:
         if not isinstance(result, JobResult):
             raise TypeError(f"the handler {context.job.handler} returned {type(result).__name__}, not JobResult")
     except Exception as error:
-        return failure_of(error)
+        return failure_of(error, context.job.scratch)
     return result
 
 
@@ -108,16 +109,28 @@ def handler_of(job: Job) -> Handler:
     return cast(Handler, getattr(import_module(module), name))
 
 
-def failure_of(error: Exception) -> JobFailure:
-    """The error as the parent sees it: out of memory, expected with its own code, or a bug with its traceback."""
+def failure_of(error: Exception, scratch: Path | None = None) -> JobFailure:
+    """The error as the parent sees it: a full disk, out of memory, expected with its own code, or a bug."""
     trace = "".join(traceback.format_exception(error))
+    if (reason := disk_trouble(error, scratch)) is not None:
+        return _not_the_works(StepDiskFailed(reason=reason), Fault.INFRASTRUCTURE, trace)
     if ran_out_of_memory(error):
-        told = StepOutOfMemory(reason="an allocation failed")
-        return JobFailure(code=told.code, message=told.message, expected=True, transient=True, traceback=trace)
+        return _not_the_works(StepOutOfMemory(reason="an allocation failed"), Fault.MEMORY, trace)
     if isinstance(error, UserError):
-        return JobFailure(code=error.code, message=error.message, expected=True, field=error.field, traceback=trace)
+        return JobFailure(
+            code=error.code,
+            message=error.message,
+            expected=True,
+            fault=blamed(error),
+            field=error.field,
+            traceback=trace,
+        )
     message = f"{type(error).__name__}: {error}"
-    return JobFailure(code=INTERNAL_ERROR, message=message, expected=False, traceback=trace)
+    return JobFailure(code=INTERNAL_ERROR, message=message, expected=False, fault=blamed(error), traceback=trace)
+
+
+def _not_the_works(told: UserError, fault: Fault, trace: str) -> JobFailure:
+    return JobFailure(code=told.code, message=told.message, expected=True, transient=True, fault=fault, traceback=trace)
 
 
 def ran_out_of_memory(error: BaseException) -> bool:
@@ -126,16 +139,8 @@ def ran_out_of_memory(error: BaseException) -> bool:
         isinstance(cause, MemoryError)
         or type(cause).__name__ in ("OutOfMemoryError", "ResourceExhaustedError")
         or any(words in str(cause).lower() for words in _OUT_OF_MEMORY)
-        for cause in _causes(error)
+        for cause in causes(error)
     )
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def _own_standard_input() -> int:

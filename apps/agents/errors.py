@@ -650,6 +650,14 @@ class StepOutOfMemory(UserError):
     sentence = "The step ran out of memory: {reason}."
 
 
+class StepDiskFailed(UserError):
+    code = "step.disk_failed"
+    sentence = (
+        "The step could not write on its worker: {reason}. Nothing that was done is lost: once there is room, resume "
+        "the session."
+    )
+
+
 class StepTimedOut(UserError):
     code = "step.timed_out"
     sentence = "The step took longer than the {limit_s:,.0f} s that it may take here, and was stopped."

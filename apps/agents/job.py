@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
+from apps.agents.faults import Fault
 from apps.agents.values import Value
 
 
@@ -70,6 +71,8 @@ class JobFailure(Value):
     expected: bool
     transient: bool = False
     """Whether trying again may help: out of memory, a lost connection."""
+    fault: Fault | None = None
+    """What failed, where it was not the work itself."""
     field: str | None = None
     traceback: str = ""
 

@@ -18,12 +18,14 @@ from functools import cached_property
 
 from apps.agents import narration
 from apps.agents.board import Board, Option
+from apps.agents.faults import Fault
 from apps.agents.groundwork import LOST, Groundwork, measuring_queue, optimizing_queue
 from apps.agents.planning.prediction import GRAPH
 from apps.agents.selection import verdict_of
 from apps.agents.state import (
     Closing,
     Decision,
+    Outcome,
     Phase,
     SessionState,
     Status,
@@ -44,6 +46,8 @@ from apps.agents.trials import (
     optimize_key,
 )
 
+_ENDS_SESSION = (Fault.INFRASTRUCTURE, Fault.ORIGINAL)
+
 
 class OptimizationManager:
     """Decides; `specs` is the catalogue of techniques, every known one by default."""
@@ -56,11 +60,15 @@ class OptimizationManager:
 
         At most `state.parallelism` steps are active at a time; evaluations come before new optimizations, so that what
         was learned steers what is tried. A failed step costs its candidate; only a failed analysis or plan, or a
-        package that cannot be packed even untried, ends the session with `failure`.
+        package that cannot be packed even untried, ends the session with `failure`, and so does what says nothing of
+        the candidate: a step that was lost to the infrastructure, one that fails with the original as well, and memory
+        that ran out where nothing else is better than the original.
         """
         if (failure := _failure(state)) is not None:
             return _decision(state, self.specs, failure=failure)
         requests = _Turn(state, self.specs).requests
+        if (failure := _left_open(state, requests)) is not None:
+            return _decision(state, self.specs, failure=failure)
         asked = tuple(StepRecord(request=request, status=Status.QUEUED) for request in requests)
         after = state.model_copy(update={"steps": (*state.steps, *asked)})
         return _decision(after, self.specs, requests)
@@ -71,7 +79,29 @@ def _failure(state: SessionState) -> tuple[str, str] | None:
     for key in (ANALYSE, PLAN, PACKAGE_UNTRIED):
         step = Steps.of(state).get(key)
         if step is not None and step.status in LOST:
-            return step.error_code or f"{key}.{step.status.value}", step.error or f"The step {key} {step.status.value}."
+            return _told(step)
+    lost = (step for step in state.steps if step.status is Status.FAILED and step.fault in _ENDS_SESSION)
+    return next((_told(step) for step in lost), None)
+
+
+def _told(step: StepRecord) -> tuple[str, str]:
+    key, status = step.request.key, step.status.value
+    return step.error_code or f"{key}.{status}", step.error or f"The step {key} {status}."
+
+
+def _left_open(state: SessionState, requests: tuple[StepRequest, ...]) -> tuple[str, str] | None:
+    """Code and sentence where the original would stand although a candidate could not be tried for lack of memory."""
+    closings = [Closing.model_validate(one.parameters) for one in requests if one.kind is StepKind.PACKAGE]
+    if not any(closing.verdict.outcome is Outcome.UNCHANGED for closing in closings):
+        return None
+    for step in state.steps:
+        if step.status is Status.FAILED and step.fault is Fault.MEMORY and step.request.candidate:
+            code, sentence = _told(step)
+            return code, (
+                f"{step.request.candidate} could not be tried, and nothing else is better than the original. "
+                f"{sentence} Give the worker more memory and resume the session, or start another one without "
+                f"{step.request.technique}."
+            )
     return None
 
 

@@ -97,8 +97,10 @@ def drawn_like(sample: Mapping[str, Array], rows: int, seed: int, layout: Layout
     drawn = {}
     for name, array in sample.items():
         axis = layout.axis(name)
-        shared = axis is None or axis >= array.ndim
-        drawn[name] = array if shared else np.moveaxis(_drawn(np.moveaxis(array, axis, 0), rows, random), 0, axis)
+        if axis is None or axis >= array.ndim:
+            drawn[name] = array
+        else:
+            drawn[name] = np.moveaxis(_drawn(np.moveaxis(array, axis, 0), rows, random), 0, axis)
     return drawn
 
 

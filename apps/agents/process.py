@@ -13,13 +13,15 @@ All temporary files of the child and of its libraries go there, so nothing is le
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from apps.agents.child import INTERNAL_ERROR
-from apps.agents.errors import StepKilled, StepOutOfMemory, StepTimedOut
+from apps.agents.errors import StepDiskFailed, StepKilled, StepOutOfMemory, StepTimedOut
+from apps.agents.faults import Fault, is_full
 from apps.agents.job import Event, Job, JobFailure, JobResult
 from apps.agents.supervision import Child, Ending, signal_name
 from apps.errors import UserError
@@ -33,6 +35,8 @@ _THREAD_VARIABLES = (
     *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"),
     *("VECLIB_MAXIMUM_THREADS", "TF_NUM_INTRAOP_THREADS"),
 )
+_FROM_OUTSIDE = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+"""Signals that the kernel or a person sends. Any other one is a crash of what ran in the process."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +97,8 @@ def run_job(
     asked every `poll_s` seconds; when it says yes, or either of them raises, the child is killed at once.
 
     Raises `JobFailed` with the child's own failure, or with `step.out_of_memory` (transient) and `step.timed_out` over
-    a limit, `step.killed` (transient) where a signal ended it, `step.error` where it ended without a word; and
-    `JobCancelled`.
+    a limit, `step.killed` (transient) where a signal ended it, `step.error` where it ended without a word, and
+    `step.disk_failed` where it did either on a full disk; and `JobCancelled`.
     """
     job = _with_absolute_paths(job)
     temporary = job.scratch / "tmp"
@@ -106,7 +110,7 @@ def run_job(
         return child.outcome
     if ending is Ending.STOPPED:
         raise JobCancelled(job.handler)
-    raise JobFailed(child.outcome or _failure(ending, child.exit_code, last_words, limits))
+    raise JobFailed(child.outcome or _failure(job, ending, child.exit_code, last_words, limits))
 
 
 def environment(job: Job, temporary: Path) -> dict[str, str]:
@@ -143,18 +147,29 @@ def _with_absolute_paths(job: Job) -> Job:
     return job.model_copy(update={"scratch": job.scratch.absolute(), "inputs": inputs})
 
 
-def _failure(ending: Ending, exit_code: int, last_words: str, limits: Limits) -> JobFailure:
+def _failure(job: Job, ending: Ending, exit_code: int, last_words: str, limits: Limits) -> JobFailure:
     """Why a child that said nothing has ended."""
     if ending is Ending.TOO_LARGE:
         reason = f"it took more than the {(limits.memory_bytes or 0) / 2**20:,.0f} MiB that a step may take here"
-        return _expected(StepOutOfMemory(reason=reason), last_words, transient=True)
+        return _expected(StepOutOfMemory(reason=reason), last_words, Fault.MEMORY)
     if ending is Ending.TOO_LONG:
-        return _expected(StepTimedOut(limit_s=limits.time_s or 0.0), last_words, transient=False)
+        return _expected(StepTimedOut(limit_s=limits.time_s or 0.0), last_words, None)
+    if is_full(job.scratch):  # A library that maps the file it writes dies of a signal then.
+        return _expected(StepDiskFailed(reason="the disk is full"), last_words, Fault.INFRASTRUCTURE)
     if exit_code < 0:
-        return _expected(StepKilled(signal=signal_name(-exit_code)), last_words, transient=True)
+        fault = Fault.MEMORY if -exit_code in _FROM_OUTSIDE else Fault.CRASH
+        return _expected(StepKilled(signal=signal_name(-exit_code)), last_words, fault)
     message = f"The child process ended with exit code {exit_code} and said nothing"
     return JobFailure(code=INTERNAL_ERROR, message=message, expected=False, traceback=last_words)
 
 
-def _expected(error: UserError, last_words: str, *, transient: bool) -> JobFailure:
-    return JobFailure(code=error.code, message=error.message, expected=True, transient=transient, traceback=last_words)
+def _expected(error: UserError, last_words: str, fault: Fault | None) -> JobFailure:
+    """What `fault` made fail may be tried again."""
+    return JobFailure(
+        code=error.code,
+        message=error.message,
+        expected=True,
+        transient=fault is not None,
+        fault=fault,
+        traceback=last_words,
+    )

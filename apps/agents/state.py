@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import Field
 
 from apps.agents.criteria import Criteria
+from apps.agents.faults import Fault
 from apps.agents.reports import DatasetSummary, ModelSummary
 from apps.agents.values import Value
 
@@ -93,6 +94,8 @@ class StepRecord(Value):
     result: dict[str, Any] = Field(default_factory=dict)
     error_code: str | None = None
     error: str | None = None
+    fault: Fault | None = None
+    """What failed, where it was not the work itself: then nothing is known of what the step tried."""
     duration_s: float | None = None
     size_bytes: int | None = None
     """Of the artifact, where the step made one."""

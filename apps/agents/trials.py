@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from apps.agents.criteria import Criteria
+from apps.agents.faults import Fault
 from apps.agents.formats import Format
 from apps.agents.planning.bases import Bases
 from apps.agents.planning.prediction import predict
@@ -104,6 +105,11 @@ class Trial:
         if step is None:
             return None
         return step.error or f"The step {step.request.key} was {step.status.value}."
+
+    @property
+    def fault(self) -> Fault | None:
+        """What its failed step failed of, where it was not the technique: then it does not count as tried."""
+        return self.failed_step.fault if self.failed_step else None
 
     @property
     def rolled_back(self) -> bool:

@@ -6,11 +6,16 @@ from typing import Any
 
 import dramatiq
 
-from apps.models import collection, inspection
+from apps.models import checks, collection, inspection
 
 TIME_LIMIT_MS = 35 * 60 * 1000
 """More than the child's own limit, which ends the work first and says why."""
-CHECK: dict[str, Any] = {"queue_name": "cpu", "max_retries": 3, "min_backoff": 5_000, "time_limit": TIME_LIMIT_MS}
+CHECK: dict[str, Any] = {
+    "queue_name": checks.QUEUE,
+    "max_retries": 3,
+    "min_backoff": 5_000,
+    "time_limit": TIME_LIMIT_MS,
+}
 CHORE: dict[str, Any] = {"queue_name": "default", "max_retries": 3, "time_limit": 5 * 60 * 1000}
 
 

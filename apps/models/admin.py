@@ -117,7 +117,8 @@ class DataSetAdmin(Audited, admin.ModelAdmin):
 
 @admin.register(Blob)
 class BlobAdmin(ReadOnly, admin.ModelAdmin):
-    list_display = ("sha256", "size_bytes", "created_at", "touched_at")
+    list_display = ("sha256", "size_bytes", "created_at", "touched_at", "damaged_at")
+    list_filter = (("damaged_at", admin.EmptyFieldListFilter),)
     search_fields = ("sha256",)
     date_hierarchy = "created_at"
 

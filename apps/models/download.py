@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import PurePath
+from typing import IO
 
 from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
-from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseNotModified, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseNotModified, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.http import content_disposition_header, parse_etags
 
 from apps.agents.formats import FORMATS, Format
+from apps.models import damage
+from apps.models.errors import StoreFileDamaged
 from apps.models.models import Blob, ModelVersion
 from apps.models.storage import CHUNK_BYTES, open_blob
 
@@ -24,7 +28,11 @@ _KNOWN = frozenset({*itertools.chain(*_SUFFIXES.values()), ".safetensors", ".bin
 
 
 def blob_response(request: HttpRequest, blob: Blob, filename: str) -> HttpResponseBase:
-    """The bytes as a download. `ETag` is the SHA-256; `Repr-Digest` (RFC 9530) carries it in the standard form."""
+    """The bytes as a download. `ETag` is the SHA-256; `Repr-Digest` (RFC 9530) carries it in the standard form.
+
+    They are checked while they are sent: of a file that was changed in the store no client gets all, so none takes it
+    for whole. Raises `StoreFileMissing` and, where its size tells already, `StoreFileDamaged`.
+    """
     etag = f'"{blob.sha256}"'
     if etag in parse_etags(request.headers.get("If-None-Match", "")):
         return HttpResponseNotModified(headers={"ETag": etag})
@@ -57,16 +65,55 @@ def _body(request: HttpRequest, blob: Blob) -> HttpResponseBase:
     """Over ASGI Django would read an ordinary iterator into memory whole, so that gets an asynchronous one."""
     if request.method == "HEAD":
         return HttpResponse()
-    if isinstance(request, ASGIRequest):
-        return StreamingHttpResponse(_pieces(blob))
-    return FileResponse(open_blob(blob))
+    reading = Reading(blob, open_blob(blob))
+    return StreamingHttpResponse(_Asynchronous(reading) if isinstance(request, ASGIRequest) else reading)
 
 
-async def _pieces(blob: Blob) -> AsyncIterator[bytes]:
-    file = await sync_to_async(open_blob, thread_sensitive=False)(blob)
-    try:
-        read = sync_to_async(file.read, thread_sensitive=False)
-        while piece := await read(CHUNK_BYTES):
+class Reading:
+    """A blob's bytes in pieces. The last one is held back until all of them have proved to be right."""
+
+    def __init__(self, blob: Blob, file: IO[bytes]) -> None:
+        """Raises `StoreFileDamaged` where there are more or fewer bytes than there should be."""
+        self._blob = blob
+        self._file = file
+        self._digest = hashlib.sha256()
+        self._held = b""
+        if getattr(file, "size", blob.size_bytes) != blob.size_bytes:
+            file.close()
+            raise damage.found(blob, StoreFileDamaged)
+
+    def __iter__(self) -> Iterator[bytes]:
+        while piece := self.next_piece():
             yield piece
-    finally:
-        await sync_to_async(file.close, thread_sensitive=False)()
+
+    def next_piece(self) -> bytes:
+        """Empty at the end. Raises `StoreFileDamaged` before the last one where the bytes are others."""
+        if not self._held:
+            self._held = self._read()
+        piece, self._held = self._held, self._read()
+        if piece and not self._held and self._digest.hexdigest() != self._blob.sha256:
+            raise damage.found(self._blob, StoreFileDamaged)
+        return piece
+
+    def _read(self) -> bytes:
+        piece = self._file.read(CHUNK_BYTES)
+        self._digest.update(piece)
+        return piece
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _Asynchronous:
+    """The same for a server that awaits each piece."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        read = sync_to_async(self._reading.next_piece, thread_sensitive=False)
+        while piece := await read():
+            yield piece
+
+    def close(self) -> None:
+        self._reading.close()

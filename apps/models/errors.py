@@ -211,3 +211,25 @@ class DataSetInspectionFailed(UserError):
     code = "dataset.inspection_failed"
     status = 500
     sentence = "The checks of this file broke on our side. Upload it again; if it happens again, tell an operator."
+
+
+# --- the store itself ------------------------------------------------------------------------------------------------
+
+
+class StoreFileMissing(UserError):
+    """Not the member's fault: an operator has to look. Whoever has the file can heal it."""
+
+    code = "store.file_missing"
+    status = 500
+    sentence = (
+        "The store has lost the file of {name}. The operators were told. Uploading the same file again puts it back."
+    )
+
+
+class StoreFileDamaged(StoreFileMissing):
+    code = "store.file_damaged"
+    status = 500
+    sentence = (
+        "The file of {name} was changed in the store, so it is not used. The operators were told. Uploading the same "
+        "file again puts it right."
+    )

@@ -1,8 +1,9 @@
 """Checking a file in a child process, and writing down what came of it. Runs in a worker.
 
-The first answer counts: a message that is delivered twice does the work twice at worst and changes nothing. Trouble
-that trying again may mend is raised, so that the message is tried again; when that was tried often enough, and for bugs
-of ours, the file is refused with a code that says that it was not the file.
+A check is claimed with a lease (`apps.models.checks`), so a message that is delivered twice does the work once, and the
+first answer counts. A process that was killed is tried again, by raising `TryAgain`; when that was tried often enough,
+and for bugs of ours, the file is refused with a code that says that it was not the file. Where something around the
+check failed (the disk, the store, the network) the file stays pending until it can be checked.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,19 +21,25 @@ from typing import Any
 from django.conf import settings
 
 from apps.agents.errors import StepOutOfMemory
-from apps.agents.job import Job
-from apps.agents.process import JobFailed, Limits, run_job
+from apps.agents.faults import Fault
+from apps.agents.job import Job, JobFailure
+from apps.agents.process import JobCancelled, JobFailed, Limits, run_job
 from apps.agents.reports import DatasetSummary, ModelSummary
 from apps.errors import UserError
+from apps.models import checks, limits
 from apps.models.errors import DataSetInspectionFailed, ModelInspectionFailed
 from apps.models.intake import format_in
 from apps.models.models import Blob, DataSet, ModelMetadata, ModelVersion, StoreSettings
 from apps.models.storage import local_path
 from apps.models.texts import keepable
+from apps.models.timing import timing
+from apps.models.trouble import trouble_of
 
 logger = logging.getLogger(__name__)
 
 TIME_LIMIT_S = 30 * 60
+MOST_CRASHES = 2
+"""A library that crashed on a file twice will do so again."""
 INSPECT_MODEL = "apps.agents.handlers.inspection:inspect_model"
 INSPECT_DATASET = "apps.agents.handlers.datasets:inspect_dataset"
 
@@ -43,13 +51,13 @@ class TryAgain(RuntimeError):
 def inspect_version(version_id: int) -> None:
     """Checks a pending version: it becomes ready, with its metadata, or refused, with the reason. Raises `TryAgain`."""
     version = ModelVersion.objects.pending().select_related("blob", "model").filter(pk=version_id).first()
-    if version is None:
+    if version is None or not version.take_check(timing().lease):
         return
     limit_bytes = StoreSettings.current().max_unpacked_bytes
-    with _settled(version, ModelInspectionFailed()):
+    with _settled(version, ModelInspectionFailed()) as lost:
         chosen = {"signature": version.signature} if version.signature else {}
         arguments = {"format": format_in(version.blob), "limit_bytes": limit_bytes, **chosen}
-        body = _checked(version.blob, "model", INSPECT_MODEL, arguments)
+        body = _checked(version.blob, "model", INSPECT_MODEL, arguments, lost)
         ModelMetadata.record(version, ModelSummary.model_validate(body))
         version.accept()
 
@@ -57,10 +65,10 @@ def inspect_version(version_id: int) -> None:
 def inspect_dataset(dataset_id: int) -> None:
     """Checks a pending data set: it becomes ready, with its summary, or refused, with the reason. Raises `TryAgain`."""
     dataset = DataSet.objects.pending().select_related("blob").filter(pk=dataset_id).first()
-    if dataset is None:
+    if dataset is None or not dataset.take_check(timing().lease):
         return
-    with _settled(dataset, DataSetInspectionFailed()):
-        body = _checked(dataset.blob, "dataset", INSPECT_DATASET, {"spec": dataset.spec})
+    with _settled(dataset, DataSetInspectionFailed()) as lost:
+        body = _checked(dataset.blob, "dataset", INSPECT_DATASET, {"spec": dataset.spec}, lost)
         dataset.summary = keepable(DatasetSummary.model_validate(body).model_dump(mode="json"))
         dataset.save(update_fields=["summary"])
         dataset.accept()
@@ -81,34 +89,53 @@ def give_up_on_dataset(dataset_id: int) -> None:
 
 
 @contextmanager
-def _settled(row: ModelVersion | DataSet, ours: UserError) -> Iterator[None]:
+def _settled(row: ModelVersion | DataSet, ours: UserError) -> Iterator[threading.Event]:
     """Turns a check that failed into a refusal of `row`; `ours` says that it was not the file.
 
-    What else is raised (a database or a store that is away) passes through, and the message is tried again.
+    Gives an event that is set when another run has taken the check over: then this one stops and answers nothing.
     """
     try:
-        yield
+        with checks.kept_alive(row) as lost:
+            yield lost
+    except JobCancelled:
+        logger.warning("The check of %s was taken over by another run.", row)
     except UserError as error:
         row.refuse(error.code, error.message)
     except JobFailed as error:
         failure = error.failure
-        # A file that needs more memory than there is needs it the next time as well.
-        if failure.transient and failure.code != StepOutOfMemory.code:
+        if failure.fault is Fault.INFRASTRUCTURE:
+            logger.warning("The check of %s is put off: %s", row, failure.message)
+            checks.put_off(row)
+        elif _worth_another_try(row, failure):
+            row.put_off_check()
             raise TryAgain(failure.message) from error
-        if failure.expected:
+        elif failure.expected:
             # The child knows the file by its digest, its member by its name.
             row.refuse(failure.code, failure.message.replace(row.blob_id, row.filename))
         else:
             kind = type(row).__name__
             logger.error("The check of %s %s broke: %s\n%s", kind, row.pk, failure.message, failure.traceback)
             row.refuse(ours.code, ours.message)
+    except Exception as error:
+        if trouble_of(error) is None:
+            row.put_off_check()
+            raise
+        logger.warning("The check of %s is put off.", row, exc_info=True)
+        checks.put_off(row)
 
 
-def _checked(blob: Blob, role: str, handler: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    """The body of the check's result. Raises `JobFailed`."""
+def _worth_another_try(row: ModelVersion | DataSet, failure: JobFailure) -> bool:
+    """A file that needs more memory than there is needs it the next time as well, and a crash comes again."""
+    if failure.fault is Fault.CRASH and row.check_attempts >= MOST_CRASHES:
+        return False
+    return failure.transient and failure.code != StepOutOfMemory.code
+
+
+def _checked(blob: Blob, role: str, handler: str, arguments: dict[str, Any], lost: threading.Event) -> dict[str, Any]:
+    """The body of the check's result. Raises `JobFailed`, and `JobCancelled` when the check is `lost`."""
     with local_path(blob) as path, _scratch() as scratch:
         job = Job(handler=handler, scratch=scratch, inputs={role: path}, arguments=arguments)
-        return run_job(job, on_event=_ignore, should_stop=_never, limits=_limits()).body
+        return run_job(job, on_event=_ignore, should_stop=lost.is_set, limits=_limits()).body
 
 
 @contextmanager
@@ -135,13 +162,8 @@ def _scratch_parent() -> Path:
 
 
 def _limits() -> Limits:
-    return Limits(time_s=TIME_LIMIT_S, memory_bytes=settings.LATHE.step_memory_bytes)
+    return Limits(time_s=TIME_LIMIT_S, memory_bytes=limits.memory_bytes())
 
 
 def _ignore(event: object) -> None:
     """A check has no page of its own that would show its progress."""
-
-
-def _never() -> bool:
-    """A check is not cancelled: deleting the row makes its answer void."""
-    return False

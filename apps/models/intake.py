@@ -9,9 +9,12 @@ from __future__ import annotations
 import logging
 import re
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from django.core.files import File
+from django.db.models.functions import Now
 from dramatiq.errors import BrokerError
 from redis.exceptions import RedisError
 
@@ -23,7 +26,7 @@ from apps.agents.onnx_wire import summarize
 from apps.agents.reports import ModelSummary
 from apps.agents.sniffing import FileKind, code_members, format_of, sniff
 from apps.models.errors import DataSetWrongType, FileNotGiven, UploadUnknown
-from apps.models.models import Blob, Upload
+from apps.models.models import Blob, DataSet, ModelVersion, Upload
 from apps.models.storage import local_path, put_stream, upload_limit_bytes
 from apps.models.uploads import finish
 from apps.models.usage import check_room
@@ -145,21 +148,30 @@ def refuse_wrong_data(blob: Blob, spec: DatasetSpec) -> None:
 # is declared before belongs to no broker of ours.
 
 
-def send_version(version_id: int) -> None:
-    """Asks a worker to check a version."""
+def send_version(version_id: int, wait: timedelta | None = None) -> None:
+    """Asks a worker to check a version, after `wait`."""
     from apps.models.actors import inspect_version
 
+    ModelVersion.objects.filter(pk=version_id).update(check_asked_at=Now())
     try:
-        inspect_version.send(version_id)
+        _send(inspect_version, version_id, wait)
     except BROKER_AWAY:
-        logger.exception("Version %s: the broker cannot be reached. The store's collection will send it.", version_id)
+        logger.exception("Version %s: the broker cannot be reached. The sweeper will send it.", version_id)
 
 
-def send_dataset(dataset_id: int) -> None:
-    """Asks a worker to check a data set."""
+def send_dataset(dataset_id: int, wait: timedelta | None = None) -> None:
+    """Asks a worker to check a data set, after `wait`."""
     from apps.models.actors import inspect_dataset
 
+    DataSet.objects.filter(pk=dataset_id).update(check_asked_at=Now())
     try:
-        inspect_dataset.send(dataset_id)
+        _send(inspect_dataset, dataset_id, wait)
     except BROKER_AWAY:
-        logger.exception("Data set %s: the broker cannot be reached. The store's collection will send it.", dataset_id)
+        logger.exception("Data set %s: the broker cannot be reached. The sweeper will send it.", dataset_id)
+
+
+def _send(actor: Any, row_id: int, wait: timedelta | None) -> None:
+    if wait:
+        actor.send_with_options(args=(row_id,), delay=int(wait.total_seconds() * 1000) + 100)
+    else:
+        actor.send(row_id)

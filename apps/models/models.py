@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import models
+from django.db.models import F
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -13,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from apps.accounts.models import Team
 from apps.agents.formats import format_spec
 from apps.agents.reports import DatasetSummary, ModelSummary
+from apps.models import clock
 from apps.models.querysets import (
     AliasQuerySet,
     BlobQuerySet,
@@ -37,6 +41,8 @@ class Blob(models.Model):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     touched_at = models.DateTimeField(default=timezone.now, editable=False)
     """When these bytes last arrived. A blob that was touched a moment ago may be about to be referred to: it stays."""
+    damaged_at = models.DateTimeField(null=True, blank=True, editable=False)
+    """When they were found missing or changed; empty while nothing is known to be wrong."""
 
     objects = BlobQuerySet.as_manager()
 
@@ -129,11 +135,23 @@ class InspectionStatus(models.TextChoices):
 
 
 class Inspected(models.Model):
-    """A file that is checked after it arrived. A refusal keeps its code and sentence."""
+    """A file that is checked after it arrived. A refusal keeps its code and sentence.
+
+    A check is claimed by compare-and-set with a lease, as a step is; one whose worker fell silent is made again.
+    """
 
     status = models.CharField(max_length=10, choices=InspectionStatus, default=InspectionStatus.PENDING, editable=False)
     refusal_code = models.CharField(max_length=80, blank=True, editable=False)
     refusal = models.TextField(blank=True, editable=False)
+    check_claim = models.UUIDField(null=True, editable=False)
+    """The token of the check that is being made."""
+    check_expires_at = models.DateTimeField(null=True, editable=False)
+    """Until when its worker may be silent."""
+    check_attempts = models.PositiveIntegerField(default=0, editable=False)
+    check_not_before = models.DateTimeField(null=True, editable=False)
+    """Backoff: not claimed earlier."""
+    check_asked_at = models.DateTimeField(null=True, editable=False)
+    """When a message was last sent for it; a lost message shows by its age."""
 
     class Meta:
         abstract = True
@@ -161,15 +179,53 @@ class Inspected(models.Model):
     def look_again(self) -> None:
         """Ready → pending, to be checked anew. Anything else stays as it is."""
         type(self)._default_manager.filter(pk=self.pk, status=InspectionStatus.READY).update(
-            status=InspectionStatus.PENDING
+            status=InspectionStatus.PENDING, check_attempts=0, check_not_before=None, **_NO_CLAIM
         )
         self.refresh_from_db(fields=["status"])
 
+    # --- its check ---
+
+    def take_check(self, lease: timedelta) -> bool:
+        """Claims the check for this run, if it is due and nobody else is at it."""
+        claim = uuid.uuid4()
+        taken = self._pending.checkable().update(
+            check_claim=claim, check_expires_at=clock.after(lease), check_attempts=F("check_attempts") + 1
+        )
+        if taken:
+            self.refresh_from_db(fields=["check_claim", "check_expires_at", "check_attempts"])
+        return bool(taken and self.check_claim == claim)
+
+    def renew_check(self, lease: timedelta) -> bool:
+        """A heartbeat of the run that holds the claim."""
+        return self._of_claim(check_expires_at=clock.after(lease))
+
+    def put_off_check(self, wait: timedelta | None = None, *, counts: bool = True, stale: bool = False) -> bool:
+        """Lets the claim go, to be checked again after `wait`.
+
+        Without `counts` the try is not counted; with `stale` it happens only if the lease has run out.
+        """
+        attempts = self.check_attempts if counts else self.check_attempts - 1
+        not_before = clock.after(wait) if wait else None
+        changes = {"check_attempts": attempts, "check_not_before": not_before, "check_asked_at": None, **_NO_CLAIM}
+        return self._of_claim(stale=stale, **changes)
+
+    @property
+    def _pending(self) -> Any:
+        return type(self)._default_manager.filter(pk=self.pk, status=InspectionStatus.PENDING)
+
+    def _of_claim(self, *, stale: bool = False, **changes: Any) -> bool:
+        held = self._pending.filter(check_claim=self.check_claim)
+        if stale:
+            held = held.abandoned()
+        return bool(self.check_claim and held.update(**changes))
+
     def _settle(self, status: InspectionStatus, **fields: str) -> None:
         """Two workers may have been handed the same file: a compare-and-set lets one of them answer."""
-        pending = type(self)._default_manager.filter(pk=self.pk, status=InspectionStatus.PENDING)
-        pending.update(status=status, **fields)
+        self._pending.update(status=status, **fields, **_NO_CLAIM)
         self.refresh_from_db(fields=["status", "refusal_code", "refusal"])
+
+
+_NO_CLAIM: dict[str, Any] = {"check_claim": None, "check_expires_at": None}
 
 
 class ModelVersion(Inspected):

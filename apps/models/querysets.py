@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Self, cast
 
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from apps.accounts.querysets import Row, TeamOwnedQuerySet
@@ -59,6 +60,19 @@ class InspectedQuerySet(TeamOwnedQuerySet[Row]):
 
     def pending(self) -> Self:
         return self.filter(status="pending")
+
+    def checkable(self) -> Self:
+        """Pending and past their backoff, and no living worker is checking them."""
+        free = Q(check_claim=None) | Q(check_expires_at__lt=Now())
+        return self.pending().filter(free, Q(check_not_before=None) | Q(check_not_before__lte=Now()))
+
+    def being_checked(self) -> Self:
+        """Claimed by a worker that renews its lease."""
+        return self.pending().filter(check_expires_at__gte=Now())
+
+    def abandoned(self) -> Self:
+        """Claimed by a worker that no longer renews its lease."""
+        return self.pending().filter(check_expires_at__lt=Now())
 
 
 class UploadQuerySet(TeamOwnedQuerySet["Upload"]):

@@ -3,6 +3,9 @@
 Bytes and row keep together by one rule: whoever adds or removes the bytes of a blob holds its row's lock. Bytes arrive
 in a temporary file and are moved to their place whole, so nothing half done is ever found there, and what a crash
 leaves behind (bytes without a row) is swept by `collect_unreferenced`.
+
+Nothing is handed out on trust: the digest is checked when a file is first used by a process and whenever it has changed
+since, and what is damaged is healed by the same bytes coming again (`apps.models.damage`).
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import logging
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -25,7 +29,8 @@ from django.db import transaction
 from django.db.models import ProtectedError, RestrictedError
 from django.utils import timezone
 
-from apps.models.errors import UploadEmpty, UploadTooLarge
+from apps.models import damage
+from apps.models.errors import StoreFileDamaged, StoreFileMissing, UploadEmpty, UploadTooLarge
 from apps.models.models import Blob, StoreSettings
 
 logger = logging.getLogger(__name__)
@@ -35,10 +40,12 @@ GRACE = timedelta(hours=1)
 """How long bytes that nothing refers to are kept: somebody may be about to refer to them."""
 CACHE_LIFETIME = timedelta(hours=24)
 """How long a copy of a remote file is kept on this machine after its last use."""
-
-
-class BlobMissing(RuntimeError):
-    """The store has lost the bytes of a blob, or they are no longer what they were. An operator has to look."""
+TICK_S = 0.02
+"""What changes a file twice within this time may leave it with the same time of change."""
+MOST_STAMPS = 10_000
+BlobMissing = StoreFileMissing
+_sound: dict[Path, tuple[int, ...]] = {}
+"""How each file stood when its digest was last found right, in this process: it is not read again for that."""
 
 
 def upload_limit_bytes() -> int:
@@ -90,12 +97,15 @@ def _keep(temporary: Path, sha256: str, size_bytes: int) -> Blob:
         if not created:
             blob.touched_at = timezone.now()
             blob.save(update_fields=["touched_at"])
-        # Bytes without a row are about to be swept, so a new row brings its own.
-        if created or not default_storage.exists(blob.storage_name):
-            if root is None:
-                _send(temporary, blob.storage_name)
-            else:
-                _move(temporary, root / blob.storage_name)
+        # Bytes without a row are about to be swept, so a new row brings its own. Others are replaced unless they are
+        # known to be right: moving is cheaper than reading them.
+        if root is None:
+            _send(temporary, blob, anew=created)
+        elif created or not _is_known(root / blob.storage_name):
+            _move(temporary, root / blob.storage_name)
+        damage.healed(blob)
+    if root is not None:
+        _remember(root / blob.storage_name)
     return blob
 
 
@@ -105,7 +115,12 @@ def _move(source: Path, target: Path) -> None:
     os.replace(source, target)
 
 
-def _send(source: Path, name: str) -> None:
+def _send(source: Path, blob: Blob, *, anew: bool) -> None:
+    name = blob.storage_name
+    if not anew and default_storage.exists(name):
+        if blob.damaged_at is None:
+            return
+        default_storage.delete(name)
     with source.open("rb") as file:
         saved = default_storage.save(name, File(file))
     if saved != name:
@@ -136,18 +151,19 @@ def _local_root() -> Path | None:
 
 
 def open_blob(blob: Blob) -> IO[bytes]:
-    """The bytes as a file open for reading. Raises `BlobMissing`."""
+    """The bytes as a file open for reading; whoever reads them checks them. Raises `StoreFileMissing`."""
     try:
         return default_storage.open(blob.storage_name)
     except FileNotFoundError as error:
-        raise BlobMissing(f"The store has no file {blob.storage_name}.") from error
+        raise damage.found(blob, StoreFileMissing) from error
 
 
 @contextmanager
 def local_path(blob: Blob) -> Iterator[Path]:
     """A path to read the bytes from while the context lasts: the store's own file, else a copy on this machine.
 
-    The file has no suffix and is not to be written to. Raises `BlobMissing`.
+    The file has no suffix and is not to be written to. Raises `StoreFileMissing`, and `StoreFileDamaged` where its
+    bytes are no longer what they were.
     """
     root = _local_root()
     if root is None:
@@ -155,8 +171,48 @@ def local_path(blob: Blob) -> Iterator[Path]:
         return
     path = root / blob.storage_name
     if not path.is_file():
-        raise BlobMissing(f"The store has no file {blob.storage_name}.")
+        raise damage.found(blob, StoreFileMissing)
+    if not _is_sound(path, blob):
+        raise damage.found(blob, StoreFileDamaged)
     yield path
+
+
+def _is_sound(path: Path, blob: Blob) -> bool:
+    """Whether the file at `path` holds the bytes of `blob`. It is read only if it has changed since it last did."""
+    if _is_known(path):
+        return True
+    if path.stat().st_size != blob.size_bytes or _digest(path) != blob.sha256:
+        return False
+    _remember(path)
+    damage.healed(blob)
+    return True
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _is_known(path: Path) -> bool:
+    try:
+        return _sound.get(path) == _stamp(path)
+    except FileNotFoundError:
+        return False
+
+
+def _remember(path: Path) -> None:
+    """From now on the file at `path` is taken for right, until it changes."""
+    if len(_sound) >= MOST_STAMPS:
+        _sound.clear()
+    if time.time() - path.stat().st_ctime < TICK_S:
+        time.sleep(TICK_S)  # A change that came at once could not be told from what is remembered.
+    _sound[path] = _stamp(path)
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """What changes when the file does. Its time of change cannot be set back as that of modification can."""
+    found = path.stat()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _cache_folder() -> Path:
@@ -166,10 +222,13 @@ def _cache_folder() -> Path:
 def _cached(blob: Blob) -> Path:
     """A copy of a remote blob, downloaded once and checked against its digest."""
     path = _cache_folder() / blob.sha256
+    if not path.exists() or not _is_sound(path, blob):
+        _download(blob, path)
     try:
-        os.utime(path)  # it is in use: `_trim_cache` leaves it alone
+        os.utime(path)  # it is in use: `_sweep_local` leaves it alone
     except FileNotFoundError:
         _download(blob, path)
+    _remember(path)
     return path
 
 
@@ -183,9 +242,10 @@ def _download(blob: Blob, path: Path) -> None:
                     digest.update(chunk)
                     file.write(chunk)
             if digest.hexdigest() != blob.sha256:
-                raise BlobMissing(f"The bytes of {blob.storage_name} are no longer what they were.")
+                raise damage.found(blob, StoreFileDamaged)
             file.flush()
             os.replace(file.name, path)
+            damage.healed(blob)
         finally:
             Path(file.name).unlink(missing_ok=True)
 

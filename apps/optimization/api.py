@@ -184,6 +184,7 @@ class SessionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
             criteria=asked.get("criteria"),
             overrides=asked.get("overrides"),
             seed=asked.get("seed"),
+            start_anyway=asked["start_anyway"],
         )
         return Response(self.get_serializer(session).data, status=status.HTTP_201_CREATED)
 

@@ -14,8 +14,9 @@ class OptimizationConfig(AppConfig):
 
         from apps.accounts import journal
         from apps.accounts.models import Membership, User
-        from apps.models import dependents
+        from apps.models import dependents, limits
         from apps.optimization import audit, events
+        from apps.optimization.models.operation import step_memory_limit_bytes
         from apps.optimization.services.removal import SessionKeeper
 
         journal.connect(audit.record)
@@ -25,3 +26,4 @@ class OptimizationConfig(AppConfig):
             changed.connect(events.tell_of_person, sender=User)
             changed.connect(events.tell_of_person, sender=Membership)
         post_delete.connect(events.tell_of_logout, sender=Session)
+        limits.connect(step_memory_limit_bytes)

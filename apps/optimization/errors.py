@@ -88,6 +88,15 @@ class AcceleratorUnavailable(UserError):
     )
 
 
+class NothingToTry(UserError):
+    code = "session.nothing_to_try"
+    status = 409
+    sentence = (
+        "This session would end as it begins, for nothing can be tried. {summary} Change the criteria, or say "
+        "start_anyway to have the original analysed and packaged all the same."
+    )
+
+
 # --- a session's life ------------------------------------------------------------------------------------------------
 
 
@@ -141,6 +150,14 @@ class DemoRefused(UserError):
 class WorkerLost(UserError):
     code = "step.worker_lost"
     sentence = "The worker died or lost its connection {attempts} times while it did this step."
+
+
+class InfrastructureFailed(UserError):
+    code = "step.infrastructure_failed"
+    sentence = (
+        "{what} failed, and not what was tried: {reason}. Nothing that was done is lost: once that works again, resume "
+        "the session."
+    )
 
 
 class StepErrored(UserError):

@@ -61,6 +61,13 @@ class SessionForm(forms.Form):
     version = SearchedChoiceField("model__name", "filename", label="Model", empty_label="Choose a model")
     dataset = SearchedChoiceField("name", "filename", label="Data set", empty_label="Choose a data set")
     criteria_set = forms.ModelChoiceField(CriteriaSet.objects.none(), label="Criteria", empty_label="Choose criteria")
+    start_anyway = forms.BooleanField(
+        label="Start it all the same: analyse and package the original", required=False, widget=forms.HiddenInput
+    )
+    """Asked only once it is known that there is nothing to try."""
+
+    def ask_whether_to_start_anyway(self) -> None:
+        self.fields["start_anyway"].widget = forms.CheckboxInput()
 
     SEARCHED = ("version", "dataset")
 

@@ -57,8 +57,8 @@ class Housekeeper(threading.Thread):
         self.join(timeout=5)
 
     def run(self) -> None:
+        from apps.models.timing import timing
         from apps.optimization import sweeper, workers
-        from apps.optimization.timing import timing
 
         next_sweep = next_collection = 0.0
         while not self._done.is_set():

@@ -8,10 +8,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from django.conf import settings as environment
+
 from apps.agents.errors import StepOutOfMemory
 from apps.agents.job import Job, JobFailure, JobResult
 from apps.agents.process import Limits
 from apps.agents.state import StepKind
+from apps.models.errors import StoreFileMissing
 from apps.models.models import Blob
 from apps.models.storage import local_path
 from apps.optimization.lineage import exported_analyses, format_of, input_format, reading_of, signature_of
@@ -69,7 +72,8 @@ def _parent_artifact(step: SessionStep) -> Blob | None:
     if not step.parent_key:
         return None
     parent = step.session.steps.select_related("artifact").get(key=step.parent_key)
-    assert parent.artifact is not None, f"{parent.key} is completed and has made no artifact"
+    if parent.artifact is None:
+        raise StoreFileMissing(name=f"the step {parent.key}")
     return parent.artifact
 
 
@@ -119,8 +123,9 @@ def _documents(session: OptimizationSession, folder: Path) -> dict[str, Path]:
 
 
 def limits(settings: PipelineSettings) -> Limits:
-    """What the operators allow a child."""
-    return Limits(memory_bytes=settings.step_memory_limit_bytes, time_s=60.0 * settings.step_time_limit_minutes)
+    """What the operators allow a child: of memory, no more than this machine's environment says."""
+    memory_bytes = min(settings.step_memory_limit_bytes, environment.LATHE.step_memory_bytes)
+    return Limits(memory_bytes=memory_bytes, time_s=60.0 * settings.step_time_limit_minutes)
 
 
 def artifact_of(job: Job, result: JobResult) -> Artifact | None:

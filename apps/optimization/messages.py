@@ -11,11 +11,12 @@ from datetime import datetime
 from uuid import UUID
 
 from django.db import transaction
-from django.utils import timezone
+from django.db.models.functions import Now
 from dramatiq.errors import BrokerError
 from redis.exceptions import RedisError
 
 from apps.agents.state import Status
+from apps.models import clock
 from apps.optimization.models import SessionStep
 
 logger = logging.getLogger(__name__)
@@ -28,16 +29,16 @@ def send_advance(session_id: UUID) -> None:
 
 def send_step(step: SessionStep) -> None:
     """Announces a queued step on its queue after the transaction, no earlier than its backoff allows."""
-    now = timezone.now()
-    SessionStep.objects.filter(pk=step.pk, status=Status.QUEUED).update(enqueued_at=now)
-    transaction.on_commit(lambda: _step(step.pk, step.queue, _delay_ms(step.not_before, now)))
+    SessionStep.objects.filter(pk=step.pk, status=Status.QUEUED).update(enqueued_at=Now())
+    delay_ms = _delay_ms(step.not_before)
+    transaction.on_commit(lambda: _step(step.pk, step.queue, delay_ms))
 
 
-def _delay_ms(not_before: datetime | None, now: datetime) -> int:
+def _delay_ms(not_before: datetime | None) -> int:
     if not_before is None:
         return 0
-    # A little more: a message that comes a moment early would be dropped.
-    return max(0, int((not_before - now).total_seconds() * 1000) + 100)
+    # A little more: a message that comes a moment early would only be sent on.
+    return max(0, int((not_before - clock.now()).total_seconds() * 1000) + 100)
 
 
 def _advance(session_id: str) -> None:
@@ -57,6 +58,13 @@ def _step(step_id: int, queue: str, delay_ms: int) -> None:
         actor.send_with_options(args=(step_id,), delay=delay_ms or None)
     except (RedisError, BrokerError, OSError):
         logger.exception("Step %s: the broker cannot be reached. The sweeper will announce it again.", step_id)
+
+
+def send_when_due(step_id: int) -> None:
+    """Announces a queued step again whose message came before its time: clocks of machines differ."""
+    step = SessionStep.objects.filter(pk=step_id, status=Status.QUEUED).first()
+    if step is not None and (delay_ms := _delay_ms(step.not_before)):
+        _step(step.pk, step.queue, delay_ms)
 
 
 def send_later(step_id: int, delay_ms: int) -> None:

@@ -14,6 +14,7 @@ from django.db import DatabaseError, transaction
 
 from apps.agents.manager import OptimizationManager
 from apps.agents.state import ACTIVE, AgentDecision, CandidateRecord, Decision, Status, StepKind, StepRequest, Verdict
+from apps.models import clock
 from apps.optimization import audit, events, messages
 from apps.optimization.errors import SessionErrored
 from apps.optimization.models import Candidate, OptimizationSession, SessionStep
@@ -68,9 +69,8 @@ def _carry_out(session: OptimizationSession, decision: Decision) -> None:
     else:
         if not session.steps.filter(status__in=ACTIVE).exists():
             raise NothingToDo(f"decision without work: {decision!r}")
-        session.proceed(
-            phase=decision.phase, progress=decision.progress, eta_s=_eta_s(session.elapsed_s(), decision.progress)
-        )
+        eta_s = _eta_s(session.elapsed_s(clock.now()), decision.progress)
+        session.proceed(phase=decision.phase, progress=decision.progress, eta_s=eta_s)
         for step in new_steps:
             messages.send_step(step)
 

@@ -9,10 +9,11 @@ from uuid import UUID
 
 from django.db import models
 from django.db.models import OuterRef, Q, Subquery
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from apps.accounts.querysets import TeamOwnedQuerySet
 from apps.agents.state import ACTIVE, CandidateStatus, Status
+from apps.models import clock
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
@@ -43,8 +44,15 @@ class SessionQuerySet(TeamOwnedQuerySet["OptimizationSession"]):
         return self.filter(status__in=ACTIVE)
 
     def locked(self, pk: UUID | str) -> OptimizationSession:
-        """The session, locked until the transaction ends. On SQLite an immediate transaction is the lock."""
-        return self.select_for_update().get(pk=pk)
+        """The session, locked until the transaction ends. On SQLite an immediate transaction is the lock.
+
+        Its key stays as it is, so rows that refer to it (lines of its log) can be added meanwhile.
+        """
+        return self.select_for_update(no_key=True).get(pk=pk)
+
+    def lock(self, pk: UUID) -> None:
+        """As `locked`, for who needs no more than the lock; without effect where the session is gone."""
+        self.select_for_update(no_key=True).filter(pk=pk).first()
 
     def resting_on(self, versions: Iterable[ModelVersion], datasets: Iterable[DataSet]) -> Self:
         """Those that started from any of `versions`, or measured with any of `datasets`."""
@@ -76,13 +84,13 @@ class SessionOwnedQuerySet(TeamOwnedQuerySet[Any]):
 
 
 class StepQuerySet(SessionOwnedQuerySet):
-    def due(self, now: datetime) -> Self:
+    def due(self) -> Self:
         """Queued, and past their backoff. Only the step's own columns, so that it can be part of a compare-and-set."""
-        return self.filter(Q(not_before=None) | Q(not_before__lte=now), status=Status.QUEUED)
+        return self.filter(Q(not_before=None) | Q(not_before__lte=Now()), status=Status.QUEUED)
 
-    def stale(self, now: datetime) -> Self:
+    def stale(self) -> Self:
         """Running, by a worker that no longer renews its lease."""
-        return self.filter(status=Status.RUNNING, lease_expires_at__lt=now)
+        return self.filter(status=Status.RUNNING, lease_expires_at__lt=Now())
 
 
 class EvaluationQuerySet(TeamOwnedQuerySet[Any]):
@@ -91,7 +99,7 @@ class EvaluationQuerySet(TeamOwnedQuerySet[Any]):
 
 class WorkerQuerySet(models.QuerySet["Worker"]):
     def alive(self) -> Self:
-        return self.filter(seen_at__gte=timezone.now() - WORKER_SILENCE)
+        return self.filter(seen_at__gte=clock.after(-WORKER_SILENCE))
 
     def libraries(self) -> frozenset[str]:
         """The distributions that some worker of these has installed."""

@@ -19,23 +19,33 @@ from django.db import Error as DatabaseTrouble
 from django.db import close_old_connections, connections, transaction
 from django.utils import timezone
 
+from apps.agents.faults import Fault
 from apps.agents.job import Event, Job, JobFailure, JobResult, LogLine, MetricValue, Progress
 from apps.agents.process import JobCancelled, JobFailed, run_job
-from apps.agents.state import StepKind
+from apps.agents.state import ACTIVE, StepKind
+from apps.models.errors import StoreFileMissing
 from apps.models.storage import put_file
+from apps.models.timing import timing
+from apps.models.trouble import trouble_of
 from apps.optimization import events, jobs, messages, outcomes, scratch, workers
-from apps.optimization.errors import StepErrored
+from apps.optimization.errors import InfrastructureFailed, StepErrored
 from apps.optimization.housekeeping import stopping
 from apps.optimization.models import LogEntry, OptimizationSession, PipelineSettings, SessionStep
 from apps.optimization.texts import keepable
-from apps.optimization.timing import timing
 
 logger = logging.getLogger(__name__)
 
 BUSY_WAIT_MS = 2_000
+MOST_CRASHES = 2
+"""A library that crashed on an input twice will do so again."""
 MOST_LOG_CHARACTERS = 4_000
 _slot = threading.Lock()
 """One step at a time in a process: a second one would disturb what the first measures."""
+
+
+def _most_tries(fault: Fault | None) -> int:
+    most = PipelineSettings.current().max_attempts
+    return min(most, MOST_CRASHES) if fault is Fault.CRASH else most
 
 
 class ClaimLost(Exception):
@@ -49,13 +59,25 @@ def run_step(step_id: int) -> None:
         return
     try:
         step = SessionStep.objects.select_related("session").filter(pk=step_id).first()
-        if step is None or not _wanted(step.session_id) or not step.take(workers.name(), timing().lease):
+        if step is None or not _wanted(step.session_id):
+            return
+        if _waits_for_its_input(step):
+            messages.send_later(step_id, BUSY_WAIT_MS)
+            return
+        if not step.take(workers.name(), timing().lease):
+            messages.send_when_due(step_id)
             return
         with workers.busy_with(step):
             StepRun(step).carry_out()
         messages.send_advance(step.session_id)
     finally:
         _slot.release()
+
+
+def _waits_for_its_input(step: SessionStep) -> bool:
+    """Whether the step that makes its input is being done again: a resumed session mends what the store has lost."""
+    parents = SessionStep.objects.filter(session_id=step.session_id, key=step.parent_key)
+    return bool(step.parent_key) and parents.filter(status__in=ACTIVE).exists()
 
 
 def _wanted(session_id: UUID) -> bool:
@@ -83,19 +105,31 @@ class StepRun:
             with self._heartbeat(), scratch.folder(self.step) as folder, jobs.prepared(self.step, folder) as job:
                 result = self._run(job)
                 self._keep(job, result)
+        except StoreFileMissing as error:
+            self._end(error.code, error.message, fault=Fault.INFRASTRUCTURE)
         except ClaimLost:
             logger.warning("Step %s of session %s was taken over by another run.", self.step.key, self.session.pk)
         except JobCancelled:
             self._stopped()
         except JobFailed as error:
             self._failed(error.failure)
-        except DatabaseTrouble as error:
+        except Exception as error:
             close_old_connections()
-            self._again(f"The database could not be reached: {error}")
-        except Exception:
-            logger.exception("Step %s of session %s broke.", self.step.key, self.session.pk)
-            self._broke(traceback.format_exc())
+            self._trouble(error)
         events.poke(self.session)
+
+    def _trouble(self, error: Exception) -> None:
+        """What was raised in this process: something that the work depends on failed, or it is a bug of ours."""
+        trouble = trouble_of(error)
+        if trouble is None:
+            logger.error("Step %s of session %s broke.", self.step.key, self.session.pk, exc_info=error)
+            self._broke("".join(traceback.format_exception(error)))
+            return
+        logger.warning("Step %s of session %s met trouble.", self.step.key, self.session.pk, exc_info=error)
+        told = InfrastructureFailed(what=trouble.what, reason=trouble.reason)
+        self._again(
+            JobFailure(code=told.code, message=told.message, expected=True, transient=True, fault=Fault.INFRASTRUCTURE)
+        )
 
     def _run(self, job: Job) -> JobResult:
         limits = jobs.limits(PipelineSettings.current())
@@ -205,36 +239,38 @@ class StepRun:
     def _failed(self, failure: JobFailure) -> None:
         """The child said, or showed, that it failed."""
         if failure.transient:
-            self._again(failure.message, failure)
+            self._again(failure)
         elif failure.expected:
-            self._end(failure.code, failure.message)
+            self._end(failure.code, failure.message, fault=failure.fault)
         else:
-            self._broke(failure.traceback or failure.message)
+            self._broke(failure.traceback or failure.message, failure.fault)
 
-    def _again(self, reason: str, failure: JobFailure | None = None) -> None:
+    def _again(self, failure: JobFailure) -> None:
         """Back to the queue with a growing wait, and with smaller batches where memory ran out; at last, failed."""
-        reason = keepable(reason)
+        reason = keepable(failure.message)
         attempt = self.step.attempt
-        if attempt >= PipelineSettings.current().max_attempts:
-            self._end(failure.code if failure else StepErrored.code, reason)
+        if attempt >= _most_tries(failure.fault):
+            self._end(failure.code, reason, fault=failure.fault)
             return
-        halve = failure is not None and jobs.ran_out_of_memory(failure) and self.step.kind != StepKind.PLAN
-        wait = self.patience.backoff(attempt)
+        halve = jobs.ran_out_of_memory(failure) and self.step.kind != StepKind.PLAN
+        infrastructure = failure.fault is Fault.INFRASTRUCTURE
+        backoff = self.patience.backoff_of_infrastructure if infrastructure else self.patience.backoff
+        wait = backoff(attempt)
         with transaction.atomic():
-            if not self.step.hand_back(reason=reason, not_before=timezone.now() + wait, halve_batches=halve):
+            if not self.step.hand_back(reason=reason, wait=wait, halve_batches=halve):
                 return
             self.step.refresh_from_db()
             smaller = " with smaller batches" if halve else ""
             self._log("warning", f"{reason} Try {attempt + 1} follows in {wait.total_seconds():.0f} s{smaller}.")
             messages.send_step(self.step)
 
-    def _broke(self, trace: str) -> None:
+    def _broke(self, trace: str, fault: Fault | None = None) -> None:
         errored = StepErrored()
-        self._end(errored.code, errored.message, keepable(trace))
+        self._end(errored.code, errored.message, keepable(trace), fault=fault)
 
-    def _end(self, code: str, sentence: str, trace: str = "") -> None:
+    def _end(self, code: str, sentence: str, trace: str = "", *, fault: Fault | None = None) -> None:
         with transaction.atomic():
-            if self.step.fail(code[:80], keepable(sentence), trace):
+            if self.step.fail(code[:80], keepable(sentence), trace, fault=fault):
                 self._log("error", sentence)
 
     def _log(self, level: str, message: str) -> None:

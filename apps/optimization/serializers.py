@@ -283,6 +283,9 @@ class QuestionSerializer(serializers.Serializer[Any]):
 
 class NewSessionSerializer(QuestionSerializer):
     seed = serializers.IntegerField(required=False, min_value=0, max_value=2**31 - 1)
+    start_anyway = serializers.BooleanField(
+        default=False, help_text="Start although the preview finds nothing to try (`session.nothing_to_try`)."
+    )
 
 
 class PromotionSerializer(serializers.Serializer[Any]):

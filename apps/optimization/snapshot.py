@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from apps.agents.faults import Fault
 from apps.agents.state import SessionState, Status, StepKind, StepRecord, StepRequest
+from apps.models import clock
 from apps.optimization import workers
 from apps.optimization.models import OptimizationSession, PipelineSettings, SessionStep, Worker
 
@@ -16,7 +18,7 @@ def session_state(session: OptimizationSession) -> SessionState:
         dataset=session.dataset.described,
         seed=session.seed,
         steps=tuple(_record(step) for step in session.steps.select_related("artifact").order_by("pk")),
-        elapsed_s=session.elapsed_s(),
+        elapsed_s=session.elapsed_s(clock.now()),
         parallelism=_parallelism(session, living),
         libraries=tuple(sorted({name for worker in living for name in worker.libraries})),
         disabled_techniques=tuple(PipelineSettings.current().disabled_techniques),
@@ -36,6 +38,7 @@ def _record(step: SessionStep) -> StepRecord:
         result=step.result,
         error_code=step.error_code or None,
         error=step.error or None,
+        fault=Fault(step.fault) if step.fault else None,
         duration_s=step.duration_s,
         size_bytes=step.artifact.size_bytes if step.artifact else None,
     )

@@ -1,4 +1,4 @@
-"""Picks up what was left lying: steps of workers that died, messages that were lost, sessions that nobody asked for.
+"""Picks up what was left lying: work of workers that died, messages that were lost, sessions that nobody asked for.
 
 Every worker process sweeps, and `manage.py sweep` does once. Each move is a compare-and-set or happens under the
 session's lock, so any number of sweepers may meet.
@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db.models import Q
-from django.utils import timezone
+from django.db.models.functions import Now
 
+from apps.agents.faults import Fault
 from apps.agents.state import ACTIVE, Status
+from apps.models import checks, clock
+from apps.models.timing import timing
 from apps.optimization import messages, pipeline, scratch, workers
 from apps.optimization.errors import WorkerLost
 from apps.optimization.models import OptimizationSession, PipelineSettings, SessionStep
-from apps.optimization.timing import timing
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +29,7 @@ class Swept:
     """How many rows were moved on."""
 
     steps_recovered: int
+    checks_recovered: int
     messages_sent: int
     sessions_advanced: int
     folders_removed: int
@@ -37,7 +40,8 @@ def sweep() -> Swept:
     workers.forget_silent()
     return Swept(
         steps_recovered=_recover_steps(),
-        messages_sent=_repeat_messages(),
+        checks_recovered=checks.recover(),
+        messages_sent=_repeat_messages() + checks.repeat_messages(_workers_for_checks()),
         sessions_advanced=_advance_sessions(),
         folders_removed=scratch.remove_abandoned(),
     )
@@ -45,23 +49,21 @@ def sweep() -> Swept:
 
 def _recover_steps() -> int:
     """Steps whose worker fell silent go back to the queue, or fail when that happened too often."""
-    now = timezone.now()
     most = PipelineSettings.current().max_attempts
-    stale = SessionStep.objects.stale(now).select_related("session")
+    stale = SessionStep.objects.stale().select_related("session")
     return sum(_recover(step, most) for step in stale)
 
 
 def _recover(step: SessionStep, most_attempts: int) -> bool:
-    now = timezone.now()
     session = step.session
     reason = f"The worker {step.worker} fell silent."
     if not session.is_active or session.cancel_requested_at:
-        moved = step.cancel(stale_at=now)
+        moved = step.cancel(stale=True)
     elif step.attempt >= most_attempts:
         lost = WorkerLost(attempts=step.attempt)
-        moved = step.fail(lost.code, lost.message, stale_at=now)
+        moved = step.fail(lost.code, lost.message, fault=Fault.INFRASTRUCTURE, stale=True)
     else:
-        moved = step.hand_back(reason=f"{reason} The step is tried again.", stale_at=now)
+        moved = step.hand_back(reason=f"{reason} The step is tried again.", stale=True)
         if moved:
             step.refresh_from_db()
             messages.send_step(step)
@@ -74,20 +76,23 @@ def _recover(step: SessionStep, most_attempts: int) -> bool:
 
 def _repeat_messages() -> int:
     """Queued steps that nobody took although a worker of their queue is idle: their message was lost."""
-    now = timezone.now()
     living = workers.alive()
     sent = 0
-    long_ago = Q(enqueued_at=None) | Q(enqueued_at__lt=now - timedelta(seconds=timing().message_lost_s))
+    long_ago = Q(enqueued_at=None) | Q(enqueued_at__lt=clock.after(-timedelta(seconds=timing().message_lost_s)))
     wanted = Q(session__status__in=ACTIVE, session__cancel_requested_at=None)
-    for step in SessionStep.objects.due(now).filter(long_ago & wanted):
+    for step in SessionStep.objects.due().filter(long_ago & wanted):
         if not any(worker.current_step_id is None for worker in workers.working_on(step.queue, living)):
             continue
         # Whoever changes the time sends; another sweeper finds it changed.
         mine = SessionStep.objects.filter(pk=step.pk, status=Status.QUEUED, enqueued_at=step.enqueued_at)
-        if mine.update(enqueued_at=now):
+        if mine.update(enqueued_at=Now()):
             messages.send_step(step)
             sent += 1
     return sent
+
+
+def _workers_for_checks() -> int:
+    return len(workers.working_on(checks.QUEUE, workers.alive()))
 
 
 def _advance_sessions() -> int:

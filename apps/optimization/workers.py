@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache
 
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from apps.agents.machine import describe_machine, installed_versions
 from apps.agents.techniques import catalogue
+from apps.models import clock
 from apps.optimization.models import SessionStep, Worker
 
 FORGET_AFTER = timedelta(days=1)
@@ -35,9 +36,9 @@ def name() -> str:
 
 def report(queues: list[str]) -> None:
     """Says that this process lives and what it can do."""
-    now = timezone.now()
-    known = Worker.objects.filter(pk=name()).update(seen_at=now, queues=queues)
+    known = Worker.objects.filter(pk=name()).update(seen_at=Now(), queues=queues)
     if not known:
+        now = clock.now()
         Worker.objects.update_or_create(
             pk=name(), defaults={"seen_at": now, "started_at": now, "queues": queues, "machine": _machine()}
         )
@@ -50,7 +51,7 @@ def leave() -> None:
 
 def forget_silent() -> None:
     """Removes the rows of workers that died long ago."""
-    Worker.objects.filter(seen_at__lt=timezone.now() - FORGET_AFTER).delete()
+    Worker.objects.filter(seen_at__lt=clock.after(-FORGET_AFTER)).delete()
 
 
 @contextmanager

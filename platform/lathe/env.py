@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, quote, urlsplit
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
-QUEUES = ("default", "cpu", "gpu")
+QUEUES = ("default", "checks", "cpu", "gpu")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 SIZE_UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 SOCKET_PATH_LIMIT_BYTES = 100
@@ -248,7 +248,7 @@ class Environment:
                 example="smtps://user:password@mail.example.org:465",
             ),
             mail_from=reader.text("LATHE_MAIL_FROM", "Lathe <lathe@localhost>"),
-            queues=reader.words("LATHE_QUEUES", ("default", "cpu"), choices=QUEUES),
+            queues=reader.words("LATHE_QUEUES", ("default", "checks", "cpu"), choices=QUEUES),
             step_memory_bytes=reader.size_bytes("LATHE_STEP_MEMORY", 16 * 2**30),
             upload_limit_bytes=reader.size_bytes("LATHE_UPLOAD_LIMIT", 8 * 2**30),
             log_level=reader.choice("LATHE_LOG_LEVEL", "INFO", LOG_LEVELS),

@@ -18,6 +18,7 @@ from django.core.management import call_command
 from django.db import connections
 from django.utils.module_loading import module_has_submodule
 
+from apps.models import checks
 from lathe.env import PROJECT_ROOT, Environment
 from lathe.processes import Child, Supervisor, python
 from lathe.redis import UnsafeFolder, start_embedded
@@ -25,8 +26,8 @@ from lathe.redis import UnsafeFolder, start_embedded
 PORTS_TRIED = 20
 SHUTDOWN_S = 5
 """How long a worker or the web server may take to finish what it does. Steps survive: their lease runs out."""
-THREADS = {"default": 4}
-"""Threads by queue. Queues that measure have one, so that no second step disturbs a measurement."""
+THREADS = {"default": 4, checks.QUEUE: checks.AT_ONCE}
+"""Threads by queue, else one. Queues that measure have one, so that no second step disturbs a measurement."""
 
 
 class CannotStart(Exception):

@@ -73,7 +73,7 @@ def test_services_wait_for_what_they_need_and_every_volume_is_declared():
 
 def test_workers_serve_every_queue_between_them():
     queues = {queue for service in OURS.values() for queue in service["environment"].get("LATHE_QUEUES", "").split(",")}
-    assert queues - {""} == {"default", "cpu", "gpu"}
+    assert queues - {""} == {"default", "checks", "cpu", "gpu"}
 
 
 def settings_start(**variables: str) -> subprocess.CompletedProcess[str]:

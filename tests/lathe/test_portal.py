@@ -174,5 +174,5 @@ def test_the_workers_know_every_actor():
 
 
 def test_only_queues_that_do_not_measure_have_several_threads():
-    threads = {queue: portal.worker(queue).command[6] for queue in ("default", "cpu", "gpu")}
-    assert threads == {"default": "4", "cpu": "1", "gpu": "1"}
+    threads = {queue: portal.worker(queue).command[6] for queue in ("default", "checks", "cpu", "gpu")}
+    assert threads == {"default": "4", "checks": "2", "cpu": "1", "gpu": "1"}

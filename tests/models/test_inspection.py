@@ -158,7 +158,7 @@ def test_actors_set_their_own_limits_and_give_up_in_the_end():
     from apps.models import actors
 
     for actor in (actors.inspect_version, actors.inspect_dataset):
-        assert actor.queue_name == "cpu"
+        assert actor.queue_name == "checks"
         assert actor.options["max_retries"] == 3
         assert actor.options["time_limit"] > inspection.TIME_LIMIT_S * 1000
         assert dramatiq.get_broker().get_actor(actor.options["on_retry_exhausted"])

@@ -9,7 +9,7 @@ from dramatiq import Message
 from dramatiq.brokers.stub import StubBroker
 from dramatiq.common import dq_name
 
-QUEUES = ("default", "cpu", "gpu")
+QUEUES = ("default", "checks", "cpu", "gpu")
 
 
 def messages(*queues: str) -> Iterator[Message]:

@@ -6,6 +6,7 @@ kind writes its process id next to it and waits. (A child's environment is swept
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
@@ -82,6 +83,11 @@ def package(context: JobContext) -> JobResult:
     return JobResult(body={}, files=(OutputFile(role="package", path="out/package.zip", filename="package.zip"),))
 
 
+def inspect(context: JobContext) -> JobResult:
+    _pause(context, "inspect")
+    return JobResult(body=material.MODEL.model_dump(mode="json"))
+
+
 # --- handlers that go wrong ------------------------------------------------------------------------------------------
 
 
@@ -113,6 +119,15 @@ def dawdle(context: JobContext) -> JobResult:
 
 def always_out_of_memory(context: JobContext) -> JobResult:
     raise MemoryError
+
+
+def fill_the_disk(context: JobContext) -> JobResult:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def crash(context: JobContext) -> JobResult:
+    os.kill(os.getpid(), signal.SIGSEGV)
+    raise AssertionError("unreachable")
 
 
 def chatter(context: JobContext) -> JobResult:

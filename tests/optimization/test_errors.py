@@ -19,6 +19,7 @@ CODES = {
     "session.technique_unavailable": 422,
     "session.accelerator_unavailable": 422,
     "session.technique_disabled": 422,
+    "session.nothing_to_try": 409,
     "session.move_refused": 409,
     "session.deleted": 410,
     "session.nothing_to_promote": 409,
@@ -27,6 +28,7 @@ CODES = {
     "session.no_report": 404,
     "session.errored": 422,
     "demo.refused": 422,
+    "step.infrastructure_failed": 422,
     "step.worker_lost": 422,
     "step.errored": 422,
 }

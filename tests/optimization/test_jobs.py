@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +13,7 @@ from apps.agents.errors import StepKilled, StepOutOfMemory
 from apps.agents.job import Job, JobFailure, JobResult, OutputFile
 from apps.agents.recipe import Recipe
 from apps.agents.state import StepKind
+from apps.models import inspection
 from apps.optimization import jobs
 from apps.optimization.models import OptimizationSession, PipelineSettings
 from apps.optimization.recipe import recipe_of
@@ -48,6 +51,16 @@ def test_only_lack_of_memory_makes_batches_smaller() -> None:
 def test_operators_limits_reach_the_child() -> None:
     limits = jobs.limits(PipelineSettings(step_time_limit_minutes=2, step_memory_limit_bytes=2**30))
     assert (limits.time_s, limits.memory_bytes) == (120.0, 2**30)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("machine", "admin"), [(2**29, 2**30), (2**30, 2**29)])
+def test_the_smaller_limit_of_memory_holds_for_steps_and_checks(settings: Any, machine: int, admin: int) -> None:
+    settings.LATHE = dataclasses.replace(settings.LATHE, step_memory_bytes=machine)
+    PipelineSettings.current()
+    PipelineSettings.objects.update(step_memory_limit_bytes=admin)
+    assert jobs.limits(PipelineSettings.current()).memory_bytes == 2**29
+    assert inspection._limits().memory_bytes == 2**29
 
 
 @pytest.mark.django_db

@@ -18,6 +18,8 @@ from dramatiq.brokers.redis import RedisBroker
 
 from apps.accounts.models import User
 from apps.agents.state import Outcome, Status, StepKind
+from apps.models.actors import inspect_version
+from apps.models.models import InspectionStatus, ModelVersion
 from apps.optimization import audit, scratch, services
 from apps.optimization.actors import advance
 from apps.optimization.models import OptimizationSession, SessionStep, Worker
@@ -197,6 +199,30 @@ def test_a_cancelled_session_stops_its_child_within_two_seconds_and_leaves_no_fi
     assert not child.is_running()
     assert ended(session).status == Status.CANCELLED
     wait_until(lambda: not any(scratch.root().iterdir()), "an empty scratch folder", 5)
+
+
+def test_the_worker_is_killed_during_the_check_of_an_upload(
+    version: ModelVersion, workshop: Workshop, broker_url: str, gates: Path
+) -> None:
+    ModelVersion.objects.filter(pk=version.pk).update(status=InspectionStatus.PENDING)
+    (gates / "inspect").touch()
+    workshop.open("checks")
+    broker = RedisBroker(url=broker_url, namespace="lathe.recovery")
+    broker.enqueue(inspect_version.message(version.pk))
+    broker.close()
+    note = gates / "inspect.pid"
+    wait_until(lambda: note.exists() and note.read_text(), "a child that checks")
+    worker = next(worker for worker in Worker.objects.all() if worker.queues == ["checks"])
+    workshop.kill("checks", int(worker.name.rpartition(":")[2]))
+    (gates / "inspect").unlink()
+    workshop.open("checks")
+
+    def checked() -> bool:
+        version.refresh_from_db()
+        return version.ready
+
+    wait_until(checked, "the check by another worker")
+    assert version.check_attempts == 2
 
 
 def test_workers_that_are_told_to_stop_hand_over_and_leave(

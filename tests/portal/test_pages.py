@@ -205,3 +205,9 @@ class TestWorkers:
     def test_what_no_worker_has_is_shown_by_name(self, client: Client, team: Team, engineer: User):
         Worker.objects.create(name="shed:1", queues=["cpu"], machine={"libraries": {"onnx": "1.23.2"}})
         assert "no worker has onnxruntime" in text_of(client, engineer, "optimization:workers")
+
+    def test_a_queue_that_nobody_serves_is_told_with_what_waits(self, client: Client, team: Team, engineer: User):
+        Worker.objects.create(name="shed:1", queues=["default", "cpu"])
+        page = text_of(client, engineer, "optimization:workers")
+        assert "so uploads are not checked" in page
+        assert "nothing is analysed" not in page

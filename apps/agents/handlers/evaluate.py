@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from apps.agents.criteria import Criteria
 from apps.agents.evaluation import BATCH, EvaluationAgent
+from apps.agents.handlers.blame import blaming
 from apps.agents.handlers.material import Material
 from apps.agents.job import JobResult
 from apps.agents.lineage import runtime_of
 from apps.agents.machine import describe_machine
 from apps.agents.measuring import Effort
 from apps.agents.reports import EvaluationReport, Gains, RuntimeBaseline
-from apps.agents.runners import open_engine
+from apps.agents.runners import Engine, open_engine
 from apps.agents.techniques import Family, catalogue
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 LONGEST_TIMING_S = 20.0
 SHORTEST_TIMING_S = 3.0
+REHEARSAL_S = 0.5
+"""Nothing is measured of the original beside itself: it is only to be seen whether it runs."""
 SHARE_OF_BUDGET = 0.25
 """Of the time that the budget leaves each candidate: timing must not eat what the search needs."""
 
@@ -38,17 +41,22 @@ def run(context: JobContext) -> JobResult:
     baseline = RuntimeBaseline.model_validate(given) if given else None
     candidate = open_engine(material.format, material.model, material.scratch, material.signature)
     batch = max(1, BATCH // int(job.arguments.get("batch_divisor", 1)))
-    report = EvaluationAgent(effort_for(criteria), batch=batch).evaluate(
-        material.original,
-        candidate,
-        material.dataset,
-        criteria,
-        context,
-        machine=describe_machine(),
-        seed=job.seed,
-        keeps_parameters=keeps_parameters(job.arguments.get("technique")),
-        baseline=baseline,
-    )
+
+    def evaluated(engine: Engine, effort: Effort, baseline: RuntimeBaseline | None) -> EvaluationReport:
+        return EvaluationAgent(effort, batch=batch).evaluate(
+            material.original,
+            engine,
+            material.dataset,
+            criteria,
+            context,
+            machine=describe_machine(),
+            seed=job.seed,
+            keeps_parameters=keeps_parameters(job.arguments.get("technique")),
+            baseline=baseline,
+        )
+
+    with blaming(lambda: evaluated(material.original, Effort(budget_s=REHEARSAL_S), None)):
+        report = evaluated(candidate, effort_for(criteria), baseline)
     gains = gains_of(report, job.arguments.get("technique"), material.format, baseline)
     return JobResult(body=report.model_copy(update={"gains": gains}).model_dump(mode="json"))
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from apps.agents.analysis import BATCH
 from apps.agents.child import JobContext
+from apps.agents.criteria import Target
+from apps.agents.handlers.blame import blaming
 from apps.agents.handlers.material import Material
 from apps.agents.job import JobResult, OutputFile
 from apps.agents.optimization import Assignment, agent_for, spec_of
+from apps.agents.runners import fixed_batch, run_portions
 
 
 def run(context: JobContext) -> JobResult:
@@ -35,7 +39,16 @@ def run(context: JobContext) -> JobResult:
         encoder=material.original.encoder,
         signature=material.signature,
     )
-    made = agent.run(assignment, context)
+    with blaming(lambda: _rehearse(material, job.threads)):
+        made = agent.run(assignment, context)
     artifact = made.artifact.relative_to(job.scratch).as_posix()
     file = OutputFile(role="artifact", path=artifact, filename=made.artifact.name)
     return JobResult(body=made.result.model_dump(mode="json"), files=(file,))
+
+
+def _rehearse(material: Material, threads: int) -> None:
+    """Runs the original on every example that techniques may use."""
+    engine, dataset = material.original, material.dataset
+    run, batch = engine.session(Target(threads=threads)), fixed_batch(engine.summary.inputs, dataset.layout)
+    for feeds in dataset.calibration(len(dataset.calibration_indices), batch or BATCH):
+        run_portions(run, feeds, batch, dataset.layout)

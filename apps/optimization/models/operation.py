@@ -9,6 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from apps.agents.techniques import catalogue
+from apps.models import clock
 from apps.optimization.models.step import SessionStep
 from apps.optimization.querysets import WORKER_SILENCE, WorkerQuerySet
 
@@ -37,7 +38,7 @@ class Worker(models.Model):
     @property
     def is_alive(self) -> bool:
         """Whether it was heard of lately."""
-        return timezone.now() - self.seen_at < WORKER_SILENCE
+        return clock.now() - self.seen_at < WORKER_SILENCE
 
     @property
     def libraries(self) -> dict[str, str]:
@@ -88,3 +89,8 @@ class PipelineSettings(models.Model):
     @classmethod
     def current(cls) -> PipelineSettings:
         return cls.objects.get_or_create(pk=1)[0]
+
+
+def step_memory_limit_bytes() -> int:
+    """What the admin allows a child, now."""
+    return PipelineSettings.current().step_memory_limit_bytes

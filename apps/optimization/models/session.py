@@ -14,6 +14,7 @@ from django.utils import timezone
 from apps.accounts.models import Team
 from apps.agents.criteria import Criteria
 from apps.agents.state import ACTIVE, Outcome, Phase, Status, Verdict
+from apps.models import clock
 from apps.models.models import Blob, DataSet, ModelVersion
 from apps.optimization.errors import SessionMoveRefused
 from apps.optimization.models.choices import choices_of
@@ -97,7 +98,7 @@ class OptimizationSession(models.Model):
 
     def begin(self) -> None:
         """Queued → running."""
-        self._move("begin", {Status.QUEUED}, status=Status.RUNNING, started_at=timezone.now())
+        self._move("begin", {Status.QUEUED}, status=Status.RUNNING, started_at=clock.now())
 
     def proceed(self, *, phase: Phase, progress: float, eta_s: float | None) -> None:
         """Where a running session stands. Progress never runs backwards."""
@@ -115,7 +116,7 @@ class OptimizationSession(models.Model):
             package=package,
             progress=1.0,
             eta_s=None,
-            finished_at=timezone.now(),
+            finished_at=clock.now(),
         )
 
     def fail(self, code: str, sentence: str, traceback: str = "") -> None:
@@ -128,7 +129,7 @@ class OptimizationSession(models.Model):
             error=sentence,
             traceback=traceback,
             eta_s=None,
-            finished_at=timezone.now(),
+            finished_at=clock.now(),
         )
 
     def request_cancel(self) -> None:
@@ -137,7 +138,7 @@ class OptimizationSession(models.Model):
 
     def cancel(self) -> None:
         """Active → cancelled; nothing of it runs any more."""
-        self._move("cancel", ACTIVE, status=Status.CANCELLED, eta_s=None, finished_at=timezone.now())
+        self._move("cancel", ACTIVE, status=Status.CANCELLED, eta_s=None, finished_at=clock.now())
 
     def resume(self) -> None:
         """Failed or cancelled → queued: what is completed stays, the rest is done again."""

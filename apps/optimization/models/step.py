@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import uuid
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from django.db import models
+from django.db import models, transaction
 from django.db.models import F
+from django.db.models.functions import Now
 from django.utils import timezone
 
-from apps.agents.state import Status, StepKind
+from apps.agents.faults import Fault
+from apps.agents.state import TERMINAL, Status, StepKind
+from apps.models import clock
 from apps.models.models import Blob
 from apps.optimization.models.choices import choices_of
 from apps.optimization.models.session import OptimizationSession
@@ -49,6 +52,8 @@ class SessionStep(models.Model):
     error = models.TextField(blank=True)
     traceback = models.TextField(blank=True)
     """Only of errors (our bugs); shown to operators."""
+    fault = models.CharField(max_length=20, choices=choices_of(Fault), blank=True)
+    """What failed, where it was not the work itself: a resumed session does such a step again."""
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
@@ -80,22 +85,22 @@ class SessionStep(models.Model):
         return (self.finished_at - self.started_at).total_seconds()
 
     # Each move below is a compare-and-set: it happens only if the row still stands where the caller believes it does,
-    # and says whether it happened. No lock is held while the work runs.
+    # and says whether it happened. No lock is held while the work runs. A move that ends a step takes the lock of its
+    # session for a moment: who asks what is next (`pipeline.advance`) sees the step before its end or after, not both.
 
     def take(self, worker: str, lease: timedelta) -> bool:
         """Queued → running, for `worker`, if it is due and nobody else was faster."""
-        now = timezone.now()
         claim = uuid.uuid4()
         taken = (
             SessionStep.objects.filter(pk=self.pk)
-            .due(now)
+            .due()
             .update(
                 status=Status.RUNNING,
                 claim=claim,
                 worker=worker,
-                lease_expires_at=now + lease,
+                lease_expires_at=clock.after(lease),
                 attempt=F("attempt") + 1,
-                started_at=now,
+                started_at=Now(),
                 finished_at=None,
                 progress=0.0,
                 message="",
@@ -103,6 +108,7 @@ class SessionStep(models.Model):
                 error_code="",
                 error="",
                 traceback="",
+                fault="",
             )
         )
         if taken:
@@ -111,7 +117,7 @@ class SessionStep(models.Model):
 
     def renew(self, lease: timedelta) -> bool:
         """A heartbeat of the run that holds the claim."""
-        return self._held(lease_expires_at=timezone.now() + lease)
+        return self._held(lease_expires_at=clock.after(lease))
 
     def note_progress(self, *, progress: float, message: str, eta_s: float | None) -> bool:
         return self._held(progress=min(1.0, max(0.0, progress)), message=message[:300], eta_s=eta_s)
@@ -121,54 +127,55 @@ class SessionStep(models.Model):
         return self._held(artifact=blob, artifact_filename=filename[:255])
 
     def complete(self, result: dict[str, Any]) -> bool:
-        return self._held(
-            status=Status.COMPLETED, result=result, progress=1.0, eta_s=None, **self._released(timezone.now())
-        )
+        return self._ended(status=Status.COMPLETED, result=result, progress=1.0)
 
-    def fail(self, code: str, sentence: str, traceback: str = "", *, stale_at: datetime | None = None) -> bool:
-        return self._held(
-            stale_at=stale_at,
+    def fail(
+        self, code: str, sentence: str, traceback: str = "", *, fault: Fault | None = None, stale: bool = False
+    ) -> bool:
+        return self._ended(
+            stale=stale,
             status=Status.FAILED,
             error_code=code,
             error=sentence,
             traceback=traceback,
-            eta_s=None,
-            **self._released(timezone.now()),
+            fault=fault or "",
         )
 
     def hand_back(
         self,
         *,
         reason: str,
-        not_before: datetime | None = None,
+        wait: timedelta | None = None,
         halve_batches: bool = False,
         counts: bool = True,
-        stale_at: datetime | None = None,
+        stale: bool = False,
     ) -> bool:
-        """Running → queued, to be tried again.
+        """Running → queued, to be tried again after `wait`.
 
-        Without `counts` the try is not counted; with `stale_at` it happens only if the lease had run out by then.
+        Without `counts` the try is not counted; with `stale` it happens only if the lease has run out.
         """
-        changes: dict[str, Any] = {"status": Status.QUEUED, "not_before": not_before, "message": reason[:300]}
-        changes |= {"progress": 0.0, "eta_s": None, "artifact": None, "enqueued_at": None, **self._released(None)}
+        changes: dict[str, Any] = {"status": Status.QUEUED, "message": reason[:300]}
+        changes |= {"not_before": clock.after(wait) if wait else None, "finished_at": None, **_RELEASED}
+        changes |= {"progress": 0.0, "eta_s": None, "artifact": None, "enqueued_at": None}
         if halve_batches:
             changes["batch_divisor"] = self.batch_divisor * 2
         if not counts:
             changes["attempt"] = self.attempt - 1
-        return self._held(stale_at=stale_at, **changes)
+        return self._held(stale=stale, **changes)
 
-    def cancel(self, *, stale_at: datetime | None = None) -> bool:
+    def cancel(self, *, stale: bool = False) -> bool:
         """Queued, or running under this claim → cancelled."""
-        changes = {"status": Status.CANCELLED, "eta_s": None, "artifact": None, **self._released(timezone.now())}
+        changes: dict[str, Any] = {"status": Status.CANCELLED, "artifact": None}
         if self.status == Status.RUNNING:
-            return self._held(stale_at=stale_at, **changes)
-        return bool(SessionStep.objects.filter(pk=self.pk, status=Status.QUEUED).update(**changes))
+            return self._ended(stale=stale, **changes)
+        queued = SessionStep.objects.filter(pk=self.pk, status=Status.QUEUED)
+        return bool(queued.update(**changes, **_RELEASED, eta_s=None, finished_at=Now()))
 
     def start_over(self) -> bool:
-        """Failed or cancelled → queued, with all its tries before it."""
-        stopped = SessionStep.objects.filter(pk=self.pk, status__in=(Status.FAILED, Status.CANCELLED))
+        """Ended → queued, with all its tries before it."""
+        ended = SessionStep.objects.filter(pk=self.pk, status__in=TERMINAL)
         return bool(
-            stopped.update(
+            ended.update(
                 status=Status.QUEUED,
                 attempt=0,
                 not_before=None,
@@ -178,17 +185,24 @@ class SessionStep(models.Model):
                 error_code="",
                 error="",
                 traceback="",
+                fault="",
+                artifact=None,
                 finished_at=None,
             )
         )
 
-    def _held(self, *, stale_at: datetime | None = None, **changes: Any) -> bool:
-        """Applies `changes` if this run still holds the claim (and, with `stale_at`, let its lease run out)."""
+    def _ended(self, *, stale: bool = False, **changes: Any) -> bool:
+        """Applies `changes` as `_held`, and ends the step, under the lock of its session."""
+        with transaction.atomic():
+            OptimizationSession.objects.lock(self.session_id)
+            return self._held(stale=stale, **changes, **_RELEASED, eta_s=None, finished_at=Now())
+
+    def _held(self, *, stale: bool = False, **changes: Any) -> bool:
+        """Applies `changes` if this run still holds the claim (and, with `stale`, let its lease run out)."""
         held = SessionStep.objects.filter(pk=self.pk, status=Status.RUNNING, claim=self.claim)
-        if stale_at is not None:
-            held = held.filter(lease_expires_at__lt=stale_at)
+        if stale:
+            held = held.stale()
         return bool(self.claim and held.update(**changes))
 
-    @staticmethod
-    def _released(finished_at: datetime | None) -> dict[str, Any]:
-        return {"claim": None, "lease_expires_at": None, "finished_at": finished_at}
+
+_RELEASED: dict[str, Any] = {"claim": None, "lease_expires_at": None}

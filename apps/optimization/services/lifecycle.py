@@ -6,16 +6,18 @@ from django.db import transaction
 
 from apps.accounts.models import Role, User
 from apps.accounts.services import require_role
-from apps.agents.state import TERMINAL, Status
+from apps.agents.faults import Fault
+from apps.agents.state import TERMINAL, Status, StepKind
 from apps.agents.trials import ANALYSE, PACKAGE, PACKAGE_UNTRIED, PLAN
 from apps.optimization import audit, events, messages
 from apps.optimization.errors import SessionMoveRefused
-from apps.optimization.models import OptimizationSession
+from apps.optimization.models import OptimizationSession, SessionStep
 from apps.optimization.services.start import session_start
 from apps.outages import require_queue
 
 NEEDED = (ANALYSE, PLAN, PACKAGE)
-"""Steps whose failure ends a session. Other failed steps have cost their candidate, which stays as it is."""
+"""Steps whose failure ends a session. Other failed steps have cost their candidate, which stays as it is, unless it was
+not their own fault."""
 
 
 @transaction.atomic
@@ -51,6 +53,7 @@ def session_retry(session: OptimizationSession, user: User, *, as_operator: bool
         criteria=session.criteria_body,
         seed=session.seed,
         retry_of=session,
+        start_anyway=True,
         as_operator=as_operator,
     )
 
@@ -58,6 +61,8 @@ def session_retry(session: OptimizationSession, user: User, *, as_operator: bool
 @transaction.atomic
 def session_resume(session: OptimizationSession, user: User, *, as_operator: bool = False) -> OptimizationSession:
     """Goes on with a failed or cancelled session: what is completed stays, what was interrupted is done again.
+
+    So is what made an artifact that the store has lost meanwhile, or the team's retention has removed.
 
     Raises `PermissionDenied`, `SessionMoveRefused`, `QueueAway`.
     """
@@ -70,15 +75,29 @@ def session_resume(session: OptimizationSession, user: User, *, as_operator: boo
     lost.update(status=Status.CANCELLED)
     # The package is tried again first; the untried one is asked for anew where that fails again.
     row.steps.filter(key=PACKAGE_UNTRIED).exclude(status=Status.COMPLETED).delete()
+    planned = row.steps.filter(kind=StepKind.PLAN, status=Status.COMPLETED).exists()
     for step in row.steps.filter(status__in=(Status.FAILED, Status.CANCELLED)):
-        interrupted = step.status == Status.CANCELLED or step.key in NEEDED
-        if interrupted and step.start_over():
-            step.refresh_from_db()
-            messages.send_step(step)
+        if _interrupted(step, planned):
+            _start_over(step)
+    for step in row.steps.filter(status=Status.COMPLETED, artifact__damaged_at__isnull=False):
+        _start_over(step)
     audit.record("session.resumed", actor=user, session=row)
     messages.send_advance(row.pk)
     events.poke(row)
     return row
+
+
+def _start_over(step: SessionStep) -> None:
+    if step.start_over():
+        step.refresh_from_db()
+        messages.send_step(step)
+
+
+def _interrupted(step: SessionStep, planned: bool) -> bool:
+    """Whether `step` is worth doing again. What the plan had to do without stays as the plan has it."""
+    if step.status == Status.CANCELLED or step.key in NEEDED or step.fault in (Fault.INFRASTRUCTURE, Fault.ORIGINAL):
+        return True
+    return step.fault == Fault.MEMORY and (not planned or bool(step.candidate_key))
 
 
 def _require(user: User, session: OptimizationSession, as_operator: bool) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 
 from apps.agents.compatibility import compatibility, in_reach
 from apps.agents.criteria import Criteria
-from apps.agents.planning import plan_preview
 from apps.agents.planning.availability import obstacle_to
 from apps.agents.reports import Compatibility
 from apps.agents.state import Plan
@@ -15,7 +14,7 @@ from apps.agents.techniques import TechniqueSpec, catalogue, missing_libraries
 from apps.agents.values import Value
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization.models import PipelineSettings, Worker
-from apps.optimization.services.start import check, wanted_criteria
+from apps.optimization.services.start import check, plan_of, wanted_criteria
 
 
 class SessionPreview(Value):
@@ -58,7 +57,7 @@ def session_preview(version: ModelVersion, dataset: DataSet, criteria: Criteria 
     ]
     return SessionPreview(
         compatibility=(*judged, *compatibility(model, None, data, beyond)),
-        plan=plan_preview(model, data, wanted, libraries, disabled),
+        plan=plan_of(version, dataset, wanted),
     )
 
 

@@ -13,6 +13,8 @@ from apps.accounts.services import require_role
 from apps.agents.criteria import Criteria, Device
 from apps.agents.dataset_fit import check_against
 from apps.agents.dataset_spec import DatasetSpec
+from apps.agents.planning import plan_preview
+from apps.agents.state import Plan
 from apps.agents.techniques import catalogue, missing_libraries
 from apps.models.models import DataSet, Inspected, ModelVersion
 from apps.optimization import audit, events, messages
@@ -21,6 +23,7 @@ from apps.optimization.errors import (
     AcceleratorUnavailable,
     CriteriaMissing,
     DataSetNotReady,
+    NothingToTry,
     TeamsDiffer,
     TechniqueDisabled,
     TechniqueUnavailable,
@@ -42,17 +45,21 @@ def session_start(
     seed: int | None = None,
     overrides: Mapping[str, Any] | None = None,
     retry_of: OptimizationSession | None = None,
+    start_anyway: bool = False,
     as_operator: bool = False,
 ) -> OptimizationSession:
     """Starts to optimize `version`, measured on `dataset`: one function behind the page, the API and the command.
 
     What matters is `criteria_set` or `criteria`, with `overrides` on top; it is frozen into the session. Without a
-    `seed` one is drawn and kept. Raises `PermissionDenied` below engineer, the errors of `check`, and `QueueAway`.
+    `seed` one is drawn and kept. Raises `PermissionDenied` below engineer, the errors of `check`, `QueueAway`, and,
+    without `start_anyway`, `NothingToTry` where the preview has no candidate.
     """
     if not (as_operator and user.is_staff):
         require_role(user, version.model.team, Role.ENGINEER)
     wanted = wanted_criteria(criteria_set, criteria, overrides)
     check(version, dataset, wanted, criteria_set)
+    if not start_anyway and not (plan := plan_of(version, dataset, wanted)).candidates:
+        raise NothingToTry(field="start_anyway", summary=plan.summary)
     require_queue()
     with transaction.atomic():
         session = OptimizationSession.objects.create(
@@ -108,6 +115,13 @@ def check(version: ModelVersion, dataset: DataSet, criteria: Criteria, criteria_
     check_against(version.metadata.summary, dataset.described, DatasetSpec.model_validate(dataset.spec))
     _check_techniques(criteria)
     _check_device(criteria.target.device)
+
+
+def plan_of(version: ModelVersion, dataset: DataSet, criteria: Criteria) -> Plan:
+    """What a session would try, as far as it can be known before the analysis."""
+    libraries = tuple(sorted(Worker.objects.alive().libraries()))
+    disabled = tuple(PipelineSettings.current().disabled_techniques)
+    return plan_preview(version.metadata.summary, dataset.described, criteria, libraries, disabled)
 
 
 def _check_teams(team: Team, dataset: DataSet, criteria_set: CriteriaSet | None) -> None:

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET
 from apps.accounts.models import Team
 from apps.accounts.requests import MemberRequest, writes
 from apps.agents.state import Outcome, Status
-from apps.models.models import DataSet, InspectionStatus, ModelVersion
+from apps.models.models import Blob, DataSet, InspectionStatus, ModelVersion
 from apps.optimization.models import OptimizationSession, Worker
 
 RECENT = 8
@@ -24,6 +24,8 @@ STILL_OF_INTEREST = timedelta(days=14)
 @require_GET
 def dashboard(request: MemberRequest) -> HttpResponse:
     context: dict[str, Any] = {"workers": Worker.objects.alive().count()}
+    if request.user.is_staff:
+        context["damaged_files"] = Blob.objects.filter(damaged_at__isnull=False).count()
     if request.team:
         context |= _of(request, request.team)
     template = "optimization/_dashboard.html" if request.htmx else "optimization/dashboard.html"

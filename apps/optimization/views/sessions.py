@@ -16,7 +16,7 @@ from apps.accounts.forms import show_error
 from apps.accounts.requests import MemberRequest, current_team, writes
 from apps.errors import UserError
 from apps.optimization import live, services
-from apps.optimization.errors import SessionDeleted
+from apps.optimization.errors import NothingToTry, SessionDeleted
 from apps.optimization.filters import SessionFilter
 from apps.optimization.forms import SessionForm
 from apps.optimization.models import AuditEvent, OptimizationSession
@@ -68,6 +68,8 @@ def new(request: MemberRequest) -> HttpResponse:
         try:
             return redirect(services.session_start(user=request.user, **form.cleaned_data))
         except UserError as error:
+            if isinstance(error, NothingToTry):
+                form.ask_whether_to_start_anyway()
             show_error(form, error)
     return render(request, "optimization/session_new.html", {"form": form}, status=422)
 

@@ -10,6 +10,13 @@ from apps.accounts.requests import MemberRequest
 from apps.optimization.models import Worker
 from apps.optimization.services import technique_statuses
 
+NEEDED = (
+    ("default", "sessions do not move on"),
+    ("checks", "uploads are not checked"),
+    ("cpu", "nothing is analysed or optimized"),
+)
+"""Queues that somebody must serve, and what waits while nobody does."""
+
 
 @require_GET
 def workers(request: MemberRequest) -> HttpResponse:
@@ -17,4 +24,11 @@ def workers(request: MemberRequest) -> HttpResponse:
     alive = list(known.alive())
     gone = known.exclude(pk__in=[worker.pk for worker in alive])
     template = "optimization/_workers.html" if request.htmx else "optimization/workers.html"
-    return render(request, template, {"alive": alive, "gone": gone, "techniques": technique_statuses()})
+    served = {queue for worker in alive for queue in worker.queues}
+    context = {
+        "alive": alive,
+        "gone": gone,
+        "techniques": technique_statuses(),
+        "unserved": [(queue, waits) for queue, waits in NEEDED if queue not in served],
+    }
+    return render(request, template, context)

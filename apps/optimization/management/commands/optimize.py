@@ -40,6 +40,7 @@ class Command(BaseCommand):
         parser.add_argument("--criteria", default="balanced", help="the name of criteria (default: balanced)")
         parser.add_argument("--set", type=_json_object, default={}, help="JSON to put on top of the criteria")
         parser.add_argument("--seed", type=int)
+        parser.add_argument("--start-anyway", action="store_true", help="also where nothing can be tried")
         parser.add_argument("--wait", action="store_true", help="stay until it ends; exit 1 unless it completed")
 
     def handle(self, **options: Any) -> None:
@@ -55,6 +56,7 @@ class Command(BaseCommand):
                 criteria_set=self._criteria(user, version, options["criteria"]),
                 overrides=options["set"],
                 seed=options["seed"],
+                start_anyway=options["start_anyway"],
             )
         except (UserError, PermissionDenied) as error:
             raise CommandError(str(error)) from None

@@ -49,7 +49,9 @@ class Command(BaseCommand):
         address = portal.free_address("127.0.0.1", port)
         self._say("Starting Redis, workers and the portal …")
         portal.prepare(supervisor, environment)
-        portal.serve(supervisor, environment, address, ("default", "cpu"), log_dir=environment.var_dir / "log")
+        portal.serve(
+            supervisor, environment, address, ("default", "checks", "cpu"), log_dir=environment.var_dir / "log"
+        )
         place = demo.ensure_demo()
         self._say(f"Portal   {address.url}")
         self._say(f"Login    {place.user.email}   password {place.password}")

@@ -10,7 +10,7 @@ from django.conf import settings
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds, each of them. Workers and web servers must agree on the time to within a fraction of a lease."""
+    """Seconds, each of them. What they are compared with is the database's clock (`apps.models.clock`)."""
 
     lease_s: float = 30.0
     """How long a worker may be silent before its step is handed to another."""
@@ -34,6 +34,10 @@ class Timing:
     def backoff(self, attempt: int) -> timedelta:
         """The wait after try number `attempt` (from 1) failed: exponential, at most ten minutes."""
         return timedelta(seconds=min(600.0, self.backoff_s * 2 ** (attempt - 1)))
+
+    def backoff_of_infrastructure(self, attempt: int) -> timedelta:
+        """The wait where it was not the work that failed: longer, as a service that restarts takes a minute."""
+        return self.backoff(attempt + 2)
 
 
 def timing() -> Timing:

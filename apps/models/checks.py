@@ -1,0 +1,105 @@
+"""Checks as work that survives its worker: claimed with a lease, kept alive, picked up where a worker fell silent."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+from django.db import Error as DatabaseTrouble
+from django.db import close_old_connections, connections
+from django.db.models import Q
+
+from apps.errors import UserError
+from apps.models import clock, intake
+from apps.models.errors import DataSetInspectionFailed, ModelInspectionFailed
+from apps.models.models import DataSet, ModelVersion
+from apps.models.timing import timing
+
+logger = logging.getLogger(__name__)
+
+QUEUE = "checks"
+"""A queue of their own: what a member waits for before anything can start does not wait behind training."""
+AT_ONCE = 2
+"""Checks that one worker process makes side by side. None of them measures time."""
+MOST_TRIES = 3
+"""A file whose check takes its worker down so often is not tried again."""
+
+Row = ModelVersion | DataSet
+_KINDS: tuple[tuple[Any, Callable[..., None], type[UserError]], ...] = (
+    (ModelVersion.objects, lambda *given: intake.send_version(*given), ModelInspectionFailed),
+    (DataSet.objects, lambda *given: intake.send_dataset(*given), DataSetInspectionFailed),
+)
+
+
+@contextmanager
+def kept_alive(row: Row) -> Iterator[threading.Event]:
+    """Renews the lease of the check of `row` in a thread. The event is set when another run has taken it over."""
+    done, lost = threading.Event(), threading.Event()
+    patience = timing()
+
+    def beat() -> None:
+        while not done.wait(patience.heartbeat_s):
+            try:
+                if not row.renew_check(patience.lease):
+                    lost.set()
+                    break
+            except DatabaseTrouble:
+                logger.warning("The lease of the check of %s could not be renewed yet.", row, exc_info=True)
+                close_old_connections()
+        connections.close_all()
+
+    thread = threading.Thread(target=beat, name=f"check-{row.pk}", daemon=True)
+    thread.start()
+    try:
+        yield lost
+    finally:
+        done.set()
+        thread.join(timeout=patience.heartbeat_s)
+
+
+def put_off(row: Row) -> None:
+    """Lets `row` be checked again once what failed around the check had time to come back. The try does not count."""
+    wait = timing().backoff_of_infrastructure(row.check_attempts)
+    if row.put_off_check(wait, counts=False):
+        _send(row, wait)
+
+
+def recover() -> int:
+    """Has the checks made again whose worker fell silent; how many they were."""
+    return sum(_recover(row, ours()) for rows, _, ours in _KINDS for row in rows.abandoned())
+
+
+def _recover(row: Row, ours: UserError) -> bool:
+    logger.warning("The worker that checked %s fell silent at try %d.", row, row.check_attempts)
+    if row.check_attempts >= MOST_TRIES:
+        row.refuse(ours.code, ours.message)
+        return True
+    moved = row.put_off_check(stale=True)
+    if moved:
+        _send(row, None)
+    return moved
+
+
+def repeat_messages(workers: int) -> int:
+    """Sends the messages again that nobody took although one of so many `workers` is idle; how many they were."""
+    if sum(rows.being_checked().count() for rows, _, _ in _KINDS) >= workers * AT_ONCE:
+        return 0
+    before = clock.after(-timedelta(seconds=timing().message_lost_s))
+    long_ago = Q(check_asked_at=None) | Q(check_asked_at__lt=before)
+    waiting = [(send, pk) for rows, send, _ in _KINDS for pk in _waiting(rows, long_ago)]
+    for send, pk in waiting:
+        send(pk)
+    return len(waiting)
+
+
+def _waiting(rows: Any, long_ago: Q) -> list[int]:
+    return list(rows.checkable().filter(long_ago, check_claim=None).values_list("pk", flat=True))
+
+
+def _send(row: Row, wait: timedelta | None) -> None:
+    send = intake.send_version if isinstance(row, ModelVersion) else intake.send_dataset
+    send(row.pk, wait)

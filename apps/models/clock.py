@@ -1,0 +1,30 @@
+"""The database's clock, which is the only one that all machines share.
+
+Leases, backoffs and signs of life are written and compared with it, so a machine whose own clock is wrong takes nothing
+away from the others.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from django.db import connection
+from django.db.models import Value
+from django.db.models.expressions import Combinable
+from django.db.models.functions import Now
+
+
+def after(delay: timedelta) -> Combinable:
+    """The moment `delay` from now (before now, where it is negative), for a query or an update."""
+    return Now() + Value(delay)
+
+
+def now() -> datetime:
+    """What time it is there: one query."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            cursor.execute("SELECT STRFTIME('%Y-%m-%d %H:%M:%f', 'NOW')")
+            return datetime.fromisoformat(cursor.fetchone()[0]).replace(tzinfo=UTC)
+        cursor.execute("SELECT CLOCK_TIMESTAMP()")
+        moment: datetime = cursor.fetchone()[0]
+        return moment

@@ -1,0 +1,185 @@
+"""A store that refuses, a full disk, a lost database, a library that crashes: none of them makes a verdict."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.files.storage import default_storage
+
+from apps.agents.faults import Fault
+from apps.agents.state import Outcome, Status, StepKind
+from apps.models.errors import UploadEmpty
+from apps.models.models import Blob
+from apps.models.storage import put_stream
+from apps.models.trouble import trouble_of
+from apps.optimization import jobs, runner, services
+from apps.optimization.models import OptimizationSession
+from tests.optimization import crank, handlers
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("stored", "small_handlers", "impatient")]
+
+Start = Callable[..., OptimizationSession]
+
+
+class ClientError(Exception):
+    """As `botocore.exceptions.ClientError`, which is no kind of `OSError`."""
+
+    __module__ = "botocore.exceptions"
+
+
+REFUSALS = [
+    OSError(errno.ENOSPC, "No space left on device"),
+    ConnectionRefusedError("Connection refused"),
+    TimeoutError("timed out"),
+    ClientError("An error occurred (SlowDown) when calling the PutObject operation"),
+]
+
+
+def finished(session: OptimizationSession) -> OptimizationSession:
+    crank.turn_until_quiet()
+    session.refresh_from_db()
+    return session
+
+
+class Store:
+    """Refuses as often as it is told to, then works."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, error: Exception, times: int) -> None:
+        self.left = times
+        self._error = error
+        self._put_file = runner.put_file
+        monkeypatch.setattr(runner, "put_file", self)
+
+    def __call__(self, *arguments: Any) -> Any:
+        if self.left:
+            self.left -= 1
+            raise self._error
+        return self._put_file(*arguments)
+
+
+@pytest.mark.parametrize("error", REFUSALS, ids=lambda error: type(error).__name__)
+def test_errors_of_disk_store_and_network_are_known_as_such(error: Exception) -> None:
+    trouble = trouble_of(error)
+    assert trouble is not None
+    assert trouble.reason
+
+
+def test_a_store_that_refuses_for_a_moment_costs_a_try_and_no_more(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Store(monkeypatch, REFUSALS[1], times=1)
+    session = finished(start())
+    assert (session.status, session.outcome) == (Status.COMPLETED, Outcome.IMPROVED)
+    assert [step.attempt for step in session.steps.all()].count(2) == 1
+    assert session.log.filter(level="warning", message__contains="Try 2 follows").exists()
+
+
+def test_a_store_that_stays_away_fails_the_session_which_can_be_resumed(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(monkeypatch, REFUSALS[1], times=99)
+    session = finished(start())
+    assert (session.status, session.error_code) == (Status.FAILED, "step.infrastructure_failed")
+    assert "Connection refused" in session.error
+    assert "resume" in session.error
+    step = session.steps.get(status=Status.FAILED)
+    assert (step.kind, step.fault, step.traceback) == (StepKind.OPTIMIZE, Fault.INFRASTRUCTURE, "")
+    store.left = 0
+    services.session_resume(session, session.created_by)
+    assert finished(session).outcome == Outcome.IMPROVED
+
+
+@pytest.mark.parametrize(
+    ("kind", "handler", "code"),
+    [
+        (StepKind.OPTIMIZE, "fill_the_disk", "step.disk_failed"),
+        (StepKind.EVALUATE, "always_out_of_memory", "step.out_of_memory"),
+    ],
+)
+def test_a_candidate_that_a_full_disk_or_lack_of_memory_stopped_is_tried_when_the_session_is_resumed(
+    start: Start, monkeypatch: pytest.MonkeyPatch, kind: StepKind, handler: str, code: str
+) -> None:
+    monkeypatch.setitem(jobs.HANDLERS, kind, f"tests.optimization.handlers:{handler}")
+    session = finished(start())
+    assert (session.status, session.error_code) == (Status.FAILED, code)
+    monkeypatch.setitem(jobs.HANDLERS, kind, handlers.TABLE[kind])
+    services.session_resume(session, session.created_by)
+    assert finished(session).outcome == Outcome.IMPROVED
+
+
+def test_a_library_that_crashes_is_tried_twice_and_its_candidate_is_left(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(jobs.HANDLERS, StepKind.OPTIMIZE, "tests.optimization.handlers:crash")
+    session = finished(start())
+    step = session.steps.get(key="c01/optimize")
+    assert (step.status, step.attempt, step.fault) == (Status.FAILED, 2, Fault.CRASH)
+    assert (session.status, session.outcome) == (Status.COMPLETED, Outcome.UNCHANGED)
+
+
+def test_a_crash_on_the_original_ends_the_session_with_a_code_of_its_own(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(jobs.HANDLERS, StepKind.ANALYSE, "tests.optimization.handlers:crash")
+    session = finished(start())
+    assert (session.status, session.error_code) == (Status.FAILED, "step.killed")
+    assert session.steps.get().attempt == 2
+
+
+def test_a_store_that_cannot_hand_out_the_input_is_trouble_and_no_bug(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(blob: object) -> Any:
+        raise REFUSALS[3]
+
+    monkeypatch.setattr(jobs, "local_path", away)
+    session = finished(start())
+    assert (session.status, session.error_code) == (Status.FAILED, "step.infrastructure_failed")
+
+
+def test_what_is_no_trouble_stays_a_bug_or_a_refusal() -> None:
+    assert trouble_of(ZeroDivisionError()) is None
+    assert trouble_of(UploadEmpty()) is None
+
+
+# --- files that were changed in the store -----------------------------------------------------------------------------
+
+
+def spoil(blob: Blob) -> bytes:
+    """Changes the bytes behind Lathe's back; what they were."""
+    path = Path(default_storage.path(blob.storage_name))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    return whole
+
+
+def test_a_model_that_was_changed_in_the_store_fails_the_session_until_it_is_uploaded_again(start: Start) -> None:
+    session = start()
+    whole = spoil(session.version.blob)
+    finished(session)
+    assert (session.status, session.error_code) == (Status.FAILED, "store.file_damaged")
+    assert str(session.version) in session.error
+    assert session.steps.get().attempt == 1
+    put_stream([whole])
+    services.session_resume(session, session.created_by)
+    assert finished(session).outcome == Outcome.IMPROVED
+
+
+def test_an_artifact_that_was_lost_is_made_again_when_the_session_is_resumed(start: Start) -> None:
+    session = start()
+    for _ in range(40):
+        crank.turn()
+        made = session.steps.filter(key="c01/optimize", status=Status.COMPLETED).first()
+        if made is not None:
+            break
+    assert made is not None
+    spoil(made.artifact)
+    finished(session)
+    assert (session.status, session.error_code) == (Status.FAILED, "store.file_damaged")
+    services.session_resume(session, session.created_by)
+    assert finished(session).outcome == Outcome.IMPROVED
+    assert services.package_of(session).blob.damaged_at is None
