@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import Any
 
 import dramatiq
+import hypothesis
 import pytest
 from django.apps import apps
 from django.core.cache import cache
@@ -16,6 +17,10 @@ from apps.accounts.models import Membership, Role, Team, User
 from apps.optimization import events, housekeeping
 from lathe import cache as shared_cache
 from tests.door import Door
+
+# How long examples take to draw depends on what else the machine does: no test fails by a stopwatch.
+hypothesis.settings.register_profile("lathe", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("lathe")
 
 pytest_plugins = ["tests.assets.plugin", "tests.side_by_side"]
 
