@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, ClassVar, cast
 
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, extend_schema_field
 from pydantic import BaseModel
 from rest_framework import serializers
+from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.parsers import BaseParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.serializers import BaseSerializer
@@ -26,6 +28,14 @@ def answers(serializer_class: type[BaseSerializer[Any]], request: Request) -> di
     serializer.is_valid(raise_exception=True)
     checked: dict[str, Any] = serializer.validated_data
     return checked
+
+
+def refuse_unknown(request: Request, known: Iterable[str]) -> None:
+    """Raises DRF's `ValidationError` for a parameter of the address that is not among `known`, and names these."""
+    if unknown := sorted(set(request.query_params) - set(known)):
+        choices = f" There are: {', '.join(sorted(known))}." if known else " This list takes none."
+        sentence = f"There is no such parameter here.{choices}"
+        raise ValidationError({name: [ErrorDetail(sentence, "unknown")] for name in unknown})
 
 
 class JsonObject(serializers.JSONField):

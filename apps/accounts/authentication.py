@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.utils import timezone
 from knox.auth import TokenAuthentication
+from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 
 from apps.accounts.models import ApiToken, TokenScope
@@ -22,6 +23,13 @@ LAST_USED_RESOLUTION = timedelta(minutes=1)
 
 class ApiTokenAuthentication(TokenAuthentication):
     """Knox's check of digest and expiry; notes when a token was last used, to the minute."""
+
+    def authenticate(self, request: Request) -> tuple[User, ApiToken] | None:
+        try:
+            answer: tuple[User, ApiToken] | None = super().authenticate(request)
+        except UnicodeDecodeError:
+            raise AuthenticationFailed("A token holds letters and digits only.") from None
+        return answer
 
     def validate_user(self, auth_token: ApiToken) -> tuple[User, ApiToken]:
         user, token = super().validate_user(auth_token)

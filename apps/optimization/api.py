@@ -17,7 +17,7 @@ from rest_framework.views import APIView
 
 from apps.accounts.requests import member
 from apps.accounts.teams import team_for
-from apps.api import FILE_RESPONSE, answers, example
+from apps.api import FILE_RESPONSE, answers, example, refuse_unknown
 from apps.models.download import blob_response
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization import criteria as criteria_service
@@ -232,17 +232,20 @@ class SessionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
     @action(detail=True, pagination_class=None)
     def steps(self, request: Request, pk: str) -> Response:
         """Every step, in the order in which they were asked for."""
+        refuse_unknown(request, ())
         return Response(StepSerializer(self.get_object().steps.order_by("pk"), many=True).data)
 
     @action(detail=True, pagination_class=None)
     def candidates(self, request: Request, pk: str) -> Response:
         """Every candidate with its prediction and, once measured, its evaluation."""
+        refuse_unknown(request, ())
         rows = self.get_object().candidates.select_related("evaluation")
         return Response(CandidateSerializer(rows, many=True).data)
 
     @action(detail=True)
     def log(self, request: Request, pk: str) -> Response:
         """The log, a page at a time. To follow it, ask again with `after` set to the last id."""
+        refuse_unknown(request, ("page", "page_size", *LogFilter.base_filters))
         lines = LogFilter(request.query_params, self.get_object().log.order_by("pk"))
         if not lines.is_valid():
             raise translate_validation(lines.errors)
@@ -287,6 +290,7 @@ class TechniqueViewSet(viewsets.ViewSet):
     @extend_schema(responses=services.TechniqueStatus, operation_id="techniques_list")
     def list(self, request: Request) -> Response:
         """Every technique. `missing` names the libraries that no live worker has."""
+        refuse_unknown(request, ())
         return Response([one.model_dump(mode="json") for one in services.technique_statuses()])
 
 

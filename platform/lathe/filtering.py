@@ -16,6 +16,8 @@ from rest_framework.filters import OrderingFilter
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from apps.api import refuse_unknown
+
 
 class Filters(DjangoFilterBackend):
     """django-filter's own, which refuses wrong values; this one refuses unknown names of parameters as well."""
@@ -23,21 +25,13 @@ class Filters(DjangoFilterBackend):
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: APIView) -> QuerySet[Any]:
         if getattr(view, "action", "") == "list":
             filterset = self.get_filterset_class(view, queryset)
-            _refuse_unknown(request, {*_of_every_list(view), *(filterset.base_filters if filterset else ())})
+            refuse_unknown(request, {*_of_every_list(view), *(filterset.base_filters if filterset else ())})
         return super().filter_queryset(request, queryset, view)
 
 
 def _of_every_list(view: Any) -> set[str]:
     pages = view.paginator
     return {Ordering.ordering_param, pages.page_query_param, pages.page_size_query_param}
-
-
-def _refuse_unknown(request: Request, known: Iterable[str]) -> None:
-    choices = ", ".join(sorted(known))
-    unknown = sorted(set(request.query_params) - set(known))
-    if unknown:
-        sentence = f"There is no such parameter here. There are: {choices}."
-        raise ValidationError({name: [ErrorDetail(sentence, "unknown")] for name in unknown})
 
 
 class Ordering(OrderingFilter):

@@ -119,7 +119,7 @@ def document_problems(result: dict[str, Any], generator: Any, request: Any, publ
 def statuses(method: str, path: str, operation: Operation) -> set[int]:
     """The statuses of problems that an operation may answer with, by what it takes."""
     found = {401, 404, 429, 503}
-    if any(parameter["in"] == "query" for parameter in operation.get("parameters", ())):
+    if _is_plain_list(operation) or any(one["in"] == "query" for one in operation.get("parameters", ())):
         found.add(400)
     if method in WRITES:
         found |= {403, 409}
@@ -128,6 +128,12 @@ def statuses(method: str, path: str, operation: Operation) -> set[int]:
     if "/uploads/" in path:
         found.add(410)
     return found
+
+
+def _is_plain_list(operation: Operation) -> bool:
+    """Whether the answer is a list that comes whole; a parameter is refused there too."""
+    answer = operation["responses"].get("200", {}).get("content", {}).get("application/json", {})
+    return bool(answer.get("schema", {}).get("type") == "array")
 
 
 def _response(status: int, text: str) -> dict[str, Any]:

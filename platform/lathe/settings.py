@@ -273,6 +273,7 @@ SPECTACULAR_SETTINGS = {
 _base = urlsplit(LATHE.base_url)
 ALLOWED_HOSTS = sorted({*LATHE.allowed_hosts, _base.hostname or "localhost"})
 CSRF_TRUSTED_ORIGINS = [f"{_base.scheme}://{_base.netloc}"]
+SESSION_ENGINE = "lathe.sessions"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LATHE.uses_tls
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = int(timedelta(days=14).total_seconds())

@@ -9,6 +9,8 @@ import pytest
 from apps.accounts.models import User
 from apps.models.models import ModelVersion, RegisteredModel
 from apps.optimization.models import LogEntry, OptimizationSession
+from lathe.env import PROJECT_ROOT as ROOT
+from lathe.pagination import Pages
 from tests.api.conftest import Api
 from tests.api.contract import Client, Contract
 from tests.portal.world import World
@@ -94,6 +96,23 @@ def test_a_parameter_that_a_list_does_not_have_is_refused(mine: Client, name: st
     answer = mine.get(f"/api/v1/{name}/", {"stauts": "failed"})
     assert wrong_field(answer) == [("stauts", "unknown")]
     assert "page_size" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("name", ["steps", "candidates", "log"])
+def test_so_it_is_with_the_lists_of_a_session(mine: Client, everything: World, name: str) -> None:
+    answer = mine.get(f"/api/v1/sessions/{everything.session.pk}/{name}/", {"stauts": "failed"})
+    assert wrong_field(answer) == [("stauts", "unknown")]
+
+
+def test_so_it_is_with_the_techniques(mine: Client) -> None:
+    assert wrong_field(mine.get("/api/v1/techniques/", {"page_size": 5})) == [("page_size", "unknown")]
+
+
+def test_the_guide_says_how_many_rows_a_page_has(mine: Client, everything: World) -> None:
+    """A larger number is not refused: it counts as the largest."""
+    guide = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    assert f"{Pages.page_size} rows unless said and {Pages.max_page_size} at most" in guide
+    assert "a larger `page_size` counts as 200" in guide
 
 
 @pytest.mark.parametrize("name", LISTS)

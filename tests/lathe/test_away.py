@@ -20,6 +20,7 @@ from django.urls import reverse
 from apps.accounts.models import User
 from apps.agents.state import Status
 from apps.models.models import DataSet, ModelVersion, RegisteredModel, Upload
+from apps.optimization import actors
 from apps.optimization.models import AuditEvent, OptimizationSession
 from lathe.broker import Broker
 from lathe.env import PROJECT_ROOT
@@ -137,22 +138,41 @@ def test_what_workers_must_take_up_is_refused_whole(
     assert Upload.objects.filter(pk=upload).exists(), "it can be used once the queue is back"
 
 
+@pytest.mark.django_db(transaction=True)
+def test_what_is_stopped_is_stopped_without_redis(
+    client: Client, everything: World, owner: User, lost: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The row says so; a worker looks there."""
+    monkeypatch.setattr(actors.advance, "broker", dramatiq.get_broker())
+    OptimizationSession.objects.update(status=Status.RUNNING)
+    client.force_login(owner)
+    lost()
+    answer = asked(lambda: client.post(f"/api/v1/sessions/{everything.session.pk}/cancel/"))
+    assert (answer.status_code, bool(answer.json()["cancel_requested_at"])) == (200, True)
+
+
 @pytest.mark.django_db
 def test_pages_say_that_it_cannot_be_begun_now(
     client: Client, everything: World, owner: User, lost: Callable[[], None]
 ) -> None:
     client.force_login(owner)
     upload = begun_upload(client)
+    question = {
+        "version": everything.version.pk,
+        "dataset": everything.dataset.pk,
+        "criteria_set": everything.criteria.pk,
+    }
     lost()
     before = counts()
     for path, body in (
         (reverse("optimization:session-retry", args=[everything.session.pk]), {}),
         (reverse("models:model-upload"), {"name": "New", "upload": upload}),
+        (reverse("optimization:session-new"), question),
     ):
         answer = asked(lambda path=path, body=body: client.post(path, body))
         refused(answer)
         assert "nothing was begun" in answer.content.decode()
-    assert {**counts(), AuditEvent: 0} == {**before, AuditEvent: 0}
+    assert counts() == before
 
 
 def begun_upload(client: Client) -> str:

@@ -54,6 +54,7 @@ def test_a_complete_deployment_has_nothing_to_complain_about():
         ({"redis_is_embedded": True}, "REDIS_URL"),
         ({"database_url": "sqlite:////srv/lathe.db"}, "DATABASE_URL"),
         ({"base_url": "http://lathe.example.org"}, "LATHE_BASE_URL"),
+        ({"behind_proxy": True}, "LATHE_TRUSTED_PROXIES"),
     ],
 )
 def test_what_serves_one_machine_only_is_a_warning(change, variable):

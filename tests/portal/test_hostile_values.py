@@ -178,3 +178,21 @@ def test_no_value_in_a_form_breaks_its_page(client: Client, everything: World) -
             yield f"POST {path} {value[:20]!r}", client.post(path, dict.fromkeys(fields, value))
 
     assert not broken(ask())
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Authorization": "Bearer \xe9"},
+        {"Authorization": "Bearer \xff\xfe"},
+        {"Cookie": r'sessionid="\000aaaaaaaaaaaaaa"'},
+        {"Cookie": "sessionid=" + "9" * 5000},
+        {"Upload-Offset": LARGE[0]},
+        {"Range": f"bytes=0-{LARGE[0]}"},
+    ],
+    ids=ascii,
+)
+def test_no_header_breaks_a_route(everything: World, headers: dict[str, str]) -> None:
+    client = Client(raise_request_exception=False)
+    file = f"/api/v1/versions/{everything.version.pk}/file/"
+    assert not broken((path, client.get(path, headers=headers)) for path in ("/", "/api/v1/me/", file, "/api/schema/"))

@@ -21,6 +21,7 @@ from apps.models.forms import AliasForm, ModelForm, ModelUploadForm
 from apps.models.lineage import lineage
 from apps.models.models import ModelMetadata, RegisteredModel, StoreSettings
 from apps.models.storage import upload_limit_bytes
+from apps.outages import require_queue
 from apps.pages import KeyedPaginator
 
 PAGE_SIZE = 25
@@ -76,6 +77,7 @@ def _add(request: MemberRequest, form: ModelUploadForm) -> Any:
     model = answers["model"]
     made = model is None
     if made:
+        require_queue()
         model = services.register_model(
             request.team, request.user, answers["name"], answers["description"], form.tag_list
         )

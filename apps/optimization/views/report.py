@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET, require_POST, require_safe
 from apps.accounts.models import Role
 from apps.accounts.requests import MemberRequest, writes
 from apps.accounts.services import require_role
-from apps.errors import UserError
+from apps.errors import QueueAway, UserError
 from apps.models.download import blob_response
 from apps.models.services import can_undo
 from apps.optimization import live, services
@@ -56,6 +56,8 @@ def promote(request: MemberRequest, pk: UUID) -> HttpResponse:
         return _page(request, session, form, RollBackForm(), 422)
     try:
         version = services.promote(session, user=request.user, alias=form.cleaned_data["alias"])
+    except QueueAway:
+        raise
     except UserError as error:
         messages.error(request, error.message)
     else:

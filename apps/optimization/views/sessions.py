@@ -64,6 +64,7 @@ def new(request: MemberRequest) -> HttpResponse:
         form = SessionForm(user=request.user, team=team, initial=request.GET.dict())
         return render(request, "optimization/session_new.html", {"form": form})
     form = SessionForm(request.POST, user=request.user, team=team)
+    status = 422
     if form.is_valid():
         try:
             return redirect(services.session_start(user=request.user, **form.cleaned_data))
@@ -71,7 +72,8 @@ def new(request: MemberRequest) -> HttpResponse:
             if isinstance(error, NothingToTry):
                 form.ask_whether_to_start_anyway()
             show_error(form, error)
-    return render(request, "optimization/session_new.html", {"form": form}, status=422)
+            status = error.status
+    return render(request, "optimization/session_new.html", {"form": form}, status=status)
 
 
 @require_GET
