@@ -221,14 +221,22 @@ def main() -> None:
             print(write_on(model, given.prompt))
             return
         result = run(feeds_for(given, model))
+    for name, value in tensors_in(result, "output"):
+        array = value.float().cpu().numpy() if value.is_floating_point() else value.cpu().numpy()
+        print(name, array.dtype, array.shape, array.ravel()[:8], sep="  ")
+
+
+def tensors_in(result: Any, name: str) -> Iterator[tuple[str, torch.Tensor]]:
+    """The tensors in what the model returns, alone, in sequences and mappings, or as attributes of an object."""
     if isinstance(result, torch.Tensor):
-        result = {"output": result}
-    elif not hasattr(result, "items"):
-        result = {f"output_{index}": value for index, value in enumerate(result)}
-    for name, value in result.items():
-        if isinstance(value, torch.Tensor):
-            array = value.float().cpu().numpy() if value.is_floating_point() else value.cpu().numpy()
-            print(name, array.dtype, array.shape, array.ravel()[:8], sep="  ")
+        yield name, result
+    elif isinstance(result, (list, tuple)):
+        for place, value in enumerate(result):
+            yield from tensors_in(value, f"{name}_{place}")
+    elif hasattr(result, "items") or hasattr(result, "__dict__"):
+        parts = result if hasattr(result, "items") else vars(result)
+        for key, value in parts.items():
+            yield from tensors_in(value, str(key) if name == "output" else f"{name}_{key}")
 
 
 if __name__ == "__main__":
