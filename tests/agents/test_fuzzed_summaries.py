@@ -16,7 +16,7 @@ from apps.agents.reports import DatasetSummary, ModelSummary
 from apps.errors import UserError
 from tests.agents.summaries import DATASETS, MODELS, SPECS, fitting, of_spec
 
-ANY = settings(max_examples=100, deadline=None)
+ANY = settings(max_examples=60, deadline=None)
 
 
 @given(MODELS, DATASETS, SPECS, st.booleans(), st.booleans())

@@ -116,7 +116,7 @@ def views(module: nn.Module, path: Path) -> Path:
 
 
 @pytest.mark.parametrize("make", [program, traced, scripted_views, frozen, checkpoint, views])
-@pytest.mark.parametrize("width", [4, 64, 200])
+@pytest.mark.parametrize("width", [4, 200])
 def test_a_size_of_pytorch_is_that_of_weights_and_program(make: Make, width: int, tmp_path: Path) -> None:
     module = Network(width).eval()
     own = own_bytes(module)

@@ -14,13 +14,14 @@ import torch
 from safetensors.torch import save
 
 from apps.agents.criteria import Budget
-from apps.agents.state import Outcome
+from apps.agents.state import Outcome, Status
+from apps.models.models import ModelMetadata
 from tests.agents.test_formats_page import BLOCK, PAGE
 from tests.door import Door, quick, told
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
-HALF = quick("torch-half", budget=Budget(minutes=4, candidates=1))
+HALF = quick("torch-half", budget=Budget(minutes=2, candidates=1))
 CLASSES = {"kind": "npz", "task": "classification", "label": "y"}
 
 
@@ -80,7 +81,7 @@ class Named(torch.nn.Module):
         return {"logits": self.head(hidden), "hidden": hidden}
 
 
-def test_a_script_that_declares_no_outputs_comes_to_a_verdict(door: Door, tmp_path: Path) -> None:
+def test_a_script_that_declares_no_outputs_is_previewed_and_started(door: Door, tmp_path: Path) -> None:
     torch.manual_seed(0)
     torch.jit.save(torch.jit.script(Named().eval()), str(tmp_path / "model.pt"))
     version = door.model(tmp_path / "model.pt")
@@ -91,4 +92,7 @@ def test_a_script_that_declares_no_outputs_comes_to_a_verdict(door: Door, tmp_pa
     rows = np.random.default_rng(0).standard_normal((60, 6)).astype(np.float32)
     dataset = door.data(arrays(x=rows, y=np.arange(60) % 4), CLASSES, "data.npz")
     assert door.preview(version, dataset)["status_code"] == 200
-    assert not door.verdict(version, dataset, HALF).steps.exclude(traceback="").exists()
+    assert door.start(version, dataset).status == Status.QUEUED
+    ModelMetadata.objects.filter(version=version).update(outputs=[])  # As one that was checked by an earlier Lathe.
+    answer = door.preview(version, dataset)
+    assert (answer["status_code"], answer["code"]) == (422, "model.interface_unknown")

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 
 
 @given(MODELS, DATASETS, SPECS, st.booleans())
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_previews_starts_and_pages_answer_for_every_summary(
     version: ModelVersion,
     dataset: DataSet,

@@ -41,8 +41,10 @@ def load(
             result = call(tensors({name: feeds[name] for name in names}, told, model))
         if isinstance(result, torch.Tensor):
             result = {"output": result}
-        elif not hasattr(result, "items"):
+        elif isinstance(result, list | tuple):
             result = {f"output_{index}": value for index, value in enumerate(result)}
+        elif not hasattr(result, "items"):
+            result = vars(result)
         return {name: plain(value) for name, value in result.items()}
 
     return names, run
