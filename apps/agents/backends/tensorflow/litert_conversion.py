@@ -20,7 +20,7 @@ import tensorflow as tf
 from apps.agents.backends.tensorflow.freezing import SIGNATURE, Shapes, write_frozen
 from apps.agents.backends.tensorflow.model import TensorFlowModel
 
-MOST_STEPS = 256
+MOST_STEPS = 128
 """Of a series whose steps are written out: the graph grows with each."""
 
 
@@ -104,6 +104,7 @@ def _unrolled(layers: list[Any]) -> Iterator[None]:
 def _steps(layer: Any) -> int | None:
     """The length of the series that a layer goes through; `None` where it is free or not told."""
     try:
-        return tuple(layer.input.shape)[0 if getattr(layer, "time_major", False) else 1]
+        axis: int | None = tuple(layer.input.shape)[0 if getattr(layer, "time_major", False) else 1]
+        return axis
     except (AttributeError, ValueError, IndexError, RuntimeError):
         return None
