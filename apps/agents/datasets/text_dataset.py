@@ -36,7 +36,8 @@ class TextDataset:
 
     Batches hold rows, of which an example may have several: windows of a long text, one for each choice. All rows of a
     batch are padded to its longest, or to the model's length where that is fixed; the attention mask is 0 on padding.
-    A model without that input gets rows of one length only. Of pairs a batch holds first the left rows, then the right.
+    A model without that input, or for batches of one, gets rows of one length only. Of pairs a batch holds first the
+    left rows, then the right.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class TextDataset:
         self._labels = source.labels
         self._seed = seed
         self._pad_id = encoder.pad_id
+        self._alone = any(spec.shape[:1] == (1,) for spec in inputs)
         self._fixed = next((axis for spec in inputs for axis in spec.shape[1:2] if isinstance(axis, int)), None)
         length = min(spec.reading.max_tokens, encoder.context_length, self._fixed or encoder.context_length)
         self._maker = RowMaker(encoder, spec.task, spec.reading, length, frame_of(encoder, spec.task))
@@ -149,12 +151,12 @@ class TextDataset:
 
     def _batches(self, batch_size: int) -> list[list[Group]]:
         """Groups of similar length, the longest first."""
-        maskless = ATTENTION_MASK not in {binding.wanted.name for binding in self.bindings} and not self._fixed
+        maskless = ATTENTION_MASK not in {binding.wanted.name for binding in self.bindings} or self._alone
         batches: list[list[Group]] = []
         limit, length = 0, 0
         for group in sorted(self._groups(), key=_longest, reverse=True):
             full = not batches or len(batches[-1]) >= limit
-            if full or (maskless and _longest(group) != length):
+            if full or (maskless and not self._fixed and _longest(group) != length):
                 length = _longest(group)
                 limit = max(1, min(batch_size, OUTPUT_BYTES // (self._row_bytes(length) * len(group))))
                 batches.append([])

@@ -82,12 +82,28 @@ class Port:
 
 
 @dataclass(frozen=True)
-class LiteRtFile:
+class Subgraph:
+    """What runs as one: operators, and the tensors that their numbers mean."""
+
+    tensors: tuple[Tensor, ...]
+    operators: tuple[Operator, ...]
+
+    def name_of(self, operator: Operator) -> str:
+        """What an operator is called: its first output's name, as tools for this format do."""
+        return self.tensors[operator.outputs[0]].name if operator.outputs else operator.op_type
+
+    def weights_of(self, operator: Operator) -> Iterator[Tensor]:
+        """What an operator reads from the file, but whole numbers that only say shapes and axes."""
+        for number in operator.inputs:
+            if number >= 0 and (tensor := self.tensors[number]).stored and is_weight(tensor):
+                yield tensor
+
+
+@dataclass(frozen=True)
+class LiteRtFile(Subgraph):
     """The subgraph that one signature of a model runs; the first one where the model has no signatures."""
 
     description: str
-    tensors: tuple[Tensor, ...]
-    operators: tuple[Operator, ...]
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     signature: str | None
@@ -96,10 +112,8 @@ class LiteRtFile:
     subgraph: int
     size_bytes: int
     """Without what no tensor's numbers stand in: metadata, and files that are appended."""
-
-    def name_of(self, operator: Operator) -> str:
-        """What an operator is called: its first output's name, as tools for this format do."""
-        return self.tensors[operator.outputs[0]].name if operator.outputs else operator.op_type
+    inner: tuple[Subgraph, ...] = ()
+    """The other subgraphs: bodies of loops and branches, and what other signatures run."""
 
     @cached_property
     def readers(self) -> dict[int, list[Operator]]:
@@ -110,15 +124,9 @@ class LiteRtFile:
                 found.setdefault(number, []).append(operator)
         return found
 
-    def weights_of(self, operator: Operator) -> Iterator[Tensor]:
-        """What an operator reads from the file, but whole numbers that only say shapes and axes."""
-        for number in operator.inputs:
-            if number >= 0 and (tensor := self.tensors[number]).stored and is_weight(tensor):
-                yield tensor
-
     def summary(self) -> ModelSummary:
         """The file as inspection tells it. `parameters` are floats and quantized numbers; shapes and axes are none."""
-        weights = [tensor for tensor in self.tensors if tensor.stored and is_weight(tensor)]
+        weights = list(self._weights())
         dtypes: Counter[str] = Counter()
         for tensor in {tensor.buffer: tensor for tensor in reversed(weights)}.values():
             dtypes[tensor.dtype] += tensor.elements
@@ -131,7 +139,7 @@ class LiteRtFile:
             outputs=outputs,
             parameters=sum(dtypes.values()),
             size_bytes=self.size_bytes,
-            operators=dict(Counter(operator.op_type for operator in self.operators)),
+            operators=dict(Counter(operator.op_type for part in self.parts for operator in part.operators)),
             weight_dtypes=dict(dtypes),
             weights=tuple(
                 TensorSpec(name=tensor.name, dtype=tensor.dtype, shape=tensor.shape)
@@ -140,6 +148,19 @@ class LiteRtFile:
             signature=self.signature,
             signatures=self.signatures,
         )
+
+    @property
+    def parts(self) -> tuple[Subgraph, ...]:
+        """The subgraph and those within it."""
+        return (self, *self.inner)
+
+    def _weights(self) -> Iterator[Tensor]:
+        """Each stored one once."""
+        seen = set()
+        for tensor in (tensor for part in self.parts for tensor in part.tensors):
+            if tensor.stored and is_weight(tensor) and tensor.buffer not in seen:
+                seen.add(tensor.buffer)
+                yield tensor
 
     def port_spec(self, port: Port) -> TensorSpec:
         """An input or output in real numbers: one that the file takes as int8 says so beside."""
@@ -238,9 +259,9 @@ def _appended_bytes(content: bytes) -> int:
     return len(content) - min(max(0, first), len(content))
 
 
-def _unread_bytes(buffers: Sequence[Any], graphs: Sequence[tuple[tuple[Tensor, ...], object]]) -> int:
+def _unread_bytes(buffers: Sequence[Any], graphs: Sequence[Subgraph]) -> int:
     """Of buffers that no tensor's numbers stand in, such as metadata."""
-    read = {tensor.buffer for tensors, _ in graphs for tensor in tensors}
+    read = {tensor.buffer for graph in graphs for tensor in graph.tensors}
     unread = (buffer for place, buffer in enumerate(buffers) if place not in read)
     return sum(buffer.Size() if buffer.Offset() > IN_THIS_FILE else buffer.DataLength() for buffer in unread)
 
@@ -261,31 +282,31 @@ def _file(model: Any, reader: _Reader, appended_bytes: int, signature: str | Non
     for buffer in buffers:
         reader.count(buffer.DataLength())
     codes = [_code(code, reader) for code in reader.parts(model, "OperatorCodes")]
-    read = [_subgraph(graph, buffers, codes, reader) for graph in subgraphs]
+    read = [Subgraph(*_subgraph(graph, buffers, codes, reader)) for graph in subgraphs]
     signed = [_signed(one, reader) for one in reader.parts(model, "SignatureDefs")]
     # One without a name cannot be called by it.
     by_name = {entry.name: entry for entry in reversed(signed) if entry.name}
     for entry in by_name.values():
-        _check(entry, _at(read, entry.subgraph)[0])
+        _check(entry, _at(read, entry.subgraph).tensors)
         if not {port.tensor for port in entry.inputs} <= set(reader.numbers(subgraphs[entry.subgraph], "Inputs")):
             raise ValueError("a signature takes what its subgraph does not")
     chosen = _chosen(list(by_name.values())[::-1], signature)
     if chosen is None:
-        tensors = read[0][0]
+        tensors = read[0].tensors
         ports = [_unsigned(reader.numbers(subgraphs[0], side), tensors) for side in ("Inputs", "Outputs")]
         chosen = _Entry(None, 0, *ports)
         _check(chosen, tensors)
-    tensors, operators = read[chosen.subgraph]
     return LiteRtFile(
         description=reader.text(model.Description()),
-        tensors=tensors,
-        operators=operators,
+        tensors=read[chosen.subgraph].tensors,
+        operators=read[chosen.subgraph].operators,
         inputs=chosen.inputs,
         outputs=chosen.outputs,
         signature=chosen.name,
-        signatures=tuple(_offered(entry, read[entry.subgraph][0]) for _, entry in sorted(by_name.items())),
+        signatures=tuple(_offered(entry, read[entry.subgraph].tensors) for _, entry in sorted(by_name.items())),
         subgraph=chosen.subgraph,
         size_bytes=max(0, reader.size_bytes - appended_bytes - _unread_bytes(buffers, read)),
+        inner=tuple(one for place, one in enumerate(read) if place != chosen.subgraph),
     )
 
 

@@ -33,7 +33,7 @@ def inspect(
     if size_bytes > limit_bytes:
         raise ModelTooLarge(size_mib=size_bytes / MIB, limit_mib=limit_bytes / MIB)
     file, lone = opened(path, scratch, signature)
-    foreign = sorted({one.op_type for one in file.operators} - BUILTIN - _BROUGHT_ALONG)
+    foreign = sorted({one.op_type for part in file.parts for one in part.operators} - BUILTIN - _BROUGHT_ALONG)
     if foreign:
         raise OperatorsUnknown(operators=", ".join(name[:80] for name in foreign[:8]))
     check_loads(file, lone)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from apps.agents.backends.litert.engine import LiteRtEngine
-from apps.agents.backends.litert.flatbuffer import LiteRtFile, Operator
+from apps.agents.backends.litert.flatbuffer import Subgraph, Tensor
 from apps.agents.backends.litert.quantizing import (
     QUANTIZABLE,
     WEIGHTED,
@@ -45,7 +45,7 @@ class LiteRtQuantization(QuantizationAgent):
         """Raises `TechniqueParameters` for operators that the file does not have."""
         super().check(assignment, context)
         file, kept = opened(assignment).file, kept_in_float(assignment)
-        unknown = set(kept.names) - {file.name_of(operator) for operator in file.operators}
+        unknown = set(kept.names) - {part.name_of(operator) for part in file.parts for operator in part.operators}
         if unknown:
             reason = f"the model has no operators called {', '.join(sorted(unknown)[:5])} to keep in float"
             raise TechniqueParameters(reason=reason, field="keep_float_nodes")
@@ -55,13 +55,11 @@ class LiteRtQuantization(QuantizationAgent):
             raise TechniqueParameters(reason=reason, field="keep_float_operators")
 
     def coverage(self, assignment: Assignment) -> Coverage:
-        file = opened(assignment).file
-        floats = {
-            tensor.name: tensor.stored_bytes for tensor in file.tensors if tensor.stored and tensor.dtype == "float32"
-        }
-        narrowed = {name for operator in self._narrowed(file, assignment) for name in _float_weights(file, operator)}
+        parts = opened(assignment).file.parts
+        floats = {tensor.buffer: tensor.stored_bytes for part in parts for tensor in part.tensors if _is_float(tensor)}
+        narrowed = {number for part in parts for number in self._narrowed(part, assignment)}
         bits = self.scheme(assignment).bits + _SCALE_BITS
-        return Coverage(sum(floats.get(name, 0) for name in narrowed), sum(floats.values()), bits)
+        return Coverage(sum(floats.get(number, 0) for number in narrowed), sum(floats.values()), bits)
 
     def apply(self, assignment: Assignment, context: Context) -> Path:
         model, scheme = opened(assignment).path.read_bytes(), self.scheme(assignment)
@@ -73,12 +71,14 @@ class LiteRtQuantization(QuantizationAgent):
         target.write_bytes(made)
         return target
 
-    def _narrowed(self, file: LiteRtFile, assignment: Assignment) -> Iterator[Operator]:
+    def _narrowed(self, part: Subgraph, assignment: Assignment) -> Iterator[int]:
+        """The buffers of what becomes narrow: matrices and filters, for vectors are biases, which stay wide."""
         kept = kept_in_float(assignment)
-        for operator in file.operators:
-            stays = operator.op_type in kept.operators or file.name_of(operator) in kept.names
+        for operator in part.operators:
+            stays = operator.op_type in kept.operators or part.name_of(operator) in kept.names
             if operator.op_type in self.reached and not stays:
-                yield operator
+                weights = part.weights_of(operator)
+                yield from (one.buffer for one in weights if _is_float(one) and len(one.shape) > 1)
 
 
 class Float16(LiteRtQuantization):
@@ -148,8 +148,5 @@ def kept_in_float(assignment: Assignment) -> Kept:
     return Kept(tuple(chosen.get("keep_float_nodes", ())), tuple(chosen.get("keep_float_operators", ())))
 
 
-def _float_weights(file: LiteRtFile, operator: Operator) -> Iterator[str]:
-    """Of matrices and filters: vectors are biases, which stay wide."""
-    for tensor in file.weights_of(operator):
-        if tensor.dtype == "float32" and len(tensor.shape) > 1:
-            yield tensor.name
+def _is_float(tensor: Tensor) -> bool:
+    return tensor.stored and tensor.dtype == "float32"

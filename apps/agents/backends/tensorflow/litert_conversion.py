@@ -20,7 +20,7 @@ import tensorflow as tf
 from apps.agents.backends.tensorflow.freezing import SIGNATURE, Shapes, write_frozen
 from apps.agents.backends.tensorflow.model import TensorFlowModel
 
-MOST_STEPS = 256
+MOST_STEPS = 128
 """Of a series whose steps are written out: the graph grows with each."""
 
 

@@ -86,4 +86,6 @@ def reason_of(error: Exception) -> str:
         return f"LiteRT has no operator for {', '.join(unknown)}"
     if "AssignVariableOp" in text:
         return STATEFUL
+    if "TensorList" in text:
+        return "its loops gather what each step gives in lists of tensors, which LiteRT does not have"
     return f"{type(error).__name__}: {text[:300]}".rstrip(". ")

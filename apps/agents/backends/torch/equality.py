@@ -152,9 +152,11 @@ def _shortened(summary: ModelSummary, feeds: Feeds, layout: Layout, share: int) 
 
 
 def _padded(mask: Array, side: str) -> Array:
-    """The mask with a third of every second row hidden, and all else shown."""
+    """The mask with a third hidden of every second row that shows all its tokens.
+
+    Other rows stay as they are: where a model finds a row's end by its tokens, it must not be hidden.
+    """
     hidden = max(1, mask.shape[1] // 3)
-    made = np.ones_like(mask)
-    made[::2, -hidden:] = 0 if side == "right" else 1
-    made[::2, :hidden] = 0 if side == "left" else 1
+    made, chosen = mask.copy(), np.flatnonzero(mask.all(axis=1))[::2]
+    made[chosen, slice(-hidden, None) if side == "right" else slice(hidden)] = 0
     return made

@@ -16,10 +16,11 @@ _NEXT_TOKENS = ("ForCausalLM", "LMHeadModel", "ForMaskedLM")
 
 
 def inputs_of(
-    model_class: type[PreTrainedModel], config: PretrainedConfig, made: Sequence[str]
+    model_class: type[PreTrainedModel], config: PretrainedConfig, made: Sequence[str], *, alone: bool = False
 ) -> tuple[TensorSpec, ...]:
     """The inputs of a plain run: of texts their ids and mask, and what else the tokenizer has `made`; or pixels.
 
+    Where rows cannot be filled up without harm, a classifier of texts takes each `alone`, in batches of one.
     Raises `ArchitectureUnsupported` for a model of anything else.
     """
     if model_class.main_input_name == "pixel_values":
@@ -29,7 +30,8 @@ def inputs_of(
         reason = f"it takes {model_class.main_input_name}, and texts or images are what is read here"
         raise ArchitectureUnsupported(architecture=model_class.__name__, reason=reason)
     names = [name for name in TEXT_INPUTS if name in taken and (name != "token_type_ids" or name in made)]
-    return tuple(TensorSpec(name=name, dtype="int64", shape=(BATCH, SEQUENCE)) for name in names)
+    batch = 1 if alone and model_class.__name__.endswith("ForSequenceClassification") else BATCH
+    return tuple(TensorSpec(name=name, dtype="int64", shape=(batch, SEQUENCE)) for name in names)
 
 
 def outputs_of(model: PreTrainedModel) -> tuple[TensorSpec, ...]:

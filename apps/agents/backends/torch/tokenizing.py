@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import AutoTokenizer, PretrainedConfig
 
 from apps.agents.errors import TokenizerBroken
@@ -15,17 +16,20 @@ CONTEXT_UNSTATED = 1024
 """Tokens of a row where neither model nor tokenizer knows a limit: attention with relative positions has none."""
 _SANE_TOKENS = 10_000_000
 """Tokenizers that know no limit state an astronomic number."""
-_OFFSET_POSITIONS = frozenset({"roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet", "longformer"})
-"""Their position table has entries for padding first, which no token may use."""
 
 
 class FolderEncoder:
-    """The folder's tokenizer, with the model's own limit on a row's length."""
+    """The folder's tokenizer, with the model's own limit on a row's length.
 
-    def __init__(self, tokenizer: Any, context_length: int, pad_id: int) -> None:
+    `harmless_pad_id` is a token that may fill up rows of a model that takes the last other token for a row's end; it is
+    `None` where the tokenizer has no token that ends no text.
+    """
+
+    def __init__(self, tokenizer: Any, context_length: int, config: PretrainedConfig) -> None:
         self._tokenizer = tokenizer
         self.context_length = context_length
-        self.pad_id = pad_id
+        self.harmless_pad_id = self._harmless(config)
+        self.pad_id = self.harmless_pad_id or 0
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -38,9 +42,25 @@ class FolderEncoder:
         encoded = self._tokenizer(list(texts), add_special_tokens=special, truncation=False, verbose=False)
         return [list(map(int, ids)) for ids in encoded["input_ids"]]
 
+    def _harmless(self, config: PretrainedConfig) -> int | None:
+        """The padding token that the model knows, or the tokenizer; else one that begins or ends texts, if not these.
 
-def open_tokenizer(folder: Path, config: PretrainedConfig) -> FolderEncoder | None:
-    """The encoder of a folder, or `None` where no tokenizer lies in it. Raises `TokenizerBroken`."""
+        The attention mask hides it. The model's own goes first: by it some find a row's end, others its positions.
+        """
+        if (known := padding_of(config)) is not None:
+            return known
+        ends = self.encode(["a"])[0][-1:]
+        candidates = (self._tokenizer.pad_token_id, self._tokenizer.eos_token_id, self._tokenizer.bos_token_id)
+        vocabulary = getattr(config.get_text_config(), "vocab_size", None)
+        usable = (token for token in candidates if _is_token(token, vocabulary) and token not in ends)
+        return next(usable, None)
+
+
+def open_tokenizer(folder: Path, config: PretrainedConfig, positions: int | None) -> FolderEncoder | None:
+    """The encoder of a folder, or `None` where no tokenizer lies in it. Raises `TokenizerBroken`.
+
+    `positions` is the most tokens that the model takes, where it states a limit.
+    """
     if not any((folder / name).is_file() for name in FILES):
         return None
     try:
@@ -51,21 +71,32 @@ def open_tokenizer(folder: Path, config: PretrainedConfig) -> FolderEncoder | No
         raise TokenizerBroken(reason=told[:300].rstrip(". ")) from error
     if stated < 1:
         raise TokenizerBroken(reason=f"its model_max_length is {stated}")
-    limits = [limit for limit in (context_length(config), stated if stated < _SANE_TOKENS else None) if limit]
-    return FolderEncoder(tokenizer, min(limits, default=CONTEXT_UNSTATED), _pad_id(tokenizer, config))
+    limits = [limit for limit in (positions, stated if stated < _SANE_TOKENS else None) if limit]
+    return FolderEncoder(tokenizer, min(limits, default=CONTEXT_UNSTATED), config)
 
 
-def context_length(config: PretrainedConfig) -> int | None:
-    """The most tokens that the model has positions for; `None` where it states no limit."""
-    positions = getattr(config, "max_position_embeddings", None)
-    if not isinstance(positions, int) or positions < 1:
-        return None
-    if config.model_type in _OFFSET_POSITIONS:
-        return positions - int(getattr(config, "pad_token_id", None) or 0) - 1
-    return positions
+def context_length(config: PretrainedConfig, outline: torch.nn.Module) -> int | None:
+    """The most tokens that the model has positions for; `None` where it states no limit.
+
+    A table of positions that knows a padding entry counts from behind it (RoBERTa and its kin, MPNet, ESM …): what
+    stands up to there is for padding, and no token may use it.
+    """
+    stated = getattr(config.get_text_config(), "max_position_embeddings", None)
+    limits = [stated] if isinstance(stated, int) and stated > 0 else []
+    for name, module in outline.named_modules():
+        padding = getattr(module, "padding_idx", None)
+        table = getattr(module, "weight", None)
+        if "position" in name.rpartition(".")[2] and isinstance(padding, int) and table is not None:
+            limits.append(table.shape[0] - padding - 1)
+    return min(limits, default=None)
 
 
-def _pad_id(tokenizer: Any, config: PretrainedConfig) -> int:
-    """The padding token, else the one that ends a text: the attention mask hides it either way."""
-    candidates = (tokenizer.pad_token_id, getattr(config, "pad_token_id", None), tokenizer.eos_token_id)
-    return next((token for token in candidates if isinstance(token, int) and token >= 0), 0)
+def padding_of(config: PretrainedConfig) -> int | None:
+    """The padding token that the model itself knows."""
+    text = config.get_text_config()
+    token = getattr(text, "pad_token_id", None)
+    return token if _is_token(token, getattr(text, "vocab_size", None)) else None
+
+
+def _is_token(token: Any, vocabulary: int | None) -> bool:
+    return isinstance(token, int) and token >= 0 and (vocabulary is None or token < vocabulary)

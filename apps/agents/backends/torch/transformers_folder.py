@@ -24,7 +24,7 @@ from apps.agents.backends.torch.checkpoints import named
 from apps.agents.backends.torch.configuration import bounded, brief, read_settings
 from apps.agents.backends.torch.interfaces import inputs_of, outputs_of
 from apps.agents.backends.torch.opening import CONFIGURATION
-from apps.agents.backends.torch.tokenizing import FolderEncoder, context_length, open_tokenizer
+from apps.agents.backends.torch.tokenizing import FolderEncoder, context_length, open_tokenizer, padding_of
 from apps.agents.errors import (
     ArchitectureUnsupported,
     ConfigurationInvalid,
@@ -84,7 +84,17 @@ class TransformersFolder:
 
     @cached_property
     def encoder(self) -> FolderEncoder | None:
-        return open_tokenizer(self.path, self.config)
+        return open_tokenizer(self.path, self.config, self.context_length)
+
+    @cached_property
+    def context_length(self) -> int | None:
+        return context_length(self.config, self.outline)
+
+    @property
+    def pad_id(self) -> int | None:
+        """What fills up rows of a model that finds their ends by it; `None` where nothing does without harm."""
+        known = padding_of(self.config)
+        return known if known is not None else (self.encoder.harmless_pad_id if self.encoder else None)
 
     @cached_property
     def outline(self) -> PreTrainedModel:
@@ -102,7 +112,8 @@ class TransformersFolder:
 
     @property
     def summary_inputs(self) -> tuple[TensorSpec, ...]:
-        return inputs_of(self.model_class, self.config, self.encoder.input_names if self.encoder else ())
+        made = self.encoder.input_names if self.encoder else ()
+        return inputs_of(self.model_class, self.config, made, alone=self.pad_id is None)
 
     @property
     def summary_outputs(self) -> tuple[TensorSpec, ...]:
@@ -137,6 +148,7 @@ class TransformersFolder:
     def load(self, device: str = "cpu") -> PreTrainedModel:
         """The model on `device` in evaluation mode, without a cache of keys and values, in the types it is stored in.
 
+        One that knows no padding token gets `pad_id`, without which classifiers of text take one row at a time only.
         Raises `WeightsUnfit` with the names, and `ModelNotLoadable` with the library's reason.
         """
         if loader := LOADERS.get(quantized.method_of(self.settings) or ""):
@@ -145,6 +157,8 @@ class TransformersFolder:
         else:
             model = self.load_as_stored(device)
         model.config.use_cache = False
+        if padding_of(model.config) is None and self.pad_id is not None:
+            model.config.get_text_config().pad_token_id = self.pad_id
         return model.eval()
 
     def load_as_stored(
@@ -197,7 +211,7 @@ class TransformersFolder:
         return LanguageModel(
             architecture=self.model_class.__name__,
             generative=self.model_class.__name__.endswith(GENERATIVE),
-            context_length=context_length(self.config),
+            context_length=self.context_length,
             vocabulary=getattr(self.config, "vocab_size", None),
             tied_embeddings=bool(self.config.tie_word_embeddings and self.outline.get_output_embeddings() is not None),
             embedding_parameters=sum(weight.numel() for weight in table.parameters()),

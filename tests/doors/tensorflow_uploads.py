@@ -1,0 +1,69 @@
+"""Writes what the tests of TensorFlow's doors upload: python -m tests.doors.tensorflow_uploads FOLDER
+
+In a process of its own, for TensorFlow is not to be in that of the tests.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+os.environ.update({"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"})
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+
+from tests.tensorflow.uploads import zipped
+
+STEPS, FEATURES, CLASSES = 6, 3, 4
+
+
+def masked() -> Any:
+    made = [layers.Masking(), layers.LSTM(96), layers.Dense(CLASSES, name="scores")]
+    return keras.Sequential([keras.Input((STEPS, FEATURES), name="series"), *made])
+
+
+def stateful() -> Any:
+    made = [layers.LSTM(8, stateful=True), layers.Dense(CLASSES, name="scores")]
+    return keras.Sequential([keras.Input(batch_shape=(1, STEPS, FEATURES), name="series"), *made])
+
+
+class Two(tf.Module):
+    """Two signatures that take series of the same shape."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = (tf.Variable(tf.random.normal((STEPS * FEATURES, 64), seed=seed)) for seed in (1, 2))
+        self.last = tf.Variable(tf.random.normal((64, CLASSES), seed=3))
+
+    @tf.function(input_signature=[tf.TensorSpec([None, STEPS, FEATURES], tf.float32, name="series")])
+    def chosen(self, series: Any) -> dict[str, Any]:
+        return {"scores": tf.nn.relu(tf.reshape(series, (-1, STEPS * FEATURES)) @ self.first) @ self.last}
+
+    @tf.function(input_signature=[tf.TensorSpec([None, STEPS, FEATURES], tf.float32, name="series")])
+    def other(self, series: Any) -> dict[str, Any]:
+        return {"hidden": tf.reshape(series, (-1, STEPS * FEATURES)) @ self.second}
+
+
+def write(folder: Path) -> None:
+    """Each model, and beside it series with the class that the model finds for each."""
+    x = np.random.default_rng(0).standard_normal((150, STEPS, FEATURES)).astype(np.float32)
+    x[::3, -2:] = 0
+    for name, builder in (("masked", masked), ("stateful", stateful)):
+        keras.utils.set_random_seed(0)
+        model = builder()
+        model.save(folder / f"{name}.keras")
+        scores = np.concatenate([np.asarray(model(x[at : at + 1], training=False)) for at in range(len(x))])
+        np.savez(folder / f"{name}.npz", series=x, y=scores.argmax(1))
+    two = Two()
+    tf.saved_model.save(two, str(folder / "two"), signatures={"chosen": two.chosen, "other": two.other})
+    zipped(folder / "two")
+    np.savez(folder / "two.npz", series=x, y=np.asarray(two.chosen(x)["scores"]).argmax(1))
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]))

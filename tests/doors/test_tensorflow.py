@@ -1,0 +1,59 @@
+"""Keras and SavedModel from the bytes of an upload to a verdict, and on from the LiteRT that was promoted."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apps.agents.criteria import Budget, Criteria
+from apps.agents.state import Outcome
+from tests.door import Door, quick
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
+
+ROOT = Path(__file__).parents[2]
+SPEC: dict[str, Any] = {"kind": "npz", "task": "classification"}
+
+
+@pytest.fixture(scope="module")
+def uploads(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("uploads")
+    command = [sys.executable, "-m", "tests.doors.tensorflow_uploads", str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=300)
+    return folder
+
+
+def narrowed(*techniques: str) -> Criteria:
+    """Minutes that suffice for the start of TensorFlow in each step, and little of them for timing."""
+    return quick(*techniques, budget=Budget(minutes=2.0, candidates=12))
+
+
+def test_a_masked_lstm_of_keras_becomes_litert_that_has_a_session_of_its_own(door: Door, uploads: Path) -> None:
+    version, dataset = door.model(uploads / "masked.keras"), door.data(uploads / "masked.npz", SPEC)
+    first = door.verdict(version, dataset, narrowed("litert-export", "litert-float16"))
+    assert first.outcome == Outcome.IMPROVED
+    promoted = door.promoted(first)
+    assert promoted.metadata.format == "tflite"
+    second = door.verdict(promoted, dataset, narrowed("litert-weight-only"))
+    assert not second.steps.exclude(traceback="").exists()
+
+
+def test_the_signature_of_a_saved_model_stays_with_the_saved_model(door: Door, uploads: Path) -> None:
+    version = door.chosen(door.model(uploads / "two.zip"), "chosen")
+    session = door.verdict(version, door.data(uploads / "two.npz", SPEC), narrowed("litert-export", "litert-float16"))
+    assert session.outcome == Outcome.IMPROVED
+    assert door.promoted(session).metadata.signature == "serving_default"
+
+
+def test_a_model_that_no_export_takes_ends_with_a_report_and_a_package(door: Door, uploads: Path) -> None:
+    version, dataset = door.model(uploads / "stateful.keras"), door.data(uploads / "stateful.npz", SPEC)
+    session = door.verdict(version, dataset, narrowed("litert-export", "tensorflow-onnx-export", "litert-float16"))
+    assert session.outcome == Outcome.UNCHANGED
+    refused = session.steps.filter(key__startswith="export").values_list("error", flat=True)
+    assert len(refused) == 2
+    assert all("keeps a state" in reason for reason in refused)
+    assert door.package(session)[:2] == b"PK"

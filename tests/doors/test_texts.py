@@ -1,0 +1,57 @@
+"""Classifiers of texts as transformers saves them, from the bytes of an upload to a verdict."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from apps.agents.criteria import Budget
+from apps.agents.state import Outcome
+from tests.agents.text_folders import LENGTH, WORDS, classifier, folder
+from tests.agents.torch_uploads import folder_zip
+from tests.door import Door, quick
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
+
+SPEC: dict[str, Any] = {"kind": "text", "task": "classification"}
+
+
+@pytest.mark.parametrize(
+    ("family", "framed"),
+    [
+        ("RobertaPreLayerNorm", True),  # Two of its positions are for padding, and nothing states how many are left.
+        ("GPT2", False),  # It knows no padding token.
+    ],
+)
+def test_short_and_long_texts_reach_a_verdict(door: Door, family: str, framed: bool, tmp_path: Path) -> None:
+    path = folder(family, tmp_path / "files", begins=framed, ends=framed, **WIDER[family])
+    version = door.model(folder_zip(path, tmp_path / "model.zip"))
+    dataset = door.data(labelled(family, framed), SPEC, "texts.jsonl")
+    criteria = quick("onnx-export", "onnx-dynamic-int8", budget=Budget(minutes=2.0, candidates=12))
+    session = door.verdict(version, dataset, criteria)
+    assert session.outcome == Outcome.IMPROVED
+    assert version.metadata.language["context_length"] == LENGTH
+
+
+WIDER: dict[str, dict[str, Any]] = {
+    "RobertaPreLayerNorm": {"hidden_size": 64, "intermediate_size": 512},
+    "GPT2": {"n_embd": 64, "n_inner": 512},
+}
+
+
+def labelled(family: str, framed: bool) -> bytes:
+    """Texts of 1 to 40 words, labelled as the model does."""
+    model, chance = classifier(family, **WIDER[family]), np.random.default_rng(0)
+    lines = []
+    for _ in range(160):
+        words = chance.integers(0, WORDS, chance.integers(1, 40))
+        row = [0] * framed + [int(word) + 4 for word in words][: LENGTH - 2 * framed] + [2] * framed
+        with torch.inference_mode():
+            label = int(model(input_ids=torch.tensor([row])).logits.argmax())
+        lines.append(json.dumps({"text": " ".join(f"w{word}" for word in words), "label": label}))
+    return "\n".join(lines).encode()
