@@ -254,14 +254,27 @@ def test_the_runtime_does_not_quantize_in_a_newer_set() -> None:
 # --- infinities by design ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("technique", [STATIC, DYNAMIC, FLOAT16])
-def test_classes_that_are_masked_by_infinity_stay_so(workshop: Workshop, technique: str) -> None:
+def masked(op_type: str) -> ModelProto:
+    """Every fifth class is minus infinity; with `Max` none is, though the mask is."""
     model = perceptron(helper.make_node("Identity", ["x"], ["s"], name="same"))
     model.graph.node[-1].output[0] = "scores"
-    model.graph.node.append(helper.make_node("Add", ["scores", "mask"], ["y"], name="masked"))
+    model.graph.node.append(helper.make_node(op_type, ["scores", "mask"], ["y"], name="masked"))
     mask = np.where(np.arange(32) % 5, 0, -np.inf).astype(np.float32)
     model.graph.initializer.append(numpy_helper.from_array(mask, "mask"))
-    quantized(workshop, model, technique, x=ROWS)
+    return model
+
+
+@pytest.mark.parametrize("op_type", ["Add", "Max"])
+@pytest.mark.parametrize("technique", [STATIC, DYNAMIC, FLOAT16])
+def test_what_is_infinite_by_design_stays_so(workshop: Workshop, technique: str, op_type: str) -> None:
+    quantized(workshop, masked(op_type), technique, x=ROWS)
+
+
+def test_the_sensitivity_leaves_out_what_infinities_go_through(tmp_path: Path) -> None:
+    laboratory = OnnxLaboratory(graphs.save(masked("Add"), tmp_path / "masked.onnx"), tmp_path)
+    found = laboratory.sensitivity([{"x": ROWS}], ["first", "second", "masked"], budget_s=5, tell=lambda *_: None)
+    assert set(found.layers) >= {"first", "second"}
+    assert "masked" not in found.layers
 
 
 # --- what needs nothing -----------------------------------------------------------------------------------------------
