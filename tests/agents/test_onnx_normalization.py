@@ -14,6 +14,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from apps.agents.backends.onnx import runtime
 from apps.agents.backends.onnx.analysis import OnnxLaboratory
 from apps.agents.backends.onnx.normalization import NEWEST_QUANTIZED_OPSET, normalized, stored_bits
+from apps.agents.errors import TechniqueNotApplicable
 from tests.agents import graphs
 from tests.agents.workshop import DEPTHWISE, FIDELITY, RESNET, Workshop, loaded, operators, sqnr_db
 
@@ -291,3 +292,29 @@ def test_one_constant_in_double_is_no_reason_to_rewrite(tmp_path: Path) -> None:
     path = graphs.save(model, tmp_path / "model.onnx")
     assert normalized(path, tmp_path, widen=True) == path
     assert stored_bits(path) == 32
+
+
+# --- what cannot be quantized -----------------------------------------------------------------------------------------
+
+
+def test_what_was_quantized_around_weights_in_float_is_stored_by_graph_optimization(workshop: Workshop) -> None:
+    """As training aware of quantization exports it; no technique has to round the weights again."""
+    step = {"scale": np.float32(0.05).reshape(()), "zero": np.int8(0).reshape(())}
+    nodes = [
+        helper.make_node("QuantizeLinear", ["w", "scale", "zero"], ["q"], name="round"),
+        helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["d"], name="restore"),
+        helper.make_node("MatMul", ["x", "d"], ["y"], name="product"),
+    ]
+    inputs, outputs = [graphs.value("x", "N", 4)], [graphs.value("y", "N", 1024)]
+    model = graphs.model_of(nodes, inputs, outputs, weights(w=(4, 1024)) | step)
+    path, examples = graphs.save(model, workshop.root / "model.onnx"), workshop.examples(x=ROWS)
+    made = workshop.apply("onnx-graph", path, examples, FIDELITY)
+    assert made.result.input_size_bytes > 3 * made.result.size_bytes
+    with pytest.raises(TechniqueNotApplicable, match=r"quantized already \(QDQ around weights that are still floats"):
+        workshop.apply(DYNAMIC, path, examples, FIDELITY)
+
+
+def test_that_weights_inside_branches_are_not_reached_is_said(workshop: Workshop) -> None:
+    path = graphs.save(graphs.branches(), workshop.root / "model.onnx")
+    with pytest.raises(TechniqueNotApplicable, match="inside branches or loops"):
+        workshop.apply(DYNAMIC, path, workshop.examples(x=ROWS), FIDELITY)

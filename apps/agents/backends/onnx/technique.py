@@ -13,10 +13,10 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from apps.agents.backends.onnx import files
 from apps.agents.backends.onnx.graph import prepare_to_quantize
 from apps.agents.backends.onnx.normalization import stored_bits
-from apps.agents.backends.onnx.workbench import names_read
+from apps.agents.backends.onnx.workbench import names_read, subgraphs
 from apps.agents.context import Context
-from apps.agents.errors import TechniqueParameters
-from apps.agents.optimization import Assignment, Coverage, QuantizationAgent
+from apps.agents.errors import TechniqueNotApplicable, TechniqueParameters
+from apps.agents.optimization import Assignment, Coverage, Estimated, QuantizationAgent
 
 _FLOAT32_BYTES = 4
 _SMALLEST_AXES = 2
@@ -58,6 +58,21 @@ class OnnxQuantization(QuantizationAgent):
     def reached(self, assignment: Assignment) -> frozenset[str]:
         """The operator types whose weights it will narrow here."""
         return self.operators - set(assignment.parameters.get("keep_float_operators", ()))
+
+    def estimate(self, assignment: Assignment) -> Estimated:
+        """As every quantization; where nothing is covered, what the graph shows to be the reason."""
+        if not self.coverage(assignment).covered_bytes and (reason := self._why_nothing(assignment)):
+            raise TechniqueNotApplicable(technique=assignment.spec.label, reason=reason)
+        return super().estimate(assignment)
+
+    def _why_nothing(self, assignment: Assignment) -> str | None:
+        how = assignment.engine().summary.quantization
+        if how:
+            return f"it is quantized already ({how}), and no operator that it would reach has weights in floats"
+        inner = (graph for node in self.graph().graph.node for graph in subgraphs(node))
+        if any(graph.initializer for graph in inner):
+            return "its weights stand inside branches or loops, which quantization does not reach"
+        return None
 
     def coverage(self, assignment: Assignment) -> Coverage:
         """The weights of all nodes that are neither kept by name nor by operator."""
