@@ -376,3 +376,12 @@ def test_an_operator_of_the_newest_set_that_the_runtime_has_no_code_for_is_refus
     model = graphs.model_of(nodes, [graphs.value("x", "N", 4)], outputs, weights, opset=NEWEST_OPSET)
     model.ir_version = onnx.IR_VERSION
     assert "7 to 27" in _refused(_saved(model, tmp_path), tmp_path, OpsetUnsupported).message
+
+
+@pytest.mark.parametrize(("dtype", "notes"), [(np.float64, 1), (np.float32, 0)])
+def test_that_a_number_type_does_not_run_on_a_cpu_is_noted(tmp_path: Path, dtype: type, notes: int) -> None:
+    number = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    inputs, outputs = ([graphs.value(name, "N", 3, 4, 4, dtype=number)] for name in ("x", "y"))
+    nodes = [helper.make_node("Conv", ["x", "w"], ["y"], name="conv")]
+    model = graphs.model_of(nodes, inputs, outputs, {"w": np.ones((3, 3, 1, 1), dtype)})
+    assert len(inspect(_saved(model, tmp_path), tmp_path).notes) == notes

@@ -52,6 +52,8 @@ NOT_TENSORS = (
     ("sparse", "a sparse tensor", "with a dense tensor in its place"),
 )
 """What marks the type of a value that is no plain tensor (`apps.agents.onnx_wire`), in words, and what to do."""
+RARE_TYPES = frozenset({"float64", "bfloat16"})
+"""Number types of weights that the runtime has code for in some operators only."""
 VALUES_UNKNOWN = (
     "Shapes that the graph computes inside its branches or loops could not be followed, so some stay unknown until the "
     "model runs."
@@ -73,7 +75,7 @@ def inspect(path: Path, scratch: Path, *, limit_bytes: int = DEFAULT_LIMIT_BYTES
     check_claims(wire)
     notes = check_structure(model)
     check_kernels(wire, model)
-    summary = wire.summary(files.size_bytes(model)).model_copy(update={"notes": notes})
+    summary = wire.summary(files.size_bytes(model)).model_copy(update={"notes": (*notes, *_on_cpu(wire, model))})
     return with_fixed_axes(summary, model)
 
 
@@ -153,6 +155,18 @@ def check_kernels(wire: WireModel, model: Path) -> None:
         raise OpsetUnsupported(
             opset=wire.opset, domain="ONNX's own operators", low=OLDEST_OPSET, high=NEWEST_QUANTIZED_OPSET
         ) from error
+
+
+def _on_cpu(wire: WireModel, model: Path) -> tuple[str, ...]:
+    """That the runtime does not run a model of rare number types on a CPU, as a note: a GPU may."""
+    if not any(tensor.dtype in RARE_TYPES for tensor in wire.tensors):
+        return ()
+    try:
+        runtime.open_session(model, optimize=False)
+    except ModelNotLoadable as error:
+        reason = error.context["reason"]
+        return (f"The runtime does not load it on a CPU: {reason}. Stored in float32 it would run anywhere.",)
+    return ()
 
 
 def _for_inference(model: Path) -> onnx.ModelProto:
