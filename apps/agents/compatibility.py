@@ -132,11 +132,14 @@ def _obstacle(
         return f"No worker has {' and '.join(dict.fromkeys(missing))} installed."
     if strings := strings_against(summary, exporter or spec):
         return f"{strings}."
-    if exporter is None and spec.acts_on and not summary.operators.keys() & set(spec.acts_on):
+    lacking = exporter is None and spec.acts_on and not summary.operators.keys() & set(spec.acts_on)
+    if lacking and not summary.quantization:
         return f"It works on {', '.join(spec.acts_on)}, and the model has none of them."
     # What is exported computes in float32, whatever the original is stored in.
     if nothing_left := _nothing_left(exporter or spec, summary):
         return nothing_left
+    if lacking:
+        return f"It works on {', '.join(spec.acts_on)}, and the model has none of them. {what_is_left(summary)}"
     if spec.needs_calibration and (dataset is None or dataset.examples == 0):
         return "It measures ranges on calibration data, and there is no data set."
     return None

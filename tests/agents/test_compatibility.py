@@ -131,6 +131,8 @@ def test_an_onnx_model_that_says_how_it_was_quantized_is_told_what_is_left() -> 
     entry = _judged(most)["onnx-static-int8"]
     assert not entry.compatible
     assert "quantized already (dynamic). What is left to win is in the 4%" in entry.reason
+    whole = most.model_copy(update={"operators": {"MatMulInteger": 9}})
+    assert "quantized already (dynamic)" in _judged(whole)["onnx-dynamic-int8"].reason, "not that it lacks a MatMul"
     partly = most.model_copy(update={"weight_dtypes": {"int8": 300, "float32": 700}})
     assert _judged(partly)["onnx-static-int8"].compatible, "operators are quantized one by one"
 

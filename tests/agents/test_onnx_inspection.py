@@ -161,8 +161,14 @@ def two_loops() -> ModelProto:
     return graphs.model_of(loops, [graphs.value("x", "N", 4)], [graphs.value("y", "N", 4)], weights)
 
 
-@pytest.mark.parametrize("build", [merged_decoder, two_loops])
-def test_branches_and_loops_that_onnx_cannot_follow_are_taken_with_a_note(
+def standardized() -> ModelProto:
+    """An operator that onnx writes as a function, whose body its own inference does not accept."""
+    nodes = [helper.make_node("MeanVarianceNormalization", ["x"], ["y"])]
+    return graphs.model_of(nodes, [graphs.value("x", "N", 3, 4, 4)], [graphs.value("y", "N", 3, 4, 4)])
+
+
+@pytest.mark.parametrize("build", [merged_decoder, two_loops, standardized])
+def test_graphs_that_onnx_cannot_follow_and_the_runtime_can_are_taken_with_a_note(
     tmp_path: Path, build: Callable[[], ModelProto]
 ) -> None:
     path = _saved(build(), tmp_path)
@@ -180,6 +186,13 @@ def test_the_runtime_takes_both_ends_of_the_range_of_opsets(tmp_path: Path, opse
 
 
 # --- refused ---------------------------------------------------------------------------------------------------------
+
+
+def test_outputs_that_are_not_as_declared_are_refused_whatever_onnx_cannot_follow(tmp_path: Path) -> None:
+    model = standardized()
+    model.graph.node.append(helper.make_node("Relu", ["x"], ["z"]))
+    model.graph.output.append(graphs.value("z", "N", 5, 4, 4))
+    _refused(_saved(model, tmp_path), tmp_path, ModelMalformed)
 
 
 @pytest.mark.parametrize(
@@ -376,3 +389,12 @@ def test_an_operator_of_the_newest_set_that_the_runtime_has_no_code_for_is_refus
     model = graphs.model_of(nodes, [graphs.value("x", "N", 4)], outputs, weights, opset=NEWEST_OPSET)
     model.ir_version = onnx.IR_VERSION
     assert "7 to 27" in _refused(_saved(model, tmp_path), tmp_path, OpsetUnsupported).message
+
+
+@pytest.mark.parametrize(("dtype", "notes"), [(np.float64, 1), (np.float32, 0)])
+def test_that_a_number_type_does_not_run_on_a_cpu_is_noted(tmp_path: Path, dtype: type, notes: int) -> None:
+    number = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    inputs, outputs = ([graphs.value(name, "N", 3, 4, 4, dtype=number)] for name in ("x", "y"))
+    nodes = [helper.make_node("Conv", ["x", "w"], ["y"], name="conv")]
+    model = graphs.model_of(nodes, inputs, outputs, {"w": np.ones((3, 3, 1, 1), dtype)})
+    assert len(inspect(_saved(model, tmp_path), tmp_path).notes) == notes

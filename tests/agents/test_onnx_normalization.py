@@ -14,6 +14,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from apps.agents.backends.onnx import runtime
 from apps.agents.backends.onnx.analysis import OnnxLaboratory
 from apps.agents.backends.onnx.normalization import NEWEST_QUANTIZED_OPSET, normalized, stored_bits
+from apps.agents.errors import TechniqueNotApplicable
 from tests.agents import graphs
 from tests.agents.workshop import DEPTHWISE, FIDELITY, RESNET, Workshop, loaded, operators, sqnr_db
 
@@ -189,6 +190,8 @@ def test_other_floats_are_widened_or_narrowed_first(workshop: Workshop, dtype: i
     """float64 convolutions do not run in this runtime, products do."""
     model = in_type(perceptron(helper.make_node("Identity", ["x"], ["s"], name="same")), dtype)
     found, graph = quantized(workshop, model, technique, x=ROWS.astype(NUMPY[dtype]))
+    told = next(line for line in workshop.told.lines if line.startswith("Rewritten"))
+    assert float(told.split()[-4]) > 45, "half precision itself rounds to 11 bits"
     assert found.get("MatMulInteger", 0) == 2 or found.get("QuantizeLinear", 0) > 2
     ends = [*graph.graph.input, *graph.graph.output]
     assert {info.type.tensor_type.elem_type for info in ends} == {dtype}
@@ -254,14 +257,27 @@ def test_the_runtime_does_not_quantize_in_a_newer_set() -> None:
 # --- infinities by design ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("technique", [STATIC, DYNAMIC, FLOAT16])
-def test_classes_that_are_masked_by_infinity_stay_so(workshop: Workshop, technique: str) -> None:
+def masked(op_type: str) -> ModelProto:
+    """Every fifth class is minus infinity; with `Max` none is, though the mask is."""
     model = perceptron(helper.make_node("Identity", ["x"], ["s"], name="same"))
     model.graph.node[-1].output[0] = "scores"
-    model.graph.node.append(helper.make_node("Add", ["scores", "mask"], ["y"], name="masked"))
+    model.graph.node.append(helper.make_node(op_type, ["scores", "mask"], ["y"], name="masked"))
     mask = np.where(np.arange(32) % 5, 0, -np.inf).astype(np.float32)
     model.graph.initializer.append(numpy_helper.from_array(mask, "mask"))
-    quantized(workshop, model, technique, x=ROWS)
+    return model
+
+
+@pytest.mark.parametrize("op_type", ["Add", "Max"])
+@pytest.mark.parametrize("technique", [STATIC, DYNAMIC, FLOAT16])
+def test_what_is_infinite_by_design_stays_so(workshop: Workshop, technique: str, op_type: str) -> None:
+    quantized(workshop, masked(op_type), technique, x=ROWS)
+
+
+def test_the_sensitivity_leaves_out_what_infinities_go_through(tmp_path: Path) -> None:
+    laboratory = OnnxLaboratory(graphs.save(masked("Add"), tmp_path / "masked.onnx"), tmp_path)
+    found = laboratory.sensitivity([{"x": ROWS}], ["first", "second", "masked"], budget_s=5, tell=lambda *_: None)
+    assert set(found.layers) >= {"first", "second"}
+    assert "masked" not in found.layers
 
 
 # --- what needs nothing -----------------------------------------------------------------------------------------------
@@ -278,3 +294,29 @@ def test_one_constant_in_double_is_no_reason_to_rewrite(tmp_path: Path) -> None:
     path = graphs.save(model, tmp_path / "model.onnx")
     assert normalized(path, tmp_path, widen=True) == path
     assert stored_bits(path) == 32
+
+
+# --- what cannot be quantized -----------------------------------------------------------------------------------------
+
+
+def test_what_was_quantized_around_weights_in_float_is_stored_by_graph_optimization(workshop: Workshop) -> None:
+    """As training aware of quantization exports it; no technique has to round the weights again."""
+    step = {"scale": np.float32(0.05).reshape(()), "zero": np.int8(0).reshape(())}
+    nodes = [
+        helper.make_node("QuantizeLinear", ["w", "scale", "zero"], ["q"], name="round"),
+        helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["d"], name="restore"),
+        helper.make_node("MatMul", ["x", "d"], ["y"], name="product"),
+    ]
+    inputs, outputs = [graphs.value("x", "N", 4)], [graphs.value("y", "N", 1024)]
+    model = graphs.model_of(nodes, inputs, outputs, weights(w=(4, 1024)) | step)
+    path, examples = graphs.save(model, workshop.root / "model.onnx"), workshop.examples(x=ROWS)
+    made = workshop.apply("onnx-graph", path, examples, FIDELITY)
+    assert made.result.input_size_bytes > 3 * made.result.size_bytes
+    with pytest.raises(TechniqueNotApplicable, match=r"quantized already \(QDQ around weights that are still floats"):
+        workshop.apply(DYNAMIC, path, examples, FIDELITY)
+
+
+def test_that_weights_inside_branches_are_not_reached_is_said(workshop: Workshop) -> None:
+    path = graphs.save(graphs.branches(), workshop.root / "model.onnx")
+    with pytest.raises(TechniqueNotApplicable, match="inside branches or loops"):
+        workshop.apply(DYNAMIC, path, workshop.examples(x=ROWS), FIDELITY)

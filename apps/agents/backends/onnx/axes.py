@@ -262,7 +262,7 @@ class _Graph:
         except (onnx.shape_inference.InferenceError, RuntimeError, ValueError):
             return {}
         graph = inferred.graph
-        shapes = {info.name: _shape(info) for info in (*graph.input, *graph.value_info, *graph.output)}
+        shapes = {info.name: shape_of(info) for info in (*graph.input, *graph.value_info, *graph.output)}
         shapes |= {one.name: tuple(one.dims) for one in graph.initializer}
         return {name: shape for name, shape in shapes.items() if shape is not None}
 
@@ -358,7 +358,8 @@ def _static(proto: ModelProto) -> frozenset[str]:
     return frozenset(static)
 
 
-def _shape(info: onnx.ValueInfoProto) -> Shape | None:
+def shape_of(info: onnx.ValueInfoProto) -> Shape | None:
+    """Lengths and names of its axes; `None` where the file does not say how many there are."""
     if not info.type.tensor_type.HasField("shape"):
         return None
     return tuple(

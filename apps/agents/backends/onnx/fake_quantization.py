@@ -125,7 +125,7 @@ class _Editor:
         if name in self.ranges:
             return self._through_grid(name, name, f"{name}/on_grid")
         array = self.bench.array(name)
-        if array is None or array.dtype != np.float32 or array.size == 0:
+        if array is None or array.dtype != np.float32 or array.size == 0 or not np.isfinite(array).all():
             return name
         is_weight = node.op_type in _CHANNEL_AXIS and index == WEIGHT_INPUT
         rounded = on_signed_grid(array, _channel_axis(node, array.ndim)) if is_weight else on_affine_grid(array)

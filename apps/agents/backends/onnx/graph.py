@@ -15,7 +15,7 @@ from onnx import ModelProto
 
 from apps.agents import library_calls
 from apps.agents.backends.onnx import files
-from apps.agents.backends.onnx.normalization import normalized, settle
+from apps.agents.backends.onnx.normalization import settle
 from apps.agents.backends.onnx.runtime import reason_of
 from apps.agents.backends.onnx.saving import save_artifact
 from apps.agents.backends.onnx.tensor_types import with_types
@@ -71,13 +71,14 @@ def prepare(model: Path, folder: Path, context: Context) -> Path:
     return target
 
 
-def prepare_to_quantize(model: Path, folder: Path, context: Context) -> Path:
+def prepare_to_quantize(model: Path, rewritten: Path, folder: Path, context: Context) -> Path:
     """As `prepare`, in the one form that quantization takes (`apps.agents.backends.onnx.normalization`).
 
-    Types that no library infers are the runtime's. A graph that cannot be loaded in that form is prepared as it is.
+    `rewritten` is the normalized `model`; where the runtime does not load it, `model` is prepared as it is. Types that
+    no library infers are the runtime's.
     """
     try:
-        prepared = prepare(normalized(model, folder, widen=True), folder, context)
+        prepared = prepare(rewritten, folder, context)
     except ModelNotLoadable as error:
         context.log(f"The graph could not be normalized ({error.context['reason']}); it is taken as it is.", "warning")
         prepared = prepare(model, folder, context)

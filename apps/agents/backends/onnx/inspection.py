@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as state
 from apps.agents import onnx_wire
 from apps.agents.archives import Limits
 from apps.agents.backends.onnx import files, runtime
-from apps.agents.backends.onnx.axes import with_fixed_axes
+from apps.agents.backends.onnx.axes import Shape, shape_of, with_fixed_axes
 from apps.agents.backends.onnx.normalization import NEWEST_QUANTIZED_OPSET
 from apps.agents.backends.onnx.saving import all_graphs
 from apps.agents.errors import (
@@ -52,9 +53,11 @@ NOT_TENSORS = (
     ("sparse", "a sparse tensor", "with a dense tensor in its place"),
 )
 """What marks the type of a value that is no plain tensor (`apps.agents.onnx_wire`), in words, and what to do."""
+RARE_TYPES = frozenset({"float64", "bfloat16"})
+"""Number types of weights that the runtime has code for in some operators only."""
 VALUES_UNKNOWN = (
-    "Shapes that the graph computes inside its branches or loops could not be followed, so some stay unknown until the "
-    "model runs."
+    "Shapes that the graph computes, in branches or loops for example, could not all be followed, so some stay unknown "
+    "until the model runs."
 )
 LARGEST_SHAPE_TENSOR = 1024
 """Elements of a stored tensor whose values shape inference may want to see; the others stay in their external files."""
@@ -73,7 +76,8 @@ def inspect(path: Path, scratch: Path, *, limit_bytes: int = DEFAULT_LIMIT_BYTES
     check_claims(wire)
     notes = check_structure(model)
     check_kernels(wire, model)
-    summary = wire.summary(files.used_bytes(model, wire)).model_copy(update={"notes": notes})
+    told = {"notes": (*notes, *_on_cpu(wire, model))}
+    summary = wire.summary(files.used_bytes(model, wire)).model_copy(update=told)
     return with_fixed_axes(summary, model)
 
 
@@ -155,6 +159,18 @@ def check_kernels(wire: WireModel, model: Path) -> None:
         ) from error
 
 
+def _on_cpu(wire: WireModel, model: Path) -> tuple[str, ...]:
+    """That the runtime does not run a model of rare number types on a CPU, as a note: a GPU may."""
+    if not any(tensor.dtype in RARE_TYPES for tensor in wire.tensors):
+        return ()
+    try:
+        runtime.open_session(model, optimize=False)
+    except ModelNotLoadable as error:
+        reason = error.context["reason"]
+        return (f"The runtime does not load it on a CPU: {reason}. Stored in float32 it would run anywhere.",)
+    return ()
+
+
 def _for_inference(model: Path) -> onnx.ModelProto:
     """The graph with the small tensors that shapes are computed from, and without what it says of shapes inside."""
     proto = files.load_proto(model, weights=False)
@@ -170,18 +186,52 @@ def _check_shapes(model: Path, proto: onnx.ModelProto) -> tuple[str, ...]:
     """Infer every shape. Raises `onnx.shape_inference.InferenceError`.
 
     Values are followed through the graph too where that works: onnx gives up on branches that use the same names
-    inside, and on the bodies of loops, which it looks at twice. The runtime has the last word there.
+    inside, on bodies of several loops that do, and on some operators that it writes as functions. What is no
+    contradiction without that is one of onnx alone if the runtime, which infers shapes on its own, loads the model.
     """
     try:
         onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True, data_prop=True)
     except onnx.shape_inference.InferenceError as error:
-        onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True, data_prop=False)
-        try:
-            runtime.open_session(model, optimize=False)
-        except ModelNotLoadable:
+        if not _consistent(proto) or not _loads(model):
             raise error from None
         return (VALUES_UNKNOWN,)
     return ()
+
+
+def _consistent(proto: onnx.ModelProto) -> bool:
+    """Whether shapes agree where no values are followed, or at least the outputs with what is declared of them."""
+    try:
+        onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True)
+    except onnx.shape_inference.InferenceError:
+        return all(_agree(declared, found) for declared, found in _outputs(proto))
+    return True
+
+
+def _outputs(proto: onnx.ModelProto) -> Iterator[tuple[Shape | None, Shape | None]]:
+    """The declared shape of every output, and what comes out as far as it is known."""
+    bare = onnx.ModelProto()
+    bare.CopyFrom(proto)
+    for info in bare.graph.output:
+        info.type.tensor_type.ClearField("shape")
+    inferred = onnx.shape_inference.infer_shapes(bare)
+    for declared, found in zip(proto.graph.output, inferred.graph.output, strict=True):
+        yield shape_of(declared), shape_of(found)
+
+
+def _agree(declared: Shape | None, found: Shape | None) -> bool:
+    if declared is None or found is None:
+        return True
+    pairs = zip(declared, found, strict=False)
+    lengths = ((one, other) for one, other in pairs if isinstance(one, int) and isinstance(other, int))
+    return len(declared) == len(found) and all(one == other for one, other in lengths)
+
+
+def _loads(model: Path) -> bool:
+    try:
+        runtime.open_session(model, optimize=False)
+    except ModelNotLoadable:
+        return False
+    return True
 
 
 def _inlined(proto: onnx.ModelProto) -> onnx.ModelProto:

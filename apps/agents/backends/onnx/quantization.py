@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Set
 from pathlib import Path
 
-from onnx import ModelProto, version_converter
+import numpy as np
+from onnx import ModelProto, TensorProto, numpy_helper, version_converter
 from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic, quantize_static
 from onnxruntime.quantization.registry import IntegerOpsRegistry, QDQRegistry, QLinearOpsRegistry
 
@@ -101,7 +102,7 @@ class StaticQuantization(OnnxQuantization):
                 folder=assignment.scratch,
                 external=external,
             )
-            endless = touching(proto, ranges.endless)
+            endless = touching(proto, ranges.endless | not_finite(proto, self.prepared.parent))
             if endless:
                 context.log(f"{', '.join(endless)}: infinities go through, so the nodes stay in float.", "warning")
             context.progress(0.8, "writing 8-bit weights")
@@ -170,6 +171,12 @@ def counted(
         yield feeds
         passed += rows(feeds)
         tell(min(1.0, passed / examples))
+
+
+def not_finite(proto: ModelProto, folder: Path) -> set[str]:
+    """Stored floats with an infinity or NaN among them; external ones stand in `folder`."""
+    floats = (tensor for tensor in proto.graph.initializer if tensor.data_type == TensorProto.FLOAT)
+    return {one.name for one in floats if not np.isfinite(numpy_helper.to_array(one, str(folder))).all()}
 
 
 def touching(proto: ModelProto, tensors: Set[str]) -> list[str]:

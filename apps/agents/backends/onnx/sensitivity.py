@@ -40,7 +40,9 @@ def measure_sensitivity(
     """
     found = Sensitivity()
     points = measuring_points(bench.proto, observation)
-    nodes = quantizable_nodes(bench, observation.ranges)
+    # No 8 bits hold an infinity, so quantization leaves what it goes through in float.
+    endless = observation.not_finite
+    nodes = [node for node in quantizable_nodes(bench, observation.ranges) if not endless & {*node.input, *node.output}]
     if not points or not nodes:
         missing = "no float32 tensor near its outputs to compare" if nodes else "no float32 operator that takes 8 bits"
         found.notes.append(f"Quantization sensitivity is not measured: the model has {missing}.")

@@ -10,13 +10,14 @@ import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from apps.agents.backends.onnx import files
+from apps.agents.backends.onnx import files, runtime
 from apps.agents.backends.onnx.graph import prepare_to_quantize
-from apps.agents.backends.onnx.normalization import stored_bits
-from apps.agents.backends.onnx.workbench import names_read
+from apps.agents.backends.onnx.normalization import normalized, stored_bits
+from apps.agents.backends.onnx.workbench import names_read, subgraphs
 from apps.agents.context import Context
-from apps.agents.errors import TechniqueParameters
-from apps.agents.optimization import Assignment, Coverage, QuantizationAgent
+from apps.agents.errors import TechniqueNotApplicable, TechniqueParameters
+from apps.agents.fidelity import OutputFidelity, finite_parts
+from apps.agents.optimization import BATCH, Assignment, Coverage, Estimated, QuantizationAgent
 
 _FLOAT32_BYTES = 4
 _SMALLEST_AXES = 2
@@ -43,13 +44,29 @@ class OnnxQuantization(QuantizationAgent):
         """Prepares the graph, too. Raises `TechniqueParameters` for names that the graph does not have."""
         super().check(assignment, context)
         model = files.open_model(assignment.model, assignment.scratch)
-        self.prepared = prepare_to_quantize(model, assignment.scratch, context)
+        rewritten = normalized(model, assignment.scratch, widen=True)
+        self.prepared = prepare_to_quantize(model, rewritten, assignment.scratch, context)
         self.stored_bits = stored_bits(model)
+        if rewritten != model:
+            self._tell_difference(model, assignment, context)
         proto = self.graph()
         unknown = set(kept_nodes(assignment)) - {node.name for node in proto.graph.node}
         if unknown:
             reason = f"the graph has no nodes called {', '.join(sorted(unknown)[:5])} to keep in float"
             raise TechniqueParameters(reason=reason, field="parameters")
+
+    def _tell_difference(self, model: Path, assignment: Assignment, context: Context) -> None:
+        """How near the rewritten graph is to the model before anything is quantized, on one batch."""
+        sessions = [runtime.open_session(path, threads=assignment.threads) for path in (model, self.prepared)]
+        meters = [OutputFidelity(output.name) for output in sessions[0].get_outputs()]
+        feeds = next(assignment.batches(BATCH))
+        for meter, a, b in zip(meters, *(runtime.run(session, feeds) for session in sessions), strict=True):
+            finite = finite_parts(a, b) if a.dtype.kind == "f" and a.shape == b.shape and a.ndim else None
+            if finite is not None:
+                meter.add(*finite)
+        decibels = min((meter.sqnr_db for meter in meters if meter.elements), default=None)
+        if decibels is not None:
+            context.log(f"Rewritten for quantization, the graph gives the outputs with {decibels:.1f} dB over noise.")
 
     def graph(self) -> ModelProto:
         """The prepared graph; external weights stay outside."""
@@ -58,6 +75,21 @@ class OnnxQuantization(QuantizationAgent):
     def reached(self, assignment: Assignment) -> frozenset[str]:
         """The operator types whose weights it will narrow here."""
         return self.operators - set(assignment.parameters.get("keep_float_operators", ()))
+
+    def estimate(self, assignment: Assignment) -> Estimated:
+        """As every quantization; where nothing is covered, what the graph shows to be the reason."""
+        if not self.coverage(assignment).covered_bytes and (reason := self._why_nothing(assignment)):
+            raise TechniqueNotApplicable(technique=assignment.spec.label, reason=reason)
+        return super().estimate(assignment)
+
+    def _why_nothing(self, assignment: Assignment) -> str | None:
+        how = assignment.engine().summary.quantization
+        if how:
+            return f"it is quantized already ({how}), and no operator that it would reach has weights in floats"
+        inner = (graph for node in self.graph().graph.node for graph in subgraphs(node))
+        if any(graph.initializer for graph in inner):
+            return "its weights stand inside branches or loops, which quantization does not reach"
+        return None
 
     def coverage(self, assignment: Assignment) -> Coverage:
         """The weights of all nodes that are neither kept by name nor by operator."""
