@@ -59,7 +59,8 @@ def numbering(dataset: DatasetSummary, output: TensorSpec | None = None) -> Numb
         return FROM_ONE
     if found.high >= count:
         who = f"{count} classes are named" if dataset.classes else f"the model tells {count} apart"
-        _refuse(dataset, f"the largest is {found.high} and {who} (0 to {count - 1}, or 1 to {count})")
+        which = f"0 to {count - 1}, or 1 to {count}; name the classes by their numbers where those are others"
+        _refuse(dataset, f"the largest is {found.high} and {who} ({which})")
     return AS_THEY_ARE
 
 

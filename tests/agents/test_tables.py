@@ -109,6 +109,9 @@ np.savetxt(SPACED, FRAME.to_numpy(), header="width count y", comments="", fmt="%
         (FRAME.to_csv(), "The column without a name is the index of the rows"),
         (FRAME.to_csv(index_label="Unnamed: 0"), "'Unnamed: 0' is the index of the rows"),
         (FRAME.to_csv(index_label="index"), "'index' is the index of the rows"),
+        (FRAME.to_csv(index_label="Id"), "'Id' is the index of the rows"),
+        (FRAME.to_csv(index_label="#"), "without a name is the index of the rows"),
+        (text() + "  \n\x1a", ""),
         (FRAME.set_index(pd.Index([f"n{row}" for row in range(ROWS)])).to_csv(), "without a name"),
         (FRAME.set_index(pd.Index(np.arange(ROWS) * 5 % 31)).to_csv(), "without a name"),
         # R writes a name for every row and none above them.

@@ -1,4 +1,4 @@
-"""Data sets as members have them, from the bytes of an upload to a verdict, or to the sentence that says what is odd."""
+"""Data sets as members have them, from the bytes of an upload to a verdict or to what is wrong with them."""
 
 from __future__ import annotations
 

@@ -92,8 +92,11 @@ def numbers_of(columns: Mapping[str, Cells]) -> tuple[dict[str, Array], tuple[st
 
 def _own_style(cells: Cells) -> Style | None:
     """What the column's own cells prove; `None` where they could mean two things."""
+    plain, single_points = cells.matching(_PLAIN), cells.matching(_ONE_POINT_GROUP)
+    if plain == cells.count and not single_points:
+        return Style.POINT
     commas, points = cells.matching(_COMMA_GROUPS), cells.matching(_POINT_GROUPS)
-    single_commas, single_points = cells.matching(_ONE_COMMA_GROUP), cells.matching(_ONE_POINT_GROUP)
+    single_commas = cells.matching(_ONE_COMMA_GROUP)
     if points > single_points:
         return Style.POINT_GROUPS
     if commas > single_commas:
@@ -101,10 +104,10 @@ def _own_style(cells: Cells) -> Style | None:
     decimals = cells.matching(_DECIMAL_COMMA)
     if decimals > single_commas:
         return Style.COMMA
-    plain = cells.matching(_PLAIN) - cells.matching(_WHOLE)
+    with_point = plain - cells.matching(_WHOLE)
     if decimals:
-        return Style.COMMA_GROUPS if plain else None
-    return None if single_points and plain == single_points else Style.POINT
+        return Style.COMMA_GROUPS if with_point else None
+    return None if single_points and with_point == single_points else Style.POINT
 
 
 def _shared_style(cells: Cells, shared: set[Style]) -> Style:

@@ -21,6 +21,9 @@ from apps.agents.errors import DatasetEmpty, DatasetUnreadable
 BLOCK_BYTES = 16 * 1024 * 1024
 """No row may be longer."""
 
+BLANK = " \t\x1a"
+"""What a line without cells may hold; old systems end a file with a control character."""
+
 Columns = dict[str, pa.ChunkedArray]
 
 
@@ -30,11 +33,12 @@ class _Uneven:
 
     form: CsvForm
     comments: int = 0
+    """Lines that are no rows, among the examples."""
     first: tuple[int, int] | None = None
     seen: list[int] = field(default_factory=list)
 
     def __call__(self, row: csv.InvalidRow) -> str:
-        if row.text.startswith(COMMENT):
+        if row.text.startswith(COMMENT) or not row.text.strip(BLANK):
             self.comments += row.number >= self.form.first_row
         elif row.number >= self.form.first_row and self.first is None:
             self.first = (row.number - self.form.first_row + 1 - self.comments, row.actual_columns)

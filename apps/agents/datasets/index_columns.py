@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import re
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
 INDEX_LEFT_OUT = "The column {name} is the index of the rows, and is not taken for a feature."
-PROGRAMS_NAMES = frozenset({"", "Unnamed: 0", "__index_level_0__"})
-"""What no person calls a feature; `index` is left out only where it counts the rows."""
+_PROGRAMS_NAMES = r"(Unnamed: 0(\.\d+)?|__index_level_\d+__)?"
+"""What no person calls a feature."""
+_COUNTERS = r"index|level_0|id|(row|sample)?[ _-]?(id|nr|no|number|index)\.?|row|#"
+"""Left out only where they count the rows."""
 _REAL = r"^[+-]?\d*[.,]\d*(?:[eE][+-]?\d+)?$"
 
 
 def is_index(name: str, column: pa.ChunkedArray) -> bool:
     """Whether the column bears a name that an index is saved under, and could be one: every row has its own value."""
-    if name == "index":
+    if re.fullmatch(_COUNTERS, name, re.IGNORECASE):
         return counts_rows(column)
-    if name not in PROGRAMS_NAMES or pc.count_distinct(column).as_py() != len(column):
+    if not re.fullmatch(_PROGRAMS_NAMES, name) or pc.count_distinct(column).as_py() != len(column):
         return False
     if pa.types.is_string(column.type):
         return not pc.any(pc.match_substring_regex(column, _REAL)).as_py()

@@ -25,9 +25,12 @@ def read_parquet(path: Path, spec: DatasetSpec) -> tuple[dict[str, Array], tuple
     Raises `DatasetUnreadable` and `CellInvalid` with the column, and the row where it is one.
     """
     try:
-        table = parquet.ParquetFile(path).read()
-    except (pa.ArrowException, OSError) as error:
+        return _read(parquet.ParquetFile(path).read(), spec)
+    except (pa.ArrowException, OSError, UnicodeError) as error:
         raise DatasetUnreadable(kind="table", reason=str(error).splitlines()[0]) from error
+
+
+def _read(table: pa.Table, spec: DatasetSpec) -> tuple[dict[str, Array], tuple[str, ...]]:
     names = table.column_names
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise DatasetUnreadable(kind="table", reason=f"two columns are called {twice!r}")
