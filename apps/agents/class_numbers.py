@@ -6,10 +6,13 @@ Light. Numbers from 0 are class numbers as they are. Two other ways to count are
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from apps.agents.errors import LabelsInvalid
 from apps.agents.reports import DatasetSummary, LabelNumbers, Task, TensorSpec
+
+SHOWN_NAMES = 10
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,27 @@ def numbering(dataset: DatasetSummary, output: TensorSpec | None = None) -> Numb
 
 def are_signs(found: LabelNumbers) -> bool:
     return (found.low, found.high, found.distinct) == (-1, 1, 2)
+
+
+def remarks_on(found: LabelNumbers, classes: Sequence[str]) -> tuple[str, ...]:
+    """What is to be said of numbers that do not begin at 0, before any model is known."""
+    if are_signs(found):
+        return ("The labels are -1 and 1, taken as classes 0 and 1.",)
+    if found.low != 1 or classes:
+        return ()
+    return (
+        f"The labels are numbers from 1 to {found.high}: for a model of {found.high} classes they are taken as classes "
+        f"0 to {found.high - 1}, for a larger one as they are.",
+    )
+
+
+def told_in_order(classes: Sequence[str]) -> str:
+    """Which class each name of a file is, where nobody said."""
+    shown = ", ".join(classes[:SHOWN_NAMES]) + (", …" if len(classes) > SHOWN_NAMES else "")
+    return (
+        f"The labels are names: in alphabetical order ({shown}) they are classes 0 to {len(classes) - 1}. Where the "
+        "model's output has them in another order, name the classes in that order."
+    )
 
 
 def _classes(dataset: DatasetSummary, output: TensorSpec | None) -> int | None:

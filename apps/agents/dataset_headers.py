@@ -12,11 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
+from apps.agents.class_numbers import remarks_on
 from apps.agents.dataset_spec import EXAMPLES_AXIS, PAIR_SUFFIXES, DatasetSpec
 from apps.agents.errors import ArrayLengths, DatasetEmpty, DatasetUnreadable, InputUnfilled, LabelCount, LabelsMissing
 from apps.agents.image_folders import ImageFolders
 from apps.agents.npz_headers import ArrayHeader
-from apps.agents.reports import DatasetSummary, Task, TensorSpec, TextExcerpt
+from apps.agents.reports import DatasetSummary, LabelNumbers, Task, TensorSpec, TextExcerpt
 from apps.agents.text_files import TextFile
 
 EXCERPTS = 5
@@ -138,11 +139,19 @@ def summarize_texts(file: TextFile, spec: DatasetSpec, size_bytes: int) -> Datas
     inputs = [TensorSpec(name=name, dtype="string", shape=(EXAMPLES_AXIS,)) for name in file.fields]
     labels = None
     if file.examples and file.examples[0].label is not None:
-        dtype = "float64" if spec.task is Task.EMBEDDING else "int64"
+        names = "string" if file.classes != spec.classes else "int64"
+        dtype = "float64" if spec.task is Task.EMBEDDING else names
         labels = TensorSpec(name=spec.label_name, dtype=dtype, shape=(EXAMPLES_AXIS,))
-    summary = _summary(spec, len(file.examples), inputs, labels, (), size_bytes)
-    found = {"characters": file.characters, "notes": file.notes, "excerpts": _excerpts(file)}
-    return summary.model_copy(update=found)
+    summary = _summary(spec, len(file.examples), inputs, labels, file.classes, size_bytes)
+    numbers = _label_numbers(file) if labels and spec.task is Task.CLASSIFICATION else None
+    remarks = remarks_on(numbers, file.classes) if numbers else ()
+    found = {"characters": file.characters, "notes": (*remarks, *file.notes), "excerpts": _excerpts(file)}
+    return summary.model_copy(update=found | {"label_numbers": numbers})
+
+
+def _label_numbers(file: TextFile) -> LabelNumbers:
+    found = {int(example.label or 0) for example in file.examples}
+    return LabelNumbers(low=min(found), high=max(found), distinct=len(found))
 
 
 def _excerpts(file: TextFile) -> tuple[TextExcerpt, ...]:

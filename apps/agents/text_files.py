@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from apps.agents.class_numbers import told_in_order
 from apps.agents.dataset_spec import MINIMUM_EXAMPLES, DatasetSpec
 from apps.agents.errors import TextEncodingBroken, TextsUnlabelled
 from apps.agents.text_lines import Example, JsonLines, example_line
@@ -31,6 +32,8 @@ class TextFile:
     fields: tuple[str, ...]
     examples: tuple[Example, ...]
     notes: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    """Names by class number, where the labels are names or the member named them."""
 
     @property
     def characters(self) -> int:
@@ -44,12 +47,17 @@ def read_texts(path: Path, spec: DatasetSpec) -> TextFile:
     """
     lines = list(_lines(path))
     if _is_json(lines):
-        found = TextFile(*JsonLines(spec).read(lines))
+        reader = JsonLines(spec)
+        found = TextFile(*reader.read(lines), classes=reader.classes, notes=_labels_told(reader, spec))
     elif spec.needs_labels:
         raise TextsUnlabelled(task=spec.task, example=example_line(spec), field="task")
     else:
         found = _plain(lines, spec)
     return _warned(found if spec.needs_labels else _in_pieces(found))
+
+
+def _labels_told(reader: JsonLines, spec: DatasetSpec) -> tuple[str, ...]:
+    return () if reader.classes == spec.classes else (told_in_order(reader.classes),)
 
 
 def _lines(path: Path) -> Iterator[str]:
@@ -92,7 +100,7 @@ def _in_pieces(found: TextFile) -> TextFile:
         f"There are too few documents, so they are cut into {len(pieces)} pieces of about {size:,} characters, which "
         "count as examples: intervals say how these texts vary, not how others would."
     )
-    return TextFile(found.fields, tuple(Example((piece,)) for piece in pieces), (*found.notes, note))
+    return replace(found, examples=tuple(Example((piece,)) for piece in pieces), notes=(*found.notes, note))
 
 
 def _warned(found: TextFile) -> TextFile:
@@ -102,7 +110,7 @@ def _warned(found: TextFile) -> TextFile:
         f"The texts have {found.characters:,} characters, and every candidate reads all but the part for calibration. "
         "A sample of them gives intervals that are narrow enough in a fraction of the time."
     )
-    return TextFile(found.fields, found.examples, (*found.notes, note))
+    return replace(found, notes=(*found.notes, note))
 
 
 def _pieces(document: str, size: int) -> Iterator[str]:

@@ -55,10 +55,16 @@ class JsonLines:
         self._spec = spec
         self._names = spec.reading
         self._example = example_line(spec)
+        self.classes: tuple[str, ...] = spec.classes
+        """The member's; where there are none and all labels are names, those in alphabetical order."""
 
     def read(self, lines: Sequence[str]) -> tuple[tuple[str, ...], tuple[Example, ...]]:
         """The fields that texts stand in, and the examples of all lines that are not blank; there must be one."""
         numbered = [(number, self._object(line, number)) for number, line in enumerate(lines, 1) if line.strip()]
+        if self._spec.task is Task.CLASSIFICATION and not self.classes:
+            labels = [line.get(self._names.label) for _, line in numbered]
+            if all(isinstance(label, str) and label.strip() for label in labels):
+                self.classes = tuple(sorted({str(label) for label in labels}))
         fields, read = self._form(numbered[0][1])
         return fields, tuple(read(line, number) for number, line in numbered)
 
@@ -101,7 +107,7 @@ class JsonLines:
         return Example(texts, float(score))
 
     def _classified(self, line: Mapping[str, Any], number: int) -> Example:
-        name, classes = self._names.label, self._spec.classes
+        name, classes = self._names.label, self.classes
         label = self._value(line, name, number)
         if isinstance(label, str) and label in classes:
             label = classes.index(label)

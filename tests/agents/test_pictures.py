@@ -166,6 +166,12 @@ def test_transparency_is_said_where_there_is_any(tmp_path: Path) -> None:
     assert next(note for note in notes if "transparency" in note).startswith("3 of the pictures looked at")
 
 
+def test_pictures_that_use_a_few_of_their_bits_are_said_to_be_dark(tmp_path: Path) -> None:
+    scans = {f"a/{at}.png": encoded(Image.fromarray(DEEP // 64 if at < 9 else DEEP)) for at in range(20)}
+    notes = inspect_examples(packed(tmp_path, scans), how(task="fidelity")).notes
+    assert notes[0].startswith("9 of the pictures looked at have 16 bits and use the lowest 12 at most")
+
+
 # --- what is a picture ------------------------------------------------------------------------------------------------
 
 

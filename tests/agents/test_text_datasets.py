@@ -124,6 +124,25 @@ def test_calibration_and_evaluation_share_no_text(tmp_path: Path) -> None:
 CLASSES = (TensorSpec(name="logits", dtype="float32", shape=("batch", 2)),)
 
 
+@pytest.mark.parametrize(
+    ("names", "classes", "says"),
+    [
+        (["bad", "good"], ("bad", "good"), "alphabetical order (bad, good)"),
+        ([1, 2], ("1", "2"), "The labels 1 to 2 are taken as classes 0 to 1."),
+        ([0, 1], (), ""),
+    ],
+)
+def test_labels_of_texts_are_names_or_numbers(
+    tmp_path: Path, names: list[Any], classes: tuple[str, ...], says: str
+) -> None:
+    lines = [{"text": text, "label": names[len(text) % 2]} for text in TEXTS]
+    dataset = loaded(tmp_path, "classification", lines, outputs=CLASSES)
+    labels = np.concatenate([np.asarray(labels) for _, labels in dataset.evaluation(8)])
+    assert sorted(labels) == sorted(len(TEXTS[index]) % 2 for index in dataset.evaluation_indices)
+    assert dataset.summary.classes == classes
+    assert says in " ".join([*dataset.notes, *dataset.summary.notes])
+
+
 def test_classified_texts_are_cut_at_their_end_and_keep_the_last_special_token(tmp_path: Path) -> None:
     encoder = LetterEncoder(after=[END])
     lines = [{"text": text, "label": len(text) % 2} for text in TEXTS]

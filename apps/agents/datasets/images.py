@@ -37,6 +37,8 @@ _DECODERS = (*READ, "DIB")
 """Others, which nobody has data sets in, are not opened: each decoder is one more way in for a hostile file."""
 ANIMATED = "have several frames, of which the first is taken"
 TRANSPARENT = "have transparency, which is left out as image loaders do: the colours below it show"
+DARK_BELOW = 0x1000
+DARK = "have 16 bits and use the lowest 12 at most, so that they come out nearly black: spread them over all 16"
 DEEP = {"I": "32-bit integers", "F": "32-bit floating-point numbers"}
 _DECODING_ERRORS = (
     UnidentifiedImageError,
@@ -143,6 +145,8 @@ def _left_out(picture: Image.Image) -> list[str]:
         found.append(ANIMATED)
     if _has_transparent_pixels(picture):
         found.append(TRANSPARENT)
+    if picture.mode.startswith("I") and np.asarray(picture).max() < DARK_BELOW:
+        found.append(DARK)
     return found
 
 

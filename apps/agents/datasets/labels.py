@@ -13,7 +13,7 @@ from typing import NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.agents.class_numbers import AS_THEY_ARE, Numbering, are_signs, numbering
+from apps.agents.class_numbers import AS_THEY_ARE, Numbering, numbering, remarks_on, told_in_order
 from apps.agents.dataset_spec import DatasetKind, DatasetSpec
 from apps.agents.errors import ClassesMismatch, LabelsInvalid
 from apps.agents.reports import DatasetSummary, LabelNumbers, TensorSpec
@@ -23,7 +23,6 @@ Ints = NDArray[np.int64]
 
 MISSING = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none", "<na>"})
 """What programs write for a value that is not there; lower case."""
-SHOWN_NAMES = 10
 _WHOLE = re.compile(r"[+-]?\d{1,18}(\.0*)?")
 
 
@@ -83,18 +82,7 @@ def _numbers(found: Array, spec: DatasetSpec) -> ClassLabels:
         return ClassLabels(by_name, spec.classes, None)
     distinct = np.unique(labels)
     numbers = LabelNumbers(low=int(distinct[0]), high=int(distinct[-1]), distinct=len(distinct))
-    return ClassLabels(labels, spec.classes, numbers, _remarks(numbers, spec))
-
-
-def _remarks(found: LabelNumbers, spec: DatasetSpec) -> tuple[str, ...]:
-    if are_signs(found):
-        return ("The labels are -1 and 1, taken as classes 0 and 1.",)
-    if found.low != 1 or spec.classes:
-        return ()
-    return (
-        f"The labels are numbers from 1 to {found.high}: for a model of {found.high} classes they are taken as classes "
-        f"0 to {found.high - 1}, for a larger one as they are.",
-    )
+    return ClassLabels(labels, spec.classes, numbers, remarks_on(numbers, spec.classes))
 
 
 def _whole(found: Array, spec: DatasetSpec) -> Ints:
@@ -149,7 +137,7 @@ def _names(found: Array, spec: DatasetSpec) -> ClassLabels:
     if len(classes) == len(names):
         _refuse(spec, f"every example has one of its own, such as {names[0]!r}")
     number = {name: index for index, name in enumerate(classes)}
-    return ClassLabels(np.array([number[name] for name in names], np.int64), classes, None, (_order(classes),))
+    return ClassLabels(np.array([number[name] for name in names], np.int64), classes, None, (told_in_order(classes),))
 
 
 def _named(names: list[str], spec: DatasetSpec) -> ClassLabels:
@@ -166,14 +154,6 @@ def _named(names: list[str], spec: DatasetSpec) -> ClassLabels:
 def _by_name(names: Sequence[str], classes: Sequence[str]) -> Ints | None:
     number = {name: index for index, name in enumerate(classes)}
     return np.array([number[name] for name in names], np.int64) if number.keys() >= set(names) else None
-
-
-def _order(classes: Sequence[str]) -> str:
-    shown = ", ".join(classes[:SHOWN_NAMES]) + (", …" if len(classes) > SHOWN_NAMES else "")
-    return (
-        f"The labels are names: in alphabetical order ({shown}) they are classes 0 to {len(classes) - 1}. Where the "
-        "model's output has them in another order, name the classes in that order."
-    )
 
 
 def _place(spec: DatasetSpec, row: int) -> str:

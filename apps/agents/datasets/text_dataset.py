@@ -9,8 +9,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.agents.dataset_fit import Binding, bind
+from apps.agents.dataset_fit import Binding, bind, judged_output
 from apps.agents.dataset_spec import DatasetSpec
+from apps.agents.datasets.labels import numbered
 from apps.agents.datasets.split import Indices, split
 from apps.agents.datasets.targets import TokenTargets
 from apps.agents.datasets.text_notes import notes_on
@@ -56,13 +57,18 @@ class TextDataset:
         self._outputs = outputs
         self._examples = source.examples
         self._labels = source.labels
+        self._numbered = ""
+        if source.labels is not None and spec.task is Task.CLASSIFICATION:
+            output = judged_output(outputs, spec.output) if outputs else None
+            labels = source.labels.astype(np.int64)
+            self._labels, self.summary, self._numbered = numbered(labels, source.summary, output)
         self._seed = seed
         self._pad_id = encoder.pad_id
         self._alone = any(spec.shape[:1] == (1,) for spec in inputs)
         self._fixed = next((axis for spec in inputs for axis in spec.shape[1:2] if isinstance(axis, int)), None)
         length = min(spec.reading.max_tokens, encoder.context_length, self._fixed or encoder.context_length)
         self._maker = RowMaker(encoder, spec.task, spec.reading, length, frame_of(encoder, spec.task))
-        classes = source.labels if spec.task is Task.CLASSIFICATION else None
+        classes = self._labels if spec.task is Task.CLASSIFICATION else None
         self._calibration, self._evaluation, _ = split(self.summary.examples, seed, classes)
 
     @property
@@ -82,7 +88,8 @@ class TextDataset:
     def notes(self) -> tuple[str, ...]:
         """What the numbers stand on: the length of rows, what was split or cut, in sentences."""
         rows, cuts = self._evaluation_rows
-        return notes_on(self._maker, rows, cuts, self.timed_tokens)
+        notes = notes_on(self._maker, rows, cuts, self.timed_tokens)
+        return (self._numbered, *notes) if self._numbered else notes
 
     def calibration(self, n: int, batch_size: int = 1) -> Iterator[Arrays]:
         """Up to `n` rows of texts that evaluation never sees, in batches of `batch_size`.

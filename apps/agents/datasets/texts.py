@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from apps.agents.dataset_headers import summarize_texts
 from apps.agents.dataset_spec import DatasetSpec
-from apps.agents.reports import DatasetSummary
+from apps.agents.reports import DatasetSummary, Task
 from apps.agents.text_files import read_texts
 from apps.agents.text_lines import Example
 
@@ -26,7 +26,7 @@ class TextSource:
         self.labels: Array | None = None
         if self.summary.labels is not None:
             labels = [example.label for example in file.examples]
-            self.labels = np.asarray(labels, dtype=self.summary.labels.dtype)
+            self.labels = np.asarray(labels, dtype=np.float64 if spec.task is Task.EMBEDDING else np.int64)
 
     def rows(self, indices: NDArray[np.int64]) -> dict[str, Array]:
         """The texts by field; in the last one, where an example has more texts than fields, all that are left."""
