@@ -20,7 +20,7 @@ from apps.agents.machine import describe_machine, installed_versions
 from apps.agents.measuring import measure_latency
 from apps.agents.opportunities import opportunities
 from apps.agents.reports import AnalysisReport, Latency, Layer, ModeLatency, ModelSummary
-from apps.agents.runners import Feeds, fixed_batch
+from apps.agents.runners import Feeds, Run, fixed_batch
 from apps.agents.techniques import TechniqueSpec, catalogue
 
 CALIBRATION_EXAMPLES = 16
@@ -59,21 +59,23 @@ class AnalysisAgent:
 
         Latency, throughput and memory are of the model as it is; layers are those of its simplified graph, or its
         modules. What cannot be found out is `None` or a note. Raises the `Model…` errors where the model does not load
-        or run at all, and `DeviceMissing` where the target's device is not here.
+        or run at all, those of `examine` where nothing could be compared with it, and `DeviceMissing` where the
+        target's device is not here.
         """
         specs = catalogue() if self.techniques is None else self.techniques
         context.progress(0.0, "Opening the model")
         laboratory = open_laboratory(format, model_path, self.scratch, signature)
         summary = laboratory.summary
         context.progress(0.02, "Running a few examples alone and side by side")
-        behaviour = examine(laboratory.session(criteria.target), dataset, summary)
+        run = laboratory.session(criteria.target)
+        behaviour = examine(run, dataset, summary)
         if behaviour.batch_axes:
             assert isinstance(dataset, ArrayDataset)  # Nothing else has its axes looked for.
             dataset = dataset.laid_out(behaviour.batch_axes)
         batch, rows = fixed_batch(summary.inputs, dataset.layout), dataset.layout.rows
         calibration = list(dataset.calibration(CALIBRATION_EXAMPLES, batch or BATCH))
         whole = [feeds for feeds in calibration if batch is None or rows(feeds) == batch]
-        latency, peak_memory_bytes = self._measure(laboratory, dataset, criteria, batch, context)
+        latency, peak_memory_bytes = self._measure(laboratory, run, dataset, criteria, batch, context)
         modes, refused = self._modes(laboratory, dataset, criteria, batch, context)
         times = self._times(laboratory, dataset, criteria, batch, context)
         context.progress(0.25, "Looking at every layer")
@@ -107,7 +109,13 @@ class AnalysisAgent:
         return report
 
     def _measure(
-        self, laboratory: Laboratory, dataset: Dataset, criteria: Criteria, batch: int | None, context: Context
+        self,
+        laboratory: Laboratory,
+        run: Run,
+        dataset: Dataset,
+        criteria: Criteria,
+        batch: int | None,
+        context: Context,
     ) -> tuple[Latency, int]:
         """Latency at the criteria's batch size (the model's, where that is fixed) and the peak memory at it."""
         target = criteria.target
@@ -116,7 +124,6 @@ class AnalysisAgent:
         context.progress(
             0.05, f"Measuring latency at batch {rows}, {target.threads} thread{'s' * (target.threads > 1)}"
         )
-        run = laboratory.session(target)
         latency = measure_latency(
             lambda: run(feeds), batch_size=rows, threads=target.threads, budget_s=LATENCY_BUDGET_S
         )
