@@ -21,7 +21,7 @@ from apps.agents.machine import describe_machine, installed_versions
 from apps.agents.measuring import measure_latency
 from apps.agents.opportunities import opportunities
 from apps.agents.reports import AnalysisReport, Latency, Layer, ModeLatency, ModelSummary
-from apps.agents.runners import Feeds, fixed_batch
+from apps.agents.runners import Feeds, Run, fixed_batch
 from apps.agents.techniques import TechniqueSpec, catalogue
 
 CALIBRATION_EXAMPLES = 16
@@ -63,7 +63,8 @@ class AnalysisAgent:
 
         Latency, throughput and memory are of the model as it is; layers are those of its simplified graph, or its
         modules. What cannot be found out is `None` or a note. Raises the `Model…` errors where the model does not load
-        or run at all, and `DeviceMissing` where the target's device is not here.
+        or run at all, those of `examine` where nothing could be compared with it, and `DeviceMissing` where the
+        target's device is not here.
         """
         specs = catalogue() if self.techniques is None else self.techniques
         context.progress(0.0, "Opening the model")
@@ -79,7 +80,7 @@ class AnalysisAgent:
         batch, rows = fixed_batch(summary.inputs, dataset.layout), dataset.layout.rows
         calibration = list(dataset.calibration(CALIBRATION_EXAMPLES, batch or BATCH))
         whole = [feeds for feeds in calibration if batch is None or rows(feeds) == batch]
-        latency, peak_memory_bytes = self._measure(laboratory, dataset, criteria, batch, context)
+        latency, peak_memory_bytes = self._measure(laboratory, run, dataset, criteria, batch, context)
         modes, refused = self._modes(laboratory, dataset, criteria, batch, context)
         times = self._times(laboratory, dataset, criteria, batch, context)
         context.progress(0.25, "Looking at every layer")
@@ -114,7 +115,13 @@ class AnalysisAgent:
         return report
 
     def _measure(
-        self, laboratory: Laboratory, dataset: Dataset, criteria: Criteria, batch: int | None, context: Context
+        self,
+        laboratory: Laboratory,
+        run: Run,
+        dataset: Dataset,
+        criteria: Criteria,
+        batch: int | None,
+        context: Context,
     ) -> tuple[Latency, int]:
         """Latency at the criteria's batch size (the model's, where that is fixed) and the peak memory at it."""
         target = criteria.target
@@ -123,7 +130,6 @@ class AnalysisAgent:
         context.progress(
             0.05, f"Measuring latency at batch {rows}, {target.threads} thread{'s' * (target.threads > 1)}"
         )
-        run = laboratory.session(target)
         latency = measure_latency(
             lambda: run(feeds), batch_size=rows, threads=target.threads, budget_s=LATENCY_BUDGET_S
         )

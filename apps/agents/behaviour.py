@@ -30,7 +30,9 @@ from apps.agents.experiments import sqnr_db
 from apps.agents.fidelity import energies
 from apps.agents.layout import Feeds, Layout
 from apps.agents.reports import ModelSummary, TensorSpec
-from apps.agents.runners import Array, Run, fixed_batch, run_portions
+from apps.agents.runners import WHOLE, Array, Run, fixed_batch, run_portions
+
+Shape = tuple[int, ...] | None
 
 SAME_DB = 60.0
 """What is left of equality where the same numbers are added in another order; half precision comes close to it."""
@@ -81,25 +83,30 @@ def output_axes(run: Run, feeds: Feeds, layout: Layout, batch: int | None, outpu
     """The axis along which each of so many `outputs` has the examples, found on batches of several sizes.
 
     Of a model with a fixed `batch` it is the first axis, or else the one of the inputs, if it has that length
-    whatever the examples are. Raises `ModelRunFailed`.
+    whatever the examples are; with batches of one an output may do without such an axis (`WHOLE`), if its shape stays
+    the same. Raises `ModelRunFailed`.
     """
     rows = layout.rows(feeds)
     if batch is not None:
-        starts = range(0, rows, batch) if rows > batch else (0,)
-        cut = [np.minimum(np.arange(start, start + batch), rows - 1) for start in list(starts)[:3]]
+        starts = range(0, max(1, rows - batch + 1), batch)
+        cut = [np.minimum(np.arange(start, start + batch), rows - 1) for start in starts[:BATCHES]]
         usual = [0, *sorted({axis for axis in layout.axes.values() if axis})]
     else:
         cut = [np.arange(size) for size in sorted({min(size, rows) for size in (2, 3, rows)})]
         usual = list(range(16))
-    shapes: list[list[tuple[int, ...] | None]] = [[] for _ in range(outputs)]
+    seen: list[list[Shape]] = [[] for _ in range(outputs)]
     for chosen in cut:
-        for seen, output in zip(shapes, run(layout.take(feeds, chosen)), strict=True):
-            seen.append(getattr(output, "shape", None))
-    sizes = [len(chosen) for chosen in cut]
-    return tuple(next((axis for axis in usual if _follows(seen, axis, sizes)), None) for seen in shapes)
+        for shapes, output in zip(seen, run(layout.take(feeds, chosen)), strict=True):
+            shapes.append(getattr(output, "shape", None))
+    return tuple(_axis_of(shapes, usual, [len(chosen) for chosen in cut], alone=batch == 1) for shapes in seen)
 
 
-def _follows(shapes: Sequence[tuple[int, ...] | None], axis: int, sizes: Sequence[int]) -> bool:
+def _axis_of(shapes: Sequence[Shape], usual: Sequence[int], sizes: Sequence[int], *, alone: bool) -> int | None:
+    found = next((axis for axis in usual if _follows(shapes, axis, sizes)), None)
+    return WHOLE if found is None and alone and None not in shapes and len(set(shapes)) == 1 else found
+
+
+def _follows(shapes: Sequence[Shape], axis: int, sizes: Sequence[int]) -> bool:
     return all(
         shape is not None and axis < len(shape) and shape[axis] == size
         for shape, size in zip(shapes, sizes, strict=True)

@@ -74,7 +74,7 @@ METRICS: dict[Metric, MetricSpec] = {
         MetricSpec(metric=Metric.R2, label="R² × 100", unit="points"),
         MetricSpec(metric=Metric.COSINE, label="mean cosine similarity × 100", unit="points"),
         MetricSpec(metric=Metric.SPEARMAN, label="Spearman correlation × 100", unit="points"),
-        MetricSpec(metric=Metric.AGREEMENT, label="top-1 agreement", unit="%"),
+        MetricSpec(metric=Metric.AGREEMENT, label="agreement with the original", unit="%"),
         MetricSpec(metric=Metric.PERPLEXITY, label="perplexity", unit="", higher_is_better=False),
         MetricSpec(metric=Metric.NLL, label="negative log-likelihood", unit="nats per token", higher_is_better=False),
         MetricSpec(metric=Metric.ACCURACY, label="accuracy by log-likelihood", unit="%"),

@@ -160,7 +160,8 @@ class EvaluationAgent:
             meter.add(*(visible(outputs_of, outputs, feeds) for outputs_of in both))
             mask = feeds.get(ATTENTION_MASK)
             first, second = (judged(passing.judged(outputs_of), spec, mask) for outputs_of in both)
-            scorer = scorer or scorer_for(spec, first.shape, dataset.summary.classes)
+            tokens = mask is not None and first.ndim == 3 and first.shape[:2] == mask.shape
+            scorer = scorer or scorer_for(spec, first.shape, dataset.summary.classes, tokens=tokens)
             scorer.add(first, second, labels)
             done += len(first)
             spent_s = self._clock() - start

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 
@@ -20,6 +21,8 @@ from apps.agents.runners import Array, Engine, Run, fixed_batch, run_portions
 
 FEW, COMPARED = 8, 16
 """Examples to look at outputs on, and at least so many to hold batches of two sizes against each other."""
+LOOKED_AT = 4
+"""Batches, for one with several examples."""
 ONE_BY_ONE = 64
 """Examples that are run alone for the outputs that have no entries by example."""
 
@@ -54,7 +57,7 @@ class Passing:
         read = outputs.index(judged_output(outputs, dataset.spec.output))
         runs = [engine.session(target) for engine in engines]
         fixed = [fixed_batch(engine.summary.inputs, layout) for engine in engines]
-        feeds = next(iter(dataset.evaluation(max(batch, target.batch_size))))[0]
+        feeds = _sample(dataset, max(batch, target.batch_size))
         few = layout.take(feeds, range(min(layout.rows(feeds), 3 * fixed[0] if fixed[0] else FEW)))
         once = layout.take(few, range(min(layout.rows(few), fixed[0] or FEW)))
         unsteady = frozenset(unsteady_outputs(runs[0], _filled(once, fixed[0], layout)))
@@ -150,6 +153,16 @@ class Passing:
         if not names:
             return ()
         return (f"The original gives other values in {', '.join(names)} each time: nothing is compared by it.",)
+
+
+def _sample(dataset: Dataset, batch: int) -> Feeds:
+    """A batch of evaluation examples: the first that has some, as long texts may come one by one."""
+    looked: list[Feeds] = []
+    for feeds, _ in islice(dataset.evaluation(batch), LOOKED_AT):
+        looked.append(feeds)
+        if dataset.layout.rows(feeds) >= COMPARED:
+            break
+    return max(looked, key=dataset.layout.rows)
 
 
 def _unlike(output: TensorSpec, original: Array | None, candidate: Array | None) -> bool:

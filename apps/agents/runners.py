@@ -25,7 +25,9 @@ Outputs = list[Array]
 Run = Callable[[Feeds], Outputs]
 """One inference of a batch: all outputs in the model's order."""
 Axes = Sequence[int | None]
-"""Of the examples in each output; `None` for an output that has no entries by example."""
+"""Of the examples in each output; `WHOLE` where a batch of one gives the entry itself, without an axis; `None` for an
+output that has no entries by example."""
+WHOLE = -1
 
 
 class Engine(Protocol):
@@ -106,6 +108,8 @@ def _with_axes(outputs: Outputs, axes: Axes | None) -> Iterator[tuple[Array, int
 
 
 def _by_example(output: Array, axis: int | None, examples: int) -> Array | None:
+    if axis == WHOLE and examples == 1:
+        return output[np.newaxis]
     if axis is None or axis >= output.ndim or output.shape[axis] != examples:
         return None
     return np.moveaxis(output, axis, 0)

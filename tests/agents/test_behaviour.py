@@ -95,6 +95,13 @@ def test_a_model_of_one_example_at_a_time_is_looked_at_too(tmp_path: Path) -> No
         examined(tmp_path, batches.with_odd_outputs(1), output="hits")
 
 
+@pytest.mark.parametrize("lanes", [1, 3, "lanes"])
+def test_a_state_comes_with_every_batch(tmp_path: Path, lanes: int | str) -> None:
+    state = {"constant": 0, "batch_axis": 1}
+    inputs = {"h0": state, "c0": state, "rate": {"constant": 16000}, "x": {"batch_axis": 1}}
+    assert examined(tmp_path, batches.carrying_a_state(lanes), STEPS, inputs=inputs).batch_axes == {}
+
+
 def test_two_axes_that_would_do_are_asked_about(tmp_path: Path) -> None:
     # Cumulated along the first axis; the other two are free and treated one by one.
     nodes = [

@@ -70,6 +70,14 @@ def test_a_state_has_a_place_for_each_example_and_a_rate_is_one_number(tmp_path:
     assert dataset.layout.fixed_batch([AUDIO, STATE, RATE]) is None
 
 
+def test_a_state_for_one_example_makes_batches_of_one(tmp_path: Path) -> None:
+    said = {"state": {"constant": 0, "batch_axis": 1}}
+    dataset = read(tmp_path, [AUDIO, tensor("state", 2, 1, 4)], said)
+    assert dataset.layout.fixed_batch([binding.wanted for binding in dataset.bindings]) == 1
+    assert dataset.first(3)["state"].shape == (2, 3, 4)
+    assert dataset.layout.take(dataset.first(3), [2])["state"].shape == (2, 1, 4)
+
+
 def test_the_only_free_axis_of_a_constant_is_the_examples(tmp_path: Path) -> None:
     said = {"state": {"constant": 0}, "rate": {"constant": 8000}}
     assert read(tmp_path, [AUDIO, STATE, RATE], said).first(3)["state"].shape == (2, 3, 4)

@@ -229,7 +229,7 @@ def test_fidelity_on_texts_reads_no_padding(tmp_path: Path) -> None:
     together, alone = (
         evaluated(tmp_path, "fidelity", lines, LetterEngine(noise=0.3), batch=batch) for batch in (64, 1)
     )
-    assert together.primary.metric == "cosine"
+    assert together.primary.metric == "r2"
     assert together.primary.candidate.value < 99.9
     assert together.primary.candidate.value == pytest.approx(alone.primary.candidate.value, abs=1e-5)
     assert together.fidelity.sqnr_db == pytest.approx(alone.fidelity.sqnr_db, abs=1e-6)

@@ -14,7 +14,7 @@ from apps.agents.datasets import load_dataset
 from apps.agents.errors import OutputsDiffer, OutputUnfit, TechniqueInvalidOutput
 from apps.agents.fidelity import FidelityMeter
 from apps.agents.passing import Passing
-from apps.agents.runners import open_engine
+from apps.agents.runners import WHOLE, open_engine
 from tests.agents import batches
 from tests.agents.workshop import FIDELITY, Workshop
 
@@ -99,12 +99,21 @@ def test_where_it_changes_nothing_examples_pass_side_by_side(tmp_path: Path) -> 
 def test_outputs_without_examples_are_compared_on_one_after_the_other(tmp_path: Path, batch: int | str) -> None:
     model = batches.with_odd_outputs(batch)
     found, meter, notes = passing(tmp_path, model, model)
-    assert found.axes == [0, None, None, None]
-    assert len(notes) == 3
+    # Of one example at a time, what has one shape always is the example's own.
+    assert found.axes == ([0, None, None, None] if batch == "batch" else [0, WHOLE, WHOLE, None])
+    assert len(notes) == found.axes.count(None)
     assert all("compared on 48 alone." in note for note in notes)
     assert meter.identical
     with pytest.raises(OutputUnfit, match="no entry for each example"):
-        passing(tmp_path, model, model, output="anchors")
+        passing(tmp_path, model, model, output="hits")
+
+
+def test_scores_without_an_axis_of_examples_are_those_of_a_single_one(tmp_path: Path) -> None:
+    nodes = batches.layers(batches.head("h", "scores"), helper.make_node("Squeeze", ["scores"], ["logits"]))
+    model = batches.graph(nodes, {"x": [1, 16]}, {"logits": [6]}, batches.perceptron_weights())
+    found, meter, _ = passing(tmp_path, model, model)
+    assert found.axes == [WHOLE]
+    assert meter.identical
 
 
 def test_another_number_of_entries_is_counted_and_not_refused(tmp_path: Path) -> None:

@@ -289,8 +289,11 @@ def shared_input(binding: Binding, source: Source, examples: int) -> Array:
     """An input that all examples share, for so many of them. Raises `InputUnfilled` where an array does not fit it."""
     reading, wanted, axis = binding.reading, binding.wanted, binding.batch_axis
     if reading.array is None:
-        # Any free axis but that of the examples has been refused by `bind`.
-        lengths = [length if isinstance(length, int) else examples for length in wanted.shape]
+        # Any free axis but that of the examples has been refused by `bind`; a fixed one is filled in portions.
+        lengths = [
+            length if isinstance(length, int) and place != axis else examples
+            for place, length in enumerate(wanted.shape)
+        ]
         return np.full(lengths, reading.constant).astype(wanted.dtype)
     assert isinstance(source, ArraySource)  # The spec allows arrays of an npz only.
     array = source.shared(reading.array)
@@ -298,7 +301,7 @@ def shared_input(binding: Binding, source: Source, examples: int) -> Array:
         array = np.expand_dims(array, axis)
     if reason := _misfit(array, binding):
         raise InputUnfilled(wanted=str(wanted), reason=f"the array {reading.array!r} {reason}", field="inputs")
-    if axis is not None and array.shape[axis] == 1 and not isinstance(wanted.shape[axis], int):
+    if axis is not None:
         array = np.repeat(array, examples, axis=axis)
     return cast(array, wanted)
 
@@ -312,10 +315,10 @@ def _misfit(array: Array, binding: Binding) -> str | None:
     if array.ndim != len(wanted.shape):
         return f"{told} and {len(wanted.shape)} axes are wanted"
     for place, (want, have) in enumerate(zip(wanted.shape, array.shape, strict=True)):
-        if isinstance(want, int) and want != have:
-            return f"{told}, and axis {place} must be {want}"
-        if place == binding.batch_axis and not isinstance(want, int) and have != 1:
+        if place == binding.batch_axis and have != 1:
             return f"{told}, and must have one entry along axis {place}, where the examples stand"
+        if place != binding.batch_axis and isinstance(want, int) and want != have:
+            return f"{told}, and axis {place} must be {want}"
     return None
 
 

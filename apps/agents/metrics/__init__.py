@@ -19,8 +19,10 @@ from apps.agents.reports import MetricComparison, Task
 __all__ = ["Scorer", "order_metrics", "scorer_for"]
 
 
-def scorer_for(spec: DatasetSpec, output_shape: Sequence[int], classes: Sequence[str]) -> Scorer:
-    """The scorer of a task, for outputs of `output_shape` (batch axis first)."""
+def scorer_for(
+    spec: DatasetSpec, output_shape: Sequence[int], classes: Sequence[str], *, tokens: bool = False
+) -> Scorer:
+    """The scorer of a task, for outputs of `output_shape` (batch axis first), which may be `tokens` with padding."""
     if spec.task is Task.CLASSIFICATION:
         return ClassificationScorer(spec, classes)
     if spec.task is Task.REGRESSION:
@@ -31,7 +33,7 @@ def scorer_for(spec: DatasetSpec, output_shape: Sequence[int], classes: Sequence
         return PerplexityScorer()
     if spec.task is Task.MULTIPLE_CHOICE:
         return ContinuationScorer()
-    return FidelityScorer(by_class=_by_class(spec, output_shape))
+    return FidelityScorer(by_class=_by_class(spec, output_shape), tokens=tokens)
 
 
 def _by_class(spec: DatasetSpec, output_shape: Sequence[int]) -> bool:

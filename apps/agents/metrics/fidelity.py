@@ -35,10 +35,13 @@ BLOCK_ELEMENTS = 1_000_000
 
 
 class FidelityScorer(Scorer):
-    """`by_class` is whether the output is one score a class."""
+    """`by_class` is whether the output is one score a class, `tokens` whether it is `[N, tokens, size]`.
 
-    def __init__(self, *, by_class: bool) -> None:
-        self._by_class = by_class
+    Tokens of nothing but 0 are padding.
+    """
+
+    def __init__(self, *, by_class: bool, tokens: bool = False) -> None:
+        self._by_class, self._tokens = by_class, tokens
         self._equal: list[Floats] = []
         self._cosines: list[Floats] = []
         self._squares: list[Floats] = []
@@ -54,7 +57,8 @@ class FidelityScorer(Scorer):
             best = [top_of(class_scores(output), 1)[:, 0] for output in (original, candidate)]
             self._equal.append((best[0] == best[1]).astype(np.float64))
             self._columns = 1
-        self._squares.append(squared_errors(original, candidate, self._spread))
+        width = original.shape[-1] if self._tokens else None
+        self._squares.append(squared_errors(original, candidate, self._spread, width))
         if _rows(original).shape[1] > 1:
             self._cosines.append(cosines(original, candidate))
 
@@ -102,15 +106,17 @@ class Spread:
     """
 
     def __init__(self) -> None:
-        self._examples = 0
+        self._rows = 0
         self._by_column: _Moments | None = None
         self._overall = _Moments()
         self._energy = 0.0
 
     def add(self, rows: Floats) -> None:
-        """Take a block of rows, one an example."""
-        first = self._examples == 0
-        self._examples += len(rows)
+        """Take a block of rows."""
+        if not len(rows):
+            return
+        first = self._rows == 0
+        self._rows += len(rows)
         self._energy += float(np.square(rows).sum())
         self._overall.add(rows.reshape(-1, 1))
         if first:
@@ -157,13 +163,17 @@ class _Moments:
         return float(self._squares.sum())
 
 
-def squared_errors(original: Array, candidate: Array, spread: Spread) -> Floats:
-    """The sum of squared differences of each example; `spread` is told the original's outputs."""
+def squared_errors(original: Array, candidate: Array, spread: Spread, width: int | None) -> Floats:
+    """The sum of squared differences of each example; `spread` is told the original's outputs.
+
+    With a `width` it is told rows of that many numbers, of which each example has several, and none of nothing but 0.
+    """
     step = max(1, BLOCK_ELEMENTS * len(original) // max(1, original.size))
     found: list[Floats] = [np.empty(0)]
     for start in range(0, len(original), step):
         exact, changed = (flat(array[start : start + step]) for array in (original, candidate))
-        spread.add(exact)
+        shown = exact if width is None else exact.reshape(-1, width)
+        spread.add(shown if width is None else shown[shown.any(axis=1)])
         found.append(np.square(exact - changed).sum(axis=1))
     return np.concatenate(found)
 
