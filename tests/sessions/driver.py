@@ -133,7 +133,7 @@ class Finished:
     def _step(self, key: str) -> StepRecord | None:
         return next((step for step in self.state.steps if step.request.key == key), None)
 
-    def _result(self, key: str) -> dict[str, Any]:
+    def _result(self, key: str | None) -> dict[str, Any]:
         step = self._step(key)
         assert step is not None, f"the session has no step {key}"
         return step.result
@@ -280,7 +280,8 @@ class Driver:
                 return {**measured, "technique": request.technique, **request.parameters}
             case StepKind.PACKAGE:
                 packed = self.artifacts[request.parent] if request.parent else self.subject.model
-                known = {"filename": packed.name, "unchanged": request.parent is None}
+                made = self._result(request.parent) or {}
+                known = {"filename": packed.name, "unchanged": request.parent is None, "summary": made.get("model")}
                 return {**measured, **known, "untried": request.parameters.get("untried")}
             case _:
                 return measured
