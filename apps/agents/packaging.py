@@ -67,6 +67,8 @@ class Content:
     format: str
     documents: Mapping[str, Path]
     examples: PackageExamples | None = None
+    summary: ModelSummary | None = None
+    """What is known of the model; it is opened where nobody says and the script has to be told."""
     signature: str | None = None
     """The function that is meant, where the format has room for several."""
     unchanged: bool = False
@@ -96,7 +98,7 @@ def build_package(content: Content, folder: Path, out: Path) -> Packed:
     models = sorted(path for path in contents.rglob("*") if path.is_file())
     summary = None
     if spec.framework in _WITH_INPUTS:
-        summary = open_engine(content.format, content.model, folder, content.signature).summary
+        summary = content.summary or open_engine(content.format, content.model, folder, content.signature).summary
         (contents / INPUTS).write_text(_inputs_json(summary), encoding="utf-8")
     for role, name in DOCUMENTS.items():
         shutil.copyfile(content.documents[role], contents / name)
@@ -109,6 +111,7 @@ def build_package(content: Content, folder: Path, out: Path) -> Packed:
     finding = content.untried or _tried(contents, carried)
     if finding is None and content.examples is not None:
         finding = content.examples.finding
+    finding = finding.rstrip(".") if finding else None
     readme = contents / "README.txt"
     readme.write_text(_readme(contents, content, models, summary, needed, finding), encoding="utf-8")
     entries = [(file.relative_to(contents).as_posix(), file) for file in sorted([*files, readme])]
@@ -226,7 +229,7 @@ What else is here
 def _found(finding: str | None) -> str:
     if finding is None:
         return ""
-    return f"\n\nThe package was not proven to run before it was handed over: {finding.rstrip('.')}."
+    return f"\n\nThe package was not proven to run before it was handed over: {finding}."
 
 
 def _examples_said(examples: PackageExamples | None) -> str:

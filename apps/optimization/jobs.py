@@ -95,8 +95,16 @@ def _arguments(step: SessionStep) -> dict[str, Any]:
         case StepKind.EVALUATE:
             return {**measured, "technique": step.technique, **step.parameters}
         case StepKind.PACKAGE:
-            packed = {"filename": _artifact_filename(step), "unchanged": not step.parent_key}
-            return {**measured, **packed, "untried": step.parameters.get("untried")}
+            packed = {"filename": _artifact_filename(step), "summary": _summary_of_parent(step)}
+            return {**measured, **packed, "unchanged": not step.parent_key, "untried": step.parameters.get("untried")}
+
+
+def _summary_of_parent(step: SessionStep) -> dict[str, Any] | None:
+    """What is known of the model that the parent step made, or of the original."""
+    if not step.parent_key:
+        return step.session.version.metadata.summary.model_dump(mode="json")
+    known: dict[str, Any] | None = step.session.steps.get(key=step.parent_key).result.get("model")
+    return known
 
 
 def _artifact_filename(step: SessionStep) -> str:

@@ -318,3 +318,24 @@ def test_a_data_set_that_cannot_be_read_costs_no_package(model: Path, documents:
     body, package = step({"model": model, "original": model, "dataset": other, **documents}, tmp_path / "scratch")
     assert "no examples could be made for it" in body["finding"]
     assert package.exists()
+
+
+def test_an_untried_package_does_not_open_the_model_that_took_the_step_down(
+    data: Path, documents: Documents, tmp_path: Path
+) -> None:
+    model = tmp_path / "net.keras"
+    model.write_bytes(b"what ends the process that reads it")
+    summary = open_engine("onnx", graphs.save(graphs.perceptron(), tmp_path / "net"), tmp_path).summary
+    known = summary.model_copy(update={"format": "keras"}).model_dump(mode="json")
+    body, package = step(
+        {"model": model, "original": model, "dataset": data, **documents},
+        tmp_path / "scratch",
+        format="keras",
+        filename="net.keras",
+        summary=known,
+        untried="It was ended by SIGSEGV.",
+    )
+    assert body["finding"] == "It was ended by SIGSEGV"
+    with zipfile.ZipFile(package) as archive:
+        assert b'"name": "x"' in archive.read("inputs.json")
+        assert "was not proven to run before it was handed over: It was" in archive.read("README.txt").decode()

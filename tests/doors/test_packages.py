@@ -9,8 +9,10 @@ import sys
 import zipfile
 from pathlib import Path
 
+import flatbuffers
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from onnx import TensorProto, helper
 
 from apps.agents.criteria import Constraints
@@ -18,7 +20,6 @@ from apps.agents.state import Outcome, StepKind
 from apps.optimization import jobs, services
 from apps.optimization.models import OptimizationSession
 from tests.agents import graphs
-from tests.agents.torch_uploads import exported_file
 from tests.door import Door, quick
 from tests.optimization.test_real_sessions import npz
 
@@ -96,15 +97,41 @@ def test_a_package_whose_trial_takes_the_step_down_is_handed_over_with_the_findi
     assert "SIGKILL" in told["package_finding"]
 
 
-def test_the_package_of_a_torch_model_checks_itself_on_the_members_own(door: Door, tmp_path: Path) -> None:
-    """In half precision, or as it was where that is no gain: the script needs PyTorch and nothing of Lathe."""
-    pictures = graphs.rng().normal(size=(60, 3, 8, 8)).astype(np.float32)
-    version = door.model(exported_file(tmp_path / "net.pt2"), "net.pt2")
-    dataset = door.data(npz(x=pictures), FIDELITY, "pictures.npz")
-    session = door.verdict(version, dataset, quick("torch-half"))
+def scorer() -> bytes:
+    """A TensorFlow Lite model, `[batch, 64]` to `[batch, 64]`, written without TensorFlow."""
+
+    def tensor(name: str, shape: list[int], buffer: int, signature: list[int] | None = None) -> schema.TensorT:
+        made = schema.TensorT()
+        made.name, made.shape, made.shapeSignature, made.buffer = name, shape, signature, buffer
+        made.type = schema.TensorType.FLOAT32
+        return made
+
+    code, product, graph, model = schema.OperatorCodeT(), schema.OperatorT(), schema.SubGraphT(), schema.ModelT()
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.FULLY_CONNECTED
+    product.opcodeIndex, product.inputs, product.outputs = 0, [0, 1, -1], [2]
+    product.builtinOptionsType = schema.BuiltinOptions.FullyConnectedOptions
+    product.builtinOptions = schema.FullyConnectedOptionsT()
+    graph.tensors = [
+        tensor("features", [1, 64], 0, [-1, 64]),
+        tensor("weights", [64, 64], 1),
+        tensor("scores", [1, 64], 0, [-1, 64]),
+    ]
+    graph.inputs, graph.outputs, graph.operators, graph.name = [0], [2], [product], "main"
+    weights = schema.BufferT()
+    weights.data = np.frombuffer((graphs.rng().normal(size=(64, 64)) / 8).astype(np.float32).tobytes(), np.uint8)
+    model.version, model.operatorCodes, model.subgraphs = 3, [code], [graph]
+    model.buffers, model.description = [schema.BufferT(), weights], "tests"
+    builder = flatbuffers.Builder(0)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def test_the_package_of_a_tensorflow_lite_model_checks_itself_on_the_members_own(door: Door, tmp_path: Path) -> None:
+    features = graphs.rng().normal(size=(60, 64)).astype(np.float32)
+    version, dataset = door.model(scorer(), "net.tflite"), door.data(npz(features=features), FIDELITY, "data.npz")
+    session = door.verdict(version, dataset, quick("litert-dynamic"))
     assert finding(session) is None
-    (tmp_path / "bare").mkdir()
-    assert "The same outputs as were measured" in run(door.package(session), tmp_path / "bare")
-    carried = np.load(tmp_path / "bare" / "examples.npz")["x"]
-    assert all((row == pictures).all((1, 2, 3)).any() for row in carried)
-    assert (tmp_path / "bare" / "requirements.txt").read_text().startswith("numpy==")
+    assert "The same outputs as were measured" in run(door.package(session), tmp_path)
+    carried = np.load(tmp_path / "examples.npz")["features"]
+    assert all((row == features).all(1).any() for row in carried)
+    assert (tmp_path / "requirements.txt").read_text().startswith("numpy==")

@@ -69,7 +69,12 @@ def test_the_analysis_of_the_export_leaves_that_of_the_original_alone(finished: 
 
 
 def test_the_package_is_named_after_what_is_in_it(finished: OptimizationSession) -> None:
-    assert jobs._arguments(step(finished, "package"))["filename"] == "model.onnx"
+    arguments = jobs._arguments(step(finished, "package"))
+
+    assert arguments["filename"] == "model.onnx"
+    assert arguments["summary"] == material.MODEL.model_dump(mode="json")
+    assert (arguments["unchanged"], arguments["untried"]) == (False, None)
+    assert "dataset" in jobs._blobs(step(finished, "package"))
 
 
 def test_every_candidate_has_its_maker_though_the_export_was_made_before_the_plan(

@@ -11,6 +11,7 @@ from apps.agents.job import Job, JobResult, OutputFile
 from apps.agents.optimization import digest_of
 from apps.agents.package_examples import PackageExamples, package_examples
 from apps.agents.packaging import DOCUMENTS, Content, build_package
+from apps.agents.reports import ModelSummary
 from apps.agents.runners import open_engine
 from apps.errors import UserError
 
@@ -21,7 +22,8 @@ def run(context: JobContext) -> JobResult:
     The result's body has its `digest` and `size_bytes`, and as `finding` why it is not known to run, if it is not.
     Inputs: `model` (the artifact, or the original where that stands), `report_html`, `report_json` and `recipe`, and
     those of `Material`. Arguments: those of `Material`; `criteria`; `filename`, the model's name in the package
-    (`model.onnx` unless given); `unchanged`, whether the original stands; `untried`, why its script is not to be run.
+    (`model.onnx` unless given); `summary`, what is known of the model; `unchanged`, whether the original stands;
+    `untried`, why its script is not to be run: then the model is not opened either.
     """
     job = context.job
     material = Material(job)
@@ -37,6 +39,7 @@ def run(context: JobContext) -> JobResult:
             format=material.format,
             documents={role: job.inputs[role] for role in DOCUMENTS},
             examples=examples,
+            summary=_summary(job),
             signature=material.signature,
             unchanged=_unchanged(job),
             threads=threads,
@@ -61,11 +64,11 @@ def _examples(material: Material, threads: int) -> tuple[PackageExamples | None,
     job = material.job
     if "dataset" not in job.inputs:
         return None, None
-    engine = open_engine(material.format, material.model, material.scratch, material.signature)
     spec = DatasetSpec.model_validate(job.arguments["dataset"])
-    # Only texts need the original, for its tokenizer; everything else is fed as the packaged model itself declares it.
-    encoder = material.original.encoder if spec.kind is DatasetKind.TEXT else None
     try:
+        engine = open_engine(material.format, material.model, material.scratch, material.signature)
+        # Only texts need the original, for its tokenizer; else the packaged model itself declares what it takes.
+        encoder = material.original.encoder if spec.kind is DatasetKind.TEXT else None
         dataset = load_dataset(
             job.inputs["dataset"],
             spec,
@@ -78,6 +81,11 @@ def _examples(material: Material, threads: int) -> tuple[PackageExamples | None,
         return package_examples(engine, dataset, threads, job.seed), None
     except UserError as error:
         return None, f"no examples could be made for it: {error.message.rstrip('.')}"
+
+
+def _summary(job: Job) -> ModelSummary | None:
+    told = job.arguments.get("summary")
+    return ModelSummary.model_validate(told) if told else None
 
 
 def _unchanged(job: Job) -> bool:
