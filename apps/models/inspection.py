@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import logging
 import shutil
-import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 
@@ -29,7 +28,7 @@ from apps.errors import UserError
 from apps.models import checks, limits
 from apps.models.errors import DataSetInspectionFailed, ModelInspectionFailed
 from apps.models.intake import format_in
-from apps.models.models import Blob, DataSet, ModelMetadata, ModelVersion, StoreSettings
+from apps.models.models import DataSet, ModelMetadata, ModelVersion, StoreSettings
 from apps.models.storage import local_path
 from apps.models.texts import keepable
 from apps.models.timing import timing
@@ -57,7 +56,7 @@ def inspect_version(version_id: int) -> None:
     with _settled(version, ModelInspectionFailed()) as lost:
         chosen = {"signature": version.signature} if version.signature else {}
         arguments = {"format": format_in(version.blob), "limit_bytes": limit_bytes, **chosen}
-        body = _checked(version.blob, "model", INSPECT_MODEL, arguments, lost)
+        body = _checked(version, "model", INSPECT_MODEL, arguments, lost)
         ModelMetadata.record(version, ModelSummary.model_validate(body))
         version.accept()
 
@@ -68,7 +67,7 @@ def inspect_dataset(dataset_id: int) -> None:
     if dataset is None or not dataset.take_check(timing().lease):
         return
     with _settled(dataset, DataSetInspectionFailed()) as lost:
-        body = _checked(dataset.blob, "dataset", INSPECT_DATASET, {"spec": dataset.spec}, lost)
+        body = _checked(dataset, "dataset", INSPECT_DATASET, {"spec": dataset.spec}, lost)
         dataset.summary = keepable(DatasetSummary.model_validate(body).model_dump(mode="json"))
         dataset.save(update_fields=["summary"])
         dataset.accept()
@@ -131,30 +130,41 @@ def _worth_another_try(row: ModelVersion | DataSet, failure: JobFailure) -> bool
     return failure.transient and failure.code != StepOutOfMemory.code
 
 
-def _checked(blob: Blob, role: str, handler: str, arguments: dict[str, Any], lost: threading.Event) -> dict[str, Any]:
+def _checked(
+    row: checks.Row, role: str, handler: str, arguments: dict[str, Any], lost: threading.Event
+) -> dict[str, Any]:
     """The body of the check's result. Raises `JobFailed`, and `JobCancelled` when the check is `lost`."""
-    with local_path(blob) as path, _scratch() as scratch:
+    with local_path(row.blob) as path, _scratch(row) as scratch:
         job = Job(handler=handler, scratch=scratch, inputs={role: path}, arguments=arguments)
         return run_job(job, on_event=_ignore, should_stop=lost.is_set, limits=_limits()).body
 
 
 @contextmanager
-def _scratch() -> Iterator[Path]:
-    parent = _scratch_parent()
-    parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="inspect-", dir=parent))
+def _scratch(row: checks.Row) -> Iterator[Path]:
+    """An empty folder for the run that holds the claim on the check of `row`."""
+    assert row.check_claim is not None
+    folder = _scratch_parent() / f"inspect-{row.check_claim.hex}"
+    folder.mkdir(parents=True)
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def remove_abandoned_scratch() -> None:
-    """Removes the folders of checks on this machine whose worker died before it could."""
-    oldest = time.time() - 2 * TIME_LIMIT_S
-    for folder in _scratch_parent().glob("inspect-*"):
-        if folder.stat().st_mtime < oldest:
-            shutil.rmtree(folder, ignore_errors=True)
+def remove_abandoned_scratch() -> int:
+    """Removes the folders on this machine of checks that nobody makes any more; how many they were."""
+    abandoned = [folder for folder in _scratch_parent().glob("inspect-*") if not _is_at_work(folder)]
+    for folder in abandoned:
+        shutil.rmtree(folder, ignore_errors=True)
+    return len(abandoned)
+
+
+def _is_at_work(folder: Path) -> bool:
+    try:
+        claim = UUID(folder.name.removeprefix("inspect-"))
+    except ValueError:
+        return False
+    return any(rows.pending().filter(check_claim=claim).exists() for rows in (ModelVersion.objects, DataSet.objects))
 
 
 def _scratch_parent() -> Path:

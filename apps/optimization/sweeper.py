@@ -16,6 +16,7 @@ from django.db.models.functions import Now
 from apps.agents.faults import Fault
 from apps.agents.state import ACTIVE, Status
 from apps.models import checks, clock
+from apps.models.inspection import remove_abandoned_scratch
 from apps.models.timing import timing
 from apps.optimization import messages, pipeline, scratch, workers
 from apps.optimization.errors import WorkerLost
@@ -43,7 +44,7 @@ def sweep() -> Swept:
         checks_recovered=checks.recover(),
         messages_sent=_repeat_messages() + checks.repeat_messages(_workers_for_checks()),
         sessions_advanced=_advance_sessions(),
-        folders_removed=scratch.remove_abandoned(),
+        folders_removed=scratch.remove_abandoned() + remove_abandoned_scratch(),
     )
 
 

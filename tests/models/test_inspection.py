@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import dramatiq
 import pytest
@@ -145,13 +147,15 @@ def test_a_data_set_that_could_not_be_checked_says_so(dataset: DataSet, child):
     give_up_on_dataset(dataset.pk)
 
 
-def test_folders_of_dead_workers_are_removed(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(inspection, "_scratch_parent", lambda: tmp_path)
-    monkeypatch.setattr(inspection, "TIME_LIMIT_S", -60)
-    (tmp_path / "inspect-old").mkdir()
-    (tmp_path / "step-1-ab").mkdir()
-    inspection.remove_abandoned_scratch()
-    assert [path.name for path in tmp_path.iterdir()] == ["step-1-ab"]
+def test_folders_of_dead_workers_are_removed(pending: ModelVersion, tmp_path: Path, monkeypatch):
+    place = tmp_path / "scratch"
+    monkeypatch.setattr(inspection, "_scratch_parent", lambda: place)
+    assert pending.take_check(timedelta(seconds=30))
+    alive, foreign = f"inspect-{pending.check_claim.hex}", "step-1-ab"
+    for name in (alive, foreign, "inspect-old", f"inspect-{uuid4().hex}"):
+        (place / name).mkdir(parents=True)
+    assert inspection.remove_abandoned_scratch() == 2
+    assert {path.name for path in place.iterdir()} == {alive, foreign}
 
 
 def test_actors_set_their_own_limits_and_give_up_in_the_end():

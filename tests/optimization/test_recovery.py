@@ -223,6 +223,7 @@ def test_the_worker_is_killed_during_the_check_of_an_upload(
 
     wait_until(checked, "the check by another worker")
     assert version.check_attempts == 2
+    wait_until(lambda: not any(scratch.root().iterdir()), "an empty scratch folder", 5)
 
 
 def test_workers_that_are_told_to_stop_hand_over_and_leave(
