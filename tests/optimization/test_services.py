@@ -108,7 +108,8 @@ def test_data_that_does_not_fit_the_model_is_refused_by_input_and_shapes(start: 
     with pytest.raises(InputShape, match="x"):
         start(version=ModelVersion.objects.get(pk=version.pk))
     other = TensorSpec(name="pixels", dtype="float32", shape=("batch", 1, 8, 8))
-    ModelMetadata.record(version, material.MODEL.model_copy(update={"inputs": (other,)}))
+    mask = TensorSpec(name="mask", dtype="float32", shape=("batch", 8))
+    ModelMetadata.record(version, material.MODEL.model_copy(update={"inputs": (other, mask)}))
     with pytest.raises(InputMissing, match="pixels"):
         start(version=ModelVersion.objects.get(pk=version.pk))
 
