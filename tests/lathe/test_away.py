@@ -31,8 +31,8 @@ from lathe.settings import CACHES
 from tests.portal import world
 from tests.portal.world import World
 
-BRIEF_S = 3.0
-"""No answer takes longer, however Redis is away."""
+BRIEF_S = 4.5
+"""No answer takes longer, however Redis is away: less than one patience of the client's own."""
 
 
 @pytest.fixture
@@ -196,16 +196,16 @@ import asyncio, time, django
 django.setup()
 from django.test import AsyncClient, Client
 
+print("health", Client().get("/health/").status_code)
 headers = {"Cookie": "sessionid=" + "x" * 32, "Authorization": "Bearer " + "y" * 64}
 client = Client(raise_request_exception=False, headers=headers)
 for path in ("/", "/api/v1/models/"):
     began = time.monotonic()
     answer = client.get(path)
     media = answer["Content-Type"].partition(";")[0]
-    print(path, answer.status_code, answer.get("Retry-After"), media, time.monotonic() - began < 5)
+    print(path, answer.status_code, answer.get("Retry-After"), media, time.monotonic() - began < 8)
 answer = asyncio.run(AsyncClient(raise_request_exception=False).get("/api/v1/models/", headers=headers))
 print("async", answer.status_code, answer.get("Retry-After"), answer.json()["code"])
-print("health", Client().get("/health/").status_code)
 """
 
 
@@ -237,8 +237,8 @@ def test_without_the_database_pages_and_api_say_so(database_url: str, tmp_path: 
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
+        "health 200",
         "/ 503 5 text/html True",
         "/api/v1/models/ 503 5 application/problem+json True",
         "async 503 5 request.database_away",
-        "health 200",
     ]

@@ -7,7 +7,7 @@ from tests.settings import DATABASES, DRAMATIQ_MIDDLEWARE
 
 DATABASES["default"]["NAME"] = os.environ["LATHE_TEST_DATABASE_NAME"]
 DRAMATIQ_BROKER = {
-    "BROKER": "dramatiq.brokers.redis.RedisBroker",
+    "BROKER": "lathe.broker.Broker",
     "OPTIONS": {"url": os.environ["LATHE_TEST_BROKER_URL"], "namespace": "lathe.recovery"},
     "MIDDLEWARE": DRAMATIQ_MIDDLEWARE,
 }
