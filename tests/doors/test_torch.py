@@ -21,7 +21,7 @@ from tests.door import Door, quick, told
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
-HALF = quick("torch-half", budget=Budget(minutes=2, candidates=1))
+HALF = quick("torch-half", budget=Budget(minutes=4, candidates=1))
 CLASSES = {"kind": "npz", "task": "classification", "label": "y"}
 
 
