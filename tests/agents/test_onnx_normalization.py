@@ -155,6 +155,19 @@ def test_names_that_quantization_gives_may_be_taken(workshop: Workshop, techniqu
     assert [info.name for info in graph.graph.input] == ["x", "x_scale"]
 
 
+def test_a_table_may_be_the_output_head_too(workshop: Workshop) -> None:
+    nodes = [
+        helper.make_node("Gather", ["table", "ids"], ["rows"], name="embed"),
+        helper.make_node("ReduceMean", ["rows"], ["mean"], name="mean", axes=[1], keepdims=0),
+        helper.make_node("Gemm", ["mean", "table"], ["y"], name="head", transB=1),
+    ]
+    inputs, outputs = [graphs.value("ids", "N", 5, dtype=TensorProto.INT64)], [graphs.value("y", "N", 60)]
+    model = graphs.model_of(nodes, inputs, outputs, weights(table=(60, 32)))
+    _, graph = quantized(workshop, model, STATIC, ids=graphs.rng().integers(0, 60, (32, 5)))
+    kinds = {tensor.data_type for tensor in graph.graph.initializer if len(tensor.dims) == 2}
+    assert kinds == {TensorProto.INT8, TensorProto.UINT8}, "no copy in float is left"
+
+
 def test_constants_may_be_nodes(workshop: Workshop) -> None:
     model = perceptron(helper.make_node("Identity", ["x"], ["s"], name="same"))
     constants = [helper.make_node("Constant", [], [one.name], value=one) for one in model.graph.initializer]

@@ -256,6 +256,27 @@ def test_a_model_that_is_quantized_already_is_not_quantized_again():
     assert [candidate.technique for candidate in plan.candidates] == [GRAPH]
 
 
+def test_what_another_tool_has_quantized_is_said_in_the_plan():
+    analysis = resnet().analysis
+    changes = {"weight_dtypes": {"int8": 99, "float32": 1}, "quantization": "static: 9 QLinearConv"}
+    model = analysis.model.model_copy(update=changes)
+
+    plan = PlanningAgent().plan(analysis.model_copy(update={"model": model}), FASTEST, DATASET)
+
+    assert "quantized already (static: 9 QLinearConv). What is left to win is in the 1%" in plan.summary
+    assert [candidate.technique for candidate in plan.candidates] == [GRAPH]
+
+
+def test_half_precision_is_predicted_to_shrink_half_as_much():
+    whole = resnet().model
+    halves = whole.model_copy(update={"weight_dtypes": {"float16": 99}})
+
+    shrunk = [plan_preview(model, DATASET, SMALLEST).candidates[0].predicted.size_ratio for model in (whole, halves)]
+
+    assert shrunk[0] > 3
+    assert 1.5 < shrunk[1] < 2.1
+
+
 def test_a_limit_that_no_surprise_could_reach_leaves_a_candidate_out():
     criteria = Criteria(objective=Objective.LATENCY, constraints=Constraints(min_speedup=3.0))
 

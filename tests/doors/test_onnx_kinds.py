@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper
@@ -84,3 +85,37 @@ def test_a_table_whose_columns_are_not_the_inputs_is_refused_in_words(door: Door
     answer = door.preview(version, dataset)
     assert answer["status_code"] == 422
     assert answer["code"] == "dataset.input_missing"
+
+
+def half_precision() -> ModelProto:
+    """Two convolutions in float16 that share a bias, in the newest set of operators, height and width named free."""
+    random = graphs.rng()
+    weights = {
+        "w1": random.normal(size=(64, 3, 3, 3)).astype(np.float16),
+        "w2": random.normal(size=(64, 64, 3, 3)).astype(np.float16),
+        "b": random.normal(size=64).astype(np.float16),
+        "head": random.normal(size=(64 * 64, 3)).astype(np.float16),
+    }
+    nodes = [
+        helper.make_node("Conv", ["x", "w1", "b"], ["c1"], name="first", pads=[1] * 4),
+        helper.make_node("Relu", ["c1"], ["r1"]),
+        helper.make_node("Conv", ["r1", "w2", "b"], ["c2"], name="second", pads=[1] * 4),
+        helper.make_node("Relu", ["c2"], ["r2"]),
+        helper.make_node("Flatten", ["r2"], ["f"]),
+        helper.make_node("MatMul", ["f", "head"], ["y"], name="head"),
+    ]
+    inputs = [graphs.value("x", "N", 3, "height", "width", dtype=TensorProto.FLOAT16)]
+    outputs = [graphs.value("y", "N", 3, dtype=TensorProto.FLOAT16)]
+    model = graphs.model_of(nodes, inputs, outputs, weights, opset=onnx.defs.onnx_opset_version())
+    model.ir_version = onnx.IR_VERSION
+    return model
+
+
+def test_half_precision_in_the_newest_operators_with_open_axes_comes_to_8_bits(door: Door) -> None:
+    version = door.model(half_precision().SerializeToString(), "half.onnx")
+    assert version.metadata.summary.inputs[0].shape == ("N", 3, 8, 8)
+    random = graphs.rng()
+    x = random.normal(size=(96, 3, 8, 8)).astype(np.float32)
+    dataset = door.data(bytes_of(x=x), {"kind": "npz", "task": "fidelity"}, "pictures.npz")
+    session = door.verdict(version, dataset, quick("onnx-static-int8"))
+    assert session.outcome == Outcome.IMPROVED, told(session)

@@ -13,6 +13,8 @@ from apps.agents.reports import AnalysisReport, LanguageModel, Layer, ModelSumma
 
 HEAVY = frozenset({Kind.CONVOLUTION, Kind.DEPTHWISE, Kind.PRODUCT})
 _MATRIX_PRODUCTS = frozenset({"MatMul", "FusedMatMul", "Gemm"})
+_FLOATS = {16: ("float16", "bfloat16"), 32: ("float32",), 64: ("float64",)}
+"""Bits of number types."""
 _HEAVY_SHARE = 0.85
 """Share of the time that convolutions and products take together where nothing was measured."""
 
@@ -190,7 +192,7 @@ def profile_of_model(model: ModelSummary) -> GraphProfile:
             weight_bytes = table_bytes // tables
         else:
             weight_bytes = (model.size_bytes - table_bytes) // weighted if op_type in KINDS else 0
-        nodes += [Node("", op_type, kind, weight_bytes, share)] * count
+        nodes += [Node("", op_type, kind, weight_bytes, share, bits=_float_bits(model))] * count
     return GraphProfile(
         size_bytes=model.size_bytes,
         nodes=tuple(nodes),
@@ -204,6 +206,15 @@ def profile_of_model(model: ModelSummary) -> GraphProfile:
         tied=model.language is not None and model.language.tied_embeddings,
         rows=_rows(model),
     )
+
+
+def _float_bits(model: ModelSummary) -> float:
+    """Of a float of an ONNX file, on average: its quantizations start from halves and doubles as well."""
+    counts = {bits: sum(model.weight_dtypes.get(name, 0) for name in names) for bits, names in _FLOATS.items()}
+    total = sum(counts.values())
+    if model.format != Format.ONNX or not total:
+        return 32.0
+    return sum(bits * count for bits, count in counts.items()) / total
 
 
 def _tables(model: ModelSummary) -> tuple[int, int]:

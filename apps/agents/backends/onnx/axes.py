@@ -150,6 +150,8 @@ class _Search:
         return [tuple(group) for group in groups.values()]
 
     def _searched(self, found: Mapping[Axis, int], groups: Sequence[tuple[Axis, ...]]) -> dict[Axis, int]:
+        repeated = self._repeated(found, groups)
+
         def unmet(sizes: Sequence[int]) -> int:
             given = {axis: size for group, size in zip(groups, sizes, strict=True) for axis in group}
             demands = self.graph.demands({**found, **given})
@@ -158,8 +160,6 @@ class _Search:
         def fits(sizes: Sequence[int]) -> bool:
             return not unmet(sizes)
 
-        repeated: frozenset[str] = frozenset()
-        repeated = self._repeated(found, groups)
         if all(fits([probe] * len(groups)) for probe in PROBES):
             return {}
         sizes = self._equal(fits, len(groups)) or self._one_by_one(unmet, len(groups))

@@ -20,6 +20,7 @@ from apps.agents.backends.onnx.technique import (
     detach_grouped_biases,
     flatten_biases,
     kept_nodes,
+    part_tables,
     save_beside,
     split_gemms,
 )
@@ -80,6 +81,7 @@ class StaticQuantization(OnnxQuantization):
             context.log(f"{', '.join(odd)}: a bias with several rows, so the node stays in float.", "warning")
         if chosen["per_channel"]:
             detach_grouped_biases(proto, self.prepared.parent)
+            part_tables(proto, self.prepared.parent)
         with library_words(label):
             model = save_beside(_at_least(proto, PER_CHANNEL_OPSET), self.prepared, "flattened.onnx")
         external = files.size_bytes(model) > ONE_PROTOBUF_BYTES

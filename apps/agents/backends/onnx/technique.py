@@ -152,6 +152,25 @@ def flatten_biases(proto: ModelProto, folder: Path) -> list[str]:
     return odd
 
 
+def part_tables(proto: ModelProto, folder: Path) -> None:
+    """Give each `Gather` whose table is a weight of products as well a table of its own.
+
+    A product's scales run along its channels; a `Gather` hands its table's scales on to what it gives, which has other
+    axes. Two copies in 8 bits are still half of one in float.
+    """
+    stored = initializers(proto)
+    products = {name for node in proto.graph.node if node.op_type in ("MatMul", "Gemm") for name in node.input}
+    for node in proto.graph.node:
+        table = node.input[0] if node.op_type == "Gather" else ""
+        if table not in stored or table not in products:
+            continue
+        own = f"{table}/table"
+        if own not in stored:
+            stored[own] = numpy_helper.from_array(numpy_helper.to_array(stored[table], str(folder)), own)
+            proto.graph.initializer.append(stored[own])
+        node.input[0] = own
+
+
 def detach_grouped_biases(proto: ModelProto, folder: Path) -> None:
     """Write the bias of each grouped `ConvTranspose` as an `Add` behind it, which gets the node's output.
 
