@@ -36,11 +36,11 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 BATCH = 64
-MOST_EXAMPLES = 2000
+MOST_EXAMPLES = 512
 MOST_CHANGED = 256
 """Examples that each change of the inputs is tried on."""
 LONGEST_S = 20.0
-SHARE_OF_BUDGET = 0.05
+SHARE_OF_BUDGET = 0.03
 SIGNIFICANT = 0.01
 """Of a hundred data sets with labels at random, one passes for good."""
 BARELY = 0.15
