@@ -37,11 +37,11 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 BATCH = 64
-MOST_EXAMPLES = 2000
+MOST_EXAMPLES = 512
 MOST_CHANGED = 256
 """Examples that each change of the inputs is tried on."""
-LONGEST_S = 20.0
-SHARE_OF_BUDGET = 0.05
+SHORTEST_S, LONGEST_S = 5.0, 20.0
+SHARE_OF_BUDGET = 0.03
 SIGNIFICANT = 0.01
 """Of a hundred data sets with labels at random, one passes for good."""
 BARELY = 0.15
@@ -81,6 +81,12 @@ class _Asked:
             if sum(map(len, truth)) >= most or time.monotonic() > self.deadline:
                 break
         return np.concatenate(found), np.concatenate(truth)
+
+    @property
+    def scales_tried(self) -> str:
+        """What came of `changes` where none of them explained anything."""
+        late = time.monotonic() > self.deadline
+        return "there was no time to try all scales of the inputs" if late else "no usual scale of the inputs does"
 
     def changes(self) -> Iterator[InputChange]:
         """What may be wrong with the inputs, while there is time."""
@@ -129,7 +135,7 @@ def _asked(run: Run, summary: ModelSummary, dataset: Dataset, criteria: Criteria
         both = (run_portions(run, feeds, size, layout, axes)[read] for size in (None, wanted))
         whole, apart = (np.zeros(0) if one is None else one for one in both)
         batch = wanted if difference_db(whole, apart) < SAME_DB else None
-    budget_s = min(LONGEST_S, criteria.budget.minutes * 60 * SHARE_OF_BUDGET)
+    budget_s = max(SHORTEST_S, min(LONGEST_S, criteria.budget.minutes * 60 * SHARE_OF_BUDGET))
     return _Asked(run, dataset, read, axes, batch, time.monotonic() + budget_s)
 
 
@@ -183,7 +189,7 @@ def _classification(asked: _Asked, output: Array, labels: Ints) -> tuple[str, ..
     by_chance = f"its answers dealt out at random would be right on {_percent(found.chance)}"
     if found.p_value() > SIGNIFICANT:
         if hint or (found.could_tell() and not _scores_know(scores, labels)):
-            hint = hint or "No other order of the classes and no usual scale of the inputs explains it."
+            hint = hint or f"No other order of the classes explains it, and {asked.scales_tried}."
             raise ModelAtChance(examples=found.examples, found=right, chance=by_chance, hint=hint, field="dataset")
     elif not hint and found.share > found.chance + BARELY * (1 - found.chance):
         return ()
@@ -301,7 +307,7 @@ def _regression(asked: _Asked, output: Array, labels: Array) -> tuple[str, ...]:
     hint = _regression_hint(asked, line)
     unrelated = line.p_value > SIGNIFICANT and len(labels) >= FEWEST_FOR_REGRESSION
     if hint or unrelated:
-        hint = hint or "No usual scale of the inputs explains it."
+        hint = hint or f"No straight line explains it, and {asked.scales_tried}."
         raise ModelAtChance(examples=len(labels), found=found, chance=related, hint=hint, field="dataset")
     return (f"On {len(labels):,} examples the model is {found}, and {related}: look whether the data fits it.",)
 
