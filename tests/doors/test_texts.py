@@ -32,7 +32,7 @@ def test_short_and_long_texts_reach_a_verdict(door: Door, family: str, framed: b
     path = folder(family, tmp_path / "files", begins=framed, ends=framed, **WIDER[family])
     version = door.model(folder_zip(path, tmp_path / "model.zip"))
     dataset = door.data(labelled(family, framed), SPEC, "texts.jsonl")
-    criteria = quick("onnx-export", "onnx-dynamic-int8", budget=Budget(minutes=2.0, candidates=12))
+    criteria = quick("onnx-export", "onnx-dynamic-int8", budget=Budget(minutes=10.0, candidates=60))
     session = door.verdict(version, dataset, criteria)
     assert session.outcome == Outcome.IMPROVED
     assert version.metadata.language["context_length"] == LENGTH
