@@ -13,7 +13,7 @@ from apps.agents.criteria import Budget, Criteria
 from apps.agents.state import Outcome
 from tests.door import Door, quick
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).parents[2]
 SPEC: dict[str, Any] = {"kind": "npz", "task": "classification"}
@@ -29,7 +29,7 @@ def uploads(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def narrowed(*techniques: str) -> Criteria:
     """Minutes that suffice for the start of TensorFlow in each step, and little of them for timing."""
-    return quick(*techniques, budget=Budget(minutes=2.0, candidates=12))
+    return quick(*techniques, budget=Budget(minutes=4.0, candidates=30))
 
 
 def test_a_masked_lstm_of_keras_becomes_litert_that_has_a_session_of_its_own(door: Door, uploads: Path) -> None:
