@@ -69,6 +69,13 @@ def test_examples_are_found_where_they_leave_each_other_alone(tmp_path: Path, ax
     assert all("along axis 1 of x" in note for note in found.notes)
 
 
+@pytest.mark.parametrize("name", ["batch", "columns"])
+def test_examples_may_be_columns(tmp_path: Path, name: str) -> None:
+    nodes = [helper.make_node("MatMul", ["w", "x"], ["p"]), helper.make_node("Softmax", ["p"], ["y"], axis=0)]
+    model = batches.graph(nodes, {"x": [16, name]}, {"y": [6, name]}, {"w": batches.drawn(6, 16, seed=1)})
+    assert examined(tmp_path, model).batch_axes == ({} if name == "batch" else {"x": 1})
+
+
 def test_an_axis_that_is_named_for_the_batch_and_is_not_is_found_as_well(tmp_path: Path) -> None:
     found = examined(tmp_path, batches.recurrent(("batch", "seq", 8), ("batch", "seq", 3)), STEPS)
     assert found.batch_axes == {"x": 1}

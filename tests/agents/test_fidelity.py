@@ -116,6 +116,17 @@ def test_a_map_of_labels_counts_by_its_share_of_equal_ones() -> None:
     assert metrics_of(original, candidate)[0].drop.value == pytest.approx(25)
 
 
+@pytest.mark.parametrize("shape", [(3, 5), (1,), (6,)])
+def test_a_mask_of_infinities_is_the_same_or_not(shape: tuple[int, ...]) -> None:
+    original = outputs(shape, 1.0, 0.0)
+    original[::3] = -np.inf
+    assert all(found.drop.value == 0 for found in metrics_of(original, original))
+    for changed in (np.where(np.isinf(original), 0, original), -original, np.where(original > 0, np.inf, original)):
+        found = metrics_of(original, changed.astype(np.float32))
+        assert all(np.isfinite(metric.drop.value) for metric in found)
+        assert max(metric.drop.value for metric in found) > NO_DROP
+
+
 def test_outputs_that_do_not_vary_are_held_against_their_own_size() -> None:
     original = np.full((EXAMPLES, 1), 20.0, np.float32)
     assert metrics_of(original, original)[0].drop.value == 0

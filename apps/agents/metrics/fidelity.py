@@ -57,6 +57,7 @@ class FidelityScorer(Scorer):
             best = [top_of(class_scores(output), 1)[:, 0] for output in (original, candidate)]
             self._equal.append((best[0] == best[1]).astype(np.float64))
             self._columns = 1
+        original, candidate = finite_pair(original, candidate)
         width = original.shape[-1] if self._tokens else None
         self._squares.append(squared_errors(original, candidate, self._spread, width))
         if _rows(original).shape[1] > 1:
@@ -96,6 +97,21 @@ class FidelityScorer(Scorer):
             return None
         equal = np.concatenate(self._equal)
         return times(share(int(equal.sum()), len(equal), confidence), 100)
+
+
+def finite_pair(original: Array, candidate: Array) -> tuple[Array, Array]:
+    """Both without what is not finite: 0 where they agree in it, as in a mask of −∞; elsewhere as far off as can be.
+
+    That is the original's largest number away.
+    """
+    hidden, lost = ~np.isfinite(original), ~np.isfinite(candidate)
+    if not hidden.any() and not lost.any():
+        return original, candidate
+    exact = np.where(hidden, 0, original)
+    farthest = float(np.abs(exact).max(initial=0.0)) or 1.0
+    agree = (original == candidate) | (np.isnan(original) & np.isnan(candidate))
+    changed = np.where(lost | hidden, np.where(agree, 0, exact + farthest), candidate)
+    return exact, changed
 
 
 class Spread:
