@@ -42,6 +42,8 @@ from apps.agents.trials import (
 )
 
 NO_EFFECT = TechniqueNoEffect.code
+FLOAT_MODELS_UNTIL = 0.5
+"""Share of a session's minutes after which what is left goes to candidates that may win."""
 FAILURES_END_TECHNIQUE = 3
 """A technique that failed this often and never worked is not tried again in the session."""
 
@@ -202,8 +204,11 @@ class Board:
 
     @property
     def _room_for_float_models(self) -> bool:
-        """Whether the budget has room for one and for what is held against it."""
-        return self.state.criteria.budget.candidates - self.started >= 2
+        """Whether the budget has room for one and for what is held against it: the analyses can stand for it."""
+        budget = self.state.criteria.budget
+        return (
+            budget.candidates - self.started >= 2 and self.state.elapsed_s <= FLOAT_MODELS_UNTIL * 60 * budget.minutes
+        )
 
     def _awaited_float_model(self, candidate: CandidateRecord) -> bool:
         """Whether it is the float model in another runtime, and something worth trying is to be held against it."""

@@ -224,6 +224,9 @@ def main() -> int:
     except ImportError as error:
         print(f"{error.name or error} cannot be imported here. {needs_said()}", file=sys.stderr)
         return 2
+    except Exception:
+        print(f"The model cannot be opened here. {needs_said()}", file=sys.stderr)
+        raise
     feeds = feeds_of(given.examples or HERE / "examples.npz", names)
     results = flat(run(feeds))
     for name, array in results.items():

@@ -507,6 +507,12 @@ def test_with_a_budget_of_one_a_candidate_is_held_against_what_the_analyses_meas
     assert (held["speedup"], held["in_turns"]) == (pytest.approx(2.0), False)
 
 
+def test_late_in_a_session_the_analyses_stand_for_the_float_model():
+    session = run(torch_encoder(step_s=60.0), with_budget(FASTEST, minutes=7.0))
+
+    assert evaluations(session)[DYNAMIC].parameters["runtime_baseline"]["in_turns"] is False
+
+
 def test_in_the_runtime_of_the_original_nothing_is_held_against_another():
     assert all(request.parameters == {} for request in evaluations(run(resnet())).values())
 

@@ -83,11 +83,16 @@ def test_a_state_dict_with_its_architecture_is_exported_quantized_and_evaluated(
     assert pictures.candidate(pictures.verdict.candidate or "").technique == "onnx-static-int8"
 
 
-def test_the_search_finds_the_one_layer_that_must_stay_in_float(pictures: Finished):
-    """All of it in 8 bits loses four points, and the classifier at its end makes most of the noise.
+def test_the_gain_of_the_runtime_and_that_of_the_technique_are_told_apart(pictures: Finished):
+    gains = pictures.winner.gains
+    assert gains is not None
+    assert (gains.runtime, gains.technique) == ("ONNX Runtime", "static int8 (QDQ)")
+    whole = pictures.winner.latency.speedup.value
+    assert gains.runtime_speedup * gains.technique_speedup == pytest.approx(whole)
 
-    Whether the float export is measured before it depends on how fast this machine runs either.
-    """
+
+def test_the_search_finds_the_one_layer_that_must_stay_in_float(pictures: Finished):
+    """All of it in 8 bits loses four points, and the classifier at its end makes most of the noise."""
     key = next(candidate.key for candidate in pictures.plan.candidates if candidate.technique == "onnx-static-int8")
     whole = pictures.evaluations[key]
     assert whole.primary.drop.value > 2

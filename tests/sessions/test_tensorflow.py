@@ -118,6 +118,11 @@ def test_a_model_that_keras_3_cannot_read_is_accepted_and_optimized(
     assert finished.winner.primary.drop.value <= 0.3
     assert finished.winner.examples == 10_000 - 512
     assert finished.winner.size_bytes.ratio >= 3.5
+    gains = finished.winner.gains
+    assert gains is not None
+    assert (gains.runtime, gains.technique, gains.in_turns) == ("LiteRT", "dynamic range", False)
+    whole = finished.winner.latency.speedup.value
+    assert gains.runtime_speedup * gains.technique_speedup == pytest.approx(whole)
 
 
 # --- basic-pitch: one net in three formats ----------------------------------------------------------------------------
