@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -36,17 +37,15 @@ _KINDS: tuple[tuple[Any, Callable[..., None], type[UserError]], ...] = (
 
 
 @contextmanager
-def kept_alive(row: Row) -> Iterator[threading.Event]:
-    """Renews the lease of the check of `row` in a thread. The event is set when another run has taken it over."""
-    done, lost = threading.Event(), threading.Event()
+def kept_alive(row: Row) -> Iterator[None]:
+    """Renews the lease of the check of `row` from a thread: for what takes long and cannot be asked meanwhile."""
+    done = threading.Event()
     patience = timing()
 
     def beat() -> None:
         while not done.wait(patience.heartbeat_s):
             try:
-                if not row.renew_check(patience.lease):
-                    lost.set()
-                    break
+                row.renew_check(patience.lease)
             except DatabaseTrouble:
                 logger.warning("The lease of the check of %s could not be renewed yet.", row, exc_info=True)
                 close_old_connections()
@@ -55,10 +54,26 @@ def kept_alive(row: Row) -> Iterator[threading.Event]:
     thread = threading.Thread(target=beat, name=f"check-{row.pk}", daemon=True)
     thread.start()
     try:
-        yield lost
+        yield
     finally:
         done.set()
-        thread.join(timeout=patience.heartbeat_s)
+        thread.join()
+
+
+class Lease:
+    """The lease of the check of `row`, renewed by asking, often, whether it is lost."""
+
+    def __init__(self, row: Row) -> None:
+        self._row = row
+        self._patience = timing()
+        self._renewed_at = time.monotonic()
+
+    def lost(self) -> bool:
+        """Whether another run has taken the check over."""
+        if time.monotonic() - self._renewed_at < self._patience.heartbeat_s:
+            return False
+        self._renewed_at = time.monotonic()
+        return not self._row.renew_check(self._patience.lease)
 
 
 def put_off(row: Row) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,10 +52,11 @@ def inspect_version(version_id: int) -> None:
     if version is None or not version.take_check(timing().lease):
         return
     limit_bytes = StoreSettings.current().max_unpacked_bytes
-    with _settled(version, ModelInspectionFailed()) as lost:
+    with _settled(version, ModelInspectionFailed()):
+        _fetch(version)
         chosen = {"signature": version.signature} if version.signature else {}
         arguments = {"format": format_in(version.blob), "limit_bytes": limit_bytes, **chosen}
-        body = _checked(version, "model", INSPECT_MODEL, arguments, lost)
+        body = _checked(version, "model", INSPECT_MODEL, arguments)
         ModelMetadata.record(version, ModelSummary.model_validate(body))
         version.accept()
 
@@ -66,8 +66,9 @@ def inspect_dataset(dataset_id: int) -> None:
     dataset = DataSet.objects.pending().select_related("blob").filter(pk=dataset_id).first()
     if dataset is None or not dataset.take_check(timing().lease):
         return
-    with _settled(dataset, DataSetInspectionFailed()) as lost:
-        body = _checked(dataset, "dataset", INSPECT_DATASET, {"spec": dataset.spec}, lost)
+    with _settled(dataset, DataSetInspectionFailed()):
+        _fetch(dataset)
+        body = _checked(dataset, "dataset", INSPECT_DATASET, {"spec": dataset.spec})
         dataset.summary = keepable(DatasetSummary.model_validate(body).model_dump(mode="json"))
         dataset.save(update_fields=["summary"])
         dataset.accept()
@@ -88,14 +89,10 @@ def give_up_on_dataset(dataset_id: int) -> None:
 
 
 @contextmanager
-def _settled(row: ModelVersion | DataSet, ours: UserError) -> Iterator[threading.Event]:
-    """Turns a check that failed into a refusal of `row`; `ours` says that it was not the file.
-
-    Gives an event that is set when another run has taken the check over: then this one stops and answers nothing.
-    """
+def _settled(row: ModelVersion | DataSet, ours: UserError) -> Iterator[None]:
+    """Turns a check that failed into a refusal of `row`; `ours` says that it was not the file."""
     try:
-        with checks.kept_alive(row) as lost:
-            yield lost
+        yield
     except JobCancelled:
         logger.warning("The check of %s was taken over by another run.", row)
     except UserError as error:
@@ -130,13 +127,17 @@ def _worth_another_try(row: ModelVersion | DataSet, failure: JobFailure) -> bool
     return failure.transient and failure.code != StepOutOfMemory.code
 
 
-def _checked(
-    row: checks.Row, role: str, handler: str, arguments: dict[str, Any], lost: threading.Event
-) -> dict[str, Any]:
-    """The body of the check's result. Raises `JobFailed`, and `JobCancelled` when the check is `lost`."""
+def _fetch(row: checks.Row) -> None:
+    """Has the bytes at hand, and known to be right, however long that takes."""
+    with checks.kept_alive(row), local_path(row.blob):
+        return
+
+
+def _checked(row: checks.Row, role: str, handler: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """The body of the check's result. Raises `JobFailed`, and `JobCancelled` when another run has taken it over."""
     with local_path(row.blob) as path, _scratch(row) as scratch:
         job = Job(handler=handler, scratch=scratch, inputs={role: path}, arguments=arguments)
-        return run_job(job, on_event=_ignore, should_stop=lost.is_set, limits=_limits()).body
+        return run_job(job, on_event=_ignore, should_stop=checks.Lease(row).lost, limits=_limits()).body
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -14,7 +15,7 @@ from django.utils import timezone
 from apps.agents.errors import StepDiskFailed, StepKilled
 from apps.agents.faults import Fault
 from apps.agents.job import JobFailure, JobResult
-from apps.agents.process import JobFailed
+from apps.agents.process import JobCancelled, JobFailed
 from apps.models import checks, clock, inspection, intake
 from apps.models.inspection import TryAgain, inspect_version
 from apps.models.models import InspectionStatus, ModelVersion
@@ -60,7 +61,7 @@ def lost(error: StepKilled | StepDiskFailed, fault: Fault) -> JobFailed:
 def silent(version: ModelVersion) -> None:
     """Its worker took the check and was never heard of again."""
     assert version.take_check(LEASE)
-    ModelVersion.objects.filter(pk=version.pk).update(check_expires_at=Now())
+    ModelVersion.objects.filter(pk=version.pk).update(check_expires_at=clock.after(timedelta(seconds=-1)))
 
 
 def test_only_one_run_makes_a_check(pending: ModelVersion, monkeypatch: pytest.MonkeyPatch):
@@ -159,3 +160,35 @@ def test_a_lost_message_is_repeated_where_a_worker_is_idle(pending: ModelVersion
     assert checks.repeat_messages(workers=0) == 0, "nobody would take it"
     assert checks.repeat_messages(workers=1) == 1
     assert sent == [(pending.pk, None)]
+
+
+def test_a_run_whose_check_was_taken_over_stops_and_answers_nothing(
+    pending: ModelVersion, monkeypatch: pytest.MonkeyPatch, settings: Any
+):
+    settings.PIPELINE_TIMING = {"heartbeat_s": 0.0}
+
+    def taken_over(job: Any, *, should_stop: Callable[[], bool], **options: Any) -> JobResult:
+        assert not should_stop()
+        ModelVersion.objects.update(check_expires_at=clock.after(timedelta(seconds=-1)))
+        assert ModelVersion.objects.get(pk=pending.pk).take_check(LEASE)
+        assert should_stop()
+        raise JobCancelled(job.handler)
+
+    monkeypatch.setattr(inspection, "run_job", taken_over)
+    inspect_version(pending.pk)
+    pending.refresh_from_db()
+    assert pending.pending
+    assert pending.check_claim is not None
+
+
+def test_fetching_a_large_file_keeps_the_claim(
+    transactional_db: None, pending: ModelVersion, monkeypatch: pytest.MonkeyPatch, settings: Any
+):
+    settings.PIPELINE_TIMING = {"heartbeat_s": 0.02}
+    assert pending.take_check(timedelta(seconds=1))
+    before = pending.check_expires_at
+    with checks.kept_alive(pending):
+        deadline = time.monotonic() + 10
+        while ModelVersion.objects.get(pk=pending.pk).check_expires_at == before:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
