@@ -107,8 +107,8 @@ class Door:
         return {**answer.json(), "status_code": answer.status_code}
 
     def start(self, version: ModelVersion, dataset: DataSet, criteria: Criteria | None = None) -> OptimizationSession:
-        """A session that has been asked for and not yet been worked on."""
-        made = self.post("sessions", _question(version, dataset, criteria))
+        """A session that has been asked for and not yet been worked on, though the preview may find nothing to try."""
+        made = self.post("sessions", {**_question(version, dataset, criteria), "start_anyway": True})
         return OptimizationSession.objects.get(pk=made["id"])
 
     def run(self, version: ModelVersion, dataset: DataSet, criteria: Criteria | None = None) -> OptimizationSession:

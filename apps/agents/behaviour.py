@@ -62,6 +62,9 @@ class Behaviour:
     notes: tuple[str, ...] = ()
 
 
+_NOTHING_DRAWS = "no operator of it is known to draw random numbers, so it may keep a state from one call to the next"
+
+
 def examine(run: Run, dataset: Dataset, summary: ModelSummary) -> Behaviour:
     """Run a few examples of `dataset` again, alone and side by side.
 
@@ -165,7 +168,7 @@ class _Examination:
         suspects = [name for name in self.summary.operators if _RANDOM.search(name)]
         batch = self.dataset.layout.take(feeds, range(self._fixed)) if self._fixed else feeds
         unsteady = unsteady_outputs(self.run, batch, RUNS_OF_SUSPECTS if suspects else RUNS)
-        drawn = f"it has {_listed(suspects)}" if suspects else "no operator of it is known to draw random numbers"
+        drawn = f"it has {_listed(suspects)}" if suspects else _NOTHING_DRAWS
         if self.judged in unsteady:
             alike = unsteady[self.judged]
             told = f" and the same examples agree to {alike:.0f} dB only" if np.isfinite(alike) else ""

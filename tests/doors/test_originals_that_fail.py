@@ -6,6 +6,7 @@ import io
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from apps.agents.faults import Fault
@@ -18,14 +19,16 @@ WORDS = 10
 EXAMPLES = 200
 
 
+def tables() -> dict[str, NDArray[np.float32]]:
+    """The weights of the model."""
+    rng = np.random.default_rng(7)
+    shapes = {"table": (WORDS, 16), "first": (16, 64), "second": (64, 3)}
+    return {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+
+
 def lookup() -> bytes:
     """[N, 1] numbers of words → their rows of a table → MatMul (64) → MatMul → [N, 3]."""
-    rng = np.random.default_rng(7)
-    weights = {
-        "table": rng.normal(size=(WORDS, 16)).astype(np.float32),
-        "first": rng.normal(size=(16, 64)).astype(np.float32),
-        "second": rng.normal(size=(64, 3)).astype(np.float32),
-    }
+    weights = tables()
     nodes = [
         helper.make_node("Gather", ["table", "words"], ["rows"], "look-up"),
         helper.make_node("Flatten", ["rows"], ["flat"], "flatten"),
@@ -44,11 +47,13 @@ def lookup() -> bytes:
 
 
 def words(beyond: int) -> bytes:
-    """Numbers of words, one of which is `beyond` the table, where the analysis need not look."""
+    """Numbers of words and the model's answers, one `beyond` the table, where the analysis need not look."""
     numbers = np.random.default_rng(7).integers(0, WORDS, (EXAMPLES, 1))
+    weights = tables()
+    answers = (weights["table"] @ weights["first"] @ weights["second"]).argmax(1)[numbers[:, 0]]
     numbers[EXAMPLES // 2] = beyond
     sink = io.BytesIO()
-    np.savez(sink, words=numbers, y=np.arange(EXAMPLES) % 3)
+    np.savez(sink, words=numbers, y=answers)
     return sink.getvalue()
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from apps.agents.criteria import Budget, Criteria
-from apps.agents.state import Outcome
+from apps.agents.state import Outcome, Status
 from tests.door import Door, quick
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow, pytest.mark.timeout(900)]
@@ -49,11 +49,9 @@ def test_the_signature_of_a_saved_model_stays_with_the_saved_model(door: Door, u
     assert door.promoted(session).metadata.signature == "serving_default"
 
 
-def test_a_model_that_no_export_takes_ends_with_a_report_and_a_package(door: Door, uploads: Path) -> None:
+def test_a_model_that_keeps_a_state_between_calls_is_named_before_anything_is_tried(door: Door, uploads: Path) -> None:
     version, dataset = door.model(uploads / "stateful.keras"), door.data(uploads / "stateful.npz", SPEC)
-    session = door.verdict(version, dataset, narrowed("litert-export", "tensorflow-onnx-export", "litert-float16"))
-    assert session.outcome == Outcome.UNCHANGED
-    refused = session.steps.filter(key__startswith="export").values_list("error", flat=True)
-    assert len(refused) == 2
-    assert all("keeps a state" in reason for reason in refused)
-    assert door.package(session)[:2] == b"PK"
+    session = door.run(version, dataset, narrowed("litert-export", "tensorflow-onnx-export", "litert-float16"))
+    assert (session.status, session.error_code) == (Status.FAILED, "model.not_deterministic")
+    assert "keep a state from one call to the next" in session.error
+    assert session.steps.count() == 1
