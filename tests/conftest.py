@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
@@ -16,7 +17,7 @@ from dramatiq.brokers.stub import StubBroker
 from apps.accounts.models import Membership, Role, Team, User
 from apps.optimization import events, housekeeping
 from lathe import cache as shared_cache
-from tests.door import Door
+from tests.door import Door, shorter_sensitivity
 
 # How long examples take to draw depends on what else the machine does: no test fails by a stopwatch.
 hypothesis.settings.register_profile("lathe", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -104,8 +105,12 @@ def stranger(other_team: Team) -> User:
 
 
 @pytest.fixture
-def door(engineer: User, settings: Any) -> Door:
-    """The API as an engineer who may bring code uses it, with no wait between a failure and the next try."""
+def door(engineer: User, settings: Any) -> Iterator[Door]:
+    """The API as an engineer who may bring code uses it, with no wait between a failure and the next try.
+
+    Analyses look for fragile layers for a few seconds only.
+    """
     settings.PIPELINE_TIMING = {"backoff_s": 0.0, "cancel_check_s": 0.05, "write_s": 0.0}
     Membership.objects.filter(user=engineer).update(may_upload_code=True)
-    return Door(engineer)
+    with shorter_sensitivity(3.0):
+        yield Door(engineer)

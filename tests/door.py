@@ -10,22 +10,24 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from rest_framework.test import APIClient
 
 from apps.accounts.models import TokenScope, User
 from apps.accounts.services import create_token
 from apps.agents.criteria import Budget, Constraints, Criteria, Objective
-from apps.agents.state import Status
+from apps.agents.state import Status, StepKind
 from apps.models.models import DataSet, ModelVersion
 from apps.models.storage import open_blob
-from apps.optimization import services
-from apps.optimization.models import OptimizationSession
+from apps.optimization import jobs, services
+from apps.optimization.models import OptimizationSession, SessionStep
 from tests.optimization import crank
 
 API = "/api/v1"
@@ -137,6 +139,20 @@ class Door:
         """The bytes of the session's package."""
         with open_blob(services.package_of(session).blob) as file:
             return file.read()
+
+
+@contextmanager
+def shorter_sensitivity(seconds: float) -> Iterator[None]:
+    """The pipeline's jobs as they are, with one number more: how long an analysis may look for fragile layers."""
+    usual = jobs._arguments
+
+    def arguments(step: SessionStep) -> dict[str, Any]:
+        looked = {"sensitivity_budget_s": seconds} if step.kind == StepKind.ANALYSE else {}
+        return usual(step) | looked
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jobs, "_arguments", arguments)
+        yield
 
 
 def _question(version: ModelVersion, dataset: DataSet, criteria: Criteria | None) -> dict[str, Any]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,7 @@ from apps.agents.datasets import load_dataset
 from apps.agents.errors import SignatureUnknown
 from apps.agents.laboratory import open_laboratory
 from apps.agents.optimization import Assignment, Made, agent_for, spec_of
-from apps.agents.packaging import DOCUMENTS, build_package, run_script
+from apps.agents.packaging import DOCUMENTS, Content, build_package
 from apps.agents.reports import Task
 from apps.agents.runners import open_engine
 from apps.errors import UserError
@@ -129,8 +132,14 @@ def test_the_script_of_a_package_calls_the_signature_that_was_meant(tmp_path: Pa
     for document in documents.values():
         document.write_text("{}")
     (tmp_path / "work").mkdir()
-    build_package(path, "net.tflite", documents, "tflite", tmp_path / "work", tmp_path, signature="encode")
-    assert run_script(tmp_path / "work" / "package").startswith("right  float32  (1, 4)")
+    content = Content(path, "net.tflite", "tflite", documents, signature="encode")
+    packed = build_package(content, tmp_path / "work", tmp_path)
+    with zipfile.ZipFile(packed.path) as archive:
+        archive.extractall(tmp_path / "package")
+    np.savez(tmp_path / "x.npz", rows=np.zeros((1, WIDE), np.float32))
+    script = next((tmp_path / "package").rglob("run.py"))
+    told = subprocess.run([sys.executable, script, tmp_path / "x.npz"], capture_output=True, text=True, check=True)
+    assert told.stdout.splitlines()[-1].startswith("right  float32  (1, 4)"), told.stdout
 
 
 def test_flipped_bytes_of_a_file_with_several_signatures_are_refused_or_bearable(tmp_path: Path) -> None:

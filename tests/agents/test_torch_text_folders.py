@@ -15,7 +15,7 @@ from apps.agents.criteria import Target
 from apps.agents.dataset_spec import DatasetKind, DatasetSpec
 from apps.agents.datasets import load_dataset
 from apps.agents.reports import Task
-from apps.agents.runners import fixed_batch, run_examples
+from apps.agents.runners import fixed_batch, run_portions
 from tests.agents.text_folders import FAMILIES, LENGTH, WORDS, classifier, folder
 from tests.agents.torch_uploads import folder_zip
 
@@ -69,7 +69,7 @@ def test_a_batch_of_texts_gives_what_each_row_gives_alone(
     run, plain = engine.session(Target()), classifier(family)
     rows = 0
     for feeds, _ in dataset.evaluation(8):
-        found = run_examples(run, feeds, fixed_batch(summary.inputs))[0]
+        found = run_portions(run, feeds, fixed_batch(summary.inputs))[0]
         for ids, mask, logits in zip(feeds["input_ids"], feeds["attention_mask"], found, strict=True):
             row = torch.tensor(ids[mask == 1])[None]
             rows += 1

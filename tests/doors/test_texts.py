@@ -22,17 +22,21 @@ SPEC: dict[str, Any] = {"kind": "text", "task": "classification"}
 
 
 @pytest.mark.parametrize(
-    ("family", "framed"),
+    ("family", "framed", "techniques"),
     [
-        ("RobertaPreLayerNorm", True),  # Two of its positions are for padding, and nothing states how many are left.
-        ("GPT2", False),  # It knows no padding token.
+        # Two of its positions are for padding, and nothing states how many are left.
+        ("RobertaPreLayerNorm", True, ("torch-half",)),
+        # It knows no padding token.
+        ("GPT2", False, ("onnx-export", "onnx-dynamic-int8")),
     ],
 )
-def test_short_and_long_texts_reach_a_verdict(door: Door, family: str, framed: bool, tmp_path: Path) -> None:
+def test_short_and_long_texts_reach_a_verdict(
+    door: Door, family: str, framed: bool, techniques: tuple[str, ...], tmp_path: Path
+) -> None:
     path = folder(family, tmp_path / "files", begins=framed, ends=framed, **WIDER[family])
     version = door.model(folder_zip(path, tmp_path / "model.zip"))
     dataset = door.data(labelled(family, framed), SPEC, "texts.jsonl")
-    criteria = quick("onnx-export", "onnx-dynamic-int8", budget=Budget(minutes=4.0, candidates=30))
+    criteria = quick(*techniques, budget=Budget(minutes=4.0, candidates=1))
     session = door.verdict(version, dataset, criteria)
     assert session.outcome == Outcome.IMPROVED
     assert version.metadata.language["context_length"] == LENGTH

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import runpy
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -96,3 +97,50 @@ def test_a_script_that_declares_no_outputs_is_previewed_and_started(door: Door, 
     ModelMetadata.objects.filter(version=version).update(outputs=[])  # As one that was checked by an earlier Lathe.
     answer = door.preview(version, dataset)
     assert (answer["status_code"], answer["code"]) == (422, "model.interface_unknown")
+
+
+# --- on from the ONNX that comes of it --------------------------------------------------------------------------------
+
+EIGHT_BITS = quick("onnx-export", "onnx-dynamic-int8", budget=Budget(minutes=4, candidates=1))
+
+
+class Scores(torch.nn.Module):
+    """[N, 64] → 256 → [N, 4]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = torch.nn.Linear(64, 256)
+        self.head = torch.nn.Linear(256, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        scores: torch.Tensor = self.head(torch.relu(self.body(x)))
+        return scores
+
+
+def exported(network: torch.nn.Module, path: Path) -> None:
+    batch = torch.export.Dim("batch")
+    program = torch.export.export(network, (torch.zeros(2, 64),), dynamic_shapes=({0: batch},))
+    torch.export.save(program, str(path))
+
+
+def scripted(network: torch.nn.Module, path: Path) -> None:
+    torch.jit.save(torch.jit.trace(network, torch.zeros(2, 64)), str(path))
+
+
+@pytest.mark.parametrize(("save_as", "name"), [(exported, "model.pt2"), (scripted, "model.pt")])
+def test_a_program_comes_to_onnx_in_8_bits_that_has_a_session_of_its_own(
+    door: Door, tmp_path: Path, save_as: Callable[[torch.nn.Module, Path], None], name: str
+) -> None:
+    torch.manual_seed(0)
+    network = Scores().eval()
+    save_as(network, tmp_path / name)
+    rows = np.random.default_rng(0).standard_normal((120, 64)).astype(np.float32)
+    with torch.inference_mode():
+        labels = network(torch.from_numpy(rows)).argmax(1).numpy()
+    version, dataset = door.model(tmp_path / name), door.data(arrays(x=rows, y=labels), CLASSES, "data.npz")
+    first = door.verdict(version, dataset, EIGHT_BITS)
+    assert first.outcome == Outcome.IMPROVED, told(first)
+    promoted = door.promoted(first)
+    assert promoted.metadata.format == "onnx"
+    second = door.verdict(promoted, dataset, quick("onnx-float16"))
+    assert not second.steps.exclude(traceback="").exists()

@@ -19,10 +19,9 @@ from apps.agents.criteria import PROFILES, Budget, Criteria
 from apps.agents.dataset_spec import DatasetKind, DatasetSpec
 from apps.agents.formats import Format
 from apps.agents.reports import Task
-from apps.agents.state import StepKind
 from apps.models.models import Blob
-from apps.optimization import jobs, workers
-from apps.optimization.models import SessionStep
+from apps.optimization import workers
+from tests.door import shorter_sensitivity
 from tests.sessions.driver import Finished, drive, table
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
@@ -100,7 +99,7 @@ def run_session(django_db_setup: None, django_db_blocker: Any) -> Iterator[RunSe
             format: Format = Format.ONNX,  # noqa: A002 - the contract's word
         ) -> Finished:
             folder = Path(folders.enter_context(TemporaryDirectory(prefix="lathe-session-")))
-            sensitivity = nullcontext() if format is Format.ONNX else shorter_sensitivity()
+            sensitivity = nullcontext() if format is Format.ONNX else shorter_sensitivity(SENSITIVITY_BUDGET_S)
             with django_db_blocker.unblock(), engineer() as user, sensitivity:
                 finished = drive(user, model, data, spec, criteria, folder)
             print(table(finished))
@@ -108,17 +107,3 @@ def run_session(django_db_setup: None, django_db_blocker: Any) -> Iterator[RunSe
             return finished
 
         yield run
-
-
-@contextmanager
-def shorter_sensitivity() -> Iterator[None]:
-    """The pipeline's jobs as they are, with one number more: how long an analysis may look for fragile layers."""
-    usual = jobs._arguments
-
-    def arguments(step: SessionStep) -> dict[str, Any]:
-        looked = {"sensitivity_budget_s": SENSITIVITY_BUDGET_S} if step.kind == StepKind.ANALYSE else {}
-        return usual(step) | looked
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jobs, "_arguments", arguments)
-        yield

@@ -17,13 +17,13 @@ from pathlib import Path
 import onnx
 import torch
 from onnx import ModelProto
-from transformers import PreTrainedModel
 
 from apps.agents.backends.torch import onnx_file
 from apps.agents.backends.torch.equality import Agreement, Case, Differs, cases_of, compare
 from apps.agents.backends.torch.fusion import FUSIONS, NotFused
 from apps.agents.backends.torch.loading import load_model
 from apps.agents.backends.torch.model import TorchModel
+from apps.agents.backends.torch.pretrained import is_pretrained
 from apps.agents.backends.torch.tracing import ByPlace, dynamic_shapes, example_feeds, example_tensors
 from apps.agents.context import Context
 from apps.agents.errors import TechniqueInvalidOutput, TechniqueNoEffect, TechniqueNotApplicable
@@ -126,7 +126,7 @@ def to_onnx(model: TorchModel, feeds: Mapping[str, Array], label: str) -> ModelP
     """Translate `model`, traced on `feeds`. Raises `TechniqueLibraryFailed` with the exporter's own words."""
     inputs = [spec.name for spec in model.summary.inputs]
     outputs = [spec.name for spec in model.summary.outputs]
-    if isinstance(model.module, PreTrainedModel):
+    if is_pretrained(model.module):
         model.module.set_attn_implementation("eager")
     with _exporters_words(label), torch.no_grad():
         if model.format is Format.TORCHSCRIPT:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
-from transformers import PreTrainedModel
 
 from apps.agents.backends.torch.engine import device_of, use_threads
 from apps.agents.backends.torch.model import TorchModel
@@ -15,6 +15,9 @@ from apps.agents.criteria import Target
 from apps.agents.formats import Format
 from apps.agents.reports import Generation
 from apps.agents.runners import Feeds
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 LONGEST_PROMPT = 128
 TOKENS = 16

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from apps.agents.backends.torch import pickles, stored
-from apps.agents.backends.torch.exported import ExportedProgramFile
 from apps.agents.backends.torch.model import TorchModel
 from apps.agents.backends.torch.opening import Opened, open_model
-from apps.agents.backends.torch.scripted import ScriptFile
-from apps.agents.backends.torch.state_dict import StateDictFolder
-from apps.agents.backends.torch.transformers_folder import TransformersFolder
+from apps.agents.backends.torch.pretrained import open_folder
 from apps.agents.errors import ArchitectureMissing
 from apps.agents.formats import Format
 from apps.agents.reports import ModelSummary
 from apps.agents.sniffing import FileKind, sniff
 from apps.agents.text import TextEncoder
+
+if TYPE_CHECKING:
+    from apps.agents.backends.torch.exported import ExportedProgramFile
+    from apps.agents.backends.torch.scripted import ScriptFile
+    from apps.agents.backends.torch.state_dict import StateDictFolder
 
 
 def load_model(path: Path, scratch: Path, *, device: str = "cpu") -> TorchModel:
@@ -30,7 +33,7 @@ def load_opened(opened: Opened, *, device: str = "cpu") -> TorchModel:
     """The same from files that are opened already."""
     if opened.format is not Format.TRANSFORMERS:
         return _files(opened).load(device)
-    folder = TransformersFolder(opened.path)
+    folder = open_folder(opened.path)
     summary = folder.summary  # Before the weights are loaded: what is wrong with them is said best there.
     return TorchModel(folder.load(device), Format.TRANSFORMERS, summary, opened.path, folder.encoder)
 
@@ -40,20 +43,27 @@ def summarize(opened: Opened) -> ModelSummary:
 
     Raises `ArchitectureMissing` for bare weights, and for other pickles what `pickles.load_weights` says of them.
     """
-    return TransformersFolder(opened.path).summary if opened.format is Format.TRANSFORMERS else _files(opened).summary
+    return open_folder(opened.path).summary if opened.format is Format.TRANSFORMERS else _files(opened).summary
 
 
 def encoder_of(opened: Opened) -> TextEncoder | None:
     """The tokenizer that came with the model."""
-    return TransformersFolder(opened.path).encoder if opened.format is Format.TRANSFORMERS else None
+    return open_folder(opened.path).encoder if opened.format is Format.TRANSFORMERS else None
 
 
 def _files(opened: Opened) -> ExportedProgramFile | ScriptFile | StateDictFolder:
+    """What each format needs is imported for it alone: a child opens one model, and waits for no other's libraries."""
     if opened.format is Format.TORCH_EXPORT:
+        from apps.agents.backends.torch.exported import ExportedProgramFile
+
         return ExportedProgramFile(opened.path)
     if opened.format is Format.TORCHSCRIPT:
+        from apps.agents.backends.torch.scripted import ScriptFile
+
         return ScriptFile(opened.path)
     if opened.path.is_dir():
+        from apps.agents.backends.torch.state_dict import StateDictFolder
+
         return StateDictFolder(opened.path, opened.brought)
     raise _without_architecture(opened.path)
 

@@ -8,12 +8,12 @@ import tempfile
 from pathlib import Path
 
 from safetensors.torch import save_file
-from transformers import PreTrainedModel
 
 from apps.agents.backends.torch.description import read_description
 from apps.agents.backends.torch.exported import save_exported
 from apps.agents.backends.torch.model import TorchModel
 from apps.agents.backends.torch.opening import CONFIGURATION, DESCRIPTION
+from apps.agents.backends.torch.pretrained import is_pretrained
 from apps.agents.backends.torch.scripted import save_scripted
 from apps.agents.backends.torch.state_dict import SUFFIXES, StateDictFolder, shared_names
 from apps.agents.backends.torch.stored import SAFETENSORS
@@ -45,7 +45,8 @@ def save_model(model: TorchModel, out: Path) -> Path:
 
 def save_transformers(model: TorchModel, out: Path) -> Path:
     """Write a transformers model with its tokenizer to `out` as `model.zip`."""
-    assert isinstance(model.module, PreTrainedModel)
+    if not is_pretrained(model.module):
+        raise TypeError(f"{type(model.module).__name__} is no model of transformers")
     with tempfile.TemporaryDirectory(dir=out.parent, prefix="saving-") as kept:
         config = model.module.config
         settings = json.loads((model.folder / CONFIGURATION).read_text(encoding="utf-8"))

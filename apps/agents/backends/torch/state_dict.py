@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors.torch import load_file
 from torch import nn
-from transformers import PreTrainedModel
 
 from apps.agents.backends.torch import pickles, stored
 from apps.agents.backends.torch.architectures import build_installed, build_uploaded, files_in, uploaded_code
@@ -18,12 +18,15 @@ from apps.agents.backends.torch.checkpoints import Fit, Wanted, fit
 from apps.agents.backends.torch.description import IN_TRANSFORMERS, Description, read_description
 from apps.agents.backends.torch.model import TorchModel
 from apps.agents.backends.torch.opening import CONFIGURATION, DESCRIPTION
+from apps.agents.backends.torch.pretrained import is_pretrained, open_folder, operators_of
 from apps.agents.backends.torch.probing import calling, found_outputs
 from apps.agents.backends.torch.stored import StoredTensor
-from apps.agents.backends.torch.transformers_folder import TransformersFolder, operators_of
 from apps.agents.errors import DescriptionInvalid, OutputsUnknown, WeightsMissing, WeightsUnfit
 from apps.agents.formats import Format
 from apps.agents.reports import CodeFile, ModelSummary, TensorSpec
+
+if TYPE_CHECKING:
+    from apps.agents.backends.torch.transformers_folder import TransformersFolder
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 
@@ -85,7 +88,7 @@ class StateDictFolder:
         summary = self._summary(module, fitted) if self.code else self.summary
         _take_over(module, self._tensors(fitted))
         _match_types(module)
-        transformers = isinstance(module, PreTrainedModel)
+        transformers = is_pretrained(module)
         if transformers:
             module.config.use_cache = False
         return TorchModel(module.to(device), Format.STATE_DICT, summary, self.path, positional=not transformers)
@@ -95,7 +98,7 @@ class StateDictFolder:
     @property
     def _transformers(self) -> TransformersFolder:
         name = (self.description.architecture or "").removeprefix(IN_TRANSFORMERS)
-        return TransformersFolder(self.path, architecture=name)
+        return open_folder(self.path, name)
 
     @property
     def _inputs(self) -> tuple[TensorSpec, ...]:

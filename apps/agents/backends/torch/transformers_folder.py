@@ -6,7 +6,6 @@ No code of the folder is run and no hub is asked: the class comes from the insta
 from __future__ import annotations
 
 import inspect
-from collections import Counter
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from apps.agents.backends.torch.checkpoints import named
 from apps.agents.backends.torch.configuration import bounded, brief, read_settings
 from apps.agents.backends.torch.interfaces import inputs_of, outputs_of
 from apps.agents.backends.torch.opening import CONFIGURATION
+from apps.agents.backends.torch.pretrained import operators_of
 from apps.agents.backends.torch.tokenizing import FolderEncoder, context_length, open_tokenizer, padding_of
 from apps.agents.errors import (
     ArchitectureUnsupported,
@@ -220,17 +220,3 @@ class TransformersFolder:
 
 
 _UNNAMED = 'config.json names none; add "architectures": ["LlamaForCausalLM"] or whichever it is'
-
-
-def operators_of(module: torch.nn.Module) -> dict[str, int]:
-    """Modules that compute by themselves, by type: those with weights of their own or without modules inside.
-
-    A library's own kind of convolution or the like counts as PyTorch's, which it is made from.
-    """
-    own = (part for part in module.modules() if part._parameters or next(part.children(), None) is None)
-    return dict(sorted(Counter(map(_kind, own)).items()))
-
-
-def _kind(module: torch.nn.Module) -> str:
-    kinds = (kind for kind in type(module).__mro__ if kind.__module__.startswith("torch.nn.modules."))
-    return next((kind.__name__ for kind in kinds if kind is not torch.nn.Module), type(module).__name__)
