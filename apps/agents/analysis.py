@@ -77,6 +77,8 @@ class AnalysisAgent:
             assert isinstance(dataset, ArrayDataset)  # Nothing else has its axes looked for.
             dataset = dataset.laid_out(behaviour.batch_axes)
         suspicions = refuse_chance(run, summary, dataset, criteria, context) if original else ()
+        for sentence in suspicions:
+            context.log(sentence, "warning")
         batch, rows = fixed_batch(summary.inputs, dataset.layout), dataset.layout.rows
         calibration = list(dataset.calibration(CALIBRATION_EXAMPLES, batch or BATCH))
         whole = [feeds for feeds in calibration if batch is None or rows(feeds) == batch]
@@ -97,11 +99,11 @@ class AnalysisAgent:
             opportunities=(),
             compatibility=compatibility(summary, _installed(specs), dataset.summary, specs.values()),
             calibration_examples=sum(map(rows, whole)),
+            suspicions=suspicions,
             generation=laboratory.generation(dataset.first(1), criteria.target),
             modes=modes,
             batch_axes=dict(behaviour.batch_axes),
             notes=(
-                *suspicions,
                 *behaviour.notes,
                 *_notes(summary, layers, latency, criteria),
                 *dataset.notes,

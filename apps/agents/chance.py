@@ -23,7 +23,7 @@ from apps.agents.criteria import Criteria
 from apps.agents.dataset_fit import judged_output
 from apps.agents.datasets import Arrays, Dataset
 from apps.agents.datasets.loading import ArrayDataset
-from apps.agents.errors import ModelAtChance
+from apps.agents.errors import ModelAtChance, ModelRunFailed
 from apps.agents.input_changes import InputChange, input_changes
 from apps.agents.metrics.classification import class_scores, predicted
 from apps.agents.metrics.judged import judged
@@ -36,6 +36,7 @@ Array = NDArray[np.generic]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+_MEANINGLESS = "Look whether the data set is this model's: as it stands, no number on accuracy means anything."
 BATCH = 64
 MOST_EXAMPLES = 512
 MOST_CHANGED = 256
@@ -109,8 +110,9 @@ def refuse_chance(
 ) -> tuple[str, ...]:
     """What is suspicious about the original's answers, in sentences; nothing for tasks without classes or values.
 
-    The judged output must have an entry for each example. Raises `ModelAtChance` where the answers have nothing to do
-    with the labels, or would after a change that is named.
+    The judged output must have an entry for each example. Raises `ModelAtChance` where a mistake that can be named
+    explains the answers. Where they have nothing to do with the labels and nothing explains it, that is said: whoever
+    cares for size and speed alone may go on.
     """
     if dataset.spec.task not in (Task.CLASSIFICATION, Task.REGRESSION):
         return ()
@@ -188,9 +190,10 @@ def _classification(asked: _Asked, output: Array, labels: Ints) -> tuple[str, ..
     right = f"right on {_percent(found.share)}"
     by_chance = f"its answers dealt out at random would be right on {_percent(found.chance)}"
     if found.p_value() > SIGNIFICANT:
-        if hint or (found.could_tell() and not _scores_know(scores, labels)):
-            hint = hint or f"No other order of the classes explains it, and {asked.scales_tried}."
+        if hint:
             raise ModelAtChance(examples=found.examples, found=right, chance=by_chance, hint=hint, field="dataset")
+        if found.could_tell() and not _scores_know(scores, labels):
+            hint = f"No other order of the classes explains it, and {asked.scales_tried}. {_MEANINGLESS}"
     elif not hint and found.share > found.chance + BARELY * (1 - found.chance):
         return ()
     hint = hint or "Look whether the data set is this model's."
@@ -225,7 +228,8 @@ def _hint(asked: _Asked, predictions: Ints, labels: Ints, classes: int, found: _
             return (
                 f"With the classes in another order it would be right on {_percent(guess.share)}{_told(asked, order)}."
             )
-    tried = [(_changed_guess(asked, change), change.sentence) for change in asked.changes()]
+    guesses = ((_changed_guess(asked, change), change.sentence) for change in asked.changes())
+    tried = [(guess, sentence) for guess, sentence in guesses if guess is not None]
     if not tried:
         return ""
     guess, sentence = max(tried, key=lambda one: one[0].share)
@@ -233,8 +237,12 @@ def _hint(asked: _Asked, predictions: Ints, labels: Ints, classes: int, found: _
     return f"{sentence} it would be right on {_percent(guess.share)}." if better else ""
 
 
-def _changed_guess(asked: _Asked, change: InputChange) -> _Guess:
-    output, labels = asked.answers(MOST_CHANGED, change)
+def _changed_guess(asked: _Asked, change: InputChange) -> _Guess | None:
+    """`None` where the model does not run on inputs that are changed so, such as indices that are kept as floats."""
+    try:
+        output, labels = asked.answers(MOST_CHANGED, change)
+    except ModelRunFailed:
+        return None
     return _guess(predicted(output), labels.astype(np.int64))
 
 
@@ -306,14 +314,23 @@ def _regression(asked: _Asked, output: Array, labels: Array) -> tuple[str, ...]:
     related = f"the correlation of its answers with the labels is {number(line.correlation, 2)}"
     hint = _regression_hint(asked, line)
     unrelated = line.p_value > SIGNIFICANT and len(labels) >= FEWEST_FOR_REGRESSION
-    if hint or unrelated:
-        hint = hint or f"No straight line explains it, and {asked.scales_tried}."
+    if hint:
         raise ModelAtChance(examples=len(labels), found=found, chance=related, hint=hint, field="dataset")
+    if unrelated:
+        unexplained = f"No straight line explains it, and {asked.scales_tried}. {_MEANINGLESS}"
+        return (f"On {len(labels):,} examples the model is {found}, and {related}. {unexplained}",)
     return (f"On {len(labels):,} examples the model is {found}, and {related}: look whether the data fits it.",)
 
 
+def _changed_line(asked: _Asked, change: InputChange) -> _Line | None:
+    try:
+        return _line(*asked.answers(MOST_CHANGED, change))
+    except ModelRunFailed:
+        return None
+
+
 def _regression_hint(asked: _Asked, line: _Line) -> str:
-    tried = [(_line(*asked.answers(MOST_CHANGED, change)), change.sentence) for change in asked.changes()]
+    tried = [(_changed_line(asked, change), change.sentence) for change in asked.changes()]
     known = [(changed.r2, sentence) for changed, sentence in tried if changed is not None]
     r2, sentence = max(known, default=(0.0, ""))
     if r2 >= RELATED:

@@ -248,6 +248,8 @@ class AnalysisReport(Value):
     opportunities: tuple[Opportunity, ...]
     compatibility: tuple[Compatibility, ...]
     calibration_examples: int
+    suspicions: tuple[str, ...] = ()
+    """Why the data set may not be this model's, each a sentence."""
     notes: tuple[str, ...] = ()
     generation: Generation | None = None
     """Of a generative language model in its own framework; of others it stays unknown."""

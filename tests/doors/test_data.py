@@ -7,6 +7,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from django.test import Client
 from PIL import Image
 
 from apps.agents.state import Status
@@ -78,7 +79,7 @@ def test_deep_grey_pictures_below_the_folders_of_splits_are_seen_as_they_are(doo
     assert session.status == Status.COMPLETED
 
 
-def test_labels_from_one_are_counted_anew_and_labels_at_random_end_the_session_at_once(door: Door) -> None:
+def test_labels_from_one_are_counted_anew_and_labels_at_random_are_told(door: Door) -> None:
     model = network((12,), 3)
     version, truth = door.model(model, "net.onnx"), answers(model, X).argmax(1)
     spec = {"kind": "npz", "task": "classification"}
@@ -86,8 +87,14 @@ def test_labels_from_one_are_counted_anew_and_labels_at_random_end_the_session_a
     assert numbered.status == Status.COMPLETED
     assert "The labels 1 to 3 are taken as classes 0 to 2." in analysis_notes(numbered)
     random = door.data(npz(any=X, y=np.random.default_rng(0).permutation(truth)), spec, "random.npz")
-    session = door.run(version, random)
-    assert (session.status, session.error_code) == (Status.FAILED, "dataset.model_at_chance")
-    assert [step.kind for step in session.steps.all()] == ["analyse"]
+    session = door.verdict(version, random, quick("onnx-graph"))
+    assert "no number on accuracy means anything" in session.analysis.body["suspicions"][0]
+    assert session.log.filter(level="warning", message__contains="no number on accuracy means anything").exists()
+    page = Client()
+    page.force_login(door.user)
+    report = page.get(f"{session.get_absolute_url()}report/").content.decode()
+    assert report.index("no number on accuracy means anything") < report.index('id="report-plan"')
     turned = door.run(version, door.data(npz(any=X, y=(truth + 1) % 3), spec, "turned.npz"))
+    assert (turned.status, turned.error_code) == (Status.FAILED, "dataset.model_at_chance")
+    assert [step.kind for step in turned.steps.all()] == ["analyse"]
     assert "name the classes as 1, 2, 0" in turned.error
