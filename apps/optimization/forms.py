@@ -66,9 +66,6 @@ class SessionForm(forms.Form):
     )
     """Asked only once it is known that there is nothing to try."""
 
-    def ask_whether_to_start_anyway(self) -> None:
-        self.fields["start_anyway"].widget = forms.CheckboxInput()
-
     SEARCHED = ("version", "dataset")
 
     def __init__(self, *args: Any, user: User, team: Team, **kwargs: Any) -> None:
@@ -79,6 +76,9 @@ class SessionForm(forms.Form):
         self._offer("dataset", datasets)
         criteria = CriteriaSet.objects.visible_to(user).current().filter(Q(team=team) | Q(team=None))
         self.fields["criteria_set"].queryset = criteria.order_by("team", "name")  # type: ignore[attr-defined]
+
+    def ask_whether_to_start_anyway(self) -> None:
+        self.fields["start_anyway"].widget = forms.CheckboxInput()
 
     def _offer(self, name: str, rows: QuerySet[Any]) -> None:
         field = self.fields[name]

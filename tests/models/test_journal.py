@@ -118,7 +118,8 @@ def test_the_settings_of_the_store_are_told_with_both_values(
 ):
     client.force_login(User.objects.create_superuser("op@example.org", "x"))
     row = StoreSettings.current()
-    answers = {one.name: getattr(row, one.name) for one in row._meta.fields if one.editable and one.name != "id"}
+    names = [one.name for one in row._meta.fields if one.editable and one.name != "id"]
+    answers = {name: "" if getattr(row, name) is None else getattr(row, name) for name in names}
     answers["accept_code"] = "on"
     address = reverse("admin:models_storesettings_change", args=[row.pk])
     assert client.post(address, {**answers, field: value}).status_code == 302

@@ -72,7 +72,7 @@ def new(request: MemberRequest) -> HttpResponse:
             if isinstance(error, NothingToTry):
                 form.ask_whether_to_start_anyway()
             show_error(form, error)
-            status = error.status
+            status = max(status, error.status)
     return render(request, "optimization/session_new.html", {"form": form}, status=status)
 
 
