@@ -92,8 +92,8 @@ class NothingToTry(UserError):
     code = "session.nothing_to_try"
     status = 409
     sentence = (
-        "This session would end as it begins, for nothing can be tried. {summary} Change the criteria, or say "
-        "start_anyway to have the original analysed and packaged all the same."
+        "This session would end as it begins, for nothing can be tried. {summary} Change the criteria, or ask for a "
+        "start all the same to have the original analysed and packaged."
     )
 
 

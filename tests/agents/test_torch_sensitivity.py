@@ -45,8 +45,10 @@ def _features() -> dict[str, np.ndarray]:
     return {"x": np.random.default_rng(0).normal(size=(16, 8)).astype(np.float32)}
 
 
-def _measured(module: nn.Module, feeds: dict[str, np.ndarray], budget_s: float = 60) -> Sensitivity:
-    anatomy = dissect(model_of(module), Path())
+def _measured(
+    module: nn.Module, feeds: dict[str, np.ndarray], budget_s: float = 60, names: tuple[str, ...] = ("y",)
+) -> Sensitivity:
+    anatomy = dissect(model_of(module, names=names), Path())
     order = [part.name for part in anatomy.parts]
     return measure_sensitivity(anatomy, [feeds], order, budget_s=budget_s, tell=lambda *_: None)
 
@@ -94,7 +96,8 @@ def test_the_output_that_loses_most_counts():
         def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             return self.near(x), self.far(x)
 
-    assert all(15 < noise < 80 for noise in _measured(TwoEnds(), _features()).layers.values())
+    found = _measured(TwoEnds(), _features(), names=("near", "far"))
+    assert all(15 < noise < 80 for noise in found.layers.values())
 
 
 def test_a_model_without_wide_weights_gets_a_note():

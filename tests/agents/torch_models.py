@@ -77,10 +77,12 @@ def summary_of(
     )
 
 
-def model_of(module: nn.Module, shape: tuple[int | str | None, ...] = ("batch", 3, 8, 8)) -> TorchModel:
-    """One float input `x`, one float output `y`."""
+def model_of(
+    module: nn.Module, shape: tuple[int | str | None, ...] = ("batch", 3, 8, 8), names: tuple[str, ...] = ("y",)
+) -> TorchModel:
+    """One float input `x`, and float outputs with these names."""
     inputs = (TensorSpec(name="x", dtype="float32", shape=shape),)
-    outputs = (TensorSpec(name="y", dtype="float32", shape=("batch", None)),)
+    outputs = tuple(TensorSpec(name=name, dtype="float32", shape=("batch", None)) for name in names)
     summary = summary_of(module, Format.STATE_DICT, inputs, outputs)
     return TorchModel(module.eval(), Format.STATE_DICT, summary, Path())
 
