@@ -57,6 +57,7 @@ def write(folder: Path) -> None:
         keras.utils.set_random_seed(0)
         model = builder()
         model.save(folder / f"{name}.keras")
+        model.save(folder / f"{name}.h5")
         scores = np.concatenate([np.asarray(model(x[at : at + 1], training=False)) for at in range(len(x))])
         np.savez(folder / f"{name}.npz", series=x, y=scores.argmax(1))
     two = Two()

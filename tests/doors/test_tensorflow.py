@@ -32,8 +32,11 @@ def narrowed(*techniques: str) -> Criteria:
     return quick(*techniques, budget=Budget(minutes=4.0, candidates=30))
 
 
-def test_a_masked_lstm_of_keras_becomes_litert_that_has_a_session_of_its_own(door: Door, uploads: Path) -> None:
-    version, dataset = door.model(uploads / "masked.keras"), door.data(uploads / "masked.npz", SPEC)
+@pytest.mark.parametrize("name", ["masked.keras", "masked.h5"])
+def test_a_masked_lstm_of_keras_becomes_litert_that_has_a_session_of_its_own(
+    door: Door, uploads: Path, name: str
+) -> None:
+    version, dataset = door.model(uploads / name), door.data(uploads / "masked.npz", SPEC)
     first = door.verdict(version, dataset, narrowed("litert-export", "litert-float16"))
     assert first.outcome == Outcome.IMPROVED
     promoted = door.promoted(first)
@@ -44,9 +47,13 @@ def test_a_masked_lstm_of_keras_becomes_litert_that_has_a_session_of_its_own(doo
 
 def test_the_signature_of_a_saved_model_stays_with_the_saved_model(door: Door, uploads: Path) -> None:
     version = door.chosen(door.model(uploads / "two.zip"), "chosen")
-    session = door.verdict(version, door.data(uploads / "two.npz", SPEC), narrowed("litert-export", "litert-float16"))
+    dataset = door.data(uploads / "two.npz", SPEC)
+    session = door.verdict(version, dataset, narrowed("litert-export", "litert-float16"))
     assert session.outcome == Outcome.IMPROVED
-    assert door.promoted(session).metadata.signature == "serving_default"
+    promoted = door.promoted(session)
+    assert promoted.metadata.signature == "serving_default"
+    second = door.verdict(promoted, dataset, narrowed("litert-weight-only"))
+    assert not second.steps.exclude(traceback="").exists()
 
 
 def test_a_model_that_keeps_a_state_between_calls_is_named_before_anything_is_tried(door: Door, uploads: Path) -> None:

@@ -39,6 +39,9 @@ def test_short_and_long_texts_reach_a_verdict(
     criteria = quick(*techniques, budget=Budget(minutes=4.0, candidates=1))
     session = door.verdict(version, dataset, criteria)
     assert session.outcome == Outcome.IMPROVED
+    if techniques == ("torch-half",):  # What is exported carries no tokenizer, and is fed tokens.
+        second = door.verdict(door.promoted(session), dataset, criteria)
+        assert not second.steps.exclude(traceback="").exists()
     assert version.metadata.language["context_length"] == LENGTH
 
 
