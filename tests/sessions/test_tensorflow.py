@@ -174,7 +174,8 @@ def test_the_three_are_analysed_to_the_same_parameters(nets: dict[Format, Finish
     counted = {which: multiplied(one.state.model, basic_pitch.onnx) for which, one in nets.items()}
     assert counted == dict.fromkeys(INPUTS, 35_057)
     floats = {which: one.state.model.weight_dtypes["float32"] for which, one in nets.items()}
-    assert floats[Format.ONNX] == floats[Format.TFLITE] == 35_740
+    # Two equal numbers of the TFLite file stand in one buffer, which counts once.
+    assert (floats[Format.ONNX], floats[Format.TFLITE]) == (35_740, 35_739)
     # Before norms are folded: two norms of 8 and 32 channels, and numbers that were computed from others.
     assert abs(floats[Format.SAVED_MODEL] - 35_740) < 200
 
