@@ -117,7 +117,9 @@ class Finished:
 def drive(user: User, model: Path, data: Path, spec: DatasetSpec, criteria: Criteria, folder: Path) -> Finished:
     """Uploads both files for `user`, runs a session on them to its end, and copies what it made to `folder`."""
     version, dataset = _uploaded(user, model, data, spec)
-    session = session_start(user=user, version=version, dataset=dataset, criteria=criteria, seed=SEED, start_anyway=True)
+    session = session_start(
+        user=user, version=version, dataset=dataset, criteria=criteria, seed=SEED, start_anyway=True
+    )
     crank.turn_until_quiet(limit=MOST_TURNS)
     session.refresh_from_db()
     broken = session.steps.exclude(traceback="").first()
