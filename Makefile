@@ -10,6 +10,7 @@ BARE := tests/bare.sh
 
 # The environment as a team deploys it: what `check --deploy` judges.
 DEPLOYED := LATHE_VAR_DIR=$(CURDIR)/var/check LATHE_BASE_URL=https://lathe.example.org LATHE_BEHIND_PROXY=1 \
+	LATHE_TRUSTED_PROXIES=172.29.143.1 \
 	LATHE_SECRET_KEY=only-for-the-check-0123456789-ABCDEFGHIJKLMNOPQRSTUVWXYZ-abcdef \
 	DATABASE_URL=postgres://lathe:lathe@localhost/lathe REDIS_URL=redis://localhost:6379/0
 
