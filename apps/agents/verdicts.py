@@ -25,6 +25,7 @@ from apps.agents.phrasing import (
     said,
 )
 from apps.agents.reports import (
+    UNKNOWN,
     ConstraintVerdict,
     Estimate,
     Holds,
@@ -32,9 +33,6 @@ from apps.agents.reports import (
     MetricComparison,
     Pair,
 )
-
-UNKNOWN = 1e9
-"""Either end of an interval that nothing bounds: JSON has no infinity, and no end at all would mean an exact number."""
 
 
 @dataclass(frozen=True)

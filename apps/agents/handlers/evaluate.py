@@ -12,6 +12,8 @@ from apps.agents.job import JobResult
 from apps.agents.lineage import runtime_of
 from apps.agents.machine import describe_machine
 from apps.agents.measuring import Effort
+from apps.agents.measuring.fresh import FreshProcessTimer
+from apps.agents.measuring.timer import InProcessTimer, Timer
 from apps.agents.reports import EvaluationReport, Gains, RuntimeBaseline
 from apps.agents.runners import Engine, open_engine
 from apps.agents.techniques import Family, catalogue
@@ -19,6 +21,8 @@ from apps.agents.techniques import Family, catalogue
 if TYPE_CHECKING:
     from apps.agents.child import JobContext
 
+CHOOSING, EVALUATION = "choosing", "evaluation"
+"""Values of the argument `part`."""
 LONGEST_TIMING_S = 20.0
 SHORTEST_TIMING_S = 3.0
 REHEARSAL_S = 0.5
@@ -32,7 +36,8 @@ def run(context: JobContext) -> JobResult:
 
     Inputs and arguments of `Material`, where the model is the candidate; `criteria` as plain JSON; `technique`, the
     candidate's, by name; `runtime_baseline`, the float model in its runtime where that is another than the original's,
-    as plain JSON; `batch_divisor`, by how much smaller batches are after a try that ran out of memory.
+    as plain JSON; `batch_divisor`, by how much smaller batches are after a try that ran out of memory; `part`, which is
+    `choosing` where candidates are ranked and timing in this process will do, and `evaluation` where one is judged.
     """
     job = context.job
     criteria = Criteria.model_validate(job.arguments["criteria"])
@@ -42,7 +47,11 @@ def run(context: JobContext) -> JobResult:
     candidate = open_engine(material.format, material.model, material.scratch, material.signature)
     batch = max(1, BATCH // int(job.arguments.get("batch_divisor", 1)))
 
-    def evaluated(engine: Engine, effort: Effort, baseline: RuntimeBaseline | None) -> EvaluationReport:
+    effort = effort_for(criteria)
+    fresh = FreshProcessTimer(material.original_file, material.file, material.scratch, effort)
+
+    def evaluated(engine: Engine, effort: Effort, baseline: RuntimeBaseline | None, *timers: Timer) -> EvaluationReport:
+        timer, again = timers or (None, None)
         return EvaluationAgent(effort, batch=batch).evaluate(
             material.original,
             engine,
@@ -53,10 +62,14 @@ def run(context: JobContext) -> JobResult:
             seed=job.seed,
             keeps_parameters=keeps_parameters(job.arguments.get("technique")),
             baseline=baseline,
+            timer=timer,
+            again=again,
         )
 
     with blaming(lambda: evaluated(material.original, Effort(budget_s=REHEARSAL_S), None)):
-        report = evaluated(candidate, effort_for(criteria), baseline)
+        choosing = job.arguments.get("part", EVALUATION) == CHOOSING
+        timer = InProcessTimer(material.original, candidate, effort) if choosing else fresh
+        report = evaluated(candidate, effort, baseline, timer, fresh)
     gains = gains_of(report, job.arguments.get("technique"), material.format, baseline)
     return JobResult(body=report.model_copy(update={"gains": gains}).model_dump(mode="json"))
 

@@ -9,8 +9,8 @@ from django import template
 from typing_extensions import TypeIs
 
 from apps.agents.phrasing import gains_said
+from apps.agents.reports import UNKNOWN as UNBOUNDED
 from apps.agents.reports import Gains
-from apps.agents.verdicts import UNKNOWN as UNBOUNDED
 
 register = template.Library()
 
