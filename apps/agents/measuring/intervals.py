@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from scipy import stats
@@ -19,6 +20,9 @@ from apps.agents.reports import UNKNOWN, Estimate
 SEQUENCE_FROM_ROUNDS = 12
 """Fewer are never looked at before all are there."""
 RESAMPLES = 1000
+MOST_CORRELATED = 0.9
+MOST_UNTOLD = 5
+"""So few values say nothing of how alike neighbours are."""
 
 
 @dataclass(frozen=True)
@@ -79,27 +83,35 @@ def sequence_factor(count: int, confidence: float, tuned_for: int = SEQUENCE_FRO
     return math.sqrt(2 * grown / (count * rho_squared) * math.log(math.sqrt(grown) / alpha))
 
 
+@cache
 def student(confidence: float, degrees: int) -> float:
     """The quantile of a two-sided interval."""
     return float(stats.t.ppf(0.5 + confidence / 2, degrees))
 
 
 def error_of_mean(values: Floats, seed: int) -> float:
-    """The standard error of a mean of values in order; where neighbours are correlated, by resampling whole blocks.
+    """The standard error of a mean of values that come in order, of which neighbours may be alike.
 
-    Moving blocks (Künsch, Annals of Statistics 17 (1989)) of the length n^(1/3), doubled, where the autocorrelation at
-    lag 1 lies beyond ±2/√n. Never less than what independent values would have.
+    Independent values' error, times what an autoregression of the first order makes of it (its coefficient corrected
+    for the bias of short series: Kendall, Biometrika 41 (1954)). Where the autocorrelation at lag 1 lies beyond ±2/√n,
+    no less than what resampling moving blocks shows (Künsch, Annals of Statistics 17 (1989)).
     """
     count = len(values)
     plain = float(np.std(values, ddof=1)) / math.sqrt(count)
-    if abs(autocorrelation(values)) <= 2 / math.sqrt(count):
-        return plain
+    lag1 = autocorrelation(values)
+    likely = min(MOST_CORRELATED, max(0.0, (count * lag1 + 1) / (count - 3))) if count > MOST_UNTOLD else 0.0
+    error = plain * math.sqrt((1 + likely) / (1 - likely))
+    return max(error, _by_moving_blocks(values, seed)) if abs(lag1) > 2 / math.sqrt(count) else error
+
+
+def _by_moving_blocks(values: Floats, seed: int) -> float:
+    count = len(values)
     length = min(count // 2, 2 * math.ceil(count ** (1 / 3)))
     if length < 2:
-        return plain
+        return 0.0
     starts = np.random.default_rng(seed).integers(0, count - length + 1, size=(RESAMPLES, math.ceil(count / length)))
     chosen = (starts[:, :, np.newaxis] + np.arange(length)).reshape(RESAMPLES, -1)[:, :count]
-    return max(plain, float(np.std(np.mean(values[chosen], axis=1), ddof=1)))
+    return float(np.std(np.mean(values[chosen], axis=1), ddof=1))
 
 
 def autocorrelation(values: Floats) -> float:
