@@ -359,3 +359,8 @@ class DatasetSpec(Value):
 def calibration_count(examples: int) -> int:
     """How many of `examples` are set apart for calibration; the rest is for evaluation."""
     return min(CALIBRATION_MAXIMUM, int(examples * CALIBRATION_SHARE))
+
+
+def evaluation_count(examples: int, training_share: float = 0.0) -> int:
+    """How many of `examples` judge: those that neither calibrate nor are set apart for training."""
+    return examples - calibration_count(examples) - int(examples * training_share)

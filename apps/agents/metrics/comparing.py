@@ -91,7 +91,7 @@ def compare_shares(
     """Right or wrong, example by example: Wilson's intervals, Tango's of the difference, McNemar's exact test."""
     n = len(original)
     lost, won = int(np.sum(original & ~candidate)), int(np.sum(~original & candidate))
-    return comparison(
+    found = comparison(
         metric,
         share(int(original.sum()), n, confidence),
         share(int(candidate.sum()), n, confidence),
@@ -99,6 +99,7 @@ def compare_shares(
         MCNEMAR,
         mcnemar_p(lost, won),
     )
+    return found.model_copy(update={"lost": lost, "won": won})
 
 
 def compare_by_bootstrap(
