@@ -308,6 +308,10 @@ class MetricComparison(Value):
     test: str
     """`mcnemar` or `paired_bootstrap`."""
     p_value: float
+    lost: int | None = None
+    """Of a metric of right and wrong: examples that only the original gets right."""
+    won: int | None = None
+    """And those that only the candidate does."""
 
 
 class ClassComparison(Value):

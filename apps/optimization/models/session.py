@@ -60,6 +60,9 @@ class OptimizationSession(models.Model):
     worked_before_s = models.FloatField(default=0.0, editable=False)
     """Seconds of earlier runs, where the session was resumed: the pause between does not count against its budget."""
 
+    sessions_before = models.PositiveIntegerField(null=True, editable=False)
+    """How many sessions had been judged on the same data when this one started."""
+
     objects = SessionQuerySet.as_manager()
 
     class Meta:

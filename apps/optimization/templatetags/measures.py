@@ -8,7 +8,9 @@ from typing import Any, Literal
 from django import template
 from typing_extensions import TypeIs
 
+from apps.agents.decidability import round_up
 from apps.agents.phrasing import gains_said
+from apps.agents.phrasing import ordinal as ordinal_of
 from apps.agents.reports import Gains
 from apps.agents.verdicts import UNKNOWN as UNBOUNDED
 
@@ -119,6 +121,32 @@ def duration(seconds: Measured) -> str:
 def percent(share: Measured) -> str:
     """A share between 0 and 1 as `42 %`."""
     return UNKNOWN if unknown(share) else f"{share * 100:.0f} %"
+
+
+@register.filter
+def percent_of(share: Measured) -> str:
+    """A share between 0 and 1 that may be small: `0.4 %`, `12 %`, `under 0.1 %`."""
+    if unknown(share):
+        return UNKNOWN
+    return "under 0.1 %" if 0 < share < 0.001 else f"{100 * share:.2g} %" if share < 0.995 else f"{100 * share:.0f} %"
+
+
+@register.filter
+def confidence(level: float) -> str:
+    """`95 %`, `99.3 %`."""
+    return f"{100 * level:.6g} %"
+
+
+@register.filter
+def rounded(examples: int | None) -> str:
+    """A number of examples, upwards to two digits: `8,500`."""
+    return UNKNOWN if examples is None else f"{round_up(examples):,.0f}"
+
+
+@register.filter
+def ordinal(number: int) -> str:
+    """`7th`."""
+    return ordinal_of(number)
 
 
 @register.filter
