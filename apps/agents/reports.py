@@ -357,6 +357,12 @@ class LatencyComparison(Value):
     warmup_runs: int
     original_blocks_ms: tuple[float, ...] = ()
     candidate_blocks_ms: tuple[float, ...] = ()
+    runs: int = 0
+    """Timed runs of both models."""
+    disturbed: int = 0
+    """How many of `runs` do not count, because other programs disturbed them."""
+    busy: bool = False
+    """Whether too few runs were left: then the speed-up is not known."""
 
 
 class Pair(Value):

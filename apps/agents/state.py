@@ -68,7 +68,15 @@ class Outcome(StrEnum):
     IMPROVED = "improved"
     """A candidate holds every constraint and is handed over."""
     UNCHANGED = "unchanged"
-    """The original stands."""
+    """The original stands: what was measured is not better, or breaks a limit."""
+    NOT_MEASURED = "not_measured"
+    """No candidate was measured, so nothing is known of what would be better."""
+    INCONCLUSIVE = "inconclusive"
+    """A candidate holds every limit that could be judged, and the machine was too busy to time it."""
+
+
+UNDECIDED = frozenset({Outcome.NOT_MEASURED, Outcome.INCONCLUSIVE})
+"""Nothing is known: neither that a candidate is better, nor that none is."""
 
 
 class StepRequest(Value):
@@ -171,6 +179,8 @@ class Verdict(Value):
     """How the session ends."""
 
     outcome: Outcome
+    headline: str = ""
+    """What an undecided session says first, in a few words; empty of others."""
     candidate: str | None = None
     binding: str | None = None
     """The constraint that stood in the way most often, when the original stands."""
@@ -178,6 +188,14 @@ class Verdict(Value):
     misses: tuple[Miss, ...] = ()
     inconclusive: tuple[str, ...] = ()
     """What the evidence leaves open about the candidate handed over and what would decide; empty when all is proven."""
+    advice: str | None = None
+    """What to do about a session that is undecided, in sentences."""
+    speed_unknown: str | None = None
+    """Why nothing is known of the speed of the candidate handed over, in a sentence."""
+    timed_runs: int = 0
+    """Of the candidates whose speed is not known for the machine was too busy."""
+    disturbed_runs: int = 0
+    """How many of `timed_runs` other programs disturbed, so that they do not count."""
 
 
 class Closing(Value):
@@ -214,7 +232,8 @@ class SessionState(Value):
     dataset: DatasetSummary
     seed: int
     steps: tuple[StepRecord, ...] = ()
-    elapsed_s: float = 0.0
+    worked_s: float = 0.0
+    """The session's own time: while at least one of its steps ran, tries that failed included."""
     parallelism: int = 1
     """How many steps may run side by side: the number of live workers."""
     libraries: tuple[str, ...] = ()

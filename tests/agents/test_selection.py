@@ -154,12 +154,12 @@ def test_when_the_original_stands_the_verdict_names_every_miss_and_what_binds():
     assert "objective size would take it" in verdict.reason
 
 
-def test_when_nothing_could_be_measured_the_original_stands():
+def test_when_nothing_could_be_measured_nothing_is_known():
     verdict = verdict_of({}, {}, FASTEST)
 
-    assert verdict.outcome is Outcome.UNCHANGED
+    assert verdict.outcome is Outcome.NOT_MEASURED
     assert verdict.binding is None
-    assert "no candidate could be measured" in verdict.reason
+    assert "nothing is known of what would be better" in verdict.reason
 
 
 def test_of_equal_size_and_speed_the_one_that_loses_least_wins():
