@@ -20,6 +20,7 @@ from apps.agents import narration
 from apps.agents.board import Board, Option
 from apps.agents.faults import Fault
 from apps.agents.groundwork import LOST, Groundwork, measuring_queue, optimizing_queue
+from apps.agents.headline import headline_of
 from apps.agents.planning.prediction import GRAPH
 from apps.agents.selection import verdict_of
 from apps.agents.state import (
@@ -32,6 +33,7 @@ from apps.agents.state import (
     StepKind,
     StepRecord,
     StepRequest,
+    Verdict,
 )
 from apps.agents.techniques import TechniqueSpec, catalogue
 from apps.agents.trials import (
@@ -255,7 +257,7 @@ class _Turn:
     def _package(self) -> StepRequest:
         """The last step; its parameters freeze how the search ended, so that the verdict does not change any more."""
         budget = self._budget_spent()
-        verdict = verdict_of(self.board.judged, self.board.titles, self.state.criteria)
+        verdict = self._headed(verdict_of(self.board.judged, self.board.titles, self.state.criteria))
         skipped = {
             trial.key: self.board.passed_over(trial) or f"Left out: {budget}"
             for trial in self.board.trials
@@ -274,6 +276,11 @@ class _Turn:
             parameters=closing.model_dump(mode="json"),
             parent=maker,
         )
+
+    def _headed(self, verdict: Verdict) -> Verdict:
+        """The verdict with its headline, frozen with it."""
+        report = next((trial.report for trial in self.board.trials if trial.key == verdict.candidate), None)
+        return verdict.model_copy(update={"headline": headline_of(verdict, report, self.state.criteria)})
 
     def _package_untried(self, lost: StepRecord) -> StepRequest:
         """A package that cannot be tried costs no answer that is proven: it is packed once more and says so."""

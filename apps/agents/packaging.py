@@ -76,6 +76,8 @@ class Content:
     threads: int = 1
     untried: str | None = None
     """Why the script is not to be run, or cannot be tried on anything, in a sentence."""
+    headline: str | None = None
+    """The session's verdict in a sentence, without a full stop."""
 
 
 @dataclass(frozen=True)
@@ -207,7 +209,8 @@ def _readme(
     inputs = _INPUTS if (contents / INPUTS).exists() else ""
     carried = (contents / EXAMPLES).exists()
     check = "\n  python run.py                 on the examples of the package, compared with what was measured"
-    return f"""{_UNCHANGED if content.unchanged else _IMPROVED}{_found(finding)}
+    verdict = f"\n{content.headline}." if content.headline else ""
+    return f"""{_UNCHANGED if content.unchanged else _IMPROVED}{verdict}{_found(finding)}
 
 The model
 {listed}

@@ -167,6 +167,26 @@ class Miss(Value):
     sentence: str
 
 
+class Tone(StrEnum):
+    """How a headline is to be taken."""
+
+    GOOD = "good"
+    """Every constraint is proven, and nothing got worse beyond what the criteria allow of the metric."""
+    MIXED = "mixed"
+    """Something got better and something else got worse."""
+    OPEN = "open"
+    """Better as measured, and not proven."""
+    NEUTRAL = "neutral"
+    """Nothing to celebrate and nothing to be warned of."""
+
+
+class Headline(Value):
+    """A verdict in one sentence, without a full stop: what got better, and beside it what got worse."""
+
+    tone: Tone
+    sentence: str
+
+
 class Verdict(Value):
     """How the session ends."""
 
@@ -178,6 +198,8 @@ class Verdict(Value):
     misses: tuple[Miss, ...] = ()
     inconclusive: tuple[str, ...] = ()
     """What the evidence leaves open about the candidate handed over and what would decide; empty when all is proven."""
+    headline: Headline | None = None
+    """Made when the verdict is; `apps.agents.headline.headline_of` makes one for verdicts that are older."""
 
 
 class Closing(Value):
