@@ -91,6 +91,8 @@ class Content:
     threads: int = 1
     untried: str | None = None
     """Why the script is not to be run, or cannot be tried on anything, in a sentence."""
+    headline: str | None = None
+    """The session's verdict in a sentence, without a full stop."""
 
 
 @dataclass(frozen=True)
@@ -222,7 +224,8 @@ def _readme(
     inputs = _INPUTS if (contents / INPUTS).exists() else ""
     carried = (contents / EXAMPLES).exists()
     check = "\n  python run.py                 on the examples of the package, compared with what was measured"
-    return f"""{_OPENINGS[content.outcome]}{_found(finding)}
+    verdict = f"\n{content.headline}." if content.headline else ""
+    return f"""{_OPENINGS[content.outcome]}{verdict}{_found(finding)}
 
 The model
 {listed}
