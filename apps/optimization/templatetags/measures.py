@@ -37,6 +37,9 @@ _BADGES = {
     "pending": "info",
     "ready": "ok",
     "refused": "bad",
+    "good": "ok",
+    "busy": "warn",
+    "too_busy": "bad",
 }
 
 
