@@ -266,8 +266,8 @@ def speedup_verdict(measured: Measurements, limit: float) -> ConstraintVerdict:
 def too_busy(latency: LatencyComparison) -> str:
     """Why nothing is known of a candidate's speed on a busy machine, and what to do."""
     return (
-        f"The machine is too busy: {latency.disturbed:,} of {latency.runs:,} runs were disturbed. Measure again when it "
-        "is quieter, or give the worker cores of its own (LATHE_CORES)."
+        f"The machine is too busy: {latency.disturbed:,} of {latency.runs:,} runs were disturbed. Measure again when "
+        "it is quieter, or give the worker cores of its own (LATHE_CORES)."
     )
 
 

@@ -13,6 +13,7 @@ from django.conf import settings as environment
 from apps.agents.errors import StepOutOfMemory
 from apps.agents.job import Job, JobFailure, JobResult
 from apps.agents.process import Limits
+from apps.agents.scheduling.quiet import affordable_wait_s
 from apps.agents.state import Closing, StepKind
 from apps.models.errors import StoreFileMissing
 from apps.models.models import Blob
@@ -32,6 +33,8 @@ HANDLERS: dict[StepKind, str] = {
 }
 """What the child runs for each kind of step."""
 
+MEASURING = (StepKind.ANALYSE, StepKind.EVALUATE)
+"""Kinds that time something: they get the cores that are kept for it, and may wait for a quiet moment."""
 ARTIFACT_ROLES = ("artifact", "package")
 
 
@@ -55,6 +58,7 @@ def prepared(step: SessionStep, folder: Path) -> Iterator[Job]:
             arguments=_arguments(step),
             seed=session.seed,
             threads=session.criteria.target.threads,
+            cores=environment.LATHE.cores if step.kind in MEASURING else (),
         )
 
 
@@ -84,6 +88,8 @@ def _arguments(step: SessionStep) -> dict[str, Any]:
     common = {"criteria": session.criteria_body, **formats, **signature_of(session.version)}
     divisor = {"batch_divisor": step.batch_divisor} if step.batch_divisor > 1 else {}
     measured = {**common, **divisor, "dataset": reading_of(session)}
+    if step.kind in MEASURING:
+        measured["quiet_wait_s"] = _quiet_wait_s(session)
     match StepKind(step.kind):
         case StepKind.ANALYSE:
             return measured
@@ -100,6 +106,12 @@ def _arguments(step: SessionStep) -> dict[str, Any]:
             verdict, untried = closing.verdict, closing.untried
             headline = {"headline": verdict.headline.sentence} if verdict.headline else {}
             return {**measured, **packed, **headline, "outcome": verdict.outcome, "untried": untried}
+
+
+def _quiet_wait_s(session: OptimizationSession) -> float:
+    """How long one measurement of the session may wait for a quiet machine, in seconds."""
+    budget = session.criteria.budget
+    return affordable_wait_s(environment.LATHE.quiet_wait_s, budget.minutes, budget.candidates)
 
 
 def _summary_of_parent(step: SessionStep) -> dict[str, Any] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apps.agents.criteria import Criteria
-from apps.agents.evaluation import BATCH, EvaluationAgent
+from apps.agents.evaluation import BATCH, OUTPUTS_SHARE, EvaluationAgent
 from apps.agents.handlers.blame import blaming
 from apps.agents.handlers.material import Material
 from apps.agents.job import JobResult
@@ -37,7 +37,8 @@ def run(context: JobContext) -> JobResult:
     Inputs and arguments of `Material`, where the model is the candidate; `criteria` as plain JSON; `technique`, the
     candidate's, by name; `runtime_baseline`, the float model in its runtime where that is another than the original's,
     as plain JSON; `batch_divisor`, by how much smaller batches are after a try that ran out of memory; `part`, which is
-    `choosing` where candidates are ranked and timing in this process will do, and `evaluation` where one is judged.
+    `choosing` where candidates are ranked and timing in this process will do, and `evaluation` where one is judged;
+    `quiet_wait_s`, how long timing may wait for a quiet moment.
     """
     job = context.job
     criteria = Criteria.model_validate(job.arguments["criteria"])
@@ -48,7 +49,14 @@ def run(context: JobContext) -> JobResult:
     batch = max(1, BATCH // int(job.arguments.get("batch_divisor", 1)))
 
     effort = effort_for(criteria)
-    fresh = FreshProcessTimer(material.original_file, material.file, material.scratch, effort)
+    fresh = FreshProcessTimer(
+        material.original_file,
+        material.file,
+        material.scratch,
+        effort,
+        wait_s=float(job.arguments.get("quiet_wait_s", 0.0)),
+        tell=lambda why: context.progress(OUTPUTS_SHARE, why),
+    )
 
     def evaluated(engine: Engine, effort: Effort, baseline: RuntimeBaseline | None, *timers: Timer) -> EvaluationReport:
         timer, again = timers or (None, None)
