@@ -114,15 +114,15 @@ class _Series:
 
     def _answered(self) -> Question | None:
         """The question with the confidence that is left for this look, if this is the last one; else `None`."""
-        done, alpha = len(self._results), 1 - self._question.confidence
-        if done == self._planned:
-            spent = FIRST_LOOK if self._planned > self._timer.processes else 0.0
-            return replace(self._question, confidence=1 - alpha * (1 - spent))
-        if done != self._timer.processes or is_busy(self._records):
+        done, fewest = len(self._results), self._timer.processes
+        confidence = confidence_left(self._question.confidence, done, self._planned, fewest)
+        if confidence is None:
             return None
-        question = replace(self._question, confidence=1 - alpha * FIRST_LOOK)
+        question = replace(self._question, confidence=confidence)
+        if done == self._planned:
+            return question
         enough = settled(speedup_of(self._records, question), question.decide_at, PRECISION, PRECISION)
-        return question if enough else None
+        return question if enough and not is_busy(self._records) else None
 
     def _one(self, number: int) -> Result:
         effort = self._timer.effort
@@ -158,6 +158,17 @@ class _Series:
         fraction = (number + step.fraction) / self._planned
         spent_s = time.monotonic() - self._start
         self._watcher(fraction, spent_s * (1 - fraction) / fraction if fraction else None)
+
+
+def confidence_left(confidence: float, done: int, planned: int, fewest: int) -> float | None:
+    """Of the interval after `done` of `planned` processes; `None` where nobody looks.
+
+    There are two looks at most, whose chances to be wrong add up to what the session allows (Bonferroni).
+    """
+    alpha = 1 - confidence
+    if done == planned:
+        return 1 - alpha * (1 if planned <= fewest else 1 - FIRST_LOOK)
+    return 1 - alpha * FIRST_LOOK if done == fewest else None
 
 
 @contextmanager

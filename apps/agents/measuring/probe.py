@@ -40,7 +40,7 @@ def record_of(request: Request, events: IO[str]) -> Record:
     with np.load(request.feeds, allow_pickle=False) as stored:
         feeds = {name: stored[name] for name in stored.files}
     return take_turns(
-        _contenders(request, feeds),
+        contenders(request, feeds),
         request.target,
         seed=request.seed,
         effort=request.effort,
@@ -63,7 +63,7 @@ def _whole_process(threads: int) -> Iterator[str]:
     yield words
 
 
-def _contenders(request: Request, feeds: Feeds) -> dict[str, Run]:
+def contenders(request: Request, feeds: Feeds) -> dict[str, Run]:
     order = np.random.default_rng(request.seed).permutation(len(CONTENDERS))
     engines: dict[str, Engine] = {}
     contenders: dict[str, Run] = {}
