@@ -43,7 +43,8 @@ def _of(request: MemberRequest, team: Team) -> dict[str, Any]:
     to_promote = lately.filter(outcome=Outcome.IMPROVED, result_version=None).with_gains()
     return {
         "writes": writes(request, team),
-        "active": sessions.active(),
+        # Few, and in an order of their own: asked for in it, SQLite would look for them among all that ever ran.
+        "active": sorted(sessions.active().order_by(), key=lambda session: session.created_at, reverse=True),
         "finished": sessions.filter(status=Status.COMPLETED).with_gains().order_by("-finished_at")[:RECENT],
         "failed": lately.filter(status=Status.FAILED, retries=None)[:RECENT],
         "to_promote": to_promote.order_by("-finished_at")[:RECENT],
