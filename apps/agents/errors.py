@@ -536,6 +536,11 @@ class CellInvalid(UserError):
     sentence = "Column {column!r} is not all numbers: row {row} holds {value!r}."
 
 
+class CellEmpty(UserError):
+    code = "dataset.cell_empty"
+    sentence = "Column {column!r} has no value in row {row}. Fill it, or leave the row or the column out."
+
+
 class NumberAmbiguous(UserError):
     code = "dataset.number_ambiguous"
     sentence = (
