@@ -13,7 +13,7 @@ from pydantic import Field
 
 from apps.agents.criteria import Criteria
 from apps.agents.faults import Fault
-from apps.agents.reports import DatasetSummary, ModelSummary
+from apps.agents.reports import Contest, DatasetSummary, ModelSummary
 from apps.agents.values import Value
 
 
@@ -53,13 +53,13 @@ class CandidateStatus(StrEnum):
     PLANNED = "planned"
     RUNNING = "running"
     REJECTED = "rejected"
-    """Measured, and rolled back: it breaks a constraint, or is no better than the original."""
+    """Measured, and rolled back: it breaks a constraint, is no better than the original, or failed when judged."""
     FAILED = "failed"
     """A step of it failed."""
     ACCEPTED = "accepted"
-    """Holds every constraint and gains something."""
+    """Nothing speaks against it on the examples that rank; its reason says whether it was judged."""
     SELECTED = "selected"
-    """The best of the accepted: the session's answer."""
+    """Judged, and the session's answer."""
     SKIPPED = "skipped"
     """Planned and never measured: the budget was spent, or it could no longer win."""
 
@@ -167,6 +167,29 @@ class Miss(Value):
     sentence: str
 
 
+class Choice(Value):
+    """What choosing among several candidates cost in certainty."""
+
+    tried: int
+    """Candidates that were measured on the choosing part."""
+    choosing_examples: int
+    finalists: tuple[str, ...]
+    """Who was to be judged, the highest ranked first."""
+    judged: int
+    judging_examples: int
+    """Of the part that nobody had chosen by."""
+    confidence: float
+    """Of each interval, where the finalists share the chance of error of the member's confidence."""
+    margin_alone: float | None = None
+    """Half the interval of the drop had one candidate only been judged; `None` where the drop is exact."""
+    margin: float | None = None
+    unit: str = "points"
+    contest: Contest | None = None
+    """What having come out best does to the numbers of the one that did."""
+    sentence: str
+    """All of it in words."""
+
+
 class Verdict(Value):
     """How the session ends."""
 
@@ -178,6 +201,8 @@ class Verdict(Value):
     misses: tuple[Miss, ...] = ()
     inconclusive: tuple[str, ...] = ()
     """What the evidence leaves open about the candidate handed over and what would decide; empty when all is proven."""
+    choice: Choice | None = None
+    """`None` where nothing was judged."""
 
 
 class Closing(Value):

@@ -80,6 +80,10 @@ class VectorScorer(Scorer):
         both = means_of(original, candidate)
         return [compare_by_bootstrap(Metric.COSINE, both, len(original), confidence, seed)]
 
+    def losses(self, metric: Metric) -> Floats | None:
+        original, candidate = (np.concatenate(parts) for parts in self._cosines)
+        return 100 * (original - candidate)
+
 
 class PairScorer(Scorer):
     """Spearman's correlation of each pair's cosine with its score. A batch is all left rows, then all right ones."""
