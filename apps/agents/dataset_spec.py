@@ -378,3 +378,8 @@ def part_sizes(examples: int, training_share: float = 0.0) -> PartSizes:
     wanted = max(CHOOSING_MINIMUM, int(left * CHOOSING_SHARE))
     choosing = max(1, min(CHOOSING_MAXIMUM, wanted, int(left * CHOOSING_LARGEST_SHARE)))
     return PartSizes(calibration, training, choosing, left - choosing)
+
+
+def evaluation_count(examples: int, training_share: float = 0.0) -> int:
+    """How many of `examples` judge."""
+    return part_sizes(examples, training_share).evaluation

@@ -10,13 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from apps.agents.certainty import HOPELESS, Contender, Prospect, proven_by_holm
+from apps.agents.certainty import HOPELESS, Contender, Prospect, proven_by_holm, shared_confidence
 from apps.agents.criteria import Criteria
 from apps.agents.phrasing import difference_unit, said
 from apps.agents.reports import Contest, Corrected, Estimate, EvaluationReport
 from apps.agents.selection import METRIC_CONSTRAINTS, Judgement, Standing, judge, ranked
 from apps.agents.state import Choice
 from apps.agents.trials import Ruling, Trial
+from apps.agents.verdicts import overall
 
 USUAL_SHARE = 0.25
 """Choosing examples for each that judges, where a report does not say."""
@@ -78,19 +79,15 @@ class Finals:
         report = trial.judged
         assert report is not None, "judged"
         criteria = self.criteria
-        if trial.judgement is None or not trial.judgement.accepted:
+        if trial.judgement is None or not (trial.judgement.accepted or trial.judgement.only_untimed):
             # What is open may be tolerated of one that both parts measure within the limits, of no other.
             criteria = criteria.model_copy(update={"accept_inconclusive": False})
-        level = next((level for level in report.levels if level.sharing == sharing), None)
-        if level is None:
-            return judge(report, criteria)
-        others = [one for one in report.constraints if one.constraint not in METRIC_CONSTRAINTS]
-        return judge(report, criteria, (*level.constraints, *others))
+        return judge(at_level(report, sharing), criteria)
 
     @cached_property
     def judgements(self) -> Mapping[str, Judgement]:
         """What judging says of each finalist that was judged."""
-        return {key: self._judged_at(key, self.proven.get(key, len(self.keys))) for key in self.judged}
+        return {key: self._judged_at(key, self._sharing(key)) for key in self.judged}
 
     def chosen(self, *, closed: bool) -> str | None:
         """Who is handed over; `None` while that is open, or where nobody is. Once `closed` nobody else is judged.
@@ -130,22 +127,32 @@ class Finals:
         few = "one candidate is" if len(self.keys) == 1 else f"{len(self.keys)} candidates are"
         return f"{few} judged with so many examples, and {' and '.join(self.keys)} ranked higher"
 
+    def report_of(self, key: str) -> EvaluationReport | None:
+        """What judged a finalist, at the confidence that it was proven with."""
+        report = self.trials[key].judged
+        return None if report is None else at_level(report, self._sharing(key))
+
+    def _sharing(self, key: str) -> int:
+        return self.proven.get(key, len(self.keys))
+
     def choice(self, chosen: str | None) -> Choice | None:
         """What choosing cost; `None` where nobody could be judged."""
         if not self.judged:
             return None
-        report = self.trials[chosen or self.judged[0]].judged
+        shown = chosen or self.judged[0]
+        report = self.trials[shown].judged
         measured = [trial.report for trial in self.trials.values() if trial.report is not None]
         assert report is not None, "judged"
         unit = difference_unit(report.primary.unit)
-        alone, shared = (_half(report.levels[at].drop) if report.levels else None for at in (-1, 0))
+        alone, shared = (_half(at_level(report, count).primary.drop) for count in (1, self._sharing(shown)))
         choice = Choice(
             tried=len(measured),
             choosing_examples=max(one.examples for one in measured),
             finalists=self.keys,
             judged=len(self.judged),
             judging_examples=report.examples,
-            confidence=report.confidence,
+            sharing=self._sharing(shown),
+            confidence=shared_confidence(self.criteria.confidence, self._sharing(shown)),
             margin_alone=alone,
             margin=shared,
             unit=unit,
@@ -159,6 +166,23 @@ class Finals:
         """As the one that was judged last found it, beside all that were judged before."""
         reports: list[EvaluationReport] = [one for key in self.judged if (one := self.trials[key].judged) is not None]
         return next((report.contest for report in reversed(reports) if report.contest is not None), None)
+
+
+def at_level(report: EvaluationReport, sharing: int) -> EvaluationReport:
+    """`report` with the limits on the metric as they stand where so many finalists share the chance of error."""
+    level = next((level for level in report.levels if level.sharing == sharing), None)
+    if level is None or level is report.levels[0]:
+        return report
+    primary = report.primary.model_copy(update={"drop": level.drop})
+    found = {one.constraint: one for one in level.constraints}
+    constraints = tuple(found.get(one.constraint, one) for one in report.constraints)
+    return report.model_copy(
+        update={
+            "metrics": (primary, *report.metrics[1:]),
+            "constraints": constraints,
+            "verdict": overall(constraints),
+        }
+    )
 
 
 def _half(drop: Estimate) -> float | None:
@@ -176,11 +200,9 @@ def in_words(choice: Choice) -> str:
         f"{tried} tried on {choice.choosing_examples:,} choosing examples, and {finalists} "
         f"{'were' if choice.judged > 1 else 'was'} judged on {choice.judging_examples:,} that nobody had chosen by."
     ]
-    if many > 1 and choice.margin is not None and choice.margin_alone is not None:
-        sentences.append(
-            f"That {many} may be judged widened the interval of the loss from ±{said(choice.margin_alone, '')} to "
-            f"±{said(choice.margin, choice.unit)}."
-        )
+    if choice.sharing > 1 and choice.margin is not None and choice.margin_alone is not None:
+        alone, shared = said(choice.margin_alone, ""), said(choice.margin, choice.unit)
+        sentences.append(f"That {choice.sharing} may be judged widened the loss's interval from ±{alone} to ±{shared}.")
     if choice.contest and choice.contest.choosing and choice.contest.choosing.among > 1:
         sentences.append(_corrected("Ranking alone would have claimed", choice.contest.choosing))
     if choice.contest and choice.contest.evaluation:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-from scipy import optimize, stats
+import scipy
 
 from apps.agents.statistics import Floats
 
@@ -31,7 +31,7 @@ def shares_for(examples: int) -> tuple[float, ...]:
 
 def spent(alpha: float, share: float) -> float:
     """The part of the one-sided chance of error `alpha` that may be spent once `share` of the examples is seen."""
-    return float(min(alpha, 2 * stats.norm.sf(stats.norm.isf(alpha / 2) / np.sqrt(share))))
+    return float(min(alpha, 2 * scipy.stats.norm.sf(scipy.stats.norm.isf(alpha / 2) / np.sqrt(share))))
 
 
 @lru_cache(maxsize=64)
@@ -46,7 +46,7 @@ def critical_values(alpha: float, shares: Sequence[float]) -> tuple[float, ...]:
     for share in shares:
         step, deviation = np.sqrt(share - before), np.sqrt(share)
         allowed = spent(alpha, share) - used
-        z = float(optimize.brentq(_excess, -_REACH, _REACH, args=(allowed, score, density, step, deviation)))
+        z = float(scipy.optimize.brentq(_excess, -_REACH, _REACH, args=(allowed, score, density, step, deviation)))
         critical.append(z)
         used += allowed
         score, density = _carried(score, density, step, z * deviation, deviation)
@@ -56,12 +56,12 @@ def critical_values(alpha: float, shares: Sequence[float]) -> tuple[float, ...]:
 
 def _excess(z: float, allowed: float, score: Floats, density: Floats, step: float, deviation: float) -> float:
     """By how much the chance to cross `z` at this look, and not before, is above what is allowed."""
-    return float(np.sum(density * stats.norm.sf((z * deviation - score) / step))) - allowed
+    return float(np.sum(density * scipy.stats.norm.sf((z * deviation - score) / step))) - allowed
 
 
 def _carried(score: Floats, density: Floats, step: float, end: float, deviation: float) -> tuple[Floats, Floats]:
     """Masses on a new grid below `end`, where the test goes on, one step of standard deviation `step` later."""
     edges = np.linspace(-_REACH * deviation, end, _GRID)
     middle = (edges[1:] + edges[:-1]) / 2
-    reached = density @ stats.norm.pdf((middle[np.newaxis] - score[:, np.newaxis]) / step) / step
+    reached = density @ scipy.stats.norm.pdf((middle[np.newaxis] - score[:, np.newaxis]) / step) / step
     return middle, reached * (edges[1] - edges[0])

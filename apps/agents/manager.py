@@ -24,6 +24,7 @@ from apps.agents.board import Board, Option
 from apps.agents.certainty import MOST_FINALISTS
 from apps.agents.faults import Fault
 from apps.agents.groundwork import LOST, Groundwork, measuring_queue, optimizing_queue
+from apps.agents.headline import headline_of
 from apps.agents.judging import Finals
 from apps.agents.planning.prediction import GRAPH
 from apps.agents.reports import Part
@@ -54,6 +55,7 @@ from apps.agents.trials import (
     judge_key,
     optimize_key,
 )
+from apps.agents.undecided import not_measured
 
 _ENDS_SESSION = (Fault.INFRASTRUCTURE, Fault.ORIGINAL)
 
@@ -101,7 +103,7 @@ def _told(step: StepRecord) -> tuple[str, str]:
 def _left_open(state: SessionState, requests: tuple[StepRequest, ...]) -> tuple[str, str] | None:
     """Code and sentence where the original would stand although a candidate could not be tried for lack of memory."""
     closings = [Closing.model_validate(one.parameters) for one in requests if one.kind is StepKind.PACKAGE]
-    if not any(closing.verdict.outcome is Outcome.UNCHANGED for closing in closings):
+    if not any(closing.verdict.outcome is not Outcome.IMPROVED for closing in closings):
         return None
     for step in state.steps:
         if step.status is Status.FAILED and step.fault is Fault.MEMORY and step.request.candidate:
@@ -237,7 +239,7 @@ class _Turn:
 
     def _most_finalists(self) -> int:
         """How many there is time to judge, one at least."""
-        left_s, each_s = 60 * self.state.criteria.budget.minutes - self.state.elapsed_s, self.board.judging_s
+        left_s, each_s = 60 * self.state.criteria.budget.minutes - self.state.worked_s, self.board.judging_s
         return max(1, min(MOST_FINALISTS, int(left_s / each_s) if each_s else MOST_FINALISTS))
 
     def _prepare(self) -> StepRequest:
@@ -296,7 +298,7 @@ class _Turn:
     def _package(self, finals: Finals | None) -> StepRequest:
         """The last step; its parameters freeze how the search ended, so that the verdict does not change any more."""
         budget = self._budget_spent()
-        verdict = self._verdict(finals)
+        verdict = self._headed(self._verdict(finals, budget), finals)
         skipped = {
             trial.key: self.board.passed_over(trial) or f"Left out: {budget}"
             for trial in self.board.trials
@@ -316,16 +318,28 @@ class _Turn:
             parent=maker,
         )
 
-    def _verdict(self, finals: Finals | None) -> Verdict:
+    def _verdict(self, finals: Finals | None, budget: str | None) -> Verdict:
         judged, titles, criteria = dict(self.board.judged), self.board.titles, self.state.criteria
+        if not judged:
+            return not_measured(self.state, self._failures, budget if self._minutes_spent() else None)
         if finals is None:
-            return verdict_of(judged, titles, criteria, chosen=None)
+            return verdict_of(judged, titles, criteria)
         chosen = finals.chosen(closed=True)
         failed = [self.board.by_key[key] for key in finals.keys if self.board.by_key[key].failed_judging]
         unjudged = " ".join(f"{trial.key} could not be judged: {trial.failure}" for trial in failed)
         judged |= finals.judgements
         choice = finals.choice(chosen)
         return verdict_of(judged, titles, criteria, chosen=chosen, choice=choice, unjudged=unjudged)
+
+    @property
+    def _failures(self) -> dict[str, str]:
+        """Why each candidate failed that did, in a sentence."""
+        return {trial.key: failure for trial in self.board.trials if (failure := trial.failure) is not None}
+
+    def _headed(self, verdict: Verdict, finals: Finals | None) -> Verdict:
+        """The verdict with its headline, frozen with it."""
+        report = finals.report_of(verdict.candidate) if finals and verdict.candidate else None
+        return verdict.model_copy(update={"headline": headline_of(verdict, report, self.state.criteria)})
 
     def _package_untried(self, lost: StepRecord) -> StepRequest:
         """A package that cannot be tried costs no answer that is proven: it is packed once more and says so."""
@@ -337,9 +351,12 @@ class _Turn:
 
     def _minutes_spent(self) -> str | None:
         minutes = self.state.criteria.budget.minutes
-        if self.state.elapsed_s < 60 * minutes:
+        if self.state.worked_s < 60 * minutes:
             return None
-        return f"the budget of {minutes:g} minutes is spent ({self.state.elapsed_s / 60:.1f} went by)."
+        return (
+            f"the budget of {minutes:g} minute{'s' * (minutes != 1)} is spent "
+            f"({self.state.worked_s / 60:.1f} went by while its steps ran)."
+        )
 
     def _minutes_short(self) -> str | None:
         """Why no candidate is started for lack of time: none is left, or less than candidates took on average."""
@@ -350,7 +367,7 @@ class _Turn:
             for trial in self.board.trials
             if trial.judgement is not None and trial.optimize is not None and trial.evaluate is not None
         ]
-        left_s = 60 * self.state.criteria.budget.minutes - self.state.elapsed_s
+        left_s = 60 * self.state.criteria.budget.minutes - self.state.worked_s
         mean_s = sum(durations) / len(durations) if durations else 0.0
         judging_s = self.board.judging_s
         if mean_s + judging_s <= left_s:

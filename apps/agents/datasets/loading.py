@@ -17,7 +17,6 @@ from apps.agents.datasets.arrays import ArraySource
 from apps.agents.datasets.images import ImageSource
 from apps.agents.datasets.labels import class_labels, numbered
 from apps.agents.datasets.split import Indices, portions, split, stratified_order
-from apps.agents.datasets.tables import TableSource
 from apps.agents.datasets.targets import TokenTargets
 from apps.agents.datasets.text_dataset import TextDataset
 from apps.agents.datasets.texts import TextSource
@@ -304,6 +303,8 @@ def _opened(path: Path, spec: DatasetSpec, scratch: Path | None) -> Source:
     if spec.kind is DatasetKind.TEXT:
         return TextSource(path, spec)
     if spec.kind is DatasetKind.TABLE:
+        from apps.agents.datasets.tables import TableSource  # pyarrow loads slowly, and few data sets are tables.
+
         return TableSource(path, spec)
     return ArraySource(path, spec, scratch / "arrays" if scratch else None)
 

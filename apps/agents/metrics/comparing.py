@@ -106,7 +106,7 @@ def compare_shares(metric: Metric, original: Bools, candidate: Bools, confidence
     """Right or wrong, example by example: Wilson's intervals, Tango's of the difference, McNemar's exact test."""
     n = len(original)
     lost, won = int(np.sum(original & ~candidate)), int(np.sum(~original & candidate))
-    return comparison(
+    found = comparison(
         metric,
         share(int(original.sum()), n, confidence),
         share(int(candidate.sum()), n, confidence),
@@ -114,6 +114,7 @@ def compare_shares(metric: Metric, original: Bools, candidate: Bools, confidence
         MCNEMAR,
         mcnemar_p(lost, won),
     )
+    return found.model_copy(update={"lost": lost, "won": won})
 
 
 def compare_by_bootstrap(

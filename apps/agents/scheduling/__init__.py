@@ -1,0 +1,4 @@
+"""What a measurement asks of the operating system: priority, cores of its own, a quiet moment; and what it got.
+
+Light: the standard library alone.
+"""
