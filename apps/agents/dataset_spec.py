@@ -38,15 +38,6 @@ class DatasetKind(StrEnum):
     TEXT = "text"
 
 
-class Part(StrEnum):
-    """What candidates are measured on."""
-
-    CHOOSING = "choosing"
-    """Ranks them. Whoever comes out best here has been lucky, too."""
-    EVALUATION = "evaluation"
-    """Judges the few that ranked highest: nothing was tuned or chosen by these examples."""
-
-
 class PartSizes(NamedTuple):
     """How many examples each part of a data set has. No example is in two of them."""
 

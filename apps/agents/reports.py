@@ -111,6 +111,15 @@ class Task(StrEnum):
     """The likeliest of several continuations, or the last word, by log-likelihood."""
 
 
+class Part(StrEnum):
+    """What candidates are measured on."""
+
+    CHOOSING = "choosing"
+    """Ranks them. Whoever comes out best here has been lucky, too."""
+    EVALUATION = "evaluation"
+    """Judges the few that ranked highest: nothing was tuned or chosen by these examples."""
+
+
 class TextExcerpt(Value):
     """One example of texts, each cut short where it is long; of a choice the context and then every choice."""
 
@@ -428,6 +437,58 @@ class Gains(Value):
     """As of `RuntimeBaseline`."""
 
 
+class PairedOutcomes(Value):
+    """What each example adds to the drop of the primary metric, kept small: the mean over all examples is the drop.
+
+    Where each is right or wrong, the places of those that only one model gets right; else `differences`, float16 in
+    base64, times `scale`.
+    """
+
+    examples: int
+    lost: tuple[int, ...] = ()
+    won: tuple[int, ...] = ()
+    differences: str | None = None
+    scale: float = 100.0
+    """What one lost example counts, in the unit of the drop; else what the largest difference is."""
+    order: str = ""
+    """Outcomes of two candidates belong to the same examples where this is equal."""
+
+
+class Level(Value):
+    """The limits on the metric held against the interval at one confidence.
+
+    Finalists share the chance of error; whoever is left when some are proven has more of it (Holm 1979).
+    """
+
+    sharing: int
+    """How many finalists share it."""
+    confidence: float
+    drop: Estimate
+    constraints: tuple[ConstraintVerdict, ...]
+    """Those on the metric."""
+
+
+class Corrected(Value):
+    """The drop of whoever comes out best, and what of it is left once the luck of having come out best is taken off."""
+
+    candidate: str
+    among: int
+    plain: float
+    corrected: float
+    unit: str
+
+
+class Contest(Value):
+    """What a choice among several candidates made of the numbers of the one that came out best."""
+
+    choosing: Corrected | None = None
+    """What ranking alone would have claimed."""
+    evaluation: Corrected | None = None
+    """Where several finalists were judged."""
+    note: str = ""
+    """Why there is no correction, where there is none."""
+
+
 class EvaluationReport(Value):
     """Original and candidate side by side.
 
@@ -435,7 +496,22 @@ class EvaluationReport(Value):
     """
 
     task: Task
+    part: Part = Part.EVALUATION
+    """What it was measured on."""
     examples: int
+    """That were used."""
+    examples_of_part: int | None = None
+    """How many there are; more than were used where the evidence was clear before."""
+    judging_examples: int | None = None
+    """How many the evaluation part has."""
+    levels: tuple[Level, ...] = ()
+    """Of a finalist: the limits on the metric at each share of the chance of error, the strictest first."""
+    outcomes: PairedOutcomes | None = None
+    """`None` where the metric is not a mean over examples."""
+    contest: Contest | None = None
+    """Of a finalist: what was found once it was measured."""
+    outputs_s: float | None = None
+    """How long the examples took to pass through both models."""
     metrics: tuple[MetricComparison, ...]
     """The first is the primary one, which the constraints speak of."""
     fidelity: Fidelity

@@ -34,6 +34,11 @@ def quantile_of(confidence: float) -> float:
     return float(scipy.stats.norm.ppf(0.5 + confidence / 2))
 
 
+def confidence_of(quantile: float) -> float:
+    """The confidence of a two-sided interval that reaches so many standard errors: 0.95 for 1.96."""
+    return float(1 - 2 * scipy.stats.norm.sf(quantile))
+
+
 # --- shares ----------------------------------------------------------------------------------------------------------
 
 

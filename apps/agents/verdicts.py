@@ -41,22 +41,33 @@ UNKNOWN = 1e9
 
 
 @dataclass(frozen=True)
-class Measurements:
-    """What the constraints of a session are held against."""
+class MetricMeasured:
+    """What the limits on the metric are held against; `confidence` is that of the intervals."""
 
     primary: MetricComparison
     examples: int
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Measurements(MetricMeasured):
+    """What the constraints of a session are held against."""
+
     latency: LatencyComparison
     candidate_latency_ms: Estimate
     """The candidate's median run, with its interval over blocks."""
     size_bytes: Pair
     peak_memory_bytes: Pair
-    confidence: float
 
 
 def judge(constraints: Constraints, measured: Measurements) -> tuple[ConstraintVerdict, ...]:
     """A verdict for every constraint that has a limit, in the order of `Constraints`."""
     return tuple(_verdicts(constraints, measured))
+
+
+def judge_metric(limits: Constraints, measured: MetricMeasured) -> tuple[ConstraintVerdict, ...]:
+    """A verdict for every limit on the primary metric."""
+    return tuple(_metric_verdicts(limits, measured))
 
 
 def overall(verdicts: Iterable[ConstraintVerdict]) -> Holds:
@@ -69,10 +80,7 @@ def overall(verdicts: Iterable[ConstraintVerdict]) -> Holds:
 
 
 def _verdicts(limits: Constraints, measured: Measurements) -> Iterator[ConstraintVerdict]:
-    if limits.max_metric_drop_points is not None:
-        yield drop_verdict(measured, limits.max_metric_drop_points)
-    if limits.max_metric_drop_relative is not None:
-        yield relative_drop_verdict(measured, limits.max_metric_drop_relative)
+    yield from _metric_verdicts(limits, measured)
     if limits.max_latency_ms is not None:
         yield latency_verdict(measured, limits.max_latency_ms)
     if limits.min_speedup is not None:
@@ -83,6 +91,13 @@ def _verdicts(limits: Constraints, measured: Measurements) -> Iterator[Constrain
         yield size_reduction_verdict(measured, limits.min_size_reduction)
     if limits.max_memory_bytes is not None:
         yield _exact_bytes("max_memory_bytes", "peak memory is", measured.peak_memory_bytes, limits.max_memory_bytes)
+
+
+def _metric_verdicts(limits: Constraints, measured: MetricMeasured) -> Iterator[ConstraintVerdict]:
+    if limits.max_metric_drop_points is not None:
+        yield drop_verdict(measured, limits.max_metric_drop_points)
+    if limits.max_metric_drop_relative is not None:
+        yield relative_drop_verdict(measured, limits.max_metric_drop_relative)
 
 
 # --- the rule --------------------------------------------------------------------------------------------------------
@@ -117,7 +132,7 @@ def more_needed(measured: Estimate, limit: float, observations: int) -> int | No
 # --- accuracy --------------------------------------------------------------------------------------------------------
 
 
-def drop_verdict(measured: Measurements, limit: float) -> ConstraintVerdict:
+def drop_verdict(measured: MetricMeasured, limit: float) -> ConstraintVerdict:
     """The primary metric's drop against a limit in points, or in the metric's own unit."""
     primary = measured.primary
     drop = primary.drop
@@ -137,7 +152,7 @@ def drop_verdict(measured: Measurements, limit: float) -> ConstraintVerdict:
     )
 
 
-def relative_drop_verdict(measured: Measurements, limit: float) -> ConstraintVerdict:
+def relative_drop_verdict(measured: MetricMeasured, limit: float) -> ConstraintVerdict:
     """The drop as a share of the original's value, whose own uncertainty is small beside the drop's and left out."""
     primary = measured.primary
     base = primary.original.value

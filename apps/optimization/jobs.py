@@ -13,7 +13,8 @@ from django.conf import settings as environment
 from apps.agents.errors import StepOutOfMemory
 from apps.agents.job import Job, JobFailure, JobResult
 from apps.agents.process import Limits
-from apps.agents.state import Closing, StepKind
+from apps.agents.reports import Part
+from apps.agents.state import Closing, Status, StepKind
 from apps.models.errors import StoreFileMissing
 from apps.models.models import Blob
 from apps.models.storage import local_path
@@ -93,13 +94,27 @@ def _arguments(step: SessionStep) -> dict[str, Any]:
         case StepKind.OPTIMIZE:
             return {**measured, "technique": step.technique, "parameters": step.parameters}
         case StepKind.EVALUATE:
-            return {**measured, "technique": step.technique, **step.parameters}
+            judged = {"candidate": step.candidate_key, "outcomes": _outcomes(session)} if _judges(step) else {}
+            return {**measured, "technique": step.technique, **step.parameters, **judged}
         case StepKind.PACKAGE:
             packed = {"filename": _artifact_filename(step), "summary": _summary_of_parent(step)}
             closing = Closing.model_validate(step.parameters)
             verdict, untried = closing.verdict, closing.untried
             headline = {"headline": verdict.headline.sentence} if verdict.headline else {}
             return {**measured, **packed, **headline, "outcome": verdict.outcome, "untried": untried}
+
+
+def _judges(step: SessionStep) -> bool:
+    """Whether the step judges a finalist, on examples that nobody has chosen by."""
+    return step.parameters.get("part") == Part.EVALUATION
+
+
+def _outcomes(session: OptimizationSession) -> dict[str, dict[str, Any]]:
+    """What every candidate that was measured made of each example, by part and by its key."""
+    found: dict[str, dict[str, Any]] = {part: {} for part in Part}
+    for step in session.steps.filter(kind=StepKind.EVALUATE, status=Status.COMPLETED).order_by("pk"):
+        found[step.result.get("part", Part.EVALUATION)][step.candidate_key] = step.result.get("outcomes")
+    return found
 
 
 def _summary_of_parent(step: SessionStep) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apps.agents.dataset_fit import Binding, bind, check_input, converts, judged_output
-from apps.agents.dataset_spec import DatasetKind, DatasetSpec, Part
+from apps.agents.dataset_spec import DatasetKind, DatasetSpec
 from apps.agents.datasets.arrays import ArraySource
 from apps.agents.datasets.images import ImageSource
 from apps.agents.datasets.labels import class_labels, numbered
@@ -22,7 +22,7 @@ from apps.agents.datasets.text_dataset import TextDataset
 from apps.agents.datasets.texts import TextSource
 from apps.agents.errors import InputUnfilled, LabelsInvalid, TokenizerMissing, ValuesOutOfRange
 from apps.agents.layout import Layout
-from apps.agents.reports import DatasetSummary, Task, TensorSpec
+from apps.agents.reports import DatasetSummary, Part, Task, TensorSpec
 from apps.agents.text import TextEncoder
 
 Array = NDArray[np.generic]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apps.agents.dataset_fit import Binding, bind, judged_output
-from apps.agents.dataset_spec import DatasetSpec, Part
+from apps.agents.dataset_spec import DatasetSpec
 from apps.agents.datasets.labels import numbered
 from apps.agents.datasets.split import Indices, portions, split
 from apps.agents.datasets.targets import TokenTargets
@@ -20,7 +20,7 @@ from apps.agents.datasets.texts import TextSource
 from apps.agents.datasets.token_rows import Cuts, Row, RowMaker, frame_of
 from apps.agents.errors import DatasetEmpty
 from apps.agents.layout import FIRST
-from apps.agents.reports import Task, TensorSpec
+from apps.agents.reports import Part, Task, TensorSpec
 from apps.agents.text import ATTENTION_MASK, IGNORED, TextEncoder
 
 Array = NDArray[np.generic]

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from apps.agents.contest import contest_of
 from apps.agents.criteria import Criteria
 from apps.agents.evaluation import BATCH, EvaluationAgent
 from apps.agents.handlers.blame import blaming
 from apps.agents.handlers.material import Material
-from apps.agents.job import JobResult
+from apps.agents.job import Job, JobResult
 from apps.agents.lineage import runtime_of
 from apps.agents.machine import describe_machine
 from apps.agents.measuring import Effort
-from apps.agents.reports import EvaluationReport, Gains, RuntimeBaseline
+from apps.agents.reports import Contest, EvaluationReport, Gains, PairedOutcomes, Part, RuntimeBaseline
 from apps.agents.runners import Engine, open_engine
 from apps.agents.techniques import Family, catalogue
 
@@ -32,7 +33,10 @@ def run(context: JobContext) -> JobResult:
 
     Inputs and arguments of `Material`, where the model is the candidate; `criteria` as plain JSON; `technique`, the
     candidate's, by name; `runtime_baseline`, the float model in its runtime where that is another than the original's,
-    as plain JSON; `batch_divisor`, by how much smaller batches are after a try that ran out of memory.
+    as plain JSON; `batch_divisor`, by how much smaller batches are after a try that ran out of memory; `part`, which
+    examples it is measured on, those that judge unless given; `finalists`, keys of all that share the chance of error.
+    Of a finalist, to say what having come out best is worth: `candidate`, its key; `contenders`, scores by key of all
+    that it was chosen among; `outcomes`, by part and by key, what each of them made of the examples.
     """
     job = context.job
     criteria = Criteria.model_validate(job.arguments["criteria"])
@@ -41,6 +45,8 @@ def run(context: JobContext) -> JobResult:
     baseline = RuntimeBaseline.model_validate(given) if given else None
     candidate = open_engine(material.format, material.model, material.scratch, material.signature)
     batch = max(1, BATCH // int(job.arguments.get("batch_divisor", 1)))
+    part = Part(job.arguments.get("part", Part.EVALUATION))
+    finalists = list(job.arguments.get("finalists", ()))
 
     def evaluated(engine: Engine, effort: Effort, baseline: RuntimeBaseline | None) -> EvaluationReport:
         return EvaluationAgent(effort, batch=batch).evaluate(
@@ -53,12 +59,29 @@ def run(context: JobContext) -> JobResult:
             seed=job.seed,
             keeps_parameters=keeps_parameters(job.arguments.get("technique")),
             baseline=baseline,
+            part=part,
+            finalists=max(1, len(finalists)),
         )
 
     with blaming(lambda: evaluated(material.original, Effort(budget_s=REHEARSAL_S), None)):
         report = evaluated(candidate, effort_for(criteria), baseline)
     gains = gains_of(report, job.arguments.get("technique"), material.format, baseline)
-    return JobResult(body=report.model_copy(update={"gains": gains}).model_dump(mode="json"))
+    contest = _contest(report, criteria, job) if finalists else None
+    return JobResult(body=report.model_copy(update={"gains": gains, "contest": contest}).model_dump(mode="json"))
+
+
+def _contest(report: EvaluationReport, criteria: Criteria, job: Job) -> Contest | None:
+    """What having come out best is worth, of the finalists that are judged by now and of all that were ranked."""
+    scores: dict[str, float] = job.arguments.get("contenders", {})
+    told = job.arguments.get("outcomes", {})
+    known = {
+        part: {key: PairedOutcomes.model_validate(one) if one else None for key, one in told.get(part, {}).items()}
+        for part in Part
+    }
+    ranked = {key: outcomes for key, outcomes in known[Part.CHOOSING].items() if key in scores}
+    here = {**known[Part.EVALUATION], job.arguments["candidate"]: report.outcomes}
+    judged = {key: one for key in job.arguments["finalists"] if (one := here.get(key)) is not None}
+    return contest_of(report, criteria, {key: scores[key] for key in ranked}, ranked, judged, seed=job.seed)
 
 
 def effort_for(criteria: Criteria) -> Effort:
