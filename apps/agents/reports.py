@@ -14,6 +14,8 @@ from pydantic import Field
 from apps.agents.values import Value
 
 MOST_WEIGHTS = 2000
+UNKNOWN = 1e9
+"""Either end of an interval that nothing bounds: JSON has no infinity, and no end at all would mean an exact number."""
 
 # --- what a model is -------------------------------------------------------------------------------------------------
 
@@ -378,7 +380,11 @@ class Fidelity(Value):
 
 
 class LatencyComparison(Value):
-    """Interleaved blocks of both models on one machine. Ratios are original over candidate: above 1 is faster."""
+    """Interleaved blocks of both models on one machine. Ratios are original over candidate: above 1 is faster.
+
+    All but `cpu_speedup` is of undisturbed runs. Where the machine was too `busy` for enough of them, the speed-up is
+    not known: its value is a guess, by CPU time where that is known, and its interval has no bounds.
+    """
 
     original: Latency
     candidate: Latency
@@ -386,16 +392,29 @@ class LatencyComparison(Value):
     control: Estimate
     """The original against itself, measured the same way: how far from 1 noise alone reaches."""
     blocks: int
+    """Rounds that count, in all processes."""
     runs_per_block: int
     warmup_runs: int
     original_blocks_ms: tuple[float, ...] = ()
     candidate_blocks_ms: tuple[float, ...] = ()
+    candidate_p50_ms: Estimate | None = None
+    """The candidate's median run with its interval; reports from before it was kept have blocks only."""
     runs: int = 0
-    """Timed runs of both models."""
+    """Timed runs of all three contenders."""
     disturbed: int = 0
-    """How many of `runs` do not count, because other programs disturbed them."""
+    """How many of them did not count, because something else took the core."""
     busy: bool = False
-    """Whether too few runs were left: then the speed-up is not known."""
+    """Whether so many were disturbed that the speed-up is not known."""
+    processes: int = 1
+    """Fresh processes that the intervals are over; 1 where both models ran in one."""
+    cpu_speedup: Estimate | None = None
+    """The same ratio by CPU time of all runs, which a busy machine hardly moves. Of one thread only."""
+    priority: str = ""
+    """What the scheduler granted the timing, in words."""
+    pressure: float | None = None
+    """For what share of the time something waited for a core just before, in per cent."""
+    waited_s: float = 0.0
+    """Seconds waited for a quiet moment before timing."""
 
 
 class Pair(Value):

@@ -134,32 +134,6 @@ def bootstrap_p(values: Floats) -> float:
     return float(min(1.0, 2 * (smaller + 1) / (len(values) + 1)))
 
 
-# --- medians of times ------------------------------------------------------------------------------------------------
-
-
-def median_interval(blocks_ms: Floats, confidence: float, seed: int) -> Estimate:
-    """The median of block medians, with the percentile interval of a bootstrap over blocks."""
-    medians = _resampled_medians(blocks_ms[np.newaxis], seed)[0]
-    return _percentiles(float(np.median(blocks_ms)), medians, confidence)
-
-
-def median_ratio_interval(numerator_ms: Floats, denominator_ms: Floats, confidence: float, seed: int) -> Estimate:
-    """Median over median of blocks measured in the same rounds; whole rounds are resampled together.
-
-    Percentile interval: the jackknife behind BCa fails for medians (Efron and Tibshirani 1993, section 11.6).
-    """
-    numerator, denominator = _resampled_medians(np.stack([numerator_ms, denominator_ms]), seed)
-    value = float(np.median(numerator_ms) / np.median(denominator_ms))
-    return _percentiles(value, numerator / denominator, confidence)
-
-
-def _resampled_medians(blocks: Floats, seed: int) -> Floats:
-    """`[series, rounds]` to `[series, RESAMPLES]`, each series resampled at the same rounds."""
-    rounds = blocks.shape[1]
-    chosen = np.random.default_rng(seed).integers(0, rounds, size=(RESAMPLES, rounds))
-    return np.median(blocks[:, chosen], axis=2)
-
-
 def _percentiles(value: float, values: Floats, confidence: float) -> Estimate:
     low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Estimate(value=value, low=min(float(low), value), high=max(float(high), value))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from apps.agents.criteria import Constraints
+from apps.agents.measuring.effort import FEWEST_ROUNDS
 from apps.agents.phrasing import (
     OF_ITS_VALUE,
     POINT_UNITS,
@@ -28,6 +29,7 @@ from apps.agents.phrasing import (
     signed,
 )
 from apps.agents.reports import (
+    UNKNOWN,
     ConstraintVerdict,
     Estimate,
     Holds,
@@ -35,9 +37,6 @@ from apps.agents.reports import (
     MetricComparison,
     Pair,
 )
-
-UNKNOWN = 1e9
-"""Either end of an interval that nothing bounds: JSON has no infinity, and no end at all would mean an exact number."""
 
 
 @dataclass(frozen=True)
@@ -237,6 +236,8 @@ def _moved(metric: MetricComparison, change: Estimate, unit: str, status: Holds,
 
 def latency_verdict(measured: Measurements, limit_ms: float) -> ConstraintVerdict:
     """The candidate's median run against a limit in milliseconds."""
+    if _is_unknown(measured.latency):
+        return _speed_unknown(measured.latency, "max_latency_ms", limit_ms, measured.candidate_latency_ms.value, "ms")
     p50 = measured.candidate_latency_ms
     status = decide(p50, limit_ms, "at most")
     sentence = (
@@ -257,6 +258,8 @@ def latency_verdict(measured: Measurements, limit_ms: float) -> ConstraintVerdic
 
 def speedup_verdict(measured: Measurements, limit: float) -> ConstraintVerdict:
     """The speed-up, its interval widened by the noise that the control shows, against the least that was asked for."""
+    if _is_unknown(measured.latency):
+        return _speed_unknown(measured.latency, "min_speedup", limit, measured.latency.speedup.value, "×")
     speedup = widened_by_control(measured.latency)
     status = decide(speedup, limit, "at least")
     sentence = (
@@ -272,6 +275,40 @@ def speedup_verdict(measured: Measurements, limit: float) -> ConstraintVerdict:
         margin=speedup.value - limit,
         sentence=sentence,
         to_decide=_rounds_to_decide(speedup, limit, measured.latency) if status is Holds.INCONCLUSIVE else None,
+    )
+
+
+def too_busy(latency: LatencyComparison) -> str:
+    """Why nothing is known of a candidate's speed on a busy machine, and what to do."""
+    return (
+        f"The machine is too busy: {latency.disturbed:,} of {latency.runs:,} runs were disturbed. Measure again when "
+        "it is quieter, or give the worker cores of its own (LATHE_CORES)."
+    )
+
+
+def _is_unknown(latency: LatencyComparison) -> bool:
+    return latency.busy or latency.blocks < FEWEST_ROUNDS
+
+
+def _speed_unknown(
+    latency: LatencyComparison, constraint: str, limit: float, guess: float, unit: str
+) -> ConstraintVerdict:
+    """A limit on speed where no speed is known: on a busy machine, or of too few rounds of a very slow model."""
+    if latency.busy:
+        sentence, to_decide = "The candidate's speed is not known.", too_busy(latency)
+    else:
+        rounds = f"{latency.blocks} round{'' if latency.blocks == 1 else 's'}"
+        sentence = f"The candidate's speed is not known: only {rounds} of runs fitted into the time for it."
+        to_decide = f"{FEWEST_ROUNDS} rounds would decide: give the session more minutes, or fewer candidates."
+    return ConstraintVerdict(
+        constraint=constraint,
+        limit=limit,
+        measured=Estimate(value=guess, low=0.0, high=UNKNOWN),
+        unit=unit,
+        status=Holds.INCONCLUSIVE,
+        margin=0.0,
+        sentence=sentence,
+        to_decide=to_decide,
     )
 
 

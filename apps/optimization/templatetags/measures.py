@@ -12,10 +12,10 @@ from apps.agents import headline
 from apps.agents.decidability import round_up
 from apps.agents.phrasing import gains_said
 from apps.agents.phrasing import ordinal as ordinal_of
+from apps.agents.reports import UNKNOWN as UNBOUNDED
 from apps.agents.reports import ConstraintVerdict, EvaluationReport, Gains, MetricComparison, Pair
 from apps.agents.selection import METRIC_CONSTRAINTS, REAL_CHANGE
 from apps.agents.state import Headline
-from apps.agents.verdicts import UNKNOWN as UNBOUNDED
 
 register = template.Library()
 
