@@ -206,9 +206,7 @@ class Board:
     def _room_for_float_models(self) -> bool:
         """Whether the budget has room for one and for what is held against it: the analyses can stand for it."""
         budget = self.state.criteria.budget
-        return (
-            budget.candidates - self.started >= 2 and self.state.elapsed_s <= FLOAT_MODELS_UNTIL * 60 * budget.minutes
-        )
+        return budget.candidates - self.started >= 2 and self.state.worked_s <= FLOAT_MODELS_UNTIL * 60 * budget.minutes
 
     def _awaited_float_model(self, candidate: CandidateRecord) -> bool:
         """Whether it is the float model in another runtime, and something worth trying is to be held against it."""

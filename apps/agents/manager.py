@@ -20,6 +20,7 @@ from apps.agents import narration
 from apps.agents.board import Board, Option
 from apps.agents.faults import Fault
 from apps.agents.groundwork import LOST, Groundwork, measuring_queue, optimizing_queue
+from apps.agents.headline import headline_of
 from apps.agents.planning.prediction import GRAPH
 from apps.agents.selection import verdict_of
 from apps.agents.state import (
@@ -32,6 +33,7 @@ from apps.agents.state import (
     StepKind,
     StepRecord,
     StepRequest,
+    Verdict,
 )
 from apps.agents.techniques import TechniqueSpec, catalogue
 from apps.agents.trials import (
@@ -45,6 +47,7 @@ from apps.agents.trials import (
     evaluate_key,
     optimize_key,
 )
+from apps.agents.undecided import not_measured
 
 _ENDS_SESSION = (Fault.INFRASTRUCTURE, Fault.ORIGINAL)
 
@@ -92,7 +95,7 @@ def _told(step: StepRecord) -> tuple[str, str]:
 def _left_open(state: SessionState, requests: tuple[StepRequest, ...]) -> tuple[str, str] | None:
     """Code and sentence where the original would stand although a candidate could not be tried for lack of memory."""
     closings = [Closing.model_validate(one.parameters) for one in requests if one.kind is StepKind.PACKAGE]
-    if not any(closing.verdict.outcome is Outcome.UNCHANGED for closing in closings):
+    if not any(closing.verdict.outcome is not Outcome.IMPROVED for closing in closings):
         return None
     for step in state.steps:
         if step.status is Status.FAILED and step.fault is Fault.MEMORY and step.request.candidate:
@@ -255,7 +258,11 @@ class _Turn:
     def _package(self) -> StepRequest:
         """The last step; its parameters freeze how the search ended, so that the verdict does not change any more."""
         budget = self._budget_spent()
-        verdict = verdict_of(self.board.judged, self.board.titles, self.state.criteria)
+        verdict = self._headed(
+            verdict_of(self.board.judged, self.board.titles, self.state.criteria)
+            if self.board.judged
+            else not_measured(self.state, self._failures, budget if self._minutes_spent() else None)
+        )
         skipped = {
             trial.key: self.board.passed_over(trial) or f"Left out: {budget}"
             for trial in self.board.trials
@@ -275,6 +282,16 @@ class _Turn:
             parent=maker,
         )
 
+    @property
+    def _failures(self) -> dict[str, str]:
+        """Why each candidate failed that did, in a sentence."""
+        return {trial.key: failure for trial in self.board.trials if (failure := trial.failure) is not None}
+
+    def _headed(self, verdict: Verdict) -> Verdict:
+        """The verdict with its headline, frozen with it."""
+        report = next((trial.report for trial in self.board.trials if trial.key == verdict.candidate), None)
+        return verdict.model_copy(update={"headline": headline_of(verdict, report, self.state.criteria)})
+
     def _package_untried(self, lost: StepRecord) -> StepRequest:
         """A package that cannot be tried costs no answer that is proven: it is packed once more and says so."""
         untried = lost.error or f"the step {lost.request.key} was {lost.status.value}"
@@ -285,9 +302,12 @@ class _Turn:
 
     def _minutes_spent(self) -> str | None:
         minutes = self.state.criteria.budget.minutes
-        if self.state.elapsed_s < 60 * minutes:
+        if self.state.worked_s < 60 * minutes:
             return None
-        return f"the budget of {minutes:g} minutes is spent ({self.state.elapsed_s / 60:.1f} went by)."
+        return (
+            f"the budget of {minutes:g} minute{'s' * (minutes != 1)} is spent "
+            f"({self.state.worked_s / 60:.1f} went by while its steps ran)."
+        )
 
     def _minutes_short(self) -> str | None:
         """Why no candidate is started for lack of time: none is left, or less than candidates took on average."""
@@ -298,7 +318,7 @@ class _Turn:
             for trial in self.board.trials
             if trial.judgement is not None and trial.optimize is not None and trial.evaluate is not None
         ]
-        left_s = 60 * self.state.criteria.budget.minutes - self.state.elapsed_s
+        left_s = 60 * self.state.criteria.budget.minutes - self.state.worked_s
         mean_s = sum(durations) / len(durations) if durations else 0.0
         if mean_s <= left_s:
             return None

@@ -23,6 +23,14 @@ ANALYSIS_AGENT, PLANNING_AGENT, EVALUATION_AGENT, MANAGER = (
 )
 
 
+_VERDICTS = {
+    Outcome.IMPROVED: "selected",
+    Outcome.UNCHANGED: "original stands",
+    Outcome.NOT_MEASURED: "not measured",
+    Outcome.INCONCLUSIVE: "inconclusive",
+}
+
+
 def events(board: Board, closing: Closing | None) -> Iterator[AgentDecision]:
     """The session's decisions so far, in the order of its life."""
     yield AgentDecision(key="analysed", agent=ANALYSIS_AGENT, action="analysed", reason=_told(board.analysis))
@@ -135,7 +143,7 @@ def _closing(board: Board, closing: Closing) -> Iterator[AgentDecision]:
     yield AgentDecision(
         key="verdict",
         agent=MANAGER,
-        action="selected" if verdict.outcome is Outcome.IMPROVED else "original stands",
+        action=_VERDICTS[verdict.outcome],
         subject=verdict.candidate,
-        reason=verdict.reason,
+        reason=" ".join(text for text in (verdict.reason, verdict.advice) if text),
     )

@@ -8,15 +8,19 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from apps.agents.criteria import Constraints, Criteria, Objective
-from apps.agents.phrasing import difference_unit, gains_said, said
+from apps.agents.phrasing import gains_said, moved
 from apps.agents.planning.ordering import weighted_gain
 from apps.agents.reports import ConstraintVerdict, EvaluationReport, Holds
 from apps.agents.state import Miss, Outcome, Verdict
+from apps.agents.undecided import disturbed, not_measured, speed_unknown, too_busy
 
 METRIC_CONSTRAINTS = frozenset({"max_metric_drop_points", "max_metric_drop_relative"})
+SPEED_CONSTRAINTS = frozenset({"min_speedup", "max_latency_ms"})
 GAIN = "gain"
 """Stands among the constraints that a candidate missed when it is no better than the original."""
 PLAUSIBILITY = "plausibility"
+BUSY = "busy"
+"""Stands among them when the speed counts and is not known, because other programs kept the machine busy."""
 
 PROOF_PREMIUM = 1.1
 """How much better a candidate with inconclusive evidence must score to be preferred to one that is proven."""
@@ -58,6 +62,10 @@ class Judgement:
     drop: float
     """Of the primary metric; positive is a loss."""
     summary: str
+    speed_unknown: str | None = None
+    """Why nothing is known of its speed, in a sentence."""
+    timed_runs: int = 0
+    disturbed_runs: int = 0
 
     @property
     def accepted(self) -> bool:
@@ -70,8 +78,13 @@ class Judgement:
 
     @property
     def only_loses_metric(self) -> bool:
-        """Whether nothing but the loss of accuracy stands in its way: worth a repair."""
-        return bool(self.misses) and all(constraint in METRIC_CONSTRAINTS for constraint, _ in self.misses)
+        """Whether nothing but the loss of accuracy is known to stand in its way: worth a repair."""
+        return self.loses_metric and all(constraint in (*METRIC_CONSTRAINTS, BUSY) for constraint, _ in self.misses)
+
+    @property
+    def only_untimed(self) -> bool:
+        """Whether it would be accepted if its speed were known, and good."""
+        return bool(self.misses) and all(constraint == BUSY for constraint, _ in self.misses)
 
     @property
     def reason(self) -> str:
@@ -92,18 +105,22 @@ def judge(report: EvaluationReport, criteria: Criteria) -> Judgement:
 
     Accepted is a candidate without a violated constraint and without an implausible gain that is really better
     (`_no_real_gain`). An inconclusive constraint stands in the way, unless the criteria accept inconclusive evidence
-    and `_may_stay_open`.
+    and `_may_stay_open`. Where the machine was too busy, nothing is said of the speed, and it stands in the way if it
+    counts.
     """
+    busy = report.latency.busy
     misses: list[tuple[str, str]] = [(PLAUSIBILITY, sentence) for sentence in report.implausible]
     open_points: list[str] = []
     for verdict in report.constraints:
-        if verdict.status is Holds.HOLDS:
+        if verdict.status is Holds.HOLDS or (busy and verdict.constraint in SPEED_CONSTRAINTS):
             continue
         sentence = _sentence(verdict)
         if criteria.accept_inconclusive and _may_stay_open(verdict):
             open_points.append(sentence)
         else:
             misses.append((verdict.constraint, sentence))
+    if busy and _speed_counts(report, criteria):
+        misses.append((BUSY, speed_unknown(report.latency)))
     no_gain = _no_real_gain(report, criteria)
     if no_gain:
         misses.append((GAIN, no_gain))
@@ -118,7 +135,16 @@ def judge(report: EvaluationReport, criteria: Criteria) -> Judgement:
         smaller=report.size_bytes.ratio >= REAL_CHANGE,
         drop=report.primary.drop.value,
         summary=_summary(report),
+        speed_unknown=speed_unknown(report.latency) if busy else None,
+        timed_runs=report.latency.runs,
+        disturbed_runs=report.latency.disturbed,
     )
+
+
+def _speed_counts(report: EvaluationReport, criteria: Criteria) -> bool:
+    """Whether the objective weighs the speed, or a limit speaks of it."""
+    limited = any(verdict.constraint in SPEED_CONSTRAINTS for verdict in report.constraints)
+    return limited or criteria.exponents.latency > 0
 
 
 def _may_stay_open(verdict: ConstraintVerdict) -> bool:
@@ -151,7 +177,8 @@ def _no_real_gain(report: EvaluationReport, criteria: Criteria) -> str | None:
 
     Latency: the speed-up's interval lies above 1 and above the noise of the control. Size: the file is smaller by a
     per cent or more, however slow. Memory: less than the original's by more than it varies. Balanced: one of the
-    counted gains is real, none of the counted quantities is really worse, and the score is above 1.
+    counted gains is real, none of the counted quantities is really worse, and the score is above 1. A speed that
+    counts and is not known may be the gain.
     """
     weights, noise, speedup = criteria.exponents, noise_ratio(report), report.latency.speedup
     low = speedup.value if speedup.low is None else speedup.low
@@ -168,10 +195,13 @@ def _no_real_gain(report: EvaluationReport, criteria: Criteria) -> str | None:
             f"It needs {1 / memory:.2f}× memory",
         ),
     )
-    relevant = [(better, worse, text) for weight, better, worse, text in counted if weight > 0]
+    untimed = report.latency.busy and weights.latency > 0
+    relevant = [(better, worse, text) for weight, better, worse, text in counted[untimed:] if weight > 0]
     worse = [text for _, is_worse, text in relevant if is_worse]
     if worse:
         return f"{worse[0]}: worse than the original on what the objective {criteria.objective.value} counts."
+    if untimed:
+        return None
     if not any(better for better, _, _ in relevant) or score(report, criteria) <= 1:
         return (
             f"{'; '.join(text for *_, text in relevant)}: no real gain under the objective {criteria.objective.value}."
@@ -187,13 +217,14 @@ def _sentence(verdict: ConstraintVerdict) -> str:
 
 
 def _summary(report: EvaluationReport) -> str:
-    drop, speedup = report.primary.drop, report.latency.speedup
+    speedup = report.latency.speedup
     interval = "" if speedup.low is None or speedup.high is None else f" [{speedup.low:.2f}, {speedup.high:.2f}]"
-    words = ("lost", "gained") if report.primary.higher_is_better else ("rose by", "fell by")
-    moved = f"{words[drop.value <= 0]} {said(abs(drop.value), difference_unit(report.primary.unit))}"
-    lost = f"{report.primary.label} {moved if drop.value else 'unchanged'}"
     whose = f" ({gains_said(report.gains)})" if report.gains else ""
-    return f"{speedup.value:.2f}× as fast{interval}{whose}, {report.size_bytes.ratio:.2f} times smaller, {lost}"
+    fast = f"{speedup.value:.2f}× as fast{interval}{whose}"
+    if report.latency.busy:
+        fast = f"speed not known ({disturbed(report.latency)})"
+    metric = f"{report.primary.label} {moved(report.primary)}"
+    return f"{fast}, {report.size_bytes.ratio:.2f} times smaller, {metric}"
 
 
 def _stop(text: str) -> str:
@@ -253,15 +284,16 @@ def verdict_of(judged: Mapping[str, Judgement], titles: Mapping[str, str], crite
         reason=f"{chosen} ({titles[chosen]}) is handed over. {judgement.reason}{rank}",
         misses=misses,
         inconclusive=judgement.open_points,
+        speed_unknown=judgement.speed_unknown,
     )
 
 
 def _original_stands(judged: Mapping[str, Judgement], misses: tuple[Miss, ...], criteria: Criteria) -> Verdict:
     if not judged:
-        return Verdict(
-            outcome=Outcome.UNCHANGED,
-            reason="The original stands: no candidate could be measured, so none is proven better.",
-        )
+        return not_measured()
+    if untimed := [key for key, judgement in judged.items() if judgement.only_untimed]:
+        runs = sum(judged[key].timed_runs for key in untimed)
+        return too_busy(untimed, runs, sum(judged[key].disturbed_runs for key in untimed), misses, BUSY)
     binding = _binding(misses)
     stopped = {miss.candidate for miss in misses if miss.constraint == binding}
     nearest = min(judged, key=lambda key: (len(judged[key].misses), -judged[key].score))
@@ -276,7 +308,7 @@ def _original_stands(judged: Mapping[str, Judgement], misses: tuple[Miss, ...], 
 
 def _binding(misses: tuple[Miss, ...]) -> str:
     """The constraint missed by most candidates; of equals the one named first in `Constraints`, a missing gain last."""
-    order = [*Constraints.model_fields, PLAUSIBILITY, GAIN]
+    order = [*Constraints.model_fields, PLAUSIBILITY, BUSY, GAIN]
     counts = Counter(constraint for _, constraint in {(miss.candidate, miss.constraint) for miss in misses})
     return min(counts, key=lambda constraint: (-counts[constraint], order.index(constraint)))
 
@@ -298,7 +330,7 @@ def _offer(judged: Mapping[str, Judgement], criteria: Criteria) -> str:
     )
 
 
-_SPEED = frozenset({GAIN, "min_speedup", "max_latency_ms"})
+_SPEED = SPEED_CONSTRAINTS | {GAIN, BUSY}
 
 
 _NAMES: Mapping[str, str] = {
@@ -310,6 +342,7 @@ _NAMES: Mapping[str, str] = {
     "min_size_reduction": "the reduction of size asked for",
     "max_memory_bytes": "the limit on memory",
     PLAUSIBILITY: "the plausibility of the gain",
+    BUSY: "that the machine was too busy to time it",
     GAIN: "that there is no real gain",
 }
 

@@ -96,6 +96,31 @@ class SessionForm(forms.Form):
         return [(self[name], self.words(name)) for name in self.SEARCHED]
 
 
+class WhatIfForm(forms.Form):
+    """Another limit and confidence for what the data can decide, before criteria are written for them."""
+
+    limit = forms.FloatField(
+        label="Loss at most (points)",
+        min_value=0,
+        max_value=100,
+        required=False,
+        help_text="In the metric's unit where that is no share.",
+        widget=forms.NumberInput({"step": "any"}),
+    )
+    confidence = forms.FloatField(
+        label="Confidence", min_value=0.5, max_value=0.999, widget=forms.NumberInput({"step": "any"})
+    )
+
+    @staticmethod
+    def answers_of(criteria: Criteria) -> dict[str, Any]:
+        return {"limit": criteria.constraints.max_metric_drop_points, "confidence": criteria.confidence}
+
+    def put_on(self, criteria: Criteria) -> Criteria:
+        """`criteria` with what was answered, once that is valid."""
+        limits = criteria.constraints.model_copy(update={"max_metric_drop_points": self.cleaned_data["limit"]})
+        return criteria.model_copy(update={"constraints": limits, "confidence": self.cleaned_data["confidence"]})
+
+
 @dataclass(frozen=True)
 class Question:
     """One field of the criteria's form: where its answer stands in `Criteria`, and in which unit it is asked."""

@@ -14,7 +14,7 @@ from apps.agents.errors import StepOutOfMemory
 from apps.agents.job import Job, JobFailure, JobResult
 from apps.agents.process import Limits
 from apps.agents.scheduling.quiet import affordable_wait_s
-from apps.agents.state import StepKind
+from apps.agents.state import Closing, StepKind
 from apps.models.errors import StoreFileMissing
 from apps.models.models import Blob
 from apps.models.storage import local_path
@@ -102,7 +102,10 @@ def _arguments(step: SessionStep) -> dict[str, Any]:
             return {**measured, "technique": step.technique, **step.parameters}
         case StepKind.PACKAGE:
             packed = {"filename": _artifact_filename(step), "summary": _summary_of_parent(step)}
-            return {**measured, **packed, "unchanged": not step.parent_key, "untried": step.parameters.get("untried")}
+            closing = Closing.model_validate(step.parameters)
+            verdict, untried = closing.verdict, closing.untried
+            headline = {"headline": verdict.headline.sentence} if verdict.headline else {}
+            return {**measured, **packed, **headline, "outcome": verdict.outcome, "untried": untried}
 
 
 def _quiet_wait_s(session: OptimizationSession) -> float:

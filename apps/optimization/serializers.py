@@ -57,7 +57,10 @@ class OutcomeField(serializers.ChoiceField):
 
 
 class SessionSerializer(serializers.ModelSerializer[OptimizationSession]):
-    """`status` says where it stands, `phase` what it does; `error` why it failed, `verdict` how it ended."""
+    """`status` says where it stands, `phase` what it does; `error` why it failed, `verdict` how it ended.
+
+    `sessions_before` is how many had been judged on the same data when it started.
+    """
 
     team: Any = serializers.SlugRelatedField(slug_field="slug", read_only=True)
     model = serializers.IntegerField(source="version.model_id", read_only=True)
@@ -96,6 +99,7 @@ class SessionSerializer(serializers.ModelSerializer[OptimizationSession]):
             "has_package",
             "result_version",
             "retry_of",
+            "sessions_before",
             "created_by",
             "created_at",
             "started_at",

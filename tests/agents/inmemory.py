@@ -346,7 +346,7 @@ class InMemoryPipeline:
     def _finish(self, state: SessionState, index: int) -> SessionState:
         done = self._carry_out(state.steps[index], state)
         steps = (*state.steps[:index], done, *state.steps[index + 1 :])
-        return state.model_copy(update={"steps": steps, "elapsed_s": state.elapsed_s + self.world.step_s})
+        return state.model_copy(update={"steps": steps, "worked_s": state.worked_s + self.world.step_s})
 
     def _carry_out(self, step: StepRecord, state: SessionState) -> StepRecord:
         request = step.request

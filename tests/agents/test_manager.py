@@ -229,7 +229,7 @@ def test_the_budget_of_minutes_is_kept_and_said():
     session = run(minilm(step_s=60.0), with_budget(FASTEST, minutes=6.0))
 
     assert len(session.tried) == 1
-    assert session.state.elapsed_s <= 6.0 * 60 + 60
+    assert session.state.worked_s <= 6.0 * 60 + 60
     assert "minutes" in session.events["budget"]
     assert session.last.verdict.candidate == "c01"
 
@@ -238,7 +238,12 @@ def test_nothing_is_tried_when_the_analysis_takes_all_the_time():
     session = run(minilm(step_s=120.0), with_budget(FASTEST, minutes=1.0))
 
     assert keys(session) == ["analyse", "plan", "package"]
-    assert session.last.verdict.outcome is Outcome.UNCHANGED
+    verdict = session.last.verdict
+    assert verdict.outcome is Outcome.NOT_MEASURED
+    assert verdict.headline.sentence.startswith("Not measured: the budget ended")
+    assert "budget of 1 minute is spent (4.0 went by while its steps ran)" in verdict.reason
+    assert verdict.advice == "Give the session more time: at least about 8 minutes instead of 1."
+    assert "not measured" in {event.action for event in session.last.events}
     assert session.last.candidates
     assert "budget" in session.events
 
@@ -249,6 +254,7 @@ def test_a_candidate_that_was_made_but_not_measured_in_time_is_said_to_be_so():
     assert keys(session) == ["analyse", "plan", "prepare", "c01/optimize", "package"]
     assert session.candidate("c01").status is CandidateStatus.SKIPPED
     assert session.candidate("c01").reason.startswith("Not measured:")
+    assert session.last.verdict.outcome is Outcome.NOT_MEASURED
 
 
 @pytest.mark.parametrize("parallelism", [1, 2, 5])
@@ -404,7 +410,7 @@ def test_whatever_happens_a_session_ends_well(world, criteria, parallelism, seed
     statuses = {candidate.key: candidate.status for candidate in session.last.candidates}
     assert not set(statuses.values()) & {CandidateStatus.RUNNING, CandidateStatus.PLANNED}
     chosen = session.last.verdict.candidate
-    assert (chosen is None) == (session.last.verdict.outcome is Outcome.UNCHANGED)
+    assert (chosen is None) == (session.last.verdict.outcome is not Outcome.IMPROVED)
     assert [key for key, status in statuses.items() if status is CandidateStatus.SELECTED] == (
         [chosen] if chosen else []
     )

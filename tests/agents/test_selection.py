@@ -154,12 +154,12 @@ def test_when_the_original_stands_the_verdict_names_every_miss_and_what_binds():
     assert "objective size would take it" in verdict.reason
 
 
-def test_when_nothing_could_be_measured_the_original_stands():
+def test_when_nothing_could_be_measured_nothing_is_known():
     verdict = verdict_of({}, {}, FASTEST)
 
-    assert verdict.outcome is Outcome.UNCHANGED
+    assert verdict.outcome is Outcome.NOT_MEASURED
     assert verdict.binding is None
-    assert "no candidate could be measured" in verdict.reason
+    assert "nothing is known of what would be better" in verdict.reason
 
 
 def test_of_equal_size_and_speed_the_one_that_loses_least_wins():
@@ -171,9 +171,11 @@ def test_of_equal_size_and_speed_the_one_that_loses_least_wins():
 
 def test_a_perplexity_rises_or_falls_and_is_not_lost():
     report = report_of(1.0, 1.5, 0.12, criteria=SIZE)
-    primary = report.primary.model_copy(update={"label": "perplexity", "unit": "", "higher_is_better": False})
+    rise = Estimate(value=0.12, low=0.1, high=0.2)
+    update = {"label": "perplexity", "unit": "", "higher_is_better": False, "drop": rise}
+    primary = report.primary.model_copy(update=update)
 
     worse = judge(report.model_copy(update={"metrics": (primary,)}), SIZE)
-    assert "perplexity rose by 0.12" in worse.summary
+    assert "perplexity rose 0.12" in worse.summary
     better = primary.model_copy(update={"drop": Estimate(value=-0.12, low=-0.2, high=-0.1)})
-    assert "perplexity fell by 0.12" in judge(report.model_copy(update={"metrics": (better,)}), SIZE).summary
+    assert "perplexity fell 0.12" in judge(report.model_copy(update={"metrics": (better,)}), SIZE).summary

@@ -59,9 +59,10 @@ def saved(folder: Path, content: str | bytes) -> Path:
 def features(path: Path, how: DatasetSpec, wanted: TensorSpec = INPUT) -> tuple[np.ndarray, np.ndarray]:
     """What the model gets, and the labels, in the file's order."""
     dataset = load_dataset(path, how, [wanted], seed=1)
-    evaluation, calibration = next(dataset.evaluation(1000))[0], next(dataset.calibration(1000, 1000))
-    order = np.argsort([*dataset.evaluation_indices, *dataset.calibration_indices])
-    x = np.concatenate([evaluation[wanted.name], calibration[wanted.name]])[order]
+    evaluation, choosing = next(dataset.evaluation(1000))[0], next(dataset.choosing(1000))[0]
+    calibration = next(dataset.calibration(1000, 1000))
+    order = np.argsort([*dataset.evaluation_indices, *dataset.calibration_indices, *dataset.choosing_indices])
+    x = np.concatenate([part[wanted.name] for part in (evaluation, calibration, choosing)])[order]
     labels = open_source(path, how).labels
     assert labels is not None
     return x, labels

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from apps.agents.dataset_spec import DatasetSpec, Metric
 from apps.agents.datasets import Labels
 from apps.agents.errors import LabelsInvalid, OutputUnfit
-from apps.agents.metrics.comparing import Array, Scorer, compare_by_bootstrap, compare_shares, times
+from apps.agents.metrics.comparing import Array, Bools, Scorer, compare_by_bootstrap, times
 from apps.agents.reports import ClassComparison, Estimate, Flips, MetricComparison, Task
 from apps.agents.statistics import Floats, Indices, share
 
@@ -105,11 +105,8 @@ class ClassificationScorer(Scorer):
 
     def comparisons(self, confidence: float, seed: int) -> list[MetricComparison]:
         labels, original, candidate = self._predictions()
-        found = [compare_shares(Metric.TOP1, original == labels, candidate == labels, confidence)]
-        if self._columns > TOP_K:
-            found.append(
-                compare_shares(Metric.TOP5, np.concatenate(self._top[0]), np.concatenate(self._top[1]), confidence)
-            )
+        shares = (self.share(metric, confidence) for metric in (Metric.TOP1, Metric.TOP5))
+        found = [share for share in shares if share is not None]
 
         def both(indices: Indices) -> Floats:
             truth = labels[indices]
@@ -117,6 +114,14 @@ class ClassificationScorer(Scorer):
 
         found.append(compare_by_bootstrap(Metric.MACRO_F1, both, len(labels), confidence, seed))
         return found
+
+    def right(self, metric: Metric) -> tuple[Bools, Bools] | None:
+        if metric is Metric.TOP1:
+            labels, original, candidate = self._predictions()
+            return original == labels, candidate == labels
+        if metric is Metric.TOP5 and self._columns > TOP_K:
+            return np.concatenate(self._top[0]), np.concatenate(self._top[1])
+        return None
 
     def agreement(self, confidence: float) -> Estimate | None:
         _, original, candidate = self._predictions()

@@ -15,6 +15,7 @@ from apps.agents.faults import Fault
 from apps.agents.state import TERMINAL, Status, StepKind
 from apps.models import clock
 from apps.models.models import Blob
+from apps.optimization import own_time
 from apps.optimization.models.choices import choices_of
 from apps.optimization.models.session import OptimizationSession
 from apps.optimization.querysets import StepQuerySet
@@ -56,6 +57,9 @@ class SessionStep(models.Model):
     """What failed, where it was not the work itself: a resumed session does such a step again."""
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     started_at = models.DateTimeField(null=True)
+    """When its last run began; empty while it is queued."""
+    earlier_runs = models.JSONField(default=list)
+    """Begin and end of each run before, in ISO 8601: they count as its session's own time."""
     finished_at = models.DateTimeField(null=True)
     enqueued_at = models.DateTimeField(null=True)
     """When a message was last sent for it; a lost message shows by its age."""
@@ -157,6 +161,7 @@ class SessionStep(models.Model):
         changes: dict[str, Any] = {"status": Status.QUEUED, "message": reason[:300]}
         changes |= {"not_before": clock.after(wait) if wait else None, "finished_at": None, **_RELEASED}
         changes |= {"progress": 0.0, "eta_s": None, "artifact": None, "enqueued_at": None}
+        changes |= {"started_at": None, "earlier_runs": own_time.runs_kept(self, clock.now())}
         if halve_batches:
             changes["batch_divisor"] = self.batch_divisor * 2
         if not counts:
@@ -187,6 +192,8 @@ class SessionStep(models.Model):
                 traceback="",
                 fault="",
                 artifact=None,
+                started_at=None,
+                earlier_runs=own_time.runs_kept(self, clock.now()),
                 finished_at=None,
             )
         )

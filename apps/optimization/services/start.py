@@ -70,6 +70,7 @@ def session_start(
             criteria_body=wanted.model_dump(mode="json"),
             seed=secrets.randbelow(MAX_SEED) if seed is None else seed,
             retry_of=retry_of,
+            sessions_before=OptimizationSession.objects.judged_on(dataset).count(),
             created_by=user,
         )
         audit.record(
