@@ -673,6 +673,14 @@ class StepKilled(UserError):
     sentence = "The step's process was ended by {signal}: a library crashed, or the machine ran out of memory."
 
 
+class StepCoresUnavailable(UserError):
+    code = "step.cores_unavailable"
+    sentence = (
+        "LATHE_CORES of this worker is {cores!r}, which cannot be right: {why} Once the operators have changed it, "
+        "resume the session."
+    )
+
+
 # --- techniques (apps.agents.optimization and its backends) -----------------------------------------------------------
 
 

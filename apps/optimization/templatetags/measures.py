@@ -46,6 +46,8 @@ _BADGES = {
     "pending": "info",
     "ready": "ok",
     "refused": "bad",
+    "busy": "warn",
+    "too_busy": "bad",
 }
 
 
