@@ -11,10 +11,12 @@ import numpy as np
 from apps.agents.context import Context
 from apps.agents.criteria import Criteria, Target
 from apps.agents.dataset_fit import check_against
-from apps.agents.dataset_spec import METRICS, DatasetSpec
+from apps.agents.dataset_spec import METRICS, DatasetSpec, Metric, metric_by_group
 from apps.agents.datasets import Arrays, Dataset
 from apps.agents.errors import OutputsDiffer
 from apps.agents.fidelity import FidelityMeter, visible
+from apps.agents.findings import findings
+from apps.agents.groups import compare_groups
 from apps.agents.layout import Layout
 from apps.agents.measuring import Effort, compare_latency
 from apps.agents.metrics import Scorer, order_metrics, scorer_for
@@ -24,6 +26,7 @@ from apps.agents.plausibility import implausible_gains, suspicions, unrelated_ou
 from apps.agents.reports import (
     Estimate,
     EvaluationReport,
+    GroupComparison,
     LatencyComparison,
     Machine,
     MetricComparison,
@@ -53,6 +56,8 @@ class _Outputs:
     fidelity: FidelityMeter
     examples: int
     notes: tuple[str, ...]
+    groups: tuple[GroupComparison, ...]
+    group_metric: Metric | None
 
 
 class EvaluationAgent:
@@ -99,17 +104,21 @@ class EvaluationAgent:
             size_bytes=_pair(original.summary.size_bytes, candidate.summary.size_bytes),
             peak_memory_bytes=memory,
             confidence=criteria.confidence,
+            groups=found.groups,
+            group_metric=found.group_metric,
         )
         constraints = judge(criteria.constraints, measured)
         fidelity = found.fidelity.report(found.scorer.agreement(criteria.confidence))
         context.progress(1.0, "Evaluated", 0.0)
-        return EvaluationReport(
+        report = EvaluationReport(
             task=dataset.spec.task,
             examples=found.examples,
             metrics=found.metrics,
             fidelity=fidelity,
             flips=found.scorer.flips(),
             classes=found.scorer.classes(),
+            groups=found.groups,
+            group_metric=found.group_metric,
             latency=latency,
             size_bytes=measured.size_bytes,
             peak_memory_bytes=memory,
@@ -138,6 +147,7 @@ class EvaluationAgent:
                 *suspicions(original.summary, candidate.summary, identical_outputs=found.fidelity.identical),
             ),
         )
+        return report.model_copy(update={"findings": findings(report)})
 
     def _outputs(
         self,
@@ -179,7 +189,10 @@ class EvaluationAgent:
         if meter.identical:
             metrics = tuple(_unchanged(metric) for metric in metrics)
         context.metric("metric_drop", metrics[0].drop.value)
-        return _Outputs(metrics, scorer, meter, total, notes)
+        by_group = metric_by_group(spec.task, Metric(metrics[0].metric))
+        names = dataset.groups_of(dataset.evaluation_indices)
+        groups = compare_groups(names, scorer, by_group, criteria.confidence, seed, identical=meter.identical)
+        return _Outputs(metrics, scorer, meter, total, notes, groups, by_group if groups else None)
 
     def _latency(
         self,

@@ -13,7 +13,7 @@ from apps.agents.planning.ordering import weighted_gain
 from apps.agents.reports import ConstraintVerdict, EvaluationReport, Holds
 from apps.agents.state import Miss, Outcome, Verdict
 
-METRIC_CONSTRAINTS = frozenset({"max_metric_drop_points", "max_metric_drop_relative"})
+METRIC_CONSTRAINTS = frozenset({"max_metric_drop_points", "max_metric_drop_relative", "max_group_drop_points"})
 GAIN = "gain"
 """Stands among the constraints that a candidate missed when it is no better than the original."""
 PLAUSIBILITY = "plausibility"
@@ -304,6 +304,7 @@ _SPEED = frozenset({GAIN, "min_speedup", "max_latency_ms"})
 _NAMES: Mapping[str, str] = {
     "max_metric_drop_points": "the limit on the metric's loss",
     "max_metric_drop_relative": "the limit on the metric's relative loss",
+    "max_group_drop_points": "the limit on a group's loss",
     "max_latency_ms": "the limit on latency",
     "min_speedup": "the speed-up asked for",
     "max_size_bytes": "the limit on size",
