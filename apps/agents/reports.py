@@ -157,6 +157,8 @@ class DatasetSummary(Value):
     """What the full check found odd without refusing it, each a sentence: duplicates, rare classes."""
     class_counts: dict[str, int] = {}
     """Examples by class, where the full check has counted them."""
+    groups: dict[str, int] = {}
+    """Examples by group, where the data set names groups."""
     characters: int | None = None
     """Of all texts, where the examples are texts."""
     excerpts: tuple[TextExcerpt, ...] = ()
@@ -354,6 +356,42 @@ class ClassComparison(Value):
     examples: int
     original_recall: float
     candidate_recall: float
+    p_corrected: float | None = None
+    """McNemar's test on its examples, corrected for the number of classes (Holm)."""
+
+
+class GroupComparison(Value):
+    """One group of examples through both models."""
+
+    group: str
+    examples: int
+    drop: Estimate
+    """As `MetricComparison.drop`, of the examples of the group."""
+    simultaneous: Estimate
+    """The same with an interval that holds for all groups at once (Bonferroni)."""
+    p_value: float
+    p_corrected: float
+    """For the number of groups (Holm)."""
+
+
+class FindingKind(StrEnum):
+    GROUP = "group"
+    """A group that loses."""
+    CLASS = "class"
+    """A class whose recall falls."""
+    CHURN = "churn"
+    """Many changed predictions behind a small drop."""
+
+
+class Finding(Value):
+    """Something beyond chance that no verdict says."""
+
+    kind: FindingKind
+    subject: str
+    """The group or the class."""
+    sentence: str
+    p_value: float
+    """Corrected for how many of its kind were looked at."""
 
 
 class Flips(Value):
@@ -536,6 +574,12 @@ class EvaluationReport(Value):
     fidelity: Fidelity
     flips: Flips | None = None
     classes: tuple[ClassComparison, ...] = ()
+    groups: tuple[GroupComparison, ...] = ()
+    """Where the data set names groups; those that lose most first."""
+    group_metric: str | None = None
+    """What `groups` compares: the primary metric, or what stands in for one that has no groups."""
+    findings: tuple[Finding, ...] = ()
+    """What the verdicts do not say."""
     latency: LatencyComparison
     size_bytes: Pair
     peak_memory_bytes: Pair

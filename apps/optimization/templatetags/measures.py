@@ -9,6 +9,7 @@ from django import template
 from typing_extensions import TypeIs
 
 from apps.agents import headline
+from apps.agents.dataset_spec import METRICS, Metric
 from apps.agents.decidability import round_up
 from apps.agents.phrasing import gains_said
 from apps.agents.phrasing import ordinal as ordinal_of
@@ -263,6 +264,7 @@ def words(code: str) -> str:
 _LIMITS = {
     "max_metric_drop_points": "Loss at most",
     "max_metric_drop_relative": "Loss at most, relative",
+    "max_group_drop_points": "Loss of each group at most",
     "max_latency_ms": "Latency at most",
     "min_speedup": "Faster by at least",
     "max_size_bytes": "Size at most",
@@ -276,6 +278,12 @@ _TESTS = {"mcnemar": "McNemar's test", "paired_bootstrap": "paired bootstrap"}
 def limit_name(constraint: str) -> str:
     """A field of `Constraints` as people read it: `Faster by at least`."""
     return _LIMITS.get(constraint, words(constraint))
+
+
+@register.filter
+def metric_label(metric: str) -> str:
+    """A metric by its name: `top-1 accuracy`."""
+    return METRICS[Metric(metric)].label
 
 
 @register.filter
