@@ -20,6 +20,7 @@ from apps.agents import narration
 from apps.agents.board import Board, Option
 from apps.agents.faults import Fault
 from apps.agents.groundwork import LOST, Groundwork, measuring_queue, optimizing_queue
+from apps.agents.headline import headline_of
 from apps.agents.planning.prediction import GRAPH
 from apps.agents.selection import verdict_of
 from apps.agents.state import (
@@ -32,6 +33,7 @@ from apps.agents.state import (
     StepKind,
     StepRecord,
     StepRequest,
+    Verdict,
 )
 from apps.agents.techniques import TechniqueSpec, catalogue
 from apps.agents.trials import (
@@ -261,6 +263,7 @@ class _Turn:
             if self.board.judged
             else not_measured(self.state, self._failures, budget if self._minutes_spent() else None)
         )
+        verdict = self._headed(verdict)
         skipped = {
             trial.key: self.board.passed_over(trial) or f"Left out: {budget}"
             for trial in self.board.trials
@@ -284,6 +287,11 @@ class _Turn:
     def _failures(self) -> dict[str, str]:
         """Why each candidate failed that did, in a sentence."""
         return {trial.key: failure for trial in self.board.trials if (failure := trial.failure) is not None}
+
+    def _headed(self, verdict: Verdict) -> Verdict:
+        """The verdict with its headline, frozen with it."""
+        report = next((trial.report for trial in self.board.trials if trial.key == verdict.candidate), None)
+        return verdict.model_copy(update={"headline": headline_of(verdict, report, self.state.criteria)})
 
     def _package_untried(self, lost: StepRecord) -> StepRequest:
         """A package that cannot be tried costs no answer that is proven: it is packed once more and says so."""

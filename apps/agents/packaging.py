@@ -57,11 +57,11 @@ _INPUTS = """
 _IMPROVED = "An optimized model, measured against its original on the member's own data."
 _UNCHANGED = "The original model, unchanged: nothing better was found within the limits. The report says why."
 _NOT_MEASURED = (
-    "The original model. Not measured: no candidate was, so nothing is known of what would be better.\n"
+    "The original model. No candidate was measured, so nothing is known of what would be better.\n"
     "The report says why and what to do."
 )
 _INCONCLUSIVE = (
-    "The original model. Inconclusive: the machine was too busy to time what may be better.\n"
+    "The original model. Something may well be better, and the machine was too busy to time it.\n"
     "The report says how many runs were disturbed and what to do."
 )
 _OPENINGS = {
@@ -91,6 +91,8 @@ class Content:
     threads: int = 1
     untried: str | None = None
     """Why the script is not to be run, or cannot be tried on anything, in a sentence."""
+    headline: str | None = None
+    """The session's verdict in a sentence, without a full stop."""
 
 
 @dataclass(frozen=True)
@@ -222,7 +224,8 @@ def _readme(
     inputs = _INPUTS if (contents / INPUTS).exists() else ""
     carried = (contents / EXAMPLES).exists()
     check = "\n  python run.py                 on the examples of the package, compared with what was measured"
-    return f"""{_OPENINGS[content.outcome]}{_found(finding)}
+    verdict = f"\n{content.headline}." if content.headline else ""
+    return f"""{_OPENINGS[content.outcome]}{verdict}{_found(finding)}
 
 The model
 {listed}

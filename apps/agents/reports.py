@@ -9,6 +9,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
+from pydantic import Field
+
 from apps.agents.values import Value
 
 MOST_WEIGHTS = 2000
@@ -269,6 +271,17 @@ class Estimate(Value):
     low: float | None = None
     high: float | None = None
 
+    def includes(self, number: float) -> bool:
+        """Whether `number` lies in the interval; of an exact number, whether it is that number."""
+        low = self.value if self.low is None else self.low
+        high = self.value if self.high is None else self.high
+        return low <= number <= high
+
+    def negated(self) -> Estimate:
+        """The same with the other sign."""
+        low, high = (None if end is None else 0.0 - end for end in (self.high, self.low))
+        return Estimate(value=0.0 - self.value, low=low, high=high)
+
 
 class Holds(StrEnum):
     HOLDS = "holds"
@@ -285,8 +298,8 @@ class ConstraintVerdict(Value):
 
     constraint: str
     """The field of `Constraints`."""
-    limit: float
-    measured: Estimate
+    limit: float = Field(description="Of a drop: the largest that is allowed, a positive number.")
+    measured: Estimate = Field(description="Of a metric: its drop, so that a positive number is a loss.")
     unit: str
     status: Holds
     margin: float
@@ -303,11 +316,22 @@ class MetricComparison(Value):
     higher_is_better: bool
     original: Estimate
     candidate: Estimate
-    drop: Estimate
-    """Original minus candidate when higher is better, else candidate minus original: positive is a loss."""
+    drop: Estimate = Field(
+        description="Original minus candidate when higher is better, else candidate minus original: positive is a loss."
+    )
     test: str
     """`mcnemar` or `paired_bootstrap`."""
     p_value: float
+
+    @property
+    def change(self) -> Estimate:
+        """Candidate minus original, as pages and sentences show it: negative is lower."""
+        return self.drop.negated() if self.higher_is_better else self.drop
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether chance explains the change: its interval includes 0."""
+        return self.drop.includes(0.0)
 
 
 class ClassComparison(Value):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from apps.agents.criteria import Constraints, Criteria, Objective
-from apps.agents.phrasing import difference_unit, gains_said, said
+from apps.agents.phrasing import gains_said, moved
 from apps.agents.planning.ordering import weighted_gain
 from apps.agents.reports import ConstraintVerdict, EvaluationReport, Holds
 from apps.agents.state import Miss, Outcome, Verdict
@@ -217,16 +217,13 @@ def _sentence(verdict: ConstraintVerdict) -> str:
 
 
 def _summary(report: EvaluationReport) -> str:
-    drop, speedup = report.primary.drop, report.latency.speedup
+    speedup = report.latency.speedup
     interval = "" if speedup.low is None or speedup.high is None else f" [{speedup.low:.2f}, {speedup.high:.2f}]"
-    words = ("lost", "gained") if report.primary.higher_is_better else ("rose by", "fell by")
-    moved = f"{words[drop.value <= 0]} {said(abs(drop.value), difference_unit(report.primary.unit))}"
-    lost = f"{report.primary.label} {moved if drop.value else 'unchanged'}"
     whose = f" ({gains_said(report.gains)})" if report.gains else ""
     fast = f"{speedup.value:.2f}× as fast{interval}{whose}"
     if report.latency.busy:
         fast = f"speed not known ({disturbed(report.latency)})"
-    return f"{fast}, {report.size_bytes.ratio:.2f} times smaller, {lost}"
+    return f"{fast}, {report.size_bytes.ratio:.2f} times smaller, {report.primary.label} {moved(report.primary)}"
 
 
 def _stop(text: str) -> str:

@@ -175,12 +175,34 @@ class Miss(Value):
     sentence: str
 
 
+class Tone(StrEnum):
+    """How a headline is to be taken."""
+
+    GOOD = "good"
+    """Every constraint is proven, and nothing got worse beyond what the criteria allow of the metric."""
+    MIXED = "mixed"
+    """Something got better and something else got worse."""
+    OPEN = "open"
+    """Better as measured, and not proven."""
+    NEUTRAL = "neutral"
+    """Nothing to celebrate and nothing to be warned of."""
+    UNMEASURED = "unmeasured"
+    """Nothing was measured."""
+    BUSY = "busy"
+    """The machine was too busy to tell."""
+
+
+class Headline(Value):
+    """A verdict in one sentence, without a full stop: what got better, and beside it what got worse."""
+
+    tone: Tone
+    sentence: str
+
+
 class Verdict(Value):
     """How the session ends."""
 
     outcome: Outcome
-    headline: str = ""
-    """What an undecided session says first, in a few words; empty of others."""
     candidate: str | None = None
     binding: str | None = None
     """The constraint that stood in the way most often, when the original stands."""
@@ -196,6 +218,8 @@ class Verdict(Value):
     """Of the candidates whose speed is not known for the machine was too busy."""
     disturbed_runs: int = 0
     """How many of `timed_runs` other programs disturbed, so that they do not count."""
+    headline: Headline | None = None
+    """Made when the verdict is; `apps.agents.headline.headline_of` makes one for verdicts that are older."""
 
 
 class Closing(Value):

@@ -14,15 +14,18 @@ from typing import Literal
 
 from apps.agents.criteria import Constraints
 from apps.agents.phrasing import (
+    OF_ITS_VALUE,
     POINT_UNITS,
     against,
     capital,
     difference_unit,
     from_to,
     interval,
+    interval_said,
     number,
     number_of_bytes,
     said,
+    signed,
 )
 from apps.agents.reports import (
     ConstraintVerdict,
@@ -120,11 +123,8 @@ def drop_verdict(measured: Measurements, limit: float) -> ConstraintVerdict:
     drop = primary.drop
     unit = difference_unit(primary.unit)
     status = decide(drop, limit, "at most")
-    reached = interval(drop, measured.confidence, unit, of_drop=True)
-    sentence = (
-        f"{primary.label} {_moved(primary, drop.value, unit)}{reached}, "
-        f"{against(status, f'the limit of {said(limit, unit)}')}."
-    )
+    moved = _moved(primary, primary.change, unit, status, measured.confidence)
+    sentence = f"{primary.label} {moved}, {against(status, f'the limit of {said(limit, unit)}')}."
     return ConstraintVerdict(
         constraint="max_metric_drop_points",
         limit=limit,
@@ -163,11 +163,9 @@ def relative_drop_verdict(measured: Measurements, limit: float) -> ConstraintVer
         low=None if drop.low is None else drop.low * 100,
         high=None if drop.high is None else drop.high * 100,
     )
-    sentence = (
-        f"{primary.label} {_moved(primary, percent.value, '%')}{' of its value' if percent.value else ''}"
-        f"{interval(percent, measured.confidence, '%', of_drop=True)}, "
-        f"{against(status, f'the limit of {number(limit * 100)} %')}."
-    )
+    change = percent.negated() if primary.higher_is_better else percent
+    moved = _moved(primary, change, OF_ITS_VALUE, status, measured.confidence)
+    sentence = f"{primary.label} {moved}, {against(status, f'the limit of {number(limit * 100)} %')}."
     return ConstraintVerdict(
         constraint="max_metric_drop_relative",
         limit=limit,
@@ -200,13 +198,23 @@ def _examples_to_decide(drop: Estimate, limit: float, unit: str, examples: int) 
     return f"About {more_examples:,} more examples would decide, if the drop stays at {said(drop.value, unit)}."
 
 
-def _moved(metric: MetricComparison, drop: float, unit: str) -> str:
-    """What the metric did. Of one in its own unit both values are told, without which a difference means nothing."""
-    if drop == 0:
+def _moved(metric: MetricComparison, change: Estimate, unit: str, status: Holds, confidence: float) -> str:
+    """What the metric did, with the interval of `change`: *unchanged* where that includes 0.
+
+    Where the evidence does not decide, it is said what was measured only. Of a metric in its own unit both values are
+    told, without which a difference means nothing.
+    """
+    if (change.value, change.low or 0.0, change.high or 0.0) == (0.0, 0.0, 0.0):
         return "did not change"
-    fell = (drop > 0) == metric.higher_is_better
-    values = "" if metric.unit in POINT_UNITS else f" {from_to(metric.original.value, metric.candidate.value)},"
-    return f"{'fell' if fell else 'rose'}{values} by {said(abs(drop), unit)}"
+    values = "" if metric.unit in POINT_UNITS else f"{from_to(metric.original.value, metric.candidate.value)}, "
+    if not change.includes(0.0):
+        by = f"{values}by {said(abs(change.value), unit)}"
+        return f"{'fell' if change.value < 0 else 'rose'} {by}{interval(change, confidence, unit)}"
+    if status is Holds.HOLDS:
+        return f"is unchanged ({values}{signed(change.value, unit)}, {interval_said(change, confidence, unit)})"
+    differs = f"{said(abs(change.value), unit)} {'lower' if change.value < 0 else 'higher'}"
+    measured = differs if change.value else "the same"
+    return f"measured {values}{measured}{interval(change, confidence, unit)}"
 
 
 # --- speed -----------------------------------------------------------------------------------------------------------

@@ -97,7 +97,9 @@ def _arguments(step: SessionStep) -> dict[str, Any]:
         case StepKind.PACKAGE:
             packed = {"filename": _artifact_filename(step), "summary": _summary_of_parent(step)}
             closing = Closing.model_validate(step.parameters)
-            return {**measured, **packed, "outcome": closing.verdict.outcome, "untried": closing.untried}
+            told = closing.verdict.headline
+            headline = {"headline": told.sentence} if told else {}
+            return {**measured, **packed, **headline, "outcome": closing.verdict.outcome, "untried": closing.untried}
 
 
 def _summary_of_parent(step: SessionStep) -> dict[str, Any] | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from textwrap import fill
 
-from apps.agents.phrasing import gains_said
-from apps.agents.reports import EvaluationReport
+from apps.agents.phrasing import MINUS, gains_said
+from apps.agents.reports import EvaluationReport, MetricComparison
 from apps.agents.state import CandidateStatus, Status
 from apps.optimization.models import Candidate, OptimizationSession, SessionStep
 
@@ -58,7 +58,7 @@ def report(session: OptimizationSession, width: int = 100) -> str:
     failures = [_failure(step) for step in session.steps.filter(status=Status.FAILED).order_by("pk")]
     if failures:
         parts.append("What failed:\n" + "\n".join(failures))
-    parts.append(fill(_verdict(session), width))
+    parts.append("\n".join(fill(line, width) for line in _verdict(session).splitlines()))
     return "\n\n".join(parts)
 
 
@@ -84,7 +84,7 @@ def table(rows: Iterable[Sequence[str]], head: Sequence[str]) -> str:
 def _head(evaluation: EvaluationReport) -> tuple[str, ...]:
     metric = evaluation.primary
     unit = f" {metric.unit}" if metric.unit else ""
-    return ("", f"{metric.label}{unit}", "drop", "p50 ms", "faster", "MB", "smaller", "memory MB", "verdict")
+    return ("", f"{metric.label}{unit}", "change", "p50 ms", "faster", "MB", "smaller", "memory MB", "verdict")
 
 
 def _original(evaluation: EvaluationReport) -> tuple[str, ...]:
@@ -102,12 +102,12 @@ def _original(evaluation: EvaluationReport) -> tuple[str, ...]:
 
 
 def _candidate(candidate: Candidate, evaluation: EvaluationReport) -> tuple[str, ...]:
-    drop, speedup = evaluation.primary.drop, evaluation.latency.speedup
+    speedup = evaluation.latency.speedup
     interval = f" ({speedup.low:.2f} to {speedup.high:.2f})" if speedup.low is not None and speedup.high else ""
     return (
         candidate.key,
         f"{evaluation.primary.candidate.value:.2f}",
-        f"{drop.value:+.2f}",
+        _change(evaluation.primary),
         f"{evaluation.latency.candidate.p50_ms:.3f}",
         f"{speedup.value:.2f}×{interval}",
         f"{evaluation.size_bytes.candidate / 1e6:.2f}",
@@ -117,6 +117,15 @@ def _candidate(candidate: Candidate, evaluation: EvaluationReport) -> tuple[str,
     )
 
 
+def _change(metric: MetricComparison) -> str:
+    """Candidate minus original: negative is lower. `unchanged` where chance explains it."""
+    change = metric.change.value
+    shown = f"{change:+.2f}".replace("-", MINUS) if change else ""
+    if metric.unchanged:
+        return f"unchanged ({shown})" if shown else "unchanged"
+    return shown
+
+
 def _failure(step: SessionStep) -> str:
     """The step and its sentence; of our own bugs also the last line of the traceback, which says what it was."""
     bug = f" [{step.traceback.strip().splitlines()[-1]}]" if step.traceback.strip() else ""
@@ -124,6 +133,6 @@ def _failure(step: SessionStep) -> str:
 
 
 def _verdict(session: OptimizationSession) -> str:
-    if session.verdict:
-        return f"{session.get_outcome_display()}: {session.verdict['reason']}"
+    if session.verdict and (headline := session.headline):
+        return f"{headline.sentence}.\n{session.verdict['reason']}"
     return f"{session.get_status_display()}: {session.error or 'there is no verdict.'}"

@@ -171,9 +171,11 @@ def test_of_equal_size_and_speed_the_one_that_loses_least_wins():
 
 def test_a_perplexity_rises_or_falls_and_is_not_lost():
     report = report_of(1.0, 1.5, 0.12, criteria=SIZE)
-    primary = report.primary.model_copy(update={"label": "perplexity", "unit": "", "higher_is_better": False})
+    rise = Estimate(value=0.12, low=0.1, high=0.2)
+    update = {"label": "perplexity", "unit": "", "higher_is_better": False, "drop": rise}
+    primary = report.primary.model_copy(update=update)
 
     worse = judge(report.model_copy(update={"metrics": (primary,)}), SIZE)
-    assert "perplexity rose by 0.12" in worse.summary
+    assert "perplexity rose 0.12" in worse.summary
     better = primary.model_copy(update={"drop": Estimate(value=-0.12, low=-0.2, high=-0.1)})
-    assert "perplexity fell by 0.12" in judge(report.model_copy(update={"metrics": (better,)}), SIZE).summary
+    assert "perplexity fell 0.12" in judge(report.model_copy(update={"metrics": (better,)}), SIZE).summary

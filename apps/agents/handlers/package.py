@@ -24,7 +24,8 @@ def run(context: JobContext) -> JobResult:
     Inputs: `model` (the artifact, or the original where that stands), `report_html`, `report_json` and `recipe`, and
     those of `Material`. Arguments: those of `Material`; `criteria`; `filename`, the model's name in the package
     (`model.onnx` unless given); `summary`, what is known of the model; `outcome`, how the session ended;
-    `untried`, why its script is not to be run: then the model is not opened either.
+    `untried`, why its script is not to be run: then the model is not opened either; `headline`, the verdict in a
+    sentence.
     """
     job = context.job
     material = Material(job)
@@ -45,6 +46,7 @@ def run(context: JobContext) -> JobResult:
             outcome=_outcome(job),
             threads=threads,
             untried=trouble,
+            headline=job.arguments.get("headline"),
         ),
         material.scratch,
         context.out,

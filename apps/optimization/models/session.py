@@ -13,7 +13,9 @@ from django.utils import timezone
 
 from apps.accounts.models import Team
 from apps.agents.criteria import Criteria
-from apps.agents.state import ACTIVE, Outcome, Phase, Status, Verdict
+from apps.agents.headline import headline_of
+from apps.agents.reports import EvaluationReport
+from apps.agents.state import ACTIVE, Headline, Outcome, Phase, Status, Verdict
 from apps.models import clock
 from apps.models.models import Blob, DataSet, ModelVersion
 from apps.optimization import own_time
@@ -82,6 +84,19 @@ class OptimizationSession(models.Model):
     @property
     def criteria(self) -> Criteria:
         return Criteria.model_validate(self.criteria_body)
+
+    @property
+    def headline(self) -> Headline | None:
+        """Its verdict in a sentence; `None` before there is one. Of old verdicts it is made from the evaluation."""
+        if self.verdict is None:
+            return None
+        verdict = Verdict.model_validate(self.verdict)
+        if verdict.headline is not None:
+            return verdict.headline
+        row = self.candidates.filter(key=verdict.candidate or "").select_related("evaluation").first()
+        evaluation = getattr(row, "evaluation", None)
+        report = EvaluationReport.model_validate(evaluation.body) if evaluation else None
+        return headline_of(verdict, report, self.criteria)
 
     @property
     def is_active(self) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 from apps.agents.compatibility import compatibility, in_reach
 from apps.agents.criteria import Criteria
+from apps.agents.dataset_spec import METRICS, DatasetSpec
 from apps.agents.planning.availability import obstacle_to
 from apps.agents.reports import Compatibility
 from apps.agents.state import Plan
@@ -25,6 +26,8 @@ class SessionPreview(Value):
 
     compatibility: tuple[Compatibility, ...]
     plan: Plan
+    higher_is_better: bool = True
+    """Of the data set's primary metric, which predicted drops are of."""
 
 
 class TechniqueStatus(Value):
@@ -58,6 +61,7 @@ def session_preview(version: ModelVersion, dataset: DataSet, criteria: Criteria 
     return SessionPreview(
         compatibility=(*judged, *compatibility(model, None, data, beyond)),
         plan=plan_of(version, dataset, wanted),
+        higher_is_better=METRICS[DatasetSpec.model_validate(dataset.spec).primary_metric].higher_is_better,
     )
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from apps.agents.compatibility import format_label
 from apps.agents.criteria import Criteria
+from apps.agents.headline import headline_of
 from apps.agents.lineage import format_of_candidate, runtime_of
 from apps.agents.planning.baseline import Measured, against_baseline
 from apps.agents.reports import (
@@ -140,6 +141,8 @@ def report(session: OptimizationSession) -> SessionReport:
         raise NoReport(status=session.status)
     analysis = getattr(session, "analysis", None)
     candidates = _candidates(session)
+    chosen = next((one.evaluation for one in candidates if one.key == verdict.candidate), None)
+    verdict = verdict.model_copy(update={"headline": headline_of(verdict, chosen, session.criteria)})
     return SessionReport(
         session=session.pk,
         model=str(session.version),
