@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -21,7 +21,8 @@ from tests.optimization import crank, material
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-START = datetime(2026, 3, 1, 12, tzinfo=UTC)
+START = datetime(2100, 3, 1, 12, tzinfo=UTC)
+"""After everything that the tests' own clock writes."""
 LEASE = timedelta(hours=1)
 BODIES = {
     StepKind.ANALYSE: material.ANALYSIS,
@@ -123,7 +124,8 @@ def test_the_time_that_is_left_is_that_of_the_sessions_own_steps(start: Start, f
     pipeline.advance(session.pk)
     fake_clock.sleep(3600)
     for _ in range(4):
-        assert (step := worker.take()) is not None
+        step = worker.take()
+        assert step is not None
         worker.finish(step)
     session.refresh_from_db()
     assert session.eta_s is not None
@@ -226,8 +228,8 @@ def test_a_resumed_session_keeps_its_own_time_and_the_pause_is_not_part_of_it(
 
 
 @pytest.fixture
-def worker_at(fake_clock: FakeClock) -> Iterator[Worker]:
-    yield Worker.objects.create(
+def worker_at(fake_clock: FakeClock) -> Worker:
+    return Worker.objects.create(
         name="shed:1", queues=["cpu"], machine=material.MACHINE.model_dump(mode="json"), seen_at=fake_clock.now
     )
 
@@ -263,9 +265,8 @@ def test_sessions_that_wait_say_their_place_and_an_estimate(
     assert [waits[s.pk].estimate_s for s in sessions[1:]] == [0.0, pytest.approx(40.0)]
 
 
-def test_a_step_in_a_backoff_waits_at_least_as_long(
-    step: SessionStep, fake_clock: FakeClock, worker_at: Worker
-) -> None:
+@pytest.mark.usefixtures("worker_at")
+def test_a_step_in_a_backoff_waits_at_least_as_long(step: SessionStep) -> None:
     assert step.take("shed:1", LEASE)
     assert step.hand_back(reason="Again.", wait=timedelta(seconds=90))
     waits = waiting.waits_of([step.session])
