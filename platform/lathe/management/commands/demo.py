@@ -44,9 +44,15 @@ class Command(BaseCommand):
             raise CommandError("Stopped before the end.", returncode=130) from None
         except (portal.CannotStart, ChildDied, TimeoutError, UserError) as error:
             raise CommandError(f"{error}\nThe logs are in {environment.var_dir / 'log'}.") from None
-        if session.status != Status.COMPLETED or session.outcome != Outcome.IMPROVED:
-            code = exit_codes.UNDECIDED.get(session.outcome, 1)
-            raise CommandError("The session ended without a better model.", returncode=code)
+        self._exit(session)
+
+    @staticmethod
+    def _exit(session: OptimizationSession) -> None:
+        """Raises `CommandError` with the outcome's exit code unless the model is better."""
+        if session.status == Status.COMPLETED and session.outcome == Outcome.IMPROVED:
+            return
+        code = exit_codes.UNDECIDED.get(session.outcome, 1)
+        raise CommandError("The session ended without a better model.", returncode=code)
 
     def _start(self, supervisor: Supervisor, port: int | None) -> tuple[OptimizationSession, portal.Address]:
         environment = settings.LATHE
