@@ -242,8 +242,7 @@ def _summary(report: EvaluationReport) -> str:
     fast = f"{speedup.value:.2f}× as fast{interval}{whose}"
     if report.latency.busy:
         fast = f"speed not known ({disturbed(report.latency)})"
-    metric = f"{report.primary.label} {moved(report.primary)}"
-    return f"{fast}, {report.size_bytes.ratio:.2f} times smaller, {metric}"
+    return f"{fast}, {report.size_bytes.ratio:.2f} times smaller, {report.primary.label} {moved(report.primary)}"
 
 
 def _stop(text: str) -> str:
