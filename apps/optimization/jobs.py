@@ -93,13 +93,19 @@ def _arguments(step: SessionStep) -> dict[str, Any]:
         case StepKind.OPTIMIZE:
             return {**measured, "technique": step.technique, "parameters": step.parameters}
         case StepKind.EVALUATE:
-            return {**measured, "technique": step.technique, **step.parameters}
+            return {**measured, "technique": step.technique, **_predicted(step), **step.parameters}
         case StepKind.PACKAGE:
             packed = {"filename": _artifact_filename(step), "summary": _summary_of_parent(step)}
             told = Closing.model_validate(step.parameters).verdict.headline
             headline = {"headline": told.sentence} if told else {}
             untried = step.parameters.get("untried")
             return {**measured, **packed, **headline, "unchanged": not step.parent_key, "untried": untried}
+
+
+def _predicted(step: SessionStep) -> dict[str, Any]:
+    """What the plan expects of the step's candidate."""
+    candidate = step.session.candidates.filter(key=step.candidate_key).first()
+    return {"predicted_speedup": candidate.predicted["speedup"]} if candidate and candidate.predicted else {}
 
 
 def _summary_of_parent(step: SessionStep) -> dict[str, Any] | None:

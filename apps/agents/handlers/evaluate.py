@@ -12,8 +12,9 @@ from apps.agents.job import JobResult
 from apps.agents.lineage import runtime_of
 from apps.agents.machine import describe_machine
 from apps.agents.measuring import Effort
-from apps.agents.reports import EvaluationReport, Gains, RuntimeBaseline
+from apps.agents.reports import EvaluationReport, Gains, RuntimeBaseline, Slowdown
 from apps.agents.runners import Engine, open_engine
+from apps.agents.slowdown import PROFILE_S, is_slow, slowdown_of, target_of
 from apps.agents.techniques import Family, catalogue
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ def run(context: JobContext) -> JobResult:
 
     Inputs and arguments of `Material`, where the model is the candidate; `criteria` as plain JSON; `technique`, the
     candidate's, by name; `runtime_baseline`, the float model in its runtime where that is another than the original's,
-    as plain JSON; `batch_divisor`, by how much smaller batches are after a try that ran out of memory.
+    as plain JSON; `predicted_speedup`, the plan's;
+    `batch_divisor`, by how much smaller batches are after a try that ran out of memory.
     """
     job = context.job
     criteria = Criteria.model_validate(job.arguments["criteria"])
@@ -58,7 +60,19 @@ def run(context: JobContext) -> JobResult:
     with blaming(lambda: evaluated(material.original, Effort(budget_s=REHEARSAL_S), None)):
         report = evaluated(candidate, effort_for(criteria), baseline)
     gains = gains_of(report, job.arguments.get("technique"), material.format, baseline)
-    return JobResult(body=report.model_copy(update={"gains": gains}).model_dump(mode="json"))
+    slowdown = _slowdown(context, material, candidate, criteria, report)
+    return JobResult(body=report.model_copy(update={"gains": gains, "slowdown": slowdown}).model_dump(mode="json"))
+
+
+def _slowdown(
+    context: JobContext, material: Material, candidate: Engine, criteria: Criteria, report: EvaluationReport
+) -> Slowdown | None:
+    """Why the candidate is slow, where it is."""
+    if not is_slow(report, context.job.arguments.get("predicted_speedup")):
+        return None
+    context.progress(1.0, "Looking for what makes it slow", 2 * PROFILE_S)
+    target = target_of(report, criteria.target)
+    return slowdown_of(material.original, candidate, material.dataset.first(target.batch_size), target, report)
 
 
 def effort_for(criteria: Criteria) -> Effort:

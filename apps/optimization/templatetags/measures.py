@@ -86,6 +86,12 @@ def ms(value: Measured) -> str:
 
 
 @register.filter
+def signed_ms(value: Measured) -> str:
+    """A difference of times: `+3.2 ms` is longer."""
+    return UNKNOWN if unknown(value) else f"{'+' if float(value) > 0 else ''}{signed(float(value))} ms"
+
+
+@register.filter
 def size(value: Measured) -> str:
     """Bytes in decimal units, as disks and papers count them: `11.2 MB`."""
     if unknown(value):
