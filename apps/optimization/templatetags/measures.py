@@ -50,7 +50,6 @@ _BADGES = {
     "pending": "info",
     "ready": "ok",
     "refused": "bad",
-    "busy": "warn",
     "too_busy": "bad",
 }
 
@@ -91,6 +90,12 @@ def whose(gains: Gains) -> str:
 @register.filter
 def ms(value: Measured) -> str:
     return UNKNOWN if unknown(value) else f"{significant(float(value))} ms"
+
+
+@register.filter
+def signed_ms(value: Measured) -> str:
+    """A difference of times: `+3.2 ms` is longer."""
+    return UNKNOWN if unknown(value) else f"{'+' if float(value) > 0 else ''}{signed(float(value))} ms"
 
 
 @register.filter
