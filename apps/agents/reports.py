@@ -114,6 +114,15 @@ class Task(StrEnum):
     """The likeliest of several continuations, or the last word, by log-likelihood."""
 
 
+class Part(StrEnum):
+    """What candidates are measured on."""
+
+    CHOOSING = "choosing"
+    """Ranks them. Whoever comes out best here has been lucky, too."""
+    EVALUATION = "evaluation"
+    """Judges the few that ranked highest: nothing was tuned or chosen by these examples."""
+
+
 class TextExcerpt(Value):
     """One example of texts, each cut short where it is long; of a choice the context and then every choice."""
 
@@ -149,6 +158,8 @@ class DatasetSummary(Value):
     """What the full check found odd without refusing it, each a sentence: duplicates, rare classes."""
     class_counts: dict[str, int] = {}
     """Examples by class, where the full check has counted them."""
+    groups: dict[str, int] = {}
+    """Examples by group, where the data set names groups."""
     characters: int | None = None
     """Of all texts, where the examples are texts."""
     excerpts: tuple[TextExcerpt, ...] = ()
@@ -346,6 +357,42 @@ class ClassComparison(Value):
     examples: int
     original_recall: float
     candidate_recall: float
+    p_corrected: float | None = None
+    """McNemar's test on its examples, corrected for the number of classes (Holm)."""
+
+
+class GroupComparison(Value):
+    """One group of examples through both models."""
+
+    group: str
+    examples: int
+    drop: Estimate
+    """As `MetricComparison.drop`, of the examples of the group."""
+    simultaneous: Estimate
+    """The same with an interval that holds for all groups at once (Bonferroni)."""
+    p_value: float
+    p_corrected: float
+    """For the number of groups (Holm)."""
+
+
+class FindingKind(StrEnum):
+    GROUP = "group"
+    """A group that loses."""
+    CLASS = "class"
+    """A class whose recall falls."""
+    CHURN = "churn"
+    """Many changed predictions behind a small drop."""
+
+
+class Finding(Value):
+    """Something beyond chance that no verdict says."""
+
+    kind: FindingKind
+    subject: str
+    """The group or the class."""
+    sentence: str
+    p_value: float
+    """Corrected for how many of its kind were looked at."""
 
 
 class Flips(Value):
@@ -448,6 +495,101 @@ class Gains(Value):
     """As of `RuntimeBaseline`."""
 
 
+class PairedOutcomes(Value):
+    """What each example adds to the drop of the primary metric, kept small: the mean over all examples is the drop.
+
+    Where each is right or wrong, the places of those that only one model gets right; else `differences`, float16 in
+    base64, times `scale`.
+    """
+
+    examples: int
+    lost: tuple[int, ...] = ()
+    won: tuple[int, ...] = ()
+    differences: str | None = None
+    scale: float = 100.0
+    """What one lost example counts, in the unit of the drop; else what the largest difference is."""
+    order: str = ""
+    """Outcomes of two candidates belong to the same examples where this is equal."""
+
+
+class Level(Value):
+    """The limits on the metric held against the interval at one confidence.
+
+    Finalists share the chance of error; whoever is left when some are proven has more of it (Holm 1979).
+    """
+
+    sharing: int
+    """How many finalists share it."""
+    confidence: float
+    drop: Estimate
+    constraints: tuple[ConstraintVerdict, ...]
+    """Those on the metric."""
+
+
+class Corrected(Value):
+    """The drop of whoever comes out best, and what of it is left once the luck of having come out best is taken off."""
+
+    candidate: str
+    among: int
+    plain: float
+    corrected: float
+    unit: str
+
+
+class Contest(Value):
+    """What a choice among several candidates made of the numbers of the one that came out best."""
+
+    choosing: Corrected | None = None
+    """What ranking alone would have claimed."""
+    evaluation: Corrected | None = None
+    """Where several finalists were judged."""
+    note: str = ""
+    """Why there is no correction, where there is none."""
+
+
+class OperatorChange(Value):
+    """What one kind of operator, or one layer, takes in either model: milliseconds of one run, all of its nodes."""
+
+    name: str
+    """The operator as the runtimes call what they ran, `Conv → ConvInteger` where another kernel took its place; of a
+    layer its name in the file."""
+    original_count: int
+    candidate_count: int
+    original_ms: float | None
+    """0 where the model has none; `None` where its runtime times no operators."""
+    candidate_ms: float | None
+    difference_ms: float | None = Field(description="Candidate minus original: positive is slower.")
+
+
+class Conversion(Value):
+    """Operators that change the type or the layout of numbers and compute nothing, where the candidate has more."""
+
+    kind: str
+    """As the runtime calls it, such as `DequantizeLinear`."""
+    original_count: int
+    count: int
+    ms: float | None
+    """All of them together in one run of the candidate; `None` where its runtime times no operators."""
+
+
+class Slowdown(Value):
+    """Why a candidate is slower than the original, or gains less than predicted: the profiles of both.
+
+    Times are of single operators in a profiled run, so that they add up to less than a run takes.
+    """
+
+    original_ms: float | None
+    """All operators of one run; `None` where the runtime times none."""
+    candidate_ms: float | None
+    operators: tuple[OperatorChange, ...]
+    """By kind, what grew most first; conversions are told apart."""
+    layers: tuple[OperatorChange, ...] = ()
+    """Those that grew most, where the candidate has layers by the original's names."""
+    conversions: tuple[Conversion, ...] = ()
+    hints: tuple[str, ...] = ()
+    """What the tables say, each a sentence."""
+
+
 class EvaluationReport(Value):
     """Original and candidate side by side.
 
@@ -455,12 +597,33 @@ class EvaluationReport(Value):
     """
 
     task: Task
+    part: Part = Part.EVALUATION
+    """What it was measured on."""
     examples: int
+    """That were used."""
+    examples_of_part: int | None = None
+    """How many there are; more than were used where the evidence was clear before."""
+    judging_examples: int | None = None
+    """How many the evaluation part has."""
+    levels: tuple[Level, ...] = ()
+    """Of a finalist: the limits on the metric at each share of the chance of error, the strictest first."""
+    outcomes: PairedOutcomes | None = None
+    """`None` where the metric is not a mean over examples."""
+    contest: Contest | None = None
+    """Of a finalist: what was found once it was measured."""
+    outputs_s: float | None = None
+    """How long the examples took to pass through both models."""
     metrics: tuple[MetricComparison, ...]
     """The first is the primary one, which the constraints speak of."""
     fidelity: Fidelity
     flips: Flips | None = None
     classes: tuple[ClassComparison, ...] = ()
+    groups: tuple[GroupComparison, ...] = ()
+    """Where the data set names groups; those that lose most first."""
+    group_metric: str | None = None
+    """What `groups` compares: the primary metric, or what stands in for one that has no groups."""
+    findings: tuple[Finding, ...] = ()
+    """What the verdicts do not say."""
     latency: LatencyComparison
     size_bytes: Pair
     peak_memory_bytes: Pair
@@ -468,6 +631,8 @@ class EvaluationReport(Value):
     implausible: tuple[str, ...] = ()
     gains: Gains | None = None
     """Told apart where the candidate runs elsewhere than the original."""
+    slowdown: Slowdown | None = None
+    """Looked for where the candidate is hardly faster, or much less than predicted."""
     verdict: Holds
     confidence: float
     machine: Machine

@@ -13,8 +13,9 @@ from django.conf import settings as environment
 from apps.agents.errors import StepOutOfMemory
 from apps.agents.job import Job, JobFailure, JobResult
 from apps.agents.process import Limits
+from apps.agents.reports import Part
 from apps.agents.scheduling.quiet import affordable_wait_s
-from apps.agents.state import Closing, StepKind
+from apps.agents.state import Closing, Status, StepKind
 from apps.models.errors import StoreFileMissing
 from apps.models.models import Blob
 from apps.models.storage import local_path
@@ -99,7 +100,8 @@ def _arguments(step: SessionStep) -> dict[str, Any]:
         case StepKind.OPTIMIZE:
             return {**measured, "technique": step.technique, "parameters": step.parameters}
         case StepKind.EVALUATE:
-            return {**measured, "technique": step.technique, **step.parameters}
+            judged = {"candidate": step.candidate_key, "outcomes": _outcomes(session)} if _judges(step) else {}
+            return {**measured, "technique": step.technique, **_predicted(step), **step.parameters, **judged}
         case StepKind.PACKAGE:
             packed = {"filename": _artifact_filename(step), "summary": _summary_of_parent(step)}
             closing = Closing.model_validate(step.parameters)
@@ -108,10 +110,29 @@ def _arguments(step: SessionStep) -> dict[str, Any]:
             return {**measured, **packed, **headline, "outcome": verdict.outcome, "untried": untried}
 
 
+def _judges(step: SessionStep) -> bool:
+    """Whether the step judges a finalist, on examples that nobody has chosen by."""
+    return step.parameters.get("part") == Part.EVALUATION
+
+
+def _outcomes(session: OptimizationSession) -> dict[str, dict[str, Any]]:
+    """What every candidate that was measured made of each example, by part and by its key."""
+    found: dict[str, dict[str, Any]] = {part: {} for part in Part}
+    for step in session.steps.filter(kind=StepKind.EVALUATE, status=Status.COMPLETED).order_by("pk"):
+        found[step.result.get("part", Part.EVALUATION)][step.candidate_key] = step.result.get("outcomes")
+    return found
+
+
 def _quiet_wait_s(session: OptimizationSession) -> float:
     """How long one measurement of the session may wait for a quiet machine, in seconds."""
     budget = session.criteria.budget
     return affordable_wait_s(environment.LATHE.quiet_wait_s, budget.minutes, budget.candidates)
+
+
+def _predicted(step: SessionStep) -> dict[str, Any]:
+    """What the plan expects of the step's candidate."""
+    candidate = step.session.candidates.filter(key=step.candidate_key).first()
+    return {"predicted_speedup": candidate.predicted["speedup"]} if candidate and candidate.predicted else {}
 
 
 def _summary_of_parent(step: SessionStep) -> dict[str, Any] | None:

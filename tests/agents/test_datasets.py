@@ -24,7 +24,6 @@ from apps.agents.dataset_spec import (
     DatasetKind,
     DatasetSpec,
     ImagePreprocessing,
-    Part,
     part_sizes,
 )
 from apps.agents.datasets import load_dataset
@@ -37,7 +36,7 @@ from apps.agents.errors import (
     LabelsInvalid,
     ValuesOutOfRange,
 )
-from apps.agents.reports import Task, TensorSpec
+from apps.agents.reports import Part, Task, TensorSpec
 
 CLASSIFY = DatasetSpec(kind="npz", task="classification")
 PICTURE = TensorSpec(name="image", dtype="float32", shape=("batch", 1, 4, 4))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apps.agents.dataset_fit import Binding, bind, judged_output
-from apps.agents.dataset_spec import DatasetSpec, Part
+from apps.agents.dataset_spec import DatasetSpec
 from apps.agents.datasets.labels import numbered
 from apps.agents.datasets.split import Indices, portions, split
 from apps.agents.datasets.targets import TokenTargets
@@ -20,7 +20,7 @@ from apps.agents.datasets.texts import TextSource
 from apps.agents.datasets.token_rows import Cuts, Row, RowMaker, frame_of
 from apps.agents.errors import DatasetEmpty
 from apps.agents.layout import FIRST
-from apps.agents.reports import Task, TensorSpec
+from apps.agents.reports import Part, Task, TensorSpec
 from apps.agents.text import ATTENTION_MASK, IGNORED, TextEncoder
 
 Array = NDArray[np.generic]
@@ -138,6 +138,10 @@ class TextDataset:
         for number in (0, *order):
             rows = [row for side in zip(*batches[number], strict=True) for row in side]
             yield self._feeds(rows), self._targets(rows)
+
+    def groups_of(self, indices: Indices) -> Array | None:
+        """Texts have no groups."""
+        return None
 
     def first(self, n: int) -> Arrays:
         """Exactly `n` rows of one length to time a model on, without padding: the median length of the evaluation rows.

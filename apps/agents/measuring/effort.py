@@ -37,6 +37,8 @@ class Effort:
     rounds_minimum: int = 12
     rounds_maximum: int = 120
     budget_s: float = 20.0
+    priority: bool = True
+    """Whether the scheduler is asked to favour what is timed."""
     precision: float = 0.02
     """Stop when the ratio's interval reaches no farther than this share of it to either side."""
 

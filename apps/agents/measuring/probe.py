@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import IO
 
@@ -47,7 +47,7 @@ def record_of(request: Request, events: IO[str]) -> Record:
         enough=lambda record: len(record.counted) >= ROUNDS_A_PROCESS,
         stopwatch=SystemStopwatch(),
         watcher=lambda fraction, eta_s: _send(events, Step(fraction=fraction, eta_s=eta_s)),
-        favour=partial(_whole_process, request.target.threads),
+        favour=partial(_whole_process, request.target.threads) if request.effort.priority else nullcontext,
     )
 
 

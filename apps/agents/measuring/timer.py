@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -64,7 +65,7 @@ class InProcessTimer:
             enough=settling(question, self.effort),
             stopwatch=SystemStopwatch(),
             watcher=watcher,
-            favour=partial(priority, target.threads),
+            favour=partial(priority, target.threads) if self.effort.priority else nullcontext,
         )
         return compare([record], target, question)
 
