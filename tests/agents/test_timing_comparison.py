@@ -56,6 +56,9 @@ class SharedCore:
     def pause(self, seconds: float) -> None:
         self._now_ns += int(seconds * 1e9)
 
+    def describe(self) -> str:
+        return ""
+
 
 def record(load: float, seed: int = 0, effort: Effort = EFFORT) -> Record:
     core = SharedCore(load, seed)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from apps.agents.criteria import Target
+from apps.agents.criteria import Device, Target
 from apps.agents.measuring.alone import summarize
 from apps.agents.measuring.effort import ENOUGH_ROUNDS, FEWEST_PROCESSES, FEWEST_ROUNDS, Question
 from apps.agents.measuring.intervals import LogInterval, of_processes, of_rounds, unknown
@@ -68,6 +68,7 @@ def compare(records: Sequence[Record], target: Target, question: Question, waite
         processes=len(records),
         priority=records[-1].priority,
         pressure=_worst(records),
+        timed_by=records[-1].timed_by,
         waited_s=waited_s,
     )
 
@@ -95,7 +96,12 @@ def _over(
 
 def _cpu_speedup(records: Sequence[Record], target: Target, question: Question) -> Estimate | None:
     """By CPU time of all runs, which a busy machine hardly moves; unknown for several threads, which wait in turns."""
-    if target.threads > 1 or not all(min(one.cpu_ms) > 0 for each in records for one in each.series.values()):
+    on_host = target.device is Device.CPU
+    if (
+        not on_host
+        or target.threads > 1
+        or not all(min(one.cpu_ms) > 0 for each in records for one in each.series.values())
+    ):
         return None
 
     def logs(one: Record) -> Floats:

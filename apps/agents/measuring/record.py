@@ -44,6 +44,8 @@ class Record(Value):
     """What the scheduler granted, in words."""
     pressure: Pressure | None = None
     """What others and the host took of the cores meanwhile."""
+    timed_by: str = ""
+    """The clock, in words, where it is not the host's."""
 
     @property
     def rounds(self) -> int:
