@@ -420,6 +420,16 @@ class LabelsInvalid(UserError):
     sentence = "The labels in {label!r} do not fit the task {task}: {reason}."
 
 
+class GroupsMissing(UserError):
+    code = "dataset.groups_missing"
+    sentence = "The groups are to stand in {group!r}, and the data set offers {offered} only."
+
+
+class GroupsInvalid(UserError):
+    code = "dataset.groups_invalid"
+    sentence = "{group!r} cannot say which group an example belongs to: {reason}."
+
+
 class LabelCount(UserError):
     code = "dataset.label_count"
     sentence = "There are {labels} labels in {label!r} for {examples} examples: there must be one each."

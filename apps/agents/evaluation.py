@@ -11,6 +11,7 @@ from apps.agents.dataset_fit import check_against
 from apps.agents.dataset_spec import METRICS, DatasetSpec
 from apps.agents.datasets import Arrays, Dataset
 from apps.agents.errors import OutputsDiffer
+from apps.agents.findings import findings
 from apps.agents.measuring import Effort
 from apps.agents.measuring.intervals import unknown
 from apps.agents.measuring.timer import InProcessTimer, Timer
@@ -98,10 +99,12 @@ class EvaluationAgent:
             size_bytes=_pair(original.summary.size_bytes, candidate.summary.size_bytes),
             peak_memory_bytes=memory,
             confidence=criteria.confidence,
+            groups=found.groups,
+            group_metric=found.group_metric,
         )
         constraints = judge(criteria.constraints, measured)
         context.progress(1.0, "Evaluated", 0.0)
-        return EvaluationReport(
+        report = EvaluationReport(
             task=dataset.spec.task,
             part=part,
             examples=found.examples,
@@ -114,6 +117,8 @@ class EvaluationAgent:
             fidelity=fidelity,
             flips=found.scorer.flips(),
             classes=found.scorer.classes(),
+            groups=found.groups,
+            group_metric=found.group_metric,
             latency=latency,
             size_bytes=measured.size_bytes,
             peak_memory_bytes=memory,
@@ -142,6 +147,7 @@ class EvaluationAgent:
                 *suspicions(original.summary, candidate.summary, identical_outputs=found.fidelity.identical),
             ),
         )
+        return report.model_copy(update={"findings": findings(report)})
 
     def _outputs(
         self,

@@ -157,6 +157,8 @@ class DatasetSummary(Value):
     """What the full check found odd without refusing it, each a sentence: duplicates, rare classes."""
     class_counts: dict[str, int] = {}
     """Examples by class, where the full check has counted them."""
+    groups: dict[str, int] = {}
+    """Examples by group, where the data set names groups."""
     characters: int | None = None
     """Of all texts, where the examples are texts."""
     excerpts: tuple[TextExcerpt, ...] = ()
@@ -354,6 +356,42 @@ class ClassComparison(Value):
     examples: int
     original_recall: float
     candidate_recall: float
+    p_corrected: float | None = None
+    """McNemar's test on its examples, corrected for the number of classes (Holm)."""
+
+
+class GroupComparison(Value):
+    """One group of examples through both models."""
+
+    group: str
+    examples: int
+    drop: Estimate
+    """As `MetricComparison.drop`, of the examples of the group."""
+    simultaneous: Estimate
+    """The same with an interval that holds for all groups at once (Bonferroni)."""
+    p_value: float
+    p_corrected: float
+    """For the number of groups (Holm)."""
+
+
+class FindingKind(StrEnum):
+    GROUP = "group"
+    """A group that loses."""
+    CLASS = "class"
+    """A class whose recall falls."""
+    CHURN = "churn"
+    """Many changed predictions behind a small drop."""
+
+
+class Finding(Value):
+    """Something beyond chance that no verdict says."""
+
+    kind: FindingKind
+    subject: str
+    """The group or the class."""
+    sentence: str
+    p_value: float
+    """Corrected for how many of its kind were looked at."""
 
 
 class Flips(Value):
@@ -508,6 +546,49 @@ class Contest(Value):
     """Why there is no correction, where there is none."""
 
 
+class OperatorChange(Value):
+    """What one kind of operator, or one layer, takes in either model: milliseconds of one run, all of its nodes."""
+
+    name: str
+    """The operator as the runtimes call what they ran, `Conv → ConvInteger` where another kernel took its place; of a
+    layer its name in the file."""
+    original_count: int
+    candidate_count: int
+    original_ms: float | None
+    """0 where the model has none; `None` where its runtime times no operators."""
+    candidate_ms: float | None
+    difference_ms: float | None = Field(description="Candidate minus original: positive is slower.")
+
+
+class Conversion(Value):
+    """Operators that change the type or the layout of numbers and compute nothing, where the candidate has more."""
+
+    kind: str
+    """As the runtime calls it, such as `DequantizeLinear`."""
+    original_count: int
+    count: int
+    ms: float | None
+    """All of them together in one run of the candidate; `None` where its runtime times no operators."""
+
+
+class Slowdown(Value):
+    """Why a candidate is slower than the original, or gains less than predicted: the profiles of both.
+
+    Times are of single operators in a profiled run, so that they add up to less than a run takes.
+    """
+
+    original_ms: float | None
+    """All operators of one run; `None` where the runtime times none."""
+    candidate_ms: float | None
+    operators: tuple[OperatorChange, ...]
+    """By kind, what grew most first; conversions are told apart."""
+    layers: tuple[OperatorChange, ...] = ()
+    """Those that grew most, where the candidate has layers by the original's names."""
+    conversions: tuple[Conversion, ...] = ()
+    hints: tuple[str, ...] = ()
+    """What the tables say, each a sentence."""
+
+
 class EvaluationReport(Value):
     """Original and candidate side by side.
 
@@ -536,6 +617,12 @@ class EvaluationReport(Value):
     fidelity: Fidelity
     flips: Flips | None = None
     classes: tuple[ClassComparison, ...] = ()
+    groups: tuple[GroupComparison, ...] = ()
+    """Where the data set names groups; those that lose most first."""
+    group_metric: str | None = None
+    """What `groups` compares: the primary metric, or what stands in for one that has no groups."""
+    findings: tuple[Finding, ...] = ()
+    """What the verdicts do not say."""
     latency: LatencyComparison
     size_bytes: Pair
     peak_memory_bytes: Pair
@@ -543,6 +630,8 @@ class EvaluationReport(Value):
     implausible: tuple[str, ...] = ()
     gains: Gains | None = None
     """Told apart where the candidate runs elsewhere than the original."""
+    slowdown: Slowdown | None = None
+    """Looked for where the candidate is hardly faster, or much less than predicted."""
     verdict: Holds
     confidence: float
     machine: Machine

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import scipy  # Its parts load when they are first asked for: `stats` takes longer than most jobs.
@@ -56,6 +56,19 @@ def mcnemar_p(lost: int, won: int) -> float:
     if lost + won == 0:
         return 1.0
     return float(scipy.stats.binomtest(lost, lost + won, 0.5).pvalue)
+
+
+def holm(p_values: Sequence[float]) -> tuple[float, ...]:
+    """Each p-value corrected for their number: the share of mistakes among all claims made of them is kept.
+
+    Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6 (1979) 65-70.
+    """
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    corrected, least = [0.0] * len(p_values), 0.0
+    for rank, place in enumerate(order):
+        least = max(least, min(1.0, (len(p_values) - rank) * p_values[place]))
+        corrected[place] = least
+    return tuple(corrected)
 
 
 def share_difference(lost: int, won: int, trials: int, confidence: float) -> Estimate:

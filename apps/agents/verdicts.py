@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from apps.agents.criteria import Constraints
+from apps.agents.dataset_spec import METRICS, Metric
 from apps.agents.measuring.effort import FEWEST_ROUNDS
 from apps.agents.phrasing import (
     OF_ITS_VALUE,
@@ -32,6 +33,7 @@ from apps.agents.reports import (
     UNKNOWN,
     ConstraintVerdict,
     Estimate,
+    GroupComparison,
     Holds,
     LatencyComparison,
     MetricComparison,
@@ -57,6 +59,9 @@ class Measurements(MetricMeasured):
     """The candidate's median run, with its interval over blocks."""
     size_bytes: Pair
     peak_memory_bytes: Pair
+    groups: tuple[GroupComparison, ...] = ()
+    group_metric: Metric | None = None
+    """What `groups` compares."""
 
 
 def judge(constraints: Constraints, measured: Measurements) -> tuple[ConstraintVerdict, ...]:
@@ -80,6 +85,8 @@ def overall(verdicts: Iterable[ConstraintVerdict]) -> Holds:
 
 def _verdicts(limits: Constraints, measured: Measurements) -> Iterator[ConstraintVerdict]:
     yield from _metric_verdicts(limits, measured)
+    if limits.max_group_drop_points is not None:
+        yield group_verdict(measured, limits.max_group_drop_points)
     if limits.max_latency_ms is not None:
         yield latency_verdict(measured, limits.max_latency_ms)
     if limits.min_speedup is not None:
@@ -192,6 +199,63 @@ def relative_drop_verdict(measured: MetricMeasured, limit: float) -> ConstraintV
         if status is Holds.INCONCLUSIVE
         else None,
     )
+
+
+def group_verdict(measured: Measurements, limit: float) -> ConstraintVerdict:
+    """The drop of the worst group against a limit: every group must hold it.
+
+    The intervals hold for all groups at once, so that none of many is called too bad by chance. The worst is the one
+    that breaks the limit by most; where none does, the one whose interval reaches furthest.
+    """
+    unit = difference_unit(METRICS[measured.group_metric].unit) if measured.group_metric else "points"
+    if not measured.groups:
+        return ConstraintVerdict(
+            constraint="max_group_drop_points",
+            limit=limit,
+            measured=Estimate(value=0.0, low=-UNKNOWN, high=UNKNOWN),
+            unit=unit,
+            status=Holds.INCONCLUSIVE,
+            margin=0.0,
+            sentence="The loss of each group is not known: the metric is no mean over the examples of a group.",
+            to_decide="No number of examples would decide: take a metric such as accuracy or mean absolute error.",
+        )
+    by_status = {one: decide(one.simultaneous, limit, "at most") for one in measured.groups}
+    status = next(
+        (one for one in (Holds.VIOLATED, Holds.INCONCLUSIVE) if one in by_status.values()),
+        Holds.HOLDS,
+    )
+    worst = max(
+        (one for one in measured.groups if by_status[one] is status),
+        key=lambda one: _bound(one.simultaneous, low=status is Holds.VIOLATED),
+    )
+    drop = worst.simultaneous
+    higher = measured.group_metric is None or METRICS[measured.group_metric].higher_is_better
+    change = drop.negated() if higher else drop
+    reached = interval(change, measured.confidence, unit).replace("interval", "interval for all groups", 1)
+    moved = "loses" if drop.value > 0 else "gains" if drop.value < 0 else "keeps what it has"
+    amount = f" {said(abs(drop.value), unit)}" if drop.value else ""
+    return ConstraintVerdict(
+        constraint="max_group_drop_points",
+        limit=limit,
+        measured=drop,
+        unit=unit,
+        status=status,
+        margin=limit - drop.value,
+        sentence=f"Of {len(measured.groups):,} groups {worst.group} stands worst: it {moved}{amount}{reached} on "
+        f"{worst.examples:,} examples, {against(status, f'the limit of {said(limit, unit)}')}.",
+        to_decide=_group_to_decide(worst, limit, unit) if status is Holds.INCONCLUSIVE else None,
+    )
+
+
+def _group_to_decide(worst: GroupComparison, limit: float, unit: str) -> str:
+    if worst.examples < 2:
+        return f"The group {worst.group} has one example: add examples of it, or put it together with another group."
+    return f"In the group {worst.group}: {_examples_to_decide(worst.simultaneous, limit, unit, worst.examples)}"
+
+
+def _bound(drop: Estimate, *, low: bool) -> float:
+    end = drop.low if low else drop.high
+    return drop.value if end is None else end
 
 
 def _examples_to_decide(drop: Estimate, limit: float, unit: str, examples: int) -> str:

@@ -101,7 +101,7 @@ def _arguments(step: SessionStep) -> dict[str, Any]:
             return {**measured, "technique": step.technique, "parameters": step.parameters}
         case StepKind.EVALUATE:
             judged = {"candidate": step.candidate_key, "outcomes": _outcomes(session)} if _judges(step) else {}
-            return {**measured, "technique": step.technique, **step.parameters, **judged}
+            return {**measured, "technique": step.technique, **_predicted(step), **step.parameters, **judged}
         case StepKind.PACKAGE:
             packed = {"filename": _artifact_filename(step), "summary": _summary_of_parent(step)}
             closing = Closing.model_validate(step.parameters)
@@ -127,6 +127,12 @@ def _quiet_wait_s(session: OptimizationSession) -> float:
     """How long one measurement of the session may wait for a quiet machine, in seconds."""
     budget = session.criteria.budget
     return affordable_wait_s(environment.LATHE.quiet_wait_s, budget.minutes, budget.candidates)
+
+
+def _predicted(step: SessionStep) -> dict[str, Any]:
+    """What the plan expects of the step's candidate."""
+    candidate = step.session.candidates.filter(key=step.candidate_key).first()
+    return {"predicted_speedup": candidate.predicted["speedup"]} if candidate and candidate.predicted else {}
 
 
 def _summary_of_parent(step: SessionStep) -> dict[str, Any] | None:
