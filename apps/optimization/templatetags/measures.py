@@ -50,7 +50,6 @@ _BADGES = {
     "pending": "info",
     "ready": "ok",
     "refused": "bad",
-    "too_busy": "bad",
 }
 
 
