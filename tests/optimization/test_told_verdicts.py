@@ -224,7 +224,7 @@ def test_a_rejected_candidate_says_why_it_is_slower(
         assert "+12.9 ms" in section
         assert "DynamicQuantizeLinear" in section
         assert "ConvInteger is slow." in section
-        assert '<meter min="0" max="12.900000" value="12.900000"' in section
+        assert '<meter class="meter-warn" min="0" max="12.900000" value="12.900000"' in section
     assert "c01: Conv → ConvInteger takes 14.7 ms instead of 1.8 ms." in terminal.report(done, width=200)
     client = APIClient()
     client.force_authenticate(engineer)

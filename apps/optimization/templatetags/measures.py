@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from django import template
+from django.utils.html import format_html
 from typing_extensions import TypeIs
 
 from apps.agents import headline
@@ -71,7 +72,7 @@ def number(value: Measured, digits: int = 3) -> str:
 @register.filter
 def ratio(value: Measured) -> str:
     """`4.21×`: original over candidate."""
-    return UNKNOWN if unknown(value) else f"{significant(float(value))}×"
+    return UNKNOWN if unknown(value) else f"{signed(float(value))}×"
 
 
 @register.filter
@@ -169,6 +170,13 @@ def change(drop: Any, higher_is_better: bool = True) -> str:
     text = significant(abs(moved), 2)
     shown = f"{'−' if moved < 0 else '+'}{text}"
     return f"unchanged ({shown})" if _includes_zero(drop) else shown
+
+
+@register.filter
+def change_lines(drop: Any, higher_is_better: bool = True) -> str:
+    """The same for a narrow column: what is in brackets goes to a line of its own."""
+    first, _, rest = change(drop, higher_is_better).partition(" ")
+    return format_html('{}<br><span class="soft small">{}</span>', first, rest) if rest else first
 
 
 def _includes_zero(drop: Any) -> bool:
