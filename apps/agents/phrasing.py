@@ -70,6 +70,12 @@ def named_few(names: Sequence[str], most: int = 5) -> str:
     return f"{', '.join(names[:most])} and {len(names) - most:,} more"
 
 
+def ordinal(count: int) -> str:
+    """`7th`."""
+    ending = "th" if 10 <= count % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(count % 10, "th")
+    return f"{count:,}{ending}"
+
+
 def gains_said(gains: Gains) -> str:
     """Whose speed-up it is: `197× from LiteRT, 1.03× from dynamic range`."""
     if gains.technique is None:

@@ -17,10 +17,9 @@ from apps.agents.headline import (
     speed_tile,
     times,
 )
-from apps.agents.reports import Estimate, EvaluationReport, Pair
+from apps.agents.reports import UNKNOWN, Estimate, EvaluationReport, Pair
 from apps.agents.selection import judge, verdict_of
 from apps.agents.state import Outcome, Tone, Verdict
-from apps.agents.verdicts import UNKNOWN
 from tests.agents.inmemory import Truth, evaluation, resnet
 
 FASTEST = PROFILES["fastest"]

@@ -10,11 +10,14 @@ from django.utils.html import format_html
 from typing_extensions import TypeIs
 
 from apps.agents import headline
+from apps.agents.dataset_spec import METRICS, Metric
+from apps.agents.decidability import round_up
 from apps.agents.phrasing import gains_said
+from apps.agents.phrasing import ordinal as ordinal_of
+from apps.agents.reports import UNKNOWN as UNBOUNDED
 from apps.agents.reports import ConstraintVerdict, EvaluationReport, Gains, MetricComparison, Pair
 from apps.agents.selection import METRIC_CONSTRAINTS, REAL_CHANGE
 from apps.agents.state import Headline
-from apps.agents.verdicts import UNKNOWN as UNBOUNDED
 
 register = template.Library()
 
@@ -34,6 +37,9 @@ _BADGES = {
     "mixed": "warn",
     "open": "warn",
     "neutral": "info",
+    "unmeasured": "void",
+    "busy": "busy",
+    "not_measured": "void",
     "planned": "muted",
     "rejected": "bad",
     "accepted": "ok",
@@ -45,6 +51,7 @@ _BADGES = {
     "pending": "info",
     "ready": "ok",
     "refused": "bad",
+    "too_busy": "bad",
 }
 
 
@@ -133,6 +140,32 @@ def duration(seconds: Measured) -> str:
 def percent(share: Measured) -> str:
     """A share between 0 and 1 as `42 %`."""
     return UNKNOWN if unknown(share) else f"{share * 100:.0f} %"
+
+
+@register.filter
+def percent_of(share: Measured) -> str:
+    """A share between 0 and 1 that may be small: `0.4 %`, `12 %`, `under 0.1 %`."""
+    if unknown(share):
+        return UNKNOWN
+    return "under 0.1 %" if 0 < share < 0.001 else f"{100 * share:.2g} %" if share < 0.995 else f"{100 * share:.0f} %"
+
+
+@register.filter
+def confidence(level: float) -> str:
+    """`95 %`, `99.3 %`."""
+    return f"{100 * level:.6g} %"
+
+
+@register.filter
+def rounded(examples: int | None) -> str:
+    """A number of examples, upwards to two digits: `8,500`."""
+    return UNKNOWN if examples is None else f"{round_up(examples):,.0f}"
+
+
+@register.filter
+def ordinal(number: int) -> str:
+    """`7th`."""
+    return ordinal_of(number)
 
 
 @register.filter
@@ -247,6 +280,7 @@ def words(code: str) -> str:
 _LIMITS = {
     "max_metric_drop_points": "Loss at most",
     "max_metric_drop_relative": "Loss at most, relative",
+    "max_group_drop_points": "Loss of each group at most",
     "max_latency_ms": "Latency at most",
     "min_speedup": "Faster by at least",
     "max_size_bytes": "Size at most",
@@ -260,6 +294,12 @@ _TESTS = {"mcnemar": "McNemar's test", "paired_bootstrap": "paired bootstrap"}
 def limit_name(constraint: str) -> str:
     """A field of `Constraints` as people read it: `Faster by at least`."""
     return _LIMITS.get(constraint, words(constraint))
+
+
+@register.filter
+def metric_label(metric: str) -> str:
+    """A metric by its name: `top-1 accuracy`."""
+    return METRICS[Metric(metric)].label
 
 
 @register.filter

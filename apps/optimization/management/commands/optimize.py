@@ -11,11 +11,14 @@ from django.core.exceptions import PermissionDenied
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from apps.accounts.models import User
+from apps.agents.criteria import Criteria
 from apps.agents.state import Status
 from apps.errors import UserError
 from apps.models.models import DataSet, ModelVersion
+from apps.optimization import exit_codes
 from apps.optimization.models import CriteriaSet, OptimizationSession
-from apps.optimization.services import session_start
+from apps.optimization.services import session_start, use_of, wanted_criteria, what_is_decided
+from apps.optimization.waiting import waits_of
 
 POLL_S = 1.0
 
@@ -41,28 +44,44 @@ class Command(BaseCommand):
         parser.add_argument("--set", type=_json_object, default={}, help="JSON to put on top of the criteria")
         parser.add_argument("--seed", type=int)
         parser.add_argument("--start-anyway", action="store_true", help="also where nothing can be tried")
-        parser.add_argument("--wait", action="store_true", help="stay until it ends; exit 1 unless it completed")
+        parser.add_argument(
+            "--wait",
+            action="store_true",
+            help=f"stay until it ends; exit 0 where it came to a verdict, {exit_codes.SAID}, 1 where it failed",
+        )
 
     def handle(self, **options: Any) -> None:
         user = User.objects.filter(email__iexact=options["user"]).first()
         if user is None:
             raise CommandError(f"There is no member {options['user']}.")
         version = self._version(user, options["model"])
+        dataset = self._dataset(user, version, options["dataset"])
+        criteria = self._criteria(user, version, options["criteria"])
         try:
+            foresight = self._foresight(version, dataset, wanted_criteria(criteria, None, options["set"]))
             session = session_start(
                 user=user,
                 version=version,
-                dataset=self._dataset(user, version, options["dataset"]),
-                criteria_set=self._criteria(user, version, options["criteria"]),
+                dataset=dataset,
+                criteria_set=criteria,
                 overrides=options["set"],
                 seed=options["seed"],
                 start_anyway=options["start_anyway"],
             )
         except (UserError, PermissionDenied) as error:
             raise CommandError(str(error)) from None
+        self.stderr.write(foresight)
         self.stdout.write(str(session.pk))
         if options["wait"]:
             self._wait(session)
+
+    @staticmethod
+    def _foresight(version: ModelVersion, dataset: DataSet, criteria: Criteria) -> str:
+        """What the data can decide, and what its earlier use means; nothing of data that is still being checked."""
+        if not dataset.ready:
+            return ""
+        decided, use = what_is_decided(version, dataset, criteria), use_of(dataset, criteria)
+        return " ".join(filter(None, (decided.sentence, decided.advice, use.sentence, use.advice)))
 
     @staticmethod
     def _version(user: User, text: str) -> ModelVersion:
@@ -93,7 +112,8 @@ class Command(BaseCommand):
     def _wait(self, session: OptimizationSession) -> None:
         said = ""
         while session.is_active:
-            now = f"{session.phase} {session.progress:.0%}"
+            wait = waits_of([session]).get(session.pk)
+            now = f"{session.phase} {session.progress:.0%}" + (f", waiting: {wait.sentence}" if wait else "")
             if now != said:
                 self.stdout.write(now)
                 said = now
@@ -102,4 +122,9 @@ class Command(BaseCommand):
         if session.status != Status.COMPLETED:
             raise CommandError(f"The session is {session.status}. {session.error}")
         assert session.verdict is not None
-        self.stdout.write(self.style.SUCCESS(session.verdict["reason"]))
+        headline, advice = session.headline, session.verdict.get("advice")
+        told = [f"{headline.sentence}." if headline else "", session.verdict["reason"], advice or ""]
+        text = " ".join(filter(None, told))
+        if (code := exit_codes.UNDECIDED.get(session.outcome)) is not None:
+            raise CommandError(text, returncode=code)
+        self.stdout.write(self.style.SUCCESS(text))
