@@ -13,6 +13,8 @@ from pydantic import Field, model_validator
 
 from apps.agents.values import Value
 
+HIGHEST_CONFIDENCE = 0.999
+
 
 class Objective(StrEnum):
     LATENCY = "latency"
@@ -51,6 +53,8 @@ class Constraints(Value):
 
     max_metric_drop_points: float | None = Field(1.0, ge=0, le=100)
     max_metric_drop_relative: float | None = Field(None, ge=0, le=1)
+    max_group_drop_points: float | None = Field(None, ge=0, le=100)
+    """The drop of every group that the data set names, the worst one's too."""
     max_latency_ms: float | None = Field(None, gt=0)
     min_speedup: float | None = Field(None, gt=0, le=1000)
     max_size_bytes: int | None = Field(None, gt=0)
@@ -81,7 +85,7 @@ class Criteria(Value):
     allowed_techniques: tuple[str, ...] | None = None
     forbidden_techniques: tuple[str, ...] = ()
     budget: Budget = Budget()
-    confidence: float = Field(0.95, ge=0.5, le=0.999)
+    confidence: float = Field(0.95, ge=0.5, le=HIGHEST_CONFIDENCE)
     accept_inconclusive: bool = True
     """Whether a candidate may be handed over whose measured values lie within every limit when the examples or runs are
     too few to prove it. The report then says so, and how many more would decide; a loss of more than three limits must

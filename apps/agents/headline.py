@@ -16,10 +16,10 @@ from typing import NamedTuple
 
 from apps.agents.criteria import Criteria
 from apps.agents.phrasing import capital, difference, difference_unit, moved, number, number_of_bytes, said, signed
+from apps.agents.reports import UNKNOWN as UNBOUNDED
 from apps.agents.reports import Estimate, EvaluationReport, Holds, LatencyComparison, MetricComparison
 from apps.agents.selection import METRIC_CONSTRAINTS, REAL_CHANGE, REAL_MEMORY_CHANGE, noise_ratio
 from apps.agents.state import Headline, Outcome, Tone, Verdict
-from apps.agents.verdicts import UNKNOWN as UNBOUNDED
 
 CELEBRATION = "Better, and it still works"
 NOTICED_MEMORY_CHANGE = 1.25
@@ -32,6 +32,8 @@ class Move(StrEnum):
     BETTER = "better"
     WORSE = "worse"
     SAME = "same"
+    UNKNOWN = "unknown"
+    """Nothing bounds the interval: the machine was too busy to tell."""
 
 
 class _Change(NamedTuple):
@@ -62,12 +64,12 @@ def headline(report: EvaluationReport, criteria: Criteria, *, proven: bool) -> H
     metric = _metric(report)
     gains = _listed([one.words for one in changes if one.move is Move.BETTER])
     losses = _listed([one.words for one in changes if one.move is Move.WORSE])
-    same = [one.words for one in changes if one.move is Move.SAME]
+    same = [one.words for one in changes if one.move in (Move.SAME, Move.UNKNOWN)]
     body = _joined(gains, losses, same)
     told = f"{body}; {metric.words}"
     if losses or (metric.move is Move.WORSE and not _limited(report)):
         return Headline(tone=Tone.MIXED, sentence=capital(told))
-    if not proven:
+    if not proven or any(one.move is Move.UNKNOWN for one in changes):
         return Headline(tone=Tone.OPEN, sentence=capital(told))
     if metric.move is Move.WORSE:
         return Headline(tone=Tone.GOOD, sentence=capital(told))
@@ -87,6 +89,8 @@ def speed_move(latency: LatencyComparison, noise: float) -> Move:
     speedup = latency.speedup
     low = speedup.value if speedup.low is None else speedup.low
     high = speedup.value if speedup.high is None else speedup.high
+    if high >= UNBOUNDED:
+        return Move.UNKNOWN
     if low > noise:
         return Move.BETTER
     return Move.WORSE if high * noise < 1 else Move.SAME
@@ -102,6 +106,8 @@ def ratio_move(ratio: float, real: float) -> Move:
 def _speed(report: EvaluationReport) -> _Change:
     ratio = report.latency.speedup.value
     move = speed_move(report.latency, noise_ratio(report))
+    if move is Move.UNKNOWN:
+        return _Change(move, "speed not known, as the machine was too busy")
     words = _words(move, ratio, "faster", "slower", "as fast as before")
     open_ones = _open(report)
     if "min_speedup" in open_ones:
@@ -182,6 +188,8 @@ def speed_tile(report: EvaluationReport) -> Tile:
     if move is Move.WORSE:
         slowed = Estimate(value=_inverse(speedup.value) or 0.0, low=_inverse(speedup.high), high=_inverse(speedup.low))
         return Tile("Slower", f"{number(slowed.value)}×", _range(slowed))
+    if move is Move.UNKNOWN:
+        return Tile("Speed", "not known", "the machine was too busy")
     if move is Move.SAME:
         return Tile("Speed", "as before", f"measured {number(speedup.value)}×, {_range(speedup)}")
     return Tile("Faster", f"{number(speedup.value)}×", _range(speedup))

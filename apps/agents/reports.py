@@ -14,6 +14,8 @@ from pydantic import Field
 from apps.agents.values import Value
 
 MOST_WEIGHTS = 2000
+UNKNOWN = 1e9
+"""Either end of an interval that nothing bounds: JSON has no infinity, and no end at all would mean an exact number."""
 
 # --- what a model is -------------------------------------------------------------------------------------------------
 
@@ -111,6 +113,15 @@ class Task(StrEnum):
     """The likeliest of several continuations, or the last word, by log-likelihood."""
 
 
+class Part(StrEnum):
+    """What candidates are measured on."""
+
+    CHOOSING = "choosing"
+    """Ranks them. Whoever comes out best here has been lucky, too."""
+    EVALUATION = "evaluation"
+    """Judges the few that ranked highest: nothing was tuned or chosen by these examples."""
+
+
 class TextExcerpt(Value):
     """One example of texts, each cut short where it is long; of a choice the context and then every choice."""
 
@@ -146,6 +157,8 @@ class DatasetSummary(Value):
     """What the full check found odd without refusing it, each a sentence: duplicates, rare classes."""
     class_counts: dict[str, int] = {}
     """Examples by class, where the full check has counted them."""
+    groups: dict[str, int] = {}
+    """Examples by group, where the data set names groups."""
     characters: int | None = None
     """Of all texts, where the examples are texts."""
     excerpts: tuple[TextExcerpt, ...] = ()
@@ -322,6 +335,10 @@ class MetricComparison(Value):
     test: str
     """`mcnemar` or `paired_bootstrap`."""
     p_value: float
+    lost: int | None = None
+    """Of a metric of right and wrong: examples that only the original gets right."""
+    won: int | None = None
+    """And those that only the candidate does."""
 
     @property
     def change(self) -> Estimate:
@@ -339,6 +356,42 @@ class ClassComparison(Value):
     examples: int
     original_recall: float
     candidate_recall: float
+    p_corrected: float | None = None
+    """McNemar's test on its examples, corrected for the number of classes (Holm)."""
+
+
+class GroupComparison(Value):
+    """One group of examples through both models."""
+
+    group: str
+    examples: int
+    drop: Estimate
+    """As `MetricComparison.drop`, of the examples of the group."""
+    simultaneous: Estimate
+    """The same with an interval that holds for all groups at once (Bonferroni)."""
+    p_value: float
+    p_corrected: float
+    """For the number of groups (Holm)."""
+
+
+class FindingKind(StrEnum):
+    GROUP = "group"
+    """A group that loses."""
+    CLASS = "class"
+    """A class whose recall falls."""
+    CHURN = "churn"
+    """Many changed predictions behind a small drop."""
+
+
+class Finding(Value):
+    """Something beyond chance that no verdict says."""
+
+    kind: FindingKind
+    subject: str
+    """The group or the class."""
+    sentence: str
+    p_value: float
+    """Corrected for how many of its kind were looked at."""
 
 
 class Flips(Value):
@@ -365,7 +418,11 @@ class Fidelity(Value):
 
 
 class LatencyComparison(Value):
-    """Interleaved blocks of both models on one machine. Ratios are original over candidate: above 1 is faster."""
+    """Interleaved blocks of both models on one machine. Ratios are original over candidate: above 1 is faster.
+
+    All but `cpu_speedup` is of undisturbed runs. Where the machine was too `busy` for enough of them, the speed-up is
+    not known: its value is a guess, by CPU time where that is known, and its interval has no bounds.
+    """
 
     original: Latency
     candidate: Latency
@@ -373,16 +430,29 @@ class LatencyComparison(Value):
     control: Estimate
     """The original against itself, measured the same way: how far from 1 noise alone reaches."""
     blocks: int
+    """Rounds that count, in all processes."""
     runs_per_block: int
     warmup_runs: int
     original_blocks_ms: tuple[float, ...] = ()
     candidate_blocks_ms: tuple[float, ...] = ()
+    candidate_p50_ms: Estimate | None = None
+    """The candidate's median run with its interval; reports from before it was kept have blocks only."""
     runs: int = 0
-    """Timed runs of both models."""
+    """Timed runs of all three contenders."""
     disturbed: int = 0
-    """How many of `runs` do not count, because other programs disturbed them."""
+    """How many of them did not count, because something else took the core."""
     busy: bool = False
-    """Whether too few runs were left: then the speed-up is not known."""
+    """Whether so many were disturbed that the speed-up is not known."""
+    processes: int = 1
+    """Fresh processes that the intervals are over; 1 where both models ran in one."""
+    cpu_speedup: Estimate | None = None
+    """The same ratio by CPU time of all runs, which a busy machine hardly moves. Of one thread only."""
+    priority: str = ""
+    """What the scheduler granted the timing, in words."""
+    pressure: float | None = None
+    """For what share of the time something waited for a core just before, in per cent."""
+    waited_s: float = 0.0
+    """Seconds waited for a quiet moment before timing."""
 
 
 class Pair(Value):
@@ -424,6 +494,101 @@ class Gains(Value):
     """As of `RuntimeBaseline`."""
 
 
+class PairedOutcomes(Value):
+    """What each example adds to the drop of the primary metric, kept small: the mean over all examples is the drop.
+
+    Where each is right or wrong, the places of those that only one model gets right; else `differences`, float16 in
+    base64, times `scale`.
+    """
+
+    examples: int
+    lost: tuple[int, ...] = ()
+    won: tuple[int, ...] = ()
+    differences: str | None = None
+    scale: float = 100.0
+    """What one lost example counts, in the unit of the drop; else what the largest difference is."""
+    order: str = ""
+    """Outcomes of two candidates belong to the same examples where this is equal."""
+
+
+class Level(Value):
+    """The limits on the metric held against the interval at one confidence.
+
+    Finalists share the chance of error; whoever is left when some are proven has more of it (Holm 1979).
+    """
+
+    sharing: int
+    """How many finalists share it."""
+    confidence: float
+    drop: Estimate
+    constraints: tuple[ConstraintVerdict, ...]
+    """Those on the metric."""
+
+
+class Corrected(Value):
+    """The drop of whoever comes out best, and what of it is left once the luck of having come out best is taken off."""
+
+    candidate: str
+    among: int
+    plain: float
+    corrected: float
+    unit: str
+
+
+class Contest(Value):
+    """What a choice among several candidates made of the numbers of the one that came out best."""
+
+    choosing: Corrected | None = None
+    """What ranking alone would have claimed."""
+    evaluation: Corrected | None = None
+    """Where several finalists were judged."""
+    note: str = ""
+    """Why there is no correction, where there is none."""
+
+
+class OperatorChange(Value):
+    """What one kind of operator, or one layer, takes in either model: milliseconds of one run, all of its nodes."""
+
+    name: str
+    """The operator as the runtimes call what they ran, `Conv → ConvInteger` where another kernel took its place; of a
+    layer its name in the file."""
+    original_count: int
+    candidate_count: int
+    original_ms: float | None
+    """0 where the model has none; `None` where its runtime times no operators."""
+    candidate_ms: float | None
+    difference_ms: float | None = Field(description="Candidate minus original: positive is slower.")
+
+
+class Conversion(Value):
+    """Operators that change the type or the layout of numbers and compute nothing, where the candidate has more."""
+
+    kind: str
+    """As the runtime calls it, such as `DequantizeLinear`."""
+    original_count: int
+    count: int
+    ms: float | None
+    """All of them together in one run of the candidate; `None` where its runtime times no operators."""
+
+
+class Slowdown(Value):
+    """Why a candidate is slower than the original, or gains less than predicted: the profiles of both.
+
+    Times are of single operators in a profiled run, so that they add up to less than a run takes.
+    """
+
+    original_ms: float | None
+    """All operators of one run; `None` where the runtime times none."""
+    candidate_ms: float | None
+    operators: tuple[OperatorChange, ...]
+    """By kind, what grew most first; conversions are told apart."""
+    layers: tuple[OperatorChange, ...] = ()
+    """Those that grew most, where the candidate has layers by the original's names."""
+    conversions: tuple[Conversion, ...] = ()
+    hints: tuple[str, ...] = ()
+    """What the tables say, each a sentence."""
+
+
 class EvaluationReport(Value):
     """Original and candidate side by side.
 
@@ -431,12 +596,33 @@ class EvaluationReport(Value):
     """
 
     task: Task
+    part: Part = Part.EVALUATION
+    """What it was measured on."""
     examples: int
+    """That were used."""
+    examples_of_part: int | None = None
+    """How many there are; more than were used where the evidence was clear before."""
+    judging_examples: int | None = None
+    """How many the evaluation part has."""
+    levels: tuple[Level, ...] = ()
+    """Of a finalist: the limits on the metric at each share of the chance of error, the strictest first."""
+    outcomes: PairedOutcomes | None = None
+    """`None` where the metric is not a mean over examples."""
+    contest: Contest | None = None
+    """Of a finalist: what was found once it was measured."""
+    outputs_s: float | None = None
+    """How long the examples took to pass through both models."""
     metrics: tuple[MetricComparison, ...]
     """The first is the primary one, which the constraints speak of."""
     fidelity: Fidelity
     flips: Flips | None = None
     classes: tuple[ClassComparison, ...] = ()
+    groups: tuple[GroupComparison, ...] = ()
+    """Where the data set names groups; those that lose most first."""
+    group_metric: str | None = None
+    """What `groups` compares: the primary metric, or what stands in for one that has no groups."""
+    findings: tuple[Finding, ...] = ()
+    """What the verdicts do not say."""
     latency: LatencyComparison
     size_bytes: Pair
     peak_memory_bytes: Pair
@@ -444,6 +630,8 @@ class EvaluationReport(Value):
     implausible: tuple[str, ...] = ()
     gains: Gains | None = None
     """Told apart where the candidate runs elsewhere than the original."""
+    slowdown: Slowdown | None = None
+    """Looked for where the candidate is hardly faster, or much less than predicted."""
     verdict: Holds
     confidence: float
     machine: Machine

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from apps.agents.criteria import Criteria
 from apps.agents.faults import Fault
-from apps.agents.reports import DatasetSummary, ModelSummary
+from apps.agents.reports import Contest, DatasetSummary, ModelSummary
 from apps.agents.values import Value
 
 
@@ -53,13 +53,13 @@ class CandidateStatus(StrEnum):
     PLANNED = "planned"
     RUNNING = "running"
     REJECTED = "rejected"
-    """Measured, and rolled back: it breaks a constraint, or is no better than the original."""
+    """Measured, and rolled back: it breaks a constraint, is no better than the original, or failed when judged."""
     FAILED = "failed"
     """A step of it failed."""
     ACCEPTED = "accepted"
-    """Holds every constraint and gains something."""
+    """Nothing speaks against it on the examples that rank; its reason says whether it was judged."""
     SELECTED = "selected"
-    """The best of the accepted: the session's answer."""
+    """Judged, and the session's answer."""
     SKIPPED = "skipped"
     """Planned and never measured: the budget was spent, or it could no longer win."""
 
@@ -175,6 +175,31 @@ class Miss(Value):
     sentence: str
 
 
+class Choice(Value):
+    """What choosing among several candidates cost in certainty."""
+
+    tried: int
+    """Candidates that were measured on the choosing part."""
+    choosing_examples: int
+    finalists: tuple[str, ...]
+    """Who was to be judged, the highest ranked first."""
+    judged: int
+    judging_examples: int
+    """That judged: nobody had chosen by them."""
+    sharing: int
+    """How many finalists shared the chance of error of the member's confidence when this was found."""
+    confidence: float
+    """Of each interval, where so many share it."""
+    margin_alone: float | None = None
+    """Half the interval of the drop had one candidate only been judged; `None` where the drop is exact."""
+    margin: float | None = None
+    unit: str = "points"
+    contest: Contest | None = None
+    """What having come out best does to the numbers of the one that did."""
+    sentence: str
+    """All of it in words."""
+
+
 class Tone(StrEnum):
     """How a headline is to be taken."""
 
@@ -210,6 +235,8 @@ class Verdict(Value):
     misses: tuple[Miss, ...] = ()
     inconclusive: tuple[str, ...] = ()
     """What the evidence leaves open about the candidate handed over and what would decide; empty when all is proven."""
+    choice: Choice | None = None
+    """`None` where nothing was judged."""
     advice: str | None = None
     """What to do about a session that is undecided, in sentences."""
     speed_unknown: str | None = None

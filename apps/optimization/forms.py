@@ -96,6 +96,31 @@ class SessionForm(forms.Form):
         return [(self[name], self.words(name)) for name in self.SEARCHED]
 
 
+class WhatIfForm(forms.Form):
+    """Another limit and confidence for what the data can decide, before criteria are written for them."""
+
+    limit = forms.FloatField(
+        label="Loss at most (points)",
+        min_value=0,
+        max_value=100,
+        required=False,
+        help_text="In the metric's unit where that is no share.",
+        widget=forms.NumberInput({"step": "any"}),
+    )
+    confidence = forms.FloatField(
+        label="Confidence", min_value=0.5, max_value=0.999, widget=forms.NumberInput({"step": "any"})
+    )
+
+    @staticmethod
+    def answers_of(criteria: Criteria) -> dict[str, Any]:
+        return {"limit": criteria.constraints.max_metric_drop_points, "confidence": criteria.confidence}
+
+    def put_on(self, criteria: Criteria) -> Criteria:
+        """`criteria` with what was answered, once that is valid."""
+        limits = criteria.constraints.model_copy(update={"max_metric_drop_points": self.cleaned_data["limit"]})
+        return criteria.model_copy(update={"constraints": limits, "confidence": self.cleaned_data["confidence"]})
+
+
 @dataclass(frozen=True)
 class Question:
     """One field of the criteria's form: where its answer stands in `Criteria`, and in which unit it is asked."""
@@ -151,6 +176,11 @@ def _questions() -> Iterator[Question]:
         yield Question(f"weight_{gain}", ("weights", gain), _number(label, "For the balanced objective.", True))
     yield _limit("max_metric_drop_points", "Loss at most (points)", "Of top-1, F1 …; in the metric's unit otherwise.")
     yield _limit("max_metric_drop_relative", "Loss at most (share)", "0.01 is one per cent of the original's value.")
+    yield _limit(
+        "max_group_drop_points",
+        "Loss of each group at most (points)",
+        "For data sets that name groups, such as sites or devices. Empty: no limit.",
+    )
     yield _limit("max_latency_ms", "Latency at most (ms)", "p50 on the target below.")
     yield _limit("min_speedup", "Faster by at least (×)", "1.5 is one and a half times as fast.")
     yield _limit("max_size_bytes_mb", "Size at most (MB)", "Of the artifact's file.", MEGABYTE)
@@ -192,6 +222,7 @@ class CriteriaForm(forms.Form):
             (
                 "max_metric_drop_points",
                 "max_metric_drop_relative",
+                "max_group_drop_points",
                 "max_latency_ms",
                 "min_speedup",
                 "max_size_bytes_mb",

@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import Prefetch
 from django.template.loader import render_to_string
 
-from apps.agents.reports import AnalysisReport, Gains
+from apps.agents.reports import AnalysisReport, Finding, Gains
 from apps.agents.state import Phase, Status
 from apps.models import clock
 from apps.optimization import plots
@@ -31,6 +31,12 @@ class CandidateRow:
     working: SessionStep | None
     runtime: str
     """What runs it, by its name."""
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What its evaluation shows beside the verdicts."""
+        told = self.evaluation.body.get("findings", ()) if self.evaluation else ()
+        return [Finding.model_validate(one) for one in told]
 
     @property
     def gains(self) -> Gains | None:

@@ -58,6 +58,11 @@ class SessionQuerySet(TeamOwnedQuerySet["OptimizationSession"]):
         """Those that started from any of `versions`, or measured with any of `datasets`."""
         return self.filter(Q(version__in=versions) | Q(dataset__in=datasets))
 
+    def judged_on(self, dataset: DataSet) -> Self:
+        """Those of the team that have measured a candidate on the file of `dataset`, or still may: of any model."""
+        used = Q(status__in=ACTIVE) | Q(candidates__evaluation__isnull=False)
+        return self.filter(used, team=dataset.team_id, dataset__blob=dataset.blob_id).distinct()
+
     def finished_before(self, moment: datetime) -> Self:
         return self.exclude(status__in=ACTIVE).filter(finished_at__lt=moment)
 

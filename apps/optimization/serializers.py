@@ -12,6 +12,7 @@ from rest_framework import serializers
 
 from apps.agents.criteria import Criteria
 from apps.agents.reports import EvaluationReport as Evaluation
+from apps.agents.scheduling.health import Health, TimingHealth
 from apps.agents.state import Outcome, Plan, Prediction, Verdict
 from apps.api import json_of
 from apps.models.serializers import TeamChoice
@@ -62,6 +63,7 @@ class OutcomeField(serializers.ChoiceField):
 class SessionSerializer(serializers.ModelSerializer[OptimizationSession]):
     """`status` says where it stands, `phase` what it does; `error` why it failed, `verdict` how it ended.
 
+    `sessions_before` is how many had been judged on the same data when it started.
     `outcome`: `improved`; `unchanged`, the original stands; `not_measured`, nothing was measured; `inconclusive`, the
     machine was too busy to time what may be better.
     """
@@ -115,6 +117,7 @@ class SessionSerializer(serializers.ModelSerializer[OptimizationSession]):
             "has_package",
             "result_version",
             "retry_of",
+            "sessions_before",
             "created_by",
             "created_at",
             "started_at",
@@ -188,6 +191,7 @@ class StepSerializer(serializers.ModelSerializer[SessionStep]):
 
 class EvaluationSerializer(serializers.ModelSerializer[EvaluationReport]):
     body = json_of(Evaluation, read_only=True)
+    metric_drop = serializers.FloatField(read_only=True, help_text="Of the primary metric: positive is a loss.")
 
     class Meta:
         model = EvaluationReport
@@ -230,14 +234,38 @@ class LogEntrySerializer(serializers.ModelSerializer[LogEntry]):
 
 
 class WorkerSerializer(serializers.ModelSerializer[Worker]):
-    """`alive` is whether it was heard of lately. What it works on is said only to the team whose session it is."""
+    """`alive` is whether it was heard of lately. What it works on is said only to the team whose session it is.
 
+    `timing` is what the last latency comparison on its machine says about the machine, `spread` how far from 1 the
+    original timed against itself came out there, and `health` what that means; they are null before the first one.
+    `priority` is what the scheduler grants its measurements, `measuring_cores` are the cores that they are bound to.
+    """
+
+    timing = json_of(TimingHealth, read_only=True, allow_null=True)
+    health = serializers.ChoiceField(
+        choices=[one.value for one in Health], source="health.state", default=None, read_only=True, allow_null=True
+    )
+    spread = serializers.FloatField(source="health.spread", default=None, read_only=True, allow_null=True)
+    measuring_cores = serializers.ListField(child=serializers.IntegerField(), read_only=True)
     alive = serializers.SerializerMethodField()
     current_step = serializers.SerializerMethodField()
 
     class Meta:
         model = Worker
-        fields = ("name", "alive", "queues", "machine", "started_at", "seen_at", "current_step")
+        fields = (
+            "name",
+            "alive",
+            "queues",
+            "machine",
+            "measuring_cores",
+            "priority",
+            "timing",
+            "health",
+            "spread",
+            "started_at",
+            "seen_at",
+            "current_step",
+        )
         read_only_fields = fields
 
     def get_alive(self, worker: Worker) -> bool:

@@ -9,6 +9,7 @@ urlpatterns = [
     path("sessions/", sessions.history, name="session-list"),
     path("sessions/new/", sessions.new, name="session-new"),
     path("sessions/new/preview/", sessions.preview, name="session-preview"),
+    path("sessions/new/decides/", sessions.decides, name="session-decides"),
     path("sessions/new/choices/", sessions.choices, name="session-choices"),
     path("sessions/<uuid:pk>/", sessions.detail, name="session-detail"),
     path("sessions/<uuid:pk>/cancel/", sessions.cancel, name="session-cancel"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from textwrap import fill
 
-from apps.agents.phrasing import MINUS, gains_said
+from apps.agents.phrasing import MINUS, gains_said, slowdown_said
 from apps.agents.reports import EvaluationReport, MetricComparison
 from apps.agents.state import CandidateStatus, Status
 from apps.optimization.models import Candidate, OptimizationSession, SessionStep
@@ -58,6 +58,13 @@ def report(session: OptimizationSession, width: int = 100) -> str:
         if candidate.status == CandidateStatus.SELECTED:
             constraints = "\n".join(f"  {c.status:<13}{c.sentence}" for c in evaluation.constraints)
             parts.append(f"What was asked of {candidate.key}:\n{constraints}")
+    slow = [
+        fill(f"{candidate.key}: {slowdown_said(one.slowdown)}", width, initial_indent="  ", subsequent_indent="  ")
+        for candidate, one in measured
+        if one.slowdown
+    ]
+    if slow:
+        parts.append("Where the time of slow candidates goes:\n" + "\n".join(slow))
     failures = [_failure(step) for step in session.steps.filter(status=Status.FAILED).order_by("pk")]
     if failures:
         parts.append("What failed:\n" + "\n".join(failures))

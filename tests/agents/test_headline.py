@@ -17,7 +17,7 @@ from apps.agents.headline import (
     speed_tile,
     times,
 )
-from apps.agents.reports import Estimate, EvaluationReport, Pair
+from apps.agents.reports import UNKNOWN, Estimate, EvaluationReport, Pair
 from apps.agents.selection import judge, verdict_of
 from apps.agents.state import Outcome, Tone, Verdict
 from tests.agents.inmemory import Truth, evaluation, resnet
@@ -127,6 +127,17 @@ def test_speed_within_the_noise_is_as_fast_as_before(speedup: float, control: tu
     report = report.model_copy(update={"latency": latency})
     assert told(report, SIZE) == (Tone.GOOD, f"{CELEBRATION}: 3.9× smaller, as fast as before; top-1 unchanged")
     assert speed_tile(report).value == "as before"
+
+
+def test_a_speed_that_is_not_known_is_no_reason_to_celebrate() -> None:
+    report = measured(4.0, 3.9, criteria=SIZE)
+    speedup = Estimate(value=4.0, low=-UNKNOWN, high=UNKNOWN)
+    report = report.model_copy(update={"latency": report.latency.model_copy(update={"speedup": speedup})})
+    assert told(report, SIZE) == (
+        Tone.OPEN,
+        "3.9× smaller, speed not known, as the machine was too busy; top-1 unchanged",
+    )
+    assert speed_tile(report).value == "not known"
 
 
 def test_a_file_of_the_same_size_is_said_to_be() -> None:

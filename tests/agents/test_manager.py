@@ -415,7 +415,7 @@ def test_whatever_happens_a_session_ends_well(world, criteria, parallelism, seed
         [chosen] if chosen else []
     )
     if chosen is not None:
-        body = next(step.result for step in session.state.steps if step.request.key == f"{chosen}/evaluate")
+        body = next(step.result for step in session.state.steps if step.request.key == f"{chosen}/judge")
         report = EvaluationReport.model_validate(body)
         assert judge(report, criteria).accepted
         assert criteria.accept_inconclusive or all(verdict.status == "holds" for verdict in report.constraints)
@@ -480,8 +480,9 @@ def test_the_export_is_a_candidate_that_is_measured_without_being_made_again():
 
     chosen = session.last.verdict.candidate
     assert session.candidate(chosen).technique == EXPORT
-    assert keys(session) == ["analyse", "export", "analyse-exported", "plan", f"{chosen}/evaluate", "package"]
-    assert session.state.steps[-1].request.parent == session.state.steps[-2].request.parent == "export"
+    steps = [f"{chosen}/evaluate", f"{chosen}/judge", "package"]
+    assert keys(session) == ["analyse", "export", "analyse-exported", "plan", *steps]
+    assert {step.request.parent for step in session.state.steps[-3:]} == {"export"}
 
 
 # --- whose the gain is ------------------------------------------------------------------------------------------------
@@ -500,7 +501,7 @@ def test_the_float_model_in_another_runtime_is_measured_before_what_starts_from_
     first = session.candidate(order[0])
     asked = evaluations(session)
     assert first.technique == EXPORT
-    assert asked[EXPORT].parameters == {}
+    assert asked[EXPORT].parameters == {"part": "choosing"}
     held = asked[DYNAMIC].parameters["runtime_baseline"]
     assert held == {"runtime": "ONNX Runtime", "speedup": pytest.approx(2.0), "size_ratio": ANY, "in_turns": True}
 
@@ -520,7 +521,7 @@ def test_late_in_a_session_the_analyses_stand_for_the_float_model():
 
 
 def test_in_the_runtime_of_the_original_nothing_is_held_against_another():
-    assert all(request.parameters == {} for request in evaluations(run(resnet())).values())
+    assert all("runtime_baseline" not in request.parameters for request in evaluations(run(resnet())).values())
 
 
 @pytest.mark.parametrize("key", ["export", "analyse-exported"])

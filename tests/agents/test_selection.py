@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from apps.agents.criteria import PROFILES, Constraints, Criteria, Objective, Weights
-from apps.agents.reports import Estimate, EvaluationReport, Holds
-from apps.agents.selection import GAIN, PLAUSIBILITY, Judgement, Standing, bar, best, judge, verdict_of
+from apps.agents.reports import Estimate, EvaluationReport, Holds, Part
+from apps.agents.selection import GAIN, PLAUSIBILITY, Judgement, Standing, bar, best, judge, ranked, verdict_of
 from apps.agents.state import Outcome
 from tests.agents.inmemory import Truth, evaluation, resnet
 
@@ -110,14 +110,35 @@ def test_safest_never_hands_over_what_is_not_proven():
     assert all(PROFILES[name].accept_inconclusive for name in ("balanced", "smallest", "fastest"))
 
 
-def test_a_proof_is_worth_a_tenth_of_the_gain():
+def test_the_search_is_to_beat_the_best_score_less_a_tenth_where_a_limit_is_open():
     proven, close, far = judged(2.0, 4.0), judged(2.1, 4.0, 0.0, 1.5), judged(2.5, 4.0, 0.0, 1.5)
 
-    assert best({"c01": proven, "c02": close}) == "c01"
-    assert best({"c01": proven, "c02": far}) == "c02"
     assert bar({"c01": proven, "c02": close}) == pytest.approx(2.0)
     assert bar({"c02": far}) == pytest.approx(2.5 / 1.1)
     assert bar({}) == 1.0
+
+
+def chosen_by(*args, criteria: Criteria = FASTEST, **more) -> Judgement:
+    return judge(report_of(*args, criteria=criteria, part=Part.CHOOSING, **more), criteria)
+
+
+@pytest.mark.parametrize("criteria", [FASTEST, CAUTIOUS])
+def test_the_choosing_part_only_has_to_measure_a_value_within_the_limit(criteria):
+    promising = chosen_by(2.0, 4.0, 0.9, 5.0, criteria=criteria)
+
+    assert promising.standing is Standing.PROMISING
+    assert promising.open_points
+    assert promising.reason.startswith("On 400 choosing examples nothing speaks against it: 2.00× as fast")
+
+
+def test_what_the_choosing_part_leaves_open_is_repaired_and_may_be_judged_all_the_same():
+    doubtful, broken = chosen_by(2.0, 4.0, 1.1, 0.5), chosen_by(2.0, 4.0, 1.1, 0.05)
+
+    assert doubtful.only_loses_metric
+    assert broken.only_loses_metric
+    assert not doubtful.ruled_out
+    assert broken.ruled_out
+    assert ranked({"broken": broken, "doubtful": doubtful, "slower": chosen_by(1.5, 4.0)}) == ("slower", "doubtful")
 
 
 def test_a_tie_goes_to_the_candidate_better_in_speed_and_size_together():
@@ -128,7 +149,7 @@ def test_a_tie_goes_to_the_candidate_better_in_speed_and_size_together():
 
 
 def test_the_verdict_says_what_the_evidence_leaves_open():
-    verdict = verdict_of({"c01": judged(2.0, 4.0, 0.0, 1.5)}, {"c01": "Dynamic int8"}, FASTEST)
+    verdict = verdict_of({"c01": judged(2.0, 4.0, 0.0, 1.5)}, {"c01": "Dynamic int8"}, FASTEST, chosen="c01")
 
     assert verdict.outcome is Outcome.IMPROVED
     assert "more examples" in verdict.inconclusive[0]

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from apps.agents.dataset_spec import DatasetSpec, Metric
 from apps.agents.datasets import Labels
 from apps.agents.errors import LabelsInvalid, OutputUnfit
-from apps.agents.metrics.comparing import Array, Scorer, compare_by_bootstrap, compare_shares, times
+from apps.agents.metrics.comparing import Array, Bools, Scorer, compare_by_bootstrap, times
 from apps.agents.reports import ClassComparison, Estimate, Flips, MetricComparison, Task
-from apps.agents.statistics import Floats, Indices, share
+from apps.agents.statistics import Floats, Indices, holm, mcnemar_p, share
 
 Ints = NDArray[np.int64]
 
@@ -105,11 +105,8 @@ class ClassificationScorer(Scorer):
 
     def comparisons(self, confidence: float, seed: int) -> list[MetricComparison]:
         labels, original, candidate = self._predictions()
-        found = [compare_shares(Metric.TOP1, original == labels, candidate == labels, confidence)]
-        if self._columns > TOP_K:
-            found.append(
-                compare_shares(Metric.TOP5, np.concatenate(self._top[0]), np.concatenate(self._top[1]), confidence)
-            )
+        shares = (self.share(metric, confidence) for metric in (Metric.TOP1, Metric.TOP5))
+        found = [share for share in shares if share is not None]
 
         def both(indices: Indices) -> Floats:
             truth = labels[indices]
@@ -117,6 +114,14 @@ class ClassificationScorer(Scorer):
 
         found.append(compare_by_bootstrap(Metric.MACRO_F1, both, len(labels), confidence, seed))
         return found
+
+    def right(self, metric: Metric) -> tuple[Bools, Bools] | None:
+        if metric is Metric.TOP1:
+            labels, original, candidate = self._predictions()
+            return original == labels, candidate == labels
+        if metric is Metric.TOP5 and self._columns > TOP_K:
+            return np.concatenate(self._top[0]), np.concatenate(self._top[1])
+        return None
 
     def agreement(self, confidence: float) -> Estimate | None:
         _, original, candidate = self._predictions()
@@ -135,18 +140,22 @@ class ClassificationScorer(Scorer):
 
     def classes(self) -> tuple[ClassComparison, ...]:
         labels, original, candidate = self._predictions()
-        rows = []
-        for number in np.unique(labels):
-            of_class = labels == number
-            rows.append(
-                ClassComparison(
-                    label=self._names[number] if 0 <= number < len(self._names) else str(number),
-                    examples=int(of_class.sum()),
-                    original_recall=float(np.mean(original[of_class] == number)) * 100,
-                    candidate_recall=float(np.mean(candidate[of_class] == number)) * 100,
-                )
+        right, still = original == labels, candidate == labels
+        numbers = np.unique(labels)
+        members = [labels == number for number in numbers]
+        p_values = [
+            mcnemar_p(int(np.sum(right[of] & ~still[of])), int(np.sum(~right[of] & still[of]))) for of in members
+        ]
+        return tuple(
+            ClassComparison(
+                label=self._names[number] if 0 <= number < len(self._names) else str(number),
+                examples=int(of.sum()),
+                original_recall=float(np.mean(right[of])) * 100,
+                candidate_recall=float(np.mean(still[of])) * 100,
+                p_corrected=corrected,
             )
-        return tuple(rows)
+            for number, of, corrected in zip(numbers, members, holm(p_values), strict=True)
+        )
 
 
 def macro_f1(labels: Ints, predictions: Ints) -> Floats:

@@ -27,6 +27,7 @@ from apps.agents.statistics import (
 )
 
 Array = NDArray[np.generic]
+Bools = NDArray[np.bool_]
 
 MCNEMAR = "mcnemar"
 PAIRED_BOOTSTRAP = "paired_bootstrap"
@@ -42,6 +43,22 @@ class Scorer(ABC):
     @abstractmethod
     def comparisons(self, confidence: float, seed: int) -> list[MetricComparison]:
         """Every metric of the task, in the task's order."""
+
+    def right(self, metric: Metric) -> tuple[Bools, Bools] | None:
+        """Which examples each model gets right, the original's first, where that is all the metric counts."""
+        return None
+
+    def share(self, metric: Metric, confidence: float) -> MetricComparison | None:
+        """The comparison of one metric alone, at any confidence, where it takes no resampling."""
+        right = self.right(metric)
+        return None if right is None else compare_shares(metric, *right, confidence)
+
+    def losses(self, metric: Metric) -> Floats | None:
+        """What each example adds to the drop, in the unit shown; `None` where the drop is not their mean."""
+        if (right := self.right(metric)) is None:
+            return None
+        original, candidate = right
+        return 100.0 * (original.astype(np.float64) - candidate)
 
     def agreement(self, confidence: float) -> Estimate | None:
         """The share of equal top-1 predictions in per cent, where the output is a class."""
@@ -85,13 +102,11 @@ def times(estimate: Estimate, factor: float) -> Estimate:
     )
 
 
-def compare_shares(
-    metric: Metric, original: NDArray[np.bool_], candidate: NDArray[np.bool_], confidence: float
-) -> MetricComparison:
+def compare_shares(metric: Metric, original: Bools, candidate: Bools, confidence: float) -> MetricComparison:
     """Right or wrong, example by example: Wilson's intervals, Tango's of the difference, McNemar's exact test."""
     n = len(original)
     lost, won = int(np.sum(original & ~candidate)), int(np.sum(~original & candidate))
-    return comparison(
+    found = comparison(
         metric,
         share(int(original.sum()), n, confidence),
         share(int(candidate.sum()), n, confidence),
@@ -99,6 +114,7 @@ def compare_shares(
         MCNEMAR,
         mcnemar_p(lost, won),
     )
+    return found.model_copy(update={"lost": lost, "won": won})
 
 
 def compare_by_bootstrap(

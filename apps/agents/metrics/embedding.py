@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats
+import scipy  # Its parts load when they are first asked for: `stats` takes longer than most jobs.
 
 from apps.agents.dataset_spec import Metric
 from apps.agents.datasets import Labels
@@ -80,6 +80,10 @@ class VectorScorer(Scorer):
         both = means_of(original, candidate)
         return [compare_by_bootstrap(Metric.COSINE, both, len(original), confidence, seed)]
 
+    def losses(self, metric: Metric) -> Floats | None:
+        original, candidate = (np.concatenate(parts) for parts in self._cosines)
+        return 100 * (original - candidate)
+
 
 class PairScorer(Scorer):
     """Spearman's correlation of each pair's cosine with its score. A batch is all left rows, then all right ones."""
@@ -100,8 +104,10 @@ class PairScorer(Scorer):
         similarities = [np.concatenate(parts) for parts in self._cosines]
 
         def both(indices: Indices) -> Floats:
-            truth = stats.rankdata(labels[indices], axis=-1)
-            return np.stack([_correlations(truth, stats.rankdata(each[indices], axis=-1)) for each in similarities])
+            truth = scipy.stats.rankdata(labels[indices], axis=-1)
+            return np.stack(
+                [_correlations(truth, scipy.stats.rankdata(each[indices], axis=-1)) for each in similarities]
+            )
 
         return [compare_by_bootstrap(Metric.SPEARMAN, both, len(labels), confidence, seed)]
 

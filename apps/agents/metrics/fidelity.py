@@ -17,6 +17,7 @@ from apps.agents.metrics.classification import class_scores, top_of
 from apps.agents.metrics.comparing import (
     MCNEMAR,
     Array,
+    Bools,
     Scorer,
     compare_by_bootstrap,
     comparison,
@@ -66,19 +67,40 @@ class FidelityScorer(Scorer):
     def comparisons(self, confidence: float, seed: int) -> list[MetricComparison]:
         found = [] if not self._equal else [self._agreement(confidence, seed)]
         if self._squares:
-            squares = np.concatenate(self._squares)
-            unexplained = squares / self._spread.per_example(squares)
+            unexplained = self._unexplained()
 
             def r2(indices: Indices) -> Floats:
                 explained = 1 - unexplained[indices].mean(-1)
                 return np.stack([np.ones_like(explained), explained])
 
-            found.append(compare_by_bootstrap(Metric.R2, r2, len(squares), confidence, seed))
+            found.append(compare_by_bootstrap(Metric.R2, r2, len(unexplained), confidence, seed))
         if self._cosines:
             similar = np.concatenate(self._cosines)
             both = means_of(np.ones_like(similar), similar)
             found.append(compare_by_bootstrap(Metric.COSINE, both, len(similar), confidence, seed))
         return found
+
+    def right(self, metric: Metric) -> tuple[Bools, Bools] | None:
+        if metric is not Metric.AGREEMENT or not self._equal or self._columns > 1:
+            return None
+        equal = np.concatenate(self._equal).astype(bool)
+        return np.ones_like(equal), equal
+
+    def share(self, metric: Metric, confidence: float) -> MetricComparison | None:
+        """Nothing can be won against the truth itself: the interval is that of a single share."""
+        return None if self.right(metric) is None else self._agreement(confidence, seed=0)
+
+    def losses(self, metric: Metric) -> Floats | None:
+        if metric is Metric.AGREEMENT and self._equal:
+            return 100 * (1 - np.concatenate(self._equal))
+        if metric is Metric.COSINE and self._cosines:
+            return 100 * (1 - np.concatenate(self._cosines))
+        return 100 * self._unexplained() if metric is Metric.R2 and self._squares else None
+
+    def _unexplained(self) -> Floats:
+        """Of each example's squared error, what share it is of the mean spread: 1 − R² is its mean."""
+        squares = np.concatenate(self._squares)
+        return np.asarray(squares / self._spread.per_example(squares))
 
     def _agreement(self, confidence: float, seed: int) -> MetricComparison:
         """Of one answer an example its share and McNemar's test; of several the mean of each example's share."""

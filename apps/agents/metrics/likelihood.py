@@ -12,7 +12,7 @@ from apps.agents.dataset_spec import Metric
 from apps.agents.datasets import Labels
 from apps.agents.datasets.targets import TokenTargets
 from apps.agents.errors import OutputUnfit
-from apps.agents.metrics.comparing import Array, Scorer, compare_by_bootstrap, compare_shares
+from apps.agents.metrics.comparing import Array, Scorer, compare_by_bootstrap
 from apps.agents.reports import Flips, MetricComparison, Task
 from apps.agents.statistics import Floats, Indices, Statistic
 from apps.agents.text import IGNORED
@@ -145,14 +145,18 @@ class ContinuationScorer(Scorer):
         self._changed.append(np.bincount(both[0].rows, differs, rows) > 0)
 
     def comparisons(self, confidence: float, seed: int) -> list[MetricComparison]:
+        metrics = (Metric.LAST_WORD, Metric.ACCURACY, Metric.ACCURACY_PER_CHARACTER)
+        shares = (self.share(metric, confidence) for metric in metrics)
+        return [share for share in shares if share is not None]
+
+    def right(self, metric: Metric) -> tuple[Bools, Bools] | None:
+        if self._by_choice == (metric is Metric.LAST_WORD):
+            return None
         if not self._by_choice:
-            original, candidate = (np.concatenate(parts) for parts in self._greedy)
-            return [compare_shares(Metric.LAST_WORD, original, candidate, confidence)]
-        found, right = [], self._all("right").astype(bool)
-        for metric in (Metric.ACCURACY, Metric.ACCURACY_PER_CHARACTER):
-            chosen = [self._chosen(side, per_character=metric is Metric.ACCURACY_PER_CHARACTER) for side in (0, 1)]
-            found.append(compare_shares(metric, right[chosen[0]], right[chosen[1]], confidence))
-        return found
+            return np.concatenate(self._greedy[0]), np.concatenate(self._greedy[1])
+        right, per_character = self._all("right").astype(bool), metric is Metric.ACCURACY_PER_CHARACTER
+        before, after = (right[self._chosen(side, per_character=per_character)] for side in (0, 1))
+        return before, after
 
     def flips(self) -> Flips:
         if self._by_choice:

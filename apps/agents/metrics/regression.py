@@ -37,8 +37,7 @@ class RegressionScorer(Scorer):
             parts.append(values)
 
     def comparisons(self, confidence: float, seed: int) -> list[MetricComparison]:
-        truth = np.concatenate(self._labels)
-        errors = [np.concatenate(parts) - truth for parts in self._outputs]
+        truth, errors = self._errors()
         absolute = [np.abs(error).mean(1) for error in errors]
         squared = [(error**2).mean(1) for error in errors]
         spread = ((truth - truth.mean(0)) ** 2).mean(1)
@@ -56,3 +55,15 @@ class RegressionScorer(Scorer):
         if spread.any():  # Labels that are all the same leave nothing to explain.
             statistics.append((Metric.R2, r2))
         return [compare_by_bootstrap(metric, both, len(truth), confidence, seed) for metric, both in statistics]
+
+    def losses(self, metric: Metric) -> Floats | None:
+        """Of the absolute error only: a root, or a share of a variance, is no mean over examples."""
+        if metric is not Metric.MAE:
+            return None
+        original, candidate = (np.abs(error).mean(1) for error in self._errors()[1])
+        return np.asarray(candidate - original)
+
+    def _errors(self) -> tuple[Floats, list[Floats]]:
+        """The labels, and by how much each model misses them, `[examples, outputs]`."""
+        truth = np.concatenate(self._labels)
+        return truth, [np.concatenate(parts) - truth for parts in self._outputs]

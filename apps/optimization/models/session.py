@@ -65,6 +65,9 @@ class OptimizationSession(models.Model):
     worked_s = models.FloatField(default=0.0, editable=False)
     """Its own time (`own_time.worked_s`) as of its end; while it is active, that is read from its steps."""
 
+    sessions_before = models.PositiveIntegerField(null=True, editable=False)
+    """How many sessions had been judged on the same data when this one started."""
+
     objects = SessionQuerySet.as_manager()
 
     class Meta:

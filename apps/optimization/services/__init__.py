@@ -1,5 +1,6 @@
 """What people do with sessions: the use-cases behind pages, API and commands, so that one import is enough."""
 
+from apps.optimization.services.foresight import use_of, what_is_decided
 from apps.optimization.services.lifecycle import session_cancel, session_resume, session_retry
 from apps.optimization.services.preview import SessionPreview, TechniqueStatus, session_preview, technique_statuses
 from apps.optimization.services.promotion import promote, promotion_rollback
@@ -27,5 +28,7 @@ __all__ = [
     "session_start",
     "storage_of",
     "technique_statuses",
+    "use_of",
     "wanted_criteria",
+    "what_is_decided",
 ]

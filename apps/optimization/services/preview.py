@@ -8,13 +8,16 @@ from typing import Any
 from apps.agents.compatibility import compatibility, in_reach
 from apps.agents.criteria import Criteria
 from apps.agents.dataset_spec import METRICS, DatasetSpec
+from apps.agents.decidability import Decidability
 from apps.agents.planning.availability import obstacle_to
+from apps.agents.repeated_use import RepeatedUse
 from apps.agents.reports import Compatibility
 from apps.agents.state import Plan
 from apps.agents.techniques import TechniqueSpec, catalogue, missing_libraries
 from apps.agents.values import Value
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization.models import PipelineSettings, Worker
+from apps.optimization.services.foresight import use_of, what_is_decided
 from apps.optimization.services.start import check, plan_of, wanted_criteria
 
 
@@ -26,6 +29,10 @@ class SessionPreview(Value):
 
     compatibility: tuple[Compatibility, ...]
     plan: Plan
+    decidability: Decidability
+    """What the data can decide of the limit on the loss."""
+    use: RepeatedUse
+    """How often the data has judged before."""
     higher_is_better: bool = True
     """Of the data set's primary metric, which predicted drops are of."""
 
@@ -61,6 +68,8 @@ def session_preview(version: ModelVersion, dataset: DataSet, criteria: Criteria 
     return SessionPreview(
         compatibility=(*judged, *compatibility(model, None, data, beyond)),
         plan=plan_of(version, dataset, wanted),
+        decidability=what_is_decided(version, dataset, wanted),
+        use=use_of(dataset, wanted),
         higher_is_better=METRICS[DatasetSpec.model_validate(dataset.spec).primary_metric].higher_is_better,
     )
 

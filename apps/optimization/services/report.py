@@ -11,6 +11,7 @@ from apps.agents.criteria import Criteria
 from apps.agents.headline import headline_of
 from apps.agents.lineage import format_of_candidate, runtime_of
 from apps.agents.planning.baseline import Measured, against_baseline
+from apps.agents.repeated_use import RepeatedUse
 from apps.agents.reports import (
     AnalysisReport,
     DatasetSummary,
@@ -27,6 +28,7 @@ from apps.models.models import Blob
 from apps.optimization.errors import NoPackage, NoReport
 from apps.optimization.lineage import exported_analyses, format_of, makers, runtime_of_original
 from apps.optimization.models import Candidate, OptimizationSession, SessionStep
+from apps.optimization.services.foresight import use_by
 
 
 class CandidateReport(Value):
@@ -110,6 +112,8 @@ class SessionReport(Value):
     decisions: tuple[AuditLine, ...]
     against_baseline: dict[str, str]
     """How each 4-bit method that calibrates stands to plain rounding at the same bits, a sentence by candidate."""
+    use: RepeatedUse | None = None
+    """How often the data had judged when the session started, and what that does to its verdict."""
     package_finding: str | None = None
     """Why the package is not known to run, in a sentence; `None` where its script has run the model, and before."""
 
@@ -174,6 +178,7 @@ def report(session: OptimizationSession) -> SessionReport:
         against_baseline=against_baseline(
             [Measured(one, one.evaluation) for one in candidates if one.evaluation], closed=True
         ),
+        use=use_by(session),
         package_finding=_package_finding(session),
         decisions=tuple(
             AuditLine(at=event.at, actor=event.actor, action=event.action, subject=event.subject, reason=event.reason)

@@ -6,14 +6,18 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from django import template
+from django.utils.html import format_html
 from typing_extensions import TypeIs
 
 from apps.agents import headline
+from apps.agents.dataset_spec import METRICS, Metric
+from apps.agents.decidability import round_up
 from apps.agents.phrasing import gains_said
+from apps.agents.phrasing import ordinal as ordinal_of
+from apps.agents.reports import UNKNOWN as UNBOUNDED
 from apps.agents.reports import ConstraintVerdict, EvaluationReport, Gains, MetricComparison, Pair
 from apps.agents.selection import METRIC_CONSTRAINTS, REAL_CHANGE
 from apps.agents.state import Headline
-from apps.agents.verdicts import UNKNOWN as UNBOUNDED
 
 register = template.Library()
 
@@ -47,6 +51,7 @@ _BADGES = {
     "pending": "info",
     "ready": "ok",
     "refused": "bad",
+    "too_busy": "bad",
 }
 
 
@@ -74,7 +79,7 @@ def number(value: Measured, digits: int = 3) -> str:
 @register.filter
 def ratio(value: Measured) -> str:
     """`4.21×`: original over candidate."""
-    return UNKNOWN if unknown(value) else f"{significant(float(value))}×"
+    return UNKNOWN if unknown(value) else f"{signed(float(value))}×"
 
 
 @register.filter
@@ -86,6 +91,12 @@ def whose(gains: Gains) -> str:
 @register.filter
 def ms(value: Measured) -> str:
     return UNKNOWN if unknown(value) else f"{significant(float(value))} ms"
+
+
+@register.filter
+def signed_ms(value: Measured) -> str:
+    """A difference of times: `+3.2 ms` is longer."""
+    return UNKNOWN if unknown(value) else f"{'+' if float(value) > 0 else ''}{signed(float(value))} ms"
 
 
 @register.filter
@@ -132,6 +143,32 @@ def percent(share: Measured) -> str:
 
 
 @register.filter
+def percent_of(share: Measured) -> str:
+    """A share between 0 and 1 that may be small: `0.4 %`, `12 %`, `under 0.1 %`."""
+    if unknown(share):
+        return UNKNOWN
+    return "under 0.1 %" if 0 < share < 0.001 else f"{100 * share:.2g} %" if share < 0.995 else f"{100 * share:.0f} %"
+
+
+@register.filter
+def confidence(level: float) -> str:
+    """`95 %`, `99.3 %`."""
+    return f"{100 * level:.6g} %"
+
+
+@register.filter
+def rounded(examples: int | None) -> str:
+    """A number of examples, upwards to two digits: `8,500`."""
+    return UNKNOWN if examples is None else f"{round_up(examples):,.0f}"
+
+
+@register.filter
+def ordinal(number: int) -> str:
+    """`7th`."""
+    return ordinal_of(number)
+
+
+@register.filter
 def interval(estimate: Any, between: str = " to ") -> str:
     """The interval of an `Estimate` (value or mapping): `4.02 to 4.41`; empty where the number is exact."""
     low, high = _part(estimate, "low"), _part(estimate, "high")
@@ -166,6 +203,13 @@ def change(drop: Any, higher_is_better: bool = True) -> str:
     text = significant(abs(moved), 2)
     shown = f"{'−' if moved < 0 else '+'}{text}"
     return f"unchanged ({shown})" if _includes_zero(drop) else shown
+
+
+@register.filter
+def change_lines(drop: Any, higher_is_better: bool = True) -> str:
+    """The same for a narrow column: what is in brackets goes to a line of its own."""
+    first, _, rest = change(drop, higher_is_better).partition(" ")
+    return format_html('{}<br><span class="soft small">{}</span>', first, rest) if rest else first
 
 
 def _includes_zero(drop: Any) -> bool:
@@ -236,6 +280,7 @@ def words(code: str) -> str:
 _LIMITS = {
     "max_metric_drop_points": "Loss at most",
     "max_metric_drop_relative": "Loss at most, relative",
+    "max_group_drop_points": "Loss of each group at most",
     "max_latency_ms": "Latency at most",
     "min_speedup": "Faster by at least",
     "max_size_bytes": "Size at most",
@@ -249,6 +294,12 @@ _TESTS = {"mcnemar": "McNemar's test", "paired_bootstrap": "paired bootstrap"}
 def limit_name(constraint: str) -> str:
     """A field of `Constraints` as people read it: `Faster by at least`."""
     return _LIMITS.get(constraint, words(constraint))
+
+
+@register.filter
+def metric_label(metric: str) -> str:
+    """A metric by its name: `top-1 accuracy`."""
+    return METRICS[Metric(metric)].label
 
 
 @register.filter

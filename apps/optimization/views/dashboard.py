@@ -41,7 +41,8 @@ def _of(request: MemberRequest, team: Team) -> dict[str, Any]:
     versions = ModelVersion.objects.visible_to(request.user).filter(model__team=team).select_related("model")
     datasets = DataSet.objects.visible_to(request.user).filter(team=team)
     refused = {"status": InspectionStatus.REFUSED, "created_at__gte": since}
-    active = list(sessions.active())
+    # Few, and in an order of their own: asked for in it, SQLite would look for them among all that ever ran.
+    active = sorted(sessions.active().order_by(), key=lambda session: session.created_at, reverse=True)
     to_promote = lately.filter(outcome=Outcome.IMPROVED, result_version=None).with_gains()
     return {
         "writes": writes(request, team),

@@ -18,7 +18,7 @@ from apps.errors import UserError
 from apps.optimization import live, services
 from apps.optimization.errors import NothingToTry, SessionDeleted
 from apps.optimization.filters import SessionFilter
-from apps.optimization.forms import SessionForm
+from apps.optimization.forms import SessionForm, WhatIfForm
 from apps.optimization.models import AuditEvent, OptimizationSession
 from apps.optimization.waiting import waits_of
 from apps.pages import KeyedPaginator
@@ -100,13 +100,30 @@ def preview(request: MemberRequest) -> HttpResponse:
     context: dict[str, object] = {}
     if form.is_valid():
         chosen = form.cleaned_data
+        criteria = chosen["criteria_set"].criteria
         try:
-            context["preview"] = services.session_preview(
-                chosen["version"], chosen["dataset"], chosen["criteria_set"].criteria
-            )
+            preview = services.session_preview(chosen["version"], chosen["dataset"], criteria)
+            context |= {"preview": preview, "decides": preview.decidability, "use": preview.use}
+            context["asked"] = WhatIfForm(initial=WhatIfForm.answers_of(criteria))
         except UserError as error:
             context["error"] = error
     return render(request, "optimization/_session_preview.html", context)
+
+
+@require_GET
+def decides(request: MemberRequest) -> HttpResponse:
+    """What the data can decide under another `limit` (points) or `confidence` than the chosen criteria's."""
+    if not request.team:
+        raise NoTeam()
+    form = SessionForm(request.GET, user=request.user, team=request.team)
+    asked = WhatIfForm(request.GET)
+    context: dict[str, object] = {"asked": asked}
+    if form.is_valid() and asked.is_valid():
+        chosen = form.cleaned_data
+        wanted = asked.put_on(chosen["criteria_set"].criteria)
+        context["decides"] = services.what_is_decided(chosen["version"], chosen["dataset"], wanted)
+        context["use"] = services.use_of(chosen["dataset"], wanted)
+    return render(request, "optimization/_session_decides.html", context)
 
 
 @require_GET

@@ -11,12 +11,13 @@ from django.core.exceptions import PermissionDenied
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from apps.accounts.models import User
+from apps.agents.criteria import Criteria
 from apps.agents.state import Status
 from apps.errors import UserError
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization import exit_codes
 from apps.optimization.models import CriteriaSet, OptimizationSession
-from apps.optimization.services import session_start
+from apps.optimization.services import session_start, use_of, wanted_criteria, what_is_decided
 from apps.optimization.waiting import waits_of
 
 POLL_S = 1.0
@@ -54,21 +55,33 @@ class Command(BaseCommand):
         if user is None:
             raise CommandError(f"There is no member {options['user']}.")
         version = self._version(user, options["model"])
+        dataset = self._dataset(user, version, options["dataset"])
+        criteria = self._criteria(user, version, options["criteria"])
         try:
+            foresight = self._foresight(version, dataset, wanted_criteria(criteria, None, options["set"]))
             session = session_start(
                 user=user,
                 version=version,
-                dataset=self._dataset(user, version, options["dataset"]),
-                criteria_set=self._criteria(user, version, options["criteria"]),
+                dataset=dataset,
+                criteria_set=criteria,
                 overrides=options["set"],
                 seed=options["seed"],
                 start_anyway=options["start_anyway"],
             )
         except (UserError, PermissionDenied) as error:
             raise CommandError(str(error)) from None
+        self.stderr.write(foresight)
         self.stdout.write(str(session.pk))
         if options["wait"]:
             self._wait(session)
+
+    @staticmethod
+    def _foresight(version: ModelVersion, dataset: DataSet, criteria: Criteria) -> str:
+        """What the data can decide, and what its earlier use means; nothing of data that is still being checked."""
+        if not dataset.ready:
+            return ""
+        decided, use = what_is_decided(version, dataset, criteria), use_of(dataset, criteria)
+        return " ".join(filter(None, (decided.sentence, decided.advice, use.sentence, use.advice)))
 
     @staticmethod
     def _version(user: User, text: str) -> ModelVersion:
