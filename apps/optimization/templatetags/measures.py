@@ -82,6 +82,14 @@ def ratio(value: Measured) -> str:
 
 
 @register.filter
+def faster(latency: Any) -> str:
+    """A `LatencyComparison` (value or mapping): `4.21×`, or *not known* where the machine was too busy to time it."""
+    if not latency:
+        return UNKNOWN
+    return "not known" if _part(latency, "busy") else ratio(_part(_part(latency, "speedup"), "value"))
+
+
+@register.filter
 def whose(gains: Gains) -> str:
     """Whose the speed-up is: `197× from LiteRT, 1.03× from dynamic range`."""
     return gains_said(gains)
