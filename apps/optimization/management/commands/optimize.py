@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from apps.accounts.models import User
 from apps.agents.criteria import Criteria
-from apps.agents.state import Status
+from apps.agents.state import Status, Verdict
 from apps.errors import UserError
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization.models import CriteriaSet, OptimizationSession
@@ -115,4 +115,7 @@ class Command(BaseCommand):
         if session.status != Status.COMPLETED:
             raise CommandError(f"The session is {session.status}. {session.error}")
         assert session.verdict is not None
-        self.stdout.write(self.style.SUCCESS(session.verdict["reason"]))
+        verdict = Verdict.model_validate(session.verdict)
+        self.stdout.write(self.style.SUCCESS(verdict.reason))
+        if verdict.choice is not None:
+            self.stdout.write(verdict.choice.sentence)
