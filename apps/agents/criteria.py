@@ -53,6 +53,8 @@ class Constraints(Value):
 
     max_metric_drop_points: float | None = Field(1.0, ge=0, le=100)
     max_metric_drop_relative: float | None = Field(None, ge=0, le=1)
+    max_group_drop_points: float | None = Field(None, ge=0, le=100)
+    """The drop of every group that the data set names, the worst one's too."""
     max_latency_ms: float | None = Field(None, gt=0)
     min_speedup: float | None = Field(None, gt=0, le=1000)
     max_size_bytes: int | None = Field(None, gt=0)

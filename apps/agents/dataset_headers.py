@@ -14,7 +14,16 @@ from typing import NoReturn
 
 from apps.agents.class_numbers import remarks_on
 from apps.agents.dataset_spec import EXAMPLES_AXIS, PAIR_SUFFIXES, DatasetSpec
-from apps.agents.errors import ArrayLengths, DatasetEmpty, DatasetUnreadable, InputUnfilled, LabelCount, LabelsMissing
+from apps.agents.errors import (
+    ArrayLengths,
+    DatasetEmpty,
+    DatasetUnreadable,
+    GroupsInvalid,
+    GroupsMissing,
+    InputUnfilled,
+    LabelCount,
+    LabelsMissing,
+)
 from apps.agents.image_folders import ImageFolders
 from apps.agents.npz_headers import ArrayHeader
 from apps.agents.reports import DatasetSummary, LabelNumbers, Task, TensorSpec, TextExcerpt
@@ -39,7 +48,9 @@ def summarize_arrays(headers: dict[str, ArrayHeader], spec: DatasetSpec, size_by
     labels = headers.get(spec.label)
     for name in sorted(spec.shared_arrays - headers.keys()):
         raise InputUnfilled(wanted=name, reason=f"the file has no array {name!r}", field="inputs")
-    inputs = [header for name, header in headers.items() if name != spec.label and name not in spec.shared_arrays]
+    _check_group(spec, headers)
+    apart = spec.set_apart | spec.shared_arrays
+    inputs = [header for name, header in headers.items() if name not in apart]
     if not inputs:
         raise DatasetEmpty(reason=f"there is no array beside {spec.label!r}")
     for header in inputs:
@@ -57,6 +68,9 @@ def summarize_arrays(headers: dict[str, ArrayHeader], spec: DatasetSpec, size_by
         raise LabelCount(
             labels=labels.shape[0] if labels.shape else 0, label=spec.label, examples=first.shape[0], field="label"
         )
+    if spec.group and headers[spec.group].shape[:1] != (first.shape[0],):
+        reason = f"it has the shape {list(headers[spec.group].shape)} for {first.shape[0]:,} examples"
+        raise GroupsInvalid(group=spec.group, reason=reason, field="group")
     if spec.pairs:
         _check_pairs(headers, spec)
     return _summary(
@@ -64,9 +78,14 @@ def summarize_arrays(headers: dict[str, ArrayHeader], spec: DatasetSpec, size_by
     )
 
 
+def _check_group(spec: DatasetSpec, offered: Iterable[str]) -> None:
+    if spec.group is not None and spec.group not in offered:
+        raise GroupsMissing(group=spec.group, offered=", ".join(offered), field="group")
+
+
 def _check_pairs(headers: dict[str, ArrayHeader], spec: DatasetSpec) -> None:
     for name, header in headers.items():
-        if name == spec.label:
+        if name in spec.set_apart:
             continue
         stem, suffix = name[:-2], name[-2:]
         if suffix not in PAIR_SUFFIXES:
@@ -90,7 +109,8 @@ def summarize_images(folders: ImageFolders, spec: DatasetSpec, size_bytes: int) 
 
 def summarize_table(header: TableHeader, spec: DatasetSpec, size_bytes: int) -> DatasetSummary:
     """Named groups of columns are one input each; without groups every column is offered under its own name."""
-    features = {name: column for name, column in header.columns.items() if name != spec.label}
+    _check_group(spec, header.columns)
+    features = {name: column for name, column in header.columns.items() if name not in spec.set_apart}
     if spec.needs_labels and spec.label not in header.columns:
         raise LabelsMissing(task=spec.task, label=spec.label, offered=", ".join(header.columns), field="label")
     if not features:

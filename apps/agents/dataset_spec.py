@@ -26,6 +26,9 @@ CHOOSING_MINIMUM, CHOOSING_MAXIMUM = 32, 2000
 CHOOSING_LARGEST_SHARE = 1 / 3
 """Of the same, where `CHOOSING_MINIMUM` would be more: of a small data set most is left to judge by."""
 
+MOST_GROUPS = 100
+"""More could not be told apart: each group's interval is wider the more there are."""
+
 EXAMPLES_AXIS = "N"
 MOST_AXES = 8
 PAIR_SUFFIXES = ("_a", "_b")
@@ -249,6 +252,10 @@ class DatasetSpec(Value):
     label: str = "y"
     """The array or column of labels; left out of the inputs even where the task (fidelity) does not read it. Texts have
     their labels where `text` says."""
+    group: str | None = Field(None, min_length=1, max_length=200)
+    """The array or column that says which group each example belongs to, such as a site or a device: what is lost is
+    reported group by group. It is left out of the inputs unless `columns` names it. The labels' own makes each class a
+    group."""
     classes: tuple[str, ...] = ()
     images: ImagePreprocessing | None = None
     text: TextReading | None = None
@@ -302,7 +309,18 @@ class DatasetSpec(Value):
             raise ValueError(f"training_share does not go with kind {self.kind}: nothing trains on texts")
         if len(set(self.classes)) != len(self.classes):
             raise ValueError("classes must differ from each other")
+        self._group_fits()
         return self
+
+    def _group_fits(self) -> None:
+        if self.group is None:
+            return
+        if self.kind not in (DatasetKind.NPZ, DatasetKind.TABLE):
+            raise ValueError(f"a group names an array or a column, which kind {self.kind} does not have")
+        if self.group in self.shared_arrays:
+            raise ValueError(f"the array {self.group} fills an input and cannot say which group an example belongs to")
+        if self.group == self.label and self.task is not Task.CLASSIFICATION:
+            raise ValueError("the labels are groups in task classification only, where they are classes")
 
     def _shapes_fit(self) -> None:
         if self.shapes and self.kind is not DatasetKind.TABLE:
@@ -338,6 +356,12 @@ class DatasetSpec(Value):
     def primary_metric(self) -> Metric:
         """The chosen metric, or the task's usual one. Fidelity without a class output falls back to R²."""
         return self.metric or self.metric_choices[0]
+
+    @property
+    def set_apart(self) -> frozenset[str]:
+        """Arrays or columns beside the inputs: the labels', and the groups' unless they are features as well."""
+        features = {column for columns in self.columns.values() for column in columns}
+        return frozenset({self.label} | ({self.group} - features if self.group else set()))
 
     @property
     def shared_arrays(self) -> frozenset[str]:
@@ -378,6 +402,17 @@ def part_sizes(examples: int, training_share: float = 0.0) -> PartSizes:
     wanted = max(CHOOSING_MINIMUM, int(left * CHOOSING_SHARE))
     choosing = max(1, min(CHOOSING_MAXIMUM, wanted, int(left * CHOOSING_LARGEST_SHARE)))
     return PartSizes(calibration, training, choosing, left - choosing)
+
+
+def metric_by_group(task: Task, primary: Metric) -> Metric | None:
+    """What is compared by group: the primary metric, or top-1 where that is macro F1.
+
+    `None` for metrics that are no mean over examples, of which no group has a part.
+    """
+    if primary is Metric.MACRO_F1:
+        return Metric.TOP1
+    no_mean = primary in (Metric.RMSE, Metric.SPEARMAN) or (task, primary) == (Task.REGRESSION, Metric.R2)
+    return None if no_mean else primary
 
 
 def evaluation_count(examples: int, training_share: float = 0.0) -> int:

@@ -7,13 +7,14 @@ else shares of discordant examples that small and large changes of a model bring
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from types import MappingProxyType
 from typing import NamedTuple
 
 from apps.agents import power
 from apps.agents.criteria import Criteria
-from apps.agents.dataset_spec import METRICS, DatasetSpec, Metric, evaluation_count
+from apps.agents.dataset_spec import METRICS, DatasetSpec, Metric, evaluation_count, metric_by_group
 from apps.agents.phrasing import POINT_UNITS, capital, difference_unit, number, said
 from apps.agents.reports import EvaluationReport
 from apps.agents.values import Value
@@ -50,6 +51,20 @@ class Reach(Value):
     """Examples of the whole data set that make so many evaluation examples."""
 
 
+class GroupReach(Value):
+    """What is decided of the group with the fewest examples, which the limit on every group's loss hangs on."""
+
+    group: str
+    examples: int
+    """That judge, about."""
+    groups: int
+    limit: float
+    undecided: tuple[float, ...]
+    """How often it stays inconclusive for a candidate without any loss, 0 to 1: for each of `reaches`."""
+    decides: Decides
+    sentence: str
+
+
 class Decidability(Value):
     decides: Decides
     metric: str
@@ -64,6 +79,8 @@ class Decidability(Value):
     """Candidates of earlier sessions whose numbers these are; 0: shares of discordant examples are assumed."""
     sentence: str
     advice: str = ""
+    smallest_group: GroupReach | None = None
+    """Where the criteria limit the loss of every group and the metric is one of right and wrong."""
 
 
 class Earlier(NamedTuple):
@@ -90,8 +107,17 @@ def earlier_of(report: EvaluationReport) -> Earlier:
     return Earlier(primary.original.value, spread=width * math.sqrt(examples))
 
 
-def decidability(spec: DatasetSpec, examples: int, criteria: Criteria, earlier: Sequence[Earlier] = ()) -> Decidability:
-    """What a session on `examples` examples (of the whole data set) can decide of the limit on the metric's loss."""
+def decidability(
+    spec: DatasetSpec,
+    examples: int,
+    criteria: Criteria,
+    earlier: Sequence[Earlier] = (),
+    groups: Mapping[str, int] = MappingProxyType({}),
+) -> Decidability:
+    """What a session on `examples` examples (of the whole data set) can decide of the limits on the metric's loss.
+
+    `groups` has the examples of the whole data set by group.
+    """
     question = _Question(spec, examples, criteria, tuple(earlier))
     reaches, measured = question.reaches()
     decides = _decides(question.limit, reaches)
@@ -107,6 +133,33 @@ def decidability(spec: DatasetSpec, examples: int, criteria: Criteria, earlier: 
         measured=measured,
         sentence=sentence,
         advice=advice,
+        smallest_group=_smallest_group(question, examples, groups, reaches),
+    )
+
+
+def _smallest_group(
+    question: _Question, examples: int, groups: Mapping[str, int], reaches: Sequence[Reach]
+) -> GroupReach | None:
+    limit = question.criteria.constraints.max_group_drop_points
+    by_group = metric_by_group(question.spec.task, question.metric)
+    if limit is None or len(groups) < 2 or by_group not in SHARES:
+        return None
+    group = min(groups, key=lambda name: groups[name])
+    judging = max(1, groups[group] * question.examples // examples)
+    confidence = 1 - (1 - question.criteria.confidence) / len(groups)
+    shares = [one.discordant_share for one in reaches if one.discordant_share is not None] or list(ASSUMED_SHARES)
+    undecided = tuple(power.chances(judging, min(1.0, limit / 100), share, confidence).undecided for share in shares)
+    good = [one <= 1 - power.ASSURED for one in undecided]
+    return GroupReach(
+        group=group,
+        examples=judging,
+        groups=len(groups),
+        limit=limit,
+        undecided=undecided,
+        decides=Decides.YES if all(good) else Decides.DEPENDS if any(good) else Decides.NO,
+        sentence=f"Of {len(groups):,} groups {group} is the smallest, with about {judging:,} of the examples that "
+        f"judge: whether it loses more than {said(limit, 'points')} stays inconclusive in {_span(undecided)} for a "
+        "candidate without any loss.",
     )
 
 

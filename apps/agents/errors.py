@@ -420,6 +420,16 @@ class LabelsInvalid(UserError):
     sentence = "The labels in {label!r} do not fit the task {task}: {reason}."
 
 
+class GroupsMissing(UserError):
+    code = "dataset.groups_missing"
+    sentence = "The groups are to stand in {group!r}, and the data set offers {offered} only."
+
+
+class GroupsInvalid(UserError):
+    code = "dataset.groups_invalid"
+    sentence = "{group!r} cannot say which group an example belongs to: {reason}."
+
+
 class LabelCount(UserError):
     code = "dataset.label_count"
     sentence = "There are {labels} labels in {label!r} for {examples} examples: there must be one each."
@@ -534,6 +544,11 @@ class PicturesUnread(UserError):
 class CellInvalid(UserError):
     code = "dataset.cell_invalid"
     sentence = "Column {column!r} is not all numbers: row {row} holds {value!r}."
+
+
+class CellEmpty(UserError):
+    code = "dataset.cell_empty"
+    sentence = "Column {column!r} has no value in row {row}. Fill it, or leave the row or the column out."
 
 
 class NumberAmbiguous(UserError):
@@ -666,6 +681,14 @@ class StepTimedOut(UserError):
 class StepKilled(UserError):
     code = "step.killed"
     sentence = "The step's process was ended by {signal}: a library crashed, or the machine ran out of memory."
+
+
+class StepCoresUnavailable(UserError):
+    code = "step.cores_unavailable"
+    sentence = (
+        "LATHE_CORES of this worker is {cores!r}, which cannot be right: {why} Once the operators have changed it, "
+        "resume the session."
+    )
 
 
 # --- techniques (apps.agents.optimization and its backends) -----------------------------------------------------------

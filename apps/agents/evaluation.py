@@ -5,36 +5,34 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-import numpy as np
-
 from apps.agents.context import Context
 from apps.agents.criteria import Criteria, Target
 from apps.agents.dataset_fit import check_against
 from apps.agents.dataset_spec import METRICS, DatasetSpec
 from apps.agents.datasets import Arrays, Dataset
 from apps.agents.errors import OutputsDiffer
-from apps.agents.layout import Layout
-from apps.agents.measuring import Effort, compare_latency
+from apps.agents.findings import findings
+from apps.agents.measuring import Effort
+from apps.agents.measuring.intervals import unknown
+from apps.agents.measuring.timer import InProcessTimer, Timer
 from apps.agents.outputs import Outputs, OutputsComparison, Question
-from apps.agents.plausibility import implausible_gains, suspicions, unrelated_outputs
+from apps.agents.plausibility import implausible_gains, suspicions, too_fast, unrelated_outputs
 from apps.agents.reports import (
     EvaluationReport,
-    LatencyComparison,
     Machine,
     MetricComparison,
     Pair,
     Part,
     RuntimeBaseline,
 )
-from apps.agents.runners import Engine, Run, fixed_batch
-from apps.agents.statistics import median_interval
+from apps.agents.runners import Engine
+from apps.agents.speed import Speed, Tell, timing_target
 from apps.agents.verdicts import Measurements, judge, overall
 
 BATCH = 64
 """Examples a batch, where the model's batch axis is dynamic."""
 OUTPUTS_SHARE, LATENCY_SHARE, MEMORY_SHARE = 0.55, 0.33, 0.12
 """Of the progress bar."""
-NOISY = 0.05
 
 
 class EvaluationAgent:
@@ -61,6 +59,8 @@ class EvaluationAgent:
         baseline: RuntimeBaseline | None = None,
         part: Part = Part.EVALUATION,
         finalists: int = 1,
+        timer: Timer | None = None,
+        again: Timer | None = None,
     ) -> EvaluationReport:
         """The report on `candidate`. `dataset` is bound to the original's inputs; the candidate must have the same.
 
@@ -68,7 +68,8 @@ class EvaluationAgent:
         that the member's confidence leaves, so that every interval is wider.
 
         `keeps_parameters` says that the technique removes no weights, which makes its size checkable against its bits;
-        `baseline` is the float model in the candidate's runtime, which its speed is checked against.
+        `baseline` is the float model in the candidate's runtime, which its speed is checked against. `timer` times the
+        two, in this process unless given; `again` does where it found a speed-up that is too good to be true.
         Raises `OutputsDiffer`, `OutputsNotFinite`, `OutputUnfit`, `LabelsInvalid`, and what the runtime refuses.
         """
         check_against(original.summary, dataset.summary, dataset.spec)
@@ -77,23 +78,33 @@ class EvaluationAgent:
         dataset, question = dataset.measured_on(part), Question(criteria, part, finalists)
         criteria = criteria.model_copy(update={"confidence": question.shared_confidence})
         found = self._outputs(original, candidate, dataset, question, context, seed)
-        target, notes = _timing_target(original, candidate, criteria.target, dataset.layout)
+        target, notes = timing_target(original, candidate, criteria.target, dataset.layout)
         feeds = dataset.first(target.batch_size)
-        latency = self._latency(original, candidate, feeds, target, criteria, context, seed)
+        fidelity = found.fidelity.report(found.scorer.agreement(criteria.confidence))
+        timer = timer or InProcessTimer(original, candidate, self._effort)
+        speed = Speed(timer, again or timer, context, _told_of_speed(context)).measure(
+            feeds,
+            target,
+            criteria,
+            seed,
+            lambda found: too_fast(original.summary, candidate.summary, found, baseline, fidelity.sqnr_db),
+        )
+        latency = speed.latency
         memory = _memory(original, candidate, feeds, target, context)
         measured = Measurements(
             primary=found.metrics[0],
             examples=found.examples,
             latency=latency,
-            candidate_latency_ms=median_interval(np.array(latency.candidate_blocks_ms), criteria.confidence, seed),
+            candidate_latency_ms=latency.candidate_p50_ms or unknown(latency.candidate.p50_ms),
             size_bytes=_pair(original.summary.size_bytes, candidate.summary.size_bytes),
             peak_memory_bytes=memory,
             confidence=criteria.confidence,
+            groups=found.groups,
+            group_metric=found.group_metric,
         )
         constraints = judge(criteria.constraints, measured)
-        fidelity = found.fidelity.report(found.scorer.agreement(criteria.confidence))
         context.progress(1.0, "Evaluated", 0.0)
-        return EvaluationReport(
+        report = EvaluationReport(
             task=dataset.spec.task,
             part=part,
             examples=found.examples,
@@ -106,6 +117,8 @@ class EvaluationAgent:
             fidelity=fidelity,
             flips=found.scorer.flips(),
             classes=found.scorer.classes(),
+            groups=found.groups,
+            group_metric=found.group_metric,
             latency=latency,
             size_bytes=measured.size_bytes,
             peak_memory_bytes=memory,
@@ -130,10 +143,11 @@ class EvaluationAgent:
                 *found.notes,
                 *dataset.notes,
                 *_stand_in(dataset.spec, measured.primary),
-                *_noise(latency),
+                *speed.notes,
                 *suspicions(original.summary, candidate.summary, identical_outputs=found.fidelity.identical),
             ),
         )
+        return report.model_copy(update={"findings": findings(report)})
 
     def _outputs(
         self,
@@ -157,34 +171,6 @@ class EvaluationAgent:
             clock=self._clock,
         ).run()
 
-    def _latency(
-        self,
-        original: Engine,
-        candidate: Engine,
-        feeds: Arrays,
-        target: Target,
-        criteria: Criteria,
-        context: Context,
-        seed: int,
-    ) -> LatencyComparison:
-        def watch(fraction: float, eta_s: float | None) -> None:
-            context.progress(OUTPUTS_SHARE + LATENCY_SHARE * fraction, "Timing both models in turns", eta_s)
-
-        context.progress(OUTPUTS_SHARE, "Warming up for timing", self._effort.budget_s)
-        asked = criteria.constraints.min_speedup
-        latency = compare_latency(
-            *(_bound(engine.session(target), feeds) for engine in (original, candidate, original)),
-            batch_size=target.batch_size,
-            threads=target.threads,
-            seed=seed,
-            confidence=criteria.confidence,
-            decide_at=() if asked is None else (asked,),
-            effort=self._effort,
-            watcher=watch,
-        )
-        context.metric("speedup", latency.speedup.value)
-        return latency
-
 
 def _check_interface(original: Engine, candidate: Engine) -> None:
     """The same inputs and outputs by name and type, so that one can stand where the other stood."""
@@ -197,19 +183,8 @@ def _check_interface(original: Engine, candidate: Engine) -> None:
             raise OutputsDiffer(reason=f"its {part} are {told[0]} instead of {told[1]}")
 
 
-def _bound(run: Run, feeds: Arrays) -> Callable[[], object]:
-    return lambda: run(feeds)
-
-
-def _timing_target(
-    original: Engine, candidate: Engine, wanted: Target, layout: Layout
-) -> tuple[Target, tuple[str, ...]]:
-    """The target at a batch size that both models take, and a note where that is not the one asked for."""
-    fixed = fixed_batch(original.summary.inputs, layout) or fixed_batch(candidate.summary.inputs, layout)
-    if fixed is None or fixed == wanted.batch_size:
-        return wanted, ()
-    note = f"Timed at batch size {fixed}, with which the model was exported, instead of {wanted.batch_size}."
-    return wanted.model_copy(update={"batch_size": fixed}), (note,)
+def _told_of_speed(context: Context) -> Tell:
+    return lambda done, doing, eta_s: context.progress(OUTPUTS_SHARE + LATENCY_SHARE * done, doing, eta_s)
 
 
 def _memory(original: Engine, candidate: Engine, feeds: Arrays, target: Target, context: Context) -> Pair:
@@ -231,13 +206,3 @@ def _stand_in(spec: DatasetSpec, primary: MetricComparison) -> tuple[str, ...]:
     if spec.metric is None or primary.metric == spec.metric:
         return ()
     return (f"{METRICS[spec.metric].label} cannot be measured on this output; {primary.label} stands in for it.",)
-
-
-def _noise(latency: LatencyComparison) -> tuple[str, ...]:
-    off = abs(latency.control.value - 1)
-    if off < NOISY:
-        return ()
-    return (
-        f"The machine was busy: the original timed against itself came out {off * 100:.0f} % apart. "
-        "Ratios this close to 1 mean nothing here.",
-    )

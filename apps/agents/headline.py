@@ -16,10 +16,10 @@ from typing import NamedTuple
 
 from apps.agents.criteria import Criteria
 from apps.agents.phrasing import capital, difference, difference_unit, moved, number, number_of_bytes, said, signed
+from apps.agents.reports import UNKNOWN as UNBOUNDED
 from apps.agents.reports import Estimate, EvaluationReport, Holds, LatencyComparison, MetricComparison
 from apps.agents.selection import METRIC_CONSTRAINTS, REAL_CHANGE, REAL_MEMORY_CHANGE, noise_ratio
 from apps.agents.state import Headline, Outcome, Tone, Verdict
-from apps.agents.verdicts import UNKNOWN as UNBOUNDED
 
 CELEBRATION = "Better, and it still works"
 NOTICED_MEMORY_CHANGE = 1.25

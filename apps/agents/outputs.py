@@ -7,19 +7,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 
+import numpy as np
+
 from apps.agents.certainty import chance_of_error, shared_confidence
 from apps.agents.contest import packed
 from apps.agents.context import Context
 from apps.agents.criteria import Criteria
-from apps.agents.dataset_spec import DatasetKind, Metric
+from apps.agents.dataset_spec import DatasetKind, Metric, metric_by_group
 from apps.agents.datasets import Dataset
 from apps.agents.fidelity import FidelityMeter, visible
+from apps.agents.groups import compare_groups
 from apps.agents.looks import critical_values, shares_for
 from apps.agents.metrics import Scorer, order_metrics, scorer_for
 from apps.agents.metrics.judged import judged
 from apps.agents.passing import Passing
-from apps.agents.reports import Estimate, Holds, Level, MetricComparison, PairedOutcomes, Part
-from apps.agents.runners import Engine
+from apps.agents.reports import Estimate, GroupComparison, Holds, Level, MetricComparison, PairedOutcomes, Part
+from apps.agents.runners import Array, Engine
 from apps.agents.statistics import confidence_of
 from apps.agents.text import ATTENTION_MASK
 from apps.agents.verdicts import MetricMeasured, judge_metric
@@ -43,6 +46,9 @@ class Outputs:
     examples_of_part: int
     seconds: float
     notes: tuple[str, ...]
+    groups: tuple[GroupComparison, ...] = ()
+    group_metric: Metric | None = None
+    """What `groups` compares."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +65,11 @@ class Question:
         return shared_confidence(self.criteria.confidence, self.finalists)
 
     @property
-    def has_limit(self) -> bool:
+    def ends_early(self) -> bool:
+        """Whether clear evidence on the metric ends it: a limit on groups wants every example that they have."""
         limits = self.criteria.constraints
-        return limits.max_metric_drop_points is not None or limits.max_metric_drop_relative is not None
+        limited = limits.max_metric_drop_points is not None or limits.max_metric_drop_relative is not None
+        return limited and limits.max_group_drop_points is None
 
     @property
     def sharing(self) -> tuple[int, ...]:
@@ -70,7 +78,7 @@ class Question:
 
     def shares(self, examples: int) -> tuple[float, ...]:
         """After which shares of so many examples to look."""
-        return shares_for(examples) if self.part is Part.EVALUATION and self.has_limit else (1.0,)
+        return shares_for(examples) if self.part is Part.EVALUATION and self.ends_early else (1.0,)
 
     def confidence(self, look: int, shares: Sequence[float], sharing: int) -> float:
         """Of a two-sided interval at that look; each side errs at any look with its share of the chance of error."""
@@ -106,6 +114,7 @@ class OutputsComparison:
         self._passing = Passing.of((original, candidate), dataset, question.criteria.target, batch)
         self._meter = FidelityMeter([output.name for output in self._outputs])
         self._scorer: Scorer | None = None
+        self._groups: list[Array] = []
         self._share, self._rest_s, self._clock = share_of_progress, rest_s, clock
         self._rows = dataset.evaluation_rows
         self._done, self._start, self._told_at = 0, clock(), 0.0
@@ -118,6 +127,8 @@ class OutputsComparison:
         looks, used = 0, 0
         for portion in part.portions(shares) if len(shares) > 1 else (part,):
             self._pass(portion)
+            if (groups := portion.groups_of(portion.evaluation_indices)) is not None:
+                self._groups.append(groups)
             looks, used = looks + 1, used + len(portion.evaluation_indices)
             if not self._can_look:
                 shares = (1.0,)
@@ -181,6 +192,7 @@ class OutputsComparison:
         compared = [self._compared(question.confidence(look, shares, sharing)) for sharing in question.sharing]
         metrics, levels = compared[0], tuple(map(self._level, question.sharing, compared, repeat(used)))
         losses = self.scorer.losses(Metric(metrics[0].metric))
+        by_group, groups = self._by_group(Metric(metrics[0].metric))
         self._context.metric("metric_drop", metrics[0].drop.value)
         return Outputs(
             metrics=metrics,
@@ -192,7 +204,16 @@ class OutputsComparison:
             examples_of_part=total,
             seconds=self._clock() - self._start,
             notes=(*self._passing.compare_whole(self._meter, self._dataset), *_ended_early(used, total)),
+            groups=groups,
+            group_metric=by_group if groups else None,
         )
+
+    def _by_group(self, primary: Metric) -> tuple[Metric | None, tuple[GroupComparison, ...]]:
+        """What is compared by group, and what each of them loses; nothing of a data set without groups."""
+        by_group = metric_by_group(self._dataset.spec.task, primary)
+        names = np.concatenate(self._groups) if self._groups else None
+        confidence, same = self._question.shared_confidence, self._meter.identical
+        return by_group, compare_groups(names, self.scorer, by_group, confidence, self._seed, identical=same)
 
     def _compared(self, confidence: float) -> tuple[MetricComparison, ...]:
         spec = self._dataset.spec

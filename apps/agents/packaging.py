@@ -57,11 +57,11 @@ _INPUTS = """
 _IMPROVED = "An optimized model, measured against its original on the member's own data."
 _UNCHANGED = "The original model, unchanged: nothing better was found within the limits. The report says why."
 _NOT_MEASURED = (
-    "The original model. Not measured: no candidate was, so nothing is known of what would be better.\n"
+    "The original model. No candidate was measured, so nothing is known of what would be better.\n"
     "The report says why and what to do."
 )
 _INCONCLUSIVE = (
-    "The original model. Inconclusive: the machine was too busy to time what may be better.\n"
+    "The original model. Something may well be better, and the machine was too busy to time it.\n"
     "The report says how many runs were disturbed and what to do."
 )
 _OPENINGS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from apps.agents.reports import Estimate, Gains, Holds, MetricComparison
+from apps.agents.reports import Estimate, Gains, Holds, MetricComparison, Slowdown
 
 POINT_UNITS = frozenset({"%", "points"})
 """Units whose differences are called points."""
@@ -98,6 +98,16 @@ def moved(metric: MetricComparison) -> str:
     if metric.unchanged:
         return f"unchanged ({signed(change.value, unit)})" if change.value else "unchanged"
     return f"{'fell' if change.value < 0 else 'rose'} {said(abs(change.value), unit)}"
+
+
+def slowdown_said(slowdown: Slowdown) -> str:
+    """What grew most, in a sentence, and what the tables say besides; empty where they say nothing."""
+    grown = next((one for one in slowdown.operators if one.difference_ms is not None and one.difference_ms > 0), None)
+    told = []
+    if grown is not None:
+        took = f"{number(grown.candidate_ms or 0.0)} ms instead of {number(grown.original_ms or 0.0)} ms"
+        told.append(f"{grown.name} takes {took}.")
+    return " ".join([*told, *slowdown.hints])
 
 
 def interval_said(measured: Estimate, confidence: float, unit: str = "") -> str:

@@ -14,6 +14,8 @@ from pydantic import Field
 from apps.agents.values import Value
 
 MOST_WEIGHTS = 2000
+UNKNOWN = 1e9
+"""Either end of an interval that nothing bounds: JSON has no infinity, and no end at all would mean an exact number."""
 
 # --- what a model is -------------------------------------------------------------------------------------------------
 
@@ -155,6 +157,8 @@ class DatasetSummary(Value):
     """What the full check found odd without refusing it, each a sentence: duplicates, rare classes."""
     class_counts: dict[str, int] = {}
     """Examples by class, where the full check has counted them."""
+    groups: dict[str, int] = {}
+    """Examples by group, where the data set names groups."""
     characters: int | None = None
     """Of all texts, where the examples are texts."""
     excerpts: tuple[TextExcerpt, ...] = ()
@@ -352,6 +356,42 @@ class ClassComparison(Value):
     examples: int
     original_recall: float
     candidate_recall: float
+    p_corrected: float | None = None
+    """McNemar's test on its examples, corrected for the number of classes (Holm)."""
+
+
+class GroupComparison(Value):
+    """One group of examples through both models."""
+
+    group: str
+    examples: int
+    drop: Estimate
+    """As `MetricComparison.drop`, of the examples of the group."""
+    simultaneous: Estimate
+    """The same with an interval that holds for all groups at once (Bonferroni)."""
+    p_value: float
+    p_corrected: float
+    """For the number of groups (Holm)."""
+
+
+class FindingKind(StrEnum):
+    GROUP = "group"
+    """A group that loses."""
+    CLASS = "class"
+    """A class whose recall falls."""
+    CHURN = "churn"
+    """Many changed predictions behind a small drop."""
+
+
+class Finding(Value):
+    """Something beyond chance that no verdict says."""
+
+    kind: FindingKind
+    subject: str
+    """The group or the class."""
+    sentence: str
+    p_value: float
+    """Corrected for how many of its kind were looked at."""
 
 
 class Flips(Value):
@@ -378,7 +418,11 @@ class Fidelity(Value):
 
 
 class LatencyComparison(Value):
-    """Interleaved blocks of both models on one machine. Ratios are original over candidate: above 1 is faster."""
+    """Interleaved blocks of both models on one machine. Ratios are original over candidate: above 1 is faster.
+
+    All but `cpu_speedup` is of undisturbed runs. Where the machine was too `busy` for enough of them, the speed-up is
+    not known: its value is a guess, by CPU time where that is known, and its interval has no bounds.
+    """
 
     original: Latency
     candidate: Latency
@@ -386,16 +430,29 @@ class LatencyComparison(Value):
     control: Estimate
     """The original against itself, measured the same way: how far from 1 noise alone reaches."""
     blocks: int
+    """Rounds that count, in all processes."""
     runs_per_block: int
     warmup_runs: int
     original_blocks_ms: tuple[float, ...] = ()
     candidate_blocks_ms: tuple[float, ...] = ()
+    candidate_p50_ms: Estimate | None = None
+    """The candidate's median run with its interval; reports from before it was kept have blocks only."""
     runs: int = 0
-    """Timed runs of both models."""
+    """Timed runs of all three contenders."""
     disturbed: int = 0
-    """How many of `runs` do not count, because other programs disturbed them."""
+    """How many of them did not count, because something else took the core."""
     busy: bool = False
-    """Whether too few runs were left: then the speed-up is not known."""
+    """Whether so many were disturbed that the speed-up is not known."""
+    processes: int = 1
+    """Fresh processes that the intervals are over; 1 where both models ran in one."""
+    cpu_speedup: Estimate | None = None
+    """The same ratio by CPU time of all runs, which a busy machine hardly moves. Of one thread only."""
+    priority: str = ""
+    """What the scheduler granted the timing, in words."""
+    pressure: float | None = None
+    """For what share of the time something waited for a core just before, in per cent."""
+    waited_s: float = 0.0
+    """Seconds waited for a quiet moment before timing."""
 
 
 class Pair(Value):
@@ -489,6 +546,49 @@ class Contest(Value):
     """Why there is no correction, where there is none."""
 
 
+class OperatorChange(Value):
+    """What one kind of operator, or one layer, takes in either model: milliseconds of one run, all of its nodes."""
+
+    name: str
+    """The operator as the runtimes call what they ran, `Conv → ConvInteger` where another kernel took its place; of a
+    layer its name in the file."""
+    original_count: int
+    candidate_count: int
+    original_ms: float | None
+    """0 where the model has none; `None` where its runtime times no operators."""
+    candidate_ms: float | None
+    difference_ms: float | None = Field(description="Candidate minus original: positive is slower.")
+
+
+class Conversion(Value):
+    """Operators that change the type or the layout of numbers and compute nothing, where the candidate has more."""
+
+    kind: str
+    """As the runtime calls it, such as `DequantizeLinear`."""
+    original_count: int
+    count: int
+    ms: float | None
+    """All of them together in one run of the candidate; `None` where its runtime times no operators."""
+
+
+class Slowdown(Value):
+    """Why a candidate is slower than the original, or gains less than predicted: the profiles of both.
+
+    Times are of single operators in a profiled run, so that they add up to less than a run takes.
+    """
+
+    original_ms: float | None
+    """All operators of one run; `None` where the runtime times none."""
+    candidate_ms: float | None
+    operators: tuple[OperatorChange, ...]
+    """By kind, what grew most first; conversions are told apart."""
+    layers: tuple[OperatorChange, ...] = ()
+    """Those that grew most, where the candidate has layers by the original's names."""
+    conversions: tuple[Conversion, ...] = ()
+    hints: tuple[str, ...] = ()
+    """What the tables say, each a sentence."""
+
+
 class EvaluationReport(Value):
     """Original and candidate side by side.
 
@@ -517,6 +617,12 @@ class EvaluationReport(Value):
     fidelity: Fidelity
     flips: Flips | None = None
     classes: tuple[ClassComparison, ...] = ()
+    groups: tuple[GroupComparison, ...] = ()
+    """Where the data set names groups; those that lose most first."""
+    group_metric: str | None = None
+    """What `groups` compares: the primary metric, or what stands in for one that has no groups."""
+    findings: tuple[Finding, ...] = ()
+    """What the verdicts do not say."""
     latency: LatencyComparison
     size_bytes: Pair
     peak_memory_bytes: Pair
@@ -524,6 +630,8 @@ class EvaluationReport(Value):
     implausible: tuple[str, ...] = ()
     gains: Gains | None = None
     """Told apart where the candidate runs elsewhere than the original."""
+    slowdown: Slowdown | None = None
+    """Looked for where the candidate is hardly faster, or much less than predicted."""
     verdict: Holds
     confidence: float
     machine: Machine

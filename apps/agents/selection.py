@@ -14,7 +14,7 @@ from apps.agents.reports import ConstraintVerdict, EvaluationReport, Holds, Part
 from apps.agents.state import Choice, Miss, Outcome, Verdict
 from apps.agents.undecided import disturbed, not_measured, speed_unknown, too_busy
 
-METRIC_CONSTRAINTS = frozenset({"max_metric_drop_points", "max_metric_drop_relative"})
+METRIC_CONSTRAINTS = frozenset({"max_metric_drop_points", "max_metric_drop_relative", "max_group_drop_points"})
 SPEED_CONSTRAINTS = frozenset({"min_speedup", "max_latency_ms"})
 GAIN = "gain"
 """Stands among the constraints that a candidate missed when it is no better than the original."""
@@ -242,8 +242,7 @@ def _summary(report: EvaluationReport) -> str:
     fast = f"{speedup.value:.2f}× as fast{interval}{whose}"
     if report.latency.busy:
         fast = f"speed not known ({disturbed(report.latency)})"
-    metric = f"{report.primary.label} {moved(report.primary)}"
-    return f"{fast}, {report.size_bytes.ratio:.2f} times smaller, {metric}"
+    return f"{fast}, {report.size_bytes.ratio:.2f} times smaller, {report.primary.label} {moved(report.primary)}"
 
 
 def _stop(text: str) -> str:
@@ -386,6 +385,7 @@ _SPEED = SPEED_CONSTRAINTS | {GAIN, BUSY}
 _NAMES: Mapping[str, str] = {
     "max_metric_drop_points": "the limit on the metric's loss",
     "max_metric_drop_relative": "the limit on the metric's relative loss",
+    "max_group_drop_points": "the limit on a group's loss",
     "max_latency_ms": "the limit on latency",
     "min_speedup": "the speed-up asked for",
     "max_size_bytes": "the limit on size",

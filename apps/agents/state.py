@@ -211,6 +211,10 @@ class Tone(StrEnum):
     """Better as measured, and not proven."""
     NEUTRAL = "neutral"
     """Nothing to celebrate and nothing to be warned of."""
+    UNMEASURED = "unmeasured"
+    """Nothing was measured."""
+    BUSY = "busy"
+    """The machine was too busy to tell."""
 
 
 class Headline(Value):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import scipy  # Its parts load when they are first asked for: `stats` takes longer than most jobs.
@@ -56,6 +56,19 @@ def mcnemar_p(lost: int, won: int) -> float:
     if lost + won == 0:
         return 1.0
     return float(scipy.stats.binomtest(lost, lost + won, 0.5).pvalue)
+
+
+def holm(p_values: Sequence[float]) -> tuple[float, ...]:
+    """Each p-value corrected for their number: the share of mistakes among all claims made of them is kept.
+
+    Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6 (1979) 65-70.
+    """
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    corrected, least = [0.0] * len(p_values), 0.0
+    for rank, place in enumerate(order):
+        least = max(least, min(1.0, (len(p_values) - rank) * p_values[place]))
+        corrected[place] = least
+    return tuple(corrected)
 
 
 def share_difference(lost: int, won: int, trials: int, confidence: float) -> Estimate:
@@ -132,32 +145,6 @@ def bootstrap_p(values: Floats) -> float:
     """
     smaller = min(np.count_nonzero(values <= 0), np.count_nonzero(values >= 0))
     return float(min(1.0, 2 * (smaller + 1) / (len(values) + 1)))
-
-
-# --- medians of times ------------------------------------------------------------------------------------------------
-
-
-def median_interval(blocks_ms: Floats, confidence: float, seed: int) -> Estimate:
-    """The median of block medians, with the percentile interval of a bootstrap over blocks."""
-    medians = _resampled_medians(blocks_ms[np.newaxis], seed)[0]
-    return _percentiles(float(np.median(blocks_ms)), medians, confidence)
-
-
-def median_ratio_interval(numerator_ms: Floats, denominator_ms: Floats, confidence: float, seed: int) -> Estimate:
-    """Median over median of blocks measured in the same rounds; whole rounds are resampled together.
-
-    Percentile interval: the jackknife behind BCa fails for medians (Efron and Tibshirani 1993, section 11.6).
-    """
-    numerator, denominator = _resampled_medians(np.stack([numerator_ms, denominator_ms]), seed)
-    value = float(np.median(numerator_ms) / np.median(denominator_ms))
-    return _percentiles(value, numerator / denominator, confidence)
-
-
-def _resampled_medians(blocks: Floats, seed: int) -> Floats:
-    """`[series, rounds]` to `[series, RESAMPLES]`, each series resampled at the same rounds."""
-    rounds = blocks.shape[1]
-    chosen = np.random.default_rng(seed).integers(0, rounds, size=(RESAMPLES, rounds))
-    return np.median(blocks[:, chosen], axis=2)
 
 
 def _percentiles(value: float, values: Floats, confidence: float) -> Estimate:

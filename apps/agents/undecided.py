@@ -50,7 +50,7 @@ def not_measured(
         advice.append("Read what the plan left out and why; other limits or techniques would let it try more.")
     return Verdict(
         outcome=Outcome.NOT_MEASURED,
-        headline=Headline(tone=Tone.OPEN, sentence=headline),
+        headline=Headline(tone=Tone.UNMEASURED, sentence=headline),
         reason=f"{' '.join(found)} No candidate could be measured, so nothing is known of what would be better.",
         advice=" ".join(advice),
     )
@@ -103,7 +103,7 @@ def too_busy(names: list[str], runs: int, lost: int, misses: tuple[Miss, ...], c
     listed = f"{', '.join(names[:-1])} and {names[-1]}" if several else names[0]
     return Verdict(
         outcome=Outcome.INCONCLUSIVE,
-        headline=Headline(tone=Tone.OPEN, sentence=TOO_BUSY),
+        headline=Headline(tone=Tone.BUSY, sentence=TOO_BUSY),
         binding=constraint,
         reason=(
             f"{disturbed_runs(runs, lost)}, so the speed of {listed} is not known. Nothing else stands in "

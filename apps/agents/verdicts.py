@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from apps.agents.criteria import Constraints
+from apps.agents.dataset_spec import METRICS, Metric
+from apps.agents.measuring.effort import FEWEST_ROUNDS
 from apps.agents.phrasing import (
     OF_ITS_VALUE,
     POINT_UNITS,
@@ -28,16 +30,15 @@ from apps.agents.phrasing import (
     signed,
 )
 from apps.agents.reports import (
+    UNKNOWN,
     ConstraintVerdict,
     Estimate,
+    GroupComparison,
     Holds,
     LatencyComparison,
     MetricComparison,
     Pair,
 )
-
-UNKNOWN = 1e9
-"""Either end of an interval that nothing bounds: JSON has no infinity, and no end at all would mean an exact number."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,9 @@ class Measurements(MetricMeasured):
     """The candidate's median run, with its interval over blocks."""
     size_bytes: Pair
     peak_memory_bytes: Pair
+    groups: tuple[GroupComparison, ...] = ()
+    group_metric: Metric | None = None
+    """What `groups` compares."""
 
 
 def judge(constraints: Constraints, measured: Measurements) -> tuple[ConstraintVerdict, ...]:
@@ -81,6 +85,8 @@ def overall(verdicts: Iterable[ConstraintVerdict]) -> Holds:
 
 def _verdicts(limits: Constraints, measured: Measurements) -> Iterator[ConstraintVerdict]:
     yield from _metric_verdicts(limits, measured)
+    if limits.max_group_drop_points is not None:
+        yield group_verdict(measured, limits.max_group_drop_points)
     if limits.max_latency_ms is not None:
         yield latency_verdict(measured, limits.max_latency_ms)
     if limits.min_speedup is not None:
@@ -195,6 +201,63 @@ def relative_drop_verdict(measured: MetricMeasured, limit: float) -> ConstraintV
     )
 
 
+def group_verdict(measured: Measurements, limit: float) -> ConstraintVerdict:
+    """The drop of the worst group against a limit: every group must hold it.
+
+    The intervals hold for all groups at once, so that none of many is called too bad by chance. The worst is the one
+    that breaks the limit by most; where none does, the one whose interval reaches furthest.
+    """
+    unit = difference_unit(METRICS[measured.group_metric].unit) if measured.group_metric else "points"
+    if not measured.groups:
+        return ConstraintVerdict(
+            constraint="max_group_drop_points",
+            limit=limit,
+            measured=Estimate(value=0.0, low=-UNKNOWN, high=UNKNOWN),
+            unit=unit,
+            status=Holds.INCONCLUSIVE,
+            margin=0.0,
+            sentence="The loss of each group is not known: the metric is no mean over the examples of a group.",
+            to_decide="No number of examples would decide: take a metric such as accuracy or mean absolute error.",
+        )
+    by_status = {one: decide(one.simultaneous, limit, "at most") for one in measured.groups}
+    status = next(
+        (one for one in (Holds.VIOLATED, Holds.INCONCLUSIVE) if one in by_status.values()),
+        Holds.HOLDS,
+    )
+    worst = max(
+        (one for one in measured.groups if by_status[one] is status),
+        key=lambda one: _bound(one.simultaneous, low=status is Holds.VIOLATED),
+    )
+    drop = worst.simultaneous
+    higher = measured.group_metric is None or METRICS[measured.group_metric].higher_is_better
+    change = drop.negated() if higher else drop
+    reached = interval(change, measured.confidence, unit).replace("interval", "interval for all groups", 1)
+    moved = "loses" if drop.value > 0 else "gains" if drop.value < 0 else "keeps what it has"
+    amount = f" {said(abs(drop.value), unit)}" if drop.value else ""
+    return ConstraintVerdict(
+        constraint="max_group_drop_points",
+        limit=limit,
+        measured=drop,
+        unit=unit,
+        status=status,
+        margin=limit - drop.value,
+        sentence=f"Of {len(measured.groups):,} groups {worst.group} stands worst: it {moved}{amount}{reached} on "
+        f"{worst.examples:,} examples, {against(status, f'the limit of {said(limit, unit)}')}.",
+        to_decide=_group_to_decide(worst, limit, unit) if status is Holds.INCONCLUSIVE else None,
+    )
+
+
+def _group_to_decide(worst: GroupComparison, limit: float, unit: str) -> str:
+    if worst.examples < 2:
+        return f"The group {worst.group} has one example: add examples of it, or put it together with another group."
+    return f"In the group {worst.group}: {_examples_to_decide(worst.simultaneous, limit, unit, worst.examples)}"
+
+
+def _bound(drop: Estimate, *, low: bool) -> float:
+    end = drop.low if low else drop.high
+    return drop.value if end is None else end
+
+
 def _examples_to_decide(drop: Estimate, limit: float, unit: str, examples: int) -> str:
     """How many more examples would settle it, or why an unchanged model could not hold either."""
     reach = (drop.high if drop.high is not None else drop.value) - drop.value
@@ -237,6 +300,8 @@ def _moved(metric: MetricComparison, change: Estimate, unit: str, status: Holds,
 
 def latency_verdict(measured: Measurements, limit_ms: float) -> ConstraintVerdict:
     """The candidate's median run against a limit in milliseconds."""
+    if _is_unknown(measured.latency):
+        return _speed_unknown(measured.latency, "max_latency_ms", limit_ms, measured.candidate_latency_ms.value, "ms")
     p50 = measured.candidate_latency_ms
     status = decide(p50, limit_ms, "at most")
     sentence = (
@@ -257,6 +322,8 @@ def latency_verdict(measured: Measurements, limit_ms: float) -> ConstraintVerdic
 
 def speedup_verdict(measured: Measurements, limit: float) -> ConstraintVerdict:
     """The speed-up, its interval widened by the noise that the control shows, against the least that was asked for."""
+    if _is_unknown(measured.latency):
+        return _speed_unknown(measured.latency, "min_speedup", limit, measured.latency.speedup.value, "×")
     speedup = widened_by_control(measured.latency)
     status = decide(speedup, limit, "at least")
     sentence = (
@@ -272,6 +339,40 @@ def speedup_verdict(measured: Measurements, limit: float) -> ConstraintVerdict:
         margin=speedup.value - limit,
         sentence=sentence,
         to_decide=_rounds_to_decide(speedup, limit, measured.latency) if status is Holds.INCONCLUSIVE else None,
+    )
+
+
+def too_busy(latency: LatencyComparison) -> str:
+    """Why nothing is known of a candidate's speed on a busy machine, and what to do."""
+    return (
+        f"The machine is too busy: {latency.disturbed:,} of {latency.runs:,} runs were disturbed. Measure again when "
+        "it is quieter, or give the worker cores of its own (LATHE_CORES)."
+    )
+
+
+def _is_unknown(latency: LatencyComparison) -> bool:
+    return latency.busy or latency.blocks < FEWEST_ROUNDS
+
+
+def _speed_unknown(
+    latency: LatencyComparison, constraint: str, limit: float, guess: float, unit: str
+) -> ConstraintVerdict:
+    """A limit on speed where no speed is known: on a busy machine, or of too few rounds of a very slow model."""
+    if latency.busy:
+        sentence, to_decide = "The candidate's speed is not known.", too_busy(latency)
+    else:
+        rounds = f"{latency.blocks} round{'' if latency.blocks == 1 else 's'}"
+        sentence = f"The candidate's speed is not known: only {rounds} of runs fitted into the time for it."
+        to_decide = f"{FEWEST_ROUNDS} rounds would decide: give the session more minutes, or fewer candidates."
+    return ConstraintVerdict(
+        constraint=constraint,
+        limit=limit,
+        measured=Estimate(value=guess, low=0.0, high=UNKNOWN),
+        unit=unit,
+        status=Holds.INCONCLUSIVE,
+        margin=0.0,
+        sentence=sentence,
+        to_decide=to_decide,
     )
 
 

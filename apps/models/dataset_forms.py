@@ -58,6 +58,13 @@ class DataSetUploadForm(FileOrUploadForm):
     label = forms.CharField(
         initial="y", required=False, label="Labels in", help_text="The array or column that holds the labels."
     )
+    group = forms.CharField(
+        required=False,
+        max_length=200,
+        label="Groups in",
+        help_text="The array or column that says which group an example belongs to, such as a site or a device. "
+        "Reports then tell what each group loses. The labels' own makes each class a group.",
+    )
     classes = forms.CharField(
         required=False,
         help_text="Names in the order of the model's output, separated by commas. Empty: numbers as they are, names "
@@ -246,6 +253,8 @@ class DataSetUploadForm(FileOrUploadForm):
             spec["inputs"] = answers["inputs"]
         if answers["examples_stay"]:
             spec["examples_may_leave"] = False
+        if kind in (DatasetKind.NPZ, DatasetKind.TABLE):
+            spec["group"] = answers["group"]
         if kind == DatasetKind.NPZ:
             spec["pairs"] = answers["pairs"]
         if kind == DatasetKind.TABLE:

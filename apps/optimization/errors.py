@@ -67,6 +67,23 @@ class TeamsDiffer(UserError):
     sentence = "The {what} {name} belongs to another team than the model. Choose one of {team}."
 
 
+class GroupsUnnamed(UserError):
+    code = "session.groups_unnamed"
+    sentence = (
+        "These criteria limit the loss of each group, and the data set {dataset} names no groups. Upload it with the "
+        "array or column that says which group an example belongs to (“Groups in”; over the API `group`), or leave the "
+        "limit out. To hold every class to it, name the labels' own column."
+    )
+
+
+class GroupsUnmeasured(UserError):
+    code = "session.groups_unmeasured"
+    sentence = (
+        "These criteria limit the loss of each group, and the metric of {dataset}, {metric}, is no mean over examples, "
+        "so that a group has no part of it. Choose another metric for the data set, or leave the limit out."
+    )
+
+
 class TechniqueUnavailable(UserError):
     code = "session.technique_unavailable"
     sentence = (

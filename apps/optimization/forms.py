@@ -176,6 +176,11 @@ def _questions() -> Iterator[Question]:
         yield Question(f"weight_{gain}", ("weights", gain), _number(label, "For the balanced objective.", True))
     yield _limit("max_metric_drop_points", "Loss at most (points)", "Of top-1, F1 …; in the metric's unit otherwise.")
     yield _limit("max_metric_drop_relative", "Loss at most (share)", "0.01 is one per cent of the original's value.")
+    yield _limit(
+        "max_group_drop_points",
+        "Loss of each group at most (points)",
+        "For data sets that name groups, such as sites or devices. Empty: no limit.",
+    )
     yield _limit("max_latency_ms", "Latency at most (ms)", "p50 on the target below.")
     yield _limit("min_speedup", "Faster by at least (×)", "1.5 is one and a half times as fast.")
     yield _limit("max_size_bytes_mb", "Size at most (MB)", "Of the artifact's file.", MEGABYTE)
@@ -217,6 +222,7 @@ class CriteriaForm(forms.Form):
             (
                 "max_metric_drop_points",
                 "max_metric_drop_relative",
+                "max_group_drop_points",
                 "max_latency_ms",
                 "min_speedup",
                 "max_size_bytes_mb",

@@ -14,6 +14,7 @@ from apps.agents.errors import StepOutOfMemory
 from apps.agents.job import Job, JobFailure, JobResult
 from apps.agents.process import Limits
 from apps.agents.reports import Part
+from apps.agents.scheduling.quiet import affordable_wait_s
 from apps.agents.state import Closing, Status, StepKind
 from apps.models.errors import StoreFileMissing
 from apps.models.models import Blob
@@ -33,6 +34,8 @@ HANDLERS: dict[StepKind, str] = {
 }
 """What the child runs for each kind of step."""
 
+MEASURING = (StepKind.ANALYSE, StepKind.EVALUATE)
+"""Kinds that time something: they get the cores that are kept for it, and may wait for a quiet moment."""
 ARTIFACT_ROLES = ("artifact", "package")
 
 
@@ -56,6 +59,7 @@ def prepared(step: SessionStep, folder: Path) -> Iterator[Job]:
             arguments=_arguments(step),
             seed=session.seed,
             threads=session.criteria.target.threads,
+            cores=environment.LATHE.cores if step.kind in MEASURING else (),
         )
 
 
@@ -85,6 +89,8 @@ def _arguments(step: SessionStep) -> dict[str, Any]:
     common = {"criteria": session.criteria_body, **formats, **signature_of(session.version)}
     divisor = {"batch_divisor": step.batch_divisor} if step.batch_divisor > 1 else {}
     measured = {**common, **divisor, "dataset": reading_of(session)}
+    if step.kind in MEASURING:
+        measured["quiet_wait_s"] = _quiet_wait_s(session)
     match StepKind(step.kind):
         case StepKind.ANALYSE:
             return measured
@@ -95,7 +101,7 @@ def _arguments(step: SessionStep) -> dict[str, Any]:
             return {**measured, "technique": step.technique, "parameters": step.parameters}
         case StepKind.EVALUATE:
             judged = {"candidate": step.candidate_key, "outcomes": _outcomes(session)} if _judges(step) else {}
-            return {**measured, "technique": step.technique, **step.parameters, **judged}
+            return {**measured, "technique": step.technique, **_predicted(step), **step.parameters, **judged}
         case StepKind.PACKAGE:
             packed = {"filename": _artifact_filename(step), "summary": _summary_of_parent(step)}
             closing = Closing.model_validate(step.parameters)
@@ -115,6 +121,18 @@ def _outcomes(session: OptimizationSession) -> dict[str, dict[str, Any]]:
     for step in session.steps.filter(kind=StepKind.EVALUATE, status=Status.COMPLETED).order_by("pk"):
         found[step.result.get("part", Part.EVALUATION)][step.candidate_key] = step.result.get("outcomes")
     return found
+
+
+def _quiet_wait_s(session: OptimizationSession) -> float:
+    """How long one measurement of the session may wait for a quiet machine, in seconds."""
+    budget = session.criteria.budget
+    return affordable_wait_s(environment.LATHE.quiet_wait_s, budget.minutes, budget.candidates)
+
+
+def _predicted(step: SessionStep) -> dict[str, Any]:
+    """What the plan expects of the step's candidate."""
+    candidate = step.session.candidates.filter(key=step.candidate_key).first()
+    return {"predicted_speedup": candidate.predicted["speedup"]} if candidate and candidate.predicted else {}
 
 
 def _summary_of_parent(step: SessionStep) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from apps.agents import reports
 from apps.agents.state import Plan, StepKind
+from apps.optimization import workers
 from apps.optimization.models import AnalysisReport, EvaluationReport, SessionStep
 
 
@@ -23,6 +24,7 @@ def keep_report(step: SessionStep, body: dict[str, Any]) -> None:
             reports.OptimizationResult.model_validate(body)
         case StepKind.EVALUATE:
             _keep_evaluation(step, body)
+            workers.note_timing(body)
 
 
 def _keep_evaluation(step: SessionStep, body: dict[str, Any]) -> None:

@@ -151,12 +151,17 @@ def _complete(session: OptimizationSession, verdict: Verdict) -> None:
     packaged = session.steps.filter(kind=StepKind.PACKAGE, status=Status.COMPLETED).order_by("-pk").first()
     _drop_queued(session)
     session.complete(verdict, packaged.artifact if packaged else None)
+    session.log.create(message=f"The session {session.time_said}.")
     audit.record(
         "session.completed",
         session=session,
         subject=verdict.candidate or "",
         reason=verdict.reason,
-        data={"outcome": verdict.outcome},
+        data={
+            "outcome": verdict.outcome,
+            "worked_s": round(session.worked_s, 1),
+            "waited_s": round(session.waited_s(), 1),
+        },
     )
 
 

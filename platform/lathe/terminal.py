@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from textwrap import fill
 
-from apps.agents.phrasing import MINUS, gains_said
+from apps.agents.phrasing import MINUS, gains_said, slowdown_said
 from apps.agents.reports import EvaluationReport, MetricComparison
 from apps.agents.state import CandidateStatus, Status
 from apps.optimization.models import Candidate, OptimizationSession, SessionStep
+from apps.optimization.waiting import waits_of
 
 BAR_WIDTH = 30
 NUMBER_COLUMNS = 7
 
 
 def progress_line(session: OptimizationSession, width: int = 100) -> str:
-    """Bar, per cent, what is being done and how long it will take, in `width` characters or fewer."""
+    """Bar, per cent, what is being done and how long it will work or wait, in `width` characters or fewer."""
     done = round(session.progress * BAR_WIDTH)
     bar = "█" * done + "░" * (BAR_WIDTH - done)
     left = f", {duration(session.eta_s)} left" if session.eta_s is not None and session.is_active else ""
+    wait = waits_of([session]).get(session.pk)
+    left = f", waiting: {wait.sentence}" if wait else left
     running = session.steps.filter(status=Status.RUNNING).order_by("pk").first()
     doing = f" · {running.message}" if running is not None and running.message else ""
     line = f"{bar} {session.progress:4.0%}  {session.phase}{left}{doing}"
@@ -55,6 +58,13 @@ def report(session: OptimizationSession, width: int = 100) -> str:
         if candidate.status == CandidateStatus.SELECTED:
             constraints = "\n".join(f"  {c.status:<13}{c.sentence}" for c in evaluation.constraints)
             parts.append(f"What was asked of {candidate.key}:\n{constraints}")
+    slow = [
+        fill(f"{candidate.key}: {slowdown_said(one.slowdown)}", width, initial_indent="  ", subsequent_indent="  ")
+        for candidate, one in measured
+        if one.slowdown
+    ]
+    if slow:
+        parts.append("Where the time of slow candidates goes:\n" + "\n".join(slow))
     failures = [_failure(step) for step in session.steps.filter(status=Status.FAILED).order_by("pk")]
     if failures:
         parts.append("What failed:\n" + "\n".join(failures))
@@ -134,5 +144,10 @@ def _failure(step: SessionStep) -> str:
 
 def _verdict(session: OptimizationSession) -> str:
     if session.verdict and (headline := session.headline):
-        return f"{headline.sentence}.\n{session.verdict['reason']}"
+        told = [f"{headline.sentence}.", session.verdict["reason"]]
+        if unknown := session.verdict.get("speed_unknown"):
+            told.append(unknown)
+        if advice := session.verdict.get("advice"):
+            told.append(f"What to do: {advice}")
+        return "\n".join([*told, f"It {session.time_said}."])
     return f"{session.get_status_display()}: {session.error or 'there is no verdict.'}"

@@ -119,7 +119,8 @@ def test_a_good_candidate_is_measured_and_holds(tmp_path: Path, quantized: Path,
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1.0
     assert None not in told.etas_s
-    assert set(told.metrics) == {"metric_drop", "speedup"}
+    # On a busy machine no speed-up is known.
+    assert set(told.metrics) == {"metric_drop"} | ({"speedup"} if not report.latency.busy else set())
     assert EvaluationReport.model_validate_json(report.model_dump_json()) == report
 
 

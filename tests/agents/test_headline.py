@@ -17,10 +17,9 @@ from apps.agents.headline import (
     speed_tile,
     times,
 )
-from apps.agents.reports import Estimate, EvaluationReport, Pair
+from apps.agents.reports import UNKNOWN, Estimate, EvaluationReport, Pair
 from apps.agents.selection import judge, verdict_of
 from apps.agents.state import Outcome, Tone, Verdict
-from apps.agents.verdicts import UNKNOWN
 from tests.agents.inmemory import Truth, evaluation, resnet
 
 FASTEST = PROFILES["fastest"]
@@ -37,7 +36,7 @@ def measured(
 
 def told(report: EvaluationReport, criteria: Criteria = FASTEST) -> tuple[str, str]:
     """Tone and sentence as a session with this one candidate ends."""
-    verdict = verdict_of({"c01": judge(report, criteria)}, {"c01": "Static int8"}, criteria)
+    verdict = verdict_of({"c01": judge(report, criteria)}, {"c01": "Static int8"}, criteria, chosen="c01")
     assert verdict.outcome is Outcome.IMPROVED, verdict.reason
     found = headline_of(verdict, report, criteria)
     return found.tone, found.sentence

@@ -177,8 +177,8 @@ def test_a_package_whose_script_fails_is_handed_over_with_the_finding(content: C
 @pytest.mark.parametrize(
     ("outcome", "opening"),
     [
-        (Outcome.NOT_MEASURED, "The original model. Not measured: "),
-        (Outcome.INCONCLUSIVE, "The original model. Inconclusive: the machine was too busy"),
+        (Outcome.NOT_MEASURED, "The original model. No candidate was measured"),
+        (Outcome.INCONCLUSIVE, "The original model. Something may well be better, and the machine was too busy"),
     ],
 )
 def test_the_package_of_an_undecided_session_says_that_nothing_is_known(

@@ -55,7 +55,6 @@ def test_a_session_that_only_lacks_the_speed_is_inconclusive_and_says_how_many_r
     verdict = verdict_of(found, dict.fromkeys(found, "x"), FASTEST)
 
     assert verdict.outcome is Outcome.INCONCLUSIVE
-    assert verdict.headline is not None
     assert verdict.headline.sentence == "Inconclusive: the machine is too busy"
     assert (verdict.disturbed_runs, verdict.timed_runs, verdict.binding) == (1512, 1800, BUSY)
     assert verdict.reason.startswith("1512 of 1800 timed runs were disturbed by other programs")
@@ -67,12 +66,12 @@ def test_a_session_that_only_lacks_the_speed_is_inconclusive_and_says_how_many_r
 def test_a_busy_machine_is_no_excuse_for_candidates_that_lose_too_much():
     verdict = verdict_of({"c01": judged(FASTEST, drop=33.0)}, {"c01": "x"}, FASTEST)
 
-    assert (verdict.outcome, verdict.headline) == (Outcome.UNCHANGED, None)
+    assert (verdict.outcome, verdict.advice) == (Outcome.UNCHANGED, None)
 
 
 def test_a_smaller_model_is_handed_over_by_size_and_its_speed_is_said_to_be_unknown():
     found = {"c01": judged(SIZE)}
-    verdict = verdict_of(found, {"c01": "Dynamic int8"}, SIZE)
+    verdict = verdict_of(found, {"c01": "Dynamic int8"}, SIZE, chosen="c01")
 
     assert (found["c01"].standing, verdict.outcome) == (Standing.PROVEN, Outcome.IMPROVED)
     assert verdict.speed_unknown == "The speed is not known: 812 of 900 timed runs were disturbed by other programs."
@@ -86,7 +85,6 @@ def test_a_session_whose_every_candidate_failed_says_why_each_did():
 
     verdict = run.last.verdict
     assert verdict.outcome is Outcome.NOT_MEASURED
-    assert verdict.headline is not None
     assert verdict.headline.sentence == "Not measured: every candidate that was tried failed"
     assert "c01 failed: It broke." in verdict.reason
     assert "why each candidate failed" in verdict.advice

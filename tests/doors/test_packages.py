@@ -91,7 +91,8 @@ def test_a_package_whose_trial_takes_the_step_down_is_handed_over_with_the_findi
     assert any("was not proven to run" in line.message for line in session.log.all())
     with zipfile.ZipFile(io.BytesIO(door.package(session))) as archive:
         readme = archive.read("README.txt").decode()
-    assert readme.startswith("The original model. Not measured: ")
+    assert readme.startswith("The original model. No candidate was measured")
+    assert "Not measured: no candidate was tried." in readme
     assert "SIGKILL" in readme
     told = door.client.get(f"/api/v1/sessions/{session.pk}/report/").json()
     assert "SIGKILL" in told["package_finding"]

@@ -38,6 +38,8 @@ def candidate(session, key, title, status, **numbers):
 
 def test_the_line_says_how_far_what_and_how_long(session):
     session.status, session.phase, session.progress, session.eta_s = Status.RUNNING, Phase.OPTIMIZING, 0.5, 75.0
+    session.save()
+    SessionStep.objects.create(session=session, key="c01/optimize", kind=StepKind.OPTIMIZE, status=Status.RUNNING)
     assert terminal.progress_line(session) == "███████████████░░░░░░░░░░░░░░░  50%  optimizing, 1 min 15 s left"
 
 
@@ -68,9 +70,10 @@ def test_the_report_holds_the_candidates_against_the_original(session):
     assert "What was asked of c01:" in rest
     assert "  holds        It loses 0.1 points." in rest
     assert "unchanged (−0.10)" in first
-    assert rest[-2:] == [
+    assert rest[-3:] == [
         "Better, and it still works: 4.0× faster and 4.0× smaller; top-1 accuracy unchanged (−0.1 points).",
         "Static int8 is 4 times faster.",
+        "It worked for 0.0 minutes and waited for 0.0 minutes.",
     ]
 
 

@@ -38,7 +38,9 @@ class ArraySource:
         headers = array_headers(path)
         self.summary: DatasetSummary = summarize_arrays(headers, spec, path.stat().st_size)
         mapped = {name: _mapped(path, header, scratch) for name, header in headers.items()}
-        self.labels: Array | None = mapped.pop(spec.label, None)
+        self.groups: Array | None = mapped[spec.group] if spec.group else None
+        apart = {name: mapped.pop(name) for name in spec.set_apart & mapped.keys()}
+        self.labels: Array | None = apart.get(spec.label)
         self._shared = {name: mapped.pop(name) for name in spec.shared_arrays & mapped.keys()}
         self._arrays = mapped
 

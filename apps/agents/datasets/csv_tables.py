@@ -148,7 +148,7 @@ def _is_blank(column: pa.ChunkedArray) -> bool:
 
 
 def _is_asked_for(name: str, spec: DatasetSpec) -> bool:
-    return name == spec.label or any(name in columns for columns in spec.columns.values())
+    return name in (spec.label, spec.group) or any(name in columns for columns in spec.columns.values())
 
 
 def _refuse_names(names: list[str], first: int) -> None:

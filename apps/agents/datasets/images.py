@@ -67,6 +67,7 @@ class ImageSource:
     def __init__(self, path: Path, spec: DatasetSpec) -> None:
         folders = image_folders(path, spec)
         self.summary: DatasetSummary = summarize_images(folders, spec, path.stat().st_size)
+        self.groups: Array | None = None
         self.labels: Array | None = np.asarray(folders.labels, dtype=np.int64)
         self._entries = folders.entries
         self._preprocessing = spec.preprocessing

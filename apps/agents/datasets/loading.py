@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from apps.agents.dataset_fit import Binding, bind, check_input, converts, judged_output
 from apps.agents.dataset_spec import DatasetKind, DatasetSpec
 from apps.agents.datasets.arrays import ArraySource
+from apps.agents.datasets.groups import counted, group_names
 from apps.agents.datasets.images import ImageSource
 from apps.agents.datasets.labels import class_labels, numbered
 from apps.agents.datasets.split import Indices, portions, split, stratified_order
@@ -36,6 +37,8 @@ class Source(Protocol):
 
     summary: DatasetSummary
     labels: Array | None
+    groups: Array | None
+    """What stands where the groups do, and after `open_source` their names, one an example."""
 
     def rows(self, indices: Indices) -> Arrays:
         """The named examples of every offered array, first axis the examples."""
@@ -111,6 +114,10 @@ class Dataset(Protocol):
 
         Batches are smaller where they would take too much memory.
         """
+        ...
+
+    def groups_of(self, indices: Indices) -> Array | None:
+        """The name of each of these examples' group; `None` where the data set names none."""
         ...
 
     def first(self, n: int) -> Arrays:
@@ -228,6 +235,9 @@ class ArrayDataset:
         chosen = self._evaluation[stratified_order(strata, seed=0)[:n]]
         yield from self._batches(chosen, self.affordable_batch(batch_size))
 
+    def groups_of(self, indices: Indices) -> Array | None:
+        return None if self._source.groups is None else self._source.groups[indices]
+
     def first(self, n: int) -> Arrays:
         """The first evaluation examples, repeated where there are fewer than `n`."""
         return self.layout.take(self._feeds(np.resize(self._evaluation, n)), np.arange(n))
@@ -294,6 +304,11 @@ def open_source(path: Path, spec: DatasetSpec, *, scratch: Path | None = None) -
         source.labels = read.labels
         update = {"classes": read.classes, "label_numbers": read.numbers, "notes": (*source.summary.notes, *read.notes)}
         source.summary = source.summary.model_copy(update=update)
+    if source.groups is not None:
+        classes = spec.group == spec.label
+        values = source.labels if classes and source.labels is not None else source.groups
+        source.groups = group_names(values, spec, source.summary.classes)
+        source.summary = source.summary.model_copy(update={"groups": counted(source.groups)})
     return source
 
 

@@ -26,7 +26,9 @@ class TableSource:
         rows = len(next(iter(columns.values()), ()))
         header = TableHeader({name: _spec(name, array) for name, array in columns.items()}, rows, notes)
         self.summary: DatasetSummary = summarize_table(header, spec, path.stat().st_size)
-        self.labels: Array | None = columns.pop(spec.label, None)
+        self.groups: Array | None = columns[spec.group] if spec.group else None
+        apart = {name: columns.pop(name) for name in spec.set_apart & columns.keys()}
+        self.labels: Array | None = apart.get(spec.label)
         self._arrays: dict[str, Array] = {
             name: _put_together([columns[part] for part in parts], spec.shapes.get(name))
             for name, parts in groups_of(columns, spec).items()

@@ -139,6 +139,10 @@ class TextDataset:
             rows = [row for side in zip(*batches[number], strict=True) for row in side]
             yield self._feeds(rows), self._targets(rows)
 
+    def groups_of(self, indices: Indices) -> Array | None:
+        """Texts have no groups."""
+        return None
+
     def first(self, n: int) -> Arrays:
         """Exactly `n` rows of one length to time a model on, without padding: the median length of the evaluation rows.
 

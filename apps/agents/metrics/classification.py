@@ -12,7 +12,7 @@ from apps.agents.datasets import Labels
 from apps.agents.errors import LabelsInvalid, OutputUnfit
 from apps.agents.metrics.comparing import Array, Bools, Scorer, compare_by_bootstrap, times
 from apps.agents.reports import ClassComparison, Estimate, Flips, MetricComparison, Task
-from apps.agents.statistics import Floats, Indices, share
+from apps.agents.statistics import Floats, Indices, holm, mcnemar_p, share
 
 Ints = NDArray[np.int64]
 
@@ -140,18 +140,22 @@ class ClassificationScorer(Scorer):
 
     def classes(self) -> tuple[ClassComparison, ...]:
         labels, original, candidate = self._predictions()
-        rows = []
-        for number in np.unique(labels):
-            of_class = labels == number
-            rows.append(
-                ClassComparison(
-                    label=self._names[number] if 0 <= number < len(self._names) else str(number),
-                    examples=int(of_class.sum()),
-                    original_recall=float(np.mean(original[of_class] == number)) * 100,
-                    candidate_recall=float(np.mean(candidate[of_class] == number)) * 100,
-                )
+        right, still = original == labels, candidate == labels
+        numbers = np.unique(labels)
+        members = [labels == number for number in numbers]
+        p_values = [
+            mcnemar_p(int(np.sum(right[of] & ~still[of])), int(np.sum(~right[of] & still[of]))) for of in members
+        ]
+        return tuple(
+            ClassComparison(
+                label=self._names[number] if 0 <= number < len(self._names) else str(number),
+                examples=int(of.sum()),
+                original_recall=float(np.mean(right[of])) * 100,
+                candidate_recall=float(np.mean(still[of])) * 100,
+                p_corrected=corrected,
             )
-        return tuple(rows)
+            for number, of, corrected in zip(numbers, members, holm(p_values), strict=True)
+        )
 
 
 def macro_f1(labels: Ints, predictions: Ints) -> Floats:

@@ -117,6 +117,19 @@ class OptimizationSession(models.Model):
         end = self.finished_at or now or timezone.now()
         return self.worked_before_s + max(0.0, (end - self.started_at).total_seconds())
 
+    def own_time_s(self, now: datetime | None = None) -> float:
+        """Seconds in which one of its steps ran: what its budget counts. Written down at its end."""
+        return own_time.worked_s(self.steps.all(), now or clock.now()) if self.is_active else self.worked_s
+
+    def waited_s(self, now: datetime | None = None) -> float:
+        """Seconds since it began in which none of its steps ran: behind other sessions, in a backoff, on the way."""
+        return max(0.0, self.elapsed_s(now) - self.own_time_s(now))
+
+    @property
+    def time_said(self) -> str:
+        """`worked for 3.2 minutes and waited for 5.0 minutes`, in a clause."""
+        return f"worked for {self.own_time_s() / 60:.1f} minutes and waited for {self.waited_s() / 60:.1f} minutes"
+
     def begin(self) -> None:
         """Queued → running."""
         self._move("begin", {Status.QUEUED}, status=Status.RUNNING, started_at=clock.now())

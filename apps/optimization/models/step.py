@@ -88,6 +88,14 @@ class SessionStep(models.Model):
             return None
         return (self.finished_at - self.started_at).total_seconds()
 
+    @property
+    def waited_s(self) -> float | None:
+        """Seconds from when it was announced, or its backoff was over, to the begin of its last run."""
+        ready_at = max(filter(None, (self.enqueued_at, self.not_before)), default=None)
+        if self.started_at is None or ready_at is None:
+            return None
+        return max(0.0, (self.started_at - ready_at).total_seconds())
+
     # Each move below is a compare-and-set: it happens only if the row still stands where the caller believes it does,
     # and says whether it happened. No lock is held while the work runs. A move that ends a step takes the lock of its
     # session for a moment: who asks what is next (`pipeline.advance`) sees the step before its end or after, not both.

@@ -18,7 +18,8 @@ MOST_EARLIER = 30
 def what_is_decided(version: ModelVersion, dataset: DataSet, criteria: Criteria) -> Decidability:
     """What a session with these can decide of the limit on the loss. The data set is ready."""
     spec = DatasetSpec.model_validate(dataset.spec)
-    return decidability(spec, dataset.described.examples, criteria, _earlier(version, dataset, spec))
+    data = dataset.described
+    return decidability(spec, data.examples, criteria, _earlier(version, dataset, spec), data.groups)
 
 
 def _earlier(version: ModelVersion, dataset: DataSet, spec: DatasetSpec) -> list[Earlier]:

@@ -96,6 +96,11 @@ class SessionReport(Value):
     created_at: datetime
     finished_at: datetime | None
     elapsed_s: float
+    """By the clock."""
+    worked_s: float = 0.0
+    """The session's own time, while one of its steps ran: what its budget counts."""
+    waited_s: float = 0.0
+    """While none of its steps ran: behind other sessions, or in a backoff."""
     outcome: Outcome
     verdict: Verdict
     runtime: str
@@ -162,6 +167,8 @@ def report(session: OptimizationSession) -> SessionReport:
         created_at=session.created_at,
         finished_at=session.finished_at,
         elapsed_s=session.elapsed_s(),
+        worked_s=session.own_time_s(),
+        waited_s=session.waited_s(),
         outcome=verdict.outcome,
         verdict=verdict,
         runtime=runtime_of_original(session.version),

@@ -12,7 +12,7 @@ from apps.accounts.models import Role, Team, User
 from apps.accounts.services import require_role
 from apps.agents.criteria import Criteria, Device
 from apps.agents.dataset_fit import check_against
-from apps.agents.dataset_spec import DatasetSpec
+from apps.agents.dataset_spec import METRICS, DatasetSpec, metric_by_group
 from apps.agents.planning import plan_preview
 from apps.agents.state import Plan
 from apps.agents.techniques import catalogue, missing_libraries
@@ -23,6 +23,8 @@ from apps.optimization.errors import (
     AcceleratorUnavailable,
     CriteriaMissing,
     DataSetNotReady,
+    GroupsUnmeasured,
+    GroupsUnnamed,
     NothingToTry,
     TeamsDiffer,
     TechniqueDisabled,
@@ -108,12 +110,14 @@ def check(version: ModelVersion, dataset: DataSet, criteria: Criteria, criteria_
     """Everything that can be known before a worker is asked.
 
     Raises `TeamsDiffer`, `VersionNotReady`, `DataSetNotReady`, the errors of `check_against` (an input that the data
-    set does not fill), `TechniqueDisabled`, `TechniqueUnavailable`, `AcceleratorUnavailable`. A new rule on what may
-    be started joins here.
+    set does not fill), `GroupsUnnamed`, `GroupsUnmeasured`, `TechniqueDisabled`, `TechniqueUnavailable`,
+    `AcceleratorUnavailable`. A new rule on what may be started joins here.
     """
     _check_teams(version.model.team, dataset, criteria_set)
     _check_ready(version, dataset)
-    check_against(version.metadata.summary, dataset.described, DatasetSpec.model_validate(dataset.spec))
+    spec = DatasetSpec.model_validate(dataset.spec)
+    check_against(version.metadata.summary, dataset.described, spec)
+    _check_groups(dataset, spec, criteria)
     _check_techniques(criteria)
     _check_device(criteria.target.device)
 
@@ -141,6 +145,15 @@ def _check_ready(version: ModelVersion, dataset: DataSet) -> None:
 
 def _why_not(file: Inspected) -> str:
     return f"was refused ({file.refusal})" if file.refused else "is still being checked; wait a moment"
+
+
+def _check_groups(dataset: DataSet, spec: DatasetSpec, criteria: Criteria) -> None:
+    if criteria.constraints.max_group_drop_points is None:
+        return
+    if spec.group is None:
+        raise GroupsUnnamed(field="dataset", dataset=dataset)
+    if metric_by_group(spec.task, spec.primary_metric) is None:
+        raise GroupsUnmeasured(field="dataset", dataset=dataset, metric=METRICS[spec.primary_metric].label)
 
 
 def _check_techniques(criteria: Criteria) -> None:

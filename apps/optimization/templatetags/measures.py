@@ -9,13 +9,14 @@ from django import template
 from typing_extensions import TypeIs
 
 from apps.agents import headline
+from apps.agents.dataset_spec import METRICS, Metric
 from apps.agents.decidability import round_up
 from apps.agents.phrasing import gains_said
 from apps.agents.phrasing import ordinal as ordinal_of
+from apps.agents.reports import UNKNOWN as UNBOUNDED
 from apps.agents.reports import ConstraintVerdict, EvaluationReport, Gains, MetricComparison, Pair
 from apps.agents.selection import METRIC_CONSTRAINTS, REAL_CHANGE
 from apps.agents.state import Headline
-from apps.agents.verdicts import UNKNOWN as UNBOUNDED
 
 register = template.Library()
 
@@ -35,6 +36,9 @@ _BADGES = {
     "mixed": "warn",
     "open": "warn",
     "neutral": "info",
+    "unmeasured": "void",
+    "busy": "busy",
+    "not_measured": "void",
     "planned": "muted",
     "rejected": "bad",
     "accepted": "ok",
@@ -46,6 +50,7 @@ _BADGES = {
     "pending": "info",
     "ready": "ok",
     "refused": "bad",
+    "too_busy": "bad",
 }
 
 
@@ -85,6 +90,12 @@ def whose(gains: Gains) -> str:
 @register.filter
 def ms(value: Measured) -> str:
     return UNKNOWN if unknown(value) else f"{significant(float(value))} ms"
+
+
+@register.filter
+def signed_ms(value: Measured) -> str:
+    """A difference of times: `+3.2 ms` is longer."""
+    return UNKNOWN if unknown(value) else f"{'+' if float(value) > 0 else ''}{signed(float(value))} ms"
 
 
 @register.filter
@@ -261,6 +272,7 @@ def words(code: str) -> str:
 _LIMITS = {
     "max_metric_drop_points": "Loss at most",
     "max_metric_drop_relative": "Loss at most, relative",
+    "max_group_drop_points": "Loss of each group at most",
     "max_latency_ms": "Latency at most",
     "min_speedup": "Faster by at least",
     "max_size_bytes": "Size at most",
@@ -274,6 +286,12 @@ _TESTS = {"mcnemar": "McNemar's test", "paired_bootstrap": "paired bootstrap"}
 def limit_name(constraint: str) -> str:
     """A field of `Constraints` as people read it: `Faster by at least`."""
     return _LIMITS.get(constraint, words(constraint))
+
+
+@register.filter
+def metric_label(metric: str) -> str:
+    """A metric by its name: `top-1 accuracy`."""
+    return METRICS[Metric(metric)].label
 
 
 @register.filter
