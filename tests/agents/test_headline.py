@@ -36,7 +36,7 @@ def measured(
 
 def told(report: EvaluationReport, criteria: Criteria = FASTEST) -> tuple[str, str]:
     """Tone and sentence as a session with this one candidate ends."""
-    verdict = verdict_of({"c01": judge(report, criteria)}, {"c01": "Static int8"}, criteria)
+    verdict = verdict_of({"c01": judge(report, criteria)}, {"c01": "Static int8"}, criteria, chosen="c01")
     assert verdict.outcome is Outcome.IMPROVED, verdict.reason
     found = headline_of(verdict, report, criteria)
     return found.tone, found.sentence

@@ -71,7 +71,7 @@ def test_a_busy_machine_is_no_excuse_for_candidates_that_lose_too_much():
 
 def test_a_smaller_model_is_handed_over_by_size_and_its_speed_is_said_to_be_unknown():
     found = {"c01": judged(SIZE)}
-    verdict = verdict_of(found, {"c01": "Dynamic int8"}, SIZE)
+    verdict = verdict_of(found, {"c01": "Dynamic int8"}, SIZE, chosen="c01")
 
     assert (found["c01"].standing, verdict.outcome) == (Standing.PROVEN, Outcome.IMPROVED)
     assert verdict.speed_unknown == "The speed is not known: 812 of 900 timed runs were disturbed by other programs."
