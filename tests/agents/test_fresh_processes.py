@@ -14,7 +14,7 @@ import pytest
 
 from apps.agents.criteria import Target
 from apps.agents.errors import ModelRunFailed
-from apps.agents.measuring import Effort
+from apps.agents.measuring import Effort, fresh
 from apps.agents.measuring.effort import Question
 from apps.agents.measuring.fresh import FreshProcessTimer
 from apps.agents.measuring.probe import contenders
@@ -68,6 +68,16 @@ def test_a_process_that_the_kernel_kills_counts_as_out_of_memory(
     shell.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(shell))
     with pytest.raises(MemoryError, match="killed"):
+        timer(model, tmp_path).compare(FEEDS, Target(), Question(seed=1))
+
+
+def test_a_process_that_hangs_is_ended(model: ModelFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    shell = tmp_path / "python"
+    shell.write_text("#!/bin/sh\nexec sleep 600\n")
+    shell.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(shell))
+    monkeypatch.setattr(fresh, "TIMEOUT_S", 0.5)
+    with pytest.raises(ModelRunFailed, match="the process that times both models took more than"):
         timer(model, tmp_path).compare(FEEDS, Target(), Question(seed=1))
 
 
