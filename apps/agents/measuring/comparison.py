@@ -26,8 +26,11 @@ def is_busy(records: Sequence[Record]) -> bool:
     """Whether too few rounds are left because runs were disturbed: then the speed-up is not known.
 
     A slow model of which fewer rounds fit into the time is held to the least number that an interval can be made of,
-    and of several processes three must have shown something.
+    and of several processes three must have shown something. Runs that can only be held against each other tell nothing
+    once most of them are disturbed.
     """
+    if any(series.mostly_disturbed for one in records for series in one.series.values()):
+        return True
     telling = sum(len(one.counted) > 0 for one in records)
     if len(records) >= FEWEST_PROCESSES > telling:
         return True
