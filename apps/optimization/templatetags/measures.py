@@ -294,6 +294,7 @@ _LIMITS = {
     "max_size_bytes": "Size at most",
     "min_size_reduction": "Smaller by at least",
     "max_memory_bytes": "Memory at most",
+    "busy": "The machine was too busy to time it",
 }
 _TESTS = {"mcnemar": "McNemar's test", "paired_bootstrap": "paired bootstrap"}
 
