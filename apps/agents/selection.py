@@ -314,11 +314,10 @@ def verdict_of(
     if chosen is None:
         return _original_stands(judged, misses, criteria, choice, unjudged)
     judgement = judged[chosen]
-    cost = f" {choice.sentence}" if choice else ""
     return Verdict(
         outcome=Outcome.IMPROVED,
         candidate=chosen,
-        reason=f"{chosen} ({titles[chosen]}) is handed over. {judgement.reason}{cost}",
+        reason=f"{chosen} ({titles[chosen]}) is handed over. {judgement.reason}",
         misses=misses,
         inconclusive=judgement.open_points,
         choice=choice,
@@ -347,11 +346,10 @@ def _original_stands(
     failed = [key for key in judged if judged[key].misses]
     nearest = min(failed, key=lambda key: (len(judged[key].misses), -judged[key].score))
     candidates = f"{len(judged)} measured candidate{'s' if len(judged) > 1 else ''}"
-    cost = f" {choice.sentence}" if choice else ""
     reason = (
         f"The original stands: of {candidates} none is proven better and within every limit. "
         f"What stood in the way most often is {_name(binding)} ({len(stopped)} of {len(judged)}). "
-        f"Nearest was {nearest}: {judged[nearest].reason}{cost}{unjudged}"
+        f"Nearest was {nearest}: {judged[nearest].reason}{unjudged}"
     )
     offer = _offer(judged, criteria)
     return Verdict(outcome=Outcome.UNCHANGED, binding=binding, reason=reason + offer, misses=misses, choice=choice)

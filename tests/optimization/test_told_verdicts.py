@@ -84,11 +84,12 @@ def ended(
 ) -> OptimizationSession:
     """The session as it stands once one candidate with this effect is judged; not `headed` as old verdicts are."""
     found: EvaluationReport = evaluation(resnet(), truth, criteria).model_copy(update=changes)
-    verdict = verdict_of({"c01": judge(found, criteria)}, {"c01": "Dynamic int8"}, criteria)
+    judged = judge(found, criteria)
+    chosen = "c01" if judged.accepted else None
+    verdict = verdict_of({"c01": judged}, {"c01": "Dynamic int8"}, criteria, chosen=chosen)
     if headed:
         handed = found if verdict.candidate else None
         verdict = verdict.model_copy(update={"headline": headline_of(verdict, handed, criteria)})
-    judged = judge(found, criteria)
     status = CandidateStatus.REJECTED if judged.standing is Standing.REJECTED else CandidateStatus.SELECTED
     Candidate.objects.create(
         session=session,

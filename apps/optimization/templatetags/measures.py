@@ -15,7 +15,7 @@ from apps.agents.decidability import round_up
 from apps.agents.phrasing import gains_said
 from apps.agents.phrasing import ordinal as ordinal_of
 from apps.agents.reports import UNKNOWN as UNBOUNDED
-from apps.agents.reports import ConstraintVerdict, EvaluationReport, Gains, MetricComparison, Pair
+from apps.agents.reports import ConstraintVerdict, Estimate, EvaluationReport, Gains, MetricComparison, Pair
 from apps.agents.selection import METRIC_CONSTRAINTS, REAL_CHANGE
 from apps.agents.state import Headline
 
@@ -51,7 +51,6 @@ _BADGES = {
     "pending": "info",
     "ready": "ok",
     "refused": "bad",
-    "too_busy": "bad",
 }
 
 
@@ -303,6 +302,17 @@ _TESTS = {"mcnemar": "McNemar's test", "paired_bootstrap": "paired bootstrap"}
 def limit_name(constraint: str) -> str:
     """A field of `Constraints` as people read it: `Faster by at least`."""
     return _LIMITS.get(constraint, words(constraint))
+
+
+@register.filter
+def as_change(drop: Estimate, metric: str) -> Estimate:
+    """The change that a drop of `metric` is: candidate minus original."""
+    return drop.negated() if METRICS[Metric(metric)].higher_is_better else drop
+
+
+@register.filter
+def higher_is_better(metric: str) -> bool:
+    return METRICS[Metric(metric)].higher_is_better
 
 
 @register.filter
