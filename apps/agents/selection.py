@@ -12,7 +12,7 @@ from apps.agents.phrasing import gains_said, moved
 from apps.agents.planning.ordering import weighted_gain
 from apps.agents.reports import ConstraintVerdict, EvaluationReport, Holds, Part
 from apps.agents.state import Choice, Miss, Outcome, Verdict
-from apps.agents.undecided import disturbed, not_measured, speed_unknown, too_busy
+from apps.agents.undecided import not_measured, speed_unknown, too_busy
 
 METRIC_CONSTRAINTS = frozenset({"max_metric_drop_points", "max_metric_drop_relative", "max_group_drop_points"})
 SPEED_CONSTRAINTS = frozenset({"min_speedup", "max_latency_ms"})
@@ -241,7 +241,7 @@ def _summary(report: EvaluationReport) -> str:
     whose = f" ({gains_said(report.gains)})" if report.gains else ""
     fast = f"{speedup.value:.2f}× as fast{interval}{whose}"
     if report.latency.busy:
-        fast = f"speed not known ({disturbed(report.latency)})"
+        fast = "speed not known"
     return f"{fast}, {report.size_bytes.ratio:.2f} times smaller, {report.primary.label} {moved(report.primary)}"
 
 
