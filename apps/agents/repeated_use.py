@@ -48,8 +48,9 @@ def repeated_use(before: int, confidence: float) -> RepeatedUse:
         advice = (
             f"It is {at_least * 100:.0f} % at least, however their mistakes hang together, as long as what is tried "
             "does not follow from what earlier reports said. Where it does, it may fit these examples better than "
-            "others. Before it matters, judge the result once on examples that no session has seen: upload fresh ones, or keep "
-            f"a part of the data as a data set of its own.{_confidence_to_ask_for(needed, count, confidence)}"
+            "others. Before it matters, judge the result once on examples that no session has seen: upload fresh "
+            "ones, or keep a part of the data as a data set of its own."
+            f"{_confidence_to_ask_for(needed, count, confidence)}"
         )
     return RepeatedUse(
         number=count,
