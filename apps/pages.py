@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.paginator import Page, Paginator
 from django.db.models import QuerySet
+from django.db.models.sql.where import WhereNode
 
 if TYPE_CHECKING:
     Pages = Paginator[Any]
@@ -31,5 +32,16 @@ class KeyedPaginator(Pages):
         if top + self.orphans >= self.count:
             top = self.count
         keys = list(rows.values_list("pk", flat=True)[bottom:top])
-        found = rows.order_by().in_bulk(keys)
+        found = _of_any_condition(rows).in_bulk(keys)
         return Page([found[key] for key in keys if key in found], asked, self)
+
+
+def _of_any_condition(rows: QuerySet[Any]) -> QuerySet[Any]:
+    """The same columns and joins, to be asked for by keys alone.
+
+    The keys were found under the conditions. Asked once more, a condition leads SQLite, which knows no number of rows,
+    to another index than that of the keys: it reads all that a team has.
+    """
+    by_keys = rows.order_by()
+    by_keys.query.where = WhereNode()
+    return by_keys

@@ -18,7 +18,7 @@ from apps.agents.errors import ModelRunFailed
 from apps.agents.formats import Format
 from apps.agents.laboratory import Laboratory, LayerTime, Sensitivity, open_laboratory
 from apps.agents.machine import describe_machine, installed_versions
-from apps.agents.measuring import measure_latency
+from apps.agents.measuring.alone import measure_latency
 from apps.agents.opportunities import opportunities
 from apps.agents.reports import AnalysisReport, Latency, Layer, ModeLatency, ModelSummary
 from apps.agents.runners import Feeds, Run, fixed_batch

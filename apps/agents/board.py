@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from apps.agents.certainty import MOST_FINALISTS, Contender, finalists, shared_confidence
 from apps.agents.compatibility import format_label
 from apps.agents.errors import TechniqueNoEffect
+from apps.agents.judging import Finals, contenders
 from apps.agents.lineage import runtime_of
 from apps.agents.planning.agent import TYPE_CHOICES, type_choice
 from apps.agents.planning.availability import obstacle_to
@@ -26,7 +28,7 @@ from apps.agents.planning.ordering import (
 )
 from apps.agents.planning.prediction import GRAPH, ONNX_QUANTIZATIONS
 from apps.agents.planning.repair import Repair, Stop, next_repair
-from apps.agents.reports import AnalysisReport, RuntimeBaseline
+from apps.agents.reports import AnalysisReport, Part, RuntimeBaseline
 from apps.agents.selection import REAL_CHANGE, Judgement, bar, best
 from apps.agents.state import ACTIVE, CandidateRecord, Plan, SessionState, Status, StepRecord
 from apps.agents.techniques import Risk, TechniqueSpec
@@ -44,6 +46,8 @@ from apps.agents.trials import (
 NO_EFFECT = TechniqueNoEffect.code
 FLOAT_MODELS_UNTIL = 0.5
 """Share of a session's minutes after which what is left goes to candidates that may win."""
+JUDGING_TAKES = 1.5
+"""Times what ranking takes for loading and timing: judging times in several processes."""
 FAILURES_END_TECHNIQUE = 3
 """A technique that failed this often and never worked is not tried again in the session."""
 
@@ -105,7 +109,47 @@ class Board:
 
     @cached_property
     def judged(self) -> Mapping[str, Judgement]:
+        """What the choosing part says of each candidate that was measured."""
         return {trial.key: trial.judgement for trial in self.trials if trial.judgement is not None}
+
+    # --- finalists ---------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def by_key(self) -> Mapping[str, Trial]:
+        return {trial.key: trial for trial in self.trials}
+
+    @cached_property
+    def contenders(self) -> tuple[Contender, ...]:
+        return contenders(self.by_key, self.state.criteria)
+
+    @cached_property
+    def finals(self) -> Finals | None:
+        """The finalists, as the first of them was asked for with; `None` before."""
+        asked = next((trial.judge for trial in self.trials if trial.judge is not None), None)
+        if asked is None:
+            return None
+        return Finals(tuple(asked.request.parameters["finalists"]), self.by_key, self.state.criteria)
+
+    def new_finals(self, most: int = MOST_FINALISTS) -> Finals | None:
+        """The finalists that the candidates measured so far come to; `None` where nobody is worth judging."""
+        keys = finalists(self.contenders, self.state.criteria.confidence, most)
+        return Finals(keys, self.by_key, self.state.criteria) if keys else None
+
+    def judging_parameters(self, trial: Trial, finals: Finals) -> dict[str, Any]:
+        """Those of the step that judges a finalist: who shares the chance of error, and who it was chosen among."""
+        return {
+            "part": Part.EVALUATION.value,
+            "finalists": list(finals.keys),
+            "confidence": shared_confidence(self.state.criteria.confidence, len(finals.keys)),
+            "contenders": {one.key: round(one.score, 6) for one in self.contenders},
+            **self.held_against(trial),
+        }
+
+    @property
+    def judging_s(self) -> float:
+        """How long judging one candidate takes, by what ranking the candidates took; 0 before one is measured."""
+        estimates = [_judging_s(trial) for trial in self.trials if trial.report is not None]
+        return sum(estimates) / len(estimates) if estimates else 0.0
 
     @cached_property
     def bar(self) -> float:
@@ -206,9 +250,7 @@ class Board:
     def _room_for_float_models(self) -> bool:
         """Whether the budget has room for one and for what is held against it: the analyses can stand for it."""
         budget = self.state.criteria.budget
-        return (
-            budget.candidates - self.started >= 2 and self.state.elapsed_s <= FLOAT_MODELS_UNTIL * 60 * budget.minutes
-        )
+        return budget.candidates - self.started >= 2 and self.state.worked_s <= FLOAT_MODELS_UNTIL * 60 * budget.minutes
 
     def _awaited_float_model(self, candidate: CandidateRecord) -> bool:
         """Whether it is the float model in another runtime, and something worth trying is to be held against it."""
@@ -380,6 +422,16 @@ class Board:
         record = repair_record(key, parent, spec, repair.parameters, reason, self.bases.profile(spec), criteria)
         gain = predicted_gain(repair.prediction, criteria, repair.correction)
         return Option(record, worth(gain, record.predicted, spec, Risk.MEDIUM))
+
+
+def _judging_s(trial: Trial) -> float:
+    """The examples that judge take as much longer than the choosing ones as there are more; the rest is timing."""
+    report, evaluate = trial.report, trial.evaluate
+    if report is None or evaluate is None or evaluate.duration_s is None:
+        return 0.0
+    outputs_s = report.outputs_s or 0.0
+    more = (report.judging_examples or report.examples) / report.examples
+    return JUDGING_TAKES * max(0.0, evaluate.duration_s - outputs_s) + outputs_s * more
 
 
 def _has_to_beat(clever: CandidateRecord, plain: CandidateRecord) -> bool:

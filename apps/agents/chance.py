@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # Its parts load when they are first asked for: `stats` takes longer than most jobs.
 from numpy.typing import NDArray
-from scipy import optimize, stats
 
 from apps.agents.behaviour import SAME_DB, difference_db, output_axes
 from apps.agents.context import Context
@@ -161,16 +161,16 @@ class _Guess:
         return (1 + self.chance) / 2
 
     def p_value(self) -> float:
-        return float(stats.binom.sf(self.correct - 1, self.examples, self.chance))
+        return float(scipy.stats.binom.sf(self.correct - 1, self.examples, self.chance))
 
     def could_tell(self) -> bool:
         """Whether a model half way to perfect would hardly be taken for one that guesses."""
-        needed = stats.binom.isf(SIGNIFICANT, self.examples, self.chance) + 1
-        return bool(stats.binom.sf(needed - 1, self.examples, self.halfway) >= POWER)
+        needed = scipy.stats.binom.isf(SIGNIFICANT, self.examples, self.chance) + 1
+        return bool(scipy.stats.binom.sf(needed - 1, self.examples, self.halfway) >= POWER)
 
     def much_better(self, other: _Guess, tries: float) -> bool:
         """Whether this, the best of `tries` (as a logarithm), is what the `other` was meant to be."""
-        log_p = stats.binom.logsf(self.correct - 1, self.examples, self.chance)
+        log_p = scipy.stats.binom.logsf(self.correct - 1, self.examples, self.chance)
         enough = max(other.halfway, other.share + CLEARLY_BETTER)
         return bool(self.share >= enough and log_p + tries < math.log(SIGNIFICANT))
 
@@ -212,7 +212,7 @@ def _scores_know(scores: Floats, labels: Ints) -> bool:
     ahead = centred[np.arange(len(labels)), labels] - centred @ shares
     if not ahead.any():
         return False
-    return bool(stats.ttest_1samp(ahead, 0, alternative="greater").pvalue < SIGNIFICANT)
+    return bool(scipy.stats.ttest_1samp(ahead, 0, alternative="greater").pvalue < SIGNIFICANT)
 
 
 def _hint(asked: _Asked, predictions: Ints, labels: Ints, classes: int, found: _Guess) -> str:
@@ -251,7 +251,7 @@ def _best_order(predictions: Ints, labels: Ints, classes: int) -> Ints:
     size = max(classes, int(predictions.max()) + 1)
     confusion = np.zeros((size, size))
     np.add.at(confusion, (labels, predictions), 1)
-    _, columns = optimize.linear_sum_assignment(-confusion)
+    _, columns = scipy.optimize.linear_sum_assignment(-confusion)
     return np.asarray(columns, dtype=np.int64)
 
 
@@ -300,7 +300,7 @@ def _line(output: Array, labels: Array) -> _Line | None:
     return _Line(
         r2=1 - float(((truth - values) ** 2).sum()) / spread,
         correlation=correlation,
-        p_value=float(2 * stats.t.sf(t, freedom)),
+        p_value=float(2 * scipy.stats.t.sf(t, freedom)),
         slope=slope,
         intercept=float(truth.mean() - slope * values.mean()),
     )

@@ -19,10 +19,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO, Literal, cast
 
-from apps.agents.errors import StepDiskFailed, StepOutOfMemory
-from apps.agents.faults import Fault, blamed, causes, disk_trouble
+from apps.agents.errors import StepCoresUnavailable, StepDiskFailed, StepOutOfMemory
+from apps.agents.faults import Fault, blame, blamed, causes, disk_trouble
 from apps.agents.job import Job, JobFailure, JobResult, LogLine, MetricValue, Progress
 from apps.agents.lifeline import die_at_end_of, die_with_parent
+from apps.agents.scheduling.cores import bind, written
 from apps.errors import UserError
 
 Handler = Callable[["JobContext"], JobResult]
@@ -95,12 +96,31 @@ def outcome(context: JobContext) -> JobResult | JobFailure:
     """The handler's result, or why there is none."""
     try:
         random.seed(context.job.seed)
+        _take_its_cores(context)
         result = handler_of(context.job)(context)
         if not isinstance(result, JobResult):
             raise TypeError(f"the handler {context.job.handler} returned {type(result).__name__}, not JobResult")
     except Exception as error:
         return failure_of(error, context.job.scratch)
     return result
+
+
+def _take_its_cores(context: JobContext) -> None:
+    """Stay on the cores of the job, where it has any. Raises `StepCoresUnavailable`, blamed on the worker."""
+    cores, threads = context.job.cores, context.job.threads
+    if not cores:
+        return
+    try:
+        bind(cores)
+    except StepCoresUnavailable as error:
+        raise blame(error, Fault.INFRASTRUCTURE) from None
+    if threads > len(cores):
+        context.log(
+            f"The target asks for {threads} threads, but this worker measures on {len(cores)} "
+            f"core{'s' if len(cores) > 1 else ''} (LATHE_CORES is {written(cores)}): the threads share them, so models "
+            "take longer here than on the target.",
+            "warning",
+        )
 
 
 def handler_of(job: Job) -> Handler:

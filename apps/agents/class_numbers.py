@@ -75,7 +75,7 @@ def remarks_on(found: LabelNumbers, classes: Sequence[str]) -> tuple[str, ...]:
     """What is to be said of numbers that do not begin at 0, before any model is known."""
     if are_signs(found):
         return ("The labels are -1 and 1, taken as classes 0 and 1.",)
-    if found.low != 1 or classes:
+    if found.low != 1 or found.distinct == 1 or classes:
         return ()
     return (
         f"The labels are numbers from 1 to {found.high}: for a model of {found.high} classes they are taken as classes "

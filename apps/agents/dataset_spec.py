@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
@@ -19,7 +19,12 @@ MINIMUM_EXAMPLES = 20
 """Fewer cannot serve both calibration and evaluation."""
 CALIBRATION_SHARE = 0.2
 CALIBRATION_MAXIMUM = 512
-"""Calibration takes a fifth of the examples, at most this many; evaluation gets all the others."""
+"""Calibration takes a fifth of the examples, at most this many."""
+CHOOSING_SHARE = 0.2
+CHOOSING_MINIMUM, CHOOSING_MAXIMUM = 32, 2000
+"""Choosing takes a fifth of what neither calibrates nor trains, within these bounds; evaluation gets all the others."""
+CHOOSING_LARGEST_SHARE = 1 / 3
+"""Of the same, where `CHOOSING_MINIMUM` would be more: of a small data set most is left to judge by."""
 
 MOST_GROUPS = 100
 """More could not be told apart: each group's interval is wider the more there are."""
@@ -34,6 +39,15 @@ class DatasetKind(StrEnum):
     IMAGES = "images"
     TABLE = "table"
     TEXT = "text"
+
+
+class PartSizes(NamedTuple):
+    """How many examples each part of a data set has. No example is in two of them."""
+
+    calibration: int
+    training: int
+    choosing: int
+    evaluation: int
 
 
 class Metric(StrEnum):
@@ -380,6 +394,16 @@ class DatasetSpec(Value):
         return self.task not in (Task.FIDELITY, Task.LANGUAGE_MODELING)
 
 
+def part_sizes(examples: int, training_share: float = 0.0) -> PartSizes:
+    """How `examples` are shared out; the parts are all of them together."""
+    calibration = min(CALIBRATION_MAXIMUM, int(examples * CALIBRATION_SHARE))
+    training = min(examples - calibration, int(examples * training_share))
+    left = examples - calibration - training
+    wanted = max(CHOOSING_MINIMUM, int(left * CHOOSING_SHARE))
+    choosing = max(1, min(CHOOSING_MAXIMUM, wanted, int(left * CHOOSING_LARGEST_SHARE)))
+    return PartSizes(calibration, training, choosing, left - choosing)
+
+
 def metric_by_group(task: Task, primary: Metric) -> Metric | None:
     """What is compared by group: the primary metric, or top-1 where that is macro F1.
 
@@ -391,11 +415,6 @@ def metric_by_group(task: Task, primary: Metric) -> Metric | None:
     return None if no_mean else primary
 
 
-def calibration_count(examples: int) -> int:
-    """How many of `examples` are set apart for calibration; the rest is for evaluation."""
-    return min(CALIBRATION_MAXIMUM, int(examples * CALIBRATION_SHARE))
-
-
 def evaluation_count(examples: int, training_share: float = 0.0) -> int:
-    """How many of `examples` judge: those that neither calibrate nor are set apart for training."""
-    return examples - calibration_count(examples) - int(examples * training_share)
+    """How many of `examples` judge."""
+    return part_sizes(examples, training_share).evaluation

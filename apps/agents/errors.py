@@ -546,6 +546,11 @@ class CellInvalid(UserError):
     sentence = "Column {column!r} is not all numbers: row {row} holds {value!r}."
 
 
+class CellEmpty(UserError):
+    code = "dataset.cell_empty"
+    sentence = "Column {column!r} has no value in row {row}. Fill it, or leave the row or the column out."
+
+
 class NumberAmbiguous(UserError):
     code = "dataset.number_ambiguous"
     sentence = (
@@ -676,6 +681,14 @@ class StepTimedOut(UserError):
 class StepKilled(UserError):
     code = "step.killed"
     sentence = "The step's process was ended by {signal}: a library crashed, or the machine ran out of memory."
+
+
+class StepCoresUnavailable(UserError):
+    code = "step.cores_unavailable"
+    sentence = (
+        "LATHE_CORES of this worker is {cores!r}, which cannot be right: {why} Once the operators have changed it, "
+        "resume the session."
+    )
 
 
 # --- techniques (apps.agents.optimization and its backends) -----------------------------------------------------------

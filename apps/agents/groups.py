@@ -12,12 +12,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from apps.agents.dataset_spec import Metric
 from apps.agents.metrics.comparing import Bools, Scorer, times
-from apps.agents.reports import Estimate, GroupComparison
+from apps.agents.reports import UNKNOWN, Estimate, GroupComparison
 from apps.agents.statistics import (
     Floats,
     Indices,
@@ -26,7 +26,6 @@ from apps.agents.statistics import (
     mcnemar_p,
     share_difference,
 )
-from apps.agents.verdicts import UNKNOWN
 
 Names = NDArray[np.generic]
 
@@ -114,4 +113,4 @@ def _mean(losses: Floats, confidence: float, seed: int) -> tuple[Estimate, float
     (drop,), _ = bootstrap(mean, len(losses), confidence, seed)
     if not losses.std():
         return drop, 0.0 if losses[0] else 1.0
-    return drop, float(stats.ttest_1samp(losses, 0.0).pvalue)
+    return drop, float(scipy.stats.ttest_1samp(losses, 0.0).pvalue)

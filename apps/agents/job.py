@@ -27,6 +27,8 @@ class Job(Value):
     arguments: dict[str, Any] = {}
     seed: int = 0
     threads: int = 1
+    cores: tuple[int, ...] = ()
+    """The only cores that the job may use; empty is all."""
 
 
 class OutputFile(Value):

@@ -1,10 +1,13 @@
 """The OptimizationManager: given all that is known of a session, what next?
 
-    analyse → (export → analyse) → plan → prepare → (optimize → evaluate) for each candidate → package → verdict
+    analyse → (export → analyse) → plan → prepare → (optimize → evaluate) for each candidate
+    → judge the finalists → package → verdict
 
 A model of PyTorch or TensorFlow is exported to the formats of other runtimes before it is planned for, so that every
 technique of any of them can be weighed; where an export fails, the plan does without. Candidates start from the
-original, an export, or what was prepared of it.
+original, an export, or what was prepared of it. They are ranked on the choosing part of the data set; when the search
+is over, or its time is, the few that rank highest are judged on the evaluation part, one after the other until one is
+proven.
 
 `next` is a pure function of the state. Nothing is remembered between calls, so a crash loses nothing: asking again
 gives the same answer, and a step that is in the state is not asked for twice.
@@ -18,11 +21,16 @@ from functools import cached_property
 
 from apps.agents import narration
 from apps.agents.board import Board, Option
+from apps.agents.certainty import MOST_FINALISTS
 from apps.agents.faults import Fault
 from apps.agents.groundwork import LOST, Groundwork, measuring_queue, optimizing_queue
+from apps.agents.headline import headline_of
+from apps.agents.judging import Finals
 from apps.agents.planning.prediction import GRAPH
+from apps.agents.reports import Part
 from apps.agents.selection import verdict_of
 from apps.agents.state import (
+    CandidateRecord,
     Closing,
     Decision,
     Outcome,
@@ -32,6 +40,7 @@ from apps.agents.state import (
     StepKind,
     StepRecord,
     StepRequest,
+    Verdict,
 )
 from apps.agents.techniques import TechniqueSpec, catalogue
 from apps.agents.trials import (
@@ -43,8 +52,10 @@ from apps.agents.trials import (
     Steps,
     Trial,
     evaluate_key,
+    judge_key,
     optimize_key,
 )
+from apps.agents.undecided import not_measured
 
 _ENDS_SESSION = (Fault.INFRASTRUCTURE, Fault.ORIGINAL)
 
@@ -92,7 +103,7 @@ def _told(step: StepRecord) -> tuple[str, str]:
 def _left_open(state: SessionState, requests: tuple[StepRequest, ...]) -> tuple[str, str] | None:
     """Code and sentence where the original would stand although a candidate could not be tried for lack of memory."""
     closings = [Closing.model_validate(one.parameters) for one in requests if one.kind is StepKind.PACKAGE]
-    if not any(closing.verdict.outcome is Outcome.UNCHANGED for closing in closings):
+    if not any(closing.verdict.outcome is not Outcome.IMPROVED for closing in closings):
         return None
     for step in state.steps:
         if step.status is Status.FAILED and step.fault is Fault.MEMORY and step.request.candidate:
@@ -114,18 +125,23 @@ def _decision(
     steps = Steps.of(state)
     board = Board(state, specs) if steps.completed(ANALYSE) and steps.completed(PLAN) else None
     closing = _closing(steps)
-    skipped = closing.skipped if closing else {}
-    selected = closing.verdict.candidate if closing else None
     done = closing is not None and steps.package is not None and steps.package.status is Status.COMPLETED
     return Decision(
         phase=_phase(steps),
         progress=1.0 if done else _progress(steps, board),
         requests=requests,
-        candidates=tuple(trial.record(selected, skipped) for trial in board.trials) if board else (),
+        candidates=_records(board, closing) if board else (),
         events=tuple(narration.events(board, closing)) if board else (),
         verdict=closing.verdict if closing and done else None,
         failure=failure,
     )
+
+
+def _records(board: Board, closing: Closing | None) -> tuple[CandidateRecord, ...]:
+    """Every candidate as the member sees it now."""
+    selected, skipped = (closing.verdict.candidate, closing.skipped) if closing else (None, {})
+    rulings = board.finals.rulings(selected, closed=closing is not None) if board.finals else {}
+    return tuple(trial.record(selected, skipped, rulings.get(trial.key)) for trial in board.trials)
 
 
 def _closing(steps: Steps) -> Closing | None:
@@ -161,7 +177,7 @@ def _progress(steps: Steps, board: Board | None) -> float:
         for step in steps.by_key.values()
         if step.request.kind in (StepKind.OPTIMIZE, StepKind.EVALUATE)
     )
-    expected = 1 + 2 * min(len(board.plan.candidates), board.state.criteria.budget.candidates)
+    expected = 2 + 2 * min(len(board.plan.candidates), board.state.criteria.budget.candidates)
     done = ended / expected
     return round(0.15 + 0.78 * done / (done + 0.6), 4)
 
@@ -190,10 +206,12 @@ class _Turn:
         if (package := self.steps.package) is not None:
             lost = package.status in LOST and package.request.key == PACKAGE
             return (self._package_untried(package),) if lost else ()
-        requests = self._trials()
+        requests = self._trials() if self.board.finals is None else self._judging(self.board.finals)
         if requests or self.steps.active:
             return requests
-        return (self._package(),)
+        finals = self.board.finals or self.board.new_finals(self._most_finalists())
+        requests = self._judging(finals) if finals else ()
+        return requests or (self._package(finals),)
 
     # --- the steps ---------------------------------------------------------------------------------------------------
 
@@ -210,6 +228,19 @@ class _Turn:
         else:
             requests += [self._start(option) for option in options]
         return tuple(requests[:free])
+
+    def _judging(self, finals: Finals) -> tuple[StepRequest, ...]:
+        """The next finalists, as far as workers are free; the first one even where the time is over."""
+        late = self._minutes_spent() is not None and len(finals.unasked) < len(finals.keys)
+        if late or finals.chosen(closed=False) is not None:
+            return ()
+        free = max(0, max(1, self.state.parallelism) - self.steps.active)
+        return tuple(self._judge(self.board.by_key[key], finals) for key in finals.unasked[:free])
+
+    def _most_finalists(self) -> int:
+        """How many there is time to judge, one at least."""
+        left_s, each_s = 60 * self.state.criteria.budget.minutes - self.state.worked_s, self.board.judging_s
+        return max(1, min(MOST_FINALISTS, int(left_s / each_s) if each_s else MOST_FINALISTS))
 
     def _prepare(self) -> StepRequest:
         return StepRequest(
@@ -245,17 +276,29 @@ class _Turn:
             key=evaluate_key(trial.key),
             kind=StepKind.EVALUATE,
             queue=measuring_queue(self.state.criteria),
-            reason=f"Measures {trial.key} beside the original on the same examples.",
+            reason=f"Measures {trial.key} beside the original on the examples that rank.",
             candidate=trial.key,
             technique=trial.planned.technique,
-            parameters=self.board.held_against(trial),
+            parameters={"part": Part.CHOOSING.value, **self.board.held_against(trial)},
             parent=trial.maker,
         )
 
-    def _package(self) -> StepRequest:
+    def _judge(self, trial: Trial, finals: Finals) -> StepRequest:
+        return StepRequest(
+            key=judge_key(trial.key),
+            kind=StepKind.EVALUATE,
+            queue=measuring_queue(self.state.criteria),
+            reason=f"Judges {trial.key} on examples that nobody has chosen by.",
+            candidate=trial.key,
+            technique=trial.planned.technique,
+            parameters=self.board.judging_parameters(trial, finals),
+            parent=trial.maker,
+        )
+
+    def _package(self, finals: Finals | None) -> StepRequest:
         """The last step; its parameters freeze how the search ended, so that the verdict does not change any more."""
         budget = self._budget_spent()
-        verdict = verdict_of(self.board.judged, self.board.titles, self.state.criteria)
+        verdict = self._headed(self._verdict(finals, budget), finals)
         skipped = {
             trial.key: self.board.passed_over(trial) or f"Left out: {budget}"
             for trial in self.board.trials
@@ -275,6 +318,29 @@ class _Turn:
             parent=maker,
         )
 
+    def _verdict(self, finals: Finals | None, budget: str | None) -> Verdict:
+        judged, titles, criteria = dict(self.board.judged), self.board.titles, self.state.criteria
+        if not judged:
+            return not_measured(self.state, self._failures, budget if self._minutes_spent() else None)
+        if finals is None:
+            return verdict_of(judged, titles, criteria)
+        chosen = finals.chosen(closed=True)
+        failed = [self.board.by_key[key] for key in finals.keys if self.board.by_key[key].failed_judging]
+        unjudged = " ".join(f"{trial.key} could not be judged: {trial.failure}" for trial in failed)
+        judged |= finals.judgements
+        choice = finals.choice(chosen)
+        return verdict_of(judged, titles, criteria, chosen=chosen, choice=choice, unjudged=unjudged)
+
+    @property
+    def _failures(self) -> dict[str, str]:
+        """Why each candidate failed that did, in a sentence."""
+        return {trial.key: failure for trial in self.board.trials if (failure := trial.failure) is not None}
+
+    def _headed(self, verdict: Verdict, finals: Finals | None) -> Verdict:
+        """The verdict with its headline, frozen with it."""
+        report = finals.report_of(verdict.candidate) if finals and verdict.candidate else None
+        return verdict.model_copy(update={"headline": headline_of(verdict, report, self.state.criteria)})
+
     def _package_untried(self, lost: StepRecord) -> StepRequest:
         """A package that cannot be tried costs no answer that is proven: it is packed once more and says so."""
         untried = lost.error or f"the step {lost.request.key} was {lost.status.value}"
@@ -285,9 +351,12 @@ class _Turn:
 
     def _minutes_spent(self) -> str | None:
         minutes = self.state.criteria.budget.minutes
-        if self.state.elapsed_s < 60 * minutes:
+        if self.state.worked_s < 60 * minutes:
             return None
-        return f"the budget of {minutes:g} minutes is spent ({self.state.elapsed_s / 60:.1f} went by)."
+        return (
+            f"the budget of {minutes:g} minute{'s' * (minutes != 1)} is spent "
+            f"({self.state.worked_s / 60:.1f} went by while its steps ran)."
+        )
 
     def _minutes_short(self) -> str | None:
         """Why no candidate is started for lack of time: none is left, or less than candidates took on average."""
@@ -298,13 +367,14 @@ class _Turn:
             for trial in self.board.trials
             if trial.judgement is not None and trial.optimize is not None and trial.evaluate is not None
         ]
-        left_s = 60 * self.state.criteria.budget.minutes - self.state.elapsed_s
+        left_s = 60 * self.state.criteria.budget.minutes - self.state.worked_s
         mean_s = sum(durations) / len(durations) if durations else 0.0
-        if mean_s <= left_s:
+        judging_s = self.board.judging_s
+        if mean_s + judging_s <= left_s:
             return None
         return (
-            f"{left_s / 60:.1f} of {self.state.criteria.budget.minutes:g} minutes are left, and a candidate takes "
-            f"about {mean_s / 60:.1f}."
+            f"{left_s / 60:.1f} of {self.state.criteria.budget.minutes:g} minutes are left; a candidate takes about "
+            f"{mean_s / 60:.1f}, and judging the best one {judging_s / 60:.1f}."
         )
 
     def _budget_spent(self) -> str | None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from apps.agents.board import Board
 from apps.agents.compatibility import format_label
 from apps.agents.formats import Format
+from apps.agents.judging import Finals
 from apps.agents.planning.repair import Stop
 from apps.agents.reports import AnalysisReport
 from apps.agents.state import AgentDecision, Closing, Outcome
@@ -21,6 +22,14 @@ ANALYSIS_AGENT, PLANNING_AGENT, EVALUATION_AGENT, MANAGER = (
     "EvaluationAgent",
     "OptimizationManager",
 )
+
+
+_VERDICTS = {
+    Outcome.IMPROVED: "selected",
+    Outcome.UNCHANGED: "original stands",
+    Outcome.NOT_MEASURED: "not measured",
+    Outcome.INCONCLUSIVE: "inconclusive",
+}
 
 
 def events(board: Board, closing: Closing | None) -> Iterator[AgentDecision]:
@@ -50,6 +59,8 @@ def events(board: Board, closing: Closing | None) -> Iterator[AgentDecision]:
             yield AgentDecision(
                 key=f"abandoned/{root}", agent=PLANNING_AGENT, action="abandoned", subject=root, reason=outcome.reason
             )
+    if board.finals is not None:
+        yield from _finals(board, board.finals)
     if closing is not None:
         yield from _closing(board, closing)
 
@@ -105,13 +116,35 @@ def _trial(trial: Trial) -> Iterator[AgentDecision]:
             key=f"failed/{key}", agent=MANAGER, action=action, subject=key, reason=f"{key} {action}: {failure}"
         )
     elif trial.judgement is not None:
-        action = "accepted" if trial.judgement.accepted else "rolled back"
+        action = "promising" if trial.judgement.accepted else "rolled back"
+        yield AgentDecision(
+            key=f"ranked/{key}",
+            agent=EVALUATION_AGENT,
+            action=action,
+            subject=key,
+            reason=f"{key} {action}: {trial.judgement.reason}",
+        )
+
+
+def _finals(board: Board, finals: Finals) -> Iterator[AgentDecision]:
+    """Who is judged and why, and what came of it."""
+    named = " and ".join(finals.keys)
+    share = "alone" if len(finals.keys) == 1 else f"as {len(finals.keys)} that share the chance of error"
+    yield AgentDecision(
+        key="finalists",
+        agent=MANAGER,
+        action="finalists",
+        reason=f"Of {len(board.judged)} measured candidates {named} {'is' if len(finals.keys) == 1 else 'are'} judged, "
+        f"{share}: the highest ranked first, until one is proven.",
+    )
+    for key, ruling in finals.rulings(None, closed=False).items():
+        action = "accepted" if ruling.stands else "rolled back"
         yield AgentDecision(
             key=f"judged/{key}",
             agent=EVALUATION_AGENT,
             action=action,
             subject=key,
-            reason=f"{key} {action}: {trial.judgement.reason}",
+            reason=f"{key} {action}: {ruling.reason}",
         )
 
 
@@ -135,7 +168,7 @@ def _closing(board: Board, closing: Closing) -> Iterator[AgentDecision]:
     yield AgentDecision(
         key="verdict",
         agent=MANAGER,
-        action="selected" if verdict.outcome is Outcome.IMPROVED else "original stands",
+        action=_VERDICTS[verdict.outcome],
         subject=verdict.candidate,
-        reason=verdict.reason,
+        reason=" ".join(text for text in (verdict.reason, verdict.advice) if text),
     )

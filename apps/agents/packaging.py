@@ -27,6 +27,7 @@ from apps.agents.reports import ModelSummary
 from apps.agents.reproducible_zip import write_zip
 from apps.agents.runners import open_engine, signed
 from apps.agents.sniffing import FileKind, sniff
+from apps.agents.state import Outcome
 
 DOCUMENTS = {"report_html": "report.html", "report_json": "report.json", "recipe": "recipe.json"}
 """Names in the package of what the pipeline has rendered, by the role of the input."""
@@ -55,6 +56,20 @@ _INPUTS = """
   inputs.json   what the model takes: names, types, shapes"""
 _IMPROVED = "An optimized model, measured against its original on the member's own data."
 _UNCHANGED = "The original model, unchanged: nothing better was found within the limits. The report says why."
+_NOT_MEASURED = (
+    "The original model. No candidate was measured, so nothing is known of what would be better.\n"
+    "The report says why and what to do."
+)
+_INCONCLUSIVE = (
+    "The original model. Something may well be better, and the machine was too busy to time it.\n"
+    "The report says how many runs were disturbed and what to do."
+)
+_OPENINGS = {
+    Outcome.IMPROVED: _IMPROVED,
+    Outcome.UNCHANGED: _UNCHANGED,
+    Outcome.NOT_MEASURED: _NOT_MEASURED,
+    Outcome.INCONCLUSIVE: _INCONCLUSIVE,
+}
 
 
 @dataclass(frozen=True)
@@ -71,11 +86,13 @@ class Content:
     """What is known of the model; it is opened where nobody says and the script has to be told."""
     signature: str | None = None
     """The function that is meant, where the format has room for several."""
-    unchanged: bool = False
-    """Whether the model is the session's original."""
+    outcome: Outcome = Outcome.IMPROVED
+    """How the session ended; unless it improved the model, that is its original."""
     threads: int = 1
     untried: str | None = None
     """Why the script is not to be run, or cannot be tried on anything, in a sentence."""
+    headline: str | None = None
+    """The session's verdict in a sentence, without a full stop."""
 
 
 @dataclass(frozen=True)
@@ -207,7 +224,8 @@ def _readme(
     inputs = _INPUTS if (contents / INPUTS).exists() else ""
     carried = (contents / EXAMPLES).exists()
     check = "\n  python run.py                 on the examples of the package, compared with what was measured"
-    return f"""{_UNCHANGED if content.unchanged else _IMPROVED}{_found(finding)}
+    verdict = f"\n{content.headline}." if content.headline else ""
+    return f"""{_OPENINGS[content.outcome]}{verdict}{_found(finding)}
 
 The model
 {listed}

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from apps.agents.reports import Estimate, Gains, Holds
+from apps.agents.reports import Estimate, Gains, Holds, MetricComparison, Slowdown
 
 POINT_UNITS = frozenset({"%", "points"})
 """Units whose differences are called points."""
 POINT_DECIMALS = 2
+OF_ITS_VALUE = "% of its value"
+"""The unit of a relative difference."""
 MINUS = "\N{MINUS SIGN}"
 
 
@@ -43,7 +45,7 @@ def from_to(original: float, candidate: float) -> str:
 
 def difference(value: float, unit: str) -> str:
     """A difference without its unit: points and per cent to two decimals, other units to three digits."""
-    return number(value, POINT_DECIMALS if unit in POINT_UNITS else 8)
+    return number(value, POINT_DECIMALS if unit in POINT_UNITS or unit == OF_ITS_VALUE else 8)
 
 
 def number_of_bytes(count: float) -> str:
@@ -84,17 +86,43 @@ def gains_said(gains: Gains) -> str:
     )
 
 
-def interval(measured: Estimate, confidence: float, unit: str = "", *, of_drop: bool = False) -> str:
-    """The interval in brackets, with a space before; nothing for an exact number.
+def signed(value: float, unit: str) -> str:
+    """A change with its sign and its unit: `+0.06 points`, `−0.3 points`."""
+    text = said(value, unit)
+    return f"+{text}" if value > 0 and not text.startswith("0 ") and text != "0" else text
 
-    `of_drop` makes clear, where a sentence tells a rise, that the interval is the drop's.
-    """
+
+def moved(metric: MetricComparison) -> str:
+    """What a metric did: `fell 0.3 points`, `rose 0.12`; `unchanged (+0.06 points)` where chance explains it."""
+    change, unit = metric.change, difference_unit(metric.unit)
+    if metric.unchanged:
+        return f"unchanged ({signed(change.value, unit)})" if change.value else "unchanged"
+    return f"{'fell' if change.value < 0 else 'rose'} {said(abs(change.value), unit)}"
+
+
+def slowdown_said(slowdown: Slowdown) -> str:
+    """What grew most, in a sentence, and what the tables say besides; empty where they say nothing."""
+    grown = next((one for one in slowdown.operators if one.difference_ms is not None and one.difference_ms > 0), None)
+    told = []
+    if grown is not None:
+        took = f"{number(grown.candidate_ms or 0.0)} ms instead of {number(grown.original_ms or 0.0)} ms"
+        told.append(f"{grown.name} takes {took}.")
+    return " ".join([*told, *slowdown.hints])
+
+
+def interval_said(measured: Estimate, confidence: float, unit: str = "") -> str:
+    """`95 % interval 1.2 to 1.4`; nothing for an exact number."""
     if measured.low is None or measured.high is None or measured.low == measured.high:
         return ""
-    subject = " of the drop" if of_drop and measured.value <= 0 else ""
-    low, high = difference(measured.low, unit), difference(measured.high, unit)
     sign = unit if unit == "×" else ""
-    return f" ({number(confidence * 100)} % interval{subject} {low}{sign} to {high}{sign})"
+    low, high = difference(measured.low, unit), difference(measured.high, unit)
+    return f"{number(confidence * 100)} % interval {low}{sign} to {high}{sign}"
+
+
+def interval(measured: Estimate, confidence: float, unit: str = "") -> str:
+    """The interval in brackets, with a space before; nothing for an exact number."""
+    told = interval_said(measured, confidence, unit)
+    return f" ({told})" if told else ""
 
 
 def against(status: Holds, limit: str, *, at_least: bool = False) -> str:

@@ -79,7 +79,7 @@ def implausible_gains(
         _smaller_than_its_weights(candidate),
         _smaller_than_its_bits(original, candidate) if keeps_parameters else None,
         _smaller_than_bits_explain(original, candidate),
-        None if sqnr_db >= EQUAL_SQNR_DB else _too_fast(original, candidate, speedup, baseline),
+        too_fast(original, candidate, speedup, baseline, sqnr_db),
         _too_good(primary),
     )
     return tuple(sentence for sentence in found if sentence)
@@ -152,9 +152,16 @@ def _smaller_than_bits_explain(original: ModelSummary, candidate: ModelSummary) 
     )
 
 
-def _too_fast(
-    original: ModelSummary, candidate: ModelSummary, speedup: Estimate, baseline: RuntimeBaseline | None
+def too_fast(
+    original: ModelSummary,
+    candidate: ModelSummary,
+    speedup: Estimate,
+    baseline: RuntimeBaseline | None,
+    sqnr_db: float,
 ) -> str | None:
+    """Why nothing explains this `speedup`, as a sentence; `None` where the bits, the runtime or equal outputs do."""
+    if sqnr_db >= EQUAL_SQNR_DB:
+        return None
     before, after = weight_bytes(original), weight_bytes(candidate)
     if not before or not after:
         return None

@@ -9,9 +9,13 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
+from pydantic import Field
+
 from apps.agents.values import Value
 
 MOST_WEIGHTS = 2000
+UNKNOWN = 1e9
+"""Either end of an interval that nothing bounds: JSON has no infinity, and no end at all would mean an exact number."""
 
 # --- what a model is -------------------------------------------------------------------------------------------------
 
@@ -107,6 +111,15 @@ class Task(StrEnum):
     """Perplexity: how well the next token is predicted."""
     MULTIPLE_CHOICE = "multiple_choice"
     """The likeliest of several continuations, or the last word, by log-likelihood."""
+
+
+class Part(StrEnum):
+    """What candidates are measured on."""
+
+    CHOOSING = "choosing"
+    """Ranks them. Whoever comes out best here has been lucky, too."""
+    EVALUATION = "evaluation"
+    """Judges the few that ranked highest: nothing was tuned or chosen by these examples."""
 
 
 class TextExcerpt(Value):
@@ -271,6 +284,17 @@ class Estimate(Value):
     low: float | None = None
     high: float | None = None
 
+    def includes(self, number: float) -> bool:
+        """Whether `number` lies in the interval; of an exact number, whether it is that number."""
+        low = self.value if self.low is None else self.low
+        high = self.value if self.high is None else self.high
+        return low <= number <= high
+
+    def negated(self) -> Estimate:
+        """The same with the other sign."""
+        low, high = (None if end is None else 0.0 - end for end in (self.high, self.low))
+        return Estimate(value=0.0 - self.value, low=low, high=high)
+
 
 class Holds(StrEnum):
     HOLDS = "holds"
@@ -287,8 +311,8 @@ class ConstraintVerdict(Value):
 
     constraint: str
     """The field of `Constraints`."""
-    limit: float
-    measured: Estimate
+    limit: float = Field(description="Of a drop: the largest that is allowed, a positive number.")
+    measured: Estimate = Field(description="Of a metric: its drop, so that a positive number is a loss.")
     unit: str
     status: Holds
     margin: float
@@ -305,8 +329,9 @@ class MetricComparison(Value):
     higher_is_better: bool
     original: Estimate
     candidate: Estimate
-    drop: Estimate
-    """Original minus candidate when higher is better, else candidate minus original: positive is a loss."""
+    drop: Estimate = Field(
+        description="Original minus candidate when higher is better, else candidate minus original: positive is a loss."
+    )
     test: str
     """`mcnemar` or `paired_bootstrap`."""
     p_value: float
@@ -314,6 +339,16 @@ class MetricComparison(Value):
     """Of a metric of right and wrong: examples that only the original gets right."""
     won: int | None = None
     """And those that only the candidate does."""
+
+    @property
+    def change(self) -> Estimate:
+        """Candidate minus original, as pages and sentences show it: negative is lower."""
+        return self.drop.negated() if self.higher_is_better else self.drop
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether chance explains the change: its interval includes 0."""
+        return self.drop.includes(0.0)
 
 
 class ClassComparison(Value):
@@ -383,7 +418,11 @@ class Fidelity(Value):
 
 
 class LatencyComparison(Value):
-    """Interleaved blocks of both models on one machine. Ratios are original over candidate: above 1 is faster."""
+    """Interleaved blocks of both models on one machine. Ratios are original over candidate: above 1 is faster.
+
+    All but `cpu_speedup` is of undisturbed runs. Where the machine was too `busy` for enough of them, the speed-up is
+    not known: its value is a guess, by CPU time where that is known, and its interval has no bounds.
+    """
 
     original: Latency
     candidate: Latency
@@ -391,10 +430,29 @@ class LatencyComparison(Value):
     control: Estimate
     """The original against itself, measured the same way: how far from 1 noise alone reaches."""
     blocks: int
+    """Rounds that count, in all processes."""
     runs_per_block: int
     warmup_runs: int
     original_blocks_ms: tuple[float, ...] = ()
     candidate_blocks_ms: tuple[float, ...] = ()
+    candidate_p50_ms: Estimate | None = None
+    """The candidate's median run with its interval; reports from before it was kept have blocks only."""
+    runs: int = 0
+    """Timed runs of all three contenders."""
+    disturbed: int = 0
+    """How many of them did not count, because something else took the core."""
+    busy: bool = False
+    """Whether so many were disturbed that the speed-up is not known."""
+    processes: int = 1
+    """Fresh processes that the intervals are over; 1 where both models ran in one."""
+    cpu_speedup: Estimate | None = None
+    """The same ratio by CPU time of all runs, which a busy machine hardly moves. Of one thread only."""
+    priority: str = ""
+    """What the scheduler granted the timing, in words."""
+    pressure: float | None = None
+    """For what share of the time something waited for a core just before, in per cent."""
+    waited_s: float = 0.0
+    """Seconds waited for a quiet moment before timing."""
 
 
 class Pair(Value):
@@ -436,6 +494,101 @@ class Gains(Value):
     """As of `RuntimeBaseline`."""
 
 
+class PairedOutcomes(Value):
+    """What each example adds to the drop of the primary metric, kept small: the mean over all examples is the drop.
+
+    Where each is right or wrong, the places of those that only one model gets right; else `differences`, float16 in
+    base64, times `scale`.
+    """
+
+    examples: int
+    lost: tuple[int, ...] = ()
+    won: tuple[int, ...] = ()
+    differences: str | None = None
+    scale: float = 100.0
+    """What one lost example counts, in the unit of the drop; else what the largest difference is."""
+    order: str = ""
+    """Outcomes of two candidates belong to the same examples where this is equal."""
+
+
+class Level(Value):
+    """The limits on the metric held against the interval at one confidence.
+
+    Finalists share the chance of error; whoever is left when some are proven has more of it (Holm 1979).
+    """
+
+    sharing: int
+    """How many finalists share it."""
+    confidence: float
+    drop: Estimate
+    constraints: tuple[ConstraintVerdict, ...]
+    """Those on the metric."""
+
+
+class Corrected(Value):
+    """The drop of whoever comes out best, and what of it is left once the luck of having come out best is taken off."""
+
+    candidate: str
+    among: int
+    plain: float
+    corrected: float
+    unit: str
+
+
+class Contest(Value):
+    """What a choice among several candidates made of the numbers of the one that came out best."""
+
+    choosing: Corrected | None = None
+    """What ranking alone would have claimed."""
+    evaluation: Corrected | None = None
+    """Where several finalists were judged."""
+    note: str = ""
+    """Why there is no correction, where there is none."""
+
+
+class OperatorChange(Value):
+    """What one kind of operator, or one layer, takes in either model: milliseconds of one run, all of its nodes."""
+
+    name: str
+    """The operator as the runtimes call what they ran, `Conv → ConvInteger` where another kernel took its place; of a
+    layer its name in the file."""
+    original_count: int
+    candidate_count: int
+    original_ms: float | None
+    """0 where the model has none; `None` where its runtime times no operators."""
+    candidate_ms: float | None
+    difference_ms: float | None = Field(description="Candidate minus original: positive is slower.")
+
+
+class Conversion(Value):
+    """Operators that change the type or the layout of numbers and compute nothing, where the candidate has more."""
+
+    kind: str
+    """As the runtime calls it, such as `DequantizeLinear`."""
+    original_count: int
+    count: int
+    ms: float | None
+    """All of them together in one run of the candidate; `None` where its runtime times no operators."""
+
+
+class Slowdown(Value):
+    """Why a candidate is slower than the original, or gains less than predicted: the profiles of both.
+
+    Times are of single operators in a profiled run, so that they add up to less than a run takes.
+    """
+
+    original_ms: float | None
+    """All operators of one run; `None` where the runtime times none."""
+    candidate_ms: float | None
+    operators: tuple[OperatorChange, ...]
+    """By kind, what grew most first; conversions are told apart."""
+    layers: tuple[OperatorChange, ...] = ()
+    """Those that grew most, where the candidate has layers by the original's names."""
+    conversions: tuple[Conversion, ...] = ()
+    hints: tuple[str, ...] = ()
+    """What the tables say, each a sentence."""
+
+
 class EvaluationReport(Value):
     """Original and candidate side by side.
 
@@ -443,7 +596,22 @@ class EvaluationReport(Value):
     """
 
     task: Task
+    part: Part = Part.EVALUATION
+    """What it was measured on."""
     examples: int
+    """That were used."""
+    examples_of_part: int | None = None
+    """How many there are; more than were used where the evidence was clear before."""
+    judging_examples: int | None = None
+    """How many the evaluation part has."""
+    levels: tuple[Level, ...] = ()
+    """Of a finalist: the limits on the metric at each share of the chance of error, the strictest first."""
+    outcomes: PairedOutcomes | None = None
+    """`None` where the metric is not a mean over examples."""
+    contest: Contest | None = None
+    """Of a finalist: what was found once it was measured."""
+    outputs_s: float | None = None
+    """How long the examples took to pass through both models."""
     metrics: tuple[MetricComparison, ...]
     """The first is the primary one, which the constraints speak of."""
     fidelity: Fidelity
@@ -462,6 +630,8 @@ class EvaluationReport(Value):
     implausible: tuple[str, ...] = ()
     gains: Gains | None = None
     """Told apart where the candidate runs elsewhere than the original."""
+    slowdown: Slowdown | None = None
+    """Looked for where the candidate is hardly faster, or much less than predicted."""
     verdict: Holds
     confidence: float
     machine: Machine

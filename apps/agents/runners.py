@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from apps.agents.criteria import Target
 from apps.agents.formats import format_spec
 from apps.agents.layout import FIRST, Layout
+from apps.agents.operator_times import OperatorTimes
 from apps.agents.reports import ModelSummary, TensorSpec
 from apps.agents.text import TextEncoder
 
@@ -49,6 +50,13 @@ class Engine(Protocol):
 
     def peak_memory_bytes(self, feeds: Feeds, target: Target) -> int:
         """What loading the model and running `feeds` adds to a process of its own at its peak."""
+        ...
+
+    def profile(self, feeds: Feeds, target: Target, runs: int) -> OperatorTimes | None:
+        """What each operator takes, over so many `runs`; `None` where the runtime times none that could be read.
+
+        Raises what a session of the model does.
+        """
         ...
 
 

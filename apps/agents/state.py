@@ -13,7 +13,7 @@ from pydantic import Field
 
 from apps.agents.criteria import Criteria
 from apps.agents.faults import Fault
-from apps.agents.reports import DatasetSummary, ModelSummary
+from apps.agents.reports import Contest, DatasetSummary, ModelSummary
 from apps.agents.values import Value
 
 
@@ -53,13 +53,13 @@ class CandidateStatus(StrEnum):
     PLANNED = "planned"
     RUNNING = "running"
     REJECTED = "rejected"
-    """Measured, and rolled back: it breaks a constraint, or is no better than the original."""
+    """Measured, and rolled back: it breaks a constraint, is no better than the original, or failed when judged."""
     FAILED = "failed"
     """A step of it failed."""
     ACCEPTED = "accepted"
-    """Holds every constraint and gains something."""
+    """Nothing speaks against it on the examples that rank; its reason says whether it was judged."""
     SELECTED = "selected"
-    """The best of the accepted: the session's answer."""
+    """Judged, and the session's answer."""
     SKIPPED = "skipped"
     """Planned and never measured: the budget was spent, or it could no longer win."""
 
@@ -68,7 +68,15 @@ class Outcome(StrEnum):
     IMPROVED = "improved"
     """A candidate holds every constraint and is handed over."""
     UNCHANGED = "unchanged"
-    """The original stands."""
+    """The original stands: what was measured is not better, or breaks a limit."""
+    NOT_MEASURED = "not_measured"
+    """No candidate was measured, so nothing is known of what would be better."""
+    INCONCLUSIVE = "inconclusive"
+    """A candidate holds every limit that could be judged, and the machine was too busy to time it."""
+
+
+UNDECIDED = frozenset({Outcome.NOT_MEASURED, Outcome.INCONCLUSIVE})
+"""Nothing is known: neither that a candidate is better, nor that none is."""
 
 
 class StepRequest(Value):
@@ -167,6 +175,55 @@ class Miss(Value):
     sentence: str
 
 
+class Choice(Value):
+    """What choosing among several candidates cost in certainty."""
+
+    tried: int
+    """Candidates that were measured on the choosing part."""
+    choosing_examples: int
+    finalists: tuple[str, ...]
+    """Who was to be judged, the highest ranked first."""
+    judged: int
+    judging_examples: int
+    """That judged: nobody had chosen by them."""
+    sharing: int
+    """How many finalists shared the chance of error of the member's confidence when this was found."""
+    confidence: float
+    """Of each interval, where so many share it."""
+    margin_alone: float | None = None
+    """Half the interval of the drop had one candidate only been judged; `None` where the drop is exact."""
+    margin: float | None = None
+    unit: str = "points"
+    contest: Contest | None = None
+    """What having come out best does to the numbers of the one that did."""
+    sentence: str
+    """All of it in words."""
+
+
+class Tone(StrEnum):
+    """How a headline is to be taken."""
+
+    GOOD = "good"
+    """Every constraint is proven, and nothing got worse beyond what the criteria allow of the metric."""
+    MIXED = "mixed"
+    """Something got better and something else got worse."""
+    OPEN = "open"
+    """Better as measured, and not proven."""
+    NEUTRAL = "neutral"
+    """Nothing to celebrate and nothing to be warned of."""
+    UNMEASURED = "unmeasured"
+    """Nothing was measured."""
+    BUSY = "busy"
+    """The machine was too busy to tell."""
+
+
+class Headline(Value):
+    """A verdict in one sentence, without a full stop: what got better, and beside it what got worse."""
+
+    tone: Tone
+    sentence: str
+
+
 class Verdict(Value):
     """How the session ends."""
 
@@ -178,6 +235,18 @@ class Verdict(Value):
     misses: tuple[Miss, ...] = ()
     inconclusive: tuple[str, ...] = ()
     """What the evidence leaves open about the candidate handed over and what would decide; empty when all is proven."""
+    choice: Choice | None = None
+    """`None` where nothing was judged."""
+    advice: str | None = None
+    """What to do about a session that is undecided, in sentences."""
+    speed_unknown: str | None = None
+    """Why nothing is known of the speed of the candidate handed over, in a sentence."""
+    timed_runs: int = 0
+    """Of the candidates whose speed is not known for the machine was too busy."""
+    disturbed_runs: int = 0
+    """How many of `timed_runs` other programs disturbed, so that they do not count."""
+    headline: Headline | None = None
+    """Made when the verdict is; `apps.agents.headline.headline_of` makes one for verdicts that are older."""
 
 
 class Closing(Value):
@@ -214,7 +283,8 @@ class SessionState(Value):
     dataset: DatasetSummary
     seed: int
     steps: tuple[StepRecord, ...] = ()
-    elapsed_s: float = 0.0
+    worked_s: float = 0.0
+    """The session's own time: while at least one of its steps ran, tries that failed included."""
     parallelism: int = 1
     """How many steps may run side by side: the number of live workers."""
     libraries: tuple[str, ...] = ()

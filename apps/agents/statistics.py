@@ -10,8 +10,8 @@ import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import scipy  # Its parts load when they are first asked for: `stats` takes longer than most jobs.
 from numpy.typing import NDArray
-from scipy import optimize, stats
 
 from apps.agents.reports import Estimate
 from apps.agents.tango import excess
@@ -31,7 +31,12 @@ BCA_MAXIMUM_EXAMPLES = 4000
 
 def quantile_of(confidence: float) -> float:
     """The normal quantile of a two-sided interval: 1.96 for 0.95."""
-    return float(stats.norm.ppf(0.5 + confidence / 2))
+    return float(scipy.stats.norm.ppf(0.5 + confidence / 2))
+
+
+def confidence_of(quantile: float) -> float:
+    """The confidence of a two-sided interval that reaches so many standard errors: 0.95 for 1.96."""
+    return float(1 - 2 * scipy.stats.norm.sf(quantile))
 
 
 # --- shares ----------------------------------------------------------------------------------------------------------
@@ -39,7 +44,7 @@ def quantile_of(confidence: float) -> float:
 
 def share(successes: int, trials: int, confidence: float) -> Estimate:
     """A share with Wilson's score interval (Wilson, JASA 22 (1927)). `trials` must be positive."""
-    interval = stats.binomtest(successes, trials).proportion_ci(confidence, method="wilson")
+    interval = scipy.stats.binomtest(successes, trials).proportion_ci(confidence, method="wilson")
     return Estimate(value=successes / trials, low=float(interval.low), high=float(interval.high))
 
 
@@ -50,7 +55,7 @@ def mcnemar_p(lost: int, won: int) -> float:
     """
     if lost + won == 0:
         return 1.0
-    return float(stats.binomtest(lost, lost + won, 0.5).pvalue)
+    return float(scipy.stats.binomtest(lost, lost + won, 0.5).pvalue)
 
 
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:
@@ -79,8 +84,8 @@ def share_difference(lost: int, won: int, trials: int, confidence: float) -> Est
 
     # At the value itself the statistic can be 0 over 0 (no discordant example): start a hair beside it.
     below, above = value - NUDGE, value + NUDGE
-    low = -1.0 if below <= -1 or beyond(-1.0, z) <= 0 else float(optimize.brentq(beyond, -1.0, below, args=(z,)))
-    high = 1.0 if above >= 1 or beyond(1.0, -z) >= 0 else float(optimize.brentq(beyond, above, 1.0, args=(-z,)))
+    low = -1.0 if below <= -1 or beyond(-1.0, z) <= 0 else float(scipy.optimize.brentq(beyond, -1.0, below, args=(z,)))
+    high = 1.0 if above >= 1 or beyond(1.0, -z) >= 0 else float(scipy.optimize.brentq(beyond, above, 1.0, args=(-z,)))
     return Estimate(value=value, low=low, high=high)
 
 
@@ -105,9 +110,9 @@ def bootstrap(statistic: Statistic, examples: int, confidence: float, seed: int)
 
     with warnings.catch_warnings():
         # What scipy warns of, an undefined correction, is handled below.
-        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
+        warnings.simplefilter("ignore", scipy.stats.DegenerateDataWarning)
         warnings.simplefilter("ignore", RuntimeWarning)
-        result = stats.bootstrap(
+        result = scipy.stats.bootstrap(
             (everyone,),
             along_last_axis,
             n_resamples=RESAMPLES,
@@ -140,32 +145,6 @@ def bootstrap_p(values: Floats) -> float:
     """
     smaller = min(np.count_nonzero(values <= 0), np.count_nonzero(values >= 0))
     return float(min(1.0, 2 * (smaller + 1) / (len(values) + 1)))
-
-
-# --- medians of times ------------------------------------------------------------------------------------------------
-
-
-def median_interval(blocks_ms: Floats, confidence: float, seed: int) -> Estimate:
-    """The median of block medians, with the percentile interval of a bootstrap over blocks."""
-    medians = _resampled_medians(blocks_ms[np.newaxis], seed)[0]
-    return _percentiles(float(np.median(blocks_ms)), medians, confidence)
-
-
-def median_ratio_interval(numerator_ms: Floats, denominator_ms: Floats, confidence: float, seed: int) -> Estimate:
-    """Median over median of blocks measured in the same rounds; whole rounds are resampled together.
-
-    Percentile interval: the jackknife behind BCa fails for medians (Efron and Tibshirani 1993, section 11.6).
-    """
-    numerator, denominator = _resampled_medians(np.stack([numerator_ms, denominator_ms]), seed)
-    value = float(np.median(numerator_ms) / np.median(denominator_ms))
-    return _percentiles(value, numerator / denominator, confidence)
-
-
-def _resampled_medians(blocks: Floats, seed: int) -> Floats:
-    """`[series, rounds]` to `[series, RESAMPLES]`, each series resampled at the same rounds."""
-    rounds = blocks.shape[1]
-    chosen = np.random.default_rng(seed).integers(0, rounds, size=(RESAMPLES, rounds))
-    return np.median(blocks[:, chosen], axis=2)
 
 
 def _percentiles(value: float, values: Floats, confidence: float) -> Estimate:

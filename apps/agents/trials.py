@@ -57,7 +57,13 @@ def optimize_key(candidate: str) -> str:
 
 
 def evaluate_key(candidate: str) -> str:
+    """The step that measures it on the choosing part."""
     return f"{candidate}/evaluate"
+
+
+def judge_key(candidate: str) -> str:
+    """The step that judges it, where it is a finalist, on the evaluation part."""
+    return f"{candidate}/judge"
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,12 @@ class Trial:
     optimize: StepRecord | None = None
     evaluate: StepRecord | None = None
     report: EvaluationReport | None = None
+    """On the choosing part."""
     judgement: Judgement | None = None
+    """By the choosing part."""
+    judge: StepRecord | None = None
+    judged: EvaluationReport | None = None
+    """On the evaluation part."""
 
     @property
     def key(self) -> str:
@@ -93,6 +104,7 @@ class Trial:
 
     @property
     def failed_step(self) -> StepRecord | None:
+        """The step that ended the search for it."""
         for step in (self.optimize, self.evaluate):
             if step is not None and step.status in (Status.FAILED, Status.CANCELLED):
                 return step
@@ -101,10 +113,15 @@ class Trial:
     @property
     def failure(self) -> str | None:
         """Why it failed, in a sentence; `None` when it did not."""
-        step = self.failed_step
+        step = self.failed_step or self.failed_judging
         if step is None:
             return None
         return step.error or f"The step {step.request.key} was {step.status.value}."
+
+    @property
+    def failed_judging(self) -> StepRecord | None:
+        lost = self.judge is not None and self.judge.status in (Status.FAILED, Status.CANCELLED)
+        return self.judge if lost else None
 
     @property
     def fault(self) -> Fault | None:
@@ -148,24 +165,43 @@ class Trial:
             error_code=(step.error_code or "failed") if step is not None else None,
         )
 
-    def record(self, selected: str | None, skipped: Mapping[str, str]) -> CandidateRecord:
+    def record(self, selected: str | None, skipped: Mapping[str, str], ruling: Ruling | None = None) -> CandidateRecord:
         """The candidate as the member sees it now."""
-        status, reason = self._standing(selected, skipped)
-        score = self.judgement.score if self.judgement else None
+        status, reason = self._standing(selected, skipped, ruling)
+        known = (ruling and ruling.judgement) or self.judgement
+        score = known.score if known else None
         return self.planned.model_copy(
             update={"status": status, "reason": reason, "score": None if score is None else round(score, 4)}
         )
 
-    def _standing(self, selected: str | None, skipped: Mapping[str, str]) -> tuple[CandidateStatus, str]:
+    def _standing(
+        self, selected: str | None, skipped: Mapping[str, str], ruling: Ruling | None
+    ) -> tuple[CandidateStatus, str]:
         if self.key in skipped:
             return CandidateStatus.SKIPPED, skipped[self.key]
         if (failure := self.failure) is not None:
             return CandidateStatus.FAILED, failure
         if self.judgement is None:
             return (CandidateStatus.RUNNING if self.started else CandidateStatus.PLANNED), self.planned.reason
-        if not self.judgement.accepted:
-            return CandidateStatus.REJECTED, self.judgement.reason
-        return (CandidateStatus.SELECTED if self.key == selected else CandidateStatus.ACCEPTED), self.judgement.reason
+        if self.key == selected and ruling:
+            return CandidateStatus.SELECTED, ruling.reason
+        if self.judge is not None and self.judge.status in ACTIVE:
+            return CandidateStatus.RUNNING, f"{self.judgement.reason} It is being judged."
+        if ruling:
+            return (CandidateStatus.ACCEPTED if ruling.stands else CandidateStatus.REJECTED), ruling.reason
+        status = CandidateStatus.ACCEPTED if self.judgement.accepted else CandidateStatus.REJECTED
+        return status, self.judgement.reason
+
+
+@dataclass(frozen=True)
+class Ruling:
+    """What is said of a candidate once finalists are judged."""
+
+    reason: str
+    judgement: Judgement | None
+    """By the evaluation part; `None` of a candidate that was not judged."""
+    stands: bool
+    """Whether nothing speaks against it: a finalist must be proven, or tolerated in spite of what is open."""
 
 
 @dataclass(frozen=True)
@@ -262,4 +298,8 @@ def _with_steps(trial: Trial, steps: Steps, criteria: Criteria) -> Trial:
     if evaluate is None or evaluate.status is not Status.COMPLETED:
         return replace(trial, optimize=optimize, evaluate=evaluate)
     report = EvaluationReport.model_validate(evaluate.result)
-    return replace(trial, optimize=optimize, evaluate=evaluate, report=report, judgement=judge(report, criteria))
+    measured = replace(trial, optimize=optimize, evaluate=evaluate, report=report, judgement=judge(report, criteria))
+    judging = steps.get(judge_key(trial.key))
+    if judging is None or judging.status is not Status.COMPLETED:
+        return replace(measured, judge=judging)
+    return replace(measured, judge=judging, judged=EvaluationReport.model_validate(judging.result))

@@ -14,18 +14,23 @@ from typing import Literal
 
 from apps.agents.criteria import Constraints
 from apps.agents.dataset_spec import METRICS, Metric
+from apps.agents.measuring.effort import FEWEST_ROUNDS
 from apps.agents.phrasing import (
+    OF_ITS_VALUE,
     POINT_UNITS,
     against,
     capital,
     difference_unit,
     from_to,
     interval,
+    interval_said,
     number,
     number_of_bytes,
     said,
+    signed,
 )
 from apps.agents.reports import (
+    UNKNOWN,
     ConstraintVerdict,
     Estimate,
     GroupComparison,
@@ -35,22 +40,25 @@ from apps.agents.reports import (
     Pair,
 )
 
-UNKNOWN = 1e9
-"""Either end of an interval that nothing bounds: JSON has no infinity, and no end at all would mean an exact number."""
-
 
 @dataclass(frozen=True)
-class Measurements:
-    """What the constraints of a session are held against."""
+class MetricMeasured:
+    """What the limits on the metric are held against; `confidence` is that of the intervals."""
 
     primary: MetricComparison
     examples: int
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Measurements(MetricMeasured):
+    """What the constraints of a session are held against."""
+
     latency: LatencyComparison
     candidate_latency_ms: Estimate
     """The candidate's median run, with its interval over blocks."""
     size_bytes: Pair
     peak_memory_bytes: Pair
-    confidence: float
     groups: tuple[GroupComparison, ...] = ()
     group_metric: Metric | None = None
     """What `groups` compares."""
@@ -59,6 +67,11 @@ class Measurements:
 def judge(constraints: Constraints, measured: Measurements) -> tuple[ConstraintVerdict, ...]:
     """A verdict for every constraint that has a limit, in the order of `Constraints`."""
     return tuple(_verdicts(constraints, measured))
+
+
+def judge_metric(limits: Constraints, measured: MetricMeasured) -> tuple[ConstraintVerdict, ...]:
+    """A verdict for every limit on the primary metric."""
+    return tuple(_metric_verdicts(limits, measured))
 
 
 def overall(verdicts: Iterable[ConstraintVerdict]) -> Holds:
@@ -71,10 +84,7 @@ def overall(verdicts: Iterable[ConstraintVerdict]) -> Holds:
 
 
 def _verdicts(limits: Constraints, measured: Measurements) -> Iterator[ConstraintVerdict]:
-    if limits.max_metric_drop_points is not None:
-        yield drop_verdict(measured, limits.max_metric_drop_points)
-    if limits.max_metric_drop_relative is not None:
-        yield relative_drop_verdict(measured, limits.max_metric_drop_relative)
+    yield from _metric_verdicts(limits, measured)
     if limits.max_group_drop_points is not None:
         yield group_verdict(measured, limits.max_group_drop_points)
     if limits.max_latency_ms is not None:
@@ -87,6 +97,13 @@ def _verdicts(limits: Constraints, measured: Measurements) -> Iterator[Constrain
         yield size_reduction_verdict(measured, limits.min_size_reduction)
     if limits.max_memory_bytes is not None:
         yield _exact_bytes("max_memory_bytes", "peak memory is", measured.peak_memory_bytes, limits.max_memory_bytes)
+
+
+def _metric_verdicts(limits: Constraints, measured: MetricMeasured) -> Iterator[ConstraintVerdict]:
+    if limits.max_metric_drop_points is not None:
+        yield drop_verdict(measured, limits.max_metric_drop_points)
+    if limits.max_metric_drop_relative is not None:
+        yield relative_drop_verdict(measured, limits.max_metric_drop_relative)
 
 
 # --- the rule --------------------------------------------------------------------------------------------------------
@@ -121,17 +138,14 @@ def more_needed(measured: Estimate, limit: float, observations: int) -> int | No
 # --- accuracy --------------------------------------------------------------------------------------------------------
 
 
-def drop_verdict(measured: Measurements, limit: float) -> ConstraintVerdict:
+def drop_verdict(measured: MetricMeasured, limit: float) -> ConstraintVerdict:
     """The primary metric's drop against a limit in points, or in the metric's own unit."""
     primary = measured.primary
     drop = primary.drop
     unit = difference_unit(primary.unit)
     status = decide(drop, limit, "at most")
-    reached = interval(drop, measured.confidence, unit, of_drop=True)
-    sentence = (
-        f"{primary.label} {_moved(primary, drop.value, unit)}{reached}, "
-        f"{against(status, f'the limit of {said(limit, unit)}')}."
-    )
+    moved = _moved(primary, primary.change, unit, status, measured.confidence)
+    sentence = f"{primary.label} {moved}, {against(status, f'the limit of {said(limit, unit)}')}."
     return ConstraintVerdict(
         constraint="max_metric_drop_points",
         limit=limit,
@@ -144,7 +158,7 @@ def drop_verdict(measured: Measurements, limit: float) -> ConstraintVerdict:
     )
 
 
-def relative_drop_verdict(measured: Measurements, limit: float) -> ConstraintVerdict:
+def relative_drop_verdict(measured: MetricMeasured, limit: float) -> ConstraintVerdict:
     """The drop as a share of the original's value, whose own uncertainty is small beside the drop's and left out."""
     primary = measured.primary
     base = primary.original.value
@@ -170,11 +184,9 @@ def relative_drop_verdict(measured: Measurements, limit: float) -> ConstraintVer
         low=None if drop.low is None else drop.low * 100,
         high=None if drop.high is None else drop.high * 100,
     )
-    sentence = (
-        f"{primary.label} {_moved(primary, percent.value, '%')}{' of its value' if percent.value else ''}"
-        f"{interval(percent, measured.confidence, '%', of_drop=True)}, "
-        f"{against(status, f'the limit of {number(limit * 100)} %')}."
-    )
+    change = percent.negated() if primary.higher_is_better else percent
+    moved = _moved(primary, change, OF_ITS_VALUE, status, measured.confidence)
+    sentence = f"{primary.label} {moved}, {against(status, f'the limit of {number(limit * 100)} %')}."
     return ConstraintVerdict(
         constraint="max_metric_drop_relative",
         limit=limit,
@@ -217,7 +229,9 @@ def group_verdict(measured: Measurements, limit: float) -> ConstraintVerdict:
         key=lambda one: _bound(one.simultaneous, low=status is Holds.VIOLATED),
     )
     drop = worst.simultaneous
-    reached = interval(drop, measured.confidence, unit, of_drop=True).replace("interval", "interval for all groups", 1)
+    higher = measured.group_metric is None or METRICS[measured.group_metric].higher_is_better
+    change = drop.negated() if higher else drop
+    reached = interval(change, measured.confidence, unit).replace("interval", "interval for all groups", 1)
     moved = "loses" if drop.value > 0 else "gains" if drop.value < 0 else "keeps what it has"
     amount = f" {said(abs(drop.value), unit)}" if drop.value else ""
     return ConstraintVerdict(
@@ -262,13 +276,23 @@ def _examples_to_decide(drop: Estimate, limit: float, unit: str, examples: int) 
     return f"About {more_examples:,} more examples would decide, if the drop stays at {said(drop.value, unit)}."
 
 
-def _moved(metric: MetricComparison, drop: float, unit: str) -> str:
-    """What the metric did. Of one in its own unit both values are told, without which a difference means nothing."""
-    if drop == 0:
+def _moved(metric: MetricComparison, change: Estimate, unit: str, status: Holds, confidence: float) -> str:
+    """What the metric did, with the interval of `change`: *unchanged* where that includes 0.
+
+    Where the evidence does not decide, it is said what was measured only. Of a metric in its own unit both values are
+    told, without which a difference means nothing.
+    """
+    if (change.value, change.low or 0.0, change.high or 0.0) == (0.0, 0.0, 0.0):
         return "did not change"
-    fell = (drop > 0) == metric.higher_is_better
-    values = "" if metric.unit in POINT_UNITS else f" {from_to(metric.original.value, metric.candidate.value)},"
-    return f"{'fell' if fell else 'rose'}{values} by {said(abs(drop), unit)}"
+    values = "" if metric.unit in POINT_UNITS else f"{from_to(metric.original.value, metric.candidate.value)}, "
+    if not change.includes(0.0):
+        by = f"{values}by {said(abs(change.value), unit)}"
+        return f"{'fell' if change.value < 0 else 'rose'} {by}{interval(change, confidence, unit)}"
+    if status is Holds.HOLDS:
+        return f"is unchanged ({values}{signed(change.value, unit)}, {interval_said(change, confidence, unit)})"
+    differs = f"{said(abs(change.value), unit)} {'lower' if change.value < 0 else 'higher'}"
+    measured = differs if change.value else "the same"
+    return f"measured {values}{measured}{interval(change, confidence, unit)}"
 
 
 # --- speed -----------------------------------------------------------------------------------------------------------
@@ -276,6 +300,8 @@ def _moved(metric: MetricComparison, drop: float, unit: str) -> str:
 
 def latency_verdict(measured: Measurements, limit_ms: float) -> ConstraintVerdict:
     """The candidate's median run against a limit in milliseconds."""
+    if _is_unknown(measured.latency):
+        return _speed_unknown(measured.latency, "max_latency_ms", limit_ms, measured.candidate_latency_ms.value, "ms")
     p50 = measured.candidate_latency_ms
     status = decide(p50, limit_ms, "at most")
     sentence = (
@@ -296,6 +322,8 @@ def latency_verdict(measured: Measurements, limit_ms: float) -> ConstraintVerdic
 
 def speedup_verdict(measured: Measurements, limit: float) -> ConstraintVerdict:
     """The speed-up, its interval widened by the noise that the control shows, against the least that was asked for."""
+    if _is_unknown(measured.latency):
+        return _speed_unknown(measured.latency, "min_speedup", limit, measured.latency.speedup.value, "×")
     speedup = widened_by_control(measured.latency)
     status = decide(speedup, limit, "at least")
     sentence = (
@@ -311,6 +339,40 @@ def speedup_verdict(measured: Measurements, limit: float) -> ConstraintVerdict:
         margin=speedup.value - limit,
         sentence=sentence,
         to_decide=_rounds_to_decide(speedup, limit, measured.latency) if status is Holds.INCONCLUSIVE else None,
+    )
+
+
+def too_busy(latency: LatencyComparison) -> str:
+    """Why nothing is known of a candidate's speed on a busy machine, and what to do."""
+    return (
+        f"The machine is too busy: {latency.disturbed:,} of {latency.runs:,} runs were disturbed. Measure again when "
+        "it is quieter, or give the worker cores of its own (LATHE_CORES)."
+    )
+
+
+def _is_unknown(latency: LatencyComparison) -> bool:
+    return latency.busy or latency.blocks < FEWEST_ROUNDS
+
+
+def _speed_unknown(
+    latency: LatencyComparison, constraint: str, limit: float, guess: float, unit: str
+) -> ConstraintVerdict:
+    """A limit on speed where no speed is known: on a busy machine, or of too few rounds of a very slow model."""
+    if latency.busy:
+        sentence, to_decide = "The candidate's speed is not known.", too_busy(latency)
+    else:
+        rounds = f"{latency.blocks} round{'' if latency.blocks == 1 else 's'}"
+        sentence = f"The candidate's speed is not known: only {rounds} of runs fitted into the time for it."
+        to_decide = f"{FEWEST_ROUNDS} rounds would decide: give the session more minutes, or fewer candidates."
+    return ConstraintVerdict(
+        constraint=constraint,
+        limit=limit,
+        measured=Estimate(value=guess, low=0.0, high=UNKNOWN),
+        unit=unit,
+        status=Holds.INCONCLUSIVE,
+        margin=0.0,
+        sentence=sentence,
+        to_decide=to_decide,
     )
 
 

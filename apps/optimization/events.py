@@ -19,13 +19,16 @@ from django.db import transaction
 from django.utils import timezone
 
 from apps.accounts.models import Membership, User
-from apps.optimization.models import OptimizationSession
+from apps.optimization.models import OptimizationSession, SessionStep
 from apps.outages import REDIS_AWAY, Outage
 
 logger = logging.getLogger(__name__)
 
 ANSWER_S = 1.0
 """How long the channel layer may take: whoever pokes has other work to do."""
+
+NEXT_IN_LINE = 20
+"""Who stands further back sees that it moves when its page looks by itself."""
 
 outage = Outage()
 """Of the channel layer, as this process sees it."""
@@ -35,6 +38,12 @@ def poke(session: OptimizationSession) -> None:
     """Tells the session's pages, and its team's lists, once the transaction is committed."""
     for group in (session.channel_group, team_group(session.team_id)):
         transaction.on_commit(partial(_send, group, {"type": "session.changed", "session": str(session.pk)}))
+
+
+def poke_waiting() -> None:
+    """Tells the pages of the sessions that are next in line: a step began or ended, so they have moved up."""
+    for step in SessionStep.objects.waiting().order_by("enqueued_at")[:NEXT_IN_LINE]:
+        poke(step.session)
 
 
 def team_group(team_id: int) -> str:

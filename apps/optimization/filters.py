@@ -9,6 +9,7 @@ from apps.agents.criteria import Objective
 from apps.agents.state import Outcome, Phase, Status
 from apps.models.filters import IdFilter
 from apps.optimization.models import AuditEvent, CriteriaSet, LogEntry, OptimizationSession
+from apps.optimization.models.choices import choices_of
 
 
 class SessionFilter(filters.FilterSet):
@@ -18,7 +19,7 @@ class SessionFilter(filters.FilterSet):
         distinct=False,  # a session has one state: no row comes twice
         help_text="One or several states.",
     )
-    outcome = filters.ChoiceFilter(choices=[(one.value, one.value.capitalize()) for one in Outcome])
+    outcome = filters.ChoiceFilter(choices=choices_of(Outcome))
     objective = filters.ChoiceFilter(
         field_name="criteria_body__objective", choices=[(one.value, one.value.capitalize()) for one in Objective]
     )

@@ -13,7 +13,9 @@ from django.conf import settings as environment
 from apps.agents.errors import StepOutOfMemory
 from apps.agents.job import Job, JobFailure, JobResult
 from apps.agents.process import Limits
-from apps.agents.state import StepKind
+from apps.agents.reports import Part
+from apps.agents.scheduling.quiet import affordable_wait_s
+from apps.agents.state import Closing, Status, StepKind
 from apps.models.errors import StoreFileMissing
 from apps.models.models import Blob
 from apps.models.storage import local_path
@@ -32,6 +34,8 @@ HANDLERS: dict[StepKind, str] = {
 }
 """What the child runs for each kind of step."""
 
+MEASURING = (StepKind.ANALYSE, StepKind.EVALUATE)
+"""Kinds that time something: they get the cores that are kept for it, and may wait for a quiet moment."""
 ARTIFACT_ROLES = ("artifact", "package")
 
 
@@ -55,6 +59,7 @@ def prepared(step: SessionStep, folder: Path) -> Iterator[Job]:
             arguments=_arguments(step),
             seed=session.seed,
             threads=session.criteria.target.threads,
+            cores=environment.LATHE.cores if step.kind in MEASURING else (),
         )
 
 
@@ -84,6 +89,8 @@ def _arguments(step: SessionStep) -> dict[str, Any]:
     common = {"criteria": session.criteria_body, **formats, **signature_of(session.version)}
     divisor = {"batch_divisor": step.batch_divisor} if step.batch_divisor > 1 else {}
     measured = {**common, **divisor, "dataset": reading_of(session)}
+    if step.kind in MEASURING:
+        measured["quiet_wait_s"] = _quiet_wait_s(session)
     match StepKind(step.kind):
         case StepKind.ANALYSE:
             return measured
@@ -93,10 +100,39 @@ def _arguments(step: SessionStep) -> dict[str, Any]:
         case StepKind.OPTIMIZE:
             return {**measured, "technique": step.technique, "parameters": step.parameters}
         case StepKind.EVALUATE:
-            return {**measured, "technique": step.technique, **step.parameters}
+            judged = {"candidate": step.candidate_key, "outcomes": _outcomes(session)} if _judges(step) else {}
+            return {**measured, "technique": step.technique, **_predicted(step), **step.parameters, **judged}
         case StepKind.PACKAGE:
             packed = {"filename": _artifact_filename(step), "summary": _summary_of_parent(step)}
-            return {**measured, **packed, "unchanged": not step.parent_key, "untried": step.parameters.get("untried")}
+            closing = Closing.model_validate(step.parameters)
+            verdict, untried = closing.verdict, closing.untried
+            headline = {"headline": verdict.headline.sentence} if verdict.headline else {}
+            return {**measured, **packed, **headline, "outcome": verdict.outcome, "untried": untried}
+
+
+def _judges(step: SessionStep) -> bool:
+    """Whether the step judges a finalist, on examples that nobody has chosen by."""
+    return step.parameters.get("part") == Part.EVALUATION
+
+
+def _outcomes(session: OptimizationSession) -> dict[str, dict[str, Any]]:
+    """What every candidate that was measured made of each example, by part and by its key."""
+    found: dict[str, dict[str, Any]] = {part: {} for part in Part}
+    for step in session.steps.filter(kind=StepKind.EVALUATE, status=Status.COMPLETED).order_by("pk"):
+        found[step.result.get("part", Part.EVALUATION)][step.candidate_key] = step.result.get("outcomes")
+    return found
+
+
+def _quiet_wait_s(session: OptimizationSession) -> float:
+    """How long one measurement of the session may wait for a quiet machine, in seconds."""
+    budget = session.criteria.budget
+    return affordable_wait_s(environment.LATHE.quiet_wait_s, budget.minutes, budget.candidates)
+
+
+def _predicted(step: SessionStep) -> dict[str, Any]:
+    """What the plan expects of the step's candidate."""
+    candidate = step.session.candidates.filter(key=step.candidate_key).first()
+    return {"predicted_speedup": candidate.predicted["speedup"]} if candidate and candidate.predicted else {}
 
 
 def _summary_of_parent(step: SessionStep) -> dict[str, Any] | None:

@@ -10,10 +10,12 @@ from django.template.loader import render_to_string
 
 from apps.agents.reports import AnalysisReport, Finding, Gains
 from apps.agents.state import Phase, Status
+from apps.models import clock
 from apps.optimization import plots
 from apps.optimization.lineage import exported_analyses, runtime_of_candidate, runtime_of_original
 from apps.optimization.models import Candidate, EvaluationReport, LogEntry, OptimizationSession, SessionStep
 from apps.optimization.services.report import RuntimeReport, runtime_reports
+from apps.optimization.waiting import Wait, waits_of
 
 LOG_LINES = 200
 FRAGMENTS = ("head", "candidates", "runtimes", "steps", "log", "plot", "announcement")
@@ -59,6 +61,10 @@ class LiveSession:
     """The same float model in every runtime that it was analysed in."""
     plot: str
     """JSON for `static/js/plots.js`."""
+    wait: Wait | None
+    """Its place in the queue, while none of its steps runs."""
+    own_time_s: float
+    waited_s: float
 
     @property
     def several_runtimes(self) -> bool:
@@ -73,6 +79,7 @@ def read(session: OptimizationSession) -> LiveSession:
     steps = list(session.steps.order_by("pk"))
     working = {step.candidate_key: step for step in steps if step.status == Status.RUNNING and step.candidate_key}
     rows = [_row(session, candidate, working) for candidate in candidates]
+    now = clock.now()
     newest = list(session.log.order_by("-pk")[:LOG_LINES])
     return LiveSession(
         session=session,
@@ -88,6 +95,9 @@ def read(session: OptimizationSession) -> LiveSession:
             [(row.candidate, row.evaluation.body) for row in rows if row.evaluation],
             {"": runtime_of_original(session.version), **{row.candidate.key: row.runtime for row in rows}},
         ),
+        wait=waits_of([session]).get(session.pk),
+        own_time_s=session.own_time_s(now),
+        waited_s=session.waited_s(now),
     )
 
 

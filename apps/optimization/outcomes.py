@@ -6,6 +6,7 @@ from typing import Any
 
 from apps.agents import reports
 from apps.agents.state import Plan, StepKind
+from apps.optimization import workers
 from apps.optimization.models import AnalysisReport, EvaluationReport, SessionStep
 
 
@@ -23,15 +24,20 @@ def keep_report(step: SessionStep, body: dict[str, Any]) -> None:
             reports.OptimizationResult.model_validate(body)
         case StepKind.EVALUATE:
             _keep_evaluation(step, body)
+            workers.note_timing(body)
 
 
 def _keep_evaluation(step: SessionStep, body: dict[str, Any]) -> None:
+    """What judged a finalist takes the place of what ranked it, which stays with its step.
+
+    So do the outcomes of single examples: only the step that judges the next finalist reads them.
+    """
     report = reports.EvaluationReport.model_validate(body)
     candidate = step.session.candidates.get(key=step.candidate_key)
     EvaluationReport.objects.update_or_create(
         candidate=candidate,
         defaults={
-            "body": body,
+            "body": {**body, "outcomes": None},
             "speedup": report.latency.speedup.value,
             "size_ratio": report.size_bytes.ratio,
             "metric_drop": report.primary.drop.value,

@@ -14,7 +14,6 @@ from django.db import DatabaseError, transaction
 
 from apps.agents.manager import OptimizationManager
 from apps.agents.state import ACTIVE, AgentDecision, CandidateRecord, Decision, Status, StepKind, StepRequest, Verdict
-from apps.models import clock
 from apps.optimization import audit, events, messages
 from apps.optimization.errors import SessionErrored
 from apps.optimization.models import Candidate, OptimizationSession, SessionStep
@@ -45,9 +44,10 @@ def advance(session_id: UUID | str) -> None:
     if session.status == Status.QUEUED:
         session.begin()
     try:
-        decision = OptimizationManager().next(session_state(session))
+        state = session_state(session)
+        decision = OptimizationManager().next(state)
         with transaction.atomic():
-            _carry_out(session, decision)
+            _carry_out(session, decision, state.worked_s)
     except DatabaseError:
         raise  # the message is delivered again, or the sweeper asks
     except Exception:
@@ -56,7 +56,7 @@ def advance(session_id: UUID | str) -> None:
     events.poke(session)
 
 
-def _carry_out(session: OptimizationSession, decision: Decision) -> None:
+def _carry_out(session: OptimizationSession, decision: Decision, worked_s: float) -> None:
     """Writes down one decision and sends its work."""
     _keep_plan(session)
     _keep_candidates(session, decision.candidates)
@@ -69,14 +69,15 @@ def _carry_out(session: OptimizationSession, decision: Decision) -> None:
     else:
         if not session.steps.filter(status__in=ACTIVE).exists():
             raise NothingToDo(f"decision without work: {decision!r}")
-        eta_s = _eta_s(session.elapsed_s(clock.now()), decision.progress)
+        eta_s = _eta_s(worked_s, decision.progress)
         session.proceed(phase=decision.phase, progress=decision.progress, eta_s=eta_s)
         for step in new_steps:
             messages.send_step(step)
 
 
-def _eta_s(elapsed_s: float, progress: float) -> float | None:
-    return elapsed_s * (1 - progress) / progress if progress >= ETA_FROM else None
+def _eta_s(worked_s: float, progress: float) -> float | None:
+    """About how long its steps will still run, its waiting aside."""
+    return worked_s * (1 - progress) / progress if progress >= ETA_FROM else None
 
 
 def _keep_plan(session: OptimizationSession) -> None:
@@ -150,12 +151,17 @@ def _complete(session: OptimizationSession, verdict: Verdict) -> None:
     packaged = session.steps.filter(kind=StepKind.PACKAGE, status=Status.COMPLETED).order_by("-pk").first()
     _drop_queued(session)
     session.complete(verdict, packaged.artifact if packaged else None)
+    session.log.create(message=f"The session {session.time_said}.")
     audit.record(
         "session.completed",
         session=session,
         subject=verdict.candidate or "",
         reason=verdict.reason,
-        data={"outcome": verdict.outcome},
+        data={
+            "outcome": verdict.outcome,
+            "worked_s": round(session.worked_s, 1),
+            "waited_s": round(session.waited_s(), 1),
+        },
     )
 
 

@@ -93,6 +93,11 @@ class StepQuerySet(SessionOwnedQuerySet):
         """Queued, and past their backoff. Only the step's own columns, so that it can be part of a compare-and-set."""
         return self.filter(Q(not_before=None) | Q(not_before__lte=Now()), status=Status.QUEUED)
 
+    def waiting(self) -> Self:
+        """Queued, of sessions that go on, with their sessions."""
+        wanted = Q(session__status__in=ACTIVE, session__cancel_requested_at=None)
+        return self.filter(wanted, status=Status.QUEUED).select_related("session")
+
     def stale(self) -> Self:
         """Running, by a worker that no longer renews its lease."""
         return self.filter(status=Status.RUNNING, lease_expires_at__lt=Now())

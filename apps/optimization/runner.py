@@ -39,6 +39,8 @@ BUSY_WAIT_MS = 2_000
 MOST_CRASHES = 2
 """A library that crashed on an input twice will do so again."""
 MOST_LOG_CHARACTERS = 4_000
+WORTH_TELLING_S = 5.0
+"""From so long on a wait in the queue stands in the log."""
 _slot = threading.Lock()
 """One step at a time in a process: a second one would disturb what the first measures."""
 
@@ -68,8 +70,10 @@ def run_step(step_id: int) -> None:
             messages.send_when_due(step_id)
             return
         with workers.busy_with(step):
+            events.poke_waiting()
             StepRun(step).carry_out()
         messages.send_advance(step.session_id)
+        events.poke_waiting()
     finally:
         _slot.release()
 
@@ -100,6 +104,7 @@ class StepRun:
     def carry_out(self) -> None:
         """Runs the step to its end and writes down how it ended. Raises only when the database is away."""
         logger.info("Step %s of session %s: try %d.", self.step.key, self.session.pk, self.step.attempt)
+        self._tell_wait()
         events.poke(self.session)
         try:
             with self._heartbeat(), scratch.folder(self.step) as folder, jobs.prepared(self.step, folder) as job:
@@ -117,6 +122,12 @@ class StepRun:
             close_old_connections()
             self._trouble(error)
         events.poke(self.session)
+
+    def _tell_wait(self) -> None:
+        """A line in the log where it waited so long that somebody may wonder."""
+        waited_s = self.step.waited_s
+        if waited_s is not None and waited_s >= WORTH_TELLING_S:
+            self._log("info", f"The step waited {waited_s:.0f} s in the queue, which the budget does not count.")
 
     def _trouble(self, error: Exception) -> None:
         """What was raised in this process: something that the work depends on failed, or it is a bug of ours."""

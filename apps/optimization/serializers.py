@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
+from uuid import UUID
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from apps.agents.criteria import Criteria
 from apps.agents.reports import EvaluationReport as Evaluation
+from apps.agents.scheduling.health import Health, TimingHealth
 from apps.agents.state import Outcome, Plan, Prediction, Verdict
 from apps.api import json_of
 from apps.models.serializers import TeamChoice
@@ -23,6 +27,7 @@ from apps.optimization.models import (
     SessionStep,
     Worker,
 )
+from apps.optimization.waiting import Wait, own_times_s, waits_of
 
 EXAMPLE_CRITERIA: dict[str, Any] = {
     "objective": "latency",
@@ -59,6 +64,8 @@ class SessionSerializer(serializers.ModelSerializer[OptimizationSession]):
     """`status` says where it stands, `phase` what it does; `error` why it failed, `verdict` how it ended.
 
     `sessions_before` is how many had been judged on the same data when it started.
+    `outcome`: `improved`; `unchanged`, the original stands; `not_measured`, nothing was measured; `inconclusive`, the
+    machine was too busy to time what may be better.
     """
 
     team: Any = serializers.SlugRelatedField(slug_field="slug", read_only=True)
@@ -67,7 +74,16 @@ class SessionSerializer(serializers.ModelSerializer[OptimizationSession]):
     criteria = json_of(Criteria, source="criteria_body", read_only=True)
     plan = json_of(Plan, read_only=True, allow_null=True)
     verdict = json_of(Verdict, read_only=True, allow_null=True)
-    elapsed_s = serializers.FloatField(read_only=True)
+    elapsed_s = serializers.FloatField(
+        read_only=True, help_text="By the clock since it began, waiting included, without the pause before a resume."
+    )
+    worked_s = serializers.SerializerMethodField(
+        help_text="Seconds in which one of its steps ran: the budget of minutes counts these."
+    )
+    waited_s = serializers.SerializerMethodField(help_text="Seconds since it began in which none of its steps ran.")
+    waiting = serializers.SerializerMethodField(
+        help_text="Its place in the queue and an estimate, while none of its steps runs; else null."
+    )
     outcome = OutcomeField(choices=[one.value for one in Outcome], read_only=True, allow_null=True)
     has_package = serializers.SerializerMethodField()
     created_by = serializers.EmailField(source="created_by.email", default=None, allow_null=True, read_only=True)
@@ -89,6 +105,9 @@ class SessionSerializer(serializers.ModelSerializer[OptimizationSession]):
             "progress",
             "eta_s",
             "elapsed_s",
+            "worked_s",
+            "waited_s",
+            "waiting",
             "outcome",
             "verdict",
             "plan",
@@ -108,6 +127,32 @@ class SessionSerializer(serializers.ModelSerializer[OptimizationSession]):
 
     def get_has_package(self, session: OptimizationSession) -> bool:
         return session.package_id is not None
+
+    def get_worked_s(self, session: OptimizationSession) -> float:
+        return self._own_times_s[session.pk]
+
+    def get_waited_s(self, session: OptimizationSession) -> float:
+        return max(0.0, session.elapsed_s() - self._own_times_s[session.pk])
+
+    @extend_schema_field(json_of(Wait, read_only=True, allow_null=True))
+    def get_waiting(self, session: OptimizationSession) -> dict[str, Any] | None:
+        wait = self._waits.get(session.pk)
+        return wait.model_dump(mode="json") if wait else None
+
+    # Read once for all that are shown together.
+
+    @cached_property
+    def _waits(self) -> Mapping[UUID, Wait]:
+        return waits_of(self._shown)
+
+    @cached_property
+    def _own_times_s(self) -> Mapping[UUID, float]:
+        return own_times_s(self._shown)
+
+    @property
+    def _shown(self) -> list[OptimizationSession]:
+        given: Any = self.parent.instance if isinstance(self.parent, serializers.ListSerializer) else [self.instance]
+        return list(given)
 
 
 class StepSerializer(serializers.ModelSerializer[SessionStep]):
@@ -188,14 +233,38 @@ class LogEntrySerializer(serializers.ModelSerializer[LogEntry]):
 
 
 class WorkerSerializer(serializers.ModelSerializer[Worker]):
-    """`alive` is whether it was heard of lately. What it works on is said only to the team whose session it is."""
+    """`alive` is whether it was heard of lately. What it works on is said only to the team whose session it is.
 
+    `timing` is what the last latency comparison on its machine says about the machine, `spread` how far from 1 the
+    original timed against itself came out there, and `health` what that means; they are null before the first one.
+    `priority` is what the scheduler grants its measurements, `measuring_cores` are the cores that they are bound to.
+    """
+
+    timing = json_of(TimingHealth, read_only=True, allow_null=True)
+    health = serializers.ChoiceField(
+        choices=[one.value for one in Health], source="health.state", default=None, read_only=True, allow_null=True
+    )
+    spread = serializers.FloatField(source="health.spread", default=None, read_only=True, allow_null=True)
+    measuring_cores = serializers.ListField(child=serializers.IntegerField(), read_only=True)
     alive = serializers.SerializerMethodField()
     current_step = serializers.SerializerMethodField()
 
     class Meta:
         model = Worker
-        fields = ("name", "alive", "queues", "machine", "started_at", "seen_at", "current_step")
+        fields = (
+            "name",
+            "alive",
+            "queues",
+            "machine",
+            "measuring_cores",
+            "priority",
+            "timing",
+            "health",
+            "spread",
+            "started_at",
+            "seen_at",
+            "current_step",
+        )
         read_only_fields = fields
 
     def get_alive(self, worker: Worker) -> bool:

@@ -5,20 +5,21 @@ from __future__ import annotations
 from apps.agents.faults import Fault
 from apps.agents.state import SessionState, Status, StepKind, StepRecord, StepRequest
 from apps.models import clock
-from apps.optimization import workers
+from apps.optimization import own_time, workers
 from apps.optimization.models import OptimizationSession, PipelineSettings, SessionStep, Worker
 
 
 def session_state(session: OptimizationSession) -> SessionState:
     """All that is known of `session`, in the order in which its steps were asked for."""
     living = workers.alive()
+    steps = list(session.steps.select_related("artifact").order_by("pk"))
     return SessionState(
         criteria=session.criteria,
         model=session.version.metadata.summary,
         dataset=session.dataset.described,
         seed=session.seed,
-        steps=tuple(_record(step) for step in session.steps.select_related("artifact").order_by("pk")),
-        elapsed_s=session.elapsed_s(clock.now()),
+        steps=tuple(_record(step) for step in steps),
+        worked_s=own_time.worked_s(steps, clock.now()),
         parallelism=_parallelism(session, living),
         libraries=tuple(sorted({name for worker in living for name in worker.libraries})),
         disabled_techniques=tuple(PipelineSettings.current().disabled_techniques),

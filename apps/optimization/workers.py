@@ -6,12 +6,17 @@ import os
 import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
+from typing import Any
 
+from django.conf import settings
 from django.db.models.functions import Now
 
 from apps.agents.machine import describe_machine, installed_versions
+from apps.agents.scheduling.health import TimingHealth
+from apps.agents.scheduling.priority import priority
+from apps.agents.state import Status, StepKind
 from apps.agents.techniques import catalogue
 from apps.models import clock
 from apps.optimization.models import SessionStep, Worker
@@ -39,9 +44,33 @@ def report(queues: list[str]) -> None:
     known = Worker.objects.filter(pk=name()).update(seen_at=Now(), queues=queues)
     if not known:
         now = clock.now()
-        Worker.objects.update_or_create(
-            pk=name(), defaults={"seen_at": now, "started_at": now, "queues": queues, "machine": _machine()}
-        )
+        known_since = {"seen_at": now, "started_at": now, "queues": queues, "machine": _machine()}
+        Worker.objects.update_or_create(pk=name(), defaults=known_since | _measuring(queues))
+
+
+def _measuring(queues: list[str]) -> dict[str, Any]:
+    """How this process measures, where it serves a queue that does."""
+    if not Worker(queues=queues).measures:
+        return {}
+    with priority() as granted:
+        return {"measuring_cores": list(settings.LATHE.cores), "priority": granted, "timing": _last_timing()}
+
+
+def _last_timing() -> dict[str, Any] | None:
+    """What an earlier worker of this machine measured last, as long as that is kept."""
+    here = SessionStep.objects.filter(worker__startswith=f"{socket.gethostname()}:"[:120])
+    timed = here.filter(kind=StepKind.EVALUATE, status=Status.COMPLETED, finished_at__isnull=False)
+    last = timed.order_by("-finished_at").first()
+    return _timing(last.result, last.finished_at) if last and last.finished_at else None
+
+
+def _timing(evaluation: dict[str, Any], at: datetime) -> dict[str, Any]:
+    return TimingHealth.of(evaluation["latency"], at).model_dump(mode="json")
+
+
+def note_timing(evaluation: dict[str, Any]) -> None:
+    """Keeps what the `EvaluationReport` that this process has just made says about its machine."""
+    Worker.objects.filter(pk=name()).update(timing=_timing(evaluation, clock.now()))
 
 
 def leave() -> None:

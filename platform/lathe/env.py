@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ PROJECT_ROOT = Path(__file__).resolve().parents[2]
 QUEUES = ("default", "checks", "cpu", "gpu")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 SIZE_UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+HIGHEST_CORE = 4095
+LONGEST_QUIET_WAIT_S = 600
 SOCKET_PATH_LIMIT_BYTES = 100
 """A unix socket's path may have 107 bytes on Linux and 103 elsewhere; some are left for the names tools append."""
 
@@ -116,6 +119,18 @@ class Reader:
             write = "write addresses or networks with commas, such as 127.0.0.1,10.0.7.0/24."
             raise WrongVariable(name, ",".join(words), write) from None
 
+    def cores(self, name: str) -> tuple[int, ...]:
+        """Numbers of cores with commas and ranges, as Linux writes them; none where it is not given."""
+        cores: set[int] = set()
+        for word in self.words(name, ()):
+            match = re.fullmatch(r"(\d{1,4})(?:-(\d{1,4}))?", word, re.ASCII)
+            first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+            if not first <= last <= HIGHEST_CORE:
+                write = "write numbers of cores with commas and ranges, such as 2-3,6."
+                raise WrongVariable(name, self._variables[name].strip(), write)
+            cores.update(range(first, last + 1))
+        return tuple(sorted(cores))
+
     def path(self, name: str, default: Path) -> Path:
         value = self.given(name)
         if value is None:
@@ -185,6 +200,10 @@ class Environment:
     """LATHE_QUEUES: what this machine's workers take on."""
     step_memory_bytes: int
     """LATHE_STEP_MEMORY: the most memory one step's process may take on this machine."""
+    cores: tuple[int, ...]
+    """LATHE_CORES: the cores that this machine's workers measure on; empty is all that they may use."""
+    quiet_wait_s: int
+    """LATHE_QUIET_WAIT_S: how long a measurement may wait for a quiet moment of the machine."""
     upload_limit_bytes: int
     """LATHE_UPLOAD_LIMIT: the largest file a member may upload."""
     log_level: str
@@ -250,6 +269,8 @@ class Environment:
             mail_from=reader.text("LATHE_MAIL_FROM", "Lathe <lathe@localhost>"),
             queues=reader.words("LATHE_QUEUES", ("default", "checks", "cpu"), choices=QUEUES),
             step_memory_bytes=reader.size_bytes("LATHE_STEP_MEMORY", 16 * 2**30),
+            cores=reader.cores("LATHE_CORES"),
+            quiet_wait_s=reader.whole("LATHE_QUIET_WAIT_S", 20, at_most=LONGEST_QUIET_WAIT_S),
             upload_limit_bytes=reader.size_bytes("LATHE_UPLOAD_LIMIT", 8 * 2**30),
             log_level=reader.choice("LATHE_LOG_LEVEL", "INFO", LOG_LEVELS),
             names=frozenset(reader.names),

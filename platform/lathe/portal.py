@@ -18,6 +18,7 @@ from django.core.management import call_command
 from django.db import connections
 from django.utils.module_loading import module_has_submodule
 
+from apps.agents.scheduling import cores
 from apps.models import checks
 from lathe.env import PROJECT_ROOT, Environment
 from lathe.processes import Child, Supervisor, python
@@ -79,8 +80,10 @@ def free_address(host: str, port: int | None, first: int = 8000) -> Address:
 def prepare(supervisor: Supervisor, environment: Environment) -> None:
     """Starts the bundled Redis if no other is given, and brings the tables up to date.
 
-    Raises `CannotStart` where the folder of Redis is somebody else's, `ChildDied` or `TimeoutError`.
+    Raises `CannotStart` where the cores are not there or the folder of Redis is somebody else's, `ChildDied` or
+    `TimeoutError`.
     """
+    check_cores(environment)
     if environment.redis_is_embedded:
         var = environment.var_dir
         try:
@@ -89,6 +92,12 @@ def prepare(supervisor: Supervisor, environment: Environment) -> None:
             raise CannotStart(str(error)) from None
     call_command("migrate", verbosity=0, interactive=False)
     connections.close_all()
+
+
+def check_cores(environment: Environment) -> None:
+    """Raises `CannotStart` where workers of this machine cannot be bound to the cores that they are to measure on."""
+    if environment.cores and (why := cores.missing(environment.cores)):
+        raise CannotStart(f"LATHE_CORES is '{cores.written(environment.cores)}', which cannot be right: {why}")
 
 
 def worker(queue: str, log_dir: Path | None = None) -> Child:

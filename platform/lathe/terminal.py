@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from textwrap import fill
 
-from apps.agents.phrasing import gains_said
-from apps.agents.reports import EvaluationReport
+from apps.agents.phrasing import MINUS, gains_said, slowdown_said
+from apps.agents.reports import EvaluationReport, MetricComparison
 from apps.agents.state import CandidateStatus, Status
 from apps.optimization.models import Candidate, OptimizationSession, SessionStep
+from apps.optimization.waiting import waits_of
 
 BAR_WIDTH = 30
 NUMBER_COLUMNS = 7
 
 
 def progress_line(session: OptimizationSession, width: int = 100) -> str:
-    """Bar, per cent, what is being done and how long it will take, in `width` characters or fewer."""
+    """Bar, per cent, what is being done and how long it will work or wait, in `width` characters or fewer."""
     done = round(session.progress * BAR_WIDTH)
     bar = "█" * done + "░" * (BAR_WIDTH - done)
     left = f", {duration(session.eta_s)} left" if session.eta_s is not None and session.is_active else ""
+    wait = waits_of([session]).get(session.pk)
+    left = f", waiting: {wait.sentence}" if wait else left
     running = session.steps.filter(status=Status.RUNNING).order_by("pk").first()
     doing = f" · {running.message}" if running is not None and running.message else ""
     line = f"{bar} {session.progress:4.0%}  {session.phase}{left}{doing}"
@@ -55,10 +58,17 @@ def report(session: OptimizationSession, width: int = 100) -> str:
         if candidate.status == CandidateStatus.SELECTED:
             constraints = "\n".join(f"  {c.status:<13}{c.sentence}" for c in evaluation.constraints)
             parts.append(f"What was asked of {candidate.key}:\n{constraints}")
+    slow = [
+        fill(f"{candidate.key}: {slowdown_said(one.slowdown)}", width, initial_indent="  ", subsequent_indent="  ")
+        for candidate, one in measured
+        if one.slowdown
+    ]
+    if slow:
+        parts.append("Where the time of slow candidates goes:\n" + "\n".join(slow))
     failures = [_failure(step) for step in session.steps.filter(status=Status.FAILED).order_by("pk")]
     if failures:
         parts.append("What failed:\n" + "\n".join(failures))
-    parts.append(fill(_verdict(session), width))
+    parts.append("\n".join(fill(line, width) for line in _verdict(session).splitlines()))
     return "\n\n".join(parts)
 
 
@@ -84,7 +94,7 @@ def table(rows: Iterable[Sequence[str]], head: Sequence[str]) -> str:
 def _head(evaluation: EvaluationReport) -> tuple[str, ...]:
     metric = evaluation.primary
     unit = f" {metric.unit}" if metric.unit else ""
-    return ("", f"{metric.label}{unit}", "drop", "p50 ms", "faster", "MB", "smaller", "memory MB", "verdict")
+    return ("", f"{metric.label}{unit}", "change", "p50 ms", "faster", "MB", "smaller", "memory MB", "verdict")
 
 
 def _original(evaluation: EvaluationReport) -> tuple[str, ...]:
@@ -102,12 +112,12 @@ def _original(evaluation: EvaluationReport) -> tuple[str, ...]:
 
 
 def _candidate(candidate: Candidate, evaluation: EvaluationReport) -> tuple[str, ...]:
-    drop, speedup = evaluation.primary.drop, evaluation.latency.speedup
+    speedup = evaluation.latency.speedup
     interval = f" ({speedup.low:.2f} to {speedup.high:.2f})" if speedup.low is not None and speedup.high else ""
     return (
         candidate.key,
         f"{evaluation.primary.candidate.value:.2f}",
-        f"{drop.value:+.2f}",
+        _change(evaluation.primary),
         f"{evaluation.latency.candidate.p50_ms:.3f}",
         f"{speedup.value:.2f}×{interval}",
         f"{evaluation.size_bytes.candidate / 1e6:.2f}",
@@ -117,6 +127,15 @@ def _candidate(candidate: Candidate, evaluation: EvaluationReport) -> tuple[str,
     )
 
 
+def _change(metric: MetricComparison) -> str:
+    """Candidate minus original: negative is lower. `unchanged` where chance explains it."""
+    change = metric.change.value
+    shown = f"{change:+.2f}".replace("-", MINUS) if change else ""
+    if metric.unchanged:
+        return f"unchanged ({shown})" if shown else "unchanged"
+    return shown
+
+
 def _failure(step: SessionStep) -> str:
     """The step and its sentence; of our own bugs also the last line of the traceback, which says what it was."""
     bug = f" [{step.traceback.strip().splitlines()[-1]}]" if step.traceback.strip() else ""
@@ -124,6 +143,11 @@ def _failure(step: SessionStep) -> str:
 
 
 def _verdict(session: OptimizationSession) -> str:
-    if session.verdict:
-        return f"{session.get_outcome_display()}: {session.verdict['reason']}"
+    if session.verdict and (headline := session.headline):
+        told = [f"{headline.sentence}.", session.verdict["reason"]]
+        if unknown := session.verdict.get("speed_unknown"):
+            told.append(unknown)
+        if advice := session.verdict.get("advice"):
+            told.append(f"What to do: {advice}")
+        return "\n".join([*told, f"It {session.time_said}."])
     return f"{session.get_status_display()}: {session.error or 'there is no verdict.'}"

@@ -105,3 +105,11 @@ def babble(context: JobContext) -> JobResult:
 def read_input(context: JobContext) -> JobResult:
     """What a library that asks for input gets."""
     return JobResult(body={"read": sys.stdin.read()})
+
+
+def tell_its_cores(context: JobContext) -> JobResult:
+    """The cores that this process may use, and those of one that it starts."""
+    program = "import os; print(*sorted(os.sched_getaffinity(0)))"
+    started = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    mine = sorted(os.sched_getaffinity(0))
+    return JobResult(body={"mine": mine, "started": [int(core) for core in started.stdout.split()]})

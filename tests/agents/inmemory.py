@@ -34,6 +34,7 @@ from apps.agents.reports import (
     ModelSummary,
     OperatorSensitivity,
     Pair,
+    Part,
     Task,
     TensorSpec,
 )
@@ -215,7 +216,13 @@ def _latency(milliseconds: float) -> Latency:
     )
 
 
-def evaluation(world: World, truth: Truth, criteria: Criteria, implausible: tuple[str, ...] = ()) -> EvaluationReport:
+def evaluation(
+    world: World,
+    truth: Truth,
+    criteria: Criteria,
+    implausible: tuple[str, ...] = (),
+    part: Part = Part.EVALUATION,
+) -> EvaluationReport:
     """The report that an exact evaluation of `truth` would write."""
     noise = 0.02
     drop = Estimate(
@@ -256,7 +263,9 @@ def evaluation(world: World, truth: Truth, criteria: Criteria, implausible: tupl
     constraints = verdicts.judge(criteria.constraints, measurements)
     return EvaluationReport(
         task=Task.CLASSIFICATION,
-        examples=2000,
+        part=part,
+        examples=400 if part is Part.CHOOSING else 1200,
+        judging_examples=1200,
         metrics=(primary,),
         fidelity=Fidelity(sqnr_db=30, cosine=0.99, max_abs_error=0.1, mean_abs_error=0.01),
         latency=latency,
@@ -346,7 +355,7 @@ class InMemoryPipeline:
     def _finish(self, state: SessionState, index: int) -> SessionState:
         done = self._carry_out(state.steps[index], state)
         steps = (*state.steps[:index], done, *state.steps[index + 1 :])
-        return state.model_copy(update={"steps": steps, "elapsed_s": state.elapsed_s + self.world.step_s})
+        return state.model_copy(update={"steps": steps, "worked_s": state.worked_s + self.world.step_s})
 
     def _carry_out(self, step: StepRecord, state: SessionState) -> StepRecord:
         request = step.request
@@ -388,7 +397,8 @@ class InMemoryPipeline:
             case StepKind.EVALUATE:
                 made = next(step.request for step in state.steps if step.request.key == request.parent)
                 truth = self.world.truth(made.technique or "", made.parameters)
-                return evaluation(self.world, truth, self.criteria).model_dump(mode="json")
+                part = Part(request.parameters["part"])
+                return evaluation(self.world, truth, self.criteria, part=part).model_dump(mode="json")
             case _:
                 return {}
 

@@ -128,6 +128,12 @@ def test_numbers_from_one_stay_where_the_model_has_more_classes(tmp_path: Path) 
     assert dataset.notes == ()
 
 
+def test_where_all_labels_are_1_nothing_is_said_of_where_they_begin(tmp_path: Path) -> None:
+    """They say no more than that all examples are of one class, and that is told already."""
+    (note,) = inspect_examples(saved(tmp_path, np.ones(60, np.int64)), spec()).notes
+    assert note.startswith("All examples belong to one class")
+
+
 def test_a_model_that_answers_with_its_own_labels_keeps_them(tmp_path: Path) -> None:
     dataset = loaded(tmp_path, TRUTH % 2 * 2 - 1, scores(dtype="int64"))
     assert set(dataset.evaluation_labels.tolist()) == {-1, 1}  # type: ignore[union-attr]

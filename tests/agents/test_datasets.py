@@ -19,10 +19,12 @@ from PIL import Image
 
 from apps.agents.dataset_spec import (
     CALIBRATION_MAXIMUM,
+    CHOOSING_MAXIMUM,
+    CHOOSING_MINIMUM,
     DatasetKind,
     DatasetSpec,
     ImagePreprocessing,
-    calibration_count,
+    part_sizes,
 )
 from apps.agents.datasets import load_dataset
 from apps.agents.datasets.split import split, stratified_order
@@ -34,7 +36,7 @@ from apps.agents.errors import (
     LabelsInvalid,
     ValuesOutOfRange,
 )
-from apps.agents.reports import Task, TensorSpec
+from apps.agents.reports import Part, Task, TensorSpec
 
 CLASSIFY = DatasetSpec(kind="npz", task="classification")
 PICTURE = TensorSpec(name="image", dtype="float32", shape=("batch", 1, 4, 4))
@@ -60,22 +62,40 @@ def pictures(path: Path, folders: dict[str, list[Image.Image]], suffix: str = "p
 
 @given(st.lists(st.integers(0, 6), min_size=20, max_size=400), st.integers(0, 2**32))
 @settings(max_examples=60)
-def test_calibration_and_evaluation_never_overlap_and_leave_nothing_out(labels: list[int], seed: int) -> None:
-    calibration, evaluation, training = split(len(labels), seed, np.array(labels))
-    assert sorted([*calibration, *evaluation]) == list(range(len(labels)))
-    assert len(calibration) == calibration_count(len(labels))
-    assert list(evaluation) == sorted(evaluation)
-    assert not len(training)
+def test_no_example_is_in_two_parts_and_none_is_left_out(labels: list[int], seed: int) -> None:
+    parts = split(len(labels), seed, np.array(labels))
+    assert sorted(np.concatenate(parts)) == list(range(len(labels)))
+    assert tuple(map(len, parts)) == part_sizes(len(labels))
+    assert list(parts.evaluation) == sorted(parts.evaluation)
+    assert list(parts.choosing) == sorted(parts.choosing)
+    assert not len(parts.training)
+
+
+def test_the_choosing_part_has_each_classs_share_of_a_file_that_is_sorted_by_class() -> None:
+    labels = np.repeat(np.arange(4), 250)
+    parts = split(1000, 7, labels)
+    assert np.bincount(labels[parts.choosing]).tolist() == pytest.approx([len(parts.choosing) / 4] * 4, abs=2)
+    assert np.bincount(labels[parts.evaluation]).tolist() == pytest.approx([len(parts.evaluation) / 4] * 4, abs=2)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.7])
 def test_what_is_set_apart_for_training_is_in_no_other_part_and_moves_no_calibration(share: float) -> None:
     labels = np.arange(200) % 4
-    calibration, evaluation, training = split(200, 7, labels, share)
-    assert sorted([*calibration, *evaluation, *training]) == list(range(200))
-    assert len(training) == min(int(200 * share), 200 - len(calibration))
-    assert list(calibration) == list(split(200, 7, labels)[0])
-    assert np.bincount(labels[training]).tolist() == pytest.approx([len(training) / 4] * 4, abs=2)
+    parts = split(200, 7, labels, share)
+    assert sorted(np.concatenate(parts)) == list(range(200))
+    assert len(parts.training) == min(int(200 * share), 200 - len(parts.calibration))
+    assert list(parts.calibration) == list(split(200, 7, labels).calibration)
+    assert np.bincount(labels[parts.training]).tolist() == pytest.approx([len(parts.training) / 4] * 4, abs=2)
+
+
+@given(st.integers(20, 200_000), st.sampled_from([0.0, 0.3, 0.7]))
+def test_every_part_has_its_bounds_and_most_is_left_to_judge_by(examples: int, training_share: float) -> None:
+    sizes = part_sizes(examples, training_share)
+    left = sizes.choosing + sizes.evaluation
+    assert sum(sizes) == examples
+    assert sizes.calibration <= CALIBRATION_MAXIMUM
+    assert 1 <= sizes.choosing <= min(CHOOSING_MAXIMUM, left / 2)
+    assert sizes.choosing >= CHOOSING_MINIMUM or left < 3 * CHOOSING_MINIMUM + 3
 
 
 def test_a_share_for_training_that_leaves_nothing_to_evaluate_or_goes_with_texts_is_refused() -> None:
@@ -101,7 +121,6 @@ def test_every_beginning_of_the_order_holds_each_classs_share(labels: list[int],
 @settings(max_examples=30)
 def test_the_same_seed_splits_the_same_way(examples: int, seed: int) -> None:
     assert all(np.array_equal(a, b) for a, b in zip(split(examples, seed), split(examples, seed), strict=True))
-    assert calibration_count(examples) <= CALIBRATION_MAXIMUM
 
 
 def test_another_seed_splits_another_way() -> None:
@@ -129,6 +148,26 @@ def test_an_npz_gives_batches_of_the_models_type_in_order(tmp_path: Path, compre
     calibration = np.concatenate([feeds["image"] for feeds in dataset.calibration(7, 3)])
     assert np.array_equal(calibration, x[dataset.calibration_indices[:7]])
     assert len(list(dataset.calibration(1000, 1))) == 10
+
+
+def test_choosing_and_the_portions_of_evaluation_are_read_like_the_whole_evaluation_part(tmp_path: Path) -> None:
+    x = np.arange(300, dtype=np.float32).reshape(300, 1)
+    y = np.repeat(np.arange(3), 100)
+    path = arrays(tmp_path / "d.npz", x=x, y=y)
+    dataset = load_dataset(path, CLASSIFY, [TensorSpec(name="x", dtype="float32", shape=("batch", 1))], seed=3)
+
+    def seen(batches: Any) -> list[int]:
+        return [int(value) for feeds, labels in batches for value in feeds["x"][:, 0]]
+
+    choosing = dataset.measured_on(Part.CHOOSING)
+    assert seen(dataset.choosing(16)) == seen(choosing.evaluation(16)) == dataset.choosing_indices.tolist()
+    assert dataset.measured_on(Part.EVALUATION).evaluation_rows == len(dataset.evaluation_indices)
+    assert np.array_equal(choosing.evaluation_labels, y[dataset.choosing_indices])
+    assert [seen(one.evaluation(16)) for one in dataset.portions((1.0,))] == [dataset.evaluation_indices.tolist()]
+    quarter, rest = dataset.portions((0.25, 1.0))
+    assert sorted(seen(quarter.evaluation(16)) + seen(rest.evaluation(16))) == dataset.evaluation_indices.tolist()
+    assert np.bincount(quarter.evaluation_labels).tolist() == pytest.approx([quarter.evaluation_rows / 3] * 3, abs=2)
+    assert quarter.evaluation_rows == round(len(dataset.evaluation_indices) / 4)
 
 
 def test_what_unpacks_to_more_than_the_worker_has_room_for_is_refused(
@@ -302,7 +341,7 @@ def test_a_tables_columns_go_to_inputs_of_their_name(tmp_path: Path) -> None:
     ]
     dataset = load_dataset(tmp_path / "d.csv", DatasetSpec(kind="table", task="regression"), wanted, seed=1)
     feeds, _ = next(dataset.evaluation(100))
-    assert feeds["b"].shape == (24, 1)
+    assert feeds["b"].shape == (16, 1)
     assert np.allclose(feeds["a"], np.array(columns["a"])[dataset.evaluation_indices])
 
 

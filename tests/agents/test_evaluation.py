@@ -102,7 +102,7 @@ def test_a_good_candidate_is_measured_and_holds(tmp_path: Path, quantized: Path,
     limits = Constraints(max_metric_drop_points=5, min_size_reduction=3.5, max_memory_bytes=10**9)
     report = evaluated(tmp_path, quantized, images, Criteria(constraints=limits), told=told)
     assert report.verdict is Holds.HOLDS, report.constraints
-    assert report.examples == 480
+    assert report.examples == 384
     assert [metric.metric for metric in report.metrics] == ["top1", "top5", "macro_f1"]
     assert abs(report.primary.drop.value) < 3
     assert report.size_bytes.ratio > 3.5
@@ -110,8 +110,8 @@ def test_a_good_candidate_is_measured_and_holds(tmp_path: Path, quantized: Path,
     assert report.fidelity.agreement is not None
     assert report.fidelity.agreement.value > 95
     assert report.flips is not None
-    assert report.flips.both_right + report.flips.both_wrong + report.flips.lost + report.flips.won == 480
-    assert sum(of_class.examples for of_class in report.classes) == 480
+    assert report.flips.both_right + report.flips.both_wrong + report.flips.lost + report.flips.won == 384
+    assert sum(of_class.examples for of_class in report.classes) == 384
     assert report.latency.speedup.value > 0
     assert report.peak_memory_bytes.original > 1_000_000
     assert report.implausible == ()
@@ -119,7 +119,8 @@ def test_a_good_candidate_is_measured_and_holds(tmp_path: Path, quantized: Path,
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1.0
     assert None not in told.etas_s
-    assert set(told.metrics) == {"metric_drop", "speedup"}
+    # On a busy machine no speed-up is known.
+    assert set(told.metrics) == {"metric_drop"} | ({"speedup"} if not report.latency.busy else set())
     assert EvaluationReport.model_validate_json(report.model_dump_json()) == report
 
 
@@ -229,7 +230,7 @@ def test_pairs_of_embeddings_are_judged_by_spearman(tmp_path: Path, weights: np.
     model = product(tmp_path / "a.onnx", weights)
     report = evaluated(tmp_path, model, tmp_path / "d.npz", original=model, spec=spec)
     assert report.primary.metric == "spearman"
-    assert report.examples == 48
+    assert report.examples == 32
     assert report.primary.drop.value == 0.0
 
 
@@ -270,7 +271,7 @@ def job(tmp_path: Path, quantized: Path, images: Path) -> Job:
 def test_the_job_hands_back_a_report_as_plain_json(job: Job) -> None:
     result = handler.run(Told(job))  # type: ignore[arg-type]
     report = EvaluationReport.model_validate(json.loads(json.dumps(result.body)))
-    assert report.examples == 480
+    assert report.examples == 384
     assert report.machine.cores >= 1
     assert result.files == ()
 

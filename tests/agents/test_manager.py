@@ -229,7 +229,7 @@ def test_the_budget_of_minutes_is_kept_and_said():
     session = run(minilm(step_s=60.0), with_budget(FASTEST, minutes=6.0))
 
     assert len(session.tried) == 1
-    assert session.state.elapsed_s <= 6.0 * 60 + 60
+    assert session.state.worked_s <= 6.0 * 60 + 60
     assert "minutes" in session.events["budget"]
     assert session.last.verdict.candidate == "c01"
 
@@ -238,7 +238,12 @@ def test_nothing_is_tried_when_the_analysis_takes_all_the_time():
     session = run(minilm(step_s=120.0), with_budget(FASTEST, minutes=1.0))
 
     assert keys(session) == ["analyse", "plan", "package"]
-    assert session.last.verdict.outcome is Outcome.UNCHANGED
+    verdict = session.last.verdict
+    assert verdict.outcome is Outcome.NOT_MEASURED
+    assert verdict.headline.sentence.startswith("Not measured: the budget ended")
+    assert "budget of 1 minute is spent (4.0 went by while its steps ran)" in verdict.reason
+    assert verdict.advice == "Give the session more time: at least about 8 minutes instead of 1."
+    assert "not measured" in {event.action for event in session.last.events}
     assert session.last.candidates
     assert "budget" in session.events
 
@@ -249,6 +254,7 @@ def test_a_candidate_that_was_made_but_not_measured_in_time_is_said_to_be_so():
     assert keys(session) == ["analyse", "plan", "prepare", "c01/optimize", "package"]
     assert session.candidate("c01").status is CandidateStatus.SKIPPED
     assert session.candidate("c01").reason.startswith("Not measured:")
+    assert session.last.verdict.outcome is Outcome.NOT_MEASURED
 
 
 @pytest.mark.parametrize("parallelism", [1, 2, 5])
@@ -404,12 +410,12 @@ def test_whatever_happens_a_session_ends_well(world, criteria, parallelism, seed
     statuses = {candidate.key: candidate.status for candidate in session.last.candidates}
     assert not set(statuses.values()) & {CandidateStatus.RUNNING, CandidateStatus.PLANNED}
     chosen = session.last.verdict.candidate
-    assert (chosen is None) == (session.last.verdict.outcome is Outcome.UNCHANGED)
+    assert (chosen is None) == (session.last.verdict.outcome is not Outcome.IMPROVED)
     assert [key for key, status in statuses.items() if status is CandidateStatus.SELECTED] == (
         [chosen] if chosen else []
     )
     if chosen is not None:
-        body = next(step.result for step in session.state.steps if step.request.key == f"{chosen}/evaluate")
+        body = next(step.result for step in session.state.steps if step.request.key == f"{chosen}/judge")
         report = EvaluationReport.model_validate(body)
         assert judge(report, criteria).accepted
         assert criteria.accept_inconclusive or all(verdict.status == "holds" for verdict in report.constraints)
@@ -474,8 +480,9 @@ def test_the_export_is_a_candidate_that_is_measured_without_being_made_again():
 
     chosen = session.last.verdict.candidate
     assert session.candidate(chosen).technique == EXPORT
-    assert keys(session) == ["analyse", "export", "analyse-exported", "plan", f"{chosen}/evaluate", "package"]
-    assert session.state.steps[-1].request.parent == session.state.steps[-2].request.parent == "export"
+    steps = [f"{chosen}/evaluate", f"{chosen}/judge", "package"]
+    assert keys(session) == ["analyse", "export", "analyse-exported", "plan", *steps]
+    assert {step.request.parent for step in session.state.steps[-3:]} == {"export"}
 
 
 # --- whose the gain is ------------------------------------------------------------------------------------------------
@@ -494,7 +501,7 @@ def test_the_float_model_in_another_runtime_is_measured_before_what_starts_from_
     first = session.candidate(order[0])
     asked = evaluations(session)
     assert first.technique == EXPORT
-    assert asked[EXPORT].parameters == {}
+    assert asked[EXPORT].parameters == {"part": "choosing"}
     held = asked[DYNAMIC].parameters["runtime_baseline"]
     assert held == {"runtime": "ONNX Runtime", "speedup": pytest.approx(2.0), "size_ratio": ANY, "in_turns": True}
 
@@ -514,7 +521,7 @@ def test_late_in_a_session_the_analyses_stand_for_the_float_model():
 
 
 def test_in_the_runtime_of_the_original_nothing_is_held_against_another():
-    assert all(request.parameters == {} for request in evaluations(run(resnet())).values())
+    assert all("runtime_baseline" not in request.parameters for request in evaluations(run(resnet())).values())
 
 
 @pytest.mark.parametrize("key", ["export", "analyse-exported"])

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from apps.agents.packaging import Content, Packed, build_package
 from apps.agents.process import run_job
 from apps.agents.reports import Task
 from apps.agents.runners import open_engine
+from apps.agents.state import Outcome
 from tests.agents import graphs
 
 DOCUMENTS = ("report_html", "report_json", "recipe")
@@ -157,7 +159,12 @@ def test_a_package_whose_script_fails_is_handed_over_with_the_finding(content: C
     proto = graphs.perceptron()
     proto.graph.node[0].op_type = "NoSuchOperator"
     broken = Content(
-        graphs.save(proto, tmp_path / "broken"), "net.onnx", "onnx", content.documents, content.examples, unchanged=True
+        graphs.save(proto, tmp_path / "broken"),
+        "net.onnx",
+        "onnx",
+        content.documents,
+        content.examples,
+        outcome=Outcome.UNCHANGED,
     )
     packed = built(broken, tmp_path / "a")
     assert packed.finding is not None
@@ -165,6 +172,21 @@ def test_a_package_whose_script_fails_is_handed_over_with_the_finding(content: C
     readme = (unpacked(packed, tmp_path / "bare") / "README.txt").read_text()
     assert readme.startswith("The original model, unchanged")
     assert packed.finding in readme
+
+
+@pytest.mark.parametrize(
+    ("outcome", "opening"),
+    [
+        (Outcome.NOT_MEASURED, "The original model. No candidate was measured"),
+        (Outcome.INCONCLUSIVE, "The original model. Something may well be better, and the machine was too busy"),
+    ],
+)
+def test_the_package_of_an_undecided_session_says_that_nothing_is_known(
+    content: Content, tmp_path: Path, outcome: Outcome, opening: str
+) -> None:
+    packed = built(replace(content, outcome=outcome, untried="there is no need to"), tmp_path / "a")
+    with zipfile.ZipFile(packed.path) as archive:
+        assert archive.read("README.txt").decode().startswith(opening)
 
 
 def test_a_script_that_does_not_end_is_stopped(

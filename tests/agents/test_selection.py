@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from apps.agents.criteria import PROFILES, Constraints, Criteria, Objective, Weights
-from apps.agents.reports import Estimate, EvaluationReport, Holds
-from apps.agents.selection import GAIN, PLAUSIBILITY, Judgement, Standing, bar, best, judge, verdict_of
+from apps.agents.reports import Estimate, EvaluationReport, Holds, Part
+from apps.agents.selection import GAIN, PLAUSIBILITY, Judgement, Standing, bar, best, judge, ranked, verdict_of
 from apps.agents.state import Outcome
 from tests.agents.inmemory import Truth, evaluation, resnet
 
@@ -110,14 +110,35 @@ def test_safest_never_hands_over_what_is_not_proven():
     assert all(PROFILES[name].accept_inconclusive for name in ("balanced", "smallest", "fastest"))
 
 
-def test_a_proof_is_worth_a_tenth_of_the_gain():
+def test_the_search_is_to_beat_the_best_score_less_a_tenth_where_a_limit_is_open():
     proven, close, far = judged(2.0, 4.0), judged(2.1, 4.0, 0.0, 1.5), judged(2.5, 4.0, 0.0, 1.5)
 
-    assert best({"c01": proven, "c02": close}) == "c01"
-    assert best({"c01": proven, "c02": far}) == "c02"
     assert bar({"c01": proven, "c02": close}) == pytest.approx(2.0)
     assert bar({"c02": far}) == pytest.approx(2.5 / 1.1)
     assert bar({}) == 1.0
+
+
+def chosen_by(*args, criteria: Criteria = FASTEST, **more) -> Judgement:
+    return judge(report_of(*args, criteria=criteria, part=Part.CHOOSING, **more), criteria)
+
+
+@pytest.mark.parametrize("criteria", [FASTEST, CAUTIOUS])
+def test_the_choosing_part_only_has_to_measure_a_value_within_the_limit(criteria):
+    promising = chosen_by(2.0, 4.0, 0.9, 5.0, criteria=criteria)
+
+    assert promising.standing is Standing.PROMISING
+    assert promising.open_points
+    assert promising.reason.startswith("On 400 choosing examples nothing speaks against it: 2.00× as fast")
+
+
+def test_what_the_choosing_part_leaves_open_is_repaired_and_may_be_judged_all_the_same():
+    doubtful, broken = chosen_by(2.0, 4.0, 1.1, 0.5), chosen_by(2.0, 4.0, 1.1, 0.05)
+
+    assert doubtful.only_loses_metric
+    assert broken.only_loses_metric
+    assert not doubtful.ruled_out
+    assert broken.ruled_out
+    assert ranked({"broken": broken, "doubtful": doubtful, "slower": chosen_by(1.5, 4.0)}) == ("slower", "doubtful")
 
 
 def test_a_tie_goes_to_the_candidate_better_in_speed_and_size_together():
@@ -128,7 +149,7 @@ def test_a_tie_goes_to_the_candidate_better_in_speed_and_size_together():
 
 
 def test_the_verdict_says_what_the_evidence_leaves_open():
-    verdict = verdict_of({"c01": judged(2.0, 4.0, 0.0, 1.5)}, {"c01": "Dynamic int8"}, FASTEST)
+    verdict = verdict_of({"c01": judged(2.0, 4.0, 0.0, 1.5)}, {"c01": "Dynamic int8"}, FASTEST, chosen="c01")
 
     assert verdict.outcome is Outcome.IMPROVED
     assert "more examples" in verdict.inconclusive[0]
@@ -154,12 +175,12 @@ def test_when_the_original_stands_the_verdict_names_every_miss_and_what_binds():
     assert "objective size would take it" in verdict.reason
 
 
-def test_when_nothing_could_be_measured_the_original_stands():
+def test_when_nothing_could_be_measured_nothing_is_known():
     verdict = verdict_of({}, {}, FASTEST)
 
-    assert verdict.outcome is Outcome.UNCHANGED
+    assert verdict.outcome is Outcome.NOT_MEASURED
     assert verdict.binding is None
-    assert "no candidate could be measured" in verdict.reason
+    assert "nothing is known of what would be better" in verdict.reason
 
 
 def test_of_equal_size_and_speed_the_one_that_loses_least_wins():
@@ -171,9 +192,11 @@ def test_of_equal_size_and_speed_the_one_that_loses_least_wins():
 
 def test_a_perplexity_rises_or_falls_and_is_not_lost():
     report = report_of(1.0, 1.5, 0.12, criteria=SIZE)
-    primary = report.primary.model_copy(update={"label": "perplexity", "unit": "", "higher_is_better": False})
+    rise = Estimate(value=0.12, low=0.1, high=0.2)
+    update = {"label": "perplexity", "unit": "", "higher_is_better": False, "drop": rise}
+    primary = report.primary.model_copy(update=update)
 
     worse = judge(report.model_copy(update={"metrics": (primary,)}), SIZE)
-    assert "perplexity rose by 0.12" in worse.summary
+    assert "perplexity rose 0.12" in worse.summary
     better = primary.model_copy(update={"drop": Estimate(value=-0.12, low=-0.2, high=-0.1)})
-    assert "perplexity fell by 0.12" in judge(report.model_copy(update={"metrics": (better,)}), SIZE).summary
+    assert "perplexity fell 0.12" in judge(report.model_copy(update={"metrics": (better,)}), SIZE).summary

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -20,6 +21,7 @@ from apps.agents.dataset_fit import bind, check_input
 from apps.agents.dataset_spec import DatasetSpec
 from apps.agents.datasets import load_dataset, open_source
 from apps.agents.errors import (
+    CellEmpty,
     CellInvalid,
     DatasetEmpty,
     DatasetUnreadable,
@@ -59,9 +61,10 @@ def saved(folder: Path, content: str | bytes) -> Path:
 def features(path: Path, how: DatasetSpec, wanted: TensorSpec = INPUT) -> tuple[np.ndarray, np.ndarray]:
     """What the model gets, and the labels, in the file's order."""
     dataset = load_dataset(path, how, [wanted], seed=1)
-    evaluation, calibration = next(dataset.evaluation(1000))[0], next(dataset.calibration(1000, 1000))
-    order = np.argsort([*dataset.evaluation_indices, *dataset.calibration_indices])
-    x = np.concatenate([evaluation[wanted.name], calibration[wanted.name]])[order]
+    evaluation, choosing = next(dataset.evaluation(1000))[0], next(dataset.choosing(1000))[0]
+    calibration = next(dataset.calibration(1000, 1000))
+    order = np.argsort([*dataset.evaluation_indices, *dataset.calibration_indices, *dataset.choosing_indices])
+    x = np.concatenate([part[wanted.name] for part in (evaluation, calibration, choosing)])[order]
     labels = open_source(path, how).labels
     assert labels is not None
     return x, labels
@@ -365,6 +368,8 @@ def test_a_parquet_column_of_any_text_holds_names(tmp_path: Path, kind: pa.DataT
         FRAME.set_index(pd.Index([f"n{row}" for row in range(ROWS)], name="who")),
         FRAME.reset_index(names="__index_level_0__"),
         FRAME.reset_index(names="Unnamed: 0"),
+        FRAME.assign(__index_level_0__=np.arange(ROWS) // 2, __index_level_1__=np.arange(ROWS) % 2),
+        FRAME.assign(__index_level_0__=np.linspace(0, 1, ROWS)),
         FRAME.astype({"count": "Int64", "width": "Float64"}),
     ],
 )
@@ -379,6 +384,15 @@ def test_an_index_that_is_asked_for_is_a_feature(tmp_path: Path) -> None:
     path = parquet(tmp_path, FRAME.reset_index(names="index"))
     how = spec(columns={"x": ("index", "width")})
     assert open_source(path, how).rows(np.arange(2))["x"][:, 0].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.binary_view(), pa.binary(3)])
+def test_text_that_is_not_marked_as_text_is_text(tmp_path: Path, kind: pa.DataType) -> None:
+    names = pa.array(np.array([b"bee", b"ant", b"cat"], object)[Y].tolist(), pa.binary())
+    column = pc.cast(names, kind) if kind != pa.binary(3) else pa.array(names.to_pylist(), kind)
+    path = parquet(tmp_path, pa.table({"width": WIDTH, "count": COUNT, "y": column}))
+    _, y = features(path, spec(classes=("bee", "ant", "cat")))
+    assert np.array_equal(y, Y)
 
 
 @pytest.mark.parametrize(
@@ -401,8 +415,11 @@ def test_lists_of_one_length_are_further_axes(tmp_path: Path, column: pa.Array, 
     ("table", "error", "says"),
     [
         ({"a": [[1.0]] * 5 + [[1.0, 2.0]] * 19, "y": Y}, DatasetUnreadable, "'a'.*of 2 in row 6"),
-        ({"a": [[1.0]] * 5 + [[None]] * 19, "y": Y}, CellInvalid, "'a'.*row 6"),
-        ({"a": pa.array([1, None, *range(22)]), "y": Y}, CellInvalid, "'a'.*row 2"),
+        ({"a": [[1.0]] * 5 + [[None]] * 19, "y": Y}, CellEmpty, "'a'.*no value in row 6"),
+        ({"a": pa.array([1, None, *range(22)]), "y": Y}, CellEmpty, "'a'.*no value in row 2"),
+        ({"a": ["red", None, *["blue"] * 22], "y": Y}, CellEmpty, "'a'.*no value in row 2"),
+        ({"a": [b"\xff\xd8"] * ROWS, "y": Y}, DatasetUnreadable, "'a' holds bytes that are no text"),
+        ({"a": pa.array([b"\xff\xd8"] * ROWS, pa.binary(2)), "y": Y}, DatasetUnreadable, "'a' holds bytes that are no"),
         ({"a": pa.nulls(ROWS), "y": Y}, DatasetUnreadable, "'a' is empty"),
         ({"a": [{"b": 1}] * ROWS, "y": Y}, DatasetUnreadable, "'a' holds struct"),
     ],

@@ -19,6 +19,7 @@ from apps.agents.backends.torch.generation import TOKENS, measure_generation
 from apps.agents.criteria import Criteria, Target
 from apps.agents.dataset_spec import DatasetSpec
 from apps.agents.reports import Layer
+from apps.agents.runners import open_engine
 from tests.agents import torch_models
 from tests.agents.torch_models import Convolutional, model_of
 from tests.agents.workshop import Workshop
@@ -175,3 +176,17 @@ def test_a_report_speaks_of_modules_and_of_no_simplified_graph(tmp_path: Path):
     assert layers["model.layers.0.self_attn"].time_share is not None
     assert {entry.op_type for entry in report.operator_sensitivity} == {"Linear", "Embedding"}
     assert not report.notes
+
+
+def test_an_engine_profiles_its_modules_where_they_can_be_watched(tmp_path: Path):
+    _, path = _saved("torch-export", tmp_path)
+    found = open_engine("torch-export", path, tmp_path).profile(PICTURES, Target(), 2)
+    assert found is not None
+    types = {one.name: one.op_type for one in found}
+    assert (types["convolution"], types["head"]) == ("Conv2d", "Linear")
+    assert sum(one.time_ms for one in found) > 0
+
+
+def test_the_parts_of_a_script_are_not_timed(tmp_path: Path):
+    _, path = _saved("torchscript", tmp_path)
+    assert open_engine("torchscript", path, tmp_path).profile(PICTURES, Target(), 2) is None

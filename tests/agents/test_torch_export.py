@@ -171,6 +171,69 @@ def test_a_convolutional_network_is_the_same_whichever_way_it_was_shipped(tmp_pa
     assert len({node.name for node in proto.graph.node}) == len(proto.graph.node)
 
 
+class Two(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = Convolutional()
+
+    def both(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        y = self.body(x)
+        return y, y * 2 + 1
+
+
+class Mapped(Two):
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        y, z = self.both(x)
+        return {"z": z, "y": y}
+
+
+class Filled(Two):
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        found: dict[str, torch.Tensor] = {}
+        y, z = self.both(x)
+        found["y"] = z
+        found["z"] = z
+        found["y"] = y
+        return found
+
+
+class Listed(Two):
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        y, z = self.both(x)
+        return [y, z]
+
+
+class Appended(Two):
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        found: list[torch.Tensor] = []
+        for factor in (1, 2):
+            found.append(self.body(x) * factor + (factor - 1))  # noqa: PERF401
+        return found
+
+
+class Nested(Two):
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        y, z = self.both(x)
+        return y, {"z": z}
+
+
+@pytest.mark.parametrize("network", [Mapped, Filled, Listed, Appended, Nested])
+def test_a_script_gives_its_outputs_in_whatever_holds_them(tmp_path: Path, network: type[Two]):
+    torch.manual_seed(torch_models.SEED)
+    model, _ = torch_models.saved(network(), "torchscript", PICTURES, tmp_path)
+    y = model.summary.outputs[0]
+    names = ["output_0", "output_1_z"] if network is Nested else ["y", "z"]
+    both = tuple(y.model_copy(update={"name": name}) for name in names)
+    summary = model.summary.model_copy(update={"outputs": both})
+    model = TorchModel(model.module, model.format, summary, tmp_path, positional=True)
+    proto, file = _exported(model, tmp_path)
+    found = compare(file, cases_of(model, PICTURES), names)
+    assert found.max_error < 1e-5
+    assert [value.name for value in proto.graph.output] == names
+    assert _axes(proto.graph.input[0]) == ["batch", 3, 8, 8]
+    assert sum(weight.ByteSize() for weight in proto.graph.initializer) > 0, "weights are weights, not constants"
+
+
 def test_a_module_that_computes_in_halves_takes_and_gives_float32(tmp_path: Path):
     proto, _ = _exported(model_of(Convolutional().to(torch.float16)), tmp_path)
     ends = [*proto.graph.input, *proto.graph.output]

@@ -89,7 +89,7 @@ def test_a_drop_within_the_limit_is_told_with_its_interval() -> None:
     assert verdict.status is Holds.HOLDS
     assert verdict.margin == pytest.approx(0.88)
     assert verdict.sentence == (
-        "Top-1 accuracy fell by 0.12 points (95 % interval −0.31 to 0.55), within the limit of 1 point."
+        "Top-1 accuracy is unchanged (−0.12 points, 95 % interval −0.55 to 0.31), within the limit of 1 point."
     )
 
 
@@ -150,9 +150,24 @@ def test_a_perplexity_is_told_with_both_values() -> None:
     assert "if the drop stays at 0.116." in undecided.to_decide
 
 
-def test_a_gain_makes_clear_that_the_interval_is_the_drops() -> None:
-    sentence = only(Constraints(), measured(drop(-0.3, -0.9, 0.2))).sentence
-    assert sentence.startswith("Top-1 accuracy rose by 0.3 points (95 % interval of the drop −0.9 to 0.2)")
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (drop(-0.3, -0.9, 0.2), "Top-1 accuracy is unchanged (+0.3 points, 95 % interval −0.2 to 0.9), within"),
+        (drop(-0.3, -0.9, -0.1), "Top-1 accuracy rose by 0.3 points (95 % interval 0.1 to 0.9), within"),
+        (drop(0.3, 0.1, 0.9), "Top-1 accuracy fell by 0.3 points (95 % interval −0.9 to −0.1), within"),
+        (drop(0.0, 0.0, 0.0), "Top-1 accuracy did not change, within"),
+        (
+            drop(0.6, -0.1, 1.2),
+            "Top-1 accuracy measured 0.6 points lower (95 % interval −1.2 to 0.1), and the interval",
+        ),
+        (drop(0.0, -1.2, 1.2), "Top-1 accuracy measured the same (95 % interval −1.2 to 1.2), and the interval"),
+    ],
+)
+def test_a_change_is_told_with_its_sign_and_as_none_where_chance_explains_it(
+    change: MetricComparison, said: str
+) -> None:
+    assert only(Constraints(), measured(change)).sentence.startswith(said)
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from io import BytesIO
+from pathlib import Path
+from zipfile import ZipFile
+
 import pytest
 
+from apps.agents.criteria import Budget
 from apps.agents.state import Outcome
-from tests.door import Door, quick
+from lathe import terminal
+from tests.door import API, Door, quick
 from tests.optimization.test_real_sessions import comma_separated
 
+SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 
@@ -18,3 +25,23 @@ def test_a_session_starts_from_what_another_has_promoted(door: Door) -> None:
     assert first.outcome == Outcome.IMPROVED
     second = door.verdict(door.promoted(first), dataset)
     assert not second.steps.exclude(traceback="").exists()
+
+
+def test_a_slow_candidate_says_which_operators_take_the_time(door: Door) -> None:
+    """Ranges that are taken while the model runs: ONNX Runtime's kernel for such convolutions is slow."""
+    version = door.model(SAMPLES / "fashion_resnet.onnx", "resnet.onnx")
+    dataset = door.data(SAMPLES / "fashion_mnist_test.npz", {"kind": "npz", "task": "classification"}, "test.npz")
+    done = door.verdict(version, dataset, quick("onnx-dynamic-int8", budget=Budget(minutes=5.0, candidates=1)))
+
+    told = door.client.get(f"{API}/sessions/{done.pk}/report/").json()
+    (candidate,) = told["candidates"]
+    slowdown = candidate["evaluation"]["slowdown"]
+    assert slowdown["operators"][0]["name"] == "Conv → ConvInteger", slowdown
+    assert slowdown["candidate_ms"] > slowdown["original_ms"] > 0
+    assert "DynamicQuantizeLinear" in {one["kind"] for one in slowdown["conversions"]}
+    sentence = told["verdict"]["headline"]["sentence"]
+    assert any(words in sentence for words in ("slower", "as fast as before")), sentence
+    assert "c01: Conv → ConvInteger takes" in terminal.report(done, width=200)
+    with ZipFile(BytesIO(door.package(done))) as package:
+        assert f"{sentence}." in package.read("README.txt").decode()
+        assert "Conv → ConvInteger" in package.read("report.html").decode()

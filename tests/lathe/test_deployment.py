@@ -10,6 +10,7 @@ import sys
 import pytest
 import yaml
 
+from apps.agents.scheduling.priority import FIFO_PRIORITY, NICE
 from lathe.env import PROJECT_ROOT, Environment
 from lathe.processes import python_path
 
@@ -74,6 +75,18 @@ def test_services_wait_for_what_they_need_and_every_volume_is_declared():
 def test_workers_serve_every_queue_between_them():
     queues = {queue for service in OURS.values() for queue in service["environment"].get("LATHE_QUEUES", "").split(",")}
     assert queues - {""} == {"default", "checks", "cpu", "gpu"}
+
+
+@pytest.mark.parametrize("name", ["worker", "worker-gpu"])
+def test_workers_may_ask_for_priority_by_capability_and_by_limit(name):
+    assert SERVICES[name]["cap_add"] == ["SYS_NICE"]
+    limits = SERVICES[name]["ulimits"]
+    assert limits["rtprio"] >= FIFO_PRIORITY
+    assert 20 - limits["nice"] <= NICE
+
+
+def test_the_web_may_not():
+    assert not {"cap_add", "ulimits"} & SERVICES["web"].keys()
 
 
 def settings_start(**variables: str) -> subprocess.CompletedProcess[str]:

@@ -55,6 +55,12 @@ def test_words_lose_the_space_around_them():
     assert reader(A=" a, b ,,c ").words("A", ()) == ("a", "b", "c")
 
 
+def test_cores_are_read_as_linux_writes_them():
+    assert reader(A="2-3,6").cores("A") == (2, 3, 6)
+    assert reader(A=" 5 , 0 ,4-5").cores("A") == (0, 4, 5)
+    assert reader().cores("A") == ()
+
+
 def test_path_expands_the_home_folder():
     assert reader(A="~/lathe").path("A", Path("/srv")) == Path.home() / "lathe"
 
@@ -70,6 +76,7 @@ WRONG = [
     (lambda r: r.choice("A", "x", ("x", "y")), "z", "one of x, y"),
     (lambda r: r.words("A", ("cpu",), choices=("cpu", "gpu")), "cpu,tpu", "out of cpu, gpu"),
     (lambda r: r.words("A", ("cpu",)), ",", "such as cpu"),
+    *((lambda r: r.cores("A"), value, "such as 2-3,6") for value in ("two", "3-2", "-1", "1-", "1.5", "0-9999", "0 1")),
     (lambda r: r.path("A", Path("/srv/lathe")), "var", "an absolute path, such as /srv/lathe"),
     (
         lambda r: r.url("A", "", schemes=("redis", "unix"), example="redis://h"),

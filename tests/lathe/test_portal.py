@@ -16,6 +16,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from django.core.management import CommandError, call_command
 
 from apps.agents.state import ACTIVE
 from lathe import portal
@@ -176,3 +177,31 @@ def test_the_workers_know_every_actor():
 def test_only_queues_that_do_not_measure_have_several_threads():
     threads = {queue: portal.worker(queue).command[6] for queue in ("default", "checks", "cpu", "gpu")}
     assert threads == {"default": "4", "checks": "2", "cpu": "1", "gpu": "1"}
+
+
+def environment_with(cores: str, var_dir: Path) -> Environment:
+    return Environment.read({"LATHE_VAR_DIR": str(var_dir), "LATHE_CORES": cores})
+
+
+def test_cores_that_the_machine_lacks_stop_the_start_with_what_would_be_right(tmp_path, monkeypatch, settings):
+    monkeypatch.setattr(os, "sched_setaffinity", lambda *_: None, raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 4}, raising=False)
+    environment = environment_with("1-2,4", tmp_path)
+    sentence = (
+        "LATHE_CORES is '1-2,4', which cannot be right: Lathe may use the cores 0-1,4 of this machine: name some of "
+        "these, or none."
+    )
+    with Supervisor() as supervisor, pytest.raises(portal.CannotStart) as caught:
+        portal.prepare(supervisor, environment)
+    assert str(caught.value) == sentence
+    settings.LATHE = environment
+    with pytest.raises(CommandError) as told:
+        call_command("worker")
+    assert str(told.value) == sentence
+
+
+def test_cores_that_are_there_stop_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "sched_setaffinity", lambda *_: None, raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 4}, raising=False)
+    portal.check_cores(environment_with("1,4", tmp_path))
+    portal.check_cores(environment_with("", tmp_path))

@@ -237,7 +237,7 @@ def test_an_evaluation_from_before_says_what_the_change_of_the_runtime_is_part_o
     assert "what the change of the runtime wins is part of every number below" in html
     assert exported.HEADLESS in html
     assert 'id="report-baseline"' in html
-    assert "0.30 higher" in html, "a perplexity that rose is not lost"
+    assert "+0.30<br>" in html, "a perplexity that rose is not lost"
 
 
 def test_the_report_in_the_package_says_the_same(finished: OptimizationSession) -> None:

@@ -118,7 +118,7 @@ def test_a_library_that_crashes_is_tried_twice_and_its_candidate_is_left(
     session = finished(start())
     step = session.steps.get(key="c01/optimize")
     assert (step.status, step.attempt, step.fault) == (Status.FAILED, 2, Fault.CRASH)
-    assert (session.status, session.outcome) == (Status.COMPLETED, Outcome.UNCHANGED)
+    assert (session.status, session.outcome) == (Status.COMPLETED, Outcome.NOT_MEASURED)
 
 
 def test_a_crash_on_the_original_ends_the_session_with_a_code_of_its_own(

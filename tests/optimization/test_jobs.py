@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from apps.agents.child import handler_of
+from apps.agents.criteria import Budget, Criteria
 from apps.agents.errors import StepKilled, StepOutOfMemory
 from apps.agents.job import Job, JobFailure, JobResult, OutputFile
 from apps.agents.recipe import Recipe
 from apps.agents.state import StepKind
 from apps.models import inspection
 from apps.optimization import jobs
-from apps.optimization.models import OptimizationSession, PipelineSettings
+from apps.optimization.models import OptimizationSession, PipelineSettings, SessionStep
 from apps.optimization.recipe import recipe_of
 
 
@@ -67,3 +69,29 @@ def test_the_smaller_limit_of_memory_holds_for_steps_and_checks(settings: Any, m
 def test_a_recipe_can_be_read_by_what_follows_it(session: OptimizationSession) -> None:
     recipe = Recipe.model_validate(recipe_of(session))
     assert (recipe.seed, recipe.steps, recipe.original.sha256) == (7, (), session.version.blob_id)
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("stored")
+@pytest.mark.parametrize(
+    ("kind", "cores", "wait_s"),
+    [
+        (StepKind.ANALYSE, (2, 3), 5.0),
+        (StepKind.EVALUATE, (2, 3), 5.0),
+        (StepKind.OPTIMIZE, (), None),
+    ],
+)
+def test_steps_that_measure_get_cores_of_their_own_and_may_wait_for_quiet(
+    settings: Any,
+    tmp_path: Path,
+    start: Callable[..., OptimizationSession],
+    kind: StepKind,
+    cores: tuple[int, ...],
+    wait_s: float | None,
+) -> None:
+    settings.LATHE = dataclasses.replace(settings.LATHE, cores=(2, 3), quiet_wait_s=20)
+    session = start(criteria=Criteria(budget=Budget(minutes=10.0, candidates=12)))
+    step = SessionStep.objects.create(session=session, key="one", kind=kind)
+    with jobs.prepared(step, tmp_path) as job:
+        assert job.cores == cores
+        assert job.arguments.get("quiet_wait_s") == wait_s

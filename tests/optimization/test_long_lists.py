@@ -76,6 +76,34 @@ def test_a_page_reads_as_much_however_many_rows_there_are(
     assert "JOIN" not in skipping[0]
 
 
+def test_the_rows_of_a_page_are_asked_for_by_their_keys_alone(
+    client: Client, engineer: User, many: list[OptimizationSession]
+) -> None:
+    """A condition beside the keys has SQLite take the index of the condition, and read all that a team has."""
+    client.force_login(engineer)
+    with CaptureQueriesContext(connection) as queries:
+        client.get(reverse("optimization:session-list"), {"page": 2, "status": "completed"})
+    by_keys = [one["sql"] for one in queries if '"optimization_optimizationsession"."id" IN (' in one["sql"]]
+    assert len(by_keys) == 1
+    conditions = by_keys[0].rpartition(" WHERE ")[2]
+    assert "team_id" not in conditions
+    assert '"status"' not in conditions
+
+
+def test_the_dashboard_finds_what_is_active_without_the_rest_and_shows_the_newest_first(
+    client: Client, engineer: User, many: list[OptimizationSession]
+) -> None:
+    moving = [many[number].pk for number in (2, 9, 31)]
+    OptimizationSession.objects.filter(pk__in=moving).update(status=Status.RUNNING, outcome="")
+    client.force_login(engineer)
+    with CaptureQueriesContext(connection) as queries:
+        page = client.get(reverse("optimization:dashboard"))
+    assert [session.pk for session in page.context["active"]] == moving
+    asked = [one["sql"] for one in queries if "'running'" in one["sql"]]
+    assert len(asked) == 1
+    assert "ORDER BY" not in asked[0], "SQLite takes the index of the order, and reads all that a team has"
+
+
 @pytest.mark.parametrize("size", [1, 7, 25, 60, 100])
 def test_pages_together_are_the_list(many: list[OptimizationSession], size: int) -> None:
     rows = OptimizationSession.objects.order_by("-created_at", "pk")

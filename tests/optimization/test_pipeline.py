@@ -111,7 +111,9 @@ def test_a_failed_technique_costs_its_candidate_and_not_the_session(
 ) -> None:
     monkeypatch.setitem(jobs.HANDLERS, StepKind.OPTIMIZE, "tests.optimization.handlers:refuse")
     session = finished(start())
-    assert (session.status, session.outcome) == (Status.COMPLETED, Outcome.UNCHANGED)
+    assert (session.status, session.outcome) == (Status.COMPLETED, Outcome.NOT_MEASURED)
+    assert session.verdict is not None
+    assert "c01 failed: This cannot be done with a teapot." in session.verdict["reason"]
     assert session.candidates.get(key="c01").status == CandidateStatus.FAILED
     with pytest.raises(NothingToPromote):
         services.promote(session, session.created_by)

@@ -38,6 +38,8 @@ def candidate(session, key, title, status, **numbers):
 
 def test_the_line_says_how_far_what_and_how_long(session):
     session.status, session.phase, session.progress, session.eta_s = Status.RUNNING, Phase.OPTIMIZING, 0.5, 75.0
+    session.save()
+    SessionStep.objects.create(session=session, key="c01/optimize", kind=StepKind.OPTIMIZE, status=Status.RUNNING)
     assert terminal.progress_line(session) == "███████████████░░░░░░░░░░░░░░░  50%  optimizing, 1 min 15 s left"
 
 
@@ -55,19 +57,24 @@ def test_the_report_holds_the_candidates_against_the_original(session):
     candidate(session, "c01", "Static int8", CandidateStatus.SELECTED, speedup=4.0, drop=0.1)
     candidate(session, "c02", "Dynamic int8", CandidateStatus.REJECTED, speedup=0.5, verdict=Holds.VIOLATED)
     session.status, session.outcome = Status.COMPLETED, Outcome.IMPROVED
-    session.verdict = {"reason": "Static int8 is 4 times faster."}
+    session.verdict = {"outcome": "improved", "candidate": "c01", "reason": "Static int8 is 4 times faster."}
     head, rule, original, first, second, *rest = terminal.report(session).splitlines()
     assert head.split("  ")[-1] == "verdict"
     assert "top-1 accuracy %" in head
     assert set(rule) == {"─"}
     assert original.split() == ["original", "90.00", "1.000", "0.40", "30"]
-    assert first.split()[:3] == ["c01", "89.90", "+0.10"]
+    assert first.split()[:3] == ["c01", "89.90", "unchanged"]
     assert first.endswith("4.00× (3.88 to 4.12)  0.10    4.00×         25  holds, selected")
     assert second.endswith("violated, rejected")
     assert "c01: Static int8" in rest
     assert "What was asked of c01:" in rest
     assert "  holds        It loses 0.1 points." in rest
-    assert rest[-1] == "Improved: Static int8 is 4 times faster."
+    assert "unchanged (−0.10)" in first
+    assert rest[-3:] == [
+        "Better, and it still works: 4.0× faster and 4.0× smaller; top-1 accuracy unchanged (−0.1 points).",
+        "Static int8 is 4 times faster.",
+        "It worked for 0.0 minutes and waited for 0.0 minutes.",
+    ]
 
 
 def test_candidates_that_were_never_measured_are_counted(session):

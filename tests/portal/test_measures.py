@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from apps.agents.criteria import PROFILES
+from apps.agents.reports import Estimate, Pair
 from apps.optimization.templatetags import measures
+from tests.agents.inmemory import Truth, evaluation, resnet
 
 
 @pytest.mark.parametrize(
@@ -44,10 +49,39 @@ def test_an_exact_number_has_no_interval() -> None:
 
 
 @pytest.mark.parametrize(
-    ("drop", "shown"), [(0.2345, "0.23 lost"), (-0.2345, "0.23 gained"), (0.0, "unchanged"), (None, "–")]
+    ("drop", "shown"),
+    [
+        (0.2345, "−0.23"),
+        (-0.2345, "+0.23"),
+        (0.0, "unchanged"),
+        (None, "–"),
+        ("", "–"),
+        ({"value": 0.06, "low": -0.1, "high": 0.2}, "unchanged (−0.06)"),
+        ({"value": 0.06, "low": 0.01, "high": 0.2}, "−0.06"),
+        (Estimate(value=-0.06, low=-0.1, high=0.2), "unchanged (+0.06)"),
+        (Estimate(value=0.06), "−0.06"),
+    ],
 )
-def test_a_drop_says_in_a_word_which_way_it_goes(drop: float | None, shown: str) -> None:
+def test_a_drop_is_shown_as_the_change_of_the_metric(drop: Any, shown: str) -> None:
     assert measures.change(drop) == shown
+
+
+def test_a_metric_that_is_better_low_rises_where_it_loses() -> None:
+    assert measures.change(0.3, False) == "+0.30"
+
+
+def test_a_limit_on_the_metric_is_shown_with_the_sign_of_the_change() -> None:
+    report = evaluation(resnet(), Truth(4.0, 3.9, 0.3, 0.1), PROFILES["fastest"])
+    loss, speed = (measures.as_measured(one, report.primary) for one in report.constraints)
+    assert (loss.limit, loss.measured.value, loss.measured.low) == (-1.0, -0.3, -0.4)
+    assert speed == report.constraints[1]
+    rising = report.primary.model_copy(update={"higher_is_better": False})
+    assert measures.as_measured(report.constraints[0], rising).limit == 1.0
+
+
+@pytest.mark.parametrize(("ratio", "shown"), [(3.91, "3.91× smaller"), (0.5, "2.00× larger"), (1.002, "unchanged")])
+def test_a_ratio_below_one_is_told_the_other_way_round(ratio: float, shown: str) -> None:
+    assert measures.ratio_said(Pair(original=1.0, candidate=1.0, ratio=ratio), "smaller,larger") == shown
 
 
 def test_a_negative_bound_has_a_real_minus_sign() -> None:
@@ -56,9 +90,9 @@ def test_a_negative_bound_has_a_real_minus_sign() -> None:
 
 def test_every_status_has_a_tone() -> None:
     from apps.agents.reports import Holds
-    from apps.agents.state import CandidateStatus, Outcome, Status
+    from apps.agents.state import CandidateStatus, Outcome, Status, Tone
 
-    for status in (*Status, *CandidateStatus, *Outcome, *Holds):
+    for status in (*Status, *CandidateStatus, *Outcome, *Holds, *Tone):
         assert str(status) in measures._BADGES
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -12,6 +13,7 @@ from django.utils import timezone
 from apps.accounts.middleware import SESSION_KEY
 from apps.accounts.models import Membership, Role, Team, User
 from apps.agents.criteria import PROFILES
+from apps.agents.scheduling.health import TimingHealth
 from apps.agents.state import CandidateStatus, Status
 from apps.models.models import ModelVersion
 from apps.optimization import live
@@ -211,3 +213,44 @@ class TestWorkers:
         page = text_of(client, engineer, "optimization:workers")
         assert "so uploads are not checked" in page
         assert "nothing is analysed" not in page
+
+    @pytest.mark.parametrize(
+        ("latency", "badge", "said"),
+        [
+            (
+                {"control": {"value": 1.0, "low": 0.99, "high": 1.02}, "runs": 200, "disturbed": 8},
+                "badge-ok",
+                ["good", "0.990 to 1.02", "8 of 200 runs disturbed (4 %)"],
+            ),
+            (
+                {"control": {"value": 1.0, "low": 0.92, "high": 1.02}},
+                "badge-warn",
+                ["busy", "within 8 % of 1 are noise"],
+            ),
+            (
+                {"control": {"value": 1.0, "low": -1e9, "high": 1e9}, "runs": 200, "disturbed": 190, "busy": True},
+                "badge-bad",
+                ["too busy", "Too few runs were undisturbed to know", "190 of 200"],
+            ),
+        ],
+    )
+    def test_how_quiet_a_machine_is_stands_beside_it_in_words_and_colour(
+        self, client: Client, team: Team, engineer: User, latency: dict[str, Any], badge: str, said: list[str]
+    ):
+        timing = TimingHealth.of(latency, timezone.now()).model_dump(mode="json")
+        Worker.objects.create(
+            name="shed:1", queues=["cpu"], timing=timing, measuring_cores=[2, 3], priority="SCHED_FIFO, priority 1"
+        )
+        page = text_of(client, engineer, "optimization:workers")
+        assert all(words in page for words in (badge, *said))
+        assert "cores 2-3 only" in page
+        assert "SCHED_FIFO, priority 1" in page
+
+    def test_a_worker_that_timed_nothing_yet_says_so_and_one_that_never_does_is_silent(
+        self, client: Client, team: Team, engineer: User
+    ):
+        worker = Worker.objects.create(name="shed:1", queues=["cpu"])
+        assert "no model timed yet" in text_of(client, engineer, "optimization:workers")
+        worker.queues = ["checks"]
+        worker.save()
+        assert "A/A spread" not in text_of(client, engineer, "optimization:workers")

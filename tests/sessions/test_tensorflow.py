@@ -14,7 +14,8 @@ from apps.agents.backends.litert.engine import LiteRtEngine
 from apps.agents.criteria import Constraints, Objective, Target
 from apps.agents.dataset_spec import DatasetKind, DatasetSpec
 from apps.agents.formats import Format
-from apps.agents.measuring import Effort, compare_latency
+from apps.agents.measuring import Effort
+from apps.agents.measuring.timer import compare_latency
 from apps.agents.reports import ModelSummary, Task
 from apps.agents.runners import open_engine
 from apps.agents.state import Outcome

@@ -8,7 +8,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 INDEX_LEFT_OUT = "The column {name} is the index of the rows, and is not taken for a feature."
-_PROGRAMS_NAMES = r"(Unnamed: 0(\.\d+)?|__index_level_\d+__)?"
+_LEVEL = r"__index_level_\d+__"
+"""pandas' own name for a level of an index that has none. A level's values may repeat, as do those of frames that were
+put one below another."""
+_PROGRAMS_NAMES = r"(Unnamed: 0(\.\d+)?)?"
 """What no person calls a feature."""
 _COUNTERS = r"index|level_0|id|(row|sample)?[ _-]?(id|nr|no|number|index)\.?|row|#"
 """Left out only where they count the rows."""
@@ -16,7 +19,12 @@ _REAL = r"^[+-]?\d*[.,]\d*(?:[eE][+-]?\d+)?$"
 
 
 def is_index(name: str, column: pa.ChunkedArray) -> bool:
-    """Whether the column bears a name that an index is saved under, and could be one: every row has its own value."""
+    """Whether the column bears a name that an index is saved under, and could be one: every row has its own value.
+
+    No more is asked of the name that only pandas gives.
+    """
+    if re.fullmatch(_LEVEL, name):
+        return True
     if re.fullmatch(_COUNTERS, name, re.IGNORECASE):
         return counts_rows(column)
     if not re.fullmatch(_PROGRAMS_NAMES, name) or pc.count_distinct(column).as_py() != len(column):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -16,14 +17,13 @@ from apps.agents.datasets.arrays import ArraySource
 from apps.agents.datasets.groups import counted, group_names
 from apps.agents.datasets.images import ImageSource
 from apps.agents.datasets.labels import class_labels, numbered
-from apps.agents.datasets.split import Indices, split, stratified_order
-from apps.agents.datasets.tables import TableSource
+from apps.agents.datasets.split import Indices, portions, split, stratified_order
 from apps.agents.datasets.targets import TokenTargets
 from apps.agents.datasets.text_dataset import TextDataset
 from apps.agents.datasets.texts import TextSource
 from apps.agents.errors import InputUnfilled, LabelsInvalid, TokenizerMissing, ValuesOutOfRange
 from apps.agents.layout import Layout
-from apps.agents.reports import DatasetSummary, Task, TensorSpec
+from apps.agents.reports import DatasetSummary, Part, Task, TensorSpec
 from apps.agents.text import TextEncoder
 
 Array = NDArray[np.generic]
@@ -49,7 +49,7 @@ Labels = Array | TokenTargets | None
 
 
 class Dataset(Protocol):
-    """A data set bound to a model's inputs and split in two.
+    """A data set bound to a model's inputs and split into parts.
 
     A batch is a dictionary from input name to an array whose first axis is the rows. A row is an example, but for pairs
     (a batch of n pairs has 2n rows: first the n left ones, then the n right ones) and for some tasks on texts.
@@ -80,6 +80,9 @@ class Dataset(Protocol):
     def calibration_indices(self) -> Indices: ...
 
     @property
+    def choosing_indices(self) -> Indices: ...
+
+    @property
     def evaluation_indices(self) -> Indices: ...
 
     @property
@@ -88,7 +91,22 @@ class Dataset(Protocol):
         ...
 
     def calibration(self, n: int, batch_size: int = 1) -> Iterator[Arrays]:
-        """Up to `n` examples that evaluation never sees, in batches; fewer where the data set has not as many."""
+        """Up to `n` examples that no other part has, in batches; fewer where the data set has not as many."""
+        ...
+
+    def choosing(self, batch_size: int) -> Iterator[tuple[Arrays, Labels]]:
+        """The examples that candidates are ranked on, as `evaluation` gives those that judge."""
+        ...
+
+    def measured_on(self, part: Part) -> Dataset:
+        """The same data set with `part` in the place of its evaluation part."""
+        ...
+
+    def portions(self, shares: Sequence[float]) -> Sequence[Dataset]:
+        """The same with disjoint portions of the evaluation part in its place, which end at `shares` of it.
+
+        Each has its share of every class, however the file is sorted. The last share is 1.
+        """
         ...
 
     def evaluation(self, batch_size: int) -> Iterator[tuple[Arrays, Labels]]:
@@ -136,7 +154,7 @@ class ArrayDataset:
             self._numbering = note or ""
         classes = self._labels if spec.task is Task.CLASSIFICATION else None
         parts = split(self.summary.examples, seed, classes, spec.training_share)
-        self._calibration, self._evaluation, self._training = parts
+        self._calibration, self._training, self._choosing, self._evaluation = parts
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -163,6 +181,10 @@ class ArrayDataset:
         return self._calibration
 
     @property
+    def choosing_indices(self) -> Indices:
+        return self._choosing
+
+    @property
     def evaluation_indices(self) -> Indices:
         return self._evaluation
 
@@ -185,6 +207,22 @@ class ArrayDataset:
         """
         indices = self._training if len(self._training) else self._calibration
         yield from self._batches(np.random.default_rng(seed).permutation(indices), batch_size)
+
+    def choosing(self, batch_size: int) -> Iterator[tuple[Arrays, Array | None]]:
+        yield from self._batches(self._choosing, self.affordable_batch(batch_size))
+
+    def measured_on(self, part: Part) -> ArrayDataset:
+        return self if part is Part.EVALUATION else self._with_evaluation(self._choosing)
+
+    def portions(self, shares: Sequence[float]) -> list[ArrayDataset]:
+        classes = self.evaluation_labels if self.spec.task is Task.CLASSIFICATION else None
+        return [self._with_evaluation(one) for one in portions(self._evaluation, shares, self._seed, classes)]
+
+    def _with_evaluation(self, indices: Indices) -> ArrayDataset:
+        other = copy.copy(self)
+        other.__dict__.pop("evaluation_labels", None)
+        other._evaluation = indices
+        return other
 
     def evaluation(self, batch_size: int) -> Iterator[tuple[Arrays, Array | None]]:
         """All other examples in file order, with their labels where the task has any."""
@@ -280,6 +318,8 @@ def _opened(path: Path, spec: DatasetSpec, scratch: Path | None) -> Source:
     if spec.kind is DatasetKind.TEXT:
         return TextSource(path, spec)
     if spec.kind is DatasetKind.TABLE:
+        from apps.agents.datasets.tables import TableSource  # pyarrow loads slowly, and few data sets are tables.
+
         return TableSource(path, spec)
     return ArraySource(path, spec, scratch / "arrays" if scratch else None)
 

@@ -14,15 +14,16 @@ from pyarrow import parquet
 
 from apps.agents.dataset_spec import DatasetSpec
 from apps.agents.datasets.index_columns import INDEX_LEFT_OUT, is_index
-from apps.agents.errors import CellInvalid, DatasetUnreadable
+from apps.agents.errors import CellEmpty, DatasetUnreadable
 
 Array = NDArray[np.generic]
+_BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view, pa.types.is_fixed_size_binary)
 
 
 def read_parquet(path: Path, spec: DatasetSpec) -> tuple[dict[str, Array], tuple[str, ...]]:
     """The columns of the table at `path` by their names, and how it was read, in sentences.
 
-    Raises `DatasetUnreadable` and `CellInvalid` with the column, and the row where it is one.
+    Raises `DatasetUnreadable` and `CellEmpty` with the column, and the row where it is one.
     """
     try:
         return _read(parquet.ParquetFile(path).read(), spec)
@@ -61,7 +62,7 @@ def _array(name: str, column: pa.ChunkedArray) -> Array:
     if pa.types.is_null(kind):
         raise DatasetUnreadable(kind="table", reason=f"column {name!r} is empty")
     if column.null_count:
-        raise CellInvalid(column=name, row=pc.index(column.is_null(), True).as_py() + 1, value=None, field="file")
+        raise CellEmpty(column=name, row=pc.index(column.is_null(), True).as_py() + 1, field="file")
     return _values(name, column.combine_chunks(), kind)
 
 
@@ -79,9 +80,21 @@ def _values(name: str, values: Any, kind: pa.DataType) -> Array:
         return np.asarray(pc.cast(values, pa.float64()).to_numpy(zero_copy_only=False))
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         return np.asarray(pc.cast(values, pa.large_string()).to_numpy(zero_copy_only=False), dtype=object)
+    if any(is_bytes(kind) for is_bytes in _BYTES):
+        return _text_of_bytes(name, values)
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
         return _lists(name, values, kind)
     raise DatasetUnreadable(kind="table", reason=f"column {name!r} holds {kind}, which is neither numbers nor text")
+
+
+def _text_of_bytes(name: str, values: Any) -> Array:
+    """Text as programs write it that do not mark it as text."""
+    try:
+        text = pc.cast(pc.cast(values, pa.large_binary()), pa.large_string())
+    except pa.ArrowInvalid as error:
+        reason = f"column {name!r} holds bytes that are no text in UTF-8"
+        raise DatasetUnreadable(kind="table", reason=reason, field="file") from error
+    return np.asarray(text.to_numpy(zero_copy_only=False), dtype=object)
 
 
 def _lists(name: str, values: Any, kind: pa.DataType) -> Array:
@@ -94,6 +107,6 @@ def _lists(name: str, values: Any, kind: pa.DataType) -> Array:
     inner = pc.list_flatten(values)
     if inner.null_count:
         row = pc.index(inner.is_null(), True).as_py() // max(1, length)
-        raise CellInvalid(column=name, row=row + 1, value=None, field="file")
+        raise CellEmpty(column=name, row=row + 1, field="file")
     flat = _values(name, inner, kind.value_type)
     return flat.reshape(len(values), length, *flat.shape[1:])

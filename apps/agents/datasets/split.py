@@ -1,32 +1,49 @@
-"""Which examples calibrate and which evaluate: never the same ones, and the same ones every time."""
+"""Which examples calibrate, choose and evaluate: never the same ones, and the same ones every time."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.agents.dataset_spec import calibration_count
+from apps.agents.dataset_spec import part_sizes
 
 Indices = NDArray[np.int64]
 
 
-def split(
-    examples: int, seed: int, classes: NDArray[Any] | None = None, training_share: float = 0.0
-) -> tuple[Indices, Indices, Indices]:
-    """Example numbers for calibration, evaluation and training: disjoint, together all of them, fixed by `seed`.
+class Split(NamedTuple):
+    """Example numbers of each part."""
+
+    calibration: Indices
+    training: Indices
+    choosing: Indices
+    evaluation: Indices
+
+
+def split(examples: int, seed: int, classes: NDArray[Any] | None = None, training_share: float = 0.0) -> Split:
+    """The parts of a data set: disjoint, together all examples, fixed by `seed`, each with its share of every class.
 
     Calibration comes in an order whose every beginning is spread evenly over the classes: whoever takes only the first
-    n gets a stratified sample too; so does training. Evaluation comes in ascending order, which reads a file from front
-    to back.
+    n gets a stratified sample too; so does training. Choosing and evaluation come in ascending order, which reads a
+    file from front to back.
     """
+    sizes = part_sizes(examples, training_share)
     order = stratified_order(np.zeros(examples, np.int64) if classes is None else classes.astype(np.int64), seed)
-    calibration = order[: calibration_count(examples)]
-    training = order[len(calibration) :][: int(examples * training_share)]
-    apart = np.concatenate([calibration, training])
-    evaluation = np.setdiff1d(np.arange(examples, dtype=np.int64), apart, assume_unique=True)
-    return calibration, evaluation, training
+    calibration, training, choosing, evaluation = np.split(order, np.cumsum(sizes)[:-1])
+    return Split(calibration, training, np.sort(choosing), np.sort(evaluation))
+
+
+def portions(indices: Indices, shares: Sequence[float], seed: int, classes: NDArray[Any] | None) -> list[Indices]:
+    """`indices`, ascending, in disjoint portions that end at `shares` of them, each ascending and spread over classes.
+
+    `classes` are those of `indices`. The last share is 1.
+    """
+    strata = np.zeros(len(indices), np.int64) if classes is None else classes.astype(np.int64)
+    order = stratified_order(strata, seed)
+    ends = [round(len(indices) * share) for share in shares]
+    return [np.sort(indices[chosen]) for chosen in np.split(order, ends[:-1])]
 
 
 def stratified_order(classes: NDArray[np.int64], seed: int) -> Indices:

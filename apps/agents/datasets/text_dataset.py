@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -12,14 +13,14 @@ from numpy.typing import NDArray
 from apps.agents.dataset_fit import Binding, bind, judged_output
 from apps.agents.dataset_spec import DatasetSpec
 from apps.agents.datasets.labels import numbered
-from apps.agents.datasets.split import Indices, split
+from apps.agents.datasets.split import Indices, portions, split
 from apps.agents.datasets.targets import TokenTargets
 from apps.agents.datasets.text_notes import notes_on
 from apps.agents.datasets.texts import TextSource
 from apps.agents.datasets.token_rows import Cuts, Row, RowMaker, frame_of
 from apps.agents.errors import DatasetEmpty
 from apps.agents.layout import FIRST
-from apps.agents.reports import Task, TensorSpec
+from apps.agents.reports import Part, Task, TensorSpec
 from apps.agents.text import ATTENTION_MASK, IGNORED, TextEncoder
 
 Array = NDArray[np.generic]
@@ -69,11 +70,15 @@ class TextDataset:
         length = min(spec.reading.max_tokens, encoder.context_length, self._fixed or encoder.context_length)
         self._maker = RowMaker(encoder, spec.task, spec.reading, length, frame_of(encoder, spec.task))
         classes = self._labels if spec.task is Task.CLASSIFICATION else None
-        self._calibration, self._evaluation, _ = split(self.summary.examples, seed, classes)
+        self._calibration, _, self._choosing, self._evaluation = split(self.summary.examples, seed, classes)
 
     @property
     def calibration_indices(self) -> Indices:
         return self._calibration
+
+    @property
+    def choosing_indices(self) -> Indices:
+        return self._choosing
 
     @property
     def evaluation_indices(self) -> Indices:
@@ -103,6 +108,24 @@ class TextDataset:
     def calibration_tokens(self, n: int) -> list[list[int]]:
         """The same rows as token ids, without padding."""
         return [list(row.ids) for row in self._calibration_rows[:n]]
+
+    def choosing(self, batch_size: int) -> Iterator[tuple[Arrays, Array | TokenTargets | None]]:
+        yield from self.measured_on(Part.CHOOSING).evaluation(batch_size)
+
+    def measured_on(self, part: Part) -> TextDataset:
+        return self if part is Part.EVALUATION else self._with_evaluation(self._choosing)
+
+    def portions(self, shares: Sequence[float]) -> list[TextDataset]:
+        by_class = self._labels if self.spec.task is Task.CLASSIFICATION else None
+        classes = None if by_class is None else by_class[self._evaluation]
+        return [self._with_evaluation(one) for one in portions(self._evaluation, shares, self._seed, classes)]
+
+    def _with_evaluation(self, indices: Indices) -> TextDataset:
+        other = copy.copy(self)
+        for read_from_it in ("_evaluation_rows", "notes", "timed_tokens"):
+            other.__dict__.pop(read_from_it, None)
+        other._evaluation = indices
+        return other
 
     def evaluation(self, batch_size: int) -> Iterator[tuple[Arrays, Array | TokenTargets | None]]:
         """All other texts, at most `batch_size` rows and about 64 MiB of outputs a batch, the longest rows first.

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from apps.agents.contest import contest_of
 from apps.agents.criteria import Criteria
 from apps.agents.evaluation import BATCH, EvaluationAgent
 from apps.agents.handlers.blame import blaming
 from apps.agents.handlers.material import Material
-from apps.agents.job import JobResult
+from apps.agents.job import Job, JobResult
 from apps.agents.lineage import runtime_of
 from apps.agents.machine import describe_machine
 from apps.agents.measuring import Effort
-from apps.agents.reports import EvaluationReport, Gains, RuntimeBaseline
+from apps.agents.measuring.fresh import FreshProcessTimer
+from apps.agents.measuring.timer import InProcessTimer, Timer
+from apps.agents.reports import Contest, EvaluationReport, Gains, PairedOutcomes, Part, RuntimeBaseline, Slowdown
 from apps.agents.runners import Engine, open_engine
+from apps.agents.slowdown import PROFILE_S, is_slow, slowdown_of, target_of
 from apps.agents.techniques import Family, catalogue
 
 if TYPE_CHECKING:
@@ -32,7 +36,11 @@ def run(context: JobContext) -> JobResult:
 
     Inputs and arguments of `Material`, where the model is the candidate; `criteria` as plain JSON; `technique`, the
     candidate's, by name; `runtime_baseline`, the float model in its runtime where that is another than the original's,
-    as plain JSON; `batch_divisor`, by how much smaller batches are after a try that ran out of memory.
+    as plain JSON; `predicted_speedup`, the plan's; `batch_divisor`, by how much smaller batches are after a try that
+    ran out of memory; `part`, which examples it is measured on, those that judge unless given: where candidates are
+    only ranked, timing in this process will do; `finalists`, keys of all that share the chance of error.
+    Of a finalist, to say what having come out best is worth: `candidate`, its key; `contenders`, scores by key of all
+    that it was chosen among; `outcomes`, by part and by key, what each of them made of the examples.
     """
     job = context.job
     criteria = Criteria.model_validate(job.arguments["criteria"])
@@ -41,8 +49,14 @@ def run(context: JobContext) -> JobResult:
     baseline = RuntimeBaseline.model_validate(given) if given else None
     candidate = open_engine(material.format, material.model, material.scratch, material.signature)
     batch = max(1, BATCH // int(job.arguments.get("batch_divisor", 1)))
+    part = Part(job.arguments.get("part", Part.EVALUATION))
+    finalists = list(job.arguments.get("finalists", ()))
 
-    def evaluated(engine: Engine, effort: Effort, baseline: RuntimeBaseline | None) -> EvaluationReport:
+    effort = effort_for(criteria)
+    fresh = FreshProcessTimer(material.original_file, material.file, material.scratch, effort)
+
+    def evaluated(engine: Engine, effort: Effort, baseline: RuntimeBaseline | None, *timers: Timer) -> EvaluationReport:
+        timer, again = timers or (None, None)
         return EvaluationAgent(effort, batch=batch).evaluate(
             material.original,
             engine,
@@ -53,12 +67,45 @@ def run(context: JobContext) -> JobResult:
             seed=job.seed,
             keeps_parameters=keeps_parameters(job.arguments.get("technique")),
             baseline=baseline,
+            part=part,
+            finalists=max(1, len(finalists)),
+            timer=timer,
+            again=again,
         )
 
     with blaming(lambda: evaluated(material.original, Effort(budget_s=REHEARSAL_S), None)):
-        report = evaluated(candidate, effort_for(criteria), baseline)
+        timer = InProcessTimer(material.original, candidate, effort) if part is Part.CHOOSING else fresh
+        report = evaluated(candidate, effort, baseline, timer, fresh)
     gains = gains_of(report, job.arguments.get("technique"), material.format, baseline)
-    return JobResult(body=report.model_copy(update={"gains": gains}).model_dump(mode="json"))
+    contest = _contest(report, criteria, job) if finalists else None
+    slowdown = _slowdown(context, material, candidate, criteria, report)
+    found = {"gains": gains, "contest": contest, "slowdown": slowdown}
+    return JobResult(body=report.model_copy(update=found).model_dump(mode="json"))
+
+
+def _contest(report: EvaluationReport, criteria: Criteria, job: Job) -> Contest | None:
+    """What having come out best is worth, of the finalists that are judged by now and of all that were ranked."""
+    scores: dict[str, float] = job.arguments.get("contenders", {})
+    told = job.arguments.get("outcomes", {})
+    known = {
+        part: {key: PairedOutcomes.model_validate(one) if one else None for key, one in told.get(part, {}).items()}
+        for part in Part
+    }
+    ranked = {key: outcomes for key, outcomes in known[Part.CHOOSING].items() if key in scores}
+    here = {**known[Part.EVALUATION], job.arguments["candidate"]: report.outcomes}
+    judged = {key: one for key in job.arguments["finalists"] if (one := here.get(key)) is not None}
+    return contest_of(report, criteria, {key: scores[key] for key in ranked}, ranked, judged, seed=job.seed)
+
+
+def _slowdown(
+    context: JobContext, material: Material, candidate: Engine, criteria: Criteria, report: EvaluationReport
+) -> Slowdown | None:
+    """Why the candidate is slow, where it is."""
+    if not is_slow(report, context.job.arguments.get("predicted_speedup")):
+        return None
+    context.progress(1.0, "Looking for what makes it slow", 2 * PROFILE_S)
+    target = target_of(report, criteria.target)
+    return slowdown_of(material.original, candidate, material.dataset.first(target.batch_size), target, report)
 
 
 def effort_for(criteria: Criteria) -> Effort:

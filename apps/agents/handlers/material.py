@@ -10,6 +10,7 @@ from apps.agents.dataset_spec import DatasetSpec
 from apps.agents.datasets import Dataset, load_dataset
 from apps.agents.formats import Format
 from apps.agents.job import Job
+from apps.agents.measuring.protocol import ModelFile
 from apps.agents.runners import Engine, open_engine
 
 
@@ -49,10 +50,20 @@ class Material:
         """The original's function where the model is the original itself; what was made of it has one only."""
         return self._chosen if self.is_original else None
 
+    @property
+    def file(self) -> ModelFile:
+        """The model at hand, for a process of its own."""
+        return ModelFile(format=self.format, path=self.model, signature=self.signature)
+
+    @property
+    def original_file(self) -> ModelFile:
+        given = str(self.job.arguments.get("original_format", self.format))
+        return ModelFile(format=given, path=self._original, signature=self._chosen)
+
     @cached_property
     def original(self) -> Engine:
-        given = self.job.arguments.get("original_format", self.format)
-        return open_engine(given, self._original, self.scratch, self._chosen)
+        file = self.original_file
+        return open_engine(file.format, file.path, self.scratch, file.signature)
 
     @property
     def _original(self) -> Path:

@@ -13,6 +13,7 @@ from apps.agents.package_examples import PackageExamples, package_examples
 from apps.agents.packaging import DOCUMENTS, Content, build_package
 from apps.agents.reports import ModelSummary
 from apps.agents.runners import open_engine
+from apps.agents.state import Outcome
 from apps.errors import UserError
 
 
@@ -22,8 +23,9 @@ def run(context: JobContext) -> JobResult:
     The result's body has its `digest` and `size_bytes`, and as `finding` why it is not known to run, if it is not.
     Inputs: `model` (the artifact, or the original where that stands), `report_html`, `report_json` and `recipe`, and
     those of `Material`. Arguments: those of `Material`; `criteria`; `filename`, the model's name in the package
-    (`model.onnx` unless given); `summary`, what is known of the model; `unchanged`, whether the original stands;
-    `untried`, why its script is not to be run: then the model is not opened either.
+    (`model.onnx` unless given); `summary`, what is known of the model; `outcome`, how the session ended;
+    `untried`, why its script is not to be run: then the model is not opened either; `headline`, the verdict in a
+    sentence.
     """
     job = context.job
     material = Material(job)
@@ -41,9 +43,10 @@ def run(context: JobContext) -> JobResult:
             examples=examples,
             summary=_summary(job),
             signature=material.signature,
-            unchanged=_unchanged(job),
+            outcome=_outcome(job),
             threads=threads,
             untried=trouble,
+            headline=job.arguments.get("headline"),
         ),
         material.scratch,
         context.out,
@@ -88,6 +91,7 @@ def _summary(job: Job) -> ModelSummary | None:
     return ModelSummary.model_validate(told) if told else None
 
 
-def _unchanged(job: Job) -> bool:
-    """Whether the original stands."""
-    return bool(job.arguments.get("unchanged", job.inputs["model"] == job.inputs.get("original")))
+def _outcome(job: Job) -> Outcome:
+    """As it was said; else the original stands where it is what is packed."""
+    unchanged = job.inputs["model"] == job.inputs.get("original")
+    return Outcome(job.arguments.get("outcome", Outcome.UNCHANGED if unchanged else Outcome.IMPROVED))

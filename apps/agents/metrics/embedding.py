@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats
+import scipy  # Its parts load when they are first asked for: `stats` takes longer than most jobs.
 
 from apps.agents.dataset_spec import Metric
 from apps.agents.datasets import Labels
@@ -104,8 +104,10 @@ class PairScorer(Scorer):
         similarities = [np.concatenate(parts) for parts in self._cosines]
 
         def both(indices: Indices) -> Floats:
-            truth = stats.rankdata(labels[indices], axis=-1)
-            return np.stack([_correlations(truth, stats.rankdata(each[indices], axis=-1)) for each in similarities])
+            truth = scipy.stats.rankdata(labels[indices], axis=-1)
+            return np.stack(
+                [_correlations(truth, scipy.stats.rankdata(each[indices], axis=-1)) for each in similarities]
+            )
 
         return [compare_by_bootstrap(Metric.SPEARMAN, both, len(labels), confidence, seed)]
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from apps.agents.phrasing import difference_unit, said
+from apps.agents.phrasing import difference_unit, moved, said
 from apps.agents.planning.torch_rules import CLEVER, NEAREST
 from apps.agents.reports import Estimate, EvaluationReport
 
@@ -87,18 +87,15 @@ def _sentence(one: Measured, plain: Measured) -> str:
     unit = difference_unit(one.report.primary.unit)
     behind = drop.value - plain_drop.value
     reach = math.hypot(_width(drop), _width(plain_drop))
-    lost = f"{one.named} came out {_moved(drop.value, unit)} than the original in {one.report.primary.label}"
-    beside = f"and {plain.candidate.key}, rounded to the nearest at the same bits, {_moved(plain_drop.value, unit)}"
-    interval = f"the difference is {said(behind, unit)}, give or take {said(reach, unit)}"
+    lost = f"{one.named}, against the original: {one.report.primary.label} {moved(one.report.primary)}"
+    beside = f"and {plain.candidate.key}, rounded to the nearest at the same bits, {moved(plain.report.primary)}"
+    apart = f"{said(abs(behind), unit)} {'worse' if behind > 0 else 'better'}" if behind else "no difference"
+    interval = f"{apart}, give or take {said(reach, unit)}"
     if behind > reach:
-        return f"{lost} {beside}: {interval}. It is worse than plain rounding, so its calibration does harm here."
+        return f"{lost}, {beside}: {interval}. It is worse than plain rounding, so its calibration does harm here."
     if behind < -reach:
-        return f"{lost} {beside}: {interval}. It is better than plain rounding."
-    return f"{lost} {beside}: {interval}. It is not worse than plain rounding beyond the interval."
-
-
-def _moved(drop: float, unit: str) -> str:
-    return f"{said(abs(drop), unit)} {'worse' if drop >= 0 else 'better'}"
+        return f"{lost}, {beside}: {interval}. It is better than plain rounding."
+    return f"{lost}, {beside}: {interval}. It is not worse than plain rounding beyond the interval."
 
 
 def _width(estimate: Estimate) -> float:

@@ -12,7 +12,7 @@ from apps.accounts.forms import show_error
 from apps.accounts.models import Role
 from apps.accounts.requests import MemberRequest, current_team, writes
 from apps.accounts.services import require_role
-from apps.agents.dataset_spec import METRICS, DatasetSpec, calibration_count
+from apps.agents.dataset_spec import METRICS, DatasetSpec, part_sizes
 from apps.errors import UserError
 from apps.models import dependents, services
 from apps.models.dataset_forms import KIND_LABELS, TASK_LABELS, DataSetForm, DataSetUploadForm
@@ -82,7 +82,7 @@ def detail(request: MemberRequest, pk: int) -> HttpResponse:
 def _context(request: MemberRequest, dataset: DataSet) -> dict[str, object]:
     spec = DatasetSpec.model_validate(dataset.spec)
     summary = dataset.described if dataset.summary else None
-    calibration = calibration_count(summary.examples) if summary else 0
+    parts = part_sizes(summary.examples if summary else 0, spec.training_share)
     return {
         "dataset": dataset,
         "resting": dependents.count(datasets=[dataset]),
@@ -91,8 +91,7 @@ def _context(request: MemberRequest, dataset: DataSet) -> dict[str, object]:
         "task_label": TASK_LABELS[spec.task],
         "metric": METRICS[spec.primary_metric],
         "summary": summary,
-        "calibration": calibration,
-        "evaluation": summary.examples - calibration if summary else 0,
+        "parts": parts,
         "writes": writes(request, dataset.team),
     }
 

@@ -8,11 +8,14 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from apps.agents.scheduling import cores
+from apps.agents.scheduling.health import TimingHealth
 from apps.agents.techniques import catalogue
 from apps.models import clock
 from apps.optimization.models.step import SessionStep
 from apps.optimization.querysets import WORKER_SILENCE, WorkerQuerySet
 
+MEASURING_QUEUES = frozenset({"cpu", "gpu"})
 LONGEST_STEP_MINUTES = 24 * 60
 
 
@@ -23,6 +26,12 @@ class Worker(models.Model):
     queues = models.JSONField(default=list)
     machine = models.JSONField(default=dict)
     """`Machine`: CPU, flags, accelerators, library versions."""
+    measuring_cores = models.JSONField(default=list)
+    """Numbers of the cores that it measures on; empty is all that it may use."""
+    priority = models.CharField(max_length=60, blank=True)
+    """What the scheduler grants its measurements, in words; empty where it measures nothing."""
+    timing = models.JSONField(null=True)
+    """`TimingHealth` of the last latency comparison on its machine."""
     started_at = models.DateTimeField(default=timezone.now)
     seen_at = models.DateTimeField(default=timezone.now)
     current_step = models.ForeignKey(SessionStep, on_delete=models.SET_NULL, null=True, related_name="+")
@@ -39,6 +48,21 @@ class Worker(models.Model):
     def is_alive(self) -> bool:
         """Whether it was heard of lately."""
         return clock.now() - self.seen_at < WORKER_SILENCE
+
+    @property
+    def measures(self) -> bool:
+        """Whether it takes on steps that time something."""
+        return not MEASURING_QUEUES.isdisjoint(self.queues)
+
+    @property
+    def health(self) -> TimingHealth | None:
+        """How fit its machine was to time the last models; `None` before the first."""
+        return TimingHealth.model_validate(self.timing) if self.timing else None
+
+    @property
+    def written_cores(self) -> str:
+        """The cores that it measures on as operators write them: `2-3,6`."""
+        return cores.written(self.measuring_cores)
 
     @property
     def libraries(self) -> dict[str, str]:

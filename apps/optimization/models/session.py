@@ -13,9 +13,12 @@ from django.utils import timezone
 
 from apps.accounts.models import Team
 from apps.agents.criteria import Criteria
-from apps.agents.state import ACTIVE, Outcome, Phase, Status, Verdict
+from apps.agents.headline import headline_of
+from apps.agents.reports import EvaluationReport
+from apps.agents.state import ACTIVE, Headline, Outcome, Phase, Status, Verdict
 from apps.models import clock
 from apps.models.models import Blob, DataSet, ModelVersion
+from apps.optimization import own_time
 from apps.optimization.errors import SessionMoveRefused
 from apps.optimization.models.choices import choices_of
 from apps.optimization.models.criteria import CriteriaSet
@@ -37,7 +40,7 @@ class OptimizationSession(models.Model):
     phase = models.CharField(max_length=12, choices=choices_of(Phase), default=Phase.ANALYSING, editable=False)
     progress = models.FloatField(default=0.0, editable=False)
     eta_s = models.FloatField(null=True, editable=False)
-    outcome = models.CharField(max_length=10, choices=choices_of(Outcome), blank=True, editable=False)
+    outcome = models.CharField(max_length=20, choices=choices_of(Outcome), blank=True, editable=False)
     verdict = models.JSONField(null=True, editable=False)
     """`Verdict`, once decided."""
     plan = models.JSONField(null=True, editable=False)
@@ -58,7 +61,9 @@ class OptimizationSession(models.Model):
     started_at = models.DateTimeField(null=True, editable=False)
     finished_at = models.DateTimeField(null=True, editable=False)
     worked_before_s = models.FloatField(default=0.0, editable=False)
-    """Seconds of earlier runs, where the session was resumed: the pause between does not count against its budget."""
+    """`elapsed_s` of earlier runs, where the session was resumed: without the pause between."""
+    worked_s = models.FloatField(default=0.0, editable=False)
+    """Its own time (`own_time.worked_s`) as of its end; while it is active, that is read from its steps."""
 
     sessions_before = models.PositiveIntegerField(null=True, editable=False)
     """How many sessions had been judged on the same data when this one started."""
@@ -84,6 +89,19 @@ class OptimizationSession(models.Model):
         return Criteria.model_validate(self.criteria_body)
 
     @property
+    def headline(self) -> Headline | None:
+        """Its verdict in a sentence; `None` before there is one. Of old verdicts it is made from the evaluation."""
+        if self.verdict is None:
+            return None
+        verdict = Verdict.model_validate(self.verdict)
+        if verdict.headline is not None:
+            return verdict.headline
+        row = self.candidates.filter(key=verdict.candidate or "").select_related("evaluation").first()
+        evaluation = getattr(row, "evaluation", None)
+        report = EvaluationReport.model_validate(evaluation.body) if evaluation else None
+        return headline_of(verdict, report, self.criteria)
+
+    @property
     def is_active(self) -> bool:
         return self.status in ACTIVE
 
@@ -93,11 +111,24 @@ class OptimizationSession(models.Model):
         return f"session.{self.pk.hex}"
 
     def elapsed_s(self, now: datetime | None = None) -> float:
-        """Seconds of work so far, without the pause before a resume."""
+        """Seconds by the clock since it began, its waiting included, without the pause before a resume."""
         if self.started_at is None:
             return self.worked_before_s
         end = self.finished_at or now or timezone.now()
         return self.worked_before_s + max(0.0, (end - self.started_at).total_seconds())
+
+    def own_time_s(self, now: datetime | None = None) -> float:
+        """Seconds in which one of its steps ran: what its budget counts. Written down at its end."""
+        return own_time.worked_s(self.steps.all(), now or clock.now()) if self.is_active else self.worked_s
+
+    def waited_s(self, now: datetime | None = None) -> float:
+        """Seconds since it began in which none of its steps ran: behind other sessions, in a backoff, on the way."""
+        return max(0.0, self.elapsed_s(now) - self.own_time_s(now))
+
+    @property
+    def time_said(self) -> str:
+        """`worked for 3.2 minutes and waited for 5.0 minutes`, in a clause."""
+        return f"worked for {self.own_time_s() / 60:.1f} minutes and waited for {self.waited_s() / 60:.1f} minutes"
 
     def begin(self) -> None:
         """Queued → running."""
@@ -119,7 +150,7 @@ class OptimizationSession(models.Model):
             package=package,
             progress=1.0,
             eta_s=None,
-            finished_at=clock.now(),
+            **self._ending(),
         )
 
     def fail(self, code: str, sentence: str, traceback: str = "") -> None:
@@ -132,7 +163,7 @@ class OptimizationSession(models.Model):
             error=sentence,
             traceback=traceback,
             eta_s=None,
-            finished_at=clock.now(),
+            **self._ending(),
         )
 
     def request_cancel(self) -> None:
@@ -141,7 +172,7 @@ class OptimizationSession(models.Model):
 
     def cancel(self) -> None:
         """Active → cancelled; nothing of it runs any more."""
-        self._move("cancel", ACTIVE, status=Status.CANCELLED, eta_s=None, finished_at=clock.now())
+        self._move("cancel", ACTIVE, status=Status.CANCELLED, eta_s=None, **self._ending())
 
     def resume(self) -> None:
         """Failed or cancelled → queued: what is completed stays, the rest is done again."""
@@ -157,6 +188,11 @@ class OptimizationSession(models.Model):
             error="",
             traceback="",
         )
+
+    def _ending(self) -> dict[str, Any]:
+        """What each end writes down."""
+        now = clock.now()
+        return {"finished_at": now, "worked_s": own_time.worked_s(self.steps.all(), now)}
 
     def _move(self, move: str, allowed: set[Status] | frozenset[Status], **changes: Any) -> None:
         """Applies `changes` if the session stands where `move` starts; raises `SessionMoveRefused` otherwise.

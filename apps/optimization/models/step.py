@@ -15,6 +15,7 @@ from apps.agents.faults import Fault
 from apps.agents.state import TERMINAL, Status, StepKind
 from apps.models import clock
 from apps.models.models import Blob
+from apps.optimization import own_time
 from apps.optimization.models.choices import choices_of
 from apps.optimization.models.session import OptimizationSession
 from apps.optimization.querysets import StepQuerySet
@@ -56,6 +57,9 @@ class SessionStep(models.Model):
     """What failed, where it was not the work itself: a resumed session does such a step again."""
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     started_at = models.DateTimeField(null=True)
+    """When its last run began; empty while it is queued."""
+    earlier_runs = models.JSONField(default=list)
+    """Begin and end of each run before, in ISO 8601: they count as its session's own time."""
     finished_at = models.DateTimeField(null=True)
     enqueued_at = models.DateTimeField(null=True)
     """When a message was last sent for it; a lost message shows by its age."""
@@ -83,6 +87,14 @@ class SessionStep(models.Model):
         if self.started_at is None or self.finished_at is None:
             return None
         return (self.finished_at - self.started_at).total_seconds()
+
+    @property
+    def waited_s(self) -> float | None:
+        """Seconds from when it was announced, or its backoff was over, to the begin of its last run."""
+        ready_at = max(filter(None, (self.enqueued_at, self.not_before)), default=None)
+        if self.started_at is None or ready_at is None:
+            return None
+        return max(0.0, (self.started_at - ready_at).total_seconds())
 
     # Each move below is a compare-and-set: it happens only if the row still stands where the caller believes it does,
     # and says whether it happened. No lock is held while the work runs. A move that ends a step takes the lock of its
@@ -157,6 +169,7 @@ class SessionStep(models.Model):
         changes: dict[str, Any] = {"status": Status.QUEUED, "message": reason[:300]}
         changes |= {"not_before": clock.after(wait) if wait else None, "finished_at": None, **_RELEASED}
         changes |= {"progress": 0.0, "eta_s": None, "artifact": None, "enqueued_at": None}
+        changes |= {"started_at": None, "earlier_runs": own_time.runs_kept(self, clock.now())}
         if halve_batches:
             changes["batch_divisor"] = self.batch_divisor * 2
         if not counts:
@@ -187,6 +200,8 @@ class SessionStep(models.Model):
                 traceback="",
                 fault="",
                 artifact=None,
+                started_at=None,
+                earlier_runs=own_time.runs_kept(self, clock.now()),
                 finished_at=None,
             )
         )

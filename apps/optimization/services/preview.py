@@ -7,6 +7,7 @@ from typing import Any
 
 from apps.agents.compatibility import compatibility, in_reach
 from apps.agents.criteria import Criteria
+from apps.agents.dataset_spec import METRICS, DatasetSpec
 from apps.agents.decidability import Decidability
 from apps.agents.planning.availability import obstacle_to
 from apps.agents.repeated_use import RepeatedUse
@@ -32,6 +33,8 @@ class SessionPreview(Value):
     """What the data can decide of the limit on the loss."""
     use: RepeatedUse
     """How often the data has judged before."""
+    higher_is_better: bool = True
+    """Of the data set's primary metric, which predicted drops are of."""
 
 
 class TechniqueStatus(Value):
@@ -67,6 +70,7 @@ def session_preview(version: ModelVersion, dataset: DataSet, criteria: Criteria 
         plan=plan_of(version, dataset, wanted),
         decidability=what_is_decided(version, dataset, wanted),
         use=use_of(dataset, wanted),
+        higher_is_better=METRICS[DatasetSpec.model_validate(dataset.spec).primary_metric].higher_is_better,
     )
 
 

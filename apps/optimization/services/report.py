@@ -8,6 +8,7 @@ from uuid import UUID
 
 from apps.agents.compatibility import format_label
 from apps.agents.criteria import Criteria
+from apps.agents.headline import headline_of
 from apps.agents.lineage import format_of_candidate, runtime_of
 from apps.agents.planning.baseline import Measured, against_baseline
 from apps.agents.repeated_use import RepeatedUse
@@ -94,6 +95,11 @@ class SessionReport(Value):
     created_at: datetime
     finished_at: datetime | None
     elapsed_s: float
+    """By the clock."""
+    worked_s: float = 0.0
+    """The session's own time, while one of its steps ran: what its budget counts."""
+    waited_s: float = 0.0
+    """While none of its steps ran: behind other sessions, or in a backoff."""
     outcome: Outcome
     verdict: Verdict
     runtime: str
@@ -144,6 +150,8 @@ def report(session: OptimizationSession) -> SessionReport:
         raise NoReport(status=session.status)
     analysis = getattr(session, "analysis", None)
     candidates = _candidates(session)
+    chosen = next((one.evaluation for one in candidates if one.key == verdict.candidate), None)
+    verdict = verdict.model_copy(update={"headline": headline_of(verdict, chosen, session.criteria)})
     return SessionReport(
         session=session.pk,
         model=str(session.version),
@@ -158,6 +166,8 @@ def report(session: OptimizationSession) -> SessionReport:
         created_at=session.created_at,
         finished_at=session.finished_at,
         elapsed_s=session.elapsed_s(),
+        worked_s=session.own_time_s(),
+        waited_s=session.waited_s(),
         outcome=verdict.outcome,
         verdict=verdict,
         runtime=runtime_of_original(session.version),

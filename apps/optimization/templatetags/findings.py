@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from uuid import UUID
 
 from django import template
 
@@ -10,6 +12,7 @@ from apps.accounts.models import User
 from apps.agents import reports
 from apps.models.models import ModelVersion
 from apps.optimization.models import AnalysisReport, OptimizationSession
+from apps.optimization.waiting import Wait, waits_of
 
 register = template.Library()
 
@@ -20,6 +23,8 @@ RECENT = 10
 class Findings:
     sessions: list[OptimizationSession]
     """The newest sessions that started from the version."""
+    waits: Mapping[UUID, Wait]
+    """Of those of them that wait."""
     analysis: reports.AnalysisReport | None
     """The newest analysis of it."""
 
@@ -28,9 +33,9 @@ class Findings:
 def findings_about(version: ModelVersion, user: User) -> Findings:
     sessions = OptimizationSession.objects.visible_to(user).filter(version=version)
     newest = AnalysisReport.objects.visible_to(user).filter(session__version=version).order_by("-created_at").first()
+    rows = list(sessions.select_related("version__model", "dataset").with_gains().order_by("-created_at")[:RECENT])
     return Findings(
-        sessions=list(
-            sessions.select_related("version__model", "dataset").with_gains().order_by("-created_at")[:RECENT]
-        ),
+        sessions=rows,
+        waits=waits_of(rows),
         analysis=reports.AnalysisReport.model_validate(newest.body) if newest else None,
     )

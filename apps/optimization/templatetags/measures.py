@@ -8,11 +8,14 @@ from typing import Any, Literal
 from django import template
 from typing_extensions import TypeIs
 
+from apps.agents import headline
 from apps.agents.dataset_spec import METRICS, Metric
 from apps.agents.decidability import round_up
 from apps.agents.phrasing import gains_said
-from apps.agents.reports import Gains
-from apps.agents.verdicts import UNKNOWN as UNBOUNDED
+from apps.agents.reports import UNKNOWN as UNBOUNDED
+from apps.agents.reports import ConstraintVerdict, EvaluationReport, Gains, MetricComparison, Pair
+from apps.agents.selection import METRIC_CONSTRAINTS, REAL_CHANGE
+from apps.agents.state import Headline
 
 register = template.Library()
 
@@ -27,7 +30,14 @@ _BADGES = {
     "failed": "bad",
     "cancelled": "muted",
     "improved": "ok",
-    "unchanged": "warn",
+    "unchanged": "info",
+    "good": "ok",
+    "mixed": "warn",
+    "open": "warn",
+    "neutral": "info",
+    "unmeasured": "void",
+    "busy": "busy",
+    "not_measured": "void",
     "planned": "muted",
     "rejected": "bad",
     "accepted": "ok",
@@ -39,6 +49,7 @@ _BADGES = {
     "pending": "info",
     "ready": "ok",
     "refused": "bad",
+    "too_busy": "bad",
 }
 
 
@@ -78,6 +89,12 @@ def whose(gains: Gains) -> str:
 @register.filter
 def ms(value: Measured) -> str:
     return UNKNOWN if unknown(value) else f"{significant(float(value))} ms"
+
+
+@register.filter
+def signed_ms(value: Measured) -> str:
+    """A difference of times: `+3.2 ms` is longer."""
+    return UNKNOWN if unknown(value) else f"{'+' if float(value) > 0 else ''}{signed(float(value))} ms"
 
 
 @register.filter
@@ -164,20 +181,69 @@ def signed(value: float, digits: int = 3) -> str:
 
 
 @register.filter
-def change(drop: Measured, higher_is_better: bool = True) -> str:
-    """What a drop of the metric means: `0.23 lost`, `0.23 gained`, `unchanged`; `0.23 higher` where that is worse."""
+def change(drop: Any, higher_is_better: bool = True) -> str:
+    """The change that a drop of the metric is, candidate minus original: `−0.23` where it is lower.
+
+    `drop` is a number or an `Estimate` (value or mapping); *unchanged* where that is 0 or its interval includes 0.
+    """
     if unknown(drop):
         return UNKNOWN
-    if not drop:
+    value = drop if isinstance(drop, (int, float)) else _part(drop, "value")
+    if not value:
         return "unchanged"
-    worse, better = ("lost", "gained") if higher_is_better else ("higher", "lower")
-    return f"{size_of(drop)} {worse if drop > 0 else better}"
+    moved = -value if higher_is_better else value
+    text = significant(abs(moved), 2)
+    shown = f"{'−' if moved < 0 else '+'}{text}"
+    return f"unchanged ({shown})" if _includes_zero(drop) else shown
+
+
+def _includes_zero(drop: Any) -> bool:
+    low, high = (None, None) if isinstance(drop, (int, float)) else (_part(drop, "low"), _part(drop, "high"))
+    return low is not None and high is not None and low <= 0 <= high
 
 
 @register.filter
-def size_of(value: Measured) -> str:
-    """Without its sign, in two significant digits."""
-    return UNKNOWN if unknown(value) else significant(abs(value), 2)
+def as_measured(verdict: ConstraintVerdict, primary: MetricComparison) -> ConstraintVerdict:
+    """A verdict as tables show it: limit and measurement of a drop as changes of the metric, negative where lower."""
+    if verdict.constraint not in METRIC_CONSTRAINTS or not primary.higher_is_better:
+        return verdict
+    return verdict.model_copy(update={"limit": -verdict.limit, "measured": verdict.measured.negated()})
+
+
+@register.filter
+def speed_tile(report: EvaluationReport) -> headline.Tile:
+    return headline.speed_tile(report)
+
+
+@register.filter
+def size_tile(report: EvaluationReport) -> headline.Tile:
+    return headline.size_tile(report)
+
+
+@register.filter
+def metric_tile(metric: MetricComparison) -> headline.Tile:
+    return headline.metric_tile(metric)
+
+
+@register.filter
+def ratio_said(pair: Pair, words: str) -> str:
+    """`3.91× smaller`, or `1.2× larger`: `words` name more and less than 1, a comma between."""
+    better, _, worse = words.partition(",")
+    match headline.ratio_move(pair.ratio, REAL_CHANGE):
+        case headline.Move.BETTER:
+            return f"{ratio(pair.ratio)} {better}"
+        case headline.Move.WORSE:
+            return f"{ratio(1 / max(pair.ratio, 1e-9))} {worse}"
+    return "unchanged"
+
+
+_TONES = {"good": "better", "mixed": "mixed", "open": "not proven"}
+
+
+@register.filter
+def tone_word(told: Headline | None, otherwise: str) -> str:
+    """A headline in a word, for a badge: `better`, `mixed`, `not proven`; `otherwise` where it says none of these."""
+    return _TONES.get(told.tone, otherwise) if told else otherwise
 
 
 def _part(estimate: Any, name: str) -> float | None:

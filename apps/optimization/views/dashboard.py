@@ -12,9 +12,10 @@ from django.views.decorators.http import require_GET
 
 from apps.accounts.models import Team
 from apps.accounts.requests import MemberRequest, writes
-from apps.agents.state import Outcome, Status
+from apps.agents.state import UNDECIDED, Outcome, Status
 from apps.models.models import Blob, DataSet, InspectionStatus, ModelVersion
 from apps.optimization.models import OptimizationSession, Worker
+from apps.optimization.waiting import waits_of
 
 RECENT = 8
 STILL_OF_INTEREST = timedelta(days=14)
@@ -40,12 +41,16 @@ def _of(request: MemberRequest, team: Team) -> dict[str, Any]:
     versions = ModelVersion.objects.visible_to(request.user).filter(model__team=team).select_related("model")
     datasets = DataSet.objects.visible_to(request.user).filter(team=team)
     refused = {"status": InspectionStatus.REFUSED, "created_at__gte": since}
+    # Few, and in an order of their own: asked for in it, SQLite would look for them among all that ever ran.
+    active = sorted(sessions.active().order_by(), key=lambda session: session.created_at, reverse=True)
     to_promote = lately.filter(outcome=Outcome.IMPROVED, result_version=None).with_gains()
     return {
         "writes": writes(request, team),
-        "active": sessions.active(),
+        "active": active,
+        "waits": waits_of(active),
         "finished": sessions.filter(status=Status.COMPLETED).with_gains().order_by("-finished_at")[:RECENT],
         "failed": lately.filter(status=Status.FAILED, retries=None)[:RECENT],
+        "undecided": lately.filter(outcome__in=UNDECIDED, retries=None).order_by("-finished_at")[:RECENT],
         "to_promote": to_promote.order_by("-finished_at")[:RECENT],
         "refused_versions": versions.filter(**refused)[:RECENT],
         "refused_datasets": datasets.filter(**refused)[:RECENT],

@@ -20,6 +20,7 @@ from apps.optimization.errors import NothingToTry, SessionDeleted
 from apps.optimization.filters import SessionFilter
 from apps.optimization.forms import SessionForm, WhatIfForm
 from apps.optimization.models import AuditEvent, OptimizationSession
+from apps.optimization.waiting import waits_of
 from apps.pages import KeyedPaginator
 
 PAGE_SIZE = 25
@@ -52,6 +53,7 @@ def history(request: MemberRequest) -> HttpResponse:
         "page": page,
         "any": sessions.exists(),
         "moving": any(session.is_active for session in page),
+        "waits": waits_of(page),
         "writes": writes(request, request.team),
     }
     return render(request, template, context)

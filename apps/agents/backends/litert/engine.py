@@ -30,3 +30,6 @@ class LiteRtEngine:
 
     def peak_memory_bytes(self, feeds: Feeds, target: Target) -> int:
         return runtime.peak_memory(self.path, feeds, target).peak_bytes
+
+    def profile(self, feeds: Feeds, target: Target, runs: int) -> None:
+        """The interpreter times no operators for its callers."""

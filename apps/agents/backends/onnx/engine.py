@@ -6,7 +6,9 @@ from pathlib import Path
 
 from apps.agents import onnx_wire
 from apps.agents.backends.onnx import files, runtime
+from apps.agents.backends.onnx.profile import operator_times
 from apps.agents.criteria import Target
+from apps.agents.operator_times import OperatorTimes
 from apps.agents.reports import ModelSummary
 from apps.agents.runners import Feeds, Outputs, Run
 
@@ -32,3 +34,6 @@ class OnnxEngine:
 
     def peak_memory_bytes(self, feeds: Feeds, target: Target) -> int:
         return runtime.peak_memory(self._model, feeds, target).peak_bytes
+
+    def profile(self, feeds: Feeds, target: Target, runs: int) -> OperatorTimes:
+        return operator_times(self._model, feeds, target, runs=runs)

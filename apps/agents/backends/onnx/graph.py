@@ -6,6 +6,7 @@ as batch norm into convolution); layouts that fit one processor are left to the 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager
 from pathlib import Path
@@ -98,13 +99,26 @@ def library_words(label: str) -> Iterator[None]:
 def _with_shapes(proto: ModelProto, context: Context) -> ModelProto:
     """Shapes of intermediate tensors, for the libraries that decide by them; unknown ones are no error."""
     try:
-        from onnxruntime.tools.symbolic_shape_infer import SymbolicShapeInference  # Needs sympy, which may be missing.
-
+        with _torch_hidden():
+            from onnxruntime.tools.symbolic_shape_infer import SymbolicShapeInference  # Wants sympy; it may be missing.
         inferred: ModelProto | None = SymbolicShapeInference.infer_shapes(proto, _LARGEST_INTEGER, auto_merge=True)
     except Exception as error:  # The tool raises whatever it stumbles over, and nothing depends on its success.
         context.log(f"Shapes could not be inferred symbolically ({reason_of(error)}); the rest goes on.", "warning")
         return proto
     return inferred or proto
+
+
+@contextmanager
+def _torch_hidden() -> Iterator[None]:
+    """Lets `onnxruntime.tools` find no PyTorch: it would import it, for exports alone, and take longer than the job."""
+    if "torch" in sys.modules:
+        yield
+        return
+    sys.modules["torch"] = None  # type: ignore[assignment]  # Python's own way to say that there is none.
+    try:
+        yield
+    finally:
+        del sys.modules["torch"]
 
 
 def _fuse_transformer(proto: ModelProto, prepared: Path, label: str) -> ModelProto:

@@ -22,6 +22,7 @@ from onnx import GraphProto, NodeProto
 from apps.agents.backends.onnx import files, runtime
 from apps.agents.backends.onnx.runtime import Feeds
 from apps.agents.criteria import Target
+from apps.agents.operator_times import CONVERSIONS, OperatorTimes, TimedOperator
 
 WARMUP_RUNS = 3
 RUNS = 10
@@ -35,6 +36,7 @@ _PARTS = {
 """Fused operators and the part that stands for them."""
 _FARTHEST_PART = 4
 """How many nodes before its end a fused operator's convolution or product is looked for."""
+_DEQUANTIZE = "DequantizeLinear"
 _LAYOUT_CHANGES = frozenset({"ReorderInput", "ReorderOutput"})
 
 
@@ -61,6 +63,28 @@ def profile(model: Path, feeds: Feeds, target: Target, *, runs: int = RUNS) -> P
 
     Raises `ModelNotLoadable`, `ModelRunFailed` and `DeviceMissing`.
     """
+    events, timed = _record(model, feeds, target, runs)
+    homes = _Homes(files.load_proto(model, weights=False).graph, timed)
+    return _by_layer(_times_by_node(events, homes.timed, runs), homes)
+
+
+def operator_times(model: Path, feeds: Feeds, target: Target, *, runs: int = RUNS) -> OperatorTimes:
+    """Every node that the runtime runs after its optimizations, with the layer of the file that it belongs to.
+
+    Raises what `profile` does.
+    """
+    events, timed = _record(model, feeds, target, runs)
+    homes = _Homes(files.load_proto(model, weights=False).graph, timed)
+    times, dequantized = _times_by_node(events, homes.timed, runs), _dequantized(events, timed)
+    return tuple(
+        TimedOperator(homes.of(name) or "", node.op_type, times[name], dequantized.get(name, ""))
+        for name, node in homes.timed.items()
+        if name in times
+    )
+
+
+def _record(model: Path, feeds: Feeds, target: Target, runs: int) -> tuple[list[dict[str, Any]], GraphProto]:
+    """The profiler's events of the runs to warm up and of `runs` more, and the graph that was run."""
     with tempfile.TemporaryDirectory(prefix="profile-") as folder:
         options = runtime.session_options(target.threads)
         options.enable_profiling = True
@@ -68,15 +92,33 @@ def profile(model: Path, feeds: Feeds, target: Target, *, runs: int = RUNS) -> P
         optimized = Path(folder) / "optimized.onnx"
         runtime.save_optimized(options, optimized, files.size_bytes(model))
         session = runtime.open_session(model, options=options, device=target.device)
-        for _ in range(WARMUP_RUNS + runs):
+        for _ in range(_warmup(runs) + runs):
             runtime.run(session, feeds)
         events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
-        timed = files.load_proto(optimized, weights=False).graph
-    homes = _Homes(files.load_proto(model, weights=False).graph, timed)
-    return _by_layer(_times_by_node(events, homes.timed), homes)
+        return events, files.load_proto(optimized, weights=False).graph
 
 
-def _times_by_node(events: list[dict[str, Any]], timed: Mapping[str, NodeProto]) -> dict[str, float]:
+def _dequantized(events: list[dict[str, Any]], timed: GraphProto) -> dict[str, str]:
+    """The nodes whose first input was turned into float for them, by name, with the type that it had."""
+    made_float = {node.output[0]: node.name for node in timed.node if node.op_type == _DEQUANTIZE}
+    types = {
+        event["name"].removesuffix(_SUFFIX): next(iter(event["args"]["input_type_shape"][0]), "")
+        for event in events
+        if event.get("cat") == "Node" and event.get("args", {}).get("op_name") == _DEQUANTIZE
+    }
+    return {
+        node.name: types.get(made_float[node.input[0]], "")
+        for node in timed.node
+        if node.input and node.input[0] in made_float and node.op_type not in CONVERSIONS
+    }
+
+
+def _warmup(runs: int) -> int:
+    """Runs that do not count, before `runs` that do: a model that is profiled few times is a slow one."""
+    return min(WARMUP_RUNS, runs)
+
+
+def _times_by_node(events: list[dict[str, Any]], timed: Mapping[str, NodeProto], runs: int) -> dict[str, float]:
     """Median milliseconds of each timed node by name, warm-up runs left out.
 
     Nodes inside a branch or a loop have events too; their time is in that of the node that holds them.
@@ -86,7 +128,7 @@ def _times_by_node(events: list[dict[str, Any]], timed: Mapping[str, NodeProto])
         name = event.get("name", "").removesuffix(_SUFFIX)
         if event.get("cat") == "Node" and event["name"].endswith(_SUFFIX) and name in timed:
             times_us.setdefault(name, []).append(float(event["dur"]))
-    return {name: statistics.median(times[WARMUP_RUNS:] or times) / 1000 for name, times in times_us.items()}
+    return {name: statistics.median(times[_warmup(runs) :] or times) / 1000 for name, times in times_us.items()}
 
 
 class _Homes:

@@ -67,6 +67,9 @@ class TensorFlowEngine:
             extra = [self._signature] if self._signature else []
             return memory.measure(probe, self._opened.path, stored, target, extra=extra).peak_bytes
 
+    def profile(self, feeds: Feeds, target: Target, runs: int) -> None:
+        """The graph runs as a whole, and its profiler writes traces for other programs only."""
+
 
 def run_on(model: TensorFlowModel, target: Target, *, compiled: bool = False) -> Run:
     """One inference of `model` at the target. Raises `DeviceMissing`, and in use `ModelRunFailed`."""

@@ -14,6 +14,7 @@ from apps.agents.backends.torch.loading import encoder_of, load_opened, summariz
 from apps.agents.backends.torch.opening import open_model
 from apps.agents.criteria import Device, Target
 from apps.agents.errors import DeviceMissing, ModelRunFailed
+from apps.agents.operator_times import OperatorTimes
 from apps.agents.reports import ModelSummary
 from apps.agents.runners import Feeds, Outputs, Run
 from apps.agents.text import TextEncoder
@@ -57,6 +58,13 @@ class TorchEngine:
             np.savez(stored, allow_pickle=False, **feeds)
             probe = "apps.agents.backends.torch.memory"
             return memory.measure(probe, self._opened.path, stored, target).peak_bytes
+
+    def profile(self, feeds: Feeds, target: Target, runs: int) -> OperatorTimes | None:
+        """By module; those of a TorchScript program cannot be timed one by one."""
+        from apps.agents.backends.torch import anatomy, profile  # They import this module.
+
+        parts = anatomy.dissect(load_opened(self._opened), self._opened.path)
+        return profile.operator_times(parts, feeds, target, runs=runs) if parts.hookable else None
 
 
 def device_of(target: Target) -> str:

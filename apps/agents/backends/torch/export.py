@@ -20,6 +20,7 @@ from onnx import ModelProto
 
 from apps.agents.backends.torch import onnx_file
 from apps.agents.backends.torch.equality import Agreement, Case, Differs, cases_of, compare
+from apps.agents.backends.torch.flattening import flat
 from apps.agents.backends.torch.fusion import FUSIONS, NotFused
 from apps.agents.backends.torch.loading import load_model
 from apps.agents.backends.torch.model import TorchModel
@@ -154,10 +155,10 @@ def _from_script(model: TorchModel, feeds: Mapping[str, Array], inputs: list[str
         }
         for spec in model.summary.inputs
     }
-    written = io.BytesIO()
+    written, examples = io.BytesIO(), example_tensors(feeds)
     torch.onnx.export(
-        model.module,
-        example_tensors(feeds),
+        flat(model, examples),
+        examples,
         written,
         dynamo=False,
         input_names=inputs,

@@ -18,6 +18,7 @@ from apps.agents.backends.torch.engine import device_of, use_threads
 from apps.agents.backends.torch.watching import hooked
 from apps.agents.criteria import Device, Target
 from apps.agents.laboratory import LayerTime
+from apps.agents.operator_times import OperatorTimes, TimedOperator
 from apps.agents.runners import Feeds
 
 WARMUP_RUNS = 3
@@ -30,19 +31,26 @@ def times(anatomy: Anatomy, feeds: Feeds, target: Target, *, runs: int = RUNS) -
     use_threads(target.threads)
     now = clock_of(target.device)
     modules = [(module.name, module.module) for module in anatomy.modules]
+    warmup = min(WARMUP_RUNS, runs)  # What is timed few times is slow.
     samples: list[dict[str, float]] = []
     wholes: list[float] = []
     with _placed(anatomy, device):
-        for _ in range(WARMUP_RUNS + runs):
+        for _ in range(warmup + runs):
             watch = _Watch(now)
             with hooked(modules, watch.enter, watch.leave):
                 start = now()
                 anatomy.model.run(feeds, device)
                 wholes.append(now() - start)
             samples.append(watch.own_s)
-    samples, whole = samples[WARMUP_RUNS:], statistics.median(wholes[WARMUP_RUNS:])
+    samples, whole = samples[warmup:], statistics.median(wholes[warmup:])
     medians = {name: statistics.median(sample.get(name, 0.0) for sample in samples) for name in samples[0]}
     return {name: LayerTime(seconds * 1000, min(1.0, seconds / whole)) for name, seconds in medians.items()}
+
+
+def operator_times(anatomy: Anatomy, feeds: Feeds, target: Target, *, runs: int) -> OperatorTimes:
+    """The same as operators: each module by its name and its class."""
+    found, types = times(anatomy, feeds, target, runs=runs), {part.name: part.op_type for part in anatomy.modules}
+    return tuple(TimedOperator(name, types.get(name, name), one.time_ms) for name, one in found.items())
 
 
 def clock_of(device: Device) -> Callable[[], float]:

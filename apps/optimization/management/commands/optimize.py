@@ -15,8 +15,10 @@ from apps.agents.criteria import Criteria
 from apps.agents.state import Status
 from apps.errors import UserError
 from apps.models.models import DataSet, ModelVersion
+from apps.optimization import exit_codes
 from apps.optimization.models import CriteriaSet, OptimizationSession
 from apps.optimization.services import session_start, use_of, wanted_criteria, what_is_decided
+from apps.optimization.waiting import waits_of
 
 POLL_S = 1.0
 
@@ -42,7 +44,11 @@ class Command(BaseCommand):
         parser.add_argument("--set", type=_json_object, default={}, help="JSON to put on top of the criteria")
         parser.add_argument("--seed", type=int)
         parser.add_argument("--start-anyway", action="store_true", help="also where nothing can be tried")
-        parser.add_argument("--wait", action="store_true", help="stay until it ends; exit 1 unless it completed")
+        parser.add_argument(
+            "--wait",
+            action="store_true",
+            help=f"stay until it ends; exit 0 where it came to a verdict, {exit_codes.SAID}, 1 where it failed",
+        )
 
     def handle(self, **options: Any) -> None:
         user = User.objects.filter(email__iexact=options["user"]).first()
@@ -106,7 +112,8 @@ class Command(BaseCommand):
     def _wait(self, session: OptimizationSession) -> None:
         said = ""
         while session.is_active:
-            now = f"{session.phase} {session.progress:.0%}"
+            wait = waits_of([session]).get(session.pk)
+            now = f"{session.phase} {session.progress:.0%}" + (f", waiting: {wait.sentence}" if wait else "")
             if now != said:
                 self.stdout.write(now)
                 said = now
@@ -115,4 +122,9 @@ class Command(BaseCommand):
         if session.status != Status.COMPLETED:
             raise CommandError(f"The session is {session.status}. {session.error}")
         assert session.verdict is not None
-        self.stdout.write(self.style.SUCCESS(session.verdict["reason"]))
+        headline, advice = session.headline, session.verdict.get("advice")
+        told = [f"{headline.sentence}." if headline else "", session.verdict["reason"], advice or ""]
+        text = " ".join(filter(None, told))
+        if (code := exit_codes.UNDECIDED.get(session.outcome)) is not None:
+            raise CommandError(text, returncode=code)
+        self.stdout.write(self.style.SUCCESS(text))

@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from apps.agents.state import Outcome, Status
 from apps.errors import UserError
-from apps.optimization import demo
+from apps.optimization import demo, exit_codes
 from apps.optimization.models import OptimizationSession
 from lathe import portal, terminal
 from lathe.processes import ChildDied, StopRequested, Supervisor
@@ -20,7 +20,10 @@ LOOK_EVERY_S = 0.5
 
 
 class Command(BaseCommand):
-    help = "Start everything, optimize a sample model, show progress and report. Exit 0 only with a good verdict."
+    help = (
+        "Start everything, optimize a sample model, show progress and report. Exit 0 only with a better model, "
+        f"{exit_codes.SAID}, 1 otherwise."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--keep", action="store_true", help="keep the portal up afterwards, until Ctrl-C")
@@ -41,8 +44,15 @@ class Command(BaseCommand):
             raise CommandError("Stopped before the end.", returncode=130) from None
         except (portal.CannotStart, ChildDied, TimeoutError, UserError) as error:
             raise CommandError(f"{error}\nThe logs are in {environment.var_dir / 'log'}.") from None
-        if session.status != Status.COMPLETED or session.outcome != Outcome.IMPROVED:
-            raise CommandError("The session ended without a better model.")
+        self._exit(session)
+
+    @staticmethod
+    def _exit(session: OptimizationSession) -> None:
+        """Raises `CommandError` with the outcome's exit code unless the model is better."""
+        if session.status == Status.COMPLETED and session.outcome == Outcome.IMPROVED:
+            return
+        code = exit_codes.UNDECIDED.get(session.outcome, 1)
+        raise CommandError("The session ended without a better model.", returncode=code)
 
     def _start(self, supervisor: Supervisor, port: int | None) -> tuple[OptimizationSession, portal.Address]:
         environment = settings.LATHE

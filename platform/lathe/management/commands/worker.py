@@ -20,11 +20,12 @@ class Command(BaseCommand):
 
     def handle(self, *, queues: list[str] | None, **options: Any) -> None:
         try:
+            portal.check_cores(settings.LATHE)
             with Supervisor() as supervisor:
                 for queue in queues or settings.LATHE.queues:
                     supervisor.start(portal.worker(queue))
                 supervisor.wait()
         except StopRequested:
             return
-        except ChildDied as error:
+        except (portal.CannotStart, ChildDied) as error:
             raise CommandError(str(error)) from None

@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("optimization", "0006_fault_of_a_step")]
+    dependencies = [("optimization", "0007_own_time")]
 
     operations = [
         migrations.AddField(

@@ -1,0 +1,70 @@
+"""The fresh process in which two models are timed: `python -m apps.agents.measuring.probe EVENT_FD PARENT_PID`.
+
+Reads a `Request` from standard input and writes `Step`s and one `Result` to EVENT_FD. It imports what the two formats
+need and nothing else: not the worker's history, and not its memory layout.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import partial
+from typing import IO
+
+import numpy as np
+
+from apps.agents.lifeline import die_with_parent
+from apps.agents.measuring.effort import ROUNDS_A_PROCESS
+from apps.agents.measuring.protocol import Request, Result, Step
+from apps.agents.measuring.record import CANDIDATE, CONTENDERS, ORIGINAL, Record
+from apps.agents.measuring.stopwatch import Run, SystemStopwatch
+from apps.agents.measuring.turns import take_turns
+from apps.agents.runners import Engine, Feeds, open_engine
+
+
+def main(event_fd: int, parent: int) -> None:
+    die_with_parent(parent)
+    os.set_inheritable(event_fd, False)
+    request = Request.model_validate_json(sys.stdin.buffer.read())
+    with open(event_fd, "w", encoding="utf-8") as events:
+        result = Result(record=record_of(request, events), priority="")
+        _send(events, result)
+    # Libraries that tear down together may hang or crash; all that matters is told by now.
+    os._exit(0)
+
+
+def record_of(request: Request, events: IO[str]) -> Record:
+    """Open both models and the control in an order of this process's own, and time them in turns."""
+    with np.load(request.feeds, allow_pickle=False) as stored:
+        feeds = {name: stored[name] for name in stored.files}
+    return take_turns(
+        _contenders(request, feeds),
+        request.target,
+        seed=request.seed,
+        effort=request.effort,
+        enough=lambda record: len(record.counted) >= ROUNDS_A_PROCESS,
+        stopwatch=SystemStopwatch(),
+        watcher=lambda fraction, eta_s: _send(events, Step(fraction=fraction, eta_s=eta_s)),
+    )
+
+
+def _contenders(request: Request, feeds: Feeds) -> dict[str, Run]:
+    order = np.random.default_rng(request.seed).permutation(len(CONTENDERS))
+    engines: dict[str, Engine] = {}
+    contenders: dict[str, Run] = {}
+    for name in (CONTENDERS[index] for index in order):
+        which = CANDIDATE if name == CANDIDATE else ORIGINAL
+        if which not in engines:
+            file = request.candidate if which == CANDIDATE else request.original
+            engines[which] = open_engine(file.format, file.path, request.scratch, file.signature)
+        contenders[name] = partial(engines[which].session(request.target), feeds)
+    return contenders
+
+
+def _send(events: IO[str], message: Step | Result) -> None:
+    events.write(message.model_dump_json() + "\n")
+    events.flush()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,94 @@
+"""What one process has timed, in a form that passes between processes as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from apps.agents.criteria import Target
+from apps.agents.measuring.cleanliness import clean
+from apps.agents.measuring.stopwatch import Floats, Runs
+from apps.agents.values import Value
+
+ORIGINAL, CANDIDATE, CONTROL = "original", "candidate", "control"
+CONTENDERS = (ORIGINAL, CANDIDATE, CONTROL)
+CLEAN_RUNS_A_BLOCK = 3
+"""The least that a block must hold to count, or all its runs where it has fewer."""
+
+
+class Series(Value):
+    """One contender's timed runs. A block that does not count has no median."""
+
+    medians_ms: tuple[float | None, ...]
+    """Of each block's clean runs."""
+    cpu_ms: tuple[float, ...]
+    """Median CPU time of each block, of all its runs."""
+    wall_ms: tuple[float, ...]
+    """Median wall time of each block, of all its runs: what a busy machine said."""
+    clean_ms: tuple[float, ...]
+    """Every clean run of the blocks that count."""
+    runs: int
+    disturbed: int
+
+
+class Record(Value):
+    """Rounds of all contenders in one process."""
+
+    series: dict[str, Series]
+    runs_per_block: int
+    warmup_runs: int
+
+    @property
+    def rounds(self) -> int:
+        return len(self.series[ORIGINAL].medians_ms)
+
+    @property
+    def counted(self) -> NDArray[np.int64]:
+        """Numbers of the rounds in which every contender has enough clean runs."""
+        known = [[median is not None for median in one.medians_ms] for one in self.series.values()]
+        return np.flatnonzero(np.all(known, axis=0))
+
+    @property
+    def runs(self) -> int:
+        return sum(one.runs for one in self.series.values())
+
+    @property
+    def disturbed(self) -> int:
+        return sum(one.disturbed for one in self.series.values())
+
+    def medians_ms(self, name: str) -> Floats:
+        """Of the rounds that count."""
+        found = self.series[name].medians_ms
+        return np.array([found[number] or 0.0 for number in self.counted], dtype=np.float64)
+
+
+def record_of(blocks: Mapping[str, Sequence[Runs]], target: Target, *, runs_per_block: int, warmup_runs: int) -> Record:
+    """The record of `blocks`, which hold one entry for each round."""
+    return Record(
+        series={name: _series(of_name, target) for name, of_name in blocks.items()},
+        runs_per_block=runs_per_block,
+        warmup_runs=warmup_runs,
+    )
+
+
+def _series(blocks: Sequence[Runs], target: Target) -> Series:
+    # All blocks are judged together: what undisturbed runs are like shows in all of them better than in one.
+    together = Runs(tuple(reading for block in blocks for reading in block.readings), blocks[0].repeat)
+    masks = np.split(clean(together, target), np.cumsum([len(block) for block in blocks])[:-1])
+    medians: list[float | None] = []
+    kept: list[float] = []
+    for block, mask in zip(blocks, masks, strict=True):
+        times = block.wall_ms[mask]
+        enough = len(times) >= min(CLEAN_RUNS_A_BLOCK, len(block))
+        medians.append(float(np.median(times)) if enough else None)
+        kept.extend(times.tolist() if enough else ())
+    return Series(
+        medians_ms=tuple(medians),
+        cpu_ms=tuple(float(np.median(block.cpu_ms)) for block in blocks),
+        wall_ms=tuple(float(np.median(block.wall_ms)) for block in blocks),
+        clean_ms=tuple(kept),
+        runs=len(together) * together.repeat,
+        disturbed=int(sum(np.count_nonzero(~mask) for mask in masks)) * together.repeat,
+    )

@@ -1,0 +1,123 @@
+"""The port through which an evaluation has two models timed, and the timer that does it in the process it is in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+from apps.agents.criteria import Target
+from apps.agents.measuring.comparison import compare, speedup_of
+from apps.agents.measuring.effort import Effort, Question, Watcher
+from apps.agents.measuring.intervals import LogInterval
+from apps.agents.measuring.record import CANDIDATE, CONTENDERS, CONTROL, ORIGINAL, Record
+from apps.agents.measuring.stopwatch import Clock, Run, Stopwatch, SystemStopwatch, WallStopwatch
+from apps.agents.measuring.turns import Enough, take_turns
+from apps.agents.reports import LatencyComparison
+from apps.agents.runners import Engine, Feeds
+
+DECIDED_PRECISION = 2.5
+"""How many times wider than `Effort.precision` an interval may stay that has decided."""
+
+
+class Timer(Protocol):
+    """Times one candidate against its original, the original's second session being the control."""
+
+    def compare(
+        self, feeds: Feeds, target: Target, question: Question, watcher: Watcher | None = None
+    ) -> LatencyComparison:
+        """Both models on `feeds`, one batch, at `target`. Raises what the runtimes refuse."""
+        ...
+
+    @property
+    def expected_s(self) -> float:
+        """About how long that takes."""
+        ...
+
+
+@dataclass(frozen=True)
+class InProcessTimer:
+    """In the process it is in: quick, and blind to what differs from one process to the next.
+
+    For a choice among candidates, and for engines that live in memory only.
+    """
+
+    original: Engine
+    candidate: Engine
+    effort: Effort
+
+    @property
+    def expected_s(self) -> float:
+        return 3 * self.effort.warmup_s + self.effort.budget_s
+
+    def compare(
+        self, feeds: Feeds, target: Target, question: Question, watcher: Watcher | None = None
+    ) -> LatencyComparison:
+        engines = {ORIGINAL: self.original, CANDIDATE: self.candidate, CONTROL: self.original}
+        contenders: dict[str, Run] = {name: partial(engine.session(target), feeds) for name, engine in engines.items()}
+        record = take_turns(
+            contenders,
+            target,
+            seed=question.seed,
+            effort=self.effort,
+            enough=settling(question, self.effort),
+            stopwatch=SystemStopwatch(),
+            watcher=watcher,
+        )
+        return compare([record], target, question)
+
+
+def compare_latency(
+    original: Run,
+    candidate: Run,
+    control: Run,
+    *,
+    batch_size: int,
+    threads: int,
+    seed: int,
+    confidence: float = 0.95,
+    decide_at: tuple[float, ...] = (),
+    effort: Effort | None = None,
+    watcher: Watcher | None = None,
+    clock: Clock | None = None,
+) -> LatencyComparison:
+    """Time `candidate` against `original` in turns in this process, with `control`, the original's second session.
+
+    Speed-ups are original over candidate, so above 1 is faster.
+    """
+    effort = effort or Effort()
+    target = Target(threads=threads, batch_size=batch_size)
+    question = Question(seed, confidence, tuple(decide_at))
+    stopwatch: Stopwatch = SystemStopwatch() if clock is None else WallStopwatch(clock)
+    record = take_turns(
+        dict(zip(CONTENDERS, (original, candidate, control), strict=True)),
+        target,
+        seed=seed,
+        effort=effort,
+        enough=settling(question, effort),
+        stopwatch=stopwatch,
+        watcher=watcher,
+    )
+    return compare([record], target, question)
+
+
+def settling(question: Question, effort: Effort) -> Enough:
+    """Whether the rounds of one process answer the question, by an interval that may be looked at at any time."""
+
+    def enough(record: Record) -> bool:
+        if len(record.counted) < effort.rounds_minimum:
+            return False
+        interval = speedup_of([record], question)
+        return settled(interval, question.decide_at, effort.precision, DECIDED_PRECISION * effort.precision)
+
+    return enough
+
+
+def settled(speedup: LogInterval, decide_at: tuple[float, ...], precision: float, decided: float) -> bool:
+    """Whether more would change nothing that matters: the interval is narrow and no limit lies inside it.
+
+    It may reach as far as `precision` says; where there are limits and all lie outside, as far as `decided`.
+    """
+    if not all(speedup.excludes(limit) for limit in decide_at):
+        return False
+    return speedup.relative_reach <= (decided if decide_at else precision)

@@ -1,0 +1,190 @@
+"""Where sessions stand in line: the place of each in its queue, and about how long until its next step starts.
+
+A queue is served in the order in which its steps were announced, those in a backoff when it is over. The estimate plays
+that forward: the workers of the queue come free when what they do ends (by its own estimate, else by what such steps
+usually take), and each takes the next step in line.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from statistics import median
+from uuid import UUID
+
+from apps.agents.criteria import Device
+from apps.agents.state import Status, StepKind
+from apps.agents.values import Value
+from apps.models import clock
+from apps.optimization import own_time, workers
+from apps.optimization.models import OptimizationSession, SessionStep
+
+LATELY = 200
+"""So many steps that ended last say what a step of each kind usually takes."""
+_UNITS = ((60, "minute"), (3600, "hour"), (86400, "day"))
+_ORDINALS = {1: "st", 2: "nd", 3: "rd"}
+
+
+class Wait(Value):
+    """A session none of whose steps runs, though one could."""
+
+    queue: str
+    """`cpu` or `gpu`."""
+    place: int
+    """Of its next step among all that wait there; 1 is taken first."""
+    workers: int
+    """That live and serve the queue."""
+    estimate_s: float | None = None
+    """Seconds until its step starts; `None` where no worker serves the queue, or nothing is known of what it does."""
+    sentence: str
+    """`3rd in the queue, about 4 minutes`."""
+
+
+@dataclass(frozen=True)
+class _Entry:
+    session: UUID
+    kind: str
+    ready_at: datetime
+
+
+@dataclass(frozen=True)
+class Line:
+    """Everything that waits and runs, as it was at one moment."""
+
+    waits: Mapping[UUID, Wait]
+    """By session, of those that wait."""
+
+    @classmethod
+    def read(cls) -> Line:
+        """The line now, in a handful of queries, whatever its length."""
+        now = clock.now()
+        running = list(SessionStep.objects.filter(status=Status.RUNNING))
+        at_work = {step.session_id for step in running}
+        typical = typical_durations_s()
+        waits: dict[UUID, Wait] = {}
+        for queue, entries in _entries().items():
+            free_s = _free_in_s(queue, running, typical, now)
+            for place, (entry, start_s) in enumerate(_starts(entries, free_s, typical, now), start=1):
+                if entry.session not in at_work and entry.session not in waits:
+                    waits[entry.session] = _wait(queue, place, len(free_s), start_s)
+        return cls(waits)
+
+    def of(self, session: OptimizationSession) -> Wait | None:
+        return self.waits.get(session.pk)
+
+
+def waits_of(sessions: Iterable[OptimizationSession]) -> Mapping[UUID, Wait]:
+    """The waits of those of `sessions` that wait; reads nothing where none of them is active."""
+    active = {session.pk for session in sessions if session.is_active}
+    if not active:
+        return {}
+    return {pk: wait for pk, wait in Line.read().waits.items() if pk in active}
+
+
+def own_times_s(sessions: Iterable[OptimizationSession]) -> Mapping[UUID, float]:
+    """The own time of each of `sessions` (`OptimizationSession.own_time_s`), in one query for all that are active."""
+    rows = list(sessions)
+    active = {session.pk for session in rows if session.is_active}
+    steps: dict[UUID, list[SessionStep]] = defaultdict(list)
+    for step in SessionStep.objects.filter(session__in=active) if active else ():
+        steps[step.session_id].append(step)
+    now = clock.now()
+    return {
+        session.pk: own_time.worked_s(steps[session.pk], now) if session.pk in active else session.worked_s
+        for session in rows
+    }
+
+
+def typical_durations_s() -> dict[str, float]:
+    """What a step of each kind took lately, the median in seconds."""
+    ended = SessionStep.objects.filter(status=Status.COMPLETED, started_at__isnull=False, finished_at__isnull=False)
+    took: dict[str, list[float]] = defaultdict(list)
+    for kind, begin, end in ended.order_by("-pk").values_list("kind", "started_at", "finished_at")[:LATELY]:
+        took[kind].append((end - begin).total_seconds())
+    return {kind: median(durations) for kind, durations in took.items()}
+
+
+def _entries() -> dict[str, list[_Entry]]:
+    """What waits in each queue, in the order in which it will be taken."""
+    queues: dict[str, list[_Entry]] = defaultdict(list)
+    for step in SessionStep.objects.waiting().select_related(None).order_by("pk"):
+        announced_at = step.enqueued_at or step.created_at
+        ready_at = max(announced_at, step.not_before) if step.not_before else announced_at
+        queues[step.queue].append(_Entry(step.session_id, step.kind, ready_at))
+    for session in OptimizationSession.objects.filter(status=Status.QUEUED, steps=None, cancel_requested_at=None):
+        queue = "gpu" if session.criteria.target.device is Device.CUDA else "cpu"
+        queues[queue].append(_Entry(session.pk, StepKind.ANALYSE, session.created_at))
+    return {queue: sorted(entries, key=lambda entry: entry.ready_at) for queue, entries in queues.items()}
+
+
+def _free_in_s(queue: str, running: list[SessionStep], typical: Mapping[str, float], now: datetime) -> list[float]:
+    """In how many seconds each worker of `queue` comes free; infinity where nobody knows."""
+    left = {step.pk: _left_s(step, typical, now) for step in running}
+    serving = workers.working_on(queue, workers.alive())
+    return [left.get(worker.current_step_id, 0.0) if worker.current_step_id else 0.0 for worker in serving]
+
+
+def _left_s(step: SessionStep, typical: Mapping[str, float], now: datetime) -> float:
+    if step.eta_s is not None:
+        return step.eta_s
+    if step.started_at is None or step.kind not in typical:
+        return math.inf
+    return max(0.0, typical[step.kind] - (now - step.started_at).total_seconds())
+
+
+def _starts(
+    entries: list[_Entry], free_s: list[float], typical: Mapping[str, float], now: datetime
+) -> list[tuple[_Entry, float]]:
+    """Each of `entries` with the seconds until it starts; infinity where nobody knows."""
+    free = list(free_s)
+    heapq.heapify(free)
+    starts = []
+    for entry in entries:
+        if not free:
+            starts.append((entry, math.inf))
+            continue
+        start_s = max(heapq.heappop(free), (entry.ready_at - now).total_seconds(), 0.0)
+        starts.append((entry, start_s))
+        heapq.heappush(free, start_s + typical.get(entry.kind, math.inf))
+    return starts
+
+
+# --- words -----------------------------------------------------------------------------------------------------------
+
+
+def _wait(queue: str, place: int, serving: int, start_s: float) -> Wait:
+    known = math.isfinite(start_s)
+    return Wait(
+        queue=queue,
+        place=place,
+        workers=serving,
+        estimate_s=round(start_s, 1) if known else None,
+        sentence=_sentence(queue, place, serving, start_s if known else None),
+    )
+
+
+def _sentence(queue: str, place: int, serving: int, estimate_s: float | None) -> str:
+    where = "next in the queue" if place == 1 else f"{_ordinal(place)} in the queue"
+    if not serving:
+        return f"{where}, and no worker that is alive serves the queue {queue}"
+    return where if estimate_s is None else f"{where}, {about(estimate_s)}"
+
+
+def _ordinal(number: int) -> str:
+    teen = 10 <= number % 100 <= 20
+    return f"{number}{'th' if teen else _ORDINALS.get(number % 10, 'th')}"
+
+
+def about(seconds: float) -> str:
+    """A rough time in words: `about 40 seconds`, `about 4 minutes`, `about 2 hours`."""
+    if seconds < 5:
+        return "a few seconds"
+    if seconds < 55:
+        return f"about {max(10, round(seconds / 10) * 10)} seconds"
+    unit_s, unit = next((one for one in _UNITS if seconds < one[0] * 100), _UNITS[-1])
+    count = max(1, round(seconds / unit_s))
+    return f"about {count} {unit}{'s' * (count > 1)}"
