@@ -39,7 +39,7 @@ def test_what_earlier_sessions_measured_takes_the_place_of_assumptions() -> None
     found = decidability(CLASSIFY, 2500, within(1.0), earlier)
     assert (found.decides, found.measured) == (Decides.YES, 3)
     assert [one.discordant_share for one in found.reaches] == [0.006, 0.008]
-    assert "that changes as much as the 3 of earlier sessions stays inconclusive in up to 1 %" in found.sentence
+    assert "that changes as much as the 3 of earlier sessions stays inconclusive in 1 to 3 %" in found.sentence
 
 
 def test_a_limit_of_nothing_cannot_be_proven() -> None:

@@ -58,7 +58,8 @@ def test_a_limit_on_groups_asks_for_groups_and_for_a_metric_that_they_have_a_par
     assert start(overrides=limits).criteria.constraints.max_group_drop_points == 2.0
     spec = DatasetSpec(kind="npz", task="regression", metric="rmse", group="site")
     dataset.spec = spec.model_dump(mode="json")
-    dataset.summary = {**dataset.summary, "task": "regression"}
+    labels = {"name": "y", "dtype": "float32", "shape": ["N", 10]}
+    dataset.summary = {**dataset.summary, "task": "regression", "labels": labels}
     with pytest.raises(GroupsUnmeasured, match="root mean squared error") as unmeasured:
         start(overrides=limits)
     assert unmeasured.value.field == "dataset"
