@@ -52,12 +52,13 @@ def _groups(report: EvaluationReport) -> Iterator[Finding]:
     told = report.group_metric == primary.metric and primary.drop.value > 0
     whole = f" All examples together {plural} {said(primary.drop.value, unit)}." if told else ""
     for one in groups:
+        change = one.drop.negated() if spec.higher_is_better else one.drop
         if one.drop.value > 0 and one.p_corrected <= 1 - confidence:
             yield Finding(
                 kind=FindingKind.GROUP,
                 subject=one.group,
                 sentence=f"The group {one.group} {verb} {said(one.drop.value, unit)} of {spec.label}"
-                f"{interval(one.drop, confidence, unit)} on {one.examples:,} examples "
+                f"{interval(change, confidence, unit)} on {one.examples:,} examples "
                 f"({_corrected(one.p_corrected, len(groups), 'groups')}).{whole}",
                 p_value=one.p_corrected,
             )

@@ -17,14 +17,16 @@ from typing import NamedTuple
 from apps.agents.criteria import Criteria
 from apps.agents.phrasing import capital, difference, difference_unit, moved, number, number_of_bytes, said, signed
 from apps.agents.reports import UNKNOWN as UNBOUNDED
-from apps.agents.reports import Estimate, EvaluationReport, Holds, LatencyComparison, MetricComparison
-from apps.agents.selection import METRIC_CONSTRAINTS, REAL_CHANGE, REAL_MEMORY_CHANGE, noise_ratio
+from apps.agents.reports import Estimate, EvaluationReport, FindingKind, Holds, LatencyComparison, MetricComparison
+from apps.agents.selection import REAL_CHANGE, REAL_MEMORY_CHANGE, noise_ratio
 from apps.agents.state import Headline, Outcome, Tone, Verdict
 
 CELEBRATION = "Better, and it still works"
 NOTICED_MEMORY_CHANGE = 1.25
 NOTICED_MEMORY_BYTES = 5_000_000
 """Peak memory that no criterion speaks of is told where it grew by both: two runs of a model may differ by less."""
+METRIC_LIMITS = frozenset({"max_metric_drop_points", "max_metric_drop_relative"})
+GROUP_LIMIT = "max_group_drop_points"
 NOTHING_BETTER = "Nothing better was found within the limits"
 
 
@@ -66,8 +68,9 @@ def headline(report: EvaluationReport, criteria: Criteria, *, proven: bool) -> H
     losses = _listed([one.words for one in changes if one.move is Move.WORSE])
     same = [one.words for one in changes if one.move in (Move.SAME, Move.UNKNOWN)]
     body = _joined(gains, losses, same)
-    told = f"{body}; {metric.words}"
-    if losses or (metric.move is Move.WORSE and not _limited(report)):
+    harm = _harm(report)
+    told = f"{body}; {metric.words}{harm}"
+    if losses or harm or (metric.move is Move.WORSE and not _limited(report)):
         return Headline(tone=Tone.MIXED, sentence=capital(told))
     if not proven or any(one.move is Move.UNKNOWN for one in changes):
         return Headline(tone=Tone.OPEN, sentence=capital(told))
@@ -143,7 +146,7 @@ def _metric(report: EvaluationReport) -> _Change:
     worse = Move.WORSE if primary.drop.value > 0 else Move.BETTER
     move = Move.SAME if primary.unchanged else worse
     limit = _limit_said(report)
-    is_open = bool(METRIC_CONSTRAINTS & open_ones.keys())
+    is_open = bool(METRIC_LIMITS & open_ones.keys())
     if is_open and primary.drop.value > 0:
         # The interval may include 0, and to call that unchanged would promise what is not known.
         fell = "fell" if primary.higher_is_better else "rose"
@@ -156,7 +159,26 @@ def _metric(report: EvaluationReport) -> _Change:
         words += f", not proven to stay within the limit of {limit}"
     elif move is Move.WORSE and limit:
         words += f", within the limit of {limit}"
+    if GROUP_LIMIT in open_ones:
+        words += f", no group proven to stay within {said(open_ones[GROUP_LIMIT], difference_unit(primary.unit))}"
     return _Change(move, words)
+
+
+def _harm(report: EvaluationReport) -> str:
+    """Whom a change hurts that all examples together do not show; groups only where no limit allows them a loss."""
+    subjects: dict[FindingKind, list[str]] = {}
+    for one in report.findings:
+        subjects.setdefault(one.kind, []).append(one.subject)
+    if any(one.constraint == GROUP_LIMIT for one in report.constraints):
+        subjects.pop(FindingKind.GROUP, None)
+    losers = [
+        f"the {kind} {those[0]} loses" if len(those) == 1 else f"{len(those)} {plural} lose"
+        for kind, plural in ((FindingKind.CLASS, "classes"), (FindingKind.GROUP, "groups"))
+        if (those := subjects.get(kind))
+    ]
+    churned = ["many predictions changed"] if FindingKind.CHURN in subjects else []
+    told = _listed([*losers, *churned])
+    return f", but {told}" if told else ""
 
 
 def _open(report: EvaluationReport) -> dict[str, float]:
@@ -165,12 +187,12 @@ def _open(report: EvaluationReport) -> dict[str, float]:
 
 
 def _limited(report: EvaluationReport) -> bool:
-    return any(one.constraint in METRIC_CONSTRAINTS for one in report.constraints)
+    return any(one.constraint in METRIC_LIMITS for one in report.constraints)
 
 
 def _limit_said(report: EvaluationReport) -> str:
     """The limit on the metric, an open one first: `1 point`, `2 % of its value`; empty where there is none."""
-    limits = [one for one in report.constraints if one.constraint in METRIC_CONSTRAINTS]
+    limits = [one for one in report.constraints if one.constraint in METRIC_LIMITS]
     limit = min(limits, key=lambda one: one.status is not Holds.INCONCLUSIVE, default=None)
     if limit is None:
         return ""

@@ -12,7 +12,7 @@ from functools import cached_property
 
 from apps.agents.certainty import HOPELESS, Contender, Prospect, proven_by_holm, shared_confidence
 from apps.agents.criteria import Criteria
-from apps.agents.phrasing import difference_unit, said
+from apps.agents.phrasing import difference, difference_unit, said
 from apps.agents.reports import Contest, Corrected, Estimate, EvaluationReport
 from apps.agents.selection import METRIC_CONSTRAINTS, Judgement, Standing, judge, ranked
 from apps.agents.state import Choice
@@ -201,21 +201,24 @@ def in_words(choice: Choice) -> str:
         f"{'were' if choice.judged > 1 else 'was'} judged on {choice.judging_examples:,} that nobody had chosen by."
     ]
     if choice.sharing > 1 and choice.margin is not None and choice.margin_alone is not None:
-        alone, shared = said(choice.margin_alone, ""), said(choice.margin, choice.unit)
+        alone, shared = difference(choice.margin_alone, choice.unit), said(choice.margin, choice.unit)
         sentences.append(f"That {choice.sharing} may be judged widened the loss's interval from ±{alone} to ±{shared}.")
-    if choice.contest and choice.contest.choosing and choice.contest.choosing.among > 1:
+    if choice.contest:
         sentences.append(_corrected("Ranking alone would have claimed", choice.contest.choosing))
-    if choice.contest and choice.contest.evaluation:
-        sentences.append(_corrected("Among the finalists it shows", choice.contest.evaluation))
-    return " ".join(sentences)
+        sentences.append(_corrected("Among the finalists that were judged it shows", choice.contest.evaluation))
+        sentences.append(choice.contest.note)
+    return " ".join(filter(None, sentences))
 
 
-def _corrected(claim: str, found: Corrected) -> str:
-    return (
-        f"{claim} {_loss(found.plain, found.unit)} for {found.candidate}; without the luck of having come out best of "
-        f"{found.among} it is {_loss(found.corrected, found.unit)}."
-    )
+def _corrected(claim: str, found: Corrected | None) -> str:
+    """Nothing where the correction does not show in the numbers."""
+    if found is None or (plain := _loss(found.plain, found.unit)) == (worth := _loss(found.corrected, found.unit)):
+        return ""
+    luck = f"the luck of having come out best of {found.among}"
+    return f"{claim} {plain} for {found.candidate}; without {luck} it is {worth}."
 
 
 def _loss(drop: float, unit: str) -> str:
-    return f"a {'loss' if drop >= 0 else 'gain'} of {said(abs(drop), unit)}"
+    if difference(drop, unit) == "0":
+        return "no loss"
+    return f"a {'loss' if drop > 0 else 'gain'} of {said(abs(drop), unit)}"

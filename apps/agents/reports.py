@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import Field
 
+from apps.agents.scheduling.pressure import Pressure
 from apps.agents.values import Value
 
 MOST_WEIGHTS = 2000
@@ -449,8 +450,8 @@ class LatencyComparison(Value):
     """The same ratio by CPU time of all runs, which a busy machine hardly moves. Of one thread only."""
     priority: str = ""
     """What the scheduler granted the timing, in words."""
-    pressure: float | None = None
-    """For what share of the time something waited for a core just before, in per cent."""
+    pressure: Pressure | None = None
+    """What others and the host took of the cores while timing, in the process that was held up most."""
     waited_s: float = 0.0
     """Seconds waited for a quiet moment before timing."""
 

@@ -12,7 +12,7 @@ from apps.agents.phrasing import gains_said, moved
 from apps.agents.planning.ordering import weighted_gain
 from apps.agents.reports import ConstraintVerdict, EvaluationReport, Holds, Part
 from apps.agents.state import Choice, Miss, Outcome, Verdict
-from apps.agents.undecided import disturbed, not_measured, speed_unknown, too_busy
+from apps.agents.undecided import not_measured, speed_unknown, too_busy
 
 METRIC_CONSTRAINTS = frozenset({"max_metric_drop_points", "max_metric_drop_relative", "max_group_drop_points"})
 SPEED_CONSTRAINTS = frozenset({"min_speedup", "max_latency_ms"})
@@ -241,7 +241,7 @@ def _summary(report: EvaluationReport) -> str:
     whose = f" ({gains_said(report.gains)})" if report.gains else ""
     fast = f"{speedup.value:.2f}× as fast{interval}{whose}"
     if report.latency.busy:
-        fast = f"speed not known ({disturbed(report.latency)})"
+        fast = "speed not known"
     return f"{fast}, {report.size_bytes.ratio:.2f} times smaller, {report.primary.label} {moved(report.primary)}"
 
 
@@ -314,11 +314,10 @@ def verdict_of(
     if chosen is None:
         return _original_stands(judged, misses, criteria, choice, unjudged)
     judgement = judged[chosen]
-    cost = f" {choice.sentence}" if choice else ""
     return Verdict(
         outcome=Outcome.IMPROVED,
         candidate=chosen,
-        reason=f"{chosen} ({titles[chosen]}) is handed over. {judgement.reason}{cost}",
+        reason=f"{chosen} ({titles[chosen]}) is handed over. {judgement.reason}",
         misses=misses,
         inconclusive=judgement.open_points,
         choice=choice,
@@ -347,11 +346,10 @@ def _original_stands(
     failed = [key for key in judged if judged[key].misses]
     nearest = min(failed, key=lambda key: (len(judged[key].misses), -judged[key].score))
     candidates = f"{len(judged)} measured candidate{'s' if len(judged) > 1 else ''}"
-    cost = f" {choice.sentence}" if choice else ""
     reason = (
         f"The original stands: of {candidates} none is proven better and within every limit. "
         f"What stood in the way most often is {_name(binding)} ({len(stopped)} of {len(judged)}). "
-        f"Nearest was {nearest}: {judged[nearest].reason}{cost}{unjudged}"
+        f"Nearest was {nearest}: {judged[nearest].reason}{unjudged}"
     )
     offer = _offer(judged, criteria)
     return Verdict(outcome=Outcome.UNCHANGED, binding=binding, reason=reason + offer, misses=misses, choice=choice)

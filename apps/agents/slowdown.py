@@ -35,6 +35,7 @@ _SLOW_KERNELS = {
         "with signed weights. A static quantization, whose ranges are measured beforehand, runs as QLinearConv."
     ),
 }
+_WIDE = frozenset({"int16", "uint16"})
 _INTEGER_MARKS = ("QLinear", "Integer", "QGemm", "DynamicQuantizeMatMul", "QAttention")
 
 
@@ -221,10 +222,12 @@ def _islands(times: OperatorTimes) -> Iterator[str]:
         those = [one for one in times if family(one.op_type) == kind]
         floats = [one for one in those if one.dequantized]
         if floats:
+            types = sorted({one.dequantized for one in floats})
+            wide = " Numbers of 16 bits have no integer kernel there." if _WIDE.intersection(types) else ""
             yield (
-                f"{len(floats)} of {len(those)} {plural} run in float, in {number(_total(floats))} ms: the runtime has "
-                f"no kernel for their types ({', '.join(sorted({one.dequantized for one in floats}))}), and turns "
-                "their numbers into float before each and back behind it."
+                f"{len(floats)} of {len(those)} {plural} run in float, in {number(_total(floats))} ms: the runtime "
+                f"could not fuse them with the conversions around them, so their numbers ({', '.join(types)}) are "
+                f"turned into float before each and back behind it.{wide}"
             )
 
 

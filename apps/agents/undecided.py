@@ -59,8 +59,9 @@ def not_measured(
 def _more_minutes(state: SessionState | None) -> str:
     if state is None:
         return "Give the session more minutes."
+    needed = minutes_needed(state)
     return (
-        f"Give the session more time: at least about {minutes_needed(state)} minutes instead of "
+        f"Give the session more time: at least about {needed} minute{'s' * (needed > 1)} instead of "
         f"{state.criteria.budget.minutes:g}."
     )
 
@@ -90,7 +91,7 @@ def disturbed(latency: LatencyComparison) -> str:
 
 
 def disturbed_runs(runs: int, lost: int) -> str:
-    return f"{lost} of {runs} timed runs were disturbed by other programs"
+    return f"{lost:,} of {runs:,} timed runs were disturbed by other programs"
 
 
 def speed_unknown(latency: LatencyComparison) -> str:

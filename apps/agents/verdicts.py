@@ -144,7 +144,8 @@ def drop_verdict(measured: MetricMeasured, limit: float) -> ConstraintVerdict:
     drop = primary.drop
     unit = difference_unit(primary.unit)
     status = decide(drop, limit, "at most")
-    moved = _moved(primary, primary.change, unit, status, measured.confidence)
+    told = interval_said(primary.change, measured.confidence, unit)
+    moved = _moved(primary.change, unit, status, told, _values(primary))
     sentence = f"{primary.label} {moved}, {against(status, f'the limit of {said(limit, unit)}')}."
     return ConstraintVerdict(
         constraint="max_metric_drop_points",
@@ -185,7 +186,9 @@ def relative_drop_verdict(measured: MetricMeasured, limit: float) -> ConstraintV
         high=None if drop.high is None else drop.high * 100,
     )
     change = percent.negated() if primary.higher_is_better else percent
-    moved = _moved(primary, change, OF_ITS_VALUE, status, measured.confidence)
+    moved = _moved(
+        change, OF_ITS_VALUE, status, interval_said(change, measured.confidence, OF_ITS_VALUE), _values(primary)
+    )
     sentence = f"{primary.label} {moved}, {against(status, f'the limit of {number(limit * 100)} %')}."
     return ConstraintVerdict(
         constraint="max_metric_drop_relative",
@@ -229,11 +232,11 @@ def group_verdict(measured: Measurements, limit: float) -> ConstraintVerdict:
         key=lambda one: _bound(one.simultaneous, low=status is Holds.VIOLATED),
     )
     drop = worst.simultaneous
-    higher = measured.group_metric is None or METRICS[measured.group_metric].higher_is_better
-    change = drop.negated() if higher else drop
-    reached = interval(change, measured.confidence, unit).replace("interval", "interval for all groups", 1)
-    moved = "loses" if drop.value > 0 else "gains" if drop.value < 0 else "keeps what it has"
-    amount = f" {said(abs(drop.value), unit)}" if drop.value else ""
+    spec = METRICS[measured.group_metric] if measured.group_metric else None
+    change = drop.negated() if spec is None or spec.higher_is_better else drop
+    told = interval_said(change, measured.confidence, unit).replace("interval", "interval for all groups", 1)
+    label = spec.label if spec else "metric"
+    moved = _moved(change, unit, status, told)
     return ConstraintVerdict(
         constraint="max_group_drop_points",
         limit=limit,
@@ -241,8 +244,8 @@ def group_verdict(measured: Measurements, limit: float) -> ConstraintVerdict:
         unit=unit,
         status=status,
         margin=limit - drop.value,
-        sentence=f"Of {len(measured.groups):,} groups {worst.group} stands worst: it {moved}{amount}{reached} on "
-        f"{worst.examples:,} examples, {against(status, f'the limit of {said(limit, unit)}')}.",
+        sentence=f"Of {len(measured.groups):,} groups {worst.group} stands worst: its {label} {moved} "
+        f"on {worst.examples:,} examples, {against(status, f'the limit of {said(limit, unit)}')}.",
         to_decide=_group_to_decide(worst, limit, unit) if status is Holds.INCONCLUSIVE else None,
     )
 
@@ -276,23 +279,26 @@ def _examples_to_decide(drop: Estimate, limit: float, unit: str, examples: int) 
     return f"About {more_examples:,} more examples would decide, if the drop stays at {said(drop.value, unit)}."
 
 
-def _moved(metric: MetricComparison, change: Estimate, unit: str, status: Holds, confidence: float) -> str:
-    """What the metric did, with the interval of `change`: *unchanged* where that includes 0.
+def _moved(change: Estimate, unit: str, status: Holds, told: str, values: str = "") -> str:
+    """What a metric did, with its interval as it is `told`: *unchanged* where that includes 0.
 
-    Where the evidence does not decide, it is said what was measured only. Of a metric in its own unit both values are
-    told, without which a difference means nothing.
+    Where the evidence does not decide, it is said what was measured only.
     """
     if (change.value, change.low or 0.0, change.high or 0.0) == (0.0, 0.0, 0.0):
         return "did not change"
-    values = "" if metric.unit in POINT_UNITS else f"{from_to(metric.original.value, metric.candidate.value)}, "
+    within = f" ({told})" if told else ""
     if not change.includes(0.0):
-        by = f"{values}by {said(abs(change.value), unit)}"
-        return f"{'fell' if change.value < 0 else 'rose'} {by}{interval(change, confidence, unit)}"
+        return f"{'fell' if change.value < 0 else 'rose'} {values}by {said(abs(change.value), unit)}{within}"
     if status is Holds.HOLDS:
-        return f"is unchanged ({values}{signed(change.value, unit)}, {interval_said(change, confidence, unit)})"
-    differs = f"{said(abs(change.value), unit)} {'lower' if change.value < 0 else 'higher'}"
-    measured = differs if change.value else "the same"
-    return f"measured {values}{measured}{interval(change, confidence, unit)}"
+        return f"is unchanged ({values}{signed(change.value, unit)}, {told})"
+    if not change.value:
+        return f"measured {values}the same{within}"
+    return f"measured {values}{said(abs(change.value), unit)} {'lower' if change.value < 0 else 'higher'}{within}"
+
+
+def _values(metric: MetricComparison) -> str:
+    """Both values of a metric in its own unit, without which a difference means nothing; of shares none."""
+    return "" if metric.unit in POINT_UNITS else f"{from_to(metric.original.value, metric.candidate.value)}, "
 
 
 # --- speed -----------------------------------------------------------------------------------------------------------

@@ -28,6 +28,10 @@ WORKER_SILENCE = timedelta(seconds=45)
 """A worker that was not heard of for this long counts as gone."""
 
 
+_TOO_BUSY = Q(evaluation__body__latency__has_key="busy", evaluation__body__latency__busy=True)
+"""Candidates that a busy machine could not time: the speed-up that is written down is none."""
+
+
 class CriteriaSetQuerySet(TeamOwnedQuerySet["CriteriaSet"]):
     def visible_to(self, user: User | AnonymousUser) -> Self:
         """The team's own and the built-in profiles."""
@@ -67,7 +71,7 @@ class SessionQuerySet(TeamOwnedQuerySet["OptimizationSession"]):
         return self.exclude(status__in=ACTIVE).filter(finished_at__lt=moment)
 
     def with_gains(self) -> Self:
-        """Adds `speedup` and `size_ratio` of the selected candidate, `None` where there is none.
+        """Adds `speedup` and `size_ratio` of the selected candidate, `None` where there is none, or it is not known.
 
         Each is looked up for the rows that are read, and no row is read for the sake of another's.
         """
@@ -75,7 +79,7 @@ class SessionQuerySet(TeamOwnedQuerySet["OptimizationSession"]):
 
         selected = Candidate.objects.filter(session=OuterRef("pk"), status=CandidateStatus.SELECTED)
         return self.annotate(
-            speedup=Subquery(selected.values("evaluation__speedup")[:1]),
+            speedup=Subquery(selected.exclude(_TOO_BUSY).values("evaluation__speedup")[:1]),
             size_ratio=Subquery(selected.values("evaluation__size_ratio")[:1]),
         )
 

@@ -191,6 +191,7 @@ class StepSerializer(serializers.ModelSerializer[SessionStep]):
 
 class EvaluationSerializer(serializers.ModelSerializer[EvaluationReport]):
     body = json_of(Evaluation, read_only=True)
+    metric_drop = serializers.FloatField(read_only=True, help_text="Of the primary metric: positive is a loss.")
 
     class Meta:
         model = EvaluationReport

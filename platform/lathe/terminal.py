@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from textwrap import fill
 
 from apps.agents.phrasing import MINUS, gains_said, slowdown_said
-from apps.agents.reports import EvaluationReport, MetricComparison
+from apps.agents.reports import EvaluationReport, LatencyComparison, MetricComparison
 from apps.agents.state import CandidateStatus, Status
 from apps.optimization.models import Candidate, OptimizationSession, SessionStep
 from apps.optimization.waiting import waits_of
@@ -51,6 +51,7 @@ def report(session: OptimizationSession, width: int = 100) -> str:
         rows = [_original(measured[0][1]), *(_candidate(*pair) for pair in measured)]
         parts.append(table(rows, _head(measured[0][1])))
         parts.append("\n".join(f"{candidate.key}: {candidate.title}{_whose(one)}" for candidate, one in measured))
+        parts.append("\n".join(how_timed(candidate.key, one.latency) for candidate, one in measured))
     unmeasured = len(candidates) - len(measured)
     if unmeasured:
         parts.append(f"{unmeasured} more {'was' if unmeasured == 1 else 'were'} planned and not measured.")
@@ -75,6 +76,18 @@ def report(session: OptimizationSession, width: int = 100) -> str:
 def _whose(evaluation: EvaluationReport) -> str:
     """Whose the speed-up is, where the runtime has changed."""
     return f"; faster: {gains_said(evaluation.gains)}" if evaluation.gains else ""
+
+
+def how_timed(key: str, latency: LatencyComparison) -> str:
+    """How much the speed of candidate `key` rests on: runs, processes, priority, and CPU time beside the clock."""
+    parts = [f"{latency.runs:,} runs, {latency.disturbed:,} of them disturbed"]
+    parts.append(f"{latency.processes} processes" if latency.processes > 1 else "one process")
+    if latency.priority:
+        parts.append(latency.priority)
+    if latency.cpu_speedup:
+        parts.append(f"by CPU time {latency.cpu_speedup.value:.2f}×")
+    busy = " Too busy: the speed-up is not known." if latency.busy else ""
+    return f"{key} was timed in {'; '.join(parts)}.{busy}"
 
 
 def table(rows: Iterable[Sequence[str]], head: Sequence[str]) -> str:
@@ -114,12 +127,13 @@ def _original(evaluation: EvaluationReport) -> tuple[str, ...]:
 def _candidate(candidate: Candidate, evaluation: EvaluationReport) -> tuple[str, ...]:
     speedup = evaluation.latency.speedup
     interval = f" ({speedup.low:.2f} to {speedup.high:.2f})" if speedup.low is not None and speedup.high else ""
+    faster = "not known" if evaluation.latency.busy else f"{speedup.value:.2f}×{interval}"
     return (
         candidate.key,
         f"{evaluation.primary.candidate.value:.2f}",
         _change(evaluation.primary),
         f"{evaluation.latency.candidate.p50_ms:.3f}",
-        f"{speedup.value:.2f}×{interval}",
+        faster,
         f"{evaluation.size_bytes.candidate / 1e6:.2f}",
         f"{evaluation.size_bytes.ratio:.2f}×",
         f"{evaluation.peak_memory_bytes.candidate / 1e6:.0f}",

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from apps.agents import verdicts
+from apps.agents.certainty import quantile, shared_confidence
 from apps.agents.criteria import Criteria
 from apps.agents.manager import OptimizationManager
 from apps.agents.planning import PlanningAgent
@@ -29,6 +30,7 @@ from apps.agents.reports import (
     Latency,
     LatencyComparison,
     Layer,
+    Level,
     Machine,
     MetricComparison,
     ModelSummary,
@@ -105,6 +107,10 @@ class World:
     weight_dtypes: Mapping[str, int] | None = None
     quantization: str | None = None
     task: Task = Task.CLASSIFICATION
+    choosing_margin: float | None = None
+    """Half the interval of the drop on the choosing examples; that of the evaluation examples unless given."""
+    unlucky: Mapping[str, float] = field(default_factory=dict)
+    """Points that a candidate loses more when it is judged than when it is ranked."""
 
     @property
     def dataset(self) -> DatasetSummary:
@@ -216,31 +222,53 @@ def _latency(milliseconds: float) -> Latency:
     )
 
 
-def evaluation(
-    world: World,
-    truth: Truth,
-    criteria: Criteria,
-    implausible: tuple[str, ...] = (),
-    part: Part = Part.EVALUATION,
-) -> EvaluationReport:
-    """The report that an exact evaluation of `truth` would write."""
-    noise = 0.02
-    drop = Estimate(
-        value=truth.drop_points, low=truth.drop_points - truth.drop_margin, high=truth.drop_points + truth.drop_margin
-    )
-    speedup = Estimate(value=truth.speedup, low=truth.speedup * (1 - noise), high=truth.speedup * (1 + noise))
-    size = Pair(original=world.size_bytes, candidate=world.size_bytes / truth.size_ratio, ratio=truth.size_ratio)
-    primary = MetricComparison(
+def _metric(truth: Truth) -> MetricComparison:
+    return MetricComparison(
         metric="top1",
         label="top-1",
         unit="%",
         higher_is_better=True,
         original=Estimate(value=90.0),
         candidate=Estimate(value=90.0 - truth.drop_points),
-        drop=drop,
+        drop=Estimate(
+            value=truth.drop_points,
+            low=truth.drop_points - truth.drop_margin,
+            high=truth.drop_points + truth.drop_margin,
+        ),
         test="mcnemar",
         p_value=0.5,
     )
+
+
+def _wider(criteria: Criteria, sharing: int) -> float:
+    """How much wider an interval is where so many share the chance of error."""
+    return quantile(shared_confidence(criteria.confidence, sharing)) / quantile(criteria.confidence)
+
+
+def _level(truth: Truth, criteria: Criteria, sharing: int) -> Level:
+    metric = _metric(replace(truth, drop_margin=truth.drop_margin * _wider(criteria, sharing)))
+    confidence = shared_confidence(criteria.confidence, sharing)
+    measured = verdicts.MetricMeasured(metric, 1200, confidence)
+    constraints = verdicts.judge_metric(criteria.constraints, measured)
+    return Level(sharing=sharing, confidence=confidence, drop=metric.drop, constraints=constraints)
+
+
+def evaluation(
+    world: World,
+    truth: Truth,
+    criteria: Criteria,
+    implausible: tuple[str, ...] = (),
+    part: Part = Part.EVALUATION,
+    finalists: int = 1,
+) -> EvaluationReport:
+    """The report that an exact evaluation of `truth` would write, of one of so many `finalists`."""
+    levels = tuple(_level(truth, criteria, sharing) for sharing in range(finalists, 0, -1))
+    if part is Part.EVALUATION:
+        truth = replace(truth, drop_margin=truth.drop_margin * _wider(criteria, finalists))
+    noise = 0.02
+    speedup = Estimate(value=truth.speedup, low=truth.speedup * (1 - noise), high=truth.speedup * (1 + noise))
+    size = Pair(original=world.size_bytes, candidate=world.size_bytes / truth.size_ratio, ratio=truth.size_ratio)
+    primary = _metric(truth)
     memory = Pair(original=100, candidate=100, ratio=1.0)
     latency = LatencyComparison(
         original=_latency(world.latency_ms),
@@ -265,7 +293,9 @@ def evaluation(
         task=Task.CLASSIFICATION,
         part=part,
         examples=400 if part is Part.CHOOSING else 1200,
+        examples_of_part=400 if part is Part.CHOOSING else 1200,
         judging_examples=1200,
+        levels=levels if part is Part.EVALUATION else (),
         metrics=(primary,),
         fidelity=Fidelity(sqnr_db=30, cosine=0.99, max_abs_error=0.1, mean_abs_error=0.01),
         latency=latency,
@@ -398,7 +428,14 @@ class InMemoryPipeline:
                 made = next(step.request for step in state.steps if step.request.key == request.parent)
                 truth = self.world.truth(made.technique or "", made.parameters)
                 part = Part(request.parameters["part"])
-                return evaluation(self.world, truth, self.criteria, part=part).model_dump(mode="json")
+                finalists = len(request.parameters.get("finalists", ("alone",)))
+                if part is Part.CHOOSING and self.world.choosing_margin is not None:
+                    truth = replace(truth, drop_margin=self.world.choosing_margin)
+                if part is Part.EVALUATION:
+                    more = self.world.unlucky.get(request.candidate or "", 0.0)
+                    truth = replace(truth, drop_points=truth.drop_points + more)
+                report = evaluation(self.world, truth, self.criteria, part=part, finalists=finalists)
+                return report.model_dump(mode="json")
             case _:
                 return {}
 

@@ -146,8 +146,8 @@ def test_one_group_beyond_the_limit_is_named_though_another_is_less_certain() ->
     verdict = only(limits, measured(groups=groups, group_metric=Metric.TOP1))
     assert verdict.status is Holds.VIOLATED
     assert verdict.sentence == (
-        "Of 2 groups broken stands worst: it loses 6 points (95 % interval for all groups −9 to −3) on 100 examples, "
-        "beyond the limit of 2 points."
+        "Of 2 groups broken stands worst: its top-1 accuracy fell by 6 points (95 % interval for all groups −9 to −3) "
+        "on 100 examples, beyond the limit of 2 points."
     )
 
 
@@ -179,8 +179,8 @@ def test_a_group_beyond_chance_is_a_finding_and_one_within_it_is_not() -> None:
     (found,) = findings(report(groups=(night, dusk), group_metric="top1"))
     assert (found.kind, found.subject, found.p_value) == (FindingKind.GROUP, "night", 0.0004)
     assert found.sentence == (
-        "The group night loses 12.5 points of top-1 accuracy (95 % interval 7.1 to 18.2) on 210 examples (p = 0.0004, "
-        "corrected for 2 groups). All examples together lose 1.2 points."
+        "The group night loses 12.5 points of top-1 accuracy (95 % interval −18.2 to −7.1) on 210 examples "
+        "(p = 0.0004, corrected for 2 groups). All examples together lose 1.2 points."
     )
 
 

@@ -17,7 +17,7 @@ from apps.agents.headline import (
     speed_tile,
     times,
 )
-from apps.agents.reports import UNKNOWN, Estimate, EvaluationReport, Pair
+from apps.agents.reports import UNKNOWN, Estimate, EvaluationReport, Finding, FindingKind, Holds, Pair
 from apps.agents.selection import judge, verdict_of
 from apps.agents.state import Outcome, Tone, Verdict
 from tests.agents.inmemory import Truth, evaluation, resnet
@@ -36,8 +36,9 @@ def measured(
 
 def told(report: EvaluationReport, criteria: Criteria = FASTEST) -> tuple[str, str]:
     """Tone and sentence as a session with this one candidate ends."""
-    verdict = verdict_of({"c01": judge(report, criteria)}, {"c01": "Static int8"}, criteria, chosen="c01")
-    assert verdict.outcome is Outcome.IMPROVED, verdict.reason
+    judgement = judge(report, criteria)
+    verdict = verdict_of({"c01": judgement}, {"c01": "Static int8"}, criteria, chosen="c01")
+    assert judgement.accepted, verdict.reason
     found = headline_of(verdict, report, criteria)
     return found.tone, found.sentence
 
@@ -216,3 +217,37 @@ def test_tiles_carry_their_direction_in_their_label() -> None:
         "Change, in points", "unchanged", "measured +0.06, −0.14 to 0.26"
     )
     assert speed_tile(measured(4.0, 3.9)) == Tile("Faster", "4×", "3.92 to 4.08")
+
+
+# --- whom it hurts ---------------------------------------------------------------------------------------------------
+
+
+def finding(kind: FindingKind, subject: str) -> Finding:
+    return Finding(kind=kind, subject=subject, sentence="It loses.", p_value=0.001)
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ([finding(FindingKind.CLASS, "Shirt")], "but the class Shirt loses"),
+        ([finding(FindingKind.GROUP, "night"), finding(FindingKind.GROUP, "rain")], "but 2 groups lose"),
+        (
+            [finding(FindingKind.CLASS, "Shirt"), finding(FindingKind.GROUP, "night")],
+            "but the class Shirt loses and the group night loses",
+        ),
+        ([finding(FindingKind.CHURN, "predictions")], "but many predictions changed"),
+    ],
+)
+def test_whom_a_change_hurts_ends_the_celebration(found: list[Finding], said: str) -> None:
+    report = measured(4.2, 3.9).model_copy(update={"findings": tuple(found)})
+    assert told(report) == (Tone.MIXED, f"4.2× faster and 3.9× smaller; top-1 unchanged, {said}")
+
+
+def test_a_loss_of_a_group_within_its_limit_is_what_the_criteria_allow() -> None:
+    report = measured(4.2, 3.9).model_copy(update={"findings": (finding(FindingKind.GROUP, "night"),)})
+    limit = report.constraints[0].model_copy(update={"constraint": "max_group_drop_points", "limit": 5.0})
+    assert told(report.model_copy(update={"constraints": (*report.constraints, limit)}))[0] is Tone.GOOD
+    undecided = limit.model_copy(update={"status": Holds.INCONCLUSIVE})
+    tone, sentence = told(report.model_copy(update={"constraints": (*report.constraints, undecided)}))
+    assert tone is Tone.OPEN
+    assert sentence.endswith("top-1 unchanged, no group proven to stay within 5 points")

@@ -15,6 +15,7 @@ from apps.agents.criteria import Device, Target
 from apps.agents.dataset_spec import DatasetSpec
 from apps.agents.datasets import Arrays, load_dataset
 from apps.agents.errors import ModelRunFailed
+from apps.agents.formats import Format
 from apps.agents.operator_times import TimedOperator, family
 from apps.agents.phrasing import slowdown_said
 from apps.agents.reports import Estimate, EvaluationReport, Machine, Slowdown
@@ -188,7 +189,10 @@ def test_sixteen_bit_activations_run_in_float_between_conversions(tmp_path: Path
     found = found_by(RESNET, tmp_path / "wide.onnx", tmp_path)
 
     assert {"QuantizeLinear", "DequantizeLinear"} <= {one.kind for one in found.conversions}
-    assert any(hint.startswith("8 of 8 convolutions run in float") and "(uint16)" in hint for hint in found.hints)
+    (island,) = [hint for hint in found.hints if "convolutions run in float" in hint]
+    assert island.startswith("8 of 8 ")
+    assert "(uint16)" in island
+    assert island.endswith("Numbers of 16 bits have no integer kernel there.")
 
 
 def test_islands_of_a_depthwise_net_are_counted(tmp_path: Path) -> None:
@@ -201,6 +205,7 @@ def test_islands_of_a_depthwise_net_are_counted(tmp_path: Path) -> None:
     (island,) = [hint for hint in found.hints if "convolutions run in float" in hint]
     count, total = (int(word) for word in island.split()[0:3:2])
     assert 0 < count < total
+    assert "16 bits" not in island
     assert next(one.count for one in found.conversions if one.kind == "DequantizeLinear") > count
 
 
@@ -241,7 +246,7 @@ def test_a_slow_model_is_profiled_fewer_times() -> None:
 def test_a_litert_file_is_told_by_its_structure(tmp_path: Path) -> None:
     path = tmp_path / "net.tflite"
     path.write_bytes(litert_file(Function("serving_default")))
-    engine = open_engine("litert", path, tmp_path)
+    engine = open_engine(Format.TFLITE, path, tmp_path)
     found = slowdown_of(engine, engine, {}, Target(), reported(0.2))
     assert (found.original_ms, found.candidate_ms) == (None, None)
     assert [hint for hint in found.hints if "runs as a whole" in hint]

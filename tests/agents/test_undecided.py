@@ -57,7 +57,7 @@ def test_a_session_that_only_lacks_the_speed_is_inconclusive_and_says_how_many_r
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert verdict.headline.sentence == "Inconclusive: the machine is too busy"
     assert (verdict.disturbed_runs, verdict.timed_runs, verdict.binding) == (1512, 1800, BUSY)
-    assert verdict.reason.startswith("1512 of 1800 timed runs were disturbed by other programs")
+    assert verdict.reason.startswith("1,512 of 1,800 timed runs were disturbed by other programs")
     assert "c01 and c03" in verdict.reason
     assert "LATHE_CORES" in (verdict.advice or "")
     assert {miss.constraint for miss in verdict.misses if miss.candidate == "c01"} == {BUSY}
@@ -75,7 +75,7 @@ def test_a_smaller_model_is_handed_over_by_size_and_its_speed_is_said_to_be_unkn
 
     assert (found["c01"].standing, verdict.outcome) == (Standing.PROVEN, Outcome.IMPROVED)
     assert verdict.speed_unknown == "The speed is not known: 812 of 900 timed runs were disturbed by other programs."
-    assert "speed not known (812 of 900 timed runs were disturbed by other programs)" in verdict.reason
+    assert "speed not known, 3.90 times smaller" in verdict.reason
 
 
 def test_a_session_whose_every_candidate_failed_says_why_each_did():

@@ -255,3 +255,28 @@ def test_numbers_read_well(value: float, text: str) -> None:
 )
 def test_bytes_read_well(count: float, text: str) -> None:
     assert number_of_bytes(count) == text
+
+
+# --- a busy machine --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        Constraints(max_metric_drop_points=None, min_speedup=1.5),
+        Constraints(max_metric_drop_points=None, max_latency_ms=9.0),
+    ],
+)
+def test_on_a_busy_machine_no_limit_on_speed_is_decided(limit: Constraints) -> None:
+    verdict = only(limit, measured(latency={"busy": True, "runs": 900, "disturbed": 812, "blocks": 2}))
+    assert verdict.status is Holds.INCONCLUSIVE
+    assert "812 of 900 runs were disturbed" in (verdict.to_decide or "")
+    assert "LATHE_CORES" in (verdict.to_decide or "")
+
+
+def test_two_rounds_of_a_very_slow_model_decide_nothing() -> None:
+    limit = Constraints(max_metric_drop_points=None, min_speedup=1.5)
+    verdict = only(limit, measured(latency={"blocks": 2, "runs": 6}))
+    assert verdict.status is Holds.INCONCLUSIVE
+    assert "only 2 rounds" in verdict.sentence
+    assert "more minutes" in (verdict.to_decide or "")

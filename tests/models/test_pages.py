@@ -361,7 +361,7 @@ class TestDataSets:
         }
         DataSet.objects.update(status="ready", summary=summary)
         response = client.get(url)
-        for words in ("4,000", "512", "3,488", "x: float32[N, 4]", "cat 3,000", "12 examples repeat"):
+        for words in ("4,000", "512", "697", "2,791", "x: float32[N, 4]", "cat 3,000", "12 examples repeat"):
             assert words in text_of(response)
         assert "hx-trigger" not in response.content.decode()
 

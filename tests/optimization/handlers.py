@@ -15,6 +15,7 @@ import zipfile
 from apps.agents.child import JobContext
 from apps.agents.handlers import package as packing
 from apps.agents.job import JobResult, OutputFile
+from apps.agents.reports import Part
 from apps.agents.state import StepKind
 from apps.errors import UserError
 from tests.optimization import material
@@ -69,7 +70,8 @@ def optimize(context: JobContext) -> JobResult:
 def evaluate(context: JobContext) -> JobResult:
     _pause(context, "evaluate")
     assert context.job.inputs["model"].read_bytes() != context.job.inputs["original"].read_bytes()
-    return JobResult(body=material.evaluation().model_dump(mode="json"))
+    report = material.evaluation().model_copy(update={"part": Part(context.job.arguments["part"])})
+    return JobResult(body=report.model_dump(mode="json"))
 
 
 def evaluate_on_a_busy_machine(context: JobContext) -> JobResult:

@@ -73,7 +73,7 @@ def test_the_package_is_named_after_what_is_in_it(finished: OptimizationSession)
 
     assert arguments["filename"] == "model.onnx"
     assert arguments["summary"] == material.MODEL.model_dump(mode="json")
-    assert (arguments["unchanged"], arguments["untried"]) == (False, None)
+    assert (arguments["outcome"], arguments["untried"]) == (finished.outcome, None)
     assert "dataset" in jobs._blobs(step(finished, "package"))
 
 

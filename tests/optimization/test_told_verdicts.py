@@ -84,11 +84,12 @@ def ended(
 ) -> OptimizationSession:
     """The session as it stands once one candidate with this effect is judged; not `headed` as old verdicts are."""
     found: EvaluationReport = evaluation(resnet(), truth, criteria).model_copy(update=changes)
-    verdict = verdict_of({"c01": judge(found, criteria)}, {"c01": "Dynamic int8"}, criteria)
+    judged = judge(found, criteria)
+    chosen = "c01" if judged.accepted else None
+    verdict = verdict_of({"c01": judged}, {"c01": "Dynamic int8"}, criteria, chosen=chosen)
     if headed:
         handed = found if verdict.candidate else None
         verdict = verdict.model_copy(update={"headline": headline_of(verdict, handed, criteria)})
-    judged = judge(found, criteria)
     status = CandidateStatus.REJECTED if judged.standing is Standing.REJECTED else CandidateStatus.SELECTED
     Candidate.objects.create(
         session=session,
@@ -224,7 +225,7 @@ def test_a_rejected_candidate_says_why_it_is_slower(
         assert "+12.9 ms" in section
         assert "DynamicQuantizeLinear" in section
         assert "ConvInteger is slow." in section
-        assert '<meter min="0" max="12.900000" value="12.900000"' in section
+        assert '<meter class="meter-warn" min="0" max="12.900000" value="12.900000"' in section
     assert "c01: Conv → ConvInteger takes 14.7 ms instead of 1.8 ms." in terminal.report(done, width=200)
     client = APIClient()
     client.force_authenticate(engineer)

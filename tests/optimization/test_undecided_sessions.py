@@ -87,7 +87,7 @@ def test_a_session_that_measured_nothing_says_so_and_what_to_do(
         assert "The original stands" not in html, name
         if name != "session-list":
             assert 'class="notice notice-void"' in html, name
-            assert "Give the session more time: at least about 1 minutes" in html, name
+            assert "Give the session more time: at least about 1 minute instead" in html, name
     text = terminal.report(not_measured, width=300)
     assert "Not measured: the budget ended before any candidate was measured." in text
     assert "What to do: Give the session more time" in text
@@ -183,7 +183,14 @@ def test_by_size_it_is_handed_over_and_the_speed_is_said_to_be_unknown_beside_th
     page = client.get(reverse("optimization:report", args=[session.pk])).content.decode()
     assert f'id="report-speed-unknown">The speed is not known: {DISTURBED}.' in page
     assert f"The speed is not known: {DISTURBED}." in terminal.report(session, width=300)
-    assert "speed not known" in client.get(session.get_absolute_url()).content.decode()
+    assert "Every constraint holds: speed not known, 4.00 times smaller" in page
+    detail = client.get(session.get_absolute_url()).content.decode()
+    assert "speed not known" in session.headline.sentence
+    assert session.headline.sentence in detail
+    assert '<td class="num" data-label="Faster">not known' in detail
+    listed = client.get(reverse("optimization:session-list")).content.decode()
+    assert '<td class="num" data-label="Faster">–</td>' in listed
+    assert '<td class="num" data-label="Smaller">4×</td>' in listed
 
 
 # --- exit codes ------------------------------------------------------------------------------------------------------

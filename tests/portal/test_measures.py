@@ -66,6 +66,12 @@ def test_a_drop_is_shown_as_the_change_of_the_metric(drop: Any, shown: str) -> N
     assert measures.change(drop) == shown
 
 
+def test_in_a_narrow_column_the_number_has_a_line_of_its_own() -> None:
+    told = measures.change_lines({"value": 0.06, "low": -0.1, "high": 0.2})
+    assert told == 'unchanged<br><span class="soft small">(−0.06)</span>'
+    assert measures.change_lines(0.3) == "−0.30"
+
+
 def test_a_metric_that_is_better_low_rises_where_it_loses() -> None:
     assert measures.change(0.3, False) == "+0.30"
 

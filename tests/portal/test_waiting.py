@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from asgiref.sync import sync_to_async
+from django.db.models import F
 from django.test import Client
 from django.urls import reverse
 from rest_framework.test import APIClient
@@ -25,6 +28,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def sessions(team: Team, owner: User, viewer: User) -> list[OptimizationSession]:
     """Three that run; the first step of the first is at work, those of the others wait."""
     built = world.build(team, owner)
+    minute = timedelta(minutes=1)
+    built.session.steps.filter(kind=StepKind.OPTIMIZE).update(finished_at=F("started_at") + minute)
     worker = Worker.objects.get()
     rows = []
     for number in range(3):
@@ -46,7 +51,7 @@ def sessions(team: Team, owner: User, viewer: User) -> list[OptimizationSession]
 
 
 SECOND = "next in the queue, about 4 minutes"
-"""The wait of the second; of the third nobody knows how long, for no such step has ended yet."""
+"""The wait of the second: what runs says how long it will take. The third waits for a step more, of a minute."""
 
 
 def test_the_page_says_the_place_and_the_time(
@@ -56,7 +61,7 @@ def test_the_page_says_the_place_and_the_time(
     first, second, third = (client.get(one.get_absolute_url()).content.decode() for one in sessions)
     assert 'id="session-wait"' not in first
     assert f"<strong>Waiting: {SECOND}.</strong> The budget does not count this time." in second
-    assert "<strong>Waiting: 2nd in the queue.</strong>" in third
+    assert "<strong>Waiting: 2nd in the queue, about 5 minutes.</strong>" in third
 
 
 @pytest.mark.parametrize("name", ["session-list", "dashboard"])
@@ -101,7 +106,7 @@ async def test_a_page_that_waits_moves_up_as_soon_as_another_sessions_step_ends(
 ) -> None:
     socket = Socket(sessions[2], viewer)
     await socket.connect()
-    assert "Waiting: 2nd in the queue" in await socket.pushed()
+    assert "Waiting: 2nd in the queue, about 5 minutes" in await socket.pushed()
     await sync_to_async(_the_first_in_line_is_taken)()
     assert "Waiting: next in the queue" in await socket.pushed()
     await socket.leave()

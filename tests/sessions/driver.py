@@ -7,7 +7,7 @@ here turns its messages by hand, and reads the rows back as the values that the 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from apps.accounts.teams import team_for
 from apps.agents.criteria import Criteria
 from apps.agents.dataset_spec import DatasetSpec
 from apps.agents.formats import Format
+from apps.agents.judging import at_level
 from apps.agents.manager import OptimizationManager
 from apps.agents.reports import AnalysisReport, EvaluationReport
 from apps.agents.state import (
@@ -31,7 +32,7 @@ from apps.agents.state import (
     StepRecord,
     Verdict,
 )
-from apps.agents.trials import ANALYSE, PACKAGE, PLAN, analyse_key, evaluate_key
+from apps.agents.trials import ANALYSE, PACKAGE, PLAN, analyse_key, evaluate_key, judge_key
 from apps.models.models import DataSet, ModelVersion
 from apps.models.services import add_dataset, add_version, register_model
 from apps.models.storage import local_path
@@ -80,18 +81,28 @@ class Finished:
 
     @property
     def evaluations(self) -> dict[str, EvaluationReport]:
-        """What was measured, by candidate."""
+        """What ranked the candidates, by candidate: measured on the choosing part."""
+        return self._reports(evaluate_key)
+
+    @property
+    def judged(self) -> dict[str, EvaluationReport]:
+        """What judged the finalists, by candidate: measured on the evaluation part."""
+        return self._reports(judge_key)
+
+    def _reports(self, key_of: Callable[[str], str]) -> dict[str, EvaluationReport]:
         return {
             candidate.key: EvaluationReport.model_validate(step.result)
             for candidate in self.candidates
-            if (step := self._step(evaluate_key(candidate.key))) and step.status is Status.COMPLETED
+            if (step := self._step(key_of(candidate.key))) and step.status is Status.COMPLETED
         }
 
     @property
     def winner(self) -> EvaluationReport:
-        """What was measured of the candidate that is handed over."""
+        """What judged the candidate that is handed over."""
         assert self.verdict.candidate is not None, f"nothing is handed over: {self.verdict.reason}"
-        return self.evaluations[self.verdict.candidate]
+        choice = self.verdict.choice
+        assert choice is not None
+        return at_level(self.judged[self.verdict.candidate], choice.sharing)
 
     @property
     def artifact(self) -> Path:
@@ -157,15 +168,17 @@ def _artifacts(session: OptimizationSession, folder: Path) -> dict[str, Path]:
 
 def table(finished: Finished) -> str:
     """The candidates and the verdict for a terminal, and for the output of a failed test."""
-    measured = finished.evaluations
+    measured, judged = finished.evaluations, finished.judged
     lines = []
     for one in finished.candidates:
         said = f"{one.key:7} {one.status:9} {one.title}"
         hope = one.predicted
         expected = f"predicted {hope.speedup:.2f}× {hope.size_ratio:.2f}× {hope.metric_drop_points:+.2f}, {hope.risk}"
-        if report := measured.get(one.key):
+        for how, report in (("measured", measured.get(one.key)), ("judged", judged.get(one.key))):
+            if report is None:
+                continue
             drop, speed = report.primary.drop, report.latency.speedup
-            said += f"\n        measured {speed.value:.2f}× [{speed.low:.2f}, {speed.high:.2f}]"
+            said += f"\n        {how} {speed.value:.2f}× [{speed.low:.2f}, {speed.high:.2f}]"
             said += f" {report.size_bytes.ratio:.2f}× {drop.value:+.2f} [{drop.low:+.2f}, {drop.high:+.2f}]"
             said += f", {report.fidelity.sqnr_db:.1f} dB"
         lines += [said, f"        {expected}", f"        {one.reason}"]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from apps.agents.contest import contest_of
 from apps.agents.criteria import Criteria
-from apps.agents.evaluation import BATCH, EvaluationAgent
+from apps.agents.evaluation import BATCH, OUTPUTS_SHARE, EvaluationAgent
 from apps.agents.handlers.blame import blaming
 from apps.agents.handlers.material import Material
 from apps.agents.job import Job, JobResult
@@ -29,6 +30,8 @@ REHEARSAL_S = 0.5
 """Nothing is measured of the original beside itself: it is only to be seen whether it runs."""
 SHARE_OF_BUDGET = 0.25
 """Of the time that the budget leaves each candidate: timing must not eat what the search needs."""
+SHARE_OF_RANKING = 0.5
+"""Of that, where candidates are only ranked."""
 
 
 def run(context: JobContext) -> JobResult:
@@ -37,8 +40,9 @@ def run(context: JobContext) -> JobResult:
     Inputs and arguments of `Material`, where the model is the candidate; `criteria` as plain JSON; `technique`, the
     candidate's, by name; `runtime_baseline`, the float model in its runtime where that is another than the original's,
     as plain JSON; `predicted_speedup`, the plan's; `batch_divisor`, by how much smaller batches are after a try that
-    ran out of memory; `part`, which examples it is measured on, those that judge unless given: where candidates are
-    only ranked, timing in this process will do; `finalists`, keys of all that share the chance of error.
+    ran out of memory; `quiet_wait_s`, how long timing may wait for a quiet moment; `part`, which examples it is
+    measured on, those that judge unless given: where candidates are only ranked, timing in this process will do;
+    `finalists`, keys of all that share the chance of error.
     Of a finalist, to say what having come out best is worth: `candidate`, its key; `contenders`, scores by key of all
     that it was chosen among; `outcomes`, by part and by key, what each of them made of the examples.
     """
@@ -53,7 +57,14 @@ def run(context: JobContext) -> JobResult:
     finalists = list(job.arguments.get("finalists", ()))
 
     effort = effort_for(criteria)
-    fresh = FreshProcessTimer(material.original_file, material.file, material.scratch, effort)
+    fresh = FreshProcessTimer(
+        material.original_file,
+        material.file,
+        material.scratch,
+        effort,
+        wait_s=float(job.arguments.get("quiet_wait_s", 0.0)),
+        tell=lambda why: context.progress(OUTPUTS_SHARE, why),
+    )
 
     def evaluated(engine: Engine, effort: Effort, baseline: RuntimeBaseline | None, *timers: Timer) -> EvaluationReport:
         timer, again = timers or (None, None)
@@ -74,7 +85,8 @@ def run(context: JobContext) -> JobResult:
         )
 
     with blaming(lambda: evaluated(material.original, Effort(budget_s=REHEARSAL_S), None)):
-        timer = InProcessTimer(material.original, candidate, effort) if part is Part.CHOOSING else fresh
+        ranking = replace(effort, budget_s=effort.budget_s * SHARE_OF_RANKING)
+        timer = InProcessTimer(material.original, candidate, ranking) if part is Part.CHOOSING else fresh
         report = evaluated(candidate, effort, baseline, timer, fresh)
     gains = gains_of(report, job.arguments.get("technique"), material.format, baseline)
     contest = _contest(report, criteria, job) if finalists else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import numpy as np
 
 from apps.agents.criteria import Target
@@ -19,6 +21,7 @@ from apps.agents.measuring.stopwatch import (
 )
 from apps.agents.measuring.turns import warm_up
 from apps.agents.reports import Latency
+from apps.agents.scheduling.priority import priority
 
 FEWEST_RUNS = 3
 
@@ -45,7 +48,7 @@ def measure_latency(
     typical_ms = warm_up(run, effort, stopwatch).typical_ms
     affordable = int(budget_s * 1e3 / typical_ms) if typical_ms > 0 else runs
     count = max(FEWEST_RUNS, min(runs, affordable))
-    with no_garbage_collection():
+    with no_garbage_collection(), priority(threads) if clock is None else nullcontext():
         timed = time_runs(run, count, stopwatch, limit_s=2 * budget_s, minimum=FEWEST_RUNS)
     undisturbed = timed.wall_ms[clean(timed, Target(threads=threads))]
     return summarize(undisturbed if len(undisturbed) >= FEWEST_RUNS else timed.wall_ms, batch_size, threads)

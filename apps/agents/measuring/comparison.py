@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,18 +14,7 @@ from apps.agents.measuring.intervals import LogInterval, of_processes, of_rounds
 from apps.agents.measuring.record import CANDIDATE, CONTROL, ORIGINAL, Record
 from apps.agents.measuring.stopwatch import Floats
 from apps.agents.reports import Estimate, Latency, LatencyComparison
-
-
-@dataclass(frozen=True)
-class Circumstances:
-    """How the machine was while timing."""
-
-    priority: str = ""
-    """What the scheduler granted, in words."""
-    pressure: float | None = None
-    """Share of the time for which something waited for a core, just before, in per cent."""
-    waited_s: float = 0.0
-    """For a quiet moment."""
+from apps.agents.scheduling.pressure import Pressure
 
 
 def speedup_of(records: Sequence[Record], question: Question, confidence: float | None = None) -> LogInterval:
@@ -48,9 +36,7 @@ def is_busy(records: Sequence[Record]) -> bool:
     return counted < min(needed, made) and any(one.disturbed for one in records)
 
 
-def compare(
-    records: Sequence[Record], target: Target, question: Question, circumstances: Circumstances = Circumstances()
-) -> LatencyComparison:
+def compare(records: Sequence[Record], target: Target, question: Question, waited_s: float = 0.0) -> LatencyComparison:
     """The comparison of what was timed in one process, or in several: then intervals are over processes."""
     busy, counted = is_busy(records), _counted(records)
     known = not busy and counted >= FEWEST_ROUNDS
@@ -80,9 +66,9 @@ def compare(
         disturbed=sum(one.disturbed for one in records),
         busy=busy,
         processes=len(records),
-        priority=circumstances.priority,
-        pressure=circumstances.pressure,
-        waited_s=circumstances.waited_s,
+        priority=records[-1].priority,
+        pressure=_worst(records),
+        waited_s=waited_s,
     )
 
 
@@ -130,6 +116,12 @@ def _latency(records: Sequence[Record], name: str, target: Target) -> Latency:
     clean = [ms for one in records for ms in one.series[name].clean_ms]
     times = clean or [ms for one in records for ms in one.series[name].wall_ms]
     return summarize(np.array(times, dtype=np.float64), target.batch_size, target.threads)
+
+
+def _worst(records: Sequence[Record]) -> Pressure | None:
+    """The pressure of the process that others held up most."""
+    known = [one.pressure for one in records if one.pressure is not None]
+    return max(known, key=lambda one: one.waiting_share or 0.0, default=None)
 
 
 def _joined(records: Sequence[Record], name: str) -> tuple[float, ...]:

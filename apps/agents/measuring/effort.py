@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from apps.agents.scheduling.priority import REST_SHARE
+
 Watcher = Callable[[float, float | None], None]
 """Told the share that is done and the seconds that are left."""
 
@@ -30,11 +32,13 @@ class Effort:
     runs_per_block_maximum: int = 200
     unit_s: float = 0.0002
     """Runs shorter than this are timed several at once, or reading the clocks would be a part of them."""
-    pause: float = 0.2
+    pause: float = REST_SHARE
     """Of a block's time, before the next one: what waits for this core gets its turn then, and not inside a block."""
     rounds_minimum: int = 12
     rounds_maximum: int = 120
     budget_s: float = 20.0
+    priority: bool = True
+    """Whether the scheduler is asked to favour what is timed."""
     precision: float = 0.02
     """Stop when the ratio's interval reaches no farther than this share of it to either side."""
 

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,13 +24,14 @@ import numpy as np
 
 from apps.agents.criteria import Target
 from apps.agents.errors import ModelRunFailed
-from apps.agents.measuring.comparison import Circumstances, compare, is_busy, speedup_of
+from apps.agents.measuring.comparison import compare, is_busy, speedup_of
 from apps.agents.measuring.effort import FEWEST_PROCESSES, ROUNDS_A_PROCESS, Effort, Question, Watcher
 from apps.agents.measuring.protocol import MESSAGE, ModelFile, Request, Result, Step
 from apps.agents.measuring.record import Record
 from apps.agents.measuring.timer import settled
 from apps.agents.reports import LatencyComparison
 from apps.agents.runners import Feeds
+from apps.agents.scheduling.quiet import wait_for_quiet
 
 MOST_PROCESSES = 6
 FIRST_LOOK = 0.2
@@ -54,6 +55,10 @@ class FreshProcessTimer:
     scratch: Path
     effort: Effort
     processes: int = FEWEST_PROCESSES
+    wait_s: float = 0.0
+    """How long to wait for a quiet moment first, at most."""
+    tell: Callable[[str], object] = str
+    """Told what it waits for."""
 
     @property
     def expected_s(self) -> float:
@@ -84,15 +89,17 @@ class _Series:
         self._target, self._question, self._watcher = target, question, watcher
         self._planned = MOST_PROCESSES
         self._results: list[Result] = []
-        self._start = time.monotonic()
+        self._start, self._waited_s = time.monotonic(), 0.0
 
     def compare(self) -> LatencyComparison:
+        self._waited_s = wait_for_quiet(self._timer.wait_s, self._timer.tell, threads=self._target.threads)
+        self._start = time.monotonic()
         while True:
             self._results.append(self._one(len(self._results)))
             if len(self._results) == 1:
                 self._planned = self._affordable()
             if (question := self._answered()) is not None:
-                return compare(self._records, self._target, question, self._circumstances())
+                return compare(self._records, self._target, question, self._waited_s)
 
     @property
     def _records(self) -> list[Record]:
@@ -107,18 +114,15 @@ class _Series:
 
     def _answered(self) -> Question | None:
         """The question with the confidence that is left for this look, if this is the last one; else `None`."""
-        done, alpha = len(self._results), 1 - self._question.confidence
-        if done == self._planned:
-            spent = FIRST_LOOK if self._planned > self._timer.processes else 0.0
-            return replace(self._question, confidence=1 - alpha * (1 - spent))
-        if done != self._timer.processes or is_busy(self._records):
+        done, fewest = len(self._results), self._timer.processes
+        confidence = confidence_left(self._question.confidence, done, self._planned, fewest)
+        if confidence is None:
             return None
-        question = replace(self._question, confidence=1 - alpha * FIRST_LOOK)
+        question = replace(self._question, confidence=confidence)
+        if done == self._planned:
+            return question
         enough = settled(speedup_of(self._records, question), question.decide_at, PRECISION, PRECISION)
-        return question if enough else None
-
-    def _circumstances(self) -> Circumstances:
-        return Circumstances(priority=self._results[-1].priority)
+        return question if enough and not is_busy(self._records) else None
 
     def _one(self, number: int) -> Result:
         effort = self._timer.effort
@@ -154,6 +158,17 @@ class _Series:
         fraction = (number + step.fraction) / self._planned
         spent_s = time.monotonic() - self._start
         self._watcher(fraction, spent_s * (1 - fraction) / fraction if fraction else None)
+
+
+def confidence_left(confidence: float, done: int, planned: int, fewest: int) -> float | None:
+    """Of the interval after `done` of `planned` processes; `None` where nobody looks.
+
+    There are two looks at most, whose chances to be wrong add up to what the session allows (Bonferroni).
+    """
+    alpha = 1 - confidence
+    if done == planned:
+        return 1 - alpha * (1 if planned <= fewest else 1 - FIRST_LOOK)
+    return 1 - alpha * FIRST_LOOK if done == fewest else None
 
 
 @contextmanager

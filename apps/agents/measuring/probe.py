@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import IO
 
@@ -20,6 +22,7 @@ from apps.agents.measuring.record import CANDIDATE, CONTENDERS, ORIGINAL, Record
 from apps.agents.measuring.stopwatch import Run, SystemStopwatch
 from apps.agents.measuring.turns import take_turns
 from apps.agents.runners import Engine, Feeds, open_engine
+from apps.agents.scheduling.priority import Scheduler, ask_for_priority
 
 
 def main(event_fd: int, parent: int) -> None:
@@ -27,8 +30,7 @@ def main(event_fd: int, parent: int) -> None:
     os.set_inheritable(event_fd, False)
     request = Request.model_validate_json(sys.stdin.buffer.read())
     with open(event_fd, "w", encoding="utf-8") as events:
-        result = Result(record=record_of(request, events), priority="")
-        _send(events, result)
+        _send(events, Result(record=record_of(request, events)))
     # Libraries that tear down together may hang or crash; all that matters is told by now.
     os._exit(0)
 
@@ -38,17 +40,30 @@ def record_of(request: Request, events: IO[str]) -> Record:
     with np.load(request.feeds, allow_pickle=False) as stored:
         feeds = {name: stored[name] for name in stored.files}
     return take_turns(
-        _contenders(request, feeds),
+        contenders(request, feeds),
         request.target,
         seed=request.seed,
         effort=request.effort,
         enough=lambda record: len(record.counted) >= ROUNDS_A_PROCESS,
         stopwatch=SystemStopwatch(),
         watcher=lambda fraction, eta_s: _send(events, Step(fraction=fraction, eta_s=eta_s)),
+        favour=partial(_whole_process, request.target.threads) if request.effort.priority else nullcontext,
     )
 
 
-def _contenders(request: Request, feeds: Feeds) -> dict[str, Run]:
+@contextmanager
+def _whole_process(threads: int) -> Iterator[str]:
+    """Priority for this thread and those that the runtimes have made already."""
+    scheduler = Scheduler()
+    words = ask_for_priority(threads, scheduler)
+    granted = scheduler.schedule()
+    if granted is not None:
+        for thread in scheduler.threads():
+            scheduler.set_schedule(granted, thread)
+    yield words
+
+
+def contenders(request: Request, feeds: Feeds) -> dict[str, Run]:
     order = np.random.default_rng(request.seed).permutation(len(CONTENDERS))
     engines: dict[str, Engine] = {}
     contenders: dict[str, Run] = {}

@@ -42,8 +42,6 @@ class Step(Value):
 class Result(Value):
     type: Literal["result"] = "result"
     record: Record
-    priority: str
-    """What the scheduler granted, in words."""
 
 
 MESSAGE: TypeAdapter[Step | Result] = TypeAdapter(Annotated[Step | Result, Field(discriminator="type")])

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from apps.agents.criteria import Target
 from apps.agents.measuring.cleanliness import clean
 from apps.agents.measuring.stopwatch import Floats, Runs
+from apps.agents.scheduling.pressure import Pressure
 from apps.agents.values import Value
 
 ORIGINAL, CANDIDATE, CONTROL = "original", "candidate", "control"
@@ -39,6 +40,10 @@ class Record(Value):
     series: dict[str, Series]
     runs_per_block: int
     warmup_runs: int
+    priority: str = ""
+    """What the scheduler granted, in words."""
+    pressure: Pressure | None = None
+    """What others and the host took of the cores meanwhile."""
 
     @property
     def rounds(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -15,6 +16,7 @@ from apps.agents.measuring.stopwatch import Clock, Run, Stopwatch, SystemStopwat
 from apps.agents.measuring.turns import Enough, take_turns
 from apps.agents.reports import LatencyComparison
 from apps.agents.runners import Engine, Feeds
+from apps.agents.scheduling.priority import priority
 
 DECIDED_PRECISION = 2.5
 """How many times wider than `Effort.precision` an interval may stay that has decided."""
@@ -63,6 +65,7 @@ class InProcessTimer:
             enough=settling(question, self.effort),
             stopwatch=SystemStopwatch(),
             watcher=watcher,
+            favour=partial(priority, target.threads) if self.effort.priority else nullcontext,
         )
         return compare([record], target, question)
 

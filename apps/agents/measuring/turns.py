@@ -8,6 +8,7 @@ in reasonable time", ISMM 2013). Between blocks there is a pause, in which whate
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,11 +17,16 @@ from apps.agents.criteria import Target
 from apps.agents.measuring.effort import FEWEST_ROUNDS, Effort, Watcher
 from apps.agents.measuring.record import ORIGINAL, Record, record_of
 from apps.agents.measuring.stopwatch import Run, Runs, Stopwatch, no_garbage_collection, time_runs
+from apps.agents.scheduling.pressure import pressure_between, read_pressure
 
 Enough = Callable[[Record], bool]
 """Asked after some rounds whether more would change anything that matters."""
 
+Favour = Callable[[], AbstractContextManager[str | None]]
+"""A context in which the scheduler favours this process, with what it granted, in words."""
+
 ROUNDS_BETWEEN_LOOKS = 4
+LONGEST_PAUSE_S = 0.2
 SETTLING_FROM_RUNS = 4
 """Blocks of so many runs start with one that is not timed: the caches held another model's weights."""
 OVERTIME = 3.0
@@ -33,7 +39,7 @@ SLOW_BLOCKS = 10
 class WarmUp:
     runs: int
     typical_ms: float
-    """Median of the later half."""
+    """A tenth of the later half are faster: what a block is planned by, however busy the machine is."""
 
 
 def warm_up(run: Run, effort: Effort, stopwatch: Stopwatch) -> WarmUp:
@@ -47,7 +53,7 @@ def warm_up(run: Run, effort: Effort, stopwatch: Stopwatch) -> WarmUp:
             break
         if len(times) >= effort.warmup_runs and elapsed_s >= effort.warmup_s:
             break
-    return WarmUp(len(times), float(np.median(times[len(times) // 2 :])))
+    return WarmUp(len(times), float(np.quantile(times[len(times) // 2 :], 0.1)))
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,7 @@ class Block:
         if self.count >= SETTLING_FROM_RUNS:
             run()
         timed = time_runs(run, self.count, stopwatch, repeat=self.repeat, limit_s=SLOW_BLOCKS * effort.block_s)
-        stopwatch.pause(effort.pause * min(effort.block_s, (stopwatch.now_ns() - start) / 1e9))
+        stopwatch.pause(min(LONGEST_PAUSE_S, effort.pause * (stopwatch.now_ns() - start) / 1e9))
         return timed
 
 
@@ -84,12 +90,12 @@ def take_turns(
     enough: Enough,
     stopwatch: Stopwatch,
     watcher: Watcher | None = None,
-    ready: Callable[[], None] | None = None,
+    favour: Favour = nullcontext,
 ) -> Record:
     """Warm all `contenders` up and time them in rounds, until it is `enough`, the rounds are at their maximum or the
     budget ends. At least `FEWEST_ROUNDS` are made, unless they take more than `OVERTIME` budgets.
 
-    `ready` is called between warming up and timing.
+    `favour` holds while timing, after warming up.
     """
     order = np.random.default_rng(seed)
     names = list(contenders)
@@ -101,10 +107,9 @@ def take_turns(
         fewest = min(one.runs for one in warm.values())
         return record_of(blocks, target, runs_per_block=block.count * block.repeat, warmup_runs=fewest)
 
-    if ready:
-        ready()
+    before = read_pressure()
     start = stopwatch.now_ns()
-    with no_garbage_collection():
+    with no_garbage_collection(), favour() as granted:
         for count in range(1, effort.rounds_maximum + 1):
             for name in _shuffled(names, order):
                 blocks[name].append(block.time(contenders[name], effort, stopwatch))
@@ -116,7 +121,8 @@ def take_turns(
             looking = count >= effort.rounds_minimum and (count - effort.rounds_minimum) % ROUNDS_BETWEEN_LOOKS == 0
             if looking and enough(record()):
                 break
-    return record()
+    pressure = pressure_between(before, read_pressure())
+    return record().model_copy(update={"priority": granted or "", "pressure": pressure})
 
 
 def _shuffled(names: list[str], order: np.random.Generator) -> list[str]:

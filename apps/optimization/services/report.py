@@ -9,6 +9,7 @@ from uuid import UUID
 from apps.agents.compatibility import format_label
 from apps.agents.criteria import Criteria
 from apps.agents.headline import headline_of
+from apps.agents.judging import at_level
 from apps.agents.lineage import format_of_candidate, runtime_of
 from apps.agents.planning.baseline import Measured, against_baseline
 from apps.agents.repeated_use import RepeatedUse
@@ -149,7 +150,7 @@ def report(session: OptimizationSession) -> SessionReport:
     if verdict is None:
         raise NoReport(status=session.status)
     analysis = getattr(session, "analysis", None)
-    candidates = _candidates(session)
+    candidates = _candidates(session, verdict)
     chosen = next((one.evaluation for one in candidates if one.key == verdict.candidate), None)
     verdict = verdict.model_copy(update={"headline": headline_of(verdict, chosen, session.criteria)})
     return SessionReport(
@@ -233,17 +234,21 @@ def package_of(session: OptimizationSession) -> Package:
     return Package(session.package, safe_filename(name.replace(" ", "-")))
 
 
-def _candidates(session: OptimizationSession) -> tuple[CandidateReport, ...]:
+def _candidates(session: OptimizationSession, verdict: Verdict) -> tuple[CandidateReport, ...]:
     made = makers(session)
     rows = session.candidates.select_related("evaluation")
     original = format_of(session.version)
-    return tuple(_candidate(row, made.get(row.key), format_of_candidate(original, row.technique)) for row in rows)
+    return tuple(
+        _candidate(row, made.get(row.key), format_of_candidate(original, row.technique), verdict) for row in rows
+    )
 
 
-def _candidate(row: Candidate, maker: SessionStep | None, made: str) -> CandidateReport:
-    """`made` is the format that it has."""
+def _candidate(row: Candidate, maker: SessionStep | None, made: str, verdict: Verdict) -> CandidateReport:
+    """`made` is the format that it has. The one handed over shows the interval that it was proven with."""
     artifact = maker.artifact if maker else None
-    evaluation = getattr(row, "evaluation", None)
+    evaluation = EvaluationReport.model_validate(row.evaluation.body) if hasattr(row, "evaluation") else None
+    if evaluation is not None and verdict.choice is not None and row.key == verdict.candidate:
+        evaluation = at_level(evaluation, verdict.choice.sharing)
     return CandidateReport(
         key=row.key,
         title=row.title,
@@ -254,7 +259,7 @@ def _candidate(row: Candidate, maker: SessionStep | None, made: str) -> Candidat
         reason=row.reason,
         score=row.score,
         predicted=Prediction.model_validate(row.predicted),
-        evaluation=EvaluationReport.model_validate(evaluation.body) if evaluation else None,
+        evaluation=evaluation,
         digest=artifact.sha256 if artifact else None,
         size_bytes=artifact.size_bytes if artifact else None,
         format=made,

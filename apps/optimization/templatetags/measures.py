@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from django import template
+from django.utils.html import format_html
 from typing_extensions import TypeIs
 
 from apps.agents import headline
@@ -13,7 +14,7 @@ from apps.agents.dataset_spec import METRICS, Metric
 from apps.agents.decidability import round_up
 from apps.agents.phrasing import gains_said
 from apps.agents.reports import UNKNOWN as UNBOUNDED
-from apps.agents.reports import ConstraintVerdict, EvaluationReport, Gains, MetricComparison, Pair
+from apps.agents.reports import ConstraintVerdict, Estimate, EvaluationReport, Gains, MetricComparison, Pair
 from apps.agents.selection import METRIC_CONSTRAINTS, REAL_CHANGE
 from apps.agents.state import Headline
 
@@ -49,7 +50,6 @@ _BADGES = {
     "pending": "info",
     "ready": "ok",
     "refused": "bad",
-    "too_busy": "bad",
 }
 
 
@@ -77,7 +77,15 @@ def number(value: Measured, digits: int = 3) -> str:
 @register.filter
 def ratio(value: Measured) -> str:
     """`4.21×`: original over candidate."""
-    return UNKNOWN if unknown(value) else f"{significant(float(value))}×"
+    return UNKNOWN if unknown(value) else f"{signed(float(value))}×"
+
+
+@register.filter
+def faster(latency: Any) -> str:
+    """A `LatencyComparison` (value or mapping): `4.21×`, or *not known* where the machine was too busy to time it."""
+    if not latency:
+        return UNKNOWN
+    return "not known" if _part(latency, "busy") else ratio(_part(_part(latency, "speedup"), "value"))
 
 
 @register.filter
@@ -197,6 +205,13 @@ def change(drop: Any, higher_is_better: bool = True) -> str:
     return f"unchanged ({shown})" if _includes_zero(drop) else shown
 
 
+@register.filter
+def change_lines(drop: Any, higher_is_better: bool = True) -> str:
+    """The same for a narrow column: what is in brackets goes to a line of its own."""
+    first, _, rest = change(drop, higher_is_better).partition(" ")
+    return format_html('{}<br><span class="soft small">{}</span>', first, rest) if rest else first
+
+
 def _includes_zero(drop: Any) -> bool:
     low, high = (None, None) if isinstance(drop, (int, float)) else (_part(drop, "low"), _part(drop, "high"))
     return low is not None and high is not None and low <= 0 <= high
@@ -279,6 +294,17 @@ _TESTS = {"mcnemar": "McNemar's test", "paired_bootstrap": "paired bootstrap"}
 def limit_name(constraint: str) -> str:
     """A field of `Constraints` as people read it: `Faster by at least`."""
     return _LIMITS.get(constraint, words(constraint))
+
+
+@register.filter
+def as_change(drop: Estimate, metric: str) -> Estimate:
+    """The change that a drop of `metric` is: candidate minus original."""
+    return drop.negated() if METRICS[Metric(metric)].higher_is_better else drop
+
+
+@register.filter
+def higher_is_better(metric: str) -> bool:
+    return METRICS[Metric(metric)].higher_is_better
 
 
 @register.filter

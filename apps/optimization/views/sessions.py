@@ -24,7 +24,7 @@ from apps.optimization.waiting import waits_of
 from apps.pages import KeyedPaginator
 
 PAGE_SIZE = 25
-LONG = ("plan", "verdict", "traceback")
+LONG = ("plan", "traceback")
 """What a row of the list does not show."""
 
 

@@ -123,7 +123,8 @@ class Command(BaseCommand):
             raise CommandError(f"The session is {session.status}. {session.error}")
         assert session.verdict is not None
         headline, advice = session.headline, session.verdict.get("advice")
-        told = [f"{headline.sentence}." if headline else "", session.verdict["reason"], advice or ""]
+        cost = (session.verdict.get("choice") or {}).get("sentence")
+        told = [f"{headline.sentence}." if headline else "", session.verdict["reason"], cost, advice]
         text = " ".join(filter(None, told))
         if (code := exit_codes.UNDECIDED.get(session.outcome)) is not None:
             raise CommandError(text, returncode=code)

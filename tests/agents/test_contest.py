@@ -1,0 +1,77 @@
+"""The luck of having come out best, taken off; and what each example adds, kept small."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from apps.agents.contest import Rivals, best_within, first_proven, packed, unpacked
+from apps.agents.reports import PairedOutcomes
+
+EXAMPLES = 400
+
+
+def flips(random: np.random.Generator, drop: float, discordant: float = 4.0) -> np.ndarray:
+    """What each example adds to the drop: `drop` points on the average, and so many per cent of them differ."""
+    lost, won = (discordant + drop) / 200, (discordant - drop) / 200
+    return random.choice([100.0, -100.0, 0.0], EXAMPLES, p=[lost, won, 1 - lost - won])
+
+
+def test_flips_are_kept_as_their_places_and_come_back() -> None:
+    losses = np.array([0.0, 100.0, 0.0, -100.0, 100.0])
+    kept = packed(losses)
+    assert (kept.lost, kept.won, kept.differences) == ((1, 4), (3,), None)
+    assert np.array_equal(unpacked(PairedOutcomes.model_validate_json(kept.model_dump_json())), losses)
+
+
+def test_other_differences_are_kept_in_two_bytes_each() -> None:
+    losses = np.random.default_rng(0).normal(0, 1e6, 1000)
+    kept = packed(losses)
+    assert kept.differences is not None
+    assert len(kept.differences) < 2 * 1000 * 4 / 3 + 4
+    assert unpacked(kept) == pytest.approx(losses, rel=1e-3, abs=1e6 * 1e-3)
+
+
+def test_outcomes_of_other_examples_or_none_are_not_mixed() -> None:
+    some = packed(np.zeros(10))
+    assert Rivals.of({"a": some, "b": None}) is None
+    assert Rivals.of({"a": some, "b": packed(np.zeros(10), "another order")}) is None
+    assert Rivals.of({}) is None
+    looked_less = Rivals.of({"a": some, "b": packed(np.zeros(6))})
+    assert looked_less is not None
+    assert looked_less.losses.shape == (2, 6)
+
+
+@pytest.mark.parametrize("count", [6, 12, 24])
+def test_the_drop_of_whom_ranking_takes_is_too_good_and_is_mended(count: int) -> None:
+    """All lose one point. By the drop alone the best of them seems to gain, and the correction takes most of it off."""
+    random = np.random.default_rng(3)
+    plain, corrected = [], []
+    for _ in range(30):
+        rivals = Rivals.of({str(at): packed(flips(random, 1.0)) for at in range(count)})
+        assert rivals is not None
+        found = rivals.corrected(lambda drops, errors: drops.argmin(0), "points", seed=1)
+        assert found is not None
+        plain.append(found.plain)
+        corrected.append(found.corrected)
+    assert np.mean(plain) < -0.1
+    assert np.mean(corrected) == pytest.approx(1.0, abs=0.35)
+
+
+def test_a_choice_that_does_not_look_at_the_drop_needs_no_correction() -> None:
+    random = np.random.default_rng(4)
+    rivals = Rivals.of({"a": packed(flips(random, 0.0)), "b": packed(flips(random, 0.0))})
+    assert rivals is not None
+    found = rivals.corrected(best_within([1.0, 2.0], limit=50.0), "points", seed=1)
+    assert found is not None
+    assert found.candidate == "b"
+    assert found.corrected == pytest.approx(found.plain, abs=0.15)
+
+
+def test_judging_takes_the_first_that_is_proven_and_nobody_where_none_is() -> None:
+    drops, errors = np.array([[0.5, 3.0], [0.0, 3.0]]), np.array([[0.5, 0.1], [0.1, 0.1]])
+    assert first_proven(1.0, 0.95)(drops, errors).tolist() == [1, -1]
+    assert best_within([2.0, 1.0], 1.0)(drops, errors).tolist() == [0, -1]
+    hopeless = Rivals.of({"a": packed(flips(np.random.default_rng(5), 4.0))})
+    assert hopeless is not None
+    assert hopeless.corrected(first_proven(1.0, 0.95), "points", seed=1) is None
