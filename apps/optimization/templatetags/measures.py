@@ -13,7 +13,6 @@ from apps.agents import headline
 from apps.agents.dataset_spec import METRICS, Metric
 from apps.agents.decidability import round_up
 from apps.agents.phrasing import gains_said
-from apps.agents.phrasing import ordinal as ordinal_of
 from apps.agents.reports import UNKNOWN as UNBOUNDED
 from apps.agents.reports import ConstraintVerdict, Estimate, EvaluationReport, Gains, MetricComparison, Pair
 from apps.agents.selection import METRIC_CONSTRAINTS, REAL_CHANGE
@@ -167,12 +166,6 @@ def confidence(level: float) -> str:
 def rounded(examples: int | None) -> str:
     """A number of examples, upwards to two digits: `8,500`."""
     return UNKNOWN if examples is None else f"{round_up(examples):,.0f}"
-
-
-@register.filter
-def ordinal(number: int) -> str:
-    """`7th`."""
-    return ordinal_of(number)
 
 
 @register.filter
