@@ -128,8 +128,8 @@ def of_processes(logs: Sequence[Floats], confidence: float, seed: int) -> LogInt
     """The mean over processes, from each process's rounds.
 
     Student's interval over the processes' means, whose spread holds that of their rounds already: a percentile
-    bootstrap over six processes would be narrower by a third, and over three by nearly two. Where the means agree better than their own
-    rounds let them, by luck, the rounds' error stands in.
+    bootstrap over six processes would be narrower by a third, and over three by nearly two. Where the means agree
+    better than their own rounds let them, by luck, the rounds' error stands in.
     """
     means = np.array([np.mean(one) for one in logs])
     count, mean = len(means), float(np.mean(means))
