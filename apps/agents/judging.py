@@ -195,6 +195,7 @@ def in_words(choice: Choice) -> str:
     """How many were tried and judged, on what, and what it did to the interval and to the winner's numbers."""
     many = len(choice.finalists)
     finalists = "the best" if many == 1 else f"of {many} finalists {choice.judged}"
+    finalists = f"{many} finalists" if 1 < many == choice.judged else finalists
     tried = f"{choice.tried} candidates were" if choice.tried > 1 else "One candidate was"
     sentences = [
         f"{tried} tried on {choice.choosing_examples:,} choosing examples, and {finalists} "

@@ -207,7 +207,7 @@ def test_what_choosing_cost_is_said_in_numbers():
         sentence="",
     )
     assert in_words(choice) == (
-        "12 candidates were tried on 400 choosing examples, and of 2 finalists 2 were judged on 1,200 that nobody had "
+        "12 candidates were tried on 400 choosing examples, and 2 finalists were judged on 1,200 that nobody had "
         "chosen by. That 2 may be judged widened the loss's interval from ±0.9 to ±1 point. Ranking alone would have "
         "claimed a gain of 0.25 points for c03; without the luck of having come out best of 12 it is a loss of 0.61 "
         "points."
