@@ -337,7 +337,8 @@ def _original_stands(
         return not_measured()
     if untimed := [key for key, judgement in judged.items() if judgement.only_untimed]:
         runs = sum(judged[key].timed_runs for key in untimed)
-        return too_busy(untimed, runs, sum(judged[key].disturbed_runs for key in untimed), misses, BUSY)
+        verdict = too_busy(untimed, runs, sum(judged[key].disturbed_runs for key in untimed), misses, BUSY)
+        return verdict.model_copy(update={"choice": choice, "reason": f"{verdict.reason}{unjudged}"})
     if not misses:
         reason = f"The original stands: no candidate could be judged, so none is proven better.{unjudged}"
         return Verdict(outcome=Outcome.UNCHANGED, reason=reason, choice=choice)
