@@ -14,12 +14,13 @@ DEPLOYED := LATHE_VAR_DIR=$(CURDIR)/var/check LATHE_BASE_URL=https://lathe.examp
 	LATHE_SECRET_KEY=only-for-the-check-0123456789-ABCDEFGHIJKLMNOPQRSTUVWXYZ-abcdef \
 	DATABASE_URL=postgres://lathe:lathe@localhost/lathe REDIS_URL=redis://localhost:6379/0
 
-.PHONY: help run demo test check check-style check-types check-imports check-django format lock clean
+.PHONY: help run demo test truth check check-style check-types check-imports check-django format lock clean
 
 help:
 	@echo "make run     the portal on this machine, with a sample session running"
 	@echo "make demo    one session of a sample, its progress and its report, in this terminal"
 	@echo "make test    all tests"
+	@echo "make truth   whether the verdicts are true, measured: less than an hour, FORM=medium 8 minutes, FORM=short one"
 	@echo "make check   style, types, import contracts, Django's checks, migrations, templates"
 	@echo "make format  write the code in the one style"
 	@echo "make lock    write the locks in requirements/ from pyproject.toml"
@@ -46,6 +47,11 @@ test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BARE) $(BIN)/pytest --numprocesses 2 -m "not timing"
 	OMP_NUM_THREADS=1 $(BARE) $(BIN)/pytest --numprocesses 2 tests/tensorflow
 	$(BARE) $(BIN)/pytest -m timing
+
+# Best on a machine that does nothing else. WRITE=--write puts the table into docs/truth.md.
+FORM ?= full
+truth: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.truth $(FORM) $(WRITE)
 
 # `make --keep-going check` tells all that is wrong, and not only the first kind.
 check: check-style check-types check-imports check-django
