@@ -278,7 +278,7 @@ def _told(question: _Question, decides: Decides, reaches: Sequence[Reach], measu
     if decides is Decides.NO_LIMIT:
         return f"{examples}: {_smallest(question, reaches)}. The criteria set no limit on the loss.", ""
     limit = f"the limit of {said(question.limit or 0.0, question.unit)}"
-    stuck = _undecided(reaches) + _source(question, measured)
+    stuck = _undecided(question, reaches, measured)
     if decides is Decides.YES:
         return f"{examples}, enough for {limit}: {stuck}.", ""
     if decides is Decides.DEPENDS:
@@ -288,8 +288,18 @@ def _told(question: _Question, decides: Decides, reaches: Sequence[Reach], measu
     return f"{examples}, too few for {limit}: {stuck}.", _advice(question, reaches)
 
 
-def _undecided(reaches: Sequence[Reach]) -> str:
-    return f"a candidate without any loss stays inconclusive in {_span([one.undecided or 0.0 for one in reaches])}"
+def _undecided(question: _Question, reaches: Sequence[Reach], measured: int) -> str:
+    often = f"stays inconclusive in {_span([one.undecided or 0.0 for one in reaches])}"
+    if question.metric is Metric.AGREEMENT:
+        return f"a candidate that changes no answer {often}"
+    if measured:
+        those = f"the {measured} of earlier sessions" if measured > 1 else "the one of an earlier session"
+        return f"a candidate without any loss that changes as much as {those} {often}"
+    low, high = ASSUMED_SHARES[0] * 100, ASSUMED_SHARES[-1] * 100
+    return (
+        f"a candidate without any loss {often}, depending on how many answers it turns from right to wrong or back "
+        f"({low:.0f} to {high:.0f} %)"
+    )
 
 
 def _span(shares: Sequence[float]) -> str:
@@ -297,15 +307,6 @@ def _span(shares: Sequence[float]) -> str:
     if low == high:
         return f"{low} of sessions"
     return f"{'up' if min(shares) < NEVER else low.removesuffix(' %')} to {high} of sessions"
-
-
-def _source(question: _Question, measured: int) -> str:
-    if question.metric is Metric.AGREEMENT:
-        return ""
-    if measured:
-        return f", by what {measured} measured candidate{'' if measured == 1 else 's'} of earlier sessions changed"
-    low, high = ASSUMED_SHARES[0] * 100, ASSUMED_SHARES[-1] * 100
-    return f", depending on how many answers it turns from right to wrong or back (seen are {low:.0f} to {high:.0f} %)"
 
 
 def _smallest(question: _Question, reaches: Sequence[Reach]) -> str:

@@ -25,9 +25,12 @@ CHURN_TOLERATED = 0.05
 
 def findings(report: EvaluationReport) -> tuple[Finding, ...]:
     """Groups that lose, classes that do, and churn; each beyond chance, the surest of a kind first."""
+    groups = list(_groups(report))
+    told = {one.subject for one in groups}  # Classes may be the groups.
+    classes = [one for one in _classes(report.classes, report.confidence) if one.subject not in told]
     return (
-        *_shortened(list(_groups(report)), "groups"),
-        *_shortened(list(_classes(report.classes, report.confidence)), "classes"),
+        *_shortened(groups, "groups"),
+        *_shortened(classes, "classes"),
         *_churn(report.flips, report.confidence),
     )
 

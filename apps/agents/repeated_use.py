@@ -43,13 +43,14 @@ def repeated_use(before: int, confidence: float) -> RepeatedUse:
     if before:
         sentence = (
             f"This is the {ordinal(count)} session that is judged on these examples. Each verdict is right with "
-            f"{number(confidence * 100)} % by itself; that all {count:,} are: about {all_right * 100:.0f} %, and at "
-            f"least {at_least * 100:.0f} % however they hang together. If what is tried now was chosen by what earlier "
-            "reports said, it may fit these examples better than others."
+            f"{number(confidence * 100)} % by itself; that all {count:,} are: about {all_right * 100:.0f} %."
         )
         advice = (
-            "Before it matters, judge the result once on examples that no session has seen: upload fresh ones, or keep "
-            f"a part of the data as a data set of its own.{_confidence_to_ask_for(needed, count, confidence)}"
+            f"It is {at_least * 100:.0f} % at least, however their mistakes hang together, as long as what is tried "
+            "does not follow from what earlier reports said. Where it does, it may fit these examples better than "
+            "others. Before it matters, judge the result once on examples that no session has seen: upload fresh "
+            "ones, or keep a part of the data as a data set of its own."
+            f"{_confidence_to_ask_for(needed, count, confidence)}"
         )
     return RepeatedUse(
         number=count,

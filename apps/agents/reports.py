@@ -452,6 +452,8 @@ class LatencyComparison(Value):
     """What the scheduler granted the timing, in words."""
     pressure: Pressure | None = None
     """What others and the host took of the cores while timing, in the process that was held up most."""
+    timed_by: str = ""
+    """The clock, in words, where it is not the host's: a device's events, and the rates it ran at."""
     waited_s: float = 0.0
     """Seconds waited for a quiet moment before timing."""
 

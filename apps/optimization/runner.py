@@ -70,7 +70,6 @@ def run_step(step_id: int) -> None:
             messages.send_when_due(step_id)
             return
         with workers.busy_with(step):
-            events.poke_waiting()
             StepRun(step).carry_out()
         messages.send_advance(step.session_id)
         events.poke_waiting()
@@ -104,9 +103,10 @@ class StepRun:
     def carry_out(self) -> None:
         """Runs the step to its end and writes down how it ended. Raises only when the database is away."""
         logger.info("Step %s of session %s: try %d.", self.step.key, self.session.pk, self.step.attempt)
-        self._tell_wait()
         events.poke(self.session)
         try:
+            self._tell_wait()
+            events.poke_waiting()
             with self._heartbeat(), scratch.folder(self.step) as folder, jobs.prepared(self.step, folder) as job:
                 result = self._run(job)
                 self._keep(job, result)

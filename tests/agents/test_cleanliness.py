@@ -9,7 +9,7 @@ import pytest
 
 from apps.agents.criteria import Device, Target
 from apps.agents.measuring.cleanliness import clean, waits
-from apps.agents.measuring.stopwatch import Reading, Runs, SystemStopwatch, time_runs
+from apps.agents.measuring.stopwatch import Reading, Runs, SystemStopwatch, WallStopwatch, stopwatch_for, time_runs
 
 ONE, FOUR = Target(threads=1), Target(threads=4)
 MS = 1_000_000
@@ -62,6 +62,19 @@ def test_on_an_accelerator_only_lost_cores_tell():
         False,
         False,
     ]
+
+
+class OnDevice:
+    """An engine whose device has a clock of its own."""
+
+    def stopwatch(self, target: Target) -> WallStopwatch:
+        return WallStopwatch(lambda: 0)
+
+
+def test_a_device_clock_is_read_only_where_both_models_are_on_it():
+    on_gpu = Target(device=Device.CUDA)
+    assert isinstance(stopwatch_for((OnDevice(), OnDevice()), on_gpu), WallStopwatch)
+    assert isinstance(stopwatch_for((OnDevice(), object()), on_gpu), SystemStopwatch)
 
 
 @pytest.mark.timing

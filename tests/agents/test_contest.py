@@ -6,6 +6,11 @@ import numpy as np
 import pytest
 
 from apps.agents.contest import Rivals, best_within, first_proven, packed, unpacked
+from apps.agents.dataset_spec import Metric
+from apps.agents.metrics.comparing import Scorer
+from apps.agents.metrics.embedding import VectorScorer
+from apps.agents.metrics.fidelity import FidelityScorer
+from apps.agents.metrics.regression import RegressionScorer
 from apps.agents.reports import PairedOutcomes
 
 EXAMPLES = 400
@@ -75,3 +80,42 @@ def test_judging_takes_the_first_that_is_proven_and_nobody_where_none_is() -> No
     hopeless = Rivals.of({"a": packed(flips(np.random.default_rng(5), 4.0))})
     assert hopeless is not None
     assert hopeless.corrected(first_proven(1.0, 0.95), "points", seed=1) is None
+
+
+# --- what each metric says of single examples ------------------------------------------------------------------------
+
+
+def outputs(columns: int) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(7)
+    original = random.normal(size=(200, columns))
+    return original, original + random.normal(scale=0.5, size=original.shape)
+
+
+@pytest.mark.parametrize(
+    ("scorer", "metric"),
+    [
+        (VectorScorer(), Metric.COSINE),
+        (RegressionScorer(), Metric.MAE),
+        (FidelityScorer(by_class=False), Metric.R2),
+        (FidelityScorer(by_class=False), Metric.COSINE),
+        (FidelityScorer(by_class=True), Metric.AGREEMENT),
+    ],
+)
+def test_the_mean_of_what_examples_add_is_the_drop(scorer: Scorer, metric: Metric) -> None:
+    original, candidate = outputs(4)
+    truth = original + np.random.default_rng(8).normal(size=original.shape)
+    scorer.add(original, candidate, truth)
+    losses = scorer.losses(metric)
+    found = next(one for one in scorer.comparisons(0.95, seed=1) if one.metric == metric)
+    assert losses is not None
+    assert len(losses) == 200
+    assert losses.mean() == pytest.approx(found.drop.value)
+
+
+def test_one_share_alone_is_compared_as_it_is_among_all() -> None:
+    original, candidate = outputs(4)
+    scorer = FidelityScorer(by_class=True)
+    scorer.add(original, candidate, None)
+    found = next(one for one in scorer.comparisons(0.9, seed=1) if one.metric == Metric.AGREEMENT)
+    assert scorer.share(Metric.AGREEMENT, 0.9) == found
+    assert scorer.share(Metric.R2, 0.9) is None

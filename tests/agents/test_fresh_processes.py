@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,10 @@ import pytest
 
 from apps.agents.criteria import Target
 from apps.agents.errors import ModelRunFailed
-from apps.agents.measuring import Effort
+from apps.agents.measuring import Effort, fresh
 from apps.agents.measuring.effort import Question
 from apps.agents.measuring.fresh import FreshProcessTimer
+from apps.agents.measuring.probe import contenders
 from apps.agents.measuring.protocol import ModelFile, Request
 from tests.agents import graphs
 
@@ -69,6 +71,16 @@ def test_a_process_that_the_kernel_kills_counts_as_out_of_memory(
         timer(model, tmp_path).compare(FEEDS, Target(), Question(seed=1))
 
 
+def test_a_process_that_hangs_is_ended(model: ModelFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    shell = tmp_path / "python"
+    shell.write_text("#!/bin/sh\nexec sleep 600\n")
+    shell.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(shell))
+    monkeypatch.setattr(fresh, "TIMEOUT_S", 0.5)
+    with pytest.raises(ModelRunFailed, match="the process that times both models took more than"):
+        timer(model, tmp_path).compare(FEEDS, Target(), Question(seed=1))
+
+
 def test_a_fresh_process_imports_what_its_formats_need_and_nothing_else():
     code = (
         "import json, sys; from apps.agents.measuring import probe; import apps.agents.backends.onnx.engine;"
@@ -79,32 +91,28 @@ def test_a_fresh_process_imports_what_its_formats_need_and_nothing_else():
     assert json.loads(done.stdout) == []
 
 
-def test_every_process_draws_an_order_of_its_own(model: ModelFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    from apps.agents.measuring import probe
+@dataclass
+class Named:
+    """An engine that only tells which sessions are made of it, and in which order."""
 
+    name: str
+    made: list[str]
+
+    def session(self, target: Target) -> object:
+        self.made.append(self.name)
+        return lambda feeds: None
+
+
+def test_every_process_draws_an_order_of_its_own(model: ModelFile, tmp_path: Path):
     orders = set()
-    for seed in range(6):
-        opened: list[str] = []
-
-        class Engine:
-            def __init__(self, path: Path) -> None:
-                self.path = path
-
-            def session(self, target: Target, opened: list[str] = opened) -> object:
-                opened.append(self.path.name)
-                return lambda feeds: None
-
-        monkeypatch.setattr(probe, "open_engine", lambda format, path, scratch, signature: Engine(path))  # noqa: A006
-        other = ModelFile(format="onnx", path=tmp_path / "candidate.onnx")
+    for seed in range(8):
         request = Request(
-            original=model,
-            candidate=other,
-            feeds=tmp_path,
-            scratch=tmp_path,
-            target=Target(),
-            effort=QUICK,
-            seed=seed,
+            original=model, candidate=model, feeds=tmp_path, scratch=tmp_path, target=Target(), effort=QUICK, seed=seed
         )
-        assert set(probe.contenders(request, FEEDS)) == {"original", "candidate", "control"}
-        orders.add(tuple(opened))
+        made: list[str] = []
+        engines = {name: Named(name, made) for name in ("original", "candidate")}
+        found = contenders(request, engines, FEEDS)  # type: ignore[arg-type]
+        assert set(found) == {"original", "candidate", "control"}
+        assert sorted(made) == ["candidate", "original", "original"]
+        orders.add(tuple(made))
     assert len(orders) > 1

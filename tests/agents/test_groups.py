@@ -200,6 +200,13 @@ def test_a_class_that_collapses_is_found_by_the_scorer_and_told() -> None:
     assert "corrected for 2 classes" in found.sentence
 
 
+def test_classes_that_are_the_groups_are_told_once() -> None:
+    classes = (ClassComparison(label="dog", examples=50, original_recall=90, candidate_recall=10, p_corrected=0.001),)
+    dog = group("dog", 80.0, 70.0, 90.0, 50).model_copy(update={"p_corrected": 0.001})
+    (found,) = findings(report(classes=classes, groups=(dog,), group_metric="top1"))
+    assert found.kind is FindingKind.GROUP
+
+
 def test_one_flip_among_many_classes_is_chance() -> None:
     labels = np.array([0, 1] * 50)
     candidate = labels.copy()

@@ -56,6 +56,9 @@ class SharedCore:
     def pause(self, seconds: float) -> None:
         self._now_ns += int(seconds * 1e9)
 
+    def describe(self) -> str:
+        return ""
+
 
 def record(load: float, seed: int = 0, effort: Effort = EFFORT) -> Record:
     core = SharedCore(load, seed)
@@ -138,6 +141,15 @@ def test_single_runs_too_short_for_the_clocks_are_timed_several_at_once():
     found = take_turns(models, ONE, seed=1, effort=EFFORT, enough=settling(QUESTION, EFFORT), stopwatch=core)
     assert found.runs_per_block > 1000
     assert found.series["original"].medians_ms[0] == pytest.approx(0.001, rel=0.05)
+
+
+def test_of_several_threads_too_many_disturbed_runs_leave_nothing_to_hold_the_others_against():
+    pair = Target(threads=2)
+    core = SharedCore(0.4)
+    found = take_turns(core.models(), pair, seed=1, effort=EFFORT, enough=settling(QUESTION, EFFORT), stopwatch=core)
+    assert found.series["original"].disturbed > found.series["original"].runs / 2
+    assert compare([found], pair, QUESTION).busy
+    assert not compare([record(0.4)], ONE, QUESTION).busy
 
 
 def _scaled(one: Record, factor: float) -> Record:

@@ -10,6 +10,7 @@ from django.test import Client
 
 from apps.agents.criteria import Constraints
 from apps.agents.state import Outcome
+from apps.optimization.criteria import create
 from apps.optimization.models import OptimizationSession
 from tests.door import Door, quick
 from tests.optimization.test_real_sessions import answers, network, npz
@@ -17,9 +18,9 @@ from tests.optimization.test_real_sessions import answers, network, npz
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 EXAMPLES = 480
-TECHNIQUE = "onnx-dynamic-int8"
+TECHNIQUE = "onnx-static-int8"
 FAINT = np.arange(EXAMPLES) % 8 == 0
-"""Every eighth example is a thousand times fainter, which the network does not mind and one scale for a batch does."""
+"""Every eighth example is a thousand times fainter, which the network does not mind and one scale for all does."""
 LOUDNESS = np.where(FAINT, 0.001, 1.0)[:, np.newaxis]
 X = (np.random.default_rng(4).normal(size=(EXAMPLES, 12)) * LOUDNESS).astype(np.float32)
 MODEL = network((12,), 3)
@@ -70,8 +71,17 @@ def test_a_limit_on_groups_asks_for_groups_at_every_door(door: Door) -> None:
     version, dataset = door.model(MODEL, "net.onnx"), door.data(DATA_WITHOUT, SPEC, "data.npz")
     criteria = quick(TECHNIQUE, constraints=Constraints(max_group_drop_points=5.0))
     answer = door.preview(version, dataset, criteria)
-    assert (answer["status_code"], answer["code"], answer["field"]) == (400, "session.groups_unnamed", "dataset")
+    assert (answer["status_code"], answer["code"]) == (422, "session.groups_unnamed")
+    assert [one["field"] for one in answer["errors"]] == ["dataset"]
     assert "Groups in" in answer["detail"]
+    named = create(user=door.user, team=version.model.team, name="Groups", criteria=criteria)
+    page = Client()
+    page.force_login(door.user)
+    asked = {"version": version.pk, "dataset": dataset.pk, "criteria_set": named.pk}
+    html = page.post("/sessions/new/", asked).content.decode()
+    assert "names no groups" in html.partition('id="id_dataset_error"')[2].partition("</ul>")[0]
+    assert "session.groups_unnamed" in page.get("/sessions/new/preview/", asked).content.decode()
+    assert not OptimizationSession.objects.exists()
 
 
 def test_groups_that_the_file_does_not_have_are_refused_by_the_check(door: Door) -> None:

@@ -16,6 +16,8 @@ CODES = {
     "session.version_not_ready": 409,
     "session.dataset_not_ready": 409,
     "session.teams_differ": 422,
+    "session.groups_unnamed": 422,
+    "session.groups_unmeasured": 422,
     "session.technique_unavailable": 422,
     "session.accelerator_unavailable": 422,
     "session.technique_disabled": 422,

@@ -13,12 +13,14 @@ from rest_framework.test import APIClient
 
 from apps.accounts.models import Team, User
 from apps.agents.criteria import Constraints, Criteria
+from apps.agents.dataset_spec import DatasetSpec
 from apps.agents.decidability import Decides
 from apps.agents.reports import Flips
 from apps.agents.state import Status
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization import services
 from apps.optimization.criteria import create
+from apps.optimization.errors import GroupsUnmeasured, GroupsUnnamed
 from apps.optimization.models import Candidate, EvaluationReport, OptimizationSession
 from tests.optimization import material
 from tests.optimization.conftest import make_dataset, make_version
@@ -43,6 +45,24 @@ def measured(session: OptimizationSession, lost: int = 4, won: int = 2) -> None:
 
 def ended(session: OptimizationSession, status: Status = Status.COMPLETED) -> None:
     OptimizationSession.objects.filter(pk=session.pk).update(status=status)
+
+
+def test_a_limit_on_groups_asks_for_groups_and_for_a_metric_that_they_have_a_part_of(
+    start: Start, dataset: DataSet
+) -> None:
+    limits = {"constraints": {"max_group_drop_points": 2.0}}
+    with pytest.raises(GroupsUnnamed) as unnamed:
+        start(overrides=limits)
+    assert unnamed.value.field == "dataset"
+    dataset.spec = {**dataset.spec, "group": "site"}
+    assert start(overrides=limits).criteria.constraints.max_group_drop_points == 2.0
+    spec = DatasetSpec(kind="npz", task="regression", metric="rmse", group="site")
+    dataset.spec = spec.model_dump(mode="json")
+    labels = {"name": "y", "dtype": "float32", "shape": ["N", 10]}
+    dataset.summary = {**dataset.summary, "task": "regression", "labels": labels}
+    with pytest.raises(GroupsUnmeasured, match="root mean squared error") as unmeasured:
+        start(overrides=limits)
+    assert unmeasured.value.field == "dataset"
 
 
 def test_the_preview_says_what_the_data_can_decide(version: ModelVersion, dataset: DataSet) -> None:

@@ -17,6 +17,7 @@ from apps.optimization import own_time, pipeline, querysets, services, snapshot,
 from apps.optimization.models import AuditEvent, OptimizationSession, SessionStep, Worker
 from apps.optimization.models import step as step_module
 from apps.optimization.outcomes import keep_report
+from apps.optimization.runner import StepRun
 from tests.optimization import crank, material
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -184,6 +185,15 @@ def test_a_worker_that_fell_silent_counts_until_its_lease_ran_out(step: SessionS
     assert step.hand_back(reason="The worker fell silent.", stale=True)
     fake_clock.sleep(600)
     assert own_s(step.session) == 30
+
+
+def test_a_long_wait_stands_in_the_log_beside_what_the_step_says(step: SessionStep, fake_clock: FakeClock) -> None:
+    fake_clock.sleep(125)
+    assert step.take("shed:1", LEASE)
+    assert step.waited_s == 125
+    StepRun(step)._tell_wait()
+    line = step.session.log.get(step_key="analyse")
+    assert line.message == "The step waited 125 s in the queue, which the budget does not count."
 
 
 def test_steps_that_run_side_by_side_count_once(session: OptimizationSession, fake_clock: FakeClock) -> None:

@@ -190,7 +190,7 @@ def test_by_size_it_is_handed_over_and_the_speed_is_said_to_be_unknown_beside_th
     assert '<td class="num" data-label="Faster">not known' in detail
     listed = client.get(reverse("optimization:session-list")).content.decode()
     assert '<td class="num" data-label="Faster">–</td>' in listed
-    assert '<td class="num" data-label="Smaller">4×</td>' in listed
+    assert '<td class="num" data-label="Smaller">4.00×</td>' in listed
 
 
 # --- exit codes ------------------------------------------------------------------------------------------------------

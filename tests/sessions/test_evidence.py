@@ -22,7 +22,7 @@ def test_300_examples_that_prove_nothing_are_not_taken_for_proof(run_session: Ru
 
     finished = run_session(SAMPLES / "fashion_resnet.onnx", images(300), criteria)
 
-    (report,) = finished.evaluations.values()
+    (report,) = finished.judged.values()
     assert criteria.objective is Objective.SIZE
     drop = report.primary.drop
     assert (drop.high or 0.0) - drop.value > 1.0

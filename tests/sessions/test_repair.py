@@ -126,11 +126,12 @@ def test_layers_that_cost_too_much_are_found_by_repairing(
 
     root = finished.candidate("c01")
     assert root.status is CandidateStatus.REJECTED
-    assert "fell by" in root.reason
+    assert "fell by" in root.reason or "points lower" in root.reason
     assert finished.verdict.outcome is Outcome.IMPROVED
     won = finished.candidate(finished.verdict.candidate or "")
     assert won.key.startswith("c01r")
-    assert won.reason.startswith(("Every constraint holds", "No constraint is violated"))
+    assert won.reason.startswith("Judged on ")
+    assert "Every constraint holds" in won.reason or "No constraint is violated" in won.reason
     assert f"repaired/{won.key}" in {event.key for event in finished.events}
     assert layers_in_float(finished.artifact) & fragile.layers
     assert len(layers_in_float(finished.artifact)) <= 3

@@ -52,11 +52,20 @@ def test_the_residual_network_is_at_least_three_and_a_half_times_faster(resnet: 
     assert types_of(resnet, resnet.verdict.candidate or "") == ("uint8", "int8")
 
 
+def test_the_winner_is_timed_in_fresh_processes_and_the_report_says_how(resnet: Finished) -> None:
+    latency = resnet.winner.latency
+    assert 3 <= latency.processes <= 6
+    assert latency.runs > latency.disturbed
+    assert latency.priority
+    assert latency.pressure is not None
+    assert latency.cpu_speedup is not None
+
+
 def test_more_than_one_choice_of_number_types_is_measured_and_the_best_wins(resnet: Finished) -> None:
     choices = {(resnet.candidate(key).technique, *types_of(resnet, key)) for key in resnet.evaluations}
     assert len(choices) >= 2
-    scores = {candidate.key: candidate.score for candidate in resnet.candidates if candidate.score}
-    assert max(scores, key=lambda key: scores[key]) == resnet.verdict.candidate
+    speedups = {key: report.latency.speedup.value for key, report in resnet.evaluations.items()}
+    assert max(speedups, key=lambda key: speedups[key]) == resnet.verdict.candidate
 
 
 def test_what_is_handed_over_is_the_model_that_was_measured(resnet: Finished) -> None:

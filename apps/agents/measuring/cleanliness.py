@@ -38,12 +38,17 @@ def clean(runs: Runs, target: Target) -> Mask:
     if target.device is not Device.CPU or not len(runs):
         return kept
     wall, cpu = runs.wall_ns, runs.cpu_ns
-    if target.threads == 1 and not waits(runs):
+    if not is_by_reference(runs, target):
         return kept & (wall <= WAITING * cpu + SLACK_NS)
     share = cpu / np.maximum(wall, 1)
     if not kept.any():
         return kept
     return kept & (share >= SHARE_KEPT * np.quantile(share[kept], REFERENCE_QUANTILE))
+
+
+def is_by_reference(runs: Runs, target: Target) -> bool:
+    """Whether CPU time does not tell how long an undisturbed run takes: of several threads, or of one that waits."""
+    return target.device is Device.CPU and (target.threads > 1 or waits(runs))
 
 
 def waits(runs: Runs) -> bool:

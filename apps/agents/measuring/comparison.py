@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from apps.agents.criteria import Target
+from apps.agents.criteria import Device, Target
 from apps.agents.measuring.alone import summarize
 from apps.agents.measuring.effort import ENOUGH_ROUNDS, FEWEST_PROCESSES, FEWEST_ROUNDS, Question
 from apps.agents.measuring.intervals import LogInterval, of_processes, of_rounds, unknown
@@ -26,8 +26,11 @@ def is_busy(records: Sequence[Record]) -> bool:
     """Whether too few rounds are left because runs were disturbed: then the speed-up is not known.
 
     A slow model of which fewer rounds fit into the time is held to the least number that an interval can be made of,
-    and of several processes three must have shown something.
+    and of several processes three must have shown something. Runs that can only be held against each other tell nothing
+    once most of them are disturbed.
     """
+    if any(series.mostly_disturbed for one in records for series in one.series.values()):
+        return True
     telling = sum(len(one.counted) > 0 for one in records)
     if len(records) >= FEWEST_PROCESSES > telling:
         return True
@@ -68,6 +71,7 @@ def compare(records: Sequence[Record], target: Target, question: Question, waite
         processes=len(records),
         priority=records[-1].priority,
         pressure=_worst(records),
+        timed_by=records[-1].timed_by,
         waited_s=waited_s,
     )
 
@@ -95,7 +99,12 @@ def _over(
 
 def _cpu_speedup(records: Sequence[Record], target: Target, question: Question) -> Estimate | None:
     """By CPU time of all runs, which a busy machine hardly moves; unknown for several threads, which wait in turns."""
-    if target.threads > 1 or not all(min(one.cpu_ms) > 0 for each in records for one in each.series.values()):
+    on_host = target.device is Device.CPU
+    if (
+        not on_host
+        or target.threads > 1
+        or not all(min(one.cpu_ms) > 0 for each in records for one in each.series.values())
+    ):
         return None
 
     def logs(one: Record) -> Floats:

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -188,13 +189,24 @@ def _process(request: Request, said: Path) -> Iterator[IO[str]]:
             )
         finally:
             os.close(writing)
+        overdue = threading.Event()
+
+        def end() -> None:
+            overdue.set()
+            process.kill()
+
+        limit = threading.Timer(TIMEOUT_S, end)
+        limit.start()
         try:
             _ask(process, request)
             yield events
-            process.wait(TIMEOUT_S)
+            process.wait()
         finally:
+            limit.cancel()
             process.kill()
             process.wait()
+    if overdue.is_set():
+        raise ModelRunFailed(reason=f"the process that times both models took more than {TIMEOUT_S:.0f} s")
     _check(process.returncode, said)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from scipy import stats
+import scipy  # Its parts load when they are first asked for.
 
 from apps.agents.measuring.effort import FEWEST_ROUNDS
 from apps.agents.measuring.stopwatch import Floats
@@ -86,7 +86,7 @@ def sequence_factor(count: int, confidence: float, tuned_for: int = SEQUENCE_FRO
 @cache
 def student(confidence: float, degrees: int) -> float:
     """The quantile of a two-sided interval."""
-    return float(stats.t.ppf(0.5 + confidence / 2, degrees))
+    return float(scipy.stats.t.ppf(0.5 + confidence / 2, degrees))
 
 
 def error_of_mean(values: Floats, seed: int) -> float:
@@ -128,8 +128,8 @@ def of_processes(logs: Sequence[Floats], confidence: float, seed: int) -> LogInt
     """The mean over processes, from each process's rounds.
 
     Student's interval over the processes' means, whose spread holds that of their rounds already: a percentile
-    bootstrap over three to six processes would be too narrow by a third. Where the means agree better than their own
-    rounds let them, by luck, the rounds' error stands in.
+    bootstrap over six processes would be narrower by a third, and over three by nearly two. Where the means agree
+    better than their own rounds let them, by luck, the rounds' error stands in.
     """
     means = np.array([np.mean(one) for one in logs])
     count, mean = len(means), float(np.mean(means))
@@ -138,5 +138,5 @@ def of_processes(logs: Sequence[Floats], confidence: float, seed: int) -> LogInt
     between = float(np.std(means, ddof=1)) / math.sqrt(count) * student(confidence, count - 1)
     errors = [error_of_mean(one, seed + number) for number, one in enumerate(logs) if len(one) > 1]
     within = math.sqrt(sum(error**2 for error in errors)) / count
-    normal = float(stats.norm.ppf(0.5 + confidence / 2))
+    normal = float(scipy.stats.norm.ppf(0.5 + confidence / 2))
     return LogInterval(mean, max(between, normal * within))

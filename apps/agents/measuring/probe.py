@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import IO
@@ -19,7 +19,7 @@ from apps.agents.lifeline import die_with_parent
 from apps.agents.measuring.effort import ROUNDS_A_PROCESS
 from apps.agents.measuring.protocol import Request, Result, Step
 from apps.agents.measuring.record import CANDIDATE, CONTENDERS, ORIGINAL, Record
-from apps.agents.measuring.stopwatch import Run, SystemStopwatch
+from apps.agents.measuring.stopwatch import Run, stopwatch_for
 from apps.agents.measuring.turns import take_turns
 from apps.agents.runners import Engine, Feeds, open_engine
 from apps.agents.scheduling.priority import Scheduler, ask_for_priority
@@ -39,13 +39,14 @@ def record_of(request: Request, events: IO[str]) -> Record:
     """Open both models and the control in an order of this process's own, and time them in turns."""
     with np.load(request.feeds, allow_pickle=False) as stored:
         feeds = {name: stored[name] for name in stored.files}
+    engines = engines_of(request)
     return take_turns(
-        contenders(request, feeds),
+        contenders(request, engines, feeds),
         request.target,
         seed=request.seed,
         effort=request.effort,
         enough=lambda record: len(record.counted) >= ROUNDS_A_PROCESS,
-        stopwatch=SystemStopwatch(),
+        stopwatch=stopwatch_for(engines.values(), request.target),
         watcher=lambda fraction, eta_s: _send(events, Step(fraction=fraction, eta_s=eta_s)),
         favour=partial(_whole_process, request.target.threads) if request.effort.priority else nullcontext,
     )
@@ -63,17 +64,25 @@ def _whole_process(threads: int) -> Iterator[str]:
     yield words
 
 
-def contenders(request: Request, feeds: Feeds) -> dict[str, Run]:
+def engines_of(request: Request) -> dict[str, Engine]:
+    """Both models opened, in an order of this process's own."""
+    files = {ORIGINAL: request.original, CANDIDATE: request.candidate}
+    order = sorted(files, reverse=bool(np.random.default_rng(request.seed).integers(2)))
+    return {
+        name: open_engine(files[name].format, files[name].path, request.scratch, files[name].signature)
+        for name in order
+    }
+
+
+def contenders(request: Request, engines: Mapping[str, Engine], feeds: Feeds) -> dict[str, Run]:
+    """Their sessions, loaded in an order of this process's own; the control is the original's second one."""
     order = np.random.default_rng(request.seed).permutation(len(CONTENDERS))
-    engines: dict[str, Engine] = {}
-    contenders: dict[str, Run] = {}
-    for name in (CONTENDERS[index] for index in order):
-        which = CANDIDATE if name == CANDIDATE else ORIGINAL
-        if which not in engines:
-            file = request.candidate if which == CANDIDATE else request.original
-            engines[which] = open_engine(file.format, file.path, request.scratch, file.signature)
-        contenders[name] = partial(engines[which].session(request.target), feeds)
-    return contenders
+    names = [CONTENDERS[index] for index in order]
+    return {name: partial(engines[_whose(name)].session(request.target), feeds) for name in names}
+
+
+def _whose(contender: str) -> str:
+    return CANDIDATE if contender == CANDIDATE else ORIGINAL
 
 
 def _send(events: IO[str], message: Step | Result) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apps.agents.criteria import Target
-from apps.agents.measuring.cleanliness import clean
+from apps.agents.measuring.cleanliness import clean, is_by_reference
 from apps.agents.measuring.stopwatch import Floats, Runs
 from apps.agents.scheduling.pressure import Pressure
 from apps.agents.values import Value
@@ -32,6 +32,13 @@ class Series(Value):
     """Every clean run of the blocks that count."""
     runs: int
     disturbed: int
+    by_reference: bool = False
+    """Whether its runs were held against those that lost no core, and not against their own CPU time."""
+
+    @property
+    def mostly_disturbed(self) -> bool:
+        """Then what undisturbed runs would be like is anybody's guess, where they are held against each other."""
+        return self.by_reference and 2 * self.disturbed > self.runs
 
 
 class Record(Value):
@@ -44,6 +51,8 @@ class Record(Value):
     """What the scheduler granted, in words."""
     pressure: Pressure | None = None
     """What others and the host took of the cores meanwhile."""
+    timed_by: str = ""
+    """The clock, in words, where it is not the host's."""
 
     @property
     def rounds(self) -> int:
@@ -96,4 +105,5 @@ def _series(blocks: Sequence[Runs], target: Target) -> Series:
         clean_ms=tuple(kept),
         runs=len(together) * together.repeat,
         disturbed=int(sum(np.count_nonzero(~mask) for mask in masks)) * together.repeat,
+        by_reference=is_by_reference(together, target),
     )

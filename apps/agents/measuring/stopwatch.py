@@ -5,13 +5,15 @@ from __future__ import annotations
 import gc
 import resource
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+
+from apps.agents.criteria import Target
 
 Run = Callable[[], object]
 """One inference."""
@@ -45,6 +47,24 @@ class Stopwatch(Protocol):
 
     def pause(self, seconds: float) -> None: ...
 
+    def describe(self) -> str:
+        """What it reads, in words, where that is not the host's wall clock."""
+        ...
+
+
+@runtime_checkable
+class OwnClock(Protocol):
+    """An engine whose device has a clock of its own."""
+
+    def stopwatch(self, target: Target) -> Stopwatch | None: ...
+
+
+def stopwatch_for(engines: Iterable[object], target: Target) -> Stopwatch:
+    """The devices' own clock where all `engines` have one; else the host's, which stops when the outputs are there."""
+    found = [engine.stopwatch(target) if isinstance(engine, OwnClock) else None for engine in engines]
+    own = [stopwatch for stopwatch in found if stopwatch is not None]
+    return own[0] if own and len(own) == len(found) else SystemStopwatch()
+
 
 class SystemStopwatch:
     """The clocks of this process."""
@@ -66,6 +86,9 @@ class SystemStopwatch:
     def pause(self, seconds: float) -> None:
         time.sleep(seconds)
 
+    def describe(self) -> str:
+        return ""
+
 
 @dataclass(frozen=True)
 class WallStopwatch:
@@ -85,6 +108,9 @@ class WallStopwatch:
 
     def pause(self, seconds: float) -> None:
         """Nothing else wants to compute on such a clock."""
+
+    def describe(self) -> str:
+        return ""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from apps.agents.measuring.comparison import compare, speedup_of
 from apps.agents.measuring.effort import Effort, Question, Watcher
 from apps.agents.measuring.intervals import LogInterval
 from apps.agents.measuring.record import CANDIDATE, CONTENDERS, CONTROL, ORIGINAL, Record
-from apps.agents.measuring.stopwatch import Clock, Run, Stopwatch, SystemStopwatch, WallStopwatch
+from apps.agents.measuring.stopwatch import Clock, Run, Stopwatch, SystemStopwatch, WallStopwatch, stopwatch_for
 from apps.agents.measuring.turns import Enough, take_turns
 from apps.agents.reports import LatencyComparison
 from apps.agents.runners import Engine, Feeds
@@ -63,7 +63,7 @@ class InProcessTimer:
             seed=question.seed,
             effort=self.effort,
             enough=settling(question, self.effort),
-            stopwatch=SystemStopwatch(),
+            stopwatch=stopwatch_for((self.original, self.candidate), target),
             watcher=watcher,
             favour=partial(priority, target.threads) if self.effort.priority else nullcontext,
         )

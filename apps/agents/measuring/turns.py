@@ -122,7 +122,8 @@ def take_turns(
             if looking and enough(record()):
                 break
     pressure = pressure_between(before, read_pressure())
-    return record().model_copy(update={"priority": granted or "", "pressure": pressure})
+    found = {"priority": granted or "", "pressure": pressure, "timed_by": stopwatch.describe()}
+    return record().model_copy(update=found)
 
 
 def _shuffled(names: list[str], order: np.random.Generator) -> list[str]:

@@ -13,7 +13,6 @@ from apps.agents import headline
 from apps.agents.dataset_spec import METRICS, Metric
 from apps.agents.decidability import round_up
 from apps.agents.phrasing import gains_said
-from apps.agents.phrasing import ordinal as ordinal_of
 from apps.agents.reports import UNKNOWN as UNBOUNDED
 from apps.agents.reports import ConstraintVerdict, Estimate, EvaluationReport, Gains, MetricComparison, Pair
 from apps.agents.selection import METRIC_CONSTRAINTS, REAL_CHANGE
@@ -170,12 +169,6 @@ def rounded(examples: int | None) -> str:
 
 
 @register.filter
-def ordinal(number: int) -> str:
-    """`7th`."""
-    return ordinal_of(number)
-
-
-@register.filter
 def interval(estimate: Any, between: str = " to ") -> str:
     """The interval of an `Estimate` (value or mapping): `4.02 to 4.41`; empty where the number is exact."""
     low, high = _part(estimate, "low"), _part(estimate, "high")
@@ -293,6 +286,7 @@ _LIMITS = {
     "max_size_bytes": "Size at most",
     "min_size_reduction": "Smaller by at least",
     "max_memory_bytes": "Memory at most",
+    "busy": "The machine was too busy to time it",
 }
 _TESTS = {"mcnemar": "McNemar's test", "paired_bootstrap": "paired bootstrap"}
 

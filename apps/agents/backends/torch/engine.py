@@ -10,10 +10,12 @@ import numpy as np
 import torch
 
 from apps.agents import memory
+from apps.agents.backends.torch.events import EventStopwatch
 from apps.agents.backends.torch.loading import encoder_of, load_opened, summarize
 from apps.agents.backends.torch.opening import open_model
 from apps.agents.criteria import Device, Target
 from apps.agents.errors import DeviceMissing, ModelRunFailed
+from apps.agents.measuring.stopwatch import Stopwatch
 from apps.agents.operator_times import OperatorTimes
 from apps.agents.reports import ModelSummary
 from apps.agents.runners import Feeds, Outputs, Run
@@ -49,6 +51,10 @@ class TorchEngine:
                 raise ModelRunFailed(reason=" ".join(str(error).split())[:400].rstrip(". ")) from error
 
         return run
+
+    def stopwatch(self, target: Target) -> Stopwatch | None:
+        """The device's own clock; `None` on the host, whose clocks will do."""
+        return EventStopwatch() if target.device is Device.CUDA else None
 
     def peak_memory_bytes(self, feeds: Feeds, target: Target) -> int:
         """Resident memory, or on an accelerator what was allocated there, at its peak in a process of its own."""

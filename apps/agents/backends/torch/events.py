@@ -1,0 +1,59 @@
+"""Timing on CUDA by the device's own events, with the clock rate that it ran at."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import time
+
+import torch
+
+from apps.agents.measuring.stopwatch import NANOSECONDS_PER_MS, Reading, Run
+
+QUERY = ("nvidia-smi", "--query-gpu=clocks.sm,clocks.mem", "--format=csv,noheader")
+TIMEOUT_S = 10.0
+
+
+class EventStopwatch:
+    """`apps.agents.measuring.stopwatch.Stopwatch` of the current CUDA device.
+
+    The time between two events on its stream: that of the copies in, the kernels and the copies out, and of gaps where
+    the host did not keep up; not what the host does before the first and after the last of them.
+    """
+
+    def now_ns(self) -> int:
+        return time.perf_counter_ns()
+
+    def time(self, run: Run, repeat: int) -> Reading:
+        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        before = resource.getrusage(resource.RUSAGE_SELF)
+        cpu = time.process_time_ns()
+        start.record()
+        for _ in range(repeat):
+            run()
+        end.record()
+        end.synchronize()
+        cpu_ns = time.process_time_ns() - cpu
+        after = resource.getrusage(resource.RUSAGE_SELF)
+        return Reading(
+            int(start.elapsed_time(end) * NANOSECONDS_PER_MS),
+            cpu_ns,
+            after.ru_nivcsw - before.ru_nivcsw,
+            after.ru_nvcsw - before.ru_nvcsw,
+        )
+
+    def pause(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def describe(self) -> str:
+        return f"CUDA events; {_clocks()}"
+
+
+def _clocks() -> str:
+    """What the driver says of the device's clocks at this moment."""
+    try:
+        told = subprocess.run(QUERY, capture_output=True, text=True, timeout=TIMEOUT_S, check=True).stdout
+        sm, memory = told.splitlines()[torch.cuda.current_device()].split(", ")
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        return "clock rates unknown"
+    return f"cores at {sm}, memory at {memory}"
