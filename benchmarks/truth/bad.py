@@ -26,7 +26,7 @@ def rows(form: Form, material: Material) -> Iterator[Row]:
 
 
 def together(bench: Bench, files: Mapping[str, Path], seeds: int, whose: str, before: str = "") -> Iterator[Row]:
-    """Sessions that choose among all of them and a good one; what is shipped by the way `before`."""
+    """Sessions that choose among all of them and a good one; `before` is what was said of them then."""
     good = bench.material.int8
     shipped = [bench.verdict({**files, "good": good}, ASKED, seed).shipped for seed in range(seeds)]
     bad = sum(path not in (None, good) for path in shipped)

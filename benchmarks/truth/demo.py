@@ -66,10 +66,10 @@ def run(programs: int) -> Demo:
 def _quiet_row(demo: Demo) -> Row:
     claim, bound = "`make demo` on the machine as it is", f"an interval of ± {NARROW * 100:.0f} % at most"
     if demo.speedup is None:
-        return Row(claim, bound, _nothing(demo), None if demo.undecided else False, "4.1")
+        return Row(claim, bound, _nothing(demo), None if demo.undecided else False)
     value, low, high = demo.speedup
     narrow = high / value <= 1 + NARROW and low / value >= 1 - NARROW
-    return Row(claim, bound, f"{value:.2f} [{low:.2f}, {high:.2f}] in {demo.seconds:.0f} s", narrow, "4.1")
+    return Row(claim, bound, f"{value:.2f} [{low:.2f}, {high:.2f}] in {demo.seconds:.0f} s", narrow)
 
 
 def _busy_row(demo: Demo, quiet: Demo, programs: int) -> Row:

@@ -22,7 +22,7 @@ from benchmarks.truth.session import Bench
 EFFORT = Effort(budget_s=10.0)
 CLAIMED = "13.9 (wall-clock median)"
 """What a plain median said of a true 4.1 beside four such programs."""
-SHIPPED = "shipped as 94 to 190 times faster"
+CALLED = "called 94 to 190 times faster"
 
 
 def rows(form: Form, large: Material, small: Material) -> Iterator[Row]:
@@ -42,7 +42,7 @@ def rows(form: Form, large: Material, small: Material) -> Iterator[Row]:
                     yield row_of(large, programs, found, quiet, privileged=privileged)
                 if programs:
                     whose = f"{small.name} beside {programs} busy programs"
-                    yield from together(Bench(small), bad, form.seeds, whose, SHIPPED)
+                    yield from together(Bench(small), bad, form.seeds, whose, CALLED)
 
 
 def timed(material: Material, *, privileged: bool) -> LatencyComparison:
