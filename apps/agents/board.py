@@ -330,7 +330,7 @@ class Board:
         if hope > self.bar * (REAL_CHANGE if self.judged else 1.0):
             return None
         leader = best(self.judged)
-        against = f"{leader} has {self.judged[leader].score:.2f}" if leader else "the original has 1"
+        against = f"{leader} ranks with {self.judged[leader].score:.2f}" if leader else "the original has 1"
         return f"Left out: at best a score of {hope:.2f} is to be expected{_corrected(correction)}, and {against}."
 
     def _cannot_run(self, technique: str) -> str | None:

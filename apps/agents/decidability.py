@@ -293,8 +293,8 @@ def _undecided(question: _Question, reaches: Sequence[Reach], measured: int) -> 
     if question.metric is Metric.AGREEMENT:
         return f"a candidate that changes no answer {often}"
     if measured:
-        those = f"the {measured} of earlier sessions" if measured > 1 else "the one of an earlier session"
-        return f"a candidate without any loss that changes as much as {those} {often}"
+        those = f"those {measured} of earlier sessions do" if measured > 1 else "that of an earlier session does"
+        return f"a candidate without any loss that changes as many answers as {those} {often}"
     low, high = ASSUMED_SHARES[0] * 100, ASSUMED_SHARES[-1] * 100
     return (
         f"a candidate without any loss {often}, depending on how many answers it turns from right to wrong or back "

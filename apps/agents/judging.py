@@ -232,8 +232,11 @@ def in_words(choice: Choice) -> str:
 
 
 def _corrected(claim: str, found: Corrected | None) -> str:
-    """Nothing where the correction does not show in the numbers."""
-    if found is None or (plain := _loss(found.plain, found.unit)) == (worth := _loss(found.corrected, found.unit)):
+    """Nothing where luck did not flatter the numbers, or not so that it shows."""
+    if found is None or not found.lucky:
+        return ""
+    plain, worth = _loss(found.plain, found.unit), _loss(found.corrected, found.unit)
+    if plain == worth:
         return ""
     luck = f"the luck of having come out best of {found.among}"
     return f"{claim} {plain} for {found.candidate}; without {luck} it is {worth}."

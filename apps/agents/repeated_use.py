@@ -42,8 +42,8 @@ def repeated_use(before: int, confidence: float) -> RepeatedUse:
     advice = ""
     if before:
         sentence = (
-            f"This is the {ordinal(count)} session that is judged on these examples. Each verdict is right with "
-            f"{number(confidence * 100)} % by itself; that all {count:,} are: about {all_right * 100:.0f} %."
+            f"This is the {ordinal(count)} session that is judged on these examples. Each verdict alone is right with "
+            f"{number(confidence * 100)} % confidence; {_all(count)} together with about {all_right * 100:.0f} %."
         )
         advice = (
             f"It is {at_least * 100:.0f} % at least, however their mistakes hang together, as long as what is tried "
@@ -63,12 +63,16 @@ def repeated_use(before: int, confidence: float) -> RepeatedUse:
     )
 
 
+def _all(count: int) -> str:
+    return "both" if count == 2 else f"all {count:,}"
+
+
 def _confidence_to_ask_for(needed: float, count: int, confidence: float) -> str:
     """Rounded up to three decimals; nothing where criteria cannot ask for so much."""
     asked = math.ceil(needed * 1000 - 1e-9) / 1000
     if asked > HIGHEST_CONFIDENCE:
         return ""
     return (
-        f" Or ask for a confidence of {asked:.3f} in each session, with which all {count:,} together are right with "
+        f" Or ask for a confidence of {asked:.3f} in each session, with which {_all(count)} together are right with "
         f"{number(confidence * 100)} %."
     )

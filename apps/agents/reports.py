@@ -537,6 +537,11 @@ class Corrected(Value):
     corrected: float
     unit: str
 
+    @property
+    def lucky(self) -> bool:
+        """Whether having come out best flattered the numbers. Resampling may say the contrary, which is its noise."""
+        return self.corrected > self.plain
+
 
 class Contest(Value):
     """What a choice among several candidates made of the numbers of the one that came out best."""

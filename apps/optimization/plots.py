@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from apps.agents.reports import AnalysisReport, EvaluationReport, Layer
+from apps.agents.reports import AnalysisReport, Estimate, EvaluationReport, Layer, Part
 from apps.optimization.models import Candidate
 
 MOST_BARS = 40
@@ -19,30 +19,40 @@ MOST_FRAGILE = 10
 def tradeoff(
     measured: Sequence[tuple[Candidate, dict[str, Any]]], runtimes: Mapping[str, str] = MappingProxyType({})
 ) -> str:
-    """Accuracy against latency, of candidates with the bodies of their evaluations.
+    """How far the metric moved against latency, of candidates with the bodies of their evaluations.
 
-    The original is measured beside every candidate; its first reading stands. `runtimes` names what runs each
-    candidate, and the original under no key.
+    Each candidate stands by its paired change from the original on the same examples: what ranks and what judges are
+    other examples, on which the original itself scores otherwise. The original is timed beside every candidate; its
+    reading beside one that was judged stands, else the first. `runtimes` names what runs each candidate, and the
+    original under no key.
     """
     if not measured:
         return json.dumps({"kind": "tradeoff", "points": []})
-    first = measured[0][1]
+    first = next((body for _, body in measured if body.get("part") != Part.CHOOSING), measured[0][1])
     primary = first["metrics"][0]
-    original = _point("original", "Original", "original", first["latency"]["original"], primary["original"])
+    still = {"value": 0.0, "low": None, "high": None}
+    original = _point("original", "Original", "original", first["latency"]["original"], still)
     points = [
-        _point(one.key, one.title, one.status, body["latency"]["candidate"], body["metrics"][0]["candidate"])
+        _point(one.key, one.title, one.status, body["latency"]["candidate"], _change(body["metrics"][0]))
         | {"runtime": runtimes.get(one.key, "")}
         for one, body in measured
     ]
-    unit = f" ({primary['unit']})" if primary["unit"] else ""
+    unit = "points" if primary["unit"] == "%" else primary["unit"]
+    unit = f" ({unit})" if unit else ""
     better = "" if primary.get("higher_is_better", True) else ", lower is better"
     return json.dumps(
         {
             "kind": "tradeoff",
             "points": [original | {"runtime": runtimes.get("", "")}, *points],
-            "metric": f"{primary['label']}{unit}{better}",
+            "metric": f"change of {primary['label']}{unit}{better}",
         }
     )
+
+
+def _change(metric: dict[str, Any]) -> dict[str, Any]:
+    """The estimate of a metric's change, candidate minus original."""
+    drop = Estimate.model_validate(metric["drop"])
+    return (drop.negated() if metric.get("higher_is_better", True) else drop).model_dump()
 
 
 def _point(key: str, title: str, status: str, latency: dict[str, Any], estimate: dict[str, Any]) -> dict[str, Any]:

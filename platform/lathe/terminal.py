@@ -6,13 +6,14 @@ from collections.abc import Iterable, Sequence
 from textwrap import fill
 
 from apps.agents.phrasing import MINUS, gains_said, slowdown_said
-from apps.agents.reports import EvaluationReport, LatencyComparison, MetricComparison
+from apps.agents.reports import EvaluationReport, Holds, LatencyComparison, MetricComparison, Part
 from apps.agents.state import CandidateStatus, Status
 from apps.optimization.models import Candidate, OptimizationSession, SessionStep
 from apps.optimization.waiting import waits_of
 
 BAR_WIDTH = 30
 NUMBER_COLUMNS = 7
+Measured = tuple[Candidate, EvaluationReport]
 
 
 def progress_line(session: OptimizationSession, width: int = 100) -> str:
@@ -48,8 +49,7 @@ def report(session: OptimizationSession, width: int = 100) -> str:
     ]
     parts = []
     if measured:
-        rows = [_original(measured[0][1]), *(_candidate(*pair) for pair in measured)]
-        parts.append(table(rows, _head(measured[0][1])))
+        parts.append(comparison(measured))
         parts.append("\n".join(f"{candidate.key}: {candidate.title}{_whose(one)}" for candidate, one in measured))
         parts.append("\n".join(how_timed(candidate.key, one.latency) for candidate, one in measured))
     unmeasured = len(candidates) - len(measured)
@@ -71,6 +71,22 @@ def report(session: OptimizationSession, width: int = 100) -> str:
         parts.append("What failed:\n" + "\n".join(failures))
     parts.append("\n".join(fill(line, width) for line in _verdict(session).splitlines()))
     return "\n\n".join(parts)
+
+
+def comparison(measured: Sequence[Measured]) -> str:
+    """Candidates below the original as it was on the same examples: those that judged first, those that rank last."""
+    groups: dict[tuple[bool, int], list[tuple[str, ...]]] = {}
+    for candidate, one in measured:
+        group = groups.setdefault((one.part is Part.CHOOSING, -one.examples), [_original(one)])
+        group.append(_candidate(candidate, one))
+    ordered = sorted(groups.items())
+    head, rule, *lines = table([row for _, rows in ordered for row in rows], _head(measured[0][1])).splitlines()
+    drawn = [head, rule]
+    for (ranks, negative), rows in ordered:
+        drawn.append(f"on {-negative:,} {'choosing examples, which rank' if ranks else 'examples'}:")
+        drawn += lines[: len(rows)]
+        lines = lines[len(rows) :]
+    return "\n".join(drawn)
 
 
 def _whose(evaluation: EvaluationReport) -> str:
@@ -137,8 +153,14 @@ def _candidate(candidate: Candidate, evaluation: EvaluationReport) -> tuple[str,
         f"{evaluation.size_bytes.candidate / 1e6:.2f}",
         f"{evaluation.size_bytes.ratio:.2f}×",
         f"{evaluation.peak_memory_bytes.candidate / 1e6:.0f}",
-        f"{evaluation.verdict}, {candidate.status}",
+        f"{_found(evaluation)}, {candidate.status}",
     )
+
+
+def _found(evaluation: EvaluationReport) -> str:
+    """The verdict on the limits. Choosing examples prove none: what holds on them has not been judged."""
+    unjudged = evaluation.part is Part.CHOOSING and evaluation.verdict is not Holds.VIOLATED
+    return "not judged" if unjudged else str(evaluation.verdict)
 
 
 def _change(metric: MetricComparison) -> str:
@@ -161,6 +183,8 @@ def _verdict(session: OptimizationSession) -> str:
         told = [f"{headline.sentence}.", session.verdict["reason"]]
         if unknown := session.verdict.get("speed_unknown"):
             told.append(unknown)
+        if choice := session.verdict.get("choice"):
+            told.append(choice["sentence"])
         if advice := session.verdict.get("advice"):
             told.append(f"What to do: {advice}")
         return "\n".join([*told, f"It {session.time_said}."])

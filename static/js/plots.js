@@ -52,7 +52,7 @@ function point(candidate) {
     x: [candidate.latency_ms],
     y: [candidate.metric],
     text: [candidate.key],
-    textposition: "middle right",
+    textposition: "top right",
     textfont: { color: colour("--ink-soft"), size: 11 },
     cliponaxis: false,
     marker: { size: candidate.status === "selected" ? 15 : 10, symbol: mark.symbol, color: colour(mark.tone) },

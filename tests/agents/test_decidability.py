@@ -39,7 +39,10 @@ def test_what_earlier_sessions_measured_takes_the_place_of_assumptions() -> None
     found = decidability(CLASSIFY, 2500, within(1.0), earlier)
     assert (found.decides, found.measured) == (Decides.YES, 3)
     assert [one.discordant_share for one in found.reaches] == [0.006, 0.008]
-    assert "that changes as much as the 3 of earlier sessions stays inconclusive in 1 to 3 %" in found.sentence
+    assert (
+        "that changes as many answers as those 3 of earlier sessions do stays inconclusive in 1 to 3 %"
+        in found.sentence
+    )
 
 
 def test_a_limit_of_nothing_cannot_be_proven() -> None:
@@ -107,7 +110,7 @@ def test_the_seventh_session_is_told_what_remains_of_seven_verdicts() -> None:
     assert found.all_right == pytest.approx(0.95**7)
     assert found.all_right_at_least == pytest.approx(0.65)
     assert "This is the 7th session" in found.sentence
-    assert "that all 7 are: about 70 %." in found.sentence
+    assert "all 7 together with about 70 %." in found.sentence
     assert "65 % at least" in found.advice
     assert "confidence of 0.993" in found.advice
 

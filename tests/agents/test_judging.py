@@ -222,3 +222,22 @@ def test_what_choosing_cost_is_said_in_numbers():
         "claimed a gain of 0.25 points for c03; without the luck of having come out best of 12 it is a loss of 0.61 "
         "points."
     )
+
+
+def test_resampling_that_finds_no_luck_takes_nothing_off():
+    """A correction towards more gain is the resampling's noise: no gain grows for having come out best."""
+    found = Corrected(candidate="c03", among=12, plain=-0.43, corrected=-0.46, unit="points")
+    choice = Choice(
+        tried=12,
+        choosing_examples=400,
+        finalists=("c03",),
+        judged=1,
+        judging_examples=1200,
+        sharing=1,
+        confidence=0.95,
+        contest=Contest(choosing=found),
+        sentence="",
+    )
+    assert "luck" not in in_words(choice)
+    flattered = Contest(choosing=found.model_copy(update={"corrected": 0.2}))
+    assert "luck" in in_words(choice.model_copy(update={"contest": flattered}))

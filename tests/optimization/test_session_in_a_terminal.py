@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from apps.agents.reports import Holds
-from apps.agents.state import CandidateStatus, Outcome, Phase, Status, StepKind
+from apps.agents.state import CandidateStatus, Choice, Outcome, Phase, Status, StepKind
 from apps.optimization.models import Candidate, EvaluationReport, SessionStep
 from lathe import terminal
 from tests.optimization import material
@@ -58,10 +58,11 @@ def test_the_report_holds_the_candidates_against_the_original(session):
     candidate(session, "c02", "Dynamic int8", CandidateStatus.REJECTED, speedup=0.5, verdict=Holds.VIOLATED)
     session.status, session.outcome = Status.COMPLETED, Outcome.IMPROVED
     session.verdict = {"outcome": "improved", "candidate": "c01", "reason": "Static int8 is 4 times faster."}
-    head, rule, original, first, second, *rest = terminal.report(session).splitlines()
+    head, rule, examples, original, first, second, *rest = terminal.report(session).splitlines()
     assert head.split("  ")[-1] == "verdict"
     assert "top-1 accuracy %" in head
     assert set(rule) == {"─"}
+    assert examples == "on 800 examples:"
     assert original.split() == ["original", "90.00", "1.000", "0.40", "30"]
     assert first.split()[:3] == ["c01", "89.90", "unchanged"]
     assert first.endswith("4.00× (3.88 to 4.12)  0.10    4.00×         25  holds, selected")
@@ -100,3 +101,38 @@ def test_a_failed_step_is_told_and_a_bug_with_its_last_line(session, traceback, 
     text = terminal.report(session)
     assert shown in text
     assert text.endswith("Failed: The analysis failed.")
+
+
+def test_candidates_on_other_examples_stand_below_the_original_on_those(session):
+    """The same original scores otherwise on other examples: one line for both would compare unlike things."""
+    candidate(session, "c01", "Static int8", CandidateStatus.SELECTED)
+    ranked = candidate(session, "c02", "Dynamic int8", CandidateStatus.ACCEPTED).evaluation
+    ranked.body |= {"part": "choosing", "examples": 300}
+    ranked.body["metrics"][0]["original"]["value"] = 88.0
+    ranked.save()
+
+    _, _, *lines = terminal.report(session).split("\n\n")[0].splitlines()
+    assert [line.split()[0] for line in lines] == ["on", "original", "c01", "on", "original", "c02"]
+    assert lines[0] == "on 800 examples:"
+    assert lines[3] == "on 300 choosing examples, which rank:"
+    assert lines[1].split()[1] == "90.00"
+    assert lines[4].split()[1] == "88.00"
+    assert lines[2].endswith("holds, selected")
+    assert lines[5].endswith("not judged, accepted")
+
+
+def test_what_the_choice_cost_follows_the_verdict(session):
+    candidate(session, "c01", "Static int8", CandidateStatus.SELECTED)
+    session.status, session.outcome = Status.COMPLETED, Outcome.IMPROVED
+    choice = Choice(
+        tried=2,
+        choosing_examples=300,
+        finalists=("c01",),
+        judged=1,
+        judging_examples=800,
+        sharing=1,
+        confidence=0.95,
+        sentence="Two were tried, and the best was judged.",
+    )
+    session.verdict = {"outcome": "improved", "candidate": "c01", "reason": "It is.", "choice": choice.model_dump()}
+    assert terminal.report(session).splitlines()[-2] == choice.sentence

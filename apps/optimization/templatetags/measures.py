@@ -14,7 +14,7 @@ from apps.agents.dataset_spec import METRICS, Metric
 from apps.agents.decidability import round_up
 from apps.agents.phrasing import gains_said
 from apps.agents.reports import UNKNOWN as UNBOUNDED
-from apps.agents.reports import ConstraintVerdict, Estimate, EvaluationReport, Gains, MetricComparison, Pair
+from apps.agents.reports import ConstraintVerdict, Estimate, EvaluationReport, Gains, MetricComparison, Pair, Part
 from apps.agents.selection import METRIC_CONSTRAINTS, REAL_CHANGE
 from apps.agents.state import Headline
 
@@ -226,6 +226,13 @@ def as_measured(verdict: ConstraintVerdict, primary: MetricComparison) -> Constr
 
 
 @register.filter
+def measured_on(report: Any) -> str:
+    """What an `EvaluationReport` (value or mapping) stands on: `on 1,396 examples`, `on 697 choosing examples`."""
+    part, examples = _part(report, "part"), _part(report, "examples")
+    return f"on {examples:,} {'choosing ' if part == Part.CHOOSING else ''}examples"
+
+
+@register.filter
 def speed_tile(report: EvaluationReport) -> headline.Tile:
     return headline.speed_tile(report)
 
@@ -261,7 +268,7 @@ def tone_word(told: Headline | None, otherwise: str) -> str:
     return _TONES.get(told.tone, otherwise) if told else otherwise
 
 
-def _part(estimate: Any, name: str) -> float | None:
+def _part(estimate: Any, name: str) -> Any:
     return estimate.get(name) if isinstance(estimate, Mapping) else getattr(estimate, name, None)
 
 
