@@ -1,4 +1,4 @@
-# Two commands to try Lathe, two to work on it; each sets up what it needs. Python 3.11 and make are enough.
+# Two commands to try Lathe, three to work on it; each sets up what it needs. Python 3.11 and make are enough.
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -14,12 +14,14 @@ DEPLOYED := LATHE_VAR_DIR=$(CURDIR)/var/check LATHE_BASE_URL=https://lathe.examp
 	LATHE_SECRET_KEY=only-for-the-check-0123456789-ABCDEFGHIJKLMNOPQRSTUVWXYZ-abcdef \
 	DATABASE_URL=postgres://lathe:lathe@localhost/lathe REDIS_URL=redis://localhost:6379/0
 
-.PHONY: help run demo test check check-style check-types check-imports check-django format lock clean
+.PHONY: help run demo test quick truth check check-style check-types check-imports check-django format lock clean
 
 help:
 	@echo "make run     the portal on this machine, with a sample session running"
 	@echo "make demo    one session of a sample, its progress and its report, in this terminal"
 	@echo "make test    all tests"
+	@echo "make quick   the tests that run no model and no browser"
+	@echo "make truth   whether the verdicts are true, measured: less than an hour, FORM=medium 8 minutes, FORM=short one"
 	@echo "make check   style, types, import contracts, Django's checks, migrations, templates"
 	@echo "make format  write the code in the one style"
 	@echo "make lock    write the locks in requirements/ from pyproject.toml"
@@ -46,6 +48,16 @@ test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BARE) $(BIN)/pytest --numprocesses 2 -m "not timing"
 	OMP_NUM_THREADS=1 $(BARE) $(BIN)/pytest --numprocesses 2 tests/tensorflow
 	$(BARE) $(BIN)/pytest -m timing
+
+# What most changes break is found here: rows, pages, the API, the pipeline's bookkeeping and the boundaries.
+quick: $(STAMP)
+	OMP_NUM_THREADS=1 $(BARE) $(BIN)/pytest --numprocesses 2 -m "not slow and not browser and not assets and not timing and not recovery" \
+		tests/accounts tests/api tests/boundaries tests/lathe tests/models tests/optimization tests/portal
+
+# Best on a machine that does nothing else. WRITE=--write puts the table into docs/truth.md.
+FORM ?= full
+truth: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.truth $(FORM) $(WRITE)
 
 # `make --keep-going check` tells all that is wrong, and not only the first kind.
 check: check-style check-types check-imports check-django

@@ -13,6 +13,7 @@ busy; the exit status is 1 where one is not.
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import subprocess
 import sys
@@ -39,7 +40,7 @@ while True:
         pass
     time.sleep(0.002)
 """
-CORE = "1"
+CORE = str(max(os.sched_getaffinity(0)))
 TOLERANCE = 0.05
 """How far the quiet ratio itself moves from one comparison to the next."""
 

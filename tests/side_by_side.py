@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,13 @@ class ByFile(LoadFileScheduling):
     def _split_scope(self, nodeid: str) -> str:
         file = str(super()._split_scope(nodeid))
         return "tests/browser" if file.startswith("tests/browser/") else file
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """`-m timing` imports only the files that have the word: all others with their libraries take longer than them."""
+    if config.option.markexpr != "timing" or not collection_path.match("test_*.py"):
+        return None
+    return None if "timing" in collection_path.read_text() else True
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:

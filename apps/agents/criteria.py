@@ -88,8 +88,9 @@ class Criteria(Value):
     confidence: float = Field(0.95, ge=0.5, le=HIGHEST_CONFIDENCE)
     accept_inconclusive: bool = True
     """Whether a candidate may be handed over whose measured values lie within every limit when the examples or runs are
-    too few to prove it. The report then says so, and how many more would decide; a loss of more than three limits must
-    be excluded all the same. Off: only what is proven is handed over."""
+    too few to prove it. The report then says so, and how many more would decide. At most half of a limit on the metric
+    may be measured then, and a loss of more than three limits must be excluded. Off: only what is proven is handed
+    over."""
 
     def permits(self, technique: str) -> bool:
         """Whether the member allows `technique` at all."""

@@ -13,12 +13,14 @@ from functools import cached_property
 from apps.agents.certainty import HOPELESS, Contender, Prospect, proven_by_holm, shared_confidence
 from apps.agents.criteria import Criteria
 from apps.agents.phrasing import difference, difference_unit, said
-from apps.agents.reports import Contest, Corrected, Estimate, EvaluationReport
+from apps.agents.reports import Contest, Corrected, Estimate, EvaluationReport, Holds
 from apps.agents.selection import METRIC_CONSTRAINTS, Judgement, Standing, judge, ranked
 from apps.agents.state import Choice
 from apps.agents.trials import Ruling, Trial
 from apps.agents.verdicts import overall
 
+TOLERATED_SHARE = 0.5
+"""Of a limit on the metric, how much may be measured where the evidence leaves it open."""
 USUAL_SHARE = 0.25
 """Choosing examples for each that judges, where a report does not say."""
 
@@ -79,8 +81,7 @@ class Finals:
         report = trial.judged
         assert report is not None, "judged"
         criteria = self.criteria
-        if trial.judgement is None or not (trial.judgement.accepted or trial.judgement.only_untimed):
-            # What is open may be tolerated of one that both parts measure within the limits, of no other.
+        if not tolerable(trial.report, report):
             criteria = criteria.model_copy(update={"accept_inconclusive": False})
         return judge(at_level(report, sharing), criteria)
 
@@ -166,6 +167,25 @@ class Finals:
         """As the one that was judged last found it, beside all that were judged before."""
         reports: list[EvaluationReport] = [one for key in self.judged if (one := self.trials[key].judged) is not None]
         return next((report.contest for report in reversed(reports) if report.contest is not None), None)
+
+
+def tolerable(choosing: EvaluationReport | None, judging: EvaluationReport) -> bool:
+    """Whether open evidence on the metric may be tolerated: both parts together measure at most a share of each limit.
+
+    Of a loss beyond the limit that chance may hide, fewer pass so than by what either part measures, and more of the
+    candidates that lose nothing: the means of all examples vary least.
+    """
+    before = {one.constraint: one.measured.value for one in choosing.constraints} if choosing else {}
+    examples = choosing.examples if choosing else 0
+    for verdict in judging.constraints:
+        if verdict.constraint not in METRIC_CONSTRAINTS or verdict.status is Holds.HOLDS:
+            continue
+        value = verdict.measured.value
+        first = before.get(verdict.constraint, value)
+        pooled = (first * examples + value * judging.examples) / (examples + judging.examples)
+        if pooled > TOLERATED_SHARE * verdict.limit:
+            return False
+    return True
 
 
 def at_level(report: EvaluationReport, sharing: int) -> EvaluationReport:

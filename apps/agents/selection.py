@@ -10,7 +10,7 @@ from enum import StrEnum
 from apps.agents.criteria import Constraints, Criteria, Objective
 from apps.agents.phrasing import gains_said, moved
 from apps.agents.planning.ordering import weighted_gain
-from apps.agents.reports import ConstraintVerdict, EvaluationReport, Holds, Part
+from apps.agents.reports import UNKNOWN, ConstraintVerdict, EvaluationReport, Holds, Part
 from apps.agents.state import Choice, Miss, Outcome, Verdict
 from apps.agents.undecided import not_measured, speed_unknown, too_busy
 
@@ -204,6 +204,8 @@ def _no_real_gain(report: EvaluationReport, criteria: Criteria) -> str | None:
     high = speedup.value if speedup.high is None else speedup.high
     size, memory = report.size_bytes.ratio, report.peak_memory_bytes.ratio
     slow = f"It is {speedup.value:.2f}× as fast [{low:.2f}, {high:.2f}], and noise alone reaches {noise:.2f}×"
+    if high >= UNKNOWN:
+        slow = "Its speed is not known, as too few runs fitted into the time for timing"
     counted = (
         (weights.latency, low > noise, high * noise < 1, slow),
         (weights.size, size >= REAL_CHANGE, size * REAL_CHANGE < 1, f"Its file is {size:.2f} times smaller"),
@@ -240,7 +242,7 @@ def _summary(report: EvaluationReport) -> str:
     interval = "" if speedup.low is None or speedup.high is None else f" [{speedup.low:.2f}, {speedup.high:.2f}]"
     whose = f" ({gains_said(report.gains)})" if report.gains else ""
     fast = f"{speedup.value:.2f}× as fast{interval}{whose}"
-    if report.latency.busy:
+    if report.latency.busy or (speedup.high or 0.0) >= UNKNOWN:
         fast = "speed not known"
     return f"{fast}, {report.size_bytes.ratio:.2f} times smaller, {report.primary.label} {moved(report.primary)}"
 

@@ -17,7 +17,7 @@ def test_of_many_candidates_at_the_limit_hardly_ever_one_is_handed_over(count: i
     assert ours.at_most == 0.025
     assert ours.noise < 0.025
     assert ours.holds, ours
-    assert best_of_all.share > 0.1, "what an interval that pays for nothing does, taken of the best of many"
+    assert best_of_all.share > 0.06, "what an interval that pays for nothing does, taken of the best of many"
 
 
 def test_it_is_as_rare_where_evidence_is_looked_at_before_all_of_it_is_there() -> None:

@@ -106,7 +106,7 @@ def test_what_is_open_is_tolerated_only_once_nobody_is_proven():
     assert refused.last.verdict.outcome is Outcome.UNCHANGED
 
 
-def test_what_is_open_is_tolerated_of_nobody_whom_the_choosing_part_measured_beyond_the_limit():
+def test_what_is_open_is_tolerated_of_nobody_who_loses_more_than_half_the_limit_on_both_parts_together():
     """Judged in the hope of a proof, which more examples might have given."""
     luckier = resnet(choosing_margin=OPEN, drop_margin=1.2, fragile_operators={"Conv": 1.1}, unlucky={"c01": -0.7})
     only_one = FASTEST.model_copy(update={"budget": Budget(candidates=1)})
@@ -117,6 +117,16 @@ def test_what_is_open_is_tolerated_of_nobody_whom_the_choosing_part_measured_bey
     assert report.primary.drop.value == pytest.approx(0.4)
     assert report.constraints[0].status is Holds.INCONCLUSIVE
     assert session.last.verdict.outcome is Outcome.UNCHANGED
+
+
+def test_what_the_choosing_part_measured_beyond_the_limit_is_tolerated_where_both_together_measure_little():
+    luckier = resnet(choosing_margin=OPEN, drop_margin=1.2, fragile_operators={"Conv": 1.1}, unlucky={"c01": -0.9})
+    session = run(luckier, FASTEST.model_copy(update={"budget": Budget(candidates=1)}))
+
+    report = EvaluationReport.model_validate(session.state.steps[-2].result)
+    assert report.constraints[0].status is Holds.INCONCLUSIVE
+    assert session.last.verdict.candidate == "c01"
+    assert session.last.verdict.inconclusive
 
 
 def test_a_finalist_whose_judging_fails_is_a_failed_candidate_and_the_next_one_is_judged():

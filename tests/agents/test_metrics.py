@@ -256,3 +256,14 @@ def test_outputs_of_another_shape_or_without_a_number_are_refused() -> None:
         FidelityMeter(["y"]).add([y], [y * np.nan])
     with pytest.raises(OutputsNotFinite, match="original gives NaN"):
         FidelityMeter(["y"]).add([y * np.inf], [y])
+
+
+def test_macro_f1_is_no_surer_of_a_loss_than_top1_where_hardly_an_example_differs() -> None:
+    """Resamples of 500 examples without a difference differ by nothing, and still a few in 1,000 may be lost."""
+    labels = np.arange(500) % 10
+    answers = np.eye(10)[labels]
+    _, found = scored(DatasetSpec(kind="npz", task="classification"), answers, answers * 2, labels)
+    top1, by_class = found["top1"].drop, found["macro_f1"].drop
+    assert by_class.value == 0
+    assert (by_class.low, by_class.high) == (top1.low, top1.high)
+    assert top1.high > 0.5

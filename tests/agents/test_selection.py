@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from apps.agents.criteria import PROFILES, Constraints, Criteria, Objective, Weights
-from apps.agents.reports import Estimate, EvaluationReport, Holds, Part
+from apps.agents.reports import UNKNOWN, Estimate, EvaluationReport, Holds, Part
 from apps.agents.selection import GAIN, PLAUSIBILITY, Judgement, Standing, bar, best, judge, ranked, verdict_of
 from apps.agents.state import Outcome
 from tests.agents.inmemory import Truth, evaluation, resnet
@@ -59,6 +59,17 @@ def test_a_speedup_within_the_noise_of_the_control_is_no_gain():
 
     assert missed(judge(noisy.model_copy(update={"latency": latency}), criteria)) == {GAIN}
     assert judge(noisy, criteria).accepted
+
+
+def test_a_speed_that_too_few_runs_leave_open_is_said_to_be_unknown():
+    criteria = Criteria(objective=Objective.LATENCY, constraints=Constraints())
+    slow = report_of(4.0, 1.0, criteria=criteria)
+    latency = slow.latency.model_copy(update={"speedup": Estimate(value=4.0, low=0.0, high=UNKNOWN), "blocks": 2})
+    judgement = judge(slow.model_copy(update={"latency": latency}), criteria)
+
+    assert missed(judgement) == {GAIN}
+    assert "speed is not known" in judgement.reason
+    assert "1000000000" not in judgement.reason
 
 
 def test_under_size_a_smaller_candidate_is_accepted_however_slow():

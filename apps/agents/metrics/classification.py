@@ -112,7 +112,8 @@ class ClassificationScorer(Scorer):
             truth = labels[indices]
             return np.stack([macro_f1(truth, original[indices]), macro_f1(truth, candidate[indices])])
 
-        found.append(compare_by_bootstrap(Metric.MACRO_F1, both, len(labels), confidence, seed))
+        by_class = compare_by_bootstrap(Metric.MACRO_F1, both, len(labels), confidence, seed)
+        found.append(no_surer_than(by_class, found[0]))
         return found
 
     def right(self, metric: Metric) -> tuple[Bools, Bools] | None:
@@ -156,6 +157,21 @@ class ClassificationScorer(Scorer):
             )
             for number, of, corrected in zip(numbers, members, holm(p_values), strict=True)
         )
+
+
+def no_surer_than(bootstrapped: MetricComparison, exact: MetricComparison) -> MetricComparison:
+    """`bootstrapped` with an interval of the drop that reaches to either side at least as far as that of `exact`.
+
+    Of two models that differ in a handful of examples resamples hold hardly another outcome, or none at all, and their
+    percentiles are too narrow: at 500 examples of which 0.4 % are discordant they cover in 70 % of all cases. Tango's
+    interval of the same examples' top-1 keeps its level there. Both drops are in points.
+    """
+    drop, other = bootstrapped.drop, exact.drop
+    if drop.low is None or drop.high is None or other.low is None or other.high is None:
+        return bootstrapped
+    low = min(drop.low, drop.value - (other.value - other.low))
+    high = max(drop.high, drop.value + (other.high - other.value))
+    return bootstrapped.model_copy(update={"drop": Estimate(value=drop.value, low=low, high=high)})
 
 
 def macro_f1(labels: Ints, predictions: Ints) -> Floats:
