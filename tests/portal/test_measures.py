@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from apps.agents.criteria import PROFILES
-from apps.agents.reports import Estimate, Pair
+from apps.agents.reports import Estimate, EvaluationReport, Pair
 from apps.optimization.templatetags import measures
 from tests.agents.inmemory import Truth, evaluation, resnet
+from tests.portal.world import report_body
 
 
 @pytest.mark.parametrize(
@@ -136,3 +137,10 @@ def test_every_limit_and_test_has_a_name() -> None:
 
     assert all(measures.limit_name(field) != measures.words(field) for field in Constraints.model_fields)
     assert measures.test_name("mcnemar") == "McNemar's test"
+
+
+def test_what_a_candidate_was_measured_on_tells_ranking_from_judging() -> None:
+    judged = EvaluationReport.model_validate(report_body("evaluation") | {"examples": 1396})
+    assert measures.measured_on(judged) == "on 1,396 examples"
+    assert measures.measured_on({"part": "choosing", "examples": 697}) == "on 697 choosing examples"
+    assert measures.measured_on({"examples": 697}) == "on 697 examples"
