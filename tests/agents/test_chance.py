@@ -72,7 +72,7 @@ def test_a_model_that_knows_its_data_is_left_alone(tmp_path: Path, noise: int) -
 def test_labels_at_random_are_found_out(tmp_path: Path, seed: int) -> None:
     """Nothing can be named that would mend them, so it is said, and the session may go on for size and speed."""
     (told,) = asked(tmp_path, CLASSIFIER, X, np.random.default_rng(seed).integers(0, 3, EXAMPLES))
-    assert told.startswith("On 240 examples the model is right on")
+    assert told.startswith("On 192 examples the model is right on")
     assert "No other order of the classes explains it, and no usual scale of the inputs does." in told
     assert told.endswith("no number on accuracy means anything.")
 

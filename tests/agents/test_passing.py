@@ -18,7 +18,7 @@ from apps.agents.runners import WHOLE, open_engine
 from tests.agents import batches
 from tests.agents.workshop import FIDELITY, Workshop
 
-FEATURES = batches.drawn(60, 16, seed=9)
+FEATURES = batches.drawn(90, 16, seed=9)
 IN, OUT = {"x": ["batch", 16]}, {"logits": ["batch", 6]}
 
 

@@ -66,8 +66,8 @@ def test_an_operator_type_that_explains_the_loss_stays_in_float():
     assert repaired.parameters["keep_float_operators"] == ["Add"]
     assert repaired.status is CandidateStatus.SELECTED
     assert "Repairs c01, which lost 33.3: Add makes" in run.events["repaired/c01r1"]
-    assert "fell by 33.3 points" in run.events["judged/c01"]
-    assert "c01 rolled back" in run.events["judged/c01"]
+    assert "fell by 33.3 points" in run.events["ranked/c01"]
+    assert "c01 rolled back" in run.events["ranked/c01"]
 
 
 @pytest.mark.parametrize("count", [16, 50, 200])
