@@ -12,7 +12,6 @@ from rest_framework.test import APIClient
 
 from apps.accounts.models import User
 from apps.agents.reports import ModelSummary, Signature, TensorSpec
-from apps.agents.warm import Warm
 from apps.models import inspection, services
 from apps.models.errors import SignatureInUse, SignatureNotOffered, VersionNotReady
 from apps.models.models import DataSet, InspectionStatus, ModelMetadata, ModelVersion
@@ -62,7 +61,7 @@ def test_a_choice_has_a_worker_look_again(
 ) -> None:
     asked: list[dict[str, Any]] = []
 
-    def look(blob: object, role: str, handler: str, arguments: dict[str, Any], warm: Warm) -> dict[str, Any]:
+    def look(blob: object, role: str, handler: str, arguments: dict[str, Any]) -> dict[str, Any]:
         asked.append(arguments)
         return summary(SIGNATURES[1]).model_dump(mode="json")
 
