@@ -17,16 +17,13 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from apps.agents.child import INTERNAL_ERROR
 from apps.agents.errors import StepDiskFailed, StepKilled, StepOutOfMemory, StepTimedOut
 from apps.agents.faults import Fault, is_full
 from apps.agents.job import Event, Job, JobFailure, JobResult
-from apps.agents.spawning import Ends, Fresh, Started
 from apps.agents.supervision import Child, Ending, signal_name
-from apps.agents.warm import Warm, fork, possible
 from apps.errors import UserError
 
 POLL_S = 0.25
@@ -92,13 +89,9 @@ def run_job(
     on_event: Callable[[Event], None],
     should_stop: Callable[[], bool],
     limits: Limits = Limits(),
-    warm: Warm | None = None,
     poll_s: float = POLL_S,
 ) -> JobResult:
     """Run `job` in a child process and wait for it.
-
-    `warm` has the child forked from a process that has loaded what such jobs need, where that can be done. A job that
-    times something or looks at memory goes without, and gets a fresh interpreter.
 
     `on_event` is called in this thread with each progress, log line and metric, never with the end. `should_stop` is
     asked every `poll_s` seconds; when it says yes, or either of them raises, the child is killed at once.
@@ -110,7 +103,7 @@ def run_job(
     job = _with_absolute_paths(job)
     temporary = job.scratch / "tmp"
     temporary.mkdir(exist_ok=True)
-    with Child(partial(_start, job, temporary, warm, should_stop), job.model_dump_json()) as child:
+    with Child(_command(), job.model_dump_json(), environment(job, temporary), temporary) as child:
         ending = child.watch(on_event, should_stop, limits.memory_bytes, limits.time_s, poll_s)
         last_words = child.last_words
     if isinstance(child.outcome, JobResult):
@@ -144,19 +137,8 @@ def environment(job: Job, temporary: Path) -> dict[str, str]:
     }
 
 
-def _start(job: Job, temporary: Path, warm: Warm | None, should_stop: Callable[[], bool], ends: Ends) -> Started:
-    """The child of `job`; a fork only where one thread was asked for, as `apps.agents.warm` says."""
-
-    def waiting() -> None:
-        if should_stop():
-            raise JobCancelled(job.handler)
-
-    variables = environment(job, temporary)
-    if warm is not None and job.threads == 1 and possible():
-        forked = fork(warm, variables, temporary, ends, waiting)
-        if forked is not None:
-            return forked
-    return Fresh([sys.executable, "-m", "apps.agents.child"], variables, temporary, ends)
+def _command() -> list[str]:
+    return [sys.executable, "-m", "apps.agents.child"]
 
 
 def _with_absolute_paths(job: Job) -> Job:

@@ -6,9 +6,11 @@ import contextlib
 import os
 import selectors
 import signal
+import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum, auto
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -16,7 +18,6 @@ import psutil
 from pydantic import ValidationError
 
 from apps.agents.job import EVENT, Event, JobFailure, JobResult, LogLine
-from apps.agents.spawning import Ends, Start
 
 LAST_WORDS_BYTES = 16 * 1024
 """How much of what the child printed is kept."""
@@ -46,25 +47,29 @@ class Child:
     exit_code: int = 0
     """Negative is the number of the signal that ended it; known when the block is left."""
 
-    def __init__(self, start: Start, job: str) -> None:
-        """`start` gets the child's ends of the pipes, which are closed here then; `job` is its first line of input."""
-        received, self._input = os.pipe()
-        self._output, printed = os.pipe()
-        self._events, events = os.pipe()
-        ends = Ends(received, printed, events)
+    def __init__(self, command: Sequence[str], job: str, environment: Mapping[str, str], folder: Path) -> None:
+        """`command` gets two arguments more: the number of the event pipe and this process's own number."""
+        self._events, event_end = os.pipe()
         try:
-            self._started = start(ends)
+            self._process = subprocess.Popen(
+                [*command, str(event_end), str(os.getpid())],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=dict(environment),
+                cwd=folder,
+                pass_fds=[event_end],
+                start_new_session=True,
+            )
         except BaseException:
-            for own in (self._input, self._output, self._events):
-                os.close(own)
+            os.close(self._events)
             raise
         finally:
-            for end in ends:
-                os.close(end)
+            os.close(event_end)
         self._unsent = memoryview(job.encode() + b"\n")
         self._line = bytearray()
         self._printed = bytearray()
-        self._memory = TreeMemory(self._started.pid)
+        self._memory = TreeMemory(self._process.pid)
         self._selector = selectors.DefaultSelector()
         self._register()
 
@@ -94,7 +99,7 @@ class Child:
         look_at = 0.0
         told_at: float | None = None
         while True:
-            if self._started.exited():
+            if self._exited():
                 self._kill_group()  # What it has started and left behind would keep the pipes open.
                 self._drain(on_event)
                 return Ending.EXITED
@@ -118,10 +123,12 @@ class Child:
     # --- pipes --------------------------------------------------------------------------------------------------------
 
     def _register(self) -> None:
-        for fd in (self._input, self._output, self._events):
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        os.set_blocking(self._process.stdin.fileno(), False)
+        self._selector.register(self._process.stdin.fileno(), selectors.EVENT_WRITE)
+        for fd in (self._events, self._process.stdout.fileno()):
             os.set_blocking(fd, False)
-        self._selector.register(self._input, selectors.EVENT_WRITE)
-        for fd in (self._output, self._events):
             self._selector.register(fd, selectors.EVENT_READ)
 
     def _drain(self, on_event: Callable[[Event], None]) -> None:
@@ -183,9 +190,15 @@ class Child:
 
     # --- the end ------------------------------------------------------------------------------------------------------
 
+    def _exited(self) -> bool:
+        """Whether the child has ended. Where that can be seen without reaping it, its group's number stays its own."""
+        if not hasattr(os, "waitid"):  # macOS
+            return self._process.poll() is not None
+        return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
     def _kill_group(self) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS refuses for a group of zombies.
-            os.killpg(self._started.pid, signal.SIGKILL)
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     def _end(self) -> None:
         """Kill what is left of the group, and what has left the group, and wait for the child."""
@@ -194,11 +207,14 @@ class Child:
         for process in escaped:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
-        self.exit_code = self._started.reap()
+        self.exit_code = self._process.wait()
         psutil.wait_procs(escaped, timeout=GRACE_S)
         self._selector.close()
-        for fd in (self._input, self._output, self._events):
-            os.close(fd)
+        os.close(self._events)
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
 
 
 class TreeMemory:

@@ -23,7 +23,6 @@ from apps.agents.faults import Fault
 from apps.agents.job import Job, JobFailure
 from apps.agents.process import JobCancelled, JobFailed, Limits, run_job
 from apps.agents.reports import DatasetSummary, ModelSummary
-from apps.agents.warm import Warm, warm_for
 from apps.errors import UserError
 from apps.models import checks, limits
 from apps.models.errors import DataSetInspectionFailed, ModelInspectionFailed
@@ -56,9 +55,8 @@ def inspect_version(version_id: int) -> None:
     with _settled(version, ModelInspectionFailed()):
         _fetch(version)
         chosen = {"signature": version.signature} if version.signature else {}
-        found = format_in(version.blob)
-        arguments = {"format": found, "limit_bytes": limit_bytes, **chosen}
-        body = _checked(version, "model", INSPECT_MODEL, arguments, warm_for(found))
+        arguments = {"format": format_in(version.blob), "limit_bytes": limit_bytes, **chosen}
+        body = _checked(version, "model", INSPECT_MODEL, arguments)
         ModelMetadata.record(version, ModelSummary.model_validate(body))
         version.accept()
 
@@ -70,7 +68,7 @@ def inspect_dataset(dataset_id: int) -> None:
         return
     with _settled(dataset, DataSetInspectionFailed()):
         _fetch(dataset)
-        body = _checked(dataset, "dataset", INSPECT_DATASET, {"spec": dataset.spec}, Warm.LIGHT)
+        body = _checked(dataset, "dataset", INSPECT_DATASET, {"spec": dataset.spec})
         dataset.summary = keepable(DatasetSummary.model_validate(body).model_dump(mode="json"))
         dataset.save(update_fields=["summary"])
         dataset.accept()
@@ -135,12 +133,11 @@ def _fetch(row: checks.Row) -> None:
         return
 
 
-def _checked(row: checks.Row, role: str, handler: str, arguments: dict[str, Any], warm: Warm) -> dict[str, Any]:
+def _checked(row: checks.Row, role: str, handler: str, arguments: dict[str, Any]) -> dict[str, Any]:
     """The body of the check's result. Raises `JobFailed`, and `JobCancelled` when another run has taken it over."""
     with local_path(row.blob) as path, _scratch(row) as scratch:
         job = Job(handler=handler, scratch=scratch, inputs={role: path}, arguments=arguments)
-        should_stop = checks.Lease(row).lost
-        return run_job(job, on_event=_ignore, should_stop=should_stop, limits=_limits(), warm=warm).body
+        return run_job(job, on_event=_ignore, should_stop=checks.Lease(row).lost, limits=_limits()).body
 
 
 @contextmanager

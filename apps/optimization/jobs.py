@@ -10,14 +10,12 @@ from typing import Any, NamedTuple
 
 from django.conf import settings as environment
 
-from apps.agents.criteria import Device
 from apps.agents.errors import StepOutOfMemory
 from apps.agents.job import Job, JobFailure, JobResult
 from apps.agents.process import Limits
 from apps.agents.reports import Part
 from apps.agents.scheduling.quiet import affordable_wait_s
 from apps.agents.state import Closing, Status, StepKind
-from apps.agents.warm import Warm, warm_for
 from apps.models.errors import StoreFileMissing
 from apps.models.models import Blob
 from apps.models.storage import local_path
@@ -63,17 +61,6 @@ def prepared(step: SessionStep, folder: Path) -> Iterator[Job]:
             threads=session.criteria.target.threads,
             cores=environment.LATHE.cores if step.kind in MEASURING else (),
         )
-
-
-def warm(step: SessionStep) -> Warm | None:
-    """What the child of `step` may be forked from.
-
-    `None` where it times something, which wants a process like no other, or may compute on an accelerator, whose driver
-    bears no fork.
-    """
-    if step.kind in MEASURING or step.session.criteria.target.device is not Device.CPU:
-        return None
-    return Warm.LIGHT if step.kind == StepKind.PLAN else warm_for(input_format(step))
 
 
 def _blobs(step: SessionStep) -> dict[str, Blob]:

@@ -145,13 +145,7 @@ class StepRun:
     def _run(self, job: Job) -> JobResult:
         limits = jobs.limits(PipelineSettings.current())
         try:
-            return run_job(
-                job,
-                on_event=self.on_event,
-                should_stop=self.should_stop,
-                limits=limits,
-                warm=jobs.warm(self.step),
-            )
+            return run_job(job, on_event=self.on_event, should_stop=self.should_stop, limits=limits)
         finally:
             self._write()
 

@@ -26,7 +26,6 @@ def work(context: JobContext) -> JobResult:
         "threads": os.environ["OMP_NUM_THREADS"],
         "variables": sorted(os.environ),
         "folder": os.getcwd(),
-        "parent": os.getppid(),
     }
     return JobResult(body=body)
 

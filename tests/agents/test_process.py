@@ -1,4 +1,4 @@
-"""Real child processes, fresh and forked: what comes back, and that nothing of them stays."""
+"""Real child processes: what comes back, and that nothing of them stays."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ import pytest
 
 from apps.agents.job import Event, Job, JobResult, LogLine, MetricValue, Progress
 from apps.agents.process import JobCancelled, JobFailed, Limits, environment, run_job
-from apps.agents.warm import Warm
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -27,20 +26,8 @@ def scratch() -> Iterator[Path]:
         yield Path(folder)
 
 
-@pytest.fixture(params=[None, Warm.LIGHT], ids=["fresh", "forked"], autouse=True)
-def warm(request: pytest.FixtureRequest) -> Iterator[Warm | None]:
-    """What holds for a child in an interpreter of its own holds for a forked one."""
-    global WARM
-    WARM = request.param
-    yield WARM
-    WARM = None
-
-
-WARM: Warm | None = None
-
-
 def job(name: str, scratch: Path, **arguments: object) -> Job:
-    return Job(handler=f"tests.agents.children:{name}", scratch=scratch, arguments=arguments, threads=1 if WARM else 3)
+    return Job(handler=f"tests.agents.children:{name}", scratch=scratch, arguments=arguments, threads=3)
 
 
 def never() -> bool:
@@ -49,8 +36,7 @@ def never() -> bool:
 
 def run(job: Job, limits: Limits | None = None) -> tuple[JobResult, list[Event]]:
     events: list[Event] = []
-    limits = limits or Limits()
-    result = run_job(job, on_event=events.append, should_stop=never, limits=limits, warm=WARM, poll_s=0.05)
+    result = run_job(job, on_event=events.append, should_stop=never, limits=limits or Limits(), poll_s=0.05)
     return result, events
 
 
@@ -92,10 +78,9 @@ def test_the_result_and_every_event_come_back_in_order(scratch: Path):
     ]
 
 
-def test_a_child_works_in_its_scratch_folder_with_the_threads_of_the_job(scratch: Path, warm: Warm | None):
+def test_a_child_works_in_its_scratch_folder_with_the_threads_of_the_job(scratch: Path):
     result, _ = run(job("work", scratch))
-    assert result.body["threads"] == ("1" if warm else "3")
-    assert (result.body["parent"] == os.getpid()) == (warm is None)
+    assert result.body["threads"] == "3"
     assert Path(result.body["folder"]).is_relative_to(scratch.resolve())
 
 
@@ -203,7 +188,7 @@ def test_cancelling_leaves_no_process_and_no_file():
 
     with tempfile.TemporaryDirectory() as folder:
         with pytest.raises(JobCancelled):
-            run_job(job("linger", Path(folder)), on_event=on_event, should_stop=lambda: bool(pids), warm=WARM)
+            run_job(job("linger", Path(folder)), on_event=on_event, should_stop=lambda: bool(pids))
         assert time.monotonic() - asked_at[0] < 2.0
         assert all(gone(pid) for pid in pids)
     assert len(pids) == 3
@@ -219,7 +204,7 @@ def test_an_error_in_the_caller_ends_the_child_too(scratch: Path):
         raise ConnectionError("the database is away")
 
     with pytest.raises(ConnectionError):
-        run_job(job("linger", scratch), on_event=on_event, should_stop=never, warm=WARM)
+        run_job(job("linger", scratch), on_event=on_event, should_stop=never)
     assert pids
     assert all(gone(pid) for pid in pids)
 
@@ -229,29 +214,24 @@ import sys
 from pathlib import Path
 from apps.agents.job import Job
 from apps.agents.process import run_job
-from apps.agents.warm import Warm
-warm = Warm(sys.argv[2]) if sys.argv[2] else None
 job = Job(handler="tests.agents.children:linger", scratch=Path(sys.argv[1]))
-run_job(job, on_event=lambda event: print(event.message, flush=True), should_stop=lambda: False, warm=warm)
+run_job(job, on_event=lambda event: print(event.message, flush=True), should_stop=lambda: False)
 """
 
 
-def test_a_child_ends_when_its_worker_is_killed(scratch: Path, warm: Warm | None):
+def test_a_child_ends_when_its_worker_is_killed(scratch: Path):
     worker = subprocess.Popen(
-        [sys.executable, "-c", WORKER, str(scratch), warm or ""],
+        [sys.executable, "-c", WORKER, str(scratch)],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert worker.stdout is not None
     child, inside, outside = (int(part) for part in worker.stdout.readline().split())
-    parent = psutil.Process(child).ppid()
-    assert (parent == worker.pid) == (warm is None)
     try:
         worker.send_signal(signal.SIGKILL)
         worker.wait()
         assert wait_until(lambda: gone(child))
-        assert wait_until(lambda: gone(parent))
     finally:
         for pid in (inside, outside):  # Not the child's own work: `die_with_parent` is theirs to call.
             if not gone(pid):

@@ -1,5 +1,0 @@
-"""A library that takes long to load."""
-
-import time
-
-time.sleep(60)
