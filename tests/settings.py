@@ -33,6 +33,8 @@ for _name in ("STORAGE_URL", "EMAIL_URL", "DATABASE_URL", "REDIS_URL"):
 os.environ["LATHE_VAR_DIR"] = str(VAR_DIR)
 os.environ["LATHE_ALLOWED_HOSTS"] = "localhost,127.0.0.1,testserver"
 os.environ["LATHE_LOG_LEVEL"] = "WARNING"
+# Beside other tests the machine is never quiet; the tests of the wait ask for one themselves.
+os.environ["LATHE_QUIET_WAIT_S"] = "0"
 if database_url := os.environ.get("LATHE_TEST_DATABASE_URL"):
     os.environ["DATABASE_URL"] = database_url
 if redis_url := os.environ.get("LATHE_TEST_REDIS_URL"):
