@@ -24,7 +24,7 @@ from tests.agents.workshop import Workshop
 pytestmark = [pytest.mark.assets, pytest.mark.slow, pytest.mark.timeout(600)]
 
 TEXTS = DatasetSpec(kind="text", task="language_modeling")
-TOKENS = 20_000
+TOKENS = 14_000
 LINEAR = 6 * (4 * 288 * 288 + 3 * 288 * 768)
 RTN, AWQ, GPTQ, NF4 = "torch-round-to-nearest", "torch-awq", "torch-gptq", "torch-bitsandbytes"
 MADE = {RTN: {}, AWQ: {"calibration_examples": 12}, GPTQ: {"calibration_examples": 32}, NF4: {}}

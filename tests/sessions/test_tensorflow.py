@@ -115,9 +115,9 @@ def test_a_model_that_keras_3_cannot_read_is_accepted_and_optimized(
 
     assert finished.state.model.producer.startswith("Keras 2.0.4, read by tf_keras")
     assert finished.verdict.outcome is Outcome.IMPROVED
-    assert finished.winner.primary.original.value == pytest.approx(99.07, abs=0.1)
+    assert finished.winner.primary.original.value == pytest.approx(99.07, abs=0.5)
     assert finished.winner.primary.drop.value <= 0.3
-    assert finished.winner.examples == 10_000 - 512
+    assert finished.winner.examples_of_part == 7591, "a fifth of what does not calibrate chooses"
     assert finished.winner.size_bytes.ratio >= 3.5
     gains = finished.winner.gains
     assert gains is not None
@@ -219,7 +219,7 @@ def test_a_saved_model_that_takes_strings_is_analysed_and_techniques_say_why_not
     assert [one.name for one in finished.state.model.signatures] == ["embed", "serving_default"]
     assert finished.state.model.signature == "serving_default"
     assert finished.analysis.latency.p50_ms > 0
-    assert finished.verdict.outcome is Outcome.UNCHANGED
+    assert finished.verdict.outcome is Outcome.NOT_MEASURED
     told = {omission.title: omission.reason for omission in finished.plan.omitted}
     assert told["Export to LiteRT"] == "text is a string, which Export to LiteRT cannot carry over."
     assert told["Export to ONNX (tf2onnx)"] == "text is a string, which Export to ONNX (tf2onnx) cannot carry over."
