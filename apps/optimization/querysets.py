@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 from django.db import models
-from django.db.models import OuterRef, Q, Subquery
+from django.db.models import Case, F, FloatField, OuterRef, Q, Subquery, Value, When
 from django.db.models.functions import Now
 
 from apps.accounts.querysets import TeamOwnedQuerySet
@@ -30,6 +30,8 @@ WORKER_SILENCE = timedelta(seconds=45)
 
 _TOO_BUSY = Q(evaluation__body__latency__has_key="busy", evaluation__body__latency__busy=True)
 """Candidates that a busy machine could not time: the speed-up that is written down is none."""
+_KNOWN_SPEEDUP = Case(When(_TOO_BUSY, then=Value(None)), default=F("evaluation__speedup"), output_field=FloatField())
+"""No condition on rows: PostgreSQL cannot tell of a report without a word on busy machines, and would leave it out."""
 
 
 class CriteriaSetQuerySet(TeamOwnedQuerySet["CriteriaSet"]):
@@ -79,7 +81,7 @@ class SessionQuerySet(TeamOwnedQuerySet["OptimizationSession"]):
 
         selected = Candidate.objects.filter(session=OuterRef("pk"), status=CandidateStatus.SELECTED)
         return self.annotate(
-            speedup=Subquery(selected.exclude(_TOO_BUSY).values("evaluation__speedup")[:1]),
+            speedup=Subquery(selected.values(known=_KNOWN_SPEEDUP)[:1]),
             size_ratio=Subquery(selected.values("evaluation__size_ratio")[:1]),
         )
 
