@@ -21,7 +21,7 @@ help:
 	@echo "make demo    one session of a sample, its progress and its report, in this terminal"
 	@echo "make test    all tests"
 	@echo "make quick   the tests that run no model and no browser"
-	@echo "make truth   whether the verdicts are true, measured: less than an hour, FORM=medium 8 minutes, FORM=short one"
+	@echo "make truth   whether the verdicts are true, measured: less than an hour, FORM=medium 15 minutes, FORM=short one or two"
 	@echo "make check   style, types, import contracts, Django's checks, migrations, templates"
 	@echo "make format  write the code in the one style"
 	@echo "make lock    write the locks in requirements/ from pyproject.toml"

@@ -50,7 +50,7 @@ FORMS = {
         demo_beside=None,
     ),
     "medium": Form(
-        takes="eight minutes",
+        takes="a quarter of an hour",
         choices=500,
         resamples=1000,
         bootstraps=60,
