@@ -29,6 +29,7 @@ from apps.agents.errors import (
 from apps.agents.experiments import sqnr_db
 from apps.agents.fidelity import energies
 from apps.agents.layout import Feeds, Layout
+from apps.agents.phrasing import listed
 from apps.agents.reports import ModelSummary, TensorSpec
 from apps.agents.runners import WHOLE, Array, Run, fixed_batch, run_portions
 
@@ -168,7 +169,7 @@ class _Examination:
         suspects = [name for name in self.summary.operators if _RANDOM.search(name)]
         batch = self.dataset.layout.take(feeds, range(self._fixed)) if self._fixed else feeds
         unsteady = unsteady_outputs(self.run, batch, RUNS_OF_SUSPECTS if suspects else RUNS)
-        drawn = f"it has {_listed(suspects)}" if suspects else _NOTHING_DRAWS
+        drawn = f"it has {listed(suspects)}" if suspects else _NOTHING_DRAWS
         if self.judged in unsteady:
             alike = unsteady[self.judged]
             told = f" and the same examples agree to {alike:.0f} dB only" if np.isfinite(alike) else ""
@@ -177,7 +178,7 @@ class _Examination:
         if not names:
             return ()
         return (
-            f"Each time it is run on the same examples the model gives other values in {_listed(names)} ({drawn}): "
+            f"Each time it is run on the same examples the model gives other values in {listed(names)} ({drawn}): "
             "nothing is compared by that.",
         )
 
@@ -207,10 +208,10 @@ class _Examination:
         found = [axes for axes in self._other_axes() if self._keeps_apart(axes, apart)]
         if not found:
             return None
-        names = _listed(list(found[0]))
+        names = listed(list(found[0]))
         if len(found) > 1:
             wanted = "; ".join(str(spec) for spec in self.summary.inputs if spec.name in found[0])
-            places = _listed([str(next(iter(axes.values()))) for axes in found])
+            places = listed([str(next(iter(axes.values()))) for axes in found])
             raise BatchAxisUnclear(wanted=wanted, axes=places, field="inputs")
         place = next(iter(found[0].values()))
         note = (
@@ -250,9 +251,9 @@ class _Examination:
         rounded = [name for name in self.summary.operators if _BY_BATCH.search(name)]
         norms = [name for name in self.summary.operators if _NORMS.search(name)]
         if norms and not rounded:
-            raise ModelTrains(operators=_listed(norms))
+            raise ModelTrains(operators=listed(norms))
         why = (
-            f"{_listed(rounded)} rounds by the range of a whole batch"
+            f"{listed(rounded)} rounds by the range of a whole batch"
             if rounded
             else "something in it, such as attention or a mean over the batch, mixes them"
         )
@@ -269,7 +270,3 @@ class _Examination:
             task=self.dataset.spec.task,
             reason="it has no entry for each example of a batch; name another output with the data set",
         )
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)

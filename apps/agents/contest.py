@@ -14,17 +14,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from apps.agents.certainty import quantile
 from apps.agents.criteria import Criteria
 from apps.agents.phrasing import capital, difference_unit
 from apps.agents.reports import Contest, Corrected, EvaluationReport, PairedOutcomes
-from apps.agents.statistics import Floats, quantile_of
+from apps.agents.statistics import CHUNK_ELEMENTS, Floats
 
 Ints = NDArray[np.int64]
 Pick = Callable[[Floats, Floats], Ints]
 """From drops and their standard errors, `[candidates, resamples]`, to who is taken in each; −1 where nobody is."""
 
 RESAMPLES = 500
-CHUNK_ELEMENTS = 4_000_000
 TOO_FEW = 0.05
 """Where the choice takes anybody in fewer resamples than this, nothing can be said of the luck of whom it took."""
 NOT_A_MEAN = "{metric} is not a mean over examples, so the luck of having come out best cannot be taken off."
@@ -69,7 +69,7 @@ def best_within(scores: Sequence[float], limit: float) -> Pick:
 
 def first_proven(limit: float, confidence: float) -> Pick:
     """Judging: the first whose whole interval at `confidence` lies within the limit."""
-    reach = quantile_of(confidence)
+    reach = quantile(confidence)
 
     def pick(drops: Floats, errors: Floats) -> Ints:
         holds = drops + reach * errors <= limit

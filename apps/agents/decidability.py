@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from apps.agents import power
+from apps.agents.certainty import quantile
 from apps.agents.criteria import Criteria
 from apps.agents.dataset_spec import METRICS, DatasetSpec, Metric, evaluation_count, metric_by_group
 from apps.agents.phrasing import POINT_UNITS, capital, difference_unit, number, said
@@ -103,7 +104,7 @@ def earlier_of(report: EvaluationReport) -> Earlier:
     drop = primary.drop
     if drop.low is None or drop.high is None:
         return Earlier(primary.original.value)
-    width = (drop.high - drop.low) / (2 * power.quantile(report.confidence))
+    width = (drop.high - drop.low) / (2 * quantile(report.confidence))
     return Earlier(primary.original.value, spread=width * math.sqrt(examples))
 
 

@@ -15,7 +15,17 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from apps.agents.criteria import Criteria
-from apps.agents.phrasing import capital, difference, difference_unit, moved, number, number_of_bytes, said, signed
+from apps.agents.phrasing import (
+    capital,
+    difference,
+    difference_unit,
+    listed,
+    moved,
+    number,
+    number_of_bytes,
+    said,
+    signed,
+)
 from apps.agents.reports import UNKNOWN as UNBOUNDED
 from apps.agents.reports import Estimate, EvaluationReport, FindingKind, Holds, LatencyComparison, MetricComparison
 from apps.agents.selection import REAL_CHANGE, REAL_MEMORY_CHANGE, noise_ratio
@@ -64,8 +74,8 @@ def headline(report: EvaluationReport, criteria: Criteria, *, proven: bool) -> H
     """Of a candidate that is handed over; `proven` says that every constraint holds at the member's confidence."""
     changes = [_speed(report), _size(report), *_memory(report, criteria)]
     metric = _metric(report)
-    gains = _listed([one.words for one in changes if one.move is Move.BETTER])
-    losses = _listed([one.words for one in changes if one.move is Move.WORSE])
+    gains = listed([one.words for one in changes if one.move is Move.BETTER])
+    losses = listed([one.words for one in changes if one.move is Move.WORSE])
     same = [one.words for one in changes if one.move in (Move.SAME, Move.UNKNOWN)]
     body = _joined(gains, losses, same)
     harm = _harm(report)
@@ -81,7 +91,7 @@ def headline(report: EvaluationReport, criteria: Criteria, *, proven: bool) -> H
 
 def _joined(gains: str, losses: str, same: Sequence[str]) -> str:
     better_or_worse = f"{gains}, and {losses}" if gains and losses else gains or losses
-    return ", ".join(filter(None, [better_or_worse, _listed(same)]))
+    return ", ".join(filter(None, [better_or_worse, listed(same)]))
 
 
 # --- what changed ----------------------------------------------------------------------------------------------------
@@ -177,7 +187,7 @@ def _harm(report: EvaluationReport) -> str:
         if (those := subjects.get(kind))
     ]
     churned = ["many predictions changed"] if FindingKind.CHURN in subjects else []
-    told = _listed([*losers, *churned])
+    told = listed([*losers, *churned])
     return f", but {told}" if told else ""
 
 
@@ -270,8 +280,3 @@ def _words(move: Move, ratio: float, better: str, worse: str, same: str) -> str:
     if move is Move.SAME:
         return same
     return f"{times(ratio)} {better}" if move is Move.BETTER else f"{times(1 / max(ratio, 1e-9))} {worse}"
-
-
-def _listed(words: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))

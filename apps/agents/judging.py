@@ -12,7 +12,7 @@ from functools import cached_property
 
 from apps.agents.certainty import HOPELESS, Contender, Prospect, proven_by_holm, shared_confidence
 from apps.agents.criteria import Criteria
-from apps.agents.phrasing import difference, difference_unit, said
+from apps.agents.phrasing import difference, difference_unit, listed, said
 from apps.agents.reports import Contest, Corrected, Estimate, EvaluationReport, Holds
 from apps.agents.selection import METRIC_CONSTRAINTS, Judgement, Standing, judge, ranked
 from apps.agents.state import Choice
@@ -126,7 +126,7 @@ class Finals:
         if key in self.keys:
             return "the time was over"
         few = "one candidate is" if len(self.keys) == 1 else f"{len(self.keys)} candidates are"
-        return f"{few} judged with so many examples, and {' and '.join(self.keys)} ranked higher"
+        return f"{few} judged with so many examples, and {listed(self.keys)} ranked higher"
 
     def report_of(self, key: str) -> EvaluationReport | None:
         """What judged a finalist, at the confidence that it was proven with."""

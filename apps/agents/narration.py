@@ -11,6 +11,7 @@ from apps.agents.board import Board
 from apps.agents.compatibility import format_label
 from apps.agents.formats import Format
 from apps.agents.judging import Finals
+from apps.agents.phrasing import listed
 from apps.agents.planning.repair import Stop
 from apps.agents.reports import AnalysisReport
 from apps.agents.state import AgentDecision, Closing, Outcome
@@ -128,7 +129,7 @@ def _trial(trial: Trial) -> Iterator[AgentDecision]:
 
 def _finals(board: Board, finals: Finals) -> Iterator[AgentDecision]:
     """Who is judged and why, and what came of it."""
-    named = " and ".join(finals.keys)
+    named = listed(finals.keys)
     share = "alone" if len(finals.keys) == 1 else f"as {len(finals.keys)} that share the chance of error"
     yield AgentDecision(
         key="finalists",

@@ -63,6 +63,21 @@ def said(value: float, unit: str) -> str:
     return "1 point" if (unit, text) == ("points", "1") else f"{text} {unit}".strip()
 
 
+def listed(names: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`; nothing for none."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def stopped(sentence: str) -> str:
+    """The sentence with its full stop."""
+    return sentence if sentence.endswith(".") else f"{sentence}."
+
+
+def disturbed_runs(runs: int, disturbed: int) -> str:
+    """How many timed runs do not count, in a clause: it stands in every sentence about a busy machine."""
+    return f"{disturbed:,} of {runs:,} timed runs were disturbed by other programs"
+
+
 def named_few(names: Sequence[str], most: int = 5) -> str:
     """The first names, and how many more there are: `a, b and 57 more`."""
     if len(names) <= most:

@@ -18,6 +18,7 @@ from functools import lru_cache
 from statistics import NormalDist
 from typing import NamedTuple
 
+from apps.agents.certainty import quantile
 from apps.agents.tango import excess
 
 ASSURED = 0.8
@@ -41,11 +42,6 @@ class Chances:
     @property
     def undecided(self) -> float:
         return max(0.0, 1.0 - self.holds - self.violated)
-
-
-def quantile(confidence: float) -> float:
-    """The normal quantile of a two-sided interval: 1.96 for 0.95."""
-    return _NORMAL.inv_cdf(0.5 + confidence / 2)
 
 
 # --- shares ----------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from apps.agents.criteria import Constraints, Criteria, Objective
-from apps.agents.phrasing import gains_said, moved
+from apps.agents.phrasing import gains_said, moved, stopped
 from apps.agents.planning.ordering import weighted_gain
 from apps.agents.reports import UNKNOWN, ConstraintVerdict, EvaluationReport, Holds, Part
 from apps.agents.state import Choice, Miss, Outcome, Verdict
@@ -99,12 +99,12 @@ class Judgement:
     def reason(self) -> str:
         """Why it was accepted or rolled back, in sentences with numbers."""
         if not self.accepted:
-            return f"{' '.join(_stop(text) for _, text in self.misses)} Measured {self.summary}."
+            return f"{' '.join(stopped(text) for _, text in self.misses)} Measured {self.summary}."
         if self.standing is Standing.PROMISING:
             return f"On {self.examples:,} choosing examples nothing speaks against it: {self.summary}. {self._scored}"
         if not self.open_points:
             return f"Every constraint holds: {self.summary}. {self._scored}"
-        open_points = " ".join(_stop(text) for text in self.open_points)
+        open_points = " ".join(stopped(text) for text in self.open_points)
         return (
             f"No constraint is violated and every measured value lies within its limit: {self.summary}. "
             f"{self._scored} The evidence is inconclusive, which the criteria allow: {open_points}"
@@ -233,8 +233,8 @@ def _no_real_gain(report: EvaluationReport, criteria: Criteria) -> str | None:
 def _sentence(verdict: ConstraintVerdict) -> str:
     """One constraint in a sentence with its numbers and, when it is open, what would decide."""
     if verdict.status is Holds.INCONCLUSIVE and verdict.to_decide:
-        return f"{_stop(verdict.sentence)} {_stop(verdict.to_decide)}"
-    return _stop(verdict.sentence)
+        return f"{stopped(verdict.sentence)} {stopped(verdict.to_decide)}"
+    return stopped(verdict.sentence)
 
 
 def _summary(report: EvaluationReport) -> str:
@@ -245,10 +245,6 @@ def _summary(report: EvaluationReport) -> str:
     if report.latency.busy or (speedup.high or 0.0) >= UNKNOWN:
         fast = "speed not known"
     return f"{fast}, {report.size_bytes.ratio:.2f} times smaller, {report.primary.label} {moved(report.primary)}"
-
-
-def _stop(text: str) -> str:
-    return text if text.endswith(".") else f"{text}."
 
 
 # --- choosing --------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from apps.agents.criteria import Criteria, Target
 from apps.agents.layout import Layout
 from apps.agents.measuring.effort import Question
 from apps.agents.measuring.timer import Timer
-from apps.agents.phrasing import number
+from apps.agents.phrasing import disturbed_runs, number
 from apps.agents.reports import Estimate, LatencyComparison
 from apps.agents.runners import Engine, Feeds, fixed_batch
 
@@ -91,7 +91,7 @@ def _busy(latency: LatencyComparison) -> str | None:
     if not latency.busy:
         return None
     return (
-        f"The machine is too busy to time anything: {latency.disturbed:,} of {latency.runs:,} runs were disturbed. "
+        f"The machine is too busy to time anything: {disturbed_runs(latency.runs, latency.disturbed)}. "
         "The speed-up is not known."
     )
 

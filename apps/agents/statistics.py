@@ -13,6 +13,7 @@ import numpy as np
 import scipy  # Its parts load when they are first asked for: `stats` takes longer than most jobs.
 from numpy.typing import NDArray
 
+from apps.agents.certainty import quantile
 from apps.agents.reports import Estimate
 from apps.agents.tango import excess
 
@@ -27,11 +28,6 @@ CHUNK_ELEMENTS = 4_000_000
 NUDGE = 1e-9
 BCA_MAXIMUM_EXAMPLES = 4000
 """Beyond, the acceleration needs too long a jackknife and is nearly 0 anyway: plain percentiles."""
-
-
-def quantile_of(confidence: float) -> float:
-    """The normal quantile of a two-sided interval: 1.96 for 0.95."""
-    return float(scipy.stats.norm.ppf(0.5 + confidence / 2))
 
 
 def confidence_of(quantile: float) -> float:
@@ -77,7 +73,7 @@ def share_difference(lost: int, won: int, trials: int, confidence: float) -> Est
     It keeps its coverage where few examples, or none, are discordant (`apps.agents.tango`).
     """
     value = (lost - won) / trials
-    z = quantile_of(confidence)
+    z = quantile(confidence)
 
     def beyond(difference: float, critical: float) -> float:
         return excess(lost, won, trials, difference, critical)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from apps.agents.phrasing import capital, disturbed_runs, listed, stopped
 from apps.agents.reports import LatencyComparison
 from apps.agents.state import Headline, Miss, Outcome, SessionState, StepKind, Tone, Verdict
 
@@ -33,9 +34,9 @@ def not_measured(
 
     `failures` are sentences by candidate, `minutes_spent` is the sentence that says so, where the time is over.
     """
-    told = [f"{key} failed: {_stop(sentence)}" for key, sentence in list((failures or {}).items())[:MOST_FAILURES]]
+    told = [f"{key} failed: {stopped(sentence)}" for key, sentence in list((failures or {}).items())[:MOST_FAILURES]]
     if minutes_spent:
-        headline, found, advice = OUT_OF_TIME, [_capital(minutes_spent), *told], [_more_minutes(state)]
+        headline, found, advice = OUT_OF_TIME, [capital(minutes_spent), *told], [_more_minutes(state)]
     elif told:
         headline, found, advice = NONE_WORKED, told, []
     else:
@@ -85,29 +86,19 @@ def minutes_needed(state: SessionState) -> int:
 # --- a machine too busy ----------------------------------------------------------------------------------------------
 
 
-def disturbed(latency: LatencyComparison) -> str:
-    """How many runs of how many do not count, in a clause: it stands in every sentence about a busy machine."""
-    return disturbed_runs(latency.runs, latency.disturbed)
-
-
-def disturbed_runs(runs: int, lost: int) -> str:
-    return f"{lost:,} of {runs:,} timed runs were disturbed by other programs"
-
-
 def speed_unknown(latency: LatencyComparison) -> str:
-    return f"The speed is not known: {disturbed(latency)}."
+    return f"The speed is not known: {disturbed_runs(latency.runs, latency.disturbed)}."
 
 
 def too_busy(names: list[str], runs: int, lost: int, misses: tuple[Miss, ...], constraint: str) -> Verdict:
     """The verdict where nothing but the unknown speed stands in the way of the candidates `names`."""
     several = len(names) > 1
-    listed = f"{', '.join(names[:-1])} and {names[-1]}" if several else names[0]
     return Verdict(
         outcome=Outcome.INCONCLUSIVE,
         headline=Headline(tone=Tone.BUSY, sentence=TOO_BUSY),
         binding=constraint,
         reason=(
-            f"{disturbed_runs(runs, lost)}, so the speed of {listed} is not known. Nothing else stands in "
+            f"{disturbed_runs(runs, lost)}, so the speed of {listed(names)} is not known. Nothing else stands in "
             f"{'their' if several else 'its'} way, so {'one of them' if several else 'it'} may well be better than the "
             "original."
         ),
@@ -116,11 +107,3 @@ def too_busy(names: list[str], runs: int, lost: int, misses: tuple[Miss, ...], c
         timed_runs=runs,
         disturbed_runs=lost,
     )
-
-
-def _stop(text: str) -> str:
-    return text if text.endswith(".") else f"{text}."
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

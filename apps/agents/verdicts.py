@@ -21,6 +21,7 @@ from apps.agents.phrasing import (
     against,
     capital,
     difference_unit,
+    disturbed_runs,
     from_to,
     interval,
     interval_said,
@@ -351,8 +352,8 @@ def speedup_verdict(measured: Measurements, limit: float) -> ConstraintVerdict:
 def too_busy(latency: LatencyComparison) -> str:
     """Why nothing is known of a candidate's speed on a busy machine, and what to do."""
     return (
-        f"The machine is too busy: {latency.disturbed:,} of {latency.runs:,} runs were disturbed. Measure again when "
-        "it is quieter, or give the worker cores of its own (LATHE_CORES)."
+        f"The machine is too busy: {disturbed_runs(latency.runs, latency.disturbed)}. Measure again when it is "
+        "quieter, or give the worker cores of its own (LATHE_CORES)."
     )
 
 

@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 
 from apps.agents import power
+from apps.agents.certainty import quantile
 from apps.agents.statistics import share_difference
 
 SAMPLES = 2000
@@ -79,7 +80,7 @@ def test_no_number_of_examples_proves_that_nothing_at_all_is_lost() -> None:
 
 
 def test_a_candidate_that_changes_nothing_leaves_wilsons_bound() -> None:
-    z = power.quantile(0.95)
+    z = quantile(0.95)
     assert power.smallest_limit(1000, 0.0, 0.95) == pytest.approx(z**2 / (1000 + z**2), rel=0.01)
 
 

@@ -73,7 +73,7 @@ def test_a_busy_machine_tells_no_speedup_and_is_not_timed_again():
     result = measured(first, again, told)
     assert not again.asked
     assert told.metrics == {}
-    assert "812 of 900 runs were disturbed" in " ".join(result.notes)
+    assert "812 of 900 timed runs were disturbed" in " ".join(result.notes)
 
 
 @pytest.mark.parametrize(("by_cpu", "told"), [(3.7, True), (12.5, False), (None, False)])

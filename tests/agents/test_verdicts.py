@@ -270,7 +270,7 @@ def test_bytes_read_well(count: float, text: str) -> None:
 def test_on_a_busy_machine_no_limit_on_speed_is_decided(limit: Constraints) -> None:
     verdict = only(limit, measured(latency={"busy": True, "runs": 900, "disturbed": 812, "blocks": 2}))
     assert verdict.status is Holds.INCONCLUSIVE
-    assert "812 of 900 runs were disturbed" in (verdict.to_decide or "")
+    assert "812 of 900 timed runs were disturbed" in (verdict.to_decide or "")
     assert "LATHE_CORES" in (verdict.to_decide or "")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from apps.agents.compatibility import format_label, what_is_left
 from apps.agents.criteria import Criteria, Device
 from apps.agents.lineage import runtime_of
+from apps.agents.phrasing import listed
 from apps.agents.planning.bases import Bases
 from apps.agents.planning.profile import GraphProfile
 from apps.agents.planning.rules import Kind
@@ -81,7 +82,7 @@ def _runtimes(bases: Bases) -> str | None:
     first = runtime_of(analyses[0].model.format)
     times = {runtime_of(one.model.format): one.latency.p50_ms for one in analyses}
     times |= {mode.name: mode.latency.p50_ms for one in analyses for mode in one.modes}
-    measured = f"The float model takes {_listed([f'{time:.3g} ms in {name}' for name, time in times.items()])}"
+    measured = f"The float model takes {listed([f'{time:.3g} ms in {name}' for name, time in times.items()])}"
     best, next_best = sorted(times, key=lambda name: times[name])[:2]
     other = first if best != first else next_best
     speedup = times[other] / max(times[best], 1e-6)
@@ -89,7 +90,3 @@ def _runtimes(bases: Bases) -> str | None:
         return f"{measured}: there is nothing to choose between the two." if len(times) == 2 else f"{measured}."
     than = "" if len(times) == 2 else f" as {other}"
     return f"{measured}: deploy it on {best}, which is {speedup:.2f}× as fast{than}."
-
-
-def _listed(parts: list[str]) -> str:
-    return f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else "".join(parts)
