@@ -232,12 +232,10 @@ def in_words(choice: Choice) -> str:
 
 
 def _corrected(claim: str, found: Corrected | None) -> str:
-    """Nothing where luck did not flatter the numbers, or not so that it shows."""
+    """Nothing where luck did not flatter the numbers."""
     if found is None or not found.lucky:
         return ""
     plain, worth = _loss(found.plain, found.unit), _loss(found.corrected, found.unit)
-    if plain == worth:
-        return ""
     luck = f"the luck of having come out best of {found.among}"
     return f"{claim} {plain} for {found.candidate}; without {luck} it is {worth}."
 

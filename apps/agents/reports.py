@@ -528,6 +528,10 @@ class Level(Value):
     """Those on the metric."""
 
 
+LUCK_NOTICED = 0.1
+"""As a share of the drop."""
+
+
 class Corrected(Value):
     """The drop of whoever comes out best, and what of it is left once the luck of having come out best is taken off."""
 
@@ -539,8 +543,8 @@ class Corrected(Value):
 
     @property
     def lucky(self) -> bool:
-        """Whether having come out best flattered the numbers. Resampling may say the contrary, which is its noise."""
-        return self.corrected > self.plain
+        """Whether having come out best flattered the numbers by more than resampling's own noise."""
+        return self.corrected - self.plain > LUCK_NOTICED * max(abs(self.plain), abs(self.corrected))
 
 
 class Contest(Value):

@@ -239,5 +239,7 @@ def test_resampling_that_finds_no_luck_takes_nothing_off():
         sentence="",
     )
     assert "luck" not in in_words(choice)
+    hardly = found.model_copy(update={"plain": 0.14, "corrected": 0.15})
+    assert "luck" not in in_words(choice.model_copy(update={"contest": Contest(choosing=hardly)}))
     flattered = Contest(choosing=found.model_copy(update={"corrected": 0.2}))
     assert "luck" in in_words(choice.model_copy(update={"contest": flattered}))

@@ -174,7 +174,7 @@ def test_a_loss_is_negative_wherever_it_stands(session: OptimizationSession, pag
 
     assert '<span class="value">−0.5</span><span class="range">−0.7 to −0.3</span>' in html
     assert 'data-label="Limit">−1.00 points</td>' in html
-    assert 'data-label="Measured">−0.500 points' in html
+    assert 'data-label="Measured">−0.5 points' in html
     assert 'data-label="Change">−0.50<br>' in html
     assert 'data-label="Metric">−0.50<br>' in page("optimization:session-detail", done.pk)
     assert "  −0.50  " in terminal.report(done)

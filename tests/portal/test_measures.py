@@ -82,6 +82,10 @@ def test_a_limit_on_the_metric_is_shown_with_the_sign_of_the_change() -> None:
     loss, speed = (measures.as_measured(one, report.primary) for one in report.constraints)
     assert (loss.limit, loss.measured.value, loss.measured.low) == (-1.0, -0.3, -0.4)
     assert speed == report.constraints[1]
+    assert measures.measured_value(loss) == "−0.3 points"
+    assert measures.measured_value(speed) == "4.00×"
+    gained = loss.model_copy(update={"measured": Estimate(value=0.2871)})
+    assert measures.measured_value(gained) == "+0.29 points", "with its sign, and as exact as the sentence beside it"
     rising = report.primary.model_copy(update={"higher_is_better": False})
     assert measures.as_measured(report.constraints[0], rising).limit == 1.0
 

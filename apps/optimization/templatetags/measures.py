@@ -9,10 +9,10 @@ from django import template
 from django.utils.html import format_html
 from typing_extensions import TypeIs
 
-from apps.agents import headline
+from apps.agents import headline, phrasing
 from apps.agents.dataset_spec import METRICS, Metric
 from apps.agents.decidability import round_up
-from apps.agents.phrasing import gains_said
+from apps.agents.phrasing import POINT_UNITS, gains_said
 from apps.agents.reports import UNKNOWN as UNBOUNDED
 from apps.agents.reports import ConstraintVerdict, Estimate, EvaluationReport, Gains, MetricComparison, Pair, Part
 from apps.agents.selection import METRIC_CONSTRAINTS, REAL_CHANGE
@@ -223,6 +223,14 @@ def as_measured(verdict: ConstraintVerdict, primary: MetricComparison) -> Constr
     if verdict.constraint not in METRIC_CONSTRAINTS or not primary.higher_is_better:
         return verdict
     return verdict.model_copy(update={"limit": -verdict.limit, "measured": verdict.measured.negated()})
+
+
+@register.filter
+def measured_value(verdict: ConstraintVerdict) -> str:
+    """What was measured of a limit, a change of the metric with its sign and as exact as sentences have it."""
+    if verdict.constraint in METRIC_CONSTRAINTS and verdict.unit in POINT_UNITS:
+        return phrasing.signed(verdict.measured.value, verdict.unit)
+    return bytes_or_number(verdict.measured.value, verdict.unit)
 
 
 @register.filter
