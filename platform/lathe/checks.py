@@ -15,7 +15,8 @@ from django.core.checks import CheckMessage, Tags
 
 from lathe.env import PROJECT_ROOT, Environment
 
-FOR_TESTS = ("LATHE_TEST_",)
+# What the tests read and Lathe itself does not.
+FOR_TESTS = ("LATHE_TEST_", "LATHE_CI_", "LATHE_ASSETS")
 
 
 def misspelt(variables: Mapping[str, str], known: frozenset[str]) -> Iterator[CheckMessage]:

@@ -6,6 +6,8 @@ import re
 import subprocess
 from pathlib import Path
 
+from lathe.checks import misspelt
+
 ROOT = Path(__file__).resolve().parents[2]
 BARE = ROOT / "tests" / "bare.sh"
 
@@ -36,6 +38,13 @@ def test_every_run_of_pytest_that_the_makefile_starts_goes_through_it() -> None:
 
 def test_the_run_before_a_change_lands_starts_itself_anew_in_it() -> None:
     script = (ROOT / ".ci" / "run").read_text()
-    first = script.index("tests/bare.sh bash .ci/run")
+    first = script.index("exec tests/bare.sh bash .ci/run bare")
     assert first < script.index("make test")
-    assert "LATHE_CI_BARE=1 exec tests/bare.sh" in script
+
+
+def test_what_the_run_itself_sets_is_no_misspelt_variable_to_the_checks() -> None:
+    """A warning of `manage.py check` fails the run: a variable that the run sets must be none of them."""
+    script = (ROOT / ".ci" / "run").read_text()
+    read = set(re.findall(r"LATHE_[A-Z_]+", script + (ROOT / "tests" / "bare.sh").read_text()))
+    assert read >= {"LATHE_TEST_DATABASE_URL", "LATHE_CI_DATABASE_URL", "LATHE_ASSETS"}
+    assert [warning.msg for warning in misspelt(dict.fromkeys(read, "x"), frozenset())] == []
