@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar
 
 from django.db import models
 from django.utils import timezone
@@ -10,11 +10,20 @@ from django.utils import timezone
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
 
-    # Some are named in the classes' arguments, as text.
-    from apps.accounts.models import Invitation, Team, User  # noqa: F401
-
-
 Row = TypeVar("Row", bound=models.Model)
+
+
+class Member(Protocol):
+    """A person who has logged in, as far as visibility asks."""
+
+    @property
+    def is_authenticated(self) -> Literal[True]: ...
+
+    @property
+    def memberships(self) -> Any: ...
+
+    @property
+    def teams(self) -> Any: ...
 
 
 class TeamOwnedQuerySet(models.QuerySet[Row]):
@@ -22,22 +31,22 @@ class TeamOwnedQuerySet(models.QuerySet[Row]):
 
     team_path = "team"
 
-    def visible_to(self, user: User | AnonymousUser) -> Self:
+    def visible_to(self, user: Member | AnonymousUser) -> Self:
         """The rows of the teams that `user` is a member of."""
         if not user.is_authenticated:
             return self.none()
         return self.filter(**{f"{self.team_path}__in": user.memberships.values("team")})
 
 
-class TeamQuerySet(models.QuerySet["Team"]):
-    def visible_to(self, user: User | AnonymousUser) -> Self:
+class TeamQuerySet(models.QuerySet[Row]):
+    def visible_to(self, user: Member | AnonymousUser) -> Self:
         """The teams that `user` is a member of."""
         if not user.is_authenticated:
             return self.none()
         return self.filter(memberships__user=user)
 
 
-class InvitationQuerySet(TeamOwnedQuerySet["Invitation"]):
+class InvitationQuerySet(TeamOwnedQuerySet[Row]):
     def open(self) -> Self:
         """Invitations that can still be accepted."""
         return self.filter(accepted_at=None, expires_at__gt=timezone.now())

@@ -14,7 +14,7 @@ from apps.accounts import journal
 from apps.accounts.models import Role, Team, User
 from apps.accounts.services import require_role
 from apps.agents.dataset_spec import DatasetSpec
-from apps.models import dependents, intake
+from apps.models import dependents, intake, messages
 from apps.models.errors import DataSetInUse, DataSetNameMissing, DataSetNameTaken, DataSetSpecInvalid
 from apps.models.models import DataSet, Upload
 from apps.outages import require_queue
@@ -55,7 +55,7 @@ def add_dataset(
         with transaction.atomic():
             source.used()
             dataset.save()
-            transaction.on_commit(lambda: intake.send_dataset(dataset.pk))
+            transaction.on_commit(lambda: messages.send_dataset(dataset.pk))
             journal.tell("dataset.added", actor=user, team=team, subject=clean, data={"sha256": blob.sha256})
     except IntegrityError as error:
         raise DataSetNameTaken(field="name", name=clean) from error

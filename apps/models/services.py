@@ -18,7 +18,7 @@ from apps.accounts import journal
 from apps.accounts.models import Membership, Role, Team, User
 from apps.accounts.services import owners_of, require_role
 from apps.agents.reports import ModelSummary
-from apps.models import dependents, intake
+from apps.models import dependents, intake, messages
 from apps.models.aliases import can_undo, move_alias, undo_alias_move
 from apps.models.datasets import add_dataset, delete_dataset, describe_dataset
 from apps.models.errors import (
@@ -203,7 +203,7 @@ def add_version(
         )
         if glance.summary is not None:
             ModelMetadata.record(version, glance.summary)
-        transaction.on_commit(lambda: intake.send_version(version.pk))
+        transaction.on_commit(lambda: messages.send_version(version.pk))
         data = {"sha256": blob.sha256, "filename": name, "code": list(glance.code[:MOST_NAMED])}
         journal.tell("version.added", actor=user, team=model.team, subject=str(version), data=data)
     return version
@@ -259,7 +259,7 @@ def adopt_artifact(
             status=InspectionStatus.PENDING if summary is None else InspectionStatus.READY,
         )
         if summary is None:
-            transaction.on_commit(lambda: intake.send_version(version.pk))
+            transaction.on_commit(lambda: messages.send_version(version.pk))
         else:
             ModelMetadata.record(version, summary)
     return version

@@ -51,8 +51,8 @@ class Overdue:
         handed_over = SessionStep.objects.filter(session=OuterRef("session"), kind=StepKind.PACKAGE)
         steps = SessionStep.objects.filter(session__in=self._staying(self._policy.artifact_days))
         steps = steps.exclude(artifact=None).exclude(kind=StepKind.PACKAGE)
-        steps = steps.annotate(handed_over=Subquery(handed_over.values("parent_key")[:1]))
-        return steps.filter(Q(handed_over=None) | ~Q(key=F("handed_over")))
+        with_winner = steps.annotate(handed_over=Subquery(handed_over.values("parent_key")[:1]))
+        return with_winner.filter(Q(handed_over=None) | ~Q(key=F("handed_over")))
 
     def log(self) -> QuerySet[LogEntry]:
         return LogEntry.objects.filter(session__in=self._staying(self._policy.log_days))
