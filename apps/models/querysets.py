@@ -9,7 +9,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from apps.accounts.querysets import Row, TeamOwnedQuerySet
+from apps.visibility import Row, TeamOwnedQuerySet
 
 if TYPE_CHECKING:
     from apps.accounts.models import Team

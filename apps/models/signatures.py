@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from django.db import models, transaction
 
-from apps.accounts import journal
 from apps.accounts.models import Role, User
 from apps.accounts.services import require_role
+from apps.audit import trail
 from apps.models import messages
 from apps.models.errors import SignatureInUse, SignatureNotOffered, VersionNotReady
 from apps.models.models import ModelVersion
@@ -40,7 +40,7 @@ def choose_signature(version: ModelVersion, user: User, name: str) -> ModelVersi
     row.look_again()
     transaction.on_commit(lambda: messages.send_version(row.pk))
     data = {"from": summary.signature, "to": name}
-    journal.tell("version.signature_chosen", actor=user, team=row.model.team, subject=str(row), data=data)
+    trail.record("version.signature_chosen", actor=user, team=row.model.team, subject=str(row), data=data)
     return row
 
 

@@ -11,9 +11,9 @@ from django.db import models
 from django.db.models import Case, F, FloatField, OuterRef, Q, Subquery, Value, When
 from django.db.models.functions import Now
 
-from apps.accounts.querysets import Member, Row, TeamOwnedQuerySet
 from apps.agents.state import ACTIVE, CandidateStatus, Status
 from apps.models import clock
+from apps.visibility import Member, Row, TeamOwnedQuerySet
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser

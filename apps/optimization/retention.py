@@ -16,8 +16,8 @@ from django.utils import timezone
 
 from apps.accounts.models import Team
 from apps.agents.state import StepKind
+from apps.audit import trail
 from apps.models.models import Blob
-from apps.optimization import audit
 from apps.optimization.models import LogEntry, OptimizationSession, RetentionPolicy, SessionStep
 from apps.optimization.services.removal import remove
 
@@ -91,7 +91,7 @@ def apply(policy: RetentionPolicy) -> Removal:
         SessionStep.objects.filter(pk__in=list(overdue.artifacts().values_list("pk", flat=True))).update(artifact=None)
         overdue.log().delete()
         if gone:
-            audit.record("retention.applied", team=policy.team, subject=str(policy), data=asdict(gone))
+            trail.record("retention.applied", team=policy.team, subject=str(policy), data=asdict(gone))
     return gone
 
 
