@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from apps.accounts.models import Role, Team, User
 from apps.accounts.services import require_role
-from apps.agents.dataset_spec import DatasetSpec
+from apps.agents.contracts.dataset_spec import DatasetSpec
 from apps.audit import trail
 from apps.models import dependents, intake, messages
 from apps.models.errors import DataSetInUse, DataSetNameMissing, DataSetNameTaken, DataSetSpecInvalid

@@ -1,4 +1,4 @@
-"""What a member can get wrong in the model store. What they get wrong inside a file stands in `apps.agents.errors`."""
+"""What a member can get wrong in the model store. What they get wrong inside a file stands in `contracts.errors`."""
 
 from __future__ import annotations
 

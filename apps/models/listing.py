@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from apps.agents.reports import CodeFile
+from apps.agents.contracts.reports.model import CodeFile
 
 MOST_LINES = 5000
 """Of one file on a page; the file itself can be downloaded whole."""

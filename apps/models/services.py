@@ -16,7 +16,7 @@ from django.db.models import Max, ProtectedError, RestrictedError
 
 from apps.accounts.models import Membership, Role, Team, User
 from apps.accounts.services import owners_of, require_role
-from apps.agents.reports import ModelSummary
+from apps.agents.contracts.reports.model import ModelSummary
 from apps.audit import trail
 from apps.models import dependents, intake, messages
 from apps.models.aliases import can_undo, move_alias, undo_alias_move

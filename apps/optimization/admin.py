@@ -14,7 +14,7 @@ from django.http import HttpRequest
 from apps.accounts.audited import Audited
 from apps.accounts.models import User
 from apps.admin import ReadOnly
-from apps.agents.techniques import catalogue
+from apps.agents.techniques.catalogue import catalogue
 from apps.audit import trail
 from apps.audit.models import AuditEvent
 from apps.errors import UserError

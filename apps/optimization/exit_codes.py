@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from apps.agents.state import Outcome
+from apps.agents.contracts.state import Outcome
 
 UNDECIDED: dict[str, int] = {Outcome.NOT_MEASURED: 3, Outcome.INCONCLUSIVE: 4}
 """By outcome. 1 is every failure, 2 a command line that is not understood."""

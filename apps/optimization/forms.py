@@ -1,4 +1,4 @@
-"""The portal's forms. What is valid is said once, in `apps.agents.criteria`; forms only ask and show."""
+"""The portal's forms. What is valid is said once, in `apps.agents.contracts.criteria`; forms only ask and show."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from django.db.models import Q, QuerySet
 from pydantic import ValidationError as InvalidValue
 
 from apps.accounts.models import Team, User
-from apps.agents.criteria import Criteria, Device, Objective
-from apps.agents.techniques import catalogue
+from apps.agents.contracts.criteria import Criteria, Device, Objective
+from apps.agents.techniques.catalogue import catalogue
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization.models import CriteriaSet
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models.functions import Now
 
-from apps.agents.state import Status
+from apps.agents.contracts.state import Status
 from apps.models import clock
 from apps.optimization.models import SessionStep
 from apps.outages import BROKER_AWAY

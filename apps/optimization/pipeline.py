@@ -12,8 +12,17 @@ from uuid import UUID
 
 from django.db import DatabaseError, transaction
 
-from apps.agents.manager import OptimizationManager
-from apps.agents.state import ACTIVE, AgentDecision, CandidateRecord, Decision, Status, StepKind, StepRequest, Verdict
+from apps.agents.contracts.state import (
+    ACTIVE,
+    AgentDecision,
+    CandidateRecord,
+    Decision,
+    Status,
+    StepKind,
+    StepRequest,
+    Verdict,
+)
+from apps.agents.session.manager import OptimizationManager
 from apps.audit import trail
 from apps.audit.models import AuditEvent
 from apps.optimization import events, messages

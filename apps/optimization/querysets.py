@@ -11,7 +11,7 @@ from django.db import models
 from django.db.models import Case, F, FloatField, OuterRef, Q, Subquery, Value, When
 from django.db.models.functions import Now
 
-from apps.agents.state import ACTIVE, CandidateStatus, Status
+from apps.agents.contracts.state import ACTIVE, CandidateStatus, Status
 from apps.models import clock
 from apps.visibility import Member, Row, TeamOwnedQuerySet
 

@@ -259,7 +259,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         # With labels as the rows have them, or it is not recognized.
         "Status": [(name, name.capitalize()) for name in ("queued", "running", "completed", "failed", "cancelled")],
-        "CandidateStatus": "apps.agents.state.CandidateStatus",
+        "CandidateStatus": "apps.agents.contracts.state.CandidateStatus",
         "InspectionStatus": "apps.models.models.InspectionStatus",
     },
     # The interface's files come from this server.

@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from apps.accounts.models import Membership, Role, Team, User
-from apps.agents.state import Outcome, Status, StepKind
+from apps.agents.contracts.state import Outcome, Status, StepKind
 from apps.audit.models import AuditEvent
 from apps.audit.trail import verify
 from apps.models import services as store
