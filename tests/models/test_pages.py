@@ -199,7 +199,7 @@ class TestVersionDetail:
         version = make_version(status=InspectionStatus.PENDING)
         version.refuse("model.empty_graph", "The model's graph has no nodes.")
         page = text_of(browse(engineer).get(version.get_absolute_url()))
-        for words in ("has no nodes", "model.empty_graph", "Mend the file"):
+        for words in ("has no nodes", "model.empty_graph", "Fix the file"):
             assert words in page
 
     def test_a_ready_version_can_be_optimized(self, browse: Browse, version: ModelVersion, engineer: User):
@@ -246,7 +246,7 @@ class TestDataSets:
         dataset = DataSet.objects.get()
         assert response.url == dataset.get_absolute_url()
         assert dataset.spec["examples_may_leave"] is False
-        assert "carry none of its examples" in text_of(client.get(response.url))
+        assert "contain none of its examples" in text_of(client.get(response.url))
         assert (dataset.spec["metric"], dataset.spec["label"], dataset.spec["classes"]) == (
             "top5",
             "target",

@@ -142,13 +142,13 @@ def test_the_page_offers_every_signature_with_what_it_takes(served: ModelVersion
     assert html.count('type="radio"') == 2
     assert 'value="serving_default" checked' in html
     assert "text: string[?]" in html
-    assert "Use the marked one" in html
+    assert "Use the selected one" in html
 
 
 def test_who_only_looks_sees_them_and_cannot_choose(served: ModelVersion, client: Client, viewer: User) -> None:
     html = page(client, viewer, served)
     assert html.count("disabled") >= 2
-    assert "Use the marked one" not in html
+    assert "Use the selected one" not in html
 
 
 def test_the_only_signature_is_named_and_strings_are_explained(
@@ -157,7 +157,7 @@ def test_the_only_signature_is_named_and_strings_are_explained(
     ModelMetadata.record(served, summary(SIGNATURES[1], SIGNATURES[1:]))
     html = page(client, owner, served)
     assert "<dt>Signature</dt><dd><code>serving_texts</code></dd>" in html
-    assert "It takes strings" in html
+    assert "This input takes strings" in html
     assert 'type="radio"' not in html
 
 
