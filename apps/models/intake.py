@@ -49,7 +49,7 @@ WANTED_DATA: dict[DatasetKind, str] = {
     DatasetKind.NPZ: "a NumPy archive (.npz)",
     DatasetKind.IMAGES: "a zip archive with a folder of images per class",
     DatasetKind.TABLE: "a table (.csv or .parquet)",
-    DatasetKind.TEXT: "plain text (.txt) or one JSON object a line (.jsonl)",
+    DatasetKind.TEXT: "plain text (.txt) or one JSON object per line (.jsonl)",
 }
 
 LONGEST_FILENAME = 255

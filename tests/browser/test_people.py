@@ -22,7 +22,7 @@ def test_a_token_made_on_the_page_opens_the_api_until_it_is_revoked(logged_in: C
     assert ask(f"{portal.url}/api/v1/sessions/", headers, b"{}")[0] == 403
     press(logged_in, "Revoke")
     logged_in.switch_to.alert.accept()
-    wait_for_text(logged_in, "#messages", "is revoked")
+    wait_for_text(logged_in, "#messages", "was revoked")
     assert ask(f"{portal.url}/api/v1/me/", headers)[0] == 401
 
 

@@ -156,7 +156,13 @@ class TestTheVersionsPage:
         html = page()
         for words in ("transformers folder", "LlamaForCausalLM", "predicts the next token", "2,048", "32,000"):
             assert words in html
-        for words in ("tied", "included with the model", "bitsandbytes nf4", "model.embed_tokens.weight", "32000 × 288"):
+        for words in (
+            "tied",
+            "included with the model",
+            "bitsandbytes nf4",
+            "model.embed_tokens.weight",
+            "32000 × 288",
+        ):
             assert words in html
 
     @pytest.mark.parametrize("which", Format)

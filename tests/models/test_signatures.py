@@ -103,7 +103,7 @@ def test_a_signature_that_is_not_there_is_refused_with_those_that_are(served: Mo
 
 
 def test_a_file_with_nothing_to_choose_says_so(version: ModelVersion, owner: User) -> None:
-    with pytest.raises(SignatureNotOffered, match="none that can be chosen"):
+    with pytest.raises(SignatureNotOffered, match="Choose from: none"):
         services.choose_signature(version, owner, "predict")
 
 
@@ -167,7 +167,7 @@ def test_the_page_takes_a_choice_and_says_why_another_is_refused(
     client.force_login(owner)
     url = reverse("models:version-signature", args=[served.model_id, served.number])
     refused = client.post(url, {"name": "predict"}, follow=True).content.decode()
-    assert "offers no signature" in refused
+    assert "has no signature" in refused
     client.post(url, {"name": "serving_texts"})
     served.refresh_from_db()
     assert (served.signature, served.pending) == ("serving_texts", True)
