@@ -1,6 +1,6 @@
-"""What people did to teams, keys and the store, told to whoever keeps the books.
+"""Reports actions on teams, tokens and the store to the audit trail.
 
-The audit trail lives above these apps, so they cannot write to it themselves: they tell the keeper, which
+The audit trail is in an app above these ones, so they cannot import it. They call a keeper instead, which
 `apps.optimization` connects when Django starts (`apps.optimization.audit.record`).
 """
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Keeper(Protocol):
-    """Records one act inside the caller's transaction: what is rolled back was never done."""
+    """Records one action inside the caller's transaction, so that a rollback removes the record too."""
 
     def __call__(
         self,
@@ -32,7 +32,7 @@ _keepers: list[Keeper] = []
 
 
 def connect(keeper: Keeper) -> None:
-    """From now on `keeper` is told of everything. Connecting it twice changes nothing."""
+    """Calls `keeper` for every action from now on. Connecting it twice has no further effect."""
     if keeper not in _keepers:
         _keepers.append(keeper)
 
@@ -46,13 +46,13 @@ def tell(
     reason: str = "",
     data: Mapping[str, Any] | None = None,
 ) -> None:
-    """One act: `action` is dotted, such as `member.removed`; `actor` is `None` for Lathe itself."""
+    """Reports one action. `action` is dotted, such as `member.removed`; `actor` is `None` for Lathe itself."""
     for keeper in _keepers:
         keeper(action, actor=actor, team=team, subject=subject, reason=reason, data=data)
 
 
 def tell_changes(action: str, actor: User, team: Team, subject: str, before: Mapping[str, Any], row: object) -> None:
-    """One act for the fields of `row` that are no longer as `before`, each with both values; none where all are."""
+    """Reports the fields of `row` that differ from `before`, each with both values. Reports nothing if none differs."""
     after = {name: getattr(row, name) for name in before}
     changed = {name: [before[name], value] for name, value in after.items() if before[name] != value}
     if changed:
