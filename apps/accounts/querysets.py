@@ -1,4 +1,4 @@
-"""Who may see what: one `visible_to(user)` for pages, API and admin alike."""
+"""Visibility: one `visible_to(user)` for pages, API and admin."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.utils import timezone
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
 
-    # Some are named in the classes' arguments, as text.
+    # Some are used as strings in the classes' type arguments.
     from apps.accounts.models import Invitation, Team, User  # noqa: F401
 
 
@@ -18,12 +18,12 @@ Row = TypeVar("Row", bound=models.Model)
 
 
 class TeamOwnedQuerySet(models.QuerySet[Row]):
-    """Rows that belong to a team, directly or along `team_path`. A stranger's rows do not exist (404)."""
+    """Rows that belong to a team, directly or along `team_path`. Rows of other teams appear not to exist (404)."""
 
     team_path = "team"
 
     def visible_to(self, user: User | AnonymousUser) -> Self:
-        """The rows of the teams that `user` is a member of."""
+        """The rows of all teams of `user`."""
         if not user.is_authenticated:
             return self.none()
         return self.filter(**{f"{self.team_path}__in": user.memberships.values("team")})
@@ -31,7 +31,7 @@ class TeamOwnedQuerySet(models.QuerySet[Row]):
 
 class TeamQuerySet(models.QuerySet["Team"]):
     def visible_to(self, user: User | AnonymousUser) -> Self:
-        """The teams that `user` is a member of."""
+        """The teams of `user`."""
         if not user.is_authenticated:
             return self.none()
         return self.filter(memberships__user=user)

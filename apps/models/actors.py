@@ -1,4 +1,4 @@
-"""Messages to the workers: an id in, a function called."""
+"""Actors: each takes an id and calls a function."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import dramatiq
 from apps.models import checks, collection, inspection
 
 TIME_LIMIT_MS = 35 * 60 * 1000
-"""More than the child's own limit, which ends the work first and says why."""
+"""Longer than the child's own limit, which ends the work first and gives the reason."""
 CHECK: dict[str, Any] = {
     "queue_name": checks.QUEUE,
     "max_retries": 3,
