@@ -8,7 +8,9 @@ class OptimizationConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Connects what the apps below tell: acts for the audit trail, rows that go, and people whose pages close."""
+        """Connects the hooks of the apps below: actions for the audit trail, deleted rows, and users whose pages must
+        close.
+        """
         from django.contrib.sessions.models import Session
         from django.db.models.signals import post_delete, post_save
 
@@ -21,7 +23,7 @@ class OptimizationConfig(AppConfig):
 
         journal.connect(audit.record)
         dependents.connect(SessionKeeper())
-        # Signals, because the admin and Django itself end logins and memberships too.
+        # Signals, because the admin and Django itself also end logins and memberships.
         for changed in (post_save, post_delete):
             changed.connect(events.tell_of_person, sender=User)
             changed.connect(events.tell_of_person, sender=Membership)

@@ -1,7 +1,7 @@
-"""The audit trail: a chain of events that only grows, in which every gap and every change shows.
+"""The audit trail: an append-only chain of events in which every gap and every change is detectable.
 
-Each event carries the SHA-256 of its own contents and of the event before it. The head of the chain is one row that a
-writer locks, so the chain has one order however many write at once, and a missing tail shows too. `verify` walks it.
+Each event contains the SHA-256 of its own contents and of the previous event. The head of the chain is one row that
+writers lock, so concurrent writers produce a single order, and a missing tail is detectable too. `verify` checks it.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
     from apps.optimization.models import OptimizationSession
 
 GENESIS = "0" * 64
-"""What stands in place of a digest before the first event."""
+"""The previous digest of the first event."""
 EXACT_INTEGERS = 2**53
 
 
 class AuditTrailImmutable(TypeError):
-    """Code tried to change or delete an audit event. Nothing a user does leads here."""
+    """Code tried to change or delete an audit event. No user action leads here."""
 
     def __init__(self) -> None:
-        super().__init__("audit events are only ever added: they cannot be changed or deleted")
+        super().__init__("audit events are append-only and cannot be changed or deleted")
 
 
 class AuditQuerySet(TeamOwnedQuerySet["AuditEvent"]):
-    """Reads and `create`; everything that would change or skip the chain is refused."""
+    """Allows reads and `create`, and refuses everything that would change or bypass the chain."""
 
     def in_order(self) -> Self:
         return self.order_by("sequence")
@@ -59,7 +59,7 @@ class ActorKind(models.TextChoices):
 
 
 class AuditHead(models.Model):
-    """The end of the chain: one row, locked by whoever adds an event."""
+    """The end of the chain: one row that is locked while an event is added."""
 
     sequence = models.PositiveBigIntegerField(default=0)
     digest = models.CharField(max_length=64, default=GENESIS)
@@ -69,18 +69,18 @@ class AuditHead(models.Model):
 
 
 class AuditEvent(models.Model):
-    """One thing that a member or an agent did, and why.
+    """One action of a member or an agent, with its reason.
 
-    Rows it points to may go while the event stays as it is, so its references are plain: no constraint, no cascade; the
-    names that a reader needs are copied.
+    The event outlives the rows it refers to, so its references have no constraint and no cascade, and the names that a
+    reader needs are copied.
     """
 
     sequence = models.PositiveBigIntegerField(unique=True, editable=False)
-    """Its place in the chain, which all teams share."""
+    """The position in the chain, which all teams share."""
     number = models.PositiveBigIntegerField(null=True, editable=False)
-    """Its place among its team's events, 1, 2, 3 … without a gap; empty for what belongs to no team.
+    """The position among the team's events, 1, 2, 3 … without gaps; empty for an event without a team.
 
-    It follows from the chain, so no digest holds it: `verify` counts again.
+    It follows from the chain, so it is not part of the digest. `verify` counts again.
     """
     at = models.DateTimeField(default=timezone.now, editable=False)
     team = models.ForeignKey(
@@ -100,12 +100,12 @@ class AuditEvent(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.DO_NOTHING, db_constraint=False, null=True, related_name="+"
     )
     action = models.CharField(max_length=60)
-    """What people and Lathe do is dotted (`session.started`); what agents decide is their own word (`planned`)."""
+    """Actions of users and of Lathe are dotted (`session.started`). Agents' decisions are single words (`planned`)."""
     subject = models.CharField(max_length=200, blank=True)
     reason = models.TextField(blank=True)
     data = models.JSONField(default=dict)
     key = models.CharField(max_length=120, blank=True)
-    """Of an agent's decision: unique in its session, so that telling twice records once."""
+    """The key of an agent's decision, unique in its session, so that a repeated decision is recorded once."""
     previous = models.CharField(max_length=64, editable=False)
     digest = models.CharField(max_length=64, unique=True, editable=False)
 
@@ -126,7 +126,7 @@ class AuditEvent(models.Model):
         return f"#{self.sequence} {self.action}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Adds a new event at the end of the chain. Raises `AuditTrailImmutable` for one that exists."""
+        """Appends a new event to the chain. Raises `AuditTrailImmutable` for an existing event."""
         if not self._state.adding:
             raise AuditTrailImmutable
         with transaction.atomic():
@@ -140,7 +140,7 @@ class AuditEvent(models.Model):
             head.save()
 
     def _next_number(self) -> int | None:
-        """The one after the team's last; the head's lock keeps two writers from taking the same."""
+        """The team's next number. The lock on the head keeps two writers from taking the same one."""
         if self.team_id is None:
             return None
         last = AuditEvent.objects.filter(team=self.team_id).aggregate(last=Max("number"))["last"]
@@ -150,7 +150,7 @@ class AuditEvent(models.Model):
         raise AuditTrailImmutable
 
     def expected_digest(self) -> str:
-        """SHA-256, in hexadecimal, over the contents as canonical JSON, the previous digest included."""
+        """The SHA-256, in hexadecimal, of the contents as canonical JSON, including the previous digest."""
         contents = {
             "sequence": self.sequence,
             "at": self.at.astimezone(UTC).isoformat(timespec="microseconds"),
@@ -171,7 +171,7 @@ class AuditEvent(models.Model):
 
 
 def _plain(value: Any) -> Any:
-    """`value` with each number in the one form that survives every database: 1.0 and 1 are the same number in JSON."""
+    """`value` with each number in the form that every database preserves: 1.0 and 1 are the same number in JSON."""
     if isinstance(value, bool):
         return value
     if isinstance(value, int | float):
@@ -195,9 +195,10 @@ def record(
     data: Mapping[str, Any] | None = None,
     key: str = "",
 ) -> AuditEvent:
-    """Adds one event. `actor` is a member, an agent's name, or `None` for Lathe itself; `team` follows from `session`.
+    """Adds one event. `actor` is a member, an agent's name, or `None` for Lathe itself. `team` defaults to the
+    session's.
 
-    The head of the chain stays locked until the surrounding transaction ends: lock a session's row before, not after.
+    The head of the chain stays locked until the surrounding transaction ends. Lock a session's row before, not after.
     """
     kind, name, user_id = ActorKind.SYSTEM, "Lathe", None
     if isinstance(actor, str):
@@ -220,14 +221,14 @@ def record(
 
 @dataclass(frozen=True)
 class BrokenLink:
-    """The first event at which the chain does not hold."""
+    """The first event at which the chain is broken."""
 
     sequence: int
     reason: str
 
 
 def verify() -> BrokenLink | None:
-    """Walks the whole chain in order; `None` when every link holds."""
+    """Verifies the whole chain in order. Returns `None` if every link is valid."""
     sequence, digest = 0, GENESIS
     numbers: Counter[int] = Counter()
     for event in AuditEvent.objects.in_order().iterator(chunk_size=500):
