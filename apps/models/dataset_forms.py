@@ -7,8 +7,8 @@ from typing import Any
 
 from django import forms
 
-from apps.agents.dataset_spec import METRICS, DatasetKind, ImagePreprocessing, TextReading
-from apps.agents.reports import Task
+from apps.agents.contracts.dataset_spec import METRICS, DatasetKind, ImagePreprocessing, TextReading
+from apps.agents.contracts.reports.dataset import Task
 from apps.models.forms import FileOrUploadForm, words
 
 KIND_LABELS = {

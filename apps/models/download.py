@@ -15,7 +15,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotModified, Stre
 from django.http.response import HttpResponseBase
 from django.utils.http import content_disposition_header, parse_etags
 
-from apps.agents.formats import FORMATS, Format
+from apps.agents.contracts.formats import FORMATS, Format
 from apps.models import damage
 from apps.models.errors import StoreFileDamaged
 from apps.models.models import Blob, ModelVersion

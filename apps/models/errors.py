@@ -1,4 +1,4 @@
-"""Errors that a member can cause in the model store. Errors inside a file are in `apps.agents.errors`."""
+"""Errors that a member can cause in the model store. Errors inside a file are in `apps.agents.contracts.errors`."""
 
 from __future__ import annotations
 

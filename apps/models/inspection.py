@@ -18,11 +18,12 @@ from uuid import UUID
 
 from django.conf import settings
 
-from apps.agents.errors import StepOutOfMemory
-from apps.agents.faults import Fault
-from apps.agents.job import Job, JobFailure
-from apps.agents.process import JobCancelled, JobFailed, Limits, run_job
-from apps.agents.reports import DatasetSummary, ModelSummary
+from apps.agents.contracts.errors.steps import StepOutOfMemory
+from apps.agents.contracts.faults import Fault
+from apps.agents.contracts.job import Job, JobFailure
+from apps.agents.contracts.reports.dataset import DatasetSummary
+from apps.agents.contracts.reports.model import ModelSummary
+from apps.agents.sandbox.process import JobCancelled, JobFailed, Limits, run_job
 from apps.errors import UserError
 from apps.models import checks, limits
 from apps.models.errors import DataSetInspectionFailed, ModelInspectionFailed

@@ -19,12 +19,12 @@ from dramatiq.errors import BrokerError
 from redis.exceptions import RedisError
 
 from apps.accounts.models import Team
-from apps.agents.dataset_spec import DatasetKind, DatasetSpec
-from apps.agents.errors import ModelWrongType
-from apps.agents.formats import Format
-from apps.agents.onnx_wire import summarize
-from apps.agents.reports import ModelSummary
-from apps.agents.sniffing import FileKind, code_members, format_of, sniff
+from apps.agents.contracts.dataset_spec import DatasetKind, DatasetSpec
+from apps.agents.contracts.errors.models import ModelWrongType
+from apps.agents.contracts.formats import Format
+from apps.agents.contracts.reports.model import ModelSummary
+from apps.agents.files.onnx_wire import summarize
+from apps.agents.files.sniffing import FileKind, code_members, format_of, sniff
 from apps.models.errors import DataSetWrongType, FileNotGiven, UploadUnknown
 from apps.models.models import Blob, DataSet, ModelVersion, Upload
 from apps.models.storage import local_path, put_stream, upload_limit_bytes

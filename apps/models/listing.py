@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from apps.agents.reports import CodeFile
+from apps.agents.contracts.reports.model import CodeFile
 
 MOST_LINES = 5000
 """The maximum number of lines shown per file. The download has the complete file."""

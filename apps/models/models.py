@@ -14,8 +14,9 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from apps.accounts.models import Team
-from apps.agents.formats import format_spec
-from apps.agents.reports import DatasetSummary, ModelSummary
+from apps.agents.contracts.formats import format_spec
+from apps.agents.contracts.reports.dataset import DatasetSummary
+from apps.agents.contracts.reports.model import ModelSummary
 from apps.models import clock
 from apps.models.querysets import (
     AliasQuerySet,

@@ -16,7 +16,7 @@ from django.templatetags.static import static
 from django.urls import reverse
 from django.utils.html import format_html
 
-from apps.agents.formats import Format
+from apps.agents.contracts.formats import Format
 from apps.models.download import download_name
 from apps.models.models import ModelVersion
 

@@ -8,9 +8,10 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from apps.accounts.models import Team
-from apps.agents.dataset_spec import DatasetSpec
-from apps.agents.formats import FORMATS
-from apps.agents.reports import CodeFile, DatasetSummary, LanguageModel, Signature, TensorSpec
+from apps.agents.contracts.dataset_spec import DatasetSpec
+from apps.agents.contracts.formats import FORMATS
+from apps.agents.contracts.reports.dataset import DatasetSummary
+from apps.agents.contracts.reports.model import CodeFile, LanguageModel, Signature, TensorSpec
 from apps.api import json_of
 from apps.models.models import Alias, AliasMove, DataSet, ModelMetadata, ModelVersion, RegisteredModel, Upload
 

@@ -17,7 +17,7 @@ from django.db.models import Max, ProtectedError, RestrictedError
 from apps.accounts import journal
 from apps.accounts.models import Membership, Role, Team, User
 from apps.accounts.services import owners_of, require_role
-from apps.agents.reports import ModelSummary
+from apps.agents.contracts.reports.model import ModelSummary
 from apps.models import dependents, intake
 from apps.models.aliases import can_undo, move_alias, undo_alias_move
 from apps.models.datasets import add_dataset, delete_dataset, describe_dataset

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from django.db import InterfaceError, OperationalError
 
-from apps.agents.faults import causes, disk_trouble
+from apps.agents.contracts.faults import causes, disk_trouble
 from apps.errors import UserError
 
 _OF_CLIENTS = frozenset({"botocore", "boto3", "s3transfer", "urllib3", "redis"})

@@ -14,7 +14,7 @@ from django.http import HttpRequest
 from apps.accounts.audited import Audited
 from apps.accounts.models import User
 from apps.admin import ReadOnly
-from apps.agents.techniques import catalogue
+from apps.agents.techniques.catalogue import catalogue
 from apps.errors import UserError
 from apps.optimization import audit, criteria, services
 from apps.optimization.errors import CriteriaInvalid

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from apps.accounts.models import Role, Team, User
 from apps.accounts.services import require_role
-from apps.agents.criteria import Criteria
-from apps.agents.techniques import catalogue
+from apps.agents.contracts.criteria import Criteria
+from apps.agents.techniques.catalogue import catalogue
 from apps.optimization import audit
 from apps.optimization.errors import CriteriaBuiltIn, CriteriaInvalid, CriteriaNameTaken, CriteriaOutdated
 from apps.optimization.models import CriteriaSet

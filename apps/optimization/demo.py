@@ -13,8 +13,8 @@ from django.db import transaction
 
 from apps.accounts.models import Membership, Role, Team, User
 from apps.accounts.services import create_team
-from apps.agents.dataset_spec import DatasetKind, DatasetSpec
-from apps.agents.reports import Task
+from apps.agents.contracts.dataset_spec import DatasetKind, DatasetSpec
+from apps.agents.contracts.reports.dataset import Task
 from apps.models.models import DataSet, InspectionStatus, ModelVersion, RegisteredModel
 from apps.models.services import add_dataset, add_version, register_model
 from apps.optimization.errors import DemoRefused

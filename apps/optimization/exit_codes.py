@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from apps.agents.state import Outcome
+from apps.agents.contracts.state import Outcome
 
 UNDECIDED: dict[str, int] = {Outcome.NOT_MEASURED: 3, Outcome.INCONCLUSIVE: 4}
 """Exit codes by outcome. 1 is any failure, 2 an invalid command line."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from django.db.models import Q, QuerySet
 from django_filters import rest_framework as filters
 
-from apps.agents.criteria import Objective
-from apps.agents.state import Outcome, Phase, Status
+from apps.agents.contracts.criteria import Objective
+from apps.agents.contracts.state import Outcome, Phase, Status
 from apps.models.filters import IdFilter
 from apps.optimization.models import AuditEvent, CriteriaSet, LogEntry, OptimizationSession
 from apps.optimization.models.choices import choices_of

@@ -1,4 +1,4 @@
-"""The forms of sessions and criteria. `apps.agents.criteria` defines what is valid; forms only ask and show."""
+"""The forms of sessions and criteria. They only ask and show; `apps.agents.contracts.criteria` defines what is valid."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from django.db.models import Q, QuerySet
 from pydantic import ValidationError as InvalidValue
 
 from apps.accounts.models import Team, User
-from apps.agents.criteria import Criteria, Device, Objective
-from apps.agents.techniques import catalogue
+from apps.agents.contracts.criteria import Criteria, Device, Objective
+from apps.agents.techniques.catalogue import catalogue
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization.models import CriteriaSet
 

@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 
 from django.conf import settings as environment
 
-from apps.agents.errors import StepOutOfMemory
-from apps.agents.job import Job, JobFailure, JobResult
-from apps.agents.process import Limits
-from apps.agents.reports import Part
-from apps.agents.scheduling.quiet import affordable_wait_s
-from apps.agents.state import Closing, Status, StepKind
+from apps.agents.contracts.errors.steps import StepOutOfMemory
+from apps.agents.contracts.job import Job, JobFailure, JobResult
+from apps.agents.contracts.reports.evaluation import Part
+from apps.agents.contracts.state import Closing, Status, StepKind
+from apps.agents.measuring.scheduling.quiet import affordable_wait_s
+from apps.agents.sandbox.process import Limits
 from apps.models.errors import StoreFileMissing
 from apps.models.models import Blob
 from apps.models.storage import local_path

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from apps.agents.dataset_spec import DatasetSpec
-from apps.agents.lineage import format_after, format_of_candidate, runtime_of
-from apps.agents.state import Status, StepKind
+from apps.agents.contracts.dataset_spec import DatasetSpec
+from apps.agents.contracts.state import Status, StepKind
+from apps.agents.techniques.artifact_format import format_after, format_of_candidate, runtime_of
 from apps.models.models import ModelVersion
 from apps.optimization.models import OptimizationSession, SessionStep
 

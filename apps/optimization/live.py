@@ -8,8 +8,10 @@ from typing import Any
 from django.db.models import Prefetch
 from django.template.loader import render_to_string
 
-from apps.agents.reports import AnalysisReport, Finding, Gains
-from apps.agents.state import Phase, Status
+from apps.agents.contracts.reports.analysis import AnalysisReport
+from apps.agents.contracts.reports.metrics import Finding
+from apps.agents.contracts.reports.runtimes import Gains
+from apps.agents.contracts.state import Phase, Status
 from apps.models import clock
 from apps.optimization import plots
 from apps.optimization.lineage import exported_analyses, runtime_of_candidate, runtime_of_original

@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 from dramatiq.errors import BrokerError
 from redis.exceptions import RedisError
 
-from apps.agents.state import Status
+from apps.agents.contracts.state import Status
 from apps.models import clock
 from apps.optimization.models import SessionStep
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from apps.agents import reports
-from apps.agents.state import Plan, StepKind
+from apps.agents.contracts.reports import analysis, evaluation, optimization
+from apps.agents.contracts.state import Plan, StepKind
 from apps.optimization import workers
 from apps.optimization.models import AnalysisReport, EvaluationReport, SessionStep
 
@@ -14,14 +14,14 @@ def keep_report(step: SessionStep, body: dict[str, Any]) -> None:
     """Validates `body` for this kind of step and stores it. Raises `pydantic.ValidationError`."""
     match step.kind:
         case StepKind.ANALYSE:
-            reports.AnalysisReport.model_validate(body)
+            analysis.AnalysisReport.model_validate(body)
             # The analysis of an exported model stays in its step.
             if not step.parent_key:
                 AnalysisReport.objects.update_or_create(session_id=step.session_id, defaults={"body": body})
         case StepKind.PLAN:
             Plan.model_validate(body)
         case StepKind.OPTIMIZE:
-            reports.OptimizationResult.model_validate(body)
+            optimization.OptimizationResult.model_validate(body)
         case StepKind.EVALUATE:
             _keep_evaluation(step, body)
             workers.note_timing(body)
@@ -32,7 +32,7 @@ def _keep_evaluation(step: SessionStep, body: dict[str, Any]) -> None:
 
     The outcomes of single examples stay there too, because only the step that judges the next finalist reads them.
     """
-    report = reports.EvaluationReport.model_validate(body)
+    report = evaluation.EvaluationReport.model_validate(body)
     candidate = step.session.candidates.get(key=step.candidate_key)
     EvaluationReport.objects.update_or_create(
         candidate=candidate,

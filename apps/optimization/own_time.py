@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from apps.agents.state import Status
+from apps.agents.contracts.state import Status
 
 if TYPE_CHECKING:
     from apps.optimization.models import SessionStep

@@ -12,8 +12,17 @@ from uuid import UUID
 
 from django.db import DatabaseError, transaction
 
-from apps.agents.manager import OptimizationManager
-from apps.agents.state import ACTIVE, AgentDecision, CandidateRecord, Decision, Status, StepKind, StepRequest, Verdict
+from apps.agents.contracts.state import (
+    ACTIVE,
+    AgentDecision,
+    CandidateRecord,
+    Decision,
+    Status,
+    StepKind,
+    StepRequest,
+    Verdict,
+)
+from apps.agents.session.manager import OptimizationManager
 from apps.optimization import audit, events, messages
 from apps.optimization.errors import SessionErrored
 from apps.optimization.models import Candidate, OptimizationSession, SessionStep

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from apps.agents.reports import AnalysisReport, Estimate, EvaluationReport, Layer, Part
+from apps.agents.contracts.reports.analysis import AnalysisReport, Layer
+from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
+from apps.agents.contracts.reports.measurements import Estimate
 from apps.optimization.models import Candidate
 
 MOST_BARS = 40

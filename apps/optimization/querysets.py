@@ -12,7 +12,7 @@ from django.db.models import Case, F, FloatField, OuterRef, Q, Subquery, Value, 
 from django.db.models.functions import Now
 
 from apps.accounts.querysets import TeamOwnedQuerySet
-from apps.agents.state import ACTIVE, CandidateStatus, Status
+from apps.agents.contracts.state import ACTIVE, CandidateStatus, Status
 from apps.models import clock
 
 if TYPE_CHECKING:

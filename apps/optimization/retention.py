@@ -15,7 +15,7 @@ from django.db.models import F, OuterRef, Q, QuerySet, Subquery, Sum
 from django.utils import timezone
 
 from apps.accounts.models import Team
-from apps.agents.state import StepKind
+from apps.agents.contracts.state import StepKind
 from apps.models.models import Blob
 from apps.optimization import audit
 from apps.optimization.models import LogEntry, OptimizationSession, RetentionPolicy, SessionStep

@@ -19,10 +19,10 @@ from django.db import Error as DatabaseTrouble
 from django.db import close_old_connections, connections, transaction
 from django.utils import timezone
 
-from apps.agents.faults import Fault
-from apps.agents.job import Event, Job, JobFailure, JobResult, LogLine, MetricValue, Progress
-from apps.agents.process import JobCancelled, JobFailed, run_job
-from apps.agents.state import ACTIVE, StepKind
+from apps.agents.contracts.faults import Fault
+from apps.agents.contracts.job import Event, Job, JobFailure, JobResult, LogLine, MetricValue, Progress
+from apps.agents.contracts.state import ACTIVE, StepKind
+from apps.agents.sandbox.process import JobCancelled, JobFailed, run_job
 from apps.models.errors import StoreFileMissing
 from apps.models.storage import put_file
 from apps.models.timing import timing

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.conf import settings
 
-from apps.agents.state import Status
+from apps.agents.contracts.state import Status
 from apps.optimization.models import SessionStep
 
 logger = logging.getLogger(__name__)

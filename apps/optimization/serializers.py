@@ -10,10 +10,10 @@ from uuid import UUID
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from apps.agents.criteria import Criteria
-from apps.agents.reports import EvaluationReport as Evaluation
-from apps.agents.scheduling.health import Health, TimingHealth
-from apps.agents.state import Outcome, Plan, Prediction, Verdict
+from apps.agents.contracts.criteria import Criteria
+from apps.agents.contracts.reports.evaluation import EvaluationReport as Evaluation
+from apps.agents.contracts.state import Outcome, Plan, Prediction, Verdict
+from apps.agents.measuring.scheduling.health import Health, TimingHealth
 from apps.api import json_of
 from apps.models.serializers import TeamChoice
 from apps.optimization.lineage import runtime_of_candidate

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from apps.agents.faults import Fault
-from apps.agents.state import SessionState, Status, StepKind, StepRecord, StepRequest
+from apps.agents.contracts.faults import Fault
+from apps.agents.contracts.state import SessionState, Status, StepKind, StepRecord, StepRequest
 from apps.models import clock
 from apps.optimization import own_time, workers
 from apps.optimization.models import OptimizationSession, PipelineSettings, SessionStep, Worker

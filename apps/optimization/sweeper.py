@@ -13,8 +13,8 @@ from datetime import timedelta
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from apps.agents.faults import Fault
-from apps.agents.state import ACTIVE, Status
+from apps.agents.contracts.faults import Fault
+from apps.agents.contracts.state import ACTIVE, Status
 from apps.models import checks, clock
 from apps.models.inspection import remove_abandoned_scratch
 from apps.models.timing import timing

@@ -16,9 +16,9 @@ from datetime import datetime
 from statistics import median
 from uuid import UUID
 
-from apps.agents.criteria import Device
-from apps.agents.state import Status, StepKind
-from apps.agents.values import Value
+from apps.agents.contracts.criteria import Device
+from apps.agents.contracts.state import Status, StepKind
+from apps.agents.contracts.values import Value
 from apps.models import clock
 from apps.optimization import own_time, workers
 from apps.optimization.models import OptimizationSession, SessionStep

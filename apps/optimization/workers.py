@@ -13,11 +13,11 @@ from typing import Any
 from django.conf import settings
 from django.db.models.functions import Now
 
-from apps.agents.machine import describe_machine, installed_versions
-from apps.agents.scheduling.health import TimingHealth
-from apps.agents.scheduling.priority import priority
-from apps.agents.state import Status, StepKind
-from apps.agents.techniques import catalogue
+from apps.agents.contracts.state import Status, StepKind
+from apps.agents.measuring.machine import describe_machine, installed_versions
+from apps.agents.measuring.scheduling.health import TimingHealth
+from apps.agents.measuring.scheduling.priority import priority
+from apps.agents.techniques.catalogue import catalogue
 from apps.models import clock
 from apps.optimization.models import SessionStep, Worker
 

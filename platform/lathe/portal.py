@@ -18,7 +18,7 @@ from django.core.management import call_command
 from django.db import connections
 from django.utils.module_loading import module_has_submodule
 
-from apps.agents.scheduling import cores
+from apps.agents.sandbox import cores
 from apps.models import checks
 from lathe.env import PROJECT_ROOT, Environment
 from lathe.processes import Child, Supervisor, python

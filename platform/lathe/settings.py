@@ -233,7 +233,7 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Lathe",
-    "DESCRIPTION": "Make neural networks smaller and faster, and know that they still work. The API covers everything on the pages.",
+    "DESCRIPTION": "Make neural networks smaller and faster, and know that they still work. The API covers all pages.",
     "VERSION": "1.0.0",
     "OAS_VERSION": "3.1.1",
     "SERVE_INCLUDE_SCHEMA": False,
@@ -259,7 +259,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         # With the labels of the rows; otherwise it is not recognized.
         "Status": [(name, name.capitalize()) for name in ("queued", "running", "completed", "failed", "cancelled")],
-        "CandidateStatus": "apps.agents.state.CandidateStatus",
+        "CandidateStatus": "apps.agents.contracts.state.CandidateStatus",
         "InspectionStatus": "apps.models.models.InspectionStatus",
     },
     # The interface's files come from this server.

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from textwrap import fill
 
-from apps.agents.phrasing import MINUS, gains_said, slowdown_said
-from apps.agents.reports import EvaluationReport, Holds, LatencyComparison, MetricComparison, Part
-from apps.agents.state import CandidateStatus, Status
+from apps.agents.contracts.phrasing import MINUS, gains_said, slowdown_said
+from apps.agents.contracts.reports.constraints import Holds
+from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
+from apps.agents.contracts.reports.measurements import LatencyComparison
+from apps.agents.contracts.reports.metrics import MetricComparison
+from apps.agents.contracts.state import CandidateStatus, Status
 from apps.optimization.models import Candidate, OptimizationSession, SessionStep
 from apps.optimization.waiting import waits_of
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from apps.agents.formats import FORMATS, Format, Framework
-from apps.agents.techniques import Family, catalogue
+from apps.agents.contracts.formats import FORMATS, Format, Framework
+from apps.agents.techniques.catalogue import Family, catalogue
 
 LOAD = """
 import importlib, pkgutil, sys

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from django.test import Client
 
-from apps.agents.criteria import Constraints
-from apps.agents.state import Outcome
+from apps.agents.contracts.criteria import Constraints
+from apps.agents.contracts.state import Outcome
 from apps.optimization.criteria import create
 from apps.optimization.models import OptimizationSession
 from tests.door import Door, quick

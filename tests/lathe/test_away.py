@@ -18,7 +18,7 @@ from django.test import Client
 from django.urls import reverse
 
 from apps.accounts.models import User
-from apps.agents.state import Status
+from apps.agents.contracts.state import Status
 from apps.models.models import DataSet, ModelVersion, RegisteredModel, Upload
 from apps.optimization import actors
 from apps.optimization.models import AuditEvent, OptimizationSession

@@ -18,7 +18,7 @@ import psutil
 import pytest
 from django.core.management import CommandError, call_command
 
-from apps.agents.state import ACTIVE
+from apps.agents.contracts.state import ACTIVE
 from lathe import portal
 from lathe.env import PROJECT_ROOT, Environment
 from lathe.processes import Supervisor
@@ -104,7 +104,7 @@ def test_the_demo_has_a_session_at_work_and_ctrl_c_ends_its_child_too(tmp_path):
         with closing(sqlite3.connect(tmp_path / "var" / "lathe.sqlite3")) as database:
             (status,) = database.execute("SELECT status FROM optimization_optimizationsession").fetchone()
         assert status in ACTIVE
-        while "apps.agents.child" not in commands(below):
+        while "apps.agents.sandbox.child" not in commands(below):
             time.sleep(0.1)
             below = run.process.children(recursive=True)
         run.process.send_signal(signal.SIGINT)

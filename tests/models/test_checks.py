@@ -12,10 +12,10 @@ import pytest
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from apps.agents.errors import StepDiskFailed, StepKilled
-from apps.agents.faults import Fault
-from apps.agents.job import JobFailure, JobResult
-from apps.agents.process import JobCancelled, JobFailed
+from apps.agents.contracts.errors.steps import StepDiskFailed, StepKilled
+from apps.agents.contracts.faults import Fault
+from apps.agents.contracts.job import JobFailure, JobResult
+from apps.agents.sandbox.process import JobCancelled, JobFailed
 from apps.models import checks, clock, inspection, intake
 from apps.models.inspection import TryAgain, inspect_version
 from apps.models.models import InspectionStatus, ModelVersion

@@ -10,10 +10,10 @@ from django.test import Client
 from rest_framework.test import APIClient
 
 from apps.accounts.models import User
-from apps.agents.errors import ModelWrongType
-from apps.agents.formats import FORMATS, Format
-from apps.agents.job import JobResult
-from apps.agents.reports import MOST_WEIGHTS, CodeFile, LanguageModel, ModelSummary, TensorSpec
+from apps.agents.contracts.errors.models import ModelWrongType
+from apps.agents.contracts.formats import FORMATS, Format
+from apps.agents.contracts.job import JobResult
+from apps.agents.contracts.reports.model import MOST_WEIGHTS, CodeFile, LanguageModel, ModelSummary, TensorSpec
 from apps.models import inspection, services
 from apps.models.download import download_name
 from apps.models.inspection import inspect_version

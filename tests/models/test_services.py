@@ -9,7 +9,7 @@ import pytest
 from django.core.exceptions import PermissionDenied
 
 from apps.accounts.models import Team, User
-from apps.agents.errors import ModelMalformed, ModelTruncated, ModelWrongType
+from apps.agents.contracts.errors.models import ModelMalformed, ModelTruncated, ModelWrongType
 from apps.models import intake, services
 from apps.models.download import download_name
 from apps.models.errors import (

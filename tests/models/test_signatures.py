@@ -11,7 +11,7 @@ from django.urls import reverse
 from rest_framework.test import APIClient
 
 from apps.accounts.models import User
-from apps.agents.reports import ModelSummary, Signature, TensorSpec
+from apps.agents.contracts.reports.model import ModelSummary, Signature, TensorSpec
 from apps.models import inspection, services
 from apps.models.errors import SignatureInUse, SignatureNotOffered, VersionNotReady
 from apps.models.models import DataSet, InspectionStatus, ModelMetadata, ModelVersion

@@ -11,8 +11,8 @@ from django.test import Client
 from rest_framework.test import APIClient
 
 from apps.accounts.models import Team, User
-from apps.agents.dataset_spec import DatasetKind, DatasetSpec, TextReading
-from apps.agents.reports import Task
+from apps.agents.contracts.dataset_spec import DatasetKind, DatasetSpec, TextReading
+from apps.agents.contracts.reports.dataset import Task
 from apps.models import services
 from apps.models.dataset_forms import KIND_LABELS, TASK_LABELS
 from apps.models.errors import DataSetWrongType

@@ -10,8 +10,8 @@ from django.test import Client
 from django.urls import reverse
 
 from apps.accounts.models import User
-from apps.agents.criteria import Criteria, Objective
-from apps.agents.state import Status
+from apps.agents.contracts.criteria import Criteria, Objective
+from apps.agents.contracts.state import Status
 from apps.optimization.models import (
     AuditEvent,
     Candidate,

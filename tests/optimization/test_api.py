@@ -7,8 +7,8 @@ from django.test import Client
 from rest_framework.test import APIClient
 
 from apps.accounts.models import Team, User
-from apps.agents.criteria import Criteria
-from apps.agents.state import Outcome, Status, Verdict
+from apps.agents.contracts.criteria import Criteria
+from apps.agents.contracts.state import Outcome, Status, Verdict
 from apps.models.models import DataSet, ModelVersion
 from apps.models.services import move_alias
 from apps.models.storage import put_stream

@@ -8,8 +8,9 @@ from collections.abc import Callable
 import pytest
 from django.test import Client
 
-from apps.agents.reports import EvaluationReport, PairedOutcomes, Part
-from apps.agents.state import StepKind
+from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
+from apps.agents.contracts.reports.selection import PairedOutcomes
+from apps.agents.contracts.state import StepKind
 from apps.optimization import jobs, services
 from apps.optimization.management.commands.optimize import Command
 from apps.optimization.models import OptimizationSession, SessionStep

@@ -7,12 +7,12 @@ from django.test import Client
 from django.urls import reverse
 
 from apps.accounts.models import User
-from apps.agents import selection
-from apps.agents.criteria import Criteria
-from apps.agents.formats import Format
-from apps.agents.recipe import Recipe
-from apps.agents.reports import ModeLatency
-from apps.agents.state import Status, StepKind
+from apps.agents.contracts.criteria import Criteria
+from apps.agents.contracts.formats import Format
+from apps.agents.contracts.reports.measurements import ModeLatency
+from apps.agents.contracts.state import Status, StepKind
+from apps.agents.evaluation import selection
+from apps.agents.packaging.recipe import Recipe
 from apps.optimization import jobs, live
 from apps.optimization.lineage import chain_to, input_format, makers
 from apps.optimization.models import OptimizationSession, SessionStep

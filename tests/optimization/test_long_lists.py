@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from apps.accounts.models import Team, User
-from apps.agents.state import CandidateStatus, Outcome, Status
+from apps.agents.contracts.state import CandidateStatus, Outcome, Status
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization.forms import SearchedChoiceField, SessionForm
 from apps.optimization.models import Candidate, EvaluationReport, OptimizationSession

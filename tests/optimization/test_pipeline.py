@@ -12,8 +12,8 @@ from django.core.exceptions import PermissionDenied
 from django.utils import timezone
 
 from apps.accounts.models import User
-from apps.agents.manager import OptimizationManager
-from apps.agents.state import CandidateStatus, Decision, Outcome, Phase, SessionState, Status, StepKind
+from apps.agents.contracts.state import CandidateStatus, Decision, Outcome, Phase, SessionState, Status, StepKind
+from apps.agents.session.manager import OptimizationManager
 from apps.models.models import Blob
 from apps.models.services import move_alias
 from apps.models.storage import open_blob

@@ -17,7 +17,7 @@ from django.db import connection
 from dramatiq.brokers.redis import RedisBroker
 
 from apps.accounts.models import User
-from apps.agents.state import Outcome, Status, StepKind
+from apps.agents.contracts.state import Outcome, Status, StepKind
 from apps.models.actors import inspect_version
 from apps.models.models import InspectionStatus, ModelVersion
 from apps.optimization import audit, scratch, services

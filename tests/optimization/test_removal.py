@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from apps.accounts.models import Membership, Role, Team, User
-from apps.agents.state import Outcome, Status, StepKind
+from apps.agents.contracts.state import Outcome, Status, StepKind
 from apps.models import services as store
 from apps.models.errors import ModelInUse, StoreQuotaExceeded
 from apps.models.models import Blob, DataSet, ModelVersion, StoreQuota, StoreSettings

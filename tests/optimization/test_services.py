@@ -12,10 +12,10 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from apps.accounts.models import Team, User
-from apps.agents.criteria import Budget, Constraints, Criteria, Device, Objective, Target
-from apps.agents.errors import InputMissing, InputShape
-from apps.agents.reports import TensorSpec
-from apps.agents.state import Outcome, Status, StepKind, Verdict
+from apps.agents.contracts.criteria import Budget, Constraints, Criteria, Device, Objective, Target
+from apps.agents.contracts.errors.datasets import InputMissing, InputShape
+from apps.agents.contracts.reports.model import TensorSpec
+from apps.agents.contracts.state import Outcome, Status, StepKind, Verdict
 from apps.models.models import DataSet, InspectionStatus, ModelMetadata, ModelVersion
 from apps.optimization import jobs, services
 from apps.optimization.criteria import create

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from apps.agents.reports import Holds
-from apps.agents.state import CandidateStatus, Choice, Outcome, Phase, Status, StepKind
+from apps.agents.contracts.reports.constraints import Holds
+from apps.agents.contracts.state import CandidateStatus, Choice, Outcome, Phase, Status, StepKind
 from apps.optimization.models import Candidate, EvaluationReport, SessionStep
 from lathe import terminal
 from tests.optimization import material

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from django.template.loader import render_to_string
 
-from apps.agents.reports import EvaluationReport, LatencyComparison
+from apps.agents.contracts.reports.evaluation import EvaluationReport
+from apps.agents.contracts.reports.measurements import LatencyComparison
 from tests.portal.world import report_body
 
 CLEAN = {

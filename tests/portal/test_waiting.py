@@ -12,7 +12,7 @@ from django.urls import reverse
 from rest_framework.test import APIClient
 
 from apps.accounts.models import Team, User
-from apps.agents.state import Phase, Status, StepKind
+from apps.agents.contracts.state import Phase, Status, StepKind
 from apps.models import clock
 from apps.models.timing import timing
 from apps.optimization import events

@@ -11,8 +11,8 @@ from typing import Any
 from django.utils import timezone
 
 from apps.accounts.models import Invitation, Membership, Role, Team, User
-from apps.agents.criteria import PROFILES
-from apps.agents.state import CandidateStatus, Outcome, Phase, Status, StepKind
+from apps.agents.contracts.criteria import PROFILES
+from apps.agents.contracts.state import CandidateStatus, Outcome, Phase, Status, StepKind
 from apps.models import storage
 from apps.models.models import (
     Alias,

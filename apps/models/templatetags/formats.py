@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from django import template
 
-from apps.agents import compatibility
-from apps.agents.formats import KERAS_FORMATS, Format, Framework, format_spec
+from apps.agents.contracts.formats import KERAS_FORMATS, Format, Framework, format_spec
+from apps.agents.techniques import compatibility
 
 register = template.Library()
 

@@ -12,7 +12,7 @@ from apps.accounts.forms import show_error
 from apps.accounts.models import Role
 from apps.accounts.requests import MemberRequest, current_team, writes
 from apps.accounts.services import require_role
-from apps.agents.dataset_spec import METRICS, DatasetSpec, part_sizes
+from apps.agents.contracts.dataset_spec import METRICS, DatasetSpec, part_sizes
 from apps.errors import UserError
 from apps.models import dependents, services
 from apps.models.dataset_forms import KIND_LABELS, TASK_LABELS, DataSetForm, DataSetUploadForm

@@ -10,7 +10,7 @@ from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from apps.accounts.requests import MemberRequest, writes
-from apps.agents.reports import MOST_WEIGHTS
+from apps.agents.contracts.reports.model import MOST_WEIGHTS
 from apps.errors import UserError
 from apps.models import dependents, netron, services
 from apps.models.download import blob_response, download_name

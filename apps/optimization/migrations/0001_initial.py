@@ -8,7 +8,7 @@ import django.utils.timezone
 from django.conf import settings
 from django.db import migrations, models
 
-import apps.agents.state
+import apps.agents.contracts.state
 
 
 class Migration(migrations.Migration):
@@ -37,7 +37,7 @@ class Migration(migrations.Migration):
                             ("failed", "Failed"),
                             ("cancelled", "Cancelled"),
                         ],
-                        default=apps.agents.state.Status["QUEUED"],
+                        default=apps.agents.contracts.state.Status["QUEUED"],
                         editable=False,
                         max_length=10,
                     ),
@@ -52,7 +52,7 @@ class Migration(migrations.Migration):
                             ("evaluating", "Evaluating"),
                             ("packaging", "Packaging"),
                         ],
-                        default=apps.agents.state.Phase["ANALYSING"],
+                        default=apps.agents.contracts.state.Phase["ANALYSING"],
                         editable=False,
                         max_length=12,
                     ),
@@ -175,7 +175,7 @@ class Migration(migrations.Migration):
                             ("selected", "Selected"),
                             ("skipped", "Skipped"),
                         ],
-                        default=apps.agents.state.CandidateStatus["PLANNED"],
+                        default=apps.agents.contracts.state.CandidateStatus["PLANNED"],
                         max_length=10,
                     ),
                 ),
@@ -385,7 +385,7 @@ class Migration(migrations.Migration):
                             ("failed", "Failed"),
                             ("cancelled", "Cancelled"),
                         ],
-                        default=apps.agents.state.Status["QUEUED"],
+                        default=apps.agents.contracts.state.Status["QUEUED"],
                         max_length=10,
                     ),
                 ),

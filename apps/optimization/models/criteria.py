@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from apps.accounts.models import Team
-from apps.agents.criteria import Criteria
+from apps.agents.contracts.criteria import Criteria
 from apps.optimization.querysets import CriteriaSetQuerySet
 
 

@@ -6,7 +6,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from apps.agents.state import CandidateStatus
+from apps.agents.contracts.state import CandidateStatus
 from apps.optimization.models.choices import choices_of
 from apps.optimization.models.session import OptimizationSession
 from apps.optimization.querysets import EvaluationQuerySet, SessionOwnedQuerySet
@@ -38,7 +38,7 @@ class Candidate(models.Model):
 
 
 class AnalysisReport(models.Model):
-    """`apps.agents.reports.AnalysisReport` of a session."""
+    """`apps.agents.contracts.reports.analysis.AnalysisReport` of a session."""
 
     session = models.OneToOneField(
         OptimizationSession, on_delete=models.CASCADE, related_name="analysis", primary_key=True
@@ -53,7 +53,7 @@ class AnalysisReport(models.Model):
 
 
 class EvaluationReport(models.Model):
-    """`apps.agents.reports.EvaluationReport` of one candidate, with the numbers for lists and plots."""
+    """`contracts.reports.evaluation.EvaluationReport` of one candidate, with the numbers for lists and plots."""
 
     candidate = models.OneToOneField(Candidate, on_delete=models.CASCADE, related_name="evaluation", primary_key=True)
     body = models.JSONField()

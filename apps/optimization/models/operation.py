@@ -8,9 +8,9 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from apps.agents.scheduling import cores
-from apps.agents.scheduling.health import TimingHealth
-from apps.agents.techniques import catalogue
+from apps.agents.measuring.scheduling.health import TimingHealth
+from apps.agents.sandbox import cores
+from apps.agents.techniques.catalogue import catalogue
 from apps.models import clock
 from apps.optimization.models.step import SessionStep
 from apps.optimization.querysets import WORKER_SILENCE, WorkerQuerySet

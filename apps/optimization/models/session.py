@@ -12,10 +12,10 @@ from django.urls import reverse
 from django.utils import timezone
 
 from apps.accounts.models import Team
-from apps.agents.criteria import Criteria
-from apps.agents.headline import headline_of
-from apps.agents.reports import EvaluationReport
-from apps.agents.state import ACTIVE, Headline, Outcome, Phase, Status, Verdict
+from apps.agents.contracts.criteria import Criteria
+from apps.agents.contracts.reports.evaluation import EvaluationReport
+from apps.agents.contracts.state import ACTIVE, Headline, Outcome, Phase, Status, Verdict
+from apps.agents.session.headline import headline_of
 from apps.models import clock
 from apps.models.models import Blob, DataSet, ModelVersion
 from apps.optimization import own_time

@@ -11,8 +11,8 @@ from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from apps.agents.faults import Fault
-from apps.agents.state import TERMINAL, Status, StepKind
+from apps.agents.contracts.faults import Fault
+from apps.agents.contracts.state import TERMINAL, Status, StepKind
 from apps.models import clock
 from apps.models.models import Blob
 from apps.optimization import own_time

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from apps.agents.criteria import Criteria
-from apps.agents.dataset_spec import DatasetSpec
-from apps.agents.decidability import Decidability, Earlier, decidability, earlier_of
-from apps.agents.repeated_use import RepeatedUse, repeated_use
-from apps.agents.reports import EvaluationReport as Evaluation
-from apps.agents.reports import Holds
+from apps.agents.contracts.criteria import Criteria
+from apps.agents.contracts.dataset_spec import DatasetSpec
+from apps.agents.contracts.reports.constraints import Holds
+from apps.agents.contracts.reports.evaluation import EvaluationReport as Evaluation
+from apps.agents.evaluation.decidability import Decidability, Earlier, decidability, earlier_of
+from apps.agents.evaluation.repeated_use import RepeatedUse, repeated_use
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization.models import EvaluationReport, OptimizationSession
 

@@ -6,9 +6,9 @@ from django.db import transaction
 
 from apps.accounts.models import Role, User
 from apps.accounts.services import require_role
-from apps.agents.faults import Fault
-from apps.agents.state import TERMINAL, Status, StepKind
-from apps.agents.trials import ANALYSE, PACKAGE, PACKAGE_UNTRIED, PLAN
+from apps.agents.contracts.faults import Fault
+from apps.agents.contracts.state import TERMINAL, Status, StepKind
+from apps.agents.session.candidates import ANALYSE, PACKAGE, PACKAGE_UNTRIED, PLAN
 from apps.optimization import audit, events, messages
 from apps.optimization.errors import SessionMoveRefused
 from apps.optimization.models import OptimizationSession, SessionStep

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from apps.agents.compatibility import compatibility, in_reach
-from apps.agents.criteria import Criteria
-from apps.agents.dataset_spec import METRICS, DatasetSpec
-from apps.agents.decidability import Decidability
+from apps.agents.contracts.criteria import Criteria
+from apps.agents.contracts.dataset_spec import METRICS, DatasetSpec
+from apps.agents.contracts.reports.analysis import Compatibility
+from apps.agents.contracts.state import Plan
+from apps.agents.contracts.values import Value
+from apps.agents.evaluation.decidability import Decidability
+from apps.agents.evaluation.repeated_use import RepeatedUse
 from apps.agents.planning.availability import obstacle_to
-from apps.agents.repeated_use import RepeatedUse
-from apps.agents.reports import Compatibility
-from apps.agents.state import Plan
-from apps.agents.techniques import TechniqueSpec, catalogue, missing_libraries
-from apps.agents.values import Value
+from apps.agents.techniques.catalogue import TechniqueSpec, catalogue, missing_libraries
+from apps.agents.techniques.compatibility import compatibility, in_reach
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization.models import PipelineSettings, Worker
 from apps.optimization.services.foresight import use_of, what_is_decided

@@ -6,8 +6,8 @@ from django.db import transaction
 
 from apps.accounts.models import Role, User
 from apps.accounts.services import require_role
-from apps.agents.reports import ModelSummary
-from apps.agents.state import Outcome, Verdict
+from apps.agents.contracts.reports.model import ModelSummary
+from apps.agents.contracts.state import Outcome, Verdict
 from apps.models.models import Alias, ModelVersion
 from apps.models.services import adopt_artifact, move_alias, undo_alias_move
 from apps.optimization import audit, events

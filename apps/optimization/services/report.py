@@ -6,24 +6,20 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from apps.agents.compatibility import format_label
-from apps.agents.criteria import Criteria
-from apps.agents.headline import headline_of
-from apps.agents.judging import at_level
-from apps.agents.lineage import format_of_candidate, runtime_of
+from apps.agents.contracts.criteria import Criteria
+from apps.agents.contracts.reports.analysis import AnalysisReport, Generation
+from apps.agents.contracts.reports.dataset import DatasetSummary
+from apps.agents.contracts.reports.evaluation import EvaluationReport
+from apps.agents.contracts.reports.measurements import Latency, ModeLatency
+from apps.agents.contracts.reports.model import ModelSummary
+from apps.agents.contracts.state import CandidateStatus, Closing, Outcome, Plan, Prediction, Status, StepKind, Verdict
+from apps.agents.contracts.values import Value
+from apps.agents.evaluation.repeated_use import RepeatedUse
 from apps.agents.planning.baseline import Measured, against_baseline
-from apps.agents.repeated_use import RepeatedUse
-from apps.agents.reports import (
-    AnalysisReport,
-    DatasetSummary,
-    EvaluationReport,
-    Generation,
-    Latency,
-    ModeLatency,
-    ModelSummary,
-)
-from apps.agents.state import CandidateStatus, Closing, Outcome, Plan, Prediction, Status, StepKind, Verdict
-from apps.agents.values import Value
+from apps.agents.session.finalists import at_level
+from apps.agents.session.headline import headline_of
+from apps.agents.techniques.artifact_format import format_of_candidate, runtime_of
+from apps.agents.techniques.compatibility import format_label
 from apps.models.intake import safe_filename
 from apps.models.models import Blob
 from apps.optimization.errors import NoPackage, NoReport
@@ -49,7 +45,7 @@ class CandidateReport(Value):
     """SHA-256 of the artifact, if one was made."""
     size_bytes: int | None
     format: str
-    """The artifact's format (`apps.agents.formats`)."""
+    """The artifact's format (`apps.agents.contracts.formats`)."""
     runtime: str
     """The name of its runtime."""
     checks: tuple[str, ...]

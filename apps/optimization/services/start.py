@@ -10,12 +10,12 @@ from django.db import transaction
 
 from apps.accounts.models import Role, Team, User
 from apps.accounts.services import require_role
-from apps.agents.criteria import Criteria, Device
-from apps.agents.dataset_fit import check_against
-from apps.agents.dataset_spec import METRICS, DatasetSpec, metric_by_group
-from apps.agents.planning import plan_preview
-from apps.agents.state import Plan
-from apps.agents.techniques import catalogue, missing_libraries
+from apps.agents.contracts.criteria import Criteria, Device
+from apps.agents.contracts.dataset_spec import METRICS, DatasetSpec, metric_by_group
+from apps.agents.contracts.state import Plan
+from apps.agents.datasets.dataset_fit import check_against
+from apps.agents.planning.agent import plan_preview
+from apps.agents.techniques.catalogue import catalogue, missing_libraries
 from apps.models.models import DataSet, Inspected, ModelVersion
 from apps.optimization import audit, events, messages
 from apps.optimization.criteria import merged, parse

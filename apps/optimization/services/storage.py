@@ -14,7 +14,7 @@ from django.db.models import QuerySet, Sum
 from apps.accounts import journal
 from apps.accounts.models import Role, Team, User
 from apps.accounts.services import require_role
-from apps.agents.state import StepKind
+from apps.agents.contracts.state import StepKind
 from apps.models.models import Blob, DataSet, ModelVersion, Upload
 from apps.models.usage import quota_bytes, used_bytes
 from apps.optimization import retention

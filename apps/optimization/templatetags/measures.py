@@ -9,14 +9,19 @@ from django import template
 from django.utils.html import format_html
 from typing_extensions import TypeIs
 
-from apps.agents import headline, phrasing
-from apps.agents.dataset_spec import METRICS, Metric
-from apps.agents.decidability import round_up
-from apps.agents.phrasing import POINT_UNITS, gains_said
-from apps.agents.reports import UNKNOWN as UNBOUNDED
-from apps.agents.reports import ConstraintVerdict, Estimate, EvaluationReport, Gains, MetricComparison, Pair, Part
-from apps.agents.selection import METRIC_CONSTRAINTS, REAL_CHANGE
-from apps.agents.state import Headline
+from apps.agents.contracts import phrasing
+from apps.agents.contracts.dataset_spec import METRICS, Metric
+from apps.agents.contracts.phrasing import POINT_UNITS, gains_said
+from apps.agents.contracts.reports.constraints import ConstraintVerdict
+from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
+from apps.agents.contracts.reports.measurements import UNKNOWN as UNBOUNDED
+from apps.agents.contracts.reports.measurements import Estimate, Pair
+from apps.agents.contracts.reports.metrics import MetricComparison
+from apps.agents.contracts.reports.runtimes import Gains
+from apps.agents.contracts.state import Headline
+from apps.agents.evaluation.decidability import round_up
+from apps.agents.evaluation.selection import METRIC_CONSTRAINTS, REAL_CHANGE
+from apps.agents.session import headline
 
 register = template.Library()
 

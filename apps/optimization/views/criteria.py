@@ -11,7 +11,7 @@ from apps.accounts.forms import show_error
 from apps.accounts.models import Role
 from apps.accounts.requests import MemberRequest, current_team, writes
 from apps.accounts.services import require_role
-from apps.agents.criteria import Criteria
+from apps.agents.contracts.criteria import Criteria
 from apps.errors import UserError
 from apps.optimization import criteria as services
 from apps.optimization.forms import CriteriaForm

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET
 
 from apps.accounts.models import Team
 from apps.accounts.requests import MemberRequest, writes
-from apps.agents.state import UNDECIDED, Outcome, Status
+from apps.agents.contracts.state import UNDECIDED, Outcome, Status
 from apps.models.models import Blob, DataSet, InspectionStatus, ModelVersion
 from apps.optimization.models import OptimizationSession, Worker
 from apps.optimization.waiting import waits_of

@@ -1,4 +1,4 @@
-"""A look inside an ONNX model (`apps.agents.laboratory.Laboratory`): its layers, where time goes, what bears 8 bits."""
+"""A look inside an ONNX model (`analysis.introspection.Laboratory`): its layers, where time goes, what bears 8 bits."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
+from apps.agents.analysis.introspection import LayerTime, Sensitivity, Tell
 from apps.agents.backends.onnx import profile
 from apps.agents.backends.onnx.cost import layer_costs
 from apps.agents.backends.onnx.engine import OnnxEngine
@@ -14,11 +15,10 @@ from apps.agents.backends.onnx.normalization import FLOAT32_BITS, normalized, st
 from apps.agents.backends.onnx.observation import Observation, observe
 from apps.agents.backends.onnx.sensitivity import measure_sensitivity
 from apps.agents.backends.onnx.workbench import Workbench, fold
-from apps.agents.criteria import Target
-from apps.agents.errors import ModelNotLoadable, ModelRunFailed
-from apps.agents.laboratory import LayerTime, Sensitivity, Tell
-from apps.agents.reports import Layer
-from apps.agents.runners import Feeds, Run
+from apps.agents.contracts.criteria import Target
+from apps.agents.contracts.errors.running import ModelNotLoadable, ModelRunFailed
+from apps.agents.contracts.reports.analysis import Layer
+from apps.agents.measuring.engine import Feeds, Run
 
 
 class OnnxLaboratory(OnnxEngine):

@@ -11,8 +11,8 @@ from django.core.exceptions import PermissionDenied
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from apps.accounts.models import User
-from apps.agents.criteria import Criteria
-from apps.agents.state import Status
+from apps.agents.contracts.criteria import Criteria
+from apps.agents.contracts.state import Status
 from apps.errors import UserError
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization import exit_codes

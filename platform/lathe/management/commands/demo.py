@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from apps.agents.state import Outcome, Status
+from apps.agents.contracts.state import Outcome, Status
 from apps.errors import UserError
 from apps.optimization import demo, exit_codes
 from apps.optimization.models import OptimizationSession
