@@ -1,4 +1,4 @@
-"""What a completed step leaves in the rows that lists, plots and reports read."""
+"""Stores the result of a completed step in the rows for lists, plots and reports."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from apps.optimization.models import AnalysisReport, EvaluationReport, SessionSt
 
 
 def keep_report(step: SessionStep, body: dict[str, Any]) -> None:
-    """Checks that `body` is what this kind of step makes and keeps it. Raises `pydantic.ValidationError`."""
+    """Validates `body` for this kind of step and stores it. Raises `pydantic.ValidationError`."""
     match step.kind:
         case StepKind.ANALYSE:
             analysis.AnalysisReport.model_validate(body)
-            # That of the exported model stays with its step.
+            # The analysis of an exported model stays in its step.
             if not step.parent_key:
                 AnalysisReport.objects.update_or_create(session_id=step.session_id, defaults={"body": body})
         case StepKind.PLAN:
@@ -28,9 +28,9 @@ def keep_report(step: SessionStep, body: dict[str, Any]) -> None:
 
 
 def _keep_evaluation(step: SessionStep, body: dict[str, Any]) -> None:
-    """What judged a finalist takes the place of what ranked it, which stays with its step.
+    """Replaces the evaluation that ranked a finalist by the one that judged it. The former stays in its step.
 
-    So do the outcomes of single examples: only the step that judges the next finalist reads them.
+    The outcomes of single examples stay there too, because only the step that judges the next finalist reads them.
     """
     report = evaluation.EvaluationReport.model_validate(body)
     candidate = step.session.candidates.get(key=step.candidate_key)
