@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.reports.analysis import AnalysisReport, Opportunity
 from apps.agents.contracts.state import Prediction
+from apps.agents.planning.chains import application_of
 from apps.agents.planning.ordering import WORTH_SAYING, collapse, predicted_gain, worth
 from apps.agents.planning.prediction import QUANTIZATIONS, predict
 from apps.agents.techniques.catalogue import Family, TechniqueSpec, catalogue
 from apps.agents.techniques.knowledge.onnx_rules import GRAPH
-from apps.agents.techniques.knowledge.onnx_variants import export_variant, title_of, variants
+from apps.agents.techniques.knowledge.onnx_variants import export_variant, variants
 from apps.agents.techniques.knowledge.profile import GraphProfile, profile_of_analysis
 from apps.agents.techniques.knowledge.variant import Variant
 
@@ -58,7 +59,7 @@ def _candidates(profile: GraphProfile, specs: Mapping[str, TechniqueSpec]) -> li
 def _opportunity(spec: TechniqueSpec, variant: Variant, prediction: Prediction) -> Opportunity:
     return Opportunity(
         technique=spec.name,
-        title=title_of(spec.label, spec.name, variant.parameters),
+        title=application_of(spec, variant.parameters).named,
         expected_speedup=prediction.speedup,
         expected_size_ratio=prediction.size_ratio,
         reason=f"{variant.reason} Risk: {prediction.risk}. {prediction.basis}",

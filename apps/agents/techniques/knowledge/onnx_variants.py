@@ -34,8 +34,8 @@ _WRITTEN_OUT = frozenset({"Pow", "ReduceMean", "Sqrt"})
 _CONVOLUTIONS = frozenset({Kind.CONVOLUTION, Kind.DEPTHWISE})
 
 
-def title_of(label: str, technique: str, parameters: Mapping[str, Any]) -> str:
-    """The candidate's name on every page: what is done in which number types, and what stays in float."""
+def variant_of(technique: str, parameters: Mapping[str, Any]) -> str:
+    """What the parameters make of a technique: which number types, and what stays in float; empty where it is plain."""
     parts: list[str] = []
     if technique == STATIC:
         parts.append(f"activations {parameters['activation_type']}, weights {parameters['weight_type']}")
@@ -64,7 +64,7 @@ def title_of(label: str, technique: str, parameters: Mapping[str, Any]) -> str:
         names = ", ".join(nodes)
         few = names if len(names) <= _NAMES_LENGTH else f"{len(nodes)} most sensitive nodes"
         parts.append(f"{few} in float")
-    return f"{label}: {'; '.join(parts)}" if parts else label
+    return "; ".join(parts)
 
 
 def variants(profile: GraphProfile) -> Iterator[Variant]:
