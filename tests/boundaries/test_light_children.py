@@ -1,4 +1,4 @@
-"""A child waits for the libraries of the one model it opens, and for no other's: a session starts ten or more of them."""
+"""A child waits for the libraries of the model it opens, and for no other's: a session starts ten or more of them."""
 
 from __future__ import annotations
 

@@ -43,9 +43,9 @@ def run(context: JobContext) -> JobResult:
     Inputs and arguments of `Material`, where the model is the candidate; `criteria` as plain JSON; `technique`, the
     candidate's, by name; `runtime_baseline`, the float model in its runtime where that is another than the original's,
     as plain JSON; `predicted_speedup`, the plan's; `batch_divisor`, by how much smaller batches are after a try that
-    ran out of memory; `quiet_wait_s`, how long timing may wait for a quiet moment; `timing_s`, how long it may take; `part`, which examples it is
-    measured on, those that judge unless given: where candidates are only ranked, timing in this process will do;
-    `finalists`, keys of all that share the chance of error.
+    ran out of memory; `quiet_wait_s`, how long timing may wait for a quiet moment, and `timing_s`, how long it may
+    take; `part`, which examples it is measured on, those that judge unless given: where candidates are only ranked,
+    timing in this process will do; `finalists`, keys of all that share the chance of error.
     Of a finalist, to say what having come out best is worth: `candidate`, its key; `contenders`, scores by key of all
     that it was chosen among; `outcomes`, by part and by key, what each of them made of the examples.
     """
