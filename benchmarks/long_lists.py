@@ -29,7 +29,7 @@ def fill(slug: str, sessions: int) -> Any:
     from django.utils import timezone
 
     from apps.accounts.models import Membership, Role, Team, User
-    from apps.agents.criteria import Criteria
+    from apps.agents.contracts.criteria import Criteria
     from apps.models.models import Blob, DataSet, InspectionStatus, ModelVersion, RegisteredModel
     from apps.optimization.models import Candidate, EvaluationReport, OptimizationSession
 

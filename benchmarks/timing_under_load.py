@@ -24,12 +24,11 @@ from pathlib import Path
 
 import numpy as np
 
-from apps.agents.criteria import Target
-from apps.agents.measuring import Effort
-from apps.agents.measuring.effort import Question
-from apps.agents.measuring.fresh import FreshProcessTimer
+from apps.agents.contracts.criteria import Target
+from apps.agents.contracts.reports.measurements import LatencyComparison
+from apps.agents.measuring.effort import Effort, Question
+from apps.agents.measuring.fresh_processes import FreshProcessTimer
 from apps.agents.measuring.protocol import ModelFile
-from apps.agents.reports import LatencyComparison
 
 SAMPLES = Path(__file__).resolve().parents[1] / "samples"
 SLEEPER = """

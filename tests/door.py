@@ -22,8 +22,8 @@ from rest_framework.test import APIClient
 
 from apps.accounts.models import TokenScope, User
 from apps.accounts.services import create_token
-from apps.agents.criteria import Budget, Constraints, Criteria, Objective
-from apps.agents.state import Status, StepKind
+from apps.agents.contracts.criteria import Budget, Constraints, Criteria, Objective
+from apps.agents.contracts.state import Status, StepKind
 from apps.models.models import DataSet, ModelVersion
 from apps.models.storage import open_blob
 from apps.optimization import jobs, services

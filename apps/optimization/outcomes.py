@@ -1,38 +1,38 @@
-"""What a completed step leaves in the rows that lists, plots and reports read."""
+"""Stores the result of a completed step in the rows for lists, plots and reports."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from apps.agents import reports
-from apps.agents.state import Plan, StepKind
+from apps.agents.contracts.reports import analysis, evaluation, optimization
+from apps.agents.contracts.state import Plan, StepKind
 from apps.optimization import workers
 from apps.optimization.models import AnalysisReport, EvaluationReport, SessionStep
 
 
 def keep_report(step: SessionStep, body: dict[str, Any]) -> None:
-    """Checks that `body` is what this kind of step makes and keeps it. Raises `pydantic.ValidationError`."""
+    """Validates `body` for this kind of step and stores it. Raises `pydantic.ValidationError`."""
     match step.kind:
         case StepKind.ANALYSE:
-            reports.AnalysisReport.model_validate(body)
-            # That of the exported model stays with its step.
+            analysis.AnalysisReport.model_validate(body)
+            # The analysis of an exported model stays in its step.
             if not step.parent_key:
                 AnalysisReport.objects.update_or_create(session_id=step.session_id, defaults={"body": body})
         case StepKind.PLAN:
             Plan.model_validate(body)
         case StepKind.OPTIMIZE:
-            reports.OptimizationResult.model_validate(body)
+            optimization.OptimizationResult.model_validate(body)
         case StepKind.EVALUATE:
             _keep_evaluation(step, body)
             workers.note_timing(body)
 
 
 def _keep_evaluation(step: SessionStep, body: dict[str, Any]) -> None:
-    """What judged a finalist takes the place of what ranked it, which stays with its step.
+    """Replaces the evaluation that ranked a finalist by the one that judged it. The former stays in its step.
 
-    So do the outcomes of single examples: only the step that judges the next finalist reads them.
+    The outcomes of single examples stay there too, because only the step that judges the next finalist reads them.
     """
-    report = reports.EvaluationReport.model_validate(body)
+    report = evaluation.EvaluationReport.model_validate(body)
     candidate = step.session.candidates.get(key=step.candidate_key)
     EvaluationReport.objects.update_or_create(
         candidate=candidate,

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from apps.agents.machine import describe_machine
+from apps.agents.measuring.machine import describe_machine
 from benchmarks.truth import accuracy, bad, choices, demo, load, speed
 from benchmarks.truth.form import FORMS, Form
 from benchmarks.truth.material import depthwise, resnet

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from apps.agents.dataset_spec import DatasetSpec, Metric
-from apps.agents.metrics.classification import ClassificationScorer
-from apps.agents.metrics.comparing import Array
-from apps.agents.reports import Estimate, Task
+from apps.agents.contracts.dataset_spec import DatasetSpec, Metric
+from apps.agents.contracts.reports.dataset import Task
+from apps.agents.contracts.reports.measurements import Estimate
+from apps.agents.evaluation.metrics.classification import ClassificationScorer
+from apps.agents.evaluation.metrics.comparing import Array
 from benchmarks.truth.form import Form
 from benchmarks.truth.material import Answers
 from benchmarks.truth.rows import Row, at_least

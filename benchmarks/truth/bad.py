@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from apps.agents.criteria import Constraints, Criteria, Objective
+from apps.agents.contracts.criteria import Constraints, Criteria, Objective
 from benchmarks.truth.bad_models import bad_models
 from benchmarks.truth.form import Form
 from benchmarks.truth.material import Material

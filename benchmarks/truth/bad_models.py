@@ -12,8 +12,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from apps.agents.criteria import Target
-from apps.agents.metrics.comparing import Array
+from apps.agents.contracts.criteria import Target
+from apps.agents.evaluation.metrics.comparing import Array
 from benchmarks.truth.material import Material
 
 COLLAPSED_CLASS = 6

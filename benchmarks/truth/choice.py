@@ -13,31 +13,24 @@ from typing import NamedTuple
 
 import numpy as np
 
-from apps.agents.certainty import finalists
-from apps.agents.criteria import Constraints, Criteria, Objective
-from apps.agents.dataset_spec import Metric, part_sizes
-from apps.agents.judging import Finals, contenders
-from apps.agents.metrics.comparing import comparison
-from apps.agents.outputs import Question
-from apps.agents.reports import (
-    Estimate,
-    EvaluationReport,
-    Fidelity,
-    Holds,
-    Latency,
-    LatencyComparison,
-    Level,
-    Machine,
-    MetricComparison,
-    Pair,
-    Part,
-    Task,
-)
-from apps.agents.selection import judge
-from apps.agents.state import CandidateRecord, Prediction
-from apps.agents.statistics import share_difference
-from apps.agents.trials import Trial
-from apps.agents.verdicts import MetricMeasured, judge_metric
+from apps.agents.contracts.criteria import Constraints, Criteria, Objective
+from apps.agents.contracts.dataset_spec import Metric, part_sizes
+from apps.agents.contracts.reports.constraints import Holds
+from apps.agents.contracts.reports.dataset import Task
+from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
+from apps.agents.contracts.reports.machine import Machine
+from apps.agents.contracts.reports.measurements import Estimate, Latency, LatencyComparison, Pair
+from apps.agents.contracts.reports.metrics import Fidelity, MetricComparison
+from apps.agents.contracts.reports.selection import Level
+from apps.agents.contracts.state import CandidateRecord, Prediction
+from apps.agents.evaluation.metrics.comparing import comparison
+from apps.agents.evaluation.quality import Question
+from apps.agents.evaluation.selection import judge
+from apps.agents.evaluation.verdicts import MetricMeasured, judge_metric
+from apps.agents.measuring.statistics.certainty import finalists
+from apps.agents.measuring.statistics.intervals import share_difference
+from apps.agents.session.candidates import Trial
+from apps.agents.session.finalists import Finals, contenders
 
 LIMIT = 1.0
 PROVEN_ONLY = Criteria(

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from apps.agents.state import Outcome
+from apps.agents.contracts.state import Outcome
 from apps.optimization.exit_codes import UNDECIDED
 from benchmarks.timing_under_load import CORE, TOLERANCE, busy
 from benchmarks.truth.form import Form

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from apps.agents.criteria import Target
-from apps.agents.measuring import Effort
-from apps.agents.measuring.effort import Question
-from apps.agents.reports import LatencyComparison
+from apps.agents.contracts.criteria import Target
+from apps.agents.contracts.reports.measurements import LatencyComparison
+from apps.agents.measuring.effort import Effort, Question
 from benchmarks.timing_under_load import CORE, TOLERANCE, busy, is_true
 from benchmarks.truth.bad import together
 from benchmarks.truth.bad_models import bad_models

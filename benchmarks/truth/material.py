@@ -11,18 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from apps.agents.criteria import Target
-from apps.agents.dataset_spec import DatasetSpec
-from apps.agents.datasets import Dataset, load_dataset
-from apps.agents.job import Job, JobResult
-from apps.agents.measuring import Effort
-from apps.agents.measuring.fresh import FreshProcessTimer
+from apps.agents.contracts.criteria import Target
+from apps.agents.contracts.dataset_spec import DatasetSpec
+from apps.agents.contracts.job import Job, JobResult
+from apps.agents.contracts.reports.dataset import Task
+from apps.agents.datasets.loading import Dataset, load_dataset
+from apps.agents.evaluation.metrics.comparing import Array
+from apps.agents.measuring.effort import Effort
+from apps.agents.measuring.engine import Engine, open_engine
+from apps.agents.measuring.fresh_processes import FreshProcessTimer
 from apps.agents.measuring.protocol import ModelFile
-from apps.agents.metrics.comparing import Array
-from apps.agents.process import run_job
-from apps.agents.reports import Task
-from apps.agents.runners import Engine, open_engine
-from apps.agents.techniques import catalogue
+from apps.agents.sandbox.process import run_job
+from apps.agents.techniques.catalogue import catalogue
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 IMAGES = SAMPLES / "fashion_mnist_test.npz"

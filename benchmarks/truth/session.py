@@ -12,13 +12,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from apps.agents.criteria import Budget, Criteria
-from apps.agents.machine import describe_machine
-from apps.agents.manager import OptimizationManager
-from apps.agents.planning.prediction import GRAPH
-from apps.agents.process import JobFailed
-from apps.agents.reports import AnalysisReport, Latency, Part
-from apps.agents.state import (
+from apps.agents.contracts.criteria import Budget, Criteria
+from apps.agents.contracts.reports.analysis import AnalysisReport
+from apps.agents.contracts.reports.evaluation import Part
+from apps.agents.contracts.reports.measurements import Latency
+from apps.agents.contracts.state import (
     CandidateRecord,
     Closing,
     Plan,
@@ -30,8 +28,12 @@ from apps.agents.state import (
     StepRequest,
     Verdict,
 )
-from apps.agents.techniques import catalogue
-from apps.agents.trials import ANALYSE, PLAN
+from apps.agents.measuring.machine import describe_machine
+from apps.agents.sandbox.process import JobFailed
+from apps.agents.session.candidates import ANALYSE, PLAN
+from apps.agents.session.manager import OptimizationManager
+from apps.agents.techniques.catalogue import catalogue
+from apps.agents.techniques.knowledge.onnx_rules import GRAPH
 from benchmarks.truth.material import STATIC, Material
 
 HOPED_FOR = Prediction(speedup=4.0, size_ratio=3.9, metric_drop_points=0.0, risk="low", basis="")

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from apps.agents.criteria import Criteria, Objective, Target
-from apps.agents.evaluation import EvaluationAgent
-from apps.agents.machine import describe_machine
-from apps.agents.measuring import Effort
-from apps.agents.measuring.effort import Question
-from apps.agents.measuring.fresh import PRECISION, confidence_left
+from apps.agents.contracts.criteria import Criteria, Objective, Target
+from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
+from apps.agents.contracts.reports.measurements import LatencyComparison
+from apps.agents.evaluation.agent import EvaluationAgent
+from apps.agents.evaluation.selection import noise_ratio
+from apps.agents.measuring.effort import Effort, Question
+from apps.agents.measuring.fresh_processes import PRECISION, confidence_left
 from apps.agents.measuring.intervals import LogInterval, of_processes, of_rounds
+from apps.agents.measuring.machine import describe_machine
 from apps.agents.measuring.timer import InProcessTimer, Timer, settled
-from apps.agents.reports import EvaluationReport, LatencyComparison, Part
-from apps.agents.selection import noise_ratio
 from benchmarks.truth.form import Form
 from benchmarks.truth.material import Material, Unheard
 from benchmarks.truth.rows import Row, at_least, at_most

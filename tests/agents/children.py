@@ -8,9 +8,10 @@ import subprocess
 import sys
 import time
 
-from apps.agents.child import JobContext
-from apps.agents.errors import ModelRunFailed, ModelTruncated
-from apps.agents.job import JobResult
+from apps.agents.contracts.errors.models import ModelTruncated
+from apps.agents.contracts.errors.running import ModelRunFailed
+from apps.agents.contracts.job import JobResult
+from apps.agents.sandbox.child import JobContext
 
 
 def work(context: JobContext) -> JobResult:

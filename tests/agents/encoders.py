@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from apps.agents.criteria import Target
-from apps.agents.reports import LanguageModel, ModelSummary, TensorSpec
-from apps.agents.runners import Feeds, Outputs, Run
+from apps.agents.contracts.criteria import Target
+from apps.agents.contracts.reports.model import LanguageModel, ModelSummary, TensorSpec
+from apps.agents.measuring.engine import Feeds, Outputs, Run
 
 PAD, BEGIN, END, FIRST = 0, 1, 2, 3
 VOCABULARY = 40

@@ -11,38 +11,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from apps.agents import verdicts
-from apps.agents.certainty import quantile, shared_confidence
-from apps.agents.criteria import Criteria
-from apps.agents.manager import OptimizationManager
-from apps.agents.planning import PlanningAgent
+from apps.agents.contracts.criteria import Criteria
+from apps.agents.contracts.reports.analysis import AnalysisReport, Compatibility, Layer, OperatorSensitivity
+from apps.agents.contracts.reports.dataset import DatasetSummary, Task
+from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
+from apps.agents.contracts.reports.machine import Machine
+from apps.agents.contracts.reports.measurements import Estimate, Latency, LatencyComparison, Pair
+from apps.agents.contracts.reports.metrics import Fidelity, MetricComparison
+from apps.agents.contracts.reports.model import LanguageModel, ModelSummary, TensorSpec
+from apps.agents.contracts.reports.selection import Level
+from apps.agents.contracts.state import ACTIVE, Decision, SessionState, Status, StepKind, StepRecord, StepRequest
+from apps.agents.evaluation import verdicts
+from apps.agents.measuring.statistics.certainty import quantile, shared_confidence
+from apps.agents.planning.agent import PlanningAgent
 from apps.agents.planning.prediction import Scope, scope_of
-from apps.agents.planning.profile import profile_of_analysis
-from apps.agents.planning.rules import Kind
-from apps.agents.reports import (
-    AnalysisReport,
-    Compatibility,
-    DatasetSummary,
-    Estimate,
-    EvaluationReport,
-    Fidelity,
-    LanguageModel,
-    Latency,
-    LatencyComparison,
-    Layer,
-    Level,
-    Machine,
-    MetricComparison,
-    ModelSummary,
-    OperatorSensitivity,
-    Pair,
-    Part,
-    Task,
-    TensorSpec,
-)
-from apps.agents.state import ACTIVE, Decision, SessionState, Status, StepKind, StepRecord, StepRequest
-from apps.agents.techniques import TechniqueSpec, catalogue
-from apps.agents.trials import ANALYSE_EXPORTED
+from apps.agents.session.candidates import ANALYSE_EXPORTED
+from apps.agents.session.manager import OptimizationManager
+from apps.agents.techniques.catalogue import TechniqueSpec, catalogue
+from apps.agents.techniques.knowledge.kernels import Kind
+from apps.agents.techniques.knowledge.profile import profile_of_analysis
 
 VNNI = ("avx2", "avx512f", "avx512_vnni")
 STATIC, DYNAMIC, BLOCKS, FLOAT16, GRAPH = (

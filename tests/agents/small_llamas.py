@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from apps.agents.reproducible_zip import write_zip
+from apps.agents.files.reproducible_zip import write_zip
 
 VOCABULARY = 96
 LINEAR = 2 * (2 * 64 * 64 + 2 * 32 * 64 + 3 * 128 * 64)

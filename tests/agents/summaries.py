@@ -9,9 +9,10 @@ from itertools import product
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from apps.agents.dataset_spec import DatasetKind, DatasetSpec
-from apps.agents.formats import Format
-from apps.agents.reports import DatasetSummary, LanguageModel, ModelSummary, Task, TensorSpec
+from apps.agents.contracts.dataset_spec import DatasetKind, DatasetSpec
+from apps.agents.contracts.formats import Format
+from apps.agents.contracts.reports.dataset import DatasetSummary, Task
+from apps.agents.contracts.reports.model import LanguageModel, ModelSummary, TensorSpec
 
 NAMES = st.sampled_from(["x", "y", "logits", "input_ids", "attention_mask", "x_a", "x_b", "", "a b", "é:0", "batch"])
 DTYPES = st.sampled_from(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from apps.agents.job import Job
+from apps.agents.contracts.job import Job
 
 
 @dataclass
 class Told:
-    """An `apps.agents.context.Context`; with a `job`, as much of a `JobContext` as a handler needs."""
+    """An `apps.agents.contracts.context.Context`; with a `job`, as much of a `JobContext` as a handler needs."""
 
     job: Job | None = None
     fractions: list[float] = field(default_factory=list)

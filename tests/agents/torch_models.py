@@ -11,9 +11,9 @@ from torch import nn
 from transformers import BertConfig, BertForSequenceClassification, LlamaConfig, LlamaForCausalLM
 
 from apps.agents.backends.torch.model import TorchModel
-from apps.agents.formats import Format
-from apps.agents.reports import LanguageModel, ModelSummary, TensorSpec
-from apps.agents.reproducible_zip import write_zip
+from apps.agents.contracts.formats import Format
+from apps.agents.contracts.reports.model import LanguageModel, ModelSummary, TensorSpec
+from apps.agents.files.reproducible_zip import write_zip
 
 SEED = 0
 TINY_LLAMA: dict[str, Any] = {

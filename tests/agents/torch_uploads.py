@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from apps.agents.reproducible_zip import write_zip
+from apps.agents.files.reproducible_zip import write_zip
 from tests.agents.torch_models import SEED, Convolutional
 
 CODE = '''"""The network that the weights belong to."""

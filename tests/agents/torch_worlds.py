@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from apps.agents.reports import LanguageModel, Layer, Task
+from apps.agents.contracts.reports.analysis import Layer
+from apps.agents.contracts.reports.dataset import Task
+from apps.agents.contracts.reports.model import LanguageModel
 from tests.agents.inmemory import AWQ, BITSANDBYTES, GPTQ, HALF, NEAREST, World, minilm
 
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")

@@ -9,12 +9,12 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from apps.agents.dataset_spec import DatasetSpec
-from apps.agents.datasets import load_dataset
-from apps.agents.formats import Format
-from apps.agents.optimization import Assignment, BaseOptimizationAgent, Made, agent_for, spec_of
-from apps.agents.runners import open_engine
-from apps.agents.techniques import TechniqueSpec
+from apps.agents.contracts.dataset_spec import DatasetSpec
+from apps.agents.contracts.formats import Format
+from apps.agents.datasets.loading import load_dataset
+from apps.agents.measuring.engine import open_engine
+from apps.agents.techniques.base import Assignment, BaseOptimizationAgent, Made, agent_for, spec_of
+from apps.agents.techniques.catalogue import TechniqueSpec
 from tests.agents.told import Told
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"

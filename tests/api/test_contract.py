@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from apps.accounts.models import User
-from apps.agents.reports import Signature
+from apps.agents.contracts.reports.model import Signature
 from apps.models.models import AliasMove, ModelMetadata
 from apps.models.services import append_chunk
 from apps.models.storage import put_stream

@@ -18,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from apps.accounts.models import TokenScope, User
 from apps.accounts.services import create_token
-from apps.agents.state import Outcome, Status
+from apps.agents.contracts.state import Outcome, Status
 from apps.models.models import Alias, DataSet, InspectionStatus, ModelVersion, Upload
 from apps.optimization.models import OptimizationSession
 

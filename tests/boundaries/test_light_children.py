@@ -15,7 +15,7 @@ import sys
 import numpy
 from importlib import import_module
 from pathlib import Path
-from apps.agents.formats import format_spec
+from apps.agents.contracts.formats import format_spec
 
 name, path, scratch = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
 if name == "torchscript":
@@ -24,9 +24,9 @@ if name == "torchscript":
     torch.jit.trace(torch.nn.Linear(4, 2), torch.ones(1, 4), check_trace=False).save(path)
 
 from apps.agents.handlers import analysis, evaluate, inspection, optimize, package
-from apps.agents.criteria import Target
-from apps.agents.laboratory import open_laboratory
-from apps.agents.runners import open_engine
+from apps.agents.contracts.criteria import Target
+from apps.agents.analysis.engine import open_analysis_engine
+from apps.agents.measuring.engine import open_engine
 
 module, _, inspector = format_spec(name).inspector.partition(":")
 summary = getattr(import_module(module), inspector)(path, scratch, limit_bytes=2**30)
@@ -35,7 +35,7 @@ feeds = {
     spec.name: numpy.ones([axis if isinstance(axis, int) else 1 for axis in spec.shape], spec.dtype)
     for spec in summary.inputs
 }
-assert open_laboratory(name, path, scratch).layers([feeds], 1)
+assert open_analysis_engine(name, path, scratch).layers([feeds], 1)
 print(*sorted({name.partition(".")[0] for name in sys.modules} | set(sys.modules)))
 """
 

@@ -45,7 +45,12 @@ def test_the_actors_load_no_machine_learning_library():
 
 
 def test_the_craft_loads_neither_django_nor_a_backend():
-    loaded = modules_after("apps.agents.criteria", "apps.agents.techniques", "apps.agents.state", "apps.agents.reports")
+    loaded = modules_after(
+        "apps.agents.contracts.criteria",
+        "apps.agents.techniques.catalogue",
+        "apps.agents.contracts.state",
+        "apps.agents.contracts.reports",
+    )
     assert loaded & (HEAVY | {"django", "rest_framework", "channels", "dramatiq"}) == set()
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from apps.agents.dataset_spec import part_sizes
-from apps.agents.state import Status, StepKind
+from apps.agents.contracts.dataset_spec import part_sizes
+from apps.agents.contracts.state import Status, StepKind
 from apps.optimization.models import OptimizationSession
 from tests.agents import batches
 from tests.door import Door, quick

@@ -10,7 +10,7 @@ import pytest
 from django.test import Client
 from PIL import Image
 
-from apps.agents.state import Status
+from apps.agents.contracts.state import Status
 from apps.optimization.models import OptimizationSession
 from tests.door import Door, quick
 from tests.optimization.test_real_sessions import answers, network, npz

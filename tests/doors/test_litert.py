@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from apps.agents.state import Outcome
+from apps.agents.contracts.state import Outcome
 from tests.agents.litert_files import WIDE, Function, litert_file, weights
 from tests.door import Door, quick
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from apps.agents.scheduling.priority import priority
+from apps.agents.measuring.scheduling.priority import priority
 from apps.optimization import workers
 from apps.optimization.models import EvaluationReport
 from tests.door import API, Door, quick

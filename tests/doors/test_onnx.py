@@ -8,8 +8,8 @@ from zipfile import ZipFile
 
 import pytest
 
-from apps.agents.criteria import Budget
-from apps.agents.state import Outcome
+from apps.agents.contracts.criteria import Budget
+from apps.agents.contracts.state import Outcome
 from lathe import terminal
 from tests.door import API, Door, quick
 from tests.optimization.test_real_sessions import comma_separated

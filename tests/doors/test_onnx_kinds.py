@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
-from apps.agents.state import Outcome
+from apps.agents.contracts.state import Outcome
 from tests.agents import graphs
 from tests.door import Door, quick, told
 

@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from apps.agents.faults import Fault
-from apps.agents.state import Status
+from apps.agents.contracts.faults import Fault
+from apps.agents.contracts.state import Status
 from tests.door import Door, quick
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]

@@ -15,8 +15,8 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from onnx import TensorProto, helper
 
-from apps.agents.criteria import Constraints
-from apps.agents.state import Outcome, StepKind
+from apps.agents.contracts.criteria import Constraints
+from apps.agents.contracts.state import Outcome, StepKind
 from apps.optimization import jobs, services
 from apps.optimization.models import OptimizationSession
 from tests.agents import graphs

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from apps.agents.criteria import Budget, Criteria
-from apps.agents.state import Outcome, Status
+from apps.agents.contracts.criteria import Budget, Criteria
+from apps.agents.contracts.state import Outcome, Status
 from tests.door import Door, quick
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow, pytest.mark.timeout(900)]

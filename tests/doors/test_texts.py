@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from apps.agents.criteria import Budget
-from apps.agents.state import Outcome
+from apps.agents.contracts.criteria import Budget
+from apps.agents.contracts.state import Outcome
 from tests.agents.text_folders import LENGTH, WORDS, classifier, folder
 from tests.agents.torch_uploads import folder_zip
 from tests.door import Door, quick

@@ -14,10 +14,10 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from apps.agents.criteria import Budget
-from apps.agents.state import Outcome, Status
+from apps.agents.contracts.criteria import Budget
+from apps.agents.contracts.state import Outcome, Status
 from apps.models.models import ModelMetadata
-from tests.agents.test_formats_page import BLOCK, PAGE
+from tests.agents.contracts.test_formats_page import BLOCK, PAGE
 from tests.door import Door, quick, told
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]

@@ -10,7 +10,7 @@ import sys
 import pytest
 import yaml
 
-from apps.agents.scheduling.priority import FIFO_PRIORITY, NICE
+from apps.agents.measuring.scheduling.priority import FIFO_PRIORITY, NICE
 from lathe.env import PROJECT_ROOT, Environment
 from lathe.processes import python_path
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from apps.agents.reports import Estimate
+from apps.agents.contracts.reports.measurements import Estimate
 from lathe import terminal
 from tests.optimization import material
 

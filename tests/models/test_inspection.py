@@ -15,9 +15,9 @@ import pytest
 from django.conf import settings
 
 from apps.accounts.models import Team, User
-from apps.agents.errors import StepKilled, StepOutOfMemory
-from apps.agents.job import JobFailure, JobResult
-from apps.agents.process import JobFailed
+from apps.agents.contracts.errors.steps import StepKilled, StepOutOfMemory
+from apps.agents.contracts.job import JobFailure, JobResult
+from apps.agents.sandbox.process import JobFailed
 from apps.models import inspection, services
 from apps.models.inspection import TryAgain, give_up_on_dataset, give_up_on_version, inspect_dataset, inspect_version
 from apps.models.models import DataSet, InspectionStatus, ModelVersion, RegisteredModel

@@ -11,8 +11,8 @@ from django.test import Client
 from rest_framework.test import APIClient
 
 from apps.accounts.models import Team, User
-from apps.agents.dataset_spec import DatasetKind, DatasetSpec, TextReading
-from apps.agents.reports import Task
+from apps.agents.contracts.dataset_spec import DatasetKind, DatasetSpec, TextReading
+from apps.agents.contracts.reports.dataset import Task
 from apps.models import services
 from apps.models.dataset_forms import KIND_LABELS, TASK_LABELS
 from apps.models.errors import DataSetWrongType
@@ -50,7 +50,7 @@ def test_texts_are_taken_by_their_content(team: Team, engineer: User, data: byte
 
 
 def test_what_is_no_text_is_refused_at_once(team: Team, engineer: User, npz_bytes: bytes) -> None:
-    with pytest.raises(DataSetWrongType, match="one JSON object a line"):
+    with pytest.raises(DataSetWrongType, match="one JSON object per line"):
         services.add_dataset(team, engineer, "Texts", spec("classification"), file=upload_of(npz_bytes))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from apps.accounts.models import Team, User
-from apps.agents.criteria import Criteria
+from apps.agents.contracts.criteria import Criteria
 from apps.models.models import Blob, DataSet, InspectionStatus, ModelMetadata, ModelVersion, RegisteredModel
 from apps.models.storage import put_stream
 from apps.optimization import jobs

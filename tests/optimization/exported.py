@@ -6,17 +6,15 @@ from typing import Any
 
 from django.utils import timezone
 
-from apps.agents.formats import Format
-from apps.agents.reports import (
-    Estimate,
-    EvaluationReport,
-    Gains,
-    Generation,
-    LanguageModel,
-    MetricComparison,
-    OptimizationResult,
-)
-from apps.agents.state import CandidateStatus, Closing, Outcome, Status, StepKind, Verdict
+from apps.agents.contracts.formats import Format
+from apps.agents.contracts.reports.analysis import Generation
+from apps.agents.contracts.reports.evaluation import EvaluationReport
+from apps.agents.contracts.reports.measurements import Estimate
+from apps.agents.contracts.reports.metrics import MetricComparison
+from apps.agents.contracts.reports.model import LanguageModel
+from apps.agents.contracts.reports.optimization import OptimizationResult
+from apps.agents.contracts.reports.runtimes import Gains
+from apps.agents.contracts.state import CandidateStatus, Closing, Outcome, Status, StepKind, Verdict
 from apps.models.models import ModelMetadata
 from apps.models.storage import put_stream
 from apps.optimization.models import Candidate, OptimizationSession, SessionStep

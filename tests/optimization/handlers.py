@@ -12,11 +12,11 @@ import signal
 import time
 import zipfile
 
-from apps.agents.child import JobContext
+from apps.agents.contracts.job import JobResult, OutputFile
+from apps.agents.contracts.reports.evaluation import Part
+from apps.agents.contracts.state import StepKind
 from apps.agents.handlers import package as packing
-from apps.agents.job import JobResult, OutputFile
-from apps.agents.reports import Part
-from apps.agents.state import StepKind
+from apps.agents.sandbox.child import JobContext
 from apps.errors import UserError
 from tests.optimization import material
 

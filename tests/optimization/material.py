@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-from apps.agents.dataset_spec import DatasetKind, DatasetSpec
-from apps.agents.reports import (
-    AnalysisReport,
-    ConstraintVerdict,
-    DatasetSummary,
-    Estimate,
-    EvaluationReport,
-    Fidelity,
-    Holds,
-    Latency,
-    LatencyComparison,
-    Layer,
-    Machine,
-    MetricComparison,
-    ModelSummary,
-    OptimizationResult,
-    Pair,
-    Task,
-    TensorSpec,
-)
-from apps.agents.state import CandidateRecord, Plan, Prediction
+from apps.agents.contracts.dataset_spec import DatasetKind, DatasetSpec
+from apps.agents.contracts.reports.analysis import AnalysisReport, Layer
+from apps.agents.contracts.reports.constraints import ConstraintVerdict, Holds
+from apps.agents.contracts.reports.dataset import DatasetSummary, Task
+from apps.agents.contracts.reports.evaluation import EvaluationReport
+from apps.agents.contracts.reports.machine import Machine
+from apps.agents.contracts.reports.measurements import Estimate, Latency, LatencyComparison, Pair
+from apps.agents.contracts.reports.metrics import Fidelity, MetricComparison
+from apps.agents.contracts.reports.model import ModelSummary, TensorSpec
+from apps.agents.contracts.reports.optimization import OptimizationResult
+from apps.agents.contracts.state import CandidateRecord, Plan, Prediction
 
 MODEL = ModelSummary(
     format="onnx",

@@ -7,8 +7,8 @@ import threading
 import pytest
 from django.db import connection, connections
 
-from apps.agents.manager import OptimizationManager
-from apps.agents.state import Decision, SessionState, Status
+from apps.agents.contracts.state import Decision, SessionState, Status
+from apps.agents.session.manager import OptimizationManager
 from apps.optimization import outcomes, pipeline
 from apps.optimization.models import OptimizationSession, SessionStep
 from tests.optimization import crank, material

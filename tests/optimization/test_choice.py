@@ -8,8 +8,9 @@ from collections.abc import Callable
 import pytest
 from django.test import Client
 
-from apps.agents.reports import EvaluationReport, PairedOutcomes, Part
-from apps.agents.state import StepKind
+from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
+from apps.agents.contracts.reports.selection import PairedOutcomes
+from apps.agents.contracts.state import StepKind
 from apps.optimization import jobs, services
 from apps.optimization.management.commands.optimize import Command
 from apps.optimization.models import OptimizationSession, SessionStep
@@ -71,7 +72,7 @@ def test_page_report_and_api_say_what_was_tried_and_judged(finished: Optimizatio
     assert api["verdict"]["choice"]["finalists"] == ["c01"]
     for page in (address, f"{address}report/"):
         assert SAID in client.get(page).content.decode()
-    assert "What the choice cost" in client.get(f"{address}report/").content.decode()
+    assert "Cost of the choice" in client.get(f"{address}report/").content.decode()
 
 
 def test_the_terminal_says_it_too(finished: OptimizationSession) -> None:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import pytest
 from django.utils import timezone
 
-from apps.agents.state import Status
+from apps.agents.contracts.state import Status
 from apps.models import clock
 from apps.optimization import messages, pipeline, sweeper, workers
 from apps.optimization.models import OptimizationSession, SessionStep, Worker

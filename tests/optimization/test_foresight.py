@@ -12,11 +12,11 @@ from django.urls import reverse
 from rest_framework.test import APIClient
 
 from apps.accounts.models import Team, User
-from apps.agents.criteria import Constraints, Criteria
-from apps.agents.dataset_spec import DatasetSpec
-from apps.agents.decidability import Decides
-from apps.agents.reports import Flips
-from apps.agents.state import Status
+from apps.agents.contracts.criteria import Constraints, Criteria
+from apps.agents.contracts.dataset_spec import DatasetSpec
+from apps.agents.contracts.reports.metrics import Flips
+from apps.agents.contracts.state import Status
+from apps.agents.evaluation.decidability import Decides
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization import services
 from apps.optimization.criteria import create

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from rest_framework.test import APIClient
 
 from apps.accounts.models import User
-from apps.agents.dataset_spec import DatasetSpec
-from apps.agents.reports import DatasetSummary, ModelSummary
+from apps.agents.contracts.dataset_spec import DatasetSpec
+from apps.agents.contracts.reports.dataset import DatasetSummary
+from apps.agents.contracts.reports.model import ModelSummary
 from apps.models.models import DataSet, ModelMetadata, ModelVersion
 from apps.optimization.models import CriteriaSet
 from tests.agents.summaries import DATASETS, MODELS, SPECS, fitting, of_spec

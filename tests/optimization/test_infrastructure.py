@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from django.core.files.storage import default_storage
 
-from apps.agents.faults import Fault
-from apps.agents.state import Outcome, Status, StepKind
+from apps.agents.contracts.faults import Fault
+from apps.agents.contracts.state import Outcome, Status, StepKind
 from apps.models.errors import UploadEmpty
 from apps.models.models import Blob
 from apps.models.storage import put_stream

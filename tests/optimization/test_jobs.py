@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from apps.agents.child import handler_of
-from apps.agents.criteria import Budget, Criteria
-from apps.agents.errors import StepKilled, StepOutOfMemory
-from apps.agents.job import Job, JobFailure, JobResult, OutputFile
-from apps.agents.recipe import Recipe
-from apps.agents.state import StepKind
+from apps.agents.contracts.criteria import Budget, Criteria
+from apps.agents.contracts.errors.steps import StepKilled, StepOutOfMemory
+from apps.agents.contracts.job import Job, JobFailure, JobResult, OutputFile
+from apps.agents.contracts.state import StepKind
+from apps.agents.packaging.recipe import Recipe
+from apps.agents.sandbox.child import handler_of
 from apps.models import inspection
 from apps.optimization import jobs
 from apps.optimization.models import OptimizationSession, PipelineSettings, SessionStep

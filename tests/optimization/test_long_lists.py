@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from apps.accounts.models import Team, User
-from apps.agents.state import CandidateStatus, Outcome, Status
+from apps.agents.contracts.state import CandidateStatus, Outcome, Status
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization.forms import SearchedChoiceField, SessionForm
 from apps.optimization.models import Candidate, EvaluationReport, OptimizationSession
@@ -165,7 +165,7 @@ def test_words_find_those_that_have_all_of_them(
     assert answer.status_code == 200
     html = answer.content.decode()
     assert [label for label in (str(one) for one in reversed(versions)) if label in html] == found
-    assert ("None fits" in html) is (not found)
+    assert ("Nothing matches" in html) is (not found)
 
 
 def test_what_was_chosen_stays_among_what_is_offered(engineer: User, team: Team, versions: list[ModelVersion]) -> None:

@@ -12,7 +12,7 @@ from django.urls import reverse
 from rest_framework.test import APIClient
 
 from apps.accounts.models import Team, User
-from apps.agents.criteria import Criteria
+from apps.agents.contracts.criteria import Criteria
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization import services
 from apps.optimization.criteria import create

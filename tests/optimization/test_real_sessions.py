@@ -25,10 +25,10 @@ from onnx import helper
 from PIL import Image
 
 from apps.accounts.models import Team, User
-from apps.agents import recipe
-from apps.agents.criteria import Budget, Constraints, Criteria, Objective
-from apps.agents.optimization import digest_of
-from apps.agents.state import Outcome, Status
+from apps.agents.contracts.criteria import Budget, Constraints, Criteria, Objective
+from apps.agents.contracts.state import Outcome, Status
+from apps.agents.packaging import recipe
+from apps.agents.techniques.base import digest_of
 from apps.models.models import DataSet, ModelVersion
 from apps.models.services import add_dataset, add_version, register_model
 from apps.models.storage import open_blob

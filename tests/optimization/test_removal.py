@@ -14,14 +14,15 @@ from django.urls import reverse
 from django.utils import timezone
 
 from apps.accounts.models import Membership, Role, Team, User
-from apps.agents.state import Outcome, Status, StepKind
+from apps.agents.contracts.state import Outcome, Status, StepKind
+from apps.audit.models import AuditEvent
+from apps.audit.trail import verify
 from apps.models import services as store
 from apps.models.errors import ModelInUse, StoreQuotaExceeded
 from apps.models.models import Blob, DataSet, ModelVersion, StoreQuota, StoreSettings
 from apps.models.storage import collect_unreferenced, put_stream
 from apps.models.usage import used_bytes
 from apps.optimization import actors, retention, services
-from apps.optimization.audit import AuditEvent, verify
 from apps.optimization.models import LogEntry, OptimizationSession, RetentionPolicy, SessionStep
 from apps.optimization.retention import Removal
 from tests.door import Door
@@ -127,7 +128,7 @@ def test_the_page_deletes_and_a_link_to_what_is_gone_says_so(
 def test_a_model_goes_with_its_sessions_when_that_is_asked_for(session: OptimizationSession, engineer: User) -> None:
     ended(session)
     model = session.version.model
-    with pytest.raises(ModelInUse, match=r"Delete them first, or the model with its sessions\."):
+    with pytest.raises(ModelInUse, match=r"Delete them first, or delete the model together with its sessions\."):
         store.delete_model(model, engineer)
     assert OptimizationSession.objects.exists()
     store.delete_model(model, engineer, with_sessions=True)

@@ -16,8 +16,8 @@ from django.db import OperationalError, connections
 from django.utils import timezone
 
 from apps.accounts.models import User
-from apps.agents.process import JobCancelled
-from apps.agents.state import Status, StepKind
+from apps.agents.contracts.state import Status, StepKind
+from apps.agents.sandbox.process import JobCancelled
 from apps.optimization import events, housekeeping, jobs, pipeline, runner, scratch, services
 from apps.optimization.models import LogEntry, OptimizationSession, SessionStep, Worker
 from tests.optimization import crank
@@ -63,7 +63,7 @@ def children() -> list[psutil.Process]:
     found = []
     for child in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):
-            if "apps.agents.child" in child.cmdline():
+            if "apps.agents.sandbox.child" in child.cmdline():
                 found.append(child)
     return found
 

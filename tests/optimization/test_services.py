@@ -12,10 +12,11 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from apps.accounts.models import Team, User
-from apps.agents.criteria import Budget, Constraints, Criteria, Device, Objective, Target
-from apps.agents.errors import InputMissing, InputShape
-from apps.agents.reports import TensorSpec
-from apps.agents.state import Outcome, Status, StepKind, Verdict
+from apps.agents.contracts.criteria import Budget, Constraints, Criteria, Device, Objective, Target
+from apps.agents.contracts.errors.datasets import InputMissing, InputShape
+from apps.agents.contracts.reports.model import TensorSpec
+from apps.agents.contracts.state import Outcome, Status, StepKind, Verdict
+from apps.audit.models import AuditEvent
 from apps.models.models import DataSet, InspectionStatus, ModelMetadata, ModelVersion
 from apps.optimization import jobs, services
 from apps.optimization.criteria import create
@@ -33,7 +34,7 @@ from apps.optimization.errors import (
     TechniqueUnavailable,
     VersionNotReady,
 )
-from apps.optimization.models import AuditEvent, CriteriaSet, OptimizationSession, PipelineSettings, SessionStep, Worker
+from apps.optimization.models import CriteriaSet, OptimizationSession, PipelineSettings, SessionStep, Worker
 from tests.optimization import crank, material
 from tests.optimization.conftest import make_dataset, make_version
 

@@ -10,7 +10,7 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from apps.accounts.models import User
-from apps.agents.state import Status
+from apps.agents.contracts.state import Status
 from apps.optimization import pipeline, scratch, services, sweeper, workers
 from apps.optimization.models import OptimizationSession, SessionStep, Worker
 from tests.optimization import crank

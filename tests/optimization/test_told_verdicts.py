@@ -12,11 +12,13 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from apps.accounts.models import User
-from apps.agents.criteria import PROFILES, Constraints, Criteria, Objective
-from apps.agents.headline import CELEBRATION, NOTHING_BETTER, headline_of
-from apps.agents.reports import Conversion, Estimate, EvaluationReport, OperatorChange, Slowdown
-from apps.agents.selection import Standing, judge, verdict_of
-from apps.agents.state import CandidateStatus, Closing, Status, StepKind
+from apps.agents.contracts.criteria import PROFILES, Constraints, Criteria, Objective
+from apps.agents.contracts.reports.evaluation import EvaluationReport
+from apps.agents.contracts.reports.measurements import Estimate
+from apps.agents.contracts.reports.slowdown import Conversion, OperatorChange, Slowdown
+from apps.agents.contracts.state import CandidateStatus, Closing, Status, StepKind
+from apps.agents.evaluation.selection import Standing, judge, verdict_of
+from apps.agents.session.headline import CELEBRATION, NOTHING_BETTER, headline_of
 from apps.optimization import jobs
 from apps.optimization.models import Candidate, OptimizationSession, SessionStep
 from apps.optimization.outcomes import keep_report

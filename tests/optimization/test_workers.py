@@ -12,8 +12,8 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from apps.accounts.models import User
-from apps.agents.scheduling import priority
-from apps.agents.state import Status, StepKind
+from apps.agents.contracts.state import Status, StepKind
+from apps.agents.measuring.scheduling import priority
 from apps.optimization import workers
 from apps.optimization.models import OptimizationSession, SessionStep, Worker
 from tests.optimization import crank, material

@@ -19,7 +19,7 @@ from django.urls import reverse
 
 from apps.accounts import services
 from apps.accounts.models import Role, Team, User
-from apps.agents.state import Status
+from apps.agents.contracts.state import Status
 from apps.optimization import consumers, live
 from apps.optimization.consumers import NOT_FOUND
 from apps.optimization.models import OptimizationSession

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from apps.agents.criteria import PROFILES
-from apps.agents.reports import Estimate, EvaluationReport, Pair
+from apps.agents.contracts.criteria import PROFILES
+from apps.agents.contracts.reports.evaluation import EvaluationReport
+from apps.agents.contracts.reports.measurements import Estimate, Pair
 from apps.optimization.templatetags import measures
 from tests.agents.inmemory import Truth, evaluation, resnet
 from tests.portal.world import report_body
@@ -100,8 +101,8 @@ def test_a_negative_bound_has_a_real_minus_sign() -> None:
 
 
 def test_every_status_has_a_tone() -> None:
-    from apps.agents.reports import Holds
-    from apps.agents.state import CandidateStatus, Outcome, Status, Tone
+    from apps.agents.contracts.reports.constraints import Holds
+    from apps.agents.contracts.state import CandidateStatus, Outcome, Status, Tone
 
     for status in (*Status, *CandidateStatus, *Outcome, *Holds, *Tone):
         assert str(status) in measures._BADGES
@@ -137,7 +138,7 @@ def test_settings_that_say_nothing_are_left_out() -> None:
 
 
 def test_every_limit_and_test_has_a_name() -> None:
-    from apps.agents.criteria import Constraints
+    from apps.agents.contracts.criteria import Constraints
 
     assert all(measures.limit_name(field) != measures.words(field) for field in Constraints.model_fields)
     assert measures.test_name("mcnemar") == "McNemar's test"
@@ -146,5 +147,5 @@ def test_every_limit_and_test_has_a_name() -> None:
 def test_what_a_candidate_was_measured_on_tells_ranking_from_judging() -> None:
     judged = EvaluationReport.model_validate(report_body("evaluation") | {"examples": 1396})
     assert measures.measured_on(judged) == "on 1,396 examples"
-    assert measures.measured_on({"part": "choosing", "examples": 697}) == "on 697 choosing examples"
+    assert measures.measured_on({"part": "choosing", "examples": 697}) == "on 697 ranking examples"
     assert measures.measured_on({"examples": 697}) == "on 697 examples"

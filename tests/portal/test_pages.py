@@ -12,9 +12,9 @@ from django.utils import timezone
 
 from apps.accounts.middleware import SESSION_KEY
 from apps.accounts.models import Membership, Role, Team, User
-from apps.agents.criteria import PROFILES
-from apps.agents.scheduling.health import TimingHealth
-from apps.agents.state import CandidateStatus, Status
+from apps.agents.contracts.criteria import PROFILES
+from apps.agents.contracts.state import CandidateStatus, Status
+from apps.agents.measuring.scheduling.health import TimingHealth
 from apps.models.models import ModelVersion
 from apps.optimization import live
 from apps.optimization.models import Candidate, CriteriaSet, EvaluationReport, OptimizationSession, Worker

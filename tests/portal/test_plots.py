@@ -6,7 +6,9 @@ import json
 
 import pytest
 
-from apps.agents.reports import AnalysisReport, ClassComparison, EvaluationReport, Layer
+from apps.agents.contracts.reports.analysis import AnalysisReport, Layer
+from apps.agents.contracts.reports.evaluation import EvaluationReport
+from apps.agents.contracts.reports.metrics import ClassComparison
 from apps.optimization import plots
 from apps.optimization.models import Candidate
 from tests.portal.world import report_body

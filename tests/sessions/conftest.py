@@ -16,10 +16,10 @@ from django.core.files.storage import default_storage
 from django.core.management import call_command
 
 from apps.accounts.models import Membership, Role, Team, User
-from apps.agents.criteria import PROFILES, Budget, Criteria
-from apps.agents.dataset_spec import DatasetKind, DatasetSpec
-from apps.agents.formats import Format
-from apps.agents.reports import Task
+from apps.agents.contracts.criteria import PROFILES, Budget, Criteria
+from apps.agents.contracts.dataset_spec import DatasetKind, DatasetSpec
+from apps.agents.contracts.formats import Format
+from apps.agents.contracts.reports.dataset import Task
 from apps.models.models import Blob
 from apps.optimization import workers
 from tests.door import shorter_sensitivity

@@ -16,13 +16,12 @@ from django.core.files import File
 
 from apps.accounts.models import User
 from apps.accounts.teams import team_for
-from apps.agents.criteria import Criteria
-from apps.agents.dataset_spec import DatasetSpec
-from apps.agents.formats import Format
-from apps.agents.judging import at_level
-from apps.agents.manager import OptimizationManager
-from apps.agents.reports import AnalysisReport, EvaluationReport
-from apps.agents.state import (
+from apps.agents.contracts.criteria import Criteria
+from apps.agents.contracts.dataset_spec import DatasetSpec
+from apps.agents.contracts.formats import Format
+from apps.agents.contracts.reports.analysis import AnalysisReport
+from apps.agents.contracts.reports.evaluation import EvaluationReport
+from apps.agents.contracts.state import (
     AgentDecision,
     CandidateRecord,
     Decision,
@@ -32,7 +31,9 @@ from apps.agents.state import (
     StepRecord,
     Verdict,
 )
-from apps.agents.trials import ANALYSE, PACKAGE, PLAN, analyse_key, evaluate_key, judge_key
+from apps.agents.session.candidates import ANALYSE, PACKAGE, PLAN, analyse_key, evaluate_key, judge_key
+from apps.agents.session.finalists import at_level
+from apps.agents.session.manager import OptimizationManager
 from apps.models.models import DataSet, ModelVersion
 from apps.models.services import add_dataset, add_version, register_model
 from apps.models.storage import local_path

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from apps.agents.machine import describe_machine
-from apps.agents.planning.rules import VNNI_FLAGS
+from apps.agents.measuring.machine import describe_machine
+from apps.agents.measuring.machine_class import VNNI_FLAGS
 
 FLAGS = frozenset(describe_machine().flags)
 HAS_VNNI = bool(FLAGS & VNNI_FLAGS)

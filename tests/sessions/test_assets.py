@@ -5,8 +5,8 @@ from __future__ import annotations
 import onnx
 import pytest
 
-from apps.agents.reports import Holds
-from apps.agents.state import Outcome
+from apps.agents.contracts.reports.constraints import Holds
+from apps.agents.contracts.state import Outcome
 from tests.assets.models import Asset
 from tests.sessions.conftest import RunSession, profile
 from tests.sessions.driver import Finished

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from apps.agents.criteria import Objective
-from apps.agents.dataset_spec import DatasetKind, DatasetSpec, Metric
-from apps.agents.reports import Holds, Task
-from apps.agents.state import CandidateStatus, Outcome
+from apps.agents.contracts.criteria import Objective
+from apps.agents.contracts.dataset_spec import DatasetKind, DatasetSpec, Metric
+from apps.agents.contracts.reports.constraints import Holds
+from apps.agents.contracts.reports.dataset import Task
+from apps.agents.contracts.state import CandidateStatus, Outcome
 from tests.assets.models import Asset
 from tests.sessions.conftest import SAMPLES, FirstImages, RunSession, profile
 

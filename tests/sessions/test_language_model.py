@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from apps.agents.dataset_spec import DatasetKind, DatasetSpec
-from apps.agents.formats import Format
-from apps.agents.reports import Task
-from apps.agents.state import Outcome
+from apps.agents.contracts.dataset_spec import DatasetKind, DatasetSpec
+from apps.agents.contracts.formats import Format
+from apps.agents.contracts.reports.dataset import Task
+from apps.agents.contracts.state import Outcome
 from tests.assets.models import Transformer
 from tests.sessions.conftest import RunSession, allowing, profile
 from tests.sessions.driver import Finished

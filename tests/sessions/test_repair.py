@@ -12,9 +12,9 @@ import onnxruntime
 import pytest
 from onnx import ModelProto, NodeProto, numpy_helper
 
-from apps.agents.criteria import Constraints, Criteria
-from apps.agents.reports import Holds
-from apps.agents.state import CandidateStatus, Outcome
+from apps.agents.contracts.criteria import Constraints, Criteria
+from apps.agents.contracts.reports.constraints import Holds
+from apps.agents.contracts.state import CandidateStatus, Outcome
 from tests.sessions.conftest import IMAGES, SAMPLES, FirstImages, RunSession, profile
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

@@ -9,8 +9,8 @@ import onnx
 import onnxruntime
 import pytest
 
-from apps.agents.reports import Holds
-from apps.agents.state import CandidateStatus, Outcome
+from apps.agents.contracts.reports.constraints import Holds
+from apps.agents.contracts.state import CandidateStatus, Outcome
 from tests.assets.generated import slow_when_quantized
 from tests.sessions.conftest import IMAGES, SAMPLES, FirstImages, RunSession, profile
 from tests.sessions.driver import Finished

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from apps.agents.formats import Format
-from apps.agents.state import Outcome
+from apps.agents.contracts.formats import Format
+from apps.agents.contracts.state import Outcome
 from tests.assets.models import StateDict
 from tests.sessions.conftest import CLASSIFICATION, RunSession, allowing, profile
 from tests.sessions.driver import Finished

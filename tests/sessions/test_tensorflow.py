@@ -11,14 +11,15 @@ import onnx
 import pytest
 
 from apps.agents.backends.litert.engine import LiteRtEngine
-from apps.agents.criteria import Constraints, Objective, Target
-from apps.agents.dataset_spec import DatasetKind, DatasetSpec
-from apps.agents.formats import Format
-from apps.agents.measuring import Effort
+from apps.agents.contracts.criteria import Constraints, Objective, Target
+from apps.agents.contracts.dataset_spec import DatasetKind, DatasetSpec
+from apps.agents.contracts.formats import Format
+from apps.agents.contracts.reports.dataset import Task
+from apps.agents.contracts.reports.model import ModelSummary
+from apps.agents.contracts.state import Outcome
+from apps.agents.measuring.effort import Effort
+from apps.agents.measuring.engine import open_engine
 from apps.agents.measuring.timer import compare_latency
-from apps.agents.reports import ModelSummary, Task
-from apps.agents.runners import open_engine
-from apps.agents.state import Outcome
 from tests.assets.models import Asset, Trio, audio_windows
 from tests.sessions.conftest import CLASSIFICATION, RunSession, allowing, profile
 from tests.sessions.driver import Finished

@@ -11,9 +11,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from apps.agents.backends.tensorflow.inspection import inspect
-from apps.agents.errors import (
-    GraphTouchesFiles,
-)
+from apps.agents.contracts.errors.tensorflow_models import GraphTouchesFiles
 from tests.tensorflow import uploads
 
 Meta = Any

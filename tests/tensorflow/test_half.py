@@ -12,14 +12,14 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from apps.agents.criteria import Device, Target
-from apps.agents.dataset_spec import DatasetKind, DatasetSpec
-from apps.agents.datasets import load_dataset
-from apps.agents.fidelity import energies
-from apps.agents.formats import Format
-from apps.agents.optimization import Assignment, Made, agent_for, spec_of
-from apps.agents.reports import Task
-from apps.agents.runners import open_engine
+from apps.agents.contracts.criteria import Device, Target
+from apps.agents.contracts.dataset_spec import DatasetKind, DatasetSpec
+from apps.agents.contracts.formats import Format
+from apps.agents.contracts.reports.dataset import Task
+from apps.agents.datasets.loading import load_dataset
+from apps.agents.evaluation.fidelity import energies
+from apps.agents.measuring.engine import open_engine
+from apps.agents.techniques.base import Assignment, Made, agent_for, spec_of
 from tests.tensorflow.test_keras_techniques import Silent
 
 MODES = ("mixed", "float16")

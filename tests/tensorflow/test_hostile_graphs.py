@@ -14,9 +14,7 @@ from tensorflow.python.client import pywrap_tf_session
 
 from apps.agents.backends.tensorflow.graph_operators import CHECKPOINTS, reason_against, reason_against_node
 from apps.agents.backends.tensorflow.inspection import inspect
-from apps.agents.errors import (
-    GraphTouchesFiles,
-)
+from apps.agents.contracts.errors.tensorflow_models import GraphTouchesFiles
 from tests.tensorflow import uploads
 from tests.tensorflow.hostile_graphs import Meta, altered, refused, written
 

@@ -14,20 +14,13 @@ import h5py
 import numpy as np
 import pytest
 
-from apps.agents.archives import Limits
 from apps.agents.backends.tensorflow import keras_file
 from apps.agents.backends.tensorflow.inspection import inspect
 from apps.agents.backends.tensorflow.opening import open_model
-from apps.agents.errors import (
-    ArchiveBomb,
-    ArchiveDuplicate,
-    ArchiveLink,
-    ArchivePathEscape,
-    Hdf5Unsafe,
-    KerasDamaged,
-    KerasLambda,
-    ModelTooLarge,
-)
+from apps.agents.contracts.errors.archives import ArchiveBomb, ArchiveDuplicate, ArchiveLink, ArchivePathEscape
+from apps.agents.contracts.errors.models import ModelTooLarge
+from apps.agents.contracts.errors.tensorflow_models import Hdf5Unsafe, KerasDamaged, KerasLambda
+from apps.agents.files.archives import Limits
 from apps.errors import UserError
 from tests.tensorflow.hostile_keras import Config, altered, dense, honest, packed, plain, weights_changed
 

@@ -17,11 +17,7 @@ from tensorflow.python.util import tf_export
 
 from apps.agents.backends.tensorflow.inspection import inspect
 from apps.agents.backends.tensorflow.keras_objects import judge_objects
-from apps.agents.errors import (
-    KerasCustomObjects,
-    KerasLambda,
-    KerasUnsafe,
-)
+from apps.agents.contracts.errors.tensorflow_models import KerasCustomObjects, KerasLambda, KerasUnsafe
 from tests.tensorflow import uploads
 from tests.tensorflow.hostile_keras import Config, altered, armed, dense, honest, leaving, named
 

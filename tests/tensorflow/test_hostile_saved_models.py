@@ -16,11 +16,8 @@ from tensorflow.core.protobuf import saved_model_pb2
 from apps.agents.backends.tensorflow import saved_model_file
 from apps.agents.backends.tensorflow.inspection import inspect
 from apps.agents.backends.tensorflow.protobuf_parts import has_more_parts
-from apps.agents.errors import (
-    ArchivePathEscape,
-    GraphOperatorsUnknown,
-    SavedModelDamaged,
-)
+from apps.agents.contracts.errors.archives import ArchivePathEscape
+from apps.agents.contracts.errors.tensorflow_models import GraphOperatorsUnknown, SavedModelDamaged
 from apps.errors import UserError
 from tests.tensorflow import uploads
 from tests.tensorflow.hostile_graphs import Meta, altered, refused, written

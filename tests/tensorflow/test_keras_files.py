@@ -10,12 +10,13 @@ import keras
 import numpy as np
 import pytest
 
-from apps.agents.archives import Limits
 from apps.agents.backends.tensorflow.inspection import inspect
 from apps.agents.backends.tensorflow.keras_objects import judge_objects
 from apps.agents.backends.tensorflow.loading import load_opened
 from apps.agents.backends.tensorflow.opening import open_model
-from apps.agents.errors import ModelNotLoadable, ModelTooLarge
+from apps.agents.contracts.errors.models import ModelTooLarge
+from apps.agents.contracts.errors.running import ModelNotLoadable
+from apps.agents.files.archives import Limits
 from tests.tensorflow import uploads
 
 HONEST = [(name, suffix) for name in uploads.KERAS for suffix in (".keras", ".h5")]

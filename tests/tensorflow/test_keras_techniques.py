@@ -14,15 +14,15 @@ from apps.agents.backends.tensorflow.channels import wiring_of
 from apps.agents.backends.tensorflow.clustering import clustered
 from apps.agents.backends.tensorflow.filters import thinned
 from apps.agents.backends.tensorflow.kernels import kernels_of
-from apps.agents.dataset_spec import DatasetKind, DatasetSpec
-from apps.agents.datasets import load_dataset
-from apps.agents.errors import TechniqueNotApplicable
-from apps.agents.formats import Format
-from apps.agents.optimization import Assignment, Made, agent_for, spec_of
-from apps.agents.reports import Task
-from apps.agents.runners import open_engine
-from apps.agents.technique_spec import Family
-from apps.agents.techniques import BUILTIN
+from apps.agents.contracts.dataset_spec import DatasetKind, DatasetSpec
+from apps.agents.contracts.errors.techniques import TechniqueNotApplicable
+from apps.agents.contracts.formats import Format
+from apps.agents.contracts.reports.dataset import Task
+from apps.agents.datasets.loading import load_dataset
+from apps.agents.measuring.engine import open_engine
+from apps.agents.techniques.base import Assignment, Made, agent_for, spec_of
+from apps.agents.techniques.catalogue import BUILTIN
+from apps.agents.techniques.spec import Family
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples" / "fashion_mnist_test.npz"
 

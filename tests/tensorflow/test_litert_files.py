@@ -13,7 +13,9 @@ from ai_edge_litert import schema_py_generated as schema
 
 from apps.agents.backends.litert.flatbuffer import parse_litert
 from apps.agents.backends.litert.inspection import inspect
-from apps.agents.errors import LiteRtDamaged, ModelEmpty, ModelNotLoadable, ModelTooLarge, OperatorsUnknown
+from apps.agents.contracts.errors.litert_models import LiteRtDamaged
+from apps.agents.contracts.errors.models import ModelEmpty, ModelTooLarge, OperatorsUnknown
+from apps.agents.contracts.errors.running import ModelNotLoadable
 from apps.errors import UserError
 from tests.tensorflow import uploads
 

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from apps.agents.backends.litert.engine import LiteRtEngine
 from apps.agents.backends.tensorflow.onnx_export import from_tflite, tidy
-from apps.agents.criteria import Target
+from apps.agents.contracts.criteria import Target
 from tests.agents.litert_files import Function, litert_file
 
 VECTOR = tf.TensorSpec([None, 3], tf.float32, name="x")

@@ -12,11 +12,11 @@ import pytest
 
 from apps.agents.backends.litert.engine import LiteRtEngine
 from apps.agents.backends.tensorflow.engine import TensorFlowEngine
-from apps.agents.criteria import Target
-from apps.agents.formats import Format
-from apps.agents.package_examples import PackageExamples
-from apps.agents.package_script import flat
-from apps.agents.packaging import DOCUMENTS, Content, build_package
+from apps.agents.contracts.criteria import Target
+from apps.agents.contracts.formats import Format
+from apps.agents.packaging.examples import PackageExamples
+from apps.agents.packaging.package import DOCUMENTS, Content, build_package
+from apps.agents.packaging.script import flat
 from tests.tensorflow import uploads
 
 PICTURES = {"pictures": np.random.default_rng(0).uniform(size=(2, 8, 8, 3)).astype(np.float32)}

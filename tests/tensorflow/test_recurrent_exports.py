@@ -12,8 +12,8 @@ import pytest
 import tf_keras
 from keras import layers
 
-from apps.agents.errors import TechniqueLibraryFailed
-from apps.agents.optimization import Made
+from apps.agents.contracts.errors.techniques import TechniqueLibraryFailed
+from apps.agents.techniques.base import Made
 from tests.tensorflow.test_keras_techniques import made
 
 LITERT, ONNX = "litert-export", "tensorflow-onnx-export"

@@ -14,8 +14,8 @@ from apps.agents.backends.tensorflow.inspection import inspect
 from apps.agents.backends.tensorflow.loading import load_opened
 from apps.agents.backends.tensorflow.opening import open_model
 from apps.agents.backends.tensorflow.saved_model_file import read_saved_model
-from apps.agents.errors import (
-    ModelWrongType,
+from apps.agents.contracts.errors.models import ModelWrongType
+from apps.agents.contracts.errors.tensorflow_models import (
     SavedModelAlone,
     SavedModelDamaged,
     SignatureMissing,

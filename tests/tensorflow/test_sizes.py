@@ -18,7 +18,7 @@ from keras import layers
 from apps.agents.backends.litert.flatbuffer import parse_litert
 from apps.agents.backends.litert.inspection import inspect as inspect_litert
 from apps.agents.backends.tensorflow.inspection import inspect
-from apps.agents.plausibility import weight_bytes
+from apps.agents.evaluation.plausibility import weight_bytes
 from tests.tensorflow import uploads
 from tests.tensorflow.test_litert_files import changed
 

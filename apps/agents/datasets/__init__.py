@@ -1,5 +1,5 @@
-"""The examples of a data set as arrays, for calibration and for evaluation. Needs numpy; only the child imports it."""
+"""The examples of a data set as arrays: loading, splitting, and whether a data set fits a model.
 
-from apps.agents.datasets.loading import Arrays, Dataset, Labels, Source, load_dataset, open_source
-
-__all__ = ["Arrays", "Dataset", "Labels", "Source", "load_dataset", "open_source"]
+`dataset_fit` and `text_fit` judge by summaries alone and are light; `loading` and what it loads with need numpy and run
+in a child process only. Imports `files` and `contracts`. Add a new kind of data set here.
+"""

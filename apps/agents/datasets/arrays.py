@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.agents.archives import DAMAGE
-from apps.agents.dataset_headers import summarize_arrays
-from apps.agents.dataset_spec import DatasetSpec
-from apps.agents.errors import DatasetTooLarge, DatasetUnreadable, InputUnfilled
-from apps.agents.npz_headers import ArrayHeader, array_headers
-from apps.agents.reports import DatasetSummary
+from apps.agents.contracts.dataset_spec import DatasetSpec
+from apps.agents.contracts.errors.datasets import DatasetTooLarge, DatasetUnreadable, InputUnfilled
+from apps.agents.contracts.reports.dataset import DatasetSummary
+from apps.agents.files.archives import DAMAGE
+from apps.agents.files.dataset_headers import summarize_arrays
+from apps.agents.files.npz_headers import ArrayHeader, array_headers
 
 Array = NDArray[np.generic]
 

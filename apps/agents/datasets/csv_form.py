@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from apps.agents.dataset_spec import DatasetSpec
+from apps.agents.contracts.dataset_spec import DatasetSpec
+from apps.agents.contracts.errors.datasets import DatasetEmpty, DatasetUnreadable
 from apps.agents.datasets.labels import MISSING
-from apps.agents.errors import DatasetEmpty, DatasetUnreadable
-from apps.agents.sniffing import FileKind, sniff
-from apps.agents.text_encoding import encoding_of
+from apps.agents.files.sniffing import FileKind, sniff
+from apps.agents.files.text_encoding import encoding_of
 
 SAMPLE_CHARACTERS = 1_000_000
 SAMPLE_ROWS = 200

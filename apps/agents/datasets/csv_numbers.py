@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from apps.agents.contracts.errors.datasets import CellInvalid, DatasetUnreadable, NumberAmbiguous
 from apps.agents.datasets.labels import MISSING
-from apps.agents.errors import CellInvalid, DatasetUnreadable, NumberAmbiguous
 
 Array = NDArray[np.generic]
 

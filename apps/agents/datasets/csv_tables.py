@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from apps.agents.dataset_spec import DatasetSpec
+from apps.agents.contracts.dataset_spec import DatasetSpec
+from apps.agents.contracts.errors.datasets import DatasetEmpty, DatasetUnreadable
 from apps.agents.datasets.csv_form import COMMENT, SEPARATORS, CsvForm, form_of
 from apps.agents.datasets.csv_numbers import Array, cells_of, numbers_of
 from apps.agents.datasets.index_columns import INDEX_LEFT_OUT, is_index
-from apps.agents.errors import DatasetEmpty, DatasetUnreadable
 
 BLOCK_BYTES = 16 * 1024 * 1024
 """No row may be longer."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.agents.dataset_spec import MOST_GROUPS, DatasetSpec
-from apps.agents.errors import GroupsInvalid
+from apps.agents.contracts.dataset_spec import MOST_GROUPS, DatasetSpec
+from apps.agents.contracts.errors.datasets import GroupsInvalid
 
 Array = NDArray[np.generic]
 Names = NDArray[np.str_]

@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from apps.agents.archives import Entry
-from apps.agents.dataset_headers import summarize_images
-from apps.agents.dataset_spec import DatasetSpec, ImagePreprocessing
-from apps.agents.errors import ImageBroken
-from apps.agents.image_folders import image_folders
-from apps.agents.picture_kinds import HEAD_BYTES, READ, kind_of_bytes
-from apps.agents.reports import DatasetSummary
+from apps.agents.contracts.dataset_spec import DatasetSpec, ImagePreprocessing
+from apps.agents.contracts.errors.datasets import ImageBroken
+from apps.agents.contracts.reports.dataset import DatasetSummary
+from apps.agents.files.archives import Entry
+from apps.agents.files.dataset_headers import summarize_images
+from apps.agents.files.image_folders import image_folders
+from apps.agents.files.picture_kinds import HEAD_BYTES, READ, kind_of_bytes
 
 Array = NDArray[np.generic]
 

@@ -1,6 +1,6 @@
 """From what stands in a file to class numbers: names, one-hot rows, booleans and whole numbers, read as what they are.
 
-What no model is needed for is decided here; how numbers count the classes of a model, `apps.agents.class_numbers` says.
+What no model is needed for is decided here; how numbers count the classes of a model, `files.class_numbers` says.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from typing import NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.agents.class_numbers import AS_THEY_ARE, Numbering, numbering, remarks_on, told_in_order
-from apps.agents.dataset_spec import DatasetKind, DatasetSpec
-from apps.agents.errors import ClassesMismatch, LabelsInvalid
-from apps.agents.reports import DatasetSummary, LabelNumbers, TensorSpec
+from apps.agents.contracts.dataset_spec import DatasetKind, DatasetSpec
+from apps.agents.contracts.errors.datasets import ClassesMismatch, LabelsInvalid
+from apps.agents.contracts.reports.dataset import DatasetSummary, LabelNumbers
+from apps.agents.contracts.reports.model import TensorSpec
+from apps.agents.files.class_numbers import AS_THEY_ARE, Numbering, numbering, remarks_on, told_in_order
 
 Array = NDArray[np.generic]
 Ints = NDArray[np.int64]

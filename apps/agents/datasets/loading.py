@@ -11,20 +11,23 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.agents.dataset_fit import Binding, bind, check_input, converts, judged_output
-from apps.agents.dataset_spec import DatasetKind, DatasetSpec
+from apps.agents.contracts.dataset_spec import DatasetKind, DatasetSpec
+from apps.agents.contracts.errors.datasets import InputUnfilled, LabelsInvalid, ValuesOutOfRange
+from apps.agents.contracts.errors.texts import TokenizerMissing
+from apps.agents.contracts.reports.dataset import DatasetSummary, Task
+from apps.agents.contracts.reports.evaluation import Part
+from apps.agents.contracts.reports.model import TensorSpec
+from apps.agents.contracts.text import TextEncoder
 from apps.agents.datasets.arrays import ArraySource
+from apps.agents.datasets.dataset_fit import Binding, bind, check_input, converts, judged_output
 from apps.agents.datasets.groups import counted, group_names
 from apps.agents.datasets.images import ImageSource
 from apps.agents.datasets.labels import class_labels, numbered
+from apps.agents.datasets.layout import Layout
 from apps.agents.datasets.split import Indices, portions, split, stratified_order
 from apps.agents.datasets.targets import TokenTargets
 from apps.agents.datasets.text_dataset import TextDataset
 from apps.agents.datasets.texts import TextSource
-from apps.agents.errors import InputUnfilled, LabelsInvalid, TokenizerMissing, ValuesOutOfRange
-from apps.agents.layout import Layout
-from apps.agents.reports import DatasetSummary, Part, Task, TensorSpec
-from apps.agents.text import TextEncoder
 
 Array = NDArray[np.generic]
 Arrays = dict[str, Array]
@@ -280,7 +283,7 @@ def load_dataset(
     `encoder` is the model's tokenizer, which a data set of texts needs; by the size of the model's `outputs` batches of
     texts are kept small.
     `scratch` takes decompressed arrays; without it a temporary folder that lives as long as the data set does.
-    Raises the errors of `apps.agents.errors` about data sets. Values that are not finite are the inspection's to find.
+    Raises the errors of `contracts.errors` about data sets. Values that are not finite are the inspection's to find.
     """
     if spec.kind is not DatasetKind.TEXT:
         return ArrayDataset(open_source(path, spec, scratch=scratch), spec, inputs, seed, outputs)

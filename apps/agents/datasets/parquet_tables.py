@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyarrow import parquet
 
-from apps.agents.dataset_spec import DatasetSpec
+from apps.agents.contracts.dataset_spec import DatasetSpec
+from apps.agents.contracts.errors.datasets import CellEmpty, DatasetUnreadable
 from apps.agents.datasets.index_columns import INDEX_LEFT_OUT, is_index
-from apps.agents.errors import CellEmpty, DatasetUnreadable
 
 Array = NDArray[np.generic]
 _BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view, pa.types.is_fixed_size_binary)

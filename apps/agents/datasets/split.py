@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.agents.dataset_spec import part_sizes
+from apps.agents.contracts.dataset_spec import part_sizes
 
 Indices = NDArray[np.int64]
 

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.agents.dataset_headers import TableHeader, groups_of, summarize_table
-from apps.agents.dataset_spec import EXAMPLES_AXIS, DatasetSpec
+from apps.agents.contracts.dataset_spec import EXAMPLES_AXIS, DatasetSpec
+from apps.agents.contracts.reports.dataset import DatasetSummary
+from apps.agents.contracts.reports.model import TensorSpec
 from apps.agents.datasets.csv_tables import read_csv
 from apps.agents.datasets.parquet_tables import read_parquet
-from apps.agents.reports import DatasetSummary, TensorSpec
-from apps.agents.sniffing import FileKind, sniff
+from apps.agents.files.dataset_headers import TableHeader, groups_of, summarize_table
+from apps.agents.files.sniffing import FileKind, sniff
 
 Array = NDArray[np.generic]
 

@@ -10,18 +10,20 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.agents.dataset_fit import Binding, bind, judged_output
-from apps.agents.dataset_spec import DatasetSpec
+from apps.agents.contracts.dataset_spec import DatasetSpec
+from apps.agents.contracts.errors.datasets import DatasetEmpty
+from apps.agents.contracts.reports.dataset import Task
+from apps.agents.contracts.reports.evaluation import Part
+from apps.agents.contracts.reports.model import TensorSpec
+from apps.agents.contracts.text import ATTENTION_MASK, IGNORED, TextEncoder
+from apps.agents.datasets.dataset_fit import Binding, bind, judged_output
 from apps.agents.datasets.labels import numbered
+from apps.agents.datasets.layout import FIRST
 from apps.agents.datasets.split import Indices, portions, split
 from apps.agents.datasets.targets import TokenTargets
 from apps.agents.datasets.text_notes import notes_on
 from apps.agents.datasets.texts import TextSource
 from apps.agents.datasets.token_rows import Cuts, Row, RowMaker, frame_of
-from apps.agents.errors import DatasetEmpty
-from apps.agents.layout import FIRST
-from apps.agents.reports import Part, Task, TensorSpec
-from apps.agents.text import ATTENTION_MASK, IGNORED, TextEncoder
 
 Array = NDArray[np.generic]
 Arrays = dict[str, Array]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from apps.agents.contracts.reports.dataset import Task
 from apps.agents.datasets.token_rows import Cuts, Row, RowMaker
-from apps.agents.reports import Task
 
 
 def notes_on(maker: RowMaker, rows: Sequence[Row], cuts: Cuts, timed_tokens: int) -> tuple[str, ...]:

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.agents.dataset_headers import summarize_texts
-from apps.agents.dataset_spec import DatasetSpec
-from apps.agents.reports import DatasetSummary, Task
-from apps.agents.text_files import read_texts
-from apps.agents.text_lines import Example
+from apps.agents.contracts.dataset_spec import DatasetSpec
+from apps.agents.contracts.reports.dataset import DatasetSummary, Task
+from apps.agents.files.dataset_headers import summarize_texts
+from apps.agents.files.text_files import read_texts
+from apps.agents.files.text_lines import Example
 
 Array = NDArray[np.generic]
 

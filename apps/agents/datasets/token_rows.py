@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from apps.agents.dataset_spec import TextReading
-from apps.agents.errors import ModelUnfitForTexts
-from apps.agents.reports import Task
-from apps.agents.text import TextEncoder
-from apps.agents.text_lines import Example
+from apps.agents.contracts.dataset_spec import TextReading
+from apps.agents.contracts.errors.texts import ModelUnfitForTexts
+from apps.agents.contracts.reports.dataset import Task
+from apps.agents.contracts.text import TextEncoder
+from apps.agents.files.text_lines import Example
 
 Tokens = list[int]
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apps.agents.analysis import AnalysisAgent
-from apps.agents.criteria import Criteria
+from apps.agents.analysis.agent import AnalysisAgent
+from apps.agents.contracts.criteria import Criteria
+from apps.agents.contracts.job import JobResult
 from apps.agents.handlers.material import Material
-from apps.agents.job import JobResult
 
 if TYPE_CHECKING:
-    from apps.agents.child import JobContext
+    from apps.agents.sandbox.child import JobContext
 
 
 def analyse(context: JobContext) -> JobResult:

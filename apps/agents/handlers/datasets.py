@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from apps.agents.dataset_fit import check_against
-from apps.agents.dataset_inspection import inspect_examples
-from apps.agents.dataset_spec import DatasetSpec
-from apps.agents.job import JobResult
-from apps.agents.reports import ModelSummary
+from apps.agents.contracts.dataset_spec import DatasetSpec
+from apps.agents.contracts.job import JobResult
+from apps.agents.contracts.reports.model import ModelSummary
+from apps.agents.datasets.dataset_fit import check_against
+from apps.agents.datasets.inspection import inspect_examples
 
 if TYPE_CHECKING:
-    from apps.agents.child import JobContext
+    from apps.agents.sandbox.child import JobContext
 
 
 def inspect_dataset(context: JobContext) -> JobResult:

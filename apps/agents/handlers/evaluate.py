@@ -5,24 +5,27 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from apps.agents.contest import contest_of
-from apps.agents.criteria import Criteria
-from apps.agents.evaluation import BATCH, OUTPUTS_SHARE, EvaluationAgent
-from apps.agents.handlers.blame import blaming
+from apps.agents.contracts.criteria import Criteria
+from apps.agents.contracts.job import Job, JobResult
+from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
+from apps.agents.contracts.reports.runtimes import Gains, RuntimeBaseline
+from apps.agents.contracts.reports.selection import Contest, PairedOutcomes
+from apps.agents.contracts.reports.slowdown import Slowdown
+from apps.agents.evaluation.agent import BATCH, OUTPUTS_SHARE, EvaluationAgent
+from apps.agents.evaluation.selection_bias import contest_of
+from apps.agents.evaluation.slowdown import PROFILE_S, is_slow, slowdown_of, target_of
+from apps.agents.handlers.fault_attribution import blaming
 from apps.agents.handlers.material import Material
-from apps.agents.job import Job, JobResult
-from apps.agents.lineage import runtime_of
-from apps.agents.machine import describe_machine
-from apps.agents.measuring import Effort
-from apps.agents.measuring.fresh import FreshProcessTimer
+from apps.agents.measuring.effort import Effort
+from apps.agents.measuring.engine import Engine, open_engine
+from apps.agents.measuring.fresh_processes import FreshProcessTimer
+from apps.agents.measuring.machine import describe_machine
 from apps.agents.measuring.timer import InProcessTimer, Timer
-from apps.agents.reports import Contest, EvaluationReport, Gains, PairedOutcomes, Part, RuntimeBaseline, Slowdown
-from apps.agents.runners import Engine, open_engine
-from apps.agents.slowdown import PROFILE_S, is_slow, slowdown_of, target_of
-from apps.agents.techniques import Family, catalogue
+from apps.agents.techniques.artifact_format import runtime_of
+from apps.agents.techniques.catalogue import Family, catalogue
 
 if TYPE_CHECKING:
-    from apps.agents.child import JobContext
+    from apps.agents.sandbox.child import JobContext
 
 LONGEST_TIMING_S = 20.0
 SHORTEST_TIMING_S = 3.0

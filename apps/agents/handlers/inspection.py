@@ -6,13 +6,13 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
-from apps.agents.formats import format_spec
-from apps.agents.job import JobResult
-from apps.agents.reports import ModelSummary
-from apps.agents.runners import signed
+from apps.agents.contracts.formats import format_spec
+from apps.agents.contracts.job import JobResult
+from apps.agents.contracts.reports.model import ModelSummary
+from apps.agents.measuring.engine import signed
 
 if TYPE_CHECKING:
-    from apps.agents.child import JobContext
+    from apps.agents.sandbox.child import JobContext
 
 
 def inspect_model(context: JobContext) -> JobResult:

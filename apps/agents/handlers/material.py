@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from apps.agents.dataset_spec import DatasetSpec
-from apps.agents.datasets import Dataset, load_dataset
-from apps.agents.formats import Format
-from apps.agents.job import Job
+from apps.agents.contracts.dataset_spec import DatasetSpec
+from apps.agents.contracts.formats import Format
+from apps.agents.contracts.job import Job
+from apps.agents.datasets.loading import Dataset, load_dataset
+from apps.agents.measuring.engine import Engine, open_engine
 from apps.agents.measuring.protocol import ModelFile
-from apps.agents.runners import Engine, open_engine
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from apps.agents.analysis import BATCH
-from apps.agents.child import JobContext
-from apps.agents.criteria import Target
-from apps.agents.handlers.blame import blaming
+from apps.agents.analysis.agent import BATCH
+from apps.agents.contracts.criteria import Target
+from apps.agents.contracts.job import JobResult, OutputFile
+from apps.agents.handlers.fault_attribution import blaming
 from apps.agents.handlers.material import Material
-from apps.agents.job import JobResult, OutputFile
-from apps.agents.optimization import Assignment, agent_for, spec_of
-from apps.agents.runners import fixed_batch, run_portions
+from apps.agents.measuring.engine import fixed_batch, run_portions
+from apps.agents.sandbox.child import JobContext
+from apps.agents.techniques.base import Assignment, agent_for, spec_of
 
 
 def run(context: JobContext) -> JobResult:

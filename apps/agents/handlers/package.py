@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from apps.agents.child import JobContext
-from apps.agents.criteria import Criteria
-from apps.agents.dataset_spec import DatasetKind, DatasetSpec
-from apps.agents.datasets import load_dataset
+from apps.agents.contracts.criteria import Criteria
+from apps.agents.contracts.dataset_spec import DatasetKind, DatasetSpec
+from apps.agents.contracts.job import Job, JobResult, OutputFile
+from apps.agents.contracts.reports.model import ModelSummary
+from apps.agents.contracts.state import Outcome
+from apps.agents.datasets.loading import load_dataset
 from apps.agents.handlers.material import Material
-from apps.agents.job import Job, JobResult, OutputFile
-from apps.agents.optimization import digest_of
-from apps.agents.package_examples import PackageExamples, package_examples
-from apps.agents.packaging import DOCUMENTS, Content, build_package
-from apps.agents.reports import ModelSummary
-from apps.agents.runners import open_engine
-from apps.agents.state import Outcome
+from apps.agents.measuring.engine import open_engine
+from apps.agents.packaging.examples import PackageExamples, package_examples
+from apps.agents.packaging.package import DOCUMENTS, Content, build_package
+from apps.agents.sandbox.child import JobContext
+from apps.agents.techniques.base import digest_of
 from apps.errors import UserError
 
 

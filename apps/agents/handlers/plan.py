@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apps.agents.criteria import Criteria
-from apps.agents.job import JobResult
-from apps.agents.planning import PlanningAgent
-from apps.agents.reports import AnalysisReport, DatasetSummary
+from apps.agents.contracts.criteria import Criteria
+from apps.agents.contracts.job import JobResult
+from apps.agents.contracts.reports.analysis import AnalysisReport
+from apps.agents.contracts.reports.dataset import DatasetSummary
+from apps.agents.planning.agent import PlanningAgent
 
 if TYPE_CHECKING:
-    from apps.agents.child import JobContext
+    from apps.agents.sandbox.child import JobContext
 
 
 def run(context: JobContext) -> JobResult:

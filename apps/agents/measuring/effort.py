@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from apps.agents.scheduling.priority import REST_SHARE
+from apps.agents.measuring.scheduling.priority import REST_SHARE
 
 Watcher = Callable[[float, float | None], None]
 """Told the share that is done and the seconds that are left."""

@@ -13,9 +13,9 @@ from functools import cache
 import numpy as np
 import scipy  # Its parts load when they are first asked for.
 
+from apps.agents.contracts.reports.measurements import UNKNOWN, Estimate
 from apps.agents.measuring.effort import FEWEST_ROUNDS
 from apps.agents.measuring.stopwatch import Floats
-from apps.agents.reports import UNKNOWN, Estimate
 
 SEQUENCE_FROM_ROUNDS = 12
 """Fewer are never looked at before all are there."""

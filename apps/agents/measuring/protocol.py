@@ -7,14 +7,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from apps.agents.criteria import Target
+from apps.agents.contracts.criteria import Target
+from apps.agents.contracts.values import Value
 from apps.agents.measuring.effort import Effort
 from apps.agents.measuring.record import Record
-from apps.agents.values import Value
 
 
 class ModelFile(Value):
-    """A model that a process of its own can open: arguments of `apps.agents.runners.open_engine`."""
+    """A model that a process of its own can open: arguments of `apps.agents.measuring.engine.open_engine`."""
 
     format: str
     path: Path

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.agents.criteria import Target
-from apps.agents.measuring.cleanliness import clean, is_by_reference
+from apps.agents.contracts.criteria import Target
+from apps.agents.contracts.reports.pressure import Pressure
+from apps.agents.contracts.values import Value
+from apps.agents.measuring.disturbance import clean, is_by_reference
 from apps.agents.measuring.stopwatch import Floats, Runs
-from apps.agents.scheduling.pressure import Pressure
-from apps.agents.values import Value
 
 ORIGINAL, CANDIDATE, CONTROL = "original", "candidate", "control"
 CONTENDERS = (ORIGINAL, CANDIDATE, CONTROL)

@@ -13,7 +13,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.agents.criteria import Target
+from apps.agents.contracts.criteria import Target
 
 Run = Callable[[], object]
 """One inference."""

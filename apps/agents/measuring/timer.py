@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-from apps.agents.criteria import Target
+from apps.agents.contracts.criteria import Target
+from apps.agents.contracts.reports.measurements import LatencyComparison
 from apps.agents.measuring.comparison import compare, speedup_of
 from apps.agents.measuring.effort import Effort, Question, Watcher
+from apps.agents.measuring.engine import Engine, Feeds
+from apps.agents.measuring.interleaving import Enough, take_turns
 from apps.agents.measuring.intervals import LogInterval
 from apps.agents.measuring.record import CANDIDATE, CONTENDERS, CONTROL, ORIGINAL, Record
+from apps.agents.measuring.scheduling.priority import priority
 from apps.agents.measuring.stopwatch import Clock, Run, Stopwatch, SystemStopwatch, WallStopwatch, stopwatch_for
-from apps.agents.measuring.turns import Enough, take_turns
-from apps.agents.reports import LatencyComparison
-from apps.agents.runners import Engine, Feeds
-from apps.agents.scheduling.priority import priority
 
 DECIDED_PRECISION = 2.5
 """How many times wider than `Effort.precision` an interval may stay that has decided."""

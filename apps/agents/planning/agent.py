@@ -8,27 +8,29 @@ from dataclasses import dataclass
 from math import log10
 from typing import Any
 
-from apps.agents.criteria import Criteria
+from apps.agents.contracts.criteria import Criteria
+from apps.agents.contracts.reports.analysis import AnalysisReport
+from apps.agents.contracts.reports.dataset import DatasetSummary
+from apps.agents.contracts.reports.model import ModelSummary
+from apps.agents.contracts.state import CandidateRecord, Omission, Plan, Prediction
 from apps.agents.planning.availability import Sorting
 from apps.agents.planning.baseline import is_baseline
 from apps.agents.planning.bases import Bases, bases_of_analyses, bases_of_model
 from apps.agents.planning.ordering import collapse, no_gain, obstacle, predicted_gain, worth
-from apps.agents.planning.prediction import (
-    GRAPH,
-    QUANTIZATIONS,
-    STATIC,
-    noise_by_operator,
-    predict,
-    scope_of,
-)
-from apps.agents.planning.profile import GraphProfile
+from apps.agents.planning.prediction import QUANTIZATIONS, noise_by_operator, predict, scope_of
 from apps.agents.planning.summary import describe, summary
-from apps.agents.planning.torch_variants import tables_said
-from apps.agents.planning.variant import Variant
-from apps.agents.planning.variants import KEPT_NODES, export_variant, fragile_operators, title_of, variants
-from apps.agents.reports import AnalysisReport, DatasetSummary, ModelSummary
-from apps.agents.state import CandidateRecord, Omission, Plan, Prediction
-from apps.agents.techniques import Family, TechniqueSpec, catalogue
+from apps.agents.techniques.catalogue import Family, TechniqueSpec, catalogue
+from apps.agents.techniques.knowledge.onnx_rules import GRAPH, STATIC
+from apps.agents.techniques.knowledge.onnx_variants import (
+    KEPT_NODES,
+    export_variant,
+    fragile_operators,
+    title_of,
+    variants,
+)
+from apps.agents.techniques.knowledge.profile import GraphProfile
+from apps.agents.techniques.knowledge.torch_variants import tables_said
+from apps.agents.techniques.knowledge.variant import Variant
 
 TYPE_CHOICES = 2
 """Number types that are measured at least, where the budget allows: predictions of kernels are leads, not verdicts."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from apps.agents.compatibility import by_framework, compatibility, exporter_for, format_label, formats_taken
-from apps.agents.criteria import Criteria
+from apps.agents.contracts.criteria import Criteria
+from apps.agents.contracts.reports.analysis import AnalysisReport
+from apps.agents.contracts.reports.dataset import DatasetSummary
+from apps.agents.contracts.reports.model import ModelSummary
+from apps.agents.contracts.state import Omission
 from apps.agents.planning.bases import Bases
-from apps.agents.planning.torch_rules import AUTOAWQ, AWQ
-from apps.agents.reports import AnalysisReport, DatasetSummary, ModelSummary
-from apps.agents.state import Omission
-from apps.agents.techniques import Family, TechniqueSpec
+from apps.agents.techniques.catalogue import Family, TechniqueSpec
+from apps.agents.techniques.compatibility import by_framework, compatibility, exporter_for, format_label, formats_taken
+from apps.agents.techniques.knowledge.torch_rules import AUTOAWQ, AWQ
 
 _UNMAINTAINED = (
     "autoawq is no longer maintained, and llm-compressor does the same; it is tried where the criteria name it, or "
@@ -31,7 +33,7 @@ def obstacle_to(
 ) -> str | None:
     """Why `spec` is left out: forbidden, switched off, not for this device, or it does not fit; else `None`.
 
-    Fitting is judged by `apps.agents.compatibility`, and by what the analysis found. No `libraries` means that
+    Fitting is judged by `techniques.compatibility`, and by what the analysis found. No `libraries` means that
     no worker has said yet what it has, and nothing is concluded from it.
     """
     if not criteria.permits(spec.name):

@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from apps.agents.phrasing import difference_unit, moved, said
-from apps.agents.planning.torch_rules import CLEVER, NEAREST
-from apps.agents.reports import Estimate, EvaluationReport
+from apps.agents.contracts.phrasing import difference_unit, moved, said
+from apps.agents.contracts.reports.evaluation import EvaluationReport
+from apps.agents.contracts.reports.measurements import Estimate
+from apps.agents.techniques.knowledge.torch_rules import CLEVER, NEAREST
 
 
 def is_baseline(plain: str, plain_parameters: Mapping[str, Any], clever: str, parameters: Mapping[str, Any]) -> bool:

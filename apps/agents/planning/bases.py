@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from apps.agents.planning.profile import GraphProfile, Lead, profile_of_analysis, profile_of_model
-from apps.agents.reports import AnalysisReport, ModelSummary, Task
-from apps.agents.techniques import Family, TechniqueSpec
+from apps.agents.contracts.reports.analysis import AnalysisReport
+from apps.agents.contracts.reports.dataset import Task
+from apps.agents.contracts.reports.model import ModelSummary
+from apps.agents.techniques.catalogue import Family, TechniqueSpec
+from apps.agents.techniques.knowledge.profile import GraphProfile, Lead, profile_of_analysis, profile_of_model
 
 
 @dataclass(frozen=True)

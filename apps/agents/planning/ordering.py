@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from apps.agents.criteria import Criteria
-from apps.agents.planning.profile import GraphProfile
-from apps.agents.state import Prediction
-from apps.agents.techniques import Risk, TechniqueSpec
+from apps.agents.contracts.criteria import Criteria
+from apps.agents.contracts.state import Prediction
+from apps.agents.techniques.catalogue import Risk, TechniqueSpec
+from apps.agents.techniques.knowledge.profile import GraphProfile
 
 SURPRISE = 1.3
 """How far the truth may lie above a prediction that no measurement of its technique has corrected yet."""
@@ -32,18 +32,10 @@ _COST = {"plain": 0.01, "calibration": 0.03}
 """Share of its worth that a candidate's own cost takes: calibration runs the model over examples."""
 
 
-def weighted_gain(speedup: float, size_ratio: float, memory_ratio: float, criteria: Criteria) -> float:
-    """Weighted geometric mean of the ratios original over candidate under the objective; the original is 1."""
-    weights = criteria.exponents
-    total = weights.latency + weights.size + weights.memory
-    parts = ((speedup, weights.latency), (size_ratio, weights.size), (memory_ratio, weights.memory))
-    return math.exp(sum(weight * math.log(max(ratio, 1e-9)) for ratio, weight in parts if weight > 0) / total)
-
-
 def predicted_gain(prediction: Prediction, criteria: Criteria, correction: tuple[float, float] = (1.0, 1.0)) -> float:
     """The predicted score; `correction` multiplies speed-up and size ratio. The file's size stands for memory."""
     speedup, size_ratio = prediction.speedup * correction[0], prediction.size_ratio * correction[1]
-    return weighted_gain(speedup, size_ratio, size_ratio, criteria)
+    return criteria.weighted_gain(speedup, size_ratio, size_ratio)
 
 
 def optimistic_gain(

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from apps.agents.criteria import Criteria
-from apps.agents.planning import rules
-from apps.agents.planning.litert_rules import (
+from apps.agents.contracts.criteria import Criteria
+from apps.agents.contracts.state import Prediction
+from apps.agents.measuring.machine_class import MachineClass, machine_class
+from apps.agents.techniques.catalogue import Family, Risk, TechniqueSpec
+from apps.agents.techniques.knowledge import kernels
+from apps.agents.techniques.knowledge.litert_rules import (
     LITERT_KERNELS,
     LITERT_QUANTIZATIONS,
     litert_bytes_left,
@@ -16,8 +19,16 @@ from apps.agents.planning.litert_rules import (
     litert_operators,
     litert_weight,
 )
-from apps.agents.planning.profile import GraphProfile, Lead, Node
-from apps.agents.planning.torch_rules import (
+from apps.agents.techniques.knowledge.onnx_rules import (
+    BLOCKS,
+    DYNAMIC,
+    FLOAT16,
+    ONNX_QUANTIZATIONS,
+    ONNX_SMOOTH,
+    STATIC,
+)
+from apps.agents.techniques.knowledge.profile import GraphProfile, Lead, Node
+from apps.agents.techniques.knowledge.torch_rules import (
     HALF,
     NATS_PER_NOISE,
     TORCH_KERNELS,
@@ -27,19 +38,7 @@ from apps.agents.planning.torch_rules import (
     perplexity_lost,
     stored_bits,
 )
-from apps.agents.state import Prediction
-from apps.agents.techniques import Family, Risk, TechniqueSpec
 
-STATIC, DYNAMIC, BLOCKS, FLOAT16, GRAPH = (
-    "onnx-static-int8",
-    "onnx-dynamic-int8",
-    "onnx-weight-only",
-    "onnx-float16",
-    "onnx-graph",
-)
-ONNX_SMOOTH = "onnx-smoothquant"
-ONNX_QUANTIZATIONS = frozenset({STATIC, DYNAMIC, BLOCKS, FLOAT16, ONNX_SMOOTH})
-"""Those that start from the prepared graph."""
 QUANTIZATIONS = ONNX_QUANTIZATIONS | TORCH_QUANTIZATIONS | LITERT_QUANTIZATIONS
 """The techniques that the rules know by name; others are predicted by their specs' expectations."""
 
@@ -77,9 +76,9 @@ def scope_of(technique: str, parameters: Mapping[str, Any], profile: GraphProfil
 
 def _operators(technique: str, parameters: Mapping[str, Any], profile: GraphProfile) -> frozenset[str]:
     if technique == STATIC:
-        return frozenset(parameters.get("operators", ())) or rules.STATIC_OPERATORS
+        return frozenset(parameters.get("operators", ())) or kernels.STATIC_OPERATORS
     if technique == DYNAMIC:
-        return rules.DYNAMIC_OPERATORS
+        return kernels.DYNAMIC_OPERATORS
     if technique == BLOCKS:
         return frozenset({"MatMul", "Gather"} if parameters.get("embeddings") else {"MatMul"})
     if technique == ONNX_SMOOTH:
@@ -181,7 +180,7 @@ def _loss(
     said = f"output noise of the changed operators {noise:.2g} of the signal"
     if profile.perplexity:
         return perplexity_lost(NATS_PER_NOISE * noise), said
-    return rules.metric_drop_points(noise), said
+    return kernels.metric_drop_points(noise), said
 
 
 def _high_loss(technique: str, parameters: Mapping[str, Any], profile: GraphProfile, scope: Scope) -> float | None:
@@ -192,17 +191,17 @@ def _high_loss(technique: str, parameters: Mapping[str, Any], profile: GraphProf
     if not profile.measured or profile.perplexity or technique not in ONNX_QUANTIZATIONS | LITERT_QUANTIZATIONS:
         return None
     scale = _noise_scale(technique, parameters)
-    seen = rules.SEEN_OPERATORS.get(_scale_name(technique, parameters), profile.operators)
-    seen = seen if profile.attention or technique not in rules.SEEN_OPERATORS else frozenset()
+    seen = kernels.SEEN_OPERATORS.get(_scale_name(technique, parameters), profile.operators)
+    seen = seen if profile.attention or technique not in kernels.SEEN_OPERATORS else frozenset()
     by_operator = noise_by_operator(profile, scope)
     noise = 0.0
     for op_type in {node.op_type for node in scope.nodes if node.op_type in by_operator or node.weight_bytes}:
         measured = by_operator.get(op_type)
         if measured is None:
-            noise += scale if scale < HARMLESS else rules.UNMEASURED_NOISE
+            noise += scale if scale < HARMLESS else kernels.UNMEASURED_NOISE
         else:
-            noise += scale * measured if op_type in seen else rules.UNSEEN_NOISE * max(scale, 1.0) * measured
-    return rules.metric_drop_points(noise)
+            noise += scale * measured if op_type in seen else kernels.UNSEEN_NOISE * max(scale, 1.0) * measured
+    return kernels.metric_drop_points(noise)
 
 
 def _higher(one: Risk, other: Risk) -> Risk:
@@ -230,21 +229,19 @@ def _speedup(
     technique: str, parameters: Mapping[str, Any], profile: GraphProfile, scope: Scope, criteria: Criteria
 ) -> tuple[float, str]:
     """Original over candidate latency, and where the factors come from."""
-    machine = rules.machine_class(criteria.target.device, profile.flags)
+    machine = machine_class(criteria.target.device, profile.flags)
     activation, weight = parameters.get("activation_type"), _weight_type(technique, parameters)
-    shares: dict[rules.Kind, float] = {}
+    shares: dict[kernels.Kind, float] = {}
     for node in scope.nodes:
         shares[node.kind] = shares.get(node.kind, 0.0) + node.time_share
     time = max(0.0, 1.0 - sum(shares.values()))
     bases: set[str] = set()
     for kind, share in shares.items():
-        rule = rules.kernel(technique, kind, activation, weight, (*rules.KERNELS, *TORCH_KERNELS, *LITERT_KERNELS))
+        rule = kernels.kernel(technique, kind, activation, weight, (*kernels.KERNELS, *TORCH_KERNELS, *LITERT_KERNELS))
         time += share / (rule.factor(machine) if rule else 1.0)
         if rule and share > 0:
             bases.add(rule.basis)
-    assumed = (
-        "assuming x86 with VNNI" if profile.flags is None and machine is rules.MachineClass.VNNI else machine.value
-    )
+    assumed = "assuming x86 with VNNI" if profile.flags is None and machine is MachineClass.VNNI else machine.value
     return 1.0 / max(time, 0.02), f"kernel factors on {assumed} ({'; '.join(sorted(bases)) or 'none apply'})"
 
 
@@ -293,7 +290,7 @@ def _noise(technique: str, parameters: Mapping[str, Any], profile: GraphProfile,
         return litert_noise_scale(technique, parameters) * sum(by_operator.values())
     scale = _noise_scale(technique, parameters)
     if technique in (DYNAMIC, BLOCKS):
-        by_operator = {op: noise for op, noise in by_operator.items() if op in rules.DYNAMIC_OPERATORS}
+        by_operator = {op: noise for op, noise in by_operator.items() if op in kernels.DYNAMIC_OPERATORS}
     return scale * sum(by_operator.values())
 
 
@@ -305,11 +302,11 @@ def _noise_scale(technique: str, parameters: Mapping[str, Any]) -> float:
     """Noise against that of static int8."""
     if technique in LITERT_QUANTIZATIONS:
         return litert_noise_scale(technique, parameters)
-    scale = rules.NOISE_SCALE[_scale_name(technique, parameters)]
+    scale = kernels.NOISE_SCALE[_scale_name(technique, parameters)]
     if str(parameters.get("activation_type", "")).endswith("16"):
-        scale *= rules.WIDE_ACTIVATION_NOISE
+        scale *= kernels.WIDE_ACTIVATION_NOISE
     if parameters.get("per_channel") is False:
-        scale *= rules.PER_TENSOR_NOISE[technique]
+        scale *= kernels.PER_TENSOR_NOISE[technique]
     return scale
 
 

@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from math import log10
 from typing import Any
 
-from apps.agents.criteria import Criteria
-from apps.agents.planning import rules
+from apps.agents.contracts.criteria import Criteria
+from apps.agents.contracts.state import Prediction
+from apps.agents.evaluation.selection import Judgement
 from apps.agents.planning.ordering import obstacle, predicted_gain
 from apps.agents.planning.prediction import noise_by_operator, predict, scope_of
-from apps.agents.planning.profile import HEAVY, GraphProfile
-from apps.agents.planning.rules import KINDS
-from apps.agents.selection import Judgement
-from apps.agents.state import Prediction
-from apps.agents.techniques import TechniqueSpec
+from apps.agents.techniques.catalogue import TechniqueSpec
+from apps.agents.techniques.knowledge import kernels
+from apps.agents.techniques.knowledge.kernels import KINDS
+from apps.agents.techniques.knowledge.profile import HEAVY, GraphProfile
 
 EXPLAINS = 0.5
 """Share of the noise from which one operator type explains a loss."""
@@ -298,12 +298,12 @@ class _Search:
         limit = self.criteria.constraints.max_metric_drop_points
         if whole is None or limit is None or foundation.drop_points <= 0:
             return None
-        scale = foundation.drop_points / max(rules.metric_drop_points(whole), 1e-9)
+        scale = foundation.drop_points / max(kernels.metric_drop_points(whole), 1e-9)
         counts = range(1, ceiling + 1)
 
         def low_enough(count: int) -> bool:
             noise = self._noise(foundation, ranked, count)
-            return noise is not None and scale * rules.metric_drop_points(noise) <= limit / 2
+            return noise is not None and scale * kernels.metric_drop_points(noise) <= limit / 2
 
         index = bisect_left(counts, True, key=low_enough)
         return counts[index] if index < len(counts) else None

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from apps.agents.compatibility import format_label, what_is_left
-from apps.agents.criteria import Criteria, Device
-from apps.agents.lineage import runtime_of
-from apps.agents.phrasing import listed
+from apps.agents.contracts.criteria import Criteria, Device
+from apps.agents.contracts.phrasing import listed
+from apps.agents.contracts.state import CandidateRecord, Prediction
 from apps.agents.planning.bases import Bases
-from apps.agents.planning.profile import GraphProfile
-from apps.agents.planning.rules import Kind
-from apps.agents.state import CandidateRecord, Prediction
-from apps.agents.techniques import Family, Risk, catalogue
+from apps.agents.techniques.artifact_format import runtime_of
+from apps.agents.techniques.catalogue import Family, Risk, catalogue
+from apps.agents.techniques.compatibility import format_label, what_is_left
+from apps.agents.techniques.knowledge.kernels import Kind
+from apps.agents.techniques.knowledge.profile import GraphProfile
 
 NEARLY_EQUAL = 1.05
 """Two runtimes whose latencies lie within five per cent are equally fast: each was measured on its own."""

@@ -8,7 +8,7 @@ import django.utils.timezone
 from django.conf import settings
 from django.db import migrations, models
 
-import apps.agents.state
+import apps.agents.contracts.state
 
 
 class Migration(migrations.Migration):
@@ -37,7 +37,7 @@ class Migration(migrations.Migration):
                             ("failed", "Failed"),
                             ("cancelled", "Cancelled"),
                         ],
-                        default=apps.agents.state.Status["QUEUED"],
+                        default=apps.agents.contracts.state.Status["QUEUED"],
                         editable=False,
                         max_length=10,
                     ),
@@ -52,7 +52,7 @@ class Migration(migrations.Migration):
                             ("evaluating", "Evaluating"),
                             ("packaging", "Packaging"),
                         ],
-                        default=apps.agents.state.Phase["ANALYSING"],
+                        default=apps.agents.contracts.state.Phase["ANALYSING"],
                         editable=False,
                         max_length=12,
                     ),
@@ -175,7 +175,7 @@ class Migration(migrations.Migration):
                             ("selected", "Selected"),
                             ("skipped", "Skipped"),
                         ],
-                        default=apps.agents.state.CandidateStatus["PLANNED"],
+                        default=apps.agents.contracts.state.CandidateStatus["PLANNED"],
                         max_length=10,
                     ),
                 ),
@@ -250,7 +250,7 @@ class Migration(migrations.Migration):
                     "step_memory_limit_bytes",
                     models.BigIntegerField(
                         default=17179869184,
-                        help_text="A step that takes more memory is stopped, and tried again with smaller batches.",
+                        help_text="A step that takes more memory is stopped and retried with smaller batches.",
                         validators=[django.core.validators.MinValueValidator(268435456)],
                     ),
                 ),
@@ -258,7 +258,7 @@ class Migration(migrations.Migration):
                     "max_attempts",
                     models.PositiveIntegerField(
                         default=3,
-                        help_text="Tries of a step that fails for a transient reason.",
+                        help_text="Maximum number of attempts of a step that fails for a transient reason.",
                         validators=[
                             django.core.validators.MinValueValidator(1),
                             django.core.validators.MaxValueValidator(20),
@@ -268,7 +268,9 @@ class Migration(migrations.Migration):
                 (
                     "disabled_techniques",
                     models.JSONField(
-                        blank=True, default=list, help_text="A list of names of techniques that nobody may use."
+                        blank=True,
+                        default=list,
+                        help_text="Names of the techniques that are switched off for everyone, as a list.",
                     ),
                 ),
             ],
@@ -383,7 +385,7 @@ class Migration(migrations.Migration):
                             ("failed", "Failed"),
                             ("cancelled", "Cancelled"),
                         ],
-                        default=apps.agents.state.Status["QUEUED"],
+                        default=apps.agents.contracts.state.Status["QUEUED"],
                         max_length=10,
                     ),
                 ),

@@ -6,7 +6,7 @@ from django.apps.registry import Apps
 from django.db import migrations
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
-from apps.agents.criteria import PROFILES
+from apps.agents.contracts.criteria import PROFILES
 
 DESCRIPTIONS = {
     "balanced": "Faster and smaller alike, with at most a point of accuracy lost.",

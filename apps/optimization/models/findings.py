@@ -1,4 +1,4 @@
-"""What a session found: candidates, reports, and its log."""
+"""The results of a session: candidates, reports, and its log."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from apps.agents.state import CandidateStatus
+from apps.agents.contracts.state import CandidateStatus
 from apps.optimization.models.choices import choices_of
 from apps.optimization.models.session import OptimizationSession
 from apps.optimization.querysets import EvaluationQuerySet, SessionOwnedQuerySet
 
 
 class Candidate(models.Model):
-    """A chain of optimize steps with its evaluation, and what became of it."""
+    """A chain of optimize steps with its evaluation and its status."""
 
     session = models.ForeignKey(OptimizationSession, on_delete=models.CASCADE, related_name="candidates")
     key = models.CharField(max_length=20)
@@ -38,7 +38,7 @@ class Candidate(models.Model):
 
 
 class AnalysisReport(models.Model):
-    """`apps.agents.reports.AnalysisReport` of a session."""
+    """`apps.agents.contracts.reports.analysis.AnalysisReport` of a session."""
 
     session = models.OneToOneField(
         OptimizationSession, on_delete=models.CASCADE, related_name="analysis", primary_key=True
@@ -53,7 +53,7 @@ class AnalysisReport(models.Model):
 
 
 class EvaluationReport(models.Model):
-    """`apps.agents.reports.EvaluationReport` of one candidate, with the numbers that lists and plots need."""
+    """`contracts.reports.evaluation.EvaluationReport` of one candidate, with the numbers for lists and plots."""
 
     candidate = models.OneToOneField(Candidate, on_delete=models.CASCADE, related_name="evaluation", primary_key=True)
     body = models.JSONField()

@@ -9,7 +9,7 @@ from uuid import UUID
 from django import template
 
 from apps.accounts.models import User
-from apps.agents import reports
+from apps.agents.contracts.reports import analysis as reports
 from apps.models.models import ModelVersion
 from apps.optimization.models import AnalysisReport, OptimizationSession
 from apps.optimization.waiting import Wait, waits_of

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from django import template
 
-from apps.agents.reports import AnalysisReport, EvaluationReport
+from apps.agents.contracts.reports.analysis import AnalysisReport
+from apps.agents.contracts.reports.evaluation import EvaluationReport
 from apps.optimization import plots
 
 register = template.Library()

@@ -1,4 +1,4 @@
-"""Named criteria: the list, one, a new one, a change (which is a new version)."""
+"""Views of named criteria: list, detail, create, and change (which creates a new version)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from apps.accounts.forms import show_error
 from apps.accounts.models import Role
 from apps.accounts.requests import MemberRequest, current_team, writes
 from apps.accounts.services import require_role
-from apps.agents.criteria import Criteria
+from apps.agents.contracts.criteria import Criteria
 from apps.errors import UserError
 from apps.optimization import criteria as services
 from apps.optimization.forms import CriteriaForm
 from apps.optimization.models import CriteriaSet
 
 LONGEST_ID = 18
-"""Digits: more than any id has, and few enough that Python reads them."""
+"""In digits: more than any id has, and few enough for Python to parse."""
 
 
 @require_GET
@@ -90,7 +90,7 @@ def _save(request: MemberRequest, edited: CriteriaSet | None) -> HttpResponse:
     except UserError as error:
         show_error(form, error)
         return _form_page(request, form, edited, error.status)
-    messages.success(request, f"{saved} is saved and in effect for new sessions.")
+    messages.success(request, f"{saved} was saved and applies to new sessions.")
     return redirect(saved)
 
 

@@ -1,4 +1,4 @@
-"""LiteRT as an evaluation wants it (`apps.agents.runners.Engine`)."""
+"""LiteRT as an evaluation wants it (`apps.agents.measuring.engine.Engine`)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 from apps.agents.backends.litert import runtime
 from apps.agents.backends.litert.one_signature import opened
-from apps.agents.criteria import Target
-from apps.agents.reports import ModelSummary
-from apps.agents.runners import Feeds, Run
+from apps.agents.contracts.criteria import Target
+from apps.agents.contracts.reports.model import ModelSummary
+from apps.agents.measuring.engine import Feeds, Run
 
 
 class LiteRtEngine:

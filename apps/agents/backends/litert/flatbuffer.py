@@ -21,8 +21,10 @@ from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
 
-from apps.agents.errors import LiteRtDamaged, ModelEmpty, SignatureUnknown
-from apps.agents.reports import MOST_WEIGHTS, ModelSummary, Quantized, Signature, TensorSpec
+from apps.agents.contracts.errors.litert_models import LiteRtDamaged
+from apps.agents.contracts.errors.models import ModelEmpty
+from apps.agents.contracts.errors.tensorflow_models import SignatureUnknown
+from apps.agents.contracts.reports.model import MOST_WEIGHTS, ModelSummary, Quantized, Signature, TensorSpec
 
 BROKEN = (struct.error, IndexError, ValueError, TypeError, AttributeError, UnicodeError, KeyError, OverflowError)
 """What the generated classes raise on bytes that are no such model."""

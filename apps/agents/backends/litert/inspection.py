@@ -7,8 +7,8 @@ from pathlib import Path
 from apps.agents.backends.litert.flatbuffer import BUILTIN
 from apps.agents.backends.litert.one_signature import opened
 from apps.agents.backends.litert.runtime import check_loads
-from apps.agents.errors import ModelTooLarge, OperatorsUnknown
-from apps.agents.reports import ModelSummary
+from apps.agents.contracts.errors.models import ModelTooLarge, OperatorsUnknown
+from apps.agents.contracts.reports.model import ModelSummary
 
 MIB = 1024 * 1024
 DEFAULT_LIMIT_BYTES = 8 * 1024 * MIB

@@ -1,10 +1,10 @@
-"""The process in which `apps.agents.memory` measures a TensorFlow Lite model."""
+"""The process in which `apps.agents.measuring.peak_memory` measures a TensorFlow Lite model."""
 
 from __future__ import annotations
 
 from apps.agents.backends.litert.flatbuffer import read_litert
 from apps.agents.backends.litert.runtime import Session
-from apps.agents.memory_probe import Probe
+from apps.agents.measuring.peak_memory_process import Probe
 
 
 def main() -> None:

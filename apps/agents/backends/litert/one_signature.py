@@ -16,13 +16,8 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from apps.agents.backends.litert.flatbuffer import (
-    BROKEN,
-    IN_THIS_FILE,
-    LiteRtFile,
-    parse_litert,
-)
-from apps.agents.errors import LiteRtDamaged
+from apps.agents.backends.litert.flatbuffer import BROKEN, IN_THIS_FILE, LiteRtFile, parse_litert
+from apps.agents.contracts.errors.litert_models import LiteRtDamaged
 
 _IDENTIFIER = b"TFL3"
 _BRANCHES = "branchSubgraphIndices"

@@ -21,10 +21,10 @@ from apps.agents.backends.litert.quantizing import (
     quantize,
     signed,
 )
-from apps.agents.context import Context
-from apps.agents.errors import TechniqueParameters
-from apps.agents.optimization import Assignment, Coverage, QuantizationAgent
-from apps.agents.runners import Feeds
+from apps.agents.contracts.context import Context
+from apps.agents.contracts.errors.techniques import TechniqueParameters
+from apps.agents.measuring.engine import Feeds
+from apps.agents.techniques.base import Assignment, Coverage, QuantizationAgent
 
 ARTIFACT = "model.tflite"
 _SCALE_BITS = 0.1

@@ -20,8 +20,8 @@ from ai_edge_quantizer.qtyping import QuantGranularity, TFLOperationName
 
 from apps.agents.backends.litert.flatbuffer import DEFAULT_SIGNATURE, LiteRtFile
 from apps.agents.backends.litert.one_signature import packed, unpacked
-from apps.agents.library_calls import library_at_work
-from apps.agents.runners import Feeds
+from apps.agents.measuring.engine import Feeds
+from apps.agents.techniques.library_calls import library_at_work
 
 EVERY = ".*"
 _BORDER = (TFLOperationName.INPUT, TFLOperationName.OUTPUT)

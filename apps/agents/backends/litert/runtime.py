@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-from apps.agents import memory
 from apps.agents.backends.litert.flatbuffer import LiteRtFile, Port
-from apps.agents.criteria import Device, Target
-from apps.agents.errors import DeviceMissing, ModelNotLoadable, ModelRunFailed
-from apps.agents.memory import MemoryUse
-from apps.agents.reports import Quantized
-from apps.agents.runners import Array, Feeds, Outputs
+from apps.agents.contracts.criteria import Device, Target
+from apps.agents.contracts.errors.running import DeviceMissing, ModelNotLoadable, ModelRunFailed
+from apps.agents.contracts.reports.model import Quantized
+from apps.agents.measuring.engine import Array, Feeds, Outputs
+from apps.agents.measuring.peak_memory import RUNS, MemoryUse, measure
 
 _ERRORS = (RuntimeError, ValueError, TypeError, IndexError)
 
@@ -109,9 +108,9 @@ def reason_of(error: Exception) -> str:
     return " ".join(str(error).split())[:400].rstrip(". ") or type(error).__name__
 
 
-def peak_memory(model: Path, feeds: Feeds, target: Target, *, runs: int = memory.RUNS) -> MemoryUse:
-    """What loading `model` and running it `runs` times takes, as `apps.agents.memory` measures it."""
+def peak_memory(model: Path, feeds: Feeds, target: Target, *, runs: int = RUNS) -> MemoryUse:
+    """What loading `model` and running it `runs` times takes, as `apps.agents.measuring.peak_memory` measures it."""
     with tempfile.TemporaryDirectory(prefix="memory-") as folder:
         stored = Path(folder) / "feeds.npz"
         np.savez(stored, allow_pickle=False, **feeds)
-        return memory.measure("apps.agents.backends.litert.memory", model, stored, target, runs=runs)
+        return measure("apps.agents.backends.litert.memory", model, stored, target, runs=runs)

@@ -1,6 +1,6 @@
 """How much each operator, and each type of operator, can bear 8 bits: all else in float, what does the output lose?
 
-The order, the budget and the measure are those of `apps.agents.experiments`. Every experiment is a real quantization of
+The order, the budget and the measure are those of `analysis.sensitivity`. Every experiment is a real quantization of
 the named operators with ranges that were measured once, run by the runtime itself.
 """
 
@@ -11,15 +11,17 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from apps.agents.analysis.engine import Sensitivity, Tell
+from apps.agents.analysis.sensitivity import conduct, experiments
 from apps.agents.backends.litert.flatbuffer import LiteRtFile, parse_litert
 from apps.agents.backends.litert.quantizing import QUANTIZABLE, Mode, Ranges, Scheme, measure_ranges, quantize, signed
 from apps.agents.backends.litert.runtime import Session
-from apps.agents.criteria import Target
-from apps.agents.errors import ModelRunFailed, TechniqueLibraryFailed
-from apps.agents.experiments import conduct, experiments, sqnr_db
-from apps.agents.fidelity import energies
-from apps.agents.laboratory import Sensitivity, Tell
-from apps.agents.runners import Array, Feeds
+from apps.agents.contracts.criteria import Target
+from apps.agents.contracts.errors.running import ModelRunFailed
+from apps.agents.contracts.errors.techniques import TechniqueLibraryFailed
+from apps.agents.evaluation.fidelity import energies
+from apps.agents.evaluation.sqnr import sqnr_db
+from apps.agents.measuring.engine import Array, Feeds
 
 _LABEL = "the sensitivity analysis"
 _STATIC = Scheme(Mode.STATIC)

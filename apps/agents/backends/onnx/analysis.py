@@ -1,4 +1,4 @@
-"""A look inside an ONNX model (`apps.agents.laboratory.Laboratory`): its layers, where time goes, what bears 8 bits."""
+"""A look inside an ONNX model (`analysis.engine.AnalysisEngine`): its layers, where time goes, what bears 8 bits."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
+from apps.agents.analysis.engine import LayerTime, Sensitivity, Tell
 from apps.agents.backends.onnx import profile
 from apps.agents.backends.onnx.cost import layer_costs
 from apps.agents.backends.onnx.engine import OnnxEngine
@@ -14,19 +15,18 @@ from apps.agents.backends.onnx.normalization import FLOAT32_BITS, normalized, st
 from apps.agents.backends.onnx.observation import Observation, observe
 from apps.agents.backends.onnx.sensitivity import measure_sensitivity
 from apps.agents.backends.onnx.workbench import Workbench, fold
-from apps.agents.criteria import Target
-from apps.agents.errors import ModelNotLoadable, ModelRunFailed
-from apps.agents.laboratory import LayerTime, Sensitivity, Tell
-from apps.agents.reports import Layer
-from apps.agents.runners import Feeds, Run
+from apps.agents.contracts.criteria import Target
+from apps.agents.contracts.errors.running import ModelNotLoadable, ModelRunFailed
+from apps.agents.contracts.reports.analysis import Layer
+from apps.agents.measuring.engine import Feeds, Run
 
 
-class OnnxLaboratory(OnnxEngine):
+class OnnxAnalysisEngine(OnnxEngine):
     """Works on the graph that quantization starts from: normalized, constants computed, batch norms merged."""
 
     def __init__(self, model: Path, scratch: Path) -> None:
         super().__init__(model, scratch)
-        self._folder = Path(tempfile.mkdtemp(prefix="laboratory-", dir=scratch))
+        self._folder = Path(tempfile.mkdtemp(prefix="analysis-", dir=scratch))
         self._notes: list[str] = []
         self._observation: Observation | None = None
         self._stored_share = 1.0

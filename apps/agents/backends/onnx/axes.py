@@ -24,8 +24,8 @@ from onnx import ModelProto, NodeProto, TensorProto
 from apps.agents.backends.onnx import files, runtime
 from apps.agents.backends.onnx.cost import attribute_int
 from apps.agents.backends.onnx.workbench import stub
-from apps.agents.errors import ModelNotLoadable, ModelRunFailed
-from apps.agents.reports import ModelSummary, TensorSpec
+from apps.agents.contracts.errors.running import ModelNotLoadable, ModelRunFailed
+from apps.agents.contracts.reports.model import ModelSummary, TensorSpec
 
 Shape = tuple[int | str | None, ...]
 Axis = tuple[str, int]

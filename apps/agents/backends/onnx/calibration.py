@@ -16,7 +16,7 @@ from onnxruntime.quantization.calibrate import (
 )
 
 from apps.agents.backends.onnx import runtime
-from apps.agents.runners import Feeds
+from apps.agents.measuring.engine import Feeds
 
 METHODS = {
     "minmax": CalibrationMethod.MinMax,

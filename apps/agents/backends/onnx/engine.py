@@ -1,16 +1,16 @@
-"""ONNX Runtime as an evaluation wants it (`apps.agents.runners.Engine`)."""
+"""ONNX Runtime as an evaluation wants it (`apps.agents.measuring.engine.Engine`)."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from apps.agents import onnx_wire
 from apps.agents.backends.onnx import files, runtime
 from apps.agents.backends.onnx.profile import operator_times
-from apps.agents.criteria import Target
-from apps.agents.operator_times import OperatorTimes
-from apps.agents.reports import ModelSummary
-from apps.agents.runners import Feeds, Outputs, Run
+from apps.agents.contracts.criteria import Target
+from apps.agents.contracts.reports.model import ModelSummary
+from apps.agents.files import onnx_wire
+from apps.agents.measuring.engine import Feeds, Outputs, Run
+from apps.agents.measuring.operator_times import OperatorTimes
 
 
 class OnnxEngine:

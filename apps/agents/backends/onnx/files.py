@@ -13,17 +13,17 @@ from pathlib import Path, PurePosixPath
 import onnx
 from google.protobuf.message import DecodeError
 
-from apps.agents import onnx_wire
-from apps.agents.archives import Limits, unpack
-from apps.agents.errors import (
+from apps.agents.contracts.errors.models import (
     ArchiveWithoutModel,
     ExternalDataEscape,
     ExternalDataMissing,
     ModelMalformed,
     ModelWrongType,
 )
-from apps.agents.onnx_wire import WireModel, WireTensor
-from apps.agents.sniffing import FileKind, sniff
+from apps.agents.files import onnx_wire
+from apps.agents.files.archives import Limits, unpack
+from apps.agents.files.onnx_wire import WireModel, WireTensor
+from apps.agents.files.sniffing import FileKind, sniff
 
 WANTED = "an ONNX model (.onnx, or a zip of one .onnx and its data files)"
 

@@ -12,8 +12,8 @@ from apps.agents.backends.onnx.graph import library_words
 from apps.agents.backends.onnx.runtime import ONE_PROTOBUF_BYTES
 from apps.agents.backends.onnx.saving import save_artifact
 from apps.agents.backends.onnx.technique import OnnxQuantization, kept_nodes
-from apps.agents.context import Context
-from apps.agents.optimization import Assignment
+from apps.agents.contracts.context import Context
+from apps.agents.techniques.base import Assignment
 
 _BITS = 16
 

@@ -14,17 +14,18 @@ from pathlib import Path
 import onnx
 from onnx import ModelProto
 
-from apps.agents import library_calls
 from apps.agents.backends.onnx import files
 from apps.agents.backends.onnx.normalization import settle
 from apps.agents.backends.onnx.runtime import reason_of
 from apps.agents.backends.onnx.saving import save_artifact
 from apps.agents.backends.onnx.tensor_types import with_types
 from apps.agents.backends.onnx.workbench import fold
-from apps.agents.context import Context
-from apps.agents.errors import ModelNotLoadable, TechniqueNoEffect
-from apps.agents.optimization import Assignment, BaseOptimizationAgent
-from apps.agents.reports import ModelSummary
+from apps.agents.contracts.context import Context
+from apps.agents.contracts.errors.running import ModelNotLoadable
+from apps.agents.contracts.errors.techniques import TechniqueNoEffect
+from apps.agents.contracts.reports.model import ModelSummary
+from apps.agents.techniques import library_calls
+from apps.agents.techniques.base import Assignment, BaseOptimizationAgent
 
 SAME_DB = 80.0
 """Folding reorders float32 arithmetic, whose rounding stays far below this."""

@@ -17,23 +17,23 @@ import onnx
 import onnx.inliner
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 
-from apps.agents import onnx_wire
-from apps.agents.archives import Limits
 from apps.agents.backends.onnx import files, runtime
 from apps.agents.backends.onnx.axes import Shape, shape_of, with_fixed_axes
 from apps.agents.backends.onnx.normalization import NEWEST_QUANTIZED_OPSET
 from apps.agents.backends.onnx.saving import all_graphs
-from apps.agents.errors import (
+from apps.agents.contracts.errors.models import (
     ModelEmpty,
     ModelInterfaceUnsupported,
     ModelMalformed,
-    ModelNotLoadable,
     ModelTooLarge,
     OperatorsUnknown,
     OpsetUnsupported,
 )
-from apps.agents.onnx_wire import DEFAULT_DOMAINS, WireModel
-from apps.agents.reports import ModelSummary
+from apps.agents.contracts.errors.running import ModelNotLoadable
+from apps.agents.contracts.reports.model import ModelSummary
+from apps.agents.files import onnx_wire
+from apps.agents.files.archives import Limits
+from apps.agents.files.onnx_wire import DEFAULT_DOMAINS, WireModel
 
 MIB = 1024 * 1024
 DEFAULT_LIMIT_BYTES = 8 * 1024 * MIB
@@ -52,7 +52,7 @@ NOT_TENSORS = (
     ("optional", "optional", "with a tensor in its place that is always there"),
     ("sparse", "a sparse tensor", "with a dense tensor in its place"),
 )
-"""What marks the type of a value that is no plain tensor (`apps.agents.onnx_wire`), in words, and what to do."""
+"""What marks the type of a value that is no plain tensor (`apps.agents.files.onnx_wire`), in words, and what to do."""
 RARE_TYPES = frozenset({"float64", "bfloat16"})
 """Number types of weights that the runtime has code for in some operators only."""
 VALUES_UNKNOWN = (
@@ -67,7 +67,7 @@ def inspect(path: Path, scratch: Path, *, limit_bytes: int = DEFAULT_LIMIT_BYTES
     """What the model blob at `path` is, once every check has passed; unpacked files go under `scratch`.
 
     `limit_bytes` bounds the blob and what it unpacks to. Raises a `Model…`, `Archive…`, `ExternalData…`,
-    `Opset…` or `Operators…` error of `apps.agents.errors`, each with its own code.
+    `Opset…` or `Operators…` error of `apps.agents.contracts.errors`, each with its own code.
     """
     _refuse_size(path.stat().st_size, limit_bytes)
     model = files.open_model(path, scratch, Limits(total_bytes=limit_bytes))

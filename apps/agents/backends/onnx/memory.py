@@ -1,4 +1,4 @@
-"""The process in which `apps.agents.memory` measures an ONNX model."""
+"""The process in which `apps.agents.measuring.peak_memory` measures an ONNX model."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Callable
 from functools import partial
 
 from apps.agents.backends.onnx import runtime
-from apps.agents.memory_probe import Probe
-from apps.agents.runners import Feeds
+from apps.agents.measuring.engine import Feeds
+from apps.agents.measuring.peak_memory_process import Probe
 
 
 def main() -> None:

@@ -16,11 +16,11 @@ import onnx
 import onnx.inliner
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper, version_converter
 
-from apps.agents import onnx_wire
 from apps.agents.backends.onnx import files
 from apps.agents.backends.onnx.runtime import ONE_PROTOBUF_BYTES
 from apps.agents.backends.onnx.workbench import subgraphs
-from apps.agents.onnx_wire import DEFAULT_DOMAINS, NO_NAMES
+from apps.agents.files import onnx_wire
+from apps.agents.files.onnx_wire import DEFAULT_DOMAINS, NO_NAMES
 
 NEWEST_QUANTIZED_OPSET = 27
 """The newest whose QuantizeLinear the runtime here carries out; a test tries one more."""

@@ -21,8 +21,8 @@ from onnx import GraphProto, NodeProto
 
 from apps.agents.backends.onnx import files, runtime
 from apps.agents.backends.onnx.runtime import Feeds
-from apps.agents.criteria import Target
-from apps.agents.operator_times import CONVERSIONS, OperatorTimes, TimedOperator
+from apps.agents.contracts.criteria import Target
+from apps.agents.measuring.operator_times import CONVERSIONS, OperatorTimes, TimedOperator
 
 WARMUP_RUNS = 3
 RUNS = 10

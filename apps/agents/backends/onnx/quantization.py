@@ -24,11 +24,11 @@ from apps.agents.backends.onnx.technique import (
     save_beside,
     split_gemms,
 )
-from apps.agents.context import Context
-from apps.agents.errors import TechniqueParameters
-from apps.agents.layout import FIRST
-from apps.agents.optimization import Assignment
-from apps.agents.runners import Feeds
+from apps.agents.contracts.context import Context
+from apps.agents.contracts.errors.techniques import TechniqueParameters
+from apps.agents.datasets.layout import FIRST
+from apps.agents.measuring.engine import Feeds
+from apps.agents.techniques.base import Assignment
 
 TYPES = {
     "int8": QuantType.QInt8,

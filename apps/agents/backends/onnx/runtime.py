@@ -13,10 +13,9 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 
-from apps.agents import memory
-from apps.agents.criteria import Device, Target
-from apps.agents.errors import DeviceMissing, ModelNotLoadable, ModelRunFailed
-from apps.agents.memory import MemoryUse
+from apps.agents.contracts.criteria import Device, Target
+from apps.agents.contracts.errors.running import DeviceMissing, ModelNotLoadable, ModelRunFailed
+from apps.agents.measuring.peak_memory import RUNS, MemoryUse, measure
 
 Feeds = Mapping[str, NDArray[Any]]
 
@@ -107,8 +106,8 @@ def reason_of(error: Exception) -> str:
     return " ".join(text.split())[:400].rstrip(". ") or type(error).__name__
 
 
-def peak_memory(model: Path, feeds: Feeds, target: Target, *, runs: int = memory.RUNS) -> MemoryUse:
-    """What loading `model` and running it `runs` times takes, as `apps.agents.memory` measures it, on the host only.
+def peak_memory(model: Path, feeds: Feeds, target: Target, *, runs: int = RUNS) -> MemoryUse:
+    """What loading `model` and running it `runs` times takes, as `measuring.peak_memory` measures it, on the host only.
 
     Prepacked copies of weights and the arena for activations are in it; memory on an accelerator is not.
     """
@@ -117,4 +116,4 @@ def peak_memory(model: Path, feeds: Feeds, target: Target, *, runs: int = memory
         # Texts come as objects, which would be pickled; the runtime takes numpy's own strings as well.
         plain = {name: array.astype(str) if array.dtype == object else array for name, array in feeds.items()}
         np.savez(stored, allow_pickle=False, **plain)
-        return memory.measure("apps.agents.backends.onnx.memory", model, stored, target, runs=runs)
+        return measure("apps.agents.backends.onnx.memory", model, stored, target, runs=runs)

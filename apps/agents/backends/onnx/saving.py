@@ -10,8 +10,8 @@ import onnx
 from onnx import GraphProto, ModelProto
 
 from apps.agents.backends.onnx.workbench import subgraphs
-from apps.agents.onnx_limits import EXTERNAL_ABOVE_BYTES, SMALLEST_EXTERNAL_BYTES
-from apps.agents.reproducible_zip import write_zip
+from apps.agents.files.onnx_limits import EXTERNAL_ABOVE_BYTES, SMALLEST_EXTERNAL_BYTES
+from apps.agents.files.reproducible_zip import write_zip
 
 _MADE_BY_TOOLS = ("onnx.infer", "onnx.quant.pre_process")
 """Notes that preprocessing tools leave for themselves."""

@@ -13,14 +13,15 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from onnx import ModelProto, ValueInfoProto
 
+from apps.agents.analysis.engine import Sensitivity, Tell
+from apps.agents.analysis.sensitivity import conduct, experiments
 from apps.agents.backends.onnx import runtime
 from apps.agents.backends.onnx.fake_quantization import quantizable_nodes, quantized_variant
 from apps.agents.backends.onnx.observation import Observation
 from apps.agents.backends.onnx.runtime import Feeds
 from apps.agents.backends.onnx.workbench import Workbench
-from apps.agents.experiments import conduct, experiments, sqnr_db
-from apps.agents.fidelity import energies
-from apps.agents.laboratory import Sensitivity, Tell
+from apps.agents.evaluation.fidelity import energies
+from apps.agents.evaluation.sqnr import sqnr_db
 
 
 def measure_sensitivity(

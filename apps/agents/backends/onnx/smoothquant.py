@@ -19,11 +19,11 @@ from apps.agents.backends.onnx import files, runtime
 from apps.agents.backends.onnx.quantization import StaticQuantization
 from apps.agents.backends.onnx.smoothing import Floats, Site, Smoothing
 from apps.agents.backends.onnx.technique import save_beside
-from apps.agents.context import Context
-from apps.agents.errors import TechniqueInvalidOutput, TechniqueNotApplicable
-from apps.agents.fidelity import OutputFidelity
-from apps.agents.optimization import Assignment, Coverage
-from apps.agents.reports import ModelSummary
+from apps.agents.contracts.context import Context
+from apps.agents.contracts.errors.techniques import TechniqueInvalidOutput, TechniqueNotApplicable
+from apps.agents.contracts.reports.model import ModelSummary
+from apps.agents.evaluation.fidelity import OutputFidelity
+from apps.agents.techniques.base import Assignment, Coverage
 
 PRODUCTS = ("MatMul", "Gemm")
 ALPHAS = tuple(round(0.05 * step, 2) for step in range(21))

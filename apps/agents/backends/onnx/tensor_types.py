@@ -12,7 +12,7 @@ import onnx
 from onnx import ModelProto, TensorProto, ValueInfoProto, helper
 
 from apps.agents.backends.onnx import runtime
-from apps.agents.errors import ModelNotLoadable
+from apps.agents.contracts.errors.running import ModelNotLoadable
 
 _TYPES = {
     **{name.lower(): number for name, number in TensorProto.DataType.items()},

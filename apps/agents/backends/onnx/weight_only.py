@@ -11,9 +11,9 @@ from apps.agents.backends.onnx import files
 from apps.agents.backends.onnx.graph import library_words
 from apps.agents.backends.onnx.saving import save_artifact
 from apps.agents.backends.onnx.technique import OnnxQuantization, kept_nodes, save_beside, split_gemms
-from apps.agents.context import Context
-from apps.agents.errors import TechniqueParameters
-from apps.agents.optimization import Assignment
+from apps.agents.contracts.context import Context
+from apps.agents.contracts.errors.techniques import TechniqueParameters
+from apps.agents.techniques.base import Assignment
 
 _STANDARD = ("", "ai.onnx")
 _SCALE_BITS = 32

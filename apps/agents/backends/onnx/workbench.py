@@ -20,8 +20,8 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto,
 
 from apps.agents.backends.onnx import files, runtime
 from apps.agents.backends.onnx.runtime import RUNTIME_ERRORS, reason_of
-from apps.agents.criteria import Device
-from apps.agents.errors import ModelNotLoadable
+from apps.agents.contracts.criteria import Device
+from apps.agents.contracts.errors.running import ModelNotLoadable
 
 Array = NDArray[Any]
 

@@ -1,4 +1,4 @@
-"""A look inside a TensorFlow model (`apps.agents.laboratory.Laboratory`): its layers, and what XLA makes of it."""
+"""A look inside a TensorFlow model (`analysis.engine.AnalysisEngine`): its layers, and what XLA makes of it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from apps.agents.analysis.engine import LayerTime, Sensitivity, Tell
 from apps.agents.backends.tensorflow import cost
 from apps.agents.backends.tensorflow.engine import TensorFlowEngine
-from apps.agents.criteria import Target
-from apps.agents.laboratory import LayerTime, Sensitivity, Tell
-from apps.agents.library_calls import words_of
-from apps.agents.reports import Layer
-from apps.agents.runners import Feeds, Run
+from apps.agents.contracts.criteria import Target
+from apps.agents.contracts.reports.analysis import Layer
+from apps.agents.measuring.engine import Feeds, Run
+from apps.agents.techniques.library_calls import words_of
 
 XLA = "TensorFlow with XLA"
 _UNTIMED = (
@@ -26,7 +26,7 @@ _ELSEWHERE = (
 )
 
 
-class TensorFlowLaboratory(TensorFlowEngine):
+class TensorFlowAnalysisEngine(TensorFlowEngine):
     """Layers are those of Keras; of a SavedModel the operators of its graph."""
 
     def __init__(self, model: Path, scratch: Path, signature: str | None = None) -> None:

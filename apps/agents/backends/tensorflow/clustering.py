@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from apps.agents.backends.tensorflow.keras_technique import KerasTechnique
-from apps.agents.context import Context
-from apps.agents.errors import TechniqueNoEffect
-from apps.agents.optimization import Assignment
-from apps.agents.reports import ModelSummary
+from apps.agents.contracts.context import Context
+from apps.agents.contracts.errors.techniques import TechniqueNoEffect
+from apps.agents.contracts.reports.model import ModelSummary
+from apps.agents.techniques.base import Assignment
 
 MOST_ROUNDS = 50
 _SETTLED = 1e-7

@@ -15,7 +15,7 @@ import tensorflow as tf
 from apps.agents.backends.tensorflow.freezing import frozen
 from apps.agents.backends.tensorflow.loading import layers_of
 from apps.agents.backends.tensorflow.model import TensorFlowModel
-from apps.agents.reports import Layer
+from apps.agents.contracts.reports.analysis import Layer
 
 Shape = tuple[int, ...]
 

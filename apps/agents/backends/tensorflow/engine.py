@@ -1,4 +1,4 @@
-"""TensorFlow as an evaluation wants it (`apps.agents.runners.Engine`)."""
+"""TensorFlow as an evaluation wants it (`apps.agents.measuring.engine.Engine`)."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from apps.agents import memory
 from apps.agents.backends.tensorflow.loading import load_opened
 from apps.agents.backends.tensorflow.model import TensorFlowModel
 from apps.agents.backends.tensorflow.opening import open_model
-from apps.agents.criteria import Device, Target
-from apps.agents.errors import DeviceMissing, ModelRunFailed
-from apps.agents.library_calls import words_of
-from apps.agents.reports import ModelSummary
-from apps.agents.runners import Feeds, Outputs, Run
+from apps.agents.contracts.criteria import Device, Target
+from apps.agents.contracts.errors.running import DeviceMissing, ModelRunFailed
+from apps.agents.contracts.reports.model import ModelSummary
+from apps.agents.measuring import peak_memory
+from apps.agents.measuring.engine import Feeds, Outputs, Run
+from apps.agents.techniques.library_calls import words_of
 
 _THREADS = "TF_NUM_INTRAOP_THREADS"
 """Where TensorFlow looks for the number when nobody has set it."""
@@ -65,7 +65,7 @@ class TensorFlowEngine:
             np.savez(stored, allow_pickle=False, **_without_objects(feeds))
             probe = "apps.agents.backends.tensorflow.memory"
             extra = [self._signature] if self._signature else []
-            return memory.measure(probe, self._opened.path, stored, target, extra=extra).peak_bytes
+            return peak_memory.measure(probe, self._opened.path, stored, target, extra=extra).peak_bytes
 
     def profile(self, feeds: Feeds, target: Target, runs: int) -> None:
         """The graph runs as a whole, and its profiler writes traces for other programs only."""

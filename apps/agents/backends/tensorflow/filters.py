@@ -24,11 +24,11 @@ from apps.agents.backends.tensorflow.channels import (
 )
 from apps.agents.backends.tensorflow.keras_technique import KerasTechnique
 from apps.agents.backends.tensorflow.loading import keras_model
-from apps.agents.context import Context
-from apps.agents.errors import TechniqueNoEffect, TechniqueNotApplicable
-from apps.agents.formats import Format
-from apps.agents.optimization import Assignment
-from apps.agents.reports import ModelSummary
+from apps.agents.contracts.context import Context
+from apps.agents.contracts.errors.techniques import TechniqueNoEffect, TechniqueNotApplicable
+from apps.agents.contracts.formats import Format
+from apps.agents.contracts.reports.model import ModelSummary
+from apps.agents.techniques.base import Assignment
 
 Kept = dict[int, Any]
 """Channels that stay, as sorted index arrays, by the identity of their space."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from apps.agents.backends.tensorflow.graph_operators import CHECKPOINT_REASON, CHECKPOINTS, RESTORING, advice
 from apps.agents.backends.tensorflow.graph_walk import Graph, node_of
-from apps.agents.errors import GraphTouchesFiles
+from apps.agents.contracts.errors.tensorflow_models import GraphTouchesFiles
 
 _SAVERS = "savers"
 """The collection of savers, which names their operators and runs none."""

@@ -8,7 +8,7 @@ from functools import cached_property
 from itertools import chain
 from typing import Any
 
-from apps.agents.errors import SavedModelDamaged
+from apps.agents.contracts.errors.tensorflow_models import SavedModelDamaged
 
 MOST_CALLED_NODES = 1_000_000
 """Nodes that one function runs, counted along its calls: more is a bomb of functions that call each other."""

@@ -17,9 +17,9 @@ import tensorflow as tf
 from apps.agents.backends.tensorflow.freezing import frozen, save_function
 from apps.agents.backends.tensorflow.model import TensorFlowModel
 from apps.agents.backends.tensorflow.technique import TensorFlowTechnique, library_words
-from apps.agents.context import Context
-from apps.agents.optimization import Assignment, Coverage, QuantizationAgent
-from apps.agents.reproducible_zip import write_zip
+from apps.agents.contracts.context import Context
+from apps.agents.files.reproducible_zip import write_zip
+from apps.agents.techniques.base import Assignment, Coverage, QuantizationAgent
 
 ARTIFACT = "model.zip"
 BITS = 16

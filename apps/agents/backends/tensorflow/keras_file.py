@@ -22,10 +22,11 @@ from typing import IO, Any
 
 import h5py
 
-from apps.agents.archives import DAMAGE, Limits, contents
 from apps.agents.backends.tensorflow.keras_objects import judge_objects
-from apps.agents.errors import Hdf5Unsafe, KerasDamaged, ModelTooLarge
-from apps.agents.reports import TensorSpec
+from apps.agents.contracts.errors.models import ModelTooLarge
+from apps.agents.contracts.errors.tensorflow_models import Hdf5Unsafe, KerasDamaged
+from apps.agents.contracts.reports.model import TensorSpec
+from apps.agents.files.archives import DAMAGE, Limits, contents
 
 CONFIGURATION, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 MIB = 1024 * 1024
@@ -45,7 +46,7 @@ _SHOWN_PARTS = 3
 _DEEPEST = 200
 """Groups within groups; a layer's path has a handful."""
 _SPARSE_FROM_BYTES, _SPARSE_RATIO = 64 * MIB, 200.0
-"""Arrays may declare that much more than the file stores of them, as `apps.agents.archives` allows a zip."""
+"""Arrays may declare that much more than the file stores of them, as `apps.agents.files.archives` allows a zip."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from apps.agents.errors import KerasCustomObjects, KerasLambda, KerasUnsafe
+from apps.agents.contracts.errors.tensorflow_models import KerasCustomObjects, KerasLambda, KerasUnsafe
 
 _PACKAGES = frozenset(
     (

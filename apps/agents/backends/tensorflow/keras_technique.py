@@ -10,9 +10,9 @@ from apps.agents.backends.tensorflow.kernels import kernels_of, sizes_of
 from apps.agents.backends.tensorflow.saving import save_keras
 from apps.agents.backends.tensorflow.technique import TensorFlowTechnique
 from apps.agents.backends.tensorflow.training import recover
-from apps.agents.context import Context
-from apps.agents.errors import TechniqueNotApplicable
-from apps.agents.optimization import Assignment
+from apps.agents.contracts.context import Context
+from apps.agents.contracts.errors.techniques import TechniqueNotApplicable
+from apps.agents.techniques.base import Assignment
 
 
 class KerasTechnique(TensorFlowTechnique):

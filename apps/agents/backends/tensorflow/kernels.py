@@ -11,10 +11,10 @@ from typing import Any
 from apps.agents.backends.tensorflow.litert_conversion import converted
 from apps.agents.backends.tensorflow.loading import keras_model, layers_of
 from apps.agents.backends.tensorflow.technique import library_words
-from apps.agents.errors import TechniqueLibraryFailed
-from apps.agents.formats import Format
-from apps.agents.optimization import Assignment
-from apps.agents.reproducible_zip import write_zip
+from apps.agents.contracts.errors.techniques import TechniqueLibraryFailed
+from apps.agents.contracts.formats import Format
+from apps.agents.files.reproducible_zip import write_zip
+from apps.agents.techniques.base import Assignment
 
 _NAMES = frozenset(("kernel", "depthwise_kernel", "pointwise_kernel", "recurrent_kernel", "embeddings"))
 _LEAST_AXES = 2

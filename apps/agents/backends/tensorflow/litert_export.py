@@ -16,10 +16,11 @@ from ai_edge_litert import schema_py_generated as schema
 
 from apps.agents.backends.tensorflow.litert_conversion import converted
 from apps.agents.backends.tensorflow.technique import STATEFUL, TensorFlowExport, library_words
-from apps.agents.context import Context
-from apps.agents.errors import OutputsDiffer, TechniqueInvalidOutput
-from apps.agents.optimization import Assignment
-from apps.agents.reports import ModelSummary
+from apps.agents.contracts.context import Context
+from apps.agents.contracts.errors.evaluation import OutputsDiffer
+from apps.agents.contracts.errors.techniques import TechniqueInvalidOutput
+from apps.agents.contracts.reports.model import ModelSummary
+from apps.agents.techniques.base import Assignment
 
 ARTIFACT = "model.tflite"
 _IDENTIFIER = b"TFL3"

@@ -19,9 +19,10 @@ from apps.agents.backends.tensorflow.keras_objects import refuse_unknown
 from apps.agents.backends.tensorflow.model import TensorFlowModel, Tensors, spec_of
 from apps.agents.backends.tensorflow.opening import Opened
 from apps.agents.backends.tensorflow.saved_model_file import SavedModelFile
-from apps.agents.errors import ModelNotLoadable, ModelTooLarge
-from apps.agents.library_calls import words_of
-from apps.agents.reports import MOST_WEIGHTS, ModelSummary, TensorSpec
+from apps.agents.contracts.errors.models import ModelTooLarge
+from apps.agents.contracts.errors.running import ModelNotLoadable
+from apps.agents.contracts.reports.model import MOST_WEIGHTS, ModelSummary, TensorSpec
+from apps.agents.techniques.library_calls import words_of
 
 MIB = 1024 * 1024
 _SPARE_BYTES = 256 * MIB

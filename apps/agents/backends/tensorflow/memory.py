@@ -1,4 +1,4 @@
-"""The process in which `apps.agents.memory` measures a TensorFlow model; after RUNS may stand its SIGNATURE."""
+"""The process in which `measuring.peak_memory` measures a TensorFlow model; after RUNS may stand its SIGNATURE."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import tensorflow as tf
 from apps.agents.backends.tensorflow.engine import run_on, use_threads
 from apps.agents.backends.tensorflow.loading import load_opened
 from apps.agents.backends.tensorflow.opening import open_model
-from apps.agents.memory_probe import Probe
+from apps.agents.measuring.peak_memory_process import Probe
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from apps.agents.reports import ModelSummary, TensorSpec
+from apps.agents.contracts.reports.model import ModelSummary, TensorSpec
 
 Tensors = Mapping[str, Any]
 

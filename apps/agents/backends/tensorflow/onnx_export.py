@@ -18,12 +18,12 @@ from onnx import ModelProto
 
 from apps.agents.backends.tensorflow.freezing import SIGNATURE, write_frozen
 from apps.agents.backends.tensorflow.technique import STATEFUL, TensorFlowExport, library_words
-from apps.agents.context import Context
-from apps.agents.errors import TechniqueNotApplicable
-from apps.agents.formats import Format
-from apps.agents.onnx_limits import EXTERNAL_ABOVE_BYTES
-from apps.agents.optimization import Assignment
-from apps.agents.reports import ModelSummary, TensorSpec
+from apps.agents.contracts.context import Context
+from apps.agents.contracts.errors.techniques import TechniqueNotApplicable
+from apps.agents.contracts.formats import Format
+from apps.agents.contracts.reports.model import ModelSummary, TensorSpec
+from apps.agents.files.onnx_limits import EXTERNAL_ABOVE_BYTES
+from apps.agents.techniques.base import Assignment
 
 ARTIFACT = "model.onnx"
 OPSET = 18

@@ -24,7 +24,7 @@ from apps.agents.backends.tensorflow.graph_operators import PLUMBING, advice, re
 from apps.agents.backends.tensorflow.graph_saver import refuse_checkpoints
 from apps.agents.backends.tensorflow.graph_walk import Graph
 from apps.agents.backends.tensorflow.protobuf_parts import has_more_parts
-from apps.agents.errors import (
+from apps.agents.contracts.errors.tensorflow_models import (
     GraphOperatorsUnknown,
     GraphTouchesFiles,
     SavedModelDamaged,
@@ -32,7 +32,7 @@ from apps.agents.errors import (
     SignatureUnknown,
     VariablesMissing,
 )
-from apps.agents.reports import MOST_WEIGHTS, ModelSummary, Signature, TensorSpec
+from apps.agents.contracts.reports.model import MOST_WEIGHTS, ModelSummary, Signature, TensorSpec
 
 SAVED_MODEL = "saved_model.pb"
 SERVING = "serve"

@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from apps.agents.reproducible_zip import write_zip
+from apps.agents.files.reproducible_zip import write_zip
 
 ARTIFACT = "model.keras"
 _DATED = "metadata.json"

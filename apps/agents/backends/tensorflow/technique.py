@@ -11,8 +11,8 @@ from apps.agents.backends.tensorflow.engine import use_threads
 from apps.agents.backends.tensorflow.loading import load_opened
 from apps.agents.backends.tensorflow.model import TensorFlowModel
 from apps.agents.backends.tensorflow.opening import open_model
-from apps.agents.library_calls import library_at_work, words_of
-from apps.agents.optimization import Assignment, BaseOptimizationAgent
+from apps.agents.techniques.base import Assignment, BaseOptimizationAgent
+from apps.agents.techniques.library_calls import library_at_work, words_of
 
 SAME_DB = 60.0
 """What is left of equality over the calibration examples: other kernels add float32 in another order."""

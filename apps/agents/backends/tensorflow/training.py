@@ -16,12 +16,12 @@ import tensorflow as tf
 
 from apps.agents.backends.tensorflow.loading import keras_model
 from apps.agents.backends.tensorflow.model import TensorFlowModel
-from apps.agents.context import Context
-from apps.agents.dataset_fit import judged_output
+from apps.agents.contracts.context import Context
+from apps.agents.contracts.formats import Format
+from apps.agents.contracts.reports.dataset import Task
+from apps.agents.datasets.dataset_fit import judged_output
 from apps.agents.datasets.loading import ArrayDataset
-from apps.agents.formats import Format
-from apps.agents.optimization import Assignment
-from apps.agents.reports import Task
+from apps.agents.techniques.base import Assignment
 
 BATCH = 32
 _SUMS_TO_ONE = 1e-3

@@ -1,4 +1,4 @@
-"""A look inside a PyTorch model (`apps.agents.laboratory.Laboratory`): its modules, their times, what bears 8 bits."""
+"""A look inside a PyTorch model (`analysis.engine.AnalysisEngine`): its modules, their times, what bears 8 bits."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
+from apps.agents.analysis.engine import LayerTime, Sensitivity, Tell
 from apps.agents.backends.torch import cost, profile
 from apps.agents.backends.torch.anatomy import Anatomy, dissect
 from apps.agents.backends.torch.engine import TorchEngine
 from apps.agents.backends.torch.generation import measure_generation
 from apps.agents.backends.torch.loading import load_opened
 from apps.agents.backends.torch.sensitivity import measure_sensitivity
-from apps.agents.criteria import Target
-from apps.agents.errors import ModelRunFailed
-from apps.agents.laboratory import LayerTime, Sensitivity, Tell
-from apps.agents.reports import Generation, Layer
-from apps.agents.runners import Feeds, Run
+from apps.agents.contracts.criteria import Target
+from apps.agents.contracts.errors.running import ModelRunFailed
+from apps.agents.contracts.reports.analysis import Generation, Layer
+from apps.agents.measuring.engine import Feeds, Run
 
 
-class TorchLaboratory(TorchEngine):
+class TorchAnalysisEngine(TorchEngine):
     """Works on one copy of the model, loaded when it is first needed."""
 
     def __init__(self, model: Path, scratch: Path) -> None:

@@ -16,7 +16,7 @@ import torch
 
 from apps.agents.backends.torch.exported import ExportedProgramFile
 from apps.agents.backends.torch.model import TorchModel
-from apps.agents.formats import Format
+from apps.agents.contracts.formats import Format
 
 _IDLE = ("Dropout", "Identity", "DropPath")
 """Beginnings of the class names of modules that hand on what they get."""

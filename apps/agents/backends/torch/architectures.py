@@ -19,8 +19,8 @@ from typing import Any
 from torch import nn
 
 from apps.agents.backends.torch.description import IN_TRANSFORMERS, Description
-from apps.agents.errors import ArchitectureUnknown, DescriptionInvalid, FactoryFailed
-from apps.agents.reports import CodeFile
+from apps.agents.contracts.errors.torch_models import ArchitectureUnknown, DescriptionInvalid, FactoryFailed
+from apps.agents.contracts.reports.model import CodeFile
 
 GROUP = "lathe.architectures"
 LARGEST_CODE_BYTES = 256 * 1024

@@ -41,10 +41,11 @@ from apps.agents.backends.torch.folder_quantization import (
 )
 from apps.agents.backends.torch.saving import pack_folder
 from apps.agents.backends.torch.transformers_folder import TransformersFolder
-from apps.agents.context import Context
-from apps.agents.errors import ModelNotLoadable, TechniqueNotApplicable
-from apps.agents.library_calls import quiet
-from apps.agents.optimization import Assignment
+from apps.agents.contracts.context import Context
+from apps.agents.contracts.errors.running import ModelNotLoadable
+from apps.agents.contracts.errors.techniques import TechniqueNotApplicable
+from apps.agents.techniques.base import Assignment
+from apps.agents.techniques.library_calls import quiet
 
 BITS = 4
 _PACKED_ROWS = 8

@@ -22,8 +22,8 @@ from apps.agents.backends.torch.engine import use_threads
 from apps.agents.backends.torch.folder_quantization import FolderQuantization, kept_names, left_out, library_at_work
 from apps.agents.backends.torch.saving import pack_folder
 from apps.agents.backends.torch.transformers_folder import TransformersFolder
-from apps.agents.context import Context
-from apps.agents.optimization import Assignment
+from apps.agents.contracts.context import Context
+from apps.agents.techniques.base import Assignment
 
 _BLOCK, _SCALES_IN_A_BLOCK = 64, 256
 _CPU_ROWS = 32

@@ -38,9 +38,9 @@ from apps.agents.backends.torch.folder_quantization import (
 )
 from apps.agents.backends.torch.saving import pack_folder
 from apps.agents.backends.torch.transformers_folder import TransformersFolder
-from apps.agents.context import Context
-from apps.agents.library_calls import quiet
-from apps.agents.optimization import Assignment
+from apps.agents.contracts.context import Context
+from apps.agents.techniques.base import Assignment
+from apps.agents.techniques.library_calls import quiet
 
 _WORD_BITS = 32
 """Weights and zero points are packed into int32."""

@@ -16,7 +16,7 @@ from torch.nn.modules.module import register_module_module_registration_hook
 
 from apps.agents.backends.torch import quantized
 from apps.agents.backends.torch.opening import CONFIGURATION
-from apps.agents.errors import ConfigurationInvalid, RemoteCode
+from apps.agents.contracts.errors.torch_models import ConfigurationInvalid, RemoteCode
 
 MOST_MODULES = 500_000
 """A model of 60 layers of 256 experts has a tenth of it."""

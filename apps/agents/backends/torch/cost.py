@@ -16,8 +16,8 @@ import torch
 
 from apps.agents.backends.torch.anatomy import Anatomy, Part
 from apps.agents.backends.torch.watching import hooked, operators_seen, weights_at
-from apps.agents.reports import Layer
-from apps.agents.runners import Feeds
+from apps.agents.contracts.reports.analysis import Layer
+from apps.agents.measuring.engine import Feeds
 
 
 def layers(anatomy: Anatomy, batches: Sequence[Feeds], examples: int | None = None) -> tuple[Layer, ...]:

@@ -28,9 +28,9 @@ import torch
 from pydantic import Field, ValidationError, model_validator
 
 from apps.agents.backends.torch.opening import DESCRIPTION
-from apps.agents.errors import DescriptionInvalid
-from apps.agents.reports import TensorSpec
-from apps.agents.values import Value
+from apps.agents.contracts.errors.torch_models import DescriptionInvalid
+from apps.agents.contracts.reports.model import TensorSpec
+from apps.agents.contracts.values import Value
 
 Parsed = TypeVar("Parsed", bound=Value)
 IN_TRANSFORMERS = "transformers/"

@@ -1,4 +1,4 @@
-"""PyTorch as an evaluation wants it (`apps.agents.runners.Engine`)."""
+"""PyTorch as an evaluation wants it (`apps.agents.measuring.engine.Engine`)."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from apps.agents import memory
 from apps.agents.backends.torch.events import EventStopwatch
 from apps.agents.backends.torch.loading import encoder_of, load_opened, summarize
 from apps.agents.backends.torch.opening import open_model
-from apps.agents.criteria import Device, Target
-from apps.agents.errors import DeviceMissing, ModelRunFailed
+from apps.agents.contracts.criteria import Device, Target
+from apps.agents.contracts.errors.running import DeviceMissing, ModelRunFailed
+from apps.agents.contracts.reports.model import ModelSummary
+from apps.agents.contracts.text import TextEncoder
+from apps.agents.measuring import peak_memory
+from apps.agents.measuring.engine import Feeds, Outputs, Run
+from apps.agents.measuring.operator_times import OperatorTimes
 from apps.agents.measuring.stopwatch import Stopwatch
-from apps.agents.operator_times import OperatorTimes
-from apps.agents.reports import ModelSummary
-from apps.agents.runners import Feeds, Outputs, Run
-from apps.agents.text import TextEncoder
 
 
 class TorchEngine:
@@ -63,7 +63,7 @@ class TorchEngine:
             stored = Path(folder) / "feeds.npz"
             np.savez(stored, allow_pickle=False, **feeds)
             probe = "apps.agents.backends.torch.memory"
-            return memory.measure(probe, self._opened.path, stored, target).peak_bytes
+            return peak_memory.measure(probe, self._opened.path, stored, target).peak_bytes
 
     def profile(self, feeds: Feeds, target: Target, runs: int) -> OperatorTimes | None:
         """By module; those of a TorchScript program cannot be timed one by one."""

@@ -14,9 +14,9 @@ import numpy as np
 import onnxruntime as ort
 
 from apps.agents.backends.torch.model import TorchModel
-from apps.agents.layout import FIRST, Layout
-from apps.agents.reports import ModelSummary
-from apps.agents.runners import Array, Feeds, Outputs
+from apps.agents.contracts.reports.model import ModelSummary
+from apps.agents.datasets.layout import FIRST, Layout
+from apps.agents.measuring.engine import Array, Feeds, Outputs
 
 MASK = "attention_mask"
 LARGEST_ERROR = 1e-3

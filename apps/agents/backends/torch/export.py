@@ -26,13 +26,13 @@ from apps.agents.backends.torch.loading import load_model
 from apps.agents.backends.torch.model import TorchModel
 from apps.agents.backends.torch.pretrained import is_pretrained
 from apps.agents.backends.torch.tracing import ByPlace, dynamic_shapes, example_feeds, example_tensors
-from apps.agents.context import Context
-from apps.agents.errors import TechniqueInvalidOutput, TechniqueNoEffect, TechniqueNotApplicable
-from apps.agents.formats import Format
-from apps.agents.library_calls import library_words
-from apps.agents.optimization import Assignment, BaseOptimizationAgent
-from apps.agents.reports import ModelSummary
-from apps.agents.runners import Array
+from apps.agents.contracts.context import Context
+from apps.agents.contracts.errors.techniques import TechniqueInvalidOutput, TechniqueNoEffect, TechniqueNotApplicable
+from apps.agents.contracts.formats import Format
+from apps.agents.contracts.reports.model import ModelSummary
+from apps.agents.measuring.engine import Array
+from apps.agents.techniques.base import Assignment, BaseOptimizationAgent
+from apps.agents.techniques.library_calls import library_words
 
 SAME_DB = 60.0
 """What is left of equality over the calibration examples: other kernels add float32 in another order."""

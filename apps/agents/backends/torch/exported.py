@@ -17,9 +17,10 @@ from apps.agents.backends.torch.description import torch_type
 from apps.agents.backends.torch.exported_archive import ExportedArchive
 from apps.agents.backends.torch.model import TorchModel
 from apps.agents.backends.torch.probing import example_inputs, outside
-from apps.agents.errors import ModelNotLoadable, ProgramUnsupported
-from apps.agents.formats import Format
-from apps.agents.reports import ModelSummary
+from apps.agents.contracts.errors.running import ModelNotLoadable
+from apps.agents.contracts.errors.torch_models import ProgramUnsupported
+from apps.agents.contracts.formats import Format
+from apps.agents.contracts.reports.model import ModelSummary
 from apps.errors import UserError
 
 EXAMPLE_LENGTH = 8

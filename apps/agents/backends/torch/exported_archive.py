@@ -18,12 +18,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from apps.agents.archives import DAMAGE
 from apps.agents.backends.torch import pickles
 from apps.agents.backends.torch.exported_checks import forbidden_part
 from apps.agents.backends.torch.stored import Place, StoredTensor
-from apps.agents.errors import ProgramCode, ProgramUnsupported
-from apps.agents.reports import TensorSpec
+from apps.agents.contracts.errors.torch_models import ProgramCode, ProgramUnsupported
+from apps.agents.contracts.reports.model import TensorSpec
+from apps.agents.files.archives import DAMAGE
 
 LONGEST_FILE_BYTES = 256 * 1024 * 1024
 _TYPES = {

@@ -15,20 +15,16 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from apps.agents import library_calls
 from apps.agents.backends.torch import quantized, stored
 from apps.agents.backends.torch.checkpoints import named
 from apps.agents.backends.torch.opening import open_model
 from apps.agents.backends.torch.transformers_folder import TransformersFolder
-from apps.agents.context import Context
-from apps.agents.errors import (
-    TechniqueInvalidOutput,
-    TechniqueNotApplicable,
-    TechniqueParameters,
-)
-from apps.agents.optimization import Assignment, Coverage, Estimated, QuantizationAgent
-from apps.agents.plausibility import BITS
-from apps.agents.reports import ModelSummary
+from apps.agents.contracts.context import Context
+from apps.agents.contracts.errors.techniques import TechniqueInvalidOutput, TechniqueNotApplicable, TechniqueParameters
+from apps.agents.contracts.reports.model import ModelSummary
+from apps.agents.evaluation.plausibility import BITS
+from apps.agents.techniques import library_calls
+from apps.agents.techniques.base import Assignment, Coverage, Estimated, QuantizationAgent
 
 SHARE_OF_THE_GAIN = 0.95
 """The quantized layers may take at most 1/0.95 of what their bits allow."""

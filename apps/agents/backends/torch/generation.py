@@ -11,10 +11,10 @@ import torch
 from apps.agents.backends.torch.engine import device_of, use_threads
 from apps.agents.backends.torch.model import TorchModel
 from apps.agents.backends.torch.profile import clock_of
-from apps.agents.criteria import Target
-from apps.agents.formats import Format
-from apps.agents.reports import Generation
-from apps.agents.runners import Feeds
+from apps.agents.contracts.criteria import Target
+from apps.agents.contracts.formats import Format
+from apps.agents.contracts.reports.analysis import Generation
+from apps.agents.measuring.engine import Feeds
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -19,11 +19,11 @@ from apps.agents.backends.torch.engine import use_threads
 from apps.agents.backends.torch.loading import load_model
 from apps.agents.backends.torch.model import TorchModel
 from apps.agents.backends.torch.saving import save_model
-from apps.agents.context import Context
-from apps.agents.errors import TechniqueLibraryFailed
-from apps.agents.formats import Format
-from apps.agents.optimization import Assignment, Coverage, QuantizationAgent
-from apps.agents.reports import ModelSummary
+from apps.agents.contracts.context import Context
+from apps.agents.contracts.errors.techniques import TechniqueLibraryFailed
+from apps.agents.contracts.formats import Format
+from apps.agents.contracts.reports.model import ModelSummary
+from apps.agents.techniques.base import Assignment, Coverage, QuantizationAgent
 
 BITS = 16
 _BYTES = {"float32": 4, "float64": 8}

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from apps.agents.archives import Limits
 from apps.agents.backends.torch.loading import summarize
 from apps.agents.backends.torch.opening import open_model
-from apps.agents.errors import ModelTooLarge
-from apps.agents.reports import ModelSummary
+from apps.agents.contracts.errors.models import ModelTooLarge
+from apps.agents.contracts.reports.model import ModelSummary
+from apps.agents.files.archives import Limits
 
 MIB = 1024 * 1024
 DEFAULT_LIMIT_BYTES = 8 * 1024 * MIB
@@ -22,7 +22,7 @@ def inspect(path: Path, scratch: Path, *, limit_bytes: int = DEFAULT_LIMIT_BYTES
     """What the model blob at `path` is, once every check has passed; unpacked files go under `scratch`.
 
     `limit_bytes` bounds the blob and what it unpacks to. Raises a `Model…`, `Archive…`, `Weights…`, `Pickle…` or other
-    error of `apps.agents.errors`, each with its own code.
+    error of `apps.agents.contracts.errors`, each with its own code.
     """
     size_bytes = path.stat().st_size
     if size_bytes > limit_bytes:

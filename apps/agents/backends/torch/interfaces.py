@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from transformers import PretrainedConfig, PreTrainedModel
 
-from apps.agents.errors import ArchitectureUnsupported
-from apps.agents.reports import TensorSpec
+from apps.agents.contracts.errors.torch_models import ArchitectureUnsupported
+from apps.agents.contracts.reports.model import TensorSpec
 
 TEXT_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 BATCH, SEQUENCE = "batch", "sequence"

@@ -9,11 +9,11 @@ from apps.agents.backends.torch import pickles, stored
 from apps.agents.backends.torch.model import TorchModel
 from apps.agents.backends.torch.opening import Opened, open_model
 from apps.agents.backends.torch.pretrained import open_folder
-from apps.agents.errors import ArchitectureMissing
-from apps.agents.formats import Format
-from apps.agents.reports import ModelSummary
-from apps.agents.sniffing import FileKind, sniff
-from apps.agents.text import TextEncoder
+from apps.agents.contracts.errors.torch_models import ArchitectureMissing
+from apps.agents.contracts.formats import Format
+from apps.agents.contracts.reports.model import ModelSummary
+from apps.agents.contracts.text import TextEncoder
+from apps.agents.files.sniffing import FileKind, sniff
 
 if TYPE_CHECKING:
     from apps.agents.backends.torch.exported import ExportedProgramFile

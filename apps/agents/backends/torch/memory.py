@@ -1,4 +1,4 @@
-"""The process in which `apps.agents.memory` measures a PyTorch model."""
+"""The process in which `apps.agents.measuring.peak_memory` measures a PyTorch model."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import torch
 from apps.agents.backends.torch.engine import use_threads
 from apps.agents.backends.torch.loading import load_opened, summarize
 from apps.agents.backends.torch.opening import open_model
-from apps.agents.formats import Format
-from apps.agents.memory_probe import Probe
-from apps.agents.runners import Feeds
+from apps.agents.contracts.formats import Format
+from apps.agents.measuring.engine import Feeds
+from apps.agents.measuring.peak_memory_process import Probe
 
 
 def main() -> None:

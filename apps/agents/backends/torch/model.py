@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 
 from apps.agents.backends.torch.returned import has_names, tensors_in
-from apps.agents.errors import OutputsReturned
-from apps.agents.formats import Format
-from apps.agents.reports import ModelSummary
-from apps.agents.runners import Feeds, Outputs
-from apps.agents.text import TextEncoder
+from apps.agents.contracts.errors.torch_models import OutputsReturned
+from apps.agents.contracts.formats import Format
+from apps.agents.contracts.reports.model import ModelSummary
+from apps.agents.contracts.text import TextEncoder
+from apps.agents.measuring.engine import Feeds, Outputs
 
 Array = NDArray[np.generic]
 

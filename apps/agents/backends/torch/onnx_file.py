@@ -16,9 +16,9 @@ from pathlib import Path
 import onnx
 from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto
 
-from apps.agents.onnx_limits import EXTERNAL_ABOVE_BYTES, SMALLEST_EXTERNAL_BYTES
-from apps.agents.reports import ModelSummary, TensorSpec
-from apps.agents.reproducible_zip import write_zip
+from apps.agents.contracts.reports.model import ModelSummary, TensorSpec
+from apps.agents.files.onnx_limits import EXTERNAL_ABOVE_BYTES, SMALLEST_EXTERNAL_BYTES
+from apps.agents.files.reproducible_zip import write_zip
 
 _SCOPES = "pkg.torch.onnx.name_scopes"
 """The modules around a node, the outermost first, in the notes of the exporter."""

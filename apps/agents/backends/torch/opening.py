@@ -1,6 +1,6 @@
 """From a model blob to opened files: which format it is, and where its parts lie.
 
-Every part of this backend goes through `open_model`: a zip from a stranger is unpacked by `apps.agents.archives`.
+Every part of this backend goes through `open_model`: a zip from a stranger is unpacked by `apps.agents.files.archives`.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from apps.agents.archives import Limits, unpack
-from apps.agents.errors import ModelWrongType
-from apps.agents.formats import TORCH_FORMATS, Format
-from apps.agents.sniffing import FileKind, format_of, sniff
+from apps.agents.contracts.errors.models import ModelWrongType
+from apps.agents.contracts.formats import TORCH_FORMATS, Format
+from apps.agents.files.archives import Limits, unpack
+from apps.agents.files.sniffing import FileKind, format_of, sniff
 
 WANTED = (
     "a PyTorch model: a transformers folder as zip, a zip of weights with a lathe.toml, an exported program (.pt2) "

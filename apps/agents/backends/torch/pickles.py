@@ -15,8 +15,9 @@ from typing import IO, Any, cast
 
 import torch
 
-from apps.agents.archives import DAMAGE
-from apps.agents.errors import ModelTruncated, PickledModule, PickleRefused, StateDictExpected
+from apps.agents.contracts.errors.models import ModelTruncated
+from apps.agents.contracts.errors.torch_models import PickledModule, PickleRefused, StateDictExpected
+from apps.agents.files.archives import DAMAGE
 
 LONGEST_PICKLE_BYTES = 64 * 1024 * 1024
 """Of a checkpoint's structure; the numbers stand elsewhere in the file."""

@@ -10,8 +10,8 @@ import torch
 from apps.agents.backends.torch.description import torch_type
 from apps.agents.backends.torch.returned import tensors_in
 from apps.agents.backends.torch.stored import type_name
-from apps.agents.errors import OutputsUnknown
-from apps.agents.reports import TensorSpec
+from apps.agents.contracts.errors.torch_models import OutputsUnknown
+from apps.agents.contracts.reports.model import TensorSpec
 
 FREE_AXES = (8, 64, 224, 1024)
 """Lengths of free axes to try: a model may take only one, and nobody says which."""

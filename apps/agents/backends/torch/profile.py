@@ -13,13 +13,13 @@ from contextlib import contextmanager
 
 import torch
 
+from apps.agents.analysis.engine import LayerTime
 from apps.agents.backends.torch.anatomy import Anatomy
 from apps.agents.backends.torch.engine import device_of, use_threads
 from apps.agents.backends.torch.watching import hooked
-from apps.agents.criteria import Device, Target
-from apps.agents.laboratory import LayerTime
-from apps.agents.operator_times import OperatorTimes, TimedOperator
-from apps.agents.runners import Feeds
+from apps.agents.contracts.criteria import Device, Target
+from apps.agents.measuring.engine import Feeds
+from apps.agents.measuring.operator_times import OperatorTimes, TimedOperator
 
 WARMUP_RUNS = 3
 RUNS = 10

@@ -17,8 +17,8 @@ from apps.agents.backends.torch.pretrained import is_pretrained
 from apps.agents.backends.torch.scripted import save_scripted
 from apps.agents.backends.torch.state_dict import SUFFIXES, StateDictFolder, shared_names
 from apps.agents.backends.torch.stored import SAFETENSORS
-from apps.agents.formats import Format
-from apps.agents.reproducible_zip import write_zip
+from apps.agents.contracts.formats import Format
+from apps.agents.files.reproducible_zip import write_zip
 
 _TOKENIZER = re.compile(
     r"tokenizer.*\.json|special_tokens_map\.json|added_tokens\.json|vocab\.(json|txt)|merges\.txt"

@@ -18,15 +18,17 @@ from typing import Any
 
 import torch
 
-from apps.agents.archives import DAMAGE
 from apps.agents.backends.torch import stored
 from apps.agents.backends.torch.description import parse_interface
 from apps.agents.backends.torch.model import TorchModel
 from apps.agents.backends.torch.opening import DESCRIPTION
 from apps.agents.backends.torch.probing import calling, found_outputs
-from apps.agents.errors import ModelNotLoadable, ModelTruncated, ScriptInterface, ScriptTouchesFiles
-from apps.agents.formats import Format
-from apps.agents.reports import ModelSummary, TensorSpec
+from apps.agents.contracts.errors.models import ModelTruncated
+from apps.agents.contracts.errors.running import ModelNotLoadable
+from apps.agents.contracts.errors.torch_models import ScriptInterface, ScriptTouchesFiles
+from apps.agents.contracts.formats import Format
+from apps.agents.contracts.reports.model import ModelSummary, TensorSpec
+from apps.agents.files.archives import DAMAGE
 
 LONGEST_CODE_BYTES = 64 * 1024 * 1024
 _GAP = rb"(?:[\s\\]|#[^\n]*\n)*"

@@ -1,6 +1,6 @@
 """How much each part of a model, and each type of part, can bear 8 bits: all else in float, what does the output lose?
 
-The order, the budget and the measure are those of `apps.agents.experiments`; the grids those of
+The order, the budget and the measure are those of `apps.agents.analysis.sensitivity`; the grids those of
 `apps.agents.backends.torch.fake_quantization`. The ranking serves techniques of 4 bits as well: fewer bits make the
 noise of every part greater by about the same factor.
 """
@@ -12,12 +12,13 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from apps.agents.analysis.engine import Sensitivity, Tell
+from apps.agents.analysis.sensitivity import conduct, experiments
 from apps.agents.backends.torch.anatomy import Anatomy
 from apps.agents.backends.torch.fake_quantization import quantizable, quantized
-from apps.agents.errors import ModelRunFailed
-from apps.agents.experiments import conduct, experiments, sqnr_db
-from apps.agents.laboratory import Sensitivity, Tell
-from apps.agents.runners import Feeds
+from apps.agents.contracts.errors.running import ModelRunFailed
+from apps.agents.evaluation.sqnr import sqnr_db
+from apps.agents.measuring.engine import Feeds
 
 
 def measure_sensitivity(

@@ -29,10 +29,10 @@ from apps.agents.backends.torch.loading import load_model
 from apps.agents.backends.torch.model import TorchModel
 from apps.agents.backends.torch.saving import pack_folder
 from apps.agents.backends.torch.smoothing import SAME, best_alpha, find_sites, largest_change, observe
-from apps.agents.context import Context
-from apps.agents.errors import TechniqueInvalidOutput, TechniqueNotApplicable
-from apps.agents.optimization import Assignment
-from apps.agents.reports import ModelSummary
+from apps.agents.contracts.context import Context
+from apps.agents.contracts.errors.techniques import TechniqueInvalidOutput, TechniqueNotApplicable
+from apps.agents.contracts.reports.model import ModelSummary
+from apps.agents.techniques.base import Assignment
 
 ALPHAS = tuple(round(0.05 * step, 2) for step in range(21))
 """What the search tries: 0 leaves all of the difficulty to the activations, 1 moves all of it into the weights."""

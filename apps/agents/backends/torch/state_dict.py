@@ -21,9 +21,9 @@ from apps.agents.backends.torch.opening import CONFIGURATION, DESCRIPTION
 from apps.agents.backends.torch.pretrained import is_pretrained, open_folder, operators_of
 from apps.agents.backends.torch.probing import calling, found_outputs
 from apps.agents.backends.torch.stored import StoredTensor
-from apps.agents.errors import DescriptionInvalid, OutputsUnknown, WeightsMissing, WeightsUnfit
-from apps.agents.formats import Format
-from apps.agents.reports import CodeFile, ModelSummary, TensorSpec
+from apps.agents.contracts.errors.torch_models import DescriptionInvalid, OutputsUnknown, WeightsMissing, WeightsUnfit
+from apps.agents.contracts.formats import Format
+from apps.agents.contracts.reports.model import CodeFile, ModelSummary, TensorSpec
 
 if TYPE_CHECKING:
     from apps.agents.backends.torch.transformers_folder import TransformersFolder

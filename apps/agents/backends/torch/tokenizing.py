@@ -1,4 +1,4 @@
-"""The tokenizer in a transformers folder (`apps.agents.text.TextEncoder`)."""
+"""The tokenizer in a transformers folder (`apps.agents.contracts.text.TextEncoder`)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer, PretrainedConfig
 
-from apps.agents.errors import TokenizerBroken
+from apps.agents.contracts.errors.torch_models import TokenizerBroken
 
 FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "vocab.txt", "vocab.json")
 CONTEXT_UNSTATED = 1024

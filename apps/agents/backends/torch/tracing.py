@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from apps.agents.backends.torch.model import TorchModel
-from apps.agents.layout import FIRST, Layout
-from apps.agents.reports import ModelSummary
-from apps.agents.runners import Array, Feeds
+from apps.agents.contracts.reports.model import ModelSummary
+from apps.agents.datasets.layout import FIRST, Layout
+from apps.agents.measuring.engine import Array, Feeds
 
 TRACED_ROWS = 3
 SHORTEST_AXIS = 3

@@ -25,14 +25,10 @@ from apps.agents.backends.torch.interfaces import inputs_of, outputs_of
 from apps.agents.backends.torch.opening import CONFIGURATION
 from apps.agents.backends.torch.pretrained import operators_of
 from apps.agents.backends.torch.tokenizing import FolderEncoder, context_length, open_tokenizer, padding_of
-from apps.agents.errors import (
-    ArchitectureUnsupported,
-    ConfigurationInvalid,
-    ModelNotLoadable,
-    WeightsUnfit,
-)
-from apps.agents.formats import Format
-from apps.agents.reports import LanguageModel, ModelSummary, TensorSpec
+from apps.agents.contracts.errors.running import ModelNotLoadable
+from apps.agents.contracts.errors.torch_models import ArchitectureUnsupported, ConfigurationInvalid, WeightsUnfit
+from apps.agents.contracts.formats import Format
+from apps.agents.contracts.reports.model import LanguageModel, ModelSummary, TensorSpec
 
 LOADERS = {
     "awq": "apps.agents.backends.torch.autoawq:load",

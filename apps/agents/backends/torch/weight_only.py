@@ -15,8 +15,8 @@ from transformers import TorchAoConfig
 from apps.agents.backends.torch.engine import use_threads
 from apps.agents.backends.torch.folder_quantization import FolderQuantization, kept_names, left_out, library_at_work
 from apps.agents.backends.torch.saving import pack_folder
-from apps.agents.context import Context
-from apps.agents.optimization import Assignment
+from apps.agents.contracts.context import Context
+from apps.agents.techniques.base import Assignment
 
 _SCALE_BYTES, _ZERO_POINT_BYTES = 4, 1
 

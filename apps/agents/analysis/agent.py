@@ -1,0 +1,223 @@
+"""The AnalysisAgent: what a model is, what it costs here, where its time goes, and what it can bear."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from apps.agents.analysis.dataset_match import refuse_chance
+from apps.agents.analysis.engine import AnalysisEngine, LayerTime, Sensitivity, open_analysis_engine
+from apps.agents.analysis.opportunities import opportunities
+from apps.agents.contracts.context import Context
+from apps.agents.contracts.criteria import Criteria
+from apps.agents.contracts.errors.running import ModelRunFailed
+from apps.agents.contracts.formats import Format
+from apps.agents.contracts.reports.analysis import AnalysisReport, Layer
+from apps.agents.contracts.reports.measurements import Latency, ModeLatency
+from apps.agents.contracts.reports.model import ModelSummary
+from apps.agents.datasets.loading import ArrayDataset, Dataset
+from apps.agents.evaluation.batch_behaviour import examine
+from apps.agents.measuring.engine import Feeds, Run, fixed_batch
+from apps.agents.measuring.machine import describe_machine, installed_versions
+from apps.agents.measuring.single_model import measure_latency
+from apps.agents.techniques.catalogue import TechniqueSpec, catalogue
+from apps.agents.techniques.compatibility import compatibility
+
+CALIBRATION_EXAMPLES = 16
+"""Enough to rank layers: the ranking by SQNR hardly moves with more, and time grows with each."""
+BATCH = 4
+"""Examples a batch while looking inside, where the model leaves the choice: all tensors are in memory at once."""
+SENSITIVITY_BUDGET_S = 120.0
+SHARE_OF_BUDGET = 0.15
+"""Of a session's time that the sensitivity may take at most."""
+LATENCY_BUDGET_S = 5.0
+_MEASURED_SHARE = 0.3
+"""Of the progress bar, for everything before the sensitivity."""
+
+
+@dataclass(frozen=True)
+class AnalysisAgent:
+    """Analyses one model at a time. `scratch` takes unpacked and intermediate files."""
+
+    scratch: Path
+    techniques: Mapping[str, TechniqueSpec] | None = None
+    """The catalogue to judge by; every known technique by default."""
+    sensitivity_budget_s: float | None = None
+    """Seconds for the sensitivity; by default a share of the criteria's budget, two minutes at most."""
+
+    def analyse(
+        self,
+        model_path: Path,
+        dataset: Dataset,
+        criteria: Criteria,
+        context: Context,
+        *,
+        format: str = "onnx",  # noqa: A002
+        signature: str | None = None,
+        original: bool = False,
+    ) -> AnalysisReport:
+        """Analyse the model at `model_path` on `dataset`, for the criteria's target.
+
+        The session's `original` is asked first whether the data set is its own at all; raises `ModelAtChance`.
+
+        Latency, throughput and memory are of the model as it is; layers are those of its simplified graph, or its
+        modules. What cannot be found out is `None` or a note. Raises the `Model…` errors where the model does not load
+        or run at all, those of `examine` where nothing could be compared with it, and `DeviceMissing` where the
+        target's device is not here.
+        """
+        specs = catalogue() if self.techniques is None else self.techniques
+        context.progress(0.0, "Opening the model")
+        engine = open_analysis_engine(format, model_path, self.scratch, signature)
+        summary = engine.summary
+        context.progress(0.02, "Running a few examples alone and side by side")
+        run = engine.session(criteria.target)
+        behaviour = examine(run, dataset, summary)
+        if behaviour.batch_axes:
+            assert isinstance(dataset, ArrayDataset)  # Nothing else has its axes looked for.
+            dataset = dataset.laid_out(behaviour.batch_axes)
+        suspicions = refuse_chance(run, summary, dataset, criteria, context) if original else ()
+        for sentence in suspicions:
+            context.log(sentence, "warning")
+        batch, rows = fixed_batch(summary.inputs, dataset.layout), dataset.layout.rows
+        calibration = list(dataset.calibration(CALIBRATION_EXAMPLES, batch or BATCH))
+        whole = [feeds for feeds in calibration if batch is None or rows(feeds) == batch]
+        latency, peak_memory_bytes = self._measure(engine, run, dataset, criteria, batch, context)
+        modes, refused = self._modes(engine, dataset, criteria, batch, context)
+        times = self._times(engine, dataset, criteria, batch, context)
+        context.progress(0.25, "Looking at every layer")
+        layers = engine.layers(whole, rows(whole[0]) if whole else None)
+        found = self._sensitivity(engine, whole, layers, criteria, context)
+        machine = describe_machine()
+        report = AnalysisReport(
+            model=summary,
+            machine=machine,
+            latency=latency,
+            peak_memory_bytes=peak_memory_bytes,
+            layers=tuple(_completed(layer, times, found) for layer in layers),
+            operator_sensitivity=tuple(found.operators),
+            opportunities=(),
+            compatibility=compatibility(summary, _installed(specs), dataset.summary, specs.values()),
+            calibration_examples=sum(map(rows, whole)),
+            suspicions=suspicions,
+            generation=engine.generation(dataset.first(1), criteria.target),
+            modes=modes,
+            batch_axes=dict(behaviour.batch_axes),
+            notes=(
+                *behaviour.notes,
+                *_notes(summary, layers, latency, criteria),
+                *dataset.notes,
+                *engine.notes(),
+                *refused,
+                *found.notes,
+            ),
+        )
+        report = report.model_copy(update={"opportunities": opportunities(report, criteria, specs)})
+        context.progress(1.0, f"Analysed {len(layers)} layers")
+        return report
+
+    def _measure(
+        self,
+        engine: AnalysisEngine,
+        run: Run,
+        dataset: Dataset,
+        criteria: Criteria,
+        batch: int | None,
+        context: Context,
+    ) -> tuple[Latency, int]:
+        """Latency at the criteria's batch size (the model's, where that is fixed) and the peak memory at it."""
+        target = criteria.target
+        rows = batch or target.batch_size
+        feeds = dataset.first(rows)
+        context.progress(
+            0.05, f"Measuring latency at batch {rows}, {target.threads} thread{'s' * (target.threads > 1)}"
+        )
+        latency = measure_latency(
+            lambda: run(feeds), batch_size=rows, threads=target.threads, budget_s=LATENCY_BUDGET_S
+        )
+        context.metric("latency_p50_ms", latency.p50_ms)
+        context.progress(0.15, "Measuring memory in a process of its own")
+        peak_memory_bytes = engine.peak_memory_bytes(feeds, target)
+        context.metric("peak_memory_bytes", float(peak_memory_bytes))
+        return latency, peak_memory_bytes
+
+    def _modes(
+        self, engine: AnalysisEngine, dataset: Dataset, criteria: Criteria, batch: int | None, context: Context
+    ) -> tuple[tuple[ModeLatency, ...], list[str]]:
+        """Latency in the runtime's other modes, and a note for each that does not run this model."""
+        target, found, refused = criteria.target, [], []
+        rows = batch or target.batch_size
+        feeds = dataset.first(rows)
+        for name, run in engine.modes(target):
+            context.progress(0.18, f"Measuring latency in {name}")
+            try:
+                latency = measure_latency(
+                    partial(run, feeds), batch_size=rows, threads=target.threads, budget_s=LATENCY_BUDGET_S
+                )
+            except ModelRunFailed as error:
+                refused.append(f"{name} does not run it: {error.context['reason']}.")
+                continue
+            found.append(ModeLatency(name=name, latency=latency))
+        return tuple(found), refused
+
+    def _times(
+        self, engine: AnalysisEngine, dataset: Dataset, criteria: Criteria, batch: int | None, context: Context
+    ) -> Mapping[str, LayerTime]:
+        context.progress(0.2, "Profiling where the time goes")
+        return engine.times(dataset.first(batch or criteria.target.batch_size), criteria.target)
+
+    def _sensitivity(
+        self,
+        engine: AnalysisEngine,
+        batches: Sequence[Feeds],
+        layers: Sequence[Layer],
+        criteria: Criteria,
+        context: Context,
+    ) -> Sensitivity:
+        if not batches:
+            return Sensitivity(notes=["There were no calibration examples, so sensitivity is not measured."])
+        budget_s = self.sensitivity_budget_s
+        if budget_s is None:
+            budget_s = min(SENSITIVITY_BUDGET_S, criteria.budget.minutes * 60 * SHARE_OF_BUDGET)
+
+        def tell(fraction: float, message: str, eta_s: float | None) -> None:
+            context.progress(_MEASURED_SHARE + fraction * (1 - _MEASURED_SHARE), message, eta_s)
+
+        return engine.sensitivity(batches, by_weight(layers), budget_s=budget_s, tell=tell)
+
+
+def by_weight(layers: Sequence[Layer]) -> list[str]:
+    """Names of the layers, those first whose quantization would gain most: bytes of weights, then MACs."""
+    return [layer.name for layer in sorted(layers, key=lambda layer: (-layer.weight_bytes, -(layer.macs or 0)))]
+
+
+def _completed(layer: Layer, times: Mapping[str, LayerTime], found: Sensitivity) -> Layer:
+    time = times.get(layer.name)
+    return layer.model_copy(
+        update={
+            "time_ms": time.time_ms if time else None,
+            "time_share": time.share if time else None,
+            "sqnr_db": found.layers.get(layer.name),
+        }
+    )
+
+
+def _installed(specs: Mapping[str, TechniqueSpec]) -> tuple[str, ...]:
+    return tuple(installed_versions({name for spec in specs.values() for name in spec.requires}))
+
+
+def _notes(summary: ModelSummary, layers: Sequence[Layer], latency: Latency, criteria: Criteria) -> list[str]:
+    notes = []
+    if latency.batch_size != criteria.target.batch_size:
+        notes.append(
+            f"The model takes batches of {latency.batch_size} only, so latency is measured at that size and not at "
+            f"{criteria.target.batch_size}."
+        )
+    operators = sum(count for name, count in summary.operators.items() if name != "Constant")
+    if summary.format == Format.ONNX and len(layers) != operators:
+        notes.append(
+            f"Layers are those of the simplified graph: {len(layers)} of {operators} operators are left when constants "
+            "are folded and neighbours merged."
+        )
+    return notes

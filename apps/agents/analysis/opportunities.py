@@ -1,0 +1,65 @@
+"""What the analysis lets one hope for: the best variant of every technique that fits, with its expected gain.
+
+The numbers are the planner's own predictions (`apps.agents.planning.prediction`), so the analysis and the plan never
+disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from apps.agents.contracts.criteria import Criteria
+from apps.agents.contracts.reports.analysis import AnalysisReport, Opportunity
+from apps.agents.contracts.state import Prediction
+from apps.agents.planning.ordering import WORTH_SAYING, collapse, predicted_gain, worth
+from apps.agents.planning.prediction import QUANTIZATIONS, predict
+from apps.agents.techniques.catalogue import Family, TechniqueSpec, catalogue
+from apps.agents.techniques.knowledge.onnx_rules import GRAPH
+from apps.agents.techniques.knowledge.onnx_variants import export_variant, title_of, variants
+from apps.agents.techniques.knowledge.profile import GraphProfile, profile_of_analysis
+from apps.agents.techniques.knowledge.variant import Variant
+
+
+def opportunities(
+    report: AnalysisReport, criteria: Criteria, techniques: Mapping[str, TechniqueSpec] | None = None
+) -> tuple[Opportunity, ...]:
+    """One for each compatible technique that should gain something, the best under the criteria's objective first.
+
+    A variant that is predicted to lose far more than the criteria allow is no opportunity, however fast it is.
+    """
+    specs = catalogue() if techniques is None else techniques
+    profile = profile_of_analysis(report)
+    compatible = {entry.technique for entry in report.compatibility if entry.compatible}
+    best: dict[str, tuple[float, Opportunity]] = {}
+    for variant in _candidates(profile, specs):
+        if variant.technique not in compatible:
+            continue
+        spec = specs[variant.technique]
+        prediction = predict(spec, spec.resolve(variant.parameters), profile, criteria)
+        if max(prediction.speedup, prediction.size_ratio) < WORTH_SAYING or collapse(prediction, criteria):
+            continue
+        value = worth(predicted_gain(prediction, criteria), prediction, spec)
+        if variant.technique not in best or value > best[variant.technique][0]:
+            best[variant.technique] = value, _opportunity(spec, variant, prediction)
+    return tuple(opportunity for _, opportunity in sorted(best.values(), key=lambda item: -item[0]))
+
+
+def _candidates(profile: GraphProfile, specs: Mapping[str, TechniqueSpec]) -> list[Variant]:
+    """The planner's grid, and each technique that its rules do not know with its defaults."""
+    known = QUANTIZATIONS | {GRAPH}
+    grid = [variant for variant in variants(profile) if variant.technique in specs]
+    others = [spec for spec in specs.values() if spec.name not in known and profile.format in spec.formats]
+    return grid + [
+        export_variant(spec) if spec.family is Family.EXPORT else Variant(spec.name, {}, spec.summary)
+        for spec in others
+    ]
+
+
+def _opportunity(spec: TechniqueSpec, variant: Variant, prediction: Prediction) -> Opportunity:
+    return Opportunity(
+        technique=spec.name,
+        title=title_of(spec.label, spec.name, variant.parameters),
+        expected_speedup=prediction.speedup,
+        expected_size_ratio=prediction.size_ratio,
+        reason=f"{variant.reason} Risk: {prediction.risk}. {prediction.basis}",
+    )

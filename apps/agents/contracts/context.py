@@ -1,0 +1,15 @@
+"""What the agents need of the job they work in, so that they run as well where there is none."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+
+class Context(Protocol):
+    """Where progress goes: the part of `apps.agents.sandbox.child.JobContext` that agents use."""
+
+    def progress(self, fraction: float, message: str, eta_s: float | None = None) -> None: ...
+
+    def log(self, message: str, level: Literal["info", "warning", "error"] = "info") -> None: ...
+
+    def metric(self, name: str, value: float) -> None: ...

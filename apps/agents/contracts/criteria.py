@@ -1,0 +1,126 @@
+"""What a member wants of a session: an objective, hard constraints, a target and a budget.
+
+A `Criteria` is validated once, frozen into the session it starts, and read by every agent. Field errors carry the path
+of the field, the value and what would be right (pydantic's `ValidationError.errors()`).
+"""
+
+from __future__ import annotations
+
+import math
+from enum import StrEnum
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from apps.agents.contracts.values import Value
+
+HIGHEST_CONFIDENCE = 0.999
+
+
+class Objective(StrEnum):
+    LATENCY = "latency"
+    SIZE = "size"
+    MEMORY = "memory"
+    BALANCED = "balanced"
+
+
+class Device(StrEnum):
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+class Weights(Value):
+    """How much each gain counts under the balanced objective: exponents of a weighted geometric mean of the ratios."""
+
+    latency: float = Field(1.0, ge=0, le=10)
+    size: float = Field(1.0, ge=0, le=10)
+    memory: float = Field(0.0, ge=0, le=10)
+
+    @model_validator(mode="after")
+    def _something_must_count(self) -> Self:
+        if self.latency + self.size + self.memory == 0:
+            raise ValueError("at least one weight must be above 0")
+        return self
+
+
+class Constraints(Value):
+    """Limits that an accepted candidate holds, each of them; `None` means no limit.
+
+    Drops are of the session's primary metric, original minus candidate, so that a positive number is a loss: in
+    percentage points for metrics that are shares (top-1, F1, agreement), in the metric's own unit otherwise, and as a
+    share of the original's value for the relative form. Ratios are original over candidate: 2.0 is twice as fast or
+    half the size.
+    """
+
+    max_metric_drop_points: float | None = Field(1.0, ge=0, le=100)
+    max_metric_drop_relative: float | None = Field(None, ge=0, le=1)
+    max_group_drop_points: float | None = Field(None, ge=0, le=100)
+    """The drop of every group that the data set names, the worst one's too."""
+    max_latency_ms: float | None = Field(None, gt=0)
+    min_speedup: float | None = Field(None, gt=0, le=1000)
+    max_size_bytes: int | None = Field(None, gt=0)
+    min_size_reduction: float | None = Field(None, gt=0, le=1000)
+    max_memory_bytes: int | None = Field(None, gt=0)
+
+
+class Target(Value):
+    """Where the artifact will run; every latency of the session is measured this way."""
+
+    device: Device = Device.CPU
+    threads: int = Field(1, ge=1, le=256)
+    batch_size: int = Field(1, ge=1, le=4096)
+
+
+class Budget(Value):
+    minutes: float = Field(30.0, gt=0, le=24 * 60)
+    candidates: int = Field(12, ge=1, le=200)
+
+
+class Criteria(Value):
+    """Everything a member may ask of a session. `confidence` is the level of every interval and test."""
+
+    objective: Objective = Objective.BALANCED
+    weights: Weights = Weights()
+    constraints: Constraints = Constraints()
+    target: Target = Target()
+    allowed_techniques: tuple[str, ...] | None = None
+    forbidden_techniques: tuple[str, ...] = ()
+    budget: Budget = Budget()
+    confidence: float = Field(0.95, ge=0.5, le=HIGHEST_CONFIDENCE)
+    accept_inconclusive: bool = True
+    """Whether a candidate may be handed over whose measured values lie within every limit when the examples or runs are
+    too few to prove it. The report then says so, and how many more would decide. At most half of a limit on the metric
+    may be measured then, and a loss of more than three limits must be excluded. Off: only what is proven is handed
+    over."""
+
+    def permits(self, technique: str) -> bool:
+        """Whether the member allows `technique` at all."""
+        if technique in self.forbidden_techniques:
+            return False
+        return self.allowed_techniques is None or technique in self.allowed_techniques
+
+    @property
+    def exponents(self) -> Weights:
+        """The weights that the objective comes to: a single 1 unless it is balanced."""
+        return {
+            Objective.LATENCY: Weights(latency=1, size=0, memory=0),
+            Objective.SIZE: Weights(latency=0, size=1, memory=0),
+            Objective.MEMORY: Weights(latency=0, size=0, memory=1),
+            Objective.BALANCED: self.weights,
+        }[self.objective]
+
+    def weighted_gain(self, speedup: float, size_ratio: float, memory_ratio: float) -> float:
+        """Weighted geometric mean of the ratios original over candidate under the objective; the original is 1."""
+        weights = self.exponents
+        total = weights.latency + weights.size + weights.memory
+        parts = ((speedup, weights.latency), (size_ratio, weights.size), (memory_ratio, weights.memory))
+        return math.exp(sum(weight * math.log(max(ratio, 1e-9)) for ratio, weight in parts if weight > 0) / total)
+
+
+PROFILES: dict[str, Criteria] = {
+    "balanced": Criteria(),
+    "smallest": Criteria(objective=Objective.SIZE, constraints=Constraints(min_size_reduction=1.05)),
+    "fastest": Criteria(objective=Objective.LATENCY, constraints=Constraints(min_speedup=1.1)),
+    "safest": Criteria(constraints=Constraints(max_metric_drop_points=0.2), confidence=0.99, accept_inconclusive=False),
+}
+"""The profiles every installation starts with; they become rows that operators may edit."""

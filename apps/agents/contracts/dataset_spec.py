@@ -1,0 +1,420 @@
+"""What a member says of a data set: its kind, its task, its labels, how images become tensors.
+
+Light on purpose: forms, serializers and the API read it in the web process, where numpy is not installed. The files
+themselves are read by `apps.agents.datasets.loading`, in the worker's child.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, Literal, NamedTuple, Self
+
+from pydantic import Field, model_validator
+
+from apps.agents.contracts.reports.dataset import Task
+from apps.agents.contracts.values import Value
+
+MINIMUM_EXAMPLES = 20
+"""Fewer cannot serve both calibration and evaluation."""
+CALIBRATION_SHARE = 0.2
+CALIBRATION_MAXIMUM = 512
+"""Calibration takes a fifth of the examples, at most this many."""
+CHOOSING_SHARE = 0.2
+CHOOSING_MINIMUM, CHOOSING_MAXIMUM = 32, 2000
+"""Choosing takes a fifth of what neither calibrates nor trains, within these bounds; evaluation gets all the others."""
+CHOOSING_LARGEST_SHARE = 1 / 3
+"""Of the same, where `CHOOSING_MINIMUM` would be more: of a small data set most is left to judge by."""
+
+MOST_GROUPS = 100
+"""More could not be told apart: each group's interval is wider the more there are."""
+
+EXAMPLES_AXIS = "N"
+MOST_AXES = 8
+PAIR_SUFFIXES = ("_a", "_b")
+
+
+class DatasetKind(StrEnum):
+    NPZ = "npz"
+    IMAGES = "images"
+    TABLE = "table"
+    TEXT = "text"
+
+
+class PartSizes(NamedTuple):
+    """How many examples each part of a data set has. No example is in two of them."""
+
+    calibration: int
+    training: int
+    choosing: int
+    evaluation: int
+
+
+class Metric(StrEnum):
+    TOP1 = "top1"
+    TOP5 = "top5"
+    MACRO_F1 = "macro_f1"
+    MAE = "mae"
+    RMSE = "rmse"
+    R2 = "r2"
+    COSINE = "cosine"
+    SPEARMAN = "spearman"
+    AGREEMENT = "agreement"
+    PERPLEXITY = "perplexity"
+    NLL = "nll"
+    ACCURACY = "accuracy"
+    ACCURACY_PER_CHARACTER = "accuracy_per_character"
+    LAST_WORD = "last_word"
+
+
+class MetricSpec(Value):
+    """How a metric reads.
+
+    Shares (`%`), correlations, cosines and R² (`points`) are shown times 100, so that a drop of 1 is a point of each.
+    Perplexity has no unit; errors stay in the label's own, which is not known here and left empty.
+    """
+
+    metric: Metric
+    label: str
+    unit: str
+    higher_is_better: bool = True
+
+
+METRICS: dict[Metric, MetricSpec] = {
+    spec.metric: spec
+    for spec in (
+        MetricSpec(metric=Metric.TOP1, label="top-1 accuracy", unit="%"),
+        MetricSpec(metric=Metric.TOP5, label="top-5 accuracy", unit="%"),
+        MetricSpec(metric=Metric.MACRO_F1, label="macro F1", unit="%"),
+        MetricSpec(metric=Metric.MAE, label="mean absolute error", unit="", higher_is_better=False),
+        MetricSpec(metric=Metric.RMSE, label="root mean squared error", unit="", higher_is_better=False),
+        MetricSpec(metric=Metric.R2, label="R² × 100", unit="points"),
+        MetricSpec(metric=Metric.COSINE, label="mean cosine similarity × 100", unit="points"),
+        MetricSpec(metric=Metric.SPEARMAN, label="Spearman correlation × 100", unit="points"),
+        MetricSpec(metric=Metric.AGREEMENT, label="agreement with the original", unit="%"),
+        MetricSpec(metric=Metric.PERPLEXITY, label="perplexity", unit="", higher_is_better=False),
+        MetricSpec(metric=Metric.NLL, label="negative log-likelihood", unit="nats per token", higher_is_better=False),
+        MetricSpec(metric=Metric.ACCURACY, label="accuracy by log-likelihood", unit="%"),
+        MetricSpec(metric=Metric.ACCURACY_PER_CHARACTER, label="accuracy by log-likelihood per character", unit="%"),
+        MetricSpec(metric=Metric.LAST_WORD, label="last word accuracy", unit="%"),
+    )
+}
+
+TASK_METRICS: dict[Task, tuple[Metric, ...]] = {
+    Task.CLASSIFICATION: (Metric.TOP1, Metric.TOP5, Metric.MACRO_F1),
+    Task.REGRESSION: (Metric.MAE, Metric.RMSE, Metric.R2),
+    Task.EMBEDDING: (Metric.SPEARMAN, Metric.COSINE),
+    Task.FIDELITY: (Metric.AGREEMENT, Metric.R2, Metric.COSINE),
+    Task.LANGUAGE_MODELING: (Metric.PERPLEXITY, Metric.NLL),
+    Task.MULTIPLE_CHOICE: (Metric.ACCURACY, Metric.ACCURACY_PER_CHARACTER, Metric.LAST_WORD),
+}
+"""The metrics that a task offers as the primary one, the usual one first."""
+
+TEXT_TASKS = (
+    Task.LANGUAGE_MODELING,
+    Task.CLASSIFICATION,
+    Task.MULTIPLE_CHOICE,
+    Task.EMBEDDING,
+    Task.FIDELITY,
+)
+"""What texts can be asked for."""
+TASKS_OF_TEXTS_ALONE = (Task.LANGUAGE_MODELING, Task.MULTIPLE_CHOICE)
+
+
+class ImagePreprocessing(Value):
+    """From a picture file to a tensor: decode, turn as EXIF says, resize, crop the centre, scale, normalize, lay out.
+
+    The arithmetic is `(pixel * scale - mean) / std` per channel, with pixels from 0 to 255. ImageNet's usual numbers
+    are `scale = 1/255`, `mean = (0.485, 0.456, 0.406)`, `std = (0.229, 0.224, 0.225)`, `resize = 256`, 224 × 224.
+    """
+
+    width: int = Field(224, ge=1, le=8192)
+    height: int = Field(224, ge=1, le=8192)
+    resize: int | None = Field(None, ge=1, le=8192)
+    """Length of the shorter side before the centre crop; without it the picture is stretched to width × height."""
+    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bilinear"
+    color: Literal["RGB", "BGR", "L"] = "RGB"
+    layout: Literal["NCHW", "NHWC"] = "NCHW"
+    scale: float = Field(1 / 255, gt=0)
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    dtype: Literal["float32", "uint8"] = "float32"
+    """`uint8` hands over raw pixels, for models that scale inside."""
+
+    @property
+    def channels(self) -> int:
+        return 1 if self.color == "L" else 3
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape of one example, without the batch axis."""
+        if self.layout == "NCHW":
+            return (self.channels, self.height, self.width)
+        return (self.height, self.width, self.channels)
+
+    @model_validator(mode="after")
+    def _numbers_fit(self) -> Self:
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) not in (1, self.channels):
+                raise ValueError(f"{name} has {len(values)} values; {self.color} wants 1 or {self.channels}")
+        if any(value == 0 for value in self.std):
+            raise ValueError("std must not be 0")
+        if self.resize is not None and self.resize < min(self.width, self.height):
+            raise ValueError(
+                f"resize is {self.resize}, shorter than the crop of {self.width} × {self.height}: "
+                "make it at least as long as the crop's shorter side"
+            )
+        if self.dtype == "uint8" and (self.mean != (0.0,) or self.std != (1.0,)):
+            raise ValueError("uint8 hands over raw pixels: leave mean at 0 and std at 1")
+        return self
+
+
+class TextReading(Value):
+    """How a file of texts is read, and how much of a text the model sees.
+
+    A file that begins with a brace is one JSON object a line; its fields are named here. Any other is plain text, a
+    document between blank lines, or between occurrences of `separator`.
+    """
+
+    text: str = Field("text", min_length=1, max_length=100)
+    label: str = Field("label", min_length=1, max_length=100)
+    """Classification: a class number, or a name that stands in the spec's `classes`."""
+    text_a: str = Field("text_a", min_length=1, max_length=100)
+    text_b: str = Field("text_b", min_length=1, max_length=100)
+    score: str = Field("score", min_length=1, max_length=100)
+    """Embedding: how similar the two texts are, any number."""
+    context: str = Field("context", min_length=1, max_length=100)
+    choices: str = Field("choices", min_length=1, max_length=100)
+    answer: str = Field("answer", min_length=1, max_length=100)
+    """Multiple choice: the place of the right one in `choices`, from 0. Lines without choices have a `text`, whose last
+    word is to be predicted."""
+    joint: str = Field(" ", max_length=10)
+    """Stands between a context and a choice where neither brings white space there."""
+    separator: str = Field("", max_length=100)
+    """Of documents in plain text; blank lines where it is empty."""
+    max_tokens: int = Field(512, ge=8, le=131_072)
+    """The most tokens of a row; fewer where the model's context is shorter."""
+
+
+class InputReading(Value):
+    """How one input of the model is filled where that is not plain.
+
+    An input without data of its own, such as a sampling rate or the state that a recurrent model starts from, is filled
+    with a `constant`, or with an `array` of the file that all examples share (without the axis of examples, or with
+    one entry along it).
+    """
+
+    batch_axis: int | None = Field(None, ge=0, le=15)
+    """The axis of the model's input along which examples stand. Without it an input with data has it found, and one
+    without has its only free axis for it, or none."""
+    constant: float | None = Field(None, allow_inf_nan=False)
+    array: str | None = Field(None, min_length=1, max_length=200)
+
+    def __str__(self) -> str:
+        parts = [
+            "" if self.constant is None else f"constant {self.constant:g}",
+            "" if self.array is None else f"array {self.array}",
+            "" if self.batch_axis is None else f"batch axis {self.batch_axis}",
+        ]
+        return ", ".join(filter(None, parts))
+
+    @property
+    def shared(self) -> bool:
+        """Whether all examples have the same."""
+        return self.constant is not None or self.array is not None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if self.constant is not None and self.array is not None:
+            raise ValueError("an input is filled with a constant or with an array, not with both")
+        return self
+
+
+class DatasetSpec(Value):
+    """How to read a data set's file, and what it asks of a model.
+
+    - `npz`: arrays named as the model's inputs, and the array `label` (`y`).
+    - `images`: a zip with a folder of pictures per class. A folder's class index is its place in `classes`; without
+      `classes` it is the folder's own number where all names are numbers, else its place in alphabetical order.
+    - `table`: CSV or Parquet. `columns` maps a model input to its feature columns; without it columns go to the inputs
+      of the same name, or all of them, in file order, to the model's only input. `shapes` folds the columns of an
+      input, row by row: 50 of them as `(25, 2)`.
+    - `text`: texts for a model that brings its tokenizer, plain or as JSON lines (`TextReading`). Language modeling and
+      fidelity read `text`; classification `text` and `label`; embedding `text_a`, `text_b` and `score`; multiple choice
+      `context`, `choices` and `answer`, or `text` alone.
+
+    `pairs` (embedding, npz): every input comes twice, as `NAME_a` and `NAME_b`, and the label is a similarity score.
+    """
+
+    kind: DatasetKind
+    task: Task
+    metric: Metric | None = None
+    label: str = "y"
+    """The array or column of labels; left out of the inputs even where the task (fidelity) does not read it. Texts have
+    their labels where `text` says."""
+    group: str | None = Field(None, min_length=1, max_length=200)
+    """The array or column that says which group each example belongs to, such as a site or a device: what is lost is
+    reported group by group. It is left out of the inputs unless `columns` names it. The labels' own makes each class a
+    group."""
+    classes: tuple[str, ...] = ()
+    images: ImagePreprocessing | None = None
+    text: TextReading | None = None
+    columns: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    shapes: dict[str, tuple[int, ...]] = Field(default_factory=dict)
+    """Of one example, by input; the columns that fill it have as many numbers. Without `columns` all of them do."""
+    pairs: bool = False
+    training_share: float = Field(0.0, ge=0, le=0.7)
+    """Share of the examples set apart for techniques that train, such as recovery after pruning: neither calibration
+    nor evaluation sees them. Without one such techniques train on the calibration part."""
+    examples_may_leave: bool = True
+    """Whether a session's package may carry a few of the examples, which it checks itself against. Otherwise it carries
+    inputs drawn from the ranges of the examples' numbers."""
+    output: str | None = None
+    """The model output that predictions are read from; the first one unless named."""
+    inputs: dict[str, InputReading] = Field(default_factory=dict)
+    """By the model's input: where its examples stand, or what fills it that is no example's own."""
+    pooling: Literal["none", "first", "mean"] = "none"
+    """How token embeddings `[N, tokens, size]` become one per example: the first token's, or the mean of all that the
+    input `attention_mask`, where there is one, does not mask."""
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        if self.metric is not None and self.metric not in self.metric_choices:
+            right = ", ".join(self.metric_choices)
+            raise ValueError(f"metric {self.metric} does not go with task {self.task}: choose one of {right}")
+        if self.kind is DatasetKind.IMAGES and self.task not in (Task.CLASSIFICATION, Task.FIDELITY):
+            raise ValueError("folders of images carry classes: the task is classification or fidelity")
+        if self.kind is not DatasetKind.IMAGES and self.images is not None:
+            raise ValueError(f"image preprocessing does not go with kind {self.kind}")
+        if self.kind is DatasetKind.TEXT and self.task not in TEXT_TASKS:
+            raise ValueError(f"task {self.task} does not go with texts: choose one of {', '.join(TEXT_TASKS)}")
+        if self.kind is not DatasetKind.TEXT and self.task in TASKS_OF_TEXTS_ALONE:
+            raise ValueError(f"task {self.task} reads texts: the kind is text")
+        if self.kind is not DatasetKind.TEXT and self.text is not None:
+            raise ValueError(f"how texts are read does not go with kind {self.kind}")
+        if self.kind is not DatasetKind.TABLE and self.columns:
+            raise ValueError(f"columns do not go with kind {self.kind}")
+        self._shapes_fit()
+        if self.inputs and self.kind is DatasetKind.TEXT:
+            raise ValueError(f"inputs do not go with kind {self.kind}: the tokenizer fills every input")
+        if self.shared_arrays and self.kind is not DatasetKind.NPZ:
+            raise ValueError(f"an array that all examples share goes with kind npz, not with {self.kind}")
+        if self.shared_arrays & {self.label}:
+            raise ValueError(f"the array {self.label} holds the labels and cannot fill an input")
+        if self.pairs and (self.kind is not DatasetKind.NPZ or self.task is not Task.EMBEDDING):
+            raise ValueError("pairs go with kind npz and task embedding only")
+        if self.task is Task.EMBEDDING and self.kind is DatasetKind.TABLE:
+            raise ValueError("an embedding's label is a vector, which a table column cannot hold: use npz")
+        if self.training_share and self.kind is DatasetKind.TEXT:
+            raise ValueError(f"training_share does not go with kind {self.kind}: nothing trains on texts")
+        if len(set(self.classes)) != len(self.classes):
+            raise ValueError("classes must differ from each other")
+        self._group_fits()
+        return self
+
+    def _group_fits(self) -> None:
+        if self.group is None:
+            return
+        if self.kind not in (DatasetKind.NPZ, DatasetKind.TABLE):
+            raise ValueError(f"a group names an array or a column, which kind {self.kind} does not have")
+        if self.group in self.shared_arrays:
+            raise ValueError(f"the array {self.group} fills an input and cannot say which group an example belongs to")
+        if self.group == self.label and self.task is not Task.CLASSIFICATION:
+            raise ValueError("the labels are groups in task classification only, where they are classes")
+
+    def _shapes_fit(self) -> None:
+        if self.shapes and self.kind is not DatasetKind.TABLE:
+            raise ValueError(f"shapes do not go with kind {self.kind}: only the columns of a table are folded")
+        if self.shapes and not self.columns and len(self.shapes) > 1:
+            raise ValueError("shapes of several inputs need columns, which say what fills each of them")
+        for name, shape in self.shapes.items():
+            if self.columns and name not in self.columns:
+                raise ValueError(f"the shape of {name!r} belongs to no input that columns are named for")
+            if not 1 <= len(shape) <= MOST_AXES or min(shape) < 1:
+                raise ValueError(f"the shape of {name!r} must have 1 to {MOST_AXES} axes of at least 1")
+
+    def laid_out(self, axes: Mapping[str, int]) -> DatasetSpec:
+        """The same with the examples along these axes of the model's inputs, where nothing was said of them."""
+        told = {
+            name: InputReading(batch_axis=axis, **self._said(name))
+            for name, axis in axes.items()
+            if name not in self.inputs or self.inputs[name].batch_axis is None
+        }
+        return self.model_copy(update={"inputs": {**self.inputs, **told}})
+
+    def _said(self, name: str) -> dict[str, Any]:
+        return self.inputs[name].model_dump(exclude={"batch_axis"}) if name in self.inputs else {}
+
+    @property
+    def metric_choices(self) -> tuple[Metric, ...]:
+        """The primary metrics this task and form of labels allow."""
+        if self.task is Task.EMBEDDING:
+            return (Metric.SPEARMAN,) if self.paired else (Metric.COSINE,)
+        return TASK_METRICS[self.task]
+
+    @property
+    def primary_metric(self) -> Metric:
+        """The chosen metric, or the task's usual one. Fidelity without a class output falls back to R²."""
+        return self.metric or self.metric_choices[0]
+
+    @property
+    def set_apart(self) -> frozenset[str]:
+        """Arrays or columns beside the inputs: the labels', and the groups' unless they are features as well."""
+        features = {column for columns in self.columns.values() for column in columns}
+        return frozenset({self.label} | ({self.group} - features if self.group else set()))
+
+    @property
+    def shared_arrays(self) -> frozenset[str]:
+        """Arrays of the file that are no example's own."""
+        return frozenset(reading.array for reading in self.inputs.values() if reading.array is not None)
+
+    @property
+    def preprocessing(self) -> ImagePreprocessing:
+        return self.images or ImagePreprocessing()
+
+    @property
+    def reading(self) -> TextReading:
+        return self.text or TextReading()
+
+    @property
+    def paired(self) -> bool:
+        """Whether an example is two rows of the model and the label says how similar they are."""
+        return self.pairs or (self.kind is DatasetKind.TEXT and self.task is Task.EMBEDDING)
+
+    @property
+    def label_name(self) -> str:
+        """The array, column or field that labels stand in."""
+        if self.kind is not DatasetKind.TEXT:
+            return self.label
+        fields = {Task.EMBEDDING: self.reading.score, Task.MULTIPLE_CHOICE: self.reading.answer}
+        return fields.get(self.task, self.reading.label)
+
+    @property
+    def needs_labels(self) -> bool:
+        return self.task not in (Task.FIDELITY, Task.LANGUAGE_MODELING)
+
+
+def part_sizes(examples: int, training_share: float = 0.0) -> PartSizes:
+    """How `examples` are shared out; the parts are all of them together."""
+    calibration = min(CALIBRATION_MAXIMUM, int(examples * CALIBRATION_SHARE))
+    training = min(examples - calibration, int(examples * training_share))
+    left = examples - calibration - training
+    wanted = max(CHOOSING_MINIMUM, int(left * CHOOSING_SHARE))
+    choosing = max(1, min(CHOOSING_MAXIMUM, wanted, int(left * CHOOSING_LARGEST_SHARE)))
+    return PartSizes(calibration, training, choosing, left - choosing)
+
+
+def metric_by_group(task: Task, primary: Metric) -> Metric | None:
+    """What is compared by group: the primary metric, or top-1 where that is macro F1.
+
+    `None` for metrics that are no mean over examples, of which no group has a part.
+    """
+    if primary is Metric.MACRO_F1:
+        return Metric.TOP1
+    no_mean = primary in (Metric.RMSE, Metric.SPEARMAN) or (task, primary) == (Task.REGRESSION, Metric.R2)
+    return None if no_mean else primary
+
+
+def evaluation_count(examples: int, training_share: float = 0.0) -> int:
+    """How many of `examples` judge."""
+    return part_sizes(examples, training_share).evaluation

@@ -1,0 +1,36 @@
+"""Steps that ended for a reason outside the work itself."""
+
+from __future__ import annotations
+
+from apps.errors import UserError
+
+
+class StepOutOfMemory(UserError):
+    code = "step.out_of_memory"
+    sentence = "The step ran out of memory: {reason}."
+
+
+class StepDiskFailed(UserError):
+    code = "step.disk_failed"
+    sentence = (
+        "The step could not write on its worker: {reason}. Nothing that was done is lost: once there is room, resume "
+        "the session."
+    )
+
+
+class StepTimedOut(UserError):
+    code = "step.timed_out"
+    sentence = "The step took longer than the {limit_s:,.0f} s that it may take here, and was stopped."
+
+
+class StepKilled(UserError):
+    code = "step.killed"
+    sentence = "The step's process was ended by {signal}: a library crashed, or the machine ran out of memory."
+
+
+class StepCoresUnavailable(UserError):
+    code = "step.cores_unavailable"
+    sentence = (
+        "LATHE_CORES of this worker is {cores!r}, which cannot be right: {why} Once the operators have changed it, "
+        "resume the session."
+    )

@@ -1,0 +1,132 @@
+"""The formats a model may come in, and where each one's heavy parts stand.
+
+Light: pages, serializers and the planner read it. The dotted paths, `module:name`, are imported on first use and only
+in the child process.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from apps.agents.contracts.values import Value
+
+
+class Framework(StrEnum):
+    """What runs a model. PyTorch and TensorFlow are never imported in one child; the others bear any."""
+
+    ONNX = "onnx"
+    TORCH = "torch"
+    TENSORFLOW = "tensorflow"
+    LITERT = "litert"
+
+
+class Format(StrEnum):
+    """The value is what rows, jobs and the API carry."""
+
+    ONNX = "onnx"
+    TORCH_EXPORT = "torch-export"
+    TORCHSCRIPT = "torchscript"
+    TRANSFORMERS = "transformers"
+    STATE_DICT = "state-dict"
+    KERAS = "keras"
+    KERAS_H5 = "keras-h5"
+    SAVED_MODEL = "saved-model"
+    TFLITE = "tflite"
+
+
+class FormatSpec(Value):
+    format: Format
+    framework: Framework
+    label: str
+    runtime: str
+    """What runs it, as people call it."""
+    suffix: str
+    """Of the file that a model in this format is kept as, with its dot."""
+    engine: str
+    """`apps.agents.measuring.engine.Engine`."""
+    analysis_engine: str
+    """`apps.agents.analysis.engine.AnalysisEngine`."""
+    inspector: str
+    """A function `(model, scratch, *, limit_bytes) -> ModelSummary`."""
+    script: str
+    """The script that runs a packaged model, relative to `apps/agents/backends`."""
+    libraries: tuple[str, ...]
+    """Distributions that the script needs."""
+
+
+def _torch(format: Format, label: str, suffix: str, libraries: tuple[str, ...]) -> FormatSpec:  # noqa: A002
+    return FormatSpec(
+        format=format,
+        framework=Framework.TORCH,
+        label=label,
+        runtime="PyTorch",
+        suffix=suffix,
+        engine="apps.agents.backends.torch.engine:TorchEngine",
+        analysis_engine="apps.agents.backends.torch.analysis:TorchAnalysisEngine",
+        inspector="apps.agents.backends.torch.inspection:inspect",
+        script="torch/run.py",
+        libraries=libraries,
+    )
+
+
+def _tensorflow(format: Format, label: str, suffix: str) -> FormatSpec:  # noqa: A002
+    return FormatSpec(
+        format=format,
+        framework=Framework.TENSORFLOW,
+        label=label,
+        runtime="TensorFlow",
+        suffix=suffix,
+        engine="apps.agents.backends.tensorflow.engine:TensorFlowEngine",
+        analysis_engine="apps.agents.backends.tensorflow.analysis:TensorFlowAnalysisEngine",
+        inspector="apps.agents.backends.tensorflow.inspection:inspect",
+        script="tensorflow/run.py",
+        libraries=("numpy", "tensorflow", "keras"),
+    )
+
+
+FORMATS: dict[Format, FormatSpec] = {
+    spec.format: spec
+    for spec in (
+        FormatSpec(
+            format=Format.ONNX,
+            framework=Framework.ONNX,
+            label="ONNX",
+            runtime="ONNX Runtime",
+            suffix=".onnx",
+            engine="apps.agents.backends.onnx.engine:OnnxEngine",
+            analysis_engine="apps.agents.backends.onnx.analysis:OnnxAnalysisEngine",
+            inspector="apps.agents.backends.onnx.inspection:inspect",
+            script="onnx/run.py",
+            libraries=("numpy", "onnxruntime"),
+        ),
+        _torch(Format.TORCH_EXPORT, "PyTorch exported program", ".pt2", ("numpy", "torch")),
+        _torch(Format.TORCHSCRIPT, "TorchScript", ".pt", ("numpy", "torch")),
+        _torch(Format.TRANSFORMERS, "transformers folder", ".zip", ("numpy", "torch", "transformers")),
+        _torch(Format.STATE_DICT, "PyTorch state dict with its architecture", ".zip", ("numpy", "torch")),
+        _tensorflow(Format.KERAS, "Keras", ".keras"),
+        _tensorflow(Format.KERAS_H5, "Keras HDF5", ".h5"),
+        _tensorflow(Format.SAVED_MODEL, "TensorFlow SavedModel", ".zip"),
+        FormatSpec(
+            format=Format.TFLITE,
+            framework=Framework.LITERT,
+            label="TensorFlow Lite",
+            runtime="LiteRT",
+            suffix=".tflite",
+            engine="apps.agents.backends.litert.engine:LiteRtEngine",
+            analysis_engine="apps.agents.backends.litert.analysis:LiteRtAnalysisEngine",
+            inspector="apps.agents.backends.litert.inspection:inspect",
+            script="litert/run.py",
+            libraries=("numpy", "ai-edge-litert"),
+        ),
+    )
+}
+
+TORCH_FORMATS = tuple(spec.format for spec in FORMATS.values() if spec.framework is Framework.TORCH)
+
+TENSORFLOW_FORMATS = tuple(spec.format for spec in FORMATS.values() if spec.framework is Framework.TENSORFLOW)
+KERAS_FORMATS = (Format.KERAS, Format.KERAS_H5)
+
+
+def format_spec(name: str) -> FormatSpec:
+    """What is known of the format called `name`."""
+    return FORMATS[Format(name)]

@@ -1,0 +1,158 @@
+"""Numbers, intervals and limits in words, for the sentences that verdicts are made of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from apps.agents.contracts.reports.constraints import Holds
+from apps.agents.contracts.reports.measurements import Estimate
+from apps.agents.contracts.reports.metrics import MetricComparison
+from apps.agents.contracts.reports.runtimes import Gains
+from apps.agents.contracts.reports.slowdown import Slowdown
+
+POINT_UNITS = frozenset({"%", "points"})
+"""Units whose differences are called points."""
+POINT_DECIMALS = 2
+OF_ITS_VALUE = "% of its value"
+"""The unit of a relative difference."""
+MINUS = "\N{MINUS SIGN}"
+
+
+def difference_unit(unit: str) -> str:
+    """The unit of a difference of two numbers in `unit`."""
+    return "points" if unit in POINT_UNITS else unit
+
+
+def number(value: float, decimals: int = 8) -> str:
+    """Three significant digits, at most `decimals` behind the point, no exponent, and a real minus sign."""
+    if not math.isfinite(value):
+        return "unknown" if math.isnan(value) else ("∞" if value > 0 else f"{MINUS}∞")
+    if value == 0:
+        return "0"
+    digits = max(0, 2 - math.floor(math.log10(abs(value))))
+    text = f"{abs(value):,.{min(digits, decimals)}f}"
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return f"{MINUS}{text}" if value < 0 and text != "0" else text
+
+
+def from_to(original: float, candidate: float) -> str:
+    """Two values with as many decimals as two digits of their difference need: `from 46.71 to 46.83`."""
+    apart = abs(original - candidate)
+    if not (math.isfinite(original) and math.isfinite(candidate)) or apart == 0:
+        return f"from {number(original)} to {number(candidate)}"
+    decimals = min(8, max(0, 1 - math.floor(math.log10(apart))))
+    before, after = (f"{value:,.{decimals}f}".replace("-", MINUS) for value in (original, candidate))
+    return f"from {before} to {after}"
+
+
+def difference(value: float, unit: str) -> str:
+    """A difference without its unit: points and per cent to two decimals, other units to three digits."""
+    return number(value, POINT_DECIMALS if unit in POINT_UNITS or unit == OF_ITS_VALUE else 8)
+
+
+def number_of_bytes(count: float) -> str:
+    """Decimal units, as file managers and stores show them."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if abs(count) < 1000 or unit == "GB":
+            break
+        count /= 1000
+    return f"{number(count)} {unit}"
+
+
+def said(value: float, unit: str) -> str:
+    """A difference with its unit."""
+    text = difference(value, unit)
+    return "1 point" if (unit, text) == ("points", "1") else f"{text} {unit}".strip()
+
+
+def listed(names: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`; nothing for none."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def stopped(sentence: str) -> str:
+    """The sentence with its full stop."""
+    return sentence if sentence.endswith(".") else f"{sentence}."
+
+
+def disturbed_runs(runs: int, disturbed: int) -> str:
+    """How many timed runs do not count, in a clause: it stands in every sentence about a busy machine."""
+    return f"{disturbed:,} of {runs:,} timed runs were disturbed by other programs"
+
+
+def named_few(names: Sequence[str], most: int = 5) -> str:
+    """The first names, and how many more there are: `a, b and 57 more`."""
+    if len(names) <= most:
+        return ", ".join(names)
+    return f"{', '.join(names[:most])} and {len(names) - most:,} more"
+
+
+def ordinal(count: int) -> str:
+    """`7th`."""
+    ending = "th" if 10 <= count % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(count % 10, "th")
+    return f"{count:,}{ending}"
+
+
+def gains_said(gains: Gains) -> str:
+    """Whose speed-up it is: `197× from LiteRT, 1.03× from dynamic range`."""
+    if gains.technique is None:
+        return f"all of it from {gains.runtime}"
+    return (
+        f"{number(gains.runtime_speedup)}× from {gains.runtime}, {number(gains.technique_speedup)}× from "
+        f"{gains.technique}"
+    )
+
+
+def signed(value: float, unit: str) -> str:
+    """A change with its sign and its unit: `+0.06 points`, `−0.3 points`."""
+    text = said(value, unit)
+    return f"+{text}" if value > 0 and not text.startswith("0 ") and text != "0" else text
+
+
+def moved(metric: MetricComparison) -> str:
+    """What a metric did: `fell 0.3 points`, `rose 0.12`; `unchanged (+0.06 points)` where chance explains it."""
+    change, unit = metric.change, difference_unit(metric.unit)
+    if metric.unchanged:
+        return f"unchanged ({signed(change.value, unit)})" if change.value else "unchanged"
+    return f"{'fell' if change.value < 0 else 'rose'} {said(abs(change.value), unit)}"
+
+
+def slowdown_said(slowdown: Slowdown) -> str:
+    """What grew most, in a sentence, and what the tables say besides; empty where they say nothing."""
+    grown = next((one for one in slowdown.operators if one.difference_ms is not None and one.difference_ms > 0), None)
+    told = []
+    if grown is not None:
+        took = f"{number(grown.candidate_ms or 0.0)} ms instead of {number(grown.original_ms or 0.0)} ms"
+        told.append(f"{grown.name} takes {took}.")
+    return " ".join([*told, *slowdown.hints])
+
+
+def interval_said(measured: Estimate, confidence: float, unit: str = "") -> str:
+    """`95 % interval 1.2 to 1.4`; nothing for an exact number."""
+    if measured.low is None or measured.high is None or measured.low == measured.high:
+        return ""
+    sign = unit if unit == "×" else ""
+    low, high = difference(measured.low, unit), difference(measured.high, unit)
+    return f"{number(confidence * 100)} % interval {low}{sign} to {high}{sign}"
+
+
+def interval(measured: Estimate, confidence: float, unit: str = "") -> str:
+    """The interval in brackets, with a space before; nothing for an exact number."""
+    told = interval_said(measured, confidence, unit)
+    return f" ({told})" if told else ""
+
+
+def against(status: Holds, limit: str, *, at_least: bool = False) -> str:
+    """How a measurement stands to `limit`, completing a sentence."""
+    if status is Holds.INCONCLUSIVE:
+        return f"and the interval reaches across {limit}"
+    if status is Holds.HOLDS:
+        return f"no less than {limit}" if at_least else f"within {limit}"
+    return f"less than {limit}" if at_least else f"beyond {limit}"
+
+
+def capital(sentence: str) -> str:
+    """The sentence with its first letter in upper case, and the rest as it is."""
+    return sentence[:1].upper() + sentence[1:]

@@ -1,0 +1,205 @@
+"""The EvaluationAgent: original and candidate side by side on the same examples, judged against the criteria."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from apps.agents.contracts.context import Context
+from apps.agents.contracts.criteria import Criteria, Target
+from apps.agents.contracts.dataset_spec import METRICS, DatasetSpec
+from apps.agents.contracts.errors.evaluation import OutputsDiffer
+from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
+from apps.agents.contracts.reports.machine import Machine
+from apps.agents.contracts.reports.measurements import Pair
+from apps.agents.contracts.reports.metrics import MetricComparison
+from apps.agents.contracts.reports.runtimes import RuntimeBaseline
+from apps.agents.datasets.dataset_fit import check_against
+from apps.agents.datasets.loading import Arrays, Dataset
+from apps.agents.evaluation.findings import findings
+from apps.agents.evaluation.plausibility import implausible_gains, suspicions, too_fast, unrelated_outputs
+from apps.agents.evaluation.quality import Outputs, OutputsComparison, Question
+from apps.agents.evaluation.speed import Speed, Tell, timing_target
+from apps.agents.evaluation.verdicts import Measurements, judge, overall
+from apps.agents.measuring.effort import Effort
+from apps.agents.measuring.engine import Engine
+from apps.agents.measuring.intervals import unknown
+from apps.agents.measuring.timer import InProcessTimer, Timer
+
+BATCH = 64
+"""Examples a batch, where the model's batch axis is dynamic."""
+OUTPUTS_SHARE, LATENCY_SHARE, MEMORY_SHARE = 0.55, 0.33, 0.12
+"""Of the progress bar."""
+
+
+class EvaluationAgent:
+    """Measures; decides nothing but the verdict on each constraint, by `apps.agents.evaluation.verdicts`."""
+
+    def __init__(
+        self, effort: Effort | None = None, *, batch: int = BATCH, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._effort = effort or Effort()
+        self._batch = batch
+        self._clock = clock
+
+    def evaluate(
+        self,
+        original: Engine,
+        candidate: Engine,
+        dataset: Dataset,
+        criteria: Criteria,
+        context: Context,
+        *,
+        machine: Machine,
+        seed: int,
+        keeps_parameters: bool = False,
+        baseline: RuntimeBaseline | None = None,
+        part: Part = Part.EVALUATION,
+        finalists: int = 1,
+        timer: Timer | None = None,
+        again: Timer | None = None,
+    ) -> EvaluationReport:
+        """The report on `candidate`. `dataset` is bound to the original's inputs; the candidate must have the same.
+
+        It is measured on the examples of `part`. Where several `finalists` are judged they share the chance of error
+        that the member's confidence leaves, so that every interval is wider.
+
+        `keeps_parameters` says that the technique removes no weights, which makes its size checkable against its bits;
+        `baseline` is the float model in the candidate's runtime, which its speed is checked against. `timer` times the
+        two, in this process unless given; `again` does where it found a speed-up that is too good to be true.
+        Raises `OutputsDiffer`, `OutputsNotFinite`, `OutputUnfit`, `LabelsInvalid`, and what the runtime refuses.
+        """
+        check_against(original.summary, dataset.summary, dataset.spec)
+        _check_interface(original, candidate)
+        judging_examples = len(dataset.evaluation_indices)
+        dataset, question = dataset.measured_on(part), Question(criteria, part, finalists)
+        criteria = criteria.model_copy(update={"confidence": question.shared_confidence})
+        found = self._outputs(original, candidate, dataset, question, context, seed)
+        target, notes = timing_target(original, candidate, criteria.target, dataset.layout)
+        feeds = dataset.first(target.batch_size)
+        fidelity = found.fidelity.report(found.scorer.agreement(criteria.confidence))
+        timer = timer or InProcessTimer(original, candidate, self._effort)
+        speed = Speed(timer, again or timer, context, _told_of_speed(context)).measure(
+            feeds,
+            target,
+            criteria,
+            seed,
+            lambda found: too_fast(original.summary, candidate.summary, found, baseline, fidelity.sqnr_db),
+        )
+        latency = speed.latency
+        memory = _memory(original, candidate, feeds, target, context)
+        measured = Measurements(
+            primary=found.metrics[0],
+            examples=found.examples,
+            latency=latency,
+            candidate_latency_ms=latency.candidate_p50_ms or unknown(latency.candidate.p50_ms),
+            size_bytes=_pair(original.summary.size_bytes, candidate.summary.size_bytes),
+            peak_memory_bytes=memory,
+            confidence=criteria.confidence,
+            groups=found.groups,
+            group_metric=found.group_metric,
+        )
+        constraints = judge(criteria.constraints, measured)
+        context.progress(1.0, "Evaluated", 0.0)
+        report = EvaluationReport(
+            task=dataset.spec.task,
+            part=part,
+            examples=found.examples,
+            examples_of_part=found.examples_of_part,
+            judging_examples=judging_examples,
+            levels=found.levels,
+            outcomes=found.outcomes,
+            outputs_s=found.seconds,
+            metrics=found.metrics,
+            fidelity=fidelity,
+            flips=found.scorer.flips(),
+            classes=found.scorer.classes(),
+            groups=found.groups,
+            group_metric=found.group_metric,
+            latency=latency,
+            size_bytes=measured.size_bytes,
+            peak_memory_bytes=memory,
+            constraints=constraints,
+            implausible=(
+                *implausible_gains(
+                    original.summary,
+                    candidate.summary,
+                    latency.speedup,
+                    measured.primary,
+                    keeps_parameters=keeps_parameters,
+                    baseline=baseline,
+                    sqnr_db=fidelity.sqnr_db,
+                ),
+                *unrelated_outputs(found.metrics, dataset.spec),
+            ),
+            verdict=overall(constraints),
+            confidence=criteria.confidence,
+            machine=machine,
+            notes=(
+                *notes,
+                *found.notes,
+                *dataset.notes,
+                *_stand_in(dataset.spec, measured.primary),
+                *speed.notes,
+                *suspicions(original.summary, candidate.summary, identical_outputs=found.fidelity.identical),
+            ),
+        )
+        return report.model_copy(update={"findings": findings(report)})
+
+    def _outputs(
+        self,
+        original: Engine,
+        candidate: Engine,
+        dataset: Dataset,
+        question: Question,
+        context: Context,
+        seed: int,
+    ) -> Outputs:
+        return OutputsComparison(
+            original,
+            candidate,
+            dataset,
+            question,
+            context,
+            batch=self._batch,
+            seed=seed,
+            share_of_progress=OUTPUTS_SHARE,
+            rest_s=3 * self._effort.warmup_s + self._effort.budget_s,
+            clock=self._clock,
+        ).run()
+
+
+def _check_interface(original: Engine, candidate: Engine) -> None:
+    """The same inputs and outputs by name and type, so that one can stand where the other stood."""
+    for part in ("inputs", "outputs"):
+        before, after = (
+            [(spec.name, spec.dtype) for spec in getattr(engine.summary, part)] for engine in (original, candidate)
+        )
+        if before != after:
+            told = [", ".join(f"{name}: {dtype}" for name, dtype in side) for side in (after, before)]
+            raise OutputsDiffer(reason=f"its {part} are {told[0]} instead of {told[1]}")
+
+
+def _told_of_speed(context: Context) -> Tell:
+    return lambda done, doing, eta_s: context.progress(OUTPUTS_SHARE + LATENCY_SHARE * done, doing, eta_s)
+
+
+def _memory(original: Engine, candidate: Engine, feeds: Arrays, target: Target, context: Context) -> Pair:
+    bytes_of = []
+    for done, (name, engine) in enumerate((("original", original), ("candidate", candidate))):
+        fraction = OUTPUTS_SHARE + LATENCY_SHARE + MEMORY_SHARE * done / 2
+        context.progress(fraction, f"Measuring the {name}'s memory in a process of its own", 2.0 * (2 - done))
+        bytes_of.append(engine.peak_memory_bytes(feeds, target))
+    return _pair(*bytes_of)
+
+
+def _pair(original: float, candidate: float) -> Pair:
+    """Original over candidate; a candidate of nothing counts as 1, so that the ratio stays a number."""
+    return Pair(original=original, candidate=candidate, ratio=original / max(1.0, candidate))
+
+
+def _stand_in(spec: DatasetSpec, primary: MetricComparison) -> tuple[str, ...]:
+    """A note where the metric that was chosen cannot be had from this output, such as top-5 of three classes."""
+    if spec.metric is None or primary.metric == spec.metric:
+        return ()
+    return (f"{METRICS[spec.metric].label} cannot be measured on this output; {primary.label} stands in for it.",)

@@ -1,0 +1,348 @@
+"""What a session's data can decide, in sentences, before the session starts: the numbers of `statistics.power`.
+
+Light: the web process reads it. What earlier sessions measured on the same model and data is used where there is any;
+else shares of discordant examples that small and large changes of a model bring are gone through.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from types import MappingProxyType
+from typing import NamedTuple
+
+from apps.agents.contracts.criteria import Criteria
+from apps.agents.contracts.dataset_spec import METRICS, DatasetSpec, Metric, evaluation_count, metric_by_group
+from apps.agents.contracts.phrasing import POINT_UNITS, capital, difference_unit, number, said
+from apps.agents.contracts.reports.evaluation import EvaluationReport
+from apps.agents.contracts.values import Value
+from apps.agents.measuring.statistics import power
+from apps.agents.measuring.statistics.certainty import quantile
+
+ASSUMED_SHARES = (0.01, 0.03, 0.1)
+"""Of discordant examples, where none was measured: quantized with care, quantized boldly, pruned or replaced."""
+NEVER = 0.005
+"""Below, a chance is told as less than 1 %."""
+SHARES = frozenset({Metric.TOP1, Metric.TOP5, Metric.ACCURACY, Metric.ACCURACY_PER_CHARACTER, Metric.LAST_WORD})
+"""Metrics of right and wrong, whose drop has Tango's interval."""
+
+
+class Decides(StrEnum):
+    YES = "yes"
+    DEPENDS = "depends"
+    """On how many answers a candidate changes."""
+    NO = "no"
+    UNKNOWN = "unknown"
+    NO_LIMIT = "no_limit"
+
+
+class Reach(Value):
+    """What is decided for candidates that change so many answers."""
+
+    discordant_share: float | None
+    """Of examples that one of both models only gets right; `None` for metrics that are no shares."""
+    smallest_drop: float
+    """The smallest limit that a candidate without any loss is proven to hold in four of five sessions, in `unit`."""
+    undecided: float | None = None
+    """How often a candidate without any loss stays inconclusive, 0 to 1; `None` without a limit."""
+    examples_needed: int | None = None
+    """Evaluation examples for four of five sessions."""
+    dataset_needed: int | None = None
+    """Examples of the whole data set that make so many evaluation examples."""
+
+
+class GroupReach(Value):
+    """What is decided of the group with the fewest examples, which the limit on every group's loss hangs on."""
+
+    group: str
+    examples: int
+    """That judge, about."""
+    groups: int
+    limit: float
+    undecided: tuple[float, ...]
+    """How often it stays inconclusive for a candidate without any loss, 0 to 1: for each of `reaches`."""
+    decides: Decides
+    sentence: str
+
+
+class Decidability(Value):
+    decides: Decides
+    metric: str
+    unit: str
+    """Of `limit` and of every drop; empty where it is the label's own."""
+    confidence: float
+    examples: int
+    """That judge."""
+    limit: float | None
+    reaches: tuple[Reach, ...]
+    measured: int
+    """Candidates of earlier sessions whose numbers these are; 0: shares of discordant examples are assumed."""
+    sentence: str
+    advice: str = ""
+    smallest_group: GroupReach | None = None
+    """Where the criteria limit the loss of every group and the metric is one of right and wrong."""
+
+
+class Earlier(NamedTuple):
+    """What an evaluation of the same model on the same data says of those to come."""
+
+    original: float
+    """The original's value of the primary metric, as `METRICS` shows it."""
+    discordant: float | None = None
+    spread: float | None = None
+    """Standard error of the drop times the square root of the number of examples, in the metric's unit."""
+
+
+def earlier_of(report: EvaluationReport) -> Earlier:
+    """What of `report` is used; of one with a metric of right and wrong the discordant share, else the spread."""
+    primary, examples = report.primary, report.examples
+    if primary.lost is not None and primary.won is not None:
+        return Earlier(primary.original.value, discordant=(primary.lost + primary.won) / examples)
+    if primary.metric == Metric.TOP1 and report.flips is not None:
+        return Earlier(primary.original.value, discordant=(report.flips.lost + report.flips.won) / examples)
+    drop = primary.drop
+    if drop.low is None or drop.high is None:
+        return Earlier(primary.original.value)
+    width = (drop.high - drop.low) / (2 * quantile(report.confidence))
+    return Earlier(primary.original.value, spread=width * math.sqrt(examples))
+
+
+def decidability(
+    spec: DatasetSpec,
+    examples: int,
+    criteria: Criteria,
+    earlier: Sequence[Earlier] = (),
+    groups: Mapping[str, int] = MappingProxyType({}),
+) -> Decidability:
+    """What a session on `examples` examples (of the whole data set) can decide of the limits on the metric's loss.
+
+    `groups` has the examples of the whole data set by group.
+    """
+    question = _Question(spec, examples, criteria, tuple(earlier))
+    reaches, measured = question.reaches()
+    decides = _decides(question.limit, reaches)
+    sentence, advice = _told(question, decides, reaches, measured)
+    return Decidability(
+        decides=decides,
+        metric=METRICS[question.metric].label,
+        unit=question.unit,
+        confidence=criteria.confidence,
+        examples=question.examples,
+        limit=question.limit,
+        reaches=reaches,
+        measured=measured,
+        sentence=sentence,
+        advice=advice,
+        smallest_group=_smallest_group(question, examples, groups, reaches),
+    )
+
+
+def _smallest_group(
+    question: _Question, examples: int, groups: Mapping[str, int], reaches: Sequence[Reach]
+) -> GroupReach | None:
+    limit = question.criteria.constraints.max_group_drop_points
+    by_group = metric_by_group(question.spec.task, question.metric)
+    if limit is None or len(groups) < 2 or by_group not in SHARES:
+        return None
+    group = min(groups, key=lambda name: groups[name])
+    judging = max(1, groups[group] * question.examples // examples)
+    confidence = 1 - (1 - question.criteria.confidence) / len(groups)
+    shares = [one.discordant_share for one in reaches if one.discordant_share is not None] or list(ASSUMED_SHARES)
+    undecided = tuple(power.chances(judging, min(1.0, limit / 100), share, confidence).undecided for share in shares)
+    good = [one <= 1 - power.ASSURED for one in undecided]
+    return GroupReach(
+        group=group,
+        examples=judging,
+        groups=len(groups),
+        limit=limit,
+        undecided=undecided,
+        decides=Decides.YES if all(good) else Decides.DEPENDS if any(good) else Decides.NO,
+        sentence=f"Of {len(groups):,} groups {group} is the smallest, with about {judging:,} of the examples that "
+        f"judge: whether it loses more than {said(limit, 'points')} stays inconclusive in {_span(undecided)} for a "
+        "candidate without any loss.",
+    )
+
+
+class _Question:
+    def __init__(self, spec: DatasetSpec, examples: int, criteria: Criteria, earlier: tuple[Earlier, ...]) -> None:
+        self.spec, self.criteria, self.earlier = spec, criteria, earlier
+        self.metric = spec.primary_metric
+        self.unit = difference_unit(METRICS[self.metric].unit)
+        self.factor = 100.0 if METRICS[self.metric].unit in POINT_UNITS else 1.0
+        self.examples = evaluation_count(examples, spec.training_share)
+        self.limit = self._limit()
+
+    def _limit(self) -> float | None:
+        """The tighter of both limits on the loss, in the metric's unit; the relative one of 100 where it is unknown."""
+        limits = self.criteria.constraints
+        given = [] if limits.max_metric_drop_points is None else [limits.max_metric_drop_points]
+        if limits.max_metric_drop_relative is not None:
+            known = [one.original for one in self.earlier if one.original > 0]
+            if known or self.factor == 100:
+                given.append(limits.max_metric_drop_relative * (known[0] if known else 100.0))
+        return min(given) if given else None
+
+    def reaches(self) -> tuple[tuple[Reach, ...], int]:
+        """One for each share of discordant examples (or spread), and how many candidates measured them."""
+        if self.examples < 1:
+            return (), 0
+        if self.metric is Metric.AGREEMENT:
+            # A candidate without any loss changes no answer; of none changed Wilson's interval and Tango's are one.
+            return (self._of_share(0.0),), 0
+        if self.metric in SHARES:
+            shares = sorted(one.discordant for one in self.earlier if one.discordant is not None)
+            chosen = _typical_and_largest(shares) if shares else ASSUMED_SHARES
+            return tuple(map(self._of_share, chosen)), len(shares)
+        spreads = sorted(one.spread for one in self.earlier if one.spread)
+        return tuple(map(self._of_spread, _typical_and_largest(spreads))), len(spreads)
+
+    def _of_share(self, share: float) -> Reach:
+        confidence = self.criteria.confidence
+        smallest = power.smallest_limit(self.examples, share, confidence) * self.factor
+        if self.limit is None:
+            return Reach(discordant_share=share, smallest_drop=smallest)
+        limit = min(1.0, self.limit / self.factor)
+        return self._with_need(
+            share,
+            smallest,
+            power.chances(self.examples, limit, share, confidence).undecided,
+            power.examples_needed(limit, share, confidence),
+        )
+
+    def _of_spread(self, spread: float) -> Reach:
+        confidence, error = self.criteria.confidence, spread / math.sqrt(self.examples)
+        smallest = power.normal_smallest_limit(error, confidence)
+        if self.limit is None:
+            return Reach(discordant_share=None, smallest_drop=smallest)
+        held = power.normal_holds(self.limit, error, confidence)
+        return self._with_need(None, smallest, 1 - held, power.normal_examples_needed(self.limit, spread, confidence))
+
+    def _with_need(self, share: float | None, smallest: float, undecided: float, needed: int | None) -> Reach:
+        return Reach(
+            discordant_share=share,
+            smallest_drop=smallest,
+            undecided=undecided,
+            examples_needed=needed,
+            dataset_needed=None if needed is None else dataset_for(needed, self.spec.training_share),
+        )
+
+
+def dataset_for(evaluation: int, training_share: float = 0.0) -> int:
+    """How many examples a data set must have for so many that judge."""
+    low, high = 0, max(1, evaluation)
+    while evaluation_count(high, training_share) < evaluation:
+        low, high = high, high * 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if evaluation_count(middle, training_share) >= evaluation else (middle, high)
+    return high
+
+
+def _typical_and_largest(values: Sequence[float]) -> tuple[float, ...]:
+    """The median and the largest of sorted values, one where they are the same."""
+    if not values:
+        return ()
+    return tuple(dict.fromkeys((values[len(values) // 2], values[-1])))
+
+
+def _decides(limit: float | None, reaches: Sequence[Reach]) -> Decides:
+    if limit is None:
+        return Decides.NO_LIMIT
+    if limit <= 0:
+        return Decides.NO
+    if not reaches:
+        return Decides.UNKNOWN
+    good = [(one.undecided or 0.0) <= 1 - power.ASSURED for one in reaches]
+    return Decides.YES if all(good) else Decides.DEPENDS if any(good) else Decides.NO
+
+
+# --- in words ---------------------------------------------------------------------------------------------------------
+
+
+def _told(question: _Question, decides: Decides, reaches: Sequence[Reach], measured: int) -> tuple[str, str]:
+    """The sentence in front, and what to do where the data does not decide."""
+    examples = f"{question.examples:,} examples judge"
+    if decides is Decides.NO and not question.limit:
+        return (
+            f"{examples}, and no number of them proves a loss of exactly 0: not even a candidate without any loss "
+            "could be shown to hold this limit.",
+            "Allow a small loss.",
+        )
+    if not reaches:
+        label = METRICS[question.metric].label
+        return (
+            f"{examples}. How small a loss of {label} they can exclude is unknown until a candidate has been measured: "
+            "it depends on how far single examples move, which no session has seen for this model on this data.",
+            "",
+        )
+    if decides is Decides.NO_LIMIT:
+        return f"{examples}: {_smallest(question, reaches)}. The criteria set no limit on the loss.", ""
+    limit = f"the limit of {said(question.limit or 0.0, question.unit)}"
+    stuck = _undecided(question, reaches, measured)
+    if decides is Decides.YES:
+        return f"{examples}, enough for {limit}: {stuck}.", ""
+    if decides is Decides.DEPENDS:
+        best = max(one.discordant_share or 0.0 for one in reaches if (one.undecided or 0.0) <= 1 - power.ASSURED)
+        where = f" where a candidate changes {_percent(best)} of the answers, not where it changes more" if best else ""
+        return f"{examples}, enough for {limit}{where}: {stuck}.", _advice(question, reaches)
+    return f"{examples}, too few for {limit}: {stuck}.", _advice(question, reaches)
+
+
+def _undecided(question: _Question, reaches: Sequence[Reach], measured: int) -> str:
+    often = f"stays inconclusive in {_span([one.undecided or 0.0 for one in reaches])}"
+    if question.metric is Metric.AGREEMENT:
+        return f"a candidate that changes no answer {often}"
+    if measured:
+        those = f"those {measured} of earlier sessions do" if measured > 1 else "that of an earlier session does"
+        return f"a candidate without any loss that changes as many answers as {those} {often}"
+    low, high = ASSUMED_SHARES[0] * 100, ASSUMED_SHARES[-1] * 100
+    return (
+        f"a candidate without any loss {often}, depending on how many answers it turns from right to wrong or back "
+        f"({low:.0f} to {high:.0f} %)"
+    )
+
+
+def _span(shares: Sequence[float]) -> str:
+    low, high = _percent(min(shares)), _percent(max(shares))
+    if low == high:
+        return f"{low} of sessions"
+    return f"{'up' if min(shares) < NEVER else low.removesuffix(' %')} to {high} of sessions"
+
+
+def _smallest(question: _Question, reaches: Sequence[Reach]) -> str:
+    drops = [said(round_up(one.smallest_drop), question.unit) for one in reaches]
+    if drops[0] == drops[-1]:
+        return f"losses from {drops[0]} up can be excluded"
+    return (
+        f"losses from {drops[0]} to {drops[-1]} up can be excluded, depending on how many answers a candidate changes"
+    )
+
+
+def _advice(question: _Question, reaches: Sequence[Reach]) -> str:
+    needs = [one.dataset_needed for one in reaches if one.dataset_needed is not None]
+    more = f"About {number(_rough(needs[0]))} examples in the data set would do" if needs else ""
+    if len(needs) > 1 and _rough(needs[-1]) != _rough(needs[0]):
+        more = f"About {number(_rough(needs[0]))} to {number(_rough(needs[-1]))} examples in the data set would do"
+    largest = max(one.smallest_drop for one in reaches)
+    ease = f"a limit of {said(round_up(largest), question.unit)}"
+    told = f"{more}, or {ease}." if more else f"{capital(ease)} would do."
+    if question.criteria.accept_inconclusive:
+        return f"{told} These criteria hand over what is not proven, and the report says so."
+    return f"{told} These criteria hand over nothing that is not proven."
+
+
+def round_up(value: float) -> float:
+    """To two significant digits, upwards, so that what is said holds."""
+    if value <= 0:
+        return 0.0
+    step = 10.0 ** (math.floor(math.log10(value)) - 1)
+    return math.ceil(value / step - 1e-9) * step
+
+
+def _rough(examples: int) -> int:
+    return int(round_up(examples))
+
+
+def _percent(share: float) -> str:
+    return "less than 1 %" if share < NEVER else f"{100 * share:.0f} %"

@@ -1,0 +1,109 @@
+"""Verdicts of sessions that know nothing: no candidate was measured, or the machine was too busy to time one.
+
+Neither says that the original is better: it is packed because nothing else is known to work.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from apps.agents.contracts.phrasing import capital, disturbed_runs, listed, stopped
+from apps.agents.contracts.reports.measurements import LatencyComparison
+from apps.agents.contracts.state import Headline, Miss, Outcome, SessionState, StepKind, Tone, Verdict
+
+TOO_BUSY = "Inconclusive: the machine is too busy"
+OUT_OF_TIME = "Not measured: the budget ended before any candidate was measured"
+NONE_WORKED = "Not measured: every candidate that was tried failed"
+NOTHING_TRIED = "Not measured: no candidate was tried"
+MOST_FAILURES = 3
+"""How many the verdict tells; each candidate tells its own."""
+WHEN_BUSY = (
+    "Start the session again when the machine is quiet, give the worker cores of its own (LATHE_CORES), or let its "
+    "timing run with priority; the guide to deployment says how."
+)
+
+
+# --- nothing measured ------------------------------------------------------------------------------------------------
+
+
+def not_measured(
+    state: SessionState | None = None, failures: Mapping[str, str] | None = None, minutes_spent: str | None = None
+) -> Verdict:
+    """The verdict of a session without a measured candidate.
+
+    `failures` are sentences by candidate, `minutes_spent` is the sentence that says so, where the time is over.
+    """
+    told = [f"{key} failed: {stopped(sentence)}" for key, sentence in list((failures or {}).items())[:MOST_FAILURES]]
+    if minutes_spent:
+        headline, found, advice = OUT_OF_TIME, [capital(minutes_spent), *told], [_more_minutes(state)]
+    elif told:
+        headline, found, advice = NONE_WORKED, told, []
+    else:
+        headline, found, advice = (
+            NOTHING_TRIED,
+            ["Nothing that can be tried is expected to be better within the limits."],
+            [],
+        )
+    if told:
+        advice.append("Read why each candidate failed, mend that or allow other techniques, and start again.")
+    elif not minutes_spent:
+        advice.append("Read what the plan left out and why; other limits or techniques would let it try more.")
+    return Verdict(
+        outcome=Outcome.NOT_MEASURED,
+        headline=Headline(tone=Tone.UNMEASURED, sentence=headline),
+        reason=f"{' '.join(found)} No candidate could be measured, so nothing is known of what would be better.",
+        advice=" ".join(advice),
+    )
+
+
+def _more_minutes(state: SessionState | None) -> str:
+    if state is None:
+        return "Give the session more minutes."
+    needed = minutes_needed(state)
+    return (
+        f"Give the session more time: at least about {needed} minute{'s' * (needed > 1)} instead of "
+        f"{state.criteria.budget.minutes:g}."
+    )
+
+
+def minutes_needed(state: SessionState) -> int:
+    """About how many minutes of its own the session needs to measure one candidate, by what its steps took.
+
+    All that came before the candidates, the longest that one took to be made, and for its measurement twice what the
+    analysis took, because it runs both models.
+    """
+    took = [(step.request, step.duration_s) for step in state.steps if step.duration_s is not None]
+    before = [
+        seconds for request, seconds in took if request.candidate is None and request.kind is not StepKind.PACKAGE
+    ]
+    making = [seconds for request, seconds in took if request.kind is StepKind.OPTIMIZE]
+    looking = [seconds for request, seconds in took if request.kind is StepKind.ANALYSE]
+    needed_s = sum(before) + max(making, default=0.0) + 2 * max(looking, default=0.0)
+    return max(math.ceil(needed_s / 60), math.floor(state.criteria.budget.minutes) + 1)
+
+
+# --- a machine too busy ----------------------------------------------------------------------------------------------
+
+
+def speed_unknown(latency: LatencyComparison) -> str:
+    return f"The speed is not known: {disturbed_runs(latency.runs, latency.disturbed)}."
+
+
+def too_busy(names: list[str], runs: int, lost: int, misses: tuple[Miss, ...], constraint: str) -> Verdict:
+    """The verdict where nothing but the unknown speed stands in the way of the candidates `names`."""
+    several = len(names) > 1
+    return Verdict(
+        outcome=Outcome.INCONCLUSIVE,
+        headline=Headline(tone=Tone.BUSY, sentence=TOO_BUSY),
+        binding=constraint,
+        reason=(
+            f"{disturbed_runs(runs, lost)}, so the speed of {listed(names)} is not known. Nothing else stands in "
+            f"{'their' if several else 'its'} way, so {'one of them' if several else 'it'} may well be better than the "
+            "original."
+        ),
+        advice=WHEN_BUSY,
+        misses=misses,
+        timed_runs=runs,
+        disturbed_runs=lost,
+    )

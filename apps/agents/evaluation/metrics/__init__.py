@@ -1,0 +1,53 @@
+"""What the outputs of both models are worth on the same examples: the metrics of each task, as paired comparisons.
+
+Needs numpy and scipy; only the child imports it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from apps.agents.contracts.dataset_spec import DatasetSpec, Metric
+from apps.agents.contracts.reports.dataset import Task
+from apps.agents.contracts.reports.metrics import MetricComparison
+from apps.agents.evaluation.metrics.classification import ClassificationScorer, looks_like_classes
+from apps.agents.evaluation.metrics.comparing import Scorer
+from apps.agents.evaluation.metrics.embedding import PairScorer, VectorScorer
+from apps.agents.evaluation.metrics.fidelity import FidelityScorer
+from apps.agents.evaluation.metrics.likelihood import ContinuationScorer, PerplexityScorer
+from apps.agents.evaluation.metrics.regression import RegressionScorer
+
+__all__ = ["Scorer", "order_metrics", "scorer_for"]
+
+
+def scorer_for(
+    spec: DatasetSpec, output_shape: Sequence[int], classes: Sequence[str], *, tokens: bool = False
+) -> Scorer:
+    """The scorer of a task, for outputs of `output_shape` (batch axis first), which may be `tokens` with padding."""
+    if spec.task is Task.CLASSIFICATION:
+        return ClassificationScorer(spec, classes)
+    if spec.task is Task.REGRESSION:
+        return RegressionScorer()
+    if spec.task is Task.EMBEDDING:
+        return PairScorer() if spec.paired else VectorScorer()
+    if spec.task is Task.LANGUAGE_MODELING:
+        return PerplexityScorer()
+    if spec.task is Task.MULTIPLE_CHOICE:
+        return ContinuationScorer()
+    return FidelityScorer(by_class=_by_class(spec, output_shape), tokens=tokens)
+
+
+def _by_class(spec: DatasetSpec, output_shape: Sequence[int]) -> bool:
+    """Whether fidelity asks for equal classes: as the member chose, else for `[batch, n]`, the shape of class scores.
+
+    An embedding of that shape, or several numbers to predict, cannot be told from scores; pooling says that it is one,
+    and so does choosing another metric.
+    """
+    if spec.metric is None:
+        return len(output_shape) == 2 and looks_like_classes(output_shape) and spec.pooling == "none"
+    return spec.metric is Metric.AGREEMENT and looks_like_classes(output_shape)
+
+
+def order_metrics(comparisons: Sequence[MetricComparison], primary: Metric) -> tuple[MetricComparison, ...]:
+    """The primary metric first. It may be missing (top-5 of three classes): then the task's usual one leads."""
+    return tuple(sorted(comparisons, key=lambda comparison: comparison.metric != primary))

@@ -1,0 +1,146 @@
+"""What every task's metrics share: the scorer, and paired comparisons of shares and of anything else.
+
+A scorer takes batches of outputs of both models and keeps a few numbers an example; at the end it compares. Shares,
+correlations, cosines and R² come out times 100.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from apps.agents.contracts.dataset_spec import METRICS, Metric
+from apps.agents.contracts.phrasing import POINT_UNITS
+from apps.agents.contracts.reports.measurements import Estimate
+from apps.agents.contracts.reports.metrics import ClassComparison, Flips, MetricComparison
+from apps.agents.datasets.loading import Labels
+from apps.agents.measuring.statistics.intervals import (
+    Floats,
+    Indices,
+    Statistic,
+    bootstrap,
+    bootstrap_p,
+    mcnemar_p,
+    share,
+    share_difference,
+)
+
+Array = NDArray[np.generic]
+Bools = NDArray[np.bool_]
+
+MCNEMAR = "mcnemar"
+PAIRED_BOOTSTRAP = "paired_bootstrap"
+
+
+class Scorer(ABC):
+    """Outputs of both models in, comparisons out."""
+
+    @abstractmethod
+    def add(self, original: Array, candidate: Array, labels: Labels) -> None:
+        """Take the judged output of both models for one batch, with its labels where the task has any."""
+
+    @abstractmethod
+    def comparisons(self, confidence: float, seed: int) -> list[MetricComparison]:
+        """Every metric of the task, in the task's order."""
+
+    def right(self, metric: Metric) -> tuple[Bools, Bools] | None:
+        """Which examples each model gets right, the original's first, where that is all the metric counts."""
+        return None
+
+    def share(self, metric: Metric, confidence: float) -> MetricComparison | None:
+        """The comparison of one metric alone, at any confidence, where it takes no resampling."""
+        right = self.right(metric)
+        return None if right is None else compare_shares(metric, *right, confidence)
+
+    def losses(self, metric: Metric) -> Floats | None:
+        """What each example adds to the drop, in the unit shown; `None` where the drop is not their mean."""
+        if (right := self.right(metric)) is None:
+            return None
+        original, candidate = right
+        return 100.0 * (original.astype(np.float64) - candidate)
+
+    def agreement(self, confidence: float) -> Estimate | None:
+        """The share of equal top-1 predictions in per cent, where the output is a class."""
+        return None
+
+    def flips(self) -> Flips | None:
+        """How single predictions changed, where each is right or wrong."""
+        return None
+
+    def classes(self) -> tuple[ClassComparison, ...]:
+        """Recall by class, on labelled classification."""
+        return ()
+
+
+def comparison(
+    metric: Metric, original: Estimate, candidate: Estimate, drop: Estimate, test: str, p_value: float
+) -> MetricComparison:
+    """Estimates as they come from the statistics (shares as fractions), in the units that `METRICS` shows."""
+    spec = METRICS[metric]
+    factor = 100.0 if spec.unit in POINT_UNITS else 1.0
+    return MetricComparison(
+        metric=metric,
+        label=spec.label,
+        unit=spec.unit,
+        higher_is_better=spec.higher_is_better,
+        original=times(original, factor),
+        candidate=times(candidate, factor),
+        drop=times(drop, factor),
+        test=test,
+        p_value=p_value,
+    )
+
+
+def times(estimate: Estimate, factor: float) -> Estimate:
+    """`estimate` with its interval, multiplied by a positive `factor`."""
+    low, high = estimate.low, estimate.high
+    return Estimate(
+        value=estimate.value * factor,
+        low=None if low is None else low * factor,
+        high=None if high is None else high * factor,
+    )
+
+
+def compare_shares(metric: Metric, original: Bools, candidate: Bools, confidence: float) -> MetricComparison:
+    """Right or wrong, example by example: Wilson's intervals, Tango's of the difference, McNemar's exact test."""
+    n = len(original)
+    lost, won = int(np.sum(original & ~candidate)), int(np.sum(~original & candidate))
+    found = comparison(
+        metric,
+        share(int(original.sum()), n, confidence),
+        share(int(candidate.sum()), n, confidence),
+        share_difference(lost, won, n, confidence),
+        MCNEMAR,
+        mcnemar_p(lost, won),
+    )
+    return found.model_copy(update={"lost": lost, "won": won})
+
+
+def compare_by_bootstrap(
+    metric: Metric, both: Statistic, examples: int, confidence: float, seed: int
+) -> MetricComparison:
+    """`both` gives the original's and the candidate's metric of each resample `[2, resamples]`."""
+    sign = 1.0 if METRICS[metric].higher_is_better else -1.0
+
+    def with_drop(indices: Indices) -> Floats:
+        original, candidate = both(indices)
+        return np.stack([original, candidate, sign * (original - candidate)])
+
+    (original, candidate, drop), values = bootstrap(with_drop, examples, confidence, seed)
+    return comparison(metric, original, candidate, drop, PAIRED_BOOTSTRAP, bootstrap_p(values[2]))
+
+
+def means_of(original: Floats, candidate: Floats) -> Statistic:
+    """The statistic of two means of one number an example."""
+
+    def both(indices: Indices) -> Floats:
+        return np.stack([original[indices].mean(-1), candidate[indices].mean(-1)])
+
+    return both
+
+
+def flat(array: Array) -> Floats:
+    """One row of numbers an example."""
+    return array.reshape(len(array), -1).astype(np.float64)

@@ -1,0 +1,221 @@
+"""Fidelity: without labels, the original is the truth.
+
+What is measured follows from what the output is. Scores of classes: whether the best class is the same. Whole numbers,
+truth values and texts: whether they are equal. Any other numbers: how much of the original's outputs the candidate's
+explain (R², which sees another scale, sign or offset as the error that it is), and of vectors the cosine as well, which
+sees none of these but the sign, and is the measure of embeddings.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from apps.agents.contracts.dataset_spec import Metric
+from apps.agents.contracts.reports.measurements import Estimate
+from apps.agents.contracts.reports.metrics import MetricComparison
+from apps.agents.datasets.loading import Labels
+from apps.agents.evaluation.metrics.classification import class_scores, top_of
+from apps.agents.evaluation.metrics.comparing import (
+    MCNEMAR,
+    Array,
+    Bools,
+    Scorer,
+    compare_by_bootstrap,
+    comparison,
+    flat,
+    means_of,
+    times,
+)
+from apps.agents.evaluation.metrics.embedding import cosines
+from apps.agents.measuring.statistics.intervals import Floats, Indices, mcnemar_p, share
+
+CONSTANT = 1e-3
+"""Outputs that vary by less than this share of their own size count as constant: what varies is rounding."""
+BLOCK_ELEMENTS = 1_000_000
+"""What is held in double precision at once, unless a row alone is longer."""
+
+
+class FidelityScorer(Scorer):
+    """`by_class` is whether the output is one score a class, `tokens` whether it is `[N, tokens, size]`.
+
+    Tokens of nothing but 0 are padding.
+    """
+
+    def __init__(self, *, by_class: bool, tokens: bool = False) -> None:
+        self._by_class, self._tokens = by_class, tokens
+        self._equal: list[Floats] = []
+        self._cosines: list[Floats] = []
+        self._squares: list[Floats] = []
+        self._spread = Spread()
+        self._columns = 0
+
+    def add(self, original: Array, candidate: Array, labels: Labels) -> None:
+        if original.dtype.kind != "f":
+            self._equal.append(np.asarray(_rows(original) == _rows(candidate), dtype=np.float64).mean(axis=1))
+            self._columns = max(self._columns, _rows(original).shape[1])
+            return
+        if self._by_class:
+            best = [top_of(class_scores(output), 1)[:, 0] for output in (original, candidate)]
+            self._equal.append((best[0] == best[1]).astype(np.float64))
+            self._columns = 1
+        original, candidate = finite_pair(original, candidate)
+        width = original.shape[-1] if self._tokens else None
+        self._squares.append(squared_errors(original, candidate, self._spread, width))
+        if _rows(original).shape[1] > 1:
+            self._cosines.append(cosines(original, candidate))
+
+    def comparisons(self, confidence: float, seed: int) -> list[MetricComparison]:
+        found = [] if not self._equal else [self._agreement(confidence, seed)]
+        if self._squares:
+            unexplained = self._unexplained()
+
+            def r2(indices: Indices) -> Floats:
+                explained = 1 - unexplained[indices].mean(-1)
+                return np.stack([np.ones_like(explained), explained])
+
+            found.append(compare_by_bootstrap(Metric.R2, r2, len(unexplained), confidence, seed))
+        if self._cosines:
+            similar = np.concatenate(self._cosines)
+            both = means_of(np.ones_like(similar), similar)
+            found.append(compare_by_bootstrap(Metric.COSINE, both, len(similar), confidence, seed))
+        return found
+
+    def right(self, metric: Metric) -> tuple[Bools, Bools] | None:
+        if metric is not Metric.AGREEMENT or not self._equal or self._columns > 1:
+            return None
+        equal = np.concatenate(self._equal).astype(bool)
+        return np.ones_like(equal), equal
+
+    def share(self, metric: Metric, confidence: float) -> MetricComparison | None:
+        """Nothing can be won against the truth itself: the interval is that of a single share."""
+        return None if self.right(metric) is None else self._agreement(confidence, seed=0)
+
+    def losses(self, metric: Metric) -> Floats | None:
+        if metric is Metric.AGREEMENT and self._equal:
+            return 100 * (1 - np.concatenate(self._equal))
+        if metric is Metric.COSINE and self._cosines:
+            return 100 * (1 - np.concatenate(self._cosines))
+        return 100 * self._unexplained() if metric is Metric.R2 and self._squares else None
+
+    def _unexplained(self) -> Floats:
+        """Of each example's squared error, what share it is of the mean spread: 1 − R² is its mean."""
+        squares = np.concatenate(self._squares)
+        return np.asarray(squares / self._spread.per_example(squares))
+
+    def _agreement(self, confidence: float, seed: int) -> MetricComparison:
+        """Of one answer an example its share and McNemar's test; of several the mean of each example's share."""
+        equal = np.concatenate(self._equal)
+        if self._columns > 1:
+            both = means_of(np.ones_like(equal), equal)
+            return compare_by_bootstrap(Metric.AGREEMENT, both, len(equal), confidence, seed)
+        same = int(equal.sum())
+        kept = share(same, len(equal), confidence)
+        drop = Estimate(value=1 - kept.value, low=1 - (kept.high or 1.0), high=1 - (kept.low or 0.0))
+        p_value = mcnemar_p(len(equal) - same, 0)
+        return comparison(Metric.AGREEMENT, Estimate(value=1.0), kept, drop, MCNEMAR, p_value)
+
+    def agreement(self, confidence: float) -> Estimate | None:
+        if not self._equal or self._columns > 1:
+            return None
+        equal = np.concatenate(self._equal)
+        return times(share(int(equal.sum()), len(equal), confidence), 100)
+
+
+def finite_pair(original: Array, candidate: Array) -> tuple[Array, Array]:
+    """Both without what is not finite: 0 where they agree in it, as in a mask of −∞; elsewhere as far off as can be.
+
+    That is the original's largest number away.
+    """
+    hidden, lost = ~np.isfinite(original), ~np.isfinite(candidate)
+    if not hidden.any() and not lost.any():
+        return original, candidate
+    exact = np.where(hidden, 0, original)
+    farthest = float(np.abs(exact).max(initial=0.0)) or 1.0
+    agree = (original == candidate) | (np.isnan(original) & np.isnan(candidate))
+    changed = np.where(lost | hidden, np.where(agree, 0, exact + farthest), candidate)
+    return exact, changed
+
+
+class Spread:
+    """How much the original's outputs vary, in memory of one example: the sum of squares around their means.
+
+    The means are those of each number of an output; where its length changes from batch to batch, that of all numbers.
+    Batches are merged as in Chan, Golub and LeVeque, The American Statistician 37 (1983).
+    """
+
+    def __init__(self) -> None:
+        self._rows = 0
+        self._by_column: _Moments | None = None
+        self._overall = _Moments()
+        self._energy = 0.0
+
+    def add(self, rows: Floats) -> None:
+        """Take a block of rows."""
+        if not len(rows):
+            return
+        first = self._rows == 0
+        self._rows += len(rows)
+        self._energy += float(np.square(rows).sum())
+        self._overall.add(rows.reshape(-1, 1))
+        if first:
+            self._by_column = _Moments()
+        if self._by_column is not None:
+            self._by_column = self._by_column if self._by_column.fits(rows) else None
+        if self._by_column is not None:
+            self._by_column.add(rows)
+
+    def per_example(self, squares: Floats) -> float:
+        """The spread for each example, above 0; `squares` are the examples' squared errors.
+
+        Of outputs that are constant, it is a small share of their size; of nothing but zeros the error itself.
+        """
+        around = self._by_column or self._overall
+        total = max(around.squares, CONSTANT**2 * self._energy) or float(squares.sum()) or 1.0
+        return total / max(1, len(squares))
+
+
+class _Moments:
+    """Count, mean and sum of squares around it, column by column."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._mean: Floats = np.zeros(0)
+        self._squares: Floats = np.zeros(0)
+
+    def fits(self, rows: Floats) -> bool:
+        return self._count == 0 or rows.shape[1] == len(self._mean)
+
+    def add(self, rows: Floats) -> None:
+        mean = rows.mean(axis=0)
+        squares = np.square(rows - mean).sum(axis=0)
+        if self._count == 0:
+            self._count, self._mean, self._squares = len(rows), mean, squares
+            return
+        both, apart = self._count + len(rows), mean - self._mean
+        self._squares = self._squares + squares + np.square(apart) * self._count * len(rows) / both
+        self._mean = self._mean + apart * len(rows) / both
+        self._count = both
+
+    @property
+    def squares(self) -> float:
+        return float(self._squares.sum())
+
+
+def squared_errors(original: Array, candidate: Array, spread: Spread, width: int | None) -> Floats:
+    """The sum of squared differences of each example; `spread` is told the original's outputs.
+
+    With a `width` it is told rows of that many numbers, of which each example has several, and none of nothing but 0.
+    """
+    step = max(1, BLOCK_ELEMENTS * len(original) // max(1, original.size))
+    found: list[Floats] = [np.empty(0)]
+    for start in range(0, len(original), step):
+        exact, changed = (flat(array[start : start + step]) for array in (original, candidate))
+        shown = exact if width is None else exact.reshape(-1, width)
+        spread.add(shown if width is None else shown[shown.any(axis=1)])
+        found.append(np.square(exact - changed).sum(axis=1))
+    return np.concatenate(found)
+
+
+def _rows(array: Array) -> NDArray[np.generic]:
+    return array.reshape(len(array), -1)

@@ -1,0 +1,70 @@
+"""Regression: errors in the label's own unit."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from apps.agents.contracts.dataset_spec import Metric
+from apps.agents.contracts.errors.evaluation import OutputUnfit
+from apps.agents.contracts.reports.dataset import Task
+from apps.agents.contracts.reports.metrics import MetricComparison
+from apps.agents.datasets.loading import Labels
+from apps.agents.evaluation.metrics.comparing import Array, Scorer, compare_by_bootstrap, flat, means_of
+from apps.agents.measuring.statistics.intervals import Floats, Indices
+
+
+class RegressionScorer(Scorer):
+    """MAE, RMSE and R². With several outputs an example, errors are means over them and R² pools their variances.
+
+    R² compares with the mean of the whole sample in every resample, so that an example stays a sum of its own terms.
+    """
+
+    def __init__(self) -> None:
+        self._labels: list[Floats] = []
+        self._outputs: tuple[list[Floats], list[Floats]] = ([], [])
+
+    def add(self, original: Array, candidate: Array, labels: Labels) -> None:
+        truth = flat(np.asarray(labels))
+        self._labels.append(truth)
+        for output, parts in zip((original, candidate), self._outputs, strict=True):
+            values = flat(output)
+            if values.shape != truth.shape:
+                raise OutputUnfit(
+                    output="0",
+                    shape=list(output.shape),
+                    task=Task.REGRESSION,
+                    reason=f"the labels have {truth.shape[1]} numbers an example",
+                )
+            parts.append(values)
+
+    def comparisons(self, confidence: float, seed: int) -> list[MetricComparison]:
+        truth, errors = self._errors()
+        absolute = [np.abs(error).mean(1) for error in errors]
+        squared = [(error**2).mean(1) for error in errors]
+        spread = ((truth - truth.mean(0)) ** 2).mean(1)
+        mean_squares = means_of(*squared)
+
+        def rmse(indices: Indices) -> Floats:
+            return np.asarray(np.sqrt(mean_squares(indices)))
+
+        def r2(indices: Indices) -> Floats:
+            return np.asarray(
+                1 - mean_squares(indices) / np.maximum(spread[indices].mean(-1), np.finfo(np.float64).tiny)
+            )
+
+        statistics = [(Metric.MAE, means_of(*absolute)), (Metric.RMSE, rmse)]
+        if spread.any():  # Labels that are all the same leave nothing to explain.
+            statistics.append((Metric.R2, r2))
+        return [compare_by_bootstrap(metric, both, len(truth), confidence, seed) for metric, both in statistics]
+
+    def losses(self, metric: Metric) -> Floats | None:
+        """Of the absolute error only: a root, or a share of a variance, is no mean over examples."""
+        if metric is not Metric.MAE:
+            return None
+        original, candidate = (np.abs(error).mean(1) for error in self._errors()[1])
+        return np.asarray(candidate - original)
+
+    def _errors(self) -> tuple[Floats, list[Floats]]:
+        """The labels, and by how much each model misses them, `[examples, outputs]`."""
+        truth = np.concatenate(self._labels)
+        return truth, [np.concatenate(parts) - truth for parts in self._outputs]

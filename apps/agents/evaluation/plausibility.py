@@ -1,0 +1,225 @@
+"""Gains that are too good to be true. Pure.
+
+An implausible candidate is never accepted: a measurement or a file is wrong, and a person has to look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from apps.agents.contracts.dataset_spec import DatasetSpec, Metric
+from apps.agents.contracts.phrasing import POINT_UNITS, difference_unit, number, number_of_bytes, said
+from apps.agents.contracts.reports.dataset import Task
+from apps.agents.contracts.reports.measurements import Estimate
+from apps.agents.contracts.reports.metrics import MetricComparison
+from apps.agents.contracts.reports.model import ModelSummary
+from apps.agents.contracts.reports.runtimes import RuntimeBaseline
+
+_TYPES_BY_BITS = {
+    128: ("complex128",),
+    64: ("float64", "int64", "uint64", "complex64"),
+    32: ("float32", "int32", "uint32"),
+    16: ("float16", "bfloat16", "int16", "uint16"),
+    8: ("int8", "uint8", "bool", "float8e4m3fn", "float8e4m3fnuz", "float8e5m2", "float8e5m2fnuz", "float8e8m0"),
+    6: ("int6", "uint6"),
+    5: ("int5", "uint5"),
+    4: ("int4", "uint4", "float4e2m1"),
+    3: ("int3", "uint3"),
+    2: ("int2", "uint2"),
+}
+BITS = {dtype: bits for bits, dtypes in _TYPES_BY_BITS.items() for dtype in dtypes}
+"""Bits of one stored element; types that are not here are not counted. Where a format packs several numbers into a
+word, inspection counts the numbers: a `weight_packed` of 100 int32 is 800 `uint4`."""
+PACKED_OPERATORS = frozenset({"MatMulNBits", "GatherBlockQuantized", "MatMulBnb4", "QMoE"})
+"""Operators whose uint8 weights hold two numbers of 4 bits in a byte, which an ONNX file does not say."""
+
+SIZE_TOLERANCE = 0.95
+"""Shared or folded constants make a file a little smaller than its bits."""
+SMALLEST_SHARE = 0.05
+"""A type counts as the candidate's smallest where it holds at least this share of the weights."""
+SPEED_FACTOR = 3.0
+"""Fewer bits are moved in proportion, and narrow arithmetic may add as much again (VNNI does four int8 products where
+AVX-512 does one of float32); the fastest honest case measured is 4.8 times at an equal count of bits a weight."""
+RUNTIME_FACTOR = 10.0
+"""What another runtime may add where the float model was not measured in it: an eager framework spends microseconds on
+every call, whatever the weights are."""
+ALONE_FACTOR = 2.0
+"""How far a ratio of two latencies may be off that were measured each alone."""
+EQUAL_SQNR_DB = 60.0
+"""Outputs this close on all examples together are equal on each but for rounding: no work was left out."""
+SIZE_FACTOR = 4.0
+"""A training file holds an optimizer's two copies of the weights, and some program."""
+CONTAINER_FACTOR = 3.0
+"""What another format may save besides."""
+PROGRAM_BYTES = 1_000_000
+"""What a file may hold besides weights before anybody wonders."""
+GAIN_POINTS = 3.0
+GAIN_RELATIVE = 0.10
+"""An optimized copy that is better by more than this, beyond chance, has probably seen the evaluation examples."""
+
+AGREES_PERCENT = 90.0
+"""From here on a candidate seems to be the original by its top-1 classes."""
+
+
+def implausible_gains(
+    original: ModelSummary,
+    candidate: ModelSummary,
+    speedup: Estimate,
+    primary: MetricComparison,
+    *,
+    keeps_parameters: bool,
+    baseline: RuntimeBaseline | None = None,
+    sqnr_db: float = 0.0,
+) -> tuple[str, ...]:
+    """Each gain beyond what the bits allow, as a sentence.
+
+    `baseline` is the float model in the candidate's runtime, where that is another than the original's: what the
+    runtime wins needs no bits. Outputs that are equal (`sqnr_db`) show that no work was left out.
+
+    `keeps_parameters` says that the technique changes number types and the graph only; where it removes parameters
+    (pruning, distillation) the original's count says nothing of the candidate's size.
+    """
+    found = (
+        _smaller_than_its_weights(candidate),
+        _smaller_than_its_bits(original, candidate) if keeps_parameters else None,
+        _smaller_than_bits_explain(original, candidate),
+        too_fast(original, candidate, speedup, baseline, sqnr_db),
+        _too_good(primary),
+    )
+    return tuple(sentence for sentence in found if sentence)
+
+
+def weight_bytes(model: ModelSummary) -> float:
+    """What the weights take, by their types."""
+    return sum(count * BITS.get(dtype, 0) for dtype, count in model.weight_dtypes.items()) / 8
+
+
+def smallest_bits(model: ModelSummary) -> int | None:
+    """The fewest bits a weight that a fair share of the model's weights has; `None` where no type is known."""
+    total = sum(model.weight_dtypes.values())
+    bits = [BITS[t] for t, n in model.weight_dtypes.items() if t in BITS and n >= SMALLEST_SHARE * total]
+    if bits and min(bits) == 8 and PACKED_OPERATORS & model.operators.keys():
+        return 4
+    return min(bits, default=None)
+
+
+def _smaller_than_its_weights(candidate: ModelSummary) -> str | None:
+    needed = weight_bytes(candidate)
+    if candidate.size_bytes >= SIZE_TOLERANCE * needed:
+        return None
+    return (
+        f"The candidate's file has {number_of_bytes(candidate.size_bytes)}, and the weights it claims to hold take "
+        f"{number_of_bytes(needed)}."
+    )
+
+
+def _smaller_than_its_bits(original: ModelSummary, candidate: ModelSummary) -> str | None:
+    bits = smallest_bits(candidate)
+    if bits is None or not original.weight_dtypes:
+        return None
+    # What was integer before (shapes, indices) may shrink to anything; the float weights cannot.
+    floats = sum(count for dtype, count in original.weight_dtypes.items() if dtype.startswith(("float", "bfloat")))
+    floats -= _repeated_tables(original)
+    needed = floats * bits / 8
+    if candidate.size_bytes >= SIZE_TOLERANCE * needed:
+        return None
+    return (
+        f"The file is {number(original.size_bytes / max(1, candidate.size_bytes))} times smaller, and the original's "
+        f"{floats:,} weights would take {number_of_bytes(needed)} at {bits} bits each, not "
+        f"{number_of_bytes(candidate.size_bytes)}: weights are missing."
+    )
+
+
+def _repeated_tables(model: ModelSummary) -> int:
+    """Numbers of an embedding table that is the output head as well and stands in the file once more than it must."""
+    language = model.language
+    if language is None or not language.tied_embeddings:
+        return 0
+    shapes = [weight.shape for weight in model.weights if len(weight.shape) == 2]
+    tables = sum(int(rows) * int(size) for rows, size in shapes if rows == language.vocabulary and rows and size)
+    return max(0, tables - language.embedding_parameters)
+
+
+def _smaller_than_bits_explain(original: ModelSummary, candidate: ModelSummary) -> str | None:
+    """Where the original's file is mostly something else than weights, that going away is no gain."""
+    before, after = weight_bytes(original), weight_bytes(candidate)
+    if not before or not after or original.size_bytes <= SIZE_FACTOR * before + PROGRAM_BYTES:
+        return None
+    ratio = original.size_bytes / max(1, candidate.size_bytes)
+    allowed = SIZE_FACTOR * max(1.0, before / after) * (CONTAINER_FACTOR if original.format != candidate.format else 1)
+    if ratio <= allowed:
+        return None
+    return (
+        f"The file is {number(ratio)} times smaller, and {number(before / after)} times fewer bytes of weights explain "
+        f"at most {number(allowed)} times: of the original's {number_of_bytes(original.size_bytes)} only "
+        f"{number_of_bytes(before)} are weights."
+    )
+
+
+def too_fast(
+    original: ModelSummary,
+    candidate: ModelSummary,
+    speedup: Estimate,
+    baseline: RuntimeBaseline | None,
+    sqnr_db: float,
+) -> str | None:
+    """Why nothing explains this `speedup`, as a sentence; `None` where the bits, the runtime or equal outputs do."""
+    if sqnr_db >= EQUAL_SQNR_DB:
+        return None
+    before, after = weight_bytes(original), weight_bytes(candidate)
+    if not before or not after:
+        return None
+    allowed = SPEED_FACTOR * max(1.0, before / after)
+    runtime, than = 1.0, ""
+    if baseline is not None and baseline.speedup > 0:
+        runtime, than = baseline.speedup, f" as the float model in {baseline.runtime}"
+        allowed *= 1.0 if baseline.in_turns else ALONE_FACTOR
+    elif original.format != candidate.format:
+        allowed *= RUNTIME_FACTOR
+    low = (speedup.value if speedup.low is None else speedup.low) / runtime
+    if low <= allowed:
+        return None
+    return (
+        f"The candidate is {number(speedup.value / runtime)} times as fast{than}, and {number(before / after)} times "
+        f"fewer bytes of weights explain at most {number(allowed)} times: part of the work is probably not done."
+    )
+
+
+def _too_good(primary: MetricComparison) -> str | None:
+    high = primary.drop.value if primary.drop.high is None else primary.drop.high
+    allowed = GAIN_POINTS if primary.unit in POINT_UNITS else GAIN_RELATIVE * abs(primary.original.value)
+    if high >= -allowed or high >= 0:
+        return None
+    return (
+        f"{primary.label} is better by {said(-primary.drop.value, difference_unit(primary.unit))}, beyond chance: the "
+        "candidate has probably seen the evaluation examples."
+    )
+
+
+def unrelated_outputs(metrics: Sequence[MetricComparison], spec: DatasetSpec) -> tuple[str, ...]:
+    """A sentence where the classes agree, the numbers have nothing in common, and nobody has said which of them counts.
+
+    An output `[batch, n]` without labels is taken for scores of classes; of n numbers to predict, which one is largest
+    says nothing of another scale or offset.
+    """
+    if spec.task is not Task.FIDELITY or spec.metric is not None:
+        return ()
+    found = {comparison.metric: comparison.candidate.value for comparison in metrics}
+    agreement, r2 = found.get(Metric.AGREEMENT), found.get(Metric.R2)
+    if agreement is None or r2 is None or agreement < AGREES_PERCENT or r2 > 0:
+        return ()
+    return (
+        f"The largest of its numbers is the original's on {number(agreement)} % of the examples, and the numbers "
+        f"themselves have nothing to do with the original's (R² × 100 of {number(r2)}). If they are scores of classes, "
+        "choose agreement as the data set's metric; if they are numbers to predict, choose R².",
+    )
+
+
+def suspicions(original: ModelSummary, candidate: ModelSummary, *, identical_outputs: bool) -> tuple[str, ...]:
+    """What is odd but does no harm, as notes."""
+    if identical_outputs and original.weight_dtypes != candidate.weight_dtypes:
+        return (
+            "The candidate's weights have other types than the original's, yet every output is the same to the last "
+            "bit: the change may have had no effect.",
+        )
+    return ()

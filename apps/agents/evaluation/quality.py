@@ -1,0 +1,248 @@
+"""Original and candidate on the examples of one part: metrics, fidelity, and when the evidence is clear."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import repeat
+
+import numpy as np
+
+from apps.agents.contracts.context import Context
+from apps.agents.contracts.criteria import Criteria
+from apps.agents.contracts.dataset_spec import DatasetKind, Metric, metric_by_group
+from apps.agents.contracts.reports.constraints import Holds
+from apps.agents.contracts.reports.evaluation import Part
+from apps.agents.contracts.reports.measurements import Estimate
+from apps.agents.contracts.reports.metrics import GroupComparison, MetricComparison
+from apps.agents.contracts.reports.selection import Level, PairedOutcomes
+from apps.agents.contracts.text import ATTENTION_MASK
+from apps.agents.datasets.loading import Dataset
+from apps.agents.evaluation.fidelity import FidelityMeter, visible
+from apps.agents.evaluation.groups import compare_groups
+from apps.agents.evaluation.metrics import Scorer, order_metrics, scorer_for
+from apps.agents.evaluation.metrics.judged import judged
+from apps.agents.evaluation.paired_inference import Passing
+from apps.agents.evaluation.selection_bias import packed
+from apps.agents.evaluation.verdicts import MetricMeasured, judge_metric
+from apps.agents.measuring.engine import Array, Engine
+from apps.agents.measuring.statistics.certainty import chance_of_error, shared_confidence
+from apps.agents.measuring.statistics.group_sequential import critical_values, shares_for
+from apps.agents.measuring.statistics.intervals import confidence_of
+
+TELL_EVERY_S = 0.2
+"""Batches of one example would fill the log."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What running the examples gave."""
+
+    metrics: tuple[MetricComparison, ...]
+    """The primary one first."""
+    levels: tuple[Level, ...]
+    scorer: Scorer
+    fidelity: FidelityMeter
+    outcomes: PairedOutcomes | None
+    examples: int
+    """That were used."""
+    examples_of_part: int
+    seconds: float
+    notes: tuple[str, ...]
+    groups: tuple[GroupComparison, ...] = ()
+    group_metric: Metric | None = None
+    """What `groups` compares."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the examples are to decide: the member's criteria, and how many finalists share their chance of error."""
+
+    criteria: Criteria
+    part: Part = Part.EVALUATION
+    finalists: int = 1
+
+    @property
+    def shared_confidence(self) -> float:
+        """Of every interval: the member's, or more where several finalists share the chance of error."""
+        return shared_confidence(self.criteria.confidence, self.finalists)
+
+    @property
+    def ends_early(self) -> bool:
+        """Whether clear evidence on the metric ends it: a limit on groups wants every example that they have."""
+        limits = self.criteria.constraints
+        limited = limits.max_metric_drop_points is not None or limits.max_metric_drop_relative is not None
+        return limited and limits.max_group_drop_points is None
+
+    @property
+    def sharing(self) -> tuple[int, ...]:
+        """How many finalists share the chance of error, at each step of Holm's: only finalists are judged in steps."""
+        return tuple(range(self.finalists, 0, -1)) if self.part is Part.EVALUATION else (1,)
+
+    def shares(self, examples: int) -> tuple[float, ...]:
+        """After which shares of so many examples to look."""
+        return shares_for(examples) if self.part is Part.EVALUATION and self.ends_early else (1.0,)
+
+    def confidence(self, look: int, shares: Sequence[float], sharing: int) -> float:
+        """Of a two-sided interval at that look; each side errs at any look with its share of the chance of error."""
+        alone = shared_confidence(self.criteria.confidence, sharing)
+        if len(shares) == 1:
+            return alone
+        return confidence_of(critical_values(chance_of_error(alone), tuple(shares))[look])
+
+
+class OutputsComparison:
+    """Every example of a part through both models, in batches that both get at the same moment.
+
+    Of many evaluation examples growing portions are used, as long as the evidence leaves the limits on the metric open.
+    """
+
+    def __init__(
+        self,
+        original: Engine,
+        candidate: Engine,
+        dataset: Dataset,
+        question: Question,
+        context: Context,
+        *,
+        batch: int,
+        seed: int,
+        share_of_progress: float,
+        rest_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`dataset` has the part in the place of its evaluation part; `rest_s` is what the job takes afterwards."""
+        self._dataset, self._question, self._context = dataset, question, context
+        self._outputs, self._seed = original.summary.outputs, seed
+        self._passing = Passing.of((original, candidate), dataset, question.criteria.target, batch)
+        self._meter = FidelityMeter([output.name for output in self._outputs])
+        self._scorer: Scorer | None = None
+        self._groups: list[Array] = []
+        self._share, self._rest_s, self._clock = share_of_progress, rest_s, clock
+        self._rows = dataset.evaluation_rows
+        self._done, self._start, self._told_at = 0, clock(), 0.0
+
+    def run(self) -> Outputs:
+        """Raises `OutputsDiffer`, `OutputsNotFinite`, `OutputUnfit`, `LabelsInvalid`, and what the runtime refuses."""
+        part = self._dataset
+        total = len(part.evaluation_indices)
+        shares = self._question.shares(total)
+        looks, used = 0, 0
+        for portion in part.portions(shares) if len(shares) > 1 else (part,):
+            self._pass(portion)
+            if (groups := portion.groups_of(portion.evaluation_indices)) is not None:
+                self._groups.append(groups)
+            looks, used = looks + 1, used + len(portion.evaluation_indices)
+            if not self._can_look:
+                shares = (1.0,)
+            elif used < total and self._clear(looks - 1, shares, used):
+                break
+        return self._found(min(looks, len(shares)) - 1, shares, used, total)
+
+    @property
+    def scorer(self) -> Scorer:
+        assert self._scorer is not None  # The data set has evaluation examples: `check_against` counted them.
+        return self._scorer
+
+    # --- running ------------------------------------------------------------------------------------------------------
+
+    def _pass(self, portion: Dataset) -> None:
+        spec = portion.spec
+        for feeds, labels in portion.evaluation(self._passing.batch):
+            both = self._passing.outputs(feeds)
+            self._meter.add(*(visible(outputs_of, self._outputs, feeds) for outputs_of in both))
+            mask = feeds.get(ATTENTION_MASK)
+            first, second = (judged(self._passing.judged(outputs_of), spec, mask) for outputs_of in both)
+            tokens = mask is not None and first.ndim == 3 and first.shape[:2] == mask.shape
+            classes = portion.summary.classes
+            self._scorer = self._scorer or scorer_for(spec, first.shape, classes, tokens=tokens)
+            self._scorer.add(first, second, labels)
+            self._done += len(first)
+            self._tell()
+
+    def _tell(self) -> None:
+        spent_s, rows, total = self._clock() - self._start, self._rows, len(self._dataset.evaluation_indices)
+        if spent_s < self._told_at + TELL_EVERY_S and self._done < rows:
+            return
+        self._told_at = spent_s
+        self._context.progress(
+            self._share * self._done / rows,
+            f"Compared {total * self._done // rows:,} of {total:,} examples",
+            spent_s * (rows - self._done) / self._done + self._rest_s,
+        )
+
+    # --- deciding -----------------------------------------------------------------------------------------------------
+
+    @property
+    def _can_look(self) -> bool:
+        """Whether the primary metric has an interval that is exact at any confidence."""
+        return self.scorer.right(self._metric) is not None
+
+    @property
+    def _metric(self) -> Metric:
+        return self._dataset.spec.primary_metric
+
+    def _clear(self, look: int, shares: Sequence[float], used: int) -> bool:
+        """Whether every limit on the metric holds by now, or one is broken, beyond what is still to come."""
+        primary = self.scorer.share(self._metric, self._question.confidence(look, shares, self._question.finalists))
+        assert primary is not None
+        limits, confidence = self._question.criteria.constraints, self._question.shared_confidence
+        statuses = {verdict.status for verdict in judge_metric(limits, MetricMeasured(primary, used, confidence))}
+        return Holds.VIOLATED in statuses or statuses == {Holds.HOLDS}
+
+    def _found(self, look: int, shares: Sequence[float], used: int, total: int) -> Outputs:
+        question = self._question
+        compared = [self._compared(question.confidence(look, shares, sharing)) for sharing in question.sharing]
+        metrics, levels = compared[0], tuple(map(self._level, question.sharing, compared, repeat(used)))
+        losses = self.scorer.losses(Metric(metrics[0].metric))
+        by_group, groups = self._by_group(Metric(metrics[0].metric))
+        self._context.metric("metric_drop", metrics[0].drop.value)
+        return Outputs(
+            metrics=metrics,
+            levels=levels if question.part is Part.EVALUATION else (),
+            scorer=self.scorer,
+            fidelity=self._meter,
+            outcomes=None if losses is None else packed(losses, self._order),
+            examples=used,
+            examples_of_part=total,
+            seconds=self._clock() - self._start,
+            notes=(*self._passing.compare_whole(self._meter, self._dataset), *_ended_early(used, total)),
+            groups=groups,
+            group_metric=by_group if groups else None,
+        )
+
+    def _by_group(self, primary: Metric) -> tuple[Metric | None, tuple[GroupComparison, ...]]:
+        """What is compared by group, and what each of them loses; nothing of a data set without groups."""
+        by_group = metric_by_group(self._dataset.spec.task, primary)
+        names = np.concatenate(self._groups) if self._groups else None
+        confidence, same = self._question.shared_confidence, self._meter.identical
+        return by_group, compare_groups(names, self.scorer, by_group, confidence, self._seed, identical=same)
+
+    def _compared(self, confidence: float) -> tuple[MetricComparison, ...]:
+        spec = self._dataset.spec
+        metrics = order_metrics(self.scorer.comparisons(confidence, self._seed), spec.primary_metric)
+        return tuple(map(_unchanged, metrics)) if self._meter.identical else metrics
+
+    def _level(self, sharing: int, metrics: tuple[MetricComparison, ...], used: int) -> Level:
+        question = self._question
+        confidence = shared_confidence(question.criteria.confidence, sharing)
+        measured = MetricMeasured(metrics[0], used, confidence)
+        verdicts = judge_metric(question.criteria.constraints, measured)
+        return Level(sharing=sharing, confidence=confidence, drop=metrics[0].drop, constraints=verdicts)
+
+    @property
+    def _order(self) -> str:
+        """Texts come in batches of one length, so that their order follows the size of a batch."""
+        return f"batches of {self._passing.batch}" if self._dataset.spec.kind is DatasetKind.TEXT else ""
+
+
+def _unchanged(metric: MetricComparison) -> MetricComparison:
+    """Outputs that are equal to the last bit on every example leave no doubt about the drop: it is 0 exactly."""
+    return metric.model_copy(update={"drop": Estimate(value=0.0, low=0.0, high=0.0), "p_value": 1.0})
+
+
+def _ended_early(used: int, total: int) -> tuple[str, ...]:
+    if used == total:
+        return ()
+    return (f"The evidence was clear after {used:,} of {total:,} examples; the interval pays for having looked.",)

@@ -1,0 +1,399 @@
+"""Judging a measured candidate and choosing the best: what is accepted, what is rolled back, and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from apps.agents.contracts.criteria import Constraints, Criteria, Objective
+from apps.agents.contracts.phrasing import gains_said, moved, stopped
+from apps.agents.contracts.reports.constraints import ConstraintVerdict, Holds
+from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
+from apps.agents.contracts.reports.measurements import UNKNOWN
+from apps.agents.contracts.state import Choice, Miss, Outcome, Verdict
+from apps.agents.evaluation.inconclusive import not_measured, speed_unknown, too_busy
+
+METRIC_CONSTRAINTS = frozenset({"max_metric_drop_points", "max_metric_drop_relative", "max_group_drop_points"})
+SPEED_CONSTRAINTS = frozenset({"min_speedup", "max_latency_ms"})
+GAIN = "gain"
+"""Stands among the constraints that a candidate missed when it is no better than the original."""
+PLAUSIBILITY = "plausibility"
+BUSY = "busy"
+"""Stands among them when the speed counts and is not known, because other programs kept the machine busy."""
+
+OPEN_PREMIUM = 1.1
+"""How much a score counts less for the search while the evidence leaves some limit open."""
+TOLERATED_REACH = 3.0
+"""An inconclusive loss is tolerated only where its interval excludes a loss of more than this many limits."""
+REAL_CHANGE = 1.01
+"""A file counts as smaller, or larger, from one per cent on: a few bytes of metadata are neither."""
+REAL_MEMORY_CHANGE = 1.05
+"""Peak memory differs by a few per cent from run to run."""
+_TIE = 0.99
+_ALIKE = 0.97
+"""Speed and size together that differ by less do not tell two candidates of one score apart: the smaller loss does."""
+
+
+class Standing(StrEnum):
+    PROMISING = "promising"
+    """On the choosing part nothing speaks against it: every measured value lies within its limit, the gain is real."""
+    PROVEN = "proven"
+    """Every constraint holds at the member's confidence, and the gain is real."""
+    PROVISIONAL = "provisional"
+    """None is violated and every measured value lies within its limit, but the evidence for some is inconclusive."""
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a candidate's evaluation comes to.
+
+    `misses` are `(constraint, sentence)` of all that stands in its way, `open_points` sentences of what is tolerated
+    though not proven; `gains` is whether it is really better under the objective.
+    """
+
+    standing: Standing
+    score: float
+    overall: float
+    """Speed-up times size ratio: decides between equal scores."""
+    misses: tuple[tuple[str, str], ...]
+    open_points: tuple[str, ...]
+    gains: bool
+    smaller: bool
+    drop: float
+    """Of the primary metric; positive is a loss."""
+    summary: str
+    examples: int
+    ruled_out: bool = False
+    """Whether what stands in its way does so beyond doubt; more examples might clear up what does not."""
+    speed_unknown: str | None = None
+    """Why nothing is known of its speed, in a sentence."""
+    timed_runs: int = 0
+    disturbed_runs: int = 0
+
+    @property
+    def accepted(self) -> bool:
+        return self.standing is not Standing.REJECTED
+
+    @property
+    def _scored(self) -> str:
+        return f"Score {self.score:.2f}."
+
+    @property
+    def loses_metric(self) -> bool:
+        """Whether the loss of accuracy stands in its way."""
+        return any(constraint in METRIC_CONSTRAINTS for constraint, _ in self.misses)
+
+    @property
+    def only_loses_metric(self) -> bool:
+        """Whether nothing but the loss of accuracy is known to stand in its way: worth a repair."""
+        return self.loses_metric and all(constraint in (*METRIC_CONSTRAINTS, BUSY) for constraint, _ in self.misses)
+
+    @property
+    def only_untimed(self) -> bool:
+        """Whether it would be accepted if its speed were known, and good."""
+        return bool(self.misses) and all(constraint == BUSY for constraint, _ in self.misses)
+
+    @property
+    def reason(self) -> str:
+        """Why it was accepted or rolled back, in sentences with numbers."""
+        if not self.accepted:
+            return f"{' '.join(stopped(text) for _, text in self.misses)} Measured {self.summary}."
+        if self.standing is Standing.PROMISING:
+            return f"On {self.examples:,} choosing examples nothing speaks against it: {self.summary}. {self._scored}"
+        if not self.open_points:
+            return f"Every constraint holds: {self.summary}. {self._scored}"
+        open_points = " ".join(stopped(text) for text in self.open_points)
+        return (
+            f"No constraint is violated and every measured value lies within its limit: {self.summary}. "
+            f"{self._scored} The evidence is inconclusive, which the criteria allow: {open_points}"
+        )
+
+
+def judge(
+    report: EvaluationReport, criteria: Criteria, constraints: Sequence[ConstraintVerdict] | None = None
+) -> Judgement:
+    """The judgement of one evaluation, by its own verdicts on the `constraints` unless others are given.
+
+    Accepted is a candidate without a violated constraint and without an implausible gain that is really better
+    (`_no_real_gain`). An inconclusive constraint stands in the way of one that is judged, unless the criteria accept
+    inconclusive evidence and `_may_stay_open`; the few choosing examples only have to measure a value within the limit.
+    Where the machine was too busy, nothing is said of the speed, and it stands in the way if it counts.
+    """
+    busy = report.latency.busy
+    misses: list[tuple[str, str]] = [(PLAUSIBILITY, sentence) for sentence in report.implausible]
+    open_points: list[str] = []
+    choosing = report.part is Part.CHOOSING
+    no_gain = _no_real_gain(report, criteria)
+    ruled_out = bool(misses or no_gain)
+    for verdict in report.constraints if constraints is None else constraints:
+        if verdict.status is Holds.HOLDS or (busy and verdict.constraint in SPEED_CONSTRAINTS):
+            continue
+        sentence = _sentence(verdict)
+        within = verdict.status is Holds.INCONCLUSIVE and verdict.margin >= 0
+        if within if choosing else criteria.accept_inconclusive and _may_stay_open(verdict):
+            open_points.append(sentence)
+        else:
+            misses.append((verdict.constraint, sentence))
+            ruled_out |= verdict.status is Holds.VIOLATED
+    if busy and _speed_counts(report, criteria):
+        misses.append((BUSY, speed_unknown(report.latency)))
+    if no_gain:
+        misses.append((GAIN, no_gain))
+    accepted = Standing.PROMISING if choosing else Standing.PROVISIONAL if open_points else Standing.PROVEN
+    return Judgement(
+        standing=Standing.REJECTED if misses else accepted,
+        score=score(report, criteria),
+        overall=report.latency.speedup.value * report.size_bytes.ratio,
+        misses=tuple(misses),
+        open_points=tuple(open_points),
+        gains=no_gain is None,
+        smaller=report.size_bytes.ratio >= REAL_CHANGE,
+        drop=report.primary.drop.value,
+        summary=_summary(report),
+        examples=report.examples,
+        ruled_out=ruled_out,
+        speed_unknown=speed_unknown(report.latency) if busy else None,
+        timed_runs=report.latency.runs,
+        disturbed_runs=report.latency.disturbed,
+    )
+
+
+def _speed_counts(report: EvaluationReport, criteria: Criteria) -> bool:
+    """Whether the objective weighs the speed, or a limit speaks of it."""
+    limited = any(verdict.constraint in SPEED_CONSTRAINTS for verdict in report.constraints)
+    return limited or criteria.exponents.latency > 0
+
+
+def _may_stay_open(verdict: ConstraintVerdict) -> bool:
+    """Whether an inconclusive verdict may be tolerated: the measured value lies within the limit, and the interval of a
+    loss does not reach beyond `TOLERATED_REACH` limits, or there would be no evidence to speak of."""
+    if verdict.status is not Holds.INCONCLUSIVE or verdict.margin < 0:
+        return False
+    if verdict.constraint not in METRIC_CONSTRAINTS:
+        return True
+    measured = verdict.measured
+    return (measured.value if measured.high is None else measured.high) <= TOLERATED_REACH * verdict.limit
+
+
+def score(report: EvaluationReport, criteria: Criteria) -> float:
+    """Weighted geometric mean of the measured ratios original over candidate; the original is 1."""
+    return criteria.weighted_gain(report.latency.speedup.value, report.size_bytes.ratio, report.peak_memory_bytes.ratio)
+
+
+def noise_ratio(report: EvaluationReport) -> float:
+    """How far from 1 a ratio of latencies reaches by noise alone, from the control: 1 or more."""
+    control = report.latency.control
+    low, high = control.low or control.value, control.high or control.value
+    return max(1.0, high, 1 / low if low > 0 else 1.0)
+
+
+def _no_real_gain(report: EvaluationReport, criteria: Criteria) -> str | None:
+    """Why the candidate is not really better under the objective; `None` when it is.
+
+    Latency: the speed-up's interval lies above 1 and above the noise of the control. Size: the file is smaller by a
+    per cent or more, however slow. Memory: less than the original's by more than it varies. Balanced: one of the
+    counted gains is real, none of the counted quantities is really worse, and the score is above 1. A speed that
+    counts and is not known may be the gain.
+    """
+    weights, noise, speedup = criteria.exponents, noise_ratio(report), report.latency.speedup
+    low = speedup.value if speedup.low is None else speedup.low
+    high = speedup.value if speedup.high is None else speedup.high
+    size, memory = report.size_bytes.ratio, report.peak_memory_bytes.ratio
+    slow = f"It is {speedup.value:.2f}× as fast [{low:.2f}, {high:.2f}], and noise alone reaches {noise:.2f}×"
+    if high >= UNKNOWN:
+        slow = "Its speed is not known, as too few runs fitted into the time for timing"
+    counted = (
+        (weights.latency, low > noise, high * noise < 1, slow),
+        (weights.size, size >= REAL_CHANGE, size * REAL_CHANGE < 1, f"Its file is {size:.2f} times smaller"),
+        (
+            weights.memory,
+            memory >= REAL_MEMORY_CHANGE,
+            memory * REAL_MEMORY_CHANGE < 1,
+            f"It needs {1 / memory:.2f}× memory",
+        ),
+    )
+    untimed = report.latency.busy and weights.latency > 0
+    relevant = [(better, worse, text) for weight, better, worse, text in counted[untimed:] if weight > 0]
+    worse = [text for _, is_worse, text in relevant if is_worse]
+    if worse:
+        return f"{worse[0]}: worse than the original on what the objective {criteria.objective.value} counts."
+    if untimed:
+        return None
+    if not any(better for better, _, _ in relevant) or score(report, criteria) <= 1:
+        return (
+            f"{'; '.join(text for *_, text in relevant)}: no real gain under the objective {criteria.objective.value}."
+        )
+    return None
+
+
+def _sentence(verdict: ConstraintVerdict) -> str:
+    """One constraint in a sentence with its numbers and, when it is open, what would decide."""
+    if verdict.status is Holds.INCONCLUSIVE and verdict.to_decide:
+        return f"{stopped(verdict.sentence)} {stopped(verdict.to_decide)}"
+    return stopped(verdict.sentence)
+
+
+def _summary(report: EvaluationReport) -> str:
+    speedup = report.latency.speedup
+    interval = "" if speedup.low is None or speedup.high is None else f" [{speedup.low:.2f}, {speedup.high:.2f}]"
+    whose = f" ({gains_said(report.gains)})" if report.gains else ""
+    fast = f"{speedup.value:.2f}× as fast{interval}{whose}"
+    if report.latency.busy or (speedup.high or 0.0) >= UNKNOWN:
+        fast = "speed not known"
+    return f"{fast}, {report.size_bytes.ratio:.2f} times smaller, {report.primary.label} {moved(report.primary)}"
+
+
+# --- choosing --------------------------------------------------------------------------------------------------------
+
+
+def ranked(judged: Mapping[str, Judgement]) -> tuple[str, ...]:
+    """Keys of the candidates that may still be handed over, the best first.
+
+    The highest score leads. Of scores within one per cent the one better in speed and size together does, and where
+    these differ by no more than they vary, the one that loses least. Those that nothing speaks against come first.
+    """
+    left = {key: one for key, one in judged.items() if not one.ruled_out}
+    order: list[str] = []
+    while left:
+        accepted = {key: one for key, one in left.items() if one.accepted}
+        order.append(_top(accepted or left))
+        del left[order[-1]]
+    return tuple(order)
+
+
+def best(judged: Mapping[str, Judgement]) -> str | None:
+    """The key of the candidate that leads; `None` when none is accepted."""
+    accepted = {key: one for key, one in judged.items() if one.accepted}
+    return _top(accepted) if accepted else None
+
+
+def bar(judged: Mapping[str, Judgement]) -> float:
+    """The score that a further candidate must beat to change the answer; 1, the original's, when none is accepted.
+
+    A candidate that holds every limit on few examples already sets it to its score; one of which that is open, to its
+    score less a tenth, as it may fail when it is judged.
+    """
+    return max(
+        [1.0, *(one.score / (OPEN_PREMIUM if one.open_points else 1) for one in judged.values() if one.accepted)]
+    )
+
+
+def _top(those: Mapping[str, Judgement]) -> str:
+    limit = max(judgement.score for judgement in those.values()) * _TIE
+    near = [key for key, judgement in those.items() if judgement.score >= limit]
+    widest = max(those[key].overall for key in near)
+    alike = [key for key in near if those[key].overall >= widest * _ALIKE]
+    return min(alike, key=lambda key: (those[key].drop, -those[key].overall))
+
+
+def verdict_of(
+    judged: Mapping[str, Judgement],
+    titles: Mapping[str, str],
+    criteria: Criteria,
+    *,
+    chosen: str | None = None,
+    choice: Choice | None = None,
+    unjudged: str = "",
+) -> Verdict:
+    """How the session ends. `judged` has what is known last of each candidate that was measured, `titles` names them.
+
+    `chosen` is the finalist that is handed over, `choice` what choosing it cost; `unjudged` says in sentences why
+    finalists could not be judged.
+    """
+    misses = tuple(
+        Miss(candidate=key, constraint=constraint, sentence=sentence)
+        for key, judgement in judged.items()
+        for constraint, sentence in judgement.misses
+    )
+    if chosen is None:
+        return _original_stands(judged, misses, criteria, choice, unjudged)
+    judgement = judged[chosen]
+    return Verdict(
+        outcome=Outcome.IMPROVED,
+        candidate=chosen,
+        reason=f"{chosen} ({titles[chosen]}) is handed over. {judgement.reason}",
+        misses=misses,
+        inconclusive=judgement.open_points,
+        choice=choice,
+        speed_unknown=judgement.speed_unknown,
+    )
+
+
+def _original_stands(
+    judged: Mapping[str, Judgement],
+    misses: tuple[Miss, ...],
+    criteria: Criteria,
+    choice: Choice | None,
+    unjudged: str,
+) -> Verdict:
+    unjudged = f" {unjudged}" if unjudged else ""
+    if not judged:
+        return not_measured()
+    if untimed := [key for key, judgement in judged.items() if judgement.only_untimed]:
+        runs = sum(judged[key].timed_runs for key in untimed)
+        verdict = too_busy(untimed, runs, sum(judged[key].disturbed_runs for key in untimed), misses, BUSY)
+        return verdict.model_copy(update={"choice": choice, "reason": f"{verdict.reason}{unjudged}"})
+    if not misses:
+        reason = f"The original stands: no candidate could be judged, so none is proven better.{unjudged}"
+        return Verdict(outcome=Outcome.UNCHANGED, reason=reason, choice=choice)
+    binding = _binding(misses)
+    stopped = {miss.candidate for miss in misses if miss.constraint == binding}
+    failed = [key for key in judged if judged[key].misses]
+    nearest = min(failed, key=lambda key: (len(judged[key].misses), -judged[key].score))
+    candidates = f"{len(judged)} measured candidate{'s' if len(judged) > 1 else ''}"
+    reason = (
+        f"The original stands: of {candidates} none is proven better and within every limit. "
+        f"What stood in the way most often is {_name(binding)} ({len(stopped)} of {len(judged)}). "
+        f"Nearest was {nearest}: {judged[nearest].reason}{unjudged}"
+    )
+    offer = _offer(judged, criteria)
+    return Verdict(outcome=Outcome.UNCHANGED, binding=binding, reason=reason + offer, misses=misses, choice=choice)
+
+
+def _binding(misses: tuple[Miss, ...]) -> str:
+    """The constraint missed by most candidates; of equals the one named first in `Constraints`, a missing gain last."""
+    order = [*Constraints.model_fields, PLAUSIBILITY, BUSY, GAIN]
+    counts = Counter(constraint for _, constraint in {(miss.candidate, miss.constraint) for miss in misses})
+    return min(counts, key=lambda constraint: (-counts[constraint], order.index(constraint)))
+
+
+def _offer(judged: Mapping[str, Judgement], criteria: Criteria) -> str:
+    """Points to a candidate that is merely smaller, when speed was the goal."""
+    if criteria.objective is Objective.SIZE:
+        return ""
+    smaller = [
+        key
+        for key, judgement in judged.items()
+        if judgement.smaller and {constraint for constraint, _ in judgement.misses} <= _SPEED
+    ]
+    if not smaller:
+        return ""
+    key = max(smaller, key=lambda key: judged[key].overall)
+    return (
+        f" {key} only misses the speed ({judged[key].summary}): the objective size would take it for its smaller file."
+    )
+
+
+_SPEED = SPEED_CONSTRAINTS | {GAIN, BUSY}
+
+
+_NAMES: Mapping[str, str] = {
+    "max_metric_drop_points": "the limit on the metric's loss",
+    "max_metric_drop_relative": "the limit on the metric's relative loss",
+    "max_group_drop_points": "the limit on a group's loss",
+    "max_latency_ms": "the limit on latency",
+    "min_speedup": "the speed-up asked for",
+    "max_size_bytes": "the limit on size",
+    "min_size_reduction": "the reduction of size asked for",
+    "max_memory_bytes": "the limit on memory",
+    PLAUSIBILITY: "the plausibility of the gain",
+    BUSY: "that the machine was too busy to time it",
+    GAIN: "that there is no real gain",
+}
+
+
+def _name(constraint: str) -> str:
+    return _NAMES.get(constraint, constraint)

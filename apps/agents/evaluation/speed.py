@@ -1,0 +1,119 @@
+"""The speed half of an evaluation: both models timed, and timed again where the speed-up is too good to be true."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from apps.agents.contracts.context import Context
+from apps.agents.contracts.criteria import Criteria, Target
+from apps.agents.contracts.phrasing import disturbed_runs, number
+from apps.agents.contracts.reports.measurements import Estimate, LatencyComparison
+from apps.agents.datasets.layout import Layout
+from apps.agents.measuring.effort import Question
+from apps.agents.measuring.engine import Engine, Feeds, fixed_batch
+from apps.agents.measuring.timer import Timer
+
+NOISY = 0.05
+"""How far from 1 the control may be before a note says so."""
+CONTRADICTION = 1.25
+"""How far wall clock and CPU time may be apart before a note says so: caches shared with others move CPU time, too."""
+AGAIN_FROM = 0.7
+"""Of the progress: where timing for the second time begins, if it comes to that."""
+
+TooFast = Callable[[Estimate], str | None]
+"""Why a speed-up is too good to be true, in a sentence; `None` where it is not."""
+Tell = Callable[[float, str, float | None], None]
+"""Told the share that is done, what is being done, and the seconds left."""
+
+
+@dataclass(frozen=True)
+class Timed:
+    latency: LatencyComparison
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How two models are timed: by `timer`, and by `again` where that found what cannot be."""
+
+    timer: Timer
+    again: Timer
+    context: Context
+    tell: Tell
+
+    def measure(self, feeds: Feeds, target: Target, criteria: Criteria, seed: int, too_fast: TooFast) -> Timed:
+        """Both models on `feeds`, one batch. A speed-up that is too good to be true is measured a second time; what
+        the second time shows is what counts."""
+        asked = criteria.constraints.min_speedup
+        question = Question(seed, criteria.confidence, () if asked is None else (asked,))
+        latency = self._by(self.timer, feeds, target, question, 0.0, AGAIN_FROM)
+        notes: tuple[str, ...] = ()
+        if (why := too_fast(latency.speedup)) is not None:
+            self.context.log(f"{why} Both are timed again before anybody believes this.", "warning")
+            first = number(latency.speedup.value)
+            latency = self._by(self.again, feeds, target, replace(question, seed=seed + 1), AGAIN_FROM, 1.0)
+            notes = (
+                f"Timed twice, because the first speed-up, {first}×, was too good to be true: this is the second.",
+            )
+        if not latency.busy:
+            self.context.metric("speedup", latency.speedup.value)
+        return Timed(latency, (*notes, *remarks(latency)))
+
+    def _by(
+        self, timer: Timer, feeds: Feeds, target: Target, question: Question, begin: float, end: float
+    ) -> LatencyComparison:
+        self.tell(begin, "Warming up for timing", timer.expected_s)
+
+        def watch(done: float, eta_s: float | None) -> None:
+            self.tell(begin + (end - begin) * done, "Timing both models in turns", eta_s)
+
+        return timer.compare(feeds, target, question, watch)
+
+
+def timing_target(
+    original: Engine, candidate: Engine, wanted: Target, layout: Layout
+) -> tuple[Target, tuple[str, ...]]:
+    """The target at a batch size that both models take, and a note where that is not the one asked for."""
+    fixed = fixed_batch(original.summary.inputs, layout) or fixed_batch(candidate.summary.inputs, layout)
+    if fixed is None or fixed == wanted.batch_size:
+        return wanted, ()
+    note = f"Timed at batch size {fixed}, with which the model was exported, instead of {wanted.batch_size}."
+    return wanted.model_copy(update={"batch_size": fixed}), (note,)
+
+
+def remarks(latency: LatencyComparison) -> tuple[str, ...]:
+    """What is odd about how the timing went, each a sentence."""
+    return tuple(note for note in (_busy(latency), _noise(latency), _contradiction(latency)) if note)
+
+
+def _busy(latency: LatencyComparison) -> str | None:
+    if not latency.busy:
+        return None
+    return (
+        f"The machine is too busy to time anything: {disturbed_runs(latency.runs, latency.disturbed)}. "
+        "The speed-up is not known."
+    )
+
+
+def _noise(latency: LatencyComparison) -> str | None:
+    off = abs(latency.control.value - 1)
+    if latency.busy or off < NOISY:
+        return None
+    return (
+        f"The original timed against itself came out {off * 100:.0f} % apart. "
+        "Ratios this close to 1 mean nothing on the machine as it was."
+    )
+
+
+def _contradiction(latency: LatencyComparison) -> str | None:
+    by_cpu = latency.cpu_speedup
+    if latency.busy or by_cpu is None:
+        return None
+    apart = max(latency.speedup.value / by_cpu.value, by_cpu.value / latency.speedup.value)
+    if apart < CONTRADICTION:
+        return None
+    return (
+        f"By CPU time the candidate is {number(by_cpu.value)} times as fast, by the clock "
+        f"{number(latency.speedup.value)} times: one of them waits, or the machine was busier than its runs show."
+    )

@@ -1,0 +1,244 @@
+"""Timing in fresh processes: the same two models come out differently from one process to the next.
+
+Where memory happens to lie, the order of loading, even the environment move a ratio by several per cent for as long as
+a process lives (Mytkowicz, Diwan, Hauswirth and Sweeney, "Producing wrong data without doing anything obviously
+wrong!", ASPLOS 2009). One process cannot see that, however long it measures; so intervals are over processes (Kalibera
+and Jones, ISMM 2013), and a process is left as soon as it has said what it can.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from apps.agents.contracts.criteria import Target
+from apps.agents.contracts.errors.running import ModelRunFailed
+from apps.agents.contracts.reports.measurements import LatencyComparison
+from apps.agents.measuring.comparison import compare, is_busy, speedup_of
+from apps.agents.measuring.effort import FEWEST_PROCESSES, ROUNDS_A_PROCESS, Effort, Question, Watcher
+from apps.agents.measuring.engine import Feeds
+from apps.agents.measuring.protocol import MESSAGE, ModelFile, Request, Result, Step
+from apps.agents.measuring.record import Record
+from apps.agents.measuring.scheduling.quiet import wait_for_quiet
+from apps.agents.measuring.timer import settled
+
+MOST_PROCESSES = 6
+FIRST_LOOK = 0.2
+"""Of the chance to be wrong, spent on looking after `FEWEST_PROCESSES` already; the rest is for when all are there."""
+PRECISION = 0.05
+"""More processes follow until the interval reaches no farther than this share of the ratio."""
+LIMIT = 2.0
+"""How many of the effort's budgets all processes may take together, with starting and loading."""
+TIMEOUT_S = 600.0
+
+
+@dataclass(frozen=True)
+class FreshProcessTimer:
+    """In `processes` fresh processes at least, and up to six where those differ and the budget allows more.
+
+    Each opens the original, the candidate and the control, in an order drawn anew. `expected_s` is for the least.
+    """
+
+    original: ModelFile
+    candidate: ModelFile
+    scratch: Path
+    effort: Effort
+    processes: int = FEWEST_PROCESSES
+    wait_s: float = 0.0
+    """How long to wait for a quiet moment first, at most."""
+    tell: Callable[[str], object] = str
+    """Told what it waits for."""
+
+    @property
+    def expected_s(self) -> float:
+        return LIMIT * self.effort.budget_s / 2
+
+    def compare(
+        self, feeds: Feeds, target: Target, question: Question, watcher: Watcher | None = None
+    ) -> LatencyComparison:
+        """Raises `ModelRunFailed` where a process fails, and `MemoryError` where the kernel killed one."""
+        with tempfile.TemporaryDirectory(prefix="timing-", dir=self.scratch) as folder:
+            run = _Series(self, _stored(feeds, Path(folder)), Path(folder), target, question, watcher)
+            return run.compare()
+
+
+class _Series:
+    """The processes of one comparison, one after the other."""
+
+    def __init__(
+        self,
+        timer: FreshProcessTimer,
+        feeds: Path,
+        scratch: Path,
+        target: Target,
+        question: Question,
+        watcher: Watcher | None,
+    ) -> None:
+        self._timer, self._feeds, self._scratch = timer, feeds, scratch
+        self._target, self._question, self._watcher = target, question, watcher
+        self._planned = MOST_PROCESSES
+        self._results: list[Result] = []
+        self._start, self._waited_s = time.monotonic(), 0.0
+
+    def compare(self) -> LatencyComparison:
+        self._waited_s = wait_for_quiet(self._timer.wait_s, self._timer.tell, threads=self._target.threads)
+        self._start = time.monotonic()
+        while True:
+            self._results.append(self._one(len(self._results)))
+            if len(self._results) == 1:
+                self._planned = self._affordable()
+            if (question := self._answered()) is not None:
+                return compare(self._records, self._target, question, self._waited_s)
+
+    @property
+    def _records(self) -> list[Record]:
+        return [result.record for result in self._results]
+
+    def _affordable(self) -> int:
+        """How many processes there will be, by the time that the first one took: settled before anything is compared,
+        for a number that depended on results would make intervals too sure of themselves."""
+        spent_s = time.monotonic() - self._start
+        fitting = int(LIMIT * self._timer.effort.budget_s / spent_s)
+        return max(self._timer.processes, min(MOST_PROCESSES, fitting))
+
+    def _answered(self) -> Question | None:
+        """The question with the confidence that is left for this look, if this is the last one; else `None`."""
+        done, fewest = len(self._results), self._timer.processes
+        confidence = confidence_left(self._question.confidence, done, self._planned, fewest)
+        if confidence is None:
+            return None
+        question = replace(self._question, confidence=confidence)
+        if done == self._planned:
+            return question
+        enough = settled(speedup_of(self._records, question), question.decide_at, PRECISION, PRECISION)
+        return question if enough and not is_busy(self._records) else None
+
+    def _one(self, number: int) -> Result:
+        effort = self._timer.effort
+        request = Request(
+            original=self._timer.original,
+            candidate=self._timer.candidate,
+            feeds=self._feeds,
+            scratch=self._scratch,
+            target=self._target,
+            effort=replace(
+                effort,
+                warmup_s=effort.warmup_s / 2,
+                budget_s=effort.budget_s / self._timer.processes,
+                rounds_minimum=min(effort.rounds_minimum, ROUNDS_A_PROCESS),
+            ),
+            seed=self._question.seed * MOST_PROCESSES + number,
+        )
+        result: Result | None = None
+        with _process(request, self._scratch / f"said-{number}") as lines:
+            for line in lines:
+                message = MESSAGE.validate_json(line)
+                if isinstance(message, Step):
+                    self._tell(number, message)
+                else:
+                    result = message
+        if result is None:
+            raise ModelRunFailed(reason="a process that times it ended without a word")
+        return result
+
+    def _tell(self, number: int, step: Step) -> None:
+        if not self._watcher:
+            return
+        fraction = (number + step.fraction) / self._planned
+        spent_s = time.monotonic() - self._start
+        self._watcher(fraction, spent_s * (1 - fraction) / fraction if fraction else None)
+
+
+def confidence_left(confidence: float, done: int, planned: int, fewest: int) -> float | None:
+    """Of the interval after `done` of `planned` processes; `None` where nobody looks.
+
+    There are two looks at most, whose chances to be wrong add up to what the session allows (Bonferroni).
+    """
+    alpha = 1 - confidence
+    if done == planned:
+        return 1 - alpha * (1 if planned <= fewest else 1 - FIRST_LOOK)
+    return 1 - alpha * FIRST_LOOK if done == fewest else None
+
+
+@contextmanager
+def _process(request: Request, said: Path) -> Iterator[IO[str]]:
+    """A fresh process at work on `request`: the lines that it writes. What it prints goes to `said`."""
+    reading, writing = os.pipe()
+    command = [sys.executable, "-m", "apps.agents.measuring.timing_process", str(writing), str(os.getpid())]
+    with open(reading, encoding="utf-8") as events, said.open("wb") as words:
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=words,
+                stderr=words,
+                cwd=_source_root(),
+                pass_fds=[writing],
+            )
+        finally:
+            os.close(writing)
+        overdue = threading.Event()
+
+        def end() -> None:
+            overdue.set()
+            process.kill()
+
+        limit = threading.Timer(TIMEOUT_S, end)
+        limit.start()
+        try:
+            _ask(process, request)
+            yield events
+            process.wait()
+        finally:
+            limit.cancel()
+            process.kill()
+            process.wait()
+    if overdue.is_set():
+        raise ModelRunFailed(reason=f"the process that times both models took more than {TIMEOUT_S:.0f} s")
+    _check(process.returncode, said)
+
+
+def _ask(process: subprocess.Popen[Any], request: Request) -> None:
+    assert process.stdin is not None  # It was asked for.
+    try:
+        with process.stdin as stdin:
+            stdin.write(request.model_dump_json().encode())
+    except BrokenPipeError:  # It ended before it was asked; `_check` says why.
+        return
+
+
+def _check(code: int, said: Path) -> None:
+    if code == 0:
+        return
+    if code == -signal.SIGKILL:
+        raise MemoryError("the process that times both models was killed, most likely for its memory")
+    lines = said.read_text(errors="replace").strip().splitlines()
+    last = lines[-1][:300] if lines else f"exit status {code}"
+    raise ModelRunFailed(reason=f"the process that times both models ended: {last}")
+
+
+def _stored(feeds: Feeds, folder: Path) -> Path:
+    """Texts come as objects, which would be pickled; every runtime takes numpy's own strings as well."""
+    plain: Mapping[str, Any] = {
+        name: array.astype(str) if array.dtype == object else array for name, array in feeds.items()
+    }
+    path = folder / "feeds.npz"
+    np.savez(path, allow_pickle=False, **plain)
+    return path
+
+
+def _source_root() -> Path:
+    """Where `-m apps…` resolves from, installed or not."""
+    return Path(__file__).resolve().parents[3]

@@ -1,0 +1,97 @@
+"""The machine that measures: what it is, which instruction sets it has, which library versions are installed.
+
+Light: reads the kernel's files and package metadata, imports nothing heavy. A worker's heartbeat uses it as well.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from collections.abc import Iterable
+from importlib import metadata
+from pathlib import Path
+
+from apps.agents.contracts.reports.machine import Machine
+
+LIBRARIES = (
+    *("onnx", "onnxruntime", "onnxruntime-gpu", "onnxscript", "numpy", "torch", "torch-pruning", "transformers"),
+    *("bitsandbytes", "autoawq", "tensorflow", "keras", "safetensors", "scipy"),
+)
+"""Distributions whose versions change what is measured."""
+
+FLAGS = frozenset(
+    (
+        *("avx", "avx2", "fma", "f16c", "avx_vnni", "avx_vnni_int8", "avx512f", "avx512bw", "avx512vl", "avx512_vnni"),
+        *("avx512_bf16", "avx512_fp16", "amx_tile", "amx_int8", "amx_bf16"),
+        *("asimd", "asimdhp", "asimddp", "i8mm", "bf16", "sve", "sve2", "svei8mm"),
+    )
+)
+"""Instruction sets that decide which kernels are fast, as Linux spells them on x86 and Arm."""
+
+
+def describe_machine(root: Path = Path("/")) -> Machine:
+    """This machine as a report names it. `root` is where `proc` and `sys` are looked for."""
+    cpu_info = _read(root / "proc/cpuinfo")
+    return Machine(
+        hostname=platform.node(),
+        cpu=_cpu(cpu_info),
+        cores=usable_cores(),
+        memory_bytes=_memory_bytes(root),
+        flags=instruction_sets(cpu_info),
+        accelerators=_accelerators(root),
+        system=f"{platform.system()} {platform.release()} {platform.machine()}",
+        python=platform.python_version(),
+        libraries=installed_versions(LIBRARIES),
+    )
+
+
+def installed_versions(names: Iterable[str]) -> dict[str, str]:
+    """The versions of those distributions among `names` that are installed here."""
+    found = {}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def instruction_sets(cpu_info: str) -> tuple[str, ...]:
+    """The instruction sets of `FLAGS` that `/proc/cpuinfo` lists for its first core."""
+    match = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", cpu_info, re.MULTILINE)
+    return tuple(sorted(FLAGS.intersection(match[1].split()))) if match else ()
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _cpu(cpu_info: str) -> str:
+    match = re.search(r"^(?:model name|Model|Hardware)\s*:\s*(.+)$", cpu_info, re.MULTILINE)
+    return match[1].strip() if match else platform.processor() or platform.machine() or "unknown"
+
+
+def _memory_bytes(root: Path) -> int:
+    """Memory that this process may use: the machine's, or less where a control group says so."""
+    match = re.search(r"^MemTotal:\s+(\d+) kB", _read(root / "proc/meminfo"), re.MULTILINE)
+    total = int(match[1]) * 1024 if match else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = _read(root / "sys/fs/cgroup/memory.max").strip()
+    return min(total, int(limit)) if limit.isdigit() else total
+
+
+def _accelerators(root: Path) -> tuple[str, ...]:
+    """Names of the NVIDIA devices that the driver lists."""
+    found = []
+    for file in sorted((root / "proc/driver/nvidia/gpus").glob("*/information")):
+        match = re.search(r"^Model:\s*(.+)$", _read(file), re.MULTILINE)
+        found.append(match[1].strip() if match else "NVIDIA device")
+    return tuple(found)
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

@@ -1,0 +1,53 @@
+"""The process that `peak_memory.measure` starts: it holds a runtime, the feeds and one model, nothing else."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from apps.agents.contracts.criteria import Device, Target
+from apps.agents.measuring.engine import Feeds
+from apps.agents.measuring.peak_memory import resident_bytes
+from apps.agents.sandbox.parent_watch import die_with_parent
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What such a process is to do.
+
+    Its arguments are MODEL FEEDS.npz THREADS DEVICE RUNS, and then what else its runtime wants to know (`extra`).
+    """
+
+    model: Path
+    feeds: Feeds
+    target: Target
+    runs: int
+    extra: tuple[str, ...]
+
+    @classmethod
+    def of_arguments(cls) -> Probe:
+        """From the command line, with the feeds in memory. The process ends with the one that started it."""
+        die_with_parent(os.getppid())
+        model, feeds, threads, device, runs, *extra = sys.argv[1:]
+        with np.load(feeds, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        return cls(Path(model), arrays, Target(device=Device(device), threads=int(threads)), int(runs), tuple(extra))
+
+    def report(self, load: Callable[[], Callable[[Feeds], object]], allocated: Callable[[], int] | None = None) -> None:
+        """Load the model and run it; print the bytes resident before, and the most that were since.
+
+        On an accelerator these are 0 and what `allocated` gives, the most that the runtime has allocated there.
+        """
+        before, _ = resident_bytes()
+        run = load()
+        for _ in range(self.runs):
+            run(self.feeds)
+        _, peak = resident_bytes()
+        if allocated is not None and self.target.device is not Device.CPU:
+            before, peak = 0, allocated()
+        print(before, peak)

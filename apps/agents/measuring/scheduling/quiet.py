@@ -1,0 +1,122 @@
+"""Waiting, within bounds, for a moment in which nothing else wants the cores.
+
+A look at the machine is a quarter of a second of short probes: a loop that takes some milliseconds of one core, timed
+by wall and by CPU, with the kernel's count of interruptions. The machine is quiet when hardly a probe was disturbed,
+there is a core for every program that wants one, and neither the host nor a CPU limit takes time away.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from apps.agents.contracts.reports.pressure import Pressure
+from apps.agents.measuring.scheduling.pressure import pressure_between, read_pressure, runnable_programs
+
+PROBES = 25
+PROBE_S = 0.004
+"""Longer than the wake-up of another program can be held off, so that it shows."""
+REST_S = 0.006
+LOOK_EVERY_S = 1.0
+DISTURBED_SHARE = 0.1
+"""Of the probes: what a quiet machine may show."""
+STEAL_SHARE = 0.05
+WALL_OVER_CPU = 1.02
+WALL_BEYOND_CPU_S = 2e-6
+SHARE_OF_BUDGET = 0.1
+"""Of the time that the budget leaves each candidate."""
+
+Tell = Callable[[str], object]
+Look = Callable[[], str | None]
+
+
+@dataclass(frozen=True)
+class Window:
+    """What one look at the machine found."""
+
+    disturbed_share: float
+    """Of the probes: interrupted, or longer by the wall than by their CPU time."""
+    others: int | None
+    """Programs beside this one that ran or waited for a core, at the typical moment."""
+    pressure: Pressure
+
+
+def affordable_wait_s(most_s: float, budget_minutes: float, candidates: int) -> float:
+    """How long one measurement of a session may wait: what the operator allows, and a tenth of a candidate's share."""
+    return min(most_s, SHARE_OF_BUDGET * budget_minutes * 60 / max(1, candidates))
+
+
+def wait_for_quiet(
+    limit_s: float,
+    tell: Tell,
+    *,
+    threads: int = 1,
+    look: Look | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], object] = time.sleep,
+) -> float:
+    """Wait until the machine is quiet, at most `limit_s` seconds, and return the seconds waited: 0 if it was quiet.
+
+    `tell` hears once a second what is waited for; `threads` is how many cores the measurement will need.
+    """
+    look = look or (lambda: trouble(look_around(), threads))
+    begin = clock()
+    while (left_s := limit_s - (clock() - begin)) > 0:
+        reason = look()
+        waited_s = clock() - begin
+        if reason is None:
+            return waited_s if waited_s >= LOOK_EVERY_S else 0.0
+        tell(f"Waiting for a quiet machine: {reason} ({waited_s:.0f} s of at most {limit_s:.0f})")
+        sleep(min(LOOK_EVERY_S, left_s))
+    return min(limit_s, clock() - begin)
+
+
+def trouble(window: Window, threads: int = 1, cores: int | None = None) -> str | None:
+    """Why a measurement of so many threads would be disturbed, in words; `None` if it would not."""
+    cores = cores or os.cpu_count() or 1
+    others, steal = window.others, window.pressure.steal_share
+    if others is not None and others + threads > cores:
+        return "another program competes for the cores" if others == 1 else f"{others} programs compete for the cores"
+    if window.pressure.throttled_periods:
+        return "the CPU limit of its control group holds it up"
+    if steal is not None and steal > STEAL_SHARE:
+        return f"the host takes {steal * 100:.0f} % of the cores' time"
+    if window.disturbed_share > DISTURBED_SHARE:
+        return f"other programs interrupted {window.disturbed_share * 100:.0f} % of the probes"
+    return None
+
+
+def look_around(probes: int = PROBES) -> Window:
+    """Probe the core that this thread is on, for a quarter of a second."""
+    disturbed, others = 0, []
+    before = read_pressure()
+    for _ in range(probes):
+        disturbed += _probe_is_disturbed()
+        running = runnable_programs()
+        if running is not None:
+            others.append(max(0, running - 1))
+        time.sleep(REST_S)
+    return Window(
+        disturbed_share=disturbed / probes,
+        others=round(statistics.median(others)) if others else None,
+        pressure=pressure_between(before, read_pressure()),
+    )
+
+
+def _probe_is_disturbed() -> bool:
+    """Use the core for a few milliseconds: whether somebody took it in between."""
+    interrupted, start, cpu = _interruptions(), time.perf_counter(), time.thread_time()
+    while time.thread_time() - cpu < PROBE_S:
+        continue
+    cpu_s = time.thread_time() - cpu
+    wall_s = time.perf_counter() - start
+    return _interruptions() > interrupted or wall_s > WALL_OVER_CPU * cpu_s + WALL_BEYOND_CPU_S
+
+
+def _interruptions() -> int:
+    """How often this thread had to give up its core; all of the process where the system counts no threads."""
+    return resource.getrusage(getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)).ru_nivcsw

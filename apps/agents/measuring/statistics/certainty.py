@@ -1,0 +1,134 @@
+"""How much certainty a choice among several costs. Light: the manager decides by it where no numpy is installed.
+
+The member's confidence is that of a two-sided interval: 95 % leaves a chance of 2.5 % on the side that matters, that a
+candidate beyond a limit is called within it. Several finalists share that chance (Bonferroni), and Holm's step-down
+gives what a proven one no longer needs to the others (Holm, Scandinavian Journal of Statistics 6 (1979) 65-70).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from statistics import NormalDist
+
+from apps.agents.contracts.reports.measurements import Estimate
+
+MOST_FINALISTS = 3
+WORTH_ANOTHER = 1.02
+"""A further finalist must make the gain to be expected this much larger: judging it widens every interval."""
+HOPELESS = 0.1
+"""Where nobody has a better chance to be proven than this, one is judged: more would only be lucky more often."""
+LOOKED_AT = 8
+"""Of many contenders, the most promising ones that are combined."""
+_NORMAL = NormalDist()
+
+
+def chance_of_error(confidence: float) -> float:
+    """The chance on one side of a two-sided interval: 0.025 for 0.95."""
+    return (1 - confidence) / 2
+
+
+def shared_confidence(confidence: float, finalists: int) -> float:
+    """The confidence of each interval where `finalists` share that of the member: 0.95 becomes 0.975 for two."""
+    return 1 - (1 - confidence) / finalists
+
+
+def quantile(confidence: float) -> float:
+    """The normal quantile of a two-sided interval: 1.96 for 0.95."""
+    return _NORMAL.inv_cdf(0.5 + confidence / 2)
+
+
+# --- who is judged ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Prospect:
+    """A loss as the choosing examples show it, against its limit. `loss` has its interval at `confidence`."""
+
+    loss: Estimate
+    limit: float
+    confidence: float
+    share: float
+    """Choosing examples for each that will judge."""
+
+    def chance(self, confidence: float) -> float:
+        """That the whole interval at `confidence` will lie within the limit, on examples that are still to come.
+
+        Both estimates are taken to be normal around one true loss, with errors that shrink with the root of examples.
+        However lucky the choosing examples are, nobody is expected to be better than a candidate without any loss.
+        """
+        value, high = self.loss.value, self.loss.high
+        if high is None or high == value:
+            return float(value <= self.limit)
+        known = (high - value) / quantile(self.confidence)
+        to_come = known * math.sqrt(self.share)
+        room = self.limit - quantile(confidence) * to_come
+        return min(_NORMAL.cdf((room - value) / math.hypot(known, to_come)), _NORMAL.cdf(room / to_come))
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A candidate that may be judged: its score, and what is known of each loss that has a limit."""
+
+    key: str
+    score: float
+    prospects: tuple[Prospect, ...] = ()
+
+    def chance(self, confidence: float) -> float:
+        """That it will be proven within every limit."""
+        return min((one.chance(confidence) for one in self.prospects), default=1.0)
+
+
+def finalists(ranked: Sequence[Contender], confidence: float, most: int = MOST_FINALISTS) -> tuple[str, ...]:
+    """Who of `ranked`, the best first, is judged, in their order: as many as make the expected gain largest.
+
+    The gain of a score is its logarithm. Finalists are judged in order until one is proven; each has the chance that
+    `shared_confidence` leaves it, so that one more is worth its cost only where another may well fail.
+    """
+    if not ranked or all(one.chance(confidence) < HOPELESS for one in ranked):
+        return tuple(one.key for one in ranked[:1])
+    chances = {
+        count: {one.key: one.chance(shared_confidence(confidence, count)) for one in ranked}
+        for count in range(1, most + 1)
+    }
+    hopes = sorted(ranked, key=lambda one: -chances[1][one.key] * math.log(max(one.score, 1.0)))[:LOOKED_AT]
+    looked_at = [one for one in ranked if one in hopes]
+    chosen, most_expected = tuple(looked_at[:1]), 0.0
+    for count in range(1, min(most, len(looked_at)) + 1):
+        expected, best = max(
+            ((expected_gain(some, chances[count]), some) for some in combinations(looked_at, count)),
+            key=lambda found: found[0],
+        )
+        if expected > most_expected * (WORTH_ANOTHER if count > 1 else 1.0):
+            chosen, most_expected = best, expected
+    return tuple(one.key for one in chosen)
+
+
+def expected_gain(judged: Sequence[Contender], chances: Mapping[str, float]) -> float:
+    """Of judging these in order until one is proven: the sum of each one's gain by its chance to be the first."""
+    expected, none_before = 0.0, 1.0
+    for one in judged:
+        expected += none_before * chances[one.key] * math.log(max(one.score, 1.0))
+        none_before *= 1 - chances[one.key]
+    return expected
+
+
+# --- who is proven ---------------------------------------------------------------------------------------------------
+
+
+def proven_by_holm(held: Mapping[str, Sequence[bool]], planned: int) -> dict[str, int]:
+    """Which finalists are proven, each with the number of finalists that shared the chance of error when it was.
+
+    `held[key][n]` is whether that finalist holds every limit where `planned - n` share the member's chance of error:
+    the first entry is the strictest. Finalists that were not judged are missing, and count as not proven.
+    """
+    proven: dict[str, int] = {}
+    while len(proven) < planned:
+        step = len(proven)
+        more = [key for key, at in held.items() if key not in proven and at[step]]
+        if not more:
+            break
+        proven |= dict.fromkeys(more, planned - step)
+    return proven

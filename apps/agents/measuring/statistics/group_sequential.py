@@ -1,0 +1,67 @@
+"""Looking at evidence before all of it is there, and stopping where it is clear: a group-sequential test.
+
+Each look spends a part of the chance of error, little at first (Lan and DeMets, Biometrika 70 (1983) 659-663, with
+their function of the O'Brien and Fleming type). An interval at a look, as wide as its critical value says, keeps its
+level whenever one stops (repeated confidence intervals: Jennison and Turnbull, Group Sequential Methods, 2000, ch. 9).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import scipy
+
+from apps.agents.measuring.statistics.intervals import Floats
+
+SHARES = (0.25, 0.5, 1.0)
+"""Of the evaluation part, after which one looks."""
+LEAST_EXAMPLES = 256
+"""In the first portion; where it would have fewer, all examples are used at once."""
+_GRID = 801
+_REACH = 9.0
+"""Standard deviations that the grid spans."""
+
+
+def shares_for(examples: int) -> tuple[float, ...]:
+    """When to look at so many examples: only at the end where there are few."""
+    return SHARES if examples * SHARES[0] >= LEAST_EXAMPLES else (1.0,)
+
+
+def spent(alpha: float, share: float) -> float:
+    """The part of the one-sided chance of error `alpha` that may be spent once `share` of the examples is seen."""
+    return float(min(alpha, 2 * scipy.stats.norm.sf(scipy.stats.norm.isf(alpha / 2) / np.sqrt(share))))
+
+
+@lru_cache(maxsize=64)
+def critical_values(alpha: float, shares: Sequence[float]) -> tuple[float, ...]:
+    """The normal quantile that each look's interval uses, so that one side errs at any of them with chance `alpha`.
+
+    The density of the statistic on the paths that have not stopped yet is carried from look to look on a grid
+    (Armitage, McPherson and Rowe, JRSS A 132 (1969) 235-244). `shares` ascend to 1.
+    """
+    critical: list[float] = []
+    score, density, before, used = np.zeros(1), np.ones(1), 0.0, 0.0
+    for share in shares:
+        step, deviation = np.sqrt(share - before), np.sqrt(share)
+        allowed = spent(alpha, share) - used
+        z = float(scipy.optimize.brentq(_excess, -_REACH, _REACH, args=(allowed, score, density, step, deviation)))
+        critical.append(z)
+        used += allowed
+        score, density = _carried(score, density, step, z * deviation, deviation)
+        before = share
+    return tuple(critical)
+
+
+def _excess(z: float, allowed: float, score: Floats, density: Floats, step: float, deviation: float) -> float:
+    """By how much the chance to cross `z` at this look, and not before, is above what is allowed."""
+    return float(np.sum(density * scipy.stats.norm.sf((z * deviation - score) / step))) - allowed
+
+
+def _carried(score: Floats, density: Floats, step: float, end: float, deviation: float) -> tuple[Floats, Floats]:
+    """Masses on a new grid below `end`, where the test goes on, one step of standard deviation `step` later."""
+    edges = np.linspace(-_REACH * deviation, end, _GRID)
+    middle = (edges[1:] + edges[:-1]) / 2
+    reached = density @ scipy.stats.norm.pdf((middle[np.newaxis] - score[:, np.newaxis]) / step) / step
+    return middle, reached * (edges[1] - edges[0])

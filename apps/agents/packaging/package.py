@@ -1,0 +1,260 @@
+"""The package that a session hands over: a zip that explains itself and runs without Lathe.
+
+It holds the model, the report for people (HTML) and for machines (JSON), the recipe, a script that runs the model, a
+few examples with the outputs that the script must give for them, and a page of text. The same contents give the same
+bytes. The script is run once before anything is handed over; where that fails the package says so.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from apps.agents.contracts.formats import Format, Framework, format_spec
+from apps.agents.contracts.reports.model import ModelSummary
+from apps.agents.contracts.state import Outcome
+from apps.agents.files.archives import unpack
+from apps.agents.files.reproducible_zip import write_zip
+from apps.agents.files.sniffing import FileKind, sniff
+from apps.agents.measuring.engine import open_engine, signed
+from apps.agents.packaging.examples import PackageExamples, write_arrays
+from apps.agents.techniques.base import digest_of
+
+DOCUMENTS = {"report_html": "report.html", "report_json": "report.json", "recipe": "recipe.json"}
+"""Names in the package of what the pipeline has rendered, by the role of the input."""
+INPUTS, REQUIREMENTS, EXAMPLES, EXPECTED = "inputs.json", "requirements.txt", "examples.npz", "expected.npz"
+_WITH_INPUTS = (Framework.TORCH, Framework.TENSORFLOW, Framework.LITERT)
+"""Frameworks whose files do not say what they take before they are loaded, or offer several functions."""
+SCRIPT = Path(__file__).parent / "script.py"
+BACKENDS = Path(__file__).parents[1] / "backends"
+CHECK_TIMEOUT_S = 120.0
+_ZIPPED = (
+    FileKind.ONNX_ZIP,
+    FileKind.TRANSFORMERS_ZIP,
+    FileKind.STATE_DICT_ZIP,
+    FileKind.SAVED_MODEL_ZIP,
+    FileKind.ZIP,
+)
+_QUANTIZERS = {
+    "bitsandbytes": ("accelerate", "bitsandbytes"),
+    "compressed-tensors": ("accelerate", "compressed-tensors"),
+    "torchao": ("accelerate", "torchao"),
+}
+"""What the script needs beside to open a model that was quantized so."""
+_PROMPT = """
+  python run.py --prompt "Once upon a time"    the model writes on"""
+_INPUTS = """
+  inputs.json   what the model takes: names, types, shapes"""
+_IMPROVED = "An optimized model, measured against its original on the member's own data."
+_UNCHANGED = "The original model, unchanged: nothing better was found within the limits. The report says why."
+_NOT_MEASURED = (
+    "The original model. No candidate was measured, so nothing is known of what would be better.\n"
+    "The report says why and what to do."
+)
+_INCONCLUSIVE = (
+    "The original model. Something may well be better, and the machine was too busy to time it.\n"
+    "The report says how many runs were disturbed and what to do."
+)
+_OPENINGS = {
+    Outcome.IMPROVED: _IMPROVED,
+    Outcome.UNCHANGED: _UNCHANGED,
+    Outcome.NOT_MEASURED: _NOT_MEASURED,
+    Outcome.INCONCLUSIVE: _INCONCLUSIVE,
+}
+
+
+@dataclass(frozen=True)
+class Content:
+    """What goes into a package."""
+
+    model: Path
+    filename: str
+    """What the model is called in the package; a zip of a model and its external data is unpacked instead."""
+    format: str
+    documents: Mapping[str, Path]
+    examples: PackageExamples | None = None
+    summary: ModelSummary | None = None
+    """What is known of the model; it is opened where nobody says and the script has to be told."""
+    signature: str | None = None
+    """The function that is meant, where the format has room for several."""
+    outcome: Outcome = Outcome.IMPROVED
+    """How the session ended; unless it improved the model, that is its original."""
+    threads: int = 1
+    untried: str | None = None
+    """Why the script is not to be run, or cannot be tried on anything, in a sentence."""
+    headline: str | None = None
+    """The session's verdict in a sentence, without a full stop."""
+
+
+@dataclass(frozen=True)
+class Packed:
+    """The zip, and why nobody knows that its script runs the model, in a sentence; `None` where it has."""
+
+    path: Path
+    finding: str | None
+
+
+def build_package(content: Content, folder: Path, out: Path) -> Packed:
+    """Collect everything in `folder`, run the script there, and write `package.zip` to `out`.
+
+    A script that fails, or gives other outputs than were measured, is handed over with the finding.
+    """
+    spec = format_spec(content.format)
+    contents = folder / "package"
+    contents.mkdir()
+    _place_model(content.model, f"{Path(content.filename).stem}{spec.suffix}", contents)
+    models = sorted(path for path in contents.rglob("*") if path.is_file())
+    summary = None
+    if spec.framework in _WITH_INPUTS:
+        summary = content.summary or open_engine(content.format, content.model, folder, content.signature).summary
+        (contents / INPUTS).write_text(_inputs_json(summary), encoding="utf-8")
+    for role, name in DOCUMENTS.items():
+        shutil.copyfile(content.documents[role], contents / name)
+    shutil.copyfile(SCRIPT, contents / "run.py")
+    shutil.copyfile(BACKENDS / spec.script, contents / "runtime.py")
+    needed = [f"{name}=={metadata.version(name)}" for name in _libraries(contents, content.format, summary)]
+    (contents / REQUIREMENTS).write_text("".join(f"{need}\n" for need in needed), encoding="utf-8")
+    carried = _place_examples(content.examples, contents, folder)
+    files = [path for path in contents.rglob("*") if path.is_file()]
+    finding = content.untried or _tried(contents, carried)
+    if finding is None and content.examples is not None:
+        finding = content.examples.finding
+    finding = finding.rstrip(".") if finding else None
+    readme = contents / "README.txt"
+    readme.write_text(_readme(contents, content, models, summary, needed, finding), encoding="utf-8")
+    entries = [(file.relative_to(contents).as_posix(), file) for file in sorted([*files, readme])]
+    return Packed(write_zip(out / "package.zip", entries, compress=True), finding)
+
+
+def _place_examples(examples: PackageExamples | None, contents: Path, folder: Path) -> Path | None:
+    """Writes them into the package, or beside it where they are too large; what the script is to be given, if any."""
+    if examples is None:
+        return None
+    place = (contents if examples.carried else folder) / EXAMPLES
+    write_arrays(place, examples.inputs)
+    if examples.carried and examples.expected:
+        write_arrays(contents / EXPECTED, examples.expected)
+    return place
+
+
+def _tried(contents: Path, examples: Path | None) -> str | None:
+    """Runs the script on the examples; why it does not do what was measured, in a sentence, or `None`."""
+    if examples is None:
+        return "there are no examples to try it on"
+    return failure_of_script(contents, *([] if examples.parent == contents else [str(examples)]))
+
+
+def failure_of_script(contents: Path, *arguments: str) -> str | None:
+    """Why `run.py` in `contents` fails, by the last line of what it says; `None` where it does not."""
+    command = [sys.executable, "-B", "run.py", *arguments]
+    try:
+        done = subprocess.run(
+            command, cwd=contents, capture_output=True, text=True, timeout=CHECK_TIMEOUT_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return f"its script took more than {CHECK_TIMEOUT_S:.0f} s"
+    if done.returncode == 0:
+        return None
+    said = [line for line in done.stderr.strip().splitlines() if line.strip()]
+    # The check's sentence comes before the one on versions.
+    line = next((line for line in said if line.startswith("Other outputs")), said[-1] if said else "")
+    return f"its script failed: {line[:400] or f'exit status {done.returncode}'}".rstrip(".")
+
+
+def _place_model(model: Path, name: str, contents: Path) -> None:
+    if sniff(model) in _ZIPPED:
+        unpack(model, contents / "model")
+        _lift_only_folder(contents / "model")
+    else:
+        shutil.copyfile(model, contents / name)
+
+
+def _lift_only_folder(folder: Path) -> None:
+    """Where an archive holds one folder and nothing else, its contents take its place."""
+    inner = list(folder.iterdir())
+    if len(inner) == 1 and inner[0].is_dir():
+        inner[0].rename(folder.with_name("lifted"))
+        folder.rmdir()
+        folder.with_name("lifted").rename(folder)
+
+
+def _inputs_json(summary: ModelSummary) -> str:
+    """What the script has to feed, and the function that it calls: few files say it before they are loaded."""
+    told: dict[str, Any] = {"inputs": [spec.model_dump(mode="json", exclude_none=True) for spec in summary.inputs]}
+    told |= signed(summary.signature)
+    return json.dumps(told, indent=1, sort_keys=True)
+
+
+def _libraries(contents: Path, format: str, summary: ModelSummary | None) -> list[str]:  # noqa: A002
+    """Distributions that the script needs: the format's, a quantizer's, and the one that offers the architecture."""
+    names = list(format_spec(format).libraries)
+    if summary and summary.quantization:
+        names += _QUANTIZERS.get(summary.quantization.split()[0], ())
+    if format == Format.STATE_DICT:
+        names.append("safetensors")
+        description = tomllib.loads(next(contents.rglob("lathe.toml")).read_text(encoding="utf-8"))
+        architecture = description.get("architecture", "")
+        if architecture.startswith("transformers/"):
+            names.append("transformers")
+        points = metadata.entry_points(group="lathe.architectures", name=architecture)
+        names += [point.dist.name for point in points if point.dist is not None]
+    return names
+
+
+def _readme(
+    contents: Path,
+    content: Content,
+    models: list[Path],
+    summary: ModelSummary | None,
+    needed: list[str],
+    finding: str | None,
+) -> str:
+    listed = "\n".join(f"  {path.relative_to(contents)}  SHA-256 {digest_of(path)}" for path in models)
+    generative = summary is not None and summary.language is not None and summary.language.generative
+    prompt = _PROMPT if generative and (contents / "model").is_dir() else ""
+    inputs = _INPUTS if (contents / INPUTS).exists() else ""
+    carried = (contents / EXAMPLES).exists()
+    check = "\n  python run.py                 on the examples of the package, compared with what was measured"
+    verdict = f"\n{content.headline}." if content.headline else ""
+    return f"""{_OPENINGS[content.outcome]}{verdict}{_found(finding)}
+
+The model
+{listed}
+
+Run it, with Python {platform.python_version()} or another that these have wheels for
+  pip install -r requirements.txt     {" ".join(needed)}{check if carried else ""}
+  python run.py mine.npz        on your own: one array for each input, named as the input
+  python run.py --bench --threads {content.threads}    and time it{prompt}
+
+What else is here
+  report.html   what was measured, against the original, with intervals; open it in a browser
+  report.json   the same for programs
+  recipe.json   how the model was made; with Lathe installed, this makes it again and compares the bytes:
+                python -m apps.agents.recipe recipe.json --model ORIGINAL --dataset DATA --out MODEL
+  runtime.py    what run.py needs of the model's framework{inputs}{_examples_said(content.examples)}
+"""
+
+
+def _found(finding: str | None) -> str:
+    if finding is None:
+        return ""
+    return f"\n\nThe package was not proven to run before it was handed over: {finding}."
+
+
+def _examples_said(examples: PackageExamples | None) -> str:
+    """What the package carries to check itself against."""
+    if examples is None or not examples.carried:
+        return ""
+    number = f"{examples.rows} example{'s' * (examples.rows != 1)}"
+    whose = f"{number} of the data set" if examples.own else f"{number} drawn from the ranges of the data set's numbers"
+    outputs = "\n  expected.npz  what the model gave for them where it was measured" if examples.expected else ""
+    return f"\n  examples.npz  {whose}{outputs}"

@@ -1,0 +1,225 @@
+"""How an artifact was made, exactly enough to make it again.
+
+    python -m apps.agents.recipe recipe.json --model original.onnx --dataset data.npz --out model.onnx
+
+follows a recipe in child processes, as a worker does, and says whether the same bytes came out. Exit status: 0 the
+same, 1 others (and which library versions differ), 2 the recipe could not be followed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field, ValidationError
+
+from apps.agents.contracts.dataset_spec import DatasetSpec
+from apps.agents.contracts.errors.techniques import RecipeInvalid
+from apps.agents.contracts.formats import Format
+from apps.agents.contracts.job import Event, Job
+from apps.agents.contracts.reports.machine import Machine
+from apps.agents.contracts.values import Value
+from apps.agents.measuring.engine import signed
+from apps.agents.measuring.machine import installed_versions
+from apps.agents.sandbox.process import JobFailed, run_job
+from apps.agents.techniques.artifact_format import format_after
+from apps.agents.techniques.base import digest_of
+from apps.errors import UserError
+
+OPTIMIZE = "apps.agents.handlers.optimize:run"
+SAME, OTHER, NOT_FOLLOWED = 0, 1, 2
+
+
+class _Record(Value):
+    """Part of a recipe. What a newer version adds is left alone."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class FileRecord(_Record):
+    """A file by its contents."""
+
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    size_bytes: int
+    filename: str = ""
+
+
+class OriginalRecord(FileRecord):
+    """The model that a session started from."""
+
+    format: str = Format.ONNX
+    signature: str | None = None
+    """The function that the session was about, where the model offers several."""
+
+
+class DatasetRecord(_Record):
+    """The examples that calibrated, of which evaluation saw the others: `sha256`, `spec` and the seed fix which."""
+
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    spec: DatasetSpec
+    name: str = ""
+    filename: str = ""
+
+
+class RecipeStep(_Record):
+    """One technique with all its parameters, the versions that it ran with and what it made."""
+
+    technique: str
+    parameters: dict[str, Any]
+    libraries: dict[str, str] = Field(default_factory=dict)
+    seed: int = 0
+    batch_divisor: int = 1
+    made: FileRecord | None = None
+    key: str = ""
+
+
+class Recipe(_Record):
+    """`steps` run in order, each on what the one before has made, the first on the original."""
+
+    recipe_version: Literal[1] = 1
+    seed: int
+    threads: int = 1
+    original: OriginalRecord
+    dataset: DatasetRecord
+    steps: tuple[RecipeStep, ...]
+    artifact: FileRecord | None
+    """What the last step made; `None` where the original stands."""
+    machine: Machine | None = None
+    criteria: dict[str, Any] = Field(default_factory=dict)
+    """As the session had them."""
+
+    @property
+    def threads_used(self) -> int:
+        """Threads of every step: sums in float depend on how they are split."""
+        return int(self.criteria.get("target", {}).get("threads", self.threads))
+
+
+@dataclass(frozen=True)
+class Followed:
+    """What came of following a recipe."""
+
+    digest: str
+    expected: str
+    differing: tuple[str, ...]
+    """Libraries whose versions are other ones here, as `onnx 1.23.2, here 1.22.0`."""
+
+    @property
+    def same(self) -> bool:
+        return self.digest == self.expected
+
+
+def read_recipe(path: Path) -> Recipe:
+    """The recipe in a file. Raises `RecipeInvalid` with the first thing that is wrong."""
+    try:
+        return Recipe.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise RecipeInvalid(reason=f"{path} cannot be read ({error.strerror})") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise RecipeInvalid(reason=f"{where}: {first['msg']}") from error
+
+
+def follow(recipe: Recipe, model: Path, dataset: Path, out: Path, on_event: Callable[[Event], None]) -> Followed:
+    """Make the artifact of `recipe` again, at `out`.
+
+    Raises `RecipeInvalid` where the files are not the recipe's, and `JobFailed` where a step fails.
+    """
+    if not recipe.steps or recipe.artifact is None:
+        raise RecipeInvalid(reason="it has no steps, because the original was left as it is")
+    _same_file("original", model, recipe.original.sha256)
+    _same_file("data set", dataset, recipe.dataset.sha256)
+    with tempfile.TemporaryDirectory(prefix="recipe-") as folder:
+        current = model
+        for number, step in enumerate(recipe.steps):
+            scratch = Path(folder) / str(number)
+            scratch.mkdir()
+            given = format_after(recipe.original.format, [one.technique for one in recipe.steps[:number]])
+            files = {"original": model, "model": current, "dataset": dataset}
+            current = _made(recipe, step, given, files, scratch, on_event)
+        shutil.copyfile(current, out)
+    return Followed(digest_of(out), recipe.artifact.sha256, differing_libraries(recipe))
+
+
+def differing_libraries(recipe: Recipe) -> tuple[str, ...]:
+    """Every library that a step ran with and whose version here is another one."""
+    recorded = {name: version for step in recipe.steps for name, version in step.libraries.items()}
+    here = installed_versions(recorded)
+    return tuple(
+        f"{name} {version}, here {here.get(name, 'none')}"
+        for name, version in sorted(recorded.items())
+        if here.get(name) != version
+    )
+
+
+def _made(
+    recipe: Recipe,
+    step: RecipeStep,
+    given_format: str,
+    files: dict[str, Path],
+    scratch: Path,
+    on_event: Callable[[Event], None],
+) -> Path:
+    """What `step` makes of the model in `files`, which has the `given_format`."""
+    job = Job(
+        handler=OPTIMIZE,
+        scratch=scratch,
+        inputs=files,
+        arguments={
+            "technique": step.technique,
+            "parameters": step.parameters,
+            "dataset": recipe.dataset.spec.model_dump(mode="json"),
+            "batch_divisor": step.batch_divisor,
+            "original_format": recipe.original.format,
+            "format": given_format,
+            **signed(recipe.original.signature),
+        },
+        seed=step.seed,
+        threads=recipe.threads_used,
+    )
+    result = run_job(job, on_event=on_event, should_stop=lambda: False)
+    return scratch / result.files[0].path
+
+
+def _same_file(what: str, path: Path, expected: str) -> None:
+    if not path.is_file():
+        raise RecipeInvalid(reason=f"there is no {what} at {path}")
+    found = digest_of(path)
+    if found != expected:
+        raise RecipeInvalid(reason=f"the {what} at {path} is another file: {found[:12]}… instead of {expected[:12]}…")
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m apps.agents.recipe", description="Make an artifact again.")
+    parser.add_argument("recipe", type=Path, help="recipe.json of a package")
+    parser.add_argument("--model", type=Path, required=True, help="the original model's file, as it was uploaded")
+    parser.add_argument("--dataset", type=Path, required=True, help="the data set's file, as it was uploaded")
+    parser.add_argument("--out", type=Path, required=True, help="where the artifact goes")
+    given = parser.parse_args(arguments)
+    try:
+        followed = follow(read_recipe(given.recipe), given.model, given.dataset, given.out, _tell)
+    except (UserError, JobFailed) as error:
+        print(f"Not followed: {error.message}", file=sys.stderr)
+        return NOT_FOLLOWED
+    print(f"{given.out}: SHA-256 {followed.digest}")
+    if followed.same:
+        print("The same bytes as in the recipe.")
+        return SAME
+    print(f"Other bytes than in the recipe: {followed.expected} was expected.")
+    print("Other versions: " + ("; ".join(followed.differing) or "none, so it is the machine that differs."))
+    return OTHER
+
+
+def _tell(event: Event) -> None:
+    if message := getattr(event, "message", None):
+        print(message, file=sys.stderr)

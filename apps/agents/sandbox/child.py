@@ -1,0 +1,193 @@
+"""The child process: one job in, events out, and nothing left behind.
+
+`python -m sandbox.child EVENT_FD PARENT_PID` reads a `Job` as one line of JSON from its standard input, runs the
+job's handler and writes events as lines of JSON to EVENT_FD (`contracts.job`). What libraries print goes to standard
+output and error as usual and disturbs nothing. The standard input stays open as a lifeline: when it ends, so does this
+process, with all it has started.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import IO, Literal, cast
+
+from apps.agents.contracts.errors.steps import StepCoresUnavailable, StepDiskFailed, StepOutOfMemory
+from apps.agents.contracts.faults import Fault, blame, blamed, causes, disk_trouble
+from apps.agents.contracts.job import Job, JobFailure, JobResult, LogLine, MetricValue, Progress
+from apps.agents.sandbox.cores import bind, written
+from apps.agents.sandbox.parent_watch import die_at_end_of, die_with_parent
+from apps.errors import UserError
+
+Handler = Callable[["JobContext"], JobResult]
+
+INTERNAL_ERROR = "step.error"
+_OUT_OF_MEMORY = ("bad_alloc", "out of memory", "failed to allocate memory", "cannot allocate memory")
+"""How libraries word it that have no error class of their own for it, in lower case."""
+_PREFER_TO_BE_KILLED = "500"
+"""On the kernel's scale of -1000 to 1000: where memory runs out, this process goes before the worker does."""
+
+
+class JobContext:
+    """What a handler is given: its job, and where to tell how it goes. Safe to use from several threads."""
+
+    def __init__(self, job: Job, events: IO[str]) -> None:
+        self.job = job
+        self._events = events
+        self._lock = threading.Lock()
+
+    @property
+    def out(self) -> Path:
+        """The folder for files to keep; what lies elsewhere under `job.scratch` is thrown away."""
+        folder = self.job.scratch / "out"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def progress(self, fraction: float, message: str, eta_s: float | None = None) -> None:
+        """`fraction` of the job is done, 0 to 1; `eta_s` seconds are left, where that can be said."""
+        if not math.isfinite(fraction):
+            raise ValueError(f"progress {fraction!r} is not a number between 0 and 1")
+        known_eta = None if eta_s is None or not math.isfinite(eta_s) else max(0.0, eta_s)
+        self.send(Progress(fraction=min(1.0, max(0.0, fraction)), message=message, eta_s=known_eta))
+
+    def log(self, message: str, level: Literal["info", "warning", "error"] = "info") -> None:
+        """A line for the people who watch the session."""
+        self.send(LogLine(level=level, message=message))
+
+    def metric(self, name: str, value: float) -> None:
+        """A number that is known before the job ends. JSON has no NaN: one is told as a warning instead."""
+        if math.isfinite(value):
+            self.send(MetricValue(name=name, value=value))
+        else:
+            self.log(f"{name} is {value}", "warning")
+
+    def send(self, event: Progress | LogLine | MetricValue | JobResult | JobFailure) -> None:
+        line = event.model_dump_json()
+        with self._lock:
+            self._events.write(line + "\n")
+            self._events.flush()
+
+
+def main(event_fd: int, parent: int) -> None:
+    """Run the job that standard input brings, tell how it ended and leave at once."""
+    die_with_parent(parent)
+    _offer_to_the_oom_killer()
+    os.set_inheritable(event_fd, False)
+    lifeline = _own_standard_input()
+    job = Job.model_validate_json(_first_line(lifeline))
+    die_at_end_of(lifeline)
+    with open(event_fd, "w", encoding="utf-8") as events:
+        context = JobContext(job, events)
+        context.send(outcome(context))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Libraries that tear down together may hang or crash; all that matters is told by now.
+    os._exit(0)
+
+
+def outcome(context: JobContext) -> JobResult | JobFailure:
+    """The handler's result, or why there is none."""
+    try:
+        random.seed(context.job.seed)
+        _take_its_cores(context)
+        result = handler_of(context.job)(context)
+        if not isinstance(result, JobResult):
+            raise TypeError(f"the handler {context.job.handler} returned {type(result).__name__}, not JobResult")
+    except Exception as error:
+        return failure_of(error, context.job.scratch)
+    return result
+
+
+def _take_its_cores(context: JobContext) -> None:
+    """Stay on the cores of the job, where it has any. Raises `StepCoresUnavailable`, blamed on the worker."""
+    cores, threads = context.job.cores, context.job.threads
+    if not cores:
+        return
+    try:
+        bind(cores)
+    except StepCoresUnavailable as error:
+        raise blame(error, Fault.INFRASTRUCTURE) from None
+    if threads > len(cores):
+        context.log(
+            f"The target asks for {threads} threads, but this worker measures on {len(cores)} "
+            f"core{'s' if len(cores) > 1 else ''} (LATHE_CORES is {written(cores)}): the threads share them, so models "
+            "take longer here than on the target.",
+            "warning",
+        )
+
+
+def handler_of(job: Job) -> Handler:
+    """The function at the job's dotted path."""
+    module, _, name = job.handler.partition(":")
+    return cast(Handler, getattr(import_module(module), name))
+
+
+def failure_of(error: Exception, scratch: Path | None = None) -> JobFailure:
+    """The error as the parent sees it: a full disk, out of memory, expected with its own code, or a bug."""
+    trace = "".join(traceback.format_exception(error))
+    if (reason := disk_trouble(error, scratch)) is not None:
+        return _not_the_works(StepDiskFailed(reason=reason), Fault.INFRASTRUCTURE, trace)
+    if ran_out_of_memory(error):
+        return _not_the_works(StepOutOfMemory(reason="an allocation failed"), Fault.MEMORY, trace)
+    if isinstance(error, UserError):
+        return JobFailure(
+            code=error.code,
+            message=error.message,
+            expected=True,
+            fault=blamed(error),
+            field=error.field,
+            traceback=trace,
+        )
+    message = f"{type(error).__name__}: {error}"
+    return JobFailure(code=INTERNAL_ERROR, message=message, expected=False, fault=blamed(error), traceback=trace)
+
+
+def _not_the_works(told: UserError, fault: Fault, trace: str) -> JobFailure:
+    return JobFailure(code=told.code, message=told.message, expected=True, transient=True, fault=fault, traceback=trace)
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Whether `error`, or what caused it, is a lack of memory: Python's, a runtime's or an accelerator's."""
+    return any(
+        isinstance(cause, MemoryError)
+        or type(cause).__name__ in ("OutOfMemoryError", "ResourceExhaustedError")
+        or any(words in str(cause).lower() for words in _OUT_OF_MEMORY)
+        for cause in causes(error)
+    )
+
+
+def _own_standard_input() -> int:
+    """Standard input under another number, and nothing to read in its place: no library may eat the lifeline."""
+    lifeline = os.dup(0)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return lifeline
+
+
+def _first_line(fd: int) -> bytes:
+    """All up to the first line's end, and maybe what follows it, which is nothing."""
+    parts = []
+    while part := os.read(fd, 1 << 16):
+        parts.append(part)
+        if b"\n" in part:
+            break
+    return b"".join(parts)
+
+
+def _offer_to_the_oom_killer() -> None:
+    try:
+        Path("/proc/self/oom_score_adj").write_text(_PREFER_TO_BE_KILLED)
+    except OSError:  # Not Linux, or not allowed in this container: then the kernel decides by size alone.
+        return
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))

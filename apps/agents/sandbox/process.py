@@ -1,0 +1,175 @@
+"""Running a job in a child process that cannot harm the one that asks for it.
+
+The child has a process group, a working folder, an environment, a memory and a time limit of its own. Whatever it does
+(crash, leak, hang, print, be killed), `run_job` returns its result or raises one of two errors, and when it has
+returned no process of the job is alive. The scratch folder belongs to the caller, who removes it then:
+
+    with tempfile.TemporaryDirectory() as folder:
+        result = run_job(Job(handler="…", scratch=Path(folder)), on_event=print, should_stop=lambda: False)
+
+All temporary files of the child and of its libraries go there, so nothing is left elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from apps.agents.contracts.errors.steps import StepDiskFailed, StepKilled, StepOutOfMemory, StepTimedOut
+from apps.agents.contracts.faults import Fault, is_full
+from apps.agents.contracts.job import Event, Job, JobFailure, JobResult
+from apps.agents.sandbox.child import INTERNAL_ERROR
+from apps.agents.sandbox.supervision import Child, Ending, signal_name
+from apps.errors import UserError
+
+POLL_S = 0.25
+_INHERITED = frozenset(
+    ("PATH", "HOME", "USER", "LANG", "LANGUAGE", "TZ", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "SYSTEMROOT")
+)
+_INHERITED_PREFIXES = ("LC_", "CUDA_", "NVIDIA_", "HIP_", "ROCR_")
+_THREAD_VARIABLES = (
+    *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"),
+    *("VECLIB_MAXIMUM_THREADS", "TF_NUM_INTRAOP_THREADS"),
+)
+_FROM_OUTSIDE = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+"""Signals that the kernel or a person sends. Any other one is a crash of what ran in the process."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a child may take; `None` is no limit.
+
+    Memory is that of the child and all it starts, without pages of files that the kernel can drop at any time, such as
+    a mapped data set.
+    """
+
+    memory_bytes: int | None = None
+    time_s: float | None = None
+
+
+class JobCancelled(Exception):
+    """`should_stop` said so, and the child is gone."""
+
+
+class JobFailed(Exception):
+    """The job ended without a result; `failure` says why, with a stable code."""
+
+    def __init__(self, failure: JobFailure) -> None:
+        self.failure = failure
+        super().__init__(f"{failure.code}: {failure.message}")
+
+    @property
+    def code(self) -> str:
+        return self.failure.code
+
+    @property
+    def message(self) -> str:
+        return self.failure.message
+
+    @property
+    def expected(self) -> bool:
+        return self.failure.expected
+
+    @property
+    def transient(self) -> bool:
+        return self.failure.transient
+
+    @property
+    def traceback(self) -> str:
+        return self.failure.traceback
+
+
+def run_job(
+    job: Job,
+    *,
+    on_event: Callable[[Event], None],
+    should_stop: Callable[[], bool],
+    limits: Limits = Limits(),
+    poll_s: float = POLL_S,
+) -> JobResult:
+    """Run `job` in a child process and wait for it.
+
+    `on_event` is called in this thread with each progress, log line and metric, never with the end. `should_stop` is
+    asked every `poll_s` seconds; when it says yes, or either of them raises, the child is killed at once.
+
+    Raises `JobFailed` with the child's own failure, or with `step.out_of_memory` (transient) and `step.timed_out` over
+    a limit, `step.killed` (transient) where a signal ended it, `step.error` where it ended without a word, and
+    `step.disk_failed` where it did either on a full disk; and `JobCancelled`.
+    """
+    job = _with_absolute_paths(job)
+    temporary = job.scratch / "tmp"
+    temporary.mkdir(exist_ok=True)
+    with Child(_command(), job.model_dump_json(), environment(job, temporary), temporary) as child:
+        ending = child.watch(on_event, should_stop, limits.memory_bytes, limits.time_s, poll_s)
+        last_words = child.last_words
+    if isinstance(child.outcome, JobResult):
+        return child.outcome
+    if ending is Ending.STOPPED:
+        raise JobCancelled(job.handler)
+    raise JobFailed(child.outcome or _failure(job, ending, child.exit_code, last_words, limits))
+
+
+def environment(job: Job, temporary: Path) -> dict[str, str]:
+    """The child's environment: no secrets of the worker's, no network for hubs, and threads as the job says.
+
+    A model is a program of somebody else's, so only what is named here passes: no database, key or token does.
+    """
+    passed = {
+        name: value for name, value in os.environ.items() if name in _INHERITED or name.startswith(_INHERITED_PREFIXES)
+    }
+    paths = [str(Path(__file__).resolve().parents[3]), os.environ.get("PYTHONPATH", "")]
+    return {
+        **passed,
+        **dict.fromkeys(_THREAD_VARIABLES, str(job.threads)),
+        "PYTHONPATH": os.pathsep.join(path for path in paths if path),
+        "PYTHONSAFEPATH": "1",  # The working folder holds what a stranger has uploaded; nothing is imported from it.
+        "PYTHONDONTWRITEBYTECODE": "1",  # Nor is anything written beside it.
+        "PYTHONFAULTHANDLER": "1",
+        "PYTHONHASHSEED": "0",
+        "TMPDIR": str(temporary),
+        "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_OFFLINE": "1",
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+    }
+
+
+def _command() -> list[str]:
+    return [sys.executable, "-m", "apps.agents.sandbox.child"]
+
+
+def _with_absolute_paths(job: Job) -> Job:
+    """The child works in another folder."""
+    inputs = {role: path.absolute() for role, path in job.inputs.items()}
+    return job.model_copy(update={"scratch": job.scratch.absolute(), "inputs": inputs})
+
+
+def _failure(job: Job, ending: Ending, exit_code: int, last_words: str, limits: Limits) -> JobFailure:
+    """Why a child that said nothing has ended."""
+    if ending is Ending.TOO_LARGE:
+        reason = f"it took more than the {(limits.memory_bytes or 0) / 2**20:,.0f} MiB that a step may take here"
+        return _expected(StepOutOfMemory(reason=reason), last_words, Fault.MEMORY)
+    if ending is Ending.TOO_LONG:
+        return _expected(StepTimedOut(limit_s=limits.time_s or 0.0), last_words, None)
+    if is_full(job.scratch):  # A library that maps the file it writes dies of a signal then.
+        return _expected(StepDiskFailed(reason="the disk is full"), last_words, Fault.INFRASTRUCTURE)
+    if exit_code < 0:
+        fault = Fault.MEMORY if -exit_code in _FROM_OUTSIDE else Fault.CRASH
+        return _expected(StepKilled(signal=signal_name(-exit_code)), last_words, fault)
+    message = f"The child process ended with exit code {exit_code} and said nothing"
+    return JobFailure(code=INTERNAL_ERROR, message=message, expected=False, traceback=last_words)
+
+
+def _expected(error: UserError, last_words: str, fault: Fault | None) -> JobFailure:
+    """What `fault` made fail may be tried again."""
+    return JobFailure(
+        code=error.code,
+        message=error.message,
+        expected=True,
+        transient=fault is not None,
+        fault=fault,
+        traceback=last_words,
+    )

@@ -1,0 +1,273 @@
+"""One child process and its pipes: started in a group of its own, watched, and never left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import Enum, auto
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psutil
+from pydantic import ValidationError
+
+from apps.agents.contracts.job import EVENT, Event, JobFailure, JobResult, LogLine
+
+LAST_WORDS_BYTES = 16 * 1024
+"""How much of what the child printed is kept."""
+LONGEST_LINE_BYTES = 256 * 1024 * 1024
+"""An event longer than this is garbage: the largest report is some megabytes."""
+GRACE_S = 5.0
+"""What a child gets to end by itself once it has told its result."""
+DESCENDANTS_EVERY_S = 1.0
+"""Looking for processes that the child has started reads the whole process table; their memory is read every time."""
+_SHOWN_OF_GARBAGE = 200
+_CHUNK_BYTES = 1 << 16
+
+
+class Ending(Enum):
+    """Why the watch was over."""
+
+    EXITED = auto()
+    STOPPED = auto()
+    TOO_LARGE = auto()
+    TOO_LONG = auto()
+
+
+class Child:
+    """A running child. As a context manager: when the block is left, its whole process group is gone."""
+
+    outcome: JobResult | JobFailure | None = None
+    exit_code: int = 0
+    """Negative is the number of the signal that ended it; known when the block is left."""
+
+    def __init__(self, command: Sequence[str], job: str, environment: Mapping[str, str], folder: Path) -> None:
+        """`command` gets two arguments more: the number of the event pipe and this process's own number."""
+        self._events, event_end = os.pipe()
+        try:
+            self._process = subprocess.Popen(
+                [*command, str(event_end), str(os.getpid())],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=dict(environment),
+                cwd=folder,
+                pass_fds=[event_end],
+                start_new_session=True,
+            )
+        except BaseException:
+            os.close(self._events)
+            raise
+        finally:
+            os.close(event_end)
+        self._unsent = memoryview(job.encode() + b"\n")
+        self._line = bytearray()
+        self._printed = bytearray()
+        self._memory = TreeMemory(self._process.pid)
+        self._selector = selectors.DefaultSelector()
+        self._register()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end()
+
+    @property
+    def last_words(self) -> str:
+        """The end of what the child and its libraries printed."""
+        return self._printed.decode(errors="replace").strip()
+
+    def watch(
+        self,
+        on_event: Callable[[Event], None],
+        should_stop: Callable[[], bool],
+        memory_bytes: int | None,
+        time_s: float | None,
+        poll_s: float,
+    ) -> Ending:
+        """Pass events on until the child ends or has to: `should_stop`, or over a limit. It may be alive then."""
+        deadline = time.monotonic() + (float("inf") if time_s is None else time_s)
+        look_at = 0.0
+        told_at: float | None = None
+        while True:
+            if self._exited():
+                self._kill_group()  # What it has started and left behind would keep the pipes open.
+                self._drain(on_event)
+                return Ending.EXITED
+            self._serve(on_event, poll_s)
+            now = time.monotonic()
+            if self.outcome is not None:
+                told_at = told_at or now
+                if now - told_at > GRACE_S:
+                    return Ending.EXITED
+                continue
+            if now < look_at:
+                continue
+            look_at = now + poll_s
+            if should_stop():
+                return Ending.STOPPED
+            if now > deadline:
+                return Ending.TOO_LONG
+            if memory_bytes is not None and self._memory.bytes() > memory_bytes:
+                return Ending.TOO_LARGE
+
+    # --- pipes --------------------------------------------------------------------------------------------------------
+
+    def _register(self) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        os.set_blocking(self._process.stdin.fileno(), False)
+        self._selector.register(self._process.stdin.fileno(), selectors.EVENT_WRITE)
+        for fd in (self._events, self._process.stdout.fileno()):
+            os.set_blocking(fd, False)
+            self._selector.register(fd, selectors.EVENT_READ)
+
+    def _drain(self, on_event: Callable[[Event], None]) -> None:
+        """Read what the child has left in its pipes."""
+        deadline = time.monotonic() + GRACE_S
+        while self._selector.get_map() and time.monotonic() < deadline and self._serve(on_event, 0.0):
+            continue
+
+    def _serve(self, on_event: Callable[[Event], None], timeout_s: float) -> int:
+        """Write and read what can be, waiting `timeout_s` at most for the first. Returns how many pipes were ready."""
+        if not self._selector.get_map():
+            time.sleep(timeout_s)
+        ready = self._selector.select(timeout_s) if self._selector.get_map() else []
+        for key, _ in ready:
+            if key.events == selectors.EVENT_WRITE:
+                self._send(key.fd)
+            elif key.fd == self._events:
+                self._receive(key.fd, on_event)
+            else:
+                self._overhear(key.fd)
+        return len(ready)
+
+    def _send(self, fd: int) -> None:
+        """Go on writing the job; the pipe stays open afterwards, as the child's lifeline."""
+        try:
+            self._unsent = self._unsent[os.write(fd, self._unsent[:_CHUNK_BYTES]) :]
+        except BrokenPipeError:  # The child has ended already; its exit says why.
+            self._unsent = self._unsent[:0]
+        if not self._unsent:
+            self._selector.unregister(fd)
+
+    def _receive(self, fd: int, on_event: Callable[[Event], None]) -> None:
+        for line in self._lines(self._read(fd)):
+            event = parse_event(line)
+            if isinstance(event, JobResult | JobFailure):
+                self.outcome = event
+            else:
+                on_event(event)
+
+    def _lines(self, data: bytes) -> Iterator[bytes]:
+        *complete, rest = data.split(b"\n")
+        for part in complete:
+            self._line += part
+            yield bytes(self._line)
+            self._line.clear()
+        self._line += rest
+        if len(self._line) > LONGEST_LINE_BYTES:
+            self._line.clear()
+
+    def _overhear(self, fd: int) -> None:
+        self._printed += self._read(fd)
+        del self._printed[:-LAST_WORDS_BYTES]
+
+    def _read(self, fd: int) -> bytes:
+        data = os.read(fd, _CHUNK_BYTES)
+        if not data:
+            self._selector.unregister(fd)
+        return data
+
+    # --- the end ------------------------------------------------------------------------------------------------------
+
+    def _exited(self) -> bool:
+        """Whether the child has ended. Where that can be seen without reaping it, its group's number stays its own."""
+        if not hasattr(os, "waitid"):  # macOS
+            return self._process.poll() is not None
+        return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+    def _kill_group(self) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS refuses for a group of zombies.
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _end(self) -> None:
+        """Kill what is left of the group, and what has left the group, and wait for the child."""
+        escaped = self._memory.descendants()
+        self._kill_group()
+        for process in escaped:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        self.exit_code = self._process.wait()
+        psutil.wait_procs(escaped, timeout=GRACE_S)
+        self._selector.close()
+        os.close(self._events)
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
+
+
+class TreeMemory:
+    """What a process and all that it has started take, without the pages of files."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._known: list[psutil.Process] = []
+        self._refresh_at = 0.0
+
+    def bytes(self) -> int:
+        now = time.monotonic()
+        if now >= self._refresh_at:
+            self._known = self.descendants()
+            self._refresh_at = now + DESCENDANTS_EVERY_S
+        return sum(_resident_bytes(process) for process in (*self._itself(), *self._known))
+
+    def descendants(self) -> list[psutil.Process]:
+        """The processes that this one has started, and those that they have, as far as they are alive."""
+        found: list[psutil.Process] = []
+        for process in self._itself():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found = process.children(recursive=True)
+        return found
+
+    def _itself(self) -> list[psutil.Process]:
+        try:
+            return [psutil.Process(self._pid)]
+        except psutil.NoSuchProcess:
+            return []
+
+
+def _resident_bytes(process: psutil.Process) -> int:
+    """Resident memory; on Linux without file pages, which the kernel can drop when it needs the room."""
+    try:
+        memory = process.memory_info()
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return 0
+    return int(memory.rss) - int(getattr(memory, "shared", 0))
+
+
+def parse_event(line: bytes) -> Event:
+    """The event that a line holds; a line that holds none becomes a warning that shows its beginning."""
+    try:
+        return EVENT.validate_json(line)
+    except ValidationError:
+        shown = line[:_SHOWN_OF_GARBAGE].decode(errors="replace")
+        return LogLine(level="warning", message=f"The child process wrote a line that is no event: {shown}")
+
+
+def signal_name(number: int) -> str:
+    """`SIGSEGV (Segmentation fault)`; a number that has no name stays a number."""
+    try:
+        return f"{signal.Signals(number).name} ({signal.strsignal(number)})"
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,175 @@
+"""Every decision of an agent in a sentence with its numbers: the audit events of a session.
+
+All events that the state leads to are told each time; their keys are stable, so the pipeline records each once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from apps.agents.contracts.formats import Format
+from apps.agents.contracts.phrasing import listed
+from apps.agents.contracts.reports.analysis import AnalysisReport
+from apps.agents.contracts.state import AgentDecision, Closing, Outcome
+from apps.agents.planning.repair import Stop
+from apps.agents.session.candidates import Trial, export_key
+from apps.agents.session.finalists import Finals
+from apps.agents.session.search import Search
+from apps.agents.techniques.compatibility import format_label
+
+ANALYSIS_AGENT, PLANNING_AGENT, EVALUATION_AGENT, MANAGER = (
+    "AnalysisAgent",
+    "PlanningAgent",
+    "EvaluationAgent",
+    "OptimizationManager",
+)
+
+
+_VERDICTS = {
+    Outcome.IMPROVED: "selected",
+    Outcome.UNCHANGED: "original stands",
+    Outcome.NOT_MEASURED: "not measured",
+    Outcome.INCONCLUSIVE: "inconclusive",
+}
+
+
+def events(search: Search, closing: Closing | None) -> Iterator[AgentDecision]:
+    """The session's decisions so far, in the order of its life."""
+    yield AgentDecision(key="analysed", agent=ANALYSIS_AGENT, action="analysed", reason=_told(search.analysis))
+    for exported in search.exported:
+        target = exported.model.format
+        key = "analysed/exported" if target == Format.ONNX else f"analysed/exported-{target}"
+        reason = f"Exported to {format_label(target)}: {_told(exported)}"
+        yield AgentDecision(key=key, agent=ANALYSIS_AGENT, action="analysed", reason=reason)
+    for target, failed in search.exports_failed.items():
+        step = export_key(target)
+        yield AgentDecision(key=f"rolled-back/{step}", agent=MANAGER, action="rolled back", subject=step, reason=failed)
+    yield from _plan(search)
+    if search.prepare_failed:
+        yield _prepare_failed(search)
+    for trial in search.trials:
+        yield from _trial(trial)
+    for key, sentence in search.against_baseline(closed=closing is not None).items():
+        yield AgentDecision(
+            key=f"compared/{key}", agent=EVALUATION_AGENT, action="compared", subject=key, reason=sentence
+        )
+    for chain in search.chains:
+        outcome = search.repair_of(chain)
+        if isinstance(outcome, Stop) and outcome.reason:
+            root = chain[0].key
+            yield AgentDecision(
+                key=f"abandoned/{root}", agent=PLANNING_AGENT, action="abandoned", subject=root, reason=outcome.reason
+            )
+    if search.finals is not None:
+        yield from _finals(search, search.finals)
+    if closing is not None:
+        yield from _closing(search, closing)
+
+
+def _told(analysis: AnalysisReport) -> str:
+    known = sum(layer.sqnr_db is not None for layer in analysis.layers)
+    return (
+        f"{len(analysis.layers)} layers, {analysis.model.size_bytes / 1e6:.2f} MB, "
+        f"{analysis.latency.p50_ms:.3g} ms at batch {analysis.latency.batch_size} on {analysis.machine.cpu}; "
+        f"sensitivity measured for {known} of them."
+    )
+
+
+def _plan(search: Search) -> Iterator[AgentDecision]:
+    plan = search.plan
+    yield AgentDecision(key="plan", agent=PLANNING_AGENT, action="planned", reason=plan.summary)
+    for candidate in plan.candidates:
+        yield AgentDecision(
+            key=f"planned/{candidate.key}",
+            agent=PLANNING_AGENT,
+            action="planned",
+            subject=candidate.key,
+            reason=f"{candidate.title}. {candidate.reason}",
+        )
+    for number, omission in enumerate(plan.omitted, start=1):
+        yield AgentDecision(
+            key=f"omitted/{number}",
+            agent=PLANNING_AGENT,
+            action="left out",
+            subject=omission.technique,
+            reason=f"{omission.title}. {omission.reason}",
+        )
+
+
+def _prepare_failed(search: Search) -> AgentDecision:
+    step = search.prepare
+    why = (step.error if step else None) or "it did not finish"
+    if search.nothing_to_prepare:
+        action, reason = "left out", f"The graph is simple already, so quantizations start from the original: {why}"
+    else:
+        action, reason = "rolled back", f"Graph optimization failed, so quantizations start from the original: {why}"
+    return AgentDecision(key="rolled-back/prepare", agent=MANAGER, action=action, subject="prepare", reason=reason)
+
+
+def _trial(trial: Trial) -> Iterator[AgentDecision]:
+    key = trial.key
+    if trial.planned.parent is not None:
+        reason = f"{trial.planned.title}. {trial.planned.reason}"
+        yield AgentDecision(key=f"repaired/{key}", agent=PLANNING_AGENT, action="repaired", subject=key, reason=reason)
+    if (failure := trial.failure) is not None:
+        action = "rolled back" if trial.rolled_back else "failed"
+        yield AgentDecision(
+            key=f"failed/{key}", agent=MANAGER, action=action, subject=key, reason=f"{key} {action}: {failure}"
+        )
+    elif trial.judgement is not None:
+        action = "promising" if trial.judgement.accepted else "rolled back"
+        yield AgentDecision(
+            key=f"ranked/{key}",
+            agent=EVALUATION_AGENT,
+            action=action,
+            subject=key,
+            reason=f"{key} {action}: {trial.judgement.reason}",
+        )
+
+
+def _finals(search: Search, finals: Finals) -> Iterator[AgentDecision]:
+    """Who is judged and why, and what came of it."""
+    named = listed(finals.keys)
+    share = "alone" if len(finals.keys) == 1 else f"as {len(finals.keys)} that share the chance of error"
+    yield AgentDecision(
+        key="finalists",
+        agent=MANAGER,
+        action="finalists",
+        reason=f"Of {len(search.judged)} measured candidates {named} {'is' if len(finals.keys) == 1 else 'are'} "
+        f"judged, {share}: the highest ranked first, until one is proven.",
+    )
+    for key, ruling in finals.rulings(None, closed=False).items():
+        action = "accepted" if ruling.stands else "rolled back"
+        yield AgentDecision(
+            key=f"judged/{key}",
+            agent=EVALUATION_AGENT,
+            action=action,
+            subject=key,
+            reason=f"{key} {action}: {ruling.reason}",
+        )
+
+
+def _closing(search: Search, closing: Closing) -> Iterator[AgentDecision]:
+    if closing.budget:
+        yield AgentDecision(
+            key="budget",
+            agent=MANAGER,
+            action="budget spent",
+            reason=f"No further candidate is tried: {closing.budget}",
+        )
+    for key, reason in closing.skipped.items():
+        yield AgentDecision(
+            key=f"skipped/{key}", agent=PLANNING_AGENT, action="left out", subject=key, reason=f"{key}: {reason}"
+        )
+    packed = search.steps.package
+    if packed is not None and (finding := packed.result.get("finding")):
+        reason = f"The package is handed over and was not proven to run: {finding}."
+        yield AgentDecision(key="package", agent=MANAGER, action="packed untried", reason=reason)
+    verdict = closing.verdict
+    yield AgentDecision(
+        key="verdict",
+        agent=MANAGER,
+        action=_VERDICTS[verdict.outcome],
+        subject=verdict.candidate,
+        reason=" ".join(text for text in (verdict.reason, verdict.advice) if text),
+    )

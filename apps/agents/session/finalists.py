@@ -1,0 +1,249 @@
+"""From ranked candidates to the few that are judged, and from what judging shows to the one that is handed over.
+
+Ranking uses the choosing part of the data set and judging the evaluation part, on which nothing was tuned or chosen:
+what a finalist shows there is worth what it says, but for the few finalists that share the chance of error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from apps.agents.contracts.criteria import Criteria
+from apps.agents.contracts.phrasing import difference, difference_unit, listed, said
+from apps.agents.contracts.reports.constraints import Holds
+from apps.agents.contracts.reports.evaluation import EvaluationReport
+from apps.agents.contracts.reports.measurements import Estimate
+from apps.agents.contracts.reports.selection import Contest, Corrected
+from apps.agents.contracts.state import Choice
+from apps.agents.evaluation.selection import METRIC_CONSTRAINTS, Judgement, Standing, judge, ranked
+from apps.agents.evaluation.verdicts import overall
+from apps.agents.measuring.statistics.certainty import HOPELESS, Contender, Prospect, proven_by_holm, shared_confidence
+from apps.agents.session.candidates import Ruling, Trial
+
+TOLERATED_SHARE = 0.5
+"""Of a limit on the metric, how much may be measured where the evidence leaves it open."""
+USUAL_SHARE = 0.25
+"""Choosing examples for each that judges, where a report does not say."""
+
+
+def contenders(trials: Mapping[str, Trial], criteria: Criteria) -> tuple[Contender, ...]:
+    """Who may be judged, the best first: those that nothing speaks against, and those that more examples may clear."""
+    judgements = {key: trial.judgement for key, trial in trials.items() if trial.judgement is not None}
+    found = (_contender(trials[key], judgement.score) for key in ranked(judgements) if (judgement := judgements[key]))
+    return tuple(one for one in found if judgements[one.key].accepted or one.chance(criteria.confidence) >= HOPELESS)
+
+
+def _contender(trial: Trial, score: float) -> Contender:
+    report = trial.report
+    assert report is not None, "ranked by its report"
+    share = report.examples / report.judging_examples if report.judging_examples else USUAL_SHARE
+    prospects = tuple(
+        Prospect(verdict.measured, verdict.limit, report.confidence, share)
+        for verdict in report.constraints
+        if verdict.constraint in METRIC_CONSTRAINTS
+    )
+    return Contender(trial.key, score, prospects)
+
+
+@dataclass(frozen=True)
+class Finals:
+    """The finalists of a session, the highest ranked first, and what judging them has shown so far."""
+
+    keys: tuple[str, ...]
+    trials: Mapping[str, Trial]
+    """Every candidate of the session."""
+    criteria: Criteria
+
+    @property
+    def unasked(self) -> tuple[str, ...]:
+        """Finalists whose judging has not been asked for."""
+        return tuple(key for key in self.keys if self.trials[key].judge is None)
+
+    @property
+    def judged(self) -> tuple[str, ...]:
+        return tuple(key for key in self.keys if self.trials[key].judged is not None)
+
+    def _decided(self, key: str) -> bool:
+        return self.trials[key].judged is not None or self.trials[key].failed_judging is not None
+
+    @cached_property
+    def proven(self) -> Mapping[str, int]:
+        """Finalists that hold every limit, each with how many shared the chance of error when it was proven."""
+        held = {key: self._held(key) for key in self.judged}
+        return proven_by_holm(held, len(self.keys))
+
+    def _held(self, key: str) -> tuple[bool, ...]:
+        """Whether it holds every limit, by how many finalists share the chance of error: all of them first."""
+        steps = range(len(self.keys), 0, -1)
+        return tuple(self._judged_at(key, sharing).standing is Standing.PROVEN for sharing in steps)
+
+    def _judged_at(self, key: str, sharing: int) -> Judgement:
+        trial = self.trials[key]
+        report = trial.judged
+        assert report is not None, "judged"
+        criteria = self.criteria
+        if not tolerable(trial.report, report):
+            criteria = criteria.model_copy(update={"accept_inconclusive": False})
+        return judge(at_level(report, sharing), criteria)
+
+    @cached_property
+    def judgements(self) -> Mapping[str, Judgement]:
+        """What judging says of each finalist that was judged."""
+        return {key: self._judged_at(key, self._sharing(key)) for key in self.judged}
+
+    def chosen(self, *, closed: bool) -> str | None:
+        """Who is handed over; `None` while that is open, or where nobody is. Once `closed` nobody else is judged.
+
+        The highest ranked of those proven, as soon as all that rank above it are judged; with nobody proven the highest
+        ranked of those whose open points the criteria tolerate, which all of them are judged for.
+        """
+        for key in self.keys:
+            if key in self.proven:
+                return key
+            if not self._decided(key) and not closed:
+                return None
+        return next((key for key, judgement in self.judgements.items() if judgement.accepted), None)
+
+    # --- what is said -------------------------------------------------------------------------------------------------
+
+    def rulings(self, chosen: str | None, *, closed: bool) -> dict[str, Ruling]:
+        """What is said of the candidates that were judged and, once `closed`, of those that might have been."""
+        told = {key: self._ruling(key, judgement) for key, judgement in self.judgements.items()}
+        if not closed:
+            return told
+        for key, trial in self.trials.items():
+            if key not in told and trial.judgement is not None and trial.judgement.accepted:
+                reason = f"{trial.judgement.reason} Not judged: {self._why_not(key, chosen)}."
+                told[key] = Ruling(reason, None, stands=True)
+        return told
+
+    def _ruling(self, key: str, judgement: Judgement) -> Ruling:
+        on = f"Judged on {judgement.examples:,} examples that nobody had chosen by."
+        return Ruling(f"{on} {judgement.reason}", judgement, stands=judgement.accepted)
+
+    def _why_not(self, key: str, chosen: str | None) -> str:
+        if chosen is not None:
+            return f"{chosen} is handed over"
+        if key in self.keys:
+            return "the time was over"
+        few = "one candidate is" if len(self.keys) == 1 else f"{len(self.keys)} candidates are"
+        return f"{few} judged with so many examples, and {listed(self.keys)} ranked higher"
+
+    def report_of(self, key: str) -> EvaluationReport | None:
+        """What judged a finalist, at the confidence that it was proven with."""
+        report = self.trials[key].judged
+        return None if report is None else at_level(report, self._sharing(key))
+
+    def _sharing(self, key: str) -> int:
+        return self.proven.get(key, len(self.keys))
+
+    def choice(self, chosen: str | None) -> Choice | None:
+        """What choosing cost; `None` where nobody could be judged."""
+        if not self.judged:
+            return None
+        shown = chosen or self.judged[0]
+        report = self.trials[shown].judged
+        measured = [trial.report for trial in self.trials.values() if trial.report is not None]
+        assert report is not None, "judged"
+        unit = difference_unit(report.primary.unit)
+        alone, shared = (_half(at_level(report, count).primary.drop) for count in (1, self._sharing(shown)))
+        choice = Choice(
+            tried=len(measured),
+            choosing_examples=max(one.examples for one in measured),
+            finalists=self.keys,
+            judged=len(self.judged),
+            judging_examples=report.examples,
+            sharing=self._sharing(shown),
+            confidence=shared_confidence(self.criteria.confidence, self._sharing(shown)),
+            margin_alone=alone,
+            margin=shared,
+            unit=unit,
+            contest=self._contest,
+            sentence="",
+        )
+        return choice.model_copy(update={"sentence": in_words(choice)})
+
+    @property
+    def _contest(self) -> Contest | None:
+        """As the one that was judged last found it, beside all that were judged before."""
+        reports: list[EvaluationReport] = [one for key in self.judged if (one := self.trials[key].judged) is not None]
+        return next((report.contest for report in reversed(reports) if report.contest is not None), None)
+
+
+def tolerable(choosing: EvaluationReport | None, judging: EvaluationReport) -> bool:
+    """Whether open evidence on the metric may be tolerated: both parts together measure at most a share of each limit.
+
+    Of a loss beyond the limit that chance may hide, fewer pass so than by what either part measures, and more of the
+    candidates that lose nothing: the means of all examples vary least.
+    """
+    before = {one.constraint: one.measured.value for one in choosing.constraints} if choosing else {}
+    examples = choosing.examples if choosing else 0
+    for verdict in judging.constraints:
+        if verdict.constraint not in METRIC_CONSTRAINTS or verdict.status is Holds.HOLDS:
+            continue
+        value = verdict.measured.value
+        first = before.get(verdict.constraint, value)
+        pooled = (first * examples + value * judging.examples) / (examples + judging.examples)
+        if pooled > TOLERATED_SHARE * verdict.limit:
+            return False
+    return True
+
+
+def at_level(report: EvaluationReport, sharing: int) -> EvaluationReport:
+    """`report` with the limits on the metric as they stand where so many finalists share the chance of error."""
+    level = next((level for level in report.levels if level.sharing == sharing), None)
+    if level is None or level is report.levels[0]:
+        return report
+    primary = report.primary.model_copy(update={"drop": level.drop})
+    found = {one.constraint: one for one in level.constraints}
+    constraints = tuple(found.get(one.constraint, one) for one in report.constraints)
+    return report.model_copy(
+        update={
+            "metrics": (primary, *report.metrics[1:]),
+            "constraints": constraints,
+            "verdict": overall(constraints),
+        }
+    )
+
+
+def _half(drop: Estimate) -> float | None:
+    if drop.low is None or drop.high is None or drop.low == drop.high:
+        return None
+    return (drop.high - drop.low) / 2
+
+
+def in_words(choice: Choice) -> str:
+    """How many were tried and judged, on what, and what it did to the interval and to the winner's numbers."""
+    many = len(choice.finalists)
+    finalists = "the best" if many == 1 else f"of {many} finalists {choice.judged}"
+    finalists = f"{many} finalists" if 1 < many == choice.judged else finalists
+    tried = f"{choice.tried} candidates were" if choice.tried > 1 else "One candidate was"
+    sentences = [
+        f"{tried} tried on {choice.choosing_examples:,} choosing examples, and {finalists} "
+        f"{'were' if choice.judged > 1 else 'was'} judged on {choice.judging_examples:,} that nobody had chosen by."
+    ]
+    if choice.sharing > 1 and choice.margin is not None and choice.margin_alone is not None:
+        alone, shared = difference(choice.margin_alone, choice.unit), said(choice.margin, choice.unit)
+        sentences.append(f"That {choice.sharing} may be judged widened the loss's interval from ±{alone} to ±{shared}.")
+    if choice.contest:
+        sentences.append(_corrected("Ranking alone would have claimed", choice.contest.choosing))
+        sentences.append(_corrected("Among the finalists that were judged it shows", choice.contest.evaluation))
+        sentences.append(choice.contest.note)
+    return " ".join(filter(None, sentences))
+
+
+def _corrected(claim: str, found: Corrected | None) -> str:
+    """Nothing where luck did not flatter the numbers."""
+    if found is None or not found.lucky:
+        return ""
+    plain, worth = _loss(found.plain, found.unit), _loss(found.corrected, found.unit)
+    luck = f"the luck of having come out best of {found.among}"
+    return f"{claim} {plain} for {found.candidate}; without {luck} it is {worth}."
+
+
+def _loss(drop: float, unit: str) -> str:
+    if difference(drop, unit) == "0":
+        return "no loss"
+    return f"a {'loss' if drop > 0 else 'gain'} of {said(abs(drop), unit)}"

@@ -1,0 +1,285 @@
+"""A verdict in one sentence and a tone: what got better, and beside it what got worse. Pure.
+
+Speed differs where its interval lies beyond 1 and beyond what the control shows noise to reach, a file from one per
+cent on, memory from what it varies by from run to run, and the metric where the interval of its change excludes 0. What
+differs by less is told as unchanged. `good` needs every constraint proven and nothing worse; a loss of the metric that
+is proven to lie within its limit is what the criteria allow: it is good as well, stands in the sentence, and is not
+celebrated.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+from apps.agents.contracts.criteria import Criteria
+from apps.agents.contracts.phrasing import (
+    capital,
+    difference,
+    difference_unit,
+    listed,
+    moved,
+    number,
+    number_of_bytes,
+    said,
+    signed,
+)
+from apps.agents.contracts.reports.constraints import Holds
+from apps.agents.contracts.reports.evaluation import EvaluationReport
+from apps.agents.contracts.reports.measurements import UNKNOWN as UNBOUNDED
+from apps.agents.contracts.reports.measurements import Estimate, LatencyComparison
+from apps.agents.contracts.reports.metrics import FindingKind, MetricComparison
+from apps.agents.contracts.state import Headline, Outcome, Tone, Verdict
+from apps.agents.evaluation.selection import REAL_CHANGE, REAL_MEMORY_CHANGE, noise_ratio
+
+CELEBRATION = "Better, and it still works"
+NOTICED_MEMORY_CHANGE = 1.25
+NOTICED_MEMORY_BYTES = 5_000_000
+"""Peak memory that no criterion speaks of is told where it grew by both: two runs of a model may differ by less."""
+METRIC_LIMITS = frozenset({"max_metric_drop_points", "max_metric_drop_relative"})
+GROUP_LIMIT = "max_group_drop_points"
+NOTHING_BETTER = "Nothing better was found within the limits"
+
+
+class Move(StrEnum):
+    BETTER = "better"
+    WORSE = "worse"
+    SAME = "same"
+    UNKNOWN = "unknown"
+    """Nothing bounds the interval: the machine was too busy to tell."""
+
+
+class _Change(NamedTuple):
+    move: Move
+    words: str
+
+
+class Tile(NamedTuple):
+    """One number of a verdict as it stands large: what it is, the number, and the interval of that number."""
+
+    label: str
+    value: str
+    range: str
+
+
+def headline_of(verdict: Verdict, report: EvaluationReport | None, criteria: Criteria) -> Headline:
+    """The headline of a verdict; `report` is the evaluation of the candidate that it hands over."""
+    if verdict.headline is not None:
+        return verdict.headline
+    if verdict.outcome is not Outcome.IMPROVED or report is None:
+        return Headline(tone=Tone.NEUTRAL, sentence=NOTHING_BETTER)
+    return headline(report, criteria, proven=not verdict.inconclusive)
+
+
+def headline(report: EvaluationReport, criteria: Criteria, *, proven: bool) -> Headline:
+    """Of a candidate that is handed over; `proven` says that every constraint holds at the member's confidence."""
+    changes = [_speed(report), _size(report), *_memory(report, criteria)]
+    metric = _metric(report)
+    gains = listed([one.words for one in changes if one.move is Move.BETTER])
+    losses = listed([one.words for one in changes if one.move is Move.WORSE])
+    same = [one.words for one in changes if one.move in (Move.SAME, Move.UNKNOWN)]
+    body = _joined(gains, losses, same)
+    harm = _harm(report)
+    told = f"{body}; {metric.words}{harm}"
+    if losses or harm or (metric.move is Move.WORSE and not _limited(report)):
+        return Headline(tone=Tone.MIXED, sentence=capital(told))
+    if not proven or any(one.move is Move.UNKNOWN for one in changes):
+        return Headline(tone=Tone.OPEN, sentence=capital(told))
+    if metric.move is Move.WORSE:
+        return Headline(tone=Tone.GOOD, sentence=capital(told))
+    return Headline(tone=Tone.GOOD, sentence=f"{CELEBRATION}: {told}")
+
+
+def _joined(gains: str, losses: str, same: Sequence[str]) -> str:
+    better_or_worse = f"{gains}, and {losses}" if gains and losses else gains or losses
+    return ", ".join(filter(None, [better_or_worse, listed(same)]))
+
+
+# --- what changed ----------------------------------------------------------------------------------------------------
+
+
+def speed_move(latency: LatencyComparison, noise: float) -> Move:
+    """Whether the candidate is faster or slower, beyond its interval and beyond `noise` (a ratio of 1 or more)."""
+    speedup = latency.speedup
+    low = speedup.value if speedup.low is None else speedup.low
+    high = speedup.value if speedup.high is None else speedup.high
+    if high >= UNBOUNDED:
+        return Move.UNKNOWN
+    if low > noise:
+        return Move.BETTER
+    return Move.WORSE if high * noise < 1 else Move.SAME
+
+
+def ratio_move(ratio: float, real: float) -> Move:
+    """Original over candidate, which differs from `real` times on."""
+    if ratio >= real:
+        return Move.BETTER
+    return Move.WORSE if ratio * real < 1 else Move.SAME
+
+
+def _speed(report: EvaluationReport) -> _Change:
+    ratio = report.latency.speedup.value
+    move = speed_move(report.latency, noise_ratio(report))
+    if move is Move.UNKNOWN:
+        return _Change(move, "speed not known, as the machine was too busy")
+    words = _words(move, ratio, "faster", "slower", "as fast as before")
+    open_ones = _open(report)
+    if "min_speedup" in open_ones:
+        words += f" (not proven to be the {number(open_ones['min_speedup'])}× asked for)"
+    if "max_latency_ms" in open_ones:
+        words += f" (not proven to stay within {number(open_ones['max_latency_ms'])} ms)"
+    return _Change(move, words)
+
+
+def _size(report: EvaluationReport) -> _Change:
+    ratio = report.size_bytes.ratio
+    move = ratio_move(ratio, REAL_CHANGE)
+    return _Change(move, _words(move, ratio, "smaller", "larger", "as large as before"))
+
+
+def _memory(report: EvaluationReport, criteria: Criteria) -> list[_Change]:
+    """Nothing where no criterion speaks of memory, unless it grew so much that everybody would want to know."""
+    pair, ratio = report.peak_memory_bytes, report.peak_memory_bytes.ratio
+    if criteria.exponents.memory or criteria.constraints.max_memory_bytes is not None:
+        move = ratio_move(ratio, REAL_MEMORY_CHANGE)
+        words = {
+            Move.BETTER: f"{times(ratio)} less memory",
+            Move.WORSE: f"{times(1 / ratio)} the memory" if ratio else "more memory",
+            Move.SAME: "the same memory",
+        }
+        return [_Change(move, words[move])]
+    grew = pair.candidate >= max(NOTICED_MEMORY_CHANGE * pair.original, pair.original + NOTICED_MEMORY_BYTES)
+    return [_Change(Move.WORSE, f"{times(pair.candidate / max(1.0, pair.original))} the memory")] if grew else []
+
+
+def _metric(report: EvaluationReport) -> _Change:
+    primary, open_ones = report.primary, _open(report)
+    worse = Move.WORSE if primary.drop.value > 0 else Move.BETTER
+    move = Move.SAME if primary.unchanged else worse
+    limit = _limit_said(report)
+    is_open = bool(METRIC_LIMITS & open_ones.keys())
+    if is_open and primary.drop.value > 0:
+        # The interval may include 0, and to call that unchanged would promise what is not known.
+        fell = "fell" if primary.higher_is_better else "rose"
+        unit = difference_unit(primary.unit)
+        return _Change(
+            move, f"{primary.label} {fell} {said(primary.drop.value, unit)}, within the limit of {limit}, not proven"
+        )
+    words = f"{primary.label} {moved(primary)}"
+    if is_open:
+        words += f", not proven to stay within the limit of {limit}"
+    elif move is Move.WORSE and limit:
+        words += f", within the limit of {limit}"
+    if GROUP_LIMIT in open_ones:
+        words += f", no group proven to stay within {said(open_ones[GROUP_LIMIT], difference_unit(primary.unit))}"
+    return _Change(move, words)
+
+
+def _harm(report: EvaluationReport) -> str:
+    """Whom a change hurts that all examples together do not show; groups only where no limit allows them a loss."""
+    subjects: dict[FindingKind, list[str]] = {}
+    for one in report.findings:
+        subjects.setdefault(one.kind, []).append(one.subject)
+    if any(one.constraint == GROUP_LIMIT for one in report.constraints):
+        subjects.pop(FindingKind.GROUP, None)
+    losers = [
+        f"the {kind} {those[0]} loses" if len(those) == 1 else f"{len(those)} {plural} lose"
+        for kind, plural in ((FindingKind.CLASS, "classes"), (FindingKind.GROUP, "groups"))
+        if (those := subjects.get(kind))
+    ]
+    churned = ["many predictions changed"] if FindingKind.CHURN in subjects else []
+    told = listed([*losers, *churned])
+    return f", but {told}" if told else ""
+
+
+def _open(report: EvaluationReport) -> dict[str, float]:
+    """The limits of constraints that the evidence does not decide."""
+    return {one.constraint: one.limit for one in report.constraints if one.status is Holds.INCONCLUSIVE}
+
+
+def _limited(report: EvaluationReport) -> bool:
+    return any(one.constraint in METRIC_LIMITS for one in report.constraints)
+
+
+def _limit_said(report: EvaluationReport) -> str:
+    """The limit on the metric, an open one first: `1 point`, `2 % of its value`; empty where there is none."""
+    limits = [one for one in report.constraints if one.constraint in METRIC_LIMITS]
+    limit = min(limits, key=lambda one: one.status is not Holds.INCONCLUSIVE, default=None)
+    if limit is None:
+        return ""
+    if limit.constraint == "max_metric_drop_points":
+        return said(limit.limit, difference_unit(report.primary.unit))
+    return f"{number(limit.limit * 100)} % of its value"
+
+
+# --- tiles -----------------------------------------------------------------------------------------------------------
+
+
+def speed_tile(report: EvaluationReport) -> Tile:
+    """*Faster* or *Slower* by how much, each above 1; *as before* where noise explains the difference."""
+    speedup, move = report.latency.speedup, speed_move(report.latency, noise_ratio(report))
+    if move is Move.WORSE:
+        slowed = Estimate(value=_inverse(speedup.value) or 0.0, low=_inverse(speedup.high), high=_inverse(speedup.low))
+        return Tile("Slower", f"{number(slowed.value)}×", _range(slowed))
+    if move is Move.UNKNOWN:
+        return Tile("Speed", "not known", "the machine was too busy")
+    if move is Move.SAME:
+        return Tile("Speed", "as before", f"measured {number(speedup.value)}×, {_range(speedup)}")
+    return Tile("Faster", f"{number(speedup.value)}×", _range(speedup))
+
+
+def size_tile(report: EvaluationReport) -> Tile:
+    """*Smaller* or *Larger* by how much; its range are both sizes."""
+    pair = report.size_bytes
+    sizes = f"{number_of_bytes(pair.original)} → {number_of_bytes(pair.candidate)}"
+    match ratio_move(pair.ratio, REAL_CHANGE):
+        case Move.BETTER:
+            return Tile("Smaller", f"{number(pair.ratio)}×", sizes)
+        case Move.WORSE:
+            return Tile("Larger", f"{number(_inverse(pair.ratio) or 0.0)}×", sizes)
+    return Tile("Size", "as before", sizes)
+
+
+def metric_tile(metric: MetricComparison) -> Tile:
+    """The change, candidate minus original: negative is lower. *unchanged* where its interval includes 0."""
+    unit, change = difference_unit(metric.unit), metric.change
+    label = "Change, in points" if unit == "points" else "Change"
+    shown = signed(change.value, unit).removesuffix(unit).removesuffix("point").strip()
+    if metric.unchanged:
+        measured = f"measured {shown}, " if change.value else ""
+        return Tile(label, "unchanged", f"{measured}{_range(change, unit)}" if _range(change) else "exactly")
+    return Tile(label, shown, _range(change, unit))
+
+
+def _inverse(value: float | None) -> float | None:
+    return None if value is None else 1 / max(value, 1e-9)
+
+
+def _range(estimate: Estimate, unit: str = "") -> str:
+    """`4.02 to 4.41`; empty where the number is exact."""
+    if estimate.low is None or estimate.high is None or estimate.low == estimate.high:
+        return ""
+    return f"{_end(estimate.low, unit)} to {_end(estimate.high, unit)}"
+
+
+def _end(value: float, unit: str) -> str:
+    """An end of an interval; what nothing bounds is a very large number."""
+    return difference(math.copysign(math.inf, value) if abs(value) >= UNBOUNDED else value, unit)
+
+
+# --- words -----------------------------------------------------------------------------------------------------------
+
+
+def times(ratio: float) -> str:
+    """A ratio as a headline has it: `4.2×`, `19×`, `1.03×`."""
+    if ratio >= 9.95:
+        return f"{ratio:,.0f}×"
+    return f"{ratio:.1f}×" if ratio >= 1.1 else f"{ratio:.2f}×" if ratio >= 1.01 else f"{ratio:.3f}×"
+
+
+def _words(move: Move, ratio: float, better: str, worse: str, same: str) -> str:
+    if move is Move.SAME:
+        return same
+    return f"{times(ratio)} {better}" if move is Move.BETTER else f"{times(1 / max(ratio, 1e-9))} {worse}"

@@ -1,0 +1,388 @@
+"""The OptimizationManager: given all that is known of a session, what next?
+
+    analyse → (export → analyse) → plan → prepare → (optimize → evaluate) for each candidate
+    → judge the finalists → package → verdict
+
+A model of PyTorch or TensorFlow is exported to the formats of other runtimes before it is planned for, so that every
+technique of any of them can be weighed; where an export fails, the plan does without. Candidates start from the
+original, an export, or what was prepared of it. They are ranked on the choosing part of the data set; when the search
+is over, or its time is, the few that rank highest are judged on the evaluation part, one after the other until one is
+proven.
+
+`next` is a pure function of the state. Nothing is remembered between calls, so a crash loses nothing: asking again
+gives the same answer, and a step that is in the state is not asked for twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from apps.agents.contracts.faults import Fault
+from apps.agents.contracts.reports.evaluation import Part
+from apps.agents.contracts.state import (
+    CandidateRecord,
+    Closing,
+    Decision,
+    Outcome,
+    Phase,
+    SessionState,
+    Status,
+    StepKind,
+    StepRecord,
+    StepRequest,
+    Verdict,
+)
+from apps.agents.evaluation.inconclusive import not_measured
+from apps.agents.evaluation.selection import verdict_of
+from apps.agents.measuring.statistics.certainty import MOST_FINALISTS
+from apps.agents.session import audit_events
+from apps.agents.session.candidates import (
+    ANALYSE,
+    PACKAGE,
+    PACKAGE_UNTRIED,
+    PLAN,
+    PREPARE,
+    Steps,
+    Trial,
+    evaluate_key,
+    judge_key,
+    optimize_key,
+)
+from apps.agents.session.finalists import Finals
+from apps.agents.session.headline import headline_of
+from apps.agents.session.preparation import LOST, Preparation, measuring_queue, optimizing_queue
+from apps.agents.session.search import Option, Search
+from apps.agents.techniques.catalogue import TechniqueSpec, catalogue
+from apps.agents.techniques.knowledge.onnx_rules import GRAPH
+
+_ENDS_SESSION = (Fault.INFRASTRUCTURE, Fault.ORIGINAL)
+
+
+class OptimizationManager:
+    """Decides; `specs` is the catalogue of techniques, every known one by default."""
+
+    def __init__(self, specs: Mapping[str, TechniqueSpec] | None = None) -> None:
+        self.specs = catalogue() if specs is None else specs
+
+    def next(self, state: SessionState) -> Decision:
+        """What to do next: steps to start, the candidates and events as they stand, or the verdict or failure.
+
+        At most `state.parallelism` steps are active at a time; evaluations come before new optimizations, so that what
+        was learned steers what is tried. A failed step costs its candidate; only a failed analysis or plan, or a
+        package that cannot be packed even untried, ends the session with `failure`, and so does what says nothing of
+        the candidate: a step that was lost to the infrastructure, one that fails with the original as well, and memory
+        that ran out where nothing else is better than the original.
+        """
+        if (failure := _failure(state)) is not None:
+            return _decision(state, self.specs, failure=failure)
+        requests = _Turn(state, self.specs).requests
+        if (failure := _left_open(state, requests)) is not None:
+            return _decision(state, self.specs, failure=failure)
+        asked = tuple(StepRecord(request=request, status=Status.QUEUED) for request in requests)
+        after = state.model_copy(update={"steps": (*state.steps, *asked)})
+        return _decision(after, self.specs, requests)
+
+
+def _failure(state: SessionState) -> tuple[str, str] | None:
+    """Code and sentence when a step failed that the session cannot do without."""
+    for key in (ANALYSE, PLAN, PACKAGE_UNTRIED):
+        step = Steps.of(state).get(key)
+        if step is not None and step.status in LOST:
+            return _told(step)
+    lost = (step for step in state.steps if step.status is Status.FAILED and step.fault in _ENDS_SESSION)
+    return next((_told(step) for step in lost), None)
+
+
+def _told(step: StepRecord) -> tuple[str, str]:
+    key, status = step.request.key, step.status.value
+    return step.error_code or f"{key}.{status}", step.error or f"The step {key} {status}."
+
+
+def _left_open(state: SessionState, requests: tuple[StepRequest, ...]) -> tuple[str, str] | None:
+    """Code and sentence where the original would stand although a candidate could not be tried for lack of memory."""
+    closings = [Closing.model_validate(one.parameters) for one in requests if one.kind is StepKind.PACKAGE]
+    if not any(closing.verdict.outcome is not Outcome.IMPROVED for closing in closings):
+        return None
+    for step in state.steps:
+        if step.status is Status.FAILED and step.fault is Fault.MEMORY and step.request.candidate:
+            code, sentence = _told(step)
+            return code, (
+                f"{step.request.candidate} could not be tried, and nothing else is better than the original. "
+                f"{sentence} Give the worker more memory and resume the session, or start another one without "
+                f"{step.request.technique}."
+            )
+    return None
+
+
+def _decision(
+    state: SessionState,
+    specs: Mapping[str, TechniqueSpec],
+    requests: tuple[StepRequest, ...] = (),
+    failure: tuple[str, str] | None = None,
+) -> Decision:
+    steps = Steps.of(state)
+    search = Search(state, specs) if steps.completed(ANALYSE) and steps.completed(PLAN) else None
+    closing = _closing(steps)
+    done = closing is not None and steps.package is not None and steps.package.status is Status.COMPLETED
+    return Decision(
+        phase=_phase(steps),
+        progress=1.0 if done else _progress(steps, search),
+        requests=requests,
+        candidates=_records(search, closing) if search else (),
+        events=tuple(audit_events.events(search, closing)) if search else (),
+        verdict=closing.verdict if closing and done else None,
+        failure=failure,
+    )
+
+
+def _records(search: Search, closing: Closing | None) -> tuple[CandidateRecord, ...]:
+    """Every candidate as the member sees it now."""
+    selected, skipped = (closing.verdict.candidate, closing.skipped) if closing else (None, {})
+    rulings = search.finals.rulings(selected, closed=closing is not None) if search.finals else {}
+    return tuple(trial.record(selected, skipped, rulings.get(trial.key)) for trial in search.trials)
+
+
+def _closing(steps: Steps) -> Closing | None:
+    package = steps.package
+    return Closing.model_validate(package.request.parameters) if package else None
+
+
+def _phase(steps: Steps) -> Phase:
+    """Where the session is; phases never run back: evaluating includes the further candidates that results lead to."""
+    if steps.get(PLAN) is None:
+        return Phase.ANALYSING
+    if not steps.completed(PLAN):
+        return Phase.PLANNING
+    if steps.get(PACKAGE):
+        return Phase.PACKAGING
+    evaluating = any(step.request.kind is StepKind.EVALUATE for step in steps.by_key.values())
+    return Phase.EVALUATING if evaluating else Phase.OPTIMIZING
+
+
+def _progress(steps: Steps, search: Search | None) -> float:
+    """Share of the expected work that is done.
+
+    Steps that ended are counted against those that the plan expects, on a curve that flattens: repairs add work, and
+    progress never runs back.
+    """
+    if search is None:
+        looked = sum(step.status is Status.COMPLETED for step in steps.by_key.values())
+        return 0.12 if steps.get(PLAN) else round(min(0.11, 0.04 * looked), 2)
+    if steps.get(PACKAGE):
+        return 0.95
+    ended = sum(
+        step.status not in (Status.QUEUED, Status.RUNNING)
+        for step in steps.by_key.values()
+        if step.request.kind in (StepKind.OPTIMIZE, StepKind.EVALUATE)
+    )
+    expected = 2 + 2 * min(len(search.plan.candidates), search.state.criteria.budget.candidates)
+    done = ended / expected
+    return round(0.15 + 0.78 * done / (done + 0.6), 4)
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """One question to the manager: the requests that `state` leads to."""
+
+    state: SessionState
+    specs: Mapping[str, TechniqueSpec]
+
+    @cached_property
+    def steps(self) -> Steps:
+        return Steps.of(self.state)
+
+    @cached_property
+    def search(self) -> Search:
+        return Search(self.state, self.specs)
+
+    @property
+    def requests(self) -> tuple[StepRequest, ...]:
+        if self.steps.get(PLAN) is None:
+            return Preparation(self.state, self.specs, in_time=self._minutes_spent() is None).requests
+        if self.steps.completed(PLAN) is None:
+            return ()
+        if (package := self.steps.package) is not None:
+            lost = package.status in LOST and package.request.key == PACKAGE
+            return (self._package_untried(package),) if lost else ()
+        requests = self._trials() if self.search.finals is None else self._judging(self.search.finals)
+        if requests or self.steps.active:
+            return requests
+        finals = self.search.finals or self.search.new_finals(self._most_finalists())
+        requests = self._judging(finals) if finals else ()
+        return requests or (self._package(finals),)
+
+    # --- the steps ---------------------------------------------------------------------------------------------------
+
+    def _trials(self) -> tuple[StepRequest, ...]:
+        """Evaluations first, then the preparation, then new candidates, as far as workers and the budget allow."""
+        free = max(0, max(1, self.state.parallelism) - self.steps.active)
+        requests: list[StepRequest] = []
+        if self._minutes_spent() is None:
+            requests += [self._evaluate(trial) for trial in self.search.to_evaluate]
+        options = [] if self.search.preparing or self._minutes_short() else list(self.search.options)
+        options = options[: max(0, self.state.criteria.budget.candidates - self.search.started)]
+        if self.search.prepare is None and any(self.search.needs_preparation(o.candidate.technique) for o in options):
+            requests.append(self._prepare())
+        else:
+            requests += [self._start(option) for option in options]
+        return tuple(requests[:free])
+
+    def _judging(self, finals: Finals) -> tuple[StepRequest, ...]:
+        """The next finalists, as far as workers are free; the first one even where the time is over."""
+        late = self._minutes_spent() is not None and len(finals.unasked) < len(finals.keys)
+        if late or finals.chosen(closed=False) is not None:
+            return ()
+        free = max(0, max(1, self.state.parallelism) - self.steps.active)
+        return tuple(self._judge(self.search.by_key[key], finals) for key in finals.unasked[:free])
+
+    def _most_finalists(self) -> int:
+        """How many there is time to judge, one at least."""
+        left_s, each_s = 60 * self.state.criteria.budget.minutes - self.state.worked_s, self.search.judging_s
+        return max(1, min(MOST_FINALISTS, int(left_s / each_s) if each_s else MOST_FINALISTS))
+
+    def _prepare(self) -> StepRequest:
+        return StepRequest(
+            key=PREPARE,
+            kind=StepKind.OPTIMIZE,
+            queue=optimizing_queue(self.specs[GRAPH]),
+            reason="Every quantization starts from the optimized graph, which is made once.",
+            technique=GRAPH,
+            parameters=self.specs[GRAPH].resolve({}),
+            parent=self.search.parent_of(GRAPH),
+        )
+
+    def _start(self, option: Option) -> StepRequest:
+        """The first step of a candidate: the export has been made already and is only to be measured."""
+        trial = next((trial for trial in self.search.trials if trial.key == option.candidate.key), None)
+        return self._evaluate(trial) if trial is not None and trial.is_export else self._optimize(option)
+
+    def _optimize(self, option: Option) -> StepRequest:
+        candidate = option.candidate
+        return StepRequest(
+            key=optimize_key(candidate.key),
+            kind=StepKind.OPTIMIZE,
+            queue=optimizing_queue(self.specs[candidate.technique]),
+            reason=candidate.reason,
+            candidate=candidate.key,
+            technique=candidate.technique,
+            parameters=dict(candidate.parameters),
+            parent=self.search.parent_of(candidate.technique),
+        )
+
+    def _evaluate(self, trial: Trial) -> StepRequest:
+        return StepRequest(
+            key=evaluate_key(trial.key),
+            kind=StepKind.EVALUATE,
+            queue=measuring_queue(self.state.criteria),
+            reason=f"Measures {trial.key} beside the original on the examples that rank.",
+            candidate=trial.key,
+            technique=trial.planned.technique,
+            parameters={"part": Part.CHOOSING.value, **self.search.held_against(trial)},
+            parent=trial.maker,
+        )
+
+    def _judge(self, trial: Trial, finals: Finals) -> StepRequest:
+        return StepRequest(
+            key=judge_key(trial.key),
+            kind=StepKind.EVALUATE,
+            queue=measuring_queue(self.state.criteria),
+            reason=f"Judges {trial.key} on examples that nobody has chosen by.",
+            candidate=trial.key,
+            technique=trial.planned.technique,
+            parameters=self.search.judging_parameters(trial, finals),
+            parent=trial.maker,
+        )
+
+    def _package(self, finals: Finals | None) -> StepRequest:
+        """The last step; its parameters freeze how the search ended, so that the verdict does not change any more."""
+        budget = self._budget_spent()
+        verdict = self._headed(self._verdict(finals, budget), finals)
+        skipped = {
+            trial.key: self.search.passed_over(trial) or f"Left out: {budget}"
+            for trial in self.search.trials
+            if not trial.started
+        }
+        skipped |= {trial.key: f"Not measured: {budget}" for trial in self.search.trials if trial.awaits_evaluation}
+        closing = Closing(verdict=verdict, skipped=skipped, budget=budget)
+        chosen = verdict.candidate
+        maker = next((trial.maker for trial in self.search.trials if trial.key == chosen), None)
+        return StepRequest(
+            key=PACKAGE,
+            kind=StepKind.PACKAGE,
+            queue="cpu",
+            reason=verdict.reason,
+            candidate=chosen,
+            parameters=closing.model_dump(mode="json"),
+            parent=maker,
+        )
+
+    def _verdict(self, finals: Finals | None, budget: str | None) -> Verdict:
+        judged, titles, criteria = dict(self.search.judged), self.search.titles, self.state.criteria
+        if not judged:
+            return not_measured(self.state, self._failures, budget if self._minutes_spent() else None)
+        if finals is None:
+            return verdict_of(judged, titles, criteria)
+        chosen = finals.chosen(closed=True)
+        failed = [self.search.by_key[key] for key in finals.keys if self.search.by_key[key].failed_judging]
+        unjudged = " ".join(f"{trial.key} could not be judged: {trial.failure}" for trial in failed)
+        judged |= finals.judgements
+        choice = finals.choice(chosen)
+        return verdict_of(judged, titles, criteria, chosen=chosen, choice=choice, unjudged=unjudged)
+
+    @property
+    def _failures(self) -> dict[str, str]:
+        """Why each candidate failed that did, in a sentence."""
+        return {trial.key: failure for trial in self.search.trials if (failure := trial.failure) is not None}
+
+    def _headed(self, verdict: Verdict, finals: Finals | None) -> Verdict:
+        """The verdict with its headline, frozen with it."""
+        report = finals.report_of(verdict.candidate) if finals and verdict.candidate else None
+        return verdict.model_copy(update={"headline": headline_of(verdict, report, self.state.criteria)})
+
+    def _package_untried(self, lost: StepRecord) -> StepRequest:
+        """A package that cannot be tried costs no answer that is proven: it is packed once more and says so."""
+        untried = lost.error or f"the step {lost.request.key} was {lost.status.value}"
+        parameters = {**lost.request.parameters, "untried": untried}
+        return lost.request.model_copy(update={"key": PACKAGE_UNTRIED, "parameters": parameters})
+
+    # --- the budget --------------------------------------------------------------------------------------------------
+
+    def _minutes_spent(self) -> str | None:
+        minutes = self.state.criteria.budget.minutes
+        if self.state.worked_s < 60 * minutes:
+            return None
+        return (
+            f"the budget of {minutes:g} minute{'s' * (minutes != 1)} is spent "
+            f"({self.state.worked_s / 60:.1f} went by while its steps ran)."
+        )
+
+    def _minutes_short(self) -> str | None:
+        """Why no candidate is started for lack of time: none is left, or less than candidates took on average."""
+        if spent := self._minutes_spent():
+            return spent
+        durations = [
+            (trial.optimize.duration_s or 0.0) + (trial.evaluate.duration_s or 0.0)
+            for trial in self.search.trials
+            if trial.judgement is not None and trial.optimize is not None and trial.evaluate is not None
+        ]
+        left_s = 60 * self.state.criteria.budget.minutes - self.state.worked_s
+        mean_s = sum(durations) / len(durations) if durations else 0.0
+        judging_s = self.search.judging_s
+        if mean_s + judging_s <= left_s:
+            return None
+        return (
+            f"{left_s / 60:.1f} of {self.state.criteria.budget.minutes:g} minutes are left; a candidate takes about "
+            f"{mean_s / 60:.1f}, and judging the best one {judging_s / 60:.1f}."
+        )
+
+    def _budget_spent(self) -> str | None:
+        """Which budget ended the search, in a sentence; `None` when it ended for want of anything worth trying."""
+        unmeasured = any(trial.awaits_evaluation for trial in self.search.trials)
+        if not self.search.options and not unmeasured:
+            return None
+        if reason := self._minutes_short():
+            return reason
+        candidates = self.state.criteria.budget.candidates
+        return f"the budget of {candidates} candidate{'s' if candidates > 1 else ''} is spent."

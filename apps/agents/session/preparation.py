@@ -1,0 +1,140 @@
+"""What is found out before a session is planned: the original is analysed, exported where it can be, analysed again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from apps.agents.contracts.criteria import Criteria, Device
+from apps.agents.contracts.reports.analysis import AnalysisReport
+from apps.agents.contracts.state import SessionState, Status, StepKind, StepRequest
+from apps.agents.planning.availability import obstacle_to
+from apps.agents.session.candidates import ANALYSE, PLAN, Steps, analyse_key, export_key
+from apps.agents.techniques.artifact_format import runtime_of
+from apps.agents.techniques.catalogue import Family, TechniqueSpec
+from apps.agents.techniques.compatibility import format_label
+
+LOST = (Status.FAILED, Status.CANCELLED)
+
+
+def measuring_queue(criteria: Criteria) -> str:
+    """Where models are measured: on the session's own target."""
+    return "gpu" if criteria.target.device is Device.CUDA else "cpu"
+
+
+def optimizing_queue(spec: TechniqueSpec) -> str:
+    """Where a technique is applied: wherever it can be done without an accelerator, one is left to others."""
+    return "cpu" if Device.CPU in spec.devices else "gpu"
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """The steps up to the plan. `in_time` is whether the session's minutes allow for more than the plan."""
+
+    state: SessionState
+    specs: Mapping[str, TechniqueSpec]
+    in_time: bool
+
+    @cached_property
+    def steps(self) -> Steps:
+        return Steps.of(self.state)
+
+    @property
+    def requests(self) -> tuple[StepRequest, ...]:
+        """What is to be found out next, at last the plan; empty while something is being found out."""
+        if self.steps.get(ANALYSE) is None:
+            return (self._analyse(),)
+        if self.steps.completed(ANALYSE) is None:
+            return ()
+        wanted = [request for spec in self._exporters if (request := self._next_of(spec)) is not None]
+        if wanted:
+            return tuple(wanted[: max(0, max(1, self.state.parallelism) - self.steps.active)])
+        return () if self.steps.active else (self._plan(),)
+
+    @cached_property
+    def _exporters(self) -> tuple[TechniqueSpec, ...]:
+        """The techniques that make another runtime's format of the original."""
+        return tuple(
+            spec
+            for spec in self.specs.values()
+            if spec.family is Family.EXPORT and self.state.model.format in spec.formats
+        )
+
+    def _next_of(self, spec: TechniqueSpec) -> StepRequest | None:
+        """The next step towards what `spec` exports; `None` where it is there, lost, under way or not to be had."""
+        target = spec.output_format or ""
+        export = self.steps.get(export_key(target))
+        if export is None:
+            return self._export(spec) if self._can_export(spec) else None
+        if export.status is Status.COMPLETED and self.steps.get(analyse_key(target)) is None:
+            return self._analyse_exported(target)
+        return None
+
+    def _can_export(self, spec: TechniqueSpec) -> bool:
+        """Whether `spec` is to be applied: the criteria allow it, workers can do it, and time is left."""
+        analysed = self.steps.completed(ANALYSE)
+        if analysed is None or not self.in_time:
+            return False
+        obstacle = obstacle_to(
+            spec,
+            criteria=self.state.criteria,
+            model=self.state.model,
+            dataset=self.state.dataset,
+            libraries=self.state.libraries,
+            disabled=self.state.disabled_techniques,
+            analysis=AnalysisReport.model_validate(analysed.result),
+        )
+        return obstacle is None
+
+    def _analyse(self) -> StepRequest:
+        return StepRequest(
+            key=ANALYSE,
+            kind=StepKind.ANALYSE,
+            queue=measuring_queue(self.state.criteria),
+            reason="Measures where time and bytes go and how sensitive each layer is, before anything is decided.",
+        )
+
+    def _export(self, spec: TechniqueSpec) -> StepRequest:
+        return StepRequest(
+            key=export_key(spec.output_format or ""),
+            kind=StepKind.OPTIMIZE,
+            queue=optimizing_queue(spec),
+            reason=f"Every {format_label(spec.output_format or '')} technique starts from the exported model, which is "
+            "made once and compared with the original.",
+            technique=spec.name,
+            parameters=spec.resolve({}),
+        )
+
+    def _analyse_exported(self, target: str) -> StepRequest:
+        return StepRequest(
+            key=analyse_key(target),
+            kind=StepKind.ANALYSE,
+            queue=measuring_queue(self.state.criteria),
+            reason=f"Measures the same model in {runtime_of(target)}: which runtime is faster, and what its graph can "
+            "bear.",
+            parent=export_key(target),
+        )
+
+    def _plan(self) -> StepRequest:
+        return StepRequest(
+            key=PLAN,
+            kind=StepKind.PLAN,
+            queue="cpu",
+            reason="Weighs every technique and number type by predicted gain, risk and cost.",
+            parameters={
+                "libraries": list(self.state.libraries),
+                "disabled_techniques": list(self.state.disabled_techniques),
+                "export_failures": self._export_failures(),
+            },
+        )
+
+    def _export_failures(self) -> dict[str, str]:
+        """Why there is no exported model to plan for although one was asked for, in a sentence, by target format."""
+        found: dict[str, str] = {}
+        for target in (spec.output_format or "" for spec in self._exporters):
+            for key in (export_key(target), analyse_key(target)):
+                step = self.steps.get(key)
+                if step is not None and step.status in LOST:
+                    found.setdefault(target, step.error or f"The step {key} was {step.status.value}.")
+        return found

@@ -1,0 +1,452 @@
+"""What stands and what is worth trying next: the manager's view of a session once it has a plan."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from apps.agents.contracts.errors.techniques import TechniqueNoEffect
+from apps.agents.contracts.reports.analysis import AnalysisReport
+from apps.agents.contracts.reports.evaluation import Part
+from apps.agents.contracts.reports.runtimes import RuntimeBaseline
+from apps.agents.contracts.state import ACTIVE, CandidateRecord, Plan, SessionState, Status, StepRecord
+from apps.agents.evaluation.selection import REAL_CHANGE, Judgement, bar, best
+from apps.agents.measuring.statistics.certainty import MOST_FINALISTS, Contender, finalists, shared_confidence
+from apps.agents.planning.agent import TYPE_CHOICES, type_choice
+from apps.agents.planning.availability import obstacle_to
+from apps.agents.planning.baseline import Measured, against_baseline, is_baseline
+from apps.agents.planning.bases import Bases, bases_of_analyses
+from apps.agents.planning.ordering import (
+    COLLAPSE_POINTS,
+    KNOWN_SURPRISE,
+    SURPRISE,
+    obstacle,
+    optimistic_gain,
+    predicted_gain,
+    worth,
+)
+from apps.agents.planning.repair import Repair, Stop, next_repair
+from apps.agents.session.candidates import ANALYSE, PLAN, PREPARE, Steps, Trial, export_key, read_trials, repair_record
+from apps.agents.session.finalists import Finals, contenders
+from apps.agents.techniques.artifact_format import runtime_of
+from apps.agents.techniques.catalogue import Risk, TechniqueSpec
+from apps.agents.techniques.compatibility import format_label
+from apps.agents.techniques.knowledge.onnx_rules import GRAPH, ONNX_QUANTIZATIONS
+
+NO_EFFECT = TechniqueNoEffect.code
+FLOAT_MODELS_UNTIL = 0.5
+"""Share of a session's minutes after which what is left goes to candidates that may win."""
+JUDGING_TAKES = 1.5
+"""Times what ranking takes for loading and timing: judging times in several processes."""
+FAILURES_END_TECHNIQUE = 3
+"""A technique that failed this often and never worked is not tried again in the session."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """A candidate that could be started now, and what trying it is worth."""
+
+    candidate: CandidateRecord
+    worth: float
+
+
+@dataclass(frozen=True)
+class Search:
+    """A session after its plan: trials, judgements, and the options that are left. Everything follows from `state`."""
+
+    state: SessionState
+    specs: Mapping[str, TechniqueSpec]
+
+    @cached_property
+    def steps(self) -> Steps:
+        return Steps.of(self.state)
+
+    @cached_property
+    def analysis(self) -> AnalysisReport:
+        return AnalysisReport.model_validate(self._result(ANALYSE))
+
+    @cached_property
+    def plan(self) -> Plan:
+        return Plan.model_validate(self._result(PLAN))
+
+    def _result(self, key: str) -> dict[str, object]:
+        step = self.steps.completed(key)
+        assert step is not None, f"the search is read after {key}"
+        return step.result
+
+    @cached_property
+    def exported(self) -> tuple[AnalysisReport, ...]:
+        """The analyses of what the original was exported to."""
+        return tuple(AnalysisReport.model_validate(step.result) for step in self.steps.exported_analyses)
+
+    @property
+    def exports_failed(self) -> Mapping[str, str]:
+        """Why the plan had to do without an export that was asked for, in a sentence, by target format."""
+        plan = self.steps.get(PLAN)
+        reasons = plan.request.parameters.get("export_failures", {}) if plan else {}
+        return {
+            target: f"There is no exported model, so {format_label(target)} techniques are left out: {reason}"
+            for target, reason in reasons.items()
+        }
+
+    @cached_property
+    def bases(self) -> Bases:
+        return bases_of_analyses(self.analysis, self.exported, self.state.dataset.task)
+
+    @cached_property
+    def trials(self) -> tuple[Trial, ...]:
+        return read_trials(self.steps, self.plan, self.bases, self.state.criteria, self.specs)
+
+    @cached_property
+    def judged(self) -> Mapping[str, Judgement]:
+        """What the choosing part says of each candidate that was measured."""
+        return {trial.key: trial.judgement for trial in self.trials if trial.judgement is not None}
+
+    # --- finalists ---------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def by_key(self) -> Mapping[str, Trial]:
+        return {trial.key: trial for trial in self.trials}
+
+    @cached_property
+    def contenders(self) -> tuple[Contender, ...]:
+        return contenders(self.by_key, self.state.criteria)
+
+    @cached_property
+    def finals(self) -> Finals | None:
+        """The finalists, as the first of them was asked for with; `None` before."""
+        asked = next((trial.judge for trial in self.trials if trial.judge is not None), None)
+        if asked is None:
+            return None
+        return Finals(tuple(asked.request.parameters["finalists"]), self.by_key, self.state.criteria)
+
+    def new_finals(self, most: int = MOST_FINALISTS) -> Finals | None:
+        """The finalists that the candidates measured so far come to; `None` where nobody is worth judging."""
+        keys = finalists(self.contenders, self.state.criteria.confidence, most)
+        return Finals(keys, self.by_key, self.state.criteria) if keys else None
+
+    def judging_parameters(self, trial: Trial, finals: Finals) -> dict[str, Any]:
+        """Those of the step that judges a finalist: who shares the chance of error, and who it was chosen among."""
+        return {
+            "part": Part.EVALUATION.value,
+            "finalists": list(finals.keys),
+            "confidence": shared_confidence(self.state.criteria.confidence, len(finals.keys)),
+            "contenders": {one.key: round(one.score, 6) for one in self.contenders},
+            **self.held_against(trial),
+        }
+
+    @property
+    def judging_s(self) -> float:
+        """How long judging one candidate takes, by what ranking the candidates took; 0 before one is measured."""
+        estimates = [_judging_s(trial) for trial in self.trials if trial.report is not None]
+        return sum(estimates) / len(estimates) if estimates else 0.0
+
+    @cached_property
+    def bar(self) -> float:
+        return bar(self.judged)
+
+    def against_baseline(self, *, closed: bool) -> Mapping[str, str]:
+        """How each clever 4-bit method stands to plain rounding; those that stand alone once the search is `closed`."""
+        measured = [Measured(trial.planned, trial.report) for trial in self.trials if trial.report is not None]
+        return against_baseline(measured, closed=closed)
+
+    @property
+    def started(self) -> int:
+        """How much of the budget of candidates is spent: what was lost without its own fault does not count."""
+        return sum(trial.started and trial.fault is None for trial in self.trials)
+
+    @property
+    def titles(self) -> Mapping[str, str]:
+        return {trial.key: trial.planned.title for trial in self.trials}
+
+    # --- preparation -------------------------------------------------------------------------------------------------
+
+    @property
+    def prepare(self) -> StepRecord | None:
+        return self.steps.get(PREPARE)
+
+    @property
+    def prepare_failed(self) -> bool:
+        return self.prepare is not None and self.prepare.status in (Status.FAILED, Status.CANCELLED)
+
+    @property
+    def nothing_to_prepare(self) -> bool:
+        """Whether the preparation "failed" because there was nothing for it to do."""
+        return self.prepare is not None and self.prepare.error_code == NO_EFFECT
+
+    @property
+    def preparing(self) -> bool:
+        return self.prepare is not None and self.prepare.status in ACTIVE
+
+    def needs_preparation(self, technique: str) -> bool:
+        """Whether `technique` starts from the optimized graph: quantizations do, where that technique may be used."""
+        return technique in ONNX_QUANTIZATIONS and self.unavailable(GRAPH) is None
+
+    def parent_of(self, technique: str) -> str | None:
+        """Key of the step whose artifact `technique` starts from; `None` is the original."""
+        prepared = self.steps.completed(PREPARE) is not None
+        if prepared and self.needs_preparation(technique):
+            return PREPARE
+        exported = self.bases.starts_from_export(self.specs[technique])
+        return export_key(exported) if exported else None
+
+    # --- other runtimes ----------------------------------------------------------------------------------------------
+
+    def _float_model_of(self, technique: str) -> Trial | None:
+        """The candidate that is nothing but the export which `technique` starts from."""
+        exported = self.bases.starts_from_export(self.specs[technique])
+        maker = export_key(exported) if exported else None
+        return next((trial for trial in self.trials if maker and trial.exported_by == maker), None)
+
+    @property
+    def to_evaluate(self) -> tuple[Trial, ...]:
+        """What is made and can be measured now: the float model in the same runtime is waited for, if it is begun."""
+        awaiting = [trial for trial in self.trials if trial.awaits_evaluation]
+        floats = {trial.key: self._float_model_of(trial.planned.technique) for trial in awaiting}
+        return tuple(
+            trial for trial in awaiting if (first := floats[trial.key]) is None or not first.started or first.decided
+        )
+
+    def held_against(self, trial: Trial) -> dict[str, Any]:
+        """The parameters of a candidate's evaluation: the float model in its runtime, where that is another one.
+
+        As it was measured beside the original, or else by the two analyses.
+        """
+        exported = self.bases.starts_from_export(self.specs[trial.planned.technique])
+        if exported is None or runtime_of(exported) == runtime_of(self.analysis.model.format):
+            return {}
+        first = self._float_model_of(trial.planned.technique)
+        report = first.report if first else None
+        lead = self.bases.profile(self.specs[trial.planned.technique]).lead
+        baseline = RuntimeBaseline(
+            runtime=runtime_of(exported),
+            speedup=report.latency.speedup.value if report else lead.speedup,
+            size_ratio=report.size_bytes.ratio if report else lead.size_ratio,
+            in_turns=report is not None,
+        )
+        return {"runtime_baseline": baseline.model_dump(mode="json")}
+
+    def _starting_from(self, export: CandidateRecord) -> list[Trial]:
+        """Candidates that start from what the candidate `export` is, and have not been started."""
+        return [
+            trial
+            for trial in self.trials
+            if not trial.started
+            and (first := self._float_model_of(trial.planned.technique)) is not None
+            and first.key == export.key
+        ]
+
+    @property
+    def _room_for_float_models(self) -> bool:
+        """Whether the budget has room for one and for what is held against it: the analyses can stand for it."""
+        budget = self.state.criteria.budget
+        return budget.candidates - self.started >= 2 and self.state.worked_s <= FLOAT_MODELS_UNTIL * 60 * budget.minutes
+
+    def _awaited_float_model(self, candidate: CandidateRecord) -> bool:
+        """Whether it is the float model in another runtime, and something worth trying is to be held against it."""
+        if not self._room_for_float_models:
+            return False
+        return any(self.passed_over(trial) is None for trial in self._starting_from(candidate))
+
+    def _before_what_starts_from_it(self, option: Option, options: list[Option]) -> Option:
+        """The float model in a runtime comes right before the first candidate that starts from it."""
+        later = {trial.key for trial in self._starting_from(option.candidate)}
+        held = [other.worth for other in options if other.candidate.key in later]
+        if not held or not self._room_for_float_models:
+            return option
+        return Option(option.candidate, max(option.worth, max(held) * (1 + 2e-6)))
+
+    # --- options -----------------------------------------------------------------------------------------------------
+
+    def unavailable(self, technique: str) -> str | None:
+        """Why a technique cannot be used; `None` when it can."""
+        spec = self.specs.get(technique)
+        if spec is None:
+            return f"The technique {technique} is not installed here."
+        basis = self.bases.of(spec) or self.bases.original
+        return obstacle_to(
+            spec,
+            criteria=self.state.criteria,
+            model=basis.model,
+            dataset=self.state.dataset,
+            libraries=self.state.libraries,
+            disabled=self.state.disabled_techniques,
+            analysis=basis.analysis,
+        )
+
+    @cached_property
+    def options(self) -> tuple[Option, ...]:
+        """Candidates worth starting now, the most promising first."""
+        options = [
+            Option(trial.planned, self._worth(trial.planned))
+            for trial in self.trials
+            if not trial.started and self.passed_over(trial) is None
+        ]
+        options += [option for chain in self.chains if (option := self._repair_option(chain)) is not None]
+        options = [self._before_what_it_judges(option, options) for option in options]
+        options = [self._before_what_starts_from_it(option, options) for option in options]
+        return tuple(sorted(options, key=lambda option: (-option.worth, option.candidate.key)))
+
+    def _before_what_it_judges(self, option: Option, options: list[Option]) -> Option:
+        """Plain rounding comes right before the first method that has to beat it, and at once where one was tried."""
+        clever = [trial for trial in self.trials if _has_to_beat(trial.planned, option.candidate)]
+        judged = [other.worth for other in options if _has_to_beat(other.candidate, option.candidate)]
+        if any(trial.started for trial in clever):
+            return Option(option.candidate, math.inf)
+        return Option(option.candidate, max(judged) * (1 + 1e-6)) if judged else option
+
+    def _awaited_baseline(self, candidate: CandidateRecord) -> bool:
+        """Whether a method that has to beat `candidate` is tried or worth trying, so that it is to be measured too."""
+        clever = [trial for trial in self.trials if _has_to_beat(trial.planned, candidate)]
+        return any(trial.started or self.passed_over(trial) is None for trial in clever)
+
+    def passed_over(self, trial: Trial) -> str | None:
+        """Why a planned candidate that was not started is not worth starting now; `None` when it is."""
+        candidate, criteria = trial.planned, self.state.criteria
+        if reason := self._cannot_run(candidate.technique):
+            return reason
+        if self._is_new_type_choice(candidate) or self._awaited_baseline(candidate):
+            return None
+        if self._awaited_float_model(candidate):
+            return None
+        if lost := self._collapsed_siblings(candidate):
+            return f"Left out: {' and '.join(lost)}, which quantize the same operators, lost far too much."
+        correction, known = self._correction(candidate.technique), self._measured(candidate.technique)
+        surprise = KNOWN_SURPRISE if self._is_known_choice(candidate) else SURPRISE
+        profile = self.bases.profile(self.specs[candidate.technique])
+        if broken := obstacle(candidate.predicted, profile, criteria, correction, surprise):
+            return f"Left out: {broken}{_corrected(correction)}."
+        hope = optimistic_gain(candidate.predicted, criteria, correction if known else None, surprise)
+        if hope > self.bar * (REAL_CHANGE if self.judged else 1.0):
+            return None
+        leader = best(self.judged)
+        against = f"{leader} ranks with {self.judged[leader].score:.2f}" if leader else "the original has 1"
+        return f"Left out: at best a score of {hope:.2f} is to be expected{_corrected(correction)}, and {against}."
+
+    def _cannot_run(self, technique: str) -> str | None:
+        if reason := self.unavailable(technique):
+            return f"Left out: {reason}"
+        if technique == GRAPH and self.nothing_to_prepare:
+            return "Left out: the graph is as simple as it can be already."
+        if technique == GRAPH and self.prepare_failed:
+            return "Left out: graph optimization failed already when it was to prepare the model."
+        attempts = [trial.optimize for trial in self.trials if trial.planned.technique == technique and trial.optimize]
+        failures = sum(step.status is Status.FAILED for step in attempts)
+        if failures >= FAILURES_END_TECHNIQUE and not any(step.status is Status.COMPLETED for step in attempts):
+            return f"Left out: {self.specs[technique].label} failed {failures} times in this session and never worked."
+        return None
+
+    def _is_new_type_choice(self, candidate: CandidateRecord) -> bool:
+        """Whether it is a further choice of number types while fewer than `TYPE_CHOICES` were measured."""
+        choice = type_choice(candidate)
+        return choice is not None and choice not in self._choices and len(self._choices) < TYPE_CHOICES
+
+    def _is_known_choice(self, candidate: CandidateRecord) -> bool:
+        choice = type_choice(candidate)
+        return any(trial.judgement and type_choice(trial.planned) == choice for trial in self.trials)
+
+    @cached_property
+    def _choices(self) -> frozenset[tuple[str, ...]]:
+        """Number types that were measured or are being measured."""
+        going = [trial for trial in self.trials if trial.started and trial.failed_step is None]
+        return frozenset(choice for trial in going if (choice := type_choice(trial.planned)))
+
+    def _correction(self, technique: str) -> tuple[float, float]:
+        """What the technique's measured candidates say of its predictions: measured over predicted, their mean."""
+        measured = self._measured(technique)
+        return (
+            _mean_ratio([trial.speedup / trial.planned.predicted.speedup for trial in measured]),
+            _mean_ratio([trial.size_ratio / trial.planned.predicted.size_ratio for trial in measured]),
+        )
+
+    def _measured(self, technique: str) -> list[Trial]:
+        return [trial for trial in self.trials if trial.judgement and trial.planned.technique == technique]
+
+    def _worth(self, candidate: CandidateRecord) -> float:
+        gain = predicted_gain(candidate.predicted, self.state.criteria, self._correction(candidate.technique))
+        risk = Risk.HIGH if self._lossy_siblings(candidate) else candidate.predicted.risk
+        return worth(gain, candidate.predicted, self.specs[candidate.technique], risk)
+
+    def _lossy_siblings(self, candidate: CandidateRecord) -> list[Trial]:
+        """Candidates that quantize the same operators with the same technique and lost too much."""
+        return [
+            trial
+            for trial in self._measured(candidate.technique)
+            if trial.judgement and trial.judgement.loses_metric and _same_scope(trial.planned, candidate)
+        ]
+
+    def _collapsed_siblings(self, candidate: CandidateRecord) -> list[str]:
+        """Keys of `TYPE_CHOICES` such candidates or more that lost several limits: another type will not mend it."""
+        limit = self.state.criteria.constraints.max_metric_drop_points
+        if limit is None:
+            return []
+        hopeless = max(COLLAPSE_POINTS, COLLAPSE_POINTS * limit)
+        keys = [trial.key for trial in self._lossy_siblings(candidate) if trial.attempt().drop_points > hopeless]
+        return keys if len(keys) >= TYPE_CHOICES else []
+
+    # --- repairs -----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def chains(self) -> tuple[tuple[Trial, ...], ...]:
+        """Roots that were started, each with its repairs."""
+        roots = [trial.key for trial in self.trials if trial.started and trial.root == trial.key]
+        return tuple(tuple(trial for trial in self.trials if trial.root == root) for root in roots)
+
+    def repair_of(self, chain: tuple[Trial, ...]) -> Repair | Stop | None:
+        """The next repair of a chain or why there is none; `None` while one of its candidates is undecided."""
+        if not all(trial.decided for trial in chain):
+            return None
+        spec = self.specs[chain[0].planned.technique]
+        attempts = tuple(trial.attempt() for trial in chain)
+        others = tuple(trial.attempt() for trial in self._measured(spec.name) if trial.root != chain[0].root)
+        return next_repair(attempts, spec, self.bases.profile(spec), self.state.criteria, self.bar, others)
+
+    def _repair_option(self, chain: tuple[Trial, ...]) -> Option | None:
+        technique = chain[0].planned.technique
+        repair = self.repair_of(chain)
+        if not isinstance(repair, Repair) or self._cannot_run(technique):
+            return None
+        key = f"{chain[0].key}r{len(chain)}"
+        spec, criteria = self.specs[technique], self.state.criteria
+        parent, reason = chain[-1].key, repair.reason
+        record = repair_record(key, parent, spec, repair.parameters, reason, self.bases.profile(spec), criteria)
+        gain = predicted_gain(repair.prediction, criteria, repair.correction)
+        return Option(record, worth(gain, record.predicted, spec, Risk.MEDIUM))
+
+
+def _judging_s(trial: Trial) -> float:
+    """The examples that judge take as much longer than the choosing ones as there are more; the rest is timing."""
+    report, evaluate = trial.report, trial.evaluate
+    if report is None or evaluate is None or evaluate.duration_s is None:
+        return 0.0
+    outputs_s = report.outputs_s or 0.0
+    more = (report.judging_examples or report.examples) / report.examples
+    return JUDGING_TAKES * max(0.0, evaluate.duration_s - outputs_s) + outputs_s * more
+
+
+def _has_to_beat(clever: CandidateRecord, plain: CandidateRecord) -> bool:
+    return is_baseline(plain.technique, plain.parameters, clever.technique, clever.parameters)
+
+
+def _same_scope(one: CandidateRecord, other: CandidateRecord) -> bool:
+    names = ("operators", "keep_float_operators", "keep_float_nodes", "embeddings", "bits", "type", "group_size")
+    return all(_plain(one.parameters.get(name)) == _plain(other.parameters.get(name)) for name in names)
+
+
+def _plain(value: object) -> object:
+    return sorted(value) if isinstance(value, list | tuple) else value
+
+
+def _mean_ratio(ratios: list[float]) -> float:
+    """Geometric mean, kept between a half and two: one surprise does not overturn all predictions."""
+    if not ratios:
+        return 1.0
+    mean = math.exp(sum(math.log(max(ratio, 1e-6)) for ratio in ratios) / len(ratios))
+    return min(2.0, max(0.5, mean))
+
+
+def _corrected(correction: tuple[float, float]) -> str:
+    return "" if correction == (1.0, 1.0) else " after what its siblings measured"

@@ -1,1 +1,0 @@
-"""Lathe's own techniques, a module for each framework that they take models of."""

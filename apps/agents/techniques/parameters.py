@@ -1,0 +1,43 @@
+"""Parameters that techniques of several frameworks have in common."""
+
+from __future__ import annotations
+
+from apps.agents.techniques.spec import ParameterSpec
+
+ALPHA = ParameterSpec(
+    name="alpha",
+    kind="number",
+    default=-1.0,
+    minimum=-1.0,
+    maximum=1.0,
+    help="How much of the difficulty goes into the weights, 0 to 1; below 0 the best for this model is searched on "
+    "calibration data.",
+)
+BITS = ParameterSpec(name="bits", kind="choice", default=4, choices=(4, 8), search=(4, 8), help="Bits of a weight.")
+NODES_KEPT = ParameterSpec(
+    name="keep_float_nodes",
+    kind="names",
+    default=(),
+    help="Names of nodes that stay in float, the most sensitive first.",
+)
+OPERATORS_KEPT = ParameterSpec(
+    name="keep_float_operators",
+    kind="names",
+    default=(),
+    help="Operator types that stay in float altogether, such as Softmax.",
+)
+PER_CHANNEL = ParameterSpec(
+    name="per_channel",
+    kind="boolean",
+    default=True,
+    search=(True, False),
+    help="One scale for each output channel of a weight instead of one for the whole tensor.",
+)
+CALIBRATION_EXAMPLES = ParameterSpec(
+    name="calibration_examples",
+    kind="integer",
+    default=128,
+    minimum=1,
+    maximum=4096,
+    help="How many examples calibration sees.",
+)
