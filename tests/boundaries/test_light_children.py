@@ -27,6 +27,9 @@ from apps.agents.handlers import analysis, evaluate, inspection, optimize, packa
 from apps.agents.contracts.criteria import Target
 from apps.agents.analysis.engine import open_analysis_engine
 from apps.agents.measuring.engine import open_engine
+from apps.agents.measuring.intervals import student
+from apps.agents.measuring.statistics.group_sequential import critical_values
+from apps.agents.measuring.statistics.intervals import mcnemar_p, share, share_difference
 
 module, _, inspector = format_spec(name).inspector.partition(":")
 summary = getattr(import_module(module), inspector)(path, scratch, limit_bytes=2**30)
@@ -35,6 +38,8 @@ feeds = {
     spec.name: numpy.ones([axis if isinstance(axis, int) else 1 for axis in spec.shape], spec.dtype)
     for spec in summary.inputs
 }
+critical_values(0.025, (0.5, 1.0)), student(0.95, 2)
+mcnemar_p(1, 2), share(1, 2, 0.95), share_difference(1, 2, 9, 0.95)
 assert open_analysis_engine(name, path, scratch).layers([feeds], 1)
 print(*sorted({name.partition(".")[0] for name in sys.modules} | set(sys.modules)))
 """
