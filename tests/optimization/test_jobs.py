@@ -20,6 +20,8 @@ from apps.optimization import jobs
 from apps.optimization.models import OptimizationSession, PipelineSettings, SessionStep
 from apps.optimization.recipe import recipe_of
 
+pytestmark = pytest.mark.portable
+
 
 @pytest.mark.parametrize("kind", StepKind)
 def test_every_kind_of_step_has_its_handler(kind: StepKind, tmp_path: Path) -> None:
