@@ -101,7 +101,8 @@ def _arguments(step: SessionStep) -> dict[str, Any]:
             return {**measured, "technique": step.technique, "parameters": step.parameters}
         case StepKind.EVALUATE:
             judged = {"candidate": step.candidate_key, "outcomes": _outcomes(session)} if _judges(step) else {}
-            return {**measured, "technique": step.technique, **_predicted(step), **step.parameters, **judged}
+            timed = {"timing_s": environment.LATHE.timing_s}
+            return {**measured, **timed, "technique": step.technique, **_predicted(step), **step.parameters, **judged}
         case StepKind.PACKAGE:
             packed = {"filename": _artifact_filename(step), "summary": _summary_of_parent(step)}
             closing = Closing.model_validate(step.parameters)

@@ -17,7 +17,7 @@ from apps.models.errors import SignatureInUse, SignatureNotOffered, VersionNotRe
 from apps.models.models import DataSet, InspectionStatus, ModelMetadata, ModelVersion
 from apps.optimization.models import OptimizationSession
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.portable]
 
 IMAGE = TensorSpec(name="image", dtype="float32", shape=(None, 32, 32, 3))
 TEXT = TensorSpec(name="text", dtype="string", shape=(None,))

@@ -22,7 +22,7 @@ from apps.optimization.services import promote, report, session_preview, session
 from lathe import terminal
 from tests.optimization import exported, material
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.portable]
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from lathe import terminal
 from tests.agents.inmemory import Truth, evaluation, resnet
 from tests.optimization import material
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.portable]
 
 FASTEST = PROFILES["fastest"]
 SIZE = Criteria(objective=Objective.SIZE, constraints=Constraints())

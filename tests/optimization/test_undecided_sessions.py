@@ -26,7 +26,11 @@ from lathe import terminal
 from lathe.management.commands import demo
 from tests.optimization import crank
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("stored", "small_handlers", "impatient")]
+pytestmark = [
+    pytest.mark.portable,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("stored", "small_handlers", "impatient"),
+]
 
 Start = Callable[..., OptimizationSession]
 DISTURBED = "812 of 900 timed runs were disturbed by other programs"

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 LONGEST_TIMING_S = 20.0
 SHORTEST_TIMING_S = 3.0
+"""Whatever the budget leaves, unless less than that is allowed."""
+WARMUP_SHARE = 0.1
+"""Of the time for timing that warming a model up takes at most."""
 REHEARSAL_S = 0.5
 """Nothing is measured of the original beside itself: it is only to be seen whether it runs."""
 SHARE_OF_BUDGET = 0.25
@@ -43,9 +46,9 @@ def run(context: JobContext) -> JobResult:
     Inputs and arguments of `Material`, where the model is the candidate; `criteria` as plain JSON; `technique`, the
     candidate's, by name; `runtime_baseline`, the float model in its runtime where that is another than the original's,
     as plain JSON; `predicted_speedup`, the plan's; `batch_divisor`, by how much smaller batches are after a try that
-    ran out of memory; `quiet_wait_s`, how long timing may wait for a quiet moment; `part`, which examples it is
-    measured on, those that judge unless given: where candidates are only ranked, timing in this process will do;
-    `finalists`, keys of all that share the chance of error.
+    ran out of memory; `quiet_wait_s`, how long timing may wait for a quiet moment, and `timing_s`, how long it may
+    take; `part`, which examples it is measured on, those that judge unless given: where candidates are only ranked,
+    timing in this process will do; `finalists`, keys of all that share the chance of error.
     Of a finalist, to say what having come out best is worth: `candidate`, its key; `contenders`, scores by key of all
     that it was chosen among; `outcomes`, by part and by key, what each of them made of the examples.
     """
@@ -59,7 +62,7 @@ def run(context: JobContext) -> JobResult:
     part = Part(job.arguments.get("part", Part.EVALUATION))
     finalists = list(job.arguments.get("finalists", ()))
 
-    effort = effort_for(criteria)
+    effort = effort_for(criteria, float(job.arguments.get("timing_s", LONGEST_TIMING_S)))
     fresh = FreshProcessTimer(
         material.original_file,
         material.file,
@@ -123,10 +126,11 @@ def _slowdown(
     return slowdown_of(material.original, candidate, material.dataset.first(target.batch_size), target, report)
 
 
-def effort_for(criteria: Criteria) -> Effort:
+def effort_for(criteria: Criteria, longest_s: float = LONGEST_TIMING_S) -> Effort:
     """Timing that fits the budget: a quarter of each candidate's share of the time, within bounds."""
     share_s = criteria.budget.minutes * 60 / criteria.budget.candidates * SHARE_OF_BUDGET
-    return Effort(budget_s=min(LONGEST_TIMING_S, max(SHORTEST_TIMING_S, share_s)))
+    budget_s = min(longest_s, max(SHORTEST_TIMING_S, share_s))
+    return Effort(budget_s=budget_s, warmup_s=min(Effort.warmup_s, WARMUP_SHARE * budget_s))
 
 
 def gains_of(
