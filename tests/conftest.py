@@ -17,6 +17,7 @@ from dramatiq.brokers.stub import StubBroker
 from apps.accounts.models import Membership, Role, Team, User
 from apps.optimization import events, housekeeping
 from lathe import cache as shared_cache
+from lathe import portal
 from tests.door import Door, shorter_sensitivity
 
 # How long examples take to draw depends on what else the machine does: no test fails by a stopwatch.
@@ -26,6 +27,13 @@ hypothesis.settings.load_profile("lathe")
 pytest_plugins = ["tests.assets.plugin", "tests.side_by_side"]
 
 PASSWORD = "correct horse battery"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _actors() -> None:
+    """The stub broker takes messages only to actors that are declared in this process."""
+    for module in portal.actor_modules():
+        import_module(module)
 
 
 @pytest.fixture(scope="session")

@@ -6,10 +6,10 @@ from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
 from django.http import HttpRequest
 
-from apps.accounts import journal
 from apps.accounts.audited import Audited
 from apps.accounts.models import ApiToken, Invitation, Membership, Team, User
 from apps.accounts.services import tell_code_permission
+from apps.audit import trail
 
 
 @admin.register(User)
@@ -62,7 +62,7 @@ class TeamAdmin(Audited, admin.ModelAdmin):
 
     @staticmethod
     def _tell(by: User, action: str, member: Membership, data: dict[str, str]) -> None:
-        journal.tell(action, actor=by, team=member.team, subject=member.user.email, data=data)
+        trail.record(action, actor=by, team=member.team, subject=member.user.email, data=data)
 
 
 @admin.register(Invitation)

@@ -7,8 +7,8 @@ from typing import Any, cast
 from django.forms import ModelForm
 from django.http import HttpRequest
 
-from apps.accounts import journal
 from apps.accounts.models import Team, User
+from apps.audit import trail
 
 SECRET = ("password",)
 """Fields whose values are not recorded, only the fact that they changed."""
@@ -31,7 +31,7 @@ class Audited:
         }
         data = {name: [] if name in SECRET else both for name, both in told.items() if both[0] != both[1]}
         if data:
-            journal.tell(
+            trail.record(
                 self.audit_action,
                 actor=cast(User, request.user),
                 team=self.audit_team(obj),

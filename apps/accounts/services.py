@@ -16,7 +16,6 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.text import slugify
 
-from apps.accounts import journal
 from apps.accounts.errors import (
     AlreadyMember,
     InvitationForSomebodyElse,
@@ -36,6 +35,7 @@ from apps.accounts.models import (
     TokenScope,
     User,
 )
+from apps.audit import trail
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
@@ -81,7 +81,7 @@ def create_team(name: str, owner: User) -> Team:
     except IntegrityError as clash:
         raise TeamNameTaken(field="name", name=name) from clash
     Membership.objects.create(team=team, user=owner, role=Role.OWNER)
-    journal.tell("team.created", actor=owner, team=team, subject=team.name)
+    trail.record("team.created", actor=owner, team=team, subject=team.name)
     return team
 
 
@@ -111,7 +111,7 @@ def invite(*, by: User, team: Team, email: str, role: Role) -> Invitation:
     )
     context = {"invitation": invitation, "link": f"{settings.LATHE.base_url}/invitations/{token}/"}
     subject = f"{by} invites you to {team.name} on Lathe"
-    journal.tell("member.invited", actor=by, team=team, subject=email, data={"role": str(role)})
+    trail.record("member.invited", actor=by, team=team, subject=email, data={"role": str(role)})
     text = render_to_string("accounts/email/invitation.txt", context)
     transaction.on_commit(lambda: _send(invitation, subject, text))
     return invitation
@@ -122,7 +122,7 @@ def withdraw_invitation(invitation: Invitation, *, by: User) -> None:
     """Withdraws the invitation. Its link stops working."""
     require_role(by, invitation.team, Role.OWNER)
     invitation.delete()
-    journal.tell("invitation.withdrawn", actor=by, team=invitation.team, subject=invitation.email)
+    trail.record("invitation.withdrawn", actor=by, team=invitation.team, subject=invitation.email)
 
 
 def _send(invitation: Invitation, subject: str, text: str) -> None:
@@ -155,7 +155,7 @@ def accept_invitation(token: str, user: User) -> Membership:
     member, _created = Membership.objects.get_or_create(
         team=invitation.team, user=user, defaults={"role": invitation.role}
     )
-    journal.tell("member.joined", actor=user, team=invitation.team, subject=user.email, data={"role": member.role})
+    trail.record("member.joined", actor=user, team=invitation.team, subject=user.email, data={"role": member.role})
     return member
 
 
@@ -181,7 +181,7 @@ def change_role(*, by: User, member: Membership, role: Role) -> Membership:
     before, member.role = member.role, role
     member.save(update_fields=["role"])
     data = {"before": before, "after": str(role)}
-    journal.tell("member.role_changed", actor=by, team=member.team, subject=member.user.email, data=data)
+    trail.record("member.role_changed", actor=by, team=member.team, subject=member.user.email, data=data)
     return member
 
 
@@ -202,7 +202,7 @@ def permit_code(*, by: User, member: Membership, allowed: bool) -> Membership:
 def tell_code_permission(member: Membership, *, by: User) -> None:
     """Records whether `member` may upload code from now on."""
     action = "member.code_permitted" if member.may_upload_code else "member.code_forbidden"
-    journal.tell(action, actor=by, team=member.team, subject=member.user.email)
+    trail.record(action, actor=by, team=member.team, subject=member.user.email)
 
 
 @transaction.atomic
@@ -212,7 +212,7 @@ def remove_member(*, by: User, member: Membership) -> None:
         require_role(by, member.team, Role.OWNER)
     _keep_an_owner(member)
     member.delete()
-    journal.tell("member.removed", actor=by, team=member.team, subject=member.user.email)
+    trail.record("member.removed", actor=by, team=member.team, subject=member.user.email)
 
 
 def _keep_an_owner(member: Membership) -> None:
@@ -230,7 +230,7 @@ def create_token(user: User, *, name: str, scope: TokenScope, days: int) -> tupl
     if not 1 <= days <= MAX_TOKEN_DAYS:
         raise TokenLifetimeOutOfRange(field="days", days=days, maximum=MAX_TOKEN_DAYS)
     token, text = ApiToken.objects.create(user=user, name=name, scope=scope, expiry=timedelta(days=days))
-    journal.tell("token.created", actor=user, subject=name, data={"scope": str(scope), "days": days})
+    trail.record("token.created", actor=user, subject=name, data={"scope": str(scope), "days": days})
     return token, text
 
 
@@ -238,4 +238,4 @@ def create_token(user: User, *, name: str, scope: TokenScope, days: int) -> tupl
 def revoke_token(token: ApiToken, *, by: User) -> None:
     """Deletes the token. Whatever uses it stops working immediately."""
     token.delete()
-    journal.tell("token.revoked", actor=by, subject=token.name)
+    trail.record("token.revoked", actor=by, subject=token.name)

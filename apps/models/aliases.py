@@ -6,9 +6,9 @@ import re
 
 from django.db import transaction
 
-from apps.accounts import journal
 from apps.accounts.models import Role, User
 from apps.accounts.services import require_role
+from apps.audit import trail
 from apps.models.errors import (
     AliasMovedMeanwhile,
     AliasNameInvalid,
@@ -92,7 +92,7 @@ def undo_alias_move(alias: Alias, user: User) -> Alias:
 def _tell(action: str, alias: Alias, before: ModelVersion | None, user: User, reason: str = "") -> None:
     model = alias.model
     data = {"from": before.number if before else None, "to": alias.version.number}
-    journal.tell(action, actor=user, team=model.team, subject=f"{model.name}: {alias.name}", reason=reason, data=data)
+    trail.record(action, actor=user, team=model.team, subject=f"{model.name}: {alias.name}", reason=reason, data=data)
 
 
 def _locked(model: RegisteredModel, alias: str) -> Alias | None:

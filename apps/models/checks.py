@@ -15,15 +15,13 @@ from django.db import close_old_connections, connections
 from django.db.models import Q
 
 from apps.errors import UserError
-from apps.models import clock, intake
+from apps.models import clock, messages
 from apps.models.errors import DataSetInspectionFailed, ModelInspectionFailed
 from apps.models.models import DataSet, ModelVersion
 from apps.models.timing import timing
 
 logger = logging.getLogger(__name__)
 
-QUEUE = "checks"
-"""Checks have their own queue, so that a member who waits for one does not wait behind training."""
 AT_ONCE = 2
 """How many checks one worker process runs concurrently. None of them measures time."""
 MOST_TRIES = 3
@@ -31,8 +29,8 @@ MOST_TRIES = 3
 
 Row = ModelVersion | DataSet
 _KINDS: tuple[tuple[Any, Callable[..., None], type[UserError]], ...] = (
-    (ModelVersion.objects, lambda *given: intake.send_version(*given), ModelInspectionFailed),
-    (DataSet.objects, lambda *given: intake.send_dataset(*given), DataSetInspectionFailed),
+    (ModelVersion.objects, lambda *given: messages.send_version(*given), ModelInspectionFailed),
+    (DataSet.objects, lambda *given: messages.send_dataset(*given), DataSetInspectionFailed),
 )
 
 
@@ -116,5 +114,5 @@ def _waiting(rows: Any, long_ago: Q) -> list[int]:
 
 
 def _send(row: Row, wait: timedelta | None) -> None:
-    send = intake.send_version if isinstance(row, ModelVersion) else intake.send_dataset
+    send = messages.send_version if isinstance(row, ModelVersion) else messages.send_dataset
     send(row.pk, wait)

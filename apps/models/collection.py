@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from apps.models import intake
+from apps.models import messages
 from apps.models.inspection import remove_abandoned_scratch
 from apps.models.models import DataSet, ModelVersion
 from apps.models.storage import GRACE, collect_unreferenced
@@ -41,7 +41,7 @@ def _send_lost_checks() -> int:
     versions = list(ModelVersion.objects.pending().filter(created_at__lt=before).values_list("pk", flat=True))
     datasets = list(DataSet.objects.pending().filter(created_at__lt=before).values_list("pk", flat=True))
     for pk in versions:
-        intake.send_version(pk)
+        messages.send_version(pk)
     for pk in datasets:
-        intake.send_dataset(pk)
+        messages.send_dataset(pk)
     return len(versions) + len(datasets)

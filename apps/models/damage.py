@@ -9,8 +9,8 @@ from typing import Any
 from django.db.models import Model
 from django.db.models.functions import Now
 
-from apps.accounts import journal
 from apps.accounts.models import Team
+from apps.audit import trail
 from apps.models.errors import StoreFileMissing
 from apps.models.models import Blob
 
@@ -41,7 +41,7 @@ def _tell(action: str, blob: Blob, reason: str) -> None:
     teams: list[Team | None] = [*Team.objects.filter(pk__in=owners).order_by("pk")]
     for team in teams or [None]:
         data = {"sha256": blob.sha256}
-        journal.tell(action, actor=None, team=team, subject=_name(blob), reason=reason, data=data)
+        trail.record(action, actor=None, team=team, subject=_name(blob), reason=reason, data=data)
 
 
 def _name(blob: Blob) -> str:

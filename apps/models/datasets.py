@@ -10,11 +10,11 @@ from django.db import IntegrityError, transaction
 from django.db.models import ProtectedError, RestrictedError
 from pydantic import ValidationError
 
-from apps.accounts import journal
 from apps.accounts.models import Role, Team, User
 from apps.accounts.services import require_role
 from apps.agents.contracts.dataset_spec import DatasetSpec
-from apps.models import dependents, intake
+from apps.audit import trail
+from apps.models import dependents, intake, messages
 from apps.models.errors import DataSetInUse, DataSetNameMissing, DataSetNameTaken, DataSetSpecInvalid
 from apps.models.models import DataSet, Upload
 from apps.outages import require_queue
@@ -56,8 +56,8 @@ def add_dataset(
         with transaction.atomic():
             source.used()
             dataset.save()
-            transaction.on_commit(lambda: intake.send_dataset(dataset.pk))
-            journal.tell("dataset.added", actor=user, team=team, subject=clean, data={"sha256": blob.sha256})
+            transaction.on_commit(lambda: messages.send_dataset(dataset.pk))
+            trail.record("dataset.added", actor=user, team=team, subject=clean, data={"sha256": blob.sha256})
     except IntegrityError as error:
         raise DataSetNameTaken(field="name", name=clean) from error
     return dataset
@@ -76,7 +76,7 @@ def describe_dataset(
     try:
         with transaction.atomic():
             dataset.save(update_fields=["name", "description"])
-            journal.tell_changes("dataset.described", user, dataset.team, dataset.name, before, dataset)
+            trail.record_changes("dataset.described", user, dataset.team, dataset.name, before, dataset)
     except IntegrityError as error:
         raise DataSetNameTaken(field="name", name=dataset.name) from error
     return dataset
@@ -114,6 +114,6 @@ def delete_dataset(dataset: DataSet, user: User, *, with_sessions: bool = False)
             if with_sessions:
                 dependents.remove(user, datasets=[dataset])
             dataset.delete()
-            journal.tell("dataset.deleted", actor=user, team=dataset.team, subject=dataset.name)
+            trail.record("dataset.deleted", actor=user, team=dataset.team, subject=dataset.name)
     except (ProtectedError, RestrictedError) as error:
         raise DataSetInUse(name=dataset.name) from error

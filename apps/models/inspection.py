@@ -30,9 +30,9 @@ from apps.models.errors import DataSetInspectionFailed, ModelInspectionFailed
 from apps.models.intake import format_in
 from apps.models.models import DataSet, ModelMetadata, ModelVersion, StoreSettings
 from apps.models.storage import local_path
-from apps.models.texts import keepable
 from apps.models.timing import timing
 from apps.models.trouble import trouble_of
+from apps.texts import keepable
 
 logger = logging.getLogger(__name__)
 

@@ -6,17 +6,11 @@ leaves everything else to a worker.
 
 from __future__ import annotations
 
-import logging
 import re
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 from django.core.files import File
-from django.db.models.functions import Now
-from dramatiq.errors import BrokerError
-from redis.exceptions import RedisError
 
 from apps.accounts.models import Team
 from apps.agents.contracts.dataset_spec import DatasetKind, DatasetSpec
@@ -26,7 +20,7 @@ from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.files.onnx_wire import summarize
 from apps.agents.files.sniffing import FileKind, code_members, format_of, sniff
 from apps.models.errors import DataSetWrongType, FileNotGiven, UploadUnknown
-from apps.models.models import Blob, DataSet, ModelVersion, Upload
+from apps.models.models import Blob, Upload
 from apps.models.storage import local_path, put_stream, upload_limit_bytes
 from apps.models.uploads import finish
 from apps.models.usage import check_room
@@ -53,10 +47,6 @@ WANTED_DATA: dict[DatasetKind, str] = {
 }
 
 LONGEST_FILENAME = 255
-BROKER_AWAY = (RedisError, BrokerError, OSError)
-"""The row is already committed at this point: its file is checked later and need not be sent again."""
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -144,36 +134,3 @@ def refuse_wrong_data(blob: Blob, spec: DatasetSpec) -> None:
         found = sniff(path)
     if found not in DATA_KINDS[spec.kind]:
         raise DataSetWrongType(field="file", found=found.value, wanted=WANTED_DATA[spec.kind])
-
-
-# Actors are imported on first use: `django_dramatiq` sets the broker when the apps are ready, and an actor declared
-# before that would belong to another broker.
-
-
-def send_version(version_id: int, wait: timedelta | None = None) -> None:
-    """Sends a version to the workers to be checked, after `wait`."""
-    from apps.models.actors import inspect_version
-
-    ModelVersion.objects.filter(pk=version_id).update(check_asked_at=Now())
-    try:
-        _send(inspect_version, version_id, wait)
-    except BROKER_AWAY:
-        logger.exception("Version %s: the broker cannot be reached. The sweeper will send it.", version_id)
-
-
-def send_dataset(dataset_id: int, wait: timedelta | None = None) -> None:
-    """Sends a data set to the workers to be checked, after `wait`."""
-    from apps.models.actors import inspect_dataset
-
-    DataSet.objects.filter(pk=dataset_id).update(check_asked_at=Now())
-    try:
-        _send(inspect_dataset, dataset_id, wait)
-    except BROKER_AWAY:
-        logger.exception("Data set %s: the broker cannot be reached. The sweeper will send it.", dataset_id)
-
-
-def _send(actor: Any, row_id: int, wait: timedelta | None) -> None:
-    if wait:
-        actor.send_with_options(args=(row_id,), delay=int(wait.total_seconds() * 1000) + 100)
-    else:
-        actor.send(row_id)

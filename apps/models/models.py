@@ -27,7 +27,7 @@ from apps.models.querysets import (
     RegisteredModelQuerySet,
     UploadQuerySet,
 )
-from apps.models.texts import keepable
+from apps.texts import keepable
 
 LONGEST_SIGNATURE = 200
 LONGEST_WORDS = 120

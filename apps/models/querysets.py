@@ -9,21 +9,10 @@ from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from apps.accounts.querysets import Row, TeamOwnedQuerySet
+from apps.visibility import Row, TeamOwnedQuerySet
 
 if TYPE_CHECKING:
     from apps.accounts.models import Team
-
-    # Used as strings in the classes' type arguments.
-    from apps.models.models import (  # noqa: F401
-        Alias,
-        Blob,
-        DataSet,
-        ModelMetadata,
-        ModelVersion,
-        RegisteredModel,
-        Upload,
-    )
 
 
 def told_of(words: str) -> Q:
@@ -34,7 +23,7 @@ def told_of(words: str) -> Q:
     return told
 
 
-class BlobQuerySet(models.QuerySet["Blob"]):
+class BlobQuerySet(models.QuerySet[Row]):
     def unreferenced(self) -> Self:
         """Blobs that no row of any app refers to."""
         blobs = self
@@ -75,12 +64,12 @@ class InspectedQuerySet(TeamOwnedQuerySet[Row]):
         return self.pending().filter(check_expires_at__lt=Now())
 
 
-class UploadQuerySet(TeamOwnedQuerySet["Upload"]):
+class UploadQuerySet(TeamOwnedQuerySet[Row]):
     def expired(self) -> Self:
         return self.filter(expires_at__lte=timezone.now())
 
 
-class RegisteredModelQuerySet(TeamOwnedQuerySet["RegisteredModel"]):
+class RegisteredModelQuerySet(TeamOwnedQuerySet[Row]):
     def search(self, words: str) -> Self:
         """Models whose name or description contains all of `words`."""
         return self.filter(told_of(words))
@@ -97,21 +86,21 @@ class RegisteredModelQuerySet(TeamOwnedQuerySet["RegisteredModel"]):
         return sorted({tag for tags in self.exclude(tags=[]).values_list("tags", flat=True) for tag in tags})
 
 
-class ModelVersionQuerySet(InspectedQuerySet["ModelVersion"]):
+class ModelVersionQuerySet(InspectedQuerySet[Row]):
     team_path = "model__team"
 
 
-class ModelMetadataQuerySet(models.QuerySet["ModelMetadata"]):
+class ModelMetadataQuerySet(models.QuerySet[Row]):
     def in_short(self) -> Self:
         """Without the long fields that only a version's own page shows: its tensors and its code."""
         return self.defer("weights", "code")
 
 
-class AliasQuerySet(TeamOwnedQuerySet["Alias"]):
+class AliasQuerySet(TeamOwnedQuerySet[Row]):
     team_path = "model__team"
 
 
-class DataSetQuerySet(InspectedQuerySet["DataSet"]):
+class DataSetQuerySet(InspectedQuerySet[Row]):
     def search(self, words: str) -> Self:
         """Data sets whose name or description contains all of `words`."""
         return self.filter(told_of(words))

@@ -14,11 +14,11 @@ from django.core.files import File
 from django.db import IntegrityError, transaction
 from django.db.models import Max, ProtectedError, RestrictedError
 
-from apps.accounts import journal
 from apps.accounts.models import Membership, Role, Team, User
 from apps.accounts.services import owners_of, require_role
 from apps.agents.contracts.reports.model import ModelSummary
-from apps.models import dependents, intake
+from apps.audit import trail
+from apps.models import dependents, intake, messages
 from apps.models.aliases import can_undo, move_alias, undo_alias_move
 from apps.models.datasets import add_dataset, delete_dataset, describe_dataset
 from apps.models.errors import (
@@ -85,7 +85,7 @@ def register_model(
     model.name, model.tags = _model_name(name), clean_tags(tags)
     with transaction.atomic():
         _saved_model(model)
-        journal.tell("model.registered", actor=user, team=team, subject=model.name)
+        trail.record("model.registered", actor=user, team=team, subject=model.name)
     return model
 
 
@@ -109,7 +109,7 @@ def describe_model(
         model.tags = clean_tags(tags)
     with transaction.atomic():
         _saved_model(model)
-        journal.tell_changes("model.described", user, model.team, model.name, before, model)
+        trail.record_changes("model.described", user, model.team, model.name, before, model)
     return model
 
 
@@ -153,7 +153,7 @@ def delete_model(model: RegisteredModel, user: User, *, with_sessions: bool = Fa
             if with_sessions:
                 dependents.remove(user, versions=model.versions.all())
             model.delete()
-            journal.tell("model.deleted", actor=user, team=team, subject=name)
+            trail.record("model.deleted", actor=user, team=team, subject=name)
     except (ProtectedError, RestrictedError) as error:
         raise ModelInUse(name=model.name, users=_users(error)) from error
 
@@ -203,9 +203,9 @@ def add_version(
         )
         if glance.summary is not None:
             ModelMetadata.record(version, glance.summary)
-        transaction.on_commit(lambda: intake.send_version(version.pk))
+        transaction.on_commit(lambda: messages.send_version(version.pk))
         data = {"sha256": blob.sha256, "filename": name, "code": list(glance.code[:MOST_NAMED])}
-        journal.tell("version.added", actor=user, team=model.team, subject=str(version), data=data)
+        trail.record("version.added", actor=user, team=model.team, subject=str(version), data=data)
     return version
 
 
@@ -259,7 +259,7 @@ def adopt_artifact(
             status=InspectionStatus.PENDING if summary is None else InspectionStatus.READY,
         )
         if summary is None:
-            transaction.on_commit(lambda: intake.send_version(version.pk))
+            transaction.on_commit(lambda: messages.send_version(version.pk))
         else:
             ModelMetadata.record(version, summary)
     return version
@@ -279,7 +279,7 @@ def describe_version(version: ModelVersion, user: User, *, description: str) -> 
     version.description = description.replace("\x00", "").strip()
     with transaction.atomic():
         version.save(update_fields=["description"])
-        journal.tell_changes("version.described", user, version.model.team, str(version), before, version)
+        trail.record_changes("version.described", user, version.model.team, str(version), before, version)
     return version
 
 
@@ -295,7 +295,7 @@ def delete_version(version: ModelVersion, user: User, *, with_sessions: bool = F
             if with_sessions:
                 dependents.remove(user, versions=[version])
             version.delete()
-            journal.tell("version.deleted", actor=user, team=version.model.team, subject=subject)
+            trail.record("version.deleted", actor=user, team=version.model.team, subject=subject)
     except (ProtectedError, RestrictedError) as error:
         raise VersionInUse(version=version, users=_users(error)) from error
 

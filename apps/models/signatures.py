@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from django.db import models, transaction
 
-from apps.accounts import journal
 from apps.accounts.models import Role, User
 from apps.accounts.services import require_role
-from apps.models import intake
+from apps.audit import trail
+from apps.models import messages
 from apps.models.errors import SignatureInUse, SignatureNotOffered, VersionNotReady
 from apps.models.models import ModelVersion
 from apps.outages import require_queue
@@ -38,9 +38,9 @@ def choose_signature(version: ModelVersion, user: User, name: str) -> ModelVersi
     row.signature = name
     row.save(update_fields=["signature"])
     row.look_again()
-    transaction.on_commit(lambda: intake.send_version(row.pk))
+    transaction.on_commit(lambda: messages.send_version(row.pk))
     data = {"from": summary.signature, "to": name}
-    journal.tell("version.signature_chosen", actor=user, team=row.model.team, subject=str(row), data=data)
+    trail.record("version.signature_chosen", actor=user, team=row.model.team, subject=str(row), data=data)
     return row
 
 

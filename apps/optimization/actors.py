@@ -10,6 +10,7 @@ import dramatiq
 from django.core.management import call_command
 
 from apps.optimization import pipeline, retention, runner
+from apps.optimization.messages import ADVANCE, RUN_STEP, RUN_STEP_ON_GPU, TIDY_UP
 from apps.optimization.models import LONGEST_STEP_MINUTES
 
 STEP_TIME_LIMIT_MS = (LONGEST_STEP_MINUTES + 60) * 60 * 1000
@@ -20,22 +21,22 @@ ADVANCE_TIME_LIMIT_MS = 5 * 60 * 1000
 CHORE_TIME_LIMIT_MS = 30 * 60 * 1000
 
 
-@dramatiq.actor(queue_name="default", max_retries=3, min_backoff=500, time_limit=ADVANCE_TIME_LIMIT_MS)
+@dramatiq.actor(**ADVANCE.declared, max_retries=3, min_backoff=500, time_limit=ADVANCE_TIME_LIMIT_MS)
 def advance(session_id: str) -> None:
     pipeline.advance(session_id)
 
 
-@dramatiq.actor(queue_name="cpu", max_retries=0, time_limit=STEP_TIME_LIMIT_MS)
+@dramatiq.actor(**RUN_STEP.declared, max_retries=0, time_limit=STEP_TIME_LIMIT_MS)
 def run_step(step_id: int) -> None:
     runner.run_step(step_id)
 
 
-@dramatiq.actor(queue_name="gpu", max_retries=0, time_limit=STEP_TIME_LIMIT_MS)
+@dramatiq.actor(**RUN_STEP_ON_GPU.declared, max_retries=0, time_limit=STEP_TIME_LIMIT_MS)
 def run_step_on_gpu(step_id: int) -> None:
     runner.run_step(step_id)
 
 
-@dramatiq.actor(queue_name="default", max_retries=1, time_limit=CHORE_TIME_LIMIT_MS)
+@dramatiq.actor(**TIDY_UP.declared, max_retries=1, time_limit=CHORE_TIME_LIMIT_MS)
 def tidy_up() -> None:
     """Removes what teams no longer keep under their retention, and expired logins."""
     retention.apply_all()

@@ -15,12 +15,13 @@ from apps.accounts.audited import Audited
 from apps.accounts.models import User
 from apps.admin import ReadOnly
 from apps.agents.techniques.catalogue import catalogue
+from apps.audit import trail
+from apps.audit.models import AuditEvent
 from apps.errors import UserError
-from apps.optimization import audit, criteria, services
+from apps.optimization import criteria, services
 from apps.optimization.errors import CriteriaInvalid
 from apps.optimization.models import (
     AnalysisReport,
-    AuditEvent,
     Candidate,
     CriteriaSet,
     EvaluationReport,
@@ -244,7 +245,7 @@ class PipelineSettingsAdmin(admin.ModelAdmin):
     def save_model(self, request: HttpRequest, obj: PipelineSettings, form: forms.ModelForm, change: bool) -> None:
         super().save_model(request, obj, form, change)
         assert isinstance(request.user, User)
-        audit.record("settings.changed", actor=request.user, subject="Pipeline settings", data=form.cleaned_data)
+        trail.record("settings.changed", actor=request.user, subject="Pipeline settings", data=form.cleaned_data)
 
 
 @admin.register(RetentionPolicy)

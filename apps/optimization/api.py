@@ -18,12 +18,13 @@ from rest_framework.views import APIView
 from apps.accounts.requests import member
 from apps.accounts.teams import team_for
 from apps.api import FILE_RESPONSE, answers, example, refuse_unknown
+from apps.audit.models import AuditEvent
 from apps.models.download import blob_response
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization import criteria as criteria_service
 from apps.optimization import services
 from apps.optimization.filters import AuditFilter, CriteriaFilter, LogFilter, SessionApiFilter
-from apps.optimization.models import AuditEvent, CriteriaSet, OptimizationSession, Worker
+from apps.optimization.models import CriteriaSet, OptimizationSession, Worker
 from apps.optimization.serializers import (
     EXAMPLE_CRITERIA,
     AuditEventSerializer,

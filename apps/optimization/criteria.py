@@ -14,7 +14,7 @@ from apps.accounts.models import Role, Team, User
 from apps.accounts.services import require_role
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.techniques.catalogue import catalogue
-from apps.optimization import audit
+from apps.audit import trail
 from apps.optimization.errors import CriteriaBuiltIn, CriteriaInvalid, CriteriaNameTaken, CriteriaOutdated
 from apps.optimization.models import CriteriaSet
 
@@ -82,7 +82,7 @@ def create(
             raise CriteriaBuiltIn(name=name)
         require_role(user, team, Role.ENGINEER)
     row = _insert(team=team, name=_name(name), version=1, criteria=criteria, description=description, user=user)
-    audit.record("criteria.created", actor=user, team=team, subject=str(row), data={"body": row.body})
+    trail.record("criteria.created", actor=user, team=team, subject=str(row), data={"body": row.body})
     return row
 
 
@@ -118,7 +118,7 @@ def change(
         description=current.description if description is None else description,
         user=user,
     )
-    audit.record(
+    trail.record(
         "criteria.edited",
         actor=user,
         team=row.team,
@@ -133,7 +133,7 @@ def retire(criteria_set: CriteriaSet, *, user: User) -> None:
     """Removes criteria from the lists. Sessions that used them keep them. Raises the same errors as `change`."""
     _require_editor(user, criteria_set)
     CriteriaSet.objects.filter(pk=criteria_set.pk).update(current=False)
-    audit.record("criteria.retired", actor=user, team=criteria_set.team, subject=str(criteria_set))
+    trail.record("criteria.retired", actor=user, team=criteria_set.team, subject=str(criteria_set))
 
 
 def _require_editor(user: User, criteria_set: CriteriaSet) -> None:

@@ -7,8 +7,9 @@ from django_filters import rest_framework as filters
 
 from apps.agents.contracts.criteria import Objective
 from apps.agents.contracts.state import Outcome, Phase, Status
+from apps.audit.models import AuditEvent
 from apps.models.filters import IdFilter
-from apps.optimization.models import AuditEvent, CriteriaSet, LogEntry, OptimizationSession
+from apps.optimization.models import CriteriaSet, LogEntry, OptimizationSession
 from apps.optimization.models.choices import choices_of
 
 

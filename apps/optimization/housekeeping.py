@@ -84,11 +84,9 @@ class Housekeeper(threading.Thread):
 
 
 def _ask_for_collection() -> None:
-    """Sends messages instead of calling the functions: listing a large store takes longer than a worker
-    may be silent.
-    """
-    from apps.models.actors import collect_store
-    from apps.optimization.actors import tidy_up
+    """Messages and not calls: listing a large store takes longer than a worker may be silent."""
+    from apps.models.messages import COLLECT_STORE
+    from apps.optimization.messages import TIDY_UP
 
-    tidy_up.send()
-    collect_store.send()
+    TIDY_UP.send()
+    COLLECT_STORE.send()

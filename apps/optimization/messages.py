@@ -1,8 +1,4 @@
-"""Sends work to the workers, once the rows that describe it are committed.
-
-Actors are imported on first use: `django_dramatiq` sets the broker when the apps are ready, and an actor declared
-before that would belong to another broker.
-"""
+"""Sending work to the workers, once the rows that describe it are committed."""
 
 from __future__ import annotations
 
@@ -12,12 +8,17 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models.functions import Now
-from dramatiq.errors import BrokerError
-from redis.exceptions import RedisError
 
 from apps.agents.contracts.state import Status
 from apps.models import clock
 from apps.optimization.models import SessionStep
+from apps.outages import BROKER_AWAY
+from apps.sending import Recipient
+
+ADVANCE = Recipient("advance", "default")
+RUN_STEP = Recipient("run_step", "cpu")
+RUN_STEP_ON_GPU = Recipient("run_step_on_gpu", "gpu")
+TIDY_UP = Recipient("tidy_up", "default")
 
 logger = logging.getLogger(__name__)
 
@@ -42,23 +43,17 @@ def _delay_ms(not_before: datetime | None) -> int:
 
 
 def _advance(session_id: str) -> None:
-    from apps.optimization.actors import advance
-
     try:
-        advance.send(session_id)
-    except (RedisError, BrokerError, OSError):
-        logger.exception(
-            "Session %s: the broker cannot be reached. The sweeper will send the message again.", session_id
-        )
+        ADVANCE.send(session_id)
+    except BROKER_AWAY:
+        logger.exception("Session %s: the broker cannot be reached. The sweeper will send it on.", session_id)
 
 
 def _step(step_id: int, queue: str, delay_ms: int) -> None:
-    from apps.optimization.actors import run_step, run_step_on_gpu
-
-    actor = run_step_on_gpu if queue == "gpu" else run_step
+    recipient = RUN_STEP_ON_GPU if queue == RUN_STEP_ON_GPU.queue else RUN_STEP
     try:
-        actor.send_with_options(args=(step_id,), delay=delay_ms or None)
-    except (RedisError, BrokerError, OSError):
+        recipient.send(step_id, delay_ms=delay_ms)
+    except BROKER_AWAY:
         logger.exception("Step %s: the broker cannot be reached. The sweeper will announce it again.", step_id)
 
 

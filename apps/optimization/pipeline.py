@@ -23,7 +23,9 @@ from apps.agents.contracts.state import (
     Verdict,
 )
 from apps.agents.session.manager import OptimizationManager
-from apps.optimization import audit, events, messages
+from apps.audit import trail
+from apps.audit.models import AuditEvent
+from apps.optimization import events, messages
 from apps.optimization.errors import SessionErrored
 from apps.optimization.models import Candidate, OptimizationSession, SessionStep
 from apps.optimization.snapshot import session_state
@@ -140,12 +142,12 @@ def _keep_steps(session: OptimizationSession, requests: tuple[StepRequest, ...])
 
 
 def _tell(session: OptimizationSession, decisions: tuple[AgentDecision, ...]) -> None:
-    """Records each decision of an agent once, as an audit event and a log line."""
-    told = set(audit.AuditEvent.objects.filter(session_id=session.pk).exclude(key="").values_list("key", flat=True))
+    """Each decision of an agent becomes an audit event and a line in the log, once."""
+    told = set(AuditEvent.objects.filter(session_id=session.pk).exclude(key="").values_list("key", flat=True))
     for decision in decisions:
         if decision.key in told:
             continue
-        audit.record(
+        trail.record(
             decision.action,
             actor=decision.agent,
             session=session,
@@ -161,7 +163,7 @@ def _complete(session: OptimizationSession, verdict: Verdict) -> None:
     _drop_queued(session)
     session.complete(verdict, packaged.artifact if packaged else None)
     session.log.create(message=f"The session {session.time_said}.")
-    audit.record(
+    trail.record(
         "session.completed",
         session=session,
         subject=verdict.candidate or "",
@@ -178,7 +180,7 @@ def _fail(session: OptimizationSession, code: str, sentence: str, trace: str = "
     _drop_queued(session)
     session.fail(code, sentence, trace)
     session.log.create(level="error", message=sentence)
-    audit.record("session.failed", session=session, reason=sentence, data={"code": code})
+    trail.record("session.failed", session=session, reason=sentence, data={"code": code})
 
 
 def _break_off(session: OptimizationSession, trace: str) -> None:
@@ -200,6 +202,6 @@ def _finish_cancelling(session: OptimizationSession) -> None:
     if session.steps.filter(status=Status.RUNNING).exists():
         return
     session.cancel()
-    session.log.create(message="The session was cancelled, and none of its steps is running.")
-    audit.record("session.cancelled", session=session, reason="Every step has stopped.")
+    session.log.create(message="The session was cancelled, and nothing of it runs any more.")
+    trail.record("session.cancelled", session=session, reason="Every step has stopped.")
     events.poke(session)

@@ -11,18 +11,14 @@ from django.db import models
 from django.db.models import Case, F, FloatField, OuterRef, Q, Subquery, Value, When
 from django.db.models.functions import Now
 
-from apps.accounts.querysets import TeamOwnedQuerySet
 from apps.agents.contracts.state import ACTIVE, CandidateStatus, Status
 from apps.models import clock
+from apps.visibility import Member, Row, TeamOwnedQuerySet
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
 
-    from apps.accounts.models import User
     from apps.models.models import DataSet, ModelVersion
-
-    # Some are used as strings in the classes' type arguments.
-    from apps.optimization.models import CriteriaSet, OptimizationSession, Worker  # noqa: F401
 
 WORKER_SILENCE = timedelta(seconds=45)
 """A worker without a heartbeat for this long counts as gone."""
@@ -34,8 +30,8 @@ _KNOWN_SPEEDUP = Case(When(_TOO_BUSY, then=Value(None)), default=F("evaluation__
 """No condition on rows: PostgreSQL cannot tell of a report without a word on busy machines, and would leave it out."""
 
 
-class CriteriaSetQuerySet(TeamOwnedQuerySet["CriteriaSet"]):
-    def visible_to(self, user: User | AnonymousUser) -> Self:
+class CriteriaSetQuerySet(TeamOwnedQuerySet[Row]):
+    def visible_to(self, user: Member | AnonymousUser) -> Self:
         """The team's own and the built-in profiles."""
         if not user.is_authenticated:
             return self.none()
@@ -45,12 +41,12 @@ class CriteriaSetQuerySet(TeamOwnedQuerySet["CriteriaSet"]):
         return self.filter(current=True)
 
 
-class SessionQuerySet(TeamOwnedQuerySet["OptimizationSession"]):
+class SessionQuerySet(TeamOwnedQuerySet[Row]):
     def active(self) -> Self:
         return self.filter(status__in=ACTIVE)
 
-    def locked(self, pk: UUID | str) -> OptimizationSession:
-        """The session, locked until the transaction ends. On SQLite, the immediate transaction is the lock.
+    def locked(self, pk: UUID | str) -> Row:
+        """The session, locked until the transaction ends. On SQLite an immediate transaction is the lock.
 
         The lock does not cover the key, so rows that refer to the session (its log lines) can be added meanwhile.
         """
@@ -77,9 +73,8 @@ class SessionQuerySet(TeamOwnedQuerySet["OptimizationSession"]):
 
         Both are looked up only for the rows that are read.
         """
-        from apps.optimization.models.findings import Candidate
-
-        selected = Candidate.objects.filter(session=OuterRef("pk"), status=CandidateStatus.SELECTED)
+        candidates: Any = self.model._meta.get_field("candidates").related_model
+        selected = candidates._default_manager.filter(session=OuterRef("pk"), status=CandidateStatus.SELECTED)
         return self.annotate(
             speedup=Subquery(selected.values(known=_KNOWN_SPEEDUP)[:1]),
             size_ratio=Subquery(selected.values("evaluation__size_ratio")[:1]),
@@ -90,11 +85,11 @@ class SessionQuerySet(TeamOwnedQuerySet["OptimizationSession"]):
         return self.active().exclude(steps__status__in=ACTIVE)
 
 
-class SessionOwnedQuerySet(TeamOwnedQuerySet[Any]):
+class SessionOwnedQuerySet(TeamOwnedQuerySet[Row]):
     team_path = "session__team"
 
 
-class StepQuerySet(SessionOwnedQuerySet):
+class StepQuerySet(SessionOwnedQuerySet[Row]):
     def due(self) -> Self:
         """Queued and past their backoff. Uses only the step's own columns, so that it can be part of a
         compare-and-set.
@@ -111,11 +106,11 @@ class StepQuerySet(SessionOwnedQuerySet):
         return self.filter(status=Status.RUNNING, lease_expires_at__lt=Now())
 
 
-class EvaluationQuerySet(TeamOwnedQuerySet[Any]):
+class EvaluationQuerySet(TeamOwnedQuerySet[Row]):
     team_path = "candidate__session__team"
 
 
-class WorkerQuerySet(models.QuerySet["Worker"]):
+class WorkerQuerySet(models.QuerySet[Row]):
     def alive(self) -> Self:
         return self.filter(seen_at__gte=clock.after(-WORKER_SILENCE))
 

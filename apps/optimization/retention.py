@@ -16,8 +16,8 @@ from django.utils import timezone
 
 from apps.accounts.models import Team
 from apps.agents.contracts.state import StepKind
+from apps.audit import trail
 from apps.models.models import Blob
-from apps.optimization import audit
 from apps.optimization.models import LogEntry, OptimizationSession, RetentionPolicy, SessionStep
 from apps.optimization.services.removal import remove
 
@@ -51,8 +51,8 @@ class Overdue:
         handed_over = SessionStep.objects.filter(session=OuterRef("session"), kind=StepKind.PACKAGE)
         steps = SessionStep.objects.filter(session__in=self._staying(self._policy.artifact_days))
         steps = steps.exclude(artifact=None).exclude(kind=StepKind.PACKAGE)
-        steps = steps.annotate(handed_over=Subquery(handed_over.values("parent_key")[:1]))
-        return steps.filter(Q(handed_over=None) | ~Q(key=F("handed_over")))
+        with_winner = steps.annotate(handed_over=Subquery(handed_over.values("parent_key")[:1]))
+        return with_winner.filter(Q(handed_over=None) | ~Q(key=F("handed_over")))
 
     def log(self) -> QuerySet[LogEntry]:
         return LogEntry.objects.filter(session__in=self._staying(self._policy.log_days))
@@ -91,7 +91,7 @@ def apply(policy: RetentionPolicy) -> Removal:
         SessionStep.objects.filter(pk__in=list(overdue.artifacts().values_list("pk", flat=True))).update(artifact=None)
         overdue.log().delete()
         if gone:
-            audit.record("retention.applied", team=policy.team, subject=str(policy), data=asdict(gone))
+            trail.record("retention.applied", team=policy.team, subject=str(policy), data=asdict(gone))
     return gone
 
 

@@ -31,7 +31,7 @@ from apps.optimization import events, jobs, messages, outcomes, scratch, workers
 from apps.optimization.errors import InfrastructureFailed, StepErrored
 from apps.optimization.housekeeping import stopping
 from apps.optimization.models import LogEntry, OptimizationSession, PipelineSettings, SessionStep
-from apps.optimization.texts import keepable
+from apps.texts import keepable
 
 logger = logging.getLogger(__name__)
 

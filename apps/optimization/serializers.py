@@ -15,10 +15,10 @@ from apps.agents.contracts.reports.evaluation import EvaluationReport as Evaluat
 from apps.agents.contracts.state import Outcome, Plan, Prediction, Verdict
 from apps.agents.measuring.scheduling.health import Health, TimingHealth
 from apps.api import json_of
+from apps.audit.models import AuditEvent
 from apps.models.serializers import TeamChoice
 from apps.optimization.lineage import runtime_of_candidate
 from apps.optimization.models import (
-    AuditEvent,
     Candidate,
     CriteriaSet,
     EvaluationReport,

@@ -17,6 +17,7 @@ from apps.agents.contracts.faults import Fault
 from apps.agents.contracts.state import ACTIVE, Status
 from apps.models import checks, clock
 from apps.models.inspection import remove_abandoned_scratch
+from apps.models.messages import CHECKS_QUEUE
 from apps.models.timing import timing
 from apps.optimization import messages, pipeline, scratch, workers
 from apps.optimization.errors import WorkerLost
@@ -93,7 +94,7 @@ def _repeat_messages() -> int:
 
 
 def _workers_for_checks() -> int:
-    return len(workers.working_on(checks.QUEUE, workers.alive()))
+    return len(workers.working_on(CHECKS_QUEUE, workers.alive()))
 
 
 def _advance_sessions() -> int:

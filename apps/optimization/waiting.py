@@ -106,7 +106,8 @@ def typical_durations_s() -> dict[str, float]:
     ended = SessionStep.objects.filter(status=Status.COMPLETED, started_at__isnull=False, finished_at__isnull=False)
     took: dict[str, list[float]] = defaultdict(list)
     for kind, begin, end in ended.order_by("-pk").values_list("kind", "started_at", "finished_at")[:LATELY]:
-        took[kind].append((end - begin).total_seconds())
+        if begin and end:
+            took[kind].append((end - begin).total_seconds())
     return {kind: median(durations) for kind, durations in took.items()}
 
 

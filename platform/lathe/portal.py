@@ -20,15 +20,16 @@ from django.utils.module_loading import module_has_submodule
 
 from apps.agents.sandbox import cores
 from apps.models import checks
+from apps.models.messages import CHECKS_QUEUE
 from lathe.env import PROJECT_ROOT, Environment
 from lathe.processes import Child, Supervisor, python
 from lathe.redis import UnsafeFolder, start_embedded
 
 PORTS_TRIED = 20
 SHUTDOWN_S = 5
-"""How long a worker or the web server may take to finish. Interrupted steps are recovered when their lease expires."""
-THREADS = {"default": 4, checks.QUEUE: checks.AT_ONCE}
-"""Threads per queue, one by default. Queues that measure have one, so that no second step disturbs a measurement."""
+"""How long a worker or the web server may take to finish what it does. Steps survive: their lease runs out."""
+THREADS = {"default": 4, CHECKS_QUEUE: checks.AT_ONCE}
+"""Threads by queue, else one. Queues that measure have one, so that no second step disturbs a measurement."""
 
 
 class CannotStart(Exception):

@@ -19,9 +19,10 @@ from django.urls import reverse
 
 from apps.accounts.models import User
 from apps.agents.contracts.state import Status
+from apps.audit.models import AuditEvent
 from apps.models.models import DataSet, ModelVersion, RegisteredModel, Upload
 from apps.optimization import actors
-from apps.optimization.models import AuditEvent, OptimizationSession
+from apps.optimization.models import OptimizationSession
 from lathe.broker import Broker
 from lathe.env import PROJECT_ROOT
 from lathe.errors import RETRY_AFTER_S

@@ -67,7 +67,7 @@ def test_a_choice_has_a_worker_look_again(
 
     monkeypatch.setattr(inspection, "_checked", look)
     sent: list[int] = []
-    monkeypatch.setattr("apps.models.intake.send_version", sent.append)
+    monkeypatch.setattr("apps.models.messages.send_version", sent.append)
 
     with django_capture_on_commit_callbacks(execute=True):
         chosen = services.choose_signature(served, owner, "serving_texts")

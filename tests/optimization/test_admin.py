@@ -12,8 +12,8 @@ from django.urls import reverse
 from apps.accounts.models import User
 from apps.agents.contracts.criteria import Criteria, Objective
 from apps.agents.contracts.state import Status
+from apps.audit.models import AuditEvent
 from apps.optimization.models import (
-    AuditEvent,
     Candidate,
     CriteriaSet,
     LogEntry,

@@ -9,10 +9,10 @@ from rest_framework.test import APIClient
 from apps.accounts.models import Team, User
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.state import Outcome, Status, Verdict
+from apps.audit.models import AuditEvent
 from apps.models.models import DataSet, ModelVersion
 from apps.models.services import move_alias
 from apps.models.storage import put_stream
-from apps.optimization.audit import AuditEvent
 from apps.optimization.models import CriteriaSet, EvaluationReport, OptimizationSession, SessionStep, Worker
 from apps.optimization.outcomes import keep_report
 from apps.optimization.pipeline import _keep_candidates

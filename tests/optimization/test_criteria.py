@@ -7,9 +7,10 @@ from django.core.exceptions import PermissionDenied
 
 from apps.accounts.models import Team, User
 from apps.agents.contracts.criteria import PROFILES, Constraints, Criteria, Objective
+from apps.audit.models import AuditEvent
 from apps.optimization import criteria
 from apps.optimization.errors import CriteriaBuiltIn, CriteriaInvalid, CriteriaNameTaken, CriteriaOutdated
-from apps.optimization.models import AuditEvent, CriteriaSet
+from apps.optimization.models import CriteriaSet
 
 pytestmark = pytest.mark.django_db
 

@@ -12,9 +12,10 @@ from django.db.models import DateTimeField, Value
 from apps.accounts.models import User
 from apps.agents.contracts.criteria import Budget, Criteria
 from apps.agents.contracts.state import Outcome, Status, StepKind
+from apps.audit.models import AuditEvent
 from apps.models import clock
 from apps.optimization import own_time, pipeline, querysets, services, snapshot, waiting
-from apps.optimization.models import AuditEvent, OptimizationSession, SessionStep, Worker
+from apps.optimization.models import OptimizationSession, SessionStep, Worker
 from apps.optimization.models import step as step_module
 from apps.optimization.outcomes import keep_report
 from apps.optimization.runner import StepRun

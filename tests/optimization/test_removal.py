@@ -15,13 +15,14 @@ from django.utils import timezone
 
 from apps.accounts.models import Membership, Role, Team, User
 from apps.agents.contracts.state import Outcome, Status, StepKind
+from apps.audit.models import AuditEvent
+from apps.audit.trail import verify
 from apps.models import services as store
 from apps.models.errors import ModelInUse, StoreQuotaExceeded
 from apps.models.models import Blob, DataSet, ModelVersion, StoreQuota, StoreSettings
 from apps.models.storage import collect_unreferenced, put_stream
 from apps.models.usage import used_bytes
 from apps.optimization import actors, retention, services
-from apps.optimization.audit import AuditEvent, verify
 from apps.optimization.models import LogEntry, OptimizationSession, RetentionPolicy, SessionStep
 from apps.optimization.retention import Removal
 from tests.door import Door

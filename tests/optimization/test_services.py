@@ -16,6 +16,7 @@ from apps.agents.contracts.criteria import Budget, Constraints, Criteria, Device
 from apps.agents.contracts.errors.datasets import InputMissing, InputShape
 from apps.agents.contracts.reports.model import TensorSpec
 from apps.agents.contracts.state import Outcome, Status, StepKind, Verdict
+from apps.audit.models import AuditEvent
 from apps.models.models import DataSet, InspectionStatus, ModelMetadata, ModelVersion
 from apps.optimization import jobs, services
 from apps.optimization.criteria import create
@@ -33,7 +34,7 @@ from apps.optimization.errors import (
     TechniqueUnavailable,
     VersionNotReady,
 )
-from apps.optimization.models import AuditEvent, CriteriaSet, OptimizationSession, PipelineSettings, SessionStep, Worker
+from apps.optimization.models import CriteriaSet, OptimizationSession, PipelineSettings, SessionStep, Worker
 from tests.optimization import crank, material
 from tests.optimization.conftest import make_dataset, make_version
 

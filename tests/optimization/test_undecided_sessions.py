@@ -16,11 +16,12 @@ from rest_framework.test import APIClient
 from apps.accounts.models import User
 from apps.agents.contracts.criteria import Criteria, Objective
 from apps.agents.contracts.state import CandidateStatus, Outcome, Status, StepKind
+from apps.audit.models import AuditEvent
 from apps.models.storage import open_blob
 from apps.optimization import jobs, services
 from apps.optimization.errors import NothingToPromote
 from apps.optimization.management.commands import optimize
-from apps.optimization.models import AuditEvent, OptimizationSession
+from apps.optimization.models import OptimizationSession
 from lathe import terminal
 from lathe.management.commands import demo
 from tests.optimization import crank

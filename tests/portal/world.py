@@ -13,6 +13,8 @@ from django.utils import timezone
 from apps.accounts.models import Invitation, Membership, Role, Team, User
 from apps.agents.contracts.criteria import PROFILES
 from apps.agents.contracts.state import CandidateStatus, Outcome, Phase, Status, StepKind
+from apps.audit import trail
+from apps.audit.models import AuditEvent
 from apps.models import storage
 from apps.models.models import (
     Alias,
@@ -24,10 +26,8 @@ from apps.models.models import (
     RegisteredModel,
     Upload,
 )
-from apps.optimization import audit
 from apps.optimization.models import (
     AnalysisReport,
-    AuditEvent,
     Candidate,
     CriteriaSet,
     LogEntry,
@@ -95,7 +95,7 @@ def build(team: Team, by: User) -> World:
     )
     session = finished_session(version, dataset, criteria, by)
     Worker.objects.create(name="worker-1", queues=["cpu"], machine=analysis["machine"])
-    event = audit.record("session.started", actor=by, session=session, subject=str(version))
+    event = trail.record("session.started", actor=by, session=session, subject=str(version))
     return World(team, model, version, alias, dataset, upload, criteria, session, invitation, membership, event)
 
 

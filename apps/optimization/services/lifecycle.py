@@ -9,7 +9,8 @@ from apps.accounts.services import require_role
 from apps.agents.contracts.faults import Fault
 from apps.agents.contracts.state import TERMINAL, Status, StepKind
 from apps.agents.session.candidates import ANALYSE, PACKAGE, PACKAGE_UNTRIED, PLAN
-from apps.optimization import audit, events, messages
+from apps.audit import trail
+from apps.optimization import events, messages
 from apps.optimization.errors import SessionMoveRefused
 from apps.optimization.models import OptimizationSession, SessionStep
 from apps.optimization.services.start import session_start
@@ -32,7 +33,7 @@ def session_cancel(session: OptimizationSession, user: User, *, as_operator: boo
     row.request_cancel()
     for step in row.steps.filter(status=Status.QUEUED):
         step.cancel()
-    audit.record("session.cancel_requested", actor=user, session=row)
+    trail.record("session.cancel_requested", actor=user, session=row)
     messages.send_advance(row.pk)
     events.poke(row)
     return row
@@ -82,7 +83,7 @@ def session_resume(session: OptimizationSession, user: User, *, as_operator: boo
             _start_over(step)
     for step in row.steps.filter(status=Status.COMPLETED, artifact__damaged_at__isnull=False):
         _start_over(step)
-    audit.record("session.resumed", actor=user, session=row)
+    trail.record("session.resumed", actor=user, session=row)
     messages.send_advance(row.pk)
     events.poke(row)
     return row

@@ -8,9 +8,10 @@ from apps.accounts.models import Role, User
 from apps.accounts.services import require_role
 from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.contracts.state import Outcome, Verdict
+from apps.audit import trail
 from apps.models.models import Alias, ModelVersion
 from apps.models.services import adopt_artifact, move_alias, undo_alias_move
-from apps.optimization import audit, events
+from apps.optimization import events
 from apps.optimization.errors import NothingToPromote, NotPromoted
 from apps.optimization.lineage import makers
 from apps.optimization.models import OptimizationSession, SessionStep
@@ -44,7 +45,7 @@ def promote(session: OptimizationSession, user: User, alias: str = PRODUCTION) -
     row.save(update_fields=["result_version"])
     reason = f"Session {row.pk}: {Verdict.model_validate(row.verdict).reason}"
     move_alias(row.version.model, alias, version, user, reason)
-    audit.record(
+    trail.record(
         "session.promoted", actor=user, session=row, subject=str(version), reason=reason, data={"alias": alias}
     )
     events.poke(row)
@@ -64,7 +65,7 @@ def promotion_rollback(session: OptimizationSession, user: User, reason: str, al
     if row.result_version_id is None or held is None:
         raise NotPromoted(alias=alias)
     moved = undo_alias_move(held, user)
-    audit.record(
+    trail.record(
         "session.promotion_rolled_back",
         actor=user,
         session=row,

@@ -8,8 +8,8 @@ from django.db import transaction
 
 from apps.accounts.models import Role, User
 from apps.accounts.services import require_role
+from apps.audit import trail
 from apps.models.models import DataSet, ModelVersion
-from apps.optimization import audit
 from apps.optimization.errors import SessionMoveRefused
 from apps.optimization.models import OptimizationSession
 
@@ -29,7 +29,7 @@ def remove(session: OptimizationSession, user: User | None, reason: str = "") ->
     """Removes a session whose row is locked. `user` is `None` if the team's retention removes it."""
     if session.is_active:
         raise SessionMoveRefused(move="be deleted", status=session.status)
-    audit.record(
+    trail.record(
         "session.deleted",
         actor=user,
         session=session,

@@ -16,8 +16,9 @@ from apps.agents.contracts.state import Plan
 from apps.agents.datasets.dataset_fit import check_against
 from apps.agents.planning.agent import plan_preview
 from apps.agents.techniques.catalogue import catalogue, missing_libraries
+from apps.audit import trail
 from apps.models.models import DataSet, Inspected, ModelVersion
-from apps.optimization import audit, events, messages
+from apps.optimization import events, messages
 from apps.optimization.criteria import merged, parse
 from apps.optimization.errors import (
     AcceleratorUnavailable,
@@ -75,7 +76,7 @@ def session_start(
             sessions_before=OptimizationSession.objects.judged_on(dataset).count(),
             created_by=user,
         )
-        audit.record(
+        trail.record(
             "session.started",
             actor=user,
             session=session,

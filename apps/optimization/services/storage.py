@@ -11,10 +11,10 @@ from django.core.files.storage import FileSystemStorage, default_storage
 from django.db import transaction
 from django.db.models import QuerySet, Sum
 
-from apps.accounts import journal
 from apps.accounts.models import Role, Team, User
 from apps.accounts.services import require_role
 from apps.agents.contracts.state import StepKind
+from apps.audit import trail
 from apps.models.models import Blob, DataSet, ModelVersion, Upload
 from apps.models.usage import quota_bytes, used_bytes
 from apps.optimization import retention
@@ -95,7 +95,7 @@ def keep_for(team: Team, user: User, days: Mapping[str, int | None]) -> Retentio
         for name, value in days.items():
             setattr(policy, name, value)
         policy.save()
-        journal.tell_changes("retention.changed", user, team, str(policy), before, policy)
+        trail.record_changes("retention.changed", user, team, str(policy), before, policy)
     return policy
 
 

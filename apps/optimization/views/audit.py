@@ -9,8 +9,8 @@ from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
 from apps.accounts.requests import MemberRequest
-from apps.optimization.audit import AuditQuerySet
-from apps.optimization.models import AuditEvent
+from apps.audit.models import AuditEvent
+from apps.audit.querysets import AuditQuerySet
 from apps.pages import KeyedPaginator
 
 PAGE_SIZE = 50

@@ -14,12 +14,13 @@ from django_htmx.http import HttpResponseClientRedirect
 from apps.accounts.errors import NoTeam
 from apps.accounts.forms import show_error
 from apps.accounts.requests import MemberRequest, current_team, writes
+from apps.audit.models import AuditEvent
 from apps.errors import UserError
 from apps.optimization import live, services
 from apps.optimization.errors import NothingToTry, SessionDeleted
 from apps.optimization.filters import SessionFilter
 from apps.optimization.forms import SessionForm, WhatIfForm
-from apps.optimization.models import AuditEvent, OptimizationSession
+from apps.optimization.models import OptimizationSession
 from apps.optimization.waiting import waits_of
 from apps.pages import KeyedPaginator
 

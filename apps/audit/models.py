@@ -1,55 +1,29 @@
 """The audit trail: an append-only chain of events in which every gap and every change is detectable.
 
-Each event contains the SHA-256 of its own contents and of the previous event. The head of the chain is one row that
-writers lock, so concurrent writers produce a single order, and a missing tail is detectable too. `verify` checks it.
+Each event carries the SHA-256 of its own contents and of the event before it. The head of the chain is one row that a
+writer locks, so the chain has one order however many write at once, and a missing tail shows too.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import Any, NoReturn
 
 from django.conf import settings
 from django.db import models, transaction
 from django.db.models import Max, Q
 from django.utils import timezone
 
-from apps.accounts.querysets import TeamOwnedQuerySet
-from apps.optimization.texts import keepable
+from apps.audit.querysets import AuditQuerySet, AuditTrailImmutable
 
-if TYPE_CHECKING:
-    from apps.accounts.models import Team, User
-    from apps.optimization.models import OptimizationSession
-
+APP_LABEL = "optimization"
+"""The Django app whose migrations made the tables."""
 GENESIS = "0" * 64
 """The previous digest of the first event."""
 EXACT_INTEGERS = 2**53
-
-
-class AuditTrailImmutable(TypeError):
-    """Code tried to change or delete an audit event. No user action leads here."""
-
-    def __init__(self) -> None:
-        super().__init__("audit events are append-only and cannot be changed or deleted")
-
-
-class AuditQuerySet(TeamOwnedQuerySet["AuditEvent"]):
-    """Allows reads and `create`, and refuses everything that would change or bypass the chain."""
-
-    def in_order(self) -> Self:
-        return self.order_by("sequence")
-
-    def _refuse(self, *args: object, **kwargs: object) -> NoReturn:
-        raise AuditTrailImmutable
-
-    update = aupdate = delete = adelete = _raw_delete = _refuse
-    bulk_create = abulk_create = bulk_update = abulk_update = _update = _refuse
-    update_or_create = aupdate_or_create = _refuse
 
 
 class ActorKind(models.TextChoices):
@@ -63,6 +37,9 @@ class AuditHead(models.Model):
 
     sequence = models.PositiveBigIntegerField(default=0)
     digest = models.CharField(max_length=64, default=GENESIS)
+
+    class Meta:
+        app_label = APP_LABEL
 
     def __str__(self) -> str:
         return f"#{self.sequence}"
@@ -112,6 +89,7 @@ class AuditEvent(models.Model):
     objects = AuditQuerySet.as_manager()
 
     class Meta:
+        app_label = APP_LABEL
         ordering = ("-sequence",)
         base_manager_name = "objects"
         constraints = (
@@ -182,68 +160,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(inner) for inner in value]
     return value
-
-
-def record(
-    action: str,
-    *,
-    actor: User | str | None = None,
-    team: Team | None = None,
-    session: OptimizationSession | None = None,
-    subject: str = "",
-    reason: str = "",
-    data: Mapping[str, Any] | None = None,
-    key: str = "",
-) -> AuditEvent:
-    """Adds one event. `actor` is a member, an agent's name, or `None` for Lathe itself. `team` defaults to the
-    session's.
-
-    The head of the chain stays locked until the surrounding transaction ends. Lock a session's row before, not after.
-    """
-    kind, name, user_id = ActorKind.SYSTEM, "Lathe", None
-    if isinstance(actor, str):
-        kind, name = ActorKind.AGENT, actor
-    elif actor is not None:
-        kind, name, user_id = ActorKind.USER, actor.email, actor.pk
-    return AuditEvent.objects.create(
-        action=action,
-        actor_kind=kind,
-        actor=name,
-        user_id=user_id,
-        team_id=team.pk if team else session.team_id if session else None,
-        session_id=session.pk if session else None,
-        subject=keepable(subject)[:200],
-        reason=keepable(reason),
-        data=dict(data or {}),
-        key=key,
-    )
-
-
-@dataclass(frozen=True)
-class BrokenLink:
-    """The first event at which the chain is broken."""
-
-    sequence: int
-    reason: str
-
-
-def verify() -> BrokenLink | None:
-    """Verifies the whole chain in order. Returns `None` if every link is valid."""
-    sequence, digest = 0, GENESIS
-    numbers: Counter[int] = Counter()
-    for event in AuditEvent.objects.in_order().iterator(chunk_size=500):
-        if event.sequence != sequence + 1:
-            return BrokenLink(event.sequence, f"event {sequence + 1} is missing before it")
-        if event.previous != digest:
-            return BrokenLink(event.sequence, "it does not follow from the event before it")
-        if event.digest != event.expected_digest():
-            return BrokenLink(event.sequence, "its contents were changed")
-        if event.team_id is not None:
-            numbers[event.team_id] += 1
-        if event.number != (numbers[event.team_id] if event.team_id is not None else None):
-            return BrokenLink(event.sequence, f"its team's number should not be {event.number}")
-        sequence, digest = event.sequence, event.digest
-    head = AuditHead.objects.filter(pk=1).first() or AuditHead()
-    if (head.sequence, head.digest) != (sequence, digest):
-        return BrokenLink(sequence + 1, f"the chain should end with event {head.sequence} and ends with {sequence}")
-    return None
