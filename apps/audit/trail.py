@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from apps.audit.models import GENESIS, ActorKind, AuditEvent, AuditHead
-from apps.texts import keepable
+from apps.texts import storable
 
 
 class Person(Protocol):
@@ -66,8 +66,8 @@ def record(
         user_id=user_id,
         team_id=team.pk if team else session.team_id if session else None,
         session_id=session.pk if session else None,
-        subject=keepable(subject)[:200],
-        reason=keepable(reason),
+        subject=storable(subject)[:200],
+        reason=storable(reason),
         data=dict(data or {}),
         key=key,
     )

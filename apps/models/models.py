@@ -27,7 +27,7 @@ from apps.models.querysets import (
     RegisteredModelQuerySet,
     UploadQuerySet,
 )
-from apps.texts import keepable
+from apps.texts import storable
 
 LONGEST_SIGNATURE = 200
 LONGEST_WORDS = 120
@@ -298,7 +298,7 @@ class ModelMetadata(models.Model):
     @classmethod
     def record(cls, version: ModelVersion, summary: ModelSummary) -> ModelMetadata:
         """Stores the inspection result for `version`, replacing any earlier one."""
-        plain = keepable(summary.model_dump(mode="json"))
+        plain = storable(summary.model_dump(mode="json"))
         plain["producer"] = plain["producer"][:LONGEST_WORDS]
         plain["quantization"] = plain["quantization"] and plain["quantization"][:LONGEST_WORDS]
         columns = {field.name for field in cls._meta.fields}
