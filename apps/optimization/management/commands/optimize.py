@@ -93,7 +93,7 @@ class Command(BaseCommand):
             versions = versions.filter(number=number) if number.isdecimal() else versions.none()
         version = versions.first()
         if version is None:
-            raise CommandError(f"{user.email} cannot see a model version {text}.")
+            raise CommandError(f"There is no model version {text} that {user.email} can see.")
         return version
 
     @staticmethod
