@@ -32,7 +32,7 @@ from apps.models.models import DataSet, ModelMetadata, ModelVersion, StoreSettin
 from apps.models.storage import local_path
 from apps.models.timing import timing
 from apps.models.trouble import trouble_of
-from apps.texts import keepable
+from apps.texts import storable
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ def inspect_dataset(dataset_id: int) -> None:
     with _settled(dataset, DataSetInspectionFailed()):
         _fetch(dataset)
         body = _checked(dataset, "dataset", INSPECT_DATASET, {"spec": dataset.spec})
-        dataset.summary = keepable(DatasetSummary.model_validate(body).model_dump(mode="json"))
+        dataset.summary = storable(DatasetSummary.model_validate(body).model_dump(mode="json"))
         dataset.save(update_fields=["summary"])
         dataset.accept()
 

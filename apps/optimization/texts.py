@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 
-def keepable(text: str) -> str:
+def storable(text: str) -> str:
     """`text` without NUL, which PostgreSQL cannot store. A child can print anything."""
     return text.replace("\x00", "�")

@@ -185,12 +185,12 @@ def _failure(step: SessionStep) -> str:
 
 def _verdict(session: OptimizationSession) -> str:
     if session.verdict and (headline := session.headline):
-        told = [f"{headline.sentence}.", session.verdict["reason"]]
+        lines = [f"{headline.sentence}.", session.verdict["reason"]]
         if unknown := session.verdict.get("speed_unknown"):
-            told.append(unknown)
+            lines.append(unknown)
         if choice := session.verdict.get("choice"):
-            told.append(choice["sentence"])
+            lines.append(choice["sentence"])
         if advice := session.verdict.get("advice"):
-            told.append(f"What to do: {advice}")
-        return "\n".join([*told, f"It {session.time_said}."])
+            lines.append(f"What to do: {advice}")
+        return "\n".join([*lines, f"It {session.time_summary}."])
     return f"{session.get_status_display()}: {session.error or 'there is no verdict.'}"

@@ -93,7 +93,7 @@ def test_a_limit_on_the_metric_is_shown_with_the_sign_of_the_change() -> None:
 
 @pytest.mark.parametrize(("ratio", "shown"), [(3.91, "3.91× smaller"), (0.5, "2.00× larger"), (1.002, "unchanged")])
 def test_a_ratio_below_one_is_told_the_other_way_round(ratio: float, shown: str) -> None:
-    assert measures.ratio_said(Pair(original=1.0, candidate=1.0, ratio=ratio), "smaller,larger") == shown
+    assert measures.ratio_words(Pair(original=1.0, candidate=1.0, ratio=ratio), "smaller,larger") == shown
 
 
 def test_a_negative_bound_has_a_real_minus_sign() -> None:

@@ -262,7 +262,7 @@ def metric_tile(metric: MetricComparison) -> headline.Tile:
 
 
 @register.filter
-def ratio_said(pair: Pair, words: str) -> str:
+def ratio_words(pair: Pair, words: str) -> str:
     """`3.91× smaller`, or `1.2× larger`. `words` are the words for above and below 1, separated by a comma."""
     better, _, worse = words.partition(",")
     match headline.ratio_move(pair.ratio, REAL_CHANGE):
@@ -277,9 +277,9 @@ _TONES = {"good": "better", "mixed": "mixed", "open": "not proven"}
 
 
 @register.filter
-def tone_word(told: Headline | None, otherwise: str) -> str:
+def tone_word(shown: Headline | None, otherwise: str) -> str:
     """A headline in one word, for a badge: `better`, `mixed`, `not proven`; `otherwise` for any other tone."""
-    return _TONES.get(told.tone, otherwise) if told else otherwise
+    return _TONES.get(shown.tone, otherwise) if shown else otherwise
 
 
 def _part(estimate: Any, name: str) -> Any:
