@@ -43,7 +43,6 @@ CACHE_LIFETIME = timedelta(hours=24)
 TICK_S = 0.02
 """What changes a file twice within this time may leave it with the same time of change."""
 MOST_STAMPS = 10_000
-BlobMissing = StoreFileMissing
 _sound: dict[Path, tuple[int, ...]] = {}
 """How each file stood when its digest was last found right, in this process: it is not read again for that."""
 

@@ -35,20 +35,14 @@ outage = Outage()
 
 
 def poke(session: OptimizationSession) -> None:
-    """Tells the session's pages, and its team's lists, once the transaction is committed."""
-    for group in (session.channel_group, team_group(session.team_id)):
-        transaction.on_commit(partial(_send, group, {"type": "session.changed", "session": str(session.pk)}))
+    """Tells the session's pages, once the transaction is committed."""
+    transaction.on_commit(partial(_send, session.channel_group, {"type": "session.changed"}))
 
 
 def poke_waiting() -> None:
     """Tells the pages of the sessions that are next in line: a step began or ended, so they have moved up."""
     for step in SessionStep.objects.waiting().order_by("enqueued_at")[:NEXT_IN_LINE]:
         poke(step.session)
-
-
-def team_group(team_id: int) -> str:
-    """The channel group of everything that shows a team's sessions."""
-    return f"team.{team_id}"
 
 
 # --- who may still look ----------------------------------------------------------------------------------------------

@@ -29,7 +29,6 @@ from apps.models.timing import timing
 from apps.models.trouble import trouble_of
 from apps.optimization import events, jobs, messages, outcomes, scratch, workers
 from apps.optimization.errors import InfrastructureFailed, StepErrored
-from apps.optimization.housekeeping import stopping
 from apps.optimization.models import LogEntry, OptimizationSession, PipelineSettings, SessionStep
 from apps.texts import keepable
 
@@ -189,7 +188,7 @@ class StepRun:
 
     def should_stop(self) -> bool:
         """Whether the child is to be killed: cancelled, taken over, or this worker is told to stop."""
-        if self.lost.is_set() or stopping.is_set():
+        if self.lost.is_set() or workers.stopping.is_set():
             return True
         now = time.monotonic()
         if now - self._checked_at >= self.patience.cancel_check_s:
@@ -240,7 +239,7 @@ class StepRun:
 
     def _stopped(self) -> None:
         """Nobody wants it any more, or this worker ends: then the try does not count and another worker goes on."""
-        if self.lost.is_set() or not stopping.is_set() or not _wanted(self.session.pk):
+        if self.lost.is_set() or not workers.stopping.is_set() or not _wanted(self.session.pk):
             self.step.cancel()
             return
         if self.step.hand_back(reason="The worker was stopped; another one goes on.", counts=False):

@@ -51,30 +51,19 @@ class _Entry:
     ready_at: datetime
 
 
-@dataclass(frozen=True)
-class Line:
-    """Everything that waits and runs, as it was at one moment."""
-
-    waits: Mapping[UUID, Wait]
-    """By session, of those that wait."""
-
-    @classmethod
-    def read(cls) -> Line:
-        """The line now, in a handful of queries, whatever its length."""
-        now = clock.now()
-        running = list(SessionStep.objects.filter(status=Status.RUNNING))
-        at_work = {step.session_id for step in running}
-        typical = typical_durations_s()
-        waits: dict[UUID, Wait] = {}
-        for queue, entries in _entries().items():
-            free_s = _free_in_s(queue, running, typical, now)
-            for place, (entry, start_s) in enumerate(_starts(entries, free_s, typical, now), start=1):
-                if entry.session not in at_work and entry.session not in waits:
-                    waits[entry.session] = _wait(queue, place, len(free_s), start_s)
-        return cls(waits)
-
-    def of(self, session: OptimizationSession) -> Wait | None:
-        return self.waits.get(session.pk)
+def _waits_now() -> dict[UUID, Wait]:
+    """The waits of all sessions that wait, in a handful of queries, however many they are."""
+    now = clock.now()
+    running = list(SessionStep.objects.filter(status=Status.RUNNING))
+    at_work = {step.session_id for step in running}
+    typical = typical_durations_s()
+    waits: dict[UUID, Wait] = {}
+    for queue, entries in _entries().items():
+        free_s = _free_in_s(queue, running, typical, now)
+        for place, (entry, start_s) in enumerate(_starts(entries, free_s, typical, now), start=1):
+            if entry.session not in at_work and entry.session not in waits:
+                waits[entry.session] = _wait(queue, place, len(free_s), start_s)
+    return waits
 
 
 def waits_of(sessions: Iterable[OptimizationSession]) -> Mapping[UUID, Wait]:
@@ -82,7 +71,7 @@ def waits_of(sessions: Iterable[OptimizationSession]) -> Mapping[UUID, Wait]:
     active = {session.pk for session in sessions if session.is_active}
     if not active:
         return {}
-    return {pk: wait for pk, wait in Line.read().waits.items() if pk in active}
+    return {pk: wait for pk, wait in _waits_now().items() if pk in active}
 
 
 def own_times_s(sessions: Iterable[OptimizationSession]) -> Mapping[UUID, float]:

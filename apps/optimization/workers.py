@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -23,6 +24,9 @@ from apps.optimization.models import SessionStep, Worker
 
 FORGET_AFTER = timedelta(days=1)
 """How long the row of a worker that died is shown."""
+
+stopping = threading.Event()
+"""Set when this process was told to stop: what runs is handed back to be done by another worker."""
 
 
 @cache
