@@ -235,7 +235,7 @@ class StepRun:
         with transaction.atomic():
             if not self.step.complete(result.body):
                 raise ClaimLost
-            outcomes.keep_report(self.step, result.body)
+            outcomes.keep_report(self.step)
 
     def _stopped(self) -> None:
         """Nobody wants it any more, or this worker ends: then the try does not count and another worker goes on."""

@@ -179,8 +179,8 @@ def test_the_session_s_page_shows_both_runtimes_and_which_candidate_runs_in_whic
 def in_three_runtimes(finished: OptimizationSession) -> OptimizationSession:
     """The same, exported to LiteRT too, and with another mode of the original's runtime."""
     compiled = ModeLatency(name="TensorFlow with XLA", latency=material.ANALYSIS.latency)
-    finished.analysis.body |= {"modes": [compiled.model_dump(mode="json")]}
-    finished.analysis.save()
+    finished.analysis.step.result |= {"modes": [compiled.model_dump(mode="json")]}
+    finished.analysis.step.save()
     model = material.ANALYSIS.model.model_copy(update={"format": Format.TFLITE})
     again = material.ANALYSIS.model_copy(update={"model": model}).model_dump(mode="json")
     exported._step(finished, "analyse-tflite", StepKind.ANALYSE, parent_key="export-tflite", result=again)
@@ -228,8 +228,8 @@ def test_an_evaluation_from_before_says_what_the_change_of_the_runtime_is_part_o
     client: Client, finished: OptimizationSession, engineer: User
 ) -> None:
     evaluated = finished.candidates.get(key="c02").evaluation
-    evaluated.body.pop("gains")
-    evaluated.save()
+    evaluated.step.result.pop("gains")
+    evaluated.step.save()
     html = page(client, engineer, "optimization:report", finished.pk)
 
     assert 'id="report-runtimes"' in html

@@ -103,9 +103,14 @@ def ended(
         reason=judged.reason,
     )
     step = SessionStep.objects.create(
-        session=session, key="c01/evaluate", kind=StepKind.EVALUATE, status=Status.COMPLETED, candidate_key="c01"
+        session=session,
+        key="c01/evaluate",
+        kind=StepKind.EVALUATE,
+        status=Status.COMPLETED,
+        candidate_key="c01",
+        result=found.model_dump(mode="json"),
     )
-    keep_report(step, found.model_dump(mode="json"))
+    keep_report(step)
     row = OptimizationSession.objects.get(pk=session.pk)
     row.criteria_body = criteria.model_dump(mode="json")
     row.status, row.verdict, row.outcome = Status.COMPLETED, verdict.model_dump(mode="json"), verdict.outcome
