@@ -1,4 +1,4 @@
-"""Text from files that members send, in a form that every database keeps."""
+"""Text from members' files, in a form that every database can store."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import re
 from typing import Any
 
 _UNKEEPABLE = re.compile("[\x00\ud800-\udfff]")
-"""NUL, which PostgreSQL cannot keep, and halves of characters, which UTF-8 cannot write."""
+"""NUL, which PostgreSQL cannot store, and lone surrogates, which UTF-8 cannot encode."""
 
 
 def keepable(plain: Any) -> Any:
-    """`plain`, as JSON has it, with a replacement character for each character that cannot be kept."""
+    """The JSON value `plain` with a replacement character for each character that cannot be stored."""
     if isinstance(plain, str):
         return _UNKEEPABLE.sub("\ufffd", plain)
     if isinstance(plain, dict):

@@ -45,7 +45,7 @@ class TeamAdmin(Audited, admin.ModelAdmin):
         return row
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
-        """Who joined, left, got another role or may upload code is on record, whoever decided it."""
+        """Records who joined, left, changed role or may upload code, whoever decided it."""
         by = cast(User, request.user)
         decided = [inline for inline in formset.forms if "may_upload_code" in inline.changed_data]
         super().save_formset(request, form, formset, change)
@@ -67,7 +67,9 @@ class TeamAdmin(Audited, admin.ModelAdmin):
 
 @admin.register(Invitation)
 class InvitationAdmin(admin.ModelAdmin):
-    """Invitations are sent from the team's page, where the link can be mailed; here they are looked at and deleted."""
+    """Invitations are sent from the team's page, where the link can be mailed. The admin only shows and
+    deletes them.
+    """
 
     list_display = ("email", "team", "role", "invited_by", "created_at", "expires_at", "accepted_at")
     list_filter = ("team", "role")
@@ -80,7 +82,7 @@ class InvitationAdmin(admin.ModelAdmin):
 
 @admin.register(ApiToken)
 class ApiTokenAdmin(admin.ModelAdmin):
-    """Keys can be revoked here, never read or made: their text is shown once, to their owner."""
+    """Tokens can only be revoked here. Their text is shown once, to their owner."""
 
     list_display = ("name", "user", "scope", "created", "expiry", "last_used_at")
     list_filter = ("scope",)

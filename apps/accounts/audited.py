@@ -1,4 +1,4 @@
-"""What operators change in the admin enters the books like what members change on pages."""
+"""Audits changes that operators make in the admin, like changes that members make on pages."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from apps.accounts.models import Team, User
 from apps.audit import trail
 
 SECRET = ("password",)
-"""Fields of which only the fact that they changed is told."""
+"""Fields whose values are not recorded, only the fact that they changed."""
 
 
 class Audited:
-    """A mixin for a `ModelAdmin`: tells each change with the values before and after, under `audit_action`."""
+    """A mixin for a `ModelAdmin` that records each change with the values before and after, under `audit_action`."""
 
     audit_action = ""
 
     def audit_team(self, row: Any) -> Team | None:
-        """The team whose view of the books shows the change; `None` for what belongs to no team."""
+        """The team whose audit trail shows the change; `None` for a row that belongs to no team."""
         team = getattr(row, "team", None)
         return team if isinstance(team, Team) else None
 
@@ -41,7 +41,7 @@ class Audited:
 
 
 def _plain(value: Any) -> Any:
-    """A value that JSON can hold; of rows their names."""
+    """A value that JSON can represent; rows become their names."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, list | tuple | set) or hasattr(value, "iterator"):

@@ -1,4 +1,4 @@
-"""What people do with teams: join, leave, change roles, make and revoke keys."""
+"""Services for teams: join, leave, change roles, create and revoke tokens."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def require_role(user: User | AnonymousUser, team: Team, role: Role) -> Membersh
 
 
 def owners_of(team: Team) -> QuerySet[Membership]:
-    """The members who manage `team`, in the order of their addresses."""
+    """The owners of `team`, ordered by address."""
     return team.memberships.filter(role=Role.OWNER).select_related("user")
 
 
@@ -91,9 +91,9 @@ def _digest(token: str) -> str:
 
 @transaction.atomic
 def invite(*, by: User, team: Team, email: str, role: Role) -> Invitation:
-    """Sends a link that makes its reader a member. An open invitation of the same address is replaced.
+    """Sends a link that makes its reader a member. Replaces an open invitation for the same address.
 
-    Raises `PermissionDenied` below owner, `AlreadyMember`, and `InvitationNotSent` when the mail server is away.
+    Raises `PermissionDenied` below owner, `AlreadyMember`, and `InvitationNotSent` if the mail server is unavailable.
     """
     require_role(by, team, Role.OWNER)
     email = email.strip().lower()
@@ -119,24 +119,24 @@ def invite(*, by: User, team: Team, email: str, role: Role) -> Invitation:
 
 @transaction.atomic
 def withdraw_invitation(invitation: Invitation, *, by: User) -> None:
-    """The link stops working."""
+    """Withdraws the invitation. Its link stops working."""
     require_role(by, invitation.team, Role.OWNER)
     invitation.delete()
     trail.record("invitation.withdrawn", actor=by, team=invitation.team, subject=invitation.email)
 
 
 def _send(invitation: Invitation, subject: str, text: str) -> None:
-    """Mails the link. Only its hash is kept, so an invitation that could not be mailed is worth nothing and goes."""
+    """Sends the link. Only its hash is stored, so an invitation whose mail cannot be sent is useless and is deleted."""
     try:
         send_mail(subject, text, None, [invitation.email])
     except (SMTPException, OSError) as error:
-        logger.warning("The invitation of %s could not be mailed.", invitation.email, exc_info=True)
+        logger.warning("The invitation for %s could not be sent.", invitation.email, exc_info=True)
         invitation.delete()
         raise InvitationNotSent(field="email", email=invitation.email) from error
 
 
 def invitation_by_token(token: str) -> Invitation:
-    """The open invitation behind a link. Raises `InvitationUnusable` when it was used, revoked or has expired."""
+    """The open invitation behind a link. Raises `InvitationUnusable` if it was used or revoked, or has expired."""
     invitation = Invitation.objects.open().filter(token_digest=_digest(token)).select_related("team").first()
     if invitation is None:
         raise InvitationUnusable()
@@ -145,7 +145,7 @@ def invitation_by_token(token: str) -> Invitation:
 
 @transaction.atomic
 def accept_invitation(token: str, user: User) -> Membership:
-    """Makes `user` a member. The address must be the one that was invited."""
+    """Makes `user` a member. Their address must be the invited one."""
     invitation = invitation_by_token(token)
     if user.email.lower() != invitation.email:
         raise InvitationForSomebodyElse(invited=invitation.email, user=user.email)
@@ -161,7 +161,7 @@ def accept_invitation(token: str, user: User) -> Membership:
 
 @transaction.atomic
 def register_by_invitation(token: str, *, password: str, first_name: str = "", last_name: str = "") -> User:
-    """A new account for the invited address, already a member: the only way in while sign-up is closed.
+    """A new account for the invited address, already a member. This is the only way in, because sign-up is closed.
 
     The link proves that its reader owns the address, so the address counts as verified.
     """
@@ -174,7 +174,7 @@ def register_by_invitation(token: str, *, password: str, first_name: str = "", l
 
 @transaction.atomic
 def change_role(*, by: User, member: Membership, role: Role) -> Membership:
-    """Gives `member` another role; a team always keeps an owner."""
+    """Changes the role of `member`. A team always keeps an owner."""
     require_role(by, member.team, Role.OWNER)
     if role != Role.OWNER:
         _keep_an_owner(member)
@@ -187,9 +187,9 @@ def change_role(*, by: User, member: Membership, role: Role) -> Membership:
 
 @transaction.atomic
 def permit_code(*, by: User, member: Membership, allowed: bool) -> Membership:
-    """Lets `member` upload models that bring code, or no longer. What they have uploaded stays.
+    """Allows or forbids `member` to upload models with code. Models already uploaded stay.
 
-    Raises `PermissionDenied` below owner. Owners decide about themselves as well, and that is on record too.
+    Raises `PermissionDenied` below owner. Owners can decide about themselves too, and that is recorded as well.
     """
     require_role(by, member.team, Role.OWNER)
     if member.may_upload_code != allowed:
@@ -200,14 +200,14 @@ def permit_code(*, by: User, member: Membership, allowed: bool) -> Membership:
 
 
 def tell_code_permission(member: Membership, *, by: User) -> None:
-    """Puts on record whether `member` may upload code from now on."""
+    """Records whether `member` may upload code from now on."""
     action = "member.code_permitted" if member.may_upload_code else "member.code_forbidden"
     trail.record(action, actor=by, team=member.team, subject=member.user.email)
 
 
 @transaction.atomic
 def remove_member(*, by: User, member: Membership) -> None:
-    """Takes a member out of the team (an owner), or leaves it oneself (anybody); a team always keeps an owner."""
+    """Removes a member (as an owner) or leaves the team (as anyone). A team always keeps an owner."""
     if by.pk != member.user_id:
         require_role(by, member.team, Role.OWNER)
     _keep_an_owner(member)
@@ -216,7 +216,7 @@ def remove_member(*, by: User, member: Membership) -> None:
 
 
 def _keep_an_owner(member: Membership) -> None:
-    """Raises `LastOwner` when the team would have none. The rows are locked, so two owners cannot leave at once."""
+    """Raises `LastOwner` if no owner would remain. The rows are locked, so two owners cannot leave at the same time."""
     owners = list(
         Membership.objects.select_for_update().filter(team=member.team, role=Role.OWNER).values_list("pk", flat=True)
     )
@@ -226,7 +226,7 @@ def _keep_an_owner(member: Membership) -> None:
 
 @transaction.atomic
 def create_token(user: User, *, name: str, scope: TokenScope, days: int) -> tuple[ApiToken, str]:
-    """A key of `user`'s own and its text, which is shown this once: only its hash is kept."""
+    """A new token of `user` and its text. The text is shown only once, because only its hash is stored."""
     if not 1 <= days <= MAX_TOKEN_DAYS:
         raise TokenLifetimeOutOfRange(field="days", days=days, maximum=MAX_TOKEN_DAYS)
     token, text = ApiToken.objects.create(user=user, name=name, scope=scope, expiry=timedelta(days=days))
@@ -236,6 +236,6 @@ def create_token(user: User, *, name: str, scope: TokenScope, days: int) -> tupl
 
 @transaction.atomic
 def revoke_token(token: ApiToken, *, by: User) -> None:
-    """What uses the token stops working at once."""
+    """Deletes the token. Whatever uses it stops working immediately."""
     token.delete()
     trail.record("token.revoked", actor=by, subject=token.name)

@@ -1,4 +1,4 @@
-"""The audit trail: a chain of events that only grows, in which every gap and every change shows.
+"""The audit trail: an append-only chain of events in which every gap and every change is detectable.
 
 Each event carries the SHA-256 of its own contents and of the event before it. The head of the chain is one row that a
 writer locks, so the chain has one order however many write at once, and a missing tail shows too.
@@ -22,7 +22,7 @@ from apps.audit.querysets import AuditQuerySet, AuditTrailImmutable
 APP_LABEL = "optimization"
 """The Django app whose migrations made the tables."""
 GENESIS = "0" * 64
-"""What stands in place of a digest before the first event."""
+"""The previous digest of the first event."""
 EXACT_INTEGERS = 2**53
 
 
@@ -33,7 +33,7 @@ class ActorKind(models.TextChoices):
 
 
 class AuditHead(models.Model):
-    """The end of the chain: one row, locked by whoever adds an event."""
+    """The end of the chain: one row that is locked while an event is added."""
 
     sequence = models.PositiveBigIntegerField(default=0)
     digest = models.CharField(max_length=64, default=GENESIS)
@@ -46,18 +46,18 @@ class AuditHead(models.Model):
 
 
 class AuditEvent(models.Model):
-    """One thing that a member or an agent did, and why.
+    """One action of a member or an agent, with its reason.
 
-    Rows it points to may go while the event stays as it is, so its references are plain: no constraint, no cascade; the
-    names that a reader needs are copied.
+    The event outlives the rows it refers to, so its references have no constraint and no cascade, and the names that a
+    reader needs are copied.
     """
 
     sequence = models.PositiveBigIntegerField(unique=True, editable=False)
-    """Its place in the chain, which all teams share."""
+    """The position in the chain, which all teams share."""
     number = models.PositiveBigIntegerField(null=True, editable=False)
-    """Its place among its team's events, 1, 2, 3 … without a gap; empty for what belongs to no team.
+    """The position among the team's events, 1, 2, 3 … without gaps; empty for an event without a team.
 
-    It follows from the chain, so no digest holds it: `verify` counts again.
+    It follows from the chain, so it is not part of the digest. `verify` counts again.
     """
     at = models.DateTimeField(default=timezone.now, editable=False)
     team = models.ForeignKey(
@@ -77,12 +77,12 @@ class AuditEvent(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.DO_NOTHING, db_constraint=False, null=True, related_name="+"
     )
     action = models.CharField(max_length=60)
-    """What people and Lathe do is dotted (`session.started`); what agents decide is their own word (`planned`)."""
+    """Actions of users and of Lathe are dotted (`session.started`). Agents' decisions are single words (`planned`)."""
     subject = models.CharField(max_length=200, blank=True)
     reason = models.TextField(blank=True)
     data = models.JSONField(default=dict)
     key = models.CharField(max_length=120, blank=True)
-    """Of an agent's decision: unique in its session, so that telling twice records once."""
+    """The key of an agent's decision, unique in its session, so that a repeated decision is recorded once."""
     previous = models.CharField(max_length=64, editable=False)
     digest = models.CharField(max_length=64, unique=True, editable=False)
 
@@ -104,7 +104,7 @@ class AuditEvent(models.Model):
         return f"#{self.sequence} {self.action}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Adds a new event at the end of the chain. Raises `AuditTrailImmutable` for one that exists."""
+        """Appends a new event to the chain. Raises `AuditTrailImmutable` for an existing event."""
         if not self._state.adding:
             raise AuditTrailImmutable
         with transaction.atomic():
@@ -118,7 +118,7 @@ class AuditEvent(models.Model):
             head.save()
 
     def _next_number(self) -> int | None:
-        """The one after the team's last; the head's lock keeps two writers from taking the same."""
+        """The team's next number. The lock on the head keeps two writers from taking the same one."""
         if self.team_id is None:
             return None
         last = AuditEvent.objects.filter(team=self.team_id).aggregate(last=Max("number"))["last"]
@@ -128,7 +128,7 @@ class AuditEvent(models.Model):
         raise AuditTrailImmutable
 
     def expected_digest(self) -> str:
-        """SHA-256, in hexadecimal, over the contents as canonical JSON, the previous digest included."""
+        """The SHA-256, in hexadecimal, of the contents as canonical JSON, including the previous digest."""
         contents = {
             "sequence": self.sequence,
             "at": self.at.astimezone(UTC).isoformat(timespec="microseconds"),
@@ -149,7 +149,7 @@ class AuditEvent(models.Model):
 
 
 def _plain(value: Any) -> Any:
-    """`value` with each number in the one form that survives every database: 1.0 and 1 are the same number in JSON."""
+    """`value` with each number in the form that every database preserves: 1.0 and 1 are the same number in JSON."""
     if isinstance(value, bool):
         return value
     if isinstance(value, int | float):

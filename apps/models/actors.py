@@ -1,4 +1,4 @@
-"""Messages to the workers: an id in, a function called."""
+"""Actors: each takes an id and calls a function."""
 
 from __future__ import annotations
 

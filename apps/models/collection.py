@@ -1,4 +1,4 @@
-"""Tidying the store up: uploads that were left, files that nothing refers to, checks whose message was lost."""
+"""Cleans up the store: expired uploads, unreferenced files, and checks whose message was lost."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from apps.models.storage import GRACE, collect_unreferenced
 from apps.models.uploads import expire_uploads
 
 LOST_AFTER = timedelta(minutes=45)
-"""No message lives for so long: Redis was emptied, or the worker's machine is gone."""
+"""A message this old is lost: Redis was emptied, or the worker's machine is gone."""
 
 
 @dataclass(frozen=True)
 class Collected:
-    """How many of each there were."""
+    """The number of each."""
 
     uploads: int
     blobs: int
@@ -27,7 +27,7 @@ class Collected:
 
 
 def collect(*, grace: timedelta = GRACE) -> Collected:
-    """One round. Any number of processes may do it at once."""
+    """One round of cleanup. Any number of processes may run it at the same time."""
     remove_abandoned_scratch()
     return Collected(
         uploads=expire_uploads(),

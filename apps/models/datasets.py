@@ -1,4 +1,4 @@
-"""Data sets: added, described, deleted."""
+"""Services for data sets: add, describe, delete."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ def add_dataset(
     filename: str = "",
     description: str = "",
 ) -> DataSet:
-    """A data set from a finished `upload` or a `file`, read as `spec` says; pending until a worker has checked it.
+    """A new data set from a finished `upload` or a `file`, read according to `spec`. Pending until a worker has checked
+    it.
 
     Raises `PermissionDenied`, `DataSetNameMissing`, `DataSetNameTaken`, `DataSetSpecInvalid`, `DataSetWrongType`,
     `FileNotGiven`, `UploadTooLarge`, `UploadIncomplete`, `UploadUnknown`, `QueueAway`.
@@ -42,7 +43,7 @@ def add_dataset(
     clean = _dataset_name(name)
     read_as = validated_spec(spec)
     if team.datasets.filter(name=clean).exists():
-        raise DataSetNameTaken(field="name", name=clean)  # before a large file is stored for nothing
+        raise DataSetNameTaken(field="name", name=clean)  # before a large file is stored in vain
     require_queue()
     source = intake.Source(upload, file)
     blob = source.blob(team)
@@ -65,7 +66,7 @@ def add_dataset(
 def describe_dataset(
     dataset: DataSet, user: User, *, name: str | None = None, description: str | None = None
 ) -> DataSet:
-    """Changes what is given. The file and its `spec` stay: reports rest on them."""
+    """Changes the given fields. The file and its `spec` stay, because reports depend on them."""
     require_role(user, dataset.team, Role.ENGINEER)
     before = {"name": dataset.name, "description": dataset.description}
     if name is not None:
@@ -82,7 +83,7 @@ def describe_dataset(
 
 
 def validated_spec(spec: DatasetSpec | Mapping[str, Any]) -> DatasetSpec:
-    """`spec` as a value. Raises `DataSetSpecInvalid`, whose field is the one that is wrong, under `spec`."""
+    """`spec` as a value. Raises `DataSetSpecInvalid`, which names the invalid field under `spec`."""
     if isinstance(spec, DatasetSpec):
         return spec
     try:
@@ -103,9 +104,9 @@ def _dataset_name(name: str) -> str:
 
 
 def delete_dataset(dataset: DataSet, user: User, *, with_sessions: bool = False) -> None:
-    """Removes a data set, and `with_sessions` those that measured with it.
+    """Removes a data set, and its sessions too if `with_sessions` is true.
 
-    Raises `PermissionDenied`, `DataSetInUse` while there are any.
+    Raises `PermissionDenied`, and `DataSetInUse` while sessions use it.
     """
     require_role(user, dataset.team, Role.ENGINEER)
     try:

@@ -1,7 +1,7 @@
-"""The first look at bytes that arrived, in the web process: light, and without running anything.
+"""The first inspection of an uploaded file, in the web process. It is fast and runs nothing.
 
-It refuses what is plainly something else, sees whether code came with a model, reads what a plain ONNX file says of
-itself, and hands the rest to a worker.
+It refuses files that are plainly of another kind, detects code in a model, reads the metadata of a plain ONNX file, and
+leaves everything else to a worker.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ DATA_KINDS: dict[DatasetKind, frozenset[FileKind]] = {
     DatasetKind.TABLE: frozenset({FileKind.CSV, FileKind.TEXT, FileKind.PARQUET}),
     DatasetKind.TEXT: frozenset({FileKind.TEXT, FileKind.JSON, FileKind.CSV}),
 }
-"""A table of one column has no separator in it, and looks like plain text; a text whose first line has a comma looks
-like a table."""
+"""A table with one column has no separator and looks like plain text. A text whose first line has a comma looks like a
+table."""
 WANTED_DATA: dict[DatasetKind, str] = {
     DatasetKind.NPZ: "a NumPy archive (.npz)",
     DatasetKind.IMAGES: "a zip archive with a folder of images per class",
     DatasetKind.TABLE: "a table (.csv or .parquet)",
-    DatasetKind.TEXT: "plain text (.txt) or one JSON object a line (.jsonl)",
+    DatasetKind.TEXT: "plain text (.txt) or one JSON object per line (.jsonl)",
 }
 
 LONGEST_FILENAME = 255
@@ -57,7 +57,9 @@ class Source:
     file: File[bytes] | None
 
     def blob(self, team: Team) -> Blob:
-        """The bytes in the store. Raises `FileNotGiven`, `UploadUnknown`, `StoreQuotaExceeded`, what storing raises."""
+        """The bytes in the store. Raises `FileNotGiven`, `UploadUnknown`, `StoreQuotaExceeded`, and the errors of
+        storing.
+        """
         if self.upload is not None:
             if self.upload.team_id != team.pk:
                 raise UploadUnknown(field="upload")
@@ -73,9 +75,9 @@ class Source:
         return safe_filename(name or "file")
 
     def used(self) -> None:
-        """An upload serves once: of two requests that finish it at the same moment, the second finds it gone.
+        """Deletes the upload, which can be used only once. Of two concurrent requests the second fails.
 
-        Called inside the transaction that makes the row. Raises `UploadUnknown`.
+        Called inside the transaction that creates the row. Raises `UploadUnknown`.
         """
         if self.upload is None:
             return
@@ -85,7 +87,7 @@ class Source:
 
 
 def safe_filename(name: str) -> str:
-    """The last part of a path, without control characters or quotes: it is shown and sent back in headers."""
+    """The last part of a path, without control characters or quotes: it is displayed, and sent in headers."""
     last = re.split(r"[/\\]", name)[-1]
     clean = re.sub(r'[\x00-\x1f\x7f"]', "", last).strip(" .")
     stem, dot, suffix = clean.rpartition(".")
@@ -96,16 +98,16 @@ def safe_filename(name: str) -> str:
 
 @dataclass(frozen=True)
 class Glance:
-    """What a first look at a model's bytes tells."""
+    """The result of the first inspection of a model."""
 
     summary: ModelSummary | None
-    """What a plain ONNX file says of itself; any other file only a worker opens."""
+    """The metadata of a plain ONNX file. Only a worker opens any other file."""
     code: tuple[str, ...]
-    """The Python files that came with it, by name."""
+    """The names of the Python files in it."""
 
 
 def glance_at_model(blob: Blob) -> Glance:
-    """Looks at the bytes of a model. Raises `ModelWrongType`, `ModelTruncated`, `ModelMalformed`."""
+    """Inspects the bytes of a model. Raises `ModelWrongType`, `ModelTruncated`, `ModelMalformed`."""
     with local_path(blob) as path:
         kind, _ = _recognized(path)
         summary = summarize(path) if kind is FileKind.ONNX else None
@@ -113,7 +115,7 @@ def glance_at_model(blob: Blob) -> Glance:
 
 
 def format_in(blob: Blob) -> Format:
-    """The format of a model by its bytes. Raises `ModelWrongType`."""
+    """The format of a model, detected from its bytes. Raises `ModelWrongType`."""
     with local_path(blob) as path:
         return _recognized(path)[1]
 
@@ -127,7 +129,7 @@ def _recognized(path: Path) -> tuple[FileKind, Format]:
 
 
 def refuse_wrong_data(blob: Blob, spec: DatasetSpec) -> None:
-    """Raises `DataSetWrongType` when the bytes are plainly not of the kind that `spec` says."""
+    """Raises `DataSetWrongType` if the bytes are plainly not of the kind in `spec`."""
     with local_path(blob) as path:
         found = sniff(path)
     if found not in DATA_KINDS[spec.kind]:

@@ -1,4 +1,4 @@
-"""Visibility and the questions that are asked of the store's rows."""
+"""Visibility and queries of the store's rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def told_of(words: str) -> Q:
-    """Rows whose name or description has every one of `words`."""
+    """Rows whose name or description contains all of `words`."""
     told = Q()
     for word in words.replace("\x00", " ").split():  # PostgreSQL cannot compare with a NUL
         told &= Q(name__icontains=word) | Q(description__icontains=word)
@@ -33,7 +33,7 @@ class BlobQuerySet(models.QuerySet[Row]):
         return blobs
 
     def of_team(self, team: Team) -> Self:
-        """Blobs that some row of `team` refers to, in any app; each once, however many do."""
+        """Blobs that any row of `team` refers to, in any app, without duplicates."""
         used = Q()
         for relation in self.model._meta.related_objects:
             rows = cast("TeamOwnedQuerySet[models.Model]", relation.related_model._default_manager.all())
@@ -42,7 +42,7 @@ class BlobQuerySet(models.QuerySet[Row]):
 
 
 class InspectedQuerySet(TeamOwnedQuerySet[Row]):
-    """Files that are checked after they arrived."""
+    """Files that are checked after they arrive."""
 
     def ready(self) -> Self:
         return self.filter(status="ready")
@@ -51,7 +51,7 @@ class InspectedQuerySet(TeamOwnedQuerySet[Row]):
         return self.filter(status="pending")
 
     def checkable(self) -> Self:
-        """Pending and past their backoff, and no living worker is checking them."""
+        """Pending, past their backoff, and not being checked by a live worker."""
         free = Q(check_claim=None) | Q(check_expires_at__lt=Now())
         return self.pending().filter(free, Q(check_not_before=None) | Q(check_not_before__lte=Now()))
 
@@ -71,11 +71,13 @@ class UploadQuerySet(TeamOwnedQuerySet[Row]):
 
 class RegisteredModelQuerySet(TeamOwnedQuerySet[Row]):
     def search(self, words: str) -> Self:
-        """Models whose name or description has every one of `words`."""
+        """Models whose name or description contains all of `words`."""
         return self.filter(told_of(words))
 
     def tagged(self, tag: str) -> Self:
-        """Models that carry `tag`. Compared here: SQLite cannot look into a JSON list, and a team's list is short."""
+        """Models with `tag`. Compared in Python, because SQLite cannot search a JSON list and a team's
+        list is short.
+        """
         having = [pk for pk, tags in self.exclude(tags=[]).values_list("pk", "tags") if tag in tags]
         return self.filter(pk__in=having)
 
@@ -90,7 +92,7 @@ class ModelVersionQuerySet(InspectedQuerySet[Row]):
 
 class ModelMetadataQuerySet(models.QuerySet[Row]):
     def in_short(self) -> Self:
-        """Without what is long and shown for one version only: its tensors and its code."""
+        """Without the long fields that only a version's own page shows: its tensors and its code."""
         return self.defer("weights", "code")
 
 
@@ -100,5 +102,5 @@ class AliasQuerySet(TeamOwnedQuerySet[Row]):
 
 class DataSetQuerySet(InspectedQuerySet[Row]):
     def search(self, words: str) -> Self:
-        """Data sets whose name or description has every one of `words`."""
+        """Data sets whose name or description contains all of `words`."""
         return self.filter(told_of(words))

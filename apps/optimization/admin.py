@@ -1,4 +1,4 @@
-"""Sessions and their rows for operators: to look at, and to retry or cancel. Criteria and limits are edited here."""
+"""The admin of sessions: operators view, retry and cancel them, and edit criteria and limits."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class SessionAdmin(ReadOnly, admin.ModelAdmin):
     show_full_result_count = False
 
     def has_operate_permission(self, request: HttpRequest) -> bool:
-        """Whether the operator may act on sessions, which is Django's permission to change them."""
+        """Whether the operator may act on sessions, which requires Django's change permission."""
         return request.user.has_perm("optimization.change_optimizationsession")
 
     @admin.action(description="Retry as new sessions", permissions=["operate"])
@@ -67,7 +67,7 @@ class SessionAdmin(ReadOnly, admin.ModelAdmin):
 
     @admin.action(description="Resume where they stopped", permissions=["operate"])
     def resume(self, request: HttpRequest, queryset: QuerySet[OptimizationSession]) -> None:
-        self._each(request, queryset, services.session_resume, "going on")
+        self._each(request, queryset, services.session_resume, "resumed")
 
     @admin.action(description="Delete with their reports and files", permissions=["operate"])
     def remove(self, request: HttpRequest, queryset: QuerySet[OptimizationSession]) -> None:
@@ -80,7 +80,7 @@ class SessionAdmin(ReadOnly, admin.ModelAdmin):
         act: Callable[..., object],
         done: str,
     ) -> None:
-        """Does `act` on each and says for each why it could not. Operators act whatever team the session is of."""
+        """Applies `act` to each session and reports each failure. Operators can act on sessions of any team."""
         moved = 0
         for session in sessions:
             try:
@@ -164,7 +164,7 @@ class AuditAdmin(ReadOnly, admin.ModelAdmin):
 
 
 class CriteriaSetForm(forms.ModelForm):
-    """Says each problem of `body` with the path of the field that is wrong."""
+    """Reports each problem of `body` with the path of the invalid field."""
 
     class Meta:
         model = CriteriaSet
@@ -177,12 +177,12 @@ class CriteriaSetForm(forms.ModelForm):
             problems = [f"{problem['field'] or 'body'}: {problem['message']}" for problem in error.problems]
             raise forms.ValidationError(problems) from error
         except (TypeError, ValueError) as error:
-            raise forms.ValidationError("body: write a JSON object, such as {“objective”: “size”}.") from error
+            raise forms.ValidationError("body: enter a JSON object, such as {“objective”: “size”}.") from error
 
 
 @admin.register(CriteriaSet)
 class CriteriaSetAdmin(admin.ModelAdmin):
-    """Saving a change makes a new version; the old one stays as it is, because sessions refer to it."""
+    """Saving a change creates a new version. The old one stays unchanged, because sessions refer to it."""
 
     form = CriteriaSetForm
     list_display = ("name", "version", "team", "current", "created_by", "created_at")
@@ -194,7 +194,7 @@ class CriteriaSetAdmin(admin.ModelAdmin):
         return (*self.readonly_fields, "team") if obj else self.readonly_fields
 
     def has_change_permission(self, request: HttpRequest, obj: CriteriaSet | None = None) -> bool:
-        """Old versions are history."""
+        """Old versions are read-only."""
         return (obj is None or obj.current) and super().has_change_permission(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: CriteriaSet | None = None) -> bool:
@@ -209,7 +209,7 @@ class CriteriaSetAdmin(admin.ModelAdmin):
             if change
             else criteria.create(user=request.user, team=answers["team"], as_operator=True, **given)
         )
-        # What the admin goes on with (its log, the redirect) is the new version.
+        # The admin continues (log, redirect) with the new version.
         obj.__dict__.update(saved.__dict__)
 
 
@@ -229,7 +229,7 @@ class PipelineSettingsForm(forms.ModelForm):
 
 @admin.register(PipelineSettings)
 class PipelineSettingsAdmin(admin.ModelAdmin):
-    """One row: what it says holds from the next step on."""
+    """A single row. Its values apply from the next step on."""
 
     form = PipelineSettingsForm
     list_display = ("__str__", "step_time_limit_minutes", "memory_limit", "max_attempts")
@@ -252,7 +252,7 @@ class PipelineSettingsAdmin(admin.ModelAdmin):
 
 @admin.register(RetentionPolicy)
 class RetentionAdmin(Audited, admin.ModelAdmin):
-    """Teams that do not keep for ever what their sessions leave; owners set it on the page Storage."""
+    """Retention policies of teams. Owners set them on the page Storage."""
 
     audit_action = "retention.changed"
     list_display = ("team", "artifact_days", "log_days", "session_days")

@@ -19,7 +19,7 @@ class OptimizationConfig(AppConfig):
         from apps.optimization.services.removal import SessionKeeper
 
         dependents.connect(SessionKeeper())
-        # Signals, because the admin and Django itself end logins and memberships too.
+        # Signals, because the admin and Django itself also end logins and memberships.
         for changed in (post_save, post_delete):
             changed.connect(events.tell_of_person, sender=User)
             changed.connect(events.tell_of_person, sender=Membership)

@@ -1,4 +1,4 @@
-"""From a step's row to a `Job` for the child, and from the child's files back to what is kept."""
+"""Turns a step's row into a `Job` for the child, and the child's files into stored ones."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ HANDLERS: dict[StepKind, str] = {
     StepKind.EVALUATE: "apps.agents.handlers.evaluate:run",
     StepKind.PACKAGE: "apps.agents.handlers.package:run",
 }
-"""What the child runs for each kind of step."""
+"""The handler of each kind of step."""
 
 MEASURING = (StepKind.ANALYSE, StepKind.EVALUATE)
-"""Kinds that time something: they get the cores that are kept for it, and may wait for a quiet moment."""
+"""Kinds that measure time. They run on the cores reserved for that, and may wait for a quiet moment."""
 ARTIFACT_ROLES = ("artifact", "package")
 
 
@@ -46,7 +46,7 @@ class Artifact(NamedTuple):
 
 @contextmanager
 def prepared(step: SessionStep, folder: Path) -> Iterator[Job]:
-    """The job of `step`, working in `folder`; its input files stay in place while the context lasts."""
+    """The job of `step`, working in `folder`. Its input files stay in place within the context."""
     session = step.session
     with ExitStack() as files:
         inputs = {role: files.enter_context(local_path(blob)) for role, blob in _blobs(step).items()}
@@ -64,7 +64,7 @@ def prepared(step: SessionStep, folder: Path) -> Iterator[Job]:
 
 
 def _blobs(step: SessionStep) -> dict[str, Blob]:
-    """The stored files that this kind of step reads, by role."""
+    """The stored files that the step reads, by role."""
     if step.kind == StepKind.PLAN:
         return {}
     session = step.session
@@ -73,7 +73,7 @@ def _blobs(step: SessionStep) -> dict[str, Blob]:
 
 
 def _parent_artifact(step: SessionStep) -> Blob | None:
-    """What the parent step made; `None` where the step starts from the original."""
+    """The parent step's artifact; `None` if the step starts from the original."""
     if not step.parent_key:
         return None
     parent = step.session.steps.select_related("artifact").get(key=step.parent_key)
@@ -83,7 +83,7 @@ def _parent_artifact(step: SessionStep) -> Blob | None:
 
 
 def _arguments(step: SessionStep) -> dict[str, Any]:
-    """Plain JSON for the handler; each documents what it reads."""
+    """Plain JSON for the handler. Each handler documents the fields it reads."""
     session = step.session
     formats = {"original_format": format_of(session.version), "format": input_format(step)}
     common = {"criteria": session.criteria_body, **formats, **signature_of(session.version)}
@@ -111,12 +111,12 @@ def _arguments(step: SessionStep) -> dict[str, Any]:
 
 
 def _judges(step: SessionStep) -> bool:
-    """Whether the step judges a finalist, on examples that nobody has chosen by."""
+    """Whether the step judges a finalist, on examples that played no part in the choice."""
     return step.parameters.get("part") == Part.EVALUATION
 
 
 def _outcomes(session: OptimizationSession) -> dict[str, dict[str, Any]]:
-    """What every candidate that was measured made of each example, by part and by its key."""
+    """The outcome of each example for every measured candidate, by part and by key."""
     found: dict[str, dict[str, Any]] = {part: {} for part in Part}
     for step in session.steps.filter(kind=StepKind.EVALUATE, status=Status.COMPLETED).order_by("pk"):
         found[step.result.get("part", Part.EVALUATION)][step.candidate_key] = step.result.get("outcomes")
@@ -130,13 +130,13 @@ def _quiet_wait_s(session: OptimizationSession) -> float:
 
 
 def _predicted(step: SessionStep) -> dict[str, Any]:
-    """What the plan expects of the step's candidate."""
+    """The plan's expectation for the step's candidate."""
     candidate = step.session.candidates.filter(key=step.candidate_key).first()
     return {"predicted_speedup": candidate.predicted["speedup"]} if candidate and candidate.predicted else {}
 
 
 def _summary_of_parent(step: SessionStep) -> dict[str, Any] | None:
-    """What is known of the model that the parent step made, or of the original."""
+    """The summary of the parent step's model, or of the original."""
     if not step.parent_key:
         return step.session.version.metadata.summary.model_dump(mode="json")
     known: dict[str, Any] | None = step.session.steps.get(key=step.parent_key).result.get("model")
@@ -144,13 +144,13 @@ def _summary_of_parent(step: SessionStep) -> dict[str, Any] | None:
 
 
 def _artifact_filename(step: SessionStep) -> str:
-    """The name that the packaged model gets: the winner's, else the original's own."""
+    """The name of the packaged model: the winner's, or the original's own."""
     parent = step.session.steps.filter(key=step.parent_key).first() if step.parent_key else None
     return parent.artifact_filename if parent else step.session.version.filename
 
 
 def _documents(session: OptimizationSession, folder: Path) -> dict[str, Path]:
-    """Report and recipe, written where the child reads them."""
+    """Writes report and recipe to files that the child reads."""
     place = folder / "documents"
     place.mkdir()
     finding = report(session)
@@ -167,13 +167,13 @@ def _documents(session: OptimizationSession, folder: Path) -> dict[str, Path]:
 
 
 def limits(settings: PipelineSettings) -> Limits:
-    """What the operators allow a child: of memory, no more than this machine's environment says."""
+    """The operators' limits for a child. The memory limit never exceeds this machine's environment setting."""
     memory_bytes = min(settings.step_memory_limit_bytes, environment.LATHE.step_memory_bytes)
     return Limits(memory_bytes=memory_bytes, time_s=60.0 * settings.step_time_limit_minutes)
 
 
 def artifact_of(job: Job, result: JobResult) -> Artifact | None:
-    """The file to keep, where the job made one."""
+    """The file to store, if the job made one."""
     kept = [file for file in result.files if file.role in ARTIFACT_ROLES]
     if not kept:
         return None

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 def send_advance(session_id: UUID) -> None:
-    """Asks for the session's next move after the transaction."""
+    """Requests the session's next move after the transaction."""
     transaction.on_commit(lambda: _advance(str(session_id)))
 
 
@@ -38,7 +38,7 @@ def send_step(step: SessionStep) -> None:
 def _delay_ms(not_before: datetime | None) -> int:
     if not_before is None:
         return 0
-    # A little more: a message that comes a moment early would only be sent on.
+    # Slightly longer, because a message that arrives too early would only be resent.
     return max(0, int((not_before - clock.now()).total_seconds() * 1000) + 100)
 
 
@@ -58,14 +58,14 @@ def _step(step_id: int, queue: str, delay_ms: int) -> None:
 
 
 def send_when_due(step_id: int) -> None:
-    """Announces a queued step again whose message came before its time: clocks of machines differ."""
+    """Announces a queued step again if its message arrived early, because machines' clocks differ."""
     step = SessionStep.objects.filter(pk=step_id, status=Status.QUEUED).first()
     if step is not None and (delay_ms := _delay_ms(step.not_before)):
         _step(step.pk, step.queue, delay_ms)
 
 
 def send_later(step_id: int, delay_ms: int) -> None:
-    """Announces a step that this worker cannot take now; an idle one may be faster."""
+    """Announces a step again that this worker cannot take now, because an idle one may be faster."""
     queue = SessionStep.objects.filter(pk=step_id).values_list("queue", flat=True).first()
     if queue is not None:
         _step(step_id, queue, delay_ms)

@@ -1,4 +1,4 @@
-"""What a completed step leaves in the rows that lists, plots and reports read."""
+"""Stores the result of a completed step in the rows for lists, plots and reports."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from apps.optimization.models import AnalysisReport, EvaluationReport, SessionSt
 
 
 def keep_report(step: SessionStep) -> None:
-    """Checks that the result of `step` is what its kind makes. Raises `pydantic.ValidationError`.
+    """Validates the result of `step` for its kind and stores what lists look up. Raises `pydantic.ValidationError`.
 
-    It stays with the step; the rows of reports point there.
+    The body stays in the step; the rows of reports point there.
     """
     body = step.result
     match step.kind:
         case StepKind.ANALYSE:
             analysis.AnalysisReport.model_validate(body)
-            # That of the exported model stays with its step.
+            # The analysis of an exported model stays in its step.
             if not step.parent_key:
                 AnalysisReport.objects.update_or_create(session_id=step.session_id, defaults={"step": step})
         case StepKind.PLAN:
@@ -30,7 +30,7 @@ def keep_report(step: SessionStep) -> None:
 
 
 def _keep_evaluation(step: SessionStep) -> None:
-    """What judged a finalist takes the place of what ranked it, which stays with its step."""
+    """Replaces the evaluation that ranked a finalist by the one that judged it. The former stays in its step."""
     report = evaluation.EvaluationReport.model_validate(step.result)
     candidate = step.session.candidates.get(key=step.candidate_key)
     EvaluationReport.objects.update_or_create(

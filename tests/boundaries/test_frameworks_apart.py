@@ -32,7 +32,7 @@ def reached(start: Format) -> set[Format]:
 
 def code_for(formats: set[Format]) -> list[str]:
     """Dotted paths of all that opens, analyses or changes models of these formats."""
-    opening = [path for format in formats for path in (FORMATS[format].engine, FORMATS[format].laboratory)]  # noqa: A001
+    opening = [path for format in formats for path in (FORMATS[format].engine, FORMATS[format].analysis_engine)]  # noqa: A001
     opening += [FORMATS[format].inspector for format in formats]  # noqa: A001
     changing = [spec.implementation for spec in catalogue().values() if formats & set(spec.formats)]
     return sorted({*opening, *changing})

@@ -69,7 +69,7 @@ def test_death_of_one_child_is_told_and_ends_the_others():
         survivor = supervisor.start(Child("one", SLEEPER)).process.pid
         supervisor.start(Child("two", python("-c", "raise SystemExit(3)")))
         supervisor.wait(timeout_s=20)
-    assert str(caught.value) == "two has ended (exit code 3), so everything is being stopped."
+    assert str(caught.value) == "two has ended (exit code 3), so all processes are being stopped."
     assert gone(survivor)
 
 

@@ -50,7 +50,7 @@ def test_texts_are_taken_by_their_content(team: Team, engineer: User, data: byte
 
 
 def test_what_is_no_text_is_refused_at_once(team: Team, engineer: User, npz_bytes: bytes) -> None:
-    with pytest.raises(DataSetWrongType, match="one JSON object a line"):
+    with pytest.raises(DataSetWrongType, match="one JSON object per line"):
         services.add_dataset(team, engineer, "Texts", spec("classification"), file=upload_of(npz_bytes))
 
 

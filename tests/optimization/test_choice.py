@@ -72,7 +72,7 @@ def test_page_report_and_api_say_what_was_tried_and_judged(finished: Optimizatio
     assert api["verdict"]["choice"]["finalists"] == ["c01"]
     for page in (address, f"{address}report/"):
         assert SAID in client.get(page).content.decode()
-    assert "What the choice cost" in client.get(f"{address}report/").content.decode()
+    assert "Cost of the choice" in client.get(f"{address}report/").content.decode()
 
 
 def test_the_terminal_says_it_too(finished: OptimizationSession) -> None:

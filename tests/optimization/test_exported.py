@@ -234,7 +234,7 @@ def test_an_evaluation_from_before_says_what_the_change_of_the_runtime_is_part_o
 
     assert 'id="report-runtimes"' in html
     assert 'id="exported-layers"' in html
-    assert "what the change of the runtime wins is part of every number below" in html
+    assert "every number below includes the gain from the change of runtime" in html
     assert exported.HEADLESS in html
     assert 'id="report-baseline"' in html
     assert "+0.30<br>" in html, "a perplexity that rose is not lost"
@@ -285,9 +285,9 @@ def test_a_language_model_s_analysis_shows_how_fast_it_reads_and_writes(
 
     assert "reading 128 tokens" in html
     assert "308 /s" in html
-    assert "the output head as well" not in html, "the page says it above already"
+    assert "shared with the output head" not in html, "the page says it above already"
     facts = page(client, engineer, "optimization:report", finished.pk)
-    assert "60.0 k of 100 k parameters, the output head as well" in facts
+    assert "60.0 k of 100 k parameters, shared with the output head" in facts
 
 
 def test_a_session_in_one_runtime_says_nothing_of_runtimes(

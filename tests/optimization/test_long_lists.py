@@ -166,7 +166,7 @@ def test_words_find_those_that_have_all_of_them(
     assert answer.status_code == 200
     html = answer.content.decode()
     assert [label for label in (str(one) for one in reversed(versions)) if label in html] == found
-    assert ("None fits" in html) is (not found)
+    assert ("Nothing matches" in html) is (not found)
 
 
 def test_what_was_chosen_stays_among_what_is_offered(engineer: User, team: Team, versions: list[ModelVersion]) -> None:

@@ -128,7 +128,7 @@ def test_the_page_deletes_and_a_link_to_what_is_gone_says_so(
 def test_a_model_goes_with_its_sessions_when_that_is_asked_for(session: OptimizationSession, engineer: User) -> None:
     ended(session)
     model = session.version.model
-    with pytest.raises(ModelInUse, match=r"Delete them first, or the model with its sessions\."):
+    with pytest.raises(ModelInUse, match=r"Delete them first, or delete the model together with its sessions\."):
         store.delete_model(model, engineer)
     assert OptimizationSession.objects.exists()
     store.delete_model(model, engineer, with_sessions=True)

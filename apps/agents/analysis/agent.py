@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from apps.agents.analysis.dataset_match import refuse_chance
-from apps.agents.analysis.introspection import Laboratory, LayerTime, Sensitivity, open_laboratory
+from apps.agents.analysis.engine import AnalysisEngine, LayerTime, Sensitivity, open_analysis_engine
 from apps.agents.analysis.opportunities import opportunities
 from apps.agents.contracts.context import Context
 from apps.agents.contracts.criteria import Criteria
@@ -69,10 +69,10 @@ class AnalysisAgent:
         """
         specs = catalogue() if self.techniques is None else self.techniques
         context.progress(0.0, "Opening the model")
-        laboratory = open_laboratory(format, model_path, self.scratch, signature)
-        summary = laboratory.summary
+        engine = open_analysis_engine(format, model_path, self.scratch, signature)
+        summary = engine.summary
         context.progress(0.02, "Running a few examples alone and side by side")
-        run = laboratory.session(criteria.target)
+        run = engine.session(criteria.target)
         behaviour = examine(run, dataset, summary)
         if behaviour.batch_axes:
             assert isinstance(dataset, ArrayDataset)  # Nothing else has its axes looked for.
@@ -83,12 +83,12 @@ class AnalysisAgent:
         batch, rows = fixed_batch(summary.inputs, dataset.layout), dataset.layout.rows
         calibration = list(dataset.calibration(CALIBRATION_EXAMPLES, batch or BATCH))
         whole = [feeds for feeds in calibration if batch is None or rows(feeds) == batch]
-        latency, peak_memory_bytes = self._measure(laboratory, run, dataset, criteria, batch, context)
-        modes, refused = self._modes(laboratory, dataset, criteria, batch, context)
-        times = self._times(laboratory, dataset, criteria, batch, context)
+        latency, peak_memory_bytes = self._measure(engine, run, dataset, criteria, batch, context)
+        modes, refused = self._modes(engine, dataset, criteria, batch, context)
+        times = self._times(engine, dataset, criteria, batch, context)
         context.progress(0.25, "Looking at every layer")
-        layers = laboratory.layers(whole, rows(whole[0]) if whole else None)
-        found = self._sensitivity(laboratory, whole, layers, criteria, context)
+        layers = engine.layers(whole, rows(whole[0]) if whole else None)
+        found = self._sensitivity(engine, whole, layers, criteria, context)
         machine = describe_machine()
         report = AnalysisReport(
             model=summary,
@@ -101,14 +101,14 @@ class AnalysisAgent:
             compatibility=compatibility(summary, _installed(specs), dataset.summary, specs.values()),
             calibration_examples=sum(map(rows, whole)),
             suspicions=suspicions,
-            generation=laboratory.generation(dataset.first(1), criteria.target),
+            generation=engine.generation(dataset.first(1), criteria.target),
             modes=modes,
             batch_axes=dict(behaviour.batch_axes),
             notes=(
                 *behaviour.notes,
                 *_notes(summary, layers, latency, criteria),
                 *dataset.notes,
-                *laboratory.notes(),
+                *engine.notes(),
                 *refused,
                 *found.notes,
             ),
@@ -119,7 +119,7 @@ class AnalysisAgent:
 
     def _measure(
         self,
-        laboratory: Laboratory,
+        engine: AnalysisEngine,
         run: Run,
         dataset: Dataset,
         criteria: Criteria,
@@ -138,18 +138,18 @@ class AnalysisAgent:
         )
         context.metric("latency_p50_ms", latency.p50_ms)
         context.progress(0.15, "Measuring memory in a process of its own")
-        peak_memory_bytes = laboratory.peak_memory_bytes(feeds, target)
+        peak_memory_bytes = engine.peak_memory_bytes(feeds, target)
         context.metric("peak_memory_bytes", float(peak_memory_bytes))
         return latency, peak_memory_bytes
 
     def _modes(
-        self, laboratory: Laboratory, dataset: Dataset, criteria: Criteria, batch: int | None, context: Context
+        self, engine: AnalysisEngine, dataset: Dataset, criteria: Criteria, batch: int | None, context: Context
     ) -> tuple[tuple[ModeLatency, ...], list[str]]:
         """Latency in the runtime's other modes, and a note for each that does not run this model."""
         target, found, refused = criteria.target, [], []
         rows = batch or target.batch_size
         feeds = dataset.first(rows)
-        for name, run in laboratory.modes(target):
+        for name, run in engine.modes(target):
             context.progress(0.18, f"Measuring latency in {name}")
             try:
                 latency = measure_latency(
@@ -162,14 +162,14 @@ class AnalysisAgent:
         return tuple(found), refused
 
     def _times(
-        self, laboratory: Laboratory, dataset: Dataset, criteria: Criteria, batch: int | None, context: Context
+        self, engine: AnalysisEngine, dataset: Dataset, criteria: Criteria, batch: int | None, context: Context
     ) -> Mapping[str, LayerTime]:
         context.progress(0.2, "Profiling where the time goes")
-        return laboratory.times(dataset.first(batch or criteria.target.batch_size), criteria.target)
+        return engine.times(dataset.first(batch or criteria.target.batch_size), criteria.target)
 
     def _sensitivity(
         self,
-        laboratory: Laboratory,
+        engine: AnalysisEngine,
         batches: Sequence[Feeds],
         layers: Sequence[Layer],
         criteria: Criteria,
@@ -184,7 +184,7 @@ class AnalysisAgent:
         def tell(fraction: float, message: str, eta_s: float | None) -> None:
             context.progress(_MEASURED_SHARE + fraction * (1 - _MEASURED_SHARE), message, eta_s)
 
-        return laboratory.sensitivity(batches, by_weight(layers), budget_s=budget_s, tell=tell)
+        return engine.sensitivity(batches, by_weight(layers), budget_s=budget_s, tell=tell)
 
 
 def by_weight(layers: Sequence[Layer]) -> list[str]:

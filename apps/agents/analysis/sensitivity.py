@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from apps.agents.analysis.introspection import Sensitivity, Tell
+from apps.agents.analysis.engine import Sensitivity, Tell
 from apps.agents.contracts.errors.running import ModelNotLoadable, ModelRunFailed
 from apps.agents.contracts.reports.analysis import OperatorSensitivity
 

@@ -44,8 +44,8 @@ class FormatSpec(Value):
     """Of the file that a model in this format is kept as, with its dot."""
     engine: str
     """`apps.agents.measuring.engine.Engine`."""
-    laboratory: str
-    """`apps.agents.analysis.introspection.Laboratory`."""
+    analysis_engine: str
+    """`apps.agents.analysis.engine.AnalysisEngine`."""
     inspector: str
     """A function `(model, scratch, *, limit_bytes) -> ModelSummary`."""
     script: str
@@ -62,7 +62,7 @@ def _torch(format: Format, label: str, suffix: str, libraries: tuple[str, ...]) 
         runtime="PyTorch",
         suffix=suffix,
         engine="apps.agents.backends.torch.engine:TorchEngine",
-        laboratory="apps.agents.backends.torch.analysis:TorchLaboratory",
+        analysis_engine="apps.agents.backends.torch.analysis:TorchAnalysisEngine",
         inspector="apps.agents.backends.torch.inspection:inspect",
         script="torch/run.py",
         libraries=libraries,
@@ -77,7 +77,7 @@ def _tensorflow(format: Format, label: str, suffix: str) -> FormatSpec:  # noqa:
         runtime="TensorFlow",
         suffix=suffix,
         engine="apps.agents.backends.tensorflow.engine:TensorFlowEngine",
-        laboratory="apps.agents.backends.tensorflow.analysis:TensorFlowLaboratory",
+        analysis_engine="apps.agents.backends.tensorflow.analysis:TensorFlowAnalysisEngine",
         inspector="apps.agents.backends.tensorflow.inspection:inspect",
         script="tensorflow/run.py",
         libraries=("numpy", "tensorflow", "keras"),
@@ -94,7 +94,7 @@ FORMATS: dict[Format, FormatSpec] = {
             runtime="ONNX Runtime",
             suffix=".onnx",
             engine="apps.agents.backends.onnx.engine:OnnxEngine",
-            laboratory="apps.agents.backends.onnx.analysis:OnnxLaboratory",
+            analysis_engine="apps.agents.backends.onnx.analysis:OnnxAnalysisEngine",
             inspector="apps.agents.backends.onnx.inspection:inspect",
             script="onnx/run.py",
             libraries=("numpy", "onnxruntime"),
@@ -113,7 +113,7 @@ FORMATS: dict[Format, FormatSpec] = {
             runtime="LiteRT",
             suffix=".tflite",
             engine="apps.agents.backends.litert.engine:LiteRtEngine",
-            laboratory="apps.agents.backends.litert.analysis:LiteRtLaboratory",
+            analysis_engine="apps.agents.backends.litert.analysis:LiteRtAnalysisEngine",
             inspector="apps.agents.backends.litert.inspection:inspect",
             script="litert/run.py",
             libraries=("numpy", "ai-edge-litert"),

@@ -14,7 +14,7 @@ from apps.agents.contracts.state import AgentDecision, Closing, Outcome
 from apps.agents.planning.repair import Stop
 from apps.agents.session.candidates import Trial, export_key
 from apps.agents.session.finalists import Finals
-from apps.agents.session.search import Board
+from apps.agents.session.search import Search
 from apps.agents.techniques.compatibility import format_label
 
 ANALYSIS_AGENT, PLANNING_AGENT, EVALUATION_AGENT, MANAGER = (
@@ -33,37 +33,37 @@ _VERDICTS = {
 }
 
 
-def events(board: Board, closing: Closing | None) -> Iterator[AgentDecision]:
+def events(search: Search, closing: Closing | None) -> Iterator[AgentDecision]:
     """The session's decisions so far, in the order of its life."""
-    yield AgentDecision(key="analysed", agent=ANALYSIS_AGENT, action="analysed", reason=_told(board.analysis))
-    for exported in board.exported:
+    yield AgentDecision(key="analysed", agent=ANALYSIS_AGENT, action="analysed", reason=_told(search.analysis))
+    for exported in search.exported:
         target = exported.model.format
         key = "analysed/exported" if target == Format.ONNX else f"analysed/exported-{target}"
         reason = f"Exported to {format_label(target)}: {_told(exported)}"
         yield AgentDecision(key=key, agent=ANALYSIS_AGENT, action="analysed", reason=reason)
-    for target, failed in board.exports_failed.items():
+    for target, failed in search.exports_failed.items():
         step = export_key(target)
         yield AgentDecision(key=f"rolled-back/{step}", agent=MANAGER, action="rolled back", subject=step, reason=failed)
-    yield from _plan(board)
-    if board.prepare_failed:
-        yield _prepare_failed(board)
-    for trial in board.trials:
+    yield from _plan(search)
+    if search.prepare_failed:
+        yield _prepare_failed(search)
+    for trial in search.trials:
         yield from _trial(trial)
-    for key, sentence in board.against_baseline(closed=closing is not None).items():
+    for key, sentence in search.against_baseline(closed=closing is not None).items():
         yield AgentDecision(
             key=f"compared/{key}", agent=EVALUATION_AGENT, action="compared", subject=key, reason=sentence
         )
-    for chain in board.chains:
-        outcome = board.repair_of(chain)
+    for chain in search.chains:
+        outcome = search.repair_of(chain)
         if isinstance(outcome, Stop) and outcome.reason:
             root = chain[0].key
             yield AgentDecision(
                 key=f"abandoned/{root}", agent=PLANNING_AGENT, action="abandoned", subject=root, reason=outcome.reason
             )
-    if board.finals is not None:
-        yield from _finals(board, board.finals)
+    if search.finals is not None:
+        yield from _finals(search, search.finals)
     if closing is not None:
-        yield from _closing(board, closing)
+        yield from _closing(search, closing)
 
 
 def _told(analysis: AnalysisReport) -> str:
@@ -75,8 +75,8 @@ def _told(analysis: AnalysisReport) -> str:
     )
 
 
-def _plan(board: Board) -> Iterator[AgentDecision]:
-    plan = board.plan
+def _plan(search: Search) -> Iterator[AgentDecision]:
+    plan = search.plan
     yield AgentDecision(key="plan", agent=PLANNING_AGENT, action="planned", reason=plan.summary)
     for candidate in plan.candidates:
         yield AgentDecision(
@@ -96,10 +96,10 @@ def _plan(board: Board) -> Iterator[AgentDecision]:
         )
 
 
-def _prepare_failed(board: Board) -> AgentDecision:
-    step = board.prepare
+def _prepare_failed(search: Search) -> AgentDecision:
+    step = search.prepare
     why = (step.error if step else None) or "it did not finish"
-    if board.nothing_to_prepare:
+    if search.nothing_to_prepare:
         action, reason = "left out", f"The graph is simple already, so quantizations start from the original: {why}"
     else:
         action, reason = "rolled back", f"Graph optimization failed, so quantizations start from the original: {why}"
@@ -127,7 +127,7 @@ def _trial(trial: Trial) -> Iterator[AgentDecision]:
         )
 
 
-def _finals(board: Board, finals: Finals) -> Iterator[AgentDecision]:
+def _finals(search: Search, finals: Finals) -> Iterator[AgentDecision]:
     """Who is judged and why, and what came of it."""
     named = listed(finals.keys)
     share = "alone" if len(finals.keys) == 1 else f"as {len(finals.keys)} that share the chance of error"
@@ -135,8 +135,8 @@ def _finals(board: Board, finals: Finals) -> Iterator[AgentDecision]:
         key="finalists",
         agent=MANAGER,
         action="finalists",
-        reason=f"Of {len(board.judged)} measured candidates {named} {'is' if len(finals.keys) == 1 else 'are'} judged, "
-        f"{share}: the highest ranked first, until one is proven.",
+        reason=f"Of {len(search.judged)} measured candidates {named} {'is' if len(finals.keys) == 1 else 'are'} "
+        f"judged, {share}: the highest ranked first, until one is proven.",
     )
     for key, ruling in finals.rulings(None, closed=False).items():
         action = "accepted" if ruling.stands else "rolled back"
@@ -149,7 +149,7 @@ def _finals(board: Board, finals: Finals) -> Iterator[AgentDecision]:
         )
 
 
-def _closing(board: Board, closing: Closing) -> Iterator[AgentDecision]:
+def _closing(search: Search, closing: Closing) -> Iterator[AgentDecision]:
     if closing.budget:
         yield AgentDecision(
             key="budget",
@@ -161,7 +161,7 @@ def _closing(board: Board, closing: Closing) -> Iterator[AgentDecision]:
         yield AgentDecision(
             key=f"skipped/{key}", agent=PLANNING_AGENT, action="left out", subject=key, reason=f"{key}: {reason}"
         )
-    packed = board.steps.package
+    packed = search.steps.package
     if packed is not None and (finding := packed.result.get("finding")):
         reason = f"The package is handed over and was not proven to run: {finding}."
         yield AgentDecision(key="package", agent=MANAGER, action="packed untried", reason=reason)

@@ -52,8 +52,8 @@ from apps.agents.session.candidates import (
 )
 from apps.agents.session.finalists import Finals
 from apps.agents.session.headline import headline_of
-from apps.agents.session.preparation import LOST, Groundwork, measuring_queue, optimizing_queue
-from apps.agents.session.search import Board, Option
+from apps.agents.session.preparation import LOST, Preparation, measuring_queue, optimizing_queue
+from apps.agents.session.search import Option, Search
 from apps.agents.techniques.catalogue import TechniqueSpec, catalogue
 from apps.agents.techniques.knowledge.onnx_rules import GRAPH
 
@@ -123,25 +123,25 @@ def _decision(
     failure: tuple[str, str] | None = None,
 ) -> Decision:
     steps = Steps.of(state)
-    board = Board(state, specs) if steps.completed(ANALYSE) and steps.completed(PLAN) else None
+    search = Search(state, specs) if steps.completed(ANALYSE) and steps.completed(PLAN) else None
     closing = _closing(steps)
     done = closing is not None and steps.package is not None and steps.package.status is Status.COMPLETED
     return Decision(
         phase=_phase(steps),
-        progress=1.0 if done else _progress(steps, board),
+        progress=1.0 if done else _progress(steps, search),
         requests=requests,
-        candidates=_records(board, closing) if board else (),
-        events=tuple(audit_events.events(board, closing)) if board else (),
+        candidates=_records(search, closing) if search else (),
+        events=tuple(audit_events.events(search, closing)) if search else (),
         verdict=closing.verdict if closing and done else None,
         failure=failure,
     )
 
 
-def _records(board: Board, closing: Closing | None) -> tuple[CandidateRecord, ...]:
+def _records(search: Search, closing: Closing | None) -> tuple[CandidateRecord, ...]:
     """Every candidate as the member sees it now."""
     selected, skipped = (closing.verdict.candidate, closing.skipped) if closing else (None, {})
-    rulings = board.finals.rulings(selected, closed=closing is not None) if board.finals else {}
-    return tuple(trial.record(selected, skipped, rulings.get(trial.key)) for trial in board.trials)
+    rulings = search.finals.rulings(selected, closed=closing is not None) if search.finals else {}
+    return tuple(trial.record(selected, skipped, rulings.get(trial.key)) for trial in search.trials)
 
 
 def _closing(steps: Steps) -> Closing | None:
@@ -161,13 +161,13 @@ def _phase(steps: Steps) -> Phase:
     return Phase.EVALUATING if evaluating else Phase.OPTIMIZING
 
 
-def _progress(steps: Steps, board: Board | None) -> float:
+def _progress(steps: Steps, search: Search | None) -> float:
     """Share of the expected work that is done.
 
     Steps that ended are counted against those that the plan expects, on a curve that flattens: repairs add work, and
     progress never runs back.
     """
-    if board is None:
+    if search is None:
         looked = sum(step.status is Status.COMPLETED for step in steps.by_key.values())
         return 0.12 if steps.get(PLAN) else round(min(0.11, 0.04 * looked), 2)
     if steps.get(PACKAGE):
@@ -177,7 +177,7 @@ def _progress(steps: Steps, board: Board | None) -> float:
         for step in steps.by_key.values()
         if step.request.kind in (StepKind.OPTIMIZE, StepKind.EVALUATE)
     )
-    expected = 2 + 2 * min(len(board.plan.candidates), board.state.criteria.budget.candidates)
+    expected = 2 + 2 * min(len(search.plan.candidates), search.state.criteria.budget.candidates)
     done = ended / expected
     return round(0.15 + 0.78 * done / (done + 0.6), 4)
 
@@ -194,22 +194,22 @@ class _Turn:
         return Steps.of(self.state)
 
     @cached_property
-    def board(self) -> Board:
-        return Board(self.state, self.specs)
+    def search(self) -> Search:
+        return Search(self.state, self.specs)
 
     @property
     def requests(self) -> tuple[StepRequest, ...]:
         if self.steps.get(PLAN) is None:
-            return Groundwork(self.state, self.specs, in_time=self._minutes_spent() is None).requests
+            return Preparation(self.state, self.specs, in_time=self._minutes_spent() is None).requests
         if self.steps.completed(PLAN) is None:
             return ()
         if (package := self.steps.package) is not None:
             lost = package.status in LOST and package.request.key == PACKAGE
             return (self._package_untried(package),) if lost else ()
-        requests = self._trials() if self.board.finals is None else self._judging(self.board.finals)
+        requests = self._trials() if self.search.finals is None else self._judging(self.search.finals)
         if requests or self.steps.active:
             return requests
-        finals = self.board.finals or self.board.new_finals(self._most_finalists())
+        finals = self.search.finals or self.search.new_finals(self._most_finalists())
         requests = self._judging(finals) if finals else ()
         return requests or (self._package(finals),)
 
@@ -220,10 +220,10 @@ class _Turn:
         free = max(0, max(1, self.state.parallelism) - self.steps.active)
         requests: list[StepRequest] = []
         if self._minutes_spent() is None:
-            requests += [self._evaluate(trial) for trial in self.board.to_evaluate]
-        options = [] if self.board.preparing or self._minutes_short() else list(self.board.options)
-        options = options[: max(0, self.state.criteria.budget.candidates - self.board.started)]
-        if self.board.prepare is None and any(self.board.needs_preparation(o.candidate.technique) for o in options):
+            requests += [self._evaluate(trial) for trial in self.search.to_evaluate]
+        options = [] if self.search.preparing or self._minutes_short() else list(self.search.options)
+        options = options[: max(0, self.state.criteria.budget.candidates - self.search.started)]
+        if self.search.prepare is None and any(self.search.needs_preparation(o.candidate.technique) for o in options):
             requests.append(self._prepare())
         else:
             requests += [self._start(option) for option in options]
@@ -235,11 +235,11 @@ class _Turn:
         if late or finals.chosen(closed=False) is not None:
             return ()
         free = max(0, max(1, self.state.parallelism) - self.steps.active)
-        return tuple(self._judge(self.board.by_key[key], finals) for key in finals.unasked[:free])
+        return tuple(self._judge(self.search.by_key[key], finals) for key in finals.unasked[:free])
 
     def _most_finalists(self) -> int:
         """How many there is time to judge, one at least."""
-        left_s, each_s = 60 * self.state.criteria.budget.minutes - self.state.worked_s, self.board.judging_s
+        left_s, each_s = 60 * self.state.criteria.budget.minutes - self.state.worked_s, self.search.judging_s
         return max(1, min(MOST_FINALISTS, int(left_s / each_s) if each_s else MOST_FINALISTS))
 
     def _prepare(self) -> StepRequest:
@@ -250,12 +250,12 @@ class _Turn:
             reason="Every quantization starts from the optimized graph, which is made once.",
             technique=GRAPH,
             parameters=self.specs[GRAPH].resolve({}),
-            parent=self.board.parent_of(GRAPH),
+            parent=self.search.parent_of(GRAPH),
         )
 
     def _start(self, option: Option) -> StepRequest:
         """The first step of a candidate: the export has been made already and is only to be measured."""
-        trial = next((trial for trial in self.board.trials if trial.key == option.candidate.key), None)
+        trial = next((trial for trial in self.search.trials if trial.key == option.candidate.key), None)
         return self._evaluate(trial) if trial is not None and trial.is_export else self._optimize(option)
 
     def _optimize(self, option: Option) -> StepRequest:
@@ -268,7 +268,7 @@ class _Turn:
             candidate=candidate.key,
             technique=candidate.technique,
             parameters=dict(candidate.parameters),
-            parent=self.board.parent_of(candidate.technique),
+            parent=self.search.parent_of(candidate.technique),
         )
 
     def _evaluate(self, trial: Trial) -> StepRequest:
@@ -279,7 +279,7 @@ class _Turn:
             reason=f"Measures {trial.key} beside the original on the examples that rank.",
             candidate=trial.key,
             technique=trial.planned.technique,
-            parameters={"part": Part.CHOOSING.value, **self.board.held_against(trial)},
+            parameters={"part": Part.CHOOSING.value, **self.search.held_against(trial)},
             parent=trial.maker,
         )
 
@@ -291,7 +291,7 @@ class _Turn:
             reason=f"Judges {trial.key} on examples that nobody has chosen by.",
             candidate=trial.key,
             technique=trial.planned.technique,
-            parameters=self.board.judging_parameters(trial, finals),
+            parameters=self.search.judging_parameters(trial, finals),
             parent=trial.maker,
         )
 
@@ -300,14 +300,14 @@ class _Turn:
         budget = self._budget_spent()
         verdict = self._headed(self._verdict(finals, budget), finals)
         skipped = {
-            trial.key: self.board.passed_over(trial) or f"Left out: {budget}"
-            for trial in self.board.trials
+            trial.key: self.search.passed_over(trial) or f"Left out: {budget}"
+            for trial in self.search.trials
             if not trial.started
         }
-        skipped |= {trial.key: f"Not measured: {budget}" for trial in self.board.trials if trial.awaits_evaluation}
+        skipped |= {trial.key: f"Not measured: {budget}" for trial in self.search.trials if trial.awaits_evaluation}
         closing = Closing(verdict=verdict, skipped=skipped, budget=budget)
         chosen = verdict.candidate
-        maker = next((trial.maker for trial in self.board.trials if trial.key == chosen), None)
+        maker = next((trial.maker for trial in self.search.trials if trial.key == chosen), None)
         return StepRequest(
             key=PACKAGE,
             kind=StepKind.PACKAGE,
@@ -319,13 +319,13 @@ class _Turn:
         )
 
     def _verdict(self, finals: Finals | None, budget: str | None) -> Verdict:
-        judged, titles, criteria = dict(self.board.judged), self.board.titles, self.state.criteria
+        judged, titles, criteria = dict(self.search.judged), self.search.titles, self.state.criteria
         if not judged:
             return not_measured(self.state, self._failures, budget if self._minutes_spent() else None)
         if finals is None:
             return verdict_of(judged, titles, criteria)
         chosen = finals.chosen(closed=True)
-        failed = [self.board.by_key[key] for key in finals.keys if self.board.by_key[key].failed_judging]
+        failed = [self.search.by_key[key] for key in finals.keys if self.search.by_key[key].failed_judging]
         unjudged = " ".join(f"{trial.key} could not be judged: {trial.failure}" for trial in failed)
         judged |= finals.judgements
         choice = finals.choice(chosen)
@@ -334,7 +334,7 @@ class _Turn:
     @property
     def _failures(self) -> dict[str, str]:
         """Why each candidate failed that did, in a sentence."""
-        return {trial.key: failure for trial in self.board.trials if (failure := trial.failure) is not None}
+        return {trial.key: failure for trial in self.search.trials if (failure := trial.failure) is not None}
 
     def _headed(self, verdict: Verdict, finals: Finals | None) -> Verdict:
         """The verdict with its headline, frozen with it."""
@@ -364,12 +364,12 @@ class _Turn:
             return spent
         durations = [
             (trial.optimize.duration_s or 0.0) + (trial.evaluate.duration_s or 0.0)
-            for trial in self.board.trials
+            for trial in self.search.trials
             if trial.judgement is not None and trial.optimize is not None and trial.evaluate is not None
         ]
         left_s = 60 * self.state.criteria.budget.minutes - self.state.worked_s
         mean_s = sum(durations) / len(durations) if durations else 0.0
-        judging_s = self.board.judging_s
+        judging_s = self.search.judging_s
         if mean_s + judging_s <= left_s:
             return None
         return (
@@ -379,8 +379,8 @@ class _Turn:
 
     def _budget_spent(self) -> str | None:
         """Which budget ended the search, in a sentence; `None` when it ended for want of anything worth trying."""
-        unmeasured = any(trial.awaits_evaluation for trial in self.board.trials)
-        if not self.board.options and not unmeasured:
+        unmeasured = any(trial.awaits_evaluation for trial in self.search.trials)
+        if not self.search.options and not unmeasured:
             return None
         if reason := self._minutes_short():
             return reason

@@ -29,7 +29,7 @@ def optimizing_queue(spec: TechniqueSpec) -> str:
 
 
 @dataclass(frozen=True)
-class Groundwork:
+class Preparation:
     """The steps up to the plan. `in_time` is whether the session's minutes allow for more than the plan."""
 
     state: SessionState

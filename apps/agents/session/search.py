@@ -54,7 +54,7 @@ class Option:
 
 
 @dataclass(frozen=True)
-class Board:
+class Search:
     """A session after its plan: trials, judgements, and the options that are left. Everything follows from `state`."""
 
     state: SessionState
@@ -74,7 +74,7 @@ class Board:
 
     def _result(self, key: str) -> dict[str, object]:
         step = self.steps.completed(key)
-        assert step is not None, f"the board is read after {key}"
+        assert step is not None, f"the search is read after {key}"
         return step.result
 
     @cached_property

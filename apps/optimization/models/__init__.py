@@ -1,4 +1,4 @@
-"""Sessions and what they are made of: criteria, steps, candidates, reports, log, audit, workers."""
+"""Models of sessions: criteria, steps, candidates, reports, log, audit, workers."""
 
 from apps.audit.models import AuditEvent, AuditHead
 from apps.optimization.models.criteria import CriteriaSet

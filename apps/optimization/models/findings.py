@@ -1,4 +1,4 @@
-"""What a session found: candidates, reports, and its log."""
+"""The results of a session: candidates, reports, and its log."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from apps.optimization.querysets import EvaluationQuerySet, SessionOwnedQuerySet
 
 
 class Candidate(models.Model):
-    """A chain of optimize steps with its evaluation, and what became of it."""
+    """A chain of optimize steps with its evaluation and its status."""
 
     session = models.ForeignKey(OptimizationSession, on_delete=models.CASCADE, related_name="candidates")
     key = models.CharField(max_length=20)
@@ -61,7 +61,7 @@ class AnalysisReport(models.Model):
 
 
 class EvaluationReport(models.Model):
-    """`contracts.reports.evaluation.EvaluationReport` of one candidate, with the numbers that lists and plots need."""
+    """`contracts.reports.evaluation.EvaluationReport` of one candidate, with the numbers for lists and plots."""
 
     candidate = models.OneToOneField(Candidate, on_delete=models.CASCADE, related_name="evaluation", primary_key=True)
     step = models.ForeignKey(SessionStep, on_delete=models.CASCADE, related_name="+")

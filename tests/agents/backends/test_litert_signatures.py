@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from apps.agents.analysis.introspection import open_laboratory
+from apps.agents.analysis.engine import open_analysis_engine
 from apps.agents.backends.litert.inspection import inspect
 from apps.agents.contracts.criteria import Target
 from apps.agents.contracts.dataset_spec import DatasetKind, DatasetSpec
@@ -70,14 +70,14 @@ def test_inspection_and_engine_tell_of_the_signature_that_is_meant(
     np.testing.assert_allclose(engine.session(Target())({meant.takes: EXAMPLES})[0], right(meant), rtol=1e-4, atol=1e-4)
 
 
-def test_the_laboratory_looks_at_the_same(case: tuple[Path, str | None, Function], tmp_path: Path) -> None:
+def test_the_analysis_engine_looks_at_the_same(case: tuple[Path, str | None, Function], tmp_path: Path) -> None:
     path, signature, meant = case
-    laboratory = open_laboratory("tflite", path, tmp_path, signature)
-    (layer,) = laboratory.layers([{meant.takes: EXAMPLES[:4]}])
+    engine = open_analysis_engine("tflite", path, tmp_path, signature)
+    (layer,) = engine.layers([{meant.takes: EXAMPLES[:4]}])
     assert (layer.parameters, layer.macs) == (CLASSES * WIDE, CLASSES * WIDE)
-    found = laboratory.sensitivity([{meant.takes: EXAMPLES[:4]}], [layer.name], budget_s=3, tell=lambda *_: None)
+    found = engine.sensitivity([{meant.takes: EXAMPLES[:4]}], [layer.name], budget_s=3, tell=lambda *_: None)
     assert 10 < found.layers[layer.name] < 80
-    assert laboratory.peak_memory_bytes({meant.takes: EXAMPLES[:1]}, Target()) > 0
+    assert engine.peak_memory_bytes({meant.takes: EXAMPLES[:1]}, Target()) > 0
 
 
 @pytest.mark.parametrize("technique", ["litert-dynamic", "litert-static", "litert-float16"])

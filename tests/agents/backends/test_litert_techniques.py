@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from apps.agents.backends.litert.analysis import LiteRtLaboratory
+from apps.agents.backends.litert.analysis import LiteRtAnalysisEngine
 from apps.agents.backends.litert.flatbuffer import read_litert
 from apps.agents.contracts.criteria import Target
 from apps.agents.contracts.dataset_spec import DatasetKind, DatasetSpec
@@ -119,15 +119,15 @@ def test_there_is_nothing_for_an_accelerator(basic_pitch: Trio, tmp_path: Path):
         open_engine("tflite", basic_pitch.tflite, tmp_path).session(Target.model_validate({"device": "cuda"}))
 
 
-def test_the_laboratory_counts_and_ranks_every_operator(basic_pitch: Trio, tmp_path: Path):
-    laboratory = LiteRtLaboratory(basic_pitch.tflite, tmp_path)
+def test_the_analysis_engine_counts_and_ranks_every_operator(basic_pitch: Trio, tmp_path: Path):
+    engine = LiteRtAnalysisEngine(basic_pitch.tflite, tmp_path)
     batches = [{"input_2": np.load(audio_windows(24))["input_2"][:2]}]
-    layers = laboratory.layers(batches)
-    found = laboratory.sensitivity(batches, [layer.name for layer in layers], budget_s=6, tell=lambda *_: None)
+    layers = engine.layers(batches)
+    found = engine.sensitivity(batches, [layer.name for layer in layers], budget_s=6, tell=lambda *_: None)
 
     convolutions = [layer for layer in layers if layer.op_type == "CONV_2D"]
     assert all(layer.macs for layer in convolutions)
     assert sum(layer.parameters for layer in layers if layer.op_type == "CONV_2D") >= 35_057
     assert {one.op_type for one in found.operators} & {"CONV_2D", "MUL", "ADD"}
-    alone = laboratory.layers([{"input_2": batches[0]["input_2"][:1]}])
+    alone = engine.layers([{"input_2": batches[0]["input_2"][:1]}])
     assert [layer.macs for layer in alone] == [layer.macs for layer in layers], "of one example, whatever the batch"

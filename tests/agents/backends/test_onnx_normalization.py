@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from apps.agents.backends.onnx import runtime
-from apps.agents.backends.onnx.analysis import OnnxLaboratory
+from apps.agents.backends.onnx.analysis import OnnxAnalysisEngine
 from apps.agents.backends.onnx.normalization import NEWEST_QUANTIZED_OPSET, normalized, stored_bits
 from apps.agents.contracts.errors.techniques import TechniqueNotApplicable
 from tests.agents import graphs
@@ -232,11 +232,11 @@ def test_branches_are_widened_too(tmp_path: Path) -> None:
 def test_layers_of_a_half_precision_model_take_what_the_file_stores(tmp_path: Path) -> None:
     model = in_type(perceptron(helper.make_node("Identity", ["x"], ["s"], name="same")), TensorProto.FLOAT16)
     path = graphs.save(model, tmp_path / "half.onnx")
-    laboratory = OnnxLaboratory(path, tmp_path)
-    layers = {layer.name: layer for layer in laboratory.layers([{"x": ROWS.astype(np.float16)}])}
+    engine = OnnxAnalysisEngine(path, tmp_path)
+    layers = {layer.name: layer for layer in engine.layers([{"x": ROWS.astype(np.float16)}])}
     assert stored_bits(path) == 16
     assert layers["second"].weight_bytes == 2 * (64 * 32 + 32)
-    assert any("float32" in note for note in laboratory.notes())
+    assert any("float32" in note for note in engine.notes())
 
 
 # --- sets of operators ------------------------------------------------------------------------------------------------
@@ -287,8 +287,8 @@ def test_what_is_infinite_by_design_stays_so(workshop: Workshop, technique: str,
 
 
 def test_the_sensitivity_leaves_out_what_infinities_go_through(tmp_path: Path) -> None:
-    laboratory = OnnxLaboratory(graphs.save(masked("Add"), tmp_path / "masked.onnx"), tmp_path)
-    found = laboratory.sensitivity([{"x": ROWS}], ["first", "second", "masked"], budget_s=5, tell=lambda *_: None)
+    engine = OnnxAnalysisEngine(graphs.save(masked("Add"), tmp_path / "masked.onnx"), tmp_path)
+    found = engine.sensitivity([{"x": ROWS}], ["first", "second", "masked"], budget_s=5, tell=lambda *_: None)
     assert set(found.layers) >= {"first", "second"}
     assert "masked" not in found.layers
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from apps.agents.analysis.introspection import Sensitivity
+from apps.agents.analysis.engine import Sensitivity
 from apps.agents.backends.onnx import sensitivity
 from apps.agents.backends.onnx.fake_quantization import (
     affine_grid,

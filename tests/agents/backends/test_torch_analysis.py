@@ -13,7 +13,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from apps.agents.analysis.agent import AnalysisAgent
 from apps.agents.backends.torch import cost, profile
-from apps.agents.backends.torch.analysis import TorchLaboratory
+from apps.agents.backends.torch.analysis import TorchAnalysisEngine
 from apps.agents.backends.torch.anatomy import Anatomy, dissect
 from apps.agents.backends.torch.generation import TOKENS, measure_generation
 from apps.agents.contracts.criteria import Criteria, Target
@@ -146,18 +146,18 @@ def test_the_cache_continues_what_a_whole_run_would_say():
 @pytest.mark.assets
 @pytest.mark.slow
 def test_a_real_language_model_is_known_to_its_last_parameter_and_product(tmp_path: Path, stories15m):
-    laboratory = TorchLaboratory(stories15m.archive, tmp_path)
+    engine = TorchAnalysisEngine(stories15m.archive, tmp_path)
     feeds = {"input_ids": np.arange(100, 132)[None], "attention_mask": np.ones((1, 32), np.int64)}
-    layers = {layer.name: layer for layer in laboratory.layers([feeds])}
+    layers = {layer.name: layer for layer in engine.layers([feeds])}
     assert sum(layer.parameters for layer in layers.values()) == 15_191_712
     width, wide, tokens = 288, 768, 32
     assert layers["model.layers.3.mlp.up_proj"].macs == tokens * width * wide
     assert layers["model.layers.3.self_attn"].macs == 2 * tokens * tokens * width
     assert layers["lm_head"].macs == tokens * width * 32_000
-    written = laboratory.generation(feeds, Target(threads=1))
+    written = engine.generation(feeds, Target(threads=1))
     assert written is not None
     assert written.decode_ms_per_token < written.prefill_ms
-    assert not laboratory.notes()
+    assert not engine.notes()
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from apps.agents.analysis.introspection import Sensitivity
+from apps.agents.analysis.engine import Sensitivity
 from apps.agents.backends.torch.anatomy import dissect
 from apps.agents.backends.torch.fake_quantization import (
     on_affine_grid,

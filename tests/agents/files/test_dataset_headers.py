@@ -72,9 +72,15 @@ PIXELS = spec("image", "uint8", "N", 1, 28, 28)
 
 
 def test_what_the_web_process_reads_needs_no_heavy_library() -> None:
-    light = "dataset_spec, dataset_headers, dataset_fit, verdicts, plausibility, phrasing"
+    light = {
+        "contracts": "dataset_spec, phrasing",
+        "files": "dataset_headers",
+        "datasets": "dataset_fit",
+        "evaluation": "verdicts, plausibility",
+    }
     heavy = {"numpy", "scipy", "PIL", "pyarrow", "onnx", "onnxruntime"}
-    program = f"from apps.agents import {light}; import sys; print(*(set({sorted(heavy)}) & set(sys.modules)))"
+    imports = "; ".join(f"from apps.agents.{room} import {modules}" for room, modules in light.items())
+    program = f"{imports}; import sys; print(*(set({sorted(heavy)}) & set(sys.modules)))"
     root = Path(__file__).resolve().parents[3]
     done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""

@@ -1,11 +1,11 @@
-"""A look inside a TensorFlow Lite model (`analysis.introspection.Laboratory`): its operators, and what bears 8 bits."""
+"""A look inside a TensorFlow Lite model (`analysis.engine.AnalysisEngine`): its operators, and what bears 8 bits."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from apps.agents.analysis.introspection import LayerTime, Sensitivity, Tell
+from apps.agents.analysis.engine import LayerTime, Sensitivity, Tell
 from apps.agents.backends.litert.cost import macs
 from apps.agents.backends.litert.engine import LiteRtEngine
 from apps.agents.backends.litert.runtime import shapes_of
@@ -19,7 +19,7 @@ from apps.agents.measuring.engine import Feeds, Run
 _UNTIMED = "LiteRT does not time its operators one by one, so the shares of the time are told by multiply-accumulates."
 
 
-class LiteRtLaboratory(LiteRtEngine):
+class LiteRtAnalysisEngine(LiteRtEngine):
     """Layers are the file's operators, called by their first output as the techniques' `keep_float_nodes` are."""
 
     def __init__(self, model: Path, scratch: Path, signature: str | None = None) -> None:

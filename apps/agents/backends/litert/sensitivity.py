@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from apps.agents.analysis.introspection import Sensitivity, Tell
+from apps.agents.analysis.engine import Sensitivity, Tell
 from apps.agents.analysis.sensitivity import conduct, experiments
 from apps.agents.backends.litert.flatbuffer import LiteRtFile, parse_litert
 from apps.agents.backends.litert.quantizing import QUANTIZABLE, Mode, Ranges, Scheme, measure_ranges, quantize, signed

@@ -1,4 +1,4 @@
-"""A look inside an ONNX model (`analysis.introspection.Laboratory`): its layers, where time goes, what bears 8 bits."""
+"""A look inside an ONNX model (`analysis.engine.AnalysisEngine`): its layers, where time goes, what bears 8 bits."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from apps.agents.analysis.introspection import LayerTime, Sensitivity, Tell
+from apps.agents.analysis.engine import LayerTime, Sensitivity, Tell
 from apps.agents.backends.onnx import profile
 from apps.agents.backends.onnx.cost import layer_costs
 from apps.agents.backends.onnx.engine import OnnxEngine
@@ -21,12 +21,12 @@ from apps.agents.contracts.reports.analysis import Layer
 from apps.agents.measuring.engine import Feeds, Run
 
 
-class OnnxLaboratory(OnnxEngine):
+class OnnxAnalysisEngine(OnnxEngine):
     """Works on the graph that quantization starts from: normalized, constants computed, batch norms merged."""
 
     def __init__(self, model: Path, scratch: Path) -> None:
         super().__init__(model, scratch)
-        self._folder = Path(tempfile.mkdtemp(prefix="laboratory-", dir=scratch))
+        self._folder = Path(tempfile.mkdtemp(prefix="analysis-", dir=scratch))
         self._notes: list[str] = []
         self._observation: Observation | None = None
         self._stored_share = 1.0

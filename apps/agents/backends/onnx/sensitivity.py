@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from onnx import ModelProto, ValueInfoProto
 
-from apps.agents.analysis.introspection import Sensitivity, Tell
+from apps.agents.analysis.engine import Sensitivity, Tell
 from apps.agents.analysis.sensitivity import conduct, experiments
 from apps.agents.backends.onnx import runtime
 from apps.agents.backends.onnx.fake_quantization import quantizable_nodes, quantized_variant

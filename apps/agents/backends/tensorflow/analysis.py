@@ -1,4 +1,4 @@
-"""A look inside a TensorFlow model (`analysis.introspection.Laboratory`): its layers, and what XLA makes of it."""
+"""A look inside a TensorFlow model (`analysis.engine.AnalysisEngine`): its layers, and what XLA makes of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from apps.agents.analysis.introspection import LayerTime, Sensitivity, Tell
+from apps.agents.analysis.engine import LayerTime, Sensitivity, Tell
 from apps.agents.backends.tensorflow import cost
 from apps.agents.backends.tensorflow.engine import TensorFlowEngine
 from apps.agents.contracts.criteria import Target
@@ -26,7 +26,7 @@ _ELSEWHERE = (
 )
 
 
-class TensorFlowLaboratory(TensorFlowEngine):
+class TensorFlowAnalysisEngine(TensorFlowEngine):
     """Layers are those of Keras; of a SavedModel the operators of its graph."""
 
     def __init__(self, model: Path, scratch: Path, signature: str | None = None) -> None:

@@ -1,4 +1,4 @@
-"""A look inside a PyTorch model (`analysis.introspection.Laboratory`): its modules, their times, what bears 8 bits."""
+"""A look inside a PyTorch model (`analysis.engine.AnalysisEngine`): its modules, their times, what bears 8 bits."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from apps.agents.analysis.introspection import LayerTime, Sensitivity, Tell
+from apps.agents.analysis.engine import LayerTime, Sensitivity, Tell
 from apps.agents.backends.torch import cost, profile
 from apps.agents.backends.torch.anatomy import Anatomy, dissect
 from apps.agents.backends.torch.engine import TorchEngine
@@ -19,7 +19,7 @@ from apps.agents.contracts.reports.analysis import Generation, Layer
 from apps.agents.measuring.engine import Feeds, Run
 
 
-class TorchLaboratory(TorchEngine):
+class TorchAnalysisEngine(TorchEngine):
     """Works on one copy of the model, loaded when it is first needed."""
 
     def __init__(self, model: Path, scratch: Path) -> None:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 import torch
 
-from apps.agents.analysis.introspection import LayerTime
+from apps.agents.analysis.engine import LayerTime
 from apps.agents.backends.torch.anatomy import Anatomy
 from apps.agents.backends.torch.engine import device_of, use_threads
 from apps.agents.backends.torch.watching import hooked

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from apps.agents.analysis.introspection import Sensitivity, Tell
+from apps.agents.analysis.engine import Sensitivity, Tell
 from apps.agents.analysis.sensitivity import conduct, experiments
 from apps.agents.backends.torch.anatomy import Anatomy
 from apps.agents.backends.torch.fake_quantization import quantizable, quantized

@@ -1,4 +1,4 @@
-"""`manage.py verify_audit`: walks the audit trail and says whether it is whole."""
+"""`manage.py verify_audit`: verifies the audit trail."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from apps.audit.models import AuditEvent
 
 
 class Command(BaseCommand):
-    help = "Verify the chain of audit events. Exits 1 and names the first bad event when one is missing or changed."
+    help = "Verify the chain of audit events. Exits 1 and names the first bad event if one is missing or changed."
 
     def handle(self, **options: Any) -> None:
         broken = trail.verify()

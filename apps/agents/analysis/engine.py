@@ -1,6 +1,6 @@
 """What an analysis needs of a model's runtime beyond measuring it: a look inside.
 
-A laboratory is a backend class, imported by dotted path in the child: `contracts.formats` names one for each
+An analysis engine is a backend class, imported by dotted path in the child: `contracts.formats` names one for each
 format.
 """
 
@@ -38,7 +38,7 @@ class Sensitivity:
     notes: list[str] = field(default_factory=list)
 
 
-class Laboratory(Engine, Protocol):
+class AnalysisEngine(Engine, Protocol):
     """A model opened for analysis. Layers carry the names that the techniques' `keep_float_nodes` takes."""
 
     def layers(self, batches: Sequence[Feeds], examples: int | None = None) -> tuple[Layer, ...]:
@@ -71,12 +71,12 @@ class Laboratory(Engine, Protocol):
         ...
 
 
-def open_laboratory(
+def open_analysis_engine(
     format: str,  # noqa: A002 - the contract's word
     model: Path,
     scratch: Path,
     signature: str | None = None,
-) -> Laboratory:
-    """The laboratory for the model file at `model`, as `apps.agents.measuring.engine.open_engine` opens it."""
-    module, _, name = format_spec(format).laboratory.partition(":")
-    return cast(Laboratory, getattr(import_module(module), name)(model, scratch, **signed(signature)))
+) -> AnalysisEngine:
+    """The analysis engine for the model file at `model`, as `apps.agents.measuring.engine.open_engine` opens it."""
+    module, _, name = format_spec(format).analysis_engine.partition(":")
+    return cast(AnalysisEngine, getattr(import_module(module), name)(model, scratch, **signed(signature)))
