@@ -46,7 +46,7 @@ def duration(seconds: float) -> str:
 
 def report(session: OptimizationSession, width: int = 100) -> str:
     """The original and every measured candidate, with the selected one marked, and the verdict."""
-    candidates = list(session.candidates.select_related("evaluation").order_by("key"))
+    candidates = list(session.candidates.select_related("evaluation__step").order_by("key"))
     measured = [
         (candidate, EvaluationReport.model_validate(candidate.evaluation.body))
         for candidate in candidates

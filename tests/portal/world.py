@@ -126,7 +126,6 @@ def finished_session(version: ModelVersion, dataset: DataSet, criteria: Criteria
         started_at=now - timedelta(minutes=3),
         finished_at=now,
     )
-    AnalysisReport.objects.create(session=session, body=report_body("analysis"))
     planned = session.plan["candidates"][0]
     Candidate.objects.create(
         session=session,
@@ -143,6 +142,10 @@ def finished_session(version: ModelVersion, dataset: DataSet, criteria: Criteria
         SessionStep.objects.create(
             session=session, key=key, kind=kind, status=Status.COMPLETED, started_at=now, finished_at=now
         )
+    analysed = session.steps.get(key="analyse")
+    analysed.result = report_body("analysis")
+    analysed.save()
+    AnalysisReport.objects.create(session=session, step=analysed)
     body = report_body("evaluation")
     evaluated = SessionStep.objects.create(
         session=session,
@@ -154,6 +157,6 @@ def finished_session(version: ModelVersion, dataset: DataSet, criteria: Criteria
         artifact=storage.put_stream([b"the bytes of an artifact"]),
         artifact_filename="model.onnx",
     )
-    keep_report(evaluated, body)
+    keep_report(evaluated)
     LogEntry.objects.create(session=session, step_key="analyse", message="88 operators")
     return session
