@@ -1,12 +1,18 @@
-"""Text from files that members send, in a form that every database keeps."""
+"""Text from members, their files, children and libraries, in a form that every database keeps."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, overload
 
 _UNKEEPABLE = re.compile("[\x00\ud800-\udfff]")
 """NUL, which PostgreSQL cannot keep, and halves of characters, which UTF-8 cannot write."""
+
+
+@overload
+def keepable(plain: str) -> str: ...
+@overload
+def keepable(plain: Any) -> Any: ...
 
 
 def keepable(plain: Any) -> Any:

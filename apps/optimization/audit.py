@@ -20,7 +20,7 @@ from django.db.models import Max, Q
 from django.utils import timezone
 
 from apps.accounts.querysets import TeamOwnedQuerySet
-from apps.optimization.texts import keepable
+from apps.models.texts import keepable
 
 if TYPE_CHECKING:
     from apps.accounts.models import Team, User

@@ -25,13 +25,13 @@ from apps.agents.contracts.state import ACTIVE, StepKind
 from apps.agents.sandbox.process import JobCancelled, JobFailed, run_job
 from apps.models.errors import StoreFileMissing
 from apps.models.storage import put_file
+from apps.models.texts import keepable
 from apps.models.timing import timing
 from apps.models.trouble import trouble_of
 from apps.optimization import events, jobs, messages, outcomes, scratch, workers
 from apps.optimization.errors import InfrastructureFailed, StepErrored
 from apps.optimization.housekeeping import stopping
 from apps.optimization.models import LogEntry, OptimizationSession, PipelineSettings, SessionStep
-from apps.optimization.texts import keepable
 
 logger = logging.getLogger(__name__)
 
