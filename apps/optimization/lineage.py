@@ -1,4 +1,4 @@
-"""What came from what: the steps that led to an artifact, and the format it has."""
+"""Lineage: the steps that led to an artifact, and its format."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def format_of(version: ModelVersion) -> str:
 
 
 def signature_of(version: ModelVersion) -> dict[str, str]:
-    """The argument that names the original's function, where its format has room for several; else nothing."""
-    signature = version.metadata.signature
+    """The argument that names the original's signature, if its format supports several; otherwise empty."""
+    signature = version.metadata.body["signature"]
     return {"signature": signature} if signature else {}
 
 
 def reading_of(session: OptimizationSession) -> dict[str, Any]:
-    """How the session's data set is read: as its member said, with the axes of examples that the analysis has found."""
+    """How to read the session's data set: the member's spec, with the batch axes that the analysis found."""
     spec = DatasetSpec.model_validate(session.dataset.spec)
     found = session.analysis.body.get("batch_axes") if hasattr(session, "analysis") else None
     return spec.laid_out(found or {}).model_dump(mode="json")
@@ -67,7 +67,7 @@ class Lineage:
         return {prefix_key(_applied(self.way_to(one.key))): one for one in made if one.status == Status.COMPLETED}
 
     def way_to(self, key: str) -> list[SessionStep]:
-        """The optimize steps from the original to the one called `key`, the first one first; none for the original."""
+        """The optimize steps from the original to the one called `key`, in order; none for the original."""
         step = self._steps.get(key)
         way: list[SessionStep] = []
         while step is not None and step.kind == StepKind.OPTIMIZE:
@@ -117,7 +117,7 @@ def _link(application: Application, made: SessionStep | None) -> Link:
 
 
 def chain_to(session: OptimizationSession, key: str) -> list[SessionStep]:
-    """The optimize steps from the original to the one called `key`, the first one first; empty for the original."""
+    """The optimize steps from the original to the one called `key`, in order; empty for the original."""
     return Lineage(session).way_to(key)
 
 
@@ -133,7 +133,7 @@ def makers(session: OptimizationSession) -> dict[str, SessionStep]:
 
 
 def exported_analyses(session: OptimizationSession) -> list[dict[str, Any]]:
-    """The bodies of the analyses of what the original was exported to, in the order in which they were asked for."""
+    """The bodies of the analyses of the original's exports, in the order in which they were requested."""
     steps = session.steps.filter(kind=StepKind.ANALYSE, status=Status.COMPLETED).exclude(parent_key="")
     return [step.result for step in steps.order_by("pk")]
 

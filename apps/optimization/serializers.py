@@ -198,7 +198,7 @@ class EvaluationSerializer(serializers.ModelSerializer[EvaluationReport]):
 
     class Meta:
         model = EvaluationReport
-        exclude = ("candidate",)
+        exclude = ("candidate", "step")
 
 
 class LinkSerializer(serializers.Serializer[Link]):

@@ -39,9 +39,10 @@ def prefix_key(applied: Iterable[tuple[str, Mapping[str, Any]]]) -> str:
 
     The same ones in the same order have the same key in every session, so what several candidates share is found again.
     """
-    links = [[technique, parameters] for technique, parameters in applied]
+    links = list(applied)
     digest = hashlib.sha256(json.dumps(links, sort_keys=True).encode()).hexdigest()
-    return f"{links[-1][0][:_NAME_LENGTH]}/{digest[:_DIGEST_LENGTH]}"
+    last, _ = links[-1]
+    return f"{last[:_NAME_LENGTH]}/{digest[:_DIGEST_LENGTH]}"
 
 
 def key_of(chain: Iterable[Application]) -> str:

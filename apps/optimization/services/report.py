@@ -241,7 +241,7 @@ def package_of(session: OptimizationSession) -> Package:
 
 
 def _candidates(session: OptimizationSession, verdict: Verdict) -> tuple[CandidateReport, ...]:
-    lineage, rows = Lineage(session), session.candidates.select_related("evaluation")
+    lineage, rows = Lineage(session), session.candidates.select_related("evaluation__step")
     return tuple(_candidate(row, lineage, format_of_candidate(session.version, row), verdict) for row in rows)
 
 

@@ -80,10 +80,9 @@ def write_last_links(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> Non
 
 
 class Migration(migrations.Migration):
-    dependencies = [("optimization", "0009_timing_of_a_worker")]
+    dependencies = [("optimization", "0012_reports_are_stored_once")]
 
     operations = [
         migrations.AddField(model_name="candidate", name="steps", field=models.JSONField(default=list)),
         migrations.RunPython(write_chains, write_last_links),
-        migrations.RemoveField(model_name="candidate", name="parameters"),
     ]
