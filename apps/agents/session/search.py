@@ -120,7 +120,7 @@ class Search:
         return {
             key: f"There is no exported model, so {format_label(target)} techniques are left out: {reasons[target]}"
             for key, target in formats.items()
-            if target in reasons
+            if target is not None and target in reasons
         }
 
     def _exported_by(self, technique: str | None) -> str | None:
