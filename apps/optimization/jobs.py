@@ -20,7 +20,7 @@ from apps.agents.sandbox.process import Limits
 from apps.models.errors import StoreFileMissing
 from apps.models.models import Blob
 from apps.models.storage import local_path
-from apps.optimization.lineage import exported_analyses, format_of, input_format, reading_of
+from apps.optimization.lineage import exported_analyses, format_of, input_format, reading_of, signature_of
 from apps.optimization.models import OptimizationSession, PipelineSettings, SessionStep
 from apps.optimization.recipe import recipe_of
 from apps.optimization.rendering import report_html
@@ -79,7 +79,7 @@ def _facts(step: SessionStep) -> StepFacts:
         "measuring_cores": environment.LATHE.cores,
         "original_format": format_of(session.version),
         "format": input_format(step),
-        "signature": session.version.metadata.signature or None,
+        "signature": signature_of(session.version),
         "criteria": session.criteria,
         "dataset": reading_of(session),
         "batch_divisor": step.batch_divisor,
@@ -89,7 +89,8 @@ def _facts(step: SessionStep) -> StepFacts:
             facts |= {"analysis": session.analysis.body, "exported": exported_analyses(session)}
             facts["data"] = session.dataset.described
         case StepKind.EVALUATE:
-            facts |= {"quiet_wait_s": _quiet_wait_s(session), "predicted_speedup": _predicted_speedup(step)}
+            facts |= {"quiet_wait_s": _quiet_wait_s(session), "timing_s": environment.LATHE.timing_s}
+            facts["predicted_speedup"] = _predicted_speedup(step)
             facts |= {"outcomes": _outcomes(session)} if _judges(step) else {}
         case StepKind.PACKAGE:
             facts |= {"filename": _artifact_filename(step), "summary": _summary_of_parent(step)}

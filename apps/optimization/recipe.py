@@ -27,7 +27,7 @@ def recipe_of(session: OptimizationSession) -> dict[str, Any]:
             "sha256": session.version.blob_id,
             "size_bytes": session.version.blob.size_bytes,
             "format": format_of(session.version),
-            **signature_of(session.version),
+            **({"signature": signature} if (signature := signature_of(session.version)) else {}),
         },
         "dataset": {
             "name": session.dataset.name,

@@ -8,6 +8,8 @@ from apps.agents.contracts.reports.measurements import Estimate
 from lathe import terminal
 from tests.optimization import material
 
+pytestmark = pytest.mark.portable
+
 
 @pytest.mark.parametrize(
     ("seconds", "text"),

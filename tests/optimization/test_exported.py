@@ -23,7 +23,7 @@ from lathe import terminal
 from tests.optimization import exported, material
 from tests.optimization.arguments import arguments_of
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.portable]
 
 
 @pytest.fixture

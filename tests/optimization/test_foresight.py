@@ -25,7 +25,7 @@ from apps.optimization.models import Candidate, EvaluationReport, OptimizationSe
 from tests.optimization import material
 from tests.optimization.conftest import make_dataset, make_version
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.portable]
 
 Start = Callable[..., OptimizationSession]
 

@@ -10,6 +10,8 @@ from apps.optimization.models import Candidate, EvaluationReport, SessionStep
 from lathe import terminal
 from tests.optimization import material
 
+pytestmark = pytest.mark.portable
+
 
 def candidate(session, key, title, status, **numbers):
     """A candidate that was measured."""

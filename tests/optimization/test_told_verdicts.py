@@ -28,7 +28,7 @@ from tests.agents.inmemory import Truth, evaluation, resnet
 from tests.optimization import material
 from tests.optimization.arguments import arguments_of
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.portable]
 
 FASTEST = PROFILES["fastest"]
 SIZE = Criteria(objective=Objective.SIZE, constraints=Constraints())

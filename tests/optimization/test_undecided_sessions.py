@@ -27,7 +27,11 @@ from lathe.management.commands import demo
 from tests.optimization import crank
 from tests.optimization.arguments import arguments_of
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("stored", "small_handlers", "impatient")]
+pytestmark = [
+    pytest.mark.portable,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("stored", "small_handlers", "impatient"),
+]
 
 Start = Callable[..., OptimizationSession]
 DISTURBED = "812 of 900 timed runs were disturbed by other programs"

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from apps.accounts.models import Invitation, Membership, Role, Team, User
 from apps.agents.contracts.criteria import PROFILES
+from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.contracts.state import CandidateStatus, Outcome, Phase, Status, StepKind
 from apps.audit import trail
 from apps.audit.models import AuditEvent
@@ -69,7 +70,7 @@ def build(team: Team, by: User) -> World:
         model=model, number=1, blob=blob, filename="resnet.onnx", status=InspectionStatus.READY, created_by=by
     )
     analysis = report_body("analysis")
-    ModelMetadata.objects.create(version=version, **analysis["model"])
+    ModelMetadata.record(version, ModelSummary.model_validate(analysis["model"]))
     alias = Alias.objects.create(model=model, name="production", version=version)
     AliasMove.objects.create(alias=alias, to_version=version, moved_by=by)
     dataset = DataSet.objects.create(

@@ -90,6 +90,8 @@ class EvaluateArguments(ModelArguments):
     """The plan's."""
     quiet_wait_s: float = 0.0
     """How long timing may wait for a quiet moment."""
+    timing_s: float | None = None
+    """How long timing may take; `None` is the evaluation's own limit."""
     runtime_baseline: RuntimeBaseline | None = None
     """The float model in the candidate's runtime, where that is not the original's."""
     part: Part = Part.EVALUATION

@@ -57,6 +57,7 @@ class StepFacts(Value):
     """How the data set is read."""
     batch_divisor: int = 1
     quiet_wait_s: float | None = None
+    timing_s: float | None = None
     data: DatasetSummary | None = None
     """What is known of the data set."""
     analysis: AnalysisReport | None = None
@@ -105,7 +106,8 @@ def arguments_for(request: StepRequest, facts: StepFacts) -> Arguments:
                 {**model, "technique": request.technique, "parameters": request.parameters}
             )
         case StepKind.EVALUATE:
-            known = _known(facts, "criteria", "quiet_wait_s", "predicted_speedup") | {"technique": request.technique}
+            known = _known(facts, "criteria", "quiet_wait_s", "timing_s", "predicted_speedup")
+            known["technique"] = request.technique
             if request.parameters.get("part") == Part.EVALUATION:
                 known |= {"candidate": request.candidate, "outcomes": facts.outcomes}
             return EvaluateArguments.model_validate(model | known | request.parameters)

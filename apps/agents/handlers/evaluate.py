@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 LONGEST_TIMING_S = 20.0
 SHORTEST_TIMING_S = 3.0
+"""Whatever the budget leaves, unless less than that is allowed."""
+WARMUP_SHARE = 0.1
+"""Of the time for timing that warming a model up takes at most."""
 REHEARSAL_S = 0.5
 """Nothing is measured of the original beside itself: it is only to be seen whether it runs."""
 SHARE_OF_BUDGET = 0.25
@@ -50,7 +53,7 @@ def run(context: JobContext) -> JobResult:
     candidate = material.open(material.file)
     batch = max(1, BATCH // arguments.batch_divisor)
 
-    effort = effort_for(criteria)
+    effort = effort_for(criteria, LONGEST_TIMING_S if arguments.timing_s is None else arguments.timing_s)
     fresh = FreshProcessTimer(
         material.original_file,
         material.file,
@@ -111,10 +114,11 @@ def _slowdown(
     return slowdown_of(material.original, candidate, material.dataset.first(target.batch_size), target, report)
 
 
-def effort_for(criteria: Criteria) -> Effort:
+def effort_for(criteria: Criteria, longest_s: float = LONGEST_TIMING_S) -> Effort:
     """Timing that fits the budget: a quarter of each candidate's share of the time, within bounds."""
     share_s = criteria.budget.minutes * 60 / criteria.budget.candidates * SHARE_OF_BUDGET
-    return Effort(budget_s=min(LONGEST_TIMING_S, max(SHORTEST_TIMING_S, share_s)))
+    budget_s = min(longest_s, max(SHORTEST_TIMING_S, share_s))
+    return Effort(budget_s=budget_s, warmup_s=min(Effort.warmup_s, WARMUP_SHARE * budget_s))
 
 
 def gains_of(
