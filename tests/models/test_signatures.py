@@ -11,6 +11,7 @@ from django.urls import reverse
 from rest_framework.test import APIClient
 
 from apps.accounts.models import User
+from apps.agents.contracts.job_arguments import Arguments
 from apps.agents.contracts.reports.model import ModelSummary, Signature, TensorSpec
 from apps.models import inspection, services
 from apps.models.errors import SignatureInUse, SignatureNotOffered, VersionNotReady
@@ -61,8 +62,8 @@ def test_a_choice_has_a_worker_look_again(
 ) -> None:
     asked: list[dict[str, Any]] = []
 
-    def look(blob: object, role: str, handler: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        asked.append(arguments)
+    def look(blob: object, role: str, handler: str, arguments: Arguments) -> dict[str, Any]:
+        asked.append(arguments.plain())
         return summary(SIGNATURES[1]).model_dump(mode="json")
 
     monkeypatch.setattr(inspection, "_checked", look)
