@@ -33,7 +33,7 @@ from apps.models.models import DataSet, ModelMetadata, ModelVersion, StoreSettin
 from apps.models.storage import local_path
 from apps.models.timing import timing
 from apps.models.trouble import trouble_of
-from apps.texts import keepable
+from apps.texts import storable
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ def inspect_dataset(dataset_id: int) -> None:
         _fetch(dataset)
         arguments = InspectDatasetArguments.model_validate({"spec": dataset.spec})
         body = _checked(dataset, "dataset", INSPECT_DATASET, arguments)
-        dataset.summary = keepable(DatasetSummary.model_validate(body).model_dump(mode="json"))
+        dataset.summary = storable(DatasetSummary.model_validate(body).model_dump(mode="json"))
         dataset.save(update_fields=["summary"])
         dataset.accept()
 

@@ -27,7 +27,7 @@ from apps.models.querysets import (
     RegisteredModelQuerySet,
     UploadQuerySet,
 )
-from apps.texts import keepable
+from apps.texts import storable
 
 LONGEST_SIGNATURE = 200
 LONG_FIELDS = ("weights", "code")
@@ -279,7 +279,7 @@ class ModelMetadata(models.Model):
     @classmethod
     def record(cls, version: ModelVersion, summary: ModelSummary) -> ModelMetadata:
         """Stores the inspection result for `version`, replacing any earlier one."""
-        body = keepable(summary.model_dump(mode="json"))
+        body = storable(summary.model_dump(mode="json"))
         details = {name: body.pop(name) for name in LONG_FIELDS}
         columns = {name: body[name] for name in ("format", "parameters", "size_bytes")}
         return cls.objects.update_or_create(version=version, defaults={**columns, "body": body, "details": details})[0]

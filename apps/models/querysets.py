@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 def told_of(words: str) -> Q:
     """Rows whose name or description contains all of `words`."""
-    told = Q()
+    condition = Q()
     for word in words.replace("\x00", " ").split():  # PostgreSQL cannot compare with a NUL
-        told &= Q(name__icontains=word) | Q(description__icontains=word)
-    return told
+        condition &= Q(name__icontains=word) | Q(description__icontains=word)
+    return condition
 
 
 class BlobQuerySet(models.QuerySet[Row]):

@@ -39,14 +39,14 @@ class CandidateRow:
     @property
     def findings(self) -> list[Finding]:
         """The findings of its evaluation, apart from the verdicts."""
-        told = self.evaluation.body.get("findings", ()) if self.evaluation else ()
-        return [Finding.model_validate(one) for one in told]
+        findings = self.evaluation.body.get("findings", ()) if self.evaluation else ()
+        return [Finding.model_validate(one) for one in findings]
 
     @property
     def gains(self) -> Gains | None:
         """The runtime's part of its gain, if the runtime has changed."""
-        told = self.evaluation.body.get("gains") if self.evaluation else None
-        return Gains.model_validate(told) if told else None
+        gains = self.evaluation.body.get("gains") if self.evaluation else None
+        return Gains.model_validate(gains) if gains else None
 
 
 @dataclass(frozen=True)

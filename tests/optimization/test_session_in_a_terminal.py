@@ -71,7 +71,7 @@ def test_the_report_holds_the_candidates_against_the_original(session):
     assert first.endswith("4.00× (3.88 to 4.12)  0.10    4.00×         25  holds, selected")
     assert second.endswith("violated, rejected")
     assert "c01: Static int8" in rest
-    assert "What was asked of c01:" in rest
+    assert "Limits for c01:" in rest
     assert "  holds        It loses 0.1 points." in rest
     assert "unchanged (−0.10)" in first
     assert rest[-3:] == [
@@ -84,7 +84,7 @@ def test_the_report_holds_the_candidates_against_the_original(session):
 def test_candidates_that_were_never_measured_are_counted(session):
     for key in ("c01", "c02"):
         Candidate.objects.create(session=session, key=key, title=key, technique="x", predicted={}, reason="")
-    assert "2 more were planned and not measured." in terminal.report(session)
+    assert "2 more were planned but not measured." in terminal.report(session)
 
 
 @pytest.mark.parametrize(

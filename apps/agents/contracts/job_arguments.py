@@ -18,6 +18,8 @@ from apps.agents.contracts.reports.selection import PairedOutcomes
 from apps.agents.contracts.state import Outcome
 from apps.agents.contracts.values import Value
 
+LONGEST_TIMING_S = 20.0
+
 
 class Arguments(Value):
     @classmethod
@@ -90,8 +92,8 @@ class EvaluateArguments(ModelArguments):
     """The plan's."""
     quiet_wait_s: float = 0.0
     """How long timing may wait for a quiet moment."""
-    timing_s: float | None = None
-    """How long timing may take; `None` is the evaluation's own limit."""
+    timing_s: float = LONGEST_TIMING_S
+    """How long timing itself may take."""
     runtime_baseline: RuntimeBaseline | None = None
     """The float model in the candidate's runtime, where that is not the original's."""
     part: Part = Part.EVALUATION

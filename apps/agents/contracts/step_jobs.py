@@ -107,7 +107,7 @@ def arguments_for(request: StepRequest, facts: StepFacts) -> Arguments:
             )
         case StepKind.EVALUATE:
             known = _known(facts, "criteria", "quiet_wait_s", "timing_s", "predicted_speedup")
-            known["technique"] = request.technique
+            known |= {"technique": request.technique}
             if request.parameters.get("part") == Part.EVALUATION:
                 known |= {"candidate": request.candidate, "outcomes": facts.outcomes}
             return EvaluateArguments.model_validate(model | known | request.parameters)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.job import JobResult
-from apps.agents.contracts.job_arguments import EvaluateArguments
+from apps.agents.contracts.job_arguments import LONGEST_TIMING_S, EvaluateArguments
 from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
 from apps.agents.contracts.reports.runtimes import Gains, RuntimeBaseline
 from apps.agents.contracts.reports.selection import Contest
@@ -28,7 +28,6 @@ from apps.agents.techniques.catalogue import Family, catalogue
 if TYPE_CHECKING:
     from apps.agents.sandbox.child import JobContext
 
-LONGEST_TIMING_S = 20.0
 SHORTEST_TIMING_S = 3.0
 """Whatever the budget leaves, unless less than that is allowed."""
 WARMUP_SHARE = 0.1
@@ -53,7 +52,7 @@ def run(context: JobContext) -> JobResult:
     candidate = material.open(material.file)
     batch = max(1, BATCH // arguments.batch_divisor)
 
-    effort = effort_for(criteria, LONGEST_TIMING_S if arguments.timing_s is None else arguments.timing_s)
+    effort = effort_for(criteria, arguments.timing_s)
     fresh = FreshProcessTimer(
         material.original_file,
         material.file,

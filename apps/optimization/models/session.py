@@ -132,7 +132,7 @@ class OptimizationSession(models.Model):
         return max(0.0, self.elapsed_s(now) - self.own_time_s(now))
 
     @property
-    def time_said(self) -> str:
+    def time_summary(self) -> str:
         """A clause such as `worked for 3.2 minutes and waited for 5.0 minutes`."""
         return f"worked for {self.own_time_s() / 60:.1f} minutes and waited for {self.waited_s() / 60:.1f} minutes"
 
