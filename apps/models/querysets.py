@@ -93,7 +93,7 @@ class ModelVersionQuerySet(InspectedQuerySet[Row]):
 class ModelMetadataQuerySet(models.QuerySet[Row]):
     def in_short(self) -> Self:
         """Without the long fields that only a version's own page shows: its tensors and its code."""
-        return self.defer("weights", "code")
+        return self.defer("details")
 
 
 class AliasQuerySet(TeamOwnedQuerySet[Row]):

@@ -77,9 +77,8 @@ class LiveSession:
 
 def read(session: OptimizationSession) -> LiveSession:
     """Everything that the page shows about the current state of `session`."""
-    candidates = list(
-        session.candidates.prefetch_related(Prefetch("evaluation", EvaluationReport.objects.all())).order_by("pk")
-    )
+    evaluations = Prefetch("evaluation", EvaluationReport.objects.select_related("step"))
+    candidates = list(session.candidates.prefetch_related(evaluations).order_by("pk"))
     steps = list(session.steps.order_by("pk"))
     working = {step.candidate_key: step for step in steps if step.status == Status.RUNNING and step.candidate_key}
     rows = [_row(session, candidate, working) for candidate in candidates]

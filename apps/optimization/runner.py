@@ -29,7 +29,6 @@ from apps.models.timing import timing
 from apps.models.trouble import trouble_of
 from apps.optimization import events, jobs, messages, outcomes, scratch, workers
 from apps.optimization.errors import InfrastructureFailed, StepErrored
-from apps.optimization.housekeeping import stopping
 from apps.optimization.models import LogEntry, OptimizationSession, PipelineSettings, SessionStep
 from apps.texts import storable
 
@@ -198,7 +197,7 @@ class StepRun:
 
     def should_stop(self) -> bool:
         """Whether to kill the child: the step was cancelled or taken over, or this worker is stopping."""
-        if self.lost.is_set() or stopping.is_set():
+        if self.lost.is_set() or workers.stopping.is_set():
             return True
         now = time.monotonic()
         if now - self._checked_at >= self.patience.cancel_check_s:
@@ -247,13 +246,13 @@ class StepRun:
         with transaction.atomic():
             if not self.step.complete(result.body):
                 raise ClaimLost
-            outcomes.keep_report(self.step, result.body)
+            outcomes.keep_report(self.step)
 
     def _stopped(self) -> None:
         """The step was cancelled, or this worker is stopping. In that case the attempt does not count and another
         continues.
         """
-        if self.lost.is_set() or not stopping.is_set() or not _wanted(self.session.pk):
+        if self.lost.is_set() or not workers.stopping.is_set() or not _wanted(self.session.pk):
             self.step.cancel()
             return
         if self.step.hand_back(reason="The worker was stopped. Another worker continues.", counts=False):

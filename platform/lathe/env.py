@@ -22,6 +22,7 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 SIZE_UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 HIGHEST_CORE = 4095
 LONGEST_QUIET_WAIT_S = 600
+LONGEST_TIMING_S = 600
 SOCKET_PATH_LIMIT_BYTES = 100
 """A unix socket's path is limited to 107 bytes on Linux and 103 elsewhere; some are reserved for suffixes of tools."""
 
@@ -204,6 +205,8 @@ class Environment:
     """LATHE_CORES: the cores that this machine's workers measure on; empty means all they may use."""
     quiet_wait_s: int
     """LATHE_QUIET_WAIT_S: how long a measurement may wait for the machine to become quiet."""
+    timing_s: int
+    """LATHE_TIMING_S: how long one candidate is timed beside the original at most."""
     upload_limit_bytes: int
     """LATHE_UPLOAD_LIMIT: the largest file a member may upload."""
     log_level: str
@@ -271,6 +274,7 @@ class Environment:
             step_memory_bytes=reader.size_bytes("LATHE_STEP_MEMORY", 16 * 2**30),
             cores=reader.cores("LATHE_CORES"),
             quiet_wait_s=reader.whole("LATHE_QUIET_WAIT_S", 20, at_most=LONGEST_QUIET_WAIT_S),
+            timing_s=reader.whole("LATHE_TIMING_S", 20, at_least=1, at_most=LONGEST_TIMING_S),
             upload_limit_bytes=reader.size_bytes("LATHE_UPLOAD_LIMIT", 8 * 2**30),
             log_level=reader.choice("LATHE_LOG_LEVEL", "INFO", LOG_LEVELS),
             names=frozenset(reader.names),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from textwrap import fill
 
-from apps.agents.contracts.phrasing import MINUS, gains_said, slowdown_said
+from apps.agents.contracts.phrasing import MINUS, duration, gains_said, slowdown_said
 from apps.agents.contracts.reports.constraints import Holds
 from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
 from apps.agents.contracts.reports.measurements import LatencyComparison
@@ -34,19 +34,9 @@ def progress_line(session: OptimizationSession, width: int = 100) -> str:
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
-def duration(seconds: float) -> str:
-    """`42 s`, `3 min 05 s`, `2 h 10 min`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
-
-
 def report(session: OptimizationSession, width: int = 100) -> str:
     """The original and every measured candidate, with the selected one marked, and the verdict."""
-    candidates = list(session.candidates.select_related("evaluation").order_by("key"))
+    candidates = list(session.candidates.select_related("evaluation__step").order_by("key"))
     measured = [
         (candidate, EvaluationReport.model_validate(candidate.evaluation.body))
         for candidate in candidates

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from django.core.management import CommandError, call_command
 
+pytestmark = pytest.mark.portable
+
 
 @pytest.fixture
 def templates(tmp_path, settings):

@@ -14,6 +14,8 @@ from apps.agents.measuring.scheduling.priority import FIFO_PRIORITY, NICE
 from lathe.env import PROJECT_ROOT, Environment
 from lathe.processes import python_path
 
+pytestmark = pytest.mark.portable
+
 KNOWN = Environment.read({}).names
 OF_OTHERS = {
     *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "POSTGRES_PASSWORD"),

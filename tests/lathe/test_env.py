@@ -9,6 +9,8 @@ import pytest
 
 from lathe.env import SOCKET_PATH_LIMIT_BYTES, Environment, Reader, WrongVariable
 
+pytestmark = pytest.mark.portable
+
 
 def reader(**variables: str) -> Reader:
     return Reader(variables)

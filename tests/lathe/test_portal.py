@@ -23,6 +23,8 @@ from lathe import portal
 from lathe.env import PROJECT_ROOT, Environment
 from lathe.processes import Supervisor
 
+pytestmark = pytest.mark.portable
+
 START_S = 120
 END_S = 30
 

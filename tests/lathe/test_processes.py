@@ -15,6 +15,8 @@ import pytest
 from lathe.env import PROJECT_ROOT
 from lathe.processes import Child, ChildDied, StopRequested, Supervisor, python, python_path, stop
 
+pytestmark = pytest.mark.portable
+
 SLEEPER = python("-c", "import time; time.sleep(600)")
 STUBBORN = python(
     "-c",

@@ -16,6 +16,8 @@ from lathe.processes import Supervisor
 from lathe.redis import UnsafeFolder, own_folder, start_embedded
 from lathe.settings import CHANNEL_LAYERS
 
+pytestmark = pytest.mark.portable
+
 
 def start(supervisor: Supervisor, folder: Path) -> redis.Redis:
     start_embedded(supervisor, folder / "redis.sock", folder / "data", folder / "redis.log")

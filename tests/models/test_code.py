@@ -17,7 +17,7 @@ from apps.models.models import ModelVersion, RegisteredModel, StoreSettings
 from tests.models import archives
 from tests.models.conftest import upload_of
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.portable]
 
 WITH_CODE = archives.archive(*archives.CODE)
 

@@ -22,7 +22,7 @@ from apps.models.models import Blob, ModelVersion
 from apps.models.storage import local_path, put_stream
 from tests.models.test_download import asgi_request
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.portable]
 
 CONTENT = b"0123456789"
 

@@ -23,7 +23,7 @@ from apps.models.storage import put_stream
 from tests.models import archives
 from tests.models.conftest import linear_model, metadata_of, upload_of
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.portable]
 
 FILES = {
     Format.ONNX: linear_model(),

@@ -17,7 +17,7 @@ from apps.models.errors import SignatureInUse, SignatureNotOffered, VersionNotRe
 from apps.models.models import DataSet, InspectionStatus, ModelMetadata, ModelVersion
 from apps.optimization.models import OptimizationSession
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.portable]
 
 IMAGE = TensorSpec(name="image", dtype="float32", shape=(None, 32, 32, 3))
 TEXT = TensorSpec(name="text", dtype="string", shape=(None,))
@@ -77,7 +77,7 @@ def test_a_choice_has_a_worker_look_again(
     served.refresh_from_db()
     assert asked[0]["signature"] == "serving_texts"
     assert served.ready
-    assert served.metadata.signature == "serving_texts"
+    assert served.metadata.summary.signature == "serving_texts"
     assert served.metadata.summary.inputs == (TEXT,)
 
 

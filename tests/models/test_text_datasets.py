@@ -20,7 +20,7 @@ from apps.models.inspection import inspect_dataset
 from apps.models.models import DataSet
 from tests.models.conftest import upload_of
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.portable]
 
 STORIES = "\n\n".join(f"Once upon a time, there were {number} foxes in a wood." for number in range(40)).encode()
 REVIEWS = "\n".join(

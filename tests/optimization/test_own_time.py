@@ -90,7 +90,7 @@ class OneWorker:
         body = BODIES[StepKind(step.kind)].model_dump(mode="json") if step.kind in BODIES else {}
         assert step.complete(body)
         if body:
-            keep_report(step, body)
+            keep_report(step)
         pipeline.advance(step.session_id)
 
 

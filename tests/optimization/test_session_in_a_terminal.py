@@ -10,6 +10,8 @@ from apps.optimization.models import Candidate, EvaluationReport, SessionStep
 from lathe import terminal
 from tests.optimization import material
 
+pytestmark = pytest.mark.portable
+
 
 def candidate(session, key, title, status, **numbers):
     """A candidate that was measured."""
@@ -23,9 +25,10 @@ def candidate(session, key, title, status, **numbers):
         reason="Because.",
     )
     report = material.evaluation(**numbers)
+    body = report.model_dump(mode="json")
     EvaluationReport.objects.create(
         candidate=row,
-        body=report.model_dump(mode="json"),
+        step=SessionStep.objects.create(session=session, key=f"{key}/evaluate", kind=StepKind.EVALUATE, result=body),
         speedup=report.latency.speedup.value,
         size_ratio=report.size_bytes.ratio,
         metric_drop=report.primary.drop.value,
@@ -107,9 +110,9 @@ def test_candidates_on_other_examples_stand_below_the_original_on_those(session)
     """The same original scores otherwise on other examples: one line for both would compare unlike things."""
     candidate(session, "c01", "Static int8", CandidateStatus.SELECTED)
     ranked = candidate(session, "c02", "Dynamic int8", CandidateStatus.ACCEPTED).evaluation
-    ranked.body |= {"part": "choosing", "examples": 300}
-    ranked.body["metrics"][0]["original"]["value"] = 88.0
-    ranked.save()
+    ranked.step.result |= {"part": "choosing", "examples": 300}
+    ranked.step.result["metrics"][0]["original"]["value"] = 88.0
+    ranked.step.save()
 
     _, _, *lines = terminal.report(session).split("\n\n")[0].splitlines()
     assert [line.split()[0] for line in lines] == ["on", "original", "c01", "on", "original", "c02"]

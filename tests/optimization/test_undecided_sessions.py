@@ -25,8 +25,13 @@ from apps.optimization.models import OptimizationSession
 from lathe import terminal
 from lathe.management.commands import demo
 from tests.optimization import crank
+from tests.optimization.arguments import arguments_of
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("stored", "small_handlers", "impatient")]
+pytestmark = [
+    pytest.mark.portable,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("stored", "small_handlers", "impatient"),
+]
 
 Start = Callable[..., OptimizationSession]
 DISTURBED = "812 of 900 timed runs were disturbed by other programs"
@@ -122,7 +127,7 @@ def test_the_package_has_the_original_and_nothing_is_promoted(outcome: Outcome, 
     session = request.getfixturevalue(outcome.value)
     package = session.steps.get(kind=StepKind.PACKAGE)
     assert (package.parent_key, package.candidate_key) == ("", "")
-    assert jobs._arguments(package)["outcome"] == outcome
+    assert arguments_of(package)["outcome"] == outcome
     with open_blob(services.package_of(session).blob) as file, zipfile.ZipFile(file) as archive:
         report = json.loads(archive.read("report_json"))
         page = archive.read("report_html").decode()

@@ -39,7 +39,10 @@ def test_sizes_are_decimal(size_bytes: int | None, shown: str) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "shown"),
-    [(0.4, "0 s"), (59, "59 s"), (60, "1 min"), (200, "3 min 20 s"), (7500, "2 h 5 min"), (None, "–")],
+    [
+        *((0.4, "0 s"), (41.6, "42 s"), (59, "59 s"), (60, "1 min"), (185, "3 min 5 s"), (200, "3 min 20 s")),
+        *((7500, "2 h 5 min"), (7800, "2 h 10 min"), (None, "–")),
+    ],
 )
 def test_durations_are_as_long_as_they_need_to_be(seconds: float | None, shown: str) -> None:
     assert measures.duration(seconds) == shown
