@@ -117,7 +117,7 @@ def _quiet_wait_s(session: OptimizationSession) -> float:
 
 
 def _predicted_speedup(step: SessionStep) -> float | None:
-    """What the plan expects of the step's candidate."""
+    """The plan's expectation for the step's candidate."""
     candidate = step.session.candidates.filter(key=step.candidate_key).first()
     return candidate.predicted["speedup"] if candidate and candidate.predicted else None
 
