@@ -157,7 +157,7 @@ def _documents(session: OptimizationSession, folder: Path) -> dict[str, Path]:
     texts = {
         "report_json": ("report.json", finding.model_dump_json(indent=2)),
         "report_html": ("report.html", report_html(finding)),
-        "recipe": ("recipe.json", json.dumps(recipe_of(session), indent=2, sort_keys=True)),
+        "recipe": ("recipe.json", json.dumps(recipe_of(session).model_dump(mode="json"), indent=2, sort_keys=True)),
     }
     paths = {}
     for role, (name, text) in texts.items():
