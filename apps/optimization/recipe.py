@@ -1,4 +1,4 @@
-"""How to make the winning artifact again: the steps that led to it, with parameters, seeds, digests and versions."""
+"""The recipe of the winning artifact: the steps that led to it, with parameters, seeds, digests and versions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from apps.optimization.services.report import verdict_of
 
 
 def recipe_of(session: OptimizationSession) -> Recipe:
-    """What made the chosen artifact; a recipe without steps where the original stands."""
+    """What made the chosen artifact; without steps where the original is kept."""
     verdict = verdict_of(session)
     chain = _chain(session, verdict.candidate) if verdict and verdict.candidate else []
     original, dataset = session.version, session.dataset
@@ -48,7 +48,7 @@ def _step(step: SessionStep) -> RecipeStep:
     return RecipeStep(
         key=step.key,
         technique=step.technique,
-        # Complete, as the step was made: a recipe must not change its meaning when a default does.
+        # All parameters, as the step used them: a recipe must not change its meaning when a default changes.
         parameters=step.result["parameters"],
         libraries=step.result.get("libraries", {}),
         seed=step.result.get("seed", step.session.seed),

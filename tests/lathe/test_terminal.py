@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from apps.agents.contracts.reports.measurements import Estimate
 from lathe import terminal
 from tests.optimization import material
+
+pytestmark = pytest.mark.portable
 
 
 def test_numbers_stand_to_the_right_and_words_to_the_left():

@@ -19,16 +19,16 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from apps.agents.contracts.errors.techniques import RecipeInvalid
-from apps.agents.contracts.job import Event, Job
+from apps.agents.contracts.job import Event
 from apps.agents.contracts.reports.recipe import Recipe, RecipeStep
-from apps.agents.measuring.engine import signed
+from apps.agents.contracts.state import StepKind, StepRequest
+from apps.agents.contracts.step_jobs import StepFacts, job_for
 from apps.agents.measuring.machine import installed_versions
 from apps.agents.sandbox.process import JobFailed, run_job
 from apps.agents.techniques.artifact_format import format_after
 from apps.agents.techniques.base import digest_of
 from apps.errors import UserError
 
-OPTIMIZE = "apps.agents.handlers.optimize:run"
 SAME, OTHER, NOT_FOLLOWED = 0, 1, 2
 
 
@@ -99,22 +99,24 @@ def _made(
     on_event: Callable[[Event], None],
 ) -> Path:
     """What `step` makes of the model in `files`, which has the `given_format`."""
-    job = Job(
-        handler=OPTIMIZE,
-        scratch=scratch,
-        inputs=files,
-        arguments={
-            "technique": step.technique,
-            "parameters": step.parameters,
-            "dataset": recipe.dataset.spec.model_dump(mode="json"),
-            "batch_divisor": step.batch_divisor,
-            "original_format": recipe.original.format,
-            "format": given_format,
-            **signed(recipe.original.signature),
-        },
+    request = StepRequest(
+        key=step.key or step.technique,
+        kind=StepKind.OPTIMIZE,
+        queue="cpu",
+        reason="The recipe is followed.",
+        technique=step.technique,
+        parameters=step.parameters,
+    )
+    facts = StepFacts(
         seed=step.seed,
         threads=recipe.threads_used,
+        original_format=recipe.original.format,
+        format=given_format,
+        signature=recipe.original.signature,
+        dataset=recipe.dataset.spec,
+        batch_divisor=step.batch_divisor,
     )
+    job = job_for(request, facts, scratch=scratch, inputs=files)
     result = run_job(job, on_event=on_event, should_stop=lambda: False)
     return scratch / result.files[0].path
 

@@ -10,7 +10,6 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from apps.agents.contracts.dataset_spec import DatasetSpec
-from apps.agents.contracts.formats import Format
 from apps.agents.contracts.reports.machine import Machine
 from apps.agents.contracts.values import Value
 
@@ -32,7 +31,7 @@ class FileRecord(_Record):
 class OriginalRecord(FileRecord):
     """The model that a session started from."""
 
-    format: str = Format.ONNX
+    format: str
     signature: str | None = None
     """The function that the session was about, where the model offers several."""
 
