@@ -1,4 +1,4 @@
-"""Sending work to the workers by an actor's name: what sends does not import what runs."""
+"""Sends work to the workers by an actor's name, so that the sender does not import the code that runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import dramatiq
 
 
 class Declared(TypedDict):
-    """What an actor and the messages to it must agree on."""
+    """What an actor and its messages must agree on."""
 
     actor_name: str
     queue_name: str
@@ -17,7 +17,7 @@ class Declared(TypedDict):
 
 @dataclass(frozen=True)
 class Recipient:
-    """An actor as those know it that send to it. The actor is declared with `**declared`."""
+    """An actor as its senders know it. The actor is declared with `**declared`."""
 
     actor: str
     queue: str

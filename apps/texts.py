@@ -9,12 +9,12 @@ _UNKEEPABLE = re.compile("[\x00\ud800-\udfff]")
 """NUL, which PostgreSQL cannot store, and lone surrogates, which UTF-8 cannot encode."""
 
 
-def keepable(plain: Any) -> Any:
+def storable(plain: Any) -> Any:
     """The JSON value `plain` with a replacement character for each character that cannot be stored."""
     if isinstance(plain, str):
         return _UNKEEPABLE.sub("\ufffd", plain)
     if isinstance(plain, dict):
-        return {keepable(name): keepable(value) for name, value in plain.items()}
+        return {storable(name): storable(value) for name, value in plain.items()}
     if isinstance(plain, list):
-        return [keepable(value) for value in plain]
+        return [storable(value) for value in plain]
     return plain

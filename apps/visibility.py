@@ -1,4 +1,4 @@
-"""Who may see what: one `visible_to(user)` for pages, API and admin alike."""
+"""Visibility: one `visible_to(user)` for pages, API and admin."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Row = TypeVar("Row", bound=models.Model)
 
 
 class Member(Protocol):
-    """A person who has logged in, as far as visibility asks."""
+    """The part of a logged-in user that visibility depends on."""
 
     @property
     def is_authenticated(self) -> Literal[True]: ...
@@ -26,12 +26,12 @@ class Member(Protocol):
 
 
 class TeamOwnedQuerySet(models.QuerySet[Row]):
-    """Rows that belong to a team, directly or along `team_path`. A stranger's rows do not exist (404)."""
+    """Rows that belong to a team, directly or along `team_path`. Rows of other teams appear not to exist (404)."""
 
     team_path = "team"
 
     def visible_to(self, user: Member | AnonymousUser) -> Self:
-        """The rows of the teams that `user` is a member of."""
+        """The rows of all teams of `user`."""
         if not user.is_authenticated:
             return self.none()
         return self.filter(**{f"{self.team_path}__in": user.memberships.values("team")})

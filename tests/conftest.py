@@ -15,7 +15,7 @@ from django.db.models.signals import post_migrate
 from dramatiq.brokers.stub import StubBroker
 
 from apps.accounts.models import Membership, Role, Team, User
-from apps.optimization import events, housekeeping
+from apps.optimization import events, workers
 from lathe import cache as shared_cache
 from lathe import portal
 from tests.door import Door, shorter_sensitivity
@@ -66,7 +66,7 @@ def _fresh_process_state() -> None:
     for outage in (shared_cache.outage, events.outage):
         outage.ended()
     cache.clear()
-    housekeeping.stopping.clear()
+    workers.stopping.clear()
     broker = dramatiq.get_broker()
     if isinstance(broker, StubBroker):
         broker.flush_all()

@@ -26,10 +26,10 @@ class Audited:
 
     def save_model(self, request: HttpRequest, obj: Any, form: ModelForm[Any], change: bool) -> None:
         super().save_model(request, obj, form, change)  # type: ignore[misc]
-        told = {
+        changes = {
             name: [_plain(form.initial.get(name)), _plain(form.cleaned_data.get(name))] for name in form.changed_data
         }
-        data = {name: [] if name in SECRET else both for name, both in told.items() if both[0] != both[1]}
+        data = {name: [] if name in SECRET else both for name, both in changes.items() if both[0] != both[1]}
         if data:
             trail.record(
                 self.audit_action,

@@ -1,5 +1,5 @@
-"""The audit trail, below everything that enters something into it.
+"""The audit trail, below everything that records events in it.
 
-It is a package and no Django app of its own: its tables, permissions and pages in the admin belong to the app
-`optimization`, as they always have, so an installation keeps its events and who may read them without a migration.
+It is a package, not a Django app: its tables, permissions and admin pages belong to the app `optimization`, as before,
+so an installation keeps its events and permissions without a migration.
 """

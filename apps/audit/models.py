@@ -1,7 +1,7 @@
 """The audit trail: an append-only chain of events in which every gap and every change is detectable.
 
-Each event carries the SHA-256 of its own contents and of the event before it. The head of the chain is one row that a
-writer locks, so the chain has one order however many write at once, and a missing tail shows too.
+Each event contains the SHA-256 of its own contents and of the previous event. The head of the chain is one row that
+writers lock, so concurrent writers produce a single order, and a missing tail is detectable too.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from django.utils import timezone
 from apps.audit.querysets import AuditQuerySet, AuditTrailImmutable
 
 APP_LABEL = "optimization"
-"""The Django app whose migrations made the tables."""
+"""The Django app whose migrations created the tables."""
 GENESIS = "0" * 64
 """The previous digest of the first event."""
 EXACT_INTEGERS = 2**53

@@ -1,4 +1,4 @@
-"""Reading the audit trail, and nothing that would change it."""
+"""Read access to the audit trail."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from apps.visibility import Row, TeamOwnedQuerySet
 
 
 class AuditTrailImmutable(TypeError):
-    """Code tried to change or delete an audit event. Nothing a user does leads here."""
+    """Code tried to change or delete an audit event. No user action leads here."""
 
     def __init__(self) -> None:
-        super().__init__("audit events are only ever added: they cannot be changed or deleted")
+        super().__init__("audit events are append-only and cannot be changed or deleted")
 
 
 class AuditQuerySet(TeamOwnedQuerySet[Row]):
-    """Reads and `create`; everything that would change or skip the chain is refused."""
+    """Allows reads and `create`, and refuses everything that would change or bypass the chain."""
 
     def in_order(self) -> Self:
         return self.order_by("sequence")

@@ -1,4 +1,4 @@
-"""Entering events into the audit trail, and walking it."""
+"""Adds events to the audit trail, and verifies it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from apps.audit.models import GENESIS, ActorKind, AuditEvent, AuditHead
-from apps.texts import keepable
+from apps.texts import storable
 
 
 class Person(Protocol):
-    """Who did something."""
+    """The actor of an event."""
 
     @property
     def pk(self) -> Any: ...
@@ -23,14 +23,14 @@ class Person(Protocol):
 
 
 class Team(Protocol):
-    """Whose view of the trail shows an event."""
+    """The team whose audit trail shows an event."""
 
     @property
     def pk(self) -> Any: ...
 
 
 class Session(Protocol):
-    """What an event is about, where it is about a session."""
+    """The session of an event, if it has one."""
 
     @property
     def pk(self) -> UUID: ...
@@ -50,9 +50,10 @@ def record(
     data: Mapping[str, Any] | None = None,
     key: str = "",
 ) -> AuditEvent:
-    """Adds one event. `actor` is a member, an agent's name, or `None` for Lathe itself; `team` follows from `session`.
+    """Adds one event. `actor` is a member, an agent's name, or `None` for Lathe itself. `team` defaults to the
+    session's.
 
-    The head of the chain stays locked until the surrounding transaction ends: lock a session's row before, not after.
+    The head of the chain stays locked until the surrounding transaction ends. Lock a session's row before, not after.
     """
     kind, name, user_id = ActorKind.SYSTEM, "Lathe", None
     if isinstance(actor, str):
@@ -66,8 +67,8 @@ def record(
         user_id=user_id,
         team_id=team.pk if team else session.team_id if session else None,
         session_id=session.pk if session else None,
-        subject=keepable(subject)[:200],
-        reason=keepable(reason),
+        subject=storable(subject)[:200],
+        reason=storable(reason),
         data=dict(data or {}),
         key=key,
     )
@@ -76,7 +77,9 @@ def record(
 def record_changes(
     action: str, actor: Person, team: Team, subject: str, before: Mapping[str, Any], row: object
 ) -> None:
-    """One event for the fields of `row` that are no longer as `before`, each with both values; none where all are."""
+    """Adds one event for the fields of `row` that differ from `before`, each with both values. Adds none if none
+    differs.
+    """
     after = {name: getattr(row, name) for name in before}
     changed = {name: [before[name], value] for name, value in after.items() if before[name] != value}
     if changed:
@@ -85,14 +88,14 @@ def record_changes(
 
 @dataclass(frozen=True)
 class BrokenLink:
-    """The first event at which the chain does not hold."""
+    """The first event at which the chain is broken."""
 
     sequence: int
     reason: str
 
 
 def verify() -> BrokenLink | None:
-    """Walks the whole chain in order; `None` when every link holds."""
+    """Verifies the whole chain in order. Returns `None` if every link is valid."""
     sequence, digest = 0, GENESIS
     numbers: Counter[int] = Counter()
     for event in AuditEvent.objects.in_order().iterator(chunk_size=500):

@@ -293,5 +293,5 @@ def _input_reading(line: str) -> tuple[str, dict[str, Any]]:
         raise forms.ValidationError(
             f"“{line}” does not have the form “input: constant 0, batch axis 1”.", code="invalid"
         )
-    said = {part["what"].replace(" ", "_"): part["value"].strip() for part in parts if part}
-    return name.strip(), said
+    reading = {part["what"].replace(" ", "_"): part["value"].strip() for part in parts if part}
+    return name.strip(), reading

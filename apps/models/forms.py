@@ -88,7 +88,7 @@ class ModelForm(forms.Form):
     def of(cls, model: RegisteredModel) -> ModelForm:
         return cls(initial={"name": model.name, "tags": ", ".join(model.tags), "description": model.description})
 
-    def answers(self) -> dict[str, Any]:
+    def values(self) -> dict[str, Any]:
         return {**self.cleaned_data, "tags": words(self.cleaned_data["tags"])}
 
 

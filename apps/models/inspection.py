@@ -21,6 +21,7 @@ from django.conf import settings
 from apps.agents.contracts.errors.steps import StepOutOfMemory
 from apps.agents.contracts.faults import Fault
 from apps.agents.contracts.job import Job, JobFailure
+from apps.agents.contracts.job_arguments import Arguments, InspectDatasetArguments, InspectModelArguments
 from apps.agents.contracts.reports.dataset import DatasetSummary
 from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.sandbox.process import JobCancelled, JobFailed, Limits, run_job
@@ -32,7 +33,7 @@ from apps.models.models import DataSet, ModelMetadata, ModelVersion, StoreSettin
 from apps.models.storage import local_path
 from apps.models.timing import timing
 from apps.models.trouble import trouble_of
-from apps.texts import keepable
+from apps.texts import storable
 
 logger = logging.getLogger(__name__)
 
@@ -55,8 +56,9 @@ def inspect_version(version_id: int) -> None:
     limit_bytes = StoreSettings.current().max_unpacked_bytes
     with _settled(version, ModelInspectionFailed()):
         _fetch(version)
-        chosen = {"signature": version.signature} if version.signature else {}
-        arguments = {"format": format_in(version.blob), "limit_bytes": limit_bytes, **chosen}
+        arguments = InspectModelArguments(
+            format=format_in(version.blob), limit_bytes=limit_bytes, signature=version.signature or None
+        )
         body = _checked(version, "model", INSPECT_MODEL, arguments)
         ModelMetadata.record(version, ModelSummary.model_validate(body))
         version.accept()
@@ -69,8 +71,9 @@ def inspect_dataset(dataset_id: int) -> None:
         return
     with _settled(dataset, DataSetInspectionFailed()):
         _fetch(dataset)
-        body = _checked(dataset, "dataset", INSPECT_DATASET, {"spec": dataset.spec})
-        dataset.summary = keepable(DatasetSummary.model_validate(body).model_dump(mode="json"))
+        arguments = InspectDatasetArguments.model_validate({"spec": dataset.spec})
+        body = _checked(dataset, "dataset", INSPECT_DATASET, arguments)
+        dataset.summary = storable(DatasetSummary.model_validate(body).model_dump(mode="json"))
         dataset.save(update_fields=["summary"])
         dataset.accept()
 
@@ -136,12 +139,12 @@ def _fetch(row: checks.Row) -> None:
         return
 
 
-def _checked(row: checks.Row, role: str, handler: str, arguments: dict[str, Any]) -> dict[str, Any]:
+def _checked(row: checks.Row, role: str, handler: str, arguments: Arguments) -> dict[str, Any]:
     """The body of the check's result. Raises `JobFailed`, and `JobCancelled` if another run has taken
     the check over.
     """
     with local_path(row.blob) as path, _scratch(row) as scratch:
-        job = Job(handler=handler, scratch=scratch, inputs={role: path}, arguments=arguments)
+        job = Job(handler=handler, scratch=scratch, inputs={role: path}, arguments=arguments.plain())
         return run_job(job, on_event=_ignore, should_stop=checks.Lease(row).lost, limits=_limits()).body
 
 

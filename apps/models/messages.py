@@ -1,4 +1,4 @@
-"""Sending the store's work to the workers. Without a broker it is sent later: the rows say what waits."""
+"""Sends the store's work to the workers. Without a broker it is sent later, because the rows record what is waiting."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from apps.outages import BROKER_AWAY
 from apps.sending import Recipient
 
 CHECKS_QUEUE = "checks"
-"""A queue of their own: what a member waits for before anything can start does not wait behind training."""
+"""Checks have their own queue, so that a member who waits for one does not wait behind training."""
 INSPECT_VERSION = Recipient("inspect_version", CHECKS_QUEUE)
 INSPECT_DATASET = Recipient("inspect_dataset", CHECKS_QUEUE)
 COLLECT_STORE = Recipient("collect_store", "default")
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 def send_version(version_id: int, wait: timedelta | None = None) -> None:
-    """Asks a worker to check a version, after `wait`."""
+    """Sends a version to the workers to be checked, after `wait`."""
     ModelVersion.objects.filter(pk=version_id).update(check_asked_at=Now())
     try:
         INSPECT_VERSION.send(version_id, delay_ms=_delay_ms(wait))
@@ -30,7 +30,7 @@ def send_version(version_id: int, wait: timedelta | None = None) -> None:
 
 
 def send_dataset(dataset_id: int, wait: timedelta | None = None) -> None:
-    """Asks a worker to check a data set, after `wait`."""
+    """Sends a data set to the workers to be checked, after `wait`."""
     DataSet.objects.filter(pk=dataset_id).update(check_asked_at=Now())
     try:
         INSPECT_DATASET.send(dataset_id, delay_ms=_delay_ms(wait))

@@ -27,11 +27,11 @@ from apps.models.querysets import (
     RegisteredModelQuerySet,
     UploadQuerySet,
 )
-from apps.texts import keepable
+from apps.texts import storable
 
 LONGEST_SIGNATURE = 200
-LONGEST_WORDS = 120
-"""The maximum length of short metadata from a file; the rest is cut off."""
+LONG_FIELDS = ("weights", "code")
+"""The fields of a `ModelSummary` that only a version's own page shows."""
 
 
 class Blob(models.Model):
@@ -264,31 +264,12 @@ class ModelMetadata(models.Model):
 
     version = models.OneToOneField(ModelVersion, on_delete=models.CASCADE, related_name="metadata", primary_key=True)
     format = models.CharField(max_length=20)
-    opset = models.PositiveIntegerField(null=True)
-    producer = models.CharField(max_length=LONGEST_WORDS, blank=True)
-    inputs = models.JSONField()
-    outputs = models.JSONField()
-    """Lists of `TensorSpec`: name, dtype, shape with dynamic axes by name."""
     parameters = models.BigIntegerField()
     size_bytes = models.BigIntegerField()
-    operators = models.JSONField()
-    """Count by operator type."""
-    weight_dtypes = models.JSONField(default=dict)
-    """Parameters by element type."""
-    weights = models.JSONField(default=list)
-    """List of `TensorSpec`: the stored tensors, if the format names them."""
-    language = models.JSONField(null=True)
-    """`LanguageModel`, for a model that reads texts."""
-    quantization = models.CharField(max_length=LONGEST_WORDS, null=True)
-    """How the model is quantized, according to its file."""
-    code = models.JSONField(default=list)
-    """List of `CodeFile`: the code included with the model, as uploaded."""
-    signature = models.CharField(max_length=LONGEST_SIGNATURE, null=True)
-    """The one of `signatures` that all these fields describe."""
-    signatures = models.JSONField(default=list)
-    """List of `Signature`: all signatures in the file."""
-    more = models.JSONField(default=dict)
-    """Fields of `ModelSummary` without a column of their own, because no query uses them."""
+    body = models.JSONField()
+    """The `ModelSummary` without its long fields. Columns repeat what queries use: a new field needs no migration."""
+    details = models.JSONField(default=dict)
+    """Its long fields: the weights and the code included with the model."""
 
     objects = ModelMetadataQuerySet.as_manager()
 
@@ -298,13 +279,10 @@ class ModelMetadata(models.Model):
     @classmethod
     def record(cls, version: ModelVersion, summary: ModelSummary) -> ModelMetadata:
         """Stores the inspection result for `version`, replacing any earlier one."""
-        plain = keepable(summary.model_dump(mode="json"))
-        plain["producer"] = plain["producer"][:LONGEST_WORDS]
-        plain["quantization"] = plain["quantization"] and plain["quantization"][:LONGEST_WORDS]
-        columns = {field.name for field in cls._meta.fields}
-        own = {name: value for name, value in plain.items() if name in columns}
-        more = {name: value for name, value in plain.items() if name not in columns}
-        return cls.objects.update_or_create(version=version, defaults={**own, "more": more})[0]
+        body = storable(summary.model_dump(mode="json"))
+        details = {name: body.pop(name) for name in LONG_FIELDS}
+        columns = {name: body[name] for name in ("format", "parameters", "size_bytes")}
+        return cls.objects.update_or_create(version=version, defaults={**columns, "body": body, "details": details})[0]
 
     @property
     def format_label(self) -> str:
@@ -314,13 +292,7 @@ class ModelMetadata(models.Model):
     @property
     def summary(self) -> ModelSummary:
         """The metadata as the value that agents use."""
-        columns = {field.name for field in self._meta.fields} & ModelSummary.model_fields.keys()
-        return ModelSummary.model_validate({**self.more, **{name: getattr(self, name) for name in columns}})
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Notes from the inspection, one sentence each."""
-        return tuple(self.more.get("notes", ()))
+        return ModelSummary.model_validate({**self.body, **self.details})
 
 
 class Alias(models.Model):

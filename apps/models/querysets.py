@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 def told_of(words: str) -> Q:
     """Rows whose name or description contains all of `words`."""
-    told = Q()
+    condition = Q()
     for word in words.replace("\x00", " ").split():  # PostgreSQL cannot compare with a NUL
-        told &= Q(name__icontains=word) | Q(description__icontains=word)
-    return told
+        condition &= Q(name__icontains=word) | Q(description__icontains=word)
+    return condition
 
 
 class BlobQuerySet(models.QuerySet[Row]):
@@ -93,7 +93,7 @@ class ModelVersionQuerySet(InspectedQuerySet[Row]):
 class ModelMetadataQuerySet(models.QuerySet[Row]):
     def in_short(self) -> Self:
         """Without the long fields that only a version's own page shows: its tensors and its code."""
-        return self.defer("weights", "code")
+        return self.defer("details")
 
 
 class AliasQuerySet(TeamOwnedQuerySet[Row]):

@@ -23,28 +23,28 @@ class MetadataGlanceSerializer(serializers.ModelSerializer[ModelMetadata]):
 
     format = serializers.ChoiceField([(spec.format.value, spec.label) for spec in FORMATS.values()], read_only=True)
     format_label = serializers.CharField(read_only=True)
-    inputs = serializers.ListField(child=json_of(TensorSpec), read_only=True)
-    outputs = serializers.ListField(child=json_of(TensorSpec), read_only=True)
-    operators = serializers.DictField(child=serializers.IntegerField(), read_only=True)
-    weight_dtypes = serializers.DictField(child=serializers.IntegerField(), read_only=True)
-    language = json_of(LanguageModel, read_only=True, allow_null=True)
-    signatures = serializers.ListField(child=json_of(Signature), read_only=True)
-    notes = serializers.ListField(child=serializers.CharField(), read_only=True)
+    opset = serializers.IntegerField(source="body.opset", read_only=True, allow_null=True)
+    producer = serializers.CharField(source="body.producer", read_only=True)
+    inputs = serializers.ListField(source="body.inputs", child=json_of(TensorSpec), read_only=True)
+    outputs = serializers.ListField(source="body.outputs", child=json_of(TensorSpec), read_only=True)
+    operators = serializers.DictField(source="body.operators", child=serializers.IntegerField(), read_only=True)
+    weight_dtypes = serializers.DictField(source="body.weight_dtypes", child=serializers.IntegerField(), read_only=True)
+    language = json_of(LanguageModel, source="body.language", read_only=True, allow_null=True)
+    quantization = serializers.CharField(source="body.quantization", read_only=True, allow_null=True)
+    signature = serializers.CharField(source="body.signature", read_only=True, allow_null=True)
+    signatures = serializers.ListField(source="body.signatures", child=json_of(Signature), read_only=True)
+    notes = serializers.ListField(source="body.notes", child=serializers.CharField(), read_only=True)
 
     class Meta:
         model = ModelMetadata
-        exclude = ("version", "more", "weights", "code")
+        exclude = ("version", "body", "details")
 
 
 class MetadataSerializer(MetadataGlanceSerializer):
     """What inspection found. `code` is the code included with the model, as uploaded."""
 
-    weights = serializers.ListField(child=json_of(TensorSpec), read_only=True)
-    code = serializers.ListField(child=json_of(CodeFile), read_only=True)
-
-    class Meta:
-        model = ModelMetadata
-        exclude = ("version", "more")
+    weights = serializers.ListField(source="details.weights", child=json_of(TensorSpec), read_only=True)
+    code = serializers.ListField(source="details.code", child=json_of(CodeFile), read_only=True)
 
 
 class AliasMoveSerializer(serializers.ModelSerializer[AliasMove]):

@@ -99,8 +99,8 @@ def describe_model(
 ) -> RegisteredModel:
     """Changes the given fields and leaves the rest. Raises as `register_model`."""
     require_role(user, model.team, Role.ENGINEER)
-    told = ("name", "description", "tags")
-    before = {field: getattr(model, field) for field in told}
+    fields = ("name", "description", "tags")
+    before = {field: getattr(model, field) for field in fields}
     if name is not None:
         model.name = _model_name(name)
     if description is not None:

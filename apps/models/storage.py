@@ -43,7 +43,6 @@ CACHE_LIFETIME = timedelta(hours=24)
 TICK_S = 0.02
 """Two changes of a file within this time can leave the same change time."""
 MOST_STAMPS = 10_000
-BlobMissing = StoreFileMissing
 _sound: dict[Path, tuple[int, ...]] = {}
 """The state of each file when this process last verified its digest. An unchanged file is not read again."""
 

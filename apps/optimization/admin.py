@@ -115,6 +115,7 @@ class AnalysisAdmin(ReadOnly, admin.ModelAdmin):
     search_fields = ("session__id", "session__version__model__name")
     list_filter = ("created_at",)
     list_select_related = ("session__version__model",)
+    readonly_fields = ("body",)
 
 
 @admin.register(EvaluationReport)
@@ -123,6 +124,7 @@ class EvaluationAdmin(ReadOnly, admin.ModelAdmin):
     list_filter = ("verdict", "created_at")
     search_fields = ("candidate__session__id", "candidate__title")
     list_select_related = ("candidate",)
+    readonly_fields = ("body",)
 
 
 @admin.register(LogEntry)

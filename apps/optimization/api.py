@@ -240,7 +240,7 @@ class SessionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
     def candidates(self, request: Request, pk: str) -> Response:
         """All candidates with their predictions and, once measured, their evaluations."""
         refuse_unknown(request, ())
-        rows = self.get_object().candidates.select_related("evaluation")
+        rows = self.get_object().candidates.select_related("evaluation__step")
         return Response(CandidateSerializer(rows, many=True).data)
 
     @action(detail=True)

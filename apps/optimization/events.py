@@ -35,20 +35,14 @@ outage = Outage()
 
 
 def poke(session: OptimizationSession) -> None:
-    """Pokes the session's pages, and its team's lists, once the transaction is committed."""
-    for group in (session.channel_group, team_group(session.team_id)):
-        transaction.on_commit(partial(_send, group, {"type": "session.changed", "session": str(session.pk)}))
+    """Pokes the session's pages once the transaction is committed."""
+    transaction.on_commit(partial(_send, session.channel_group, {"type": "session.changed"}))
 
 
 def poke_waiting() -> None:
     """Pokes the pages of the sessions next in line, which have moved up because a step began or ended."""
     for step in SessionStep.objects.waiting().order_by("enqueued_at")[:NEXT_IN_LINE]:
         poke(step.session)
-
-
-def team_group(team_id: int) -> str:
-    """The channel group of all pages that show a team's sessions."""
-    return f"team.{team_id}"
 
 
 # --- who may still look ----------------------------------------------------------------------------------------------

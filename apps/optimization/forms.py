@@ -1,4 +1,4 @@
-"""The forms of sessions and criteria. They only ask and show; `apps.agents.contracts.criteria` defines what is valid."""
+"""The forms of sessions and criteria. They only ask and show; `contracts.criteria` defines what is valid."""
 
 from __future__ import annotations
 

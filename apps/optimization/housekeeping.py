@@ -19,9 +19,6 @@ logger = logging.getLogger(__name__)
 COLLECT_EVERY_S = 3600.0
 """How often workers of the right queue trigger the store's garbage collection."""
 
-stopping = threading.Event()
-"""Set when this process is told to stop. Running work is then returned to be done by another worker."""
-
 
 class Housekeeping(dramatiq.Middleware):
     """Starts and stops the housekeeper's thread with the worker."""
@@ -30,13 +27,17 @@ class Housekeeping(dramatiq.Middleware):
         self._housekeeper: Housekeeper | None = None
 
     def after_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
-        stopping.clear()
+        from apps.optimization import workers
+
+        workers.stopping.clear()
         queues = worker.consumer_whitelist or broker.get_declared_queues()
         self._housekeeper = Housekeeper(sorted(queues))
         self._housekeeper.start()
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
-        stopping.set()
+        from apps.optimization import workers
+
+        workers.stopping.set()
 
     def after_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         if self._housekeeper is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,29 +13,20 @@ from django.conf import settings as environment
 from apps.agents.contracts.errors.steps import StepOutOfMemory
 from apps.agents.contracts.job import Job, JobFailure, JobResult
 from apps.agents.contracts.reports.evaluation import Part
-from apps.agents.contracts.state import Closing, Status, StepKind
+from apps.agents.contracts.state import Status, StepKind
+from apps.agents.contracts.step_jobs import HANDLERS, StepFacts, job_for
 from apps.agents.measuring.scheduling.quiet import affordable_wait_s
 from apps.agents.sandbox.process import Limits
 from apps.models.errors import StoreFileMissing
 from apps.models.models import Blob
 from apps.models.storage import local_path
-from apps.optimization.lineage import exported_analyses, format_of, input_format, reading_of, signature_of
+from apps.optimization.lineage import exported_analyses, format_of, input_format, reading_of
 from apps.optimization.models import OptimizationSession, PipelineSettings, SessionStep
 from apps.optimization.recipe import recipe_of
 from apps.optimization.rendering import report_html
 from apps.optimization.services.report import report
+from apps.optimization.snapshot import request_of
 
-HANDLERS: dict[StepKind, str] = {
-    StepKind.ANALYSE: "apps.agents.handlers.analysis:analyse",
-    StepKind.PLAN: "apps.agents.handlers.plan:run",
-    StepKind.OPTIMIZE: "apps.agents.handlers.optimize:run",
-    StepKind.EVALUATE: "apps.agents.handlers.evaluate:run",
-    StepKind.PACKAGE: "apps.agents.handlers.package:run",
-}
-"""The handler of each kind of step."""
-
-MEASURING = (StepKind.ANALYSE, StepKind.EVALUATE)
-"""Kinds that measure time. They run on the cores reserved for that, and may wait for a quiet moment."""
 ARTIFACT_ROLES = ("artifact", "package")
 
 
@@ -52,15 +43,12 @@ def prepared(step: SessionStep, folder: Path) -> Iterator[Job]:
         inputs = {role: files.enter_context(local_path(blob)) for role, blob in _blobs(step).items()}
         if step.kind == StepKind.PACKAGE:
             inputs |= _documents(session, folder)
-        yield Job(
-            handler=HANDLERS[StepKind(step.kind)],
-            scratch=folder,
-            inputs=inputs,
-            arguments=_arguments(step),
-            seed=session.seed,
-            threads=session.criteria.target.threads,
-            cores=environment.LATHE.cores if step.kind in MEASURING else (),
-        )
+        yield job_of(step, folder, inputs)
+
+
+def job_of(step: SessionStep, folder: Path, inputs: Mapping[str, Path]) -> Job:
+    """The job of `step` on files that are at hand."""
+    return job_for(request_of(step), _facts(step), scratch=folder, inputs=inputs, handlers=HANDLERS)
 
 
 def _blobs(step: SessionStep) -> dict[str, Blob]:
@@ -82,33 +70,31 @@ def _parent_artifact(step: SessionStep) -> Blob | None:
     return parent.artifact
 
 
-def _arguments(step: SessionStep) -> dict[str, Any]:
-    """Plain JSON for the handler. Each handler documents the fields it reads."""
+def _facts(step: SessionStep) -> StepFacts:
+    """What is known of the session, and what only this kind of step needs."""
     session = step.session
-    formats = {"original_format": format_of(session.version), "format": input_format(step)}
-    common = {"criteria": session.criteria_body, **formats, **signature_of(session.version)}
-    divisor = {"batch_divisor": step.batch_divisor} if step.batch_divisor > 1 else {}
-    measured = {**common, **divisor, "dataset": reading_of(session)}
-    if step.kind in MEASURING:
-        measured["quiet_wait_s"] = _quiet_wait_s(session)
+    facts: dict[str, Any] = {
+        "seed": session.seed,
+        "threads": session.criteria.target.threads,
+        "measuring_cores": environment.LATHE.cores,
+        "original_format": format_of(session.version),
+        "format": input_format(step),
+        "signature": session.version.metadata.body["signature"] or None,
+        "criteria": session.criteria,
+        "dataset": reading_of(session),
+        "batch_divisor": step.batch_divisor,
+    }
     match StepKind(step.kind):
-        case StepKind.ANALYSE:
-            return measured
         case StepKind.PLAN:
-            known = {"analysis": session.analysis.body, "dataset": session.dataset.summary}
-            return {**common, **known, "exported": exported_analyses(session), **step.parameters}
-        case StepKind.OPTIMIZE:
-            return {**measured, "technique": step.technique, "parameters": step.parameters}
+            facts |= {"analysis": session.analysis.body, "exported": exported_analyses(session)}
+            facts["data"] = session.dataset.described
         case StepKind.EVALUATE:
-            judged = {"candidate": step.candidate_key, "outcomes": _outcomes(session)} if _judges(step) else {}
-            timed = {"timing_s": environment.LATHE.timing_s}
-            return {**measured, **timed, "technique": step.technique, **_predicted(step), **step.parameters, **judged}
+            facts |= {"quiet_wait_s": _quiet_wait_s(session), "timing_s": environment.LATHE.timing_s}
+            facts |= {"predicted_speedup": _predicted_speedup(step)}
+            facts |= {"outcomes": _outcomes(session)} if _judges(step) else {}
         case StepKind.PACKAGE:
-            packed = {"filename": _artifact_filename(step), "summary": _summary_of_parent(step)}
-            closing = Closing.model_validate(step.parameters)
-            verdict, untried = closing.verdict, closing.untried
-            headline = {"headline": verdict.headline.sentence} if verdict.headline else {}
-            return {**measured, **packed, **headline, "outcome": verdict.outcome, "untried": untried}
+            facts |= {"filename": _artifact_filename(step), "summary": _summary_of_parent(step)}
+    return StepFacts.model_validate(facts)
 
 
 def _judges(step: SessionStep) -> bool:
@@ -130,10 +116,10 @@ def _quiet_wait_s(session: OptimizationSession) -> float:
     return affordable_wait_s(environment.LATHE.quiet_wait_s, budget.minutes, budget.candidates)
 
 
-def _predicted(step: SessionStep) -> dict[str, Any]:
-    """The plan's expectation for the step's candidate."""
+def _predicted_speedup(step: SessionStep) -> float | None:
+    """What the plan expects of the step's candidate."""
     candidate = step.session.candidates.filter(key=step.candidate_key).first()
-    return {"predicted_speedup": candidate.predicted["speedup"]} if candidate and candidate.predicted else {}
+    return candidate.predicted["speedup"] if candidate and candidate.predicted else None
 
 
 def _summary_of_parent(step: SessionStep) -> dict[str, Any] | None:

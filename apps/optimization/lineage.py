@@ -18,7 +18,7 @@ def format_of(version: ModelVersion) -> str:
 
 def signature_of(version: ModelVersion) -> dict[str, str]:
     """The argument that names the original's signature, if its format supports several; otherwise empty."""
-    signature = version.metadata.signature
+    signature = version.metadata.body["signature"]
     return {"signature": signature} if signature else {}
 
 

@@ -39,14 +39,14 @@ class CandidateRow:
     @property
     def findings(self) -> list[Finding]:
         """The findings of its evaluation, apart from the verdicts."""
-        told = self.evaluation.body.get("findings", ()) if self.evaluation else ()
-        return [Finding.model_validate(one) for one in told]
+        findings = self.evaluation.body.get("findings", ()) if self.evaluation else ()
+        return [Finding.model_validate(one) for one in findings]
 
     @property
     def gains(self) -> Gains | None:
         """The runtime's part of its gain, if the runtime has changed."""
-        told = self.evaluation.body.get("gains") if self.evaluation else None
-        return Gains.model_validate(told) if told else None
+        gains = self.evaluation.body.get("gains") if self.evaluation else None
+        return Gains.model_validate(gains) if gains else None
 
 
 @dataclass(frozen=True)
@@ -77,9 +77,8 @@ class LiveSession:
 
 def read(session: OptimizationSession) -> LiveSession:
     """Everything that the page shows about the current state of `session`."""
-    candidates = list(
-        session.candidates.prefetch_related(Prefetch("evaluation", EvaluationReport.objects.all())).order_by("pk")
-    )
+    evaluations = Prefetch("evaluation", EvaluationReport.objects.select_related("step"))
+    candidates = list(session.candidates.prefetch_related(evaluations).order_by("pk"))
     steps = list(session.steps.order_by("pk"))
     working = {step.candidate_key: step for step in steps if step.status == Status.RUNNING and step.candidate_key}
     rows = [_row(session, candidate, working) for candidate in candidates]

@@ -1,4 +1,4 @@
-"""Sending work to the workers, once the rows that describe it are committed."""
+"""Sends work to the workers, once the rows that describe it are committed."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ def _advance(session_id: str) -> None:
     try:
         ADVANCE.send(session_id)
     except BROKER_AWAY:
-        logger.exception("Session %s: the broker cannot be reached. The sweeper will send it on.", session_id)
+        logger.exception(
+            "Session %s: the broker cannot be reached. The sweeper will send the message again.", session_id
+        )
 
 
 def _step(step_id: int, queue: str, delay_ms: int) -> None:

@@ -143,9 +143,9 @@ def _keep_steps(session: OptimizationSession, requests: tuple[StepRequest, ...])
 
 def _tell(session: OptimizationSession, decisions: tuple[AgentDecision, ...]) -> None:
     """Each decision of an agent becomes an audit event and a line in the log, once."""
-    told = set(AuditEvent.objects.filter(session_id=session.pk).exclude(key="").values_list("key", flat=True))
+    recorded = set(AuditEvent.objects.filter(session_id=session.pk).exclude(key="").values_list("key", flat=True))
     for decision in decisions:
-        if decision.key in told:
+        if decision.key in recorded:
             continue
         trail.record(
             decision.action,
@@ -162,7 +162,7 @@ def _complete(session: OptimizationSession, verdict: Verdict) -> None:
     packaged = session.steps.filter(kind=StepKind.PACKAGE, status=Status.COMPLETED).order_by("-pk").first()
     _drop_queued(session)
     session.complete(verdict, packaged.artifact if packaged else None)
-    session.log.create(message=f"The session {session.time_said}.")
+    session.log.create(message=f"The session {session.time_summary}.")
     trail.record(
         "session.completed",
         session=session,

@@ -24,7 +24,7 @@ WORKER_SILENCE = timedelta(seconds=45)
 """A worker without a heartbeat for this long counts as gone."""
 
 
-_TOO_BUSY = Q(evaluation__body__latency__has_key="busy", evaluation__body__latency__busy=True)
+_TOO_BUSY = Q(evaluation__step__result__latency__has_key="busy", evaluation__step__result__latency__busy=True)
 """Candidates that a busy machine could not time: the speed-up that is written down is none."""
 _KNOWN_SPEEDUP = Case(When(_TOO_BUSY, then=Value(None)), default=F("evaluation__speedup"), output_field=FloatField())
 """No condition on rows: PostgreSQL cannot tell of a report without a word on busy machines, and would leave it out."""

@@ -29,9 +29,8 @@ from apps.models.timing import timing
 from apps.models.trouble import trouble_of
 from apps.optimization import events, jobs, messages, outcomes, scratch, workers
 from apps.optimization.errors import InfrastructureFailed, StepErrored
-from apps.optimization.housekeeping import stopping
 from apps.optimization.models import LogEntry, OptimizationSession, PipelineSettings, SessionStep
-from apps.texts import keepable
+from apps.texts import storable
 
 logger = logging.getLogger(__name__)
 
@@ -144,9 +143,11 @@ class StepRun:
             self.session.pk,
             exc_info=error,
         )
-        told = InfrastructureFailed(what=trouble.what, reason=trouble.reason)
+        problem = InfrastructureFailed(what=trouble.what, reason=trouble.reason)
         self._again(
-            JobFailure(code=told.code, message=told.message, expected=True, transient=True, fault=Fault.INFRASTRUCTURE)
+            JobFailure(
+                code=problem.code, message=problem.message, expected=True, transient=True, fault=Fault.INFRASTRUCTURE
+            )
         )
 
     def _run(self, job: Job) -> JobResult:
@@ -196,7 +197,7 @@ class StepRun:
 
     def should_stop(self) -> bool:
         """Whether to kill the child: the step was cancelled or taken over, or this worker is stopping."""
-        if self.lost.is_set() or stopping.is_set():
+        if self.lost.is_set() or workers.stopping.is_set():
             return True
         now = time.monotonic()
         if now - self._checked_at >= self.patience.cancel_check_s:
@@ -207,7 +208,7 @@ class StepRun:
         return self._unwanted
 
     def _note(self, level: str, message: str) -> None:
-        text = keepable(message)[:MOST_LOG_CHARACTERS]
+        text = storable(message)[:MOST_LOG_CHARACTERS]
         self._lines.append(
             LogEntry(session=self.session, step_key=self.step.key, level=level, message=text, at=timezone.now())
         )
@@ -222,7 +223,7 @@ class StepRun:
         with transaction.atomic():
             if progress is not None:
                 held = self.step.note_progress(
-                    progress=progress.fraction, message=keepable(progress.message), eta_s=progress.eta_s
+                    progress=progress.fraction, message=storable(progress.message), eta_s=progress.eta_s
                 )
             else:
                 held = self.step.renew(self.patience.lease)
@@ -245,13 +246,13 @@ class StepRun:
         with transaction.atomic():
             if not self.step.complete(result.body):
                 raise ClaimLost
-            outcomes.keep_report(self.step, result.body)
+            outcomes.keep_report(self.step)
 
     def _stopped(self) -> None:
         """The step was cancelled, or this worker is stopping. In that case the attempt does not count and another
         continues.
         """
-        if self.lost.is_set() or not stopping.is_set() or not _wanted(self.session.pk):
+        if self.lost.is_set() or not workers.stopping.is_set() or not _wanted(self.session.pk):
             self.step.cancel()
             return
         if self.step.hand_back(reason="The worker was stopped. Another worker continues.", counts=False):
@@ -271,7 +272,7 @@ class StepRun:
         """Returns the step to the queue with a growing wait, and smaller batches if memory ran out;
         finally fails it.
         """
-        reason = keepable(failure.message)
+        reason = storable(failure.message)
         attempt = self.step.attempt
         if attempt >= _most_tries(failure.fault):
             self._end(failure.code, reason, fault=failure.fault)
@@ -290,12 +291,12 @@ class StepRun:
 
     def _broke(self, trace: str, fault: Fault | None = None) -> None:
         errored = StepErrored()
-        self._end(errored.code, errored.message, keepable(trace), fault=fault)
+        self._end(errored.code, errored.message, storable(trace), fault=fault)
 
     def _end(self, code: str, sentence: str, trace: str = "", *, fault: Fault | None = None) -> None:
         with transaction.atomic():
-            if self.step.fail(code[:80], keepable(sentence), trace, fault=fault):
+            if self.step.fail(code[:80], storable(sentence), trace, fault=fault):
                 self._log("error", sentence)
 
     def _log(self, level: str, message: str) -> None:
-        self.session.log.create(step_key=self.step.key, level=level, message=keepable(message)[:MOST_LOG_CHARACTERS])
+        self.session.log.create(step_key=self.step.key, level=level, message=storable(message)[:MOST_LOG_CHARACTERS])

@@ -198,7 +198,7 @@ class EvaluationSerializer(serializers.ModelSerializer[EvaluationReport]):
 
     class Meta:
         model = EvaluationReport
-        exclude = ("candidate",)
+        exclude = ("candidate", "step")
 
 
 class CandidateSerializer(serializers.ModelSerializer[Candidate]):

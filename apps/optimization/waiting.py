@@ -53,30 +53,19 @@ class _Entry:
     ready_at: datetime
 
 
-@dataclass(frozen=True)
-class Line:
-    """A snapshot of everything that waits and runs."""
-
-    waits: Mapping[UUID, Wait]
-    """The waits of waiting sessions, by session."""
-
-    @classmethod
-    def read(cls) -> Line:
-        """The current line, read in a constant number of queries."""
-        now = clock.now()
-        running = list(SessionStep.objects.filter(status=Status.RUNNING))
-        at_work = {step.session_id for step in running}
-        typical = typical_durations_s()
-        waits: dict[UUID, Wait] = {}
-        for queue, entries in _entries().items():
-            free_s = _free_in_s(queue, running, typical, now)
-            for place, (entry, start_s) in enumerate(_starts(entries, free_s, typical, now), start=1):
-                if entry.session not in at_work and entry.session not in waits:
-                    waits[entry.session] = _wait(queue, place, len(free_s), start_s)
-        return cls(waits)
-
-    def of(self, session: OptimizationSession) -> Wait | None:
-        return self.waits.get(session.pk)
+def _waits_now() -> dict[UUID, Wait]:
+    """The waits of all waiting sessions, by session, read in a constant number of queries."""
+    now = clock.now()
+    running = list(SessionStep.objects.filter(status=Status.RUNNING))
+    at_work = {step.session_id for step in running}
+    typical = typical_durations_s()
+    waits: dict[UUID, Wait] = {}
+    for queue, entries in _entries().items():
+        free_s = _free_in_s(queue, running, typical, now)
+        for place, (entry, start_s) in enumerate(_starts(entries, free_s, typical, now), start=1):
+            if entry.session not in at_work and entry.session not in waits:
+                waits[entry.session] = _wait(queue, place, len(free_s), start_s)
+    return waits
 
 
 def waits_of(sessions: Iterable[OptimizationSession]) -> Mapping[UUID, Wait]:
@@ -84,7 +73,7 @@ def waits_of(sessions: Iterable[OptimizationSession]) -> Mapping[UUID, Wait]:
     active = {session.pk for session in sessions if session.is_active}
     if not active:
         return {}
-    return {pk: wait for pk, wait in Line.read().waits.items() if pk in active}
+    return {pk: wait for pk, wait in _waits_now().items() if pk in active}
 
 
 def own_times_s(sessions: Iterable[OptimizationSession]) -> Mapping[UUID, float]:

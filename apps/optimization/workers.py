@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -23,6 +24,9 @@ from apps.optimization.models import SessionStep, Worker
 
 FORGET_AFTER = timedelta(days=1)
 """How long a dead worker is still listed."""
+
+stopping = threading.Event()
+"""Set when this process is told to stop. Running work is then returned to be done by another worker."""
 
 
 @cache

@@ -162,10 +162,10 @@ def serve(
     for queue in queues:
         supervisor.start(worker(queue, log_dir))
     supervisor.start(web(address, environment, log_dir))
-    supervisor.wait_until(lambda: answers(address), "The web server")
+    supervisor.wait_until(lambda: is_up(address), "The web server")
 
 
-def answers(address: Address) -> bool:
+def is_up(address: Address) -> bool:
     """Whether a server accepts connections at `address`."""
     host = "127.0.0.1" if address.host == "0.0.0.0" else address.host  # noqa: S104
     try:

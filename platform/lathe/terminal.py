@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from textwrap import fill
 
-from apps.agents.contracts.phrasing import MINUS, gains_said, slowdown_said
+from apps.agents.contracts.phrasing import MINUS, duration, gains_said, slowdown_said
 from apps.agents.contracts.reports.constraints import Holds
 from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
 from apps.agents.contracts.reports.measurements import LatencyComparison
@@ -34,19 +34,9 @@ def progress_line(session: OptimizationSession, width: int = 100) -> str:
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
-def duration(seconds: float) -> str:
-    """`42 s`, `3 min 05 s`, `2 h 10 min`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
-
-
 def report(session: OptimizationSession, width: int = 100) -> str:
     """The original and every measured candidate, with the selected one marked, and the verdict."""
-    candidates = list(session.candidates.select_related("evaluation").order_by("key"))
+    candidates = list(session.candidates.select_related("evaluation__step").order_by("key"))
     measured = [
         (candidate, EvaluationReport.model_validate(candidate.evaluation.body))
         for candidate in candidates
@@ -185,12 +175,12 @@ def _failure(step: SessionStep) -> str:
 
 def _verdict(session: OptimizationSession) -> str:
     if session.verdict and (headline := session.headline):
-        told = [f"{headline.sentence}.", session.verdict["reason"]]
+        lines = [f"{headline.sentence}.", session.verdict["reason"]]
         if unknown := session.verdict.get("speed_unknown"):
-            told.append(unknown)
+            lines.append(unknown)
         if choice := session.verdict.get("choice"):
-            told.append(choice["sentence"])
+            lines.append(choice["sentence"])
         if advice := session.verdict.get("advice"):
-            told.append(f"What to do: {advice}")
-        return "\n".join([*told, f"It {session.time_said}."])
+            lines.append(f"What to do: {advice}")
+        return "\n".join([*lines, f"It {session.time_summary}."])
     return f"{session.get_status_display()}: {session.error or 'there is no verdict.'}"

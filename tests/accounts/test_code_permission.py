@@ -59,7 +59,7 @@ def test_an_owner_decides_on_the_page(client: Client, owner: User, engineer: Use
     client.force_login(owner)
     address = reverse("accounts:member-code", args=[member_of(engineer).pk])
     page = client.post(address, {"may_upload_code": "on"}, follow=True).content.decode()
-    assert "may upload models with code" in page
+    assert "can now upload models with code" in page
     assert member_of(engineer).may_upload_code
     page = client.post(address, {}, follow=True).content.decode()
     assert "may no longer upload models with code" in page

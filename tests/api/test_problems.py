@@ -118,7 +118,7 @@ def test_wrong_fields_are_named_each(mine: Client) -> None:
         ("filename", "required"),
         ("size_bytes", "invalid"),
     ]
-    assert body["detail"] == "2 fields are wrong."
+    assert body["detail"] == "2 fields are invalid. See “errors”."
     alone = problem(mine.post(MODELS, {"name": ""}), 400, "request.invalid")
     assert alone["detail"] == alone["errors"][0]["message"]
 

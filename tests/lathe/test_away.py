@@ -172,7 +172,7 @@ def test_pages_say_that_it_cannot_be_begun_now(
     ):
         answer = asked(lambda path=path, body=body: client.post(path, body))
         refused(answer)
-        assert "nothing was begun" in answer.content.decode()
+        assert "nothing was started" in answer.content.decode()
     assert counts() == before
 
 

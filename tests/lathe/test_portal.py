@@ -190,7 +190,7 @@ def test_cores_that_the_machine_lacks_stop_the_start_with_what_would_be_right(tm
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 4}, raising=False)
     environment = environment_with("1-2,4", tmp_path)
     sentence = (
-        "LATHE_CORES is '1-2,4', which cannot be right: Lathe may use the cores 0-1,4 of this machine: name some of "
+        "LATHE_CORES is '1-2,4', which is invalid: Lathe may use the cores 0-1,4 of this machine: name some of "
         "these, or none."
     )
     with Supervisor() as supervisor, pytest.raises(portal.CannotStart) as caught:

@@ -108,7 +108,7 @@ def test_grandchildren_in_groups_of_their_own_end_too(tmp_path):
 
 
 def test_wait_until_gives_up_with_a_sentence():
-    with pytest.raises(TimeoutError, match="The moon did not come up within 0 s"), Supervisor() as supervisor:
+    with pytest.raises(TimeoutError, match="The moon did not start within 0 s"), Supervisor() as supervisor:
         supervisor.wait_until(lambda: False, "The moon", timeout_s=0.1)
 
 

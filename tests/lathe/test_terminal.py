@@ -11,14 +11,6 @@ from tests.optimization import material
 pytestmark = pytest.mark.portable
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0.4, "0 s"), (41.6, "42 s"), (60, "1 min 00 s"), (185, "3 min 05 s"), (7800, "2 h 10 min")],
-)
-def test_durations_are_in_the_unit_that_reads_best(seconds, text):
-    assert terminal.duration(seconds) == text
-
-
 def test_numbers_stand_to_the_right_and_words_to_the_left():
     drawn = terminal.table(
         [("original", "91.42", *[""] * 6, ""), ("static int8", "9.5", *["1"] * 6, "holds")],

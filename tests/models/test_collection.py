@@ -42,4 +42,4 @@ def test_one_round_tidies_everything(
 def test_the_command_says_what_it_did():
     said = StringIO()
     call_command("collect", stdout=said)
-    assert said.getvalue() == "Removed 0 uploads and 0 files; asked again for 0 checks.\n"
+    assert said.getvalue() == "Removed 0 uploads and 0 files; sent 0 checks again.\n"

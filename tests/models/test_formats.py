@@ -182,7 +182,7 @@ class TestTheVersionsPage:
         assert 'tabindex="0" role="region" aria-label="net/build.py"' in html
 
     def test_layers_that_only_the_code_knows_are_not_counted_as_none(self, page: Callable[..., str]) -> None:
-        assert "Only the model&#x27;s own code defines its layers" in page(format="state-dict", operators={})
+        assert "Only the model's own code defines its layers" in page(format="state-dict", operators={})
 
     def test_marks_that_make_code_read_otherwise_than_it_runs_are_written_out(self, page: Callable[..., str]) -> None:
         html = page(code=(CodeFile(name="a.py", text="safe = True  # \u202e eurt"),))

@@ -77,7 +77,7 @@ def test_a_choice_has_a_worker_look_again(
     served.refresh_from_db()
     assert asked[0]["signature"] == "serving_texts"
     assert served.ready
-    assert served.metadata.signature == "serving_texts"
+    assert served.metadata.summary.signature == "serving_texts"
     assert served.metadata.summary.inputs == (TEXT,)
 
 

@@ -39,7 +39,7 @@ def test_a_change_is_a_new_version_and_the_old_one_stays(edge: CriteriaSet, engi
 
 def test_of_two_changes_at_once_the_second_finds_its_version_outdated(edge: CriteriaSet, engineer: User) -> None:
     criteria.change(edge, user=engineer, criteria=Criteria())
-    with pytest.raises(CriteriaOutdated, match="version 1 is not the newest"):
+    with pytest.raises(CriteriaOutdated, match="version 1 is no longer the newest"):
         criteria.change(edge, user=engineer, criteria=Criteria())
 
 

@@ -78,7 +78,7 @@ def test_a_recipe_can_be_read_by_what_follows_it(session: OptimizationSession) -
 @pytest.mark.parametrize(
     ("kind", "cores", "wait_s"),
     [
-        (StepKind.ANALYSE, (2, 3), 5.0),
+        (StepKind.ANALYSE, (2, 3), None),
         (StepKind.EVALUATE, (2, 3), 5.0),
         (StepKind.OPTIMIZE, (), None),
     ],
@@ -93,7 +93,7 @@ def test_steps_that_measure_get_cores_of_their_own_and_may_wait_for_quiet(
 ) -> None:
     settings.LATHE = dataclasses.replace(settings.LATHE, cores=(2, 3), quiet_wait_s=20, timing_s=7)
     session = start(criteria=Criteria(budget=Budget(minutes=10.0, candidates=12)))
-    step = SessionStep.objects.create(session=session, key="one", kind=kind)
+    step = SessionStep.objects.create(session=session, key="one", kind=kind, technique="onnx-static-int8")
     with jobs.prepared(step, tmp_path) as job:
         assert job.cores == cores
         assert job.arguments.get("quiet_wait_s") == wait_s

@@ -138,7 +138,7 @@ def test_a_technique_whose_library_no_worker_has_is_named_with_it(start: Start, 
     assert start(criteria=wanted)
     worker.machine = {**worker.machine, "libraries": {"onnx": "1"}}
     worker.save()
-    with pytest.raises(TechniqueUnavailable, match=f"{DYNAMIC}: onnxruntime"):
+    with pytest.raises(TechniqueUnavailable, match=f"{DYNAMIC}, because none of them has onnxruntime"):
         start(criteria=wanted)
 
 
@@ -149,7 +149,7 @@ def test_where_no_worker_lives_nothing_is_concluded_from_it(start: Start, worker
 
 def test_a_target_that_no_worker_serves_is_refused(start: Start, worker: Worker) -> None:
     wanted = Criteria(target=Target(device=Device.CUDA))
-    with pytest.raises(AcceleratorUnavailable, match="The target is cuda, and no worker"):
+    with pytest.raises(AcceleratorUnavailable, match="The target is cuda, but no worker"):
         start(criteria=wanted)
     worker.queues = ["cpu", "gpu"]
     worker.save()

@@ -25,6 +25,7 @@ from apps.optimization.models import OptimizationSession
 from lathe import terminal
 from lathe.management.commands import demo
 from tests.optimization import crank
+from tests.optimization.arguments import arguments_of
 
 pytestmark = [
     pytest.mark.portable,
@@ -126,7 +127,7 @@ def test_the_package_has_the_original_and_nothing_is_promoted(outcome: Outcome, 
     session = request.getfixturevalue(outcome.value)
     package = session.steps.get(kind=StepKind.PACKAGE)
     assert (package.parent_key, package.candidate_key) == ("", "")
-    assert jobs._arguments(package)["outcome"] == outcome
+    assert arguments_of(package)["outcome"] == outcome
     with open_blob(services.package_of(session).blob) as file, zipfile.ZipFile(file) as archive:
         report = json.loads(archive.read("report_json"))
         page = archive.read("report_html").decode()

@@ -39,7 +39,10 @@ def test_sizes_are_decimal(size_bytes: int | None, shown: str) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "shown"),
-    [(0.4, "0 s"), (59, "59 s"), (60, "1 min"), (200, "3 min 20 s"), (7500, "2 h 5 min"), (None, "–")],
+    [
+        *((0.4, "0 s"), (41.6, "42 s"), (59, "59 s"), (60, "1 min"), (185, "3 min 5 s"), (200, "3 min 20 s")),
+        *((7500, "2 h 5 min"), (7800, "2 h 10 min"), (None, "–")),
+    ],
 )
 def test_durations_are_as_long_as_they_need_to_be(seconds: float | None, shown: str) -> None:
     assert measures.duration(seconds) == shown
@@ -93,7 +96,7 @@ def test_a_limit_on_the_metric_is_shown_with_the_sign_of_the_change() -> None:
 
 @pytest.mark.parametrize(("ratio", "shown"), [(3.91, "3.91× smaller"), (0.5, "2.00× larger"), (1.002, "unchanged")])
 def test_a_ratio_below_one_is_told_the_other_way_round(ratio: float, shown: str) -> None:
-    assert measures.ratio_said(Pair(original=1.0, candidate=1.0, ratio=ratio), "smaller,larger") == shown
+    assert measures.ratio_words(Pair(original=1.0, candidate=1.0, ratio=ratio), "smaller,larger") == shown
 
 
 def test_a_negative_bound_has_a_real_minus_sign() -> None:

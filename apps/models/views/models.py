@@ -141,7 +141,7 @@ def describe(request: MemberRequest, pk: int) -> HttpResponse:
     if not form.is_valid():
         return detail_page(request, model, form=form, status=422)
     try:
-        services.describe_model(model, request.user, **form.answers())
+        services.describe_model(model, request.user, **form.values())
     except UserError as error:
         show_error(form, error)
         return detail_page(request, visible_model(request, pk), form=form, status=error.status)

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db import models
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.functional import cached_property
 
 from apps.accounts.models import Team
 from apps.agents.contracts.criteria import Criteria
@@ -84,8 +85,9 @@ class OptimizationSession(models.Model):
     def get_absolute_url(self) -> str:
         return reverse("optimization:session-detail", args=[self.pk])
 
-    @property
+    @cached_property
     def criteria(self) -> Criteria:
+        """What matters, as it was when the session started. Validated once: nothing changes `criteria_body`."""
         return Criteria.model_validate(self.criteria_body)
 
     @property
@@ -98,7 +100,7 @@ class OptimizationSession(models.Model):
         verdict = Verdict.model_validate(self.verdict)
         if verdict.headline is not None:
             return verdict.headline
-        row = self.candidates.filter(key=verdict.candidate or "").select_related("evaluation").first()
+        row = self.candidates.filter(key=verdict.candidate or "").select_related("evaluation__step").first()
         evaluation = getattr(row, "evaluation", None)
         report = EvaluationReport.model_validate(evaluation.body) if evaluation else None
         return headline_of(verdict, report, self.criteria)
@@ -130,7 +132,7 @@ class OptimizationSession(models.Model):
         return max(0.0, self.elapsed_s(now) - self.own_time_s(now))
 
     @property
-    def time_said(self) -> str:
+    def time_summary(self) -> str:
         """A clause such as `worked for 3.2 minutes and waited for 5.0 minutes`."""
         return f"worked for {self.own_time_s() / 60:.1f} minutes and waited for {self.waited_s() / 60:.1f} minutes"
 

@@ -139,7 +139,10 @@ class SessionStep(models.Model):
         return self._held(artifact=blob, artifact_filename=filename[:255])
 
     def complete(self, result: dict[str, Any]) -> bool:
-        return self._ended(status=Status.COMPLETED, result=result, progress=1.0)
+        held = self._ended(status=Status.COMPLETED, result=result, progress=1.0)
+        if held:
+            self.result = result
+        return held
 
     def fail(
         self, code: str, sentence: str, traceback: str = "", *, fault: Fault | None = None, stale: bool = False

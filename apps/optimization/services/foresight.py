@@ -27,8 +27,8 @@ def _earlier(version: ModelVersion, dataset: DataSet, spec: DatasetSpec) -> list
     rows = EvaluationReport.objects.filter(
         candidate__session__dataset=dataset, candidate__session__version__model=version.model_id
     ).exclude(verdict=Holds.VIOLATED)
-    bodies = rows.order_by("-created_at").values_list("body", flat=True)[:MOST_EARLIER]
-    reports = [Evaluation.model_validate(body) for body in bodies]
+    newest = rows.order_by("-created_at").select_related("step")[:MOST_EARLIER]
+    reports = [Evaluation.model_validate(row.body) for row in newest]
     return [earlier_of(report) for report in reports if report.primary.metric == spec.primary_metric]
 
 

@@ -236,7 +236,7 @@ def package_of(session: OptimizationSession) -> Package:
 
 def _candidates(session: OptimizationSession, verdict: Verdict) -> tuple[CandidateReport, ...]:
     made = makers(session)
-    rows = session.candidates.select_related("evaluation")
+    rows = session.candidates.select_related("evaluation__step")
     original = format_of(session.version)
     return tuple(
         _candidate(row, made.get(row.key), format_of_candidate(original, row.technique), verdict) for row in rows

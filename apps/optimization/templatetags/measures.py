@@ -11,7 +11,7 @@ from typing_extensions import TypeIs
 
 from apps.agents.contracts import phrasing
 from apps.agents.contracts.dataset_spec import METRICS, Metric
-from apps.agents.contracts.phrasing import POINT_UNITS, gains_said
+from apps.agents.contracts.phrasing import POINT_UNITS, column_number, gains_said, scaled_bytes
 from apps.agents.contracts.reports.constraints import ConstraintVerdict
 from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
 from apps.agents.contracts.reports.measurements import UNKNOWN as UNBOUNDED
@@ -28,7 +28,6 @@ register = template.Library()
 UNKNOWN = "–"
 Measured = float | Literal[""] | None
 """A number, or what a template passes for a missing one: `None`, or an empty string if the lookup fails."""
-_SIZES = ((10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
 _BADGES = {
     "queued": "muted",
     "running": "info",
@@ -62,27 +61,15 @@ def unknown(value: Measured) -> TypeIs[Literal[""] | None]:
     return value is None or value == ""
 
 
-def significant(value: float, digits: int = 3) -> str:
-    """`value` with about `digits` significant digits, without an exponent in the usual range."""
-    if value == 0:
-        return "0"
-    if abs(value) >= 10**digits:
-        return f"{value:,.0f}"
-    if abs(value) < 1e-4:
-        return f"{value:.{digits - 1}e}"
-    whole = len(str(int(abs(value)))) if abs(value) >= 1 else 0
-    return f"{value:.{max(digits - whole, 0) if whole else digits}f}"
-
-
 @register.filter
 def number(value: Measured, digits: int = 3) -> str:
-    return UNKNOWN if unknown(value) else signed(float(value), int(digits))
+    return UNKNOWN if unknown(value) else column_number(float(value), int(digits))
 
 
 @register.filter
 def ratio(value: Measured) -> str:
     """`4.21×`: original over candidate."""
-    return UNKNOWN if unknown(value) else f"{signed(float(value))}×"
+    return UNKNOWN if unknown(value) else f"{column_number(float(value))}×"
 
 
 @register.filter
@@ -101,13 +88,13 @@ def whose(gains: Gains) -> str:
 
 @register.filter
 def ms(value: Measured) -> str:
-    return UNKNOWN if unknown(value) else f"{significant(float(value))} ms"
+    return UNKNOWN if unknown(value) else f"{column_number(float(value))} ms"
 
 
 @register.filter
 def signed_ms(value: Measured) -> str:
     """A difference between times: `+3.2 ms` is longer."""
-    return UNKNOWN if unknown(value) else f"{'+' if float(value) > 0 else ''}{signed(float(value))} ms"
+    return UNKNOWN if unknown(value) else f"{'+' if float(value) > 0 else ''}{column_number(float(value))} ms"
 
 
 @register.filter
@@ -115,10 +102,8 @@ def size(value: Measured) -> str:
     """Bytes in decimal units, as used for disks and in papers: `11.2 MB`."""
     if unknown(value):
         return UNKNOWN
-    for unit, name in _SIZES:
-        if abs(value) >= unit:
-            return f"{significant(value / unit)} {name}"
-    return f"{value:.0f} bytes"
+    scaled, unit = scaled_bytes(float(value))
+    return f"{scaled:.0f} bytes" if unit == "bytes" else f"{column_number(scaled)} {unit}"
 
 
 @register.filter
@@ -128,23 +113,14 @@ def count(value: Measured) -> str:
         return UNKNOWN
     for unit, name in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
         if abs(value) >= unit:
-            return f"{significant(value / unit)} {name}"
+            return f"{column_number(value / unit)} {name}"
     return f"{value:.0f}"
 
 
 @register.filter
 def duration(seconds: Measured) -> str:
     """`45 s`, `3 min 20 s`, `2 h 5 min`."""
-    if unknown(seconds):
-        return UNKNOWN
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, left = divmod(whole, 60)
-    if minutes < 60:
-        return f"{minutes} min {left} s" if left else f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    return UNKNOWN if unknown(seconds) else phrasing.duration(float(seconds))
 
 
 @register.filter
@@ -184,13 +160,7 @@ def _bound(value: float) -> str:
     """An end of an interval. Agents write an unbounded end as the largest number they know."""
     if abs(value) >= UNBOUNDED:
         return "∞" if value > 0 else "−∞"
-    return signed(value)
-
-
-def signed(value: float, digits: int = 3) -> str:
-    """`value` with a real minus sign instead of a hyphen."""
-    text = significant(value, digits)
-    return text.replace("-", "−", 1) if value < 0 else text
+    return column_number(value)
 
 
 @register.filter
@@ -206,7 +176,7 @@ def change(drop: Any, higher_is_better: bool = True) -> str:
     if not value:
         return "unchanged"
     moved = -value if higher_is_better else value
-    text = significant(abs(moved), 2)
+    text = column_number(abs(moved), 2)
     shown = f"{'−' if moved < 0 else '+'}{text}"
     return f"unchanged ({shown})" if _includes_zero(drop) else shown
 
@@ -262,7 +232,7 @@ def metric_tile(metric: MetricComparison) -> headline.Tile:
 
 
 @register.filter
-def ratio_said(pair: Pair, words: str) -> str:
+def ratio_words(pair: Pair, words: str) -> str:
     """`3.91× smaller`, or `1.2× larger`. `words` are the words for above and below 1, separated by a comma."""
     better, _, worse = words.partition(",")
     match headline.ratio_move(pair.ratio, REAL_CHANGE):
@@ -277,9 +247,9 @@ _TONES = {"good": "better", "mixed": "mixed", "open": "not proven"}
 
 
 @register.filter
-def tone_word(told: Headline | None, otherwise: str) -> str:
+def tone_word(shown: Headline | None, otherwise: str) -> str:
     """A headline in one word, for a badge: `better`, `mixed`, `not proven`; `otherwise` for any other tone."""
-    return _TONES.get(told.tone, otherwise) if told else otherwise
+    return _TONES.get(shown.tone, otherwise) if shown else otherwise
 
 
 def _part(estimate: Any, name: str) -> Any:

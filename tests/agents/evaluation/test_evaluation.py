@@ -265,6 +265,7 @@ def job(tmp_path: Path, quantized: Path, images: Path) -> Job:
             "criteria": criteria.model_dump(mode="json"),
             "dataset": CLASSIFY.model_dump(mode="json"),
             "technique": "onnx-static-int8",
+            "original_format": "onnx",
             "format": "onnx",
             "batch_divisor": 4,
         },

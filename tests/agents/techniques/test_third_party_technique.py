@@ -42,6 +42,8 @@ job = Job(
         "technique": "acme-magnitude",
         "parameters": {"share": 0.3},
         "dataset": {"kind": "npz", "task": "classification"},
+        "original_format": "onnx",
+        "format": "onnx",
     },
 )
 result = run_job(job, on_event=lambda event: None, should_stop=lambda: False)

@@ -197,10 +197,11 @@ class ExportedArchive:
     def _graph(self) -> dict[str, Any]:
         try:
             module: dict[str, Any] = self.program["graph_module"]
-            assert isinstance(module["graph"]["nodes"], list)
-            assert isinstance(module["signature"]["input_specs"], list)
-        except (KeyError, TypeError, AssertionError) as error:
+            parts = (module["graph"]["nodes"], module["signature"]["input_specs"])
+        except (KeyError, TypeError) as error:
             raise ProgramUnsupported(reason=f"its graph is not what PyTorch writes ({error})") from error
+        if not all(isinstance(part, list) for part in parts):
+            raise ProgramUnsupported(reason="its graph is not what PyTorch writes (nodes and inputs are no lists)")
         return module
 
     def _weight(self, kind: str, entry: dict[str, Any]) -> StoredTensor:

@@ -93,7 +93,7 @@ class Command(BaseCommand):
             versions = versions.filter(number=number) if number.isdecimal() else versions.none()
         version = versions.first()
         if version is None:
-            raise CommandError(f"{user.email} cannot see a model version {text}.")
+            raise CommandError(f"There is no model version {text} that {user.email} can see.")
         return version
 
     @staticmethod
@@ -112,13 +112,13 @@ class Command(BaseCommand):
         return criteria
 
     def _wait(self, session: OptimizationSession) -> None:
-        said = ""
+        shown = ""
         while session.is_active:
             wait = waits_of([session]).get(session.pk)
             now = f"{session.phase} {session.progress:.0%}" + (f", waiting: {wait.sentence}" if wait else "")
-            if now != said:
+            if now != shown:
                 self.stdout.write(now)
-                said = now
+                shown = now
             time.sleep(POLL_S)
             session.refresh_from_db()
         if session.status != Status.COMPLETED:
@@ -126,8 +126,8 @@ class Command(BaseCommand):
         assert session.verdict is not None
         headline, advice = session.headline, session.verdict.get("advice")
         cost = (session.verdict.get("choice") or {}).get("sentence")
-        told = [f"{headline.sentence}." if headline else "", session.verdict["reason"], cost, advice]
-        text = " ".join(filter(None, told))
+        parts = [f"{headline.sentence}." if headline else "", session.verdict["reason"], cost, advice]
+        text = " ".join(filter(None, parts))
         if (code := exit_codes.UNDECIDED.get(session.outcome)) is not None:
             raise CommandError(text, returncode=code)
         self.stdout.write(self.style.SUCCESS(text))
