@@ -1,7 +1,7 @@
 """What a technique says of itself: a light spec that forms, serializers, docs and the planner read.
 
-A spec imports nothing heavy. Its `implementation` is a dotted path, `module:Class`, that is imported on first use and
-only in the child process (`apps.agents.sandbox.process`).
+A spec imports nothing heavy, and neither does the `knowledge` that it refers to. Its `implementation` is a dotted path,
+`module:Class`, that is imported on first use and only in the child process (`apps.agents.sandbox.process`).
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from apps.agents.contracts.criteria import Device
 from apps.agents.contracts.values import Value
+from apps.agents.techniques.knowledge.technique import TechniqueKnowledge
 
 
 class Family(StrEnum):
@@ -58,6 +59,8 @@ class Expectation(Value):
 
 
 class TechniqueSpec(Value):
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
     name: str
     family: Family
     label: str
@@ -76,6 +79,8 @@ class TechniqueSpec(Value):
     """Operator types that it changes to gain anything; a model with none of them gains nothing. Empty means any."""
     parameters: tuple[ParameterSpec, ...] = ()
     expectation: Expectation
+    knowledge: TechniqueKnowledge = Field(default=TechniqueKnowledge(), exclude=True, repr=False)
+    """What planning knows of it beyond that; as it stands, the grid of the values to search."""
     reference: str
     """The paper or the page that the method follows."""
     implementation: str = Field(pattern=r"^[\w.]+:\w+$")
