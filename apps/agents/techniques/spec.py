@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field, InstanceOf
+from pydantic.json_schema import SkipJsonSchema
 
 from apps.agents.contracts.criteria import Device
 from apps.agents.contracts.values import Value
@@ -59,8 +60,6 @@ class Expectation(Value):
 
 
 class TechniqueSpec(Value):
-    model_config = ConfigDict(arbitrary_types_allowed=True)
-
     name: str
     family: Family
     label: str
@@ -79,7 +78,9 @@ class TechniqueSpec(Value):
     """Operator types that it changes to gain anything; a model with none of them gains nothing. Empty means any."""
     parameters: tuple[ParameterSpec, ...] = ()
     expectation: Expectation
-    knowledge: TechniqueKnowledge = Field(default=TechniqueKnowledge(), exclude=True, repr=False)
+    knowledge: SkipJsonSchema[InstanceOf[TechniqueKnowledge]] = Field(
+        default=TechniqueKnowledge(), exclude=True, repr=False
+    )
     """What planning knows of it beyond that; as it stands, the grid of the values to search."""
     reference: str
     """The paper or the page that the method follows."""
