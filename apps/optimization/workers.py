@@ -17,7 +17,7 @@ from apps.agents.contracts.state import Status, StepKind
 from apps.agents.measuring.machine import describe_machine, installed_versions
 from apps.agents.measuring.scheduling.health import TimingHealth
 from apps.agents.measuring.scheduling.priority import priority
-from apps.agents.techniques.catalogue import catalogue
+from apps.agents.techniques.catalogue import broken_techniques, catalogue
 from apps.models import clock
 from apps.optimization.models import SessionStep, Worker
 
@@ -31,7 +31,11 @@ def _machine() -> dict[str, object]:
     machine = describe_machine().model_dump(mode="json")
     # Techniques that other packages add may need libraries of their own.
     needed = {name for spec in catalogue().values() for name in spec.requires}
-    return {**machine, "libraries": machine["libraries"] | installed_versions(sorted(needed))}
+    return {
+        **machine,
+        "libraries": machine["libraries"] | installed_versions(sorted(needed)),
+        "broken_techniques": [one.model_dump(mode="json") for one in broken_techniques()],
+    }
 
 
 def name() -> str:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, InstanceOf
+from pydantic import Field, InstanceOf, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from apps.agents.contracts.criteria import Device
@@ -85,6 +85,14 @@ class TechniqueSpec(Value):
     reference: str
     """The paper or the page that the method follows."""
     implementation: str = Field(pattern=r"^[\w.]+:\w+$")
+
+    @model_validator(mode="after")
+    def _sound_parameters(self) -> Self:
+        """Raises `ValueError` where a value that would be tried is none that the parameter may have."""
+        for parameter in self.parameters:
+            for value in (parameter.default, *parameter.search):
+                _check(self.name, parameter, value)
+        return self
 
     def makes(self, given: str) -> str:
         """The format of the artifact that it makes of a model in the format `given`."""
