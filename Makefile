@@ -49,9 +49,9 @@ demo: compiled
 # Two processes side by side, with a thread each; TensorFlow's by themselves, as it bears no PyTorch in its process; then
 # one alone for the tests that time what they judge.
 test: compiled
-	OMP_NUM_THREADS=1 $(BARE) $(BIN)/pytest --numprocesses 2 -m "not timing"
-	OMP_NUM_THREADS=1 $(BARE) $(BIN)/pytest --numprocesses 2 tests/tensorflow
-	$(BARE) $(BIN)/pytest -m timing
+	OMP_NUM_THREADS=1 $(BARE) $(BIN)/pytest --numprocesses 2 --durations=30 -m "not timing"
+	OMP_NUM_THREADS=1 $(BARE) $(BIN)/pytest --numprocesses 2 --durations=30 tests/tensorflow
+	$(BARE) $(BIN)/pytest --durations=30 -m timing
 
 # What most changes break is found here: rows, pages, the API, the pipeline's bookkeeping and the boundaries.
 quick: compiled

@@ -1,4 +1,4 @@
-"""What the apps' pages in Django's admin have in common."""
+"""Shared code of the apps' pages in Django's admin."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.http import HttpRequest
 
 
 class ReadOnly:
-    """Rows that services and workers write: operators look at them, and nobody changes them by hand."""
+    """Rows that only services and workers write. In the admin they are read-only."""
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

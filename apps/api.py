@@ -1,4 +1,4 @@
-"""What every app's part of the API reads and answers in the same way."""
+"""Shared code of the apps' API views."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ FILE_RESPONSE = {(200, "application/octet-stream"): OpenApiTypes.BINARY}
 
 _JSON = cast("list[type[BaseParser]]", api_settings.DEFAULT_PARSER_CLASSES)
 JSON_OR_FORM = [*_JSON, MultiPartParser]
-"""For the few requests that may bring a file with them."""
+"""For the few requests that can include a file."""
 
 
 def answers(serializer_class: type[BaseSerializer[Any]], request: Request) -> dict[str, Any]:
-    """The request's body, checked. Raises DRF's `ValidationError` with every field that is wrong."""
+    """The validated body of the request. Raises DRF's `ValidationError` with every invalid field."""
     serializer = serializer_class(data=request.data)
     serializer.is_valid(raise_exception=True)
     checked: dict[str, Any] = serializer.validated_data
@@ -31,15 +31,15 @@ def answers(serializer_class: type[BaseSerializer[Any]], request: Request) -> di
 
 
 def refuse_unknown(request: Request, known: Iterable[str]) -> None:
-    """Raises DRF's `ValidationError` for a parameter of the address that is not among `known`, and names these."""
+    """Raises DRF's `ValidationError` for a query parameter that is not in `known`. The message lists those."""
     if unknown := sorted(set(request.query_params) - set(known)):
-        choices = f" There are: {', '.join(sorted(known))}." if known else " This list takes none."
-        sentence = f"There is no such parameter here.{choices}"
+        choices = f" Choose from: {', '.join(sorted(known))}." if known else " This list has no parameters."
+        sentence = f"This parameter does not exist.{choices}"
         raise ValidationError({name: [ErrorDetail(sentence, "unknown")] for name in unknown})
 
 
 class JsonObject(serializers.JSONField):
-    """What comes in is an object at least; the services say what else is wrong with it."""
+    """Requires only that the input is an object. The services validate the rest."""
 
     default_error_messages: ClassVar[dict[str, Any]] = {"not_an_object": "This is not a JSON object."}
 
@@ -51,8 +51,8 @@ class JsonObject(serializers.JSONField):
 
 
 def json_of(value: type[BaseModel], **options: Any) -> serializers.JSONField:
-    """A field of plain JSON in the shape of a pydantic value, whose schema the API's document shows."""
-    # drf-spectacular's extension for pydantic takes the class; its annotation does not say so.
+    """A field of plain JSON for a pydantic value, whose schema the API's document shows."""
+    # drf-spectacular's extension for pydantic accepts the class, although its annotation does not say so.
     describe: Any = extend_schema_field(value)  # type: ignore[arg-type]
     field: type[serializers.JSONField] = describe(type(f"{value.__name__}Json", (JsonObject,), {}))
     return field(**options)

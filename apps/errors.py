@@ -1,10 +1,10 @@
-"""What a person can get wrong, said so that they can mend it.
+"""Errors that a user can cause and fix.
 
-Every error a user can cause is a subclass of `UserError` with a stable code. Pages, the API and the command line show
-the same sentence; the API adds the code and the field (RFC 9457, `platform/lathe/errors.py`).
+Every such error is a subclass of `UserError` with a stable code. Pages, the API and the command line show the same
+message; the API adds the code and the field (RFC 9457, `platform/lathe/errors.py`).
 
-A *failure* (this) is expected and is the user's to act on. Anything else that is raised is a bug of ours: an *error*,
-kept with its traceback for the operators.
+A *failure* (this) is expected, and the user can act on it. Any other exception is a bug in Lathe: an *error*, stored
+with its traceback for the operators.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Any, ClassVar
 
 
 class UserError(Exception):
-    """An expected failure with a code that never changes and a sentence that says what to do.
+    """An expected failure with a code that never changes and a message that says what happened and what to do.
 
     Subclasses set `code` (dotted, lower case), `status` (the HTTP status of the API) and `sentence`, a format string
-    filled from the keyword arguments. `field` names the input that is wrong, where there is one; the arguments stay
-    readable in `context`.
+    filled from the keyword arguments. `field` names the invalid input, if there is one; the arguments are available in
+    `context`.
     """
 
     code: ClassVar[str]
@@ -40,7 +40,7 @@ class UserError(Exception):
 
     @classmethod
     def catalogue(cls) -> Iterator[type[UserError]]:
-        """Every error defined so far, depth first, that carries a code of its own."""
+        """Every error class defined so far that has its own code, depth first."""
         for subclass in cls.__subclasses__():
             if "code" in subclass.__dict__:
                 yield subclass
@@ -50,4 +50,4 @@ class UserError(Exception):
 class QueueAway(UserError):
     code = "service.queue_away"
     status = 503
-    sentence = "The queue to the workers does not answer, so nothing was begun. Try again in a moment."
+    sentence = "The queue to the workers does not answer, so nothing was started. Try again in a moment."

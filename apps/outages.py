@@ -1,4 +1,4 @@
-"""Services that do not answer: what can do without them goes on, what cannot says so at once and changes nothing."""
+"""Outages of services. Code that can do without a service continues; other code fails at once and changes nothing."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from redis.exceptions import RedisError
 from apps.errors import QueueAway
 
 REDIS_AWAY = (RedisError, OSError)
-"""What a client of Redis raises when the server is away, hangs, or does not let it in."""
+"""What a Redis client raises if the server is unavailable, hangs, or refuses the login."""
 BROKER_AWAY = (BrokerError, *REDIS_AWAY)
-"""What sending a message raises then."""
+"""What sending a message raises in an outage."""
 
 PAUSE_S = 5.0
 
 
 class Outage:
-    """Whether a service is worth asking. While it is away one caller in `pause_s` waits for it, and nobody else."""
+    """Whether to try a service. During an outage, only one caller per `pause_s` waits for it."""
 
     def __init__(self, pause_s: float = PAUSE_S) -> None:
         self._pause_s = pause_s
@@ -28,7 +28,7 @@ class Outage:
         self._silent_until: float | None = None
 
     def may_ask(self) -> bool:
-        """Whether to ask the service now. Who asks tells what came of it: `ended` or `began`."""
+        """Whether to try the service now. The caller then reports the result: `ended` or `began`."""
         with self._lock:
             if self._silent_until is None:
                 return True
@@ -38,21 +38,21 @@ class Outage:
             return True
 
     def began(self) -> bool:
-        """The service did not answer. Returns whether that is news."""
+        """Reports that the service did not answer. Returns whether this begins an outage."""
         with self._lock:
             news = self._silent_until is None
             self._silent_until = time.monotonic() + self._pause_s
             return news
 
     def ended(self) -> None:
-        """The service answered."""
+        """Reports that the service answered."""
         if self._silent_until is not None:
             with self._lock:
                 self._silent_until = None
 
 
 def require_queue() -> None:
-    """Raises `QueueAway` when no message can be sent now. To be asked before a row is written that workers take up."""
+    """Raises `QueueAway` if no message can be sent now. Call it before writing a row that needs a worker."""
     answers = getattr(dramatiq.get_broker(), "answers", None)
     if answers is not None and not answers():
         raise QueueAway()

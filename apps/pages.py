@@ -1,4 +1,4 @@
-"""Pages of long lists, for the portal and the API: only the rows of the page that is asked for are read whole."""
+"""Pagination of long lists, for the portal and the API. Only the rows of the requested page are read completely."""
 
 from __future__ import annotations
 
@@ -17,9 +17,8 @@ else:
 class KeyedPaginator(Pages):
     """Finds a page's keys first, and then those rows in the same order.
 
-    A row before the page costs a step through an index and not the reading of its columns and of all that is joined to
-    it: the last page of a hundred thousand rows is found in about the time of the first. Other sequences than querysets
-    are cut as usual.
+    A row before the page only costs a step through an index, not reading its columns and joins, so the last page of a
+    hundred thousand rows takes about as long as the first. Sequences other than querysets are sliced as usual.
     """
 
     def page(self, number: int | str) -> Page[Any]:
@@ -37,10 +36,10 @@ class KeyedPaginator(Pages):
 
 
 def _of_any_condition(rows: QuerySet[Any]) -> QuerySet[Any]:
-    """The same columns and joins, to be asked for by keys alone.
+    """The same columns and joins, looked up by keys only.
 
-    The keys were found under the conditions. Asked once more, a condition leads SQLite, which knows no number of rows,
-    to another index than that of the keys: it reads all that a team has.
+    The keys already satisfy the conditions. Repeating a condition would make SQLite, which has no row counts, use
+    another index than that of the keys and read all rows of a team.
     """
     by_keys = rows.order_by()
     by_keys.query.where = WhereNode()

@@ -31,7 +31,7 @@ def fill(slug: str, sessions: int) -> Any:
     from apps.accounts.models import Membership, Role, Team, User
     from apps.agents.contracts.criteria import Criteria
     from apps.models.models import Blob, DataSet, InspectionStatus, ModelVersion, RegisteredModel
-    from apps.optimization.models import Candidate, EvaluationReport, OptimizationSession
+    from apps.optimization.models import Candidate, EvaluationReport, OptimizationSession, SessionStep
 
     user = User.objects.create_user(f"{slug}@example.org", "correct horse battery")
     team = Team.objects.create(name=slug, slug=slug)
@@ -66,8 +66,11 @@ def fill(slug: str, sessions: int) -> Any:
     candidates = [Candidate(session=row, key="c01", status="selected", **common) for row in rows]
     Candidate.objects.bulk_create(candidates, batch_size=2000)
     measured = {"speedup": 3.0, "size_ratio": 4.0, "metric_drop": 0.0, "candidate_p50_ms": 1.0, "candidate_metric": 90}
+    steps = [SessionStep(session=row, key="c01/evaluate", kind="evaluate", status="completed") for row in rows]
+    SessionStep.objects.bulk_create(steps, batch_size=2000)
+    made = zip(candidates, steps, strict=True)
     EvaluationReport.objects.bulk_create(
-        [EvaluationReport(candidate=one, body={}, verdict="holds", **measured) for one in candidates], batch_size=2000
+        [EvaluationReport(candidate=one, step=step, verdict="holds", **measured) for one, step in made], batch_size=2000
     )
     return user
 

@@ -15,17 +15,28 @@ from django.db.models.signals import post_migrate
 from dramatiq.brokers.stub import StubBroker
 
 from apps.accounts.models import Membership, Role, Team, User
-from apps.optimization import events, housekeeping
+from apps.optimization import events, workers
 from lathe import cache as shared_cache
+from lathe import portal
 from tests.door import Door, shorter_sensitivity
 
-# How long examples take to draw depends on what else the machine does: no test fails by a stopwatch.
-hypothesis.settings.register_profile("lathe", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+# How long examples take to draw depends on what else the machine does: no test fails by a stopwatch. Examples are the
+# same in every run, so a change that breaks nothing fails nothing; `--hypothesis-profile=default` draws others.
+hypothesis.settings.register_profile(
+    "lathe", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("lathe")
 
 pytest_plugins = ["tests.assets.plugin", "tests.side_by_side"]
 
 PASSWORD = "correct horse battery"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _actors() -> None:
+    """The stub broker takes messages only to actors that are declared in this process."""
+    for module in portal.actor_modules():
+        import_module(module)
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +66,7 @@ def _fresh_process_state() -> None:
     for outage in (shared_cache.outage, events.outage):
         outage.ended()
     cache.clear()
-    housekeeping.stopping.clear()
+    workers.stopping.clear()
     broker = dramatiq.get_broker()
     if isinstance(broker, StubBroker):
         broker.flush_all()

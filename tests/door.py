@@ -23,6 +23,7 @@ from rest_framework.test import APIClient
 from apps.accounts.models import TokenScope, User
 from apps.accounts.services import create_token
 from apps.agents.contracts.criteria import Budget, Constraints, Criteria, Objective
+from apps.agents.contracts.job import Job
 from apps.agents.contracts.state import Status, StepKind
 from apps.models.models import DataSet, ModelVersion
 from apps.models.storage import open_blob
@@ -144,14 +145,15 @@ class Door:
 @contextmanager
 def shorter_sensitivity(seconds: float) -> Iterator[None]:
     """The pipeline's jobs as they are, with one number more: how long an analysis may look for fragile layers."""
-    usual = jobs._arguments
+    usual = jobs.job_of
 
-    def arguments(step: SessionStep) -> dict[str, Any]:
+    def shortened(step: SessionStep, folder: Path, inputs: Mapping[str, Path]) -> Job:
+        job = usual(step, folder, inputs)
         looked = {"sensitivity_budget_s": seconds} if step.kind == StepKind.ANALYSE else {}
-        return usual(step) | looked
+        return job.model_copy(update={"arguments": job.arguments | looked})
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jobs, "_arguments", arguments)
+        patch.setattr(jobs, "job_of", shortened)
         yield
 
 

@@ -35,6 +35,8 @@ os.environ["LATHE_ALLOWED_HOSTS"] = "localhost,127.0.0.1,testserver"
 os.environ["LATHE_LOG_LEVEL"] = "WARNING"
 # Beside other tests the machine is never quiet; the tests of the wait ask for one themselves.
 os.environ["LATHE_QUIET_WAIT_S"] = "0"
+# Enough to see that speed is measured; tests that judge how fast something is ask for more themselves.
+os.environ["LATHE_TIMING_S"] = "1"
 if database_url := os.environ.get("LATHE_TEST_DATABASE_URL"):
     os.environ["DATABASE_URL"] = database_url
 if redis_url := os.environ.get("LATHE_TEST_REDIS_URL"):

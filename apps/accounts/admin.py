@@ -6,10 +6,10 @@ from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
 from django.http import HttpRequest
 
-from apps.accounts import journal
 from apps.accounts.audited import Audited
 from apps.accounts.models import ApiToken, Invitation, Membership, Team, User
 from apps.accounts.services import tell_code_permission
+from apps.audit import trail
 
 
 @admin.register(User)
@@ -45,7 +45,7 @@ class TeamAdmin(Audited, admin.ModelAdmin):
         return row
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
-        """Who joined, left, got another role or may upload code is on record, whoever decided it."""
+        """Records who joined, left, changed role or may upload code, whoever decided it."""
         by = cast(User, request.user)
         decided = [inline for inline in formset.forms if "may_upload_code" in inline.changed_data]
         super().save_formset(request, form, formset, change)
@@ -62,12 +62,14 @@ class TeamAdmin(Audited, admin.ModelAdmin):
 
     @staticmethod
     def _tell(by: User, action: str, member: Membership, data: dict[str, str]) -> None:
-        journal.tell(action, actor=by, team=member.team, subject=member.user.email, data=data)
+        trail.record(action, actor=by, team=member.team, subject=member.user.email, data=data)
 
 
 @admin.register(Invitation)
 class InvitationAdmin(admin.ModelAdmin):
-    """Invitations are sent from the team's page, where the link can be mailed; here they are looked at and deleted."""
+    """Invitations are sent from the team's page, where the link can be mailed. The admin only shows and
+    deletes them.
+    """
 
     list_display = ("email", "team", "role", "invited_by", "created_at", "expires_at", "accepted_at")
     list_filter = ("team", "role")
@@ -80,7 +82,7 @@ class InvitationAdmin(admin.ModelAdmin):
 
 @admin.register(ApiToken)
 class ApiTokenAdmin(admin.ModelAdmin):
-    """Keys can be revoked here, never read or made: their text is shown once, to their owner."""
+    """Tokens can only be revoked here. Their text is shown once, to their owner."""
 
     list_display = ("name", "user", "scope", "created", "expiry", "last_used_at")
     list_filter = ("scope",)

@@ -1,4 +1,4 @@
-"""Teams and oneself over the API. Members are invited and tokens are made on pages, by people."""
+"""The API for teams and the current user. Inviting members and creating tokens is possible only on pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How automation proves who it is: `Authorization: Bearer <token>`."""
+"""Authentication for automation: `Authorization: Bearer <token>`."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ LAST_USED_RESOLUTION = timedelta(minutes=1)
 
 
 class ApiTokenAuthentication(TokenAuthentication):
-    """Knox's check of digest and expiry; notes when a token was last used, to the minute."""
+    """Knox's check of digest and expiry. Also records when a token was last used, to the minute."""
 
     def authenticate(self, request: Request) -> tuple[User, ApiToken] | None:
         try:
             answer: tuple[User, ApiToken] | None = super().authenticate(request)
         except UnicodeDecodeError:
-            raise AuthenticationFailed("A token holds letters and digits only.") from None
+            raise AuthenticationFailed("The token is malformed: tokens contain only letters and digits.") from None
         return answer
 
     def validate_user(self, auth_token: ApiToken) -> tuple[User, ApiToken]:
@@ -40,9 +40,9 @@ class ApiTokenAuthentication(TokenAuthentication):
 
 
 class TokenScopeAllows(BasePermission):
-    """A token made for reading cannot write, whatever its member may do. Browser sessions have no scope."""
+    """A read-only token cannot write, whatever its member's role allows. Browser sessions have no scope."""
 
-    message = "This token was made for reading. Make one with the scope “write”."
+    message = "This token is read-only. Create one with the scope “write”."
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         token: Any = request.auth

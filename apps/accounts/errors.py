@@ -1,4 +1,4 @@
-"""What can go wrong around people, teams and keys."""
+"""Errors about people, teams and keys."""
 
 from __future__ import annotations
 
@@ -8,31 +8,34 @@ from apps.errors import UserError
 class TeamNameTaken(UserError):
     code = "team.name_taken"
     status = 409
-    sentence = "There is a team called “{name}” already. Choose another name."
+    sentence = "There is already a team called “{name}”. Choose another name."
 
 
 class AlreadyMember(UserError):
     code = "team.already_member"
     status = 409
-    sentence = "{email} is a member of {team} already. Change their role in the list of members instead."
+    sentence = "{email} is already a member of {team}. Change their role in the list of members instead."
 
 
 class LastOwner(UserError):
     code = "team.last_owner"
     status = 409
-    sentence = "This is the last owner of {team}. Make somebody else an owner first."
+    sentence = "This is the last owner of {team}. Make someone else an owner first."
 
 
 class InvitationUnusable(UserError):
     code = "invitation.unusable"
     status = 404
-    sentence = "This invitation was used, withdrawn or has expired. Ask an owner of the team for a new one."
+    sentence = "This invitation has been used or withdrawn, or has expired. Ask an owner of the team for a new one."
 
 
 class InvitationNotSent(UserError):
     code = "invitation.not_sent"
     status = 503
-    sentence = "The mail to {email} could not be sent, so nobody is invited. Try again later, or tell the operators."
+    sentence = (
+        "The email to {email} could not be sent, so the invitation was not created. Try again later, or tell the "
+        "operators."
+    )
 
 
 class InvitationForSomebodyElse(UserError):
@@ -45,7 +48,7 @@ class InvitationForSomebodyElse(UserError):
 
 class TokenLifetimeOutOfRange(UserError):
     code = "token.lifetime_out_of_range"
-    sentence = "A token cannot live for {days} days. Choose between 1 and {maximum} days."
+    sentence = "A token cannot be valid for {days} days. Choose between 1 and {maximum} days."
 
 
 class NoTeam(UserError):
@@ -56,9 +59,9 @@ class NoTeam(UserError):
 
 class TeamAmbiguous(UserError):
     code = "team.ambiguous"
-    sentence = "You are a member of several teams. Name one in “team”: {slugs}."
+    sentence = "You are a member of several teams. Choose one in “team”: {slugs}."
 
 
 class TeamUnknown(UserError):
     code = "team.unknown"
-    sentence = "You are a member of no team with the slug “{slug}”. Yours: {slugs}."
+    sentence = "You are not a member of a team with the slug “{slug}”. Your teams: {slugs}."

@@ -11,9 +11,9 @@ from apps.errors import UserError
 
 
 def show_error(form: forms.Form, error: UserError, *within: str) -> None:
-    """Puts a service's error beside the field it speaks of, or above the form.
+    """Shows a service's error next to its field, or above the form.
 
-    `within` are the groups, outermost first, that the form asks for as plain fields: `spec.label` is its `label`.
+    `within` lists the groups, outermost first, that the form shows as plain fields: `spec.label` is its `label`.
     """
     name = error.field or ""
     for group in within:
@@ -32,7 +32,7 @@ class RoleForm(forms.Form):
 
 
 class TokenForm(forms.Form):
-    name = forms.CharField(max_length=80, help_text="What it is for, such as “nightly pipeline”.")
+    name = forms.CharField(max_length=80, help_text="What the token is for, such as “nightly pipeline”.")
     scope = forms.ChoiceField(choices=TokenScope.choices, initial=TokenScope.READ)
     days = forms.IntegerField(
         label="Expires after (days)", min_value=1, max_value=MAX_TOKEN_DAYS, initial=90, help_text="At most 365."
@@ -40,7 +40,7 @@ class TokenForm(forms.Form):
 
 
 class InvitedAccountForm(forms.Form):
-    """What a new member tells when they follow their invitation."""
+    """What a new member fills in after following their invitation."""
 
     first_name = forms.CharField(max_length=150, required=False, widget=forms.TextInput({"autocomplete": "given-name"}))
     last_name = forms.CharField(max_length=150, required=False, widget=forms.TextInput({"autocomplete": "family-name"}))
@@ -55,5 +55,5 @@ class InvitedAccountForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
         if "password" in cleaned and cleaned["password"] != cleaned.get("password_again"):
-            self.add_error("password_again", "The two passwords differ. Type the same one twice.")
+            self.add_error("password_again", "The two passwords differ. Enter the same password twice.")
         return cleaned

@@ -1,4 +1,4 @@
-"""The team a person works in right now."""
+"""The current team of a user."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SESSION_KEY = "team"
 
 
 def current_membership(request: HttpRequest) -> Membership | None:
-    """The member's place in the team chosen last, else in the first one by name; `None` outside any team."""
+    """The user's membership in the last chosen team, or in the first team by name; `None` without a team."""
     if not request.user.is_authenticated:
         return None
     memberships = Membership.objects.filter(user=request.user).select_related("team").order_by("team__name")
@@ -22,7 +22,7 @@ def current_membership(request: HttpRequest) -> Membership | None:
 
 
 class CurrentTeamMiddleware:
-    """Sets `request.membership` and `request.team`, both falsy where there is none, looked up on first use."""
+    """Sets `request.membership` and `request.team`, both falsy for users without a team, looked up on first use."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

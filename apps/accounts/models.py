@@ -1,4 +1,4 @@
-"""People, teams and the keys of automation."""
+"""Users, teams and API tokens."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Role(models.TextChoices):
 
 
 class EmailUserManager(UserManager["User"]):
-    """Accounts are known by their e-mail address; there is no user name."""
+    """Accounts are identified by e-mail address; there is no user name."""
 
     def _create_user(self, email: str, password: str | None, **extra: object) -> User:
         user = self.model(email=self.normalize_email(email).lower(), **extra)
@@ -49,7 +49,7 @@ class EmailUserManager(UserManager["User"]):
 
 
 class User(AbstractUser):  # type: ignore[django-manager-missing]  # knox's manager has no types
-    """A person, known by their e-mail address."""
+    """A person, identified by e-mail address."""
 
     username = None  # type: ignore[assignment]
     email = models.EmailField(_("e-mail address"), unique=True)
@@ -85,7 +85,8 @@ class Membership(models.Model):
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=10, choices=Role, default=Role.VIEWER)
     may_upload_code = models.BooleanField(default=False)
-    """Whether this member's models may bring code. No role includes it, not even the owner's: it is granted by name."""
+    """Whether this member may upload models with code. No role includes it, not even owner; it is granted individually.
+    """
     joined_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:

@@ -1,43 +1,27 @@
-"""Who may see what: one `visible_to(user)` for pages, API and admin alike."""
+"""The questions that are asked of teams and invitations."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Self
 
 from django.db import models
 from django.utils import timezone
 
+from apps.visibility import Member, Row, TeamOwnedQuerySet
+
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
 
-    # Some are named in the classes' arguments, as text.
-    from apps.accounts.models import Invitation, Team, User  # noqa: F401
 
-
-Row = TypeVar("Row", bound=models.Model)
-
-
-class TeamOwnedQuerySet(models.QuerySet[Row]):
-    """Rows that belong to a team, directly or along `team_path`. A stranger's rows do not exist (404)."""
-
-    team_path = "team"
-
-    def visible_to(self, user: User | AnonymousUser) -> Self:
-        """The rows of the teams that `user` is a member of."""
-        if not user.is_authenticated:
-            return self.none()
-        return self.filter(**{f"{self.team_path}__in": user.memberships.values("team")})
-
-
-class TeamQuerySet(models.QuerySet["Team"]):
-    def visible_to(self, user: User | AnonymousUser) -> Self:
+class TeamQuerySet(models.QuerySet[Row]):
+    def visible_to(self, user: Member | AnonymousUser) -> Self:
         """The teams that `user` is a member of."""
         if not user.is_authenticated:
             return self.none()
         return self.filter(memberships__user=user)
 
 
-class InvitationQuerySet(TeamOwnedQuerySet["Invitation"]):
+class InvitationQuerySet(TeamOwnedQuerySet[Row]):
     def open(self) -> Self:
         """Invitations that can still be accepted."""
         return self.filter(accepted_at=None, expires_at__gt=timezone.now())

@@ -1,4 +1,4 @@
-"""What a view may count on, once the middleware has let a request through, and what it asks of it first."""
+"""The request that views receive after the middleware, and the checks they make first."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
 
 class MemberRequest(HttpRequest):
-    """A page's request: somebody is logged in (`LoginRequiredMiddleware`), in a team (`CurrentTeamMiddleware`)."""
+    """A page's request: a user is logged in (`LoginRequiredMiddleware`), in a team (`CurrentTeamMiddleware`)."""
 
     user: User
     team: Team
-    """Falsy for a person without any team."""
+    """Falsy for a user without a team."""
     membership: Membership
     htmx: HtmxDetails
 
 
 def current_team(request: MemberRequest) -> Team:
-    """The team that new things go to, once it is known that the member may add to it.
+    """The team that owns what the request creates.
 
-    Raises `NoTeam` for people outside any team and `PermissionDenied` for viewers.
+    Raises `NoTeam` for users without a team and `PermissionDenied` for viewers.
     """
     if not request.team:
         raise NoTeam()
@@ -37,12 +37,12 @@ def current_team(request: MemberRequest) -> Team:
 
 
 def writes(request: MemberRequest, team: Team) -> bool:
-    """Whether the member may change things of `team`: pages show no button that would be refused."""
+    """Whether the member may change objects of `team`. Pages hide buttons that would be refused."""
     return bool(team) and may(request.user, team, Role.ENGINEER)
 
 
 def member(request: HttpRequest | Request) -> User:
-    """The person that a request of the API acts for; authentication has refused all others before."""
+    """The user that an API request acts for. Authentication has already refused anonymous requests."""
     user = request.user
-    assert isinstance(user, User), "a view without authentication asked who is there"
+    assert isinstance(user, User), "member() was called in a view without authentication"
     return user

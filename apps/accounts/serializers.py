@@ -34,7 +34,7 @@ class OwnMembershipSerializer(serializers.ModelSerializer[Membership]):
 
 
 class MeSerializer(serializers.ModelSerializer[User]):
-    """Whom a token speaks for."""
+    """The user that a token acts for."""
 
     memberships = OwnMembershipSerializer(many=True, read_only=True)
 

@@ -1,4 +1,4 @@
-"""What people do with teams: join, leave, change roles, make and revoke keys."""
+"""Services for teams: join, leave, change roles, create and revoke tokens."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.text import slugify
 
-from apps.accounts import journal
 from apps.accounts.errors import (
     AlreadyMember,
     InvitationForSomebodyElse,
@@ -36,6 +35,7 @@ from apps.accounts.models import (
     TokenScope,
     User,
 )
+from apps.audit import trail
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
@@ -68,7 +68,7 @@ def require_role(user: User | AnonymousUser, team: Team, role: Role) -> Membersh
 
 
 def owners_of(team: Team) -> QuerySet[Membership]:
-    """The members who manage `team`, in the order of their addresses."""
+    """The owners of `team`, ordered by address."""
     return team.memberships.filter(role=Role.OWNER).select_related("user")
 
 
@@ -81,7 +81,7 @@ def create_team(name: str, owner: User) -> Team:
     except IntegrityError as clash:
         raise TeamNameTaken(field="name", name=name) from clash
     Membership.objects.create(team=team, user=owner, role=Role.OWNER)
-    journal.tell("team.created", actor=owner, team=team, subject=team.name)
+    trail.record("team.created", actor=owner, team=team, subject=team.name)
     return team
 
 
@@ -91,9 +91,9 @@ def _digest(token: str) -> str:
 
 @transaction.atomic
 def invite(*, by: User, team: Team, email: str, role: Role) -> Invitation:
-    """Sends a link that makes its reader a member. An open invitation of the same address is replaced.
+    """Sends a link that makes its reader a member. Replaces an open invitation for the same address.
 
-    Raises `PermissionDenied` below owner, `AlreadyMember`, and `InvitationNotSent` when the mail server is away.
+    Raises `PermissionDenied` below owner, `AlreadyMember`, and `InvitationNotSent` if the mail server is unavailable.
     """
     require_role(by, team, Role.OWNER)
     email = email.strip().lower()
@@ -111,7 +111,7 @@ def invite(*, by: User, team: Team, email: str, role: Role) -> Invitation:
     )
     context = {"invitation": invitation, "link": f"{settings.LATHE.base_url}/invitations/{token}/"}
     subject = f"{by} invites you to {team.name} on Lathe"
-    journal.tell("member.invited", actor=by, team=team, subject=email, data={"role": str(role)})
+    trail.record("member.invited", actor=by, team=team, subject=email, data={"role": str(role)})
     text = render_to_string("accounts/email/invitation.txt", context)
     transaction.on_commit(lambda: _send(invitation, subject, text))
     return invitation
@@ -119,24 +119,24 @@ def invite(*, by: User, team: Team, email: str, role: Role) -> Invitation:
 
 @transaction.atomic
 def withdraw_invitation(invitation: Invitation, *, by: User) -> None:
-    """The link stops working."""
+    """Withdraws the invitation. Its link stops working."""
     require_role(by, invitation.team, Role.OWNER)
     invitation.delete()
-    journal.tell("invitation.withdrawn", actor=by, team=invitation.team, subject=invitation.email)
+    trail.record("invitation.withdrawn", actor=by, team=invitation.team, subject=invitation.email)
 
 
 def _send(invitation: Invitation, subject: str, text: str) -> None:
-    """Mails the link. Only its hash is kept, so an invitation that could not be mailed is worth nothing and goes."""
+    """Sends the link. Only its hash is stored, so an invitation whose mail cannot be sent is useless and is deleted."""
     try:
         send_mail(subject, text, None, [invitation.email])
     except (SMTPException, OSError) as error:
-        logger.warning("The invitation of %s could not be mailed.", invitation.email, exc_info=True)
+        logger.warning("The invitation for %s could not be sent.", invitation.email, exc_info=True)
         invitation.delete()
         raise InvitationNotSent(field="email", email=invitation.email) from error
 
 
 def invitation_by_token(token: str) -> Invitation:
-    """The open invitation behind a link. Raises `InvitationUnusable` when it was used, revoked or has expired."""
+    """The open invitation behind a link. Raises `InvitationUnusable` if it was used or revoked, or has expired."""
     invitation = Invitation.objects.open().filter(token_digest=_digest(token)).select_related("team").first()
     if invitation is None:
         raise InvitationUnusable()
@@ -145,7 +145,7 @@ def invitation_by_token(token: str) -> Invitation:
 
 @transaction.atomic
 def accept_invitation(token: str, user: User) -> Membership:
-    """Makes `user` a member. The address must be the one that was invited."""
+    """Makes `user` a member. Their address must be the invited one."""
     invitation = invitation_by_token(token)
     if user.email.lower() != invitation.email:
         raise InvitationForSomebodyElse(invited=invitation.email, user=user.email)
@@ -155,13 +155,13 @@ def accept_invitation(token: str, user: User) -> Membership:
     member, _created = Membership.objects.get_or_create(
         team=invitation.team, user=user, defaults={"role": invitation.role}
     )
-    journal.tell("member.joined", actor=user, team=invitation.team, subject=user.email, data={"role": member.role})
+    trail.record("member.joined", actor=user, team=invitation.team, subject=user.email, data={"role": member.role})
     return member
 
 
 @transaction.atomic
 def register_by_invitation(token: str, *, password: str, first_name: str = "", last_name: str = "") -> User:
-    """A new account for the invited address, already a member: the only way in while sign-up is closed.
+    """A new account for the invited address, already a member. This is the only way in, because sign-up is closed.
 
     The link proves that its reader owns the address, so the address counts as verified.
     """
@@ -174,22 +174,22 @@ def register_by_invitation(token: str, *, password: str, first_name: str = "", l
 
 @transaction.atomic
 def change_role(*, by: User, member: Membership, role: Role) -> Membership:
-    """Gives `member` another role; a team always keeps an owner."""
+    """Changes the role of `member`. A team always keeps an owner."""
     require_role(by, member.team, Role.OWNER)
     if role != Role.OWNER:
         _keep_an_owner(member)
     before, member.role = member.role, role
     member.save(update_fields=["role"])
     data = {"before": before, "after": str(role)}
-    journal.tell("member.role_changed", actor=by, team=member.team, subject=member.user.email, data=data)
+    trail.record("member.role_changed", actor=by, team=member.team, subject=member.user.email, data=data)
     return member
 
 
 @transaction.atomic
 def permit_code(*, by: User, member: Membership, allowed: bool) -> Membership:
-    """Lets `member` upload models that bring code, or no longer. What they have uploaded stays.
+    """Allows or forbids `member` to upload models with code. Models already uploaded stay.
 
-    Raises `PermissionDenied` below owner. Owners decide about themselves as well, and that is on record too.
+    Raises `PermissionDenied` below owner. Owners can decide about themselves too, and that is recorded as well.
     """
     require_role(by, member.team, Role.OWNER)
     if member.may_upload_code != allowed:
@@ -200,23 +200,23 @@ def permit_code(*, by: User, member: Membership, allowed: bool) -> Membership:
 
 
 def tell_code_permission(member: Membership, *, by: User) -> None:
-    """Puts on record whether `member` may upload code from now on."""
+    """Records whether `member` may upload code from now on."""
     action = "member.code_permitted" if member.may_upload_code else "member.code_forbidden"
-    journal.tell(action, actor=by, team=member.team, subject=member.user.email)
+    trail.record(action, actor=by, team=member.team, subject=member.user.email)
 
 
 @transaction.atomic
 def remove_member(*, by: User, member: Membership) -> None:
-    """Takes a member out of the team (an owner), or leaves it oneself (anybody); a team always keeps an owner."""
+    """Removes a member (as an owner) or leaves the team (as anyone). A team always keeps an owner."""
     if by.pk != member.user_id:
         require_role(by, member.team, Role.OWNER)
     _keep_an_owner(member)
     member.delete()
-    journal.tell("member.removed", actor=by, team=member.team, subject=member.user.email)
+    trail.record("member.removed", actor=by, team=member.team, subject=member.user.email)
 
 
 def _keep_an_owner(member: Membership) -> None:
-    """Raises `LastOwner` when the team would have none. The rows are locked, so two owners cannot leave at once."""
+    """Raises `LastOwner` if no owner would remain. The rows are locked, so two owners cannot leave at the same time."""
     owners = list(
         Membership.objects.select_for_update().filter(team=member.team, role=Role.OWNER).values_list("pk", flat=True)
     )
@@ -226,16 +226,16 @@ def _keep_an_owner(member: Membership) -> None:
 
 @transaction.atomic
 def create_token(user: User, *, name: str, scope: TokenScope, days: int) -> tuple[ApiToken, str]:
-    """A key of `user`'s own and its text, which is shown this once: only its hash is kept."""
+    """A new token of `user` and its text. The text is shown only once, because only its hash is stored."""
     if not 1 <= days <= MAX_TOKEN_DAYS:
         raise TokenLifetimeOutOfRange(field="days", days=days, maximum=MAX_TOKEN_DAYS)
     token, text = ApiToken.objects.create(user=user, name=name, scope=scope, expiry=timedelta(days=days))
-    journal.tell("token.created", actor=user, subject=name, data={"scope": str(scope), "days": days})
+    trail.record("token.created", actor=user, subject=name, data={"scope": str(scope), "days": days})
     return token, text
 
 
 @transaction.atomic
 def revoke_token(token: ApiToken, *, by: User) -> None:
-    """What uses the token stops working at once."""
+    """Deletes the token. Whatever uses it stops working immediately."""
     token.delete()
-    journal.tell("token.revoked", actor=by, subject=token.name)
+    trail.record("token.revoked", actor=by, subject=token.name)

@@ -1,4 +1,4 @@
-"""Which team a request of the API speaks for."""
+"""The team of an API request."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from apps.accounts.models import Team, User
 
 
 def team_for(user: User, slug: str | None) -> Team:
-    """The team named by `slug`, or the only one that `user` is in.
+    """The team named by `slug`, or the only team of `user`.
 
     Raises `NoTeam`, `TeamAmbiguous` or `TeamUnknown`, whose sentences list what may be written.
     """

@@ -64,7 +64,7 @@ def invite(request: MemberRequest) -> HttpResponse:
     except UserError as error:
         show_error(form, error)
         return _team_page(request, form, error.status)
-    messages.success(request, f"An invitation is on its way to {invitation.email}.")
+    messages.success(request, f"The invitation was sent to {invitation.email}.")
     return redirect("accounts:team")
 
 
@@ -72,7 +72,7 @@ def invite(request: MemberRequest) -> HttpResponse:
 def withdraw_invitation(request: MemberRequest, pk: int) -> HttpResponse:
     invitation = get_object_or_404(Invitation.objects.visible_to(request.user), pk=pk)
     services.withdraw_invitation(invitation, by=request.user)
-    messages.success(request, f"The invitation of {invitation.email} is withdrawn.")
+    messages.success(request, f"The invitation for {invitation.email} was withdrawn.")
     return redirect("accounts:team")
 
 
@@ -99,7 +99,7 @@ def change_role(request: MemberRequest, pk: int) -> HttpResponse:
 def permit_code(request: MemberRequest, pk: int) -> HttpResponse:
     member = _visible_membership(request, pk)
     services.permit_code(by=request.user, member=member, allowed="may_upload_code" in request.POST)
-    may = "may" if member.may_upload_code else "may no longer"
+    may = "can now" if member.may_upload_code else "can no longer"
     messages.success(request, f"{member.user} {may} upload models with code.")
     return redirect("accounts:team")
 
@@ -120,7 +120,7 @@ def remove_member(request: MemberRequest, pk: int) -> HttpResponse:
 @never_cache
 @require_http_methods(["GET", "POST"])
 def accept_invitation(request: HttpRequest, token: str) -> HttpResponse:
-    """The page behind an invitation's link: members join with one click, newcomers make their account."""
+    """The page behind an invitation's link: existing users join with one click, and new users create an account."""
     try:
         invitation = services.invitation_by_token(token)
     except InvitationUnusable as error:
@@ -182,12 +182,12 @@ def create_token(request: MemberRequest) -> HttpResponse:
 def revoke_token(request: MemberRequest, key: str) -> HttpResponse:
     token = get_object_or_404(ApiToken, user=request.user, token_key=key)
     services.revoke_token(token, by=request.user)
-    messages.success(request, f"The token “{token.name}” is revoked.")
+    messages.success(request, f"The token “{token.name}” was revoked.")
     return redirect("accounts:tokens")
 
 
 def address_is_fixed(request: HttpRequest) -> HttpResponse:
-    """In place of allauth's page: it lets whoever has no verified address take any, and the audit trail and invitations
-    know people by theirs.
+    """Replaces allauth's page, which lets a user without a verified address take any address. The audit trail and
+    invitations identify people by their address.
     """
-    raise PermissionDenied("An e-mail address is changed by an operator, in the admin.")
+    raise PermissionDenied("Only an operator can change an e-mail address, in the admin.")

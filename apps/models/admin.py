@@ -1,4 +1,4 @@
-"""The store for operators: what is there, and its limits. Files and versions are looked at, not edited."""
+"""The store in the admin: its contents and its limits. Files and versions are read-only."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ class UploadAdmin(ReadOnly, admin.ModelAdmin):
 
 @admin.register(StoreSettings)
 class StoreSettingsAdmin(Audited, admin.ModelAdmin):
-    """One row, that is always there: its limits hold from the next upload on."""
+    """A single row that always exists. Its limits apply from the next upload on."""
 
     audit_action = "store.settings_changed"
     list_display = (
@@ -157,7 +157,7 @@ class StoreSettingsAdmin(Audited, admin.ModelAdmin):
 
 @admin.register(StoreQuota)
 class StoreQuotaAdmin(Audited, admin.ModelAdmin):
-    """Teams that may keep more or less than the usual."""
+    """Teams whose quota differs from the default."""
 
     audit_action = "store.quota_changed"
     list_display = ("team", "quota_bytes")

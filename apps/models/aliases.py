@@ -1,4 +1,4 @@
-"""Aliases: names such as `production` that are moved from version to version and moved back."""
+"""Aliases: names such as `production` that move between versions, and back."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import re
 
 from django.db import transaction
 
-from apps.accounts import journal
 from apps.accounts.models import Role, User
 from apps.accounts.services import require_role
+from apps.audit import trail
 from apps.models.errors import (
     AliasMovedMeanwhile,
     AliasNameInvalid,
@@ -32,10 +32,11 @@ def move_alias(
     *,
     expected: ModelVersion | None = None,
 ) -> Alias:
-    """Points `alias` of `model` at `version`, making it where there is none; the move is kept with its reason.
+    """Points `alias` of `model` at `version`, creating it if needed, and records the move with its reason.
 
-    With `expected`, the alias must still point there, else `AliasMovedMeanwhile`. Pointing where it points already is
-    no move. Raises `PermissionDenied`, `AliasNameInvalid`, `VersionElsewhere`, `VersionNotReady`.
+    With `expected`, raises `AliasMovedMeanwhile` if the alias no longer points there. If the alias already points at
+    `version`, nothing is recorded. Raises `PermissionDenied`, `AliasNameInvalid`, `VersionElsewhere`,
+    `VersionNotReady`.
     """
     require_role(user, model.team, Role.ENGINEER)
     if not _NAME.fullmatch(alias):
@@ -62,9 +63,9 @@ def move_alias(
 
 @transaction.atomic
 def undo_alias_move(alias: Alias, user: User) -> Alias:
-    """Takes back the newest move that was not taken back yet. Undoing goes on through the history, move by move.
+    """Undoes the newest move that has not been undone. Repeated calls walk back through the history.
 
-    Raises `PermissionDenied`; `NothingToUndo` when only the first move is left, or the version it came from is gone.
+    Raises `PermissionDenied`, and `NothingToUndo` if only the first move is left or its previous version is deleted.
     """
     require_role(user, alias.model.team, Role.ENGINEER)
     row = _locked(alias.model, alias.name)
@@ -78,7 +79,7 @@ def undo_alias_move(alias: Alias, user: User) -> Alias:
         alias=row,
         from_version=row.version,
         to_version=back,
-        reason=f"Took back the move to {move.to_version or 'a version that is gone'}.",
+        reason=f"Undid the move to {move.to_version or 'a deleted version'}.",
         undoes=move,
         moved_by=user,
     )
@@ -91,16 +92,16 @@ def undo_alias_move(alias: Alias, user: User) -> Alias:
 def _tell(action: str, alias: Alias, before: ModelVersion | None, user: User, reason: str = "") -> None:
     model = alias.model
     data = {"from": before.number if before else None, "to": alias.version.number}
-    journal.tell(action, actor=user, team=model.team, subject=f"{model.name}: {alias.name}", reason=reason, data=data)
+    trail.record(action, actor=user, team=model.team, subject=f"{model.name}: {alias.name}", reason=reason, data=data)
 
 
 def _locked(model: RegisteredModel, alias: str) -> Alias | None:
-    """The alias as it is now. The model's row is locked, so the moves of one model come one after the other."""
+    """The current alias. The model's row is locked, so that moves within one model are serialized."""
     RegisteredModel.objects.select_for_update().get(pk=model.pk)
     return Alias.objects.select_related("version__model").filter(model=model, name=alias).first()
 
 
 def can_undo(alias: Alias) -> bool:
-    """Whether `undo_alias_move` would find a move to take back."""
+    """Whether `undo_alias_move` has a move to undo."""
     move = alias.moves.filter(undoes=None, undone_by=None).first()
     return move is not None and move.from_version_id is not None

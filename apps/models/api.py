@@ -1,4 +1,4 @@
-"""The store over the API. Each method finds its rows among the visible ones and calls the service that pages call."""
+"""The store's API. Each method looks up rows visible to the user and calls the same service as the pages."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ from apps.models.serializers import (
 )
 
 WITH_SESSIONS = OpenApiParameter(
-    "with_sessions", bool, description="Deletes the sessions that rest on it as well, with their reports and files."
+    "with_sessions", bool, description="Also delete the sessions that use it, with their reports and files."
 )
 
 
 def _with_sessions(request: Request) -> bool:
-    """Whether sessions go as well. Raises DRF's `ValidationError` for what is neither yes nor no."""
+    """Whether to delete sessions as well. Raises DRF's `ValidationError` for a value that is not a boolean."""
     return BooleanField().run_validation(request.query_params.get("with_sessions", False))
 
 
@@ -181,7 +181,7 @@ class VersionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
     )
     @action(detail=True, methods=["post"])
     def signature(self, request: Request, pk: str) -> Response:
-        """Chooses which function of the file is meant. The version is pending until a worker has looked again."""
+        """Chooses a signature of the file. The version is pending until a worker has inspected it again."""
         version = services.choose_signature(
             self.get_object(), member(request), **answers(SignatureChoiceSerializer, request)
         )
@@ -190,7 +190,7 @@ class VersionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
     @extend_schema(responses=FILE_RESPONSE)
     @action(detail=True)
     def file(self, request: Request, pk: str) -> HttpResponseBase:
-        """Downloads the file. `ETag` and `Repr-Digest` carry its SHA-256."""
+        """Downloads the file. `ETag` and `Repr-Digest` contain its SHA-256."""
         version = self.get_object()
         return blob_response(request._request, version.blob, download_name(version))
 
@@ -199,7 +199,7 @@ class VersionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
 @extend_schema_view(
     list=extend_schema(summary="List aliases"),
     create=extend_schema(
-        summary="Move an alias, or make it",
+        summary="Move or create an alias",
         request=AliasMoveRequestSerializer,
         responses={200: AliasSerializer},
         examples=[
@@ -211,7 +211,7 @@ class VersionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
     undo=extend_schema(request=None, responses=AliasSerializer),
 )
 class AliasViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Alias]):
-    """Movable names of versions, such as `production`. POST moves an alias, and makes it where there is none."""
+    """Movable names of versions, such as `production`. POST moves an alias, or creates it if it does not exist."""
 
     serializer_class = AliasSerializer
     queryset = Alias.objects.all()
@@ -233,7 +233,7 @@ class AliasViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Ge
 
     @action(detail=True, methods=["post"])
     def undo(self, request: Request, pk: str) -> Response:
-        """Takes back the newest move that was not taken back yet."""
+        """Undoes the newest move that has not been undone."""
         alias = services.undo_alias_move(self.get_object(), member(request))
         return Response(self.get_serializer(alias).data)
 
@@ -262,7 +262,7 @@ class AliasViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Ge
     ),
 )
 class DataSetViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[DataSet]):
-    """Data sets to calibrate and to evaluate with. A new one is `pending` until a worker has checked it."""
+    """Data sets for calibration and evaluation. A new one is `pending` until a worker has checked it."""
 
     serializer_class = DataSetSerializer
     parser_classes = JSON_OR_FORM
@@ -300,13 +300,13 @@ class DataSetViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
     @extend_schema(responses=FILE_RESPONSE)
     @action(detail=True)
     def file(self, request: Request, pk: str) -> HttpResponseBase:
-        """Downloads the file. `ETag` and `Repr-Digest` carry its SHA-256."""
+        """Downloads the file. `ETag` and `Repr-Digest` contain its SHA-256."""
         dataset = self.get_object()
         return blob_response(request._request, dataset.blob, dataset.filename)
 
 
 class OctetStreamParser(parsers.BaseParser):
-    """Hands the body over unread, so that it is never in memory whole."""
+    """Passes the body on unread, so that it is never in memory as a whole."""
 
     media_type = "application/octet-stream"
 
@@ -323,9 +323,9 @@ class OctetStreamParser(parsers.BaseParser):
     ),
 )
 class UploadViewSet(mixins.RetrieveModelMixin, viewsets.GenericViewSet[Upload]):
-    """Resumable uploads: announce a file, send it in pieces, then name the upload in a new version or data set.
+    """Resumable uploads: announce a file, send it in chunks, then name the upload in a new version or data set.
 
-    Each answer says in `Upload-Offset` where the upload stands. After a lost connection, ask (HEAD) and go on there.
+    `Upload-Offset` in each response is the offset of the next chunk. After a lost connection, request it with HEAD.
     """
 
     serializer_class = UploadSerializer
@@ -354,16 +354,16 @@ class UploadViewSet(mixins.RetrieveModelMixin, viewsets.GenericViewSet[Upload]):
         request={"application/octet-stream": OpenApiTypes.BINARY},
         parameters=[
             OpenApiParameter(
-                "Upload-Offset", int, OpenApiParameter.HEADER, required=True, description="Where this piece begins."
+                "Upload-Offset", int, OpenApiParameter.HEADER, required=True, description="The offset of this chunk."
             )
         ],
         responses={200: UploadSerializer},
     )
     def partial_update(self, request: Request, pk: str) -> Response:
-        """Adds a piece. With another offset than the upload's own the answer is 409 with the right `Upload-Offset`."""
+        """Appends a chunk. If the offset is wrong, the response is 409 with the right `Upload-Offset`."""
         upload = self.get_object()
-        offset = _whole_header(request, "Upload-Offset", "at which byte this piece begins")
-        announced_bytes = _whole_header(request, "Content-Length", "how many bytes come")
+        offset = _whole_header(request, "Upload-Offset", "the byte at which this chunk begins")
+        announced_bytes = _whole_header(request, "Content-Length", "the number of bytes in the chunk")
         stream = cast("IO[bytes]", request.data) if announced_bytes else BytesIO()
         services.append_chunk(upload, offset, stream, announced_bytes=announced_bytes)
         if upload.received_bytes == upload.size_bytes:
@@ -387,7 +387,7 @@ class UploadViewSet(mixins.RetrieveModelMixin, viewsets.GenericViewSet[Upload]):
 
 
 LONGEST_NUMBER = 19
-"""Digits: more than any size, and few enough that Python reads them."""
+"""In digits: more than any size has, and few enough for Python to parse."""
 
 
 def _whole_header(request: Request, header: str, meaning: str) -> int:

@@ -1,4 +1,4 @@
-"""Checks as work that survives its worker: claimed with a lease, kept alive, picked up where a worker fell silent."""
+"""Checks that survive their worker: claimed with a lease, kept alive, and taken over when a worker falls silent."""
 
 from __future__ import annotations
 
@@ -15,30 +15,28 @@ from django.db import close_old_connections, connections
 from django.db.models import Q
 
 from apps.errors import UserError
-from apps.models import clock, intake
+from apps.models import clock, messages
 from apps.models.errors import DataSetInspectionFailed, ModelInspectionFailed
 from apps.models.models import DataSet, ModelVersion
 from apps.models.timing import timing
 
 logger = logging.getLogger(__name__)
 
-QUEUE = "checks"
-"""A queue of their own: what a member waits for before anything can start does not wait behind training."""
 AT_ONCE = 2
-"""Checks that one worker process makes side by side. None of them measures time."""
+"""How many checks one worker process runs concurrently. None of them measures time."""
 MOST_TRIES = 3
-"""A file whose check takes its worker down so often is not tried again."""
+"""After this many attempts that killed the worker, the check is not repeated."""
 
 Row = ModelVersion | DataSet
 _KINDS: tuple[tuple[Any, Callable[..., None], type[UserError]], ...] = (
-    (ModelVersion.objects, lambda *given: intake.send_version(*given), ModelInspectionFailed),
-    (DataSet.objects, lambda *given: intake.send_dataset(*given), DataSetInspectionFailed),
+    (ModelVersion.objects, lambda *given: messages.send_version(*given), ModelInspectionFailed),
+    (DataSet.objects, lambda *given: messages.send_dataset(*given), DataSetInspectionFailed),
 )
 
 
 @contextmanager
 def kept_alive(row: Row) -> Iterator[None]:
-    """Renews the lease of the check of `row` from a thread: for what takes long and cannot be asked meanwhile."""
+    """Renews the lease of the check of `row` from a thread, during long operations that cannot renew it themselves."""
     done = threading.Event()
     patience = timing()
 
@@ -61,7 +59,7 @@ def kept_alive(row: Row) -> Iterator[None]:
 
 
 class Lease:
-    """The lease of the check of `row`, renewed by asking, often, whether it is lost."""
+    """The lease of the check of `row`. Calling `lost` regularly renews it."""
 
     def __init__(self, row: Row) -> None:
         self._row = row
@@ -77,19 +75,19 @@ class Lease:
 
 
 def put_off(row: Row) -> None:
-    """Lets `row` be checked again once what failed around the check had time to come back. The try does not count."""
+    """Releases the check of `row` until the infrastructure has had time to recover. The attempt does not count."""
     wait = timing().backoff_of_infrastructure(row.check_attempts)
     if row.put_off_check(wait, counts=False):
         _send(row, wait)
 
 
 def recover() -> int:
-    """Has the checks made again whose worker fell silent; how many they were."""
+    """Restarts the checks whose worker fell silent. Returns their number."""
     return sum(_recover(row, ours()) for rows, _, ours in _KINDS for row in rows.abandoned())
 
 
 def _recover(row: Row, ours: UserError) -> bool:
-    logger.warning("The worker that checked %s fell silent at try %d.", row, row.check_attempts)
+    logger.warning("The worker that checked %s fell silent during attempt %d.", row, row.check_attempts)
     if row.check_attempts >= MOST_TRIES:
         row.refuse(ours.code, ours.message)
         return True
@@ -100,7 +98,7 @@ def _recover(row: Row, ours: UserError) -> bool:
 
 
 def repeat_messages(workers: int) -> int:
-    """Sends the messages again that nobody took although one of so many `workers` is idle; how many they were."""
+    """Sends again the messages that no worker took although one of the `workers` is idle. Returns their number."""
     if sum(rows.being_checked().count() for rows, _, _ in _KINDS) >= workers * AT_ONCE:
         return 0
     before = clock.after(-timedelta(seconds=timing().message_lost_s))
@@ -116,5 +114,5 @@ def _waiting(rows: Any, long_ago: Q) -> list[int]:
 
 
 def _send(row: Row, wait: timedelta | None) -> None:
-    send = intake.send_version if isinstance(row, ModelVersion) else intake.send_dataset
+    send = messages.send_version if isinstance(row, ModelVersion) else messages.send_dataset
     send(row.pk, wait)

@@ -1,7 +1,7 @@
-"""The database's clock, which is the only one that all machines share.
+"""The database's clock, the only one that all machines share.
 
-Leases, backoffs and signs of life are written and compared with it, so a machine whose own clock is wrong takes nothing
-away from the others.
+Leases, backoffs and heartbeats are written and compared with it, so a machine with a wrong clock does not take work
+away from others.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from django.db.models.functions import Now
 
 
 def after(delay: timedelta) -> Combinable:
-    """The moment `delay` from now (before now, where it is negative), for a query or an update."""
+    """The time `delay` from now (in the past if negative), for a query or an update."""
     return Now() + Value(delay)
 
 
 def now() -> datetime:
-    """What time it is there: one query."""
+    """The database's current time, by one query."""
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
             cursor.execute("SELECT STRFTIME('%Y-%m-%d %H:%M:%f', 'NOW')")

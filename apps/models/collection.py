@@ -1,4 +1,4 @@
-"""Tidying the store up: uploads that were left, files that nothing refers to, checks whose message was lost."""
+"""Cleans up the store: expired uploads, unreferenced files, and checks whose message was lost."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from apps.models import intake
+from apps.models import messages
 from apps.models.inspection import remove_abandoned_scratch
 from apps.models.models import DataSet, ModelVersion
 from apps.models.storage import GRACE, collect_unreferenced
 from apps.models.uploads import expire_uploads
 
 LOST_AFTER = timedelta(minutes=45)
-"""No message lives for so long: Redis was emptied, or the worker's machine is gone."""
+"""A message this old is lost: Redis was emptied, or the worker's machine is gone."""
 
 
 @dataclass(frozen=True)
 class Collected:
-    """How many of each there were."""
+    """The number of each."""
 
     uploads: int
     blobs: int
@@ -27,7 +27,7 @@ class Collected:
 
 
 def collect(*, grace: timedelta = GRACE) -> Collected:
-    """One round. Any number of processes may do it at once."""
+    """One round of cleanup. Any number of processes may run it at the same time."""
     remove_abandoned_scratch()
     return Collected(
         uploads=expire_uploads(),
@@ -41,7 +41,7 @@ def _send_lost_checks() -> int:
     versions = list(ModelVersion.objects.pending().filter(created_at__lt=before).values_list("pk", flat=True))
     datasets = list(DataSet.objects.pending().filter(created_at__lt=before).values_list("pk", flat=True))
     for pk in versions:
-        intake.send_version(pk)
+        messages.send_version(pk)
     for pk in datasets:
-        intake.send_dataset(pk)
+        messages.send_dataset(pk)
     return len(versions) + len(datasets)

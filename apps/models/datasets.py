@@ -1,4 +1,4 @@
-"""Data sets: added, described, deleted."""
+"""Services for data sets: add, describe, delete."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from django.db import IntegrityError, transaction
 from django.db.models import ProtectedError, RestrictedError
 from pydantic import ValidationError
 
-from apps.accounts import journal
 from apps.accounts.models import Role, Team, User
 from apps.accounts.services import require_role
 from apps.agents.contracts.dataset_spec import DatasetSpec
-from apps.models import dependents, intake
+from apps.audit import trail
+from apps.models import dependents, intake, messages
 from apps.models.errors import DataSetInUse, DataSetNameMissing, DataSetNameTaken, DataSetSpecInvalid
 from apps.models.models import DataSet, Upload
 from apps.outages import require_queue
@@ -33,7 +33,8 @@ def add_dataset(
     filename: str = "",
     description: str = "",
 ) -> DataSet:
-    """A data set from a finished `upload` or a `file`, read as `spec` says; pending until a worker has checked it.
+    """A new data set from a finished `upload` or a `file`, read according to `spec`. Pending until a worker has checked
+    it.
 
     Raises `PermissionDenied`, `DataSetNameMissing`, `DataSetNameTaken`, `DataSetSpecInvalid`, `DataSetWrongType`,
     `FileNotGiven`, `UploadTooLarge`, `UploadIncomplete`, `UploadUnknown`, `QueueAway`.
@@ -42,7 +43,7 @@ def add_dataset(
     clean = _dataset_name(name)
     read_as = validated_spec(spec)
     if team.datasets.filter(name=clean).exists():
-        raise DataSetNameTaken(field="name", name=clean)  # before a large file is stored for nothing
+        raise DataSetNameTaken(field="name", name=clean)  # before a large file is stored in vain
     require_queue()
     source = intake.Source(upload, file)
     blob = source.blob(team)
@@ -55,8 +56,8 @@ def add_dataset(
         with transaction.atomic():
             source.used()
             dataset.save()
-            transaction.on_commit(lambda: intake.send_dataset(dataset.pk))
-            journal.tell("dataset.added", actor=user, team=team, subject=clean, data={"sha256": blob.sha256})
+            transaction.on_commit(lambda: messages.send_dataset(dataset.pk))
+            trail.record("dataset.added", actor=user, team=team, subject=clean, data={"sha256": blob.sha256})
     except IntegrityError as error:
         raise DataSetNameTaken(field="name", name=clean) from error
     return dataset
@@ -65,7 +66,7 @@ def add_dataset(
 def describe_dataset(
     dataset: DataSet, user: User, *, name: str | None = None, description: str | None = None
 ) -> DataSet:
-    """Changes what is given. The file and its `spec` stay: reports rest on them."""
+    """Changes the given fields. The file and its `spec` stay, because reports depend on them."""
     require_role(user, dataset.team, Role.ENGINEER)
     before = {"name": dataset.name, "description": dataset.description}
     if name is not None:
@@ -75,14 +76,14 @@ def describe_dataset(
     try:
         with transaction.atomic():
             dataset.save(update_fields=["name", "description"])
-            journal.tell_changes("dataset.described", user, dataset.team, dataset.name, before, dataset)
+            trail.record_changes("dataset.described", user, dataset.team, dataset.name, before, dataset)
     except IntegrityError as error:
         raise DataSetNameTaken(field="name", name=dataset.name) from error
     return dataset
 
 
 def validated_spec(spec: DatasetSpec | Mapping[str, Any]) -> DatasetSpec:
-    """`spec` as a value. Raises `DataSetSpecInvalid`, whose field is the one that is wrong, under `spec`."""
+    """`spec` as a value. Raises `DataSetSpecInvalid`, which names the invalid field under `spec`."""
     if isinstance(spec, DatasetSpec):
         return spec
     try:
@@ -103,9 +104,9 @@ def _dataset_name(name: str) -> str:
 
 
 def delete_dataset(dataset: DataSet, user: User, *, with_sessions: bool = False) -> None:
-    """Removes a data set, and `with_sessions` those that measured with it.
+    """Removes a data set, and its sessions too if `with_sessions` is true.
 
-    Raises `PermissionDenied`, `DataSetInUse` while there are any.
+    Raises `PermissionDenied`, and `DataSetInUse` while sessions use it.
     """
     require_role(user, dataset.team, Role.ENGINEER)
     try:
@@ -113,6 +114,6 @@ def delete_dataset(dataset: DataSet, user: User, *, with_sessions: bool = False)
             if with_sessions:
                 dependents.remove(user, datasets=[dataset])
             dataset.delete()
-            journal.tell("dataset.deleted", actor=user, team=dataset.team, subject=dataset.name)
+            trail.record("dataset.deleted", actor=user, team=dataset.team, subject=dataset.name)
     except (ProtectedError, RestrictedError) as error:
         raise DataSetInUse(name=dataset.name) from error

@@ -1,6 +1,6 @@
-"""What other apps have built on a version or a data set, and who removes it.
+"""Rows of other apps that depend on a version or a data set, and their removal.
 
-Sessions stand above the store, so the store cannot name them: `apps.optimization` connects their keeper when Django
+The store cannot import sessions, which are in an app above it. `apps.optimization` connects their keeper when Django
 starts.
 """
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 class Keeper(Protocol):
-    """Knows the rows of one kind that rest on versions and data sets."""
+    """Counts and removes the rows of one kind that depend on versions and data sets."""
 
     def count(self, *, versions: Iterable[ModelVersion] = (), datasets: Iterable[DataSet] = ()) -> int:
-        """How many rest on any of these."""
+        """The number of rows that depend on any of these."""
         ...
 
     def remove(self, user: User, *, versions: Iterable[ModelVersion] = (), datasets: Iterable[DataSet] = ()) -> None:
-        """Removes them inside the caller's transaction. Raises the errors of removing one: nothing is removed then."""
+        """Removes them inside the caller's transaction. If removing one fails, raises its error and removes nothing."""
         ...
 
 
@@ -30,17 +30,17 @@ _keepers: list[Keeper] = []
 
 
 def connect(keeper: Keeper) -> None:
-    """From now on `keeper` is asked. Connecting it twice changes nothing."""
+    """Includes `keeper` from now on. Connecting it twice has no further effect."""
     if keeper not in _keepers:
         _keepers.append(keeper)
 
 
 def count(*, versions: Iterable[ModelVersion] = (), datasets: Iterable[DataSet] = ()) -> int:
-    """How many sessions rest on any of these."""
+    """The number of sessions that depend on any of these."""
     return sum(keeper.count(versions=versions, datasets=datasets) for keeper in _keepers)
 
 
 def remove(user: User, *, versions: Iterable[ModelVersion] = (), datasets: Iterable[DataSet] = ()) -> None:
-    """Removes what rests on them, for `user`."""
+    """Removes the rows that depend on them, on behalf of `user`."""
     for keeper in _keepers:
         keeper.remove(user, versions=versions, datasets=datasets)

@@ -1,4 +1,4 @@
-"""Sending a blob to a browser or a script, a piece at a time, with its digest."""
+"""Streams a blob to a client in chunks, with its digest."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from apps.models.models import Blob, ModelVersion
 from apps.models.storage import CHUNK_BYTES, open_blob
 
 _ALSO_RIGHT = {Format.ONNX: (".zip",), Format.TORCHSCRIPT: (".pth", ".ts", ".torchscript")}
-"""An ONNX model with its external data is an archive; TorchScript goes by several names."""
+"""An ONNX model with external data is an archive; TorchScript files have several suffixes."""
 _SUFFIXES = {spec.format: (spec.suffix, *_ALSO_RIGHT.get(spec.format, ())) for spec in FORMATS.values()}
 _KNOWN = frozenset({*itertools.chain(*_SUFFIXES.values()), ".safetensors", ".bin"})
 
 
 def blob_response(request: HttpRequest, blob: Blob, filename: str) -> HttpResponseBase:
-    """The bytes as a download. `ETag` is the SHA-256; `Repr-Digest` (RFC 9530) carries it in the standard form.
+    """The bytes as a download. `ETag` is the SHA-256; `Repr-Digest` (RFC 9530) contains it in the standard form.
 
-    They are checked while they are sent: of a file that was changed in the store no client gets all, so none takes it
-    for whole. Raises `StoreFileMissing` and, where its size tells already, `StoreFileDamaged`.
+    The bytes are verified while they are sent. If the file was changed in the store, the response is cut short, so that
+    no client takes it for complete. Raises `StoreFileMissing`, and `StoreFileDamaged` if the size is already wrong.
     """
     etag = f'"{blob.sha256}"'
     if etag in parse_etags(request.headers.get("If-None-Match", "")):
@@ -47,9 +47,9 @@ def blob_response(request: HttpRequest, blob: Blob, filename: str) -> HttpRespon
 
 
 def download_name(version: ModelVersion) -> str:
-    """The name of a version's file, ending as its format's files do: programs look at that end.
+    """The download name of a version's file, with the suffix of its format, because programs go by the suffix.
 
-    A suffix of another format, which the file had where it came from, makes way; any other word stays.
+    A suffix of another format is replaced; any other suffix is kept.
     """
     metadata = getattr(version, "metadata", None)
     if metadata is None:
@@ -62,7 +62,7 @@ def download_name(version: ModelVersion) -> str:
 
 
 def _body(request: HttpRequest, blob: Blob) -> HttpResponseBase:
-    """Over ASGI Django would read an ordinary iterator into memory whole, so that gets an asynchronous one."""
+    """Under ASGI, Django would read a synchronous iterator into memory as a whole, so ASGI gets an asynchronous one."""
     if request.method == "HEAD":
         return HttpResponse()
     reading = Reading(blob, open_blob(blob))
@@ -70,10 +70,10 @@ def _body(request: HttpRequest, blob: Blob) -> HttpResponseBase:
 
 
 class Reading:
-    """A blob's bytes in pieces. The last one is held back until all of them have proved to be right."""
+    """A blob's bytes in chunks. The last one is held back until all bytes are verified."""
 
     def __init__(self, blob: Blob, file: IO[bytes]) -> None:
-        """Raises `StoreFileDamaged` where there are more or fewer bytes than there should be."""
+        """Raises `StoreFileDamaged` if the file has the wrong size."""
         self._blob = blob
         self._file = file
         self._digest = hashlib.sha256()
@@ -87,7 +87,7 @@ class Reading:
             yield piece
 
     def next_piece(self) -> bytes:
-        """Empty at the end. Raises `StoreFileDamaged` before the last one where the bytes are others."""
+        """The next chunk; empty at the end. Raises `StoreFileDamaged` before the last chunk if the bytes differ."""
         if not self._held:
             self._held = self._read()
         piece, self._held = self._held, self._read()
@@ -105,7 +105,7 @@ class Reading:
 
 
 class _Asynchronous:
-    """The same for a server that awaits each piece."""
+    """The asynchronous counterpart."""
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading

@@ -1,4 +1,4 @@
-"""What a member can get wrong in the model store. What they get wrong inside a file stands in `contracts.errors`."""
+"""Errors that a member can cause in the model store. Errors inside a file are in `apps.agents.contracts.errors`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from apps.errors import UserError
 
 class FileNotGiven(UserError):
     code = "upload.no_file"
-    sentence = "There is no file. Choose one, or name a finished upload."
+    sentence = "No file was given. Choose a file, or name a finished upload."
 
 
 class UploadEmpty(UserError):
@@ -20,32 +20,34 @@ class UploadEmpty(UserError):
 class UploadTooLarge(UserError):
     code = "upload.too_large"
     status = 413
-    sentence = "The file has more than the {limit_mib:,.0f} MiB that are allowed here. An operator can raise the limit."
+    sentence = "The file is larger than the {limit_mib:,.0f} MiB allowed here. An operator can raise the limit."
 
 
 class UploadOffsetMismatch(UserError):
-    """`context["expected"]` is the offset to go on from."""
+    """`context["expected"]` is the offset to continue from."""
 
     code = "upload.offset_mismatch"
     status = 409
-    sentence = "The upload stands at byte {expected:,}, not at {given:,}. Go on from there."
+    sentence = "The upload is at byte {expected:,}, not at {given:,}. Continue from byte {expected:,}."
 
 
 class UploadOverrun(UserError):
     code = "upload.overrun"
-    sentence = "This piece would make the file longer than the {size_bytes:,} bytes announced. Begin a new upload."
+    sentence = "This chunk would make the file longer than the {size_bytes:,} bytes announced. Start a new upload."
 
 
 class UploadChunkCut(UserError):
     code = "upload.chunk_cut"
     status = 400
-    sentence = "{announced:,} bytes were announced and {received:,} came. Send the piece again from the same offset."
+    sentence = (
+        "{announced:,} bytes were announced, but {received:,} arrived. Send the chunk again from the same offset."
+    )
 
 
 class UploadHeaderMissing(UserError):
     code = "upload.header_missing"
     status = 400
-    sentence = "The header {header} is missing or no whole number. It says {meaning}."
+    sentence = "The header {header} is missing or not a whole number. Set it to {meaning}."
 
 
 class UploadIncomplete(UserError):
@@ -57,21 +59,21 @@ class UploadIncomplete(UserError):
 class UploadExpired(UserError):
     code = "upload.expired"
     status = 410
-    sentence = "This upload was left for too long and is gone. Begin a new one."
+    sentence = "This upload was inactive for too long and has expired. Start a new one."
 
 
 class StoreQuotaExceeded(UserError):
     code = "store.quota_exceeded"
     status = 413
     sentence = (
-        "The team {team} keeps {used_mb:,.1f} of {quota_mb:,.1f} MB, and this file has {size_mb:,.1f} MB. Delete "
-        "sessions or models that are not needed, or ask an operator for a larger quota."
+        "The team {team} uses {used_mb:,.1f} of {quota_mb:,.1f} MB, and this file is {size_mb:,.1f} MB. Delete "
+        "sessions or models that you no longer need, or ask an operator for a larger quota."
     )
 
 
 class UploadUnknown(UserError):
     code = "upload.unknown"
-    sentence = "There is no such upload in this team; one that was used already cannot be used again."
+    sentence = "There is no such upload in this team. An upload can be used only once. Upload the file again."
 
 
 # --- models ----------------------------------------------------------------------------------------------------------
@@ -80,12 +82,12 @@ class UploadUnknown(UserError):
 class ModelNameTaken(UserError):
     code = "model.name_taken"
     status = 409
-    sentence = "The team has a model called “{name}” already. Choose another name, or add a version to that model."
+    sentence = "The team already has a model called “{name}”. Choose another name, or add a version to that model."
 
 
 class ModelNameMissing(UserError):
     code = "model.name_missing"
-    sentence = "The model needs a name of at most {longest} characters."
+    sentence = "The model needs a name of at most {longest} characters. Enter one."
 
 
 class TagsInvalid(UserError):
@@ -96,36 +98,41 @@ class TagsInvalid(UserError):
 class ModelInUse(UserError):
     code = "model.in_use"
     status = 409
-    sentence = "Sessions still rest on “{name}”: {users}. Delete them first, or the model with its sessions."
+    sentence = (
+        "Sessions still use “{name}”: {users}. Delete them first, or delete the model together with its sessions."
+    )
 
 
 class VersionInUse(UserError):
     code = "version.in_use"
     status = 409
-    sentence = "{version} is still needed: {users}. Take that away first; sessions can be deleted with it."
+    sentence = (
+        "{version} is still in use: {users}. Remove those first. Sessions can be deleted together with the version."
+    )
 
 
 class VersionNotReady(UserError):
     code = "version.not_ready"
     status = 409
-    sentence = "{version} is {status}. Only a version that passed the checks can be used."
+    sentence = "{version} is {status}. Choose a version that has passed its checks."
 
 
 class VersionElsewhere(UserError):
     code = "version.other_model"
-    sentence = "{version} is no version of “{model}”."
+    sentence = "{version} is not a version of “{model}”."
 
 
 class SignatureNotOffered(UserError):
     code = "version.signature_unknown"
-    sentence = "{version} offers no signature {name!r}. It offers {offered}."
+    sentence = "{version} has no signature {name!r}. Choose from: {offered}."
 
 
 class SignatureInUse(UserError):
     code = "version.signature_in_use"
     status = 409
     sentence = (
-        "{version} is what {user} rests on, so its signature stays. Add the file as another version, and choose there."
+        "The signature of {version} cannot change because {user} uses it. Add the file as another version, and choose "
+        "there."
     )
 
 
@@ -133,7 +140,7 @@ class CodeNotAllowed(UserError):
     code = "model.code_not_allowed"
     status = 403
     sentence = (
-        "This file brings code ({member}), and you may not upload code to the team {team}. "
+        "This file contains code ({member}), and you may not upload code to the team {team}. "
         "Its owners can allow it on the page “Members”: {owners}."
     )
 
@@ -142,17 +149,20 @@ class CodeNotAccepted(UserError):
     code = "model.code_not_accepted"
     status = 403
     sentence = (
-        "This file brings code ({member}), and no model with code is accepted here. "
+        "This file contains code ({member}), and models with code are not accepted here. "
         "An operator can change that in the store's settings in the admin."
     )
 
 
 class ModelInspectionFailed(UserError):
-    """Not the member's fault: the checks themselves broke. The traceback is in the worker's log."""
+    """Not the member's fault: the checks themselves failed. The traceback is in the worker's log."""
 
     code = "model.inspection_failed"
     status = 500
-    sentence = "The checks of this file broke on our side. Upload it again; if it happens again, tell an operator."
+    sentence = (
+        "The checks of this file failed because of an internal error. Upload it again. If that fails too, tell an "
+        "operator."
+    )
 
 
 # --- aliases ---------------------------------------------------------------------------------------------------------
@@ -166,13 +176,16 @@ class AliasNameInvalid(UserError):
 class AliasMovedMeanwhile(UserError):
     code = "alias.moved_meanwhile"
     status = 409
-    sentence = "“{alias}” points at {current} by now, not at {expected}: somebody moved it. Look again, then decide."
+    sentence = (
+        "“{alias}” now points at {current}, not at {expected}, because someone moved it. Check the alias, then try "
+        "again."
+    )
 
 
 class NothingToUndo(UserError):
     code = "alias.nothing_to_undo"
     status = 409
-    sentence = "“{alias}” has no move left that can be taken back."
+    sentence = "“{alias}” has no move left to undo."
 
 
 # --- data sets -------------------------------------------------------------------------------------------------------
@@ -181,48 +194,55 @@ class NothingToUndo(UserError):
 class DataSetNameTaken(UserError):
     code = "dataset.name_taken"
     status = 409
-    sentence = "The team has a data set called “{name}” already. Choose another name."
+    sentence = "The team already has a data set called “{name}”. Choose another name."
 
 
 class DataSetNameMissing(UserError):
     code = "dataset.name_missing"
-    sentence = "The data set needs a name of at most {longest} characters."
+    sentence = "The data set needs a name of at most {longest} characters. Enter one."
 
 
 class DataSetSpecInvalid(UserError):
     code = "dataset.spec_invalid"
-    sentence = "The description of the data does not hold together: {reason}."
+    sentence = "The description of the data is inconsistent: {reason}."
 
 
 class DataSetWrongType(UserError):
     code = "dataset.wrong_type"
-    sentence = "By its content this is {found}, not {wanted}. Its name does not matter, its bytes do."
+    sentence = (
+        "The file's content is {found}, not {wanted}. The content decides, not the file name. Upload a file of the "
+        "right kind."
+    )
 
 
 class DataSetInUse(UserError):
     code = "dataset.in_use"
     status = 409
-    sentence = "Sessions measured with “{name}”. Delete them first, or the data set with its sessions."
+    sentence = "Sessions have used “{name}”. Delete them first, or delete the data set together with its sessions."
 
 
 class DataSetInspectionFailed(UserError):
-    """Not the member's fault: the checks themselves broke. The traceback is in the worker's log."""
+    """Not the member's fault: the checks themselves failed. The traceback is in the worker's log."""
 
     code = "dataset.inspection_failed"
     status = 500
-    sentence = "The checks of this file broke on our side. Upload it again; if it happens again, tell an operator."
+    sentence = (
+        "The checks of this file failed because of an internal error. Upload it again. If that fails too, tell an "
+        "operator."
+    )
 
 
 # --- the store itself ------------------------------------------------------------------------------------------------
 
 
 class StoreFileMissing(UserError):
-    """Not the member's fault: an operator has to look. Whoever has the file can heal it."""
+    """Not the member's fault: an operator has to investigate. Anyone who has the file can repair it."""
 
     code = "store.file_missing"
     status = 500
     sentence = (
-        "The store has lost the file of {name}. The operators were told. Uploading the same file again puts it back."
+        "The file of {name} is missing from the store. The operators were told. Upload the same file again to restore "
+        "it."
     )
 
 
@@ -230,6 +250,6 @@ class StoreFileDamaged(StoreFileMissing):
     code = "store.file_damaged"
     status = 500
     sentence = (
-        "The file of {name} was changed in the store, so it is not used. The operators were told. Uploading the same "
-        "file again puts it right."
+        "The file of {name} was changed in the store, so it is not used. The operators were told. Upload the same file "
+        "again to repair it."
     )

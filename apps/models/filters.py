@@ -1,4 +1,4 @@
-"""What lists can be narrowed by, the same words in the API and on the pages."""
+"""Filters of lists, with the same names in the API and on pages."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from django_filters import rest_framework as filters
 from apps.models.models import Alias, DataSet, InspectionStatus, ModelVersion, RegisteredModel
 
 LARGEST_ID = BigIntegerField.MAX_BIGINT
-"""SQLite's driver raises for a larger number, above zero or below."""
+"""SQLite's driver raises an error for numbers of larger magnitude."""
 
 
 class IdFilter(filters.NumberFilter):
-    """An id, and no choice among rows: a refusal would tell which ids there are in other teams."""
+    """An id, not a choice among rows. Refusing unknown ids would reveal which ids exist in other teams."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs, min_value=-LARGEST_ID, max_value=LARGEST_ID)
@@ -39,7 +39,7 @@ class ModelFilter(filters.FilterSet):
 class VersionFilter(filters.FilterSet):
     team = filters.CharFilter(field_name="model__team__slug", help_text="A team's slug.")
     status = filters.ChoiceFilter(choices=InspectionStatus.choices)
-    # DRF keeps the word `format` for itself.
+    # DRF reserves the name `format`.
     model_format = filters.CharFilter(field_name="metadata__format", help_text="Such as `onnx`.")
     sha256 = filters.CharFilter(field_name="blob__sha256", help_text="The digest of the file.")
     model = IdFilter(field_name="model_id", help_text="A model's id.")

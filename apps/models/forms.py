@@ -1,6 +1,6 @@
-"""What members fill in about models on the store's pages, and what every form with a file has.
+"""Forms about models, and the base of every form with a file.
 
-The services check the rest. Forms about data sets stand in `dataset_forms`.
+Services validate the rest. Forms about data sets are in `dataset_forms`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def words(text: str) -> list[str]:
 
 
 class FileOrUploadForm(forms.Form):
-    """A file in the form itself, or the id of an upload that a script has made of it."""
+    """A file in the form itself, or the id of an upload that a script made from it."""
 
     file = forms.FileField(required=False, allow_empty_file=True, label="File")
     upload = forms.UUIDField(required=False, widget=forms.HiddenInput)
@@ -30,7 +30,7 @@ class FileOrUploadForm(forms.Form):
 
     @property
     def upload_row(self) -> Upload | None:
-        """The member's own upload that the form names, as long as it is there."""
+        """The member's own upload that the form names, if it still exists."""
         value = self["upload"].value()
         try:
             pk = self.fields["upload"].clean(value)
@@ -41,11 +41,11 @@ class FileOrUploadForm(forms.Form):
     def clean_upload(self) -> Upload | None:
         upload = self.upload_row
         if self.cleaned_data.get("upload") and upload is None:
-            raise forms.ValidationError("The upload is gone. Choose the file again.", code="upload.unknown")
+            raise forms.ValidationError("The upload no longer exists. Choose the file again.", code="upload.unknown")
         return upload
 
     def source(self) -> dict[str, Any]:
-        """The arguments of the services that take a file."""
+        """The arguments for services that accept a file."""
         return {"upload": self.cleaned_data["upload"], "file": self.cleaned_data["file"]}
 
 
@@ -53,7 +53,7 @@ class ModelUploadForm(FileOrUploadForm):
     model = forms.ModelChoiceField(
         queryset=RegisteredModel.objects.none(), required=False, empty_label="A new model", label="Add to"
     )
-    name = forms.CharField(required=False, max_length=120, help_text="For a new model. Unique in the team.")
+    name = forms.CharField(required=False, max_length=120, help_text="For a new model. Unique within the team.")
     tags = forms.CharField(required=False, help_text="For a new model. Separated by commas.")
     description = forms.CharField(required=False, widget=forms.Textarea({"rows": 3}))
 
@@ -71,7 +71,7 @@ class ModelUploadForm(FileOrUploadForm):
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
         if not cleaned.get("model") and not cleaned.get("name"):
-            self.add_error("name", "Give the new model a name, or choose the model that this is a version of.")
+            self.add_error("name", "Enter a name for the new model, or choose the model to add this version to.")
         return cleaned
 
     @property
@@ -88,7 +88,7 @@ class ModelForm(forms.Form):
     def of(cls, model: RegisteredModel) -> ModelForm:
         return cls(initial={"name": model.name, "tags": ", ".join(model.tags), "description": model.description})
 
-    def answers(self) -> dict[str, Any]:
+    def values(self) -> dict[str, Any]:
         return {**self.cleaned_data, "tags": words(self.cleaned_data["tags"])}
 
 
@@ -99,7 +99,7 @@ class AliasForm(forms.Form):
         help_text="Such as production or candidate.",
     )
     version = forms.ModelChoiceField(queryset=ModelVersion.objects.none(), empty_label=None)
-    reason = forms.CharField(required=False, help_text="Kept in the history.")
+    reason = forms.CharField(required=False, help_text="Recorded in the history.")
 
     def __init__(self, *args: Any, versions: QuerySet[ModelVersion], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -1,22 +1,16 @@
-"""The first look at bytes that arrived, in the web process: light, and without running anything.
+"""The first inspection of an uploaded file, in the web process. It is fast and runs nothing.
 
-It refuses what is plainly something else, sees whether code came with a model, reads what a plain ONNX file says of
-itself, and hands the rest to a worker.
+It refuses files that are plainly of another kind, detects code in a model, reads the metadata of a plain ONNX file, and
+leaves everything else to a worker.
 """
 
 from __future__ import annotations
 
-import logging
 import re
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 from django.core.files import File
-from django.db.models.functions import Now
-from dramatiq.errors import BrokerError
-from redis.exceptions import RedisError
 
 from apps.accounts.models import Team
 from apps.agents.contracts.dataset_spec import DatasetKind, DatasetSpec
@@ -26,7 +20,7 @@ from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.files.onnx_wire import summarize
 from apps.agents.files.sniffing import FileKind, code_members, format_of, sniff
 from apps.models.errors import DataSetWrongType, FileNotGiven, UploadUnknown
-from apps.models.models import Blob, DataSet, ModelVersion, Upload
+from apps.models.models import Blob, Upload
 from apps.models.storage import local_path, put_stream, upload_limit_bytes
 from apps.models.uploads import finish
 from apps.models.usage import check_room
@@ -43,20 +37,16 @@ DATA_KINDS: dict[DatasetKind, frozenset[FileKind]] = {
     DatasetKind.TABLE: frozenset({FileKind.CSV, FileKind.TEXT, FileKind.PARQUET}),
     DatasetKind.TEXT: frozenset({FileKind.TEXT, FileKind.JSON, FileKind.CSV}),
 }
-"""A table of one column has no separator in it, and looks like plain text; a text whose first line has a comma looks
-like a table."""
+"""A table with one column has no separator and looks like plain text. A text whose first line has a comma looks like a
+table."""
 WANTED_DATA: dict[DatasetKind, str] = {
     DatasetKind.NPZ: "a NumPy archive (.npz)",
     DatasetKind.IMAGES: "a zip archive with a folder of images per class",
     DatasetKind.TABLE: "a table (.csv or .parquet)",
-    DatasetKind.TEXT: "plain text (.txt) or one JSON object a line (.jsonl)",
+    DatasetKind.TEXT: "plain text (.txt) or one JSON object per line (.jsonl)",
 }
 
 LONGEST_FILENAME = 255
-BROKER_AWAY = (RedisError, BrokerError, OSError)
-"""The row is committed by then: its file is checked later, and its member need not send it again."""
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -67,7 +57,9 @@ class Source:
     file: File[bytes] | None
 
     def blob(self, team: Team) -> Blob:
-        """The bytes in the store. Raises `FileNotGiven`, `UploadUnknown`, `StoreQuotaExceeded`, what storing raises."""
+        """The bytes in the store. Raises `FileNotGiven`, `UploadUnknown`, `StoreQuotaExceeded`, and the errors of
+        storing.
+        """
         if self.upload is not None:
             if self.upload.team_id != team.pk:
                 raise UploadUnknown(field="upload")
@@ -83,9 +75,9 @@ class Source:
         return safe_filename(name or "file")
 
     def used(self) -> None:
-        """An upload serves once: of two requests that finish it at the same moment, the second finds it gone.
+        """Deletes the upload, which can be used only once. Of two concurrent requests the second fails.
 
-        Called inside the transaction that makes the row. Raises `UploadUnknown`.
+        Called inside the transaction that creates the row. Raises `UploadUnknown`.
         """
         if self.upload is None:
             return
@@ -95,7 +87,7 @@ class Source:
 
 
 def safe_filename(name: str) -> str:
-    """The last part of a path, without control characters or quotes: it is shown and sent back in headers."""
+    """The last part of a path, without control characters or quotes: it is displayed, and sent in headers."""
     last = re.split(r"[/\\]", name)[-1]
     clean = re.sub(r'[\x00-\x1f\x7f"]', "", last).strip(" .")
     stem, dot, suffix = clean.rpartition(".")
@@ -106,16 +98,16 @@ def safe_filename(name: str) -> str:
 
 @dataclass(frozen=True)
 class Glance:
-    """What a first look at a model's bytes tells."""
+    """The result of the first inspection of a model."""
 
     summary: ModelSummary | None
-    """What a plain ONNX file says of itself; any other file only a worker opens."""
+    """The metadata of a plain ONNX file. Only a worker opens any other file."""
     code: tuple[str, ...]
-    """The Python files that came with it, by name."""
+    """The names of the Python files in it."""
 
 
 def glance_at_model(blob: Blob) -> Glance:
-    """Looks at the bytes of a model. Raises `ModelWrongType`, `ModelTruncated`, `ModelMalformed`."""
+    """Inspects the bytes of a model. Raises `ModelWrongType`, `ModelTruncated`, `ModelMalformed`."""
     with local_path(blob) as path:
         kind, _ = _recognized(path)
         summary = summarize(path) if kind is FileKind.ONNX else None
@@ -123,7 +115,7 @@ def glance_at_model(blob: Blob) -> Glance:
 
 
 def format_in(blob: Blob) -> Format:
-    """The format of a model by its bytes. Raises `ModelWrongType`."""
+    """The format of a model, detected from its bytes. Raises `ModelWrongType`."""
     with local_path(blob) as path:
         return _recognized(path)[1]
 
@@ -137,41 +129,8 @@ def _recognized(path: Path) -> tuple[FileKind, Format]:
 
 
 def refuse_wrong_data(blob: Blob, spec: DatasetSpec) -> None:
-    """Raises `DataSetWrongType` when the bytes are plainly not of the kind that `spec` says."""
+    """Raises `DataSetWrongType` if the bytes are plainly not of the kind in `spec`."""
     with local_path(blob) as path:
         found = sniff(path)
     if found not in DATA_KINDS[spec.kind]:
         raise DataSetWrongType(field="file", found=found.value, wanted=WANTED_DATA[spec.kind])
-
-
-# The actors are imported when first used: `django_dramatiq` sets the broker when the apps are ready, and an actor that
-# is declared before belongs to no broker of ours.
-
-
-def send_version(version_id: int, wait: timedelta | None = None) -> None:
-    """Asks a worker to check a version, after `wait`."""
-    from apps.models.actors import inspect_version
-
-    ModelVersion.objects.filter(pk=version_id).update(check_asked_at=Now())
-    try:
-        _send(inspect_version, version_id, wait)
-    except BROKER_AWAY:
-        logger.exception("Version %s: the broker cannot be reached. The sweeper will send it.", version_id)
-
-
-def send_dataset(dataset_id: int, wait: timedelta | None = None) -> None:
-    """Asks a worker to check a data set, after `wait`."""
-    from apps.models.actors import inspect_dataset
-
-    DataSet.objects.filter(pk=dataset_id).update(check_asked_at=Now())
-    try:
-        _send(inspect_dataset, dataset_id, wait)
-    except BROKER_AWAY:
-        logger.exception("Data set %s: the broker cannot be reached. The sweeper will send it.", dataset_id)
-
-
-def _send(actor: Any, row_id: int, wait: timedelta | None) -> None:
-    if wait:
-        actor.send_with_options(args=(row_id,), delay=int(wait.total_seconds() * 1000) + 100)
-    else:
-        actor.send(row_id)

@@ -1,6 +1,6 @@
-"""How much memory a child may take: what this machine's operator says, and what the admin says where that is less.
+"""The memory limit of a child process: the lower of this machine's environment setting and the setting in the admin.
 
-The admin's value stands in the app above this one, which connects it when Django starts.
+The admin's value is in the app above this one, which connects it when Django starts.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _more: list[Callable[[], int]] = []
 
 
 def connect(limit_bytes: Callable[[], int]) -> None:
-    """From now on `limit_bytes()` holds as well. Connecting it twice changes nothing."""
+    """Applies `limit_bytes()` as well from now on. Connecting it twice has no further effect."""
     if limit_bytes not in _more:
         _more.append(limit_bytes)
 

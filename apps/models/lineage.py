@@ -1,4 +1,4 @@
-"""Which version came from which: the tree of a model's versions."""
+"""The lineage of a model: the tree of its versions."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from apps.models.models import ModelVersion
 
 @dataclass(frozen=True)
 class Branch:
-    """A version and what was made from it, oldest first."""
+    """A version and the versions made from it, oldest first."""
 
     version: ModelVersion
     children: tuple[Branch, ...]
 
 
 def lineage(versions: Iterable[ModelVersion]) -> tuple[Branch, ...]:
-    """The trees that `versions` form by their parents. A version whose parent is not among them begins a tree."""
+    """The trees that `versions` form by their parents. A version whose parent is not among them is a root."""
     ordered = sorted(versions, key=lambda version: version.number)
     known = {version.pk for version in ordered}
     children: dict[int | None, list[ModelVersion]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""Code that came with a model, as a page shows it: in lines, with nothing hidden."""
+"""A model's code as shown on a page: line by line, with invisible characters made visible."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from apps.agents.contracts.reports.model import CodeFile
 
 MOST_LINES = 5000
-"""Of one file on a page; the file itself can be downloaded whole."""
+"""The maximum number of lines shown per file. The download has the complete file."""
 _INVISIBLE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
-"""Marks that turn the direction of a text or take no room: with them code can read otherwise than it runs."""
+"""Marks that change the text direction or have no width. They can make code look different from what it does."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Listing:
 
 
 def listings(files: Iterable[CodeFile]) -> list[Listing]:
-    """The files line by line. Characters that a reader would not see are written as their numbers."""
+    """The files line by line. Invisible characters are replaced by their code points."""
     found = []
     for file in files:
         lines = _INVISIBLE.sub(_named, file.text).removesuffix("\n").split("\n")

@@ -27,23 +27,23 @@ from apps.models.querysets import (
     RegisteredModelQuerySet,
     UploadQuerySet,
 )
-from apps.models.texts import keepable
+from apps.texts import storable
 
 LONGEST_SIGNATURE = 200
-LONGEST_WORDS = 120
-"""Of what a file says of itself in a few words; the rest is cut off."""
+LONG_FIELDS = ("weights", "code")
+"""The fields of a `ModelSummary` that only a version's own page shows."""
 
 
 class Blob(models.Model):
-    """A file by what it contains: the same bytes are kept once. Rows that nothing refers to are collected."""
+    """A file by its content: identical bytes are stored once. Unreferenced rows are garbage-collected."""
 
     sha256 = models.CharField(primary_key=True, max_length=64)
     size_bytes = models.BigIntegerField()
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     touched_at = models.DateTimeField(default=timezone.now, editable=False)
-    """When these bytes last arrived. A blob that was touched a moment ago may be about to be referred to: it stays."""
+    """When these bytes last arrived. A recently touched blob is kept, because a row may be about to refer to it."""
     damaged_at = models.DateTimeField(null=True, blank=True, editable=False)
-    """When they were found missing or changed; empty while nothing is known to be wrong."""
+    """When the bytes were found missing or changed; empty if no damage is known."""
 
     objects = BlobQuerySet.as_manager()
 
@@ -52,12 +52,12 @@ class Blob(models.Model):
 
     @property
     def storage_name(self) -> str:
-        """Where the bytes lie in the store."""
+        """The path of the bytes in the store."""
         return f"blobs/{self.sha256[:2]}/{self.sha256}"
 
 
 class Upload(models.Model):
-    """A resumable upload: bytes arrive in chunks at `received_bytes` until `size_bytes` are there."""
+    """A resumable upload: bytes arrive in chunks at `received_bytes` until `size_bytes` have arrived."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="uploads")
@@ -85,12 +85,12 @@ class Upload(models.Model):
 
     @property
     def folder(self) -> str:
-        """Where the chunks wait in the store."""
+        """The path of the chunks in the store."""
         return f"uploads/{self.pk}"
 
 
 class UploadChunk(models.Model):
-    """One piece of an upload, stored whole or not at all. Gone once the upload is complete."""
+    """One chunk of an upload, stored completely or not at all. Deleted once the upload is complete."""
 
     upload = models.ForeignKey(Upload, on_delete=models.CASCADE, related_name="chunks")
     offset = models.BigIntegerField()
@@ -128,7 +128,7 @@ class RegisteredModel(models.Model):
 
 
 class InspectionStatus(models.TextChoices):
-    """Where a file stands on its way into the store."""
+    """The status of a file on its way into the store."""
 
     PENDING = "pending", _("Being checked")
     READY = "ready", _("Ready")
@@ -136,23 +136,23 @@ class InspectionStatus(models.TextChoices):
 
 
 class Inspected(models.Model):
-    """A file that is checked after it arrived. A refusal keeps its code and sentence.
+    """A file that is checked after it arrives. A refusal has a code and a sentence.
 
-    A check is claimed by compare-and-set with a lease, as a step is; one whose worker fell silent is made again.
+    A check is claimed by compare-and-set with a lease, like a step. If its worker falls silent, the check is repeated.
     """
 
     status = models.CharField(max_length=10, choices=InspectionStatus, default=InspectionStatus.PENDING, editable=False)
     refusal_code = models.CharField(max_length=80, blank=True, editable=False)
     refusal = models.TextField(blank=True, editable=False)
     check_claim = models.UUIDField(null=True, editable=False)
-    """The token of the check that is being made."""
+    """The token of the running check."""
     check_expires_at = models.DateTimeField(null=True, editable=False)
-    """Until when its worker may be silent."""
+    """The time until which its worker may be silent."""
     check_attempts = models.PositiveIntegerField(default=0, editable=False)
     check_not_before = models.DateTimeField(null=True, editable=False)
-    """Backoff: not claimed earlier."""
+    """Backoff: the check is not claimed before this time."""
     check_asked_at = models.DateTimeField(null=True, editable=False)
-    """When a message was last sent for it; a lost message shows by its age."""
+    """When a message was last sent for the check. An old time reveals a lost message."""
 
     class Meta:
         abstract = True
@@ -170,15 +170,15 @@ class Inspected(models.Model):
         return self.status == InspectionStatus.REFUSED
 
     def accept(self) -> None:
-        """Pending → ready. Anything else stays as it is: the first answer counts."""
+        """Pending → ready. Any other status stays unchanged: the first result counts."""
         self._settle(InspectionStatus.READY)
 
     def refuse(self, code: str, sentence: str) -> None:
-        """Pending → refused, with the reason. Anything else stays as it is: the first answer counts."""
+        """Pending → refused, with the reason. Any other status stays unchanged: the first result counts."""
         self._settle(InspectionStatus.REFUSED, refusal_code=code, refusal=sentence)
 
     def look_again(self) -> None:
-        """Ready → pending, to be checked anew. Anything else stays as it is."""
+        """Ready → pending, to be checked again. Any other status stays unchanged."""
         type(self)._default_manager.filter(pk=self.pk, status=InspectionStatus.READY).update(
             status=InspectionStatus.PENDING, check_attempts=0, check_not_before=None, **_NO_CLAIM
         )
@@ -187,7 +187,7 @@ class Inspected(models.Model):
     # --- its check ---
 
     def take_check(self, lease: timedelta) -> bool:
-        """Claims the check for this run, if it is due and nobody else is at it."""
+        """Claims the check for this run, if it is due and not claimed by another run."""
         claim = uuid.uuid4()
         taken = self._pending.checkable().update(
             check_claim=claim, check_expires_at=clock.after(lease), check_attempts=F("check_attempts") + 1
@@ -201,9 +201,10 @@ class Inspected(models.Model):
         return self._of_claim(check_expires_at=clock.after(lease))
 
     def put_off_check(self, wait: timedelta | None = None, *, counts: bool = True, stale: bool = False) -> bool:
-        """Lets the claim go, to be checked again after `wait`.
+        """Releases the claim, to be checked again after `wait`.
 
-        Without `counts` the try is not counted; with `stale` it happens only if the lease has run out.
+        If `counts` is false, the attempt is not counted. If `stale`, the claim is released only if its lease has
+        expired.
         """
         attempts = self.check_attempts if counts else self.check_attempts - 1
         not_before = clock.after(wait) if wait else None
@@ -221,7 +222,7 @@ class Inspected(models.Model):
         return bool(self.check_claim and held.update(**changes))
 
     def _settle(self, status: InspectionStatus, **fields: str) -> None:
-        """Two workers may have been handed the same file: a compare-and-set lets one of them answer."""
+        """Two workers may have received the same file: compare-and-set accepts one result."""
         self._pending.update(status=status, **fields, **_NO_CLAIM)
         self.refresh_from_db(fields=["status", "refusal_code", "refusal"])
 
@@ -230,7 +231,7 @@ _NO_CLAIM: dict[str, Any] = {"check_claim": None, "check_expires_at": None}
 
 
 class ModelVersion(Inspected):
-    """One immutable file of a model. What Lathe made knows the version, session and step it came from."""
+    """One immutable file of a model. A version made by Lathe records its parent version, session and step."""
 
     model = models.ForeignKey(RegisteredModel, on_delete=models.CASCADE, related_name="versions")
     number = models.PositiveIntegerField()
@@ -241,7 +242,7 @@ class ModelVersion(Inspected):
     source_session = models.UUIDField(null=True, blank=True, editable=False)
     source_step = models.CharField(max_length=60, blank=True, editable=False)
     signature = models.CharField(max_length=LONGEST_SIGNATURE, blank=True, editable=False)
-    """Which function of the file a member has chosen; its default one where empty."""
+    """The signature that a member chose; empty means the file's default."""
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
@@ -259,35 +260,16 @@ class ModelVersion(Inspected):
 
 
 class ModelMetadata(models.Model):
-    """What inspection found in a version's file."""
+    """The results of inspecting a version's file."""
 
     version = models.OneToOneField(ModelVersion, on_delete=models.CASCADE, related_name="metadata", primary_key=True)
     format = models.CharField(max_length=20)
-    opset = models.PositiveIntegerField(null=True)
-    producer = models.CharField(max_length=LONGEST_WORDS, blank=True)
-    inputs = models.JSONField()
-    outputs = models.JSONField()
-    """Lists of `TensorSpec`: name, dtype, shape with dynamic axes by name."""
     parameters = models.BigIntegerField()
     size_bytes = models.BigIntegerField()
-    operators = models.JSONField()
-    """Count by operator type."""
-    weight_dtypes = models.JSONField(default=dict)
-    """Parameters by element type."""
-    weights = models.JSONField(default=list)
-    """List of `TensorSpec`: the stored tensors, where the format names them."""
-    language = models.JSONField(null=True)
-    """`LanguageModel`, of a model that reads texts."""
-    quantization = models.CharField(max_length=LONGEST_WORDS, null=True)
-    """How the file says that it was quantized."""
-    code = models.JSONField(default=list)
-    """List of `CodeFile`: what came with the model, as it was uploaded."""
-    signature = models.CharField(max_length=LONGEST_SIGNATURE, null=True)
-    """Which of `signatures` all this is of."""
-    signatures = models.JSONField(default=list)
-    """List of `Signature`: every function that the file offers."""
-    more = models.JSONField(default=dict)
-    """Fields of `ModelSummary` that have no column of their own: nothing is looked up by them."""
+    body = models.JSONField()
+    """The `ModelSummary` without its long fields. Columns repeat what queries use: a new field needs no migration."""
+    details = models.JSONField(default=dict)
+    """Its long fields: the weights and the code included with the model."""
 
     objects = ModelMetadataQuerySet.as_manager()
 
@@ -296,14 +278,11 @@ class ModelMetadata(models.Model):
 
     @classmethod
     def record(cls, version: ModelVersion, summary: ModelSummary) -> ModelMetadata:
-        """Keeps what inspection found of `version`, in place of what was known before."""
-        plain = keepable(summary.model_dump(mode="json"))
-        plain["producer"] = plain["producer"][:LONGEST_WORDS]
-        plain["quantization"] = plain["quantization"] and plain["quantization"][:LONGEST_WORDS]
-        columns = {field.name for field in cls._meta.fields}
-        own = {name: value for name, value in plain.items() if name in columns}
-        more = {name: value for name, value in plain.items() if name not in columns}
-        return cls.objects.update_or_create(version=version, defaults={**own, "more": more})[0]
+        """Stores the inspection result for `version`, replacing any earlier one."""
+        body = storable(summary.model_dump(mode="json"))
+        details = {name: body.pop(name) for name in LONG_FIELDS}
+        columns = {name: body[name] for name in ("format", "parameters", "size_bytes")}
+        return cls.objects.update_or_create(version=version, defaults={**columns, "body": body, "details": details})[0]
 
     @property
     def format_label(self) -> str:
@@ -312,18 +291,12 @@ class ModelMetadata(models.Model):
 
     @property
     def summary(self) -> ModelSummary:
-        """The same as the value that agents read."""
-        columns = {field.name for field in self._meta.fields} & ModelSummary.model_fields.keys()
-        return ModelSummary.model_validate({**self.more, **{name: getattr(self, name) for name in columns}})
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What inspection found worth saying, each a sentence."""
-        return tuple(self.more.get("notes", ()))
+        """The metadata as the value that agents use."""
+        return ModelSummary.model_validate({**self.body, **self.details})
 
 
 class Alias(models.Model):
-    """A movable name such as `production` that points at one version of a model."""
+    """A movable name, such as `production`, that points at one version of a model."""
 
     model = models.ForeignKey(RegisteredModel, on_delete=models.CASCADE, related_name="aliases")
     name = models.SlugField(max_length=60)
@@ -341,7 +314,7 @@ class Alias(models.Model):
 
 
 class AliasMove(models.Model):
-    """One move of an alias; moving back is a new move that names the one it undoes, so the history only grows."""
+    """One move of an alias. Moving back adds a new move that names the one it undoes, so the history only grows."""
 
     alias = models.ForeignKey(Alias, on_delete=models.CASCADE, related_name="moves")
     from_version = models.ForeignKey(ModelVersion, on_delete=models.SET_NULL, null=True, related_name="+")
@@ -359,7 +332,9 @@ class AliasMove(models.Model):
 
 
 class DataSet(Inspected):
-    """Labelled (or not) examples to calibrate and evaluate with. `spec` says how to read the file (`DatasetSpec`)."""
+    """Examples for calibration and evaluation, labelled or not. `spec` describes how to read the file
+    (`DatasetSpec`).
+    """
 
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="datasets")
     name = models.CharField(max_length=120)
@@ -386,27 +361,27 @@ class DataSet(Inspected):
 
     @property
     def task_words(self) -> str:
-        """The task, as a list shows it."""
+        """The task as shown in lists."""
         return str(self.spec["task"]).replace("_", " ")
 
     @property
     def described(self) -> DatasetSummary:
-        """The inspected summary as the value that agents read; only a ready data set has one."""
+        """The summary from inspection as the value that agents use. Only a ready data set has one."""
         return DatasetSummary.model_validate(self.summary)
 
 
 class StoreSettings(models.Model):
-    """Limits of the store, editable in the admin and effective at once."""
+    """Limits of the store, editable in the admin and effective immediately."""
 
     max_upload_bytes = models.BigIntegerField(default=8 * 1024**3)
     max_unpacked_bytes = models.BigIntegerField(default=16 * 1024**3)
     upload_lifetime_hours = models.PositiveIntegerField(default=24)
     default_quota_bytes = models.BigIntegerField(
-        null=True, blank=True, help_text=_("What a team may keep, unless it has a quota of its own. Empty: no limit.")
+        null=True, blank=True, help_text=_("The quota of teams without a quota of their own. Empty: no limit.")
     )
     accept_code = models.BooleanField(
         default=True,
-        help_text=_("Whether models may bring code, from members who may upload code. It runs on the workers."),
+        help_text=_("Whether members who may upload code can upload models with code. The code runs on the workers."),
     )
 
     class Meta:
@@ -421,7 +396,7 @@ class StoreSettings(models.Model):
 
 
 class StoreQuota(models.Model):
-    """What one team may keep, where it is not the usual."""
+    """The quota of one team, if it differs from the default."""
 
     team = models.OneToOneField(Team, on_delete=models.CASCADE, related_name="store_quota")
     quota_bytes = models.BigIntegerField(null=True, blank=True, help_text=_("Empty: no limit."))

@@ -1,8 +1,8 @@
-"""Netron's own page, put to work inside Lathe's: the package's markup with our start instead of its own.
+"""Netron's page embedded in Lathe's: the package's markup with Lathe's start script instead of its own.
 
-As it comes, the page asks another host for the visitor's country, reports use to a third, and refuses to start half a
-year after its release. `static/js/graph.js` starts the same viewer without any of that. What is left of the page is
-what draws; the policy below keeps it to this host in any case.
+The original page queries another host for the visitor's country, reports usage to a third, and refuses to start half a
+year after its release. `static/js/graph.js` starts the same viewer without any of that. Only the drawing part of the
+page remains, and the policy below restricts it to this host in any case.
 """
 
 from __future__ import annotations
@@ -42,17 +42,17 @@ _HEAD = re.compile(r"<head>")
 
 
 class NetronChanged(RuntimeError):
-    """The installed Netron's page is not the one that this module was written for."""
+    """The page of the installed Netron differs from the one this module was written for."""
 
 
 def draws(version: ModelVersion) -> bool:
-    """Whether Netron can draw the file, as far as it is known what it is: a folder in an archive is no graph to it."""
+    """Whether Netron can draw the file, given its inspected format. It cannot draw a folder in an archive."""
     metadata = getattr(version, "metadata", None)
     return metadata is not None and metadata.format in DRAWN
 
 
 def page(version: ModelVersion) -> str:
-    """The page that draws the file of `version`. Its relative addresses are those of Netron's static files."""
+    """The page that draws the file of `version`. Relative URLs refer to Netron's static files."""
     html = format_html(
         '<base href="{}"><meta name="model-url" content="{}"><meta name="model-name" content="{}">',
         static("vendor/netron/"),
@@ -64,7 +64,7 @@ def page(version: ModelVersion) -> str:
 
 @cache
 def _markup() -> str:
-    """The package's page with our start. Version 0.0.0 is how Netron knows that it is not the public site."""
+    """The package's page with Lathe's start script. Version 0.0.0 tells Netron that it is not the public site."""
     html = (_folder() / "index.html").read_text(encoding="utf-8")
     for pattern, replacement in (
         (_START, f'<script type="module" src="{static("js/graph.js")}"></script>'),
@@ -74,7 +74,8 @@ def _markup() -> str:
         html, count = pattern.subn(lambda _match, text=replacement: text, html)  # type: ignore[misc]
         if count != 1:
             raise NetronChanged(
-                f"Netron's page has {count} matches for {pattern.pattern}; pin the version it was before."
+                f"Netron's page has {count} matches for {pattern.pattern} instead of 1. Pin the previous version of "
+                "Netron."
             )
     return html
 

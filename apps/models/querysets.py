@@ -1,4 +1,4 @@
-"""Visibility and the questions that are asked of the store's rows."""
+"""Visibility and queries of the store's rows."""
 
 from __future__ import annotations
 
@@ -9,32 +9,21 @@ from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from apps.accounts.querysets import Row, TeamOwnedQuerySet
+from apps.visibility import Row, TeamOwnedQuerySet
 
 if TYPE_CHECKING:
     from apps.accounts.models import Team
 
-    # Named in the classes' arguments, as text.
-    from apps.models.models import (  # noqa: F401
-        Alias,
-        Blob,
-        DataSet,
-        ModelMetadata,
-        ModelVersion,
-        RegisteredModel,
-        Upload,
-    )
-
 
 def told_of(words: str) -> Q:
-    """Rows whose name or description has every one of `words`."""
-    told = Q()
+    """Rows whose name or description contains all of `words`."""
+    condition = Q()
     for word in words.replace("\x00", " ").split():  # PostgreSQL cannot compare with a NUL
-        told &= Q(name__icontains=word) | Q(description__icontains=word)
-    return told
+        condition &= Q(name__icontains=word) | Q(description__icontains=word)
+    return condition
 
 
-class BlobQuerySet(models.QuerySet["Blob"]):
+class BlobQuerySet(models.QuerySet[Row]):
     def unreferenced(self) -> Self:
         """Blobs that no row of any app refers to."""
         blobs = self
@@ -44,7 +33,7 @@ class BlobQuerySet(models.QuerySet["Blob"]):
         return blobs
 
     def of_team(self, team: Team) -> Self:
-        """Blobs that some row of `team` refers to, in any app; each once, however many do."""
+        """Blobs that any row of `team` refers to, in any app, without duplicates."""
         used = Q()
         for relation in self.model._meta.related_objects:
             rows = cast("TeamOwnedQuerySet[models.Model]", relation.related_model._default_manager.all())
@@ -53,7 +42,7 @@ class BlobQuerySet(models.QuerySet["Blob"]):
 
 
 class InspectedQuerySet(TeamOwnedQuerySet[Row]):
-    """Files that are checked after they arrived."""
+    """Files that are checked after they arrive."""
 
     def ready(self) -> Self:
         return self.filter(status="ready")
@@ -62,7 +51,7 @@ class InspectedQuerySet(TeamOwnedQuerySet[Row]):
         return self.filter(status="pending")
 
     def checkable(self) -> Self:
-        """Pending and past their backoff, and no living worker is checking them."""
+        """Pending, past their backoff, and not being checked by a live worker."""
         free = Q(check_claim=None) | Q(check_expires_at__lt=Now())
         return self.pending().filter(free, Q(check_not_before=None) | Q(check_not_before__lte=Now()))
 
@@ -75,18 +64,20 @@ class InspectedQuerySet(TeamOwnedQuerySet[Row]):
         return self.pending().filter(check_expires_at__lt=Now())
 
 
-class UploadQuerySet(TeamOwnedQuerySet["Upload"]):
+class UploadQuerySet(TeamOwnedQuerySet[Row]):
     def expired(self) -> Self:
         return self.filter(expires_at__lte=timezone.now())
 
 
-class RegisteredModelQuerySet(TeamOwnedQuerySet["RegisteredModel"]):
+class RegisteredModelQuerySet(TeamOwnedQuerySet[Row]):
     def search(self, words: str) -> Self:
-        """Models whose name or description has every one of `words`."""
+        """Models whose name or description contains all of `words`."""
         return self.filter(told_of(words))
 
     def tagged(self, tag: str) -> Self:
-        """Models that carry `tag`. Compared here: SQLite cannot look into a JSON list, and a team's list is short."""
+        """Models with `tag`. Compared in Python, because SQLite cannot search a JSON list and a team's
+        list is short.
+        """
         having = [pk for pk, tags in self.exclude(tags=[]).values_list("pk", "tags") if tag in tags]
         return self.filter(pk__in=having)
 
@@ -95,21 +86,21 @@ class RegisteredModelQuerySet(TeamOwnedQuerySet["RegisteredModel"]):
         return sorted({tag for tags in self.exclude(tags=[]).values_list("tags", flat=True) for tag in tags})
 
 
-class ModelVersionQuerySet(InspectedQuerySet["ModelVersion"]):
+class ModelVersionQuerySet(InspectedQuerySet[Row]):
     team_path = "model__team"
 
 
-class ModelMetadataQuerySet(models.QuerySet["ModelMetadata"]):
+class ModelMetadataQuerySet(models.QuerySet[Row]):
     def in_short(self) -> Self:
-        """Without what is long and shown for one version only: its tensors and its code."""
-        return self.defer("weights", "code")
+        """Without the long fields that only a version's own page shows: its tensors and its code."""
+        return self.defer("details")
 
 
-class AliasQuerySet(TeamOwnedQuerySet["Alias"]):
+class AliasQuerySet(TeamOwnedQuerySet[Row]):
     team_path = "model__team"
 
 
-class DataSetQuerySet(InspectedQuerySet["DataSet"]):
+class DataSetQuerySet(InspectedQuerySet[Row]):
     def search(self, words: str) -> Self:
-        """Data sets whose name or description has every one of `words`."""
+        """Data sets whose name or description contains all of `words`."""
         return self.filter(told_of(words))

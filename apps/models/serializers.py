@@ -1,4 +1,4 @@
-"""The store's rows as the API shows them, and what it takes in."""
+"""The store's rows in API responses, and the bodies of API requests."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ from apps.models.models import Alias, AliasMove, DataSet, ModelMetadata, ModelVe
 
 
 class MetadataGlanceSerializer(serializers.ModelSerializer[ModelMetadata]):
-    """What inspection found, without what is long: the list of weights and the code."""
+    """What inspection found, without the long parts: the list of weights and the code."""
 
     format = serializers.ChoiceField([(spec.format.value, spec.label) for spec in FORMATS.values()], read_only=True)
     format_label = serializers.CharField(read_only=True)
-    inputs = serializers.ListField(child=json_of(TensorSpec), read_only=True)
-    outputs = serializers.ListField(child=json_of(TensorSpec), read_only=True)
-    operators = serializers.DictField(child=serializers.IntegerField(), read_only=True)
-    weight_dtypes = serializers.DictField(child=serializers.IntegerField(), read_only=True)
-    language = json_of(LanguageModel, read_only=True, allow_null=True)
-    signatures = serializers.ListField(child=json_of(Signature), read_only=True)
-    notes = serializers.ListField(child=serializers.CharField(), read_only=True)
+    opset = serializers.IntegerField(source="body.opset", read_only=True, allow_null=True)
+    producer = serializers.CharField(source="body.producer", read_only=True)
+    inputs = serializers.ListField(source="body.inputs", child=json_of(TensorSpec), read_only=True)
+    outputs = serializers.ListField(source="body.outputs", child=json_of(TensorSpec), read_only=True)
+    operators = serializers.DictField(source="body.operators", child=serializers.IntegerField(), read_only=True)
+    weight_dtypes = serializers.DictField(source="body.weight_dtypes", child=serializers.IntegerField(), read_only=True)
+    language = json_of(LanguageModel, source="body.language", read_only=True, allow_null=True)
+    quantization = serializers.CharField(source="body.quantization", read_only=True, allow_null=True)
+    signature = serializers.CharField(source="body.signature", read_only=True, allow_null=True)
+    signatures = serializers.ListField(source="body.signatures", child=json_of(Signature), read_only=True)
+    notes = serializers.ListField(source="body.notes", child=serializers.CharField(), read_only=True)
 
     class Meta:
         model = ModelMetadata
-        exclude = ("version", "more", "weights", "code")
+        exclude = ("version", "body", "details")
 
 
 class MetadataSerializer(MetadataGlanceSerializer):
-    """What inspection found. `code` is what came with the model, as it was uploaded."""
+    """What inspection found. `code` is the code included with the model, as uploaded."""
 
-    weights = serializers.ListField(child=json_of(TensorSpec), read_only=True)
-    code = serializers.ListField(child=json_of(CodeFile), read_only=True)
-
-    class Meta:
-        model = ModelMetadata
-        exclude = ("version", "more")
+    weights = serializers.ListField(source="details.weights", child=json_of(TensorSpec), read_only=True)
+    code = serializers.ListField(source="details.code", child=json_of(CodeFile), read_only=True)
 
 
 class AliasMoveSerializer(serializers.ModelSerializer[AliasMove]):
@@ -71,7 +71,7 @@ class AliasSerializer(serializers.ModelSerializer[Alias]):
 
 
 class VersionSerializer(serializers.ModelSerializer[ModelVersion]):
-    """`status` goes from `pending` to `ready` or `refused`; a refusal carries its code and a sentence."""
+    """`status` goes from `pending` to `ready` or `refused`; a refusal has a code and a sentence."""
 
     sha256 = serializers.CharField(source="blob_id", read_only=True)
     size_bytes = serializers.IntegerField(source="blob.size_bytes", read_only=True)
@@ -107,13 +107,13 @@ class VersionSerializer(serializers.ModelSerializer[ModelVersion]):
 
 
 class VersionRowSerializer(VersionSerializer):
-    """A version in a list: its `metadata` leaves out the weights and the code."""
+    """A version in a list: its `metadata` omits the weights and the code."""
 
     metadata = MetadataGlanceSerializer(read_only=True, allow_null=True, default=None)
 
 
 class RegisteredModelSerializer(serializers.ModelSerializer[RegisteredModel]):
-    """`aliases` maps each alias to the number of the version that it points at."""
+    """`aliases` maps each alias to the number of the version it points at."""
 
     team: serializers.SlugRelatedField[Team] = serializers.SlugRelatedField(slug_field="slug", read_only=True)
     tags = serializers.ListField(child=serializers.CharField(), read_only=True)
@@ -135,7 +135,7 @@ class RegisteredModelSerializer(serializers.ModelSerializer[RegisteredModel]):
 
 
 class DataSetSerializer(serializers.ModelSerializer[DataSet]):
-    """`summary` is what the checks found, once `status` is `ready`."""
+    """`summary` holds the results of the checks once `status` is `ready`."""
 
     spec = json_of(DatasetSpec, read_only=True)
     summary = json_of(DatasetSummary, read_only=True, allow_null=True)
@@ -181,7 +181,7 @@ class UploadSerializer(serializers.ModelSerializer[Upload]):
 
 
 class TeamChoice(serializers.Serializer[Any]):
-    team = serializers.SlugField(required=False, help_text="The team's slug; may be left out by members of one team.")
+    team = serializers.SlugField(required=False, help_text="The team's slug. Optional for members of a single team.")
 
 
 class NewModelSerializer(TeamChoice):
@@ -205,19 +205,19 @@ class FileChoice(serializers.Serializer[Any]):
 
 
 class NewVersionSerializer(FileChoice):
-    """The file is recognized by its content.
+    """The file format is detected from its content.
 
     It may be ONNX (`.onnx`, or a zip with its external data), a PyTorch exported program (`.pt2`), a TorchScript
     archive (`.pt`), a zip of a transformers folder or of weights with a `lathe.toml`, a Keras model (`.keras` or
-    `.h5`), a zip of a SavedModel folder, or a TensorFlow Lite model (`.tflite`). One that brings code (Python files)
-    needs the permission of the member that the token acts for: 403, `model.code_not_allowed`.
+    `.h5`), a zip of a SavedModel folder, or a TensorFlow Lite model (`.tflite`). A file that contains code (Python
+    files) requires that the token's member may upload code; otherwise 403, `model.code_not_allowed`.
     """
 
     model = serializers.IntegerField(help_text="The id of the registered model.")
     description = serializers.CharField(required=False, allow_blank=True, default="")
     # A serializer has an attribute of this name; DRF moves declared fields out of its way.
     parent = serializers.IntegerField(  # type: ignore[assignment]
-        required=False, help_text="The id of the version that this one was made from."
+        required=False, help_text="The id of the version this one was made from."
     )
 
 
@@ -226,13 +226,15 @@ class DescriptionSerializer(serializers.Serializer[Any]):
 
 
 class SignatureChoiceSerializer(serializers.Serializer[Any]):
-    name = serializers.CharField(max_length=200, help_text="One of the version's `metadata.signatures`, by its name.")
+    name = serializers.CharField(max_length=200, help_text="The name of one of the version's `metadata.signatures`.")
 
 
 class NewDataSetSerializer(TeamChoice, FileChoice):
     name = serializers.CharField(max_length=120)
     description = serializers.CharField(required=False, allow_blank=True, default="")
-    spec = json_of(DatasetSpec, help_text="How to read the file: kind, task, label, …; as text where multipart.")
+    spec = json_of(
+        DatasetSpec, help_text="How to read the file: kind, task, label, …. JSON text in a multipart request."
+    )
 
 
 class DataSetChangeSerializer(serializers.Serializer[Any]):
@@ -246,7 +248,8 @@ class AliasMoveRequestSerializer(serializers.Serializer[Any]):
     version = serializers.IntegerField(help_text="The id of the version to point at.")
     reason = serializers.CharField(required=False, allow_blank=True, default="")
     expected = serializers.IntegerField(
-        required=False, help_text="The id of the version it points at now; if it does not, nothing is moved (409)."
+        required=False,
+        help_text="The id of the version it should point at now. If it points at another, nothing is moved (409).",
     )
 
 

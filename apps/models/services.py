@@ -1,7 +1,7 @@
-"""What people do with the store: register models, add versions, describe them, delete them.
+"""Services of the store: register models, add versions, describe them, delete them.
 
-Pages, API and commands call these. Data sets stand in `datasets`, uploads in `uploads`, aliases in `aliases`,
-signatures in `signatures`; their doors are named here as well, so that one import is enough.
+Pages, API and commands call these. Data sets are in `datasets`, uploads in `uploads`, aliases in `aliases`, signatures
+in `signatures`; this module re-exports them, so that one import is enough.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from django.core.files import File
 from django.db import IntegrityError, transaction
 from django.db.models import Max, ProtectedError, RestrictedError
 
-from apps.accounts import journal
 from apps.accounts.models import Membership, Role, Team, User
 from apps.accounts.services import owners_of, require_role
 from apps.agents.contracts.reports.model import ModelSummary
-from apps.models import dependents, intake
+from apps.audit import trail
+from apps.models import dependents, intake, messages
 from apps.models.aliases import can_undo, move_alias, undo_alias_move
 from apps.models.datasets import add_dataset, delete_dataset, describe_dataset
 from apps.models.errors import (
@@ -70,7 +70,7 @@ LONGEST_NAME = 120
 MOST_TAGS = 20
 LONGEST_TAG = 40
 MOST_NAMED = 20
-"""Of the files of code that an upload brought, in the audit trail."""
+"""How many of an upload's code files the audit trail names."""
 
 
 # --- models ----------------------------------------------------------------------------------------------------------
@@ -79,13 +79,13 @@ MOST_NAMED = 20
 def register_model(
     team: Team, user: User, name: str, description: str = "", tags: Iterable[str] = ()
 ) -> RegisteredModel:
-    """A model without versions yet. Raises `PermissionDenied`, `ModelNameMissing`, `ModelNameTaken`, `TagsInvalid`."""
+    """A new model without versions. Raises `PermissionDenied`, `ModelNameMissing`, `ModelNameTaken`, `TagsInvalid`."""
     require_role(user, team, Role.ENGINEER)
     model = RegisteredModel(team=team, created_by=user, description=description.strip())
     model.name, model.tags = _model_name(name), clean_tags(tags)
     with transaction.atomic():
         _saved_model(model)
-        journal.tell("model.registered", actor=user, team=team, subject=model.name)
+        trail.record("model.registered", actor=user, team=team, subject=model.name)
     return model
 
 
@@ -97,10 +97,10 @@ def describe_model(
     description: str | None = None,
     tags: Iterable[str] | None = None,
 ) -> RegisteredModel:
-    """Changes what is given and leaves the rest. Raises as `register_model`."""
+    """Changes the given fields and leaves the rest. Raises as `register_model`."""
     require_role(user, model.team, Role.ENGINEER)
-    told = ("name", "description", "tags")
-    before = {field: getattr(model, field) for field in told}
+    fields = ("name", "description", "tags")
+    before = {field: getattr(model, field) for field in fields}
     if name is not None:
         model.name = _model_name(name)
     if description is not None:
@@ -109,7 +109,7 @@ def describe_model(
         model.tags = clean_tags(tags)
     with transaction.atomic():
         _saved_model(model)
-        journal.tell_changes("model.described", user, model.team, model.name, before, model)
+        trail.record_changes("model.described", user, model.team, model.name, before, model)
     return model
 
 
@@ -130,21 +130,21 @@ def _saved_model(model: RegisteredModel) -> RegisteredModel:
 
 
 def clean_tags(tags: Iterable[str]) -> list[str]:
-    """Lower case, each once, in alphabetical order. Raises `TagsInvalid`."""
+    """The tags in lower case and alphabetical order, without duplicates. Raises `TagsInvalid`."""
     limits = {"most": MOST_TAGS, "longest": LONGEST_TAG}
     clean = sorted({" ".join(tag.lower().split()) for tag in tags} - {""})
     if len(clean) > MOST_TAGS:
-        raise TagsInvalid(field="tags", reason=f"There are {len(clean)} tags.", **limits)
+        raise TagsInvalid(field="tags", reason=f"{len(clean)} tags were given.", **limits)
     for tag in clean:
         if len(tag) > LONGEST_TAG or "," in tag:
-            raise TagsInvalid(field="tags", reason=f"“{tag}” cannot be a tag.", **limits)
+            raise TagsInvalid(field="tags", reason=f"“{tag}” is not a valid tag.", **limits)
     return clean
 
 
 def delete_model(model: RegisteredModel, user: User, *, with_sessions: bool = False) -> None:
-    """Removes a model with its versions and aliases, and `with_sessions` what was found out about them.
+    """Removes a model with its versions and aliases, and its sessions too if `with_sessions` is true.
 
-    Raises `PermissionDenied`, `ModelInUse` while sessions need it, and `session.move_refused` for one that runs.
+    Raises `PermissionDenied`, `ModelInUse` while sessions use it, and `session.move_refused` for a running session.
     """
     require_role(user, model.team, Role.ENGINEER)
     try:
@@ -153,7 +153,7 @@ def delete_model(model: RegisteredModel, user: User, *, with_sessions: bool = Fa
             if with_sessions:
                 dependents.remove(user, versions=model.versions.all())
             model.delete()
-            journal.tell("model.deleted", actor=user, team=team, subject=name)
+            trail.record("model.deleted", actor=user, team=team, subject=name)
     except (ProtectedError, RestrictedError) as error:
         raise ModelInUse(name=model.name, users=_users(error)) from error
 
@@ -173,10 +173,10 @@ def add_version(
     source_session: UUID | None = None,
     source_step: str = "",
 ) -> ModelVersion:
-    """The next version of `model`, from a finished `upload` or a `file`. It is pending until a worker has checked it.
+    """A new version of `model`, from a finished `upload` or a `file`. It is pending until a worker has checked it.
 
-    What a look at its bytes can refuse is refused here, before there is a version: `ModelWrongType` above all, and code
-    from those who may not upload any (`CodeNotAllowed`, `CodeNotAccepted`). Raises `PermissionDenied`, `FileNotGiven`,
+    Whatever a first inspection can refuse is refused here, before the version exists: mainly `ModelWrongType`, and code
+    from members who may not upload it (`CodeNotAllowed`, `CodeNotAccepted`). Raises `PermissionDenied`, `FileNotGiven`,
     `UploadTooLarge`, `UploadIncomplete`, `UploadUnknown`, `VersionElsewhere` and `QueueAway` too.
     """
     member = require_role(user, model.team, Role.ENGINEER)
@@ -203,19 +203,19 @@ def add_version(
         )
         if glance.summary is not None:
             ModelMetadata.record(version, glance.summary)
-        transaction.on_commit(lambda: intake.send_version(version.pk))
+        transaction.on_commit(lambda: messages.send_version(version.pk))
         data = {"sha256": blob.sha256, "filename": name, "code": list(glance.code[:MOST_NAMED])}
-        journal.tell("version.added", actor=user, team=model.team, subject=str(version), data=data)
+        trail.record("version.added", actor=user, team=model.team, subject=str(version), data=data)
     return version
 
 
 def may_upload_code(member: Membership) -> bool:
-    """Whether a model that `member` uploads may bring code."""
+    """Whether `member` may upload models with code."""
     return member.may_upload_code and StoreSettings.current().accept_code
 
 
 def _refuse_code(member: Membership, code: tuple[str, ...]) -> NoReturn:
-    """Raises `CodeNotAccepted` or `CodeNotAllowed`, whose sentence says who can change it."""
+    """Raises `CodeNotAccepted` or `CodeNotAllowed`. The message names those who can change that."""
     first = code[0] if len(code) == 1 else f"{code[0]} and {len(code) - 1} more"
     if not StoreSettings.current().accept_code:
         raise CodeNotAccepted(field="file", member=first)
@@ -235,10 +235,10 @@ def adopt_artifact(
     description: str = "",
     summary: ModelSummary | None = None,
 ) -> ModelVersion:
-    """The version that an artifact of a session becomes, ready at once: the session has checked and measured it.
+    """Adds a session's artifact as a version. It is ready at once, because the session has checked and measured it.
 
-    Asking again for the same session and bytes gives the same version. `summary` is read from the file unless given; a
-    file that only a worker can read (a zip) waits for its checks like any other. Raises `QueueAway` then, where it is.
+    A second call with the same session and bytes returns the same version. `summary` is read from the file if not
+    given. A file that only a worker can read (a zip) waits for its checks as usual; this may raise `QueueAway`.
     """
     known = model.versions.filter(source_session=source_session, blob=blob).first()
     if known is not None:
@@ -259,14 +259,14 @@ def adopt_artifact(
             status=InspectionStatus.PENDING if summary is None else InspectionStatus.READY,
         )
         if summary is None:
-            transaction.on_commit(lambda: intake.send_version(version.pk))
+            transaction.on_commit(lambda: messages.send_version(version.pk))
         else:
             ModelMetadata.record(version, summary)
     return version
 
 
 def _next_version(model: RegisteredModel, **fields: Any) -> ModelVersion:
-    """A version with the next number. The model's row is locked: two versions at once get two numbers."""
+    """A version with the next number. The model's row is locked, so two concurrent versions get different numbers."""
     RegisteredModel.objects.select_for_update().get(pk=model.pk)
     last = model.versions.aggregate(last=Max("number"))["last"] or 0
     return ModelVersion.objects.create(model=model, number=last + 1, **fields)
@@ -274,19 +274,19 @@ def _next_version(model: RegisteredModel, **fields: Any) -> ModelVersion:
 
 def describe_version(version: ModelVersion, user: User, *, description: str) -> ModelVersion:
     require_role(user, version.model.team, Role.ENGINEER)
-    # A page's text comes as it was sent, and PostgreSQL cannot keep a NUL.
+    # Text from pages arrives unfiltered, and PostgreSQL cannot store a NUL.
     before = {"description": version.description}
     version.description = description.replace("\x00", "").strip()
     with transaction.atomic():
         version.save(update_fields=["description"])
-        journal.tell_changes("version.described", user, version.model.team, str(version), before, version)
+        trail.record_changes("version.described", user, version.model.team, str(version), before, version)
     return version
 
 
 def delete_version(version: ModelVersion, user: User, *, with_sessions: bool = False) -> None:
-    """Removes a version, and `with_sessions` what was found out about it.
+    """Removes a version, and its sessions too if `with_sessions` is true.
 
-    Raises `PermissionDenied`, `VersionInUse` while an alias or a session needs it.
+    Raises `PermissionDenied`, and `VersionInUse` while an alias or a session uses it.
     """
     require_role(user, version.model.team, Role.ENGINEER)
     try:
@@ -295,13 +295,15 @@ def delete_version(version: ModelVersion, user: User, *, with_sessions: bool = F
             if with_sessions:
                 dependents.remove(user, versions=[version])
             version.delete()
-            journal.tell("version.deleted", actor=user, team=version.model.team, subject=subject)
+            trail.record("version.deleted", actor=user, team=version.model.team, subject=subject)
     except (ProtectedError, RestrictedError) as error:
         raise VersionInUse(version=version, users=_users(error)) from error
 
 
 def _users(error: ProtectedError | RestrictedError) -> str:
-    """The rows that hold on to another, by kind and name: “the alias production”, “the session … and 2 more”."""
+    """The rows that protect another from deletion, by kind and name: “the alias production”, “the session … and 2
+    more”.
+    """
     rows = sorted(getattr(error, "protected_objects", None) or error.restricted_objects, key=str)  # type: ignore[union-attr]
     first = f"the {rows[0]._meta.verbose_name} {rows[0]}"
     return first if len(rows) == 1 else f"{first} and {len(rows) - 1} more"

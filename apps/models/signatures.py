@@ -1,13 +1,13 @@
-"""Which function of a model that offers several is meant: a member chooses, and a worker looks at the file again."""
+"""The choice among a model's signatures: a member chooses one, and a worker inspects the file again."""
 
 from __future__ import annotations
 
 from django.db import models, transaction
 
-from apps.accounts import journal
 from apps.accounts.models import Role, User
 from apps.accounts.services import require_role
-from apps.models import intake
+from apps.audit import trail
+from apps.models import messages
 from apps.models.errors import SignatureInUse, SignatureNotOffered, VersionNotReady
 from apps.models.models import ModelVersion
 from apps.outages import require_queue
@@ -15,11 +15,11 @@ from apps.outages import require_queue
 
 @transaction.atomic
 def choose_signature(version: ModelVersion, user: User, name: str) -> ModelVersion:
-    """Has `version` be about the signature called `name`: it is pending until a worker has looked at it so.
+    """Switches `version` to the signature called `name`. It is pending until a worker has inspected it again.
 
-    Choosing what is chosen already changes nothing. Raises `PermissionDenied`, `VersionNotReady`,
-    `SignatureNotOffered`, `QueueAway`, and `SignatureInUse` where something was measured of the version: evidence stays
-    what it was.
+    Choosing the current signature changes nothing. Raises `PermissionDenied`, `VersionNotReady`,
+    `SignatureNotOffered`, `QueueAway`, and `SignatureInUse` if the version has been measured, because evidence must not
+    change.
     """
     require_role(user, version.model.team, Role.ENGINEER)
     row = ModelVersion.objects.select_for_update().get(pk=version.pk)
@@ -28,7 +28,7 @@ def choose_signature(version: ModelVersion, user: User, name: str) -> ModelVersi
     summary = row.metadata.summary
     offered = [signature.name for signature in summary.signatures]
     if name not in offered:
-        known = ", ".join(offered) or "none that can be chosen"
+        known = ", ".join(offered) or "none"
         raise SignatureNotOffered(field="name", version=row, name=name, offered=known)
     if name == summary.signature:
         return row
@@ -38,14 +38,14 @@ def choose_signature(version: ModelVersion, user: User, name: str) -> ModelVersi
     row.signature = name
     row.save(update_fields=["signature"])
     row.look_again()
-    transaction.on_commit(lambda: intake.send_version(row.pk))
+    transaction.on_commit(lambda: messages.send_version(row.pk))
     data = {"from": summary.signature, "to": name}
-    journal.tell("version.signature_chosen", actor=user, team=row.model.team, subject=str(row), data=data)
+    trail.record("version.signature_chosen", actor=user, team=row.model.team, subject=str(row), data=data)
     return row
 
 
 def _held_by(version: ModelVersion) -> str | None:
-    """A row that rests on what the version is, by kind and name: one that keeps it from being deleted."""
+    """A row that uses the version and protects it from deletion, by kind and name."""
     for relation in ModelVersion._meta.related_objects:
         if relation.on_delete is models.PROTECT:
             rows = relation.related_model._default_manager.filter(**{relation.field.name: version})

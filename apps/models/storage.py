@@ -1,11 +1,11 @@
-"""The content-addressed store: every file once, under the SHA-256 of its bytes, over Django's storage API.
+"""The content-addressed store on Django's storage API: each file is stored once, under the SHA-256 of its bytes.
 
-Bytes and row keep together by one rule: whoever adds or removes the bytes of a blob holds its row's lock. Bytes arrive
-in a temporary file and are moved to their place whole, so nothing half done is ever found there, and what a crash
-leaves behind (bytes without a row) is swept by `collect_unreferenced`.
+One rule keeps bytes and rows consistent: code that adds or removes the bytes of a blob holds the lock of its row. Bytes
+arrive in a temporary file and are moved into place as a whole, so the store never contains partial files.
+`collect_unreferenced` removes what a crash leaves behind (bytes without a row).
 
-Nothing is handed out on trust: the digest is checked when a file is first used by a process and whenever it has changed
-since, and what is damaged is healed by the same bytes coming again (`apps.models.damage`).
+Files are verified before use: the digest is checked when a process first uses a file and whenever the file has changed
+since. Storing the same bytes again repairs a damaged file (`apps.models.damage`).
 """
 
 from __future__ import annotations
@@ -37,19 +37,18 @@ logger = logging.getLogger(__name__)
 
 CHUNK_BYTES = 1024 * 1024
 GRACE = timedelta(hours=1)
-"""How long bytes that nothing refers to are kept: somebody may be about to refer to them."""
+"""How long unreferenced bytes are kept, because a row may be about to refer to them."""
 CACHE_LIFETIME = timedelta(hours=24)
 """How long a copy of a remote file is kept on this machine after its last use."""
 TICK_S = 0.02
-"""What changes a file twice within this time may leave it with the same time of change."""
+"""Two changes of a file within this time can leave the same change time."""
 MOST_STAMPS = 10_000
-BlobMissing = StoreFileMissing
 _sound: dict[Path, tuple[int, ...]] = {}
-"""How each file stood when its digest was last found right, in this process: it is not read again for that."""
+"""The state of each file when this process last verified its digest. An unchanged file is not read again."""
 
 
 def upload_limit_bytes() -> int:
-    """The largest file that may come in: what the admin says, but never more than the operator's environment does."""
+    """The largest file that can be uploaded: the admin's limit, but never more than the environment's."""
     return min(StoreSettings.current().max_upload_bytes, settings.LATHE.upload_limit_bytes)
 
 
@@ -57,10 +56,10 @@ def upload_limit_bytes() -> int:
 
 
 def put_stream(chunks: Iterable[bytes], *, limit_bytes: int | None = None) -> Blob:
-    """Keeps the bytes of `chunks`, once, and returns their blob. One chunk is in memory at a time.
+    """Stores the bytes of `chunks`, once, and returns their blob. One chunk is in memory at a time.
 
-    Raises `UploadTooLarge` as soon as more than `limit_bytes` have come and `UploadEmpty` when none did; whatever is
-    raised, also by `chunks`, nothing of the file stays.
+    Raises `UploadTooLarge` as soon as more than `limit_bytes` have arrived and `UploadEmpty` if none did. After any
+    exception, including one from `chunks`, no part of the file is kept.
     """
     with _temporary_file() as file:
         digest, size_bytes = hashlib.sha256(), 0
@@ -77,7 +76,7 @@ def put_stream(chunks: Iterable[bytes], *, limit_bytes: int | None = None) -> Bl
 
 
 def put_file(path: Path) -> Blob:
-    """Keeps a copy of the file at `path`; the file itself stays where it is."""
+    """Stores a copy of the file at `path`. The file itself stays in place."""
     with path.open("rb") as file:
         return put_stream(read_chunks(file))
 
@@ -88,7 +87,7 @@ def read_chunks(file: IO[bytes], size: int = CHUNK_BYTES) -> Iterator[bytes]:
 
 
 def _keep(temporary: Path, sha256: str, size_bytes: int) -> Blob:
-    """Moves the bytes to their place and gives them their row, under the row's lock."""
+    """Moves the bytes into place and creates their row, under the row's lock."""
     root = _local_root()
     with transaction.atomic():
         blob, created = Blob.objects.select_for_update().get_or_create(
@@ -97,8 +96,8 @@ def _keep(temporary: Path, sha256: str, size_bytes: int) -> Blob:
         if not created:
             blob.touched_at = timezone.now()
             blob.save(update_fields=["touched_at"])
-        # Bytes without a row are about to be swept, so a new row brings its own. Others are replaced unless they are
-        # known to be right: moving is cheaper than reading them.
+        # Bytes without a row may be about to be swept, so a new row stores its own. Other bytes are replaced unless
+        # they are known to be correct, because moving them is cheaper than reading them.
         if root is None:
             _send(temporary, blob, anew=created)
         elif created or not _is_known(root / blob.storage_name):
@@ -124,13 +123,13 @@ def _send(source: Path, blob: Blob, *, anew: bool) -> None:
     with source.open("rb") as file:
         saved = default_storage.save(name, File(file))
     if saved != name:
-        # The same bytes came to the same place a moment before: the storage made up another name for ours.
+        # The same bytes were stored a moment earlier, so the storage chose another name for this copy.
         default_storage.delete(saved)
 
 
 @contextmanager
 def _temporary_file() -> Iterator[IO[bytes]]:
-    """A file beside the store's own, so that moving it there is one step; gone at the end, unless moved."""
+    """A file on the store's file system, so that moving it into place is atomic. Deleted at the end unless moved."""
     root = _local_root()
     folder = None if root is None else root / "incoming"
     if folder is not None:
@@ -143,7 +142,7 @@ def _temporary_file() -> Iterator[IO[bytes]]:
 
 
 def _local_root() -> Path | None:
-    """The store's folder, or `None` where it is not a file system."""
+    """The store's folder, or `None` if the store is not a file system."""
     return Path(default_storage.location) if isinstance(default_storage, FileSystemStorage) else None
 
 
@@ -151,7 +150,7 @@ def _local_root() -> Path | None:
 
 
 def open_blob(blob: Blob) -> IO[bytes]:
-    """The bytes as a file open for reading; whoever reads them checks them. Raises `StoreFileMissing`."""
+    """The bytes as an open file. The caller must verify them while reading. Raises `StoreFileMissing`."""
     try:
         return default_storage.open(blob.storage_name)
     except FileNotFoundError as error:
@@ -160,10 +159,10 @@ def open_blob(blob: Blob) -> IO[bytes]:
 
 @contextmanager
 def local_path(blob: Blob) -> Iterator[Path]:
-    """A path to read the bytes from while the context lasts: the store's own file, else a copy on this machine.
+    """A path for reading the bytes within the context: the store's own file, or a copy on this machine.
 
-    The file has no suffix and is not to be written to. Raises `StoreFileMissing`, and `StoreFileDamaged` where its
-    bytes are no longer what they were.
+    The file has no suffix and must not be written to. Raises `StoreFileMissing`, and `StoreFileDamaged` if its bytes
+    have changed.
     """
     root = _local_root()
     if root is None:
@@ -178,7 +177,9 @@ def local_path(blob: Blob) -> Iterator[Path]:
 
 
 def _is_sound(path: Path, blob: Blob) -> bool:
-    """Whether the file at `path` holds the bytes of `blob`. It is read only if it has changed since it last did."""
+    """Whether the file at `path` contains the bytes of `blob`. It is read only if it has changed since
+    the last check.
+    """
     if _is_known(path):
         return True
     if path.stat().st_size != blob.size_bytes or _digest(path) != blob.sha256:
@@ -201,16 +202,16 @@ def _is_known(path: Path) -> bool:
 
 
 def _remember(path: Path) -> None:
-    """From now on the file at `path` is taken for right, until it changes."""
+    """Marks the file at `path` as correct until it changes."""
     if len(_sound) >= MOST_STAMPS:
         _sound.clear()
     if time.time() - path.stat().st_ctime < TICK_S:
-        time.sleep(TICK_S)  # A change that came at once could not be told from what is remembered.
+        time.sleep(TICK_S)  # An immediate change could not be distinguished from this state.
     _sound[path] = _stamp(path)
 
 
 def _stamp(path: Path) -> tuple[int, ...]:
-    """What changes when the file does. Its time of change cannot be set back as that of modification can."""
+    """A value that changes when the file does. Unlike the modification time, the change time cannot be set back."""
     found = path.stat()
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
@@ -220,12 +221,12 @@ def _cache_folder() -> Path:
 
 
 def _cached(blob: Blob) -> Path:
-    """A copy of a remote blob, downloaded once and checked against its digest."""
+    """A local copy of a remote blob, downloaded once and verified by its digest."""
     path = _cache_folder() / blob.sha256
     if not path.exists() or not _is_sound(path, blob):
         _download(blob, path)
     try:
-        os.utime(path)  # it is in use: `_sweep_local` leaves it alone
+        os.utime(path)  # keeps `_sweep_local` from removing the file in use
     except FileNotFoundError:
         _download(blob, path)
     _remember(path)
@@ -250,13 +251,13 @@ def _download(blob: Blob, path: Path) -> None:
             Path(file.name).unlink(missing_ok=True)
 
 
-# --- away ------------------------------------------------------------------------------------------------------------
+# --- removal ---------------------------------------------------------------------------------------------------------
 
 
 def collect_unreferenced(*, grace: timedelta = GRACE) -> int:
-    """Removes the blobs that no row refers to and whose bytes arrived more than `grace` ago; how many they were.
+    """Removes unreferenced blobs whose bytes arrived more than `grace` ago. Returns their number.
 
-    Sweeps as well what crashes left behind: bytes without a row, half-written temporary files, old copies of remote
+    Also removes what crashes left behind: bytes without a row, partial temporary files, old copies of remote
     files.
     """
     before = timezone.now() - grace
@@ -268,7 +269,7 @@ def collect_unreferenced(*, grace: timedelta = GRACE) -> int:
 
 
 def _remove(sha256: str, before: datetime) -> bool:
-    """Removes one blob unless somebody touched or referred to it in the meantime."""
+    """Removes one blob unless it was touched or referenced in the meantime."""
     with transaction.atomic():
         blob = Blob.objects.select_for_update().filter(pk=sha256, touched_at__lt=before).first()
         if blob is None:
@@ -278,13 +279,13 @@ def _remove(sha256: str, before: datetime) -> bool:
             blob.delete()
         except (ProtectedError, RestrictedError):
             return False
-        # Inside the transaction, under the lock: if it fails the row stays, and `put_stream` heals a row without bytes.
+        # Inside the transaction, under the lock: if this fails, the row stays, and `put_stream` can restore its bytes.
         default_storage.delete(name)
         return True
 
 
 def _sweep_orphans(before: datetime) -> None:
-    """Bytes whose row was never committed."""
+    """Removes bytes whose row was never committed."""
     for folder in _names("blobs", folders=True):
         names = _names(f"blobs/{folder}")
         known = set(Blob.objects.filter(pk__in=names).values_list("pk", flat=True))
@@ -304,7 +305,7 @@ def _names(folder: str, *, folders: bool = False) -> list[str]:
 
 
 def _sweep_local(before: datetime) -> None:
-    """Temporary files of processes that died, and copies that were not used for a while."""
+    """Removes temporary files of dead processes, and copies that have not been used for a while."""
     root = _local_root()
     unused = timezone.now() - CACHE_LIFETIME
     for folder, limit in ((root / "incoming" if root else None, before), (_cache_folder(), unused)):
@@ -316,7 +317,7 @@ def _sweep_local(before: datetime) -> None:
 
 
 def remove_folder(name: str) -> None:
-    """Removes the files directly in a folder of the store, and the folder itself where there are folders."""
+    """Removes the files directly in a folder of the store, and the folder itself if the storage has folders."""
     for file in _names(name):
         default_storage.delete(f"{name}/{file}")
     root = _local_root()

@@ -1,4 +1,4 @@
-"""How patient the pipeline is. An operator's settings may say otherwise: `PIPELINE_TIMING = {"lease_s": 2}`."""
+"""Timeouts and intervals of the pipeline. Settings can override them: `PIPELINE_TIMING = {"lease_s": 2}`."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ from django.conf import settings
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds, each of them. What they are compared with is the database's clock (`apps.models.clock`)."""
+    """All values are in seconds and are compared with the database's clock (`apps.models.clock`)."""
 
     lease_s: float = 30.0
-    """How long a worker may be silent before its step is handed to another."""
+    """How long a worker may be silent before its step is given to another."""
     heartbeat_s: float = 5.0
-    """How often a worker renews its lease and says that it lives."""
+    """How often a worker renews its lease and sends a heartbeat."""
     cancel_check_s: float = 0.5
-    """How often a running step looks whether it is still wanted."""
+    """How often a running step checks whether it was cancelled."""
     sweep_s: float = 10.0
-    """How often every worker looks for steps and sessions that were left lying."""
+    """How often each worker looks for abandoned steps and sessions."""
     message_lost_s: float = 60.0
-    """After this long a queued step that no worker took is announced again."""
+    """After this long, a queued step that no worker has taken is announced again."""
     backoff_s: float = 5.0
-    """Wait before the second try of a step; it doubles with each further one."""
+    """The wait before the second attempt of a step. It doubles with each further attempt."""
     write_s: float = 0.5
-    """Progress is written, and pages are told, no more often than this."""
+    """The minimum interval between progress updates to the database and to pages."""
 
     @property
     def lease(self) -> timedelta:
         return timedelta(seconds=self.lease_s)
 
     def backoff(self, attempt: int) -> timedelta:
-        """The wait after try number `attempt` (from 1) failed: exponential, at most ten minutes."""
+        """The wait after attempt number `attempt` (from 1) failed: exponential, at most ten minutes."""
         return timedelta(seconds=min(600.0, self.backoff_s * 2 ** (attempt - 1)))
 
     def backoff_of_infrastructure(self, attempt: int) -> timedelta:
-        """The wait where it was not the work that failed: longer, as a service that restarts takes a minute."""
+        """The wait after an infrastructure failure. It is longer, because a service takes a minute to restart."""
         return self.backoff(attempt + 2)
 
 
 def timing() -> Timing:
-    """What the settings say now."""
+    """The current timing, from the settings."""
     return Timing(**getattr(settings, "PIPELINE_TIMING", {}))

@@ -1,6 +1,6 @@
-"""Which errors are those of what Lathe stands on, and not of Lathe: the disk, the store, the network, the database.
+"""Recognizes errors of the infrastructure under Lathe: the disk, the store, the network, the database.
 
-Such an error says nothing about the file or the technique that was worked on, and trying again may well succeed.
+Such an error says nothing about the file or the technique, and a retry may well succeed.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from apps.agents.contracts.faults import causes, disk_trouble
 from apps.errors import UserError
 
 _OF_CLIENTS = frozenset({"botocore", "boto3", "s3transfer", "urllib3", "redis"})
-"""Packages whose errors are of no common kind, and which need not be installed."""
+"""Packages whose errors have no common base class. They need not be installed."""
 
 
 @dataclass(frozen=True)
 class Trouble:
-    """What failed, and how, in words for a sentence."""
+    """What failed and why, worded as parts of a sentence."""
 
     what: str
     reason: str
 
 
 def trouble_of(error: Exception) -> Trouble | None:
-    """What `error` says of the world around Lathe; `None` where it is an expected error or a bug of ours."""
+    """The infrastructure failure behind `error`; `None` if it is an expected error or a bug in Lathe."""
     if isinstance(error, UserError):
         return None
     if any(isinstance(cause, (InterfaceError, OperationalError)) for cause in causes(error)):

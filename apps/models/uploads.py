@@ -1,7 +1,7 @@
-"""Resumable uploads: bytes arrive in chunks at known offsets, from any web process, and become one blob.
+"""Resumable uploads: bytes arrive in chunks at known offsets, in any web process, and become one blob.
 
-A chunk is stored whole or not at all, and an upload moves on by compare-and-set: of two chunks for the same offset one
-wins, and the other is told where the upload stands. Nothing is kept in a process, so any of them can take the next one.
+A chunk is stored completely or not at all, and an upload advances by compare-and-set: of two chunks for the same
+offset one wins, and the other gets the current offset. Processes hold no state, so any of them can take the next chunk.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ logger = logging.getLogger(__name__)
 
 
 def begin_upload(team: Team, user: User, filename: str, size_bytes: int) -> Upload:
-    """An upload that waits for its first byte.
+    """A new upload that waits for its first byte.
 
-    Raises `PermissionDenied`, `UploadEmpty`, `UploadTooLarge` or `StoreQuotaExceeded` before a byte has come.
+    Raises `PermissionDenied`, `UploadEmpty`, `UploadTooLarge` or `StoreQuotaExceeded` before any byte is sent.
     """
     require_role(user, team, Role.ENGINEER)
     if size_bytes < 1:
@@ -56,10 +56,10 @@ def begin_upload(team: Team, user: User, filename: str, size_bytes: int) -> Uplo
 
 
 def append_chunk(upload: Upload, offset: int, stream: IO[bytes], *, announced_bytes: int | None = None) -> Upload:
-    """Adds what `stream` holds at `offset`, which must be where the upload stands.
+    """Appends the content of `stream` at `offset`, which must be the upload's current offset.
 
-    Raises `UploadOffsetMismatch` (with the right offset), `UploadOverrun` when the file would become longer than
-    announced, `UploadChunkCut` when fewer than `announced_bytes` came, `UploadExpired`. Then nothing of it is kept.
+    Raises `UploadOffsetMismatch` (with the right offset), `UploadOverrun` if the file would become longer than
+    announced, `UploadChunkCut` if fewer than `announced_bytes` arrived, or `UploadExpired`, and then keeps nothing.
     """
     _refuse_expired(upload)
     if offset != upload.received_bytes:
@@ -98,10 +98,10 @@ def _keep_chunk(upload: Upload, offset: int, size_bytes: int, spool: IO[bytes]) 
 
 
 def finish(upload: Upload) -> Blob:
-    """The blob of a complete upload; its chunks are removed. Asking again gives the same blob.
+    """The blob of a complete upload; its chunks are removed. A second call returns the same blob.
 
-    Raises `UploadIncomplete` while bytes are missing, `UploadExpired`, `UploadUnknown` where another request has used
-    it meanwhile.
+    Raises `UploadIncomplete` while bytes are missing, `UploadExpired`, and `UploadUnknown` if another request has used
+    the upload in the meantime.
     """
     try:
         return _finished(upload)
@@ -131,10 +131,12 @@ def _finished(upload: Upload) -> Blob:
 
 
 def _finished_elsewhere(upload: Upload, error: Exception | None = None) -> Blob:
-    """What another request has made of the chunks that are gone. Raises `Upload.DoesNotExist` where it has used it."""
+    """The blob that another request made from the missing chunks. Raises `Upload.DoesNotExist` if that
+    request used it.
+    """
     upload.refresh_from_db()
     if upload.blob is None:
-        raise error or RuntimeError(f"upload {upload.pk} is complete, and its chunks are not there")
+        raise error or RuntimeError(f"upload {upload.pk} is complete, but its chunks are missing")
     return upload.blob
 
 
@@ -145,14 +147,14 @@ def _joined(names: Iterable[str]) -> Iterator[bytes]:
 
 
 def abandon(upload: Upload) -> None:
-    """Removes an upload and what it has brought."""
+    """Removes an upload and its chunks."""
     folder = upload.folder
     upload.delete()
     remove_folder(folder)
 
 
 def expire_uploads() -> int:
-    """Removes the uploads that were left for too long, and chunks without an upload; how many uploads they were."""
+    """Removes expired uploads, and chunks without an upload. Returns the number of removed uploads."""
     expired = list(Upload.objects.expired())
     for upload in expired:
         abandon(upload)
@@ -161,14 +163,14 @@ def expire_uploads() -> int:
 
 
 def _sweep_chunks() -> None:
-    """Folders of chunks whose upload is gone or complete: a crash came between the row and the files."""
+    """Removes chunk folders whose upload is deleted or complete, left by a crash between updating row and files."""
     try:
         folders, _files = default_storage.listdir("uploads")
     except FileNotFoundError:
         return
     waiting = {str(pk) for pk in Upload.objects.filter(blob=None).values_list("pk", flat=True)}
     for folder in set(folders) - waiting:
-        logger.info("Removing the chunks of upload %s, which is gone or complete.", folder)
+        logger.info("Removing the chunks of upload %s, which is deleted or complete.", folder)
         remove_folder(f"uploads/{folder}")
 
 
@@ -178,5 +180,5 @@ def _refuse_expired(upload: Upload) -> None:
 
 
 def _next_expiry() -> datetime:
-    """Every chunk gives an upload its whole lifetime again."""
+    """Every chunk renews the full lifetime of its upload."""
     return timezone.now() + timedelta(hours=StoreSettings.current().upload_lifetime_hours)

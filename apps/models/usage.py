@@ -1,4 +1,4 @@
-"""How much a team keeps in the store, and how much it may."""
+"""The storage a team uses, and its quota."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from apps.models.models import Blob, StoreQuota, StoreSettings, Upload
 
 
 def used_bytes(team: Team) -> int:
-    """The bytes of every file that the team's rows refer to, each once, and of uploads on their way."""
+    """The bytes of all files that the team's rows refer to, each counted once, and of unfinished uploads."""
     kept = Blob.objects.of_team(team).aggregate(total=Sum("size_bytes"))["total"] or 0
     coming = Upload.objects.filter(team=team, blob=None).aggregate(total=Sum("received_bytes"))["total"] or 0
     return int(kept + coming)
 
 
 def quota_bytes(team: Team) -> int | None:
-    """What the team may keep; `None` where there is no limit."""
+    """The team's quota; `None` if there is no limit."""
     own = StoreQuota.objects.filter(team=team).first()
     return own.quota_bytes if own is not None else StoreSettings.current().default_quota_bytes
 
 
 def check_room(team: Team, size_bytes: int, *, field: str = "file") -> None:
-    """Raises `StoreQuotaExceeded` where `size_bytes` more would pass the team's quota."""
+    """Raises `StoreQuotaExceeded` if another `size_bytes` would exceed the team's quota."""
     quota = quota_bytes(team)
     if quota is None:
         return

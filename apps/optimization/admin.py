@@ -1,4 +1,4 @@
-"""Sessions and their rows for operators: to look at, and to retry or cancel. Criteria and limits are edited here."""
+"""The admin of sessions: operators view, retry and cancel them, and edit criteria and limits."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from apps.accounts.audited import Audited
 from apps.accounts.models import User
 from apps.admin import ReadOnly
 from apps.agents.techniques.catalogue import catalogue
+from apps.audit import trail
+from apps.audit.models import AuditEvent
 from apps.errors import UserError
-from apps.optimization import audit, criteria, services
+from apps.optimization import criteria, services
 from apps.optimization.errors import CriteriaInvalid
 from apps.optimization.models import (
     AnalysisReport,
-    AuditEvent,
     Candidate,
     CriteriaSet,
     EvaluationReport,
@@ -53,7 +54,7 @@ class SessionAdmin(ReadOnly, admin.ModelAdmin):
     show_full_result_count = False
 
     def has_operate_permission(self, request: HttpRequest) -> bool:
-        """Whether the operator may act on sessions, which is Django's permission to change them."""
+        """Whether the operator may act on sessions, which requires Django's change permission."""
         return request.user.has_perm("optimization.change_optimizationsession")
 
     @admin.action(description="Retry as new sessions", permissions=["operate"])
@@ -66,7 +67,7 @@ class SessionAdmin(ReadOnly, admin.ModelAdmin):
 
     @admin.action(description="Resume where they stopped", permissions=["operate"])
     def resume(self, request: HttpRequest, queryset: QuerySet[OptimizationSession]) -> None:
-        self._each(request, queryset, services.session_resume, "going on")
+        self._each(request, queryset, services.session_resume, "resumed")
 
     @admin.action(description="Delete with their reports and files", permissions=["operate"])
     def remove(self, request: HttpRequest, queryset: QuerySet[OptimizationSession]) -> None:
@@ -79,7 +80,7 @@ class SessionAdmin(ReadOnly, admin.ModelAdmin):
         act: Callable[..., object],
         done: str,
     ) -> None:
-        """Does `act` on each and says for each why it could not. Operators act whatever team the session is of."""
+        """Applies `act` to each session and reports each failure. Operators can act on sessions of any team."""
         moved = 0
         for session in sessions:
             try:
@@ -114,6 +115,7 @@ class AnalysisAdmin(ReadOnly, admin.ModelAdmin):
     search_fields = ("session__id", "session__version__model__name")
     list_filter = ("created_at",)
     list_select_related = ("session__version__model",)
+    readonly_fields = ("body",)
 
 
 @admin.register(EvaluationReport)
@@ -122,6 +124,7 @@ class EvaluationAdmin(ReadOnly, admin.ModelAdmin):
     list_filter = ("verdict", "created_at")
     search_fields = ("candidate__session__id", "candidate__title")
     list_select_related = ("candidate",)
+    readonly_fields = ("body",)
 
 
 @admin.register(LogEntry)
@@ -161,7 +164,7 @@ class AuditAdmin(ReadOnly, admin.ModelAdmin):
 
 
 class CriteriaSetForm(forms.ModelForm):
-    """Says each problem of `body` with the path of the field that is wrong."""
+    """Reports each problem of `body` with the path of the invalid field."""
 
     class Meta:
         model = CriteriaSet
@@ -174,12 +177,12 @@ class CriteriaSetForm(forms.ModelForm):
             problems = [f"{problem['field'] or 'body'}: {problem['message']}" for problem in error.problems]
             raise forms.ValidationError(problems) from error
         except (TypeError, ValueError) as error:
-            raise forms.ValidationError("body: write a JSON object, such as {“objective”: “size”}.") from error
+            raise forms.ValidationError("body: enter a JSON object, such as {“objective”: “size”}.") from error
 
 
 @admin.register(CriteriaSet)
 class CriteriaSetAdmin(admin.ModelAdmin):
-    """Saving a change makes a new version; the old one stays as it is, because sessions refer to it."""
+    """Saving a change creates a new version. The old one stays unchanged, because sessions refer to it."""
 
     form = CriteriaSetForm
     list_display = ("name", "version", "team", "current", "created_by", "created_at")
@@ -191,7 +194,7 @@ class CriteriaSetAdmin(admin.ModelAdmin):
         return (*self.readonly_fields, "team") if obj else self.readonly_fields
 
     def has_change_permission(self, request: HttpRequest, obj: CriteriaSet | None = None) -> bool:
-        """Old versions are history."""
+        """Old versions are read-only."""
         return (obj is None or obj.current) and super().has_change_permission(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: CriteriaSet | None = None) -> bool:
@@ -206,7 +209,7 @@ class CriteriaSetAdmin(admin.ModelAdmin):
             if change
             else criteria.create(user=request.user, team=answers["team"], as_operator=True, **given)
         )
-        # What the admin goes on with (its log, the redirect) is the new version.
+        # The admin continues (log, redirect) with the new version.
         obj.__dict__.update(saved.__dict__)
 
 
@@ -226,7 +229,7 @@ class PipelineSettingsForm(forms.ModelForm):
 
 @admin.register(PipelineSettings)
 class PipelineSettingsAdmin(admin.ModelAdmin):
-    """One row: what it says holds from the next step on."""
+    """A single row. Its values apply from the next step on."""
 
     form = PipelineSettingsForm
     list_display = ("__str__", "step_time_limit_minutes", "memory_limit", "max_attempts")
@@ -244,12 +247,12 @@ class PipelineSettingsAdmin(admin.ModelAdmin):
     def save_model(self, request: HttpRequest, obj: PipelineSettings, form: forms.ModelForm, change: bool) -> None:
         super().save_model(request, obj, form, change)
         assert isinstance(request.user, User)
-        audit.record("settings.changed", actor=request.user, subject="Pipeline settings", data=form.cleaned_data)
+        trail.record("settings.changed", actor=request.user, subject="Pipeline settings", data=form.cleaned_data)
 
 
 @admin.register(RetentionPolicy)
 class RetentionAdmin(Audited, admin.ModelAdmin):
-    """Teams that do not keep for ever what their sessions leave; owners set it on the page Storage."""
+    """Retention policies of teams. Owners set them on the page Storage."""
 
     audit_action = "retention.changed"
     list_display = ("team", "artifact_days", "log_days", "session_days")

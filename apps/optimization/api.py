@@ -1,4 +1,4 @@
-"""Sessions over the API: each method finds its rows among the visible ones and calls the service of the pages."""
+"""The API for sessions. Each method looks up rows visible to the user and calls the same service as the pages."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from rest_framework.views import APIView
 from apps.accounts.requests import member
 from apps.accounts.teams import team_for
 from apps.api import FILE_RESPONSE, answers, example, refuse_unknown
+from apps.audit.models import AuditEvent
 from apps.models.download import blob_response
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization import criteria as criteria_service
 from apps.optimization import services
 from apps.optimization.filters import AuditFilter, CriteriaFilter, LogFilter, SessionApiFilter
-from apps.optimization.models import AuditEvent, CriteriaSet, OptimizationSession, Worker
+from apps.optimization.models import CriteriaSet, OptimizationSession, Worker
 from apps.optimization.serializers import (
     EXAMPLE_CRITERIA,
     AuditEventSerializer,
@@ -54,12 +55,12 @@ EXAMPLE_QUESTION = {"version": 31, "dataset": 4, "criteria_set": 2, "overrides":
 @extend_schema_view(
     retrieve=extend_schema(summary="Read one version of criteria"),
     create=extend_schema(
-        summary="Make criteria",
+        summary="Create criteria",
         request=NewCriteriaSerializer,
         responses={201: CriteriaSetSerializer},
         examples=[
             example(
-                "Faster by half, one point at most",
+                "1.5 times as fast, at most one point lost",
                 {"name": "Edge boxes", "description": "What the gateways need", "body": EXAMPLE_CRITERIA},
             )
         ],
@@ -72,7 +73,7 @@ EXAMPLE_QUESTION = {"version": 31, "dataset": 4, "criteria_set": 2, "overrides":
     ),
 )
 class CriteriaViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[CriteriaSet]):
-    """Named criteria, the team's own and the built-in profiles. A change makes a new version with an id of its own."""
+    """Named criteria: the team's own and the built-in profiles. A change creates a new version with its own id."""
 
     serializer_class = CriteriaSetSerializer
     queryset = CriteriaSet.objects.all()
@@ -106,7 +107,7 @@ class CriteriaViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         return Response(self.get_serializer(changed).data)
 
     def destroy(self, request: Request, pk: str) -> Response:
-        """Takes criteria off the lists; sessions that used them keep them."""
+        """Removes criteria from the lists. Sessions that used them keep them."""
         criteria_service.retire(self.get_object(), user=member(request))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
@@ -121,21 +122,21 @@ class CriteriaViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         request=NewSessionSerializer,
         responses={201: SessionSerializer},
         examples=[
-            example("Under named criteria", EXAMPLE_QUESTION),
-            example(
-                "Under criteria of its own", {"version": 31, "dataset": 4, "criteria": EXAMPLE_CRITERIA, "seed": 7}
-            ),
+            example("With named criteria", EXAMPLE_QUESTION),
+            example("With inline criteria", {"version": 31, "dataset": 4, "criteria": EXAMPLE_CRITERIA, "seed": 7}),
         ],
     ),
     preview=extend_schema(
         summary="Preview what a session would try",
         request=QuestionSerializer,
         responses=services.SessionPreview,
-        examples=[example("Under named criteria", EXAMPLE_QUESTION)],
+        examples=[example("With named criteria", EXAMPLE_QUESTION)],
     ),
     destroy=extend_schema(summary="Delete a session that has ended"),
     cancel=extend_schema(request=None, responses=SessionSerializer),
-    retry=extend_schema(summary="Start the same question anew", request=None, responses={201: SessionSerializer}),
+    retry=extend_schema(
+        summary="Start the same request as a new session", request=None, responses={201: SessionSerializer}
+    ),
     resume=extend_schema(request=None, responses=SessionSerializer),
     steps=extend_schema(summary="List the steps of a session", responses=StepSerializer(many=True), filters=False),
     candidates=extend_schema(
@@ -145,18 +146,18 @@ class CriteriaViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         summary="Read or follow the log of a session",
         responses=LogEntrySerializer(many=True),
         filters=False,
-        parameters=[OpenApiParameter("after", int, description="Only lines with a larger id: to follow the log.")],
+        parameters=[OpenApiParameter("after", int, description="Only lines with a larger id, to follow the log.")],
     ),
     report=extend_schema(summary="Read the report of a session", responses=services.SessionReport),
     package=extend_schema(summary="Download the package of a session", responses=FILE_RESPONSE),
     promote=extend_schema(
-        summary="Promote what a session made",
+        summary="Promote the result of a session",
         request=PromotionSerializer,
         responses=PromotedSerializer,
         examples=[example("To production", {"alias": "production"})],
     ),
     rollback=extend_schema(
-        summary="Take a promotion back",
+        summary="Roll a promotion back",
         request=PromotionRollbackSerializer,
         responses=PromotedSerializer,
         examples=[example("Back", {"reason": "Worse on night images"})],
@@ -189,20 +190,20 @@ class SessionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
         return Response(self.get_serializer(session).data, status=status.HTTP_201_CREATED)
 
     def destroy(self, request: Request, pk: str) -> Response:
-        """Takes the session with its reports, log and files. What it promoted stays, and so do its audit events."""
+        """Deletes the session with its reports, log and files. Promoted versions and audit events stay."""
         services.session_delete(self.get_object(), user=member(request))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     @action(detail=False, methods=["post"])
     def preview(self, request: Request) -> Response:
-        """What a session would try and which techniques fit, before anything runs. Nothing is stored."""
+        """Shows what a session would try and which techniques apply, before anything runs. Nothing is stored."""
         asked = answers(QuestionSerializer, request)
         question = self._question(asked)
         wanted = services.wanted_criteria(question.pop("criteria_set"), asked.get("criteria"), asked.get("overrides"))
         return Response(services.session_preview(**question, criteria=wanted).model_dump(mode="json"))
 
     def _question(self, asked: dict[str, Any]) -> dict[str, Any]:
-        """The rows that a request names, each among those that its user sees."""
+        """The rows that the request names, if visible to the user."""
         user = self.request.user
         named = CriteriaSet.objects.visible_to(user)
         return {
@@ -215,36 +216,36 @@ class SessionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
 
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: str) -> Response:
-        """Stops the session; what runs of it is killed within moments."""
+        """Stops the session. Running steps are killed within moments."""
         return Response(self.get_serializer(services.session_cancel(self.get_object(), member(request))).data)
 
     @action(detail=True, methods=["post"])
     def retry(self, request: Request, pk: str) -> Response:
-        """The same question as a new session, with the same seed."""
+        """Starts the same request as a new session, with the same seed."""
         session = services.session_retry(self.get_object(), member(request))
         return Response(self.get_serializer(session).data, status=status.HTTP_201_CREATED)
 
     @action(detail=True, methods=["post"])
     def resume(self, request: Request, pk: str) -> Response:
-        """Goes on with a failed or cancelled session: what is completed stays."""
+        """Resumes a failed or cancelled session. Completed steps stay."""
         return Response(self.get_serializer(services.session_resume(self.get_object(), member(request))).data)
 
     @action(detail=True, pagination_class=None)
     def steps(self, request: Request, pk: str) -> Response:
-        """Every step, in the order in which they were asked for."""
+        """All steps, in the order in which they were requested."""
         refuse_unknown(request, ())
         return Response(StepSerializer(self.get_object().steps.order_by("pk"), many=True).data)
 
     @action(detail=True, pagination_class=None)
     def candidates(self, request: Request, pk: str) -> Response:
-        """Every candidate with its prediction and, once measured, its evaluation."""
+        """All candidates with their predictions and, once measured, their evaluations."""
         refuse_unknown(request, ())
-        rows = self.get_object().candidates.select_related("evaluation")
+        rows = self.get_object().candidates.select_related("evaluation__step")
         return Response(CandidateSerializer(rows, many=True).data)
 
     @action(detail=True)
     def log(self, request: Request, pk: str) -> Response:
-        """The log, a page at a time. To follow it, ask again with `after` set to the last id."""
+        """The log, page by page. To follow it, repeat the request with `after` set to the last id."""
         refuse_unknown(request, ("page", "page_size", *LogFilter.base_filters))
         lines = LogFilter(request.query_params, self.get_object().log.order_by("pk"))
         if not lines.is_valid():
@@ -254,18 +255,18 @@ class SessionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
 
     @action(detail=True)
     def report(self, request: Request, pk: str) -> Response:
-        """Original against candidates, every number with its interval."""
+        """The report: original and candidates compared, every number with its interval."""
         return Response(services.report(self.get_object()).model_dump(mode="json"))
 
     @action(detail=True)
     def package(self, request: Request, pk: str) -> HttpResponseBase:
-        """The zip with artifact, report, recipe and a script that runs it."""
+        """The package: a zip file with artifact, report, recipe and run script."""
         package = services.package_of(self.get_object())
         return blob_response(request._request, package.blob, package.filename)
 
     @action(detail=True, methods=["post"])
     def promote(self, request: Request, pk: str) -> Response:
-        """Makes the winning artifact a version of its model and moves the alias to it."""
+        """Adds the winning artifact as a version of its model and moves the alias to it."""
         session = self.get_object()
         alias = answers(PromotionSerializer, request)["alias"]
         version = services.promote(session, member(request), alias)
@@ -273,14 +274,14 @@ class SessionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
 
     @action(detail=True, methods=["post"])
     def rollback(self, request: Request, pk: str) -> Response:
-        """Moves the alias back to where it pointed before this session's version got it."""
+        """Moves the alias back to where it pointed before the promotion."""
         session = self.get_object()
         asked = answers(PromotionRollbackSerializer, request)
         alias = services.promotion_rollback(session, member(request), **asked)
         return Response({"alias": alias.name, "version": alias.version_id, "number": alias.version.number})
 
 
-# --- what there is ---------------------------------------------------------------------------------------------------
+# --- the installation ------------------------------------------------------------------------------------------------
 
 
 @extend_schema(tags=["techniques"])
@@ -289,14 +290,14 @@ class TechniqueViewSet(viewsets.ViewSet):
 
     @extend_schema(responses=services.TechniqueStatus, operation_id="techniques_list")
     def list(self, request: Request) -> Response:
-        """Every technique. `missing` names the libraries that no live worker has."""
+        """All techniques. `missing` names the libraries that no live worker has."""
         refuse_unknown(request, ())
         return Response([one.model_dump(mode="json") for one in services.technique_statuses()])
 
 
 @extend_schema(tags=["workers"])
 class WorkerViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Worker]):
-    """The workers that reported themselves in the last day: what they can do, and whether they are alive."""
+    """The workers that reported themselves in the last day, with their capabilities and whether they are alive."""
 
     serializer_class = WorkerSerializer
     queryset = Worker.objects.select_related("current_step__session")
@@ -310,7 +311,9 @@ class WorkerViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Worker]):
 
 @extend_schema(tags=["audit"])
 class AuditViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[AuditEvent]):
-    """The team's audit trail, newest first. Each event carries the digest of the one before; nothing can be changed."""
+    """The team's audit trail, newest first. Each event contains the digest of the previous one; nothing
+    can be changed.
+    """
 
     serializer_class = AuditEventSerializer
     queryset = AuditEvent.objects.all()
@@ -324,12 +327,12 @@ class AuditViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Ge
 
 @extend_schema(tags=["storage"])
 class StorageView(APIView):
-    """What a team keeps in the store, and for how long."""
+    """A team's storage and retention."""
 
     @extend_schema(
-        summary="Read what a team keeps",
+        summary="Read a team's storage",
         parameters=[
-            OpenApiParameter("team", str, description="The team's slug; members of one team may leave it out.")
+            OpenApiParameter("team", str, description="The team's slug. Optional for members of a single team.")
         ],
         responses=StorageSerializer,
     )
@@ -338,16 +341,18 @@ class StorageView(APIView):
         return Response(StorageSerializer(services.storage_of(team)).data)
 
     @extend_schema(
-        summary="Set for how long a team keeps what sessions leave",
+        summary="Set a team's retention",
         request=RetentionSerializer,
         responses=StorageSerializer,
         examples=[
             example("Candidates for a month, logs for a year", {"artifact_days": 30, "log_days": 365}),
-            example("What would go", {"artifact_days": 7, "dry_run": True}),
+            example("What would be removed", {"artifact_days": 7, "dry_run": True}),
         ],
     )
     def patch(self, request: Request) -> Response:
-        """With `dry_run` nothing is changed, and `would_go` says what these days would remove now. Owners only."""
+        """With `dry_run`, nothing is changed, and `would_go` shows what these settings would remove now.
+        Owners only.
+        """
         asked = answers(RetentionSerializer, request)
         team = team_for(member(request), asked.pop("team", None))
         policy = None

@@ -8,20 +8,18 @@ class OptimizationConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Connects what the apps below tell: acts for the audit trail, rows that go, and people whose pages close."""
+        """Connects what the apps below tell: rows that go, and people whose pages close."""
         from django.contrib.sessions.models import Session
         from django.db.models.signals import post_delete, post_save
 
-        from apps.accounts import journal
         from apps.accounts.models import Membership, User
         from apps.models import dependents, limits
-        from apps.optimization import audit, events
+        from apps.optimization import events
         from apps.optimization.models.operation import step_memory_limit_bytes
         from apps.optimization.services.removal import SessionKeeper
 
-        journal.connect(audit.record)
         dependents.connect(SessionKeeper())
-        # Signals, because the admin and Django itself end logins and memberships too.
+        # Signals, because the admin and Django itself also end logins and memberships.
         for changed in (post_save, post_delete):
             changed.connect(events.tell_of_person, sender=User)
             changed.connect(events.tell_of_person, sender=Membership)

@@ -1,4 +1,4 @@
-"""Live pages: a poke on a session's channel group is answered with the fragments that the page itself uses."""
+"""Live pages: a poke on a session's channel group sends the page's own fragments."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ logger = logging.getLogger(__name__)
 NOT_FOUND = 4404
 TRY_AGAIN = 1013
 MIN_INTERVAL_S = 0.4
-"""Pokes that arrive faster are answered together."""
+"""Pokes that arrive within this interval are handled together."""
 LISTEN_S = 3.0
-"""How often a page makes sure that it is poked; while it is not, it looks for changes by itself as often."""
+"""How often a page verifies its subscription to pokes. Without one, it polls for changes at this interval."""
 LOOK_S = 15.0
-"""A page looks by itself this often in any case: a poke may get lost."""
+"""How often a page polls in any case, because a poke may be lost."""
 
 
 class SessionConsumer(AsyncWebsocketConsumer):
-    """One open page. On connecting it gets the state as it is, so a page that lost its socket heals itself."""
+    """One open page. It gets the current state on connecting, so a page recovers after losing its socket."""
 
     listening: tuple[str, ...] = ()
     pushing: asyncio.Task[None] | None = None
@@ -62,11 +62,11 @@ class SessionConsumer(AsyncWebsocketConsumer):
             await events.reached(self.channel_layer.group_discard(group, self.channel_name), "leaving a group")
 
     async def session_changed(self, event: dict[str, Any]) -> None:
-        """A poke: something of this session changed, or of who looks at it."""
+        """Handles a poke: the session changed, or the access of its viewer."""
         self.changed.set()
 
     async def _push(self) -> None:
-        """Sends what looks different since the last time: what stands still keeps its focus and its selection."""
+        """Sends the fragments that changed since the last time. Unchanged ones keep their focus and selection."""
         shown: dict[str, str] = {}
         while True:
             await self._told()
@@ -74,7 +74,7 @@ class SessionConsumer(AsyncWebsocketConsumer):
             try:
                 fragments = await self._render()
             except (OperationalError, InterfaceError):
-                logger.warning("The database does not answer: a live page is closed, and comes back.", exc_info=True)
+                logger.warning("The database does not answer. A live page is closed and will reconnect.", exc_info=True)
                 await self.close(code=TRY_AGAIN)
                 return
             if fragments is None:
@@ -87,7 +87,7 @@ class SessionConsumer(AsyncWebsocketConsumer):
             await asyncio.sleep(MIN_INTERVAL_S)
 
     async def _told(self) -> None:
-        """Waits for a poke, or until it is time to look without one."""
+        """Waits for a poke, or until the next poll is due."""
         look_at = time.monotonic() + LOOK_S
         while not self.changed.is_set() and time.monotonic() < look_at:
             with suppress(TimeoutError):
@@ -97,7 +97,9 @@ class SessionConsumer(AsyncWebsocketConsumer):
                 return
 
     async def _listen(self) -> bool:
-        """Whether this page is poked from now on: a Redis that was away may have forgotten it."""
+        """Subscribes this page to pokes again, because a restarted Redis may have lost the subscription. Returns
+        whether it worked.
+        """
         for group in self.listening:
             if not await events.reached(self.channel_layer.group_add(group, self.channel_name), "joining a group"):
                 return False
@@ -113,8 +115,8 @@ class SessionConsumer(AsyncWebsocketConsumer):
         return OptimizationSession.objects.visible_to(self.scope["user"]).filter(pk=pk).first()
 
     async def _render(self) -> dict[str, str] | None:
-        """The fragments, or `None` once the session is gone or its reader may no longer see it."""
-        # The socket's user and login are as old as the socket.
+        """The fragments, or `None` if the session is deleted or its viewer may no longer see it."""
+        # The socket's user and login date from when it was opened.
         login = import_module(settings.SESSION_ENGINE).SessionStore(self._login())
         return await self._fragments(await get_user({"session": login}))
 

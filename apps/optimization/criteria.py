@@ -1,4 +1,6 @@
-"""Criteria as rows: named, versioned, validated. Saving a change makes a new version; sessions keep what they froze."""
+"""Services for criteria: named, versioned and validated. Saving a change creates a new version; sessions keep their
+copy.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +14,13 @@ from apps.accounts.models import Role, Team, User
 from apps.accounts.services import require_role
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.techniques.catalogue import catalogue
-from apps.optimization import audit
+from apps.audit import trail
 from apps.optimization.errors import CriteriaBuiltIn, CriteriaInvalid, CriteriaNameTaken, CriteriaOutdated
 from apps.optimization.models import CriteriaSet
 
 
 def parse(body: Criteria | Mapping[str, Any]) -> Criteria:
-    """`body` as `Criteria`. Raises `CriteriaInvalid`, which lists every field that is wrong, with its value."""
+    """`body` as `Criteria`. Raises `CriteriaInvalid`, which lists every invalid field with its value."""
     plain = body.model_dump(mode="json") if isinstance(body, Criteria) else dict(body)
     try:
         criteria = Criteria.model_validate(plain)
@@ -41,7 +43,7 @@ def _unknown_techniques(criteria: Criteria) -> list[dict[str, str]]:
         {
             "field": field,
             "code": "unknown_technique",
-            "message": f"there is no technique {name!r}; there are {', '.join(known)}",
+            "message": f"there is no technique {name!r}; choose from {', '.join(known)}",
         }
         for field in ("allowed_techniques", "forbidden_techniques")
         for name in getattr(criteria, field) or ()
@@ -50,7 +52,9 @@ def _unknown_techniques(criteria: Criteria) -> list[dict[str, str]]:
 
 
 def merged(body: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """`body` with `overrides` on top: a group such as `constraints` keeps what the overrides do not name."""
+    """`body` with `overrides` applied. A group such as `constraints` keeps the fields that the overrides
+    do not name.
+    """
     result = dict(body)
     for name, value in overrides.items():
         inner = result.get(name)
@@ -69,7 +73,7 @@ def create(
     description: str = "",
     as_operator: bool = False,
 ) -> CriteriaSet:
-    """New named criteria of a team, or, by an operator, a profile of everybody's (`team` is `None`).
+    """New named criteria of a team, or, by an operator, a built-in profile for all teams (`team` is `None`).
 
     Raises `PermissionDenied`, `CriteriaInvalid`, `CriteriaNameTaken`.
     """
@@ -78,7 +82,7 @@ def create(
             raise CriteriaBuiltIn(name=name)
         require_role(user, team, Role.ENGINEER)
     row = _insert(team=team, name=_name(name), version=1, criteria=criteria, description=description, user=user)
-    audit.record("criteria.created", actor=user, team=team, subject=str(row), data={"body": row.body})
+    trail.record("criteria.created", actor=user, team=team, subject=str(row), data={"body": row.body})
     return row
 
 
@@ -92,15 +96,15 @@ def change(
     name: str | None = None,
     as_operator: bool = False,
 ) -> CriteriaSet:
-    """The next version. What is running keeps its own; the next session that is started takes the new one.
+    """Saves a new version. Running sessions keep theirs; new sessions use the new one.
 
-    Built-in profiles are edited by operators only (`as_operator`, in the admin). Raises `PermissionDenied`,
-    `CriteriaBuiltIn`, `CriteriaOutdated` when `criteria_set` is not the newest version, `CriteriaInvalid`,
+    Only operators edit built-in profiles (`as_operator`, in the admin). Raises `PermissionDenied`,
+    `CriteriaBuiltIn`, `CriteriaOutdated` if `criteria_set` is not the newest version, `CriteriaInvalid`,
     `CriteriaNameTaken`.
     """
     if not (as_operator and user.is_staff):
         _require_editor(user, criteria_set)
-    # Locked, so that of two edits at once the second finds its version outdated.
+    # Locked, so that the second of two concurrent edits finds its version outdated.
     current = CriteriaSet.objects.select_for_update().get(pk=criteria_set.pk)
     if not current.current:
         raise CriteriaOutdated(name=current.name, version=current.version)
@@ -114,7 +118,7 @@ def change(
         description=current.description if description is None else description,
         user=user,
     )
-    audit.record(
+    trail.record(
         "criteria.edited",
         actor=user,
         team=row.team,
@@ -126,10 +130,10 @@ def change(
 
 @transaction.atomic
 def retire(criteria_set: CriteriaSet, *, user: User) -> None:
-    """Takes criteria off the lists; sessions that used them keep them. Raises as `change`."""
+    """Removes criteria from the lists. Sessions that used them keep them. Raises the same errors as `change`."""
     _require_editor(user, criteria_set)
     CriteriaSet.objects.filter(pk=criteria_set.pk).update(current=False)
-    audit.record("criteria.retired", actor=user, team=criteria_set.team, subject=str(criteria_set))
+    trail.record("criteria.retired", actor=user, team=criteria_set.team, subject=str(criteria_set))
 
 
 def _require_editor(user: User, criteria_set: CriteriaSet) -> None:
@@ -165,7 +169,7 @@ def _insert(
             return CriteriaSet.objects.create(
                 team=team,
                 name=name,
-                # A name that was retired, or left by renaming, goes on counting where it stopped.
+                # A name that was retired, or freed by renaming, continues its version numbers.
                 version=max(version, (last.first() or 0) + 1),
                 description=description.strip(),
                 body=body,

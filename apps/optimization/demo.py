@@ -1,4 +1,4 @@
-"""A team, a person, two models and a data set to look at Lathe with. Asking again changes nothing."""
+"""Demo data: a team, a user, two models and a data set. Calling it again changes nothing."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ MODELS = (
 
 @dataclass(frozen=True)
 class Demo:
-    """What the demo stands on."""
+    """The demo's rows."""
 
     user: User
     password: str
     team: Team
     version: ModelVersion
-    """The sample that the first session is about."""
+    """The sample model of the first session."""
     dataset: DataSet
 
     @property
     def ready(self) -> bool:
-        """Whether workers have checked both files. Raises `DemoRefused` when one did not pass."""
+        """Whether workers have checked both files. Raises `DemoRefused` if one was refused."""
         for row, name in ((self.version, self.version.filename), (self.dataset, self.dataset.filename)):
             row.refresh_from_db()
             if row.status == InspectionStatus.REFUSED:
@@ -57,7 +57,7 @@ class Demo:
 
 
 def ensure_demo() -> Demo:
-    """The demo team with its person and samples, made where they are missing. Workers check the files later."""
+    """The demo team with its user and samples, created if missing. Workers check the files later."""
     user, password = _person()
     team = _team(user)
     versions = [_version(team, user, *model) for model in MODELS]
@@ -65,18 +65,20 @@ def ensure_demo() -> Demo:
 
 
 def start_session(demo: Demo) -> OptimizationSession:
-    """A session of the first sample under the profile “fastest”, through the same door as the page's and the API's."""
+    """A session of the first sample under the profile “fastest”, started by the same service as on the page and in the
+    API.
+    """
     fastest = CriteriaSet.objects.current().get(team=None, name="fastest")
     return session_start(user=demo.user, version=demo.version, dataset=demo.dataset, criteria_set=fastest)
 
 
 def session_at_work(demo: Demo) -> OptimizationSession:
-    """The demo team's session that has not ended, else a new one: whoever looks finds something going on."""
+    """The demo team's active session, or a new one, so that visitors see a session at work."""
     return demo.team.sessions.active().first() or start_session(demo)
 
 
 def _person() -> tuple[User, str]:
-    """The demo's person. The password is made once, kept in a file of this user's own, and works again if lost."""
+    """The demo's user. The password is generated once and kept in a file that only this system user can read."""
     path = Path(settings.LATHE.var_dir) / "demo_password"
     user = User.objects.filter(email=EMAIL).first()
     if user is not None and path.exists() and user.check_password(password := path.read_text()):

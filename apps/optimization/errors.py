@@ -1,4 +1,4 @@
-"""What can go wrong around criteria, sessions and their steps."""
+"""Errors about criteria, sessions and their steps."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from apps.errors import UserError
 
 
 class CriteriaInvalid(UserError):
-    """`problems` lists every field that is wrong, each as `{field, code, message}`."""
+    """`problems` lists every invalid field, each as `{field, code, message}`."""
 
     code = "criteria.invalid"
     sentence = "The criteria cannot be used. {summary}"
@@ -27,24 +27,24 @@ class CriteriaInvalid(UserError):
 class CriteriaNameTaken(UserError):
     code = "criteria.name_taken"
     status = 409
-    sentence = "There are criteria called “{name}” already. Edit those, or choose another name."
+    sentence = "There are already criteria called “{name}”. Edit those, or choose another name."
 
 
 class CriteriaBuiltIn(UserError):
     code = "criteria.built_in"
     status = 403
-    sentence = "“{name}” is a built-in profile, which only operators edit. Save your changes under another name."
+    sentence = "“{name}” is a built-in profile, which only operators can edit. Save your changes under another name."
 
 
 class CriteriaOutdated(UserError):
     code = "criteria.outdated"
     status = 409
-    sentence = "“{name}” was changed meanwhile: version {version} is not the newest. Look at the newest and edit that."
+    sentence = "“{name}” has changed: version {version} is no longer the newest. Open the newest version and edit that."
 
 
 class CriteriaMissing(UserError):
     code = "criteria.missing"
-    sentence = "Say what matters: name criteria, or give them with the request."
+    sentence = "The request has no criteria. Name saved criteria, or include criteria in the request."
 
 
 # --- starting a session ----------------------------------------------------------------------------------------------
@@ -70,37 +70,37 @@ class TeamsDiffer(UserError):
 class GroupsUnnamed(UserError):
     code = "session.groups_unnamed"
     sentence = (
-        "These criteria limit the loss of each group, and the data set {dataset} names no groups. Upload it with the "
-        "array or column that says which group an example belongs to (“Groups in”; over the API `group`), or leave the "
-        "limit out. To hold every class to it, name the labels' own column."
+        "These criteria limit the loss of each group, but the data set {dataset} has no groups. Upload it again and "
+        "name the array or column with the group of each example (“Groups in”, or `group` in the API), or remove the "
+        "limit. To apply the limit to every class, name the label column."
     )
 
 
 class GroupsUnmeasured(UserError):
     code = "session.groups_unmeasured"
     sentence = (
-        "These criteria limit the loss of each group, and the metric of {dataset}, {metric}, is no mean over examples, "
-        "so that a group has no part of it. Choose another metric for the data set, or leave the limit out."
+        "These criteria limit the loss of each group, but the metric of {dataset}, {metric}, is not a mean over "
+        "examples, so it has no value per group. Choose another metric for the data set, or remove the limit."
     )
 
 
 class TechniqueUnavailable(UserError):
     code = "session.technique_unavailable"
     sentence = (
-        "No worker can run {technique}: {libraries} is installed on none of them. Install it on a worker, or leave the "
-        "technique out."
+        "No worker can run {technique}, because none of them has {libraries}. Install it on a worker, or remove the "
+        "technique from the criteria."
     )
 
 
 class TechniqueDisabled(UserError):
     code = "session.technique_disabled"
-    sentence = "The operators have switched {technique} off. Leave it out of the allowed techniques."
+    sentence = "The operators have switched {technique} off. Remove it from the allowed techniques."
 
 
 class AcceleratorUnavailable(UserError):
     code = "session.accelerator_unavailable"
     sentence = (
-        "The target is {device}, and no worker serves an accelerator. Start a worker for the queue gpu, or choose the "
+        "The target is {device}, but no worker serves an accelerator. Start a worker for the queue gpu, or choose the "
         "target cpu."
     )
 
@@ -109,8 +109,8 @@ class NothingToTry(UserError):
     code = "session.nothing_to_try"
     status = 409
     sentence = (
-        "This session would end as it begins, for nothing can be tried. {summary} Change the criteria, or ask for a "
-        "start all the same to have the original analysed and packaged."
+        "This session would end with the original, because nothing can be tried. {summary} Change the criteria, or "
+        "start anyway to analyse and package the original."
     )
 
 
@@ -126,19 +126,21 @@ class SessionMoveRefused(UserError):
 class SessionDeleted(UserError):
     code = "session.deleted"
     status = 410
-    sentence = "This session was deleted on {day} by {actor}. What it promoted is still there, as are its audit events."
+    sentence = (
+        "This session was deleted on {day} by {actor}. Its promoted versions and its audit events are still there."
+    )
 
 
 class NothingToPromote(UserError):
     code = "session.nothing_to_promote"
     status = 409
-    sentence = "This session hands over no artifact: {reason}"
+    sentence = "This session has no artifact to promote: {reason}"
 
 
 class NotPromoted(UserError):
     code = "session.not_promoted"
     status = 409
-    sentence = "The alias {alias} does not point at what this session made, so there is nothing to take back."
+    sentence = "The alias {alias} does not point at this session's version, so there is nothing to roll back."
 
 
 class NoPackage(UserError):
@@ -161,27 +163,27 @@ class DemoRefused(UserError):
     sentence = "The sample {name} was refused: {reason}"
 
 
-# --- why a step failed (kept on the step; the sentences are shown there) ---------------------------------------------
+# --- why a step failed (stored with the step and shown there) --------------------------------------------------------
 
 
 class WorkerLost(UserError):
     code = "step.worker_lost"
-    sentence = "The worker died or lost its connection {attempts} times while it did this step."
+    sentence = "The worker died or lost its connection {attempts} times during this step."
 
 
 class InfrastructureFailed(UserError):
     code = "step.infrastructure_failed"
     sentence = (
-        "{what} failed, and not what was tried: {reason}. Nothing that was done is lost: once that works again, resume "
-        "the session."
+        "{what} failed, not the candidate: {reason}. Completed steps are kept. Resume the session once the problem is "
+        "fixed."
     )
 
 
 class StepErrored(UserError):
     code = "step.errored"
-    sentence = "Something broke on our side while this step ran. The operators find the details in the admin."
+    sentence = "This step failed because of an internal error. The operators can find the details in the admin."
 
 
 class SessionErrored(UserError):
     code = "session.errored"
-    sentence = "Something broke on our side, so the session was stopped. The operators find the details in the admin."
+    sentence = "The session was stopped by an internal error. The operators can find the details in the admin."

@@ -1,7 +1,7 @@
-"""Poking open pages: a short message on a channel group that says "something changed", never what.
+"""Pokes open pages: a short message on a channel group that says only that something changed.
 
-Whoever listens reads the rows afresh, so a lost poke costs a moment and nothing else. That is also why a broken
-channel layer is logged and not raised: the work goes on.
+Listeners read the rows again, so a lost poke only delays an update. For the same reason, a broken channel layer is
+logged and not raised: the work continues.
 """
 
 from __future__ import annotations
@@ -25,54 +25,50 @@ from apps.outages import REDIS_AWAY, Outage
 logger = logging.getLogger(__name__)
 
 ANSWER_S = 1.0
-"""How long the channel layer may take: whoever pokes has other work to do."""
+"""The timeout of the channel layer, because the sender has other work to do."""
 
 NEXT_IN_LINE = 20
-"""Who stands further back sees that it moves when its page looks by itself."""
+"""How many waiting sessions are poked. Pages of sessions further back see the change when they poll."""
 
 outage = Outage()
-"""Of the channel layer, as this process sees it."""
+"""The channel layer's state, as seen by this process."""
 
 
 def poke(session: OptimizationSession) -> None:
-    """Tells the session's pages, and its team's lists, once the transaction is committed."""
-    for group in (session.channel_group, team_group(session.team_id)):
-        transaction.on_commit(partial(_send, group, {"type": "session.changed", "session": str(session.pk)}))
+    """Pokes the session's pages once the transaction is committed."""
+    transaction.on_commit(partial(_send, session.channel_group, {"type": "session.changed"}))
 
 
 def poke_waiting() -> None:
-    """Tells the pages of the sessions that are next in line: a step began or ended, so they have moved up."""
+    """Pokes the pages of the sessions next in line, which have moved up because a step began or ended."""
     for step in SessionStep.objects.waiting().order_by("enqueued_at")[:NEXT_IN_LINE]:
         poke(step.session)
-
-
-def team_group(team_id: int) -> str:
-    """The channel group of everything that shows a team's sessions."""
-    return f"team.{team_id}"
 
 
 # --- who may still look ----------------------------------------------------------------------------------------------
 
 
 def user_group(user_id: int) -> str:
-    """The channel group of a person's open pages."""
+    """The channel group of a user's open pages."""
     return f"user.{user_id}"
 
 
 def login_group(session_key: str) -> str:
-    """The channel group of the pages that one login opened. Its key is a secret, and stays one."""
+    """The channel group of the pages that one login opened. The session key is secret, so the name does
+    not reveal it.
+    """
     return f"login.{sha256(session_key.encode()).hexdigest()[:32]}"
 
 
 def tell_of_person(instance: User | Membership, **signal: Any) -> None:
-    """A person or their place in a team was changed or deleted: their pages ask anew whether they may look."""
+    """A user or membership was changed or deleted, so the user's pages check their access again."""
     if signal.get("update_fields") != frozenset({"last_login"}):
         user_id = instance.user_id if isinstance(instance, Membership) else instance.pk
         transaction.on_commit(partial(_send, user_group(user_id), {"type": "session.changed"}))
 
 
 def tell_of_logout(instance: Session, **signal: Any) -> None:
-    """A login has ended: its pages are closed. One that ran out long ago has none."""
+    """A login has ended, so its pages are closed. A long-expired login has none."""
     if instance.expire_date > timezone.now():
         transaction.on_commit(partial(_send, login_group(instance.session_key), {"type": "session.changed"}))
 
@@ -91,7 +87,7 @@ async def _told(group: str, message: dict[str, Any]) -> None:
 
 
 async def reached(asking: Any, what: str) -> bool:
-    """Awaits what is asked of the channel layer, for a moment at most. Returns whether it was done."""
+    """Awaits a channel layer operation with a timeout. Returns whether it succeeded."""
     if not outage.may_ask():
         asking.close()
         return False
@@ -99,7 +95,7 @@ async def reached(asking: Any, what: str) -> bool:
         await asyncio.wait_for(asking, ANSWER_S)
     except REDIS_AWAY:
         if outage.began():
-            logger.warning("The channel layer does not answer (%s): pages look for changes by themselves.", what)
+            logger.warning("The channel layer does not answer (%s). Pages poll for changes instead.", what)
         return False
     outage.ended()
     return True

@@ -1,4 +1,4 @@
-"""What lists can be narrowed by, the same words in the API and on the pages."""
+"""Filters of lists, with the same names in the API and on pages."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from django_filters import rest_framework as filters
 
 from apps.agents.contracts.criteria import Objective
 from apps.agents.contracts.state import Outcome, Phase, Status
+from apps.audit.models import AuditEvent
 from apps.models.filters import IdFilter
-from apps.optimization.models import AuditEvent, CriteriaSet, LogEntry, OptimizationSession
+from apps.optimization.models import CriteriaSet, LogEntry, OptimizationSession
 from apps.optimization.models.choices import choices_of
 
 
@@ -16,8 +17,8 @@ class SessionFilter(filters.FilterSet):
     search = filters.CharFilter(method="by_words", label="Search", help_text="Words in the model's or data set's name.")
     status = filters.MultipleChoiceFilter(
         choices=[(one.value, one.value.capitalize()) for one in Status],
-        distinct=False,  # a session has one state: no row comes twice
-        help_text="One or several states.",
+        distinct=False,  # a session has one state, so no row appears twice
+        help_text="One or more states.",
     )
     outcome = filters.ChoiceFilter(choices=choices_of(Outcome))
     objective = filters.ChoiceFilter(
@@ -38,7 +39,7 @@ class SessionFilter(filters.FilterSet):
 
 
 class SessionApiFilter(SessionFilter):
-    """Automation asks by id as well."""
+    """The API's filter, which also accepts ids."""
 
     phase = filters.ChoiceFilter(choices=[(one.value, one.value.capitalize()) for one in Phase])
     model = IdFilter(field_name="version__model_id", help_text="A model's id.")
@@ -57,8 +58,10 @@ class LogFilter(filters.FilterSet):
 
 class CriteriaFilter(filters.FilterSet):
     team = filters.CharFilter(field_name="team__slug", help_text="A team's slug.")
-    built_in = filters.BooleanFilter(field_name="team", lookup_expr="isnull", help_text="Whether it is a profile.")
-    current = filters.BooleanFilter(help_text="Whether it is the newest version of its name.")
+    built_in = filters.BooleanFilter(
+        field_name="team", lookup_expr="isnull", help_text="Whether the criteria are a built-in profile."
+    )
+    current = filters.BooleanFilter(help_text="Whether the criteria are the newest version.")
 
     class Meta:
         model = CriteriaSet
@@ -67,11 +70,11 @@ class CriteriaFilter(filters.FilterSet):
 
 class AuditFilter(filters.FilterSet):
     team = filters.CharFilter(field_name="team__slug", help_text="A team's slug.")
-    actor = filters.CharFilter(lookup_expr="icontains", help_text="A part of the address or the agent's name.")
-    action = filters.CharFilter(lookup_expr="startswith", help_text="How the action begins, such as `session`.")
+    actor = filters.CharFilter(lookup_expr="icontains", help_text="Part of the address or the agent's name.")
+    action = filters.CharFilter(lookup_expr="startswith", help_text="The beginning of the action, such as `session`.")
     session = filters.UUIDFilter(field_name="session_id", help_text="A session's id.")
-    after = filters.IsoDateTimeFilter(field_name="at", lookup_expr="gte", help_text="A moment, ISO 8601.")
-    before = filters.IsoDateTimeFilter(field_name="at", lookup_expr="lt", help_text="A moment, ISO 8601.")
+    after = filters.IsoDateTimeFilter(field_name="at", lookup_expr="gte", help_text="A date and time in ISO 8601.")
+    before = filters.IsoDateTimeFilter(field_name="at", lookup_expr="lt", help_text="A date and time in ISO 8601.")
 
     class Meta:
         model = AuditEvent

@@ -1,4 +1,4 @@
-"""The portal's forms. What is valid is said once, in `apps.agents.contracts.criteria`; forms only ask and show."""
+"""The forms of sessions and criteria. They only ask and show; `contracts.criteria` defines what is valid."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from apps.optimization.models import CriteriaSet
 
 
 class SearchedChoiceField(forms.ModelChoiceField):
-    """Offers the first few rows that fit some words, and takes any row of its queryset as an answer.
+    """Offers the first few rows that match some words, and accepts any row of its queryset.
 
-    A team has more models than anybody reads through: a list of all of them would take longer to draw than to search.
+    A team has too many models to read through, and rendering all of them takes longer than a search.
     """
 
     MOST_OFFERED = 30
@@ -32,10 +32,10 @@ class SearchedChoiceField(forms.ModelChoiceField):
         super().__init__(queryset=None, **kwargs)
         self.lookups = lookups
         self.more = False
-        """Whether more rows fit than are offered."""
+        """Whether more rows match than are offered."""
 
     def offer(self, rows: QuerySet[Any], words: str, chosen: Any) -> None:
-        """Any of `rows` may be the answer; shown are the first that fit `words`, and the one that is chosen."""
+        """Accepts any of `rows`, and shows the first that match `words` and the chosen one."""
         self.queryset = rows
         fitting = rows
         for word in words.replace("\x00", " ").split():
@@ -48,7 +48,7 @@ class SearchedChoiceField(forms.ModelChoiceField):
         self.choices = [("", self.empty_label), *((row.pk, self.label_from_instance(row)) for row in shown)]
 
     def _held(self, chosen: Any) -> Any:
-        """The row that was chosen before; `None` where there is none, or none that may be chosen."""
+        """The row chosen before; `None` if there is none or it may not be chosen."""
         try:
             return self.to_python(chosen)
         except ValidationError:
@@ -56,15 +56,15 @@ class SearchedChoiceField(forms.ModelChoiceField):
 
 
 class SessionForm(forms.Form):
-    """The question that starts a session: which model, on which data, under which criteria."""
+    """The request that starts a session: a model, a data set and criteria."""
 
     version = SearchedChoiceField("model__name", "filename", label="Model", empty_label="Choose a model")
     dataset = SearchedChoiceField("name", "filename", label="Data set", empty_label="Choose a data set")
     criteria_set = forms.ModelChoiceField(CriteriaSet.objects.none(), label="Criteria", empty_label="Choose criteria")
     start_anyway = forms.BooleanField(
-        label="Start it all the same: analyse and package the original", required=False, widget=forms.HiddenInput
+        label="Start anyway: analyse and package the original", required=False, widget=forms.HiddenInput
     )
-    """Asked only once it is known that there is nothing to try."""
+    """Shown only if there is nothing to try."""
 
     SEARCHED = ("version", "dataset")
 
@@ -86,25 +86,25 @@ class SessionForm(forms.Form):
         field.offer(rows.order_by("-pk"), self.words(name), self[name].value())
 
     def words(self, name: str) -> str:
-        """What was typed to find the answer of a field."""
+        """The search words typed for a field."""
         typed = f"{name}_search"
         return str((self.data or self.initial).get(typed, ""))
 
     @property
     def searched(self) -> list[tuple[forms.BoundField, str]]:
-        """The fields that are searched, each with what was typed."""
+        """The searchable fields, each with its search words."""
         return [(self[name], self.words(name)) for name in self.SEARCHED]
 
 
 class WhatIfForm(forms.Form):
-    """Another limit and confidence for what the data can decide, before criteria are written for them."""
+    """A limit and confidence to try, before writing criteria with them."""
 
     limit = forms.FloatField(
         label="Loss at most (points)",
         min_value=0,
         max_value=100,
         required=False,
-        help_text="In the metric's unit where that is no share.",
+        help_text="In the metric's unit if the metric is not a share.",
         widget=forms.NumberInput({"step": "any"}),
     )
     confidence = forms.FloatField(
@@ -116,14 +116,14 @@ class WhatIfForm(forms.Form):
         return {"limit": criteria.constraints.max_metric_drop_points, "confidence": criteria.confidence}
 
     def put_on(self, criteria: Criteria) -> Criteria:
-        """`criteria` with what was answered, once that is valid."""
+        """`criteria` with the valid answers applied."""
         limits = criteria.constraints.model_copy(update={"max_metric_drop_points": self.cleaned_data["limit"]})
         return criteria.model_copy(update={"constraints": limits, "confidence": self.cleaned_data["confidence"]})
 
 
 @dataclass(frozen=True)
 class Question:
-    """One field of the criteria's form: where its answer stands in `Criteria`, and in which unit it is asked."""
+    """One field of the criteria form: its path in `Criteria`, and the unit of the form."""
 
     name: str
     path: tuple[str, ...]
@@ -131,7 +131,7 @@ class Question:
     scale: float = 1.0
 
     def answer(self, value: Any) -> Any:
-        """The form's value in the unit of `Criteria`; an empty one is `None`."""
+        """The form's value in the unit of `Criteria`; `None` if empty."""
         if value in (None, ""):
             return None
         return round(value * self.scale) if self.scale != 1.0 else value
@@ -168,18 +168,22 @@ def _questions() -> Iterator[Question]:
         "objective",
         ("objective",),
         forms.ChoiceField(
-            choices=[(o.value, o.value.capitalize()) for o in Objective], help_text="What counts as better."
+            choices=[(o.value, o.value.capitalize()) for o in Objective], help_text="What to optimize for."
         ),
     )
     for gain in ("latency", "size", "memory"):
         label = f"Weight of {gain}"
         yield Question(f"weight_{gain}", ("weights", gain), _number(label, "For the balanced objective.", True))
-    yield _limit("max_metric_drop_points", "Loss at most (points)", "Of top-1, F1 …; in the metric's unit otherwise.")
-    yield _limit("max_metric_drop_relative", "Loss at most (share)", "0.01 is one per cent of the original's value.")
+    yield _limit(
+        "max_metric_drop_points",
+        "Loss at most (points)",
+        "For top-1, F1 and other shares. Otherwise in the metric's unit.",
+    )
+    yield _limit("max_metric_drop_relative", "Loss at most (share)", "0.01 is one percent of the original's value.")
     yield _limit(
         "max_group_drop_points",
         "Loss of each group at most (points)",
-        "For data sets that name groups, such as sites or devices. Empty: no limit.",
+        "For data sets with groups, such as sites or devices. Empty: no limit.",
     )
     yield _limit("max_latency_ms", "Latency at most (ms)", "p50 on the target below.")
     yield _limit("min_speedup", "Faster by at least (×)", "1.5 is one and a half times as fast.")
@@ -189,7 +193,9 @@ def _questions() -> Iterator[Question]:
     yield Question("device", ("target", "device"), forms.ChoiceField(choices=[(d.value, d.upper()) for d in Device]))
     yield Question("threads", ("target", "threads"), forms.IntegerField(min_value=1))
     yield Question("batch_size", ("target", "batch_size"), forms.IntegerField(min_value=1))
-    yield Question("minutes", ("budget", "minutes"), _number("Minutes at most", "Of search, packaging aside.", True))
+    yield Question(
+        "minutes", ("budget", "minutes"), _number("Minutes at most", "For the search, without packaging.", True)
+    )
     yield Question("candidates", ("budget", "candidates"), forms.IntegerField(label="Candidates at most", min_value=1))
     yield Question(
         "confidence", ("confidence",), _number("Confidence", "Of every interval and test, 0.5 to 0.999.", True)
@@ -198,19 +204,21 @@ def _questions() -> Iterator[Question]:
         "accept_inconclusive",
         ("accept_inconclusive",),
         forms.BooleanField(
-            label="Accept what is within the limits but not proven",
+            label="Accept a result that is within the limits but not proven",
             required=False,
-            help_text="When the examples are too few to prove it; the report says so.",
+            help_text="If there are too few examples to prove it. The report says so.",
         ),
     )
     yield Question(
-        "allowed_techniques", ("allowed_techniques",), _techniques("Only these techniques", "None ticked: all of them.")
+        "allowed_techniques",
+        ("allowed_techniques",),
+        _techniques("Only these techniques", "If none is selected, all are allowed."),
     )
     yield Question("forbidden_techniques", ("forbidden_techniques",), _techniques("Never these techniques", ""))
 
 
 class CriteriaForm(forms.Form):
-    """Named criteria as questions. `to_criteria` is valid after `is_valid`."""
+    """The form of named criteria. After `is_valid`, `criteria` is set."""
 
     name = forms.CharField(max_length=80)
     description = forms.CharField(required=False, widget=forms.Textarea({"rows": 2}))
@@ -294,14 +302,14 @@ class RollBackForm(forms.Form):
 
 
 class RetentionForm(forms.Form):
-    """For how many days what a session leaves is kept. Empty is for ever."""
+    """Retention in days. Empty means forever."""
 
     artifact_days = forms.IntegerField(
         required=False,
         min_value=1,
         max_value=36_500,
-        label="Files of candidates (days)",
-        help_text="Those that were not handed over, from the day the session ended. Empty: for ever.",
+        label="Candidate files (days)",
+        help_text="Except winning artifacts. Counted from the end of the session. Empty: forever.",
     )
     log_days = forms.IntegerField(required=False, min_value=1, max_value=36_500, label="Logs (days)")
     session_days = forms.IntegerField(
@@ -309,5 +317,5 @@ class RetentionForm(forms.Form):
         min_value=1,
         max_value=36_500,
         label="Whole sessions (days)",
-        help_text="With report and package. What was promoted stays, and so do audit events.",
+        help_text="With report and package. Promoted versions and audit events stay.",
     )

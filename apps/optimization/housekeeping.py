@@ -1,4 +1,4 @@
-"""What every worker process does beside its work: says that it lives, and sweeps up after those that died.
+"""Housekeeping in every worker process: sends heartbeats and sweeps up after dead workers.
 
 A Dramatiq middleware, so that a worker cannot be started without it. `django_dramatiq` loads it before the apps are
 ready, which is why the models are imported on first use.
@@ -17,26 +17,27 @@ from django.db import close_old_connections, connections
 logger = logging.getLogger(__name__)
 
 COLLECT_EVERY_S = 3600.0
-"""How often the store's collection is asked for, by the workers that may do it."""
-
-stopping = threading.Event()
-"""Set when this process was told to stop: what runs is handed back to be done by another worker."""
+"""How often workers of the right queue trigger the store's garbage collection."""
 
 
 class Housekeeping(dramatiq.Middleware):
-    """Starts the housekeeper's thread with the worker and ends it with it."""
+    """Starts and stops the housekeeper's thread with the worker."""
 
     def __init__(self) -> None:
         self._housekeeper: Housekeeper | None = None
 
     def after_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
-        stopping.clear()
+        from apps.optimization import workers
+
+        workers.stopping.clear()
         queues = worker.consumer_whitelist or broker.get_declared_queues()
         self._housekeeper = Housekeeper(sorted(queues))
         self._housekeeper.start()
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
-        stopping.set()
+        from apps.optimization import workers
+
+        workers.stopping.set()
 
     def after_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         if self._housekeeper is not None:
@@ -44,7 +45,7 @@ class Housekeeping(dramatiq.Middleware):
 
 
 class Housekeeper(threading.Thread):
-    """Reports the worker every few seconds and sweeps now and then, until stopped."""
+    """Sends the worker's heartbeat every few seconds and sweeps periodically, until stopped."""
 
     def __init__(self, queues: list[str]) -> None:
         super().__init__(name="lathe-housekeeper", daemon=True)
@@ -52,7 +53,7 @@ class Housekeeper(threading.Thread):
         self._done = threading.Event()
 
     def stop(self) -> None:
-        """Ends the thread; the worker's row goes, because it left in order."""
+        """Ends the thread and deletes the worker's row, because this is an orderly shutdown."""
         self._done.set()
         self.join(timeout=5)
 
@@ -75,7 +76,7 @@ class Housekeeper(threading.Thread):
 
     @staticmethod
     def _try(chore: Any, *arguments: Any) -> None:
-        """The thread outlives a database that is away for a while, and a chore that breaks is logged."""
+        """Runs a chore. The thread survives an unavailable database, and a failing chore is logged."""
         try:
             close_old_connections()
             chore(*arguments)
@@ -85,8 +86,8 @@ class Housekeeper(threading.Thread):
 
 def _ask_for_collection() -> None:
     """Messages and not calls: listing a large store takes longer than a worker may be silent."""
-    from apps.models.actors import collect_store
-    from apps.optimization.actors import tidy_up
+    from apps.models.messages import COLLECT_STORE
+    from apps.optimization.messages import TIDY_UP
 
-    tidy_up.send()
-    collect_store.send()
+    TIDY_UP.send()
+    COLLECT_STORE.send()

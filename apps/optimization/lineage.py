@@ -1,4 +1,4 @@
-"""What came from what: the steps that led to an artifact, and the format it has."""
+"""Lineage: the steps that led to an artifact, and its format."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ def format_of(version: ModelVersion) -> str:
 
 
 def signature_of(version: ModelVersion) -> dict[str, str]:
-    """The argument that names the original's function, where its format has room for several; else nothing."""
-    signature = version.metadata.signature
+    """The argument that names the original's signature, if its format supports several; otherwise empty."""
+    signature = version.metadata.body["signature"]
     return {"signature": signature} if signature else {}
 
 
 def reading_of(session: OptimizationSession) -> dict[str, Any]:
-    """How the session's data set is read: as its member said, with the axes of examples that the analysis has found."""
+    """How to read the session's data set: the member's spec, with the batch axes that the analysis found."""
     spec = DatasetSpec.model_validate(session.dataset.spec)
     found = session.analysis.body.get("batch_axes") if hasattr(session, "analysis") else None
     return spec.laid_out(found or {}).model_dump(mode="json")
 
 
 def chain_to(session: OptimizationSession, key: str) -> list[SessionStep]:
-    """The optimize steps from the original to the one called `key`, the first one first; empty for the original."""
+    """The optimize steps from the original to the one called `key`, in order; empty for the original."""
     made = session.steps.filter(kind=StepKind.OPTIMIZE, artifact__isnull=False).select_related("artifact")
     by_key = {step.key: step for step in made}
     step = by_key.get(key)
@@ -50,7 +50,7 @@ def input_format(step: SessionStep) -> str:
 def makers(session: OptimizationSession) -> dict[str, SessionStep]:
     """The step that made each candidate's artifact, by the candidate's key.
 
-    A candidate's own optimize step, or the one whose artifact was evaluated as it: the export is made before the plan.
+    This is the candidate's own optimize step, or the export step whose artifact was evaluated as this candidate.
     """
     steps = list(session.steps.select_related("artifact"))
     by_key = {step.key: step for step in steps}
@@ -64,7 +64,7 @@ def makers(session: OptimizationSession) -> dict[str, SessionStep]:
 
 
 def exported_analyses(session: OptimizationSession) -> list[dict[str, Any]]:
-    """The bodies of the analyses of what the original was exported to, in the order in which they were asked for."""
+    """The bodies of the analyses of the original's exports, in the order in which they were requested."""
     steps = session.steps.filter(kind=StepKind.ANALYSE, status=Status.COMPLETED).exclude(parent_key="")
     return [step.result for step in steps.order_by("pk")]
 
@@ -74,5 +74,5 @@ def runtime_of_original(version: ModelVersion) -> str:
 
 
 def runtime_of_candidate(version: ModelVersion, technique: str) -> str:
-    """What runs a candidate of `technique`: another runtime after an export, else what runs the original."""
+    """The runtime of a candidate of `technique`: another one after an export, otherwise the original's."""
     return runtime_of(format_of_candidate(format_of(version), technique))

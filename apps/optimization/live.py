@@ -1,4 +1,4 @@
-"""What the live page of a session shows, read afresh for the page and for every push: one reading, one template."""
+"""The content of a session's live page. The page and every push read it anew and use the same templates."""
 
 from __future__ import annotations
 
@@ -21,50 +21,52 @@ from apps.optimization.waiting import Wait, waits_of
 
 LOG_LINES = 200
 FRAGMENTS = ("head", "candidates", "runtimes", "steps", "log", "plot", "announcement")
-"""What of the page changes. Each is a template `_session_NAME.html` whose root has a stable id, so a push swaps it."""
+"""The parts of the page that change. Each is a template `_session_NAME.html` whose root has a stable id, so a push
+swaps it.
+"""
 
 
 @dataclass(frozen=True)
 class CandidateRow:
-    """A candidate with its measurement, where there is one, and its step at work."""
+    """A candidate with its measurement, if any, and its running step."""
 
     candidate: Candidate
     evaluation: EvaluationReport | None
     working: SessionStep | None
     runtime: str
-    """What runs it, by its name."""
+    """The name of its runtime."""
 
     @property
     def findings(self) -> list[Finding]:
-        """What its evaluation shows beside the verdicts."""
-        told = self.evaluation.body.get("findings", ()) if self.evaluation else ()
-        return [Finding.model_validate(one) for one in told]
+        """The findings of its evaluation, apart from the verdicts."""
+        findings = self.evaluation.body.get("findings", ()) if self.evaluation else ()
+        return [Finding.model_validate(one) for one in findings]
 
     @property
     def gains(self) -> Gains | None:
-        """What of its gain is the runtime's, where that has changed."""
-        told = self.evaluation.body.get("gains") if self.evaluation else None
-        return Gains.model_validate(told) if told else None
+        """The runtime's part of its gain, if the runtime has changed."""
+        gains = self.evaluation.body.get("gains") if self.evaluation else None
+        return Gains.model_validate(gains) if gains else None
 
 
 @dataclass(frozen=True)
 class LiveSession:
     session: OptimizationSession
     phases: list[tuple[str, str]]
-    """Each phase with `done`, `now` or `ahead`."""
+    """Each phase with its state: `done`, `now` or `ahead`."""
     candidates: list[CandidateRow]
     steps: list[SessionStep]
     log: list[LogEntry]
     metric_label: str
     higher_is_better: bool
     runtime: str
-    """What runs the original, by its name."""
+    """The name of the original's runtime."""
     runtimes: tuple[RuntimeReport, ...]
-    """The same float model in every runtime that it was analysed in."""
+    """The same float model in every runtime in which it was analysed."""
     plot: str
     """JSON for `static/js/plots.js`."""
     wait: Wait | None
-    """Its place in the queue, while none of its steps runs."""
+    """Its position in the queue while none of its steps runs."""
     own_time_s: float
     waited_s: float
 
@@ -74,10 +76,9 @@ class LiveSession:
 
 
 def read(session: OptimizationSession) -> LiveSession:
-    """Everything that the page shows of `session` as it stands."""
-    candidates = list(
-        session.candidates.prefetch_related(Prefetch("evaluation", EvaluationReport.objects.all())).order_by("pk")
-    )
+    """Everything that the page shows about the current state of `session`."""
+    evaluations = Prefetch("evaluation", EvaluationReport.objects.select_related("step"))
+    candidates = list(session.candidates.prefetch_related(evaluations).order_by("pk"))
     steps = list(session.steps.order_by("pk"))
     working = {step.candidate_key: step for step in steps if step.status == Status.RUNNING and step.candidate_key}
     rows = [_row(session, candidate, working) for candidate in candidates]
@@ -109,7 +110,7 @@ def _row(session: OptimizationSession, candidate: Candidate, working: dict[str, 
 
 
 def _runtimes(session: OptimizationSession) -> tuple[RuntimeReport, ...]:
-    """Nothing until there are two to compare."""
+    """Empty until there are two runtimes to compare."""
     exported, original = exported_analyses(session), getattr(session, "analysis", None)
     if not exported or original is None:
         return ()
@@ -129,12 +130,12 @@ def _phases(session: OptimizationSession) -> list[tuple[str, str]]:
 
 
 def _metric(rows: list[CandidateRow]) -> dict[str, Any]:
-    """The primary metric as it was first measured; empty before."""
+    """The label of the primary metric, once it has been measured; empty before."""
     measured = next((row.evaluation for row in rows if row.evaluation), None)
     return measured.body["metrics"][0] if measured else {}
 
 
 def fragments(session: OptimizationSession, *, writes: bool) -> dict[str, str]:
-    """Each fragment of the page by its name, as the session stands for who `writes` in its team, or only looks."""
+    """The rendered fragments of the page by name, with or without the controls for members who may write (`writes`)."""
     reading = {"live": read(session), "writes": writes}
     return {name: render_to_string(f"optimization/_session_{name}.html", reading) for name in FRAGMENTS}

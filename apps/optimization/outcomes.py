@@ -1,8 +1,6 @@
-"""What a completed step leaves in the rows that lists, plots and reports read."""
+"""Stores the result of a completed step in the rows for lists, plots and reports."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from apps.agents.contracts.reports import analysis, evaluation, optimization
 from apps.agents.contracts.state import Plan, StepKind
@@ -10,34 +8,35 @@ from apps.optimization import workers
 from apps.optimization.models import AnalysisReport, EvaluationReport, SessionStep
 
 
-def keep_report(step: SessionStep, body: dict[str, Any]) -> None:
-    """Checks that `body` is what this kind of step makes and keeps it. Raises `pydantic.ValidationError`."""
+def keep_report(step: SessionStep) -> None:
+    """Validates the result of `step` for its kind and stores what lists look up. Raises `pydantic.ValidationError`.
+
+    The body stays in the step; the rows of reports point there.
+    """
+    body = step.result
     match step.kind:
         case StepKind.ANALYSE:
             analysis.AnalysisReport.model_validate(body)
-            # That of the exported model stays with its step.
+            # The analysis of an exported model stays in its step.
             if not step.parent_key:
-                AnalysisReport.objects.update_or_create(session_id=step.session_id, defaults={"body": body})
+                AnalysisReport.objects.update_or_create(session_id=step.session_id, defaults={"step": step})
         case StepKind.PLAN:
             Plan.model_validate(body)
         case StepKind.OPTIMIZE:
             optimization.OptimizationResult.model_validate(body)
         case StepKind.EVALUATE:
-            _keep_evaluation(step, body)
+            _keep_evaluation(step)
             workers.note_timing(body)
 
 
-def _keep_evaluation(step: SessionStep, body: dict[str, Any]) -> None:
-    """What judged a finalist takes the place of what ranked it, which stays with its step.
-
-    So do the outcomes of single examples: only the step that judges the next finalist reads them.
-    """
-    report = evaluation.EvaluationReport.model_validate(body)
+def _keep_evaluation(step: SessionStep) -> None:
+    """Replaces the evaluation that ranked a finalist by the one that judged it. The former stays in its step."""
+    report = evaluation.EvaluationReport.model_validate(step.result)
     candidate = step.session.candidates.get(key=step.candidate_key)
     EvaluationReport.objects.update_or_create(
         candidate=candidate,
         defaults={
-            "body": {**body, "outcomes": None},
+            "step": step,
             "speedup": report.latency.speedup.value,
             "size_ratio": report.size_bytes.ratio,
             "metric_drop": report.primary.drop.value,

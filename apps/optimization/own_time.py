@@ -1,7 +1,7 @@
-"""A session's own time: while at least one of its steps runs. Its budget of minutes is spent in it.
+"""A session's own time: the time during which at least one of its steps runs. Its budget of minutes counts this time.
 
-Waiting behind other sessions, backoffs and the pause before a resume are not part of it; tries that failed are. Steps
-that run side by side count once. All times are the database's.
+Waiting behind other sessions, backoffs and the pause before a resume are not included; failed attempts are. Steps that
+run concurrently count once. All times are by the database's clock.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ Span = tuple[datetime, datetime]
 
 
 def worked_s(steps: Iterable[SessionStep], now: datetime) -> float:
-    """Seconds in which one of `steps` or more ran."""
+    """Seconds during which at least one of `steps` ran."""
     return union_s(span for step in steps for span in runs(step, now))
 
 
 def union_s(spans: Iterable[Span]) -> float:
-    """Seconds that `spans` cover together."""
+    """Seconds covered by the union of `spans`."""
     total, covered_to = 0.0, None
     for begin, end in sorted(spans):
         start = begin if covered_to is None else max(begin, covered_to)
@@ -35,7 +35,7 @@ def union_s(spans: Iterable[Span]) -> float:
 
 
 def runs(step: SessionStep, now: datetime) -> Iterator[Span]:
-    """Every run of `step`; that of a worker that fell silent lasts until its lease ran out."""
+    """All runs of `step`. A run of a worker that fell silent lasts until its lease expired."""
     for begin, end in step.earlier_runs:
         yield datetime.fromisoformat(begin), datetime.fromisoformat(end)
     if step.started_at is None:
@@ -47,5 +47,5 @@ def runs(step: SessionStep, now: datetime) -> Iterator[Span]:
 
 
 def runs_kept(step: SessionStep, now: datetime) -> list[list[str]]:
-    """What `SessionStep.earlier_runs` becomes when `step` goes back to the queue."""
+    """The new value of `SessionStep.earlier_runs` when `step` goes back to the queue."""
     return [[begin.isoformat(), end.isoformat()] for begin, end in runs(step, now)]

@@ -1,7 +1,7 @@
-"""Moving a session on: ask the manager what is next, write down its answer, send the work.
+"""Advances a session: asks the manager for the next move, records its decisions, and sends the work.
 
-The manager decides and this module keeps the books. Asking twice gives the same rows: steps, candidates and decisions
-carry keys that are unique in their session, and the session's row is locked meanwhile.
+The manager decides and this module records. A repeated call creates the same rows: steps, candidates and decisions have
+keys that are unique in their session, and the session's row is locked meanwhile.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from apps.agents.contracts.state import (
     Verdict,
 )
 from apps.agents.session.manager import OptimizationManager
-from apps.optimization import audit, events, messages
+from apps.audit import trail
+from apps.audit.models import AuditEvent
+from apps.optimization import events, messages
 from apps.optimization.errors import SessionErrored
 from apps.optimization.models import Candidate, OptimizationSession, SessionStep
 from apps.optimization.snapshot import session_state
@@ -31,16 +33,16 @@ from apps.optimization.snapshot import session_state
 logger = logging.getLogger(__name__)
 
 ETA_FROM = 0.05
-"""Below this share of the work an estimate of the rest would be a guess."""
+"""No estimate is made before this share of the work is done, because it would be a guess."""
 
 
 class NothingToDo(RuntimeError):
-    """The manager neither asked for work nor ended the session, and nothing is running: it would wait for ever."""
+    """The manager neither requested work nor ended the session, and nothing is running, so it would wait forever."""
 
 
 @transaction.atomic
 def advance(session_id: UUID | str) -> None:
-    """Takes the session one move further. Without effect when it has ended or is gone."""
+    """Advances the session by one move. Has no effect if it has ended or was deleted."""
     try:
         session = OptimizationSession.objects.locked(session_id)
     except OptimizationSession.DoesNotExist:
@@ -58,15 +60,15 @@ def advance(session_id: UUID | str) -> None:
         with transaction.atomic():
             _carry_out(session, decision, state.worked_s)
     except DatabaseError:
-        raise  # the message is delivered again, or the sweeper asks
+        raise  # the message is delivered again, or the sweeper sends one
     except Exception:
-        logger.exception("Session %s cannot go on.", session.pk)
+        logger.exception("Session %s cannot continue.", session.pk)
         _break_off(session, traceback.format_exc())
     events.poke(session)
 
 
 def _carry_out(session: OptimizationSession, decision: Decision, worked_s: float) -> None:
-    """Writes down one decision and sends its work."""
+    """Records one decision and sends its work."""
     _keep_plan(session)
     _keep_candidates(session, decision.candidates)
     new_steps = _keep_steps(session, decision.requests)
@@ -85,12 +87,12 @@ def _carry_out(session: OptimizationSession, decision: Decision, worked_s: float
 
 
 def _eta_s(worked_s: float, progress: float) -> float | None:
-    """About how long its steps will still run, its waiting aside."""
+    """The estimated remaining time of its steps, without waiting."""
     return worked_s * (1 - progress) / progress if progress >= ETA_FROM else None
 
 
 def _keep_plan(session: OptimizationSession) -> None:
-    """The plan stands on the session as soon as its step is done."""
+    """Stores the plan on the session as soon as its step is done."""
     planned = session.steps.filter(kind=StepKind.PLAN, status=Status.COMPLETED).order_by("-pk").first()
     if planned is not None and session.plan != planned.result:
         session.plan = planned.result
@@ -120,7 +122,7 @@ def _keep_candidates(session: OptimizationSession, records: tuple[CandidateRecor
 
 
 def _keep_steps(session: OptimizationSession, requests: tuple[StepRequest, ...]) -> list[SessionStep]:
-    """The rows that were not there yet."""
+    """The rows that did not exist yet."""
     known = set(session.steps.values_list("key", flat=True))
     return [
         SessionStep.objects.create(
@@ -141,11 +143,11 @@ def _keep_steps(session: OptimizationSession, requests: tuple[StepRequest, ...])
 
 def _tell(session: OptimizationSession, decisions: tuple[AgentDecision, ...]) -> None:
     """Each decision of an agent becomes an audit event and a line in the log, once."""
-    told = set(audit.AuditEvent.objects.filter(session_id=session.pk).exclude(key="").values_list("key", flat=True))
+    recorded = set(AuditEvent.objects.filter(session_id=session.pk).exclude(key="").values_list("key", flat=True))
     for decision in decisions:
-        if decision.key in told:
+        if decision.key in recorded:
             continue
-        audit.record(
+        trail.record(
             decision.action,
             actor=decision.agent,
             session=session,
@@ -160,8 +162,8 @@ def _complete(session: OptimizationSession, verdict: Verdict) -> None:
     packaged = session.steps.filter(kind=StepKind.PACKAGE, status=Status.COMPLETED).order_by("-pk").first()
     _drop_queued(session)
     session.complete(verdict, packaged.artifact if packaged else None)
-    session.log.create(message=f"The session {session.time_said}.")
-    audit.record(
+    session.log.create(message=f"The session {session.time_summary}.")
+    trail.record(
         "session.completed",
         session=session,
         subject=verdict.candidate or "",
@@ -178,28 +180,28 @@ def _fail(session: OptimizationSession, code: str, sentence: str, trace: str = "
     _drop_queued(session)
     session.fail(code, sentence, trace)
     session.log.create(level="error", message=sentence)
-    audit.record("session.failed", session=session, reason=sentence, data={"code": code})
+    trail.record("session.failed", session=session, reason=sentence, data={"code": code})
 
 
 def _break_off(session: OptimizationSession, trace: str) -> None:
-    """Our own bug ends the session: its member reads a sentence, the operators the traceback."""
+    """Ends the session after a bug in Lathe. The member gets a message, the operators the traceback."""
     session.refresh_from_db()
     errored = SessionErrored()
     _fail(session, errored.code, errored.message, trace)
 
 
 def _drop_queued(session: OptimizationSession) -> None:
-    """Nothing of a session starts after its end; what runs finds the session ended and stops."""
+    """Cancels queued steps at the session's end. Running ones notice the end and stop."""
     for step in session.steps.filter(status=Status.QUEUED):
         step.cancel()
 
 
 def _finish_cancelling(session: OptimizationSession) -> None:
-    """The session is cancelled as soon as nothing of it runs; whoever stops last asks again."""
+    """Cancels the session once none of its steps runs. The last step to stop calls this again."""
     _drop_queued(session)
     if session.steps.filter(status=Status.RUNNING).exists():
         return
     session.cancel()
     session.log.create(message="The session was cancelled, and nothing of it runs any more.")
-    audit.record("session.cancelled", session=session, reason="Every step has stopped.")
+    trail.record("session.cancelled", session=session, reason="Every step has stopped.")
     events.poke(session)

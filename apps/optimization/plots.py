@@ -1,4 +1,4 @@
-"""What the plots show, as values that `static/js/plots.js` draws: accuracy against latency, blocks, classes, layers."""
+"""Data of the plots that `static/js/plots.js` draws: accuracy against latency, blocks, classes, layers."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from apps.agents.contracts.reports.measurements import Estimate
 from apps.optimization.models import Candidate
 
 MOST_BARS = 40
-"""More bars than this are not read; the tables have them all."""
+"""The maximum number of bars. The tables contain everything."""
 MOST_FRAGILE = 10
-"""Of the layers shown, so many are there for their sensitivity, however little time they take."""
+"""How many of the layers shown are chosen by sensitivity, regardless of their time."""
 
 
 def tradeoff(
     measured: Sequence[tuple[Candidate, dict[str, Any]]], runtimes: Mapping[str, str] = MappingProxyType({})
 ) -> str:
-    """How far the metric moved against latency, of candidates with the bodies of their evaluations.
+    """The change in the metric against latency, for candidates with the bodies of their evaluations.
 
-    Each candidate stands by its paired change from the original on the same examples: what ranks and what judges are
-    other examples, on which the original itself scores otherwise. The original is timed beside every candidate; its
-    reading beside one that was judged stands, else the first. `runtimes` names what runs each candidate, and the
-    original under no key.
+    Each candidate is plotted by its paired change from the original on the same examples, because ranking and judging
+    use different examples, on which the original itself scores differently. The original is timed with every candidate;
+    the plot uses its latency from the first judged one, or from the first. `runtimes` names the runtime of each
+    candidate, and the original's under the empty key.
     """
     if not measured:
         return json.dumps({"kind": "tradeoff", "points": []})
@@ -46,7 +46,7 @@ def tradeoff(
         {
             "kind": "tradeoff",
             "points": [original | {"runtime": runtimes.get("", "")}, *points],
-            "metric": f"change of {primary['label']}{unit}{better}",
+            "metric": f"change in {primary['label']}{unit}{better}",
         }
     )
 
@@ -70,7 +70,7 @@ def _point(key: str, title: str, status: str, latency: dict[str, Any], estimate:
 
 
 def blocks(evaluation: EvaluationReport) -> str:
-    """Each block's median, and beside them the two ratios: the speed-up, and the original against itself."""
+    """Each block's median, and two ratios: the speed-up, and the original against itself."""
     latency = evaluation.latency
     return json.dumps(
         {
@@ -84,7 +84,7 @@ def blocks(evaluation: EvaluationReport) -> str:
 
 
 def classes(evaluation: EvaluationReport) -> str:
-    """How the recall of each class changed, in points; where there are many classes, those that changed most."""
+    """The change in the recall of each class, in points. If there are many classes, only those that changed most."""
     changes = [(one.label, one.candidate_recall - one.original_recall, one.examples) for one in evaluation.classes]
     if len(changes) > MOST_BARS:
         changes = sorted(changes, key=lambda change: -abs(change[1]))[:MOST_BARS]
@@ -99,13 +99,13 @@ def classes(evaluation: EvaluationReport) -> str:
 
 
 Share = Callable[[Layer], float | None]
-"""How much of the whole a layer takes, 0 to 1."""
+"""A layer's share of the whole, 0 to 1."""
 
 
 def layers(analysis: AnalysisReport) -> str:
-    """Where the time goes and what is fragile, layer by layer in the order of the graph; empty where neither is known.
+    """Time and sensitivity of each layer, in the order of the graph; empty if neither is known.
 
-    Where no layer was timed, multiply-accumulates tell how much of the work each does.
+    If no layer was timed, the share of multiply-accumulates is used instead.
     """
     timed = any(layer.time_share is not None for layer in analysis.layers)
     share = share_of_time if timed else _share_of_work(analysis.layers)
@@ -134,7 +134,7 @@ def _share_of_work(every: Iterable[Layer]) -> Share:
 
 
 def telling_layers(every: Iterable[Layer], share: Share = share_of_time) -> list[Layer]:
-    """The layers worth a bar: the largest and the most fragile of those that were measured."""
+    """The layers to plot: the largest and the most fragile of the measured ones."""
     known = [layer for layer in every if share(layer) is not None or layer.sqnr_db is not None]
     if len(known) <= MOST_BARS:
         return known

@@ -1,4 +1,4 @@
-"""Visibility and the questions that are asked of sessions and their rows."""
+"""Visibility and queries of sessions and their rows."""
 
 from __future__ import annotations
 
@@ -11,31 +11,27 @@ from django.db import models
 from django.db.models import Case, F, FloatField, OuterRef, Q, Subquery, Value, When
 from django.db.models.functions import Now
 
-from apps.accounts.querysets import TeamOwnedQuerySet
 from apps.agents.contracts.state import ACTIVE, CandidateStatus, Status
 from apps.models import clock
+from apps.visibility import Member, Row, TeamOwnedQuerySet
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
 
-    from apps.accounts.models import User
     from apps.models.models import DataSet, ModelVersion
 
-    # Some are named in the classes' arguments, as text.
-    from apps.optimization.models import CriteriaSet, OptimizationSession, Worker  # noqa: F401
-
 WORKER_SILENCE = timedelta(seconds=45)
-"""A worker that was not heard of for this long counts as gone."""
+"""A worker without a heartbeat for this long counts as gone."""
 
 
-_TOO_BUSY = Q(evaluation__body__latency__has_key="busy", evaluation__body__latency__busy=True)
+_TOO_BUSY = Q(evaluation__step__result__latency__has_key="busy", evaluation__step__result__latency__busy=True)
 """Candidates that a busy machine could not time: the speed-up that is written down is none."""
 _KNOWN_SPEEDUP = Case(When(_TOO_BUSY, then=Value(None)), default=F("evaluation__speedup"), output_field=FloatField())
 """No condition on rows: PostgreSQL cannot tell of a report without a word on busy machines, and would leave it out."""
 
 
-class CriteriaSetQuerySet(TeamOwnedQuerySet["CriteriaSet"]):
-    def visible_to(self, user: User | AnonymousUser) -> Self:
+class CriteriaSetQuerySet(TeamOwnedQuerySet[Row]):
+    def visible_to(self, user: Member | AnonymousUser) -> Self:
         """The team's own and the built-in profiles."""
         if not user.is_authenticated:
             return self.none()
@@ -45,27 +41,27 @@ class CriteriaSetQuerySet(TeamOwnedQuerySet["CriteriaSet"]):
         return self.filter(current=True)
 
 
-class SessionQuerySet(TeamOwnedQuerySet["OptimizationSession"]):
+class SessionQuerySet(TeamOwnedQuerySet[Row]):
     def active(self) -> Self:
         return self.filter(status__in=ACTIVE)
 
-    def locked(self, pk: UUID | str) -> OptimizationSession:
+    def locked(self, pk: UUID | str) -> Row:
         """The session, locked until the transaction ends. On SQLite an immediate transaction is the lock.
 
-        Its key stays as it is, so rows that refer to it (lines of its log) can be added meanwhile.
+        The lock does not cover the key, so rows that refer to the session (its log lines) can be added meanwhile.
         """
         return self.select_for_update(no_key=True).get(pk=pk)
 
     def lock(self, pk: UUID) -> None:
-        """As `locked`, for who needs no more than the lock; without effect where the session is gone."""
+        """Like `locked`, but only takes the lock. Has no effect if the session was deleted."""
         self.select_for_update(no_key=True).filter(pk=pk).first()
 
     def resting_on(self, versions: Iterable[ModelVersion], datasets: Iterable[DataSet]) -> Self:
-        """Those that started from any of `versions`, or measured with any of `datasets`."""
+        """Sessions that started from any of `versions`, or measured on any of `datasets`."""
         return self.filter(Q(version__in=versions) | Q(dataset__in=datasets))
 
     def judged_on(self, dataset: DataSet) -> Self:
-        """Those of the team that have measured a candidate on the file of `dataset`, or still may: of any model."""
+        """The team's sessions, of any model, that have measured a candidate on the file of `dataset` or still may."""
         used = Q(status__in=ACTIVE) | Q(candidates__evaluation__isnull=False)
         return self.filter(used, team=dataset.team_id, dataset__blob=dataset.blob_id).distinct()
 
@@ -73,34 +69,35 @@ class SessionQuerySet(TeamOwnedQuerySet["OptimizationSession"]):
         return self.exclude(status__in=ACTIVE).filter(finished_at__lt=moment)
 
     def with_gains(self) -> Self:
-        """Adds `speedup` and `size_ratio` of the selected candidate, `None` where there is none, or it is not known.
+        """Adds `speedup` and `size_ratio` of the selected candidate, `None` if there is none or they are not known.
 
-        Each is looked up for the rows that are read, and no row is read for the sake of another's.
+        Both are looked up only for the rows that are read.
         """
-        from apps.optimization.models.findings import Candidate
-
-        selected = Candidate.objects.filter(session=OuterRef("pk"), status=CandidateStatus.SELECTED)
+        candidates: Any = self.model._meta.get_field("candidates").related_model
+        selected = candidates._default_manager.filter(session=OuterRef("pk"), status=CandidateStatus.SELECTED)
         return self.annotate(
             speedup=Subquery(selected.values(known=_KNOWN_SPEEDUP)[:1]),
             size_ratio=Subquery(selected.values("evaluation__size_ratio")[:1]),
         )
 
     def idle(self) -> Self:
-        """Active sessions that have no step queued or running: somebody has to ask what is next."""
+        """Active sessions without a queued or running step, which need to be advanced."""
         return self.active().exclude(steps__status__in=ACTIVE)
 
 
-class SessionOwnedQuerySet(TeamOwnedQuerySet[Any]):
+class SessionOwnedQuerySet(TeamOwnedQuerySet[Row]):
     team_path = "session__team"
 
 
-class StepQuerySet(SessionOwnedQuerySet):
+class StepQuerySet(SessionOwnedQuerySet[Row]):
     def due(self) -> Self:
-        """Queued, and past their backoff. Only the step's own columns, so that it can be part of a compare-and-set."""
+        """Queued and past their backoff. Uses only the step's own columns, so that it can be part of a
+        compare-and-set.
+        """
         return self.filter(Q(not_before=None) | Q(not_before__lte=Now()), status=Status.QUEUED)
 
     def waiting(self) -> Self:
-        """Queued, of sessions that go on, with their sessions."""
+        """Queued steps of sessions that continue, with their sessions."""
         wanted = Q(session__status__in=ACTIVE, session__cancel_requested_at=None)
         return self.filter(wanted, status=Status.QUEUED).select_related("session")
 
@@ -109,15 +106,15 @@ class StepQuerySet(SessionOwnedQuerySet):
         return self.filter(status=Status.RUNNING, lease_expires_at__lt=Now())
 
 
-class EvaluationQuerySet(TeamOwnedQuerySet[Any]):
+class EvaluationQuerySet(TeamOwnedQuerySet[Row]):
     team_path = "candidate__session__team"
 
 
-class WorkerQuerySet(models.QuerySet["Worker"]):
+class WorkerQuerySet(models.QuerySet[Row]):
     def alive(self) -> Self:
         return self.filter(seen_at__gte=clock.after(-WORKER_SILENCE))
 
     def libraries(self) -> frozenset[str]:
-        """The distributions that some worker of these has installed."""
+        """The distributions that at least one of these workers has installed."""
         machines: Iterable[dict[str, Any]] = self.values_list("machine", flat=True)
         return frozenset(name for machine in machines for name in machine.get("libraries", {}))

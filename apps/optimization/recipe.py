@@ -1,4 +1,4 @@
-"""How to make the winning artifact again: the steps that led to it, with parameters, seeds, digests and versions."""
+"""The recipe of the winning artifact: the steps that led to it, with parameters, seeds, digests and versions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ RECIPE_VERSION = 1
 
 
 def recipe_of(session: OptimizationSession) -> dict[str, Any]:
-    """Plain JSON. `steps` run in order, each on the artifact of the one before, the first on the original."""
+    """The recipe as plain JSON. `steps` run in order, each on the previous step's artifact, the first on
+    the original.
+    """
     verdict = verdict_of(session)
     chain = _chain(session, verdict.candidate) if verdict and verdict.candidate else []
     return {
@@ -50,7 +52,7 @@ def _step(step: SessionStep) -> dict[str, Any]:
     return {
         "key": step.key,
         "technique": step.technique,
-        # Complete, as the step was made: a recipe must not change its meaning when a default does.
+        # All parameters, as the step used them: a recipe must not change its meaning when a default changes.
         "parameters": step.result["parameters"],
         "libraries": step.result.get("libraries", {}),
         "seed": step.result.get("seed", step.session.seed),

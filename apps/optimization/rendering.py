@@ -1,4 +1,4 @@
-"""The report as one HTML file that needs nothing else: for the package."""
+"""The report as one self-contained HTML file, for the package."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STANDALONE = "optimization/report_standalone.html"
 
 
 def report_html(report: SessionReport) -> str:
-    """The report as a page that opens anywhere, without a server or a network, in the portal's own style."""
+    """The report as a page in the portal's style that opens anywhere, without a server or a network."""
     return render_to_string(STANDALONE, {"report": report, "stylesheet": _stylesheet()})
 
 
@@ -23,5 +23,5 @@ def report_html(report: SessionReport) -> str:
 def _stylesheet() -> str:
     path = finders.find("lathe.css")
     if path is None:
-        raise FileNotFoundError("static/lathe.css is not among the static files")
+        raise FileNotFoundError("lathe.css is missing from the static files")
     return mark_safe(Path(path).read_text())  # noqa: S308  our own file

@@ -1,7 +1,7 @@
-"""Letting go of what a team no longer wants to keep: what would go, and doing it.
+"""Retention: shows what a team no longer keeps, and removes it.
 
-The same questions answer a dry run and the real one, so that what was shown is what goes. Files are collected by the
-store once no row refers to them.
+A dry run and a real run use the same queries, so that exactly what was shown is removed. The store garbage-collects
+files once no row refers to them.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from django.utils import timezone
 
 from apps.accounts.models import Team
 from apps.agents.contracts.state import StepKind
+from apps.audit import trail
 from apps.models.models import Blob
-from apps.optimization import audit
 from apps.optimization.models import LogEntry, OptimizationSession, RetentionPolicy, SessionStep
 from apps.optimization.services.removal import remove
 
 
 @dataclass(frozen=True)
 class Removal:
-    """How much goes, or would go."""
+    """The amount that is removed, or would be."""
 
     sessions: int = 0
     artifacts: int = 0
     artifact_bytes: int = 0
-    """Of those artifacts' files; what other rows refer to as well stays in the store."""
+    """The size of those artifacts' files. Files that other rows refer to stay in the store."""
     log_lines: int = 0
 
     def __bool__(self) -> bool:
@@ -37,7 +37,7 @@ class Removal:
 
 
 class Overdue:
-    """What a policy no longer keeps at a moment."""
+    """What a policy no longer keeps at a given time."""
 
     def __init__(self, policy: RetentionPolicy, now: datetime) -> None:
         self._policy, self._now = policy, now
@@ -47,12 +47,12 @@ class Overdue:
         return self._past(self._policy.session_days)
 
     def artifacts(self) -> QuerySet[SessionStep]:
-        """Steps whose file is no longer kept: of sessions that stay, and not the file that was handed over."""
+        """Steps whose file is no longer kept. Excludes deleted sessions and the winning artifacts."""
         handed_over = SessionStep.objects.filter(session=OuterRef("session"), kind=StepKind.PACKAGE)
         steps = SessionStep.objects.filter(session__in=self._staying(self._policy.artifact_days))
         steps = steps.exclude(artifact=None).exclude(kind=StepKind.PACKAGE)
-        steps = steps.annotate(handed_over=Subquery(handed_over.values("parent_key")[:1]))
-        return steps.filter(Q(handed_over=None) | ~Q(key=F("handed_over")))
+        with_winner = steps.annotate(handed_over=Subquery(handed_over.values("parent_key")[:1]))
+        return with_winner.filter(Q(handed_over=None) | ~Q(key=F("handed_over")))
 
     def log(self) -> QuerySet[LogEntry]:
         return LogEntry.objects.filter(session__in=self._staying(self._policy.log_days))
@@ -77,13 +77,13 @@ class Overdue:
 
 
 def would_go(team: Team, policy: RetentionPolicy | None = None) -> Removal:
-    """The dry run: what `policy`, or the team's own, would remove now."""
+    """The dry run: what `policy`, or the team's own policy, would remove now."""
     policy = policy or RetentionPolicy.objects.filter(team=team).first()
     return Removal() if policy is None else Overdue(policy, timezone.now()).measure()
 
 
 def apply(policy: RetentionPolicy) -> Removal:
-    """Removes what is overdue and writes down how much it was. A session that was resumed meanwhile stays."""
+    """Removes what is overdue and records the amount. A session that was resumed meanwhile stays."""
     overdue = Overdue(policy, timezone.now())
     sessions = sum(_remove_session(overdue, pk) for pk in list(overdue.sessions().values_list("pk", flat=True)))
     with transaction.atomic():
@@ -91,12 +91,12 @@ def apply(policy: RetentionPolicy) -> Removal:
         SessionStep.objects.filter(pk__in=list(overdue.artifacts().values_list("pk", flat=True))).update(artifact=None)
         overdue.log().delete()
         if gone:
-            audit.record("retention.applied", team=policy.team, subject=str(policy), data=asdict(gone))
+            trail.record("retention.applied", team=policy.team, subject=str(policy), data=asdict(gone))
     return gone
 
 
 def apply_all() -> dict[str, Removal]:
-    """Every team's policy, one after the other; by the team's slug what went."""
+    """Applies every team's policy in turn. Returns what was removed by team slug."""
     gone = {}
     for policy in RetentionPolicy.objects.select_related("team"):
         gone[policy.team.slug] = apply(policy)
@@ -109,5 +109,5 @@ def _remove_session(overdue: Overdue, pk: UUID) -> bool:
     session = overdue.sessions().filter(pk=pk).first()
     if session is None:
         return False
-    remove(session, None, reason="The team keeps sessions no longer than its retention says.")
+    remove(session, None, reason="The session is older than the team's retention allows.")
     return True

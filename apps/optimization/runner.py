@@ -1,8 +1,8 @@
-"""Carrying out one step: claim it, run its agent in a child process, keep what came out, release it.
+"""Runs one step: claims it, runs its agent in a child process, stores the result, and releases it.
 
-The claim is everything. A heartbeat renews its lease while the work goes on; a run that lost it (because the worker was
-silent for too long and another took over) stops, and nothing it would still write is written. Whatever way a step ends,
-its session is asked what is next.
+The claim guards every write. A heartbeat renews its lease during the work. A run that lost its claim (because the
+worker was silent for too long and another took over) stops and writes nothing more. However a step ends, its session is
+then advanced.
 """
 
 from __future__ import annotations
@@ -29,20 +29,19 @@ from apps.models.timing import timing
 from apps.models.trouble import trouble_of
 from apps.optimization import events, jobs, messages, outcomes, scratch, workers
 from apps.optimization.errors import InfrastructureFailed, StepErrored
-from apps.optimization.housekeeping import stopping
 from apps.optimization.models import LogEntry, OptimizationSession, PipelineSettings, SessionStep
-from apps.optimization.texts import keepable
+from apps.texts import storable
 
 logger = logging.getLogger(__name__)
 
 BUSY_WAIT_MS = 2_000
 MOST_CRASHES = 2
-"""A library that crashed on an input twice will do so again."""
+"""If a library has crashed on an input twice, it will crash again."""
 MOST_LOG_CHARACTERS = 4_000
 WORTH_TELLING_S = 5.0
-"""From so long on a wait in the queue stands in the log."""
+"""Waits in the queue that are at least this long are logged."""
 _slot = threading.Lock()
-"""One step at a time in a process: a second one would disturb what the first measures."""
+"""A process runs one step at a time, because a second one would disturb the measurements of the first."""
 
 
 def _most_tries(fault: Fault | None) -> int:
@@ -51,11 +50,11 @@ def _most_tries(fault: Fault | None) -> int:
 
 
 class ClaimLost(Exception):
-    """Another run has this step by now."""
+    """Another run has taken over this step."""
 
 
 def run_step(step_id: int) -> None:
-    """Does the step if it is still to be done and this worker is the first to take it."""
+    """Runs the step if it is still queued and this worker is the first to claim it."""
     if not _slot.acquire(blocking=False):
         messages.send_later(step_id, BUSY_WAIT_MS)
         return
@@ -78,7 +77,7 @@ def run_step(step_id: int) -> None:
 
 
 def _waits_for_its_input(step: SessionStep) -> bool:
-    """Whether the step that makes its input is being done again: a resumed session mends what the store has lost."""
+    """Whether the step that makes its input is being repeated, because the store lost the file."""
     parents = SessionStep.objects.filter(session_id=step.session_id, key=step.parent_key)
     return bool(step.parent_key) and parents.filter(status__in=ACTIVE).exists()
 
@@ -88,7 +87,7 @@ def _wanted(session_id: UUID) -> bool:
 
 
 class StepRun:
-    """One try of a step, under the claim that the row carries."""
+    """One attempt of a step, under the row's claim."""
 
     def __init__(self, step: SessionStep) -> None:
         self.step = step
@@ -101,8 +100,8 @@ class StepRun:
         self._unwanted = False
 
     def carry_out(self) -> None:
-        """Runs the step to its end and writes down how it ended. Raises only when the database is away."""
-        logger.info("Step %s of session %s: try %d.", self.step.key, self.session.pk, self.step.attempt)
+        """Runs the step to its end and records the outcome. Raises only if the database is unavailable."""
+        logger.info("Step %s of session %s: attempt %d.", self.step.key, self.session.pk, self.step.attempt)
         events.poke(self.session)
         try:
             self._tell_wait()
@@ -124,22 +123,31 @@ class StepRun:
         events.poke(self.session)
 
     def _tell_wait(self) -> None:
-        """A line in the log where it waited so long that somebody may wonder."""
+        """Logs a long wait in the queue."""
         waited_s = self.step.waited_s
         if waited_s is not None and waited_s >= WORTH_TELLING_S:
             self._log("info", f"The step waited {waited_s:.0f} s in the queue, which the budget does not count.")
 
     def _trouble(self, error: Exception) -> None:
-        """What was raised in this process: something that the work depends on failed, or it is a bug of ours."""
+        """Handles an exception in this process: an infrastructure failure or a bug in Lathe."""
         trouble = trouble_of(error)
         if trouble is None:
-            logger.error("Step %s of session %s broke.", self.step.key, self.session.pk, exc_info=error)
+            logger.error(
+                "Step %s of session %s failed with an internal error.", self.step.key, self.session.pk, exc_info=error
+            )
             self._broke("".join(traceback.format_exception(error)))
             return
-        logger.warning("Step %s of session %s met trouble.", self.step.key, self.session.pk, exc_info=error)
-        told = InfrastructureFailed(what=trouble.what, reason=trouble.reason)
+        logger.warning(
+            "Step %s of session %s failed because of the infrastructure.",
+            self.step.key,
+            self.session.pk,
+            exc_info=error,
+        )
+        problem = InfrastructureFailed(what=trouble.what, reason=trouble.reason)
         self._again(
-            JobFailure(code=told.code, message=told.message, expected=True, transient=True, fault=Fault.INFRASTRUCTURE)
+            JobFailure(
+                code=problem.code, message=problem.message, expected=True, transient=True, fault=Fault.INFRASTRUCTURE
+            )
         )
 
     def _run(self, job: Job) -> JobResult:
@@ -153,7 +161,7 @@ class StepRun:
 
     @contextmanager
     def _heartbeat(self) -> Iterator[None]:
-        """Renews the lease in a thread of its own: fetching and storing large files keep the claim alive, too."""
+        """Renews the lease in a separate thread, so that it stays valid while large files are fetched and stored."""
         done = threading.Event()
 
         def beat() -> None:
@@ -176,7 +184,7 @@ class StepRun:
             thread.join()
 
     def on_event(self, event: Event) -> None:
-        """Takes what the child tells; it is written together, twice a second at most."""
+        """Receives the child's messages. They are written in batches, at most twice a second."""
         match event:
             case Progress():
                 self._progress = event
@@ -188,8 +196,8 @@ class StepRun:
             self._write()
 
     def should_stop(self) -> bool:
-        """Whether the child is to be killed: cancelled, taken over, or this worker is told to stop."""
-        if self.lost.is_set() or stopping.is_set():
+        """Whether to kill the child: the step was cancelled or taken over, or this worker is stopping."""
+        if self.lost.is_set() or workers.stopping.is_set():
             return True
         now = time.monotonic()
         if now - self._checked_at >= self.patience.cancel_check_s:
@@ -200,13 +208,13 @@ class StepRun:
         return self._unwanted
 
     def _note(self, level: str, message: str) -> None:
-        text = keepable(message)[:MOST_LOG_CHARACTERS]
+        text = storable(message)[:MOST_LOG_CHARACTERS]
         self._lines.append(
             LogEntry(session=self.session, step_key=self.step.key, level=level, message=text, at=timezone.now())
         )
 
     def _write(self) -> None:
-        """Stores what came since the last time, if this run still holds the claim, and pokes the pages."""
+        """Writes the messages received since the last time, if this run still holds the claim, and pokes the pages."""
         self._written_at = time.monotonic()
         progress, lines = self._progress, self._lines
         if progress is None and not lines:
@@ -215,7 +223,7 @@ class StepRun:
         with transaction.atomic():
             if progress is not None:
                 held = self.step.note_progress(
-                    progress=progress.fraction, message=keepable(progress.message), eta_s=progress.eta_s
+                    progress=progress.fraction, message=storable(progress.message), eta_s=progress.eta_s
                 )
             else:
                 held = self.step.renew(self.patience.lease)
@@ -229,26 +237,30 @@ class StepRun:
     # --- how it ends --------------------------------------------------------------------------------------------------
 
     def _keep(self, job: Job, result: JobResult) -> None:
-        """Files first, then the reference to them, then the end: a crash in between leaves nothing half done."""
+        """Stores files first, then the reference to them, then the end, so that a crash in between leaves a consistent
+        state.
+        """
         artifact = jobs.artifact_of(job, result)
         if artifact is not None and not self.step.keep_artifact(put_file(artifact.path), artifact.filename):
             raise ClaimLost
         with transaction.atomic():
             if not self.step.complete(result.body):
                 raise ClaimLost
-            outcomes.keep_report(self.step, result.body)
+            outcomes.keep_report(self.step)
 
     def _stopped(self) -> None:
-        """Nobody wants it any more, or this worker ends: then the try does not count and another worker goes on."""
-        if self.lost.is_set() or not stopping.is_set() or not _wanted(self.session.pk):
+        """The step was cancelled, or this worker is stopping. In that case the attempt does not count and another
+        continues.
+        """
+        if self.lost.is_set() or not workers.stopping.is_set() or not _wanted(self.session.pk):
             self.step.cancel()
             return
-        if self.step.hand_back(reason="The worker was stopped; another one goes on.", counts=False):
+        if self.step.hand_back(reason="The worker was stopped. Another worker continues.", counts=False):
             self.step.refresh_from_db()
             messages.send_step(self.step)
 
     def _failed(self, failure: JobFailure) -> None:
-        """The child said, or showed, that it failed."""
+        """The child reported a failure or crashed."""
         if failure.transient:
             self._again(failure)
         elif failure.expected:
@@ -257,8 +269,10 @@ class StepRun:
             self._broke(failure.traceback or failure.message, failure.fault)
 
     def _again(self, failure: JobFailure) -> None:
-        """Back to the queue with a growing wait, and with smaller batches where memory ran out; at last, failed."""
-        reason = keepable(failure.message)
+        """Returns the step to the queue with a growing wait, and smaller batches if memory ran out;
+        finally fails it.
+        """
+        reason = storable(failure.message)
         attempt = self.step.attempt
         if attempt >= _most_tries(failure.fault):
             self._end(failure.code, reason, fault=failure.fault)
@@ -272,17 +286,17 @@ class StepRun:
                 return
             self.step.refresh_from_db()
             smaller = " with smaller batches" if halve else ""
-            self._log("warning", f"{reason} Try {attempt + 1} follows in {wait.total_seconds():.0f} s{smaller}.")
+            self._log("warning", f"{reason} Attempt {attempt + 1} follows in {wait.total_seconds():.0f} s{smaller}.")
             messages.send_step(self.step)
 
     def _broke(self, trace: str, fault: Fault | None = None) -> None:
         errored = StepErrored()
-        self._end(errored.code, errored.message, keepable(trace), fault=fault)
+        self._end(errored.code, errored.message, storable(trace), fault=fault)
 
     def _end(self, code: str, sentence: str, trace: str = "", *, fault: Fault | None = None) -> None:
         with transaction.atomic():
-            if self.step.fail(code[:80], keepable(sentence), trace, fault=fault):
+            if self.step.fail(code[:80], storable(sentence), trace, fault=fault):
                 self._log("error", sentence)
 
     def _log(self, level: str, message: str) -> None:
-        self.session.log.create(step_key=self.step.key, level=level, message=keepable(message)[:MOST_LOG_CHARACTERS])
+        self.session.log.create(step_key=self.step.key, level=level, message=storable(message)[:MOST_LOG_CHARACTERS])

@@ -1,4 +1,4 @@
-"""The folders in which steps work: one for each try, gone when it ends, whatever way it ends."""
+"""Scratch folders of steps: one per attempt, removed when it ends, however it ends."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def root() -> Path:
 
 @contextmanager
 def folder(step: SessionStep) -> Iterator[Path]:
-    """An empty folder for the try that holds `step`'s claim."""
+    """An empty folder for the attempt that holds the claim of `step`."""
     assert step.claim is not None
     path = root() / f"step-{step.pk}-{step.claim.hex}"
     path.mkdir(parents=True)
@@ -37,7 +37,7 @@ def folder(step: SessionStep) -> Iterator[Path]:
 
 
 def remove_abandoned() -> int:
-    """Removes the folders of this machine whose try is over: their worker died before it could."""
+    """Removes this machine's folders of ended attempts, left behind by dead workers."""
     if not root().is_dir():
         return 0
     return sum(_remove(path) for path in list(root().iterdir()) if _is_abandoned(path))
@@ -57,7 +57,7 @@ def _remove(path: Path) -> bool:
     except FileNotFoundError:
         return False
     except OSError:
-        # A child that is being killed may still write; the next sweep finds the rest.
+        # A child that is being killed may still write; the next sweep removes the rest.
         logger.warning("The scratch folder %s could not be removed yet.", path, exc_info=True)
         return False
     return True

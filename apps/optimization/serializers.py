@@ -1,4 +1,4 @@
-"""Sessions and their rows as the API shows them, and what it takes in."""
+"""Sessions and their rows in API responses, and the bodies of API requests."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from apps.agents.contracts.reports.evaluation import EvaluationReport as Evaluat
 from apps.agents.contracts.state import Outcome, Plan, Prediction, Verdict
 from apps.agents.measuring.scheduling.health import Health, TimingHealth
 from apps.api import json_of
+from apps.audit.models import AuditEvent
 from apps.models.serializers import TeamChoice
 from apps.optimization.lineage import runtime_of_candidate
 from apps.optimization.models import (
-    AuditEvent,
     Candidate,
     CriteriaSet,
     EvaluationReport,
@@ -41,7 +41,7 @@ EXAMPLE_CRITERIA: dict[str, Any] = {
 
 
 class CriteriaSetSerializer(serializers.ModelSerializer[CriteriaSet]):
-    """`team` is empty for a built-in profile. `body` is what a session that starts with it freezes."""
+    """`team` is empty for a built-in profile. A session that starts with the criteria freezes a copy of `body`."""
 
     team: Any = serializers.SlugRelatedField(slug_field="slug", read_only=True, allow_null=True)
     body = json_of(Criteria, read_only=True)
@@ -61,11 +61,11 @@ class OutcomeField(serializers.ChoiceField):
 
 
 class SessionSerializer(serializers.ModelSerializer[OptimizationSession]):
-    """`status` says where it stands, `phase` what it does; `error` why it failed, `verdict` how it ended.
+    """`status` and `phase` show the session's state, `error` why it failed, and `verdict` how it ended.
 
-    `sessions_before` is how many had been judged on the same data when it started.
-    `outcome`: `improved`; `unchanged`, the original stands; `not_measured`, nothing was measured; `inconclusive`, the
-    machine was too busy to time what may be better.
+    `sessions_before` is the number of sessions already judged on the same data when it started. `outcome` is
+    `improved`; `unchanged`, if the original stands; `not_measured`, if nothing was measured; or `inconclusive`, if the
+    machine was too busy to time a candidate that may be better.
     """
 
     team: Any = serializers.SlugRelatedField(slug_field="slug", read_only=True)
@@ -75,14 +75,15 @@ class SessionSerializer(serializers.ModelSerializer[OptimizationSession]):
     plan = json_of(Plan, read_only=True, allow_null=True)
     verdict = json_of(Verdict, read_only=True, allow_null=True)
     elapsed_s = serializers.FloatField(
-        read_only=True, help_text="By the clock since it began, waiting included, without the pause before a resume."
+        read_only=True,
+        help_text="Wall-clock seconds since it began, including waiting, without the pause before a resume.",
     )
     worked_s = serializers.SerializerMethodField(
-        help_text="Seconds in which one of its steps ran: the budget of minutes counts these."
+        help_text="Seconds during which at least one of its steps ran. The budget of minutes counts these."
     )
-    waited_s = serializers.SerializerMethodField(help_text="Seconds since it began in which none of its steps ran.")
+    waited_s = serializers.SerializerMethodField(help_text="Seconds since it began during which none of its steps ran.")
     waiting = serializers.SerializerMethodField(
-        help_text="Its place in the queue and an estimate, while none of its steps runs; else null."
+        help_text="Its position in the queue and an estimate while none of its steps runs; otherwise null."
     )
     outcome = OutcomeField(choices=[one.value for one in Outcome], read_only=True, allow_null=True)
     has_package = serializers.SerializerMethodField()
@@ -139,7 +140,7 @@ class SessionSerializer(serializers.ModelSerializer[OptimizationSession]):
         wait = self._waits.get(session.pk)
         return wait.model_dump(mode="json") if wait else None
 
-    # Read once for all that are shown together.
+    # Read once for all sessions in the response.
 
     @cached_property
     def _waits(self) -> Mapping[UUID, Wait]:
@@ -191,15 +192,17 @@ class StepSerializer(serializers.ModelSerializer[SessionStep]):
 
 class EvaluationSerializer(serializers.ModelSerializer[EvaluationReport]):
     body = json_of(Evaluation, read_only=True)
-    metric_drop = serializers.FloatField(read_only=True, help_text="Of the primary metric: positive is a loss.")
+    metric_drop = serializers.FloatField(
+        read_only=True, help_text="Drop of the primary metric. A positive number is a loss."
+    )
 
     class Meta:
         model = EvaluationReport
-        exclude = ("candidate",)
+        exclude = ("candidate", "step")
 
 
 class CandidateSerializer(serializers.ModelSerializer[Candidate]):
-    """`runtime` is what runs it: a PyTorch model may end in ONNX Runtime."""
+    """`runtime` is the candidate's own: a PyTorch model may become an ONNX Runtime model."""
 
     predicted = json_of(Prediction, read_only=True)
     runtime = serializers.SerializerMethodField()
@@ -234,11 +237,11 @@ class LogEntrySerializer(serializers.ModelSerializer[LogEntry]):
 
 
 class WorkerSerializer(serializers.ModelSerializer[Worker]):
-    """`alive` is whether it was heard of lately. What it works on is said only to the team whose session it is.
+    """`alive` is whether it sent a heartbeat recently. `current_step` is shown only to the team that owns the session.
 
-    `timing` is what the last latency comparison on its machine says about the machine, `spread` how far from 1 the
-    original timed against itself came out there, and `health` what that means; they are null before the first one.
-    `priority` is what the scheduler grants its measurements, `measuring_cores` are the cores that they are bound to.
+    `timing` describes the machine during its last latency comparison, `spread` is how far from 1 the original measured
+    against itself, and `health` rates that. They are null before the first comparison. `priority` is the scheduling
+    priority of its measurements, and `measuring_cores` are the cores they are bound to.
     """
 
     timing = json_of(TimingHealth, read_only=True, allow_null=True)
@@ -281,7 +284,9 @@ class WorkerSerializer(serializers.ModelSerializer[Worker]):
 
 
 class AuditEventSerializer(serializers.ModelSerializer[AuditEvent]):
-    """`number` counts the team's events without a gap; `sequence` counts those of all teams, which share a chain."""
+    """`number` counts the team's events without gaps. `sequence` counts the events of all teams, which
+    share one chain.
+    """
 
     class Meta:
         model = AuditEvent
@@ -304,7 +309,7 @@ class AuditEventSerializer(serializers.ModelSerializer[AuditEvent]):
 
 
 class RemovalSerializer(serializers.Serializer[Any]):
-    """What goes, or would go, by a team's retention."""
+    """What a team's retention removes, or would remove."""
 
     sessions = serializers.IntegerField()
     artifacts = serializers.IntegerField()
@@ -313,7 +318,7 @@ class RemovalSerializer(serializers.Serializer[Any]):
 
 
 class StorageSerializer(serializers.Serializer[Any]):
-    """Bytes by kind; a file that two kinds refer to counts in both, and once in `used_bytes`. No quota: null."""
+    """Bytes by kind. A file that two kinds refer to counts in both, but once in `used_bytes`. Null means no quota."""
 
     used_bytes = serializers.IntegerField()
     quota_bytes = serializers.IntegerField(allow_null=True)
@@ -338,7 +343,7 @@ class NewCriteriaSerializer(TeamChoice):
 
 
 class CriteriaChangeSerializer(serializers.Serializer[Any]):
-    """What is not given stays; a group of `body` such as `constraints` keeps what is not named."""
+    """Omitted fields stay unchanged, also within groups of `body` such as `constraints`."""
 
     name = serializers.CharField(max_length=80, required=False)
     description = serializers.CharField(required=False, allow_blank=True)
@@ -346,19 +351,21 @@ class CriteriaChangeSerializer(serializers.Serializer[Any]):
 
 
 class QuestionSerializer(serializers.Serializer[Any]):
-    """What is asked: a version, a data set, and named criteria or ones of one's own; `overrides` go on top."""
+    """The request: a version, a data set, and either named or inline criteria. `overrides` are applied on top."""
 
     version = serializers.IntegerField(help_text="A version's id.")
     dataset = serializers.IntegerField(help_text="A data set's id.")
     criteria_set = serializers.IntegerField(required=False, help_text="The id of named criteria.")
     criteria = json_of(Criteria, required=False)
-    overrides = serializers.DictField(required=False, help_text="Fields of the criteria to replace, in their shape.")
+    overrides = serializers.DictField(
+        required=False, help_text="Fields of the criteria to replace, in the same structure."
+    )
 
 
 class NewSessionSerializer(QuestionSerializer):
     seed = serializers.IntegerField(required=False, min_value=0, max_value=2**31 - 1)
     start_anyway = serializers.BooleanField(
-        default=False, help_text="Start although the preview finds nothing to try (`session.nothing_to_try`)."
+        default=False, help_text="Start even if the preview finds nothing to try (`session.nothing_to_try`)."
     )
 
 
@@ -372,7 +379,7 @@ class PromotionRollbackSerializer(serializers.Serializer[Any]):
 
 
 class PromotedSerializer(serializers.Serializer[Any]):
-    """The version that the alias points at now."""
+    """The version the alias now points at."""
 
     alias = serializers.CharField()
     version = serializers.IntegerField(help_text="The version's id.")
@@ -380,9 +387,9 @@ class PromotedSerializer(serializers.Serializer[Any]):
 
 
 class RetentionSerializer(TeamChoice):
-    """Days, or null for ever; what is left out stays as it is."""
+    """Days, or null for forever. Omitted fields stay unchanged."""
 
     artifact_days = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=36_500)
     log_days = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=36_500)
     session_days = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=36_500)
-    dry_run = serializers.BooleanField(required=False, default=False, help_text="Only say what would go.")
+    dry_run = serializers.BooleanField(required=False, default=False, help_text="Only report what would be removed.")

@@ -10,7 +10,7 @@ from apps.optimization.models import OptimizationSession, PipelineSettings, Sess
 
 
 def session_state(session: OptimizationSession) -> SessionState:
-    """All that is known of `session`, in the order in which its steps were asked for."""
+    """The complete state of `session`, with its steps in the order in which they were requested."""
     living = workers.alive()
     steps = list(session.steps.select_related("artifact").order_by("pk"))
     return SessionState(
@@ -27,7 +27,7 @@ def session_state(session: OptimizationSession) -> SessionState:
 
 
 def _parallelism(session: OptimizationSession, living: list[Worker]) -> int:
-    """How many steps may run side by side: workers on the queue that the session's work goes to, at least one."""
+    """How many steps can run concurrently: the number of workers on the session's queue, at least one."""
     queue = "gpu" if session.criteria.target.device == "cuda" else "cpu"
     return max(1, len(workers.working_on(queue, living)))
 

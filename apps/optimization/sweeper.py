@@ -1,7 +1,7 @@
-"""Picks up what was left lying: work of workers that died, messages that were lost, sessions that nobody asked for.
+"""Recovers the work of dead workers, lost messages, and sessions that nobody advanced.
 
-Every worker process sweeps, and `manage.py sweep` does once. Each move is a compare-and-set or happens under the
-session's lock, so any number of sweepers may meet.
+Every worker process sweeps periodically, and `manage.py sweep` sweeps once. Each move is a compare-and-set or happens
+under the session's lock, so any number of sweepers can run at the same time.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from apps.agents.contracts.faults import Fault
 from apps.agents.contracts.state import ACTIVE, Status
 from apps.models import checks, clock
 from apps.models.inspection import remove_abandoned_scratch
+from apps.models.messages import CHECKS_QUEUE
 from apps.models.timing import timing
 from apps.optimization import messages, pipeline, scratch, workers
 from apps.optimization.errors import WorkerLost
@@ -27,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Swept:
-    """How many rows were moved on."""
+    """The number of recovered rows."""
 
     steps_recovered: int
     checks_recovered: int
@@ -49,7 +50,7 @@ def sweep() -> Swept:
 
 
 def _recover_steps() -> int:
-    """Steps whose worker fell silent go back to the queue, or fail when that happened too often."""
+    """Returns steps whose worker fell silent to the queue, or fails them if that happened too often."""
     most = PipelineSettings.current().max_attempts
     stale = SessionStep.objects.stale().select_related("session")
     return sum(_recover(step, most) for step in stale)
@@ -64,19 +65,19 @@ def _recover(step: SessionStep, most_attempts: int) -> bool:
         lost = WorkerLost(attempts=step.attempt)
         moved = step.fail(lost.code, lost.message, fault=Fault.INFRASTRUCTURE, stale=True)
     else:
-        moved = step.hand_back(reason=f"{reason} The step is tried again.", stale=True)
+        moved = step.hand_back(reason=f"{reason} The step will be retried.", stale=True)
         if moved:
             step.refresh_from_db()
             messages.send_step(step)
     if moved:
         logger.warning("Step %s of session %s was taken back: %s", step.key, session.pk, reason)
-        session.log.create(step_key=step.key, level="warning", message=f"{reason} Try {step.attempt} is lost.")
+        session.log.create(step_key=step.key, level="warning", message=f"{reason} Attempt {step.attempt} was lost.")
         messages.send_advance(session.pk)
     return moved
 
 
 def _repeat_messages() -> int:
-    """Queued steps that nobody took although a worker of their queue is idle: their message was lost."""
+    """Sends again the messages of queued steps that no worker took although one of their queue is idle."""
     living = workers.alive()
     sent = 0
     long_ago = Q(enqueued_at=None) | Q(enqueued_at__lt=clock.after(-timedelta(seconds=timing().message_lost_s)))
@@ -84,7 +85,7 @@ def _repeat_messages() -> int:
     for step in SessionStep.objects.due().filter(long_ago & wanted):
         if not any(worker.current_step_id is None for worker in workers.working_on(step.queue, living)):
             continue
-        # Whoever changes the time sends; another sweeper finds it changed.
+        # The sweeper that changes the time sends the message; others find it changed.
         mine = SessionStep.objects.filter(pk=step.pk, status=Status.QUEUED, enqueued_at=step.enqueued_at)
         if mine.update(enqueued_at=Now()):
             messages.send_step(step)
@@ -93,11 +94,11 @@ def _repeat_messages() -> int:
 
 
 def _workers_for_checks() -> int:
-    return len(workers.working_on(checks.QUEUE, workers.alive()))
+    return len(workers.working_on(CHECKS_QUEUE, workers.alive()))
 
 
 def _advance_sessions() -> int:
-    """Active sessions in which nothing is queued or running wait for somebody to ask what is next."""
+    """Advances active sessions in which nothing is queued or running."""
     idle = list(OptimizationSession.objects.idle().values_list("pk", flat=True))
     for pk in idle:
         pipeline.advance(pk)

@@ -1,8 +1,8 @@
-"""Where sessions stand in line: the place of each in its queue, and about how long until its next step starts.
+"""Waiting sessions: the position of each in its queue, and an estimate of when its next step starts.
 
-A queue is served in the order in which its steps were announced, those in a backoff when it is over. The estimate plays
-that forward: the workers of the queue come free when what they do ends (by its own estimate, else by what such steps
-usually take), and each takes the next step in line.
+A queue is served in the order in which its steps were announced, or became due after a backoff. The estimate simulates
+this: each worker of the queue becomes free when its step ends (by the step's own estimate, or by the usual duration of
+such steps) and takes the next step in line.
 """
 
 from __future__ import annotations
@@ -24,22 +24,24 @@ from apps.optimization import own_time, workers
 from apps.optimization.models import OptimizationSession, SessionStep
 
 LATELY = 200
-"""So many steps that ended last say what a step of each kind usually takes."""
+"""How many recently ended steps determine the usual duration of each kind."""
 _UNITS = ((60, "minute"), (3600, "hour"), (86400, "day"))
 _ORDINALS = {1: "st", 2: "nd", 3: "rd"}
 
 
 class Wait(Value):
-    """A session none of whose steps runs, though one could."""
+    """The wait of a session that has a step to run, but none running."""
 
     queue: str
     """`cpu` or `gpu`."""
     place: int
-    """Of its next step among all that wait there; 1 is taken first."""
+    """The position of its next step among all that wait there; 1 is next."""
     workers: int
-    """That live and serve the queue."""
+    """The number of live workers that serve the queue."""
     estimate_s: float | None = None
-    """Seconds until its step starts; `None` where no worker serves the queue, or nothing is known of what it does."""
+    """Seconds until its step starts; `None` if no worker serves the queue, or the duration of their
+    steps is unknown.
+    """
     sentence: str
     """`3rd in the queue, about 4 minutes`."""
 
@@ -51,42 +53,31 @@ class _Entry:
     ready_at: datetime
 
 
-@dataclass(frozen=True)
-class Line:
-    """Everything that waits and runs, as it was at one moment."""
-
-    waits: Mapping[UUID, Wait]
-    """By session, of those that wait."""
-
-    @classmethod
-    def read(cls) -> Line:
-        """The line now, in a handful of queries, whatever its length."""
-        now = clock.now()
-        running = list(SessionStep.objects.filter(status=Status.RUNNING))
-        at_work = {step.session_id for step in running}
-        typical = typical_durations_s()
-        waits: dict[UUID, Wait] = {}
-        for queue, entries in _entries().items():
-            free_s = _free_in_s(queue, running, typical, now)
-            for place, (entry, start_s) in enumerate(_starts(entries, free_s, typical, now), start=1):
-                if entry.session not in at_work and entry.session not in waits:
-                    waits[entry.session] = _wait(queue, place, len(free_s), start_s)
-        return cls(waits)
-
-    def of(self, session: OptimizationSession) -> Wait | None:
-        return self.waits.get(session.pk)
+def _waits_now() -> dict[UUID, Wait]:
+    """The waits of all waiting sessions, by session, read in a constant number of queries."""
+    now = clock.now()
+    running = list(SessionStep.objects.filter(status=Status.RUNNING))
+    at_work = {step.session_id for step in running}
+    typical = typical_durations_s()
+    waits: dict[UUID, Wait] = {}
+    for queue, entries in _entries().items():
+        free_s = _free_in_s(queue, running, typical, now)
+        for place, (entry, start_s) in enumerate(_starts(entries, free_s, typical, now), start=1):
+            if entry.session not in at_work and entry.session not in waits:
+                waits[entry.session] = _wait(queue, place, len(free_s), start_s)
+    return waits
 
 
 def waits_of(sessions: Iterable[OptimizationSession]) -> Mapping[UUID, Wait]:
-    """The waits of those of `sessions` that wait; reads nothing where none of them is active."""
+    """The waits of the waiting ones among `sessions`. Makes no query if none is active."""
     active = {session.pk for session in sessions if session.is_active}
     if not active:
         return {}
-    return {pk: wait for pk, wait in Line.read().waits.items() if pk in active}
+    return {pk: wait for pk, wait in _waits_now().items() if pk in active}
 
 
 def own_times_s(sessions: Iterable[OptimizationSession]) -> Mapping[UUID, float]:
-    """The own time of each of `sessions` (`OptimizationSession.own_time_s`), in one query for all that are active."""
+    """The own time of each of `sessions` (`OptimizationSession.own_time_s`), in one query for all active ones."""
     rows = list(sessions)
     active = {session.pk for session in rows if session.is_active}
     steps: dict[UUID, list[SessionStep]] = defaultdict(list)
@@ -100,16 +91,17 @@ def own_times_s(sessions: Iterable[OptimizationSession]) -> Mapping[UUID, float]
 
 
 def typical_durations_s() -> dict[str, float]:
-    """What a step of each kind took lately, the median in seconds."""
+    """The recent median duration of each kind of step, in seconds."""
     ended = SessionStep.objects.filter(status=Status.COMPLETED, started_at__isnull=False, finished_at__isnull=False)
     took: dict[str, list[float]] = defaultdict(list)
     for kind, begin, end in ended.order_by("-pk").values_list("kind", "started_at", "finished_at")[:LATELY]:
-        took[kind].append((end - begin).total_seconds())
+        if begin and end:
+            took[kind].append((end - begin).total_seconds())
     return {kind: median(durations) for kind, durations in took.items()}
 
 
 def _entries() -> dict[str, list[_Entry]]:
-    """What waits in each queue, in the order in which it will be taken."""
+    """The waiting steps of each queue, in the order in which they will be taken."""
     queues: dict[str, list[_Entry]] = defaultdict(list)
     for step in SessionStep.objects.waiting().select_related(None).order_by("pk"):
         announced_at = step.enqueued_at or step.created_at
@@ -122,7 +114,7 @@ def _entries() -> dict[str, list[_Entry]]:
 
 
 def _free_in_s(queue: str, running: list[SessionStep], typical: Mapping[str, float], now: datetime) -> list[float]:
-    """In how many seconds each worker of `queue` comes free; infinity where nobody knows."""
+    """The seconds until each worker of `queue` becomes free; infinity if unknown."""
     left = {step.pk: _left_s(step, typical, now) for step in running}
     serving = workers.working_on(queue, workers.alive())
     return [left.get(worker.current_step_id, 0.0) if worker.current_step_id else 0.0 for worker in serving]
@@ -139,7 +131,7 @@ def _left_s(step: SessionStep, typical: Mapping[str, float], now: datetime) -> f
 def _starts(
     entries: list[_Entry], free_s: list[float], typical: Mapping[str, float], now: datetime
 ) -> list[tuple[_Entry, float]]:
-    """Each of `entries` with the seconds until it starts; infinity where nobody knows."""
+    """Each of `entries` with the seconds until it starts; infinity if unknown."""
     free = list(free_s)
     heapq.heapify(free)
     starts = []
@@ -170,7 +162,7 @@ def _wait(queue: str, place: int, serving: int, start_s: float) -> Wait:
 def _sentence(queue: str, place: int, serving: int, estimate_s: float | None) -> str:
     where = "next in the queue" if place == 1 else f"{_ordinal(place)} in the queue"
     if not serving:
-        return f"{where}, and no worker that is alive serves the queue {queue}"
+        return f"{where}, and no live worker serves the queue {queue}"
     return where if estimate_s is None else f"{where}, {about(estimate_s)}"
 
 

@@ -1,9 +1,10 @@
-"""The worker processes as rows: what each can do, what it does now, and whether it is still there."""
+"""The worker processes as rows: their capabilities, their current step, and whether they are alive."""
 
 from __future__ import annotations
 
 import os
 import socket
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -22,14 +23,17 @@ from apps.models import clock
 from apps.optimization.models import SessionStep, Worker
 
 FORGET_AFTER = timedelta(days=1)
-"""How long the row of a worker that died is shown."""
+"""How long a dead worker is still listed."""
+
+stopping = threading.Event()
+"""Set when this process is told to stop. Running work is then returned to be done by another worker."""
 
 
 @cache
 def _machine() -> dict[str, object]:
     """This machine and its libraries, read once: neither changes while the process lives."""
     machine = describe_machine().model_dump(mode="json")
-    # Techniques that other packages add may need libraries of their own.
+    # Techniques from other packages may need additional libraries.
     needed = {name for spec in catalogue().values() for name in spec.requires}
     return {
         **machine,
@@ -39,12 +43,12 @@ def _machine() -> dict[str, object]:
 
 
 def name() -> str:
-    """This process, unique among all workers that live."""
+    """The name of this process, unique among all live workers."""
     return f"{socket.gethostname()}:{os.getpid()}"[:120]
 
 
 def report(queues: list[str]) -> None:
-    """Says that this process lives and what it can do."""
+    """Sends this process's heartbeat and its capabilities."""
     known = Worker.objects.filter(pk=name()).update(seen_at=Now(), queues=queues)
     if not known:
         now = clock.now()
@@ -53,7 +57,7 @@ def report(queues: list[str]) -> None:
 
 
 def _measuring(queues: list[str]) -> dict[str, Any]:
-    """How this process measures, where it serves a queue that does."""
+    """How this process measures, if it serves a queue that measures."""
     if not Worker(queues=queues).measures:
         return {}
     with priority() as granted:
@@ -61,7 +65,7 @@ def _measuring(queues: list[str]) -> dict[str, Any]:
 
 
 def _last_timing() -> dict[str, Any] | None:
-    """What an earlier worker of this machine measured last, as long as that is kept."""
+    """The last timing by an earlier worker of this machine, if still stored."""
     here = SessionStep.objects.filter(worker__startswith=f"{socket.gethostname()}:"[:120])
     timed = here.filter(kind=StepKind.EVALUATE, status=Status.COMPLETED, finished_at__isnull=False)
     last = timed.order_by("-finished_at").first()
@@ -73,12 +77,12 @@ def _timing(evaluation: dict[str, Any], at: datetime) -> dict[str, Any]:
 
 
 def note_timing(evaluation: dict[str, Any]) -> None:
-    """Keeps what the `EvaluationReport` that this process has just made says about its machine."""
+    """Stores the timing quality of this machine from the `EvaluationReport` that this process has just made."""
     Worker.objects.filter(pk=name()).update(timing=_timing(evaluation, clock.now()))
 
 
 def leave() -> None:
-    """Takes this process off the list; it ended in order."""
+    """Removes this process from the list after an orderly end."""
     Worker.objects.filter(pk=name()).delete()
 
 
@@ -89,7 +93,7 @@ def forget_silent() -> None:
 
 @contextmanager
 def busy_with(step: SessionStep) -> Iterator[None]:
-    """Shows `step` as what this worker does."""
+    """Records `step` as this worker's current step."""
     mine = Worker.objects.filter(pk=name())
     mine.update(current_step=step)
     try:

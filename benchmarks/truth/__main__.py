@@ -1,7 +1,6 @@
-"""The proof that verdicts are true, made again: `python -m benchmarks.truth [short|medium|full] [--write]`.
+"""The proof that verdicts are true: `python -m benchmarks.truth [short|medium|full] [--write]`.
 
-Prints a table of what is claimed, the bound, what came out and whether it holds. The exit status is 1 where a row does
-not hold.
+Prints a table of claims, bounds and results, and whether each claim holds. The exit status is 1 if a row does not hold.
 """
 
 from __future__ import annotations
@@ -69,15 +68,15 @@ def page(name: str, found: Mapping[str, Sequence[Row]], took_s: float) -> str:
     load_average = os.getloadavg()[0]
     head = f"""# Are the verdicts true?
 
-`make truth` measures it and writes this page; [How Lathe measures](how-lathe-measures.md#proof) says what each row is
-about. {verdicts}. A share may lie three standard errors beyond its bound, as so few cases cannot tell more.
+`make truth` tests the verdicts and writes this page. [How Lathe measures](how-lathe-measures.md#proof) explains
+the rows. {verdicts}. A share may be three standard errors beyond its bound, to allow for chance in so few cases.
 
-- form *{name}* ({FORMS[name].takes}), made on {datetime.now(UTC):%Y-%m-%d} in {took_s / 60:.0f} minutes
+- form *{name}* ({FORMS[name].takes}), measured on {datetime.now(UTC):%Y-%m-%d} in {took_s / 60:.0f} minutes
 - {machine.cpu}, {machine.cores} cores, {platform.system()} {platform.release()}, load {load_average:.1f} at the end
 - Python {platform.python_version()}, onnxruntime {version("onnxruntime")}, numpy {version("numpy")}
 """
     improved = [row for rows in found.values() for row in rows if row.before]
-    tables = {"What used to be wrong": improved} if improved else {}
+    tables = {"Previously wrong": improved} if improved else {}
     tables |= {heading: [replace(row, before="") for row in rows] for heading, rows in found.items()}
     return "\n".join([head, *(f"## {heading}\n\n{markdown(rows)}\n" for heading, rows in tables.items())])
 

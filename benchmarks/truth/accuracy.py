@@ -30,13 +30,13 @@ def rows(form: Form, answers: tuple[Answers, ...], seed: int = 0) -> Iterator[Ro
         for examples in (250, 1000):
             hits = covered(one, Metric.TOP1, examples, form.resamples, seed)
             yield at_least(
-                f"{one.name}: the 95 % interval of the loss of top-1 on {examples:,} examples holds the true loss",
+                f"{one.name}: the 95 % interval of the loss of top-1 on {examples:,} examples contains the true loss",
                 hits,
                 form.resamples,
                 COVERAGE,
             )
         hits = covered(one, Metric.MACRO_F1, 500, form.bootstraps, seed)
-        what = f"{one.name}: the same of macro F1, by bootstrap, on 500 examples"
+        what = f"{one.name}: the same for macro F1, by bootstrap, on 500 examples"
         yield at_least(what, hits, form.bootstraps, COVERAGE)
 
 

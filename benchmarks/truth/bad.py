@@ -21,7 +21,7 @@ def rows(form: Form, material: Material) -> Iterator[Row]:
     for wrong, path in files.items() if form.alone else ():
         sessions = [bench.verdict({wrong: path}, ASKED, seed) for seed in range(form.seeds)]
         shipped = sum(session.shipped is not None for session in sessions)
-        yield none(f"{material.name}, the only candidate is bad ({wrong}): it is handed over", shipped, form.seeds)
+        yield none(f"{material.name}, the only candidate is bad ({wrong}): it wins", shipped, form.seeds)
     yield from together(bench, files, form.seeds, material.name)
 
 
@@ -30,8 +30,8 @@ def together(bench: Bench, files: Mapping[str, Path], seeds: int, whose: str, be
     good = bench.material.int8
     shipped = [bench.verdict({**files, "good": good}, ASKED, seed).shipped for seed in range(seeds)]
     bad = sum(path not in (None, good) for path in shipped)
-    yield none(f"{whose}, all {len(files)} beside a good one: a bad one is handed over", bad, seeds, before)
-    yield Row("the same: the good one is handed over", "–", f"{shipped.count(good)} of {seeds}", None)
+    yield none(f"{whose}, all {len(files)} together with a good one: a bad one wins", bad, seeds, before)
+    yield Row("the same: the good one wins", "–", f"{shipped.count(good)} of {seeds}", None)
 
 
 def none(claim: str, shipped: int, sessions: int, before: str = "") -> Row:

@@ -87,10 +87,10 @@ def at_the_limit(sessions: int, seed: int, examples: int = 1250, counts: Sequenc
     for count in counts:
         world = World((LIMIT,) * count, 3.0, examples)
         shipped = [one is not None for one in outcomes(world, sessions, seed)]
-        what = f"{count} candidates exactly at the limit, {examples:,} examples: one is handed over"
+        what = f"{count} candidates exactly at the limit, {examples:,} examples: one wins"
         yield Row(what, sessions, float(np.mean(shipped)), at_most=0.025)
         best_of_all = [one is not None for one in without_choosing(world, sessions, seed, sharing=1)]
-        yield Row("the same by the best of intervals that pay for nothing", sessions, float(np.mean(best_of_all)))
+        yield Row("the same, best of uncorrected intervals", sessions, float(np.mean(best_of_all)))
 
 
 def good_among_bad(sessions: int, seed: int, examples: int = 3000, count: int = 12) -> Iterator[Row]:
@@ -100,10 +100,10 @@ def good_among_bad(sessions: int, seed: int, examples: int = 3000, count: int = 
     found = float(np.mean([one == good for one in outcomes(world, sessions, seed)]))
     everyone = float(np.mean([one == good for one in without_choosing(world, sessions, seed, sharing=count)]))
     halves = float(np.mean([one == good for one in outcomes(world, sessions, seed, choosing_share=0.5)]))
-    what = f"a candidate without loss among {count}, {examples:,} examples: it is handed over"
+    what = f"a candidate without loss among {count}, {examples:,} examples: it wins"
     yield Row(what, sessions, found, at_least=max(everyone, halves))
-    yield Row("the same with every candidate judged on all examples, and all sharing the error", sessions, everyone)
-    yield Row("the same with half of the examples to choose by", sessions, halves)
+    yield Row("the same, every candidate judged on all examples and sharing the error", sessions, everyone)
+    yield Row("the same, half of the examples used for choosing", sessions, halves)
 
 
 def tolerated(sessions: int, seed: int, examples: int = 756) -> Iterator[Row]:
@@ -112,9 +112,9 @@ def tolerated(sessions: int, seed: int, examples: int = 756) -> Iterator[Row]:
         world = World((drop,), 5.2, examples, TOLERANT)
         passed = float(np.mean([one is not None for one in outcomes(world, sessions, seed)]))
         before = float(np.mean([one is not None for one in without_choosing(world, sessions, seed, sharing=1)]))
-        what = f"inconclusive evidence accepted, a loss of {drop:g} at {examples:,} examples: handed over"
+        what = f"inconclusive evidence accepted, a loss of {drop:g} at {examples:,} examples: it wins"
         yield Row(what, sessions, passed, at_most=at_most)
-        yield Row(f"{what}, had it been measured once", sessions, before)
+        yield Row(f"{what}, if measured once", sessions, before)
 
 
 # --- sessions --------------------------------------------------------------------------------------------------------

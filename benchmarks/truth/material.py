@@ -13,8 +13,10 @@ import numpy as np
 
 from apps.agents.contracts.criteria import Target
 from apps.agents.contracts.dataset_spec import DatasetSpec
-from apps.agents.contracts.job import Job, JobResult
+from apps.agents.contracts.job import JobResult
 from apps.agents.contracts.reports.dataset import Task
+from apps.agents.contracts.state import StepKind, StepRequest
+from apps.agents.contracts.step_jobs import StepFacts, job_for
 from apps.agents.datasets.loading import Dataset, load_dataset
 from apps.agents.evaluation.metrics.comparing import Array
 from apps.agents.measuring.effort import Effort
@@ -54,12 +56,10 @@ class Material:
     def int8(self) -> Path:
         """As a session's optimize step makes it."""
         parameters = catalogue()[STATIC].resolve({})
-        result, folder = self.job(
-            "apps.agents.handlers.optimize:run",
-            {"original": self.original, "model": self.original},
-            {"technique": STATIC, "parameters": parameters, "criteria": {}},
-            seed=0,
+        request = StepRequest(
+            key="optimize", kind=StepKind.OPTIMIZE, queue="cpu", reason="", technique=STATIC, parameters=parameters
         )
+        result, folder = self.job(request, {"original": self.original, "model": self.original}, seed=0)
         return folder / result.files[0].path
 
     @cached_property
@@ -98,14 +98,11 @@ class Material:
             np.savez(path, image=stored["image"][:examples], y=stored["y"][:examples])
         return path
 
-    def job(
-        self, handler: str, inputs: Mapping[str, Path], arguments: Mapping[str, Any], seed: int
-    ) -> tuple[JobResult, Path]:
+    def job(self, request: StepRequest, inputs: Mapping[str, Path], seed: int, **known: Any) -> tuple[JobResult, Path]:
         """What a real child makes of a step, and the folder that it worked in. Raises `JobFailed`."""
         folder = self.folder()
-        files = {**inputs, "dataset": IMAGES}
-        given = {**arguments, "dataset": SPEC.model_dump(mode="json")}
-        job = Job(handler=handler, scratch=folder, inputs=files, arguments=given, seed=seed)
+        facts = StepFacts(seed=seed, original_format="onnx", format="onnx", dataset=SPEC, **known)
+        job = job_for(request, facts, scratch=folder, inputs={**inputs, "dataset": IMAGES})
         return run_job(job, on_event=_unheard, should_stop=lambda: False), folder
 
     def timer(self, candidate: Path, effort: Effort) -> FreshProcessTimer:

@@ -39,7 +39,7 @@ def at_least(claim: str, hits: int, cases: int, bound: float, before: str = "") 
 
 def _share(claim: str, hits: int, cases: int, bound: str, edge: float, sign: int, before: str) -> Row:
     if not cases:
-        return Row(claim, bound, "nothing could be told", None, before)
+        return Row(claim, bound, "no result", None, before)
     share = hits / cases
     return Row(claim, bound, f"{percent(share)} ({hits:,} of {cases:,})", sign * share <= sign * edge, before)
 
@@ -55,7 +55,7 @@ def markdown(rows: Iterable[Row]) -> str:
     """`rows` as a table; the column of what was before only where a row has it."""
     found = tuple(rows)
     before = any(row.before for row in found)
-    head = ["what is claimed", "bound", *(["before"] if before else []), "what came out", "holds"]
+    head = ["claim", "bound", *(["before"] if before else []), "result", "holds"]
     lines = [_line(head), _line(["---"] * len(head))]
     for row in found:
         cells = [row.claim, row.bound, *([row.before or "–"] if before else []), row.found, verdict(row)]

@@ -128,16 +128,9 @@ class Session:
         if request.kind is StepKind.OPTIMIZE:
             return StepRecord(request=request, status=Status.COMPLETED)
         material, original = self.bench.material, self.bench.material.original
-        judges = request.parameters.get("part") == Part.EVALUATION
-        arguments = {
-            "criteria": self.criteria.model_dump(mode="json"),
-            "technique": request.technique,
-            **request.parameters,
-            **({"candidate": request.candidate, "outcomes": self._outcomes} if judges else {}),
-        }
         files = {"original": original, "model": self.files[request.candidate]}
         try:
-            result, _ = material.job("apps.agents.handlers.evaluate:run", files, arguments, self.seed)
+            result, _ = material.job(request, files, self.seed, criteria=self.criteria, outcomes=self._outcomes)
         except JobFailed as error:
             failure = error.failure
             told = {"error_code": failure.code, "error": failure.message, "fault": failure.fault}

@@ -93,7 +93,7 @@ def over_processes(form: Form, material: Material, seed: int) -> Row:
         for number in range(form.comparisons)
     ]
     told = [one for one in found if not one.busy]
-    what = f"{material.name} against its int8 form: an interval from 3 to 6 fresh processes holds the value over all"
+    what = f"{material.name} against its int8 form: an interval from 3 to 6 fresh processes contains the value over all"
     hits = sum(one.speedup.includes(value_over_all(told)) for one in told)
     row = at_least(what, hits, len(told), COVERAGE, "75 % (in one process)")
     return _with_busy(row, len(found) - len(told))
@@ -120,10 +120,10 @@ def simulated(form: Form, seed: int) -> Iterator[Row]:
         random = np.random.default_rng(seed)
         found = [_compared(random, planned) for _ in range(form.simulated)]
         hits = sum(abs(one.mean) <= one.reach for one in found)
-        what = f"simulated: {planned} processes that differ by 1.5 times what one shows of itself: the interval covers"
+        what = f"simulated: {planned} processes that differ by 1.5 times the variation within one: the interval covers"
         yield at_least(what, hits, len(found), COVERAGE)
     looked = [looked_at(np.random.default_rng([seed, number])) for number in range(form.simulated)]
-    what = "simulated: a speed-up exactly at the limit, looked at every 4 rounds, is said to"
+    what = "simulated: a speed-up exactly at the limit, examined every 4 rounds, is reported to"
     yield at_most(f"{what} hold it", looked.count("holds"), len(looked), 0.025, "8.3 %")
     yield at_most(f"{what} violate it", looked.count("violated"), len(looked), 0.025, "7.7 %")
 

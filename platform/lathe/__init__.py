@@ -1,1 +1,1 @@
-"""The Django project: settings, environment, addresses, doors."""
+"""The Django project: settings, environment, URLs and entry points."""

@@ -1,4 +1,4 @@
-"""What the addresses in the environment come to as Django settings: database, files, mail.
+"""Converts URLs in the environment to Django settings: database, files, mail.
 
 Each function takes the variable's value and returns plain settings, or raises `WrongVariable`.
 """
@@ -12,7 +12,7 @@ from lathe.env import WrongVariable
 
 SQLITE_PRAGMAS = (
     "PRAGMA journal_mode=WAL;"  # readers and the one writer do not wait for each other
-    "PRAGMA synchronous=NORMAL;"  # durable over a crash of the process; the last moments may be lost with the power
+    "PRAGMA synchronous=NORMAL;"  # durable if the process crashes; a power failure may lose the last transactions
     "PRAGMA foreign_keys=ON;"
     "PRAGMA temp_store=MEMORY;"
     "PRAGMA mmap_size=134217728;"
@@ -21,9 +21,9 @@ SQLITE_PRAGMAS = (
 )
 POSTGRES_OPTIONS = ("sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout", "application_name", "options")
 POSTGRES_PATIENCE = {
-    # In seconds: a server that hangs, too, is away.
+    # In seconds: a server that hangs counts as unavailable.
     "connect_timeout": "3",
-    # One that vanished with its network is noticed while something is asked of it, too: in seconds, and milliseconds.
+    # Detects a server that vanished with its network even during a query: in seconds, and milliseconds.
     "keepalives_idle": "10",
     "keepalives_interval": "5",
     "keepalives_count": "3",
@@ -43,8 +43,8 @@ def database(url: str) -> dict[str, Any]:
         return {
             "ENGINE": "django.db.backends.sqlite3",
             "NAME": name,
-            # Immediate: a transaction that will write takes its turn at its start, so it waits (timeout, in seconds)
-            # and cannot fail half way with "database is locked".
+            # Immediate: a writing transaction takes the lock at its start, so it waits there (timeout, in seconds)
+            # and cannot fail halfway with "database is locked".
             "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 30, "init_command": SQLITE_PRAGMAS},
         }
     options = dict(parse_qsl(parts.query))
@@ -53,7 +53,7 @@ def database(url: str) -> dict[str, Any]:
         known = ", ".join(POSTGRES_OPTIONS)
         shown = parts._replace(netloc=parts.hostname or "").geturl()
         raise WrongVariable(
-            "DATABASE_URL", shown, f"write postgres://user:password@host:5432/name; after a ? may stand {known}."
+            "DATABASE_URL", shown, f"write postgres://user:password@host:5432/name. Allowed after the ?: {known}."
         )
     return {
         "ENGINE": "django.db.backends.postgresql",
@@ -69,7 +69,7 @@ def database(url: str) -> dict[str, Any]:
 def storage(url: str) -> dict[str, Any]:
     """One entry of `STORAGES`: a folder (`file:///srv/lathe`) or a bucket (`s3://bucket/prefix?endpoint=…&region=…`).
 
-    The keys of a bucket come from where its client looks for them: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the
+    The bucket's client finds its credentials itself: in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or in the
     machine's role.
     """
     parts = urlsplit(url)
@@ -83,7 +83,7 @@ def storage(url: str) -> dict[str, Any]:
     options = {"bucket_name": parts.netloc, "location": unquote(parts.path.strip("/")), "querystring_auth": True}
     for name, value in parse_qsl(parts.query):
         if name not in S3_OPTIONS:
-            raise WrongVariable("STORAGE_URL", url, f"after the ? may stand {', '.join(S3_OPTIONS)}.")
+            raise WrongVariable("STORAGE_URL", url, f"allowed after the ?: {', '.join(S3_OPTIONS)}.")
         options[S3_OPTIONS[name]] = value
     return {
         "BACKEND": "storages.backends.s3.S3Storage",
@@ -113,7 +113,7 @@ def mail(url: str) -> dict[str, Any]:
         "EMAIL_HOST_USER": unquote(parts.username or ""),
         "EMAIL_HOST_PASSWORD": unquote(parts.password or ""),
         "EMAIL_USE_SSL": tls,
-        # Mail to this machine's own relay stays on this machine; anything further is encrypted.
+        # Mail to this machine's own relay stays on this machine. Any other connection is encrypted.
         "EMAIL_USE_TLS": not tls and parts.hostname not in ("localhost", "127.0.0.1", "::1"),
         "EMAIL_TIMEOUT": 20,
     }

@@ -16,7 +16,7 @@ from apps.optimization.api import routes as optimization_routes
 app_name = "api"
 
 router = DefaultRouter()
-# One address for each thing: no second one that ends in `.json`.
+# One URL per resource: no second one that ends in `.json`.
 router.include_format_suffixes = False
 routes: list[tuple[str, Any, str]] = [*account_routes, *store_routes, *optimization_routes]
 for prefix, viewset, basename in routes:

@@ -2,7 +2,7 @@ from django.apps import AppConfig
 
 
 class LatheConfig(AppConfig):
-    """The project itself is an app, so that its commands and checks are found."""
+    """The project itself as an app, so that Django finds its commands and checks."""
 
     name = "lathe"
     verbose_name = "Lathe"

@@ -1,4 +1,4 @@
-"""The door for web servers: HTTP to Django, WebSockets to the consumers."""
+"""The ASGI entry point: HTTP goes to Django, WebSockets go to the consumers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The queue to the workers: Dramatiq's over Redis. Whoever only sends is in a hurry, whoever works can wait."""
+"""The queue to the workers: Dramatiq over Redis. Senders fail fast, workers wait."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WORK_S = 5.0
 
 
 class Broker(RedisBroker):
-    """Sending fails within moments where Redis is away; a worker keeps what it holds, and tries again."""
+    """If Redis is unavailable, sending fails within moments, and workers keep their messages and retry."""
 
     def __init__(self, *, url: str, **options: Any) -> None:
         client = Redis.from_url(url, socket_connect_timeout=SEND_S, socket_timeout=SEND_S, retry=once_more())
@@ -28,7 +28,7 @@ class Broker(RedisBroker):
         return super().consume(queue_name, prefetch, timeout)
 
     def answers(self) -> bool:
-        """Whether a message could be sent now."""
+        """Whether Redis is available for sending."""
         try:
             return bool(self.client.ping())
         except REDIS_AWAY:

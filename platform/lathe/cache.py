@@ -1,7 +1,7 @@
-"""The cache that all processes share: Redis, read as JSON, and this process's memory while Redis is away.
+"""The shared cache: Redis with JSON values, or this process's memory while Redis is unavailable.
 
-Django's own serializer is pickle: whoever can write a key would run code in the web process. What is kept here are
-counts and times of requests, so losing them is harmless and limits still hold within each process.
+Django's default serializer is pickle, which would let anyone who can write a key run code in the web process. The cache
+only holds counts and times of requests. Losing them is harmless, and limits still apply within each process.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ OPERATIONS = (
     *("get_many", "set_many", "delete_many", "clear"),
 )
 MOST_ALONE = 20_000
-"""Keys that a process keeps while it is alone."""
+"""The maximum number of keys in a process's own memory."""
 
 
 class JsonSerializer:
     """Values as JSON."""
 
     def dumps(self, value: Any) -> int | bytes:
-        # Redis counts with plain numbers.
+        # Redis increments only plain numbers.
         return value if type(value) is int else json.dumps(value).encode()
 
     def loads(self, data: bytes | str) -> Any:
-        """Raises `ValueError` or `RecursionError` for what is no JSON."""
+        """Raises `ValueError` or `RecursionError` if the data is not JSON."""
         return json.loads(data)
 
 
 class JsonClient(RedisCacheClient):
-    """Django's client, for which a value that is no JSON is not there: somebody else has put it under the key."""
+    """Django's client, which treats a value that is not JSON as missing, because it was not written by Lathe."""
 
     def get(self, key: Any, default: Any) -> Any:
         return self.get_many([key]).get(key, default)
@@ -56,11 +56,11 @@ class JsonClient(RedisCacheClient):
 
 
 outage = Outage()
-"""One for the process: Django makes a cache for each thread."""
+"""Shared by all threads of the process, because Django creates one cache per thread."""
 
 
 def _patient(operation: str) -> Callable[..., Any]:
-    """The operation on Redis, or on this process's memory while Redis is away."""
+    """The operation on Redis, or on this process's memory while Redis is unavailable."""
 
     def call(self: SharedCache, *args: Any, **kwargs: Any) -> Any:
         if outage.may_ask():
@@ -68,7 +68,7 @@ def _patient(operation: str) -> Callable[..., Any]:
                 answer = getattr(RedisCache, operation)(self, *args, **kwargs)
             except REDIS_AWAY:
                 if outage.began():
-                    logger.warning("Redis does not answer: this process counts on its own.", exc_info=True)
+                    logger.warning("Redis does not answer. This process counts requests on its own.", exc_info=True)
             else:
                 outage.ended()
                 return answer
@@ -79,7 +79,7 @@ def _patient(operation: str) -> Callable[..., Any]:
 
 
 class SharedCache(RedisCache):
-    """Redis's cache whose every operation has an answer within moments."""
+    """A Redis cache whose operations all return within moments."""
 
     def __init__(self, server: str, params: dict[str, Any]) -> None:
         params = {**params, "OPTIONS": {"serializer": JsonSerializer, **params.get("OPTIONS", {})}}

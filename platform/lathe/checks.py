@@ -1,4 +1,4 @@
-"""What Django cannot know to check: `manage.py check` and `check --deploy`."""
+"""Lathe's own checks for `manage.py check` and `check --deploy`."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from django.core.checks import CheckMessage, Tags
 
 from lathe.env import PROJECT_ROOT, Environment
 
-# What the tests read and Lathe itself does not.
+# Variables that only the tests read.
 FOR_TESTS = ("LATHE_TEST_", "LATHE_CI_", "LATHE_ASSETS")
 
 
 def misspelt(variables: Mapping[str, str], known: frozenset[str]) -> Iterator[CheckMessage]:
-    """A `LATHE_…` variable that nothing reads is a wish that nobody hears."""
+    """Warns about `LATHE_…` variables that nothing reads."""
     for name in sorted(variables):
         if name.startswith("LATHE_") and name not in known and not name.startswith(FOR_TESTS):
             nearest = difflib.get_close_matches(name, known, n=1)
@@ -29,10 +29,10 @@ def misspelt(variables: Mapping[str, str], known: frozenset[str]) -> Iterator[Ch
 
 
 def hidden_standard_library(root: Path) -> Iterator[CheckMessage]:
-    """`platform/__init__.py` would hide Python's own `platform` module."""
+    """Reports `platform/__init__.py`, which would hide Python's own `platform` module."""
     if (root / "platform" / "__init__.py").exists():
         yield checks.Error(
-            "platform/__init__.py exists, and hides Python's own module of that name.",
+            "platform/__init__.py exists and hides Python's own module of that name.",
             hint="Delete it: platform/ is a source root, not a package.",
             id="lathe.E001",
         )
@@ -45,16 +45,17 @@ def unwritable(folder: Path) -> Iterator[CheckMessage]:
     except OSError as error:
         yield checks.Error(
             f"Lathe cannot write to {folder}: {error.strerror}.",
-            hint="Give the user that runs Lathe the folder, or set LATHE_VAR_DIR to another one.",
+            hint="Give the user that runs Lathe access to the folder, or set LATHE_VAR_DIR to another one.",
             id="lathe.E002",
         )
 
 
 def unfit_for_a_team(environment: Environment) -> Iterator[CheckMessage]:
-    """What works on one machine and surprises on several."""
+    """Warns about settings that work only on a single machine."""
     if environment.secret_key is None:
         yield checks.Warning(
-            "LATHE_SECRET_KEY is not set: each machine makes a key of its own, and sessions do not hold across them.",
+            "LATHE_SECRET_KEY is not set: each machine generates its own key, and logins on one are not valid on "
+            "another.",
             hint="Set LATHE_SECRET_KEY to the same 50 or more random characters on all machines.",
             id="lathe.W002",
         )
@@ -72,16 +73,16 @@ def unfit_for_a_team(environment: Environment) -> Iterator[CheckMessage]:
         )
     if not environment.uses_tls:
         yield checks.Warning(
-            "LATHE_BASE_URL does not begin with https: passwords and tokens travel in clear.",
+            "LATHE_BASE_URL does not begin with https: passwords and tokens are sent in plain text.",
             hint="Put a proxy with TLS in front and set LATHE_BASE_URL to its address (docs/deployment.md).",
             id="lathe.W005",
         )
 
     if environment.behind_proxy and not environment.trusted_proxies:
         yield checks.Warning(
-            "LATHE_TRUSTED_PROXIES is not set: behind the proxy all members have one address, and one who mistypes a "
-            "password often enough locks everybody out.",
-            hint="Set LATHE_TRUSTED_PROXIES to the address that the proxy has for Lathe (docs/deployment.md).",
+            "LATHE_TRUSTED_PROXIES is not set: behind the proxy, all members have the same address, and one who "
+            "mistypes a password often enough locks everyone out.",
+            hint="Set LATHE_TRUSTED_PROXIES to the proxy's address as seen by Lathe (docs/deployment.md).",
             id="lathe.W006",
         )
 

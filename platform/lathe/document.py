@@ -1,4 +1,4 @@
-"""The API's document as it is served: made once in a process, and then only handed out."""
+"""Serves the API's OpenAPI document, which each process generates once."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from drf_spectacular.views import SpectacularAPIView
 from rest_framework.request import Request
 
 _making = threading.Lock()
-"""drf-spectacular is not made for threads: two that make the document at once break each other."""
+"""drf-spectacular is not thread-safe: two threads cannot generate the document at the same time."""
 
 
 class Written(NamedTuple):
-    """The document in one of its notations."""
+    """The document in one format."""
 
     content: bytes
     etag: str
@@ -38,13 +38,15 @@ def _rendered(renderer: Any) -> Written:
 
 
 def written(renderer: Any) -> Written:
-    """The document as `renderer`, a class, writes it: the same for everybody. The first who asks waits for a moment."""
+    """The document as rendered by the class `renderer`. It is the same for everyone; the first request
+    takes a moment.
+    """
     with _making:
         return _rendered(renderer)
 
 
 class DocumentView(SpectacularAPIView):
-    """drf-spectacular's view, whose choice of notations it keeps."""
+    """drf-spectacular's view, with the same choice of formats."""
 
     @extend_schema(exclude=True)
     def get(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:

@@ -1,6 +1,6 @@
-"""The environment, read once: every variable, its type, its default, and a sentence for each wrong value.
+"""The environment, read once: every variable with its type, its default, and a message for an invalid value.
 
-Nothing else in the project reads `os.environ`. No Django here, so that the readers can be tested without settings.
+Nothing else in the project reads `os.environ`. This module does not use Django, so it can be tested without settings.
 """
 
 from __future__ import annotations
@@ -22,28 +22,29 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 SIZE_UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 HIGHEST_CORE = 4095
 LONGEST_QUIET_WAIT_S = 600
+LONGEST_TIMING_S = 600
 SOCKET_PATH_LIMIT_BYTES = 100
-"""A unix socket's path may have 107 bytes on Linux and 103 elsewhere; some are left for the names tools append."""
+"""A unix socket's path is limited to 107 bytes on Linux and 103 elsewhere; some are reserved for suffixes of tools."""
 
 
 class WrongVariable(ValueError):
-    """A variable that cannot be understood. The message names it, its value and what to write instead."""
+    """A variable with an invalid value. The message contains its name, its value and what to write instead."""
 
     def __init__(self, name: str, value: str, write: str) -> None:
         self.name = name
         self.value = value
-        super().__init__(f"{name} is {value!r}, which cannot be right: {write}")
+        super().__init__(f"{name} is {value!r}, which is invalid: {write}")
 
 
 class Reader:
-    """Typed access to environment variables. An unset or empty variable is its default; a wrong one raises."""
+    """Typed access to environment variables. An unset or empty variable has its default; an invalid one raises."""
 
     def __init__(self, variables: Mapping[str, str]) -> None:
         self._variables = variables
         self.names: set[str] = set()
 
     def given(self, name: str) -> str | None:
-        """The variable without the space around it, or `None` where it is unset or empty."""
+        """The variable without surrounding space, or `None` if it is unset or empty."""
         self.names.add(name)
         return self._variables.get(name, "").strip() or None
 
@@ -99,7 +100,7 @@ class Reader:
         raise WrongVariable(name, value, f"write one of {', '.join(choices)}.")
 
     def words(self, name: str, default: tuple[str, ...], *, choices: tuple[str, ...] = ()) -> tuple[str, ...]:
-        """A list with commas between its words; with `choices`, each word must be one of them."""
+        """A comma-separated list. With `choices`, each word must be one of them."""
         value = self.given(name)
         if value is None:
             return default
@@ -107,26 +108,26 @@ class Reader:
         strangers = [word for word in words if choices and word not in choices]
         if strangers or not words:
             known = f" out of {', '.join(choices)}" if choices else ""
-            raise WrongVariable(name, value, f"write a list with commas{known}, such as {','.join(default)}.")
+            raise WrongVariable(name, value, f"write a comma-separated list{known}, such as {','.join(default)}.")
         return words
 
     def networks(self, name: str) -> tuple[IPv4Network | IPv6Network, ...]:
-        """A list of addresses and networks; none where it is not given."""
+        """A comma-separated list of addresses and networks; empty if not given."""
         words = self.words(name, ())
         try:
             return tuple(ipaddress.ip_network(word) for word in words)
         except ValueError:
-            write = "write addresses or networks with commas, such as 127.0.0.1,10.0.7.0/24."
+            write = "write comma-separated addresses or networks, such as 127.0.0.1,10.0.7.0/24."
             raise WrongVariable(name, ",".join(words), write) from None
 
     def cores(self, name: str) -> tuple[int, ...]:
-        """Numbers of cores with commas and ranges, as Linux writes them; none where it is not given."""
+        """Core numbers and ranges in Linux's notation; empty if not given."""
         cores: set[int] = set()
         for word in self.words(name, ()):
             match = re.fullmatch(r"(\d{1,4})(?:-(\d{1,4}))?", word, re.ASCII)
             first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
             if not first <= last <= HIGHEST_CORE:
-                write = "write numbers of cores with commas and ranges, such as 2-3,6."
+                write = "write comma-separated core numbers or ranges, such as 2-3,6."
                 raise WrongVariable(name, self._variables[name].strip(), write)
             cores.update(range(first, last + 1))
         return tuple(sorted(cores))
@@ -141,7 +142,7 @@ class Reader:
         return path
 
     def url(self, name: str, default: str, *, schemes: tuple[str, ...], example: str) -> str:
-        """An address with one of `schemes`. The message hides a password."""
+        """A URL with one of `schemes`. The error message hides a password."""
         value = self.given(name)
         if value is None:
             return default
@@ -166,25 +167,25 @@ def _without_password(parts: SplitResult) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What the operator has decided. Each field says its variable; docs/deployment.md has the same list as a table."""
+    """The operator's configuration. Each field names its variable; docs/deployment.md has the same list as a table."""
 
     var_dir: Path
-    """LATHE_VAR_DIR: where the embedded database, Redis, files and mail live."""
+    """LATHE_VAR_DIR: the folder of the embedded database, Redis, files and mail."""
     secret_key: str | None
-    """LATHE_SECRET_KEY: signs sessions and links; `None` means the key that is kept in `var_dir`."""
+    """LATHE_SECRET_KEY: signs sessions and links; `None` means the key stored in `var_dir`."""
     debug: bool
-    """LATHE_DEBUG: tracebacks on pages. Never on a machine that others reach."""
+    """LATHE_DEBUG: tracebacks on pages. Never set it on a machine that others can reach."""
     allowed_hosts: tuple[str, ...]
-    """LATHE_ALLOWED_HOSTS: the host names the portal answers to."""
+    """LATHE_ALLOWED_HOSTS: the host names that the portal responds to."""
     base_url: str
-    """LATHE_BASE_URL: the portal's address as members type it; links in mails begin with it."""
+    """LATHE_BASE_URL: the portal's URL for members; links in mails begin with it."""
     base_url_is_given: bool
     behind_proxy: bool
-    """LATHE_BEHIND_PROXY: believe X-Forwarded-Proto, because a proxy that sets it stands in front."""
+    """LATHE_BEHIND_PROXY: trust X-Forwarded-Proto, because a proxy in front sets it."""
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
-    """LATHE_TRUSTED_PROXIES: whose X-Forwarded-For is believed, so that limits hold for each client and not for all."""
+    """LATHE_TRUSTED_PROXIES: the proxies whose X-Forwarded-For is trusted, so that limits apply per client."""
     hsts_seconds: int
-    """LATHE_HSTS_SECONDS: how long browsers insist on TLS, once `base_url` begins with https."""
+    """LATHE_HSTS_SECONDS: how long browsers require TLS, once `base_url` begins with https."""
     database_url: str
     """DATABASE_URL: sqlite or postgres."""
     redis_url: str
@@ -193,23 +194,25 @@ class Environment:
     storage_url: str
     """STORAGE_URL: where model files, data sets and artifacts are kept: a folder or an S3 bucket."""
     email_url: str
-    """EMAIL_URL: how mail leaves: smtp, smtps, console, or a folder."""
+    """EMAIL_URL: how mail is sent: smtp, smtps, console, or a folder."""
     mail_from: str
     """LATHE_MAIL_FROM: the sender of invitations and notices."""
     queues: tuple[str, ...]
-    """LATHE_QUEUES: what this machine's workers take on."""
+    """LATHE_QUEUES: the queues that this machine's workers serve."""
     step_memory_bytes: int
     """LATHE_STEP_MEMORY: the most memory one step's process may take on this machine."""
     cores: tuple[int, ...]
-    """LATHE_CORES: the cores that this machine's workers measure on; empty is all that they may use."""
+    """LATHE_CORES: the cores that this machine's workers measure on; empty means all they may use."""
     quiet_wait_s: int
-    """LATHE_QUIET_WAIT_S: how long a measurement may wait for a quiet moment of the machine."""
+    """LATHE_QUIET_WAIT_S: how long a measurement may wait for the machine to become quiet."""
+    timing_s: int
+    """LATHE_TIMING_S: how long one candidate is timed beside the original at most."""
     upload_limit_bytes: int
     """LATHE_UPLOAD_LIMIT: the largest file a member may upload."""
     log_level: str
     """LATHE_LOG_LEVEL."""
     names: frozenset[str]
-    """The names of all variables that were looked for."""
+    """The names of all known variables."""
 
     @property
     def uses_tls(self) -> bool:
@@ -271,6 +274,7 @@ class Environment:
             step_memory_bytes=reader.size_bytes("LATHE_STEP_MEMORY", 16 * 2**30),
             cores=reader.cores("LATHE_CORES"),
             quiet_wait_s=reader.whole("LATHE_QUIET_WAIT_S", 20, at_most=LONGEST_QUIET_WAIT_S),
+            timing_s=reader.whole("LATHE_TIMING_S", 20, at_least=1, at_most=LONGEST_TIMING_S),
             upload_limit_bytes=reader.size_bytes("LATHE_UPLOAD_LIMIT", 8 * 2**30),
             log_level=reader.choice("LATHE_LOG_LEVEL", "INFO", LOG_LEVELS),
             names=frozenset(reader.names),
@@ -278,8 +282,8 @@ class Environment:
 
 
 def redis_socket(var_dir: Path) -> Path:
-    """Where the bundled Redis listens: in `var_dir`, or, where that path is too long for a socket, in a short folder of
-    this user's own whose name follows from `var_dir`, so that every process finds the same one."""
+    """Where the bundled Redis listens: in `var_dir`, or, if that path is too long for a socket, in a short folder of
+    this user whose name is derived from `var_dir`, so that every process finds the same one."""
     socket = var_dir / "redis" / "redis.sock"
     if len(os.fsencode(socket)) <= SOCKET_PATH_LIMIT_BYTES:
         return socket

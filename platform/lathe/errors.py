@@ -1,8 +1,8 @@
-"""One place that turns what went wrong into an answer.
+"""Converts errors to responses, in one place.
 
-The API answers with problem details (RFC 9457): `type`, `title`, `status`, `detail`, a stable `code`, and `errors` by
-field where a body was wrong. Pages show the same sentence on a page of their own. Unexpected errors keep their
-traceback in the log and say nothing of it to the client.
+The API responds with problem details (RFC 9457): `type`, `title`, `status`, `detail`, a stable `code`, and `errors` by
+field if a body was invalid. Pages show the same message on an error page. Tracebacks of unexpected errors are only in
+the log and never reach the client.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from apps.errors import UserError
 PROBLEM = "application/problem+json"
 API = "/api/"
 RETRY_AFTER_S = 5
-"""What is away is asked again after as long."""
+"""The wait before a client should retry an unavailable service."""
 DATABASE_AWAY = (OperationalError, InterfaceError)
-"""What is raised when the database cannot be reached, goes away in between, or is too busy to take a write."""
+"""Raised if the database cannot be reached, disconnects, or is too busy for a write."""
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 class BodyTooLarge(exceptions.APIException):
     status_code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     default_code = "too_large"
-    default_detail = "The body is larger than is read here. Send a file as an upload instead."
+    default_detail = "The body is too large. Send the file as an upload instead."
 
 
 class DatabaseAway(exceptions.APIException):
@@ -51,7 +51,7 @@ class DatabaseAway(exceptions.APIException):
 
 @dataclass(frozen=True)
 class Problem:
-    """The body of an answer that says what went wrong. `errors` lists `{field, code, message}`."""
+    """The body of an error response. `errors` lists `{field, code, message}`."""
 
     code: str
     status: int
@@ -72,12 +72,12 @@ class Problem:
         return Response(self.as_dict(), status=self.status, content_type=PROBLEM)
 
     def plain_response(self) -> HttpResponse:
-        """The same for what goes wrong before or behind the framework's views."""
+        """The same for errors outside the framework's views."""
         return JsonResponse(self.as_dict(), status=self.status, content_type=PROBLEM)
 
 
 def request_problems() -> Iterator[Problem]:
-    """The problems that any request may meet, whatever it is about: the framework's, in its own words, and ours."""
+    """The problems that any request can cause: the framework's, in its own words, and Lathe's."""
     yield Problem("request.error", 500, _SENTENCES[500])
     kinds: list[type[exceptions.APIException]] = exceptions.APIException.__subclasses__()
     for kind in kinds:
@@ -96,7 +96,7 @@ def api_exception_handler(error: Exception, context: dict[str, Any]) -> Response
     elif isinstance(error, DATABASE_AWAY):
         error = _database_away(error)
     elif _fits_no_column(error):
-        logger.error("A value that no column can hold came as far as the database.", exc_info=error)
+        logger.error("A value that no column can store reached the database.", exc_info=error)
         error = exceptions.ParseError()
     response = exception_handler(error, context)
     if response is None:
@@ -107,7 +107,7 @@ def api_exception_handler(error: Exception, context: dict[str, Any]) -> Response
 
 
 def _fields_of(error: UserError) -> tuple[dict[str, Any], ...]:
-    """Every field that is wrong, where the error knows several; else the one that it names."""
+    """All invalid fields if the error has several; otherwise the one that it names."""
     plain = error.as_dict()
     if several := plain.get("errors"):
         return tuple(several)
@@ -115,12 +115,12 @@ def _fields_of(error: UserError) -> tuple[dict[str, Any], ...]:
 
 
 def _invalid(errors: list[dict[str, Any]]) -> Response:
-    detail = errors[0]["message"] if len(errors) == 1 else f"{len(errors)} fields are wrong."
+    detail = errors[0]["message"] if len(errors) == 1 else f"{len(errors)} fields are invalid. See “errors”."
     return Problem("request.invalid", 400, detail, tuple(errors)).response()
 
 
 def _with_headers(response: Response, error: Exception) -> Response:
-    """Everything else that DRF knows: not found, not allowed, throttled, not logged in; with its headers."""
+    """All other errors of DRF, with their headers: not found, not allowed, throttled, not logged in."""
     if isinstance(error, Http404):
         error = exceptions.NotFound()
     elif isinstance(error, PermissionDenied):
@@ -136,14 +136,14 @@ def _with_headers(response: Response, error: Exception) -> Response:
 
 
 def _database_away(error: BaseException) -> DatabaseAway:
-    """What the client is told; the operators find the rest in the log."""
+    """The error for the client. Details for the operators are in the log."""
     logger.error("The database does not answer.", exc_info=error)
     return DatabaseAway()
 
 
 def _fits_no_column(error: BaseException) -> bool:
-    """Whether the database was asked for what it cannot hold: a number beyond 64 bits, a text with a NUL. Each driver
-    says so in its own way.
+    """Whether the database received a value that it cannot store: a number beyond 64 bits, or a text with a NUL. Each
+    driver raises a different error.
     """
     if isinstance(error, OverflowError):
         return "SQLite" in str(error)
@@ -176,9 +176,9 @@ def _from_drf(details: Any, field: str = "") -> list[dict[str, Any]]:
 
 
 class UserErrorPages:
-    """Middleware: a `UserError` that a view let through becomes a page with its sentence, never a 500.
+    """Middleware: an unhandled `UserError` becomes a page with its message, never a 500.
 
-    Whatever says that something is away says when to ask again.
+    Responses about an unavailable service get a `Retry-After` header.
     """
 
     def __init__(self, get_response: Any) -> None:
@@ -191,7 +191,7 @@ class UserErrorPages:
         if isinstance(error, DATABASE_AWAY):
             return _unavailable(request, error)
         if _fits_no_column(error):
-            logger.error("A value that no column can hold came as far as the database.", exc_info=error)
+            logger.error("A value that no column can store reached the database.", exc_info=error)
             return bad_request(request, error)
         if not isinstance(error, UserError):
             return None
@@ -201,7 +201,7 @@ class UserErrorPages:
 
 
 def _for_htmx(error: UserError) -> HttpResponse:
-    """Nothing is swapped; `static/js/page.js` shows the sentence where messages stand."""
+    """Swaps nothing; `static/js/page.js` shows the message in the page's message area."""
     response = HttpResponse(error.message, status=error.status, content_type="text/plain; charset=utf-8")
     return trigger_client_event(reswap(response, "none"), "lathe:error", {"message": error.message})
 
@@ -209,8 +209,8 @@ def _for_htmx(error: UserError) -> HttpResponse:
 _SENTENCES = {
     400: "The request could not be understood.",
     403: "You are logged in, but your role does not allow this. Ask an owner of the team.",
-    404: "There is nothing here, or it belongs to a team that you are not a member of.",
-    500: "Something broke on our side. The operators find the details in the log.",
+    404: "This page does not exist, or it belongs to a team that you are not a member of.",
+    500: "An internal error occurred. The operators can find the details in the log.",
 }
 
 
@@ -219,7 +219,7 @@ def _page(code: int, sentence: str | None = None, name: str = "") -> dict[str, A
 
 
 def _page_or_problem(request: HttpRequest, code: int, name: str, sentence: str | None = None) -> HttpResponse:
-    """People get a page, programs problem details."""
+    """A page for people, problem details for programs."""
     if request.path.startswith(API):
         return Problem(f"request.{name}", code, sentence or _SENTENCES[code]).plain_response()
     return render(request, "error.html", _page(code, sentence), status=code)
@@ -238,7 +238,7 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Django's hook for what no view caught; a middleware, too, may have asked a database that is away."""
+    """Django's hook for unhandled errors. A middleware may also have used an unavailable database."""
     error = sys.exception()
     if isinstance(error, DATABASE_AWAY):
         return _with_retry_after(_unavailable(request, error))
@@ -246,7 +246,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 
 def _unavailable(request: HttpRequest, error: Exception) -> HttpResponse:
-    """The answer while the database is away. Its page asks for nothing that stands there, such as who is logged in."""
+    """The response while the database is unavailable. Its page needs nothing from the database, such as the user."""
     away = _database_away(error)
     status, sentence = int(away.status_code), str(away.detail)
     if request.path.startswith(API):

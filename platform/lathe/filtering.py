@@ -1,7 +1,7 @@
-"""Lists that answer what was asked, or say what was wrong with the question.
+"""Strict filtering of lists: an unknown parameter or value is an error.
 
-A misspelt filter that is passed over in silence gives everything, and a program believes it. So each parameter of a
-list must be one that the list knows.
+If a misspelt filter were ignored, the response would contain everything, and a program would rely on it. Therefore
+each parameter of a list must be known.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from apps.api import refuse_unknown
 
 
 class Filters(DjangoFilterBackend):
-    """django-filter's own, which refuses wrong values; this one refuses unknown names of parameters as well."""
+    """django-filter's backend, which refuses wrong values. This one also refuses unknown parameters."""
 
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: APIView) -> QuerySet[Any]:
         if getattr(view, "action", "") == "list":
@@ -35,7 +35,7 @@ def _of_every_list(view: Any) -> set[str]:
 
 
 class Ordering(OrderingFilter):
-    """`?ordering=-created_at,name`; a field that the list cannot be ordered by is refused, not dropped."""
+    """`?ordering=-created_at,name`; a field that the list cannot be ordered by is refused, not ignored."""
 
     def remove_invalid_fields(
         self, queryset: QuerySet[Any], fields: Iterable[str], view: APIView, request: Request
@@ -44,6 +44,6 @@ class Ordering(OrderingFilter):
         given = list(fields)
         for field in given:
             if field.removeprefix("-") not in known:
-                sentence = f"The list cannot be ordered by “{field}”. Choose of {', '.join(known)}."
+                sentence = f"The list cannot be ordered by “{field}”. Choose from {', '.join(known)}."
                 raise ValidationError({self.ordering_param: [ErrorDetail(sentence, "invalid_choice")]})
         return given

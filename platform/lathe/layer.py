@@ -1,4 +1,4 @@
-"""The channel layer of live pages: an open page outlives the Redis behind it."""
+"""The channel layer of live pages. An open page survives an outage of Redis."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ AGAIN_AFTER_S = 2.0
 
 
 class PatientLayer(RedisChannelLayer):
-    """Channels' layer, which waits where Redis is away and the original closes the socket of every page that listens.
+    """Channels' layer, but it waits while Redis is unavailable. The original would close the socket of every open page.
 
-    Its pages look for changes by themselves meanwhile (`apps.optimization.consumers`).
+    Pages poll for changes meanwhile (`apps.optimization.consumers`).
     """
 
     def __init__(self, hosts: list[dict[str, Any]], **options: Any) -> None:
@@ -33,7 +33,7 @@ class PatientLayer(RedisChannelLayer):
                 message: dict[str, Any] = await super().receive(channel)
             except REDIS_AWAY:
                 if self._outage.began():
-                    logger.warning("Redis does not answer: live pages hear of no change.", exc_info=True)
+                    logger.warning("Redis does not answer. Live pages receive no pokes.", exc_info=True)
                 await asyncio.sleep(AGAIN_AFTER_S)
             else:
                 self._outage.ended()

@@ -1,4 +1,4 @@
-"""How the API cuts long lists."""
+"""Pagination of the API's lists."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from apps.pages import KeyedPaginator
 
 
 class Pages(PageNumberPagination):
-    """`?page=2&page_size=100`: numbered pages of 50, or as many as asked for up to 200.
+    """`?page=2&page_size=100`: numbered pages with 50 rows by default and at most 200.
 
-    A page that is not there is not found (404). What is no number is refused (400): taken for the first page, or for
-    the usual size, it would be the wrong answer to a wrong question.
+    A missing page is not found (404). A value that is not a number is refused (400), because treating it as the first
+    page or the default size would hide the client's mistake.
     """
 
     django_paginator_class = KeyedPaginator
     page_size = 50
     page_size_query_param = "page_size"
-    page_size_query_description = "How many rows a page has, 50 unless said and 200 at most."
+    page_size_query_description = "Rows per page: 50 by default, at most 200."
     max_page_size = 200
 
     def paginate_queryset(
@@ -33,11 +33,11 @@ class Pages(PageNumberPagination):
         for name in (self.page_query_param, self.page_size_query_param):
             given = request.query_params.get(name)
             if given is not None and not (given.isdecimal() and 0 < len(given.lstrip("0")) < 10):
-                raise ValidationError({name: [ErrorDetail("This is not a whole number from 1.", "invalid")]})
+                raise ValidationError({name: [ErrorDetail("This is not a whole number of 1 or more.", "invalid")]})
         return super().paginate_queryset(queryset, request, view)
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
-        """DRF's own, in the words of OpenAPI 3.1."""
+        """DRF's schema, converted to OpenAPI 3.1."""
         described = super().get_paginated_response_schema(schema)
         for name in ("next", "previous"):
             link = described["properties"][name]

@@ -1,4 +1,4 @@
-"""JSON as the API reads it: only what every database and every answer can write again."""
+"""The API's JSON parser: it accepts only what every database and every response can represent."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from rest_framework.parsers import JSONParser
 
 
 class Json(JSONParser):
-    """DRF's parser. Raises `ParseError` as well for what is nested too deeply, and for text that is no Unicode (half of
-    a surrogate pair) or that PostgreSQL cannot keep (a NUL).
+    """DRF's parser. Also raises `ParseError` for values that are nested too deeply, and for text that is not Unicode (a
+    lone surrogate) or that PostgreSQL cannot store (a NUL).
     """
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
@@ -19,9 +19,9 @@ class Json(JSONParser):
             parsed = super().parse(stream, media_type, parser_context)
             unwritable = any(_unwritable(text) for text in _texts(parsed))
         except RecursionError as error:
-            raise ParseError("JSON parse error - it is nested too deeply.") from error
+            raise ParseError("JSON parse error - the value is nested too deeply.") from error
         if unwritable:
-            raise ParseError("JSON parse error - a text holds a NUL or half of a surrogate pair.")
+            raise ParseError("JSON parse error - a string contains a NUL or a lone surrogate.")
         return parsed
 
 

@@ -1,4 +1,4 @@
-"""How long a client of Redis tries. Its own default is ten times five seconds, for pages as for workers."""
+"""Retries of Redis clients. The library's default is ten times five seconds, for pages and workers alike."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from redis.retry import Retry
 
 
 def once_more() -> Retry:
-    """A connection that the server has closed is made anew once; a server that hangs is not waited for twice."""
+    """Reconnects once if the server has closed the connection. Does not wait twice for a server that hangs."""
     return Retry(NoBackoff(), 1, supported_errors=(Unreachable,))
 
 
 def again_and_again() -> Retry:
-    """For whoever has nothing better to do than to wait until the server is back."""
+    """For callers that can only wait until the server is back."""
     return Retry(ExponentialWithJitterBackoff(base=0.01, cap=1), 10)

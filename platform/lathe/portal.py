@@ -1,6 +1,6 @@
-"""All that one machine needs to serve Lathe: Redis where none is given, the tables, workers, the web server.
+"""Everything that one machine needs to serve Lathe: Redis (if none is given), migrations, workers, and the web server.
 
-The commands `run`, `demo` and `worker` are thin doors to this.
+The commands `run`, `demo` and `worker` are thin wrappers around this module.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from django.utils.module_loading import module_has_submodule
 
 from apps.agents.sandbox import cores
 from apps.models import checks
+from apps.models.messages import CHECKS_QUEUE
 from lathe.env import PROJECT_ROOT, Environment
 from lathe.processes import Child, Supervisor, python
 from lathe.redis import UnsafeFolder, start_embedded
@@ -27,12 +28,12 @@ from lathe.redis import UnsafeFolder, start_embedded
 PORTS_TRIED = 20
 SHUTDOWN_S = 5
 """How long a worker or the web server may take to finish what it does. Steps survive: their lease runs out."""
-THREADS = {"default": 4, checks.QUEUE: checks.AT_ONCE}
+THREADS = {"default": 4, CHECKS_QUEUE: checks.AT_ONCE}
 """Threads by queue, else one. Queues that measure have one, so that no second step disturbs a measurement."""
 
 
 class CannotStart(Exception):
-    """A sentence for the operator: why Lathe cannot start here, and what to do."""
+    """The message tells the operator why Lathe cannot start here, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -42,27 +43,27 @@ class Address:
 
     @property
     def url(self) -> str:
-        """What to type into a browser on this machine."""
+        """The URL for a browser on this machine."""
         host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
 
 @contextmanager
 def only_one(var_dir: Path) -> Iterator[None]:
-    """Holds the folder for this process. Raises `CannotStart` when another Lathe runs on it."""
+    """Locks the folder for this process. Raises `CannotStart` if another Lathe uses it."""
     lock = var_dir / "run.lock"
     with lock.open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise CannotStart(
-                f"Lathe already runs on {var_dir}. Stop it first, or set LATHE_VAR_DIR to another folder."
+                f"Lathe is already running in {var_dir}. Stop it first, or set LATHE_VAR_DIR to another folder."
             ) from None
         yield
 
 
 def free_address(host: str, port: int | None, first: int = 8000) -> Address:
-    """`port` if it is given and free, else the first free one from `first`. Raises `CannotStart`."""
+    """`port` if given and free, otherwise the first free port from `first`. Raises `CannotStart`."""
     candidates = [port] if port is not None else range(first, first + PORTS_TRIED)
     for candidate in candidates:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -74,13 +75,13 @@ def free_address(host: str, port: int | None, first: int = 8000) -> Address:
                 continue
         return Address(host, candidate)
     tried = f"Port {port} is" if port is not None else f"The ports {first} to {first + PORTS_TRIED - 1} are"
-    raise CannotStart(f"{tried} in use on {host}. Choose another one with --port.")
+    raise CannotStart(f"{tried} in use on {host}. Choose another port with --port.")
 
 
 def prepare(supervisor: Supervisor, environment: Environment) -> None:
-    """Starts the bundled Redis if no other is given, and brings the tables up to date.
+    """Starts the bundled Redis if no other is given, and runs the migrations.
 
-    Raises `CannotStart` where the cores are not there or the folder of Redis is somebody else's, `ChildDied` or
+    Raises `CannotStart` if the cores do not exist or the folder of Redis belongs to another user, `ChildDied` or
     `TimeoutError`.
     """
     check_cores(environment)
@@ -95,13 +96,13 @@ def prepare(supervisor: Supervisor, environment: Environment) -> None:
 
 
 def check_cores(environment: Environment) -> None:
-    """Raises `CannotStart` where workers of this machine cannot be bound to the cores that they are to measure on."""
+    """Raises `CannotStart` if this machine's workers cannot be bound to the cores in LATHE_CORES."""
     if environment.cores and (why := cores.missing(environment.cores)):
-        raise CannotStart(f"LATHE_CORES is '{cores.written(environment.cores)}', which cannot be right: {why}")
+        raise CannotStart(f"LATHE_CORES is '{cores.written(environment.cores)}', which is invalid: {why}")
 
 
 def worker(queue: str, log_dir: Path | None = None) -> Child:
-    """One Dramatiq process for one queue: separate queues cannot starve each other."""
+    """One Dramatiq process for one queue, so that queues cannot starve each other."""
     return Child(
         f"worker-{queue}",
         python(
@@ -118,7 +119,7 @@ def worker(queue: str, log_dir: Path | None = None) -> Child:
         environment={
             "DJANGO_SETTINGS_MODULE": "lathe.settings",
             "LATHE_QUEUES": queue,
-            # A worker that is busy for minutes must not keep messages that an idle one could take.
+            # A worker that is busy for minutes must not hold messages that an idle one could take.
             "dramatiq_queue_prefetch": str(THREADS.get(queue, 1)),
         },
         log=log_dir / f"worker-{queue}.log" if log_dir else None,
@@ -126,7 +127,7 @@ def worker(queue: str, log_dir: Path | None = None) -> Child:
 
 
 def web(address: Address, environment: Environment, log_dir: Path | None = None) -> Child:
-    """The web server. Links in mails begin with this address unless the operator has given another one."""
+    """The web server. Links in mails begin with this address unless LATHE_BASE_URL is set."""
     given = environment.base_url_is_given
     return Child(
         "web",
@@ -134,7 +135,7 @@ def web(address: Address, environment: Environment, log_dir: Path | None = None)
             *("-m", "uvicorn", "lathe.asgi:application"),
             *("--host", address.host),
             *("--port", str(address.port)),
-            "--no-proxy-headers",  # whom to believe is said by LATHE_TRUSTED_PROXIES
+            "--no-proxy-headers",  # LATHE_TRUSTED_PROXIES defines which proxies to trust
             *("--timeout-graceful-shutdown", str(SHUTDOWN_S)),
             *("--log-level", "warning"),
         ),
@@ -155,15 +156,17 @@ def actor_modules() -> Iterable[str]:
 def serve(
     supervisor: Supervisor, environment: Environment, address: Address, queues: Iterable[str], log_dir: Path | None
 ) -> None:
-    """Starts workers and web server and returns once the portal answers. Raises `ChildDied` or `TimeoutError`."""
+    """Starts the workers and the web server and returns once the portal responds. Raises `ChildDied` or
+    `TimeoutError`.
+    """
     for queue in queues:
         supervisor.start(worker(queue, log_dir))
     supervisor.start(web(address, environment, log_dir))
-    supervisor.wait_until(lambda: answers(address), "The web server")
+    supervisor.wait_until(lambda: is_up(address), "The web server")
 
 
-def answers(address: Address) -> bool:
-    """Whether something accepts connections at `address`."""
+def is_up(address: Address) -> bool:
+    """Whether a server accepts connections at `address`."""
     host = "127.0.0.1" if address.host == "0.0.0.0" else address.host  # noqa: S104
     try:
         with socket.create_connection((host, address.port), timeout=1):

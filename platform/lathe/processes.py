@@ -1,8 +1,8 @@
-"""Child processes that end together: started in groups of their own, watched, and never left behind.
+"""Child processes that end together: started in their own process groups, watched, and never left behind.
 
 `Supervisor` is for the commands that run several servers in the foreground (`run`, `worker`, `demo`). Whatever ends it,
-a signal, an error or the death of one child, it ends all the others. Should it be killed outright, the kernel tells its
-children (Linux), and they end by themselves.
+a signal, an error or the death of one child, it stops all other children. If it is killed outright, the kernel signals
+its children (on Linux), and they end by themselves.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ PR_SET_PDEATHSIG = 1
 
 
 class StopRequested(BaseException):
-    """The operator has asked for the end: Ctrl-C, or a signal. Not an `Exception`: nothing may swallow it."""
+    """The operator requested a stop, by Ctrl-C or a signal. Not an `Exception`, so that no handler swallows it."""
 
 
 class ChildDied(Exception):
-    """A process that should have run for ever has ended."""
+    """A process that should run indefinitely has ended."""
 
     def __init__(self, name: str, code: int | None) -> None:
         self.name = name
         self.code = code
         how = f"killed by {signal.Signals(-code).name}" if code is not None and code < 0 else f"exit code {code}"
-        super().__init__(f"{name} has ended ({how}), so everything is being stopped.")
+        super().__init__(f"{name} has ended ({how}), so all processes are being stopped.")
 
 
 @dataclass
@@ -73,14 +73,14 @@ class Child:
             )
 
     def signal(self, number: int) -> None:
-        """Sends the signal to the process and all that it has started in its group."""
+        """Sends the signal to the process and its process group."""
         if self.process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, number)
 
 
 class Supervisor:
-    """Runs children until one ends or a signal comes. Leaving the `with` block stops them, the last started first."""
+    """Runs children until one ends or a signal arrives. Leaving the `with` block stops them in reverse order."""
 
     def __init__(self) -> None:
         self.children: list[Child] = []
@@ -94,7 +94,7 @@ class Supervisor:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # A second Ctrl-C must not leave children behind half way through.
+        # A second Ctrl-C must not interrupt the cleanup and leave children behind.
         for number in self._handlers:
             signal.signal(number, signal.SIG_IGN)
         for child in reversed(self.children):
@@ -108,13 +108,13 @@ class Supervisor:
         return child
 
     def check(self) -> None:
-        """Raises `ChildDied` when one of the children has ended."""
+        """Raises `ChildDied` if one of the children has ended."""
         for child in self.children:
             if child.process is not None and child.process.poll() is not None:
                 raise ChildDied(child.name, child.process.returncode)
 
     def wait(self, timeout_s: float | None = None) -> None:
-        """Sleeps until a child ends (`ChildDied`), a signal comes (`StopRequested`) or `timeout_s` is over."""
+        """Sleeps until a child ends (`ChildDied`), a signal arrives (`StopRequested`) or `timeout_s` has passed."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while deadline is None or time.monotonic() < deadline:
             self.check()
@@ -122,25 +122,27 @@ class Supervisor:
         self.check()
 
     def wait_until(self, ready: Callable[[], bool], what: str, timeout_s: float = 60.0) -> None:
-        """Asks `ready` a few times a second. Raises `TimeoutError` after `timeout_s`, `ChildDied` once one has died."""
+        """Polls `ready` a few times a second. Raises `TimeoutError` after `timeout_s`, `ChildDied` if a child has
+        ended.
+        """
         deadline = time.monotonic() + timeout_s
         while not ready():
             self.check()
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{what} did not come up within {timeout_s:.0f} s.")
+                raise TimeoutError(f"{what} did not start within {timeout_s:.0f} s.")
             time.sleep(0.05)
 
 
 def stop(child: Child, grace_s: float = GRACE_S, leftovers_s: float = 1.0) -> None:
-    """Ends the child and everything below it.
+    """Ends the child and its descendants.
 
-    The child has `grace_s` to end by itself and to end what it has started; what is still there `leftovers_s` later is
-    killed, in whatever process group it is.
+    The child has `grace_s` to end by itself and to stop its own children. Whatever still runs `leftovers_s` later is
+    killed, whatever its process group.
     """
     if child.process is None:
         return
     members = list(_family(child.process))
-    # Not its group: a server tells its own processes, and takes a second signal for impatience.
+    # Not its group: a server signals its own processes, and treats a second signal as a forced stop.
     with contextlib.suppress(psutil.NoSuchProcess):
         child.process.terminate()
     psutil.wait_procs(members[:1], timeout=grace_s)
@@ -148,12 +150,12 @@ def stop(child: Child, grace_s: float = GRACE_S, leftovers_s: float = 1.0) -> No
     for member in alive:
         with contextlib.suppress(psutil.NoSuchProcess):
             member.kill()
-    child.signal(signal.SIGKILL)  # whatever joined the group in the meantime
+    child.signal(signal.SIGKILL)  # processes that joined the group in the meantime
     psutil.wait_procs(alive, timeout=grace_s)
 
 
 def python_path() -> str:
-    """The project's two source roots for a Python that we start."""
+    """The project's two source roots as a PYTHONPATH for child processes."""
     return os.pathsep.join((str(PROJECT_ROOT / "platform"), str(PROJECT_ROOT)))
 
 
@@ -163,7 +165,7 @@ def python(*arguments: str) -> tuple[str, ...]:
 
 
 def _family(process: psutil.Popen) -> Iterator[psutil.Process]:
-    """The process, and everything below it."""
+    """The process and its descendants."""
     yield process
     with contextlib.suppress(psutil.NoSuchProcess):
         yield from process.children(recursive=True)
@@ -174,7 +176,7 @@ def _request_stop(number: int, frame: object) -> None:
 
 
 def _end_with_parent() -> Callable[[], None] | None:
-    """What a child does between fork and exec: asks the kernel for SIGTERM when this process dies."""
+    """Runs in a child between fork and exec: requests SIGTERM from the kernel when this process dies."""
     if not sys.platform.startswith("linux"):
         return None
     prctl = ctypes.CDLL(None, use_errno=True).prctl
@@ -182,7 +184,7 @@ def _end_with_parent() -> Callable[[], None] | None:
 
     def ask() -> None:
         prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it died before the kernel was asked
+        if os.getppid() != parent:  # the parent died before the request
             os._exit(1)
 
     return ask

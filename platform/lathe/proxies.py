@@ -1,4 +1,4 @@
-"""Who a request comes from, and which address the portal has: neither is believed because a header says so."""
+"""The client's address and the portal's own URL. Headers are trusted only from known proxies."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ TOLD_BY_PROXIES = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO")
 
 
 class ThroughProxies:
-    """Middleware: makes `REMOTE_ADDR` the client's own address, for every limit and log alike.
+    """Middleware: sets `REMOTE_ADDR` to the client's address, for all limits and logs.
 
-    `X-Forwarded-For` is read from its end: each trusted proxy has added whom it saw. What anybody else claims in it, or
-    in `X-Forwarded-Proto`, is dropped. Mails get links that begin with `LATHE_BASE_URL`, whatever host was asked for.
+    `X-Forwarded-For` is read from its end, because each trusted proxy appends the address it saw. Entries from anyone
+    else, also in `X-Forwarded-Proto`, are dropped. Links in mails begin with `LATHE_BASE_URL`, whatever the host
+    header.
     """
 
     sync_capable = True
@@ -40,7 +41,7 @@ class ThroughProxies:
         trusted: Sequence[Network] = settings.LATHE.trusted_proxies
         if trusted:
             _through(request, trusted)
-        if not request.path.startswith(API):  # a program keeps to the address that it was given
+        if not request.path.startswith(API):  # API clients keep using the address that they called
             request.build_absolute_uri = partial(absolute, request)  # type: ignore[method-assign]
         return self.get_response(request)
 
@@ -56,8 +57,8 @@ def _through(request: HttpRequest, trusted: Sequence[Network]) -> None:
 
 
 def client(peer: Address, chain: Sequence[str], trusted: Sequence[Network]) -> Address:
-    """The nearest address on the way that is no trusted proxy; the last one that is known where all are, or where the
-    next one is not an address.
+    """The nearest address in the chain that is not a trusted proxy. If all are trusted, or the next entry is not an
+    address, the last known one.
     """
     nearest = peer
     for claimed in reversed(chain):
@@ -71,7 +72,7 @@ def client(peer: Address, chain: Sequence[str], trusted: Sequence[Network]) -> A
 
 
 def _address(text: str) -> Address | None:
-    """The address in `text`, which may carry a port: `192.0.2.1:4711`, `[2001:db8::1]:4711`."""
+    """The address in `text`, which may have a port: `192.0.2.1:4711`, `[2001:db8::1]:4711`."""
     bare = text.strip()
     if bare.startswith("["):
         bare = bare[1:].partition("]")[0]
@@ -90,7 +91,7 @@ def _is_in(address: Address, networks: Sequence[Network]) -> bool:
 
 
 def absolute(request: HttpRequest, location: str | None = None) -> str:
-    """`location`, or the request's own, as a link that works for whoever reads it elsewhere."""
+    """`location`, or the request's own, as an absolute URL that works elsewhere."""
     base = urlsplit(settings.LATHE.base_url)
     here = f"{base.scheme}://{base.netloc}{request.path}"
     return str(iri_to_uri(urljoin(here, request.get_full_path() if location is None else str(location))))

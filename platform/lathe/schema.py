@@ -1,7 +1,7 @@
-"""The API's own description (OpenAPI 3.1): what each operation does, how to log in, and what may go wrong.
+"""The API's description (OpenAPI 3.1): operations, authentication, and errors.
 
-drf-spectacular finds the scheme of tokens because `LatheConfig.ready` imports this module; the class and the hook are
-named in the settings.
+drf-spectacular finds the token scheme because `LatheConfig.ready` imports this module. The settings name the class and
+the hook.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ BODIES = ("post", "put", "patch")
 
 
 class Schema(AutoSchema):
-    """Gives every operation a summary: what it does to which kind of row, or the first clause of its docstring."""
+    """Gives every operation a summary: a verb and a kind of row, or the first clause of its docstring."""
 
     def get_summary(self) -> str:
         action = getattr(self.view, "action", "") or self.method.lower()
@@ -49,7 +49,7 @@ class ApiTokenScheme(OpenApiAuthenticationExtension):
         return {
             "type": "http",
             "scheme": "bearer",
-            "description": "A token made under “API tokens” in the portal, for reading or for writing as well.",
+            "description": "A token created under “API tokens” in the portal, with read or write scope.",
         }
 
 
@@ -57,16 +57,16 @@ class ApiTokenScheme(OpenApiAuthenticationExtension):
 
 PROBLEM_SCHEMA: dict[str, Any] = {
     "type": "object",
-    "description": "What went wrong (RFC 9457). `code` never changes; docs/errors.md lists every one.",
+    "description": "Problem details (RFC 9457). `code` never changes; docs/errors.md lists all codes.",
     "properties": {
-        "type": {"type": "string", "format": "uri", "description": "`urn:lathe:problem:` and the code."},
+        "type": {"type": "string", "format": "uri", "description": "`urn:lathe:problem:` followed by the code."},
         "title": {"type": "string", "description": "The phrase of the HTTP status."},
         "status": {"type": "integer", "description": "The HTTP status.", "minimum": 400, "maximum": 599},
-        "detail": {"type": "string", "description": "A sentence for people that says what to do."},
+        "detail": {"type": "string", "description": "A message for people that says what happened and what to do."},
         "code": {"type": "string", "pattern": r"^[a-z]+\.[a-z_]+$"},
         "errors": {
             "type": "array",
-            "description": "Field by field, where a body, a parameter or a named row is wrong.",
+            "description": "One entry per invalid field of the body, parameter, or referenced row.",
             "items": {"$ref": "#/components/schemas/ProblemField"},
         },
     },
@@ -78,7 +78,7 @@ FIELD_SCHEMA: dict[str, Any] = {
     "properties": {
         "field": {
             "type": ["string", "null"],
-            "description": "Its path with dots, such as `constraints.min_speedup`; null where it is the whole body.",
+            "description": "The field's path with dots, such as `constraints.min_speedup`; null for the whole body.",
         },
         "code": {"type": "string"},
         "message": {"type": "string"},
@@ -88,22 +88,24 @@ FIELD_SCHEMA: dict[str, Any] = {
 }
 
 ANSWERS = {
-    400: "The request cannot be understood; `errors` names the fields.",
-    401: "No token, or one that is unknown, expired or revoked.",
+    400: "The request is invalid. `errors` names the fields.",
+    401: "The token is missing, unknown, expired or revoked.",
     403: "Your role or your token's scope does not allow it.",
-    404: "There is nothing here that you can see.",
-    409: "It does not go together with how things stand now.",
-    410: "It was there, and is gone.",
-    413: "It is larger than is allowed here.",
-    415: "The body is of a type that is not read here.",
-    422: "The request is understood, and what it asks for cannot be done.",
-    429: "Too many requests; `Retry-After` says for how many seconds to wait.",
-    503: "Something that is needed does not answer; `Retry-After` says when to try again. Nothing was changed.",
+    404: "Not found, or not visible to you.",
+    409: "The request conflicts with the current state.",
+    410: "It existed, but was deleted.",
+    413: "The file or body is larger than allowed.",
+    415: "The media type of the body is not supported.",
+    422: "The request is valid, but cannot be carried out.",
+    429: "Too many requests. `Retry-After` gives the seconds to wait.",
+    503: "A required service is unavailable. Nothing was changed. `Retry-After` says when to try again.",
 }
 
 
 def document_problems(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
-    """drf-spectacular's hook: the two schemas of problems, one response for each status, and who may answer with it."""
+    """drf-spectacular's hook: adds the two problem schemas, one response per status, and the statuses of each
+    operation.
+    """
     components = result["components"]
     components["schemas"] |= {"Problem": PROBLEM_SCHEMA, "ProblemField": FIELD_SCHEMA}
     components["responses"] = {f"Problem{status}": _response(status, text) for status, text in ANSWERS.items()}
@@ -117,7 +119,7 @@ def document_problems(result: dict[str, Any], generator: Any, request: Any, publ
 
 
 def statuses(method: str, path: str, operation: Operation) -> set[int]:
-    """The statuses of problems that an operation may answer with, by what it takes."""
+    """The possible problem statuses of an operation, depending on its inputs."""
     found = {401, 404, 429, 503}
     if _is_plain_list(operation) or any(one["in"] == "query" for one in operation.get("parameters", ())):
         found.add(400)
@@ -131,7 +133,7 @@ def statuses(method: str, path: str, operation: Operation) -> set[int]:
 
 
 def _is_plain_list(operation: Operation) -> bool:
-    """Whether the answer is a list that comes whole; a parameter is refused there too."""
+    """Whether the response is an unpaginated list, which also refuses unknown parameters."""
     answer = operation["responses"].get("200", {}).get("content", {}).get("application/json", {})
     return bool(answer.get("schema", {}).get("type") == "array")
 

@@ -1,4 +1,4 @@
-"""The content security policy: pages load nothing from another host and run no script that is written into the page."""
+"""The content security policy: pages load nothing from other hosts and run no inline scripts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PERMISSIONS = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
 
 
 class ContentSecurityPolicyMiddleware:
-    """Adds the policy to every answer that has none of its own."""
+    """Adds the policy to every response that does not have its own."""
 
     sync_capable = True
     async_capable = True

@@ -1,4 +1,4 @@
-"""The browsers' sessions: Django's, in the database, asked only for keys that Django can have made."""
+"""Browser sessions: Django's database sessions, looked up only by keys that Django can have created."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from django.contrib.sessions.backends.base import VALID_KEY_CHARS
 
 
 class SessionStore(db.SessionStore):
-    """A cookie may hold anything; a NUL in it, for one, is refused by PostgreSQL with an error."""
+    """Checks the key, because a cookie can contain anything. PostgreSQL, for example, raises an error for a NUL."""
 
     def _validate_session_key(self, key: str) -> bool:
         sound: bool = super()._validate_session_key(key)  # type: ignore[misc]  # its stubs leave it out

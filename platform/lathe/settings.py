@@ -1,4 +1,4 @@
-"""Django's settings, the same file everywhere: only the environment differs (`lathe.env`)."""
+"""Django's settings, the same for every installation. Only the environment differs (`lathe.env`)."""
 
 from __future__ import annotations
 
@@ -92,13 +92,13 @@ TEMPLATES = [
     },
 ]
 
-# --- where things are kept -------------------------------------------------------------------------------------------
+# --- storage ---------------------------------------------------------------------------------------------------------
 
 STORAGES = {
     "default": FILES,
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
-# A larger upload is streamed by its view; nothing of it is held in memory. The form limit is for ordinary forms.
+# Larger uploads are streamed by their view and never held in memory. This limit applies to ordinary forms.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 2**20
 FILE_UPLOAD_MAX_MEMORY_SIZE = 2**20
 FILE_UPLOAD_TEMP_DIR = None
@@ -112,18 +112,18 @@ STATICFILES_FINDERS = [
     "django.contrib.staticfiles.finders.AppDirectoriesFinder",
     "lathe.static.VendorFinder",
 ]
-# Files are served from where they lie in the tree and in the packages; `collectstatic` is for a proxy that serves them.
+# Files are served from the tree and from packages; `collectstatic` is for a proxy that serves them.
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG
 WHITENOISE_MAX_AGE = 0 if DEBUG else 300
 
-# Each kind of key has a prefix of its own, so that Redis can give workers theirs and no other (compose.yaml).
+# Each kind of key has its own prefix, so that Redis can restrict workers to theirs (compose.yaml).
 CACHES = {
     "default": {
         "BACKEND": "lathe.cache.SharedCache",
         "LOCATION": LATHE.redis_url,
         "KEY_PREFIX": "lathe.cache",
-        # In seconds. A page would sooner do without than wait.
+        # In seconds. A page should rather do without Redis than wait.
         "OPTIONS": {"socket_connect_timeout": 0.5, "socket_timeout": 0.5, "retry": once_more()},
     },
 }
@@ -187,7 +187,7 @@ ACCOUNT_ADAPTER = "apps.accounts.adapter.InvitationOnlyAdapter"
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
-# An invitation's link has proved the address already.
+# An invitation's link has already proved the address.
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_LOGOUT_REDIRECT_URL = LOGIN_URL
 ACCOUNT_EMAIL_SUBJECT_PREFIX = EMAIL_SUBJECT_PREFIX
@@ -233,31 +233,31 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Lathe",
-    "DESCRIPTION": "Make neural networks smaller and faster, and know that they still work. Everything the pages do.",
+    "DESCRIPTION": "Make neural networks smaller and faster, and know that they still work. The API covers all pages.",
     "VERSION": "1.0.0",
     "OAS_VERSION": "3.1.1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": r"/api/v1",
     "TAGS": [
-        {"name": "teams", "description": "Who you are, and with whom you work. Members and tokens are made on pages."},
+        {"name": "teams", "description": "Your account and your teams. Members and tokens are managed on pages."},
         {"name": "models", "description": "Registered models, their versions, and the aliases that point at them."},
-        {"name": "data sets", "description": "What is measured on: examples with their labels."},
-        {"name": "uploads", "description": "Files of any size, in pieces; a lost connection costs one piece."},
-        {"name": "criteria", "description": "What is wanted: an objective, limits, a target, a budget."},
-        {"name": "sessions", "description": "Optimizing a version: start, watch, read the report, promote."},
-        {"name": "techniques", "description": "What can be tried here."},
-        {"name": "workers", "description": "Who does the work, and what they can."},
-        {"name": "storage", "description": "What a team keeps, how much it may, and for how long."},
-        {"name": "audit", "description": "Who decided what, when, and why."},
+        {"name": "data sets", "description": "The examples for measurements, with their labels."},
+        {"name": "uploads", "description": "Uploads of any size, in chunks. A lost connection costs one chunk."},
+        {"name": "criteria", "description": "What to optimize for: an objective, limits, a target, a budget."},
+        {"name": "sessions", "description": "Optimization of a version: start, watch, read the report, promote."},
+        {"name": "techniques", "description": "The techniques available on this installation."},
+        {"name": "workers", "description": "The workers and their capabilities."},
+        {"name": "storage", "description": "A team's storage, quota and retention."},
+        {"name": "audit", "description": "Who did what, when, and why."},
     ],
     "COMPONENT_SPLIT_REQUEST": True,
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "lathe.schema.document_problems",
     ],
-    # Fields of several kinds of row are called `status`.
+    # Several kinds of row have a field called `status`.
     "ENUM_NAME_OVERRIDES": {
-        # With labels as the rows have them, or it is not recognized.
+        # With the labels of the rows; otherwise it is not recognized.
         "Status": [(name, name.capitalize()) for name in ("queued", "running", "completed", "failed", "cancelled")],
         "CandidateStatus": "apps.agents.contracts.state.CandidateStatus",
         "InspectionStatus": "apps.models.models.InspectionStatus",
@@ -285,9 +285,9 @@ SECURE_REFERRER_POLICY = "same-origin"
 # The version's page shows Netron in a frame of this host's own.
 X_FRAME_OPTIONS = "SAMEORIGIN"
 SILENCED_SYSTEM_CHECKS = [
-    "security.W005",  # whether the domain's other hosts speak TLS too is for its owner to say, not for Lathe
+    "security.W005",  # whether the domain's other hosts use TLS is its owner's decision, not Lathe's
     "security.W019",  # X-Frame-Options is SAMEORIGIN for Netron's frame
-    "security.W021",  # and so is listing the domain with browsers
+    "security.W021",  # and so is adding the domain to browsers' preload lists
 ]
 
 LOGGING = {

@@ -1,4 +1,4 @@
-"""Static files: the project's own, and those that installed packages carry. No copy of them stands in the tree."""
+"""Static files: the project's own, and those in installed packages. The tree has no copies of the latter."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from whitenoise.responders import StaticFile
 
 
 class Vendor(NamedTuple):
-    """Files of one package: served under `vendor/<name>/` when their path in `folder` matches one of `patterns`."""
+    """Files of one package, served under `vendor/<name>/` when their path in `folder` matches one of `patterns`."""
 
     name: str
     folder: str
@@ -26,7 +26,7 @@ VENDORS = (
     Vendor("plotly", "plotly/package_data", ("plotly.min.js",)),
     Vendor("netron", "netron", ("*.js", "*.css", "*.html", "*.json", "*.png", "*.ico")),
 )
-"""htmx is not here: django_htmx is an app whose own static folder has it."""
+"""htmx is not listed: it is in the static folder of the app django_htmx."""
 
 
 def installed_folder(folder: str) -> Path:
@@ -39,7 +39,7 @@ def installed_folder(folder: str) -> Path:
 
 
 class VendorFinder(BaseFinder):
-    """Finds `vendor/plotly/plotly.min.js`, `vendor/netron/…` in the installed packages, and nothing else of them."""
+    """Finds only `vendor/plotly/plotly.min.js` and `vendor/netron/…` in the installed packages."""
 
     def __init__(self, app_names: Any = None, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -53,7 +53,7 @@ class VendorFinder(BaseFinder):
         return []
 
     def find(self, path: str, find_all: bool = False, **kwargs: Any) -> Any:
-        """The file's own path, or the empty list; with `find_all`, a list."""
+        """The file's path, or an empty list; with `find_all`, a list of paths."""
         for vendor, storage in self.storages.items():
             prefix = f"{storage.prefix}/"  # type: ignore[attr-defined]
             inner = path.removeprefix(prefix)
@@ -75,8 +75,8 @@ class VendorFinder(BaseFinder):
 
 
 class StaticFilesMiddleware(WhiteNoiseMiddleware):
-    """WhiteNoise whose answers are whole: Django's ASGI handler would read a file's iterator into memory with a warning
-    for each request. The largest file has 5 MB."""
+    """WhiteNoise with complete responses. Django's ASGI handler would read a file's iterator into memory anyway, with a
+    warning for each request. The largest file has 5 MB."""
 
     @staticmethod
     def serve(static_file: StaticFile, request: HttpRequest) -> HttpResponse:

@@ -1,11 +1,11 @@
-"""A session in a terminal: progress as a line, the report as a table. Text comes out; nothing is printed here."""
+"""A session as text for a terminal: progress as a line, the report as a table. Nothing is printed here."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from textwrap import fill
 
-from apps.agents.contracts.phrasing import MINUS, gains_said, slowdown_said
+from apps.agents.contracts.phrasing import MINUS, duration, gains_said, slowdown_said
 from apps.agents.contracts.reports.constraints import Holds
 from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
 from apps.agents.contracts.reports.measurements import LatencyComparison
@@ -20,7 +20,9 @@ Measured = tuple[Candidate, EvaluationReport]
 
 
 def progress_line(session: OptimizationSession, width: int = 100) -> str:
-    """Bar, per cent, what is being done and how long it will work or wait, in `width` characters or fewer."""
+    """A bar, the percentage, the current work and the estimated remaining time or wait, in at most
+    `width` characters.
+    """
     done = round(session.progress * BAR_WIDTH)
     bar = "█" * done + "░" * (BAR_WIDTH - done)
     left = f", {duration(session.eta_s)} left" if session.eta_s is not None and session.is_active else ""
@@ -32,19 +34,9 @@ def progress_line(session: OptimizationSession, width: int = 100) -> str:
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
-def duration(seconds: float) -> str:
-    """`42 s`, `3 min 05 s`, `2 h 10 min`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
-
-
 def report(session: OptimizationSession, width: int = 100) -> str:
-    """The original and every candidate that was measured, the selected one marked, and the verdict in its own words."""
-    candidates = list(session.candidates.select_related("evaluation").order_by("key"))
+    """The original and every measured candidate, with the selected one marked, and the verdict."""
+    candidates = list(session.candidates.select_related("evaluation__step").order_by("key"))
     measured = [
         (candidate, EvaluationReport.model_validate(candidate.evaluation.body))
         for candidate in candidates
@@ -57,27 +49,27 @@ def report(session: OptimizationSession, width: int = 100) -> str:
         parts.append("\n".join(how_timed(candidate.key, one.latency) for candidate, one in measured))
     unmeasured = len(candidates) - len(measured)
     if unmeasured:
-        parts.append(f"{unmeasured} more {'was' if unmeasured == 1 else 'were'} planned and not measured.")
+        parts.append(f"{unmeasured} more {'was' if unmeasured == 1 else 'were'} planned but not measured.")
     for candidate, evaluation in measured:
         if candidate.status == CandidateStatus.SELECTED:
             constraints = "\n".join(f"  {c.status:<13}{c.sentence}" for c in evaluation.constraints)
-            parts.append(f"What was asked of {candidate.key}:\n{constraints}")
+            parts.append(f"Limits for {candidate.key}:\n{constraints}")
     slow = [
         fill(f"{candidate.key}: {slowdown_said(one.slowdown)}", width, initial_indent="  ", subsequent_indent="  ")
         for candidate, one in measured
         if one.slowdown
     ]
     if slow:
-        parts.append("Where the time of slow candidates goes:\n" + "\n".join(slow))
+        parts.append("Where slow candidates spend their time:\n" + "\n".join(slow))
     failures = [_failure(step) for step in session.steps.filter(status=Status.FAILED).order_by("pk")]
     if failures:
-        parts.append("What failed:\n" + "\n".join(failures))
+        parts.append("Failed steps:\n" + "\n".join(failures))
     parts.append("\n".join(fill(line, width) for line in _verdict(session).splitlines()))
     return "\n\n".join(parts)
 
 
 def comparison(measured: Sequence[Measured]) -> str:
-    """Candidates below the original as it was on the same examples: those that judged first, those that rank last."""
+    """Candidates, each below the original on the same examples: judging examples first, ranking examples last."""
     groups: dict[tuple[bool, int], list[tuple[str, ...]]] = {}
     for candidate, one in measured:
         group = groups.setdefault((one.part is Part.CHOOSING, -one.examples), [_original(one)])
@@ -86,19 +78,19 @@ def comparison(measured: Sequence[Measured]) -> str:
     head, rule, *lines = table([row for _, rows in ordered for row in rows], _head(measured[0][1])).splitlines()
     drawn = [head, rule]
     for (ranks, negative), rows in ordered:
-        drawn.append(f"on {-negative:,} {'choosing examples, which rank' if ranks else 'examples'}:")
+        drawn.append(f"on {-negative:,} {'ranking examples' if ranks else 'examples'}:")
         drawn += lines[: len(rows)]
         lines = lines[len(rows) :]
     return "\n".join(drawn)
 
 
 def _whose(evaluation: EvaluationReport) -> str:
-    """Whose the speed-up is, where the runtime has changed."""
+    """The sources of the speed-up, if the runtime has changed."""
     return f"; faster: {gains_said(evaluation.gains)}" if evaluation.gains else ""
 
 
 def how_timed(key: str, latency: LatencyComparison) -> str:
-    """How much the speed of candidate `key` rests on: runs, processes, priority, and CPU time beside the clock."""
+    """The basis of the speed of candidate `key`: runs, processes, priority, and CPU time as a cross-check."""
     parts = [f"{latency.runs:,} runs, {latency.disturbed:,} of them disturbed"]
     parts.append(f"{latency.processes} processes" if latency.processes > 1 else "one process")
     if latency.priority:
@@ -110,7 +102,7 @@ def how_timed(key: str, latency: LatencyComparison) -> str:
 
 
 def table(rows: Iterable[Sequence[str]], head: Sequence[str]) -> str:
-    """Columns as wide as they need to be: the first and those after the numbers to the left, numbers to the right."""
+    """Columns as wide as needed. Text columns are left-aligned, numbers right-aligned."""
     lines = [head, *rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     drawn = []
@@ -161,13 +153,13 @@ def _candidate(candidate: Candidate, evaluation: EvaluationReport) -> tuple[str,
 
 
 def _found(evaluation: EvaluationReport) -> str:
-    """The verdict on the limits. Choosing examples prove none: what holds on them has not been judged."""
+    """The verdict on the limits. Ranking examples prove nothing, so a candidate that holds on them is not judged."""
     unjudged = evaluation.part is Part.CHOOSING and evaluation.verdict is not Holds.VIOLATED
     return "not judged" if unjudged else str(evaluation.verdict)
 
 
 def _change(metric: MetricComparison) -> str:
-    """Candidate minus original: negative is lower. `unchanged` where chance explains it."""
+    """Candidate minus original: negative is lower. `unchanged` if chance explains it."""
     change = metric.change.value
     shown = f"{change:+.2f}".replace("-", MINUS) if change else ""
     if metric.unchanged:
@@ -176,19 +168,19 @@ def _change(metric: MetricComparison) -> str:
 
 
 def _failure(step: SessionStep) -> str:
-    """The step and its sentence; of our own bugs also the last line of the traceback, which says what it was."""
+    """The step and its message, and for bugs in Lathe also the last line of the traceback."""
     bug = f" [{step.traceback.strip().splitlines()[-1]}]" if step.traceback.strip() else ""
     return f"  {step.key}: {step.error}{bug}"
 
 
 def _verdict(session: OptimizationSession) -> str:
     if session.verdict and (headline := session.headline):
-        told = [f"{headline.sentence}.", session.verdict["reason"]]
+        lines = [f"{headline.sentence}.", session.verdict["reason"]]
         if unknown := session.verdict.get("speed_unknown"):
-            told.append(unknown)
+            lines.append(unknown)
         if choice := session.verdict.get("choice"):
-            told.append(choice["sentence"])
+            lines.append(choice["sentence"])
         if advice := session.verdict.get("advice"):
-            told.append(f"What to do: {advice}")
-        return "\n".join([*told, f"It {session.time_said}."])
+            lines.append(f"What to do: {advice}")
+        return "\n".join([*lines, f"It {session.time_summary}."])
     return f"{session.get_status_display()}: {session.error or 'there is no verdict.'}"

@@ -1,4 +1,4 @@
-"""Every address of the portal."""
+"""All URLs of the portal."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from lathe.document import DocumentView
 @login_not_required
 @never_cache
 def health(request: HttpRequest) -> HttpResponse:
-    """For load balancers: the process answers."""
+    """For load balancers: the process responds."""
     return JsonResponse({"status": "ok"})
 
 
-# The admin's door is the portal's own: with its second factor and its limit on wrong passwords.
+# The admin uses the portal's login, with its second factor and its limit on wrong passwords.
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
 
 urlpatterns = [

@@ -1,4 +1,5 @@
-// Starts Netron's viewer on the version's file. Netron's own start asks other hosts and may refuse; this one only draws.
+// Starts Netron's viewer on the version's file. Netron's own start script contacts other hosts and may refuse to
+// start; this one only draws.
 
 import { Host } from "../vendor/netron/browser.js";
 import { View } from "../vendor/netron/view.js";
@@ -10,7 +11,7 @@ class PortalHost extends Host {
     this._view = view;
   }
 
-  // Netron looks for its own files beside the page; here they lie where the page's base says.
+  // Netron looks for its own files next to the page; here they are relative to the page's base URL.
   _url(file) {
     return new URL(file.replace(/^\.?\//, ""), document.baseURI).href;
   }

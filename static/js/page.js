@@ -1,4 +1,4 @@
-// The few things every page needs: the theme, the narrow menu, questions before what cannot be undone.
+// Code for every page: the theme, the menu on narrow screens, and confirmations before irreversible actions.
 // Loaded before the first paint so that a chosen theme never flashes.
 
 const root = document.documentElement;
@@ -49,7 +49,8 @@ document.addEventListener("lathe:error", (event) => {
   place.hidden = false;
 });
 
-// A form that came back: the first field that is wrong gets the focus. An address with a fragment opens what hides it.
+// After a failed submit, the first invalid field gets the focus. A URL with a fragment opens the element that hides
+// its target.
 function reveal() {
   const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
   for (let fold = target && target.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;

@@ -1,5 +1,5 @@
-// Every plot of the portal. A place `.plot` carries its numbers as JSON in `data-plot`, or names in `data-plot-from` the
-// element that a push replaces. Drawn again when the numbers, the theme or the visibility change.
+// All plots of the portal. An element `.plot` has its numbers as JSON in `data-plot`, or names the element that a
+// push replaces in `data-plot-from`. Plots are redrawn when the numbers, the theme or the visibility change.
 
 const MARKS = {
   original: { symbol: "diamond", tone: "--ink" },
@@ -7,7 +7,7 @@ const MARKS = {
   accepted: { symbol: "circle", tone: "--ok" },
   rejected: { symbol: "x", tone: "--bad" },
 };
-const FRAGILE_DB = 30; // below this a layer's own quantization is heard at the output
+const FRAGILE_DB = 30; // below this, quantizing the layer affects the output noticeably
 const BAR_PX = 22;
 
 function colour(name) {
@@ -137,7 +137,7 @@ function classes({ labels, change_points, examples }) {
   };
 }
 
-// Of share and sensitivity, whatever was measured gets a panel.
+// Share and sensitivity each get a panel if they were measured.
 function layers({ names, operators, share, share_of, sqnr_db }) {
   const places = names.map((_, place) => place);
   const about = names.map((name, place) => `${escaped(name)} · ${escaped(operators[place])}`);
@@ -186,7 +186,7 @@ function drawAll() {
   document.querySelectorAll(".plot").forEach(draw);
 }
 
-// A push that leaves the numbers alone leaves the plot alone.
+// A push with unchanged numbers does not redraw the plot.
 let drawn = "";
 function drawPushed() {
   const source = document.getElementById("plot-data");

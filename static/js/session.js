@@ -1,4 +1,5 @@
-// The live page of a session: says when the connection is lost, and keeps the reader's place when a push replaces a part.
+// The live page of a session: shows when the connection is lost, and keeps focus and scroll position when a push
+// replaces a part.
 
 const FURTHEST_RETRY_MS = 5000;
 

@@ -1,5 +1,5 @@
-// Uploads a form's file in pieces before the form is sent: with progress, and from where it stopped after a lost
-// connection or a reload. Without this script the form sends the file itself.
+// Uploads a form's file in chunks before the form is sent, with progress, and resumes after a lost connection or a
+// reload. Without this script, the form sends the file itself.
 
 const CHUNK_BYTES = 8 * 1024 * 1024;
 const RETRIES = 6;
@@ -26,14 +26,14 @@ function refuse({ response, body }) {
 
 const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-// Calls `attempt` again, later each time, while the connection or the server fails; a refusal is final.
+// Retries `attempt` with growing delays while the connection or the server fails. A refusal is final.
 async function patiently(attempt, say) {
   for (let tries = 0; ; tries += 1) {
     try {
       return await attempt();
     } catch (error) {
       if (error instanceof Refused || error.name === "AbortError" || tries === RETRIES) throw error;
-      say("The connection was lost. Trying again…");
+      say("The connection was lost. Retrying…");
       await wait(WAIT_MS * 2 ** tries);
     }
   }
@@ -41,7 +41,7 @@ async function patiently(attempt, say) {
 
 const memory = (file) => `upload:${file.name}:${file.size}:${file.lastModified}`;
 
-// The upload that this file was begun with earlier, if it is still there, else a new one.
+// The upload started earlier for this file, if it still exists; otherwise a new one.
 async function standing(form, file, signal) {
   const known = localStorage.getItem(memory(file));
   if (known) {
@@ -96,7 +96,7 @@ function left(seconds) {
   return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s left`;
 }
 
-// What is shown while a file travels: a bar, how much of it has arrived, and an estimate.
+// The progress display of an upload: a bar, the uploaded size, and an estimate.
 function display(form) {
   const box = form.querySelector("[data-progress]");
   const bar = box.querySelector("progress");
@@ -113,7 +113,7 @@ function display(form) {
       const seconds = (performance.now() - begin.at) / 1000;
       const sent = offset - begin.offset;
       const estimate = sent > 0 && offset < total ? ` · ${left(((total - offset) * seconds) / sent)}` : "";
-      text.textContent = offset < total ? `${size(offset)} of ${size(total)}${estimate}` : "Arrived. Looking at it…";
+      text.textContent = offset < total ? `${size(offset)} of ${size(total)}${estimate}` : "Uploaded. Checking the file…";
     },
   };
 }
@@ -128,7 +128,7 @@ function complain(form, sentence, code = "") {
 async function submit(form, event) {
   const input = form.querySelector("input[type=file]");
   const file = input.files[0];
-  if (!file) return; // the form itself says what is missing, or names an upload already
+  if (!file) return; // the form itself reports what is missing, or already names an upload
   event.preventDefault();
   complain(form, "");
   const show = display(form);
@@ -140,14 +140,14 @@ async function submit(form, event) {
   show.open(true);
   try {
     form.querySelector("input[name=upload]").value = await sendFile(form, file, show, stop.signal);
-    input.disabled = true; // its bytes are there: the form sends the upload's id alone
+    input.disabled = true; // already uploaded: the form sends only the upload's id
     form.submit();
   } catch (error) {
     show.open(false);
     buttons.forEach((button) => (button.disabled = false));
-    if (error.name === "AbortError") complain(form, "Stopped. Send again to go on from where it stopped.");
+    if (error.name === "AbortError") complain(form, "Stopped. Upload again to resume where it stopped.");
     else if (error instanceof Refused) complain(form, error.message, error.code);
-    else complain(form, "The server cannot be reached. Send again to go on from where it stopped.");
+    else complain(form, "The server cannot be reached. Upload again to resume where it stopped.");
   }
 }
 
@@ -179,7 +179,7 @@ function dropZone(form) {
   });
 }
 
-// Fields that go with one choice only: `data-show-when="kind=images"`.
+// Fields that belong to one choice only: `data-show-when="kind=images"`.
 function dependentFields(form) {
   const update = () => {
     for (const part of form.querySelectorAll("[data-show-when]")) {

@@ -48,7 +48,7 @@ def test_a_code_is_used_once() -> None:
 
 
 def test_the_page_lists_every_error_once_in_order() -> None:
-    listed = re.findall(r"^\| `([a-z_.]+)` \|", page().partition("## What is asked for")[2], flags=re.MULTILINE)
+    listed = re.findall(r"^\| `([a-z_.]+)` \|", page().partition("## Specific requests")[2], flags=re.MULTILINE)
     assert listed == sorted(error.code for error in ERRORS)
     assert len(listed) > 100
 

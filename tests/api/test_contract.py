@@ -82,9 +82,9 @@ def make_ready(path: str, world: World) -> None:
         world.session.steps.filter(candidate_key="").update(candidate_key="c01", artifact=put_stream([linear_model()]))
     if path.endswith("/signature/"):
         named = Signature(name="serving_embeddings", inputs=(), outputs=())
-        ModelMetadata.objects.filter(version=world.version).update(
-            signature=named.name, signatures=[named.model_dump(mode="json")]
-        )
+        summary = world.version.metadata.summary
+        changed = summary.model_copy(update={"signature": named.name, "signatures": (named,)})
+        ModelMetadata.record(world.version, changed)
     if path.endswith("/rollback/"):
         OptimizationSession.objects.update(result_version=world.version)
         AliasMove.objects.create(alias=world.alias, from_version=world.version, to_version=world.version)

@@ -111,8 +111,8 @@ def test_so_it_is_with_the_techniques(mine: Client) -> None:
 def test_the_guide_says_how_many_rows_a_page_has(mine: Client, everything: World) -> None:
     """A larger number is not refused: it counts as the largest."""
     guide = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
-    assert f"{Pages.page_size} rows unless said and {Pages.max_page_size} at most" in guide
-    assert "a larger `page_size` counts as 200" in guide
+    assert f"{Pages.page_size} rows by default and at most {Pages.max_page_size}" in guide
+    assert "A larger `page_size` counts as 200" in guide
 
 
 @pytest.mark.parametrize("name", LISTS)

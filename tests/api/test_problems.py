@@ -85,7 +85,7 @@ def test_a_token_for_reading_does_not_write(api: Api, engineer: User) -> None:
     reader = api(engineer, TokenScope.READ)
     assert reader.get(MODELS).status_code == 200
     body = problem(reader.post(MODELS, {"name": "x"}), 403, "request.permission_denied")
-    assert body["detail"] == "This token was made for reading. Make one with the scope “write”."
+    assert body["detail"] == "This token is read-only. Create one with the scope “write”."
 
 
 def test_a_viewer_does_not_write(api: Api, viewer: User) -> None:
@@ -118,7 +118,7 @@ def test_wrong_fields_are_named_each(mine: Client) -> None:
         ("filename", "required"),
         ("size_bytes", "invalid"),
     ]
-    assert body["detail"] == "2 fields are wrong."
+    assert body["detail"] == "2 fields are invalid. See “errors”."
     alone = problem(mine.post(MODELS, {"name": ""}), 400, "request.invalid")
     assert alone["detail"] == alone["errors"][0]["message"]
 

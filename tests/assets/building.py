@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.assets.fetch import cache_folder, sha256
+from tests.assets.fetch import alone, cache_folder, sha256
 
 TIMEOUT_S = 600
 _HERE = Path(__file__).parent
@@ -30,12 +30,13 @@ def built(name: str, sources: tuple[str, ...], build: Callable[[Path], None]) ->
     folder = cache_folder() / "built" / f"{name}-{version}"
     if not folder.is_dir():
         folder.parent.mkdir(exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        with alone(folder.name), tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+            if folder.is_dir():  # Another test process has made it meanwhile.
+                return folder
             whole = Path(scratch) / "whole"
             whole.mkdir()
             build(whole)
-            if not folder.is_dir():  # another test process may have been quicker; both have made the same
-                whole.rename(folder)
+            whole.rename(folder)
     return folder
 
 

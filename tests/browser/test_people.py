@@ -13,7 +13,7 @@ from tests.browser.conftest import Portal, ask, fill, new_browser, press, wait, 
 def test_a_token_made_on_the_page_opens_the_api_until_it_is_revoked(logged_in: Chrome, portal: Portal) -> None:
     logged_in.get(f"{portal.url}/tokens/")
     fill(logged_in, "name", "nightly")
-    press(logged_in, "Make the token")
+    press(logged_in, "Create the token")
     token = wait(logged_in, "#token-text").text
     headers = {"Authorization": f"Bearer {token}"}
     status, me = ask(f"{portal.url}/api/v1/me/", headers)
@@ -22,7 +22,7 @@ def test_a_token_made_on_the_page_opens_the_api_until_it_is_revoked(logged_in: C
     assert ask(f"{portal.url}/api/v1/sessions/", headers, b"{}")[0] == 403
     press(logged_in, "Revoke")
     logged_in.switch_to.alert.accept()
-    wait_for_text(logged_in, "#messages", "is revoked")
+    wait_for_text(logged_in, "#messages", "was revoked")
     assert ask(f"{portal.url}/api/v1/me/", headers)[0] == 401
 
 

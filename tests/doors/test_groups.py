@@ -79,7 +79,7 @@ def test_a_limit_on_groups_asks_for_groups_at_every_door(door: Door) -> None:
     page.force_login(door.user)
     asked = {"version": version.pk, "dataset": dataset.pk, "criteria_set": named.pk}
     html = page.post("/sessions/new/", asked).content.decode()
-    assert "names no groups" in html.partition('id="id_dataset_error"')[2].partition("</ul>")[0]
+    assert "has no groups" in html.partition('id="id_dataset_error"')[2].partition("</ul>")[0]
     assert "session.groups_unnamed" in page.get("/sessions/new/preview/", asked).content.decode()
     assert not OptimizationSession.objects.exists()
 

@@ -27,7 +27,7 @@ def examples(meant: Function) -> bytes:
 
 def test_a_model_with_a_signature_is_optimized_and_its_result_is_again(door: Door) -> None:
     version, dataset = door.model(litert_file(SERVE), "net.tflite"), door.data(examples(SERVE), SPEC, "data.npz")
-    assert version.metadata.signature == "serving_default"
+    assert version.metadata.summary.signature == "serving_default"
     first = door.verdict(version, dataset, quick("litert-dynamic"))
     assert first.outcome == Outcome.IMPROVED
     second = door.verdict(door.promoted(first), dataset, quick("litert-float16"))
@@ -37,7 +37,7 @@ def test_a_model_with_a_signature_is_optimized_and_its_result_is_again(door: Doo
 def test_a_session_is_about_the_signature_that_was_chosen_of_several(door: Door) -> None:
     version, dataset = door.model(litert_file(SERVE, ENCODE), "net.tflite"), door.data(examples(ENCODE), SPEC, "d.npz")
     version = door.chosen(version, "encode")
-    assert [spec["name"] for spec in version.metadata.inputs] == ["left"]
+    assert [spec.name for spec in version.metadata.summary.inputs] == ["left"]
     session = door.verdict(version, dataset, quick("litert-dynamic"))
     assert session.outcome == Outcome.IMPROVED
-    assert door.promoted(session).metadata.signature == "encode"
+    assert door.promoted(session).metadata.summary.signature == "encode"

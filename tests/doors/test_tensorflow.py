@@ -51,7 +51,7 @@ def test_the_signature_of_a_saved_model_stays_with_the_saved_model(door: Door, u
     session = door.verdict(version, dataset, narrowed("litert-export", "litert-float16"))
     assert session.outcome == Outcome.IMPROVED
     promoted = door.promoted(session)
-    assert promoted.metadata.signature == "serving_default"
+    assert promoted.metadata.summary.signature == "serving_default"
     second = door.verdict(promoted, dataset, narrowed("litert-weight-only"))
     assert not second.steps.exclude(traceback="").exists()
 

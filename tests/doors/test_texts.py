@@ -42,7 +42,7 @@ def test_short_and_long_texts_reach_a_verdict(
     if techniques == ("torch-half",):  # What is exported carries no tokenizer, and is fed tokens.
         second = door.verdict(door.promoted(session), dataset, criteria)
         assert not second.steps.exclude(traceback="").exists()
-    assert version.metadata.language["context_length"] == LENGTH
+    assert version.metadata.summary.language.context_length == LENGTH
 
 
 WIDER: dict[str, dict[str, Any]] = {

@@ -61,7 +61,7 @@ def test_the_pages_own_state_dict_behind_wrappers_of_training_is_optimized_and_s
     with torch.inference_mode():
         labels = network(torch.from_numpy(images)).argmax(1).numpy()
     version = door.model(archive({**page_files(), "weights.safetensors": save(weights)}), "network.zip")
-    assert "module._orig_mod. was taken off" in version.metadata.notes[0]
+    assert "module._orig_mod. was taken off" in version.metadata.summary.notes[0]
     dataset = door.data(arrays(image=images, y=labels), CLASSES, "data.npz")
     first = door.verdict(version, dataset, HALF)
     assert first.outcome == Outcome.IMPROVED, told(first)
@@ -94,7 +94,8 @@ def test_a_script_that_declares_no_outputs_is_previewed_and_started(door: Door, 
     dataset = door.data(arrays(x=rows, y=np.arange(60) % 4), CLASSES, "data.npz")
     assert door.preview(version, dataset)["status_code"] == 200
     assert door.start(version, dataset).status == Status.QUEUED
-    ModelMetadata.objects.filter(version=version).update(outputs=[])  # As one that was checked by an earlier Lathe.
+    # As one that was checked by an earlier Lathe.
+    ModelMetadata.record(version, version.metadata.summary.model_copy(update={"outputs": ()}))
     answer = door.preview(version, dataset)
     assert (answer["status_code"], answer["code"]) == (422, "model.interface_unknown")
 

@@ -7,6 +7,8 @@ import pytest
 from lathe import addresses
 from lathe.env import Environment, WrongVariable
 
+pytestmark = pytest.mark.portable
+
 
 def test_sqlite_takes_its_turn_before_it_writes():
     settings = addresses.database("sqlite:////srv/lathe%20one.db")

@@ -19,9 +19,10 @@ from django.urls import reverse
 
 from apps.accounts.models import User
 from apps.agents.contracts.state import Status
+from apps.audit.models import AuditEvent
 from apps.models.models import DataSet, ModelVersion, RegisteredModel, Upload
 from apps.optimization import actors
-from apps.optimization.models import AuditEvent, OptimizationSession
+from apps.optimization.models import OptimizationSession
 from lathe.broker import Broker
 from lathe.env import PROJECT_ROOT
 from lathe.errors import RETRY_AFTER_S
@@ -171,7 +172,7 @@ def test_pages_say_that_it_cannot_be_begun_now(
     ):
         answer = asked(lambda path=path, body=body: client.post(path, body))
         refused(answer)
-        assert "nothing was begun" in answer.content.decode()
+        assert "nothing was started" in answer.content.decode()
     assert counts() == before
 
 

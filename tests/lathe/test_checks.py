@@ -9,6 +9,8 @@ import pytest
 from lathe.checks import hidden_standard_library, misspelt, unfit_for_a_team, unwritable
 from lathe.env import Environment
 
+pytestmark = pytest.mark.portable
+
 TEAM = Environment.read(
     {
         "LATHE_SECRET_KEY": "k" * 50,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from django.core.management import CommandError, call_command
 
+pytestmark = pytest.mark.portable
+
 
 @pytest.fixture
 def templates(tmp_path, settings):
@@ -32,9 +34,9 @@ def test_good_templates_are_counted(templates, capsys):
         ("{% if x %}", "page.html: Unclosed tag on line 1: 'if'"),
         ("{% nosuchtag %}", "page.html: Invalid block tag on line 1: 'nosuchtag'"),
         ("{{ x|nosuchfilter }}", "page.html: Invalid filter: 'nosuchfilter'"),
-        ("{% include 'gone.html' %}", "page.html: there is no template gone.html"),
-        ("{% extends 'gone.html' %}", "page.html: there is no template gone.html"),
-        ("{% if x %}{% include 'gone.html' %}{% endif %}", "page.html: there is no template gone.html"),
+        ("{% include 'gone.html' %}", "page.html: the template gone.html does not exist"),
+        ("{% extends 'gone.html' %}", "page.html: the template gone.html does not exist"),
+        ("{% if x %}{% include 'gone.html' %}{% endif %}", "page.html: the template gone.html does not exist"),
     ],
 )
 def test_a_problem_is_told_with_its_template(templates, capsys, text, problem):

@@ -14,6 +14,8 @@ from apps.agents.measuring.scheduling.priority import FIFO_PRIORITY, NICE
 from lathe.env import PROJECT_ROOT, Environment
 from lathe.processes import python_path
 
+pytestmark = pytest.mark.portable
+
 KNOWN = Environment.read({}).names
 OF_OTHERS = {
     *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "POSTGRES_PASSWORD"),
@@ -106,7 +108,7 @@ def test_a_wrong_value_stops_the_start_with_one_sentence(tmp_path):
     done = settings_start(LATHE_VAR_DIR=str(tmp_path), REDIS_URL="localhost:6379")
     assert done.returncode == 1
     assert done.stderr == (
-        "Lathe cannot start. REDIS_URL is 'localhost:6379', which cannot be right: it must begin with redis:, rediss:, "
+        "Lathe cannot start. REDIS_URL is 'localhost:6379', which is invalid: it must begin with redis:, rediss:, "
         "unix: such as redis://host:6379/0\n"
     )
 

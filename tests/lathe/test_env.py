@@ -9,6 +9,8 @@ import pytest
 
 from lathe.env import SOCKET_PATH_LIMIT_BYTES, Environment, Reader, WrongVariable
 
+pytestmark = pytest.mark.portable
+
 
 def reader(**variables: str) -> Reader:
     return Reader(variables)
@@ -93,7 +95,7 @@ def test_wrong_value_is_named_with_what_to_write(read, value, advice):
     with pytest.raises(WrongVariable) as caught:
         read(reader(A=value))
     sentence = str(caught.value)
-    assert sentence.startswith(f"A is {value!r}, which cannot be right: ")
+    assert sentence.startswith(f"A is {value!r}, which is invalid: ")
     assert advice in sentence
 
 

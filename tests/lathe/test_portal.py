@@ -23,6 +23,8 @@ from lathe import portal
 from lathe.env import PROJECT_ROOT, Environment
 from lathe.processes import Supervisor
 
+pytestmark = pytest.mark.portable
+
 START_S = 120
 END_S = 30
 
@@ -121,7 +123,7 @@ def test_the_death_of_one_process_ends_all_and_says_which(tmp_path):
         assert run.process.wait(timeout=END_S) == 1
     _, left = psutil.wait_procs(below, timeout=5)
     assert commands(left) == ""
-    assert "web has ended (killed by SIGKILL), so everything is being stopped." in run.log.read_text()
+    assert "web has ended (killed by SIGKILL), so all processes are being stopped." in run.log.read_text()
 
 
 @pytest.mark.slow
@@ -135,7 +137,7 @@ def test_nothing_survives_a_kill_of_the_command_itself(tmp_path):
 
 def test_two_cannot_run_on_one_folder(tmp_path):
     with portal.only_one(tmp_path):
-        with pytest.raises(portal.CannotStart, match=f"already runs on {tmp_path}"), portal.only_one(tmp_path):
+        with pytest.raises(portal.CannotStart, match=f"already running in {tmp_path}"), portal.only_one(tmp_path):
             pass
     with portal.only_one(tmp_path):
         pass
@@ -166,7 +168,7 @@ def test_the_address_can_be_typed_into_a_browser(host, url):
 def test_a_folder_of_redis_that_is_not_ours_is_told_in_a_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "getuid", lambda: 4711)
     environment = Environment.read({"LATHE_VAR_DIR": str(tmp_path)})
-    with Supervisor() as supervisor, pytest.raises(portal.CannotStart, match="belongs to somebody else"):
+    with Supervisor() as supervisor, pytest.raises(portal.CannotStart, match="belongs to another user"):
         portal.prepare(supervisor, environment)
 
 
@@ -188,7 +190,7 @@ def test_cores_that_the_machine_lacks_stop_the_start_with_what_would_be_right(tm
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 4}, raising=False)
     environment = environment_with("1-2,4", tmp_path)
     sentence = (
-        "LATHE_CORES is '1-2,4', which cannot be right: Lathe may use the cores 0-1,4 of this machine: name some of "
+        "LATHE_CORES is '1-2,4', which is invalid: Lathe may use the cores 0-1,4 of this machine: name some of "
         "these, or none."
     )
     with Supervisor() as supervisor, pytest.raises(portal.CannotStart) as caught:

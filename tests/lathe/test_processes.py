@@ -15,6 +15,8 @@ import pytest
 from lathe.env import PROJECT_ROOT
 from lathe.processes import Child, ChildDied, StopRequested, Supervisor, python, python_path, stop
 
+pytestmark = pytest.mark.portable
+
 SLEEPER = python("-c", "import time; time.sleep(600)")
 STUBBORN = python(
     "-c",
@@ -69,7 +71,7 @@ def test_death_of_one_child_is_told_and_ends_the_others():
         survivor = supervisor.start(Child("one", SLEEPER)).process.pid
         supervisor.start(Child("two", python("-c", "raise SystemExit(3)")))
         supervisor.wait(timeout_s=20)
-    assert str(caught.value) == "two has ended (exit code 3), so everything is being stopped."
+    assert str(caught.value) == "two has ended (exit code 3), so all processes are being stopped."
     assert gone(survivor)
 
 
@@ -106,7 +108,7 @@ def test_grandchildren_in_groups_of_their_own_end_too(tmp_path):
 
 
 def test_wait_until_gives_up_with_a_sentence():
-    with pytest.raises(TimeoutError, match="The moon did not come up within 0 s"), Supervisor() as supervisor:
+    with pytest.raises(TimeoutError, match="The moon did not start within 0 s"), Supervisor() as supervisor:
         supervisor.wait_until(lambda: False, "The moon", timeout_s=0.1)
 
 

@@ -16,6 +16,8 @@ from lathe.processes import Supervisor
 from lathe.redis import UnsafeFolder, own_folder, start_embedded
 from lathe.settings import CHANNEL_LAYERS
 
+pytestmark = pytest.mark.portable
+
 
 def start(supervisor: Supervisor, folder: Path) -> redis.Redis:
     start_embedded(supervisor, folder / "redis.sock", folder / "data", folder / "redis.log")
@@ -59,7 +61,7 @@ def test_a_socket_left_by_a_killed_server_is_no_obstacle(tmp_path):
 
 def test_a_folder_of_somebody_else_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "getuid", lambda: 4711)
-    with pytest.raises(UnsafeFolder, match="belongs to somebody else"):
+    with pytest.raises(UnsafeFolder, match="belongs to another user"):
         own_folder(tmp_path)
 
 

@@ -23,6 +23,8 @@ from lathe.portal import free_address
 from lathe.processes import Child, Supervisor
 from lathe.settings import CACHES, CHANNEL_LAYERS, DRAMATIQ_BROKER
 
+pytestmark = pytest.mark.portable
+
 SERVICES = yaml.safe_load((PROJECT_ROOT / "compose.yaml").read_text())["services"]
 PASSWORDS = {"REDIS_WEB_PASSWORD": "of-the-web", "REDIS_WORKER_PASSWORD": "of-the-workers"}
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 import stat
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from lathe.secret_key import kept_in
+
+pytestmark = pytest.mark.portable
 
 
 def test_the_key_is_made_once_and_only_its_user_can_read_it(tmp_path):

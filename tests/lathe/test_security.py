@@ -10,6 +10,8 @@ from django.test import AsyncRequestFactory, RequestFactory
 
 from lathe.security import ContentSecurityPolicyMiddleware
 
+pytestmark = pytest.mark.portable
+
 
 @pytest.mark.parametrize("path", ["/health/", "/static/vendor/netron/index.html"])
 def test_every_answer_has_the_policy(client, path):

@@ -7,6 +7,8 @@ from django.contrib.staticfiles import finders
 
 from lathe.static import VendorFinder, installed_folder
 
+pytestmark = pytest.mark.portable
+
 
 @pytest.mark.parametrize(
     ("path", "content_type"),

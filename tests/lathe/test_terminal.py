@@ -8,13 +8,7 @@ from apps.agents.contracts.reports.measurements import Estimate
 from lathe import terminal
 from tests.optimization import material
 
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0.4, "0 s"), (41.6, "42 s"), (60, "1 min 00 s"), (185, "3 min 05 s"), (7800, "2 h 10 min")],
-)
-def test_durations_are_in_the_unit_that_reads_best(seconds, text):
-    assert terminal.duration(seconds) == text
+pytestmark = pytest.mark.portable
 
 
 def test_numbers_stand_to_the_right_and_words_to_the_left():

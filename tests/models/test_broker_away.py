@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
+import dramatiq
 import pytest
 from django.utils import timezone
 from redis.exceptions import ConnectionError as RedisAway
 
 from apps.accounts.models import Team, User
-from apps.models import actors, services
+from apps.models import services
 from apps.models.collection import LOST_AFTER, collect
 from apps.models.models import DataSet, ModelVersion, RegisteredModel
 from tests.models.conftest import SPEC, upload_of
+from tests.optimization import crank
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -26,22 +27,19 @@ def test_a_file_that_came_while_the_broker_was_away_is_checked_later(
     npz_bytes: bytes,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    sent: list[Any] = []
-
-    def away(pk: int) -> None:
+    def away(*message: object, **options: object) -> None:
         raise RedisAway("connection refused")
 
-    for actor in (actors.inspect_version, actors.inspect_dataset):
-        monkeypatch.setattr(actor, "send", away)
-    version = services.add_version(model, engineer, file=upload_of(onnx_bytes))
-    dataset = services.add_dataset(team, engineer, "Test images", SPEC, file=upload_of(npz_bytes, "test.npz"))
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(dramatiq.get_broker(), "enqueue", away)
+        version = services.add_version(model, engineer, file=upload_of(onnx_bytes))
+        dataset = services.add_dataset(team, engineer, "Test images", SPEC, file=upload_of(npz_bytes, "test.npz"))
     assert version.pending
     assert dataset.pending
 
     long_ago = timezone.now() - LOST_AFTER - timedelta(minutes=1)
     ModelVersion.objects.update(created_at=long_ago)
     DataSet.objects.update(created_at=long_ago)
-    for actor in (actors.inspect_version, actors.inspect_dataset):
-        monkeypatch.setattr(actor, "send", sent.append)
     assert collect().checks_sent == 2
-    assert sent == [version.pk, dataset.pk]
+    sent = [(message.actor_name, message.args) for message in crank.messages("checks")]
+    assert sent == [("inspect_version", (version.pk,)), ("inspect_dataset", (dataset.pk,))]

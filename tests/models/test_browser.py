@@ -16,7 +16,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
 from apps.accounts.models import User
-from apps.models import intake, services
+from apps.models import messages, services
 from apps.models.models import (
     DataSet,
     InspectionStatus,
@@ -41,8 +41,8 @@ pytestmark = [
 
 @pytest.fixture(autouse=True)
 def _no_workers(monkeypatch) -> None:
-    monkeypatch.setattr(intake, "send_version", lambda pk: None)
-    monkeypatch.setattr(intake, "send_dataset", lambda pk: None)
+    monkeypatch.setattr(messages, "send_version", lambda pk: None)
+    monkeypatch.setattr(messages, "send_dataset", lambda pk: None)
 
 
 @pytest.fixture(scope="module")

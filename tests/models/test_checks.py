@@ -16,7 +16,7 @@ from apps.agents.contracts.errors.steps import StepDiskFailed, StepKilled
 from apps.agents.contracts.faults import Fault
 from apps.agents.contracts.job import JobFailure, JobResult
 from apps.agents.sandbox.process import JobCancelled, JobFailed
-from apps.models import checks, clock, inspection, intake
+from apps.models import checks, clock, inspection, messages
 from apps.models.inspection import TryAgain, inspect_version
 from apps.models.models import InspectionStatus, ModelVersion
 from tests.models.test_inspection import FOUND
@@ -33,9 +33,9 @@ def pending(make_version: Callable[..., ModelVersion]) -> ModelVersion:
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, timedelta | None]]:
-    messages: list[tuple[int, timedelta | None]] = []
-    monkeypatch.setattr(intake, "send_version", lambda pk, wait=None: messages.append((pk, wait)))
-    return messages
+    asked: list[tuple[int, timedelta | None]] = []
+    monkeypatch.setattr(messages, "send_version", lambda pk, wait=None: asked.append((pk, wait)))
+    return asked
 
 
 def answer(monkeypatch: pytest.MonkeyPatch, outcome: Exception | dict[str, Any]) -> list[int]:

@@ -10,14 +10,14 @@ from rest_framework.test import APIClient
 
 from apps.accounts import services as accounts
 from apps.accounts.models import Membership, Team, TokenScope, User
+from apps.audit.models import AuditEvent
 from apps.models import services
 from apps.models.errors import CodeNotAccepted, CodeNotAllowed
 from apps.models.models import ModelVersion, RegisteredModel, StoreSettings
-from apps.optimization.models import AuditEvent
 from tests.models import archives
 from tests.models.conftest import upload_of
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.portable]
 
 WITH_CODE = archives.archive(*archives.CODE)
 

@@ -11,7 +11,7 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from apps.accounts.models import User
-from apps.models import intake, services
+from apps.models import messages, services
 from apps.models.collection import collect
 from apps.models.models import Blob, DataSet, InspectionStatus, ModelVersion, Upload
 from apps.models.storage import put_stream
@@ -23,8 +23,8 @@ def test_one_round_tidies_everything(
     make_version: Callable[..., ModelVersion], dataset: DataSet, engineer: User, monkeypatch
 ):
     sent: list[tuple[str, int]] = []
-    monkeypatch.setattr(intake, "send_version", lambda pk: sent.append(("version", pk)))
-    monkeypatch.setattr(intake, "send_dataset", lambda pk: sent.append(("dataset", pk)))
+    monkeypatch.setattr(messages, "send_version", lambda pk: sent.append(("version", pk)))
+    monkeypatch.setattr(messages, "send_dataset", lambda pk: sent.append(("dataset", pk)))
     fresh, lost = (make_version(size, status=InspectionStatus.PENDING) for size in (2, 3))
     hours_ago = timezone.now() - timedelta(hours=2)
     ModelVersion.objects.filter(pk=lost.pk).update(created_at=hours_ago)
@@ -42,4 +42,4 @@ def test_one_round_tidies_everything(
 def test_the_command_says_what_it_did():
     said = StringIO()
     call_command("collect", stdout=said)
-    assert said.getvalue() == "Removed 0 uploads and 0 files; asked again for 0 checks.\n"
+    assert said.getvalue() == "Removed 0 uploads and 0 files; sent 0 checks again.\n"

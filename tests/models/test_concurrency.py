@@ -12,7 +12,7 @@ import pytest
 from django.db import connections
 
 from apps.accounts.models import Team, User
-from apps.models import intake, services
+from apps.models import messages, services
 from apps.models.errors import UploadOffsetMismatch, UploadUnknown
 from apps.models.models import (
     Alias,
@@ -33,8 +33,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(autouse=True)
 def _no_workers(monkeypatch) -> None:
-    monkeypatch.setattr(intake, "send_version", lambda pk: None)
-    monkeypatch.setattr(intake, "send_dataset", lambda pk: None)
+    monkeypatch.setattr(messages, "send_version", lambda pk: None)
+    monkeypatch.setattr(messages, "send_dataset", lambda pk: None)
 
 
 def at_once(*functions: Callable[[], Any]) -> list[Any]:

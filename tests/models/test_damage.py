@@ -14,15 +14,15 @@ from django.test import Client, RequestFactory
 from django.urls import reverse
 
 from apps.accounts.models import User
+from apps.audit.models import AuditEvent
 from apps.models import download, storage
 from apps.models.download import blob_response
 from apps.models.errors import StoreFileDamaged, StoreFileMissing
 from apps.models.models import Blob, ModelVersion
 from apps.models.storage import local_path, put_stream
-from apps.optimization.models import AuditEvent
 from tests.models.test_download import asgi_request
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.portable]
 
 CONTENT = b"0123456789"
 

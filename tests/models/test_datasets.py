@@ -10,7 +10,7 @@ import pytest
 from django.core.exceptions import PermissionDenied
 
 from apps.accounts.models import Team, User
-from apps.models import intake, services
+from apps.models import messages, services
 from apps.models.errors import DataSetNameMissing, DataSetNameTaken, DataSetSpecInvalid, DataSetWrongType
 from apps.models.models import Blob, DataSet, InspectionStatus
 from tests.models.conftest import SPEC, upload_of
@@ -29,7 +29,7 @@ def test_a_new_data_set_is_pending_and_a_worker_is_asked(
     team: Team, engineer: User, npz_bytes: bytes, monkeypatch, django_capture_on_commit_callbacks
 ):
     sent: list[int] = []
-    monkeypatch.setattr(intake, "send_dataset", sent.append)
+    monkeypatch.setattr(messages, "send_dataset", sent.append)
     with django_capture_on_commit_callbacks(execute=True):
         dataset = services.add_dataset(team, engineer, " Test  images ", SPEC, file=upload_of(npz_bytes, "test.npz"))
     assert sent == [dataset.pk]

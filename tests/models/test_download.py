@@ -13,7 +13,7 @@ from apps.models import download
 from apps.models.download import blob_response
 from apps.models.storage import put_stream
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.portable]
 
 
 def asgi_request(method: str = "GET") -> ASGIRequest:

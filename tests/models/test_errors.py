@@ -10,6 +10,8 @@ import pytest
 from apps.errors import UserError
 from apps.models import errors
 
+pytestmark = pytest.mark.portable
+
 OURS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if kind.__module__ == errors.__name__]
 
 

@@ -23,7 +23,7 @@ from apps.models.storage import put_stream
 from tests.models import archives
 from tests.models.conftest import linear_model, metadata_of, upload_of
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.portable]
 
 FILES = {
     Format.ONNX: linear_model(),
@@ -156,7 +156,13 @@ class TestTheVersionsPage:
         html = page()
         for words in ("transformers folder", "LlamaForCausalLM", "predicts the next token", "2,048", "32,000"):
             assert words in html
-        for words in ("tied", "came with the model", "bitsandbytes nf4", "model.embed_tokens.weight", "32000 × 288"):
+        for words in (
+            "tied",
+            "included with the model",
+            "bitsandbytes nf4",
+            "model.embed_tokens.weight",
+            "32000 × 288",
+        ):
             assert words in html
 
     @pytest.mark.parametrize("which", Format)
@@ -165,7 +171,7 @@ class TestTheVersionsPage:
 
     def test_a_model_that_reads_no_texts_says_nothing_of_them(self, page: Callable[..., str]) -> None:
         html = page(format="onnx", language=None, code=(), quantization=None)
-        for words in ("Tokenizer", "Embeddings", "Quantization", "The code that came with it"):
+        for words in ("Tokenizer", "Embeddings", "Quantization", "Included code"):
             assert words not in html
 
     def test_its_code_is_shown_as_text_with_where_it_runs(self, page: Callable[..., str]) -> None:
@@ -176,7 +182,7 @@ class TestTheVersionsPage:
         assert 'tabindex="0" role="region" aria-label="net/build.py"' in html
 
     def test_layers_that_only_the_code_knows_are_not_counted_as_none(self, page: Callable[..., str]) -> None:
-        assert "only its own code knows" in page(format="state-dict", operators={})
+        assert "Only the model's own code defines its layers" in page(format="state-dict", operators={})
 
     def test_marks_that_make_code_read_otherwise_than_it_runs_are_written_out(self, page: Callable[..., str]) -> None:
         html = page(code=(CodeFile(name="a.py", text="safe = True  # \u202e eurt"),))
@@ -206,7 +212,7 @@ class TestTheVersionsPage:
     ) -> None:
         version = services.add_version(model, engineer, file=upload_of(FILES[Format.TRANSFORMERS], "llama.zip"))
         page = browse(engineer).get(f"{version.get_absolute_url()}graph/").content.decode()
-        assert "once it has passed its checks" in page
+        assert "after the file passes its checks" in page
         assert "<iframe" not in page
 
 

@@ -24,7 +24,7 @@ from apps.models.models import DataSet, InspectionStatus, ModelVersion, Register
 from tests.models import archives
 from tests.models.conftest import linear_model, metadata_of, npz, upload_of
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.portable]
 
 FOUND = {
     "format": "onnx",

@@ -14,7 +14,7 @@ from apps.accounts.models import User
 from apps.models import netron
 from apps.models.models import ModelVersion
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.portable]
 
 
 @pytest.fixture

@@ -96,7 +96,7 @@ class TestModelUpload:
     def test_an_upload_of_somebody_else_is_gone(self, browse: Browse, team: Team, owner: User, engineer: User):
         upload = services.begin_upload(team, owner, "net.onnx", 5)
         response = browse(engineer).post("/models/upload/", {"name": "Net", "upload": str(upload.pk)})
-        assert "The upload is gone" in text_of(response)
+        assert "The upload no longer exists" in text_of(response)
 
     def test_a_new_version_of_a_model(self, browse: Browse, version: ModelVersion, engineer: User, onnx_bytes: bytes):
         client = browse(engineer)
@@ -108,12 +108,12 @@ class TestModelUpload:
     def test_a_refused_file_leaves_no_model_behind(self, browse: Browse, engineer: User):
         response = browse(engineer).post("/models/upload/", {"name": "Net", "file": upload_of(b"%PDF-1.7")})
         assert response.status_code == 422
-        assert "this is a PDF document" in text_of(response)
+        assert "this file is a PDF document" in text_of(response)
         assert not RegisteredModel.objects.exists()
 
     def test_a_missing_file_is_said_beside_the_field(self, browse: Browse, engineer: User):
         response = browse(engineer).post("/models/upload/", {"name": "Net"})
-        assert "There is no file" in response.content.decode().split('class="error"')[1]
+        assert "No file was given" in response.content.decode().split('class="error"')[1]
         assert not RegisteredModel.objects.exists()
 
     def test_a_model_of_another_team_cannot_be_added_to(self, browse: Browse, model: RegisteredModel, stranger: User):
@@ -170,7 +170,7 @@ class TestModelDetail:
         url = reverse("models:alias-move", args=[version.model.pk])
         response = browse(engineer).post(url, {"alias": "production", "version": version.pk})
         assert response.status_code == 409
-        assert "passed the checks" in text_of(response)
+        assert "passed its checks" in text_of(response)
         assert browse(engineer).post(url, {"alias": "", "version": version.pk}).status_code == 422
 
     def test_deleting_takes_the_model_away(self, browse: Browse, version: ModelVersion, engineer: User):
@@ -199,7 +199,7 @@ class TestVersionDetail:
         version = make_version(status=InspectionStatus.PENDING)
         version.refuse("model.empty_graph", "The model's graph has no nodes.")
         page = text_of(browse(engineer).get(version.get_absolute_url()))
-        for words in ("has no nodes", "model.empty_graph", "Mend the file"):
+        for words in ("has no nodes", "model.empty_graph", "Fix the file"):
             assert words in page
 
     def test_a_ready_version_can_be_optimized(self, browse: Browse, version: ModelVersion, engineer: User):
@@ -213,7 +213,7 @@ class TestVersionDetail:
         assert version.description == "better"
         services.move_alias(version.model, "production", version, engineer)
         url = reverse("models:version-delete", args=where)
-        assert "is still needed" in text_of(client.post(url, follow=True))
+        assert "is still in use" in text_of(client.post(url, follow=True))
         Alias.objects.all().delete()
         client.post(url)
         assert not ModelVersion.objects.exists()
@@ -246,7 +246,7 @@ class TestDataSets:
         dataset = DataSet.objects.get()
         assert response.url == dataset.get_absolute_url()
         assert dataset.spec["examples_may_leave"] is False
-        assert "carry none of its examples" in text_of(client.get(response.url))
+        assert "contain none of its examples" in text_of(client.get(response.url))
         assert (dataset.spec["metric"], dataset.spec["label"], dataset.spec["classes"]) == (
             "top5",
             "target",
@@ -328,13 +328,13 @@ class TestDataSets:
     @pytest.mark.parametrize(
         ("changed", "field", "sentence"),
         [
-            ({"shapes": "25 by 2", "kind": "table"}, "shapes", "is not of the form"),
+            ({"shapes": "25 by 2", "kind": "table"}, "shapes", "does not have the form"),
             ({"shapes": "0, 2", "kind": "table", "task": "regression"}, "shapes", "axes of at least 1"),
             ({"metric": "mae"}, "metric", "does not go with task"),
-            ({"columns": "no colon", "kind": "table"}, "columns", "is not of the form"),
-            ({"mean": "a", "kind": "images"}, "mean", "Write numbers"),
+            ({"columns": "no colon", "kind": "table"}, "columns", "does not have the form"),
+            ({"mean": "a", "kind": "images"}, "mean", "Enter numbers"),
             ({"width": "9999", "kind": "images"}, "width", "less than or equal to 8192"),
-            ({"file": upload_of(b"%PDF-1.7")}, "file", "this is a PDF document"),
+            ({"file": upload_of(b"%PDF-1.7")}, "file", "this file is a PDF document"),
         ],
     )
     def test_a_mistake_is_said(

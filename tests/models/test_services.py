@@ -10,7 +10,7 @@ from django.core.exceptions import PermissionDenied
 
 from apps.accounts.models import Team, User
 from apps.agents.contracts.errors.models import ModelMalformed, ModelTruncated, ModelWrongType
-from apps.models import intake, services
+from apps.models import intake, messages, services
 from apps.models.download import download_name
 from apps.models.errors import (
     FileNotGiven,
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.django_db
 def sent(monkeypatch) -> list[int]:
     """The ids of the versions that workers were asked to check."""
     ids: list[int] = []
-    monkeypatch.setattr(intake, "send_version", ids.append)
+    monkeypatch.setattr(messages, "send_version", ids.append)
     return ids
 
 

@@ -17,7 +17,7 @@ from apps.models.errors import SignatureInUse, SignatureNotOffered, VersionNotRe
 from apps.models.models import DataSet, InspectionStatus, ModelMetadata, ModelVersion
 from apps.optimization.models import OptimizationSession
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.portable]
 
 IMAGE = TensorSpec(name="image", dtype="float32", shape=(None, 32, 32, 3))
 TEXT = TensorSpec(name="text", dtype="string", shape=(None,))
@@ -67,7 +67,7 @@ def test_a_choice_has_a_worker_look_again(
 
     monkeypatch.setattr(inspection, "_checked", look)
     sent: list[int] = []
-    monkeypatch.setattr("apps.models.intake.send_version", sent.append)
+    monkeypatch.setattr("apps.models.messages.send_version", sent.append)
 
     with django_capture_on_commit_callbacks(execute=True):
         chosen = services.choose_signature(served, owner, "serving_texts")
@@ -77,7 +77,7 @@ def test_a_choice_has_a_worker_look_again(
     served.refresh_from_db()
     assert asked[0]["signature"] == "serving_texts"
     assert served.ready
-    assert served.metadata.signature == "serving_texts"
+    assert served.metadata.summary.signature == "serving_texts"
     assert served.metadata.summary.inputs == (TEXT,)
 
 
@@ -103,7 +103,7 @@ def test_a_signature_that_is_not_there_is_refused_with_those_that_are(served: Mo
 
 
 def test_a_file_with_nothing_to_choose_says_so(version: ModelVersion, owner: User) -> None:
-    with pytest.raises(SignatureNotOffered, match="none that can be chosen"):
+    with pytest.raises(SignatureNotOffered, match="Choose from: none"):
         services.choose_signature(version, owner, "predict")
 
 
@@ -142,13 +142,13 @@ def test_the_page_offers_every_signature_with_what_it_takes(served: ModelVersion
     assert html.count('type="radio"') == 2
     assert 'value="serving_default" checked' in html
     assert "text: string[?]" in html
-    assert "Use the marked one" in html
+    assert "Use the selected one" in html
 
 
 def test_who_only_looks_sees_them_and_cannot_choose(served: ModelVersion, client: Client, viewer: User) -> None:
     html = page(client, viewer, served)
     assert html.count("disabled") >= 2
-    assert "Use the marked one" not in html
+    assert "Use the selected one" not in html
 
 
 def test_the_only_signature_is_named_and_strings_are_explained(
@@ -157,7 +157,7 @@ def test_the_only_signature_is_named_and_strings_are_explained(
     ModelMetadata.record(served, summary(SIGNATURES[1], SIGNATURES[1:]))
     html = page(client, owner, served)
     assert "<dt>Signature</dt><dd><code>serving_texts</code></dd>" in html
-    assert "It takes strings" in html
+    assert "This input takes strings" in html
     assert 'type="radio"' not in html
 
 
@@ -167,7 +167,7 @@ def test_the_page_takes_a_choice_and_says_why_another_is_refused(
     client.force_login(owner)
     url = reverse("models:version-signature", args=[served.model_id, served.number])
     refused = client.post(url, {"name": "predict"}, follow=True).content.decode()
-    assert "offers no signature" in refused
+    assert "has no signature" in refused
     client.post(url, {"name": "serving_texts"})
     served.refresh_from_db()
     assert (served.signature, served.pending) == ("serving_texts", True)

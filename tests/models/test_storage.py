@@ -14,9 +14,9 @@ from django.utils import timezone
 
 from apps.accounts.models import Team, User
 from apps.models import storage
-from apps.models.errors import UploadEmpty, UploadTooLarge
+from apps.models.errors import StoreFileMissing, UploadEmpty, UploadTooLarge
 from apps.models.models import Blob, StoreSettings, Upload
-from apps.models.storage import BlobMissing, collect_unreferenced, local_path, open_blob, put_file, put_stream
+from apps.models.storage import collect_unreferenced, local_path, open_blob, put_file, put_stream
 
 pytestmark = pytest.mark.django_db
 
@@ -91,9 +91,9 @@ def test_an_empty_stream_is_refused(files: Path):
 def test_a_row_whose_bytes_are_gone_is_healed_by_the_next_upload(files: Path):
     blob = put_stream([b"lost"])
     (files / blob.storage_name).unlink()
-    with pytest.raises(BlobMissing), local_path(blob):
+    with pytest.raises(StoreFileMissing), local_path(blob):
         pass
-    with pytest.raises(BlobMissing):
+    with pytest.raises(StoreFileMissing):
         open_blob(blob)
     put_stream([b"lost"])
     with local_path(blob) as path:
@@ -180,7 +180,7 @@ class TestRemote:
         default_storage.delete(blob.storage_name)
         with default_storage.open(blob.storage_name, "wb") as file:
             file.write(b"wrong")
-        with pytest.raises(BlobMissing), local_path(blob):
+        with pytest.raises(StoreFileMissing), local_path(blob):
             pass
         assert all_files(tmp_path / "cache") == []
 

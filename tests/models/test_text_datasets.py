@@ -20,7 +20,7 @@ from apps.models.inspection import inspect_dataset
 from apps.models.models import DataSet
 from tests.models.conftest import upload_of
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.portable]
 
 STORIES = "\n\n".join(f"Once upon a time, there were {number} foxes in a wood." for number in range(40)).encode()
 REVIEWS = "\n".join(
@@ -50,7 +50,7 @@ def test_texts_are_taken_by_their_content(team: Team, engineer: User, data: byte
 
 
 def test_what_is_no_text_is_refused_at_once(team: Team, engineer: User, npz_bytes: bytes) -> None:
-    with pytest.raises(DataSetWrongType, match="one JSON object a line"):
+    with pytest.raises(DataSetWrongType, match="one JSON object per line"):
         services.add_dataset(team, engineer, "Texts", spec("classification"), file=upload_of(npz_bytes))
 
 

@@ -75,10 +75,10 @@ def faster_by(speedup: float, gains: Gains) -> EvaluationReport:
 def finish(session: OptimizationSession) -> OptimizationSession:
     """Everything up to the verdict: dynamic int8 of the export is handed over."""
     ModelMetadata.record(session.version, TORCH)
-    keep_report(_step(session, "analyse", StepKind.ANALYSE), EAGER.model_dump(mode="json"))
+    keep_report(_step(session, "analyse", StepKind.ANALYSE, result=_body(EAGER)))
     _made(session, "export", "onnx-export", b"exported")
     again = _step(session, "analyse-exported", StepKind.ANALYSE, parent_key="export", result=_body(material.ANALYSIS))
-    keep_report(again, _body(material.ANALYSIS))
+    keep_report(again)
     _step(session, "plan", StepKind.PLAN, result=_body(material.PLAN))
     _candidate(session, "c01", "onnx-export", parent="export", evaluation=faster_by(2.0, MOVED))
     _made(session, "prepare", "onnx-graph", b"prepared", parent_key="export")
@@ -140,7 +140,5 @@ def _candidate(
         status=CandidateStatus.SELECTED if key == "c02" else CandidateStatus.ACCEPTED,
         reason="Holds every constraint.",
     )
-    step = _step(
-        session, f"{key}/evaluate", StepKind.EVALUATE, candidate_key=key, technique=technique, parent_key=parent
-    )
-    keep_report(step, _body(evaluation))
+    made = {"candidate_key": key, "technique": technique, "parent_key": parent, "result": _body(evaluation)}
+    keep_report(_step(session, f"{key}/evaluate", StepKind.EVALUATE, **made))

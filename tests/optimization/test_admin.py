@@ -12,8 +12,8 @@ from django.urls import reverse
 from apps.accounts.models import User
 from apps.agents.contracts.criteria import Criteria, Objective
 from apps.agents.contracts.state import Status
+from apps.audit.models import AuditEvent
 from apps.optimization.models import (
-    AuditEvent,
     Candidate,
     CriteriaSet,
     LogEntry,
@@ -96,7 +96,7 @@ def test_operators_cancel_and_retry_sessions_of_any_team(
     OptimizationSession.objects.update(status=Status.CANCELLED)
     assert "started again" in act(desk, session, "retry")
     assert OptimizationSession.objects.get(retry_of=session).created_by == operator
-    assert "going on" in act(desk, session, "resume")
+    assert "resumed" in act(desk, session, "resume")
 
 
 def test_an_action_that_cannot_be_done_says_why(desk: Client, session: OptimizationSession) -> None:

@@ -37,7 +37,7 @@ def test_a_step_that_ends_while_the_session_is_asked_breaks_nothing(
     def complete() -> None:
         body = material.ANALYSIS.model_dump(mode="json")
         assert step.complete(body)
-        outcomes.keep_report(step, body)
+        outcomes.keep_report(step)
         connections.close_all()
 
     def next_while_it_ends(self: OptimizationManager, state: SessionState) -> Decision:
@@ -72,7 +72,7 @@ def test_many_who_ask_at_once_and_a_worker_that_ends_make_one_step(step: Session
     assert step.note_progress(progress=0.5, message="Half", eta_s=1.0)
     step.session.log.create(message="A line waits for nobody.")
     assert step.complete(body)
-    outcomes.keep_report(step, body)
+    outcomes.keep_report(step)
     for thread in threads:
         thread.join(timeout=30)
     pipeline.advance(step.session_id)

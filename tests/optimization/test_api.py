@@ -9,10 +9,10 @@ from rest_framework.test import APIClient
 from apps.accounts.models import Team, User
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.state import Outcome, Status, Verdict
+from apps.audit.models import AuditEvent
 from apps.models.models import DataSet, ModelVersion
 from apps.models.services import move_alias
 from apps.models.storage import put_stream
-from apps.optimization.audit import AuditEvent
 from apps.optimization.models import CriteriaSet, EvaluationReport, OptimizationSession, SessionStep, Worker
 from apps.optimization.outcomes import keep_report
 from apps.optimization.pipeline import _keep_candidates
@@ -40,12 +40,14 @@ def improved(session: OptimizationSession) -> OptimizationSession:
     _keep_candidates(session, (material.CANDIDATE,))
     step = {"session": session, "status": Status.COMPLETED, "candidate_key": "c01"}
     artifact = put_stream([material.onnx_bytes()])
-    keep_report(SessionStep(session=session, kind="analyse"), material.ANALYSIS.model_dump(mode="json"))
+    analysis = material.ANALYSIS.model_dump(mode="json")
+    analyse = {"session": session, "status": Status.COMPLETED, "key": "analyse", "kind": "analyse"}
+    keep_report(SessionStep.objects.create(**analyse, result=analysis))
     made = {"artifact": artifact, "artifact_filename": "resnet-int8.onnx"}
     result = material.RESULT.model_dump(mode="json")
     SessionStep.objects.create(**step, **made, key="optimize-c01", kind="optimize", result=result)
-    evaluate = SessionStep.objects.create(**step, key="evaluate-c01", kind="evaluate")
-    keep_report(evaluate, material.evaluation().model_dump(mode="json"))
+    result = material.evaluation().model_dump(mode="json")
+    keep_report(SessionStep.objects.create(**step, key="evaluate-c01", kind="evaluate", result=result))
     verdict = Verdict(outcome=Outcome.IMPROVED, candidate="c01", reason="c01 is three times as fast.")
     session.begin()
     session.complete(verdict, put_stream([b"PK, a package"]))

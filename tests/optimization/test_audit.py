@@ -11,8 +11,10 @@ from django.test import Client
 from django.urls import reverse
 
 from apps.accounts.models import Team, User
-from apps.optimization import audit
-from apps.optimization.audit import AuditEvent, AuditHead, AuditTrailImmutable, record
+from apps.audit import trail
+from apps.audit.models import GENESIS, AuditEvent, AuditHead
+from apps.audit.querysets import AuditTrailImmutable
+from apps.audit.trail import record
 from apps.optimization.models import OptimizationSession
 
 pytestmark = pytest.mark.django_db
@@ -30,10 +32,10 @@ def raw(statement: str, *values: object) -> None:
 
 def test_each_event_carries_the_digest_of_the_one_before(team: Team, engineer: User) -> None:
     first, second, third = three_events(team, engineer)
-    assert first.previous == audit.GENESIS
+    assert first.previous == GENESIS
     assert (second.previous, third.previous) == (first.digest, second.digest)
     assert [first.sequence, second.sequence, third.sequence] == [1, 2, 3]
-    assert audit.verify() is None
+    assert trail.verify() is None
 
 
 def test_an_event_says_who_did_it(team: Team, engineer: User) -> None:
@@ -59,19 +61,19 @@ def test_the_orm_refuses_to_change_or_delete(team: Team, engineer: User) -> None
         with pytest.raises(AuditTrailImmutable):
             attempt()
     assert AuditEvent.objects.count() == 3
-    assert audit.verify() is None
+    assert trail.verify() is None
 
 
 def test_events_outlive_what_they_speak_of(session: OptimizationSession, team: Team) -> None:
     count = AuditEvent.objects.count()
     session.delete()
     assert AuditEvent.objects.count() == count
-    assert audit.verify() is None
+    assert trail.verify() is None
 
 
 def test_numbers_survive_the_database(team: Team) -> None:
     record("x", team=team, data={"numbers": [1, 1.0, 0.1, 1e-7, 1e300, -0.0, 2**53, True, None], "text": "×–ü"})
-    assert audit.verify() is None
+    assert trail.verify() is None
 
 
 def test_each_team_counts_its_own_events_without_a_gap(team: Team, other_team: Team) -> None:
@@ -81,7 +83,7 @@ def test_each_team_counts_its_own_events_without_a_gap(team: Team, other_team: T
         numbers = AuditEvent.objects.filter(team=one).in_order().values_list("number", flat=True)
         assert list(numbers) == list(range(1, count + 1))
     assert set(AuditEvent.objects.filter(team=None).values_list("number", flat=True)) == {None}
-    assert audit.verify() is None
+    assert trail.verify() is None
 
 
 def test_the_page_and_the_api_show_the_teams_numbers(
@@ -99,7 +101,7 @@ def test_the_page_and_the_api_show_the_teams_numbers(
 def test_a_changed_number_shows(team: Team, engineer: User) -> None:
     three_events(team, engineer)
     raw("UPDATE optimization_auditevent SET number = 7 WHERE sequence = 3")
-    broken = audit.verify()
+    broken = trail.verify()
     assert broken is not None
     assert (broken.sequence, broken.reason) == (3, "its team's number should not be 7")
 
@@ -119,7 +121,7 @@ def test_events_of_a_session_that_is_gone_are_shown_without_a_link(
 def test_a_changed_event_shows(team: Team, engineer: User) -> None:
     three_events(team, engineer)
     raw("UPDATE optimization_auditevent SET reason = 'never happened' WHERE sequence = 2")
-    broken = audit.verify()
+    broken = trail.verify()
     assert broken is not None
     assert (broken.sequence, broken.reason) == (2, "its contents were changed")
 
@@ -127,7 +129,7 @@ def test_a_changed_event_shows(team: Team, engineer: User) -> None:
 def test_a_missing_event_shows(team: Team, engineer: User) -> None:
     three_events(team, engineer)
     raw("DELETE FROM optimization_auditevent WHERE sequence = 2")
-    broken = audit.verify()
+    broken = trail.verify()
     assert broken is not None
     assert (broken.sequence, broken.reason) == (3, "event 2 is missing before it")
 
@@ -135,7 +137,7 @@ def test_a_missing_event_shows(team: Team, engineer: User) -> None:
 def test_a_missing_tail_shows(team: Team, engineer: User) -> None:
     three_events(team, engineer)
     raw("DELETE FROM optimization_auditevent WHERE sequence = 3")
-    broken = audit.verify()
+    broken = trail.verify()
     assert broken is not None
     assert "should end with event 3" in broken.reason
 
@@ -144,7 +146,7 @@ def test_reordered_events_show(team: Team, engineer: User) -> None:
     three_events(team, engineer)
     for change in ((99, 1), (1, 2), (2, 99)):
         raw("UPDATE optimization_auditevent SET sequence = %s WHERE sequence = %s", *change)
-    broken = audit.verify()
+    broken = trail.verify()
     assert broken is not None
     assert broken.sequence == 1
 
@@ -184,4 +186,4 @@ def test_many_writers_at_once_make_one_chain(team: Team) -> None:
         writer.join()
     assert AuditEvent.objects.count() == 20
     assert AuditHead.objects.get().sequence == 20
-    assert audit.verify() is None
+    assert trail.verify() is None

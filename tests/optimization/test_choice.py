@@ -11,10 +11,11 @@ from django.test import Client
 from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
 from apps.agents.contracts.reports.selection import PairedOutcomes
 from apps.agents.contracts.state import StepKind
-from apps.optimization import jobs, services
+from apps.optimization import services
 from apps.optimization.management.commands.optimize import Command
 from apps.optimization.models import OptimizationSession, SessionStep
 from tests.optimization import crank
+from tests.optimization.arguments import arguments_of
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("stored", "small_handlers", "impatient")]
 
@@ -45,11 +46,11 @@ def test_the_job_that_judges_gets_what_every_candidate_made_of_each_example(fini
     ranked = step(finished, "c01/evaluate")
     SessionStep.objects.filter(pk=ranked.pk).update(result={**ranked.result, "outcomes": outcomes})
 
-    told = jobs._arguments(step(finished, "c01/judge"))
+    told = arguments_of(step(finished, "c01/judge"))
     assert (told["part"], told["candidate"], told["finalists"]) == ("evaluation", "c01", ["c01"])
     assert told["contenders"].keys() == {"c01"}
     assert told["outcomes"]["choosing"] == {"c01": outcomes}
-    assert "outcomes" not in jobs._arguments(step(finished, "c01/evaluate"))
+    assert "outcomes" not in arguments_of(step(finished, "c01/evaluate"))
 
 
 def test_what_judged_takes_the_place_of_what_ranked_and_leaves_single_examples_with_the_steps(
@@ -72,7 +73,7 @@ def test_page_report_and_api_say_what_was_tried_and_judged(finished: Optimizatio
     assert api["verdict"]["choice"]["finalists"] == ["c01"]
     for page in (address, f"{address}report/"):
         assert SAID in client.get(page).content.decode()
-    assert "What the choice cost" in client.get(f"{address}report/").content.decode()
+    assert "Cost of the choice" in client.get(f"{address}report/").content.decode()
 
 
 def test_the_terminal_says_it_too(finished: OptimizationSession) -> None:

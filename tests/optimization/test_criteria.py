@@ -7,9 +7,10 @@ from django.core.exceptions import PermissionDenied
 
 from apps.accounts.models import Team, User
 from apps.agents.contracts.criteria import PROFILES, Constraints, Criteria, Objective
+from apps.audit.models import AuditEvent
 from apps.optimization import criteria
 from apps.optimization.errors import CriteriaBuiltIn, CriteriaInvalid, CriteriaNameTaken, CriteriaOutdated
-from apps.optimization.models import AuditEvent, CriteriaSet
+from apps.optimization.models import CriteriaSet
 
 pytestmark = pytest.mark.django_db
 
@@ -38,7 +39,7 @@ def test_a_change_is_a_new_version_and_the_old_one_stays(edge: CriteriaSet, engi
 
 def test_of_two_changes_at_once_the_second_finds_its_version_outdated(edge: CriteriaSet, engineer: User) -> None:
     criteria.change(edge, user=engineer, criteria=Criteria())
-    with pytest.raises(CriteriaOutdated, match="version 1 is not the newest"):
+    with pytest.raises(CriteriaOutdated, match="version 1 is no longer the newest"):
         criteria.change(edge, user=engineer, criteria=Criteria())
 
 

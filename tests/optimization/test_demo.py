@@ -15,6 +15,8 @@ from apps.optimization.demo import EMAIL, DemoRefused, ensure_demo, session_at_w
 from apps.optimization.services import session_cancel
 from tests.optimization import crank
 
+pytestmark = pytest.mark.portable
+
 
 @pytest.fixture
 def demo(db, settings, tmp_path):

@@ -7,6 +7,8 @@ import pytest
 from apps.errors import UserError
 from apps.optimization import errors
 
+pytestmark = pytest.mark.portable
+
 CODES = {
     "criteria.invalid": 422,
     "criteria.name_taken": 409,

@@ -21,8 +21,9 @@ from apps.optimization.rendering import report_html
 from apps.optimization.services import promote, report, session_preview, session_resume
 from lathe import terminal
 from tests.optimization import exported, material
+from tests.optimization.arguments import arguments_of
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.portable]
 
 
 @pytest.fixture
@@ -50,14 +51,14 @@ def step(session: OptimizationSession, key: str) -> SessionStep:
 def test_a_step_is_told_the_format_of_what_it_starts_from_and_of_the_original(
     finished: OptimizationSession, key: str, given: Format
 ) -> None:
-    arguments = jobs._arguments(step(finished, key))
+    arguments = arguments_of(step(finished, key))
 
     assert (arguments["original_format"], arguments["format"]) == (Format.TRANSFORMERS, given)
     assert input_format(step(finished, key)) == given
 
 
 def test_the_plan_is_given_both_analyses(finished: OptimizationSession) -> None:
-    arguments = jobs._arguments(step(finished, "plan"))
+    arguments = arguments_of(step(finished, "plan"))
 
     assert arguments["analysis"] == exported.EAGER.model_dump(mode="json")
     assert arguments["exported"] == [material.ANALYSIS.model_dump(mode="json")]
@@ -69,7 +70,7 @@ def test_the_analysis_of_the_export_leaves_that_of_the_original_alone(finished: 
 
 
 def test_the_package_is_named_after_what_is_in_it(finished: OptimizationSession) -> None:
-    arguments = jobs._arguments(step(finished, "package"))
+    arguments = arguments_of(step(finished, "package"))
 
     assert arguments["filename"] == "model.onnx"
     assert arguments["summary"] == material.MODEL.model_dump(mode="json")
@@ -179,8 +180,8 @@ def test_the_session_s_page_shows_both_runtimes_and_which_candidate_runs_in_whic
 def in_three_runtimes(finished: OptimizationSession) -> OptimizationSession:
     """The same, exported to LiteRT too, and with another mode of the original's runtime."""
     compiled = ModeLatency(name="TensorFlow with XLA", latency=material.ANALYSIS.latency)
-    finished.analysis.body |= {"modes": [compiled.model_dump(mode="json")]}
-    finished.analysis.save()
+    finished.analysis.step.result |= {"modes": [compiled.model_dump(mode="json")]}
+    finished.analysis.step.save()
     model = material.ANALYSIS.model.model_copy(update={"format": Format.TFLITE})
     again = material.ANALYSIS.model_copy(update={"model": model}).model_dump(mode="json")
     exported._step(finished, "analyse-tflite", StepKind.ANALYSE, parent_key="export-tflite", result=again)
@@ -219,22 +220,23 @@ def test_the_gain_of_the_runtime_and_of_the_technique_are_told_apart_wherever_a_
 
 
 def test_the_evaluation_is_told_what_it_is_held_against(finished: OptimizationSession) -> None:
-    SessionStep.objects.filter(key="c02/evaluate").update(parameters={"runtime_baseline": {"speedup": 2.0}})
+    baseline = {"runtime": "ONNX Runtime", "speedup": 2.0, "size_ratio": 1.0, "in_turns": True}
+    SessionStep.objects.filter(key="c02/evaluate").update(parameters={"runtime_baseline": baseline})
 
-    assert jobs._arguments(step(finished, "c02/evaluate"))["runtime_baseline"] == {"speedup": 2.0}
+    assert arguments_of(step(finished, "c02/evaluate"))["runtime_baseline"] == baseline
 
 
 def test_an_evaluation_from_before_says_what_the_change_of_the_runtime_is_part_of(
     client: Client, finished: OptimizationSession, engineer: User
 ) -> None:
     evaluated = finished.candidates.get(key="c02").evaluation
-    evaluated.body.pop("gains")
-    evaluated.save()
+    evaluated.step.result.pop("gains")
+    evaluated.step.save()
     html = page(client, engineer, "optimization:report", finished.pk)
 
     assert 'id="report-runtimes"' in html
     assert 'id="exported-layers"' in html
-    assert "what the change of the runtime wins is part of every number below" in html
+    assert "every number below includes the gain from the change of runtime" in html
     assert exported.HEADLESS in html
     assert 'id="report-baseline"' in html
     assert "+0.30<br>" in html, "a perplexity that rose is not lost"
@@ -285,9 +287,9 @@ def test_a_language_model_s_analysis_shows_how_fast_it_reads_and_writes(
 
     assert "reading 128 tokens" in html
     assert "308 /s" in html
-    assert "the output head as well" not in html, "the page says it above already"
+    assert "shared with the output head" not in html, "the page says it above already"
     facts = page(client, engineer, "optimization:report", finished.pk)
-    assert "60.0 k of 100 k parameters, the output head as well" in facts
+    assert "60.0 k of 100 k parameters, shared with the output head" in facts
 
 
 def test_a_session_in_one_runtime_says_nothing_of_runtimes(

@@ -15,17 +15,17 @@ from apps.accounts.models import Team, User
 from apps.agents.contracts.criteria import Constraints, Criteria
 from apps.agents.contracts.dataset_spec import DatasetSpec
 from apps.agents.contracts.reports.metrics import Flips
-from apps.agents.contracts.state import Status
+from apps.agents.contracts.state import Status, StepKind
 from apps.agents.evaluation.decidability import Decides
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization import services
 from apps.optimization.criteria import create
 from apps.optimization.errors import GroupsUnmeasured, GroupsUnnamed
-from apps.optimization.models import Candidate, EvaluationReport, OptimizationSession
+from apps.optimization.models import Candidate, EvaluationReport, OptimizationSession, SessionStep
 from tests.optimization import material
 from tests.optimization.conftest import make_dataset, make_version
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.portable]
 
 Start = Callable[..., OptimizationSession]
 
@@ -37,8 +37,11 @@ def measured(session: OptimizationSession, lost: int = 4, won: int = 2) -> None:
     candidate = Candidate.objects.create(
         session=session, key="c1", title="One", technique="onnx-dynamic-int8", predicted={}, reason=""
     )
+    step = SessionStep.objects.create(
+        session=session, key="c1/evaluate", kind=StepKind.EVALUATE, result=report.model_dump(mode="json")
+    )
     EvaluationReport.objects.create(
-        candidate=candidate, body=report.model_dump(mode="json"), speedup=2, size_ratio=2, metric_drop=0,
+        candidate=candidate, step=step, speedup=2, size_ratio=2, metric_drop=0,
         candidate_p50_ms=1, candidate_metric=90, verdict=report.verdict,
     )  # fmt: skip
 

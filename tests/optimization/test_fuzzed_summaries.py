@@ -16,7 +16,7 @@ from apps.models.models import DataSet, ModelMetadata, ModelVersion
 from apps.optimization.models import CriteriaSet
 from tests.agents.summaries import DATASETS, MODELS, SPECS, fitting, of_spec
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.portable]
 
 
 @given(MODELS, DATASETS, SPECS, st.booleans())

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def _as_before(settings: Any) -> Iterator[None]:
     settings.PIPELINE_TIMING = {"heartbeat_s": 0.02, "sweep_s": 0.02}
     yield
-    housekeeping.stopping.clear()
+    workers.stopping.clear()
 
 
 def wait_until(ready: Callable[[], object]) -> None:
@@ -40,10 +40,10 @@ def test_no_worker_starts_without_its_housekeeper(monkeypatch: pytest.MonkeyPatc
         wait_until(Worker.objects.exists)
         wait_until(lambda: len(sweeps) > 1)
         assert Worker.objects.get().queues == ["gpu"]
-        assert not housekeeping.stopping.is_set()
+        assert not workers.stopping.is_set()
     finally:
         worker.stop()
-    assert housekeeping.stopping.is_set()
+    assert workers.stopping.is_set()
     assert not Worker.objects.exists()
 
 

@@ -75,7 +75,7 @@ def test_a_store_that_refuses_for_a_moment_costs_a_try_and_no_more(
     session = finished(start())
     assert (session.status, session.outcome) == (Status.COMPLETED, Outcome.IMPROVED)
     assert [step.attempt for step in session.steps.all()].count(2) == 1
-    assert session.log.filter(level="warning", message__contains="Try 2 follows").exists()
+    assert session.log.filter(level="warning", message__contains="Attempt 2 follows").exists()
 
 
 def test_a_store_that_stays_away_fails_the_session_which_can_be_resumed(
@@ -85,7 +85,7 @@ def test_a_store_that_stays_away_fails_the_session_which_can_be_resumed(
     session = finished(start())
     assert (session.status, session.error_code) == (Status.FAILED, "step.infrastructure_failed")
     assert "Connection refused" in session.error
-    assert "resume" in session.error
+    assert "Resume the session" in session.error
     step = session.steps.get(status=Status.FAILED)
     assert (step.kind, step.fault, step.traceback) == (StepKind.OPTIMIZE, Fault.INFRASTRUCTURE, "")
     store.left = 0

@@ -20,6 +20,8 @@ from apps.optimization import jobs
 from apps.optimization.models import OptimizationSession, PipelineSettings, SessionStep
 from apps.optimization.recipe import recipe_of
 
+pytestmark = pytest.mark.portable
+
 
 @pytest.mark.parametrize("kind", StepKind)
 def test_every_kind_of_step_has_its_handler(kind: StepKind, tmp_path: Path) -> None:
@@ -76,7 +78,7 @@ def test_a_recipe_can_be_read_by_what_follows_it(session: OptimizationSession) -
 @pytest.mark.parametrize(
     ("kind", "cores", "wait_s"),
     [
-        (StepKind.ANALYSE, (2, 3), 5.0),
+        (StepKind.ANALYSE, (2, 3), None),
         (StepKind.EVALUATE, (2, 3), 5.0),
         (StepKind.OPTIMIZE, (), None),
     ],
@@ -89,9 +91,10 @@ def test_steps_that_measure_get_cores_of_their_own_and_may_wait_for_quiet(
     cores: tuple[int, ...],
     wait_s: float | None,
 ) -> None:
-    settings.LATHE = dataclasses.replace(settings.LATHE, cores=(2, 3), quiet_wait_s=20)
+    settings.LATHE = dataclasses.replace(settings.LATHE, cores=(2, 3), quiet_wait_s=20, timing_s=7)
     session = start(criteria=Criteria(budget=Budget(minutes=10.0, candidates=12)))
-    step = SessionStep.objects.create(session=session, key="one", kind=kind)
+    step = SessionStep.objects.create(session=session, key="one", kind=kind, technique="onnx-static-int8")
     with jobs.prepared(step, tmp_path) as job:
         assert job.cores == cores
         assert job.arguments.get("quiet_wait_s") == wait_s
+        assert job.arguments.get("timing_s") == (7 if kind == StepKind.EVALUATE else None)

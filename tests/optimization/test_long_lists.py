@@ -13,10 +13,10 @@ from django.urls import reverse
 from django.utils import timezone
 
 from apps.accounts.models import Team, User
-from apps.agents.contracts.state import CandidateStatus, Outcome, Status
+from apps.agents.contracts.state import CandidateStatus, Outcome, Status, StepKind
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization.forms import SearchedChoiceField, SessionForm
-from apps.optimization.models import Candidate, EvaluationReport, OptimizationSession
+from apps.optimization.models import Candidate, EvaluationReport, OptimizationSession, SessionStep
 from apps.pages import KeyedPaginator
 from tests.optimization.conftest import make_dataset, make_version
 
@@ -43,7 +43,8 @@ def many(version: ModelVersion, dataset: DataSet) -> list[OptimizationSession]:
         for key, status, speedup in (("c01", "rejected", 9.0), ("c02", CandidateStatus.SELECTED, 2.0 + number)):
             one = Candidate.objects.create(session=row, key=key, title="x", predicted={}, reason="", status=status)
             measured = {"size_ratio": 4.0, "metric_drop": 0.0, "candidate_p50_ms": 1.0, "candidate_metric": 90}
-            EvaluationReport.objects.create(candidate=one, body={}, verdict="holds", speedup=speedup, **measured)
+            step = SessionStep.objects.create(session=row, key=f"{key}/evaluate", kind=StepKind.EVALUATE)
+            EvaluationReport.objects.create(candidate=one, step=step, verdict="holds", speedup=speedup, **measured)
         rows.append(row)
     return rows
 
@@ -165,7 +166,7 @@ def test_words_find_those_that_have_all_of_them(
     assert answer.status_code == 200
     html = answer.content.decode()
     assert [label for label in (str(one) for one in reversed(versions)) if label in html] == found
-    assert ("None fits" in html) is (not found)
+    assert ("Nothing matches" in html) is (not found)
 
 
 def test_what_was_chosen_stays_among_what_is_offered(engineer: User, team: Team, versions: list[ModelVersion]) -> None:

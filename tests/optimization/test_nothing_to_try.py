@@ -19,7 +19,7 @@ from apps.optimization.criteria import create
 from apps.optimization.errors import NothingToTry
 from apps.optimization.models import CriteriaSet, OptimizationSession
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.portable]
 
 NOTHING = Criteria(allowed_techniques=("torch-half",))
 """A technique for another framework than the model's."""

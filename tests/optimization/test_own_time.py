@@ -12,9 +12,10 @@ from django.db.models import DateTimeField, Value
 from apps.accounts.models import User
 from apps.agents.contracts.criteria import Budget, Criteria
 from apps.agents.contracts.state import Outcome, Status, StepKind
+from apps.audit.models import AuditEvent
 from apps.models import clock
 from apps.optimization import own_time, pipeline, querysets, services, snapshot, waiting
-from apps.optimization.models import AuditEvent, OptimizationSession, SessionStep, Worker
+from apps.optimization.models import OptimizationSession, SessionStep, Worker
 from apps.optimization.models import step as step_module
 from apps.optimization.outcomes import keep_report
 from apps.optimization.runner import StepRun
@@ -89,7 +90,7 @@ class OneWorker:
         body = BODIES[StepKind(step.kind)].model_dump(mode="json") if step.kind in BODIES else {}
         assert step.complete(body)
         if body:
-            keep_report(step, body)
+            keep_report(step)
         pipeline.advance(step.session_id)
 
 
@@ -286,7 +287,7 @@ def test_a_step_in_a_backoff_waits_at_least_as_long(step: SessionStep) -> None:
 def test_where_no_worker_serves_the_queue_there_is_no_estimate_and_it_is_said(step: SessionStep) -> None:
     wait = waiting.waits_of([step.session])[step.session_id]
     assert (wait.workers, wait.estimate_s) == (0, None)
-    assert wait.sentence == "next in the queue, and no worker that is alive serves the queue cpu"
+    assert wait.sentence == "next in the queue, and no live worker serves the queue cpu"
 
 
 def test_a_session_that_has_not_begun_stands_in_line_too_and_one_that_ended_does_not(

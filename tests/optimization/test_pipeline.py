@@ -14,12 +14,14 @@ from django.utils import timezone
 from apps.accounts.models import User
 from apps.agents.contracts.state import CandidateStatus, Decision, Outcome, Phase, SessionState, Status, StepKind
 from apps.agents.session.manager import OptimizationManager
+from apps.audit import trail
+from apps.audit.models import AuditEvent
 from apps.models.models import Blob
 from apps.models.services import move_alias
 from apps.models.storage import open_blob
-from apps.optimization import audit, jobs, pipeline, scratch, services
+from apps.optimization import jobs, pipeline, scratch, services
 from apps.optimization.errors import NothingToPromote, NotPromoted
-from apps.optimization.models import AuditEvent, OptimizationSession, SessionStep
+from apps.optimization.models import OptimizationSession, SessionStep
 from tests.optimization import crank
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("stored", "small_handlers", "impatient")]
@@ -76,7 +78,7 @@ def test_every_decision_is_told_once_with_its_reason(start: Start) -> None:
     before = AuditEvent.objects.count()
     pipeline.advance(session.pk)
     assert AuditEvent.objects.count() == before
-    assert audit.verify() is None
+    assert trail.verify() is None
 
 
 def test_asking_twice_makes_one_step(start: Start) -> None:

@@ -18,9 +18,10 @@ from dramatiq.brokers.redis import RedisBroker
 
 from apps.accounts.models import User
 from apps.agents.contracts.state import Outcome, Status, StepKind
+from apps.audit import trail
 from apps.models.actors import inspect_version
 from apps.models.models import InspectionStatus, ModelVersion
-from apps.optimization import audit, scratch, services
+from apps.optimization import scratch, services
 from apps.optimization.actors import advance
 from apps.optimization.models import OptimizationSession, SessionStep, Worker
 from lathe.processes import Child, python, stop
@@ -151,7 +152,7 @@ def assert_the_usual_verdict(session: OptimizationSession) -> None:
     steps = {step.key: step.error for step in session.steps.exclude(status=Status.COMPLETED)}
     assert (session.status, session.outcome, session.error, steps) == (Status.COMPLETED, Outcome.IMPROVED, "", {})
     assert services.report(session).verdict.candidate == "c01"
-    assert audit.verify() is None
+    assert trail.verify() is None
     wait_until(lambda: not any(scratch.root().iterdir()), "an empty scratch folder", 5)
 
 

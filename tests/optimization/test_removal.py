@@ -15,13 +15,14 @@ from django.utils import timezone
 
 from apps.accounts.models import Membership, Role, Team, User
 from apps.agents.contracts.state import Outcome, Status, StepKind
+from apps.audit.models import AuditEvent
+from apps.audit.trail import verify
 from apps.models import services as store
 from apps.models.errors import ModelInUse, StoreQuotaExceeded
 from apps.models.models import Blob, DataSet, ModelVersion, StoreQuota, StoreSettings
 from apps.models.storage import collect_unreferenced, put_stream
 from apps.models.usage import used_bytes
 from apps.optimization import actors, retention, services
-from apps.optimization.audit import AuditEvent, verify
 from apps.optimization.models import LogEntry, OptimizationSession, RetentionPolicy, SessionStep
 from apps.optimization.retention import Removal
 from tests.door import Door
@@ -127,7 +128,7 @@ def test_the_page_deletes_and_a_link_to_what_is_gone_says_so(
 def test_a_model_goes_with_its_sessions_when_that_is_asked_for(session: OptimizationSession, engineer: User) -> None:
     ended(session)
     model = session.version.model
-    with pytest.raises(ModelInUse, match=r"Delete them first, or the model with its sessions\."):
+    with pytest.raises(ModelInUse, match=r"Delete them first, or delete the model together with its sessions\."):
         store.delete_model(model, engineer)
     assert OptimizationSession.objects.exists()
     store.delete_model(model, engineer, with_sessions=True)
@@ -165,7 +166,7 @@ def test_the_pages_ask_with_how_many_sessions(client: Client, session: Optimizat
     ended(session)
     client.force_login(engineer)
     for row in (session.version.model, session.version, session.dataset):
-        assert "with the 1 session that rests on it" in client.get(row.get_absolute_url()).content.decode()
+        assert "also delete the 1 session that uses it" in client.get(row.get_absolute_url()).content.decode()
     client.post(reverse("models:dataset-delete", args=[session.dataset_id]), {"with_sessions": "on"})
     assert not DataSet.objects.exists()
     assert not OptimizationSession.objects.exists()
@@ -235,7 +236,7 @@ def test_the_command_says_and_does(policy: RetentionPolicy, start: Callable[...,
     ended(start(), days_ago=91)
     said = StringIO()
     call_command("retain", dry_run=True, stdout=said)
-    assert "vision: 1 sessions, 0 files of candidates (0.0 MB) and 0 lines of logs would go." in said.getvalue()
+    assert "vision: 1 sessions, 0 candidate files (0.0 MB) and 0 log lines would be removed." in said.getvalue()
     assert OptimizationSession.objects.exists()
     call_command("retain", team="vision", stdout=said)
     assert not OptimizationSession.objects.exists()
@@ -261,7 +262,7 @@ def test_an_owner_sets_it_on_the_page_after_seeing_what_would_go(
     client.force_login(owner)
     days = {"artifact_days": "7", "log_days": "", "session_days": ""}
     page = client.post(reverse("optimization:retention"), {**days, "dry_run": "1"})
-    assert "0 sessions, 1 file of candidates" in " ".join(page.content.decode().split())
+    assert "0 sessions, 1 candidate file" in " ".join(page.content.decode().split())
     assert not RetentionPolicy.objects.exists()
     assert client.post(reverse("optimization:retention"), days).status_code == 302
     assert RetentionPolicy.objects.get().artifact_days == 7

@@ -18,7 +18,7 @@ from django.utils import timezone
 from apps.accounts.models import User
 from apps.agents.contracts.state import Status, StepKind
 from apps.agents.sandbox.process import JobCancelled
-from apps.optimization import events, housekeeping, jobs, pipeline, runner, scratch, services
+from apps.optimization import events, jobs, pipeline, runner, scratch, services, workers
 from apps.optimization.models import LogEntry, OptimizationSession, SessionStep, Worker
 from tests.optimization import crank
 
@@ -127,8 +127,8 @@ def test_a_worker_that_is_told_to_stop_hands_its_step_back_and_the_try_does_not_
 ) -> None:
     monkeypatch.setitem(jobs.HANDLERS, StepKind.ANALYSE, "tests.optimization.handlers:dawdle")
     with running(step):
-        housekeeping.stopping.set()
-    housekeeping.stopping.clear()
+        workers.stopping.set()
+    workers.stopping.clear()
     step.refresh_from_db()
     assert (step.status, step.attempt, step.claim) == (Status.QUEUED, 0, None)
     assert [message.args[0] for message in crank.messages("cpu")] == [step.pk]
@@ -197,7 +197,7 @@ def test_pages_are_poked_when_something_changed(step: SessionStep, monkeypatch: 
     poked: list[Any] = []
     monkeypatch.setattr(events, "_send", lambda group, session: poked.append(group))
     runner.run_step(step.pk)
-    assert {step.session.channel_group, events.team_group(step.session.team_id)} <= set(poked)
+    assert set(poked) == {step.session.channel_group}
 
 
 def test_a_channel_layer_that_is_away_does_not_stop_the_work(

@@ -16,6 +16,7 @@ from apps.agents.contracts.criteria import Budget, Constraints, Criteria, Device
 from apps.agents.contracts.errors.datasets import InputMissing, InputShape
 from apps.agents.contracts.reports.model import TensorSpec
 from apps.agents.contracts.state import Outcome, Status, StepKind, Verdict
+from apps.audit.models import AuditEvent
 from apps.models.models import DataSet, InspectionStatus, ModelMetadata, ModelVersion
 from apps.optimization import jobs, services
 from apps.optimization.criteria import create
@@ -33,7 +34,7 @@ from apps.optimization.errors import (
     TechniqueUnavailable,
     VersionNotReady,
 )
-from apps.optimization.models import AuditEvent, CriteriaSet, OptimizationSession, PipelineSettings, SessionStep, Worker
+from apps.optimization.models import CriteriaSet, OptimizationSession, PipelineSettings, SessionStep, Worker
 from tests.optimization import crank, material
 from tests.optimization.conftest import make_dataset, make_version
 
@@ -137,7 +138,7 @@ def test_a_technique_whose_library_no_worker_has_is_named_with_it(start: Start, 
     assert start(criteria=wanted)
     worker.machine = {**worker.machine, "libraries": {"onnx": "1"}}
     worker.save()
-    with pytest.raises(TechniqueUnavailable, match=f"{DYNAMIC}: onnxruntime"):
+    with pytest.raises(TechniqueUnavailable, match=f"{DYNAMIC}, because none of them has onnxruntime"):
         start(criteria=wanted)
 
 
@@ -148,7 +149,7 @@ def test_where_no_worker_lives_nothing_is_concluded_from_it(start: Start, worker
 
 def test_a_target_that_no_worker_serves_is_refused(start: Start, worker: Worker) -> None:
     wanted = Criteria(target=Target(device=Device.CUDA))
-    with pytest.raises(AcceleratorUnavailable, match="The target is cuda, and no worker"):
+    with pytest.raises(AcceleratorUnavailable, match="The target is cuda, but no worker"):
         start(criteria=wanted)
     worker.queues = ["cpu", "gpu"]
     worker.save()

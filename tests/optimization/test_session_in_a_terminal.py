@@ -10,6 +10,8 @@ from apps.optimization.models import Candidate, EvaluationReport, SessionStep
 from lathe import terminal
 from tests.optimization import material
 
+pytestmark = pytest.mark.portable
+
 
 def candidate(session, key, title, status, **numbers):
     """A candidate that was measured."""
@@ -23,9 +25,10 @@ def candidate(session, key, title, status, **numbers):
         reason="Because.",
     )
     report = material.evaluation(**numbers)
+    body = report.model_dump(mode="json")
     EvaluationReport.objects.create(
         candidate=row,
-        body=report.model_dump(mode="json"),
+        step=SessionStep.objects.create(session=session, key=f"{key}/evaluate", kind=StepKind.EVALUATE, result=body),
         speedup=report.latency.speedup.value,
         size_ratio=report.size_bytes.ratio,
         metric_drop=report.primary.drop.value,
@@ -68,7 +71,7 @@ def test_the_report_holds_the_candidates_against_the_original(session):
     assert first.endswith("4.00× (3.88 to 4.12)  0.10    4.00×         25  holds, selected")
     assert second.endswith("violated, rejected")
     assert "c01: Static int8" in rest
-    assert "What was asked of c01:" in rest
+    assert "Limits for c01:" in rest
     assert "  holds        It loses 0.1 points." in rest
     assert "unchanged (−0.10)" in first
     assert rest[-3:] == [
@@ -81,7 +84,7 @@ def test_the_report_holds_the_candidates_against_the_original(session):
 def test_candidates_that_were_never_measured_are_counted(session):
     for key in ("c01", "c02"):
         Candidate.objects.create(session=session, key=key, title=key, technique="x", predicted={}, reason="")
-    assert "2 more were planned and not measured." in terminal.report(session)
+    assert "2 more were planned but not measured." in terminal.report(session)
 
 
 @pytest.mark.parametrize(
@@ -107,14 +110,14 @@ def test_candidates_on_other_examples_stand_below_the_original_on_those(session)
     """The same original scores otherwise on other examples: one line for both would compare unlike things."""
     candidate(session, "c01", "Static int8", CandidateStatus.SELECTED)
     ranked = candidate(session, "c02", "Dynamic int8", CandidateStatus.ACCEPTED).evaluation
-    ranked.body |= {"part": "choosing", "examples": 300}
-    ranked.body["metrics"][0]["original"]["value"] = 88.0
-    ranked.save()
+    ranked.step.result |= {"part": "choosing", "examples": 300}
+    ranked.step.result["metrics"][0]["original"]["value"] = 88.0
+    ranked.step.save()
 
     _, _, *lines = terminal.report(session).split("\n\n")[0].splitlines()
     assert [line.split()[0] for line in lines] == ["on", "original", "c01", "on", "original", "c02"]
     assert lines[0] == "on 800 examples:"
-    assert lines[3] == "on 300 choosing examples, which rank:"
+    assert lines[3] == "on 300 ranking examples:"
     assert lines[1].split()[1] == "90.00"
     assert lines[4].split()[1] == "88.00"
     assert lines[2].endswith("holds, selected")

@@ -142,4 +142,4 @@ def test_a_worker_reports_itself_with_its_machine_and_leaves_in_order() -> None:
 def test_the_command_says_what_it_did(step: SessionStep, capsys: pytest.CaptureFixture[str]) -> None:
     silence(step)
     call_command("sweep")
-    assert "1 steps taken back" in capsys.readouterr().out
+    assert "1 steps recovered" in capsys.readouterr().out

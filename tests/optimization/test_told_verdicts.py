@@ -19,7 +19,6 @@ from apps.agents.contracts.reports.slowdown import Conversion, OperatorChange, S
 from apps.agents.contracts.state import CandidateStatus, Closing, Status, StepKind
 from apps.agents.evaluation.selection import Standing, judge, verdict_of
 from apps.agents.session.headline import CELEBRATION, NOTHING_BETTER, headline_of
-from apps.optimization import jobs
 from apps.optimization.models import Candidate, OptimizationSession, SessionStep
 from apps.optimization.outcomes import keep_report
 from apps.optimization.rendering import report_html
@@ -27,8 +26,9 @@ from apps.optimization.services import report
 from lathe import terminal
 from tests.agents.inmemory import Truth, evaluation, resnet
 from tests.optimization import material
+from tests.optimization.arguments import arguments_of
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.portable]
 
 FASTEST = PROFILES["fastest"]
 SIZE = Criteria(objective=Objective.SIZE, constraints=Constraints())
@@ -103,9 +103,14 @@ def ended(
         reason=judged.reason,
     )
     step = SessionStep.objects.create(
-        session=session, key="c01/evaluate", kind=StepKind.EVALUATE, status=Status.COMPLETED, candidate_key="c01"
+        session=session,
+        key="c01/evaluate",
+        kind=StepKind.EVALUATE,
+        status=Status.COMPLETED,
+        candidate_key="c01",
+        result=found.model_dump(mode="json"),
     )
-    keep_report(step, found.model_dump(mode="json"))
+    keep_report(step)
     row = OptimizationSession.objects.get(pk=session.pk)
     row.criteria_body = criteria.model_dump(mode="json")
     row.status, row.verdict, row.outcome = Status.COMPLETED, verdict.model_dump(mode="json"), verdict.outcome
@@ -164,7 +169,7 @@ def test_the_package_is_told_the_headline(session: OptimizationSession) -> None:
     step = SessionStep.objects.create(
         session=done, key="package", kind=StepKind.PACKAGE, candidate_key="c01", parameters=closing
     )
-    assert jobs._arguments(step)["headline"] == CASES["mixed"][4]
+    assert arguments_of(step)["headline"] == CASES["mixed"][4]
 
 
 # --- one sign convention ---------------------------------------------------------------------------------------------
@@ -245,4 +250,4 @@ def test_a_candidate_short_of_its_prediction_is_not_called_slower(
 
 def test_an_evaluation_is_told_what_its_candidate_was_predicted(session: OptimizationSession) -> None:
     done = ended(session, *CASES["good"][:2])
-    assert jobs._arguments(done.steps.get(key="c01/evaluate"))["predicted_speedup"] == material.PREDICTION.speedup
+    assert arguments_of(done.steps.get(key="c01/evaluate"))["predicted_speedup"] == material.PREDICTION.speedup

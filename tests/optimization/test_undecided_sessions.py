@@ -16,16 +16,22 @@ from rest_framework.test import APIClient
 from apps.accounts.models import User
 from apps.agents.contracts.criteria import Criteria, Objective
 from apps.agents.contracts.state import CandidateStatus, Outcome, Status, StepKind
+from apps.audit.models import AuditEvent
 from apps.models.storage import open_blob
 from apps.optimization import jobs, services
 from apps.optimization.errors import NothingToPromote
 from apps.optimization.management.commands import optimize
-from apps.optimization.models import AuditEvent, OptimizationSession
+from apps.optimization.models import OptimizationSession
 from lathe import terminal
 from lathe.management.commands import demo
 from tests.optimization import crank
+from tests.optimization.arguments import arguments_of
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("stored", "small_handlers", "impatient")]
+pytestmark = [
+    pytest.mark.portable,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("stored", "small_handlers", "impatient"),
+]
 
 Start = Callable[..., OptimizationSession]
 DISTURBED = "812 of 900 timed runs were disturbed by other programs"
@@ -121,7 +127,7 @@ def test_the_package_has_the_original_and_nothing_is_promoted(outcome: Outcome, 
     session = request.getfixturevalue(outcome.value)
     package = session.steps.get(kind=StepKind.PACKAGE)
     assert (package.parent_key, package.candidate_key) == ("", "")
-    assert jobs._arguments(package)["outcome"] == outcome
+    assert arguments_of(package)["outcome"] == outcome
     with open_blob(services.package_of(session).blob) as file, zipfile.ZipFile(file) as archive:
         report = json.loads(archive.read("report_json"))
         page = archive.read("report_html").decode()

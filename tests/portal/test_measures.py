@@ -39,7 +39,10 @@ def test_sizes_are_decimal(size_bytes: int | None, shown: str) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "shown"),
-    [(0.4, "0 s"), (59, "59 s"), (60, "1 min"), (200, "3 min 20 s"), (7500, "2 h 5 min"), (None, "–")],
+    [
+        *((0.4, "0 s"), (41.6, "42 s"), (59, "59 s"), (60, "1 min"), (185, "3 min 5 s"), (200, "3 min 20 s")),
+        *((7500, "2 h 5 min"), (7800, "2 h 10 min"), (None, "–")),
+    ],
 )
 def test_durations_are_as_long_as_they_need_to_be(seconds: float | None, shown: str) -> None:
     assert measures.duration(seconds) == shown
@@ -93,7 +96,7 @@ def test_a_limit_on_the_metric_is_shown_with_the_sign_of_the_change() -> None:
 
 @pytest.mark.parametrize(("ratio", "shown"), [(3.91, "3.91× smaller"), (0.5, "2.00× larger"), (1.002, "unchanged")])
 def test_a_ratio_below_one_is_told_the_other_way_round(ratio: float, shown: str) -> None:
-    assert measures.ratio_said(Pair(original=1.0, candidate=1.0, ratio=ratio), "smaller,larger") == shown
+    assert measures.ratio_words(Pair(original=1.0, candidate=1.0, ratio=ratio), "smaller,larger") == shown
 
 
 def test_a_negative_bound_has_a_real_minus_sign() -> None:
@@ -147,5 +150,5 @@ def test_every_limit_and_test_has_a_name() -> None:
 def test_what_a_candidate_was_measured_on_tells_ranking_from_judging() -> None:
     judged = EvaluationReport.model_validate(report_body("evaluation") | {"examples": 1396})
     assert measures.measured_on(judged) == "on 1,396 examples"
-    assert measures.measured_on({"part": "choosing", "examples": 697}) == "on 697 choosing examples"
+    assert measures.measured_on({"part": "choosing", "examples": 697}) == "on 697 ranking examples"
     assert measures.measured_on({"examples": 697}) == "on 697 examples"

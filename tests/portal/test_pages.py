@@ -149,7 +149,7 @@ class TestReport:
         verdict = {"outcome": "unchanged", "binding": "min_speedup", "reason": "Nothing was fast enough."}
         OptimizationSession.objects.update(outcome="unchanged", verdict=verdict)
         html = text_of(client, viewer, "optimization:report", everything.session.pk)
-        assert "The limit that binds: <strong>Faster by at least</strong>" in html
+        assert "Binding limit: <strong>Faster by at least</strong>" in html
 
     def test_other_candidates_show_every_number_too(self, client: Client, everything: World, viewer: User):
         self.other_candidate(everything)

@@ -31,7 +31,7 @@ def test_the_original_stands_once_beside_the_candidates(evaluation: EvaluationRe
     drawn = json.loads(plots.tradeoff(rows))
     assert [point["key"] for point in drawn["points"]] == ["original", "c01", "c02"]
     assert drawn["points"][1]["latency_ms"] == evaluation.latency.candidate.p50_ms
-    assert drawn["metric"] == "change of top-1 accuracy (points)"
+    assert drawn["metric"] == "change in top-1 accuracy (points)"
 
 
 def test_candidates_stand_by_their_change_as_they_were_measured_on_other_examples() -> None:
@@ -52,7 +52,7 @@ def test_a_metric_where_lower_is_better_rises_with_a_loss() -> None:
     body["metrics"][0] |= {"higher_is_better": False, "unit": "", "drop": {"value": 0.5, "low": 0.4, "high": 0.6}}
     drawn = json.loads(plots.tradeoff([(Candidate(key="c01", status="accepted"), body)]))
     assert drawn["points"][1]["metric"] == 0.5
-    assert drawn["metric"] == "change of top-1 accuracy, lower is better"
+    assert drawn["metric"] == "change in top-1 accuracy, lower is better"
 
 
 def test_nothing_measured_is_nothing_to_draw() -> None:

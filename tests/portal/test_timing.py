@@ -30,7 +30,7 @@ def shown(**fields: Any) -> str:
 
 def test_runs_processes_priority_and_the_cross_check_are_in_one_table() -> None:
     page = shown(**CLEAN)
-    told = ["1,584", "12 of 1,584", "fresh ones", "SCHED_FIFO, priority 1", "3.74×", "3.57", "31 %", "4 %", "14 s"]
+    told = ["1,584", "12 of 1,584", "fresh processes", "SCHED_FIFO, priority 1", "3.74×", "3.57", "31 %", "4 %", "14 s"]
     assert [words for words in told if words not in page] == []
     assert "too busy" not in page
 

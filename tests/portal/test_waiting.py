@@ -60,7 +60,7 @@ def test_the_page_says_the_place_and_the_time(
     client.force_login(viewer)
     first, second, third = (client.get(one.get_absolute_url()).content.decode() for one in sessions)
     assert 'id="session-wait"' not in first
-    assert f"<strong>Waiting: {SECOND}.</strong> The budget does not count this time." in second
+    assert f"<strong>Waiting: {SECOND}.</strong> This time does not count towards the budget." in second
     assert "<strong>Waiting: 2nd in the queue, about 5 minutes.</strong>" in third
 
 

@@ -12,7 +12,10 @@ from django.utils import timezone
 
 from apps.accounts.models import Invitation, Membership, Role, Team, User
 from apps.agents.contracts.criteria import PROFILES
+from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.contracts.state import CandidateStatus, Outcome, Phase, Status, StepKind
+from apps.audit import trail
+from apps.audit.models import AuditEvent
 from apps.models import storage
 from apps.models.models import (
     Alias,
@@ -24,10 +27,8 @@ from apps.models.models import (
     RegisteredModel,
     Upload,
 )
-from apps.optimization import audit
 from apps.optimization.models import (
     AnalysisReport,
-    AuditEvent,
     Candidate,
     CriteriaSet,
     LogEntry,
@@ -69,7 +70,7 @@ def build(team: Team, by: User) -> World:
         model=model, number=1, blob=blob, filename="resnet.onnx", status=InspectionStatus.READY, created_by=by
     )
     analysis = report_body("analysis")
-    ModelMetadata.objects.create(version=version, **analysis["model"])
+    ModelMetadata.record(version, ModelSummary.model_validate(analysis["model"]))
     alias = Alias.objects.create(model=model, name="production", version=version)
     AliasMove.objects.create(alias=alias, to_version=version, moved_by=by)
     dataset = DataSet.objects.create(
@@ -95,7 +96,7 @@ def build(team: Team, by: User) -> World:
     )
     session = finished_session(version, dataset, criteria, by)
     Worker.objects.create(name="worker-1", queues=["cpu"], machine=analysis["machine"])
-    event = audit.record("session.started", actor=by, session=session, subject=str(version))
+    event = trail.record("session.started", actor=by, session=session, subject=str(version))
     return World(team, model, version, alias, dataset, upload, criteria, session, invitation, membership, event)
 
 
@@ -125,7 +126,6 @@ def finished_session(version: ModelVersion, dataset: DataSet, criteria: Criteria
         started_at=now - timedelta(minutes=3),
         finished_at=now,
     )
-    AnalysisReport.objects.create(session=session, body=report_body("analysis"))
     planned = session.plan["candidates"][0]
     Candidate.objects.create(
         session=session,
@@ -142,6 +142,10 @@ def finished_session(version: ModelVersion, dataset: DataSet, criteria: Criteria
         SessionStep.objects.create(
             session=session, key=key, kind=kind, status=Status.COMPLETED, started_at=now, finished_at=now
         )
+    analysed = session.steps.get(key="analyse")
+    analysed.result = report_body("analysis")
+    analysed.save()
+    AnalysisReport.objects.create(session=session, step=analysed)
     body = report_body("evaluation")
     evaluated = SessionStep.objects.create(
         session=session,
@@ -153,6 +157,6 @@ def finished_session(version: ModelVersion, dataset: DataSet, criteria: Criteria
         artifact=storage.put_stream([b"the bytes of an artifact"]),
         artifact_filename="model.onnx",
     )
-    keep_report(evaluated, body)
+    keep_report(evaluated)
     LogEntry.objects.create(session=session, step_key="analyse", message="88 operators")
     return session

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
@@ -30,6 +31,9 @@ CLASSIFICATION = DatasetSpec(kind=DatasetKind.NPZ, task=Task.CLASSIFICATION)
 
 SENSITIVITY_BUDGET_S = 8.0
 """For each of the two analyses of a PyTorch model, of which a test needs the ranking of the largest layers only."""
+
+TIMING_S = 6
+"""For each candidate: several processes with enough rounds that a speed-up as large as these is beyond doubt."""
 
 RunSession = Callable[..., Finished]
 """Model, data, criteria; how to read the data, for anything but classification; the format, for anything but ONNX."""
@@ -90,6 +94,7 @@ def run_session(django_db_setup: None, django_db_blocker: Any) -> Iterator[RunSe
     """
     with ExitStack() as folders, pytest.MonkeyPatch.context() as patch:
         patch.setattr(settings, "PIPELINE_TIMING", {"backoff_s": 0.0, "cancel_check_s": 0.05}, raising=False)
+        patch.setattr(settings, "LATHE", dataclasses.replace(settings.LATHE, timing_s=TIMING_S))
 
         def run(
             model: Path,

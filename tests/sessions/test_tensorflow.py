@@ -19,7 +19,7 @@ from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.contracts.state import Outcome
 from apps.agents.measuring.effort import Effort
 from apps.agents.measuring.engine import open_engine
-from apps.agents.measuring.timer import compare_latency
+from tests.agents.timed import compare_latency
 from tests.assets.models import Asset, Trio, audio_windows
 from tests.sessions.conftest import CLASSIFICATION, RunSession, allowing, profile
 from tests.sessions.driver import Finished

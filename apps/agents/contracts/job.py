@@ -1,8 +1,8 @@
 """One piece of work for a child process, and what comes back: the protocol over the pipe.
 
 The parent (`sandbox.process`) writes a `Job` as one line of JSON to the child's standard input and keeps it open
-as a lifeline. The child (`python -m sandbox.child`) writes one JSON object per line to the event pipe: any number
-of `Progress`, `LogLine` and `MetricValue`, then one `JobResult` or one `JobFailure`.
+as a lifeline. The child (`python -m apps.agents.sandbox.child`) writes one JSON object per line to the event pipe:
+any number of `Progress`, `LogLine` and `MetricValue`, then one `JobResult` or one `JobFailure`.
 """
 
 from __future__ import annotations

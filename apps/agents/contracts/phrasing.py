@@ -52,13 +52,45 @@ def difference(value: float, unit: str) -> str:
     return number(value, POINT_DECIMALS if unit in POINT_UNITS or unit == OF_ITS_VALUE else 8)
 
 
-def number_of_bytes(count: float) -> str:
-    """Decimal units, as file managers and stores show them."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if abs(count) < 1000 or unit == "GB":
-            break
+def column_number(value: float, digits: int = 3) -> str:
+    """`value` as columns show it: about `digits` significant digits, zeros at the end kept, a real minus sign."""
+    text = f"{abs(value):,.{_column_decimals(abs(value), digits)}f}"
+    if 0 < abs(value) < 1e-4:
+        text = f"{abs(value):.{digits - 1}e}"
+    return f"{MINUS}{text}" if value < 0 else text if value else "0"
+
+
+def _column_decimals(size: float, digits: int) -> int:
+    if size >= 10**digits:
+        return 0
+    return max(digits - len(str(int(size))), 0) if size >= 1 else digits
+
+
+def scaled_bytes(count: float) -> tuple[float, str]:
+    """A number of bytes in the decimal unit that file managers and stores show it in, and that unit."""
+    for unit in ("bytes", "kB", "MB"):
+        if abs(count) < 1000:
+            return count, unit
         count /= 1000
-    return f"{number(count)} {unit}"
+    return count, "GB"
+
+
+def number_of_bytes(count: float) -> str:
+    """`11.2 MB`."""
+    scaled, unit = scaled_bytes(count)
+    return f"{number(scaled)} {unit}"
+
+
+def duration(seconds: float) -> str:
+    """`45 s`, `3 min 20 s`, `2 h 5 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, left = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {left} s" if left else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
 
 
 def said(value: float, unit: str) -> str:

@@ -83,9 +83,6 @@ class Dataset(Protocol):
     def calibration_indices(self) -> Indices: ...
 
     @property
-    def choosing_indices(self) -> Indices: ...
-
-    @property
     def evaluation_indices(self) -> Indices: ...
 
     @property
@@ -182,10 +179,6 @@ class ArrayDataset:
     @property
     def calibration_indices(self) -> Indices:
         return self._calibration
-
-    @property
-    def choosing_indices(self) -> Indices:
-        return self._choosing
 
     @property
     def evaluation_indices(self) -> Indices:

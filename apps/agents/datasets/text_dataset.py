@@ -79,10 +79,6 @@ class TextDataset:
         return self._calibration
 
     @property
-    def choosing_indices(self) -> Indices:
-        return self._choosing
-
-    @property
     def evaluation_indices(self) -> Indices:
         return self._evaluation
 
@@ -106,10 +102,6 @@ class TextDataset:
         rows = self._calibration_rows[:n]
         for start in range(0, len(rows), batch_size):
             yield self._feeds(rows[start : start + batch_size])
-
-    def calibration_tokens(self, n: int) -> list[list[int]]:
-        """The same rows as token ids, without padding."""
-        return [list(row.ids) for row in self._calibration_rows[:n]]
 
     def choosing(self, batch_size: int) -> Iterator[tuple[Arrays, Array | TokenTargets | None]]:
         yield from self.measured_on(Part.CHOOSING).evaluation(batch_size)

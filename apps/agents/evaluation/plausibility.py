@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from apps.agents.contracts.dataset_spec import DatasetSpec, Metric
+from apps.agents.contracts.number_types import BITS
 from apps.agents.contracts.phrasing import POINT_UNITS, difference_unit, number, number_of_bytes, said
 from apps.agents.contracts.reports.dataset import Task
 from apps.agents.contracts.reports.measurements import Estimate
@@ -15,21 +16,6 @@ from apps.agents.contracts.reports.metrics import MetricComparison
 from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.contracts.reports.runtimes import RuntimeBaseline
 
-_TYPES_BY_BITS = {
-    128: ("complex128",),
-    64: ("float64", "int64", "uint64", "complex64"),
-    32: ("float32", "int32", "uint32"),
-    16: ("float16", "bfloat16", "int16", "uint16"),
-    8: ("int8", "uint8", "bool", "float8e4m3fn", "float8e4m3fnuz", "float8e5m2", "float8e5m2fnuz", "float8e8m0"),
-    6: ("int6", "uint6"),
-    5: ("int5", "uint5"),
-    4: ("int4", "uint4", "float4e2m1"),
-    3: ("int3", "uint3"),
-    2: ("int2", "uint2"),
-}
-BITS = {dtype: bits for bits, dtypes in _TYPES_BY_BITS.items() for dtype in dtypes}
-"""Bits of one stored element; types that are not here are not counted. Where a format packs several numbers into a
-word, inspection counts the numbers: a `weight_packed` of 100 int32 is 800 `uint4`."""
 PACKED_OPERATORS = frozenset({"MatMulNBits", "GatherBlockQuantized", "MatMulBnb4", "QMoE"})
 """Operators whose uint8 weights hold two numbers of 4 bits in a byte, which an ONNX file does not say."""
 

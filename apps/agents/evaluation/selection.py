@@ -1,4 +1,8 @@
-"""Judging a measured candidate and choosing the best: what is accepted, what is rolled back, and why."""
+"""Judging a measured candidate and choosing the best: what is accepted, what is rolled back, and why.
+
+What is handed over is never worse than the original: a candidate is accepted only where every limit holds and it gains
+beyond noise. If none does, the original stands.
+"""
 
 from __future__ import annotations
 

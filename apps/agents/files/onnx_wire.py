@@ -21,6 +21,7 @@ from pathlib import Path
 from apps.agents.contracts.errors.models import ModelMalformed, ModelTruncated
 from apps.agents.contracts.reports.model import ModelSummary, TensorSpec
 from apps.agents.files.onnx_quantized import quantization_of
+from apps.agents.files.protobuf_wire import WireReader
 
 ELEMENT_TYPES: dict[int, str] = dict(
     enumerate(
@@ -43,7 +44,6 @@ _DEEPEST_GRAPH = 50
 Shape = tuple[int | str | None, ...]
 # A file of empty parts, two bytes each, would take the web process's memory and time without these.
 _MOST_FIELDS = 50_000_000
-_MOST_TEXT_BYTES = 256 * 2**20
 _MOST_TENSORS = 1_000_000
 _MOST_OPERATORS = 10_000
 _MOST_FUNCTIONS = 100_000
@@ -56,8 +56,6 @@ _LARGEST_COUNT = 2**63 - 1
 _LARGEST_OPSET = 2**31 - 1
 
 _NO_TYPE: tuple[str, Shape] = ("undefined", ())
-
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 @dataclass(frozen=True)
@@ -146,75 +144,18 @@ def _mapped(path: Path) -> Iterator[mmap.mmap]:
             yield data
 
 
-class _Reader:
-    """One pass over `data`. A message is a range of bytes; each method reads one kind of message."""
+class _Reader(WireReader):
+    """One pass over the file. A message is a range of bytes; each method reads one kind of message."""
 
     def __init__(self, data: mmap.mmap) -> None:
-        self.data = data
-        self.fields_read = self.text_bytes = self.elements = 0
+        super().__init__(data, most_fields=_MOST_FIELDS)
+        self.elements = 0
 
     @staticmethod
     def room(kept: Sized, most: int, what: str) -> None:
         """Raises `ModelMalformed` when there are `most` of them already."""
         if len(kept) >= most:
             raise ModelMalformed(reason=f"it has more than {most:,} {what}")
-
-    # --- wire format ---
-
-    def varint(self, at: int, end: int) -> tuple[int, int]:
-        value = shift = 0
-        while at < end:
-            byte = self.data[at]
-            value |= (byte & 0x7F) << shift
-            at += 1
-            if byte < 0x80:
-                return value & 0xFFFFFFFFFFFFFFFF, at
-            shift += 7
-            if shift > 63:
-                raise ModelMalformed(reason=f"a number at byte {at} does not end")
-        raise ModelTruncated(reason=f"a number at byte {at} is cut off")
-
-    def fields(self, at: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-        """Number, wire type, and then start and end of a length-delimited field, or the value and 0 of another."""
-        while at < end:
-            self.fields_read += 1
-            if self.fields_read > _MOST_FIELDS:
-                raise ModelMalformed(reason=f"it has more than {_MOST_FIELDS:,} fields")
-            tag, at = self.varint(at, end)
-            number, wire = tag >> 3, tag & 7
-            if wire == _VARINT:
-                value, at = self.varint(at, end)
-                yield number, wire, value, 0
-                continue
-            if wire == _BYTES:
-                length, at = self.varint(at, end)
-            elif wire in (_FIXED64, _FIXED32):
-                length = 8 if wire == _FIXED64 else 4
-            else:
-                raise ModelMalformed(reason=f"there is no field of wire type {wire}, as byte {at} says")
-            if at + length > end:
-                missing = at + length - end
-                raise ModelTruncated(reason=f"a part that begins at byte {at:,} lacks its last {missing:,} bytes")
-            yield number, wire, at, at + length
-            at += length
-
-    def messages(self, at: int, end: int) -> Iterator[tuple[int, int, int]]:
-        """The length-delimited fields alone: number, start, end."""
-        for number, wire, start, stop in self.fields(at, end):
-            if wire == _BYTES:
-                yield number, start, stop
-
-    def text(self, at: int, end: int) -> str:
-        self.text_bytes += end - at
-        if self.text_bytes > _MOST_TEXT_BYTES:
-            raise ModelMalformed(reason=f"its names take more than {_MOST_TEXT_BYTES // 2**20} MiB")
-        try:
-            text = self.data[at:end].decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise ModelMalformed(reason=f"the text at byte {at} is not UTF-8") from error
-        if "\x00" in text:  # no tool writes one, and PostgreSQL cannot keep it
-            raise ModelMalformed(reason=f"the text at byte {at} holds a zero byte")
-        return text
 
     # --- onnx.proto ---
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from apps.agents.contracts.dataset_spec import DatasetSpec
 from apps.agents.contracts.job import JobResult
-from apps.agents.contracts.reports.model import ModelSummary
+from apps.agents.contracts.job_arguments import InspectDatasetArguments
 from apps.agents.datasets.dataset_fit import check_against
 from apps.agents.datasets.inspection import inspect_examples
 
@@ -18,10 +17,10 @@ if TYPE_CHECKING:
 def inspect_dataset(context: JobContext) -> JobResult:
     """Inspect the input `dataset`; the result's body is a `DatasetSummary` with what was found odd in its notes.
 
-    Arguments: `spec`, a `DatasetSpec` as plain JSON; `model`, a `ModelSummary`, to check the data against as well.
+    Told by `InspectDatasetArguments`.
     """
-    job = context.job
-    spec = DatasetSpec.model_validate(job.arguments["spec"])
+    job, arguments = context.job, InspectDatasetArguments.of(context.job)
+    spec = arguments.spec
     start = time.monotonic()
 
     def watch(done: int, total: int) -> None:
@@ -29,8 +28,8 @@ def inspect_dataset(context: JobContext) -> JobResult:
         context.progress(done / total, f"Looked at {done:,} of {total:,} examples", spent_s * (total - done) / done)
 
     inspection = inspect_examples(job.inputs["dataset"], spec, scratch=job.scratch, watcher=watch)
-    if model := job.arguments.get("model"):
-        check_against(ModelSummary.model_validate(model), inspection.summary, spec)
+    if arguments.model is not None:
+        check_against(arguments.model, inspection.summary, spec)
     for note in inspection.notes:
         context.log(note, "warning")
     found = {"notes": inspection.notes, "class_counts": inspection.class_counts}

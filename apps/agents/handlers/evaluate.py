@@ -6,10 +6,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from apps.agents.contracts.criteria import Criteria
-from apps.agents.contracts.job import Job, JobResult
+from apps.agents.contracts.job import JobResult
+from apps.agents.contracts.job_arguments import LONGEST_TIMING_S, EvaluateArguments
 from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
 from apps.agents.contracts.reports.runtimes import Gains, RuntimeBaseline
-from apps.agents.contracts.reports.selection import Contest, PairedOutcomes
+from apps.agents.contracts.reports.selection import Contest
 from apps.agents.contracts.reports.slowdown import Slowdown
 from apps.agents.evaluation.agent import BATCH, OUTPUTS_SHARE, EvaluationAgent
 from apps.agents.evaluation.selection_bias import contest_of
@@ -17,7 +18,7 @@ from apps.agents.evaluation.slowdown import PROFILE_S, is_slow, slowdown_of, tar
 from apps.agents.handlers.fault_attribution import blaming
 from apps.agents.handlers.material import Material
 from apps.agents.measuring.effort import Effort
-from apps.agents.measuring.engine import Engine, open_engine
+from apps.agents.measuring.engine import Engine
 from apps.agents.measuring.fresh_processes import FreshProcessTimer
 from apps.agents.measuring.machine import describe_machine
 from apps.agents.measuring.timer import InProcessTimer, Timer
@@ -27,8 +28,10 @@ from apps.agents.techniques.catalogue import Family, catalogue
 if TYPE_CHECKING:
     from apps.agents.sandbox.child import JobContext
 
-LONGEST_TIMING_S = 20.0
 SHORTEST_TIMING_S = 3.0
+"""Whatever the budget leaves, unless less than that is allowed."""
+WARMUP_SHARE = 0.1
+"""Of the time for timing that warming a model up takes at most."""
 REHEARSAL_S = 0.5
 """Nothing is measured of the original beside itself: it is only to be seen whether it runs."""
 SHARE_OF_BUDGET = 0.25
@@ -40,32 +43,22 @@ SHARE_OF_RANKING = 0.5
 def run(context: JobContext) -> JobResult:
     """Evaluate one candidate; the result's body is an `EvaluationReport`.
 
-    Inputs and arguments of `Material`, where the model is the candidate; `criteria` as plain JSON; `technique`, the
-    candidate's, by name; `runtime_baseline`, the float model in its runtime where that is another than the original's,
-    as plain JSON; `predicted_speedup`, the plan's; `batch_divisor`, by how much smaller batches are after a try that
-    ran out of memory; `quiet_wait_s`, how long timing may wait for a quiet moment; `part`, which examples it is
-    measured on, those that judge unless given: where candidates are only ranked, timing in this process will do;
-    `finalists`, keys of all that share the chance of error.
-    Of a finalist, to say what having come out best is worth: `candidate`, its key; `contenders`, scores by key of all
-    that it was chosen among; `outcomes`, by part and by key, what each of them made of the examples.
+    Inputs of `Material`, where the model is the candidate, and `EvaluateArguments`. Where candidates are only ranked,
+    timing in this process will do.
     """
-    job = context.job
-    criteria = Criteria.model_validate(job.arguments["criteria"])
-    material = Material(job)
-    given = job.arguments.get("runtime_baseline")
-    baseline = RuntimeBaseline.model_validate(given) if given else None
-    candidate = open_engine(material.format, material.model, material.scratch, material.signature)
-    batch = max(1, BATCH // int(job.arguments.get("batch_divisor", 1)))
-    part = Part(job.arguments.get("part", Part.EVALUATION))
-    finalists = list(job.arguments.get("finalists", ()))
+    job, arguments = context.job, EvaluateArguments.of(context.job)
+    criteria, part, technique = arguments.criteria, arguments.part, arguments.technique
+    material = Material(job, arguments)
+    candidate = material.open(material.file)
+    batch = max(1, BATCH // arguments.batch_divisor)
 
-    effort = effort_for(criteria)
+    effort = effort_for(criteria, arguments.timing_s)
     fresh = FreshProcessTimer(
         material.original_file,
         material.file,
         material.scratch,
         effort,
-        wait_s=float(job.arguments.get("quiet_wait_s", 0.0)),
+        wait_s=arguments.quiet_wait_s,
         tell=lambda why: context.progress(OUTPUTS_SHARE, why),
     )
 
@@ -79,10 +72,10 @@ def run(context: JobContext) -> JobResult:
             context,
             machine=describe_machine(),
             seed=job.seed,
-            keeps_parameters=keeps_parameters(job.arguments.get("technique")),
+            keeps_parameters=keeps_parameters(technique),
             baseline=baseline,
             part=part,
-            finalists=max(1, len(finalists)),
+            finalists=max(1, len(arguments.finalists)),
             timer=timer,
             again=again,
         )
@@ -90,43 +83,41 @@ def run(context: JobContext) -> JobResult:
     with blaming(lambda: evaluated(material.original, Effort(budget_s=REHEARSAL_S), None)):
         ranking = replace(effort, budget_s=effort.budget_s * SHARE_OF_RANKING)
         timer = InProcessTimer(material.original, candidate, ranking) if part is Part.CHOOSING else fresh
-        report = evaluated(candidate, effort, baseline, timer, fresh)
-    gains = gains_of(report, job.arguments.get("technique"), material.format, baseline)
-    contest = _contest(report, criteria, job) if finalists else None
-    slowdown = _slowdown(context, material, candidate, criteria, report)
+        report = evaluated(candidate, effort, arguments.runtime_baseline, timer, fresh)
+    gains = gains_of(report, technique, material.format, arguments.runtime_baseline)
+    contest = _contest(report, arguments, job.seed) if arguments.finalists else None
+    slowdown = _slowdown(context, material, candidate, arguments, report)
     found = {"gains": gains, "contest": contest, "slowdown": slowdown}
     return JobResult(body=report.model_copy(update=found).model_dump(mode="json"))
 
 
-def _contest(report: EvaluationReport, criteria: Criteria, job: Job) -> Contest | None:
+def _contest(report: EvaluationReport, arguments: EvaluateArguments, seed: int) -> Contest | None:
     """What having come out best is worth, of the finalists that are judged by now and of all that were ranked."""
-    scores: dict[str, float] = job.arguments.get("contenders", {})
-    told = job.arguments.get("outcomes", {})
-    known = {
-        part: {key: PairedOutcomes.model_validate(one) if one else None for key, one in told.get(part, {}).items()}
-        for part in Part
-    }
-    ranked = {key: outcomes for key, outcomes in known[Part.CHOOSING].items() if key in scores}
-    here = {**known[Part.EVALUATION], job.arguments["candidate"]: report.outcomes}
-    judged = {key: one for key in job.arguments["finalists"] if (one := here.get(key)) is not None}
-    return contest_of(report, criteria, {key: scores[key] for key in ranked}, ranked, judged, seed=job.seed)
+    scores, known = arguments.contenders, arguments.outcomes
+    ranked = {key: outcomes for key, outcomes in known.get(Part.CHOOSING, {}).items() if key in scores}
+    here = dict(known.get(Part.EVALUATION, {}))
+    if arguments.candidate is not None:
+        here[arguments.candidate] = report.outcomes
+    judged = {key: one for key in arguments.finalists if (one := here.get(key)) is not None}
+    return contest_of(report, arguments.criteria, {key: scores[key] for key in ranked}, ranked, judged, seed=seed)
 
 
 def _slowdown(
-    context: JobContext, material: Material, candidate: Engine, criteria: Criteria, report: EvaluationReport
+    context: JobContext, material: Material, candidate: Engine, arguments: EvaluateArguments, report: EvaluationReport
 ) -> Slowdown | None:
     """Why the candidate is slow, where it is."""
-    if not is_slow(report, context.job.arguments.get("predicted_speedup")):
+    if not is_slow(report, arguments.predicted_speedup):
         return None
     context.progress(1.0, "Looking for what makes it slow", 2 * PROFILE_S)
-    target = target_of(report, criteria.target)
+    target = target_of(report, arguments.criteria.target)
     return slowdown_of(material.original, candidate, material.dataset.first(target.batch_size), target, report)
 
 
-def effort_for(criteria: Criteria) -> Effort:
+def effort_for(criteria: Criteria, longest_s: float = LONGEST_TIMING_S) -> Effort:
     """Timing that fits the budget: a quarter of each candidate's share of the time, within bounds."""
     share_s = criteria.budget.minutes * 60 / criteria.budget.candidates * SHARE_OF_BUDGET
-    return Effort(budget_s=min(LONGEST_TIMING_S, max(SHORTEST_TIMING_S, share_s)))
+    budget_s = min(longest_s, max(SHORTEST_TIMING_S, share_s))
+    return Effort(budget_s=budget_s, warmup_s=min(Effort.warmup_s, WARMUP_SHARE * budget_s))
 
 
 def gains_of(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from apps.agents.contracts.formats import format_spec
 from apps.agents.contracts.job import JobResult
+from apps.agents.contracts.job_arguments import InspectModelArguments
 from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.measuring.engine import signed
 
@@ -18,16 +19,15 @@ if TYPE_CHECKING:
 def inspect_model(context: JobContext) -> JobResult:
     """Inspect `inputs["model"]`; the result's body is a `ModelSummary`.
 
-    Arguments: `limit_bytes`, the most the model may take, packed or unpacked (8 GiB unless given); `format`, `onnx`
-    unless given; `signature`, which function is meant of a model that offers several.
+    Told by `InspectModelArguments`; without a limit there the model may take 8 GiB, packed or unpacked.
     The model is run only where its file alone does not say what it takes or gives. Raises an error with its own code
     for each reason to refuse it.
     """
-    job = context.job
-    module, _, name = format_spec(job.arguments.get("format", "onnx")).inspector.partition(":")
+    job, arguments = context.job, InspectModelArguments.of(context.job)
+    module, _, name = format_spec(arguments.format).inspector.partition(":")
     inspect = cast("Callable[..., ModelSummary]", getattr(import_module(module), name))
-    limits = {"limit_bytes": int(job.arguments["limit_bytes"])} if "limit_bytes" in job.arguments else {}
+    limits = {"limit_bytes": arguments.limit_bytes} if arguments.limit_bytes is not None else {}
     context.progress(0.1, "Checking the model")
-    summary = inspect(job.inputs["model"], job.scratch, **limits, **signed(job.arguments.get("signature")))
+    summary = inspect(job.inputs["model"], job.scratch, **limits, **signed(arguments.signature))
     context.progress(1.0, f"{summary.parameters:,} parameters, {sum(summary.operators.values()):,} operators")
     return JobResult(body=summary.model_dump(mode="json"))

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from apps.agents.contracts.dataset_spec import DatasetSpec
-from apps.agents.contracts.formats import Format
 from apps.agents.contracts.job import Job
+from apps.agents.contracts.job_arguments import ModelArguments
 from apps.agents.datasets.loading import Dataset, load_dataset
 from apps.agents.measuring.engine import Engine, open_engine
 from apps.agents.measuring.protocol import ModelFile
@@ -18,11 +17,11 @@ from apps.agents.measuring.protocol import ModelFile
 class Material:
     """Inputs: `original`, `dataset`, and `model` where that is another one; without an `original` the model is it.
 
-    Arguments: `dataset` (a `DatasetSpec`) as plain JSON; `original_format` and `format`, the model's, which are the
-    same unless both are given, and `onnx` where neither is; `signature`, which function of the original is meant.
+    `arguments` say what they are and how the data set is read.
     """
 
     job: Job
+    arguments: ModelArguments
 
     @cached_property
     def scratch(self) -> Path:
@@ -43,12 +42,12 @@ class Material:
     @property
     def format(self) -> str:
         """The model's."""
-        return str(self.job.arguments.get("format", Format.ONNX))
+        return self.arguments.format
 
     @property
     def signature(self) -> str | None:
         """The original's function where the model is the original itself; what was made of it has one only."""
-        return self._chosen if self.is_original else None
+        return self.arguments.signature if self.is_original else None
 
     @property
     def file(self) -> ModelFile:
@@ -57,29 +56,27 @@ class Material:
 
     @property
     def original_file(self) -> ModelFile:
-        given = str(self.job.arguments.get("original_format", self.format))
-        return ModelFile(format=given, path=self._original, signature=self._chosen)
+        chosen = self.arguments.signature
+        return ModelFile(format=self.arguments.original_format, path=self._original, signature=chosen)
 
     @cached_property
     def original(self) -> Engine:
-        file = self.original_file
+        return self.open(self.original_file)
+
+    def open(self, file: ModelFile) -> Engine:
+        """The engine of `file`."""
         return open_engine(file.format, file.path, self.scratch, file.signature)
 
     @property
     def _original(self) -> Path:
         return self.job.inputs.get("original") or self.model
 
-    @property
-    def _chosen(self) -> str | None:
-        return self.job.arguments.get("signature")
-
     @cached_property
     def dataset(self) -> Dataset:
         """Read as the original takes it: what was made of it has its inputs, and no tokenizer perhaps."""
-        spec = DatasetSpec.model_validate(self.job.arguments["dataset"])
         return load_dataset(
             self.job.inputs["dataset"],
-            spec,
+            self.arguments.dataset,
             self.original.summary.inputs,
             self.job.seed,
             scratch=self.scratch,

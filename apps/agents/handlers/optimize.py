@@ -7,6 +7,7 @@ import numpy as np
 from apps.agents.analysis.agent import BATCH
 from apps.agents.contracts.criteria import Target
 from apps.agents.contracts.job import JobResult, OutputFile
+from apps.agents.contracts.job_arguments import OptimizeArguments
 from apps.agents.handlers.fault_attribution import blaming
 from apps.agents.handlers.material import Material
 from apps.agents.measuring.engine import fixed_batch, run_portions
@@ -17,14 +18,13 @@ from apps.agents.techniques.base import Assignment, agent_for, spec_of
 def run(context: JobContext) -> JobResult:
     """Apply one technique; the result's body is an `OptimizationResult`, the file of the role `artifact` the model.
 
-    Inputs and arguments of `Material`; `technique`; `parameters`, those that differ from the defaults;
-    `batch_divisor`, how many times smaller batches are to be.
+    Inputs of `Material`, and `OptimizeArguments`.
     """
-    job = context.job
+    job, arguments = context.job, OptimizeArguments.of(context.job)
     np.random.seed(job.seed)  # What libraries draw from.
-    spec, parameters = spec_of(job.arguments["technique"], job.arguments.get("parameters", {}))
+    spec, parameters = spec_of(arguments.technique, arguments.parameters)
     agent = agent_for(spec)
-    material = Material(job)
+    material = Material(job, arguments)
     assignment = Assignment(
         spec=spec,
         parameters=parameters,
@@ -34,7 +34,7 @@ def run(context: JobContext) -> JobResult:
         out=context.out,
         seed=job.seed,
         threads=job.threads,
-        batch_divisor=int(job.arguments.get("batch_divisor", 1)),
+        batch_divisor=arguments.batch_divisor,
         format=material.format,
         encoder=material.original.encoder,
         signature=material.signature,

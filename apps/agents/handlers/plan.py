@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.job import JobResult
-from apps.agents.contracts.reports.analysis import AnalysisReport
-from apps.agents.contracts.reports.dataset import DatasetSummary
+from apps.agents.contracts.job_arguments import PlanArguments
 from apps.agents.planning.agent import PlanningAgent
 
 if TYPE_CHECKING:
@@ -17,18 +15,16 @@ if TYPE_CHECKING:
 def run(context: JobContext) -> JobResult:
     """Plan a session; the result's body is a `Plan`.
 
-    Arguments, as plain JSON: `analysis` (an `AnalysisReport`), `exported` (those of what it was exported
-    to), `criteria`, `dataset` (a `DatasetSummary`), and the plan request's own parameters `libraries`,
-    `disabled_techniques` and `export_failures`. No files are read.
+    Told by `PlanArguments`. No files are read.
     """
-    arguments = context.job.arguments
+    arguments = PlanArguments.of(context.job)
     plan = PlanningAgent().plan(
-        AnalysisReport.model_validate(arguments["analysis"]),
-        Criteria.model_validate(arguments["criteria"]),
-        DatasetSummary.model_validate(arguments["dataset"]),
-        exported=[AnalysisReport.model_validate(one) for one in arguments.get("exported", ())],
-        export_failures=arguments.get("export_failures"),
-        libraries=arguments.get("libraries", ()),
-        disabled=arguments.get("disabled_techniques", ()),
+        arguments.analysis,
+        arguments.criteria,
+        arguments.dataset,
+        exported=arguments.exported,
+        export_failures=arguments.export_failures,
+        libraries=arguments.libraries,
+        disabled=arguments.disabled_techniques,
     )
     return JobResult(body=plan.model_dump(mode="json"))

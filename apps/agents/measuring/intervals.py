@@ -86,7 +86,7 @@ def sequence_factor(count: int, confidence: float, tuned_for: int = SEQUENCE_FRO
 @cache
 def student(confidence: float, degrees: int) -> float:
     """The quantile of a two-sided interval."""
-    return float(scipy.stats.t.ppf(0.5 + confidence / 2, degrees))
+    return float(scipy.special.stdtrit(degrees, 0.5 + confidence / 2))
 
 
 def error_of_mean(values: Floats, seed: int) -> float:
@@ -138,5 +138,5 @@ def of_processes(logs: Sequence[Floats], confidence: float, seed: int) -> LogInt
     between = float(np.std(means, ddof=1)) / math.sqrt(count) * student(confidence, count - 1)
     errors = [error_of_mean(one, seed + number) for number, one in enumerate(logs) if len(one) > 1]
     within = math.sqrt(sum(error**2 for error in errors)) / count
-    normal = float(scipy.stats.norm.ppf(0.5 + confidence / 2))
+    normal = float(scipy.special.ndtri(0.5 + confidence / 2))
     return LogInterval(mean, max(between, normal * within))

@@ -7,7 +7,6 @@ import resource
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from apps.agents.contracts.criteria import Target
@@ -18,18 +17,10 @@ TIMEOUT_S = 300.0
 KIB = 1024
 
 
-@dataclass(frozen=True)
-class MemoryUse:
-    """What a model adds to a process. The whole process, libraries included, is `peak_process_bytes`."""
-
-    peak_bytes: int
-    peak_process_bytes: int
-
-
 def measure(
     probe: str, model: Path, feeds: Path, target: Target, *, runs: int = RUNS, extra: Sequence[str] = ()
-) -> MemoryUse:
-    """How much resident memory loading `model` and running it `runs` times takes at its peak.
+) -> int:
+    """How many bytes of resident memory loading `model` and running it `runs` times takes at its peak.
 
     Method: a fresh process runs the module `probe` (see `peak_memory_process`). It imports the runtime and reads
     the feeds, notes its resident size, loads the model, runs it, and prints both that size and the kernel's high-water
@@ -50,7 +41,7 @@ def measure(
         last = lines[-1] if lines else f"exit status {error.returncode}"
         raise ModelRunFailed(reason=f"the process that measures memory ended: {last[:300]}") from error
     before, peak = (int(part) for part in done.stdout.split()[-2:])
-    return MemoryUse(peak_bytes=max(0, peak - before), peak_process_bytes=peak)
+    return max(0, peak - before)
 
 
 def resident_bytes() -> tuple[int, int]:

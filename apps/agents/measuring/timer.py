@@ -14,9 +14,9 @@ from apps.agents.measuring.effort import Effort, Question, Watcher
 from apps.agents.measuring.engine import Engine, Feeds
 from apps.agents.measuring.interleaving import Enough, take_turns
 from apps.agents.measuring.intervals import LogInterval
-from apps.agents.measuring.record import CANDIDATE, CONTENDERS, CONTROL, ORIGINAL, Record
+from apps.agents.measuring.record import CANDIDATE, CONTROL, ORIGINAL, Record
 from apps.agents.measuring.scheduling.priority import priority
-from apps.agents.measuring.stopwatch import Clock, Run, Stopwatch, SystemStopwatch, WallStopwatch, stopwatch_for
+from apps.agents.measuring.stopwatch import Run, stopwatch_for
 
 DECIDED_PRECISION = 2.5
 """How many times wider than `Effort.precision` an interval may stay that has decided."""
@@ -68,40 +68,6 @@ class InProcessTimer:
             favour=partial(priority, target.threads) if self.effort.priority else nullcontext,
         )
         return compare([record], target, question)
-
-
-def compare_latency(
-    original: Run,
-    candidate: Run,
-    control: Run,
-    *,
-    batch_size: int,
-    threads: int,
-    seed: int,
-    confidence: float = 0.95,
-    decide_at: tuple[float, ...] = (),
-    effort: Effort | None = None,
-    watcher: Watcher | None = None,
-    clock: Clock | None = None,
-) -> LatencyComparison:
-    """Time `candidate` against `original` in turns in this process, with `control`, the original's second session.
-
-    Speed-ups are original over candidate, so above 1 is faster.
-    """
-    effort = effort or Effort()
-    target = Target(threads=threads, batch_size=batch_size)
-    question = Question(seed, confidence, tuple(decide_at))
-    stopwatch: Stopwatch = SystemStopwatch() if clock is None else WallStopwatch(clock)
-    record = take_turns(
-        dict(zip(CONTENDERS, (original, candidate, control), strict=True)),
-        target,
-        seed=seed,
-        effort=effort,
-        enough=settling(question, effort),
-        stopwatch=stopwatch,
-        watcher=watcher,
-    )
-    return compare([record], target, question)
 
 
 def settling(question: Question, effort: Effort) -> Enough:

@@ -1,4 +1,4 @@
-"""The fresh process in which two models are timed: `python -m measuring.timing_process EVENT_FD PARENT_PID`.
+"""Times two models in a fresh process: `python -m apps.agents.measuring.timing_process EVENT_FD PARENT_PID`.
 
 Reads a `Request` from standard input and writes `Step`s and one `Result` to EVENT_FD. It imports what the two formats
 need and nothing else: not the worker's history, and not its memory layout.

@@ -21,18 +21,17 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from apps.agents.contracts.dataset_spec import DatasetSpec
 from apps.agents.contracts.errors.techniques import RecipeInvalid
-from apps.agents.contracts.formats import Format
-from apps.agents.contracts.job import Event, Job
+from apps.agents.contracts.job import Event
 from apps.agents.contracts.reports.machine import Machine
+from apps.agents.contracts.state import StepKind, StepRequest
+from apps.agents.contracts.step_jobs import StepFacts, job_for
 from apps.agents.contracts.values import Value
-from apps.agents.measuring.engine import signed
 from apps.agents.measuring.machine import installed_versions
 from apps.agents.sandbox.process import JobFailed, run_job
 from apps.agents.techniques.artifact_format import format_after
 from apps.agents.techniques.base import digest_of
 from apps.errors import UserError
 
-OPTIMIZE = "apps.agents.handlers.optimize:run"
 SAME, OTHER, NOT_FOLLOWED = 0, 1, 2
 
 
@@ -53,7 +52,7 @@ class FileRecord(_Record):
 class OriginalRecord(FileRecord):
     """The model that a session started from."""
 
-    format: str = Format.ONNX
+    format: str
     signature: str | None = None
     """The function that the session was about, where the model offers several."""
 
@@ -167,22 +166,24 @@ def _made(
     on_event: Callable[[Event], None],
 ) -> Path:
     """What `step` makes of the model in `files`, which has the `given_format`."""
-    job = Job(
-        handler=OPTIMIZE,
-        scratch=scratch,
-        inputs=files,
-        arguments={
-            "technique": step.technique,
-            "parameters": step.parameters,
-            "dataset": recipe.dataset.spec.model_dump(mode="json"),
-            "batch_divisor": step.batch_divisor,
-            "original_format": recipe.original.format,
-            "format": given_format,
-            **signed(recipe.original.signature),
-        },
+    request = StepRequest(
+        key=step.key or step.technique,
+        kind=StepKind.OPTIMIZE,
+        queue="cpu",
+        reason="The recipe is followed.",
+        technique=step.technique,
+        parameters=step.parameters,
+    )
+    facts = StepFacts(
         seed=step.seed,
         threads=recipe.threads_used,
+        original_format=recipe.original.format,
+        format=given_format,
+        signature=recipe.original.signature,
+        dataset=recipe.dataset.spec,
+        batch_divisor=step.batch_divisor,
     )
+    job = job_for(request, facts, scratch=scratch, inputs=files)
     result = run_job(job, on_event=on_event, should_stop=lambda: False)
     return scratch / result.files[0].path
 

@@ -1,9 +1,9 @@
 """The child process: one job in, events out, and nothing left behind.
 
-`python -m sandbox.child EVENT_FD PARENT_PID` reads a `Job` as one line of JSON from its standard input, runs the
-job's handler and writes events as lines of JSON to EVENT_FD (`contracts.job`). What libraries print goes to standard
-output and error as usual and disturbs nothing. The standard input stays open as a lifeline: when it ends, so does this
-process, with all it has started.
+`python -m apps.agents.sandbox.child EVENT_FD PARENT_PID` reads a `Job` as one line of JSON from its standard input,
+runs the job's handler and writes events as lines of JSON to EVENT_FD (`contracts.job`). What libraries print goes to
+standard output and error as usual and disturbs nothing. The standard input stays open as a lifeline: when it ends, so
+does this process, with all it has started.
 """
 
 from __future__ import annotations

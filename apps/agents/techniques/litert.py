@@ -8,7 +8,7 @@ from apps.agents.techniques.knowledge.litert import DYNAMIC, FLOAT16, STATIC, WE
 from apps.agents.techniques.parameters import BITS, CALIBRATION_EXAMPLES, NODES_KEPT, OPERATORS_KEPT, PER_CHANNEL
 from apps.agents.techniques.spec import Expectation, Family, ParameterSpec, Risk, TechniqueSpec
 
-_PAGE = "https://github.com/google-ai-edge/ai-edge-quantizer"
+_PAGE = "https://github.com/google-ai-edge/LiteRT/tree/main/litert_quantizer"
 _WEIGHTED = (
     *("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED", "BATCH_MATMUL"),
     *("EMBEDDING_LOOKUP", "GATHER"),
@@ -35,7 +35,7 @@ def _quantization(
         summary=summary,
         formats=(Format.TFLITE,),
         output_format=Format.TFLITE,
-        requires=("ai-edge-litert", "ai-edge-quantizer"),
+        requires=("ai-edge-litert", "litert-quantizer"),
         devices=(Device.CPU,),
         needs_calibration=needs_calibration,
         acts_on=_WEIGHTED,

@@ -34,7 +34,7 @@ class Migration(migrations.Migration):
             name="accept_code",
             field=models.BooleanField(
                 default=True,
-                help_text="Whether models may bring code, from members who may upload code. It runs on the workers.",
+                help_text="Whether members who may upload code can upload models with code. The code runs on the workers.",
             ),
         ),
     ]

@@ -16,7 +16,7 @@ class Migration(migrations.Migration):
             name="default_quota_bytes",
             field=models.BigIntegerField(
                 blank=True,
-                help_text="What a team may keep, unless it has a quota of its own. Empty: no limit.",
+                help_text="The quota of teams without a quota of their own. Empty: no limit.",
                 null=True,
             ),
         ),

@@ -1,4 +1,4 @@
-"""Words that depend on a model's format."""
+"""Filters for names that depend on a model's format."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ register = template.Library()
 
 @register.filter
 def format_label(name: str) -> str:
-    """A format as people call it."""
+    """The display name of a format."""
     return compatibility.format_label(name)
 
 
 @register.filter
 def layer_word(name: str) -> str:
-    """What the parts of a model in this format are called: `operators` of a graph, `layers` of Keras, `modules`."""
+    """The name of the parts of a model in this format: `operators` of a graph, `layers` of Keras, `modules`."""
     if name in KERAS_FORMATS:
         return "layers"
     known = name in set(Format)
@@ -27,5 +27,5 @@ def layer_word(name: str) -> str:
 
 @register.filter
 def export_anchor(name: str) -> str:
-    """How the ids of an export's part of a report begin; ONNX was there first and has the plain one."""
+    """The prefix of the ids of an export's section in a report. ONNX was the first format and has the plain prefix."""
     return "exported" if name == Format.ONNX else f"exported-{name}"

@@ -1,4 +1,4 @@
-"""Moving an alias, and moving it back."""
+"""Views that move an alias, and move it back."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def move(request: MemberRequest, pk: int) -> HttpResponse:
     except UserError as error:
         show_error(form, error)
         return detail_page(request, model, alias_form=form, status=error.status)
-    messages.success(request, f"“{alias}” points at v{alias.version.number}.")
+    messages.success(request, f"“{alias}” now points at v{alias.version.number}.")
     return redirect(model)
 
 

@@ -1,4 +1,4 @@
-"""Data sets: the list, the upload, one data set."""
+"""Views of data sets: the list, the upload, one data set."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from apps.pages import KeyedPaginator
 
 
 def visible_dataset(request: MemberRequest, pk: int) -> DataSet:
-    """The data set, or 404 for whoever may not see it."""
+    """The data set, or 404 if the user may not see it."""
     datasets = DataSet.objects.visible_to(request.user).select_related("team", "blob", "created_by")
     return get_object_or_404(datasets, pk=pk)
 
 
 @require_GET
 def listing(request: MemberRequest) -> HttpResponse:
-    """The current team's data sets. HTMX asks for the results alone."""
+    """The current team's data sets. HTMX requests get only the results."""
     search = request.GET.get("search", "").strip()
     datasets = DataSet.objects.visible_to(request.user).filter(team=request.team or None)
     found = datasets.search(search).select_related("blob")
@@ -65,7 +65,7 @@ def upload(request: MemberRequest) -> HttpResponse:
     except UserError as error:
         show_error(form, error, "spec", "images", "text")
         return _upload_page(request, form, error.status)
-    messages.success(request, f"“{dataset}” is here and is being checked.")
+    messages.success(request, f"“{dataset}” was uploaded and is being checked.")
     return redirect(dataset)
 
 
@@ -106,7 +106,7 @@ def _detail_page(
 
 @require_GET
 def status(request: MemberRequest, pk: int) -> HttpResponse:
-    """The part of the page that changes while the file is checked; it asks for itself as long as that lasts."""
+    """The part of the page that changes while the file is checked. It polls itself until the check ends."""
     return render(request, "models/_dataset_state.html", _context(request, visible_dataset(request, pk)))
 
 
@@ -134,7 +134,7 @@ def delete(request: MemberRequest, pk: int) -> HttpResponse:
     except UserError as error:
         messages.error(request, error.message)
         return redirect(dataset)
-    messages.success(request, f"“{dataset.name}” is deleted.")
+    messages.success(request, f"“{dataset.name}” was deleted.")
     return redirect("models:dataset-list")
 
 

@@ -1,4 +1,4 @@
-"""Registered models: the list, the upload, one model."""
+"""Views of registered models: the list, the upload, one model."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ PAGE_SIZE = 25
 
 
 def visible_model(request: MemberRequest, pk: int) -> RegisteredModel:
-    """The model, or 404 for whoever may not see it."""
+    """The model, or 404 if the user may not see it."""
     return get_object_or_404(RegisteredModel.objects.visible_to(request.user).select_related("team"), pk=pk)
 
 
 @require_GET
 def listing(request: MemberRequest) -> HttpResponse:
-    """The current team's models. HTMX asks for the results alone."""
+    """The current team's models. HTMX requests get only the results."""
     search, tag = request.GET.get("search", "").strip(), request.GET.get("tag", "").strip()
     models = RegisteredModel.objects.visible_to(request.user).filter(team=request.team or None)
     found = models.search(search)
@@ -67,12 +67,12 @@ def upload(request: MemberRequest) -> HttpResponse:
     except UserError as error:
         show_error(form, error)
         return _upload_page(request, form, error.status)
-    messages.success(request, f"{version} is here and is being checked.")
+    messages.success(request, f"{version} was uploaded and is being checked.")
     return redirect(version)
 
 
 def _add(request: MemberRequest, form: ModelUploadForm) -> Any:
-    """The version; a model that was made for it goes again when the file is refused."""
+    """The new version. If the file is refused, a model created for it is deleted again."""
     answers = form.cleaned_data
     model = answers["model"]
     made = model is None
@@ -115,7 +115,7 @@ def detail_page(
     alias_form: AliasForm | None = None,
     status: int = 200,
 ) -> HttpResponse:
-    """The page of one model, also with a form that came back with errors."""
+    """The page of one model, possibly with a form that has errors."""
     metadata = Prefetch("metadata", ModelMetadata.objects.in_short())
     versions = list(model.versions.select_related("model", "blob", "parent").prefetch_related(metadata, "aliases"))
     aliases = list(model.aliases.select_related("version__model", "model__team"))
@@ -141,7 +141,7 @@ def describe(request: MemberRequest, pk: int) -> HttpResponse:
     if not form.is_valid():
         return detail_page(request, model, form=form, status=422)
     try:
-        services.describe_model(model, request.user, **form.answers())
+        services.describe_model(model, request.user, **form.values())
     except UserError as error:
         show_error(form, error)
         return detail_page(request, visible_model(request, pk), form=form, status=error.status)
@@ -157,5 +157,5 @@ def delete(request: MemberRequest, pk: int) -> HttpResponse:
     except UserError as error:
         messages.error(request, error.message)
         return redirect(model)
-    messages.success(request, f"“{model.name}” is deleted.")
+    messages.success(request, f"“{model.name}” was deleted.")
     return redirect("models:model-list")

@@ -1,4 +1,4 @@
-"""One version: what it is, its graph, its file."""
+"""Views of a version: its details, its graph, its file."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from apps.models.listing import listings
 from apps.models.models import ModelMetadata, ModelVersion
 
 PANELS = ("optimization/_version_panel.html", "models/_version_panel.html")
-"""What stands on the version's page about its sessions and analysis: optimization's fragment where that app has one."""
+"""The fragment about sessions and analysis on the version's page: optimization's, if that app is installed."""
 
 
 def visible_version(request: MemberRequest, pk: int, number: int) -> ModelVersion:
-    """The version, or 404 for whoever may not see it."""
+    """The version, or 404 if the user may not see it."""
     versions = ModelVersion.objects.visible_to(request.user).select_related(
         "model__team", "blob", "metadata", "parent__model", "created_by"
     )
@@ -43,7 +43,7 @@ def _context(request: MemberRequest, version: ModelVersion) -> dict[str, object]
 
 
 def _found(metadata: ModelMetadata) -> dict[str, object]:
-    """What inspection found, in the order that the page tells it."""
+    """The inspection's results, in the order of the page."""
     summary = metadata.summary
     return {
         "summary": summary,
@@ -67,7 +67,7 @@ def detail(request: MemberRequest, pk: int, number: int) -> HttpResponse:
 
 @require_GET
 def status(request: MemberRequest, pk: int, number: int) -> HttpResponse:
-    """The part of the page that changes while the file is checked; it asks for itself as long as that lasts."""
+    """The part of the page that changes while the file is checked. It polls itself until the check ends."""
     return render(request, "models/_version_state.html", _context(request, visible_version(request, pk, number)))
 
 
@@ -81,7 +81,7 @@ def describe(request: MemberRequest, pk: int, number: int) -> HttpResponse:
 
 @require_POST
 def signature(request: MemberRequest, pk: int, number: int) -> HttpResponse:
-    """Chooses which function of the file is meant."""
+    """Chooses a signature of the file."""
     version = visible_version(request, pk, number)
     try:
         services.choose_signature(version, request.user, request.POST.get("name", ""))
@@ -98,7 +98,7 @@ def delete(request: MemberRequest, pk: int, number: int) -> HttpResponse:
     except UserError as error:
         messages.error(request, error.message)
         return redirect(version)
-    messages.success(request, f"{version} is deleted.")
+    messages.success(request, f"{version} was deleted.")
     return redirect(version.model)
 
 
@@ -117,7 +117,7 @@ def graph(request: MemberRequest, pk: int, number: int) -> HttpResponse:
 @require_GET
 @xframe_options_sameorigin
 def graph_frame(request: MemberRequest, pk: int, number: int) -> HttpResponse:
-    """Netron's page inside the graph page's frame, showing this version's file."""
+    """Netron's page for this version's file, for the frame on the graph page."""
     version = visible_version(request, pk, number)
     response = HttpResponse(netron.page(version))
     response["Content-Security-Policy"] = netron.POLICY

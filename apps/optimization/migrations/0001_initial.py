@@ -250,7 +250,7 @@ class Migration(migrations.Migration):
                     "step_memory_limit_bytes",
                     models.BigIntegerField(
                         default=17179869184,
-                        help_text="A step that takes more memory is stopped, and tried again with smaller batches.",
+                        help_text="A step that takes more memory is stopped and retried with smaller batches.",
                         validators=[django.core.validators.MinValueValidator(268435456)],
                     ),
                 ),
@@ -258,7 +258,7 @@ class Migration(migrations.Migration):
                     "max_attempts",
                     models.PositiveIntegerField(
                         default=3,
-                        help_text="Tries of a step that fails for a transient reason.",
+                        help_text="Maximum number of attempts of a step that fails for a transient reason.",
                         validators=[
                             django.core.validators.MinValueValidator(1),
                             django.core.validators.MaxValueValidator(20),
@@ -268,7 +268,9 @@ class Migration(migrations.Migration):
                 (
                     "disabled_techniques",
                     models.JSONField(
-                        blank=True, default=list, help_text="A list of names of techniques that nobody may use."
+                        blank=True,
+                        default=list,
+                        help_text="Names of the techniques that are switched off for everyone, as a list.",
                     ),
                 ),
             ],

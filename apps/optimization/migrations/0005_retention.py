@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
                     "artifact_days",
                     models.PositiveIntegerField(
                         blank=True,
-                        help_text="Days that candidates' files are kept which were not handed over. Empty: for ever.",
+                        help_text="Days to keep candidates' files other than winning artifacts. Empty: forever.",
                         null=True,
                         validators=[django.core.validators.MinValueValidator(1)],
                     ),
@@ -29,7 +29,7 @@ class Migration(migrations.Migration):
                     "log_days",
                     models.PositiveIntegerField(
                         blank=True,
-                        help_text="Days that a session's log is kept. Empty: for ever.",
+                        help_text="Days to keep a session's log. Empty: forever.",
                         null=True,
                         validators=[django.core.validators.MinValueValidator(1)],
                     ),
@@ -38,7 +38,7 @@ class Migration(migrations.Migration):
                     "session_days",
                     models.PositiveIntegerField(
                         blank=True,
-                        help_text="Days that a session is kept at all, with its report and package. Empty: for ever.",
+                        help_text="Days to keep a whole session, with its report and package. Empty: forever.",
                         null=True,
                         validators=[django.core.validators.MinValueValidator(1)],
                     ),

@@ -1,6 +1,6 @@
-"""Sessions and what they are made of: criteria, steps, candidates, reports, log, audit, workers."""
+"""Models of sessions: criteria, steps, candidates, reports, log, audit, workers."""
 
-from apps.optimization.audit import AuditEvent, AuditHead
+from apps.audit.models import AuditEvent, AuditHead
 from apps.optimization.models.criteria import CriteriaSet
 from apps.optimization.models.findings import AnalysisReport, Candidate, EvaluationReport, LogEntry
 from apps.optimization.models.operation import LONGEST_STEP_MINUTES, PipelineSettings, Worker

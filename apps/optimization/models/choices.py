@@ -1,4 +1,4 @@
-"""A string enumeration of the agents as choices of a field."""
+"""Converts a string enumeration of the agents to choices of a field."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from enum import StrEnum
 
 
 def choices_of(kind: type[StrEnum]) -> list[tuple[str, str]]:
-    """Each member with a label for people."""
+    """Each member with a readable label."""
     return [(member.value, member.value.replace("_", " ").capitalize()) for member in kind]

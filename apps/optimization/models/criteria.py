@@ -14,9 +14,9 @@ from apps.optimization.querysets import CriteriaSetQuerySet
 
 
 class CriteriaSet(models.Model):
-    """Named criteria. Saving a change makes a new version; a session freezes the one it started with.
+    """Named criteria. Saving a change creates a new version; a session freezes the one it started with.
 
-    Without a team it is a built-in profile that every team sees and only operators edit.
+    A row without a team is a built-in profile that every team can see and only operators edit.
     """
 
     team = models.ForeignKey(Team, on_delete=models.CASCADE, null=True, blank=True, related_name="criteria")
@@ -40,7 +40,7 @@ class CriteriaSet(models.Model):
         verbose_name_plural = _("criteria")
         constraints = (
             models.UniqueConstraint(fields=("team", "name", "version"), name="criteria_version_unique"),
-            # Rows without a team count as different above, and SQLite cannot be told otherwise.
+            # The constraint above treats rows without a team as distinct, and SQLite cannot change that.
             models.UniqueConstraint(
                 fields=("name", "version"), condition=models.Q(team=None), name="built_in_criteria_version_unique"
             ),

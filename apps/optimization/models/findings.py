@@ -1,6 +1,8 @@
-"""What a session found: candidates, reports, and its log."""
+"""The results of a session: candidates, reports, and its log."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from django.db import models
 from django.utils import timezone
@@ -9,11 +11,12 @@ from django.utils.translation import gettext_lazy as _
 from apps.agents.contracts.state import CandidateStatus
 from apps.optimization.models.choices import choices_of
 from apps.optimization.models.session import OptimizationSession
+from apps.optimization.models.step import SessionStep
 from apps.optimization.querysets import EvaluationQuerySet, SessionOwnedQuerySet
 
 
 class Candidate(models.Model):
-    """A chain of optimize steps with its evaluation, and what became of it."""
+    """A chain of optimize steps with its evaluation and its status."""
 
     session = models.ForeignKey(OptimizationSession, on_delete=models.CASCADE, related_name="candidates")
     key = models.CharField(max_length=20)
@@ -38,12 +41,12 @@ class Candidate(models.Model):
 
 
 class AnalysisReport(models.Model):
-    """`apps.agents.contracts.reports.analysis.AnalysisReport` of a session."""
+    """`apps.agents.contracts.reports.analysis.AnalysisReport` of a session: what its step found."""
 
     session = models.OneToOneField(
         OptimizationSession, on_delete=models.CASCADE, related_name="analysis", primary_key=True
     )
-    body = models.JSONField()
+    step = models.ForeignKey(SessionStep, on_delete=models.CASCADE, related_name="+")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     objects = SessionOwnedQuerySet.as_manager()
@@ -51,12 +54,18 @@ class AnalysisReport(models.Model):
     def __str__(self) -> str:
         return f"analysis of {self.session_id}"
 
+    @property
+    def body(self) -> dict[str, Any]:
+        """The report as JSON."""
+        return self.step.result
+
 
 class EvaluationReport(models.Model):
-    """`contracts.reports.evaluation.EvaluationReport` of one candidate, with the numbers that lists and plots need."""
+    """`contracts.reports.evaluation.EvaluationReport` of one candidate, with the numbers for lists and plots."""
 
     candidate = models.OneToOneField(Candidate, on_delete=models.CASCADE, related_name="evaluation", primary_key=True)
-    body = models.JSONField()
+    step = models.ForeignKey(SessionStep, on_delete=models.CASCADE, related_name="+")
+    """What measured it last: the step that judged a finalist, else the one that ranked it."""
     speedup = models.FloatField()
     size_ratio = models.FloatField()
     metric_drop = models.FloatField()
@@ -69,6 +78,11 @@ class EvaluationReport(models.Model):
 
     def __str__(self) -> str:
         return f"{self.speedup:.2f}× as fast, {self.size_ratio:.2f} times smaller: {self.verdict}"
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The report as JSON, without the outcomes of single examples: only a step that judges reads those."""
+        return {**self.step.result, "outcomes": None}
 
 
 class LogEntry(models.Model):

@@ -1,4 +1,4 @@
-"""What operators look at and tune: workers and limits."""
+"""Models for operators: workers and limits."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ LONGEST_STEP_MINUTES = 24 * 60
 
 
 class Worker(models.Model):
-    """A worker process that reported itself: what it can do and what it does now."""
+    """A worker process that reported itself, with its capabilities and its current step."""
 
     name = models.CharField(primary_key=True, max_length=120)
     queues = models.JSONField(default=list)
     machine = models.JSONField(default=dict)
     """`Machine`: CPU, flags, accelerators, library versions; and the `broken_techniques` of its catalogue."""
     measuring_cores = models.JSONField(default=list)
-    """Numbers of the cores that it measures on; empty is all that it may use."""
+    """The numbers of the cores it measures on; empty means all cores it may use."""
     priority = models.CharField(max_length=60, blank=True)
-    """What the scheduler grants its measurements, in words; empty where it measures nothing."""
+    """The scheduling priority of its measurements, in words; empty if it measures nothing."""
     timing = models.JSONField(null=True)
     """`TimingHealth` of the last latency comparison on its machine."""
     started_at = models.DateTimeField(default=timezone.now)
@@ -46,22 +46,22 @@ class Worker(models.Model):
 
     @property
     def is_alive(self) -> bool:
-        """Whether it was heard of lately."""
+        """Whether it sent a heartbeat recently."""
         return clock.now() - self.seen_at < WORKER_SILENCE
 
     @property
     def measures(self) -> bool:
-        """Whether it takes on steps that time something."""
+        """Whether it takes steps that measure time."""
         return not MEASURING_QUEUES.isdisjoint(self.queues)
 
     @property
     def health(self) -> TimingHealth | None:
-        """How fit its machine was to time the last models; `None` before the first."""
+        """The quality of timing on its machine in the last comparison; `None` before the first."""
         return TimingHealth.model_validate(self.timing) if self.timing else None
 
     @property
     def written_cores(self) -> str:
-        """The cores that it measures on as operators write them: `2-3,6`."""
+        """The cores it measures on, in the notation of `LATHE_CORES`: `2-3,6`."""
         return cores.written(self.measuring_cores)
 
     @property
@@ -76,7 +76,7 @@ class Worker(models.Model):
 
 
 class PipelineSettings(models.Model):
-    """What operators may tune, effective at once."""
+    """Settings that operators can change, effective immediately."""
 
     step_time_limit_minutes = models.PositiveIntegerField(
         default=60,
@@ -86,15 +86,15 @@ class PipelineSettings(models.Model):
     step_memory_limit_bytes = models.BigIntegerField(
         default=16 * 1024**3,
         validators=[MinValueValidator(256 * 1024**2)],
-        help_text=_("A step that takes more memory is stopped, and tried again with smaller batches."),
+        help_text=_("A step that takes more memory is stopped and retried with smaller batches."),
     )
     max_attempts = models.PositiveIntegerField(
         default=3,
         validators=[MinValueValidator(1), MaxValueValidator(20)],
-        help_text=_("Tries of a step that fails for a transient reason."),
+        help_text=_("Maximum number of attempts of a step that fails for a transient reason."),
     )
     disabled_techniques = models.JSONField(
-        default=list, blank=True, help_text=_("A list of names of techniques that nobody may use.")
+        default=list, blank=True, help_text=_("Names of the techniques that are switched off for everyone, as a list.")
     )
 
     class Meta:
@@ -104,10 +104,10 @@ class PipelineSettings(models.Model):
         return "Pipeline settings"
 
     def clean(self) -> None:
-        """Raises `ValidationError` on `disabled_techniques` unless it is a list of known names."""
+        """Raises `ValidationError` for `disabled_techniques` unless it is a list of known names."""
         names = self.disabled_techniques
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise ValidationError({"disabled_techniques": _("Write a list of names, such as [“onnx-float16”].")})
+            raise ValidationError({"disabled_techniques": _("Enter a list of names, such as [“onnx-float16”].")})
         unknown = sorted(set(names) - set(catalogue()))
         if unknown:
             known = ", ".join(catalogue())
@@ -121,5 +121,5 @@ class PipelineSettings(models.Model):
 
 
 def step_memory_limit_bytes() -> int:
-    """What the admin allows a child, now."""
+    """The admin's current memory limit for a child."""
     return PipelineSettings.current().step_memory_limit_bytes

@@ -1,4 +1,4 @@
-"""How long a team keeps what its sessions leave."""
+"""Retention of what a team's sessions leave behind."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ def _days(help_text: StrOrPromise) -> models.PositiveIntegerField[int | None, in
 
 
 class RetentionPolicy(models.Model):
-    """Days after a session has ended; empty is for ever. What was promoted, packages and audit events always stay."""
+    """Days after the end of a session; empty means forever. Promoted versions, packages and audit events
+    always stay.
+    """
 
     team = models.OneToOneField(Team, on_delete=models.CASCADE, related_name="retention")
-    artifact_days = _days(_("Days that candidates' files are kept which were not handed over. Empty: for ever."))
-    log_days = _days(_("Days that a session's log is kept. Empty: for ever."))
-    session_days = _days(_("Days that a session is kept at all, with its report and package. Empty: for ever."))
+    artifact_days = _days(_("Days to keep candidates' files other than winning artifacts. Empty: forever."))
+    log_days = _days(_("Days to keep a session's log. Empty: forever."))
+    session_days = _days(_("Days to keep a whole session, with its report and package. Empty: forever."))
 
     class Meta:
         verbose_name_plural = "retention policies"

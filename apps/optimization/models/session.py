@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db import models
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.functional import cached_property
 
 from apps.accounts.models import Team
 from apps.agents.contracts.criteria import Criteria
@@ -26,7 +27,7 @@ from apps.optimization.querysets import SessionQuerySet
 
 
 class OptimizationSession(models.Model):
-    """One request to make a model better, from the question to the verdict. The database is the truth."""
+    """One request to make a model better, from the request to the verdict. The database is the source of truth."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="sessions")
@@ -46,27 +47,27 @@ class OptimizationSession(models.Model):
     plan = models.JSONField(null=True, editable=False)
     error_code = models.CharField(max_length=80, blank=True, editable=False)
     error = models.TextField(blank=True, editable=False)
-    """The sentence for the member when the session failed."""
+    """The message for the member if the session failed."""
     traceback = models.TextField(blank=True, editable=False)
-    """Only of errors (our bugs); shown to operators."""
+    """Only for internal errors (bugs in Lathe). Shown to operators."""
     cancel_requested_at = models.DateTimeField(null=True, editable=False)
     package = models.ForeignKey(Blob, on_delete=models.PROTECT, null=True, editable=False, related_name="packages")
     result_version = models.ForeignKey(
         ModelVersion, on_delete=models.SET_NULL, null=True, editable=False, related_name="produced_by"
     )
-    """The version that the winning artifact became in the store."""
+    """The version made from the winning artifact."""
     retry_of = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, editable=False, related_name="retries")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     started_at = models.DateTimeField(null=True, editable=False)
     finished_at = models.DateTimeField(null=True, editable=False)
     worked_before_s = models.FloatField(default=0.0, editable=False)
-    """`elapsed_s` of earlier runs, where the session was resumed: without the pause between."""
+    """`elapsed_s` of earlier runs if the session was resumed, without the pause in between."""
     worked_s = models.FloatField(default=0.0, editable=False)
-    """Its own time (`own_time.worked_s`) as of its end; while it is active, that is read from its steps."""
+    """Its own time (`own_time.worked_s`) at its end. While the session is active, it is computed from the steps."""
 
     sessions_before = models.PositiveIntegerField(null=True, editable=False)
-    """How many sessions had been judged on the same data when this one started."""
+    """The number of sessions already judged on the same data when this one started."""
 
     objects = SessionQuerySet.as_manager()
 
@@ -84,19 +85,22 @@ class OptimizationSession(models.Model):
     def get_absolute_url(self) -> str:
         return reverse("optimization:session-detail", args=[self.pk])
 
-    @property
+    @cached_property
     def criteria(self) -> Criteria:
+        """What matters, as it was when the session started. Validated once: nothing changes `criteria_body`."""
         return Criteria.model_validate(self.criteria_body)
 
     @property
     def headline(self) -> Headline | None:
-        """Its verdict in a sentence; `None` before there is one. Of old verdicts it is made from the evaluation."""
+        """Its verdict in one sentence; `None` before there is one. For old verdicts it is derived from
+        the evaluation.
+        """
         if self.verdict is None:
             return None
         verdict = Verdict.model_validate(self.verdict)
         if verdict.headline is not None:
             return verdict.headline
-        row = self.candidates.filter(key=verdict.candidate or "").select_related("evaluation").first()
+        row = self.candidates.filter(key=verdict.candidate or "").select_related("evaluation__step").first()
         evaluation = getattr(row, "evaluation", None)
         report = EvaluationReport.model_validate(evaluation.body) if evaluation else None
         return headline_of(verdict, report, self.criteria)
@@ -107,27 +111,29 @@ class OptimizationSession(models.Model):
 
     @property
     def channel_group(self) -> str:
-        """The channel group that is poked when something of this session changed."""
+        """The channel group that is poked when this session changes."""
         return f"session.{self.pk.hex}"
 
     def elapsed_s(self, now: datetime | None = None) -> float:
-        """Seconds by the clock since it began, its waiting included, without the pause before a resume."""
+        """Wall-clock seconds since it began, including waiting, without the pause before a resume."""
         if self.started_at is None:
             return self.worked_before_s
         end = self.finished_at or now or timezone.now()
         return self.worked_before_s + max(0.0, (end - self.started_at).total_seconds())
 
     def own_time_s(self, now: datetime | None = None) -> float:
-        """Seconds in which one of its steps ran: what its budget counts. Written down at its end."""
+        """Seconds during which at least one of its steps ran, which its budget counts. Stored at its end."""
         return own_time.worked_s(self.steps.all(), now or clock.now()) if self.is_active else self.worked_s
 
     def waited_s(self, now: datetime | None = None) -> float:
-        """Seconds since it began in which none of its steps ran: behind other sessions, in a backoff, on the way."""
+        """Seconds since it began during which none of its steps ran: behind other sessions, in a backoff, or in
+        between.
+        """
         return max(0.0, self.elapsed_s(now) - self.own_time_s(now))
 
     @property
-    def time_said(self) -> str:
-        """`worked for 3.2 minutes and waited for 5.0 minutes`, in a clause."""
+    def time_summary(self) -> str:
+        """A clause such as `worked for 3.2 minutes and waited for 5.0 minutes`."""
         return f"worked for {self.own_time_s() / 60:.1f} minutes and waited for {self.waited_s() / 60:.1f} minutes"
 
     def begin(self) -> None:
@@ -135,7 +141,7 @@ class OptimizationSession(models.Model):
         self._move("begin", {Status.QUEUED}, status=Status.RUNNING, started_at=clock.now())
 
     def proceed(self, *, phase: Phase, progress: float, eta_s: float | None) -> None:
-        """Where a running session stands. Progress never runs backwards."""
+        """Updates the phase and progress of a running session. Progress never decreases."""
         progress = max(self.progress, min(1.0, progress))
         self._move("proceed", {Status.RUNNING}, phase=phase, progress=progress, eta_s=eta_s)
 
@@ -154,7 +160,7 @@ class OptimizationSession(models.Model):
         )
 
     def fail(self, code: str, sentence: str, traceback: str = "") -> None:
-        """Active → failed, for a reason that a member can read."""
+        """Active → failed, with a reason for the member."""
         self._move(
             "fail",
             ACTIVE,
@@ -167,15 +173,15 @@ class OptimizationSession(models.Model):
         )
 
     def request_cancel(self) -> None:
-        """From now on no step starts, and those that run stop."""
+        """Requests cancellation: no further step starts, and running ones stop."""
         self._move("cancel", ACTIVE, cancel_requested_at=self.cancel_requested_at or timezone.now())
 
     def cancel(self) -> None:
-        """Active → cancelled; nothing of it runs any more."""
+        """Active → cancelled, once none of its steps runs."""
         self._move("cancel", ACTIVE, status=Status.CANCELLED, eta_s=None, **self._ending())
 
     def resume(self) -> None:
-        """Failed or cancelled → queued: what is completed stays, the rest is done again."""
+        """Failed or cancelled → queued. Completed steps stay; the rest is repeated."""
         self._move(
             "resume",
             {Status.FAILED, Status.CANCELLED},
@@ -190,14 +196,15 @@ class OptimizationSession(models.Model):
         )
 
     def _ending(self) -> dict[str, Any]:
-        """What each end writes down."""
+        """The fields that every end sets."""
         now = clock.now()
         return {"finished_at": now, "worked_s": own_time.worked_s(self.steps.all(), now)}
 
     def _move(self, move: str, allowed: set[Status] | frozenset[Status], **changes: Any) -> None:
-        """Applies `changes` if the session stands where `move` starts; raises `SessionMoveRefused` otherwise.
+        """Applies `changes` if the session is in a status that allows `move`; raises `SessionMoveRefused` otherwise.
 
-        The row must be locked by the caller (`SessionQuerySet.locked`), so that no other process moves it meanwhile.
+        The row must be locked by the caller (`SessionQuerySet.locked`), so that no other process moves it at the same
+        time.
         """
         if self.status not in allowed:
             raise SessionMoveRefused(move=move, status=str(self.status))

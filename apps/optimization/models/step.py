@@ -22,18 +22,18 @@ from apps.optimization.querysets import StepQuerySet
 
 
 class SessionStep(models.Model):
-    """One piece of work. Claimed by compare-and-set with a lease; a stale lease goes back to the queue."""
+    """One piece of work. Claimed by compare-and-set with a lease; a step with a stale lease goes back to the queue."""
 
     session = models.ForeignKey(OptimizationSession, on_delete=models.CASCADE, related_name="steps")
     key = models.CharField(max_length=60)
-    """Unique in the session: asking twice makes one step."""
+    """Unique in the session, so that a repeated request creates one step."""
     kind = models.CharField(max_length=10, choices=choices_of(StepKind))
     queue = models.CharField(max_length=20, default="cpu")
     candidate_key = models.CharField(max_length=20, blank=True)
     technique = models.CharField(max_length=60, blank=True)
     parameters = models.JSONField(default=dict)
     parent_key = models.CharField(max_length=60, blank=True)
-    """Key of the step whose artifact is the input; empty is the original."""
+    """Key of the step whose artifact is the input; empty means the original."""
     reason = models.TextField(blank=True)
     status = models.CharField(max_length=10, choices=choices_of(Status), default=Status.QUEUED)
     progress = models.FloatField(default=0.0)
@@ -41,10 +41,10 @@ class SessionStep(models.Model):
     eta_s = models.FloatField(null=True)
     attempt = models.PositiveIntegerField(default=0)
     not_before = models.DateTimeField(null=True)
-    """Backoff: not claimed earlier."""
+    """Backoff: the step is not claimed before this time."""
     worker = models.CharField(max_length=120, blank=True)
     claim = models.UUIDField(null=True)
-    """The token of the run that holds the lease; writes of a run that lost it are refused."""
+    """The token of the run that holds the lease. Writes of a run that lost it are refused."""
     lease_expires_at = models.DateTimeField(null=True)
     result = models.JSONField(default=dict)
     artifact = models.ForeignKey(Blob, on_delete=models.PROTECT, null=True, related_name="steps")
@@ -54,17 +54,17 @@ class SessionStep(models.Model):
     traceback = models.TextField(blank=True)
     """Only of errors (our bugs); shown to operators."""
     fault = models.CharField(max_length=20, choices=choices_of(Fault), blank=True)
-    """What failed, where it was not the work itself: a resumed session does such a step again."""
+    """The cause, if it was not the work itself that failed. A resumed session repeats such a step."""
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     started_at = models.DateTimeField(null=True)
-    """When its last run began; empty while it is queued."""
+    """The start of its last run; empty while it is queued."""
     earlier_runs = models.JSONField(default=list)
-    """Begin and end of each run before, in ISO 8601: they count as its session's own time."""
+    """Start and end of each earlier run, in ISO 8601. They count as its session's own time."""
     finished_at = models.DateTimeField(null=True)
     enqueued_at = models.DateTimeField(null=True)
-    """When a message was last sent for it; a lost message shows by its age."""
+    """When a message was last sent for it. An old time reveals a lost message."""
     batch_divisor = models.PositiveIntegerField(default=1)
-    """Doubled whenever memory ran out: the handler divides its batches by it."""
+    """Doubled whenever memory runs out. The handler divides its batch size by it."""
 
     objects = StepQuerySet.as_manager()
 
@@ -78,30 +78,30 @@ class SessionStep(models.Model):
 
     @property
     def errored(self) -> bool:
-        """Whether it failed by a bug of ours; the traceback is for the operators."""
+        """Whether it failed because of a bug in Lathe. The traceback is for the operators."""
         return bool(self.traceback)
 
     @property
     def duration_s(self) -> float | None:
-        """Seconds of its last run, once that ended."""
+        """The duration of its last run in seconds, once that has ended."""
         if self.started_at is None or self.finished_at is None:
             return None
         return (self.finished_at - self.started_at).total_seconds()
 
     @property
     def waited_s(self) -> float | None:
-        """Seconds from when it was announced, or its backoff was over, to the begin of its last run."""
+        """Seconds from its announcement, or the end of its backoff, to the start of its last run."""
         ready_at = max(filter(None, (self.enqueued_at, self.not_before)), default=None)
         if self.started_at is None or ready_at is None:
             return None
         return max(0.0, (self.started_at - ready_at).total_seconds())
 
-    # Each move below is a compare-and-set: it happens only if the row still stands where the caller believes it does,
-    # and says whether it happened. No lock is held while the work runs. A move that ends a step takes the lock of its
-    # session for a moment: who asks what is next (`pipeline.advance`) sees the step before its end or after, not both.
+    # Each move below is a compare-and-set: it happens only if the row is still in the expected state, and returns
+    # whether it happened. No lock is held while the work runs. A move that ends a step briefly locks its session, so
+    # that `pipeline.advance` sees the step either before or after its end.
 
     def take(self, worker: str, lease: timedelta) -> bool:
-        """Queued → running, for `worker`, if it is due and nobody else was faster."""
+        """Queued → running, for `worker`, if it is due and no other worker was faster."""
         claim = uuid.uuid4()
         taken = (
             SessionStep.objects.filter(pk=self.pk)
@@ -135,11 +135,14 @@ class SessionStep(models.Model):
         return self._held(progress=min(1.0, max(0.0, progress)), message=message[:300], eta_s=eta_s)
 
     def keep_artifact(self, blob: Blob, filename: str) -> bool:
-        """Refers to the stored file before the step counts as complete, so that it is not collected in between."""
+        """Records the stored file before the step is complete, so that it is not garbage-collected in between."""
         return self._held(artifact=blob, artifact_filename=filename[:255])
 
     def complete(self, result: dict[str, Any]) -> bool:
-        return self._ended(status=Status.COMPLETED, result=result, progress=1.0)
+        held = self._ended(status=Status.COMPLETED, result=result, progress=1.0)
+        if held:
+            self.result = result
+        return held
 
     def fail(
         self, code: str, sentence: str, traceback: str = "", *, fault: Fault | None = None, stale: bool = False
@@ -162,9 +165,9 @@ class SessionStep(models.Model):
         counts: bool = True,
         stale: bool = False,
     ) -> bool:
-        """Running → queued, to be tried again after `wait`.
+        """Running → queued, to be retried after `wait`.
 
-        Without `counts` the try is not counted; with `stale` it happens only if the lease has run out.
+        If `counts` is false, the attempt is not counted. If `stale`, it happens only if the lease has expired.
         """
         changes: dict[str, Any] = {"status": Status.QUEUED, "message": reason[:300]}
         changes |= {"not_before": clock.after(wait) if wait else None, "finished_at": None, **_RELEASED}
@@ -177,7 +180,7 @@ class SessionStep(models.Model):
         return self._held(stale=stale, **changes)
 
     def cancel(self, *, stale: bool = False) -> bool:
-        """Queued, or running under this claim → cancelled."""
+        """Queued or running under this claim → cancelled."""
         changes: dict[str, Any] = {"status": Status.CANCELLED, "artifact": None}
         if self.status == Status.RUNNING:
             return self._ended(stale=stale, **changes)
@@ -185,7 +188,7 @@ class SessionStep(models.Model):
         return bool(queued.update(**changes, **_RELEASED, eta_s=None, finished_at=Now()))
 
     def start_over(self) -> bool:
-        """Ended → queued, with all its tries before it."""
+        """Ended → queued, with a fresh count of attempts."""
         ended = SessionStep.objects.filter(pk=self.pk, status__in=TERMINAL)
         return bool(
             ended.update(
@@ -207,13 +210,13 @@ class SessionStep(models.Model):
         )
 
     def _ended(self, *, stale: bool = False, **changes: Any) -> bool:
-        """Applies `changes` as `_held`, and ends the step, under the lock of its session."""
+        """Applies `changes` like `_held` and ends the step, under the lock of its session."""
         with transaction.atomic():
             OptimizationSession.objects.lock(self.session_id)
             return self._held(stale=stale, **changes, **_RELEASED, eta_s=None, finished_at=Now())
 
     def _held(self, *, stale: bool = False, **changes: Any) -> bool:
-        """Applies `changes` if this run still holds the claim (and, with `stale`, let its lease run out)."""
+        """Applies `changes` if this run still holds the claim (and, with `stale`, if its lease has expired)."""
         held = SessionStep.objects.filter(pk=self.pk, status=Status.RUNNING, claim=self.claim)
         if stale:
             held = held.stale()

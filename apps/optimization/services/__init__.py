@@ -1,4 +1,4 @@
-"""What people do with sessions: the use-cases behind pages, API and commands, so that one import is enough."""
+"""Services for sessions: the use cases behind pages, API and commands, so that one import is enough."""
 
 from apps.optimization.services.foresight import use_of, what_is_decided
 from apps.optimization.services.lifecycle import session_cancel, session_resume, session_retry

@@ -1,4 +1,4 @@
-"""What is known of a session's certainty before it starts: what the data can decide, and how often it has judged."""
+"""Certainty of a session before it starts: what the data can decide, and how often it has been used to judge."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from apps.models.models import DataSet, ModelVersion
 from apps.optimization.models import EvaluationReport, OptimizationSession
 
 MOST_EARLIER = 30
-"""Evaluations of earlier sessions that are looked at, the newest first."""
+"""How many evaluations of earlier sessions are considered, newest first."""
 
 
 def what_is_decided(version: ModelVersion, dataset: DataSet, criteria: Criteria) -> Decidability:
-    """What a session with these can decide of the limit on the loss. The data set is ready."""
+    """What a session with these inputs can decide about the limit on the loss. The data set must be ready."""
     spec = DatasetSpec.model_validate(dataset.spec)
     data = dataset.described
     return decidability(spec, data.examples, criteria, _earlier(version, dataset, spec), data.groups)
 
 
 def _earlier(version: ModelVersion, dataset: DataSet, spec: DatasetSpec) -> list[Earlier]:
-    """What candidates of the same model on the same data did to its answers; not those that broke a limit."""
+    """How candidates of the same model changed its answers on the same data. Excludes candidates that broke a limit."""
     rows = EvaluationReport.objects.filter(
         candidate__session__dataset=dataset, candidate__session__version__model=version.model_id
     ).exclude(verdict=Holds.VIOLATED)
-    bodies = rows.order_by("-created_at").values_list("body", flat=True)[:MOST_EARLIER]
-    reports = [Evaluation.model_validate(body) for body in bodies]
+    newest = rows.order_by("-created_at").select_related("step")[:MOST_EARLIER]
+    reports = [Evaluation.model_validate(row.body) for row in newest]
     return [earlier_of(report) for report in reports if report.primary.metric == spec.primary_metric]
 
 
 def use_of(dataset: DataSet, criteria: Criteria) -> RepeatedUse:
-    """What earlier sessions on `dataset` do to the verdict of one that starts now."""
+    """The effect of earlier sessions on `dataset` on the verdict of a session that starts now."""
     return repeated_use(OptimizationSession.objects.judged_on(dataset).count(), criteria.confidence)
 
 
 def use_by(session: OptimizationSession) -> RepeatedUse | None:
-    """As it was when `session` started; `None` for one from before this was counted."""
+    """The same as of the start of `session`; `None` for sessions from before this was counted."""
     if session.sessions_before is None:
         return None
     return repeated_use(session.sessions_before, session.criteria.confidence)

@@ -1,4 +1,4 @@
-"""Stopping a session, going on with it, and doing it again."""
+"""Services that cancel, resume and retry a session."""
 
 from __future__ import annotations
 
@@ -9,38 +9,40 @@ from apps.accounts.services import require_role
 from apps.agents.contracts.faults import Fault
 from apps.agents.contracts.state import TERMINAL, Status, StepKind
 from apps.agents.session.candidates import ANALYSE, PACKAGE, PACKAGE_UNTRIED, PLAN
-from apps.optimization import audit, events, messages
+from apps.audit import trail
+from apps.optimization import events, messages
 from apps.optimization.errors import SessionMoveRefused
 from apps.optimization.models import OptimizationSession, SessionStep
 from apps.optimization.services.start import session_start
 from apps.outages import require_queue
 
 NEEDED = (ANALYSE, PLAN, PACKAGE)
-"""Steps whose failure ends a session. Other failed steps have cost their candidate, which stays as it is, unless it was
-not their own fault."""
+"""Steps whose failure ends a session. Any other failed step only rejects its candidate, which is final unless the step
+was
+not at fault."""
 
 
 @transaction.atomic
 def session_cancel(session: OptimizationSession, user: User, *, as_operator: bool = False) -> OptimizationSession:
-    """Stops a session: no step starts any more, and what runs is killed within moments.
+    """Stops a session: no further step starts, and running ones are killed within moments.
 
-    Raises `PermissionDenied`, `SessionMoveRefused` when it has ended already.
+    Raises `PermissionDenied`, and `SessionMoveRefused` if it has already ended.
     """
     _require(user, session, as_operator)
     row = OptimizationSession.objects.locked(session.pk)
     row.request_cancel()
     for step in row.steps.filter(status=Status.QUEUED):
         step.cancel()
-    audit.record("session.cancel_requested", actor=user, session=row)
+    trail.record("session.cancel_requested", actor=user, session=row)
     messages.send_advance(row.pk)
     events.poke(row)
     return row
 
 
 def session_retry(session: OptimizationSession, user: User, *, as_operator: bool = False) -> OptimizationSession:
-    """The same question once more as a new session: same version, data, criteria and seed, nothing reused.
+    """Starts the same request as a new session: same version, data, criteria and seed, nothing reused.
 
-    Raises `PermissionDenied`, `SessionMoveRefused` while it runs, and the errors of `session_start`.
+    Raises `PermissionDenied`, `SessionMoveRefused` while the session runs, and the errors of `session_start`.
     """
     _require(user, session, as_operator)
     if session.status not in TERMINAL:
@@ -60,9 +62,9 @@ def session_retry(session: OptimizationSession, user: User, *, as_operator: bool
 
 @transaction.atomic
 def session_resume(session: OptimizationSession, user: User, *, as_operator: bool = False) -> OptimizationSession:
-    """Goes on with a failed or cancelled session: what is completed stays, what was interrupted is done again.
+    """Resumes a failed or cancelled session: completed steps stay, interrupted ones are repeated.
 
-    So is what made an artifact that the store has lost meanwhile, or the team's retention has removed.
+    Steps are also repeated if their artifact is missing from the store or was removed by the team's retention.
 
     Raises `PermissionDenied`, `SessionMoveRefused`, `QueueAway`.
     """
@@ -70,10 +72,10 @@ def session_resume(session: OptimizationSession, user: User, *, as_operator: boo
     row = OptimizationSession.objects.locked(session.pk)
     row.resume()
     require_queue()
-    # Files that the team's retention has removed are made again.
+    # Files that the team's retention removed are made again.
     lost = row.steps.filter(status=Status.COMPLETED, artifact=None).exclude(artifact_filename="")
     lost.update(status=Status.CANCELLED)
-    # The package is tried again first; the untried one is asked for anew where that fails again.
+    # The package is retried first. If that fails again, the untried one is requested again.
     row.steps.filter(key=PACKAGE_UNTRIED).exclude(status=Status.COMPLETED).delete()
     planned = row.steps.filter(kind=StepKind.PLAN, status=Status.COMPLETED).exists()
     for step in row.steps.filter(status__in=(Status.FAILED, Status.CANCELLED)):
@@ -81,7 +83,7 @@ def session_resume(session: OptimizationSession, user: User, *, as_operator: boo
             _start_over(step)
     for step in row.steps.filter(status=Status.COMPLETED, artifact__damaged_at__isnull=False):
         _start_over(step)
-    audit.record("session.resumed", actor=user, session=row)
+    trail.record("session.resumed", actor=user, session=row)
     messages.send_advance(row.pk)
     events.poke(row)
     return row
@@ -94,13 +96,13 @@ def _start_over(step: SessionStep) -> None:
 
 
 def _interrupted(step: SessionStep, planned: bool) -> bool:
-    """Whether `step` is worth doing again. What the plan had to do without stays as the plan has it."""
+    """Whether to repeat `step`. Steps that the plan already had to do without are not repeated."""
     if step.status == Status.CANCELLED or step.key in NEEDED or step.fault in (Fault.INFRASTRUCTURE, Fault.ORIGINAL):
         return True
     return step.fault == Fault.MEMORY and (not planned or bool(step.candidate_key))
 
 
 def _require(user: User, session: OptimizationSession, as_operator: bool) -> None:
-    """Members need the engineer's role; operators, who come through the admin, need none in the team."""
+    """Members need the role engineer. Operators, who use the admin, need no role in the team."""
     if not (as_operator and user.is_staff):
         require_role(user, session.team, Role.ENGINEER)

@@ -1,4 +1,4 @@
-"""What can be said before a session starts: which techniques fit, and what would be tried. No worker is asked."""
+"""The preview of a session: which techniques apply, and what would be tried. No worker is involved."""
 
 from __future__ import annotations
 
@@ -28,29 +28,29 @@ from apps.optimization.services.start import check, plan_of, wanted_criteria
 
 
 class SessionPreview(Value):
-    """Compatibility of every technique in reach, and the plan as far as it can be known before the analysis.
+    """Compatibility of every reachable technique, and the plan as far as it is known before the analysis.
 
-    Techniques of a framework that is out of reach share one entry, named after it.
+    Techniques of an unreachable framework share one entry, named after the framework.
     """
 
     compatibility: tuple[Compatibility, ...]
     plan: Plan
     decidability: Decidability
-    """What the data can decide of the limit on the loss."""
+    """What the data can decide about the limit on the loss."""
     use: RepeatedUse
-    """How often the data has judged before."""
+    """How often the data has been used to judge before."""
     higher_is_better: bool = True
-    """Of the data set's primary metric, which predicted drops are of."""
+    """Whether a higher value of the data set's primary metric is better. Predicted drops are of this metric."""
 
 
 class TechniqueStatus(Value):
-    """A technique of the catalogue on this installation."""
+    """The status of a technique on this installation."""
 
     spec: TechniqueSpec
     workers: tuple[str, ...]
     """The live workers that can run it."""
     missing: tuple[str, ...]
-    """The libraries that no live worker has; empty as well where no worker lives and nothing is known."""
+    """The libraries that no live worker has. Also empty if no worker is alive, because then nothing is known."""
     disabled: bool
     """Switched off by the operators."""
 
@@ -64,7 +64,7 @@ class BrokenHere(Value):
 
 
 def session_preview(version: ModelVersion, dataset: DataSet, criteria: Criteria | Mapping[str, Any]) -> SessionPreview:
-    """What a session with these would try, and why other techniques are left out. Raises the errors of `check`."""
+    """What a session with these inputs would try, and why it omits other techniques. Raises the errors of `check`."""
     wanted = wanted_criteria(None, criteria)
     check(version, dataset, wanted)
     model, data = version.metadata.summary, dataset.described
@@ -93,7 +93,7 @@ def _compatibility(spec: TechniqueSpec, obstacle: str | None) -> Compatibility:
 
 
 def technique_statuses() -> tuple[TechniqueStatus, ...]:
-    """Every technique of the catalogue: who can run it, or what is missing, by name."""
+    """Every technique of the catalogue with the workers that can run it, or the missing libraries."""
     living = list(Worker.objects.alive())
     disabled = PipelineSettings.current().disabled_techniques
     anywhere = {name for worker in living for name in worker.libraries}

@@ -1,4 +1,4 @@
-"""Handing the winning artifact to the model store, and taking it back. Files never change: a pointer moves."""
+"""Promotes the winning artifact to the model store, and rolls back. Files never change; only an alias moves."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from apps.accounts.models import Role, User
 from apps.accounts.services import require_role
 from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.contracts.state import Outcome, Verdict
+from apps.audit import trail
 from apps.models.models import Alias, ModelVersion
 from apps.models.services import adopt_artifact, move_alias, undo_alias_move
-from apps.optimization import audit, events
+from apps.optimization import events
 from apps.optimization.errors import NothingToPromote, NotPromoted
 from apps.optimization.lineage import makers
 from apps.optimization.models import OptimizationSession, SessionStep
@@ -20,7 +21,8 @@ PRODUCTION = "production"
 
 @transaction.atomic
 def promote(session: OptimizationSession, user: User, alias: str = PRODUCTION) -> ModelVersion:
-    """The winning artifact as a new version of its model, with `alias` on it. Promoting twice makes one version.
+    """Adds the winning artifact as a version of its model and moves `alias` to it. A second promotion reuses the
+    version.
 
     Raises `PermissionDenied`, `NothingToPromote`, and the errors of `move_alias`.
     """
@@ -43,7 +45,7 @@ def promote(session: OptimizationSession, user: User, alias: str = PRODUCTION) -
     row.save(update_fields=["result_version"])
     reason = f"Session {row.pk}: {Verdict.model_validate(row.verdict).reason}"
     move_alias(row.version.model, alias, version, user, reason)
-    audit.record(
+    trail.record(
         "session.promoted", actor=user, session=row, subject=str(version), reason=reason, data={"alias": alias}
     )
     events.poke(row)
@@ -52,10 +54,10 @@ def promote(session: OptimizationSession, user: User, alias: str = PRODUCTION) -
 
 @transaction.atomic
 def promotion_rollback(session: OptimizationSession, user: User, reason: str, alias: str = PRODUCTION) -> Alias:
-    """Moves `alias` back to where it pointed before this session's version got it.
+    """Moves `alias` back to where it pointed before the promotion.
 
-    Raises `PermissionDenied`, `NotPromoted` when it does not point at this session's version, and `NothingToUndo` when
-    it pointed at nothing before.
+    Raises `PermissionDenied`, `NotPromoted` if it does not point at this session's version, and `NothingToUndo` if it
+    pointed at nothing before.
     """
     require_role(user, session.team, Role.ENGINEER)
     row = OptimizationSession.objects.locked(session.pk)
@@ -63,7 +65,7 @@ def promotion_rollback(session: OptimizationSession, user: User, reason: str, al
     if row.result_version_id is None or held is None:
         raise NotPromoted(alias=alias)
     moved = undo_alias_move(held, user)
-    audit.record(
+    trail.record(
         "session.promotion_rolled_back",
         actor=user,
         session=row,
@@ -76,7 +78,7 @@ def promotion_rollback(session: OptimizationSession, user: User, reason: str, al
 
 
 def _summary(step: SessionStep) -> ModelSummary | None:
-    """What the artifact is, as the step that made it says; older steps do not say."""
+    """The artifact's summary from the step that made it. Older steps do not have one."""
     found = step.result.get("model")
     return ModelSummary.model_validate(found) if found else None
 

@@ -1,4 +1,4 @@
-"""Taking sessions away for good: the rows go at once, their files when nothing else refers to them, the books stay."""
+"""Deletes sessions: rows immediately, files once nothing else refers to them. The audit trail stays."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from django.db import transaction
 
 from apps.accounts.models import Role, User
 from apps.accounts.services import require_role
+from apps.audit import trail
 from apps.models.models import DataSet, ModelVersion
-from apps.optimization import audit
 from apps.optimization.errors import SessionMoveRefused
 from apps.optimization.models import OptimizationSession
 
 
 @transaction.atomic
 def session_delete(session: OptimizationSession, user: User, *, as_operator: bool = False) -> None:
-    """Removes a session with its candidates, reports, steps and log. What it promoted and its audit events stay.
+    """Removes a session with its candidates, reports, steps and log. Promoted versions and audit events stay.
 
     Raises `PermissionDenied` below engineer, `SessionMoveRefused` while it runs.
     """
@@ -26,10 +26,10 @@ def session_delete(session: OptimizationSession, user: User, *, as_operator: boo
 
 
 def remove(session: OptimizationSession, user: User | None, reason: str = "") -> None:
-    """Removes a session whose row is locked; `user` is `None` where a rule of the team does it."""
+    """Removes a session whose row is locked. `user` is `None` if the team's retention removes it."""
     if session.is_active:
         raise SessionMoveRefused(move="be deleted", status=session.status)
-    audit.record(
+    trail.record(
         "session.deleted",
         actor=user,
         session=session,
@@ -41,12 +41,12 @@ def remove(session: OptimizationSession, user: User | None, reason: str = "") ->
 
 
 class SessionKeeper:
-    """Sessions, as the store below asks for them when a model or a data set goes (`apps.models.dependents`)."""
+    """The store's hook for sessions when a model or a data set is deleted (`apps.models.dependents`)."""
 
     def count(self, *, versions: Iterable[ModelVersion] = (), datasets: Iterable[DataSet] = ()) -> int:
         return OptimizationSession.objects.resting_on(versions, datasets).count()
 
     def remove(self, user: User, *, versions: Iterable[ModelVersion] = (), datasets: Iterable[DataSet] = ()) -> None:
-        """Raises `PermissionDenied`, `SessionMoveRefused` where one of them runs."""
+        """Raises `PermissionDenied`, and `SessionMoveRefused` if one of them is running."""
         for session in OptimizationSession.objects.resting_on(versions, datasets).order_by("pk"):
             session_delete(session, user)

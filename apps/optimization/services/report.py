@@ -41,20 +41,20 @@ class CandidateReport(Value):
     score: float | None
     predicted: Prediction
     evaluation: EvaluationReport | None
-    """What was measured, to be held against `predicted`; `None` where it was not."""
+    """The measurement, for comparison with `predicted`; `None` if there is none."""
     digest: str | None
-    """SHA-256 of the artifact, where one was made."""
+    """SHA-256 of the artifact, if one was made."""
     size_bytes: int | None
     format: str
-    """Of the artifact (`apps.agents.contracts.formats`)."""
+    """The artifact's format (`apps.agents.contracts.formats`)."""
     runtime: str
-    """What runs it, by its name."""
+    """The name of its runtime."""
     checks: tuple[str, ...]
-    """What was checked when it was made, one sentence each: what stayed in float, too."""
+    """The checks when it was made, one sentence each, including what stayed in float."""
 
 
 class RuntimeReport(Value):
-    """The float model in one runtime, as its analysis measured it alone."""
+    """The float model in one runtime, measured on its own by its analysis."""
 
     runtime: str
     format: str
@@ -64,7 +64,7 @@ class RuntimeReport(Value):
     layers: int
     generation: Generation | None
     modes: tuple[ModeLatency, ...]
-    """The same file in other modes of the runtime."""
+    """Measurements of the same file in other modes of the runtime."""
 
 
 class AuditLine(Value):
@@ -76,7 +76,9 @@ class AuditLine(Value):
 
 
 class SessionReport(Value):
-    """Original against candidates, every number with its interval; the argument of the plan; what stood in the way."""
+    """Original and candidates compared, every number with its interval; the reasoning of the plan; the
+    limits missed.
+    """
 
     session: UUID
     model: str
@@ -93,36 +95,38 @@ class SessionReport(Value):
     created_at: datetime
     finished_at: datetime | None
     elapsed_s: float
-    """By the clock."""
+    """Wall-clock time."""
     worked_s: float = 0.0
-    """The session's own time, while one of its steps ran: what its budget counts."""
+    """The session's own time, during which at least one of its steps ran. Its budget counts this."""
     waited_s: float = 0.0
-    """While none of its steps ran: behind other sessions, or in a backoff."""
+    """Time during which none of its steps ran: behind other sessions, or in a backoff."""
     outcome: Outcome
     verdict: Verdict
     runtime: str
-    """What runs the original, by its name."""
+    """The name of the original's runtime."""
     analysis: AnalysisReport | None
     exported: tuple[AnalysisReport, ...]
-    """Of what the original was exported to."""
+    """Analyses of the exports of the original."""
     plan: Plan | None
     candidates: tuple[CandidateReport, ...]
     decisions: tuple[AuditLine, ...]
     against_baseline: dict[str, str]
-    """How each 4-bit method that calibrates stands to plain rounding at the same bits, a sentence by candidate."""
+    """How each calibrated 4-bit method compares with plain rounding at the same bits, one sentence per candidate."""
     use: RepeatedUse | None = None
-    """How often the data had judged when the session started, and what that does to its verdict."""
+    """How often the data had been used to judge when the session started, and the effect on its verdict."""
     package_finding: str | None = None
-    """Why the package is not known to run, in a sentence; `None` where its script has run the model, and before."""
+    """Why the package is not known to run, in one sentence; `None` if its script has run the model, or before
+    packaging.
+    """
 
     @property
     def runtimes(self) -> tuple[RuntimeReport, ...]:
-        """The same float model in every runtime that it was analysed in, the original's first."""
+        """The same float model in every runtime in which it was analysed, the original's first."""
         return runtime_reports(self.analysis, *self.exported)
 
     @property
     def higher_is_better(self) -> bool:
-        """Of the primary metric, as far as one was measured."""
+        """Whether a higher value of the primary metric is better; true if none was measured."""
         measured = next((one.evaluation for one in self.candidates if one.evaluation), None)
         return measured.primary.higher_is_better if measured else True
 
@@ -132,17 +136,17 @@ class SessionReport(Value):
 
     @property
     def winner(self) -> CandidateReport | None:
-        """The candidate that is handed over, if one is."""
+        """The winning candidate, if any."""
         return next((one for one in self.candidates if one.key == self.verdict.candidate), None)
 
     @property
     def others(self) -> tuple[CandidateReport, ...]:
-        """The candidates that were measured and are not handed over."""
+        """The measured candidates other than the winner."""
         return tuple(one for one in self.candidates if one.evaluation and one.key != self.verdict.candidate)
 
 
 def report(session: OptimizationSession) -> SessionReport:
-    """The report of a session that has come to a verdict. Raises `NoReport` before."""
+    """The report of a session with a verdict. Raises `NoReport` before."""
     verdict = verdict_of(session)
     if verdict is None:
         raise NoReport(status=session.status)
@@ -186,7 +190,7 @@ def report(session: OptimizationSession) -> SessionReport:
 
 
 def runtime_reports(*analyses: AnalysisReport | None) -> tuple[RuntimeReport, ...]:
-    """What each of these analyses says of the float model in its runtime."""
+    """The float model in the runtime of each of these analyses."""
     return tuple(
         RuntimeReport(
             runtime=runtime_of(analysis.model.format),
@@ -204,7 +208,7 @@ def runtime_reports(*analyses: AnalysisReport | None) -> tuple[RuntimeReport, ..
 
 
 def verdict_of(session: OptimizationSession) -> Verdict | None:
-    """The verdict: final on the session, or frozen into its package step while the package is still being made."""
+    """The verdict: the final one on the session, or the one in its package step while the package is being made."""
     if session.verdict is not None:
         return Verdict.model_validate(session.verdict)
     packaging = session.steps.filter(kind=StepKind.PACKAGE).order_by("-pk").first()
@@ -217,14 +221,14 @@ def _package_finding(session: OptimizationSession) -> str | None:
 
 
 class Package(NamedTuple):
-    """The zip that a session hands over, and the name to download it under."""
+    """The zip file of a session's package, and its download name."""
 
     blob: Blob
     filename: str
 
 
 def package_of(session: OptimizationSession) -> Package:
-    """What the session hands over. Raises `NoPackage`."""
+    """The session's package. Raises `NoPackage`."""
     if session.package is None:
         raise NoPackage(reason=session.error or f"it is {session.status}.")
     name = f"{session.version.model.name}-{session.pk.hex[:8]}.zip"
@@ -233,7 +237,7 @@ def package_of(session: OptimizationSession) -> Package:
 
 def _candidates(session: OptimizationSession, verdict: Verdict) -> tuple[CandidateReport, ...]:
     made = makers(session)
-    rows = session.candidates.select_related("evaluation")
+    rows = session.candidates.select_related("evaluation__step")
     original = format_of(session.version)
     return tuple(
         _candidate(row, made.get(row.key), format_of_candidate(original, row.technique), verdict) for row in rows
@@ -241,7 +245,7 @@ def _candidates(session: OptimizationSession, verdict: Verdict) -> tuple[Candida
 
 
 def _candidate(row: Candidate, maker: SessionStep | None, made: str, verdict: Verdict) -> CandidateReport:
-    """`made` is the format that it has. The one handed over shows the interval that it was proven with."""
+    """The report on one candidate. `made` is its format. The winner shows the interval with which it was proven."""
     artifact = maker.artifact if maker else None
     evaluation = EvaluationReport.model_validate(row.evaluation.body) if hasattr(row, "evaluation") else None
     if evaluation is not None and verdict.choice is not None and row.key == verdict.candidate:

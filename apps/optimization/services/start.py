@@ -1,4 +1,4 @@
-"""Starting a session: everything that can be known to be wrong is said before anything is written."""
+"""Starts a session. Every error that can be detected is raised before anything is written."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from apps.agents.contracts.state import Plan
 from apps.agents.datasets.dataset_fit import check_against
 from apps.agents.planning.agent import plan_preview
 from apps.agents.techniques.catalogue import catalogue, missing_libraries
+from apps.audit import trail
 from apps.models.models import DataSet, Inspected, ModelVersion
-from apps.optimization import audit, events, messages
+from apps.optimization import events, messages
 from apps.optimization.criteria import merged, parse
 from apps.optimization.errors import (
     AcceleratorUnavailable,
@@ -50,11 +51,11 @@ def session_start(
     start_anyway: bool = False,
     as_operator: bool = False,
 ) -> OptimizationSession:
-    """Starts to optimize `version`, measured on `dataset`: one function behind the page, the API and the command.
+    """Starts to optimize `version`, measured on `dataset`. The page, the API and the command all use this function.
 
-    What matters is `criteria_set` or `criteria`, with `overrides` on top; it is frozen into the session. Without a
-    `seed` one is drawn and kept. Raises `PermissionDenied` below engineer, the errors of `check`, `QueueAway`, and,
-    without `start_anyway`, `NothingToTry` where the preview has no candidate.
+    The criteria are `criteria_set` or `criteria`, with `overrides` applied; the session keeps a copy. Without `seed`, a
+    random one is drawn and stored. Raises `PermissionDenied` below engineer, the errors of `check`, `QueueAway`, and,
+    without `start_anyway`, `NothingToTry` if the preview has no candidate.
     """
     if not (as_operator and user.is_staff):
         require_role(user, version.model.team, Role.ENGINEER)
@@ -75,12 +76,12 @@ def session_start(
             sessions_before=OptimizationSession.objects.judged_on(dataset).count(),
             created_by=user,
         )
-        audit.record(
+        trail.record(
             "session.started",
             actor=user,
             session=session,
             subject=str(version),
-            reason=f"Measured on {dataset}, with {criteria_set or 'criteria of its own'}.",
+            reason=f"Measured on {dataset}, with {criteria_set or 'custom criteria'}.",
             data={"criteria": session.criteria_body, "seed": session.seed, "dataset": dataset.pk},
         )
         messages.send_advance(session.pk)
@@ -93,7 +94,7 @@ def wanted_criteria(
     criteria: Criteria | Mapping[str, Any] | None,
     overrides: Mapping[str, Any] | None = None,
 ) -> Criteria:
-    """The criteria that a request comes to. Raises `CriteriaMissing`, `CriteriaInvalid`."""
+    """The effective criteria of a request. Raises `CriteriaMissing`, `CriteriaInvalid`."""
     body: Mapping[str, Any]
     if isinstance(criteria, Criteria):
         body = criteria.model_dump(mode="json")
@@ -107,11 +108,11 @@ def wanted_criteria(
 
 
 def check(version: ModelVersion, dataset: DataSet, criteria: Criteria, criteria_set: CriteriaSet | None = None) -> None:
-    """Everything that can be known before a worker is asked.
+    """Checks everything that can be checked without a worker.
 
     Raises `TeamsDiffer`, `VersionNotReady`, `DataSetNotReady`, the errors of `check_against` (an input that the data
     set does not fill), `GroupsUnnamed`, `GroupsUnmeasured`, `TechniqueDisabled`, `TechniqueUnavailable`,
-    `AcceleratorUnavailable`. A new rule on what may be started joins here.
+    `AcceleratorUnavailable`. New rules on what may be started belong here.
     """
     _check_teams(version.model.team, dataset, criteria_set)
     _check_ready(version, dataset)
@@ -123,7 +124,7 @@ def check(version: ModelVersion, dataset: DataSet, criteria: Criteria, criteria_
 
 
 def plan_of(version: ModelVersion, dataset: DataSet, criteria: Criteria) -> Plan:
-    """What a session would try, as far as it can be known before the analysis."""
+    """What a session would try, as far as that is known before the analysis."""
     libraries = tuple(sorted(Worker.objects.alive().libraries()))
     disabled = tuple(PipelineSettings.current().disabled_techniques)
     return plan_preview(version.metadata.summary, dataset.described, criteria, libraries, disabled)
@@ -157,7 +158,9 @@ def _check_groups(dataset: DataSet, spec: DatasetSpec, criteria: Criteria) -> No
 
 
 def _check_techniques(criteria: Criteria) -> None:
-    """Techniques that the member names must be there. Where no worker lives, nothing is known of what one will have."""
+    """Requires that the techniques named by the member are available. Without a live worker, that is unknown and not
+    checked.
+    """
     off = set(PipelineSettings.current().disabled_techniques)
     installed = Worker.objects.alive().libraries()
     for name in criteria.allowed_techniques or ():
@@ -168,7 +171,7 @@ def _check_techniques(criteria: Criteria) -> None:
 
 
 def _check_device(device: Device) -> None:
-    """An accelerator's work waits on a queue of its own, for ever where nobody serves it."""
+    """Work for an accelerator has a queue of its own and would wait forever if no worker served it."""
     living = Worker.objects.alive()
     if device is Device.CUDA and living and not any("gpu" in worker.queues for worker in living):
         raise AcceleratorUnavailable(field="target.device", device=device)

@@ -1,4 +1,4 @@
-"""What a team keeps, and for how long: the numbers behind the page and the API, and how an owner changes them."""
+"""A team's storage and retention: the numbers behind the page and the API, and the service to change them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from django.core.files.storage import FileSystemStorage, default_storage
 from django.db import transaction
 from django.db.models import QuerySet, Sum
 
-from apps.accounts import journal
 from apps.accounts.models import Role, Team, User
 from apps.accounts.services import require_role
 from apps.agents.contracts.state import StepKind
+from apps.audit import trail
 from apps.models.models import Blob, DataSet, ModelVersion, Upload
 from apps.models.usage import quota_bytes, used_bytes
 from apps.optimization import retention
@@ -26,7 +26,7 @@ DAYS = ("artifact_days", "log_days", "session_days")
 
 @dataclass(frozen=True)
 class Storage:
-    """Sizes in bytes. A file that several kinds refer to counts in each kind, and once in `used_bytes`."""
+    """Sizes in bytes. A file that several kinds refer to counts in each kind, but once in `used_bytes`."""
 
     used_bytes: int
     quota_bytes: int | None
@@ -36,7 +36,7 @@ class Storage:
     packages_bytes: int
     uploads_bytes: int
     disk_free_bytes: int | None
-    """Of the disk that the store is on; `None` where the store is none of this machine's."""
+    """Free space on the store's disk; `None` if the store is not on this machine."""
     policy: RetentionPolicy
     would_go: Removal
     """What the team's retention would remove now."""
@@ -50,14 +50,14 @@ class Storage:
         return (
             ("Models", self.models_bytes),
             ("Data sets", self.datasets_bytes),
-            ("Files of candidates", self.candidates_bytes),
+            ("Candidate files", self.candidates_bytes),
             ("Packages", self.packages_bytes),
-            ("Uploads on their way", self.uploads_bytes),
+            ("Unfinished uploads", self.uploads_bytes),
         )
 
 
 def storage_of(team: Team, policy: RetentionPolicy | None = None) -> Storage:
-    """What `team` keeps now, and what `policy` (its own unless given) would remove."""
+    """The storage of `team`, and what `policy` (by default its own) would remove."""
     policy = policy or RetentionPolicy.objects.filter(team=team).first() or RetentionPolicy(team=team)
     steps = SessionStep.objects.filter(session__team=team).exclude(kind=StepKind.PACKAGE)
     coming = Upload.objects.filter(team=team, blob=None).aggregate(total=Sum("received_bytes"))["total"]
@@ -76,7 +76,7 @@ def storage_of(team: Team, policy: RetentionPolicy | None = None) -> Storage:
 
 
 def policy_with(team: Team, user: User, days: Mapping[str, int | None]) -> RetentionPolicy:
-    """The team's retention with other `days`, for a dry run: nothing is kept of it. Raises `PermissionDenied`."""
+    """The team's retention with other `days`, for a dry run. It is not saved. Raises `PermissionDenied`."""
     require_role(user, team, Role.OWNER)
     policy = RetentionPolicy.objects.filter(team=team).first() or RetentionPolicy(team=team)
     for name, value in days.items():
@@ -85,7 +85,9 @@ def policy_with(team: Team, user: User, days: Mapping[str, int | None]) -> Reten
 
 
 def keep_for(team: Team, user: User, days: Mapping[str, int | None]) -> RetentionPolicy:
-    """Sets for how many days each is kept; what `days` does not name stays. Raises `PermissionDenied` below owner."""
+    """Sets the team's retention. Fields that `days` does not name stay unchanged. Raises `PermissionDenied` below
+    owner.
+    """
     require_role(user, team, Role.OWNER)
     with transaction.atomic():
         policy, _ = RetentionPolicy.objects.select_for_update().get_or_create(team=team)
@@ -93,7 +95,7 @@ def keep_for(team: Team, user: User, days: Mapping[str, int | None]) -> Retentio
         for name, value in days.items():
             setattr(policy, name, value)
         policy.save()
-        journal.tell_changes("retention.changed", user, team, str(policy), before, policy)
+        trail.record_changes("retention.changed", user, team, str(policy), before, policy)
     return policy
 
 
@@ -106,5 +108,5 @@ def _disk_free_bytes() -> int | None:
         return None
     try:
         return shutil.disk_usage(default_storage.location).free
-    except FileNotFoundError:  # Nothing was kept yet.
+    except FileNotFoundError:  # Nothing has been stored yet.
         return None

@@ -1,4 +1,4 @@
-"""Numbers as people read them, each with its unit. An unknown value is a dash, never a zero."""
+"""Formats numbers for people, each with its unit. An unknown value is a dash, never a zero."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing_extensions import TypeIs
 
 from apps.agents.contracts import phrasing
 from apps.agents.contracts.dataset_spec import METRICS, Metric
-from apps.agents.contracts.phrasing import POINT_UNITS, gains_said
+from apps.agents.contracts.phrasing import POINT_UNITS, column_number, gains_said, scaled_bytes
 from apps.agents.contracts.reports.constraints import ConstraintVerdict
 from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
 from apps.agents.contracts.reports.measurements import UNKNOWN as UNBOUNDED
@@ -27,8 +27,7 @@ register = template.Library()
 
 UNKNOWN = "–"
 Measured = float | Literal[""] | None
-"""A number, or what a template makes of one that is not there: `None`, or an empty text where the way to it ends."""
-_SIZES = ((10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
+"""A number, or what a template passes for a missing one: `None`, or an empty string if the lookup fails."""
 _BADGES = {
     "queued": "muted",
     "running": "info",
@@ -62,32 +61,20 @@ def unknown(value: Measured) -> TypeIs[Literal[""] | None]:
     return value is None or value == ""
 
 
-def significant(value: float, digits: int = 3) -> str:
-    """`value` with about `digits` significant digits and no exponent in the everyday range."""
-    if value == 0:
-        return "0"
-    if abs(value) >= 10**digits:
-        return f"{value:,.0f}"
-    if abs(value) < 1e-4:
-        return f"{value:.{digits - 1}e}"
-    whole = len(str(int(abs(value)))) if abs(value) >= 1 else 0
-    return f"{value:.{max(digits - whole, 0) if whole else digits}f}"
-
-
 @register.filter
 def number(value: Measured, digits: int = 3) -> str:
-    return UNKNOWN if unknown(value) else signed(float(value), int(digits))
+    return UNKNOWN if unknown(value) else column_number(float(value), int(digits))
 
 
 @register.filter
 def ratio(value: Measured) -> str:
     """`4.21×`: original over candidate."""
-    return UNKNOWN if unknown(value) else f"{signed(float(value))}×"
+    return UNKNOWN if unknown(value) else f"{column_number(float(value))}×"
 
 
 @register.filter
 def faster(latency: Any) -> str:
-    """A `LatencyComparison` (value or mapping): `4.21×`, or *not known* where the machine was too busy to time it."""
+    """A `LatencyComparison` (value or mapping): `4.21×`, or *not known* if the machine was too busy to time it."""
     if not latency:
         return UNKNOWN
     return "not known" if _part(latency, "busy") else ratio(_part(_part(latency, "speedup"), "value"))
@@ -95,30 +82,28 @@ def faster(latency: Any) -> str:
 
 @register.filter
 def whose(gains: Gains) -> str:
-    """Whose the speed-up is: `197× from LiteRT, 1.03× from dynamic range`."""
+    """The sources of the speed-up: `197× from LiteRT, 1.03× from dynamic range`."""
     return gains_said(gains)
 
 
 @register.filter
 def ms(value: Measured) -> str:
-    return UNKNOWN if unknown(value) else f"{significant(float(value))} ms"
+    return UNKNOWN if unknown(value) else f"{column_number(float(value))} ms"
 
 
 @register.filter
 def signed_ms(value: Measured) -> str:
-    """A difference of times: `+3.2 ms` is longer."""
-    return UNKNOWN if unknown(value) else f"{'+' if float(value) > 0 else ''}{signed(float(value))} ms"
+    """A difference between times: `+3.2 ms` is longer."""
+    return UNKNOWN if unknown(value) else f"{'+' if float(value) > 0 else ''}{column_number(float(value))} ms"
 
 
 @register.filter
 def size(value: Measured) -> str:
-    """Bytes in decimal units, as disks and papers count them: `11.2 MB`."""
+    """Bytes in decimal units, as used for disks and in papers: `11.2 MB`."""
     if unknown(value):
         return UNKNOWN
-    for unit, name in _SIZES:
-        if abs(value) >= unit:
-            return f"{significant(value / unit)} {name}"
-    return f"{value:.0f} bytes"
+    scaled, unit = scaled_bytes(float(value))
+    return f"{scaled:.0f} bytes" if unit == "bytes" else f"{column_number(scaled)} {unit}"
 
 
 @register.filter
@@ -128,23 +113,14 @@ def count(value: Measured) -> str:
         return UNKNOWN
     for unit, name in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
         if abs(value) >= unit:
-            return f"{significant(value / unit)} {name}"
+            return f"{column_number(value / unit)} {name}"
     return f"{value:.0f}"
 
 
 @register.filter
 def duration(seconds: Measured) -> str:
     """`45 s`, `3 min 20 s`, `2 h 5 min`."""
-    if unknown(seconds):
-        return UNKNOWN
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, left = divmod(whole, 60)
-    if minutes < 60:
-        return f"{minutes} min {left} s" if left else f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    return UNKNOWN if unknown(seconds) else phrasing.duration(float(seconds))
 
 
 @register.filter
@@ -169,35 +145,30 @@ def confidence(level: float) -> str:
 
 @register.filter
 def rounded(examples: int | None) -> str:
-    """A number of examples, upwards to two digits: `8,500`."""
+    """A number of examples, rounded up to two digits: `8,500`."""
     return UNKNOWN if examples is None else f"{round_up(examples):,.0f}"
 
 
 @register.filter
 def interval(estimate: Any, between: str = " to ") -> str:
-    """The interval of an `Estimate` (value or mapping): `4.02 to 4.41`; empty where the number is exact."""
+    """The interval of an `Estimate` (value or mapping): `4.02 to 4.41`; empty if the number is exact."""
     low, high = _part(estimate, "low"), _part(estimate, "high")
     return "" if low is None or high is None else f"{_bound(low)}{between}{_bound(high)}"
 
 
 def _bound(value: float) -> str:
-    """An end of an interval; what nothing bounds is written by the agents as the largest number they know."""
+    """An end of an interval. Agents write an unbounded end as the largest number they know."""
     if abs(value) >= UNBOUNDED:
         return "∞" if value > 0 else "−∞"
-    return signed(value)
-
-
-def signed(value: float, digits: int = 3) -> str:
-    """With a real minus sign, which a hyphen is not."""
-    text = significant(value, digits)
-    return text.replace("-", "−", 1) if value < 0 else text
+    return column_number(value)
 
 
 @register.filter
 def change(drop: Any, higher_is_better: bool = True) -> str:
-    """The change that a drop of the metric is, candidate minus original: `−0.23` where it is lower.
+    """A drop of the metric as a change, candidate minus original: `−0.23` means lower.
 
-    `drop` is a number or an `Estimate` (value or mapping); *unchanged* where that is 0 or its interval includes 0.
+    `drop` is a number or an `Estimate` (value or mapping). The result is *unchanged* if it is 0 or its interval
+    includes 0.
     """
     if unknown(drop):
         return UNKNOWN
@@ -205,14 +176,14 @@ def change(drop: Any, higher_is_better: bool = True) -> str:
     if not value:
         return "unchanged"
     moved = -value if higher_is_better else value
-    text = significant(abs(moved), 2)
+    text = column_number(abs(moved), 2)
     shown = f"{'−' if moved < 0 else '+'}{text}"
     return f"unchanged ({shown})" if _includes_zero(drop) else shown
 
 
 @register.filter
 def change_lines(drop: Any, higher_is_better: bool = True) -> str:
-    """The same for a narrow column: what is in brackets goes to a line of its own."""
+    """The same for a narrow column, with the part in brackets on a separate line."""
     first, _, rest = change(drop, higher_is_better).partition(" ")
     return format_html('{}<br><span class="soft small">{}</span>', first, rest) if rest else first
 
@@ -224,7 +195,7 @@ def _includes_zero(drop: Any) -> bool:
 
 @register.filter
 def as_measured(verdict: ConstraintVerdict, primary: MetricComparison) -> ConstraintVerdict:
-    """A verdict as tables show it: limit and measurement of a drop as changes of the metric, negative where lower."""
+    """A verdict for tables: the limit and measurement of a drop as changes in the metric, negative if lower."""
     if verdict.constraint not in METRIC_CONSTRAINTS or not primary.higher_is_better:
         return verdict
     return verdict.model_copy(update={"limit": -verdict.limit, "measured": verdict.measured.negated()})
@@ -232,7 +203,7 @@ def as_measured(verdict: ConstraintVerdict, primary: MetricComparison) -> Constr
 
 @register.filter
 def measured_value(verdict: ConstraintVerdict) -> str:
-    """What was measured of a limit, a change of the metric with its sign and as exact as sentences have it."""
+    """The measurement for a limit. A change in the metric has its sign and the same precision as in sentences."""
     if verdict.constraint in METRIC_CONSTRAINTS and verdict.unit in POINT_UNITS:
         return phrasing.signed(verdict.measured.value, verdict.unit)
     return bytes_or_number(verdict.measured.value, verdict.unit)
@@ -240,9 +211,9 @@ def measured_value(verdict: ConstraintVerdict) -> str:
 
 @register.filter
 def measured_on(report: Any) -> str:
-    """What an `EvaluationReport` (value or mapping) stands on: `on 1,396 examples`, `on 697 choosing examples`."""
+    """The basis of an `EvaluationReport` (value or mapping): `on 1,396 examples`, `on 697 ranking examples`."""
     part, examples = _part(report, "part"), _part(report, "examples")
-    return f"on {examples:,} {'choosing ' if part == Part.CHOOSING else ''}examples"
+    return f"on {examples:,} {'ranking ' if part == Part.CHOOSING else ''}examples"
 
 
 @register.filter
@@ -261,8 +232,8 @@ def metric_tile(metric: MetricComparison) -> headline.Tile:
 
 
 @register.filter
-def ratio_said(pair: Pair, words: str) -> str:
-    """`3.91× smaller`, or `1.2× larger`: `words` name more and less than 1, a comma between."""
+def ratio_words(pair: Pair, words: str) -> str:
+    """`3.91× smaller`, or `1.2× larger`. `words` are the words for above and below 1, separated by a comma."""
     better, _, worse = words.partition(",")
     match headline.ratio_move(pair.ratio, REAL_CHANGE):
         case headline.Move.BETTER:
@@ -276,9 +247,9 @@ _TONES = {"good": "better", "mixed": "mixed", "open": "not proven"}
 
 
 @register.filter
-def tone_word(told: Headline | None, otherwise: str) -> str:
-    """A headline in a word, for a badge: `better`, `mixed`, `not proven`; `otherwise` where it says none of these."""
-    return _TONES.get(told.tone, otherwise) if told else otherwise
+def tone_word(shown: Headline | None, otherwise: str) -> str:
+    """A headline in one word, for a badge: `better`, `mixed`, `not proven`; `otherwise` for any other tone."""
+    return _TONES.get(shown.tone, otherwise) if shown else otherwise
 
 
 def _part(estimate: Any, name: str) -> Any:
@@ -313,13 +284,13 @@ _TESTS = {"mcnemar": "McNemar's test", "paired_bootstrap": "paired bootstrap"}
 
 @register.filter
 def limit_name(constraint: str) -> str:
-    """A field of `Constraints` as people read it: `Faster by at least`."""
+    """The label of a field of `Constraints`: `Faster by at least`."""
     return _LIMITS.get(constraint, words(constraint))
 
 
 @register.filter
 def as_change(drop: Estimate, metric: str) -> Estimate:
-    """The change that a drop of `metric` is: candidate minus original."""
+    """A drop of `metric` as a change: candidate minus original."""
     return drop.negated() if METRICS[Metric(metric)].higher_is_better else drop
 
 
@@ -330,13 +301,13 @@ def higher_is_better(metric: str) -> bool:
 
 @register.filter
 def metric_label(metric: str) -> str:
-    """A metric by its name: `top-1 accuracy`."""
+    """The label of a metric: `top-1 accuracy`."""
     return METRICS[Metric(metric)].label
 
 
 @register.filter
 def test_name(test: str) -> str:
-    """A statistical test by the name it has in the literature."""
+    """The name of a statistical test in the literature."""
     return _TESTS.get(test, words(test))
 
 
@@ -354,13 +325,13 @@ def variant_of(title: str) -> str:
 
 @register.filter
 def without_prediction(reason: str) -> str:
-    """A plan's reason up to its predicted numbers, where columns of their own have them."""
+    """A plan's reason without its predicted numbers, for tables that show them in columns."""
     return reason.partition(" Predicted ")[0]
 
 
 @register.filter
 def as_settings(parameters: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """A candidate's parameters as names and texts, without those that say nothing."""
+    """A candidate's parameters as names and texts, without empty ones."""
     return [(words(name), _said(value)) for name, value in parameters.items() if value not in (None, "", [], (), {})]
 
 
@@ -379,7 +350,7 @@ def lookup(mapping: Mapping[str, Any], key: str) -> Any:
 
 @register.filter
 def bytes_or_number(value: Measured, unit: str) -> str:
-    """A limit or a measurement in its unit: bytes as a size, a ratio with its cross, else the number and its unit."""
+    """A limit or a measurement in its unit: bytes as a size, a ratio with ×, otherwise the number and its unit."""
     if unit == "bytes":
         return size(value)
     if unit in ("×", "x"):

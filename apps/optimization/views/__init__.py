@@ -1,1 +1,1 @@
-"""The portal's pages of sessions, criteria, workers and the audit trail."""
+"""Views of sessions, criteria, workers and the audit trail."""

@@ -1,4 +1,4 @@
-"""The team's audit trail."""
+"""View of the team's audit trail."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
 from apps.accounts.requests import MemberRequest
-from apps.optimization.audit import AuditQuerySet
-from apps.optimization.models import AuditEvent
+from apps.audit.models import AuditEvent
+from apps.audit.querysets import AuditQuerySet
 from apps.pages import KeyedPaginator
 
 PAGE_SIZE = 50
@@ -37,7 +37,7 @@ def trail(request: MemberRequest) -> HttpResponse:
 
 
 def _of_session(events: AuditQuerySet, text: str) -> AuditQuerySet:
-    """The events of the session with this id, or with an id that begins so."""
+    """The events of sessions whose id begins with this text."""
     try:
         return events.filter(session_id=UUID(text))
     except ValueError:

@@ -1,4 +1,4 @@
-"""Named criteria: the list, one, a new one, a change (which is a new version)."""
+"""Views of named criteria: list, detail, create, and change (which creates a new version)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from apps.optimization.forms import CriteriaForm
 from apps.optimization.models import CriteriaSet
 
 LONGEST_ID = 18
-"""Digits: more than any id has, and few enough that Python reads them."""
+"""In digits: more than any id has, and few enough for Python to parse."""
 
 
 @require_GET
@@ -90,7 +90,7 @@ def _save(request: MemberRequest, edited: CriteriaSet | None) -> HttpResponse:
     except UserError as error:
         show_error(form, error)
         return _form_page(request, form, edited, error.status)
-    messages.success(request, f"{saved} is saved and in effect for new sessions.")
+    messages.success(request, f"{saved} was saved and applies to new sessions.")
     return redirect(saved)
 
 

@@ -1,4 +1,4 @@
-"""The first page: what runs, what finished, what needs me."""
+"""View of the dashboard: running sessions, finished ones, and those that need attention."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from apps.optimization.waiting import waits_of
 
 RECENT = 8
 STILL_OF_INTEREST = timedelta(days=14)
-"""What nobody took up for this long no longer asks for anybody; the lists still have it."""
+"""Items older than this no longer need attention. The lists still show them."""
 
 
 @require_GET
@@ -41,7 +41,7 @@ def _of(request: MemberRequest, team: Team) -> dict[str, Any]:
     versions = ModelVersion.objects.visible_to(request.user).filter(model__team=team).select_related("model")
     datasets = DataSet.objects.visible_to(request.user).filter(team=team)
     refused = {"status": InspectionStatus.REFUSED, "created_at__gte": since}
-    # Few, and in an order of their own: asked for in it, SQLite would look for them among all that ever ran.
+    # Sorted here: there are few, and with ORDER BY SQLite would search all sessions that ever ran.
     active = sorted(sessions.active().order_by(), key=lambda session: session.created_at, reverse=True)
     to_promote = lately.filter(outcome=Outcome.IMPROVED, result_version=None).with_gains()
     return {

@@ -1,4 +1,4 @@
-"""The report of a finished session, its package, and what follows from it: promotion and roll back."""
+"""Views of the report of a finished session, its package, promotion and rollback."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def promote(request: MemberRequest, pk: UUID) -> HttpResponse:
     except UserError as error:
         messages.error(request, error.message)
     else:
-        messages.success(request, f"{form.cleaned_data['alias']} points at {version} now.")
+        messages.success(request, f"{form.cleaned_data['alias']} now points at {version}.")
     return redirect("optimization:report", pk)
 
 
@@ -77,12 +77,12 @@ def roll_back(request: MemberRequest, pk: UUID) -> HttpResponse:
     except UserError as error:
         messages.error(request, error.message)
     else:
-        messages.success(request, f"{form.cleaned_data['alias']} points where it did before.")
+        messages.success(request, f"{form.cleaned_data['alias']} was moved back to its previous version.")
     return redirect("optimization:report", pk)
 
 
 @require_safe
 def package(request: MemberRequest, pk: UUID) -> HttpResponseBase:
-    """The zip with artifact, report, recipe and the script that runs it."""
+    """The zip file with artifact, report, recipe and run script."""
     package = services.package_of(visible_session(request, pk))
     return blob_response(request, package.blob, package.filename)

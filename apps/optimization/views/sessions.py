@@ -1,4 +1,4 @@
-"""Sessions: the history, a new one, one live."""
+"""Views of sessions: the history, a new session, and the live page."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ from django_htmx.http import HttpResponseClientRedirect
 from apps.accounts.errors import NoTeam
 from apps.accounts.forms import show_error
 from apps.accounts.requests import MemberRequest, current_team, writes
+from apps.audit.models import AuditEvent
 from apps.errors import UserError
 from apps.optimization import live, services
 from apps.optimization.errors import NothingToTry, SessionDeleted
 from apps.optimization.filters import SessionFilter
 from apps.optimization.forms import SessionForm, WhatIfForm
-from apps.optimization.models import AuditEvent, OptimizationSession
+from apps.optimization.models import OptimizationSession
 from apps.optimization.waiting import waits_of
 from apps.pages import KeyedPaginator
 
 PAGE_SIZE = 25
 LONG = ("plan", "traceback")
-"""What a row of the list does not show."""
+"""Columns that the list does not show."""
 
 
 def visible_session(request: MemberRequest, pk: UUID) -> OptimizationSession:
-    """The session, or 404 for who is not of its team. Raises `SessionDeleted` for one that was there."""
+    """The session, or 404 for users outside its team. Raises `SessionDeleted` if it existed."""
     sessions = OptimizationSession.objects.visible_to(request.user)
     rows = sessions.select_related("version__model", "dataset", "criteria_set", "created_by")
     if (session := rows.filter(pk=pk).first()) is not None:
@@ -42,7 +43,7 @@ def visible_session(request: MemberRequest, pk: UUID) -> OptimizationSession:
 
 @require_GET
 def history(request: MemberRequest) -> HttpResponse:
-    """The current team's sessions. HTMX asks for the results alone."""
+    """The current team's sessions. HTMX requests get only the results."""
     sessions = OptimizationSession.objects.visible_to(request.user).filter(team=request.team or None)
     rows = sessions.select_related("version__model", "dataset").with_gains().defer(*LONG)
     chosen = SessionFilter(request.GET, rows.order_by("-created_at", "pk"), request=request)
@@ -80,7 +81,7 @@ def new(request: MemberRequest) -> HttpResponse:
 
 @require_GET
 def choices(request: MemberRequest) -> HttpResponse:
-    """What the `field` of a new session offers for the words that were typed."""
+    """The choices of `field` of a new session that match the typed words."""
     name = request.GET.get("field", "version")
     if name not in SessionForm.SEARCHED:
         raise Http404
@@ -93,7 +94,7 @@ def choices(request: MemberRequest) -> HttpResponse:
 
 @require_GET
 def preview(request: MemberRequest) -> HttpResponse:
-    """What a session would do: the compatibility of every technique and the plan, before anything runs."""
+    """The preview of a session: the compatibility of every technique and the plan, before anything runs."""
     if not request.team:
         raise NoTeam()
     form = SessionForm(request.GET, user=request.user, team=request.team)
@@ -112,7 +113,7 @@ def preview(request: MemberRequest) -> HttpResponse:
 
 @require_GET
 def decides(request: MemberRequest) -> HttpResponse:
-    """What the data can decide under another `limit` (points) or `confidence` than the chosen criteria's."""
+    """What the data can decide with a different `limit` (points) or `confidence` than in the chosen criteria."""
     if not request.team:
         raise NoTeam()
     form = SessionForm(request.GET, user=request.user, team=request.team)
@@ -161,7 +162,7 @@ def delete(request: MemberRequest, pk: UUID) -> HttpResponse:
     session = visible_session(request, pk)
     title = str(session)
     services.session_delete(session, user=request.user)
-    messages.success(request, f"The session on {title} is deleted.")
+    messages.success(request, f"The session on {title} was deleted.")
     return redirect("optimization:session-list")
 
 

@@ -1,4 +1,4 @@
-"""The team's storage: how much is kept, for how long, and what would go."""
+"""Views of the team's storage: its size, its retention, and what would be removed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def storage(request: MemberRequest) -> HttpResponse:
 
 @require_POST
 def retention(request: MemberRequest) -> HttpResponse:
-    """Shows what other days would remove, or sets them."""
+    """Shows what other retention settings would remove, or saves them."""
     if not request.team:
         raise NoTeam()
     require_role(request.user, request.team, Role.OWNER)
@@ -33,7 +33,7 @@ def retention(request: MemberRequest) -> HttpResponse:
     if "dry_run" in request.POST:
         return _page(request, form, tried=True)
     services.keep_for(request.team, request.user, form.cleaned_data)
-    messages.success(request, "Saved. Workers remove once an hour what is no longer kept.")
+    messages.success(request, "Saved. Workers remove expired data once an hour.")
     return redirect("optimization:storage")
 
 

@@ -1,4 +1,4 @@
-"""Which workers are alive, what they can do and what they do now."""
+"""View of the workers: which are alive, their capabilities, and their current steps."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from apps.optimization.models import Worker
 from apps.optimization.services import technique_statuses, techniques_broken
 
 NEEDED = (
-    ("default", "sessions do not move on"),
+    ("default", "sessions do not advance"),
     ("checks", "uploads are not checked"),
     ("cpu", "nothing is analysed or optimized"),
 )
-"""Queues that somebody must serve, and what waits while nobody does."""
+"""Queues that need a worker, and the effect if there is none."""
 
 
 @require_GET

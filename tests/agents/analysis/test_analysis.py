@@ -158,6 +158,9 @@ def test_a_sample_is_analysed(tmp_path: Path, name: str, depthwise: bool) -> Non
 # --- the jobs --------------------------------------------------------------------------------------------------------
 
 
+ONNX = {"original_format": "onnx", "format": "onnx"}
+
+
 def _context(tmp_path: Path, inputs: dict[str, Path], **arguments: Any) -> Any:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
@@ -166,20 +169,20 @@ def _context(tmp_path: Path, inputs: dict[str, Path], **arguments: Any) -> Any:
 
 def test_the_inspection_job_hands_back_a_summary(tmp_path: Path) -> None:
     model, _ = _saved(graphs.perceptron(), tmp_path)
-    result = inspect_model(_context(tmp_path, {"model": model}, limit_bytes=10_000))
+    result = inspect_model(_context(tmp_path, {"model": model}, format="onnx", limit_bytes=10_000))
     assert ModelSummary.model_validate(result.body) == summarize(model)
 
 
 def test_the_inspection_job_refuses_with_the_reasons_own_code(tmp_path: Path) -> None:
     model, _ = _saved(graphs.with_custom_operator(), tmp_path)
     with pytest.raises(OperatorsUnknown) as caught:
-        inspect_model(_context(tmp_path, {"model": model}))
+        inspect_model(_context(tmp_path, {"model": model}, format="onnx"))
     assert caught.value.code == "model.unknown_operators"
 
 
 def test_the_analysis_job_hands_back_a_report(tmp_path: Path) -> None:
     model, data = _saved(graphs.convolutions(), tmp_path, x=_pixels())
-    arguments = {"criteria": Criteria().model_dump(mode="json"), "dataset": SPEC.model_dump(mode="json")}
+    arguments = {**ONNX, "criteria": Criteria().model_dump(mode="json"), "dataset": SPEC.model_dump(mode="json")}
     context = _context(tmp_path, {"model": model, "dataset": data}, sensitivity_budget_s=5.0, **arguments)
     report = AnalysisReport.model_validate(analyse(context).body)
     assert report.model == summarize(model)
@@ -197,9 +200,9 @@ def test_both_jobs_run_in_a_child_process(tmp_path: Path) -> None:
         job = Job(handler=handler, scratch=scratch, inputs=inputs, arguments=arguments)
         return run_job(job, on_event=events.append, should_stop=lambda: False).body
 
-    summary = ModelSummary.model_validate(ran("apps.agents.handlers.inspection:inspect_model"))
+    summary = ModelSummary.model_validate(ran("apps.agents.handlers.inspection:inspect_model", format="onnx"))
     assert summary == summarize(model)
-    arguments = {"criteria": Criteria().model_dump(mode="json"), "dataset": SPEC.model_dump(mode="json")}
+    arguments = {**ONNX, "criteria": Criteria().model_dump(mode="json"), "dataset": SPEC.model_dump(mode="json")}
     report = AnalysisReport.model_validate(ran("apps.agents.handlers.analysis:analyse", **arguments))
     assert report.model == summary
     assert report.peak_memory_bytes > 0

@@ -18,6 +18,8 @@ from apps.agents.backends.torch.tracing import example_feeds
 from apps.agents.contracts.dataset_spec import DatasetSpec
 from apps.agents.contracts.errors.techniques import TechniqueInvalidOutput, TechniqueLibraryFailed
 from apps.agents.contracts.reports.model import TensorSpec
+from apps.agents.files import onnx_files
+from apps.agents.files.onnx_files import write_onnx
 from apps.agents.techniques.base import Made
 from tests.agents import torch_models, torch_uploads
 from tests.agents.torch_models import Convolutional, model_of
@@ -155,7 +157,7 @@ def test_an_export_that_computes_something_else_is_removed(
 
 def _exported(model: TorchModel, folder: Path) -> tuple[onnx.ModelProto, Path]:
     proto = onnx_file.tidy(export.to_onnx(model, example_feeds(model.summary, PICTURES), "Export"), model.summary)
-    return proto, onnx_file.write(proto, folder)
+    return proto, write_onnx(proto, folder, onnx.save_model)
 
 
 @pytest.mark.parametrize("kind", ["state-dict", "torch-export", "torchscript"])
@@ -250,8 +252,8 @@ def test_an_axis_that_the_code_fixes_is_refused_with_the_exporters_words(tmp_pat
 
 
 def test_large_weights_stand_in_a_file_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(onnx_file, "EXTERNAL_ABOVE_BYTES", 1000)
-    monkeypatch.setattr(onnx_file, "SMALLEST_EXTERNAL_BYTES", 100)
+    monkeypatch.setattr(onnx_files, "EXTERNAL_ABOVE_BYTES", 1000)
+    monkeypatch.setattr(onnx_files, "SMALLEST_EXTERNAL_BYTES", 100)
     out = tmp_path / "out"
     out.mkdir()
     _, file = _exported(model_of(Convolutional()), out)

@@ -354,8 +354,9 @@ def test_sample_inputs_of_a_program_are_not_unpickled(tmp_path: Path, mark: Path
         load_model(path, tmp_path)
 
 
-def test_a_program_whose_graph_is_something_else_is_refused(tmp_path: Path) -> None:
-    change = replaced("models/model.json", b'"graph_module"', b'"graph"')
+@pytest.mark.parametrize(("old", "new"), [(b'"graph_module"', b'"graph"'), (b'"nodes": [', b'"nodes": 5, "others": [')])
+def test_a_program_whose_graph_is_something_else_is_refused(tmp_path: Path, old: bytes, new: bytes) -> None:
+    change = replaced("models/model.json", old, new)
     path = tampered(exported_file(tmp_path / "model"), tmp_path / "bad.pt2", change, {})
     with pytest.raises(ProgramUnsupported, match="graph"):
         inspect(path, tmp_path)

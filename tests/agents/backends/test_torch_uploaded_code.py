@@ -6,13 +6,15 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from apps.agents.backends.torch.architectures import uploaded_code
 from apps.agents.backends.torch.description import parse_description
 from apps.agents.backends.torch.loading import load_opened, summarize
 from apps.agents.backends.torch.opening import open_model
+from apps.agents.backends.torch.saving import save_state_dict
 from apps.agents.contracts.errors.torch_models import DescriptionInvalid
-from tests.agents.torch_uploads import described_zip
+from tests.agents.torch_uploads import DESCRIPTION, described_zip, network
 
 DESCRIBED = b'file = "net/model.py"\nfactory = "build"\n[[input]]\nname = "x"\nshape = ["batch", 4]\n'
 
@@ -65,3 +67,19 @@ def test_importing_an_uploads_code_leaves_its_folder_as_it_was(tmp_path: Path, m
     load_opened(opened)
     assert sorted(opened.path.rglob("*")) == before
     assert not sys.dont_write_bytecode
+
+
+@pytest.mark.parametrize("key", ["weights", '"weights"'])
+def test_weights_that_are_named_get_a_new_name_or_are_refused(tmp_path: Path, key: str) -> None:
+    described = f'{key} = "old.pt"\n{DESCRIPTION}'
+    file = tmp_path / "old.pt"
+    torch.save(network().state_dict(), file)
+    files = {"lathe.toml": described, "old.pt": file.read_bytes()}
+    model = load_opened(open_model(described_zip(tmp_path / "model.zip", files), tmp_path))
+    (tmp_path / "out").mkdir()
+    if key != "weights":
+        with pytest.raises(DescriptionInvalid, match="on a line of its own"):
+            save_state_dict(model, tmp_path / "out")
+        return
+    written = open_model(save_state_dict(model, tmp_path / "out"), tmp_path)
+    assert load_opened(written).summary.parameters == model.summary.parameters

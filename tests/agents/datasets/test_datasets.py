@@ -162,9 +162,9 @@ def test_choosing_and_the_portions_of_evaluation_are_read_like_the_whole_evaluat
         return [int(value) for feeds, labels in batches for value in feeds["x"][:, 0]]
 
     choosing = dataset.measured_on(Part.CHOOSING)
-    assert seen(dataset.choosing(16)) == seen(choosing.evaluation(16)) == dataset.choosing_indices.tolist()
+    assert seen(dataset.choosing(16)) == seen(choosing.evaluation(16)) == choosing.evaluation_indices.tolist()
     assert dataset.measured_on(Part.EVALUATION).evaluation_rows == len(dataset.evaluation_indices)
-    assert np.array_equal(choosing.evaluation_labels, y[dataset.choosing_indices])
+    assert np.array_equal(choosing.evaluation_labels, y[choosing.evaluation_indices])
     assert [seen(one.evaluation(16)) for one in dataset.portions((1.0,))] == [dataset.evaluation_indices.tolist()]
     quarter, rest = dataset.portions((0.25, 1.0))
     assert sorted(seen(quarter.evaluation(16)) + seen(rest.evaluation(16))) == dataset.evaluation_indices.tolist()

@@ -28,6 +28,7 @@ from apps.agents.contracts.errors.datasets import (
     NumberAmbiguous,
     TextColumns,
 )
+from apps.agents.contracts.reports.evaluation import Part
 from apps.agents.contracts.reports.model import TensorSpec
 from apps.agents.datasets.dataset_fit import bind, check_input
 from apps.agents.datasets.loading import load_dataset, open_source
@@ -63,7 +64,8 @@ def features(path: Path, how: DatasetSpec, wanted: TensorSpec = INPUT) -> tuple[
     dataset = load_dataset(path, how, [wanted], seed=1)
     evaluation, choosing = next(dataset.evaluation(1000))[0], next(dataset.choosing(1000))[0]
     calibration = next(dataset.calibration(1000, 1000))
-    order = np.argsort([*dataset.evaluation_indices, *dataset.calibration_indices, *dataset.choosing_indices])
+    chosen_on = dataset.measured_on(Part.CHOOSING).evaluation_indices
+    order = np.argsort([*dataset.evaluation_indices, *dataset.calibration_indices, *chosen_on])
     x = np.concatenate([part[wanted.name] for part in (evaluation, calibration, choosing)])[order]
     labels = open_source(path, how).labels
     assert labels is not None

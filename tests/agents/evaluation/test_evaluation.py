@@ -265,6 +265,7 @@ def job(tmp_path: Path, quantized: Path, images: Path) -> Job:
             "criteria": criteria.model_dump(mode="json"),
             "dataset": CLASSIFY.model_dump(mode="json"),
             "technique": "onnx-static-int8",
+            "original_format": "onnx",
             "format": "onnx",
             "batch_divisor": 4,
         },
@@ -284,7 +285,15 @@ def test_the_job_hands_back_a_report_as_plain_json(job: Job) -> None:
     ("minutes", "candidates", "seconds"), [(30, 12, 20.0), (1, 2, 7.5), (1, 100, 3.0), (1440, 1, 20.0)]
 )
 def test_timing_fits_the_budget(minutes: float, candidates: int, seconds: float) -> None:
-    assert handler.effort_for(Criteria(budget=Budget(minutes=minutes, candidates=candidates))).budget_s == seconds
+    effort = handler.effort_for(Criteria(budget=Budget(minutes=minutes, candidates=candidates)))
+    assert (effort.budget_s, effort.warmup_s) == (seconds, Effort.warmup_s)
+
+
+@pytest.mark.parametrize(("allowed_s", "seconds"), [(60.0, 37.5), (5.0, 5.0), (1.0, 1.0)])
+def test_timing_takes_no_longer_than_the_worker_allows(allowed_s: float, seconds: float) -> None:
+    effort = handler.effort_for(Criteria(budget=Budget(minutes=30, candidates=12)), allowed_s)
+    assert effort.budget_s == seconds
+    assert effort.warmup_s == min(Effort.warmup_s, seconds / 10)
 
 
 def test_quantization_keeps_parameters_and_the_unknown_may_not() -> None:

@@ -11,7 +11,7 @@ import pytest
 from apps.agents.measuring.effort import Effort
 from apps.agents.measuring.single_model import measure_latency
 from apps.agents.measuring.stopwatch import no_garbage_collection
-from apps.agents.measuring.timer import compare_latency
+from tests.agents.timed import compare_latency
 
 
 class Machine:

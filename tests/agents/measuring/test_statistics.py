@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,6 +24,22 @@ def test_wilson_agrees_with_the_textbook() -> None:
     interval = share(81, 263, 0.95)
     assert (interval.low, interval.high) == pytest.approx((0.2553, 0.3662), abs=5e-5)
     assert share(0, 20, 0.95).high == pytest.approx(0.1611, abs=5e-5)
+
+
+@pytest.mark.parametrize("trials", [1, 2, 17, 3000])
+@pytest.mark.parametrize("confidence", [0.8, 0.95, 0.999])
+def test_wilson_agrees_with_scipy(trials: int, confidence: float) -> None:
+    """Whose `stats` loads for half a second, which every evaluation would wait for."""
+    for successes in {0, 1, trials // 3, trials // 2, trials - 1, trials}:
+        known = scipy.stats.binomtest(successes, trials).proportion_ci(confidence, method="wilson")
+        found = share(successes, trials, confidence)
+        assert (found.low, found.high) == pytest.approx((known.low, known.high), abs=1e-14)
+
+
+@given(lost=st.integers(0, 200), won=st.integers(0, 200))
+def test_mcnemar_agrees_with_scipy(lost: int, won: int) -> None:
+    known = scipy.stats.binomtest(lost, lost + won, 0.5).pvalue if lost + won else 1.0
+    assert mcnemar_p(lost, won) == pytest.approx(known, rel=1e-10)
 
 
 def test_tango_agrees_with_the_published_example() -> None:

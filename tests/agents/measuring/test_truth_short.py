@@ -21,7 +21,7 @@ def test_no_row_of_the_short_form_is_broken(monkeypatch: pytest.MonkeyPatch, tmp
     assert truth.main(["short", "--write"]) == 0, capsys.readouterr().out
     page = truth.PAGE.read_text()
     assert "No row is broken" in page
-    for heading in ("What used to be wrong", "Accuracy", "A choice among many", "Speed", "Known-bad candidates"):
+    for heading in ("Previously wrong", "Accuracy", "A choice among many", "Speed", "Known-bad candidates"):
         assert f"## {heading}\n" in page
 
 

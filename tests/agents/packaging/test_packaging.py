@@ -316,7 +316,10 @@ def test_what_is_infinite_by_design_is_the_same() -> None:
 
 def step(inputs: dict[str, Path], scratch: Path, **arguments: Any) -> tuple[dict[str, Any], Path]:
     scratch.mkdir()
-    given = {"filename": "net.onnx", "format": "onnx", "criteria": {}, "dataset": spec().model_dump(mode="json")}
+    outcome = "unchanged" if inputs["model"] == inputs.get("original") else "improved"
+    formats = {"original_format": "onnx", "format": "onnx"}
+    read = {"criteria": {}, "dataset": spec().model_dump(mode="json")}
+    given = {"filename": "net.onnx", "outcome": outcome, **formats, **read}
     job = Job(
         handler="apps.agents.handlers.package:run", scratch=scratch, inputs=inputs, arguments={**given, **arguments}
     )

@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 
+from apps.agents.contracts.dataset_spec import DatasetSpec
 from apps.agents.contracts.errors.techniques import RecipeInvalid
-from apps.agents.contracts.job import Job
+from apps.agents.contracts.state import StepRequest
+from apps.agents.contracts.step_jobs import StepFacts, job_for
 from apps.agents.packaging import recipe
 from apps.agents.packaging.recipe import NOT_FOLLOWED, OTHER, SAME, differing_libraries, follow, read_recipe
 from apps.agents.sandbox.process import JobFailed, run_job
@@ -32,9 +34,12 @@ def made_by_worker(
     """The artifact and the recipe's record of one step, as the pipeline makes them."""
     scratch = folder / technique
     scratch.mkdir()
-    arguments = {"technique": technique, "parameters": parameters, "dataset": DATASET}
+    step = {"key": technique, "kind": "optimize", "queue": "cpu", "reason": "Because."}
+    request = StepRequest.model_validate({**step, "technique": technique, "parameters": parameters})
+    read = DatasetSpec.model_validate(DATASET)
+    facts = StepFacts(seed=7, original_format="onnx", format="onnx", dataset=read)
     inputs = {"model": model, "original": RESNET, "dataset": FASHION}
-    job = Job(handler=recipe.OPTIMIZE, scratch=scratch, inputs=inputs, arguments=arguments, seed=7)
+    job = job_for(request, facts, scratch=scratch, inputs=inputs)
     result = run_job(job, on_event=lambda event: None, should_stop=lambda: False)
     artifact = scratch / result.files[0].path
     assert result.files[0].role == "artifact"
@@ -67,7 +72,7 @@ def written() -> Iterator[dict[str, Any]]:
             "session": "6d0b0d3e",
             "seed": 7,
             "criteria": {"target": {"device": "cpu", "threads": 1}},
-            "original": record(RESNET),
+            "original": {**record(RESNET), "format": "onnx"},
             "dataset": {**record(FASHION), "name": "Fashion", "spec": DATASET},
             "steps": steps,
             "artifact": record(current),

@@ -53,6 +53,8 @@ job = Job(
         "technique": "acme-palette",
         "parameters": {"values": 64},
         "dataset": {"kind": "npz", "task": "classification"},
+        "original_format": "onnx",
+        "format": "onnx",
     },
 )
 result = run_job(job, on_event=lambda event: None, should_stop=lambda: False)

@@ -29,7 +29,7 @@ class LiteRtEngine:
         return runtime.Session(self.file, self.path, target)
 
     def peak_memory_bytes(self, feeds: Feeds, target: Target) -> int:
-        return runtime.peak_memory(self.path, feeds, target).peak_bytes
+        return runtime.peak_memory(self.path, feeds, target)
 
     def profile(self, feeds: Feeds, target: Target, runs: int) -> None:
         """The interpreter times no operators for its callers."""

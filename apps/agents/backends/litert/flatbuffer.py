@@ -24,6 +24,7 @@ from ai_edge_litert import schema_py_generated as schema
 from apps.agents.contracts.errors.litert_models import LiteRtDamaged
 from apps.agents.contracts.errors.models import ModelEmpty
 from apps.agents.contracts.errors.tensorflow_models import SignatureUnknown
+from apps.agents.contracts.number_types import bytes_of
 from apps.agents.contracts.reports.model import MOST_WEIGHTS, ModelSummary, Quantized, Signature, TensorSpec
 
 BROKEN = (struct.error, IndexError, ValueError, TypeError, AttributeError, UnicodeError, KeyError, OverflowError)
@@ -63,7 +64,7 @@ class Tensor:
 
     @property
     def stored_bytes(self) -> int:
-        return math.ceil(self.elements * _BITS.get(self.dtype, 0) / 8) if self.stored else 0
+        return bytes_of(self.elements, self.dtype) if self.stored else 0
 
 
 @dataclass(frozen=True)
@@ -179,17 +180,6 @@ def _port_spec(port: Port, tensors: Sequence[Tensor]) -> TensorSpec:
         quantized = Quantized(dtype=tensor.dtype, scale=tensor.scales[0], zero_point=tensor.zero_points[0])
         return TensorSpec(name=port.name, dtype="float32", shape=tensor.shape, quantized=quantized)
     return TensorSpec(name=port.name, dtype=tensor.dtype, shape=tensor.shape)
-
-
-_TYPES_BY_BITS = {
-    64: ("float64", "int64", "uint64"),
-    32: ("float32", "int32", "uint32"),
-    16: ("float16", "bfloat16", "int16", "uint16"),
-    8: ("int8", "uint8", "bool"),
-    4: ("int4", "uint4"),
-    2: ("int2",),
-}
-_BITS = {dtype: bits for bits, dtypes in _TYPES_BY_BITS.items() for dtype in dtypes}
 
 
 def is_weight(tensor: Tensor) -> bool:

@@ -1,8 +1,9 @@
-"""The quantizer of Google AI Edge behind one function: number types and what stays in float go in, a model comes out.
+"""LiteRT Quantizer behind one function: number types and what stays in float go in, a model comes out.
 
 A recipe is a list of rules, each for the operators whose outputs' names match a pattern; the last rule that fits an
-operator decides. See https://github.com/google-ai-edge/ai-edge-quantizer. Held beside TensorFlow's own converter on the
-same networks it makes files of the same size that are as fast and lose no more, and it starts from a `.tflite`.
+operator decides. See https://github.com/google-ai-edge/LiteRT/tree/main/litert_quantizer. Held beside TensorFlow's own
+converter on the same networks it makes files of the same size that are as fast and lose no more, and it starts from a
+`.tflite`.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from enum import StrEnum
 from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
-from ai_edge_quantizer import quantizer
-from ai_edge_quantizer.algorithm_manager import AlgorithmName
-from ai_edge_quantizer.qtyping import QuantGranularity, TFLOperationName
+from litert_quantizer import quantizer
+from litert_quantizer.algorithm_manager import AlgorithmName
+from litert_quantizer.qtyping import QuantGranularity, TFLOperationName
 
 from apps.agents.backends.litert.flatbuffer import DEFAULT_SIGNATURE, LiteRtFile
 from apps.agents.backends.litert.one_signature import packed, unpacked

@@ -18,7 +18,7 @@ from apps.agents.contracts.criteria import Device, Target
 from apps.agents.contracts.errors.running import DeviceMissing, ModelNotLoadable, ModelRunFailed
 from apps.agents.contracts.reports.model import Quantized
 from apps.agents.measuring.engine import Array, Feeds, Outputs
-from apps.agents.measuring.peak_memory import RUNS, MemoryUse, measure
+from apps.agents.measuring.peak_memory import RUNS, measure
 
 _ERRORS = (RuntimeError, ValueError, TypeError, IndexError)
 
@@ -108,8 +108,8 @@ def reason_of(error: Exception) -> str:
     return " ".join(str(error).split())[:400].rstrip(". ") or type(error).__name__
 
 
-def peak_memory(model: Path, feeds: Feeds, target: Target, *, runs: int = RUNS) -> MemoryUse:
-    """What loading `model` and running it `runs` times takes, as `apps.agents.measuring.peak_memory` measures it."""
+def peak_memory(model: Path, feeds: Feeds, target: Target, *, runs: int = RUNS) -> int:
+    """How many bytes loading `model` and running it `runs` times takes, as `measuring.peak_memory` measures it."""
     with tempfile.TemporaryDirectory(prefix="memory-") as folder:
         stored = Path(folder) / "feeds.npz"
         np.savez(stored, allow_pickle=False, **feeds)

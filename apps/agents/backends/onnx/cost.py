@@ -11,10 +11,12 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-import onnx
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto
 
-from apps.agents.backends.onnx.workbench import names_read, subgraphs
+from apps.agents.backends.onnx.workbench import names_read
+from apps.agents.contracts.number_types import BITS
+from apps.agents.files.onnx_files import subgraphs
+from apps.agents.files.onnx_wire import ELEMENT_TYPES
 
 Shape = tuple[int, ...]
 Shapes = Mapping[str, Shape]
@@ -51,22 +53,9 @@ class LayerCost:
     """A convolution with one input channel per group."""
 
 
-_NARROW_BITS = {
-    TensorProto.UINT4: 4,
-    TensorProto.INT4: 4,
-    TensorProto.FLOAT4E2M1: 4,
-    TensorProto.UINT2: 2,
-    TensorProto.INT2: 2,
-}
-
-
 def element_bits(data_type: int) -> int:
     """Bits of one stored element; 0 for text, whose length the type does not say."""
-    if data_type in _NARROW_BITS:
-        return _NARROW_BITS[data_type]
-    if data_type in (TensorProto.UNDEFINED, TensorProto.STRING):
-        return 0
-    return int(onnx.helper.tensor_dtype_to_np_dtype(data_type).itemsize) * 8
+    return BITS.get(ELEMENT_TYPES.get(data_type, ""), 0)
 
 
 def stored_tensors(graph: GraphProto) -> dict[str, Weight]:

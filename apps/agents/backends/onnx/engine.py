@@ -33,7 +33,7 @@ class OnnxEngine:
         return run
 
     def peak_memory_bytes(self, feeds: Feeds, target: Target) -> int:
-        return runtime.peak_memory(self._model, feeds, target).peak_bytes
+        return runtime.peak_memory(self._model, feeds, target)
 
     def profile(self, feeds: Feeds, target: Target, runs: int) -> OperatorTimes:
         return operator_times(self._model, feeds, target, runs=runs)

@@ -20,7 +20,6 @@ from onnxruntime.capi import onnxruntime_pybind11_state as state
 from apps.agents.backends.onnx import files, runtime
 from apps.agents.backends.onnx.axes import Shape, shape_of, with_fixed_axes
 from apps.agents.backends.onnx.normalization import NEWEST_QUANTIZED_OPSET
-from apps.agents.backends.onnx.saving import all_graphs
 from apps.agents.contracts.errors.models import (
     ModelEmpty,
     ModelInterfaceUnsupported,
@@ -33,6 +32,7 @@ from apps.agents.contracts.errors.running import ModelNotLoadable
 from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.files import onnx_wire
 from apps.agents.files.archives import Limits
+from apps.agents.files.onnx_files import all_graphs
 from apps.agents.files.onnx_wire import DEFAULT_DOMAINS, WireModel
 
 MIB = 1024 * 1024

@@ -18,8 +18,9 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto,
 
 from apps.agents.backends.onnx import files
 from apps.agents.backends.onnx.runtime import ONE_PROTOBUF_BYTES
-from apps.agents.backends.onnx.workbench import subgraphs
+from apps.agents.contracts.number_types import BITS, FULL_FLOATS, HALF_FLOATS
 from apps.agents.files import onnx_wire
+from apps.agents.files.onnx_files import all_graphs
 from apps.agents.files.onnx_wire import DEFAULT_DOMAINS, NO_NAMES
 
 NEWEST_QUANTIZED_OPSET = 27
@@ -28,7 +29,7 @@ _CONSTANTS_SINCE_IR = 4
 _FLOAT = TensorProto.FLOAT
 _OTHER_FLOATS = frozenset({TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE})
 FLOAT32_BITS = 32.0
-_FLOAT_BITS = {"float16": 16, "bfloat16": 16, "float32": 32, "float64": 64}
+_FLOATS = FULL_FLOATS | HALF_FLOATS
 _ENOUGH_OTHER_FLOATS = 0.05
 """Of the stored floats; a constant or two in double are no reason to rewrite a graph."""
 _TYPE_ATTRIBUTES = frozenset({"to", "dtype", "output_dtype", "stash_type"})
@@ -80,7 +81,7 @@ def stored_bits(model: Path) -> float:
     counts = _float_counts(model)
     if not _has_other_floats(counts):
         return FLOAT32_BITS
-    return sum(count * _FLOAT_BITS[name] for name, count in counts.items()) / counts.total()
+    return sum(count * BITS[name] for name, count in counts.items()) / counts.total()
 
 
 # --- the file as it came ----------------------------------------------------------------------------------------------
@@ -89,7 +90,7 @@ def stored_bits(model: Path) -> float:
 def _float_counts(model: Path) -> Counter[str]:
     counts: Counter[str] = Counter()
     for tensor in onnx_wire.read_model(model).tensors:
-        if tensor.dtype in _FLOAT_BITS:
+        if tensor.dtype in _FLOATS:
             counts[tensor.dtype] += tensor.elements
     return counts
 
@@ -190,7 +191,7 @@ def to_float32(proto: ModelProto) -> ModelProto:
     names = _names(inlined.graph)
     renamed = {info.name: _free(f"{info.name}/float32", names) for info in (*fed, *given)}
     _rename(inlined.graph, renamed)
-    for depth, graph in enumerate(_all_graphs(inlined.graph)):
+    for depth, graph in enumerate(all_graphs(inlined.graph)):
         _widen_graph(graph, outermost=depth == 0, stored=stored)
     before = [_cast(info.name, renamed[info.name], _FLOAT) for info in fed]
     after = [_cast(renamed[info.name], info.name, info.type.tensor_type.elem_type) for info in given]
@@ -302,15 +303,8 @@ def _copy_stored_outputs(proto: ModelProto) -> None:
 # --- names ------------------------------------------------------------------------------------------------------------
 
 
-def _all_graphs(graph: GraphProto) -> Iterator[GraphProto]:
-    yield graph
-    for node in graph.node:
-        for inner in subgraphs(node):
-            yield from _all_graphs(inner)
-
-
 def _all_nodes(proto: ModelProto) -> Iterator[NodeProto]:
-    for graph in _all_graphs(proto.graph):
+    for graph in all_graphs(proto.graph):
         yield from graph.node
     for function in proto.functions:
         yield from function.node
@@ -319,7 +313,7 @@ def _all_nodes(proto: ModelProto) -> Iterator[NodeProto]:
 def _names(graph: GraphProto) -> set[str]:
     """Every name of a tensor in the graph and the graphs inside it."""
     found: set[str] = set()
-    for one in _all_graphs(graph):
+    for one in all_graphs(graph):
         found.update(info.name for info in (*one.input, *one.output))
         found.update(tensor.name for tensor in one.initializer)
         found.update(name for node in one.node for name in (*node.input, *node.output))
@@ -344,7 +338,7 @@ def _rename(graph: GraphProto, renamed: dict[str, str]) -> None:
 
     if not renamed:
         return
-    for depth, one in enumerate(_all_graphs(graph)):
+    for depth, one in enumerate(all_graphs(graph)):
         for tensor in one.initializer:
             tensor.name = renamed.get(tensor.name, tensor.name)
         for node in one.node:

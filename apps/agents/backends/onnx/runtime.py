@@ -15,7 +15,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as state
 
 from apps.agents.contracts.criteria import Device, Target
 from apps.agents.contracts.errors.running import DeviceMissing, ModelNotLoadable, ModelRunFailed
-from apps.agents.measuring.peak_memory import RUNS, MemoryUse, measure
+from apps.agents.measuring.peak_memory import RUNS, measure
 
 Feeds = Mapping[str, NDArray[Any]]
 
@@ -106,8 +106,8 @@ def reason_of(error: Exception) -> str:
     return " ".join(text.split())[:400].rstrip(". ") or type(error).__name__
 
 
-def peak_memory(model: Path, feeds: Feeds, target: Target, *, runs: int = RUNS) -> MemoryUse:
-    """What loading `model` and running it `runs` times takes, as `measuring.peak_memory` measures it, on the host only.
+def peak_memory(model: Path, feeds: Feeds, target: Target, *, runs: int = RUNS) -> int:
+    """How many bytes loading `model` and running it `runs` times takes on the host: `measuring.peak_memory`.
 
     Prepacked copies of weights and the arena for activations are in it; memory on an accelerator is not.
     """

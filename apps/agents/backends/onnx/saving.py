@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
-from onnx import GraphProto, ModelProto
+from onnx import ModelProto
 
-from apps.agents.backends.onnx.workbench import subgraphs
-from apps.agents.files.onnx_limits import EXTERNAL_ABOVE_BYTES, SMALLEST_EXTERNAL_BYTES
-from apps.agents.files.reproducible_zip import write_zip
+from apps.agents.files.onnx_files import all_graphs, write_onnx
 
 _MADE_BY_TOOLS = ("onnx.infer", "onnx.quant.pre_process")
 """Notes that preprocessing tools leave for themselves."""
@@ -23,17 +19,7 @@ def save_artifact(model: ModelProto, out: Path) -> Path:
     `model` is tidied, and its weights move to the file beside it, so the caller's copy is not to be used again.
     """
     tidy(model)
-    if _weights_bytes(model) <= EXTERNAL_ABOVE_BYTES:
-        target = out / "model.onnx"
-        target.write_bytes(model.SerializeToString(deterministic=True))
-        return target
-    with tempfile.TemporaryDirectory(dir=out.parent) as folder:
-        inner = Path(folder) / "model.onnx"
-        data = f"{inner.name}.data"
-        onnx.save_model(
-            model, str(inner), save_as_external_data=True, location=data, size_threshold=SMALLEST_EXTERNAL_BYTES
-        )
-        return write_zip(out / "model.zip", [(inner.name, inner), (data, Path(folder) / data)], compress=False)
+    return write_onnx(model, out, onnx.save_model)
 
 
 def tidy(model: ModelProto) -> None:
@@ -62,17 +48,5 @@ def tidy(model: ModelProto) -> None:
             del model.opset_import[index]
 
 
-def all_graphs(graph: GraphProto) -> Iterator[GraphProto]:
-    """The graph and all graphs inside its nodes."""
-    yield graph
-    for node in graph.node:
-        for inner in subgraphs(node):
-            yield from all_graphs(inner)
-
-
 def _standard(domain: str) -> str:
     return "" if domain == "ai.onnx" else domain
-
-
-def _weights_bytes(model: ModelProto) -> int:
-    return sum(tensor.ByteSize() for graph in all_graphs(model.graph) for tensor in graph.initializer)

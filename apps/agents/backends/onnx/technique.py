@@ -13,10 +13,11 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from apps.agents.backends.onnx import files, runtime
 from apps.agents.backends.onnx.graph import prepare_to_quantize
 from apps.agents.backends.onnx.normalization import normalized, stored_bits
-from apps.agents.backends.onnx.workbench import names_read, subgraphs
+from apps.agents.backends.onnx.workbench import names_read
 from apps.agents.contracts.context import Context
 from apps.agents.contracts.errors.techniques import TechniqueNotApplicable, TechniqueParameters
 from apps.agents.evaluation.fidelity import OutputFidelity, finite_parts
+from apps.agents.files.onnx_files import subgraphs
 from apps.agents.techniques.base import BATCH, Assignment, Coverage, Estimated, QuantizationAgent
 
 _FLOAT32_BYTES = 4

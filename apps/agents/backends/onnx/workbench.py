@@ -16,12 +16,13 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 from numpy.typing import NDArray
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
 
 from apps.agents.backends.onnx import files, runtime
 from apps.agents.backends.onnx.runtime import RUNTIME_ERRORS, reason_of
 from apps.agents.contracts.criteria import Device
 from apps.agents.contracts.errors.running import ModelNotLoadable
+from apps.agents.files.onnx_files import subgraphs
 
 Array = NDArray[Any]
 
@@ -111,14 +112,6 @@ class Workbench:
         except RUNTIME_ERRORS as error:
             raise ModelNotLoadable(reason=reason_of(error)) from error
         return runtime.open_session(proto.SerializeToString(), options=options, device=Device.CPU)
-
-
-def subgraphs(node: NodeProto) -> Iterator[GraphProto]:
-    """The graphs inside a node: branches and loop bodies."""
-    for attribute in node.attribute:
-        if attribute.type == AttributeProto.GRAPH:
-            yield attribute.g
-        yield from attribute.graphs
 
 
 def names_read(node: NodeProto) -> Iterator[str]:

@@ -65,7 +65,7 @@ class TensorFlowEngine:
             np.savez(stored, allow_pickle=False, **_without_objects(feeds))
             probe = "apps.agents.backends.tensorflow.memory"
             extra = [self._signature] if self._signature else []
-            return peak_memory.measure(probe, self._opened.path, stored, target, extra=extra).peak_bytes
+            return peak_memory.measure(probe, self._opened.path, stored, target, extra=extra)
 
     def profile(self, feeds: Feeds, target: Target, runs: int) -> None:
         """The graph runs as a whole, and its profiler writes traces for other programs only."""

@@ -22,10 +22,9 @@ from apps.agents.contracts.context import Context
 from apps.agents.contracts.errors.techniques import TechniqueNotApplicable
 from apps.agents.contracts.formats import Format
 from apps.agents.contracts.reports.model import ModelSummary, TensorSpec
-from apps.agents.files.onnx_limits import EXTERNAL_ABOVE_BYTES
+from apps.agents.files.onnx_files import EXTERNAL_ABOVE_BYTES, all_graphs, write_onnx
 from apps.agents.techniques.base import Assignment
 
-ARTIFACT = "model.onnx"
 OPSET = 18
 """The newest that tf2onnx writes."""
 
@@ -42,8 +41,7 @@ class TensorFlowOnnxExport(TensorFlowExport):
         with library_words(assignment.spec.label, reason_of):
             proto = from_tflite(engine) if summary.format == Format.TFLITE else self._from_graph(assignment, context)
             context.progress(0.9, "writing")
-            onnx.save(tidy(proto, summary), str(assignment.out / ARTIFACT))
-        return assignment.out / ARTIFACT
+            return write_onnx(tidy(proto, summary), assignment.out, onnx.save_model)
 
     def effect(self, assignment: Assignment, before: ModelSummary, after: ModelSummary) -> str:
         """What it has become."""
@@ -119,24 +117,15 @@ def _called(value: onnx.ValueInfoProto, name: str) -> onnx.ValueInfoProto:
     return made
 
 
-def _graphs(graph: Any) -> Iterator[Any]:
-    """The graph and those within its nodes, however deep."""
-    yield graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            for inner in ([attribute.g] if attribute.HasField("g") else []) + list(attribute.graphs):
-                yield from _graphs(inner)
-
-
 def _names(graph: Any) -> Iterator[str]:
-    for one in _graphs(graph):
+    for one in all_graphs(graph):
         yield from (value.name for values in (one.input, one.output, one.initializer) for value in values)
         yield from (name for node in one.node for name in node.output)
 
 
 def _rename(graph: Any, renamed: Mapping[str, str]) -> None:
     """Call tensors otherwise wherever they stand, within loops and branches too."""
-    for one in _graphs(graph):
+    for one in all_graphs(graph):
         for value in (*one.input, *one.output, *one.initializer, *one.value_info):
             value.name = renamed.get(value.name, value.name)
         for node in one.node:

@@ -32,6 +32,7 @@ from apps.agents.contracts.errors.tensorflow_models import (
     SignatureUnknown,
     VariablesMissing,
 )
+from apps.agents.contracts.number_types import bytes_of
 from apps.agents.contracts.reports.model import MOST_WEIGHTS, ModelSummary, Signature, TensorSpec
 
 SAVED_MODEL = "saved_model.pb"
@@ -47,17 +48,9 @@ MOST_PARTS, _COUNTED_FROM_BYTES = 5_000_000, 16 * 1024 * 1024
 """Fields of the protobuf, each of which takes about a hundred bytes in memory; 20,000 nodes have a million."""
 _HIGHEST_RANK = 254
 """Axes that a shape of TensorFlow has at most."""
-_SIZES = {
-    "float64": 8,
-    "int64": 8,
-    "float32": 4,
-    "int32": 4,
-    "float16": 2,
-    "bfloat16": 2,
-    "int16": 2,
-    "int8": 1,
-    "uint8": 1,
-}
+_WEIGHT_TYPES = frozenset(
+    ("float64", "int64", "float32", "int32", "float16", "bfloat16", "int16", "int8", "uint8"),
+)
 _FLOATS = ("float", "bfloat")
 
 
@@ -111,7 +104,7 @@ class SavedModelFile:
             inputs=chosen.inputs,
             outputs=chosen.outputs,
             parameters=sum(count for dtype, count in dtypes.items() if dtype.startswith(_FLOATS)),
-            size_bytes=sum(count * _SIZES.get(dtype, 4) for dtype, count in dtypes.items()),
+            size_bytes=sum(bytes_of(count, dtype) for dtype, count in dtypes.items()),
             operators=dict(Counter(node.op for node in reached if node.op not in PLUMBING)),
             weight_dtypes=dict(dtypes),
             weights=weights[:MOST_WEIGHTS],
@@ -226,7 +219,7 @@ def _weights(nodes: Iterable[Any]) -> Iterator[TensorSpec]:
                 continue
         else:
             continue
-        if key not in seen and spec.dtype in _SIZES:
+        if key not in seen and spec.dtype in _WEIGHT_TYPES:
             seen.add(key)
             yield spec
 

@@ -9,7 +9,7 @@ import hashlib
 import importlib
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path, PurePosixPath
@@ -43,13 +43,14 @@ def build_installed(description: Description) -> nn.Module:
     return _called(known[name].load(), description, name, Path())
 
 
-def build_uploaded(description: Description, folder: Path) -> nn.Module:
-    """A module that the upload's own code builds: only in the child.
+def build_uploaded(description: Description, folder: Path, code: Sequence[CodeFile]) -> nn.Module:
+    """A module that the upload's own code builds: only in the child, and only of the `code` that was looked at.
 
-    Raises `FactoryFailed` with the line at which the code failed.
+    Raises `DescriptionInvalid` where that is not what the description names, and `FactoryFailed` with the line at which
+    the code failed.
     """
-    assert description.file is not None
-    assert description.factory is not None
+    if description.file is None or description.factory is None or description.file not in {file.name for file in code}:
+        raise DescriptionInvalid(reason=f"file is {description.file!r}, which is not code that may run")
     where = f"{description.factory} in {description.file}"
     try:
         module = _imported(folder, description.file)

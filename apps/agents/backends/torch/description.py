@@ -28,7 +28,7 @@ import torch
 from pydantic import Field, ValidationError, model_validator
 
 from apps.agents.backends.torch.opening import DESCRIPTION
-from apps.agents.contracts.errors.torch_models import DescriptionInvalid
+from apps.agents.contracts.errors.torch_models import DescriptionInvalid, ProgramUnsupported
 from apps.agents.contracts.reports.model import TensorSpec
 from apps.agents.contracts.values import Value
 
@@ -129,7 +129,8 @@ def _parsed(content: bytes, kind: type[Parsed]) -> Parsed:
 
 
 def torch_type(name: str) -> torch.dtype:
-    """The element type that a description calls `name`."""
-    found = getattr(torch, name)
-    assert isinstance(found, torch.dtype)
+    """The element type called `name`. Raises `ProgramUnsupported` for one that PyTorch does not know by that name."""
+    found = getattr(torch, name, None)
+    if not isinstance(found, torch.dtype):
+        raise ProgramUnsupported(reason=f"an input's element type is {name}, which PyTorch does not know")
     return found

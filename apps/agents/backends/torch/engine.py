@@ -63,7 +63,7 @@ class TorchEngine:
             stored = Path(folder) / "feeds.npz"
             np.savez(stored, allow_pickle=False, **feeds)
             probe = "apps.agents.backends.torch.memory"
-            return peak_memory.measure(probe, self._opened.path, stored, target).peak_bytes
+            return peak_memory.measure(probe, self._opened.path, stored, target)
 
     def profile(self, feeds: Feeds, target: Target, runs: int) -> OperatorTimes | None:
         """By module; those of a TorchScript program cannot be timed one by one."""

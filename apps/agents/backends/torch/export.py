@@ -30,6 +30,7 @@ from apps.agents.contracts.context import Context
 from apps.agents.contracts.errors.techniques import TechniqueInvalidOutput, TechniqueNoEffect, TechniqueNotApplicable
 from apps.agents.contracts.formats import Format
 from apps.agents.contracts.reports.model import ModelSummary
+from apps.agents.files.onnx_files import write_onnx
 from apps.agents.measuring.engine import Array
 from apps.agents.techniques.base import Assignment, BaseOptimizationAgent
 from apps.agents.techniques.library_calls import library_words
@@ -60,7 +61,7 @@ class OnnxExport(BaseOptimizationAgent):
         raw = assignment.scratch / "as-exported.onnx"
         if assignment.parameters["transformer_fusions"]:
             onnx.save(proto, str(raw))  # With the shapes of what is inside, by which blocks are recognised.
-        plain = onnx_file.write(onnx_file.tidy(proto, model.summary), assignment.scratch)
+        plain = write_onnx(onnx_file.tidy(proto, model.summary), assignment.scratch, onnx.save_model)
         context.progress(0.7, "comparing it with the original")
         names = [spec.name for spec in model.summary.outputs]
         self._agreement = self._equal(plain, cases, names, assignment.spec.label)
@@ -112,7 +113,7 @@ class OnnxExport(BaseOptimizationAgent):
         for library, fuse in FUSIONS.items():
             try:
                 fused = onnx_file.tidy(fuse(raw), summary)
-                written = onnx_file.write(fused, assignment.scratch)
+                written = write_onnx(fused, assignment.scratch, onnx.save_model)
                 self._agreement = compare(written, cases, [spec.name for spec in summary.outputs])
             except (NotFused, Differs) as refusal:
                 reasons.append(f"{library}: {refusal}")

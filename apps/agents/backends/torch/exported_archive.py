@@ -18,8 +18,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from torch.export.pt2_archive import PT2ArchiveWriter
-
 from apps.agents.backends.torch import pickles
 from apps.agents.backends.torch.exported_checks import forbidden_part
 from apps.agents.backends.torch.stored import Place, StoredTensor
@@ -182,6 +180,8 @@ class ExportedArchive:
         so it is never given the original. The example and the conditions on inputs stay behind: PyTorch would unpickle
         the one and compile the others.
         """
+        from torch.export.pt2_archive import PT2ArchiveWriter  # With the loader it brings: a second, for this alone.
+
         with PT2ArchiveWriter(str(path)) as writer:
             writer.write_string("models/model.json", json.dumps({**self.program, "guards_code": []}))
             writer.write_bytes("data/sample_inputs/model.pt", b"")
@@ -197,10 +197,11 @@ class ExportedArchive:
     def _graph(self) -> dict[str, Any]:
         try:
             module: dict[str, Any] = self.program["graph_module"]
-            assert isinstance(module["graph"]["nodes"], list)
-            assert isinstance(module["signature"]["input_specs"], list)
-        except (KeyError, TypeError, AssertionError) as error:
+            parts = (module["graph"]["nodes"], module["signature"]["input_specs"])
+        except (KeyError, TypeError) as error:
             raise ProgramUnsupported(reason=f"its graph is not what PyTorch writes ({error})") from error
+        if not all(isinstance(part, list) for part in parts):
+            raise ProgramUnsupported(reason="its graph is not what PyTorch writes (nodes and inputs are no lists)")
         return module
 
     def _weight(self, kind: str, entry: dict[str, Any]) -> StoredTensor:

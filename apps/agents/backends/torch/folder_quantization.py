@@ -21,8 +21,8 @@ from apps.agents.backends.torch.opening import open_model
 from apps.agents.backends.torch.transformers_folder import TransformersFolder
 from apps.agents.contracts.context import Context
 from apps.agents.contracts.errors.techniques import TechniqueInvalidOutput, TechniqueNotApplicable, TechniqueParameters
+from apps.agents.contracts.number_types import BITS
 from apps.agents.contracts.reports.model import ModelSummary
-from apps.agents.evaluation.plausibility import BITS
 from apps.agents.techniques import library_calls
 from apps.agents.techniques.base import Assignment, Coverage, Estimated, QuantizationAgent
 

@@ -22,12 +22,11 @@ from apps.agents.backends.torch.saving import save_model
 from apps.agents.contracts.context import Context
 from apps.agents.contracts.errors.techniques import TechniqueLibraryFailed
 from apps.agents.contracts.formats import Format
+from apps.agents.contracts.number_types import FULL_FLOATS, bytes_of
 from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.techniques.base import Assignment, Coverage, QuantizationAgent
 
 BITS = 16
-_BYTES = {"float32": 4, "float64": 8}
-"""Of the types that are wider than a half."""
 _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -88,4 +87,4 @@ def _signed(names: list[str], function: Callable[..., object]) -> Callable[..., 
 
 
 def _wide_bytes(summary: ModelSummary) -> int:
-    return sum(count * _BYTES.get(dtype, 0) for dtype, count in summary.weight_dtypes.items())
+    return sum(bytes_of(count, dtype) for dtype, count in summary.weight_dtypes.items() if dtype in FULL_FLOATS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ import torch
 from apps.agents.backends.torch.engine import use_threads
 from apps.agents.backends.torch.loading import load_opened, summarize
 from apps.agents.backends.torch.opening import open_model
+from apps.agents.contracts.formats import Format
 from apps.agents.measuring.engine import Feeds
 from apps.agents.measuring.peak_memory_process import Probe
 
@@ -22,6 +24,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="model-") as scratch:
         opened = open_model(probe.model, Path(scratch))
         summarize(opened)  # Imports the classes that the model is made of.
+        if opened.format is Format.TORCH_EXPORT:
+            import_module("torch.export.pt2_archive")  # The loader is the runtime's, and larger than many a model.
 
         def load() -> Callable[[Feeds], object]:
             loaded = load_opened(opened, device=device)

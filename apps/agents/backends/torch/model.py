@@ -34,11 +34,6 @@ class TorchModel:
     positional: bool = False
     """Whether inputs go in by place: scripted and exported programs do not always keep their names."""
 
-    @property
-    def replaceable(self) -> bool:
-        """Whether its layers are modules that another one can take the place of."""
-        return self.format in (Format.TRANSFORMERS, Format.STATE_DICT)
-
     def call(self, tensors: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
         """One inference, all outputs in the summary's order. Differentiable: wrap it in `torch.inference_mode()`."""
         names = [spec.name for spec in self.summary.inputs]

@@ -8,17 +8,13 @@ from __future__ import annotations
 
 import ast
 import re
-import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
-import onnx
 from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto
 
 from apps.agents.contracts.reports.model import ModelSummary, TensorSpec
-from apps.agents.files.onnx_limits import EXTERNAL_ABOVE_BYTES, SMALLEST_EXTERNAL_BYTES
-from apps.agents.files.reproducible_zip import write_zip
+from apps.agents.files.onnx_files import all_graphs
 
 _SCOPES = "pkg.torch.onnx.name_scopes"
 """The modules around a node, the outermost first, in the notes of the exporter."""
@@ -30,7 +26,7 @@ def tidy(model: ModelProto, summary: ModelSummary) -> ModelProto:
     """`model` with the summary's names for axes, names of modules for nodes, and nothing that no runtime reads."""
     _name_axes(model.graph, summary)
     names = Counter[str]()
-    for graph in _graphs(model.graph):
+    for graph in all_graphs(model.graph):
         graph.doc_string = ""
         del graph.value_info[:]
         del graph.metadata_props[:]
@@ -45,22 +41,6 @@ def tidy(model: ModelProto, summary: ModelSummary) -> ModelProto:
     model.doc_string = ""
     del model.metadata_props[:]
     return model
-
-
-def write(model: ModelProto, out: Path) -> Path:
-    """Write `model` to `out` as `model.onnx`, or as `model.zip` with its weights apart where it is too large."""
-    size_bytes = sum(tensor.ByteSize() for graph in _graphs(model.graph) for tensor in graph.initializer)
-    if size_bytes <= EXTERNAL_ABOVE_BYTES:
-        target = out / "model.onnx"
-        target.write_bytes(model.SerializeToString(deterministic=True))
-        return target
-    with tempfile.TemporaryDirectory(dir=out.parent) as folder:
-        inner = Path(folder) / "model.onnx"
-        data = f"{inner.name}.data"
-        onnx.save_model(
-            model, str(inner), save_as_external_data=True, location=data, size_threshold=SMALLEST_EXTERNAL_BYTES
-        )
-        return write_zip(out / "model.zip", [(inner.name, inner), (data, Path(folder) / data)], compress=False)
 
 
 def _name(node: NodeProto, names: Counter[str]) -> None:
@@ -99,12 +79,3 @@ def _name_output_axes(values: Sequence[ValueInfoProto], specs: Sequence[TensorSp
                 continue
             renamed = _TOKEN.sub(lambda match: known.get(match.group(), match.group()), dimension.dim_param)
             dimension.dim_param = axis if isinstance(axis, str) else renamed
-
-
-def _graphs(graph: GraphProto) -> Iterator[GraphProto]:
-    """The graph and all graphs inside its nodes."""
-    yield graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            for inner in (attribute.g, *attribute.graphs) if attribute.HasField("g") else attribute.graphs:
-                yield from _graphs(inner)

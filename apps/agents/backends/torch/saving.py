@@ -9,7 +9,7 @@ from pathlib import Path
 
 from safetensors.torch import save_file
 
-from apps.agents.backends.torch.description import read_description
+from apps.agents.backends.torch.description import Description, read_description
 from apps.agents.backends.torch.exported import save_exported
 from apps.agents.backends.torch.model import TorchModel
 from apps.agents.backends.torch.opening import CONFIGURATION, DESCRIPTION
@@ -17,6 +17,7 @@ from apps.agents.backends.torch.pretrained import is_pretrained
 from apps.agents.backends.torch.scripted import save_scripted
 from apps.agents.backends.torch.state_dict import SUFFIXES, StateDictFolder, shared_names
 from apps.agents.backends.torch.stored import SAFETENSORS
+from apps.agents.contracts.errors.torch_models import DescriptionInvalid
 from apps.agents.contracts.formats import Format
 from apps.agents.files.reproducible_zip import write_zip
 
@@ -72,11 +73,19 @@ def save_state_dict(model: TorchModel, out: Path) -> Path:
         weights, description = Path(kept) / SAFETENSORS, Path(kept) / DESCRIPTION
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, weights)
         description.write_text(_renamed((model.folder / DESCRIPTION).read_text(encoding="utf-8")), encoding="utf-8")
-        assert read_description(Path(kept)).model_copy(update={"weights": None}) == folder.description.model_copy(
-            update={"weights": None}
-        )
+        _check_renamed(read_description(Path(kept)), folder.description)
         entries |= {SAFETENSORS: weights, DESCRIPTION: description}
         return write_zip(out / "model.zip", sorted(entries.items()), compress=False)
+
+
+def _check_renamed(written: Description, original: Description) -> None:
+    """Raises `DescriptionInvalid` where the new file's name did not go in, or anything else has changed."""
+    any_name = {"weights": None}
+    if written.weights not in (None, SAFETENSORS) or written.model_copy(update=any_name) != original.model_copy(
+        update=any_name
+    ):
+        reason = 'weights = "…" must stand on a line of its own before the first table, as it is rewritten there'
+        raise DescriptionInvalid(reason=reason)
 
 
 def _renamed(description: str) -> str:

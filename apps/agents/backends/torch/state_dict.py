@@ -76,13 +76,11 @@ class StateDictFolder:
 
         Raises `WeightsUnfit` where the weights are not the architecture's, `FactoryFailed` and `OutputsUnknown`.
         """
-        assert self.code is not None  # Refuses what may not run before it does.
         outline = self._outline()
         return self._summary(outline, self._fit(outline))
 
     def load(self, device: str) -> TorchModel:
         """The model with its weights, in evaluation mode. Raises what `summary` raises."""
-        assert self.code is not None
         module = self._built().eval()
         fitted = self._fit(module)
         summary = self._summary(module, fitted) if self.code else self.summary
@@ -108,7 +106,7 @@ class StateDictFolder:
 
     def _built(self, *, outline: bool = False) -> nn.Module:
         if self.description.file is not None:
-            return build_uploaded(self.description, self.path)
+            return build_uploaded(self.description, self.path, self.code)
         if self.description.in_transformers:
             return self._transformers.outline if outline else self._transformers.built()
         return build_installed(self.description)

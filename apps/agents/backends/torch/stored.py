@@ -15,8 +15,8 @@ from safetensors import SafetensorError, safe_open
 from apps.agents.backends.torch import pickles
 from apps.agents.contracts.errors.models import ModelTruncated
 from apps.agents.contracts.errors.torch_models import ShardsMissing, WeightsMissing
+from apps.agents.contracts.number_types import BITS
 from apps.agents.contracts.reports.model import MOST_WEIGHTS, TensorSpec
-from apps.agents.evaluation.plausibility import BITS
 
 SAFETENSORS = "model.safetensors"
 BIN = "pytorch_model.bin"

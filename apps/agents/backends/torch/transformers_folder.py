@@ -59,7 +59,8 @@ class TransformersFolder:
     @cached_property
     def config(self) -> PretrainedConfig:
         """Raises `ConfigurationInvalid` for a type of model that the library here does not know."""
-        assert self.settings is not None  # Refuses code of the folder's own before the library sees it.
+        if not self.settings:  # Reading them refuses code of the folder's own before the library sees it.
+            raise ConfigurationInvalid(file=CONFIGURATION, reason="it is empty")
         try:
             return AutoConfig.from_pretrained(str(self.path), local_files_only=True, trust_remote_code=False)
         except Exception as error:  # The library reports a stranger's values with whatever it stumbles over.

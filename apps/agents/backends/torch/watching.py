@@ -57,6 +57,11 @@ class _Watch(TorchDispatchMode):  # type: ignore[misc, unused-ignore]
         super().__init__()
         self._seen = seen
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """PyTorch would import its compiler, a second's work, to keep it away from what nobody compiles here."""
+        return False
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         self._seen(func.overloadpacket.__name__, args, result)

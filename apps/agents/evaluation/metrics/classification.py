@@ -1,4 +1,4 @@
-"""Classification: right or wrong, example by example."""
+"""Classification: accuracy (top-1, top-5) and F1, from what is right or wrong example by example."""
 
 from __future__ import annotations
 

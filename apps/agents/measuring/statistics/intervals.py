@@ -32,7 +32,7 @@ BCA_MAXIMUM_EXAMPLES = 4000
 
 def confidence_of(quantile: float) -> float:
     """The confidence of a two-sided interval that reaches so many standard errors: 0.95 for 1.96."""
-    return float(1 - 2 * scipy.stats.norm.sf(quantile))
+    return float(1 - 2 * scipy.special.ndtr(-quantile))
 
 
 # --- shares ----------------------------------------------------------------------------------------------------------
@@ -40,8 +40,15 @@ def confidence_of(quantile: float) -> float:
 
 def share(successes: int, trials: int, confidence: float) -> Estimate:
     """A share with Wilson's score interval (Wilson, JASA 22 (1927)). `trials` must be positive."""
-    interval = scipy.stats.binomtest(successes, trials).proportion_ci(confidence, method="wilson")
-    return Estimate(value=successes / trials, low=float(interval.low), high=float(interval.high))
+    value, z = successes / trials, float(scipy.special.ndtri(0.5 + confidence / 2))
+    scale = 2 * (trials + z**2)
+    center = (2 * trials * value + z**2) / scale
+    reach = z / scale * math.sqrt(4 * trials * value * (1 - value) + z**2)
+    return Estimate(
+        value=value,
+        low=center - reach if successes else 0.0,
+        high=center + reach if successes < trials else 1.0,
+    )
 
 
 def mcnemar_p(lost: int, won: int) -> float:
@@ -49,9 +56,7 @@ def mcnemar_p(lost: int, won: int) -> float:
 
     `lost` counts the examples that only the original gets right, `won` those that only the candidate does.
     """
-    if lost + won == 0:
-        return 1.0
-    return float(scipy.stats.binomtest(lost, lost + won, 0.5).pvalue)
+    return float(min(1.0, 2 * scipy.special.bdtr(min(lost, won), lost + won, 0.5)))
 
 
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:

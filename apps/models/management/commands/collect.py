@@ -8,10 +8,10 @@ from apps.models.collection import collect
 
 
 class Command(BaseCommand):
-    help = "Removes uploads that were left and files that nothing refers to, and repeats checks whose message was lost."
+    help = "Remove expired uploads and unreferenced files, and send lost check messages again."
 
     def handle(self, *args: Any, **options: Any) -> None:
         done = collect()
         self.stdout.write(
-            f"Removed {done.uploads} uploads and {done.blobs} files; asked again for {done.checks_sent} checks."
+            f"Removed {done.uploads} uploads and {done.blobs} files; sent {done.checks_sent} checks again."
         )

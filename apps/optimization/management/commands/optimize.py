@@ -1,4 +1,4 @@
-"""`manage.py optimize`: starts a session from the command line, through the same door as the page and the API."""
+"""`manage.py optimize`: starts a session from the command line, with the same service as the page and the API."""
 
 from __future__ import annotations
 
@@ -29,31 +29,33 @@ def _json_object(text: str) -> dict[str, Any]:
     except ValueError as error:
         raise ArgumentTypeError(f"this is not JSON: {error}") from None
     if not isinstance(value, dict):
-        raise ArgumentTypeError('write a JSON object, such as {"budget": {"minutes": 5}}')
+        raise ArgumentTypeError('enter a JSON object, such as {"budget": {"minutes": 5}}')
     return value
 
 
 class Command(BaseCommand):
-    help = "Start to optimize a version of a model, as a member; the workers do it."
+    help = "Start to optimize a model version on behalf of a member. Workers do the work."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("model", help="the model's name, with /NUMBER for another version than the newest")
+        parser.add_argument("model", help="the model's name, with /NUMBER for a version other than the newest")
         parser.add_argument("dataset", help="the data set's name")
-        parser.add_argument("--user", required=True, help="the address of the member who asks")
+        parser.add_argument("--user", required=True, help="the e-mail address of the member to act as")
         parser.add_argument("--criteria", default="balanced", help="the name of criteria (default: balanced)")
-        parser.add_argument("--set", type=_json_object, default={}, help="JSON to put on top of the criteria")
+        parser.add_argument(
+            "--set", type=_json_object, default={}, help="JSON object to override fields of the criteria"
+        )
         parser.add_argument("--seed", type=int)
-        parser.add_argument("--start-anyway", action="store_true", help="also where nothing can be tried")
+        parser.add_argument("--start-anyway", action="store_true", help="start even if nothing can be tried")
         parser.add_argument(
             "--wait",
             action="store_true",
-            help=f"stay until it ends; exit 0 where it came to a verdict, {exit_codes.SAID}, 1 where it failed",
+            help=f"wait until it ends; exit 0 on a verdict, {exit_codes.SAID}, 1 if it failed",
         )
 
     def handle(self, **options: Any) -> None:
         user = User.objects.filter(email__iexact=options["user"]).first()
         if user is None:
-            raise CommandError(f"There is no member {options['user']}.")
+            raise CommandError(f"There is no member {options['user']}. Check the e-mail address.")
         version = self._version(user, options["model"])
         dataset = self._dataset(user, version, options["dataset"])
         criteria = self._criteria(user, version, options["criteria"])
@@ -77,7 +79,7 @@ class Command(BaseCommand):
 
     @staticmethod
     def _foresight(version: ModelVersion, dataset: DataSet, criteria: Criteria) -> str:
-        """What the data can decide, and what its earlier use means; nothing of data that is still being checked."""
+        """What the data can decide, and what its earlier use means; empty while the data is being checked."""
         if not dataset.ready:
             return ""
         decided, use = what_is_decided(version, dataset, criteria), use_of(dataset, criteria)
@@ -91,7 +93,7 @@ class Command(BaseCommand):
             versions = versions.filter(number=number) if number.isdecimal() else versions.none()
         version = versions.first()
         if version is None:
-            raise CommandError(f"{user.email} sees no model version {text}.")
+            raise CommandError(f"There is no model version {text} that {user.email} can see.")
         return version
 
     @staticmethod
@@ -110,13 +112,13 @@ class Command(BaseCommand):
         return criteria
 
     def _wait(self, session: OptimizationSession) -> None:
-        said = ""
+        shown = ""
         while session.is_active:
             wait = waits_of([session]).get(session.pk)
             now = f"{session.phase} {session.progress:.0%}" + (f", waiting: {wait.sentence}" if wait else "")
-            if now != said:
+            if now != shown:
                 self.stdout.write(now)
-                said = now
+                shown = now
             time.sleep(POLL_S)
             session.refresh_from_db()
         if session.status != Status.COMPLETED:
@@ -124,8 +126,8 @@ class Command(BaseCommand):
         assert session.verdict is not None
         headline, advice = session.headline, session.verdict.get("advice")
         cost = (session.verdict.get("choice") or {}).get("sentence")
-        told = [f"{headline.sentence}." if headline else "", session.verdict["reason"], cost, advice]
-        text = " ".join(filter(None, told))
+        parts = [f"{headline.sentence}." if headline else "", session.verdict["reason"], cost, advice]
+        text = " ".join(filter(None, parts))
         if (code := exit_codes.UNDECIDED.get(session.outcome)) is not None:
             raise CommandError(text, returncode=code)
         self.stdout.write(self.style.SUCCESS(text))

@@ -1,4 +1,4 @@
-"""`manage.py sweep`: one round of what every worker does now and then."""
+"""`manage.py sweep`: one round of the periodic sweep of every worker."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from apps.optimization import sweeper
 
 
 class Command(BaseCommand):
-    help = "Take back the work of dead workers, repeat lost messages, and move on sessions that wait for nobody."
+    help = "Recover the work of dead workers, resend lost messages, and advance stalled sessions."
 
     def handle(self, **options: Any) -> None:
         swept = sweeper.sweep()
         self.stdout.write(
-            f"{swept.steps_recovered} steps taken back, {swept.checks_recovered} checks made again, "
-            f"{swept.messages_sent} messages repeated, "
-            f"{swept.sessions_advanced} sessions moved on, {swept.folders_removed} scratch folders removed."
+            f"{swept.steps_recovered} steps recovered, {swept.checks_recovered} checks recovered, "
+            f"{swept.messages_sent} messages sent again, "
+            f"{swept.sessions_advanced} sessions advanced, {swept.folders_removed} scratch folders removed."
         )

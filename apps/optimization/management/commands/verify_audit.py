@@ -1,4 +1,4 @@
-"""`manage.py verify_audit`: walks the audit trail and says whether it is whole."""
+"""`manage.py verify_audit`: verifies the audit trail."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from apps.optimization import audit
+from apps.audit import trail
+from apps.audit.models import AuditEvent
 
 
 class Command(BaseCommand):
-    help = "Verify the chain of audit events. Exits 1 and names the first bad event when one is missing or changed."
+    help = "Verify the chain of audit events. Exits 1 and names the first bad event if one is missing or changed."
 
     def handle(self, **options: Any) -> None:
-        broken = audit.verify()
+        broken = trail.verify()
         if broken is not None:
             raise CommandError(f"The audit trail is broken at event {broken.sequence}: {broken.reason}.")
-        count = audit.AuditEvent.objects.count()
+        count = AuditEvent.objects.count()
         self.stdout.write(self.style.SUCCESS(f"The audit trail is whole: {count} events."))

@@ -1,4 +1,4 @@
-"""`manage.py checktemplates`: compiles every template, so that a typing error shows before a person sees it."""
+"""`manage.py checktemplates`: compiles every template, so that errors are found before release."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django.template.loader_tags import ExtendsNode, IncludeNode
 
 
 class Command(BaseCommand):
-    help = "Compile every template of the project, and find those that it extends or includes."
+    help = "Compile every template of the project, and check that the templates it extends or includes exist."
 
     def handle(self, **options: Any) -> None:
         engine = engines["django"]
@@ -26,7 +26,7 @@ class Command(BaseCommand):
         for problem in problems:
             self.stderr.write(problem)
         if problems:
-            raise CommandError(f"{len(problems)} of {len(names)} templates have a problem.")
+            raise CommandError(f"{len(problems)} of {len(names)} templates have a problem. See above.")
         self.stdout.write(f"{len(names)} templates compile.")
 
     @staticmethod
@@ -40,14 +40,14 @@ class Command(BaseCommand):
             try:
                 engine.engine.get_template(other)
             except TemplateDoesNotExist:
-                missing.append(f"{name}: there is no template {other}")
+                missing.append(f"{name}: the template {other} does not exist")
             except TemplateSyntaxError:
                 continue  # reported under its own name
         return missing
 
 
 def _named_templates(template: Template) -> set[str]:
-    """The templates that this one names in full in `extends` and `include`."""
+    """The templates that this one names literally in `extends` and `include`."""
     named = set()
     for node in template.nodelist.get_nodes_by_type((ExtendsNode, IncludeNode)):  # type: ignore[arg-type]
         source: Any = node.parent_name if isinstance(node, ExtendsNode) else node.template  # type: ignore[attr-defined]

@@ -21,13 +21,13 @@ LOOK_EVERY_S = 0.5
 
 class Command(BaseCommand):
     help = (
-        "Start everything, optimize a sample model, show progress and report. Exit 0 only with a better model, "
+        "Start everything, optimize a sample model, show progress and report. Exit 0 only if a better model was found, "
         f"{exit_codes.SAID}, 1 otherwise."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--keep", action="store_true", help="keep the portal up afterwards, until Ctrl-C")
-        parser.add_argument("--port", type=int, help="port of the portal (default: the first free one from 8000)")
+        parser.add_argument("--keep", action="store_true", help="keep the portal running afterwards, until Ctrl-C")
+        parser.add_argument("--port", type=int, help="port of the portal (default: the first free port from 8000)")
 
     def handle(self, *, keep: bool, port: int | None, **options: Any) -> None:
         environment = settings.LATHE
@@ -37,18 +37,18 @@ class Command(BaseCommand):
                 self._watch(supervisor, session)
                 self.stdout.write(f"\n{terminal.report(session, width=self._width)}\n\n")
                 if keep:
-                    self.stdout.write(f"The portal stays up at {address.url}. Ctrl-C stops it.")
+                    self.stdout.write(f"The portal is still running at {address.url}. Press Ctrl-C to stop it.")
                     supervisor.wait()
-                self.stdout.write(f"`make run` brings the portal up again, with this report: {address.url}")
+                self.stdout.write(f"To see this report in the portal, run `make run` and open {address.url}")
         except StopRequested:
-            raise CommandError("Stopped before the end.", returncode=130) from None
+            raise CommandError("Stopped before the session ended.", returncode=130) from None
         except (portal.CannotStart, ChildDied, TimeoutError, UserError) as error:
             raise CommandError(f"{error}\nThe logs are in {environment.var_dir / 'log'}.") from None
         self._exit(session)
 
     @staticmethod
     def _exit(session: OptimizationSession) -> None:
-        """Raises `CommandError` with the outcome's exit code unless the model is better."""
+        """Raises `CommandError` with the outcome's exit code unless a better model was found."""
         if session.status == Status.COMPLETED and session.outcome == Outcome.IMPROVED:
             return
         code = exit_codes.UNDECIDED.get(session.outcome, 1)
@@ -72,7 +72,7 @@ class Command(BaseCommand):
         return session, address
 
     def _watch(self, supervisor: Supervisor, session: OptimizationSession) -> None:
-        """Shows progress until the session is over: one living line in a terminal, else a line for each change."""
+        """Shows progress until the session ends: one updating line in a terminal, otherwise one line per change."""
         shown = ""
         while session.is_active:
             supervisor.wait(LOOK_EVERY_S)

@@ -13,12 +13,14 @@ from lathe.processes import ChildDied, StopRequested, Supervisor
 
 
 class Command(BaseCommand):
-    help = "Migrate, then run the bundled Redis (unless REDIS_URL is set), workers and the web server until Ctrl-C."
+    help = "Migrate, then run the bundled Redis (unless REDIS_URL is set), the workers and the web server until Ctrl-C."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
-        parser.add_argument("--port", type=int, help="port (default: the first free one from 8000)")
-        parser.add_argument("--demo", action="store_true", help="make the demo team and start a session of a sample")
+        parser.add_argument("--port", type=int, help="port (default: the first free port from 8000)")
+        parser.add_argument(
+            "--demo", action="store_true", help="create the demo team and start a session with a sample model"
+        )
 
     def handle(self, *, host: str, port: int | None, demo: bool, **options: Any) -> None:
         environment = settings.LATHE
@@ -27,10 +29,10 @@ class Command(BaseCommand):
                 address = portal.free_address(host, port)
                 portal.prepare(supervisor, environment)
                 portal.serve(supervisor, environment, address, environment.queues, log_dir=None)
-                self.stdout.write(self.style.SUCCESS(f"\nLathe is up: {address.url}"))
+                self.stdout.write(self.style.SUCCESS(f"\nLathe is running: {address.url}"))
                 if demo:
                     self._start_demo(supervisor)
-                self.stdout.write("Ctrl-C stops it.\n")
+                self.stdout.write("Press Ctrl-C to stop it.\n")
                 self.stdout.flush()
                 supervisor.wait()
         except StopRequested:
@@ -39,7 +41,9 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from None
 
     def _start_demo(self, supervisor: Supervisor) -> None:
-        """Makes the demo data and, once workers have checked it, sees to a session, so that the first page is alive."""
+        """Creates the demo data and, once workers have checked it, starts a session, so that the dashboard shows
+        activity.
+        """
         from apps.optimization import demo
 
         place = demo.ensure_demo()

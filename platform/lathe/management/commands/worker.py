@@ -1,4 +1,4 @@
-"""`manage.py worker`: this machine's workers, one process for each queue."""
+"""`manage.py worker`: runs this machine's workers, one process per queue."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from lathe.processes import ChildDied, StopRequested, Supervisor
 
 
 class Command(BaseCommand):
-    help = "Run workers for the queues of LATHE_QUEUES until stopped. Needs a Redis that runs already."
+    help = "Run workers for the queues in LATHE_QUEUES until stopped. Redis must already be running."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--queues", nargs="+", choices=QUEUES, help="instead of LATHE_QUEUES")
+        parser.add_argument("--queues", nargs="+", choices=QUEUES, help="queues to serve instead of LATHE_QUEUES")
 
     def handle(self, *, queues: list[str] | None, **options: Any) -> None:
         try:

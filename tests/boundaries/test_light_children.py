@@ -1,0 +1,60 @@
+"""A child waits for the libraries of the model it opens, and for no other's: a session starts ten or more of them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+OPEN = """
+import sys
+import numpy
+from importlib import import_module
+from pathlib import Path
+from apps.agents.contracts.formats import format_spec
+
+name, path, scratch = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
+if name == "torchscript":
+    import torch
+    path = scratch / "model.pt"
+    torch.jit.trace(torch.nn.Linear(4, 2), torch.ones(1, 4), check_trace=False).save(path)
+
+from apps.agents.handlers import analysis, evaluate, inspection, optimize, package
+from apps.agents.contracts.criteria import Target
+from apps.agents.analysis.engine import open_analysis_engine
+from apps.agents.measuring.engine import open_engine
+from apps.agents.measuring.intervals import student
+from apps.agents.measuring.statistics.group_sequential import critical_values
+from apps.agents.measuring.statistics.intervals import mcnemar_p, share, share_difference
+
+module, _, inspector = format_spec(name).inspector.partition(":")
+summary = getattr(import_module(module), inspector)(path, scratch, limit_bytes=2**30)
+open_engine(name, path, scratch).session(Target())
+feeds = {
+    spec.name: numpy.ones([axis if isinstance(axis, int) else 1 for axis in spec.shape], spec.dtype)
+    for spec in summary.inputs
+}
+critical_values(0.025, (0.5, 1.0)), student(0.95, 2)
+mcnemar_p(1, 2), share(1, 2, 0.95), share_difference(1, 2, 9, 0.95)
+assert open_analysis_engine(name, path, scratch).layers([feeds], 1)
+print(*sorted({name.partition(".")[0] for name in sys.modules} | set(sys.modules)))
+"""
+
+HEAVY = {"keras", "networkx", "pandas", "pyarrow", "scipy.stats", "sympy", "tensorflow", "torch._dynamo", "torchao"}
+HEAVY |= {"torch_pruning", "transformers", "triton"}
+"""Each takes from a third of a second to several seconds of a core."""
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "others"),
+    [("onnx", ROOT / "samples/fashion_mobilenet.onnx", {"torch"}), ("torchscript", Path(), {"onnx", "onnxruntime"})],
+)
+def test_opening_a_model_loads_its_own_runtime_only(name: str, model: Path, others: set[str], tmp_path: Path) -> None:
+    command = [sys.executable, "-c", OPEN, name, str(model), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, cwd=ROOT)
+    assert not done.returncode, done.stderr
+    assert set(done.stdout.split()) & (HEAVY | others) == set()
