@@ -29,8 +29,8 @@ from apps.agents.planning.bases import Bases
 from apps.agents.planning.prediction import predict
 from apps.agents.planning.repair import Attempt
 from apps.agents.techniques.catalogue import Family, TechniqueSpec
-from apps.agents.techniques.knowledge.onnx_variants import title_of
 from apps.agents.techniques.knowledge.profile import GraphProfile
+from apps.agents.techniques.variants import title_of
 
 ANALYSE, PLAN, PREPARE, PACKAGE = "analyse", "plan", "prepare", "package"
 PACKAGE_UNTRIED = "package-untried"
@@ -279,7 +279,7 @@ def repair_record(
     """A repair's record: all of it follows from its request."""
     return CandidateRecord(
         key=key,
-        title=title_of(spec.label, spec.name, parameters),
+        title=title_of(spec, parameters),
         technique=spec.name,
         parameters=dict(parameters),
         parent=parent,

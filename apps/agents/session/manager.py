@@ -55,7 +55,6 @@ from apps.agents.session.headline import headline_of
 from apps.agents.session.preparation import LOST, Preparation, measuring_queue, optimizing_queue
 from apps.agents.session.search import Option, Search
 from apps.agents.techniques.catalogue import TechniqueSpec, catalogue
-from apps.agents.techniques.knowledge.onnx_rules import GRAPH
 
 _ENDS_SESSION = (Fault.INFRASTRUCTURE, Fault.ORIGINAL)
 
@@ -223,8 +222,9 @@ class _Turn:
             requests += [self._evaluate(trial) for trial in self.search.to_evaluate]
         options = [] if self.search.preparing or self._minutes_short() else list(self.search.options)
         options = options[: max(0, self.state.criteria.budget.candidates - self.search.started)]
-        if self.search.prepare is None and any(self.search.needs_preparation(o.candidate.technique) for o in options):
-            requests.append(self._prepare())
+        preparers = [name for one in options if (name := self.search.preparer_of(one.candidate.technique))]
+        if self.search.prepare is None and preparers:
+            requests.append(self._prepare(preparers[0]))
         else:
             requests += [self._start(option) for option in options]
         return tuple(requests[:free])
@@ -242,15 +242,16 @@ class _Turn:
         left_s, each_s = 60 * self.state.criteria.budget.minutes - self.state.worked_s, self.search.judging_s
         return max(1, min(MOST_FINALISTS, int(left_s / each_s) if each_s else MOST_FINALISTS))
 
-    def _prepare(self) -> StepRequest:
+    def _prepare(self, technique: str) -> StepRequest:
+        spec = self.specs[technique]
         return StepRequest(
             key=PREPARE,
             kind=StepKind.OPTIMIZE,
-            queue=optimizing_queue(self.specs[GRAPH]),
+            queue=optimizing_queue(spec),
             reason="Every quantization starts from the optimized graph, which is made once.",
-            technique=GRAPH,
-            parameters=self.specs[GRAPH].resolve({}),
-            parent=self.search.parent_of(GRAPH),
+            technique=technique,
+            parameters=spec.resolve({}),
+            parent=self.search.parent_of(technique),
         )
 
     def _start(self, option: Option) -> StepRequest:

@@ -34,7 +34,6 @@ from apps.agents.session.finalists import Finals, contenders
 from apps.agents.techniques.artifact_format import runtime_of
 from apps.agents.techniques.catalogue import Risk, TechniqueSpec
 from apps.agents.techniques.compatibility import format_label
-from apps.agents.techniques.knowledge.onnx_rules import GRAPH, ONNX_QUANTIZATIONS
 
 NO_EFFECT = TechniqueNoEffect.code
 FLOAT_MODELS_UNTIL = 0.5
@@ -151,7 +150,7 @@ class Search:
     def against_baseline(self, *, closed: bool) -> Mapping[str, str]:
         """How each clever 4-bit method stands to plain rounding; those that stand alone once the search is `closed`."""
         measured = [Measured(trial.planned, trial.report) for trial in self.trials if trial.report is not None]
-        return against_baseline(measured, closed=closed)
+        return against_baseline(measured, self.specs, closed=closed)
 
     @property
     def started(self) -> int:
@@ -182,13 +181,19 @@ class Search:
         return self.prepare is not None and self.prepare.status in ACTIVE
 
     def needs_preparation(self, technique: str) -> bool:
-        """Whether `technique` starts from the optimized graph: quantizations do, where that technique may be used."""
-        return technique in ONNX_QUANTIZATIONS and self.unavailable(GRAPH) is None
+        """Whether `technique` starts from what another one prepares, where that may be used."""
+        return self.preparer_of(technique) is not None
+
+    def preparer_of(self, technique: str) -> str | None:
+        """The technique whose result `technique` starts from; `None` where it starts from the model itself."""
+        spec = self.specs.get(technique)
+        preparer = spec.knowledge.prepared_by if spec else None
+        return preparer if preparer and self.unavailable(preparer) is None else None
 
     def parent_of(self, technique: str) -> str | None:
         """Key of the step whose artifact `technique` starts from; `None` is the original."""
-        prepared = self.steps.completed(PREPARE) is not None
-        if prepared and self.needs_preparation(technique):
+        prepared = self.steps.completed(PREPARE)
+        if prepared is not None and prepared.request.technique == self.preparer_of(technique):
             return PREPARE
         exported = self.bases.starts_from_export(self.specs[technique])
         return export_key(exported) if exported else None
@@ -292,15 +297,19 @@ class Search:
 
     def _before_what_it_judges(self, option: Option, options: list[Option]) -> Option:
         """Plain rounding comes right before the first method that has to beat it, and at once where one was tried."""
-        clever = [trial for trial in self.trials if _has_to_beat(trial.planned, option.candidate)]
-        judged = [other.worth for other in options if _has_to_beat(other.candidate, option.candidate)]
+        clever = [trial for trial in self.trials if self._has_to_beat(trial.planned, option.candidate)]
+        judged = [other.worth for other in options if self._has_to_beat(other.candidate, option.candidate)]
         if any(trial.started for trial in clever):
             return Option(option.candidate, math.inf)
         return Option(option.candidate, max(judged) * (1 + 1e-6)) if judged else option
 
+    def _has_to_beat(self, clever: CandidateRecord, plain: CandidateRecord) -> bool:
+        one, other = self.specs.get(plain.technique), self.specs.get(clever.technique)
+        return bool(one and other and is_baseline(one, plain.parameters, other, clever.parameters))
+
     def _awaited_baseline(self, candidate: CandidateRecord) -> bool:
         """Whether a method that has to beat `candidate` is tried or worth trying, so that it is to be measured too."""
-        clever = [trial for trial in self.trials if _has_to_beat(trial.planned, candidate)]
+        clever = [trial for trial in self.trials if self._has_to_beat(trial.planned, candidate)]
         return any(trial.started or self.passed_over(trial) is None for trial in clever)
 
     def passed_over(self, trial: Trial) -> str | None:
@@ -329,9 +338,10 @@ class Search:
     def _cannot_run(self, technique: str) -> str | None:
         if reason := self.unavailable(technique):
             return f"Left out: {reason}"
-        if technique == GRAPH and self.nothing_to_prepare:
+        prepares = self.prepare is not None and self.prepare.request.technique == technique
+        if prepares and self.nothing_to_prepare:
             return "Left out: the graph is as simple as it can be already."
-        if technique == GRAPH and self.prepare_failed:
+        if prepares and self.prepare_failed:
             return "Left out: graph optimization failed already when it was to prepare the model."
         attempts = [trial.optimize for trial in self.trials if trial.planned.technique == technique and trial.optimize]
         failures = sum(step.status is Status.FAILED for step in attempts)
@@ -341,18 +351,21 @@ class Search:
 
     def _is_new_type_choice(self, candidate: CandidateRecord) -> bool:
         """Whether it is a further choice of number types while fewer than `TYPE_CHOICES` were measured."""
-        choice = type_choice(candidate)
+        choice = self._type_choice(candidate)
         return choice is not None and choice not in self._choices and len(self._choices) < TYPE_CHOICES
 
+    def _type_choice(self, candidate: CandidateRecord) -> tuple[str, ...] | None:
+        return type_choice(self.specs.get(candidate.technique), candidate.parameters)
+
     def _is_known_choice(self, candidate: CandidateRecord) -> bool:
-        choice = type_choice(candidate)
-        return any(trial.judgement and type_choice(trial.planned) == choice for trial in self.trials)
+        choice = self._type_choice(candidate)
+        return any(trial.judgement and self._type_choice(trial.planned) == choice for trial in self.trials)
 
     @cached_property
     def _choices(self) -> frozenset[tuple[str, ...]]:
         """Number types that were measured or are being measured."""
         going = [trial for trial in self.trials if trial.started and trial.failed_step is None]
-        return frozenset(choice for trial in going if (choice := type_choice(trial.planned)))
+        return frozenset(choice for trial in going if (choice := self._type_choice(trial.planned)))
 
     def _correction(self, technique: str) -> tuple[float, float]:
         """What the technique's measured candidates say of its predictions: measured over predicted, their mean."""
@@ -375,8 +388,12 @@ class Search:
         return [
             trial
             for trial in self._measured(candidate.technique)
-            if trial.judgement and trial.judgement.loses_metric and _same_scope(trial.planned, candidate)
+            if trial.judgement and trial.judgement.loses_metric and self._same_scope(trial.planned, candidate)
         ]
+
+    def _same_scope(self, one: CandidateRecord, other: CandidateRecord) -> bool:
+        scope = self.specs[other.technique].knowledge.scope
+        return scope(one.parameters) == scope(other.parameters)
 
     def _collapsed_siblings(self, candidate: CandidateRecord) -> list[str]:
         """Keys of `TYPE_CHOICES` such candidates or more that lost several limits: another type will not mend it."""
@@ -425,19 +442,6 @@ def _judging_s(trial: Trial) -> float:
     outputs_s = report.outputs_s or 0.0
     more = (report.judging_examples or report.examples) / report.examples
     return JUDGING_TAKES * max(0.0, evaluate.duration_s - outputs_s) + outputs_s * more
-
-
-def _has_to_beat(clever: CandidateRecord, plain: CandidateRecord) -> bool:
-    return is_baseline(plain.technique, plain.parameters, clever.technique, clever.parameters)
-
-
-def _same_scope(one: CandidateRecord, other: CandidateRecord) -> bool:
-    names = ("operators", "keep_float_operators", "keep_float_nodes", "embeddings", "bits", "type", "group_size")
-    return all(_plain(one.parameters.get(name)) == _plain(other.parameters.get(name)) for name in names)
-
-
-def _plain(value: object) -> object:
-    return sorted(value) if isinstance(value, list | tuple) else value
 
 
 def _mean_ratio(ratios: list[float]) -> float:
