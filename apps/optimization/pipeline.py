@@ -105,7 +105,7 @@ def _keep_candidates(session: OptimizationSession, records: tuple[CandidateRecor
         fields = {
             "title": record.title[:200],
             "technique": record.technique,
-            "parameters": record.model_dump(mode="json")["parameters"],
+            "steps": record.model_dump(mode="json")["steps"],
             "parent_key": record.parent or "",
             "predicted": record.predicted.model_dump(mode="json"),
             "status": record.status,
