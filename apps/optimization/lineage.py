@@ -37,10 +37,9 @@ def format_of(version: ModelVersion) -> str:
     return str(version.metadata.format)
 
 
-def signature_of(version: ModelVersion) -> dict[str, str]:
-    """The argument that names the original's signature, if its format supports several; otherwise empty."""
-    signature = version.metadata.body["signature"]
-    return {"signature": signature} if signature else {}
+def signature_of(version: ModelVersion) -> str | None:
+    """The original's signature, if its format supports several."""
+    return version.metadata.body["signature"] or None
 
 
 def reading_of(session: OptimizationSession) -> dict[str, Any]:

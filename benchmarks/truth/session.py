@@ -34,7 +34,6 @@ from apps.agents.sandbox.process import JobFailed
 from apps.agents.session.manager import OptimizationManager
 from apps.agents.session.steps import ANALYSE, PLAN
 from apps.agents.techniques.catalogue import catalogue
-from apps.agents.techniques.knowledge.onnx_rules import GRAPH
 from benchmarks.truth.material import STATIC, Material
 
 HOPED_FOR = Prediction(speedup=4.0, size_ratio=3.9, metric_drop_points=0.0, risk="low", basis="")
@@ -67,7 +66,7 @@ class Bench:
         """How a session ends that has these `candidates` to choose among. Raises where a session would fail."""
         asked = criteria.model_copy(
             update={
-                "forbidden_techniques": (GRAPH,),
+                "forbidden_techniques": ("onnx-graph",),
                 "budget": Budget(minutes=self.minutes * len(candidates), candidates=len(candidates)),
             }
         )

@@ -155,7 +155,7 @@ class World:
         if technique == GRAPH:
             return Truth(self.graph_speedup, 1.0, 0.0, 0.0)
         profile = profile_of_analysis(self.analysis)
-        scope = scope_of(technique, parameters, profile)
+        scope = scope_of(catalogue()[technique], parameters, profile)
         weight = str(next((parameters[name] for name in ("weight_type", "bits", "type") if name in parameters), ""))
         factor = self.factors.get((technique, str(parameters.get("activation_type", "")), weight), 1.0)
         heavy = sum(node.time_share for node in scope.nodes if node.kind in (Kind.CONVOLUTION, Kind.PRODUCT))

@@ -15,9 +15,9 @@ from apps.accounts.models import User
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.formats import Format
 from apps.agents.contracts.reports.measurements import ModeLatency
+from apps.agents.contracts.reports.recipe import Recipe
 from apps.agents.contracts.state import Plan, Status, StepKind
 from apps.agents.evaluation import selection
-from apps.agents.packaging.recipe import Recipe
 from apps.optimization import jobs, live
 from apps.optimization.lineage import Lineage, chain_to, input_format, makers
 from apps.optimization.models import OptimizationSession, SessionStep
@@ -101,7 +101,7 @@ def test_every_candidate_has_its_maker_though_the_export_was_made_before_the_pla
 
 
 def test_the_recipe_begins_with_the_export_and_knows_the_original_s_format(finished: OptimizationSession) -> None:
-    recipe = Recipe.model_validate(recipe_of(finished))
+    recipe = Recipe.model_validate_json(recipe_of(finished).model_dump_json())
 
     assert recipe.original.format == Format.TRANSFORMERS
     assert [one.technique for one in recipe.steps] == ["onnx-export", "onnx-graph", "onnx-dynamic-int8"]
@@ -120,7 +120,7 @@ def test_the_export_itself_can_be_promoted(finished: OptimizationSession, engine
     handed_over = exported.hand_over(finished, "c01", "export")
 
     assert promote(handed_over, engineer).source_step == "export"
-    assert [one.technique for one in Recipe.model_validate(recipe_of(handed_over)).steps] == ["onnx-export"]
+    assert [one.technique for one in recipe_of(handed_over).steps] == ["onnx-export"]
 
 
 def test_an_export_that_failed_is_not_made_again_when_a_session_goes_on(

@@ -10,8 +10,7 @@ from apps.agents.contracts.chain import Application, Chain
 from apps.agents.contracts.state import CandidateRecord
 from apps.agents.planning.bases import Bases
 from apps.agents.techniques.catalogue import Family, TechniqueSpec
-from apps.agents.techniques.knowledge.onnx_rules import GRAPH, ONNX_QUANTIZATIONS
-from apps.agents.techniques.knowledge.onnx_variants import variant_of
+from apps.agents.techniques.variants import variant_name
 
 
 def application_of(spec: TechniqueSpec, parameters: Mapping[str, Any], *, optional: bool = False) -> Application:
@@ -20,7 +19,7 @@ def application_of(spec: TechniqueSpec, parameters: Mapping[str, Any], *, option
         technique=spec.name,
         parameters=dict(parameters),
         title=spec.label,
-        variant=variant_of(spec.name, parameters),
+        variant=variant_name(spec, parameters),
         optional=optional,
     )
 
@@ -51,8 +50,9 @@ class Heads:
         return (application_of(exporter, exporter.resolve({})),) if exporter else ()
 
     def _preparation(self, spec: TechniqueSpec) -> Chain:
-        """Quantizations of ONNX start from the optimized graph; where it cannot be made, from what it is made of."""
-        if spec.name not in ONNX_QUANTIZATIONS or not self.usable(GRAPH):
+        """What a technique's input is prepared by; where that cannot be made, the chain goes without it."""
+        prepared_by = spec.knowledge.prepared_by
+        if prepared_by is None or not self.usable(prepared_by):
             return ()
-        graph = self.specs[GRAPH]
-        return (application_of(graph, graph.resolve({}), optional=True),)
+        preparer = self.specs[prepared_by]
+        return (application_of(preparer, preparer.resolve({}), optional=True),)

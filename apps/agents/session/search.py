@@ -187,7 +187,7 @@ class Search:
     def against_baseline(self, *, closed: bool) -> Mapping[str, str]:
         """How each clever 4-bit method stands to plain rounding; those that stand alone once the search is `closed`."""
         measured = [Measured(trial.planned, trial.report) for trial in self.trials if trial.report is not None]
-        return against_baseline(measured, closed=closed)
+        return against_baseline(measured, self.specs, closed=closed)
 
     @property
     def started(self) -> int:
@@ -344,15 +344,19 @@ class Search:
 
     def _before_what_it_judges(self, option: Option, options: list[Option]) -> Option:
         """Plain rounding comes right before the first method that has to beat it, and at once where one was tried."""
-        clever = [trial for trial in self.trials if _has_to_beat(trial.planned, option.candidate)]
-        judged = [other.worth for other in options if _has_to_beat(other.candidate, option.candidate)]
+        clever = [trial for trial in self.trials if self._has_to_beat(trial.planned, option.candidate)]
+        judged = [other.worth for other in options if self._has_to_beat(other.candidate, option.candidate)]
         if any(trial.started for trial in clever):
             return Option(option.candidate, math.inf)
         return Option(option.candidate, max(judged) * (1 + 1e-6)) if judged else option
 
+    def _has_to_beat(self, clever: CandidateRecord, plain: CandidateRecord) -> bool:
+        one, other = self.specs.get(plain.technique), self.specs.get(clever.technique)
+        return bool(one and other and is_baseline(one, plain.parameters, other, clever.parameters))
+
     def _awaited_baseline(self, candidate: CandidateRecord) -> bool:
         """Whether a method that has to beat `candidate` is tried or worth trying, so that it is to be measured too."""
-        clever = [trial for trial in self.trials if _has_to_beat(trial.planned, candidate)]
+        clever = [trial for trial in self.trials if self._has_to_beat(trial.planned, candidate)]
         return any(trial.started or self.passed_over(trial) is None for trial in clever)
 
     def passed_over(self, trial: Trial) -> str | None:
@@ -389,18 +393,21 @@ class Search:
 
     def _is_new_type_choice(self, candidate: CandidateRecord) -> bool:
         """Whether it is a further choice of number types while fewer than `TYPE_CHOICES` were measured."""
-        choice = type_choice(candidate)
+        choice = self._type_choice(candidate)
         return choice is not None and choice not in self._choices and len(self._choices) < TYPE_CHOICES
 
+    def _type_choice(self, candidate: CandidateRecord) -> tuple[str, ...] | None:
+        return type_choice(self.specs.get(candidate.technique), candidate.parameters)
+
     def _is_known_choice(self, candidate: CandidateRecord) -> bool:
-        choice = type_choice(candidate)
-        return any(trial.judgement and type_choice(trial.planned) == choice for trial in self.trials)
+        choice = self._type_choice(candidate)
+        return any(trial.judgement and self._type_choice(trial.planned) == choice for trial in self.trials)
 
     @cached_property
     def _choices(self) -> frozenset[tuple[str, ...]]:
         """Number types that were measured or are being measured."""
         going = [trial for trial in self.trials if trial.started and trial.failed_step is None]
-        return frozenset(choice for trial in going if (choice := type_choice(trial.planned)))
+        return frozenset(choice for trial in going if (choice := self._type_choice(trial.planned)))
 
     def _correction(self, technique: str) -> tuple[float, float]:
         """What the technique's measured candidates say of its predictions: measured over predicted, their mean."""
@@ -423,8 +430,12 @@ class Search:
         return [
             trial
             for trial in self._measured(candidate.technique)
-            if trial.judgement and trial.judgement.loses_metric and _same_scope(trial.planned, candidate)
+            if trial.judgement and trial.judgement.loses_metric and self._same_scope(trial.planned, candidate)
         ]
+
+    def _same_scope(self, one: CandidateRecord, other: CandidateRecord) -> bool:
+        scope = self.specs[other.technique].knowledge.scope
+        return scope(one.parameters) == scope(other.parameters)
 
     def _collapsed_siblings(self, candidate: CandidateRecord) -> list[str]:
         """Keys of `TYPE_CHOICES` such candidates or more that lost several limits: another type will not mend it."""
@@ -472,19 +483,6 @@ def _judging_s(trial: Trial) -> float:
     outputs_s = report.outputs_s or 0.0
     more = (report.judging_examples or report.examples) / report.examples
     return JUDGING_TAKES * max(0.0, evaluate.duration_s - outputs_s) + outputs_s * more
-
-
-def _has_to_beat(clever: CandidateRecord, plain: CandidateRecord) -> bool:
-    return is_baseline(plain.technique, plain.parameters, clever.technique, clever.parameters)
-
-
-def _same_scope(one: CandidateRecord, other: CandidateRecord) -> bool:
-    names = ("operators", "keep_float_operators", "keep_float_nodes", "embeddings", "bits", "type", "group_size")
-    return all(_plain(one.parameters.get(name)) == _plain(other.parameters.get(name)) for name in names)
-
-
-def _plain(value: object) -> object:
-    return sorted(value) if isinstance(value, list | tuple) else value
 
 
 def _mean_ratio(ratios: list[float]) -> float:

@@ -19,6 +19,7 @@ from apps.agents.planning.baseline import Measured, against_baseline
 from apps.agents.session.finalists import at_level
 from apps.agents.session.headline import headline_of
 from apps.agents.techniques.artifact_format import runtime_of
+from apps.agents.techniques.catalogue import catalogue
 from apps.agents.techniques.compatibility import format_label
 from apps.models.intake import safe_filename
 from apps.models.models import Blob
@@ -183,7 +184,7 @@ def report(session: OptimizationSession) -> SessionReport:
         plan=Plan.model_validate(session.plan) if session.plan else None,
         candidates=candidates,
         against_baseline=against_baseline(
-            [Measured(one, one.evaluation) for one in candidates if one.evaluation], closed=True
+            [Measured(one, one.evaluation) for one in candidates if one.evaluation], catalogue(), closed=True
         ),
         use=use_by(session),
         package_finding=_package_finding(session),
