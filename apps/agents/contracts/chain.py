@@ -35,7 +35,7 @@ _DIGEST_LENGTH = 10
 
 
 def prefix_key(applied: Iterable[tuple[str, Mapping[str, Any]]]) -> str:
-    """The key of what these techniques with their parameters make of the original: `onnx-graph/0f3c…`.
+    """The key of what these techniques with their parameters make of the original: the last one's name and a digest.
 
     The same ones in the same order have the same key in every session, so what several candidates share is found again.
     """
