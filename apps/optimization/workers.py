@@ -18,7 +18,7 @@ from apps.agents.contracts.state import Status, StepKind
 from apps.agents.measuring.machine import describe_machine, installed_versions
 from apps.agents.measuring.scheduling.health import TimingHealth
 from apps.agents.measuring.scheduling.priority import priority
-from apps.agents.techniques.catalogue import catalogue
+from apps.agents.techniques.catalogue import broken_techniques, catalogue
 from apps.models import clock
 from apps.optimization.models import SessionStep, Worker
 
@@ -35,7 +35,11 @@ def _machine() -> dict[str, object]:
     machine = describe_machine().model_dump(mode="json")
     # Techniques from other packages may need additional libraries.
     needed = {name for spec in catalogue().values() for name in spec.requires}
-    return {**machine, "libraries": machine["libraries"] | installed_versions(sorted(needed))}
+    return {
+        **machine,
+        "libraries": machine["libraries"] | installed_versions(sorted(needed)),
+        "broken_techniques": [one.model_dump(mode="json") for one in broken_techniques()],
+    }
 
 
 def name() -> str:

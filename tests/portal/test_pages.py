@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from html import unescape
 from typing import Any
 
 import pytest
@@ -15,9 +16,11 @@ from apps.accounts.models import Membership, Role, Team, User
 from apps.agents.contracts.criteria import PROFILES
 from apps.agents.contracts.state import CandidateStatus, Status
 from apps.agents.measuring.scheduling.health import TimingHealth
+from apps.agents.techniques.catalogue import BrokenTechnique
 from apps.models.models import ModelVersion
 from apps.optimization import live
 from apps.optimization.models import Candidate, CriteriaSet, EvaluationReport, OptimizationSession, Worker
+from apps.optimization.services import preview
 from tests.portal import world
 from tests.portal.world import World
 
@@ -207,6 +210,20 @@ class TestWorkers:
     def test_what_no_worker_has_is_shown_by_name(self, client: Client, team: Team, engineer: User):
         Worker.objects.create(name="shed:1", queues=["cpu"], machine={"libraries": {"onnx": "1.23.2"}})
         assert "no worker has onnxruntime" in text_of(client, engineer, "optimization:workers")
+
+    def test_a_technique_that_could_not_be_added_is_told_by_name_with_the_reason(
+        self, client: Client, team: Team, engineer: User, monkeypatch: pytest.MonkeyPatch
+    ):
+        here = BrokenTechnique(entry="shrink", package="acme", target="acme:SHRINK", reason="No module named 'acme'.")
+        there = here.model_copy(update={"reason": "acme:SHRINK is str, not TechniqueSpec."})
+        monkeypatch.setattr(preview, "broken_techniques", lambda: (here,))
+        for name, found in (("shed:1", [here, there]), ("shed:2", [there])):
+            machine = {"broken_techniques": [one.model_dump() for one in found]}
+            Worker.objects.create(name=name, queues=["cpu"], machine=machine)
+        page = unescape(text_of(client, engineer, "optimization:workers"))
+        for one, places in ((here, "the portal, shed:1"), (there, "shed:1, shed:2")):
+            assert "<code>shrink</code> (<code>acme:SHRINK</code>) of the package <code>acme</code>" in page
+            assert f"is left out on {places}: {one.reason}" in page
 
     def test_a_queue_that_nobody_serves_is_told_with_what_waits(self, client: Client, team: Team, engineer: User):
         Worker.objects.create(name="shed:1", queues=["default", "cpu"])

@@ -11,17 +11,21 @@ from collections.abc import Mapping
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.reports.analysis import AnalysisReport, Opportunity
 from apps.agents.contracts.state import Prediction
+from apps.agents.planning.chains import application_of
 from apps.agents.planning.ordering import WORTH_SAYING, collapse, predicted_gain, worth
-from apps.agents.planning.prediction import QUANTIZATIONS, predict
-from apps.agents.techniques.catalogue import Family, TechniqueSpec, catalogue
-from apps.agents.techniques.knowledge.onnx_rules import GRAPH
-from apps.agents.techniques.knowledge.onnx_variants import export_variant, title_of, variants
+from apps.agents.planning.prediction import predict
+from apps.agents.techniques.catalogue import TechniqueSpec, catalogue
 from apps.agents.techniques.knowledge.profile import GraphProfile, profile_of_analysis
+from apps.agents.techniques.knowledge.tables import TABLES, Knowledge
 from apps.agents.techniques.knowledge.variant import Variant
+from apps.agents.techniques.variants import variants_of
 
 
 def opportunities(
-    report: AnalysisReport, criteria: Criteria, techniques: Mapping[str, TechniqueSpec] | None = None
+    report: AnalysisReport,
+    criteria: Criteria,
+    techniques: Mapping[str, TechniqueSpec] | None = None,
+    knowledge: Knowledge = TABLES,
 ) -> tuple[Opportunity, ...]:
     """One for each compatible technique that should gain something, the best under the criteria's objective first.
 
@@ -35,7 +39,7 @@ def opportunities(
         if variant.technique not in compatible:
             continue
         spec = specs[variant.technique]
-        prediction = predict(spec, spec.resolve(variant.parameters), profile, criteria)
+        prediction = predict(spec, spec.resolve(variant.parameters), profile, criteria, knowledge)
         if max(prediction.speedup, prediction.size_ratio) < WORTH_SAYING or collapse(prediction, criteria):
             continue
         value = worth(predicted_gain(prediction, criteria), prediction, spec)
@@ -45,20 +49,16 @@ def opportunities(
 
 
 def _candidates(profile: GraphProfile, specs: Mapping[str, TechniqueSpec]) -> list[Variant]:
-    """The planner's grid, and each technique that its rules do not know with its defaults."""
-    known = QUANTIZATIONS | {GRAPH}
-    grid = [variant for variant in variants(profile) if variant.technique in specs]
-    others = [spec for spec in specs.values() if spec.name not in known and profile.format in spec.formats]
-    return grid + [
-        export_variant(spec) if spec.family is Family.EXPORT else Variant(spec.name, {}, spec.summary)
-        for spec in others
-    ]
+    """The planner's grid for the model as it is."""
+    taking = (spec for spec in specs.values() if profile.format in spec.formats)
+    found = [variant for spec in taking for variant in variants_of(spec, profile)]
+    return sorted(found, key=lambda variant: variant.place)
 
 
 def _opportunity(spec: TechniqueSpec, variant: Variant, prediction: Prediction) -> Opportunity:
     return Opportunity(
         technique=spec.name,
-        title=title_of(spec.label, spec.name, variant.parameters),
+        title=application_of(spec, variant.parameters).named,
         expected_speedup=prediction.speedup,
         expected_size_ratio=prediction.size_ratio,
         reason=f"{variant.reason} Risk: {prediction.risk}. {prediction.basis}",

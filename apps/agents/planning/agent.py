@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from math import log10
 from typing import Any
 
+from apps.agents.contracts.chain import Application, Chain
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.reports.analysis import AnalysisReport
 from apps.agents.contracts.reports.dataset import DatasetSummary
@@ -16,33 +17,26 @@ from apps.agents.contracts.state import CandidateRecord, Omission, Plan, Predict
 from apps.agents.planning.availability import Sorting
 from apps.agents.planning.baseline import is_baseline
 from apps.agents.planning.bases import Bases, bases_of_analyses, bases_of_model
+from apps.agents.planning.chains import Heads, application_of
 from apps.agents.planning.ordering import collapse, no_gain, obstacle, predicted_gain, worth
-from apps.agents.planning.prediction import QUANTIZATIONS, noise_by_operator, predict, scope_of
-from apps.agents.planning.summary import describe, summary
+from apps.agents.planning.prediction import noise_by_operator, predict, scope_of
+from apps.agents.planning.summary import describe, summary, tables_said
 from apps.agents.techniques.catalogue import Family, TechniqueSpec, catalogue
-from apps.agents.techniques.knowledge.onnx_rules import GRAPH, STATIC
-from apps.agents.techniques.knowledge.onnx_variants import (
-    KEPT_NODES,
-    export_variant,
-    fragile_operators,
-    title_of,
-    variants,
-)
 from apps.agents.techniques.knowledge.profile import GraphProfile
-from apps.agents.techniques.knowledge.torch_variants import tables_said
-from apps.agents.techniques.knowledge.variant import Variant
+from apps.agents.techniques.knowledge.tables import TABLES, Knowledge
+from apps.agents.techniques.knowledge.technique import QuantizationKnowledge
+from apps.agents.techniques.knowledge.variant import NO_PLACE, Variant
+from apps.agents.techniques.variants import KEPT_NODES, variants_of
 
 TYPE_CHOICES = 2
 """Number types that are measured at least, where the budget allows: predictions of kernels are leads, not verdicts."""
 MOST_OF_THE_WORK = 0.5
 
 
-def type_choice(candidate: CandidateRecord) -> tuple[str, ...] | None:
+def type_choice(spec: TechniqueSpec | None, parameters: Mapping[str, Any]) -> tuple[str, ...] | None:
     """What makes a candidate a number-type choice of its own; `None` when it chooses no number type."""
-    if candidate.technique not in QUANTIZATIONS:
-        return None
-    names = ("activation_type", "weight_type", "bits", "type", "dtype")
-    return (candidate.technique, *(str(candidate.parameters[name]) for name in names if name in candidate.parameters))
+    types = spec.knowledge.number_types(parameters) if spec else None
+    return None if spec is None or types is None else (spec.name, *types)
 
 
 @dataclass(frozen=True)
@@ -58,17 +52,24 @@ class _Weighed:
     """Share of the time that the operators take which it changes."""
     profile: GraphProfile
     """Of the form that it starts from."""
+    head: Chain
+    """What is applied before it."""
+
+    @property
+    def application(self) -> Application:
+        return application_of(self.spec, self.variant.parameters)
 
     @property
     def title(self) -> str:
-        return title_of(self.spec.label, self.spec.name, self.variant.parameters)
+        return self.application.named
 
 
 class PlanningAgent:
     """Plans by rules and by cost and benefit; `specs` is the catalogue of techniques, every known one by default."""
 
-    def __init__(self, specs: Mapping[str, TechniqueSpec] | None = None) -> None:
+    def __init__(self, specs: Mapping[str, TechniqueSpec] | None = None, knowledge: Knowledge = TABLES) -> None:
         self.specs = catalogue() if specs is None else specs
+        self.knowledge = knowledge
 
     def plan(
         self,
@@ -110,7 +111,8 @@ class PlanningAgent:
         available: Mapping[str, TechniqueSpec],
         omitted: list[Omission],
     ) -> Plan:
-        weighed = [self._weigh(variant, available, bases, criteria) for variant in _grid(bases, available)]
+        heads = Heads(bases, self.specs, available.__contains__)
+        weighed = [self._weigh(variant, available, heads, criteria) for variant in _grid(bases, available)]
         weighed += [rescue for item in weighed if (rescue := self._rescue(item, criteria))]
         weighed.sort(key=lambda item: -_worth(item, criteria))
         chosen = [item for item in weighed if not item.firm and (not item.soft or _asked_for(item, criteria))]
@@ -122,23 +124,24 @@ class PlanningAgent:
             for item in weighed
             if item not in chosen
         ]
-        if any(item.spec.name == STATIC for item in chosen):
-            omitted.append(_other_calibrations(available[STATIC]))
+        omitted += _not_tried(chosen)
         candidates = tuple(_record(number, item) for number, item in enumerate(chosen, start=1))
         return Plan(summary=summary(bases, candidates, criteria), candidates=candidates, omitted=tuple(omitted))
 
     def _weigh(
-        self, variant: Variant, available: Mapping[str, TechniqueSpec], bases: Bases, criteria: Criteria
+        self, variant: Variant, available: Mapping[str, TechniqueSpec], heads: Heads, criteria: Criteria
     ) -> _Weighed:
         spec = available[variant.technique]
-        return self._weighed(spec, variant, bases.profile(spec), criteria)
+        return self._weighed(spec, variant, heads.of(spec), heads.bases.profile(spec), criteria)
 
-    def _weighed(self, spec: TechniqueSpec, variant: Variant, profile: GraphProfile, criteria: Criteria) -> _Weighed:
+    def _weighed(
+        self, spec: TechniqueSpec, variant: Variant, head: Chain, profile: GraphProfile, criteria: Criteria
+    ) -> _Weighed:
         complete = Variant(variant.technique, spec.resolve(variant.parameters), variant.reason)
-        prediction = predict(spec, complete.parameters, profile, criteria)
+        prediction = predict(spec, complete.parameters, profile, criteria, self.knowledge)
         firm, soft = _reasons_against(spec, complete.parameters, prediction, profile, criteria)
-        reach = sum(node.time_share for node in scope_of(spec.name, complete.parameters, profile).nodes)
-        return _Weighed(complete, spec, prediction, firm, soft, reach, profile)
+        reach = sum(node.time_share for node in scope_of(spec, complete.parameters, profile).nodes)
+        return _Weighed(complete, spec, prediction, firm, soft, reach, profile, head)
 
     def _rescue(self, item: _Weighed, criteria: Criteria) -> _Weighed | None:
         """A variant that is predicted to collapse, with as few sensitive nodes in float as leave half of the limit.
@@ -148,8 +151,9 @@ class PlanningAgent:
         profile = item.profile
         if not collapse(item.prediction, criteria):
             return None
-        nodes = scope_of(item.spec.name, item.variant.parameters, profile).nodes
-        if {node.op_type for node in nodes} & set(fragile_operators(profile)):
+        nodes = scope_of(item.spec, item.variant.parameters, profile).nodes
+        known = item.spec.knowledge
+        if isinstance(known, QuantizationKnowledge) and {node.op_type for node in nodes} & set(known.fragile(profile)):
             return None
         kept = self._fewest_in_float(item, {node.name for node in nodes if node.noise is not None}, criteria)
         if not kept:
@@ -157,7 +161,7 @@ class PlanningAgent:
         parameters = {**item.variant.parameters, KEPT_NODES: kept}
         count = f"{len(kept)} most sensitive node{'s stay' if len(kept) > 1 else ' stays'}"
         reason = f"{item.variant.reason.removesuffix('.')}; the {count} in float, without which it would collapse."
-        rescued = self._weighed(item.spec, Variant(item.spec.name, parameters, reason), profile, criteria)
+        rescued = self._weighed(item.spec, Variant(item.spec.name, parameters, reason), item.head, profile, criteria)
         return None if rescued.firm or rescued.soft else rescued
 
     def _fewest_in_float(self, item: _Weighed, names: set[str], criteria: Criteria) -> list[str] | None:
@@ -168,7 +172,7 @@ class PlanningAgent:
 
         def holds(count: int) -> bool:
             parameters = {**item.variant.parameters, KEPT_NODES: ranked[:count]}
-            return predict(item.spec, parameters, profile, criteria).metric_drop_points <= limit / 2
+            return predict(item.spec, parameters, profile, criteria, self.knowledge).metric_drop_points <= limit / 2
 
         index = bisect_left(counts, True, key=holds)
         return ranked[: counts[index]] if index < len(counts) else None
@@ -186,12 +190,16 @@ def plan_preview(
 
 
 def _grid(bases: Bases, available: Mapping[str, TechniqueSpec]) -> list[Variant]:
-    known = QUANTIZATIONS | {GRAPH}
-    forms = [basis.profile for basis in bases.forms]
-    built_in = [variant for form in forms for variant in variants(form) if variant.technique in available]
-    exports = [export_variant(spec) for spec in available.values() if spec.family is Family.EXPORT]
-    others = [spec for spec in available.values() if spec.name not in known and spec.family is not Family.EXPORT]
-    return [*exports, *built_in, *(Variant(spec.name, {}, spec.summary) for spec in others)]
+    """Every variant worth a thought: exports, those with a place among equals form by form, and all others."""
+    placed: list[tuple[tuple[bool, bool, int, int], Variant]] = []
+    for spec in available.values():
+        basis = bases.of(spec)
+        assert basis is not None, "what takes no form of the model is not available"
+        for variant in variants_of(spec, basis.profile):
+            place = variant.place == NO_PLACE
+            order = spec.family is not Family.EXPORT, place, 0 if place else bases.forms.index(basis), variant.place
+            placed.append((order, variant))
+    return [variant for _, variant in sorted(placed, key=lambda item: item[0])]
 
 
 def _reasons_against(
@@ -202,7 +210,7 @@ def _reasons_against(
     criteria: Criteria,
 ) -> tuple[str | None, str | None]:
     """Reasons to leave a variant out: firm ones, and a predicted lack of gain that measuring may refute."""
-    if spec.name == GRAPH or spec.family is Family.EXPORT:
+    if spec.knowledge.tried_anyway or spec.family is Family.EXPORT:
         return None, None
     if lost := collapse(prediction, criteria):
         return f"{lost}: {_culprits(spec, parameters, profile)}", None
@@ -211,7 +219,7 @@ def _reasons_against(
 
 def _culprits(spec: TechniqueSpec, parameters: Mapping[str, Any], profile: GraphProfile) -> str:
     """The operator types behind a predicted collapse, with their signal to quantization noise."""
-    noises = noise_by_operator(profile, scope_of(spec.name, parameters, profile))
+    noises = noise_by_operator(profile, scope_of(spec, parameters, profile))
     worst = sorted(noises, key=lambda op_type: -noises[op_type])[:2]
     source = "measured" if profile.measured and set(worst) <= set(profile.operator_noise) else "known of such networks"
     named = " and ".join(f"{op_type} ({-10 * log10(max(noises[op_type], 1e-12)):.1f} dB)" for op_type in worst)
@@ -241,16 +249,16 @@ def _measured_anyway(chosen: list[_Weighed], weighed: list[_Weighed]) -> list[_W
 
 def _asked_for(item: _Weighed, criteria: Criteria) -> bool:
     """Whether the member named a technique whose gain no rule predicts: then it is measured whatever it promises."""
-    return item.spec.name in (criteria.allowed_techniques or ()) and item.spec.name not in QUANTIZATIONS | {GRAPH}
+    return item.spec.name in (criteria.allowed_techniques or ()) and not item.spec.knowledge.predicts
 
 
 def _is_baseline(item: _Weighed, clever: _Weighed) -> bool:
     """Whether `item` is what `clever` has to beat, so that it is measured whatever it is predicted to be."""
-    return is_baseline(item.spec.name, item.variant.parameters, clever.spec.name, clever.variant.parameters)
+    return is_baseline(item.spec, item.variant.parameters, clever.spec, clever.variant.parameters)
 
 
 def _choice(item: _Weighed) -> tuple[str, ...] | None:
-    return type_choice(_record(0, item))
+    return type_choice(item.spec, item.variant.parameters)
 
 
 def _worth(item: _Weighed, criteria: Criteria) -> float:
@@ -258,13 +266,11 @@ def _worth(item: _Weighed, criteria: Criteria) -> float:
 
 
 def _record(number: int, item: _Weighed) -> CandidateRecord:
-    why = "number types are chosen by measuring" if item.spec.name in QUANTIZATIONS else "the criteria name it"
+    why = "number types are chosen by measuring" if item.spec.knowledge.predicts else "the criteria name it"
     doubt = f" It is tried although {item.soft}: {why}." if item.soft else ""
     return CandidateRecord(
         key=f"c{number:02d}",
-        title=item.title,
-        technique=item.spec.name,
-        parameters=dict(item.variant.parameters),
+        steps=(*item.head, item.application),
         predicted=item.prediction,
         reason=f"{item.variant.reason} {_tables(item)}Predicted {describe(item.prediction, item.profile)}.{doubt}",
     )
@@ -272,9 +278,9 @@ def _record(number: int, item: _Weighed) -> CandidateRecord:
 
 def _tables(item: _Weighed) -> str:
     """What becomes of the embeddings, where that is worth a word."""
-    if item.spec.name not in QUANTIZATIONS:
+    if not item.spec.knowledge.predicts:
         return ""
-    changed = {node.op_type for node in scope_of(item.spec.name, item.variant.parameters, item.profile).nodes}
+    changed = {node.op_type for node in scope_of(item.spec, item.variant.parameters, item.profile).nodes}
     said = tables_said(item.profile, changed)
     return f"{said} " if said else ""
 
@@ -283,9 +289,11 @@ def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
 
 
-def _other_calibrations(spec: TechniqueSpec) -> Omission:
-    return Omission(
-        technique=spec.name,
-        title=f"{spec.label}: entropy and percentile calibration",
-        reason="They gave the same accuracy as min-max where measured, at up to four times the calibration memory.",
-    )
+def _not_tried(chosen: list[_Weighed]) -> list[Omission]:
+    """What the grids of the techniques that are tried leave out."""
+    tried = {item.spec.name: item.spec for item in chosen}
+    return [
+        Omission(technique=spec.name, title=f"{spec.label}: {part.title}", reason=part.reason)
+        for spec in tried.values()
+        for part in spec.knowledge.not_tried
+    ]

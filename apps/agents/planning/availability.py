@@ -13,12 +13,6 @@ from apps.agents.contracts.state import Omission
 from apps.agents.planning.bases import Bases
 from apps.agents.techniques.catalogue import Family, TechniqueSpec
 from apps.agents.techniques.compatibility import by_framework, compatibility, exporter_for, format_label, formats_taken
-from apps.agents.techniques.knowledge.torch_rules import AUTOAWQ, AWQ
-
-_UNMAINTAINED = (
-    "autoawq is no longer maintained, and llm-compressor does the same; it is tried where the criteria name it, or "
-    "where no worker has llm-compressor."
-)
 
 
 def obstacle_to(
@@ -73,9 +67,11 @@ class Sorting:
                 omitted.append(Omission(technique=spec.name, title=spec.label, reason=why))
             else:
                 available[spec.name] = spec
-        if AUTOAWQ in available and AWQ in available and not self._asked_for(AUTOAWQ):
-            left = available.pop(AUTOAWQ)
-            omitted.append(Omission(technique=left.name, title=left.label, reason=_UNMAINTAINED))
+        for spec in tuple(available.values()):
+            better = spec.knowledge.superseded
+            if better and better.by in available and not self._asked_for(spec.name):
+                del available[spec.name]
+                omitted.append(Omission(technique=spec.name, title=spec.label, reason=better.reason))
         return available, omitted + self._out_of_reach(beyond, available, omitted)
 
     def _asked_for(self, technique: str) -> bool:

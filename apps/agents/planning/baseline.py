@@ -1,4 +1,4 @@
-"""What clever 4-bit methods have to beat: rounding to the nearest at the same bits, measured beside them.
+"""What clever methods have to beat: the plain technique that their knowledge names, measured beside them.
 
 A method that uses calibration data and loses more than plain rounding is worse than none; the report says so.
 """
@@ -13,18 +13,18 @@ from typing import Any, Protocol
 from apps.agents.contracts.phrasing import difference_unit, moved, said
 from apps.agents.contracts.reports.evaluation import EvaluationReport
 from apps.agents.contracts.reports.measurements import Estimate
-from apps.agents.techniques.knowledge.torch_rules import CLEVER, NEAREST
+from apps.agents.techniques.catalogue import TechniqueSpec
+from apps.agents.techniques.knowledge.technique import Baseline
 
 
-def is_baseline(plain: str, plain_parameters: Mapping[str, Any], clever: str, parameters: Mapping[str, Any]) -> bool:
+def is_baseline(
+    plain: TechniqueSpec, plain_parameters: Mapping[str, Any], clever: TechniqueSpec, parameters: Mapping[str, Any]
+) -> bool:
     """Whether the candidate of the technique `plain` is what that of `clever` has to beat."""
-    return plain == NEAREST and clever in CLEVER and _fineness(plain_parameters) == _fineness(parameters)
-
-
-def _fineness(parameters: Mapping[str, Any]) -> tuple[int, int, tuple[str, ...]]:
-    """Bits, weights that share a scale, and what stays in float."""
-    kept = tuple(sorted(str(name) for name in parameters.get("keep_float_nodes", ())))
-    return int(parameters.get("bits", 4)), int(parameters.get("group_size", 32)), kept
+    baseline = clever.knowledge.baseline
+    if baseline is None or baseline.technique != plain.name:
+        return False
+    return baseline.alike(plain_parameters) == baseline.alike(parameters)
 
 
 class Candidate(Protocol):
@@ -52,8 +52,10 @@ class Measured:
         return f"{self.candidate.key} ({self.candidate.title})"
 
 
-def against_baseline(measured: Sequence[Measured], *, closed: bool) -> dict[str, str]:
-    """For each clever candidate, by its key, how its loss stands to that of plain rounding, in a sentence.
+def against_baseline(
+    measured: Sequence[Measured], specs: Mapping[str, TechniqueSpec], *, closed: bool
+) -> dict[str, str]:
+    """For each clever candidate, by its key, how its loss stands to that of its baseline, in a sentence.
 
     Both were measured against the original on the same examples, so the difference of the two drops is free of what
     the original does. Its interval adds the widths of both as if they were independent, which is wider than a paired
@@ -61,42 +63,46 @@ def against_baseline(measured: Sequence[Measured], *, closed: bool) -> dict[str,
     """
     sentences = {}
     for one in measured:
-        if one.candidate.technique not in CLEVER:
+        spec = specs.get(one.candidate.technique)
+        if spec is None or (baseline := spec.knowledge.baseline) is None:
             continue
-        plain = next((other for other in measured if _beats(other, one)), None)
+        plain = next((other for other in measured if _beats(other, one, specs)), None)
         if plain is not None:
-            sentences[one.candidate.key] = _sentence(one, plain)
+            sentences[one.candidate.key] = _sentence(one, plain, baseline)
         elif closed:
-            sentences[one.candidate.key] = _alone(one)
+            sentences[one.candidate.key] = _alone(one, baseline)
     return sentences
 
 
-def _beats(plain: Measured, clever: Measured) -> bool:
+def _beats(plain: Measured, clever: Measured, specs: Mapping[str, TechniqueSpec]) -> bool:
     one, other = plain.candidate, clever.candidate
-    return is_baseline(one.technique, one.parameters, other.technique, other.parameters)
+    spec = specs.get(one.technique)
+    return spec is not None and is_baseline(spec, one.parameters, specs[other.technique], other.parameters)
 
 
-def _alone(one: Measured) -> str:
+def _alone(one: Measured, baseline: Baseline) -> str:
     return (
-        f"{one.named} stands alone: no candidate rounded to the nearest at the same bits was measured, so "
-        "it is not known whether calibration has won anything."
+        f"{one.named} stands alone: no candidate {baseline.done} was measured, so "
+        f"it is not known whether {baseline.effort} has won anything."
     )
 
 
-def _sentence(one: Measured, plain: Measured) -> str:
+def _sentence(one: Measured, plain: Measured, baseline: Baseline) -> str:
     drop, plain_drop = one.report.primary.drop, plain.report.primary.drop
     unit = difference_unit(one.report.primary.unit)
     behind = drop.value - plain_drop.value
     reach = math.hypot(_width(drop), _width(plain_drop))
     lost = f"{one.named}, against the original: {one.report.primary.label} {moved(one.report.primary)}"
-    beside = f"and {plain.candidate.key}, rounded to the nearest at the same bits, {moved(plain.report.primary)}"
+    beside = f"and {plain.candidate.key}, {baseline.done}, {moved(plain.report.primary)}"
     apart = f"{said(abs(behind), unit)} {'worse' if behind > 0 else 'better'}" if behind else "no difference"
     interval = f"{apart}, give or take {said(reach, unit)}"
     if behind > reach:
-        return f"{lost}, {beside}: {interval}. It is worse than plain rounding, so its calibration does harm here."
+        return (
+            f"{lost}, {beside}: {interval}. It is worse than {baseline.label}, so its {baseline.effort} does harm here."
+        )
     if behind < -reach:
-        return f"{lost}, {beside}: {interval}. It is better than plain rounding."
-    return f"{lost}, {beside}: {interval}. It is not worse than plain rounding beyond the interval."
+        return f"{lost}, {beside}: {interval}. It is better than {baseline.label}."
+    return f"{lost}, {beside}: {interval}. It is not worse than {baseline.label} beyond the interval."
 
 
 def _width(estimate: Estimate) -> float:

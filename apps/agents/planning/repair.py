@@ -19,9 +19,10 @@ from apps.agents.evaluation.selection import Judgement
 from apps.agents.planning.ordering import obstacle, predicted_gain
 from apps.agents.planning.prediction import noise_by_operator, predict, scope_of
 from apps.agents.techniques.catalogue import TechniqueSpec
-from apps.agents.techniques.knowledge import kernels
 from apps.agents.techniques.knowledge.kernels import KINDS
 from apps.agents.techniques.knowledge.profile import HEAVY, GraphProfile
+from apps.agents.techniques.knowledge.tables import TABLES, Knowledge
+from apps.agents.techniques.variants import KEPT_NODES, KEPT_OPERATORS
 
 EXPLAINS = 0.5
 """Share of the noise from which one operator type explains a loss."""
@@ -29,7 +30,6 @@ OPERATOR_ROUNDS = 2
 """How many operator types are taken out before single nodes are."""
 WORTH_REFINING = 1.03
 """A repair that holds is refined only while fewer nodes in float would win more than this."""
-_KEPT_OPERATORS, _KEPT_NODES = "keep_float_operators", "keep_float_nodes"
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,11 @@ class Attempt:
 
     @property
     def nodes(self) -> tuple[str, ...]:
-        return tuple(self.parameters.get(_KEPT_NODES, ()))
+        return tuple(self.parameters.get(KEPT_NODES, ()))
 
     @property
     def operators(self) -> tuple[str, ...]:
-        return tuple(self.parameters.get(_KEPT_OPERATORS, ()))
+        return tuple(self.parameters.get(KEPT_OPERATORS, ()))
 
     @property
     def loses_metric(self) -> bool:
@@ -87,6 +87,7 @@ def next_repair(
     criteria: Criteria,
     bar: float,
     others: Sequence[Attempt] = (),
+    knowledge: Knowledge = TABLES,
 ) -> Repair | Stop:
     """The next repair of a chain whose candidates are all decided.
 
@@ -94,15 +95,15 @@ def next_repair(
     chains: what they lost with the same nodes in float is taken as known here.
     """
     if chain[-1].error_code is not None:
-        return _after_failure(chain, spec, profile, criteria)
+        return _after_failure(chain, spec, profile, criteria, knowledge)
     base = next(attempt for attempt in chain if attempt.judgement is not None)
     if not base.repairable or not _can_keep_float(spec):
         return Stop(_not_repairable(base))
-    return _Search(chain, base, spec, profile, criteria, bar, others).next()
+    return _Search(chain, base, spec, profile, criteria, bar, others, knowledge).next()
 
 
 def _can_keep_float(spec: TechniqueSpec) -> bool:
-    return any(parameter.name == _KEPT_NODES for parameter in spec.parameters)
+    return any(parameter.name == KEPT_NODES for parameter in spec.parameters)
 
 
 def _not_repairable(base: Attempt) -> str | None:
@@ -117,7 +118,7 @@ def _not_repairable(base: Attempt) -> str | None:
 
 
 def _after_failure(
-    chain: Sequence[Attempt], spec: TechniqueSpec, profile: GraphProfile, criteria: Criteria
+    chain: Sequence[Attempt], spec: TechniqueSpec, profile: GraphProfile, criteria: Criteria, knowledge: Knowledge
 ) -> Repair | Stop:
     """A first failure of per-channel quantization is tried once per tensor: libraries handle that in more graphs."""
     failed = chain[-1]
@@ -128,7 +129,7 @@ def _after_failure(
     ):
         return Stop(f"{failed.key} is not repaired: {spec.label} failed on it.")
     parameters = {**failed.parameters, "per_channel": False}
-    prediction = predict(spec, parameters, profile, criteria)
+    prediction = predict(spec, parameters, profile, criteria, knowledge)
     reason = f"Repairs {failed.key}: per channel failed, so one scale a tensor is tried."
     return Repair(parameters, prediction, (1.0, 1.0), reason)
 
@@ -144,6 +145,7 @@ class _Search:
     criteria: Criteria
     bar: float
     others: Sequence[Attempt]
+    knowledge: Knowledge
 
     def next(self) -> Repair | Stop:
         by_operator = [attempt for attempt in self._after_base if attempt.nodes == self.base.nodes]
@@ -164,9 +166,9 @@ class _Search:
 
     def _keep_operator(self, last: Attempt) -> Repair | None:
         """Keeps the one operator type in float that makes most of the noise, if one does and little is lost by it."""
-        if not any(parameter.name == _KEPT_OPERATORS for parameter in self.spec.parameters):
+        if not any(parameter.name == KEPT_OPERATORS for parameter in self.spec.parameters):
             return None
-        noises = noise_by_operator(self.profile, scope_of(self.spec.name, last.parameters, self.profile))
+        noises = noise_by_operator(self.profile, scope_of(self.spec, last.parameters, self.profile))
         total = sum(noises.values())
         if total <= 0:
             return None
@@ -174,7 +176,7 @@ class _Search:
         share = noises[culprit] / total
         if share < EXPLAINS or len(noises) == 1 or KINDS.get(culprit) in HEAVY:
             return None
-        parameters = {**last.parameters, _KEPT_OPERATORS: [*last.operators, culprit]}
+        parameters = {**last.parameters, KEPT_OPERATORS: [*last.operators, culprit]}
         decibels = -10 * log10(noises[culprit])
         reason = (
             f"Repairs {last.key}, which lost {last.drop_points:.1f}: {culprit} makes {share:.0%} of the "
@@ -183,7 +185,7 @@ class _Search:
         return self._repair_if_worthwhile(parameters, reason)
 
     def _repair_if_worthwhile(self, parameters: Mapping[str, Any], reason: str) -> Repair | None:
-        prediction = predict(self.spec, parameters, self.profile, self.criteria)
+        prediction = predict(self.spec, parameters, self.profile, self.criteria, self.knowledge)
         if not self._worthwhile(prediction):
             return None
         return Repair(parameters, prediction, self._correction, reason)
@@ -244,16 +246,15 @@ class _Search:
         return same if alike else []
 
     def _ranking(self, foundation: Attempt) -> tuple[str, ...]:
-        changed = {
-            node.name for node in scope_of(self.spec.name, foundation.parameters, self.profile).nodes if node.name
-        }
+        changed = {node.name for node in scope_of(self.spec, foundation.parameters, self.profile).nodes if node.name}
         return tuple(node.name for node in self.profile.ranking if node.name in changed)
 
     def _with_nodes(self, foundation: Attempt, ranked: Sequence[str], count: int) -> dict[str, Any]:
-        return {**foundation.parameters, _KEPT_NODES: [*foundation.nodes, *ranked[:count]]}
+        return {**foundation.parameters, KEPT_NODES: [*foundation.nodes, *ranked[:count]]}
 
     def _predict(self, foundation: Attempt, ranked: Sequence[str], count: int) -> Prediction:
-        return predict(self.spec, self._with_nodes(foundation, ranked, count), self.profile, self.criteria)
+        parameters = self._with_nodes(foundation, ranked, count)
+        return predict(self.spec, parameters, self.profile, self.criteria, self.knowledge)
 
     def _ceiling(self, foundation: Attempt, ranked: Sequence[str]) -> int:
         """The most nodes that can stay in float with a gain left to win; 0 when there is none."""
@@ -298,19 +299,19 @@ class _Search:
         limit = self.criteria.constraints.max_metric_drop_points
         if whole is None or limit is None or foundation.drop_points <= 0:
             return None
-        scale = foundation.drop_points / max(kernels.metric_drop_points(whole), 1e-9)
+        scale = foundation.drop_points / max(self.knowledge.metric_drop_points(whole), 1e-9)
         counts = range(1, ceiling + 1)
 
         def low_enough(count: int) -> bool:
             noise = self._noise(foundation, ranked, count)
-            return noise is not None and scale * kernels.metric_drop_points(noise) <= limit / 2
+            return noise is not None and scale * self.knowledge.metric_drop_points(noise) <= limit / 2
 
         index = bisect_left(counts, True, key=low_enough)
         return counts[index] if index < len(counts) else None
 
     def _noise(self, foundation: Attempt, ranked: Sequence[str], count: int) -> float | None:
         parameters = self._with_nodes(foundation, ranked, count)
-        scope = scope_of(self.spec.name, parameters, self.profile)
+        scope = scope_of(self.spec, parameters, self.profile)
         if not any(node.noise is not None for node in (*scope.nodes, *scope.kept)):
             return None
         return sum(noise_by_operator(self.profile, scope).values())
@@ -327,7 +328,7 @@ class _Search:
             why = f"{foundation.key} lost {foundation.drop_points:.1f}"
         plural = "node stays" if count == 1 else "nodes stay"
         reason = f"Repairs {self.chain[-1].key}: {why}; the {count} most sensitive {plural} in float."
-        prediction = predict(self.spec, parameters, self.profile, self.criteria)
+        prediction = predict(self.spec, parameters, self.profile, self.criteria, self.knowledge)
         return Repair(parameters, prediction, self._correction, reason)
 
     def _nothing_left(self, foundation: Attempt, ceiling: int, failing: int) -> str:

@@ -12,6 +12,8 @@ from apps.agents.techniques.compatibility import format_label, what_is_left
 from apps.agents.techniques.knowledge.kernels import Kind
 from apps.agents.techniques.knowledge.profile import GraphProfile
 
+WORTH_A_WORD = 0.05
+"""A share of the bytes that embedding tables must take for the plan to say what becomes of them."""
 NEARLY_EQUAL = 1.05
 """Two runtimes whose latencies lie within five per cent are equally fast: each was measured on its own."""
 
@@ -29,6 +31,22 @@ def describe(prediction: Prediction, profile: GraphProfile) -> str:
     return (
         f"{prediction.speedup:.2f}× as fast, {prediction.size_ratio:.2f} times smaller, {loss} (risk {prediction.risk})"
     )
+
+
+def tables_said(profile: GraphProfile, changed: set[str]) -> str | None:
+    """What becomes of the token table and the output head, where they are a share of the bytes worth a word.
+
+    `changed` holds the operator types that the variant narrows.
+    """
+    tables = [node for node in profile.nodes if node.kind is Kind.TABLE]
+    share = sum(node.weight_bytes for node in tables) / profile.size_bytes if profile.size_bytes else 0.0
+    if share < WORTH_A_WORD:
+        return None
+    name = "token table, which is the output head as well," if profile.tied else "embedding table"
+    if changed & {node.op_type for node in tables}:
+        return f"The {name} is narrowed with the rest: {share:.0%} of the bytes."
+    head = "" if profile.tied or not profile.generative else " and so does the output head"
+    return f"The {name} stays in float{head}: {share:.0%} of the bytes."
 
 
 def summary(bases: Bases, candidates: tuple[CandidateRecord, ...], criteria: Criteria) -> str:

@@ -1,15 +1,18 @@
 """The catalogue of techniques: Lathe's own and those that installed packages add.
 
 A package outside this repository adds a technique by an entry point in the group `lathe.techniques` that resolves to a
-`TechniqueSpec` (docs/add-a-technique.md).
+`TechniqueSpec` (docs/add-a-technique.md). One that does not is left out and told of; all others stay.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import metadata
 
+from apps.agents.contracts.values import Value
+from apps.agents.techniques.library_calls import words_of
 from apps.agents.techniques.litert import LITERT_TECHNIQUES
 from apps.agents.techniques.onnx import ONNX_TECHNIQUES
 from apps.agents.techniques.spec import Expectation, Family, ParameterSpec, Risk, TechniqueSpec
@@ -18,14 +21,18 @@ from apps.agents.techniques.torch import TORCH_TECHNIQUES
 
 __all__ = [
     "BUILTIN",
+    "BrokenTechnique",
     "Expectation",
     "Family",
     "ParameterSpec",
     "Risk",
     "TechniqueSpec",
+    "broken_techniques",
     "catalogue",
     "missing_libraries",
 ]
+
+logger = logging.getLogger(__name__)
 
 BUILTIN: tuple[TechniqueSpec, ...] = (
     *ONNX_TECHNIQUES,
@@ -35,20 +42,56 @@ BUILTIN: tuple[TechniqueSpec, ...] = (
 )
 
 
-@cache
+class BrokenTechnique(Value):
+    """An entry point that adds no technique, and why not."""
+
+    entry: str
+    """Its name."""
+    package: str
+    """The distribution that it is of."""
+    target: str
+    """What it points to, as `module:SPEC`."""
+    reason: str
+
+
 def catalogue() -> Mapping[str, TechniqueSpec]:
     """Every known technique by name: the built-in ones and those that installed packages add."""
+    return _loaded()[0]
+
+
+def broken_techniques() -> tuple[BrokenTechnique, ...]:
+    """Those that installed packages were to add and that cannot be used."""
+    return _loaded()[1]
+
+
+@cache
+def _loaded() -> tuple[Mapping[str, TechniqueSpec], tuple[BrokenTechnique, ...]]:
     found = {spec.name: spec for spec in BUILTIN}
+    broken: list[BrokenTechnique] = []
     for entry in metadata.entry_points(group="lathe.techniques"):
-        spec = entry.load()
-        if not isinstance(spec, TechniqueSpec):
-            raise TypeError(
-                f"entry point {entry.value!r} in lathe.techniques is {type(spec).__name__}, not TechniqueSpec"
-            )
-        if spec.name in found:
-            raise ValueError(f"entry point {entry.value!r} adds technique {spec.name!r}, which exists already")
+        try:
+            spec = _added(entry, found)
+        except (Exception, SystemExit) as error:  # Whatever a stranger's module does when it is imported.
+            reason = str(error) if isinstance(error, _NotAdded) else words_of(error)
+            package = entry.dist.name if entry.dist else "unknown"
+            broken.append(BrokenTechnique(entry=entry.name, package=package, target=entry.value, reason=f"{reason}."))
+            logger.error("The technique %s of %s is left out: %s.", entry.name, package, reason)
+            continue
         found[spec.name] = spec
-    return found
+    return found, tuple(broken)
+
+
+class _NotAdded(Exception):
+    """The entry point was loaded, and what it is cannot be added."""
+
+
+def _added(entry: metadata.EntryPoint, known: Mapping[str, TechniqueSpec]) -> TechniqueSpec:
+    spec = entry.load()
+    if not isinstance(spec, TechniqueSpec):
+        raise _NotAdded(f"{entry.value} is {type(spec).__name__}, not TechniqueSpec")
+    if spec.name in known:
+        raise _NotAdded(f"the technique {spec.name!r} exists already")
+    return spec
 
 
 def missing_libraries(spec: TechniqueSpec, installed: Iterable[str]) -> tuple[str, ...]:

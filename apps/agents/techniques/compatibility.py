@@ -23,8 +23,6 @@ HALF_PRECISION = frozenset({"float16", "bfloat16"})
 QUANTIZED_TYPES = NARROW_TYPES
 PACKED_TYPES = frozenset({"int32"})
 """What some libraries pack narrow weights into; indices otherwise."""
-HALF_TECHNIQUES = frozenset({"torch-half", "onnx-float16"})
-"""Those that win nothing where weights are in half precision; others of PyTorch and ONNX start from it as well."""
 _START_FROM_HALVES = frozenset({Framework.TORCH, Framework.ONNX})
 _FRAMEWORKS = {
     Framework.ONNX: "ONNX",
@@ -173,7 +171,7 @@ def what_is_left(summary: ModelSummary) -> str | None:
 def _nothing_left(spec: TechniqueSpec, summary: ModelSummary) -> str | None:
     """Why quantizing (again), or exporting what is quantized, wins nothing; `None` where enough is in floats."""
     full, half, quantized = weight_shares(summary)
-    takes_halves = spec.name not in HALF_TECHNIQUES and _starts_from_halves(spec) and summary.format in spec.formats
+    takes_halves = not spec.knowledge.makes_halves and _starts_from_halves(spec) and summary.format in spec.formats
     enough_left = full + (half if takes_halves else 0.0) >= ENOUGH_LEFT
     # Operators of an ONNX graph are quantized one by one, and those in float can follow.
     partly = summary.format == Format.ONNX and enough_left

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from apps.agents.contracts.criteria import Device
 from apps.agents.contracts.formats import Format
+from apps.agents.techniques.knowledge.litert import DYNAMIC, FLOAT16, STATIC, WEIGHT_ONLY, LiteRtQuantization
 from apps.agents.techniques.parameters import BITS, CALIBRATION_EXAMPLES, NODES_KEPT, OPERATORS_KEPT, PER_CHANNEL
 from apps.agents.techniques.spec import Expectation, Family, ParameterSpec, Risk, TechniqueSpec
 
@@ -22,6 +23,7 @@ def _quantization(
     summary: str,
     parameters: tuple[ParameterSpec, ...],
     expectation: Expectation,
+    knowledge: LiteRtQuantization,
     agent: str,
     needs_calibration: bool = False,
     reference: str = _PAGE,
@@ -39,6 +41,7 @@ def _quantization(
         acts_on=_WEIGHTED,
         parameters=parameters,
         expectation=expectation,
+        knowledge=knowledge,
         reference=reference,
         implementation=f"apps.agents.backends.litert.quantization:{agent}",
     )
@@ -52,6 +55,7 @@ LITERT_TECHNIQUES: tuple[TechniqueSpec, ...] = (
         "no loss.",
         parameters=(OPERATORS_KEPT, NODES_KEPT),
         expectation=Expectation(size_ratio=1.95, speedup=1.0, metric_drop_points=0.0, risk=Risk.NONE),
+        knowledge=FLOAT16,
         agent="Float16",
     ),
     _quantization(
@@ -61,6 +65,7 @@ LITERT_TECHNIQUES: tuple[TechniqueSpec, ...] = (
         "for 8 bits.",
         parameters=(_EIGHT_OR_FOUR, PER_CHANNEL, OPERATORS_KEPT, NODES_KEPT),
         expectation=Expectation(size_ratio=3.8, speedup=3.5, metric_drop_points=0.1, risk=Risk.LOW),
+        knowledge=DYNAMIC,
         agent="DynamicRange",
     ),
     _quantization(
@@ -69,6 +74,7 @@ LITERT_TECHNIQUES: tuple[TechniqueSpec, ...] = (
         summary="Weights in 8 or 4 bits that become floats again before each operator: smaller, and not faster.",
         parameters=(_EIGHT_OR_FOUR, PER_CHANNEL, OPERATORS_KEPT, NODES_KEPT),
         expectation=Expectation(size_ratio=3.8, speedup=1.0, metric_drop_points=0.05, risk=Risk.LOW),
+        knowledge=WEIGHT_ONLY,
         agent="WeightOnly",
     ),
     _quantization(
@@ -100,6 +106,7 @@ LITERT_TECHNIQUES: tuple[TechniqueSpec, ...] = (
             NODES_KEPT,
         ),
         expectation=Expectation(size_ratio=3.75, speedup=3.5, metric_drop_points=1.0, risk=Risk.MEDIUM),
+        knowledge=STATIC,
         reference="Jacob et al. 2018, https://arxiv.org/abs/1712.05877",
         agent="StaticRange",
     ),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from apps.agents.techniques.knowledge.onnx import FLOAT16, GRAPH
+from apps.agents.techniques.knowledge.onnx_static import SMOOTHQUANT, STATIC
+from apps.agents.techniques.knowledge.onnx_weights import BLOCKS, DYNAMIC
 from apps.agents.techniques.parameters import ALPHA, BITS, CALIBRATION_EXAMPLES, NODES_KEPT, OPERATORS_KEPT, PER_CHANNEL
 from apps.agents.techniques.spec import Expectation, Family, ParameterSpec, Risk, TechniqueSpec
 
@@ -33,6 +36,7 @@ ONNX_TECHNIQUES: tuple[TechniqueSpec, ...] = (
             ),
         ),
         expectation=Expectation(size_ratio=1.0, speedup=1.0, metric_drop_points=0.0, risk=Risk.NONE),
+        knowledge=GRAPH,
         reference="https://onnxruntime.ai/docs/performance/model-optimizations/graph-optimizations.html",
         implementation="apps.agents.backends.onnx.graph:GraphOptimization",
     ),
@@ -83,6 +87,7 @@ ONNX_TECHNIQUES: tuple[TechniqueSpec, ...] = (
             NODES_KEPT,
         ),
         expectation=Expectation(size_ratio=3.9, speedup=3.0, metric_drop_points=0.5, risk=Risk.MEDIUM),
+        knowledge=STATIC,
         reference="Jacob et al. 2018, https://arxiv.org/abs/1712.05877",
         implementation="apps.agents.backends.onnx.quantization:StaticQuantization",
     ),
@@ -103,6 +108,7 @@ ONNX_TECHNIQUES: tuple[TechniqueSpec, ...] = (
             NODES_KEPT,
         ),
         expectation=Expectation(size_ratio=3.9, speedup=1.5, metric_drop_points=0.5, risk=Risk.LOW),
+        knowledge=DYNAMIC,
         reference="https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html#dynamic-quantization",
         implementation="apps.agents.backends.onnx.quantization:DynamicQuantization",
     ),
@@ -145,6 +151,7 @@ ONNX_TECHNIQUES: tuple[TechniqueSpec, ...] = (
             NODES_KEPT,
         ),
         expectation=Expectation(size_ratio=2.0, speedup=1.1, metric_drop_points=0.5, risk=Risk.LOW),
+        knowledge=BLOCKS,
         reference="https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html#quantize-to-int4uint4",
         implementation="apps.agents.backends.onnx.weight_only:WeightOnlyQuantization",
     ),
@@ -159,6 +166,7 @@ ONNX_TECHNIQUES: tuple[TechniqueSpec, ...] = (
         requires=("onnx", "onnxruntime"),
         parameters=(OPERATORS_KEPT, NODES_KEPT),
         expectation=Expectation(size_ratio=2.0, speedup=1.0, metric_drop_points=0.05, risk=Risk.LOW),
+        knowledge=FLOAT16,
         reference="Micikevicius et al. 2018, https://arxiv.org/abs/1710.03740",
         implementation="apps.agents.backends.onnx.float16:Float16Conversion",
     ),
@@ -189,6 +197,7 @@ ONNX_TECHNIQUES: tuple[TechniqueSpec, ...] = (
             NODES_KEPT,
         ),
         expectation=Expectation(size_ratio=2.0, speedup=2.0, metric_drop_points=0.5, risk=Risk.MEDIUM),
+        knowledge=SMOOTHQUANT,
         reference="Xiao et al. 2023, https://arxiv.org/abs/2211.10438",
         implementation="apps.agents.backends.onnx.smoothquant:SmoothQuant",
     ),

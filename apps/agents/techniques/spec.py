@@ -1,19 +1,21 @@
 """What a technique says of itself: a light spec that forms, serializers, docs and the planner read.
 
-A spec imports nothing heavy. Its `implementation` is a dotted path, `module:Class`, that is imported on first use and
-only in the child process (`apps.agents.sandbox.process`).
+A spec imports nothing heavy, and neither does the `knowledge` that it refers to. Its `implementation` is a dotted path,
+`module:Class`, that is imported on first use and only in the child process (`apps.agents.sandbox.process`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, InstanceOf, model_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from apps.agents.contracts.criteria import Device
 from apps.agents.contracts.values import Value
+from apps.agents.techniques.knowledge.technique import TechniqueKnowledge
 
 
 class Family(StrEnum):
@@ -76,9 +78,21 @@ class TechniqueSpec(Value):
     """Operator types that it changes to gain anything; a model with none of them gains nothing. Empty means any."""
     parameters: tuple[ParameterSpec, ...] = ()
     expectation: Expectation
+    knowledge: SkipJsonSchema[InstanceOf[TechniqueKnowledge]] = Field(
+        default=TechniqueKnowledge(), exclude=True, repr=False
+    )
+    """What planning knows of it beyond that; as it stands, the grid of the values to search."""
     reference: str
     """The paper or the page that the method follows."""
     implementation: str = Field(pattern=r"^[\w.]+:\w+$")
+
+    @model_validator(mode="after")
+    def _sound_parameters(self) -> Self:
+        """Raises `ValueError` where a value that would be tried is none that the parameter may have."""
+        for parameter in self.parameters:
+            for value in (parameter.default, *parameter.search):
+                _check(self.name, parameter, value)
+        return self
 
     def makes(self, given: str) -> str:
         """The format of the artifact that it makes of a model in the format `given`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from apps.agents.contracts.criteria import Device
 from apps.agents.contracts.formats import KERAS_FORMATS, TENSORFLOW_FORMATS, Format
+from apps.agents.techniques.knowledge.tensorflow import DEFAULTS_ONLY
 from apps.agents.techniques.spec import Expectation, Family, ParameterSpec, Risk, TechniqueSpec
 
 _LAYERS = (
@@ -52,6 +53,7 @@ def _on_layers(
         acts_on=_LAYERS,
         parameters=parameters,
         expectation=expectation,
+        knowledge=DEFAULTS_ONLY,
         reference=reference,
         implementation=f"apps.agents.backends.tensorflow.{agent}",
     )
@@ -184,6 +186,7 @@ TENSORFLOW_TECHNIQUES: tuple[TechniqueSpec, ...] = (
             ),
         ),
         expectation=Expectation(size_ratio=2.0, speedup=1.5, metric_drop_points=0.1, risk=Risk.LOW),
+        knowledge=DEFAULTS_ONLY,
         reference="Micikevicius et al. 2018, https://arxiv.org/abs/1710.03740",
         implementation="apps.agents.backends.tensorflow.half:HalfPrecision",
     ),

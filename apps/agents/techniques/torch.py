@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from apps.agents.contracts.formats import TORCH_FORMATS, Format
+from apps.agents.techniques.knowledge.torch import BITSANDBYTES, HALF, SMOOTHQUANT, WEIGHT_ONLY
+from apps.agents.techniques.knowledge.torch_groups import AUTOAWQ, AWQ, GPTQ, NEAREST
 from apps.agents.techniques.parameters import ALPHA, BITS
 from apps.agents.techniques.spec import Expectation, Family, ParameterSpec, Risk, TechniqueSpec
 
@@ -79,6 +81,7 @@ TORCH_TECHNIQUES: tuple[TechniqueSpec, ...] = (
             ),
         ),
         expectation=Expectation(size_ratio=2.0, speedup=0.9, metric_drop_points=0.1, risk=Risk.LOW),
+        knowledge=HALF,
         reference="Micikevicius et al. 2018, https://arxiv.org/abs/1710.03740; Kalamkar et al. 2019, "
         "https://arxiv.org/abs/1905.12322",
         implementation="apps.agents.backends.torch.half:HalfPrecision",
@@ -94,6 +97,7 @@ TORCH_TECHNIQUES: tuple[TechniqueSpec, ...] = (
         acts_on=("Linear",),
         parameters=(_MODULES_KEPT,),
         expectation=Expectation(size_ratio=2.5, speedup=0.9, metric_drop_points=0.05, risk=Risk.LOW),
+        knowledge=WEIGHT_ONLY,
         reference="https://github.com/pytorch/ao",
         implementation="apps.agents.backends.torch.weight_only:WeightOnlyQuantization",
     ),
@@ -124,6 +128,7 @@ TORCH_TECHNIQUES: tuple[TechniqueSpec, ...] = (
             _MODULES_KEPT,
         ),
         expectation=Expectation(size_ratio=2.5, speedup=0.6, metric_drop_points=0.5, risk=Risk.LOW),
+        knowledge=BITSANDBYTES,
         reference="Dettmers et al. 2022, https://arxiv.org/abs/2208.07339; Dettmers et al. 2023, "
         "https://arxiv.org/abs/2305.14314",
         implementation="apps.agents.backends.torch.bitsandbytes:BitsAndBytes",
@@ -148,6 +153,7 @@ TORCH_TECHNIQUES: tuple[TechniqueSpec, ...] = (
             _MODULES_KEPT,
         ),
         expectation=Expectation(size_ratio=2.5, speedup=1.0, metric_drop_points=0.3, risk=Risk.LOW),
+        knowledge=AUTOAWQ,
         reference="Lin et al. 2024, https://arxiv.org/abs/2306.00978",
         implementation="apps.agents.backends.torch.autoawq:AutoAwq",
     ),
@@ -164,6 +170,7 @@ TORCH_TECHNIQUES: tuple[TechniqueSpec, ...] = (
         acts_on=("Linear",),
         parameters=(BITS, _GROUP_SIZE, _SYMMETRIC, _CALIBRATION, _MODULES_KEPT),
         expectation=Expectation(size_ratio=2.5, speedup=1.0, metric_drop_points=0.3, risk=Risk.LOW),
+        knowledge=AWQ,
         reference="Lin et al. 2024, https://arxiv.org/abs/2306.00978",
         implementation="apps.agents.backends.torch.compressed:ActivationAware",
     ),
@@ -180,6 +187,7 @@ TORCH_TECHNIQUES: tuple[TechniqueSpec, ...] = (
         acts_on=("Linear",),
         parameters=(BITS, _GROUP_SIZE, _SYMMETRIC, _CALIBRATION, _MODULES_KEPT),
         expectation=Expectation(size_ratio=2.5, speedup=1.0, metric_drop_points=0.2, risk=Risk.LOW),
+        knowledge=GPTQ,
         reference="Frantar et al. 2023, https://arxiv.org/abs/2210.17323",
         implementation="apps.agents.backends.torch.compressed:SecondOrder",
     ),
@@ -194,6 +202,7 @@ TORCH_TECHNIQUES: tuple[TechniqueSpec, ...] = (
         acts_on=("Linear",),
         parameters=(BITS, _GROUP_SIZE, _SYMMETRIC, _MODULES_KEPT),
         expectation=Expectation(size_ratio=2.5, speedup=1.0, metric_drop_points=0.4, risk=Risk.LOW),
+        knowledge=NEAREST,
         reference="Jacob et al. 2018, https://arxiv.org/abs/1712.05877",
         implementation="apps.agents.backends.torch.compressed:RoundToNearest",
     ),
@@ -220,6 +229,7 @@ TORCH_TECHNIQUES: tuple[TechniqueSpec, ...] = (
             _MODULES_KEPT,
         ),
         expectation=Expectation(size_ratio=2.0, speedup=1.0, metric_drop_points=0.3, risk=Risk.LOW),
+        knowledge=SMOOTHQUANT,
         reference="Xiao et al. 2023, https://arxiv.org/abs/2211.10438",
         implementation="apps.agents.backends.torch.smoothquant:SmoothQuant",
     ),

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.agents.measuring.scheduling.health import TimingHealth
 from apps.agents.sandbox import cores
-from apps.agents.techniques.catalogue import catalogue
+from apps.agents.techniques.catalogue import BrokenTechnique, catalogue
 from apps.models import clock
 from apps.optimization.models.step import SessionStep
 from apps.optimization.querysets import WORKER_SILENCE, WorkerQuerySet
@@ -25,7 +25,7 @@ class Worker(models.Model):
     name = models.CharField(primary_key=True, max_length=120)
     queues = models.JSONField(default=list)
     machine = models.JSONField(default=dict)
-    """`Machine`: CPU, flags, accelerators, library versions."""
+    """`Machine`: CPU, flags, accelerators, library versions; and the `broken_techniques` of its catalogue."""
     measuring_cores = models.JSONField(default=list)
     """The numbers of the cores it measures on; empty means all cores it may use."""
     priority = models.CharField(max_length=60, blank=True)
@@ -68,6 +68,11 @@ class Worker(models.Model):
     def libraries(self) -> dict[str, str]:
         """Versions of the installed distributions by name."""
         return self.machine.get("libraries", {})
+
+    @property
+    def broken_techniques(self) -> tuple[BrokenTechnique, ...]:
+        """What packages that are installed there were to add, and why it is left out."""
+        return tuple(BrokenTechnique.model_validate(one) for one in self.machine.get("broken_techniques", ()))
 
 
 class PipelineSettings(models.Model):

@@ -2,7 +2,14 @@
 
 from apps.optimization.services.foresight import use_of, what_is_decided
 from apps.optimization.services.lifecycle import session_cancel, session_resume, session_retry
-from apps.optimization.services.preview import SessionPreview, TechniqueStatus, session_preview, technique_statuses
+from apps.optimization.services.preview import (
+    BrokenHere,
+    SessionPreview,
+    TechniqueStatus,
+    session_preview,
+    technique_statuses,
+    techniques_broken,
+)
 from apps.optimization.services.promotion import promote, promotion_rollback
 from apps.optimization.services.removal import session_delete
 from apps.optimization.services.report import SessionReport, package_of, report
@@ -10,6 +17,7 @@ from apps.optimization.services.start import session_start, wanted_criteria
 from apps.optimization.services.storage import Storage, keep_for, policy_with, storage_of
 
 __all__ = [
+    "BrokenHere",
     "SessionPreview",
     "SessionReport",
     "Storage",
@@ -28,6 +36,7 @@ __all__ = [
     "session_start",
     "storage_of",
     "technique_statuses",
+    "techniques_broken",
     "use_of",
     "wanted_criteria",
     "what_is_decided",

@@ -13,7 +13,13 @@ from apps.agents.contracts.values import Value
 from apps.agents.evaluation.decidability import Decidability
 from apps.agents.evaluation.repeated_use import RepeatedUse
 from apps.agents.planning.availability import obstacle_to
-from apps.agents.techniques.catalogue import TechniqueSpec, catalogue, missing_libraries
+from apps.agents.techniques.catalogue import (
+    BrokenTechnique,
+    TechniqueSpec,
+    broken_techniques,
+    catalogue,
+    missing_libraries,
+)
 from apps.agents.techniques.compatibility import compatibility, in_reach
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization.models import PipelineSettings, Worker
@@ -47,6 +53,14 @@ class TechniqueStatus(Value):
     """The libraries that no live worker has. Also empty if no worker is alive, because then nothing is known."""
     disabled: bool
     """Switched off by the operators."""
+
+
+class BrokenHere(Value):
+    """A technique that an installed package was to add and that cannot be used, and where that was found."""
+
+    technique: BrokenTechnique
+    places: tuple[str, ...]
+    """`the portal`, and the names of live workers."""
 
 
 def session_preview(version: ModelVersion, dataset: DataSet, criteria: Criteria | Mapping[str, Any]) -> SessionPreview:
@@ -92,3 +106,12 @@ def technique_statuses() -> tuple[TechniqueStatus, ...]:
         )
         for spec in catalogue().values()
     )
+
+
+def techniques_broken() -> tuple[BrokenHere, ...]:
+    """What the portal and the live workers could not add to their catalogues, each reason once."""
+    found: dict[BrokenTechnique, list[str]] = {one: ["the portal"] for one in broken_techniques()}
+    for worker in Worker.objects.alive():
+        for one in worker.broken_techniques:
+            found.setdefault(one, []).append(worker.name)
+    return tuple(BrokenHere(technique=one, places=tuple(places)) for one, places in found.items())

@@ -8,7 +8,7 @@ from django.views.decorators.http import require_GET
 
 from apps.accounts.requests import MemberRequest
 from apps.optimization.models import Worker
-from apps.optimization.services import technique_statuses
+from apps.optimization.services import technique_statuses, techniques_broken
 
 NEEDED = (
     ("default", "sessions do not advance"),
@@ -29,6 +29,7 @@ def workers(request: MemberRequest) -> HttpResponse:
         "alive": alive,
         "gone": gone,
         "techniques": technique_statuses(),
+        "broken": techniques_broken(),
         "unserved": [(queue, waits) for queue, waits in NEEDED if queue not in served],
     }
     return render(request, template, context)

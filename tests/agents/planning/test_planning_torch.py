@@ -16,7 +16,7 @@ from apps.agents.planning.agent import PlanningAgent, plan_preview
 from apps.agents.planning.prediction import predict
 from apps.agents.techniques.catalogue import catalogue
 from apps.agents.techniques.knowledge.profile import profile_of_analysis
-from apps.agents.techniques.knowledge.torch_variants import group_that_fits
+from apps.agents.techniques.knowledge.torch_groups import group_that_fits
 from tests.agents.inmemory import (
     AUTOAWQ,
     AWQ,

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+NO_PLACE = 1000
+
 
 @dataclass(frozen=True)
 class Variant:
@@ -14,3 +16,5 @@ class Variant:
     technique: str
     parameters: Mapping[str, Any]
     reason: str
+    place: int = NO_PLACE
+    """Which of two that are worth as much comes first: the lower one."""

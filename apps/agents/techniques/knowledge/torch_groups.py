@@ -1,0 +1,131 @@
+"""What is known of weights in groups with a scale each: plain rounding, and the clever methods that have to beat it."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from apps.agents.techniques.knowledge import torch_losses
+from apps.agents.techniques.knowledge.kernels import KernelRule, Kind
+from apps.agents.techniques.knowledge.profile import GraphProfile
+from apps.agents.techniques.knowledge.technique import Baseline, Parameters, Superseded
+from apps.agents.techniques.knowledge.torch import AS_FAST, UNPACKED, TorchQuantization
+from apps.agents.techniques.knowledge.torch_losses import Loss
+from apps.agents.techniques.knowledge.variant import Variant
+
+if TYPE_CHECKING:
+    from apps.agents.techniques.spec import TechniqueSpec
+
+GROUPS = (128, 64, 32, 16)
+FINE_GROUP, COARSE_GROUP = 32, 128
+
+
+def group_that_fits(profile: GraphProfile, most: int) -> int | None:
+    """The largest group of at most `most` weights that divides every row; `None` where none does."""
+    fitting = (group for group in GROUPS if group <= most and all(length % group == 0 for length in profile.rows))
+    return next(fitting, None)
+
+
+def _groups(profile: GraphProfile) -> list[int]:
+    """The fine and the coarse group, as far as a group fits."""
+    fitting = (group_that_fits(profile, most) for most in (FINE_GROUP, COARSE_GROUP))
+    return [group for group in dict.fromkeys(fitting) if group is not None]
+
+
+def _fineness(parameters: Parameters) -> Hashable:
+    """Bits, weights that share a scale, and what stays in float."""
+    kept = tuple(sorted(str(name) for name in parameters.get("keep_float_nodes", ())))
+    return int(parameters.get("bits", 4)), int(parameters.get("group_size", FINE_GROUP)), kept
+
+
+BEATS_ROUNDING = Baseline(
+    technique="torch-round-to-nearest",
+    label="plain rounding",
+    done="rounded to the nearest at the same bits",
+    effort="calibration",
+    alike=_fineness,
+)
+
+
+@dataclass(frozen=True)
+class GroupedWeights(TorchQuantization):
+    """4 bits in the groups that fit a generative model, each method with the others in groups as large."""
+
+    kernels: tuple[KernelRule, ...] = AS_FAST
+    share: float = 1.0
+    """Loss at 4 bits against that of rounding to the nearest in groups as large."""
+    reason: str = ""
+    turn: int = 0
+    """Which of two that are worth as much comes first."""
+
+    def loss(self, parameters: Parameters) -> Loss:
+        bits, group = int(parameters.get("bits", 4)), int(parameters.get("group_size", FINE_GROUP))
+        return torch_losses.of_groups(bits, group, self.share)
+
+    def stored_bits(self, parameters: Parameters, float_bits: float) -> float:
+        bits, group = int(parameters.get("bits", 4)), int(parameters.get("group_size", FINE_GROUP))
+        return torch_losses.bits_in_groups(bits, group, bool(parameters.get("symmetric", False)), float_bits)
+
+    def title_parts(self, spec: TechniqueSpec, parameters: Parameters) -> list[str]:
+        bits, group = parameters.get("bits", 4), parameters.get("group_size", FINE_GROUP)
+        parts = [f"int{bits}, groups of {group}"]
+        return [*parts, "symmetric"] if parameters.get("symmetric") else parts
+
+    def variants(self, spec: TechniqueSpec, profile: GraphProfile) -> Iterator[Variant]:
+        if profile.generative:
+            for number, group in enumerate(_groups(profile), start=1):
+                yield Variant(spec.name, self.in_groups(group), self.reason, place=10 * number + self.turn)
+
+    def in_groups(self, group: int) -> dict[str, Any]:
+        """Parameters for 4 bits in groups of so many weights."""
+        return {"bits": 4, "group_size": group}
+
+
+class RoundToNearest(GroupedWeights):
+    """No calibration; 8 bits are worth a thought as well."""
+
+    def variants(self, spec: TechniqueSpec, profile: GraphProfile) -> Iterator[Variant]:
+        yield from super().variants(spec, profile)
+        if profile.generative and (groups := _groups(profile)):
+            reason = "8-bit weights lose next to nothing, and no calibration is needed."
+            yield Variant(spec.name, {"bits": 8, "group_size": groups[0]}, reason, place=30)
+
+
+class AutoAwq(GroupedWeights):
+    """4 bits only, in a format of its own."""
+
+    def stored_bits(self, parameters: Parameters, float_bits: float) -> float:
+        return 4 + (16 + 4) / int(parameters.get("group_size", FINE_GROUP))
+
+    def in_groups(self, group: int) -> dict[str, Any]:
+        return {"group_size": group}
+
+
+GPTQ = GroupedWeights(
+    share=0.28,
+    baseline=BEATS_ROUNDING,
+    reason="Rounds column by column and makes up for each error in the columns after it.",
+)
+AWQ = GroupedWeights(
+    share=0.92,
+    baseline=BEATS_ROUNDING,
+    turn=1,
+    reason="Scales up the channels that matter to the activations before it rounds.",
+)
+NEAREST = RoundToNearest(
+    turn=2,
+    reason="Weights rounded as they are: what AWQ and GPTQ have to beat, so it is measured beside them.",
+)
+AUTOAWQ = AutoAwq(
+    kernels=(KernelRule(Kind.PRODUCT, (1.0, 1.0, 1.0, 1.5), basis=UNPACKED),),
+    share=0.84,
+    baseline=BEATS_ROUNDING,
+    turn=3,
+    reason="Scales up the channels that matter to the activations, in autoawq's own format.",
+    superseded=Superseded(
+        by="torch-awq",
+        reason="autoawq is no longer maintained, and llm-compressor does the same; it is tried where the criteria name "
+        "it, or where no worker has llm-compressor.",
+    ),
+)
