@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from drf_spectacular.utils import extend_schema_field
@@ -201,7 +201,7 @@ class EvaluationSerializer(serializers.ModelSerializer[EvaluationReport]):
         exclude = ("candidate", "step")
 
 
-class LinkSerializer(serializers.Serializer[Link]):
+class ChainLinkSerializer(serializers.Serializer[Link]):
     """One technique of a candidate's chain; `size_bytes` and `digest` (SHA-256) are those of what it has made."""
 
     title = serializers.CharField()
@@ -240,7 +240,7 @@ class CandidateSerializer(serializers.ModelSerializer[Candidate]):
         )
         read_only_fields = fields
 
-    @extend_schema_field(LinkSerializer(many=True))
+    @extend_schema_field(ChainLinkSerializer(many=True))
     def get_steps(self, candidate: Candidate) -> list[dict[str, Any]]:
         return [link.model_dump(mode="json") for link in self._lineage(candidate).links(candidate)]
 
@@ -249,8 +249,11 @@ class CandidateSerializer(serializers.ModelSerializer[Candidate]):
 
     def _lineage(self, candidate: Candidate) -> Lineage:
         """Read once for all candidates of a session that are shown together."""
-        known: dict[UUID, Lineage] = cast("dict[str, Any]", self.context).setdefault("lineages", {})
-        return known.setdefault(candidate.session_id, Lineage(candidate.session))
+        return self._lineages.setdefault(candidate.session_id, Lineage(candidate.session))
+
+    @cached_property
+    def _lineages(self) -> dict[UUID, Lineage]:
+        return {}
 
 
 class LogEntrySerializer(serializers.ModelSerializer[LogEntry]):

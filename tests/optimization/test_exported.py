@@ -363,6 +363,18 @@ def test_a_chain_that_was_not_made_to_its_end_shows_what_was_made(finished: Opti
     assert [link.size_bytes for link in links] == [material.RESULT.size_bytes, material.RESULT.size_bytes, None]
 
 
+def test_a_chain_stays_whole_where_the_files_on_its_way_were_removed(finished: OptimizationSession) -> None:
+    finished.steps.filter(key__in=("export", "prepare")).update(artifact=None)
+
+    recipe = Recipe.model_validate(recipe_of(finished).model_dump(mode="json"))
+    links = Lineage(finished).links(finished.candidates.get(key="c02"))
+
+    assert [one.technique for one in recipe.steps] == CHAIN
+    assert [one.made is None for one in recipe.steps] == [True, True, False]
+    assert all(link.size_bytes == material.RESULT.size_bytes for link in links)
+    assert input_format(step(finished, "c02/evaluate")) == Format.ONNX
+
+
 def test_candidates_of_a_list_are_read_with_a_fixed_number_of_queries(
     finished: OptimizationSession, django_assert_max_num_queries: Any
 ) -> None:

@@ -31,9 +31,9 @@ from apps.agents.contracts.state import (
     StepRecord,
     Verdict,
 )
-from apps.agents.session.candidates import ANALYSE, PACKAGE, PLAN, analyse_key, evaluate_key, judge_key
 from apps.agents.session.finalists import at_level
 from apps.agents.session.manager import OptimizationManager
+from apps.agents.session.steps import ANALYSE, PACKAGE, PLAN, Steps, evaluate_key, judge_key
 from apps.models.models import DataSet, ModelVersion
 from apps.models.services import add_dataset, add_version, register_model
 from apps.models.storage import local_path
@@ -74,7 +74,8 @@ class Finished:
 
     def exported_analysis(self, target: str = Format.ONNX) -> AnalysisReport:
         """Of the export to a format."""
-        return AnalysisReport.model_validate(self._result(analyse_key(target)))
+        found = [AnalysisReport.model_validate(one.result) for one in Steps.of(self.state).exported_analyses]
+        return next(one for one in found if one.model.format == target)
 
     @property
     def plan(self) -> Plan:
