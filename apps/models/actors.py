@@ -10,7 +10,7 @@ from apps.models import collection, inspection
 from apps.models.messages import COLLECT_STORE, INSPECT_DATASET, INSPECT_VERSION
 
 TIME_LIMIT_MS = 35 * 60 * 1000
-"""More than the child's own limit, which ends the work first and says why."""
+"""Longer than the child's own limit, which ends the work first and gives the reason."""
 CHECK: dict[str, Any] = {"max_retries": 3, "min_backoff": 5_000, "time_limit": TIME_LIMIT_MS}
 CHORE: dict[str, Any] = {"max_retries": 3, "time_limit": 5 * 60 * 1000}
 

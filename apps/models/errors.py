@@ -210,8 +210,7 @@ class DataSetSpecInvalid(UserError):
 class DataSetWrongType(UserError):
     code = "dataset.wrong_type"
     sentence = (
-        "The file's content is {found}, not {wanted}. The content decides, not the file name. Upload a file of the "
-        "right kind."
+        "By its content, this file is {found}, not {wanted}. Upload a file of the right kind. Its name does not matter."
     )
 
 

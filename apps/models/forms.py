@@ -11,6 +11,8 @@ from django import forms
 from django.db.models import QuerySet
 
 from apps.accounts.models import Team, User
+from apps.agents.contracts.formats import uploads_said
+from apps.agents.contracts.phrasing import capital
 from apps.models.models import ModelVersion, RegisteredModel, Upload
 
 
@@ -62,11 +64,7 @@ class ModelUploadForm(FileOrUploadForm):
     def __init__(self, *args: Any, team: Team, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["model"].queryset = RegisteredModel.objects.visible_to(self.user).filter(team=team)  # type: ignore[attr-defined]
-        self.fields["file"].help_text = (
-            "ONNX (.onnx, or a .zip with its external data), an exported program (.pt2), TorchScript (.pt), "
-            "a transformers folder (.zip), weights with a lathe.toml (.zip), Keras (.keras, .h5), a SavedModel folder "
-            "(.zip), or TensorFlow Lite (.tflite)."
-        )
+        self.fields["file"].help_text = f"{capital(uploads_said())}."
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}

@@ -15,7 +15,7 @@ from django.core.files import File
 from apps.accounts.models import Team
 from apps.agents.contracts.dataset_spec import DatasetKind, DatasetSpec
 from apps.agents.contracts.errors.models import ModelWrongType
-from apps.agents.contracts.formats import Format
+from apps.agents.contracts.formats import Format, uploads_said
 from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.files.onnx_wire import summarize
 from apps.agents.files.sniffing import FileKind, code_members, format_of, sniff
@@ -24,12 +24,6 @@ from apps.models.models import Blob, Upload
 from apps.models.storage import local_path, put_stream, upload_limit_bytes
 from apps.models.uploads import finish
 from apps.models.usage import check_room
-
-WANTED_MODEL = (
-    "an ONNX model (alone, or in a zip with its external data), a PyTorch exported program (.pt2), a TorchScript "
-    "archive (.pt), a zip of a transformers folder or of weights with a lathe.toml, a Keras model (.keras or .h5), a "
-    "zip of a SavedModel folder, or a TensorFlow Lite model (.tflite)"
-)
 
 DATA_KINDS: dict[DatasetKind, frozenset[FileKind]] = {
     DatasetKind.NPZ: frozenset({FileKind.NPZ}),
@@ -124,7 +118,7 @@ def _recognized(path: Path) -> tuple[FileKind, Format]:
     kind = sniff(path)
     found = format_of(kind)
     if found is None:
-        raise ModelWrongType(field="file", found=kind.value, wanted=WANTED_MODEL)
+        raise ModelWrongType(field="file", found=kind.value, wanted=uploads_said())
     return kind, found
 
 

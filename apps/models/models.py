@@ -30,6 +30,8 @@ from apps.models.querysets import (
 from apps.texts import storable
 
 LONGEST_SIGNATURE = 200
+LONGEST_WORDS = 120
+"""The maximum length of short metadata from a file; the rest is cut off."""
 LONG_FIELDS = ("weights", "code")
 """The fields of a `ModelSummary` that only a version's own page shows."""
 
@@ -280,6 +282,8 @@ class ModelMetadata(models.Model):
     def record(cls, version: ModelVersion, summary: ModelSummary) -> ModelMetadata:
         """Stores the inspection result for `version`, replacing any earlier one."""
         body = storable(summary.model_dump(mode="json"))
+        body["producer"] = body["producer"][:LONGEST_WORDS]
+        body["quantization"] = body["quantization"] and body["quantization"][:LONGEST_WORDS]
         details = {name: body.pop(name) for name in LONG_FIELDS}
         columns = {name: body[name] for name in ("format", "parameters", "size_bytes")}
         return cls.objects.update_or_create(version=version, defaults={**columns, "body": body, "details": details})[0]

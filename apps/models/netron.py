@@ -24,7 +24,7 @@ POLICY = "; ".join(
     (
         "default-src 'none'",
         "script-src 'self'",
-        # The page carries its style in itself, and the drawing sets style attributes.
+        # The page has inline styles, and the drawing sets style attributes.
         "style-src 'self' 'unsafe-inline'",
         "img-src 'self' data: blob:",
         "font-src 'self' data:",

@@ -9,7 +9,7 @@ from rest_framework import serializers
 
 from apps.accounts.models import Team
 from apps.agents.contracts.dataset_spec import DatasetSpec
-from apps.agents.contracts.formats import FORMATS
+from apps.agents.contracts.formats import FORMATS, uploads_said
 from apps.agents.contracts.reports.dataset import DatasetSummary
 from apps.agents.contracts.reports.model import CodeFile, LanguageModel, Signature, TensorSpec
 from apps.api import json_of
@@ -205,12 +205,11 @@ class FileChoice(serializers.Serializer[Any]):
 
 
 class NewVersionSerializer(FileChoice):
-    """The file format is detected from its content.
+    __doc__ = f"""The file format is detected from its content.
 
-    It may be ONNX (`.onnx`, or a zip with its external data), a PyTorch exported program (`.pt2`), a TorchScript
-    archive (`.pt`), a zip of a transformers folder or of weights with a `lathe.toml`, a Keras model (`.keras` or
-    `.h5`), a zip of a SavedModel folder, or a TensorFlow Lite model (`.tflite`). A file that contains code (Python
-    files) requires that the token's member may upload code; otherwise 403, `model.code_not_allowed`.
+    It may be {uploads_said()}.
+    A file that contains code (Python files) requires that the token's member may upload code; otherwise 403,
+    `model.code_not_allowed`.
     """
 
     model = serializers.IntegerField(help_text="The id of the registered model.")

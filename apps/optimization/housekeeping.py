@@ -85,7 +85,7 @@ class Housekeeper(threading.Thread):
 
 
 def _ask_for_collection() -> None:
-    """Messages and not calls: listing a large store takes longer than a worker may be silent."""
+    """Sends messages instead of calling: listing a large store takes longer than a worker may be silent."""
     from apps.models.messages import COLLECT_STORE
     from apps.optimization.messages import TIDY_UP
 

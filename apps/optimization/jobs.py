@@ -20,7 +20,7 @@ from apps.agents.sandbox.process import Limits
 from apps.models.errors import StoreFileMissing
 from apps.models.models import Blob
 from apps.models.storage import local_path
-from apps.optimization.lineage import exported_analyses, format_of, input_format, reading_of
+from apps.optimization.lineage import exported_analyses, format_of, input_format, reading_of, signature_of
 from apps.optimization.models import OptimizationSession, PipelineSettings, SessionStep
 from apps.optimization.recipe import recipe_of
 from apps.optimization.rendering import report_html
@@ -79,7 +79,7 @@ def _facts(step: SessionStep) -> StepFacts:
         "measuring_cores": environment.LATHE.cores,
         "original_format": format_of(session.version),
         "format": input_format(step),
-        "signature": session.version.metadata.body["signature"] or None,
+        "signature": signature_of(session.version),
         "criteria": session.criteria,
         "dataset": reading_of(session),
         "batch_divisor": step.batch_divisor,
@@ -90,7 +90,7 @@ def _facts(step: SessionStep) -> StepFacts:
             facts["data"] = session.dataset.described
         case StepKind.EVALUATE:
             facts |= {"quiet_wait_s": _quiet_wait_s(session), "timing_s": environment.LATHE.timing_s}
-            facts |= {"predicted_speedup": _predicted_speedup(step)}
+            facts |= {"predicted_speedup": _predicted_speedup(step), "original_memory": _original_memory(session)}
             facts |= {"outcomes": _outcomes(session)} if _judges(step) else {}
         case StepKind.PACKAGE:
             facts |= {"filename": _artifact_filename(step), "summary": _summary_of_parent(step)}
@@ -116,8 +116,20 @@ def _quiet_wait_s(session: OptimizationSession) -> float:
     return affordable_wait_s(environment.LATHE.quiet_wait_s, budget.minutes, budget.candidates)
 
 
+def _original_memory(session: OptimizationSession) -> dict[str, Any] | None:
+    """The original's peak memory, as the analysis measured it."""
+    if not hasattr(session, "analysis"):
+        return None
+    found = session.analysis.body
+    return {
+        "peak_bytes": found["peak_memory_bytes"],
+        "batch_size": found["latency"]["batch_size"],
+        "hostname": found["machine"]["hostname"],
+    }
+
+
 def _predicted_speedup(step: SessionStep) -> float | None:
-    """What the plan expects of the step's candidate."""
+    """The plan's expectation for the step's candidate."""
     candidate = step.session.candidates.filter(key=step.candidate_key).first()
     return candidate.predicted["speedup"] if candidate and candidate.predicted else None
 
@@ -144,7 +156,7 @@ def _documents(session: OptimizationSession, folder: Path) -> dict[str, Path]:
     texts = {
         "report_json": ("report.json", finding.model_dump_json(indent=2)),
         "report_html": ("report.html", report_html(finding)),
-        "recipe": ("recipe.json", json.dumps(recipe_of(session), indent=2, sort_keys=True)),
+        "recipe": ("recipe.json", json.dumps(recipe_of(session).model_dump(mode="json"), indent=2, sort_keys=True)),
     }
     paths = {}
     for role, (name, text) in texts.items():

@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import cached_property
 from typing import Any
 
+from apps.agents.contracts.chain import Application, key_of, prefix_key
 from apps.agents.contracts.dataset_spec import DatasetSpec
 from apps.agents.contracts.state import Status, StepKind
-from apps.agents.techniques.artifact_format import format_after, format_of_candidate, runtime_of
+from apps.agents.contracts.values import Value
+from apps.agents.techniques.artifact_format import format_after, runtime_of
 from apps.models.models import ModelVersion
-from apps.optimization.models import OptimizationSession, SessionStep
+from apps.optimization.models import Candidate, OptimizationSession, SessionStep
+
+
+class Link(Value):
+    """One link of a candidate's chain, and what came of it."""
+
+    title: str
+    """The technique as people call it."""
+    variant: str
+    """What its parameters make of it; empty where they say nothing."""
+    technique: str
+    parameters: dict[str, Any]
+    size_bytes: int | None
+    """Of what it made; `None` before."""
+    digest: str | None
+    """SHA-256 of what it made."""
+    checks: tuple[str, ...]
+    """What was checked of what it made, one sentence each: what stayed in float, too."""
 
 
 def format_of(version: ModelVersion) -> str:
@@ -16,10 +37,9 @@ def format_of(version: ModelVersion) -> str:
     return str(version.metadata.format)
 
 
-def signature_of(version: ModelVersion) -> dict[str, str]:
-    """The argument that names the original's signature, if its format supports several; otherwise empty."""
-    signature = version.metadata.body["signature"]
-    return {"signature": signature} if signature else {}
+def signature_of(version: ModelVersion) -> str | None:
+    """The original's signature, if its format supports several."""
+    return version.metadata.body["signature"] or None
 
 
 def reading_of(session: OptimizationSession) -> dict[str, Any]:
@@ -29,16 +49,75 @@ def reading_of(session: OptimizationSession) -> dict[str, Any]:
     return spec.laid_out(found or {}).model_dump(mode="json")
 
 
+class Lineage:
+    """The steps of a session by what they made, read once."""
+
+    def __init__(self, session: OptimizationSession) -> None:
+        self._session = session
+
+    @cached_property
+    def _steps(self) -> dict[str, SessionStep]:
+        return {step.key: step for step in self._session.steps.select_related("artifact").order_by("pk")}
+
+    @cached_property
+    def _optimized(self) -> dict[str, SessionStep]:
+        """The completed steps that made something, by the key of the techniques that led to it."""
+        made = [step for step in self._steps.values() if step.kind == StepKind.OPTIMIZE]
+        return {prefix_key(_applied(self.way_to(one.key))): one for one in made if one.status == Status.COMPLETED}
+
+    def way_to(self, key: str) -> list[SessionStep]:
+        """The optimize steps from the original to the one called `key`, in order; none for the original."""
+        step = self._steps.get(key)
+        way: list[SessionStep] = []
+        while step is not None and step.kind == StepKind.OPTIMIZE:
+            way.append(step)
+            step = self._steps.get(step.parent_key)
+        return way[::-1]
+
+    @cached_property
+    def makers(self) -> dict[str, SessionStep]:
+        """The step that made each candidate's artifact, by the candidate's key.
+
+        A candidate's own optimize step, or the one whose artifact was evaluated as it: others start from that as well.
+        """
+        found = {
+            step.candidate_key: self._steps[step.parent_key]
+            for step in self._steps.values()
+            if step.kind == StepKind.EVALUATE and step.candidate_key and step.parent_key in self._steps
+        }
+        own = (step for step in self._steps.values() if step.kind == StepKind.OPTIMIZE and step.candidate_key)
+        found |= {step.candidate_key: step for step in own}
+        return {key: step for key, step in found.items() if step.artifact is not None}
+
+    def links(self, candidate: Candidate) -> tuple[Link, ...]:
+        """The chain of `candidate` with what came of each link as far as it was made."""
+        chain, maker = candidate.chain, self.makers.get(candidate.key)
+        way: list[SessionStep | None] = [*self.way_to(maker.key)] if maker else []
+        parts = [chain[: place + 1] for place in range(len(chain))]
+        made = way if len(way) == len(chain) else [self._optimized.get(key_of(part)) for part in parts]
+        return tuple(_link(*pair) for pair in zip(chain, made, strict=True))
+
+
+def _applied(way: Iterable[SessionStep]) -> list[tuple[str, dict[str, Any]]]:
+    return [(step.technique, step.parameters) for step in way]
+
+
+def _link(application: Application, made: SessionStep | None) -> Link:
+    result = made.result if made else {}
+    return Link(
+        title=application.title,
+        variant=application.variant,
+        technique=application.technique,
+        parameters=application.parameters,
+        size_bytes=result.get("size_bytes"),
+        digest=result.get("digest"),
+        checks=tuple(result.get("checks", ())),
+    )
+
+
 def chain_to(session: OptimizationSession, key: str) -> list[SessionStep]:
     """The optimize steps from the original to the one called `key`, in order; empty for the original."""
-    made = session.steps.filter(kind=StepKind.OPTIMIZE, artifact__isnull=False).select_related("artifact")
-    by_key = {step.key: step for step in made}
-    step = by_key.get(key)
-    chain: list[SessionStep] = []
-    while step is not None:
-        chain.append(step)
-        step = by_key.get(step.parent_key)
-    return chain[::-1]
+    return Lineage(session).way_to(key)
 
 
 def input_format(step: SessionStep) -> str:
@@ -48,19 +127,8 @@ def input_format(step: SessionStep) -> str:
 
 
 def makers(session: OptimizationSession) -> dict[str, SessionStep]:
-    """The step that made each candidate's artifact, by the candidate's key.
-
-    This is the candidate's own optimize step, or the export step whose artifact was evaluated as this candidate.
-    """
-    steps = list(session.steps.select_related("artifact"))
-    by_key = {step.key: step for step in steps}
-    found = {
-        step.candidate_key: by_key[step.parent_key]
-        for step in steps
-        if step.kind == StepKind.EVALUATE and step.candidate_key and step.parent_key in by_key
-    }
-    found |= {step.candidate_key: step for step in steps if step.kind == StepKind.OPTIMIZE and step.candidate_key}
-    return {key: step for key, step in found.items() if step.artifact is not None}
+    """The step that made each candidate's artifact, by the candidate's key."""
+    return Lineage(session).makers
 
 
 def exported_analyses(session: OptimizationSession) -> list[dict[str, Any]]:
@@ -73,6 +141,11 @@ def runtime_of_original(version: ModelVersion) -> str:
     return runtime_of(format_of(version))
 
 
-def runtime_of_candidate(version: ModelVersion, technique: str) -> str:
-    """The runtime of a candidate of `technique`: another one after an export, otherwise the original's."""
-    return runtime_of(format_of_candidate(format_of(version), technique))
+def format_of_candidate(version: ModelVersion, candidate: Candidate) -> str:
+    """The format of what a candidate is: another one after an export, else the original's."""
+    return format_after(format_of(version), [link.technique for link in candidate.chain])
+
+
+def runtime_of_candidate(version: ModelVersion, candidate: Candidate) -> str:
+    """What runs a candidate."""
+    return runtime_of(format_of_candidate(version, candidate))

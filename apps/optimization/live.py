@@ -105,7 +105,7 @@ def read(session: OptimizationSession) -> LiveSession:
 
 
 def _row(session: OptimizationSession, candidate: Candidate, working: dict[str, SessionStep]) -> CandidateRow:
-    runtime = runtime_of_candidate(session.version, candidate.technique)
+    runtime = runtime_of_candidate(session.version, candidate)
     return CandidateRow(candidate, getattr(candidate, "evaluation", None), working.get(candidate.key), runtime)
 
 

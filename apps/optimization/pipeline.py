@@ -105,7 +105,7 @@ def _keep_candidates(session: OptimizationSession, records: tuple[CandidateRecor
         fields = {
             "title": record.title[:200],
             "technique": record.technique,
-            "parameters": record.model_dump(mode="json")["parameters"],
+            "steps": record.model_dump(mode="json")["steps"],
             "parent_key": record.parent or "",
             "predicted": record.predicted.model_dump(mode="json"),
             "status": record.status,
@@ -142,7 +142,7 @@ def _keep_steps(session: OptimizationSession, requests: tuple[StepRequest, ...])
 
 
 def _tell(session: OptimizationSession, decisions: tuple[AgentDecision, ...]) -> None:
-    """Each decision of an agent becomes an audit event and a line in the log, once."""
+    """Records each decision of an agent once, as an audit event and a log line."""
     recorded = set(AuditEvent.objects.filter(session_id=session.pk).exclude(key="").values_list("key", flat=True))
     for decision in decisions:
         if decision.key in recorded:
@@ -202,6 +202,6 @@ def _finish_cancelling(session: OptimizationSession) -> None:
     if session.steps.filter(status=Status.RUNNING).exists():
         return
     session.cancel()
-    session.log.create(message="The session was cancelled, and nothing of it runs any more.")
+    session.log.create(message="The session was cancelled, and none of its steps is running.")
     trail.record("session.cancelled", session=session, reason="Every step has stopped.")
     events.poke(session)

@@ -25,9 +25,11 @@ WORKER_SILENCE = timedelta(seconds=45)
 
 
 _TOO_BUSY = Q(evaluation__step__result__latency__has_key="busy", evaluation__step__result__latency__busy=True)
-"""Candidates that a busy machine could not time: the speed-up that is written down is none."""
+"""Candidates that a busy machine could not time. Their stored speed-up is meaningless."""
 _KNOWN_SPEEDUP = Case(When(_TOO_BUSY, then=Value(None)), default=F("evaluation__speedup"), output_field=FloatField())
-"""No condition on rows: PostgreSQL cannot tell of a report without a word on busy machines, and would leave it out."""
+"""Not a filter on rows: for a report without the field, PostgreSQL evaluates the condition to NULL and would omit the
+row.
+"""
 
 
 class CriteriaSetQuerySet(TeamOwnedQuerySet[Row]):

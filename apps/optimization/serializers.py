@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from drf_spectacular.utils import extend_schema_field
@@ -17,7 +17,7 @@ from apps.agents.measuring.scheduling.health import Health, TimingHealth
 from apps.api import json_of
 from apps.audit.models import AuditEvent
 from apps.models.serializers import TeamChoice
-from apps.optimization.lineage import runtime_of_candidate
+from apps.optimization.lineage import Lineage, Link, runtime_of_candidate
 from apps.optimization.models import (
     Candidate,
     CriteriaSet,
@@ -201,9 +201,23 @@ class EvaluationSerializer(serializers.ModelSerializer[EvaluationReport]):
         exclude = ("candidate", "step")
 
 
+class LinkSerializer(serializers.Serializer[Link]):
+    """One technique of a candidate's chain; `size_bytes` and `digest` (SHA-256) are those of what it has made."""
+
+    title = serializers.CharField()
+    variant = serializers.CharField(help_text="What the parameters make of the technique; may be empty.")
+    technique = serializers.CharField()
+    parameters = serializers.DictField()
+    size_bytes = serializers.IntegerField(allow_null=True)
+    digest = serializers.CharField(allow_null=True)
+    checks = serializers.ListField(child=serializers.CharField())
+
+
 class CandidateSerializer(serializers.ModelSerializer[Candidate]):
     """`runtime` is the candidate's own: a PyTorch model may become an ONNX Runtime model."""
 
+    parameters: Any = serializers.DictField(source="last.parameters", read_only=True)
+    steps = serializers.SerializerMethodField()
     predicted = json_of(Prediction, read_only=True)
     runtime = serializers.SerializerMethodField()
     evaluation = EvaluationSerializer(read_only=True, allow_null=True, default=None)
@@ -215,6 +229,7 @@ class CandidateSerializer(serializers.ModelSerializer[Candidate]):
             "title",
             "technique",
             "parameters",
+            "steps",
             "parent_key",
             "predicted",
             "runtime",
@@ -225,8 +240,17 @@ class CandidateSerializer(serializers.ModelSerializer[Candidate]):
         )
         read_only_fields = fields
 
+    @extend_schema_field(LinkSerializer(many=True))
+    def get_steps(self, candidate: Candidate) -> list[dict[str, Any]]:
+        return [link.model_dump(mode="json") for link in self._lineage(candidate).links(candidate)]
+
     def get_runtime(self, candidate: Candidate) -> str:
-        return runtime_of_candidate(candidate.session.version, candidate.technique)
+        return runtime_of_candidate(candidate.session.version, candidate)
+
+    def _lineage(self, candidate: Candidate) -> Lineage:
+        """Read once for all candidates of a session that are shown together."""
+        known: dict[UUID, Lineage] = cast("dict[str, Any]", self.context).setdefault("lineages", {})
+        return known.setdefault(candidate.session_id, Lineage(candidate.session))
 
 
 class LogEntrySerializer(serializers.ModelSerializer[LogEntry]):

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from apps.agents.contracts.chain import Application
 from apps.agents.contracts.criteria import Constraints, Criteria, Objective
 from apps.agents.contracts.dataset_spec import Metric, part_sizes
 from apps.agents.contracts.reports.constraints import Holds
@@ -31,6 +32,7 @@ from apps.agents.measuring.statistics.certainty import finalists
 from apps.agents.measuring.statistics.intervals import share_difference
 from apps.agents.session.candidates import Trial
 from apps.agents.session.finalists import Finals, contenders
+from apps.agents.session.steps import optimize_key
 
 LIMIT = 1.0
 PROVEN_ONLY = Criteria(
@@ -170,7 +172,7 @@ def _ranked(world: World, at: int, lost: int, won: int, choosing: int, judging: 
     report = _report(
         world, at, Part.CHOOSING, choosing, judging, _metric(lost, won, choosing, world.criteria.confidence)
     )
-    return Trial(_candidate(at), str(at), report=report, judgement=judge(report, world.criteria))
+    return Trial(_candidate(at), str(at), optimize_key(str(at)), report=report, judgement=judge(report, world.criteria))
 
 
 def _judged(
@@ -196,7 +198,9 @@ def _judged(
     metric = _metric(lost, won, used, question.confidence(look, tuple(shares), planned))
     report = _report(world, at, Part.EVALUATION, used, int(sum(portions)), metric)
     report = report.model_copy(update={"levels": levels, "constraints": levels[0].constraints})
-    return Trial(_candidate(at), str(at), report=trial.report, judgement=trial.judgement, judged=report)
+    return Trial(
+        _candidate(at), str(at), optimize_key(str(at)), report=trial.report, judgement=trial.judgement, judged=report
+    )
 
 
 @lru_cache(maxsize=200_000)
@@ -245,7 +249,8 @@ def _report(
 @lru_cache
 def _candidate(at: int) -> CandidateRecord:
     nothing = Prediction(speedup=1, size_ratio=1, metric_drop_points=0, risk="low", basis="")
-    return CandidateRecord(key=str(at), title="", technique="", parameters={}, predicted=nothing, reason="")
+    link = Application(technique="", parameters={}, title="")
+    return CandidateRecord(key=str(at), steps=(link,), predicted=nothing, reason="")
 
 
 _ALONE = Latency(p50_ms=1, p95_ms=1, throughput_per_s=1000, runs=1, batch_size=1, threads=1)

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from apps.agents.contracts.chain import Application
 from apps.agents.contracts.criteria import Budget, Criteria
 from apps.agents.contracts.reports.analysis import AnalysisReport
 from apps.agents.contracts.reports.evaluation import Part
@@ -30,8 +31,8 @@ from apps.agents.contracts.state import (
 )
 from apps.agents.measuring.machine import describe_machine
 from apps.agents.sandbox.process import JobFailed
-from apps.agents.session.candidates import ANALYSE, PLAN
 from apps.agents.session.manager import OptimizationManager
+from apps.agents.session.steps import ANALYSE, PLAN
 from apps.agents.techniques.catalogue import catalogue
 from benchmarks.truth.material import STATIC, Material
 
@@ -151,7 +152,5 @@ def _keys(count: int) -> list[str]:
 
 
 def _candidate(key: str) -> CandidateRecord:
-    parameters = catalogue()[STATIC].resolve({})
-    return CandidateRecord(
-        key=key, title=key, technique=STATIC, parameters=parameters, predicted=HOPED_FOR, reason="A file at hand."
-    )
+    link = Application(technique=STATIC, parameters=catalogue()[STATIC].resolve({}), title=key)
+    return CandidateRecord(key=key, steps=(link,), predicted=HOPED_FOR, reason="A file at hand.")

@@ -27,9 +27,9 @@ from lathe.redis import UnsafeFolder, start_embedded
 
 PORTS_TRIED = 20
 SHUTDOWN_S = 5
-"""How long a worker or the web server may take to finish what it does. Steps survive: their lease runs out."""
+"""How long a worker or the web server may take to finish. Interrupted steps are recovered when their lease expires."""
 THREADS = {"default": 4, CHECKS_QUEUE: checks.AT_ONCE}
-"""Threads by queue, else one. Queues that measure have one, so that no second step disturbs a measurement."""
+"""Threads per queue, one by default. Queues that measure have one, so that no second step disturbs a measurement."""
 
 
 class CannotStart(Exception):

@@ -218,14 +218,14 @@ REST_FRAMEWORK = {
     "DEFAULT_FILTER_BACKENDS": ["lathe.filtering.Filters", "lathe.filtering.Ordering"],
     "DEFAULT_PAGINATION_CLASS": "lathe.pagination.Pages",
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    # Forms only where a file may come with the request (`apps.api.JSON_OR_FORM`).
+    # Forms only for requests that can include a file (`apps.api.JSON_OR_FORM`).
     "DEFAULT_PARSER_CLASSES": ["lathe.parsing.Json"],
     "DEFAULT_SCHEMA_CLASS": "lathe.schema.Schema",
     "DEFAULT_THROTTLE_CLASSES": [
         "rest_framework.throttling.AnonRateThrottle",
         "rest_framework.throttling.UserRateThrottle",
     ],
-    # The address of a client is what `lathe.proxies` found: nothing more is read from headers.
+    # `lathe.proxies` has determined the client's address, so no further headers are read.
     "NUM_PROXIES": 0,
     "DEFAULT_THROTTLE_RATES": {"anon": "60/min", "user": "1200/min"},
     "EXCEPTION_HANDLER": "lathe.errors.api_exception_handler",

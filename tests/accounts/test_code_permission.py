@@ -62,7 +62,7 @@ def test_an_owner_decides_on_the_page(client: Client, owner: User, engineer: Use
     assert "can now upload models with code" in page
     assert member_of(engineer).may_upload_code
     page = client.post(address, {}, follow=True).content.decode()
-    assert "may no longer upload models with code" in page
+    assert "can no longer upload models with code" in page
     assert not member_of(engineer).may_upload_code
 
 

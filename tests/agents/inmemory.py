@@ -25,7 +25,6 @@ from apps.agents.evaluation import verdicts
 from apps.agents.measuring.statistics.certainty import quantile, shared_confidence
 from apps.agents.planning.agent import PlanningAgent
 from apps.agents.planning.prediction import Scope, scope_of
-from apps.agents.session.candidates import ANALYSE_EXPORTED
 from apps.agents.session.manager import OptimizationManager
 from apps.agents.techniques.catalogue import TechniqueSpec, catalogue
 from apps.agents.techniques.knowledge.kernels import Kind
@@ -390,22 +389,23 @@ class InMemoryPipeline:
         result = self._result(request, state)
         return step.model_copy(update={"status": Status.COMPLETED, "result": result, "duration_s": self.world.step_s})
 
-    def _analysed(self, key: str) -> AnalysisReport:
-        world = self.world.exported if key == ANALYSE_EXPORTED else self.world
+    def _analysed(self, *, exported: bool) -> AnalysisReport:
+        world = self.world.exported if exported else self.world
         assert world is not None, "what cannot be exported is not analysed"
         return world.analysis
 
     def _result(self, request: StepRequest, state: SessionState) -> dict[str, Any]:
         match request.kind:
             case StepKind.ANALYSE:
-                return self._analysed(request.key).model_dump(mode="json")
+                return self._analysed(exported=request.parent is not None).model_dump(mode="json")
             case StepKind.PLAN:
-                found = {step.request.key for step in state.steps if step.status is Status.COMPLETED}
+                done = [step.request for step in state.steps if step.status is Status.COMPLETED]
+                looked = any(one.kind is StepKind.ANALYSE and one.parent for one in done)
                 plan = PlanningAgent(self.specs).plan(
                     self.world.analysis,
                     self.criteria,
                     self.world.dataset,
-                    exported=[self._analysed(ANALYSE_EXPORTED)] if ANALYSE_EXPORTED in found else [],
+                    exported=[self._analysed(exported=True)] if looked else [],
                     export_failures=request.parameters["export_failures"],
                     libraries=request.parameters["libraries"],
                     disabled=request.parameters["disabled_techniques"],

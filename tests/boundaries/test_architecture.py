@@ -20,7 +20,6 @@ LONGEST_FUNCTION = 50
 LONGER = {
     ("apps/agents/evaluation/agent.py", "evaluate"),
     ("apps/agents/analysis/agent.py", "analyse"),
-    ("apps/agents/handlers/evaluate.py", "run"),
     ("apps/agents/backends/onnx/quantization.py", "apply"),
     ("apps/optimization/forms.py", "_questions"),
     ("platform/lathe/env.py", "read"),

@@ -30,6 +30,8 @@ from selenium.webdriver.support.wait import WebDriverWait
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = shutil.which("chromium")
 DRIVER = shutil.which("chromedriver")
+BESIDE_OTHERS = {"LATHE_QUIET_WAIT_S": "0", "LATHE_TIMING_S": "6"}
+"""Other tests run at the same time: waiting for quiet is in vain, and speed-ups this large show soon."""
 START_S = 180
 # A page that is replaced while chromedriver looks at it: one of its answers to that has no class of its own. An error
 # that stays ends the wait with its time.
@@ -64,7 +66,7 @@ def free_port() -> int:
 
 @pytest.fixture(scope="session")
 def portal() -> Iterator[Portal]:
-    """`manage.py run --demo` as an operator starts it, with nothing exported; stopped as Ctrl-C stops it."""
+    """`manage.py run --demo` as an operator starts it, told only that its machine is never quiet; stopped by Ctrl-C."""
     with tempfile.TemporaryDirectory(prefix="lathe-browser-") as var:
         log = Path(var) / "run.log"
         environment = {
@@ -76,7 +78,7 @@ def portal() -> Iterator[Portal]:
             process = subprocess.Popen(
                 [sys.executable, "manage.py", "run", "--demo", "--port", str(free_port())],
                 cwd=ROOT,
-                env={**environment, "LATHE_VAR_DIR": var, "PYTHONUNBUFFERED": "1"},
+                env={**environment, **BESIDE_OTHERS, "LATHE_VAR_DIR": var, "PYTHONUNBUFFERED": "1"},
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,

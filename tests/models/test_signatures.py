@@ -11,6 +11,7 @@ from django.urls import reverse
 from rest_framework.test import APIClient
 
 from apps.accounts.models import User
+from apps.agents.contracts.job_arguments import InspectModelArguments
 from apps.agents.contracts.reports.model import ModelSummary, Signature, TensorSpec
 from apps.models import inspection, services
 from apps.models.errors import SignatureInUse, SignatureNotOffered, VersionNotReady
@@ -59,9 +60,9 @@ def test_what_is_offered_and_what_is_meant_is_kept(served: ModelVersion) -> None
 def test_a_choice_has_a_worker_look_again(
     served: ModelVersion, owner: User, django_capture_on_commit_callbacks: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[dict[str, Any]] = []
+    asked: list[InspectModelArguments] = []
 
-    def look(blob: object, role: str, handler: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    def look(blob: object, role: str, handler: str, arguments: InspectModelArguments) -> dict[str, Any]:
         asked.append(arguments)
         return summary(SIGNATURES[1]).model_dump(mode="json")
 
@@ -75,7 +76,7 @@ def test_a_choice_has_a_worker_look_again(
     assert (chosen.status, chosen.signature, sent) == (InspectionStatus.PENDING, "serving_texts", [served.pk])
     inspection.inspect_version(served.pk)
     served.refresh_from_db()
-    assert asked[0]["signature"] == "serving_texts"
+    assert asked[0].signature == "serving_texts"
     assert served.ready
     assert served.metadata.summary.signature == "serving_texts"
     assert served.metadata.summary.inputs == (TEXT,)

@@ -17,6 +17,7 @@ from apps.agents.contracts.reports.runtimes import Gains
 from apps.agents.contracts.state import CandidateStatus, Closing, Outcome, Status, StepKind, Verdict
 from apps.models.models import ModelMetadata
 from apps.models.storage import put_stream
+from apps.optimization.lineage import chain_to
 from apps.optimization.models import Candidate, OptimizationSession, SessionStep
 from apps.optimization.outcomes import keep_report
 from tests.optimization import material
@@ -134,8 +135,7 @@ def _candidate(
     Candidate.objects.create(
         session=session,
         key=key,
-        title=f"Title of {technique}",
-        technique=technique,
+        **material.chain(*[(one.technique, f"Title of {one.technique}") for one in chain_to(session, parent)]),
         predicted=_body(material.PREDICTION),
         status=CandidateStatus.SELECTED if key == "c02" else CandidateStatus.ACCEPTED,
         reason="Holds every constraint.",

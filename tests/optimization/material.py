@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from apps.agents.contracts.chain import Application
 from apps.agents.contracts.dataset_spec import DatasetKind, DatasetSpec
 from apps.agents.contracts.reports.analysis import AnalysisReport, Layer
 from apps.agents.contracts.reports.constraints import ConstraintVerdict, Holds
@@ -98,12 +101,24 @@ ANALYSIS = AnalysisReport(
 PREDICTION = Prediction(speedup=3.0, size_ratio=3.9, metric_drop_points=0.3, risk="low", basis="Measured elsewhere.")
 CANDIDATE = CandidateRecord(
     key="c01",
-    title="Dynamic int8",
-    technique="onnx-dynamic-int8",
-    parameters={"weight_type": "int8", "per_channel": True, "keep_float_operators": [], "keep_float_nodes": []},
+    steps=(
+        Application(
+            technique="onnx-dynamic-int8",
+            parameters={"weight_type": "int8", "per_channel": True, "keep_float_operators": [], "keep_float_nodes": []},
+            title="Dynamic int8",
+        ),
+    ),
     predicted=PREDICTION,
     reason="Small and fast.",
 )
+
+
+def chain(*links: tuple[str, str]) -> dict[str, Any]:
+    """Fields of a candidate's row whose chain has these techniques with their titles."""
+    steps = [Application(technique=name, parameters={}, title=title).model_dump(mode="json") for name, title in links]
+    return {"steps": steps, "technique": links[-1][0], "title": links[-1][1]}
+
+
 PLAN = Plan(summary="One candidate is enough.", candidates=(CANDIDATE,), omitted=())
 RESULT = OptimizationResult(
     technique="onnx-dynamic-int8",

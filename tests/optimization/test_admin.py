@@ -50,8 +50,7 @@ def rows(session: OptimizationSession, worker: Worker) -> None:
     Candidate.objects.create(
         session=session,
         key="c01",
-        title="Dynamic int8",
-        technique="onnx-dynamic-int8",
+        **material.chain(("onnx-dynamic-int8", "Dynamic int8")),
         predicted=material.PREDICTION.model_dump(mode="json"),
         reason="Small.",
     )

@@ -104,7 +104,7 @@ def test_steps_candidates_and_log_are_read(api: APIClient, improved: Optimizatio
     improved.log.create(message="first")
     second = improved.log.create(message="second", step_key="analyse")
     path = f"{SESSIONS}{improved.pk}/"
-    assert [step["key"] for step in api.get(f"{path}steps/").json()] == ["optimize-c01", "evaluate-c01"]
+    assert [step["key"] for step in api.get(f"{path}steps/").json()] == ["analyse", "optimize-c01", "evaluate-c01"]
     candidate = api.get(f"{path}candidates/").json()[0]
     assert (candidate["key"], candidate["evaluation"]["speedup"]) == ("c01", 3.0)
     assert candidate["predicted"]["speedup"] == 3.0

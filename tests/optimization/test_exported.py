@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import Any
+
 import pytest
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
 from django.test import Client
 from django.urls import reverse
 
@@ -10,20 +15,25 @@ from apps.accounts.models import User
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.formats import Format
 from apps.agents.contracts.reports.measurements import ModeLatency
-from apps.agents.contracts.state import Status, StepKind
+from apps.agents.contracts.reports.recipe import Recipe
+from apps.agents.contracts.state import Plan, Status, StepKind
 from apps.agents.evaluation import selection
-from apps.agents.packaging.recipe import Recipe
 from apps.optimization import jobs, live
-from apps.optimization.lineage import chain_to, input_format, makers
+from apps.optimization.lineage import Lineage, chain_to, input_format, makers
 from apps.optimization.models import OptimizationSession, SessionStep
 from apps.optimization.recipe import recipe_of
 from apps.optimization.rendering import report_html
+from apps.optimization.serializers import CandidateSerializer
 from apps.optimization.services import promote, report, session_preview, session_resume
 from lathe import terminal
 from tests.optimization import exported, material
 from tests.optimization.arguments import arguments_of
 
+chains = import_module("apps.optimization.migrations.0013_chains")
+
 pytestmark = [pytest.mark.django_db, pytest.mark.portable]
+
+CHAIN = ["onnx-export", "onnx-graph", "onnx-dynamic-int8"]
 
 
 @pytest.fixture
@@ -91,7 +101,7 @@ def test_every_candidate_has_its_maker_though_the_export_was_made_before_the_pla
 
 
 def test_the_recipe_begins_with_the_export_and_knows_the_original_s_format(finished: OptimizationSession) -> None:
-    recipe = Recipe.model_validate(recipe_of(finished))
+    recipe = Recipe.model_validate_json(recipe_of(finished).model_dump_json())
 
     assert recipe.original.format == Format.TRANSFORMERS
     assert [one.technique for one in recipe.steps] == ["onnx-export", "onnx-graph", "onnx-dynamic-int8"]
@@ -110,7 +120,7 @@ def test_the_export_itself_can_be_promoted(finished: OptimizationSession, engine
     handed_over = exported.hand_over(finished, "c01", "export")
 
     assert promote(handed_over, engineer).source_step == "export"
-    assert [one.technique for one in Recipe.model_validate(recipe_of(handed_over)).steps] == ["onnx-export"]
+    assert [one.technique for one in recipe_of(handed_over).steps] == ["onnx-export"]
 
 
 def test_an_export_that_failed_is_not_made_again_when_a_session_goes_on(
@@ -311,3 +321,111 @@ def test_the_api_names_what_runs_a_candidate(client: Client, finished: Optimizat
         "c03": "PyTorch",
         "c04": "PyTorch",
     }
+
+
+# --- the chain -------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_lists_every_link_with_what_was_checked_of_it(finished: OptimizationSession) -> None:
+    for key, sentence in (("export", "The export computes the same."), ("prepare", "The graph is smaller.")):
+        row = step(finished, key)
+        row.result["checks"] = [sentence]
+        row.save()
+
+    html = report_html(report(finished))
+
+    links = [html.index(f"<strong>Title of {name}</strong>") for name in CHAIN]
+    checks = [html.index(sentence) for sentence in ("The export computes the same.", "The graph is smaller.")]
+    assert links[0] < checks[0] < links[1] < checks[1] < links[2]
+
+
+def test_the_report_and_the_api_list_the_chain_with_sizes_and_digests(
+    finished: OptimizationSession, engineer: User, client: Client
+) -> None:
+    client.force_login(engineer)
+    told = {one.key: one for one in report(finished).candidates}
+    answer = client.get(f"/api/v1/sessions/{finished.pk}/candidates/").json()
+
+    assert [link.technique for link in told["c02"].steps] == CHAIN
+    assert told["c02"].last.technique == told["c02"].technique
+    for one in answer:
+        assert one["steps"] == [link.model_dump(mode="json") for link in told[one["key"]].steps]
+        assert one["parameters"] == one["steps"][-1]["parameters"]
+        assert all(link["size_bytes"] == material.RESULT.size_bytes for link in one["steps"])
+
+
+def test_a_chain_that_was_not_made_to_its_end_shows_what_was_made(finished: OptimizationSession) -> None:
+    step(finished, "c02/optimize").delete()
+    finished.steps.filter(key="c02/evaluate").delete()
+
+    links = Lineage(finished).links(finished.candidates.get(key="c02"))
+
+    assert [link.size_bytes for link in links] == [material.RESULT.size_bytes, material.RESULT.size_bytes, None]
+
+
+def test_candidates_of_a_list_are_read_with_a_fixed_number_of_queries(
+    finished: OptimizationSession, django_assert_max_num_queries: Any
+) -> None:
+    rows = finished.candidates.select_related("evaluation__step", "session__version__metadata")
+
+    with django_assert_max_num_queries(2):
+        assert len(CandidateSerializer(rows, many=True).data) == 4
+
+
+# --- rows from before ------------------------------------------------------------------------------------------------
+
+
+def _as_before(finished: OptimizationSession) -> dict[str, Any]:
+    """The plan as it was written when candidates had one link."""
+    body = material.PLAN.model_dump(mode="json")
+    (one,) = body["candidates"]
+    one.pop("steps")
+    export = {"title": "Export to ONNX", "technique": "onnx-export", "parameters": {}}
+    last = {
+        "title": "Dynamic int8: weights int8",
+        "technique": "onnx-dynamic-int8",
+        "parameters": {"weight_type": "int8"},
+    }
+    body["candidates"] = [{**one, "key": "c01", **export}, {**one, "key": "c02", **last}]
+    finished.steps.filter(key="plan").update(result=body)
+    OptimizationSession.objects.filter(pk=finished.pk).update(plan=body)
+    return body
+
+
+def test_the_migration_writes_chains_into_plans_and_leaves_them_readable(finished: OptimizationSession) -> None:
+    body = _as_before(finished)
+    assert Plan.model_validate(body).candidates[1].title == "Dynamic int8: weights int8"
+
+    steps = {one.key: one for one in finished.steps.all()}
+    heads = {key: chains._head(key, steps) for key in ("c01", "c02", "c03")}
+    plan = Plan.model_validate(chains._plan(body, heads))
+
+    assert [[link.technique for link in one.steps] for one in plan.candidates] == [["onnx-export"], CHAIN]
+    assert [link.title for link in plan.candidates[1].steps[:2]] == ["Export to ONNX", "Graph optimization"]
+    assert [link.optional for link in plan.candidates[1].steps] == [False, True, False]
+    assert plan.candidates[1].last.variant == "weights int8"
+    assert heads["c03"] == []
+    assert chains._plan(chains._plan(body, heads), heads) == chains._plan(body, heads)
+
+
+@pytest.mark.slow
+@pytest.mark.django_db(transaction=True)
+def test_the_database_goes_to_chains_and_back(finished: OptimizationSession) -> None:
+    _as_before(finished)
+    before = [("optimization", "0012_reports_are_stored_once")]
+    executor = MigrationExecutor(connection)
+    try:
+        executor.migrate(before)
+        old = executor.loader.project_state(before).apps.get_model("optimization", "Candidate")
+        assert old.objects.get(key="c02").parameters == {}
+        old.objects.filter(key="c02").update(parameters={"weight_type": "int8"}, title="Dynamic int8: weights int8")
+    finally:
+        executor = MigrationExecutor(connection)
+        executor.migrate(executor.loader.graph.leaf_nodes())
+
+    row = finished.candidates.get(key="c02")
+    assert [link.technique for link in row.chain] == CHAIN
+    assert (row.last.title, row.last.variant) == ("Dynamic int8", "weights int8")
+    assert row.last.parameters == {"weight_type": "int8"}
+    plan = Plan.model_validate(OptimizationSession.objects.get(pk=finished.pk).plan)
+    assert [link.technique for link in plan.candidates[1].steps] == CHAIN

@@ -35,7 +35,7 @@ def measured(session: OptimizationSession, lost: int = 4, won: int = 2) -> None:
     flips = Flips(both_right=500, both_wrong=300, lost=lost, won=won, changed=lost + won)
     report = material.evaluation().model_copy(update={"flips": flips})
     candidate = Candidate.objects.create(
-        session=session, key="c1", title="One", technique="onnx-dynamic-int8", predicted={}, reason=""
+        session=session, key="c1", **material.chain(("onnx-dynamic-int8", "One")), predicted={}, reason=""
     )
     step = SessionStep.objects.create(
         session=session, key="c1/evaluate", kind=StepKind.EVALUATE, result=report.model_dump(mode="json")

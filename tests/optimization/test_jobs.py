@@ -12,8 +12,8 @@ import pytest
 from apps.agents.contracts.criteria import Budget, Criteria
 from apps.agents.contracts.errors.steps import StepKilled, StepOutOfMemory
 from apps.agents.contracts.job import Job, JobFailure, JobResult, OutputFile
+from apps.agents.contracts.reports.recipe import Recipe
 from apps.agents.contracts.state import StepKind
-from apps.agents.packaging.recipe import Recipe
 from apps.agents.sandbox.child import handler_of
 from apps.models import inspection
 from apps.optimization import jobs
@@ -69,7 +69,7 @@ def test_the_smaller_limit_of_memory_holds_for_steps_and_checks(settings: Any, m
 
 @pytest.mark.django_db
 def test_a_recipe_can_be_read_by_what_follows_it(session: OptimizationSession) -> None:
-    recipe = Recipe.model_validate(recipe_of(session))
+    recipe = Recipe.model_validate_json(recipe_of(session).model_dump_json())
     assert (recipe.seed, recipe.steps, recipe.original.sha256) == (7, (), session.version.blob_id)
 
 

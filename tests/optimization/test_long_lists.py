@@ -18,6 +18,7 @@ from apps.models.models import DataSet, ModelVersion
 from apps.optimization.forms import SearchedChoiceField, SessionForm
 from apps.optimization.models import Candidate, EvaluationReport, OptimizationSession, SessionStep
 from apps.pages import KeyedPaginator
+from tests.optimization import material
 from tests.optimization.conftest import make_dataset, make_version
 
 pytestmark = pytest.mark.django_db
@@ -41,7 +42,9 @@ def many(version: ModelVersion, dataset: DataSet) -> list[OptimizationSession]:
             created_at=now - timedelta(minutes=number),
         )
         for key, status, speedup in (("c01", "rejected", 9.0), ("c02", CandidateStatus.SELECTED, 2.0 + number)):
-            one = Candidate.objects.create(session=row, key=key, title="x", predicted={}, reason="", status=status)
+            one = Candidate.objects.create(
+                session=row, key=key, **material.chain(("x", "x")), predicted={}, reason="", status=status
+            )
             measured = {"size_ratio": 4.0, "metric_drop": 0.0, "candidate_p50_ms": 1.0, "candidate_metric": 90}
             step = SessionStep.objects.create(session=row, key=f"{key}/evaluate", kind=StepKind.EVALUATE)
             EvaluationReport.objects.create(candidate=one, step=step, verdict="holds", speedup=speedup, **measured)

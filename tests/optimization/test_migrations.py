@@ -50,7 +50,7 @@ def session(start: Callable[..., OptimizationSession], engineer: User) -> Optimi
         candidate = "c01" if kind == "evaluate" else ""
         fields = {"candidate_key": candidate, "status": "completed", "result": result}
         SessionStep.objects.create(session=session, key=key, kind=kind, **fields)
-    Candidate.objects.create(session=session, key="c01", title="One", technique="x", predicted={}, reason="")
+    Candidate.objects.create(session=session, key="c01", **material.chain(("x", "One")), predicted={}, reason="")
     return session
 
 

@@ -18,8 +18,7 @@ def candidate(session, key, title, status, **numbers):
     row = Candidate.objects.create(
         session=session,
         key=key,
-        title=title,
-        technique="onnx-dynamic-int8",
+        **material.chain(("onnx-dynamic-int8", title)),
         predicted=material.PREDICTION.model_dump(mode="json"),
         status=status,
         reason="Because.",
@@ -83,7 +82,7 @@ def test_the_report_holds_the_candidates_against_the_original(session):
 
 def test_candidates_that_were_never_measured_are_counted(session):
     for key in ("c01", "c02"):
-        Candidate.objects.create(session=session, key=key, title=key, technique="x", predicted={}, reason="")
+        Candidate.objects.create(session=session, key=key, **material.chain(("x", key)), predicted={}, reason="")
     assert "2 more were planned but not measured." in terminal.report(session)
 
 

@@ -124,13 +124,6 @@ def test_a_measurement_stands_in_its_unit(value: float | None, unit: str, shown:
     assert measures.bytes_or_number(value, unit) == shown
 
 
-def test_a_candidates_title_is_its_technique_and_its_variant() -> None:
-    title = "Static int8 (QDQ): activations uint8; per channel"
-    assert measures.technique_of(title) == "Static int8 (QDQ)"
-    assert measures.variant_of(title) == "activations uint8; per channel"
-    assert measures.variant_of("Float16") == ""
-
-
 def test_a_reason_leaves_the_numbers_to_their_columns() -> None:
     assert measures.without_prediction("Half the bytes. Predicted 2× as fast.") == "Half the bytes."
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 from apps.accounts.models import Invitation, Membership, Role, Team, User
 from apps.agents.contracts.criteria import PROFILES
 from apps.agents.contracts.reports.model import ModelSummary
-from apps.agents.contracts.state import CandidateStatus, Outcome, Phase, Status, StepKind
+from apps.agents.contracts.state import CandidateStatus, Outcome, Phase, Plan, Status, StepKind
 from apps.audit import trail
 from apps.audit.models import AuditEvent
 from apps.models import storage
@@ -126,14 +126,14 @@ def finished_session(version: ModelVersion, dataset: DataSet, criteria: Criteria
         started_at=now - timedelta(minutes=3),
         finished_at=now,
     )
-    planned = session.plan["candidates"][0]
+    planned = Plan.model_validate(session.plan).candidates[0]
     Candidate.objects.create(
         session=session,
         key="c01",
-        title=planned["title"],
-        technique=planned["technique"],
-        parameters=planned["parameters"],
-        predicted=planned["predicted"],
+        title=planned.title,
+        technique=planned.technique,
+        steps=[link.model_dump(mode="json") for link in planned.steps],
+        predicted=planned.predicted.model_dump(mode="json"),
         status=CandidateStatus.SELECTED,
         reason="Holds every constraint.",
         score=4.2,

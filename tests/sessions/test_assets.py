@@ -7,6 +7,7 @@ import pytest
 
 from apps.agents.contracts.reports.constraints import Holds
 from apps.agents.contracts.state import Outcome
+from tests.agents.session.keys import PREPARED
 from tests.assets.models import Asset
 from tests.sessions.conftest import RunSession, profile
 from tests.sessions.driver import Finished
@@ -64,7 +65,7 @@ def test_the_variant_that_collapses_is_left_out_for_the_operators_that_break_it(
 
 
 def test_layers_of_a_transformer_have_the_names_that_the_prepared_graph_gives_them(sentiment: Finished) -> None:
-    prepared = onnx.load(sentiment.artifacts["prepare"])
+    prepared = onnx.load(sentiment.artifacts[PREPARED])
 
     assert {layer.name for layer in sentiment.analysis.layers} == {node.name for node in prepared.graph.node}
 

@@ -11,6 +11,7 @@ import pytest
 
 from apps.agents.contracts.reports.constraints import Holds
 from apps.agents.contracts.state import CandidateStatus, Outcome
+from tests.agents.session.keys import PREPARED
 from tests.assets.generated import slow_when_quantized
 from tests.sessions.conftest import IMAGES, SAMPLES, FirstImages, RunSession, profile
 from tests.sessions.driver import Finished
@@ -81,7 +82,7 @@ def test_what_is_handed_over_is_the_model_that_was_measured(resnet: Finished) ->
 
 def test_layers_have_the_names_that_the_prepared_graph_gives_them(resnet: Finished) -> None:
     """Or a technique would be told to keep nodes in float that it does not know."""
-    prepared = onnx.load(resnet.artifacts["prepare"])
+    prepared = onnx.load(resnet.artifacts[PREPARED])
 
     assert {layer.name for layer in resnet.analysis.layers} == {node.name for node in prepared.graph.node}
 

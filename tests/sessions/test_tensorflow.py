@@ -19,6 +19,7 @@ from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.contracts.state import Outcome
 from apps.agents.measuring.effort import Effort
 from apps.agents.measuring.engine import open_engine
+from tests.agents.session.keys import shared_key
 from tests.agents.timed import compare_latency
 from tests.assets.models import Asset, Trio, audio_windows
 from tests.sessions.conftest import CLASSIFICATION, RunSession, allowing, profile
@@ -46,7 +47,9 @@ def pictures(run_session: RunSession, cifar10_cnn: Path, cifar10_trained: Path) 
 @pytest.fixture(scope="module")
 def float_and_chosen(pictures: Finished, tmp_path_factory: pytest.TempPathFactory) -> tuple[LiteRtEngine, LiteRtEngine]:
     scratch = tmp_path_factory.mktemp("engines")
-    return tuple(LiteRtEngine(path, scratch) for path in (pictures.artifacts["export-tflite"], pictures.artifact))
+    return tuple(
+        LiteRtEngine(path, scratch) for path in (pictures.artifacts[shared_key("litert-export")], pictures.artifact)
+    )
 
 
 def correct(engine: LiteRtEngine, data: Path, batch: int = 250) -> float:
@@ -185,7 +188,7 @@ def test_the_three_are_analysed_to_the_same_parameters(nets: dict[Format, Finish
 def test_the_three_give_equal_outputs(nets: dict[Format, Finished], basic_pitch: Trio, tmp_path: Path):
     """The SavedModel runs in children of its sessions alone; its export is held to it there, to 60 dB."""
     windows = np.load(audio_windows(24, "input_2"))["input_2"][:4]
-    exported = nets[Format.SAVED_MODEL].artifacts["export-tflite"]
+    exported = nets[Format.SAVED_MODEL].artifacts[shared_key("litert-export")]
     engines = [
         open_engine(Format.TFLITE, exported, tmp_path),
         open_engine(Format.TFLITE, basic_pitch.tflite, tmp_path),

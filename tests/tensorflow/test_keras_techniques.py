@@ -18,7 +18,7 @@ from apps.agents.contracts.dataset_spec import DatasetKind, DatasetSpec
 from apps.agents.contracts.errors.techniques import TechniqueNotApplicable
 from apps.agents.contracts.formats import Format
 from apps.agents.contracts.reports.dataset import Task
-from apps.agents.datasets.loading import load_dataset
+from apps.agents.datasets.loading import ArrayDataset, load_dataset
 from apps.agents.measuring.engine import open_engine
 from apps.agents.techniques.base import Assignment, Made, agent_for, spec_of
 from apps.agents.techniques.catalogue import BUILTIN
@@ -105,6 +105,16 @@ def test_weights_become_zero_and_stay_so_while_the_others_learn(trained: Path, d
     assert zeros == pytest.approx(0.8, abs=0.01)
     assert all((kernel == 0).mean() == pytest.approx(0.8, abs=0.05) for kernel in kernels if kernel.size > 200)
     assert any("learned again from 2000 examples" in check for check in pruned.result.checks)
+    assert pruned.result.evidence["learned_from_examples"] == 2000
+    assert pruned.result.evidence["zeros_share"] == pytest.approx(zeros)
+
+
+def test_training_on_nothing_is_an_error_and_not_an_untrained_model(
+    trained: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(ArrayDataset, "training", lambda *_: iter(()))
+    with pytest.raises(TechniqueNotApplicable, match="no examples to train on"):
+        made(trained, data, tmp_path, "keras-magnitude-pruning", epochs=1)
 
 
 def test_learning_again_wins_back_what_zeros_cost(trained: Path, data: Path, tmp_path: Path):

@@ -11,13 +11,14 @@ from collections.abc import Mapping
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.reports.analysis import AnalysisReport, Opportunity
 from apps.agents.contracts.state import Prediction
+from apps.agents.planning.chains import application_of
 from apps.agents.planning.ordering import WORTH_SAYING, collapse, predicted_gain, worth
 from apps.agents.planning.prediction import predict
 from apps.agents.techniques.catalogue import TechniqueSpec, catalogue
 from apps.agents.techniques.knowledge.profile import GraphProfile, profile_of_analysis
 from apps.agents.techniques.knowledge.tables import TABLES, Knowledge
 from apps.agents.techniques.knowledge.variant import Variant
-from apps.agents.techniques.variants import title_of, variants_of
+from apps.agents.techniques.variants import variants_of
 
 
 def opportunities(
@@ -57,7 +58,7 @@ def _candidates(profile: GraphProfile, specs: Mapping[str, TechniqueSpec]) -> li
 def _opportunity(spec: TechniqueSpec, variant: Variant, prediction: Prediction) -> Opportunity:
     return Opportunity(
         technique=spec.name,
-        title=title_of(spec, variant.parameters),
+        title=application_of(spec, variant.parameters).named,
         expected_speedup=prediction.speedup,
         expected_size_ratio=prediction.size_ratio,
         reason=f"{variant.reason} Risk: {prediction.risk}. {prediction.basis}",

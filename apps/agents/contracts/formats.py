@@ -6,6 +6,7 @@ in the child process.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 from apps.agents.contracts.values import Value
@@ -18,6 +19,11 @@ class Framework(StrEnum):
     TORCH = "torch"
     TENSORFLOW = "tensorflow"
     LITERT = "litert"
+
+    @property
+    def label(self) -> str:
+        """As people call it."""
+        return {"onnx": "ONNX", "torch": "PyTorch", "tensorflow": "TensorFlow", "litert": "TensorFlow Lite"}[self]
 
 
 class Format(StrEnum):
@@ -42,6 +48,10 @@ class FormatSpec(Value):
     """What runs it, as people call it."""
     suffix: str
     """Of the file that a model in this format is kept as, with its dot."""
+    upload: str
+    """What a member sends, and in which files: `a SavedModel folder (.zip)`."""
+    origin: str
+    """Where that comes from, in a sentence."""
     engine: str
     """`apps.agents.measuring.engine.Engine`."""
     analysis_engine: str
@@ -54,13 +64,22 @@ class FormatSpec(Value):
     """Distributions that the script needs."""
 
 
-def _torch(format: Format, label: str, suffix: str, libraries: tuple[str, ...]) -> FormatSpec:  # noqa: A002
+def _torch(
+    format: Format,  # noqa: A002
+    label: str,
+    suffix: str,
+    upload: str,
+    origin: str,
+    libraries: tuple[str, ...],
+) -> FormatSpec:
     return FormatSpec(
         format=format,
         framework=Framework.TORCH,
         label=label,
         runtime="PyTorch",
         suffix=suffix,
+        upload=upload,
+        origin=origin,
         engine="apps.agents.backends.torch.engine:TorchEngine",
         analysis_engine="apps.agents.backends.torch.analysis:TorchAnalysisEngine",
         inspector="apps.agents.backends.torch.inspection:inspect",
@@ -69,13 +88,15 @@ def _torch(format: Format, label: str, suffix: str, libraries: tuple[str, ...]) 
     )
 
 
-def _tensorflow(format: Format, label: str, suffix: str) -> FormatSpec:  # noqa: A002
+def _tensorflow(format: Format, label: str, suffix: str, upload: str, origin: str) -> FormatSpec:  # noqa: A002
     return FormatSpec(
         format=format,
         framework=Framework.TENSORFLOW,
         label=label,
         runtime="TensorFlow",
         suffix=suffix,
+        upload=upload,
+        origin=origin,
         engine="apps.agents.backends.tensorflow.engine:TensorFlowEngine",
         analysis_engine="apps.agents.backends.tensorflow.analysis:TensorFlowAnalysisEngine",
         inspector="apps.agents.backends.tensorflow.inspection:inspect",
@@ -93,25 +114,63 @@ FORMATS: dict[Format, FormatSpec] = {
             label="ONNX",
             runtime="ONNX Runtime",
             suffix=".onnx",
+            upload="an ONNX model (.onnx, or a .zip of it and its external data)",
+            origin="From any exporter: the file alone, or in an archive with its external data.",
             engine="apps.agents.backends.onnx.engine:OnnxEngine",
             analysis_engine="apps.agents.backends.onnx.analysis:OnnxAnalysisEngine",
             inspector="apps.agents.backends.onnx.inspection:inspect",
             script="onnx/run.py",
             libraries=("numpy", "onnxruntime"),
         ),
-        _torch(Format.TORCH_EXPORT, "PyTorch exported program", ".pt2", ("numpy", "torch")),
-        _torch(Format.TORCHSCRIPT, "TorchScript", ".pt", ("numpy", "torch")),
-        _torch(Format.TRANSFORMERS, "transformers folder", ".zip", ("numpy", "torch", "transformers")),
-        _torch(Format.STATE_DICT, "PyTorch state dict with its architecture", ".zip", ("numpy", "torch")),
-        _tensorflow(Format.KERAS, "Keras", ".keras"),
-        _tensorflow(Format.KERAS_H5, "Keras HDF5", ".h5"),
-        _tensorflow(Format.SAVED_MODEL, "TensorFlow SavedModel", ".zip"),
+        _torch(
+            Format.TORCH_EXPORT,
+            "PyTorch exported program",
+            ".pt2",
+            "a PyTorch exported program (.pt2)",
+            "From torch.export.save.",
+            ("numpy", "torch"),
+        ),
+        _torch(
+            Format.TORCHSCRIPT,
+            "TorchScript",
+            ".pt",
+            "a TorchScript archive (.pt)",
+            "From torch.jit.save.",
+            ("numpy", "torch"),
+        ),
+        _torch(
+            Format.TRANSFORMERS,
+            "transformers folder",
+            ".zip",
+            "a transformers folder (.zip)",
+            "From save_pretrained: config.json, weights, and the tokenizer's files if it reads texts.",
+            ("numpy", "torch", "transformers"),
+        ),
+        _torch(
+            Format.STATE_DICT,
+            "PyTorch state dict with its architecture",
+            ".zip",
+            "weights with a lathe.toml (.zip)",
+            "A state dict with a lathe.toml that names its architecture, or the Python file that builds it.",
+            ("numpy", "torch"),
+        ),
+        _tensorflow(Format.KERAS, "Keras", ".keras", "a Keras model (.keras)", "From model.save."),
+        _tensorflow(Format.KERAS_H5, "Keras HDF5", ".h5", "a Keras HDF5 model (.h5)", "From older Keras."),
+        _tensorflow(
+            Format.SAVED_MODEL,
+            "TensorFlow SavedModel",
+            ".zip",
+            "a SavedModel folder (.zip)",
+            "From model.export or tf.saved_model.save: the whole folder, with its variables.",
+        ),
         FormatSpec(
             format=Format.TFLITE,
             framework=Framework.LITERT,
             label="TensorFlow Lite",
             runtime="LiteRT",
             suffix=".tflite",
+            upload="a TensorFlow Lite model (.tflite)",
+            origin="From any converter, with one signature, several or none.",
             engine="apps.agents.backends.litert.engine:LiteRtEngine",
             analysis_engine="apps.agents.backends.litert.analysis:LiteRtAnalysisEngine",
             inspector="apps.agents.backends.litert.inspection:inspect",
@@ -125,6 +184,18 @@ TORCH_FORMATS = tuple(spec.format for spec in FORMATS.values() if spec.framework
 
 TENSORFLOW_FORMATS = tuple(spec.format for spec in FORMATS.values() if spec.framework is Framework.TENSORFLOW)
 KERAS_FORMATS = (Format.KERAS, Format.KERAS_H5)
+
+
+def frameworks_said() -> str:
+    """Where models may come from, in a few words: `ONNX, PyTorch, … or TensorFlow Lite`."""
+    *most, last = dict.fromkeys(spec.framework.label for spec in FORMATS.values())
+    return f"{', '.join(most)} or {last}"
+
+
+def uploads_said(formats: Iterable[Format] = tuple(FORMATS)) -> str:
+    """What may be sent, for a sentence: `a TorchScript archive (.pt), … or a TensorFlow Lite model (.tflite)`."""
+    *most, last = (FORMATS[one].upload for one in formats)
+    return f"{', '.join(most)} or {last}" if most else last
 
 
 def format_spec(name: str) -> FormatSpec:

@@ -12,6 +12,7 @@ from apps.agents.contracts.job import Job
 from apps.agents.contracts.reports.analysis import AnalysisReport
 from apps.agents.contracts.reports.dataset import DatasetSummary
 from apps.agents.contracts.reports.evaluation import Part
+from apps.agents.contracts.reports.measurements import OriginalMemory
 from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.contracts.reports.runtimes import RuntimeBaseline
 from apps.agents.contracts.reports.selection import PairedOutcomes
@@ -94,6 +95,8 @@ class EvaluateArguments(ModelArguments):
     """How long timing may wait for a quiet moment."""
     timing_s: float = LONGEST_TIMING_S
     """How long timing itself may take."""
+    original_memory: OriginalMemory | None = None
+    """What the analysis measured of the original; where it holds for another batch or machine it is measured again."""
     runtime_baseline: RuntimeBaseline | None = None
     """The float model in the candidate's runtime, where that is not the original's."""
     part: Part = Part.EVALUATION

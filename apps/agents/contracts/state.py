@@ -9,8 +9,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from apps.agents.contracts.chain import Application, written_in_one
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.faults import Fault
 from apps.agents.contracts.reports.dataset import DatasetSummary
@@ -125,13 +126,12 @@ class Prediction(Value):
 
 
 class CandidateRecord(Value):
-    """A candidate: a chain of optimize steps with its evaluation, and what became of it."""
+    """A candidate: a chain of applied techniques with its evaluation, and what became of it."""
 
     key: str
     """`c01`, `c02`, … in the order planned; a repair is named after the candidate at its root: `c03r1`, `c03r2`."""
-    title: str
-    technique: str
-    parameters: dict[str, Any]
+    steps: tuple[Application, ...] = Field(min_length=1)
+    """From the original to the candidate, exports and preparations included."""
     parent: str | None = None
     """The candidate that this one repairs, where re-planning made it."""
     predicted: Prediction
@@ -140,6 +140,35 @@ class CandidateRecord(Value):
     """Why it was planned; once decided, why it was accepted, rejected or selected."""
     score: float | None = None
     """The weighted gain under the session's objective; the original is 1."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_one_link(cls, given: Any) -> Any:
+        """Reads a record written before candidates were chains: it names the last link only, title and variant in one.
+
+        `apps.agents.planning.chains.in_full` adds what comes before it.
+        """
+        if not isinstance(given, dict) or "technique" not in given:
+            return given
+        rest = {name: value for name, value in given.items() if name not in ("technique", "parameters", "title")}
+        return {**rest, "steps": (written_in_one(given["technique"], given["parameters"], given["title"]),)}
+
+    @property
+    def last(self) -> Application:
+        """What the candidate is named after."""
+        return self.steps[-1]
+
+    @property
+    def technique(self) -> str:
+        return self.last.technique
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return self.last.parameters
+
+    @property
+    def title(self) -> str:
+        return self.last.named
 
 
 class Omission(Value):

@@ -22,6 +22,7 @@ from apps.agents.contracts.job_arguments import (
 from apps.agents.contracts.reports.analysis import AnalysisReport
 from apps.agents.contracts.reports.dataset import DatasetSummary
 from apps.agents.contracts.reports.evaluation import Part
+from apps.agents.contracts.reports.measurements import OriginalMemory
 from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.contracts.reports.selection import PairedOutcomes
 from apps.agents.contracts.state import Closing, StepKind, StepRequest
@@ -63,6 +64,7 @@ class StepFacts(Value):
     analysis: AnalysisReport | None = None
     exported: tuple[AnalysisReport, ...] = ()
     predicted_speedup: float | None = None
+    original_memory: OriginalMemory | None = None
     outcomes: dict[Part, dict[str, PairedOutcomes | None]] = Field(default_factory=dict)
     filename: str | None = None
     """The name that the packaged model gets."""
@@ -106,7 +108,7 @@ def arguments_for(request: StepRequest, facts: StepFacts) -> Arguments:
                 {**model, "technique": request.technique, "parameters": request.parameters}
             )
         case StepKind.EVALUATE:
-            known = _known(facts, "criteria", "quiet_wait_s", "timing_s", "predicted_speedup")
+            known = _known(facts, "criteria", "quiet_wait_s", "timing_s", "predicted_speedup", "original_memory")
             known |= {"technique": request.technique}
             if request.parameters.get("part") == Part.EVALUATION:
                 known |= {"candidate": request.candidate, "outcomes": facts.outcomes}

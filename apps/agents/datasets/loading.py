@@ -94,6 +94,14 @@ class Dataset(Protocol):
         """Up to `n` examples that no other part has, in batches; fewer where the data set has not as many."""
         ...
 
+    def training(self, batch_size: int, seed: int) -> Iterator[tuple[Arrays, Labels]]:
+        """One pass over what techniques may train on, in an order drawn by `seed`, with labels where the task has any.
+
+        It is the part that the spec's `training_share` sets apart, or the calibration part where that sets none apart;
+        evaluation sees neither. Nothing comes of kinds that nothing can train on: whoever trains has to look.
+        """
+        ...
+
     def choosing(self, batch_size: int) -> Iterator[tuple[Arrays, Labels]]:
         """The examples that candidates are ranked on, as `evaluation` gives those that judge."""
         ...
@@ -197,10 +205,6 @@ class ArrayDataset:
         yield from (feeds for feeds, _ in self._batches(self._calibration[:n], batch_size))
 
     def training(self, batch_size: int, seed: int) -> Iterator[tuple[Arrays, Array | None]]:
-        """One pass over the training part in an order of its own, with labels where the task has any.
-
-        Of a data set that sets none apart, over the calibration part. Evaluation never sees either.
-        """
         indices = self._training if len(self._training) else self._calibration
         yield from self._batches(np.random.default_rng(seed).permutation(indices), batch_size)
 

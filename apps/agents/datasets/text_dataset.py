@@ -103,6 +103,10 @@ class TextDataset:
         for start in range(0, len(rows), batch_size):
             yield self._feeds(rows[start : start + batch_size])
 
+    def training(self, batch_size: int, seed: int) -> Iterator[tuple[Arrays, Array | TokenTargets | None]]:
+        """Nothing: a spec of texts sets no part apart, as nothing trains on texts."""
+        return iter(())
+
     def choosing(self, batch_size: int) -> Iterator[tuple[Arrays, Array | TokenTargets | None]]:
         yield from self.measured_on(Part.CHOOSING).evaluation(batch_size)
 

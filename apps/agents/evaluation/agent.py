@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 from apps.agents.contracts.context import Context
 from apps.agents.contracts.criteria import Criteria, Target
-from apps.agents.contracts.dataset_spec import METRICS, DatasetSpec
+from apps.agents.contracts.dataset_spec import METRICS, DatasetKind, DatasetSpec
 from apps.agents.contracts.errors.evaluation import OutputsDiffer
 from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
 from apps.agents.contracts.reports.machine import Machine
-from apps.agents.contracts.reports.measurements import Pair
+from apps.agents.contracts.reports.measurements import OriginalMemory, Pair
 from apps.agents.contracts.reports.metrics import MetricComparison
 from apps.agents.contracts.reports.runtimes import RuntimeBaseline
 from apps.agents.datasets.dataset_fit import check_against
@@ -58,6 +58,7 @@ class EvaluationAgent:
         finalists: int = 1,
         timer: Timer | None = None,
         again: Timer | None = None,
+        original_memory: OriginalMemory | None = None,
     ) -> EvaluationReport:
         """The report on `candidate`. `dataset` is bound to the original's inputs; the candidate must have the same.
 
@@ -67,6 +68,8 @@ class EvaluationAgent:
         `keeps_parameters` says that the technique removes no weights, which makes its size checkable against its bits;
         `baseline` is the float model in the candidate's runtime, which its speed is checked against. `timer` times the
         two, in this process unless given; `again` does where it found a speed-up that is too good to be true.
+        `original_memory` is what the analysis measured of the original, taken over where it holds for the same batch,
+        the same kind of examples and this machine.
         Raises `OutputsDiffer`, `OutputsNotFinite`, `OutputUnfit`, `LabelsInvalid`, and what the runtime refuses.
         """
         check_against(original.summary, dataset.summary, dataset.spec)
@@ -87,7 +90,9 @@ class EvaluationAgent:
             lambda found: too_fast(original.summary, candidate.summary, found, baseline, fidelity.sqnr_db),
         )
         latency = speed.latency
-        memory = _memory(original, candidate, feeds, target, context)
+        same_lengths = part is Part.EVALUATION or dataset.spec.kind is not DatasetKind.TEXT
+        known = original_memory if same_lengths and _holds(original_memory, target, machine) else None
+        memory = _memory(original, candidate, feeds, target, context, known)
         measured = Measurements(
             primary=found.metrics[0],
             examples=found.examples,
@@ -184,9 +189,22 @@ def _told_of_speed(context: Context) -> Tell:
     return lambda done, doing, eta_s: context.progress(OUTPUTS_SHARE + LATENCY_SHARE * done, doing, eta_s)
 
 
-def _memory(original: Engine, candidate: Engine, feeds: Arrays, target: Target, context: Context) -> Pair:
-    bytes_of = []
-    for done, (name, engine) in enumerate((("original", original), ("candidate", candidate))):
+def _holds(memory: OriginalMemory | None, target: Target, machine: Machine) -> bool:
+    return memory is not None and (memory.batch_size, memory.hostname) == (target.batch_size, machine.hostname)
+
+
+def _memory(
+    original: Engine,
+    candidate: Engine,
+    feeds: Arrays,
+    target: Target,
+    context: Context,
+    known: OriginalMemory | None,
+) -> Pair:
+    """Peak memory of both, the original's as the analysis measured it where that is `known`."""
+    bytes_of = [] if known is None else [known.peak_bytes]
+    for name, engine in (("original", original), ("candidate", candidate))[len(bytes_of) :]:
+        done = len(bytes_of)
         fraction = OUTPUTS_SHARE + LATENCY_SHARE + MEMORY_SHARE * done / 2
         context.progress(fraction, f"Measuring the {name}'s memory in a process of its own", 2.0 * (2 - done))
         bytes_of.append(engine.peak_memory_bytes(feeds, target))

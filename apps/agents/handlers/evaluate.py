@@ -78,6 +78,7 @@ def run(context: JobContext) -> JobResult:
             finalists=max(1, len(arguments.finalists)),
             timer=timer,
             again=again,
+            original_memory=arguments.original_memory,
         )
 
     with blaming(lambda: evaluated(material.original, Effort(budget_s=REHEARSAL_S), None)):

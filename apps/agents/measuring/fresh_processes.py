@@ -9,19 +9,14 @@ and Jones, ISMM 2013), and a process is left as soon as it has said what it can.
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
-
-import numpy as np
+from typing import IO
 
 from apps.agents.contracts.criteria import Target
 from apps.agents.contracts.errors.running import ModelRunFailed
@@ -29,10 +24,11 @@ from apps.agents.contracts.reports.measurements import LatencyComparison
 from apps.agents.measuring.comparison import compare, is_busy, speedup_of
 from apps.agents.measuring.effort import FEWEST_PROCESSES, ROUNDS_A_PROCESS, Effort, Question, Watcher
 from apps.agents.measuring.engine import Feeds
-from apps.agents.measuring.protocol import MESSAGE, ModelFile, Request, Result, Step
+from apps.agents.measuring.protocol import MESSAGE, ModelFile, Request, Result, Step, stored_feeds
 from apps.agents.measuring.record import Record
 from apps.agents.measuring.scheduling.quiet import wait_for_quiet
 from apps.agents.measuring.timer import settled
+from apps.agents.sandbox.programs import SOURCE_ROOT, Ended, started
 
 MOST_PROCESSES = 6
 FIRST_LOOK = 0.2
@@ -70,7 +66,7 @@ class FreshProcessTimer:
     ) -> LatencyComparison:
         """Raises `ModelRunFailed` where a process fails, and `MemoryError` where the kernel killed one."""
         with tempfile.TemporaryDirectory(prefix="timing-", dir=self.scratch) as folder:
-            run = _Series(self, _stored(feeds, Path(folder)), Path(folder), target, question, watcher)
+            run = _Series(self, stored_feeds(feeds, Path(folder)), Path(folder), target, question, watcher)
             return run.compare()
 
 
@@ -142,7 +138,7 @@ class _Series:
             seed=self._question.seed * MOST_PROCESSES + number,
         )
         result: Result | None = None
-        with _process(request, self._scratch / f"said-{number}") as lines:
+        with _process(request) as lines:
             for line in lines:
                 message = MESSAGE.validate_json(line)
                 if isinstance(message, Step):
@@ -173,72 +169,25 @@ def confidence_left(confidence: float, done: int, planned: int, fewest: int) -> 
 
 
 @contextmanager
-def _process(request: Request, said: Path) -> Iterator[IO[str]]:
-    """A fresh process at work on `request`: the lines that it writes. What it prints goes to `said`."""
+def _process(request: Request) -> Iterator[IO[str]]:
+    """A fresh process at work on `request`: the lines that it writes. Raises what its end calls for."""
     reading, writing = os.pipe()
     command = [sys.executable, "-m", "apps.agents.measuring.timing_process", str(writing), str(os.getpid())]
-    with open(reading, encoding="utf-8") as events, said.open("wb") as words:
+    with ExitStack() as stack:
+        events = stack.enter_context(open(reading, encoding="utf-8"))
         try:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=words,
-                stderr=words,
-                cwd=_source_root(),
-                pass_fds=[writing],
+            program = stack.enter_context(
+                started(command, folder=SOURCE_ROOT, limit_s=TIMEOUT_S, pass_fds=[writing]),
             )
         finally:
             os.close(writing)
-        overdue = threading.Event()
-
-        def end() -> None:
-            overdue.set()
-            process.kill()
-
-        limit = threading.Timer(TIMEOUT_S, end)
-        limit.start()
-        try:
-            _ask(process, request)
-            yield events
-            process.wait()
-        finally:
-            limit.cancel()
-            process.kill()
-            process.wait()
-    if overdue.is_set():
-        raise ModelRunFailed(reason=f"the process that times both models took more than {TIMEOUT_S:.0f} s")
-    _check(process.returncode, said)
+        program.tell(request.model_dump_json().encode())
+        yield events
+        _check(program.ended())
 
 
-def _ask(process: subprocess.Popen[Any], request: Request) -> None:
-    assert process.stdin is not None  # It was asked for.
-    try:
-        with process.stdin as stdin:
-            stdin.write(request.model_dump_json().encode())
-    except BrokenPipeError:  # It ended before it was asked; `_check` says why.
-        return
-
-
-def _check(code: int, said: Path) -> None:
-    if code == 0:
-        return
-    if code == -signal.SIGKILL:
+def _check(ended: Ended) -> None:
+    if ended.killed:
         raise MemoryError("the process that times both models was killed, most likely for its memory")
-    lines = said.read_text(errors="replace").strip().splitlines()
-    last = lines[-1][:300] if lines else f"exit status {code}"
-    raise ModelRunFailed(reason=f"the process that times both models ended: {last}")
-
-
-def _stored(feeds: Feeds, folder: Path) -> Path:
-    """Texts come as objects, which would be pickled; every runtime takes numpy's own strings as well."""
-    plain: Mapping[str, Any] = {
-        name: array.astype(str) if array.dtype == object else array for name, array in feeds.items()
-    }
-    path = folder / "feeds.npz"
-    np.savez(path, allow_pickle=False, **plain)
-    return path
-
-
-def _source_root() -> Path:
-    """Where `-m apps…` resolves from, installed or not."""
-    return Path(__file__).resolve().parents[3]
+    if not ended.well:
+        raise ModelRunFailed(reason=f"the process that times both models {ended.reason}")

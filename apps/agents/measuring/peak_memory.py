@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 import resource
-import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from apps.agents.contracts.criteria import Target
 from apps.agents.contracts.errors.running import ModelRunFailed
+from apps.agents.measuring.engine import Feeds
+from apps.agents.measuring.protocol import stored_feeds
+from apps.agents.sandbox.programs import SOURCE_ROOT, run_to_end
 
 RUNS = 3
 TIMEOUT_S = 300.0
@@ -18,7 +21,7 @@ KIB = 1024
 
 
 def measure(
-    probe: str, model: Path, feeds: Path, target: Target, *, runs: int = RUNS, extra: Sequence[str] = ()
+    probe: str, model: Path, feeds: Feeds, target: Target, *, runs: int = RUNS, extra: Sequence[str] = ()
 ) -> int:
     """How many bytes of resident memory loading `model` and running it `runs` times takes at its peak.
 
@@ -28,19 +31,13 @@ def measure(
 
     Raises `ModelRunFailed` where the process fails or takes more than five minutes.
     """
-    command = [sys.executable, "-m", probe, str(model), str(feeds), str(target.threads), target.device.value, str(runs)]
-    command += extra
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=TIMEOUT_S, check=True, cwd=_source_root()
-        )
-    except subprocess.TimeoutExpired as error:
-        raise ModelRunFailed(reason=f"measuring memory took more than {TIMEOUT_S:.0f} s") from error
-    except subprocess.CalledProcessError as error:
-        lines = (error.stderr or "").strip().splitlines()
-        last = lines[-1] if lines else f"exit status {error.returncode}"
-        raise ModelRunFailed(reason=f"the process that measures memory ended: {last[:300]}") from error
-    before, peak = (int(part) for part in done.stdout.split()[-2:])
+    with tempfile.TemporaryDirectory(prefix="memory-") as folder:
+        given = (model, stored_feeds(feeds, Path(folder)), target.threads, target.device.value, runs, *extra)
+        command = [sys.executable, "-m", probe, *map(str, given)]
+        ended = run_to_end(command, folder=SOURCE_ROOT, limit_s=TIMEOUT_S)
+    if not ended.well:
+        raise ModelRunFailed(reason=f"the process that measures memory {ended.reason}")
+    before, peak = (int(part) for part in ended.output.split()[-2:])
     return max(0, peak - before)
 
 
@@ -53,8 +50,3 @@ def resident_bytes() -> tuple[int, int]:
     # Without /proc only the highest is known: bytes on macOS, KiB elsewhere.
     highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else KIB)
     return highest, highest
-
-
-def _source_root() -> Path:
-    """Where `-m apps…` resolves from, installed or not."""
-    return Path(__file__).resolve().parents[3]

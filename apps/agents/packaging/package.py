@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import platform
 import shutil
-import subprocess
 import sys
 import tomllib
 from collections.abc import Mapping
@@ -27,6 +26,7 @@ from apps.agents.files.reproducible_zip import write_zip
 from apps.agents.files.sniffing import FileKind, sniff
 from apps.agents.measuring.engine import open_engine, signed
 from apps.agents.packaging.examples import PackageExamples, write_arrays
+from apps.agents.sandbox.programs import run_to_end
 from apps.agents.techniques.base import digest_of
 
 DOCUMENTS = {"report_html": "report.html", "report_json": "report.json", "recipe": "recipe.json"}
@@ -155,19 +155,15 @@ def _tried(contents: Path, examples: Path | None) -> str | None:
 
 def failure_of_script(contents: Path, *arguments: str) -> str | None:
     """Why `run.py` in `contents` fails, by the last line of what it says; `None` where it does not."""
-    command = [sys.executable, "-B", "run.py", *arguments]
-    try:
-        done = subprocess.run(
-            command, cwd=contents, capture_output=True, text=True, timeout=CHECK_TIMEOUT_S, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return f"its script took more than {CHECK_TIMEOUT_S:.0f} s"
-    if done.returncode == 0:
+    ended = run_to_end([sys.executable, "-B", "run.py", *arguments], folder=contents, limit_s=CHECK_TIMEOUT_S)
+    if ended.well:
         return None
-    said = [line for line in done.stderr.strip().splitlines() if line.strip()]
+    if ended.overdue:
+        return f"its script {ended.reason}"
+    said = ended.last_words
     # The check's sentence comes before the one on versions.
     line = next((line for line in said if line.startswith("Other outputs")), said[-1] if said else "")
-    return f"its script failed: {line[:400] or f'exit status {done.returncode}'}".rstrip(".")
+    return f"its script failed: {line[:400] or f'exit status {ended.exit_code}'}".rstrip(".")
 
 
 def _place_model(model: Path, name: str, contents: Path) -> None:

@@ -15,17 +15,14 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
-from apps.agents.contracts.dataset_spec import DatasetSpec
 from apps.agents.contracts.errors.techniques import RecipeInvalid
 from apps.agents.contracts.job import Event
-from apps.agents.contracts.reports.machine import Machine
+from apps.agents.contracts.reports.recipe import Recipe, RecipeStep
 from apps.agents.contracts.state import StepKind, StepRequest
 from apps.agents.contracts.step_jobs import StepFacts, job_for
-from apps.agents.contracts.values import Value
 from apps.agents.measuring.machine import installed_versions
 from apps.agents.sandbox.process import JobFailed, run_job
 from apps.agents.techniques.artifact_format import format_after
@@ -33,70 +30,6 @@ from apps.agents.techniques.base import digest_of
 from apps.errors import UserError
 
 SAME, OTHER, NOT_FOLLOWED = 0, 1, 2
-
-
-class _Record(Value):
-    """Part of a recipe. What a newer version adds is left alone."""
-
-    model_config = ConfigDict(extra="ignore")
-
-
-class FileRecord(_Record):
-    """A file by its contents."""
-
-    sha256: str = Field(pattern="^[0-9a-f]{64}$")
-    size_bytes: int
-    filename: str = ""
-
-
-class OriginalRecord(FileRecord):
-    """The model that a session started from."""
-
-    format: str
-    signature: str | None = None
-    """The function that the session was about, where the model offers several."""
-
-
-class DatasetRecord(_Record):
-    """The examples that calibrated, of which evaluation saw the others: `sha256`, `spec` and the seed fix which."""
-
-    sha256: str = Field(pattern="^[0-9a-f]{64}$")
-    spec: DatasetSpec
-    name: str = ""
-    filename: str = ""
-
-
-class RecipeStep(_Record):
-    """One technique with all its parameters, the versions that it ran with and what it made."""
-
-    technique: str
-    parameters: dict[str, Any]
-    libraries: dict[str, str] = Field(default_factory=dict)
-    seed: int = 0
-    batch_divisor: int = 1
-    made: FileRecord | None = None
-    key: str = ""
-
-
-class Recipe(_Record):
-    """`steps` run in order, each on what the one before has made, the first on the original."""
-
-    recipe_version: Literal[1] = 1
-    seed: int
-    threads: int = 1
-    original: OriginalRecord
-    dataset: DatasetRecord
-    steps: tuple[RecipeStep, ...]
-    artifact: FileRecord | None
-    """What the last step made; `None` where the original stands."""
-    machine: Machine | None = None
-    criteria: dict[str, Any] = Field(default_factory=dict)
-    """As the session had them."""
-
-    @property
-    def threads_used(self) -> int:
-        """Threads of every step: sums in float depend on how they are split."""
-        return int(self.criteria.get("target", {}).get("threads", self.threads))
 
 
 @dataclass(frozen=True)

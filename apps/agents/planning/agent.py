@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from math import log10
 from typing import Any
 
+from apps.agents.contracts.chain import Application, Chain
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.reports.analysis import AnalysisReport
 from apps.agents.contracts.reports.dataset import DatasetSummary
@@ -16,6 +17,7 @@ from apps.agents.contracts.state import CandidateRecord, Omission, Plan, Predict
 from apps.agents.planning.availability import Sorting
 from apps.agents.planning.baseline import is_baseline
 from apps.agents.planning.bases import Bases, bases_of_analyses, bases_of_model
+from apps.agents.planning.chains import Heads, application_of
 from apps.agents.planning.ordering import collapse, no_gain, obstacle, predicted_gain, worth
 from apps.agents.planning.prediction import noise_by_operator, predict, scope_of
 from apps.agents.planning.summary import describe, summary, tables_said
@@ -24,7 +26,7 @@ from apps.agents.techniques.knowledge.profile import GraphProfile
 from apps.agents.techniques.knowledge.tables import TABLES, Knowledge
 from apps.agents.techniques.knowledge.technique import QuantizationKnowledge
 from apps.agents.techniques.knowledge.variant import NO_PLACE, Variant
-from apps.agents.techniques.variants import KEPT_NODES, title_of, variants_of
+from apps.agents.techniques.variants import KEPT_NODES, variants_of
 
 TYPE_CHOICES = 2
 """Number types that are measured at least, where the budget allows: predictions of kernels are leads, not verdicts."""
@@ -50,10 +52,16 @@ class _Weighed:
     """Share of the time that the operators take which it changes."""
     profile: GraphProfile
     """Of the form that it starts from."""
+    head: Chain
+    """What is applied before it."""
+
+    @property
+    def application(self) -> Application:
+        return application_of(self.spec, self.variant.parameters)
 
     @property
     def title(self) -> str:
-        return title_of(self.spec, self.variant.parameters)
+        return self.application.named
 
 
 class PlanningAgent:
@@ -103,7 +111,8 @@ class PlanningAgent:
         available: Mapping[str, TechniqueSpec],
         omitted: list[Omission],
     ) -> Plan:
-        weighed = [self._weigh(variant, available, bases, criteria) for variant in _grid(bases, available)]
+        heads = Heads(bases, self.specs, available.__contains__)
+        weighed = [self._weigh(variant, available, heads, criteria) for variant in _grid(bases, available)]
         weighed += [rescue for item in weighed if (rescue := self._rescue(item, criteria))]
         weighed.sort(key=lambda item: -_worth(item, criteria))
         chosen = [item for item in weighed if not item.firm and (not item.soft or _asked_for(item, criteria))]
@@ -120,17 +129,19 @@ class PlanningAgent:
         return Plan(summary=summary(bases, candidates, criteria), candidates=candidates, omitted=tuple(omitted))
 
     def _weigh(
-        self, variant: Variant, available: Mapping[str, TechniqueSpec], bases: Bases, criteria: Criteria
+        self, variant: Variant, available: Mapping[str, TechniqueSpec], heads: Heads, criteria: Criteria
     ) -> _Weighed:
         spec = available[variant.technique]
-        return self._weighed(spec, variant, bases.profile(spec), criteria)
+        return self._weighed(spec, variant, heads.of(spec), heads.bases.profile(spec), criteria)
 
-    def _weighed(self, spec: TechniqueSpec, variant: Variant, profile: GraphProfile, criteria: Criteria) -> _Weighed:
+    def _weighed(
+        self, spec: TechniqueSpec, variant: Variant, head: Chain, profile: GraphProfile, criteria: Criteria
+    ) -> _Weighed:
         complete = Variant(variant.technique, spec.resolve(variant.parameters), variant.reason)
         prediction = predict(spec, complete.parameters, profile, criteria, self.knowledge)
         firm, soft = _reasons_against(spec, complete.parameters, prediction, profile, criteria)
         reach = sum(node.time_share for node in scope_of(spec, complete.parameters, profile).nodes)
-        return _Weighed(complete, spec, prediction, firm, soft, reach, profile)
+        return _Weighed(complete, spec, prediction, firm, soft, reach, profile, head)
 
     def _rescue(self, item: _Weighed, criteria: Criteria) -> _Weighed | None:
         """A variant that is predicted to collapse, with as few sensitive nodes in float as leave half of the limit.
@@ -150,7 +161,7 @@ class PlanningAgent:
         parameters = {**item.variant.parameters, KEPT_NODES: kept}
         count = f"{len(kept)} most sensitive node{'s stay' if len(kept) > 1 else ' stays'}"
         reason = f"{item.variant.reason.removesuffix('.')}; the {count} in float, without which it would collapse."
-        rescued = self._weighed(item.spec, Variant(item.spec.name, parameters, reason), profile, criteria)
+        rescued = self._weighed(item.spec, Variant(item.spec.name, parameters, reason), item.head, profile, criteria)
         return None if rescued.firm or rescued.soft else rescued
 
     def _fewest_in_float(self, item: _Weighed, names: set[str], criteria: Criteria) -> list[str] | None:
@@ -259,9 +270,7 @@ def _record(number: int, item: _Weighed) -> CandidateRecord:
     doubt = f" It is tried although {item.soft}: {why}." if item.soft else ""
     return CandidateRecord(
         key=f"c{number:02d}",
-        title=item.title,
-        technique=item.spec.name,
-        parameters=dict(item.variant.parameters),
+        steps=(*item.head, item.application),
         predicted=item.prediction,
         reason=f"{item.variant.reason} {_tables(item)}Predicted {describe(item.prediction, item.profile)}.{doubt}",
     )

@@ -1,5 +1,6 @@
 """Child processes that cannot harm the worker: limits, supervision, the pipe of events, and a clean end.
 
-Whatever runs a stranger's model runs in one. The platform's workers, `packaging.recipe` and the timing processes of
-`measuring` import it; it imports `contracts` only. Add a limit on what a step may take here.
+Whatever runs a stranger's model runs in one; what a child starts itself and waits for, it starts by `programs`. The
+platform's workers, `packaging` and `measuring` import it; it imports `contracts` only. Add a limit on what a step may
+take here.
 """

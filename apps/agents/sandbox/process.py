@@ -23,6 +23,7 @@ from apps.agents.contracts.errors.steps import StepDiskFailed, StepKilled, StepO
 from apps.agents.contracts.faults import Fault, is_full
 from apps.agents.contracts.job import Event, Job, JobFailure, JobResult
 from apps.agents.sandbox.child import INTERNAL_ERROR
+from apps.agents.sandbox.programs import SOURCE_ROOT
 from apps.agents.sandbox.supervision import Child, Ending, signal_name
 from apps.errors import UserError
 
@@ -121,7 +122,7 @@ def environment(job: Job, temporary: Path) -> dict[str, str]:
     passed = {
         name: value for name, value in os.environ.items() if name in _INHERITED or name.startswith(_INHERITED_PREFIXES)
     }
-    paths = [str(Path(__file__).resolve().parents[3]), os.environ.get("PYTHONPATH", "")]
+    paths = [str(SOURCE_ROOT), os.environ.get("PYTHONPATH", "")]
     return {
         **passed,
         **dict.fromkeys(_THREAD_VARIABLES, str(job.threads)),

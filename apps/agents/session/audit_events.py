@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from apps.agents.contracts.formats import Format
+from apps.agents.contracts.chain import Application, told
 from apps.agents.contracts.phrasing import listed
 from apps.agents.contracts.reports.analysis import AnalysisReport
-from apps.agents.contracts.state import AgentDecision, Closing, Outcome
+from apps.agents.contracts.state import AgentDecision, Closing, Outcome, StepRecord
 from apps.agents.planning.repair import Stop
-from apps.agents.session.candidates import Trial, export_key
+from apps.agents.session.candidates import Trial
 from apps.agents.session.finalists import Finals
-from apps.agents.session.search import Search
+from apps.agents.session.search import NO_EFFECT, Search
 from apps.agents.techniques.compatibility import format_label
 
 ANALYSIS_AGENT, PLANNING_AGENT, EVALUATION_AGENT, MANAGER = (
@@ -36,17 +36,15 @@ _VERDICTS = {
 def events(search: Search, closing: Closing | None) -> Iterator[AgentDecision]:
     """The session's decisions so far, in the order of its life."""
     yield AgentDecision(key="analysed", agent=ANALYSIS_AGENT, action="analysed", reason=_told(search.analysis))
-    for exported in search.exported:
-        target = exported.model.format
-        key = "analysed/exported" if target == Format.ONNX else f"analysed/exported-{target}"
-        reason = f"Exported to {format_label(target)}: {_told(exported)}"
+    for looked, exported in zip(search.steps.exported_analyses, search.exported, strict=True):
+        key = f"analysed/{looked.request.parent}"
+        reason = f"Exported to {format_label(exported.model.format)}: {_told(exported)}"
         yield AgentDecision(key=key, agent=ANALYSIS_AGENT, action="analysed", reason=reason)
-    for target, failed in search.exports_failed.items():
-        step = export_key(target)
-        yield AgentDecision(key=f"rolled-back/{step}", agent=MANAGER, action="rolled back", subject=step, reason=failed)
+    for key, failed in search.exports_failed.items():
+        yield AgentDecision(key=f"rolled-back/{key}", agent=MANAGER, action="rolled back", subject=key, reason=failed)
     yield from _plan(search)
-    if search.prepare_failed:
-        yield _prepare_failed(search)
+    for link, step in search.done_without:
+        yield _done_without(link, step)
     for trial in search.trials:
         yield from _trial(trial)
     for key, sentence in search.against_baseline(closed=closing is not None).items():
@@ -84,7 +82,7 @@ def _plan(search: Search) -> Iterator[AgentDecision]:
             agent=PLANNING_AGENT,
             action="planned",
             subject=candidate.key,
-            reason=f"{candidate.title}. {candidate.reason}",
+            reason=f"{told(candidate.steps)}. {candidate.reason}",
         )
     for number, omission in enumerate(plan.omitted, start=1):
         yield AgentDecision(
@@ -96,20 +94,19 @@ def _plan(search: Search) -> Iterator[AgentDecision]:
         )
 
 
-def _prepare_failed(search: Search) -> AgentDecision:
-    step = search.prepare
-    why = (step.error if step else None) or "it did not finish"
-    if search.nothing_to_prepare:
-        action, reason = "left out", f"The graph is simple already, so quantizations start from the original: {why}"
-    else:
-        action, reason = "rolled back", f"Graph optimization failed, so quantizations start from the original: {why}"
-    return AgentDecision(key="rolled-back/prepare", agent=MANAGER, action=action, subject="prepare", reason=reason)
+def _done_without(link: Application, step: StepRecord) -> AgentDecision:
+    """A link that the chains go on without."""
+    key, why = step.request.key, step.error or "it did not finish"
+    nothing = step.error_code == NO_EFFECT
+    action, what = ("left out", "has nothing to change here") if nothing else ("rolled back", "failed")
+    reason = f"{link.title} {what}, so candidates go on without it: {why}"
+    return AgentDecision(key=f"rolled-back/{key}", agent=MANAGER, action=action, subject=key, reason=reason)
 
 
 def _trial(trial: Trial) -> Iterator[AgentDecision]:
     key = trial.key
     if trial.planned.parent is not None:
-        reason = f"{trial.planned.title}. {trial.planned.reason}"
+        reason = f"{told(trial.planned.steps)}. {trial.planned.reason}"
         yield AgentDecision(key=f"repaired/{key}", agent=PLANNING_AGENT, action="repaired", subject=key, reason=reason)
     if (failure := trial.failure) is not None:
         action = "rolled back" if trial.rolled_back else "failed"

@@ -1,69 +1,38 @@
 """The candidates of a session as its steps tell: pure reading of a `SessionState`, nothing is remembered elsewhere.
 
 A root is a candidate of the plan; a repair is known by the optimize step that was asked for it, whose request carries
-its technique, parameters and reason. Keys tell the chain: `c03`, `c03r1`, `c03r2`.
+its technique, parameters and reason. Keys tell what it repairs: `c03`, `c03r1`, `c03r2`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
+from apps.agents.contracts.chain import key_of, prefixes
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.faults import Fault
-from apps.agents.contracts.formats import Format
 from apps.agents.contracts.reports.evaluation import EvaluationReport
 from apps.agents.contracts.state import (
     ACTIVE,
     CandidateRecord,
     CandidateStatus,
     Plan,
-    SessionState,
     Status,
-    StepKind,
     StepRecord,
 )
 from apps.agents.evaluation.selection import Judgement, judge
 from apps.agents.planning.bases import Bases
+from apps.agents.planning.chains import application_of
 from apps.agents.planning.prediction import predict
 from apps.agents.planning.repair import Attempt
-from apps.agents.techniques.catalogue import Family, TechniqueSpec
-from apps.agents.techniques.knowledge.profile import GraphProfile
-from apps.agents.techniques.variants import title_of
+from apps.agents.session.steps import LOST, Steps, evaluate_key, judge_key, optimize_key
+from apps.agents.techniques.catalogue import TechniqueSpec
 
-ANALYSE, PLAN, PREPARE, PACKAGE = "analyse", "plan", "prepare", "package"
-PACKAGE_UNTRIED = "package-untried"
-"""The same package, not tried: asked for where trying it has ended the step."""
-EXPORT, ANALYSE_EXPORTED = "export", "analyse-exported"
-"""The same model as ONNX, made once before the plan, and what it is like there; other formats say so in the key."""
 _REPAIR = re.compile(r"^(?P<root>.+)r(?P<number>\d+)$")
 _REJECTED_OUTPUT = "technique."
 """Codes of failures in which a technique's output was refused, which is a rollback."""
-
-
-def export_key(target: str) -> str:
-    """The step that exports the original to the format `target`."""
-    return EXPORT if target == Format.ONNX else f"{EXPORT}-{target}"
-
-
-def analyse_key(target: str) -> str:
-    """The step that analyses what was exported to the format `target`."""
-    return ANALYSE_EXPORTED if target == Format.ONNX else f"{ANALYSE}-{target}"
-
-
-def optimize_key(candidate: str) -> str:
-    return f"{candidate}/optimize"
-
-
-def evaluate_key(candidate: str) -> str:
-    """The step that measures it on the choosing part."""
-    return f"{candidate}/evaluate"
-
-
-def judge_key(candidate: str) -> str:
-    """The step that judges it, where it is a finalist, on the evaluation part."""
-    return f"{candidate}/judge"
 
 
 @dataclass(frozen=True)
@@ -71,10 +40,14 @@ class Trial:
     """A candidate with its steps and what came of them."""
 
     planned: CandidateRecord
+    """With the links that it is made of; optional ones that cannot be applied are left out."""
     root: str
-    exported_by: str | None = None
-    """Key of the step that made it, where it is an export: then it only has to be measured."""
+    maker: str
+    """Key of the step that makes its artifact."""
+    shared: bool = False
+    """Whether others start from its artifact: then that is made for all of them, and it only has to be measured."""
     optimize: StepRecord | None = None
+    """The step that makes it, where it is its own; the one that has made it, where it is shared."""
     evaluate: StepRecord | None = None
     report: EvaluationReport | None = None
     """On the choosing part."""
@@ -89,24 +62,14 @@ class Trial:
         return self.planned.key
 
     @property
-    def is_export(self) -> bool:
-        """Whether its artifact was made before the plan."""
-        return self.exported_by is not None
-
-    @property
-    def maker(self) -> str:
-        """Key of the step that makes its artifact."""
-        return self.exported_by or optimize_key(self.key)
-
-    @property
     def started(self) -> bool:
-        return (self.evaluate if self.is_export else self.optimize) is not None
+        return (self.evaluate if self.shared else self.optimize) is not None
 
     @property
     def failed_step(self) -> StepRecord | None:
         """The step that ended the search for it."""
         for step in (self.optimize, self.evaluate):
-            if step is not None and step.status in (Status.FAILED, Status.CANCELLED):
+            if step is not None and step.status in LOST:
                 return step
         return None
 
@@ -120,7 +83,7 @@ class Trial:
 
     @property
     def failed_judging(self) -> StepRecord | None:
-        lost = self.judge is not None and self.judge.status in (Status.FAILED, Status.CANCELLED)
+        lost = self.judge is not None and self.judge.status in LOST
         return self.judge if lost else None
 
     @property
@@ -141,7 +104,7 @@ class Trial:
     @property
     def awaits_evaluation(self) -> bool:
         made = self.optimize is not None and self.optimize.status is Status.COMPLETED
-        return made and self.evaluate is None and not self.is_export
+        return made and self.evaluate is None and not self.shared
 
     @property
     def speedup(self) -> float:
@@ -204,86 +167,51 @@ class Ruling:
     """Whether nothing speaks against it: a finalist must be proven, or tolerated in spite of what is open."""
 
 
-@dataclass(frozen=True)
-class Steps:
-    """The steps of a session by key."""
-
-    by_key: Mapping[str, StepRecord]
-
-    @classmethod
-    def of(cls, state: SessionState) -> Steps:
-        return cls({step.request.key: step for step in state.steps})
-
-    def get(self, key: str) -> StepRecord | None:
-        return self.by_key.get(key)
-
-    def completed(self, key: str) -> StepRecord | None:
-        step = self.by_key.get(key)
-        return step if step is not None and step.status is Status.COMPLETED else None
-
-    @property
-    def package(self) -> StepRecord | None:
-        """The step that packs the answer: the last one that was asked for."""
-        return self.get(PACKAGE_UNTRIED) or self.get(PACKAGE)
-
-    @property
-    def exported_analyses(self) -> list[StepRecord]:
-        """The completed analyses of exports, in the order in which they were asked for."""
-        return [
-            step
-            for step in self.by_key.values()
-            if step.request.kind is StepKind.ANALYSE and step.request.parent and step.status is Status.COMPLETED
-        ]
-
-    @property
-    def active(self) -> int:
-        return sum(step.status in ACTIVE for step in self.by_key.values())
-
-
 def read_trials(
     steps: Steps, plan: Plan, bases: Bases, criteria: Criteria, specs: Mapping[str, TechniqueSpec]
 ) -> tuple[Trial, ...]:
-    """Every candidate that was planned or asked for, each root followed by its repairs."""
-    chains: dict[str, list[Trial]] = {
-        candidate.key: [Trial(candidate, candidate.key, _exported_by(specs.get(candidate.technique)))]
-        for candidate in plan.candidates
-    }
+    """Every candidate that was planned or asked for, each root followed by its repairs.
+
+    The chains of `plan` hold what can be applied. What several of them start with is shared.
+    """
+    shared = {key_of(part) for candidate in plan.candidates for part in prefixes(candidate.steps)}
+    chains = {candidate.key: [_root(candidate, steps, shared)] for candidate in plan.candidates}
     for step in sorted(steps.by_key.values(), key=_repair_number):
         candidate, technique = step.request.candidate, step.request.technique
         match = _REPAIR.match(candidate or "")
         if match is None or technique is None or step.request.key != optimize_key(match[0]):
             continue
         chain, spec = chains[match["root"]], specs[technique]
-        profile = bases.profile(spec)
         record = repair_record(
-            match[0], chain[-1].key, spec, step.request.parameters, step.request.reason, profile, criteria
+            match[0], chain[-1].planned, spec, step.request.parameters, step.request.reason, bases, criteria
         )
-        chain.append(Trial(planned=record, root=match["root"]))
+        chain.append(Trial(planned=record, root=match["root"], maker=step.request.key))
     return tuple(_with_steps(trial, steps, criteria) for chain in chains.values() for trial in chain)
 
 
-def _exported_by(spec: TechniqueSpec | None) -> str | None:
-    is_export = spec is not None and spec.family is Family.EXPORT
-    return export_key(spec.output_format or "") if spec is not None and is_export else None
+def _root(candidate: CandidateRecord, steps: Steps, shared: Collection[str]) -> Trial:
+    own = optimize_key(candidate.key)
+    is_shared = steps.made(candidate.steps) is not None or key_of(candidate.steps) in shared
+    if not is_shared or steps.get(own):
+        return Trial(planned=candidate, root=candidate.key, maker=own)
+    return Trial(planned=candidate, root=candidate.key, maker=steps.key_of(candidate.steps), shared=True)
 
 
 def repair_record(
     key: str,
-    parent: str,
+    before: CandidateRecord,
     spec: TechniqueSpec,
     parameters: Mapping[str, object],
     reason: str,
-    profile: GraphProfile,
+    bases: Bases,
     criteria: Criteria,
 ) -> CandidateRecord:
-    """A repair's record: all of it follows from its request."""
+    """The record of a repair of the candidate `before`: all of it follows from its request."""
     return CandidateRecord(
         key=key,
-        title=title_of(spec, parameters),
-        technique=spec.name,
-        parameters=dict(parameters),
-        parent=parent,
-        predicted=predict(spec, parameters, profile, criteria),
+        steps=(*before.steps[:-1], application_of(spec, parameters)),
+        parent=before.key,
+        predicted=predict(spec, parameters, bases.profile(spec), criteria),
         reason=reason,
     )
 
@@ -294,7 +222,8 @@ def _repair_number(step: StepRecord) -> tuple[str, int]:
 
 
 def _with_steps(trial: Trial, steps: Steps, criteria: Criteria) -> Trial:
-    optimize, evaluate = steps.get(trial.maker), steps.get(evaluate_key(trial.key))
+    optimize = steps.completed(trial.maker) if trial.shared else steps.get(trial.maker)
+    evaluate = steps.get(evaluate_key(trial.key))
     if evaluate is None or evaluate.status is not Status.COMPLETED:
         return replace(trial, optimize=optimize, evaluate=evaluate)
     report = EvaluationReport.model_validate(evaluate.result)

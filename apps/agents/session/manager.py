@@ -1,13 +1,13 @@
 """The OptimizationManager: given all that is known of a session, what next?
 
-    analyse → (export → analyse) → plan → prepare → (optimize → evaluate) for each candidate
+    analyse → (export → analyse) → plan → (optimize → … → evaluate) for each candidate
     → judge the finalists → package → verdict
 
 A model of PyTorch or TensorFlow is exported to the formats of other runtimes before it is planned for, so that every
-technique of any of them can be weighed; where an export fails, the plan does without. Candidates start from the
-original, an export, or what was prepared of it. They are ranked on the choosing part of the data set; when the search
-is over, or its time is, the few that rank highest are judged on the evaluation part, one after the other until one is
-proven.
+technique of any of them can be weighed; where an export fails, the plan does without. A candidate is a chain of
+techniques, and what several candidates start with is made once. They are ranked on the choosing part of the data set;
+when the search is over, or its time is, the few that rank highest are judged on the evaluation part, one after the
+other until one is proven.
 
 `next` is a pure function of the state. Nothing is remembered between calls, so a crash loses nothing: asking again
 gives the same answer, and a step that is in the state is not asked for twice.
@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from apps.agents.contracts.faults import Fault
+from apps.agents.contracts.phrasing import listed
 from apps.agents.contracts.reports.evaluation import Part
 from apps.agents.contracts.state import (
     CandidateRecord,
@@ -38,22 +39,22 @@ from apps.agents.evaluation.inconclusive import not_measured
 from apps.agents.evaluation.selection import verdict_of
 from apps.agents.measuring.statistics.certainty import MOST_FINALISTS
 from apps.agents.session import audit_events
-from apps.agents.session.candidates import (
+from apps.agents.session.candidates import Trial
+from apps.agents.session.finalists import Finals
+from apps.agents.session.headline import headline_of
+from apps.agents.session.preparation import Preparation, measuring_queue, optimizing_queue
+from apps.agents.session.search import Option, Search, Shared
+from apps.agents.session.steps import (
     ANALYSE,
+    LOST,
     PACKAGE,
     PACKAGE_UNTRIED,
     PLAN,
-    PREPARE,
     Steps,
-    Trial,
     evaluate_key,
     judge_key,
     optimize_key,
 )
-from apps.agents.session.finalists import Finals
-from apps.agents.session.headline import headline_of
-from apps.agents.session.preparation import LOST, Preparation, measuring_queue, optimizing_queue
-from apps.agents.session.search import Option, Search
 from apps.agents.techniques.catalogue import TechniqueSpec, catalogue
 
 _ENDS_SESSION = (Fault.INFRASTRUCTURE, Fault.ORIGINAL)
@@ -215,18 +216,17 @@ class _Turn:
     # --- the steps ---------------------------------------------------------------------------------------------------
 
     def _trials(self) -> tuple[StepRequest, ...]:
-        """Evaluations first, then the preparation, then new candidates, as far as workers and the budget allow."""
+        """Evaluations first, then what candidates share, then new ones, as far as workers and the budget allow."""
         free = max(0, max(1, self.state.parallelism) - self.steps.active)
         requests: list[StepRequest] = []
         if self._minutes_spent() is None:
             requests += [self._evaluate(trial) for trial in self.search.to_evaluate]
-        options = [] if self.search.preparing or self._minutes_short() else list(self.search.options)
+        options = [] if self.search.sharing or self._minutes_short() else list(self.search.options)
         options = options[: max(0, self.state.criteria.budget.candidates - self.search.started)]
-        preparers = [name for one in options if (name := self.search.preparer_of(one.candidate.technique))]
-        if self.search.prepare is None and preparers:
-            requests.append(self._prepare(preparers[0]))
-        else:
-            requests += [self._start(option) for option in options]
+        shared = self.search.to_share(options)
+        requests += [self._share(one) for one in shared.values()]
+        if not shared:
+            requests += [request for option in options if (request := self._start(option))]
         return tuple(requests[:free])
 
     def _judging(self, finals: Finals) -> tuple[StepRequest, ...]:
@@ -242,22 +242,27 @@ class _Turn:
         left_s, each_s = 60 * self.state.criteria.budget.minutes - self.state.worked_s, self.search.judging_s
         return max(1, min(MOST_FINALISTS, int(left_s / each_s) if each_s else MOST_FINALISTS))
 
-    def _prepare(self, technique: str) -> StepRequest:
-        spec = self.specs[technique]
+    def _share(self, shared: Shared) -> StepRequest:
+        last = shared.chain[-1]
         return StepRequest(
-            key=PREPARE,
+            key=self.steps.key_of(shared.chain),
             kind=StepKind.OPTIMIZE,
-            queue=optimizing_queue(spec),
-            reason="Every quantization starts from the optimized graph, which is made once.",
-            technique=technique,
-            parameters=spec.resolve({}),
-            parent=self.search.parent_of(technique),
+            queue=optimizing_queue(self.specs[last.technique]),
+            reason=f"{listed(shared.candidates)} need{'s' * (len(shared.candidates) == 1)} it, and it is made once.",
+            technique=last.technique,
+            parameters=dict(last.parameters),
+            parent=self.steps.parent_of(shared.chain),
         )
 
-    def _start(self, option: Option) -> StepRequest:
-        """The first step of a candidate: the export has been made already and is only to be measured."""
-        trial = next((trial for trial in self.search.trials if trial.key == option.candidate.key), None)
-        return self._evaluate(trial) if trial is not None and trial.is_export else self._optimize(option)
+    def _start(self, option: Option) -> StepRequest | None:
+        """The first step of a candidate; `None` while it waits for another that it is to be held against.
+
+        What it shares with others is there already: where that is all of it, it only has to be measured.
+        """
+        trial = self.search.by_key.get(option.candidate.key)
+        if trial is None or not trial.shared:
+            return self._optimize(option)
+        return None if self.search.awaits_float_model(trial.planned) else self._evaluate(trial)
 
     def _optimize(self, option: Option) -> StepRequest:
         candidate = option.candidate
@@ -269,7 +274,7 @@ class _Turn:
             candidate=candidate.key,
             technique=candidate.technique,
             parameters=dict(candidate.parameters),
-            parent=self.search.parent_of(candidate.technique),
+            parent=self.steps.parent_of(candidate.steps),
         )
 
     def _evaluate(self, trial: Trial) -> StepRequest:

@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from apps.agents.contracts.chain import Chain
 from apps.agents.contracts.criteria import Criteria, Device
 from apps.agents.contracts.reports.analysis import AnalysisReport
 from apps.agents.contracts.state import SessionState, Status, StepKind, StepRequest
 from apps.agents.planning.availability import obstacle_to
-from apps.agents.session.candidates import ANALYSE, PLAN, Steps, analyse_key, export_key
+from apps.agents.planning.chains import application_of
+from apps.agents.session.steps import ANALYSE, LOST, PLAN, Steps, analyse_key
 from apps.agents.techniques.artifact_format import runtime_of
 from apps.agents.techniques.catalogue import Family, TechniqueSpec
 from apps.agents.techniques.compatibility import format_label
-
-LOST = (Status.FAILED, Status.CANCELLED)
 
 
 def measuring_queue(criteria: Criteria) -> str:
@@ -63,12 +63,11 @@ class Preparation:
 
     def _next_of(self, spec: TechniqueSpec) -> StepRequest | None:
         """The next step towards what `spec` exports; `None` where it is there, lost, under way or not to be had."""
-        target = spec.output_format or ""
-        export = self.steps.get(export_key(target))
+        export = self.steps.made(_chain(spec))
         if export is None:
             return self._export(spec) if self._can_export(spec) else None
-        if export.status is Status.COMPLETED and self.steps.get(analyse_key(target)) is None:
-            return self._analyse_exported(target)
+        if export.status is Status.COMPLETED and self.steps.analysis_of(export) is None:
+            return self._analyse_exported(spec, export.request.key)
         return None
 
     def _can_export(self, spec: TechniqueSpec) -> bool:
@@ -97,7 +96,7 @@ class Preparation:
 
     def _export(self, spec: TechniqueSpec) -> StepRequest:
         return StepRequest(
-            key=export_key(spec.output_format or ""),
+            key=self.steps.key_of(_chain(spec)),
             kind=StepKind.OPTIMIZE,
             queue=optimizing_queue(spec),
             reason=f"Every {format_label(spec.output_format or '')} technique starts from the exported model, which is "
@@ -106,14 +105,14 @@ class Preparation:
             parameters=spec.resolve({}),
         )
 
-    def _analyse_exported(self, target: str) -> StepRequest:
+    def _analyse_exported(self, spec: TechniqueSpec, maker: str) -> StepRequest:
         return StepRequest(
-            key=analyse_key(target),
+            key=analyse_key(maker),
             kind=StepKind.ANALYSE,
             queue=measuring_queue(self.state.criteria),
-            reason=f"Measures the same model in {runtime_of(target)}: which runtime is faster, and what its graph can "
-            "bear.",
-            parent=export_key(target),
+            reason=f"Measures the same model in {runtime_of(spec.output_format or '')}: which runtime is faster, and "
+            "what its graph can bear.",
+            parent=maker,
         )
 
     def _plan(self) -> StepRequest:
@@ -132,9 +131,15 @@ class Preparation:
     def _export_failures(self) -> dict[str, str]:
         """Why there is no exported model to plan for although one was asked for, in a sentence, by target format."""
         found: dict[str, str] = {}
-        for target in (spec.output_format or "" for spec in self._exporters):
-            for key in (export_key(target), analyse_key(target)):
-                step = self.steps.get(key)
+        for spec in self._exporters:
+            export = self.steps.made(_chain(spec))
+            for step in (export, self.steps.analysis_of(export)) if export else ():
                 if step is not None and step.status in LOST:
-                    found.setdefault(target, step.error or f"The step {key} was {step.status.value}.")
+                    sentence = step.error or f"The step {step.request.key} was {step.status.value}."
+                    found.setdefault(spec.output_format or "", sentence)
         return found
+
+
+def _chain(spec: TechniqueSpec) -> Chain:
+    """The chain of an export, which starts from the original."""
+    return (application_of(spec, spec.resolve({})),)

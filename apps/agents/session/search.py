@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from apps.agents.contracts.chain import Application, Chain, key_of, prefixes
 from apps.agents.contracts.errors.techniques import TechniqueNoEffect
 from apps.agents.contracts.reports.analysis import AnalysisReport
 from apps.agents.contracts.reports.evaluation import Part
@@ -19,6 +20,7 @@ from apps.agents.planning.agent import TYPE_CHOICES, type_choice
 from apps.agents.planning.availability import obstacle_to
 from apps.agents.planning.baseline import Measured, against_baseline, is_baseline
 from apps.agents.planning.bases import Bases, bases_of_analyses
+from apps.agents.planning.chains import Heads
 from apps.agents.planning.ordering import (
     COLLAPSE_POINTS,
     KNOWN_SURPRISE,
@@ -29,10 +31,11 @@ from apps.agents.planning.ordering import (
     worth,
 )
 from apps.agents.planning.repair import Repair, Stop, next_repair
-from apps.agents.session.candidates import ANALYSE, PLAN, PREPARE, Steps, Trial, export_key, read_trials, repair_record
+from apps.agents.session.candidates import Trial, read_trials, repair_record
 from apps.agents.session.finalists import Finals, contenders
+from apps.agents.session.steps import ANALYSE, LOST, PLAN, Steps, optimize_key
 from apps.agents.techniques.artifact_format import runtime_of
-from apps.agents.techniques.catalogue import Risk, TechniqueSpec
+from apps.agents.techniques.catalogue import Family, Risk, TechniqueSpec
 from apps.agents.techniques.compatibility import format_label
 
 NO_EFFECT = TechniqueNoEffect.code
@@ -53,6 +56,14 @@ class Option:
 
 
 @dataclass(frozen=True)
+class Shared:
+    """The first links of candidates, which are applied once for all of them."""
+
+    chain: Chain
+    candidates: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Search:
     """A session after its plan: trials, judgements, and the options that are left. Everything follows from `state`."""
 
@@ -69,7 +80,26 @@ class Search:
 
     @cached_property
     def plan(self) -> Plan:
-        return Plan.model_validate(self._result(PLAN))
+        """The plan with chains as they can be applied: without optional links that failed or may not be used."""
+        heads = Heads(self.bases, self.specs, lambda technique: self.unavailable(technique) is None)
+        plan = Plan.model_validate(self._result(PLAN))
+        candidates = tuple(self._applicable(heads.in_full(one)) for one in plan.candidates)
+        return plan.model_copy(update={"candidates": candidates})
+
+    def _applicable(self, record: CandidateRecord) -> CandidateRecord:
+        """The record with the links that its step has started from, or is to start from."""
+        own = optimize_key(record.key)
+        way = self.steps.way_to(own) if self.steps.get(own) else None
+        kept: Chain = ()
+        for link in record.steps:
+            if not link.optional or self._applies((*kept, link), way):
+                kept = (*kept, link)
+        return record if kept == record.steps else record.model_copy(update={"steps": kept})
+
+    def _applies(self, chain: Chain, way: frozenset[str] | None) -> bool:
+        if way is not None:
+            return key_of(chain) in way
+        return self.steps.lost(chain) is None and self.unavailable(chain[-1].technique) is None
 
     def _result(self, key: str) -> dict[str, object]:
         step = self.steps.completed(key)
@@ -83,13 +113,20 @@ class Search:
 
     @property
     def exports_failed(self) -> Mapping[str, str]:
-        """Why the plan had to do without an export that was asked for, in a sentence, by target format."""
+        """Why the plan had to do without an export that was asked for, in a sentence, by the key of its step."""
         plan = self.steps.get(PLAN)
         reasons = plan.request.parameters.get("export_failures", {}) if plan else {}
+        formats = {step.request.key: self._exported_by(step.request.technique) for step in self.steps.sharing}
         return {
-            target: f"There is no exported model, so {format_label(target)} techniques are left out: {reason}"
-            for target, reason in reasons.items()
+            key: f"There is no exported model, so {format_label(target)} techniques are left out: {reasons[target]}"
+            for key, target in formats.items()
+            if target is not None and target in reasons
         }
+
+    def _exported_by(self, technique: str | None) -> str | None:
+        """The format that `technique` exports to; `None` where it is no export."""
+        spec = self.specs.get(technique or "")
+        return spec.output_format if spec is not None and spec.family is Family.EXPORT else None
 
     @cached_property
     def bases(self) -> Bases:
@@ -161,69 +198,79 @@ class Search:
     def titles(self) -> Mapping[str, str]:
         return {trial.key: trial.planned.title for trial in self.trials}
 
-    # --- preparation -------------------------------------------------------------------------------------------------
+    # --- what candidates share ---------------------------------------------------------------------------------------
 
     @property
-    def prepare(self) -> StepRecord | None:
-        return self.steps.get(PREPARE)
+    def sharing(self) -> bool:
+        """Whether something that candidates start from is being made."""
+        return any(step.status in ACTIVE for step in self.steps.sharing)
+
+    def to_share(self, options: Sequence[Option]) -> Mapping[str, Shared]:
+        """What these candidates start from and was not asked for, by the key of its step."""
+        found: dict[str, Shared] = {}
+        for option in options:
+            trial = self.by_key.get(option.candidate.key)
+            chain = self.steps.to_make(option.candidate.steps, whole=trial is not None and trial.shared)
+            if chain is not None:
+                known = found.get(key_of(chain), Shared(chain, ()))
+                found[key_of(chain)] = Shared(chain, (*known.candidates, option.candidate.key))
+        return found
 
     @property
-    def prepare_failed(self) -> bool:
-        return self.prepare is not None and self.prepare.status in (Status.FAILED, Status.CANCELLED)
+    def done_without(self) -> tuple[tuple[Application, StepRecord], ...]:
+        """The optional links that could not be applied, each with its step."""
+        written = Plan.model_validate(self._result(PLAN)).candidates
+        optional = {link.technique: link for one in written for link in one.steps if link.optional}
+        lost = [step for step in self.steps.sharing if step.status in LOST]
+        return tuple((optional[name], step) for step in lost if (name := step.request.technique or "") in optional)
 
-    @property
-    def nothing_to_prepare(self) -> bool:
-        """Whether the preparation "failed" because there was nothing for it to do."""
-        return self.prepare is not None and self.prepare.error_code == NO_EFFECT
-
-    @property
-    def preparing(self) -> bool:
-        return self.prepare is not None and self.prepare.status in ACTIVE
-
-    def needs_preparation(self, technique: str) -> bool:
-        """Whether `technique` starts from what another one prepares, where that may be used."""
-        return self.preparer_of(technique) is not None
-
-    def preparer_of(self, technique: str) -> str | None:
-        """The technique whose result `technique` starts from; `None` where it starts from the model itself."""
-        spec = self.specs.get(technique)
-        preparer = spec.knowledge.prepared_by if spec else None
-        return preparer if preparer and self.unavailable(preparer) is None else None
-
-    def parent_of(self, technique: str) -> str | None:
-        """Key of the step whose artifact `technique` starts from; `None` is the original."""
-        prepared = self.steps.completed(PREPARE)
-        if prepared is not None and prepared.request.technique == self.preparer_of(technique):
-            return PREPARE
-        exported = self.bases.starts_from_export(self.specs[technique])
-        return export_key(exported) if exported else None
+    def _lost_link(self, trial: Trial) -> str | None:
+        """Why what a candidate starts from is not to be had, or what it is, where others were to start from that."""
+        chain = trial.planned.steps
+        for part in (*prefixes(chain), *([chain] if trial.shared else ())):
+            if (step := self.steps.lost(part)) is None:
+                continue
+            title = part[-1].title
+            if part != chain:
+                return f"Left out: {title}, which comes before it, failed."
+            if step.error_code == NO_EFFECT:
+                return f"Left out: {title} has nothing to change in this model."
+            return f"Left out: {title} failed already when other candidates were to start from it."
+        return None
 
     # --- other runtimes ----------------------------------------------------------------------------------------------
 
-    def _float_model_of(self, technique: str) -> Trial | None:
-        """The candidate that is nothing but the export which `technique` starts from."""
-        exported = self.bases.starts_from_export(self.specs[technique])
-        maker = export_key(exported) if exported else None
-        return next((trial for trial in self.trials if maker and trial.exported_by == maker), None)
+    def _export_of(self, candidate: CandidateRecord) -> Application | None:
+        """The export that a candidate starts from; `None` where it starts from the original, or is the export."""
+        first = candidate.steps[0]
+        return first if len(candidate.steps) > 1 and self._exported_by(first.technique) else None
+
+    def _float_model_of(self, candidate: CandidateRecord) -> Trial | None:
+        """The candidate that is nothing but the export which this one starts from."""
+        export = self._export_of(candidate)
+        return next((trial for trial in self.trials if export and trial.planned.steps == (export,)), None)
+
+    def awaits_float_model(self, candidate: CandidateRecord) -> bool:
+        """Whether the float model in the same runtime is being measured, which it is to be held against."""
+        first = self._float_model_of(candidate)
+        return first is not None and first.started and not first.decided
 
     @property
     def to_evaluate(self) -> tuple[Trial, ...]:
         """What is made and can be measured now: the float model in the same runtime is waited for, if it is begun."""
         awaiting = [trial for trial in self.trials if trial.awaits_evaluation]
-        floats = {trial.key: self._float_model_of(trial.planned.technique) for trial in awaiting}
-        return tuple(
-            trial for trial in awaiting if (first := floats[trial.key]) is None or not first.started or first.decided
-        )
+        return tuple(trial for trial in awaiting if not self.awaits_float_model(trial.planned))
 
     def held_against(self, trial: Trial) -> dict[str, Any]:
         """The parameters of a candidate's evaluation: the float model in its runtime, where that is another one.
 
         As it was measured beside the original, or else by the two analyses.
         """
-        exported = self.bases.starts_from_export(self.specs[trial.planned.technique])
+        export = self._export_of(trial.planned)
+        exported = self._exported_by(export.technique) if export else None
         if exported is None or runtime_of(exported) == runtime_of(self.analysis.model.format):
             return {}
-        first = self._float_model_of(trial.planned.technique)
+        first = self._float_model_of(trial.planned)
         report = first.report if first else None
         lead = self.bases.profile(self.specs[trial.planned.technique]).lead
         baseline = RuntimeBaseline(
@@ -240,7 +287,7 @@ class Search:
             trial
             for trial in self.trials
             if not trial.started
-            and (first := self._float_model_of(trial.planned.technique)) is not None
+            and (first := self._float_model_of(trial.planned)) is not None
             and first.key == export.key
         ]
 
@@ -315,7 +362,7 @@ class Search:
     def passed_over(self, trial: Trial) -> str | None:
         """Why a planned candidate that was not started is not worth starting now; `None` when it is."""
         candidate, criteria = trial.planned, self.state.criteria
-        if reason := self._cannot_run(candidate.technique):
+        if reason := self._cannot_run(candidate.technique) or self._lost_link(trial):
             return reason
         if self._is_new_type_choice(candidate) or self._awaited_baseline(candidate):
             return None
@@ -338,11 +385,6 @@ class Search:
     def _cannot_run(self, technique: str) -> str | None:
         if reason := self.unavailable(technique):
             return f"Left out: {reason}"
-        prepares = self.prepare is not None and self.prepare.request.technique == technique
-        if prepares and self.nothing_to_prepare:
-            return "Left out: the graph is as simple as it can be already."
-        if prepares and self.prepare_failed:
-            return "Left out: graph optimization failed already when it was to prepare the model."
         attempts = [trial.optimize for trial in self.trials if trial.planned.technique == technique and trial.optimize]
         failures = sum(step.status is Status.FAILED for step in attempts)
         if failures >= FAILURES_END_TECHNIQUE and not any(step.status is Status.COMPLETED for step in attempts):
@@ -427,9 +469,8 @@ class Search:
         if not isinstance(repair, Repair) or self._cannot_run(technique):
             return None
         key = f"{chain[0].key}r{len(chain)}"
-        spec, criteria = self.specs[technique], self.state.criteria
-        parent, reason = chain[-1].key, repair.reason
-        record = repair_record(key, parent, spec, repair.parameters, reason, self.bases.profile(spec), criteria)
+        spec, criteria, before = self.specs[technique], self.state.criteria, chain[-1].planned
+        record = repair_record(key, before, spec, repair.parameters, repair.reason, self.bases, criteria)
         gain = predicted_gain(repair.prediction, criteria, repair.correction)
         return Option(record, worth(gain, record.predicted, spec, Risk.MEDIUM))
 

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 from apps.agents.contracts.formats import FORMATS, Format
 from apps.agents.techniques.catalogue import catalogue
-from apps.agents.techniques.compatibility import exporter_for
 
 
 def format_after(original_format: str, techniques: Iterable[str]) -> str:
@@ -20,13 +19,6 @@ def format_after(original_format: str, techniques: Iterable[str]) -> str:
         spec = known.get(technique)
         made = made if spec is None else spec.makes(made)
     return made
-
-
-def format_of_candidate(original_format: str, technique: str) -> str:
-    """The format that a candidate of `technique` has, with an export before it where it needs one."""
-    spec = catalogue().get(technique)
-    exporter = exporter_for(spec, original_format) if spec else None
-    return format_after(original_format, [exporter.name, technique] if exporter else [technique])
 
 
 def runtime_of(model_format: str) -> str:

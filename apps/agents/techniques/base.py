@@ -13,7 +13,7 @@ import hashlib
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -118,6 +118,15 @@ class Estimated:
 
 
 @dataclass(frozen=True)
+class Applied:
+    """What `apply` gives: the artifact, under the assignment's `out`, and what the technique found out on the way."""
+
+    artifact: Path
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    """Plain JSON, kept with the result: masks, ranks, multiply-accumulates, what stayed in float."""
+
+
+@dataclass(frozen=True)
 class Made:
     """A valid artifact, under the assignment's `out`, and what there is to say about it."""
 
@@ -149,15 +158,15 @@ class BaseOptimizationAgent(ABC):
         context.log(f"{label}: {estimated.basis}")
         context.metric("predicted_size_ratio", estimated.size_ratio)
         context.progress(_APPLY_BEGINS, f"{label}: at work")
-        artifact = self.apply(assignment, _Part(context, label))
+        applied = self.apply(assignment, _Part(context, label))
         context.progress(_APPLY_ENDS, f"{label}: checking the result")
-        made = self._made(assignment, artifact, estimated)
+        made = self._made(assignment, applied, estimated)
         context.metric("size_ratio", made.result.input_size_bytes / made.result.size_bytes)
         context.progress(1.0, f"{label}: done")
         return made
 
-    def _made(self, assignment: Assignment, artifact: Path, estimated: Estimated) -> Made:
-        before = assignment.engine().summary
+    def _made(self, assignment: Assignment, applied: Applied, estimated: Estimated) -> Made:
+        before, artifact = assignment.engine().summary, applied.artifact
         checks, after = self.validate(assignment, artifact)
         ratio = before.size_bytes / after.size_bytes
         spec, sizes = assignment.spec, self.sizes(assignment, artifact)
@@ -175,6 +184,7 @@ class BaseOptimizationAgent(ABC):
                 *sizes_said(sizes),
             ),
             sizes=sizes,
+            evidence=dict(applied.evidence),
             model=after.model_copy(update={"weights": ()}),
         )
         return Made(artifact, result)
@@ -196,8 +206,8 @@ class BaseOptimizationAgent(ABC):
         return Estimated(assignment.spec.expectation.size_ratio, "the expectation is the catalogue's")
 
     @abstractmethod
-    def apply(self, assignment: Assignment, context: Context) -> Path:
-        """Make the artifact in `assignment.out` and return its path. `context.progress` goes from 0 to 1 here."""
+    def apply(self, assignment: Assignment, context: Context) -> Applied:
+        """Make the artifact in `assignment.out`. `context.progress` goes from 0 to 1 here."""
 
     def effect(self, assignment: Assignment, before: ModelSummary, after: ModelSummary) -> str:
         """A sentence that shows the technique did what it is for. Raises `TechniqueNoEffect` where nothing shows.

@@ -26,8 +26,8 @@ def variants_of(spec: TechniqueSpec, profile: GraphProfile) -> Iterator[Variant]
     yield Variant(spec.name, {}, reason)
 
 
-def title_of(spec: TechniqueSpec, parameters: Mapping[str, Any]) -> str:
-    """The candidate's name on every page: what is done in which number types, and what stays in float."""
+def variant_name(spec: TechniqueSpec, parameters: Mapping[str, Any]) -> str:
+    """What the parameters make of a technique: which number types, and what stays in float; empty where it is plain."""
     parts = spec.knowledge.title_parts(spec, parameters)
     if "per_channel" in parameters:
         parts.append("per channel" if parameters["per_channel"] else "per tensor")
@@ -37,4 +37,4 @@ def title_of(spec: TechniqueSpec, parameters: Mapping[str, Any]) -> str:
         names = ", ".join(nodes)
         few = names if len(names) <= _NAMES_LENGTH else f"{len(nodes)} most sensitive nodes"
         parts.append(f"{few} in float")
-    return f"{spec.label}: {'; '.join(parts)}" if parts else spec.label
+    return "; ".join(parts)

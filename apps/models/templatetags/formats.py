@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from django import template
 
-from apps.agents.contracts.formats import KERAS_FORMATS, Format, Framework, format_spec
+from apps.agents.contracts.formats import (
+    FORMATS,
+    KERAS_FORMATS,
+    Format,
+    FormatSpec,
+    Framework,
+    format_spec,
+    frameworks_said,
+)
 from apps.agents.techniques import compatibility
 
 register = template.Library()
@@ -14,6 +22,18 @@ register = template.Library()
 def format_label(name: str) -> str:
     """The display name of a format."""
     return compatibility.format_label(name)
+
+
+@register.simple_tag
+def known_formats() -> list[FormatSpec]:
+    """Every format that a model may be uploaded in."""
+    return list(FORMATS.values())
+
+
+@register.simple_tag
+def known_frameworks() -> str:
+    """Where models may come from: `ONNX, PyTorch, TensorFlow or TensorFlow Lite`."""
+    return frameworks_said()
 
 
 @register.filter

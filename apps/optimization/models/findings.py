@@ -8,6 +8,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from apps.agents.contracts.chain import Application, Chain
 from apps.agents.contracts.state import CandidateStatus
 from apps.optimization.models.choices import choices_of
 from apps.optimization.models.session import OptimizationSession
@@ -16,13 +17,15 @@ from apps.optimization.querysets import EvaluationQuerySet, SessionOwnedQuerySet
 
 
 class Candidate(models.Model):
-    """A chain of optimize steps with its evaluation and its status."""
+    """A chain of applied techniques with its evaluation and its status."""
 
     session = models.ForeignKey(OptimizationSession, on_delete=models.CASCADE, related_name="candidates")
     key = models.CharField(max_length=20)
+    steps = models.JSONField(default=list)
+    """Its chain: an `Application` for each technique, from the original to the candidate."""
     title = models.CharField(max_length=200)
+    """Of its last link, to be searched and listed by, as is `technique`."""
     technique = models.CharField(max_length=60)
-    parameters = models.JSONField(default=dict)
     parent_key = models.CharField(max_length=20, blank=True)
     predicted = models.JSONField()
     """`Prediction`."""
@@ -38,6 +41,15 @@ class Candidate(models.Model):
 
     def __str__(self) -> str:
         return f"{self.key} {self.title}"
+
+    @property
+    def chain(self) -> Chain:
+        return tuple(Application.model_validate(step) for step in self.steps)
+
+    @property
+    def last(self) -> Application:
+        """The link that it is named after."""
+        return self.chain[-1]
 
 
 class AnalysisReport(models.Model):

@@ -52,7 +52,7 @@ class SessionStep(models.Model):
     error_code = models.CharField(max_length=80, blank=True)
     error = models.TextField(blank=True)
     traceback = models.TextField(blank=True)
-    """Only of errors (our bugs); shown to operators."""
+    """Only for internal errors (bugs in Lathe). Shown to operators."""
     fault = models.CharField(max_length=20, choices=choices_of(Fault), blank=True)
     """The cause, if it was not the work itself that failed. A resumed session repeats such a step."""
     created_at = models.DateTimeField(default=timezone.now, editable=False)

@@ -8,7 +8,7 @@ from apps.accounts.models import Role, User
 from apps.accounts.services import require_role
 from apps.agents.contracts.faults import Fault
 from apps.agents.contracts.state import TERMINAL, Status, StepKind
-from apps.agents.session.candidates import ANALYSE, PACKAGE, PACKAGE_UNTRIED, PLAN
+from apps.agents.session.steps import ANALYSE, PACKAGE, PACKAGE_UNTRIED, PLAN
 from apps.audit import trail
 from apps.optimization import events, messages
 from apps.optimization.errors import SessionMoveRefused

@@ -18,14 +18,14 @@ from apps.agents.evaluation.repeated_use import RepeatedUse
 from apps.agents.planning.baseline import Measured, against_baseline
 from apps.agents.session.finalists import at_level
 from apps.agents.session.headline import headline_of
-from apps.agents.techniques.artifact_format import format_of_candidate, runtime_of
+from apps.agents.techniques.artifact_format import runtime_of
 from apps.agents.techniques.catalogue import catalogue
 from apps.agents.techniques.compatibility import format_label
 from apps.models.intake import safe_filename
 from apps.models.models import Blob
 from apps.optimization.errors import NoPackage, NoReport
-from apps.optimization.lineage import exported_analyses, format_of, makers, runtime_of_original
-from apps.optimization.models import Candidate, OptimizationSession, SessionStep
+from apps.optimization.lineage import Lineage, Link, exported_analyses, format_of_candidate, runtime_of_original
+from apps.optimization.models import Candidate, OptimizationSession
 from apps.optimization.services.foresight import use_by
 
 
@@ -34,6 +34,8 @@ class CandidateReport(Value):
     title: str
     technique: str
     parameters: dict[str, Any]
+    steps: tuple[Link, ...]
+    """Its chain, from the original to the candidate: `title`, `technique` and `parameters` are those of the last."""
     parent: str | None
     """The candidate that this one repairs."""
     status: CandidateStatus
@@ -50,7 +52,11 @@ class CandidateReport(Value):
     runtime: str
     """The name of its runtime."""
     checks: tuple[str, ...]
-    """The checks when it was made, one sentence each, including what stayed in float."""
+    """What was checked when it was made, one sentence each: what stayed in float, too."""
+
+    @property
+    def last(self) -> Link:
+        return self.steps[-1]
 
 
 class RuntimeReport(Value):
@@ -236,16 +242,13 @@ def package_of(session: OptimizationSession) -> Package:
 
 
 def _candidates(session: OptimizationSession, verdict: Verdict) -> tuple[CandidateReport, ...]:
-    made = makers(session)
-    rows = session.candidates.select_related("evaluation__step")
-    original = format_of(session.version)
-    return tuple(
-        _candidate(row, made.get(row.key), format_of_candidate(original, row.technique), verdict) for row in rows
-    )
+    lineage, rows = Lineage(session), session.candidates.select_related("evaluation__step")
+    return tuple(_candidate(row, lineage, format_of_candidate(session.version, row), verdict) for row in rows)
 
 
-def _candidate(row: Candidate, maker: SessionStep | None, made: str, verdict: Verdict) -> CandidateReport:
+def _candidate(row: Candidate, lineage: Lineage, made: str, verdict: Verdict) -> CandidateReport:
     """The report on one candidate. `made` is its format. The winner shows the interval with which it was proven."""
+    maker, links = lineage.makers.get(row.key), lineage.links(row)
     artifact = maker.artifact if maker else None
     evaluation = EvaluationReport.model_validate(row.evaluation.body) if hasattr(row, "evaluation") else None
     if evaluation is not None and verdict.choice is not None and row.key == verdict.candidate:
@@ -254,7 +257,8 @@ def _candidate(row: Candidate, maker: SessionStep | None, made: str, verdict: Ve
         key=row.key,
         title=row.title,
         technique=row.technique,
-        parameters=row.parameters,
+        parameters=links[-1].parameters,
+        steps=links,
         parent=row.parent_key or None,
         status=CandidateStatus(row.status),
         reason=row.reason,

@@ -312,18 +312,6 @@ def test_name(test: str) -> str:
 
 
 @register.filter
-def technique_of(title: str) -> str:
-    """The technique in a candidate's title: `Static int8 (QDQ)`."""
-    return title.partition(": ")[0]
-
-
-@register.filter
-def variant_of(title: str) -> str:
-    """What follows the technique in a candidate's title: `activations uint8, weights int8`."""
-    return title.partition(": ")[2]
-
-
-@register.filter
 def without_prediction(reason: str) -> str:
     """A plan's reason without its predicted numbers, for tables that show them in columns."""
     return reason.partition(" Predicted ")[0]

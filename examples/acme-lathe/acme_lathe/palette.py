@@ -1,26 +1,24 @@
 """Carries the technique out, in a child process of a worker."""
 
-from pathlib import Path
-
 import numpy as np
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from apps.agents.backends.onnx import files
 from apps.agents.backends.onnx.saving import save_artifact
 from apps.agents.contracts.context import Context
-from apps.agents.techniques.base import Assignment, BaseOptimizationAgent
+from apps.agents.techniques.base import Applied, Assignment, BaseOptimizationAgent
 
 
 class Palette(BaseOptimizationAgent):
     """Replaces weights by numbers of values in a table. ONNX Runtime looks them up once, when it loads the model."""
 
-    def apply(self, assignment: Assignment, context: Context) -> Path:
+    def apply(self, assignment: Assignment, context: Context) -> Applied:
         proto = files.load_proto(files.open_model(assignment.model, assignment.scratch))
         weights = _weights(proto, assignment.spec.acts_on, assignment.parameters["keep_float_nodes"])
         for done, tensor in enumerate(weights, start=1):
             _put_in_table(proto, tensor, assignment.parameters["values"], assignment.parameters["spacing"])
             context.progress(done / len(weights), f"{tensor.name} has its table")
-        return save_artifact(proto, assignment.out)
+        return Applied(save_artifact(proto, assignment.out), {"tables": len(weights)})
 
 
 def _weights(proto: ModelProto, op_types: tuple[str, ...], kept: list[str]) -> list[TensorProto]:

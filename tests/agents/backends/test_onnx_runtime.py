@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +10,7 @@ from apps.agents.backends.onnx import runtime
 from apps.agents.contracts.criteria import Device, Target
 from apps.agents.contracts.errors.running import DeviceMissing, ModelNotLoadable, ModelRunFailed
 from apps.agents.measuring import peak_memory
+from apps.agents.sandbox.programs import Ended
 from tests.agents import graphs
 
 ONE = {"x": np.ones((1, 4), np.float32)}
@@ -53,13 +53,13 @@ def test_a_run_that_fails_says_why(feeds: runtime.Feeds) -> None:
 def test_the_memory_probe_starts_where_its_module_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From the checkout itself: a worker whose package is not installed measures, too."""
     started: list[Path] = []
-    run = peak_memory.subprocess.run
+    run = peak_memory.run_to_end
 
-    def watched(command: list[str], **options: Any) -> Any:
-        started.append(options["cwd"])
-        return run(command, **options)
+    def watched(command: list[str], *, folder: Path, limit_s: float) -> Ended:
+        started.append(folder)
+        return run(command, folder=folder, limit_s=limit_s)
 
-    monkeypatch.setattr(peak_memory.subprocess, "run", watched)
+    monkeypatch.setattr(peak_memory, "run_to_end", watched)
     runtime.peak_memory(graphs.save(graphs.perceptron(), tmp_path / "m.onnx"), ONE, Target(), runs=1)
     assert (started[0] / "apps" / "agents" / "backends" / "onnx" / "memory.py").is_file()
 

@@ -113,6 +113,7 @@ def test_calibration_and_evaluation_share_no_text(tmp_path: Path) -> None:
     assert not set(dataset.calibration_indices) & set(dataset.evaluation_indices)
     calibrated = [row for feeds in dataset.calibration(20, 4) for row in rows_of(feeds)]
     assert len(calibrated) == 20
+    assert list(dataset.training(4, seed=0)) == []
     evaluated = [row for feeds, _ in dataset.evaluation(8) for row in rows_of(feeds)]
     long = [row for row in calibrated if len(row) > 6]
     assert long

@@ -21,6 +21,7 @@ from apps.agents.contracts.phrasing import gains_said
 from apps.agents.contracts.reports.constraints import Holds
 from apps.agents.contracts.reports.evaluation import EvaluationReport
 from apps.agents.contracts.reports.machine import Machine
+from apps.agents.contracts.reports.measurements import OriginalMemory
 from apps.agents.contracts.reports.runtimes import RuntimeBaseline
 from apps.agents.datasets.loading import Arrays, load_dataset
 from apps.agents.evaluation.agent import EvaluationAgent
@@ -73,11 +74,19 @@ def evaluated(
     original: Path = RESNET,
     spec: DatasetSpec = CLASSIFY,
     told: Told | None = None,
+    memory: OriginalMemory | None = None,
 ) -> EvaluationReport:
     engines = [open_engine("onnx", path, tmp_path) for path in (original, candidate)]
     dataset = load_dataset(data, spec, engines[0].summary.inputs, seed=1, scratch=tmp_path)
     return EvaluationAgent(QUICK).evaluate(
-        *engines, dataset, criteria or Criteria(), told or Told(), machine=HERE, seed=1, keeps_parameters=True
+        *engines,
+        dataset,
+        criteria or Criteria(),
+        told or Told(),
+        machine=HERE,
+        seed=1,
+        keeps_parameters=True,
+        original_memory=memory,
     )
 
 
@@ -214,6 +223,21 @@ def test_a_regression_of_a_model_exported_with_a_fixed_batch(tmp_path: Path, wei
     assert report.verdict is Holds.VIOLATED
     assert report.latency.original.batch_size == 4
     assert any("batch size 4" in note for note in report.notes)
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "hostname", "taken_over"), [(1, "here", True), (2, "here", False), (1, "elsewhere", False)]
+)
+def test_the_originals_memory_is_measured_once_a_session(
+    tmp_path: Path, weights: np.ndarray, batch_size: int, hostname: str, taken_over: bool
+) -> None:
+    x = np.random.default_rng(3).normal(size=(50, 8))
+    np.savez(tmp_path / "d.npz", x=x, y=x @ weights)
+    model, spec = product(tmp_path / "a.onnx", weights), DatasetSpec(kind="npz", task="regression")
+    analysed = OriginalMemory(peak_bytes=123, batch_size=batch_size, hostname=hostname)
+    report = evaluated(tmp_path, model, tmp_path / "d.npz", original=model, spec=spec, memory=analysed)
+    assert (report.peak_memory_bytes.original == 123) is taken_over
+    assert report.peak_memory_bytes.candidate != 123
 
 
 def test_a_metric_that_the_output_does_not_allow_is_stood_in_for(tmp_path: Path, weights: np.ndarray) -> None:

@@ -11,11 +11,13 @@ from apps.agents.contracts.reports.analysis import AnalysisReport, Layer
 from apps.agents.contracts.reports.measurements import Latency, ModeLatency
 from apps.agents.contracts.state import Plan, SessionState, Status, StepRecord, StepRequest
 from apps.agents.planning.agent import PlanningAgent
-from apps.agents.session.candidates import analyse_key, export_key
 from apps.agents.session.manager import OptimizationManager
+from apps.agents.session.steps import analyse_key
 from tests.agents.inmemory import World, minilm, resnet
+from tests.agents.session.keys import shared_key
 
 FASTEST = PROFILES["fastest"]
+TO_LITERT, TO_ONNX = shared_key("litert-export"), shared_key("tensorflow-onnx-export")
 
 
 def layer(name: str, op_type: str, sqnr_db: float | None = None) -> Layer:
@@ -65,7 +67,7 @@ def analysis() -> StepRecord:
     return done(asked()[0], KERAS)
 
 
-@pytest.mark.parametrize(("parallelism", "keys"), [(1, ["export-tflite"]), (2, ["export-tflite", "export"])])
+@pytest.mark.parametrize(("parallelism", "keys"), [(1, [TO_LITERT]), (2, [TO_LITERT, TO_ONNX])])
 def test_every_export_is_asked_for_as_far_as_workers_are_free(analysis: StepRecord, parallelism: int, keys: list[str]):
     requests = asked(analysis, parallelism=parallelism)
     assert [request.key for request in requests] == keys
@@ -75,8 +77,8 @@ def test_every_export_is_asked_for_as_far_as_workers_are_free(analysis: StepReco
 def test_each_export_is_analysed_and_then_all_is_planned_for(analysis: StepRecord):
     exports = [done(request) for request in asked(analysis)]
     again = asked(analysis, *exports)
-    assert [request.key for request in again] == ["analyse-tflite", "analyse-exported"]
-    assert [request.parent for request in again] == ["export-tflite", "export"]
+    assert [request.key for request in again] == [analyse_key(TO_LITERT), analyse_key(TO_ONNX)]
+    assert [request.parent for request in again] == [TO_LITERT, TO_ONNX]
     looked = [done(request, world) for request, world in zip(again, (LITERT, minilm()), strict=True)]
     assert asked(analysis, *exports, looked[0]) == again[1:]
     plan = asked(analysis, *exports, *looked)
@@ -91,14 +93,15 @@ def test_a_failed_export_is_told_to_the_plan_and_the_other_goes_on(analysis: Ste
     )
     made = done(to_litert)
     (again,) = asked(analysis, made, lost)
-    assert again.key == "analyse-tflite"
+    assert again.key == analyse_key(TO_LITERT)
     (plan,) = asked(analysis, made, lost, done(again, LITERT))
     assert plan.parameters["export_failures"] == {"onnx": "No counterpart."}
 
 
-def test_keys_tell_the_target_and_onnx_keeps_the_plain_ones():
-    assert (export_key("onnx"), analyse_key("onnx")) == ("export", "analyse-exported")
-    assert (export_key("tflite"), analyse_key("tflite")) == ("export-tflite", "analyse-tflite")
+def test_keys_tell_what_was_applied():
+    assert TO_LITERT.startswith("litert-export/")
+    assert TO_ONNX.startswith("tensorflow-onnx-export/")
+    assert analyse_key(TO_ONNX) == f"{TO_ONNX}/analyse"
 
 
 # --- the plan ---------------------------------------------------------------------------------------------------------

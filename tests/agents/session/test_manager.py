@@ -38,12 +38,13 @@ from tests.agents.inmemory import (
     minilm,
     resnet,
 )
+from tests.agents.session.keys import EXPORT_ANALYSED, EXPORTED, EXPORTED_AND_PREPARED, PREPARED
 from tests.agents.torch_worlds import torch_encoder
 
 FASTEST, SMALLEST, BALANCED = PROFILES["fastest"], PROFILES["smallest"], PROFILES["balanced"]
 SLOWER = dict.fromkeys(CONVOLUTION_FACTORS, 0.5)
 PHASES = list(Phase)
-STEPS_THAT_FAIL = ("prepare", "export", "c01/optimize", "c02/evaluate", "c03/optimize", "package")
+STEPS_THAT_FAIL = (PREPARED, EXPORTED_AND_PREPARED, EXPORTED, "c01/optimize", "c02/evaluate", "c03/optimize", "package")
 
 
 def run(world: World, criteria: Criteria = FASTEST, **more) -> Run:
@@ -70,7 +71,7 @@ def test_a_convolutional_network_ends_more_than_three_and_a_half_times_faster():
     assert best.score >= 3.5
     assert (best.parameters["activation_type"], best.parameters["weight_type"]) == ("uint8", "int8")
     assert best.status is CandidateStatus.SELECTED
-    assert keys(session)[:5] == ["analyse", "plan", "prepare", "c01/optimize", "c01/evaluate"]
+    assert keys(session)[:5] == ["analyse", "plan", PREPARED, "c01/optimize", "c01/evaluate"]
     assert keys(session)[-1] == "package"
 
 
@@ -163,26 +164,29 @@ def test_a_failed_evaluation_fails_its_candidate():
 
 
 def test_quantization_starts_from_the_original_where_preparation_failed():
-    session = run(resnet(failing={"prepare": ("technique.failed", "A fusion broke.")}))
+    session = run(resnet(failing={PREPARED: ("technique.failed", "A fusion broke.")}))
 
     assert {request.parent for request in session.tried} == {None}
     assert session.last.verdict.outcome is Outcome.IMPROVED
-    assert "quantizations start from the original" in session.events["rolled-back/prepare"]
+    told = session.events[f"rolled-back/{PREPARED}"]
+    assert told == "Graph optimization failed, so candidates go on without it: A fusion broke."
+    assert all(GRAPH not in [link.technique for link in one.steps[:-1]] for one in session.last.candidates)
     graph = next(candidate for candidate in session.last.candidates if candidate.technique == GRAPH)
     assert graph.status is CandidateStatus.SKIPPED
 
 
 def test_a_graph_that_is_simple_already_is_no_failure():
-    session = run(resnet(failing={"prepare": ("technique.no_effect", "It has changed nothing.")}))
+    session = run(resnet(failing={PREPARED: ("technique.no_effect", "It has changed nothing.")}))
 
     assert session.last.verdict.outcome is Outcome.IMPROVED
-    assert session.events["rolled-back/prepare"].startswith("The graph is simple already, so quantizations start")
+    told = session.events[f"rolled-back/{PREPARED}"]
+    assert told.startswith("Graph optimization has nothing to change here, so candidates go on without it")
     graph = next(candidate for candidate in session.last.candidates if candidate.technique == GRAPH)
-    assert graph.reason == "Left out: the graph is as simple as it can be already."
+    assert graph.reason == "Left out: Graph optimization has nothing to change in this model."
 
 
 def test_quantization_starts_from_the_optimized_graph():
-    assert {request.parent for request in run(resnet()).tried} == {"prepare"}
+    assert {request.parent for request in run(resnet()).tried} == {PREPARED}
 
 
 @pytest.mark.parametrize("key", ["analyse", "plan"])
@@ -251,7 +255,7 @@ def test_nothing_is_tried_when_the_analysis_takes_all_the_time():
 def test_a_candidate_that_was_made_but_not_measured_in_time_is_said_to_be_so():
     session = run(resnet(step_s=60.0), with_budget(FASTEST, minutes=3.5))
 
-    assert keys(session) == ["analyse", "plan", "prepare", "c01/optimize", "package"]
+    assert keys(session) == ["analyse", "plan", PREPARED, "c01/optimize", "package"]
     assert session.candidate("c01").status is CandidateStatus.SKIPPED
     assert session.candidate("c01").reason.startswith("Not measured:")
     assert session.last.verdict.outcome is Outcome.NOT_MEASURED
@@ -280,7 +284,7 @@ def test_a_forbidden_technique_is_never_asked_for(forbidden):
 
 def test_a_technique_switched_off_after_planning_is_not_started():
     session = run(resnet(), parallelism=1)
-    after_plan = next(state for state in session.states if keys_of(state) == ["analyse", "plan", "prepare"])
+    after_plan = next(state for state in session.states if keys_of(state) == ["analyse", "plan", PREPARED])
 
     decision = OptimizationManager().next(done(after_plan).model_copy(update={"disabled_techniques": (STATIC,)}))
 
@@ -347,9 +351,7 @@ def worlds(draw: st.DrawFn) -> World:
     factor = st.floats(0.1, 6.0)
     names = [layer.name for layer in base.layers]
     failing = st.dictionaries(
-        st.sampled_from(
-            [STATIC, DYNAMIC, GRAPH, "prepare", "c01/optimize", "c02/evaluate", "c03/optimize", "package", "export"]
-        ),
+        st.sampled_from([STATIC, DYNAMIC, GRAPH, *STEPS_THAT_FAIL]),
         st.sampled_from([("technique.failed", "It failed."), ("worker.lost", "The worker was lost.")]),
         max_size=3,
     )
@@ -450,9 +452,9 @@ NO_EXPORT = ("technique.invalid_output", "Export to ONNX: an operator has no cou
 def test_a_pytorch_model_is_exported_and_analysed_again_before_the_plan():
     session = run(torch_encoder())
 
-    assert keys(session)[:5] == ["analyse", "export", "analyse-exported", "plan", "prepare"]
+    assert keys(session)[:5] == ["analyse", EXPORTED, EXPORT_ANALYSED, "plan", EXPORTED_AND_PREPARED]
     parents = {step.request.key: step.request.parent for step in session.state.steps}
-    assert (parents["export"], parents["analyse-exported"], parents["prepare"]) == (None, "export", "export")
+    assert (parents[EXPORTED], parents[EXPORT_ANALYSED], parents[EXPORTED_AND_PREPARED]) == (None, EXPORTED, EXPORTED)
     best = session.candidate(session.last.verdict.candidate)
     assert best.technique == DYNAMIC
     assert best.score > 3.5, "the runtime's gain and the technique's together"
@@ -481,8 +483,8 @@ def test_the_export_is_a_candidate_that_is_measured_without_being_made_again():
     chosen = session.last.verdict.candidate
     assert session.candidate(chosen).technique == EXPORT
     steps = [f"{chosen}/evaluate", f"{chosen}/judge", "package"]
-    assert keys(session) == ["analyse", "export", "analyse-exported", "plan", *steps]
-    assert {step.request.parent for step in session.state.steps[-3:]} == {"export"}
+    assert keys(session) == ["analyse", EXPORTED, EXPORT_ANALYSED, "plan", *steps]
+    assert {step.request.parent for step in session.state.steps[-3:]} == {EXPORTED}
 
 
 # --- whose the gain is ------------------------------------------------------------------------------------------------
@@ -524,7 +526,7 @@ def test_in_the_runtime_of_the_original_nothing_is_held_against_another():
     assert all("runtime_baseline" not in request.parameters for request in evaluations(run(resnet())).values())
 
 
-@pytest.mark.parametrize("key", ["export", "analyse-exported"])
+@pytest.mark.parametrize("key", [EXPORTED, EXPORT_ANALYSED])
 def test_where_the_export_fails_the_plan_goes_on_without_onnx_and_says_why(key):
     session = run(torch_encoder(failing={key: NO_EXPORT}), BALANCED)
 
@@ -541,17 +543,17 @@ def test_where_the_export_fails_the_plan_goes_on_without_onnx_and_says_why(key):
 def test_without_permission_nothing_is_exported(changes):
     session = run(torch_encoder(), BALANCED.model_copy(update=changes))
 
-    assert not {"export", "analyse-exported", "prepare"} & set(keys(session))
+    assert not {EXPORTED, EXPORT_ANALYSED, EXPORTED_AND_PREPARED} & set(keys(session))
     assert any("The criteria do not allow it." in reason for reason in session.events.values())
 
 
 def test_without_the_library_nothing_is_exported():
     session = run(torch_encoder(), BALANCED, libraries=("torch", "transformers"))
 
-    assert "export" not in keys(session)
+    assert EXPORTED not in keys(session)
     missing = "No worker has onnx and onnxscript and onnxruntime installed."
     assert any(missing in reason for reason in session.events.values())
 
 
 def test_an_onnx_model_is_not_exported():
-    assert not {"export", "analyse-exported"} & set(keys(run(resnet())))
+    assert EXPORT not in {step.request.technique for step in run(resnet()).state.steps}

@@ -19,6 +19,7 @@ from apps.agents.contracts.errors.techniques import (
 )
 from apps.agents.contracts.reports.model import ModelSummary, TensorSpec
 from apps.agents.techniques.base import (
+    Applied,
     Assignment,
     BaseOptimizationAgent,
     Context,
@@ -60,14 +61,14 @@ class Toy(BaseOptimizationAgent):
         self.calls.append("estimate")
         return super().estimate(assignment)
 
-    def apply(self, assignment: Assignment, context: Context) -> Path:
+    def apply(self, assignment: Assignment, context: Context) -> Applied:
         self.calls.append("apply")
         context.progress(0.5, "halfway")
         target = assignment.out / "model.onnx"
         proto = onnx.load(str(assignment.model))
         if self.change == "garbage":
             target.write_bytes(b"this is no model")
-            return target
+            return Applied(target)
         if self.change == "crash":
             (assignment.out / "half.onnx").write_bytes(b"half")
             raise RuntimeError("broke in the middle")
@@ -81,7 +82,7 @@ class Toy(BaseOptimizationAgent):
         if self.change == "bias":
             proto.graph.node.append(onnx.helper.make_node("Identity", ["r"], ["unused"], name="more"))
         target.write_bytes(proto.SerializeToString())
-        return target
+        return Applied(target, {"change": self.change})
 
 
 def _set(proto: onnx.ModelProto, name: str, array: np.ndarray) -> None:
@@ -109,6 +110,7 @@ def test_the_parts_run_in_order_and_progress_only_grows(workshop: Workshop, assi
     assert workshop.told.fractions[-1] == 1.0
     assert workshop.told.metrics["predicted_size_ratio"] == 1.5
     assert made.result.technique == "toy"
+    assert made.result.evidence == {"change": "bias"}
     assert len(made.result.digest) == 64
     assert made.result.libraries["onnx"]
     assert made.artifact.exists()

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
+from apps.agents.planning.chains import application_of
 from apps.agents.techniques.catalogue import BUILTIN, Expectation, Family, ParameterSpec, Risk, TechniqueSpec
 from apps.agents.techniques.knowledge.grid import MOST_VARIANTS
 from apps.agents.techniques.knowledge.profile import profile_of_analysis
 from apps.agents.techniques.knowledge.variant import Variant
-from apps.agents.techniques.variants import title_of, variants_of
+from apps.agents.techniques.variants import variants_of
 from tests.agents.inmemory import resnet
 
 PROFILE = profile_of_analysis(resnet().analysis)
+
+
+def named(spec: TechniqueSpec, parameters: Mapping[str, Any]) -> str:
+    """The title of a candidate whose last link this is."""
+    return application_of(spec, parameters).named
 
 
 def spec_with(*parameters: ParameterSpec) -> TechniqueSpec:
@@ -75,18 +82,18 @@ def test_variants_are_told_apart_by_what_is_searched():
         number("left", 7),
     )
     spec = spec_with(*parameters)
-    titles = [title_of(spec, spec.resolve(variant.parameters)) for variant in variants_of(spec, PROFILE)]
+    titles = [named(spec, spec.resolve(variant.parameters)) for variant in variants_of(spec, PROFILE)]
     assert len(set(titles)) == len(titles) == 8
     assert titles[0] == "Acme shrink: share 0.5; zero point; per channel"
     assert titles[-1] == "Acme shrink: share 0.3; no zero point; per tensor"
     kept = spec.resolve({"keep_float_nodes": ["gemm"]})
-    assert title_of(spec, kept).endswith("per channel; gemm in float")
+    assert named(spec, kept).endswith("per channel; gemm in float")
 
 
 @pytest.mark.parametrize("spec", BUILTIN, ids=lambda spec: spec.name)
 def test_every_variant_of_a_built_in_technique_has_sound_parameters_and_a_title_of_its_own(spec: TechniqueSpec):
     variants: list[Variant] = list(variants_of(spec, PROFILE))
-    titles = [title_of(spec, spec.resolve(variant.parameters)) for variant in variants]
+    titles = [named(spec, spec.resolve(variant.parameters)) for variant in variants]
     assert len(set(titles)) == len(titles)
     assert all(variant.reason.endswith(".") for variant in variants)
 

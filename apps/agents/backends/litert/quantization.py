@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from pathlib import Path
 
 from apps.agents.backends.litert.engine import LiteRtEngine
 from apps.agents.backends.litert.flatbuffer import Subgraph, Tensor
@@ -24,7 +23,7 @@ from apps.agents.backends.litert.quantizing import (
 from apps.agents.contracts.context import Context
 from apps.agents.contracts.errors.techniques import TechniqueParameters
 from apps.agents.measuring.engine import Feeds
-from apps.agents.techniques.base import Assignment, Coverage, QuantizationAgent
+from apps.agents.techniques.base import Applied, Assignment, Coverage, QuantizationAgent
 
 ARTIFACT = "model.tflite"
 _SCALE_BITS = 0.1
@@ -61,15 +60,15 @@ class LiteRtQuantization(QuantizationAgent):
         bits = self.scheme(assignment).bits + _SCALE_BITS
         return Coverage(sum(floats.get(number, 0) for number in narrowed), sum(floats.values()), bits)
 
-    def apply(self, assignment: Assignment, context: Context) -> Path:
+    def apply(self, assignment: Assignment, context: Context) -> Applied:
         model, scheme = opened(assignment).path.read_bytes(), self.scheme(assignment)
         context.progress(0.1, "writing narrow weights")
         return self._write(assignment, quantize(model, scheme, assignment.spec.label, kept=kept_in_float(assignment)))
 
-    def _write(self, assignment: Assignment, made: bytes) -> Path:
+    def _write(self, assignment: Assignment, made: bytes) -> Applied:
         target = assignment.out / ARTIFACT
         target.write_bytes(made)
-        return target
+        return Applied(target)
 
     def _narrowed(self, part: Subgraph, assignment: Assignment) -> Iterator[int]:
         """The buffers of what becomes narrow: matrices and filters, for vectors are biases, which stay wide."""
@@ -122,7 +121,7 @@ class StaticRange(LiteRtQuantization):
             integer_border=chosen["io_type"] == "integer",
         )
 
-    def apply(self, assignment: Assignment, context: Context) -> Path:
+    def apply(self, assignment: Assignment, context: Context) -> Applied:
         label, scheme = assignment.spec.label, self.scheme(assignment)
         engine = opened(assignment)
         file, model = engine.file, signed(engine.path.read_bytes(), engine.file)

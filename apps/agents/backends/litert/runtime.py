@@ -6,7 +6,6 @@ https://ai.google.dev/edge/litert/inference.
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +109,4 @@ def reason_of(error: Exception) -> str:
 
 def peak_memory(model: Path, feeds: Feeds, target: Target, *, runs: int = RUNS) -> int:
     """How many bytes loading `model` and running it `runs` times takes, as `measuring.peak_memory` measures it."""
-    with tempfile.TemporaryDirectory(prefix="memory-") as folder:
-        stored = Path(folder) / "feeds.npz"
-        np.savez(stored, allow_pickle=False, **feeds)
-        return measure("apps.agents.backends.litert.memory", model, stored, target, runs=runs)
+    return measure("apps.agents.backends.litert.memory", model, feeds, target, runs=runs)

@@ -20,12 +20,13 @@ from apps.agents.contracts.errors.models import (
     ModelMalformed,
     ModelWrongType,
 )
+from apps.agents.contracts.formats import FORMATS, Format
 from apps.agents.files import onnx_wire
 from apps.agents.files.archives import Limits, unpack
 from apps.agents.files.onnx_wire import WireModel, WireTensor
 from apps.agents.files.sniffing import FileKind, sniff
 
-WANTED = "an ONNX model (.onnx, or a zip of one .onnx and its data files)"
+WANTED = FORMATS[Format.ONNX].upload
 
 
 def open_model(path: Path, scratch: Path, limits: Limits | None = None) -> Path:

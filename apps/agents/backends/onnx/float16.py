@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from onnx import ModelProto
 from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 
@@ -13,7 +11,7 @@ from apps.agents.backends.onnx.runtime import ONE_PROTOBUF_BYTES
 from apps.agents.backends.onnx.saving import save_artifact
 from apps.agents.backends.onnx.technique import OnnxQuantization, kept_nodes
 from apps.agents.contracts.context import Context
-from apps.agents.techniques.base import Assignment
+from apps.agents.techniques.base import Applied, Assignment
 
 _BITS = 16
 
@@ -33,7 +31,7 @@ class Float16Conversion(OnnxQuantization):
     def bits(self, assignment: Assignment) -> float:
         return _BITS
 
-    def apply(self, assignment: Assignment, context: Context) -> Path:
+    def apply(self, assignment: Assignment, context: Context) -> Applied:
         proto = files.load_proto(self.prepared)
         # Shape inference works on one protobuf; a larger model keeps the shapes that preparation found.
         large = files.size_bytes(self.prepared) > ONE_PROTOBUF_BYTES
@@ -45,4 +43,4 @@ class Float16Conversion(OnnxQuantization):
                 op_block_list=[*DEFAULT_OP_BLOCK_LIST, *assignment.parameters["keep_float_operators"]],
                 node_block_list=kept_nodes(assignment),
             )
-        return save_artifact(converted, assignment.out)
+        return Applied(save_artifact(converted, assignment.out))

@@ -25,7 +25,7 @@ from apps.agents.contracts.errors.running import ModelNotLoadable
 from apps.agents.contracts.errors.techniques import TechniqueNoEffect
 from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.techniques import library_calls
-from apps.agents.techniques.base import Assignment, BaseOptimizationAgent
+from apps.agents.techniques.base import Applied, Assignment, BaseOptimizationAgent
 
 SAME_DB = 80.0
 """Folding reorders float32 arithmetic, whose rounding stays far below this."""
@@ -39,14 +39,14 @@ class GraphOptimization(BaseOptimizationAgent):
 
     lowest_sqnr_db = SAME_DB
 
-    def apply(self, assignment: Assignment, context: Context) -> Path:
+    def apply(self, assignment: Assignment, context: Context) -> Applied:
         model = files.open_model(assignment.model, assignment.scratch)
         prepared = prepare(model, assignment.scratch, context)
         proto = files.load_proto(prepared)
         if assignment.parameters["transformer_fusions"]:
             context.progress(0.5, "looking for blocks of a transformer")
             proto = _fuse_transformer(proto, prepared, assignment.spec.label)
-        return save_artifact(proto, assignment.out)
+        return Applied(save_artifact(proto, assignment.out))
 
     def effect(self, assignment: Assignment, before: ModelSummary, after: ModelSummary) -> str:
         """Fewer operators, or a smaller file."""

@@ -28,7 +28,7 @@ from apps.agents.contracts.context import Context
 from apps.agents.contracts.errors.techniques import TechniqueParameters
 from apps.agents.datasets.layout import FIRST
 from apps.agents.measuring.engine import Feeds
-from apps.agents.techniques.base import Assignment
+from apps.agents.techniques.base import Applied, Assignment
 
 TYPES = {
     "int8": QuantType.QInt8,
@@ -72,7 +72,7 @@ class StaticQuantization(OnnxQuantization):
             reason = f"{pair[0]} activations do not go with {pair[1]} weights in this runtime"
             raise TechniqueParameters(reason=reason, field="weight_type")
 
-    def apply(self, assignment: Assignment, context: Context) -> Path:
+    def apply(self, assignment: Assignment, context: Context) -> Applied:
         chosen, label = assignment.parameters, assignment.spec.label
         operators = _chosen_operators(assignment)
         proto = self.graph()
@@ -123,7 +123,7 @@ class StaticQuantization(OnnxQuantization):
                 extra_options={"ActivationSymmetric": chosen["symmetric_activations"]},
                 calibration_cache_path=ranges.cache,
             )
-        return save_artifact(files.load_proto(target), assignment.out)
+        return Applied(save_artifact(files.load_proto(target), assignment.out), {"left_in_float": [*odd, *endless]})
 
 
 class DynamicQuantization(OnnxQuantization):
@@ -136,7 +136,7 @@ class DynamicQuantization(OnnxQuantization):
     def bits(self, assignment: Assignment) -> float:
         return _WEIGHT_BITS
 
-    def apply(self, assignment: Assignment, context: Context) -> Path:
+    def apply(self, assignment: Assignment, context: Context) -> Applied:
         chosen = assignment.parameters
         kept = set(chosen["keep_float_operators"])
         proto = self.graph()
@@ -156,7 +156,7 @@ class DynamicQuantization(OnnxQuantization):
                 nodes_to_exclude=[*stay, *(f"{name}_MatMul" for name in stay)],
                 use_external_data_format=files.size_bytes(model) > ONE_PROTOBUF_BYTES,
             )
-        return save_artifact(files.load_proto(target), assignment.out)
+        return Applied(save_artifact(files.load_proto(target), assignment.out))
 
 
 def quantizable_operators() -> frozenset[str]:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as state
@@ -111,9 +109,4 @@ def peak_memory(model: Path, feeds: Feeds, target: Target, *, runs: int = RUNS) 
 
     Prepacked copies of weights and the arena for activations are in it; memory on an accelerator is not.
     """
-    with tempfile.TemporaryDirectory(prefix="memory-") as folder:
-        stored = Path(folder) / "feeds.npz"
-        # Texts come as objects, which would be pickled; the runtime takes numpy's own strings as well.
-        plain = {name: array.astype(str) if array.dtype == object else array for name, array in feeds.items()}
-        np.savez(stored, allow_pickle=False, **plain)
-        return measure("apps.agents.backends.onnx.memory", model, stored, target, runs=runs)
+    return measure("apps.agents.backends.onnx.memory", model, feeds, target, runs=runs)

@@ -23,7 +23,7 @@ from apps.agents.contracts.context import Context
 from apps.agents.contracts.errors.techniques import TechniqueInvalidOutput, TechniqueNotApplicable
 from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.evaluation.fidelity import OutputFidelity
-from apps.agents.techniques.base import Assignment, Coverage
+from apps.agents.techniques.base import Applied, Assignment, Coverage
 
 PRODUCTS = ("MatMul", "Gemm")
 ALPHAS = tuple(round(0.05 * step, 2) for step in range(21))
@@ -48,7 +48,7 @@ class SmoothQuant(StaticQuantization):
     def coverage(self, assignment: Assignment) -> Coverage:
         return super().coverage(_as_static(assignment))
 
-    def apply(self, assignment: Assignment, context: Context) -> Path:
+    def apply(self, assignment: Assignment, context: Context) -> Applied:
         smoothing = Smoothing(self.graph(), self.prepared.parent)
         context.progress(0.0, f"looking at {len(smoothing.sites)} norms")
         seen = _Seen(self.prepared, smoothing, assignment)
@@ -66,7 +66,9 @@ class SmoothQuant(StaticQuantization):
             f"that changes the outputs by at most {fidelity.max_abs_error:.2g}."
         )
         self.prepared = smoothed
-        return super().apply(_as_static(assignment), context)
+        applied = super().apply(_as_static(assignment), context)
+        smoothing_found = {"alpha": alpha, "norms": len(scales), "largest_change": float(fidelity.max_abs_error)}
+        return Applied(applied.artifact, {**applied.evidence, "smoothing": smoothing_found})
 
     def effect(self, assignment: Assignment, before: ModelSummary, after: ModelSummary) -> str:
         return f"{super().effect(assignment, before, after)} {self._smoothing_told}"

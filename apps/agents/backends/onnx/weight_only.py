@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from onnx import ModelProto
 from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 
@@ -13,7 +11,7 @@ from apps.agents.backends.onnx.saving import save_artifact
 from apps.agents.backends.onnx.technique import OnnxQuantization, kept_nodes, save_beside, split_gemms
 from apps.agents.contracts.context import Context
 from apps.agents.contracts.errors.techniques import TechniqueParameters
-from apps.agents.techniques.base import Assignment
+from apps.agents.techniques.base import Applied, Assignment
 
 _STANDARD = ("", "ai.onnx")
 _SCALE_BITS = 32
@@ -47,7 +45,7 @@ class WeightOnlyQuantization(OnnxQuantization):
             reason = f"embeddings can be stored in {_TABLE_BITS} bits only"
             raise TechniqueParameters(reason=reason, field="embeddings")
 
-    def apply(self, assignment: Assignment, context: Context) -> Path:
+    def apply(self, assignment: Assignment, context: Context) -> Applied:
         chosen = assignment.parameters
         proto = self.graph()
         split_gemms(proto, kept_nodes(assignment), self.prepared.parent)
@@ -68,7 +66,7 @@ class WeightOnlyQuantization(OnnxQuantization):
             quantizer.process()
         quantized: ModelProto = quantizer.model.model
         _restore_operator_set(quantized, self.graph())
-        return save_artifact(quantized, assignment.out)
+        return Applied(save_artifact(quantized, assignment.out))
 
 
 def _restore_operator_set(quantized: ModelProto, before: ModelProto) -> None:

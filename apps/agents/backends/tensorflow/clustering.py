@@ -6,7 +6,6 @@ much as before, and only what is compressed shrinks, which is told apart.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from apps.agents.backends.tensorflow.keras_technique import KerasTechnique
 from apps.agents.contracts.context import Context
 from apps.agents.contracts.errors.techniques import TechniqueNoEffect
 from apps.agents.contracts.reports.model import ModelSummary
-from apps.agents.techniques.base import Assignment
+from apps.agents.techniques.base import Applied, Assignment
 
 MOST_ROUNDS = 50
 _SETTLED = 1e-7
@@ -26,14 +25,14 @@ class WeightClustering(KerasTechnique):
 
     _most_values: int
 
-    def apply(self, assignment: Assignment, context: Context) -> Path:
+    def apply(self, assignment: Assignment, context: Context) -> Applied:
         model, clusters = self.keras(assignment), int(assignment.parameters["clusters"])
         kernels = self.kernels(model, assignment)
         for done, weight in enumerate(kernels):
             weight.assign(clustered(weight.numpy(), clusters))
             context.progress((done + 1) / len(kernels), f"kernel {done + 1} of {len(kernels)}")
         self._most_values = max(len(np.unique(weight.numpy())) for weight in kernels)
-        return self.finished(model, assignment)
+        return self.finished(model, assignment, {"most_values": self._most_values})
 
     def effect(self, assignment: Assignment, before: ModelSummary, after: ModelSummary) -> str:
         """No kernel has more values than clusters."""

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from apps.agents.backends.tensorflow.loading import load_opened
@@ -60,12 +57,8 @@ class TensorFlowEngine:
     def peak_memory_bytes(self, feeds: Feeds, target: Target) -> int:
         """Resident memory, or on an accelerator what was allocated there, at its peak in a process of its own."""
         device_of(target)
-        with tempfile.TemporaryDirectory(prefix="memory-") as folder:
-            stored = Path(folder) / "feeds.npz"
-            np.savez(stored, allow_pickle=False, **_without_objects(feeds))
-            probe = "apps.agents.backends.tensorflow.memory"
-            extra = [self._signature] if self._signature else []
-            return peak_memory.measure(probe, self._opened.path, stored, target, extra=extra)
+        probe, extra = "apps.agents.backends.tensorflow.memory", [self._signature] if self._signature else []
+        return peak_memory.measure(probe, self._opened.path, feeds, target, extra=extra)
 
     def profile(self, feeds: Feeds, target: Target, runs: int) -> None:
         """The graph runs as a whole, and its profiler writes traces for other programs only."""
@@ -120,8 +113,3 @@ def use_threads(threads: int) -> None:
     except RuntimeError as error:
         reason = f"TensorFlow computes with {chosen or 'all'} threads in this process already, not with {threads}"
         raise ModelRunFailed(reason=reason) from error
-
-
-def _without_objects(feeds: Feeds) -> dict[str, Any]:
-    """Texts as arrays of fixed length, which are written without a pickle."""
-    return {name: array.astype(str) if array.dtype == object else array for name, array in feeds.items()}

@@ -6,7 +6,6 @@ go together. What is left is a smaller dense network, which then learns again.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -28,7 +27,7 @@ from apps.agents.contracts.context import Context
 from apps.agents.contracts.errors.techniques import TechniqueNoEffect, TechniqueNotApplicable
 from apps.agents.contracts.formats import Format
 from apps.agents.contracts.reports.model import ModelSummary
-from apps.agents.techniques.base import Assignment
+from apps.agents.techniques.base import Applied, Assignment
 
 Kept = dict[int, Any]
 """Channels that stay, as sorted index arrays, by the identity of their space."""
@@ -39,7 +38,7 @@ class FilterPruning(KerasTechnique):
 
     _macs: tuple[int, int]
 
-    def apply(self, assignment: Assignment, context: Context) -> Path:
+    def apply(self, assignment: Assignment, context: Context) -> Applied:
         original = self.keras(assignment)
         wiring = wiring_of(original)
         kept = _kept(wiring, float(assignment.parameters["share"]))
@@ -49,7 +48,7 @@ class FilterPruning(KerasTechnique):
         model = thinned(original, wiring, kept)
         self._macs = (_macs(original), _macs(model))
         self.learn(model, original, assignment, context)
-        return self.finished(model, assignment)
+        return self.finished(model, assignment, {"macs": {"before": self._macs[0], "after": self._macs[1]}})
 
     def effect(self, assignment: Assignment, before: ModelSummary, after: ModelSummary) -> str:
         """Fewer parameters and fewer multiply-accumulates."""

@@ -19,7 +19,7 @@ from apps.agents.backends.tensorflow.model import TensorFlowModel
 from apps.agents.backends.tensorflow.technique import TensorFlowTechnique, library_words
 from apps.agents.contracts.context import Context
 from apps.agents.files.reproducible_zip import write_zip
-from apps.agents.techniques.base import Assignment, Coverage, QuantizationAgent
+from apps.agents.techniques.base import Applied, Assignment, Coverage, QuantizationAgent
 
 ARTIFACT = "model.zip"
 BITS = 16
@@ -37,7 +37,7 @@ class HalfPrecision(TensorFlowTechnique, QuantizationAgent):
         wide = _FLOAT32_BYTES * assignment.engine().summary.weight_dtypes.get("float32", 0)
         return Coverage(wide, wide, BITS)
 
-    def apply(self, assignment: Assignment, context: Context) -> Path:
+    def apply(self, assignment: Assignment, context: Context) -> Applied:
         model = self.opened(assignment)
         folder = Path(tempfile.mkdtemp(prefix="halves-", dir=assignment.scratch))
         with library_words(assignment.spec.label):
@@ -46,7 +46,7 @@ class HalfPrecision(TensorFlowTechnique, QuantizationAgent):
             save_function(function, model, folder)
         files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "fingerprint.pb")
         entries = [(path.relative_to(folder).as_posix(), path) for path in files]
-        return write_zip(assignment.out / ARTIFACT, entries, compress=False)
+        return Applied(write_zip(assignment.out / ARTIFACT, entries, compress=False))
 
 
 def in_halves(model: TensorFlowModel, *, whole: bool) -> Any:

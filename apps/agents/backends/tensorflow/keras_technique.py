@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from apps.agents.backends.tensorflow.technique import TensorFlowTechnique
 from apps.agents.backends.tensorflow.training import recover
 from apps.agents.contracts.context import Context
 from apps.agents.contracts.errors.techniques import TechniqueNotApplicable
-from apps.agents.techniques.base import Assignment
+from apps.agents.techniques.base import Applied, Assignment
 
 
 class KerasTechnique(TensorFlowTechnique):
@@ -59,10 +59,10 @@ class KerasTechnique(TensorFlowTechnique):
         """How it was trained, in words."""
         return f"learned again from {self._learned_from} examples" if self._learned_from else "not trained again"
 
-    def finished(self, model: Any, assignment: Assignment) -> Path:
-        """The artifact of a changed model."""
+    def finished(self, model: Any, assignment: Assignment, evidence: Mapping[str, Any]) -> Applied:
+        """The artifact of a changed model, with what was found out and how many examples it learned from."""
         self._model = model
-        return save_keras(model, assignment.out)
+        return Applied(save_keras(model, assignment.out), {**evidence, "learned_from_examples": self._learned_from})
 
     def sizes(self, assignment: Assignment, artifact: Path) -> dict[str, int]:
         return sizes_of(self._model, assignment, artifact)

@@ -20,7 +20,7 @@ from apps.agents.contracts.context import Context
 from apps.agents.contracts.errors.evaluation import OutputsDiffer
 from apps.agents.contracts.errors.techniques import TechniqueInvalidOutput
 from apps.agents.contracts.reports.model import ModelSummary
-from apps.agents.techniques.base import Assignment
+from apps.agents.techniques.base import Applied, Assignment
 
 ARTIFACT = "model.tflite"
 _IDENTIFIER = b"TFL3"
@@ -32,7 +32,7 @@ class LiteRtExport(TensorFlowExport):
     may_fix_batch = True
     _said = ""
 
-    def apply(self, assignment: Assignment, context: Context) -> Path:
+    def apply(self, assignment: Assignment, context: Context) -> Applied:
         model = self.opened(assignment)
         with library_words(assignment.spec.label, reason_of):
             context.progress(0.1, "making constants of the weights, and converting")
@@ -40,7 +40,7 @@ class LiteRtExport(TensorFlowExport):
             self._said = found.said
         target = assignment.out / ARTIFACT
         target.write_bytes(in_order(found.content, model.summary))
-        return target
+        return Applied(target)
 
     def _agrees(self, assignment: Assignment, summary: ModelSummary, content: bytes) -> bool:
         """Whether a converted model gives the same outputs: Keras writes out masked steps with mistakes."""

@@ -6,7 +6,6 @@ what they win shows where files are compressed, and is told apart.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from apps.agents.backends.tensorflow.keras_technique import KerasTechnique
 from apps.agents.contracts.context import Context
 from apps.agents.contracts.errors.techniques import TechniqueNoEffect
 from apps.agents.contracts.reports.model import ModelSummary
-from apps.agents.techniques.base import Assignment
+from apps.agents.techniques.base import Applied, Assignment
 
 SPARSITY_TOLERANCE = 0.01
 
@@ -25,7 +24,7 @@ class MagnitudePruning(KerasTechnique):
 
     _zeros: float
 
-    def apply(self, assignment: Assignment, context: Context) -> Path:
+    def apply(self, assignment: Assignment, context: Context) -> Applied:
         original, model = self.keras(assignment), self.keras(assignment)
         kernels = self.kernels(model, assignment)
         masks = _masks([weight.numpy() for weight in kernels], assignment.parameters)
@@ -37,7 +36,7 @@ class MagnitudePruning(KerasTechnique):
         hold()
         self.learn(model, original, assignment, context, hold)
         self._zeros = _share_of_zeros(kernels)
-        return self.finished(model, assignment)
+        return self.finished(model, assignment, {"zeros_share": self._zeros})
 
     def effect(self, assignment: Assignment, before: ModelSummary, after: ModelSummary) -> str:
         """As many weights are zero as were asked for."""

@@ -23,7 +23,7 @@ from apps.agents.contracts.errors.techniques import TechniqueNotApplicable
 from apps.agents.contracts.formats import Format
 from apps.agents.contracts.reports.model import ModelSummary, TensorSpec
 from apps.agents.files.onnx_files import EXTERNAL_ABOVE_BYTES, all_graphs, write_onnx
-from apps.agents.techniques.base import Assignment
+from apps.agents.techniques.base import Applied, Assignment
 
 OPSET = 18
 """The newest that tf2onnx writes."""
@@ -32,7 +32,7 @@ OPSET = 18
 class TensorFlowOnnxExport(TensorFlowExport):
     """Hands the frozen graph, or the TensorFlow Lite file, to tf2onnx."""
 
-    def apply(self, assignment: Assignment, context: Context) -> Path:
+    def apply(self, assignment: Assignment, context: Context) -> Applied:
         engine = assignment.engine()
         summary = engine.summary
         if summary.size_bytes > EXTERNAL_ABOVE_BYTES:
@@ -41,7 +41,7 @@ class TensorFlowOnnxExport(TensorFlowExport):
         with library_words(assignment.spec.label, reason_of):
             proto = from_tflite(engine) if summary.format == Format.TFLITE else self._from_graph(assignment, context)
             context.progress(0.9, "writing")
-            return write_onnx(tidy(proto, summary), assignment.out, onnx.save_model)
+            return Applied(write_onnx(tidy(proto, summary), assignment.out, onnx.save_model))
 
     def effect(self, assignment: Assignment, before: ModelSummary, after: ModelSummary) -> str:
         """What it has become."""

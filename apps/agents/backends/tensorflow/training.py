@@ -17,10 +17,10 @@ import tensorflow as tf
 from apps.agents.backends.tensorflow.loading import keras_model
 from apps.agents.backends.tensorflow.model import TensorFlowModel
 from apps.agents.contracts.context import Context
+from apps.agents.contracts.errors.techniques import TechniqueNotApplicable
 from apps.agents.contracts.formats import Format
 from apps.agents.contracts.reports.dataset import Task
 from apps.agents.datasets.dataset_fit import judged_output
-from apps.agents.datasets.loading import ArrayDataset
 from apps.agents.techniques.base import Assignment
 
 BATCH = 32
@@ -32,11 +32,11 @@ def recover(
 ) -> int:
     """Train the Keras model `changed` in place, as the parameters `epochs` and `learning_rate` say.
 
-    `hold` puts back, after each step, what must not be learned away. Gives how many examples each epoch had, 0 where
-    there is nothing to do.
+    `hold` puts back, after each step, what must not be learned away. Gives how many examples each epoch had, 0 for no
+    epochs. Raises `TechniqueNotApplicable` where there are epochs and no examples to train on.
     """
     dataset, epochs = assignment.dataset, int(assignment.parameters["epochs"])
-    if epochs == 0 or not isinstance(dataset, ArrayDataset):
+    if epochs == 0:
         return 0
     learner, teacher = (keras_model(model, Format.KERAS, "") for model in (changed, original))
     judged = judged_output(teacher.summary.outputs, dataset.spec.output).name
@@ -49,6 +49,11 @@ def recover(
             if hold is not None:
                 hold()
             seen += dataset.layout.rows(feeds)
+        if not seen:
+            reason = (
+                f"it is to train for {epochs} epochs, and the data set has no examples to train on; ask for 0 epochs"
+            )
+            raise TechniqueNotApplicable(technique=assignment.spec.label, reason=reason)
         context.progress((epoch + 1) / epochs, f"learning again, epoch {epoch + 1} of {epochs}")
     return seen
 

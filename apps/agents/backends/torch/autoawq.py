@@ -44,7 +44,7 @@ from apps.agents.backends.torch.transformers_folder import TransformersFolder
 from apps.agents.contracts.context import Context
 from apps.agents.contracts.errors.running import ModelNotLoadable
 from apps.agents.contracts.errors.techniques import TechniqueNotApplicable
-from apps.agents.techniques.base import Assignment
+from apps.agents.techniques.base import Applied, Assignment
 from apps.agents.techniques.library_calls import quiet
 
 BITS = 4
@@ -75,7 +75,7 @@ class AutoAwq(FolderQuantization):
             reason = f"its format packs {_PACKED_ROWS} rows together, and those of {named(odd)} do not come out even"
             raise TechniqueNotApplicable(technique=spec.label, reason=reason)
 
-    def apply(self, assignment: Assignment, context: Context) -> Path:
+    def apply(self, assignment: Assignment, context: Context) -> Applied:
         use_threads(assignment.threads)
         rows = calibration_rows(assignment)
         with (
@@ -91,7 +91,7 @@ class AutoAwq(FolderQuantization):
             context.progress(0.95, "writing")
             model.config.quantization_config = settings.to_transformers_dict()
             model.save_pretrained(kept)
-            return pack_folder(Path(kept), self.folder.path, assignment.out)
+            return Applied(pack_folder(Path(kept), self.folder.path, assignment.out))
 
     def _settings(self, assignment: Assignment) -> AwqConfig:
         return AwqConfig(

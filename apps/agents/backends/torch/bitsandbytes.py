@@ -23,7 +23,7 @@ from apps.agents.backends.torch.folder_quantization import FolderQuantization, k
 from apps.agents.backends.torch.saving import pack_folder
 from apps.agents.backends.torch.transformers_folder import TransformersFolder
 from apps.agents.contracts.context import Context
-from apps.agents.techniques.base import Assignment
+from apps.agents.techniques.base import Applied, Assignment
 
 _BLOCK, _SCALES_IN_A_BLOCK = 64, 256
 _CPU_ROWS = 32
@@ -50,7 +50,7 @@ class BitsAndBytes(FolderQuantization):
         groups = -(-blocks // _SCALES_IN_A_BLOCK)
         return weights // 2 + blocks + groups * _FLOAT_BYTES + _TABLE_BYTES + _SCALE_TABLE_BYTES
 
-    def apply(self, assignment: Assignment, context: Context) -> Path:
+    def apply(self, assignment: Assignment, context: Context) -> Applied:
         use_threads(assignment.threads)
         device = "cuda" if torch.cuda.is_available() else "cpu"
         with (
@@ -67,7 +67,7 @@ class BitsAndBytes(FolderQuantization):
             )
             context.progress(0.8, "writing")
             model.save_pretrained(kept)
-            return pack_folder(Path(kept), self.folder.path, assignment.out)
+            return Applied(pack_folder(Path(kept), self.folder.path, assignment.out))
 
     def _config(self, assignment: Assignment) -> BitsAndBytesConfig:
         chosen = assignment.parameters

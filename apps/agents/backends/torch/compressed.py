@@ -39,7 +39,7 @@ from apps.agents.backends.torch.folder_quantization import (
 from apps.agents.backends.torch.saving import pack_folder
 from apps.agents.backends.torch.transformers_folder import TransformersFolder
 from apps.agents.contracts.context import Context
-from apps.agents.techniques.base import Assignment
+from apps.agents.techniques.base import Applied, Assignment
 from apps.agents.techniques.library_calls import quiet
 
 _WORD_BITS = 32
@@ -75,7 +75,7 @@ class CompressedTensors(FolderQuantization):
         choices = next(parameter.choices for parameter in spec.parameters if parameter.name == "group_size")
         require_whole_groups(spec.label, self.layers(assignment), size, choices)
 
-    def apply(self, assignment: Assignment, context: Context) -> Path:
+    def apply(self, assignment: Assignment, context: Context) -> Applied:
         use_threads(assignment.threads)
         rows = calibration_rows(assignment) if self.calibrated else []
         with (
@@ -88,7 +88,7 @@ class CompressedTensors(FolderQuantization):
             context.progress(0.9, "writing")
             model.save_pretrained(kept, save_compressed=True)
             (Path(kept) / "recipe.yaml").unlink(missing_ok=True)  # Notes of the library for itself.
-            return pack_folder(Path(kept), self.folder.path, assignment.out)
+            return Applied(pack_folder(Path(kept), self.folder.path, assignment.out))
 
     def scheme(self, assignment: Assignment) -> dict[str, Any]:
         """The modifiers' arguments that say which layers are rounded and how."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from apps.agents.backends.torch.events import EventStopwatch
@@ -59,11 +57,7 @@ class TorchEngine:
     def peak_memory_bytes(self, feeds: Feeds, target: Target) -> int:
         """Resident memory, or on an accelerator what was allocated there, at its peak in a process of its own."""
         device_of(target)
-        with tempfile.TemporaryDirectory(prefix="memory-") as folder:
-            stored = Path(folder) / "feeds.npz"
-            np.savez(stored, allow_pickle=False, **feeds)
-            probe = "apps.agents.backends.torch.memory"
-            return peak_memory.measure(probe, self._opened.path, stored, target)
+        return peak_memory.measure("apps.agents.backends.torch.memory", self._opened.path, feeds, target)
 
     def profile(self, feeds: Feeds, target: Target, runs: int) -> OperatorTimes | None:
         """By module; those of a TorchScript program cannot be timed one by one."""

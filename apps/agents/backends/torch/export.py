@@ -32,7 +32,7 @@ from apps.agents.contracts.formats import Format
 from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.files.onnx_files import write_onnx
 from apps.agents.measuring.engine import Array
-from apps.agents.techniques.base import Assignment, BaseOptimizationAgent
+from apps.agents.techniques.base import Applied, Assignment, BaseOptimizationAgent
 from apps.agents.techniques.library_calls import library_words
 
 SAME_DB = 60.0
@@ -51,7 +51,7 @@ class OnnxExport(BaseOptimizationAgent):
     _agreement: Agreement
     _widened_from: torch.dtype | None = None
 
-    def apply(self, assignment: Assignment, context: Context) -> Path:
+    def apply(self, assignment: Assignment, context: Context) -> Applied:
         model = self._loaded(assignment)
         context.progress(0.05, "asking the original on batches of several sizes")
         feeds = next(assignment.batches(_EXAMPLES, _EXAMPLES))
@@ -68,7 +68,8 @@ class OnnxExport(BaseOptimizationAgent):
         if assignment.parameters["transformer_fusions"]:
             context.progress(0.8, "fusing blocks of a transformer")
             plain = self._fused(raw, cases, model.summary, assignment, context)
-        return plain.rename(assignment.out / plain.name)
+        agreement = {"batches": self._agreement.cases, "largest_error": float(self._agreement.max_error)}
+        return Applied(plain.rename(assignment.out / plain.name), {"agreement": agreement})
 
     def effect(self, assignment: Assignment, before: ModelSummary, after: ModelSummary) -> str:
         """What it has become, and in which types it computes."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 
@@ -24,7 +23,7 @@ from apps.agents.contracts.errors.techniques import TechniqueLibraryFailed
 from apps.agents.contracts.formats import Format
 from apps.agents.contracts.number_types import FULL_FLOATS, bytes_of
 from apps.agents.contracts.reports.model import ModelSummary
-from apps.agents.techniques.base import Assignment, Coverage, QuantizationAgent
+from apps.agents.techniques.base import Applied, Assignment, Coverage, QuantizationAgent
 
 BITS = 16
 _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -38,7 +37,7 @@ class HalfPrecision(QuantizationAgent):
         covered = 0 if summary.quantization else _wide_bytes(summary)
         return Coverage(covered, _wide_bytes(summary), BITS)
 
-    def apply(self, assignment: Assignment, context: Context) -> Path:
+    def apply(self, assignment: Assignment, context: Context) -> Applied:
         use_threads(assignment.threads)
         model = load_model(assignment.model, assignment.scratch)
         name = assignment.parameters["dtype"]
@@ -49,7 +48,7 @@ class HalfPrecision(QuantizationAgent):
             model = replace(model, module=Border(model, dtype))
         context.progress(0.5, "saving")
         try:
-            return save_model(model, assignment.out)
+            return Applied(save_model(model, assignment.out))
         except (RuntimeError, TypeError, ValueError) as error:
             reason = " ".join(str(error).split())[:400].rstrip(". ")
             raise TechniqueLibraryFailed(technique=assignment.spec.label, reason=reason) from error

@@ -10,14 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from apps.agents.contracts.errors.models import ModelWrongType
-from apps.agents.contracts.formats import TORCH_FORMATS, Format
+from apps.agents.contracts.formats import TORCH_FORMATS, Format, uploads_said
 from apps.agents.files.archives import Limits, unpack
 from apps.agents.files.sniffing import FileKind, format_of, sniff
 
-WANTED = (
-    "a PyTorch model: a transformers folder as zip, a zip of weights with a lathe.toml, an exported program (.pt2) "
-    "or a TorchScript archive (.pt)"
-)
+WANTED = f"a model of PyTorch: {uploads_said(TORCH_FORMATS)}"
 CONFIGURATION = "config.json"
 DESCRIPTION = "lathe.toml"
 _KEY_FILES = {Format.TRANSFORMERS: CONFIGURATION, Format.STATE_DICT: DESCRIPTION}

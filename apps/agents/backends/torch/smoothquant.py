@@ -32,7 +32,7 @@ from apps.agents.backends.torch.smoothing import SAME, best_alpha, find_sites, l
 from apps.agents.contracts.context import Context
 from apps.agents.contracts.errors.techniques import TechniqueInvalidOutput, TechniqueNotApplicable
 from apps.agents.contracts.reports.model import ModelSummary
-from apps.agents.techniques.base import Assignment
+from apps.agents.techniques.base import Applied, Assignment
 
 ALPHAS = tuple(round(0.05 * step, 2) for step in range(21))
 """What the search tries: 0 leaves all of the difficulty to the activations, 1 moves all of it into the weights."""
@@ -46,7 +46,7 @@ class SmoothQuant(FolderQuantization):
     def packed_bytes(self, assignment: Assignment, rows: int, columns: int) -> int:
         return rows * columns + rows * self._stored_bits // 8
 
-    def apply(self, assignment: Assignment, context: Context) -> Path:
+    def apply(self, assignment: Assignment, context: Context) -> Applied:
         use_threads(assignment.threads)
         model = load_model(self.folder.path, assignment.scratch)
         self._smoothing_told = "Nothing was smoothed."
@@ -63,7 +63,7 @@ class SmoothQuant(FolderQuantization):
             context.progress(0.9, "writing")
             model.module.save_pretrained(folder, save_compressed=True)
             (Path(folder) / "recipe.yaml").unlink(missing_ok=True)  # Notes of the library for itself.
-            return pack_folder(Path(folder), self.folder.path, assignment.out)
+            return Applied(pack_folder(Path(folder), self.folder.path, assignment.out))
 
     def _scheme(self, assignment: Assignment) -> dict[str, Any]:
         weights = QuantizationArgs(num_bits=8, type="int", symmetric=True, strategy="channel")

@@ -16,7 +16,7 @@ from apps.agents.backends.torch.engine import use_threads
 from apps.agents.backends.torch.folder_quantization import FolderQuantization, kept_names, left_out, library_at_work
 from apps.agents.backends.torch.saving import pack_folder
 from apps.agents.contracts.context import Context
-from apps.agents.techniques.base import Assignment
+from apps.agents.techniques.base import Applied, Assignment
 
 _SCALE_BYTES, _ZERO_POINT_BYTES = 4, 1
 
@@ -27,7 +27,7 @@ class WeightOnlyQuantization(FolderQuantization):
     def packed_bytes(self, assignment: Assignment, rows: int, columns: int) -> int:
         return rows * columns + rows * (_SCALE_BYTES + _ZERO_POINT_BYTES)
 
-    def apply(self, assignment: Assignment, context: Context) -> Path:
+    def apply(self, assignment: Assignment, context: Context) -> Applied:
         use_threads(assignment.threads)
         with (
             tempfile.TemporaryDirectory(dir=assignment.scratch, prefix="torchao-") as kept,
@@ -47,4 +47,4 @@ class WeightOnlyQuantization(FolderQuantization):
             )
             context.progress(0.8, "writing")
             model.save_pretrained(kept)
-            return pack_folder(Path(kept), self.folder.path, assignment.out)
+            return Applied(pack_folder(Path(kept), self.folder.path, assignment.out))

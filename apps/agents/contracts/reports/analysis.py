@@ -64,6 +64,7 @@ class AnalysisReport(Value):
     machine: Machine
     latency: Latency
     peak_memory_bytes: int
+    """Of one run of `latency.batch_size` examples."""
     layers: tuple[Layer, ...]
     operator_sensitivity: tuple[OperatorSensitivity, ...]
     opportunities: tuple[Opportunity, ...]

@@ -21,6 +21,14 @@ class Latency(Value):
     threads: int
 
 
+class OriginalMemory(Value):
+    """The peak memory of a session's original, as its analysis measured it, and what that number holds for."""
+
+    peak_bytes: int
+    batch_size: int
+    hostname: str
+
+
 class ModeLatency(Value):
     """The same file in another mode of the same runtime, such as compiled; no candidate is held against it."""
 

@@ -23,5 +23,7 @@ class OptimizationResult(Value):
     """The validations that passed, one sentence each."""
     sizes: dict[str, int] = {}
     """Bytes of the artifact in other forms (zipped, as TensorFlow Lite), where a technique's gain shows there alone."""
+    evidence: dict[str, Any] = {}
+    """What the technique found out while it was applied, by names of its own."""
     model: ModelSummary | None = None
     """The artifact as inspection sees it, without the list of its weights: what promotes it need not open it again."""

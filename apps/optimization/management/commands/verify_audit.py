@@ -18,4 +18,4 @@ class Command(BaseCommand):
         if broken is not None:
             raise CommandError(f"The audit trail is broken at event {broken.sequence}: {broken.reason}.")
         count = AuditEvent.objects.count()
-        self.stdout.write(self.style.SUCCESS(f"The audit trail is whole: {count} events."))
+        self.stdout.write(self.style.SUCCESS(f"The audit trail is intact: {count} events."))

@@ -1,0 +1,58 @@
+"""What comes before a technique in a candidate's chain: the export to a format that it takes, and a preparation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from apps.agents.contracts.chain import Application, Chain
+from apps.agents.contracts.state import CandidateRecord
+from apps.agents.planning.bases import Bases
+from apps.agents.techniques.catalogue import Family, TechniqueSpec
+from apps.agents.techniques.variants import variant_name
+
+
+def application_of(spec: TechniqueSpec, parameters: Mapping[str, Any], *, optional: bool = False) -> Application:
+    """`spec` applied with all of these `parameters`."""
+    return Application(
+        technique=spec.name,
+        parameters=dict(parameters),
+        title=spec.label,
+        variant=variant_name(spec, parameters),
+        optional=optional,
+    )
+
+
+@dataclass(frozen=True)
+class Heads:
+    """What candidates of a session start with. `usable` says of a technique, by its name, whether it may be used."""
+
+    bases: Bases
+    specs: Mapping[str, TechniqueSpec]
+    usable: Callable[[str], bool]
+
+    def of(self, spec: TechniqueSpec) -> Chain:
+        """The links before `spec`; none where it starts from the original as it is."""
+        return (*self._export(spec), *self._preparation(spec))
+
+    def in_full(self, record: CandidateRecord) -> CandidateRecord:
+        """A record with what comes before its last link, where it was written before candidates were chains."""
+        spec = self.specs.get(record.technique)
+        if len(record.steps) > 1 or spec is None:
+            return record
+        return record.model_copy(update={"steps": (*self.of(spec), *record.steps)})
+
+    def _export(self, spec: TechniqueSpec) -> Chain:
+        given, target = self.bases.original.model.format, self.bases.starts_from_export(spec)
+        exports = (one for one in self.specs.values() if one.family is Family.EXPORT and one.output_format == target)
+        exporter = next((one for one in exports if target and given in one.formats), None)
+        return (application_of(exporter, exporter.resolve({})),) if exporter else ()
+
+    def _preparation(self, spec: TechniqueSpec) -> Chain:
+        """What a technique's input is prepared by; where that cannot be made, the chain goes without it."""
+        prepared_by = spec.knowledge.prepared_by
+        if prepared_by is None or not self.usable(prepared_by):
+            return ()
+        preparer = self.specs[prepared_by]
+        return (application_of(preparer, preparer.resolve({}), optional=True),)

@@ -1,0 +1,132 @@
+"""The steps of a session by key, and what each of them made by the chain that led to it.
+
+What a technique makes of the original is found by the techniques and parameters that were applied, whatever the step
+is called: candidates share it, and steps that an older version asked for under other keys count as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from apps.agents.contracts.chain import Chain, key_of, prefix_key, prefixes
+from apps.agents.contracts.state import ACTIVE, SessionState, Status, StepKind, StepRecord
+
+ANALYSE, PLAN, PACKAGE = "analyse", "plan", "package"
+PACKAGE_UNTRIED = "package-untried"
+"""The same package, not tried: asked for where trying it has ended the step."""
+LOST = (Status.FAILED, Status.CANCELLED)
+
+
+def analyse_key(maker: str) -> str:
+    """The step that analyses what the step `maker` has made."""
+    return f"{maker}/{ANALYSE}"
+
+
+def optimize_key(candidate: str) -> str:
+    """The step that applies a candidate's last link, where no other candidate shares what it makes."""
+    return f"{candidate}/optimize"
+
+
+def evaluate_key(candidate: str) -> str:
+    """The step that measures it on the choosing part."""
+    return f"{candidate}/evaluate"
+
+
+def judge_key(candidate: str) -> str:
+    """The step that judges it, where it is a finalist, on the evaluation part."""
+    return f"{candidate}/judge"
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The steps of a session by key."""
+
+    by_key: Mapping[str, StepRecord]
+
+    @classmethod
+    def of(cls, state: SessionState) -> Steps:
+        return cls({step.request.key: step for step in state.steps})
+
+    def get(self, key: str) -> StepRecord | None:
+        return self.by_key.get(key)
+
+    def completed(self, key: str) -> StepRecord | None:
+        step = self.by_key.get(key)
+        return step if step is not None and step.status is Status.COMPLETED else None
+
+    @property
+    def package(self) -> StepRecord | None:
+        """The step that packs the answer: the last one that was asked for."""
+        return self.get(PACKAGE_UNTRIED) or self.get(PACKAGE)
+
+    @property
+    def active(self) -> int:
+        return sum(step.status in ACTIVE for step in self.by_key.values())
+
+    # --- what was made -----------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _shared(self) -> Mapping[str, StepRecord]:
+        """Steps that are no candidate's own, by the key of the chain up to each."""
+        made = [step for step in self.by_key.values() if step.request.kind is StepKind.OPTIMIZE]
+        return {self._prefix_key(step): step for step in made if step.request.candidate is None}
+
+    def _prefix_key(self, step: StepRecord) -> str:
+        applied = []
+        last: StepRecord | None = step
+        while last is not None:
+            applied.append((last.request.technique or "", last.request.parameters))
+            last = self.by_key.get(last.request.parent or "")
+        return prefix_key(reversed(applied))
+
+    def made(self, chain: Chain) -> StepRecord | None:
+        """The step, shared by all that need it, that makes what `chain` makes; `None` where it was not asked for."""
+        return self._shared.get(key_of(chain))
+
+    def key_of(self, chain: Chain) -> str:
+        """Its key, asked for already or not."""
+        step = self.made(chain)
+        return step.request.key if step else key_of(chain)
+
+    def parent_of(self, chain: Chain) -> str | None:
+        """Key of the step whose artifact the last link of `chain` starts from; `None` is the original."""
+        return self.key_of(chain[:-1]) if len(chain) > 1 else None
+
+    def lost(self, chain: Chain) -> StepRecord | None:
+        """The shared step for `chain`, where it failed or was cancelled."""
+        step = self.made(chain)
+        return step if step is not None and step.status in LOST else None
+
+    def to_make(self, chain: Chain, *, whole: bool) -> Chain | None:
+        """The first part of `chain` that was not asked for; the last link counts where the `whole` chain is shared."""
+        parts = (*prefixes(chain), chain) if whole else prefixes(chain)
+        return next((part for part in parts if self.made(part) is None), None)
+
+    def way_to(self, key: str) -> frozenset[str]:
+        """Keys of the chains up to each step that led to the step called `key`."""
+        found = set()
+        step = self.get(key)
+        while step is not None and (step := self.get(step.request.parent or "")) is not None:
+            found.add(self._prefix_key(step))
+        return frozenset(found)
+
+    @property
+    def sharing(self) -> list[StepRecord]:
+        """Every step that is made for several candidates."""
+        return list(self._shared.values())
+
+    def analysis_of(self, made: StepRecord) -> StepRecord | None:
+        """The step that analyses what the step `made` has made."""
+        looks = (step for step in self.by_key.values() if step.request.kind is StepKind.ANALYSE)
+        return next((step for step in looks if step.request.parent == made.request.key), None)
+
+    @property
+    def exported_analyses(self) -> list[StepRecord]:
+        """The completed analyses of exports, in the order in which they were asked for."""
+        return [
+            step
+            for step in self.by_key.values()
+            if step.request.kind is StepKind.ANALYSE and step.request.parent and step.status is Status.COMPLETED
+        ]
