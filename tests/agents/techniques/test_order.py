@@ -7,8 +7,12 @@ from collections.abc import Iterator
 import pytest
 
 from apps.agents.contracts.formats import Format
+from apps.agents.planning.bases import bases_of_analyses
+from apps.agents.planning.chains import Heads
 from apps.agents.techniques.catalogue import BUILTIN, Family, TechniqueSpec
+from apps.agents.techniques.knowledge.technique import TechniqueKnowledge
 from apps.agents.techniques.order import why_not_after
+from tests.agents.inmemory import resnet
 
 SPECS = {spec.name: spec for spec in BUILTIN}
 
@@ -55,3 +59,14 @@ def test_a_pruned_model_may_be_exported_and_quantized() -> None:
     pruned = ("keras-filter-pruning", "litert-export")
     assert after("litert-export", "keras-filter-pruning", of=Format.KERAS) is None
     assert after("litert-static", *pruned, of=Format.KERAS) is None
+
+
+def test_a_preparation_that_cannot_come_before_a_technique_is_left_out() -> None:
+    """A package may name one that takes another format; its own candidates then go without."""
+    world = resnet()
+    bases = bases_of_analyses(world.analysis, [], world.dataset.task)
+    fits = SPECS["onnx-float16"]
+    wrong = fits.model_copy(update={"knowledge": TechniqueKnowledge(prepared_by="torch-half")})
+    heads = Heads(bases, SPECS, lambda technique: True)
+    assert [link.technique for link in heads.of(fits)] == ["onnx-graph"]
+    assert heads.of(wrong) == ()
