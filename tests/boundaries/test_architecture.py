@@ -104,7 +104,7 @@ def test_no_function_is_longer_than_agreed() -> None:
     ("guess", "file"),
     [
         ("never worse", "evaluation/selection.py"),
-        ("int8", "techniques/knowledge/onnx_variants.py"),
+        ("int8", "techniques/knowledge/onnx_static.py"),
         ("accuracy", "evaluation/metrics/classification.py"),
         ("parameters", "techniques/onnx.py"),
     ],

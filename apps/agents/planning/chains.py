@@ -10,6 +10,7 @@ from apps.agents.contracts.chain import Application, Chain
 from apps.agents.contracts.state import CandidateRecord
 from apps.agents.planning.bases import Bases
 from apps.agents.techniques.catalogue import Family, TechniqueSpec
+from apps.agents.techniques.order import why_not_after
 from apps.agents.techniques.variants import variant_name
 
 
@@ -34,7 +35,8 @@ class Heads:
 
     def of(self, spec: TechniqueSpec) -> Chain:
         """The links before `spec`; none where it starts from the original as it is."""
-        return (*self._export(spec), *self._preparation(spec))
+        export = self._export(spec)
+        return (*export, *self._preparation(spec, export))
 
     def in_full(self, record: CandidateRecord) -> CandidateRecord:
         """A record with what comes before its last link, where it was written before candidates were chains."""
@@ -49,10 +51,14 @@ class Heads:
         exporter = next((one for one in exports if target and given in one.formats), None)
         return (application_of(exporter, exporter.resolve({})),) if exporter else ()
 
-    def _preparation(self, spec: TechniqueSpec) -> Chain:
+    def _preparation(self, spec: TechniqueSpec, export: Chain) -> Chain:
         """What a technique's input is prepared by; where that cannot be made, the chain goes without it."""
         prepared_by = spec.knowledge.prepared_by
         if prepared_by is None or not self.usable(prepared_by):
             return ()
         preparer = self.specs[prepared_by]
+        earlier = [*(self.specs[one.technique] for one in export), preparer]
+        given = self.bases.original.model.format
+        if why_not_after(preparer, earlier[:-1], given) or why_not_after(spec, earlier, given):
+            return ()
         return (application_of(preparer, preparer.resolve({}), optional=True),)

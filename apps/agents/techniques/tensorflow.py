@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from apps.agents.contracts.criteria import Device
 from apps.agents.contracts.formats import KERAS_FORMATS, TENSORFLOW_FORMATS, Format
-from apps.agents.techniques.knowledge.tensorflow import DEFAULTS_ONLY
+from apps.agents.techniques.knowledge.tensorflow import CLUSTERING, DEFAULTS_ONLY, DefaultsOnly
 from apps.agents.techniques.spec import Expectation, Family, ParameterSpec, Risk, TechniqueSpec
 
 _LAYERS = (
@@ -40,6 +40,7 @@ def _on_layers(
     reference: str,
     agent: str,
     needs_calibration: bool = False,
+    knowledge: DefaultsOnly = DEFAULTS_ONLY,
 ) -> TechniqueSpec:
     return TechniqueSpec(
         name=name,
@@ -53,7 +54,7 @@ def _on_layers(
         acts_on=_LAYERS,
         parameters=parameters,
         expectation=expectation,
-        knowledge=DEFAULTS_ONLY,
+        knowledge=knowledge,
         reference=reference,
         implementation=f"apps.agents.backends.tensorflow.{agent}",
     )
@@ -161,6 +162,7 @@ TENSORFLOW_TECHNIQUES: tuple[TechniqueSpec, ...] = (
             ),
         ),
         expectation=Expectation(size_ratio=1.0, speedup=1.0, metric_drop_points=0.3, risk=Risk.LOW),
+        knowledge=CLUSTERING,
         reference="Han et al. 2016, https://arxiv.org/abs/1510.00149",
         agent="clustering:WeightClustering",
     ),

@@ -23,6 +23,7 @@ from apps.agents.contracts.errors.techniques import (
     TechniqueNotApplicable,
     TechniqueParameters,
 )
+from apps.agents.files import onnx_files
 from apps.agents.techniques.base import Assignment
 from tests.agents import graphs
 from tests.agents.workshop import FIDELITY, RESNET, Workshop, loaded, operators, sqnr_db
@@ -342,7 +343,7 @@ def test_the_order_of_sets_does_not_show_in_the_bytes(workshop: Workshop, networ
 def test_a_model_too_large_for_one_file_becomes_a_zip(
     workshop: Workshop, network: Path, vectors: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(saving, "EXTERNAL_ABOVE_BYTES", 1000)
+    monkeypatch.setattr(onnx_files, "EXTERNAL_ABOVE_BYTES", 1000)
     made = workshop.apply("onnx-static-int8", network, vectors, FIDELITY)
     assert made.artifact.name == "model.zip"
     with zipfile.ZipFile(made.artifact) as archive:
@@ -355,7 +356,7 @@ def test_a_model_too_large_for_one_file_becomes_a_zip(
 
 def test_a_zip_goes_in_as_well(workshop: Workshop, network: Path, vectors: Path, monkeypatch: pytest.MonkeyPatch):
     with monkeypatch.context() as patch:
-        patch.setattr(saving, "EXTERNAL_ABOVE_BYTES", 1000)
+        patch.setattr(onnx_files, "EXTERNAL_ABOVE_BYTES", 1000)
         prepared = workshop.apply("onnx-graph", network, vectors, FIDELITY)
     assert prepared.artifact.suffix == ".zip"
     for technique in ("onnx-static-int8", "onnx-dynamic-int8", "onnx-weight-only", "onnx-float16"):

@@ -69,6 +69,8 @@ class TechniqueKnowledge:
     superseded: Superseded | None = None
     baseline: Baseline | None = None
     not_tried: tuple[NotTried, ...] = ()
+    forbids: tuple[tuple[str, str], ...] = ()
+    """Families of techniques that may not follow it, each with the reason. After a quantization none may."""
 
     @property
     def predicts(self) -> bool:

@@ -24,3 +24,6 @@ class DefaultsOnly(TechniqueKnowledge):
 
 
 DEFAULTS_ONLY = DefaultsOnly()
+CLUSTERING = DefaultsOnly(
+    forbids=(("pruning", "It trains the model again, and then no two weights share a value any more."),)
+)
