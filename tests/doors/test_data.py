@@ -74,7 +74,7 @@ def test_deep_grey_pictures_below_the_folders_of_splits_are_seen_as_they_are(doo
     dataset = door.data(content, {"kind": "images", "task": "classification", "images": images}, "pictures.zip")
     assert (dataset.described.classes, dataset.described.examples) == (("0", "1"), EXAMPLES)
     assert "train (60), val (60)" in " ".join(dataset.described.notes)
-    assert "1 file is no picture and was left out: set/readme.txt" in " ".join(dataset.described.notes)
+    assert "1 file is not a picture and was left out: set/readme.txt" in " ".join(dataset.described.notes)
     session = door.run(door.model(model, "net.onnx"), dataset, quick("onnx-graph"))
     assert session.status == Status.COMPLETED
 

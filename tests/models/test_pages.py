@@ -108,7 +108,7 @@ class TestModelUpload:
     def test_a_refused_file_leaves_no_model_behind(self, browse: Browse, engineer: User):
         response = browse(engineer).post("/models/upload/", {"name": "Net", "file": upload_of(b"%PDF-1.7")})
         assert response.status_code == 422
-        assert "this is a PDF document" in text_of(response)
+        assert "this file is a PDF document" in text_of(response)
         assert not RegisteredModel.objects.exists()
 
     def test_a_missing_file_is_said_beside_the_field(self, browse: Browse, engineer: User):

@@ -19,7 +19,9 @@ from tests.optimization.arguments import arguments_of
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("stored", "small_handlers", "impatient")]
 
-SAID = "One candidate was tried on 800 choosing examples, and the best was judged on 800 that nobody had chosen by."
+SAID = (
+    "One candidate was tried on 800 ranking examples, and the best was judged on 800 that nothing had been chosen by."
+)
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ Array = NDArray[np.generic]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-_MEANINGLESS = "Look whether the data set is this model's: as it stands, no number on accuracy means anything."
+_MEANINGLESS = "Check that the data set belongs to this model: numbers on accuracy mean nothing until then."
 BATCH = 64
 MOST_EXAMPLES = 512
 MOST_CHANGED = 256
@@ -117,7 +117,7 @@ def refuse_chance(
     """
     if dataset.spec.task not in (Task.CLASSIFICATION, Task.REGRESSION):
         return ()
-    context.progress(0.03, "Asking whether the data set is this model's")
+    context.progress(0.03, "Checking whether the data set belongs to this model")
     asked = _asked(run, summary, dataset, criteria)
     output, labels = asked.answers(MOST_EXAMPLES)
     if output.dtype.kind not in "fiub" or np.isnan(output.astype(np.float64)).any():
@@ -197,7 +197,7 @@ def _classification(asked: _Asked, output: Array, labels: Ints) -> tuple[str, ..
             hint = f"No other order of the classes explains it, and {asked.scales_tried}. {_MEANINGLESS}"
     elif not hint and found.share > found.chance + BARELY * (1 - found.chance):
         return ()
-    hint = hint or "Look whether the data set is this model's."
+    hint = hint or "Check that the data set belongs to this model."
     return (f"On {found.examples:,} examples the model is {right}, and {by_chance}. {hint}",)
 
 

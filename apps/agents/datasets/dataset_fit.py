@@ -204,7 +204,7 @@ def _check_constant(wanted: TensorSpec, constant: float | None) -> None:
     elif wanted.dtype.startswith("uint") and constant < 0:
         reason = f"{constant:g} is negative"
     elif wanted.dtype.startswith(("int", "uint")) and not constant.is_integer():
-        reason = f"{constant:g} is no whole number"
+        reason = f"{constant:g} is not a whole number"
     if reason:
         raise InputUnfilled(wanted=str(wanted), reason=reason, field="inputs")
 
@@ -394,7 +394,7 @@ def _check_class_labels(output: TensorSpec, labels: TensorSpec, dataset: Dataset
 def _check_label_form(labels: TensorSpec, task: Task) -> None:
     """Of labels that nobody has looked at."""
     if len(labels.shape) != 1:
-        reason = f"{labels} must be one class number an example, with a single axis"
+        reason = f"{labels} must be one class number per example, with a single axis"
         raise LabelsInvalid(label=labels.name, task=task, reason=reason, field="label")
     if not labels.dtype.startswith(("int", "uint")):
         reason = f"they are {labels.dtype}, and class numbers must be integers from 0"

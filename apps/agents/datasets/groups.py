@@ -31,7 +31,7 @@ def group_names(values: Array, spec: DatasetSpec, classes: tuple[str, ...] = ())
     if found < 2:
         _refuse(spec, f"all examples belong to {str(names[0])!r}")
     if found > MOST_GROUPS:
-        _refuse(spec, f"it has {found:,} different values, and at most {MOST_GROUPS} groups can be told apart")
+        _refuse(spec, f"it has {found:,} different values, and at most {MOST_GROUPS} groups are supported")
     return names
 
 

@@ -113,7 +113,7 @@ class ImageSource:
             head = file.read(HEAD_BYTES)
         kind = kind_of_bytes(head)
         if kind is None:
-            return "by its content this is no picture" if head else "it is empty"
+            return "its content is not a picture" if head else "it is empty"
         return f"by its content this is {kind}, which is {'damaged' if kind in READ else 'not read'}"
 
 

@@ -92,7 +92,7 @@ def _text_of_bytes(name: str, values: Any) -> Array:
     try:
         text = pc.cast(pc.cast(values, pa.large_binary()), pa.large_string())
     except pa.ArrowInvalid as error:
-        reason = f"column {name!r} holds bytes that are no text in UTF-8"
+        reason = f"column {name!r} contains bytes that are not UTF-8 text"
         raise DatasetUnreadable(kind="table", reason=reason, field="file") from error
     return np.asarray(text.to_numpy(zero_copy_only=False), dtype=object)
 

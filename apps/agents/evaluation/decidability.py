@@ -328,8 +328,8 @@ def _advice(question: _Question, reaches: Sequence[Reach]) -> str:
     ease = f"a limit of {said(round_up(largest), question.unit)}"
     told = f"{more}, or {ease}." if more else f"{capital(ease)} would do."
     if question.criteria.accept_inconclusive:
-        return f"{told} These criteria hand over what is not proven, and the report says so."
-    return f"{told} These criteria hand over nothing that is not proven."
+        return f"{told} With these criteria, an unproven candidate may be delivered, and the report says so."
+    return f"{told} With these criteria, only proven candidates are delivered."
 
 
 def round_up(value: float) -> float:

@@ -46,7 +46,7 @@ def not_measured(
             [],
         )
     if told:
-        advice.append("Read why each candidate failed, mend that or allow other techniques, and start again.")
+        advice.append("Read why each candidate failed, fix the cause or allow other techniques, and start again.")
     elif not minutes_spent:
         advice.append("Read what the plan left out and why; other limits or techniques would let it try more.")
     return Verdict(

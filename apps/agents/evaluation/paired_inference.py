@@ -115,7 +115,7 @@ class Passing:
         return both
 
     def judged(self, outputs: Sequence[Array | None]) -> Array:
-        """The output that predictions are read from. Raises `OutputsDiffer` where it has no entry an example."""
+        """The output that predictions are read from. Raises `OutputsDiffer` unless it has one entry per example."""
         output = outputs[self.read]
         if output is None:
             name = self.outputs_known[self.read].name

@@ -106,7 +106,7 @@ class Judgement:
         if not self.accepted:
             return f"{' '.join(stopped(text) for _, text in self.misses)} Measured {self.summary}."
         if self.standing is Standing.PROMISING:
-            return f"On {self.examples:,} choosing examples nothing speaks against it: {self.summary}. {self._scored}"
+            return f"On {self.examples:,} ranking examples nothing speaks against it: {self.summary}. {self._scored}"
         if not self.open_points:
             return f"Every constraint holds: {self.summary}. {self._scored}"
         open_points = " ".join(stopped(text) for text in self.open_points)

@@ -50,7 +50,7 @@ class Speed:
         latency = self._by(self.timer, feeds, target, question, 0.0, AGAIN_FROM)
         notes: tuple[str, ...] = ()
         if (why := too_fast(latency.speedup)) is not None:
-            self.context.log(f"{why} Both are timed again before anybody believes this.", "warning")
+            self.context.log(f"{why} Both are timed again before this is believed.", "warning")
             first = number(latency.speedup.value)
             latency = self._by(self.again, feeds, target, replace(question, seed=seed + 1), AGAIN_FROM, 1.0)
             notes = (

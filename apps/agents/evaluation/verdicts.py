@@ -213,7 +213,7 @@ def group_verdict(measured: Measurements, limit: float) -> ConstraintVerdict:
             unit=unit,
             status=Holds.INCONCLUSIVE,
             margin=0.0,
-            sentence="The loss of each group is not known: the metric is no mean over the examples of a group.",
+            sentence="The loss of each group is not known: the metric is not a mean over the examples of a group.",
             to_decide="No number of examples would decide: take a metric such as accuracy or mean absolute error.",
         )
     by_status = {one: decide(one.simultaneous, limit, "at most") for one in measured.groups}

@@ -53,10 +53,10 @@ def summarize_arrays(headers: dict[str, ArrayHeader], spec: DatasetSpec, size_by
     apart = spec.set_apart | spec.shared_arrays
     inputs = [header for name, header in headers.items() if name not in apart]
     if not inputs:
-        raise DatasetEmpty(reason=f"there is no array beside {spec.label!r}")
+        raise DatasetEmpty(reason=f"there is no array besides {spec.label!r}")
     for header in inputs:
         if not header.shape:
-            raise DatasetUnreadable(kind="npz", reason=f"array {header.name!r} is a single number, not one an example")
+            raise DatasetUnreadable(kind="npz", reason=f"array {header.name!r} is a single number, not one per example")
     first = inputs[0]
     for header in inputs[1:]:
         if header.shape[0] != first.shape[0]:
@@ -115,7 +115,7 @@ def summarize_table(header: TableHeader, spec: DatasetSpec, size_bytes: int) -> 
     if spec.needs_labels and spec.label not in header.columns:
         raise LabelsMissing(task=spec.task, label=spec.label, offered=", ".join(header.columns), field="label")
     if not features:
-        raise DatasetEmpty(reason=f"there is no column beside {spec.label!r}")
+        raise DatasetEmpty(reason=f"there is no column besides {spec.label!r}")
     groups = groups_of(features, spec)
     inputs = [_group(name, columns, features, spec) for name, columns in groups.items()] or list(features.values())
     summary = _summary(spec, header.rows, inputs, header.columns.get(spec.label), (), size_bytes)

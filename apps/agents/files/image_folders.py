@@ -180,7 +180,7 @@ def _class_indices(folders: Sequence[str], named: Sequence[str]) -> tuple[tuple[
         if len(set(numbers.values())) < len(numbers):
             raise ClassesMismatch(reason="two folders have the same number")
         if max(numbers.values()) >= 1_000_000:
-            raise ClassesMismatch(reason=f"folder {max(numbers.values())} is no class number")
+            raise ClassesMismatch(reason=f"folder {max(numbers.values())} is not a class number")
         return tuple(str(index) for index in range(max(numbers.values()) + 1)), numbers
     return tuple(folders), {name: index for index, name in enumerate(folders)}
 
@@ -202,7 +202,7 @@ def _told_others(others: Sequence[Entry], placed: Sequence[_Placed]) -> tuple[st
     if not others:
         return ()
     names = named_few([str(entry.name) for entry in others])
-    are = "1 file is no picture and was" if len(others) == 1 else f"{len(others):,} files are no pictures and were"
+    are = "1 file is not a picture and was" if len(others) == 1 else f"{len(others):,} files are not pictures and were"
     empty = sorted(_folders_beside(others, placed))
     note = f"{are} left out: {names}."
     return (f"{note} No picture is in {named_few(empty)}." if empty else note,)

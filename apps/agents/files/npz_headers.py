@@ -68,7 +68,7 @@ def array_headers(path: Path) -> dict[str, ArrayHeader]:
     with zipfile.ZipFile(path) as archive:
         for entry in entries:
             if entry.name.suffix != ".npy":
-                raise DatasetUnreadable(kind="npz", reason=f"the entry {entry.name} is no array")
+                raise DatasetUnreadable(kind="npz", reason=f"the entry {entry.name} is not an array")
             name = str(entry.name.with_suffix(""))
             with archive.open(entry.info) as member:
                 header = read_npy_header(name, member)

@@ -188,7 +188,7 @@ class _Reader(WireReader):
             elif (number, wire) == (2, 0):
                 version = start
         if version > _LARGEST_OPSET:
-            raise ModelMalformed(reason=f"{version:,} is no version of a set of operators")
+            raise ModelMalformed(reason=f"{version:,} is not a version of an operator set")
         return domain, version
 
     def function(self, at: int, end: int, into: WireModel) -> None:
@@ -206,7 +206,7 @@ class _Reader(WireReader):
     def graph(self, at: int, end: int, into: WireModel, depth: int) -> None:
         """Nodes and initializers; of the outermost graph also inputs and outputs."""
         if depth > _DEEPEST_GRAPH:
-            raise ModelMalformed(reason=f"graphs stand inside each other more than {_DEEPEST_GRAPH} deep")
+            raise ModelMalformed(reason=f"graphs are nested more than {_DEEPEST_GRAPH} deep")
         inputs: list[TensorSpec] = []
         stored: set[str] = set()
         for number, start, stop in self.messages(at, end):

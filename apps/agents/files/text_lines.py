@@ -128,7 +128,7 @@ class JsonLines:
         texts = [self._checked(choice, f"{names.choices}[{place}]", number) for place, choice in enumerate(choices)]
         answer = self._value(line, names.answer, number)
         if isinstance(answer, bool) or not isinstance(answer, int):
-            wanted = "the place of the right choice, an integer from 0"
+            wanted = "the index of the right choice, an integer from 0"
             raise TextFieldInvalid(name=names.answer, line=number, found=shown(answer), wanted=wanted, field="file")
         if not 0 <= answer < len(texts):
             raise AnswerOutOfRange(

@@ -243,7 +243,7 @@ What else is here
 def _found(finding: str | None) -> str:
     if finding is None:
         return ""
-    return f"\n\nThe package was not proven to run before it was handed over: {finding}."
+    return f"\n\nThe package was not proven to run before it was delivered: {finding}."
 
 
 def _examples_said(examples: PackageExamples | None) -> str:

@@ -112,7 +112,7 @@ def _not_repairable(base: Attempt) -> str | None:
         return None
     missed = ", ".join(sorted({constraint for constraint, _ in judgement.misses}))
     return (
-        f"{base.key} is not repaired: it misses {missed}, which keeping layers in float would not mend; "
+        f"{base.key} is not repaired: it misses {missed}, which keeping layers in float would not fix; "
         "its number types are abandoned."
     )
 

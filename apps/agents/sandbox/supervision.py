@@ -262,7 +262,7 @@ def parse_event(line: bytes) -> Event:
         return EVENT.validate_json(line)
     except ValidationError:
         shown = line[:_SHOWN_OF_GARBAGE].decode(errors="replace")
-        return LogLine(level="warning", message=f"The child process wrote a line that is no event: {shown}")
+        return LogLine(level="warning", message=f"The child process wrote a line that is not an event: {shown}")
 
 
 def signal_name(number: int) -> str:

@@ -160,7 +160,7 @@ def _closing(search: Search, closing: Closing) -> Iterator[AgentDecision]:
         )
     packed = search.steps.package
     if packed is not None and (finding := packed.result.get("finding")):
-        reason = f"The package is handed over and was not proven to run: {finding}."
+        reason = f"The package is delivered, but it was not proven to run: {finding}."
         yield AgentDecision(key="package", agent=MANAGER, action="packed untried", reason=reason)
     verdict = closing.verdict
     yield AgentDecision(

@@ -120,7 +120,7 @@ class Finals:
         return told
 
     def _ruling(self, key: str, judgement: Judgement) -> Ruling:
-        on = f"Judged on {judgement.examples:,} examples that nobody had chosen by."
+        on = f"Judged on {judgement.examples:,} examples that nothing had been chosen by."
         return Ruling(f"{on} {judgement.reason}", judgement, stands=judgement.accepted)
 
     def _why_not(self, key: str, chosen: str | None) -> str:
@@ -221,8 +221,9 @@ def in_words(choice: Choice) -> str:
     finalists = f"{many} finalists" if 1 < many == choice.judged else finalists
     tried = f"{choice.tried} candidates were" if choice.tried > 1 else "One candidate was"
     sentences = [
-        f"{tried} tried on {choice.choosing_examples:,} choosing examples, and {finalists} "
-        f"{'were' if choice.judged > 1 else 'was'} judged on {choice.judging_examples:,} that nobody had chosen by."
+        f"{tried} tried on {choice.choosing_examples:,} ranking examples, and {finalists} "
+        f"{'were' if choice.judged > 1 else 'was'} judged on {choice.judging_examples:,} "
+        "that nothing had been chosen by."
     ]
     if choice.sharing > 1 and choice.margin is not None and choice.margin_alone is not None:
         alone, shared = difference(choice.margin_alone, choice.unit), said(choice.margin, choice.unit)

@@ -294,7 +294,7 @@ class _Turn:
             key=judge_key(trial.key),
             kind=StepKind.EVALUATE,
             queue=measuring_queue(self.state.criteria),
-            reason=f"Judges {trial.key} on examples that nobody has chosen by.",
+            reason=f"Judges {trial.key} on examples that nothing was chosen by.",
             candidate=trial.key,
             technique=trial.planned.technique,
             parameters=self.search.judging_parameters(trial, finals),

@@ -365,7 +365,9 @@ def _portions(run: Run, feeds: Feeds, summary: ModelSummary, layout: Layout) -> 
         return run(feeds)
     outputs = [output for output in run_portions(run, feeds, batch, layout) if output is not None]
     if len(outputs) < len(summary.outputs):
-        raise OutputsDiffer(reason=f"it takes batches of {batch}, and an output of it has no entry an example")
+        raise OutputsDiffer(
+            reason=f"it takes batches of {batch}, and an output of it does not have one entry per example"
+        )
     return outputs
 
 

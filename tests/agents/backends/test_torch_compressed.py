@@ -173,7 +173,7 @@ def test_layers_that_take_more_than_their_bits_allow_are_not_handed_over(worksho
 
 def test_the_librarys_own_words_come_through():
     with (
-        pytest.raises(TechniqueLibraryFailed, match="while doing AWQ: ValueError: no such mapping"),
+        pytest.raises(TechniqueLibraryFailed, match="during AWQ: ValueError: no such mapping"),
         library_at_work("AWQ", 0),
     ):
         raise ValueError("no such mapping")

@@ -247,7 +247,7 @@ def test_an_axis_that_the_code_fixes_is_refused_with_the_exporters_words(tmp_pat
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x if x.shape[0] == 3 else x.flatten(1)
 
-    with pytest.raises(TechniqueLibraryFailed, match=r"while doing Export: .*static shape of 3"):
+    with pytest.raises(TechniqueLibraryFailed, match=r"during Export: .*static shape of 3"):
         _exported(model_of(Fixed()), tmp_path)
 
 

@@ -40,7 +40,7 @@ def test_good_data_passes_with_its_classes_counted(tmp_path: Path) -> None:
 def test_a_value_that_is_no_number_is_named_by_array_and_example(tmp_path: Path) -> None:
     x = unlike(60)
     x[41, 1], x[50, 0] = np.nan, np.inf
-    with pytest.raises(ValuesNotFinite, match=r"'x' holds 2 .* example 41"):
+    with pytest.raises(ValuesNotFinite, match=r"'x' contains 2 .* example 41"):
         inspect_examples(saved(tmp_path / "d.npz", x, np.zeros(60, int)), SPEC)
 
 

@@ -208,7 +208,7 @@ def test_other_files_are_left_out_counted_and_named(tmp_path: Path) -> None:
     summary = open_source(packed(tmp_path, files), how()).summary
     assert (summary.classes, summary.examples) == (("a", "b"), 20)
     others, hidden = summary.notes
-    assert others.startswith("3 files are no pictures and were left out: all/readme.txt, all/a/labels.csv")
+    assert others.startswith("3 files are not pictures and were left out: all/readme.txt, all/a/labels.csv")
     assert others.endswith("No picture is in c.")
     assert hidden.startswith("3 hidden files")
 
@@ -217,7 +217,7 @@ def test_other_files_are_left_out_counted_and_named(tmp_path: Path) -> None:
     ("damaged", "error", "says"),
     [
         ([PIXELS[:60]], ImageBroken, ["a/00.png"]),
-        ([PIXELS[:60], b"", b"words", HEIC], ImagesBroken, ["4 of 20", "a/00.png", "empty", "no picture", "HEIC"]),
+        ([PIXELS[:60], b"", b"words", HEIC], ImagesBroken, ["4 of 20", "a/00.png", "empty", "not a picture", "HEIC"]),
         ([PIXELS[:60]] * 9, ImagesBroken, ["9 of 20", "a/04.png", "and 4 more"]),
         ([encoded(Image.fromarray(np.tile(RAMP, (40, 40))), "JPEG")[:700]], ImageBroken, ["a/00.png", "truncated"]),
         ([encoded(Image.fromarray(RAMP), "GIF")[:20]], ImageBroken, ["a/00.png"]),

@@ -157,7 +157,7 @@ def test_what_a_group_cannot_show_is_inconclusive_and_says_why() -> None:
     limits = NO_LIMITS.model_copy(update={"max_group_drop_points": 2.0})
     verdict = only(limits, measured())
     assert verdict.status is Holds.INCONCLUSIVE
-    assert "no mean over the examples" in verdict.sentence
+    assert "not a mean over the examples" in verdict.sentence
 
 
 # --- findings ---------------------------------------------------------------------------------------------------------
@@ -339,7 +339,7 @@ def test_too_many_groups_are_refused(tmp_path: Path) -> None:
 def test_groups_that_are_not_there_are_missed_by_the_headers_alone(tmp_path: Path) -> None:
     path = stored(tmp_path, x=X, y=Y)
     spec = DatasetSpec(kind="npz", task="classification", group="site")
-    with pytest.raises(GroupsMissing, match="offers x, y only"):
+    with pytest.raises(GroupsMissing, match="has only x, y"):
         summarize_arrays(array_headers(path), spec, 1)
 
 

@@ -253,9 +253,9 @@ def test_outputs_of_another_shape_or_without_a_number_are_refused() -> None:
         FidelityMeter(["y"]).add([y], [y[:, :2]])
     with pytest.raises(OutputsDiffer, match="0 outputs and the original 1"):
         FidelityMeter(["y"]).add([y], [])
-    with pytest.raises(OutputsNotFinite, match="candidate gives NaN"):
+    with pytest.raises(OutputsNotFinite, match="candidate returns NaN"):
         FidelityMeter(["y"]).add([y], [y * np.nan])
-    with pytest.raises(OutputsNotFinite, match="original gives NaN"):
+    with pytest.raises(OutputsNotFinite, match="original returns NaN"):
         FidelityMeter(["y"]).add([y * np.inf], [y])
 
 

@@ -151,7 +151,7 @@ def test_the_choosing_part_only_has_to_measure_a_value_within_the_limit(criteria
 
     assert promising.standing is Standing.PROMISING
     assert promising.open_points
-    assert promising.reason.startswith("On 400 choosing examples nothing speaks against it: 2.00× as fast")
+    assert promising.reason.startswith("On 400 ranking examples nothing speaks against it: 2.00× as fast")
 
 
 def test_what_the_choosing_part_leaves_open_is_repaired_and_may_be_judged_all_the_same():

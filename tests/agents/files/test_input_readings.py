@@ -131,7 +131,7 @@ def test_what_the_member_says_of_an_axis_holds(tmp_path: Path) -> None:
         (STATE, {"constant": 0, "batch_axis": 3}, "no axis 3"),
         (tensor("state", "a", "b", 4), {"constant": 0}, "which of its free axes"),
         (tensor("state", "a", "b", 4), {"constant": 0, "batch_axis": 1}, "length of axis 0"),
-        (tensor("state", dtype="int64"), {"constant": 0.5}, "no whole number"),
+        (tensor("state", dtype="int64"), {"constant": 0.5}, "not a whole number"),
         (tensor("state", dtype="uint8"), {"constant": -1}, "negative"),
         (tensor("state", dtype="string"), {"constant": 1}, "texts"),
         (STATE, {"array": "missing"}, "no array 'missing'"),

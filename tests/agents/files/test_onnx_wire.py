@@ -284,7 +284,7 @@ HUGE = varint(2**62)
         (field_of(7, b"\x5a\x00" * 10_001), "inputs"),
         (field_of(7, field_of(1, b"\x2a\x00" * 1_001)), "attributes"),
         (field_of(7, b"".join(field_of(1, field_of(4, b"%d" % kind)) for kind in range(10_001))), "kinds of operator"),
-        (field_of(8, b"\x10" + varint(2**40)), "no version"),
+        (field_of(8, b"\x10" + varint(2**40)), "not a version"),
         (field_of(7, field_of(1, field_of(4, b"Re\x00lu"))), "zero byte"),
     ],
 )

@@ -64,5 +64,5 @@ def test_cores_that_are_not_there_fail_the_step_with_what_would_be_right(tmp_pat
         run(tmp_path, (min(mine), 4000))
     failure = caught.value.failure
     assert (failure.code, failure.expected, failure.fault) == ("step.cores_unavailable", True, Fault.INFRASTRUCTURE)
-    assert f"LATHE_CORES of this worker is '{min(mine)},4000'" in failure.message
+    assert f"This worker's LATHE_CORES is '{min(mine)},4000'" in failure.message
     assert f"Lathe may use the cores {written(mine)} of this machine" in failure.message

@@ -47,7 +47,7 @@ def test_one_that_is_clearly_best_and_clearly_within_the_limit_is_judged_alone()
 
     choice = session.last.verdict.choice
     assert (choice.sharing, choice.confidence) == (1, FASTEST.confidence)
-    assert choice.sentence.endswith("and the best was judged on 1,200 that nobody had chosen by.")
+    assert choice.sentence.endswith("and the best was judged on 1,200 that nothing had been chosen by.")
 
 
 def test_where_the_choosing_examples_leave_it_open_several_share_the_chance_of_error():
@@ -70,7 +70,7 @@ def test_judging_ends_with_the_first_that_is_proven_and_the_others_say_so():
     other = session.candidate(verdict.choice.finalists[1])
     assert other.status is CandidateStatus.ACCEPTED
     assert other.reason.endswith(f"Not judged: {verdict.candidate} is handed over.")
-    assert "On 400 choosing examples nothing speaks against it" in other.reason
+    assert "On 400 ranking examples nothing speaks against it" in other.reason
 
 
 def test_a_finalist_that_was_only_lucky_is_rejected_and_the_next_one_is_handed_over():
@@ -80,8 +80,10 @@ def test_a_finalist_that_was_only_lucky_is_rejected_and_the_next_one_is_handed_o
     assert session.last.verdict.candidate == "c02"
     fallen = session.candidate("c01")
     assert fallen.status is CandidateStatus.REJECTED
-    assert fallen.reason.startswith("Judged on 1,200 examples that nobody had chosen by. Top-1 fell by 5.04 points")
-    assert session.candidate("c02").reason.startswith("Judged on 1,200 examples that nobody had chosen by. Every")
+    assert fallen.reason.startswith(
+        "Judged on 1,200 examples that nothing had been chosen by. Top-1 fell by 5.04 points"
+    )
+    assert session.candidate("c02").reason.startswith("Judged on 1,200 examples that nothing had been chosen by. Every")
     assert "c01 rolled back: Judged on" in session.events["judged/c01"]
     assert session.last.verdict.choice.judged == 2
 
@@ -219,7 +221,7 @@ def test_what_choosing_cost_is_said_in_numbers():
         sentence="",
     )
     assert in_words(choice) == (
-        "12 candidates were tried on 400 choosing examples, and 2 finalists were judged on 1,200 that nobody had "
+        "12 candidates were tried on 400 ranking examples, and 2 finalists were judged on 1,200 that nothing had been "
         "chosen by. That 2 may be judged widened the loss's interval from ±0.9 to ±1 point. Ranking alone would have "
         "claimed a gain of 0.25 points for c03; without the luck of having come out best of 12 it is a loss of 0.61 "
         "points."

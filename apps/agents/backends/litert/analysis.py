@@ -16,7 +16,9 @@ from apps.agents.contracts.errors.techniques import TechniqueLibraryFailed
 from apps.agents.contracts.reports.analysis import Layer
 from apps.agents.measuring.engine import Feeds, Run
 
-_UNTIMED = "LiteRT does not time its operators one by one, so the shares of the time are told by multiply-accumulates."
+_UNTIMED = (
+    "LiteRT does not time its operators one by one, so the shares of the time are estimated from multiply-accumulates."
+)
 
 
 class LiteRtAnalysisEngine(LiteRtEngine):

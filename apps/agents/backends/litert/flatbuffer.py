@@ -320,7 +320,7 @@ def _check(entry: _Entry, tensors: Sequence[Tensor]) -> None:
         if not 0 <= port.tensor < len(tensors):
             raise IndexError("an input or output refers to a tensor that is not there")
         if not all(_is_scale(scale) for scale in tensors[port.tensor].scales):
-            raise ValueError("the scale of an input or output is no positive number")
+            raise ValueError("the scale of an input or output is not a positive number")
 
 
 def _offered(entry: _Entry, tensors: Sequence[Tensor]) -> Signature:

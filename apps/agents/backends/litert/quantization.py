@@ -50,7 +50,7 @@ class LiteRtQuantization(QuantizationAgent):
             raise TechniqueParameters(reason=reason, field="keep_float_nodes")
         foreign = set(kept.operators) - QUANTIZABLE
         if foreign:
-            reason = f"{', '.join(sorted(foreign))} is no operator type that is quantized anyway"
+            reason = f"{', '.join(sorted(foreign))} is not an operator type that would be quantized"
             raise TechniqueParameters(reason=reason, field="keep_float_operators")
 
     def coverage(self, assignment: Assignment) -> Coverage:

@@ -147,7 +147,9 @@ def _end_of(tensor: WireTensor, entries: dict[str, str]) -> int:
     try:
         offset, length = int(entries.get("offset", 0)), int(entries.get("length", 0))
     except ValueError as error:
-        raise ModelMalformed(reason=f"the external data of {tensor.name!r} has an offset that is no number") from error
+        raise ModelMalformed(
+            reason=f"the external data of {tensor.name!r} has an offset that is not a number"
+        ) from error
     if offset < 0 or length < 0:
         raise ModelMalformed(reason=f"the external data of {tensor.name!r} has a negative offset or length")
     return offset + length

@@ -65,7 +65,7 @@ class StaticQuantization(OnnxQuantization):
         super().check(assignment, context)
         unknown = set(assignment.parameters["operators"]) - quantizable_operators()
         if unknown:
-            reason = f"{', '.join(sorted(unknown))} is no operator that the runtime can quantize"
+            reason = f"{', '.join(sorted(unknown))} is not an operator that the runtime can quantize"
             raise TechniqueParameters(reason=reason, field="operators")
         pair = (assignment.parameters["activation_type"], assignment.parameters["weight_type"])
         if pair in _UNSUPPORTED:

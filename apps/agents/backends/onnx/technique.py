@@ -89,7 +89,7 @@ class OnnxQuantization(QuantizationAgent):
             return f"it is quantized already ({how}), and no operator that it would reach has weights in floats"
         inner = (graph for node in self.graph().graph.node for graph in subgraphs(node))
         if any(graph.initializer for graph in inner):
-            return "its weights stand inside branches or loops, which quantization does not reach"
+            return "its weights are inside branches or loops, which quantization does not reach"
         return None
 
     def coverage(self, assignment: Assignment) -> Coverage:

@@ -136,7 +136,7 @@ def _json(content: bytes | str, what: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise KerasDamaged(reason=f"its {what} is no JSON ({type(error).__name__})") from error
     if not isinstance(found, dict):
-        raise KerasDamaged(reason=f"its {what} is no JSON object")
+        raise KerasDamaged(reason=f"its {what} is not a JSON object")
     return found
 
 

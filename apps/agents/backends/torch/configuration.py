@@ -32,7 +32,7 @@ def read_settings(folder: Path) -> Mapping[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigurationInvalid(file=CONFIGURATION, reason=brief(error)) from error
     if not isinstance(settings, dict):
-        raise ConfigurationInvalid(file=CONFIGURATION, reason="it is no JSON object")
+        raise ConfigurationInvalid(file=CONFIGURATION, reason="it is not a JSON object")
     if mapped := settings.get("auto_map"):
         raise RemoteCode(names=", ".join(map(str, mapped)) if isinstance(mapped, dict | list) else str(mapped))
     if reason := _strange(settings):
@@ -68,7 +68,7 @@ def _strange(settings: Mapping[str, Any]) -> str | None:
     if architectures is not None and not (
         isinstance(architectures, list) and all(isinstance(name, str) for name in architectures)
     ):
-        return "architectures is no list of names"
+        return "architectures is not a list of names"
     try:
         quantized.describe(settings)
         bits = quantized.bits_of(settings)

@@ -163,7 +163,7 @@ class ExportedArchive:
             raise ProgramCode(reason=reason)
         for expression in sorted(set(_expressions(self.program))):
             if not is_arithmetic(expression):
-                raise ProgramCode(reason=f"a shape in it is {expression[:80]!r}, which is no arithmetic")
+                raise ProgramCode(reason=f"a shape in it is {expression[:80]!r}, which is not arithmetic")
 
     def _check_samples(self) -> None:
         """The example that a program carries is read by unpickling: it may be tensors in tuples and dictionaries."""
@@ -201,7 +201,7 @@ class ExportedArchive:
         except (KeyError, TypeError) as error:
             raise ProgramUnsupported(reason=f"its graph is not what PyTorch writes ({error})") from error
         if not all(isinstance(part, list) for part in parts):
-            raise ProgramUnsupported(reason="its graph is not what PyTorch writes (nodes and inputs are no lists)")
+            raise ProgramUnsupported(reason="its graph is not what PyTorch writes (nodes and inputs are not lists)")
         return module
 
     def _weight(self, kind: str, entry: dict[str, Any]) -> StoredTensor:
@@ -226,7 +226,7 @@ class ExportedArchive:
         except (ValueError, RecursionError) as error:
             raise ProgramUnsupported(reason=f"{name} cannot be read ({error})") from error
         if not isinstance(content, dict):
-            raise ProgramUnsupported(reason=f"{name} is no JSON object")
+            raise ProgramUnsupported(reason=f"{name} is not a JSON object")
         return content
 
     def _read(self, name: str, longest_bytes: int | None = LONGEST_FILE_BYTES) -> bytes:

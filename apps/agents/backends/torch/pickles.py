@@ -81,7 +81,7 @@ def _content(file: Path, device: str) -> Any:
         raise PickleRefused(file=file.name, wanted=_first_line(error)) from error
     except (RuntimeError, *DAMAGE) as error:
         refuse_pickle(file)
-        raise ModelTruncated(reason=f"{file.name} is no complete checkpoint ({_first_line(error)})") from error
+        raise ModelTruncated(reason=f"{file.name} is not a complete checkpoint ({_first_line(error)})") from error
 
 
 def _read(file: Path, device: str) -> Any:

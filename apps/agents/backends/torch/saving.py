@@ -41,13 +41,13 @@ def save_model(model: TorchModel, out: Path) -> Path:
         case Format.TORCHSCRIPT:
             return save_scripted(model, out / "model.pt")
         case _:
-            raise ValueError(f"{model.format} is no format of PyTorch")
+            raise ValueError(f"{model.format} is not a PyTorch format")
 
 
 def save_transformers(model: TorchModel, out: Path) -> Path:
     """Write a transformers model with its tokenizer to `out` as `model.zip`."""
     if not is_pretrained(model.module):
-        raise TypeError(f"{type(model.module).__name__} is no model of transformers")
+        raise TypeError(f"{type(model.module).__name__} is not a transformers model")
     with tempfile.TemporaryDirectory(dir=out.parent, prefix="saving-") as kept:
         config = model.module.config
         settings = json.loads((model.folder / CONFIGURATION).read_text(encoding="utf-8"))

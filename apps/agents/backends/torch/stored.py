@@ -183,7 +183,7 @@ def read_safetensors(file: Path) -> dict[str, StoredTensor]:
                 for name, part in slices.items()
             }
     except (SafetensorError, OSError) as error:
-        raise ModelTruncated(reason=f"{file.name} is no complete safetensors file ({error})") from error
+        raise ModelTruncated(reason=f"{file.name} is not a complete safetensors file ({error})") from error
 
 
 def _checkpoint(file: Path) -> dict[str, StoredTensor]:

@@ -7,7 +7,7 @@ from apps.errors import UserError
 
 class ArchiveDamaged(UserError):
     code = "archive.damaged"
-    sentence = "The zip archive cannot be read: {reason}. Upload it again, or pack it anew."
+    sentence = "The zip archive cannot be read: {reason}. Upload it again, or create the archive again."
 
 
 class ArchivePathEscape(UserError):
@@ -33,9 +33,9 @@ class ArchiveEncrypted(UserError):
 
 class ArchiveDuplicate(UserError):
     code = "archive.duplicate"
-    sentence = "The archive holds {name!r} twice, or as a file and a folder. Each path may stand in it once."
+    sentence = "The archive holds {name!r} twice, or as both a file and a folder. Each path may occur once."
 
 
 class ArchiveCompression(UserError):
     code = "archive.compression"
-    sentence = "The archive's entry {name!r} is compressed by method {method}, which is not known here. Use deflate."
+    sentence = "The archive's entry {name!r} is compressed with method {method}, which is not supported. Use deflate."

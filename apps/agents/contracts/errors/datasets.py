@@ -19,8 +19,8 @@ class DatasetTooLarge(UserError):
 class PickledArray(UserError):
     code = "dataset.pickled_array"
     sentence = (
-        "Array {array!r} has the type {descr}, which would have to be unpickled or has no tensor type. "
-        "Save it as numbers, booleans or fixed-length strings."
+        "Array {array!r} has the type {descr}, which would have to be unpickled or is not a tensor type. Save it as "
+        "numbers, booleans or fixed-length strings."
     )
 
 
@@ -32,21 +32,21 @@ class DatasetEmpty(UserError):
 class TooFewExamples(UserError):
     code = "dataset.too_few_examples"
     sentence = (
-        "The data set has {examples} examples, and at least {minimum} are needed so that calibration and evaluation "
-        "each get their own."
+        "The data set has {examples} examples. At least {minimum} are needed, because calibration and evaluation use "
+        "separate examples."
     )
 
 
 class ArrayLengths(UserError):
     code = "dataset.array_lengths"
     sentence = (
-        "Array {array!r} has {length} examples and {other!r} has {expected}: every array needs one entry an example."
+        "Array {array!r} has {length} examples and {other!r} has {expected}: every array needs one entry per example."
     )
 
 
 class LabelsMissing(UserError):
     code = "dataset.labels_missing"
-    sentence = "The task {task} needs labels in {label!r}, and the data set offers {offered} only."
+    sentence = "The task {task} needs labels in {label!r}, but the data set has only {offered}."
 
 
 class LabelsInvalid(UserError):
@@ -56,17 +56,17 @@ class LabelsInvalid(UserError):
 
 class GroupsMissing(UserError):
     code = "dataset.groups_missing"
-    sentence = "The groups are to stand in {group!r}, and the data set offers {offered} only."
+    sentence = "The groups should be in {group!r}, but the data set has only {offered}."
 
 
 class GroupsInvalid(UserError):
     code = "dataset.groups_invalid"
-    sentence = "{group!r} cannot say which group an example belongs to: {reason}."
+    sentence = "{group!r} cannot assign examples to groups: {reason}."
 
 
 class LabelCount(UserError):
     code = "dataset.label_count"
-    sentence = "There are {labels} labels in {label!r} for {examples} examples: there must be one each."
+    sentence = "{label!r} has {labels} labels for {examples} examples. Each example needs one."
 
 
 class ClassesMismatch(UserError):
@@ -77,14 +77,14 @@ class ClassesMismatch(UserError):
 class InputMissing(UserError):
     code = "dataset.input_missing"
     sentence = (
-        "The model's input {wanted} has no data: the data set offers {offered}. Where it is the same for all examples, "
-        "such as a rate or a first state, say so with the data set."
+        "The model's input {wanted} has no data. The data set has {offered}. If the input is the same for all "
+        "examples, such as a sample rate or an initial state, declare it with the data set."
     )
 
 
 class InputReadingUnknown(UserError):
     code = "dataset.input_reading_unknown"
-    sentence = "The data set says how the input {name!r} is filled, and the model takes {wanted} only."
+    sentence = "The data set says how to fill the input {name!r}, but the model takes only {wanted}."
 
 
 class InputUnfilled(UserError):
@@ -95,41 +95,44 @@ class InputUnfilled(UserError):
 class BatchAxisUnclear(UserError):
     code = "dataset.batch_axis_unclear"
     sentence = (
-        "Examples that stand along the first axis of {wanted} change each other's outputs, and along the axes {axes} "
-        "they do not. Add the data set again and say along which axis of each input the examples stand."
+        "Examples along the first axis of {wanted} change each other's outputs; along the axes {axes} they do not. "
+        "Add the data set again and state the batch axis of each input."
     )
 
 
 class InputExtra(UserError):
     code = "dataset.input_extra"
-    sentence = "The data set's array {extra} belongs to no input: the model takes {wanted}. Rename it or leave it out."
+    sentence = (
+        "The data set's array {extra} does not belong to any input. The model takes {wanted}. Rename the array or "
+        "leave it out."
+    )
 
 
 class InputDtype(UserError):
     code = "dataset.input_dtype"
     sentence = (
-        "Input {name!r}: the model takes {wanted} and the data set has {found}, which cannot be converted safely."
+        "Input {name!r}: the model takes {wanted}, but the data set has {found}, which cannot be converted safely."
     )
 
 
 class TextColumns(UserError):
     code = "dataset.text_columns"
     sentence = (
-        "{columns} of the data set holds text, and the model's input {wanted} takes numbers. Turn the text into the "
-        "numbers that the model was trained with, or leave it out."
+        "{columns} of the data set contains text, but the model's input {wanted} takes numbers. Convert the text to "
+        "the numbers that the model was trained with, or leave it out."
     )
 
 
 class InputShape(UserError):
     code = "dataset.input_shape"
-    sentence = "Input {name!r}: the model takes {wanted} and the data set has {found}; {reason}."
+    sentence = "Input {name!r}: the model takes {wanted}, but the data set has {found}; {reason}."
 
 
 class InterfaceUnknown(UserError):
     code = "model.interface_unknown"
     sentence = (
-        "It is not known what the model {lacking}, so no data set can be tried on it. Upload it again: what can be "
-        "found out is found then, and what cannot is said in its lathe.toml, with an [[input]] or [[output]] for each."
+        "It is not known what the model {lacking}, so no data set can be checked against it. Upload it again: the "
+        "inspection finds out what it can. Declare the rest in lathe.toml, with an [[input]] or [[output]] for each."
     )
 
 
@@ -141,20 +144,20 @@ class OutputUnknown(UserError):
 class ModelAtChance(UserError):
     code = "dataset.model_at_chance"
     sentence = (
-        "The data set does not seem to be this model's: on {examples} of its examples the model is {found}, and "
-        "{chance}. {hint} Mend the data, or upload the inputs with the task fidelity to optimize the model whatever "
-        "the labels say."
+        "The data set does not seem to belong to this model: on {examples} of its examples the model is {found}, and "
+        "{chance}. {hint} Correct the data, or upload the inputs with the task fidelity to optimize the model without"
+        " labels."
     )
 
 
 class ValuesOutOfRange(UserError):
     code = "dataset.value_range"
-    sentence = "Array {array!r} holds values from {low} to {high}, which {dtype} cannot hold."
+    sentence = "Array {array!r} contains values from {low} to {high}, which do not fit into {dtype}."
 
 
 class ValuesNotFinite(UserError):
     code = "dataset.not_finite"
-    sentence = "Array {array!r} holds {count} values that are NaN or infinite, the first in example {example}."
+    sentence = "Array {array!r} contains {count} values that are NaN or infinite, the first in example {example}."
 
 
 class ImageBroken(UserError):
@@ -164,31 +167,30 @@ class ImageBroken(UserError):
 
 class ImagesBroken(UserError):
     code = "dataset.images_broken"
-    sentence = "{count} of {checked} pictures cannot be decoded: {names}. Save them anew, or take them out."
+    sentence = "{count} of {checked} pictures cannot be decoded: {names}. Save them again, or remove them."
 
 
 class PicturesUnread(UserError):
     code = "dataset.pictures_unread"
     sentence = (
-        "{count} of {files} files are pictures of a kind that is not read ({kinds}): {names}. Save them as PNG or "
-        "JPEG, or take them out."
+        "{count} of {files} files are pictures in unsupported formats ({kinds}): {names}. Save them as PNG or JPEG, "
+        "or remove them."
     )
 
 
 class CellInvalid(UserError):
     code = "dataset.cell_invalid"
-    sentence = "Column {column!r} is not all numbers: row {row} holds {value!r}."
+    sentence = "Column {column!r} must contain only numbers, but row {row} contains {value!r}."
 
 
 class CellEmpty(UserError):
     code = "dataset.cell_empty"
-    sentence = "Column {column!r} has no value in row {row}. Fill it, or leave the row or the column out."
+    sentence = "Column {column!r} has no value in row {row}. Fill it in, or leave out the row or the column."
 
 
 class NumberAmbiguous(UserError):
     code = "dataset.number_ambiguous"
     sentence = (
-        "Column {column!r} holds {value!r} in row {row}, and nothing in the file says whether its separator stands "
-        "before decimals or between thousands. Save the table without separators between thousands, and with decimal "
-        "points."
+        "Column {column!r} contains {value!r} in row {row}, and nothing in the file shows whether its separator is a "
+        "decimal or a thousands separator. Save the table with decimal points and without thousands separators."
     )

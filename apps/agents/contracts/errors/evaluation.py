@@ -7,12 +7,12 @@ from apps.errors import UserError
 
 class OutputsNotFinite(UserError):
     code = "evaluation.not_finite"
-    sentence = "The {which} gives NaN or infinite values in output {output!r} on the data set's examples."
+    sentence = "The {which} returns NaN or infinite values in output {output!r} on the data set's examples."
 
 
 class OutputsDiffer(UserError):
     code = "evaluation.outputs_differ"
-    sentence = "The candidate's outputs are not the original's: {reason}."
+    sentence = "The candidate's outputs do not match the original's: {reason}."
 
 
 class OutputUnfit(UserError):

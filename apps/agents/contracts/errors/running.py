@@ -18,22 +18,22 @@ class ModelRunFailed(UserError):
 class ModelNotDeterministic(UserError):
     code = "model.not_deterministic"
     sentence = (
-        "The model gives other values in output {output!r} each time it is run on the same examples, so nothing can be "
-        "compared with it: {reason}. Export it for inference, without dropout in training mode, random numbers or a "
-        "state that is kept between runs."
+        "The model returns different values in output {output!r} each time it runs on the same examples, so nothing "
+        "can be compared with it: {reason}. Export it for inference, without dropout in training mode, random "
+        "numbers, or state kept between runs."
     )
 
 
 class ModelTrains(UserError):
     code = "model.in_training_mode"
     sentence = (
-        "What the model gives for an example depends on the other examples of its batch, as it does where "
-        "{operators} is in training mode. Export it in evaluation mode."
+        "The model's output for an example depends on the other examples in its batch, because {operators} is in "
+        "training mode. Export it in evaluation mode."
     )
 
 
 class DeviceMissing(UserError):
     code = "target.device_missing"
     sentence = (
-        "The target is {device}, and this worker's runtime offers {available} only. Choose another target or worker."
+        "The target is {device}, but this worker's runtime has only {available}. Choose another target or worker."
     )

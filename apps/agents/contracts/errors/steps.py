@@ -13,14 +13,13 @@ class StepOutOfMemory(UserError):
 class StepDiskFailed(UserError):
     code = "step.disk_failed"
     sentence = (
-        "The step could not write on its worker: {reason}. Nothing that was done is lost: once there is room, resume "
-        "the session."
+        "The step could not write on its worker: {reason}. Nothing is lost: resume the session once there is room."
     )
 
 
 class StepTimedOut(UserError):
     code = "step.timed_out"
-    sentence = "The step took longer than the {limit_s:,.0f} s that it may take here, and was stopped."
+    sentence = "The step took longer than the {limit_s:,.0f} s allowed, and was stopped."
 
 
 class StepKilled(UserError):
@@ -31,6 +30,6 @@ class StepKilled(UserError):
 class StepCoresUnavailable(UserError):
     code = "step.cores_unavailable"
     sentence = (
-        "LATHE_CORES of this worker is {cores!r}, which cannot be right: {why} Once the operators have changed it, "
-        "resume the session."
+        "This worker's LATHE_CORES is {cores!r}, which is not valid: {why} Resume the session once the operators have"
+        " changed it."
     )

@@ -7,7 +7,7 @@ from apps.errors import UserError
 
 class TechniqueUnknown(UserError):
     code = "technique.unknown"
-    sentence = "There is no technique {technique!r} here. Choose one of {known}."
+    sentence = "There is no technique {technique!r}. Choose one of {known}."
 
 
 class TechniqueParameters(UserError):
@@ -17,7 +17,7 @@ class TechniqueParameters(UserError):
 
 class TechniqueLibraryMissing(UserError):
     code = "technique.library_missing"
-    sentence = "{technique} needs {libraries}, which this worker has not installed."
+    sentence = "{technique} needs {libraries}, which is not installed on this worker."
 
 
 class TechniqueNotApplicable(UserError):
@@ -27,17 +27,17 @@ class TechniqueNotApplicable(UserError):
 
 class TechniqueNoEffect(UserError):
     code = "technique.no_effect"
-    sentence = "{technique} has changed nothing that it should: {reason}."
+    sentence = "{technique} changed nothing: {reason}."
 
 
 class TechniqueLibraryFailed(UserError):
     code = "technique.library_failed"
-    sentence = "The library failed on this model while doing {technique}: {reason}."
+    sentence = "The library failed on this model during {technique}: {reason}."
 
 
 class TechniqueInvalidOutput(UserError):
     code = "technique.invalid_output"
-    sentence = "{technique} made a model that is not valid, and it was removed: {reason}."
+    sentence = "{technique} made an invalid model, which was removed: {reason}."
 
 
 class RecipeInvalid(UserError):

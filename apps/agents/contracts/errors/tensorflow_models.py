@@ -13,16 +13,16 @@ class KerasDamaged(UserError):
 class KerasLambda(UserError):
     code = "model.keras_lambda"
     sentence = (
-        "The model has Lambda layers ({layers}), whose Python code would have to be run to load it, so it is not "
-        "loaded. Write them as layers of Keras or with keras.ops, and save the model again."
+        "The model has Lambda layers ({layers}), and loading it would run their Python code, so it is not loaded. "
+        "Write them as Keras layers or with keras.ops, and save the model again."
     )
 
 
 class KerasCustomObjects(UserError):
     code = "model.keras_custom_objects"
     sentence = (
-        "The model is made of objects that Keras does not have: {names}. Their code is not in the file. Build them "
-        "from layers of Keras, or export the model with model.export and upload a zip of that SavedModel."
+        "The model contains objects that Keras does not have: {names}. Their code is not in the file. Build them from"
+        " Keras layers, or export the model with model.export and upload a zip of that SavedModel."
     )
 
 
@@ -51,20 +51,20 @@ class SavedModelDamaged(UserError):
 
 class VariablesMissing(UserError):
     code = "model.variables_missing"
-    sentence = "The SavedModel has {count} variables, and its archive lacks {missing}. Zip the whole folder."
+    sentence = "The SavedModel has {count} variables, but its archive lacks {missing}. Zip the whole folder."
 
 
 class SignatureMissing(UserError):
     code = "model.signature_missing"
     sentence = (
-        "The SavedModel offers no signature, so nothing says what it takes. Save it with signatures, or with "
-        "model.export of Keras."
+        "The SavedModel has no signature, so its inputs are not known. Save it with signatures, or with Keras' "
+        "model.export."
     )
 
 
 class SignatureUnknown(UserError):
     code = "model.signature_unknown"
-    sentence = "The model has no signature {signature!r}. It offers {offered}."
+    sentence = "The model has no signature {signature!r}. It has {offered}."
 
 
 class GraphTouchesFiles(UserError):
@@ -75,5 +75,6 @@ class GraphTouchesFiles(UserError):
 class GraphOperatorsUnknown(UserError):
     code = "model.graph_unknown_operators"
     sentence = (
-        "TensorFlow here does not have these operators of the graph: {operators}. Export it without custom operators."
+        "The installed TensorFlow does not have these operators of the graph: {operators}. Export it without custom "
+        "operators."
     )

@@ -17,14 +17,14 @@ class PickledModule(UserError):
 class PickleRefused(UserError):
     code = "model.pickle_refused"
     sentence = (
-        "{file!r} is a pickle that holds more than weights: it asks for {wanted}, so it is not opened. "
-        "Save the model's state dict alone, with torch.save or as safetensors."
+        "{file!r} is a pickle that contains more than weights: it asks for {wanted}, so it is not opened. Save the "
+        "model's state dict alone, with torch.save or as safetensors."
     )
 
 
 class StateDictExpected(UserError):
     code = "model.state_dict_expected"
-    sentence = "{file!r} is no state dict of named tensors: {found}. Save the model's state dict and nothing else."
+    sentence = "{file!r} is not a state dict of named tensors: {found}. Save the model's state dict and nothing else."
 
 
 class WeightsMissing(UserError):
@@ -34,7 +34,7 @@ class WeightsMissing(UserError):
 
 class ShardsMissing(UserError):
     code = "model.shards_missing"
-    sentence = "{index!r} names {count} files with weights, and these are not in the archive: {missing}."
+    sentence = "{index!r} names {count} files with weights, but these are not in the archive: {missing}."
 
 
 class WeightsUnfit(UserError):
@@ -50,8 +50,8 @@ class ConfigurationInvalid(UserError):
 class RemoteCode(UserError):
     code = "model.remote_code"
     sentence = (
-        "The folder's config.json names code of its own as automatic mapping ({names}), which is never run here. Use a "
-        "model whose class transformers has, or upload the weights with a lathe.toml and the Python file."
+        "The folder's config.json refers to its own code by an automatic mapping ({names}), which is never run. Use a"
+        " model whose class transformers has, or upload the weights with a lathe.toml and the Python file."
     )
 
 
@@ -63,25 +63,25 @@ class ArchitectureUnsupported(UserError):
 class ArchitectureMissing(UserError):
     code = "model.architecture_missing"
     sentence = (
-        "This is {found}: weights without the network that they belong to. Upload a zip of it with a lathe.toml that "
-        'has architecture = "name" of an installed package (or file = "model.py" and factory = "build") and an '
-        "[[input]] with name, dtype and shape; or save the model with torch.export.save."
+        "This is {found}: weights without the network they belong to. Upload a zip of it with a lathe.toml that has "
+        'architecture = "name" of an installed package (or file = "model.py" and factory = "build") and an [[input]] '
+        "with name, dtype and shape; or save the model with torch.export.save."
     )
 
 
 class ArchitectureUnknown(UserError):
     code = "model.architecture_unknown"
     sentence = (
-        "No installed package offers the architecture {architecture!r}. Known here: {known}. Or send the code along: "
-        'file = "model.py" and factory = "build" in lathe.toml.'
+        "No installed package offers the architecture {architecture!r}. Known: {known}. Or include the code: file = "
+        '"model.py" and factory = "build" in lathe.toml.'
     )
 
 
 class DescriptionInvalid(UserError):
     code = "model.description_invalid"
     sentence = (
-        "The archive's lathe.toml cannot be used: {reason}. It needs an architecture, or a file and a factory, and an "
-        '[[input]] such as name = "image", dtype = "float32", shape = ["batch", 3, 224, 224] for each input.'
+        "The archive's lathe.toml cannot be used: {reason}. It needs an architecture, or a file and a factory, and an"
+        ' [[input]] such as name = "image", dtype = "float32", shape = ["batch", 3, 224, 224] for each input.'
     )
 
 
@@ -93,16 +93,16 @@ class FactoryFailed(UserError):
 class OutputsUnknown(UserError):
     code = "model.outputs_unknown"
     sentence = (
-        "Running the model once to see what it gives failed: {reason}. Check the inputs in lathe.toml, or say what "
-        "comes out with an [[output]] for each output."
+        "Running the model once to find its outputs failed: {reason}. Check the inputs in lathe.toml, or declare each"
+        " output with an [[output]] table."
     )
 
 
 class OutputsReturned(UserError):
     code = "model.outputs_returned"
     sentence = (
-        "The model returned {found}, and {wanted} is what it was said to give. Correct the [[output]] tables in "
-        "lathe.toml, or leave them out: then the model is run once to see."
+        "The model returned {found}, but lathe.toml declares {wanted}. Correct the [[output]] tables in lathe.toml, "
+        "or leave them out; then the model is run once to find out."
     )
 
 
@@ -113,9 +113,7 @@ class ProgramUnsupported(UserError):
 
 class ProgramCode(UserError):
     code = "model.program_code"
-    sentence = (
-        "The archive is refused: {reason}, and a program may hold nothing but operators on tensors, and plain weights."
-    )
+    sentence = "The archive is refused: {reason}. A program may contain only operators on tensors and plain weights."
 
 
 class ScriptTouchesFiles(UserError):
@@ -126,9 +124,9 @@ class ScriptTouchesFiles(UserError):
 class ScriptInterface(UserError):
     code = "model.script_interface"
     sentence = (
-        "A scripted archive does not say what it takes, and here it cannot be read off the first layer ({reason}). "
-        "Save it with torch.jit.save and an extra file lathe.toml that has an [[input]] with name, dtype and shape for "
-        "each input."
+        "A scripted archive does not declare its inputs, and they cannot be derived from the first layer ({reason}). "
+        "Save it with torch.jit.save and an extra file lathe.toml that has an [[input]] with name, dtype and shape "
+        "for each input."
     )
 
 
