@@ -66,7 +66,7 @@ def test_a_signature_is_chosen_by_its_name(tmp_path: Path) -> None:
     summary = inspect(archive, tmp_path, signature="scale")
     assert (summary.signature, summary.parameters) == ("scale", 2)
     assert [signature.name for signature in summary.signatures] == ["look_up", "scale"]
-    with pytest.raises(SignatureUnknown, match=r"'train'\. It offers look_up, scale"):
+    with pytest.raises(SignatureUnknown, match=r"'train'\. It has look_up, scale"):
         inspect(archive, tmp_path, signature="train")
 
 

@@ -121,7 +121,7 @@ def test_a_signature_that_it_has_not_is_named_with_those_that_it_has(
 ) -> None:
     path = tmp_path / "model.tflite"
     path.write_bytes(litert_file(*functions))
-    with pytest.raises(SignatureUnknown, match=f"no signature 'other'. It offers {offered}"):
+    with pytest.raises(SignatureUnknown, match=f"no signature 'other'. It has {offered}"):
         inspect(path, tmp_path, signature="other")
 
 
