@@ -325,8 +325,8 @@ def folder_with(tmp_path: Path, file: str, change: Mapping[str, Any]) -> Path:
     [
         ({"configuration_files": ["../../config.4.0.0.json"]}, "configuration_files names other files"),
         ({"transformers_weights": "other.safetensors"}, "transformers_weights names other files"),
-        ({"architectures": 5}, "no list of names"),
-        ({"architectures": {"a": 1}}, "no list of names"),
+        ({"architectures": 5}, "not a list of names"),
+        ({"architectures": {"a": 1}}, "not a list of names"),
         ({"quantization_config": 5}, "not what a library writes"),
         ({"quantization_config": ["gptq"]}, "not what a library writes"),
         ({"quantization_config": {"quant_method": "gptq", "bits": "x"}}, "not what a library writes"),

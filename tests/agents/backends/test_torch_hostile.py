@@ -320,7 +320,7 @@ def replaced(end: str, old: bytes, new: bytes) -> Callable[[str, bytes], bytes]:
         ("models/model.json", b"torch.ops.aten.relu.default", b"torch.hub.load", r"torch\.hub\.load"),
         ("models/model.json", b"torch.ops.aten.relu.default", b"torch.ops.aten.from_file.default", "from_file"),
         ("models/model.json", b"torch.ops.aten.relu.default", b"_operator.methodcaller", "methodcaller"),
-        ("models/model.json", b"positive=True", b"positive=exit()", "no arithmetic"),
+        ("models/model.json", b"positive=True", b"positive=exit()", "not arithmetic"),
         ("weights_config.json", b'"use_pickle": false', b'"use_pickle": true', "pickled object"),
         ("weights_config.json", b'"path_name": "weight_0"', b'"path_name": "opaque_obj_0"', "pickled object"),
     ],

@@ -363,4 +363,4 @@ def test_an_untried_package_does_not_open_the_model_that_took_the_step_down(
     assert body["finding"] == "It was ended by SIGSEGV"
     with zipfile.ZipFile(package) as archive:
         assert b'"name": "x"' in archive.read("inputs.json")
-        assert "was not proven to run before it was handed over: It was" in archive.read("README.txt").decode()
+        assert "was not proven to run before it was delivered: It was" in archive.read("README.txt").decode()
