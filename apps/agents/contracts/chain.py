@@ -50,13 +50,13 @@ def key_of(chain: Iterable[Application]) -> str:
     return prefix_key((link.technique, link.parameters) for link in chain)
 
 
-def written_in_one(technique: str, parameters: Mapping[str, Any], title: str) -> Application:
+def from_joined_title(technique: str, parameters: Mapping[str, Any], title: str) -> Application:
     """A link as it was written when a candidate had one title for technique and variant, with a colon between."""
     name, _, variant = title.partition(": ")
     return Application(technique=technique, parameters=dict(parameters), title=name, variant=variant)
 
 
-def told(chain: Iterable[Application]) -> str:
+def in_one_line(chain: Iterable[Application]) -> str:
     """A chain in one line: `Export to ONNX → Float16: Conv in float`."""
     return " → ".join(link.named for link in chain)
 

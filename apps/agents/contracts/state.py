@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from apps.agents.contracts.chain import Application, written_in_one
+from apps.agents.contracts.chain import Application, from_joined_title
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.faults import Fault
 from apps.agents.contracts.reports.dataset import DatasetSummary
@@ -151,7 +151,7 @@ class CandidateRecord(Value):
         if not isinstance(given, dict) or "technique" not in given:
             return given
         rest = {name: value for name, value in given.items() if name not in ("technique", "parameters", "title")}
-        return {**rest, "steps": (written_in_one(given["technique"], given["parameters"], given["title"]),)}
+        return {**rest, "steps": (from_joined_title(given["technique"], given["parameters"], given["title"]),)}
 
     @property
     def last(self) -> Application:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from apps.agents.contracts.chain import Application, told
+from apps.agents.contracts.chain import Application, in_one_line
 from apps.agents.contracts.phrasing import listed
 from apps.agents.contracts.reports.analysis import AnalysisReport
 from apps.agents.contracts.state import AgentDecision, Closing, Outcome, StepRecord
@@ -82,7 +82,7 @@ def _plan(search: Search) -> Iterator[AgentDecision]:
             agent=PLANNING_AGENT,
             action="planned",
             subject=candidate.key,
-            reason=f"{told(candidate.steps)}. {candidate.reason}",
+            reason=f"{in_one_line(candidate.steps)}. {candidate.reason}",
         )
     for number, omission in enumerate(plan.omitted, start=1):
         yield AgentDecision(
@@ -106,7 +106,7 @@ def _done_without(link: Application, step: StepRecord) -> AgentDecision:
 def _trial(trial: Trial) -> Iterator[AgentDecision]:
     key = trial.key
     if trial.planned.parent is not None:
-        reason = f"{told(trial.planned.steps)}. {trial.planned.reason}"
+        reason = f"{in_one_line(trial.planned.steps)}. {trial.planned.reason}"
         yield AgentDecision(key=f"repaired/{key}", agent=PLANNING_AGENT, action="repaired", subject=key, reason=reason)
     if (failure := trial.failure) is not None:
         action = "rolled back" if trial.rolled_back else "failed"

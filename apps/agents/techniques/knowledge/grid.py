@@ -38,7 +38,7 @@ def searched(parameters: tuple[ParameterSpec, ...]) -> Iterator[ParameterSpec]:
     return (one for one in parameters if len(one.search) > 1 and one.name not in _SAID_ELSEWHERE)
 
 
-def value_said(parameter: ParameterSpec, value: Any) -> str:
+def value_text(parameter: ParameterSpec, value: Any) -> str:
     """`share 0.3`, `no zero point`."""
     name = parameter.name.replace("_", " ")
     if isinstance(value, bool):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from apps.agents.techniques.knowledge.grid import searched, value_said, walk
+from apps.agents.techniques.knowledge.grid import searched, value_text, walk
 from apps.agents.techniques.knowledge.kernels import KernelRule
 from apps.agents.techniques.knowledge.profile import GraphProfile, Node
 from apps.agents.techniques.knowledge.variant import Variant
@@ -84,7 +84,7 @@ class TechniqueKnowledge:
 
     def title_parts(self, spec: TechniqueSpec, parameters: Parameters) -> list[str]:
         """What tells a variant from its siblings, for its title, besides what stays in float."""
-        return [value_said(one, parameters.get(one.name, one.default)) for one in searched(spec.parameters)]
+        return [value_text(one, parameters.get(one.name, one.default)) for one in searched(spec.parameters)]
 
     def operators(self, spec: TechniqueSpec, parameters: Parameters, profile: GraphProfile) -> frozenset[str]:
         """The operator types that it changes."""
