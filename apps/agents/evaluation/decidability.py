@@ -47,9 +47,9 @@ class Reach(Value):
     undecided: float | None = None
     """How often a candidate without any loss stays inconclusive, 0 to 1; `None` without a limit."""
     examples_needed: int | None = None
-    """Evaluation examples for four of five sessions."""
+    """Test examples for four of five sessions."""
     dataset_needed: int | None = None
-    """Examples of the whole data set that make so many evaluation examples."""
+    """Examples of the whole data set that make so many test examples."""
 
 
 class GroupReach(Value):

@@ -156,7 +156,7 @@ class Passing:
 
 
 def _sample(dataset: Dataset, batch: int) -> Feeds:
-    """A batch of evaluation examples: the first that has some, as long texts may come one by one."""
+    """A batch of test examples: the first that has some, as long texts may come one by one."""
     looked: list[Feeds] = []
     for feeds, _ in islice(dataset.evaluation(batch), LOOKED_AT):
         looked.append(feeds)

@@ -41,7 +41,7 @@ PROGRAM_BYTES = 1_000_000
 """What a file may hold besides weights before anybody wonders."""
 GAIN_POINTS = 3.0
 GAIN_RELATIVE = 0.10
-"""An optimized copy that is better by more than this, beyond chance, has probably seen the evaluation examples."""
+"""An optimized copy that is better by more than this, beyond chance, has probably seen the test examples."""
 
 AGREES_PERCENT = 90.0
 """From here on a candidate seems to be the original by its top-1 classes."""
@@ -178,7 +178,7 @@ def _too_good(primary: MetricComparison) -> str | None:
         return None
     return (
         f"{primary.label} is better by {said(-primary.drop.value, difference_unit(primary.unit))}, beyond chance: the "
-        "candidate has probably seen the evaluation examples."
+        "candidate has probably seen the test examples."
     )
 
 

@@ -95,7 +95,7 @@ class Question:
 class OutputsComparison:
     """Every example of a part through both models, in batches that both get at the same moment.
 
-    Of many evaluation examples growing portions are used, as long as the evidence leaves the limits on the metric open.
+    Of many test examples growing portions are used, as long as the evidence leaves the limits on the metric open.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class OutputsComparison:
         rest_s: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`dataset` has the part in the place of its evaluation part; `rest_s` is what the job takes afterwards."""
+        """`dataset` has the part in the place of its test part; `rest_s` is what the job takes afterwards."""
         self._dataset, self._question, self._context = dataset, question, context
         self._outputs, self._seed = original.summary.outputs, seed
         self._passing = Passing.of((original, candidate), dataset, question.criteria.target, batch)
@@ -142,7 +142,7 @@ class OutputsComparison:
 
     @property
     def scorer(self) -> Scorer:
-        assert self._scorer is not None  # The data set has evaluation examples: `check_against` counted them.
+        assert self._scorer is not None  # The data set has test examples: `check_against` counted them.
         return self._scorer
 
     # --- running ------------------------------------------------------------------------------------------------------

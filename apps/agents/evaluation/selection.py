@@ -42,7 +42,7 @@ _ALIKE = 0.97
 
 class Standing(StrEnum):
     PROMISING = "promising"
-    """On the choosing part nothing speaks against it: every measured value lies within its limit, the gain is real."""
+    """On the validation part every measured value lies within its limit, and the gain is real."""
     PROVEN = "proven"
     """Every constraint holds at the member's confidence, and the gain is real."""
     PROVISIONAL = "provisional"
@@ -106,7 +106,7 @@ class Judgement:
         if not self.accepted:
             return f"{' '.join(stopped(text) for _, text in self.misses)} Measured {self.summary}."
         if self.standing is Standing.PROMISING:
-            return f"On {self.examples:,} ranking examples nothing speaks against it: {self.summary}. {self._scored}"
+            return f"On {self.examples:,} validation examples nothing speaks against it: {self.summary}. {self._scored}"
         if not self.open_points:
             return f"Every constraint holds: {self.summary}. {self._scored}"
         open_points = " ".join(stopped(text) for text in self.open_points)
@@ -123,7 +123,7 @@ def judge(
 
     Accepted is a candidate without a violated constraint and without an implausible gain that is really better
     (`_no_real_gain`). An inconclusive constraint stands in the way of one that is judged, unless the criteria accept
-    inconclusive evidence and `_may_stay_open`; the few choosing examples only have to measure a value within the limit.
+    inconclusive evidence and `_may_stay_open`; the few validation examples need only a value within the limit.
     Where the machine was too busy, nothing is said of the speed, and it stands in the way if it counts.
     """
     busy = report.latency.busy
