@@ -47,9 +47,9 @@ class Reach(Value):
     undecided: float | None = None
     """How often a candidate without any loss stays inconclusive, 0 to 1; `None` without a limit."""
     examples_needed: int | None = None
-    """Evaluation examples needed to decide in four of five sessions."""
+    """Test examples needed to decide in four of five sessions."""
     dataset_needed: int | None = None
-    """Size of the whole data set that yields this many evaluation examples."""
+    """Size of the whole data set that yields this many test examples."""
 
 
 class GroupReach(Value):

@@ -49,7 +49,7 @@ class Passing:
 
     @classmethod
     def of(cls, engines: Sequence[Engine], dataset: Dataset, target: Target, batch: int) -> Passing:
-        """Find out, on the first evaluation batch, the outputs' axes and whether the batch size changes the outputs.
+        """Find out, on the first test batch, the outputs' axes and whether the batch size changes the outputs.
 
         Raises `OutputUnfit` if the judged output has no entry per example.
         """
@@ -156,7 +156,7 @@ class Passing:
 
 
 def _sample(dataset: Dataset, batch: int) -> Feeds:
-    """A batch of evaluation examples: the first with more than one, because long texts may come one by one."""
+    """A batch of test examples: the first with more than one, because long texts may come one by one."""
     looked: list[Feeds] = []
     for feeds, _ in islice(dataset.evaluation(batch), LOOKED_AT):
         looked.append(feeds)

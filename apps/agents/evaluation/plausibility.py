@@ -42,7 +42,7 @@ PROGRAM_BYTES = 1_000_000
 """What a file may plausibly hold in addition to weights."""
 GAIN_POINTS = 3.0
 GAIN_RELATIVE = 0.10
-"""An optimized copy that is significantly better by more than this has probably seen the evaluation examples."""
+"""An optimized copy that is significantly better by more than this has probably seen the test examples."""
 
 AGREES_PERCENT = 90.0
 """From this top-1 agreement on, a candidate is considered to imitate the original."""
@@ -180,7 +180,7 @@ def _too_good(primary: MetricComparison) -> str | None:
         return None
     return (
         f"{primary.label} is better by {said(-primary.drop.value, difference_unit(primary.unit))}, more than chance "
-        "explains: the candidate has probably seen the evaluation examples."
+        "explains: the candidate has probably seen the test examples."
     )
 
 

@@ -95,7 +95,7 @@ class Question:
 class OutputsComparison:
     """Runs every example of a part through both models. Both receive each batch at the same time.
 
-    With many evaluation examples, growing portions are used until the evidence decides the limits on the metric.
+    With many test examples, growing portions are used until the evidence decides the limits on the metric.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class OutputsComparison:
         rest_s: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`dataset` has the part as its evaluation part. `rest_s`: seconds the job needs afterwards."""
+        """`dataset` has the part as its test part. `rest_s`: seconds the job needs afterwards."""
         self._dataset, self._question, self._context = dataset, question, context
         self._outputs, self._seed = original.summary.outputs, seed
         self._passing = Passing.of((original, candidate), dataset, question.criteria.target, batch)
@@ -142,7 +142,7 @@ class OutputsComparison:
 
     @property
     def scorer(self) -> Scorer:
-        assert self._scorer is not None  # `check_against` ensures that the data set has evaluation examples.
+        assert self._scorer is not None  # `check_against` ensures that the data set has test examples.
         return self._scorer
 
     # --- running ------------------------------------------------------------------------------------------------------

@@ -43,7 +43,7 @@ _ALIKE = 0.97
 
 class Standing(StrEnum):
     PROMISING = "promising"
-    """On the choosing part, every measured value lies within its limit and the gain is real."""
+    """On the validation part, every measured value lies within its limit and the gain is real."""
     PROVEN = "proven"
     """It meets every constraint at the member's confidence, and the gain is real."""
     PROVISIONAL = "provisional"
@@ -107,7 +107,9 @@ class Judgement:
         if not self.accepted:
             return f"{' '.join(stopped(text) for _, text in self.misses)} Measured {self.summary}."
         if self.standing is Standing.PROMISING:
-            return f"On {self.examples:,} ranking examples, nothing speaks against it: {self.summary}. {self._scored}"
+            return (
+                f"On {self.examples:,} validation examples, nothing speaks against it: {self.summary}. {self._scored}"
+            )
         if not self.open_points:
             return f"It meets every constraint: {self.summary}. {self._scored}"
         open_points = " ".join(stopped(text) for text in self.open_points)
@@ -125,7 +127,7 @@ def judge(
     A candidate is accepted if it violates no constraint, has no implausible gain, and is really better
     (`_no_real_gain`).
     For a finalist, an inconclusive constraint is an obstacle, unless the criteria accept inconclusive evidence and
-    `_may_stay_open`. On the few choosing examples, the measured value only has to lie within the limit.
+    `_may_stay_open`. On the few validation examples, the measured value only has to lie within the limit.
     If the machine was too busy, the speed is unknown, which is an obstacle if the speed counts.
     """
     busy = report.latency.busy

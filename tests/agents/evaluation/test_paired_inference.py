@@ -26,7 +26,7 @@ IN, OUT = {"x": ["batch", 16]}, {"logits": ["batch", 6]}
 def passing(
     folder: Path, original: bytes, candidate: bytes, *, at: int = 1, output: str | None = None
 ) -> tuple[Passing, FidelityMeter, tuple[str, ...]]:
-    """After all evaluation examples have gone through both."""
+    """After all test examples have gone through both."""
     engines = []
     for name, content in (("original", original), ("candidate", candidate)):
         (folder / f"{name}.onnx").write_bytes(content)

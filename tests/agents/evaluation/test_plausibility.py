@@ -160,8 +160,7 @@ def test_another_runtime_may_be_many_times_as_fast() -> None:
 def test_a_perplexity_that_is_much_better_is_suspicious() -> None:
     better = metric(-9.5, -9.8, -9.2, metric="perplexity", label="perplexity", unit="", higher_is_better=False)
     assert flagged(INT8, primary=better) == (
-        "perplexity is better by 9.5, more than chance explains: the candidate has probably seen the evaluation "
-        "examples.",
+        "perplexity is better by 9.5, more than chance explains: the candidate has probably seen the test examples.",
     )
 
 

@@ -146,15 +146,15 @@ def chosen_by(*args, criteria: Criteria = FASTEST, **more) -> Judgement:
 
 
 @pytest.mark.parametrize("criteria", [FASTEST, CAUTIOUS])
-def test_the_choosing_part_only_has_to_measure_a_value_within_the_limit(criteria):
+def test_the_validation_part_only_has_to_measure_a_value_within_the_limit(criteria):
     promising = chosen_by(2.0, 4.0, 0.9, 5.0, criteria=criteria)
 
     assert promising.standing is Standing.PROMISING
     assert promising.open_points
-    assert promising.reason.startswith("On 400 ranking examples, nothing speaks against it: 2.00× as fast")
+    assert promising.reason.startswith("On 400 validation examples, nothing speaks against it: 2.00× as fast")
 
 
-def test_what_the_choosing_part_leaves_open_is_repaired_and_may_be_judged_all_the_same():
+def test_what_the_validation_part_leaves_open_is_repaired_and_may_be_judged_all_the_same():
     doubtful, broken = chosen_by(2.0, 4.0, 1.1, 0.5), chosen_by(2.0, 4.0, 1.1, 0.05)
 
     assert doubtful.only_loses_metric
