@@ -215,7 +215,7 @@ class Choice(Value):
     """What choosing among several candidates cost in certainty."""
 
     tried: int
-    """Candidates that were measured on the choosing part."""
+    """Candidates that were measured on the validation part."""
     choosing_examples: int
     finalists: tuple[str, ...]
     """Who was to be judged, the highest ranked first."""

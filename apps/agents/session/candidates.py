@@ -50,12 +50,12 @@ class Trial:
     """The step that makes it, where it is its own; the one that has made it, where it is shared."""
     evaluate: StepRecord | None = None
     report: EvaluationReport | None = None
-    """On the choosing part."""
+    """On the validation part."""
     judgement: Judgement | None = None
-    """By the choosing part."""
+    """By the validation part."""
     judge: StepRecord | None = None
     judged: EvaluationReport | None = None
-    """On the evaluation part."""
+    """On the test part."""
 
     @property
     def key(self) -> str:
@@ -162,7 +162,7 @@ class Ruling:
 
     reason: str
     judgement: Judgement | None
-    """By the evaluation part; `None` of a candidate that was not judged."""
+    """By the test part; `None` of a candidate that was not judged."""
     stands: bool
     """Whether nothing speaks against it: a finalist must be proven, or tolerated in spite of what is open."""
 

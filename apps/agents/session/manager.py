@@ -5,8 +5,8 @@
 
 A model of PyTorch or TensorFlow is exported to the formats of other runtimes before it is planned for, so that every
 technique of any of them can be weighed; where an export fails, the plan does without. A candidate is a chain of
-techniques, and what several candidates start with is made once. They are ranked on the choosing part of the data set;
-when the search is over, or its time is, the few that rank highest are judged on the evaluation part, one after the
+techniques, and what several candidates start with is made once. They are ranked on the validation part of the data set;
+when the search is over, or its time is, the few that rank highest are judged on the test part, one after the
 other until one is proven.
 
 `next` is a pure function of the state. Nothing is remembered between calls, so a crash loses nothing: asking again

@@ -138,7 +138,7 @@ class Search:
 
     @cached_property
     def judged(self) -> Mapping[str, Judgement]:
-        """What the choosing part says of each candidate that was measured."""
+        """What the validation part says of each candidate that was measured."""
         return {trial.key: trial.judgement for trial in self.trials if trial.judgement is not None}
 
     # --- finalists ---------------------------------------------------------------------------------------------------

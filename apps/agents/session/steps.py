@@ -35,12 +35,12 @@ def starting_from(maker: str | None) -> dict[str, str]:
 
 
 def evaluate_key(candidate: str) -> str:
-    """The step that measures it on the choosing part."""
+    """The step that measures it on the validation part."""
     return f"{candidate}/evaluate"
 
 
 def judge_key(candidate: str) -> str:
-    """The step that judges it, where it is a finalist, on the evaluation part."""
+    """The step that judges it, where it is a finalist, on the test part."""
     return f"{candidate}/judge"
 
 

@@ -48,6 +48,27 @@ class TechniqueInvalidOutput(UserError):
     sentence = "{technique} made an invalid model, which was removed: {reason}."
 
 
+class TechniqueNothingToPrune(UserError):
+    code = "technique.nothing_to_prune"
+    sentence = "{technique} finds nothing that it can cut: {reason}."
+
+
+class TechniqueQuantizedModel(UserError):
+    code = "technique.quantized_model"
+    sentence = (
+        "{technique} needs weights in floats, and this model is quantized already ({how}). Start from the model as it "
+        "was before, and quantize afterwards."
+    )
+
+
+class TechniqueWithoutCalibration(UserError):
+    code = "technique.without_calibration"
+    sentence = (
+        "{technique} fits weights to calibration examples, and the data set sets none apart. Use a data set with more "
+        "examples, or a larger calibration share."
+    )
+
+
 class RecipeInvalid(UserError):
     code = "recipe.invalid"
     sentence = "The recipe cannot be followed: {reason}."
