@@ -298,7 +298,10 @@ class Closing(Value):
 
 
 class Decision(Value):
-    """What to do next: start `requests`, show `candidates`, record `events`; with a `verdict` the session is over."""
+    """What to do next: start `requests`, show `candidates`, record `events`, let the files of what is `unneeded` go.
+
+    With a `verdict` the session is over.
+    """
 
     phase: Phase
     progress: float
@@ -306,6 +309,8 @@ class Decision(Value):
     requests: tuple[StepRequest, ...] = ()
     candidates: tuple[CandidateRecord, ...] = ()
     events: tuple[AgentDecision, ...] = ()
+    unneeded: tuple[str, ...] = ()
+    """Keys of completed steps whose artifacts nothing in the session will read any more."""
     verdict: Verdict | None = None
     failure: tuple[str, str] | None = None
     """Code and sentence when the session cannot go on, such as an analysis that failed."""

@@ -42,6 +42,7 @@ from apps.agents.session import audit_events
 from apps.agents.session.candidates import Trial
 from apps.agents.session.finalists import Finals
 from apps.agents.session.headline import headline_of
+from apps.agents.session.keeping import unneeded
 from apps.agents.session.preparation import Preparation, measuring_queue, optimizing_queue
 from apps.agents.session.search import Option, Search, Shared
 from apps.agents.session.steps import (
@@ -133,6 +134,7 @@ def _decision(
         requests=requests,
         candidates=_records(search, closing) if search else (),
         events=tuple(audit_events.events(search, closing)) if search else (),
+        unneeded=unneeded(search) if search and failure is None else (),
         verdict=closing.verdict if closing and done else None,
         failure=failure,
     )

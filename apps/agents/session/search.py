@@ -159,6 +159,11 @@ class Search:
             return None
         return Finals(tuple(asked.request.parameters["finalists"]), self.by_key, self.state.criteria)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether candidates and repairs may still be started: none is, once the first finalist is asked for."""
+        return self.finals is None and self.steps.package is None
+
     def new_finals(self, most: int = MOST_FINALISTS) -> Finals | None:
         """The finalists that the candidates measured so far come to; `None` where nobody is worth judging."""
         keys = finalists(self.contenders, self.state.criteria.confidence, most)

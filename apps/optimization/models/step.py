@@ -52,6 +52,8 @@ class SessionStep(models.Model):
     result = models.JSONField(default=dict)
     artifact = models.ForeignKey(Blob, on_delete=models.PROTECT, null=True, related_name="steps")
     artifact_filename = models.CharField(max_length=255, blank=True)
+    collected_at = models.DateTimeField(null=True)
+    """When its session let the file go, because nothing read it any more. It is not lost: its recipe makes it again."""
     error_code = models.CharField(max_length=80, blank=True)
     error = models.TextField(blank=True)
     traceback = models.TextField(blank=True)
@@ -211,6 +213,7 @@ class SessionStep(models.Model):
                 traceback="",
                 fault="",
                 artifact=None,
+                collected_at=None,
                 started_at=None,
                 earlier_runs=own_time.runs_kept(self, clock.now()),
                 finished_at=None,
