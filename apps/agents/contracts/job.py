@@ -23,7 +23,10 @@ class Job(Value):
     scratch: Path
     """An empty folder of the job's own; files to keep go to `scratch / "out"`."""
     inputs: dict[str, Path] = {}
-    """Read-only files by role: `model`, `original`, `dataset`, and the `checkpoint` of an earlier attempt."""
+    """Read-only files by role: `model`, `original`, `dataset`, and what else a step starts from, such as `teacher`.
+
+    `checkpoint` is what an earlier attempt of the step has kept.
+    """
     arguments: dict[str, Any] = {}
     seed: int = 0
     threads: int = 1

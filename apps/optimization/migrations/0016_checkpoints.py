@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("models", "0009_metadata_without_columns"), ("optimization", "0014_chains_hold_the_parameters")]
+    dependencies = [("models", "0009_metadata_without_columns"), ("optimization", "0015_parents_by_role")]
 
     operations = [
         migrations.AddField(
