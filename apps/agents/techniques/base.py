@@ -478,3 +478,10 @@ class _Part:
 
     def metric(self, name: str, value: float) -> None:
         self.whole.metric(name, value)
+
+    @property
+    def checkpoint(self) -> Path | None:
+        return self.whole.checkpoint
+
+    def keep_checkpoint(self, file: Path) -> None:
+        self.whole.keep_checkpoint(file)
