@@ -1,4 +1,4 @@
-"""A chain: techniques applied one after the other, from the original to what a candidate is."""
+"""A chain: the techniques that turn the original into a candidate, in the order in which they are applied."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class Application(Value):
     technique: str
     parameters: dict[str, Any]
     title: str
-    """The technique as people call it: `Static int8 (QDQ)`."""
+    """The technique's label: `Static int8 (QDQ)`."""
     variant: str = ""
-    """What its parameters make of it: `activations uint8, weights int8; per channel`; empty where they say nothing."""
+    """Its parameters in words: `activations uint8, weights int8; per channel`. Empty if there is nothing to say."""
     optional: bool = False
-    """Whether the chain goes on without it where it cannot be applied, as it does without a preparation."""
+    """Whether the chain skips it if it cannot be applied. Preparations are optional."""
 
     @property
     def named(self) -> str:
@@ -35,9 +35,10 @@ _DIGEST_LENGTH = 10
 
 
 def prefix_key(applied: Iterable[tuple[str, Mapping[str, Any]]]) -> str:
-    """The key of what these techniques with their parameters make of the original: the last one's name and a digest.
+    """The key of the artifact that these techniques and parameters make: the name of the last one, and a digest.
 
-    The same ones in the same order have the same key in every session, so what several candidates share is found again.
+    The same pairs in the same order have the same key in every session, so an artifact that several candidates share is
+    found again.
     """
     links = list(applied)
     digest = hashlib.sha256(json.dumps(links, sort_keys=True).encode()).hexdigest()
@@ -46,21 +47,21 @@ def prefix_key(applied: Iterable[tuple[str, Mapping[str, Any]]]) -> str:
 
 
 def key_of(chain: Iterable[Application]) -> str:
-    """The key of what a chain makes; titles do not count."""
+    """The key of the artifact that a chain makes. Titles do not count."""
     return prefix_key((link.technique, link.parameters) for link in chain)
 
 
 def from_joined_title(technique: str, parameters: Mapping[str, Any], title: str) -> Application:
-    """A link as it was written when a candidate had one title for technique and variant, with a colon between."""
+    """A link from an older record, in which one `title` held technique and variant with a colon between them."""
     name, _, variant = title.partition(": ")
     return Application(technique=technique, parameters=dict(parameters), title=name, variant=variant)
 
 
 def in_one_line(chain: Iterable[Application]) -> str:
-    """A chain in one line: `Export to ONNX → Float16: Conv in float`."""
+    """A chain as one line: `Export to ONNX → Float16: Conv in float`."""
     return " → ".join(link.named for link in chain)
 
 
 def prefixes(chain: Chain) -> Iterator[Chain]:
-    """What a chain makes on its way, the shortest first; the whole chain is not among them."""
+    """The proper prefixes of a chain, the shortest first. The whole chain is not one of them."""
     return (chain[:length] for length in range(1, len(chain)))

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.dataset_spec import METRICS, DatasetSpec, Metric, evaluation_count, metric_by_group
-from apps.agents.contracts.phrasing import POINT_UNITS, capital, difference_unit, number, said
+from apps.agents.contracts.phrasing import POINT_UNITS, capitalized, difference_unit, number, with_unit
 from apps.agents.contracts.reports.evaluation import EvaluationReport
 from apps.agents.contracts.values import Value
 from apps.agents.measuring.statistics import power
@@ -158,9 +158,9 @@ def _smallest_group(
         limit=limit,
         undecided=undecided,
         decides=Decides.YES if all(good) else Decides.DEPENDS if any(good) else Decides.NO,
-        sentence=f"Of {len(groups):,} groups {group} is the smallest, with about {judging:,} of the examples that "
-        f"judge: whether it loses more than {said(limit, 'points')} stays inconclusive in {_span(undecided)} for a "
-        "candidate without any loss.",
+        sentence=f"Of {len(groups):,} groups {group} is the smallest, with about {judging:,} of the test examples: "
+        f"whether it loses more than {with_unit(limit, 'points')} stays inconclusive in {_span(undecided)} for "
+        "a candidate without any loss.",
     )
 
 
@@ -278,7 +278,7 @@ def _told(question: _Question, decides: Decides, reaches: Sequence[Reach], measu
         )
     if decides is Decides.NO_LIMIT:
         return f"{examples}: {_smallest(question, reaches)}. The criteria set no limit on the loss.", ""
-    limit = f"the limit of {said(question.limit or 0.0, question.unit)}"
+    limit = f"the limit of {with_unit(question.limit or 0.0, question.unit)}"
     stuck = _undecided(question, reaches, measured)
     if decides is Decides.YES:
         return f"{examples}, enough for {limit}: {stuck}.", ""
@@ -311,7 +311,7 @@ def _span(shares: Sequence[float]) -> str:
 
 
 def _smallest(question: _Question, reaches: Sequence[Reach]) -> str:
-    drops = [said(round_up(one.smallest_drop), question.unit) for one in reaches]
+    drops = [with_unit(round_up(one.smallest_drop), question.unit) for one in reaches]
     if drops[0] == drops[-1]:
         return f"losses from {drops[0]} up can be excluded"
     return (
@@ -325,8 +325,8 @@ def _advice(question: _Question, reaches: Sequence[Reach]) -> str:
     if len(needs) > 1 and _rough(needs[-1]) != _rough(needs[0]):
         more = f"About {number(_rough(needs[0]))} to {number(_rough(needs[-1]))} examples in the data set would do"
     largest = max(one.smallest_drop for one in reaches)
-    ease = f"a limit of {said(round_up(largest), question.unit)}"
-    told = f"{more}, or {ease}." if more else f"{capital(ease)} would do."
+    ease = f"a limit of {with_unit(round_up(largest), question.unit)}"
+    told = f"{more}, or {ease}." if more else f"{capitalized(ease)} would do."
     if question.criteria.accept_inconclusive:
         return f"{told} With these criteria, an unproven candidate may be delivered, and the report says so."
     return f"{told} With these criteria, only proven candidates are delivered."

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from apps.agents.contracts.phrasing import capital, disturbed_runs, listed, stopped
+from apps.agents.contracts.phrasing import capitalized, disturbed_runs, listed, with_full_stop
 from apps.agents.contracts.reports.measurements import LatencyComparison
 from apps.agents.contracts.state import Headline, Miss, Outcome, SessionState, StepKind, Tone, Verdict
 
@@ -34,9 +34,11 @@ def not_measured(
 
     `failures` are sentences by candidate, `minutes_spent` is the sentence that says so, where the time is over.
     """
-    told = [f"{key} failed: {stopped(sentence)}" for key, sentence in list((failures or {}).items())[:MOST_FAILURES]]
+    told = [
+        f"{key} failed: {with_full_stop(sentence)}" for key, sentence in list((failures or {}).items())[:MOST_FAILURES]
+    ]
     if minutes_spent:
-        headline, found, advice = OUT_OF_TIME, [capital(minutes_spent), *told], [_more_minutes(state)]
+        headline, found, advice = OUT_OF_TIME, [capitalized(minutes_spent), *told], [_more_minutes(state)]
     elif told:
         headline, found, advice = NONE_WORKED, told, []
     else:

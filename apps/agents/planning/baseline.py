@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from apps.agents.contracts.phrasing import difference_unit, moved, said
+from apps.agents.contracts.phrasing import difference_unit, moved, with_unit
 from apps.agents.contracts.reports.evaluation import EvaluationReport
 from apps.agents.contracts.reports.measurements import Estimate
 from apps.agents.techniques.catalogue import TechniqueSpec
@@ -94,8 +94,8 @@ def _sentence(one: Measured, plain: Measured, baseline: Baseline) -> str:
     reach = math.hypot(_width(drop), _width(plain_drop))
     lost = f"{one.named}, against the original: {one.report.primary.label} {moved(one.report.primary)}"
     beside = f"and {plain.candidate.key}, {baseline.done}, {moved(plain.report.primary)}"
-    apart = f"{said(abs(behind), unit)} {'worse' if behind > 0 else 'better'}" if behind else "no difference"
-    interval = f"{apart}, give or take {said(reach, unit)}"
+    apart = f"{with_unit(abs(behind), unit)} {'worse' if behind > 0 else 'better'}" if behind else "no difference"
+    interval = f"{apart}, give or take {with_unit(reach, unit)}"
     if behind > reach:
         return (
             f"{lost}, {beside}: {interval}. It is worse than {baseline.label}, so its {baseline.effort} does harm here."

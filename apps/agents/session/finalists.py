@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from apps.agents.contracts.criteria import Criteria
-from apps.agents.contracts.phrasing import difference, difference_unit, listed, said
+from apps.agents.contracts.phrasing import difference, difference_unit, listed, with_unit
 from apps.agents.contracts.reports.constraints import Holds
 from apps.agents.contracts.reports.evaluation import EvaluationReport
 from apps.agents.contracts.reports.measurements import Estimate
@@ -226,7 +226,7 @@ def in_words(choice: Choice) -> str:
         "test examples, which played no part in the choice."
     ]
     if choice.sharing > 1 and choice.margin is not None and choice.margin_alone is not None:
-        alone, shared = difference(choice.margin_alone, choice.unit), said(choice.margin, choice.unit)
+        alone, shared = difference(choice.margin_alone, choice.unit), with_unit(choice.margin, choice.unit)
         sentences.append(f"That {choice.sharing} may be judged widened the loss's interval from ±{alone} to ±{shared}.")
     if choice.contest:
         sentences.append(_corrected("Ranking alone would have claimed", choice.contest.choosing))
@@ -247,4 +247,4 @@ def _corrected(claim: str, found: Corrected | None) -> str:
 def _loss(drop: float, unit: str) -> str:
     if difference(drop, unit) == "0":
         return "no loss"
-    return f"a {'loss' if drop > 0 else 'gain'} of {said(abs(drop), unit)}"
+    return f"a {'loss' if drop > 0 else 'gain'} of {with_unit(abs(drop), unit)}"

@@ -16,15 +16,15 @@ from typing import NamedTuple
 
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.phrasing import (
-    capital,
+    capitalized,
     difference,
     difference_unit,
     listed,
     moved,
     number,
     number_of_bytes,
-    said,
     signed,
+    with_unit,
 )
 from apps.agents.contracts.reports.constraints import Holds
 from apps.agents.contracts.reports.evaluation import EvaluationReport
@@ -84,11 +84,11 @@ def headline(report: EvaluationReport, criteria: Criteria, *, proven: bool) -> H
     harm = _harm(report)
     told = f"{body}; {metric.words}{harm}"
     if losses or harm or (metric.move is Move.WORSE and not _limited(report)):
-        return Headline(tone=Tone.MIXED, sentence=capital(told))
+        return Headline(tone=Tone.MIXED, sentence=capitalized(told))
     if not proven or any(one.move is Move.UNKNOWN for one in changes):
-        return Headline(tone=Tone.OPEN, sentence=capital(told))
+        return Headline(tone=Tone.OPEN, sentence=capitalized(told))
     if metric.move is Move.WORSE:
-        return Headline(tone=Tone.GOOD, sentence=capital(told))
+        return Headline(tone=Tone.GOOD, sentence=capitalized(told))
     return Headline(tone=Tone.GOOD, sentence=f"{CELEBRATION}: {told}")
 
 
@@ -165,7 +165,8 @@ def _metric(report: EvaluationReport) -> _Change:
         fell = "fell" if primary.higher_is_better else "rose"
         unit = difference_unit(primary.unit)
         return _Change(
-            move, f"{primary.label} {fell} {said(primary.drop.value, unit)}, within the limit of {limit}, not proven"
+            move,
+            f"{primary.label} {fell} {with_unit(primary.drop.value, unit)}, within the limit of {limit}, not proven",
         )
     words = f"{primary.label} {moved(primary)}"
     if is_open:
@@ -173,7 +174,7 @@ def _metric(report: EvaluationReport) -> _Change:
     elif move is Move.WORSE and limit:
         words += f", within the limit of {limit}"
     if GROUP_LIMIT in open_ones:
-        words += f", no group proven to stay within {said(open_ones[GROUP_LIMIT], difference_unit(primary.unit))}"
+        words += f", no group proven to stay within {with_unit(open_ones[GROUP_LIMIT], difference_unit(primary.unit))}"
     return _Change(move, words)
 
 
@@ -210,7 +211,7 @@ def _limit_said(report: EvaluationReport) -> str:
     if limit is None:
         return ""
     if limit.constraint == "max_metric_drop_points":
-        return said(limit.limit, difference_unit(report.primary.unit))
+        return with_unit(limit.limit, difference_unit(report.primary.unit))
     return f"{number(limit.limit * 100)} % of its value"
 
 
