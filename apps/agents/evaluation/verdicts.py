@@ -17,16 +17,16 @@ from apps.agents.contracts.phrasing import (
     OF_ITS_VALUE,
     POINT_UNITS,
     against,
-    capital,
+    capitalized,
     difference_unit,
     disturbed_runs,
     from_to,
     interval,
-    interval_said,
+    interval_in_words,
     number,
     number_of_bytes,
-    said,
     signed,
+    with_unit,
 )
 from apps.agents.contracts.reports.constraints import ConstraintVerdict, Holds
 from apps.agents.contracts.reports.measurements import UNKNOWN, Estimate, LatencyComparison, Pair
@@ -137,9 +137,9 @@ def drop_verdict(measured: MetricMeasured, limit: float) -> ConstraintVerdict:
     drop = primary.drop
     unit = difference_unit(primary.unit)
     status = decide(drop, limit, "at most")
-    interval_text = interval_said(primary.change, measured.confidence, unit)
+    interval_text = interval_in_words(primary.change, measured.confidence, unit)
     moved = _moved(primary.change, unit, status, interval_text, _values(primary))
-    sentence = f"{primary.label} {moved}, {against(status, f'the limit of {said(limit, unit)}')}."
+    sentence = f"{primary.label} {moved}, {against(status, f'the limit of {with_unit(limit, unit)}')}."
     return ConstraintVerdict(
         constraint="max_metric_drop_points",
         limit=limit,
@@ -147,7 +147,7 @@ def drop_verdict(measured: MetricMeasured, limit: float) -> ConstraintVerdict:
         unit=unit,
         status=status,
         margin=limit - drop.value,
-        sentence=capital(sentence),
+        sentence=capitalized(sentence),
         to_decide=_examples_to_decide(drop, limit, unit, measured.examples) if status is Holds.INCONCLUSIVE else None,
     )
 
@@ -180,7 +180,7 @@ def relative_drop_verdict(measured: MetricMeasured, limit: float) -> ConstraintV
     )
     change = percent.negated() if primary.higher_is_better else percent
     moved = _moved(
-        change, OF_ITS_VALUE, status, interval_said(change, measured.confidence, OF_ITS_VALUE), _values(primary)
+        change, OF_ITS_VALUE, status, interval_in_words(change, measured.confidence, OF_ITS_VALUE), _values(primary)
     )
     sentence = f"{primary.label} {moved}, {against(status, f'the limit of {number(limit * 100)} %')}."
     return ConstraintVerdict(
@@ -190,7 +190,7 @@ def relative_drop_verdict(measured: MetricMeasured, limit: float) -> ConstraintV
         unit="of the original",
         status=status,
         margin=limit - drop.value,
-        sentence=capital(sentence),
+        sentence=capitalized(sentence),
         to_decide=_examples_to_decide(percent, limit * 100, "%", measured.examples)
         if status is Holds.INCONCLUSIVE
         else None,
@@ -227,7 +227,9 @@ def group_verdict(measured: Measurements, limit: float) -> ConstraintVerdict:
     drop = worst.simultaneous
     spec = METRICS[measured.group_metric] if measured.group_metric else None
     change = drop.negated() if spec is None or spec.higher_is_better else drop
-    interval_text = interval_said(change, measured.confidence, unit).replace("interval", "interval for all groups", 1)
+    interval_text = interval_in_words(change, measured.confidence, unit).replace(
+        "interval", "interval for all groups", 1
+    )
     label = spec.label if spec else "metric"
     moved = _moved(change, unit, status, interval_text)
     return ConstraintVerdict(
@@ -238,7 +240,7 @@ def group_verdict(measured: Measurements, limit: float) -> ConstraintVerdict:
         status=status,
         margin=limit - drop.value,
         sentence=f"Of {len(measured.groups):,} groups, {worst.group} does worst: its {label} {moved} "
-        f"on {worst.examples:,} examples, {against(status, f'the limit of {said(limit, unit)}')}.",
+        f"on {worst.examples:,} examples, {against(status, f'the limit of {with_unit(limit, unit)}')}.",
         to_decide=_group_to_decide(worst, limit, unit) if status is Holds.INCONCLUSIVE else None,
     )
 
@@ -263,13 +265,13 @@ def _examples_to_decide(drop: Estimate, limit: float, unit: str, examples: int) 
         needed = math.ceil(examples * (reach / limit) ** 2) - examples if math.isfinite(reach) else None
         more = f"About {needed:,} more examples are needed." if needed else "Add examples."
         return (
-            f"With {examples:,} examples the interval reaches {said(reach, unit)} above the drop, more than the limit "
-            f"itself: even a candidate without any drop could not be shown to hold. {more}"
+            f"With {examples:,} examples the interval reaches {with_unit(reach, unit)} above the drop, more than the "
+            f"limit itself: even a candidate without any drop could not be shown to hold. {more}"
         )
     more_examples = more_needed(drop, limit, examples)
     if more_examples is None:
         return "The drop lies on the limit itself: no number of examples would decide while it stays there."
-    return f"About {more_examples:,} more examples would decide, if the drop stays at {said(drop.value, unit)}."
+    return f"About {more_examples:,} more examples would decide, if the drop stays at {with_unit(drop.value, unit)}."
 
 
 def _moved(change: Estimate, unit: str, status: Holds, interval_text: str, values: str = "") -> str:
@@ -281,12 +283,12 @@ def _moved(change: Estimate, unit: str, status: Holds, interval_text: str, value
         return "did not change"
     within = f" ({interval_text})" if interval_text else ""
     if not change.includes(0.0):
-        return f"{'fell' if change.value < 0 else 'rose'} {values}by {said(abs(change.value), unit)}{within}"
+        return f"{'fell' if change.value < 0 else 'rose'} {values}by {with_unit(abs(change.value), unit)}{within}"
     if status is Holds.HOLDS:
         return f"is unchanged ({values}{signed(change.value, unit)}, {interval_text})"
     if not change.value:
         return f"measured {values}the same{within}"
-    return f"measured {values}{said(abs(change.value), unit)} {'lower' if change.value < 0 else 'higher'}{within}"
+    return f"measured {values}{with_unit(abs(change.value), unit)} {'lower' if change.value < 0 else 'higher'}{within}"
 
 
 def _values(metric: MetricComparison) -> str:
@@ -437,5 +439,5 @@ def _exact_bytes(constraint: str, subject: str, pair: Pair, limit: int) -> Const
         unit="bytes",
         status=status,
         margin=limit - pair.candidate,
-        sentence=capital(f"{subject} {number_of_bytes(pair.candidate)}, {place}."),
+        sentence=capitalized(f"{subject} {number_of_bytes(pair.candidate)}, {place}."),
     )
