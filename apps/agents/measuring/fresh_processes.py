@@ -181,7 +181,7 @@ def _process(request: Request) -> Iterator[IO[str]]:
             )
         finally:
             os.close(writing)
-        program.tell(request.model_dump_json().encode())
+        program.send(request.model_dump_json().encode())
         yield events
         _check(program.ended())
 
