@@ -42,6 +42,7 @@ from apps.agents.evaluation.fidelity import OutputFidelity, finite_parts, finite
 from apps.agents.evaluation.plausibility import weight_bytes
 from apps.agents.measuring.engine import Engine, Feeds, Outputs, Run, fixed_batch, open_engine, run_portions
 from apps.agents.measuring.machine import LIBRARIES, installed_versions
+from apps.agents.measuring.protocol import ModelFile
 from apps.agents.techniques.catalogue import TechniqueSpec, catalogue, missing_libraries
 from apps.agents.techniques.compatibility import strings_against
 from apps.errors import UserError
@@ -80,6 +81,8 @@ class Assignment:
     """The tokenizer that came with the session's original."""
     signature: str | None = None
     """The function that is meant, of a model that offers several."""
+    further_inputs: Mapping[str, ModelFile] = field(default_factory=dict)
+    """The models that it reads beside that one, by the roles of its spec; never changed."""
 
     def engine(self) -> Engine:
         """The model, opened anew."""
