@@ -38,6 +38,7 @@ def run(context: JobContext) -> JobResult:
         format=material.format,
         encoder=material.original.encoder,
         signature=material.signature,
+        original=None if material.is_original else material.original_file,
     )
     with blaming(lambda: _rehearse(material, job.threads)):
         made = agent.run(assignment, context)

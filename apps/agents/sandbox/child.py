@@ -68,6 +68,15 @@ class JobContext:
         else:
             self.log(f"{name} is {value}", "warning")
 
+    @property
+    def checkpoint(self) -> Path | None:
+        """The file that an earlier attempt of this step kept last; `None` at the first."""
+        return self.job.inputs.get("checkpoint")
+
+    def keep_checkpoint(self, file: Path) -> None:
+        """Take `file` over for a next attempt."""
+        file.unlink()
+
     def send(self, event: Progress | LogLine | MetricValue | JobResult | JobFailure) -> None:
         line = event.model_dump_json()
         with self._lock:
