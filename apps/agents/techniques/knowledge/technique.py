@@ -54,6 +54,19 @@ class NotTried:
 
 
 @dataclass(frozen=True)
+class Outlook:
+    """The predicted effect of a technique that is no quantization. Ratios are original over candidate."""
+
+    speedup: float
+    size_ratio: float
+    metric_drop_points: float
+    metric_drop_high: float
+    """The loss to expect at worst."""
+    basis: str
+    """Where the numbers come from, without a full stop."""
+
+
+@dataclass(frozen=True)
 class TechniqueKnowledge:
     """What planning knows of a technique. As it stands it does for any: the spec's expectation and its searched values.
 
@@ -71,6 +84,8 @@ class TechniqueKnowledge:
     not_tried: tuple[NotTried, ...] = ()
     forbids: tuple[tuple[str, str], ...] = ()
     """Families of techniques that may not follow it, each with the reason. After a quantization none may."""
+    hands_on_to: tuple[str, ...] = ()
+    """Families of techniques that are also applied to its result, because their gains multiply."""
 
     @property
     def predicts(self) -> bool:
@@ -85,6 +100,10 @@ class TechniqueKnowledge:
     def title_parts(self, spec: TechniqueSpec, parameters: Parameters) -> list[str]:
         """What tells a variant from its siblings, for its title, besides what stays in float."""
         return [value_text(one, parameters.get(one.name, one.default)) for one in searched(spec.parameters)]
+
+    def outlook(self, parameters: Parameters, profile: GraphProfile) -> Outlook | None:
+        """The predicted effect on this form of the model; `None` if only the spec's expectation is known."""
+        return None
 
     def operators(self, spec: TechniqueSpec, parameters: Parameters, profile: GraphProfile) -> frozenset[str]:
         """The operator types that it changes."""
