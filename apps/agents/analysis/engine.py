@@ -66,6 +66,10 @@ class AnalysisEngine(Engine, Protocol):
         """Other ways in which the same runtime may run the same file, by their names; it may fail when it is run."""
         ...
 
+    def hindrances(self, batches: Sequence[Feeds]) -> Mapping[str, str]:
+        """Techniques, by name, that find nothing to change in this model's graph, each with the reason, a sentence."""
+        ...
+
     def notes(self) -> tuple[str, ...]:
         """What could not be found out so far, in sentences."""
         ...

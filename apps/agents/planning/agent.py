@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log10
 from typing import Any
 
@@ -18,14 +18,15 @@ from apps.agents.planning.availability import Sorting
 from apps.agents.planning.baseline import is_baseline
 from apps.agents.planning.bases import Bases, bases_of_analyses, bases_of_model
 from apps.agents.planning.chains import Heads, application_of
-from apps.agents.planning.ordering import collapse, no_gain, obstacle, predicted_gain, worth
-from apps.agents.planning.prediction import noise_by_operator, predict, scope_of
+from apps.agents.planning.ordering import collapse, no_gain, obstacle, place_of, predicted_gain, worth
+from apps.agents.planning.prediction import in_turn, noise_by_operator, predict, scope_of
 from apps.agents.planning.summary import describe, summary, tables_in_words
 from apps.agents.techniques.catalogue import Family, TechniqueSpec, catalogue
 from apps.agents.techniques.knowledge.profile import GraphProfile
 from apps.agents.techniques.knowledge.tables import TABLES, Knowledge
 from apps.agents.techniques.knowledge.technique import QuantizationKnowledge
 from apps.agents.techniques.knowledge.variant import NO_PLACE, Variant
+from apps.agents.techniques.order import why_not_after
 from apps.agents.techniques.variants import KEPT_NODES, variants_of
 
 TYPE_CHOICES = 2
@@ -117,11 +118,12 @@ class PlanningAgent:
         heads = Heads(bases, self.specs, available.__contains__)
         weighed = [self._weigh(variant, available, heads, criteria) for variant in _grid(bases, available)]
         weighed += [rescue for item in weighed if (rescue := self._rescue(item, criteria))]
-        weighed.sort(key=lambda item: -_worth(item, criteria))
+        weighed += [both for item in weighed if (both := self._handed_on(item, weighed, bases, criteria))]
+        weighed.sort(key=lambda item: -self._worth(item, criteria))
         chosen = [item for item in weighed if not item.firm and (not item.soft or _asked_for(item, criteria))]
         chosen += _measured_anyway(chosen, weighed)
         chosen += [item for item in weighed if item not in chosen and any(_is_baseline(item, one) for one in chosen)]
-        chosen.sort(key=lambda item: -_worth(item, criteria))
+        chosen.sort(key=lambda item: -self._worth(item, criteria))
         omitted = omitted + [
             Omission(technique=item.spec.name, title=item.title, reason=_sentence(item.firm or item.soft or ""))
             for item in weighed
@@ -167,6 +169,41 @@ class PlanningAgent:
         reason = f"{item.variant.reason.removesuffix('.')}; the {count} in float, without which it would collapse."
         rescued = self._weighed(item.spec, Variant(item.spec.name, parameters, reason), item.head, profile, criteria)
         return None if rescued.firm or rescued.soft else rescued
+
+    def _handed_on(
+        self, item: _Weighed, weighed: Sequence[_Weighed], bases: Bases, criteria: Criteria
+    ) -> _Weighed | None:
+        """A variant with the most promising technique after it that its knowledge names; `None` if there is none."""
+        families = item.spec.knowledge.hands_on_to
+        earlier, given = self._applied(item), bases.original.model.format
+        later = [
+            one
+            for one in weighed
+            if one.spec.family in families
+            and not (one.firm or one.soft or one.spec.knowledge.tried_last)
+            and not why_not_after(one.spec, earlier, given)
+        ]
+        if item.firm or not later:
+            return None
+        best = max(later, key=lambda one: self._worth(one, criteria))
+        prediction = in_turn(item.prediction, best.prediction, item.profile, criteria)
+        reason = f"{item.variant.reason} Then: {best.variant.reason}"
+        return replace(
+            best,
+            variant=Variant(best.spec.name, best.variant.parameters, reason),
+            prediction=prediction,
+            firm=obstacle(prediction, item.profile, criteria),
+            soft=no_gain(prediction, criteria),
+            head=(*item.head, item.application),
+        )
+
+    def _applied(self, item: _Weighed) -> list[TechniqueSpec]:
+        """The techniques of an item, in turn."""
+        return [*(self.specs[link.technique] for link in item.head), item.spec]
+
+    def _worth(self, item: _Weighed, criteria: Criteria) -> float:
+        gain = predicted_gain(item.prediction, criteria)
+        return place_of(self._applied(item)) * worth(gain, item.prediction, item.spec)
 
     def _fewest_in_float(self, item: _Weighed, names: set[str], criteria: Criteria) -> list[str] | None:
         profile = item.profile
@@ -264,10 +301,6 @@ def _is_baseline(item: _Weighed, clever: _Weighed) -> bool:
 
 def _choice(item: _Weighed) -> tuple[str, ...] | None:
     return type_choice(item.spec, item.variant.parameters)
-
-
-def _worth(item: _Weighed, criteria: Criteria) -> float:
-    return worth(predicted_gain(item.prediction, criteria), item.prediction, item.spec)
 
 
 def _record(number: int, item: _Weighed) -> CandidateRecord:

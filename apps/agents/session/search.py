@@ -27,6 +27,7 @@ from apps.agents.planning.ordering import (
     SURPRISE,
     obstacle,
     optimistic_gain,
+    place_of,
     predicted_gain,
     worth,
 )
@@ -38,6 +39,8 @@ from apps.agents.techniques.artifact_format import runtime_of
 from apps.agents.techniques.catalogue import Family, Risk, TechniqueSpec
 from apps.agents.techniques.compatibility import format_label
 
+_KEEPING = frozenset({Family.EXPORT, Family.GRAPH, Family.QUANTIZATION})
+"""Families of techniques that leave out no weights."""
 NO_EFFECT = TechniqueNoEffect.code
 FLOAT_MODELS_UNTIL = 0.5
 """After this share of a session's minutes, float models are no longer measured only for comparison."""
@@ -177,8 +180,13 @@ class Search:
             "finalists": list(finals.keys),
             "confidence": shared_confidence(self.state.criteria.confidence, len(finals.keys)),
             "contenders": {one.key: round(one.score, 6) for one in self.contenders},
-            **self.held_against(trial),
+            **self.evaluated_with(trial),
         }
+
+    def evaluated_with(self, trial: Trial) -> dict[str, Any]:
+        """What every evaluation of a candidate is given: what it is held against, and what its chain leaves out."""
+        cutting = [link.technique for link in self._cutting(trial.planned)]
+        return {**self.held_against(trial), **({"earlier": cutting} if cutting else {})}
 
     @property
     def judging_s(self) -> float:
@@ -350,7 +358,12 @@ class Search:
         options += [option for chain in self.chains if (option := self._repair_option(chain)) is not None]
         options = [self._before_what_it_judges(option, options) for option in options]
         options = [self._before_what_starts_from_it(option, options) for option in options]
-        return tuple(sorted(options, key=lambda option: (-option.worth, option.candidate.key)))
+        ranked = sorted(options, key=lambda option: (-option.worth, option.candidate.key))
+        return tuple(option for option in ranked if not self._tried_last(option.candidate)) or tuple(ranked[:1])
+
+    def _tried_last(self, candidate: CandidateRecord) -> bool:
+        """Whether a candidate is tried after all others. Of those, each is measured before the next is made."""
+        return any(spec.knowledge.tried_last for link in candidate.steps if (spec := self.specs.get(link.technique)))
 
     def _before_what_it_judges(self, option: Option, options: list[Option]) -> Option:
         """Moves plain rounding to just before the first method that has to beat it, or to the front if one was
@@ -376,13 +389,16 @@ class Search:
         candidate, criteria = trial.planned, self.state.criteria
         if reason := self._cannot_run(candidate.technique) or self._lost_link(trial):
             return reason
+        for link in self._cutting(candidate):
+            if reason := self.unavailable(link.technique):
+                return f"Left out: {link.title}, which comes before it: {reason}"
         if self._is_new_type_choice(candidate) or self._awaited_baseline(candidate):
             return None
         if self._awaited_float_model(candidate):
             return None
         if lost := self._collapsed_siblings(candidate):
             return f"Left out: {' and '.join(lost)}, which quantize the same operators, lost far too much."
-        correction, known = self._correction(candidate.technique), self._measured(candidate.technique)
+        correction, known = self._correction(candidate), self._measured(candidate)
         surprise = KNOWN_SURPRISE if self._is_known_choice(candidate) else SURPRISE
         profile = self.bases.profile(self.specs[candidate.technique])
         if broken := obstacle(candidate.predicted, profile, criteria, correction, surprise):
@@ -421,33 +437,49 @@ class Search:
         going = [trial for trial in self.trials if trial.started and trial.failed_step is None]
         return frozenset(choice for trial in going if (choice := self._type_choice(trial.planned)))
 
-    def _correction(self, technique: str) -> tuple[float, float]:
-        """The mean of measured over predicted speed-up and size ratio, over the technique's measured candidates."""
-        measured = self._measured(technique)
+    def _correction(self, candidate: CandidateRecord) -> tuple[float, float]:
+        """The mean of measured over predicted speed-up and size ratio, over measured candidates of the same kind."""
+        measured = self._measured(candidate)
         return (
             _mean_ratio([trial.speedup / trial.planned.predicted.speedup for trial in measured]),
             _mean_ratio([trial.size_ratio / trial.planned.predicted.size_ratio for trial in measured]),
         )
 
-    def _measured(self, technique: str) -> list[Trial]:
-        return [trial for trial in self.trials if trial.judgement and trial.planned.technique == technique]
+    def _measured(self, candidate: CandidateRecord) -> list[Trial]:
+        """The measured candidates of the same kind: the same technique, after the same ones that cut weights."""
+        cutting = [link.technique for link in self._cutting(candidate)]
+        return [
+            trial
+            for trial in self.trials
+            if trial.judgement
+            and trial.planned.technique == candidate.technique
+            and [link.technique for link in self._cutting(trial.planned)] == cutting
+        ]
+
+    def _cutting(self, candidate: CandidateRecord) -> Chain:
+        """The links before the last one that leave out weights."""
+        known = ((link, self.specs.get(link.technique)) for link in candidate.steps[:-1])
+        return tuple(link for link, spec in known if spec is not None and spec.family not in _KEEPING)
 
     def _worth(self, candidate: CandidateRecord) -> float:
-        gain = predicted_gain(candidate.predicted, self.state.criteria, self._correction(candidate.technique))
+        gain = predicted_gain(candidate.predicted, self.state.criteria, self._correction(candidate))
         risk = Risk.HIGH if self._lossy_siblings(candidate) else candidate.predicted.risk
-        return worth(gain, candidate.predicted, self.specs[candidate.technique], risk)
+        spec = self.specs[candidate.technique]
+        made_by = (spec, *(self.specs[link.technique] for link in self._cutting(candidate)))
+        return place_of(made_by) * worth(gain, candidate.predicted, spec, risk)
 
     def _lossy_siblings(self, candidate: CandidateRecord) -> list[Trial]:
         """Candidates that quantize the same operators with the same technique and lost too much."""
         return [
             trial
-            for trial in self._measured(candidate.technique)
+            for trial in self._measured(candidate)
             if trial.judgement and trial.judgement.loses_metric and self._same_scope(trial.planned, candidate)
         ]
 
     def _same_scope(self, one: CandidateRecord, other: CandidateRecord) -> bool:
         scope = self.specs[other.technique].knowledge.scope
-        return scope(one.parameters) == scope(other.parameters)
+        same_cut = key_of(self._cutting(one)) == key_of(self._cutting(other)) if self._cutting(one) else True
+        return same_cut and scope(one.parameters) == scope(other.parameters)
 
     def _collapsed_siblings(self, candidate: CandidateRecord) -> list[str]:
         """Keys of such candidates that lost several times the limit, if there are at least `TYPE_CHOICES`; else empty.
@@ -473,9 +505,12 @@ class Search:
         """The next repair of a chain, or why it ends; `None` while one of its candidates is undecided."""
         if not all(trial.decided for trial in chain):
             return None
-        spec = self.specs[chain[0].planned.technique]
+        planned = chain[0].planned
+        if self._cutting(planned):
+            return Stop(f"{planned.key} is not repaired: candidates of which less is cut are tried in its place.")
+        spec = self.specs[planned.technique]
         attempts = tuple(trial.attempt() for trial in chain)
-        others = tuple(trial.attempt() for trial in self._measured(spec.name) if trial.root != chain[0].root)
+        others = tuple(trial.attempt() for trial in self._measured(planned) if trial.root != chain[0].root)
         return next_repair(attempts, spec, self.bases.profile(spec), self.state.criteria, self.bar, others)
 
     def _repair_option(self, chain: tuple[Trial, ...]) -> Option | None:

@@ -61,6 +61,10 @@ class LiteRtAnalysisEngine(LiteRtEngine):
         """The runtime runs it in one way only."""
         return ()
 
+    def hindrances(self, batches: Sequence[Feeds]) -> Mapping[str, str]:
+        """Whether a technique finds something to change shows when it is applied."""
+        return {}
+
     def notes(self) -> tuple[str, ...]:
         return tuple(self._notes)
 

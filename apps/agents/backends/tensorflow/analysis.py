@@ -59,5 +59,9 @@ class TensorFlowAnalysisEngine(TensorFlowEngine):
         """The same graph compiled by XLA. One that XLA cannot compile says so when it is run."""
         return ((XLA, self.compiled_session(target)),)
 
+    def hindrances(self, batches: Sequence[Feeds]) -> Mapping[str, str]:
+        """Whether a technique finds something to change shows when it is applied."""
+        return {}
+
     def notes(self) -> tuple[str, ...]:
         return tuple(self._notes)

@@ -84,6 +84,8 @@ class TechniqueKnowledge:
     not_tried: tuple[NotTried, ...] = ()
     forbids: tuple[tuple[str, str], ...] = ()
     """Families of techniques that may not follow it, each with the reason. After a quantization none may."""
+    tried_last: bool = False
+    """Whether it is tried after all candidates that do without it: it takes long, and its loss is uncertain."""
     hands_on_to: tuple[str, ...] = ()
     """Families of techniques that are also applied to its result, because their gains multiply."""
 
