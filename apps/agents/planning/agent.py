@@ -173,17 +173,20 @@ class PlanningAgent:
     def _handed_on(
         self, item: _Weighed, weighed: Sequence[_Weighed], bases: Bases, criteria: Criteria
     ) -> _Weighed | None:
-        """A variant with the most promising technique after it that its knowledge names; `None` if there is none."""
+        """A variant with the most promising technique after it that its knowledge names; `None` if there is none.
+
+        A limit that either would break alone may hold for both together.
+        """
         families = item.spec.knowledge.hands_on_to
         earlier, given = self._applied(item), bases.original.model.format
         later = [
             one
             for one in weighed
             if one.spec.family in families
-            and not (one.firm or one.soft or one.spec.knowledge.tried_last)
+            and not (one.soft or one.spec.knowledge.tried_last or collapse(one.prediction, criteria))
             and not why_not_after(one.spec, earlier, given)
         ]
-        if item.firm or not later:
+        if not later or collapse(item.prediction, criteria):
             return None
         best = max(later, key=lambda one: self._worth(one, criteria))
         prediction = in_turn(item.prediction, best.prediction, item.profile, criteria)
