@@ -23,7 +23,7 @@ from apps.agents.contracts.reports.analysis import AnalysisReport
 from apps.agents.contracts.reports.dataset import DatasetSummary
 from apps.agents.contracts.reports.evaluation import Part
 from apps.agents.contracts.reports.measurements import OriginalMemory
-from apps.agents.contracts.reports.model import ModelSummary
+from apps.agents.contracts.reports.model import Interface, ModelSummary
 from apps.agents.contracts.reports.selection import PairedOutcomes
 from apps.agents.contracts.state import Closing, StepKind, StepRequest
 from apps.agents.contracts.values import Value
@@ -53,6 +53,8 @@ class StepFacts(Value):
     """Of the model that the step starts from."""
     signature: str | None = None
     """The original's function, where its format has room for several."""
+    original_interface: Interface | None = None
+    """What the original takes and gives, once it was analysed."""
     criteria: Criteria | None = None
     dataset: DatasetSpec | None = None
     """How the data set is read."""
@@ -94,7 +96,7 @@ def job_for(
 
 def arguments_for(request: StepRequest, facts: StepFacts) -> Arguments:
     """What the handler of `request` is told. Raises `ValidationError` for a missing fact."""
-    model = _known(facts, "original_format", "format", "signature", "dataset")
+    model = _known(facts, "original_format", "format", "signature", "original_interface", "dataset")
     if facts.batch_divisor > 1:
         model["batch_divisor"] = facts.batch_divisor
     match request.kind:

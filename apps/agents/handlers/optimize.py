@@ -36,7 +36,7 @@ def run(context: JobContext) -> JobResult:
         threads=job.threads,
         batch_divisor=arguments.batch_divisor,
         format=material.format,
-        encoder=material.original.encoder,
+        encoder=material.encoder,
         signature=material.signature,
     )
     with blaming(lambda: _rehearse(material, job.threads)):

@@ -77,7 +77,7 @@ class Assignment:
     format: str = Format.ONNX
     """The model's (`apps.agents.contracts.formats`)."""
     encoder: TextEncoder | None = None
-    """The tokenizer that came with the session's original."""
+    """The tokenizer that came with the session's original, where the data set is of texts."""
     signature: str | None = None
     """The function that is meant, of a model that offers several."""
 

@@ -54,6 +54,13 @@ class LanguageModel(Value):
     """Whether a tokenizer came with it; without one no text can be fed."""
 
 
+class Interface(Value):
+    """What a model takes and gives."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
 class Signature(Value):
     """One function of a model that offers several, such as a SavedModel."""
 
@@ -87,3 +94,7 @@ class ModelSummary(Value):
     """Every function that the model offers, where its format has more than one place for them."""
     notes: tuple[str, ...] = ()
     """What inspection found worth saying without refusing the file, each a sentence."""
+
+    @property
+    def interface(self) -> Interface:
+        return Interface(inputs=self.inputs, outputs=self.outputs)
