@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from apps.agents.contracts.dataset_spec import DatasetKind
 from apps.agents.contracts.job import Job
 from apps.agents.contracts.job_arguments import ModelArguments
+from apps.agents.contracts.reports.model import Interface
+from apps.agents.contracts.text import TextEncoder
 from apps.agents.datasets.loading import Dataset, load_dataset
 from apps.agents.measuring.engine import Engine, open_engine
 from apps.agents.measuring.protocol import ModelFile
@@ -67,6 +70,7 @@ class Material:
 
     @cached_property
     def original(self) -> Engine:
+        """Opened when it is first asked for: its libraries take seconds to load."""
         return self.open(self.original_file)
 
     def open(self, file: ModelFile) -> Engine:
@@ -78,14 +82,24 @@ class Material:
         return self.job.inputs.get("original") or self.model
 
     @cached_property
+    def interface(self) -> Interface:
+        """What the original takes and gives. The original is opened only where the job does not say."""
+        return self.arguments.original_interface or self.original.summary.interface
+
+    @cached_property
+    def encoder(self) -> TextEncoder | None:
+        """The original's tokenizer, where the data set is of texts. For other data the original stays closed."""
+        return self.original.encoder if self.arguments.dataset.kind is DatasetKind.TEXT else None
+
+    @cached_property
     def dataset(self) -> Dataset:
         """Read as the original takes it: what was made of it has its inputs, and no tokenizer perhaps."""
         return load_dataset(
             self.job.inputs["dataset"],
             self.arguments.dataset,
-            self.original.summary.inputs,
+            self.interface.inputs,
             self.job.seed,
             scratch=self.scratch,
-            encoder=self.original.encoder,
-            outputs=self.original.summary.outputs,
+            encoder=self.encoder,
+            outputs=self.interface.outputs,
         )

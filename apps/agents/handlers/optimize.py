@@ -41,7 +41,7 @@ def run(context: JobContext) -> JobResult:
         threads=job.threads,
         batch_divisor=arguments.batch_divisor,
         format=material.format,
-        encoder=material.original.encoder,
+        encoder=material.encoder,
         signature=material.signature,
         further_inputs=_further(material, spec, arguments.inputs),
         original=None if material.is_original else material.original_file,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from apps.agents.contracts.dataset_spec import DatasetKind
 from apps.agents.contracts.job import JobResult, OutputFile
 from apps.agents.contracts.job_arguments import PackageArguments
 from apps.agents.datasets.loading import load_dataset
@@ -63,15 +62,13 @@ def _examples(material: Material, threads: int) -> tuple[PackageExamples | None,
     spec = material.arguments.dataset
     try:
         engine = material.open(material.file)
-        # Only texts need the original, for its tokenizer; else the packaged model itself declares what it takes.
-        encoder = material.original.encoder if spec.kind is DatasetKind.TEXT else None
         dataset = load_dataset(
             job.inputs["dataset"],
             spec,
             engine.summary.inputs,
             job.seed,
             scratch=material.scratch,
-            encoder=encoder,
+            encoder=material.encoder,
             outputs=engine.summary.outputs,
         )
         return package_examples(engine, dataset, threads, job.seed), None

@@ -78,7 +78,7 @@ class Assignment:
     format: str = Format.ONNX
     """The model's (`apps.agents.contracts.formats`)."""
     encoder: TextEncoder | None = None
-    """The tokenizer that came with the session's original."""
+    """The tokenizer that came with the session's original, where the data set is of texts."""
     signature: str | None = None
     """The function that is meant, of a model that offers several."""
     further_inputs: Mapping[str, ModelFile] = field(default_factory=dict)
