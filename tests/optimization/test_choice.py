@@ -21,7 +21,8 @@ from tests.optimization.standing import standing
 pytestmark = pytest.mark.django_db
 
 SAID = (
-    "One candidate was tried on 800 ranking examples, and the best was judged on 800 that nothing had been chosen by."
+    "One candidate was tried on 800 validation examples, and the best was judged on 800 test examples, which played no "
+    "part in the choice."
 )
 
 
