@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from apps.agents.contracts.dataset_spec import DatasetSpec
+from apps.agents.contracts.dataset_spec import DatasetSpec, TextReading
 from apps.agents.contracts.errors.techniques import TechniqueNotApplicable, TechniqueParameters
 from apps.agents.measuring.engine import open_engine
 from apps.agents.techniques.base import Made
@@ -15,7 +15,8 @@ from tests.agents.workshop import Workshop, sqnr_db
 
 pytestmark = [pytest.mark.assets, pytest.mark.slow]
 
-TEXTS = DatasetSpec(kind="text", task="language_modeling")
+TEXTS = DatasetSpec(kind="text", task="language_modeling", text=TextReading(max_tokens=64))
+"""Short rows: what the bits do to the outputs shows on them as well."""
 
 
 @pytest.fixture(scope="module")
