@@ -385,6 +385,7 @@ class StorageSerializer(serializers.Serializer[Any]):
     models_bytes = serializers.IntegerField()
     datasets_bytes = serializers.IntegerField()
     candidates_bytes = serializers.IntegerField()
+    checkpoints_bytes = serializers.IntegerField()
     packages_bytes = serializers.IntegerField()
     uploads_bytes = serializers.IntegerField()
     artifact_days = serializers.IntegerField(source="policy.artifact_days", allow_null=True)

@@ -83,6 +83,8 @@ class Assignment:
     """The function that is meant, of a model that offers several."""
     further_inputs: Mapping[str, ModelFile] = field(default_factory=dict)
     """The models that it reads beside that one, by the roles of its spec; never changed."""
+    original: ModelFile | None = None
+    """What the session started from, where the model is made of it; `None` where the model is that itself."""
 
     def engine(self) -> Engine:
         """The model, opened anew."""
@@ -127,6 +129,8 @@ class Applied:
     artifact: Path
     evidence: Mapping[str, Any] = field(default_factory=dict)
     """Plain JSON, kept with the result: masks, ranks, multiply-accumulates, what stayed in float."""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """Values of parameters that were found on the way, with which the same artifact can be made again."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +179,7 @@ class BaseOptimizationAgent(ABC):
         spec, sizes = assignment.spec, self.sizes(assignment, artifact)
         result = OptimizationResult(
             technique=spec.name,
-            parameters=dict(assignment.parameters),
+            parameters={**assignment.parameters, **applied.parameters},
             size_bytes=after.size_bytes,
             input_size_bytes=before.size_bytes,
             digest=digest_of(artifact),
@@ -478,3 +482,10 @@ class _Part:
 
     def metric(self, name: str, value: float) -> None:
         self.whole.metric(name, value)
+
+    @property
+    def checkpoint(self) -> Path | None:
+        return self.whole.checkpoint
+
+    def keep_checkpoint(self, file: Path) -> None:
+        self.whole.keep_checkpoint(file)

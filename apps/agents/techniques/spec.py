@@ -24,6 +24,8 @@ class Family(StrEnum):
     GRAPH = "graph optimization"
     QUANTIZATION = "quantization"
     PRUNING = "pruning"
+    TRAINING = "training"
+    """The same network, its weights learned further."""
     DISTILLATION = "distillation"
     ARCHITECTURE = "architecture search"
     COMPRESSION = "compression"

@@ -11,7 +11,7 @@ from typing_extensions import TypeIs
 
 from apps.agents.contracts import phrasing
 from apps.agents.contracts.dataset_spec import METRICS, Metric
-from apps.agents.contracts.phrasing import POINT_UNITS, column_number, gains_said, scaled_bytes
+from apps.agents.contracts.phrasing import POINT_UNITS, column_number, gains_in_words, scaled_bytes
 from apps.agents.contracts.reports.constraints import ConstraintVerdict
 from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
 from apps.agents.contracts.reports.measurements import UNKNOWN as UNBOUNDED
@@ -85,7 +85,7 @@ def faster(latency: Any) -> str:
 @register.filter
 def whose(gains: Gains) -> str:
     """The sources of the speed-up: `197× from LiteRT, 1.03× from dynamic range`."""
-    return gains_said(gains)
+    return gains_in_words(gains)
 
 
 @register.filter
