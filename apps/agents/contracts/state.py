@@ -132,7 +132,10 @@ class Prediction(Value):
 
 
 class CandidateRecord(Value):
-    """A candidate: a chain of techniques, its prediction, and its status."""
+    """A candidate: a chain of techniques, its prediction, and its status.
+
+    `steps` are the techniques in order, from the original to the candidate. The candidate is named after the last one.
+    """
 
     key: str
     """`c01`, `c02`, … in the order of the plan. A repair is named after the planned candidate: `c03r1`, `c03r2`."""

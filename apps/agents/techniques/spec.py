@@ -10,12 +10,15 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Literal, Self
 
-from pydantic import Field, InstanceOf, model_validator
+from pydantic import Field, InstanceOf, field_validator, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from apps.agents.contracts.criteria import Device
 from apps.agents.contracts.values import Value
 from apps.agents.techniques.knowledge.technique import TechniqueKnowledge
+
+TAKEN_ROLES = frozenset({"model", "original", "dataset", "checkpoint"})
+"""Roles of files that any job may have."""
 
 
 class Family(StrEnum):
@@ -89,6 +92,14 @@ class TechniqueSpec(Value):
     reference: str
     """The paper or the page that the method follows."""
     implementation: str = Field(pattern=r"^[\w.]+:\w+$")
+
+    @field_validator("inputs")
+    @classmethod
+    def _roles_of_its_own(cls, inputs: tuple[str, ...]) -> tuple[str, ...]:
+        """Raises `ValueError` where a role is one that every job may have."""
+        if taken := sorted(set(inputs) & TAKEN_ROLES):
+            raise ValueError(f"inputs: {', '.join(taken)} is given to every technique; name the role differently")
+        return inputs
 
     @model_validator(mode="after")
     def _sound_parameters(self) -> Self:

@@ -340,7 +340,7 @@ def _found(name: str, value: Any) -> Iterator[tuple[str, str]]:
     elif isinstance(value, (list, tuple)) and len(value) > MOST_FOUND:
         yield name, f"{_said(value[:MOST_FOUND])} and {len(value) - MOST_FOUND} more"
     elif value not in (None, "", [], ()):
-        yield name, f"{value:.4g}" if isinstance(value, float) else _said(value)
+        yield name, f"{value:.6g}" if isinstance(value, float) else _said(value)
 
 
 def _said(value: Any) -> str:
