@@ -16,12 +16,13 @@ from apps.agents.techniques.base import Assignment, agent_for, spec_of
 
 
 def run(context: JobContext) -> JobResult:
-    """Apply one technique; the result's body is an `OptimizationResult`, the file of the role `artifact` the model.
+    """Apply one technique. The result's body is an `OptimizationResult`, and its file with the role `artifact` is the
+    model.
 
-    Inputs of `Material`, and `OptimizeArguments`.
+    The inputs are those of `Material`, the arguments `OptimizeArguments`.
     """
     job, arguments = context.job, OptimizeArguments.of(context.job)
-    np.random.seed(job.seed)  # What libraries draw from.
+    np.random.seed(job.seed)  # Libraries draw from this generator.
     spec, parameters = spec_of(arguments.technique, arguments.parameters)
     agent = agent_for(spec)
     material = Material(job, arguments)
@@ -47,7 +48,7 @@ def run(context: JobContext) -> JobResult:
 
 
 def _rehearse(material: Material, threads: int) -> None:
-    """Runs the original on every example that techniques may use."""
+    """Runs the original on all calibration examples."""
     engine, dataset = material.original, material.dataset
     run, batch = engine.session(Target(threads=threads)), fixed_batch(engine.summary.inputs, dataset.layout)
     for feeds in dataset.calibration(len(dataset.calibration_indices), batch or BATCH):
