@@ -7,6 +7,8 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from pydantic import Field
+
 from apps.agents.contracts.values import Value
 
 
@@ -21,6 +23,8 @@ class Application(Value):
     """Its parameters in words: `activations uint8, weights int8; per channel`. Empty if there is nothing to say."""
     optional: bool = False
     """Whether the chain skips it if it cannot be applied. Preparations are optional."""
+    inputs: dict[str, tuple[Application, ...]] = Field(default_factory=dict)
+    """The chains of the other models that it reads, by role. An empty chain is the original."""
 
     @property
     def named(self) -> str:
@@ -30,11 +34,19 @@ class Application(Value):
 
 Chain = tuple[Application, ...]
 
+MODEL = "model"
+"""The role of the model that a step changes, measures or packs."""
+ORIGINAL = "original"
+"""In place of a step's key: the session's original."""
 _NAME_LENGTH = 40
 _DIGEST_LENGTH = 10
 
 
-def prefix_key(applied: Iterable[tuple[str, Mapping[str, Any]]]) -> str:
+Applied = tuple[str, Mapping[str, Any]] | tuple[str, Mapping[str, Any], Mapping[str, str]]
+"""A technique, its parameters, and the keys of its further inputs by role where it has any."""
+
+
+def prefix_key(applied: Iterable[Applied]) -> str:
     """The key of the artifact that these techniques and parameters make: the name of the last one, and a digest.
 
     The same pairs in the same order have the same key in every session, so an artifact that several candidates share is
@@ -42,13 +54,21 @@ def prefix_key(applied: Iterable[tuple[str, Mapping[str, Any]]]) -> str:
     """
     links = list(applied)
     digest = hashlib.sha256(json.dumps(links, sort_keys=True).encode()).hexdigest()
-    last, _ = links[-1]
-    return f"{last[:_NAME_LENGTH]}/{digest[:_DIGEST_LENGTH]}"
+    return f"{links[-1][0][:_NAME_LENGTH]}/{digest[:_DIGEST_LENGTH]}"
+
+
+def applied(technique: str, parameters: Mapping[str, Any], inputs: Mapping[str, str]) -> Applied:
+    """A link as a key counts it."""
+    return (technique, parameters, dict(inputs)) if inputs else (technique, parameters)
 
 
 def key_of(chain: Iterable[Application]) -> str:
     """The key of the artifact that a chain makes. Titles do not count."""
-    return prefix_key((link.technique, link.parameters) for link in chain)
+    return prefix_key(applied(link.technique, link.parameters, _input_keys(link)) for link in chain)
+
+
+def _input_keys(link: Application) -> dict[str, str]:
+    return {role: key_of(chain) if chain else ORIGINAL for role, chain in link.inputs.items()}
 
 
 def from_joined_title(technique: str, parameters: Mapping[str, Any], title: str) -> Application:
@@ -62,6 +82,10 @@ def in_one_line(chain: Iterable[Application]) -> str:
     return " → ".join(link.named for link in chain)
 
 
-def prefixes(chain: Chain) -> Iterator[Chain]:
-    """The proper prefixes of a chain, the shortest first. The whole chain is not one of them."""
-    return (chain[:length] for length in range(1, len(chain)))
+def sources(chain: Chain) -> Iterator[Chain]:
+    """The chains that must be made before the last link of `chain` can be applied, in a possible order."""
+    for length in range(1, len(chain) + 1):
+        for made in chain[length - 1].inputs.values():
+            yield from (*sources(made), made) if made else ()
+        if length < len(chain):
+            yield chain[:length]

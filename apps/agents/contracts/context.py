@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal, Protocol
 
 
@@ -13,3 +14,8 @@ class Context(Protocol):
     def log(self, message: str, level: Literal["info", "warning", "error"] = "info") -> None: ...
 
     def metric(self, name: str, value: float) -> None: ...
+
+    @property
+    def checkpoint(self) -> Path | None: ...
+
+    def keep_checkpoint(self, file: Path) -> None: ...

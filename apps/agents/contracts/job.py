@@ -2,7 +2,7 @@
 
 The parent (`sandbox.process`) writes a `Job` as one line of JSON to the child's standard input and keeps it open
 as a lifeline. The child (`python -m apps.agents.sandbox.child`) writes one JSON object per line to the event pipe:
-any number of `Progress`, `LogLine` and `MetricValue`, then one `JobResult` or one `JobFailure`.
+any number of `Progress`, `LogLine`, `MetricValue` and `CheckpointKept`, then one `JobResult` or one `JobFailure`.
 """
 
 from __future__ import annotations
@@ -23,12 +23,24 @@ class Job(Value):
     scratch: Path
     """An empty folder for this job only. Files to keep go to `scratch / "out"`."""
     inputs: dict[str, Path] = {}
-    """Read-only files by role: `model`, `original`, `dataset`."""
+    """Read-only files by role: `model`, `original`, `dataset`, and what else a step starts from, such as `teacher`.
+
+    `checkpoint` is what an earlier attempt of the step has kept.
+    """
     arguments: dict[str, Any] = {}
     seed: int = 0
     threads: int = 1
     cores: tuple[int, ...] = ()
     """The only cores that the job may use; empty means all."""
+    identity: str = ""
+    """A digest of what is asked for, which a checkpoint belongs to; empty where nobody keeps checkpoints."""
+
+    def file(self, path: str) -> Path:
+        """The file at `path`, relative to `scratch`, that the child names. Raises `ValueError` for one elsewhere."""
+        found = (self.scratch / path).resolve()
+        if not found.is_relative_to(self.scratch.resolve()):
+            raise ValueError(f"the handler {self.handler} names a file outside its scratch folder: {path!r}")
+        return found
 
 
 class OutputFile(Value):
@@ -58,6 +70,13 @@ class MetricValue(Value):
     value: float
 
 
+class CheckpointKept(Value):
+    """A next attempt can go on from the file at `path`, relative to `scratch`. Who reads this removes the file."""
+
+    type: Literal["checkpoint"] = "checkpoint"
+    path: str
+
+
 class JobResult(Value):
     type: Literal["result"] = "result"
     body: dict[str, Any]
@@ -79,5 +98,7 @@ class JobFailure(Value):
     traceback: str = ""
 
 
-Event = Annotated[Progress | LogLine | MetricValue | JobResult | JobFailure, Field(discriminator="type")]
+Event = Annotated[
+    Progress | LogLine | MetricValue | CheckpointKept | JobResult | JobFailure, Field(discriminator="type")
+]
 EVENT: TypeAdapter[Event] = TypeAdapter(Event)

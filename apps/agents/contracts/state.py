@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from apps.agents.contracts.chain import Application, from_joined_title
+from apps.agents.contracts.chain import MODEL, Application, from_joined_title
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.faults import Fault
 from apps.agents.contracts.reports.dataset import DatasetSummary
@@ -94,8 +94,13 @@ class StepRequest(Value):
     candidate: str | None = None
     technique: str | None = None
     parameters: dict[str, Any] = Field(default_factory=dict)
-    parent: str | None = None
-    """The key of the step whose artifact is the input; `None` means the original."""
+    parents: dict[str, str] = Field(default_factory=dict)
+    """Key of the step whose artifact is the input, by role, or `ORIGINAL`. Without `MODEL` that is the original."""
+
+    @property
+    def parent(self) -> str | None:
+        """Key of the step whose artifact is the model that the step starts from; `None` is the original."""
+        return self.parents.get(MODEL)
 
 
 class StepRecord(Value):
@@ -298,7 +303,10 @@ class Closing(Value):
 
 
 class Decision(Value):
-    """What to do next: start `requests`, show `candidates`, record `events`. A `verdict` ends the session."""
+    """What to do next: start `requests`, show `candidates`, record `events`, let the files of what is `unneeded` go.
+
+    With a `verdict` the session is over.
+    """
 
     phase: Phase
     progress: float
@@ -306,6 +314,8 @@ class Decision(Value):
     requests: tuple[StepRequest, ...] = ()
     candidates: tuple[CandidateRecord, ...] = ()
     events: tuple[AgentDecision, ...] = ()
+    unneeded: tuple[str, ...] = ()
+    """Keys of completed steps whose artifacts nothing in the session will read any more."""
     verdict: Verdict | None = None
     failure: tuple[str, str] | None = None
     """Code and sentence if the session cannot continue, for example because the analysis failed."""

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from apps.agents.analysis.agent import BATCH
 from apps.agents.contracts.criteria import Target
+from apps.agents.contracts.errors.techniques import TechniqueInputs
 from apps.agents.contracts.job import JobResult, OutputFile
 from apps.agents.contracts.job_arguments import OptimizeArguments
 from apps.agents.handlers.fault_attribution import blaming
 from apps.agents.handlers.material import Material
 from apps.agents.measuring.engine import fixed_batch, run_portions
+from apps.agents.measuring.protocol import ModelFile
 from apps.agents.sandbox.child import JobContext
 from apps.agents.techniques.base import Assignment, agent_for, spec_of
+from apps.agents.techniques.catalogue import TechniqueSpec
 
 
 def run(context: JobContext) -> JobResult:
     """Apply one technique. The result's body is an `OptimizationResult`, and its file with the role `artifact` is the
     model.
 
-    The inputs are those of `Material`, the arguments `OptimizeArguments`.
+    The inputs are those of `Material` and one model for each role in the technique's spec. The arguments are
+    `OptimizeArguments`.
     """
     job, arguments = context.job, OptimizeArguments.of(context.job)
     np.random.seed(job.seed)  # Libraries draw from this generator.
@@ -39,12 +45,22 @@ def run(context: JobContext) -> JobResult:
         format=material.format,
         encoder=material.original.encoder,
         signature=material.signature,
+        further_inputs=_further(material, spec, arguments.inputs),
+        original=None if material.is_original else material.original_file,
     )
     with blaming(lambda: _rehearse(material, job.threads)):
         made = agent.run(assignment, context)
     artifact = made.artifact.relative_to(job.scratch).as_posix()
     file = OutputFile(role="artifact", path=artifact, filename=made.artifact.name)
     return JobResult(body=made.result.model_dump(mode="json"), files=(file,))
+
+
+def _further(material: Material, spec: TechniqueSpec, formats: Mapping[str, str]) -> dict[str, ModelFile]:
+    """The models of the further roles of `spec`. Raises `TechniqueInputs` where they are not exactly these."""
+    if set(formats) != set(spec.inputs):
+        wanted, named = (", ".join(sorted(roles)) or "none" for roles in (spec.inputs, formats))
+        raise TechniqueInputs(technique=spec.label, wanted=wanted, given=named)
+    return {role: material.further(role, given) for role, given in formats.items()}
 
 
 def _rehearse(material: Material, threads: int) -> None:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
-from apps.agents.contracts.chain import key_of, prefixes
+from apps.agents.contracts.chain import key_of, sources
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.faults import Fault
 from apps.agents.contracts.reports.evaluation import EvaluationReport
@@ -175,7 +175,7 @@ def read_trials(
     The chains of `plan` contain only links that can be applied. The first links that several chains have in common are
     shared.
     """
-    shared = {key_of(part) for candidate in plan.candidates for part in prefixes(candidate.steps)}
+    shared = {key_of(part) for candidate in plan.candidates for part in sources(candidate.steps)}
     chains = {candidate.key: [_root(candidate, steps, shared)] for candidate in plan.candidates}
     for step in sorted(steps.by_key.values(), key=_repair_number):
         candidate, technique = step.request.candidate, step.request.technique
@@ -208,9 +208,10 @@ def repair_record(
     criteria: Criteria,
 ) -> CandidateRecord:
     """The record of a repair of the candidate `before`. It follows completely from the request."""
+    last = application_of(spec, parameters).model_copy(update={"inputs": before.last.inputs})
     return CandidateRecord(
         key=key,
-        steps=(*before.steps[:-1], application_of(spec, parameters)),
+        steps=(*before.steps[:-1], last),
         parent=before.key,
         predicted=predict(spec, parameters, bases.profile(spec), criteria),
         reason=reason,

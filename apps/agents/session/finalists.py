@@ -127,7 +127,7 @@ class Finals:
 
     def _why_not(self, key: str, chosen: str | None) -> str:
         if chosen is not None:
-            return f"{chosen} is handed over"
+            return f"{chosen} is delivered"
         if key in self.keys:
             return "the time was over"
         few = "one candidate is" if len(self.keys) == 1 else f"{len(self.keys)} candidates are"

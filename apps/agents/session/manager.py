@@ -42,6 +42,7 @@ from apps.agents.session import audit_events
 from apps.agents.session.candidates import Trial
 from apps.agents.session.finalists import Finals
 from apps.agents.session.headline import headline_of
+from apps.agents.session.keeping import unneeded
 from apps.agents.session.preparation import Preparation, measuring_queue, optimizing_queue
 from apps.agents.session.search import Option, Search, Shared
 from apps.agents.session.steps import (
@@ -54,6 +55,7 @@ from apps.agents.session.steps import (
     evaluate_key,
     judge_key,
     optimize_key,
+    starting_from,
 )
 from apps.agents.techniques.catalogue import TechniqueSpec, catalogue
 
@@ -132,6 +134,7 @@ def _decision(
         requests=requests,
         candidates=_records(search, closing) if search else (),
         events=tuple(audit_events.events(search, closing)) if search else (),
+        unneeded=unneeded(search) if search and failure is None else (),
         verdict=closing.verdict if closing and done else None,
         failure=failure,
     )
@@ -252,7 +255,7 @@ class _Turn:
             reason=f"{listed(shared.candidates)} need{'s' * (len(shared.candidates) == 1)} it. It is made once.",
             technique=last.technique,
             parameters=dict(last.parameters),
-            parent=self.steps.parent_of(shared.chain),
+            parents=self.steps.parents_of(shared.chain),
         )
 
     def _start(self, option: Option) -> StepRequest | None:
@@ -275,7 +278,7 @@ class _Turn:
             candidate=candidate.key,
             technique=candidate.technique,
             parameters=dict(candidate.parameters),
-            parent=self.steps.parent_of(candidate.steps),
+            parents=self.steps.parents_of(candidate.steps),
         )
 
     def _evaluate(self, trial: Trial) -> StepRequest:
@@ -287,7 +290,7 @@ class _Turn:
             candidate=trial.key,
             technique=trial.planned.technique,
             parameters={"part": Part.CHOOSING.value, **self.search.held_against(trial)},
-            parent=trial.maker,
+            parents=starting_from(trial.maker),
         )
 
     def _judge(self, trial: Trial, finals: Finals) -> StepRequest:
@@ -299,7 +302,7 @@ class _Turn:
             candidate=trial.key,
             technique=trial.planned.technique,
             parameters=self.search.judging_parameters(trial, finals),
-            parent=trial.maker,
+            parents=starting_from(trial.maker),
         )
 
     def _package(self, finals: Finals | None) -> StepRequest:
@@ -322,7 +325,7 @@ class _Turn:
             reason=verdict.reason,
             candidate=chosen,
             parameters=closing.model_dump(mode="json"),
-            parent=maker,
+            parents=starting_from(maker),
         )
 
     def _verdict(self, finals: Finals | None, budget: str | None) -> Verdict:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from apps.agents.contracts.chain import Application, Chain, key_of, prefixes
+from apps.agents.contracts.chain import Application, Chain, key_of, sources
 from apps.agents.contracts.errors.techniques import TechniqueNoEffect
 from apps.agents.contracts.reports.analysis import AnalysisReport
 from apps.agents.contracts.reports.evaluation import Part
@@ -159,6 +159,11 @@ class Search:
             return None
         return Finals(tuple(asked.request.parameters["finalists"]), self.by_key, self.state.criteria)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether candidates and repairs may still be started: none is, once the first finalist is asked for."""
+        return self.finals is None and self.steps.package is None
+
     def new_finals(self, most: int = MOST_FINALISTS) -> Finals | None:
         """The finalists among the candidates measured so far; `None` if none is worth judging."""
         keys = finalists(self.contenders, self.state.criteria.confidence, most)
@@ -230,7 +235,7 @@ class Search:
     def _lost_link(self, trial: Trial) -> str | None:
         """Why a shared link of a candidate could not be applied; `None` if all could, or have not been tried yet."""
         chain = trial.planned.steps
-        for part in (*prefixes(chain), *([chain] if trial.shared else ())):
+        for part in (*sources(chain), *([chain] if trial.shared else ())):
             if (step := self.steps.lost(part)) is None:
                 continue
             title = part[-1].title

@@ -42,6 +42,7 @@ from apps.agents.evaluation.fidelity import OutputFidelity, finite_parts, finite
 from apps.agents.evaluation.plausibility import weight_bytes
 from apps.agents.measuring.engine import Engine, Feeds, Outputs, Run, fixed_batch, open_engine, run_portions
 from apps.agents.measuring.machine import LIBRARIES, installed_versions
+from apps.agents.measuring.protocol import ModelFile
 from apps.agents.techniques.catalogue import TechniqueSpec, catalogue, missing_libraries
 from apps.agents.techniques.compatibility import strings_against
 from apps.errors import UserError
@@ -80,6 +81,10 @@ class Assignment:
     """The tokenizer of the session's original, if it has one."""
     signature: str | None = None
     """The function to use, if the model has several."""
+    further_inputs: Mapping[str, ModelFile] = field(default_factory=dict)
+    """The other models that it reads, by their roles in its spec. They must not be changed."""
+    original: ModelFile | None = None
+    """The session's original, if the model was made from it; `None` if the model is the original."""
 
     def engine(self) -> Engine:
         """Opens the model again."""
@@ -124,6 +129,8 @@ class Applied:
     artifact: Path
     evidence: Mapping[str, Any] = field(default_factory=dict)
     """Plain JSON, stored with the result: masks, ranks, multiply-accumulates, what stayed in float."""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """Values of parameters that were found while it was applied. With them, the same artifact can be made again."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +179,7 @@ class BaseOptimizationAgent(ABC):
         spec, sizes = assignment.spec, self.sizes(assignment, artifact)
         result = OptimizationResult(
             technique=spec.name,
-            parameters=dict(assignment.parameters),
+            parameters={**assignment.parameters, **applied.parameters},
             size_bytes=after.size_bytes,
             input_size_bytes=before.size_bytes,
             digest=digest_of(artifact),
@@ -479,3 +486,10 @@ class _Part:
 
     def metric(self, name: str, value: float) -> None:
         self.whole.metric(name, value)
+
+    @property
+    def checkpoint(self) -> Path | None:
+        return self.whole.checkpoint
+
+    def keep_checkpoint(self, file: Path) -> None:
+        self.whole.keep_checkpoint(file)

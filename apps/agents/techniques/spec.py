@@ -24,6 +24,8 @@ class Family(StrEnum):
     GRAPH = "graph optimization"
     QUANTIZATION = "quantization"
     PRUNING = "pruning"
+    TRAINING = "training"
+    """The same network, its weights learned further."""
     DISTILLATION = "distillation"
     ARCHITECTURE = "architecture search"
     COMPRESSION = "compression"
@@ -72,6 +74,8 @@ class TechniqueSpec(Value):
     """The distributions that the worker must have installed."""
     devices: tuple[Device, ...] = (Device.CPU, Device.CUDA)
     needs_calibration: bool = False
+    inputs: tuple[str, ...] = ()
+    """Roles of the models that it reads beside the one it changes, such as `teacher`."""
     takes_strings: bool = True
     """Whether it can handle a model whose inputs or outputs are strings."""
     acts_on: tuple[str, ...] = ()

@@ -162,7 +162,7 @@ GOOD = {"context": "one", "choices": ["x", "y"], "answer": 0}
         (PERPLEXITY, ['{"text": "a"}', "{text: 3}"], TextLineBroken, "Line 2 of the data set is not a JSON object"),
         (PERPLEXITY, ['{"text": "a"}', "[1]"], TextLineBroken, 'it is [1]. Write one object per line, such as {"text"'),
         (PERPLEXITY, ['{"text": "a"}', '{"text":' + "[" * 100_000], TextLineBroken, "Line 2"),
-        (PAIRS, [{"text_a": "x", "text_b": "y", "score": float("nan")}], TextLineBroken, "NaN is no JSON"),
+        (PAIRS, [{"text_a": "x", "text_b": "y", "score": float("nan")}], TextLineBroken, "NaN is not JSON"),
         (PERPLEXITY, [{"body": "a"}], TextFieldMissing, "Line 1 of the data set has no 'text': it has \"body\"."),
         (PERPLEXITY, [{"text": 3}], TextFieldInvalid, "'text' in line 1 of the data set is 3, but a text is required."),
         (PERPLEXITY, ['{"text": "\\ud800"}'], TextFieldInvalid, "half a surrogate pair"),

@@ -71,8 +71,8 @@ def test_judging_ends_with_the_first_that_is_proven_and_the_others_say_so():
     assert judged(session) == [verdict.candidate] == [verdict.choice.finalists[0]]
     other = session.candidate(verdict.choice.finalists[1])
     assert other.status is CandidateStatus.ACCEPTED
-    assert other.reason.endswith(f"Not judged: {verdict.candidate} is handed over.")
-    assert "On 400 validation examples nothing speaks against it" in other.reason
+    assert other.reason.endswith(f"Not judged: {verdict.candidate} is delivered.")
+    assert "On 400 validation examples, nothing speaks against it" in other.reason
 
 
 def test_a_finalist_that_was_only_lucky_is_rejected_and_the_next_one_is_handed_over():
@@ -86,7 +86,7 @@ def test_a_finalist_that_was_only_lucky_is_rejected_and_the_next_one_is_handed_o
         "Judged on 1,200 test examples, which played no part in the choice. Top-1 fell by 5.04 points"
     )
     on = "Judged on 1,200 test examples, which played no part in the choice."
-    assert session.candidate("c02").reason.startswith(f"{on} Every")
+    assert session.candidate("c02").reason.startswith(f"{on} It meets every")
     assert "c01 rolled back: Judged on" in session.events["judged/c01"]
     assert session.last.verdict.choice.judged == 2
 

@@ -54,7 +54,7 @@ def test_techniques_of_another_framework_are_one_line() -> None:
     judged = _judged(_summary())
     assert not [name for name in judged if name.startswith("torch-")]
     assert judged["PyTorch"].reason.startswith(
-        "They take a PyTorch exported program, a TorchScript archive, a transformers folder or weights with a lathe.toml"
+        "They take a PyTorch exported program, a TorchScript archive, a transformers folder or weights with a"
     )
 
 
