@@ -56,7 +56,8 @@ def run(context: JobContext) -> JobResult:
 
 
 def _further(material: Material, spec: TechniqueSpec, formats: Mapping[str, str]) -> dict[str, ModelFile]:
-    """The models of the further roles of `spec`. Raises `TechniqueInputs` where they are not exactly these."""
+    """The models of the further roles of `spec`. Raises `TechniqueInputs` if the given roles are not those of the
+    spec."""
     if set(formats) != set(spec.inputs):
         wanted, named = (", ".join(sorted(roles)) or "none" for roles in (spec.inputs, formats))
         raise TechniqueInputs(technique=spec.label, wanted=wanted, given=named)

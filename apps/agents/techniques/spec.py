@@ -25,7 +25,7 @@ class Family(StrEnum):
     QUANTIZATION = "quantization"
     PRUNING = "pruning"
     TRAINING = "training"
-    """The same network, its weights learned further."""
+    """The same network with its weights trained further."""
     DISTILLATION = "distillation"
     ARCHITECTURE = "architecture search"
     COMPRESSION = "compression"
@@ -75,7 +75,7 @@ class TechniqueSpec(Value):
     devices: tuple[Device, ...] = (Device.CPU, Device.CUDA)
     needs_calibration: bool = False
     inputs: tuple[str, ...] = ()
-    """Roles of the models that it reads beside the one it changes, such as `teacher`."""
+    """The roles of other models that it reads, such as `teacher`."""
     takes_strings: bool = True
     """Whether it can handle a model whose inputs or outputs are strings."""
     acts_on: tuple[str, ...] = ()
