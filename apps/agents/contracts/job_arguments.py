@@ -86,7 +86,7 @@ class OptimizeArguments(ModelArguments):
     parameters: dict[str, Any] = Field(default_factory=dict)
     """Only the parameters that differ from their defaults."""
     inputs: dict[str, str] = Field(default_factory=dict)
-    """Formats of the models that the technique reads beside the one it changes, by role."""
+    """The formats of the other models that the technique reads, by role."""
 
 
 class EvaluateArguments(ModelArguments):

@@ -52,7 +52,7 @@ class StepFacts(Value):
     format: str
     """The format of the step's input model."""
     inputs: dict[str, str] = Field(default_factory=dict)
-    """Formats of the other models that it reads, by role."""
+    """The formats of the other models that the step reads, by role."""
     signature: str | None = None
     """The function of the original to use, if its format can hold several."""
     original_interface: Interface | None = None

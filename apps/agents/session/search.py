@@ -161,7 +161,7 @@ class Search:
 
     @property
     def is_open(self) -> bool:
-        """Whether candidates and repairs may still be started: none is, once the first finalist is asked for."""
+        """Whether candidates and repairs may still be started. None is once judging of a finalist was requested."""
         return self.finals is None and self.steps.package is None
 
     def new_finals(self, most: int = MOST_FINALISTS) -> Finals | None:
