@@ -18,7 +18,7 @@ from apps.agents.contracts.reports.analysis import AnalysisReport, Layer
 from apps.agents.contracts.reports.measurements import Latency, ModeLatency
 from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.datasets.loading import ArrayDataset, Dataset
-from apps.agents.evaluation.batch_behaviour import examine
+from apps.agents.evaluation.batch_behaviour import Behaviour, examine
 from apps.agents.measuring.engine import Feeds, Run, fixed_batch
 from apps.agents.measuring.machine import describe_machine, installed_versions
 from apps.agents.measuring.single_model import measure_latency
@@ -71,29 +71,45 @@ class AnalysisAgent:
         specs = catalogue() if self.techniques is None else self.techniques
         context.progress(0.0, "Opening the model")
         engine = open_analysis_engine(format, model_path, self.scratch, signature)
-        summary = engine.summary
         context.progress(0.02, "Running a few examples alone and side by side")
         run = engine.session(criteria.target)
-        behaviour = examine(run, dataset, summary)
+        behaviour = examine(run, dataset, engine.summary)
         if behaviour.batch_axes:
             assert isinstance(dataset, ArrayDataset)  # Only for these are the axes detected.
             dataset = dataset.laid_out(behaviour.batch_axes)
-        suspicions = refuse_chance(run, summary, dataset, criteria, context) if original else ()
+        suspicions = refuse_chance(run, engine.summary, dataset, criteria, context) if original else ()
         for sentence in suspicions:
             context.log(sentence, "warning")
-        batch, rows = fixed_batch(summary.inputs, dataset.layout), dataset.layout.rows
-        calibration = list(dataset.calibration(CALIBRATION_EXAMPLES, batch or BATCH))
-        whole = [feeds for feeds in calibration if batch is None or rows(feeds) == batch]
+        report = self._report(engine, run, dataset, criteria, context, behaviour, specs)
+        report = report.model_copy(update={"suspicions": suspicions})
+        report = report.model_copy(update={"opportunities": opportunities(report, criteria, specs)})
+        context.progress(1.0, f"Analysed {len(report.layers)} layers")
+        return report
+
+    def _report(
+        self,
+        engine: AnalysisEngine,
+        run: Run,
+        dataset: Dataset,
+        criteria: Criteria,
+        context: Context,
+        behaviour: Behaviour,
+        specs: Mapping[str, TechniqueSpec],
+    ) -> AnalysisReport:
+        """Everything that is measured; suspicions and opportunities are still empty."""
+        summary, rows = engine.summary, dataset.layout.rows
+        batch = fixed_batch(summary.inputs, dataset.layout)
+        whole = _whole_batches(dataset, batch)
         latency, peak_memory_bytes = self._measure(engine, run, dataset, criteria, batch, context)
         modes, refused = self._modes(engine, dataset, criteria, batch, context)
         times = self._times(engine, dataset, criteria, batch, context)
         context.progress(0.25, "Looking at every layer")
         layers = engine.layers(whole, rows(whole[0]) if whole else None)
         found = self._sensitivity(engine, whole, layers, criteria, context)
-        machine = describe_machine()
-        report = AnalysisReport(
+        notes = (*_notes(summary, layers, latency, criteria), *dataset.notes, *engine.notes(), *refused, *found.notes)
+        return AnalysisReport(
             model=summary,
-            machine=machine,
+            machine=describe_machine(),
             latency=latency,
             peak_memory_bytes=peak_memory_bytes,
             layers=tuple(_completed(layer, times, found) for layer in layers),
@@ -101,22 +117,11 @@ class AnalysisAgent:
             opportunities=(),
             compatibility=compatibility(summary, _installed(specs), dataset.summary, specs.values()),
             calibration_examples=sum(map(rows, whole)),
-            suspicions=suspicions,
             generation=engine.generation(dataset.first(1), criteria.target),
             modes=modes,
             batch_axes=dict(behaviour.batch_axes),
-            notes=(
-                *behaviour.notes,
-                *_notes(summary, layers, latency, criteria),
-                *dataset.notes,
-                *engine.notes(),
-                *refused,
-                *found.notes,
-            ),
+            notes=(*behaviour.notes, *notes),
         )
-        report = report.model_copy(update={"opportunities": opportunities(report, criteria, specs)})
-        context.progress(1.0, f"Analysed {len(layers)} layers")
-        return report
 
     def _measure(
         self,
@@ -191,6 +196,12 @@ class AnalysisAgent:
 def by_weight(layers: Sequence[Layer]) -> list[str]:
     """The names of the layers, sorted by how much their quantization could gain: by bytes of weights, then by MACs."""
     return [layer.name for layer in sorted(layers, key=lambda layer: (-layer.weight_bytes, -(layer.macs or 0)))]
+
+
+def _whole_batches(dataset: Dataset, batch: int | None) -> list[Feeds]:
+    """Calibration examples in batches of the model's size, without an incomplete last one; of any size if dynamic."""
+    calibration = dataset.calibration(CALIBRATION_EXAMPLES, batch or BATCH)
+    return [feeds for feeds in list(calibration) if batch is None or dataset.layout.rows(feeds) == batch]
 
 
 def _completed(layer: Layer, times: Mapping[str, LayerTime], found: Sensitivity) -> Layer:
