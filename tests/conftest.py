@@ -27,7 +27,7 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("lathe")
 
-pytest_plugins = ["tests.assets.plugin", "tests.side_by_side"]
+pytest_plugins = ["tests.assets.plugin", "tests.flushing", "tests.side_by_side"]
 
 PASSWORD = "correct horse battery"
 

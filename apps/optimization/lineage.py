@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
-from apps.agents.contracts.chain import Application, key_of, prefix_key
+from apps.agents.contracts.chain import Application, Applied, applied, key_of, prefix_key
 from apps.agents.contracts.dataset_spec import DatasetSpec
 from apps.agents.contracts.state import Status, StepKind
 from apps.agents.contracts.values import Value
@@ -63,7 +62,16 @@ class Lineage:
     def _optimized(self) -> dict[str, SessionStep]:
         """The completed steps that made something, by the key of the techniques that led to it."""
         made = [step for step in self._steps.values() if step.kind == StepKind.OPTIMIZE]
-        return {prefix_key(_applied(self.way_to(one.key))): one for one in made if one.status == Status.COMPLETED}
+        return {self._prefix_key(one.key): one for one in made if one.status == Status.COMPLETED}
+
+    def _prefix_key(self, key: str) -> str:
+        """The key of the chain up to the step called `key`; `ORIGINAL` is its own."""
+        way = self.way_to(key)
+        return prefix_key(self._applied(step) for step in way) if way else key
+
+    def _applied(self, step: SessionStep) -> Applied:
+        further = {role: self._prefix_key(key) for role, key in step.further_parents.items()}
+        return applied(step.technique, step.parameters, further)
 
     def way_to(self, key: str) -> list[SessionStep]:
         """The optimize steps from the original to the one called `key`, in order; none for the original."""
@@ -73,6 +81,22 @@ class Lineage:
             way.append(step)
             step = self._steps.get(step.parent_key)
         return way[::-1]
+
+    def sources(self, key: str) -> list[SessionStep]:
+        """Every optimize step that the artifact of the one called `key` was made from, and itself, in an order in which
+        they can be repeated.
+        """
+        found: dict[str, SessionStep] = {}
+        self._add_sources(key, found)
+        return list(found.values())
+
+    def _add_sources(self, key: str, found: dict[str, SessionStep]) -> None:
+        step = self._steps.get(key)
+        if step is None or step.kind != StepKind.OPTIMIZE or key in found:
+            return
+        for parent in step.parents.values():
+            self._add_sources(parent, found)
+        found[key] = step
 
     @cached_property
     def makers(self) -> dict[str, SessionStep]:
@@ -98,10 +122,6 @@ class Lineage:
         return tuple(_link(*pair) for pair in zip(chain, made, strict=True))
 
 
-def _applied(way: Iterable[SessionStep]) -> list[tuple[str, dict[str, Any]]]:
-    return [(step.technique, step.parameters) for step in way]
-
-
 def _link(application: Application, made: SessionStep | None) -> Link:
     result = made.result if made else {}
     return Link(
@@ -122,8 +142,18 @@ def chain_to(session: OptimizationSession, key: str) -> list[SessionStep]:
 
 def input_format(step: SessionStep) -> str:
     """The format of the model that `step` starts from."""
-    techniques = [one.technique for one in chain_to(step.session, step.parent_key)]
-    return format_after(format_of(step.session.version), techniques)
+    return _format_made_by(step.session, step.parent_key)
+
+
+def further_formats(step: SessionStep) -> dict[str, str]:
+    """The formats of the other models that `step` reads, by role."""
+    return {role: _format_made_by(step.session, key) for role, key in step.further_parents.items()}
+
+
+def _format_made_by(session: OptimizationSession, key: str) -> str:
+    """The format of what the step called `key` made; the original's where there is no such step."""
+    techniques = [one.technique for one in chain_to(session, key)]
+    return format_after(format_of(session.version), techniques)
 
 
 def makers(session: OptimizationSession) -> dict[str, SessionStep]:

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from django.db import DatabaseError, transaction
 
+from apps.agents.contracts.chain import MODEL
 from apps.agents.contracts.state import (
     ACTIVE,
     AgentDecision,
@@ -134,6 +135,7 @@ def _keep_steps(session: OptimizationSession, requests: tuple[StepRequest, ...])
             technique=request.technique or "",
             parameters=request.model_dump(mode="json")["parameters"],
             parent_key=request.parent or "",
+            further_parents={role: key for role, key in request.parents.items() if role != MODEL},
             reason=request.reason,
         )
         for request in requests

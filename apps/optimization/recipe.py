@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from apps.agents.contracts.chain import MODEL, ORIGINAL
 from apps.agents.contracts.dataset_spec import DatasetSpec
 from apps.agents.contracts.reports.recipe import DatasetRecord, FileRecord, OriginalRecord, Recipe, RecipeStep
-from apps.optimization.lineage import chain_to, format_of, makers, reading_of, signature_of
+from apps.optimization.lineage import Lineage, format_of, reading_of, signature_of
 from apps.optimization.models import OptimizationSession, SessionStep
 from apps.optimization.services.report import verdict_of
 
@@ -12,9 +13,10 @@ from apps.optimization.services.report import verdict_of
 def recipe_of(session: OptimizationSession) -> Recipe:
     """What made the chosen artifact; without steps where the original is kept."""
     verdict = verdict_of(session)
-    chain = _chain(session, verdict.candidate) if verdict and verdict.candidate else []
+    steps = _steps(session, verdict.candidate) if verdict and verdict.candidate else []
     original, dataset = session.version, session.dataset
     return Recipe(
+        recipe_version=2 if any(step.inputs for step in steps) else 1,
         session=str(session.pk),
         seed=session.seed,
         criteria=session.criteria_body,
@@ -31,33 +33,39 @@ def recipe_of(session: OptimizationSession) -> Recipe:
             sha256=dataset.blob_id,
             spec=DatasetSpec.model_validate(reading_of(session)),
         ),
-        steps=tuple(_step(step) for step in chain),
-        artifact=_artifact(chain[-1]) if chain else None,
+        steps=tuple(steps),
+        artifact=steps[-1].made if steps else None,
         machine=session.analysis.body["machine"] if hasattr(session, "analysis") else None,
         verdict=verdict.model_dump(mode="json") if verdict else None,
     )
 
 
-def _chain(session: OptimizationSession, candidate: str) -> list[SessionStep]:
-    """The optimize steps from the original to the candidate's artifact, the first one first."""
-    maker = makers(session).get(candidate)
-    return chain_to(session, maker.key) if maker else []
+def _steps(session: OptimizationSession, candidate: str) -> list[RecipeStep]:
+    """The optimize steps from the original to the candidate's artifact, in an order in which they can be followed."""
+    lineage = Lineage(session)
+    maker = lineage.makers.get(candidate)
+    sources = lineage.sources(maker.key) if maker else []
+    named = any(one.further_parents for one in sources)
+    return [_step(one, {MODEL: ORIGINAL, **one.parents} if named else {}) for one in sources]
 
 
-def _step(step: SessionStep) -> RecipeStep:
+def _step(step: SessionStep, inputs: dict[str, str]) -> RecipeStep:
     return RecipeStep(
-        key=step.key,
         technique=step.technique,
         # All parameters, as the step used them: a recipe must not change its meaning when a default changes.
         parameters=step.result["parameters"],
         libraries=step.result.get("libraries", {}),
         seed=step.result.get("seed", step.session.seed),
         batch_divisor=step.batch_divisor,
-        made=_artifact(step),
+        made=_made_by(step),
+        key=step.key,
+        inputs=inputs,
     )
 
 
-def _artifact(step: SessionStep) -> FileRecord | None:
-    if step.artifact is None:
-        return None
-    return FileRecord(filename=step.artifact_filename, sha256=step.artifact.sha256, size_bytes=step.artifact.size_bytes)
+def _made_by(step: SessionStep) -> FileRecord:
+    """What the step made, whether the file is still kept or not."""
+    digest, size_bytes = step.result["digest"], step.result["size_bytes"]
+    if step.artifact is not None:
+        digest, size_bytes = step.artifact.sha256, step.artifact.size_bytes
+    return FileRecord(filename=step.artifact_filename, sha256=digest, size_bytes=size_bytes)

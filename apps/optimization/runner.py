@@ -77,9 +77,9 @@ def run_step(step_id: int) -> None:
 
 
 def _waits_for_its_input(step: SessionStep) -> bool:
-    """Whether the step that makes its input is being repeated, because the store lost the file."""
-    parents = SessionStep.objects.filter(session_id=step.session_id, key=step.parent_key)
-    return bool(step.parent_key) and parents.filter(status__in=ACTIVE).exists()
+    """Whether a step that makes one of its inputs is being repeated, because its file is not there any more."""
+    parents = SessionStep.objects.filter(session_id=step.session_id, key__in=step.parents.values())
+    return bool(step.parents) and parents.filter(status__in=ACTIVE).exists()
 
 
 def _wanted(session_id: UUID) -> bool:

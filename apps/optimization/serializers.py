@@ -159,6 +159,15 @@ class SessionSerializer(serializers.ModelSerializer[OptimizationSession]):
 class StepSerializer(serializers.ModelSerializer[SessionStep]):
     artifact_sha256 = serializers.CharField(source="artifact_id", read_only=True, allow_null=True)
     duration_s = serializers.FloatField(read_only=True, allow_null=True)
+    parent_key = serializers.CharField(
+        read_only=True, help_text="The step whose artifact it starts from, `model` in `parents`; empty is the original."
+    )
+    parents = serializers.DictField(
+        child=serializers.CharField(),
+        read_only=True,
+        help_text="The step whose artifact is each of its inputs, by role; `original` is the session's original. "
+        "Without the role `model` it starts from the original.",
+    )
 
     class Meta:
         model = SessionStep
@@ -170,6 +179,7 @@ class StepSerializer(serializers.ModelSerializer[SessionStep]):
             "technique",
             "parameters",
             "parent_key",
+            "parents",
             "reason",
             "status",
             "progress",

@@ -55,5 +55,5 @@ def request_of(step: SessionStep) -> StepRequest:
         candidate=step.candidate_key or None,
         technique=step.technique or None,
         parameters=step.parameters,
-        parent=step.parent_key or None,
+        parents=step.parents,
     )

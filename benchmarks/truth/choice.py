@@ -105,7 +105,7 @@ def good_among_bad(sessions: int, seed: int, examples: int = 3000, count: int = 
     what = f"a candidate without loss among {count}, {examples:,} examples: it wins"
     yield Row(what, sessions, found, at_least=max(everyone, halves))
     yield Row("the same, every candidate judged on all examples and sharing the error", sessions, everyone)
-    yield Row("the same, half of the examples used for choosing", sessions, halves)
+    yield Row("the same, half of the examples used for validation", sessions, halves)
 
 
 def tolerated(sessions: int, seed: int, examples: int = 756) -> Iterator[Row]:
@@ -184,7 +184,7 @@ def _judged(
     shares: Sequence[float],
     planned: int,
 ) -> Trial:
-    """`trial` with its report of the evaluation part, which ends at the look that decides."""
+    """`trial` with its report of the test part, which ends at the look that decides."""
     question = Question(world.criteria, Part.EVALUATION, planned)
     for look in range(len(shares)):
         lost, won = (sum(pair[side] for pair in counts[: look + 1]) for side in (0, 1))

@@ -92,7 +92,7 @@ def finish(session: OptimizationSession) -> OptimizationSession:
 
 
 def hand_over(session: OptimizationSession, candidate: str, maker: str) -> OptimizationSession:
-    verdict = Verdict(outcome=Outcome.IMPROVED, candidate=candidate, reason=f"{candidate} is handed over.")
+    verdict = Verdict(outcome=Outcome.IMPROVED, candidate=candidate, reason=f"{candidate} is delivered.")
     closing = Closing(verdict=verdict).model_dump(mode="json")
     session.steps.filter(kind=StepKind.PACKAGE).delete()
     _step(session, "package", StepKind.PACKAGE, candidate_key=candidate, parent_key=maker, parameters=closing)

@@ -15,8 +15,8 @@ import zipfile
 from apps.agents.contracts.job import JobResult, OutputFile
 from apps.agents.contracts.reports.evaluation import Part
 from apps.agents.contracts.state import StepKind
-from apps.agents.handlers import package as packing
 from apps.agents.sandbox.child import JobContext
+from apps.agents.techniques.base import digest_of
 from apps.errors import UserError
 from tests.optimization import material
 
@@ -56,6 +56,10 @@ def plan(context: JobContext) -> JobResult:
     return JobResult(body=material.PLAN.model_dump(mode="json"))
 
 
+def plan_with_a_teacher(context: JobContext) -> JobResult:
+    return JobResult(body=material.PLAN_WITH_A_TEACHER.model_dump(mode="json"))
+
+
 def optimize(context: JobContext) -> JobResult:
     _pause(context, "optimize")
     artifact = context.job.scratch / "out" / "model.onnx"
@@ -63,6 +67,19 @@ def optimize(context: JobContext) -> JobResult:
     # The same model with a `doc_string`: fields may be appended to a protobuf message.
     artifact.write_bytes(context.job.inputs["model"].read_bytes() + b"\x32\x04tiny")
     result = material.RESULT.model_copy(update={"technique": context.job.arguments["technique"]})
+    file = OutputFile(role="artifact", path="out/model.onnx", filename="model.onnx")
+    return JobResult(body=result.model_dump(mode="json"), files=(file,))
+
+
+def learn_from_others(context: JobContext) -> JobResult:
+    """Its artifact tells what it was made of: the model, the technique, and each further input with its role."""
+    job, technique = context.job, context.job.arguments["technique"]
+    artifact = job.scratch / "out" / "model.onnx"
+    artifact.parent.mkdir(exist_ok=True)
+    further = {role: (job.inputs[role].read_bytes(), kept) for role, kept in job.arguments.get("inputs", {}).items()}
+    told = "".join(f"|{role}({kept})={content[-20:]!r}" for role, (content, kept) in further.items())
+    artifact.write_bytes(job.inputs["model"].read_bytes() + f">{technique}{told}".encode())
+    result = material.RESULT.model_copy(update={"technique": technique, "digest": digest_of(artifact)})
     file = OutputFile(role="artifact", path="out/model.onnx", filename="model.onnx")
     return JobResult(body=result.model_dump(mode="json"), files=(file,))
 
@@ -149,4 +166,7 @@ def package_that_dies_when_tried(context: JobContext) -> JobResult:
     """The real one, in a child that a native library takes down with it unless nothing is tried."""
     if context.job.arguments.get("untried") is None:
         os.kill(os.getpid(), signal.SIGKILL)
+    # Here only: the real one loads numpy, and every child of the tests would wait for that.
+    from apps.agents.handlers import package as packing
+
     return packing.run(context)

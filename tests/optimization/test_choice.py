@@ -20,7 +20,8 @@ from tests.optimization.arguments import arguments_of
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("stored", "small_handlers", "impatient")]
 
 SAID = (
-    "One candidate was tried on 800 ranking examples, and the best was judged on 800 that nothing had been chosen by."
+    "One candidate was tried on 800 validation examples, and the best was judged on 800 test examples, which played no "
+    "part in the choice."
 )
 
 

@@ -189,7 +189,7 @@ def test_by_size_it_is_handed_over_and_the_speed_is_said_to_be_unknown_beside_th
     page = client.get(reverse("optimization:report", args=[session.pk])).content.decode()
     assert f'id="report-speed-unknown">The speed is not known: {DISTURBED}.' in page
     assert f"The speed is not known: {DISTURBED}." in terminal.report(session, width=300)
-    assert "Every constraint holds: speed not known, 4.00 times smaller" in page
+    assert "It meets every constraint: speed not known, 4.00 times smaller" in page
     detail = client.get(session.get_absolute_url()).content.decode()
     assert "speed not known" in session.headline.sentence
     assert session.headline.sentence in detail

@@ -143,5 +143,5 @@ def test_every_limit_and_test_has_a_name() -> None:
 def test_what_a_candidate_was_measured_on_tells_ranking_from_judging() -> None:
     judged = EvaluationReport.model_validate(report_body("evaluation") | {"examples": 1396})
     assert measures.measured_on(judged) == "on 1,396 examples"
-    assert measures.measured_on({"part": "choosing", "examples": 697}) == "on 697 ranking examples"
+    assert measures.measured_on({"part": "choosing", "examples": 697}) == "on 697 validation examples"
     assert measures.measured_on({"examples": 697}) == "on 697 examples"

@@ -147,7 +147,7 @@ def test_the_original_stands_where_every_variant_is_slower(run_session: RunSessi
     assert all((reports[key].latency.speedup.high or 0) < 1 for key in narrow)
     missed = {miss.candidate: miss.sentence for miss in verdict.misses if miss.constraint == "min_speedup"}
     assert all("slower" in missed[key] for key in narrow)
-    assert "the objective size would take it for its smaller file" in verdict.reason
+    assert "the objective size would accept its smaller file" in verdict.reason
     assert "package" in finished.artifacts
 
 

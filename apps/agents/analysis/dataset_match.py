@@ -71,7 +71,7 @@ class _Asked:
     deadline: float
 
     def answers(self, most: int, change: InputChange | None = None) -> tuple[Array, Array]:
-        """The judged output and the labels of up to `most` examples, spread over the evaluation part."""
+        """The judged output and the labels of up to `most` examples, spread over the test part."""
         found: list[Array] = []
         truth: list[Array] = []
         for feeds, labels in _batches(self.dataset, most):

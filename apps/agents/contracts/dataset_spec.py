@@ -16,15 +16,17 @@ from apps.agents.contracts.reports.dataset import Task
 from apps.agents.contracts.values import Value
 
 MINIMUM_EXAMPLES = 20
-"""Fewer cannot serve both calibration and evaluation."""
+"""Fewer are too few for both calibration and evaluation."""
 CALIBRATION_SHARE = 0.2
 CALIBRATION_MAXIMUM = 512
 """Calibration takes a fifth of the examples, at most this many."""
 CHOOSING_SHARE = 0.2
 CHOOSING_MINIMUM, CHOOSING_MAXIMUM = 32, 2000
-"""Choosing takes a fifth of what neither calibrates nor trains, within these bounds; evaluation gets all the others."""
+"""The validation part takes a fifth of the examples that neither calibrate nor train, within these bounds. The test
+part takes all others."""
 CHOOSING_LARGEST_SHARE = 1 / 3
-"""Of the same, where `CHOOSING_MINIMUM` would be more: of a small data set most is left to judge by."""
+"""At most this share of them, even if it is less than `CHOOSING_MINIMUM`: most of a small data set is kept for the test
+part."""
 
 MOST_GROUPS = 100
 """More could not be told apart: each group's interval is wider the more there are."""
@@ -42,7 +44,10 @@ class DatasetKind(StrEnum):
 
 
 class PartSizes(NamedTuple):
-    """How many examples each part of a data set has. No example is in two of them."""
+    """How many examples each part of a data set has. No example is in two of them.
+
+    `choosing` is the validation part and `evaluation` the test part.
+    """
 
     calibration: int
     training: int

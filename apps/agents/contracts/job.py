@@ -23,7 +23,7 @@ class Job(Value):
     scratch: Path
     """An empty folder of the job's own; files to keep go to `scratch / "out"`."""
     inputs: dict[str, Path] = {}
-    """Read-only files by role: `model`, `original`, `dataset`."""
+    """Read-only files by role: `model`, `original`, `dataset`, and what else a step starts from, such as `teacher`."""
     arguments: dict[str, Any] = {}
     seed: int = 0
     threads: int = 1

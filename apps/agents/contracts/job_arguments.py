@@ -83,6 +83,8 @@ class OptimizeArguments(ModelArguments):
     technique: str
     parameters: dict[str, Any] = Field(default_factory=dict)
     """Those that differ from the defaults."""
+    inputs: dict[str, str] = Field(default_factory=dict)
+    """Formats of the models that the technique reads beside the one it changes, by role."""
 
 
 class EvaluateArguments(ModelArguments):

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from apps.agents.contracts.chain import Application, from_joined_title
+from apps.agents.contracts.chain import MODEL, Application, from_joined_title
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.faults import Fault
 from apps.agents.contracts.reports.dataset import DatasetSummary
@@ -93,8 +93,13 @@ class StepRequest(Value):
     candidate: str | None = None
     technique: str | None = None
     parameters: dict[str, Any] = Field(default_factory=dict)
-    parent: str | None = None
-    """Key of the step whose artifact is the input; `None` is the original."""
+    parents: dict[str, str] = Field(default_factory=dict)
+    """Key of the step whose artifact is the input, by role, or `ORIGINAL`. Without `MODEL` that is the original."""
+
+    @property
+    def parent(self) -> str | None:
+        """Key of the step whose artifact is the model that the step starts from; `None` is the original."""
+        return self.parents.get(MODEL)
 
 
 class StepRecord(Value):
@@ -210,7 +215,7 @@ class Choice(Value):
     """What choosing among several candidates cost in certainty."""
 
     tried: int
-    """Candidates that were measured on the choosing part."""
+    """Candidates that were measured on the validation part."""
     choosing_examples: int
     finalists: tuple[str, ...]
     """Who was to be judged, the highest ranked first."""

@@ -51,6 +51,8 @@ class StepFacts(Value):
     original_format: str
     format: str
     """Of the model that the step starts from."""
+    inputs: dict[str, str] = Field(default_factory=dict)
+    """Formats of the other models that it reads, by role."""
     signature: str | None = None
     """The original's function, where its format has room for several."""
     criteria: Criteria | None = None
@@ -104,6 +106,7 @@ def arguments_for(request: StepRequest, facts: StepFacts) -> Arguments:
             known = _known(facts, "criteria", "analysis") | {"exported": facts.exported, "dataset": facts.data}
             return PlanArguments.model_validate(known | request.parameters)
         case StepKind.OPTIMIZE:
+            model |= {"inputs": facts.inputs} if facts.inputs else {}
             return OptimizeArguments.model_validate(
                 {**model, "technique": request.technique, "parameters": request.parameters}
             )

@@ -23,7 +23,7 @@ def group_names(values: Array, spec: DatasetSpec, classes: tuple[str, ...] = ())
     """
     flat = values.reshape(len(values), -1)
     if flat.shape[1] != 1:
-        _refuse(spec, f"it has {flat.shape[1]} numbers an example, and one name is wanted")
+        _refuse(spec, f"it has {flat.shape[1]} numbers per example, but each example needs one name")
     names = np.array([_name(value) for value in flat[:, 0]], dtype=np.str_)
     if spec.group == spec.label:
         names = np.array([_class(name, classes) for name in names], dtype=np.str_)

@@ -109,15 +109,15 @@ class Dataset(Protocol):
         ...
 
     def choosing(self, batch_size: int) -> Iterator[tuple[Arrays, Labels]]:
-        """The examples that candidates are ranked on, as `evaluation` gives those that judge."""
+        """The validation examples, which rank the candidates, in the form of `evaluation`."""
         ...
 
     def measured_on(self, part: Part) -> Dataset:
-        """The same data set with `part` in the place of its evaluation part."""
+        """The same data set with `part` in the place of its test part."""
         ...
 
     def portions(self, shares: Sequence[float]) -> Sequence[Dataset]:
-        """The same with disjoint portions of the evaluation part in its place, which end at `shares` of it.
+        """The same with disjoint portions of the test part in its place, which end at `shares` of it.
 
         Each has its share of every class, however the file is sorted. The last share is 1.
         """
@@ -204,7 +204,7 @@ class ArrayDataset:
 
     @cached_property
     def evaluation_labels(self) -> Array | None:
-        """Labels of the evaluation examples, in the order of `evaluation`; `None` for fidelity."""
+        """Labels of the test examples, in the order of `evaluation`; `None` for fidelity."""
         return None if self._labels is None else np.asarray(self._labels[self._evaluation])
 
     def calibration(self, n: int, batch_size: int = 1) -> Iterator[Arrays]:
@@ -239,7 +239,7 @@ class ArrayDataset:
         yield from self._batches(self._evaluation, self.affordable_batch(batch_size))
 
     def sample(self, n: int, batch_size: int) -> Iterator[tuple[Arrays, Array | None]]:
-        """At most `n` evaluation examples, each beginning of which is spread evenly over the classes."""
+        """At most `n` test examples, each beginning of which is spread evenly over the classes."""
         classes = self.evaluation_labels if self.spec.task is Task.CLASSIFICATION else None
         strata = np.zeros(len(self._evaluation), np.int64) if classes is None else classes.astype(np.int64)
         chosen = self._evaluation[stratified_order(strata, seed=0)[:n]]
@@ -249,7 +249,7 @@ class ArrayDataset:
         return None if self._source.groups is None else self._source.groups[indices]
 
     def first(self, n: int) -> Arrays:
-        """The first evaluation examples, repeated where there are fewer than `n`."""
+        """The first test examples, repeated where there are fewer than `n`."""
         return self.layout.take(self._feeds(np.resize(self._evaluation, n)), np.arange(n))
 
     def affordable_batch(self, batch_size: int) -> int:

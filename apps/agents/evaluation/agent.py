@@ -1,4 +1,4 @@
-"""The EvaluationAgent: original and candidate side by side on the same examples, judged against the criteria."""
+"""The EvaluationAgent: runs original and candidate on the same examples and judges the results against the criteria."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from apps.agents.datasets.loading import Arrays, Dataset
 from apps.agents.evaluation.findings import findings
 from apps.agents.evaluation.plausibility import implausible_gains, suspicions, too_fast, unrelated_outputs
 from apps.agents.evaluation.quality import Outputs, OutputsComparison, Question
-from apps.agents.evaluation.speed import Speed, Tell, timing_target
+from apps.agents.evaluation.speed import ReportProgress, Speed, timing_target
 from apps.agents.evaluation.verdicts import Measurements, judge, overall
 from apps.agents.measuring.effort import Effort
 from apps.agents.measuring.engine import Engine
@@ -27,13 +27,13 @@ from apps.agents.measuring.intervals import unknown
 from apps.agents.measuring.timer import InProcessTimer, Timer
 
 BATCH = 64
-"""Examples a batch, where the model's batch axis is dynamic."""
+"""Examples per batch, if the model's batch axis is dynamic."""
 OUTPUTS_SHARE, LATENCY_SHARE, MEMORY_SHARE = 0.55, 0.33, 0.12
-"""Of the progress bar."""
+"""Shares of the progress bar."""
 
 
 class EvaluationAgent:
-    """Measures; decides nothing but the verdict on each constraint, by `apps.agents.evaluation.verdicts`."""
+    """Measures both models. Its only decision is the verdict on each constraint (`apps.agents.evaluation.verdicts`)."""
 
     def __init__(
         self, effort: Effort | None = None, *, batch: int = BATCH, clock: Callable[[], float] = time.monotonic
@@ -60,17 +60,20 @@ class EvaluationAgent:
         again: Timer | None = None,
         original_memory: OriginalMemory | None = None,
     ) -> EvaluationReport:
-        """The report on `candidate`. `dataset` is bound to the original's inputs; the candidate must have the same.
+        """Return the report on `candidate`. `dataset` is bound to the original's inputs; the candidate must have the
+        same.
 
-        It is measured on the examples of `part`. Where several `finalists` are judged they share the chance of error
-        that the member's confidence leaves, so that every interval is wider.
+        Both models are measured on the examples of `part`. If several `finalists` are judged, they share the
+        probability of error that the member's confidence allows, so every interval is wider.
 
-        `keeps_parameters` says that the technique removes no weights, which makes its size checkable against its bits;
-        `baseline` is the float model in the candidate's runtime, which its speed is checked against. `timer` times the
-        two, in this process unless given; `again` does where it found a speed-up that is too good to be true.
-        `original_memory` is what the analysis measured of the original, taken over where it holds for the same batch,
-        the same kind of examples and this machine.
-        Raises `OutputsDiffer`, `OutputsNotFinite`, `OutputUnfit`, `LabelsInvalid`, and what the runtime refuses.
+        `keeps_parameters` states that the technique removes no weights, so the file size can be checked against the
+        bits.
+        `baseline` is the float model in the candidate's runtime; the candidate's speed is checked against it.
+        `timer` times both models, by default in this process. `again` repeats the timing if the first speed-up is
+        implausible.
+        `original_memory` is the original's peak memory as the analysis measured it. It is reused if it was measured
+        with the same batch size, the same kind of examples and on this machine.
+        Raises `OutputsDiffer`, `OutputsNotFinite`, `OutputUnfit`, `LabelsInvalid`, and errors from the runtime.
         """
         check_against(original.summary, dataset.summary, dataset.spec)
         _check_interface(original, candidate)
@@ -82,7 +85,7 @@ class EvaluationAgent:
         feeds = dataset.first(target.batch_size)
         fidelity = found.fidelity.report(found.scorer.agreement(criteria.confidence))
         timer = timer or InProcessTimer(original, candidate, self._effort)
-        speed = Speed(timer, again or timer, context, _told_of_speed(context)).measure(
+        speed = Speed(timer, again or timer, context, _speed_progress(context)).measure(
             feeds,
             target,
             criteria,
@@ -91,7 +94,7 @@ class EvaluationAgent:
         )
         latency = speed.latency
         same_lengths = part is Part.EVALUATION or dataset.spec.kind is not DatasetKind.TEXT
-        known = original_memory if same_lengths and _holds(original_memory, target, machine) else None
+        known = original_memory if same_lengths and _applies(original_memory, target, machine) else None
         memory = _memory(original, candidate, feeds, target, context, known)
         measured = Measurements(
             primary=found.metrics[0],
@@ -175,21 +178,21 @@ class EvaluationAgent:
 
 
 def _check_interface(original: Engine, candidate: Engine) -> None:
-    """The same inputs and outputs by name and type, so that one can stand where the other stood."""
+    """Raise `OutputsDiffer` unless the candidate has the original's inputs and outputs, by name and type."""
     for part in ("inputs", "outputs"):
         before, after = (
             [(spec.name, spec.dtype) for spec in getattr(engine.summary, part)] for engine in (original, candidate)
         )
         if before != after:
-            told = [", ".join(f"{name}: {dtype}" for name, dtype in side) for side in (after, before)]
-            raise OutputsDiffer(reason=f"its {part} are {told[0]} instead of {told[1]}")
+            sides = [", ".join(f"{name}: {dtype}" for name, dtype in side) for side in (after, before)]
+            raise OutputsDiffer(reason=f"its {part} are {sides[0]} instead of {sides[1]}")
 
 
-def _told_of_speed(context: Context) -> Tell:
+def _speed_progress(context: Context) -> ReportProgress:
     return lambda done, doing, eta_s: context.progress(OUTPUTS_SHARE + LATENCY_SHARE * done, doing, eta_s)
 
 
-def _holds(memory: OriginalMemory | None, target: Target, machine: Machine) -> bool:
+def _applies(memory: OriginalMemory | None, target: Target, machine: Machine) -> bool:
     return memory is not None and (memory.batch_size, memory.hostname) == (target.batch_size, machine.hostname)
 
 
@@ -201,23 +204,23 @@ def _memory(
     context: Context,
     known: OriginalMemory | None,
 ) -> Pair:
-    """Peak memory of both, the original's as the analysis measured it where that is `known`."""
+    """Peak memory of both models. If the original's is `known` from the analysis, only the candidate is measured."""
     bytes_of = [] if known is None else [known.peak_bytes]
     for name, engine in (("original", original), ("candidate", candidate))[len(bytes_of) :]:
         done = len(bytes_of)
         fraction = OUTPUTS_SHARE + LATENCY_SHARE + MEMORY_SHARE * done / 2
-        context.progress(fraction, f"Measuring the {name}'s memory in a process of its own", 2.0 * (2 - done))
+        context.progress(fraction, f"Measuring the {name}'s memory in a separate process", 2.0 * (2 - done))
         bytes_of.append(engine.peak_memory_bytes(feeds, target))
     return _pair(*bytes_of)
 
 
 def _pair(original: float, candidate: float) -> Pair:
-    """Original over candidate; a candidate of nothing counts as 1, so that the ratio stays a number."""
+    """Original over candidate. A candidate of 0 counts as 1, so that the ratio stays finite."""
     return Pair(original=original, candidate=candidate, ratio=original / max(1.0, candidate))
 
 
 def _stand_in(spec: DatasetSpec, primary: MetricComparison) -> tuple[str, ...]:
-    """A note where the metric that was chosen cannot be had from this output, such as top-5 of three classes."""
+    """A note if the chosen metric cannot be computed from this output, such as top-5 with three classes."""
     if spec.metric is None or primary.metric == spec.metric:
         return ()
-    return (f"{METRICS[spec.metric].label} cannot be measured on this output; {primary.label} stands in for it.",)
+    return (f"{METRICS[spec.metric].label} cannot be measured on this output; {primary.label} is used instead.",)

@@ -1,8 +1,7 @@
-"""Measurements against limits: *holds*, *violated*, *inconclusive*, each with the sentence that says it. Pure.
+"""Compares measurements with limits: *holds*, *violated* or *inconclusive*, each with a sentence. Pure functions.
 
-A constraint holds when the whole interval lies within the limit and is violated when the whole interval lies beyond
-it. In between the evidence does not decide, and the verdict says how much more of it would. An exact number always
-decides.
+A constraint holds if the whole interval lies within the limit and is violated if the whole interval lies beyond it. In
+between the evidence does not decide, and the verdict states how much more is needed. An exact number always decides.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ from apps.agents.measuring.effort import FEWEST_ROUNDS
 
 @dataclass(frozen=True)
 class MetricMeasured:
-    """What the limits on the metric are held against; `confidence` is that of the intervals."""
+    """What the limits on the metric are compared with; `confidence` is that of the intervals."""
 
     primary: MetricComparison
     examples: int
@@ -46,7 +45,7 @@ class MetricMeasured:
 
 @dataclass(frozen=True)
 class Measurements(MetricMeasured):
-    """What the constraints of a session are held against."""
+    """What the constraints of a session are compared with."""
 
     latency: LatencyComparison
     candidate_latency_ms: Estimate
@@ -55,7 +54,7 @@ class Measurements(MetricMeasured):
     peak_memory_bytes: Pair
     groups: tuple[GroupComparison, ...] = ()
     group_metric: Metric | None = None
-    """What `groups` compares."""
+    """The metric that `groups` compares."""
 
 
 def judge(constraints: Constraints, measured: Measurements) -> tuple[ConstraintVerdict, ...]:
@@ -69,7 +68,7 @@ def judge_metric(limits: Constraints, measured: MetricMeasured) -> tuple[Constra
 
 
 def overall(verdicts: Iterable[ConstraintVerdict]) -> Holds:
-    """Violated if anything is, else inconclusive if anything is, else holds."""
+    """Violated if any verdict is, else inconclusive if any is, else holds."""
     found = {verdict.status for verdict in verdicts}
     for status in (Holds.VIOLATED, Holds.INCONCLUSIVE):
         if status in found:
@@ -104,7 +103,7 @@ def _metric_verdicts(limits: Constraints, measured: MetricMeasured) -> Iterator[
 
 
 def decide(measured: Estimate, limit: float, bound: Literal["at most", "at least"]) -> Holds:
-    """Where the interval of `measured` lies against `limit`. The limit itself still holds."""
+    """Where the interval of `measured` lies relative to `limit`. The limit itself still holds."""
     low = measured.value if measured.low is None else measured.low
     high = measured.value if measured.high is None else measured.high
     if bound == "at least":
@@ -115,10 +114,10 @@ def decide(measured: Estimate, limit: float, bound: Literal["at most", "at least
 
 
 def more_needed(measured: Estimate, limit: float, observations: int) -> int | None:
-    """How many more observations would take `limit` out of the interval, if the value stays what it is.
+    """How many more observations would take `limit` out of the interval, if the value stays the same.
 
-    An interval shrinks with the square root of the observations. `None` where no number would do: the value lies on
-    the limit itself, or there is no interval.
+    An interval shrinks with the square root of the observations. `None` if no number is enough: the value lies on the
+    limit itself, or there is no interval.
     """
     if measured.low is None or measured.high is None:
         return None
@@ -138,8 +137,8 @@ def drop_verdict(measured: MetricMeasured, limit: float) -> ConstraintVerdict:
     drop = primary.drop
     unit = difference_unit(primary.unit)
     status = decide(drop, limit, "at most")
-    told = interval_said(primary.change, measured.confidence, unit)
-    moved = _moved(primary.change, unit, status, told, _values(primary))
+    interval_text = interval_said(primary.change, measured.confidence, unit)
+    moved = _moved(primary.change, unit, status, interval_text, _values(primary))
     sentence = f"{primary.label} {moved}, {against(status, f'the limit of {said(limit, unit)}')}."
     return ConstraintVerdict(
         constraint="max_metric_drop_points",
@@ -154,7 +153,7 @@ def drop_verdict(measured: MetricMeasured, limit: float) -> ConstraintVerdict:
 
 
 def relative_drop_verdict(measured: MetricMeasured, limit: float) -> ConstraintVerdict:
-    """The drop as a share of the original's value, whose own uncertainty is small beside the drop's and left out."""
+    """The drop as a share of the original's value, whose own uncertainty is small and ignored."""
     primary = measured.primary
     base = primary.original.value
     if base <= 0:
@@ -165,7 +164,7 @@ def relative_drop_verdict(measured: MetricMeasured, limit: float) -> ConstraintV
             unit="of the original",
             status=Holds.INCONCLUSIVE,
             margin=0.0,
-            sentence=f"The original's {primary.label} is {number(base)}, of which no share can be taken.",
+            sentence=f"The original's {primary.label} is {number(base)}, so a relative drop is undefined.",
             to_decide="No number of examples would decide: use the limit in points instead.",
         )
     drop = Estimate(
@@ -199,10 +198,10 @@ def relative_drop_verdict(measured: MetricMeasured, limit: float) -> ConstraintV
 
 
 def group_verdict(measured: Measurements, limit: float) -> ConstraintVerdict:
-    """The drop of the worst group against a limit: every group must hold it.
+    """The drop of the worst group against a limit that every group must meet.
 
-    The intervals hold for all groups at once, so that none of many is called too bad by chance. The worst is the one
-    that breaks the limit by most; where none does, the one whose interval reaches furthest.
+    The intervals hold for all groups at once, so that no group fails only because many were tested. The worst group is
+    the one that exceeds the limit by most or, if none exceeds it, the one whose interval reaches furthest.
     """
     unit = difference_unit(METRICS[measured.group_metric].unit) if measured.group_metric else "points"
     if not measured.groups:
@@ -214,7 +213,7 @@ def group_verdict(measured: Measurements, limit: float) -> ConstraintVerdict:
             status=Holds.INCONCLUSIVE,
             margin=0.0,
             sentence="The loss of each group is not known: the metric is not a mean over the examples of a group.",
-            to_decide="No number of examples would decide: take a metric such as accuracy or mean absolute error.",
+            to_decide="No number of examples would decide: choose a metric such as accuracy or mean absolute error.",
         )
     by_status = {one: decide(one.simultaneous, limit, "at most") for one in measured.groups}
     status = next(
@@ -228,9 +227,9 @@ def group_verdict(measured: Measurements, limit: float) -> ConstraintVerdict:
     drop = worst.simultaneous
     spec = METRICS[measured.group_metric] if measured.group_metric else None
     change = drop.negated() if spec is None or spec.higher_is_better else drop
-    told = interval_said(change, measured.confidence, unit).replace("interval", "interval for all groups", 1)
+    interval_text = interval_said(change, measured.confidence, unit).replace("interval", "interval for all groups", 1)
     label = spec.label if spec else "metric"
-    moved = _moved(change, unit, status, told)
+    moved = _moved(change, unit, status, interval_text)
     return ConstraintVerdict(
         constraint="max_group_drop_points",
         limit=limit,
@@ -238,7 +237,7 @@ def group_verdict(measured: Measurements, limit: float) -> ConstraintVerdict:
         unit=unit,
         status=status,
         margin=limit - drop.value,
-        sentence=f"Of {len(measured.groups):,} groups {worst.group} stands worst: its {label} {moved} "
+        sentence=f"Of {len(measured.groups):,} groups, {worst.group} does worst: its {label} {moved} "
         f"on {worst.examples:,} examples, {against(status, f'the limit of {said(limit, unit)}')}.",
         to_decide=_group_to_decide(worst, limit, unit) if status is Holds.INCONCLUSIVE else None,
     )
@@ -246,7 +245,7 @@ def group_verdict(measured: Measurements, limit: float) -> ConstraintVerdict:
 
 def _group_to_decide(worst: GroupComparison, limit: float, unit: str) -> str:
     if worst.examples < 2:
-        return f"The group {worst.group} has one example: add examples of it, or put it together with another group."
+        return f"The group {worst.group} has only one example: add more examples of it, or merge it with another group."
     return f"In the group {worst.group}: {_examples_to_decide(worst.simultaneous, limit, unit, worst.examples)}"
 
 
@@ -256,16 +255,16 @@ def _bound(drop: Estimate, *, low: bool) -> float:
 
 
 def _examples_to_decide(drop: Estimate, limit: float, unit: str, examples: int) -> str:
-    """How many more examples would settle it, or why an unchanged model could not hold either."""
+    """How many more examples would decide, or why even an unchanged model could not be shown to hold."""
     reach = (drop.high if drop.high is not None else drop.value) - drop.value
     if limit == 0:
-        return "A limit of 0 can be broken by any number of examples but proven by none: allow a small drop."
+        return "Examples can show that a limit of 0 is violated, but never that it holds: allow a small drop."
     if reach > limit:
         needed = math.ceil(examples * (reach / limit) ** 2) - examples if math.isfinite(reach) else None
-        more = f"About {needed:,} more examples are needed before any could." if needed else "Add examples."
+        more = f"About {needed:,} more examples are needed." if needed else "Add examples."
         return (
             f"With {examples:,} examples the interval reaches {said(reach, unit)} above the drop, more than the limit "
-            f"itself: not even a candidate without any drop could be shown to hold. {more}"
+            f"itself: even a candidate without any drop could not be shown to hold. {more}"
         )
     more_examples = more_needed(drop, limit, examples)
     if more_examples is None:
@@ -273,25 +272,25 @@ def _examples_to_decide(drop: Estimate, limit: float, unit: str, examples: int) 
     return f"About {more_examples:,} more examples would decide, if the drop stays at {said(drop.value, unit)}."
 
 
-def _moved(change: Estimate, unit: str, status: Holds, told: str, values: str = "") -> str:
-    """What a metric did, with its interval as it is `told`: *unchanged* where that includes 0.
+def _moved(change: Estimate, unit: str, status: Holds, interval_text: str, values: str = "") -> str:
+    """How a metric changed: *unchanged* if the constraint holds and its interval includes 0.
 
-    Where the evidence does not decide, it is said what was measured only.
+    If the evidence does not decide, only the measured value is stated.
     """
     if (change.value, change.low or 0.0, change.high or 0.0) == (0.0, 0.0, 0.0):
         return "did not change"
-    within = f" ({told})" if told else ""
+    within = f" ({interval_text})" if interval_text else ""
     if not change.includes(0.0):
         return f"{'fell' if change.value < 0 else 'rose'} {values}by {said(abs(change.value), unit)}{within}"
     if status is Holds.HOLDS:
-        return f"is unchanged ({values}{signed(change.value, unit)}, {told})"
+        return f"is unchanged ({values}{signed(change.value, unit)}, {interval_text})"
     if not change.value:
         return f"measured {values}the same{within}"
     return f"measured {values}{said(abs(change.value), unit)} {'lower' if change.value < 0 else 'higher'}{within}"
 
 
 def _values(metric: MetricComparison) -> str:
-    """Both values of a metric in its own unit, without which a difference means nothing; of shares none."""
+    """Both values of a metric in its own unit, which give the difference a meaning; empty for shares."""
     return "" if metric.unit in POINT_UNITS else f"{from_to(metric.original.value, metric.candidate.value)}, "
 
 
@@ -321,14 +320,14 @@ def latency_verdict(measured: Measurements, limit_ms: float) -> ConstraintVerdic
 
 
 def speedup_verdict(measured: Measurements, limit: float) -> ConstraintVerdict:
-    """The speed-up, its interval widened by the noise that the control shows, against the least that was asked for."""
+    """The speed-up, its interval widened by the control's noise, against the required minimum."""
     if _is_unknown(measured.latency):
         return _speed_unknown(measured.latency, "min_speedup", limit, measured.latency.speedup.value, "×")
     speedup = widened_by_control(measured.latency)
     status = decide(speedup, limit, "at least")
     sentence = (
         f"{_times_faster(speedup.value)}{interval(speedup, measured.confidence, '×')}, "
-        f"{against(status, f'the {number(limit)}× that were asked for', at_least=True)}."
+        f"{against(status, f'the {number(limit)}× required', at_least=True)}."
     )
     return ConstraintVerdict(
         constraint="min_speedup",
@@ -343,10 +342,10 @@ def speedup_verdict(measured: Measurements, limit: float) -> ConstraintVerdict:
 
 
 def too_busy(latency: LatencyComparison) -> str:
-    """Why nothing is known of a candidate's speed on a busy machine, and what to do."""
+    """Why a candidate's speed is unknown on a busy machine, and what to do."""
     return (
         f"The machine is too busy: {disturbed_runs(latency.runs, latency.disturbed)}. Measure again when it is "
-        "quieter, or give the worker cores of its own (LATHE_CORES)."
+        "quieter, or give the worker its own cores (LATHE_CORES)."
     )
 
 
@@ -357,12 +356,12 @@ def _is_unknown(latency: LatencyComparison) -> bool:
 def _speed_unknown(
     latency: LatencyComparison, constraint: str, limit: float, guess: float, unit: str
 ) -> ConstraintVerdict:
-    """A limit on speed where no speed is known: on a busy machine, or of too few rounds of a very slow model."""
+    """A limit on an unknown speed: the machine was busy, or a very slow model ran too few rounds."""
     if latency.busy:
         sentence, to_decide = "The candidate's speed is not known.", too_busy(latency)
     else:
         rounds = f"{latency.blocks} round{'' if latency.blocks == 1 else 's'}"
-        sentence = f"The candidate's speed is not known: only {rounds} of runs fitted into the time for it."
+        sentence = f"The candidate's speed is not known: the time allowed only {rounds} of runs."
         to_decide = f"{FEWEST_ROUNDS} rounds would decide: give the session more minutes, or fewer candidates."
     return ConstraintVerdict(
         constraint=constraint,
@@ -377,9 +376,9 @@ def _speed_unknown(
 
 
 def widened_by_control(latency: LatencyComparison) -> Estimate:
-    """The speed-up's interval, made wider by the control's ratio where that differs from 1 beyond chance.
+    """The speed-up's interval, widened by the control's ratio if that differs significantly from 1.
 
-    Two sessions of one model can differ for good, by where their memory happens to lie; so may the candidate's.
+    Two sessions of the same model can differ permanently because of where their memory lies; so can the candidate's.
     """
     speedup, control = latency.speedup, latency.control
     if speedup.low is None or speedup.high is None or control.low is None or control.high is None:
@@ -407,14 +406,14 @@ def _rounds_to_decide(measured: Estimate, limit: float, latency: LatencyComparis
 
 
 def size_reduction_verdict(measured: Measurements, limit: float) -> ConstraintVerdict:
-    """Original bytes over candidate bytes against the least that was asked for. Exact."""
+    """Original bytes over candidate bytes, compared with the required minimum. Exact."""
     pair = measured.size_bytes
     ratio = Estimate(value=pair.ratio)
     status = decide(ratio, limit, "at least")
     shrank = f"{number_of_bytes(pair.original)} to {number_of_bytes(pair.candidate)}"
     sentence = (
         f"The file {'shrank' if pair.ratio > 1 else 'did not shrink'}, from {shrank} ({number(pair.ratio)}×), "
-        f"{against(status, f'the {number(limit)}× that were asked for', at_least=True)}."
+        f"{against(status, f'the {number(limit)}× required', at_least=True)}."
     )
     return ConstraintVerdict(
         constraint="min_size_reduction",

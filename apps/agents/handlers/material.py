@@ -59,6 +59,12 @@ class Material:
         chosen = self.arguments.signature
         return ModelFile(format=self.arguments.original_format, path=self._original, signature=chosen)
 
+    def further(self, role: str, model_format: str) -> ModelFile:
+        """The model of another role, such as `teacher`."""
+        path = self.job.inputs[role]
+        signature = self.arguments.signature if path == self._original else None
+        return ModelFile(format=model_format, path=path, signature=signature)
+
     @cached_property
     def original(self) -> Engine:
         return self.open(self.original_file)

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from apps.agents.analysis.agent import BATCH
 from apps.agents.contracts.criteria import Target
+from apps.agents.contracts.errors.techniques import TechniqueInputs
 from apps.agents.contracts.job import JobResult, OutputFile
 from apps.agents.contracts.job_arguments import OptimizeArguments
 from apps.agents.handlers.fault_attribution import blaming
 from apps.agents.handlers.material import Material
 from apps.agents.measuring.engine import fixed_batch, run_portions
+from apps.agents.measuring.protocol import ModelFile
 from apps.agents.sandbox.child import JobContext
 from apps.agents.techniques.base import Assignment, agent_for, spec_of
+from apps.agents.techniques.catalogue import TechniqueSpec
 
 
 def run(context: JobContext) -> JobResult:
     """Apply one technique; the result's body is an `OptimizationResult`, the file of the role `artifact` the model.
 
-    Inputs of `Material`, and `OptimizeArguments`.
+    Inputs of `Material`, a model for each role of the technique's spec, and `OptimizeArguments`.
     """
     job, arguments = context.job, OptimizeArguments.of(context.job)
     np.random.seed(job.seed)  # What libraries draw from.
@@ -38,13 +43,21 @@ def run(context: JobContext) -> JobResult:
         format=material.format,
         encoder=material.original.encoder,
         signature=material.signature,
-        original=None if material.is_original else material.original_file,
+        further_inputs=_further(material, spec, arguments.inputs),
     )
     with blaming(lambda: _rehearse(material, job.threads)):
         made = agent.run(assignment, context)
     artifact = made.artifact.relative_to(job.scratch).as_posix()
     file = OutputFile(role="artifact", path=artifact, filename=made.artifact.name)
     return JobResult(body=made.result.model_dump(mode="json"), files=(file,))
+
+
+def _further(material: Material, spec: TechniqueSpec, formats: Mapping[str, str]) -> dict[str, ModelFile]:
+    """The models of the further roles of `spec`. Raises `TechniqueInputs` where they are not exactly these."""
+    if set(formats) != set(spec.inputs):
+        wanted, named = (", ".join(sorted(roles)) or "none" for roles in (spec.inputs, formats))
+        raise TechniqueInputs(technique=spec.label, wanted=wanted, given=named)
+    return {role: material.further(role, given) for role, given in formats.items()}
 
 
 def _rehearse(material: Material, threads: int) -> None:

@@ -12,18 +12,20 @@ import argparse
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from apps.agents.contracts.chain import MODEL, ORIGINAL
 from apps.agents.contracts.errors.techniques import RecipeInvalid
 from apps.agents.contracts.job import Event
 from apps.agents.contracts.reports.recipe import Recipe, RecipeStep
 from apps.agents.contracts.state import StepKind, StepRequest
 from apps.agents.contracts.step_jobs import StepFacts, job_for
 from apps.agents.measuring.machine import installed_versions
+from apps.agents.measuring.protocol import ModelFile
 from apps.agents.sandbox.process import JobFailed, run_job
 from apps.agents.techniques.artifact_format import format_after
 from apps.agents.techniques.base import digest_of
@@ -68,15 +70,23 @@ def follow(recipe: Recipe, model: Path, dataset: Path, out: Path, on_event: Call
     _same_file("original", model, recipe.original.sha256)
     _same_file("data set", dataset, recipe.dataset.sha256)
     with tempfile.TemporaryDirectory(prefix="recipe-") as folder:
-        current = model
+        last = original = ModelFile(format=recipe.original.format, path=model)
+        made = {ORIGINAL: original}
         for number, step in enumerate(recipe.steps):
             scratch = Path(folder) / str(number)
             scratch.mkdir()
-            given = format_after(recipe.original.format, [one.technique for one in recipe.steps[:number]])
-            files = {"original": model, "model": current, "dataset": dataset}
-            current = _made(recipe, step, given, files, scratch, on_event)
-        shutil.copyfile(current, out)
+            models = {MODEL: last, **{role: _made_before(made, key) for role, key in step.inputs.items()}}
+            path = _made(recipe, step, models, {ORIGINAL: model, "dataset": dataset}, scratch, on_event)
+            last = ModelFile(format=format_after(models[MODEL].format, [step.technique]), path=path)
+            made[step.key] = last
+        shutil.copyfile(last.path, out)
     return Followed(digest_of(out), recipe.artifact.sha256, differing_libraries(recipe))
+
+
+def _made_before(made: Mapping[str, ModelFile], key: str) -> ModelFile:
+    if key not in made:
+        raise RecipeInvalid(reason=f"a step reads what the step {key!r} made, and no step before it has that key")
+    return made[key]
 
 
 def differing_libraries(recipe: Recipe) -> tuple[str, ...]:
@@ -93,12 +103,12 @@ def differing_libraries(recipe: Recipe) -> tuple[str, ...]:
 def _made(
     recipe: Recipe,
     step: RecipeStep,
-    given_format: str,
-    files: dict[str, Path],
+    models: Mapping[str, ModelFile],
+    files: Mapping[str, Path],
     scratch: Path,
     on_event: Callable[[Event], None],
 ) -> Path:
-    """What `step` makes of the model in `files`, which has the `given_format`."""
+    """What `step` makes of the `models`, by role."""
     request = StepRequest(
         key=step.key or step.technique,
         kind=StepKind.OPTIMIZE,
@@ -111,12 +121,14 @@ def _made(
         seed=step.seed,
         threads=recipe.threads_used,
         original_format=recipe.original.format,
-        format=given_format,
+        format=models[MODEL].format,
+        inputs={role: one.format for role, one in models.items() if role != MODEL},
         signature=recipe.original.signature,
         dataset=recipe.dataset.spec,
         batch_divisor=step.batch_divisor,
     )
-    job = job_for(request, facts, scratch=scratch, inputs=files)
+    inputs = {**files, **{role: one.path for role, one in models.items()}}
+    job = job_for(request, facts, scratch=scratch, inputs=inputs)
     result = run_job(job, on_event=on_event, should_stop=lambda: False)
     return scratch / result.files[0].path
 

@@ -15,13 +15,14 @@ from apps.agents.techniques.variants import variant_name
 
 
 def application_of(spec: TechniqueSpec, parameters: Mapping[str, Any], *, optional: bool = False) -> Application:
-    """`spec` applied with all of these `parameters`."""
+    """`spec` applied with all of these `parameters`. Its further inputs are the original."""
     return Application(
         technique=spec.name,
         parameters=dict(parameters),
         title=spec.label,
         variant=variant_name(spec, parameters),
         optional=optional,
+        inputs=dict.fromkeys(spec.inputs, ()),
     )
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
-from apps.agents.contracts.chain import key_of, prefixes
+from apps.agents.contracts.chain import key_of, sources
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.faults import Fault
 from apps.agents.contracts.reports.evaluation import EvaluationReport
@@ -50,12 +50,12 @@ class Trial:
     """The step that makes it, where it is its own; the one that has made it, where it is shared."""
     evaluate: StepRecord | None = None
     report: EvaluationReport | None = None
-    """On the choosing part."""
+    """On the validation part."""
     judgement: Judgement | None = None
-    """By the choosing part."""
+    """By the validation part."""
     judge: StepRecord | None = None
     judged: EvaluationReport | None = None
-    """On the evaluation part."""
+    """On the test part."""
 
     @property
     def key(self) -> str:
@@ -162,7 +162,7 @@ class Ruling:
 
     reason: str
     judgement: Judgement | None
-    """By the evaluation part; `None` of a candidate that was not judged."""
+    """By the test part; `None` of a candidate that was not judged."""
     stands: bool
     """Whether nothing speaks against it: a finalist must be proven, or tolerated in spite of what is open."""
 
@@ -174,7 +174,7 @@ def read_trials(
 
     The chains of `plan` hold what can be applied. What several of them start with is shared.
     """
-    shared = {key_of(part) for candidate in plan.candidates for part in prefixes(candidate.steps)}
+    shared = {key_of(part) for candidate in plan.candidates for part in sources(candidate.steps)}
     chains = {candidate.key: [_root(candidate, steps, shared)] for candidate in plan.candidates}
     for step in sorted(steps.by_key.values(), key=_repair_number):
         candidate, technique = step.request.candidate, step.request.technique
@@ -207,9 +207,10 @@ def repair_record(
     criteria: Criteria,
 ) -> CandidateRecord:
     """The record of a repair of the candidate `before`: all of it follows from its request."""
+    last = application_of(spec, parameters).model_copy(update={"inputs": before.last.inputs})
     return CandidateRecord(
         key=key,
-        steps=(*before.steps[:-1], application_of(spec, parameters)),
+        steps=(*before.steps[:-1], last),
         parent=before.key,
         predicted=predict(spec, parameters, bases.profile(spec), criteria),
         reason=reason,

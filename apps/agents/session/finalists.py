@@ -1,6 +1,6 @@
 """From ranked candidates to the few that are judged, and from what judging shows to the one that is handed over.
 
-Ranking uses the choosing part of the data set and judging the evaluation part, on which nothing was tuned or chosen:
+Ranking uses the validation part of the data set. Judging uses the test part, on which nothing was tuned or chosen:
 what a finalist shows there is worth what it says, but for the few finalists that share the chance of error.
 """
 
@@ -25,7 +25,7 @@ from apps.agents.session.candidates import Ruling, Trial
 TOLERATED_SHARE = 0.5
 """Of a limit on the metric, how much may be measured where the evidence leaves it open."""
 USUAL_SHARE = 0.25
-"""Choosing examples for each that judges, where a report does not say."""
+"""Validation examples per test example, if a report does not give the numbers."""
 
 
 def contenders(trials: Mapping[str, Trial], criteria: Criteria) -> tuple[Contender, ...]:
@@ -120,12 +120,12 @@ class Finals:
         return told
 
     def _ruling(self, key: str, judgement: Judgement) -> Ruling:
-        on = f"Judged on {judgement.examples:,} examples that nothing had been chosen by."
+        on = f"Judged on {judgement.examples:,} test examples, which played no part in the choice."
         return Ruling(f"{on} {judgement.reason}", judgement, stands=judgement.accepted)
 
     def _why_not(self, key: str, chosen: str | None) -> str:
         if chosen is not None:
-            return f"{chosen} is handed over"
+            return f"{chosen} is delivered"
         if key in self.keys:
             return "the time was over"
         few = "one candidate is" if len(self.keys) == 1 else f"{len(self.keys)} candidates are"
@@ -221,9 +221,9 @@ def in_words(choice: Choice) -> str:
     finalists = f"{many} finalists" if 1 < many == choice.judged else finalists
     tried = f"{choice.tried} candidates were" if choice.tried > 1 else "One candidate was"
     sentences = [
-        f"{tried} tried on {choice.choosing_examples:,} ranking examples, and {finalists} "
+        f"{tried} tried on {choice.choosing_examples:,} validation examples, and {finalists} "
         f"{'were' if choice.judged > 1 else 'was'} judged on {choice.judging_examples:,} "
-        "that nothing had been chosen by."
+        "test examples, which played no part in the choice."
     ]
     if choice.sharing > 1 and choice.margin is not None and choice.margin_alone is not None:
         alone, shared = difference(choice.margin_alone, choice.unit), said(choice.margin, choice.unit)

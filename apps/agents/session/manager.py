@@ -5,8 +5,8 @@
 
 A model of PyTorch or TensorFlow is exported to the formats of other runtimes before it is planned for, so that every
 technique of any of them can be weighed; where an export fails, the plan does without. A candidate is a chain of
-techniques, and what several candidates start with is made once. They are ranked on the choosing part of the data set;
-when the search is over, or its time is, the few that rank highest are judged on the evaluation part, one after the
+techniques, and what several candidates start with is made once. They are ranked on the validation part of the data set;
+when the search is over, or its time is, the few that rank highest are judged on the test part, one after the
 other until one is proven.
 
 `next` is a pure function of the state. Nothing is remembered between calls, so a crash loses nothing: asking again
@@ -54,6 +54,7 @@ from apps.agents.session.steps import (
     evaluate_key,
     judge_key,
     optimize_key,
+    starting_from,
 )
 from apps.agents.techniques.catalogue import TechniqueSpec, catalogue
 
@@ -251,7 +252,7 @@ class _Turn:
             reason=f"{listed(shared.candidates)} need{'s' * (len(shared.candidates) == 1)} it, and it is made once.",
             technique=last.technique,
             parameters=dict(last.parameters),
-            parent=self.steps.parent_of(shared.chain),
+            parents=self.steps.parents_of(shared.chain),
         )
 
     def _start(self, option: Option) -> StepRequest | None:
@@ -274,7 +275,7 @@ class _Turn:
             candidate=candidate.key,
             technique=candidate.technique,
             parameters=dict(candidate.parameters),
-            parent=self.steps.parent_of(candidate.steps),
+            parents=self.steps.parents_of(candidate.steps),
         )
 
     def _evaluate(self, trial: Trial) -> StepRequest:
@@ -286,7 +287,7 @@ class _Turn:
             candidate=trial.key,
             technique=trial.planned.technique,
             parameters={"part": Part.CHOOSING.value, **self.search.held_against(trial)},
-            parent=trial.maker,
+            parents=starting_from(trial.maker),
         )
 
     def _judge(self, trial: Trial, finals: Finals) -> StepRequest:
@@ -298,7 +299,7 @@ class _Turn:
             candidate=trial.key,
             technique=trial.planned.technique,
             parameters=self.search.judging_parameters(trial, finals),
-            parent=trial.maker,
+            parents=starting_from(trial.maker),
         )
 
     def _package(self, finals: Finals | None) -> StepRequest:
@@ -321,7 +322,7 @@ class _Turn:
             reason=verdict.reason,
             candidate=chosen,
             parameters=closing.model_dump(mode="json"),
-            parent=maker,
+            parents=starting_from(maker),
         )
 
     def _verdict(self, finals: Finals | None, budget: str | None) -> Verdict:

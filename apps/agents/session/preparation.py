@@ -12,7 +12,7 @@ from apps.agents.contracts.reports.analysis import AnalysisReport
 from apps.agents.contracts.state import SessionState, Status, StepKind, StepRequest
 from apps.agents.planning.availability import obstacle_to
 from apps.agents.planning.chains import application_of
-from apps.agents.session.steps import ANALYSE, LOST, PLAN, Steps, analyse_key
+from apps.agents.session.steps import ANALYSE, LOST, PLAN, Steps, analyse_key, starting_from
 from apps.agents.techniques.artifact_format import runtime_of
 from apps.agents.techniques.catalogue import Family, TechniqueSpec
 from apps.agents.techniques.compatibility import format_label
@@ -112,7 +112,7 @@ class Preparation:
             queue=measuring_queue(self.state.criteria),
             reason=f"Measures the same model in {runtime_of(spec.output_format or '')}: which runtime is faster, and "
             "what its graph can bear.",
-            parent=maker,
+            parents=starting_from(maker),
         )
 
     def _plan(self) -> StepRequest:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from apps.agents.contracts.chain import Application, Chain, key_of, prefixes
+from apps.agents.contracts.chain import Application, Chain, key_of, sources
 from apps.agents.contracts.errors.techniques import TechniqueNoEffect
 from apps.agents.contracts.reports.analysis import AnalysisReport
 from apps.agents.contracts.reports.evaluation import Part
@@ -138,7 +138,7 @@ class Search:
 
     @cached_property
     def judged(self) -> Mapping[str, Judgement]:
-        """What the choosing part says of each candidate that was measured."""
+        """What the validation part says of each candidate that was measured."""
         return {trial.key: trial.judgement for trial in self.trials if trial.judgement is not None}
 
     # --- finalists ---------------------------------------------------------------------------------------------------
@@ -227,7 +227,7 @@ class Search:
     def _lost_link(self, trial: Trial) -> str | None:
         """Why what a candidate starts from is not to be had, or what it is, where others were to start from that."""
         chain = trial.planned.steps
-        for part in (*prefixes(chain), *([chain] if trial.shared else ())):
+        for part in (*sources(chain), *([chain] if trial.shared else ())):
             if (step := self.steps.lost(part)) is None:
                 continue
             title = part[-1].title

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from apps.agents.contracts.chain import Chain, key_of, prefix_key, prefixes
+from apps.agents.contracts.chain import MODEL, ORIGINAL, Applied, Chain, applied, key_of, prefix_key, sources
 from apps.agents.contracts.state import ACTIVE, SessionState, Status, StepKind, StepRecord
 
 ANALYSE, PLAN, PACKAGE = "analyse", "plan", "package"
@@ -29,13 +29,18 @@ def optimize_key(candidate: str) -> str:
     return f"{candidate}/optimize"
 
 
+def starting_from(maker: str | None) -> dict[str, str]:
+    """The parents of a step that starts from what the step `maker` has made; from the original without one."""
+    return {MODEL: maker} if maker else {}
+
+
 def evaluate_key(candidate: str) -> str:
-    """The step that measures it on the choosing part."""
+    """The step that measures it on the validation part."""
     return f"{candidate}/evaluate"
 
 
 def judge_key(candidate: str) -> str:
-    """The step that judges it, where it is a finalist, on the evaluation part."""
+    """The step that judges it, where it is a finalist, on the test part."""
     return f"{candidate}/judge"
 
 
@@ -74,12 +79,23 @@ class Steps:
         return {self._prefix_key(step): step for step in made if step.request.candidate is None}
 
     def _prefix_key(self, step: StepRecord) -> str:
-        applied = []
+        links: list[Applied] = []
         last: StepRecord | None = step
         while last is not None:
-            applied.append((last.request.technique or "", last.request.parameters))
+            links.append(self._applied(last))
             last = self.by_key.get(last.request.parent or "")
-        return prefix_key(reversed(applied))
+        return prefix_key(reversed(links))
+
+    def _applied(self, step: StepRecord) -> Applied:
+        """A step as the key of a chain counts it."""
+        request = step.request
+        further = {role: self._chain_key(key) for role, key in request.parents.items() if role != MODEL}
+        return applied(request.technique or "", request.parameters, further)
+
+    def _chain_key(self, key: str) -> str:
+        """The key of the chain up to the step called `key`."""
+        step = self.by_key.get(key)
+        return self._prefix_key(step) if step else key
 
     def made(self, chain: Chain) -> StepRecord | None:
         """The step, shared by all that need it, that makes what `chain` makes; `None` where it was not asked for."""
@@ -90,9 +106,13 @@ class Steps:
         step = self.made(chain)
         return step.request.key if step else key_of(chain)
 
-    def parent_of(self, chain: Chain) -> str | None:
-        """Key of the step whose artifact the last link of `chain` starts from; `None` is the original."""
-        return self.key_of(chain[:-1]) if len(chain) > 1 else None
+    def parents_of(self, chain: Chain) -> dict[str, str]:
+        """Keys of the steps whose artifacts the last link of `chain` reads, by role."""
+        further = chain[-1].inputs.items()
+        return {
+            **starting_from(self.key_of(chain[:-1]) if len(chain) > 1 else None),
+            **{role: self.key_of(made) if made else ORIGINAL for role, made in further},
+        }
 
     def lost(self, chain: Chain) -> StepRecord | None:
         """The shared step for `chain`, where it failed or was cancelled."""
@@ -100,8 +120,11 @@ class Steps:
         return step if step is not None and step.status in LOST else None
 
     def to_make(self, chain: Chain, *, whole: bool) -> Chain | None:
-        """The first part of `chain` that was not asked for; the last link counts where the `whole` chain is shared."""
-        parts = (*prefixes(chain), chain) if whole else prefixes(chain)
+        """The first part of `chain` that was not asked for; the last link counts where the `whole` chain is shared.
+
+        What its links read beside the model counts as well.
+        """
+        parts = (*sources(chain), chain) if whole else sources(chain)
         return next((part for part in parts if self.made(part) is None), None)
 
     def way_to(self, key: str) -> frozenset[str]:

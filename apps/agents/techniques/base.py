@@ -81,8 +81,8 @@ class Assignment:
     """The tokenizer that came with the session's original."""
     signature: str | None = None
     """The function that is meant, of a model that offers several."""
-    original: ModelFile | None = None
-    """What the session started from, where the model is made of it; `None` where the model is that itself."""
+    further_inputs: Mapping[str, ModelFile] = field(default_factory=dict)
+    """The models that it reads beside that one, by the roles of its spec; never changed."""
 
     def engine(self) -> Engine:
         """The model, opened anew."""

@@ -74,6 +74,10 @@ class TechniqueSpec(Value):
     """Distributions the worker must have installed."""
     devices: tuple[Device, ...] = (Device.CPU, Device.CUDA)
     needs_calibration: bool = False
+    needs_training: bool = False
+    """Whether it trains on the part that a data set sets apart for that."""
+    inputs: tuple[str, ...] = ()
+    """Roles of the models that it reads beside the one it changes, such as `teacher`."""
     takes_strings: bool = True
     """Whether a model whose inputs or outputs are strings can be handled."""
     acts_on: tuple[str, ...] = ()

@@ -84,10 +84,12 @@ TORCH_TRAINING_TECHNIQUES: tuple[TechniqueSpec, ...] = (
         family=Family.TRAINING,
         label="Recovery training",
         summary="The model learns again what a change has cost, from labels and from the original's outputs, on "
-        "examples that neither choose nor judge.",
+        "examples that no candidate is ranked or tested on.",
         formats=TORCH_FORMATS,
         output_format=None,
         requires=("torch",),
+        inputs=("teacher",),
+        needs_training=True,
         parameters=(*LENGTH, *_RATE, *_DISTILLATION, *_PICTURES),
         expectation=Expectation(size_ratio=1.0, speedup=1.0, metric_drop_points=0.0, risk=Risk.LOW),
         knowledge=RECOVERY,

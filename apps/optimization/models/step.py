@@ -11,6 +11,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from apps.agents.contracts.chain import MODEL
 from apps.agents.contracts.faults import Fault
 from apps.agents.contracts.state import TERMINAL, Status, StepKind
 from apps.models import clock
@@ -33,7 +34,9 @@ class SessionStep(models.Model):
     technique = models.CharField(max_length=60, blank=True)
     parameters = models.JSONField(default=dict)
     parent_key = models.CharField(max_length=60, blank=True)
-    """Key of the step whose artifact is the input; empty means the original."""
+    """Key of the step whose artifact is the model that it starts from; empty means the original."""
+    further_parents = models.JSONField(default=dict, blank=True)
+    """Keys of the steps whose artifacts it reads as well, by role, or `ORIGINAL`."""
     reason = models.TextField(blank=True)
     status = models.CharField(max_length=10, choices=choices_of(Status), default=Status.QUEUED)
     progress = models.FloatField(default=0.0)
@@ -75,6 +78,11 @@ class SessionStep(models.Model):
 
     def __str__(self) -> str:
         return self.key
+
+    @property
+    def parents(self) -> dict[str, str]:
+        """Key of the step whose artifact is each input, by role. Without `MODEL` that is the original."""
+        return {**({MODEL: self.parent_key} if self.parent_key else {}), **self.further_parents}
 
     @property
     def errored(self) -> bool:

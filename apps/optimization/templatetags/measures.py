@@ -211,9 +211,9 @@ def measured_value(verdict: ConstraintVerdict) -> str:
 
 @register.filter
 def measured_on(report: Any) -> str:
-    """The basis of an `EvaluationReport` (value or mapping): `on 1,396 examples`, `on 697 ranking examples`."""
+    """The basis of an `EvaluationReport` (value or mapping): `on 1,396 examples`, `on 697 validation examples`."""
     part, examples = _part(report, "part"), _part(report, "examples")
-    return f"on {examples:,} {'ranking ' if part == Part.CHOOSING else ''}examples"
+    return f"on {examples:,} {'validation ' if part == Part.CHOOSING else ''}examples"
 
 
 @register.filter

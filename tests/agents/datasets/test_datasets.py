@@ -73,7 +73,7 @@ def test_no_example_is_in_two_parts_and_none_is_left_out(labels: list[int], seed
     assert not len(parts.training)
 
 
-def test_the_choosing_part_has_each_classs_share_of_a_file_that_is_sorted_by_class() -> None:
+def test_the_validation_part_has_each_classs_share_of_a_file_that_is_sorted_by_class() -> None:
     labels = np.repeat(np.arange(4), 250)
     parts = split(1000, 7, labels)
     assert np.bincount(labels[parts.choosing]).tolist() == pytest.approx([len(parts.choosing) / 4] * 4, abs=2)

@@ -247,7 +247,7 @@ def test_a_metric_that_the_output_does_not_allow_is_stood_in_for(tmp_path: Path,
     spec = DatasetSpec(kind="npz", task="classification", metric="top5")
     report = evaluated(tmp_path, model, tmp_path / "d.npz", original=model, spec=spec)
     assert report.primary.metric == "top1"
-    assert "top-5 accuracy cannot be measured on this output; top-1 accuracy stands in for it." in report.notes
+    assert "top-5 accuracy cannot be measured on this output; top-1 accuracy is used instead." in report.notes
 
 
 def test_pairs_of_embeddings_are_judged_by_spearman(tmp_path: Path, weights: np.ndarray) -> None:

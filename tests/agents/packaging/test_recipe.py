@@ -156,7 +156,7 @@ def test_a_recipe_of_an_original_that_stands_has_nothing_to_make(file: Path, tmp
     ("text", "words"),
     [
         ("no json", "the file: Invalid JSON"),
-        ('{"recipe_version": 2}', "recipe_version"),
+        ('{"recipe_version": 3}', "recipe_version"),
         ('{"recipe_version": 1, "seed": 0}', "original"),
     ],
 )

@@ -116,7 +116,7 @@ def test_the_original_stands_where_every_int8_variant_is_slower_and_the_smaller_
     verdict = session.last.verdict
     assert verdict.outcome is Outcome.UNCHANGED
     assert verdict.binding == "min_speedup"
-    assert "the objective size would take it" in verdict.reason
+    assert "the objective size would accept its smaller file" in verdict.reason
     assert session.state.steps[-1].request.parent is None
     assert {"c01", "c02"} <= {miss.candidate for miss in verdict.misses}
 

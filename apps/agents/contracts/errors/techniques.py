@@ -15,6 +15,14 @@ class TechniqueParameters(UserError):
     sentence = "The parameters do not fit the technique: {reason}."
 
 
+class TechniqueInputs(UserError):
+    code = "technique.inputs"
+    sentence = (
+        "{technique} reads other models beside the one that it changes: {wanted}. The step names {given}. "
+        "Name exactly those that the technique's spec lists as its inputs."
+    )
+
+
 class TechniqueLibraryMissing(UserError):
     code = "technique.library_missing"
     sentence = "{technique} needs {libraries}, which is not installed on this worker."

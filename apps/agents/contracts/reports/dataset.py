@@ -41,6 +41,8 @@ class DatasetSummary(Value):
     """`npz`, `images`, `table` or `text`."""
     task: Task
     examples: int
+    training_examples: int = 0
+    """How many of them are set apart for techniques that train."""
     inputs: tuple[TensorSpec, ...]
     """What each example offers, batch axis first and named `"N"`."""
     labels: TensorSpec | None = None

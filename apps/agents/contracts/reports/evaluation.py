@@ -23,12 +23,15 @@ from apps.agents.contracts.values import Value
 
 
 class Part(StrEnum):
-    """What candidates are measured on."""
+    """The part of the data set on which a candidate is measured.
+
+    The stored values are older than the terms: `choosing` is the validation part, `evaluation` the test part.
+    """
 
     CHOOSING = "choosing"
-    """Ranks them. Whoever comes out best here has been lucky, too."""
+    """Validation examples. They rank the candidates, so the best of them has also been lucky here."""
     EVALUATION = "evaluation"
-    """Judges the few that ranked highest: nothing was tuned or chosen by these examples."""
+    """Test examples. They judge the few that rank highest. Nothing was tuned or chosen on them."""
 
 
 class EvaluationReport(Value):
@@ -45,7 +48,7 @@ class EvaluationReport(Value):
     examples_of_part: int | None = None
     """How many there are; more than were used where the evidence was clear before."""
     judging_examples: int | None = None
-    """How many the evaluation part has."""
+    """How many the test part has."""
     levels: tuple[Level, ...] = ()
     """Of a finalist: the limits on the metric at each share of the chance of error, the strictest first."""
     outcomes: PairedOutcomes | None = None

@@ -55,12 +55,17 @@ class RecipeStep(_Record):
     batch_divisor: int = 1
     made: FileRecord | None = None
     key: str = ""
+    inputs: dict[str, str] = Field(default_factory=dict)
+    """Where it is not what the step before made alone: keys of earlier steps, or `ORIGINAL`, by role."""
 
 
 class Recipe(_Record):
-    """`steps` run in order, each on what the one before has made, the first on the original."""
+    """`steps` run in order, each on what the one before has made, the first on the original.
 
-    recipe_version: Literal[1] = 1
+    In version 2 a step may name its `inputs` instead; what was written for version 1 refuses it.
+    """
+
+    recipe_version: Literal[1, 2] = 1
     session: str = ""
     seed: int
     original: OriginalRecord

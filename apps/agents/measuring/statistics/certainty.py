@@ -45,19 +45,19 @@ def quantile(confidence: float) -> float:
 
 @dataclass(frozen=True)
 class Prospect:
-    """A loss as the choosing examples show it, against its limit. `loss` has its interval at `confidence`."""
+    """A loss as the validation examples show it, against its limit. `loss` has its interval at `confidence`."""
 
     loss: Estimate
     limit: float
     confidence: float
     share: float
-    """Choosing examples for each that will judge."""
+    """Validation examples for each test example."""
 
     def chance(self, confidence: float) -> float:
         """That the whole interval at `confidence` will lie within the limit, on examples that are still to come.
 
         Both estimates are taken to be normal around one true loss, with errors that shrink with the root of examples.
-        However lucky the choosing examples are, nobody is expected to be better than a candidate without any loss.
+        However lucky the validation examples are, nobody is expected to be better than a candidate without any loss.
         """
         value, high = self.loss.value, self.loss.high
         if high is None or high == value:

@@ -16,7 +16,7 @@ import scipy
 from apps.agents.measuring.statistics.intervals import Floats
 
 SHARES = (0.25, 0.5, 1.0)
-"""Of the evaluation part, after which one looks."""
+"""Of the test part, after which one looks."""
 LEAST_EXAMPLES = 256
 """In the first portion; where it would have fewer, all examples are used at once."""
 _GRID = 801
