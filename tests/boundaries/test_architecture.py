@@ -18,7 +18,6 @@ CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 MOST_NAMES = 16
 LONGEST_FUNCTION = 50
 LONGER = {
-    ("apps/agents/evaluation/agent.py", "evaluate"),
     ("apps/agents/analysis/agent.py", "analyse"),
     ("apps/agents/backends/onnx/quantization.py", "apply"),
     ("apps/optimization/forms.py", "_questions"),

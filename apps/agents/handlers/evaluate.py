@@ -12,7 +12,8 @@ from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
 from apps.agents.contracts.reports.runtimes import Gains, RuntimeBaseline
 from apps.agents.contracts.reports.selection import Contest
 from apps.agents.contracts.reports.slowdown import Slowdown
-from apps.agents.evaluation.agent import BATCH, OUTPUTS_SHARE, EvaluationAgent
+from apps.agents.evaluation.agent import BATCH, EvaluationAgent
+from apps.agents.evaluation.evaluating import OUTPUTS_SHARE
 from apps.agents.evaluation.selection_bias import contest_of
 from apps.agents.evaluation.slowdown import PROFILE_S, is_slow, slowdown_of, target_of
 from apps.agents.handlers.fault_attribution import blaming
