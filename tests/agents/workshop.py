@@ -13,6 +13,7 @@ from apps.agents.contracts.dataset_spec import DatasetSpec
 from apps.agents.contracts.formats import Format
 from apps.agents.datasets.loading import load_dataset
 from apps.agents.measuring.engine import open_engine
+from apps.agents.measuring.protocol import ModelFile
 from apps.agents.techniques.base import Assignment, BaseOptimizationAgent, Optimized, agent_for, spec_of
 from apps.agents.techniques.catalogue import TechniqueSpec
 from tests.agents.told import Told
@@ -70,6 +71,7 @@ class Workshop:
             batch_divisor=batch_divisor,
             format=self.format,
             encoder=engine.encoder,
+            further_inputs={role: ModelFile(format=self.format, path=model) for role in found.inputs},
         )
 
     def run(self, assignment: Assignment, agent: BaseOptimizationAgent | None = None) -> Optimized:

@@ -46,7 +46,6 @@ def run(context: JobContext) -> JobResult:
         encoder=material.encoder,
         signature=material.signature,
         further_inputs=_further(material, spec, arguments.inputs),
-        original=None if material.is_original else material.original_file,
     )
     with blaming(lambda: _rehearse(material, job.threads)):
         made = agent.run(assignment, context)

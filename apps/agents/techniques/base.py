@@ -83,8 +83,6 @@ class Assignment:
     """The function to use, if the model has several."""
     further_inputs: Mapping[str, ModelFile] = field(default_factory=dict)
     """The other models that it reads, by their roles in its spec. They must not be changed."""
-    original: ModelFile | None = None
-    """The session's original, if the model was made from it; `None` if the model is the original."""
 
     def engine(self) -> Engine:
         """Opens the model again."""

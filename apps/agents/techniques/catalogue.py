@@ -19,6 +19,7 @@ from apps.agents.techniques.onnx import ONNX_TECHNIQUES
 from apps.agents.techniques.spec import Expectation, Family, ParameterSpec, Risk, TechniqueSpec
 from apps.agents.techniques.tensorflow import TENSORFLOW_TECHNIQUES
 from apps.agents.techniques.torch import TORCH_TECHNIQUES
+from apps.agents.techniques.torch_pruning import TORCH_PRUNING_TECHNIQUES
 from apps.agents.techniques.torch_training import TORCH_TRAINING_TECHNIQUES
 
 __all__ = [
@@ -39,6 +40,7 @@ logger = logging.getLogger(__name__)
 BUILTIN: tuple[TechniqueSpec, ...] = (
     *ONNX_TECHNIQUES,
     *TORCH_TECHNIQUES,
+    *TORCH_PRUNING_TECHNIQUES,
     *TORCH_TRAINING_TECHNIQUES,
     *TENSORFLOW_TECHNIQUES,
     *LITERT_TECHNIQUES,

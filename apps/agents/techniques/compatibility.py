@@ -34,6 +34,8 @@ WORTH_NAMING = 0.05
 """A model with a smaller share of quantized weights was not quantized on purpose."""
 ENOUGH_LEFT = 0.5
 """A quantization is worthwhile if at least this share of the weights is still in full precision."""
+_FROM_FLOATS = (Family.QUANTIZATION, Family.EXPORT, Family.PRUNING, Family.TRAINING)
+"""What starts from weights that are floats."""
 
 
 def compatibility(
@@ -148,6 +150,8 @@ def _obstacle(
         return nothing_left
     if lacking:
         return f"It works on {', '.join(spec.acts_on)}, but the model has none of them. {what_is_left(summary)}"
+    if spec.needs_training and (dataset is None or dataset.training_examples == 0):
+        return "It trains the model, and the data set sets no part apart for that (training_share)."
     if spec.needs_calibration and (dataset is None or dataset.examples == 0):
         return "It needs calibration data, but there is no data set."
     return None
@@ -182,7 +186,7 @@ def _nothing_left(spec: TechniqueSpec, summary: ModelSummary) -> str | None:
     enough_left = full + (half if takes_halves else 0.0) >= ENOUGH_LEFT
     # Operators of an ONNX graph are quantized one by one, so those still in float can be quantized later.
     partly = summary.format == Format.ONNX and enough_left
-    if summary.quantization and not partly and spec.family in (Family.QUANTIZATION, Family.EXPORT):
+    if summary.quantization and not partly and spec.family in _FROM_FLOATS:
         return f"It starts from floats. {what_is_left(summary)}"
     if spec.family is not Family.QUANTIZATION or enough_left:
         return None

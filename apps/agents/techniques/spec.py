@@ -77,6 +77,8 @@ class TechniqueSpec(Value):
     """The distributions that the worker must have installed."""
     devices: tuple[Device, ...] = (Device.CPU, Device.CUDA)
     needs_calibration: bool = False
+    needs_training: bool = False
+    """Whether it trains on the part that a data set sets apart for that."""
     inputs: tuple[str, ...] = ()
     """The roles of other models that it reads, such as `teacher`."""
     takes_strings: bool = True

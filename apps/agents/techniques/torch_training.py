@@ -88,6 +88,8 @@ TORCH_TRAINING_TECHNIQUES: tuple[TechniqueSpec, ...] = (
         formats=TORCH_FORMATS,
         output_format=None,
         requires=("torch",),
+        inputs=("teacher",),
+        needs_training=True,
         parameters=(*LENGTH, *_RATE, *_DISTILLATION, *_PICTURES),
         expectation=Expectation(size_ratio=1.0, speedup=1.0, metric_drop_points=0.0, risk=Risk.LOW),
         knowledge=RECOVERY,

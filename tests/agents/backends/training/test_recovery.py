@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +87,8 @@ def spoiled(folder: Path) -> Path:
 
 def after(assignment: Assignment, original: Path) -> Assignment:
     """The assignment of a later link, whose session began with `original`."""
-    file = ModelFile(format="torch-export", path=original)
-    return Assignment(**{**assignment.__dict__, "original": file})
+    file = ModelFile(format=assignment.format, path=original)
+    return replace(assignment, further_inputs={"teacher": file})
 
 
 def test_without_labels_a_changed_model_comes_back_to_the_original(tmp_path: Path) -> None:
