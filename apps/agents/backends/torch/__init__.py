@@ -4,8 +4,9 @@ No hub is asked for anything: what a model needs comes with it. The libraries re
 imported, and whatever imports them here imports this package first. PyTorch unpickles nothing but weights, also where
 its own functions would (`torch.export.load` for one).
 
-transformers imports torchao and SciPy's optimizers with every model. It gets both late: the one packs what torchao has
-quantized, the other compares boxes when an object detector is trained.
+transformers and what it is built on import more libraries than opening a model takes. They get them late: torchao packs
+what it has quantized, SciPy compares boxes when an object detector is trained, trio downloads side by side, and boto3
+starts training in a cloud.
 """
 
 import os
@@ -20,6 +21,9 @@ os.environ.setdefault("LLM_COMPRESSOR_LOG_LEVEL", "CRITICAL")
 _BOXES = ("deformable_detr", "for_object_detection", "grounding_dino", "lw_detr", "rf_detr", "rt_detr")
 late_imports.install(
     {
+        "accelerate.commands.config.sagemaker": {"boto3": ()},
+        "httpcore._backends.trio": {"trio": ()},
+        "httpcore._synchronization": {"trio": ()},
         "transformers.quantizers.quantizer_torchao": {
             "torchao.prototype.safetensors.safetensors_support": ("flatten_tensor_state_dict",)
         },
