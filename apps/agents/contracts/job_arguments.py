@@ -75,6 +75,8 @@ class PlanArguments(Arguments):
     libraries: tuple[str, ...] = ()
     """Distributions that some worker has installed."""
     disabled_techniques: tuple[str, ...] = ()
+    training_share: float = 0.0
+    """Of the data set's examples, that techniques may train on."""
     export_failures: dict[str, str] = Field(default_factory=dict)
     """Why there is no export although one was tried, by target format."""
 

@@ -128,6 +128,10 @@ class Prediction(Value):
     risk: str
     basis: str
     """Where the numbers come from, in a sentence."""
+    minutes: float | None = None
+    """Of making and measuring it; `None` where that is not known, as in plans from before it was predicted."""
+    minutes_basis: str | None = None
+    """Where the minutes come from, in a sentence."""
 
 
 class CandidateRecord(Value):

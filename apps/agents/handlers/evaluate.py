@@ -17,7 +17,7 @@ from apps.agents.evaluation.selection_bias import contest_of
 from apps.agents.evaluation.slowdown import PROFILE_S, is_slow, slowdown_of, target_of
 from apps.agents.handlers.fault_attribution import blaming
 from apps.agents.handlers.material import Material
-from apps.agents.measuring.effort import Effort
+from apps.agents.measuring.effort import SHARE_OF_RANKING, Effort, timing_budget_s
 from apps.agents.measuring.engine import Engine
 from apps.agents.measuring.fresh_processes import FreshProcessTimer
 from apps.agents.measuring.machine import describe_machine
@@ -28,16 +28,10 @@ from apps.agents.techniques.catalogue import Family, catalogue
 if TYPE_CHECKING:
     from apps.agents.sandbox.child import JobContext
 
-SHORTEST_TIMING_S = 3.0
-"""Whatever the budget leaves, unless less than that is allowed."""
 WARMUP_SHARE = 0.1
 """Of the time for timing that warming a model up takes at most."""
 REHEARSAL_S = 0.5
 """Nothing is measured of the original beside itself: it is only to be seen whether it runs."""
-SHARE_OF_BUDGET = 0.25
-"""Of the time that the budget leaves each candidate: timing must not eat what the search needs."""
-SHARE_OF_RANKING = 0.5
-"""Of that, where candidates are only ranked."""
 
 
 def run(context: JobContext) -> JobResult:
@@ -116,8 +110,7 @@ def _slowdown(
 
 def effort_for(criteria: Criteria, longest_s: float = LONGEST_TIMING_S) -> Effort:
     """Timing that fits the budget: a quarter of each candidate's share of the time, within bounds."""
-    share_s = criteria.budget.minutes * 60 / criteria.budget.candidates * SHARE_OF_BUDGET
-    budget_s = min(longest_s, max(SHORTEST_TIMING_S, share_s))
+    budget_s = timing_budget_s(criteria.budget, longest_s)
     return Effort(budget_s=budget_s, warmup_s=min(Effort.warmup_s, WARMUP_SHARE * budget_s))
 
 

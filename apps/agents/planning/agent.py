@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log10
 from typing import Any
 
@@ -18,6 +18,7 @@ from apps.agents.planning.availability import Sorting
 from apps.agents.planning.baseline import is_baseline
 from apps.agents.planning.bases import Bases, bases_of_analyses, bases_of_model
 from apps.agents.planning.chains import Heads, application_of
+from apps.agents.planning.minutes import Minutes
 from apps.agents.planning.ordering import collapse, no_gain, obstacle, predicted_gain, worth
 from apps.agents.planning.prediction import noise_by_operator, predict, scope_of
 from apps.agents.planning.summary import describe, summary, tables_said
@@ -81,6 +82,7 @@ class PlanningAgent:
         export_failures: Mapping[str, str] | None = None,
         libraries: Iterable[str] = (),
         disabled: Iterable[str] = (),
+        training_share: float = 0.0,
     ) -> Plan:
         """The plan for an analysed model: candidates in the order of their worth, and what was left out and why.
 
@@ -89,7 +91,7 @@ class PlanningAgent:
         """
         bases = bases_of_analyses(analysis, exported, dataset.task)
         sorting = Sorting(bases, criteria, dataset, tuple(libraries), tuple(disabled), export_failures or {})
-        return self._plan(bases, criteria, *sorting.sort(self.specs))
+        return self._plan(bases, Minutes(criteria, dataset, training_share), *sorting.sort(self.specs))
 
     def preview(
         self,
@@ -102,18 +104,20 @@ class PlanningAgent:
         """The plan before anything ran: the same rules, with sensitivities and times unknown."""
         bases = bases_of_model(model, dataset.task)
         sorting = Sorting(bases, criteria, dataset, tuple(libraries), tuple(disabled))
-        return self._plan(bases, criteria, *sorting.sort(self.specs))
+        return self._plan(bases, Minutes(criteria, dataset), *sorting.sort(self.specs))
 
     def _plan(
         self,
         bases: Bases,
-        criteria: Criteria,
+        minutes: Minutes,
         available: Mapping[str, TechniqueSpec],
         omitted: list[Omission],
     ) -> Plan:
+        criteria = minutes.criteria
         heads = Heads(bases, self.specs, available.__contains__)
         weighed = [self._weigh(variant, available, heads, criteria) for variant in _grid(bases, available)]
         weighed += [rescue for item in weighed if (rescue := self._rescue(item, criteria))]
+        weighed = [_foreseen(item, bases, minutes) for item in weighed]
         weighed.sort(key=lambda item: -_worth(item, criteria))
         chosen = [item for item in weighed if not item.firm and (not item.soft or _asked_for(item, criteria))]
         chosen += _measured_anyway(chosen, weighed)
@@ -224,6 +228,12 @@ def _culprits(spec: TechniqueSpec, parameters: Mapping[str, Any], profile: Graph
     source = "measured" if profile.measured and set(worst) <= set(profile.operator_noise) else "known of such networks"
     named = " and ".join(f"{op_type} ({-10 * log10(max(noises[op_type], 1e-12)):.1f} dB)" for op_type in worst)
     return f"quantizing {named} leaves too little signal over noise ({source})"
+
+
+def _foreseen(item: _Weighed, bases: Bases, minutes: Minutes) -> _Weighed:
+    """With the minutes that it takes."""
+    basis = bases.of(item.spec) or bases.original
+    return replace(item, prediction=minutes.foreseen(item.spec, item.variant.parameters, basis, item.prediction))
 
 
 def _measured_anyway(chosen: list[_Weighed], weighed: list[_Weighed]) -> list[_Weighed]:
