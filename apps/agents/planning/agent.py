@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,12 +23,15 @@ from apps.agents.planning.minutes import Minutes
 from apps.agents.planning.ordering import collapse, no_gain, obstacle, predicted_gain, worth
 from apps.agents.planning.prediction import noise_by_operator, predict, scope_of
 from apps.agents.planning.summary import describe, summary, tables_said
-from apps.agents.techniques.catalogue import Family, TechniqueSpec, catalogue
+from apps.agents.techniques.catalogue import BUILTIN, Family, TechniqueSpec, catalogue
 from apps.agents.techniques.knowledge.profile import GraphProfile
 from apps.agents.techniques.knowledge.tables import TABLES, Knowledge
 from apps.agents.techniques.knowledge.technique import QuantizationKnowledge
 from apps.agents.techniques.knowledge.variant import NO_PLACE, Variant
+from apps.agents.techniques.library_calls import words_of
 from apps.agents.techniques.variants import KEPT_NODES, variants_of
+
+logger = logging.getLogger(__name__)
 
 TYPE_CHOICES = 2
 """Number types that are measured at least, where the budget allows: predictions of kernels are leads, not verdicts."""
@@ -91,7 +95,7 @@ class PlanningAgent:
         """
         bases = bases_of_analyses(analysis, exported, dataset.task)
         sorting = Sorting(bases, criteria, dataset, tuple(libraries), tuple(disabled), export_failures or {})
-        return self._plan(bases, Minutes(criteria, dataset, training_share), *sorting.sort(self.specs))
+        return self._plan_of_sound(bases, Minutes(criteria, dataset, training_share), *sorting.sort(self.specs))
 
     def preview(
         self,
@@ -104,7 +108,32 @@ class PlanningAgent:
         """The plan before anything ran: the same rules, with sensitivities and times unknown."""
         bases = bases_of_model(model, dataset.task)
         sorting = Sorting(bases, criteria, dataset, tuple(libraries), tuple(disabled))
-        return self._plan(bases, Minutes(criteria, dataset), *sorting.sort(self.specs))
+        return self._plan_of_sound(bases, Minutes(criteria, dataset), *sorting.sort(self.specs))
+
+    def _plan_of_sound(
+        self, bases: Bases, minutes: Minutes, available: Mapping[str, TechniqueSpec], omitted: list[Omission]
+    ) -> Plan:
+        """The plan; techniques of other packages whose own code fails are left out, each with what it raised.
+
+        What fails is found by planning with one technique more each time, so it is clear whose code it was.
+        """
+        try:
+            return self._plan(bases, minutes, available, omitted)
+        except Exception:
+            logger.exception("Planning failed; what other packages have added is tried one by one.")
+        sound = {name: spec for name, spec in available.items() if _is_own(spec)}
+        failed: list[Omission] = []
+        for name, spec in available.items():
+            if name in sound:
+                continue
+            try:
+                self._plan(bases, minutes, {**sound, name: spec}, [])
+            except Exception as error:
+                reason = f"Its own code failed while it was planned ({words_of(error)}). Tell whoever maintains it."
+                failed.append(Omission(technique=name, title=spec.label, reason=reason))
+            else:
+                sound[name] = spec
+        return self._plan(bases, minutes, sound, omitted + failed)
 
     def _plan(
         self,
@@ -191,6 +220,10 @@ def plan_preview(
 ) -> Plan:
     """What a session would try, for the page that starts it; see `PlanningAgent.preview`."""
     return PlanningAgent().preview(model, dataset, criteria, libraries, disabled)
+
+
+def _is_own(spec: TechniqueSpec) -> bool:
+    return any(spec is own for own in BUILTIN)
 
 
 def _grid(bases: Bases, available: Mapping[str, TechniqueSpec]) -> list[Variant]:
