@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from apps.agents.techniques.knowledge.cost import Cost, CostFacts, CostRule, usual_rule
 from apps.agents.techniques.knowledge.grid import searched, value_text, walk
 from apps.agents.techniques.knowledge.kernels import KernelRule
 from apps.agents.techniques.knowledge.profile import GraphProfile, Node
@@ -70,6 +71,8 @@ class TechniqueKnowledge:
     superseded: Superseded | None = None
     baseline: Baseline | None = None
     not_tried: tuple[NotTried, ...] = ()
+    cost_rule: CostRule | None = None
+    """How long applying it takes; `None` is what techniques of its family take."""
     forbids: tuple[tuple[str, str], ...] = ()
     """Families of techniques that may not follow it, each with the reason. No technique may follow a quantization."""
 
@@ -82,6 +85,11 @@ class TechniqueKnowledge:
         """The variants to consider for this form of the model; by default, all combinations of the values to search."""
         for parameters in walk(spec.parameters):
             yield Variant(spec.name, parameters, spec.summary)
+
+    def cost(self, spec: TechniqueSpec, parameters: Parameters, facts: CostFacts) -> Cost:
+        """How long one application with these complete parameters takes; it tells, and decides nothing."""
+        rule = self.cost_rule or usual_rule(spec.family, spec.needs_calibration)
+        return rule.cost(parameters, facts)
 
     def title_parts(self, spec: TechniqueSpec, parameters: Parameters) -> list[str]:
         """How a variant differs from others, for its title, without what stays in float."""
