@@ -1,6 +1,6 @@
 """Models of TensorFlow and Keras: `.keras`, `.h5` and SavedModel.
 
-Whatever imports this package imports TensorFlow later, so what it reads from the environment is set here.
+Every module that imports this package imports TensorFlow later, so the environment variables it reads are set here.
 """
 
 from __future__ import annotations
@@ -9,6 +9,6 @@ import os
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-"""Its C++ side logs every probe for a device that is not there."""
+"""TensorFlow's C++ side logs every probe for a missing device."""
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
-"""One operator at a time, as every runtime here is measured."""
+"""One operator at a time, as in every runtime measured here."""

@@ -1,8 +1,8 @@
 """PyTorch and transformers, in the child process.
 
-No hub is asked for anything: what a model needs comes with it. The libraries read these switches when they are
-imported, and whatever imports them here imports this package first. PyTorch unpickles nothing but weights, also where
-its own functions would (`torch.export.load` for one).
+No hub is contacted: everything that a model needs comes with it. The libraries read these switches on import, so every
+module that imports them imports this package first. PyTorch unpickles nothing but weights, even in functions of its own
+that would unpickle more (such as `torch.export.load`).
 """
 
 import os
