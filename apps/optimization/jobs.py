@@ -21,6 +21,7 @@ from apps.agents.sandbox.process import Limits
 from apps.models.errors import StoreFileMissing
 from apps.models.models import Blob
 from apps.models.storage import local_path
+from apps.optimization import checkpoints
 from apps.optimization.lineage import (
     exported_analyses,
     format_of,
@@ -46,12 +47,12 @@ class Artifact(NamedTuple):
 @contextmanager
 def prepared(step: SessionStep, folder: Path) -> Iterator[Job]:
     """The job of `step`, working in `folder`. Its input files stay in place within the context."""
-    session = step.session
+    session, blobs = step.session, _blobs(step)
     with ExitStack() as files:
-        inputs = {role: files.enter_context(local_path(blob)) for role, blob in _blobs(step).items()}
+        inputs = {role: files.enter_context(local_path(blob)) for role, blob in blobs.items()}
         if step.kind == StepKind.PACKAGE:
             inputs |= _documents(session, folder)
-        yield job_of(step, folder, inputs)
+        yield checkpoints.ready(step, job_of(step, folder, inputs), blobs, files)
 
 
 def job_of(step: SessionStep, folder: Path, inputs: Mapping[str, Path]) -> Job:
@@ -89,6 +90,7 @@ def _facts(step: SessionStep) -> StepFacts:
         "format": input_format(step),
         "inputs": further_formats(step),
         "signature": signature_of(session.version),
+        "original_interface": _original_interface(session),
         "criteria": session.criteria,
         "dataset": reading_of(session),
         "batch_divisor": step.batch_divisor,
@@ -123,6 +125,14 @@ def _quiet_wait_s(session: OptimizationSession) -> float:
     """How long one measurement of the session may wait for a quiet machine, in seconds."""
     budget = session.criteria.budget
     return affordable_wait_s(environment.LATHE.quiet_wait_s, budget.minutes, budget.candidates)
+
+
+def _original_interface(session: OptimizationSession) -> dict[str, Any] | None:
+    """What the original takes and gives, as the analysis found it; `None` before the analysis."""
+    if not hasattr(session, "analysis"):
+        return None
+    found = session.analysis.body["model"]
+    return {"inputs": found["inputs"], "outputs": found["outputs"]}
 
 
 def _original_memory(session: OptimizationSession) -> dict[str, Any] | None:
@@ -185,10 +195,7 @@ def artifact_of(job: Job, result: JobResult) -> Artifact | None:
     kept = [file for file in result.files if file.role in ARTIFACT_ROLES]
     if not kept:
         return None
-    path = (job.scratch / kept[0].path).resolve()
-    if not path.is_relative_to(job.scratch.resolve()):
-        raise ValueError(f"the handler {job.handler} names a file outside its scratch folder: {kept[0].path!r}")
-    return Artifact(path, kept[0].filename)
+    return Artifact(job.file(kept[0].path), kept[0].filename)
 
 
 def ran_out_of_memory(failure: JobFailure) -> bool:

@@ -28,6 +28,7 @@ from apps.agents.datasets.split import Indices, portions, split, stratified_orde
 from apps.agents.datasets.targets import TokenTargets
 from apps.agents.datasets.text_dataset import TextDataset
 from apps.agents.datasets.texts import TextSource
+from apps.agents.datasets.training_part import TrainingPart
 
 Array = NDArray[np.generic]
 Arrays = dict[str, Array]
@@ -100,6 +101,11 @@ class Dataset(Protocol):
         These are the part that the spec's `training_share` sets apart or, without that, the calibration part. The test
         part is never among them. Empty for kinds of data that cannot be trained on, so the caller must check.
         """
+        ...
+
+    @property
+    def training_part(self) -> TrainingPart | None:
+        """The part that the spec's `training_share` sets apart; `None` where it sets none apart."""
         ...
 
     def choosing(self, batch_size: int) -> Iterator[tuple[Arrays, Labels]]:
@@ -208,6 +214,10 @@ class ArrayDataset:
         indices = self._training if len(self._training) else self._calibration
         yield from self._batches(np.random.default_rng(seed).permutation(indices), batch_size)
 
+    @property
+    def training_part(self) -> TrainingPart | None:
+        return TrainingPart(self._training, self._labelled) if len(self._training) else None
+
     def choosing(self, batch_size: int) -> Iterator[tuple[Arrays, Array | None]]:
         yield from self._batches(self._choosing, self.affordable_batch(batch_size))
 
@@ -249,9 +259,10 @@ class ArrayDataset:
 
     def _batches(self, indices: Indices, batch_size: int) -> Iterator[tuple[Arrays, Array | None]]:
         for start in range(0, len(indices), batch_size):
-            chosen = indices[start : start + batch_size]
-            labels = None if self._labels is None else np.asarray(self._labels[chosen])
-            yield self._feeds(chosen), labels
+            yield self._labelled(indices[start : start + batch_size])
+
+    def _labelled(self, indices: Indices) -> tuple[Arrays, Array | None]:
+        return self._feeds(indices), None if self._labels is None else np.asarray(self._labels[indices])
 
     def _feeds(self, indices: Indices) -> Arrays:
         rows, examples = self._source.rows(indices), len(indices) * (2 if self.spec.pairs else 1)

@@ -24,6 +24,7 @@ from apps.agents.datasets.targets import TokenTargets
 from apps.agents.datasets.text_notes import notes_on
 from apps.agents.datasets.texts import TextSource
 from apps.agents.datasets.token_rows import Cuts, Row, RowMaker, frame_of
+from apps.agents.datasets.training_part import TrainingPart
 
 Array = NDArray[np.generic]
 Arrays = dict[str, Array]
@@ -106,6 +107,10 @@ class TextDataset:
     def training(self, batch_size: int, seed: int) -> Iterator[tuple[Arrays, Array | TokenTargets | None]]:
         """Empty: a spec of texts does not set a training part apart, because no technique trains on texts."""
         return iter(())
+
+    @property
+    def training_part(self) -> TrainingPart | None:
+        return None
 
     def choosing(self, batch_size: int) -> Iterator[tuple[Arrays, Array | TokenTargets | None]]:
         yield from self.measured_on(Part.CHOOSING).evaluation(batch_size)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from apps.agents.contracts.phrasing import against, capital, number, number_of_bytes
+from apps.agents.contracts.phrasing import against, capitalized, number, number_of_bytes
 from apps.agents.contracts.reports.constraints import ConstraintVerdict
 from apps.agents.contracts.reports.measurements import Estimate, Pair
 from apps.agents.evaluation.deciding import decide
@@ -41,5 +41,5 @@ def exact_bytes_verdict(constraint: str, subject: str, pair: Pair, limit: int) -
         unit="bytes",
         status=status,
         margin=limit - pair.candidate,
-        sentence=capital(f"{subject} {number_of_bytes(pair.candidate)}, {place}."),
+        sentence=capitalized(f"{subject} {number_of_bytes(pair.candidate)}, {place}."),
     )

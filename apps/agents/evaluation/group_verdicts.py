@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apps.agents.contracts.dataset_spec import METRICS
-from apps.agents.contracts.phrasing import against, difference_unit, interval_said, said
+from apps.agents.contracts.phrasing import against, difference_unit, interval_in_words, with_unit
 from apps.agents.contracts.reports.constraints import ConstraintVerdict, Holds
 from apps.agents.contracts.reports.measurements import UNKNOWN, Estimate
 from apps.agents.contracts.reports.metrics import GroupComparison
@@ -42,7 +42,9 @@ def group_verdict(measured: Measurements, limit: float) -> ConstraintVerdict:
     drop = worst.simultaneous
     spec = METRICS[measured.group_metric] if measured.group_metric else None
     change = drop.negated() if spec is None or spec.higher_is_better else drop
-    interval_text = interval_said(change, measured.confidence, unit).replace("interval", "interval for all groups", 1)
+    interval_text = interval_in_words(change, measured.confidence, unit).replace(
+        "interval", "interval for all groups", 1
+    )
     label = spec.label if spec else "metric"
     moved = how_it_changed(change, unit, status, interval_text)
     return ConstraintVerdict(
@@ -53,7 +55,7 @@ def group_verdict(measured: Measurements, limit: float) -> ConstraintVerdict:
         status=status,
         margin=limit - drop.value,
         sentence=f"Of {len(measured.groups):,} groups, {worst.group} does worst: its {label} {moved} "
-        f"on {worst.examples:,} examples, {against(status, f'the limit of {said(limit, unit)}')}.",
+        f"on {worst.examples:,} examples, {against(status, f'the limit of {with_unit(limit, unit)}')}.",
         to_decide=_group_to_decide(worst, limit, unit) if status is Holds.INCONCLUSIVE else None,
     )
 

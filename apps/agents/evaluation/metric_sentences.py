@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from apps.agents.contracts.phrasing import POINT_UNITS, from_to, said, signed
+from apps.agents.contracts.phrasing import POINT_UNITS, from_to, signed, with_unit
 from apps.agents.contracts.reports.constraints import Holds
 from apps.agents.contracts.reports.measurements import Estimate
 from apps.agents.contracts.reports.metrics import MetricComparison
@@ -20,13 +20,13 @@ def examples_to_decide(drop: Estimate, limit: float, unit: str, examples: int) -
         needed = math.ceil(examples * (reach / limit) ** 2) - examples if math.isfinite(reach) else None
         more = f"About {needed:,} more examples are needed." if needed else "Add examples."
         return (
-            f"With {examples:,} examples the interval reaches {said(reach, unit)} above the drop, more than the limit "
-            f"itself: even a candidate without any drop could not be shown to hold. {more}"
+            f"With {examples:,} examples the interval reaches {with_unit(reach, unit)} above the drop, more than the "
+            f"limit itself: even a candidate without any drop could not be shown to hold. {more}"
         )
     more_examples = more_needed(drop, limit, examples)
     if more_examples is None:
         return "The drop lies on the limit itself: no number of examples would decide while it stays there."
-    return f"About {more_examples:,} more examples would decide, if the drop stays at {said(drop.value, unit)}."
+    return f"About {more_examples:,} more examples would decide, if the drop stays at {with_unit(drop.value, unit)}."
 
 
 def how_it_changed(change: Estimate, unit: str, status: Holds, interval_text: str, values: str = "") -> str:
@@ -38,12 +38,12 @@ def how_it_changed(change: Estimate, unit: str, status: Holds, interval_text: st
         return "did not change"
     within = f" ({interval_text})" if interval_text else ""
     if not change.includes(0.0):
-        return f"{'fell' if change.value < 0 else 'rose'} {values}by {said(abs(change.value), unit)}{within}"
+        return f"{'fell' if change.value < 0 else 'rose'} {values}by {with_unit(abs(change.value), unit)}{within}"
     if status is Holds.HOLDS:
         return f"is unchanged ({values}{signed(change.value, unit)}, {interval_text})"
     if not change.value:
         return f"measured {values}the same{within}"
-    return f"measured {values}{said(abs(change.value), unit)} {'lower' if change.value < 0 else 'higher'}{within}"
+    return f"measured {values}{with_unit(abs(change.value), unit)} {'lower' if change.value < 0 else 'higher'}{within}"
 
 
 def both_values(metric: MetricComparison) -> str:

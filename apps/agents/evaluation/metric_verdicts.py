@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from apps.agents.contracts.phrasing import OF_ITS_VALUE, against, capital, difference_unit, interval_said, number, said
+from apps.agents.contracts.phrasing import (
+    OF_ITS_VALUE,
+    against,
+    capitalized,
+    difference_unit,
+    interval_in_words,
+    number,
+    with_unit,
+)
 from apps.agents.contracts.reports.constraints import ConstraintVerdict, Holds
 from apps.agents.contracts.reports.measurements import UNKNOWN, Estimate
 from apps.agents.evaluation.deciding import decide
@@ -16,9 +24,9 @@ def drop_verdict(measured: MetricMeasured, limit: float) -> ConstraintVerdict:
     drop = primary.drop
     unit = difference_unit(primary.unit)
     status = decide(drop, limit, "at most")
-    interval_text = interval_said(primary.change, measured.confidence, unit)
+    interval_text = interval_in_words(primary.change, measured.confidence, unit)
     moved = how_it_changed(primary.change, unit, status, interval_text, both_values(primary))
-    sentence = f"{primary.label} {moved}, {against(status, f'the limit of {said(limit, unit)}')}."
+    sentence = f"{primary.label} {moved}, {against(status, f'the limit of {with_unit(limit, unit)}')}."
     return ConstraintVerdict(
         constraint="max_metric_drop_points",
         limit=limit,
@@ -26,7 +34,7 @@ def drop_verdict(measured: MetricMeasured, limit: float) -> ConstraintVerdict:
         unit=unit,
         status=status,
         margin=limit - drop.value,
-        sentence=capital(sentence),
+        sentence=capitalized(sentence),
         to_decide=examples_to_decide(drop, limit, unit, measured.examples) if status is Holds.INCONCLUSIVE else None,
     )
 
@@ -59,7 +67,7 @@ def relative_drop_verdict(measured: MetricMeasured, limit: float) -> ConstraintV
     )
     change = percent.negated() if primary.higher_is_better else percent
     moved = how_it_changed(
-        change, OF_ITS_VALUE, status, interval_said(change, measured.confidence, OF_ITS_VALUE), both_values(primary)
+        change, OF_ITS_VALUE, status, interval_in_words(change, measured.confidence, OF_ITS_VALUE), both_values(primary)
     )
     sentence = f"{primary.label} {moved}, {against(status, f'the limit of {number(limit * 100)} %')}."
     return ConstraintVerdict(
@@ -69,7 +77,7 @@ def relative_drop_verdict(measured: MetricMeasured, limit: float) -> ConstraintV
         unit="of the original",
         status=status,
         margin=limit - drop.value,
-        sentence=capital(sentence),
+        sentence=capitalized(sentence),
         to_decide=examples_to_decide(percent, limit * 100, "%", measured.examples)
         if status is Holds.INCONCLUSIVE
         else None,

@@ -8,6 +8,7 @@ and everything it has started ends too.
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import random
@@ -21,7 +22,7 @@ from typing import IO, Literal, cast
 
 from apps.agents.contracts.errors.steps import StepCoresUnavailable, StepDiskFailed, StepOutOfMemory
 from apps.agents.contracts.faults import Fault, blame, blamed, causes, disk_trouble
-from apps.agents.contracts.job import Job, JobFailure, JobResult, LogLine, MetricValue, Progress
+from apps.agents.contracts.job import CheckpointKept, Event, Job, JobFailure, JobResult, LogLine, MetricValue, Progress
 from apps.agents.sandbox.cores import bind, written
 from apps.agents.sandbox.parent_watch import die_at_end_of, die_with_parent
 from apps.errors import UserError
@@ -29,6 +30,8 @@ from apps.errors import UserError
 Handler = Callable[["JobContext"], JobResult]
 
 INTERNAL_ERROR = "step.error"
+CHECKPOINTS = "checkpoints"
+"""The folder in `job.scratch` where checkpoints wait to be stored."""
 _OUT_OF_MEMORY = ("bad_alloc", "out of memory", "failed to allocate memory", "cannot allocate memory")
 """Messages, in lower case, of libraries that do not have their own error class for it."""
 _PREFER_TO_BE_KILLED = "500"
@@ -42,6 +45,7 @@ class JobContext:
         self.job = job
         self._events = events
         self._lock = threading.Lock()
+        self._numbers = itertools.count(1)
 
     @property
     def out(self) -> Path:
@@ -68,7 +72,31 @@ class JobContext:
         else:
             self.log(f"{name} is {value}", "warning")
 
-    def send(self, event: Progress | LogLine | MetricValue | JobResult | JobFailure) -> None:
+    @property
+    def checkpoint(self) -> Path | None:
+        """The file that an earlier attempt of this step kept last; `None` at the first.
+
+        Read it before the next one is kept: the store may remove it then.
+        """
+        return self.job.inputs.get("checkpoint")
+
+    def keep_checkpoint(self, file: Path) -> None:
+        """Keep `file` for a next attempt, in place of the one before. It is taken over: its name is free afterwards.
+
+        Raises `ValueError` for what is not a file under `job.scratch`, or has no bytes.
+        """
+        found = self.job.file(str(file.absolute()))
+        if not found.is_file() or not found.stat().st_size:
+            raise ValueError(f"{file} cannot be kept as a checkpoint: it is not a file with bytes in it")
+        if not self.job.identity:
+            found.unlink()
+            return
+        kept = self.job.scratch / CHECKPOINTS / f"{next(self._numbers):06d}"
+        kept.parent.mkdir(exist_ok=True)
+        found.rename(kept)
+        self.send(CheckpointKept(path=kept.relative_to(self.job.scratch).as_posix()))
+
+    def send(self, event: Event) -> None:
         line = event.model_dump_json()
         with self._lock:
             self._events.write(line + "\n")

@@ -206,8 +206,8 @@ def test_a_file_that_is_not_utf_8_is_refused_with_the_line(tmp_path: Path) -> No
     ("fields", "said"),
     [
         ({"kind": "text", "task": "regression"}, "task regression does not go with texts"),
-        ({"kind": "npz", "task": "language_modeling"}, "the kind is text"),
-        ({"kind": "npz", "task": "fidelity", "text": {}}, "how texts are read does not go with kind npz"),
+        ({"kind": "npz", "task": "language_modeling"}, "the kind must be text"),
+        ({"kind": "npz", "task": "fidelity", "text": {}}, "text does not go with kind npz"),
         ({"kind": "text", "task": "language_modeling", "metric": "top1"}, "choose one of perplexity, nll"),
         ({"kind": "text", "task": "embedding", "metric": "cosine"}, "choose one of spearman"),
         ({"kind": "text", "task": "fidelity", "text": {"max_tokens": 4}}, "max_tokens"),
