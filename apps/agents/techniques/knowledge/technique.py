@@ -56,6 +56,19 @@ class NotTried:
 
 
 @dataclass(frozen=True)
+class Outlook:
+    """The predicted effect of a technique that is no quantization. Ratios are original over candidate."""
+
+    speedup: float
+    size_ratio: float
+    metric_drop_points: float
+    metric_drop_high: float
+    """The loss to expect at worst."""
+    basis: str
+    """Where the numbers come from, without a full stop."""
+
+
+@dataclass(frozen=True)
 class TechniqueKnowledge:
     """What planning knows about a technique. The defaults work for any: the spec's expectation and its searched values.
 
@@ -75,6 +88,8 @@ class TechniqueKnowledge:
     """How long applying it takes; `None` is what techniques of its family take."""
     forbids: tuple[tuple[str, str], ...] = ()
     """Families of techniques that may not follow it, each with the reason. No technique may follow a quantization."""
+    hands_on_to: tuple[str, ...] = ()
+    """Families of techniques that are also applied to its result, because their gains multiply."""
 
     @property
     def predicts(self) -> bool:
@@ -94,6 +109,10 @@ class TechniqueKnowledge:
     def title_parts(self, spec: TechniqueSpec, parameters: Parameters) -> list[str]:
         """How a variant differs from others, for its title, without what stays in float."""
         return [value_text(one, parameters.get(one.name, one.default)) for one in searched(spec.parameters)]
+
+    def outlook(self, parameters: Parameters, profile: GraphProfile) -> Outlook | None:
+        """The predicted effect on this form of the model; `None` if only the spec's expectation is known."""
+        return None
 
     def operators(self, spec: TechniqueSpec, parameters: Parameters, profile: GraphProfile) -> frozenset[str]:
         """The operator types that it changes."""
