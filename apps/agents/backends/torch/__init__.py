@@ -5,8 +5,8 @@ module that imports them imports this package first. PyTorch unpickles nothing b
 that would unpickle more (such as `torch.export.load`).
 
 transformers and the packages it builds on import more libraries than opening a model needs. Those are imported late:
-torchao is only needed to pack its own quantizations, SciPy to compare boxes when an object detector is trained, trio for
-parallel downloads, and boto3 to start training in a cloud.
+torchao is only needed to pack its own quantizations, SciPy to compare boxes when an object detector is trained, trio
+for parallel downloads, and boto3 to start training in a cloud.
 """
 
 import os
