@@ -95,11 +95,12 @@ class StepRequest(Value):
     technique: str | None = None
     parameters: dict[str, Any] = Field(default_factory=dict)
     parents: dict[str, str] = Field(default_factory=dict)
-    """Key of the step whose artifact is the input, by role, or `ORIGINAL`. Without `MODEL` that is the original."""
+    """By role: the key of the step whose artifact is the input, or `ORIGINAL`. Without `MODEL`, the model is the
+    original."""
 
     @property
     def parent(self) -> str | None:
-        """Key of the step whose artifact is the model that the step starts from; `None` is the original."""
+        """The key of the step whose artifact is the step's model; `None` means the original."""
         return self.parents.get(MODEL)
 
 
@@ -306,9 +307,9 @@ class Closing(Value):
 
 
 class Decision(Value):
-    """What to do next: start `requests`, show `candidates`, record `events`, let the files of what is `unneeded` go.
+    """What to do next: start `requests`, show `candidates`, record `events`, delete the files of `unneeded` steps.
 
-    With a `verdict` the session is over.
+    A `verdict` ends the session.
     """
 
     phase: Phase
@@ -318,7 +319,7 @@ class Decision(Value):
     candidates: tuple[CandidateRecord, ...] = ()
     events: tuple[AgentDecision, ...] = ()
     unneeded: tuple[str, ...] = ()
-    """Keys of completed steps whose artifacts nothing in the session will read any more."""
+    """The keys of completed steps whose artifacts the session will not read again."""
     verdict: Verdict | None = None
     failure: tuple[str, str] | None = None
     """Code and sentence if the session cannot continue, for example because the analysis failed."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log10
 from typing import Any
 
@@ -18,6 +18,7 @@ from apps.agents.planning.availability import Sorting
 from apps.agents.planning.baseline import is_baseline
 from apps.agents.planning.bases import Bases, bases_of_analyses, bases_of_model
 from apps.agents.planning.chains import Heads, application_of
+from apps.agents.planning.cuts import Cut, cuts, fits_behind
 from apps.agents.planning.ordering import collapse, no_gain, obstacle, predicted_gain, worth
 from apps.agents.planning.prediction import noise_by_operator, predict, scope_of
 from apps.agents.planning.summary import describe, summary, tables_in_words
@@ -121,6 +122,7 @@ class PlanningAgent:
         chosen = [item for item in weighed if not item.firm and (not item.soft or _asked_for(item, criteria))]
         chosen += _measured_anyway(chosen, weighed)
         chosen += [item for item in weighed if item not in chosen and any(_is_baseline(item, one) for one in chosen)]
+        chosen += self._behind_cuts(chosen, bases, available, criteria)
         chosen.sort(key=lambda item: -_worth(item, criteria))
         omitted = omitted + [
             Omission(technique=item.spec.name, title=item.title, reason=_sentence(item.firm or item.soft or ""))
@@ -130,6 +132,28 @@ class PlanningAgent:
         omitted += _not_tried(chosen)
         candidates = tuple(_record(number, item) for number, item in enumerate(chosen, start=1))
         return Plan(summary=summary(bases, candidates, criteria), candidates=candidates, omitted=tuple(omitted))
+
+    def _behind_cuts(
+        self, chosen: list[_Weighed], bases: Bases, available: Mapping[str, TechniqueSpec], criteria: Criteria
+    ) -> list[_Weighed]:
+        """For each cut of the original the quantization that promises most of an export, or the cut by itself."""
+        given = bases.original.model.format
+        made: list[_Weighed] = []
+        for cut in cuts(available, criteria, given):
+            behind = (
+                one for one in sorted(chosen, key=lambda one: -_worth(one, criteria)) if _of_an_export(one, bases)
+            )
+            later = next(
+                (one for one in behind if fits_behind(cut, (*one.head, one.application), self.specs, given)), None
+            )
+            made.append(_after_cut(cut, later) if later else self._cut_alone(cut, available, bases))
+        return made
+
+    def _cut_alone(self, cut: Cut, available: Mapping[str, TechniqueSpec], bases: Bases) -> _Weighed:
+        last = cut.chain[-1]
+        variant = Variant(last.technique, last.parameters, cut.reason)
+        spec, profile = available[last.technique], bases.original.profile
+        return _Weighed(variant, spec, cut.predicted(None), None, None, 1.0, profile, cut.chain[:-1])
 
     def _weigh(
         self, variant: Variant, available: Mapping[str, TechniqueSpec], heads: Heads, criteria: Criteria
@@ -180,6 +204,19 @@ class PlanningAgent:
 
         index = bisect_left(counts, True, key=holds)
         return ranked[: counts[index]] if index < len(counts) else None
+
+
+def _of_an_export(item: _Weighed, bases: Bases) -> bool:
+    """Whether it quantizes what the original was exported to."""
+    return item.spec.family is Family.QUANTIZATION and bases.starts_from_export(item.spec) is not None
+
+
+def _after_cut(cut: Cut, later: _Weighed) -> _Weighed:
+    """`later`, applied to the cut model instead of the whole one."""
+    reason = f"{cut.reason} {later.variant.reason}"
+    variant = replace(later.variant, reason=reason)
+    prediction = cut.predicted(later.prediction)
+    return replace(later, variant=variant, prediction=prediction, soft=None, head=(*cut.chain, *later.head))
 
 
 def plan_preview(

@@ -161,7 +161,7 @@ class Search:
 
     @property
     def is_open(self) -> bool:
-        """Whether candidates and repairs may still be started: none is, once the first finalist is asked for."""
+        """Whether candidates and repairs may still be started. None is once judging of a finalist was requested."""
         return self.finals is None and self.steps.package is None
 
     def new_finals(self, most: int = MOST_FINALISTS) -> Finals | None:
@@ -382,7 +382,7 @@ class Search:
             return None
         if lost := self._collapsed_siblings(candidate):
             return f"Left out: {' and '.join(lost)}, which quantize the same operators, lost far too much."
-        correction, known = self._correction(candidate.technique), self._measured(candidate.technique)
+        correction, known = self._correction(candidate), self._measured(candidate)
         surprise = KNOWN_SURPRISE if self._is_known_choice(candidate) else SURPRISE
         profile = self.bases.profile(self.specs[candidate.technique])
         if broken := obstacle(candidate.predicted, profile, criteria, correction, surprise):
@@ -421,19 +421,27 @@ class Search:
         going = [trial for trial in self.trials if trial.started and trial.failed_step is None]
         return frozenset(choice for trial in going if (choice := self._type_choice(trial.planned)))
 
-    def _correction(self, technique: str) -> tuple[float, float]:
+    def _correction(self, candidate: CandidateRecord) -> tuple[float, float]:
         """The mean of measured over predicted speed-up and size ratio, over the technique's measured candidates."""
-        measured = self._measured(technique)
+        measured = self._measured(candidate)
         return (
             _mean_ratio([trial.speedup / trial.planned.predicted.speedup for trial in measured]),
             _mean_ratio([trial.size_ratio / trial.planned.predicted.size_ratio for trial in measured]),
         )
 
-    def _measured(self, technique: str) -> list[Trial]:
-        return [trial for trial in self.trials if trial.judgement and trial.planned.technique == technique]
+    def _measured(self, candidate: CandidateRecord) -> list[Trial]:
+        """The measured candidates that apply the same technique to the same model: what is true of a pruned one says
+        nothing of the whole one."""
+        return [
+            trial
+            for trial in self.trials
+            if trial.judgement
+            and trial.planned.technique == candidate.technique
+            and _made_of(trial.planned) == _made_of(candidate)
+        ]
 
     def _worth(self, candidate: CandidateRecord) -> float:
-        gain = predicted_gain(candidate.predicted, self.state.criteria, self._correction(candidate.technique))
+        gain = predicted_gain(candidate.predicted, self.state.criteria, self._correction(candidate))
         risk = Risk.HIGH if self._lossy_siblings(candidate) else candidate.predicted.risk
         return worth(gain, candidate.predicted, self.specs[candidate.technique], risk)
 
@@ -441,7 +449,7 @@ class Search:
         """Candidates that quantize the same operators with the same technique and lost too much."""
         return [
             trial
-            for trial in self._measured(candidate.technique)
+            for trial in self._measured(candidate)
             if trial.judgement and trial.judgement.loses_metric and self._same_scope(trial.planned, candidate)
         ]
 
@@ -475,7 +483,7 @@ class Search:
             return None
         spec = self.specs[chain[0].planned.technique]
         attempts = tuple(trial.attempt() for trial in chain)
-        others = tuple(trial.attempt() for trial in self._measured(spec.name) if trial.root != chain[0].root)
+        others = tuple(trial.attempt() for trial in self._measured(chain[-1].planned) if trial.root != chain[0].root)
         return next_repair(attempts, spec, self.bases.profile(spec), self.state.criteria, self.bar, others)
 
     def _repair_option(self, chain: tuple[Trial, ...]) -> Option | None:
@@ -498,6 +506,11 @@ def _judging_s(trial: Trial) -> float:
     outputs_s = report.outputs_s or 0.0
     more = (report.judging_examples or report.examples) / report.examples
     return JUDGING_TAKES * max(0.0, evaluate.duration_s - outputs_s) + outputs_s * more
+
+
+def _made_of(candidate: CandidateRecord) -> tuple[tuple[str, dict[str, Any]], ...]:
+    """What is applied before a candidate's last link."""
+    return tuple((link.technique, link.parameters) for link in candidate.steps[:-1])
 
 
 def _mean_ratio(ratios: list[float]) -> float:

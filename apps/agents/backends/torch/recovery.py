@@ -26,6 +26,8 @@ from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.datasets.dataset_fit import judged_output
 from apps.agents.techniques.base import Applied, Assignment, BaseOptimizationAgent
 
+TEACHER = "teacher"
+
 
 class RecoveryTraining(BaseOptimizationAgent):
     """Trains the model further, and hands over the weights that were best on held-out examples."""
@@ -77,9 +79,8 @@ class RecoveryTraining(BaseOptimizationAgent):
         return loss, original.call if loss.needs_original(output, batch.labels) else None
 
     def _original(self, assignment: Assignment, device: str) -> TorchModel:
-        """What the session started from; the model itself, opened anew, where nothing was done to it before."""
-        file = assignment.original.path if assignment.original else assignment.model
-        return load_model(file, assignment.scratch, device=device)
+        """What the session started from, as the teacher."""
+        return load_model(assignment.further_inputs[TEACHER].path, assignment.scratch, device=device)
 
 
 def _evidence(state: State, examples: Examples, device: str) -> dict[str, object]:

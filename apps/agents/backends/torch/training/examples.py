@@ -1,7 +1,7 @@
 """The training part as batches of tensors, each drawn from the seed and its number alone.
 
-A tenth of the part is held out to say when to stop. The part on which candidates are ranked is left alone: weights that
-were picked on it would rank higher than they deserve.
+A tenth of the part is held out to say when to stop. The validation part, on which candidates are ranked, is left alone:
+weights that were picked on it would rank higher than they deserve.
 """
 
 from __future__ import annotations
