@@ -105,7 +105,7 @@ def test_a_model_may_take_and_give_whole_numbers_and_is_fed_floats_all_the_same(
 
 
 def test_what_does_not_fit_is_refused_by_name(basic_pitch: Trio, tmp_path: Path):
-    with pytest.raises(TechniqueParameters, match="no operators called no_such_one"):
+    with pytest.raises(TechniqueParameters, match="not have the operators no_such_one"):
         made(basic_pitch.tflite, tmp_path / "a", "litert-static", keep_float_nodes=["no_such_one"])
     with pytest.raises(TechniqueParameters, match="NO_SUCH is not an operator type"):
         made(basic_pitch.tflite, tmp_path / "b", "litert-static", keep_float_operators=["NO_SUCH"])

@@ -170,7 +170,7 @@ def test_number_types_are_those_asked_for(
 
 
 def test_types_that_do_not_go_together_are_refused_before_any_work(workshop: Workshop, network: Path, vectors: Path):
-    with pytest.raises(TechniqueParameters, match="do not go with"):
+    with pytest.raises(TechniqueParameters, match="cannot be combined with"):
         workshop.apply("onnx-static-int8", network, vectors, FIDELITY, activation_type="int8", weight_type="uint8")
 
 

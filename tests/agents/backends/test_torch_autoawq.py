@@ -144,7 +144,7 @@ def test_what_does_not_come_out_even_is_refused(
 def test_a_model_that_autoawq_does_not_know_is_refused(workshop: Workshop):
     (folder := workshop.root / "bert").mkdir()
     data = workshop.examples(**torch_models.tokens(80))
-    with pytest.raises(TechniqueNotApplicable, match="autoawq knows no BertForSequenceClassification"):
+    with pytest.raises(TechniqueNotApplicable, match="autoawq does not support BertForSequenceClassification"):
         workshop.apply("torch-autoawq", torch_models.bert(folder), data, FIDELITY, group_size=16)
 
 

@@ -73,7 +73,7 @@ def test_the_same_work_gives_the_same_bytes(workshop: Workshop, model: Path, dat
 
 
 def test_what_is_quantized_is_not_quantized_again(workshop: Workshop, data: Path, nf4: Optimized):
-    with pytest.raises(TechniqueNotApplicable, match=r"quantized already \(bitsandbytes nf4, double quantization\)"):
+    with pytest.raises(TechniqueNotApplicable, match=r"already quantized \(bitsandbytes nf4, double quantization\)"):
         workshop.apply("torch-bitsandbytes", nf4.artifact, data, FIDELITY)
 
 
@@ -96,7 +96,7 @@ def test_named_modules_and_the_untied_head_stay_in_float(workshop: Workshop, dat
     assert len(packed) == 7
     assert all(name.startswith("model.layers.0.") for name in packed)
     assert "The output head (6,144 weights) stays in float32." in made.result.checks
-    with pytest.raises(TechniqueParameters, match=r"no modules called model\.layers\.7 to keep"):
+    with pytest.raises(TechniqueParameters, match=r"not have the modules model\.layers\.7 to keep"):
         workshop.apply("torch-bitsandbytes", model, data, FIDELITY, keep_float_nodes=["model.layers.7"])
 
 

@@ -138,8 +138,9 @@ def test_named_modules_stay_in_float(workshop: Workshop, model: Path, data: Path
         if type(layer) is nn.Linear:
             same = torch.equal(layer.weight, after.get_submodule(name).weight)
             assert same == (name == "lm_head" or any(name.startswith(start) for start in kept)), name
-    assert "As asked, model.layers.0.self_attn, model.layers.1.mlp.up_proj and all in it stayed in float." in (
-        made.result.checks
+    assert (
+        "As requested, model.layers.0.self_attn, model.layers.1.mlp.up_proj and everything in it stayed in float."
+        in (made.result.checks)
     )
 
 

@@ -99,7 +99,7 @@ def test_it_wins_back_nine_tenths_of_what_plain_w8a8_loses(
 def test_the_result_says_what_smoothing_alone_did_and_how_it_is_stored(workshop: Workshop, smoothed: Optimized):
     told = " ".join(smoothed.result.checks)
     assert "Outliers of 12 norms were moved into the weights with alpha 0." in told
-    assert "before any rounding that changes the outputs by at most" in told
+    assert "Before any rounding, that changes the outputs by at most" in told
     assert "The embedding table (9,216,000 weights, tied to the output head) stays in float32." in told
     with zipfile.ZipFile(smoothed.artifact) as archive:
         scheme = json.loads(archive.read("config.json"))["quantization_config"]["config_groups"]["group_0"]
@@ -137,6 +137,6 @@ def test_a_model_that_normalizes_after_adding_is_left_to_its_export(tmp_path: Pa
     summary = SUMMARY.model_copy(update={"inputs": specs, "outputs": (logits,)})
     model = TorchModel(module, Format.TRANSFORMERS, summary, tmp_path)
     before = {name: weight.clone() for name, weight in module.state_dict().items()}
-    with pytest.raises(TechniqueNotApplicable, match="no norm of it is read by linear layers alone"):
+    with pytest.raises(TechniqueNotApplicable, match="none of its norms is read only by linear layers"):
         smooth(model, [feeds], 0.5, "SmoothQuant")
     assert all(torch.equal(before[name], weight) for name, weight in module.state_dict().items())
