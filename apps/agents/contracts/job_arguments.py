@@ -77,6 +77,8 @@ class PlanArguments(Arguments):
     libraries: tuple[str, ...] = ()
     """The distributions that at least one worker has installed."""
     disabled_techniques: tuple[str, ...] = ()
+    training_share: float = 0.0
+    """Of the data set's examples, that techniques may train on."""
     export_failures: dict[str, str] = Field(default_factory=dict)
     """By target format: why an export that was tried failed."""
 

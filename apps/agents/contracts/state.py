@@ -130,6 +130,10 @@ class Prediction(Value):
     risk: str
     basis: str
     """The source of the numbers, in a sentence."""
+    minutes: float | None = None
+    """Of making and measuring it; `None` where that is not known, as in plans from before it was predicted."""
+    minutes_basis: str | None = None
+    """Where the minutes come from, in a sentence."""
 
 
 class CandidateRecord(Value):

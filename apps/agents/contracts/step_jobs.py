@@ -107,6 +107,7 @@ def arguments_for(request: StepRequest, facts: StepFacts) -> Arguments:
             return AnalyseArguments.model_validate(model | _known(facts, "criteria"))
         case StepKind.PLAN:
             known = _known(facts, "criteria", "analysis") | {"exported": facts.exported, "dataset": facts.data}
+            known |= {"training_share": facts.dataset.training_share} if facts.dataset else {}
             return PlanArguments.model_validate(known | request.parameters)
         case StepKind.OPTIMIZE:
             model |= {"inputs": facts.inputs} if facts.inputs else {}

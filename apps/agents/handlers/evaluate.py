@@ -18,7 +18,7 @@ from apps.agents.evaluation.selection_bias import contest_of
 from apps.agents.evaluation.slowdown import PROFILE_S, is_slow, slowdown_of, target_of
 from apps.agents.handlers.fault_attribution import blaming
 from apps.agents.handlers.material import Material
-from apps.agents.measuring.effort import Effort
+from apps.agents.measuring.effort import SHARE_OF_RANKING, Effort, timing_budget_s
 from apps.agents.measuring.engine import Engine
 from apps.agents.measuring.fresh_processes import FreshProcessTimer
 from apps.agents.measuring.machine import describe_machine
@@ -29,16 +29,10 @@ from apps.agents.techniques.catalogue import Family, catalogue
 if TYPE_CHECKING:
     from apps.agents.sandbox.child import JobContext
 
-SHORTEST_TIMING_S = 3.0
-"""Timing gets at least this, however small the budget, unless its upper limit is smaller."""
 WARMUP_SHARE = 0.1
 """The largest share of the timing for warming up a model."""
 REHEARSAL_S = 0.5
 """Timing of the original against itself, which only shows whether the original runs."""
-SHARE_OF_BUDGET = 0.25
-"""The share of a candidate's part of the budget for timing. The rest is for the search."""
-SHARE_OF_RANKING = 0.5
-"""The share of the timing that is used if candidates are only ranked."""
 
 
 def run(context: JobContext) -> JobResult:
@@ -117,8 +111,7 @@ def _slowdown(
 
 def effort_for(criteria: Criteria, longest_s: float = LONGEST_TIMING_S) -> Effort:
     """The timing that fits the budget: a quarter of each candidate's share of the time, within bounds."""
-    share_s = criteria.budget.minutes * 60 / criteria.budget.candidates * SHARE_OF_BUDGET
-    budget_s = min(longest_s, max(SHORTEST_TIMING_S, share_s))
+    budget_s = timing_budget_s(criteria.budget, longest_s)
     return Effort(budget_s=budget_s, warmup_s=min(Effort.warmup_s, WARMUP_SHARE * budget_s))
 
 

@@ -26,5 +26,6 @@ def run(context: JobContext) -> JobResult:
         export_failures=arguments.export_failures,
         libraries=arguments.libraries,
         disabled=arguments.disabled_techniques,
+        training_share=arguments.training_share,
     )
     return JobResult(body=plan.model_dump(mode="json"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,15 +20,19 @@ from apps.agents.planning.baseline import is_baseline
 from apps.agents.planning.bases import Bases, bases_of_analyses, bases_of_model
 from apps.agents.planning.chains import Heads, application_of
 from apps.agents.planning.cuts import Cut, cuts, fits_behind
+from apps.agents.planning.minutes import Minutes
 from apps.agents.planning.ordering import collapse, no_gain, obstacle, predicted_gain, worth
 from apps.agents.planning.prediction import noise_by_operator, predict, scope_of
 from apps.agents.planning.summary import describe, summary, tables_in_words
-from apps.agents.techniques.catalogue import Family, TechniqueSpec, catalogue
+from apps.agents.techniques.catalogue import BUILTIN, Family, TechniqueSpec, catalogue
 from apps.agents.techniques.knowledge.profile import GraphProfile
 from apps.agents.techniques.knowledge.tables import TABLES, Knowledge
 from apps.agents.techniques.knowledge.technique import QuantizationKnowledge
 from apps.agents.techniques.knowledge.variant import NO_PLACE, Variant
+from apps.agents.techniques.library_calls import words_of
 from apps.agents.techniques.variants import KEPT_NODES, variants_of
+
+logger = logging.getLogger(__name__)
 
 TYPE_CHOICES = 2
 """At least this many choices of number types are measured if the budget allows, because predictions for kernels are
@@ -85,6 +90,7 @@ class PlanningAgent:
         export_failures: Mapping[str, str] | None = None,
         libraries: Iterable[str] = (),
         disabled: Iterable[str] = (),
+        training_share: float = 0.0,
     ) -> Plan:
         """The plan for an analysed model: candidates in the order of their worth, and what was left out and why.
 
@@ -93,7 +99,7 @@ class PlanningAgent:
         """
         bases = bases_of_analyses(analysis, exported, dataset.task)
         sorting = Sorting(bases, criteria, dataset, tuple(libraries), tuple(disabled), export_failures or {})
-        return self._plan(bases, criteria, *sorting.sort(self.specs))
+        return self._plan_of_sound(bases, Minutes(criteria, dataset, training_share), *sorting.sort(self.specs))
 
     def preview(
         self,
@@ -106,18 +112,45 @@ class PlanningAgent:
         """The plan before anything has run: the same rules, but sensitivities and times are unknown."""
         bases = bases_of_model(model, dataset.task)
         sorting = Sorting(bases, criteria, dataset, tuple(libraries), tuple(disabled))
-        return self._plan(bases, criteria, *sorting.sort(self.specs))
+        return self._plan_of_sound(bases, Minutes(criteria, dataset), *sorting.sort(self.specs))
+
+    def _plan_of_sound(
+        self, bases: Bases, minutes: Minutes, available: Mapping[str, TechniqueSpec], omitted: list[Omission]
+    ) -> Plan:
+        """The plan; techniques of other packages whose own code fails are left out, each with what it raised.
+
+        What fails is found by planning with one technique more each time, so it is clear whose code it was.
+        """
+        try:
+            return self._plan(bases, minutes, available, omitted)
+        except Exception:
+            logger.exception("Planning failed; what other packages have added is tried one by one.")
+        sound = {name: spec for name, spec in available.items() if _is_own(spec)}
+        failed: list[Omission] = []
+        for name, spec in available.items():
+            if name in sound:
+                continue
+            try:
+                self._plan(bases, minutes, {**sound, name: spec}, [])
+            except Exception as error:
+                reason = f"Its own code failed while it was planned ({words_of(error)}). Tell whoever maintains it."
+                failed.append(Omission(technique=name, title=spec.label, reason=reason))
+            else:
+                sound[name] = spec
+        return self._plan(bases, minutes, sound, omitted + failed)
 
     def _plan(
         self,
         bases: Bases,
-        criteria: Criteria,
+        minutes: Minutes,
         available: Mapping[str, TechniqueSpec],
         omitted: list[Omission],
     ) -> Plan:
+        criteria = minutes.criteria
         heads = Heads(bases, self.specs, available.__contains__)
         weighed = [self._weigh(variant, available, heads, criteria) for variant in _grid(bases, available)]
         weighed += [rescue for item in weighed if (rescue := self._rescue(item, criteria))]
+        weighed = [_foreseen(item, bases, minutes) for item in weighed]
         weighed.sort(key=lambda item: -_worth(item, criteria))
         chosen = [item for item in weighed if not item.firm and (not item.soft or _asked_for(item, criteria))]
         chosen += _measured_anyway(chosen, weighed)
@@ -230,6 +263,10 @@ def plan_preview(
     return PlanningAgent().preview(model, dataset, criteria, libraries, disabled)
 
 
+def _is_own(spec: TechniqueSpec) -> bool:
+    return any(spec is own for own in BUILTIN)
+
+
 def _grid(bases: Bases, available: Mapping[str, TechniqueSpec]) -> list[Variant]:
     """All variants to consider: first exports, then variants with a `place`, form by form, then all others."""
     placed: list[tuple[tuple[bool, bool, int, int], Variant]] = []
@@ -265,6 +302,12 @@ def _culprits(spec: TechniqueSpec, parameters: Mapping[str, Any], profile: Graph
     source = "measured" if profile.measured and set(worst) <= set(profile.operator_noise) else "known of such networks"
     named = " and ".join(f"{op_type} ({-10 * log10(max(noises[op_type], 1e-12)):.1f} dB)" for op_type in worst)
     return f"quantizing {named} leaves too little signal over noise ({source})"
+
+
+def _foreseen(item: _Weighed, bases: Bases, minutes: Minutes) -> _Weighed:
+    """With the minutes that it takes."""
+    basis = bases.of(item.spec) or bases.original
+    return replace(item, prediction=minutes.foreseen(item.spec, item.variant.parameters, basis, item.prediction))
 
 
 def _measured_anyway(chosen: list[_Weighed], weighed: list[_Weighed]) -> list[_Weighed]:

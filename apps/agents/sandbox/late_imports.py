@@ -72,6 +72,7 @@ def _standing_in(library: str, functions: Functions | None) -> Iterator[None]:
 
 def _stand_in(library: str, functions: Functions) -> ModuleType:
     stand_in = ModuleType(library)
+    stand_in.__spec__ = ModuleSpec(library, None)  # Whoever asks whether the library is installed looks for it.
 
     def real() -> ModuleType:
         if sys.modules.get(library) is stand_in:

@@ -16,6 +16,7 @@ from apps.agents.contracts.values import Value
 from apps.agents.techniques.library_calls import words_of
 from apps.agents.techniques.litert import LITERT_TECHNIQUES
 from apps.agents.techniques.onnx import ONNX_TECHNIQUES
+from apps.agents.techniques.onnx_pruning import ONNX_PRUNING
 from apps.agents.techniques.spec import Expectation, Family, ParameterSpec, Risk, TechniqueSpec
 from apps.agents.techniques.tensorflow import TENSORFLOW_TECHNIQUES
 from apps.agents.techniques.torch import TORCH_TECHNIQUES
@@ -39,6 +40,7 @@ logger = logging.getLogger(__name__)
 
 BUILTIN: tuple[TechniqueSpec, ...] = (
     *ONNX_TECHNIQUES,
+    ONNX_PRUNING,
     *TORCH_TECHNIQUES,
     *TORCH_PRUNING_TECHNIQUES,
     *TORCH_TRAINING_TECHNIQUES,

@@ -126,6 +126,12 @@ def duration(seconds: Measured) -> str:
 
 
 @register.filter
+def minutes_long(minutes: Measured) -> str:
+    """`3 min 20 s` of a number of minutes."""
+    return UNKNOWN if unknown(minutes) else phrasing.duration(60 * float(minutes))
+
+
+@register.filter
 def percent(share: Measured) -> str:
     """A share between 0 and 1 as `42 %`."""
     return UNKNOWN if unknown(share) else f"{share * 100:.0f} %"

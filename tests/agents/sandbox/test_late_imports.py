@@ -64,10 +64,17 @@ def test_whatever_else_is_asked_of_the_library_loads_it_at_once(importing: Impor
 
 
 def test_a_whole_module_is_loaded_with_the_first_use_of_it(importing: Importing) -> None:
-    user = importing(
-        "import slow\nfrom slow import parts\n\n\ndef base():\n    return parts.BASE\n",
-        {"user_of_slow": {"slow.parts": ()}},
-    )
+    text = """
+import slow
+from importlib.util import find_spec
+from slow import parts
+INSTALLED = find_spec("slow.parts") is not None
+
+def base():
+    return parts.BASE
+"""
+    user = importing(text, {"user_of_slow": {"slow.parts": ()}})
+    assert user.INSTALLED
     assert "slow.parts" not in sys.modules
     assert user.base() == 10
     assert "slow.parts" in sys.modules

@@ -122,7 +122,7 @@ def test_the_parts_run_in_order_and_progress_only_grows(workshop: Workshop, assi
         ("garbage", "ONNX"),
         ("nan", "NaN or infinite"),
         ("rename", "outputs are z: float32[N, 3]"),
-        ("fixed", "input x: float32[4, 4] was x: float32[N, 4]"),
+        ("fixed", "input is x: float32[4, 4] instead of x: float32[N, 4]"),
     ],
 )
 def test_an_invalid_artifact_is_refused_and_removed(

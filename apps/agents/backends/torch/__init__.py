@@ -4,8 +4,9 @@ No hub is contacted: everything that a model needs comes with it. The libraries 
 module that imports them imports this package first. PyTorch unpickles nothing but weights, even in functions of its own
 that would unpickle more (such as `torch.export.load`).
 
-transformers imports torchao and SciPy's optimizers with every model. Both are imported late: torchao is only needed to
-pack its own quantizations, SciPy to compare boxes when an object detector is trained.
+transformers and the packages it builds on import more libraries than opening a model needs. Those are imported late:
+torchao is only needed to pack its own quantizations, SciPy to compare boxes when an object detector is trained, trio
+for parallel downloads, and boto3 to start training in a cloud.
 """
 
 import os
@@ -20,6 +21,9 @@ os.environ.setdefault("LLM_COMPRESSOR_LOG_LEVEL", "CRITICAL")
 _BOXES = ("deformable_detr", "for_object_detection", "grounding_dino", "lw_detr", "rf_detr", "rt_detr")
 late_imports.install(
     {
+        "accelerate.commands.config.sagemaker": {"boto3": ()},
+        "httpcore._backends.trio": {"trio": ()},
+        "httpcore._synchronization": {"trio": ()},
         "transformers.quantizers.quantizer_torchao": {
             "torchao.prototype.safetensors.safetensors_support": ("flatten_tensor_state_dict",)
         },

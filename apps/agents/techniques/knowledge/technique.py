@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from apps.agents.techniques.knowledge.cost import Cost, CostFacts, CostRule, usual_rule
 from apps.agents.techniques.knowledge.grid import searched, value_text, walk
 from apps.agents.techniques.knowledge.kernels import KernelRule
 from apps.agents.techniques.knowledge.profile import GraphProfile, Node
@@ -55,6 +56,19 @@ class NotTried:
 
 
 @dataclass(frozen=True)
+class Outlook:
+    """The predicted effect of a technique that is no quantization. Ratios are original over candidate."""
+
+    speedup: float
+    size_ratio: float
+    metric_drop_points: float
+    metric_drop_high: float
+    """The loss to expect at worst."""
+    basis: str
+    """Where the numbers come from, without a full stop."""
+
+
+@dataclass(frozen=True)
 class TechniqueKnowledge:
     """What planning knows about a technique. The defaults work for any: the spec's expectation and its searched values.
 
@@ -70,8 +84,12 @@ class TechniqueKnowledge:
     superseded: Superseded | None = None
     baseline: Baseline | None = None
     not_tried: tuple[NotTried, ...] = ()
+    cost_rule: CostRule | None = None
+    """How long applying it takes; `None` is what techniques of its family take."""
     forbids: tuple[tuple[str, str], ...] = ()
     """Families of techniques that may not follow it, each with the reason. No technique may follow a quantization."""
+    hands_on_to: tuple[str, ...] = ()
+    """Families of techniques that are also applied to its result, because their gains multiply."""
 
     @property
     def predicts(self) -> bool:
@@ -83,9 +101,18 @@ class TechniqueKnowledge:
         for parameters in walk(spec.parameters):
             yield Variant(spec.name, parameters, spec.summary)
 
+    def cost(self, spec: TechniqueSpec, parameters: Parameters, facts: CostFacts) -> Cost:
+        """How long one application with these complete parameters takes; it tells, and decides nothing."""
+        rule = self.cost_rule or usual_rule(spec.family, spec.needs_calibration)
+        return rule.cost(parameters, facts)
+
     def title_parts(self, spec: TechniqueSpec, parameters: Parameters) -> list[str]:
         """How a variant differs from others, for its title, without what stays in float."""
         return [value_text(one, parameters.get(one.name, one.default)) for one in searched(spec.parameters)]
+
+    def outlook(self, parameters: Parameters, profile: GraphProfile) -> Outlook | None:
+        """The predicted effect on this form of the model; `None` if only the spec's expectation is known."""
+        return None
 
     def operators(self, spec: TechniqueSpec, parameters: Parameters, profile: GraphProfile) -> frozenset[str]:
         """The operator types that it changes."""
