@@ -25,10 +25,10 @@ from apps.agents.techniques.base import (
     Context,
     Estimated,
     agent_for,
-    interface_difference,
     spec_of,
 )
 from apps.agents.techniques.catalogue import Expectation, Family, Risk, TechniqueSpec
+from apps.agents.techniques.validation import interface_difference
 from tests.agents import graphs
 from tests.agents.workshop import FIDELITY, Workshop
 
