@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from django.conf import settings as environment
 
+from apps.agents.contracts.chain import MODEL, ORIGINAL
 from apps.agents.contracts.errors.steps import StepOutOfMemory
 from apps.agents.contracts.job import Job, JobFailure, JobResult
 from apps.agents.contracts.reports.evaluation import Part
@@ -20,7 +21,15 @@ from apps.agents.sandbox.process import Limits
 from apps.models.errors import StoreFileMissing
 from apps.models.models import Blob
 from apps.models.storage import local_path
-from apps.optimization.lineage import exported_analyses, format_of, input_format, reading_of, signature_of
+from apps.optimization import checkpoints
+from apps.optimization.lineage import (
+    exported_analyses,
+    format_of,
+    further_formats,
+    input_format,
+    reading_of,
+    signature_of,
+)
 from apps.optimization.models import OptimizationSession, PipelineSettings, SessionStep
 from apps.optimization.recipe import recipe_of
 from apps.optimization.rendering import report_html
@@ -38,12 +47,12 @@ class Artifact(NamedTuple):
 @contextmanager
 def prepared(step: SessionStep, folder: Path) -> Iterator[Job]:
     """The job of `step`, working in `folder`. Its input files stay in place within the context."""
-    session = step.session
+    session, blobs = step.session, _blobs(step)
     with ExitStack() as files:
-        inputs = {role: files.enter_context(local_path(blob)) for role, blob in _blobs(step).items()}
+        inputs = {role: files.enter_context(local_path(blob)) for role, blob in blobs.items()}
         if step.kind == StepKind.PACKAGE:
             inputs |= _documents(session, folder)
-        yield job_of(step, folder, inputs)
+        yield checkpoints.ready(step, job_of(step, folder, inputs), blobs, files)
 
 
 def job_of(step: SessionStep, folder: Path, inputs: Mapping[str, Path]) -> Job:
@@ -57,14 +66,14 @@ def _blobs(step: SessionStep) -> dict[str, Blob]:
         return {}
     session = step.session
     original = session.version.blob
-    return {"original": original, "model": _parent_artifact(step) or original, "dataset": session.dataset.blob}
+    parents = {MODEL: ORIGINAL, **step.parents}
+    models = {role: original if key == ORIGINAL else _artifact_of(session, key) for role, key in parents.items()}
+    return {**models, ORIGINAL: original, "dataset": session.dataset.blob}
 
 
-def _parent_artifact(step: SessionStep) -> Blob | None:
-    """The parent step's artifact; `None` if the step starts from the original."""
-    if not step.parent_key:
-        return None
-    parent = step.session.steps.select_related("artifact").get(key=step.parent_key)
+def _artifact_of(session: OptimizationSession, key: str) -> Blob:
+    """What the step called `key` has made. Raises `StoreFileMissing`."""
+    parent = session.steps.select_related("artifact").get(key=key)
     if parent.artifact is None:
         raise StoreFileMissing(name=f"the step {parent.key}")
     return parent.artifact
@@ -79,6 +88,7 @@ def _facts(step: SessionStep) -> StepFacts:
         "measuring_cores": environment.LATHE.cores,
         "original_format": format_of(session.version),
         "format": input_format(step),
+        "inputs": further_formats(step),
         "signature": signature_of(session.version),
         "original_interface": _original_interface(session),
         "criteria": session.criteria,
@@ -185,10 +195,7 @@ def artifact_of(job: Job, result: JobResult) -> Artifact | None:
     kept = [file for file in result.files if file.role in ARTIFACT_ROLES]
     if not kept:
         return None
-    path = (job.scratch / kept[0].path).resolve()
-    if not path.is_relative_to(job.scratch.resolve()):
-        raise ValueError(f"the handler {job.handler} names a file outside its scratch folder: {kept[0].path!r}")
-    return Artifact(path, kept[0].filename)
+    return Artifact(job.file(kept[0].path), kept[0].filename)
 
 
 def ran_out_of_memory(failure: JobFailure) -> bool:

@@ -20,14 +20,14 @@ from django.db import close_old_connections, connections, transaction
 from django.utils import timezone
 
 from apps.agents.contracts.faults import Fault
-from apps.agents.contracts.job import Event, Job, JobFailure, JobResult, LogLine, MetricValue, Progress
+from apps.agents.contracts.job import CheckpointKept, Event, Job, JobFailure, JobResult, LogLine, MetricValue, Progress
 from apps.agents.contracts.state import ACTIVE, StepKind
 from apps.agents.sandbox.process import JobCancelled, JobFailed, run_job
 from apps.models.errors import StoreFileMissing
 from apps.models.storage import put_file
 from apps.models.timing import timing
 from apps.models.trouble import trouble_of
-from apps.optimization import events, jobs, messages, outcomes, scratch, workers
+from apps.optimization import checkpoints, events, jobs, messages, outcomes, scratch, workers
 from apps.optimization.errors import InfrastructureFailed, StepErrored
 from apps.optimization.models import LogEntry, OptimizationSession, PipelineSettings, SessionStep
 from apps.texts import storable
@@ -77,9 +77,9 @@ def run_step(step_id: int) -> None:
 
 
 def _waits_for_its_input(step: SessionStep) -> bool:
-    """Whether the step that makes its input is being repeated, because the store lost the file."""
-    parents = SessionStep.objects.filter(session_id=step.session_id, key=step.parent_key)
-    return bool(step.parent_key) and parents.filter(status__in=ACTIVE).exists()
+    """Whether a step that makes one of its inputs is being repeated, because its file is not there any more."""
+    parents = SessionStep.objects.filter(session_id=step.session_id, key__in=step.parents.values())
+    return bool(step.parents) and parents.filter(status__in=ACTIVE).exists()
 
 
 def _wanted(session_id: UUID) -> bool:
@@ -94,6 +94,7 @@ class StepRun:
         self.session = step.session
         self.patience = timing()
         self.lost = threading.Event()
+        self._keeper: checkpoints.Keeper | None = None
         self._progress: Progress | None = None
         self._lines: list[LogEntry] = []
         self._written_at = self._checked_at = 0.0
@@ -153,7 +154,8 @@ class StepRun:
     def _run(self, job: Job) -> JobResult:
         limits = jobs.limits(PipelineSettings.current())
         try:
-            return run_job(job, on_event=self.on_event, should_stop=self.should_stop, limits=limits)
+            with checkpoints.keeping(self.step, job, self.lost) as self._keeper:
+                return run_job(job, on_event=self.on_event, should_stop=self.should_stop, limits=limits)
         finally:
             self._write()
 
@@ -192,6 +194,8 @@ class StepRun:
                 self._note(event.level, event.message)
             case MetricValue():
                 self._note("info", f"{event.name} = {event.value:g}")
+            case CheckpointKept() if self._keeper is not None:
+                self._keeper.take(event)
         if time.monotonic() - self._written_at >= self.patience.write_s:
             self._write()
 

@@ -24,10 +24,11 @@ from apps.agents.contracts.reports.measurements import Estimate, Latency, Latenc
 from apps.agents.contracts.reports.metrics import Fidelity, MetricComparison
 from apps.agents.contracts.reports.selection import Level
 from apps.agents.contracts.state import CandidateRecord, Prediction
+from apps.agents.evaluation.measured import MetricMeasured
 from apps.agents.evaluation.metrics.comparing import comparison
 from apps.agents.evaluation.quality import Question
 from apps.agents.evaluation.selection import judge
-from apps.agents.evaluation.verdicts import MetricMeasured, judge_metric
+from apps.agents.evaluation.verdicts import judge_metric
 from apps.agents.measuring.statistics.certainty import finalists
 from apps.agents.measuring.statistics.intervals import share_difference
 from apps.agents.session.candidates import Trial
@@ -105,7 +106,7 @@ def good_among_bad(sessions: int, seed: int, examples: int = 3000, count: int = 
     what = f"a candidate without loss among {count}, {examples:,} examples: it wins"
     yield Row(what, sessions, found, at_least=max(everyone, halves))
     yield Row("the same, every candidate judged on all examples and sharing the error", sessions, everyone)
-    yield Row("the same, half of the examples used for choosing", sessions, halves)
+    yield Row("the same, half of the examples used for validation", sessions, halves)
 
 
 def tolerated(sessions: int, seed: int, examples: int = 756) -> Iterator[Row]:
@@ -184,7 +185,7 @@ def _judged(
     shares: Sequence[float],
     planned: int,
 ) -> Trial:
-    """`trial` with its report of the evaluation part, which ends at the look that decides."""
+    """`trial` with its report of the test part, which ends at the look that decides."""
     question = Question(world.criteria, Part.EVALUATION, planned)
     for look in range(len(shares)):
         lost, won = (sum(pair[side] for pair in counts[: look + 1]) for side in (0, 1))

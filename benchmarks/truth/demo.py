@@ -19,7 +19,7 @@ from benchmarks.truth.form import Form
 from benchmarks.truth.rows import Row
 
 ROOT = Path(__file__).resolve().parents[2]
-SAID = re.compile(r"handed over\..*?([\d.]+)× as fast(?: \[([\d.]+), ([\d.]+)\])?")
+SAID = re.compile(r"delivered\..*?([\d.]+)× as fast(?: \[([\d.]+), ([\d.]+)\])?")
 NARROW = 0.05
 TIMEOUT_S = 1200
 

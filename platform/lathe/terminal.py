@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from textwrap import fill
 
-from apps.agents.contracts.phrasing import MINUS, duration, gains_said, slowdown_said
+from apps.agents.contracts.phrasing import MINUS, duration, gains_in_words, slowdown_in_words
 from apps.agents.contracts.reports.constraints import Holds
 from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
 from apps.agents.contracts.reports.measurements import LatencyComparison
@@ -55,7 +55,7 @@ def report(session: OptimizationSession, width: int = 100) -> str:
             constraints = "\n".join(f"  {c.status:<13}{c.sentence}" for c in evaluation.constraints)
             parts.append(f"Limits for {candidate.key}:\n{constraints}")
     slow = [
-        fill(f"{candidate.key}: {slowdown_said(one.slowdown)}", width, initial_indent="  ", subsequent_indent="  ")
+        fill(f"{candidate.key}: {slowdown_in_words(one.slowdown)}", width, initial_indent="  ", subsequent_indent="  ")
         for candidate, one in measured
         if one.slowdown
     ]
@@ -69,7 +69,7 @@ def report(session: OptimizationSession, width: int = 100) -> str:
 
 
 def comparison(measured: Sequence[Measured]) -> str:
-    """Candidates, each below the original on the same examples: judging examples first, ranking examples last."""
+    """Candidates, each below the original on the same examples: test examples first, validation examples last."""
     groups: dict[tuple[bool, int], list[tuple[str, ...]]] = {}
     for candidate, one in measured:
         group = groups.setdefault((one.part is Part.CHOOSING, -one.examples), [_original(one)])
@@ -78,7 +78,7 @@ def comparison(measured: Sequence[Measured]) -> str:
     head, rule, *lines = table([row for _, rows in ordered for row in rows], _head(measured[0][1])).splitlines()
     drawn = [head, rule]
     for (ranks, negative), rows in ordered:
-        drawn.append(f"on {-negative:,} {'ranking examples' if ranks else 'examples'}:")
+        drawn.append(f"on {-negative:,} {'validation examples' if ranks else 'examples'}:")
         drawn += lines[: len(rows)]
         lines = lines[len(rows) :]
     return "\n".join(drawn)
@@ -86,7 +86,7 @@ def comparison(measured: Sequence[Measured]) -> str:
 
 def _whose(evaluation: EvaluationReport) -> str:
     """The sources of the speed-up, if the runtime has changed."""
-    return f"; faster: {gains_said(evaluation.gains)}" if evaluation.gains else ""
+    return f"; faster: {gains_in_words(evaluation.gains)}" if evaluation.gains else ""
 
 
 def how_timed(key: str, latency: LatencyComparison) -> str:
@@ -153,7 +153,7 @@ def _candidate(candidate: Candidate, evaluation: EvaluationReport) -> tuple[str,
 
 
 def _found(evaluation: EvaluationReport) -> str:
-    """The verdict on the limits. Ranking examples prove nothing, so a candidate that holds on them is not judged."""
+    """The verdict on the limits. Validation examples prove nothing, so a candidate that holds on them is not judged."""
     unjudged = evaluation.part is Part.CHOOSING and evaluation.verdict is not Holds.VIOLATED
     return "not judged" if unjudged else str(evaluation.verdict)
 

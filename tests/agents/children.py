@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from apps.agents.contracts.errors.models import ModelTruncated
 from apps.agents.contracts.errors.running import ModelRunFailed
@@ -114,3 +115,12 @@ def tell_its_cores(context: JobContext) -> JobResult:
     started = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     mine = sorted(os.sched_getaffinity(0))
     return JobResult(body={"mine": mine, "started": [int(core) for core in started.stdout.split()]})
+
+
+def go_on(context: JobContext) -> JobResult:
+    """Says what it starts from, and keeps a checkpoint that it names as one does from its working folder."""
+    context.log("starts anew" if context.checkpoint is None else f"goes on from {context.checkpoint.read_text()}")
+    file = Path("state.bin")
+    file.write_text("half")
+    context.keep_checkpoint(file)
+    return JobResult(body={})

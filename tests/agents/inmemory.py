@@ -94,7 +94,7 @@ class World:
     quantization: str | None = None
     task: Task = Task.CLASSIFICATION
     choosing_margin: float | None = None
-    """Half the interval of the drop on the choosing examples; that of the evaluation examples unless given."""
+    """Half the interval of the drop on the validation examples; that of the test examples unless given."""
     unlucky: Mapping[str, float] = field(default_factory=dict)
     """Points that a candidate loses more when it is judged than when it is ranked."""
 

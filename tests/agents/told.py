@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from apps.agents.contracts.job import Job
@@ -17,6 +18,9 @@ class Told:
     etas_s: list[float | None] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
     metrics: dict[str, float] = field(default_factory=dict)
+    checkpoint: Path | None = None
+    kept: list[bytes] = field(default_factory=list)
+    """The bytes of each checkpoint, in order."""
 
     def progress(self, fraction: float, message: str, eta_s: float | None = None) -> None:
         self.fractions.append(fraction)
@@ -27,3 +31,7 @@ class Told:
 
     def metric(self, name: str, value: float) -> None:
         self.metrics[name] = value
+
+    def keep_checkpoint(self, file: Path) -> None:
+        self.kept.append(file.read_bytes())
+        file.unlink()

@@ -49,7 +49,7 @@ def test_accuracy_is_judged_at_the_targets_batch_whatever_else_the_model_gives(d
     notes = " ".join(report["notes"])
     assert "Judged at the target's batch size of 1" in notes
     for name in ("anchors", "loss", "hits"):
-        assert f"Output '{name}' has no like entry for each example" in notes
+        assert f"Output '{name}' lacks comparable entries per example" in notes
 
 
 def test_a_recurrent_model_gets_its_state_its_rate_and_its_examples_where_it_has_them(door: Door) -> None:

@@ -59,5 +59,5 @@ def test_a_model_that_keeps_a_state_between_calls_is_named_before_anything_is_tr
     version, dataset = door.model(uploads / "stateful.keras"), door.data(uploads / "stateful.npz", SPEC)
     session = door.run(version, dataset, narrowed("litert-export", "tensorflow-onnx-export", "litert-float16"))
     assert (session.status, session.error_code) == (Status.FAILED, "model.not_deterministic")
-    assert "keep a state from one call to the next" in session.error
+    assert "keep state between calls" in session.error
     assert session.steps.count() == 1

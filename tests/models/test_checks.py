@@ -163,8 +163,9 @@ def test_a_lost_message_is_repeated_where_a_worker_is_idle(pending: ModelVersion
 
 
 def test_a_run_whose_check_was_taken_over_stops_and_answers_nothing(
-    pending: ModelVersion, monkeypatch: pytest.MonkeyPatch, settings: Any
+    transactional_db: None, pending: ModelVersion, monkeypatch: pytest.MonkeyPatch, settings: Any
 ):
+    """In a transaction of the test, the thread that keeps the claim would wait half a minute for SQLite's lock."""
     settings.PIPELINE_TIMING = {"heartbeat_s": 0.0}
 
     def taken_over(job: Any, *, should_stop: Callable[[], bool], **options: Any) -> JobResult:

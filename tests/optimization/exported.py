@@ -35,7 +35,7 @@ TORCH = material.MODEL.model_copy(
     update={"format": Format.TRANSFORMERS, "opset": None, "operators": {"Linear": 3}, "language": LANGUAGE}
 )
 GENERATION = Generation(prompt_tokens=128, prefill_ms=41.5, decode_ms_per_token=3.25, tokens_per_s=307.7)
-CUT = "Rows have at most 256 tokens, and each belongs to one text: nothing is packed."
+CUT = "Rows have at most 256 tokens, and each belongs to one text: texts are not packed."
 EAGER = material.ANALYSIS.model_copy(
     update={
         "model": TORCH,
@@ -92,7 +92,7 @@ def finish(session: OptimizationSession) -> OptimizationSession:
 
 
 def hand_over(session: OptimizationSession, candidate: str, maker: str) -> OptimizationSession:
-    verdict = Verdict(outcome=Outcome.IMPROVED, candidate=candidate, reason=f"{candidate} is handed over.")
+    verdict = Verdict(outcome=Outcome.IMPROVED, candidate=candidate, reason=f"{candidate} is delivered.")
     closing = Closing(verdict=verdict).model_dump(mode="json")
     session.steps.filter(kind=StepKind.PACKAGE).delete()
     _step(session, "package", StepKind.PACKAGE, candidate_key=candidate, parent_key=maker, parameters=closing)

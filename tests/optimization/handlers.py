@@ -7,16 +7,17 @@ kind writes its process id next to it and waits. (A child's environment is swept
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import signal
 import time
 import zipfile
 
-from apps.agents.contracts.job import JobResult, OutputFile
+from apps.agents.contracts.job import CheckpointKept, JobResult, OutputFile
 from apps.agents.contracts.reports.evaluation import Part
 from apps.agents.contracts.state import StepKind
-from apps.agents.handlers import package as packing
 from apps.agents.sandbox.child import JobContext
+from apps.agents.techniques.base import digest_of
 from apps.errors import UserError
 from tests.optimization import material
 
@@ -56,6 +57,10 @@ def plan(context: JobContext) -> JobResult:
     return JobResult(body=material.PLAN.model_dump(mode="json"))
 
 
+def plan_with_a_teacher(context: JobContext) -> JobResult:
+    return JobResult(body=material.PLAN_WITH_A_TEACHER.model_dump(mode="json"))
+
+
 def optimize(context: JobContext) -> JobResult:
     _pause(context, "optimize")
     artifact = context.job.scratch / "out" / "model.onnx"
@@ -63,6 +68,21 @@ def optimize(context: JobContext) -> JobResult:
     # The same model with a `doc_string`: fields may be appended to a protobuf message.
     artifact.write_bytes(context.job.inputs["model"].read_bytes() + b"\x32\x04tiny")
     result = material.RESULT.model_copy(update={"technique": context.job.arguments["technique"]})
+    file = OutputFile(role="artifact", path="out/model.onnx", filename="model.onnx")
+    return JobResult(body=result.model_dump(mode="json"), files=(file,))
+
+
+def learn_from_others(context: JobContext) -> JobResult:
+    """Its artifact tells what it was made of: the model, the technique, and each further input with its role."""
+    job, technique = context.job, context.job.arguments["technique"]
+    artifact = job.scratch / "out" / "model.onnx"
+    artifact.parent.mkdir(exist_ok=True)
+    further = {role: (job.inputs[role].read_bytes(), kept) for role, kept in job.arguments.get("inputs", {}).items()}
+    told = "".join(f"|{role}({kept})={content[-20:]!r}" for role, (content, kept) in further.items())
+    text = f">{technique}{told}".encode()
+    # A further `doc_string`, whose length takes two bytes.
+    artifact.write_bytes(job.inputs["model"].read_bytes() + bytes([0x32, len(text) & 127 | 128, len(text) >> 7]) + text)
+    result = material.RESULT.model_copy(update={"technique": technique, "digest": digest_of(artifact)})
     file = OutputFile(role="artifact", path="out/model.onnx", filename="model.onnx")
     return JobResult(body=result.model_dump(mode="json"), files=(file,))
 
@@ -149,4 +169,80 @@ def package_that_dies_when_tried(context: JobContext) -> JobResult:
     """The real one, in a child that a native library takes down with it unless nothing is tried."""
     if context.job.arguments.get("untried") is None:
         os.kill(os.getpid(), signal.SIGKILL)
+    # Here only: the real one loads numpy, and every child of the tests would wait for that.
+    from apps.agents.handlers import package as packing
+
     return packing.run(context)
+
+
+# --- a long technique that keeps checkpoints -------------------------------------------------------------------------
+
+ROUNDS = 4
+
+
+def train(context: JobContext) -> JobResult:
+    """In place of `optimize`: each round follows from the one before, and every round can be waited for and kept."""
+    done, state = _trained_so_far(context)
+    for number in range(done + 1, ROUNDS + 1):
+        _pause(context, f"round{number}")
+        state = hashlib.sha256(f"{state} {number}".encode()).hexdigest()
+        context.log(f"Round {number} is done.")
+        keep(context, f"{number} {state}")
+    artifact = context.out / "model.onnx"
+    doc_string = state[:32].encode()
+    artifact.write_bytes(context.job.inputs["model"].read_bytes() + b"\x32" + bytes([len(doc_string)]) + doc_string)
+    result = material.RESULT.model_copy(update={"technique": context.job.arguments["technique"]})
+    file = OutputFile(role="artifact", path="out/model.onnx", filename="model.onnx")
+    return JobResult(body=result.model_dump(mode="json"), files=(file,))
+
+
+def _trained_so_far(context: JobContext) -> tuple[int, str]:
+    if context.checkpoint is None:
+        return 0, "untrained"
+    number, _, state = context.checkpoint.read_text().partition(" ")
+    return int(number), state
+
+
+def keep(context: JobContext, content: str) -> None:
+    file = context.job.scratch / "checkpoint.new"
+    file.write_text(content)
+    context.keep_checkpoint(file)
+
+
+def run_out_of_memory_half_way(context: JobContext) -> JobResult:
+    """In place of `analyse`: the first attempt keeps what it has, one with smaller batches goes on from it."""
+    if context.job.arguments.get("batch_divisor", 1) < 2:
+        keep(context, "half")
+        raise MemoryError
+    context.log("anew" if context.checkpoint is None else f"from {context.checkpoint.read_text()}")
+    return analyse(context)
+
+
+def refuse_half_way(context: JobContext) -> JobResult:
+    context.log("anew" if context.checkpoint is None else f"from {context.checkpoint.read_text()}")
+    keep(context, "half")
+    raise Unfit(thing="a teapot")
+
+
+def dawdle_with_a_checkpoint(context: JobContext) -> JobResult:
+    keep(context, "half")
+    return dawdle(context)
+
+
+def keep_one_after_the_other(context: JobContext) -> JobResult:
+    """Keeps five, and runs out of memory."""
+    for number in range(1, 6):
+        keep(context, str(number))
+    context.log("All are kept.")
+    raise MemoryError
+
+
+def keep_and_succeed(context: JobContext) -> JobResult:
+    for number in range(1, 4):
+        keep(context, str(number))
+    return analyse(context)
+
+
+def name_a_checkpoint_elsewhere(context: JobContext) -> JobResult:
+    context.send(CheckpointKept(path="../../../etc/passwd"))
+    return dawdle(context)

@@ -120,6 +120,15 @@ def chain(*links: tuple[str, str]) -> dict[str, Any]:
 
 
 PLAN = Plan(summary="One candidate is enough.", candidates=(CANDIDATE,), omitted=())
+GRAPH = Application(technique="onnx-graph", parameters={}, title="Graph optimization")
+HALF = Application(technique="onnx-float16", parameters={}, title="Float16")
+TAUGHT = CANDIDATE.last.model_copy(update={"inputs": {"teacher": (HALF,), "assistant": ()}})
+PLAN_WITH_A_TEACHER = Plan(
+    summary="The student learns from two.",
+    candidates=(CANDIDATE.model_copy(update={"steps": (GRAPH, TAUGHT)}),),
+    omitted=(),
+)
+"""A candidate whose last link also reads what float16 makes of the original, and the original."""
 RESULT = OptimizationResult(
     technique="onnx-dynamic-int8",
     parameters={},

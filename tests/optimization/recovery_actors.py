@@ -1,5 +1,8 @@
 """What the workers of the recovery tests load: the product's actors, over the small handlers of the tests."""
 
+import os
+
+from apps.agents.contracts.state import StepKind
 from apps.models import inspection
 from apps.models.actors import inspect_version
 from apps.optimization import jobs
@@ -7,6 +10,8 @@ from apps.optimization.actors import advance, run_step, run_step_on_gpu
 from tests.optimization import handlers
 
 jobs.HANDLERS.update(handlers.TABLE)
+if "LATHE_TEST_OPTIMIZE" in os.environ:
+    jobs.HANDLERS[StepKind.OPTIMIZE] = os.environ["LATHE_TEST_OPTIMIZE"]
 inspection.INSPECT_MODEL = "tests.optimization.handlers:inspect"
 
 __all__ = ["advance", "inspect_version", "run_step", "run_step_on_gpu"]

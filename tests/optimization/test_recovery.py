@@ -6,7 +6,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import psutil
@@ -21,6 +21,7 @@ from apps.agents.contracts.state import Outcome, Status, StepKind
 from apps.audit import trail
 from apps.models.actors import inspect_version
 from apps.models.models import InspectionStatus, ModelVersion
+from apps.models.storage import open_blob
 from apps.optimization import scratch, services
 from apps.optimization.actors import advance
 from apps.optimization.models import OptimizationSession, SessionStep, Worker
@@ -79,11 +80,12 @@ def gates() -> Iterator[Path]:
 class Workshop:
     """Worker processes as the portal starts them, that can be killed and started again."""
 
-    def __init__(self, broker_url: str, log: Path) -> None:
+    def __init__(self, broker_url: str, log: Path, environment: Mapping[str, str]) -> None:
         self.environment = {
             "DJANGO_SETTINGS_MODULE": "tests.optimization.recovery_settings",
             "LATHE_TEST_DATABASE_NAME": str(connection.settings_dict["NAME"]),
             "LATHE_TEST_BROKER_URL": broker_url,
+            **environment,
         }
         self.log = log
         self.children: dict[str, Child] = {}
@@ -112,8 +114,14 @@ class Workshop:
 
 
 @pytest.fixture
-def workshop(broker_url: str, gates: Path, tmp_path: Path) -> Iterator[Workshop]:
-    workshop = Workshop(broker_url, tmp_path)
+def environment() -> dict[str, str]:
+    """What the workers find in their environment beside the usual."""
+    return {}
+
+
+@pytest.fixture
+def workshop(broker_url: str, gates: Path, tmp_path: Path, environment: dict[str, str]) -> Iterator[Workshop]:
+    workshop = Workshop(broker_url, tmp_path, environment)
     for queue in ("default", "cpu"):
         workshop.open(queue)
     yield workshop
@@ -137,15 +145,15 @@ def ended(session: OptimizationSession) -> OptimizationSession:
     return session
 
 
-def at_the_gate(gates: Path, kind: StepKind) -> int:
+def at_the_gate(gates: Path, kind: str) -> int:
     """The process id of the child that waits in this phase."""
-    note = gates / f"{kind.value}.pid"
-    wait_until(lambda: note.exists() and note.read_text(), f"a child at {kind.value}")
+    note = gates / f"{kind}.pid"
+    wait_until(lambda: note.exists() and note.read_text(), f"a child at {kind}")
     return int(note.read_text())
 
 
-def open_gate(gates: Path, kind: StepKind) -> None:
-    (gates / kind.value).unlink()
+def open_gate(gates: Path, kind: str) -> None:
+    (gates / kind).unlink()
 
 
 def assert_the_usual_verdict(session: OptimizationSession) -> None:
@@ -187,6 +195,39 @@ def test_the_worker_is_killed_in_every_phase(
     assert_the_usual_verdict(ended(session))
     assert session.steps.filter(attempt=2).count() == len(StepKind)
     assert session.log.filter(message__contains="fell silent").count() == len(StepKind)
+
+
+@pytest.mark.parametrize("environment", [{"LATHE_TEST_OPTIMIZE": "tests.optimization.handlers:train"}])
+def test_a_long_step_goes_on_from_its_checkpoint_when_its_worker_is_killed(
+    start: Callable[..., OptimizationSession], workshop: Workshop, broker_url: str, gates: Path
+) -> None:
+    undisturbed = start()
+    begin(undisturbed, broker_url)
+    assert_the_usual_verdict(ended(undisturbed))
+
+    (gates / "round3").touch()
+    session = start()
+    begin(session, broker_url)
+    child = psutil.Process(at_the_gate(gates, "round3"))
+    wait_until(lambda: _checkpoint(session).startswith(b"2 "), "the checkpoint of the second round")
+    struck = SessionStep.objects.get(status=Status.RUNNING)
+    workshop.kill("cpu", int(struck.worker.rpartition(":")[2]))
+    psutil.wait_procs([child], timeout=5)
+    open_gate(gates, "round3")
+    workshop.open("cpu")
+    assert_the_usual_verdict(ended(session))
+
+    trained, again = (one.steps.get(key=struck.key) for one in (undisturbed, session))
+    assert (again.attempt, again.artifact_id, again.checkpoint) == (2, trained.artifact_id, None)
+    lines = [line.message for line in session.log.filter(step_key=struck.key).order_by("pk")]
+    resumed = lines.index("Attempt 2 goes on from the checkpoint of an earlier one.")
+    assert [line for line in lines[resumed:] if line.startswith("Round")] == ["Round 3 is done.", "Round 4 is done."]
+
+
+def _checkpoint(session: OptimizationSession) -> bytes:
+    """What the session's running step goes on from, should its worker die now."""
+    step = session.steps.select_related("checkpoint").get(status=Status.RUNNING)
+    return b"" if step.checkpoint is None else open_blob(step.checkpoint).read()
 
 
 def test_a_cancelled_session_stops_its_child_within_two_seconds_and_leaves_no_file(

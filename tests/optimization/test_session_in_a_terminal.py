@@ -116,7 +116,7 @@ def test_candidates_on_other_examples_stand_below_the_original_on_those(session)
     _, _, *lines = terminal.report(session).split("\n\n")[0].splitlines()
     assert [line.split()[0] for line in lines] == ["on", "original", "c01", "on", "original", "c02"]
     assert lines[0] == "on 800 examples:"
-    assert lines[3] == "on 300 ranking examples:"
+    assert lines[3] == "on 300 validation examples:"
     assert lines[1].split()[1] == "90.00"
     assert lines[4].split()[1] == "88.00"
     assert lines[2].endswith("holds, selected")

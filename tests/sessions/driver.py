@@ -83,12 +83,12 @@ class Finished:
 
     @property
     def evaluations(self) -> dict[str, EvaluationReport]:
-        """What ranked the candidates, by candidate: measured on the choosing part."""
+        """What ranked the candidates, by candidate: measured on the validation part."""
         return self._reports(evaluate_key)
 
     @property
     def judged(self) -> dict[str, EvaluationReport]:
-        """What judged the finalists, by candidate: measured on the evaluation part."""
+        """What judged the finalists, by candidate: measured on the test part."""
         return self._reports(judge_key)
 
     def _reports(self, key_of: Callable[[str], str]) -> dict[str, EvaluationReport]:

@@ -46,7 +46,7 @@ def test_what_is_not_proven_is_said_with_what_would_decide(sentiment: Finished) 
     """An encoder in 8 bits changes three predictions in a hundred: even 2,488 examples prove a point only just."""
     if sentiment.winner.verdict is Holds.HOLDS:
         assert sentiment.verdict.inconclusive == ()
-        assert "Every constraint holds" in sentiment.verdict.reason
+        assert "It meets every constraint" in sentiment.verdict.reason
     else:
         assert any("more examples" in sentence for sentence in sentiment.verdict.inconclusive)
         assert "The evidence is inconclusive" in sentiment.verdict.reason

@@ -1,4 +1,4 @@
-"""From a step that the manager asks for to the job that carries it out."""
+"""Turns a step that the manager requests into the job that carries it out."""
 
 from __future__ import annotations
 
@@ -35,24 +35,26 @@ HANDLERS: dict[StepKind, str] = {
     StepKind.EVALUATE: "apps.agents.handlers.evaluate:run",
     StepKind.PACKAGE: "apps.agents.handlers.package:run",
 }
-"""What the child runs for each kind of step."""
+"""The function that the child runs for each kind of step."""
 
 MEASURING = (StepKind.ANALYSE, StepKind.EVALUATE)
-"""Kinds that time something: they get the cores that are kept for it."""
+"""Kinds of steps that time something. They get the cores that are reserved for measuring."""
 
 
 class StepFacts(Value):
-    """What is known where a step is carried out. A kind that needs a fact refuses to go without it."""
+    """What is known when a step is carried out. If a kind of step lacks a fact that it needs, it is refused."""
 
     seed: int
     threads: int = 1
     measuring_cores: tuple[int, ...] = ()
-    """The cores that are kept for measuring; empty is all."""
+    """The cores that are reserved for measuring; empty means all."""
     original_format: str
     format: str
-    """Of the model that the step starts from."""
+    """The format of the step's input model."""
+    inputs: dict[str, str] = Field(default_factory=dict)
+    """The formats of the other models that the step reads, by role."""
     signature: str | None = None
-    """The original's function, where its format has room for several."""
+    """The function of the original to use, if its format can hold several."""
     original_interface: Interface | None = None
     """What the original takes and gives, once it was analysed."""
     criteria: Criteria | None = None
@@ -62,16 +64,16 @@ class StepFacts(Value):
     quiet_wait_s: float | None = None
     timing_s: float | None = None
     data: DatasetSummary | None = None
-    """What is known of the data set."""
+    """The data set as inspection described it."""
     analysis: AnalysisReport | None = None
     exported: tuple[AnalysisReport, ...] = ()
     predicted_speedup: float | None = None
     original_memory: OriginalMemory | None = None
     outcomes: dict[Part, dict[str, PairedOutcomes | None]] = Field(default_factory=dict)
     filename: str | None = None
-    """The name that the packaged model gets."""
+    """The name of the packaged model's file."""
     summary: ModelSummary | None = None
-    """What is known of the packaged model."""
+    """The packaged model as inspection described it."""
 
 
 def job_for(
@@ -82,7 +84,8 @@ def job_for(
     inputs: Mapping[str, Path],
     handlers: Mapping[StepKind, str] = HANDLERS,
 ) -> Job:
-    """The job of `request`, working in `scratch` on the files `inputs`. Raises `ValidationError` for a missing fact."""
+    """The job that carries out `request` in `scratch`, on the files `inputs`. Raises `ValidationError` if a fact is
+    missing."""
     return Job(
         handler=handlers[request.kind],
         scratch=scratch,
@@ -95,7 +98,7 @@ def job_for(
 
 
 def arguments_for(request: StepRequest, facts: StepFacts) -> Arguments:
-    """What the handler of `request` is told. Raises `ValidationError` for a missing fact."""
+    """The arguments of the handler of `request`. Raises `ValidationError` if a fact is missing."""
     model = _known(facts, "original_format", "format", "signature", "original_interface", "dataset")
     if facts.batch_divisor > 1:
         model["batch_divisor"] = facts.batch_divisor
@@ -104,8 +107,10 @@ def arguments_for(request: StepRequest, facts: StepFacts) -> Arguments:
             return AnalyseArguments.model_validate(model | _known(facts, "criteria"))
         case StepKind.PLAN:
             known = _known(facts, "criteria", "analysis") | {"exported": facts.exported, "dataset": facts.data}
+            known |= {"training_share": facts.dataset.training_share} if facts.dataset else {}
             return PlanArguments.model_validate(known | request.parameters)
         case StepKind.OPTIMIZE:
+            model |= {"inputs": facts.inputs} if facts.inputs else {}
             return OptimizeArguments.model_validate(
                 {**model, "technique": request.technique, "parameters": request.parameters}
             )
@@ -125,5 +130,5 @@ def arguments_for(request: StepRequest, facts: StepFacts) -> Arguments:
 
 
 def _known(facts: StepFacts, *names: str) -> dict[str, Any]:
-    """Those of the facts called `names` that are known."""
+    """The facts `names` that are known, by name."""
     return {name: value for name in names if (value := getattr(facts, name)) is not None}

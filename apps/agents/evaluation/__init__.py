@@ -1,6 +1,6 @@
 """Original and candidate on the same examples: metrics, fidelity, speed, and the verdicts on the criteria.
 
-Home of the EvaluationAgent and of the rule that a session is never worse off: `selection` accepts a candidate only when
-every constraint holds, else the original stands. Imports `measuring`, `datasets` and what lies below. Add a metric in
-`metrics`, a constraint in `verdicts`.
+Contains the EvaluationAgent and the rule that a session never leaves anyone worse off: `selection` accepts a candidate
+only if it meets every constraint; otherwise the original stands. Imports `measuring`, `datasets` and the rooms below
+them. Add a metric in `metrics`, a constraint in `verdicts`.
 """

@@ -1,8 +1,8 @@
-"""How a model treats the examples of a batch, found by running it: whether it repeats itself, where they stand in its
-outputs, and whether one changes what another gets.
+"""How a model treats the examples in a batch, found by running it: whether it is deterministic, along which axis of the
+outputs the examples lie, and whether one example changes another's output.
 
-What is found here stands in no file: names of axes are free, and a graph that draws random numbers looks like any
-other. Outputs are compared by the energy of the difference, in decibels, which no scale of the outputs moves.
+A file does not contain this information: axes may have any name, and a graph that draws random numbers looks like any
+other. Outputs are compared by the energy of their difference in decibels, which does not depend on the outputs' scale.
 """
 
 from __future__ import annotations
@@ -29,47 +29,47 @@ from apps.agents.measuring.engine import WHOLE, Array, Run, fixed_batch, run_por
 Shape = tuple[int, ...] | None
 
 SAME_DB, REPEATS_DB = 60.0, 45.0
-"""What is left of equality where the same numbers are added in another order, and at least from run to run, where half
-precision on an accelerator may come out a little different."""
+"""Agreement that counts as equal. The first: the same numbers added in another order. The second: the minimum from run
+to run, because half precision on an accelerator may vary a little."""
 APART_DB, APART_IN_FEW_BITS_DB = 45.0, 30.0
-"""Below this an example's output depends on its neighbours. In few bits a number that falls to the other side of a
-rounding moves it farther."""
+"""Below this agreement an example's output depends on its neighbours. With few bits, a number that rounds the other way
+causes a larger difference."""
 BETTER_BY_DB = 20.0
-"""How much clearer another axis must keep examples apart before it is taken for theirs."""
+"""How much better another axis must separate the examples before it is taken as the batch axis."""
 EXAMPLES, BATCHES = 8, 3
-"""That many examples, or batches of a model whose batch is fixed."""
+"""How many examples to run, or batches if the model's batch size is fixed."""
 RUNS, RUNS_OF_SUSPECTS = 2, 5
-"""How often a model is asked the same; a random choice among few answers is often the same twice."""
+"""How often the same examples are run. A random choice among few answers often gives the same answer twice."""
 _RANDOM = re.compile(r"rand|bernoulli|multinomial|dropout|poisson|noise", re.IGNORECASE)
 _NORMS = re.compile(r"batch_?norm", re.IGNORECASE)
 _BY_BATCH = re.compile(r"dynamic_?quant|dynamic_linear|linear_dynamic|(matmul|conv)integer", re.IGNORECASE)
-"""Operators whose numbers are rounded by the range that a whole batch has."""
+"""Operators that round by the value range of the whole batch."""
 _WIDE = frozenset(("float32", "float64", "int32", "int64", "uint32", "uint64", "bool", "string"))
 
 
 @dataclass(frozen=True)
 class Behaviour:
-    """What running the model has told."""
+    """What running the model showed."""
 
     batch_axes: Mapping[str, int] = field(default_factory=dict)
-    """The axis of examples of inputs where it is another one than the data set was bound with."""
+    """The batch axis of each input for which it differs from the one that the data set was bound with."""
     notes: tuple[str, ...] = ()
 
 
-_NOTHING_DRAWS = "no operator of it is known to draw random numbers, so it may keep a state from one call to the next"
+_NO_RANDOM_OPERATOR = "it has no operator that is known to draw random numbers, so it may keep state between calls"
 
 
 def examine(run: Run, dataset: Dataset, summary: ModelSummary) -> Behaviour:
-    """Run a few examples of `dataset` again, alone and side by side.
+    """Run a few examples of `dataset` repeatedly, alone and together.
 
-    Raises `ModelNotDeterministic`, `ModelTrains`, `OutputUnfit` where the judged output has no entries by example,
-    `BatchAxisUnclear`, and `ModelRunFailed` where the model runs with no axis of its inputs as that of the examples.
+    Raises `ModelNotDeterministic`, `ModelTrains`, `OutputUnfit` if the judged output has no entry per example,
+    `BatchAxisUnclear`, and `ModelRunFailed` if the model does not run with any axis as the batch axis.
     """
     return _Examination(run, dataset, summary).behaviour()
 
 
 def difference_db(exact: Array, other: Array) -> float:
-    """How far above their difference the numbers stand, in decibels; the least there is for anything unlike."""
+    """Energy of `exact` over the energy of the difference, in decibels; the lowest value if shapes or types differ."""
     if exact.shape != other.shape:
         return -np.inf
     if exact.dtype.kind != "f":
@@ -78,11 +78,11 @@ def difference_db(exact: Array, other: Array) -> float:
 
 
 def output_axes(run: Run, feeds: Feeds, layout: Layout, batch: int | None, outputs: int) -> tuple[int | None, ...]:
-    """The axis along which each of so many `outputs` has the examples, found on batches of several sizes.
+    """The axis along which each of the `outputs` has the examples, found with batches of several sizes.
 
-    Of a model with a fixed `batch` it is the first axis, or else the one of the inputs, if it has that length
-    whatever the examples are; with batches of one an output may do without such an axis (`WHOLE`), if its shape stays
-    the same. Raises `ModelRunFailed`.
+    If the model has a fixed `batch`, this is the first axis, or else the inputs' batch axis, provided that it has that
+    length for all examples. With a batch of one, an output may have no such axis (`WHOLE`) if its shape stays the same.
+    Raises `ModelRunFailed`.
     """
     rows = layout.rows(feeds)
     if batch is not None:
@@ -112,7 +112,7 @@ def _follows(shapes: Sequence[Shape], axis: int, sizes: Sequence[int]) -> bool:
 
 
 def unsteady_outputs(run: Run, feeds: Feeds, runs: int = RUNS) -> dict[int, float]:
-    """The outputs that are others when `feeds` are run again, with how far they agree in decibels."""
+    """The outputs that change when `feeds` are run again, each with its agreement in decibels."""
     first = run(feeds)
     found: dict[int, float] = {}
     for _ in range(runs - 1):
@@ -156,31 +156,31 @@ class _Examination:
         fixed = fixed_batch(self.summary.inputs, dataset.layout)
         return dataset.first(BATCHES * fixed if fixed else max(2, dataset.affordable_batch(EXAMPLES)))
 
-    # --- the same again -----------------------------------------------------------------------------------------------
+    # --- determinism --------------------------------------------------------------------------------------------------
 
     def _repeats(self, feeds: Feeds) -> tuple[str, ...]:
         suspects = [name for name in self.summary.operators if _RANDOM.search(name)]
         batch = self.dataset.layout.take(feeds, range(self._fixed)) if self._fixed else feeds
         unsteady = unsteady_outputs(self.run, batch, RUNS_OF_SUSPECTS if suspects else RUNS)
-        drawn = f"it has {listed(suspects)}" if suspects else _NOTHING_DRAWS
+        drawn = f"it has {listed(suspects)}" if suspects else _NO_RANDOM_OPERATOR
         if self.judged in unsteady:
             alike = unsteady[self.judged]
-            told = f" and the same examples agree to {alike:.0f} dB only" if np.isfinite(alike) else ""
-            raise ModelNotDeterministic(output=self.summary.outputs[self.judged].name, reason=f"{drawn}{told}")
+            agreement = f" and two runs on the same examples agree only to {alike:.0f} dB" if np.isfinite(alike) else ""
+            raise ModelNotDeterministic(output=self.summary.outputs[self.judged].name, reason=f"{drawn}{agreement}")
         names = [self.summary.outputs[index].name for index in unsteady]
         if not names:
             return ()
         return (
-            f"Each time it is run on the same examples the model gives other values in {listed(names)} ({drawn}): "
-            "nothing is compared by that.",
+            f"Each run on the same examples gives different values in {listed(names)} ({drawn}). These outputs are "
+            "not compared.",
         )
 
-    # --- one by one and side by side ----------------------------------------------------------------------------------
+    # --- alone and together -------------------------------------------------------------------------------------------
 
     def _apart_db(self, dataset: Dataset) -> float | None:
-        """How far an example's judged output is its own: alone against among others, or in another order.
+        """How independent an example's judged output is of its batch: alone against among others, or in another order.
 
-        `None` where that output has no entries by example. Raises `ModelRunFailed`.
+        `None` if that output has no entry per example. Raises `ModelRunFailed`.
         """
         layout, fixed = dataset.layout, fixed_batch(self.summary.inputs, dataset.layout)
         feeds = self._feeds(dataset)
@@ -189,7 +189,7 @@ class _Examination:
         if whole is None:
             return None
         if fixed is not None:
-            order = np.roll(np.arange(len(whole)), 1)  # So that each has other neighbours.
+            order = np.roll(np.arange(len(whole)), 1)  # Gives each example different neighbours.
             moved = run_portions(self.run, layout.take(feeds, order), fixed, layout, axes)[self.judged]
             other = None if moved is None else np.roll(moved, -1, axis=0)
         else:
@@ -197,7 +197,7 @@ class _Examination:
         return -np.inf if other is None else difference_db(whole, other)
 
     def _another_axis(self, apart: float) -> Behaviour | None:
-        """The only other axis along which examples leave each other alone. Raises `BatchAxisUnclear` for several."""
+        """The only other axis along which examples are independent. Raises `BatchAxisUnclear` for several."""
         found = [axes for axes in self._other_axes() if self._keeps_apart(axes, apart)]
         if not found:
             return None
@@ -208,14 +208,14 @@ class _Examination:
             raise BatchAxisUnclear(wanted=wanted, axes=places, field="inputs")
         place = next(iter(found[0].values()))
         note = (
-            f"The examples stand along axis {place} of {names}: there each has the same outputs alone and among "
-            "others, which is not so along the axis that was thought to be theirs. Say so with the data set if it "
-            "is another one."
+            f"The examples lie along axis {place} of {names}: along that axis each example has the same outputs alone "
+            "and among others; along the axis assumed at first it does not. If another axis is right, set it with "
+            "the data set."
         )
         return Behaviour(found[0], (note,))
 
     def _other_axes(self) -> Iterable[dict[str, int]]:
-        """Each axis that those inputs could have their examples along of which nothing was said."""
+        """Each axis that could be the batch axis of the inputs whose batch axis the member did not set."""
         said = self.dataset.spec.inputs
         free = [
             binding
@@ -230,29 +230,29 @@ class _Examination:
                 yield axes
 
     def _keeps_apart(self, axes: Mapping[str, int], apart: float) -> bool:
-        assert isinstance(self.dataset, ArrayDataset)  # `_other_axes` has seen to it.
+        assert isinstance(self.dataset, ArrayDataset)  # `_other_axes` ensures this.
         try:
             found = self._apart_db(self.dataset.laid_out(axes))
         except (InputShape, InputUnfilled, ModelRunFailed):
             return False
         return found is not None and found >= max(SAME_DB, apart + BETTER_BY_DB)
 
-    # --- what is left to say ------------------------------------------------------------------------------------------
+    # --- messages -----------------------------------------------------------------------------------------------------
 
     def _mixing(self) -> str:
-        """A sentence on examples that change each other. Raises `ModelTrains` where a norm of batches explains it."""
+        """A sentence about examples that affect each other. Raises `ModelTrains` if batch normalization explains it."""
         rounded = [name for name in self.summary.operators if _BY_BATCH.search(name)]
         norms = [name for name in self.summary.operators if _NORMS.search(name)]
         if norms and not rounded:
             raise ModelTrains(operators=listed(norms))
         why = (
-            f"{listed(rounded)} rounds by the range of a whole batch"
+            f"{listed(rounded)} rounds by the value range of the whole batch"
             if rounded
             else "something in it, such as attention or a mean over the batch, mixes them"
         )
         return (
-            f"What the model gives for an example depends on the others of its batch: {why}. It is judged at the "
-            "target's batch size, and other batches give other outputs."
+            f"The model's output for an example depends on the other examples in its batch: {why}. It is judged at "
+            "the target's batch size; other batch sizes give different outputs."
         )
 
     def _unfit(self) -> OutputUnfit:
@@ -261,5 +261,5 @@ class _Examination:
             output=output.name,
             shape=["?" if axis is None else axis for axis in output.shape],
             task=self.dataset.spec.task,
-            reason="it has no entry for each example of a batch; name another output with the data set",
+            reason="it does not have one entry per example; choose another output with the data set",
         )

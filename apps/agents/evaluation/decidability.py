@@ -1,7 +1,7 @@
-"""What a session's data can decide, in sentences, before the session starts: the numbers of `statistics.power`.
+"""What a session's data can decide, in sentences, before the session starts. The numbers come from `statistics.power`.
 
-Light: the web process reads it. What earlier sessions measured on the same model and data is used where there is any;
-else shares of discordant examples that small and large changes of a model bring are gone through.
+Fast enough for the web process. Uses what earlier sessions measured on the same model and data, if anything. Otherwise
+it assumes shares of discordant examples that are typical of small and large changes to a model.
 """
 
 from __future__ import annotations
@@ -14,54 +14,54 @@ from typing import NamedTuple
 
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.dataset_spec import METRICS, DatasetSpec, Metric, evaluation_count, metric_by_group
-from apps.agents.contracts.phrasing import POINT_UNITS, capital, difference_unit, number, said
+from apps.agents.contracts.phrasing import POINT_UNITS, capitalized, difference_unit, number, with_unit
 from apps.agents.contracts.reports.evaluation import EvaluationReport
 from apps.agents.contracts.values import Value
 from apps.agents.measuring.statistics import power
 from apps.agents.measuring.statistics.certainty import quantile
 
 ASSUMED_SHARES = (0.01, 0.03, 0.1)
-"""Of discordant examples, where none was measured: quantized with care, quantized boldly, pruned or replaced."""
+"""Assumed shares of discordant examples: careful quantization, aggressive quantization, pruning or replacement."""
 NEVER = 0.005
-"""Below, a chance is told as less than 1 %."""
+"""A probability below this is shown as less than 1 %."""
 SHARES = frozenset({Metric.TOP1, Metric.TOP5, Metric.ACCURACY, Metric.ACCURACY_PER_CHARACTER, Metric.LAST_WORD})
-"""Metrics of right and wrong, whose drop has Tango's interval."""
+"""Metrics of right and wrong answers, whose drop has Tango's interval."""
 
 
 class Decides(StrEnum):
     YES = "yes"
     DEPENDS = "depends"
-    """On how many answers a candidate changes."""
+    """It depends on how many answers a candidate changes."""
     NO = "no"
     UNKNOWN = "unknown"
     NO_LIMIT = "no_limit"
 
 
 class Reach(Value):
-    """What is decided for candidates that change so many answers."""
+    """What can be decided for candidates that change this share of the answers."""
 
     discordant_share: float | None
-    """Of examples that one of both models only gets right; `None` for metrics that are no shares."""
+    """Share of examples that only one of the two models gets right; `None` if the metric is not a share."""
     smallest_drop: float
-    """The smallest limit that a candidate without any loss is proven to hold in four of five sessions, in `unit`."""
+    """The smallest limit that a candidate without any loss provably meets in four of five sessions, in `unit`."""
     undecided: float | None = None
     """How often a candidate without any loss stays inconclusive, 0 to 1; `None` without a limit."""
     examples_needed: int | None = None
-    """Evaluation examples for four of five sessions."""
+    """Test examples needed to decide in four of five sessions."""
     dataset_needed: int | None = None
-    """Examples of the whole data set that make so many evaluation examples."""
+    """Size of the whole data set that yields this many test examples."""
 
 
 class GroupReach(Value):
-    """What is decided of the group with the fewest examples, which the limit on every group's loss hangs on."""
+    """What can be decided for the group with the fewest examples, which determines the limit on every group's loss."""
 
     group: str
     examples: int
-    """That judge, about."""
+    """About how many of its examples judge."""
     groups: int
     limit: float
     undecided: tuple[float, ...]
-    """How often it stays inconclusive for a candidate without any loss, 0 to 1: for each of `reaches`."""
+    """How often it stays inconclusive for a candidate without any loss, 0 to 1: one entry for each of `reaches`."""
     decides: Decides
     sentence: str
 
@@ -70,32 +70,32 @@ class Decidability(Value):
     decides: Decides
     metric: str
     unit: str
-    """Of `limit` and of every drop; empty where it is the label's own."""
+    """Unit of `limit` and of every drop; empty for the label's own unit."""
     confidence: float
     examples: int
-    """That judge."""
+    """Number of examples that judge."""
     limit: float | None
     reaches: tuple[Reach, ...]
     measured: int
-    """Candidates of earlier sessions whose numbers these are; 0: shares of discordant examples are assumed."""
+    """Number of candidates from earlier sessions that the numbers come from; 0 if shares are assumed."""
     sentence: str
     advice: str = ""
     smallest_group: GroupReach | None = None
-    """Where the criteria limit the loss of every group and the metric is one of right and wrong."""
+    """Set if the criteria limit the loss of every group and the metric counts right and wrong answers."""
 
 
 class Earlier(NamedTuple):
-    """What an evaluation of the same model on the same data says of those to come."""
+    """What an evaluation of the same model on the same data predicts for later ones."""
 
     original: float
-    """The original's value of the primary metric, as `METRICS` shows it."""
+    """The original's value of the primary metric, in the unit that `METRICS` shows."""
     discordant: float | None = None
     spread: float | None = None
     """Standard error of the drop times the square root of the number of examples, in the metric's unit."""
 
 
 def earlier_of(report: EvaluationReport) -> Earlier:
-    """What of `report` is used; of one with a metric of right and wrong the discordant share, else the spread."""
+    """The part of `report` that is used: the discordant share for metrics of right and wrong, else the spread."""
     primary, examples = report.primary, report.examples
     if primary.lost is not None and primary.won is not None:
         return Earlier(primary.original.value, discordant=(primary.lost + primary.won) / examples)
@@ -115,14 +115,14 @@ def decidability(
     earlier: Sequence[Earlier] = (),
     groups: Mapping[str, int] = MappingProxyType({}),
 ) -> Decidability:
-    """What a session on `examples` examples (of the whole data set) can decide of the limits on the metric's loss.
+    """What a session on `examples` examples (of the whole data set) can decide about the limits on the metric's loss.
 
-    `groups` has the examples of the whole data set by group.
+    `groups` maps each group to its number of examples in the whole data set.
     """
     question = _Question(spec, examples, criteria, tuple(earlier))
     reaches, measured = question.reaches()
     decides = _decides(question.limit, reaches)
-    sentence, advice = _told(question, decides, reaches, measured)
+    sentence, advice = _sentence_and_advice(question, decides, reaches, measured)
     return Decidability(
         decides=decides,
         metric=METRICS[question.metric].label,
@@ -158,9 +158,9 @@ def _smallest_group(
         limit=limit,
         undecided=undecided,
         decides=Decides.YES if all(good) else Decides.DEPENDS if any(good) else Decides.NO,
-        sentence=f"Of {len(groups):,} groups {group} is the smallest, with about {judging:,} of the examples that "
-        f"judge: whether it loses more than {said(limit, 'points')} stays inconclusive in {_span(undecided)} for a "
-        "candidate without any loss.",
+        sentence=f"Of {len(groups):,} groups, {group} is the smallest: about {judging:,} of its examples judge. "
+        f"Whether it loses more than {with_unit(limit, 'points')} stays inconclusive in {_span(undecided)} for "
+        "a candidate without any loss.",
     )
 
 
@@ -174,7 +174,7 @@ class _Question:
         self.limit = self._limit()
 
     def _limit(self) -> float | None:
-        """The tighter of both limits on the loss, in the metric's unit; the relative one of 100 where it is unknown."""
+        """The tighter of the two limits on the loss, in the metric's unit. An unknown original counts as 100."""
         limits = self.criteria.constraints
         given = [] if limits.max_metric_drop_points is None else [limits.max_metric_drop_points]
         if limits.max_metric_drop_relative is not None:
@@ -184,11 +184,11 @@ class _Question:
         return min(given) if given else None
 
     def reaches(self) -> tuple[tuple[Reach, ...], int]:
-        """One for each share of discordant examples (or spread), and how many candidates measured them."""
+        """One entry for each share of discordant examples (or spread), and how many candidates measured them."""
         if self.examples < 1:
             return (), 0
         if self.metric is Metric.AGREEMENT:
-            # A candidate without any loss changes no answer; of none changed Wilson's interval and Tango's are one.
+            # Such a candidate changes no answer, and then Wilson's interval equals Tango's.
             return (self._of_share(0.0),), 0
         if self.metric in SHARES:
             shares = sorted(one.discordant for one in self.earlier if one.discordant is not None)
@@ -229,7 +229,7 @@ class _Question:
 
 
 def dataset_for(evaluation: int, training_share: float = 0.0) -> int:
-    """How many examples a data set must have for so many that judge."""
+    """How many examples a data set must have so that `evaluation` of them judge."""
     low, high = 0, max(1, evaluation)
     while evaluation_count(high, training_share) < evaluation:
         low, high = high, high * 2
@@ -240,7 +240,7 @@ def dataset_for(evaluation: int, training_share: float = 0.0) -> int:
 
 
 def _typical_and_largest(values: Sequence[float]) -> tuple[float, ...]:
-    """The median and the largest of sorted values, one where they are the same."""
+    """The median and the largest of sorted values; one value if they are equal."""
     if not values:
         return ()
     return tuple(dict.fromkeys((values[len(values) // 2], values[-1])))
@@ -260,31 +260,34 @@ def _decides(limit: float | None, reaches: Sequence[Reach]) -> Decides:
 # --- in words ---------------------------------------------------------------------------------------------------------
 
 
-def _told(question: _Question, decides: Decides, reaches: Sequence[Reach], measured: int) -> tuple[str, str]:
-    """The sentence in front, and what to do where the data does not decide."""
+def _sentence_and_advice(
+    question: _Question, decides: Decides, reaches: Sequence[Reach], measured: int
+) -> tuple[str, str]:
+    """The sentence shown first, and what to do if the data cannot decide."""
     examples = f"{question.examples:,} examples judge"
     if decides is Decides.NO and not question.limit:
         return (
-            f"{examples}, and no number of them proves a loss of exactly 0: not even a candidate without any loss "
-            "could be shown to hold this limit.",
+            f"{examples}, but no number of examples can prove a loss of exactly 0: not even a candidate without any "
+            "loss could be shown to meet this limit.",
             "Allow a small loss.",
         )
     if not reaches:
         label = METRICS[question.metric].label
         return (
-            f"{examples}. How small a loss of {label} they can exclude is unknown until a candidate has been measured: "
-            "it depends on how far single examples move, which no session has seen for this model on this data.",
+            f"{examples}. How small a loss of {label} they can exclude is unknown until a candidate has been "
+            "measured: it depends on how much single examples change, and no session has measured this model on this "
+            "data.",
             "",
         )
     if decides is Decides.NO_LIMIT:
         return f"{examples}: {_smallest(question, reaches)}. The criteria set no limit on the loss.", ""
-    limit = f"the limit of {said(question.limit or 0.0, question.unit)}"
+    limit = f"the limit of {with_unit(question.limit or 0.0, question.unit)}"
     stuck = _undecided(question, reaches, measured)
     if decides is Decides.YES:
         return f"{examples}, enough for {limit}: {stuck}.", ""
     if decides is Decides.DEPENDS:
         best = max(one.discordant_share or 0.0 for one in reaches if (one.undecided or 0.0) <= 1 - power.ASSURED)
-        where = f" where a candidate changes {_percent(best)} of the answers, not where it changes more" if best else ""
+        where = f" if a candidate changes {_percent(best)} of the answers, but not if it changes more" if best else ""
         return f"{examples}, enough for {limit}{where}: {stuck}.", _advice(question, reaches)
     return f"{examples}, too few for {limit}: {stuck}.", _advice(question, reaches)
 
@@ -294,11 +297,11 @@ def _undecided(question: _Question, reaches: Sequence[Reach], measured: int) -> 
     if question.metric is Metric.AGREEMENT:
         return f"a candidate that changes no answer {often}"
     if measured:
-        those = f"those {measured} of earlier sessions do" if measured > 1 else "that of an earlier session does"
+        those = f"the {measured} of earlier sessions" if measured > 1 else "the one of an earlier session"
         return f"a candidate without any loss that changes as many answers as {those} {often}"
     low, high = ASSUMED_SHARES[0] * 100, ASSUMED_SHARES[-1] * 100
     return (
-        f"a candidate without any loss {often}, depending on how many answers it turns from right to wrong or back "
+        f"a candidate without any loss {often}, depending on how many answers it changes between right and wrong "
         f"({low:.0f} to {high:.0f} %)"
     )
 
@@ -311,29 +314,32 @@ def _span(shares: Sequence[float]) -> str:
 
 
 def _smallest(question: _Question, reaches: Sequence[Reach]) -> str:
-    drops = [said(round_up(one.smallest_drop), question.unit) for one in reaches]
+    drops = [with_unit(round_up(one.smallest_drop), question.unit) for one in reaches]
     if drops[0] == drops[-1]:
-        return f"losses from {drops[0]} up can be excluded"
+        return f"losses of {drops[0]} or more can be excluded"
     return (
-        f"losses from {drops[0]} to {drops[-1]} up can be excluded, depending on how many answers a candidate changes"
+        f"losses of {drops[0]} to {drops[-1]} or more can be excluded, depending on how many answers a candidate "
+        "changes"
     )
 
 
 def _advice(question: _Question, reaches: Sequence[Reach]) -> str:
     needs = [one.dataset_needed for one in reaches if one.dataset_needed is not None]
-    more = f"About {number(_rough(needs[0]))} examples in the data set would do" if needs else ""
+    more = f"About {number(_rough(needs[0]))} examples in the data set would be enough" if needs else ""
     if len(needs) > 1 and _rough(needs[-1]) != _rough(needs[0]):
-        more = f"About {number(_rough(needs[0]))} to {number(_rough(needs[-1]))} examples in the data set would do"
+        more = (
+            f"About {number(_rough(needs[0]))} to {number(_rough(needs[-1]))} examples in the data set would be enough"
+        )
     largest = max(one.smallest_drop for one in reaches)
-    ease = f"a limit of {said(round_up(largest), question.unit)}"
-    told = f"{more}, or {ease}." if more else f"{capital(ease)} would do."
+    ease = f"a limit of {with_unit(round_up(largest), question.unit)}"
+    what_helps = f"{more}, or {ease}." if more else f"{capitalized(ease)} would be enough."
     if question.criteria.accept_inconclusive:
-        return f"{told} With these criteria, an unproven candidate may be delivered, and the report says so."
-    return f"{told} With these criteria, only proven candidates are delivered."
+        return f"{what_helps} With these criteria, an unproven candidate may be delivered, and the report says so."
+    return f"{what_helps} With these criteria, only proven candidates are delivered."
 
 
 def round_up(value: float) -> float:
-    """To two significant digits, upwards, so that what is said holds."""
+    """Round up to two significant digits, so that the stated limit can be met."""
     if value <= 0:
         return 0.0
     step = 10.0 ** (math.floor(math.log10(value)) - 1)

@@ -1,4 +1,4 @@
-"""How close the candidate's outputs are to the original's, output by output, in bounded memory."""
+"""How close the candidate's outputs are to the original's, for each output, in bounded memory."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Array = NDArray[np.generic]
 Floats = NDArray[np.float64]
 
 SQNR_CEILING_DB = 200.0
-"""Written for equal outputs, whose ratio is infinite: JSON has no infinity, and float32 ends near 150 dB."""
+"""Value for equal outputs, whose ratio is infinite: JSON cannot express infinity, and float32 ends near 150 dB."""
 
 
 BLOCK_ELEMENTS = 250_000
-"""What is looked at together, in double precision: it stays in the processor's cache, and logits are long."""
+"""Elements processed together in double precision. They fit in the processor's cache; logits are long."""
 
 
 def _energy(a: Floats, b: Floats) -> Floats:
@@ -31,7 +31,8 @@ def _energy(a: Floats, b: Floats) -> Floats:
 
 
 def energies(exact: Array, changed: Array) -> tuple[float, float]:
-    """Of the signal and of its change, over the elements that are finite in `exact`; other shapes are all change."""
+    """Energies of the signal and of its change, over elements that are finite in `exact`. If the shapes differ,
+    everything counts as change."""
     if exact.shape != changed.shape:
         return 0.0, float("inf")
     finite = np.isfinite(exact)
@@ -41,9 +42,10 @@ def energies(exact: Array, changed: Array) -> tuple[float, float]:
 
 
 def finite_parts(exact: Array, changed: Array) -> tuple[Array, Array] | None:
-    """Both with zeros wherever both hold the same infinity or NaN, by design; `None` where only one does, or all is so.
+    """Both arrays with 0 wherever both hold the same infinity or NaN, which is by design. `None` if only one array
+    does, or if no element is finite.
 
-    Arrays of one shape.
+    Both arrays must have the same shape.
     """
     finite = finite_places(exact)
     if finite.all() and finite_places(changed).all():
@@ -75,7 +77,7 @@ class OutputFidelity:
         self.identical = True
 
     def add(self, original: Array, candidate: Array) -> None:
-        """Take arrays of one shape, whose first axis is the rows that cosines are of."""
+        """Add two arrays of the same shape. Cosines are taken of the rows along the first axis."""
         a, b = original.reshape(len(original), -1), candidate.reshape(len(candidate), -1)
         step = max(1, BLOCK_ELEMENTS // max(1, a.shape[1]))
         for start in range(0, len(a), step):
@@ -102,7 +104,7 @@ class OutputFidelity:
 
     @property
     def cosine(self) -> float:
-        """The mean over rows; of rows of a single number, whose cosine is a sign, that of the column they make."""
+        """The mean over rows. If a row is a single number (its cosine is a sign), the cosine of the whole column."""
         if not self._numbers:
             return self.cosines / self.rows
         lengths = math.sqrt(self.signal) * math.sqrt(self._other)
@@ -110,7 +112,7 @@ class OutputFidelity:
 
     @property
     def sqnr_db(self) -> float:
-        """Signal-to-quantization-noise ratio: ten times the decimal logarithm of signal over error energy."""
+        """Signal-to-quantization-noise ratio: ten times the decimal logarithm of signal energy over error energy."""
         if self.noise == 0:
             return SQNR_CEILING_DB
         if self.signal == 0:
@@ -119,20 +121,20 @@ class OutputFidelity:
 
 
 class FidelityMeter:
-    """Every output of both models. What it reports is of the worst output, which for a single one is that one."""
+    """Compares every output of both models. It reports the worst output."""
 
     def __init__(self, outputs: Sequence[str]) -> None:
         self._outputs = [OutputFidelity(name) for name in outputs]
         self.identical = True
 
     def add(self, original: Sequence[Array | None], candidate: Sequence[Array | None]) -> None:
-        """Take one batch, without the outputs that are `None` in it.
+        """Add one batch. Outputs that are `None` in it are skipped.
 
-        What is not finite by design, at the same places in both models, is left out: -inf for classes that are masked.
+        Values that are not finite by design, at the same places in both models, are left out: -inf for masked classes.
         Raises `OutputsDiffer` for other shapes and `OutputsNotFinite` for NaN or infinity.
         """
         if len(original) != len(candidate):
-            raise OutputsDiffer(reason=f"it gives {len(candidate)} outputs and the original {len(original)}")
+            raise OutputsDiffer(reason=f"it gives {len(candidate)} outputs, and the original gives {len(original)}")
         for meter, a, b in zip(self._outputs, original, candidate, strict=True):
             if a is None or b is None:
                 continue
@@ -149,7 +151,7 @@ class FidelityMeter:
             self.identical = self.identical and meter.identical
 
     def add_whole(self, place: int, original: Array, candidate: Array) -> bool:
-        """Take one output of a single example as a whole, and say whether it has the original's shape.
+        """Add one output of a single example as a whole. Return whether it has the original's shape.
 
         Raises `OutputsNotFinite` for NaN or infinity.
         """
@@ -163,7 +165,7 @@ class FidelityMeter:
 
     def report(self, agreement: Estimate | None) -> Fidelity:
         measured = [output for output in self._outputs if output.elements]
-        if not measured:  # Outputs of text only: equal or not is all there is.
+        if not measured:  # All outputs are text, which can only be equal or not.
             worst = 1.0 if self.identical else 0.0
             return Fidelity(
                 sqnr_db=SQNR_CEILING_DB if self.identical else -SQNR_CEILING_DB,
@@ -182,7 +184,7 @@ class FidelityMeter:
 
 
 def may_differ(output: TensorSpec, one: tuple[int, ...], other: tuple[int, ...]) -> bool:
-    """Whether two shapes differ only in axes whose length the file leaves open, as where the data make it."""
+    """Whether two shapes differ only in axes whose length the file leaves open."""
     if len(one) != len(other):
         return False
     if len(output.shape) != len(one):
@@ -194,9 +196,9 @@ def may_differ(output: TensorSpec, one: tuple[int, ...], other: tuple[int, ...])
 def visible(
     arrays: Sequence[Array | None], outputs: Sequence[TensorSpec], feeds: Mapping[str, Array]
 ) -> list[Array | None]:
-    """The outputs without the positions that the attention mask hides; what a model gives there means nothing.
+    """The outputs without the positions that the attention mask hides; the model's values there are meaningless.
 
-    An output with an axis of tokens comes out as one row a token that is no padding, the others as they are.
+    An output with a token axis is returned with one row per token that is not padding. The others are unchanged.
     """
     mask = feeds.get(ATTENTION_MASK)
     if mask is None:
@@ -209,7 +211,7 @@ def visible(
 
 
 def _has_tokens(array: Array, output: TensorSpec, mask: Array) -> bool:
-    """Whether the output's second axis is the tokens; a number of classes can be equal to theirs by chance."""
+    """Whether the output's second axis is the tokens. A number of classes can equal their number by chance."""
     if array.shape[:2] != mask.shape:
         return False
     return array.ndim > 2 or (len(output.shape) == 2 and not isinstance(output.shape[1], int))

@@ -1,10 +1,11 @@
-"""What an evaluation shows beside its verdicts, in sentences: a group that loses, a class that collapses, churn.
+"""What an evaluation shows in addition to its verdicts, in sentences: a group that loses, a class that collapses,
+churn.
 
 On changed predictions behind an equal accuracy: Milani Fard, Cormier, Canini and Gupta, "Launch and iterate: reducing
 prediction churn", NIPS 2016.
 
-Light: from the report's own numbers, so that it needs no arrays. Each finding has been corrected for how many of its
-kind were looked at.
+Uses only the report's own numbers, so it needs no arrays. Each finding is corrected for the number of comparisons of
+its kind.
 """
 
 from __future__ import annotations
@@ -12,23 +13,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from apps.agents.contracts.dataset_spec import METRICS, Metric
-from apps.agents.contracts.phrasing import difference_unit, interval, number, said
+from apps.agents.contracts.phrasing import difference_unit, interval, number, with_unit
 from apps.agents.contracts.reports.evaluation import EvaluationReport
 from apps.agents.contracts.reports.metrics import ClassComparison, Finding, FindingKind, Flips
 from apps.agents.measuring.statistics.power import binomial_cdf
 
 MOST_OF_A_KIND = 10
 COLLAPSED = 0.5
-"""Of a class that keeps less than this share of its recall it is said that it collapses."""
+"""A class that keeps less than this share of its recall is reported as collapsed."""
 CHURN_TOLERATED = 0.05
-"""Of predictions that change beyond what the drop explains; most compressed models change fewer."""
+"""Share of predictions that may change beyond what the drop explains; most compressed models change fewer."""
 
 
 def findings(report: EvaluationReport) -> tuple[Finding, ...]:
-    """Groups that lose, classes that do, and churn; each beyond chance, the surest of a kind first."""
+    """Groups and classes that lose, and churn. Each is significant; the most certain comes first."""
     groups = list(_groups(report))
-    told = {one.subject for one in groups}  # Classes may be the groups.
-    classes = [one for one in _classes(report.classes, report.confidence) if one.subject not in told]
+    named = {one.subject for one in groups}  # Classes may be the groups.
+    classes = [one for one in _classes(report.classes, report.confidence) if one.subject not in named]
     return (
         *_shortened(groups, "groups"),
         *_shortened(classes, "classes"),
@@ -50,15 +51,15 @@ def _groups(report: EvaluationReport) -> Iterator[Finding]:
     spec = METRICS[Metric(report.group_metric or primary.metric)]
     unit = difference_unit(spec.unit)
     verb, plural = ("loses", "lose") if spec.higher_is_better else ("gets worse by", "get worse by")
-    told = report.group_metric == primary.metric and primary.drop.value > 0
-    whole = f" All examples together {plural} {said(primary.drop.value, unit)}." if told else ""
+    comparable = report.group_metric == primary.metric and primary.drop.value > 0
+    whole = f" All examples together {plural} {with_unit(primary.drop.value, unit)}." if comparable else ""
     for one in groups:
         change = one.drop.negated() if spec.higher_is_better else one.drop
         if one.drop.value > 0 and one.p_corrected <= 1 - confidence:
             yield Finding(
                 kind=FindingKind.GROUP,
                 subject=one.group,
-                sentence=f"The group {one.group} {verb} {said(one.drop.value, unit)} of {spec.label}"
+                sentence=f"The group {one.group} {verb} {with_unit(one.drop.value, unit)} of {spec.label}"
                 f"{interval(change, confidence, unit)} on {one.examples:,} examples "
                 f"({_corrected(one.p_corrected, len(groups), 'groups')}).{whole}",
                 p_value=one.p_corrected,
@@ -81,9 +82,9 @@ def _classes(classes: Sequence[ClassComparison], confidence: float) -> Iterator[
 
 
 def _churn(flips: Flips | None, confidence: float) -> Iterator[Finding]:
-    """Where more predictions change than the drop explains and `CHURN_TOLERATED` allows, by the exact binomial test.
+    """Churn by the exact binomial test: more predictions change than the drop explains and `CHURN_TOLERATED` allows.
 
-    A drop of d examples takes d changed predictions at least; the rest changes for nothing.
+    A drop of d examples needs at least d changed predictions. The rest changes without any effect on the metric.
     """
     if flips is None:
         return
@@ -97,13 +98,13 @@ def _churn(flips: Flips | None, confidence: float) -> Iterator[Finding]:
     yield Finding(
         kind=FindingKind.CHURN,
         subject="predictions",
-        sentence=f"{number(share)} % of the predictions changed ({flips.changed:,} of {examples:,}), and the accuracy "
-        f"moved by {said(net, 'points')} only: {flips.lost:,} answers were right and are wrong now, {flips.won:,} the "
-        f"other way round. Who is used to the original's answers will notice.",
+        sentence=f"{number(share)} % of the predictions changed ({flips.changed:,} of {examples:,}), but the accuracy "
+        f"moved by only {with_unit(net, 'points')}: {flips.lost:,} answers were right and are now wrong, {flips.won:,} "
+        "the other way round. Users of the original will notice different answers.",
         p_value=p_value,
     )
 
 
 def _corrected(p_value: float, number_of: int, what: str) -> str:
-    told = "p < 0.0001" if p_value < 0.0001 else f"p = {number(p_value, 4)}"
-    return f"{told}, corrected for {number_of:,} {what}"
+    p_text = "p < 0.0001" if p_value < 0.0001 else f"p = {number(p_value, 4)}"
+    return f"{p_text}, corrected for {number_of:,} {what}"

@@ -1,9 +1,9 @@
 """What each group of examples loses.
 
-Groups are compared like the whole, by Tango's interval and McNemar's exact test where each example is right or wrong,
-by the paired bootstrap and the paired t test elsewhere. Many are looked at, so that some differ by chance: p-values are
-corrected by Holm's method (Scandinavian Journal of Statistics 6 (1979) 65-70), and the intervals that a limit is held
-against are simultaneous (Bonferroni). That compression takes from some groups what the mean does not show: Hooker,
+Groups are compared like the whole data set: with Tango's interval and McNemar's exact test if each example is right or
+wrong, otherwise with the paired bootstrap and the paired t test. With many groups, some differ by chance. So p-values
+are corrected by Holm's method (Scandinavian Journal of Statistics 6 (1979) 65-70), and the intervals that are compared
+with a limit are simultaneous (Bonferroni). Compression can harm some groups without changing the mean: Hooker,
 Courville, Clark, Dauphin and Frome, "What do compressed deep neural networks forget?" (2019).
 """
 
@@ -33,10 +33,10 @@ def compare_groups(
     *,
     identical: bool = False,
 ) -> tuple[GroupComparison, ...]:
-    """The drop of `metric` by group, those that lose most first.
+    """The drop of `metric` in each group, largest first.
 
-    `names` has a group for each example in the order in which the scorer was told of them. Nothing where there are no
-    groups, or where the metric is no mean over examples.
+    `names` has one group per example, in the order in which the scorer received them. Empty if there are no groups, or
+    if the metric is not a mean over examples.
     """
     losses = None if metric is None else scorer.losses(metric)
     if names is None or metric is None or losses is None:
@@ -68,7 +68,7 @@ class _Drop(NamedTuple):
 
 
 class _Drops:
-    """The drop of some of the examples, with its interval at each of two confidences."""
+    """The drop of some of the examples, with its interval at two confidences."""
 
     def __init__(
         self, losses: Floats, right: tuple[Bools, Bools] | None, levels: tuple[float, float], seed: int
@@ -88,15 +88,17 @@ class _Drops:
 
 
 def _exactly_equal(rows: Indices) -> _Drop:
-    """Outputs that are equal to the last bit leave no doubt."""
+    """The drop of outputs that are identical to the last bit: exactly 0."""
     nothing = Estimate(value=0.0, low=0.0, high=0.0)
     return _Drop(nothing, nothing, 1.0)
 
 
 def _mean(losses: Floats, confidence: float, seed: int) -> tuple[Estimate, float]:
-    """The mean with its bootstrap interval, and the p-value that it is 0; of one example nothing bounds it.
+    """The mean with its bootstrap interval, and the p-value for a mean of 0. With one example the interval is
+    unbounded.
 
-    The bootstrap's own p-value cannot be smaller than its resamples allow, which a correction for many groups needs.
+    The p-value comes from the t test: a bootstrap p-value cannot be smaller than the number of resamples allows, and
+    the correction for many groups needs smaller ones.
     """
     if len(losses) < 2:
         return Estimate(value=float(losses.mean()), low=-UNKNOWN, high=UNKNOWN), 1.0

@@ -1,6 +1,6 @@
-"""Verdicts of sessions that know nothing: no candidate was measured, or the machine was too busy to time one.
+"""Verdicts of sessions that could not decide: no candidate was measured, or the machine was too busy to time one.
 
-Neither says that the original is better: it is packed because nothing else is known to work.
+These verdicts do not claim that the original is better. It is packaged because nothing else is known to work.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from apps.agents.contracts.phrasing import capital, disturbed_runs, listed, stopped
+from apps.agents.contracts.phrasing import capitalized, disturbed_runs, listed, with_full_stop
 from apps.agents.contracts.reports.measurements import LatencyComparison
 from apps.agents.contracts.state import Headline, Miss, Outcome, SessionState, StepKind, Tone, Verdict
 
@@ -17,10 +17,10 @@ OUT_OF_TIME = "Not measured: the budget ended before any candidate was measured"
 NONE_WORKED = "Not measured: every candidate that was tried failed"
 NOTHING_TRIED = "Not measured: no candidate was tried"
 MOST_FAILURES = 3
-"""How many the verdict tells; each candidate tells its own."""
+"""How many failures the verdict lists. Each candidate shows its own."""
 WHEN_BUSY = (
-    "Start the session again when the machine is quiet, give the worker cores of its own (LATHE_CORES), or let its "
-    "timing run with priority; the guide to deployment says how."
+    "Start the session again when the machine is quiet, give the worker its own cores (LATHE_CORES), or let its "
+    "timing run with priority; the deployment guide explains how."
 )
 
 
@@ -32,27 +32,29 @@ def not_measured(
 ) -> Verdict:
     """The verdict of a session without a measured candidate.
 
-    `failures` are sentences by candidate, `minutes_spent` is the sentence that says so, where the time is over.
+    `failures` maps candidates to sentences. `minutes_spent` is the sentence that states that the time is used up.
     """
-    told = [f"{key} failed: {stopped(sentence)}" for key, sentence in list((failures or {}).items())[:MOST_FAILURES]]
+    failed = [
+        f"{key} failed: {with_full_stop(sentence)}" for key, sentence in list((failures or {}).items())[:MOST_FAILURES]
+    ]
     if minutes_spent:
-        headline, found, advice = OUT_OF_TIME, [capital(minutes_spent), *told], [_more_minutes(state)]
-    elif told:
-        headline, found, advice = NONE_WORKED, told, []
+        headline, found, advice = OUT_OF_TIME, [capitalized(minutes_spent), *failed], [_more_minutes(state)]
+    elif failed:
+        headline, found, advice = NONE_WORKED, failed, []
     else:
         headline, found, advice = (
             NOTHING_TRIED,
-            ["Nothing that can be tried is expected to be better within the limits."],
+            ["No technique that could be tried is expected to be better within the limits."],
             [],
         )
-    if told:
+    if failed:
         advice.append("Read why each candidate failed, fix the cause or allow other techniques, and start again.")
     elif not minutes_spent:
-        advice.append("Read what the plan left out and why; other limits or techniques would let it try more.")
+        advice.append("Read what the plan left out and why. With other limits or techniques it would try more.")
     return Verdict(
         outcome=Outcome.NOT_MEASURED,
         headline=Headline(tone=Tone.UNMEASURED, sentence=headline),
-        reason=f"{' '.join(found)} No candidate could be measured, so nothing is known of what would be better.",
+        reason=f"{' '.join(found)} No candidate could be measured, so it is unknown whether one would be better.",
         advice=" ".join(advice),
     )
 
@@ -68,10 +70,10 @@ def _more_minutes(state: SessionState | None) -> str:
 
 
 def minutes_needed(state: SessionState) -> int:
-    """About how many minutes of its own the session needs to measure one candidate, by what its steps took.
+    """About how many of its own minutes the session needs to measure one candidate, estimated from its steps so far.
 
-    All that came before the candidates, the longest that one took to be made, and for its measurement twice what the
-    analysis took, because it runs both models.
+    The sum of: all steps before the candidates, the longest time to make a candidate, and twice the time of the
+    analysis, because an evaluation runs both models.
     """
     took = [(step.request, step.duration_s) for step in state.steps if step.duration_s is not None]
     before = [
@@ -91,16 +93,15 @@ def speed_unknown(latency: LatencyComparison) -> str:
 
 
 def too_busy(names: list[str], runs: int, lost: int, misses: tuple[Miss, ...], constraint: str) -> Verdict:
-    """The verdict where nothing but the unknown speed stands in the way of the candidates `names`."""
+    """The verdict if the unknown speed is the only obstacle for the candidates `names`."""
     several = len(names) > 1
     return Verdict(
         outcome=Outcome.INCONCLUSIVE,
         headline=Headline(tone=Tone.BUSY, sentence=TOO_BUSY),
         binding=constraint,
         reason=(
-            f"{disturbed_runs(runs, lost)}, so the speed of {listed(names)} is not known. Nothing else stands in "
-            f"{'their' if several else 'its'} way, so {'one of them' if several else 'it'} may well be better than the "
-            "original."
+            f"{disturbed_runs(runs, lost)}, so the speed of {listed(names)} is not known. It is the only obstacle: "
+            f"{'one of them' if several else 'it'} may well be better than the original."
         ),
         advice=WHEN_BUSY,
         misses=misses,

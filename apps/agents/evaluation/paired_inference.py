@@ -1,4 +1,4 @@
-"""Both models of a comparison, and how examples are passed through them: in which batches, and which outputs count."""
+"""Both models of a comparison, and how examples are run through them: in which batches, and which outputs count."""
 
 from __future__ import annotations
 
@@ -20,38 +20,38 @@ from apps.agents.evaluation.fidelity import FidelityMeter, may_differ, visible
 from apps.agents.measuring.engine import Array, Engine, Run, fixed_batch, run_portions
 
 FEW, COMPARED = 8, 16
-"""Examples to look at outputs on, and at least so many to hold batches of two sizes against each other."""
+"""Examples for examining outputs, and the minimum for comparing two batch sizes."""
 LOOKED_AT = 4
-"""Batches, for one with several examples."""
+"""Batches examined to find one with several examples."""
 ONE_BY_ONE = 64
-"""Examples that are run alone for the outputs that have no entries by example."""
+"""Examples that are run alone for outputs without an entry per example."""
 
 
 @dataclass
 class Passing:
-    """The original and a candidate, ready to be run side by side."""
+    """The original and a candidate, ready to run side by side."""
 
     runs: Sequence[Run]
     outputs_known: tuple[TensorSpec, ...]
     read: int
-    """Which output is judged."""
+    """Index of the judged output."""
     layout: Layout
     axes: list[int | None]
-    """Of the examples in each output; `None` where it has no entries by example, or is never the same twice."""
+    """The batch axis of each output; `None` if it has no entry per example, or changes from run to run."""
     unsteady: frozenset[int]
     fixed: tuple[int | None, ...]
-    """The batch that each model was exported with."""
+    """The batch size that each model was exported with."""
     portions: list[int | None]
-    """The batch that each model gets at once; `None` is all that comes."""
+    """The batch size that each model receives; `None` means all examples at once."""
     batch: int
-    """Examples to ask the data set for together."""
+    """How many examples to request from the data set at once."""
     notes: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, engines: Sequence[Engine], dataset: Dataset, target: Target, batch: int) -> Passing:
-        """Find out on the first evaluation batch what the outputs are like, and whether the batch changes them.
+        """Find out, on the first test batch, the outputs' axes and whether the batch size changes the outputs.
 
-        Raises `OutputUnfit` where the judged output has no entries by example.
+        Raises `OutputUnfit` if the judged output has no entry per example.
         """
         outputs, layout = engines[0].summary.outputs, dataset.layout
         read = outputs.index(judged_output(outputs, dataset.spec.output))
@@ -67,7 +67,7 @@ class Passing:
                 output=outputs[read].name,
                 shape=["?" if axis is None else axis for axis in outputs[read].shape],
                 task=dataset.spec.task,
-                reason="it has no entry for each example of a batch; name another output with the data set",
+                reason="it does not have one entry per example; choose another output with the data set",
             )
         axes = [None if place in unsteady and place != read else axis for place, axis in enumerate(axes)]
         found = cls(runs, outputs, read, layout, axes, unsteady, tuple(fixed), list(fixed), batch)
@@ -75,7 +75,7 @@ class Passing:
         return found
 
     def _settle_batch(self, feeds: Feeds, dataset: Dataset, target: Target) -> None:
-        """Judge in batches of the target's size where either model gives something else in larger or smaller ones."""
+        """Judge in batches of the target's size if either model gives different outputs in larger or smaller ones."""
         wanted = target.batch_size
         free = [index for index, portion in enumerate(self.portions) if portion is None]
         small, large = sorted((self.batch, wanted))
@@ -85,12 +85,12 @@ class Passing:
             return
         for index in free:
             self.portions[index] = wanted
-        # Texts are padded to the longest of a batch; other examples come in large batches and are cut here.
+        # Texts are padded to the longest in a batch. Other examples come in large batches and are split here.
         usual = max(1, self.batch // wanted) * wanted
         self.batch = wanted if dataset.spec.kind is DatasetKind.TEXT else usual
         self.notes.append(
-            f"Judged at the target's batch size of {wanted}: in batches of another size the same examples have other "
-            "outputs, as where number ranges are taken over a whole batch."
+            f"Judged at the target's batch size of {wanted}: with another batch size, the same examples have "
+            "different outputs. One cause is value ranges that are taken over a whole batch."
         )
 
     def _changes(self, index: int, feeds: Feeds, sizes: tuple[int, int]) -> bool:
@@ -104,7 +104,7 @@ class Passing:
     # --- examples -----------------------------------------------------------------------------------------------------
 
     def outputs(self, feeds: Feeds) -> list[list[Array | None]]:
-        """The outputs of both models by example; `None` for an output that has no entries by example."""
+        """The outputs of both models by example; `None` for an output without an entry per example."""
         both = [
             run_portions(run, feeds, portion, self.layout, self.axes)
             for run, portion in zip(self.runs, self.portions, strict=True)
@@ -119,11 +119,11 @@ class Passing:
         output = outputs[self.read]
         if output is None:
             name = self.outputs_known[self.read].name
-            raise OutputsDiffer(reason=f"output {name!r} has not one entry for each example")
+            raise OutputsDiffer(reason=f"output {name!r} does not have one entry for each example")
         return output
 
     def compare_whole(self, meter: FidelityMeter, dataset: Dataset) -> tuple[str, ...]:
-        """Have `meter` take the outputs without entries by example from a few; what there is to say, as notes."""
+        """Add the outputs without an entry per example to `meter`, on a few examples. Returns notes."""
         places = [place for place, axis in enumerate(self.axes) if axis is None and place not in self.unsteady]
         unlike = dict.fromkeys(places, 0)
         done = 0
@@ -138,25 +138,25 @@ class Passing:
                     unlike[place] += not meter.add_whole(place, both[0][place], both[1][place])
             if done >= ONE_BY_ONE:
                 break
-        told = (self._told(place, unlike[place], done) for place in places)
-        return (*self.notes, *told, *self._left_out())
+        notes = (self._alone_note(place, unlike[place], done) for place in places)
+        return (*self.notes, *notes, *self._left_out())
 
-    def _told(self, place: int, unlike: int, examples: int) -> str:
+    def _alone_note(self, place: int, unlike: int, examples: int) -> str:
         name = self.outputs_known[place].name
-        sentence = f"Output {name!r} has no like entry for each example of a batch: it was compared on {examples} alone"
+        sentence = f"Output {name!r} lacks comparable entries per example: compared on {examples} examples run alone"
         if not unlike:
             return f"{sentence}."
-        return f"{sentence}, and on {unlike} of them the candidate's has another shape than the original's."
+        return f"{sentence}. On {unlike} of them the candidate's shape differs from the original's."
 
     def _left_out(self) -> tuple[str, ...]:
         names = [self.outputs_known[place].name for place in sorted(self.unsteady) if place != self.read]
         if not names:
             return ()
-        return (f"The original gives other values in {', '.join(names)} each time: nothing is compared by it.",)
+        return (f"The original gives different values in {', '.join(names)} each time, so this is not compared.",)
 
 
 def _sample(dataset: Dataset, batch: int) -> Feeds:
-    """A batch of evaluation examples: the first that has some, as long texts may come one by one."""
+    """A batch of test examples: the first with more than one, because long texts may come one by one."""
     looked: list[Feeds] = []
     for feeds, _ in islice(dataset.evaluation(batch), LOOKED_AT):
         looked.append(feeds)
@@ -166,9 +166,9 @@ def _sample(dataset: Dataset, batch: int) -> Feeds:
 
 
 def _unlike(output: TensorSpec, original: Array | None, candidate: Array | None) -> bool:
-    """Whether the data make the length of an output, so that it can be compared example by example at most.
+    """Whether the data determine an output's length, so that it can be compared at most example by example.
 
-    It may have been that of the first batches by chance.
+    In the first batches it may have had the batch's length by chance.
     """
     if original is None or candidate is None:
         return True

@@ -1,6 +1,6 @@
-"""Gains that are too good to be true. Pure.
+"""Detects gains that are too good to be true. Pure functions.
 
-An implausible candidate is never accepted: a measurement or a file is wrong, and a person has to look.
+An implausible candidate is never accepted: either a measurement or a file is wrong, and a person has to look at it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from apps.agents.contracts.dataset_spec import DatasetSpec, Metric
 from apps.agents.contracts.number_types import BITS
-from apps.agents.contracts.phrasing import POINT_UNITS, difference_unit, number, number_of_bytes, said
+from apps.agents.contracts.phrasing import POINT_UNITS, difference_unit, number, number_of_bytes, with_unit
 from apps.agents.contracts.reports.dataset import Task
 from apps.agents.contracts.reports.measurements import Estimate
 from apps.agents.contracts.reports.metrics import MetricComparison
@@ -17,34 +17,35 @@ from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.contracts.reports.runtimes import RuntimeBaseline
 
 PACKED_OPERATORS = frozenset({"MatMulNBits", "GatherBlockQuantized", "MatMulBnb4", "QMoE"})
-"""Operators whose uint8 weights hold two numbers of 4 bits in a byte, which an ONNX file does not say."""
+"""Operators whose uint8 weights hold two 4-bit numbers per byte. An ONNX file does not declare this."""
 
 SIZE_TOLERANCE = 0.95
-"""Shared or folded constants make a file a little smaller than its bits."""
+"""Shared or folded constants make a file a little smaller than its bits suggest."""
 SMALLEST_SHARE = 0.05
-"""A type counts as the candidate's smallest where it holds at least this share of the weights."""
+"""A type counts as the candidate's smallest only if it holds at least this share of the weights."""
 SPEED_FACTOR = 3.0
-"""Fewer bits are moved in proportion, and narrow arithmetic may add as much again (VNNI does four int8 products where
-AVX-512 does one of float32); the fastest honest case measured is 4.8 times at an equal count of bits a weight."""
+"""Moving fewer bits saves time in proportion, and narrow arithmetic may double that (VNNI computes four int8 products
+in the time of one AVX-512 float32 product). The fastest genuine case measured is 4.8 times at an equal number of bits
+per weight."""
 RUNTIME_FACTOR = 10.0
-"""What another runtime may add where the float model was not measured in it: an eager framework spends microseconds on
-every call, whatever the weights are."""
+"""What another runtime may add if the float model was not measured in it: an eager framework spends microseconds on
+every call, independent of the weights."""
 ALONE_FACTOR = 2.0
-"""How far a ratio of two latencies may be off that were measured each alone."""
+"""How much the ratio of two separately measured latencies may be wrong."""
 EQUAL_SQNR_DB = 60.0
-"""Outputs this close on all examples together are equal on each but for rounding: no work was left out."""
+"""Outputs this close over all examples are equal on each except for rounding, so all the work was done."""
 SIZE_FACTOR = 4.0
-"""A training file holds an optimizer's two copies of the weights, and some program."""
+"""A training file also holds an optimizer's two copies of the weights, and some program."""
 CONTAINER_FACTOR = 3.0
-"""What another format may save besides."""
+"""What another format may save in addition."""
 PROGRAM_BYTES = 1_000_000
-"""What a file may hold besides weights before anybody wonders."""
+"""What a file may plausibly hold in addition to weights."""
 GAIN_POINTS = 3.0
 GAIN_RELATIVE = 0.10
-"""An optimized copy that is better by more than this, beyond chance, has probably seen the evaluation examples."""
+"""An optimized copy that is significantly better by more than this has probably seen the test examples."""
 
 AGREES_PERCENT = 90.0
-"""From here on a candidate seems to be the original by its top-1 classes."""
+"""From this top-1 agreement on, a candidate is considered to imitate the original."""
 
 
 def implausible_gains(
@@ -57,13 +58,13 @@ def implausible_gains(
     baseline: RuntimeBaseline | None = None,
     sqnr_db: float = 0.0,
 ) -> tuple[str, ...]:
-    """Each gain beyond what the bits allow, as a sentence.
+    """One sentence for each gain that exceeds what the bits allow.
 
-    `baseline` is the float model in the candidate's runtime, where that is another than the original's: what the
-    runtime wins needs no bits. Outputs that are equal (`sqnr_db`) show that no work was left out.
+    `baseline` is the float model in the candidate's runtime, if that differs from the original's: the runtime's share
+    of the gain needs no explanation by bits. Equal outputs (`sqnr_db`) show that all the work was done.
 
-    `keeps_parameters` says that the technique changes number types and the graph only; where it removes parameters
-    (pruning, distillation) the original's count says nothing of the candidate's size.
+    `keeps_parameters`: the technique changes only number types and the graph. If it removes parameters (pruning,
+    distillation), the original's parameter count does not determine the candidate's size.
     """
     found = (
         _smaller_than_its_weights(candidate),
@@ -76,12 +77,12 @@ def implausible_gains(
 
 
 def weight_bytes(model: ModelSummary) -> float:
-    """What the weights take, by their types."""
+    """Size of the weights, by their types."""
     return sum(count * BITS.get(dtype, 0) for dtype, count in model.weight_dtypes.items()) / 8
 
 
 def smallest_bits(model: ModelSummary) -> int | None:
-    """The fewest bits a weight that a fair share of the model's weights has; `None` where no type is known."""
+    """The fewest bits per weight that a fair share of the weights has; `None` if the types are unknown."""
     total = sum(model.weight_dtypes.values())
     bits = [BITS[t] for t, n in model.weight_dtypes.items() if t in BITS and n >= SMALLEST_SHARE * total]
     if bits and min(bits) == 8 and PACKED_OPERATORS & model.operators.keys():
@@ -94,7 +95,7 @@ def _smaller_than_its_weights(candidate: ModelSummary) -> str | None:
     if candidate.size_bytes >= SIZE_TOLERANCE * needed:
         return None
     return (
-        f"The candidate's file has {number_of_bytes(candidate.size_bytes)}, and the weights it claims to hold take "
+        f"The candidate's file has {number_of_bytes(candidate.size_bytes)}, but the weights that it declares take "
         f"{number_of_bytes(needed)}."
     )
 
@@ -103,21 +104,21 @@ def _smaller_than_its_bits(original: ModelSummary, candidate: ModelSummary) -> s
     bits = smallest_bits(candidate)
     if bits is None or not original.weight_dtypes:
         return None
-    # What was integer before (shapes, indices) may shrink to anything; the float weights cannot.
+    # Former integers (shapes, indices) may shrink to any size; float weights cannot.
     floats = sum(count for dtype, count in original.weight_dtypes.items() if dtype.startswith(("float", "bfloat")))
     floats -= _repeated_tables(original)
     needed = floats * bits / 8
     if candidate.size_bytes >= SIZE_TOLERANCE * needed:
         return None
     return (
-        f"The file is {number(original.size_bytes / max(1, candidate.size_bytes))} times smaller, and the original's "
+        f"The file is {number(original.size_bytes / max(1, candidate.size_bytes))} times smaller, but the original's "
         f"{floats:,} weights would take {number_of_bytes(needed)} at {bits} bits each, not "
         f"{number_of_bytes(candidate.size_bytes)}: weights are missing."
     )
 
 
 def _repeated_tables(model: ModelSummary) -> int:
-    """Numbers of an embedding table that is the output head as well and stands in the file once more than it must."""
+    """Parameters of an embedding table that is also the output head and is stored in the file one time too many."""
     language = model.language
     if language is None or not language.tied_embeddings:
         return 0
@@ -127,7 +128,7 @@ def _repeated_tables(model: ModelSummary) -> int:
 
 
 def _smaller_than_bits_explain(original: ModelSummary, candidate: ModelSummary) -> str | None:
-    """Where the original's file is mostly something else than weights, that going away is no gain."""
+    """If the original's file is mostly not weights, removing the rest is not a gain."""
     before, after = weight_bytes(original), weight_bytes(candidate)
     if not before or not after or original.size_bytes <= SIZE_FACTOR * before + PROGRAM_BYTES:
         return None
@@ -136,9 +137,9 @@ def _smaller_than_bits_explain(original: ModelSummary, candidate: ModelSummary) 
     if ratio <= allowed:
         return None
     return (
-        f"The file is {number(ratio)} times smaller, and {number(before / after)} times fewer bytes of weights explain "
-        f"at most {number(allowed)} times: of the original's {number_of_bytes(original.size_bytes)} only "
-        f"{number_of_bytes(before)} are weights."
+        f"The file is {number(ratio)} times smaller, but {number(before / after)} times fewer bytes of weights "
+        f"explain at most {number(allowed)} times: only {number_of_bytes(before)} of the original's "
+        f"{number_of_bytes(original.size_bytes)} are weights."
     )
 
 
@@ -149,7 +150,8 @@ def too_fast(
     baseline: RuntimeBaseline | None,
     sqnr_db: float,
 ) -> str | None:
-    """Why nothing explains this `speedup`, as a sentence; `None` where the bits, the runtime or equal outputs do."""
+    """Why nothing explains this `speedup`, in a sentence; `None` if the bits, the runtime or equal outputs explain
+    it."""
     if sqnr_db >= EQUAL_SQNR_DB:
         return None
     before, after = weight_bytes(original), weight_bytes(candidate)
@@ -166,7 +168,7 @@ def too_fast(
     if low <= allowed:
         return None
     return (
-        f"The candidate is {number(speedup.value / runtime)} times as fast{than}, and {number(before / after)} times "
+        f"The candidate is {number(speedup.value / runtime)} times as fast{than}, but {number(before / after)} times "
         f"fewer bytes of weights explain at most {number(allowed)} times: part of the work is probably not done."
     )
 
@@ -177,16 +179,16 @@ def _too_good(primary: MetricComparison) -> str | None:
     if high >= -allowed or high >= 0:
         return None
     return (
-        f"{primary.label} is better by {said(-primary.drop.value, difference_unit(primary.unit))}, beyond chance: the "
-        "candidate has probably seen the evaluation examples."
+        f"{primary.label} is better by {with_unit(-primary.drop.value, difference_unit(primary.unit))}, more than "
+        "chance explains: the candidate has probably seen the test examples."
     )
 
 
 def unrelated_outputs(metrics: Sequence[MetricComparison], spec: DatasetSpec) -> tuple[str, ...]:
-    """A sentence where the classes agree, the numbers have nothing in common, and nobody has said which of them counts.
+    """A sentence if the classes agree, the numbers are unrelated, and the member has not chosen which of them counts.
 
-    An output `[batch, n]` without labels is taken for scores of classes; of n numbers to predict, which one is largest
-    says nothing of another scale or offset.
+    Without labels, an output `[batch, n]` is assumed to be class scores. If it is n numbers to predict instead, the
+    position of the largest does not reveal a different scale or offset.
     """
     if spec.task is not Task.FIDELITY or spec.metric is not None:
         return ()
@@ -195,17 +197,17 @@ def unrelated_outputs(metrics: Sequence[MetricComparison], spec: DatasetSpec) ->
     if agreement is None or r2 is None or agreement < AGREES_PERCENT or r2 > 0:
         return ()
     return (
-        f"The largest of its numbers is the original's on {number(agreement)} % of the examples, and the numbers "
-        f"themselves have nothing to do with the original's (R² × 100 of {number(r2)}). If they are scores of classes, "
+        f"The position of its largest number matches the original's on {number(agreement)} % of the examples, but the "
+        f"numbers themselves are unrelated to the original's (R² × 100 of {number(r2)}). If they are class scores, "
         "choose agreement as the data set's metric; if they are numbers to predict, choose R².",
     )
 
 
 def suspicions(original: ModelSummary, candidate: ModelSummary, *, identical_outputs: bool) -> tuple[str, ...]:
-    """What is odd but does no harm, as notes."""
+    """What is odd but harmless, as notes."""
     if identical_outputs and original.weight_dtypes != candidate.weight_dtypes:
         return (
-            "The candidate's weights have other types than the original's, yet every output is the same to the last "
+            "The candidate's weights have other types than the original's, but every output is identical to the last "
             "bit: the change may have had no effect.",
         )
     return ()

@@ -21,43 +21,44 @@ from apps.agents.contracts.text import ATTENTION_MASK
 from apps.agents.datasets.loading import Dataset
 from apps.agents.evaluation.fidelity import FidelityMeter, visible
 from apps.agents.evaluation.groups import compare_groups
+from apps.agents.evaluation.measured import MetricMeasured
 from apps.agents.evaluation.metrics import Scorer, order_metrics, scorer_for
 from apps.agents.evaluation.metrics.judged import judged
 from apps.agents.evaluation.paired_inference import Passing
 from apps.agents.evaluation.selection_bias import packed
-from apps.agents.evaluation.verdicts import MetricMeasured, judge_metric
+from apps.agents.evaluation.verdicts import judge_metric
 from apps.agents.measuring.engine import Array, Engine
 from apps.agents.measuring.statistics.certainty import chance_of_error, shared_confidence
 from apps.agents.measuring.statistics.group_sequential import critical_values, shares_for
 from apps.agents.measuring.statistics.intervals import confidence_of
 
-TELL_EVERY_S = 0.2
-"""Batches of one example would fill the log."""
+PROGRESS_EVERY_S = 0.2
+"""Minimum seconds between progress messages. Batches of one example would otherwise flood the log."""
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """What running the examples gave."""
+    """The results of running the examples."""
 
     metrics: tuple[MetricComparison, ...]
-    """The primary one first."""
+    """The primary metric first."""
     levels: tuple[Level, ...]
     scorer: Scorer
     fidelity: FidelityMeter
     outcomes: PairedOutcomes | None
     examples: int
-    """That were used."""
+    """Number of examples used."""
     examples_of_part: int
     seconds: float
     notes: tuple[str, ...]
     groups: tuple[GroupComparison, ...] = ()
     group_metric: Metric | None = None
-    """What `groups` compares."""
+    """The metric that `groups` compares."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """What the examples are to decide: the member's criteria, and how many finalists share their chance of error."""
+    """What the examples decide: the member's criteria, and how many finalists share the probability of error."""
 
     criteria: Criteria
     part: Part = Part.EVALUATION
@@ -65,27 +66,27 @@ class Question:
 
     @property
     def shared_confidence(self) -> float:
-        """Of every interval: the member's, or more where several finalists share the chance of error."""
+        """The confidence of every interval: the member's, or higher if there are several finalists."""
         return shared_confidence(self.criteria.confidence, self.finalists)
 
     @property
     def ends_early(self) -> bool:
-        """Whether clear evidence on the metric ends it: a limit on groups wants every example that they have."""
+        """Whether clear evidence on the metric ends the run. With a limit on groups, every example is used."""
         limits = self.criteria.constraints
         limited = limits.max_metric_drop_points is not None or limits.max_metric_drop_relative is not None
         return limited and limits.max_group_drop_points is None
 
     @property
     def sharing(self) -> tuple[int, ...]:
-        """How many finalists share the chance of error, at each step of Holm's: only finalists are judged in steps."""
+        """How many finalists share the probability of error at each step of Holm's method, used only for finalists."""
         return tuple(range(self.finalists, 0, -1)) if self.part is Part.EVALUATION else (1,)
 
     def shares(self, examples: int) -> tuple[float, ...]:
-        """After which shares of so many examples to look."""
+        """After which shares of the `examples` to look."""
         return shares_for(examples) if self.part is Part.EVALUATION and self.ends_early else (1.0,)
 
     def confidence(self, look: int, shares: Sequence[float], sharing: int) -> float:
-        """Of a two-sided interval at that look; each side errs at any look with its share of the chance of error."""
+        """Confidence of a two-sided interval at that look. Each side uses its part of the probability of error."""
         alone = shared_confidence(self.criteria.confidence, sharing)
         if len(shares) == 1:
             return alone
@@ -93,9 +94,9 @@ class Question:
 
 
 class OutputsComparison:
-    """Every example of a part through both models, in batches that both get at the same moment.
+    """Runs every example of a part through both models. Both receive each batch at the same time.
 
-    Of many evaluation examples growing portions are used, as long as the evidence leaves the limits on the metric open.
+    With many test examples, growing portions are used until the evidence decides the limits on the metric.
     """
 
     def __init__(
@@ -112,7 +113,7 @@ class OutputsComparison:
         rest_s: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`dataset` has the part in the place of its evaluation part; `rest_s` is what the job takes afterwards."""
+        """`dataset` has the part as its test part. `rest_s`: seconds the job needs afterwards."""
         self._dataset, self._question, self._context = dataset, question, context
         self._outputs, self._seed = original.summary.outputs, seed
         self._passing = Passing.of((original, candidate), dataset, question.criteria.target, batch)
@@ -124,7 +125,7 @@ class OutputsComparison:
         self._done, self._start, self._told_at = 0, clock(), 0.0
 
     def run(self) -> Outputs:
-        """Raises `OutputsDiffer`, `OutputsNotFinite`, `OutputUnfit`, `LabelsInvalid`, and what the runtime refuses."""
+        """Raises `OutputsDiffer`, `OutputsNotFinite`, `OutputUnfit`, `LabelsInvalid`, and errors from the runtime."""
         part = self._dataset
         total = len(part.evaluation_indices)
         shares = self._question.shares(total)
@@ -142,7 +143,7 @@ class OutputsComparison:
 
     @property
     def scorer(self) -> Scorer:
-        assert self._scorer is not None  # The data set has evaluation examples: `check_against` counted them.
+        assert self._scorer is not None  # `check_against` ensures that the data set has test examples.
         return self._scorer
 
     # --- running ------------------------------------------------------------------------------------------------------
@@ -159,11 +160,11 @@ class OutputsComparison:
             self._scorer = self._scorer or scorer_for(spec, first.shape, classes, tokens=tokens)
             self._scorer.add(first, second, labels)
             self._done += len(first)
-            self._tell()
+            self._report_progress()
 
-    def _tell(self) -> None:
+    def _report_progress(self) -> None:
         spent_s, rows, total = self._clock() - self._start, self._rows, len(self._dataset.evaluation_indices)
-        if spent_s < self._told_at + TELL_EVERY_S and self._done < rows:
+        if spent_s < self._told_at + PROGRESS_EVERY_S and self._done < rows:
             return
         self._told_at = spent_s
         self._context.progress(
@@ -184,7 +185,7 @@ class OutputsComparison:
         return self._dataset.spec.primary_metric
 
     def _clear(self, look: int, shares: Sequence[float], used: int) -> bool:
-        """Whether every limit on the metric holds by now, or one is broken, beyond what is still to come."""
+        """Whether every limit on the metric is met by now, or one is violated, whatever the remaining examples show."""
         primary = self.scorer.share(self._metric, self._question.confidence(look, shares, self._question.finalists))
         assert primary is not None
         limits, confidence = self._question.criteria.constraints, self._question.shared_confidence
@@ -213,7 +214,7 @@ class OutputsComparison:
         )
 
     def _by_group(self, primary: Metric) -> tuple[Metric | None, tuple[GroupComparison, ...]]:
-        """What is compared by group, and what each of them loses; nothing of a data set without groups."""
+        """The metric compared by group, and the loss of each group; empty for a data set without groups."""
         by_group = metric_by_group(self._dataset.spec.task, primary)
         names = np.concatenate(self._groups) if self._groups else None
         confidence, same = self._question.shared_confidence, self._meter.identical
@@ -233,16 +234,16 @@ class OutputsComparison:
 
     @property
     def _order(self) -> str:
-        """Texts come in batches of one length, so that their order follows the size of a batch."""
+        """Texts are batched by length, so their order depends on the batch size."""
         return f"batches of {self._passing.batch}" if self._dataset.spec.kind is DatasetKind.TEXT else ""
 
 
 def _unchanged(metric: MetricComparison) -> MetricComparison:
-    """Outputs that are equal to the last bit on every example leave no doubt about the drop: it is 0 exactly."""
+    """The metric with a drop of exactly 0, for outputs that are identical to the last bit on every example."""
     return metric.model_copy(update={"drop": Estimate(value=0.0, low=0.0, high=0.0), "p_value": 1.0})
 
 
 def _ended_early(used: int, total: int) -> tuple[str, ...]:
     if used == total:
         return ()
-    return (f"The evidence was clear after {used:,} of {total:,} examples; the interval pays for having looked.",)
+    return (f"The evidence was clear after {used:,} of {total:,} examples; the interval allows for the looks.",)

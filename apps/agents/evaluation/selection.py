@@ -1,6 +1,7 @@
-"""Judging a measured candidate and choosing the best: what is accepted, what is rolled back, and why.
+"""Judges a measured candidate and chooses the best: what is accepted, what is rolled back, and why.
 
-What is handed over is never worse than the original: a candidate is accepted only where every limit holds and it gains
+The delivered model is never worse than the original: a candidate is accepted only if it meets every limit and its gain
+exceeds noise. If no candidate does, the original stands.
 beyond noise. If none does, the original stands.
 """
 
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from apps.agents.contracts.criteria import Constraints, Criteria, Objective
-from apps.agents.contracts.phrasing import gains_said, moved, stopped
+from apps.agents.contracts.phrasing import gains_in_words, moved, with_full_stop
 from apps.agents.contracts.reports.constraints import ConstraintVerdict, Holds
 from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
 from apps.agents.contracts.reports.measurements import UNKNOWN
@@ -22,58 +23,58 @@ from apps.agents.evaluation.inconclusive import not_measured, speed_unknown, too
 METRIC_CONSTRAINTS = frozenset({"max_metric_drop_points", "max_metric_drop_relative", "max_group_drop_points"})
 SPEED_CONSTRAINTS = frozenset({"min_speedup", "max_latency_ms"})
 GAIN = "gain"
-"""Stands among the constraints that a candidate missed when it is no better than the original."""
+"""Listed among a candidate's missed constraints if it is no better than the original."""
 PLAUSIBILITY = "plausibility"
 BUSY = "busy"
-"""Stands among them when the speed counts and is not known, because other programs kept the machine busy."""
+"""Listed among them if the speed counts but is not known, because other programs kept the machine busy."""
 
 OPEN_PREMIUM = 1.1
-"""How much a score counts less for the search while the evidence leaves some limit open."""
+"""Divisor for the score in the search while the evidence leaves some limit undecided."""
 TOLERATED_REACH = 3.0
-"""An inconclusive loss is tolerated only where its interval excludes a loss of more than this many limits."""
+"""An inconclusive loss is tolerated only if its interval excludes a loss of more than this many limits."""
 REAL_CHANGE = 1.01
-"""A file counts as smaller, or larger, from one per cent on: a few bytes of metadata are neither."""
+"""A file counts as smaller or larger from one per cent on: a few bytes of metadata do not count."""
 REAL_MEMORY_CHANGE = 1.05
-"""Peak memory differs by a few per cent from run to run."""
+"""Peak memory varies by a few per cent from run to run."""
 _TIE = 0.99
 _ALIKE = 0.97
-"""Speed and size together that differ by less do not tell two candidates of one score apart: the smaller loss does."""
+"""Two candidates of equal score whose speed and size together differ by less are ranked by their loss."""
 
 
 class Standing(StrEnum):
     PROMISING = "promising"
-    """On the choosing part nothing speaks against it: every measured value lies within its limit, the gain is real."""
+    """On the validation part, every measured value lies within its limit and the gain is real."""
     PROVEN = "proven"
-    """Every constraint holds at the member's confidence, and the gain is real."""
+    """It meets every constraint at the member's confidence, and the gain is real."""
     PROVISIONAL = "provisional"
-    """None is violated and every measured value lies within its limit, but the evidence for some is inconclusive."""
+    """It violates no constraint and every measured value lies within its limit, but some evidence is inconclusive."""
     REJECTED = "rejected"
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a candidate's evaluation comes to.
+    """The result of a candidate's evaluation.
 
-    `misses` are `(constraint, sentence)` of all that stands in its way, `open_points` sentences of what is tolerated
-    though not proven; `gains` is whether it is really better under the objective.
+    `misses` are `(constraint, sentence)` for each obstacle. `open_points` are sentences about what is tolerated
+    although not proven. `gains`: whether it is really better under the objective.
     """
 
     standing: Standing
     score: float
     overall: float
-    """Speed-up times size ratio: decides between equal scores."""
+    """Speed-up times size ratio; decides between equal scores."""
     misses: tuple[tuple[str, str], ...]
     open_points: tuple[str, ...]
     gains: bool
     smaller: bool
     drop: float
-    """Of the primary metric; positive is a loss."""
+    """Drop of the primary metric; positive is a loss."""
     summary: str
     examples: int
     ruled_out: bool = False
-    """Whether what stands in its way does so beyond doubt; more examples might clear up what does not."""
+    """Whether an obstacle is certain. If not, more examples might remove it."""
     speed_unknown: str | None = None
-    """Why nothing is known of its speed, in a sentence."""
+    """Why its speed is not known, in a sentence."""
     timed_runs: int = 0
     disturbed_runs: int = 0
 
@@ -87,31 +88,33 @@ class Judgement:
 
     @property
     def loses_metric(self) -> bool:
-        """Whether the loss of accuracy stands in its way."""
+        """Whether the loss of accuracy is an obstacle."""
         return any(constraint in METRIC_CONSTRAINTS for constraint, _ in self.misses)
 
     @property
     def only_loses_metric(self) -> bool:
-        """Whether nothing but the loss of accuracy is known to stand in its way: worth a repair."""
+        """Whether the loss of accuracy is the only known obstacle, so that a repair is worthwhile."""
         return self.loses_metric and all(constraint in (*METRIC_CONSTRAINTS, BUSY) for constraint, _ in self.misses)
 
     @property
     def only_untimed(self) -> bool:
-        """Whether it would be accepted if its speed were known, and good."""
+        """Whether it would be accepted if its speed were known and good."""
         return bool(self.misses) and all(constraint == BUSY for constraint, _ in self.misses)
 
     @property
     def reason(self) -> str:
         """Why it was accepted or rolled back, in sentences with numbers."""
         if not self.accepted:
-            return f"{' '.join(stopped(text) for _, text in self.misses)} Measured {self.summary}."
+            return f"{' '.join(with_full_stop(text) for _, text in self.misses)} Measured {self.summary}."
         if self.standing is Standing.PROMISING:
-            return f"On {self.examples:,} ranking examples nothing speaks against it: {self.summary}. {self._scored}"
+            return (
+                f"On {self.examples:,} validation examples, nothing speaks against it: {self.summary}. {self._scored}"
+            )
         if not self.open_points:
-            return f"Every constraint holds: {self.summary}. {self._scored}"
-        open_points = " ".join(stopped(text) for text in self.open_points)
+            return f"It meets every constraint: {self.summary}. {self._scored}"
+        open_points = " ".join(with_full_stop(text) for text in self.open_points)
         return (
-            f"No constraint is violated and every measured value lies within its limit: {self.summary}. "
+            f"It violates no constraint, and every measured value lies within its limit: {self.summary}. "
             f"{self._scored} The evidence is inconclusive, which the criteria allow: {open_points}"
         )
 
@@ -119,12 +122,13 @@ class Judgement:
 def judge(
     report: EvaluationReport, criteria: Criteria, constraints: Sequence[ConstraintVerdict] | None = None
 ) -> Judgement:
-    """The judgement of one evaluation, by its own verdicts on the `constraints` unless others are given.
+    """Judge one evaluation by its own verdicts on the constraints, or by `constraints` if given.
 
-    Accepted is a candidate without a violated constraint and without an implausible gain that is really better
-    (`_no_real_gain`). An inconclusive constraint stands in the way of one that is judged, unless the criteria accept
-    inconclusive evidence and `_may_stay_open`; the few choosing examples only have to measure a value within the limit.
-    Where the machine was too busy, nothing is said of the speed, and it stands in the way if it counts.
+    A candidate is accepted if it violates no constraint, has no implausible gain, and is really better
+    (`_no_real_gain`).
+    For a finalist, an inconclusive constraint is an obstacle, unless the criteria accept inconclusive evidence and
+    `_may_stay_open`. On the few validation examples, the measured value only has to lie within the limit.
+    If the machine was too busy, the speed is unknown, which is an obstacle if the speed counts.
     """
     busy = report.latency.busy
     misses: list[tuple[str, str]] = [(PLAUSIBILITY, sentence) for sentence in report.implausible]
@@ -166,14 +170,14 @@ def judge(
 
 
 def _speed_counts(report: EvaluationReport, criteria: Criteria) -> bool:
-    """Whether the objective weighs the speed, or a limit speaks of it."""
+    """Whether the objective weighs the speed, or a limit applies to it."""
     limited = any(verdict.constraint in SPEED_CONSTRAINTS for verdict in report.constraints)
     return limited or criteria.exponents.latency > 0
 
 
 def _may_stay_open(verdict: ConstraintVerdict) -> bool:
     """Whether an inconclusive verdict may be tolerated: the measured value lies within the limit, and the interval of a
-    loss does not reach beyond `TOLERATED_REACH` limits, or there would be no evidence to speak of."""
+    loss does not exceed `TOLERATED_REACH` limits. Beyond that there would be no real evidence."""
     if verdict.status is not Holds.INCONCLUSIVE or verdict.margin < 0:
         return False
     if verdict.constraint not in METRIC_CONSTRAINTS:
@@ -183,32 +187,32 @@ def _may_stay_open(verdict: ConstraintVerdict) -> bool:
 
 
 def score(report: EvaluationReport, criteria: Criteria) -> float:
-    """Weighted geometric mean of the measured ratios original over candidate; the original is 1."""
+    """Weighted geometric mean of the measured ratios, original over candidate. The original's score is 1."""
     return criteria.weighted_gain(report.latency.speedup.value, report.size_bytes.ratio, report.peak_memory_bytes.ratio)
 
 
 def noise_ratio(report: EvaluationReport) -> float:
-    """How far from 1 a ratio of latencies reaches by noise alone, from the control: 1 or more."""
+    """How far from 1 noise alone moves a ratio of latencies, from the control: 1 or more."""
     control = report.latency.control
     low, high = control.low or control.value, control.high or control.value
     return max(1.0, high, 1 / low if low > 0 else 1.0)
 
 
 def _no_real_gain(report: EvaluationReport, criteria: Criteria) -> str | None:
-    """Why the candidate is not really better under the objective; `None` when it is.
+    """Why the candidate is not really better under the objective; `None` if it is.
 
-    Latency: the speed-up's interval lies above 1 and above the noise of the control. Size: the file is smaller by a
-    per cent or more, however slow. Memory: less than the original's by more than it varies. Balanced: one of the
-    counted gains is real, none of the counted quantities is really worse, and the score is above 1. A speed that
-    counts and is not known may be the gain.
+    Latency: the speed-up's interval lies above 1 and above the noise of the control. Size: the file is smaller by at
+    least one per cent, at any speed. Memory: less than the original's by more than it varies. Balanced: one of the
+    weighted gains is real, none of the weighted quantities is really worse, and the score is above 1. A speed that is
+    weighted but unknown may be the gain.
     """
     weights, noise, speedup = criteria.exponents, noise_ratio(report), report.latency.speedup
     low = speedup.value if speedup.low is None else speedup.low
     high = speedup.value if speedup.high is None else speedup.high
     size, memory = report.size_bytes.ratio, report.peak_memory_bytes.ratio
-    slow = f"It is {speedup.value:.2f}× as fast [{low:.2f}, {high:.2f}], and noise alone reaches {noise:.2f}×"
+    slow = f"It is {speedup.value:.2f}× as fast [{low:.2f}, {high:.2f}], while noise alone reaches {noise:.2f}×"
     if high >= UNKNOWN:
-        slow = "Its speed is not known, as too few runs fitted into the time for timing"
+        slow = "Its speed is not known, because the time allowed too few runs"
     counted = (
         (weights.latency, low > noise, high * noise < 1, slow),
         (weights.size, size >= REAL_CHANGE, size * REAL_CHANGE < 1, f"Its file is {size:.2f} times smaller"),
@@ -216,7 +220,7 @@ def _no_real_gain(report: EvaluationReport, criteria: Criteria) -> str | None:
             weights.memory,
             memory >= REAL_MEMORY_CHANGE,
             memory * REAL_MEMORY_CHANGE < 1,
-            f"It needs {1 / memory:.2f}× memory",
+            f"It needs {1 / memory:.2f}× the memory",
         ),
     )
     untimed = report.latency.busy and weights.latency > 0
@@ -234,16 +238,16 @@ def _no_real_gain(report: EvaluationReport, criteria: Criteria) -> str | None:
 
 
 def _sentence(verdict: ConstraintVerdict) -> str:
-    """One constraint in a sentence with its numbers and, when it is open, what would decide."""
+    """One constraint in a sentence with its numbers and, if it is undecided, what would decide it."""
     if verdict.status is Holds.INCONCLUSIVE and verdict.to_decide:
-        return f"{stopped(verdict.sentence)} {stopped(verdict.to_decide)}"
-    return stopped(verdict.sentence)
+        return f"{with_full_stop(verdict.sentence)} {with_full_stop(verdict.to_decide)}"
+    return with_full_stop(verdict.sentence)
 
 
 def _summary(report: EvaluationReport) -> str:
     speedup = report.latency.speedup
     interval = "" if speedup.low is None or speedup.high is None else f" [{speedup.low:.2f}, {speedup.high:.2f}]"
-    whose = f" ({gains_said(report.gains)})" if report.gains else ""
+    whose = f" ({gains_in_words(report.gains)})" if report.gains else ""
     fast = f"{speedup.value:.2f}× as fast{interval}{whose}"
     if report.latency.busy or (speedup.high or 0.0) >= UNKNOWN:
         fast = "speed not known"
@@ -254,10 +258,10 @@ def _summary(report: EvaluationReport) -> str:
 
 
 def ranked(judged: Mapping[str, Judgement]) -> tuple[str, ...]:
-    """Keys of the candidates that may still be handed over, the best first.
+    """Keys of the candidates that may still be delivered, the best first.
 
-    The highest score leads. Of scores within one per cent the one better in speed and size together does, and where
-    these differ by no more than they vary, the one that loses least. Those that nothing speaks against come first.
+    The highest score wins. Among scores within one per cent, the better speed and size together win; if these differ
+    only by noise, the smallest loss wins. Candidates that nothing speaks against come first.
     """
     left = {key: one for key, one in judged.items() if not one.ruled_out}
     order: list[str] = []
@@ -269,16 +273,16 @@ def ranked(judged: Mapping[str, Judgement]) -> tuple[str, ...]:
 
 
 def best(judged: Mapping[str, Judgement]) -> str | None:
-    """The key of the candidate that leads; `None` when none is accepted."""
+    """The key of the best candidate; `None` if none is accepted."""
     accepted = {key: one for key, one in judged.items() if one.accepted}
     return _top(accepted) if accepted else None
 
 
 def bar(judged: Mapping[str, Judgement]) -> float:
-    """The score that a further candidate must beat to change the answer; 1, the original's, when none is accepted.
+    """The score that a further candidate must exceed to change the result; 1, the original's, if none is accepted.
 
-    A candidate that holds every limit on few examples already sets it to its score; one of which that is open, to its
-    score less a tenth, as it may fail when it is judged.
+    A candidate that meets every limit on few examples already raises it to its score. One that is still undecided
+    raises it to its score less a tenth, because it may fail when it is judged.
     """
     return max(
         [1.0, *(one.score / (OPEN_PREMIUM if one.open_points else 1) for one in judged.values() if one.accepted)]
@@ -302,10 +306,10 @@ def verdict_of(
     choice: Choice | None = None,
     unjudged: str = "",
 ) -> Verdict:
-    """How the session ends. `judged` has what is known last of each candidate that was measured, `titles` names them.
+    """How the session ends. `judged` has the latest judgement of each measured candidate, `titles` their names.
 
-    `chosen` is the finalist that is handed over, `choice` what choosing it cost; `unjudged` says in sentences why
-    finalists could not be judged.
+    `chosen` is the finalist that is delivered. `choice` is the statistical cost of choosing it. `unjudged` explains in
+    sentences why finalists could not be judged.
     """
     misses = tuple(
         Miss(candidate=key, constraint=constraint, sentence=sentence)
@@ -318,7 +322,7 @@ def verdict_of(
     return Verdict(
         outcome=Outcome.IMPROVED,
         candidate=chosen,
-        reason=f"{chosen} ({titles[chosen]}) is handed over. {judgement.reason}",
+        reason=f"{chosen} ({titles[chosen]}) is delivered. {judgement.reason}",
         misses=misses,
         inconclusive=judgement.open_points,
         choice=choice,
@@ -341,7 +345,7 @@ def _original_stands(
         verdict = too_busy(untimed, runs, sum(judged[key].disturbed_runs for key in untimed), misses, BUSY)
         return verdict.model_copy(update={"choice": choice, "reason": f"{verdict.reason}{unjudged}"})
     if not misses:
-        reason = f"The original stands: no candidate could be judged, so none is proven better.{unjudged}"
+        reason = f"The original stands: no candidate could be judged, so none is proven to be better.{unjudged}"
         return Verdict(outcome=Outcome.UNCHANGED, reason=reason, choice=choice)
     binding = _binding(misses)
     stopped = {miss.candidate for miss in misses if miss.constraint == binding}
@@ -349,23 +353,23 @@ def _original_stands(
     nearest = min(failed, key=lambda key: (len(judged[key].misses), -judged[key].score))
     candidates = f"{len(judged)} measured candidate{'s' if len(judged) > 1 else ''}"
     reason = (
-        f"The original stands: of {candidates} none is proven better and within every limit. "
-        f"What stood in the way most often is {_name(binding)} ({len(stopped)} of {len(judged)}). "
-        f"Nearest was {nearest}: {judged[nearest].reason}{unjudged}"
+        f"The original stands: none of {candidates} is proven to be better and within every limit. "
+        f"The most frequent obstacle is {_name(binding)} ({len(stopped)} of {len(judged)}). "
+        f"{nearest} came closest: {judged[nearest].reason}{unjudged}"
     )
     offer = _offer(judged, criteria)
     return Verdict(outcome=Outcome.UNCHANGED, binding=binding, reason=reason + offer, misses=misses, choice=choice)
 
 
 def _binding(misses: tuple[Miss, ...]) -> str:
-    """The constraint missed by most candidates; of equals the one named first in `Constraints`, a missing gain last."""
+    """The constraint that most candidates missed. In a tie, the first in `Constraints`; a missing gain comes last."""
     order = [*Constraints.model_fields, PLAUSIBILITY, BUSY, GAIN]
     counts = Counter(constraint for _, constraint in {(miss.candidate, miss.constraint) for miss in misses})
     return min(counts, key=lambda constraint: (-counts[constraint], order.index(constraint)))
 
 
 def _offer(judged: Mapping[str, Judgement], criteria: Criteria) -> str:
-    """Points to a candidate that is merely smaller, when speed was the goal."""
+    """A pointer to a candidate that is only smaller, if speed was the goal."""
     if criteria.objective is Objective.SIZE:
         return ""
     smaller = [
@@ -376,9 +380,7 @@ def _offer(judged: Mapping[str, Judgement], criteria: Criteria) -> str:
     if not smaller:
         return ""
     key = max(smaller, key=lambda key: judged[key].overall)
-    return (
-        f" {key} only misses the speed ({judged[key].summary}): the objective size would take it for its smaller file."
-    )
+    return f" {key} misses only the speed ({judged[key].summary}): the objective size would accept its smaller file."
 
 
 _SPEED = SPEED_CONSTRAINTS | {GAIN, BUSY}
@@ -389,9 +391,9 @@ _NAMES: Mapping[str, str] = {
     "max_metric_drop_relative": "the limit on the metric's relative loss",
     "max_group_drop_points": "the limit on a group's loss",
     "max_latency_ms": "the limit on latency",
-    "min_speedup": "the speed-up asked for",
+    "min_speedup": "the required speed-up",
     "max_size_bytes": "the limit on size",
-    "min_size_reduction": "the reduction of size asked for",
+    "min_size_reduction": "the required reduction of size",
     "max_memory_bytes": "the limit on memory",
     PLAUSIBILITY: "the plausibility of the gain",
     BUSY: "that the machine was too busy to time it",

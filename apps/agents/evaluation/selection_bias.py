@@ -1,8 +1,8 @@
-"""The luck of having come out best, and what is left of a drop once it is taken off.
+"""Selection bias: how much of a winner's result is luck, and the drop that remains after correcting for it.
 
-Whoever is chosen among several for a good number has been lucky with it. The choice is made again on resampled
-examples, and whoever it takes is measured on those that were not drawn; the mean of that is what the number is worth
-(bootstrap bias corrected selection: Tsamardinos, Greasidou and Borboudakis, Machine Learning 107 (2018) 1895-1922).
+A candidate that is chosen among several for a good number was partly lucky. The choice is repeated on resampled
+examples, and each winner is measured on the examples that were not drawn; the mean is the corrected number (bootstrap
+bias corrected selection: Tsamardinos, Greasidou and Borboudakis, Machine Learning 107 (2018) 1895-1922).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apps.agents.contracts.criteria import Criteria
-from apps.agents.contracts.phrasing import capital, difference_unit
+from apps.agents.contracts.phrasing import capitalized, difference_unit
 from apps.agents.contracts.reports.evaluation import EvaluationReport
 from apps.agents.contracts.reports.selection import Contest, Corrected, PairedOutcomes
 from apps.agents.measuring.statistics.certainty import quantile
@@ -23,19 +23,19 @@ from apps.agents.measuring.statistics.intervals import CHUNK_ELEMENTS, Floats
 
 Ints = NDArray[np.int64]
 Pick = Callable[[Floats, Floats], Ints]
-"""From drops and their standard errors, `[candidates, resamples]`, to who is taken in each; −1 where nobody is."""
+"""Maps drops and their standard errors, `[candidates, resamples]`, to the winner in each resample; −1 for none."""
 
 RESAMPLES = 500
 TOO_FEW = 0.05
-"""Where the choice takes anybody in fewer resamples than this, nothing can be said of the luck of whom it took."""
-NOT_A_MEAN = "{metric} is not a mean over examples, so the luck of having come out best cannot be taken off."
+"""If the choice finds a winner in a smaller share of resamples than this, the bias cannot be estimated."""
+NOT_A_MEAN = "{metric} is not a mean over examples, so it cannot be corrected for the luck of the winner."
 
 
-# --- outcomes, kept small --------------------------------------------------------------------------------------------
+# --- compact outcomes ------------------------------------------------------------------------------------------------
 
 
 def packed(losses: Floats, order: str = "") -> PairedOutcomes:
-    """`losses` `[examples]` as they are kept: what each example adds to the drop."""
+    """`losses` `[examples]` (what each example adds to the drop) in the form in which they are stored."""
     if np.isin(losses, (-100.0, 0.0, 100.0)).all():
         lost, won = (tuple(map(int, np.flatnonzero(losses == value))) for value in (100.0, -100.0))
         return PairedOutcomes(examples=len(losses), lost=lost, won=won, order=order)
@@ -46,7 +46,7 @@ def packed(losses: Floats, order: str = "") -> PairedOutcomes:
 
 
 def unpacked(outcomes: PairedOutcomes) -> Floats:
-    """`[examples]`, as `packed` took them, to the precision that was kept."""
+    """`[examples]`: the losses given to `packed`, to the stored precision."""
     if outcomes.differences is not None:
         return np.frombuffer(base64.b64decode(outcomes.differences), "<f2").astype(np.float64) * outcomes.scale
     losses = np.zeros(outcomes.examples)
@@ -84,7 +84,7 @@ def first_proven(limit: float, confidence: float) -> Pick:
 
 @dataclass(frozen=True)
 class Rivals:
-    """Candidates with their outcomes on the same examples, in the order in which the choice looks at them."""
+    """Candidates with their outcomes on the same examples, in the order in which the choice examines them."""
 
     keys: tuple[str, ...]
     losses: Floats
@@ -92,7 +92,7 @@ class Rivals:
 
     @classmethod
     def of(cls, outcomes: Mapping[str, PairedOutcomes | None]) -> Rivals | None:
-        """`None` where some have no outcomes, or not on the same examples; of several looks the fewest count."""
+        """`None` if some have no outcomes or used other examples. Of several looks, the shortest counts."""
         known = [one for one in outcomes.values() if one is not None]
         if not known or len(known) < len(outcomes) or len({one.order for one in known}) > 1:
             return None
@@ -100,7 +100,7 @@ class Rivals:
         return cls(tuple(outcomes), np.stack([unpacked(one)[:shortest] for one in known]))
 
     def corrected(self, pick: Pick, unit: str, seed: int) -> Corrected | None:
-        """The drop of whom `pick` takes of all examples, plain and corrected; `None` where it takes nobody."""
+        """The drop, plain and corrected, of the candidate that `pick` chooses on all examples; `None` for none."""
         drops, errors = self._summed(np.ones((1, self.losses.shape[1])))
         taken = int(pick(drops, errors)[0])
         if taken < 0:
@@ -117,14 +117,14 @@ class Rivals:
         )
 
     def _summed(self, counts: Floats) -> tuple[Floats, Floats]:
-        """Drops and standard errors `[candidates, resamples]` of examples that count `[resamples, examples]` times."""
+        """Drops and standard errors `[candidates, resamples]` weighted by `counts` `[resamples, examples]`."""
         total = counts.sum(1)
         drops = self.losses @ counts.T / total
         squares = self.losses**2 @ counts.T / total
         return drops, np.sqrt(np.maximum(squares - drops**2, 0.0) / total)
 
     def _outside(self, pick: Pick, seed: int) -> float | None:
-        """The mean drop, on the examples that were not drawn, of whom `pick` takes of those that were."""
+        """The mean drop of the candidates that `pick` chooses on the drawn examples, measured on the others."""
         random, examples = np.random.default_rng(seed), self.losses.shape[1]
         step = max(1, CHUNK_ELEMENTS // examples)
         found: list[float] = []
@@ -149,10 +149,10 @@ def contest_of(
     *,
     seed: int,
 ) -> Contest | None:
-    """What ranking alone would have claimed of `ranked`, and what is left of the drop of whom `judged` takes.
+    """What ranking alone would have claimed for `ranked`, and the corrected drop of the candidate that `judged` yields.
 
-    `report` is that of the finalist at hand, whose metric and confidence are everybody's; `scores` are those of
-    `ranked`. `None` where no limit on the metric makes the choice depend on it.
+    `report` is the current finalist's; its metric and confidence apply to all. `scores` are those of `ranked`. `None`
+    if no limit on the metric makes the choice depend on it.
     """
     limit, metric = _limit(report, criteria), report.primary
     if limit is None:
@@ -160,7 +160,7 @@ def contest_of(
     unit = difference_unit(metric.unit)
     by_rank, finals = Rivals.of(ranked), Rivals.of(judged)
     if report.outcomes is None:
-        return Contest(note=NOT_A_MEAN.format(metric=capital(metric.label)))
+        return Contest(note=NOT_A_MEAN.format(metric=capitalized(metric.label)))
     ranking = best_within([scores[key] for key in by_rank.keys], limit) if by_rank else None
     return Contest(
         choosing=by_rank.corrected(ranking, unit, seed) if by_rank and ranking and len(by_rank.keys) > 1 else None,
@@ -171,7 +171,7 @@ def contest_of(
 
 
 def _limit(report: EvaluationReport, criteria: Criteria) -> float | None:
-    """The tighter of the limits on the drop, in its unit."""
+    """The tighter of the limits on the drop, in the drop's unit."""
     points, relative = criteria.constraints.max_metric_drop_points, criteria.constraints.max_metric_drop_relative
     limits = [points] if points is not None else []
     limits += [relative * report.primary.original.value] if relative is not None else []

@@ -1,7 +1,7 @@
-"""Why a candidate is slow: the profiles of both models, operator by operator. All but `slowdown_of` is pure.
+"""Why a candidate is slow: the profiles of both models, operator by operator. Everything except `slowdown_of` is pure.
 
-Operators are held together by what they compute (`operator_times.family`), whichever kernel does it, and layers by
-their names, where the candidate kept them. Where a runtime times no operators, their counts by inspection stand alone.
+Operators are matched by what they compute (`operator_times.family`), whatever the kernel, and layers by their names, if
+the candidate kept them. If a runtime does not time operators, only their counts are compared.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from apps.agents.measuring.operator_times import CONVERSIONS, CONVOLUTION, PRODU
 from apps.errors import UserError
 
 SLOW = 1.05
-"""A candidate that is less than this many times as fast is asked why."""
+"""A candidate with a smaller speed-up than this is explained."""
 SHORT_OF_PREDICTION = 2.0
-"""So is one that was predicted to be this many times faster than it is."""
+"""A candidate is also explained if its predicted speed-up is this many times the measured one."""
 PROFILE_S = 1.0
 MOST_RUNS = 10
 MOST_ROWS = 8
 NOTICED_SHARE = 0.01
-"""Of the time of the slower model: what changed by less stands in no table."""
+"""Share of the slower model's time. Smaller changes are left out of the tables."""
 _NAME_ENDINGS = ("_quant", "_MatMul")
-"""What ONNX Runtime's quantizer adds to the name of an operator that it replaces; it may add one behind the other."""
+"""Suffixes that ONNX Runtime's quantizer adds to the name of a replaced operator, possibly several in a row."""
 _SLOW_KERNELS = {
     "ConvInteger": (
-        "ConvInteger is ONNX Runtime's kernel for ranges that are taken while the model runs: it is slow, and slowest "
-        "with signed weights. A static quantization, whose ranges are measured beforehand, runs as QLinearConv."
+        "ConvInteger is ONNX Runtime's kernel for value ranges that are computed while the model runs. It is slow, "
+        "most of all with signed weights. Static quantization measures the ranges beforehand and runs as QLinearConv."
     ),
 }
 _WIDE = frozenset({"int16", "uint16"})
@@ -42,14 +42,14 @@ _INTEGER_MARKS = ("QLinear", "Integer", "QGemm", "DynamicQuantizeMatMul", "QAtte
 
 
 class Profiled(NamedTuple):
-    """A model as its runtime ran it: its operators' times, or where it times none, how many of each kind there are."""
+    """A model as its runtime ran it: the times of its operators or, if it does not time them, their number by kind."""
 
     times: OperatorTimes | None
     counts: Counter[str]
 
 
 def is_slow(report: EvaluationReport, predicted: float | None) -> bool:
-    """Whether somebody will ask why: hardly faster than the original, or much less so than `predicted`."""
+    """Whether a slowdown needs an explanation: hardly faster than the original, or much slower than `predicted`."""
     speedup = report.latency.speedup.value
     return speedup < SLOW or (predicted is not None and speedup * SHORT_OF_PREDICTION < predicted)
 
@@ -57,19 +57,19 @@ def is_slow(report: EvaluationReport, predicted: float | None) -> bool:
 def slowdown_of(
     original: Engine, candidate: Engine, feeds: Feeds, target: Target, report: EvaluationReport
 ) -> Slowdown:
-    """Profiles both models on `feeds` for about a second each. What cannot be profiled is told as a hint."""
+    """Profile both models on `feeds` for about a second each. A model that cannot be profiled is reported as a hint."""
     latency = report.latency
     before, why_not = _profiled(original, feeds, target, latency.original.p50_ms)
     after, nor_that = _profiled(candidate, feeds, target, latency.candidate.p50_ms)
     found = explain(before, after, report.machine, target, latency.speedup.value)
-    untold = [f"The {name} {why}" for name, why in (("original", why_not), ("candidate", nor_that)) if why]
-    return found.model_copy(update={"hints": (*found.hints, *untold)})
+    unprofiled = [f"The {name} {why}" for name, why in (("original", why_not), ("candidate", nor_that)) if why]
+    return found.model_copy(update={"hints": (*found.hints, *unprofiled)})
 
 
 def _profiled(engine: Engine, feeds: Feeds, target: Target, p50_ms: float) -> tuple[Profiled, str]:
-    """The profile, and why it has no times, completing a sentence; empty where it has."""
+    """The profile, and why it has no times, as the end of a sentence; empty if it has times."""
     runs = max(1, min(MOST_RUNS, round(PROFILE_S * 1000 / max(p50_ms, 1e-3))))
-    times, why_not = None, "runs as a whole: its runtime tells how many operators there are, not what each takes."
+    times, why_not = None, "runs as a whole: its runtime reports how many operators there are, but not their times."
     try:
         times = engine.profile(feeds, target, runs)
     except UserError as error:
@@ -80,7 +80,7 @@ def _profiled(engine: Engine, feeds: Feeds, target: Target, p50_ms: float) -> tu
 
 
 def explain(original: Profiled, candidate: Profiled, machine: Machine, target: Target, speedup: float) -> Slowdown:
-    """What grew, what was put in between, and what that says of a candidate with this `speedup`."""
+    """What grew, what was inserted, and what that means for a candidate with this `speedup`."""
     totals = [None if one.times is None else sum(op.time_ms for op in one.times) for one in (original, candidate)]
     noticed_ms = NOTICED_SHARE * max(total or 0.0 for total in totals)
     conversions = tuple(_conversions(original, candidate))
@@ -104,7 +104,7 @@ def explain(original: Profiled, candidate: Profiled, machine: Machine, target: T
 
 
 def _operators(original: Profiled, candidate: Profiled, noticed_ms: float) -> list[OperatorChange]:
-    """By what they compute, what grew most first; without times, what has become more."""
+    """Changes by kind of operator, the largest increase first; without times, the increase in number."""
     computed = dict.fromkeys(family(op) for one in (candidate, original) for op in one.counts if op not in CONVERSIONS)
     changes = [_change(kind, original, candidate) for kind in computed]
     if original.times is None or candidate.times is None:
@@ -135,7 +135,7 @@ def _change(kind: str, original: Profiled, candidate: Profiled) -> OperatorChang
 
 
 def _layers(original: OperatorTimes, candidate: OperatorTimes, noticed_ms: float) -> list[OperatorChange]:
-    """Layers that both models have by one name and that grew, what grew most first."""
+    """Layers that have the same name in both models and became slower, the largest increase first."""
     before, after = (_by_layer(times) for times in (original, candidate))
     grown = [
         OperatorChange(
@@ -169,7 +169,7 @@ def _original_name(name: str) -> str:
 
 
 def _conversions(original: Profiled, candidate: Profiled) -> Iterator[Conversion]:
-    """Those of which the candidate has more, the slowest first."""
+    """Conversions that the candidate has more of, the slowest first."""
     found = [
         Conversion(
             kind=op,
@@ -183,53 +183,53 @@ def _conversions(original: Profiled, candidate: Profiled) -> Iterator[Conversion
     yield from sorted(found, key=lambda one: (-(one.ms or 0.0), -one.count))
 
 
-# --- what they say ---------------------------------------------------------------------------------------------------
+# --- hints -----------------------------------------------------------------------------------------------------------
 
 
 def _of_kernels(candidate: Profiled, *, plain: bool) -> Iterator[str]:
-    """`plain` says that the machine lacks instructions for products of 8 bits."""
+    """`plain`: the machine lacks instructions for 8-bit products."""
     yield from (sentence for op, sentence in _SLOW_KERNELS.items() if op in candidate.counts)
     yield from _islands(candidate.times or ())
     if plain and any(mark in op for op in candidate.counts for mark in _INTEGER_MARKS):
         yield (
-            "This machine has no instructions for sums of 8-bit products (VNNI or AMX on x86): integer kernels need "
-            "several instructions for each there, and gain little over float32."
+            "This machine has no instructions for sums of 8-bit products (VNNI or AMX on x86). Integer kernels need "
+            "several instructions for each, and gain little over float32."
         )
 
 
 def _of_conversions(conversions: Iterable[Conversion], total_ms: float | None) -> Iterator[str]:
-    told = [f"{one.count} {one.kind}" for one in conversions]
-    if told and total_ms is not None:
+    counts = [f"{one.count} {one.kind}" for one in conversions]
+    if counts and total_ms is not None:
         spent = sum(one.ms or 0.0 for one in conversions)
         yield (
-            f"Conversions, which compute nothing, take {number(spent)} ms of {number(total_ms)} ms in all operators: "
-            f"{', '.join(told)}."
+            f"Conversions, which compute nothing, take {number(spent)} ms of the {number(total_ms)} ms of all "
+            f"operators: {', '.join(counts)}."
         )
-    elif told:
-        yield f"Conversions, which compute nothing, were put in between: {', '.join(told)}."
+    elif counts:
+        yield f"Conversions, which compute nothing, were inserted: {', '.join(counts)}."
 
 
 def _of_totals(totals: list[float | None], speedup: float) -> Iterator[str]:
     before, after = totals
     if speedup < 1 and before is not None and after is not None and after <= before:
         yield (
-            f"All operators together take {number(after)} ms, those of the original {number(before)} ms: what makes "
-            "the candidate slower lies between the operators, not in them."
+            f"All operators together take {number(after)} ms, those of the original {number(before)} ms. The extra "
+            "time is spent between the operators, not in them."
         )
 
 
 def _islands(times: OperatorTimes) -> Iterator[str]:
-    """Float operators between conversions, where the runtime was asked for integer ones."""
+    """Float operators between conversions, although the runtime was asked for integer ones."""
     for kind, plural in ((CONVOLUTION, "convolutions"), (PRODUCT, "matrix products")):
         those = [one for one in times if family(one.op_type) == kind]
         floats = [one for one in those if one.dequantized]
         if floats:
             types = sorted({one.dequantized for one in floats})
-            wide = " Numbers of 16 bits have no integer kernel there." if _WIDE.intersection(types) else ""
+            wide = " The runtime has no integer kernel for 16-bit numbers." if _WIDE.intersection(types) else ""
             yield (
                 f"{len(floats)} of {len(those)} {plural} run in float, in {number(_total(floats))} ms: the runtime "
                 f"could not fuse them with the conversions around them, so their numbers ({', '.join(types)}) are "
-                f"turned into float before each and back behind it.{wide}"
+                f"converted to float before and back after each.{wide}"
             )
 
 
@@ -238,5 +238,5 @@ def _total(times: Iterable[TimedOperator]) -> float:
 
 
 def target_of(report: EvaluationReport, target: Target) -> Target:
-    """The target at the batch size that the report's latency was timed with."""
+    """The target, at the batch size at which the report's latency was measured."""
     return target.model_copy(update={"batch_size": report.latency.original.batch_size})

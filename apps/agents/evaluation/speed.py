@@ -1,4 +1,4 @@
-"""The speed half of an evaluation: both models timed, and timed again where the speed-up is too good to be true."""
+"""The speed part of an evaluation: times both models, and again if the speed-up is too good to be true."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from apps.agents.measuring.engine import Engine, Feeds, fixed_batch
 from apps.agents.measuring.timer import Timer
 
 NOISY = 0.05
-"""How far from 1 the control may be before a note says so."""
+"""How far the control may be from 1 before a note reports it."""
 CONTRADICTION = 1.25
-"""How far wall clock and CPU time may be apart before a note says so: caches shared with others move CPU time, too."""
+"""How far wall clock and CPU time may differ before a note reports it. Shared caches affect CPU time, too."""
 AGAIN_FROM = 0.7
-"""Of the progress: where timing for the second time begins, if it comes to that."""
+"""Share of the progress at which a second timing begins, if there is one."""
 
 TooFast = Callable[[Estimate], str | None]
-"""Why a speed-up is too good to be true, in a sentence; `None` where it is not."""
-Tell = Callable[[float, str, float | None], None]
-"""Told the share that is done, what is being done, and the seconds left."""
+"""Why a speed-up is too good to be true, in a sentence; `None` if it is not."""
+ReportProgress = Callable[[float, str, float | None], None]
+"""Receives the share that is done, the current activity, and the remaining seconds."""
 
 
 @dataclass(frozen=True)
@@ -35,16 +35,15 @@ class Timed:
 
 @dataclass(frozen=True)
 class Speed:
-    """How two models are timed: by `timer`, and by `again` where that found what cannot be."""
+    """How two models are timed: by `timer`, and by `again` if the first result is impossible."""
 
     timer: Timer
     again: Timer
     context: Context
-    tell: Tell
+    report: ReportProgress
 
     def measure(self, feeds: Feeds, target: Target, criteria: Criteria, seed: int, too_fast: TooFast) -> Timed:
-        """Both models on `feeds`, one batch. A speed-up that is too good to be true is measured a second time; what
-        the second time shows is what counts."""
+        """Time both models on `feeds`, one batch. An implausible speed-up is measured again, and that result counts."""
         asked = criteria.constraints.min_speedup
         question = Question(seed, criteria.confidence, () if asked is None else (asked,))
         latency = self._by(self.timer, feeds, target, question, 0.0, AGAIN_FROM)
@@ -54,7 +53,7 @@ class Speed:
             first = number(latency.speedup.value)
             latency = self._by(self.again, feeds, target, replace(question, seed=seed + 1), AGAIN_FROM, 1.0)
             notes = (
-                f"Timed twice, because the first speed-up, {first}×, was too good to be true: this is the second.",
+                f"Timed twice, because the first speed-up, {first}×, was too good to be true. This is the second.",
             )
         if not latency.busy:
             self.context.metric("speedup", latency.speedup.value)
@@ -63,10 +62,10 @@ class Speed:
     def _by(
         self, timer: Timer, feeds: Feeds, target: Target, question: Question, begin: float, end: float
     ) -> LatencyComparison:
-        self.tell(begin, "Warming up for timing", timer.expected_s)
+        self.report(begin, "Warming up for timing", timer.expected_s)
 
         def watch(done: float, eta_s: float | None) -> None:
-            self.tell(begin + (end - begin) * done, "Timing both models in turns", eta_s)
+            self.report(begin + (end - begin) * done, "Timing both models in turn", eta_s)
 
         return timer.compare(feeds, target, question, watch)
 
@@ -74,16 +73,16 @@ class Speed:
 def timing_target(
     original: Engine, candidate: Engine, wanted: Target, layout: Layout
 ) -> tuple[Target, tuple[str, ...]]:
-    """The target at a batch size that both models take, and a note where that is not the one asked for."""
+    """The target at a batch size that both models accept, and a note if that is not the requested one."""
     fixed = fixed_batch(original.summary.inputs, layout) or fixed_batch(candidate.summary.inputs, layout)
     if fixed is None or fixed == wanted.batch_size:
         return wanted, ()
-    note = f"Timed at batch size {fixed}, with which the model was exported, instead of {wanted.batch_size}."
+    note = f"Timed at batch size {fixed}, which the model was exported with, instead of {wanted.batch_size}."
     return wanted.model_copy(update={"batch_size": fixed}), (note,)
 
 
 def remarks(latency: LatencyComparison) -> tuple[str, ...]:
-    """What is odd about how the timing went, each a sentence."""
+    """Oddities of the timing, one sentence each."""
     return tuple(note for note in (_busy(latency), _noise(latency), _contradiction(latency)) if note)
 
 
@@ -91,8 +90,8 @@ def _busy(latency: LatencyComparison) -> str | None:
     if not latency.busy:
         return None
     return (
-        f"The machine is too busy to time anything: {disturbed_runs(latency.runs, latency.disturbed)}. "
-        "The speed-up is not known."
+        f"The machine is too busy for timing: {disturbed_runs(latency.runs, latency.disturbed)}. The speed-up is not "
+        "known."
     )
 
 
@@ -101,8 +100,8 @@ def _noise(latency: LatencyComparison) -> str | None:
     if latency.busy or off < NOISY:
         return None
     return (
-        f"The original timed against itself came out {off * 100:.0f} % apart. "
-        "Ratios this close to 1 mean nothing on the machine as it was."
+        f"Timing the original against itself gave a difference of {off * 100:.0f} %. Speed-ups this close to 1 mean "
+        "nothing on the machine in this state."
     )
 
 
@@ -114,6 +113,6 @@ def _contradiction(latency: LatencyComparison) -> str | None:
     if apart < CONTRADICTION:
         return None
     return (
-        f"By CPU time the candidate is {number(by_cpu.value)} times as fast, by the clock "
+        f"By CPU time the candidate is {number(by_cpu.value)} times as fast, by wall clock "
         f"{number(latency.speedup.value)} times: one of them waits, or the machine was busier than its runs show."
     )

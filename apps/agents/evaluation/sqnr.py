@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 
 SQNR_LIMIT_DB = 140.0
-"""Results are clipped to ± this: float32 itself resolves about 144 dB, and a NaN in the output counts as the worst."""
+"""Results are clipped to ± this value. float32 resolves about 144 dB. A NaN counts as the worst."""
 
 
 def sqnr_db(signal: float, noise: float) -> float:
-    """Energies to decibels, clipped to ± `SQNR_LIMIT_DB`; noise that is not finite is the worst there is."""
+    """Energies to decibels, clipped to ± `SQNR_LIMIT_DB`. Noise that is not finite gives the lowest value."""
     if not math.isfinite(noise):
         return -SQNR_LIMIT_DB
     if noise <= 0:

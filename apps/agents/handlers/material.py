@@ -1,4 +1,4 @@
-"""What every job that runs a model starts from: the session's original, its data set, and the model at hand."""
+"""The files of every job that runs a model: the session's original, its data set, and the job's model."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from apps.agents.measuring.protocol import ModelFile
 
 @dataclass(frozen=True)
 class Material:
-    """Inputs: `original`, `dataset`, and `model` where that is another one; without an `original` the model is it.
+    """The inputs `original`, `dataset` and `model`. If only one of `original` and `model` is given, it is both.
 
-    `arguments` say what they are and how the data set is read.
+    `arguments` contains their formats and how the data set is read.
     """
 
     job: Job
@@ -28,7 +28,7 @@ class Material:
 
     @cached_property
     def scratch(self) -> Path:
-        """A folder for what has to be unpacked or kept in between."""
+        """A folder for unpacked and intermediate files."""
         folder = self.job.scratch / "work"
         folder.mkdir(exist_ok=True)
         return folder
@@ -39,28 +39,34 @@ class Material:
 
     @property
     def is_original(self) -> bool:
-        """Whether the model at hand is the session's original itself."""
+        """Whether the job's model is the session's original itself."""
         return self.model == self._original
 
     @property
     def format(self) -> str:
-        """The model's."""
+        """The format of the job's model."""
         return self.arguments.format
 
     @property
     def signature(self) -> str | None:
-        """The original's function where the model is the original itself; what was made of it has one only."""
+        """The function to use, if the model is the original itself. Artifacts have only one."""
         return self.arguments.signature if self.is_original else None
 
     @property
     def file(self) -> ModelFile:
-        """The model at hand, for a process of its own."""
+        """The job's model, for a separate process."""
         return ModelFile(format=self.format, path=self.model, signature=self.signature)
 
     @property
     def original_file(self) -> ModelFile:
         chosen = self.arguments.signature
         return ModelFile(format=self.arguments.original_format, path=self._original, signature=chosen)
+
+    def further(self, role: str, model_format: str) -> ModelFile:
+        """The model of another role, such as `teacher`."""
+        path = self.job.inputs[role]
+        signature = self.arguments.signature if path == self._original else None
+        return ModelFile(format=model_format, path=path, signature=signature)
 
     @cached_property
     def original(self) -> Engine:
@@ -87,7 +93,8 @@ class Material:
 
     @cached_property
     def dataset(self) -> Dataset:
-        """Read as the original takes it: what was made of it has its inputs, and no tokenizer perhaps."""
+        """The data set in the form that the original takes. Artifacts have the same inputs, but may lack the
+        tokenizer."""
         return load_dataset(
             self.job.inputs["dataset"],
             self.arguments.dataset,

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from apps.agents.analysis.agent import BATCH
 from apps.agents.contracts.criteria import Target
+from apps.agents.contracts.errors.techniques import TechniqueInputs
 from apps.agents.contracts.job import JobResult, OutputFile
 from apps.agents.contracts.job_arguments import OptimizeArguments
 from apps.agents.handlers.fault_attribution import blaming
 from apps.agents.handlers.material import Material
 from apps.agents.measuring.engine import fixed_batch, run_portions
+from apps.agents.measuring.protocol import ModelFile
 from apps.agents.sandbox.child import JobContext
 from apps.agents.techniques.base import Assignment, agent_for, spec_of
+from apps.agents.techniques.catalogue import TechniqueSpec
 
 
 def run(context: JobContext) -> JobResult:
-    """Apply one technique; the result's body is an `OptimizationResult`, the file of the role `artifact` the model.
+    """Apply one technique. The result's body is an `OptimizationResult`, and its file with the role `artifact` is the
+    model.
 
-    Inputs of `Material`, and `OptimizeArguments`.
+    The inputs are those of `Material` and one model for each role in the technique's spec. The arguments are
+    `OptimizeArguments`.
     """
     job, arguments = context.job, OptimizeArguments.of(context.job)
-    np.random.seed(job.seed)  # What libraries draw from.
+    np.random.seed(job.seed)  # Libraries draw from this generator.
     spec, parameters = spec_of(arguments.technique, arguments.parameters)
     agent = agent_for(spec)
     material = Material(job, arguments)
@@ -38,6 +45,7 @@ def run(context: JobContext) -> JobResult:
         format=material.format,
         encoder=material.encoder,
         signature=material.signature,
+        further_inputs=_further(material, spec, arguments.inputs),
     )
     with blaming(lambda: _rehearse(material, job.threads)):
         made = agent.run(assignment, context)
@@ -46,8 +54,17 @@ def run(context: JobContext) -> JobResult:
     return JobResult(body=made.result.model_dump(mode="json"), files=(file,))
 
 
+def _further(material: Material, spec: TechniqueSpec, formats: Mapping[str, str]) -> dict[str, ModelFile]:
+    """The models of the further roles of `spec`. Raises `TechniqueInputs` if the given roles are not those of the
+    spec."""
+    if set(formats) != set(spec.inputs):
+        wanted, named = (", ".join(sorted(roles)) or "none" for roles in (spec.inputs, formats))
+        raise TechniqueInputs(technique=spec.label, wanted=wanted, given=named)
+    return {role: material.further(role, given) for role, given in formats.items()}
+
+
 def _rehearse(material: Material, threads: int) -> None:
-    """Runs the original on every example that techniques may use."""
+    """Runs the original on all calibration examples."""
     engine, dataset = material.original, material.dataset
     run, batch = engine.session(Target(threads=threads)), fixed_batch(engine.summary.inputs, dataset.layout)
     for feeds in dataset.calibration(len(dataset.calibration_indices), batch or BATCH):

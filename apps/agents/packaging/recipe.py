@@ -1,9 +1,9 @@
-"""How an artifact was made, exactly enough to make it again.
+"""Makes an artifact again from its recipe.
 
     python -m apps.agents.recipe recipe.json --model original.onnx --dataset data.npz --out model.onnx
 
-follows a recipe in child processes, as a worker does, and says whether the same bytes came out. Exit status: 0 the
-same, 1 others (and which library versions differ), 2 the recipe could not be followed.
+It follows the recipe in child processes, as a worker does, and reports whether the bytes are the same. Exit status: 0
+if they are; 1 if they differ (it lists the library versions that differ); 2 if the recipe could not be followed.
 """
 
 from __future__ import annotations
@@ -12,18 +12,20 @@ import argparse
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from apps.agents.contracts.chain import MODEL, ORIGINAL
 from apps.agents.contracts.errors.techniques import RecipeInvalid
 from apps.agents.contracts.job import Event
 from apps.agents.contracts.reports.recipe import Recipe, RecipeStep
 from apps.agents.contracts.state import StepKind, StepRequest
 from apps.agents.contracts.step_jobs import StepFacts, job_for
 from apps.agents.measuring.machine import installed_versions
+from apps.agents.measuring.protocol import ModelFile
 from apps.agents.sandbox.process import JobFailed, run_job
 from apps.agents.techniques.artifact_format import format_after
 from apps.agents.techniques.base import digest_of
@@ -33,13 +35,13 @@ SAME, OTHER, NOT_FOLLOWED = 0, 1, 2
 
 
 @dataclass(frozen=True)
-class Followed:
-    """What came of following a recipe."""
+class Reproduction:
+    """The result of following a recipe: the digest of the new artifact, and the recipe's."""
 
     digest: str
     expected: str
     differing: tuple[str, ...]
-    """Libraries whose versions are other ones here, as `onnx 1.23.2, here 1.22.0`."""
+    """Libraries with different versions here: `onnx 1.23.2, here 1.22.0`."""
 
     @property
     def same(self) -> bool:
@@ -47,7 +49,7 @@ class Followed:
 
 
 def read_recipe(path: Path) -> Recipe:
-    """The recipe in a file. Raises `RecipeInvalid` with the first thing that is wrong."""
+    """Reads the recipe in a file. Raises `RecipeInvalid` with the first problem."""
     try:
         return Recipe.model_validate_json(path.read_bytes())
     except OSError as error:
@@ -58,29 +60,37 @@ def read_recipe(path: Path) -> Recipe:
         raise RecipeInvalid(reason=f"{where}: {first['msg']}") from error
 
 
-def follow(recipe: Recipe, model: Path, dataset: Path, out: Path, on_event: Callable[[Event], None]) -> Followed:
+def follow(recipe: Recipe, model: Path, dataset: Path, out: Path, on_event: Callable[[Event], None]) -> Reproduction:
     """Make the artifact of `recipe` again, at `out`.
 
-    Raises `RecipeInvalid` where the files are not the recipe's, and `JobFailed` where a step fails.
+    Raises `RecipeInvalid` if the files are not those of the recipe, and `JobFailed` if a step fails.
     """
     if not recipe.steps or recipe.artifact is None:
-        raise RecipeInvalid(reason="it has no steps, because the original was left as it is")
+        raise RecipeInvalid(reason="it does not have steps, because the original was kept unchanged")
     _same_file("original", model, recipe.original.sha256)
     _same_file("data set", dataset, recipe.dataset.sha256)
     with tempfile.TemporaryDirectory(prefix="recipe-") as folder:
-        current = model
+        last = original = ModelFile(format=recipe.original.format, path=model)
+        made = {ORIGINAL: original}
         for number, step in enumerate(recipe.steps):
             scratch = Path(folder) / str(number)
             scratch.mkdir()
-            given = format_after(recipe.original.format, [one.technique for one in recipe.steps[:number]])
-            files = {"original": model, "model": current, "dataset": dataset}
-            current = _made(recipe, step, given, files, scratch, on_event)
-        shutil.copyfile(current, out)
-    return Followed(digest_of(out), recipe.artifact.sha256, differing_libraries(recipe))
+            models = {MODEL: last, **{role: _made_before(made, key) for role, key in step.inputs.items()}}
+            path = _made(recipe, step, models, {ORIGINAL: model, "dataset": dataset}, scratch, on_event)
+            last = ModelFile(format=format_after(models[MODEL].format, [step.technique]), path=path)
+            made[step.key] = last
+        shutil.copyfile(last.path, out)
+    return Reproduction(digest_of(out), recipe.artifact.sha256, differing_libraries(recipe))
+
+
+def _made_before(made: Mapping[str, ModelFile], key: str) -> ModelFile:
+    if key not in made:
+        raise RecipeInvalid(reason=f"a step reads what the step {key!r} made, and no step before it has that key")
+    return made[key]
 
 
 def differing_libraries(recipe: Recipe) -> tuple[str, ...]:
-    """Every library that a step ran with and whose version here is another one."""
+    """The libraries that steps ran with and that have another version here, or are missing."""
     recorded = {name: version for step in recipe.steps for name, version in step.libraries.items()}
     here = installed_versions(recorded)
     return tuple(
@@ -93,12 +103,12 @@ def differing_libraries(recipe: Recipe) -> tuple[str, ...]:
 def _made(
     recipe: Recipe,
     step: RecipeStep,
-    given_format: str,
-    files: dict[str, Path],
+    models: Mapping[str, ModelFile],
+    files: Mapping[str, Path],
     scratch: Path,
     on_event: Callable[[Event], None],
 ) -> Path:
-    """What `step` makes of the model in `files`, which has the `given_format`."""
+    """Runs `step` on the `models`, by role. Returns the path of the artifact."""
     request = StepRequest(
         key=step.key or step.technique,
         kind=StepKind.OPTIMIZE,
@@ -111,12 +121,14 @@ def _made(
         seed=step.seed,
         threads=recipe.threads_used,
         original_format=recipe.original.format,
-        format=given_format,
+        format=models[MODEL].format,
+        inputs={role: one.format for role, one in models.items() if role != MODEL},
         signature=recipe.original.signature,
         dataset=recipe.dataset.spec,
         batch_divisor=step.batch_divisor,
     )
-    job = job_for(request, facts, scratch=scratch, inputs=files)
+    inputs = {**files, **{role: one.path for role, one in models.items()}}
+    job = job_for(request, facts, scratch=scratch, inputs=inputs)
     result = run_job(job, on_event=on_event, should_stop=lambda: False)
     return scratch / result.files[0].path
 
@@ -126,14 +138,14 @@ def _same_file(what: str, path: Path, expected: str) -> None:
         raise RecipeInvalid(reason=f"there is no {what} at {path}")
     found = digest_of(path)
     if found != expected:
-        raise RecipeInvalid(reason=f"the {what} at {path} is another file: {found[:12]}… instead of {expected[:12]}…")
+        raise RecipeInvalid(reason=f"the {what} at {path} is another file: {found[:12]}…, expected {expected[:12]}…")
 
 
 # --- the command ------------------------------------------------------------------------------------------------------
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status."""
+    """Runs the command line. Returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m apps.agents.recipe", description="Make an artifact again.")
     parser.add_argument("recipe", type=Path, help="recipe.json of a package")
     parser.add_argument("--model", type=Path, required=True, help="the original model's file, as it was uploaded")
@@ -150,7 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("The same bytes as in the recipe.")
         return SAME
     print(f"Other bytes than in the recipe: {followed.expected} was expected.")
-    print("Other versions: " + ("; ".join(followed.differing) or "none, so it is the machine that differs."))
+    print("Other versions: " + ("; ".join(followed.differing) or "none, so the machine makes the difference."))
     return OTHER
 
 

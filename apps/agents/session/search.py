@@ -1,4 +1,4 @@
-"""What stands and what is worth trying next: the manager's view of a session once it has a plan."""
+"""What is worth trying next in a session with a plan: candidates, shared links and repairs."""
 
 from __future__ import annotations
 
@@ -8,19 +8,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from apps.agents.contracts.chain import Application, Chain, key_of, prefixes
+from apps.agents.contracts.chain import Chain, key_of, sources
 from apps.agents.contracts.errors.techniques import TechniqueNoEffect
-from apps.agents.contracts.reports.analysis import AnalysisReport
-from apps.agents.contracts.reports.evaluation import Part
-from apps.agents.contracts.reports.runtimes import RuntimeBaseline
-from apps.agents.contracts.state import ACTIVE, CandidateRecord, Plan, SessionState, Status, StepRecord
-from apps.agents.evaluation.selection import REAL_CHANGE, Judgement, bar, best
-from apps.agents.measuring.statistics.certainty import MOST_FINALISTS, Contender, finalists, shared_confidence
+from apps.agents.contracts.state import CandidateRecord, Status
+from apps.agents.evaluation.selection import REAL_CHANGE, best
 from apps.agents.planning.agent import TYPE_CHOICES, type_choice
-from apps.agents.planning.availability import obstacle_to
-from apps.agents.planning.baseline import Measured, against_baseline, is_baseline
-from apps.agents.planning.bases import Bases, bases_of_analyses
-from apps.agents.planning.chains import Heads
+from apps.agents.planning.baseline import is_baseline
 from apps.agents.planning.ordering import (
     COLLAPSE_POINTS,
     KNOWN_SURPRISE,
@@ -31,25 +24,20 @@ from apps.agents.planning.ordering import (
     worth,
 )
 from apps.agents.planning.repair import Repair, Stop, next_repair
-from apps.agents.session.candidates import Trial, read_trials, repair_record
-from apps.agents.session.finalists import Finals, contenders
-from apps.agents.session.steps import ANALYSE, LOST, PLAN, Steps, optimize_key
-from apps.agents.techniques.artifact_format import runtime_of
-from apps.agents.techniques.catalogue import Family, Risk, TechniqueSpec
-from apps.agents.techniques.compatibility import format_label
+from apps.agents.session.candidates import Trial, repair_record
+from apps.agents.session.overview import Overview
+from apps.agents.techniques.catalogue import Risk
 
 NO_EFFECT = TechniqueNoEffect.code
 FLOAT_MODELS_UNTIL = 0.5
-"""Share of a session's minutes after which what is left goes to candidates that may win."""
-JUDGING_TAKES = 1.5
-"""Times what ranking takes for loading and timing: judging times in several processes."""
+"""After this share of a session's minutes, float models are no longer measured only for comparison."""
 FAILURES_END_TECHNIQUE = 3
 """A technique that failed this often and never worked is not tried again in the session."""
 
 
 @dataclass(frozen=True)
 class Option:
-    """A candidate that could be started now, and what trying it is worth."""
+    """A candidate that could be started now, and its worth."""
 
     candidate: CandidateRecord
     worth: float
@@ -57,156 +45,20 @@ class Option:
 
 @dataclass(frozen=True)
 class Shared:
-    """The first links of candidates, which are applied once for all of them."""
+    """First links that several candidates share. They are applied once for all of them."""
 
     chain: Chain
     candidates: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Search:
-    """A session after its plan: trials, judgements, and the options that are left. Everything follows from `state`."""
-
-    state: SessionState
-    specs: Mapping[str, TechniqueSpec]
-
-    @cached_property
-    def steps(self) -> Steps:
-        return Steps.of(self.state)
-
-    @cached_property
-    def analysis(self) -> AnalysisReport:
-        return AnalysisReport.model_validate(self._result(ANALYSE))
-
-    @cached_property
-    def plan(self) -> Plan:
-        """The plan with chains as they can be applied: without optional links that failed or may not be used."""
-        heads = Heads(self.bases, self.specs, lambda technique: self.unavailable(technique) is None)
-        plan = Plan.model_validate(self._result(PLAN))
-        candidates = tuple(self._applicable(heads.in_full(one)) for one in plan.candidates)
-        return plan.model_copy(update={"candidates": candidates})
-
-    def _applicable(self, record: CandidateRecord) -> CandidateRecord:
-        """The record with the links that its step has started from, or is to start from."""
-        own = optimize_key(record.key)
-        way = self.steps.way_to(own) if self.steps.get(own) else None
-        kept: Chain = ()
-        for link in record.steps:
-            if not link.optional or self._applies((*kept, link), way):
-                kept = (*kept, link)
-        return record if kept == record.steps else record.model_copy(update={"steps": kept})
-
-    def _applies(self, chain: Chain, way: frozenset[str] | None) -> bool:
-        if way is not None:
-            return key_of(chain) in way
-        return self.steps.lost(chain) is None and self.unavailable(chain[-1].technique) is None
-
-    def _result(self, key: str) -> dict[str, object]:
-        step = self.steps.completed(key)
-        assert step is not None, f"the search is read after {key}"
-        return step.result
-
-    @cached_property
-    def exported(self) -> tuple[AnalysisReport, ...]:
-        """The analyses of what the original was exported to."""
-        return tuple(AnalysisReport.model_validate(step.result) for step in self.steps.exported_analyses)
-
-    @property
-    def exports_failed(self) -> Mapping[str, str]:
-        """Why the plan had to do without an export that was asked for, in a sentence, by the key of its step."""
-        plan = self.steps.get(PLAN)
-        reasons = plan.request.parameters.get("export_failures", {}) if plan else {}
-        formats = {step.request.key: self._exported_by(step.request.technique) for step in self.steps.sharing}
-        return {
-            key: f"There is no exported model, so {format_label(target)} techniques are left out: {reasons[target]}"
-            for key, target in formats.items()
-            if target is not None and target in reasons
-        }
-
-    def _exported_by(self, technique: str | None) -> str | None:
-        """The format that `technique` exports to; `None` where it is no export."""
-        spec = self.specs.get(technique or "")
-        return spec.output_format if spec is not None and spec.family is Family.EXPORT else None
-
-    @cached_property
-    def bases(self) -> Bases:
-        return bases_of_analyses(self.analysis, self.exported, self.state.dataset.task)
-
-    @cached_property
-    def trials(self) -> tuple[Trial, ...]:
-        return read_trials(self.steps, self.plan, self.bases, self.state.criteria, self.specs)
-
-    @cached_property
-    def judged(self) -> Mapping[str, Judgement]:
-        """What the choosing part says of each candidate that was measured."""
-        return {trial.key: trial.judgement for trial in self.trials if trial.judgement is not None}
-
-    # --- finalists ---------------------------------------------------------------------------------------------------
-
-    @cached_property
-    def by_key(self) -> Mapping[str, Trial]:
-        return {trial.key: trial for trial in self.trials}
-
-    @cached_property
-    def contenders(self) -> tuple[Contender, ...]:
-        return contenders(self.by_key, self.state.criteria)
-
-    @cached_property
-    def finals(self) -> Finals | None:
-        """The finalists, as the first of them was asked for with; `None` before."""
-        asked = next((trial.judge for trial in self.trials if trial.judge is not None), None)
-        if asked is None:
-            return None
-        return Finals(tuple(asked.request.parameters["finalists"]), self.by_key, self.state.criteria)
-
-    def new_finals(self, most: int = MOST_FINALISTS) -> Finals | None:
-        """The finalists that the candidates measured so far come to; `None` where nobody is worth judging."""
-        keys = finalists(self.contenders, self.state.criteria.confidence, most)
-        return Finals(keys, self.by_key, self.state.criteria) if keys else None
-
-    def judging_parameters(self, trial: Trial, finals: Finals) -> dict[str, Any]:
-        """Those of the step that judges a finalist: who shares the chance of error, and who it was chosen among."""
-        return {
-            "part": Part.EVALUATION.value,
-            "finalists": list(finals.keys),
-            "confidence": shared_confidence(self.state.criteria.confidence, len(finals.keys)),
-            "contenders": {one.key: round(one.score, 6) for one in self.contenders},
-            **self.held_against(trial),
-        }
-
-    @property
-    def judging_s(self) -> float:
-        """How long judging one candidate takes, by what ranking the candidates took; 0 before one is measured."""
-        estimates = [_judging_s(trial) for trial in self.trials if trial.report is not None]
-        return sum(estimates) / len(estimates) if estimates else 0.0
-
-    @cached_property
-    def bar(self) -> float:
-        return bar(self.judged)
-
-    def against_baseline(self, *, closed: bool) -> Mapping[str, str]:
-        """How each clever 4-bit method stands to plain rounding; those that stand alone once the search is `closed`."""
-        measured = [Measured(trial.planned, trial.report) for trial in self.trials if trial.report is not None]
-        return against_baseline(measured, self.specs, closed=closed)
-
-    @property
-    def started(self) -> int:
-        """How much of the budget of candidates is spent: what was lost without its own fault does not count."""
-        return sum(trial.started and trial.fault is None for trial in self.trials)
-
-    @property
-    def titles(self) -> Mapping[str, str]:
-        return {trial.key: trial.planned.title for trial in self.trials}
+class Search(Overview):
+    """The remaining options of a session. Everything follows from `state`."""
 
     # --- what candidates share ---------------------------------------------------------------------------------------
 
-    @property
-    def sharing(self) -> bool:
-        """Whether something that candidates start from is being made."""
-        return any(step.status in ACTIVE for step in self.steps.sharing)
-
     def to_share(self, options: Sequence[Option]) -> Mapping[str, Shared]:
-        """What these candidates start from and was not asked for, by the key of its step."""
+        """The next shared links to apply for these candidates, by the key of the step."""
         found: dict[str, Shared] = {}
         for option in options:
             trial = self.by_key.get(option.candidate.key)
@@ -216,18 +68,10 @@ class Search:
                 found[key_of(chain)] = Shared(chain, (*known.candidates, option.candidate.key))
         return found
 
-    @property
-    def done_without(self) -> tuple[tuple[Application, StepRecord], ...]:
-        """The optional links that could not be applied, each with its step."""
-        written = Plan.model_validate(self._result(PLAN)).candidates
-        optional = {link.technique: link for one in written for link in one.steps if link.optional}
-        lost = [step for step in self.steps.sharing if step.status in LOST]
-        return tuple((optional[name], step) for step in lost if (name := step.request.technique or "") in optional)
-
     def _lost_link(self, trial: Trial) -> str | None:
-        """Why what a candidate starts from is not to be had, or what it is, where others were to start from that."""
+        """Why a shared link of a candidate could not be applied; `None` if all could, or have not been tried yet."""
         chain = trial.planned.steps
-        for part in (*prefixes(chain), *([chain] if trial.shared else ())):
+        for part in (*sources(chain), *([chain] if trial.shared else ())):
             if (step := self.steps.lost(part)) is None:
                 continue
             title = part[-1].title
@@ -235,54 +79,13 @@ class Search:
                 return f"Left out: {title}, which comes before it, failed."
             if step.error_code == NO_EFFECT:
                 return f"Left out: {title} has nothing to change in this model."
-            return f"Left out: {title} failed already when other candidates were to start from it."
+            return f"Left out: {title} failed already for other candidates that start with it."
         return None
 
     # --- other runtimes ----------------------------------------------------------------------------------------------
 
-    def _export_of(self, candidate: CandidateRecord) -> Application | None:
-        """The export that a candidate starts from; `None` where it starts from the original, or is the export."""
-        first = candidate.steps[0]
-        return first if len(candidate.steps) > 1 and self._exported_by(first.technique) else None
-
-    def _float_model_of(self, candidate: CandidateRecord) -> Trial | None:
-        """The candidate that is nothing but the export which this one starts from."""
-        export = self._export_of(candidate)
-        return next((trial for trial in self.trials if export and trial.planned.steps == (export,)), None)
-
-    def awaits_float_model(self, candidate: CandidateRecord) -> bool:
-        """Whether the float model in the same runtime is being measured, which it is to be held against."""
-        first = self._float_model_of(candidate)
-        return first is not None and first.started and not first.decided
-
-    @property
-    def to_evaluate(self) -> tuple[Trial, ...]:
-        """What is made and can be measured now: the float model in the same runtime is waited for, if it is begun."""
-        awaiting = [trial for trial in self.trials if trial.awaits_evaluation]
-        return tuple(trial for trial in awaiting if not self.awaits_float_model(trial.planned))
-
-    def held_against(self, trial: Trial) -> dict[str, Any]:
-        """The parameters of a candidate's evaluation: the float model in its runtime, where that is another one.
-
-        As it was measured beside the original, or else by the two analyses.
-        """
-        export = self._export_of(trial.planned)
-        exported = self._exported_by(export.technique) if export else None
-        if exported is None or runtime_of(exported) == runtime_of(self.analysis.model.format):
-            return {}
-        first = self._float_model_of(trial.planned)
-        report = first.report if first else None
-        lead = self.bases.profile(self.specs[trial.planned.technique]).lead
-        baseline = RuntimeBaseline(
-            runtime=runtime_of(exported),
-            speedup=report.latency.speedup.value if report else lead.speedup,
-            size_ratio=report.size_bytes.ratio if report else lead.size_ratio,
-            in_turns=report is not None,
-        )
-        return {"runtime_baseline": baseline.model_dump(mode="json")}
-
     def _starting_from(self, export: CandidateRecord) -> list[Trial]:
-        """Candidates that start from what the candidate `export` is, and have not been started."""
+        """Candidates that start from the candidate `export` and have not been started."""
         return [
             trial
             for trial in self.trials
@@ -293,18 +96,19 @@ class Search:
 
     @property
     def _room_for_float_models(self) -> bool:
-        """Whether the budget has room for one and for what is held against it: the analyses can stand for it."""
+        """Whether the budget allows a float model in addition to a candidate that is compared with it. Without it, the
+        numbers from the analyses are used."""
         budget = self.state.criteria.budget
         return budget.candidates - self.started >= 2 and self.state.worked_s <= FLOAT_MODELS_UNTIL * 60 * budget.minutes
 
     def _awaited_float_model(self, candidate: CandidateRecord) -> bool:
-        """Whether it is the float model in another runtime, and something worth trying is to be held against it."""
+        """Whether it is the float model in another runtime, and a candidate worth trying will be compared with it."""
         if not self._room_for_float_models:
             return False
         return any(self.passed_over(trial) is None for trial in self._starting_from(candidate))
 
     def _before_what_starts_from_it(self, option: Option, options: list[Option]) -> Option:
-        """The float model in a runtime comes right before the first candidate that starts from it."""
+        """Moves the float model of a runtime to just before the first candidate that starts from it."""
         later = {trial.key for trial in self._starting_from(option.candidate)}
         held = [other.worth for other in options if other.candidate.key in later]
         if not held or not self._room_for_float_models:
@@ -312,22 +116,6 @@ class Search:
         return Option(option.candidate, max(option.worth, max(held) * (1 + 2e-6)))
 
     # --- options -----------------------------------------------------------------------------------------------------
-
-    def unavailable(self, technique: str) -> str | None:
-        """Why a technique cannot be used; `None` when it can."""
-        spec = self.specs.get(technique)
-        if spec is None:
-            return f"The technique {technique} is not installed here."
-        basis = self.bases.of(spec) or self.bases.original
-        return obstacle_to(
-            spec,
-            criteria=self.state.criteria,
-            model=basis.model,
-            dataset=self.state.dataset,
-            libraries=self.state.libraries,
-            disabled=self.state.disabled_techniques,
-            analysis=basis.analysis,
-        )
 
     @cached_property
     def options(self) -> tuple[Option, ...]:
@@ -343,7 +131,8 @@ class Search:
         return tuple(sorted(options, key=lambda option: (-option.worth, option.candidate.key)))
 
     def _before_what_it_judges(self, option: Option, options: list[Option]) -> Option:
-        """Plain rounding comes right before the first method that has to beat it, and at once where one was tried."""
+        """Moves plain rounding to just before the first method that has to beat it, or to the front if one was
+        tried."""
         clever = [trial for trial in self.trials if self._has_to_beat(trial.planned, option.candidate)]
         judged = [other.worth for other in options if self._has_to_beat(other.candidate, option.candidate)]
         if any(trial.started for trial in clever):
@@ -355,12 +144,13 @@ class Search:
         return bool(one and other and is_baseline(one, plain.parameters, other, clever.parameters))
 
     def _awaited_baseline(self, candidate: CandidateRecord) -> bool:
-        """Whether a method that has to beat `candidate` is tried or worth trying, so that it is to be measured too."""
+        """Whether a method that has to beat `candidate` was tried or is worth trying. `candidate` is then measured
+        too."""
         clever = [trial for trial in self.trials if self._has_to_beat(trial.planned, candidate)]
         return any(trial.started or self.passed_over(trial) is None for trial in clever)
 
     def passed_over(self, trial: Trial) -> str | None:
-        """Why a planned candidate that was not started is not worth starting now; `None` when it is."""
+        """Why a planned candidate that was not started is not worth starting now; `None` if it is."""
         candidate, criteria = trial.planned, self.state.criteria
         if reason := self._cannot_run(candidate.technique) or self._lost_link(trial):
             return reason
@@ -370,7 +160,7 @@ class Search:
             return None
         if lost := self._collapsed_siblings(candidate):
             return f"Left out: {' and '.join(lost)}, which quantize the same operators, lost far too much."
-        correction, known = self._correction(candidate.technique), self._measured(candidate.technique)
+        correction, known = self._correction(candidate), self._measured(candidate)
         surprise = KNOWN_SURPRISE if self._is_known_choice(candidate) else SURPRISE
         profile = self.bases.profile(self.specs[candidate.technique])
         if broken := obstacle(candidate.predicted, profile, criteria, correction, surprise):
@@ -380,7 +170,7 @@ class Search:
             return None
         leader = best(self.judged)
         against = f"{leader} ranks with {self.judged[leader].score:.2f}" if leader else "the original has 1"
-        return f"Left out: at best a score of {hope:.2f} is to be expected{_corrected(correction)}, and {against}."
+        return f"Left out: its score is at best {hope:.2f}{_corrected(correction)}, but {against}."
 
     def _cannot_run(self, technique: str) -> str | None:
         if reason := self.unavailable(technique):
@@ -392,7 +182,7 @@ class Search:
         return None
 
     def _is_new_type_choice(self, candidate: CandidateRecord) -> bool:
-        """Whether it is a further choice of number types while fewer than `TYPE_CHOICES` were measured."""
+        """Whether it is a new choice of number types, and fewer than `TYPE_CHOICES` were measured."""
         choice = self._type_choice(candidate)
         return choice is not None and choice not in self._choices and len(self._choices) < TYPE_CHOICES
 
@@ -409,19 +199,27 @@ class Search:
         going = [trial for trial in self.trials if trial.started and trial.failed_step is None]
         return frozenset(choice for trial in going if (choice := self._type_choice(trial.planned)))
 
-    def _correction(self, technique: str) -> tuple[float, float]:
-        """What the technique's measured candidates say of its predictions: measured over predicted, their mean."""
-        measured = self._measured(technique)
+    def _correction(self, candidate: CandidateRecord) -> tuple[float, float]:
+        """The mean of measured over predicted speed-up and size ratio, over the technique's measured candidates."""
+        measured = self._measured(candidate)
         return (
             _mean_ratio([trial.speedup / trial.planned.predicted.speedup for trial in measured]),
             _mean_ratio([trial.size_ratio / trial.planned.predicted.size_ratio for trial in measured]),
         )
 
-    def _measured(self, technique: str) -> list[Trial]:
-        return [trial for trial in self.trials if trial.judgement and trial.planned.technique == technique]
+    def _measured(self, candidate: CandidateRecord) -> list[Trial]:
+        """The measured candidates that apply the same technique to the same model: what is true of a pruned one says
+        nothing of the whole one."""
+        return [
+            trial
+            for trial in self.trials
+            if trial.judgement
+            and trial.planned.technique == candidate.technique
+            and _made_of(trial.planned) == _made_of(candidate)
+        ]
 
     def _worth(self, candidate: CandidateRecord) -> float:
-        gain = predicted_gain(candidate.predicted, self.state.criteria, self._correction(candidate.technique))
+        gain = predicted_gain(candidate.predicted, self.state.criteria, self._correction(candidate))
         risk = Risk.HIGH if self._lossy_siblings(candidate) else candidate.predicted.risk
         return worth(gain, candidate.predicted, self.specs[candidate.technique], risk)
 
@@ -429,7 +227,7 @@ class Search:
         """Candidates that quantize the same operators with the same technique and lost too much."""
         return [
             trial
-            for trial in self._measured(candidate.technique)
+            for trial in self._measured(candidate)
             if trial.judgement and trial.judgement.loses_metric and self._same_scope(trial.planned, candidate)
         ]
 
@@ -438,7 +236,10 @@ class Search:
         return scope(one.parameters) == scope(other.parameters)
 
     def _collapsed_siblings(self, candidate: CandidateRecord) -> list[str]:
-        """Keys of `TYPE_CHOICES` such candidates or more that lost several limits: another type will not mend it."""
+        """Keys of such candidates that lost several times the limit, if there are at least `TYPE_CHOICES`; else empty.
+
+        Another number type cannot repair such a loss.
+        """
         limit = self.state.criteria.constraints.max_metric_drop_points
         if limit is None:
             return []
@@ -450,17 +251,17 @@ class Search:
 
     @cached_property
     def chains(self) -> tuple[tuple[Trial, ...], ...]:
-        """Roots that were started, each with its repairs."""
+        """The roots that were started, each with its repairs."""
         roots = [trial.key for trial in self.trials if trial.started and trial.root == trial.key]
         return tuple(tuple(trial for trial in self.trials if trial.root == root) for root in roots)
 
     def repair_of(self, chain: tuple[Trial, ...]) -> Repair | Stop | None:
-        """The next repair of a chain or why there is none; `None` while one of its candidates is undecided."""
+        """The next repair of a chain, or why it ends; `None` while one of its candidates is undecided."""
         if not all(trial.decided for trial in chain):
             return None
         spec = self.specs[chain[0].planned.technique]
         attempts = tuple(trial.attempt() for trial in chain)
-        others = tuple(trial.attempt() for trial in self._measured(spec.name) if trial.root != chain[0].root)
+        others = tuple(trial.attempt() for trial in self._measured(chain[-1].planned) if trial.root != chain[0].root)
         return next_repair(attempts, spec, self.bases.profile(spec), self.state.criteria, self.bar, others)
 
     def _repair_option(self, chain: tuple[Trial, ...]) -> Option | None:
@@ -475,18 +276,14 @@ class Search:
         return Option(record, worth(gain, record.predicted, spec, Risk.MEDIUM))
 
 
-def _judging_s(trial: Trial) -> float:
-    """The examples that judge take as much longer than the choosing ones as there are more; the rest is timing."""
-    report, evaluate = trial.report, trial.evaluate
-    if report is None or evaluate is None or evaluate.duration_s is None:
-        return 0.0
-    outputs_s = report.outputs_s or 0.0
-    more = (report.judging_examples or report.examples) / report.examples
-    return JUDGING_TAKES * max(0.0, evaluate.duration_s - outputs_s) + outputs_s * more
+def _made_of(candidate: CandidateRecord) -> tuple[tuple[str, dict[str, Any]], ...]:
+    """What is applied before a candidate's last link."""
+    return tuple((link.technique, link.parameters) for link in candidate.steps[:-1])
 
 
 def _mean_ratio(ratios: list[float]) -> float:
-    """Geometric mean, kept between a half and two: one surprise does not overturn all predictions."""
+    """The geometric mean, limited to the range from 0.5 to 2, so that one surprise does not overturn all
+    predictions."""
     if not ratios:
         return 1.0
     mean = math.exp(sum(math.log(max(ratio, 1e-6)) for ratio in ratios) / len(ratios))
@@ -494,4 +291,4 @@ def _mean_ratio(ratios: list[float]) -> float:
 
 
 def _corrected(correction: tuple[float, float]) -> str:
-    return "" if correction == (1.0, 1.0) else " after what its siblings measured"
+    return "" if correction == (1.0, 1.0) else " after the measurements of similar candidates"

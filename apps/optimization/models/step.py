@@ -11,6 +11,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from apps.agents.contracts.chain import MODEL
 from apps.agents.contracts.faults import Fault
 from apps.agents.contracts.state import TERMINAL, Status, StepKind
 from apps.models import clock
@@ -33,7 +34,9 @@ class SessionStep(models.Model):
     technique = models.CharField(max_length=60, blank=True)
     parameters = models.JSONField(default=dict)
     parent_key = models.CharField(max_length=60, blank=True)
-    """Key of the step whose artifact is the input; empty means the original."""
+    """Key of the step whose artifact is the model that it starts from; empty means the original."""
+    further_parents = models.JSONField(default=dict, blank=True)
+    """Keys of the steps whose artifacts it reads as well, by role, or `ORIGINAL`."""
     reason = models.TextField(blank=True)
     status = models.CharField(max_length=10, choices=choices_of(Status), default=Status.QUEUED)
     progress = models.FloatField(default=0.0)
@@ -49,6 +52,12 @@ class SessionStep(models.Model):
     result = models.JSONField(default=dict)
     artifact = models.ForeignKey(Blob, on_delete=models.PROTECT, null=True, related_name="steps")
     artifact_filename = models.CharField(max_length=255, blank=True)
+    collected_at = models.DateTimeField(null=True)
+    """When its session let the file go, because nothing read it any more. It is not lost: its recipe makes it again."""
+    checkpoint = models.ForeignKey(Blob, on_delete=models.PROTECT, null=True, related_name="checkpointed_steps")
+    """What its job kept for a next attempt; empty once the step has ended."""
+    checkpoint_of = models.CharField(max_length=64, blank=True)
+    """The identity of the job that kept it. A job of another identity must not use it."""
     error_code = models.CharField(max_length=80, blank=True)
     error = models.TextField(blank=True)
     traceback = models.TextField(blank=True)
@@ -75,6 +84,11 @@ class SessionStep(models.Model):
 
     def __str__(self) -> str:
         return self.key
+
+    @property
+    def parents(self) -> dict[str, str]:
+        """Key of the step whose artifact is each input, by role. Without `MODEL` that is the original."""
+        return {**({MODEL: self.parent_key} if self.parent_key else {}), **self.further_parents}
 
     @property
     def errored(self) -> bool:
@@ -138,6 +152,10 @@ class SessionStep(models.Model):
         """Records the stored file before the step is complete, so that it is not garbage-collected in between."""
         return self._held(artifact=blob, artifact_filename=filename[:255])
 
+    def keep_checkpoint(self, blob: Blob, identity: str) -> bool:
+        """Records what a next attempt goes on from, in place of what was recorded before."""
+        return self._held(checkpoint=blob, checkpoint_of=identity)
+
     def complete(self, result: dict[str, Any]) -> bool:
         held = self._ended(status=Status.COMPLETED, result=result, progress=1.0)
         if held:
@@ -185,7 +203,7 @@ class SessionStep(models.Model):
         if self.status == Status.RUNNING:
             return self._ended(stale=stale, **changes)
         queued = SessionStep.objects.filter(pk=self.pk, status=Status.QUEUED)
-        return bool(queued.update(**changes, **_RELEASED, eta_s=None, finished_at=Now()))
+        return bool(queued.update(**changes, **_RELEASED, **_FROM_THE_START, eta_s=None, finished_at=Now()))
 
     def start_over(self) -> bool:
         """Ended → queued, with a fresh count of attempts."""
@@ -203,6 +221,8 @@ class SessionStep(models.Model):
                 traceback="",
                 fault="",
                 artifact=None,
+                collected_at=None,
+                **_FROM_THE_START,
                 started_at=None,
                 earlier_runs=own_time.runs_kept(self, clock.now()),
                 finished_at=None,
@@ -213,7 +233,8 @@ class SessionStep(models.Model):
         """Applies `changes` like `_held` and ends the step, under the lock of its session."""
         with transaction.atomic():
             OptimizationSession.objects.lock(self.session_id)
-            return self._held(stale=stale, **changes, **_RELEASED, eta_s=None, finished_at=Now())
+            ended = {**changes, **_RELEASED, **_FROM_THE_START, "eta_s": None, "finished_at": Now()}
+            return self._held(stale=stale, **ended)
 
     def _held(self, *, stale: bool = False, **changes: Any) -> bool:
         """Applies `changes` if this run still holds the claim (and, with `stale`, if its lease has expired)."""
@@ -224,3 +245,4 @@ class SessionStep(models.Model):
 
 
 _RELEASED: dict[str, Any] = {"claim": None, "lease_expires_at": None}
+_FROM_THE_START: dict[str, Any] = {"checkpoint": None, "checkpoint_of": ""}

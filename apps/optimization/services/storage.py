@@ -33,6 +33,8 @@ class Storage:
     models_bytes: int
     datasets_bytes: int
     candidates_bytes: int
+    checkpoints_bytes: int
+    """What steps at work keep to go on from if their worker dies."""
     packages_bytes: int
     uploads_bytes: int
     disk_free_bytes: int | None
@@ -51,6 +53,7 @@ class Storage:
             ("Models", self.models_bytes),
             ("Data sets", self.datasets_bytes),
             ("Candidate files", self.candidates_bytes),
+            ("Checkpoints of running steps", self.checkpoints_bytes),
             ("Packages", self.packages_bytes),
             ("Unfinished uploads", self.uploads_bytes),
         )
@@ -67,6 +70,7 @@ def storage_of(team: Team, policy: RetentionPolicy | None = None) -> Storage:
         models_bytes=_size_of(ModelVersion.objects.filter(model__team=team).values("blob")),
         datasets_bytes=_size_of(DataSet.objects.filter(team=team).values("blob")),
         candidates_bytes=_size_of(steps.values("artifact")),
+        checkpoints_bytes=_size_of(steps.values("checkpoint")),
         packages_bytes=_size_of(OptimizationSession.objects.filter(team=team).values("package")),
         uploads_bytes=coming or 0,
         disk_free_bytes=_disk_free_bytes(),

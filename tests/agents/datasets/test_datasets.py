@@ -73,7 +73,7 @@ def test_no_example_is_in_two_parts_and_none_is_left_out(labels: list[int], seed
     assert not len(parts.training)
 
 
-def test_the_choosing_part_has_each_classs_share_of_a_file_that_is_sorted_by_class() -> None:
+def test_the_validation_part_has_each_classs_share_of_a_file_that_is_sorted_by_class() -> None:
     labels = np.repeat(np.arange(4), 250)
     parts = split(1000, 7, labels)
     assert np.bincount(labels[parts.choosing]).tolist() == pytest.approx([len(parts.choosing) / 4] * 4, abs=2)
@@ -178,7 +178,7 @@ def test_what_unpacks_to_more_than_the_worker_has_room_for_is_refused(
     path = arrays(tmp_path / "d.npz", True, image=np.zeros((20, 1, 64, 64), np.float32), y=np.zeros(20, np.int64))
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
-    with pytest.raises(DatasetTooLarge, match=r"'image.npy' unpacks to .* bytes and 1,000 are free"):
+    with pytest.raises(DatasetTooLarge, match=r"'image.npy' unpacks to .* bytes, but only 1,000 are free"):
         load_dataset(path, CLASSIFY, [PICTURE], seed=1, scratch=tmp_path / "scratch")
     assert not list((tmp_path / "scratch").rglob("*.npy"))
 

@@ -45,7 +45,7 @@ def test_a_model_that_does_not_repeat_itself_is_named_with_its_operator(tmp_path
 
 
 def test_noise_in_an_output_that_is_not_judged_is_a_note(tmp_path: Path) -> None:
-    assert "other values in noise (it has RandomNormalLike)" in examined(tmp_path, batches.noise_beside()).notes[0]
+    assert "different values in noise (it has RandomNormalLike)" in examined(tmp_path, batches.noise_beside()).notes[0]
     with pytest.raises(ModelNotDeterministic):
         examined(tmp_path, batches.noise_beside(), output="noise")
 
@@ -55,9 +55,9 @@ def test_a_norm_in_training_mode_is_named(tmp_path: Path) -> None:
         examined(tmp_path, batches.training_norm())
 
 
-def test_examples_that_change_each_other_are_told(tmp_path: Path) -> None:
+def test_examples_that_change_each_other_are_noted(tmp_path: Path) -> None:
     (note,) = examined(tmp_path, batches.attending_over_the_batch()).notes
-    assert "depends on the others of its batch: something in it, such as attention" in note
+    assert "depends on the other examples in its batch: something in it, such as attention" in note
 
 
 @pytest.mark.parametrize(
@@ -87,20 +87,20 @@ def test_what_the_member_says_is_not_looked_for(tmp_path: Path) -> None:
     free = batches.recurrent(("a", "b1", 8), ("a", "b1", 3))
     assert examined(tmp_path, free, STEPS, inputs={"x": {"batch_axis": 1}}).notes == ()
     (note,) = examined(tmp_path, free, STEPS, inputs={"x": {"batch_axis": 0}}).notes
-    assert "depends on the others" in note
+    assert "depends on the other examples" in note
 
 
-def test_a_judged_output_without_examples_is_told(tmp_path: Path) -> None:
+def test_a_judged_output_without_examples_is_refused(tmp_path: Path) -> None:
     model = batches.with_odd_outputs()
     assert examined(tmp_path, model).notes == ()
     for output in ("anchors", "loss", "hits"):
-        with pytest.raises(OutputUnfit, match="no entry for each example"):
+        with pytest.raises(OutputUnfit, match="not have one entry per example"):
             examined(tmp_path, model, output=output)
 
 
 def test_a_model_of_one_example_at_a_time_is_looked_at_too(tmp_path: Path) -> None:
     assert examined(tmp_path, batches.with_odd_outputs(1)) == Behaviour()
-    with pytest.raises(OutputUnfit, match="no entry for each example"):
+    with pytest.raises(OutputUnfit, match="not have one entry per example"):
         examined(tmp_path, batches.with_odd_outputs(1), output="hits")
 
 

@@ -151,7 +151,7 @@ def test_tokens_pooled_to_an_embedding_are_no_scores_of_classes() -> None:
 @pytest.mark.parametrize("pairs", [False, True])
 def test_a_single_number_is_no_embedding(pairs: bool) -> None:
     scorer = scorer_for(DatasetSpec(kind="npz", task="embedding", pairs=pairs), (4, 1), ())
-    with pytest.raises(OutputUnfit, match="a single one is a regression"):
+    with pytest.raises(OutputUnfit, match="a single number is a regression"):
         scorer.add(np.ones((4, 1)), np.ones((4, 1)), np.ones(2 if pairs else (4, 1)))
 
 

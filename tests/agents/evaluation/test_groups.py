@@ -141,7 +141,7 @@ def test_one_group_beyond_the_limit_is_named_though_another_is_less_certain() ->
     verdict = only(limits, measured(groups=groups, group_metric=Metric.TOP1))
     assert verdict.status is Holds.VIOLATED
     assert verdict.sentence == (
-        "Of 2 groups broken stands worst: its top-1 accuracy fell by 6 points (95 % interval for all groups −9 to −3) "
+        "Of 2 groups, broken does worst: its top-1 accuracy fell by 6 points (95 % interval for all groups −9 to −3) "
         "on 100 examples, beyond the limit of 2 points."
     )
 
@@ -150,7 +150,7 @@ def test_a_group_of_one_example_asks_for_examples_of_it() -> None:
     limits = NO_LIMITS.model_copy(update={"max_group_drop_points": 2.0})
     verdict = only(limits, measured(groups=(group("rare", 0.0, -1e9, 1e9, examples=1),), group_metric=Metric.MAE))
     assert verdict.status is Holds.INCONCLUSIVE
-    assert "add examples of it" in str(verdict.to_decide)
+    assert "add more examples of it" in str(verdict.to_decide)
 
 
 def test_what_a_group_cannot_show_is_inconclusive_and_says_why() -> None:
@@ -244,7 +244,7 @@ def test_many_flips_behind_an_equal_accuracy_are_a_finding(changed: int, found: 
     assert bool(told) is found, f"{changed} of 1,000, and {CHURN_TOLERATED:.0%} are tolerated"
     if found:
         assert (
-            "9 % of the predictions changed (90 of 1,000), and the accuracy moved by 0 points only" in told[0].sentence
+            "9 % of the predictions changed (90 of 1,000), but the accuracy moved by only 0 points" in told[0].sentence
         )
 
 
@@ -315,7 +315,7 @@ def test_numbers_bytes_and_nothing_become_names(tmp_path: Path) -> None:
     [
         (np.zeros(40), "all examples belong to '0'"),
         (np.arange(120)[:40].repeat(1), None),
-        (np.zeros((40, 2)), "2 numbers an example"),
+        (np.zeros((40, 2)), "2 numbers per example"),
         (np.zeros(39), "shape [39] for 40 examples"),
     ],
 )
@@ -366,6 +366,6 @@ def test_the_smallest_group_is_warned_of() -> None:
     found = decidability(CLASSIFY, 5000, Criteria(constraints=limits), (), {"north": 4900, "south": 100}).smallest_group
     assert found is not None
     assert (found.group, found.examples, found.groups, found.decides) == ("south", 71, 2, Decides.NO)
-    assert "whether it loses more than 5 points stays inconclusive" in found.sentence
+    assert "Whether it loses more than 5 points stays inconclusive" in found.sentence
     without = Criteria(constraints=Constraints(max_metric_drop_points=5.0))
     assert decidability(CLASSIFY, 5000, without, (), {"north": 4900, "south": 100}).smallest_group is None

@@ -156,7 +156,7 @@ def test_a_model_without_hope_has_a_perplexity_that_is_still_a_number() -> None:
 
 @pytest.mark.parametrize(
     ("shape", "token", "said"),
-    [((2, 5), 0, "one score for each token of the vocabulary"), ((2, 3, 4), 4, "token 4, and the model scores 4 only")],
+    [((2, 5), 0, "one score for each token of the vocabulary"), ((2, 3, 4), 4, "token 4, but the model scores only 4")],
 )
 def test_outputs_that_predict_no_tokens_are_refused(shape: tuple[int, ...], token: int, said: str) -> None:
     with pytest.raises(OutputUnfit, match=said):

@@ -77,7 +77,7 @@ def test_macro_f1_is_the_mean_of_the_classes() -> None:
 
 
 def test_a_label_that_the_model_has_no_score_for_is_refused() -> None:
-    with pytest.raises(LabelsInvalid, match="largest is 7, and the model tells 4 classes"):
+    with pytest.raises(LabelsInvalid, match="largest label is 7, but the model has 4 classes"):
         scored(CLASSIFY, np.zeros((20, 4)), np.zeros((20, 4)), np.full(20, 7))
 
 
@@ -113,7 +113,7 @@ def test_regression_measures_errors_in_the_labels_unit() -> None:
 
 
 def test_labels_of_another_size_than_the_output_are_refused() -> None:
-    with pytest.raises(OutputUnfit, match="3 numbers an example"):
+    with pytest.raises(OutputUnfit, match="3 numbers per example"):
         scored(DatasetSpec(kind="npz", task="regression"), np.zeros((20, 2)), np.zeros((20, 2)), np.zeros((20, 3)))
 
 
@@ -251,7 +251,7 @@ def test_outputs_of_another_shape_or_without_a_number_are_refused() -> None:
     y = np.ones((4, 3), np.float32)
     with pytest.raises(OutputsDiffer, match=r"'y' has the shape \[4, 2\] instead of \[4, 3\]"):
         FidelityMeter(["y"]).add([y], [y[:, :2]])
-    with pytest.raises(OutputsDiffer, match="0 outputs and the original 1"):
+    with pytest.raises(OutputsDiffer, match="0 outputs, and the original gives 1"):
         FidelityMeter(["y"]).add([y], [])
     with pytest.raises(OutputsNotFinite, match="candidate returns NaN"):
         FidelityMeter(["y"]).add([y], [y * np.nan])

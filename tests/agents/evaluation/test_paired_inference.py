@@ -26,7 +26,7 @@ IN, OUT = {"x": ["batch", 16]}, {"logits": ["batch", 6]}
 def passing(
     folder: Path, original: bytes, candidate: bytes, *, at: int = 1, output: str | None = None
 ) -> tuple[Passing, FidelityMeter, tuple[str, ...]]:
-    """After all evaluation examples have gone through both."""
+    """After all test examples have gone through both."""
     engines = []
     for name, content in (("original", original), ("candidate", candidate)):
         (folder / f"{name}.onnx").write_bytes(content)
@@ -103,9 +103,9 @@ def test_outputs_without_examples_are_compared_on_one_after_the_other(tmp_path: 
     # Of one example at a time, what has one shape always is the example's own.
     assert found.axes == ([0, None, None, None] if batch == "batch" else [0, WHOLE, WHOLE, None])
     assert len(notes) == found.axes.count(None)
-    assert all("compared on 48 alone." in note for note in notes)
+    assert all("compared on 48 examples run alone." in note for note in notes)
     assert meter.identical
-    with pytest.raises(OutputUnfit, match="no entry for each example"):
+    with pytest.raises(OutputUnfit, match="not have one entry per example"):
         passing(tmp_path, model, model, output="hits")
 
 
@@ -119,8 +119,8 @@ def test_scores_without_an_axis_of_examples_are_those_of_a_single_one(tmp_path: 
 
 def test_another_number_of_entries_is_counted_and_not_refused(tmp_path: Path) -> None:
     _, meter, notes = passing(tmp_path, with_boxes(0.3), with_boxes(0.6))
-    assert "and on 4" in notes[0] or "and on 3" in notes[0]
-    assert "another shape" in notes[0]
+    assert "On 4" in notes[0] or "On 3" in notes[0]
+    assert "shape differs" in notes[0]
     assert not meter.identical
     with pytest.raises(OutputsDiffer, match="boxes"):
         passing(tmp_path, with_boxes(0.3), with_boxes(0.6), output="boxes")
@@ -129,7 +129,7 @@ def test_another_number_of_entries_is_counted_and_not_refused(tmp_path: Path) ->
 def test_noise_in_another_output_is_left_out(tmp_path: Path) -> None:
     _, meter, notes = passing(tmp_path, batches.noise_beside(), batches.noise_beside())
     assert meter.report(None).max_abs_error < 1e-5
-    assert notes == ("The original gives other values in noise each time: nothing is compared by it.",)
+    assert notes == ("The original gives different values in noise each time, so this is not compared.",)
 
 
 # --- a technique's own check ------------------------------------------------------------------------------------------
@@ -155,4 +155,4 @@ def test_the_judged_output_must_have_its_entries(tmp_path: Path) -> None:
     with pytest.raises(TechniqueInvalidOutput, match="'boxes' has the shape"):
         workshop.apply("onnx-dynamic-int8", model, data, judged)
     made = workshop.apply("onnx-dynamic-int8", model, data, FIDELITY)
-    assert "boxes had another number of entries" in made.result.checks[2]
+    assert "boxes had a different number of entries" in made.result.checks[2]

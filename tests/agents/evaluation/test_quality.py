@@ -109,7 +109,7 @@ def test_finalists_share_the_chance_of_error_and_every_step_of_holms_is_kept(tmp
     assert found.levels[0].drop == found.metrics[0].drop
 
 
-def test_the_choosing_part_is_used_at_once_at_the_members_confidence(tmp_path: Path, data: Path) -> None:
+def test_the_validation_part_is_used_at_once_at_the_members_confidence(tmp_path: Path, data: Path) -> None:
     found = compared(tmp_path, data, leaning(0.01), Question(LIMIT, Part.CHOOSING))
 
     assert found.examples == found.examples_of_part

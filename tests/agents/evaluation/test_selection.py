@@ -146,15 +146,15 @@ def chosen_by(*args, criteria: Criteria = FASTEST, **more) -> Judgement:
 
 
 @pytest.mark.parametrize("criteria", [FASTEST, CAUTIOUS])
-def test_the_choosing_part_only_has_to_measure_a_value_within_the_limit(criteria):
+def test_the_validation_part_only_has_to_measure_a_value_within_the_limit(criteria):
     promising = chosen_by(2.0, 4.0, 0.9, 5.0, criteria=criteria)
 
     assert promising.standing is Standing.PROMISING
     assert promising.open_points
-    assert promising.reason.startswith("On 400 ranking examples nothing speaks against it: 2.00× as fast")
+    assert promising.reason.startswith("On 400 validation examples, nothing speaks against it: 2.00× as fast")
 
 
-def test_what_the_choosing_part_leaves_open_is_repaired_and_may_be_judged_all_the_same():
+def test_what_the_validation_part_leaves_open_is_repaired_and_may_be_judged_all_the_same():
     doubtful, broken = chosen_by(2.0, 4.0, 1.1, 0.5), chosen_by(2.0, 4.0, 1.1, 0.05)
 
     assert doubtful.only_loses_metric
@@ -194,8 +194,8 @@ def test_when_the_original_stands_the_verdict_names_every_miss_and_what_binds():
         ("c03", GAIN),
     }
     assert "2 of 3" in verdict.reason
-    assert "c03 only misses the speed" in verdict.reason
-    assert "objective size would take it" in verdict.reason
+    assert "c03 misses only the speed" in verdict.reason
+    assert "objective size would accept its smaller file" in verdict.reason
 
 
 def test_when_nothing_could_be_measured_nothing_is_known():
@@ -203,7 +203,7 @@ def test_when_nothing_could_be_measured_nothing_is_known():
 
     assert verdict.outcome is Outcome.NOT_MEASURED
     assert verdict.binding is None
-    assert "nothing is known of what would be better" in verdict.reason
+    assert "it is unknown whether one would be better" in verdict.reason
 
 
 def test_of_equal_size_and_speed_the_one_that_loses_least_wins():

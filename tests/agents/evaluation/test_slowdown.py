@@ -15,7 +15,7 @@ from apps.agents.contracts.criteria import Device, Target
 from apps.agents.contracts.dataset_spec import DatasetSpec
 from apps.agents.contracts.errors.running import ModelRunFailed
 from apps.agents.contracts.formats import Format
-from apps.agents.contracts.phrasing import slowdown_said
+from apps.agents.contracts.phrasing import slowdown_in_words
 from apps.agents.contracts.reports.evaluation import EvaluationReport
 from apps.agents.contracts.reports.machine import Machine
 from apps.agents.contracts.reports.measurements import Estimate
@@ -93,7 +93,7 @@ def test_conversions_stand_alone_with_their_number_and_time() -> None:
         ("DynamicQuantizeLinear", 0, 1, 0.4),
         ("Cast", 0, 1, 0.3),
     ]
-    assert any("take 0.7 ms of 19 ms" in hint for hint in found.hints)
+    assert any("take 0.7 ms of the 19 ms" in hint for hint in found.hints)
 
 
 def test_a_slow_kernel_is_named_with_what_runs_faster() -> None:
@@ -114,7 +114,7 @@ def test_missing_instructions_are_named_where_integers_are_computed() -> None:
 def test_operators_that_take_no_longer_are_not_blamed() -> None:
     found = explain(FLOAT, FLOAT, VNNI, Target(), 0.8)
     assert found.operators == ()
-    assert any("lies between the operators" in hint for hint in found.hints)
+    assert any("is spent between the operators" in hint for hint in found.hints)
     assert explain(FLOAT, FLOAT, VNNI, Target(), 1.02).hints == ()
 
 
@@ -129,7 +129,7 @@ def test_without_times_the_structure_is_told() -> None:
     assert {one.name for one in found.operators} == {"Conv2D → CONV_2D", "MatMul → FULLY_CONNECTED"}
     assert all(one.difference_ms is None for one in found.operators)
     assert found.original_ms is None
-    assert found.hints == ("Conversions, which compute nothing, were put in between: 3 DEQUANTIZE, 2 QUANTIZE.",)
+    assert found.hints == ("Conversions, which compute nothing, were inserted: 3 DEQUANTIZE, 2 QUANTIZE.",)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_dynamic_int8_of_a_convolutional_net_is_slow_for_its_kernel(tmp_path: Pa
     assert {one.kind for one in found.conversions} >= {"DynamicQuantizeLinear", "Cast"}
     assert found.layers[0].name.startswith("blocks."), "its layers keep the names of the original's"
     assert found.hints[0].startswith("ConvInteger is")
-    assert slowdown_said(found).startswith("Conv → ConvInteger takes ")
+    assert slowdown_in_words(found).startswith("Conv → ConvInteger takes ")
 
 
 def test_sixteen_bit_activations_run_in_float_between_conversions(tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_sixteen_bit_activations_run_in_float_between_conversions(tmp_path: Path
     (island,) = [hint for hint in found.hints if "convolutions run in float" in hint]
     assert island.startswith("8 of 8 ")
     assert "(uint16)" in island
-    assert island.endswith("Numbers of 16 bits have no integer kernel there.")
+    assert island.endswith("The runtime has no integer kernel for 16-bit numbers.")
 
 
 def test_islands_of_a_depthwise_net_are_counted(tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def test_islands_of_a_depthwise_net_are_counted(tmp_path: Path) -> None:
     (island,) = [hint for hint in found.hints if "convolutions run in float" in hint]
     count, total = (int(word) for word in island.split()[0:3:2])
     assert 0 < count < total
-    assert "16 bits" not in island
+    assert "16-bit" not in island
     assert next(one.count for one in found.conversions if one.kind == "DequantizeLinear") > count
 
 

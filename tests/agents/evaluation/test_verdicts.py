@@ -12,7 +12,9 @@ from apps.agents.contracts.phrasing import number, number_of_bytes
 from apps.agents.contracts.reports.constraints import ConstraintVerdict, Holds
 from apps.agents.contracts.reports.measurements import Estimate, Latency, LatencyComparison, Pair
 from apps.agents.contracts.reports.metrics import MetricComparison
-from apps.agents.evaluation.verdicts import Measurements, decide, judge, more_needed, overall
+from apps.agents.evaluation.deciding import decide, more_needed
+from apps.agents.evaluation.measured import Measurements
+from apps.agents.evaluation.verdicts import judge, overall
 
 NO_LIMITS = Constraints(max_metric_drop_points=None)
 
@@ -113,7 +115,7 @@ def test_too_few_examples_for_any_candidate_is_said_so() -> None:
     verdict = only(Constraints(max_metric_drop_points=0.2), measured(drop(0.0, -0.4, 0.4), examples=600))
     assert verdict.status is Holds.INCONCLUSIVE
     assert verdict.to_decide is not None
-    assert "not even a candidate without any drop" in verdict.to_decide
+    assert "even a candidate without any drop could not" in verdict.to_decide
     assert "1,800 more examples" in verdict.to_decide
 
 
@@ -223,9 +225,7 @@ def test_sizes_are_exact() -> None:
     size, reduction, memory = judge(constraints, measured())
     assert (size.status, reduction.status, memory.status) == (Holds.HOLDS, Holds.VIOLATED, Holds.VIOLATED)
     assert size.sentence == "The file takes 2.88 MB, within the limit of 3 MB."
-    assert reduction.sentence == (
-        "The file shrank, from 11.2 MB to 2.88 MB (3.88×), less than the 4× that were asked for."
-    )
+    assert reduction.sentence == ("The file shrank, from 11.2 MB to 2.88 MB (3.88×), less than the 4× required.")
     assert memory.measured.low is None
 
 

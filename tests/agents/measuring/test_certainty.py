@@ -50,7 +50,7 @@ def test_with_few_examples_nobody_can_be_proven_and_the_best_alone_is_judged() -
     assert finalists([], 0.95) == ()
 
 
-def test_the_luckiest_choosing_examples_promise_no_more_than_a_candidate_without_loss() -> None:
+def test_the_luckiest_validation_examples_promise_no_more_than_a_candidate_without_loss() -> None:
     lucky, none = (contender("x", 2.0, drop, 1.0).prospects[0].chance(0.95) for drop in (-5.0, 0.0))
     assert none < lucky < 0.99
     assert contender("x", 2.0, -500.0, 1.0).prospects[0].chance(0.95) == pytest.approx(lucky, abs=0.01)

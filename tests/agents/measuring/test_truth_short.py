@@ -67,7 +67,7 @@ def test_an_interval_of_one_look_is_found_out_by_looking_often(monkeypatch: pyte
 
 
 def test_what_the_demo_said_is_read_from_its_words():
-    said = "c01 (Static int8) is handed over. Every constraint\nholds: 4.15× as fast [4.02, 4.28], 3.91 times smaller."
+    said = "c01 (Static int8) is delivered. It meets every\nconstraint: 4.15× as fast [4.02, 4.28], 3.91 times smaller."
     assert Demo(0, said, 60.0).speedup == (4.15, 4.02, 4.28)
     assert Demo(4, "The machine was too busy.", 60.0).speedup is None
     assert Demo(4, "The machine was too busy.", 60.0).undecided

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from apps.agents.contracts.chain import Application, key_of, prefix_key, prefixes
+from apps.agents.contracts.chain import Application, key_of, prefix_key, sources
 from apps.agents.contracts.criteria import PROFILES
 from apps.agents.contracts.state import (
     CandidateRecord,
@@ -67,8 +67,18 @@ def test_a_key_survives_the_way_through_the_database_and_fits_into_its_column():
 
 
 def test_what_a_chain_makes_on_its_way_does_not_include_itself():
-    assert list(prefixes((FIRST, SECOND))) == [(FIRST,)]
-    assert list(prefixes((FIRST,))) == []
+    assert list(sources((FIRST, SECOND))) == [(FIRST,)]
+    assert list(sources((FIRST,))) == []
+
+
+def test_what_a_link_reads_beside_the_model_is_part_of_the_key_and_is_made_before_it():
+    taught = SECOND.model_copy(update={"inputs": {"teacher": (FIRST, SECOND)}})
+    by_the_original = SECOND.model_copy(update={"inputs": {"teacher": ()}})
+
+    keys = {key_of((link,)) for link in (SECOND, taught, by_the_original)}
+    assert len(keys) == 3
+    assert list(sources((FIRST, taught))) == [(FIRST,), (FIRST,), (FIRST, SECOND)]
+    assert list(sources((by_the_original,))) == []
 
 
 # --- what candidates consist of --------------------------------------------------------------------------------------
@@ -155,8 +165,8 @@ def as_it_was_written(state: SessionState) -> SessionState:
     told = state.model_dump(mode="json")
     for step in told["steps"]:
         request = step["request"]
-        for name in ("key", "parent"):
-            request[name] = OLD_KEYS.get(request[name], request[name])
+        request["key"] = OLD_KEYS.get(request["key"], request["key"])
+        request["parents"] = {role: OLD_KEYS.get(key, key) for role, key in request["parents"].items()}
         for candidate in step["result"].get("candidates", ()):
             last = candidate.pop("steps")[-1]
             title = f"{last['title']}: {last['variant']}" if last["variant"] else last["title"]
@@ -166,9 +176,10 @@ def as_it_was_written(state: SessionState) -> SessionState:
 
 def said(decision: Decision) -> dict[str, Any]:
     told = json.loads(json.dumps(decision.model_dump(mode="json", exclude={"events"})))
+    told["unneeded"] = [OLD_KEYS.get(key, key) for key in told["unneeded"]]
     for request in told["requests"]:
-        for name in ("key", "parent"):
-            request[name] = OLD_KEYS.get(request[name], request[name])
+        request["key"] = OLD_KEYS.get(request["key"], request["key"])
+        request["parents"] = {role: OLD_KEYS.get(key, key) for role, key in request["parents"].items()}
     return told
 
 

@@ -15,7 +15,7 @@ from tests.agents.inmemory import InMemoryPipeline, Run, World, resnet
 FASTEST = PROFILES["fastest"]
 CAUTIOUS = FASTEST.model_copy(update={"accept_inconclusive": False})
 OPEN = 1.0
-"""Half an interval on the choosing examples that leaves open whether a candidate without loss holds."""
+"""Half an interval on the validation examples that leaves open whether a candidate without loss holds."""
 
 
 def run(world: World, criteria: Criteria = FASTEST, **more) -> Run:
@@ -47,10 +47,12 @@ def test_one_that_is_clearly_best_and_clearly_within_the_limit_is_judged_alone()
 
     choice = session.last.verdict.choice
     assert (choice.sharing, choice.confidence) == (1, FASTEST.confidence)
-    assert choice.sentence.endswith("and the best was judged on 1,200 that nothing had been chosen by.")
+    assert choice.sentence.endswith(
+        "and the best was judged on 1,200 test examples, which played no part in the choice."
+    )
 
 
-def test_where_the_choosing_examples_leave_it_open_several_share_the_chance_of_error():
+def test_where_the_validation_examples_leave_it_open_several_share_the_chance_of_error():
     session = run(resnet(choosing_margin=OPEN))
 
     choice = session.last.verdict.choice
@@ -69,8 +71,8 @@ def test_judging_ends_with_the_first_that_is_proven_and_the_others_say_so():
     assert judged(session) == [verdict.candidate] == [verdict.choice.finalists[0]]
     other = session.candidate(verdict.choice.finalists[1])
     assert other.status is CandidateStatus.ACCEPTED
-    assert other.reason.endswith(f"Not judged: {verdict.candidate} is handed over.")
-    assert "On 400 ranking examples nothing speaks against it" in other.reason
+    assert other.reason.endswith(f"Not judged: {verdict.candidate} is delivered.")
+    assert "On 400 validation examples, nothing speaks against it" in other.reason
 
 
 def test_a_finalist_that_was_only_lucky_is_rejected_and_the_next_one_is_handed_over():
@@ -81,9 +83,10 @@ def test_a_finalist_that_was_only_lucky_is_rejected_and_the_next_one_is_handed_o
     fallen = session.candidate("c01")
     assert fallen.status is CandidateStatus.REJECTED
     assert fallen.reason.startswith(
-        "Judged on 1,200 examples that nothing had been chosen by. Top-1 fell by 5.04 points"
+        "Judged on 1,200 test examples, which played no part in the choice. Top-1 fell by 5.04 points"
     )
-    assert session.candidate("c02").reason.startswith("Judged on 1,200 examples that nothing had been chosen by. Every")
+    on = "Judged on 1,200 test examples, which played no part in the choice."
+    assert session.candidate("c02").reason.startswith(f"{on} It meets every")
     assert "c01 rolled back: Judged on" in session.events["judged/c01"]
     assert session.last.verdict.choice.judged == 2
 
@@ -123,7 +126,7 @@ def test_what_is_open_is_tolerated_of_nobody_who_loses_more_than_half_the_limit_
     assert session.last.verdict.outcome is Outcome.UNCHANGED
 
 
-def test_what_the_choosing_part_measured_beyond_the_limit_is_tolerated_where_both_together_measure_little():
+def test_what_the_validation_part_measured_beyond_the_limit_is_tolerated_where_both_together_measure_little():
     luckier = resnet(choosing_margin=OPEN, drop_margin=1.2, fragile_operators={"Conv": 1.1}, unlucky={"c01": -0.9})
     session = run(luckier, FASTEST.model_copy(update={"budget": Budget(candidates=1)}))
 
@@ -221,10 +224,10 @@ def test_what_choosing_cost_is_said_in_numbers():
         sentence="",
     )
     assert in_words(choice) == (
-        "12 candidates were tried on 400 ranking examples, and 2 finalists were judged on 1,200 that nothing had been "
-        "chosen by. That 2 may be judged widened the loss's interval from ±0.9 to ±1 point. Ranking alone would have "
-        "claimed a gain of 0.25 points for c03; without the luck of having come out best of 12 it is a loss of 0.61 "
-        "points."
+        "12 candidates were tried on 400 validation examples, and 2 finalists were judged on 1,200 test examples, "
+        "which played no part in the choice. That 2 may be judged widened the loss's interval from ±0.9 to ±1 point. "
+        "Ranking alone would have claimed a gain of 0.25 points for c03; without the luck of having come out best of "
+        "12 it is a loss of 0.61 points."
     )
 
 

@@ -1,12 +1,12 @@
 """PyTorch and transformers, in the child process.
 
-No hub is asked for anything: what a model needs comes with it. The libraries read these switches when they are
-imported, and whatever imports them here imports this package first. PyTorch unpickles nothing but weights, also where
-its own functions would (`torch.export.load` for one).
+No hub is contacted: everything that a model needs comes with it. The libraries read these switches on import, so every
+module that imports them imports this package first. PyTorch unpickles nothing but weights, even in functions of its own
+that would unpickle more (such as `torch.export.load`).
 
-transformers and what it is built on import more libraries than opening a model takes. They get them late: torchao packs
-what it has quantized, SciPy compares boxes when an object detector is trained, trio downloads side by side, and boto3
-starts training in a cloud.
+transformers and the packages it builds on import more libraries than opening a model needs. Those are imported late:
+torchao is only needed to pack its own quantizations, SciPy to compare boxes when an object detector is trained, trio
+for parallel downloads, and boto3 to start training in a cloud.
 """
 
 import os

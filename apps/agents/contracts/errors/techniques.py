@@ -15,6 +15,14 @@ class TechniqueParameters(UserError):
     sentence = "The parameters do not fit the technique: {reason}."
 
 
+class TechniqueInputs(UserError):
+    code = "technique.inputs"
+    sentence = (
+        "{technique} reads other models beside the one that it changes: {wanted}. The step names {given}. "
+        "Name exactly those that the technique's spec lists as its inputs."
+    )
+
+
 class TechniqueLibraryMissing(UserError):
     code = "technique.library_missing"
     sentence = "{technique} needs {libraries}, which is not installed on this worker."
@@ -38,6 +46,27 @@ class TechniqueLibraryFailed(UserError):
 class TechniqueInvalidOutput(UserError):
     code = "technique.invalid_output"
     sentence = "{technique} made an invalid model, which was removed: {reason}."
+
+
+class TechniqueNothingToPrune(UserError):
+    code = "technique.nothing_to_prune"
+    sentence = "{technique} finds nothing that it can cut: {reason}."
+
+
+class TechniqueQuantizedModel(UserError):
+    code = "technique.quantized_model"
+    sentence = (
+        "{technique} needs weights in floats, and this model is quantized already ({how}). Start from the model as it "
+        "was before, and quantize afterwards."
+    )
+
+
+class TechniqueWithoutCalibration(UserError):
+    code = "technique.without_calibration"
+    sentence = (
+        "{technique} fits weights to calibration examples, and the data set sets none apart. Use a data set with more "
+        "examples, or a larger calibration share."
+    )
 
 
 class RecipeInvalid(UserError):

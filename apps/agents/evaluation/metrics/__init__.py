@@ -1,6 +1,6 @@
-"""What the outputs of both models are worth on the same examples: the metrics of each task, as paired comparisons.
+"""The metrics of each task, as paired comparisons of both models' outputs on the same examples.
 
-Needs numpy and scipy; only the child imports it.
+Needs numpy and scipy, so only the child imports it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["Scorer", "order_metrics", "scorer_for"]
 def scorer_for(
     spec: DatasetSpec, output_shape: Sequence[int], classes: Sequence[str], *, tokens: bool = False
 ) -> Scorer:
-    """The scorer of a task, for outputs of `output_shape` (batch axis first), which may be `tokens` with padding."""
+    """The scorer of a task, for outputs of `output_shape` (batch axis first). `tokens`: they are padded tokens."""
     if spec.task is Task.CLASSIFICATION:
         return ClassificationScorer(spec, classes)
     if spec.task is Task.REGRESSION:
@@ -38,10 +38,10 @@ def scorer_for(
 
 
 def _by_class(spec: DatasetSpec, output_shape: Sequence[int]) -> bool:
-    """Whether fidelity asks for equal classes: as the member chose, else for `[batch, n]`, the shape of class scores.
+    """Whether fidelity compares classes: as the member chose, else if the shape is `[batch, n]` (class scores).
 
-    An embedding of that shape, or several numbers to predict, cannot be told from scores; pooling says that it is one,
-    and so does choosing another metric.
+    The shape alone cannot distinguish scores from an embedding or from several numbers to predict. Pooling marks an
+    embedding, and so does choosing another metric.
     """
     if spec.metric is None:
         return len(output_shape) == 2 and looks_like_classes(output_shape) and spec.pooling == "none"
@@ -49,5 +49,5 @@ def _by_class(spec: DatasetSpec, output_shape: Sequence[int]) -> bool:
 
 
 def order_metrics(comparisons: Sequence[MetricComparison], primary: Metric) -> tuple[MetricComparison, ...]:
-    """The primary metric first. It may be missing (top-5 of three classes): then the task's usual one leads."""
+    """The primary metric first. If it is missing (top-5 with three classes), the task's usual metric comes first."""
     return tuple(sorted(comparisons, key=lambda comparison: comparison.metric != primary))

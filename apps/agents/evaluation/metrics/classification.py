@@ -1,4 +1,4 @@
-"""Classification: accuracy (top-1, top-5) and F1, from what is right or wrong example by example."""
+"""Classification: accuracy (top-1, top-5) and F1, from right and wrong answers example by example."""
 
 from __future__ import annotations
 
@@ -28,29 +28,29 @@ def looks_like_classes(shape: Sequence[int]) -> bool:
 
 
 def class_scores(output: Array, name: str = "0") -> Floats:
-    """`[batch, classes]` of an output with any axes of length 1. Raises `OutputUnfit` for other shapes."""
+    """`[batch, classes]` from an output with any number of axes of length 1. Raises `OutputUnfit` for other shapes."""
     rest = [axis for axis in output.shape[1:] if axis != 1]
     if len(rest) > 1 or output.dtype.kind not in "fiu":
         raise OutputUnfit(
             output=name,
             shape=list(output.shape),
             task=Task.CLASSIFICATION,
-            reason="one score for each class is needed, or the class number itself",
+            reason="the task needs one score for each class, or the class number itself",
         )
     return output.reshape(len(output), -1).astype(np.float64)
 
 
 def top_of(scores: Floats, k: int) -> Ints:
-    """The k best classes of each row, best first; the lower number wins a tie, as argmax has it."""
+    """The k best classes of each row, best first. The lower number wins a tie, as in argmax."""
     return np.argsort(-scores, axis=1, kind="stable")[:, :k].astype(np.int64)
 
 
 def predicted(output: Array, like: Array | None = None) -> Ints:
-    """The class that each row of an output `[batch, classes]` stands for.
+    """The class that each row of an output `[batch, classes]` predicts.
 
-    A single column is the score of the second of two classes: a probability where all of `like` (the output itself
-    unless given) lie in 0..1, then above 0.5 counts, else a logit, then above 0 counts. An integer output is the class
-    number itself.
+    A single column is the score of the second of two classes. It is a probability if all values of `like` (by default
+    the output itself) lie in 0..1; then the threshold is 0.5. Otherwise it is a logit with the threshold 0. An integer
+    output is the class number itself.
     """
     scores = class_scores(output)
     if scores.shape[1] > 1:
@@ -63,9 +63,9 @@ def predicted(output: Array, like: Array | None = None) -> Ints:
 
 
 class ClassificationScorer(Scorer):
-    """Top-1, top-5 (of more than five classes) and macro F1.
+    """Top-1, top-5 (with more than five classes) and macro F1.
 
-    What an output with one column stands for, the original's values say (`predicted`).
+    The meaning of an output with one column is decided by the original's values (`predicted`).
     """
 
     def __init__(self, spec: DatasetSpec, classes: Sequence[str]) -> None:
@@ -91,11 +91,11 @@ class ClassificationScorer(Scorer):
 
     def _check(self, labels: Ints) -> None:
         if self._columns > 1 and len(labels) and int(labels.max()) >= self._columns:
-            reason = f"the largest is {int(labels.max())}, and the model tells {self._columns} classes (0 to "
+            reason = f"the largest label is {int(labels.max())}, but the model has {self._columns} classes (0 to "
             raise LabelsInvalid(
                 label=self._spec.label_name,
                 task=Task.CLASSIFICATION,
-                reason=f"{reason}{self._columns - 1}) apart",
+                reason=f"{reason}{self._columns - 1})",
                 field="label",
             )
 
@@ -163,11 +163,11 @@ class ClassificationScorer(Scorer):
 
 
 def no_surer_than(bootstrapped: MetricComparison, exact: MetricComparison) -> MetricComparison:
-    """`bootstrapped` with an interval of the drop that reaches to either side at least as far as that of `exact`.
+    """`bootstrapped` with the interval of its drop widened, on both sides, to at least the reach of `exact`'s interval.
 
-    Of two models that differ in a handful of examples resamples hold hardly another outcome, or none at all, and their
-    percentiles are too narrow: at 500 examples of which 0.4 % are discordant they cover in 70 % of all cases. Tango's
-    interval of the same examples' top-1 keeps its level there. Both drops are in points.
+    If two models differ in only a few examples, the resamples contain hardly any other outcome, or none, and their
+    percentiles are too narrow: with 500 examples of which 0.4 % are discordant they cover the true drop in 70 % of
+    cases. Tango's interval for top-1 on the same examples keeps its level. Both drops are in points.
     """
     drop, other = bootstrapped.drop, exact.drop
     if drop.low is None or drop.high is None or other.low is None or other.high is None:
@@ -179,7 +179,7 @@ def no_surer_than(bootstrapped: MetricComparison, exact: MetricComparison) -> Me
 
 def macro_f1(labels: Ints, predictions: Ints) -> Floats:
     """The mean F1 of the classes that occur, for each row of labels and predictions `[rows, examples]`."""
-    lowest = min(labels.min(), predictions.min())  # A model that answers with its own numbers may have -1 among them.
+    lowest = min(labels.min(), predictions.min())  # A model that outputs class numbers may output -1.
     labels, predictions = labels - lowest, predictions - lowest
     rows, classes = len(labels), int(max(labels.max(), predictions.max())) + 1
     shift = np.arange(rows)[:, np.newaxis] * classes

@@ -1,7 +1,7 @@
-"""What every task's metrics share: the scorer, and paired comparisons of shares and of anything else.
+"""The base of every task's metrics: the scorer, and paired comparisons of shares and other statistics.
 
-A scorer takes batches of outputs of both models and keeps a few numbers an example; at the end it compares. Shares,
-correlations, cosines and R² come out times 100.
+A scorer receives the outputs of both models in batches and keeps a few numbers per example; at the end it compares.
+Shares, correlations, cosines and R² are multiplied by 100.
 """
 
 from __future__ import annotations
@@ -35,49 +35,49 @@ PAIRED_BOOTSTRAP = "paired_bootstrap"
 
 
 class Scorer(ABC):
-    """Outputs of both models in, comparisons out."""
+    """Takes the outputs of both models and returns comparisons."""
 
     @abstractmethod
     def add(self, original: Array, candidate: Array, labels: Labels) -> None:
-        """Take the judged output of both models for one batch, with its labels where the task has any."""
+        """Add the judged output of both models for one batch, with its labels if the task has any."""
 
     @abstractmethod
     def comparisons(self, confidence: float, seed: int) -> list[MetricComparison]:
         """Every metric of the task, in the task's order."""
 
     def right(self, metric: Metric) -> tuple[Bools, Bools] | None:
-        """Which examples each model gets right, the original's first, where that is all the metric counts."""
+        """Which examples each model gets right, the original first. `None` unless the metric counts only that."""
         return None
 
     def share(self, metric: Metric, confidence: float) -> MetricComparison | None:
-        """The comparison of one metric alone, at any confidence, where it takes no resampling."""
+        """The comparison of one metric, at any confidence. `None` if it needs resampling."""
         right = self.right(metric)
         return None if right is None else compare_shares(metric, *right, confidence)
 
     def losses(self, metric: Metric) -> Floats | None:
-        """What each example adds to the drop, in the unit shown; `None` where the drop is not their mean."""
+        """What each example adds to the drop, in the unit shown; `None` if the drop is not the mean of these."""
         if (right := self.right(metric)) is None:
             return None
         original, candidate = right
         return 100.0 * (original.astype(np.float64) - candidate)
 
     def agreement(self, confidence: float) -> Estimate | None:
-        """The share of equal top-1 predictions in per cent, where the output is a class."""
+        """The share of equal top-1 predictions in per cent, if the output is a class."""
         return None
 
     def flips(self) -> Flips | None:
-        """How single predictions changed, where each is right or wrong."""
+        """How single predictions changed, if each is right or wrong."""
         return None
 
     def classes(self) -> tuple[ClassComparison, ...]:
-        """Recall by class, on labelled classification."""
+        """Recall by class, for labelled classification."""
         return ()
 
 
 def comparison(
     metric: Metric, original: Estimate, candidate: Estimate, drop: Estimate, test: str, p_value: float
 ) -> MetricComparison:
-    """Estimates as they come from the statistics (shares as fractions), in the units that `METRICS` shows."""
+    """Convert estimates from the statistics (shares as fractions) to the units that `METRICS` shows."""
     spec = METRICS[metric]
     factor = 100.0 if spec.unit in POINT_UNITS else 1.0
     return MetricComparison(
@@ -94,7 +94,7 @@ def comparison(
 
 
 def times(estimate: Estimate, factor: float) -> Estimate:
-    """`estimate` with its interval, multiplied by a positive `factor`."""
+    """`estimate` and its interval, multiplied by a positive `factor`."""
     low, high = estimate.low, estimate.high
     return Estimate(
         value=estimate.value * factor,
@@ -104,7 +104,7 @@ def times(estimate: Estimate, factor: float) -> Estimate:
 
 
 def compare_shares(metric: Metric, original: Bools, candidate: Bools, confidence: float) -> MetricComparison:
-    """Right or wrong, example by example: Wilson's intervals, Tango's of the difference, McNemar's exact test."""
+    """Compare right and wrong answers: Wilson's intervals, Tango's interval of the difference, McNemar's exact test."""
     n = len(original)
     lost, won = int(np.sum(original & ~candidate)), int(np.sum(~original & candidate))
     found = comparison(
@@ -121,7 +121,7 @@ def compare_shares(metric: Metric, original: Bools, candidate: Bools, confidence
 def compare_by_bootstrap(
     metric: Metric, both: Statistic, examples: int, confidence: float, seed: int
 ) -> MetricComparison:
-    """`both` gives the original's and the candidate's metric of each resample `[2, resamples]`."""
+    """`both` returns the original's and the candidate's metric of each resample, `[2, resamples]`."""
     sign = 1.0 if METRICS[metric].higher_is_better else -1.0
 
     def with_drop(indices: Indices) -> Floats:
@@ -133,7 +133,7 @@ def compare_by_bootstrap(
 
 
 def means_of(original: Floats, candidate: Floats) -> Statistic:
-    """The statistic of two means of one number an example."""
+    """The statistic of two means, each of one number per example."""
 
     def both(indices: Indices) -> Floats:
         return np.stack([original[indices].mean(-1), candidate[indices].mean(-1)])
@@ -142,5 +142,5 @@ def means_of(original: Floats, candidate: Floats) -> Statistic:
 
 
 def flat(array: Array) -> Floats:
-    """One row of numbers an example."""
+    """One row of numbers per example."""
     return array.reshape(len(array), -1).astype(np.float64)

@@ -1,9 +1,9 @@
-"""Embeddings: the direction of a vector, against a labelled vector or within labelled pairs."""
+"""Embeddings: the direction of a vector, compared with a labelled vector or within labelled pairs."""
 
 from __future__ import annotations
 
 import numpy as np
-import scipy  # Its parts load when they are first asked for: `stats` takes longer than most jobs.
+import scipy  # Its parts load on first use: `stats` alone takes longer than most jobs.
 
 from apps.agents.contracts.dataset_spec import Metric
 from apps.agents.contracts.errors.evaluation import OutputUnfit
@@ -15,11 +15,11 @@ from apps.agents.evaluation.metrics.comparing import Array, Scorer, compare_by_b
 from apps.agents.measuring.statistics.intervals import Floats, Indices
 
 BLOCK_ELEMENTS = 1_000_000
-"""What is held in double precision at once, unless a row alone is longer."""
+"""Elements held in double precision at once, unless a single row is longer."""
 
 
 def pooled(output: Array, how: str, mask: Array | None) -> Array:
-    """One embedding an example of token embeddings `[N, tokens, size]`; `mask` `[N, tokens]` is 0 for padding."""
+    """One embedding per example from token embeddings `[N, tokens, size]`; `mask` `[N, tokens]` is 0 for padding."""
     if how == "none" or output.ndim != 3:
         return output
     if how == "first":
@@ -32,7 +32,7 @@ def pooled(output: Array, how: str, mask: Array | None) -> Array:
 
 
 def cosines(left: Array, right: Array) -> Floats:
-    """Row by row. Two zero vectors are the same (1); a zero vector and another have nothing in common (0)."""
+    """Cosine of each pair of rows: 1 for two zero vectors, 0 for a zero vector and any other."""
     rows = len(left)
     step = max(1, BLOCK_ELEMENTS * rows // max(1, left.size))
     parts = (slice(start, start + step) for start in range(0, rows, step))
@@ -47,18 +47,18 @@ def _cosines(a: Floats, b: Floats) -> Floats:
 
 
 def check_vectors(output: Array) -> None:
-    """Raise `OutputUnfit` for a single number an example, whose direction is its sign and nothing else."""
+    """Raise `OutputUnfit` for a single number per example, whose direction is only its sign."""
     if flat(output).shape[1] < 2:
         raise OutputUnfit(
             output="0",
             shape=list(output.shape),
             task=Task.EMBEDDING,
-            reason="a direction needs at least two numbers an example; a single one is a regression",
+            reason="a direction needs at least two numbers per example; a single number is a regression",
         )
 
 
 class VectorScorer(Scorer):
-    """The mean cosine similarity to the label, a vector an example."""
+    """The mean cosine similarity to the label, one vector per example."""
 
     def __init__(self) -> None:
         self._cosines: tuple[list[Floats], list[Floats]] = ([], [])
@@ -114,7 +114,7 @@ class PairScorer(Scorer):
 
 
 def _correlations(left: Floats, right: Floats) -> Floats:
-    """Pearson's correlation row by row; 0 where a row does not vary."""
+    """Pearson's correlation of each pair of rows; 0 if a row is constant."""
     a, b = left - left.mean(-1, keepdims=True), right - right.mean(-1, keepdims=True)
     lengths = np.sqrt((a**2).sum(-1) * (b**2).sum(-1))
     return np.asarray((a * b).sum(-1) / np.where(lengths > 0, lengths, 1.0))

@@ -1,9 +1,9 @@
-"""Fidelity: without labels, the original is the truth.
+"""Fidelity: without labels, the original's outputs are the truth.
 
-What is measured follows from what the output is. Scores of classes: whether the best class is the same. Whole numbers,
-truth values and texts: whether they are equal. Any other numbers: how much of the original's outputs the candidate's
-explain (R², which sees another scale, sign or offset as the error that it is), and of vectors the cosine as well, which
-sees none of these but the sign, and is the measure of embeddings.
+The measure depends on the output. For class scores: whether the best class is the same. For integers, truth values and
+texts: whether they are equal. For other numbers: how much of the original's outputs the candidate's explain (R², which
+counts a different scale, sign or offset as error). For vectors also the cosine, the usual measure of embeddings, which
+detects only a different sign.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from apps.agents.evaluation.metrics.embedding import cosines
 from apps.agents.measuring.statistics.intervals import Floats, Indices, mcnemar_p, share
 
 CONSTANT = 1e-3
-"""Outputs that vary by less than this share of their own size count as constant: what varies is rounding."""
+"""Outputs that vary by less than this share of their magnitude count as constant: the variation is rounding."""
 BLOCK_ELEMENTS = 1_000_000
-"""What is held in double precision at once, unless a row alone is longer."""
+"""Elements held in double precision at once, unless a single row is longer."""
 
 
 class FidelityScorer(Scorer):
-    """`by_class` is whether the output is one score a class, `tokens` whether it is `[N, tokens, size]`.
+    """`by_class`: the output is one score per class. `tokens`: it is `[N, tokens, size]`.
 
-    Tokens of nothing but 0 are padding.
+    Tokens that consist only of 0 are padding.
     """
 
     def __init__(self, *, by_class: bool, tokens: bool = False) -> None:
@@ -88,7 +88,7 @@ class FidelityScorer(Scorer):
         return np.ones_like(equal), equal
 
     def share(self, metric: Metric, confidence: float) -> MetricComparison | None:
-        """Nothing can be won against the truth itself: the interval is that of a single share."""
+        """The interval is that of a single share, because nothing can be better than the truth itself."""
         return None if self.right(metric) is None else self._agreement(confidence, seed=0)
 
     def losses(self, metric: Metric) -> Floats | None:
@@ -99,12 +99,12 @@ class FidelityScorer(Scorer):
         return 100 * self._unexplained() if metric is Metric.R2 and self._squares else None
 
     def _unexplained(self) -> Floats:
-        """Of each example's squared error, what share it is of the mean spread: 1 − R² is its mean."""
+        """Each example's squared error as a share of the mean spread: its mean is 1 − R²."""
         squares = np.concatenate(self._squares)
         return np.asarray(squares / self._spread.per_example(squares))
 
     def _agreement(self, confidence: float, seed: int) -> MetricComparison:
-        """Of one answer an example its share and McNemar's test; of several the mean of each example's share."""
+        """With one answer per example, its share and McNemar's test; with several, the mean of each example's share."""
         equal = np.concatenate(self._equal)
         if self._columns > 1:
             both = means_of(np.ones_like(equal), equal)
@@ -123,9 +123,10 @@ class FidelityScorer(Scorer):
 
 
 def finite_pair(original: Array, candidate: Array) -> tuple[Array, Array]:
-    """Both without what is not finite: 0 where they agree in it, as in a mask of −∞; elsewhere as far off as can be.
+    """Both arrays with every value that is not finite replaced.
 
-    That is the original's largest number away.
+    Where both have the same one, as in a mask of −∞, both become 0. Elsewhere they get the largest possible difference,
+    which is the original's largest magnitude.
     """
     hidden, lost = ~np.isfinite(original), ~np.isfinite(candidate)
     if not hidden.any() and not lost.any():
@@ -138,9 +139,9 @@ def finite_pair(original: Array, candidate: Array) -> tuple[Array, Array]:
 
 
 class Spread:
-    """How much the original's outputs vary, in memory of one example: the sum of squares around their means.
+    """How much the original's outputs vary: the sum of squares around their means. Needs the memory of one example.
 
-    The means are those of each number of an output; where its length changes from batch to batch, that of all numbers.
+    There is one mean for each number of an output, or one for all numbers if the length changes between batches.
     Batches are merged as in Chan, Golub and LeVeque, The American Statistician 37 (1983).
     """
 
@@ -151,7 +152,7 @@ class Spread:
         self._energy = 0.0
 
     def add(self, rows: Floats) -> None:
-        """Take a block of rows."""
+        """Add a block of rows."""
         if not len(rows):
             return
         first = self._rows == 0
@@ -166,9 +167,9 @@ class Spread:
             self._by_column.add(rows)
 
     def per_example(self, squares: Floats) -> float:
-        """The spread for each example, above 0; `squares` are the examples' squared errors.
+        """The spread per example, above 0; `squares` are the examples' squared errors.
 
-        Of outputs that are constant, it is a small share of their size; of nothing but zeros the error itself.
+        For constant outputs it is a small share of their magnitude; for outputs that are all 0 it is the error itself.
         """
         around = self._by_column or self._overall
         total = max(around.squares, CONSTANT**2 * self._energy) or float(squares.sum()) or 1.0
@@ -203,9 +204,9 @@ class _Moments:
 
 
 def squared_errors(original: Array, candidate: Array, spread: Spread, width: int | None) -> Floats:
-    """The sum of squared differences of each example; `spread` is told the original's outputs.
+    """The sum of squared differences of each example. Also adds the original's outputs to `spread`.
 
-    With a `width` it is told rows of that many numbers, of which each example has several, and none of nothing but 0.
+    With a `width`, `spread` receives rows of that many numbers (several per example), except those that are all 0.
     """
     step = max(1, BLOCK_ELEMENTS * len(original) // max(1, original.size))
     found: list[Floats] = [np.empty(0)]

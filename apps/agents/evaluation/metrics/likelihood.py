@@ -1,4 +1,4 @@
-"""What language models make of the tokens that come: perplexity, and accuracy by log-likelihood."""
+"""How language models predict the next tokens: perplexity, and accuracy by log-likelihood."""
 
 from __future__ import annotations
 
@@ -21,33 +21,33 @@ from apps.agents.measuring.statistics.intervals import Floats, Indices, Statisti
 Bools = NDArray[np.bool_]
 
 BLOCK_ELEMENTS = 1_000_000
-"""Logits that are looked at together: they stay in the processor's cache."""
+"""Logits processed together. They fit in the processor's cache."""
 MOST_NATS = 700.0
-"""Exponentials of more have no number."""
+"""The exponential of a larger number overflows."""
 
 
 @dataclass(frozen=True)
 class Predicted:
-    """Every token that is to be predicted, by one model."""
+    """The prediction of one model for every target token."""
 
     rows: NDArray[np.int64]
-    """`[predicted]`: the row that each stands in."""
+    """`[predicted]`: the row of each target token."""
     nll: Floats
     """Negative log-likelihood in nats."""
     likeliest: NDArray[np.int64]
-    """The token that the model would have written."""
+    """The most likely token by the model."""
     right: Bools
 
 
 def predict(logits: Array, targets: NDArray[np.int64], task: Task) -> Predicted:
     """`logits` `[rows, tokens, vocabulary]` at `targets` `[rows, tokens]`. Raises `OutputUnfit` for other shapes."""
     if logits.ndim != 3 or logits.shape[:2] != targets.shape or logits.dtype.kind != "f":
-        reason = f"one score for each token of the vocabulary is needed at each of {targets.shape[1]} tokens"
+        reason = f"the task needs one score for each token of the vocabulary at each of {targets.shape[1]} tokens"
         raise OutputUnfit(output="0", shape=list(logits.shape), task=task, reason=reason)
     rows, positions = np.nonzero(targets != IGNORED)
     wanted = targets[rows, positions]
     if len(wanted) and int(wanted.max()) >= logits.shape[2]:
-        reason = f"the tokenizer makes token {int(wanted.max()):,}, and the model scores {logits.shape[2]:,} only"
+        reason = f"the tokenizer produces token {int(wanted.max()):,}, but the model scores only {logits.shape[2]:,}"
         raise OutputUnfit(output="0", shape=list(logits.shape), task=task, reason=reason)
     nll, likeliest = np.empty(len(wanted)), np.empty(len(wanted), np.int64)
     step = max(1, BLOCK_ELEMENTS // logits.shape[2])
@@ -60,7 +60,7 @@ def predict(logits: Array, targets: NDArray[np.int64], task: Task) -> Predicted:
 
 
 def _nll(scores: Array, wanted: NDArray[np.int64]) -> Floats:
-    """Log of the sum of exponentials less the wanted score, both measured from the highest score."""
+    """Log of the sum of exponentials minus the target's score, both relative to the highest score."""
     shifted = scores - scores.max(1, keepdims=True)
     right = shifted[np.arange(len(wanted)), wanted].astype(np.float64)
     total = np.exp(shifted, out=shifted).sum(1, dtype=np.float64)
@@ -73,15 +73,15 @@ def _summed(places: NDArray[np.int64], values: Floats, count: int) -> Floats:
 
 
 def _tokens(labels: Labels) -> TokenTargets:
-    assert isinstance(labels, TokenTargets), "the data set gives this task the tokens to be predicted"
+    assert isinstance(labels, TokenTargets), "the data set supplies the target tokens of this task"
     return labels
 
 
 class PerplexityScorer(Scorer):
-    """Perplexity, the exponential of the mean negative log-likelihood of all tokens, and that mean itself.
+    """Perplexity (the exponential of the mean negative log-likelihood of all tokens), and that mean itself.
 
-    An example is a document: its tokens belong together, so that whole documents are resampled. Kept in memory are two
-    sums a row.
+    An example is a document. Its tokens are not independent, so whole documents are resampled. Two sums per row are
+    kept in memory.
     """
 
     def __init__(self) -> None:
@@ -112,7 +112,7 @@ class PerplexityScorer(Scorer):
 
 
 def mean_nll(original: Floats, candidate: Floats, tokens: Floats) -> Statistic:
-    """Nats per token of resampled documents: the sum over their tokens by the number of these, a ratio of sums."""
+    """Nats per token of resampled documents: a ratio of sums, their tokens' log-likelihoods over their token counts."""
 
     def both(indices: Indices) -> Floats:
         count = tokens[indices].sum(-1)
@@ -122,10 +122,10 @@ def mean_nll(original: Floats, candidate: Floats, tokens: Floats) -> Statistic:
 
 
 class ContinuationScorer(Scorer):
-    """The likeliest of an example's choices, by the sum of its tokens and by that sum per character.
+    """The most likely of an example's choices, by the sum over its tokens and by that sum per character.
 
-    An example with one continuation is right when each of its tokens is the model's likeliest (the last word of
-    LAMBADA, Paperno et al. 2016). Kept in memory are a few numbers a row.
+    An example with one continuation is right if each of its tokens is the model's most likely token (the last word of
+    LAMBADA, Paperno et al. 2016). A few numbers per row are kept in memory.
     """
 
     def __init__(self) -> None:
@@ -175,7 +175,7 @@ class ContinuationScorer(Scorer):
         return np.concatenate([getattr(targets, field) for targets in self._targets])
 
     def _chosen(self, side: int, *, per_character: bool = False) -> NDArray[np.int64]:
-        """The row of each example's likeliest choice, in the order of examples; the first of equal ones."""
+        """The row of each example's most likely choice, in the order of examples; the first in a tie."""
         nll, examples = np.concatenate(self._nll[side]), self._all("examples")
         if per_character:
             nll = nll / np.maximum(1, self._all("characters"))

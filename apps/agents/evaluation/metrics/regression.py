@@ -14,9 +14,10 @@ from apps.agents.measuring.statistics.intervals import Floats, Indices
 
 
 class RegressionScorer(Scorer):
-    """MAE, RMSE and R². With several outputs an example, errors are means over them and R² pools their variances.
+    """MAE, RMSE and R². With several outputs per example, errors are means over them and R² pools their variances.
 
-    R² compares with the mean of the whole sample in every resample, so that an example stays a sum of its own terms.
+    In every resample, R² compares with the mean of the whole sample, so that each example contributes only its own
+    terms.
     """
 
     def __init__(self) -> None:
@@ -33,7 +34,7 @@ class RegressionScorer(Scorer):
                     output="0",
                     shape=list(output.shape),
                     task=Task.REGRESSION,
-                    reason=f"the labels have {truth.shape[1]} numbers an example",
+                    reason=f"the labels have {truth.shape[1]} numbers per example",
                 )
             parts.append(values)
 
@@ -53,18 +54,18 @@ class RegressionScorer(Scorer):
             )
 
         statistics = [(Metric.MAE, means_of(*absolute)), (Metric.RMSE, rmse)]
-        if spread.any():  # Labels that are all the same leave nothing to explain.
+        if spread.any():  # R² is undefined if all labels are equal.
             statistics.append((Metric.R2, r2))
         return [compare_by_bootstrap(metric, both, len(truth), confidence, seed) for metric, both in statistics]
 
     def losses(self, metric: Metric) -> Floats | None:
-        """Of the absolute error only: a root, or a share of a variance, is no mean over examples."""
+        """For the absolute error only: a root or a share of a variance is not a mean over examples."""
         if metric is not Metric.MAE:
             return None
         original, candidate = (np.abs(error).mean(1) for error in self._errors()[1])
         return np.asarray(candidate - original)
 
     def _errors(self) -> tuple[Floats, list[Floats]]:
-        """The labels, and by how much each model misses them, `[examples, outputs]`."""
+        """The labels, and each model's errors, `[examples, outputs]`."""
         truth = np.concatenate(self._labels)
         return truth, [np.concatenate(parts) - truth for parts in self._outputs]

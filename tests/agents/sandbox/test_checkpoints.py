@@ -1,0 +1,66 @@
+"""What a child keeps for a next attempt: taken over from its place, and told only where somebody keeps it."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from apps.agents.contracts.job import CheckpointKept, Event, Job, LogLine
+from apps.agents.sandbox.child import JobContext
+from apps.agents.sandbox.process import run_job
+
+IDENTITY = "f" * 64
+
+
+def context(scratch: Path, identity: str = IDENTITY) -> tuple[JobContext, io.StringIO]:
+    events = io.StringIO()
+    return JobContext(Job(handler="any:one", scratch=scratch, identity=identity), events), events
+
+
+def written(scratch: Path, content: str = "half") -> Path:
+    file = scratch / "state.bin"
+    file.write_text(content)
+    return file
+
+
+def test_a_checkpoint_is_taken_over_and_told_by_a_name_of_its_own(tmp_path: Path) -> None:
+    job, events = context(tmp_path)
+    for content in ("first", "second"):
+        job.keep_checkpoint(written(tmp_path, content))
+        assert not (tmp_path / "state.bin").exists()
+    paths = [json.loads(line)["path"] for line in events.getvalue().splitlines()]
+    assert [(tmp_path / path).read_text() for path in paths] == ["first", "second"]
+
+
+def test_where_nobody_keeps_checkpoints_none_is_left_behind(tmp_path: Path) -> None:
+    job, events = context(tmp_path, identity="")
+    job.keep_checkpoint(written(tmp_path))
+    assert (list(tmp_path.iterdir()), events.getvalue()) == ([], "")
+
+
+def test_only_a_file_of_the_job_with_bytes_in_it_is_kept(tmp_path: Path) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    job, events = context(scratch)
+    (scratch / "link").symlink_to(written(tmp_path))
+    for refused in (tmp_path / "state.bin", scratch / "link", scratch, scratch / "missing", written(scratch, "")):
+        with pytest.raises(ValueError, match=r"outside its scratch folder|cannot be kept as a checkpoint"):
+            job.keep_checkpoint(refused)
+    assert events.getvalue() == ""
+    assert (tmp_path / "state.bin").read_text() == "half"
+
+
+def test_the_first_attempt_has_no_checkpoint_and_the_next_one_has_the_file(tmp_path: Path) -> None:
+    scratch, kept = tmp_path / "scratch", tmp_path / "kept"
+    scratch.mkdir()
+    kept.write_text("half")
+    said: list[Event] = []
+    for inputs in ({}, {"checkpoint": kept}):
+        job = Job(handler="tests.agents.children:go_on", scratch=scratch, inputs=inputs, identity=IDENTITY)
+        run_job(job, on_event=said.append, should_stop=lambda: False)
+    lines = [event.message for event in said if isinstance(event, LogLine)]
+    assert lines == ["starts anew", "goes on from half"]
+    assert [event.path for event in said if isinstance(event, CheckpointKept)] == ["checkpoints/000001"] * 2
