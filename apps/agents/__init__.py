@@ -1,5 +1,5 @@
-"""The craft: agents that analyse, plan, optimize, evaluate and package models. Plain Python, no Django inside.
+"""The agents, which analyse, plan, optimize, evaluate and package models. Plain Python without Django.
 
-Each package is a room with a docstring that says what it is for, who may import it, and what to add where;
-ARCHITECTURE.md has the map, and an import contract in pyproject.toml keeps the layers.
+The docstring of each package describes its purpose, who may import it, and what belongs there. ARCHITECTURE.md shows
+how they fit together, and an import contract in pyproject.toml checks the layers.
 """

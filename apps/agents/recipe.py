@@ -1,4 +1,4 @@
-"""`python -m apps.agents.recipe`: the documented door to `apps.agents.packaging.recipe`."""
+"""`python -m apps.agents.recipe`: the documented command of `apps.agents.packaging.recipe`."""
 
 from __future__ import annotations
 

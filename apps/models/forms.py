@@ -11,8 +11,8 @@ from django import forms
 from django.db.models import QuerySet
 
 from apps.accounts.models import Team, User
-from apps.agents.contracts.formats import uploads_said
-from apps.agents.contracts.phrasing import capital
+from apps.agents.contracts.formats import uploads_in_words
+from apps.agents.contracts.phrasing import capitalized
 from apps.models.models import ModelVersion, RegisteredModel, Upload
 
 
@@ -64,7 +64,7 @@ class ModelUploadForm(FileOrUploadForm):
     def __init__(self, *args: Any, team: Team, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["model"].queryset = RegisteredModel.objects.visible_to(self.user).filter(team=team)  # type: ignore[attr-defined]
-        self.fields["file"].help_text = f"{capital(uploads_said())}."
+        self.fields["file"].help_text = f"{capitalized(uploads_in_words())}."
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}

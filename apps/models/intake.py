@@ -15,7 +15,7 @@ from django.core.files import File
 from apps.accounts.models import Team
 from apps.agents.contracts.dataset_spec import DatasetKind, DatasetSpec
 from apps.agents.contracts.errors.models import ModelWrongType
-from apps.agents.contracts.formats import Format, uploads_said
+from apps.agents.contracts.formats import Format, uploads_in_words
 from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.files.onnx_wire import summarize
 from apps.agents.files.sniffing import FileKind, code_members, format_of, sniff
@@ -118,7 +118,7 @@ def _recognized(path: Path) -> tuple[FileKind, Format]:
     kind = sniff(path)
     found = format_of(kind)
     if found is None:
-        raise ModelWrongType(field="file", found=kind.value, wanted=uploads_said())
+        raise ModelWrongType(field="file", found=kind.value, wanted=uploads_in_words())
     return kind, found
 
 

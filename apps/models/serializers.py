@@ -9,7 +9,7 @@ from rest_framework import serializers
 
 from apps.accounts.models import Team
 from apps.agents.contracts.dataset_spec import DatasetSpec
-from apps.agents.contracts.formats import FORMATS, uploads_said
+from apps.agents.contracts.formats import FORMATS, uploads_in_words
 from apps.agents.contracts.reports.dataset import DatasetSummary
 from apps.agents.contracts.reports.model import CodeFile, LanguageModel, Signature, TensorSpec
 from apps.api import json_of
@@ -207,7 +207,7 @@ class FileChoice(serializers.Serializer[Any]):
 class NewVersionSerializer(FileChoice):
     __doc__ = f"""The file format is detected from its content.
 
-    It may be {uploads_said()}.
+    It may be {uploads_in_words()}.
     A file that contains code (Python files) requires that the token's member may upload code; otherwise 403,
     `model.code_not_allowed`.
     """

@@ -17,6 +17,7 @@ from rest_framework.views import APIView
 
 from apps.accounts.requests import member
 from apps.accounts.teams import team_for
+from apps.agents.contracts.reports.recipe import Recipe
 from apps.api import FILE_RESPONSE, answers, example, refuse_unknown
 from apps.audit.models import AuditEvent
 from apps.models.download import blob_response
@@ -25,6 +26,7 @@ from apps.optimization import criteria as criteria_service
 from apps.optimization import services
 from apps.optimization.filters import AuditFilter, CriteriaFilter, LogFilter, SessionApiFilter
 from apps.optimization.models import CriteriaSet, OptimizationSession, Worker
+from apps.optimization.recipe import recipe_for
 from apps.optimization.serializers import (
     EXAMPLE_CRITERIA,
     AuditEventSerializer,
@@ -149,6 +151,15 @@ class CriteriaViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         parameters=[OpenApiParameter("after", int, description="Only lines with a larger id, to follow the log.")],
     ),
     report=extend_schema(summary="Read the report of a session", responses=services.SessionReport),
+    recipe=extend_schema(
+        summary="Get the recipe of an artifact",
+        responses=Recipe,
+        parameters=[
+            OpenApiParameter(
+                "step", str, description="Key of the step that made it. Without it, that of the session's result."
+            )
+        ],
+    ),
     package=extend_schema(summary="Download the package of a session", responses=FILE_RESPONSE),
     promote=extend_schema(
         summary="Promote the result of a session",
@@ -257,6 +268,12 @@ class SessionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
     def report(self, request: Request, pk: str) -> Response:
         """The report: original and candidates compared, every number with its interval."""
         return Response(services.report(self.get_object()).model_dump(mode="json"))
+
+    @action(detail=True)
+    def recipe(self, request: Request, pk: str) -> Response:
+        """How an artifact was made, exactly enough to make it again, whether its file is still kept or not."""
+        refuse_unknown(request, ("step",))
+        return Response(recipe_for(self.get_object(), request.query_params.get("step")).model_dump(mode="json"))
 
     @action(detail=True)
     def package(self, request: Request, pk: str) -> HttpResponseBase:

@@ -149,6 +149,15 @@ class NoPackage(UserError):
     sentence = "This session has no package: {reason}"
 
 
+class NoRecipe(UserError):
+    code = "session.no_recipe"
+    status = 404
+    sentence = (
+        "The step {step!r} of this session has made no model, so it has no recipe. "
+        "Name a completed step that optimizes, as the session's list of steps shows it."
+    )
+
+
 class NoReport(UserError):
     code = "session.no_report"
     status = 404

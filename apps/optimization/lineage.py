@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
+from pydantic import Field
+
 from apps.agents.contracts.chain import Application, Applied, applied, key_of, prefix_key
 from apps.agents.contracts.dataset_spec import DatasetSpec
-from apps.agents.contracts.state import Status, StepKind
+from apps.agents.contracts.state import CandidateStatus, Status, StepKind
 from apps.agents.contracts.values import Value
 from apps.agents.techniques.artifact_format import format_after, runtime_of
 from apps.models.models import ModelVersion
@@ -29,6 +33,21 @@ class Link(Value):
     """SHA-256 of what it made."""
     checks: tuple[str, ...]
     """What was checked of what it made, one sentence each: what stayed in float, too."""
+    evidence: dict[str, Any] = Field(default_factory=dict)
+    """What the technique found out while it was applied, by names of its own."""
+    step: str | None = None
+    """Key of the step that applies it; `None` before it is asked for."""
+    status: Status | None = None
+    """Of that step."""
+    error: str | None = None
+    """Why that step failed, in a sentence."""
+    collected_at: datetime | None = None
+    """When the session let the file go, because nothing read it any more. Its recipe makes it again."""
+
+    @property
+    def state(self) -> str:
+        """Its status, or `planned` before its step is asked for."""
+        return self.status.value if self.status else CandidateStatus.PLANNED.value
 
 
 def format_of(version: ModelVersion) -> str:
@@ -51,18 +70,21 @@ def reading_of(session: OptimizationSession) -> dict[str, Any]:
 class Lineage:
     """The steps of a session by what they made, read once."""
 
-    def __init__(self, session: OptimizationSession) -> None:
-        self._session = session
+    def __init__(self, session: OptimizationSession, steps: Iterable[SessionStep] | None = None) -> None:
+        """`steps` are all of the session's, where they were read already."""
+        self._session, self._known = session, steps
 
     @cached_property
     def _steps(self) -> dict[str, SessionStep]:
-        return {step.key: step for step in self._session.steps.select_related("artifact").order_by("pk")}
+        steps = self._known or self._session.steps.select_related("artifact").order_by("pk")
+        return {step.key: step for step in steps}
 
     @cached_property
-    def _optimized(self) -> dict[str, SessionStep]:
-        """The completed steps that made something, by the key of the techniques that led to it."""
-        made = [step for step in self._steps.values() if step.kind == StepKind.OPTIMIZE]
-        return {self._prefix_key(one.key): one for one in made if one.status == Status.COMPLETED}
+    def _optimizing(self) -> dict[str, SessionStep]:
+        """The steps that make something, by the key of the techniques that lead to it: completed ones before others."""
+        making = [step for step in self._steps.values() if step.kind == StepKind.OPTIMIZE]
+        in_order = sorted(making, key=lambda step: step.status == Status.COMPLETED)
+        return {self._prefix_key(one.key): one for one in in_order}
 
     def _prefix_key(self, key: str) -> str:
         """The key of the chain up to the step called `key`; `ORIGINAL` is its own."""
@@ -98,9 +120,14 @@ class Lineage:
             self._add_sources(parent, found)
         found[key] = step
 
-    @cached_property
+    @property
     def makers(self) -> dict[str, SessionStep]:
-        """The step that made each candidate's artifact, by the candidate's key.
+        """The step that made each candidate's artifact, by the candidate's key, where the file is kept."""
+        return {key: step for key, step in self._own_or_measured.items() if step.artifact is not None}
+
+    @cached_property
+    def _own_or_measured(self) -> dict[str, SessionStep]:
+        """The step that makes what each candidate is, by the candidate's key.
 
         A candidate's own optimize step, or the one whose artifact was evaluated as it: others start from that as well.
         """
@@ -110,15 +137,18 @@ class Lineage:
             if step.kind == StepKind.EVALUATE and step.candidate_key and step.parent_key in self._steps
         }
         own = (step for step in self._steps.values() if step.kind == StepKind.OPTIMIZE and step.candidate_key)
-        found |= {step.candidate_key: step for step in own}
-        return {key: step for key, step in found.items() if step.artifact is not None}
+        return found | {step.candidate_key: step for step in own}
+
+    def runtime_of(self, candidate: Candidate) -> str:
+        """What runs a candidate."""
+        return runtime_of_candidate(self._session.version, candidate)
 
     def links(self, candidate: Candidate) -> tuple[Link, ...]:
         """The chain of `candidate` with what came of each link as far as it was made."""
-        chain, maker = candidate.chain, self.makers.get(candidate.key)
+        chain, maker = candidate.chain, self._own_or_measured.get(candidate.key)
         way: list[SessionStep | None] = [*self.way_to(maker.key)] if maker else []
         parts = [chain[: place + 1] for place in range(len(chain))]
-        made = way if len(way) == len(chain) else [self._optimized.get(key_of(part)) for part in parts]
+        made = way if len(way) == len(chain) else [self._optimizing.get(key_of(part)) for part in parts]
         return tuple(_link(*pair) for pair in zip(chain, made, strict=True))
 
 
@@ -132,6 +162,11 @@ def _link(application: Application, made: SessionStep | None) -> Link:
         size_bytes=result.get("size_bytes"),
         digest=result.get("digest"),
         checks=tuple(result.get("checks", ())),
+        evidence=result.get("evidence", {}),
+        step=made.key if made else None,
+        status=Status(made.status) if made else None,
+        error=(made.error or None) if made else None,
+        collected_at=made.collected_at if made else None,
     )
 
 

@@ -26,7 +26,7 @@ from apps.agents.contracts.state import (
 from apps.agents.session.manager import OptimizationManager
 from apps.audit import trail
 from apps.audit.models import AuditEvent
-from apps.optimization import events, messages
+from apps.optimization import collecting, events, messages
 from apps.optimization.errors import SessionErrored
 from apps.optimization.models import Candidate, OptimizationSession, SessionStep
 from apps.optimization.snapshot import session_state
@@ -73,6 +73,8 @@ def _carry_out(session: OptimizationSession, decision: Decision, worked_s: float
     _keep_plan(session)
     _keep_candidates(session, decision.candidates)
     new_steps = _keep_steps(session, decision.requests)
+    new_steps += [again for step in new_steps for again in collecting.make_inputs_again(step)]
+    collecting.let_go(session, decision.unneeded)
     _tell(session, decision.events)
     if decision.verdict is not None:
         _complete(session, decision.verdict)

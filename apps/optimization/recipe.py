@@ -1,10 +1,12 @@
-"""The recipe of the winning artifact: the steps that led to it, with parameters, seeds, digests and versions."""
+"""Recipes of artifacts: the steps that led to one, with parameters, seeds, digests and versions."""
 
 from __future__ import annotations
 
 from apps.agents.contracts.chain import MODEL, ORIGINAL
 from apps.agents.contracts.dataset_spec import DatasetSpec
 from apps.agents.contracts.reports.recipe import DatasetRecord, FileRecord, OriginalRecord, Recipe, RecipeStep
+from apps.agents.contracts.state import Verdict
+from apps.optimization.errors import NoRecipe
 from apps.optimization.lineage import Lineage, format_of, reading_of, signature_of
 from apps.optimization.models import OptimizationSession, SessionStep
 from apps.optimization.services.report import verdict_of
@@ -12,11 +14,31 @@ from apps.optimization.services.report import verdict_of
 
 def recipe_of(session: OptimizationSession) -> Recipe:
     """What made the chosen artifact; without steps where the original is kept."""
-    verdict = verdict_of(session)
-    steps = _steps(session, verdict.candidate) if verdict and verdict.candidate else []
+    verdict, lineage = verdict_of(session), Lineage(session)
+    maker = lineage.makers.get(verdict.candidate) if verdict and verdict.candidate else None
+    return _recipe(session, lineage.sources(maker.key) if maker else [], verdict)
+
+
+def recipe_of_step(session: OptimizationSession, key: str) -> Recipe:
+    """What the step called `key` made, whether its file is still kept or not. Raises `NoRecipe`."""
+    sources = Lineage(session).sources(key)
+    if not sources or any("parameters" not in step.result for step in sources):
+        raise NoRecipe(step=key)
+    return _recipe(session, sources)
+
+
+def recipe_for(session: OptimizationSession, step: str | None) -> Recipe:
+    """That of what `step` made, or of the chosen artifact where no step is named. Raises `NoRecipe`."""
+    return recipe_of(session) if step is None else recipe_of_step(session, step)
+
+
+def _recipe(session: OptimizationSession, sources: list[SessionStep], verdict: Verdict | None = None) -> Recipe:
+    """The recipe of what the last of `sources` made, which are in an order in which they can be followed."""
+    named = any(one.further_parents for one in sources)
+    steps = [_step(one, {MODEL: ORIGINAL, **one.parents} if named else {}) for one in sources]
     original, dataset = session.version, session.dataset
     return Recipe(
-        recipe_version=2 if any(step.inputs for step in steps) else 1,
+        recipe_version=2 if named else 1,
         session=str(session.pk),
         seed=session.seed,
         criteria=session.criteria_body,
@@ -38,15 +60,6 @@ def recipe_of(session: OptimizationSession) -> Recipe:
         machine=session.analysis.body["machine"] if hasattr(session, "analysis") else None,
         verdict=verdict.model_dump(mode="json") if verdict else None,
     )
-
-
-def _steps(session: OptimizationSession, candidate: str) -> list[RecipeStep]:
-    """The optimize steps from the original to the candidate's artifact, in an order in which they can be followed."""
-    lineage = Lineage(session)
-    maker = lineage.makers.get(candidate)
-    sources = lineage.sources(maker.key) if maker else []
-    named = any(one.further_parents for one in sources)
-    return [_step(one, {MODEL: ORIGINAL, **one.parents} if named else {}) for one in sources]
 
 
 def _step(step: SessionStep, inputs: dict[str, str]) -> RecipeStep:

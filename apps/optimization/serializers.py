@@ -12,7 +12,7 @@ from rest_framework import serializers
 
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.reports.evaluation import EvaluationReport as Evaluation
-from apps.agents.contracts.state import Outcome, Plan, Prediction, Verdict
+from apps.agents.contracts.state import Outcome, Plan, Prediction, Status, Verdict
 from apps.agents.measuring.scheduling.health import Health, TimingHealth
 from apps.api import json_of
 from apps.audit.models import AuditEvent
@@ -35,6 +35,12 @@ EXAMPLE_CRITERIA: dict[str, Any] = {
     "target": {"device": "cpu", "threads": 1, "batch_size": 1},
     "budget": {"minutes": 20, "candidates": 8},
 }
+
+
+COLLECTED = (
+    "When the session let the file go, because nothing in it read the file any more; null while it is kept. "
+    "`GET /api/v1/sessions/{id}/recipe/?step=…` has the recipe that makes it again."
+)
 
 
 # --- out -------------------------------------------------------------------------------------------------------------
@@ -158,6 +164,13 @@ class SessionSerializer(serializers.ModelSerializer[OptimizationSession]):
 
 class StepSerializer(serializers.ModelSerializer[SessionStep]):
     artifact_sha256 = serializers.CharField(source="artifact_id", read_only=True, allow_null=True)
+    collected_at = serializers.DateTimeField(read_only=True, allow_null=True, help_text=COLLECTED)
+    evidence = serializers.DictField(
+        source="result.evidence",
+        read_only=True,
+        default=dict,
+        help_text="What its technique found out while it was applied, by names of its own.",
+    )
     duration_s = serializers.FloatField(read_only=True, allow_null=True)
     parent_key = serializers.CharField(
         read_only=True, help_text="The step whose artifact it starts from, `model` in `parents`; empty is the original."
@@ -190,8 +203,10 @@ class StepSerializer(serializers.ModelSerializer[SessionStep]):
             "worker",
             "artifact_sha256",
             "artifact_filename",
+            "collected_at",
             "error_code",
             "error",
+            "evidence",
             "duration_s",
             "created_at",
             "started_at",
@@ -212,7 +227,10 @@ class EvaluationSerializer(serializers.ModelSerializer[EvaluationReport]):
 
 
 class ChainLinkSerializer(serializers.Serializer[Link]):
-    """One technique of a candidate's chain; `size_bytes` and `digest` (SHA-256) are those of what it has made."""
+    """One technique of a candidate's chain; `size_bytes` and `digest` (SHA-256) are those of what it has made.
+
+    `step` is the key of the step that applies it, with its `status` and, where it failed, its `error`.
+    """
 
     title = serializers.CharField()
     variant = serializers.CharField(help_text="What the parameters make of the technique; may be empty.")
@@ -221,6 +239,11 @@ class ChainLinkSerializer(serializers.Serializer[Link]):
     size_bytes = serializers.IntegerField(allow_null=True)
     digest = serializers.CharField(allow_null=True)
     checks = serializers.ListField(child=serializers.CharField())
+    evidence = serializers.DictField(help_text="What the technique found out while it was applied.")
+    step = serializers.CharField(allow_null=True)
+    status = serializers.ChoiceField(choices=[one.value for one in Status], allow_null=True)
+    error = serializers.CharField(allow_null=True)
+    collected_at = serializers.DateTimeField(allow_null=True, help_text=COLLECTED)
 
 
 class CandidateSerializer(serializers.ModelSerializer[Candidate]):

@@ -41,8 +41,15 @@ def _record(step: SessionStep) -> StepRecord:
         error=step.error or None,
         fault=Fault(step.fault) if step.fault else None,
         duration_s=step.duration_s,
-        size_bytes=step.artifact.size_bytes if step.artifact else None,
+        size_bytes=_size_bytes(step),
     )
+
+
+def _size_bytes(step: SessionStep) -> int | None:
+    """Of what the step made, whether the file is still kept or not."""
+    if step.artifact is not None:
+        return step.artifact.size_bytes
+    return step.result.get("size_bytes") if step.kind == StepKind.OPTIMIZE else None
 
 
 def request_of(step: SessionStep) -> StepRequest:

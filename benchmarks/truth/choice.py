@@ -24,10 +24,11 @@ from apps.agents.contracts.reports.measurements import Estimate, Latency, Latenc
 from apps.agents.contracts.reports.metrics import Fidelity, MetricComparison
 from apps.agents.contracts.reports.selection import Level
 from apps.agents.contracts.state import CandidateRecord, Prediction
+from apps.agents.evaluation.measured import MetricMeasured
 from apps.agents.evaluation.metrics.comparing import comparison
 from apps.agents.evaluation.quality import Question
 from apps.agents.evaluation.selection import judge
-from apps.agents.evaluation.verdicts import MetricMeasured, judge_metric
+from apps.agents.evaluation.verdicts import judge_metric
 from apps.agents.measuring.statistics.certainty import finalists
 from apps.agents.measuring.statistics.intervals import share_difference
 from apps.agents.session.candidates import Trial

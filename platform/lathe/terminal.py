@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from textwrap import fill
 
-from apps.agents.contracts.phrasing import MINUS, duration, gains_said, slowdown_said
+from apps.agents.contracts.phrasing import MINUS, duration, gains_in_words, slowdown_in_words
 from apps.agents.contracts.reports.constraints import Holds
 from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
 from apps.agents.contracts.reports.measurements import LatencyComparison
@@ -55,7 +55,7 @@ def report(session: OptimizationSession, width: int = 100) -> str:
             constraints = "\n".join(f"  {c.status:<13}{c.sentence}" for c in evaluation.constraints)
             parts.append(f"Limits for {candidate.key}:\n{constraints}")
     slow = [
-        fill(f"{candidate.key}: {slowdown_said(one.slowdown)}", width, initial_indent="  ", subsequent_indent="  ")
+        fill(f"{candidate.key}: {slowdown_in_words(one.slowdown)}", width, initial_indent="  ", subsequent_indent="  ")
         for candidate, one in measured
         if one.slowdown
     ]
@@ -86,7 +86,7 @@ def comparison(measured: Sequence[Measured]) -> str:
 
 def _whose(evaluation: EvaluationReport) -> str:
     """The sources of the speed-up, if the runtime has changed."""
-    return f"; faster: {gains_said(evaluation.gains)}" if evaluation.gains else ""
+    return f"; faster: {gains_in_words(evaluation.gains)}" if evaluation.gains else ""
 
 
 def how_timed(key: str, latency: LatencyComparison) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import tomllib
+from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import packages_distributions
@@ -89,19 +90,20 @@ def _named(node: ast.AST) -> Iterator[str]:
         yield node.value
 
 
-def modules_of(package: str) -> set[str]:
-    """The top-level modules that a distribution installs."""
-    return {
-        module
-        for module, distributions in packages_distributions().items()
-        if package in {re.sub(r"[-_.]+", "-", distribution).lower() for distribution in distributions}
-    }
+@cache
+def modules_by_package() -> dict[str, set[str]]:
+    """The top-level modules that each distribution installs, by its normalized name."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for module, distributions in packages_distributions().items():
+        for distribution in distributions:
+            found[re.sub(r"[-_.]+", "-", distribution).lower()].add(module)
+    return found
 
 
 @pytest.mark.parametrize("name", SETS)
 def test_each_pin_is_imported_or_has_a_reason(name):
     named = named_modules(*OURS, *(("tests",) if name == "dev" else ()))
-    idle = {package for package in asked(name) if not modules_of(package) & named}
+    idle = {package for package in asked(name) if not modules_by_package().get(package, set()) & named}
     assert idle - NOT_IMPORTED.keys() == set()
 
 

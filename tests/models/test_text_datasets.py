@@ -87,7 +87,7 @@ class TestTheForm:
             ({"task": "regression"}, "does not go with texts"),
             ({"task": "language_modeling", "metric": "top1"}, "does not go with task"),
             ({"task": "language_modeling", "max_tokens": "2"}, "greater than or equal to 8"),
-            ({"task": "language_modeling", "kind": "npz"}, "the kind is text"),
+            ({"task": "language_modeling", "kind": "npz"}, "the kind must be text"),
         ],
     )
     def test_a_mistake_is_said(

@@ -35,7 +35,7 @@ TORCH = material.MODEL.model_copy(
     update={"format": Format.TRANSFORMERS, "opset": None, "operators": {"Linear": 3}, "language": LANGUAGE}
 )
 GENERATION = Generation(prompt_tokens=128, prefill_ms=41.5, decode_ms_per_token=3.25, tokens_per_s=307.7)
-CUT = "Rows have at most 256 tokens, and each belongs to one text: nothing is packed."
+CUT = "Rows have at most 256 tokens, and each belongs to one text: texts are not packed."
 EAGER = material.ANALYSIS.model_copy(
     update={
         "model": TORCH,

@@ -79,7 +79,9 @@ def learn_from_others(context: JobContext) -> JobResult:
     artifact.parent.mkdir(exist_ok=True)
     further = {role: (job.inputs[role].read_bytes(), kept) for role, kept in job.arguments.get("inputs", {}).items()}
     told = "".join(f"|{role}({kept})={content[-20:]!r}" for role, (content, kept) in further.items())
-    artifact.write_bytes(job.inputs["model"].read_bytes() + f">{technique}{told}".encode())
+    text = f">{technique}{told}".encode()
+    # A further `doc_string`, whose length takes two bytes.
+    artifact.write_bytes(job.inputs["model"].read_bytes() + bytes([0x32, len(text) & 127 | 128, len(text) >> 7]) + text)
     result = material.RESULT.model_copy(update={"technique": technique, "digest": digest_of(artifact)})
     file = OutputFile(role="artifact", path="out/model.onnx", filename="model.onnx")
     return JobResult(body=result.model_dump(mode="json"), files=(file,))

@@ -29,6 +29,7 @@ CODES = {
     "session.nothing_to_promote": 409,
     "session.not_promoted": 409,
     "session.no_package": 404,
+    "session.no_recipe": 404,
     "session.no_report": 404,
     "session.errored": 422,
     "demo.refused": 422,

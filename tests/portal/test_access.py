@@ -87,6 +87,7 @@ PAGE_DOORS: dict[str, tuple[str, Door]] = {
     "optimization:session-resume": ("POST", Door.WRITE),
     "optimization:session-delete": ("POST", Door.WRITE),
     "optimization:report": ("GET", Door.READ),
+    "optimization:session-recipe": ("GET", Door.READ),
     "optimization:session-package": ("GET", Door.READ),
     "optimization:session-promote": ("POST", Door.WRITE),
     "optimization:session-rollback": ("POST", Door.WRITE),

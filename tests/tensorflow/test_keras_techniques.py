@@ -20,7 +20,7 @@ from apps.agents.contracts.formats import Format
 from apps.agents.contracts.reports.dataset import Task
 from apps.agents.datasets.loading import ArrayDataset, load_dataset
 from apps.agents.measuring.engine import open_engine
-from apps.agents.techniques.base import Assignment, Made, agent_for, spec_of
+from apps.agents.techniques.base import Assignment, Optimized, agent_for, spec_of
 from apps.agents.techniques.catalogue import BUILTIN
 from apps.agents.techniques.spec import Family
 
@@ -69,7 +69,7 @@ def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def made(model: Path, data: Path, folder: Path, technique: str, **parameters: Any) -> Made:
+def made(model: Path, data: Path, folder: Path, technique: str, **parameters: Any) -> Optimized:
     (folder / "work").mkdir(parents=True)
     (folder / "out").mkdir()
     format = Format.KERAS_H5 if model.suffix == ".h5" else Format.KERAS  # noqa: A001

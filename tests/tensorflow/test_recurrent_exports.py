@@ -13,7 +13,7 @@ import tf_keras
 from keras import layers
 
 from apps.agents.contracts.errors.techniques import TechniqueLibraryFailed
-from apps.agents.techniques.base import Made
+from apps.agents.techniques.base import Optimized
 from tests.tensorflow.test_keras_techniques import made
 
 LITERT, ONNX = "litert-export", "tensorflow-onnx-export"
@@ -46,7 +46,7 @@ KINDS: dict[str, tuple[Callable[[], Any], str]] = {
 }
 
 
-def exported(model: Any, folder: Path, technique: str) -> Made:
+def exported(model: Any, folder: Path, technique: str) -> Optimized:
     """Raises what the technique raises; it holds the outputs to the original's itself."""
     folder.mkdir(exist_ok=True)
     path = folder / ("model.keras" if isinstance(model, keras.Model) else "model.h5")

@@ -1,6 +1,9 @@
-"""What the rooms of the agents exchange: criteria, formats, reports, the state of a session, jobs, errors.
+"""What the packages of the agents exchange: criteria, formats, reports, the state of a session, jobs, errors.
 
-Plain, frozen values that validate themselves and become JSON, and the phrases that several rooms say numbers in. Light:
-the web process imports them. Every room may import this one; it imports none of them. Add a field of a report, a new
-error or a new model format here.
+It holds plain, frozen values that validate themselves and become JSON, and the phrases with which several packages
+express numbers. The web process imports them, so they import no heavy library. Every other package may import this one,
+and it imports none of them. Add a field of a report, a new error or a new model format here.
+
+Texts say *validation* and *test* for the two parts of a data set that candidates are measured on. The values that rows,
+jobs and the API store are older: `choosing` is the validation part and `evaluation` is the test part.
 """

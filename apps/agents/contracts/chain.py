@@ -1,4 +1,4 @@
-"""A chain: techniques applied one after the other, from the original to what a candidate is."""
+"""A chain: the techniques that turn the original into a candidate, in the order in which they are applied."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class Application(Value):
     technique: str
     parameters: dict[str, Any]
     title: str
-    """The technique as people call it: `Static int8 (QDQ)`."""
+    """The technique's label: `Static int8 (QDQ)`."""
     variant: str = ""
-    """What its parameters make of it: `activations uint8, weights int8; per channel`; empty where they say nothing."""
+    """Its parameters in words: `activations uint8, weights int8; per channel`. Empty if there is nothing to say."""
     optional: bool = False
-    """Whether the chain goes on without it where it cannot be applied, as it does without a preparation."""
+    """Whether the chain skips it if it cannot be applied. Preparations are optional."""
     inputs: dict[str, tuple[Application, ...]] = Field(default_factory=dict)
-    """What it reads beside the model that it changes, by role: the chain that makes it; empty is the original."""
+    """The chains of the other models that it reads, by role. An empty chain means the original."""
 
     @property
     def named(self) -> str:
@@ -37,19 +37,20 @@ Chain = tuple[Application, ...]
 MODEL = "model"
 """The role of the model that a step changes, measures or packs."""
 ORIGINAL = "original"
-"""In place of a step's key: the session's original."""
+"""Stands for the session's original where a step's key is expected."""
 _NAME_LENGTH = 40
 _DIGEST_LENGTH = 10
 
 
 Applied = tuple[str, Mapping[str, Any]] | tuple[str, Mapping[str, Any], Mapping[str, str]]
-"""A technique, its parameters, and the keys of its further inputs by role where it has any."""
+"""A technique, its parameters, and the keys of its further inputs by role, if it has any."""
 
 
 def prefix_key(applied: Iterable[Applied]) -> str:
-    """The key of what these techniques with their parameters make of the original: the last one's name and a digest.
+    """The key of the artifact that these techniques and parameters make: the name of the last one, and a digest.
 
-    The same ones in the same order have the same key in every session, so what several candidates share is found again.
+    The same pairs in the same order have the same key in every session, so an artifact that several candidates share is
+    found again.
     """
     links = list(applied)
     digest = hashlib.sha256(json.dumps(links, sort_keys=True).encode()).hexdigest()
@@ -57,12 +58,12 @@ def prefix_key(applied: Iterable[Applied]) -> str:
 
 
 def applied(technique: str, parameters: Mapping[str, Any], inputs: Mapping[str, str]) -> Applied:
-    """A link as a key counts it."""
+    """A link in the form from which `prefix_key` computes a key."""
     return (technique, parameters, dict(inputs)) if inputs else (technique, parameters)
 
 
 def key_of(chain: Iterable[Application]) -> str:
-    """The key of what a chain makes; titles do not count."""
+    """The key of the artifact that a chain makes. Titles do not count."""
     return prefix_key(applied(link.technique, link.parameters, _input_keys(link)) for link in chain)
 
 
@@ -71,18 +72,18 @@ def _input_keys(link: Application) -> dict[str, str]:
 
 
 def from_joined_title(technique: str, parameters: Mapping[str, Any], title: str) -> Application:
-    """A link as it was written when a candidate had one title for technique and variant, with a colon between."""
+    """A link from an older record, in which one `title` held technique and variant with a colon between them."""
     name, _, variant = title.partition(": ")
     return Application(technique=technique, parameters=dict(parameters), title=name, variant=variant)
 
 
 def in_one_line(chain: Iterable[Application]) -> str:
-    """A chain in one line: `Export to ONNX → Float16: Conv in float`."""
+    """A chain as one line: `Export to ONNX → Float16: Conv in float`."""
     return " → ".join(link.named for link in chain)
 
 
 def sources(chain: Chain) -> Iterator[Chain]:
-    """What has to be made before the last link of `chain` can be applied, in an order in which it can be made."""
+    """The chains that must be applied before the last link of `chain` can be, in a valid order."""
     for length in range(1, len(chain) + 1):
         for made in chain[length - 1].inputs.values():
             yield from (*sources(made), made) if made else ()

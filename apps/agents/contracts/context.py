@@ -1,4 +1,4 @@
-"""What the agents need of the job they work in, so that they run as well where there is none."""
+"""What agents need from the job they run in. Tests and scripts can run them without a job."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 
 
 class Context(Protocol):
-    """Where progress goes: the part of `apps.agents.sandbox.child.JobContext` that agents use."""
+    """Receives progress: the part of `apps.agents.sandbox.child.JobContext` that agents use."""
 
     def progress(self, fraction: float, message: str, eta_s: float | None = None) -> None: ...
 

@@ -1,7 +1,7 @@
 """What a member wants of a session: an objective, hard constraints, a target and a budget.
 
-A `Criteria` is validated once, frozen into the session it starts, and read by every agent. Field errors carry the path
-of the field, the value and what would be right (pydantic's `ValidationError.errors()`).
+A `Criteria` is validated once, copied into the session that it starts, and read by every agent. An error of a field
+contains the field's path, the value and what would be valid (pydantic's `ValidationError.errors()`).
 """
 
 from __future__ import annotations
@@ -44,18 +44,18 @@ class Weights(Value):
 
 
 class Constraints(Value):
-    """Limits that an accepted candidate holds, each of them; `None` means no limit.
+    """Limits, all of which an accepted candidate holds. `None` means no limit.
 
-    Drops are of the session's primary metric, original minus candidate, so that a positive number is a loss: in
-    percentage points for metrics that are shares (top-1, F1, agreement), in the metric's own unit otherwise, and as a
-    share of the original's value for the relative form. Ratios are original over candidate: 2.0 is twice as fast or
-    half the size.
+    A drop is that of the session's primary metric, original minus candidate, so a positive number is a loss. It is in
+    percentage points for metrics that are shares (top-1, F1, agreement) and in the metric's own unit otherwise. The
+    relative form is a share of the original's value. Ratios are original over candidate: 2.0 is twice as fast or half
+    the size.
     """
 
     max_metric_drop_points: float | None = Field(1.0, ge=0, le=100)
     max_metric_drop_relative: float | None = Field(None, ge=0, le=1)
     max_group_drop_points: float | None = Field(None, ge=0, le=100)
-    """The drop of every group that the data set names, the worst one's too."""
+    """The drop of each group that the data set names, including the worst."""
     max_latency_ms: float | None = Field(None, gt=0)
     min_speedup: float | None = Field(None, gt=0, le=1000)
     max_size_bytes: int | None = Field(None, gt=0)
@@ -64,7 +64,7 @@ class Constraints(Value):
 
 
 class Target(Value):
-    """Where the artifact will run; every latency of the session is measured this way."""
+    """Where the artifact will run. Every latency of the session is measured on it."""
 
     device: Device = Device.CPU
     threads: int = Field(1, ge=1, le=256)
@@ -77,7 +77,7 @@ class Budget(Value):
 
 
 class Criteria(Value):
-    """Everything a member may ask of a session. `confidence` is the level of every interval and test."""
+    """Everything that a member can ask of a session. `confidence` is the level of every interval and test."""
 
     objective: Objective = Objective.BALANCED
     weights: Weights = Weights()
@@ -88,20 +88,20 @@ class Criteria(Value):
     budget: Budget = Budget()
     confidence: float = Field(0.95, ge=0.5, le=HIGHEST_CONFIDENCE)
     accept_inconclusive: bool = True
-    """Whether a candidate may be handed over whose measured values lie within every limit when the examples or runs are
-    too few to prove it. The report then says so, and how many more would decide. At most half of a limit on the metric
-    may be measured then, and a loss of more than three limits must be excluded. Off: only what is proven is handed
-    over."""
+    """Whether to deliver a candidate whose measured values are within every limit although there are too few examples
+    or runs to prove it. The report then says so, and how many more would decide. The measured loss may be at most half
+    of the limit, and a loss of more than three limits must be excluded. If off, only a proven candidate is
+    delivered."""
 
     def permits(self, technique: str) -> bool:
-        """Whether the member allows `technique` at all."""
+        """Whether the criteria allow `technique`."""
         if technique in self.forbidden_techniques:
             return False
         return self.allowed_techniques is None or technique in self.allowed_techniques
 
     @property
     def exponents(self) -> Weights:
-        """The weights that the objective comes to: a single 1 unless it is balanced."""
+        """The weights that the objective stands for: a single 1, unless it is balanced."""
         return {
             Objective.LATENCY: Weights(latency=1, size=0, memory=0),
             Objective.SIZE: Weights(latency=0, size=1, memory=0),
@@ -123,4 +123,4 @@ PROFILES: dict[str, Criteria] = {
     "fastest": Criteria(objective=Objective.LATENCY, constraints=Constraints(min_speedup=1.1)),
     "safest": Criteria(constraints=Constraints(max_metric_drop_points=0.2), confidence=0.99, accept_inconclusive=False),
 }
-"""The profiles every installation starts with; they become rows that operators may edit."""
+"""The profiles that every installation starts with. They become rows that operators can edit."""

@@ -1,7 +1,7 @@
-"""What a member says of a data set: its kind, its task, its labels, how images become tensors.
+"""A member's description of a data set: its kind, its task, its labels, how images become tensors.
 
-Light on purpose: forms, serializers and the API read it in the web process, where numpy is not installed. The files
-themselves are read by `apps.agents.datasets.loading`, in the worker's child.
+It imports no heavy library, because forms, serializers and the API read it in the web process, where numpy is not
+installed. `apps.agents.datasets.loading` reads the files themselves, in the worker's child process.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MINIMUM_EXAMPLES = 20
 """Fewer are too few for both calibration and evaluation."""
 CALIBRATION_SHARE = 0.2
 CALIBRATION_MAXIMUM = 512
-"""Calibration takes a fifth of the examples, at most this many."""
+"""Calibration uses a fifth of the examples, but at most this many."""
 CHOOSING_SHARE = 0.2
 CHOOSING_MINIMUM, CHOOSING_MAXIMUM = 32, 2000
 """The validation part takes a fifth of the examples that neither calibrate nor train, within these bounds. The test
@@ -29,7 +29,7 @@ CHOOSING_LARGEST_SHARE = 1 / 3
 part."""
 
 MOST_GROUPS = 100
-"""More could not be told apart: each group's interval is wider the more there are."""
+"""More could not be compared: the more groups there are, the wider each group's interval."""
 
 EXAMPLES_AXIS = "N"
 MOST_AXES = 8
@@ -73,10 +73,10 @@ class Metric(StrEnum):
 
 
 class MetricSpec(Value):
-    """How a metric reads.
+    """How a metric is shown.
 
-    Shares (`%`), correlations, cosines and R² (`points`) are shown times 100, so that a drop of 1 is a point of each.
-    Perplexity has no unit; errors stay in the label's own, which is not known here and left empty.
+    Shares (`%`), correlations, cosines and R² (`points`) are multiplied by 100, so a drop of 1 is one point of each.
+    Perplexity does not have a unit. Errors are in the label's unit, which is not known here, so `unit` is empty.
     """
 
     metric: Metric
@@ -113,7 +113,7 @@ TASK_METRICS: dict[Task, tuple[Metric, ...]] = {
     Task.LANGUAGE_MODELING: (Metric.PERPLEXITY, Metric.NLL),
     Task.MULTIPLE_CHOICE: (Metric.ACCURACY, Metric.ACCURACY_PER_CHARACTER, Metric.LAST_WORD),
 }
-"""The metrics that a task offers as the primary one, the usual one first."""
+"""The metrics that can be a task's primary metric. The first is the default."""
 
 TEXT_TASKS = (
     Task.LANGUAGE_MODELING,
@@ -122,12 +122,12 @@ TEXT_TASKS = (
     Task.EMBEDDING,
     Task.FIDELITY,
 )
-"""What texts can be asked for."""
+"""The tasks that texts can serve."""
 TASKS_OF_TEXTS_ALONE = (Task.LANGUAGE_MODELING, Task.MULTIPLE_CHOICE)
 
 
 class ImagePreprocessing(Value):
-    """From a picture file to a tensor: decode, turn as EXIF says, resize, crop the centre, scale, normalize, lay out.
+    """From an image file to a tensor: decode, rotate as EXIF says, resize, crop the centre, scale, normalize, lay out.
 
     The arithmetic is `(pixel * scale - mean) / std` per channel, with pixels from 0 to 255. ImageNet's usual numbers
     are `scale = 1/255`, `mean = (0.485, 0.456, 0.406)`, `std = (0.229, 0.224, 0.225)`, `resize = 256`, 224 × 224.
@@ -136,7 +136,7 @@ class ImagePreprocessing(Value):
     width: int = Field(224, ge=1, le=8192)
     height: int = Field(224, ge=1, le=8192)
     resize: int | None = Field(None, ge=1, le=8192)
-    """Length of the shorter side before the centre crop; without it the picture is stretched to width × height."""
+    """Length of the shorter side before the centre crop. Without it, the image is stretched to width × height."""
     interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bilinear"
     color: Literal["RGB", "BGR", "L"] = "RGB"
     layout: Literal["NCHW", "NHWC"] = "NCHW"
@@ -144,7 +144,7 @@ class ImagePreprocessing(Value):
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
     dtype: Literal["float32", "uint8"] = "float32"
-    """`uint8` hands over raw pixels, for models that scale inside."""
+    """`uint8` passes raw pixels to the model, for models that scale them themselves."""
 
     @property
     def channels(self) -> int:
@@ -161,7 +161,7 @@ class ImagePreprocessing(Value):
     def _numbers_fit(self) -> Self:
         for name, values in (("mean", self.mean), ("std", self.std)):
             if len(values) not in (1, self.channels):
-                raise ValueError(f"{name} has {len(values)} values; {self.color} wants 1 or {self.channels}")
+                raise ValueError(f"{name} has {len(values)} values; {self.color} needs 1 or {self.channels}")
         if any(value == 0 for value in self.std):
             raise ValueError("std must not be 0")
         if self.resize is not None and self.resize < min(self.width, self.height):
@@ -170,48 +170,48 @@ class ImagePreprocessing(Value):
                 "make it at least as long as the crop's shorter side"
             )
         if self.dtype == "uint8" and (self.mean != (0.0,) or self.std != (1.0,)):
-            raise ValueError("uint8 hands over raw pixels: leave mean at 0 and std at 1")
+            raise ValueError("uint8 passes raw pixels to the model: leave mean at 0 and std at 1")
         return self
 
 
 class TextReading(Value):
-    """How a file of texts is read, and how much of a text the model sees.
+    """How a file of texts is read, and how much of each text the model gets.
 
-    A file that begins with a brace is one JSON object a line; its fields are named here. Any other is plain text, a
-    document between blank lines, or between occurrences of `separator`.
+    A file that begins with a brace has one JSON object per line, whose fields are named here. Any other file is plain
+    text. Its documents are separated by blank lines, or by `separator`.
     """
 
     text: str = Field("text", min_length=1, max_length=100)
     label: str = Field("label", min_length=1, max_length=100)
-    """Classification: a class number, or a name that stands in the spec's `classes`."""
+    """Classification: a class number, or a name from the spec's `classes`."""
     text_a: str = Field("text_a", min_length=1, max_length=100)
     text_b: str = Field("text_b", min_length=1, max_length=100)
     score: str = Field("score", min_length=1, max_length=100)
-    """Embedding: how similar the two texts are, any number."""
+    """Embedding: how similar the two texts are, as any number."""
     context: str = Field("context", min_length=1, max_length=100)
     choices: str = Field("choices", min_length=1, max_length=100)
     answer: str = Field("answer", min_length=1, max_length=100)
-    """Multiple choice: the place of the right one in `choices`, from 0. Lines without choices have a `text`, whose last
-    word is to be predicted."""
+    """Multiple choice: the position of the right choice in `choices`, from 0. A line without choices has a `text`,
+    whose last word is to be predicted."""
     joint: str = Field(" ", max_length=10)
-    """Stands between a context and a choice where neither brings white space there."""
+    """Put between a context and a choice, unless one of them has white space there."""
     separator: str = Field("", max_length=100)
-    """Of documents in plain text; blank lines where it is empty."""
+    """Separates documents in plain text. If it is empty, blank lines do."""
     max_tokens: int = Field(512, ge=8, le=131_072)
-    """The most tokens of a row; fewer where the model's context is shorter."""
+    """The most tokens in a row, fewer if the model's context is shorter."""
 
 
 class InputReading(Value):
-    """How one input of the model is filled where that is not plain.
+    """How one input of the model is filled, if this cannot be inferred.
 
-    An input without data of its own, such as a sampling rate or the state that a recurrent model starts from, is filled
-    with a `constant`, or with an `array` of the file that all examples share (without the axis of examples, or with
-    one entry along it).
+    An input without data of its own, such as a sampling rate or a recurrent model's initial state, is filled with a
+    `constant`, or with an `array` of the file that all examples share. That array does not have the axis of examples,
+    or has one entry along it.
     """
 
     batch_axis: int | None = Field(None, ge=0, le=15)
-    """The axis of the model's input along which examples stand. Without it an input with data has it found, and one
-    without has its only free axis for it, or none."""
+    """The axis of the model's input along which the examples are stacked. Without it, the axis of an input with data is
+    detected. An input without data uses its only free axis, if it has exactly one."""
     constant: float | None = Field(None, allow_inf_nan=False)
     array: str | None = Field(None, min_length=1, max_length=200)
 
@@ -225,7 +225,7 @@ class InputReading(Value):
 
     @property
     def shared(self) -> bool:
-        """Whether all examples have the same."""
+        """Whether all examples have the same value."""
         return self.constant is not None or self.array is not None
 
     @model_validator(mode="after")
@@ -236,51 +236,51 @@ class InputReading(Value):
 
 
 class DatasetSpec(Value):
-    """How to read a data set's file, and what it asks of a model.
+    """How to read a data set's file, and what the data set requires of a model.
 
-    - `npz`: arrays named as the model's inputs, and the array `label` (`y`).
-    - `images`: a zip with a folder of pictures per class. A folder's class index is its place in `classes`; without
-      `classes` it is the folder's own number where all names are numbers, else its place in alphabetical order.
-    - `table`: CSV or Parquet. `columns` maps a model input to its feature columns; without it columns go to the inputs
-      of the same name, or all of them, in file order, to the model's only input. `shapes` folds the columns of an
-      input, row by row: 50 of them as `(25, 2)`.
-    - `text`: texts for a model that brings its tokenizer, plain or as JSON lines (`TextReading`). Language modeling and
-      fidelity read `text`; classification `text` and `label`; embedding `text_a`, `text_b` and `score`; multiple choice
-      `context`, `choices` and `answer`, or `text` alone.
+    - `npz`: arrays with the names of the model's inputs, and the array `label` (`y`).
+    - `images`: a zip with one folder of images per class. A folder's class index is its position in `classes`. Without
+      `classes`, it is the folder's own number if all names are numbers, else its position in alphabetical order.
+    - `table`: CSV or Parquet. `columns` maps a model input to its feature columns. Without it, columns go to the inputs
+      of the same name, or all of them, in file order, to the model's only input. `shapes` reshapes the columns of an
+      input in row-major order: 50 of them as `(25, 2)`.
+    - `text`: texts for a model that has its own tokenizer, plain or as JSON lines (`TextReading`). Language modeling
+      and fidelity read `text`; classification reads `text` and `label`; embedding reads `text_a`, `text_b` and `score`;
+      multiple choice reads `context`, `choices` and `answer`, or only `text`.
 
-    `pairs` (embedding, npz): every input comes twice, as `NAME_a` and `NAME_b`, and the label is a similarity score.
+    `pairs` (embedding, npz): every input occurs twice, as `NAME_a` and `NAME_b`, and the label is a similarity score.
     """
 
     kind: DatasetKind
     task: Task
     metric: Metric | None = None
     label: str = "y"
-    """The array or column of labels; left out of the inputs even where the task (fidelity) does not read it. Texts have
-    their labels where `text` says."""
+    """The array or column of labels. It is never an input, even if the task (fidelity) does not read it. For texts,
+    `text` names the field."""
     group: str | None = Field(None, min_length=1, max_length=200)
-    """The array or column that says which group each example belongs to, such as a site or a device: what is lost is
-    reported group by group. It is left out of the inputs unless `columns` names it. The labels' own makes each class a
-    group."""
+    """The array or column with the group of each example, such as a site or a device. Losses are reported group by
+    group. It is not an input unless `columns` names it. If it is the label, each class is a group."""
     classes: tuple[str, ...] = ()
     images: ImagePreprocessing | None = None
     text: TextReading | None = None
     columns: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     shapes: dict[str, tuple[int, ...]] = Field(default_factory=dict)
-    """Of one example, by input; the columns that fill it have as many numbers. Without `columns` all of them do."""
+    """The shape of one example, by input. Its size is the number of columns that fill the input: those in `columns`, or
+    all of them."""
     pairs: bool = False
     training_share: float = Field(0.0, ge=0, le=0.7)
-    """Share of the examples set apart for techniques that train, such as recovery after pruning: neither calibration
-    nor evaluation sees them. Without one such techniques train on the calibration part."""
+    """Share of the examples reserved for techniques that train, such as recovery after pruning. Neither calibration nor
+    evaluation uses them. If it is 0, such techniques train on the calibration part."""
     examples_may_leave: bool = True
-    """Whether a session's package may carry a few of the examples, which it checks itself against. Otherwise it carries
-    inputs drawn from the ranges of the examples' numbers."""
+    """Whether a session's package may contain a few of the examples, with which it checks itself. Otherwise it contains
+    random inputs from the ranges of the examples' numbers."""
     output: str | None = None
-    """The model output that predictions are read from; the first one unless named."""
+    """The model output from which predictions are read. The default is the first one."""
     inputs: dict[str, InputReading] = Field(default_factory=dict)
-    """By the model's input: where its examples stand, or what fills it that is no example's own."""
+    """By the model's input: the axis of its examples, or the value that all examples share."""
     pooling: Literal["none", "first", "mean"] = "none"
-    """How token embeddings `[N, tokens, size]` become one per example: the first token's, or the mean of all that the
-    input `attention_mask`, where there is one, does not mask."""
+    """How token embeddings `[N, tokens, size]` become one per example: the first token's, or the mean over the tokens,
+    without those that the input `attention_mask` masks, if the model has this input."""
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
@@ -288,22 +288,22 @@ class DatasetSpec(Value):
             right = ", ".join(self.metric_choices)
             raise ValueError(f"metric {self.metric} does not go with task {self.task}: choose one of {right}")
         if self.kind is DatasetKind.IMAGES and self.task not in (Task.CLASSIFICATION, Task.FIDELITY):
-            raise ValueError("folders of images carry classes: the task is classification or fidelity")
+            raise ValueError("folders of images are classes: the task must be classification or fidelity")
         if self.kind is not DatasetKind.IMAGES and self.images is not None:
             raise ValueError(f"image preprocessing does not go with kind {self.kind}")
         if self.kind is DatasetKind.TEXT and self.task not in TEXT_TASKS:
             raise ValueError(f"task {self.task} does not go with texts: choose one of {', '.join(TEXT_TASKS)}")
         if self.kind is not DatasetKind.TEXT and self.task in TASKS_OF_TEXTS_ALONE:
-            raise ValueError(f"task {self.task} reads texts: the kind is text")
+            raise ValueError(f"task {self.task} reads texts: the kind must be text")
         if self.kind is not DatasetKind.TEXT and self.text is not None:
-            raise ValueError(f"how texts are read does not go with kind {self.kind}")
+            raise ValueError(f"text does not go with kind {self.kind}")
         if self.kind is not DatasetKind.TABLE and self.columns:
             raise ValueError(f"columns do not go with kind {self.kind}")
         self._shapes_fit()
         if self.inputs and self.kind is DatasetKind.TEXT:
             raise ValueError(f"inputs do not go with kind {self.kind}: the tokenizer fills every input")
         if self.shared_arrays and self.kind is not DatasetKind.NPZ:
-            raise ValueError(f"an array that all examples share goes with kind npz, not with {self.kind}")
+            raise ValueError(f"an array that all examples share goes with kind npz only, not with {self.kind}")
         if self.shared_arrays & {self.label}:
             raise ValueError(f"the array {self.label} holds the labels and cannot fill an input")
         if self.pairs and (self.kind is not DatasetKind.NPZ or self.task is not Task.EMBEDDING):
@@ -313,7 +313,7 @@ class DatasetSpec(Value):
         if self.training_share and self.kind is DatasetKind.TEXT:
             raise ValueError(f"training_share does not go with kind {self.kind}: nothing trains on texts")
         if len(set(self.classes)) != len(self.classes):
-            raise ValueError("classes must differ from each other")
+            raise ValueError("classes must be different from each other")
         self._group_fits()
         return self
 
@@ -321,56 +321,56 @@ class DatasetSpec(Value):
         if self.group is None:
             return
         if self.kind not in (DatasetKind.NPZ, DatasetKind.TABLE):
-            raise ValueError(f"a group names an array or a column, which kind {self.kind} does not have")
+            raise ValueError(f"group names an array or a column, which kind {self.kind} does not have")
         if self.group in self.shared_arrays:
-            raise ValueError(f"the array {self.group} fills an input and cannot say which group an example belongs to")
+            raise ValueError(f"the array {self.group} fills an input and cannot contain the groups as well")
         if self.group == self.label and self.task is not Task.CLASSIFICATION:
-            raise ValueError("the labels are groups in task classification only, where they are classes")
+            raise ValueError("the labels can be the groups in task classification only, where they are classes")
 
     def _shapes_fit(self) -> None:
         if self.shapes and self.kind is not DatasetKind.TABLE:
-            raise ValueError(f"shapes do not go with kind {self.kind}: only the columns of a table are folded")
+            raise ValueError(f"shapes do not go with kind {self.kind}: only the columns of a table are reshaped")
         if self.shapes and not self.columns and len(self.shapes) > 1:
-            raise ValueError("shapes of several inputs need columns, which say what fills each of them")
+            raise ValueError("shapes of several inputs need columns, which say which columns fill each of them")
         for name, shape in self.shapes.items():
             if self.columns and name not in self.columns:
-                raise ValueError(f"the shape of {name!r} belongs to no input that columns are named for")
+                raise ValueError(f"shapes names the input {name!r}, which columns does not name")
             if not 1 <= len(shape) <= MOST_AXES or min(shape) < 1:
                 raise ValueError(f"the shape of {name!r} must have 1 to {MOST_AXES} axes of at least 1")
 
     def laid_out(self, axes: Mapping[str, int]) -> DatasetSpec:
-        """The same with the examples along these axes of the model's inputs, where nothing was said of them."""
-        told = {
-            name: InputReading(batch_axis=axis, **self._said(name))
+        """A copy with these axes of examples, by model input, for inputs whose axis is not set yet."""
+        found = {
+            name: InputReading(batch_axis=axis, **self._without_axis(name))
             for name, axis in axes.items()
             if name not in self.inputs or self.inputs[name].batch_axis is None
         }
-        return self.model_copy(update={"inputs": {**self.inputs, **told}})
+        return self.model_copy(update={"inputs": {**self.inputs, **found}})
 
-    def _said(self, name: str) -> dict[str, Any]:
+    def _without_axis(self, name: str) -> dict[str, Any]:
         return self.inputs[name].model_dump(exclude={"batch_axis"}) if name in self.inputs else {}
 
     @property
     def metric_choices(self) -> tuple[Metric, ...]:
-        """The primary metrics this task and form of labels allow."""
+        """The metrics that can be the primary one for this task and form of labels."""
         if self.task is Task.EMBEDDING:
             return (Metric.SPEARMAN,) if self.paired else (Metric.COSINE,)
         return TASK_METRICS[self.task]
 
     @property
     def primary_metric(self) -> Metric:
-        """The chosen metric, or the task's usual one. Fidelity without a class output falls back to R²."""
+        """The chosen metric, or the task's default. Fidelity without a class output falls back to R²."""
         return self.metric or self.metric_choices[0]
 
     @property
     def set_apart(self) -> frozenset[str]:
-        """Arrays or columns beside the inputs: the labels', and the groups' unless they are features as well."""
+        """Arrays or columns that are not inputs: that of the labels, and that of the groups unless it is a feature."""
         features = {column for columns in self.columns.values() for column in columns}
         return frozenset({self.label} | ({self.group} - features if self.group else set()))
 
     @property
     def shared_arrays(self) -> frozenset[str]:
-        """Arrays of the file that are no example's own."""
+        """Arrays of the file that all examples share."""
         return frozenset(reading.array for reading in self.inputs.values() if reading.array is not None)
 
     @property
@@ -383,12 +383,12 @@ class DatasetSpec(Value):
 
     @property
     def paired(self) -> bool:
-        """Whether an example is two rows of the model and the label says how similar they are."""
+        """Whether an example is two rows of the model and its label is how similar they are."""
         return self.pairs or (self.kind is DatasetKind.TEXT and self.task is Task.EMBEDDING)
 
     @property
     def label_name(self) -> str:
-        """The array, column or field that labels stand in."""
+        """The array, column or field that contains the labels."""
         if self.kind is not DatasetKind.TEXT:
             return self.label
         fields = {Task.EMBEDDING: self.reading.score, Task.MULTIPLE_CHOICE: self.reading.answer}
@@ -400,7 +400,7 @@ class DatasetSpec(Value):
 
 
 def part_sizes(examples: int, training_share: float = 0.0) -> PartSizes:
-    """How `examples` are shared out; the parts are all of them together."""
+    """How many of `examples` each part gets. The parts add up to `examples`."""
     calibration = min(CALIBRATION_MAXIMUM, int(examples * CALIBRATION_SHARE))
     training = min(examples - calibration, int(examples * training_share))
     left = examples - calibration - training
@@ -410,9 +410,9 @@ def part_sizes(examples: int, training_share: float = 0.0) -> PartSizes:
 
 
 def metric_by_group(task: Task, primary: Metric) -> Metric | None:
-    """What is compared by group: the primary metric, or top-1 where that is macro F1.
+    """The metric that is compared by group: the primary one, or top-1 if that is macro F1.
 
-    `None` for metrics that are no mean over examples, of which no group has a part.
+    `None` for metrics that are not a mean over examples, because a group does not have a share of them.
     """
     if primary is Metric.MACRO_F1:
         return Metric.TOP1
@@ -421,5 +421,5 @@ def metric_by_group(task: Task, primary: Metric) -> Metric | None:
 
 
 def evaluation_count(examples: int, training_share: float = 0.0) -> int:
-    """How many of `examples` judge."""
+    """How many of `examples` are test examples."""
     return part_sizes(examples, training_share).evaluation

@@ -1,7 +1,7 @@
-"""What made a step fail, where it was not the work itself.
+"""Why a step failed, if the cause was not the work itself.
 
-A step that failed for one of these reasons says nothing about the technique it tried: its candidate does not count as
-tried, and doing the step again may well succeed.
+A step that failed for one of these reasons shows nothing about the technique that it tried. Its candidate does not
+count as tried, and the step may succeed if it is run again.
 """
 
 from __future__ import annotations
@@ -14,28 +14,28 @@ from pathlib import Path
 
 _BLAMED = "_lathe_fault"
 FULL_BYTES = 1 << 20
-"""With less than this left a disk is full: whatever a library says that it could not write, this is why."""
+"""A disk with less than this left is full, which explains any write that failed."""
 _DISK = frozenset({errno.ENOSPC, errno.EDQUOT})
 _BROKEN = frozenset({errno.EIO, errno.EROFS, errno.ESTALE, errno.ENFILE, errno.EMFILE})
 _DISK_WORDS = ("no space left on device", "disk quota exceeded")
-"""As libraries pass the system's words on that have no error of their own for it, in lower case."""
+"""The system's messages in lower case, as they appear in the errors of libraries that have no error type for them."""
 
 
 class Fault(StrEnum):
-    """Why a failed step is not held against what it tried."""
+    """Why the failure of a step does not count against the technique that it tried."""
 
     INFRASTRUCTURE = "infrastructure"
     """The disk, the store, the network, the database or the worker itself failed."""
     MEMORY = "memory"
     """Memory ran out, or the process was killed from outside."""
     CRASH = "crash"
-    """A library ended the process with a signal of its own, such as SIGSEGV."""
+    """A library ended the process with a signal, such as SIGSEGV."""
     ORIGINAL = "original"
-    """The original fails on the data as well, whatever is made of it."""
+    """The original itself fails on the data, so every candidate does."""
 
 
 def disk_trouble(error: BaseException | None, folder: Path | None) -> str | None:
-    """What is wrong with the disk under `folder` that made `error`, in a few words; `None` where nothing is."""
+    """The problem with the disk of `folder` that caused `error`, in a few words, or `None` if there is none."""
     for cause in causes(error):
         number = cause.errno if isinstance(cause, OSError) else None
         if number in _DISK or any(words in str(cause).lower() for words in _DISK_WORDS):
@@ -46,26 +46,26 @@ def disk_trouble(error: BaseException | None, folder: Path | None) -> str | None
 
 
 def is_full(folder: Path) -> bool:
-    """Whether nothing more can be written under `folder`."""
+    """Whether the disk of `folder` is full."""
     try:
         return shutil.disk_usage(folder).free < FULL_BYTES
-    except OSError:  # The folder is gone, which is no sign of a full disk.
+    except OSError:  # The folder is gone, which does not mean that the disk is full.
         return False
 
 
 def blame(error: Exception, fault: Fault) -> Exception:
-    """`error`, from now on known to be due to `fault`."""
+    """`error`, marked as due to `fault`."""
     setattr(error, _BLAMED, fault)
     return error
 
 
 def blamed(error: Exception) -> Fault | None:
-    """What `error` is known to be due to."""
+    """The fault that `error` was marked with, or `None`."""
     return getattr(error, _BLAMED, None)
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The error, what caused it, what caused that, and so on."""
+    """The error, its cause, the cause of that, and so on."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))

@@ -1,7 +1,7 @@
-"""The formats a model may come in, and where each one's heavy parts stand.
+"""The model formats, with the dotted paths of the code that handles each of them.
 
-Light: pages, serializers and the planner read it. The dotted paths, `module:name`, are imported on first use and only
-in the child process.
+It imports no heavy library, because pages, serializers and the planner read it. The dotted paths, `module:name`, are
+imported on first use, and only in the child process.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from apps.agents.contracts.values import Value
 
 
 class Framework(StrEnum):
-    """What runs a model. PyTorch and TensorFlow are never imported in one child; the others bear any."""
+    """What runs a model. PyTorch and TensorFlow are never imported in one process; the others go with any."""
 
     ONNX = "onnx"
     TORCH = "torch"
@@ -22,12 +22,12 @@ class Framework(StrEnum):
 
     @property
     def label(self) -> str:
-        """As people call it."""
+        """The name to show."""
         return {"onnx": "ONNX", "torch": "PyTorch", "tensorflow": "TensorFlow", "litert": "TensorFlow Lite"}[self]
 
 
 class Format(StrEnum):
-    """The value is what rows, jobs and the API carry."""
+    """The values are stored in rows and used in jobs and the API."""
 
     ONNX = "onnx"
     TORCH_EXPORT = "torch-export"
@@ -45,13 +45,13 @@ class FormatSpec(Value):
     framework: Framework
     label: str
     runtime: str
-    """What runs it, as people call it."""
+    """The name to show of the runtime that runs it."""
     suffix: str
-    """Of the file that a model in this format is kept as, with its dot."""
+    """The suffix of a stored model's file, with the dot."""
     upload: str
-    """What a member sends, and in which files: `a SavedModel folder (.zip)`."""
+    """What a member uploads, with its file types: `a SavedModel folder (.zip)`."""
     origin: str
-    """Where that comes from, in a sentence."""
+    """Where such a file comes from, in a sentence."""
     engine: str
     """`apps.agents.measuring.engine.Engine`."""
     analysis_engine: str
@@ -61,7 +61,7 @@ class FormatSpec(Value):
     script: str
     """The script that runs a packaged model, relative to `apps/agents/backends`."""
     libraries: tuple[str, ...]
-    """Distributions that the script needs."""
+    """The distributions that the script needs."""
 
 
 def _torch(
@@ -186,18 +186,18 @@ TENSORFLOW_FORMATS = tuple(spec.format for spec in FORMATS.values() if spec.fram
 KERAS_FORMATS = (Format.KERAS, Format.KERAS_H5)
 
 
-def frameworks_said() -> str:
-    """Where models may come from, in a few words: `ONNX, PyTorch, … or TensorFlow Lite`."""
+def frameworks_in_words() -> str:
+    """The frameworks of models that can be uploaded: `ONNX, PyTorch, … or TensorFlow Lite`."""
     *most, last = dict.fromkeys(spec.framework.label for spec in FORMATS.values())
     return f"{', '.join(most)} or {last}"
 
 
-def uploads_said(formats: Iterable[Format] = tuple(FORMATS)) -> str:
-    """What may be sent, for a sentence: `a TorchScript archive (.pt), … or a TensorFlow Lite model (.tflite)`."""
+def uploads_in_words(formats: Iterable[Format] = tuple(FORMATS)) -> str:
+    """What can be uploaded, for a sentence: `a TorchScript archive (.pt), … or a TensorFlow Lite model (.tflite)`."""
     *most, last = (FORMATS[one].upload for one in formats)
     return f"{', '.join(most)} or {last}" if most else last
 
 
 def format_spec(name: str) -> FormatSpec:
-    """What is known of the format called `name`."""
+    """The specification of the format `name`. Raises `ValueError` for an unknown one."""
     return FORMATS[Format(name)]

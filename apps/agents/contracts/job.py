@@ -1,4 +1,4 @@
-"""One piece of work for a child process, and what comes back: the protocol over the pipe.
+"""A job for a child process and its result: the protocol over the pipe.
 
 The parent (`sandbox.process`) writes a `Job` as one line of JSON to the child's standard input and keeps it open
 as a lifeline. The child (`python -m apps.agents.sandbox.child`) writes one JSON object per line to the event pipe:
@@ -21,22 +21,22 @@ class Job(Value):
 
     handler: str
     scratch: Path
-    """An empty folder of the job's own; files to keep go to `scratch / "out"`."""
+    """An empty folder for this job only. Files to keep go to `scratch / "out"`."""
     inputs: dict[str, Path] = {}
-    """Read-only files by role: `model`, `original`, `dataset`, and what else a step starts from, such as `teacher`.
+    """Read-only files by role: `model`, `original`, `dataset`, and other models that a step reads, such as `teacher`.
 
-    `checkpoint` is what an earlier attempt of the step has kept.
+    `checkpoint` is a file that an earlier attempt of the step kept.
     """
     arguments: dict[str, Any] = {}
     seed: int = 0
     threads: int = 1
     cores: tuple[int, ...] = ()
-    """The only cores that the job may use; empty is all."""
+    """The only cores that the job may use; empty means all."""
     identity: str = ""
-    """A digest of what is asked for, which a checkpoint belongs to; empty where nobody keeps checkpoints."""
+    """A digest of the request, to which checkpoints belong; empty if checkpoints are not kept."""
 
     def file(self, path: str) -> Path:
-        """The file at `path`, relative to `scratch`, that the child names. Raises `ValueError` for one elsewhere."""
+        """The file that the child names by `path`, relative to `scratch`. Raises `ValueError` if it is outside."""
         found = (self.scratch / path).resolve()
         if not found.is_relative_to(self.scratch.resolve()):
             raise ValueError(f"the handler {self.handler} names a file outside its scratch folder: {path!r}")
@@ -44,7 +44,7 @@ class Job(Value):
 
 
 class OutputFile(Value):
-    """A file that the job leaves behind, relative to `scratch`."""
+    """A file that the job made. `path` is relative to `scratch`."""
 
     role: str
     path: str
@@ -71,7 +71,7 @@ class MetricValue(Value):
 
 
 class CheckpointKept(Value):
-    """A next attempt can go on from the file at `path`, relative to `scratch`. Who reads this removes the file."""
+    """The next attempt can continue from the file at `path`, relative to `scratch`. The reader removes the file."""
 
     type: Literal["checkpoint"] = "checkpoint"
     path: str
@@ -84,16 +84,16 @@ class JobResult(Value):
 
 
 class JobFailure(Value):
-    """`expected` failures carry a code a user can act on; others are bugs and carry a traceback."""
+    """An `expected` failure has a code that a user can act on. Any other is a bug and has a traceback."""
 
     type: Literal["failure"] = "failure"
     code: str
     message: str
     expected: bool
     transient: bool = False
-    """Whether trying again may help: out of memory, a lost connection."""
+    """Whether another try may succeed: out of memory, a lost connection."""
     fault: Fault | None = None
-    """What failed, where it was not the work itself."""
+    """What failed, if it was not the work itself."""
     field: str | None = None
     traceback: str = ""
 

@@ -1,4 +1,4 @@
-"""How many bits a stored number takes, by the name of its type as numpy and ml_dtypes spell it. Light."""
+"""How many bits a stored number takes, by the name of its type in numpy and ml_dtypes. Imports no heavy library."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _TYPES_BY_BITS = {
     2: ("int2", "uint2"),
 }
 BITS: Mapping[str, int] = {dtype: bits for bits, dtypes in _TYPES_BY_BITS.items() for dtype in dtypes}
-"""Bits of one stored element; types that are not here are not counted. Where a format packs several numbers into a
-word, inspection counts the numbers: a `weight_packed` of 100 int32 is 800 `uint4`."""
+"""Bits of one stored element. Types that are not listed are not counted. If a format packs several numbers into a word,
+inspection counts the numbers: a `weight_packed` of 100 int32 is 800 `uint4`."""
 FULL_FLOATS = frozenset({"float32", "float64"})
 HALF_FLOATS = frozenset({"float16", "bfloat16"})
 
 
 def bytes_of(elements: int, dtype: str) -> int:
-    """Bytes that so many elements take together; 0 for a type whose bits are not known, such as text."""
+    """Bytes of `elements` numbers of type `dtype`; 0 for a type whose bits are not known, such as text."""
     return -(-elements * BITS.get(dtype, 0) // 8)

@@ -1,4 +1,4 @@
-"""Numbers, intervals and limits in words, for the sentences that verdicts are made of."""
+"""Numbers, intervals and limits in words, for the sentences of verdicts."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ MINUS = "\N{MINUS SIGN}"
 
 
 def difference_unit(unit: str) -> str:
-    """The unit of a difference of two numbers in `unit`."""
+    """The unit of the difference of two numbers in `unit`."""
     return "points" if unit in POINT_UNITS else unit
 
 
 def number(value: float, decimals: int = 8) -> str:
-    """Three significant digits, at most `decimals` behind the point, no exponent, and a real minus sign."""
+    """Three significant digits, at most `decimals` decimals, without an exponent, with a real minus sign."""
     if not math.isfinite(value):
         return "unknown" if math.isnan(value) else ("∞" if value > 0 else f"{MINUS}∞")
     if value == 0:
@@ -48,12 +48,12 @@ def from_to(original: float, candidate: float) -> str:
 
 
 def difference(value: float, unit: str) -> str:
-    """A difference without its unit: points and per cent to two decimals, other units to three digits."""
+    """A difference without its unit: points and per cent with two decimals, other units with three digits."""
     return number(value, POINT_DECIMALS if unit in POINT_UNITS or unit == OF_ITS_VALUE else 8)
 
 
 def column_number(value: float, digits: int = 3) -> str:
-    """`value` as columns show it: about `digits` significant digits, zeros at the end kept, a real minus sign."""
+    """`value` for a column: about `digits` significant digits, with trailing zeros and a real minus sign."""
     text = f"{abs(value):,.{_column_decimals(abs(value), digits)}f}"
     if 0 < abs(value) < 1e-4:
         text = f"{abs(value):.{digits - 1}e}"
@@ -67,7 +67,7 @@ def _column_decimals(size: float, digits: int) -> int:
 
 
 def scaled_bytes(count: float) -> tuple[float, str]:
-    """A number of bytes in the decimal unit that file managers and stores show it in, and that unit."""
+    """A number of bytes in the decimal unit that file managers use, and that unit."""
     for unit in ("bytes", "kB", "MB"):
         if abs(count) < 1000:
             return count, unit
@@ -93,29 +93,29 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if minutes else f"{hours} h"
 
 
-def said(value: float, unit: str) -> str:
+def with_unit(value: float, unit: str) -> str:
     """A difference with its unit."""
     text = difference(value, unit)
     return "1 point" if (unit, text) == ("points", "1") else f"{text} {unit}".strip()
 
 
 def listed(names: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`; nothing for none."""
+    """`a`, `a and b`, `a, b and c`; empty for an empty sequence."""
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
-def stopped(sentence: str) -> str:
-    """The sentence with its full stop."""
+def with_full_stop(sentence: str) -> str:
+    """The sentence with exactly one full stop at its end."""
     return sentence if sentence.endswith(".") else f"{sentence}."
 
 
 def disturbed_runs(runs: int, disturbed: int) -> str:
-    """How many timed runs do not count, in a clause: it stands in every sentence about a busy machine."""
+    """How many timed runs do not count, as a clause. Every sentence about a busy machine contains it."""
     return f"{disturbed:,} of {runs:,} timed runs were disturbed by other programs"
 
 
 def named_few(names: Sequence[str], most: int = 5) -> str:
-    """The first names, and how many more there are: `a, b and 57 more`."""
+    """The first `most` names, and how many more there are: `a, b and 57 more`."""
     if len(names) <= most:
         return ", ".join(names)
     return f"{', '.join(names[:most])} and {len(names) - most:,} more"
@@ -127,8 +127,8 @@ def ordinal(count: int) -> str:
     return f"{count:,}{ending}"
 
 
-def gains_said(gains: Gains) -> str:
-    """Whose speed-up it is: `197× from LiteRT, 1.03× from dynamic range`."""
+def gains_in_words(gains: Gains) -> str:
+    """The sources of a speed-up: `197× from LiteRT, 1.03× from dynamic range`."""
     if gains.technique is None:
         return f"all of it from {gains.runtime}"
     return (
@@ -138,31 +138,31 @@ def gains_said(gains: Gains) -> str:
 
 
 def signed(value: float, unit: str) -> str:
-    """A change with its sign and its unit: `+0.06 points`, `−0.3 points`."""
-    text = said(value, unit)
+    """A change with its sign and unit: `+0.06 points`, `−0.3 points`."""
+    text = with_unit(value, unit)
     return f"+{text}" if value > 0 and not text.startswith("0 ") and text != "0" else text
 
 
 def moved(metric: MetricComparison) -> str:
-    """What a metric did: `fell 0.3 points`, `rose 0.12`; `unchanged (+0.06 points)` where chance explains it."""
+    """How a metric changed: `fell 0.3 points`, `rose 0.12`, or `unchanged (+0.06 points)` if chance explains it."""
     change, unit = metric.change, difference_unit(metric.unit)
     if metric.unchanged:
         return f"unchanged ({signed(change.value, unit)})" if change.value else "unchanged"
-    return f"{'fell' if change.value < 0 else 'rose'} {said(abs(change.value), unit)}"
+    return f"{'fell' if change.value < 0 else 'rose'} {with_unit(abs(change.value), unit)}"
 
 
-def slowdown_said(slowdown: Slowdown) -> str:
-    """What grew most, in a sentence, and what the tables say besides; empty where they say nothing."""
+def slowdown_in_words(slowdown: Slowdown) -> str:
+    """The operator whose time grew most, and the hints, in sentences. Empty if there are none."""
     grown = next((one for one in slowdown.operators if one.difference_ms is not None and one.difference_ms > 0), None)
-    told = []
+    sentences = []
     if grown is not None:
         took = f"{number(grown.candidate_ms or 0.0)} ms instead of {number(grown.original_ms or 0.0)} ms"
-        told.append(f"{grown.name} takes {took}.")
-    return " ".join([*told, *slowdown.hints])
+        sentences.append(f"{grown.name} takes {took}.")
+    return " ".join([*sentences, *slowdown.hints])
 
 
-def interval_said(measured: Estimate, confidence: float, unit: str = "") -> str:
-    """`95 % interval 1.2 to 1.4`; nothing for an exact number."""
+def interval_in_words(measured: Estimate, confidence: float, unit: str = "") -> str:
+    """`95 % interval 1.2 to 1.4`; empty for an exact number."""
     if measured.low is None or measured.high is None or measured.low == measured.high:
         return ""
     sign = unit if unit == "×" else ""
@@ -171,20 +171,20 @@ def interval_said(measured: Estimate, confidence: float, unit: str = "") -> str:
 
 
 def interval(measured: Estimate, confidence: float, unit: str = "") -> str:
-    """The interval in brackets, with a space before; nothing for an exact number."""
-    told = interval_said(measured, confidence, unit)
-    return f" ({told})" if told else ""
+    """The interval in brackets, after a space; empty for an exact number."""
+    words = interval_in_words(measured, confidence, unit)
+    return f" ({words})" if words else ""
 
 
 def against(status: Holds, limit: str, *, at_least: bool = False) -> str:
-    """How a measurement stands to `limit`, completing a sentence."""
+    """How a measurement compares with `limit`, as the end of a sentence."""
     if status is Holds.INCONCLUSIVE:
-        return f"and the interval reaches across {limit}"
+        return f"and the interval crosses {limit}"
     if status is Holds.HOLDS:
         return f"no less than {limit}" if at_least else f"within {limit}"
     return f"less than {limit}" if at_least else f"beyond {limit}"
 
 
-def capital(sentence: str) -> str:
-    """The sentence with its first letter in upper case, and the rest as it is."""
+def capitalized(sentence: str) -> str:
+    """The sentence with its first letter in upper case and the rest unchanged."""
     return sentence[:1].upper() + sentence[1:]

@@ -1,7 +1,7 @@
-"""The values between the pipeline and the `OptimizationManager`: what is known, what to do next.
+"""The values that the pipeline and the `OptimizationManager` exchange: what is known, and what to do next.
 
-The pipeline turns a session's rows into a `SessionState`, asks `OptimizationManager.next(state)` and carries out the
-`Decision`. The manager is a pure function: the same state gives the same decision, so a crash loses nothing.
+The pipeline turns a session's rows into a `SessionState`, calls `OptimizationManager.next(state)` and carries out the
+`Decision`. The manager is a pure function: the same state gives the same decision, so nothing is lost in a crash.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class StepKind(StrEnum):
 
 
 class Status(StrEnum):
-    """Where a session or a step stands. *failed* has a reason that a member can act on."""
+    """The status of a session or a step. *failed* has a reason that a member can act on."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -56,34 +56,35 @@ class CandidateStatus(StrEnum):
     PLANNED = "planned"
     RUNNING = "running"
     REJECTED = "rejected"
-    """Measured, and rolled back: it breaks a constraint, is no better than the original, or failed when judged."""
+    """Measured and rolled back: it breaks a constraint, is not better than the original, or was judged and failed."""
     FAILED = "failed"
-    """A step of it failed."""
+    """One of its steps failed."""
     ACCEPTED = "accepted"
-    """Nothing speaks against it on the examples that rank; its reason says whether it was judged."""
+    """It is within the limits on the validation examples. Its reason says whether it was judged."""
     SELECTED = "selected"
-    """Judged, and the session's answer."""
+    """Judged, and the session's result."""
     SKIPPED = "skipped"
-    """Planned and never measured: the budget was spent, or it could no longer win."""
+    """Planned but never measured: the budget was spent, or it could no longer win."""
 
 
 class Outcome(StrEnum):
     IMPROVED = "improved"
-    """A candidate holds every constraint and is handed over."""
+    """A candidate holds every constraint and is delivered."""
     UNCHANGED = "unchanged"
-    """The original stands: what was measured is not better, or breaks a limit."""
+    """The original stands: every measured candidate breaks a limit or is not better."""
     NOT_MEASURED = "not_measured"
-    """No candidate was measured, so nothing is known of what would be better."""
+    """Not one candidate was measured, so it is not known whether one is better."""
     INCONCLUSIVE = "inconclusive"
-    """A candidate holds every limit that could be judged, and the machine was too busy to time it."""
+    """A candidate holds every limit that could be judged, but the machine was too busy to time it."""
 
 
 UNDECIDED = frozenset({Outcome.NOT_MEASURED, Outcome.INCONCLUSIVE})
-"""Nothing is known: neither that a candidate is better, nor that none is."""
+"""Outcomes that leave open whether a candidate is better than the original."""
 
 
 class StepRequest(Value):
-    """Work that the manager asks for. `key` is unique in the session, so asking twice makes one step."""
+    """A step that the manager requests. `key` is unique in the session, so a repeated request does not make a second
+    step."""
 
     key: str
     kind: StepKind
@@ -94,16 +95,17 @@ class StepRequest(Value):
     technique: str | None = None
     parameters: dict[str, Any] = Field(default_factory=dict)
     parents: dict[str, str] = Field(default_factory=dict)
-    """Key of the step whose artifact is the input, by role, or `ORIGINAL`. Without `MODEL` that is the original."""
+    """By role: the key of the step whose artifact is the input, or `ORIGINAL`. Without `MODEL`, the model is the
+    original."""
 
     @property
     def parent(self) -> str | None:
-        """Key of the step whose artifact is the model that the step starts from; `None` is the original."""
+        """The key of the step whose artifact is the step's model; `None` means the original."""
         return self.parents.get(MODEL)
 
 
 class StepRecord(Value):
-    """A step as it stands. `result` is the JSON of the kind's report once completed."""
+    """A step and its present status. Once it is completed, `result` is the report of its kind as JSON."""
 
     request: StepRequest
     status: Status
@@ -111,51 +113,54 @@ class StepRecord(Value):
     error_code: str | None = None
     error: str | None = None
     fault: Fault | None = None
-    """What failed, where it was not the work itself: then nothing is known of what the step tried."""
+    """What failed, if it was not the work itself. The failure then shows nothing about what the step tried."""
     duration_s: float | None = None
     size_bytes: int | None = None
-    """Of the artifact, where the step made one."""
+    """The size of the step's artifact, if it made one."""
 
 
 class Prediction(Value):
-    """What the plan expects of a candidate, to be held against what is measured."""
+    """What the plan expects of a candidate. Reports compare it with the measurements."""
 
     speedup: float
     size_ratio: float
     metric_drop_points: float
     metric_drop_high: float | None = None
-    """How much more it may be where nothing of the kind was measured; `None` where something was."""
+    """The drop may be as large as this because nothing similar was measured; `None` if something was."""
     risk: str
     basis: str
-    """Where the numbers come from, in a sentence."""
+    """The source of the numbers, in a sentence."""
     minutes: float | None = None
-    """Of making and measuring it; `None` where that is not known, as in plans from before it was predicted."""
+    """For making and measuring it; `None` if not known, as in plans from before this was predicted."""
     minutes_basis: str | None = None
-    """Where the minutes come from, in a sentence."""
+    """The source of the minutes, in a sentence."""
 
 
 class CandidateRecord(Value):
-    """A candidate: a chain of applied techniques with its evaluation, and what became of it."""
+    """A candidate: a chain of techniques, its prediction, and its status.
+
+    `steps` are the techniques in order, from the original to the candidate. The candidate is named after the last one.
+    """
 
     key: str
-    """`c01`, `c02`, … in the order planned; a repair is named after the candidate at its root: `c03r1`, `c03r2`."""
+    """`c01`, `c02`, … in the order of the plan. A repair is named after the planned candidate: `c03r1`, `c03r2`."""
     steps: tuple[Application, ...] = Field(min_length=1)
-    """From the original to the candidate, exports and preparations included."""
+    """The chain from the original to the candidate, including exports and preparations."""
     parent: str | None = None
-    """The candidate that this one repairs, where re-planning made it."""
+    """The candidate that this one repairs, if it is a repair."""
     predicted: Prediction
     status: CandidateStatus = CandidateStatus.PLANNED
     reason: str
-    """Why it was planned; once decided, why it was accepted, rejected or selected."""
+    """Why it was planned. Once it is decided: why it was accepted, rejected or selected."""
     score: float | None = None
-    """The weighted gain under the session's objective; the original is 1."""
+    """The weighted gain under the session's objective. The original's is 1."""
 
     @model_validator(mode="before")
     @classmethod
     def _of_one_link(cls, given: Any) -> Any:
-        """Reads a record written before candidates were chains: it names the last link only, title and variant in one.
+        """Reads an older record, which has only the last link of the chain, with title and variant in one field.
 
-        `apps.agents.planning.chains.in_full` adds what comes before it.
+        `apps.agents.planning.chains.Heads.in_full` adds the links before it.
         """
         if not isinstance(given, dict) or "technique" not in given:
             return given
@@ -164,7 +169,7 @@ class CandidateRecord(Value):
 
     @property
     def last(self) -> Application:
-        """What the candidate is named after."""
+        """The last link, after which the candidate is named."""
         return self.steps[-1]
 
     @property
@@ -184,13 +189,13 @@ class Omission(Value):
     """A technique or variant that the plan leaves out, and why."""
 
     technique: str
-    """Its name; that of a framework, such as `PyTorch`, for all of its techniques that are out of reach."""
+    """The technique's name, or a framework's name, such as `PyTorch`, for all its techniques that cannot be used."""
     title: str
     reason: str
 
 
 class Plan(Value):
-    """The argument: which candidates in which order, what each should gain, what was left out and why."""
+    """Which candidates to try in which order, what each should gain, what was left out and why."""
 
     summary: str
     candidates: tuple[CandidateRecord, ...]
@@ -198,7 +203,8 @@ class Plan(Value):
 
 
 class AgentDecision(Value):
-    """One decision of an agent: an audit event. `key` is unique in the session, so telling twice records once."""
+    """One decision of an agent: an audit event. `key` is unique in the session, so repeating it does not record it
+    again."""
 
     key: str
     agent: str
@@ -216,49 +222,52 @@ class Miss(Value):
 
 
 class Choice(Value):
-    """What choosing among several candidates cost in certainty."""
+    """How much certainty the choice among several candidates cost."""
 
     tried: int
-    """Candidates that were measured on the validation part."""
+    """How many candidates were measured on the validation part."""
     choosing_examples: int
+    """How many examples the validation part has."""
     finalists: tuple[str, ...]
-    """Who was to be judged, the highest ranked first."""
+    """The keys of the finalists, the highest ranked first."""
     judged: int
+    """How many of them were judged."""
     judging_examples: int
-    """That judged: nobody had chosen by them."""
+    """How many test examples judged them. These played no part in the choice."""
     sharing: int
-    """How many finalists shared the chance of error of the member's confidence when this was found."""
+    """How many finalists shared the member's chance of error at the time of this result."""
     confidence: float
-    """Of each interval, where so many share it."""
+    """The confidence of each interval when that many share it."""
     margin_alone: float | None = None
-    """Half the interval of the drop had one candidate only been judged; `None` where the drop is exact."""
+    """Half the interval of the drop if only one candidate had been judged; `None` if the drop is exact."""
     margin: float | None = None
+    """Half the interval of the drop as it was judged."""
     unit: str = "points"
     contest: Contest | None = None
-    """What having come out best does to the numbers of the one that did."""
+    """The winner's drop, corrected for the luck of having come out best."""
     sentence: str
-    """All of it in words."""
+    """All of this in words."""
 
 
 class Tone(StrEnum):
-    """How a headline is to be taken."""
+    """Whether a headline is good news."""
 
     GOOD = "good"
     """Every constraint is proven, and nothing got worse beyond what the criteria allow of the metric."""
     MIXED = "mixed"
     """Something got better and something else got worse."""
     OPEN = "open"
-    """Better as measured, and not proven."""
+    """Better as measured, but not proven."""
     NEUTRAL = "neutral"
-    """Nothing to celebrate and nothing to be warned of."""
+    """Neither good news nor a warning."""
     UNMEASURED = "unmeasured"
     """Nothing was measured."""
     BUSY = "busy"
-    """The machine was too busy to tell."""
+    """The machine was too busy for a result."""
 
 
 class Headline(Value):
-    """A verdict in one sentence, without a full stop: what got better, and beside it what got worse."""
+    """A verdict in one sentence without a full stop: what got better and what got worse."""
 
     tone: Tone
     sentence: str
@@ -270,53 +279,58 @@ class Verdict(Value):
     outcome: Outcome
     candidate: str | None = None
     binding: str | None = None
-    """The constraint that stood in the way most often, when the original stands."""
+    """The constraint that candidates missed most often, if the original stands."""
     reason: str
     misses: tuple[Miss, ...] = ()
     inconclusive: tuple[str, ...] = ()
-    """What the evidence leaves open about the candidate handed over and what would decide; empty when all is proven."""
+    """What is not proven about the delivered candidate, and what would decide it; empty if everything is proven."""
     choice: Choice | None = None
-    """`None` where nothing was judged."""
+    """`None` if nothing was judged."""
     advice: str | None = None
-    """What to do about a session that is undecided, in sentences."""
+    """What to do after an undecided session, in sentences."""
     speed_unknown: str | None = None
-    """Why nothing is known of the speed of the candidate handed over, in a sentence."""
+    """Why the speed of the delivered candidate is not known, in a sentence."""
     timed_runs: int = 0
-    """Of the candidates whose speed is not known for the machine was too busy."""
+    """The timed runs of candidates whose speed is not known because the machine was too busy."""
     disturbed_runs: int = 0
-    """How many of `timed_runs` other programs disturbed, so that they do not count."""
+    """How many of `timed_runs` do not count because other programs disturbed them."""
     headline: Headline | None = None
-    """Made when the verdict is; `apps.agents.session.headline.headline_of` makes one for verdicts that are older."""
+    """Written together with the verdict. `apps.agents.session.headline.headline_of` adds one to an older verdict."""
 
 
 class Closing(Value):
-    """How the search ended, frozen into the `parameters` of the package step when it is asked for."""
+    """How the search ended. It is stored in the `parameters` of the package step when that is requested."""
 
     verdict: Verdict
     skipped: dict[str, str] = Field(default_factory=dict)
-    """Why each candidate that was never measured was left out."""
+    """By key: why a candidate was never measured."""
     budget: str | None = None
-    """The sentence that says which budget was spent, when one was."""
+    """A sentence that says which budget was spent, if one was."""
     untried: str | None = None
-    """Why the package is handed over without having been tried, in a sentence."""
+    """Why the package is delivered without having been tried, in a sentence."""
 
 
 class Decision(Value):
-    """What to do next: start `requests`, show `candidates`, record `events`; with a `verdict` the session is over."""
+    """What to do next: start `requests`, show `candidates`, record `events`, delete the files of `unneeded` steps.
+
+    A `verdict` ends the session.
+    """
 
     phase: Phase
     progress: float
-    """Share of the expected work that is done, 0 to 1."""
+    """The share of the expected work that is done, from 0 to 1."""
     requests: tuple[StepRequest, ...] = ()
     candidates: tuple[CandidateRecord, ...] = ()
     events: tuple[AgentDecision, ...] = ()
+    unneeded: tuple[str, ...] = ()
+    """The keys of completed steps whose artifacts the session will not read again."""
     verdict: Verdict | None = None
     failure: tuple[str, str] | None = None
-    """Code and sentence when the session cannot go on, such as an analysis that failed."""
+    """Code and sentence if the session cannot continue, for example because the analysis failed."""
 
 
 class SessionState(Value):
-    """All that is known of a session, in the order in which steps were asked for."""
+    """Everything that is known about a session. Steps are in the order in which they were requested."""
 
     criteria: Criteria
     model: ModelSummary
@@ -324,10 +338,10 @@ class SessionState(Value):
     seed: int
     steps: tuple[StepRecord, ...] = ()
     worked_s: float = 0.0
-    """The session's own time: while at least one of its steps ran, tries that failed included."""
+    """The session's own time, in which at least one of its steps ran, including failed tries."""
     parallelism: int = 1
-    """How many steps may run side by side: the number of live workers."""
+    """How many steps may run at the same time: the number of live workers."""
     libraries: tuple[str, ...] = ()
-    """Distributions that some live worker has installed."""
+    """The distributions that at least one live worker has installed."""
     disabled_techniques: tuple[str, ...] = ()
-    """Switched off by the operators."""
+    """Techniques that the operators switched off."""

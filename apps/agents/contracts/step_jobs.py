@@ -1,4 +1,4 @@
-"""From a step that the manager asks for to the job that carries it out."""
+"""Turns a step that the manager requests into the job that carries it out."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from apps.agents.contracts.reports.analysis import AnalysisReport
 from apps.agents.contracts.reports.dataset import DatasetSummary
 from apps.agents.contracts.reports.evaluation import Part
 from apps.agents.contracts.reports.measurements import OriginalMemory
-from apps.agents.contracts.reports.model import ModelSummary
+from apps.agents.contracts.reports.model import Interface, ModelSummary
 from apps.agents.contracts.reports.selection import PairedOutcomes
 from apps.agents.contracts.state import Closing, StepKind, StepRequest
 from apps.agents.contracts.values import Value
@@ -35,26 +35,28 @@ HANDLERS: dict[StepKind, str] = {
     StepKind.EVALUATE: "apps.agents.handlers.evaluate:run",
     StepKind.PACKAGE: "apps.agents.handlers.package:run",
 }
-"""What the child runs for each kind of step."""
+"""The function that the child runs for each kind of step."""
 
 MEASURING = (StepKind.ANALYSE, StepKind.EVALUATE)
-"""Kinds that time something: they get the cores that are kept for it."""
+"""Kinds of steps that time something. They get the cores that are reserved for measuring."""
 
 
 class StepFacts(Value):
-    """What is known where a step is carried out. A kind that needs a fact refuses to go without it."""
+    """What is known when a step is carried out. If a kind of step lacks a fact that it needs, it is refused."""
 
     seed: int
     threads: int = 1
     measuring_cores: tuple[int, ...] = ()
-    """The cores that are kept for measuring; empty is all."""
+    """The cores that are reserved for measuring; empty means all."""
     original_format: str
     format: str
-    """Of the model that the step starts from."""
+    """The format of the step's input model."""
     inputs: dict[str, str] = Field(default_factory=dict)
-    """Formats of the other models that it reads, by role."""
+    """The formats of the other models that the step reads, by role."""
     signature: str | None = None
-    """The original's function, where its format has room for several."""
+    """The function of the original to use, if its format can hold several."""
+    original_interface: Interface | None = None
+    """What the original takes and gives, once it was analysed."""
     criteria: Criteria | None = None
     dataset: DatasetSpec | None = None
     """How the data set is read."""
@@ -62,16 +64,16 @@ class StepFacts(Value):
     quiet_wait_s: float | None = None
     timing_s: float | None = None
     data: DatasetSummary | None = None
-    """What is known of the data set."""
+    """The data set as inspection described it."""
     analysis: AnalysisReport | None = None
     exported: tuple[AnalysisReport, ...] = ()
     predicted_speedup: float | None = None
     original_memory: OriginalMemory | None = None
     outcomes: dict[Part, dict[str, PairedOutcomes | None]] = Field(default_factory=dict)
     filename: str | None = None
-    """The name that the packaged model gets."""
+    """The name of the packaged model's file."""
     summary: ModelSummary | None = None
-    """What is known of the packaged model."""
+    """The packaged model as inspection described it."""
 
 
 def job_for(
@@ -82,7 +84,8 @@ def job_for(
     inputs: Mapping[str, Path],
     handlers: Mapping[StepKind, str] = HANDLERS,
 ) -> Job:
-    """The job of `request`, working in `scratch` on the files `inputs`. Raises `ValidationError` for a missing fact."""
+    """The job that carries out `request` in `scratch`, on the files `inputs`. Raises `ValidationError` if a fact is
+    missing."""
     return Job(
         handler=handlers[request.kind],
         scratch=scratch,
@@ -95,8 +98,8 @@ def job_for(
 
 
 def arguments_for(request: StepRequest, facts: StepFacts) -> Arguments:
-    """What the handler of `request` is told. Raises `ValidationError` for a missing fact."""
-    model = _known(facts, "original_format", "format", "signature", "dataset")
+    """The arguments of the handler of `request`. Raises `ValidationError` if a fact is missing."""
+    model = _known(facts, "original_format", "format", "signature", "original_interface", "dataset")
     if facts.batch_divisor > 1:
         model["batch_divisor"] = facts.batch_divisor
     match request.kind:
@@ -127,5 +130,5 @@ def arguments_for(request: StepRequest, facts: StepFacts) -> Arguments:
 
 
 def _known(facts: StepFacts, *names: str) -> dict[str, Any]:
-    """Those of the facts called `names` that are known."""
+    """The facts `names` that are known, by name."""
     return {name: value for name in names if (value := getattr(facts, name)) is not None}

@@ -1,4 +1,4 @@
-"""Texts and tokens: what a data set of texts needs of a model. Light."""
+"""Texts and tokens: what a data set of texts needs from a model. Imports no heavy library."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Protocol
 ATTENTION_MASK = "attention_mask"
 """The input that is 1 on tokens and 0 on padding."""
 IGNORED = -100
-"""In rows of target tokens: nothing is to be predicted here."""
+"""In rows of target tokens: the model does not have to predict this one."""
 
 
 class TextEncoder(Protocol):
-    """The tokenizer in a model's folder. It makes the texts of a data set into what the model takes."""
+    """The tokenizer in a model's folder. It turns the texts of a data set into inputs of the model."""
 
     @property
     def context_length(self) -> int:
-        """The most tokens a row may have."""
+        """The most tokens in a row."""
         ...
 
     @property
     def pad_id(self) -> int:
-        """The token that fills up rows; the attention mask hides it."""
+        """The token that pads rows. The attention mask hides it."""
         ...
 
     def encode(self, texts: Sequence[str], *, special: bool = True) -> list[list[int]]:

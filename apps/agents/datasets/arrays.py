@@ -1,7 +1,7 @@
-"""Arrays of an `.npz`, mapped rather than loaded.
+"""The arrays of an `.npz`, memory-mapped instead of loaded.
 
-A compressed member cannot be mapped, so it is decompressed once into the scratch folder; a stored one is mapped where
-it lies in the archive. Nothing is ever unpickled: an object array is refused by its header.
+A compressed member cannot be mapped, so it is decompressed once into the scratch folder. A stored member is mapped
+where it lies in the archive. Nothing is ever unpickled: an object array is refused by its header.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _COPY_BYTES = 1024 * 1024
 
 
 class ArraySource:
-    """An `.npz` as rows by array name. Without `scratch`, a temporary folder lives as long as the source does."""
+    """An `.npz` as rows by array name. Without `scratch`, a temporary folder lives as long as the source."""
 
     def __init__(self, path: Path, spec: DatasetSpec, scratch: Path | None) -> None:
         if scratch is None:
@@ -45,13 +45,13 @@ class ArraySource:
         self._arrays = mapped
 
     def shared(self, name: str) -> Array:
-        """An array that is no example's own. Raises `InputUnfilled` where the file has none of this name."""
+        """An array that all examples share. Raises `InputUnfilled` if the file does not contain this name."""
         if name not in self._shared:
-            raise InputUnfilled(wanted=name, reason=f"the file has no array {name!r}", field="inputs")
+            raise InputUnfilled(wanted=name, reason=f"the file does not contain the array {name!r}", field="inputs")
         return np.asarray(self._shared[name])
 
     def rows(self, indices: NDArray[np.int64]) -> dict[str, Array]:
-        """The named examples of every array, copied out of the file."""
+        """The examples at `indices` from every array, copied out of the file."""
         return {name: np.asarray(array[indices]) for name, array in self._arrays.items()}
 
 
@@ -79,7 +79,7 @@ def _memmap(path: Path, header: ArrayHeader, offset: int) -> Array:
 
 
 def _member_offset(path: Path, header_offset: int) -> int:
-    """Where a stored member's bytes begin: its local header repeats the name and may carry other extra fields."""
+    """Where a stored member's data begins. Its local header repeats the name and may have other extra fields."""
     with path.open("rb") as file:
         file.seek(header_offset)
         local = file.read(_LOCAL_HEADER_BYTES)
@@ -93,9 +93,11 @@ def _unpack(archive: zipfile.ZipFile, info: zipfile.ZipInfo, scratch: Path) -> P
     scratch.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(scratch).free
     if info.file_size > 0.9 * free:
-        reason = f"array {info.filename!r} unpacks to {info.file_size:,} bytes and {free:,} are free on the worker"
+        reason = (
+            f"array {info.filename!r} unpacks to {info.file_size:,} bytes, but only {free:,} are free on the worker"
+        )
         raise DatasetTooLarge(reason=reason)
-    # The name inside the archive is a stranger's: the file's own is made from its place in the directory.
+    # The name inside the archive is not trusted, so the file is named by its offset in the archive.
     target = scratch / f"array-{info.header_offset}.npy"
     try:
         with archive.open(info) as source, target.open("wb") as sink:

@@ -1,4 +1,4 @@
-"""How a table in text is written: its encoding, its separator, its header line, by a look at its beginning."""
+"""How a text table is written: its encoding, separator and header line, detected from its beginning."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ Row = list[str]
 
 @dataclass(frozen=True)
 class CsvForm:
-    """How the text is cut into cells, and what the columns are called."""
+    """How the text is divided into cells, and the names of the columns."""
 
     encoding: str
     separator: str
-    """A space stands for any white space."""
+    """A space means any white space."""
     width: int
-    """Fields of a row, which the header line may miss by one."""
+    """Fields per row. The header line may have one more or fewer."""
     names: tuple[str, ...]
-    """As the header line has them; by their place where there is none."""
+    """From the header line, or positions if there is none."""
     header_rows: int
-    """Rows before the first example that are as wide as it: 0 or 1."""
+    """Rows before the first example with the same width: 0 or 1."""
     first_row: int
-    """Of the examples, among all lines that are not blank, from 1."""
+    """Position of the first example among all lines that are not blank, from 1."""
     notes: tuple[str, ...]
 
 
 def form_of(path: Path, spec: DatasetSpec) -> CsvForm:
-    """The form of the table at `path`. Raises `DatasetUnreadable`, and `DatasetEmpty` where there is nothing."""
+    """The form of the table at `path`. Raises `DatasetUnreadable`, and `DatasetEmpty` if the file is empty."""
     kind = sniff(path)
     if kind not in (FileKind.CSV, FileKind.TEXT):
-        raise DatasetUnreadable(kind="table", reason=f"by its content this is {kind}")
+        raise DatasetUnreadable(kind="table", reason=f"its content is {kind}")
     encoding = encoding_of(path)
     lines = _first_lines(path, encoding)
     hint = _HINT.fullmatch(lines[0]) if lines else None
@@ -59,7 +59,7 @@ def form_of(path: Path, spec: DatasetSpec) -> CsvForm:
     skipped = comments + bool(hint)
     below = [line for line in lines[skipped:] if not line.startswith(COMMENT)]
     if not below:
-        raise DatasetEmpty(reason="the table has no header line")
+        raise DatasetEmpty(reason="the table does not have a header line")
     separator = hint[1] if hint else _separator(below)
     rows = _rows(below, separator)
     above = _rows([lines[skipped - 1].lstrip(COMMENT)], separator) if comments else []
@@ -83,18 +83,18 @@ def form_of(path: Path, spec: DatasetSpec) -> CsvForm:
 def _notes(encoding: str, *, names: Sequence[str], header: bool, comments: int) -> tuple[str, ...]:
     notes = []
     if encoding in ("cp1252", "latin-1"):
-        notes.append("The file is not in UTF-8: read as Windows-1252 (Latin-1), which shows in names only.")
+        notes.append("The file is not in UTF-8: it was read as Windows-1252 (Latin-1), which affects only names.")
     elif not encoding.startswith("utf-8"):
         notes.append(f"Read as {encoding[:6].upper()}.")
     if not header:
-        notes.append(f"The file has no header line: its columns are called 1 to {len(names)}, by their place.")
+        notes.append(f"The file has no header line: its columns are numbered 1 to {len(names)}.")
     if comments:
-        notes.append(f"Lines that begin with {COMMENT} are taken for comments.")
+        notes.append(f"Lines that begin with {COMMENT} were skipped as comments.")
     return tuple(notes)
 
 
 def _first_lines(path: Path, encoding: str) -> list[str]:
-    """Those of the beginning that are not blank, with their ends."""
+    """The first lines that are not blank, with their line ends."""
     with path.open(encoding=encoding, newline="") as file:
         try:
             text = file.read(SAMPLE_CHARACTERS)
@@ -125,7 +125,7 @@ def _width(rows: Sequence[Row]) -> int:
 
 
 def _separator(lines: Sequence[str]) -> str:
-    """The one that cuts nearly all lines into as many fields, most of which are numbers."""
+    """The separator that divides nearly all lines into the same number of fields, most of which are numbers."""
     likely = max(SEPARATORS, key=lambda separator: _likeness(_rows(lines[: SAMPLE_ROWS * 2], separator)))
     return likely if _likeness(_rows(lines, likely))[0] else ","
 
@@ -144,9 +144,9 @@ def _is_number(cell: str) -> bool:
 
 
 def _names(rows: Sequence[Row], above: Row, spec: DatasetSpec) -> tuple[Row, int]:
-    """The names of the columns, none where no line has them, and how many of `rows` they stand in.
+    """The names of the columns (empty if no line has them), and how many of `rows` they occupy.
 
-    A line of data has numbers; a header has none, but for one that only counts the columns, or names the label.
+    A line of data has numbers. A header has none, unless it only numbers the columns or contains the label's name.
     """
     first = [cell.strip() for cell in rows[0]]
     wanted = {spec.label, spec.group, *(column for columns in spec.columns.values() for column in columns)}
@@ -158,6 +158,6 @@ def _names(rows: Sequence[Row], above: Row, spec: DatasetSpec) -> tuple[Row, int
 
 
 def _counts(cells: Sequence[str]) -> bool:
-    """Whether they are 0, 1, 2 … or 1, 2, 3 …, behind an index without a name perhaps."""
+    """Whether they are 0, 1, 2 … or 1, 2, 3 …, possibly after an index without a name."""
     named = cells[1:] if cells and not cells[0] else cells
     return any(list(named) == [str(start + place) for place in range(len(named))] for start in (0, 1))

@@ -1,7 +1,7 @@
-"""Columns of text cells as numbers: decimal points and commas, thousands apart, and cells that are no numbers.
+"""Converts columns of text cells to numbers: decimal points and commas, thousands separators, and invalid cells.
 
-A column's own cells say how it is written where they can; "1,234" alone does not, and is decided by the other columns
-or refused.
+A column's own cells determine its style if they can. "1,234" alone is ambiguous: the other columns decide, or it is
+refused.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _SPACES = r"[ '’\x{a0}\x{202f}\x{2009}]"
 
 
 class Style(Enum):
-    """How numbers with a comma are meant."""
+    """The meaning of commas and points in numbers."""
 
     POINT = "decimal points"
     COMMA = "decimal commas"
@@ -44,7 +44,7 @@ class Style(Enum):
 
 @dataclass(frozen=True)
 class Cells:
-    """One column, trimmed."""
+    """One column, with white space trimmed."""
 
     name: str
     text: pa.Array
@@ -70,10 +70,10 @@ def cells_of(name: str, column: pa.ChunkedArray) -> Cells:
 
 
 def numbers_of(columns: Mapping[str, Cells]) -> tuple[dict[str, Array], tuple[str, ...]]:
-    """Each column as numbers, as booleans, or as text where few of its cells are numbers; and how numbers were written.
+    """Each column as numbers, as booleans, or as text if few of its cells are numbers; and how numbers were written.
 
-    Raises `CellInvalid` for a cell of a column of numbers that is none, `NumberAmbiguous`, and `DatasetUnreadable` for
-    a column without any value.
+    Raises `CellInvalid` for a cell that is not a number in a column of numbers, `NumberAmbiguous`, and
+    `DatasetUnreadable` for a column without any value.
     """
     for cells in columns.values():
         if not cells.count:
@@ -91,7 +91,7 @@ def numbers_of(columns: Mapping[str, Cells]) -> tuple[dict[str, Array], tuple[st
 
 
 def _own_style(cells: Cells) -> Style | None:
-    """What the column's own cells prove; `None` where they could mean two things."""
+    """The style that the column's own cells prove; `None` if they are ambiguous."""
     plain, single_points = cells.matching(_PLAIN), cells.matching(_ONE_POINT_GROUP)
     if plain == cells.count and not single_points:
         return Style.POINT
@@ -111,7 +111,7 @@ def _own_style(cells: Cells) -> Style | None:
 
 
 def _shared_style(cells: Cells, shared: set[Style]) -> Style:
-    """As the other columns are written. Points alone are decimal points unless others have points between thousands."""
+    """The style of the other columns. Points are decimal unless other columns use points between thousands."""
     if not cells.matching(_ONE_COMMA_GROUP):
         if not shared & {Style.COMMA, Style.POINT_GROUPS}:
             return Style.POINT
@@ -145,13 +145,13 @@ def _with_points(text: pa.Array, style: Style) -> pa.Array:
         grouped = pc.match_substring_regex(text, _POINT_GROUPS)
         text = pc.if_else(grouped, pc.replace_substring(text, ".", ""), text)
     elif style is Style.COMMA:
-        # A point among decimal commas is no number.
+        # With decimal commas, a cell with a point is not a number.
         return pc.replace_substring_regex(pc.replace_substring(text, ".", "?"), r",", ".")
     return pc.replace_substring(text, ",", ".") if style is Style.POINT_GROUPS else text
 
 
 def _words(cells: Cells) -> Array:
-    """True and False where all are; else text, whose missing cells stay as they are written."""
+    """Booleans if all cells are True or False; otherwise text, with missing cells as written in the file."""
     if cells.matching(_BOOLEAN) == cells.count:
         _refuse_odd(cells, pc.invert(cells.missing))
         return np.asarray(pc.equal(pc.utf8_lower(cells.text), "true").to_numpy(zero_copy_only=False), dtype=bool)

@@ -1,4 +1,4 @@
-"""A table in text as typed columns. Every cell is read as text first: what a column holds, all of its cells say."""
+"""A text table as typed columns. Every cell is first read as text, because all cells determine a column's type."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from apps.agents.datasets.csv_numbers import Array, cells_of, numbers_of
 from apps.agents.datasets.index_columns import INDEX_LEFT_OUT, is_index
 
 BLOCK_BYTES = 16 * 1024 * 1024
-"""No row may be longer."""
+"""Maximum length of a row."""
 
 BLANK = " \t\x1a"
-"""What a line without cells may hold; old systems end a file with a control character."""
+"""Characters that a line without cells may contain. Old systems end a file with a control character."""
 
 Columns = dict[str, pa.ChunkedArray]
 
 
 @dataclass
 class _Uneven:
-    """Rows of another width, by their place among all lines that are not blank, from 1."""
+    """Rows with another width, by their position among all lines that are not blank, from 1."""
 
     form: CsvForm
     comments: int = 0
-    """Lines that are no rows, among the examples."""
+    """Comment lines among the examples."""
     first: tuple[int, int] | None = None
     seen: list[int] = field(default_factory=list)
 
@@ -46,9 +46,9 @@ class _Uneven:
 
 
 def read_csv(path: Path, spec: DatasetSpec) -> tuple[dict[str, Array], tuple[str, ...]]:
-    """The columns of the table at `path` by their names, and how it was read, in sentences.
+    """The columns of the table at `path` by name, and how it was read, in sentences.
 
-    Raises `DatasetUnreadable` with the row, the column or the name that is wrong, `DatasetEmpty`, `CellInvalid`,
+    Raises `DatasetUnreadable` with the wrong row, column or name, `DatasetEmpty`, `CellInvalid`, `NumberAmbiguous`.
     `NumberAmbiguous`.
     """
     form = form_of(path, spec)
@@ -77,7 +77,7 @@ def _cells(path: Path, form: CsvForm) -> pa.Table:
                 column_names=names,
                 encoding="utf8" if spaced or form.encoding.startswith("utf-8") else form.encoding,
                 block_size=BLOCK_BYTES,
-                use_threads=False,  # else rows have no numbers
+                use_threads=False,  # with threads, rows are not numbered
             ),
             csv.ParseOptions(
                 delimiter="\t" if spaced else form.separator, newlines_in_values=True, invalid_row_handler=uneven
@@ -92,14 +92,16 @@ def _cells(path: Path, form: CsvForm) -> pa.Table:
 
 
 def _refuse_uneven(form: CsvForm, row: int, fields: int) -> None:
-    reason = f"row {row} has {fields} fields, and there are {form.width} columns"
+    reason = f"row {row} has {fields} fields, but there are {form.width} columns"
     if form.separator == "," and fields > form.width:
-        reason += " (a comma within a field, such as a decimal comma, needs quotes, or semicolons between the columns)"
+        reason += (
+            " (if a field contains a comma, such as a decimal comma, quote it or separate the columns with semicolons)"
+        )
     raise DatasetUnreadable(kind="table", reason=reason, field="file")
 
 
 def _with_single_tabs(path: Path, encoding: str) -> io.BytesIO:
-    """Columns that any white space sets apart."""
+    """The file with any white space between columns replaced by one tab."""
     lines = path.read_text(encoding=encoding).splitlines()
     return io.BytesIO("\n".join(re.sub(r"[ \t]+", "\t", line.strip()) for line in lines).encode())
 
@@ -116,25 +118,25 @@ def _without_header(table: pa.Table, form: CsvForm) -> pa.Table:
 
 
 def _without_empty_end(table: pa.Table) -> pa.Table:
-    """Spreadsheets save rows below the last one that have separators only."""
+    """The table without trailing rows that contain only separators, as spreadsheets save them."""
     rows = table.num_rows
     while rows and not any(column[rows - 1].as_py().strip() for column in table.columns):
         rows -= 1
     if not rows:
-        raise DatasetEmpty(reason="the table has no row below its header line")
+        raise DatasetEmpty(reason="the table does not have a row below its header line")
     return table.slice(0, rows)
 
 
 def _named(table: pa.Table, form: CsvForm, spec: DatasetSpec) -> tuple[Columns, tuple[str, ...]]:
-    """Columns by name, without one that only numbers the rows and one that a separator at the end makes."""
+    """Columns by name, without a column that only numbers the rows and one that a trailing separator creates."""
     columns, names, notes = list(table.columns), list(form.names), []
     if len(columns) > 1 and _is_blank(columns[-1]) and names[len(columns) - 1 :] in ([], [""]):
         columns, names = columns[:-1], names[: len(columns) - 1]
-        notes.append("Rows end with a separator: the column without a name and values behind it is left out.")
+        notes.append("Rows end with a separator: the empty column after it is left out.")
     if len(names) == len(columns) - 1:
         names = ["", *names]
     if len(names) != len(columns):
-        reason = f"the first line names {len(names)} columns, and the rows have {len(columns)}"
+        reason = f"the first line names {len(names)} columns, but the rows have {len(columns)}"
         raise DatasetUnreadable(kind="table", reason=reason, field="file")
     if is_index(names[0], columns[0]) and len(names) > 1 and not _is_asked_for(names[0], spec):
         notes.append(INDEX_LEFT_OUT.format(name=repr(names[0]) if names[0] else "without a name"))
@@ -157,5 +159,5 @@ def _refuse_names(names: list[str], first: int) -> None:
             reason = f"column {place + first} has no name: the first line must name every column"
             raise DatasetUnreadable(kind="table", reason=reason, field="file")
         if name in names[:place]:
-            reason = f"two columns are called {name!r}: the first line must name every column differently"
+            reason = f"two columns are called {name!r}: the first line must give every column a different name"
             raise DatasetUnreadable(kind="table", reason=reason, field="file")

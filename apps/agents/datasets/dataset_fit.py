@@ -1,6 +1,6 @@
-"""Does this data set fit this model? Asked before a session starts, from the two summaries alone.
+"""Whether a data set fits a model, checked before a session starts, using only the two summaries.
 
-The one place that decides which array goes to which input: the loader follows the same `bind`.
+Only this module decides which array goes to which input. The loader uses the same `bind`.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ from apps.agents.datasets.text_fit import check_text_input, check_texts
 from apps.agents.files.class_numbers import class_count, numbering
 
 BATCH_NAMES = frozenset(("batch", "batch_size", "batchsize", "batch_dim", "bs", "n", "b", "unk_batch"))
-"""What exporters and people call the axis of examples."""
+"""Names of the batch axis that exporters and people use."""
 _RANKS = {"bool": 0, "uint": 1, "int": 1, "float": 2, "bfloat": 2}
 
 
 class Binding(Value):
-    """One input of the model and the offered arrays that fill it: one; two halves of a pair; or many columns."""
+    """One input of the model and the offered arrays that fill it: one array, two halves of a pair, or many columns."""
 
     wanted: TensorSpec
     sources: tuple[str, ...]
     found: TensorSpec
-    """What the sources come to, put together."""
+    """The type and shape of the sources, put together."""
     batch_axis: int | None = 0
-    """Of the input: where its examples stand; `None` where all share it."""
+    """Batch axis of the input; `None` if all examples share the input."""
     reading: InputReading = InputReading()
 
     @property
     def example_first(self) -> TensorSpec:
-        """The input with its axis of examples moved to the front."""
+        """The input with its batch axis moved to the front."""
         shape = list(self.wanted.shape)
         if self.batch_axis and self.batch_axis < len(shape):
             shape.insert(0, shape.pop(self.batch_axis))
@@ -56,9 +56,9 @@ class Binding(Value):
 
 
 def check_against(model: ModelSummary, dataset: DatasetSummary, spec: DatasetSpec | None = None) -> None:
-    """Raise the error that says why `dataset` cannot feed or judge `model`; return where it can.
+    """Raise the error that explains why `dataset` cannot feed or judge `model`; return if it can.
 
-    `spec` adds what a summary does not carry: the output that is judged, the form of an embedding's labels.
+    `spec` adds what a summary does not contain: the judged output and the form of an embedding's labels.
     """
     if not model.inputs or not model.outputs:
         raise InterfaceUnknown(lacking="gives" if model.inputs else "takes", field="version")
@@ -86,7 +86,7 @@ def bind(
     pairs: bool = False,
     readings: Mapping[str, InputReading] | None = None,
 ) -> tuple[Binding, ...]:
-    """What fills which input, and where its examples stand: offered arrays, or what the `readings` say of an input.
+    """What fills each input, and its batch axis: offered arrays, or what the `readings` declare for an input.
 
     Raises `InputMissing`, `InputExtra`, `InputReadingUnknown`, `InputUnfilled`.
     """
@@ -105,9 +105,9 @@ def bind(
 def _bind_offered(inputs: Sequence[TensorSpec], dataset: DatasetSummary, *, pairs: bool) -> tuple[Binding, ...]:
     """Which offered arrays fill which input. Raises `InputMissing` and `InputExtra`.
 
-    Names decide. What is one array, whatever its name (pictures, an array of an `.npz`, columns put together), and the
-    columns of a table that no input is named after go to the model's only input. Texts become each of the inputs;
-    raises `TextInputUnknown` for one that is not made of tokens.
+    Names decide. A single array with any name (pictures, an array of an `.npz`, combined columns) fills the model's
+    only input, and so do the columns of a table if none of them has an input's name. Texts fill every input;
+    `TextInputUnknown` is raised for an input that is not made of tokens.
     """
     offered = {spec.name: spec for spec in dataset.inputs}
     if dataset.kind == DatasetKind.TEXT:
@@ -152,14 +152,15 @@ def _pair(wanted: TensorSpec, offered: dict[str, TensorSpec]) -> Binding:
 
 
 def _together(wanted: TensorSpec, columns: Sequence[TensorSpec]) -> TensorSpec:
-    """What all columns come to side by side. Raises `TextColumns` and `InputShape` with the columns that do not fit."""
+    """The combined columns, side by side. Raises `TextColumns` and `InputShape` with the columns that do not fit."""
     texts = [column.name for column in columns if column.dtype == "string"]
     if texts and wanted.dtype != "string":
         raise TextColumns(columns=", ".join(map(repr, texts)), wanted=str(wanted), field="columns")
     for column in columns:
         if len(column.shape) != 1:
             reason = (
-                f"its column {column} is a list, which does not stand beside others: name the columns of each input"
+                f"its column {column} is a list, which cannot be combined with other columns: name the columns of "
+                "each input"
             )
             raise InputShape(
                 name=wanted.name, wanted=str(wanted), found=f"{len(columns)} columns", reason=reason, field="columns"
@@ -182,7 +183,7 @@ def _has_pairs(inputs: Sequence[TensorSpec], dataset: DatasetSummary) -> bool:
 
 
 def check_input(binding: Binding) -> None:
-    """Raise `InputDtype` or `InputShape` where the data cannot become the input."""
+    """Raise `InputDtype` or `InputShape` if the data cannot be converted to the input."""
     wanted, found = binding.wanted, binding.found
     if not binding.sources:
         _check_constant(wanted, binding.reading.constant)
@@ -212,8 +213,8 @@ def _check_constant(wanted: TensorSpec, constant: float | None) -> None:
 def converts(found: str, wanted: str) -> bool:
     """Whether every value of type `found` has a meaning as `wanted`: bool to number, integer to integer or float.
 
-    Narrowing among integers or among floats is allowed; the loader checks that the integers' values fit. A float never
-    becomes an integer, and text stays text.
+    Narrowing among integers or among floats is allowed; the loader checks that the integers' values fit. Floats are
+    never converted to integers, and text remains text.
     """
     if found == wanted:
         return True
@@ -224,38 +225,38 @@ def converts(found: str, wanted: str) -> bool:
 
 
 def shape_problem(wanted: Sequence[int | str | None], found: Sequence[int | str | None]) -> str | None:
-    """Why data of shape `found` cannot be an input of shape `wanted`; both begin with the batch axis."""
+    """Why data of shape `found` cannot be an input of shape `wanted`. Both begin with the batch axis."""
     if len(found) == 1 and list(wanted[1:]) == [1]:
         return None  # A column of numbers fills an input [batch, 1].
     if not wanted:
-        return "it is one number for all examples: say in the data set's inputs which constant fills it"
+        return "it is one number for all examples: set its constant in the data set's inputs"
     if len(wanted) != len(found):
-        return f"{len(wanted)} axes are wanted and there are {len(found)}{_folding_hint(wanted, found)}"
+        return f"the model needs {len(wanted)} axes, but the data has {len(found)}{_folding_hint(wanted, found)}"
     for axis, (want, have) in enumerate(zip(wanted, found, strict=True)):
         if axis > 0 and isinstance(want, int) and isinstance(have, int) and want != have:
-            return f"axis {axis} must be {want} and is {have}{_layout_hint(wanted, found)}"
+            return f"axis {axis} must be {want}, but is {have}{_layout_hint(wanted, found)}"
     return None
 
 
 def _folding_hint(wanted: Sequence[int | str | None], found: Sequence[int | str | None]) -> str:
-    """Flat rows of as many numbers as the input has are usually the input's own, row by row."""
+    """A hint for flat rows with as many numbers as the input: usually they are the input itself, row by row."""
     sizes = [axis for axis in wanted[1:] if isinstance(axis, int)]
     if len(found) != 2 or len(sizes) != len(wanted) - 1 or math.prod(sizes) != found[1]:
         return ""
-    return f" (the shape {' × '.join(map(str, sizes))} can be given to the columns of a table)"
+    return f" (the columns of a table can be given the shape {' × '.join(map(str, sizes))})"
 
 
 def _layout_hint(wanted: Sequence[int | str | None], found: Sequence[int | str | None]) -> str:
-    """Channels first against channels last is the usual reason, and easily mended."""
+    """A hint for swapped channels, the usual reason and easily fixed."""
     if len(wanted) == 4 and found[3] == wanted[1] and isinstance(wanted[1], int) and wanted[1] <= 4:
-        return " (the data is laid out NHWC, the model wants NCHW)"
+        return " (the data is NHWC, but the model needs NCHW)"
     if len(wanted) == 4 and found[1] == wanted[3] and isinstance(wanted[3], int) and wanted[3] <= 4:
-        return " (the data is laid out NCHW, the model wants NHWC)"
+        return " (the data is NCHW, but the model needs NHWC)"
     return ""
 
 
 def _check_shared_axes(bindings: Sequence[Binding]) -> None:
-    """An axis with a name, such as `sequence`, has one length wherever the name stands."""
+    """A named axis, such as `sequence`, must have the same length everywhere."""
     seen: dict[str, tuple[int, TensorSpec]] = {}
     for binding in bindings:
         if not binding.sources:
@@ -265,7 +266,7 @@ def _check_shared_axes(bindings: Sequence[Binding]) -> None:
                 continue
             length, other = seen.setdefault(want, (have, binding.found))
             if length != have:
-                reason = f"axis {want!r} is {have} here and {length} in {other}"
+                reason = f"axis {want!r} is {have} here, but {length} in {other}"
                 raise InputShape(
                     name=binding.wanted.name,
                     wanted=str(binding.wanted),
@@ -275,11 +276,11 @@ def _check_shared_axes(bindings: Sequence[Binding]) -> None:
                 )
 
 
-# --- where examples stand --------------------------------------------------------------------------------------------
+# --- batch axes ------------------------------------------------------------------------------------------------------
 
 
 def _shared(wanted: TensorSpec, reading: InputReading) -> Binding:
-    """An input that no example has an array of its own for."""
+    """An input that all examples share."""
     return Binding(wanted=wanted, sources=(), found=wanted, batch_axis=_shared_axis(wanted, reading), reading=reading)
 
 
@@ -287,31 +288,31 @@ def _shared_axis(wanted: TensorSpec, reading: InputReading) -> int | None:
     free = [place for place, axis in enumerate(wanted.shape) if not isinstance(axis, int)]
     axis = reading.batch_axis if reading.batch_axis is not None else (free[0] if len(free) == 1 else None)
     if axis is not None and axis >= len(wanted.shape):
-        raise InputUnfilled(wanted=str(wanted), reason=f"it has no axis {axis} for examples", field="inputs")
+        raise InputUnfilled(
+            wanted=str(wanted), reason=f"it does not have the axis {axis} that is set as its batch axis", field="inputs"
+        )
     if reading.array is None and (left := [place for place in free if place != axis]):
         many = len(free) > 1 and axis is None
         reason = (
-            "say which of its free axes the examples stand along"
-            if many
-            else f"the length of axis {left[0]} is not known"
+            "set which of its free axes is the batch axis" if many else f"the length of its axis {left[0]} is not known"
         )
         raise InputUnfilled(wanted=str(wanted), reason=f"{reason}, or give it an array of the file", field="inputs")
     return axis
 
 
 def _laid_out(binding: Binding, reading: InputReading | None) -> Binding:
-    """The binding with the axis of examples: as was said, else by the shape and the names of the input's axes."""
+    """The binding with its batch axis: as declared, otherwise by the shape and the names of the input's axes."""
     if not binding.sources:
         return binding
     rank, said = len(binding.wanted.shape), reading.batch_axis if reading else None
     if said is not None and said >= max(1, rank):
-        reason = f"it has no axis {said} for examples"
+        reason = f"it does not have the axis {said} that is set as its batch axis"
         raise InputUnfilled(wanted=str(binding.wanted), reason=reason, field="inputs")
     return binding.model_copy(update={"batch_axis": _batch_axis(binding) if said is None else said})
 
 
 def _batch_axis(binding: Binding) -> int:
-    """The first axis, unless another one is named for the batch or is the only one at which the data fits."""
+    """The first axis, unless another axis has a batch name or is the only one at which the data fits."""
     shape = binding.wanted.shape
     if len(shape) < 2 or _names_batch(shape[0]) or len(shape) != len(binding.found.shape):
         return 0
@@ -335,7 +336,7 @@ def _names_batch(axis: int | str | None) -> bool:
 
 
 def judged_output(outputs: Sequence[TensorSpec], name: str | None) -> TensorSpec:
-    """The output that predictions are read from: the named one, or the first that is no text (the name of a class).
+    """The output that predictions are read from: the named one, or the first that is not text (the name of a class).
 
     Raises `OutputUnknown`.
     """
@@ -354,7 +355,7 @@ def _check_labels(model: ModelSummary, dataset: DatasetSummary, spec: DatasetSpe
             output=output.name,
             shape=list(output.shape),
             task=dataset.task,
-            reason="a direction needs at least two numbers an example; a single one is a regression",
+            reason="a direction needs at least two numbers per example; a single number is a regression",
         )
     labels = dataset.labels
     if labels is None or dataset.task in (Task.FIDELITY, Task.MULTIPLE_CHOICE):
@@ -377,32 +378,32 @@ def _check_class_labels(output: TensorSpec, labels: TensorSpec, dataset: Dataset
     if not dataset.classes or columns is None:
         return
     if len(dataset.classes) > columns:
-        reason = f"the data set has {len(dataset.classes)} classes and the model's output {output} has {columns}"
+        reason = f"the data set has {len(dataset.classes)} classes, but the model's output {output} has {columns}"
         raise ClassesMismatch(reason=reason, field="classes")
-    # A class that is missing would shift the numbers of all that follow it, silently.
+    # A missing class would silently shift the numbers of all following classes.
     numbered = all(name.isdecimal() for name in dataset.classes)
     folders = dataset.kind == DatasetKind.IMAGES
     if (folders or labels.dtype == "string") and len(dataset.classes) < columns and not numbered:
         what, who = ("class folders", "the folders") if folders else ("names of classes", "them")
         reason = (
-            f"the data set has {len(dataset.classes)} {what} and the model's output {output} has {columns}: "
+            f"the data set has {len(dataset.classes)} {what}, but the model's output {output} has {columns}: "
             f"name all classes in the model's order, or name {who} by their class numbers"
         )
         raise ClassesMismatch(reason=reason, field="classes")
 
 
 def _check_label_form(labels: TensorSpec, task: Task) -> None:
-    """Of labels that nobody has looked at."""
+    """Check labels that have not been examined."""
     if len(labels.shape) != 1:
         reason = f"{labels} must be one class number per example, with a single axis"
         raise LabelsInvalid(label=labels.name, task=task, reason=reason, field="label")
     if not labels.dtype.startswith(("int", "uint")):
-        reason = f"they are {labels.dtype}, and class numbers must be integers from 0"
+        reason = f"they are {labels.dtype}, but class numbers must be integers from 0"
         raise LabelsInvalid(label=labels.name, task=task, reason=reason, field="label")
 
 
 def _vector_problem(output: TensorSpec, labels: TensorSpec, spec: DatasetSpec | None) -> str | None:
-    """Why labels and output cannot be compared number by number."""
+    """Why labels and output cannot be compared number by number; `None` if they can."""
     if spec is not None and spec.pooling != "none" and output.shape:
         wanted: list[int | str | None] = [output.shape[0], output.shape[-1]]
     else:

@@ -1,4 +1,4 @@
-"""Which group each example belongs to, as names: from an array or a column of its own, or from the classes."""
+"""The name of each example's group: from a separate array or column, or from the classes."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ Array = NDArray[np.generic]
 Names = NDArray[np.str_]
 
 NONE = "(none)"
-"""The group of examples whose cell is empty."""
+"""The group of examples with an empty cell."""
 
 
 def group_names(values: Array, spec: DatasetSpec, classes: tuple[str, ...] = ()) -> Names:
-    """A name for each of the `values`, which stand in the array or column `spec.group`.
+    """A name for each of the `values` from the array or column `spec.group`.
 
-    Class numbers are named by `classes` where the groups are the classes. Raises `GroupsInvalid` for one group only and
-    for more than `MOST_GROUPS`.
+    If the groups are the classes, class numbers are replaced by `classes`. Raises `GroupsInvalid` for a single group
+    and for more than `MOST_GROUPS`.
     """
     flat = values.reshape(len(values), -1)
     if flat.shape[1] != 1:
@@ -31,12 +31,12 @@ def group_names(values: Array, spec: DatasetSpec, classes: tuple[str, ...] = ())
     if found < 2:
         _refuse(spec, f"all examples belong to {str(names[0])!r}")
     if found > MOST_GROUPS:
-        _refuse(spec, f"it has {found:,} different values, and at most {MOST_GROUPS} groups are supported")
+        _refuse(spec, f"it has {found:,} different values, but at most {MOST_GROUPS} groups are supported")
     return names
 
 
 def counted(names: Names) -> dict[str, int]:
-    """Examples by group, the largest first."""
+    """Number of examples by group, the largest first."""
     groups, counts = np.unique(names, return_counts=True)
     order = np.argsort(-counts, kind="stable")
     return {str(groups[place]): int(counts[place]) for place in order}

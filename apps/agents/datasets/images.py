@@ -1,4 +1,4 @@
-"""Pictures in class folders, decoded batch by batch straight from the zip."""
+"""Pictures in class folders, decoded batch by batch directly from the zip."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ _FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
-Image.init()  # makes all decoders known by their names; Pillow starts with the most common ones
+Image.init()  # Registers all decoders by name; by default Pillow registers only the most common.
 _DECODERS = (*READ, "DIB")
-"""Others, which nobody has data sets in, are not opened: each decoder is one more way in for a hostile file."""
-ANIMATED = "have several frames, of which the first is taken"
-TRANSPARENT = "have transparency, which is left out as image loaders do: the colours below it show"
+"""Other formats, not used for data sets, are not opened: each decoder is one more target for hostile files."""
+ANIMATED = "have several frames, and only the first is used"
+TRANSPARENT = "have transparency, which is dropped, as image loaders do, so the colours below it show"
 DARK_BELOW = 0x1000
-DARK = "have 16 bits and use the lowest 12 at most, so that they come out nearly black: spread them over all 16"
+DARK = "have 16 bits but use at most the lowest 12, so they become nearly black: scale them to all 16"
 DEEP = {"I": "32-bit integers", "F": "32-bit floating-point numbers"}
 _DECODING_ERRORS = (
     UnidentifiedImageError,
@@ -46,7 +46,7 @@ _DECODING_ERRORS = (
     ValueError,
     SyntaxError,
     EOFError,
-    # A decoder that meets a damaged table, such as that of EXIF.
+    # Raised by decoders for a damaged table, such as EXIF.
     struct.error,
     KeyError,
     IndexError,
@@ -62,7 +62,7 @@ _DECODING_ERRORS = (
 
 
 class ImageSource:
-    """A zip of class folders as preprocessed rows of the input `image`; labels are the folders' class numbers."""
+    """A zip of class folders as preprocessed rows of the input `image`. Labels are the folders' class numbers."""
 
     def __init__(self, path: Path, spec: DatasetSpec) -> None:
         folders = image_folders(path, spec)
@@ -76,11 +76,11 @@ class ImageSource:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What was met in the pictures that were decoded, in sentences."""
-        return tuple(f"{len(names):,} of the pictures looked at {what}." for what, names in sorted(self._met.items()))
+        """What was unusual about the decoded pictures, in sentences."""
+        return tuple(f"{len(names):,} of the decoded pictures {what}." for what, names in sorted(self._met.items()))
 
     def broken(self, indices: NDArray[np.int64]) -> list[ImageBroken]:
-        """What is wrong with each of the named pictures that cannot be decoded."""
+        """The errors of those pictures at `indices` that cannot be decoded."""
         found = []
         for index in indices:
             try:
@@ -90,13 +90,13 @@ class ImageSource:
         return found
 
     def rows(self, indices: NDArray[np.int64]) -> dict[str, Array]:
-        """The named pictures, decoded and preprocessed. Raises `ImageBroken` with the picture's name."""
+        """The pictures at `indices`, decoded and preprocessed. Raises `ImageBroken` with the picture's name."""
         pictures = [self._tensor(self._entries[index]) for index in indices]
         shape = (0, *self._preprocessing.shape)
         return {"image": np.stack(pictures) if pictures else np.empty(shape, self._preprocessing.dtype)}
 
     def content(self, index: int) -> bytes:
-        """The picture's file as it stands in the archive."""
+        """The picture's file, unchanged."""
         return self._archive.read(self._entries[index].info)
 
     def _tensor(self, entry: Entry) -> Array:
@@ -114,13 +114,13 @@ class ImageSource:
         kind = kind_of_bytes(head)
         if kind is None:
             return "its content is not a picture" if head else "it is empty"
-        return f"by its content this is {kind}, which is {'damaged' if kind in READ else 'not read'}"
+        return f"its content is {kind}, which is {'damaged' if kind in READ else 'not supported'}"
 
 
 def preprocess(file: IO[bytes], how: ImagePreprocessing, tell: Callable[[str], None] | None = None) -> Array:
-    """One picture as the tensor `how` describes, without the batch axis. `tell` hears what was left out of it."""
+    """One picture as the tensor `how` describes, without the batch axis. `tell` receives what was left out of it."""
     with warnings.catch_warnings():
-        # Pillow only warns between its limit and twice its limit of pixels; no honest example is that large.
+        # Pillow only warns between once and twice its pixel limit, but no real example is that large.
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         with Image.open(file, formats=_DECODERS) as opened:
             if tell is not None:
@@ -140,7 +140,7 @@ def preprocess(file: IO[bytes], how: ImagePreprocessing, tell: Callable[[str], N
 
 
 def _left_out(picture: Image.Image) -> list[str]:
-    """What a model that takes colours does not get."""
+    """What a model for colour pictures does not receive."""
     found = []
     if getattr(picture, "n_frames", 1) > 1 and picture.format != "MPO":  # phones add a preview to their JPEG files
         found.append(ANIMATED)
@@ -160,12 +160,12 @@ def _has_transparent_pixels(picture: Image.Image) -> bool:
 def _colours(picture: Image.Image, how: ImagePreprocessing) -> Image.Image:
     if how.color != "L":
         return picture.convert("RGB")
-    # Inks and perceptual spaces become grey by way of colours only.
+    # Ink and perceptual colour spaces can be converted to grey only via RGB.
     return (picture if picture.mode in ("1", "L", "LA", "P", "RGB", "RGBA") else picture.convert("RGB")).convert("L")
 
 
 def _in_eight_bits(picture: Image.Image, kind: str | None) -> Image.Image:
-    """Grey of 16 bits by its upper eight, as the decoders do it for colours; Pillow would cut it off at 255."""
+    """16-bit grey reduced to its upper eight bits, as the decoders do for colours. Pillow would clip it at 255."""
     if picture.mode.startswith("I;16"):
         values = np.asarray(picture).astype(np.uint16)
     elif picture.mode == "I" and kind in ("PNG", "PPM"):
@@ -178,13 +178,13 @@ def _in_eight_bits(picture: Image.Image, kind: str | None) -> Image.Image:
 
 
 def _fitted(picture: Image.Image, how: ImagePreprocessing) -> Image.Image:
-    """Resized to the wanted side and cropped in the centre, or stretched."""
+    """The picture resized to the required side and cropped in the centre, or stretched."""
     resampling = _FILTERS[how.interpolation]
     if how.resize is None:
         return picture.resize((how.width, how.height), resampling)
     factor = how.resize / min(picture.size)
     width, height = (max(side, round(length * factor)) for side, length in zip((1, 1), picture.size, strict=True))
-    # A crop that is wider than the resized picture would be filled with black: grow the picture to it instead.
+    # A crop wider than the resized picture would be filled with black, so the picture is enlarged instead.
     grow = max(1.0, how.width / width, how.height / height)
     width, height = round(width * grow), round(height * grow)
     left, top = (width - how.width) // 2, (height - how.height) // 2

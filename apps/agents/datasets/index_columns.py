@@ -1,4 +1,4 @@
-"""Columns that only tell the rows apart, as data frames are saved with them: no feature of any model."""
+"""Columns that only number the rows, as saved with data frames. They are not features of a model."""
 
 from __future__ import annotations
 
@@ -7,21 +7,20 @@ import re
 import pyarrow as pa
 import pyarrow.compute as pc
 
-INDEX_LEFT_OUT = "The column {name} is the index of the rows, and is not taken for a feature."
+INDEX_LEFT_OUT = "The column {name} is the index of the rows, so it is not used as a feature."
 _LEVEL = r"__index_level_\d+__"
-"""pandas' own name for a level of an index that has none. A level's values may repeat, as do those of frames that were
-put one below another."""
+"""pandas' name for an unnamed index level. A level's values may repeat, as in concatenated frames."""
 _PROGRAMS_NAMES = r"(Unnamed: 0(\.\d+)?)?"
-"""What no person calls a feature."""
+"""Names that only programs give to a column."""
 _COUNTERS = r"index|level_0|id|(row|sample)?[ _-]?(id|nr|no|number|index)\.?|row|#"
-"""Left out only where they count the rows."""
+"""Left out only if they count the rows."""
 _REAL = r"^[+-]?\d*[.,]\d*(?:[eE][+-]?\d+)?$"
 
 
 def is_index(name: str, column: pa.ChunkedArray) -> bool:
-    """Whether the column bears a name that an index is saved under, and could be one: every row has its own value.
+    """Whether the column has a name that is used for a saved index and could be one: every row has its own value.
 
-    No more is asked of the name that only pandas gives.
+    A name that only pandas uses is enough by itself.
     """
     if re.fullmatch(_LEVEL, name):
         return True
@@ -35,7 +34,7 @@ def is_index(name: str, column: pa.ChunkedArray) -> bool:
 
 
 def counts_rows(column: pa.ChunkedArray) -> bool:
-    """0, 1, 2 … or 1, 2, 3 …"""
+    """Whether the values are 0, 1, 2 … or 1, 2, 3 …"""
     try:
         numbers = pc.cast(column, pa.int64()).to_numpy()
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):

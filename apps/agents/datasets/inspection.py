@@ -1,4 +1,4 @@
-"""The full check of a data set: every value is looked at, in batches, before any session may use it."""
+"""The full check of a data set: every value is examined, in batches, before any session may use it."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ from apps.errors import UserError
 
 BATCH_ELEMENTS = 8_000_000
 IMAGES_DECODED = 2000
-"""Of more pictures than this, a sample spread evenly over the classes is decoded."""
+"""If there are more pictures, only a sample of this size is decoded, spread evenly over the classes."""
 FEW_OF_A_CLASS = 5
 
 Array = NDArray[np.generic]
 Watcher = Callable[[int, int], None]
-"""Told the examples done and the examples in all."""
+"""Receives the number of examples done and their total."""
 
 
 class DatasetInspection(Value):
-    """What the full check found. `summary` is what the rest of Lathe reads."""
+    """The result of the full check. The rest of Lathe reads `summary`."""
 
     summary: DatasetSummary
     checked: int
-    """Examples whose values were looked at: all of them, or a sample of very many pictures."""
+    """Number of examples whose values were examined: all, or a sample of a very large set of pictures."""
     class_counts: dict[str, int] = {}
     duplicates: int = 0
-    """Examples that are the same to the last bit as one before them."""
+    """Examples that are identical to an earlier one, to the last bit."""
     contradictions: int = 0
-    """Duplicates that carry another label than the one before."""
+    """Duplicates with another label than the earlier example."""
     notes: tuple[str, ...] = ()
 
 
 def inspect_examples(
     path: Path, spec: DatasetSpec, *, scratch: Path | None = None, watcher: Watcher | None = None
 ) -> DatasetInspection:
-    """Read the data set at `path` through. Raises the errors of `apps.agents.contracts.errors` about data sets."""
+    """Read the whole data set at `path`. Raises the errors about data sets in `apps.agents.contracts.errors`."""
     source = open_source(path, spec, scratch=scratch)
     examples = source.summary.examples
     if examples < MINIMUM_EXAMPLES:
@@ -78,7 +78,7 @@ def inspect_examples(
 
 
 def _all_broken(source: Source, chosen: Indices, first: ImageBroken) -> UserError:
-    """The one picture that is broken, or how many are, and which."""
+    """The error of a single broken picture, or how many are broken and which."""
     broken = source.broken(chosen) if isinstance(source, ImageSource) else []
     if len(broken) < 2:
         return first
@@ -103,13 +103,13 @@ def _check_finite_labels(labels: Array, spec: DatasetSpec) -> None:
 
 
 def _class_numbers(labels: Array, summary: DatasetSummary) -> Array:
-    """As far as they are known without a model: where classes are named."""
+    """Class numbers, as far as they are known without a model: if the classes are named."""
     how = numbering(summary)
     return (labels.astype(np.int64) - how.first) // how.step if summary.classes else labels
 
 
 def _read_through(source: Source, chosen: Indices, labels: Array | None, watcher: Watcher | None) -> tuple[int, int]:
-    """Look at every chosen example's values: how many are duplicates, and how many of those have another label."""
+    """Examine every chosen example. Returns the number of duplicates, and of those with another label."""
     seen: dict[bytes, int] = {}
     duplicates = contradictions = 0
     step = _batch(source)
@@ -167,14 +167,14 @@ def _notes(
         notes.append(f"{checked:,} of {examples:,} pictures were decoded, spread over all classes.")
     if duplicates:
         notes.append(
-            f"{duplicates:,} examples repeat an earlier one to the last bit: calibration may see what evaluation "
-            "measures, and intervals come out too narrow. Remove them."
+            f"{duplicates:,} examples are identical to an earlier one: calibration may see examples that are also "
+            "measured, and intervals become too narrow. Remove them."
         )
     if contradictions:
-        notes.append(f"{contradictions:,} of them carry another label than the one they repeat.")
+        notes.append(f"{contradictions:,} of them have another label than the earlier example.")
     rare = [name for name, count in counts.items() if count < FEW_OF_A_CLASS]
     if rare:
         notes.append(f"{len(rare)} classes have fewer than {FEW_OF_A_CLASS} examples, such as {rare[0]!r}.")
     if len(counts) == 1:
-        notes.append("All examples belong to one class: no accuracy that means anything can be measured.")
+        notes.append("All examples belong to one class: a meaningful accuracy cannot be measured.")
     return tuple(notes)

@@ -1,6 +1,6 @@
-"""From what stands in a file to class numbers: names, one-hot rows, booleans and whole numbers, read as what they are.
+"""Converts the labels in a file to class numbers: names, one-hot rows, booleans and whole numbers.
 
-What no model is needed for is decided here; how numbers count the classes of a model, `files.class_numbers` says.
+Decides everything that does not need a model. `files.class_numbers` decides how numbers map to a model's classes.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from apps.agents.contracts.dataset_spec import DatasetKind, DatasetSpec
 from apps.agents.contracts.errors.datasets import ClassesMismatch, LabelsInvalid
 from apps.agents.contracts.reports.dataset import DatasetSummary, LabelNumbers
 from apps.agents.contracts.reports.model import TensorSpec
-from apps.agents.files.class_numbers import AS_THEY_ARE, Numbering, numbering, remarks_on, told_in_order
+from apps.agents.files.class_numbers import UNCHANGED, Numbering, alphabetical_note, numbering, remarks_on
 
 Array = NDArray[np.generic]
 Ints = NDArray[np.int64]
 
 MISSING = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none", "<na>"})
-"""What programs write for a value that is not there; lower case."""
+"""Spellings of a missing value, in lower case."""
 _WHOLE = re.compile(r"[+-]?\d{1,18}(\.0*)?")
 
 
@@ -31,7 +31,7 @@ _WHOLE = re.compile(r"[+-]?\d{1,18}(\.0*)?")
 class ClassLabels:
     """Labels of all examples as whole numbers.
 
-    Where `numbers` is `None` they are class numbers already, and `classes` says what each is in the file.
+    If `numbers` is `None`, they already are class numbers, and `classes` has the name of each in the file.
     """
 
     labels: Ints
@@ -41,7 +41,7 @@ class ClassLabels:
 
 
 def class_labels(found: Array, spec: DatasetSpec) -> ClassLabels:
-    """What the labels of a classification mean. Raises `LabelsInvalid` and `ClassesMismatch` with the first odd one."""
+    """Interpret classification labels. Raises `LabelsInvalid` and `ClassesMismatch` with the first invalid label."""
     if found.ndim == 2 and found.shape[1] == 1:
         found = found[:, 0]
     if found.ndim != 1:
@@ -55,26 +55,26 @@ def class_labels(found: Array, spec: DatasetSpec) -> ClassLabels:
 
 
 def numbered(source: Ints, summary: DatasetSummary, output: TensorSpec | None) -> tuple[Ints, DatasetSummary, str]:
-    """Labels as class numbers of `output`, the summary that goes with them, and a note where they were counted anew."""
+    """Labels as class numbers of `output`, the matching summary, and a note if they were renumbered."""
     how = numbering(summary, output)
-    if how == AS_THEY_ARE or summary.label_numbers is None:
+    if how == UNCHANGED or summary.label_numbers is None:
         return source, summary, ""
     low, high = (_class(how, number) for number in (summary.label_numbers.low, summary.label_numbers.high))
     update = {
         "label_numbers": LabelNumbers(low=low, high=high, distinct=summary.label_numbers.distinct),
         "classes": summary.classes or tuple(str(how.label(number)) for number in range(high + 1)),
     }
-    return (source - how.first) // how.step, summary.model_copy(update=update), _told(how, summary.label_numbers)
+    return (source - how.first) // how.step, summary.model_copy(update=update), _note(how, summary.label_numbers)
 
 
 def _class(how: Numbering, label: int) -> int:
     return (label - how.first) // how.step
 
 
-def _told(how: Numbering, found: LabelNumbers) -> str:
+def _note(how: Numbering, found: LabelNumbers) -> str:
     if how.step > 1:
-        return "The labels -1 and 1 are taken as classes 0 and 1."
-    return f"The labels {found.low} to {found.high} are taken as classes {found.low - 1} to {found.high - 1}."
+        return "The labels -1 and 1 are used as classes 0 and 1."
+    return f"The labels {found.low} to {found.high} are used as classes {found.low - 1} to {found.high - 1}."
 
 
 def _numbers(found: Array, spec: DatasetSpec) -> ClassLabels:
@@ -87,11 +87,11 @@ def _numbers(found: Array, spec: DatasetSpec) -> ClassLabels:
 
 
 def _whole(found: Array, spec: DatasetSpec) -> Ints:
-    """Whole numbers that were kept as floating point."""
+    """Whole numbers that are stored as floating point."""
     values = found.astype(np.float64)
     odd = np.flatnonzero(~np.isfinite(values) | (values != np.floor(values)))
     if len(odd):
-        _refuse(spec, f"{_place(spec, odd[0])} holds {found[odd[0]]}, and class numbers must be integers from 0")
+        _refuse(spec, f"{_place(spec, odd[0])} contains {found[odd[0]]}, but class numbers must be integers from 0")
     return values.astype(np.int64)
 
 
@@ -99,9 +99,7 @@ def _one_hot(found: Array, spec: DatasetSpec) -> ClassLabels:
     """The column of the 1 in each row."""
     if found.ndim != 2 or found.dtype.kind not in "biuf":
         shape = ", ".join(map(str, found.shape[1:]))
-        _refuse(
-            spec, f"each is {found.dtype}[{shape}], and a class number with a single axis is needed, or a one-hot row"
-        )
+        _refuse(spec, f"each is {found.dtype}[{shape}], but must be a class number with a single axis or a one-hot row")
     ones = found == 1
     odd = np.flatnonzero((ones.sum(1) != 1) | ((found != 0) != ones).any(1))
     if len(odd):
@@ -114,10 +112,10 @@ def _one_hot(found: Array, spec: DatasetSpec) -> ClassLabels:
     columns = found.shape[1]
     if spec.classes and len(spec.classes) != columns:
         raise ClassesMismatch(
-            reason=f"the one-hot labels have {columns} columns and {len(spec.classes)} classes are named"
+            reason=f"the one-hot labels have {columns} columns, but {len(spec.classes)} classes are named"
         )
     classes = spec.classes or tuple(map(str, range(columns)))
-    note = f"The labels are one-hot, with {columns} columns: the place of the 1 is the class number."
+    note = f"The labels are one-hot, with {columns} columns: the position of the 1 is the class number."
     return ClassLabels(ones.argmax(1).astype(np.int64), classes, None, (note,))
 
 
@@ -125,20 +123,22 @@ def _one_hot(found: Array, spec: DatasetSpec) -> ClassLabels:
 
 
 def _names(found: Array, spec: DatasetSpec) -> ClassLabels:
-    """The member's classes in their order; without them numbers where all are numbers, else names from A to Z."""
+    """The member's classes in their order. Without them, numbers if all are numbers, else names from A to Z."""
     names = [(value.decode(errors="replace") if isinstance(value, bytes) else str(value)).strip() for value in found]
     if spec.classes:
         return _named(names, spec)
     for row, name in enumerate(names):
         if name.lower() in MISSING:
-            _refuse(spec, f"{_place(spec, row)} has none ({name!r})" if name else f"{_place(spec, row)} has none")
+            _refuse(spec, f"{_place(spec, row)} has no label ({name!r})" if name else f"{_place(spec, row)} is empty")
     if all(_WHOLE.fullmatch(name) for name in set(names)):
         return _numbers(np.array([int(float(name)) for name in names]), spec)
     classes = tuple(sorted(set(names)))
     if len(classes) == len(names):
-        _refuse(spec, f"every example has one of its own, such as {names[0]!r}")
+        _refuse(spec, f"every example has a different label, such as {names[0]!r}")
     number = {name: index for index, name in enumerate(classes)}
-    return ClassLabels(np.array([number[name] for name in names], np.int64), classes, None, (told_in_order(classes),))
+    return ClassLabels(
+        np.array([number[name] for name in names], np.int64), classes, None, (alphabetical_note(classes),)
+    )
 
 
 def _named(names: list[str], spec: DatasetSpec) -> ClassLabels:
@@ -148,7 +148,7 @@ def _named(names: list[str], spec: DatasetSpec) -> ClassLabels:
     row = next(row for row, name in enumerate(names) if name not in spec.classes)
     if all(_WHOLE.fullmatch(name) for name in set(names)):
         return _numbers(np.array([int(float(name)) for name in names]), spec)
-    reason = f"{_place(spec, row)} holds {names[row]!r}, which is none of the classes named ({', '.join(spec.classes)})"
+    reason = f"{_place(spec, row)} has {names[row]!r}, which is not among the classes ({', '.join(spec.classes)})"
     raise ClassesMismatch(reason=reason, field="classes")
 
 
@@ -158,7 +158,7 @@ def _by_name(names: Sequence[str], classes: Sequence[str]) -> Ints | None:
 
 
 def _place(spec: DatasetSpec, row: int) -> str:
-    """Rows of tables are counted from 1, as everybody counts them; examples of arrays from 0, as programs do."""
+    """Table rows are counted from 1, as people do; examples of arrays from 0, as programs do."""
     return f"row {row + 1}" if spec.kind is DatasetKind.TABLE else f"example {row}"
 
 

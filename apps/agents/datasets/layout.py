@@ -1,4 +1,4 @@
-"""Where the examples of a batch stand in each array that a model takes: most stand along its first axis, not all."""
+"""The batch axis of each array that a model takes. Usually it is the first axis."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Feeds = Mapping[str, Array]
 
 @dataclass(frozen=True)
 class Layout:
-    """`axes` holds the examples' axis of each input whose is not the first, and `None` for one that all share."""
+    """`axes` has the batch axis of each input for which it is not the first, and `None` for an input that all share."""
 
     axes: Mapping[str, int | None] = field(default_factory=dict)
 
@@ -24,7 +24,7 @@ class Layout:
         return self.axes.get(name, 0)
 
     def rows(self, feeds: Feeds) -> int:
-        """How many examples a batch holds."""
+        """The number of examples in a batch."""
         lengths = {}
         for name, array in feeds.items():
             if (axis := self._in(name, array)) is not None:
@@ -32,7 +32,7 @@ class Layout:
         return max(lengths.values(), default=1)
 
     def take(self, feeds: Feeds, chosen: Sequence[int] | NDArray[np.int64]) -> dict[str, Array]:
-        """The `chosen` examples of a batch, and whatever all examples share as it is."""
+        """The `chosen` examples of a batch. Inputs that all examples share are unchanged."""
         found = {}
         for name, array in feeds.items():
             axis = self._in(name, array)
@@ -40,7 +40,7 @@ class Layout:
         return found
 
     def fixed_batch(self, inputs: Sequence[TensorSpec]) -> int | None:
-        """The batch size that the model was exported with; `None` where its batch axis is dynamic."""
+        """The batch size that the model was exported with; `None` if its batch axis is dynamic."""
         for spec in inputs:
             axis = self.axis(spec.name)
             if axis is not None and axis < len(spec.shape) and isinstance(length := spec.shape[axis], int):
@@ -53,4 +53,4 @@ class Layout:
 
 
 FIRST = Layout()
-"""Every input has its examples along its first axis."""
+"""The first axis is the batch axis of every input."""

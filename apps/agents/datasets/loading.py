@@ -1,4 +1,4 @@
-"""One door to every kind of data set: batches of inputs, named and typed as the model wants them."""
+"""One interface to every kind of data set: batches of inputs with the model's names and types."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from apps.agents.datasets.split import Indices, portions, split, stratified_orde
 from apps.agents.datasets.targets import TokenTargets
 from apps.agents.datasets.text_dataset import TextDataset
 from apps.agents.datasets.texts import TextSource
+from apps.agents.datasets.training_part import TrainingPart
 
 Array = NDArray[np.generic]
 Arrays = dict[str, Array]
@@ -36,15 +37,15 @@ BATCH_BYTES = 64 * 1024 * 1024
 
 
 class Source(Protocol):
-    """Examples as they stand in the file."""
+    """Examples as stored in the file."""
 
     summary: DatasetSummary
     labels: Array | None
     groups: Array | None
-    """What stands where the groups do, and after `open_source` their names, one an example."""
+    """The values of the group array or column. After `open_source`, one group name per example."""
 
     def rows(self, indices: Indices) -> Arrays:
-        """The named examples of every offered array, first axis the examples."""
+        """The examples at `indices` from every offered array, with the examples on the first axis."""
         ...
 
 
@@ -54,8 +55,8 @@ Labels = Array | TokenTargets | None
 class Dataset(Protocol):
     """A data set bound to a model's inputs and split into parts.
 
-    A batch is a dictionary from input name to an array whose first axis is the rows. A row is an example, but for pairs
-    (a batch of n pairs has 2n rows: first the n left ones, then the n right ones) and for some tasks on texts.
+    A batch is a dictionary from input name to an array whose first axis is the rows. A row is an example, except for
+    pairs (a batch of n pairs has 2n rows: first the n left ones, then the n right ones) and for some tasks on texts.
     """
 
     @property
@@ -66,17 +67,17 @@ class Dataset(Protocol):
 
     @property
     def bindings(self) -> tuple[Binding, ...]:
-        """What fills each input of the model, in its order."""
+        """What fills each input of the model, in the model's order."""
         ...
 
     @property
     def layout(self) -> Layout:
-        """Where the examples stand in each input."""
+        """The batch axis of each input."""
         ...
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """How examples were made to fit the model, in sentences for the reports."""
+        """How examples were adapted to the model, in sentences for the reports."""
         ...
 
     @property
@@ -87,19 +88,24 @@ class Dataset(Protocol):
 
     @property
     def evaluation_rows(self) -> int:
-        """Rows of all batches of `evaluation` together."""
+        """Number of rows in all batches of `evaluation`."""
         ...
 
     def calibration(self, n: int, batch_size: int = 1) -> Iterator[Arrays]:
-        """Up to `n` examples that no other part has, in batches; fewer where the data set has not as many."""
+        """Up to `n` examples that are in no other part, in batches; fewer if the data set does not have as many."""
         ...
 
     def training(self, batch_size: int, seed: int) -> Iterator[tuple[Arrays, Labels]]:
-        """One pass over what techniques may train on, in an order drawn by `seed`, with labels where the task has any.
+        """One pass over the examples that techniques may train on, in an order drawn with `seed`, with labels if any.
 
-        It is the part that the spec's `training_share` sets apart, or the calibration part where that sets none apart;
-        evaluation sees neither. Nothing comes of kinds that nothing can train on: whoever trains has to look.
+        These are the part that the spec's `training_share` sets apart or, without that, the calibration part. The test
+        part is never among them. Empty for kinds of data that cannot be trained on, so the caller must check.
         """
+        ...
+
+    @property
+    def training_part(self) -> TrainingPart | None:
+        """The part that the spec's `training_share` sets apart; `None` where it sets none apart."""
         ...
 
     def choosing(self, batch_size: int) -> Iterator[tuple[Arrays, Labels]]:
@@ -111,34 +117,34 @@ class Dataset(Protocol):
         ...
 
     def portions(self, shares: Sequence[float]) -> Sequence[Dataset]:
-        """The same with disjoint portions of the test part in its place, which end at `shares` of it.
+        """Copies with disjoint portions of the test part in its place, which end at `shares` of it.
 
-        Each has its share of every class, however the file is sorted. The last share is 1.
+        Each has its share of every class, whatever the order of the file. The last share is 1.
         """
         ...
 
     def evaluation(self, batch_size: int) -> Iterator[tuple[Arrays, Labels]]:
-        """All other examples in batches of at most `batch_size`, with their labels where the task has any.
+        """All other examples in batches of at most `batch_size`, with their labels if the task has any.
 
-        Batches are smaller where they would take too much memory.
+        Batches are smaller if they would take too much memory.
         """
         ...
 
     def groups_of(self, indices: Indices) -> Array | None:
-        """The name of each of these examples' group; `None` where the data set names none."""
+        """The group name of each of these examples; `None` if the data set does not have groups."""
         ...
 
     def first(self, n: int) -> Arrays:
-        """Exactly `n` rows to time a model on, repeated where there are fewer."""
+        """Exactly `n` rows to time a model on, repeated if there are fewer."""
         ...
 
     def affordable_batch(self, batch_size: int) -> int:
-        """`batch_size`, or less where that many examples would take too much memory."""
+        """`batch_size`, or less if that many examples would take too much memory."""
         ...
 
 
 class ArrayDataset:
-    """A `Dataset` of what stands in the file as arrays, pictures or columns."""
+    """A `Dataset` of arrays, pictures or columns from a file."""
 
     def __init__(
         self,
@@ -166,12 +172,12 @@ class ArrayDataset:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """How labels were numbered, and where examples stand along another axis than the first."""
+        """How labels were numbered, and which inputs have another batch axis than the first."""
         notes = [self._numbering] if self._numbering else []
         places = [(binding.wanted.name, binding.batch_axis) for binding in self.bindings if binding.batch_axis]
         if places:
-            told = ", ".join(f"axis {axis} of {name}" for name, axis in places)
-            notes.append(f"The examples of a batch stand along {told} (the first axis is 0).")
+            axes_text = ", ".join(f"axis {axis} of {name}" for name, axis in places)
+            notes.append(f"The batch axis is {axes_text} (the first axis is 0).")
         return tuple(notes)
 
     @property
@@ -179,7 +185,7 @@ class ArrayDataset:
         return Layout({binding.wanted.name: binding.batch_axis for binding in self.bindings})
 
     def laid_out(self, axes: Mapping[str, int]) -> ArrayDataset:
-        """The same with the examples along these axes of the model's inputs."""
+        """The same data set with these batch axes of the model's inputs."""
         spec = self.spec.laid_out(axes)
         inputs = [binding.wanted for binding in self.bindings]
         return ArrayDataset(self._source, spec, inputs, self._seed, self._outputs)
@@ -208,6 +214,10 @@ class ArrayDataset:
         indices = self._training if len(self._training) else self._calibration
         yield from self._batches(np.random.default_rng(seed).permutation(indices), batch_size)
 
+    @property
+    def training_part(self) -> TrainingPart | None:
+        return TrainingPart(self._training, self._labelled) if len(self._training) else None
+
     def choosing(self, batch_size: int) -> Iterator[tuple[Arrays, Array | None]]:
         yield from self._batches(self._choosing, self.affordable_batch(batch_size))
 
@@ -225,11 +235,11 @@ class ArrayDataset:
         return other
 
     def evaluation(self, batch_size: int) -> Iterator[tuple[Arrays, Array | None]]:
-        """All other examples in file order, with their labels where the task has any."""
+        """All other examples in file order, with their labels if the task has any."""
         yield from self._batches(self._evaluation, self.affordable_batch(batch_size))
 
     def sample(self, n: int, batch_size: int) -> Iterator[tuple[Arrays, Array | None]]:
-        """At most `n` test examples, each beginning of which is spread evenly over the classes."""
+        """At most `n` test examples. Every prefix is spread evenly over the classes."""
         classes = self.evaluation_labels if self.spec.task is Task.CLASSIFICATION else None
         strata = np.zeros(len(self._evaluation), np.int64) if classes is None else classes.astype(np.int64)
         chosen = self._evaluation[stratified_order(strata, seed=0)[:n]]
@@ -239,19 +249,20 @@ class ArrayDataset:
         return None if self._source.groups is None else self._source.groups[indices]
 
     def first(self, n: int) -> Arrays:
-        """The first test examples, repeated where there are fewer than `n`."""
+        """The first test examples, repeated if there are fewer than `n`."""
         return self.layout.take(self._feeds(np.resize(self._evaluation, n)), np.arange(n))
 
     def affordable_batch(self, batch_size: int) -> int:
-        """`batch_size`, or less where that many examples would take more than 64 MiB."""
+        """`batch_size`, or less if that many examples would take more than 64 MiB."""
         row_bytes = sum(array.nbytes for array in self._feeds(self._evaluation[:1]).values())
         return max(1, min(batch_size, BATCH_BYTES // max(1, row_bytes)))
 
     def _batches(self, indices: Indices, batch_size: int) -> Iterator[tuple[Arrays, Array | None]]:
         for start in range(0, len(indices), batch_size):
-            chosen = indices[start : start + batch_size]
-            labels = None if self._labels is None else np.asarray(self._labels[chosen])
-            yield self._feeds(chosen), labels
+            yield self._labelled(indices[start : start + batch_size])
+
+    def _labelled(self, indices: Indices) -> tuple[Arrays, Array | None]:
+        return self._feeds(indices), None if self._labels is None else np.asarray(self._labels[indices])
 
     def _feeds(self, indices: Indices) -> Arrays:
         rows, examples = self._source.rows(indices), len(indices) * (2 if self.spec.pairs else 1)
@@ -275,12 +286,13 @@ def load_dataset(
 ) -> Dataset:
     """Open the data set at `path` for a model with `inputs`. The same `seed` gives the same split on every machine.
 
-    Every step of a session must pass the session's seed: two seeds would calibrate on what another step evaluates on.
+    Every step of a session must pass the session's seed: with another seed, a step would calibrate on examples that
+    another step evaluates on.
 
-    `encoder` is the model's tokenizer, which a data set of texts needs; by the size of the model's `outputs` batches of
-    texts are kept small.
-    `scratch` takes decompressed arrays; without it a temporary folder that lives as long as the data set does.
-    Raises the errors of `contracts.errors` about data sets. Values that are not finite are the inspection's to find.
+    `encoder` is the model's tokenizer, which a data set of texts needs. The size of the model's `outputs` limits the
+    batches of texts. `scratch` receives decompressed arrays; without it, a temporary folder lives as long as the data
+    set.
+    Raises the errors about data sets in `contracts.errors`. Values that are not finite are found by the inspection.
     """
     if spec.kind is not DatasetKind.TEXT:
         return ArrayDataset(open_source(path, spec, scratch=scratch), spec, inputs, seed, outputs)
@@ -290,9 +302,9 @@ def load_dataset(
 
 
 def open_source(path: Path, spec: DatasetSpec, *, scratch: Path | None = None) -> Source:
-    """The file's examples as they are, bound to no model; labels of a classification are whole numbers by now.
+    """The file's examples, not bound to a model. Labels of a classification are already whole numbers.
 
-    Raises what `load_dataset` does about the file.
+    Raises the errors of `load_dataset` about the file.
     """
     source = _opened(path, spec, scratch)
     if (
@@ -318,13 +330,13 @@ def _opened(path: Path, spec: DatasetSpec, scratch: Path | None) -> Source:
     if spec.kind is DatasetKind.TEXT:
         return TextSource(path, spec)
     if spec.kind is DatasetKind.TABLE:
-        from apps.agents.datasets.tables import TableSource  # pyarrow loads slowly, and few data sets are tables.
+        from apps.agents.datasets.tables import TableSource  # pyarrow loads slowly, but few data sets are tables.
 
         return TableSource(path, spec)
     return ArraySource(path, spec, scratch / "arrays" if scratch else None)
 
 
-# --- from what is offered to what is wanted ---------------------------------------------------------------------------
+# --- from offered arrays to inputs ------------------------------------------------------------------------------------
 
 
 def _filled(binding: Binding, rows: Arrays, *, pairs: bool) -> Array:
@@ -341,16 +353,16 @@ def _filled(binding: Binding, rows: Arrays, *, pairs: bool) -> Array:
 
 
 def shared_input(binding: Binding, source: Source, examples: int) -> Array:
-    """An input that all examples share, for so many of them. Raises `InputUnfilled` where an array does not fit it."""
+    """An input that all examples share, for `examples` of them. Raises `InputUnfilled` if an array does not fit it."""
     reading, wanted, axis = binding.reading, binding.wanted, binding.batch_axis
     if reading.array is None:
-        # Any free axis but that of the examples has been refused by `bind`; a fixed one is filled in portions.
+        # `bind` has refused any free axis except the batch axis; a fixed one is filled in portions.
         lengths = [
             length if isinstance(length, int) and place != axis else examples
             for place, length in enumerate(wanted.shape)
         ]
         return np.full(lengths, reading.constant).astype(wanted.dtype)
-    assert isinstance(source, ArraySource)  # The spec allows arrays of an npz only.
+    assert isinstance(source, ArraySource)  # The spec allows only arrays of an npz.
     array = source.shared(reading.array)
     if axis is not None and array.ndim == len(wanted.shape) - 1:
         array = np.expand_dims(array, axis)
@@ -362,28 +374,28 @@ def shared_input(binding: Binding, source: Source, examples: int) -> Array:
 
 
 def _misfit(array: Array, binding: Binding) -> str | None:
-    """Why an array that all examples share does not fit its input; its examples' axis has one entry."""
+    """Why a shared array does not fit its input, whose batch axis has one entry; `None` if it fits."""
     wanted = binding.wanted
-    told = f"is {array.dtype}{list(array.shape)}"
+    found = f"is {array.dtype}{list(array.shape)}"
     if not converts(str(array.dtype), wanted.dtype):
-        return f"{told}, which cannot be converted safely"
+        return f"{found}, which cannot be converted safely"
     if array.ndim != len(wanted.shape):
-        return f"{told} and {len(wanted.shape)} axes are wanted"
+        return f"{found}, but the input has {len(wanted.shape)} axes"
     for place, (want, have) in enumerate(zip(wanted.shape, array.shape, strict=True)):
         if place == binding.batch_axis and have != 1:
-            return f"{told}, and must have one entry along axis {place}, where the examples stand"
+            return f"{found}, but must have one entry along its batch axis {place}"
         if place != binding.batch_axis and isinstance(want, int) and want != have:
-            return f"{told}, and axis {place} must be {want}"
+            return f"{found}, but axis {place} must be {want}"
     return None
 
 
 def cast(array: Array, wanted: TensorSpec) -> Array:
-    """`array` in the input's type. Raises `ValuesOutOfRange` where an integer does not fit a narrower type."""
+    """`array` in the input's type. Raises `ValuesOutOfRange` if an integer does not fit a narrower type."""
     if wanted.dtype == "string":
         return array.astype(str).astype(object)
     dtype = np.dtype(wanted.dtype)
     if array.dtype == dtype:
-        return np.asarray(array, order="C")  # Which leaves a single number without an axis.
+        return np.asarray(array, order="C")  # This leaves a single number without an axis.
     if dtype.kind in "iu" and array.dtype.kind in "iu" and array.size:
         low, high, limits = int(array.min()), int(array.max()), np.iinfo(dtype)
         if low < limits.min or high > limits.max:
@@ -392,7 +404,7 @@ def cast(array: Array, wanted: TensorSpec) -> Array:
 
 
 def checked_labels(labels: Array | None, spec: DatasetSpec) -> Array | None:
-    """Labels in the form their task reads: numbers. Those of a classification have been read by `class_labels`."""
+    """Labels in the form that their task reads: numbers. `class_labels` has already read those of a classification."""
     if labels is not None and labels.dtype.kind not in "iuf":
         reason = f"they are {'booleans' if labels.dtype.kind == 'b' else 'text'}, not numbers"
         raise LabelsInvalid(label=spec.label_name, task=spec.task, reason=reason, field="label")

@@ -1,4 +1,4 @@
-"""A Parquet file as typed columns: what its types mean as tensors, and which columns are no features."""
+"""A Parquet file as typed columns: how its types map to tensors, and which columns are not features."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view,
 
 
 def read_parquet(path: Path, spec: DatasetSpec) -> tuple[dict[str, Array], tuple[str, ...]]:
-    """The columns of the table at `path` by their names, and how it was read, in sentences.
+    """The columns of the table at `path` by name, and how it was read, in sentences.
 
-    Raises `DatasetUnreadable` and `CellEmpty` with the column, and the row where it is one.
+    Raises `DatasetUnreadable` and `CellEmpty` with the column, and with the row if a single row is wrong.
     """
     try:
         return _read(parquet.ParquetFile(path).read(), spec)
@@ -48,7 +48,7 @@ def _read(table: pa.Table, spec: DatasetSpec) -> tuple[dict[str, Array], tuple[s
 
 
 def _saved_index(schema: pa.Schema) -> set[str]:
-    """The columns that pandas says were the data frame's index. One of every column would leave no features."""
+    """The columns that pandas declares as the data frame's index. If every column is one, they are kept as features."""
     try:
         index = json.loads((schema.metadata or {}).get(b"pandas", b"{}")).get("index_columns", [])
     except (ValueError, AttributeError):
@@ -67,7 +67,7 @@ def _array(name: str, column: pa.ChunkedArray) -> Array:
 
 
 def _values(name: str, values: Any, kind: pa.DataType) -> Array:
-    """The values of a column without gaps, lists of one length as further axes."""
+    """The values of a column without gaps. Lists of equal length become further axes."""
     if isinstance(kind, pa.FixedShapeTensorType):
         return np.asarray(values.to_numpy_ndarray())
     if isinstance(kind, pa.BaseExtensionType):
@@ -84,11 +84,11 @@ def _values(name: str, values: Any, kind: pa.DataType) -> Array:
         return _text_of_bytes(name, values)
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
         return _lists(name, values, kind)
-    raise DatasetUnreadable(kind="table", reason=f"column {name!r} holds {kind}, which is neither numbers nor text")
+    raise DatasetUnreadable(kind="table", reason=f"column {name!r} contains {kind}, which is neither numbers nor text")
 
 
 def _text_of_bytes(name: str, values: Any) -> Array:
-    """Text as programs write it that do not mark it as text."""
+    """Text from programs that do not mark it as text."""
     try:
         text = pc.cast(pc.cast(values, pa.large_binary()), pa.large_string())
     except pa.ArrowInvalid as error:
@@ -103,7 +103,7 @@ def _lists(name: str, values: Any, kind: pa.DataType) -> Array:
     odd = np.flatnonzero(lengths != length)
     if len(odd):
         reason = f"column {name!r} has a list of {length} in row 1 and one of {lengths[odd[0]]} in row {odd[0] + 1}"
-        raise DatasetUnreadable(kind="table", reason=f"{reason}: lists must be of one length", field="file")
+        raise DatasetUnreadable(kind="table", reason=f"{reason}: all lists must have the same length", field="file")
     inner = pc.list_flatten(values)
     if inner.null_count:
         row = pc.index(inner.is_null(), True).as_py() // max(1, length)

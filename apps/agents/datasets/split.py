@@ -1,4 +1,4 @@
-"""Which examples calibrate, choose and evaluate: never the same ones, and the same ones every time."""
+"""Divides examples into disjoint parts for calibration, validation and test, the same every time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Indices = NDArray[np.int64]
 
 
 class Split(NamedTuple):
-    """Example numbers of each part."""
+    """Indices of the examples in each part."""
 
     calibration: Indices
     training: Indices
@@ -25,9 +25,9 @@ class Split(NamedTuple):
 def split(examples: int, seed: int, classes: NDArray[Any] | None = None, training_share: float = 0.0) -> Split:
     """The parts of a data set: disjoint, together all examples, fixed by `seed`, each with its share of every class.
 
-    Calibration comes in an order whose every beginning is spread evenly over the classes: whoever takes only the first
-    n gets a stratified sample too; so does training. Choosing and evaluation come in ascending order, which reads a
-    file from front to back.
+    The order of the calibration part spreads the classes evenly over every prefix, so the first n examples are a
+    stratified sample too. The same holds for training. Validation and test are in ascending order, which reads a file
+    from front to back.
     """
     sizes = part_sizes(examples, training_share)
     order = stratified_order(np.zeros(examples, np.int64) if classes is None else classes.astype(np.int64), seed)
@@ -36,9 +36,9 @@ def split(examples: int, seed: int, classes: NDArray[Any] | None = None, trainin
 
 
 def portions(indices: Indices, shares: Sequence[float], seed: int, classes: NDArray[Any] | None) -> list[Indices]:
-    """`indices`, ascending, in disjoint portions that end at `shares` of them, each ascending and spread over classes.
+    """Divide ascending `indices` into disjoint portions that end at `shares`, each ascending and spread over classes.
 
-    `classes` are those of `indices`. The last share is 1.
+    `classes` are the classes of `indices`. The last share is 1.
     """
     strata = np.zeros(len(indices), np.int64) if classes is None else classes.astype(np.int64)
     order = stratified_order(strata, seed)
@@ -47,10 +47,10 @@ def portions(indices: Indices, shares: Sequence[float], seed: int, classes: NDAr
 
 
 def stratified_order(classes: NDArray[np.int64], seed: int) -> Indices:
-    """A random order in which each class is spread evenly: every beginning holds its share of it, give or take one.
+    """A random order in which each class is spread evenly: every prefix has its share of the class, give or take one.
 
-    The k-th example of a class of m (in random order) stands at the place `(k + u) / m` of the whole, with one random u
-    in 0..1 a class: systematic sampling within strata (Cochran, Sampling Techniques, 1977, chapters 5A and 8).
+    The k-th example of a class of m (in random order) has the position `(k + u) / m` in the whole, with one random u in
+    0..1 per class: systematic sampling within strata (Cochran, Sampling Techniques, 1977, chapters 5A and 8).
     """
     random = np.random.default_rng(seed)
     shuffled = random.permutation(len(classes))

@@ -19,7 +19,7 @@ Array = NDArray[np.generic]
 
 
 class TableSource:
-    """A table as rows by input name: groups of columns, or every column on its own."""
+    """A table as rows by input name: groups of columns, or each column separately."""
 
     def __init__(self, path: Path, spec: DatasetSpec) -> None:
         read = read_parquet if sniff(path) is FileKind.PARQUET else read_csv

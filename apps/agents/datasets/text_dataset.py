@@ -1,4 +1,4 @@
-"""Texts as a model takes them: rows of tokens, grouped by length, padded on the right, with what is to be predicted."""
+"""Texts as model inputs: rows of tokens, grouped by length, padded on the right, with their target tokens."""
 
 from __future__ import annotations
 
@@ -24,24 +24,25 @@ from apps.agents.datasets.targets import TokenTargets
 from apps.agents.datasets.text_notes import notes_on
 from apps.agents.datasets.texts import TextSource
 from apps.agents.datasets.token_rows import Cuts, Row, RowMaker, frame_of
+from apps.agents.datasets.training_part import TrainingPart
 
 Array = NDArray[np.generic]
 Arrays = dict[str, Array]
 Group = list[Row]
-"""Rows that belong together: the two of a pair, else one."""
+"""Rows that belong together: two for a pair, else one."""
 
 OUTPUT_BYTES = 64 * 1024 * 1024
-"""Of all outputs of one batch."""
+"""Maximum size of all outputs of one batch."""
 ELEMENT_BYTES = 4
 
 
 class TextDataset:
     """A `Dataset` of texts, bound to a model's inputs and encoded by its tokenizer.
 
-    Batches hold rows, of which an example may have several: windows of a long text, one for each choice. All rows of a
-    batch are padded to its longest, or to the model's length where that is fixed; the attention mask is 0 on padding.
-    A model without that input, or for batches of one, gets rows of one length only. Of pairs a batch holds first the
-    left rows, then the right.
+    A batch contains rows. An example may have several: the windows of a long text, or one row per choice. All rows of a
+    batch are padded to its longest, or to the model's length if that is fixed. The attention mask is 0 on padding. A
+    model without that input, or with a batch size of one, receives only rows of equal length. A batch of pairs contains
+    first the left rows, then the right ones.
     """
 
     def __init__(
@@ -84,28 +85,32 @@ class TextDataset:
 
     @property
     def evaluation_rows(self) -> int:
-        """Rows of all batches of `evaluation` together."""
+        """Number of rows in all batches of `evaluation`."""
         return len(self._evaluation_rows[0])
 
     @cached_property
     def notes(self) -> tuple[str, ...]:
-        """What the numbers stand on: the length of rows, what was split or cut, in sentences."""
+        """The basis of the numbers: the length of rows, and what was split or cut, in sentences."""
         rows, cuts = self._evaluation_rows
         notes = notes_on(self._maker, rows, cuts, self.timed_tokens)
         return (self._numbered, *notes) if self._numbered else notes
 
     def calibration(self, n: int, batch_size: int = 1) -> Iterator[Arrays]:
-        """Up to `n` rows of texts that evaluation never sees, in batches of `batch_size`.
+        """Up to `n` rows of texts that are not in the test part, in batches of `batch_size`.
 
-        Of a multiple choice only the right one, behind its context.
+        For multiple choice, only the right choice, after its context.
         """
         rows = self._calibration_rows[:n]
         for start in range(0, len(rows), batch_size):
             yield self._feeds(rows[start : start + batch_size])
 
     def training(self, batch_size: int, seed: int) -> Iterator[tuple[Arrays, Array | TokenTargets | None]]:
-        """Nothing: a spec of texts sets no part apart, as nothing trains on texts."""
+        """Empty: a spec of texts does not set a training part apart, because no technique trains on texts."""
         return iter(())
+
+    @property
+    def training_part(self) -> TrainingPart | None:
+        return None
 
     def choosing(self, batch_size: int) -> Iterator[tuple[Arrays, Array | TokenTargets | None]]:
         yield from self.measured_on(Part.CHOOSING).evaluation(batch_size)
@@ -126,10 +131,10 @@ class TextDataset:
         return other
 
     def evaluation(self, batch_size: int) -> Iterator[tuple[Arrays, Array | TokenTargets | None]]:
-        """All other texts, at most `batch_size` rows and about 64 MiB of outputs a batch, the longest rows first.
+        """All other texts in batches of at most `batch_size` rows and about 64 MiB of outputs, the longest rows first.
 
-        Labels are class numbers, scores, or the tokens to be predicted. Batches after the first come in random order,
-        so that the time of those done tells the time of those to come.
+        Labels are class numbers, scores, or target tokens. Batches after the first come in random order, so that the
+        time of finished batches predicts the time of the rest.
         """
         batches = self._batches(batch_size)
         order = np.random.default_rng(self._seed).permutation(len(batches) - 1) + 1
@@ -138,13 +143,14 @@ class TextDataset:
             yield self._feeds(rows), self._targets(rows)
 
     def groups_of(self, indices: Indices) -> Array | None:
-        """Texts have no groups."""
+        """`None`: texts do not have groups."""
         return None
 
     def first(self, n: int) -> Arrays:
-        """Exactly `n` rows of one length to time a model on, without padding: the median length of the evaluation rows.
+        """Exactly `n` rows of equal length to time a model on, without padding. Their length is the median of the test
+        rows.
 
-        Longer rows are cut to it; where there are fewer such rows than `n`, they repeat.
+        Longer rows are cut to it. If there are fewer such rows than `n`, they are repeated.
         """
         length = self.timed_tokens
         fitting = [row.ids[:length] for row in self._evaluation_rows[0] if len(row.ids) >= length]
@@ -152,11 +158,11 @@ class TextDataset:
 
     @cached_property
     def timed_tokens(self) -> int:
-        """The length of the rows that `first` gives."""
+        """The length of the rows from `first`."""
         return int(np.median([len(row.ids) for row in self._evaluation_rows[0]]))
 
     def affordable_batch(self, batch_size: int) -> int:
-        """`batch_size`, or less where that many of the longest rows would give more than 64 MiB of outputs."""
+        """`batch_size`, or less if that many of the longest rows would produce more than 64 MiB of outputs."""
         return max(1, min(batch_size, OUTPUT_BYTES // self._row_bytes(self._maker.length)))
 
     # --- rows ---------------------------------------------------------------------------------------------------------
@@ -165,7 +171,7 @@ class TextDataset:
     def _evaluation_rows(self) -> tuple[list[Row], Cuts]:
         rows, cuts = self._rows(self._evaluation)
         if not rows:
-            raise DatasetEmpty(reason="each of its texts is a single token, before which nothing stands")
+            raise DatasetEmpty(reason="each of its texts is a single token, which cannot be predicted from anything")
         return rows, cuts
 
     @cached_property
@@ -196,7 +202,7 @@ class TextDataset:
         return batches
 
     def _row_bytes(self, length: int) -> int:
-        """Of all outputs of one row of `length` tokens, by the axes that the model declares."""
+        """Size of all outputs of one row of `length` tokens, by the axes that the model declares."""
         tokens = self._fixed or length
         axes = ([axis if isinstance(axis, int) else tokens for axis in output.shape[1:]] for output in self._outputs)
         return max(1, ELEMENT_BYTES * sum(math.prod(sizes) for sizes in axes))

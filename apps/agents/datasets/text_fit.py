@@ -1,4 +1,4 @@
-"""Does a data set of texts fit this model? It needs a tokenizer, and an architecture for the task."""
+"""Whether a data set of texts fits a model, which needs a tokenizer and an architecture for the task."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from apps.agents.contracts.reports.dataset import DatasetSummary, Task
 from apps.agents.contracts.reports.model import LanguageModel, ModelSummary, TensorSpec
 
 TEXT_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
-"""What a tokenizer fills, each `[batch, tokens]`."""
+"""Inputs that a tokenizer fills, each `[batch, tokens]`."""
 
 
 def check_text_input(wanted: TensorSpec) -> None:
@@ -19,9 +19,9 @@ def check_text_input(wanted: TensorSpec) -> None:
 
 
 def check_texts(model: ModelSummary, dataset: DatasetSummary, spec: DatasetSpec | None, output: TensorSpec) -> None:
-    """Raise `TokenizerMissing` or `ModelUnfitForTexts` where the model cannot read texts, or not for the data's task.
+    """Raise `TokenizerMissing` or `ModelUnfitForTexts` if the model cannot read texts or cannot do the data set's task.
 
-    `output` is the one that is judged.
+    `output` is the judged output.
     """
     language = model.language
     if language is None or not language.tokenizer:
@@ -31,13 +31,13 @@ def check_texts(model: ModelSummary, dataset: DatasetSummary, spec: DatasetSpec 
 
 
 def _unfit(language: LanguageModel, output: TensorSpec, task: Task, spec: DatasetSpec | None) -> str | None:
-    """Why a language model with this `output` cannot do the task, as the rest of a sentence about it."""
+    """Why a language model with this `output` cannot do the task, as the end of a sentence; `None` if it can."""
     if task in TASKS_OF_TEXTS_ALONE and not language.generative:
-        return "does not predict the next token, which perplexity and log-likelihood are made of"
+        return "does not predict the next token, which perplexity and log-likelihood need"
     if task is Task.CLASSIFICATION and len(output.shape) not in (0, 2):
-        return f"gives {output}, and one score for each class [batch, classes] is needed: upload a sequence classifier"
+        return f"gives {output}, but one score per class [batch, classes] is needed: upload a sequence classifier"
     if task is Task.EMBEDDING and language.generative and (spec is None or spec.output is None):
-        return f"gives {output}, scores of the next token: name an output with hidden states, or upload an encoder"
+        return f"gives {output}, scores of the next token: choose an output with hidden states, or upload an encoder"
     if task is Task.EMBEDDING and len(output.shape) == 3 and spec is not None and spec.pooling == "none":
         return f"gives {output}, an embedding for each token: choose the pooling first or mean"
     return None

@@ -1,4 +1,4 @@
-"""Texts as they stand in the file, for the full check and for the data set that a model's tokenizer makes of them."""
+"""Texts as stored in the file, for the full check and for the data set that a model's tokenizer encodes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Array = NDArray[np.generic]
 
 
 class TextSource:
-    """A file of texts, read into memory. `examples` are what `rows` shows as arrays of strings."""
+    """A file of texts, read into memory. `rows` returns `examples` as arrays of strings."""
 
     def __init__(self, path: Path, spec: DatasetSpec) -> None:
         file = read_texts(path, spec)
@@ -30,7 +30,7 @@ class TextSource:
             self.labels = np.asarray(labels, dtype=np.float64 if spec.task is Task.EMBEDDING else np.int64)
 
     def rows(self, indices: NDArray[np.int64]) -> dict[str, Array]:
-        """The texts by field; in the last one, where an example has more texts than fields, all that are left."""
+        """The texts by field. If an example has more texts than fields, the last field contains the rest."""
         names = [spec.name for spec in self.summary.inputs]
         arrays = {name: np.empty(len(indices), dtype=object) for name in names}
         for row, index in enumerate(indices):

@@ -1,4 +1,4 @@
-"""From texts to rows of tokens: windows, truncation, and what is to be predicted, by task."""
+"""From texts to rows of tokens: windows, truncation, and the target tokens, by task."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Tokens = list[int]
 
 @dataclass(frozen=True)
 class Row:
-    """Token ids without padding. From position `start` on each is to be predicted from those before it."""
+    """Token ids without padding. Each token from position `start` on is predicted from those before it."""
 
     ids: Tokens
     example: int
@@ -28,18 +28,18 @@ class Row:
 
 @dataclass
 class Cuts:
-    """How many texts did not fit a row as they are."""
+    """How many texts did not fit into a row unchanged."""
 
     split: int = 0
-    """Into several windows."""
+    """Texts split into several windows."""
     shortened: int = 0
     unpredictable: int = 0
-    """Texts of a single token, before which nothing stands."""
+    """Texts of a single token, which cannot be predicted."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """The special tokens that the model wants before and after a text."""
+    """The special tokens that the model needs before and after a text."""
 
     before: Tokens
     after: Tokens
@@ -56,7 +56,7 @@ class RowMaker:
     frame: Frame
 
     def rows(self, examples: Sequence[Example], numbers: Sequence[int]) -> tuple[list[Row], Cuts]:
-        """The rows of `examples`, whose numbers are `numbers`, in their order; a pair is two rows beside each other."""
+        """The rows of `examples`, whose indices are `numbers`, in their order. A pair becomes two adjacent rows."""
         cuts = Cuts()
         if self.task is Task.LANGUAGE_MODELING:
             return self._windows(examples, numbers, cuts), cuts
@@ -65,7 +65,7 @@ class RowMaker:
         return self._whole(examples, numbers, cuts), cuts
 
     def _whole(self, examples: Sequence[Example], numbers: Sequence[int], cuts: Cuts) -> list[Row]:
-        """Each text in one row, its end cut where it is too long; the special tokens behind it stay."""
+        """Each text in one row. A text that is too long is cut at its end, before its closing special tokens."""
         owners = [number for example, number in zip(examples, numbers, strict=True) for _ in example.texts]
         rows = []
         for ids, owner in zip(
@@ -81,7 +81,7 @@ class RowMaker:
     # --- language modeling --------------------------------------------------------------------------------------------
 
     def _windows(self, examples: Sequence[Example], numbers: Sequence[int], cuts: Cuts) -> list[Row]:
-        """Windows without overlap, each behind the tokens that begin a text; every token is predicted once."""
+        """Windows without overlap, each after the tokens that begin a text. Every token is predicted once."""
         before = self.frame.before
         room = self.length - len(before)
         rows = []
@@ -109,7 +109,7 @@ class RowMaker:
         ]
 
     def _split(self, example: Example) -> list[tuple[str, str]]:
-        """Context and continuation, the white space between them with the continuation."""
+        """Context and continuation. White space between them belongs to the continuation."""
         if len(example.texts) == 1:
             text = example.texts[0].rstrip()
             context = text[: -len(text.split()[-1])].rstrip()
@@ -120,7 +120,7 @@ class RowMaker:
         return [(context, choice if choice[0].isspace() else joint + choice) for choice in example.texts[1:]]
 
     def _continuation(self, row: Row, cuts: Cuts) -> Row:
-        """Behind the tokens that begin a text, and without the beginning of a context that is too long."""
+        """The row after the tokens that begin a text. If the context is too long, its beginning is cut off."""
         before = self.frame.before
         dropped = max(0, len(before) + len(row.ids) - self.length)
         cuts.shortened += dropped > 0
@@ -130,17 +130,17 @@ class RowMaker:
 
 
 def frame_of(encoder: TextEncoder, task: Task) -> Frame:
-    """What the tokenizer puts around every text. Raises `ModelUnfitForTexts` where it changes the text's own tokens."""
+    """The tokens that the tokenizer adds around a text. Raises `ModelUnfitForTexts` if they change the text's own."""
     plain, framed = encoder.encode(["a"], special=False)[0], encoder.encode(["a"])[0]
     for at in range(len(framed) - len(plain) + 1):
         if framed[at : at + len(plain)] == plain:
             return Frame(framed[:at], framed[at + len(plain) :])
-    reason = "with special tokens around it a text has other tokens of its own"
+    reason = "special tokens around a text change the text's own tokens"
     raise ModelUnfitForTexts(task=task, reason=f"its tokenizer is not usable: {reason}")
 
 
 def _common(context: Tokens, whole: Tokens) -> int:
-    """How many tokens the two begin with together. A continuation may change the context's last token; it counts."""
+    """How many tokens both begin with. A last token of the context that the continuation changes is predicted too."""
     for at, (one, other) in enumerate(zip(context, whole, strict=False)):
         if one != other:
             return at

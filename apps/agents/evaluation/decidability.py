@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.dataset_spec import METRICS, DatasetSpec, Metric, evaluation_count, metric_by_group
-from apps.agents.contracts.phrasing import POINT_UNITS, capital, difference_unit, number, said
+from apps.agents.contracts.phrasing import POINT_UNITS, capitalized, difference_unit, number, with_unit
 from apps.agents.contracts.reports.evaluation import EvaluationReport
 from apps.agents.contracts.values import Value
 from apps.agents.measuring.statistics import power
@@ -159,8 +159,8 @@ def _smallest_group(
         undecided=undecided,
         decides=Decides.YES if all(good) else Decides.DEPENDS if any(good) else Decides.NO,
         sentence=f"Of {len(groups):,} groups, {group} is the smallest: about {judging:,} of its examples judge. "
-        f"Whether it loses more than {said(limit, 'points')} stays inconclusive in {_span(undecided)} for a candidate "
-        "without any loss.",
+        f"Whether it loses more than {with_unit(limit, 'points')} stays inconclusive in {_span(undecided)} for "
+        "a candidate without any loss.",
     )
 
 
@@ -281,7 +281,7 @@ def _sentence_and_advice(
         )
     if decides is Decides.NO_LIMIT:
         return f"{examples}: {_smallest(question, reaches)}. The criteria set no limit on the loss.", ""
-    limit = f"the limit of {said(question.limit or 0.0, question.unit)}"
+    limit = f"the limit of {with_unit(question.limit or 0.0, question.unit)}"
     stuck = _undecided(question, reaches, measured)
     if decides is Decides.YES:
         return f"{examples}, enough for {limit}: {stuck}.", ""
@@ -314,7 +314,7 @@ def _span(shares: Sequence[float]) -> str:
 
 
 def _smallest(question: _Question, reaches: Sequence[Reach]) -> str:
-    drops = [said(round_up(one.smallest_drop), question.unit) for one in reaches]
+    drops = [with_unit(round_up(one.smallest_drop), question.unit) for one in reaches]
     if drops[0] == drops[-1]:
         return f"losses of {drops[0]} or more can be excluded"
     return (
@@ -331,8 +331,8 @@ def _advice(question: _Question, reaches: Sequence[Reach]) -> str:
             f"About {number(_rough(needs[0]))} to {number(_rough(needs[-1]))} examples in the data set would be enough"
         )
     largest = max(one.smallest_drop for one in reaches)
-    ease = f"a limit of {said(round_up(largest), question.unit)}"
-    what_helps = f"{more}, or {ease}." if more else f"{capital(ease)} would be enough."
+    ease = f"a limit of {with_unit(round_up(largest), question.unit)}"
+    what_helps = f"{more}, or {ease}." if more else f"{capitalized(ease)} would be enough."
     if question.criteria.accept_inconclusive:
         return f"{what_helps} With these criteria, an unproven candidate may be delivered, and the report says so."
     return f"{what_helps} With these criteria, only proven candidates are delivered."

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from apps.agents.contracts.dataset_spec import METRICS, Metric
-from apps.agents.contracts.phrasing import difference_unit, interval, number, said
+from apps.agents.contracts.phrasing import difference_unit, interval, number, with_unit
 from apps.agents.contracts.reports.evaluation import EvaluationReport
 from apps.agents.contracts.reports.metrics import ClassComparison, Finding, FindingKind, Flips
 from apps.agents.measuring.statistics.power import binomial_cdf
@@ -52,14 +52,14 @@ def _groups(report: EvaluationReport) -> Iterator[Finding]:
     unit = difference_unit(spec.unit)
     verb, plural = ("loses", "lose") if spec.higher_is_better else ("gets worse by", "get worse by")
     comparable = report.group_metric == primary.metric and primary.drop.value > 0
-    whole = f" All examples together {plural} {said(primary.drop.value, unit)}." if comparable else ""
+    whole = f" All examples together {plural} {with_unit(primary.drop.value, unit)}." if comparable else ""
     for one in groups:
         change = one.drop.negated() if spec.higher_is_better else one.drop
         if one.drop.value > 0 and one.p_corrected <= 1 - confidence:
             yield Finding(
                 kind=FindingKind.GROUP,
                 subject=one.group,
-                sentence=f"The group {one.group} {verb} {said(one.drop.value, unit)} of {spec.label}"
+                sentence=f"The group {one.group} {verb} {with_unit(one.drop.value, unit)} of {spec.label}"
                 f"{interval(change, confidence, unit)} on {one.examples:,} examples "
                 f"({_corrected(one.p_corrected, len(groups), 'groups')}).{whole}",
                 p_value=one.p_corrected,
@@ -99,7 +99,7 @@ def _churn(flips: Flips | None, confidence: float) -> Iterator[Finding]:
         kind=FindingKind.CHURN,
         subject="predictions",
         sentence=f"{number(share)} % of the predictions changed ({flips.changed:,} of {examples:,}), but the accuracy "
-        f"moved by only {said(net, 'points')}: {flips.lost:,} answers were right and are now wrong, {flips.won:,} "
+        f"moved by only {with_unit(net, 'points')}: {flips.lost:,} answers were right and are now wrong, {flips.won:,} "
         "the other way round. Users of the original will notice different answers.",
         p_value=p_value,
     )

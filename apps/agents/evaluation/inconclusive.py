@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from apps.agents.contracts.phrasing import capital, disturbed_runs, listed, stopped
+from apps.agents.contracts.phrasing import capitalized, disturbed_runs, listed, with_full_stop
 from apps.agents.contracts.reports.measurements import LatencyComparison
 from apps.agents.contracts.state import Headline, Miss, Outcome, SessionState, StepKind, Tone, Verdict
 
@@ -34,9 +34,11 @@ def not_measured(
 
     `failures` maps candidates to sentences. `minutes_spent` is the sentence that states that the time is used up.
     """
-    failed = [f"{key} failed: {stopped(sentence)}" for key, sentence in list((failures or {}).items())[:MOST_FAILURES]]
+    failed = [
+        f"{key} failed: {with_full_stop(sentence)}" for key, sentence in list((failures or {}).items())[:MOST_FAILURES]
+    ]
     if minutes_spent:
-        headline, found, advice = OUT_OF_TIME, [capital(minutes_spent), *failed], [_more_minutes(state)]
+        headline, found, advice = OUT_OF_TIME, [capitalized(minutes_spent), *failed], [_more_minutes(state)]
     elif failed:
         headline, found, advice = NONE_WORKED, failed, []
     else:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from apps.agents.contracts.dataset_spec import DatasetSpec, Metric
 from apps.agents.contracts.number_types import BITS
-from apps.agents.contracts.phrasing import POINT_UNITS, difference_unit, number, number_of_bytes, said
+from apps.agents.contracts.phrasing import POINT_UNITS, difference_unit, number, number_of_bytes, with_unit
 from apps.agents.contracts.reports.dataset import Task
 from apps.agents.contracts.reports.measurements import Estimate
 from apps.agents.contracts.reports.metrics import MetricComparison
@@ -179,8 +179,8 @@ def _too_good(primary: MetricComparison) -> str | None:
     if high >= -allowed or high >= 0:
         return None
     return (
-        f"{primary.label} is better by {said(-primary.drop.value, difference_unit(primary.unit))}, more than chance "
-        "explains: the candidate has probably seen the test examples."
+        f"{primary.label} is better by {with_unit(-primary.drop.value, difference_unit(primary.unit))}, more than "
+        "chance explains: the candidate has probably seen the test examples."
     )
 
 

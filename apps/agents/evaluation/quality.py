@@ -21,11 +21,12 @@ from apps.agents.contracts.text import ATTENTION_MASK
 from apps.agents.datasets.loading import Dataset
 from apps.agents.evaluation.fidelity import FidelityMeter, visible
 from apps.agents.evaluation.groups import compare_groups
+from apps.agents.evaluation.measured import MetricMeasured
 from apps.agents.evaluation.metrics import Scorer, order_metrics, scorer_for
 from apps.agents.evaluation.metrics.judged import judged
 from apps.agents.evaluation.paired_inference import Passing
 from apps.agents.evaluation.selection_bias import packed
-from apps.agents.evaluation.verdicts import MetricMeasured, judge_metric
+from apps.agents.evaluation.verdicts import judge_metric
 from apps.agents.measuring.engine import Array, Engine
 from apps.agents.measuring.statistics.certainty import chance_of_error, shared_confidence
 from apps.agents.measuring.statistics.group_sequential import critical_values, shares_for

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from apps.agents.contracts.criteria import Constraints, Criteria, Objective
-from apps.agents.contracts.phrasing import gains_said, moved, stopped
+from apps.agents.contracts.phrasing import gains_in_words, moved, with_full_stop
 from apps.agents.contracts.reports.constraints import ConstraintVerdict, Holds
 from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
 from apps.agents.contracts.reports.measurements import UNKNOWN
@@ -105,14 +105,14 @@ class Judgement:
     def reason(self) -> str:
         """Why it was accepted or rolled back, in sentences with numbers."""
         if not self.accepted:
-            return f"{' '.join(stopped(text) for _, text in self.misses)} Measured {self.summary}."
+            return f"{' '.join(with_full_stop(text) for _, text in self.misses)} Measured {self.summary}."
         if self.standing is Standing.PROMISING:
             return (
                 f"On {self.examples:,} validation examples, nothing speaks against it: {self.summary}. {self._scored}"
             )
         if not self.open_points:
             return f"It meets every constraint: {self.summary}. {self._scored}"
-        open_points = " ".join(stopped(text) for text in self.open_points)
+        open_points = " ".join(with_full_stop(text) for text in self.open_points)
         return (
             f"It violates no constraint, and every measured value lies within its limit: {self.summary}. "
             f"{self._scored} The evidence is inconclusive, which the criteria allow: {open_points}"
@@ -240,14 +240,14 @@ def _no_real_gain(report: EvaluationReport, criteria: Criteria) -> str | None:
 def _sentence(verdict: ConstraintVerdict) -> str:
     """One constraint in a sentence with its numbers and, if it is undecided, what would decide it."""
     if verdict.status is Holds.INCONCLUSIVE and verdict.to_decide:
-        return f"{stopped(verdict.sentence)} {stopped(verdict.to_decide)}"
-    return stopped(verdict.sentence)
+        return f"{with_full_stop(verdict.sentence)} {with_full_stop(verdict.to_decide)}"
+    return with_full_stop(verdict.sentence)
 
 
 def _summary(report: EvaluationReport) -> str:
     speedup = report.latency.speedup
     interval = "" if speedup.low is None or speedup.high is None else f" [{speedup.low:.2f}, {speedup.high:.2f}]"
-    whose = f" ({gains_said(report.gains)})" if report.gains else ""
+    whose = f" ({gains_in_words(report.gains)})" if report.gains else ""
     fast = f"{speedup.value:.2f}× as fast{interval}{whose}"
     if report.latency.busy or (speedup.high or 0.0) >= UNKNOWN:
         fast = "speed not known"

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apps.agents.contracts.criteria import Criteria
-from apps.agents.contracts.phrasing import capital, difference_unit
+from apps.agents.contracts.phrasing import capitalized, difference_unit
 from apps.agents.contracts.reports.evaluation import EvaluationReport
 from apps.agents.contracts.reports.selection import Contest, Corrected, PairedOutcomes
 from apps.agents.measuring.statistics.certainty import quantile
@@ -160,7 +160,7 @@ def contest_of(
     unit = difference_unit(metric.unit)
     by_rank, finals = Rivals.of(ranked), Rivals.of(judged)
     if report.outcomes is None:
-        return Contest(note=NOT_A_MEAN.format(metric=capital(metric.label)))
+        return Contest(note=NOT_A_MEAN.format(metric=capitalized(metric.label)))
     ranking = best_within([scores[key] for key in by_rank.keys], limit) if by_rank else None
     return Contest(
         choosing=by_rank.corrected(ranking, unit, seed) if by_rank and ranking and len(by_rank.keys) > 1 else None,

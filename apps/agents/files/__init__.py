@@ -1,5 +1,6 @@
-"""What a file is and holds, read from its bytes without an ML library and without loading its arrays.
+"""The kind and contents of a file, read from its bytes without an ML library and without loading its arrays.
 
-Sniffing, archives, headers of arrays, tables, texts and ONNX graphs. Light: inspection before a data set is stored runs
-in the web process. Any room may import it; it imports `contracts` only. Add how a new file format is recognized here.
+Sniffing, archives, and headers of arrays, tables, texts and ONNX graphs. Imports nothing heavy: a data set is inspected
+in the web process before it is stored. Any room may import it; it imports only `contracts`. Add the recognition of a
+new file format here.
 """

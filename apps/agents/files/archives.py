@@ -1,8 +1,7 @@
-"""Unpacking an archive from a stranger: everything is checked before a byte is written.
+"""Unpacks an untrusted archive: everything is checked before a byte is written.
 
-Only zip, with the entries' names, types and sizes read from the
-central directory; what an entry claims there binds it, because the reader stops at the claimed size and compares the
-checksum.
+Only zip. The entries' names, types and sizes are read from the central directory. An entry cannot exceed what it
+declares there, because the reader stops at the declared size and compares the checksum.
 """
 
 from __future__ import annotations
@@ -33,12 +32,12 @@ _CHUNK_BYTES = MIB
 _LONGEST_PART_BYTES = 255
 _LONGEST_NAME_BYTES = 1024
 DAMAGE = (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError)
-"""What reading a damaged entry raises. An `OSError` is bz2's where it has no number, else the machine's own trouble."""
+"""Errors from reading a damaged entry. An `OSError` without a number is bz2's; otherwise the machine is at fault."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What an archive may unpack to. The ratio counts above `ratio_from_bytes` only: few zeros are no bomb."""
+    """What an archive may unpack to. The ratio applies only above `ratio_from_bytes`: a few zeros are not a bomb."""
 
     total_bytes: int = 8 * 1024 * MIB
     entries: int = 200_000
@@ -48,7 +47,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Entry:
-    """One file of an archive that passed the checks. `name` is relative and normalized."""
+    """One file of an archive, checked. `name` is relative and normalized."""
 
     name: PurePosixPath
     size_bytes: int
@@ -56,11 +55,11 @@ class Entry:
 
 
 def contents(archive: Path, limits: Limits | None = None) -> tuple[Entry, ...]:
-    """The files of a zip, in its order, once all of them are found harmless.
+    """The files of a zip, in its order, after all of them have been checked.
 
     Raises one of the `Archive…` errors of `contracts.errors` for an archive that cannot be read, an absolute or
-    escaping path, a link or device, an encrypted entry, a name that stands twice, an unknown compression, or more
-    bytes than `limits` allow.
+    escaping path, a link or device, an encrypted entry, a duplicate name, an unknown compression, or more bytes than
+    `limits` allow.
     """
     with _opened(archive) as opened:
         infos = opened.infolist()
@@ -75,9 +74,10 @@ def contents(archive: Path, limits: Limits | None = None) -> tuple[Entry, ...]:
 
 
 def unpack(archive: Path, target: Path, limits: Limits | None = None) -> tuple[Path, ...]:
-    """Write the files of `archive` under `target`, which is made; the paths written, in the archive's order.
+    """Write the files of `archive` under `target`, which is created. Returns the paths in the archive's order.
 
-    The checks of `contents` come first. A damaged archive shows only while reading: what was written is then removed.
+    The checks of `contents` come first. Damage is only detected while reading; the files written so far are then
+    removed.
     """
     entries = contents(archive, limits)
     target.mkdir(parents=True, exist_ok=True)
@@ -109,14 +109,16 @@ def _opened(archive: Path) -> zipfile.ZipFile:
 def _refuse_bombs(infos: list[zipfile.ZipInfo], packed_bytes: int, limits: Limits) -> None:
     total = sum(info.file_size for info in infos)
     if len(infos) > limits.entries:
-        raise ArchiveBomb(reason=f"it holds {len(infos):,} entries, and {limits.entries:,} are allowed")
+        raise ArchiveBomb(reason=f"it has {len(infos):,} entries, but only {limits.entries:,} are allowed")
     if total > limits.total_bytes:
         raise ArchiveBomb(
-            reason=f"it unpacks to {total / MIB:,.0f} MiB, and {limits.total_bytes / MIB:,.0f} MiB are allowed"
+            reason=f"it unpacks to {total / MIB:,.0f} MiB, but only {limits.total_bytes / MIB:,.0f} MiB are allowed"
         )
     if total > limits.ratio_from_bytes and total > limits.ratio * packed_bytes:
         ratio = f"{total / packed_bytes:,.0f}"
-        raise ArchiveBomb(reason=f"it unpacks to {ratio} times its size, and {limits.ratio:,.0f} times are allowed")
+        raise ArchiveBomb(
+            reason=f"it unpacks to {ratio} times its size, but only {limits.ratio:,.0f} times are allowed"
+        )
 
 
 def _safe_name(info: zipfile.ZipInfo) -> PurePosixPath:
@@ -136,20 +138,20 @@ def _safe_name(info: zipfile.ZipInfo) -> PurePosixPath:
         raise ArchivePathEscape(name=info.filename)
     lengths = [len(part.encode(errors="surrogateescape")) for part in name.parts]
     if max(lengths) > _LONGEST_PART_BYTES or sum(lengths) + len(lengths) > _LONGEST_NAME_BYTES:
-        raise ArchiveDamaged(reason=f"the name {str(name)[:40]}… is longer than a file system takes")
+        raise ArchiveDamaged(reason=f"the name {str(name)[:40]}… is longer than a file system accepts")
     return name
 
 
 def unpacked_name(info: zipfile.ZipInfo) -> PurePosixPath:
-    """The entry's path as it is unpacked, if it is: neither `a.py/.` nor `a.py\\` ends in .py, but both become `a.py`.
+    """The path to which the entry would be unpacked: neither `a.py/.` nor `a.py\\` ends in .py, but both become `a.py`.
 
-    zipfile cuts a name at a zero byte; what the archive really says is in `orig_filename`.
+    zipfile cuts a name at a zero byte; the original name is in `orig_filename`.
     """
     return PurePosixPath(info.orig_filename.replace("\\", "/"))
 
 
 def _refuse_duplicates(entries: list[Entry]) -> None:
-    """No two entries for one path, also where a file system ignores case, and no file that is a folder as well."""
+    """Refuse two entries for one path, also if they differ only in case, and a file that is also a folder."""
     files: set[str] = set()
     folders: set[str] = set()
     for entry in entries:

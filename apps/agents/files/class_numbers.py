@@ -1,7 +1,7 @@
-"""Which class of the model a number in the data set's file stands for: the one place, for the check and the loader.
+"""Which class of the model a number in the data set's file means. The check and the loader both use this module.
 
-Light. Numbers from 0 are class numbers as they are. Two other ways to count are read where nothing else can be meant:
--1 and 1 for two classes, and 1 to n for n classes.
+Numbers from 0 are class numbers already. Two other numberings are accepted if they are unambiguous: -1 and 1 for two
+classes, and 1 to n for n classes.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ class Numbering:
     step: int = 1
 
     def label(self, number: int) -> int:
-        """What stands in the file for a class."""
+        """The label in the file for a class."""
         return self.first + self.step * number
 
 
-AS_THEY_ARE = Numbering()
+UNCHANGED = Numbering()
 SIGNS = Numbering(first=-1, step=2)
 FROM_ONE = Numbering(first=1)
 
 
 def class_count(output: TensorSpec) -> int | None:
-    """How many classes an output `[batch, classes]` tells apart; two where it is a single score; `None` if unknown."""
+    """How many classes an output `[batch, classes]` distinguishes; two for a single score; `None` if unknown."""
     rest = [axis for axis in output.shape[1:] if axis != 1]
     if not rest:
         return None if _is_the_label(output) else 2
@@ -42,30 +42,30 @@ def class_count(output: TensorSpec) -> int | None:
 
 
 def numbering(dataset: DatasetSummary, output: TensorSpec | None = None) -> Numbering:
-    """How the numbers in the file of a classification count the classes that the model's judged `output` tells apart.
+    """How the numbers in a classification file map to the classes of the model's judged `output`.
 
-    Without an `output` only what the named classes say is known. Raises `LabelsInvalid` for numbers that are no classes
-    of the model.
+    Without an `output`, only the named classes are known. Raises `LabelsInvalid` for numbers that are not classes of
+    the model.
     """
     found = dataset.label_numbers
     if found is None or (output is not None and _is_the_label(output)):
-        return AS_THEY_ARE
+        return UNCHANGED
     count = _classes(dataset, output)
     if are_signs(found):
         if count not in (2, None):
-            _refuse(dataset, f"they are -1 and 1, and the model tells {count} classes apart")
+            _refuse(dataset, f"they are -1 and 1, but the model has {count} classes")
         return SIGNS
     if found.low < 0:
-        _refuse(dataset, f"the smallest is {found.low}, and class numbers begin at 0")
+        _refuse(dataset, f"the smallest is {found.low}, but class numbers begin at 0")
     if count is None:
-        return AS_THEY_ARE
+        return UNCHANGED
     if found.low >= 1 and found.high == count:
         return FROM_ONE
     if found.high >= count:
-        who = f"{count} classes are named" if dataset.classes else f"the model tells {count} apart"
-        which = f"0 to {count - 1}, or 1 to {count}; name the classes by their numbers where those are others"
-        _refuse(dataset, f"the largest is {found.high} and {who} ({which})")
-    return AS_THEY_ARE
+        who = f"{count} classes are named" if dataset.classes else f"the model has {count}"
+        which = f"0 to {count - 1}, or 1 to {count}; if the numbers are different, name the classes by their numbers"
+        _refuse(dataset, f"the largest is {found.high}, but {who} ({which})")
+    return UNCHANGED
 
 
 def are_signs(found: LabelNumbers) -> bool:
@@ -73,23 +73,24 @@ def are_signs(found: LabelNumbers) -> bool:
 
 
 def remarks_on(found: LabelNumbers, classes: Sequence[str]) -> tuple[str, ...]:
-    """What is to be said of numbers that do not begin at 0, before any model is known."""
+    """Notes on numbers that do not begin at 0, before any model is known."""
     if are_signs(found):
-        return ("The labels are -1 and 1, taken as classes 0 and 1.",)
+        return ("The labels are -1 and 1. They are used as classes 0 and 1.",)
     if found.low != 1 or found.distinct == 1 or classes:
         return ()
     return (
-        f"The labels are numbers from 1 to {found.high}: for a model of {found.high} classes they are taken as classes "
-        f"0 to {found.high - 1}, for a larger one as they are.",
+        f"The labels are numbers from 1 to {found.high}: for a model with {found.high} classes they are used as "
+        "classes "
+        f"0 to {found.high - 1}, for a larger model without change.",
     )
 
 
-def told_in_order(classes: Sequence[str]) -> str:
-    """Which class each name of a file is, where nobody said."""
+def alphabetical_note(classes: Sequence[str]) -> str:
+    """Which class each name in the file gets if the member has not set an order."""
     shown = ", ".join(classes[:SHOWN_NAMES]) + (", …" if len(classes) > SHOWN_NAMES else "")
     return (
-        f"The labels are names: in alphabetical order ({shown}) they are classes 0 to {len(classes) - 1}. Where the "
-        "model's output has them in another order, name the classes in that order."
+        f"The labels are names: in alphabetical order ({shown}) they are classes 0 to {len(classes) - 1}. If the "
+        "model's output has another order, name the classes in that order."
     )
 
 
@@ -100,7 +101,7 @@ def _classes(dataset: DatasetSummary, output: TensorSpec | None) -> int | None:
 
 
 def _is_the_label(output: TensorSpec) -> bool:
-    """Whether the model answers with what stands in its own training data: a number or a name, not scores."""
+    """Whether the model outputs a label of its own training data, a number or a name, instead of scores."""
     return all(axis == 1 for axis in output.shape[1:]) and output.dtype.startswith(("int", "uint", "string"))
 
 

@@ -1,8 +1,7 @@
-"""A data set's summary from what stands at its head: the arrays' headers, the folders' names, the table's columns,
-the texts' fields.
+"""A data set's summary from its headers: array headers, folder names, table columns, text fields.
 
-Light: no value is looked at and nothing is loaded. The sources in `datasets.loading` begin with this; the values
-are the full check's business (`apps.agents.datasets.inspection`).
+Does not read values and loads nothing. The sources in `datasets.loading` start with it; the full check
+(`apps.agents.datasets.inspection`) reads the values.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-from apps.agents.contracts.dataset_spec import EXAMPLES_AXIS, PAIR_SUFFIXES, DatasetSpec
+from apps.agents.contracts.dataset_spec import EXAMPLES_AXIS, PAIR_SUFFIXES, DatasetSpec, part_sizes
 from apps.agents.contracts.errors.datasets import (
     ArrayLengths,
     DatasetEmpty,
@@ -31,7 +30,7 @@ from apps.agents.files.npz_headers import ArrayHeader
 from apps.agents.files.text_files import TextFile
 
 EXCERPTS = 5
-"""Examples of texts that a summary shows."""
+"""Number of example texts in a summary."""
 EXCERPT_CHARACTERS = 400
 
 
@@ -45,15 +44,15 @@ class TableHeader:
 
 
 def summarize_arrays(headers: dict[str, ArrayHeader], spec: DatasetSpec, size_bytes: int) -> DatasetSummary:
-    """The summary that the arrays' headers come to. Every array has one entry an example along its first axis."""
+    """The summary of the arrays. Every array has one entry per example along its first axis."""
     labels = headers.get(spec.label)
     for name in sorted(spec.shared_arrays - headers.keys()):
-        raise InputUnfilled(wanted=name, reason=f"the file has no array {name!r}", field="inputs")
+        raise InputUnfilled(wanted=name, reason=f"the file does not contain the array {name!r}", field="inputs")
     _check_group(spec, headers)
     apart = spec.set_apart | spec.shared_arrays
     inputs = [header for name, header in headers.items() if name not in apart]
     if not inputs:
-        raise DatasetEmpty(reason=f"there is no array besides {spec.label!r}")
+        raise DatasetEmpty(reason=f"{spec.label!r} is the only array")
     for header in inputs:
         if not header.shape:
             raise DatasetUnreadable(kind="npz", reason=f"array {header.name!r} is a single number, not one per example")
@@ -70,7 +69,7 @@ def summarize_arrays(headers: dict[str, ArrayHeader], spec: DatasetSpec, size_by
             labels=labels.shape[0] if labels.shape else 0, label=spec.label, examples=first.shape[0], field="label"
         )
     if spec.group and headers[spec.group].shape[:1] != (first.shape[0],):
-        reason = f"it has the shape {list(headers[spec.group].shape)} for {first.shape[0]:,} examples"
+        reason = f"it has the shape {list(headers[spec.group].shape)}, but there are {first.shape[0]:,} examples"
         raise GroupsInvalid(group=spec.group, reason=reason, field="group")
     if spec.pairs:
         _check_pairs(headers, spec)
@@ -93,14 +92,14 @@ def _check_pairs(headers: dict[str, ArrayHeader], spec: DatasetSpec) -> None:
             raise DatasetUnreadable(kind="npz", reason=f"array {name!r} ends neither in _a nor in _b, as pairs do")
         other = headers.get(stem + ("_b" if suffix == "_a" else "_a"))
         if other is None:
-            raise DatasetUnreadable(kind="npz", reason=f"array {name!r} has no partner")
+            raise DatasetUnreadable(kind="npz", reason=f"array {name!r} lacks its partner")
         if (other.shape, other.dtype) != (header.shape, header.dtype):
-            reason = f"{header.spec} and {other.spec} are a pair and must have one shape and type"
+            reason = f"{header.spec} and {other.spec} are a pair, so they must have the same shape and type"
             raise DatasetUnreadable(kind="npz", reason=reason)
 
 
 def summarize_images(folders: ImageFolders, spec: DatasetSpec, size_bytes: int) -> DatasetSummary:
-    """Pictures offer one input, called `image`, shaped as the preprocessing makes them."""
+    """Pictures are offered as one input, `image`, in the shape that preprocessing produces."""
     preprocessing = spec.preprocessing
     image = TensorSpec(name="image", dtype=preprocessing.dtype, shape=(EXAMPLES_AXIS, *preprocessing.shape))
     labels = TensorSpec(name=spec.label, dtype="int64", shape=(EXAMPLES_AXIS,))
@@ -109,13 +108,13 @@ def summarize_images(folders: ImageFolders, spec: DatasetSpec, size_bytes: int) 
 
 
 def summarize_table(header: TableHeader, spec: DatasetSpec, size_bytes: int) -> DatasetSummary:
-    """Named groups of columns are one input each; without groups every column is offered under its own name."""
+    """Named groups of columns become one input each. Without groups, each column is offered under its own name."""
     _check_group(spec, header.columns)
     features = {name: column for name, column in header.columns.items() if name not in spec.set_apart}
     if spec.needs_labels and spec.label not in header.columns:
         raise LabelsMissing(task=spec.task, label=spec.label, offered=", ".join(header.columns), field="label")
     if not features:
-        raise DatasetEmpty(reason=f"there is no column besides {spec.label!r}")
+        raise DatasetEmpty(reason=f"{spec.label!r} is the only column")
     groups = groups_of(features, spec)
     inputs = [_group(name, columns, features, spec) for name, columns in groups.items()] or list(features.values())
     summary = _summary(spec, header.rows, inputs, header.columns.get(spec.label), (), size_bytes)
@@ -123,30 +122,30 @@ def summarize_table(header: TableHeader, spec: DatasetSpec, size_bytes: int) -> 
 
 
 def groups_of(features: Iterable[str], spec: DatasetSpec) -> dict[str, tuple[str, ...]]:
-    """Which columns fill which input together: as `columns` says, else all of them where they are given a shape."""
+    """Which columns fill which input together: according to `columns`, else all of them if a shape is given."""
     if spec.shapes and not spec.columns:
         return {name: tuple(features) for name in spec.shapes}
     return dict(spec.columns)
 
 
 def _group(name: str, columns: Sequence[str], features: Mapping[str, TensorSpec], spec: DatasetSpec) -> TensorSpec:
-    """What columns come to as one input. Raises `DatasetUnreadable` with the column that does not go with the rest."""
+    """The columns combined to one input. Raises `DatasetUnreadable` with the column that does not fit the rest."""
     for column in columns:
         if column not in features:
-            _refuse_column(f"the table has no feature column {column!r}, which input {name!r} is to be made of")
+            _refuse_column(f"input {name!r} needs the column {column!r}, which is not a feature column of the table")
     parts = [features[column] for column in columns]
     texts = [part.name for part in parts if part.dtype == "string"]
     if 0 < len(texts) < len(parts):
-        _refuse_column(f"input {name!r} is to be made of numbers, and {', '.join(map(repr, texts))} holds text")
+        _refuse_column(f"input {name!r} needs numbers, but {', '.join(map(repr, texts))} contains text")
     lists = [part for part in parts if len(part.shape) > 1]
     if lists and len(parts) > 1:
-        _refuse_column(f"input {name!r} is to be made of several columns, and {lists[0]} holds lists")
+        _refuse_column(f"input {name!r} combines several columns, but {lists[0]} contains lists")
     shape: tuple[int | str | None, ...] = lists[0].shape[1:] if lists else (len(parts),)
     if given := spec.shapes.get(name):
         numbers = math.prod(axis for axis in shape if isinstance(axis, int))
         if math.prod(given) != numbers:
             wanted = f"{' × '.join(map(str, given))} has {math.prod(given)} numbers"
-            _refuse_column(f"the shape {wanted}, and {numbers} are to fill it ({', '.join(columns[:10])})", "shapes")
+            _refuse_column(f"the shape {wanted}, but {numbers} would fill it ({', '.join(columns[:10])})", "shapes")
         shape = given
     return TensorSpec(name=name, dtype=widest([part.dtype for part in parts]), shape=(EXAMPLES_AXIS, *shape))
 
@@ -156,7 +155,7 @@ def _refuse_column(reason: str, field: str = "columns") -> NoReturn:
 
 
 def summarize_texts(file: TextFile, spec: DatasetSpec, size_bytes: int) -> DatasetSummary:
-    """Texts offer one input for each field that holds them. Tokens are not counted: a model's tokenizer makes them."""
+    """Each field of texts is one input. Tokens are not counted, because a model's tokenizer makes them."""
     inputs = [TensorSpec(name=name, dtype="string", shape=(EXAMPLES_AXIS,)) for name in file.fields]
     labels = None
     if file.examples and file.examples[0].label is not None:
@@ -187,7 +186,7 @@ def _shortened(text: str) -> str:
 
 
 def widest(dtypes: Sequence[str]) -> str:
-    """The type that one array of all these columns gets."""
+    """The type of one array of all these columns."""
     for dtype in ("string", "float64"):
         if dtype in dtypes:
             return dtype
@@ -208,6 +207,7 @@ def _summary(
         kind=spec.kind,
         task=spec.task,
         examples=examples,
+        training_examples=part_sizes(examples, spec.training_share).training,
         inputs=tuple(inputs),
         labels=labels,
         classes=classes or spec.classes,

@@ -1,4 +1,4 @@
-"""Which picture of a zip belongs to which class, by the names of its folders. Light."""
+"""Assigns the pictures of a zip to classes by the names of its folders. Decodes nothing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SPLIT = re.compile(
     r"(train(ing)?|val(id(ation)?)?|test(ing)?|eval(uation)?|dev|holdout)([-_ ]?(set|data|images?|split|\d+))*",
     re.IGNORECASE,
 )
-"""What folders of parts of a data set are called, which stand above the class folders."""
+"""Names of folders that contain a part of a data set. They are above the class folders."""
 
 
 @dataclass(frozen=True)
@@ -37,31 +37,31 @@ class ImageFolders:
     classes: tuple[str, ...]
     entries: tuple[Entry, ...]
     labels: tuple[int, ...]
-    """Index into `classes`, one an entry."""
+    """Index into `classes` for each entry."""
     notes: tuple[str, ...] = ()
-    """What was left out and looked through, in sentences."""
+    """What was left out and which outer folders were skipped, in sentences."""
 
 
 @dataclass(frozen=True)
 class _Placed:
-    """A picture, and what is left of its folders."""
+    """A picture, and the rest of its folder path."""
 
     entry: Entry
     folders: tuple[str, ...]
 
 
 def image_folders(path: Path, spec: DatasetSpec) -> ImageFolders:
-    """Which picture belongs to which class. Folders around all classes, and those of splits, are looked through.
+    """Assign each picture to a class. Folders around all classes, and those of splits, are skipped.
 
-    A picture has the ending of one or, whatever its ending, begins as one. Raises `ClassesMismatch` for a folder that
-    `spec.classes` does not name, `PicturesUnread` for pictures of a kind that is not read, `DatasetUnreadable` for
-    those in no class folder, and `DatasetEmpty` without any picture.
+    A file is a picture by its extension or by its first bytes. Raises `ClassesMismatch` for a folder that
+    `spec.classes` does not name, `PicturesUnread` for kinds that are not supported, `DatasetUnreadable` for pictures
+    outside class folders, and `DatasetEmpty` without any picture.
     """
     entries = checked_entries(path, "images")
     shown = [entry for entry in entries if not _is_hidden(entry.name)]
     pictures, others = _sorted_out(path, shown)
     if not pictures:
-        raise DatasetEmpty(reason="the archive holds no pictures in folders")
+        raise DatasetEmpty(reason="the archive does not contain pictures in folders")
     placed, splits = _looked_through([_Placed(entry, entry.name.parts[:-1]) for entry in pictures], spec)
     by_class: dict[str, list[Entry]] = {}
     for one in placed:
@@ -70,11 +70,11 @@ def image_folders(path: Path, spec: DatasetSpec) -> ImageFolders:
     pairs = [
         (entry, index[name]) for name in sorted(by_class) for entry in sorted(by_class[name], key=lambda e: str(e.name))
     ]
-    notes = (*_told_splits(splits), *_told_others(others, placed), *_told_hidden(len(entries) - len(shown)))
+    notes = (*_split_notes(splits), *_other_file_notes(others, placed), *_hidden_file_notes(len(entries) - len(shown)))
     return ImageFolders(classes, tuple(entry for entry, _ in pairs), tuple(label for _, label in pairs), notes)
 
 
-# --- what is a picture ------------------------------------------------------------------------------------------------
+# --- pictures ---------------------------------------------------------------------------------------------------------
 
 
 def _is_hidden(name: PurePosixPath) -> bool:
@@ -82,7 +82,7 @@ def _is_hidden(name: PurePosixPath) -> bool:
 
 
 def _sorted_out(path: Path, entries: Sequence[Entry]) -> tuple[list[Entry], list[Entry]]:
-    """Pictures and other files. Of files that are called pictures the decoder will see whether they are."""
+    """Pictures and other files. The decoder checks later whether files with a picture's extension are pictures."""
     pictures, others, unread = [], [], []
     with zipfile.ZipFile(path) as archive:
         for entry in entries:
@@ -111,11 +111,11 @@ def _head(archive: zipfile.ZipFile, entry: Entry) -> bytes:
         raise DatasetUnreadable(kind="images", reason=f"{entry.name}: {error}") from error
 
 
-# --- what is a class --------------------------------------------------------------------------------------------------
+# --- classes ----------------------------------------------------------------------------------------------------------
 
 
 def _looked_through(pictures: Sequence[_Placed], spec: DatasetSpec) -> tuple[list[_Placed], Counter[str]]:
-    """The pictures with their class first, and how many came from each folder of a split."""
+    """The pictures with their class folder first, and the number of pictures in each folder of a split."""
     splits: Counter[str] = Counter()
     placed = list(pictures)
     while True:
@@ -144,18 +144,16 @@ def _is_split(folder: str) -> bool:
 
 
 def _are_splits(placed: Sequence[_Placed], spec: DatasetSpec) -> bool:
-    """Whether the first folders are parts of a data set; with no folders below they are classes of no model.
+    """Whether the first folders are parts of a data set. Without folders below, they would not be classes of a model.
 
-    Raises `DatasetUnreadable` where some are and others are not.
+    Raises `DatasetUnreadable` if some are and others are not.
     """
     first = {one.folders[0] for one in placed if one.folders}
     splits = {name for name in first if _is_split(name) and not _is_a_class(name, spec)}
     deep = {one.folders[0] for one in placed if len(one.folders) > 1} & splits
     if deep and splits != first:
         parts, others = (", ".join(sorted(names)) for names in (splits, first - splits))
-        reason = (
-            f"the folders {parts} are parts of a data set and stand beside {others}: name the classes, or move them"
-        )
+        reason = f"the folders {parts} are parts of a data set but lie beside {others}: name the classes, or move them"
         raise DatasetUnreadable(kind="images", reason=reason, field="file")
     return splits == first and bool(deep or (len(first) > 1 and spec.task is Task.CLASSIFICATION))
 
@@ -164,7 +162,7 @@ def _refuse_outside(outside: Sequence[_Placed]) -> None:
     if outside:
         names = named_few([str(one.entry.name) for one in outside])
         are = "1 picture lies" if len(outside) == 1 else f"{len(outside):,} pictures lie"
-        reason = f"{are} in no class folder: {names}"
+        reason = f"{are} outside all class folders: {names}"
         raise DatasetUnreadable(kind="images", reason=reason, field="file")
 
 
@@ -172,7 +170,7 @@ def _class_indices(folders: Sequence[str], named: Sequence[str]) -> tuple[tuple[
     if named:
         unknown = [folder for folder in folders if folder not in named]
         if unknown:
-            reason = f"folder {unknown[0]!r} is none of the classes named ({', '.join(named)})"
+            reason = f"folder {unknown[0]!r} is not among the classes ({', '.join(named)})"
             raise ClassesMismatch(reason=reason)
         return tuple(named), {name: named.index(name) for name in folders}
     if all(folder.isdecimal() for folder in folders):
@@ -185,31 +183,33 @@ def _class_indices(folders: Sequence[str], named: Sequence[str]) -> tuple[tuple[
     return tuple(folders), {name: index for index, name in enumerate(folders)}
 
 
-# --- what is said -----------------------------------------------------------------------------------------------------
+# --- notes ------------------------------------------------------------------------------------------------------------
 
 
-def _told_splits(splits: Counter[str]) -> tuple[str, ...]:
+def _split_notes(splits: Counter[str]) -> tuple[str, ...]:
     if not splits:
         return ()
     counted = ", ".join(f"{name} ({count:,})" for name, count in sorted(splits.items()))
-    note = f"The class folders lie in {counted}, whose pictures are taken together."
+    note = f"The class folders lie in {counted}. Their pictures are combined."
     if any(name.lower().startswith("train") for name in splits):
-        note += " Where the model was trained on some of them, upload the others alone: accuracy on them flatters it."
+        note += (
+            " If the model was trained on some of them, upload only the others: accuracy on training data is too high."
+        )
     return (note,)
 
 
-def _told_others(others: Sequence[Entry], placed: Sequence[_Placed]) -> tuple[str, ...]:
+def _other_file_notes(others: Sequence[Entry], placed: Sequence[_Placed]) -> tuple[str, ...]:
     if not others:
         return ()
     names = named_few([str(entry.name) for entry in others])
     are = "1 file is not a picture and was" if len(others) == 1 else f"{len(others):,} files are not pictures and were"
     empty = sorted(_folders_beside(others, placed))
     note = f"{are} left out: {names}."
-    return (f"{note} No picture is in {named_few(empty)}." if empty else note,)
+    return (f"{note} There are no pictures in {named_few(empty)}." if empty else note,)
 
 
 def _folders_beside(others: Sequence[Entry], placed: Sequence[_Placed]) -> set[str]:
-    """Folders that stand where the class folders do and hold other files only."""
+    """Folders beside the class folders that contain only other files."""
     classes = {one.entry.name.parts[: len(one.entry.name.parts) - len(one.folders)] for one in placed}
     parents = {path[:-1] for path in classes}
     above = {(len(path), path) for path in parents}
@@ -222,7 +222,7 @@ def _folders_beside(others: Sequence[Entry], placed: Sequence[_Placed]) -> set[s
     return found
 
 
-def _told_hidden(count: int) -> tuple[str, ...]:
+def _hidden_file_notes(count: int) -> tuple[str, ...]:
     if not count:
         return ()
-    return (f"{count:,} hidden file{'s' if count > 1 else ''} of the system that packed the archive did not count.",)
+    return (f"{count:,} hidden file{'s' if count > 1 else ''} of the system that packed the archive were ignored.",)

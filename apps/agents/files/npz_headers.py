@@ -1,4 +1,4 @@
-"""The arrays of an `.npz` by their headers, without numpy and without reading their values.
+"""The headers of the arrays of an `.npz`, read without numpy and without their values.
 
 Formats: numpy.lib.format, versions 1 to 3, in a zip.
 """
@@ -22,11 +22,11 @@ from apps.agents.files.archives import DAMAGE, Entry, Limits, contents
 from apps.agents.files.sniffing import FileKind, sniff
 
 LIMITS = Limits(total_bytes=64 * 1024**3, entries=2_000_000)
-"""Data is larger than models, and an image folder has many files; the ratio of a bomb stays the archive's default."""
+"""Data is larger than models, and an image folder has many files. The ratio of a bomb keeps the archive's default."""
 NPY_MAGIC = b"\x93NUMPY"
 NPY_HEADER_MAXIMUM = 64 * 1024
 MOST_AXES = 64
-"""As numpy has it (NPY_MAXDIMS)."""
+"""numpy's limit (NPY_MAXDIMS)."""
 LARGEST_AXIS = 2**63 - 1
 
 _KINDS = {"b": "bool", "i": "int", "u": "uint", "f": "float"}
@@ -34,7 +34,7 @@ _KINDS = {"b": "bool", "i": "int", "u": "uint", "f": "float"}
 
 @dataclass(frozen=True)
 class ArrayHeader:
-    """What an `.npy` header says. `dtype` is the tensor type's name (`float32`, `string`)."""
+    """The contents of an `.npy` header. `dtype` is the tensor type's name (`float32`, `string`)."""
 
     name: str
     dtype: str
@@ -50,7 +50,7 @@ class ArrayHeader:
 
     @property
     def item_bytes(self) -> int:
-        """Bytes of one element; a character of numpy's fixed-length text takes four."""
+        """Bytes of one element. A character of numpy's fixed-length text takes four."""
         size = int(self.descr[2:])
         return 4 * size if self.descr[1] == "U" else size
 
@@ -60,9 +60,9 @@ class ArrayHeader:
 
 
 def array_headers(path: Path) -> dict[str, ArrayHeader]:
-    """The arrays of an `.npz` by name, from their headers. Raises for anything that is not plain numbers or text."""
+    """The arrays of an `.npz` by name, from their headers. Raises for anything except plain numbers or text."""
     if sniff(path) is not FileKind.NPZ:
-        raise DatasetUnreadable(kind="npz", reason=f"by its content this is {sniff(path)}")
+        raise DatasetUnreadable(kind="npz", reason=f"its content is {sniff(path)}")
     headers = {}
     entries = checked_entries(path, "npz")
     with zipfile.ZipFile(path) as archive:
@@ -73,7 +73,9 @@ def array_headers(path: Path) -> dict[str, ArrayHeader]:
             with archive.open(entry.info) as member:
                 header = read_npy_header(name, member)
             if header.data_offset + header.data_bytes != entry.size_bytes:
-                raise DatasetUnreadable(kind="npz", reason=f"array {name!r} is not as long as its header says")
+                raise DatasetUnreadable(
+                    kind="npz", reason=f"array {name!r} does not have the length that its header declares"
+                )
             headers[name] = header
     return headers
 
@@ -83,21 +85,21 @@ def read_npy_header(name: str, stream: IO[bytes]) -> ArrayHeader:
     try:
         start = stream.read(8)
         if start[:6] != NPY_MAGIC or start[6] not in (1, 2, 3):
-            raise ValueError("it does not begin as an .npy of a known version")
+            raise ValueError("it does not begin like an .npy of a known version")
         width = 2 if start[6] == 1 else 4
         (length,) = struct.unpack("<H" if width == 2 else "<I", stream.read(width))
         if length > NPY_HEADER_MAXIMUM:
-            raise ValueError(f"its header claims {length} bytes")
+            raise ValueError(f"its header declares {length} bytes")
         fields = ast.literal_eval(stream.read(length).decode("latin1" if start[6] < 3 else "utf-8").strip())
         shape, descr, fortran = tuple(fields["shape"]), fields["descr"], bool(fields["fortran_order"])
         if len(shape) > MOST_AXES or not all(isinstance(axis, int) and 0 <= axis <= LARGEST_AXIS for axis in shape):
             raise ValueError(f"its shape is {str(shape)[:100]}")
-    # Deeply nested text exhausts Python's parser, which says so by a lack of memory or of depth.
+    # Deeply nested text exhausts Python's parser, which raises MemoryError or RecursionError.
     except (SyntaxError, KeyError, TypeError, IndexError, MemoryError, RecursionError, struct.error, *DAMAGE) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         reason = str(error) or "it cannot be parsed"
-        raise DatasetUnreadable(kind="npz", reason=f"array {name!r} has no valid header: {reason}") from error
+        raise DatasetUnreadable(kind="npz", reason=f"the header of array {name!r} is invalid: {reason}") from error
     return ArrayHeader(name, tensor_dtype(name, descr), descr, shape, fortran, 8 + width + length)
 
 
@@ -117,7 +119,7 @@ def tensor_dtype(array: str, descr: object) -> str:
 
 
 def checked_entries(path: Path, kind: str) -> tuple[Entry, ...]:
-    """The files of the archive, checked; a damaged archive is a damaged data set."""
+    """The files of the archive, checked. A damaged archive is reported as a damaged data set."""
     try:
         return contents(path, LIMITS)
     except ArchiveDamaged as error:

@@ -1,7 +1,7 @@
-"""Walking ONNX graphs and writing ONNX artifacts, for every backend that makes some.
+"""Walks ONNX graphs and writes ONNX artifacts, for every backend that creates some.
 
-Light: no ONNX library is imported. Models, graphs and nodes are the protobufs of whoever calls, whose library has the
-function that puts weights into a file of their own.
+Does not import an ONNX library. Models, graphs and nodes are the caller's protobufs; the caller's library has the
+function that moves weights into a separate file.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from typing import Any
 from apps.agents.files.reproducible_zip import write_zip
 
 EXTERNAL_ABOVE_BYTES = 1_900_000_000
-"""Protobuf takes 2 GiB in all; weights above this stand in a file of their own, and the artifact is a zip of both."""
+"""Protobuf is limited to 2 GiB. Larger weights are stored in a separate file, and the artifact is a zip of both."""
 SMALLEST_EXTERNAL_BYTES = 1024
 
 
 def write_onnx(model: Any, out: Path, save_model: Callable[..., object]) -> Path:
-    """Write a `ModelProto` to `out` as `model.onnx`, or as `model.zip` with its weights apart where it is too large.
+    """Write a `ModelProto` to `out` as `model.onnx` or, if it is too large, as `model.zip` with separate weights.
 
-    The same model gives the same bytes. `save_model` is `onnx.save_model`, which moves weights out of the caller's
-    copy: it is not to be used again.
+    The same model gives the same bytes. `save_model` is `onnx.save_model`. It moves weights out of `model`, so do not
+    use `model` afterwards.
     """
     weights_bytes = sum(tensor.ByteSize() for graph in all_graphs(model.graph) for tensor in graph.initializer)
     if weights_bytes <= EXTERNAL_ABOVE_BYTES:
@@ -37,7 +37,7 @@ def write_onnx(model: Any, out: Path, save_model: Callable[..., object]) -> Path
 
 
 def all_graphs(graph: Any) -> Iterator[Any]:
-    """The graph and all graphs inside its nodes, however deep, the outer one first."""
+    """The graph and all graphs inside its nodes, at any depth, the outer one first."""
     yield graph
     for node in graph.node:
         for inner in subgraphs(node):

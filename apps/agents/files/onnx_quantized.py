@@ -1,4 +1,4 @@
-"""How an ONNX file shows that it was quantized before: by operators that work on narrow numbers. Light."""
+"""How an ONNX file shows that it is already quantized: by operators that work on narrow numbers."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ NARROW_TYPES = frozenset(
     | {"float8e4m3fn", "float8e4m3fnuz", "float8e5m2", "float8e5m2fnuz", "float4e2m1"}
 )
 ENOUGH_NARROW = 0.05
-"""Where fewer of the stored numbers are narrow, a `DequantizeLinear` reads an input, such as the bytes of a picture."""
+"""If a smaller share of the stored numbers is narrow, a `DequantizeLinear` only reads an input, such as pictures."""
 _PAIRS = ("QuantizeLinear", "DequantizeLinear")
 _DYNAMIC = frozenset(
     {"DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM", "MatMulIntegerToFloat"}
     | {"MatMulInteger", "ConvInteger"}
 )
-"""Ranges of activations are taken while running."""
+"""Operators that compute the ranges of activations at run time."""
 _BLOCKS = frozenset({"MatMulNBits", "MatMulBnb4", "MatMulFpQ4", "GatherBlockQuantized", "QMoE"})
-"""Weights in blocks, activations in floats."""
+"""Operators with weights in blocks and float activations."""
 _STATIC = frozenset({"QGemm", "QAttention", "QEmbedLayerNormalization"})
 _STATIC_PREFIXES = ("QLinear", "QOrdered")
-"""Of operators that take whole numbers and give some, by ranges that stand in the file."""
+"""Prefixes of operators with integer inputs and outputs, whose ranges are stored in the file."""
 
 
 def is_quantized_operator(op_type: str) -> bool:
-    """Whether an operator takes or gives narrow numbers in place of real ones."""
+    """Whether an operator consumes or produces narrow numbers in place of real ones."""
     return op_type in _PAIRS or _way(op_type) is not None
 
 
 def quantization_of(operators: Mapping[str, int], weight_dtypes: Mapping[str, int]) -> str | None:
-    """How a graph was quantized, in words with its operators; `None` where nothing shows that it was.
+    """How a graph was quantized, in words with its operators; `None` if nothing indicates it.
 
-    `operators` are counts by type, `weight_dtypes` counts of stored numbers by element type.
+    `operators` maps types to counts; `weight_dtypes` maps element types to counts of stored numbers.
     """
     found: dict[str, list[str]] = {}
     for op_type, count in sorted(operators.items()):
@@ -51,7 +51,7 @@ def _way(op_type: str) -> str | None:
 
 
 def _pairs(operators: Mapping[str, int], weight_dtypes: Mapping[str, int]) -> str | None:
-    """What `QuantizeLinear` and `DequantizeLinear` stand around; `None` where they only read an input."""
+    """What `QuantizeLinear` and `DequantizeLinear` surround; `None` if they only read an input."""
     narrow = sum(count for dtype, count in weight_dtypes.items() if dtype in NARROW_TYPES)
     if narrow > ENOUGH_NARROW * sum(weight_dtypes.values()) and "DequantizeLinear" in operators:
         return "QDQ" if "QuantizeLinear" in operators else "weights only"

@@ -1,10 +1,10 @@
-"""Reading what an ONNX file says of itself without an ML library and without loading its weights.
+"""Reads the description in an ONNX file without an ML library and without loading its weights.
 
-Light: the web process uses it. It walks the protobuf wire format over a memory map and follows only the fields that
-describe the model; the bytes of weights are stepped over, so a file of two gigabytes costs a few pages of memory.
+The web process uses it. It walks the protobuf wire format over a memory map and follows only the fields that describe
+the model. It skips the bytes of weights, so a file of two gigabytes costs a few pages of memory.
 Format: https://protobuf.dev/programming-guides/encoding/; field numbers: onnx.proto, IR version 14.
 
-This reads, it does not validate: `apps.agents.backends.onnx.inspection` does that, in a child.
+It does not validate: `apps.agents.backends.onnx.inspection` does that, in a child.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ ELEMENT_TYPES: dict[int, str] = dict(
         )
     )
 )
-"""ONNX's TensorProto.DataType as numpy spells it."""
+"""ONNX's TensorProto.DataType in numpy's spelling."""
 
 DEFAULT_DOMAINS = ("", "ai.onnx")
 NO_NAMES = frozenset({"", "?", "-1", "*", "none", "null", "unk", "unknown", "dynamic", "undefined"})
-"""What converters write, in lower case, for an axis without a name. Two such axes are free of each other."""
+"""What converters write, in lower case, for an axis without a name. Two such axes may have different lengths."""
 _DEEPEST_GRAPH = 50
-"""Graphs within graphs; protobuf's own readers stop at 100 messages, two for each of ours."""
+"""Graphs within graphs. Protobuf's own readers stop at 100 messages, two for each graph."""
 
 Shape = tuple[int | str | None, ...]
-# A file of empty parts, two bytes each, would take the web process's memory and time without these.
+# Without these limits, a file of empty two-byte parts would exhaust the web process's memory and time.
 _MOST_FIELDS = 50_000_000
 _MOST_TENSORS = 1_000_000
 _MOST_OPERATORS = 10_000
@@ -52,7 +52,7 @@ _MOST_ATTRIBUTES = 1_000
 _MOST_AXES = 64
 _MOST_ENTRIES = 64
 _LARGEST_COUNT = 2**63 - 1
-"""Of elements, in one tensor or all of them: the database keeps no larger number."""
+"""Limit of elements in one tensor or in all of them: the database cannot store a larger number."""
 _LARGEST_OPSET = 2**31 - 1
 
 _NO_TYPE: tuple[str, Shape] = ("undefined", ())
@@ -60,18 +60,18 @@ _NO_TYPE: tuple[str, Shape] = ("undefined", ())
 
 @dataclass(frozen=True)
 class WireTensor:
-    """A stored tensor: its name, element type, element count, and where its bytes stand if not in the file."""
+    """A stored tensor: its name, element type, element count, and the location of its bytes if outside the file."""
 
     name: str
     dtype: str
     elements: int
     external: dict[str, str] | None = None
-    """`location`, `offset`, `length`, as the file gives them."""
+    """`location`, `offset`, `length`, unchanged from the file."""
 
 
 @dataclass
 class WireModel:
-    """What the file says, in its own order."""
+    """The description in the file, in the file's order."""
 
     ir_version: int | None = None
     producer: str = ""
@@ -80,11 +80,11 @@ class WireModel:
     inputs: list[TensorSpec] = field(default_factory=list)
     outputs: list[TensorSpec] = field(default_factory=list)
     tensors: list[WireTensor] = field(default_factory=list)
-    """Initializers and `Constant` values of the graph, of the graphs inside it, and of the model's own functions."""
+    """Initializers and `Constant` values of the graph, its inner graphs, and the model's own functions."""
     operators: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """Nodes of the graph and of the graphs inside it, by domain and type."""
+    """Nodes of the graph and its inner graphs, by domain and type."""
     function_operators: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """Nodes in the bodies of the model's own functions, each body counted once."""
+    """Nodes in the bodies of the model's own functions. Each body is counted once."""
     functions: set[tuple[str, str]] = field(default_factory=set)
 
     @property
@@ -93,7 +93,7 @@ class WireModel:
         return next((self.opsets[domain] for domain in DEFAULT_DOMAINS if domain in self.opsets), None)
 
     def summary(self, size_bytes: int) -> ModelSummary:
-        """As the contract wants it. Parameters are all stored elements, so `weight_dtypes` adds up to them."""
+        """As a `ModelSummary`. Parameters are all stored elements, so the counts in `weight_dtypes` add up to them."""
         dtypes: Counter[str] = Counter()
         for tensor in self.tensors:
             dtypes[tensor.dtype] += tensor.elements
@@ -118,10 +118,10 @@ class WireModel:
 
 
 def read_model(path: Path) -> WireModel:
-    """What the `.onnx` file at `path` says of itself.
+    """Read the description in the `.onnx` file at `path`.
 
-    Raises `ModelTruncated` where a field reaches past its end and `ModelMalformed` where the bytes are no ONNX model
-    or one of more parts than any real one has.
+    Raises `ModelTruncated` if a field reaches past its end and `ModelMalformed` if the bytes are not an ONNX model or
+    have more parts than any real one.
     """
     with _mapped(path) as data:
         reader = _Reader(data)
@@ -145,7 +145,7 @@ def _mapped(path: Path) -> Iterator[mmap.mmap]:
 
 
 class _Reader(WireReader):
-    """One pass over the file. A message is a range of bytes; each method reads one kind of message."""
+    """One pass over the file. A message is a range of bytes. Each method reads one kind of message."""
 
     def __init__(self, data: mmap.mmap) -> None:
         super().__init__(data, most_fields=_MOST_FIELDS)
@@ -153,7 +153,7 @@ class _Reader(WireReader):
 
     @staticmethod
     def room(kept: Sized, most: int, what: str) -> None:
-        """Raises `ModelMalformed` when there are `most` of them already."""
+        """Raise `ModelMalformed` if there are already `most` of them."""
         if len(kept) >= most:
             raise ModelMalformed(reason=f"it has more than {most:,} {what}")
 
@@ -204,7 +204,7 @@ class _Reader(WireReader):
         into.functions.add((domain, name))
 
     def graph(self, at: int, end: int, into: WireModel, depth: int) -> None:
-        """Nodes and initializers; of the outermost graph also inputs and outputs."""
+        """Nodes and initializers, and for the outermost graph also inputs and outputs."""
         if depth > _DEEPEST_GRAPH:
             raise ModelMalformed(reason=f"graphs are nested more than {_DEEPEST_GRAPH} deep")
         inputs: list[TensorSpec] = []
@@ -222,7 +222,7 @@ class _Reader(WireReader):
             elif number == 12 and depth == 0:
                 self.room(into.outputs, _MOST_VALUES, "outputs")
                 into.outputs.append(self.value(start, stop))
-        # Until IR version 4 initializers were listed among the inputs; they are not what a caller feeds.
+        # Until IR version 4, initializers were also listed as inputs, but a caller does not feed them.
         into.inputs += [spec for spec in inputs if spec.name not in stored]
 
     def node(self, at: int, end: int, into: WireModel, counts: Counter[tuple[str, str]], depth: int) -> None:
@@ -255,7 +255,7 @@ class _Reader(WireReader):
         self.room(into.tensors, _MOST_TENSORS, "tensors")
         self.elements += tensor.elements
         if self.elements > _LARGEST_COUNT:
-            raise ModelMalformed(reason=f"tensor {tensor.name!r} claims more elements than any file holds")
+            raise ModelMalformed(reason=f"tensor {tensor.name!r} declares more elements than any file can hold")
         into.tensors.append(tensor)
 
     def tensor(self, at: int, end: int) -> WireTensor:
@@ -278,7 +278,7 @@ class _Reader(WireReader):
                 case 8, 2:
                     name = self.text(start, stop)
                 case 13, 2:
-                    self.room(entries, _MOST_ENTRIES, "notes on where one tensor stands")
+                    self.room(entries, _MOST_ENTRIES, "entries on where one tensor is stored")
                     key, text = self.entry(start, stop)
                     entries[key] = text
                 case 14, 0:
@@ -289,7 +289,7 @@ class _Reader(WireReader):
         return WireTensor(name, dtype, prod(dims), entries if is_external else None)
 
     def sparse(self, at: int, end: int) -> WireTensor:
-        """A sparse tensor counts with the values that it stores."""
+        """A sparse tensor counts with its stored values."""
         for number, start, stop in self.messages(at, end):
             if number == 1:
                 return self.tensor(start, stop)
@@ -315,7 +315,7 @@ class _Reader(WireReader):
         return TensorSpec(name=name, dtype=dtype, shape=shape)
 
     def type(self, at: int, end: int, depth: int) -> tuple[str, Shape]:
-        """Element type and shape; sequences and the like are named around their element, maps by their name."""
+        """Element type and shape. Names of sequences and optionals contain their element; maps have only their name."""
         if depth > _DEEPEST_GRAPH:
             raise ModelMalformed(reason="a type is nested too deep")
         for number, start, stop in self.messages(at, end):
@@ -346,7 +346,7 @@ class _Reader(WireReader):
         return ELEMENT_TYPES.get(element, f"type {element}"), tuple(shape)
 
     def axis(self, at: int, end: int) -> int | str | None:
-        """The axis' length or name; `None` where it has neither, or a placeholder for one such as -1 or `?`."""
+        """The axis' length or name; `None` if it has neither, or a placeholder such as -1 or `?`."""
         length: int | str | None = None
         for number, wire, start, stop in self.fields(at, end):
             if (number, wire) == (1, 0):

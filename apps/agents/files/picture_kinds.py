@@ -1,4 +1,4 @@
-"""What kind of picture some bytes are, by how they begin. Light: nothing is decoded."""
+"""Recognizes the kind of a picture by its first bytes. Decodes nothing."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ READ: Mapping[str, tuple[str, ...]] = {
     "AVIF": (".avif", ".avifs"),
     "JPEG2000": (".jp2", ".j2k", ".j2c", ".jpx"),
 }
-"""The kinds that are read, by the name that the library has for them, with their usual endings."""
+"""The supported kinds, by the library's name, with their usual extensions."""
 _UNREAD = r"heic|heif|jxl|svg|psd|tga|dng|cr2|cr3|nef|arw|orf|raf|rw2|exr|hdr|ico|icns|pcx|dds|eps|xcf|dcm|nii"
-"""Pictures of other kinds: whoever puts them into a class folder wants them to count."""
+"""Extensions of other kinds. If they lie in a class folder, the member expects them to count."""
 
 _ENDINGS = {ending: kind for kind, endings in READ.items() for ending in endings}
 _SIGNATURES = (
@@ -51,7 +51,7 @@ def kind_of_bytes(head: bytes) -> str | None:
 
 
 def is_called_a_picture(name: PurePosixPath) -> bool:
-    """Whether the ending is of a kind that is read."""
+    """Whether the extension is of a supported kind."""
     return name.suffix.lower() in _ENDINGS
 
 

@@ -1,4 +1,4 @@
-"""Zip archives whose bytes depend on nothing but their contents: no dates, no owners, no order of a folder."""
+"""Zip archives whose bytes depend only on their contents: without dates, owners, or the order of a folder."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-"""The first moment that the format can write."""
+"""The earliest date that the format can store."""
 _UNIX = 3
 _REGULAR_READABLE_FILE = 0o100644 << 16
 _COPY_BYTES = 1 << 20
 
 
 def write_zip(target: Path, entries: Sequence[tuple[str, Path]], *, compress: bool) -> Path:
-    """Write the files of `entries` to `target` under their names, in this order; files of any size, in bounded memory.
+    """Write the files of `entries` to `target` under their names, in this order. Any size, in bounded memory.
 
     Weights hardly compress, so archives of models are stored: `compress=False`.
     """

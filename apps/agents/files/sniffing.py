@@ -1,7 +1,7 @@
-"""What a file is, by its first bytes rather than by its name.
+"""Recognizes a file by its first bytes instead of its name.
 
-Light: the web process asks it about every upload. A kind's value is what a sentence calls it ("this is a Python
-pickle"). A zip is opened far enough to read its list of names, never unpacked.
+The web process calls it for every upload. A kind's value completes a sentence ("this is a Python pickle"). It reads a
+zip's list of names but never unpacks it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from apps.agents.files.text_encoding import is_western, marked_encoding
 
 HEAD_BYTES = 4096
 LONGEST_DIRECTORY_BYTES = 32 * 1024 * 1024
-"""Of a zip whose list of names is longer, the names are not read: they would take gigabytes as Python's objects."""
+"""Longer lists of names in a zip are not read: as Python objects they would take gigabytes."""
 
 
 class FileKind(StrEnum):
@@ -54,11 +54,11 @@ class FileKind(StrEnum):
     PDF = "a PDF document"
     ELF = "a Linux program"
     HTML = "an HTML page"
-    GIT_LFS = "a Git LFS pointer, not the file it stands for"
+    GIT_LFS = "a Git LFS pointer, not the file itself"
     JSON = "a JSON text"
-    CSV = "a table in text (.csv)"
+    CSV = "a text table (.csv)"
     TEXT = "a text file"
-    UNKNOWN = "a file of a kind not known here"
+    UNKNOWN = "a file of an unknown kind"
 
 
 _SIGNATURES: tuple[tuple[int, bytes, FileKind], ...] = (
@@ -77,7 +77,7 @@ _SIGNATURES: tuple[tuple[int, bytes, FileKind], ...] = (
     (0, b"version https://git-lfs", FileKind.GIT_LFS),
     (257, b"ustar", FileKind.TAR),
 )
-"""Offset, bytes there, kind."""
+"""Offset, bytes at that offset, kind."""
 
 _ZIP_MEMBERS: tuple[tuple[str, FileKind], ...] = (
     (r"\.onnx$", FileKind.ONNX_ZIP),
@@ -88,12 +88,12 @@ _ZIP_MEMBERS: tuple[tuple[str, FileKind], ...] = (
     (r"(^|/)saved_model\.pb$", FileKind.SAVED_MODEL_ZIP),
     (r"\.npy$", FileKind.NPZ),
 )
-"""What a member's name gives away, the first match deciding."""
+"""The kind that a member's name indicates. The first match decides."""
 
 _DESCRIPTION = r"^([^/]+/)?lathe\.toml$"
 _CONFIGURATION = r"^(?P<folder>[^/]+/)?config\.json$"
 _TRANSFORMERS_WEIGHTS = r"([^/]+\.safetensors|pytorch_model[^/]*\.bin)$"
-"""Beside the configuration; an ONNX export may lie in the same archive, as hubs pack them."""
+"""In the same folder as the configuration. The archive may also contain an ONNX export, as packed by hubs."""
 
 _FORMATS = {
     FileKind.ONNX: Format.ONNX,
@@ -115,20 +115,20 @@ _FORMATS = {
 _CARRIERS = frozenset(
     {FileKind.ONNX_ZIP, FileKind.TORCH_EXPORT, FileKind.TRANSFORMERS_ZIP, FileKind.STATE_DICT_ZIP, FileKind.TORCH_ZIP}
 )
-"""Archives of models that could bring Python files with them."""
+"""Archives of models that may contain Python files."""
 
 
 def format_of(kind: FileKind) -> Format | None:
-    """The format whose inspector knows what to say of a file of this kind; `None` where no format could be meant.
+    """The format whose inspector can comment on a file of this kind; `None` if no format matches.
 
-    Bare weights and pickles go to the state dict's, and a `saved_model.pb` alone to the SavedModel's: they refuse them
-    with what is missing, or what to save instead.
+    Bare weights and pickles go to the state dict's inspector, and a single `saved_model.pb` to the SavedModel's. They
+    refuse it with what is missing, or what to save instead.
     """
     return _FORMATS.get(kind)
 
 
 def sniff(path: Path) -> FileKind:
-    """The kind of the file at `path`. Raises only what opening it raises."""
+    """The kind of the file at `path`. Raises only the errors of opening it."""
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
     size = path.stat().st_size
@@ -138,7 +138,7 @@ def sniff(path: Path) -> FileKind:
 
 
 def sniff_head(head: bytes, size: int) -> FileKind:
-    """The kind of a file of `size` bytes that begins with `head`; a zip's contents are not looked into."""
+    """The kind of a file of `size` bytes that begins with `head`. Does not look into a zip."""
     if not head:
         return FileKind.EMPTY
     for offset, signature, kind in _SIGNATURES:
@@ -154,9 +154,9 @@ def sniff_head(head: bytes, size: int) -> FileKind:
 
 
 def code_members(path: Path, kind: FileKind) -> list[str]:
-    """The Python files in the archive at `path`, a file of this kind, by name.
+    """The names of the Python files in the archive at `path`, which has this kind.
 
-    What TorchScript writes into its own archives looks like Python, but only its interpreter reads it.
+    TorchScript's own archives contain text like Python, but only its interpreter reads it.
     """
     if kind not in _CARRIERS:
         return []
@@ -164,7 +164,7 @@ def code_members(path: Path, kind: FileKind) -> list[str]:
 
 
 def _names(path: Path) -> list[str]:
-    """Of the files in an archive, as they come out of it (`apps.agents.files.archives`): `a.py/.` unpacks to `a.py`."""
+    """Names of the files in an archive as unpacked (`apps.agents.files.archives`): `a.py/.` becomes `a.py`."""
     with path.open("rb", buffering=0) as file, zipfile.ZipFile(_Sparing(file)) as archive:
         return [str(unpacked_name(info)) for info in archive.infolist() if not info.is_dir()]
 
@@ -185,7 +185,7 @@ def _zip_kind(path: Path) -> FileKind:
 
 
 def _is_transformers(names: Sequence[str]) -> bool:
-    """A configuration with weights beside it, at the archive's root or in its one folder."""
+    """Whether a configuration and weights lie together at the archive's root or in its only folder."""
     folders = {match["folder"] or "" for name in names if (match := re.match(_CONFIGURATION, name))}
     if not folders:
         return False
@@ -194,7 +194,7 @@ def _is_transformers(names: Sequence[str]) -> bool:
 
 
 class _Sparing(io.BufferedReader):
-    """A file that is not read by more than `LONGEST_DIRECTORY_BYTES` at once: `zipfile` reads a directory whole."""
+    """A file that refuses to read more than `LONGEST_DIRECTORY_BYTES` at once: `zipfile` reads a whole directory."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is not None and size > LONGEST_DIRECTORY_BYTES:
@@ -203,20 +203,20 @@ class _Sparing(io.BufferedReader):
 
 
 def _is_safetensors(head: bytes, size: int) -> bool:
-    """Eight bytes of little-endian length, then that much JSON."""
+    """Whether it begins with an eight-byte little-endian length, followed by that much JSON."""
     length = int.from_bytes(head[:8], "little")
     return len(head) > 8 and head[8:9] == b"{" and 2 <= length <= size - 8
 
 
 def _is_pickle(head: bytes) -> bool:
-    """Protocol 2 and later say so; older ones begin with a global, a list or a dictionary and end in a full stop."""
+    """Protocol 2 and later are marked. Older ones begin with a global, list or dictionary and end in a full stop."""
     if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
         return True
     return re.match(rb"c[A-Za-z_][\w.]*\n[A-Za-z_][\w.]*\n|\((lp|dp|i)\d*", head) is not None
 
 
 def _protobuf_kind(head: bytes) -> FileKind | None:
-    """Tell a SavedModel from an ONNX model: both begin with a small number in field 1.
+    """Distinguish a SavedModel from an ONNX model: both begin with a small number in field 1.
 
     In a SavedModel it is the schema version, 1, and field 2 is a graph of at least 128 bytes that begins with its own
     field 1. In an ONNX model it is the IR version, and any of its fields may follow (field 2 is the producer's name).
@@ -225,7 +225,7 @@ def _protobuf_kind(head: bytes) -> FileKind | None:
         return FileKind.SAVED_MODEL
     if re.match(rb"\x08[\x01-\x7f][\x12\x1a\x22\x28\x32\x3a\x42\x72\xa2\xca]", head):
         return FileKind.ONNX
-    # Writers may put the graph or the opsets first; no text has a zero byte.
+    # Writers may put the graph or the opsets first; text never has a zero byte.
     if head[:1] in (b"\x3a", b"\x42") and b"\x00" in head:
         return FileKind.ONNX
     return None
@@ -247,12 +247,12 @@ def _text_kind(head: bytes) -> FileKind | None:
 
 
 def _decoded(head: bytes) -> str | None:
-    """The text that `head` begins, in UTF-8, UTF-16 or an encoding of one byte a character."""
+    """The text at the beginning of `head`, in UTF-8, UTF-16 or a single-byte encoding."""
     if marked := marked_encoding(head):
         return head.decode(marked, errors="ignore")
     if b"\x00" in head:
         return None
-    # The head may end within a character: up to three bytes of it are no reason to doubt the rest.
+    # The head may end within a character, so up to three invalid bytes at the end are ignored.
     for cut in range(min(4, len(head))):
         try:
             return head[: len(head) - cut].decode("utf-8")

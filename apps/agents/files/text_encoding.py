@@ -1,4 +1,4 @@
-"""Which encoding a text has, by its bytes. Light: the look at an upload asks it too."""
+"""Detects the encoding of a text from its bytes. The inspection of an upload uses it too."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WESTERN = "cp1252"
 
 
 def marked_encoding(head: bytes) -> str | None:
-    """The encoding that a byte-order mark, or zero bytes beside plain characters, give away."""
+    """The encoding that a byte-order mark, or zero bytes between plain characters, reveal."""
     for mark, name in _MARKS:
         if head.startswith(mark):
             return name
@@ -31,14 +31,14 @@ def marked_encoding(head: bytes) -> str | None:
 
 
 def is_western(head: bytes) -> bool:
-    """Whether `head` could be text in an encoding of one byte a character: no control characters, mostly ASCII."""
+    """Whether `head` could be text in a single-byte encoding: no control characters, mostly ASCII."""
     if not head or _CONTROL & set(head):
         return False
     return sum(byte < 0x80 for byte in head) > 0.7 * len(head)
 
 
 def encoding_of(path: Path) -> str:
-    """The encoding of the text at `path`: by its mark, else UTF-8 where all of it is, else Windows-1252 or Latin-1."""
+    """The encoding of the text at `path`: by its mark, else UTF-8 if valid, else Windows-1252 or Latin-1."""
     with path.open("rb") as file:
         marked = marked_encoding(file.read(4096))
     if marked:

@@ -1,6 +1,6 @@
-"""Files of texts: plain text with a document between blank lines, or one JSON object a line. Light, and no tokens yet.
+"""Files of texts: plain text with documents separated by blank lines, or one JSON object per line. Not tokenized yet.
 
-Every line is looked at. What is wrong with one is said with its number, as an editor counts.
+Every line is checked. An error names its line by number, counted from 1.
 """
 
 from __future__ import annotations
@@ -12,28 +12,29 @@ from pathlib import Path
 
 from apps.agents.contracts.dataset_spec import MINIMUM_EXAMPLES, DatasetSpec
 from apps.agents.contracts.errors.texts import TextEncodingBroken, TextsUnlabelled
-from apps.agents.files.class_numbers import told_in_order
+from apps.agents.files.class_numbers import alphabetical_note
 from apps.agents.files.text_lines import Example, JsonLines, example_line
 
 PIECES = 100
-"""What fewer documents than a data set needs are cut into, where they are long enough."""
+"""If there are fewer documents than a data set needs, they are cut into this many pieces, if long enough."""
 SHORTEST_PIECE = 200
-"""Characters."""
+"""Minimum length of a piece, in characters."""
 MANY_CHARACTERS = 2_000_000
-"""A small language model reads half a million tokens in a quarter of an hour on one core; every candidate does."""
+"""Above this there is a warning: a small language model reads half a million tokens in a quarter of an hour on one
+core, and every candidate does."""
 _BLANK_LINES = re.compile(r"\n[^\S\n]*\n\s*")
 _SPACE = re.compile(r"\s")
 
 
 @dataclass(frozen=True)
 class TextFile:
-    """`fields` are those that texts stand in: one, two of a pair, or `context` and `choices`."""
+    """`fields` contain the texts: one field, two of a pair, or `context` and `choices`."""
 
     fields: tuple[str, ...]
     examples: tuple[Example, ...]
     notes: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
-    """Names by class number, where the labels are names or the member named them."""
+    """Names by class number, if the labels are names or the member named them."""
 
     @property
     def characters(self) -> int:
@@ -41,14 +42,14 @@ class TextFile:
 
 
 def read_texts(path: Path, spec: DatasetSpec) -> TextFile:
-    """The texts at `path` as the spec's task reads them. Raises the `Text…` errors and `AnswerOutOfRange`.
+    """Read the texts at `path` for the spec's task. Raises the `Text…` errors and `AnswerOutOfRange`.
 
-    Where the task needs no labels, fewer documents than a data set needs are cut into pieces.
+    If the task needs no labels, too few documents are cut into pieces.
     """
     lines = list(_lines(path))
     if _is_json(lines):
         reader = JsonLines(spec)
-        found = TextFile(*reader.read(lines), classes=reader.classes, notes=_labels_told(reader, spec))
+        found = TextFile(*reader.read(lines), classes=reader.classes, notes=_label_notes(reader, spec))
     elif spec.needs_labels:
         raise TextsUnlabelled(task=spec.task, example=example_line(spec), field="task")
     else:
@@ -56,12 +57,12 @@ def read_texts(path: Path, spec: DatasetSpec) -> TextFile:
     return _warned(found if spec.needs_labels else _in_pieces(found))
 
 
-def _labels_told(reader: JsonLines, spec: DatasetSpec) -> tuple[str, ...]:
-    return () if reader.classes == spec.classes else (told_in_order(reader.classes),)
+def _label_notes(reader: JsonLines, spec: DatasetSpec) -> tuple[str, ...]:
+    return () if reader.classes == spec.classes else (alphabetical_note(reader.classes),)
 
 
 def _lines(path: Path) -> Iterator[str]:
-    """Without their ends. A byte order mark at the very beginning is none of the text."""
+    """Lines without their ends. A byte order mark at the beginning is not part of the text."""
     with path.open("rb") as file:
         for number, raw in enumerate(file, 1):
             try:
@@ -73,7 +74,7 @@ def _lines(path: Path) -> Iterator[str]:
 
 
 def _is_json(lines: Sequence[str]) -> bool:
-    """Whether the first line that is not blank begins an object. Two braces are no JSON, but common in markup."""
+    """Whether the first line that is not blank begins an object. `{{` is not JSON, but common in markup."""
     first = next((line.lstrip() for line in lines if line.strip()), "")
     return first.startswith("{") and not first.startswith("{{")
 
@@ -90,7 +91,7 @@ def _plain(lines: Sequence[str], spec: DatasetSpec) -> TextFile:
 
 
 def _in_pieces(found: TextFile) -> TextFile:
-    """The same texts as more examples, where there are too few documents."""
+    """The same texts as more examples, if there are too few documents."""
     documents = [example.texts[0] for example in found.examples]
     if not documents or len(documents) >= MINIMUM_EXAMPLES:
         return found
@@ -98,7 +99,7 @@ def _in_pieces(found: TextFile) -> TextFile:
     pieces = [piece for document in documents for piece in _pieces(document, size)]
     note = (
         f"There are too few documents, so they are cut into {len(pieces)} pieces of about {size:,} characters, which "
-        "count as examples: intervals say how these texts vary, not how others would."
+        "count as examples. Intervals then describe the variation within these texts, not between texts."
     )
     return replace(found, examples=tuple(Example((piece,)) for piece in pieces), notes=(*found.notes, note))
 
@@ -107,14 +108,14 @@ def _warned(found: TextFile) -> TextFile:
     if found.characters <= MANY_CHARACTERS:
         return found
     note = (
-        f"The texts have {found.characters:,} characters, and every candidate reads all but the part for calibration. "
-        "A sample of them gives intervals that are narrow enough in a fraction of the time."
+        f"The texts have {found.characters:,} characters, and every candidate reads all of them except the part for "
+        "calibration. A sample of them gives narrow enough intervals in a fraction of the time."
     )
     return replace(found, notes=(*found.notes, note))
 
 
 def _pieces(document: str, size: int) -> Iterator[str]:
-    """Cut at the first white space at or behind every `size` characters."""
+    """Cut at the first white space after every `size` characters."""
     start = 0
     while start < len(document):
         space = _SPACE.search(document, start + size)

@@ -1,4 +1,4 @@
-"""Texts as one JSON object a line: what each line must have, and what is said of one that is wrong."""
+"""Texts as one JSON object per line: what each line must contain, and the errors for a wrong one."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from apps.agents.contracts.reports.dataset import Task
 MOST_CHOICES = 100
 MOST_CLASSES = 1_000_000
 SHOWN_CHARACTERS = 60
-"""Of a wrong value, in an error."""
+"""Characters of a wrong value that an error shows."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """The strings of one example, and its label: a class number, a score, the place of the right choice, or none."""
+    """The strings of one example, and its label: a class number, a score, the index of the right choice, or `None`."""
 
     texts: tuple[str, ...]
-    """One for each of the file's fields; of a choice the context and then every choice."""
+    """One for each of the file's fields. For a choice: the context, then every choice."""
     label: int | float | None = None
 
 
 def example_line(spec: DatasetSpec) -> str:
-    """What a line for the spec's task looks like."""
+    """An example of a line for the spec's task."""
     names = spec.reading
     line: dict[str, object] = {names.text: "…"}
     if spec.task is Task.CLASSIFICATION:
@@ -49,17 +49,17 @@ def example_line(spec: DatasetSpec) -> str:
 
 
 class JsonLines:
-    """Reads every line the way the task, and for a choice the first line, says."""
+    """Reads every line in the form that the task and, for a choice, the first line determine."""
 
     def __init__(self, spec: DatasetSpec) -> None:
         self._spec = spec
         self._names = spec.reading
         self._example = example_line(spec)
         self.classes: tuple[str, ...] = spec.classes
-        """The member's; where there are none and all labels are names, those in alphabetical order."""
+        """The member's classes. If there are none and all labels are names, these in alphabetical order."""
 
     def read(self, lines: Sequence[str]) -> tuple[tuple[str, ...], tuple[Example, ...]]:
-        """The fields that texts stand in, and the examples of all lines that are not blank; there must be one."""
+        """The fields that contain texts, and the examples of all lines that are not blank. At least one is required."""
         numbered = [(number, self._object(line, number)) for number, line in enumerate(lines, 1) if line.strip()]
         if self._spec.task is Task.CLASSIFICATION and not self.classes:
             labels = [line.get(self._names.label) for _, line in numbered]
@@ -165,7 +165,7 @@ class JsonLines:
 
 
 def shown(value: object) -> str:
-    """A wrong value as JSON writes it, cut where it is long."""
+    """A wrong value as JSON, shortened if it is long."""
     try:
         text = json.dumps(value)
     except (ValueError, RecursionError):
@@ -180,7 +180,7 @@ def _refuse_one_word(text: str, name: str, number: int, spec: DatasetSpec) -> No
 
 
 def _refuse_constant(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")
+    raise ValueError(f"{constant} is not JSON")
 
 
 def _is_finite(value: float) -> bool:

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 def run(context: JobContext) -> JobResult:
-    """Plan a session; the result's body is a `Plan`.
+    """Plan a session. The result's body is a `Plan`.
 
-    Told by `PlanArguments`. No files are read.
+    The arguments are `PlanArguments`. No files are read.
     """
     arguments = PlanArguments.of(context.job)
     plan = PlanningAgent().plan(

@@ -1,4 +1,4 @@
-"""What rounds say of two models: the `LatencyComparison` of a report."""
+"""Turns timed rounds of two models into the `LatencyComparison` of a report."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def speedup_of(records: Sequence[Record], question: Question, confidence: float 
 
 
 def is_busy(records: Sequence[Record]) -> bool:
-    """Whether too few rounds are left because runs were disturbed: then the speed-up is not known.
+    """Whether disturbed runs left too few rounds, so that the speed-up is not known.
 
-    A slow model of which fewer rounds fit into the time is held to the least number that an interval can be made of,
-    and of several processes three must have shown something. Runs that can only be held against each other tell nothing
-    once most of them are disturbed.
+    If the time allows fewer rounds of a slow model, the smallest number that gives an interval is enough. With several
+    processes, at least three must have yielded rounds. Runs that can only be compared with each other are useless once
+    most of them are disturbed.
     """
     if any(series.mostly_disturbed for one in records for series in one.series.values()):
         return True
@@ -40,7 +40,7 @@ def is_busy(records: Sequence[Record]) -> bool:
 
 
 def compare(records: Sequence[Record], target: Target, question: Question, waited_s: float = 0.0) -> LatencyComparison:
-    """The comparison of what was timed in one process, or in several: then intervals are over processes."""
+    """The comparison of rounds from one process or from several. With several, intervals are over processes."""
     busy, counted = is_busy(records), _counted(records)
     known = not busy and counted >= FEWEST_ROUNDS
     by_cpu = _cpu_speedup(records, target, question)
@@ -98,7 +98,7 @@ def _over(
 
 
 def _cpu_speedup(records: Sequence[Record], target: Target, question: Question) -> Estimate | None:
-    """By CPU time of all runs, which a busy machine hardly moves; unknown for several threads, which wait in turns."""
+    """By CPU time of all runs, which load hardly affects. `None` for several threads, which wait for each other."""
     on_host = target.device is Device.CPU
     if (
         not on_host
@@ -121,14 +121,14 @@ def _all_runs_ratio(records: Sequence[Record], name: str) -> float:
 
 
 def _latency(records: Sequence[Record], name: str, target: Target) -> Latency:
-    """Of the clean runs; of all blocks where none was clean, which a busy comparison says."""
+    """From the clean runs. If none was clean, from all blocks; the comparison is then marked busy."""
     clean = [ms for one in records for ms in one.series[name].clean_ms]
     times = clean or [ms for one in records for ms in one.series[name].wall_ms]
     return summarize(np.array(times, dtype=np.float64), target.batch_size, target.threads)
 
 
 def _worst(records: Sequence[Record]) -> Pressure | None:
-    """The pressure of the process that others held up most."""
+    """The pressure in the process that other programs delayed most."""
     known = [one.pressure for one in records if one.pressure is not None]
     return max(known, key=lambda one: one.waiting_share or 0.0, default=None)
 

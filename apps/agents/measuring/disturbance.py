@@ -1,8 +1,8 @@
-"""Which timed runs are the model's own time, and which something else on the machine disturbed. Pure.
+"""Which timed runs contain only the model's own time, and which were disturbed by something else on the machine. Pure.
 
-A wall clock holds the time slices of other programs, and a run of 2 ms meets more of them than one of half a
-millisecond: the ratio of two medians grows with the load, however the runs are interleaved. So a run that was
-disturbed does not count.
+Wall clock time includes the time slices of other programs, and a run of 2 ms meets more of them than one of half a
+millisecond. So the ratio of two medians grows with the load, even if the runs are interleaved. A disturbed run
+therefore does not count.
 """
 
 from __future__ import annotations
@@ -16,23 +16,24 @@ from apps.agents.measuring.stopwatch import Integers, Runs
 Mask = NDArray[np.bool_]
 
 WAITING = 1.02
-"""How much longer than its CPU time a run of one thread may take by the wall clock."""
+"""How many times its CPU time a run of one thread may take by wall clock."""
 SLACK_NS = 5_000
-"""What reading the clocks one after the other makes wall and CPU time differ by."""
+"""Difference between wall and CPU time that comes from reading the two clocks one after the other."""
 SHARE_KEPT = 0.95
-"""The least CPU time over wall that a run of several threads may have, as a part of what undisturbed runs have."""
+"""The minimum ratio of CPU to wall time for a run of several threads, as a share of the ratio of undisturbed runs."""
 REFERENCE_QUANTILE = 0.75
 SWITCH_EVERY_NS = 20_000_000
-"""A run this long may lose its core once: the kernel's own work takes it for some microseconds even where nothing else
-runs, and what another program takes shows in the wall clock anyway."""
+"""A run of this length may lose its core once. The kernel's own work takes the core for some microseconds even on an
+idle machine, and the wall clock shows what another program takes."""
 
 
 def clean(runs: Runs, target: Target) -> Mask:
     """Which of one contender's runs count.
 
-    Neither the run nor the one before it lost a core (its caches may be gone). Beyond that, one thread that computes
-    has a wall time of its CPU time; of several threads, or one that waits by design (for a pool of the runtime's, a
-    file), CPU time over wall is not below what the runs that lost no core show. A run on an accelerator waits for that.
+    Neither the run nor the one before it lost a core (its caches may be gone). In addition, the wall time of a single
+    computing thread must equal its CPU time. For several threads, or one that waits by design (for a thread pool of the
+    runtime, a file), CPU over wall time must not be lower than in the runs that kept their cores. On an accelerator, a
+    run waits for the device.
     """
     kept = _kept_its_cores(runs, target.threads)
     if target.device is not Device.CPU or not len(runs):
@@ -47,12 +48,12 @@ def clean(runs: Runs, target: Target) -> Mask:
 
 
 def is_by_reference(runs: Runs, target: Target) -> bool:
-    """Whether CPU time does not tell how long an undisturbed run takes: of several threads, or of one that waits."""
+    """Whether CPU time does not show how long an undisturbed run takes: with several threads, or one that waits."""
     return target.device is Device.CPU and (target.threads > 1 or waits(runs))
 
 
 def waits(runs: Runs) -> bool:
-    """Whether most runs give their core away by themselves, as those do that another thread computes."""
+    """Whether most runs release their core voluntarily, as they do if another thread computes."""
     return bool(np.median(runs.voluntary) >= 1)
 
 

@@ -1,4 +1,4 @@
-"""How much measuring is worth, and what it is to answer. Light."""
+"""How much to measure, and which question to answer. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -17,47 +17,47 @@ SHARE_OF_RANKING = 0.5
 """Of that, where candidates are only ranked."""
 
 Watcher = Callable[[float, float | None], None]
-"""Told the share that is done and the seconds that are left."""
+"""Receives the share that is done and the seconds that are left."""
 
 FEWEST_ROUNDS = 3
-"""Below, no interval covers as it says: that of two rounds misses the truth every other time."""
+"""With fewer, an interval does not have its coverage: with two rounds it misses the truth every other time."""
 ENOUGH_ROUNDS = 6
-"""From here on a machine that is not busy has shown enough."""
+"""Enough rounds on a machine that is not busy."""
 ROUNDS_A_PROCESS = 8
-"""That count, in a fresh process: what differs between processes weighs more than what a ninth round would tell."""
+"""Counted rounds in a fresh process. A ninth round adds less than the differences between processes."""
 FEWEST_PROCESSES = 3
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How much measuring is worth. Times are seconds of wall clock."""
+    """How much to measure. Times are seconds of wall clock."""
 
     warmup_runs: int = 5
     warmup_s: float = 0.3
-    """Warm up until both are reached, but never longer than five times `warmup_s`."""
+    """Warm up until both minimums are reached, but never longer than five times `warmup_s`."""
     block_s: float = 0.03
-    """A block holds as many runs of the original as fit, one at least, and the same number of every contender. Short,
-    because a process with a real-time priority keeps all others waiting for as long."""
+    """A block holds as many runs of the original as fit, at least one, and the same number of every contender. Blocks
+    are short, because a process with real-time priority makes all others wait that long."""
     runs_per_block_maximum: int = 200
     unit_s: float = 0.0002
-    """Runs shorter than this are timed several at once, or reading the clocks would be a part of them."""
+    """Shorter runs are timed several at a time; otherwise reading the clocks would distort them."""
     pause: float = REST_SHARE
-    """Of a block's time, before the next one: what waits for this core gets its turn then, and not inside a block."""
+    """Share of a block's time to pause before the next block, so that programs waiting for this core run then."""
     rounds_minimum: int = 12
     rounds_maximum: int = 120
     budget_s: float = 20.0
     priority: bool = True
-    """Whether the scheduler is asked to favour what is timed."""
+    """Whether to ask the scheduler to favour the timed process."""
     precision: float = 0.02
-    """Stop when the ratio's interval reaches no farther than this share of it to either side."""
+    """Stop once the ratio's interval reaches no farther than this share of it to either side."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """What a comparison is to answer.
+    """What a comparison has to answer.
 
-    `decide_at` are the speed-ups that a constraint asks for: measuring goes on while one of them lies inside the
-    interval, as long as the budget lasts.
+    `decide_at` are the speed-ups that a constraint requires: measuring continues while one of them lies inside the
+    interval and the budget lasts.
     """
 
     seed: int

@@ -1,6 +1,6 @@
-"""What an evaluation needs of a model's runtime, whichever it is, and how examples are passed through it.
+"""What an evaluation needs from any model's runtime, and how examples are passed through it.
 
-An engine is a backend class, imported by dotted path in the child: `contracts.formats` names one for each format.
+An engine is a backend class that the child imports by dotted path; `contracts.formats` names one for each format.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ Array = NDArray[np.generic]
 Feeds = Mapping[str, Array]
 Outputs = list[Array]
 Run = Callable[[Feeds], Outputs]
-"""One inference of a batch: all outputs in the model's order."""
+"""One inference of a batch: all outputs, in the model's order."""
 Axes = Sequence[int | None]
-"""Of the examples in each output; `WHOLE` where a batch of one gives the entry itself, without an axis; `None` for an
-output that has no entries by example."""
+"""The batch axis of each output. `WHOLE`: a batch of one returns the entry itself, without an axis. `None`: the output
+has no entry per example."""
 WHOLE = -1
 
 
@@ -36,26 +36,27 @@ class Engine(Protocol):
 
     @property
     def summary(self) -> ModelSummary:
-        """The model as inspection sees it, its size unpacked. Read without loading the model."""
+        """The model as inspection reports it, with its unpacked size. Does not load the model."""
         ...
 
     @property
     def encoder(self) -> TextEncoder | None:
-        """The tokenizer that came with the model. Read without loading the model."""
+        """The tokenizer that came with the model. Does not load the model."""
         ...
 
     def session(self, target: Target) -> Run:
-        """A session of its own, with the target's device and threads. Every call makes another."""
+        """A separate session with the target's device and threads. Every call creates a new one."""
         ...
 
     def peak_memory_bytes(self, feeds: Feeds, target: Target) -> int:
-        """What loading the model and running `feeds` adds to a process of its own at its peak."""
+        """Peak bytes that loading the model and running `feeds` add to a separate process."""
         ...
 
     def profile(self, feeds: Feeds, target: Target, runs: int) -> OperatorTimes | None:
-        """What each operator takes, over so many `runs`; `None` where the runtime times none that could be read.
+        """The time of each operator, over `runs` runs; `None` if the runtime does not time operators in a readable
+        form.
 
-        Raises what a session of the model does.
+        Raises the errors of a session of the model.
         """
         ...
 
@@ -66,31 +67,31 @@ def open_engine(
     scratch: Path,
     signature: str | None = None,
 ) -> Engine:
-    """The engine of the model file at `model`; what has to be unpacked goes under `scratch`.
+    """The engine of the model file at `model`. Unpacked files are written under `scratch`.
 
-    `signature` is the function that is meant, where the format has room for several.
+    `signature` selects the function, if the format can contain several.
     """
     module, _, name = format_spec(format).engine.partition(":")
     return cast(Engine, getattr(import_module(module), name)(model, scratch, **signed(signature)))
 
 
 def signed(signature: str | None) -> dict[str, str]:
-    """The argument that names a signature; backends whose formats have none do not know it."""
+    """The argument that names a signature. Backends whose formats have no signatures do not accept it."""
     return {} if signature is None else {"signature": signature}
 
 
 def fixed_batch(inputs: tuple[TensorSpec, ...], layout: Layout = FIRST) -> int | None:
-    """The batch size that the model was exported with; `None` where its batch axis is dynamic."""
+    """The batch size that the model was exported with; `None` if its batch axis is dynamic."""
     return layout.fixed_batch(inputs)
 
 
 def run_portions(
     run: Run, feeds: Feeds, batch: int | None, layout: Layout = FIRST, axes: Axes | None = None
 ) -> list[Array | None]:
-    """The outputs for every example of `feeds`, first axis the examples; `None` for one that has no such axis.
+    """The outputs for every example of `feeds`, with the examples on the first axis; `None` for an output without them.
 
-    With a `batch` the model gets portions of that size; the last one is filled up with repeated examples, whose outputs
-    are dropped. `axes` are those of the examples in the outputs, the first ones unless given.
+    With a `batch`, the model receives portions of that size. The last one is filled with repeated examples, whose
+    outputs are dropped. `axes` are the outputs' batch axes, by default the first.
     """
     examples = layout.rows(feeds)
     if batch is None:

@@ -1,9 +1,9 @@
-"""Timing in fresh processes: the same two models come out differently from one process to the next.
+"""Timing in fresh processes, because the ratio of the same two models varies from one process to the next.
 
-Where memory happens to lie, the order of loading, even the environment move a ratio by several per cent for as long as
-a process lives (Mytkowicz, Diwan, Hauswirth and Sweeney, "Producing wrong data without doing anything obviously
-wrong!", ASPLOS 2009). One process cannot see that, however long it measures; so intervals are over processes (Kalibera
-and Jones, ISMM 2013), and a process is left as soon as it has said what it can.
+The position of memory, the order of loading, and even the environment shift a ratio by several per cent for the
+lifetime of a process (Mytkowicz, Diwan, Hauswirth and Sweeney, "Producing wrong data without doing anything obviously
+wrong!", ASPLOS 2009). A single process cannot detect that, however long it measures. So intervals are over processes
+(Kalibera and Jones, ISMM 2013), and a process ends as soon as it has nothing more to contribute.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ from apps.agents.sandbox.programs import SOURCE_ROOT, Ended, started
 
 MOST_PROCESSES = 6
 FIRST_LOOK = 0.2
-"""Of the chance to be wrong, spent on looking after `FEWEST_PROCESSES` already; the rest is for when all are there."""
+"""Share of the probability of error for a look after `FEWEST_PROCESSES`; the rest is for when all have run."""
 PRECISION = 0.05
 """More processes follow until the interval reaches no farther than this share of the ratio."""
 LIMIT = 2.0
-"""How many of the effort's budgets all processes may take together, with starting and loading."""
+"""How many of the effort's budgets all processes may take together, including starting and loading."""
 TIMEOUT_S = 600.0
 
 
 @dataclass(frozen=True)
 class FreshProcessTimer:
-    """In `processes` fresh processes at least, and up to six where those differ and the budget allows more.
+    """Times in at least `processes` fresh processes, and up to six if they differ and the budget allows it.
 
-    Each opens the original, the candidate and the control, in an order drawn anew. `expected_s` is for the least.
+    Each opens the original, the candidate and the control in a newly drawn order. `expected_s` is for the minimum.
     """
 
     original: ModelFile
@@ -53,9 +53,9 @@ class FreshProcessTimer:
     effort: Effort
     processes: int = FEWEST_PROCESSES
     wait_s: float = 0.0
-    """How long to wait for a quiet moment first, at most."""
+    """Maximum seconds to wait for a quiet moment first."""
     tell: Callable[[str], object] = str
-    """Told what it waits for."""
+    """Receives the reason for waiting."""
 
     @property
     def expected_s(self) -> float:
@@ -64,14 +64,14 @@ class FreshProcessTimer:
     def compare(
         self, feeds: Feeds, target: Target, question: Question, watcher: Watcher | None = None
     ) -> LatencyComparison:
-        """Raises `ModelRunFailed` where a process fails, and `MemoryError` where the kernel killed one."""
+        """Raises `ModelRunFailed` if a process fails, and `MemoryError` if the kernel killed one."""
         with tempfile.TemporaryDirectory(prefix="timing-", dir=self.scratch) as folder:
             run = _Series(self, stored_feeds(feeds, Path(folder)), Path(folder), target, question, watcher)
             return run.compare()
 
 
 class _Series:
-    """The processes of one comparison, one after the other."""
+    """The processes of one comparison, run one after the other."""
 
     def __init__(
         self,
@@ -103,14 +103,14 @@ class _Series:
         return [result.record for result in self._results]
 
     def _affordable(self) -> int:
-        """How many processes there will be, by the time that the first one took: settled before anything is compared,
-        for a number that depended on results would make intervals too sure of themselves."""
+        """How many processes there will be, from the time of the first one. The number is fixed before anything is
+        compared: if it depended on results, the intervals would be too narrow."""
         spent_s = time.monotonic() - self._start
         fitting = int(LIMIT * self._timer.effort.budget_s / spent_s)
         return max(self._timer.processes, min(MOST_PROCESSES, fitting))
 
     def _answered(self) -> Question | None:
-        """The question with the confidence that is left for this look, if this is the last one; else `None`."""
+        """The question with the confidence for this look, if this is the last look; else `None`."""
         done, fewest = len(self._results), self._timer.processes
         confidence = confidence_left(self._question.confidence, done, self._planned, fewest)
         if confidence is None:
@@ -142,14 +142,14 @@ class _Series:
             for line in lines:
                 message = MESSAGE.validate_json(line)
                 if isinstance(message, Step):
-                    self._tell(number, message)
+                    self._report_progress(number, message)
                 else:
                     result = message
         if result is None:
-            raise ModelRunFailed(reason="a process that times it ended without a word")
+            raise ModelRunFailed(reason="a process that times it ended without a result")
         return result
 
-    def _tell(self, number: int, step: Step) -> None:
+    def _report_progress(self, number: int, step: Step) -> None:
         if not self._watcher:
             return
         fraction = (number + step.fraction) / self._planned
@@ -158,9 +158,9 @@ class _Series:
 
 
 def confidence_left(confidence: float, done: int, planned: int, fewest: int) -> float | None:
-    """Of the interval after `done` of `planned` processes; `None` where nobody looks.
+    """The confidence of the interval after `done` of `planned` processes; `None` if there is no look then.
 
-    There are two looks at most, whose chances to be wrong add up to what the session allows (Bonferroni).
+    There are at most two looks; their probabilities of error add up to what the session allows (Bonferroni).
     """
     alpha = 1 - confidence
     if done == planned:
@@ -170,7 +170,7 @@ def confidence_left(confidence: float, done: int, planned: int, fewest: int) -> 
 
 @contextmanager
 def _process(request: Request) -> Iterator[IO[str]]:
-    """A fresh process at work on `request`: the lines that it writes. Raises what its end calls for."""
+    """A fresh process working on `request`: yields the lines that it writes. Raises the error that explains its end."""
     reading, writing = os.pipe()
     command = [sys.executable, "-m", "apps.agents.measuring.timing_process", str(writing), str(os.getpid())]
     with ExitStack() as stack:
@@ -181,7 +181,7 @@ def _process(request: Request) -> Iterator[IO[str]]:
             )
         finally:
             os.close(writing)
-        program.tell(request.model_dump_json().encode())
+        program.send(request.model_dump_json().encode())
         yield events
         _check(program.ended())
 

@@ -1,8 +1,9 @@
-"""Several models timed in turns, in interleaved blocks.
+"""Times several models in turn, in interleaved blocks.
 
-Each round times a block of runs of every contender, in an order drawn anew, so that a slow stretch of the machine hits
-all of them alike (Laaber et al., Empirical Software Engineering 24 (2019); Kalibera and Jones, "Rigorous benchmarking
-in reasonable time", ISMM 2013). Between blocks there is a pause, in which whatever waits for the core gets its turn.
+Each round times a block of runs of every contender, in a newly drawn order, so that a slow period of the machine
+affects all of them alike (Laaber et al., Empirical Software Engineering 24 (2019); Kalibera and Jones, "Rigorous
+benchmarking in reasonable time", ISMM 2013). Between blocks there is a pause in which other programs that wait for the
+core can run.
 """
 
 from __future__ import annotations
@@ -20,26 +21,26 @@ from apps.agents.measuring.scheduling.pressure import pressure_between, read_pre
 from apps.agents.measuring.stopwatch import Run, Runs, Stopwatch, no_garbage_collection, time_runs
 
 Enough = Callable[[Record], bool]
-"""Asked after some rounds whether more would change anything that matters."""
+"""Called after some rounds: whether more would change anything that matters."""
 
 Favour = Callable[[], AbstractContextManager[str | None]]
-"""A context in which the scheduler favours this process, with what it granted, in words."""
+"""A context in which the scheduler favours this process. Its value describes what was granted."""
 
 ROUNDS_BETWEEN_LOOKS = 4
 LONGEST_PAUSE_S = 0.2
 SETTLING_FROM_RUNS = 4
-"""Blocks of so many runs start with one that is not timed: the caches held another model's weights."""
+"""Blocks of at least this many runs start with one untimed run, because the caches held another model's weights."""
 OVERTIME = 3.0
-"""How many budgets the least number of rounds may take."""
+"""How many budgets the minimum number of rounds may take."""
 SLOW_BLOCKS = 10
-"""A contender that is far slower than the original gets fewer runs once its block has taken so many blocks' time."""
+"""A contender that is far slower than the original gets fewer runs once its block has taken this many blocks' time."""
 
 
 @dataclass(frozen=True)
 class WarmUp:
     runs: int
     typical_ms: float
-    """A tenth of the later half are faster: what a block is planned by, however busy the machine is."""
+    """The 0.1 quantile of the later half. Blocks are planned with it, however busy the machine is."""
 
 
 def warm_up(run: Run, effort: Effort, stopwatch: Stopwatch) -> WarmUp:
@@ -58,7 +59,7 @@ def warm_up(run: Run, effort: Effort, stopwatch: Stopwatch) -> WarmUp:
 
 @dataclass(frozen=True)
 class Block:
-    """How a block is made up: `count` units of `repeat` runs."""
+    """The structure of a block: `count` units of `repeat` runs."""
 
     count: int
     repeat: int
@@ -72,7 +73,7 @@ class Block:
         return cls(max(1, min(effort.runs_per_block_maximum, fitting)), repeat)
 
     def time(self, run: Run, effort: Effort, stopwatch: Stopwatch) -> Runs:
-        """Time one block, and pause."""
+        """Time one block, then pause."""
         start = stopwatch.now_ns()
         if self.count >= SETTLING_FROM_RUNS:
             run()
@@ -92,10 +93,10 @@ def take_turns(
     watcher: Watcher | None = None,
     favour: Favour = nullcontext,
 ) -> Record:
-    """Warm all `contenders` up and time them in rounds, until it is `enough`, the rounds are at their maximum or the
-    budget ends. At least `FEWEST_ROUNDS` are made, unless they take more than `OVERTIME` budgets.
+    """Warm up all `contenders` and time them in rounds, until `enough` returns true, the maximum number of rounds is
+    reached or the budget ends. There are at least `FEWEST_ROUNDS`, unless they take more than `OVERTIME` budgets.
 
-    `favour` holds while timing, after warming up.
+    `favour` applies while timing, after the warm-up.
     """
     order = np.random.default_rng(seed)
     names = list(contenders)

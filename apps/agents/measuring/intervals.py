@@ -1,6 +1,6 @@
-"""Intervals of ratios and times, on logarithms: of rounds in one process, looked at while they come, and of processes.
+"""Intervals of ratios and times, on logarithms: of rounds in one process, examined as they come, and of processes.
 
-Everything here is a mean of logarithms, so that a speed-up and its inverse have the same interval.
+Everything here is a mean of logarithms, so a speed-up and its inverse have the same interval.
 """
 
 from __future__ import annotations
@@ -11,23 +11,23 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-import scipy  # Its parts load when they are first asked for.
+import scipy  # Its parts load on first use.
 
 from apps.agents.contracts.reports.measurements import UNKNOWN, Estimate
 from apps.agents.measuring.effort import FEWEST_ROUNDS
 from apps.agents.measuring.stopwatch import Floats
 
 SEQUENCE_FROM_ROUNDS = 12
-"""Fewer are never looked at before all are there."""
+"""With fewer rounds, the interval is computed only once, when all are there."""
 RESAMPLES = 1000
 MOST_CORRELATED = 0.9
-MOST_UNTOLD = 5
-"""So few values say nothing of how alike neighbours are."""
+TOO_FEW_TO_CORRELATE = 5
+"""Up to this many values, autocorrelation cannot be estimated."""
 
 
 @dataclass(frozen=True)
 class LogInterval:
-    """A mean of logarithms and how far its interval reaches to either side; infinite where nothing bounds it."""
+    """A mean of logarithms and how far its interval reaches to either side; infinite if it is unbounded."""
 
     mean: float
     reach: float
@@ -48,7 +48,7 @@ class LogInterval:
 
 
 def unknown(value: float) -> Estimate:
-    """A guess that no interval bounds."""
+    """A guess with an unbounded interval."""
     return Estimate(value=value, low=0.0, high=UNKNOWN)
 
 
@@ -56,10 +56,11 @@ def unknown(value: float) -> Estimate:
 
 
 def of_rounds(logs: Floats, confidence: float, seed: int) -> LogInterval:
-    """The mean over rounds: Student's interval of few rounds, and a confidence sequence from `SEQUENCE_FROM_ROUNDS` on.
+    """The mean over rounds, with Student's interval for few rounds and a confidence sequence from
+    `SEQUENCE_FROM_ROUNDS` on.
 
-    The sequence may be looked at after every round and still covers at `confidence`; fewer rounds are final when they
-    are looked at first.
+    The sequence may be examined after every round and still has the coverage `confidence`. With fewer rounds, only the
+    first examination is valid, so it must be final.
     """
     count, mean = len(logs), float(np.mean(logs)) if len(logs) else 0.0
     if count < FEWEST_ROUNDS:
@@ -90,16 +91,16 @@ def student(confidence: float, degrees: int) -> float:
 
 
 def error_of_mean(values: Floats, seed: int) -> float:
-    """The standard error of a mean of values that come in order, of which neighbours may be alike.
+    """The standard error of a mean of values in sequence, whose neighbours may be correlated.
 
-    Independent values' error, times what an autoregression of the first order makes of it (its coefficient corrected
-    for the bias of short series: Kendall, Biometrika 41 (1954)). Where the autocorrelation at lag 1 lies beyond ±2/√n,
-    no less than what resampling moving blocks shows (Künsch, Annals of Statistics 17 (1989)).
+    The error of independent values, times the factor of a first-order autoregression (its coefficient corrected for the
+    bias of short series: Kendall, Biometrika 41 (1954)). If the autocorrelation at lag 1 lies beyond ±2/√n, at least
+    the error from resampling moving blocks (Künsch, Annals of Statistics 17 (1989)).
     """
     count = len(values)
     plain = float(np.std(values, ddof=1)) / math.sqrt(count)
     lag1 = autocorrelation(values)
-    likely = min(MOST_CORRELATED, max(0.0, (count * lag1 + 1) / (count - 3))) if count > MOST_UNTOLD else 0.0
+    likely = min(MOST_CORRELATED, max(0.0, (count * lag1 + 1) / (count - 3))) if count > TOO_FEW_TO_CORRELATE else 0.0
     error = plain * math.sqrt((1 + likely) / (1 - likely))
     return max(error, _by_moving_blocks(values, seed)) if abs(lag1) > 2 / math.sqrt(count) else error
 
@@ -115,7 +116,7 @@ def _by_moving_blocks(values: Floats, seed: int) -> float:
 
 
 def autocorrelation(values: Floats) -> float:
-    """At lag 1; 0 of values that do not differ."""
+    """Autocorrelation at lag 1; 0 for constant values."""
     off = values - np.mean(values)
     total = float(off @ off)
     return float(off[1:] @ off[:-1]) / total if total > 0 else 0.0
@@ -127,9 +128,9 @@ def autocorrelation(values: Floats) -> float:
 def of_processes(logs: Sequence[Floats], confidence: float, seed: int) -> LogInterval:
     """The mean over processes, from each process's rounds.
 
-    Student's interval over the processes' means, whose spread holds that of their rounds already: a percentile
-    bootstrap over six processes would be narrower by a third, and over three by nearly two. Where the means agree
-    better than their own rounds let them, by luck, the rounds' error stands in.
+    Student's interval over the processes' means, whose spread already includes that of their rounds. A percentile
+    bootstrap would be narrower by a third with six processes, and by nearly two thirds with three. If the means happen
+    to agree better than their own rounds allow, the rounds' error is used.
     """
     means = np.array([np.mean(one) for one in logs])
     count, mean = len(means), float(np.mean(means))

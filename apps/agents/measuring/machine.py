@@ -1,6 +1,6 @@
-"""The machine that measures: what it is, which instruction sets it has, which library versions are installed.
+"""The machine that measures: its hardware, instruction sets, and installed library versions.
 
-Light: reads the kernel's files and package metadata, imports nothing heavy. A worker's heartbeat uses it as well.
+Reads the kernel's files and package metadata, and imports nothing heavy. A worker's heartbeat uses it as well.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ LIBRARIES = (
     *("onnx", "onnxruntime", "onnxruntime-gpu", "onnxscript", "numpy", "torch", "torch-pruning", "transformers"),
     *("bitsandbytes", "autoawq", "tensorflow", "keras", "safetensors", "scipy"),
 )
-"""Distributions whose versions change what is measured."""
+"""Distributions whose version affects measurements."""
 
 FLAGS = frozenset(
     (
@@ -27,11 +27,11 @@ FLAGS = frozenset(
         *("asimd", "asimdhp", "asimddp", "i8mm", "bf16", "sve", "sve2", "svei8mm"),
     )
 )
-"""Instruction sets that decide which kernels are fast, as Linux spells them on x86 and Arm."""
+"""Instruction sets that decide which kernels are fast, in Linux's spelling on x86 and Arm."""
 
 
 def describe_machine(root: Path = Path("/")) -> Machine:
-    """This machine as a report names it. `root` is where `proc` and `sys` are looked for."""
+    """This machine for a report. `proc` and `sys` are read under `root`."""
     cpu_info = _read(root / "proc/cpuinfo")
     return Machine(
         hostname=platform.node(),
@@ -47,7 +47,7 @@ def describe_machine(root: Path = Path("/")) -> Machine:
 
 
 def installed_versions(names: Iterable[str]) -> dict[str, str]:
-    """The versions of those distributions among `names` that are installed here."""
+    """The versions of those distributions in `names` that are installed."""
     found = {}
     for name in names:
         try:
@@ -74,7 +74,7 @@ def _cpu(cpu_info: str) -> str:
 
 
 def _memory_bytes(root: Path) -> int:
-    """Memory that this process may use: the machine's, or less where a control group says so."""
+    """Memory that this process may use: the machine's, or less if a control group limits it."""
     match = re.search(r"^MemTotal:\s+(\d+) kB", _read(root / "proc/meminfo"), re.MULTILINE)
     total = int(match[1]) * 1024 if match else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     limit = _read(root / "sys/fs/cgroup/memory.max").strip()

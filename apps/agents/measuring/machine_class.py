@@ -1,4 +1,4 @@
-"""Classes of machines that differ in how fast they compute in narrow number types."""
+"""Classes of machines that differ in how fast they compute with narrow number types."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DOT_FLAGS = frozenset({"asimddp", "i8mm"})
 
 
 def machine_class(device: Device, flags: frozenset[str] | None) -> MachineClass:
-    """The class of a machine by its instruction sets; unknown flags (`None`) are taken for x86 with VNNI."""
+    """The class of a machine by its instruction sets. Unknown flags (`None`) are treated as x86 with VNNI."""
     if device is Device.CUDA:
         return MachineClass.CUDA
     if flags is None or flags & VNNI_FLAGS:

@@ -1,4 +1,4 @@
-"""What a runtime's profiler says of one run of a model, and the names under which two models are held together."""
+"""The result of a runtime's profiler for one run of a model, and the names by which two models are matched."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ CONVERSIONS = frozenset(
         *("ReorderInput", "ReorderOutput", "QUANTIZE", "DEQUANTIZE", "CAST", "TRANSPOSE", "Quantize", "Dequantize"),
     )
 )
-"""Operators that change the type or the layout of numbers and compute nothing, as the runtimes call them."""
+"""Operators that change the type or layout of numbers without computing anything, in the runtimes' spelling."""
 
 CONVOLUTION, PRODUCT = "convolution", "matrix product"
 _FAMILIES = {
@@ -20,8 +20,7 @@ _FAMILIES = {
     **dict.fromkeys(("MatMulNBits", "MatMulBnb4", "QGemm", "Dense", "FULLY_CONNECTED", "BATCH_MATMUL"), PRODUCT),
 }
 _PREFIXES = ("QLinear", "Fused", "Nhwc", "Fused")
-"""What ONNX Runtime puts before the name of an operator that it does in 8 bits, with its activation, or channels last;
-it may put one before another."""
+"""Prefixes of ONNX Runtime's operators in 8 bits, with a fused activation, or channels last. There may be several."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +28,13 @@ class TimedOperator:
     """One operator as the runtime ran it."""
 
     name: str
-    """Of the layer that it belongs to, under the name that the file gives it; empty where it belongs to none."""
+    """Name, in the file, of the layer that it belongs to; empty if it belongs to none."""
     op_type: str
-    """As the runtime calls what it ran."""
+    """The runtime's name for the operator it ran."""
     time_ms: float
-    """Median of the runs that were profiled."""
+    """Median over the profiled runs, in milliseconds."""
     dequantized: str = ""
-    """Where it computes in float on numbers that were turned into float for it: their type, such as `uint16`."""
+    """If it computes in float on numbers that were converted for it: their original type, such as `uint16`."""
 
 
 OperatorTimes = tuple[TimedOperator, ...]
@@ -43,7 +42,7 @@ OperatorTimes = tuple[TimedOperator, ...]
 
 
 def family(op_type: str) -> str:
-    """What an operator computes, whatever kernel does: `Conv`, `QLinearConv` and `ConvInteger` are `convolution`."""
+    """What an operator computes, whatever the kernel: `Conv`, `QLinearConv` and `ConvInteger` are `convolution`."""
     base = op_type
     for prefix in _PREFIXES:
         base = base.removeprefix(prefix)

@@ -1,4 +1,4 @@
-"""How much memory a model takes: measured in a process that holds a runtime, the feeds and one model, nothing else."""
+"""The memory that a model takes, measured in a process that holds only a runtime, the feeds and one model."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ KIB = 1024
 def measure(
     probe: str, model: Path, feeds: Feeds, target: Target, *, runs: int = RUNS, extra: Sequence[str] = ()
 ) -> int:
-    """How many bytes of resident memory loading `model` and running it `runs` times takes at its peak.
+    """Peak resident memory, in bytes, of loading `model` and running it `runs` times.
 
-    Method: a fresh process runs the module `probe` (see `peak_memory_process`). It imports the runtime and reads
-    the feeds, notes its resident size, loads the model, runs it, and prints both that size and the kernel's high-water
-    mark (VmHWM) since. The difference is the model's: weights, copies, and the arena for activations.
+    Method: a fresh process runs the module `probe` (see `peak_memory_process`). It imports the runtime and reads the
+    feeds, notes its resident size, loads the model, runs it, and prints both that size and the kernel's high-water mark
+    (VmHWM) since then. The difference belongs to the model: weights, copies, and the arena for activations.
 
-    Raises `ModelRunFailed` where the process fails or takes more than five minutes.
+    Raises `ModelRunFailed` if the process fails or takes more than five minutes.
     """
     with tempfile.TemporaryDirectory(prefix="memory-") as folder:
         given = (model, stored_feeds(feeds, Path(folder)), target.threads, target.device.value, runs, *extra)
@@ -42,11 +42,11 @@ def measure(
 
 
 def resident_bytes() -> tuple[int, int]:
-    """Resident now and at its highest, from the kernel's account of this process."""
+    """Current and peak resident bytes of this process, as the kernel counts them."""
     status = Path("/proc/self/status")
     if status.exists():
         found = dict(re.findall(r"^(VmRSS|VmHWM):\s+(\d+) kB", status.read_text(), re.MULTILINE))
         return int(found["VmRSS"]) * KIB, int(found["VmHWM"]) * KIB
-    # Without /proc only the highest is known: bytes on macOS, KiB elsewhere.
+    # Without /proc only the peak is known: bytes on macOS, KiB elsewhere.
     highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else KIB)
     return highest, highest

@@ -1,4 +1,4 @@
-"""The process that `peak_memory.measure` starts: it holds a runtime, the feeds and one model, nothing else."""
+"""The process that `peak_memory.measure` starts: it holds only a runtime, the feeds and one model."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from apps.agents.sandbox.parent_watch import die_with_parent
 
 @dataclass(frozen=True)
 class Probe:
-    """What such a process is to do.
+    """The task of such a process.
 
-    Its arguments are MODEL FEEDS.npz THREADS DEVICE RUNS, and then what else its runtime wants to know (`extra`).
+    Its arguments are MODEL FEEDS.npz THREADS DEVICE RUNS, followed by those of its runtime (`extra`).
     """
 
     model: Path
@@ -31,7 +31,7 @@ class Probe:
 
     @classmethod
     def of_arguments(cls) -> Probe:
-        """From the command line, with the feeds in memory. The process ends with the one that started it."""
+        """Read the command line and load the feeds. The process ends when the one that started it ends."""
         die_with_parent(os.getppid())
         model, feeds, threads, device, runs, *extra = sys.argv[1:]
         with np.load(feeds, allow_pickle=False) as stored:
@@ -39,9 +39,9 @@ class Probe:
         return cls(Path(model), arrays, Target(device=Device(device), threads=int(threads)), int(runs), tuple(extra))
 
     def report(self, load: Callable[[], Callable[[Feeds], object]], allocated: Callable[[], int] | None = None) -> None:
-        """Load the model and run it; print the bytes resident before, and the most that were since.
+        """Load the model and run it. Print the resident bytes before, and the peak since.
 
-        On an accelerator these are 0 and what `allocated` gives, the most that the runtime has allocated there.
+        On an accelerator these are 0 and the result of `allocated`, the peak of the runtime's allocations there.
         """
         before, _ = resident_bytes()
         run = load()

@@ -1,4 +1,4 @@
-"""What passes to and from processes that measure: feeds as a file, a request as JSON, and lines of JSON back."""
+"""The data exchanged with measuring processes: feeds as a file, a request as JSON, and lines of JSON in return."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from apps.agents.measuring.record import Record
 
 
 class ModelFile(Value):
-    """A model that a process of its own can open: arguments of `apps.agents.measuring.engine.open_engine`."""
+    """A model that a separate process can open: the arguments of `apps.agents.measuring.engine.open_engine`."""
 
     format: str
     path: Path
@@ -33,7 +33,7 @@ class Request(Value):
     target: Target
     effort: Effort
     seed: int
-    """Draws the order in which the contenders are loaded and timed."""
+    """Seed for the order in which the contenders are loaded and timed."""
 
 
 class Step(Value):
@@ -51,9 +51,9 @@ MESSAGE: TypeAdapter[Step | Result] = TypeAdapter(Annotated[Step | Result, Field
 
 
 def stored_feeds(feeds: Feeds, folder: Path) -> Path:
-    """The file in `folder` that holds one batch.
+    """The file in `folder` with one batch.
 
-    Texts come as objects, which would be pickled; every runtime takes numpy's own strings as well.
+    Object arrays of text would be pickled, so they are stored as numpy strings, which every runtime accepts.
     """
     plain: Mapping[str, Any] = {
         name: array.astype(str) if array.dtype == object else array for name, array in feeds.items()

@@ -1,4 +1,4 @@
-"""What one process has timed, in a form that passes between processes as JSON."""
+"""What one process has timed, in a form that processes can exchange as JSON."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from apps.agents.measuring.stopwatch import Floats, Runs
 ORIGINAL, CANDIDATE, CONTROL = "original", "candidate", "control"
 CONTENDERS = (ORIGINAL, CANDIDATE, CONTROL)
 CLEAN_RUNS_A_BLOCK = 3
-"""The least that a block must hold to count, or all its runs where it has fewer."""
+"""Minimum of clean runs for a block to count, or all its runs if it has fewer."""
 
 
 class Series(Value):
-    """One contender's timed runs. A block that does not count has no median."""
+    """One contender's timed runs. A block that does not count has the median `None`."""
 
     medians_ms: tuple[float | None, ...]
-    """Of each block's clean runs."""
+    """Median of each block's clean runs."""
     cpu_ms: tuple[float, ...]
-    """Median CPU time of each block, of all its runs."""
+    """Median CPU time of all runs of each block."""
     wall_ms: tuple[float, ...]
-    """Median wall time of each block, of all its runs: what a busy machine said."""
+    """Median wall time of all runs of each block, including disturbed ones."""
     clean_ms: tuple[float, ...]
     """Every clean run of the blocks that count."""
     runs: int
     disturbed: int
     by_reference: bool = False
-    """Whether its runs were held against those that lost no core, and not against their own CPU time."""
+    """Whether its runs were compared with those that lost no core instead of with their own CPU time."""
 
     @property
     def mostly_disturbed(self) -> bool:
-        """Then what undisturbed runs would be like is anybody's guess, where they are held against each other."""
+        """Whether most runs are disturbed. If runs are compared with each other, an undisturbed run is then unknown."""
         return self.by_reference and 2 * self.disturbed > self.runs
 
 
 class Record(Value):
-    """Rounds of all contenders in one process."""
+    """The rounds of all contenders in one process."""
 
     series: dict[str, Series]
     runs_per_block: int
@@ -50,9 +50,9 @@ class Record(Value):
     priority: str = ""
     """What the scheduler granted, in words."""
     pressure: Pressure | None = None
-    """What others and the host took of the cores meanwhile."""
+    """Share of the cores that other programs and the host took meanwhile."""
     timed_by: str = ""
-    """The clock, in words, where it is not the host's."""
+    """The clock, in words, if it is not the host's."""
 
     @property
     def rounds(self) -> int:
@@ -60,7 +60,7 @@ class Record(Value):
 
     @property
     def counted(self) -> NDArray[np.int64]:
-        """Numbers of the rounds in which every contender has enough clean runs."""
+        """Indices of the rounds in which every contender has enough clean runs."""
         known = [[median is not None for median in one.medians_ms] for one in self.series.values()]
         return np.flatnonzero(np.all(known, axis=0))
 
@@ -73,13 +73,13 @@ class Record(Value):
         return sum(one.disturbed for one in self.series.values())
 
     def medians_ms(self, name: str) -> Floats:
-        """Of the rounds that count."""
+        """Medians of the rounds that count, in milliseconds."""
         found = self.series[name].medians_ms
         return np.array([found[number] or 0.0 for number in self.counted], dtype=np.float64)
 
 
 def record_of(blocks: Mapping[str, Sequence[Runs]], target: Target, *, runs_per_block: int, warmup_runs: int) -> Record:
-    """The record of `blocks`, which hold one entry for each round."""
+    """The record of `blocks`, which have one entry per round."""
     return Record(
         series={name: _series(of_name, target) for name, of_name in blocks.items()},
         runs_per_block=runs_per_block,
@@ -88,7 +88,7 @@ def record_of(blocks: Mapping[str, Sequence[Runs]], target: Target, *, runs_per_
 
 
 def _series(blocks: Sequence[Runs], target: Target) -> Series:
-    # All blocks are judged together: what undisturbed runs are like shows in all of them better than in one.
+    # All blocks are judged together: they show what undisturbed runs look like better than one block does.
     together = Runs(tuple(reading for block in blocks for reading in block.readings), blocks[0].repeat)
     masks = np.split(clean(together, target), np.cumsum([len(block) for block in blocks])[:-1])
     medians: list[float | None] = []

@@ -1,4 +1,4 @@
-"""One model timed alone."""
+"""Times one model alone."""
 
 from __future__ import annotations
 
@@ -36,12 +36,11 @@ def measure_latency(
     effort: Effort | None = None,
     clock: Clock | None = None,
 ) -> Latency:
-    """Time one model alone: `run` makes one inference of `batch_size` examples.
+    """Time one model alone. `run` makes one inference of `batch_size` examples.
 
-    Warms up, then times up to `runs` runs, fewer (but at least three) where `budget_s` ends first; those count that
-    nothing disturbed, or all where fewer than three are left. `threads` is only written down: whoever made the session
-    has set it. Two separate calls of this one differ by whatever the machine did in between: for a comparison use a
-    `Timer`.
+    Warms up, then times up to `runs` runs, or fewer (at least three) if `budget_s` ends first. Undisturbed runs count,
+    or all runs if fewer than three are undisturbed. `threads` is only recorded; the caller has set it in the session.
+    Two separate calls also differ by the state of the machine, so use a `Timer` for a comparison.
     """
     effort = effort or Effort()
     stopwatch: Stopwatch = SystemStopwatch() if clock is None else WallStopwatch(clock)
@@ -55,7 +54,7 @@ def measure_latency(
 
 
 def summarize(times_ms: Floats, batch_size: int, threads: int) -> Latency:
-    """Percentiles of single runs; throughput is examples a second at the median run."""
+    """Percentiles of single runs. Throughput is examples per second at the median run."""
     p50, p95 = np.percentile(times_ms, [50, 95])
     return Latency(
         p50_ms=float(p50),

@@ -1,4 +1,4 @@
-"""Timing single runs: wall clock, CPU time of all threads, and how often the scheduler took the core away."""
+"""Times single runs: wall clock, CPU time of all threads, and how often the scheduler took the core away."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from apps.agents.contracts.criteria import Target
 Run = Callable[[], object]
 """One inference."""
 Clock = Callable[[], int]
-"""Nanoseconds, never going back."""
+"""Nanoseconds of a monotonic clock."""
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
@@ -31,11 +31,11 @@ class Reading:
 
     wall_ns: int
     cpu_ns: int
-    """Of all threads of the process."""
+    """Sum over all threads of the process."""
     involuntary: int = 0
-    """How often the scheduler gave a core of this process to another one while it still wanted to compute."""
+    """How often the scheduler took a core from this process while it was computing."""
     voluntary: int = 0
-    """How often a thread waited by itself: for another thread, a device or a file."""
+    """How often a thread waited voluntarily: for another thread, a device or a file."""
 
 
 class Stopwatch(Protocol):
@@ -48,19 +48,19 @@ class Stopwatch(Protocol):
     def pause(self, seconds: float) -> None: ...
 
     def describe(self) -> str:
-        """What it reads, in words, where that is not the host's wall clock."""
+        """What it reads, in words, if that is not the host's wall clock."""
         ...
 
 
 @runtime_checkable
 class OwnClock(Protocol):
-    """An engine whose device has a clock of its own."""
+    """An engine whose device has its own clock."""
 
     def stopwatch(self, target: Target) -> Stopwatch | None: ...
 
 
 def stopwatch_for(engines: Iterable[object], target: Target) -> Stopwatch:
-    """The devices' own clock where all `engines` have one; else the host's, which stops when the outputs are there."""
+    """The devices' clock if all `engines` have one; otherwise the host's, which stops when the outputs are ready."""
     found = [engine.stopwatch(target) if isinstance(engine, OwnClock) else None for engine in engines]
     own = [stopwatch for stopwatch in found if stopwatch is not None]
     return own[0] if own and len(own) == len(found) else SystemStopwatch()
@@ -92,7 +92,7 @@ class SystemStopwatch:
 
 @dataclass(frozen=True)
 class WallStopwatch:
-    """One clock for everything, so that every run counts: for a clock of a test's own."""
+    """Uses one clock for everything, so that every run counts: for a test's own clock."""
 
     clock: Clock
 
@@ -107,7 +107,7 @@ class WallStopwatch:
         return Reading(wall_ns, wall_ns)
 
     def pause(self, seconds: float) -> None:
-        """Nothing else wants to compute on such a clock."""
+        """Does nothing: no other program competes under such a clock."""
 
     def describe(self) -> str:
         return ""
@@ -141,7 +141,7 @@ class Runs:
 
     @property
     def wall_ms(self) -> Floats:
-        """Milliseconds of one inference."""
+        """Milliseconds per inference."""
         return self.wall_ns / (NANOSECONDS_PER_MS * self.repeat)
 
     @property
@@ -152,7 +152,7 @@ class Runs:
 def time_runs(
     run: Run, count: int, stopwatch: Stopwatch, *, repeat: int = 1, limit_s: float = float("inf"), minimum: int = 1
 ) -> Runs:
-    """`count` units of `run`, each timed alone; fewer, down to `minimum`, once `limit_s` has passed."""
+    """Time `count` units of `run`, each alone; fewer, but at least `minimum`, once `limit_s` has passed."""
     readings: list[Reading] = []
     deadline_ns = stopwatch.now_ns() + limit_s * 1e9
     for _ in range(count):
@@ -164,7 +164,7 @@ def time_runs(
 
 @contextmanager
 def no_garbage_collection() -> Iterator[None]:
-    """Collect now, then not until the end: a collection inside a timed run is not the model's time."""
+    """Collect garbage now, then not until the end: a collection inside a timed run is not the model's time."""
     was_on = gc.isenabled()
     gc.collect()
     gc.disable()

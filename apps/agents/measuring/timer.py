@@ -1,4 +1,4 @@
-"""The port through which an evaluation has two models timed, and the timer that does it in the process it is in."""
+"""The port that an evaluation uses to time two models, and the timer that runs in the current process."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from apps.agents.measuring.scheduling.priority import priority
 from apps.agents.measuring.stopwatch import Run, stopwatch_for
 
 DECIDED_PRECISION = 2.5
-"""How many times wider than `Effort.precision` an interval may stay that has decided."""
+"""How many times `Effort.precision` the interval may reach if it already decides."""
 
 
 class Timer(Protocol):
-    """Times one candidate against its original, the original's second session being the control."""
+    """Times a candidate against its original. The control is a second session of the original."""
 
     def compare(
         self, feeds: Feeds, target: Target, question: Question, watcher: Watcher | None = None
     ) -> LatencyComparison:
-        """Both models on `feeds`, one batch, at `target`. Raises what the runtimes refuse."""
+        """Time both models on `feeds`, one batch, at `target`. Raises the runtimes' errors."""
         ...
 
     @property
     def expected_s(self) -> float:
-        """About how long that takes."""
+        """About how many seconds that takes."""
         ...
 
 
 @dataclass(frozen=True)
 class InProcessTimer:
-    """In the process it is in: quick, and blind to what differs from one process to the next.
+    """Times in the current process: fast, but blind to differences between processes.
 
-    For a choice among candidates, and for engines that live in memory only.
+    For choosing among candidates, and for engines that exist only in memory.
     """
 
     original: Engine
@@ -71,7 +71,7 @@ class InProcessTimer:
 
 
 def settling(question: Question, effort: Effort) -> Enough:
-    """Whether the rounds of one process answer the question, by an interval that may be looked at at any time."""
+    """Whether the rounds of one process answer the question, with an interval that may be examined at any time."""
 
     def enough(record: Record) -> bool:
         if len(record.counted) < effort.rounds_minimum:
@@ -83,9 +83,9 @@ def settling(question: Question, effort: Effort) -> Enough:
 
 
 def settled(speedup: LogInterval, decide_at: tuple[float, ...], precision: float, decided: float) -> bool:
-    """Whether more would change nothing that matters: the interval is narrow and no limit lies inside it.
+    """Whether more rounds would change nothing that matters: the interval is narrow and contains no limit.
 
-    It may reach as far as `precision` says; where there are limits and all lie outside, as far as `decided`.
+    It may reach as far as `precision`. If there are limits and all lie outside, it may reach as far as `decided`.
     """
     if not all(speedup.excludes(limit) for limit in decide_at):
         return False

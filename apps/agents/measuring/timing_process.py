@@ -1,7 +1,7 @@
 """Times two models in a fresh process: `python -m apps.agents.measuring.timing_process EVENT_FD PARENT_PID`.
 
-Reads a `Request` from standard input and writes `Step`s and one `Result` to EVENT_FD. It imports what the two formats
-need and nothing else: not the worker's history, and not its memory layout.
+Reads a `Request` from standard input and writes `Step`s and one `Result` to EVENT_FD. It imports only what the two
+formats need, so it has neither the worker's history nor its memory layout.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ def main(event_fd: int, parent: int) -> None:
     request = Request.model_validate_json(sys.stdin.buffer.read())
     with open(event_fd, "w", encoding="utf-8") as events:
         _send(events, Result(record=record_of(request, events)))
-    # Libraries that tear down together may hang or crash; all that matters is told by now.
+    # Libraries that shut down together may hang or crash; the result has been sent by now.
     os._exit(0)
 
 
 def record_of(request: Request, events: IO[str]) -> Record:
-    """Open both models and the control in an order of this process's own, and time them in turns."""
+    """Open both models and the control in a newly drawn order, and time them in turn."""
     with np.load(request.feeds, allow_pickle=False) as stored:
         feeds = {name: stored[name] for name in stored.files}
     engines = engines_of(request)
@@ -54,7 +54,7 @@ def record_of(request: Request, events: IO[str]) -> Record:
 
 @contextmanager
 def _whole_process(threads: int) -> Iterator[str]:
-    """Priority for this thread and those that the runtimes have made already."""
+    """Priority for this thread and those that the runtimes have already created."""
     scheduler = Scheduler()
     words = ask_for_priority(threads, scheduler)
     granted = scheduler.schedule()
@@ -65,7 +65,7 @@ def _whole_process(threads: int) -> Iterator[str]:
 
 
 def engines_of(request: Request) -> dict[str, Engine]:
-    """Both models opened, in an order of this process's own."""
+    """Both models opened, in a newly drawn order."""
     files = {ORIGINAL: request.original, CANDIDATE: request.candidate}
     order = sorted(files, reverse=bool(np.random.default_rng(request.seed).integers(2)))
     return {
@@ -75,7 +75,7 @@ def engines_of(request: Request) -> dict[str, Engine]:
 
 
 def contenders(request: Request, engines: Mapping[str, Engine], feeds: Feeds) -> dict[str, Run]:
-    """Their sessions, loaded in an order of this process's own; the control is the original's second one."""
+    """Their sessions, loaded in a newly drawn order; the control is the original's second session."""
     order = np.random.default_rng(request.seed).permutation(len(CONTENDERS))
     names = [CONTENDERS[index] for index in order]
     return {name: partial(engines[_whose(name)].session(request.target), feeds) for name in names}

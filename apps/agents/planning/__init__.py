@@ -1,5 +1,5 @@
-"""Which candidates to try, what each should gain, and what to try when one loses too much: the PlanningAgent.
+"""The PlanningAgent: which candidates to try, what each should gain, and what to try if one loses too much.
 
-Light and pure: the preview of a plan runs in the web process. Imports `techniques` and what lies below. Add a rule of
-order or of repair here; what concerns one technique belongs to that technique.
+Pure functions without heavy libraries, because the web process previews plans. It imports `techniques` and the packages
+below. Add a rule of order or of repair here. A rule about a single technique belongs to that technique.
 """

@@ -1,4 +1,4 @@
-"""The PlanningAgent: an argued plan from what is known of the model, the machine, the criteria and the number types."""
+"""The PlanningAgent. It turns facts about model, machine, criteria and number types into a plan with reasons."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ from apps.agents.planning.availability import Sorting
 from apps.agents.planning.baseline import is_baseline
 from apps.agents.planning.bases import Bases, bases_of_analyses, bases_of_model
 from apps.agents.planning.chains import Heads, application_of
+from apps.agents.planning.cuts import Cut, cuts, fits_behind
 from apps.agents.planning.minutes import Minutes
 from apps.agents.planning.ordering import collapse, no_gain, obstacle, predicted_gain, worth
 from apps.agents.planning.prediction import noise_by_operator, predict, scope_of
-from apps.agents.planning.summary import describe, summary, tables_said
+from apps.agents.planning.summary import describe, summary, tables_in_words
 from apps.agents.techniques.catalogue import BUILTIN, Family, TechniqueSpec, catalogue
 from apps.agents.techniques.knowledge.profile import GraphProfile
 from apps.agents.techniques.knowledge.tables import TABLES, Knowledge
@@ -34,19 +35,22 @@ from apps.agents.techniques.variants import KEPT_NODES, variants_of
 logger = logging.getLogger(__name__)
 
 TYPE_CHOICES = 2
-"""Number types that are measured at least, where the budget allows: predictions of kernels are leads, not verdicts."""
+"""At least this many choices of number types are measured if the budget allows, because predictions for kernels are
+uncertain."""
 MOST_OF_THE_WORK = 0.5
 
 
 def type_choice(spec: TechniqueSpec | None, parameters: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """What makes a candidate a number-type choice of its own; `None` when it chooses no number type."""
+    """The technique and number types of a candidate, to tell choices apart; `None` if it does not choose number
+    types."""
     types = spec.knowledge.number_types(parameters) if spec else None
     return None if spec is None or types is None else (spec.name, *types)
 
 
 @dataclass(frozen=True)
 class _Weighed:
-    """A variant with its prediction, and why it might be left out: a firm reason, or only a prediction of no gain."""
+    """A variant with its prediction, and a reason to leave it out, if any: a firm one, or a soft one (no predicted
+    gain)."""
 
     variant: Variant
     spec: TechniqueSpec
@@ -54,11 +58,11 @@ class _Weighed:
     firm: str | None
     soft: str | None
     reach: float
-    """Share of the time that the operators take which it changes."""
+    """The share of the time that is spent in the operators that it changes."""
     profile: GraphProfile
-    """Of the form that it starts from."""
+    """The profile of the form of the model that it starts from."""
     head: Chain
-    """What is applied before it."""
+    """The links that are applied before it."""
 
     @property
     def application(self) -> Application:
@@ -70,7 +74,7 @@ class _Weighed:
 
 
 class PlanningAgent:
-    """Plans by rules and by cost and benefit; `specs` is the catalogue of techniques, every known one by default."""
+    """Plans by rules and by cost and benefit. `specs` is the catalogue of techniques; by default, all known ones."""
 
     def __init__(self, specs: Mapping[str, TechniqueSpec] | None = None, knowledge: Knowledge = TABLES) -> None:
         self.specs = catalogue() if specs is None else specs
@@ -90,8 +94,8 @@ class PlanningAgent:
     ) -> Plan:
         """The plan for an analysed model: candidates in the order of their worth, and what was left out and why.
 
-        `exported` are the analyses of what it was exported to, which techniques for other runtimes start from;
-        `export_failures` say, by target format, why there is none although one was tried.
+        `exported` are the analyses of the models that it was exported to, from which techniques for other runtimes
+        start. `export_failures` says, by target format, why an export that was tried failed.
         """
         bases = bases_of_analyses(analysis, exported, dataset.task)
         sorting = Sorting(bases, criteria, dataset, tuple(libraries), tuple(disabled), export_failures or {})
@@ -105,7 +109,7 @@ class PlanningAgent:
         libraries: Iterable[str] = (),
         disabled: Iterable[str] = (),
     ) -> Plan:
-        """The plan before anything ran: the same rules, with sensitivities and times unknown."""
+        """The plan before anything has run: the same rules, but sensitivities and times are unknown."""
         bases = bases_of_model(model, dataset.task)
         sorting = Sorting(bases, criteria, dataset, tuple(libraries), tuple(disabled))
         return self._plan_of_sound(bases, Minutes(criteria, dataset), *sorting.sort(self.specs))
@@ -151,6 +155,8 @@ class PlanningAgent:
         chosen = [item for item in weighed if not item.firm and (not item.soft or _asked_for(item, criteria))]
         chosen += _measured_anyway(chosen, weighed)
         chosen += [item for item in weighed if item not in chosen and any(_is_baseline(item, one) for one in chosen)]
+        behind_cuts = self._behind_cuts(chosen, bases, available, criteria)
+        chosen += [_foreseen(item, bases, minutes, self._before(item)) for item in behind_cuts]
         chosen.sort(key=lambda item: -_worth(item, criteria))
         omitted = omitted + [
             Omission(technique=item.spec.name, title=item.title, reason=_sentence(item.firm or item.soft or ""))
@@ -160,6 +166,32 @@ class PlanningAgent:
         omitted += _not_tried(chosen)
         candidates = tuple(_record(number, item) for number, item in enumerate(chosen, start=1))
         return Plan(summary=summary(bases, candidates, criteria), candidates=candidates, omitted=tuple(omitted))
+
+    def _behind_cuts(
+        self, chosen: list[_Weighed], bases: Bases, available: Mapping[str, TechniqueSpec], criteria: Criteria
+    ) -> list[_Weighed]:
+        """For each cut of the original the quantization that promises most of an export, or the cut by itself."""
+        given = bases.original.model.format
+        made: list[_Weighed] = []
+        for cut in cuts(available, criteria, given):
+            behind = (
+                one for one in sorted(chosen, key=lambda one: -_worth(one, criteria)) if _of_an_export(one, bases)
+            )
+            later = next(
+                (one for one in behind if fits_behind(cut, (*one.head, one.application), self.specs, given)), None
+            )
+            made.append(_after_cut(cut, later) if later else self._cut_alone(cut, available, bases))
+        return made
+
+    def _before(self, item: _Weighed) -> list[tuple[TechniqueSpec, Mapping[str, Any]]]:
+        """What is applied before it, and only for it."""
+        return [(self.specs[link.technique], link.parameters) for link in item.head]
+
+    def _cut_alone(self, cut: Cut, available: Mapping[str, TechniqueSpec], bases: Bases) -> _Weighed:
+        last = cut.chain[-1]
+        variant = Variant(last.technique, last.parameters, cut.reason)
+        spec, profile = available[last.technique], bases.original.profile
+        return _Weighed(variant, spec, cut.predicted(None), None, None, 1.0, profile, cut.chain[:-1])
 
     def _weigh(
         self, variant: Variant, available: Mapping[str, TechniqueSpec], heads: Heads, criteria: Criteria
@@ -177,9 +209,10 @@ class PlanningAgent:
         return _Weighed(complete, spec, prediction, firm, soft, reach, profile, head)
 
     def _rescue(self, item: _Weighed, criteria: Criteria) -> _Weighed | None:
-        """A variant that is predicted to collapse, with as few sensitive nodes in float as leave half of the limit.
+        """A variant that is predicted to collapse, with as few nodes in float as reduce its loss to half of the limit.
 
-        `None` where that would leave no gain, or where operator types explain the collapse: other variants keep those.
+        `None` if it would not gain anything then, or if operator types explain the collapse: other variants keep those
+        in float.
         """
         profile = item.profile
         if not collapse(item.prediction, criteria):
@@ -211,6 +244,19 @@ class PlanningAgent:
         return ranked[: counts[index]] if index < len(counts) else None
 
 
+def _of_an_export(item: _Weighed, bases: Bases) -> bool:
+    """Whether it quantizes what the original was exported to."""
+    return item.spec.family is Family.QUANTIZATION and bases.starts_from_export(item.spec) is not None
+
+
+def _after_cut(cut: Cut, later: _Weighed) -> _Weighed:
+    """`later`, applied to the cut model instead of the whole one."""
+    reason = f"{cut.reason} {later.variant.reason}"
+    variant = replace(later.variant, reason=reason)
+    prediction = cut.predicted(later.prediction)
+    return replace(later, variant=variant, prediction=prediction, soft=None, head=(*cut.chain, *later.head))
+
+
 def plan_preview(
     model: ModelSummary,
     dataset: DatasetSummary,
@@ -218,7 +264,7 @@ def plan_preview(
     libraries: Iterable[str] = (),
     disabled: Iterable[str] = (),
 ) -> Plan:
-    """What a session would try, for the page that starts it; see `PlanningAgent.preview`."""
+    """What a session would try, for the page that starts one. See `PlanningAgent.preview`."""
     return PlanningAgent().preview(model, dataset, criteria, libraries, disabled)
 
 
@@ -227,11 +273,11 @@ def _is_own(spec: TechniqueSpec) -> bool:
 
 
 def _grid(bases: Bases, available: Mapping[str, TechniqueSpec]) -> list[Variant]:
-    """Every variant worth a thought: exports, those with a place among equals form by form, and all others."""
+    """All variants to consider: first exports, then variants with a `place`, form by form, then all others."""
     placed: list[tuple[tuple[bool, bool, int, int], Variant]] = []
     for spec in available.values():
         basis = bases.of(spec)
-        assert basis is not None, "what takes no form of the model is not available"
+        assert basis is not None, "an available technique takes a form of the model"
         for variant in variants_of(spec, basis.profile):
             place = variant.place == NO_PLACE
             order = spec.family is not Family.EXPORT, place, 0 if place else bases.forms.index(basis), variant.place
@@ -246,7 +292,7 @@ def _reasons_against(
     profile: GraphProfile,
     criteria: Criteria,
 ) -> tuple[str | None, str | None]:
-    """Reasons to leave a variant out: firm ones, and a predicted lack of gain that measuring may refute."""
+    """The firm reason to leave a variant out, and the soft one: a predicted lack of gain, which may be wrong."""
     if spec.knowledge.tried_anyway or spec.family is Family.EXPORT:
         return None, None
     if lost := collapse(prediction, criteria):
@@ -263,17 +309,21 @@ def _culprits(spec: TechniqueSpec, parameters: Mapping[str, Any], profile: Graph
     return f"quantizing {named} leaves too little signal over noise ({source})"
 
 
-def _foreseen(item: _Weighed, bases: Bases, minutes: Minutes) -> _Weighed:
-    """With the minutes that it takes."""
+def _foreseen(
+    item: _Weighed, bases: Bases, minutes: Minutes, before: Sequence[tuple[TechniqueSpec, Mapping[str, Any]]] = ()
+) -> _Weighed:
+    """With the minutes that it takes, and those of what is made `before` for it alone."""
     basis = bases.of(item.spec) or bases.original
-    return replace(item, prediction=minutes.foreseen(item.spec, item.variant.parameters, basis, item.prediction))
+    applied = (*before, (item.spec, item.variant.parameters))
+    return replace(item, prediction=minutes.foreseen(applied, basis, item.prediction))
 
 
 def _measured_anyway(chosen: list[_Weighed], weighed: list[_Weighed]) -> list[_Weighed]:
-    """The best variants of further number types where fewer than `TYPE_CHOICES` are chosen: slowness is measured too.
+    """The best variants of further number types, if fewer than `TYPE_CHOICES` are chosen, although predicted to be
+    slow.
 
-    A variant that the rules put below half of the original's speed is left out all the same, and one that leaves most
-    of the work as it is says nothing of a number type.
+    A variant with a predicted speed below half of the original's is still left out. So is one that leaves most of the
+    work unchanged, because it shows little about a number type.
     """
     types = {choice for item in chosen if item.reach >= MOST_OF_THE_WORK and (choice := _choice(item))}
     more: list[_Weighed] = []
@@ -291,12 +341,12 @@ def _measured_anyway(chosen: list[_Weighed], weighed: list[_Weighed]) -> list[_W
 
 
 def _asked_for(item: _Weighed, criteria: Criteria) -> bool:
-    """Whether the member named a technique whose gain no rule predicts: then it is measured whatever it promises."""
+    """Whether the criteria name this technique and its gain cannot be predicted. It is then measured in any case."""
     return item.spec.name in (criteria.allowed_techniques or ()) and not item.spec.knowledge.predicts
 
 
 def _is_baseline(item: _Weighed, clever: _Weighed) -> bool:
-    """Whether `item` is what `clever` has to beat, so that it is measured whatever it is predicted to be."""
+    """Whether `item` is the baseline that `clever` has to beat. It is then measured in any case."""
     return is_baseline(item.spec, item.variant.parameters, clever.spec, clever.variant.parameters)
 
 
@@ -320,12 +370,12 @@ def _record(number: int, item: _Weighed) -> CandidateRecord:
 
 
 def _tables(item: _Weighed) -> str:
-    """What becomes of the embeddings, where that is worth a word."""
+    """What happens to the embedding tables, if they are large enough to mention."""
     if not item.spec.knowledge.predicts:
         return ""
     changed = {node.op_type for node in scope_of(item.spec, item.variant.parameters, item.profile).nodes}
-    said = tables_said(item.profile, changed)
-    return f"{said} " if said else ""
+    sentence = tables_in_words(item.profile, changed)
+    return f"{sentence} " if sentence else ""
 
 
 def _sentence(text: str) -> str:
@@ -333,7 +383,7 @@ def _sentence(text: str) -> str:
 
 
 def _not_tried(chosen: list[_Weighed]) -> list[Omission]:
-    """What the grids of the techniques that are tried leave out."""
+    """The settings of the chosen techniques that are never tried, with the reasons."""
     tried = {item.spec.name: item.spec for item in chosen}
     return [
         Omission(technique=spec.name, title=f"{spec.label}: {part.title}", reason=part.reason)

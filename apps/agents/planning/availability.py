@@ -1,4 +1,4 @@
-"""Whether a technique may and can be used in a session at all, and the sentence that says why not."""
+"""Whether a session may and can use a technique, and if not, a sentence that says why."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def obstacle_to(
     disabled: Iterable[str] = (),
     analysis: AnalysisReport | None = None,
 ) -> str | None:
-    """Why `spec` is left out: forbidden, switched off, not for this device, or it does not fit; else `None`.
+    """Why `spec` is left out: forbidden, switched off, not for this device, or incompatible; else `None`.
 
-    Fitting is judged by `techniques.compatibility`, and by what the analysis found. No `libraries` means that
-    no worker has said yet what it has, and nothing is concluded from it.
+    Compatibility is decided by `techniques.compatibility` and by the analysis. Empty `libraries` means that the workers
+    have not reported theirs yet, so libraries are not checked.
     """
     if not criteria.permits(spec.name):
         return "The criteria do not allow it."
     if spec.name in set(disabled):
         return "It is switched off on this installation."
     if criteria.target.device not in spec.devices:
-        return f"It has nothing for {criteria.target.device.value}."
+        return f"It does not support {criteria.target.device.value}."
     found = [entry for entry in (analysis.compatibility if analysis else ()) if entry.technique == spec.name]
     for entry in (*compatibility(model, tuple(libraries) or None, dataset, [spec]), *found):
         if not entry.compatible:
@@ -45,7 +45,7 @@ def obstacle_to(
 
 @dataclass(frozen=True)
 class Sorting:
-    """Sorts the catalogue into what a plan may use and what it leaves out."""
+    """Sorts the catalogue into techniques that a plan may use and techniques that it leaves out."""
 
     bases: Bases
     criteria: Criteria
@@ -53,10 +53,11 @@ class Sorting:
     libraries: tuple[str, ...] = ()
     disabled: tuple[str, ...] = ()
     export_failures: Mapping[str, str] = field(default_factory=dict)
-    """Why an export that was tried is not there, by its target format."""
+    """By target format: why an export that was tried failed."""
 
     def sort(self, specs: Mapping[str, TechniqueSpec]) -> tuple[dict[str, TechniqueSpec], list[Omission]]:
-        """What can be used, by name, and a reason for the rest: techniques out of reach share one line a framework."""
+        """The usable techniques by name, and a reason for each other one. Techniques for formats that are not available
+        share one line per framework."""
         available: dict[str, TechniqueSpec] = {}
         omitted: list[Omission] = []
         beyond: list[TechniqueSpec] = []
@@ -89,25 +90,25 @@ class Sorting:
             analysis=basis.analysis,
         )
         if why is None and spec.family is Family.EXPORT and basis.analysis is not None and not self.bases.made_by(spec):
-            return self.export_failures.get(spec.output_format or "") or "There was no time left for it."
+            return self.export_failures.get(spec.output_format or "") or "There was not enough time left for it."
         return why
 
     def _out_of_reach(
         self, beyond: list[TechniqueSpec], available: Mapping[str, TechniqueSpec], omitted: list[Omission]
     ) -> list[Omission]:
-        """One line for each framework whose techniques take another format than any that the model has."""
+        """One line for each framework whose techniques take none of the formats in which the model is available."""
         model = self.bases.original.model
         lines = []
         for framework, group in by_framework(beyond):
             exporter = exporter_for(group[0], model.format)
             if exporter is not None and exporter.name in available:
-                continue  # The preview: they are weighed once the exported model is there.
+                continue  # In a preview: they are weighed once the exported model exists.
             why_not = next((one.reason for one in omitted if exporter and one.technique == exporter.name), None)
             reason = (
-                f"They start from the export to {format_label(exporter.output_format or '')}, and there is none: "
+                f"They start from the export to {format_label(exporter.output_format or '')}, which is not available: "
                 f"{why_not}"
                 if exporter and why_not
-                else f"They take {formats_taken(group)}, and the model is {format_label(model.format)}."
+                else f"They take {formats_taken(group)}, but this model's format is {format_label(model.format)}."
             )
             lines.append(Omission(technique=framework, title=f"Techniques for {framework}", reason=reason))
         return lines

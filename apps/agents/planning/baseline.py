@@ -1,6 +1,6 @@
-"""What clever methods have to beat: the plain technique that their knowledge names, measured beside them.
+"""The plain technique that a clever method has to beat. It is named in the method's knowledge and measured as well.
 
-A method that uses calibration data and loses more than plain rounding is worse than none; the report says so.
+A method that uses calibration data but loses more than plain rounding does harm, and the report says so.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from apps.agents.contracts.phrasing import difference_unit, moved, said
+from apps.agents.contracts.phrasing import difference_unit, moved, with_unit
 from apps.agents.contracts.reports.evaluation import EvaluationReport
 from apps.agents.contracts.reports.measurements import Estimate
 from apps.agents.techniques.catalogue import TechniqueSpec
@@ -20,7 +20,7 @@ from apps.agents.techniques.knowledge.technique import Baseline
 def is_baseline(
     plain: TechniqueSpec, plain_parameters: Mapping[str, Any], clever: TechniqueSpec, parameters: Mapping[str, Any]
 ) -> bool:
-    """Whether the candidate of the technique `plain` is what that of `clever` has to beat."""
+    """Whether the candidate of technique `plain` is the baseline for the candidate of technique `clever`."""
     baseline = clever.knowledge.baseline
     if baseline is None or baseline.technique != plain.name:
         return False
@@ -28,7 +28,7 @@ def is_baseline(
 
 
 class Candidate(Protocol):
-    """What there is to know of a candidate here: its record, or its part of the report."""
+    """The facts about a candidate that are needed here. A candidate's record has them, and so has its report."""
 
     @property
     def key(self) -> str: ...
@@ -55,11 +55,11 @@ class Measured:
 def against_baseline(
     measured: Sequence[Measured], specs: Mapping[str, TechniqueSpec], *, closed: bool
 ) -> dict[str, str]:
-    """For each clever candidate, by its key, how its loss stands to that of its baseline, in a sentence.
+    """For each clever candidate, by key, a sentence that compares its loss with its baseline's.
 
-    Both were measured against the original on the same examples, so the difference of the two drops is free of what
-    the original does. Its interval adds the widths of both as if they were independent, which is wider than a paired
-    one would be. One that has nothing beside it is only told of once the search is `closed`.
+    Both were measured against the original on the same examples, so the original cancels out in the difference of the
+    two drops. The interval of the difference treats them as independent, so it is wider than a paired one would be. A
+    candidate without a measured baseline is included only once the search is `closed`.
     """
     sentences = {}
     for one in measured:
@@ -83,7 +83,7 @@ def _beats(plain: Measured, clever: Measured, specs: Mapping[str, TechniqueSpec]
 def _alone(one: Measured, baseline: Baseline) -> str:
     return (
         f"{one.named} stands alone: no candidate {baseline.done} was measured, so "
-        f"it is not known whether {baseline.effort} has won anything."
+        f"it is not known whether {baseline.effort} gained anything."
     )
 
 
@@ -94,8 +94,8 @@ def _sentence(one: Measured, plain: Measured, baseline: Baseline) -> str:
     reach = math.hypot(_width(drop), _width(plain_drop))
     lost = f"{one.named}, against the original: {one.report.primary.label} {moved(one.report.primary)}"
     beside = f"and {plain.candidate.key}, {baseline.done}, {moved(plain.report.primary)}"
-    apart = f"{said(abs(behind), unit)} {'worse' if behind > 0 else 'better'}" if behind else "no difference"
-    interval = f"{apart}, give or take {said(reach, unit)}"
+    apart = f"{with_unit(abs(behind), unit)} {'worse' if behind > 0 else 'better'}" if behind else "no difference"
+    interval = f"{apart}, give or take {with_unit(reach, unit)}"
     if behind > reach:
         return (
             f"{lost}, {beside}: {interval}. It is worse than {baseline.label}, so its {baseline.effort} does harm here."
@@ -106,7 +106,7 @@ def _sentence(one: Measured, plain: Measured, baseline: Baseline) -> str:
 
 
 def _width(estimate: Estimate) -> float:
-    """Half the interval; 0 where the number is exact."""
+    """Half the width of the interval; 0 for an exact number."""
     if estimate.low is None or estimate.high is None:
         return 0.0
     return (estimate.high - estimate.low) / 2

@@ -1,4 +1,4 @@
-"""The forms of a session's model that techniques start from: the original, and what it was exported to."""
+"""The forms of a session's model from which techniques start: the original and its exports."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from apps.agents.techniques.knowledge.profile import GraphProfile, Lead, profile
 
 @dataclass(frozen=True)
 class Basis:
-    """One form of the model; `analysis` is `None` before anything ran."""
+    """One form of the model. `analysis` is `None` before anything has run."""
 
     model: ModelSummary
     analysis: AnalysisReport | None
@@ -23,13 +23,13 @@ class Basis:
 
 @dataclass(frozen=True)
 class Bases:
-    """What candidates are made of. Their predictions are against the original, whichever form they start from."""
+    """The forms from which candidates are made. Predictions are relative to the original, whichever form is used."""
 
     original: Basis
     exported: tuple[Basis, ...] = ()
 
     def of(self, spec: TechniqueSpec) -> Basis | None:
-        """The form that `spec` starts from; `None` where it takes neither."""
+        """The form from which `spec` starts; `None` if it takes none of them."""
         return next((basis for basis in self.forms if basis.model.format in spec.formats), None)
 
     @property
@@ -38,23 +38,23 @@ class Bases:
         return (self.original, *self.exported)
 
     def made_by(self, spec: TechniqueSpec) -> Basis | None:
-        """What the export `spec` has made of the original; `None` where it has not, or is no export."""
+        """The form that the export `spec` made; `None` if it has not run, or if `spec` is not an export."""
         if spec.family is not Family.EXPORT:
             return None
         return next((basis for basis in self.exported if basis.model.format == spec.output_format), None)
 
     def profile(self, spec: TechniqueSpec) -> GraphProfile:
-        """What predictions of `spec` are made on; those of an export itself on what came of it."""
+        """The profile for predictions of `spec`. For an export, it is that of the exported model."""
         return (self.made_by(spec) or self.of(spec) or self.original).profile
 
     def starts_from_export(self, spec: TechniqueSpec) -> str | None:
-        """The format of the export that `spec` starts from; `None` where it starts from the original."""
+        """The format of the export from which `spec` starts; `None` if it starts from the original."""
         basis = self.of(spec)
         return basis.model.format if basis is not None and basis in self.exported else None
 
 
 def bases_of_analyses(original: AnalysisReport, exported: Sequence[AnalysisReport], task: Task) -> Bases:
-    """The forms of an analysed model, which is judged by `task`."""
+    """The forms of an analysed model for the data set's `task`."""
     first = Basis(original.model, original, _judged(profile_of_analysis(original), task))
     return Bases(first, tuple(_exported(one, first, original, task) for one in exported))
 
@@ -66,7 +66,7 @@ def _exported(analysis: AnalysisReport, first: Basis, original: AnalysisReport, 
 
 
 def bases_of_model(model: ModelSummary, task: Task) -> Bases:
-    """The only form that is known of a model that nobody has run yet."""
+    """The only known form of a model that has not been run yet."""
     return Bases(Basis(model, None, _judged(profile_of_model(model), task)))
 
 
@@ -75,7 +75,8 @@ def _judged(profile: GraphProfile, task: Task) -> GraphProfile:
 
 
 def _lead(original: AnalysisReport, exported: AnalysisReport) -> Lead:
-    """Both were measured at the same target; a candidate's speed-up is against the original in its own runtime."""
+    """How much faster and smaller the exported model is. Both were measured on the same target, each in its own
+    runtime."""
     return Lead(
         speedup=original.latency.p50_ms / max(exported.latency.p50_ms, 1e-6),
         size_ratio=original.model.size_bytes / max(exported.model.size_bytes, 1),

@@ -1,4 +1,4 @@
-"""What comes before a technique in a candidate's chain: the export to a format that it takes, and a preparation."""
+"""The links before a technique in a candidate's chain: an export to a format that it takes, and a preparation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from apps.agents.techniques.variants import variant_name
 
 
 def application_of(spec: TechniqueSpec, parameters: Mapping[str, Any], *, optional: bool = False) -> Application:
-    """`spec` applied with all of these `parameters`. Its further inputs are the original."""
+    """The link that applies `spec` with exactly these `parameters`. Its further inputs are the original."""
     return Application(
         technique=spec.name,
         parameters=dict(parameters),
@@ -28,19 +28,19 @@ def application_of(spec: TechniqueSpec, parameters: Mapping[str, Any], *, option
 
 @dataclass(frozen=True)
 class Heads:
-    """What candidates of a session start with. `usable` says of a technique, by its name, whether it may be used."""
+    """The first links of a session's candidates. `usable` returns whether the technique of a name may be used."""
 
     bases: Bases
     specs: Mapping[str, TechniqueSpec]
     usable: Callable[[str], bool]
 
     def of(self, spec: TechniqueSpec) -> Chain:
-        """The links before `spec`; none where it starts from the original as it is."""
+        """The links before `spec`; empty if it is applied to the original itself."""
         export = self._export(spec)
         return (*export, *self._preparation(spec, export))
 
     def in_full(self, record: CandidateRecord) -> CandidateRecord:
-        """A record with what comes before its last link, where it was written before candidates were chains."""
+        """The record with all links. An older record has only the last one, so the links before it are added."""
         spec = self.specs.get(record.technique)
         if len(record.steps) > 1 or spec is None:
             return record
@@ -53,7 +53,7 @@ class Heads:
         return (application_of(exporter, exporter.resolve({})),) if exporter else ()
 
     def _preparation(self, spec: TechniqueSpec, export: Chain) -> Chain:
-        """What a technique's input is prepared by; where that cannot be made, the chain goes without it."""
+        """The technique that prepares the input of `spec`; empty if it cannot be used. The link is optional."""
         prepared_by = spec.knowledge.prepared_by
         if prepared_by is None or not self.usable(prepared_by):
             return ()

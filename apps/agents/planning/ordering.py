@@ -1,4 +1,4 @@
-"""What a candidate is worth before it is measured, under the member's objective: gain, risk and cost in one number."""
+"""The worth of a candidate before it is measured, under the session's objective: gain, risk and cost in one number."""
 
 from __future__ import annotations
 
@@ -11,29 +11,31 @@ from apps.agents.techniques.catalogue import Risk, TechniqueSpec
 from apps.agents.techniques.knowledge.profile import GraphProfile
 
 SURPRISE = 1.3
-"""How far the truth may lie above a prediction that no measurement of its technique has corrected yet."""
+"""The factor by which the truth may exceed a prediction that no measurement of its technique has corrected yet."""
 KNOWN_SURPRISE = 1.1
-"""The same once a sibling of the technique was measured and predictions are corrected by it."""
+"""The same factor once another candidate of the technique was measured and has corrected the predictions."""
 SIZE_SURPRISE = 1.02
-"""The same for the size of the file, whose bytes are counted rather than guessed."""
+"""The same factor for the size of the file, whose bytes are counted and not estimated."""
 WORTH_SAYING = 1.02
-"""A gain below two per cent, in speed as in size, is no gain to plan for."""
+"""A gain below two per cent, in speed or in size, is not worth a candidate."""
 CLEARLY_SLOWER = 0.9
-"""A predicted speed-up below this is slower whatever the prediction's error."""
+"""A candidate with a predicted speed-up below this is slower, even with the error of the prediction."""
 COLLAPSE_POINTS = 5.0
-"""A measured loss of this many limits, and of this many points, is a collapse: other number types will not mend it."""
+"""A measured loss of this many times the limit, and of this many points, is a collapse, which other number types cannot
+repair."""
 PREDICTED_COLLAPSE_POINTS = 10.0
-"""What a prediction must reach to spare the measurement: sixteen examples rate the noise up to 4 dB too high."""
+"""A candidate is left out unmeasured only if it is predicted to lose at least this: with sixteen examples, the noise is
+overestimated by up to 4 dB."""
 
 _SUCCESS: Mapping[str, float] = {Risk.NONE: 1.0, Risk.LOW: 0.95, Risk.MEDIUM: 0.85, Risk.HIGH: 0.35}
-"""How likely a candidate of this risk is to hold the member's limit on the loss."""
-_BESIDES = 0.05
+"""By risk: the chance that a candidate holds the limit on the loss."""
+_MINOR_WEIGHT = 0.05
 _COST = {"plain": 0.01, "calibration": 0.03}
-"""Share of its worth that a candidate's own cost takes: calibration runs the model over examples."""
+"""The share of its worth that a candidate's cost takes away. Calibration costs more because it runs the model."""
 
 
 def predicted_gain(prediction: Prediction, criteria: Criteria, correction: tuple[float, float] = (1.0, 1.0)) -> float:
-    """The predicted score; `correction` multiplies speed-up and size ratio. The file's size stands for memory."""
+    """The predicted score. `correction` multiplies speed-up and size ratio. The size of the file stands for memory."""
     speedup, size_ratio = prediction.speedup * correction[0], prediction.size_ratio * correction[1]
     return criteria.weighted_gain(speedup, size_ratio, size_ratio)
 
@@ -44,22 +46,22 @@ def optimistic_gain(
     correction: tuple[float, float] | None = None,
     surprise: float = SURPRISE,
 ) -> float:
-    """The score if the truth lies above the prediction: by `surprise` for speed, hardly for bytes.
+    """The score if the truth exceeds the prediction: by the factor `surprise` for speed, and hardly for size.
 
-    With a `correction` by measured siblings the size is taken as known.
+    With a `correction` from measured candidates of the same technique, the size is taken as known.
     """
     speed, size = correction or (1.0, SIZE_SURPRISE)
     return predicted_gain(prediction, criteria, (speed * surprise, size))
 
 
 def worth(gain: float, prediction: Prediction, spec: TechniqueSpec, risk: str | None = None) -> float:
-    """What trying a candidate is worth: its gain discounted by the risk that it breaks a limit, and by its cost.
+    """What it is worth to try a candidate: its gain, reduced by the risk that it breaks a limit and by its cost.
 
-    Speed and size count a little whatever the objective, so that they decide between equals.
+    Speed and size count a little under every objective, so they decide between equals.
     """
     expected = math.exp(_SUCCESS[risk or prediction.risk] * math.log(gain)) if gain > 1 else gain
-    besides = math.pow(prediction.speedup * prediction.size_ratio, _BESIDES)
-    return expected * besides * (1 - _COST["calibration" if spec.needs_calibration else "plain"])
+    minor = math.pow(prediction.speedup * prediction.size_ratio, _MINOR_WEIGHT)
+    return expected * minor * (1 - _COST["calibration" if spec.needs_calibration else "plain"])
 
 
 def obstacle(
@@ -69,41 +71,40 @@ def obstacle(
     correction: tuple[float, float] = (1.0, 1.0),
     surprise: float = SURPRISE,
 ) -> str | None:
-    """Why a candidate breaks a limit even if it is `surprise` times faster than predicted; `None` when it may hold."""
+    """Why a candidate breaks a limit even if it is `surprise` times faster than predicted; `None` if it may hold
+    all."""
     limits = criteria.constraints
     speedup, size_ratio = prediction.speedup * correction[0], prediction.size_ratio * correction[1]
     if limits.min_speedup is not None and speedup * surprise < limits.min_speedup:
-        return f"predicted {speedup:.2f}× as fast, and at least {limits.min_speedup:g}× is asked for"
+        return f"predicted {speedup:.2f}× as fast, but at least {limits.min_speedup:g}× is required"
     if limits.max_latency_ms is not None and profile.original_latency_ms is not None:
         latency_ms = profile.original_latency_ms / speedup
         if latency_ms / surprise > limits.max_latency_ms:
-            return f"predicted at {latency_ms:.3g} ms, and at most {limits.max_latency_ms:g} ms is asked for"
+            return f"predicted at {latency_ms:.3g} ms, but at most {limits.max_latency_ms:g} ms is allowed"
     if limits.min_size_reduction is not None and size_ratio * SIZE_SURPRISE < limits.min_size_reduction:
-        return (
-            f"predicted {size_ratio:.2f} times smaller, and at least {limits.min_size_reduction:g} times is asked for"
-        )
+        return f"predicted {size_ratio:.2f} times smaller, but at least {limits.min_size_reduction:g} times is required"
     size_bytes = profile.original_bytes / size_ratio
     if limits.max_size_bytes is not None and size_bytes / SIZE_SURPRISE > limits.max_size_bytes:
         megabytes = size_bytes / 1e6
-        return f"predicted at {megabytes:.2f} MB, and at most {limits.max_size_bytes / 1e6:.2f} MB is asked for"
+        return f"predicted at {megabytes:.2f} MB, but at most {limits.max_size_bytes / 1e6:.2f} MB is allowed"
     return None
 
 
 def collapse(prediction: Prediction, criteria: Criteria) -> str | None:
-    """The sentence for a predicted loss far beyond the limit; `None` where there is none."""
+    """A sentence about a predicted loss far beyond the limit; `None` if the loss is not that large."""
     limit = criteria.constraints.max_metric_drop_points
     drop = prediction.metric_drop_points
     if limit is None or prediction.risk != Risk.HIGH or drop < max(PREDICTED_COLLAPSE_POINTS, COLLAPSE_POINTS * limit):
         return None
-    return f"predicted to lose about {drop:.0f} points, and the limit is {limit:g}"
+    return f"predicted to lose about {drop:.0f} points, but the limit is {limit:g}"
 
 
 def no_gain(prediction: Prediction, criteria: Criteria) -> str | None:
-    """Why the objective gains nothing by prediction; `None` when it does."""
+    """Why no gain is predicted under the objective; `None` if one is."""
     weights = criteria.exponents
     if weights.latency and prediction.speedup < CLEARLY_SLOWER:
         return f"predicted to be slower ({prediction.speedup:.2f}×) on this machine and graph"
     gain = predicted_gain(prediction, criteria)
     if gain <= WORTH_SAYING:
-        return f"predicted gain {gain:.2f}×: nothing to win under the objective {criteria.objective.value}"
+        return f"predicted gain {gain:.2f}×: not worthwhile under the objective {criteria.objective.value}"
     return None

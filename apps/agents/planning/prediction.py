@@ -1,4 +1,5 @@
-"""What a candidate should gain and lose: Amdahl's law over kernel factors, bytes by number type, noise by operator."""
+"""Predicts what a candidate gains and loses, from kernel factors (Amdahl's law), bytes per number type and noise per
+operator."""
 
 from __future__ import annotations
 
@@ -19,9 +20,9 @@ from apps.agents.techniques.variants import KEPT_NODES, KEPT_OPERATORS
 
 WIDER_BY = 1.5
 WORTH_WIDENING_POINTS = 0.1
-"""A loss that may be no more than so many points more is told as one number."""
+"""If the possible loss is below this many points, the prediction gives one number instead of a range."""
 HARMLESS = 0.01
-"""A scale of noise so small that no operator is known to break by it."""
+"""Noise at a scale below this is not known to break any operator."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,11 @@ class Scope:
 
     nodes: tuple[Node, ...]
     kept: tuple[Node, ...]
-    """Nodes it would change, were they not told to stay in float."""
+    """Nodes that it would change, but that its parameters keep in float."""
 
 
 def scope_of(spec: TechniqueSpec, parameters: Mapping[str, Any], profile: GraphProfile) -> Scope:
-    """The nodes that `spec` changes and those that its `keep_float_*` parameters hold back."""
+    """The nodes that `spec` changes, and those that its `keep_float_*` parameters keep in float."""
     known = spec.knowledge
     operators = known.operators(spec, parameters, profile)
     kept_operators = frozenset(parameters.get(KEPT_OPERATORS, ()))
@@ -55,18 +56,18 @@ def predict(
     criteria: Criteria,
     knowledge: Knowledge = TABLES,
 ) -> Prediction:
-    """What `spec` with `parameters` should do to the model: pure, the same for the same arguments.
+    """The predicted effect of `spec` with `parameters` on the model. Pure: the same arguments give the same result.
 
-    Speed by Amdahl's law over kernel factors, size by the bytes of each weight, loss by the noise of the operators
-    changed. Where the sensitivity is unknown, and for techniques of which no more is known, the spec's expectation
-    stands.
+    Speed follows from kernel factors by Amdahl's law, size from the bytes of each weight, and loss from the noise of
+    the changed operators. If the sensitivity is unknown, or nothing more is known about a technique, the spec's
+    expectation is used.
     """
     if spec.family is Family.EXPORT and profile.format == spec.output_format:
         return _of_export(spec, profile)
     known = knowledge.of(spec)
     if not isinstance(known, QuantizationKnowledge):
         expected = spec.expectation
-        basis = "The technique's expectation; nothing about this model is known that would change it."
+        basis = "The technique's usual effect; this model's own is not known."
         return _prediction(
             profile, expected.speedup, expected.size_ratio, expected.metric_drop_points, expected.risk, basis
         )
@@ -75,7 +76,7 @@ def predict(
 
 
 def _of_export(spec: TechniqueSpec, profile: GraphProfile) -> Prediction:
-    """`profile` is what came of it: both were measured, each by its own analysis."""
+    """The prediction for an export that has run. `profile` is that of the exported model; both models were measured."""
     basis = (
         f"Both were measured by their analyses: {profile.original_latency_ms:.3g} ms before the export and "
         f"{profile.latency_ms:.3g} ms after it."
@@ -92,7 +93,7 @@ def _prediction(
     basis: str,
     high: float | None = None,
 ) -> Prediction:
-    """Ratios of the technique alone become those against the session's original."""
+    """Turns ratios of the technique alone into ratios relative to the session's original."""
     lead = profile.lead
     if lead != Lead():
         basis = (
@@ -110,7 +111,7 @@ def _prediction(
 
 
 def risk_of(drop_points: float, criteria: Criteria) -> Risk:
-    """The risk that a predicted loss breaks the member's limit; 1 point where there is none."""
+    """The risk that a predicted loss breaks the limit on the loss, or 1 point if there is none."""
     limit = criteria.constraints.max_metric_drop_points
     limit = 1.0 if limit is None else max(limit, 0.05)
     if drop_points <= 0.02 * limit:
@@ -147,25 +148,24 @@ class _Quantization:
         return noise_by_operator(self.profile, self.scope)
 
     def _loss(self) -> tuple[float | None, str]:
-        """The loss in the metric's unit, `None` where nothing is known, and where the number comes from."""
+        """The loss in the metric's unit (`None` if it is unknown) and the source of the number."""
         nats = self.known.nats(self.parameters)
         if self.profile.perplexity and nats is not None:
             nats *= self._share_of_noise
-            told = f"{nats:.2g} nats a token by what such methods lost elsewhere, told at a perplexity of"
-            return self.knowledge.perplexity_lost(nats), f"{told} {self.knowledge.typical_perplexity:g}"
+            source = f"{nats:.2g} nats per token, as such methods lost on other models, converted at a perplexity of"
+            return self.knowledge.perplexity_lost(nats), f"{source} {self.knowledge.typical_perplexity:g}"
         if not self._by_operator:
-            return None, "sensitivity not known yet, so the loss is the technique's expectation"
+            return None, "sensitivity not known yet, so the loss is the technique's usual one"
         noise = self.known.noise_scale(self.parameters) * sum(self._by_operator.values())
-        said = f"output noise of the changed operators {noise:.2g} of the signal"
+        source = f"output noise of the changed operators {noise:.2g} of the signal"
         if self.profile.perplexity:
-            return self.knowledge.perplexity_lost(self.knowledge.nats_per_noise * noise), said
-        return self.knowledge.metric_drop_points(noise), said
+            return self.knowledge.perplexity_lost(self.knowledge.nats_per_noise * noise), source
+        return self.knowledge.metric_drop_points(noise), source
 
     def _high_loss(self) -> float | None:
-        """How much the loss may be, by operators that no such technique, or no sensitivity at all, was measured on.
+        """The possible loss, counting operators whose sensitivity, or whose loss with such a technique, is unmeasured.
 
-        `None` where the noise is that of measurements, and before anything was measured: the expectation says so
-        itself.
+        `None` if all the noise was measured, and before anything was measured, when the expectation covers it.
         """
         seen = self.known.seen(self.parameters, self.profile)
         if not self.profile.measured or self.profile.perplexity or seen is None:
@@ -183,13 +183,13 @@ class _Quantization:
 
     @property
     def _share_of_noise(self) -> float:
-        """How much of the noise of all that it could change comes from what it does change; 1 if unknown."""
+        """The changed nodes' share of the noise of all nodes that it could change; 1 if unknown."""
         every = Scope((*self.scope.nodes, *self.scope.kept), ())
         whole = sum(noise_by_operator(self.profile, every).values())
         return sum(self._by_operator.values()) / whole if whole > 0 else 1.0
 
     def _speedup(self, criteria: Criteria) -> tuple[float, str]:
-        """Original over candidate latency, and where the factors come from."""
+        """Original over candidate latency, and the source of the factors."""
         flags = self.profile.flags
         machine = machine_class(criteria.target.device, flags)
         activation, weight = self.parameters.get("activation_type"), self.known.weight_type(self.parameters)
@@ -211,19 +211,19 @@ class _Quantization:
         changed = sum(node.weight_bytes for node in nodes)
         saved = sum(node.weight_bytes * (1 - self.known.bytes_left(self.parameters, node)) for node in nodes)
         if self.known.narrows_all and changed:
-            saved *= size_bytes / changed  # Tied weights are listed with both their modules and stored once.
+            saved *= size_bytes / changed  # Tied weights are listed with both modules but stored once.
         left = max(size_bytes - saved, size_bytes * 0.05)
         return size_bytes / left if size_bytes else 1.0
 
 
 def _higher(one: Risk, other: Risk) -> Risk:
-    """The worse of two risks, where the second rests on no measurement and so counts as medium at most."""
+    """The worse of two risks. The second is not based on a measurement, so it counts as medium at most."""
     order = list(Risk)
     return max(one, min(other, Risk.MEDIUM, key=order.index), key=order.index)
 
 
 def noise_by_operator(profile: GraphProfile, scope: Scope) -> dict[str, float]:
-    """Noise that each changed operator type still makes, less the share of its nodes that stay in float."""
+    """The noise of each changed operator type, without the share of its nodes that stay in float."""
     changed: dict[str, float] = {}
     every: dict[str, float] = {}
     typical = _typical_noise(scope)
@@ -236,7 +236,7 @@ def noise_by_operator(profile: GraphProfile, scope: Scope) -> dict[str, float]:
 
 
 def _typical_noise(scope: Scope) -> float:
-    """Stands for nodes that were not measured alone: the least that was measured, or 1 for all when none was."""
+    """The noise assumed for nodes that were not measured: the smallest measured one, or 1 if none was measured."""
     return min((node.noise for node in (*scope.nodes, *scope.kept) if node.noise), default=1.0)
 
 

@@ -1,8 +1,9 @@
-"""What to try when a candidate gains but loses too much: keep what is most sensitive in float, as little as needed.
+"""What to try if a candidate gains but loses too much: keep its most sensitive parts in float, as few as needed.
 
-A chain is a planned candidate with its repairs, tried one after the other. First the operator type that explains the
-loss stays in float, if one does; then the most sensitive nodes do, as many as a bisection on the sensitivity ranking
-finds necessary. It ends when the constraint holds with the fewest nodes in float, or when nothing is left to win.
+A chain here is a planned candidate with its repairs, tried one after the other. First, the operator type that explains
+the loss stays in float, if there is one. Then the most sensitive nodes stay in float: a bisection on the sensitivity
+ranking finds how many. The search ends when the constraint holds with the fewest nodes in float, or when a repair could
+not gain enough.
 """
 
 from __future__ import annotations
@@ -25,16 +26,16 @@ from apps.agents.techniques.knowledge.tables import TABLES, Knowledge
 from apps.agents.techniques.variants import KEPT_NODES, KEPT_OPERATORS
 
 EXPLAINS = 0.5
-"""Share of the noise from which one operator type explains a loss."""
+"""An operator type explains a loss if it makes at least this share of the noise."""
 OPERATOR_ROUNDS = 2
-"""How many operator types are taken out before single nodes are."""
+"""How many operator types are kept in float before single nodes are."""
 WORTH_REFINING = 1.03
-"""A repair that holds is refined only while fewer nodes in float would win more than this."""
+"""A repair that holds is refined only while fewer nodes in float could gain more than this factor."""
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One candidate of a chain: measured with a judgement, or failed with a code and a sentence."""
+    """One candidate of a chain: measured and judged, or failed with an error code."""
 
     key: str
     parameters: Mapping[str, Any]
@@ -69,13 +70,13 @@ class Repair:
     parameters: Mapping[str, Any]
     prediction: Prediction
     correction: tuple[float, float]
-    """What measured siblings say of the prediction: factors for speed-up and size ratio."""
+    """Measured over predicted, from other candidates: factors for speed-up and size ratio."""
     reason: str
 
 
 @dataclass(frozen=True)
 class Stop:
-    """No further candidate in the chain, and why; `None` when there was nothing to repair."""
+    """The end of the chain, and why. `None` if there was nothing to repair."""
 
     reason: str | None
 
@@ -92,7 +93,7 @@ def next_repair(
     """The next repair of a chain whose candidates are all decided.
 
     `bar` is the score that it must be able to beat. `others` are measured candidates of the same technique in other
-    chains: what they lost with the same nodes in float is taken as known here.
+    chains. Their losses with the same nodes in float are taken to apply here.
     """
     if chain[-1].error_code is not None:
         return _after_failure(chain, spec, profile, criteria, knowledge)
@@ -120,7 +121,7 @@ def _not_repairable(base: Attempt) -> str | None:
 def _after_failure(
     chain: Sequence[Attempt], spec: TechniqueSpec, profile: GraphProfile, criteria: Criteria, knowledge: Knowledge
 ) -> Repair | Stop:
-    """A first failure of per-channel quantization is tried once per tensor: libraries handle that in more graphs."""
+    """If per-channel quantization failed at first, per-tensor is tried once: libraries support it for more graphs."""
     failed = chain[-1]
     if (
         len(chain) > 1
@@ -130,13 +131,13 @@ def _after_failure(
         return Stop(f"{failed.key} is not repaired: {spec.label} failed on it.")
     parameters = {**failed.parameters, "per_channel": False}
     prediction = predict(spec, parameters, profile, criteria, knowledge)
-    reason = f"Repairs {failed.key}: per channel failed, so one scale a tensor is tried."
+    reason = f"Repairs {failed.key}: per channel failed, so one scale per tensor is tried."
     return Repair(parameters, prediction, (1.0, 1.0), reason)
 
 
 @dataclass(frozen=True)
 class _Search:
-    """The search along one chain; `base` is its first candidate that was measured."""
+    """The search along one chain. `base` is its first measured candidate."""
 
     chain: Sequence[Attempt]
     base: Attempt
@@ -165,7 +166,7 @@ class _Search:
     # --- operators ---------------------------------------------------------------------------------------------------
 
     def _keep_operator(self, last: Attempt) -> Repair | None:
-        """Keeps the one operator type in float that makes most of the noise, if one does and little is lost by it."""
+        """Keeps the operator type in float that makes most of the noise, if there is one and it costs little speed."""
         if not any(parameter.name == KEPT_OPERATORS for parameter in self.spec.parameters):
             return None
         noises = noise_by_operator(self.profile, scope_of(self.spec, last.parameters, self.profile))
@@ -191,7 +192,7 @@ class _Search:
         return Repair(parameters, prediction, self._correction, reason)
 
     def _foundation(self, by_operator: Sequence[Attempt]) -> Attempt:
-        """Where the search for nodes starts: with the operators in float, if that helped and did not cost the gain."""
+        """The start of the search for nodes: with operators in float, if that helped without costing the gain."""
         useful = [
             attempt for attempt in by_operator if attempt.repairable and attempt.drop_points < self.base.drop_points
         ]
@@ -200,7 +201,7 @@ class _Search:
     # --- nodes -------------------------------------------------------------------------------------------------------
 
     def _keep_nodes(self, foundation: Attempt, by_node: Sequence[Attempt]) -> Repair | Stop:
-        """Bisects on how many of the most sensitive nodes stay in float: the fewest that hold, if worth it."""
+        """Bisects for the smallest number of nodes in float that holds the limit, while that is worthwhile."""
         ranked = self._ranking(foundation)
         started = len(foundation.nodes)
         failing, holding = self._known_failing(foundation, ranked), None
@@ -221,9 +222,10 @@ class _Search:
         return self._node_repair(foundation, ranked, count, failing, holding)
 
     def _known_failing(self, foundation: Attempt, ranked: Sequence[str]) -> int:
-        """How many nodes in float are too few, from other chains that quantize the same and lose about as much.
+        """A number of nodes in float known to be too few, from chains that quantize the same nodes and lose about as
+        much.
 
-        Number types change the speed of a kernel far more than the noise of eight bits.
+        Number types change the speed of a kernel much more than they change the noise of eight bits.
         """
         known = 0
         for sibling in self._siblings(foundation):
@@ -233,7 +235,8 @@ class _Search:
         return known
 
     def _siblings(self, foundation: Attempt) -> list[Attempt]:
-        """Attempts of other chains on the foundation's scope, where the whole loss is half to twice its own."""
+        """Attempts of other chains with the foundation's scope, if their whole loss is between half and twice its
+        own."""
         same = [
             other
             for other in self.others
@@ -257,7 +260,7 @@ class _Search:
         return predict(self.spec, parameters, self.profile, self.criteria, self.knowledge)
 
     def _ceiling(self, foundation: Attempt, ranked: Sequence[str]) -> int:
-        """The most nodes that can stay in float with a gain left to win; 0 when there is none."""
+        """The largest number of nodes in float that still leaves a gain; 0 if none does."""
         if not ranked:
             return 0
         worthless = range(1, len(ranked))
@@ -270,7 +273,7 @@ class _Search:
 
     @property
     def _correction(self) -> tuple[float, float]:
-        """Measured over predicted, of the chain's last measured candidate."""
+        """Measured over predicted, for the chain's last measured candidate."""
         known = [attempt for attempt in self.chain if attempt.judgement is not None]
         last = known[-1]
         return last.speedup / last.predicted.speedup, last.size_ratio / last.predicted.size_ratio
@@ -294,7 +297,8 @@ class _Search:
         return (failing + ceiling + 1) // 2
 
     def _first_guess(self, foundation: Attempt, ranked: Sequence[str], ceiling: int) -> int | None:
-        """The fewest nodes that leave half of the limit, by prediction scaled to the loss that was measured."""
+        """The fewest nodes in float with a loss of at most half the limit, predicted and scaled to the measured
+        loss."""
         whole = self._noise(foundation, ranked, 0)
         limit = self.criteria.constraints.max_metric_drop_points
         if whole is None or limit is None or foundation.drop_points <= 0:
@@ -333,8 +337,8 @@ class _Search:
 
     def _nothing_left(self, foundation: Attempt, ceiling: int, failing: int) -> str:
         if ceiling == 0 or failing == 0:
-            return f"{foundation.key} is not repaired further: with more in float nothing would be left to win."
+            return f"{foundation.key} is not repaired further: with more in float, it would not gain anything."
         return (
             f"{foundation.key} is not repaired further: {failing} nodes in float still lose too much, "
-            "and with more of them nothing would be left to win."
+            "and with more of them, it would not gain anything."
         )

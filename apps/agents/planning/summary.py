@@ -14,13 +14,13 @@ from apps.agents.techniques.knowledge.kernels import Kind
 from apps.agents.techniques.knowledge.profile import GraphProfile
 
 WORTH_A_WORD = 0.05
-"""A share of the bytes that embedding tables must take for the plan to say what becomes of them."""
+"""The plan mentions embedding tables if they take at least this share of the bytes."""
 NEARLY_EQUAL = 1.05
-"""Two runtimes whose latencies lie within five per cent are equally fast: each was measured on its own."""
+"""Two runtimes with latencies within five per cent count as equally fast, because each was measured separately."""
 
 
 def describe(prediction: Prediction, profile: GraphProfile) -> str:
-    """A prediction in words with its numbers; what a language model loses is told as perplexity."""
+    """A prediction in words and numbers. The loss of a language model is given as perplexity."""
     unit = "of perplexity" if profile.perplexity else "points"
     loss = (
         "next to no loss"
@@ -28,16 +28,16 @@ def describe(prediction: Prediction, profile: GraphProfile) -> str:
         else f"a loss of about {prediction.metric_drop_points:.2g} {unit}"
     )
     if prediction.metric_drop_high is not None:
-        loss += f", or up to {prediction.metric_drop_high:.2g}, as nothing of the kind was measured"
+        loss += f", or up to {prediction.metric_drop_high:.2g}, because nothing similar was measured"
     return (
         f"{prediction.speedup:.2f}× as fast, {prediction.size_ratio:.2f} times smaller, {loss} (risk {prediction.risk})"
     )
 
 
-def tables_said(profile: GraphProfile, changed: set[str]) -> str | None:
-    """What becomes of the token table and the output head, where they are a share of the bytes worth a word.
+def tables_in_words(profile: GraphProfile, changed: set[str]) -> str | None:
+    """What happens to the token table and the output head; `None` if they are a small share of the bytes.
 
-    `changed` holds the operator types that the variant narrows.
+    `changed` contains the operator types that the variant narrows.
     """
     tables = [node for node in profile.nodes if node.kind is Kind.TABLE]
     share = sum(node.weight_bytes for node in tables) / profile.size_bytes if profile.size_bytes else 0.0
@@ -51,7 +51,7 @@ def tables_said(profile: GraphProfile, changed: set[str]) -> str | None:
 
 
 def summary(bases: Bases, candidates: tuple[CandidateRecord, ...], criteria: Criteria) -> str:
-    """The plan in a few sentences: the aim, where the time goes, which runtime to deploy on, what is tried first."""
+    """The plan in a few sentences: the objective, where the time goes, the best runtime, and the first candidate."""
     where = "CUDA" if criteria.target.device is Device.CUDA else "CPU"
     aim = f"Objective {criteria.objective.value} on {where}"
     known = [sentence for sentence in (_runtimes(bases), what_is_left(bases.original.model)) if sentence]
@@ -68,7 +68,7 @@ def summary(bases: Bases, candidates: tuple[CandidateRecord, ...], criteria: Cri
 
 
 def _later(bases: Bases, candidates: tuple[CandidateRecord, ...]) -> list[str]:
-    """What a preview cannot weigh yet."""
+    """The techniques that a preview cannot weigh yet, in a sentence."""
     if bases.original.profile.measured:
         return []
     specs = [catalogue().get(candidate.technique) for candidate in candidates]
@@ -91,12 +91,12 @@ def _shares(profile: GraphProfile) -> str:
     if parts:
         return f"{' and '.join(parts)} of the time"
     top = sorted(profile.time_by_operator.items(), key=lambda item: -item[1])[:2]
-    told = [f"{op_type} {share:.0%}" for op_type, share in top if share]
-    return f"of the time {' and '.join(told)}" if told else "nothing is known of where the time goes"
+    shares = [f"{op_type} {share:.0%}" for op_type, share in top if share]
+    return f"of the time {' and '.join(shares)}" if shares else "it is not known where the time goes"
 
 
 def _runtimes(bases: Bases) -> str | None:
-    """Which runtime to deploy the float model on, by the latencies of all analyses."""
+    """The runtime on which to deploy the float model, according to the latencies of all analyses."""
     analyses = [basis.analysis for basis in bases.forms if basis.analysis is not None]
     if len(analyses) < 2:
         return None
@@ -108,6 +108,6 @@ def _runtimes(bases: Bases) -> str | None:
     other = first if best != first else next_best
     speedup = times[other] / max(times[best], 1e-6)
     if speedup <= NEARLY_EQUAL:
-        return f"{measured}: there is nothing to choose between the two." if len(times) == 2 else f"{measured}."
+        return f"{measured}: both are equally fast." if len(times) == 2 else f"{measured}."
     than = "" if len(times) == 2 else f" as {other}"
     return f"{measured}: deploy it on {best}, which is {speedup:.2f}× as fast{than}."

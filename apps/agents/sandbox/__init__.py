@@ -1,6 +1,6 @@
 """Child processes that cannot harm the worker: limits, supervision, the pipe of events, and a clean end.
 
-Whatever runs a stranger's model runs in one; what a child starts itself and waits for, it starts by `programs`. The
-platform's workers, `packaging` and `measuring` import it; it imports `contracts` only. Add a limit on what a step may
-take here.
+Every untrusted model runs in one. A child uses `programs` to start further processes and wait for them. The platform's
+workers, `packaging` and `measuring` import this package; it imports only `contracts`. Add a limit on the resources of a
+step here.
 """

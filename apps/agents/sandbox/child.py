@@ -1,9 +1,9 @@
-"""The child process: one job in, events out, and nothing left behind.
+"""The child process: takes one job, sends events, and leaves nothing behind.
 
-`python -m apps.agents.sandbox.child EVENT_FD PARENT_PID` reads a `Job` as one line of JSON from its standard input,
-runs the job's handler and writes events as lines of JSON to EVENT_FD (`contracts.job`). What libraries print goes to
-standard output and error as usual and disturbs nothing. The standard input stays open as a lifeline: when it ends, so
-does this process, with all it has started.
+`python -m apps.agents.sandbox.child EVENT_FD PARENT_PID` reads a `Job` as one line of JSON from standard input, runs
+the job's handler and writes events as lines of JSON to EVENT_FD (`contracts.job`). Output that libraries print goes to
+standard output and error and does not interfere. Standard input stays open as a lifeline: when it ends, this process
+and everything it has started ends too.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ INTERNAL_ERROR = "step.error"
 CHECKPOINTS = "checkpoints"
 """The folder in `job.scratch` where checkpoints wait to be stored."""
 _OUT_OF_MEMORY = ("bad_alloc", "out of memory", "failed to allocate memory", "cannot allocate memory")
-"""How libraries word it that have no error class of their own for it, in lower case."""
+"""Messages, in lower case, of libraries that do not have their own error class for it."""
 _PREFER_TO_BE_KILLED = "500"
-"""On the kernel's scale of -1000 to 1000: where memory runs out, this process goes before the worker does."""
+"""On the kernel's scale of -1000 to 1000: if memory runs out, the kernel kills this process before the worker."""
 
 
 class JobContext:
-    """What a handler is given: its job, and where to tell how it goes. Safe to use from several threads."""
+    """What a handler receives: its job, and methods to report progress. Safe to use from several threads."""
 
     def __init__(self, job: Job, events: IO[str]) -> None:
         self.job = job
@@ -49,24 +49,24 @@ class JobContext:
 
     @property
     def out(self) -> Path:
-        """The folder for files to keep; what lies elsewhere under `job.scratch` is thrown away."""
+        """The folder for files to keep. Everything else under `job.scratch` is deleted."""
         folder = self.job.scratch / "out"
         folder.mkdir(exist_ok=True)
         return folder
 
     def progress(self, fraction: float, message: str, eta_s: float | None = None) -> None:
-        """`fraction` of the job is done, 0 to 1; `eta_s` seconds are left, where that can be said."""
+        """Report that `fraction` of the job is done, 0 to 1, and that `eta_s` seconds are left, if known."""
         if not math.isfinite(fraction):
             raise ValueError(f"progress {fraction!r} is not a number between 0 and 1")
         known_eta = None if eta_s is None or not math.isfinite(eta_s) else max(0.0, eta_s)
         self.send(Progress(fraction=min(1.0, max(0.0, fraction)), message=message, eta_s=known_eta))
 
     def log(self, message: str, level: Literal["info", "warning", "error"] = "info") -> None:
-        """A line for the people who watch the session."""
+        """Log a line for the people who watch the session."""
         self.send(LogLine(level=level, message=message))
 
     def metric(self, name: str, value: float) -> None:
-        """A number that is known before the job ends. JSON has no NaN: one is told as a warning instead."""
+        """Report a number before the job ends. JSON cannot express NaN, so it becomes a warning instead."""
         if math.isfinite(value):
             self.send(MetricValue(name=name, value=value))
         else:
@@ -104,7 +104,7 @@ class JobContext:
 
 
 def main(event_fd: int, parent: int) -> None:
-    """Run the job that standard input brings, tell how it ended and leave at once."""
+    """Run the job from standard input, report how it ended, and exit at once."""
     die_with_parent(parent)
     _offer_to_the_oom_killer()
     os.set_inheritable(event_fd, False)
@@ -116,12 +116,12 @@ def main(event_fd: int, parent: int) -> None:
         context.send(outcome(context))
     sys.stdout.flush()
     sys.stderr.flush()
-    # Libraries that tear down together may hang or crash; all that matters is told by now.
+    # Libraries that shut down together may hang or crash; the result has been sent by now.
     os._exit(0)
 
 
 def outcome(context: JobContext) -> JobResult | JobFailure:
-    """The handler's result, or why there is none."""
+    """The handler's result, or the reason for the failure."""
     try:
         random.seed(context.job.seed)
         _take_its_cores(context)
@@ -134,7 +134,7 @@ def outcome(context: JobContext) -> JobResult | JobFailure:
 
 
 def _take_its_cores(context: JobContext) -> None:
-    """Stay on the cores of the job, where it has any. Raises `StepCoresUnavailable`, blamed on the worker."""
+    """Stay on the cores of the job, if it has any. Raises `StepCoresUnavailable`, which is the worker's fault."""
     cores, threads = context.job.cores, context.job.threads
     if not cores:
         return
@@ -146,7 +146,7 @@ def _take_its_cores(context: JobContext) -> None:
         context.log(
             f"The target asks for {threads} threads, but this worker measures on {len(cores)} "
             f"core{'s' if len(cores) > 1 else ''} (LATHE_CORES is {written(cores)}): the threads share them, so models "
-            "take longer here than on the target.",
+            "run slower here than on the target.",
             "warning",
         )
 
@@ -158,12 +158,12 @@ def handler_of(job: Job) -> Handler:
 
 
 def failure_of(error: Exception, scratch: Path | None = None) -> JobFailure:
-    """The error as the parent sees it: a full disk, out of memory, expected with its own code, or a bug."""
+    """The error for the parent: a full disk, out of memory, an expected error with its own code, or a bug."""
     trace = "".join(traceback.format_exception(error))
     if (reason := disk_trouble(error, scratch)) is not None:
-        return _not_the_works(StepDiskFailed(reason=reason), Fault.INFRASTRUCTURE, trace)
+        return _infrastructure_failure(StepDiskFailed(reason=reason), Fault.INFRASTRUCTURE, trace)
     if ran_out_of_memory(error):
-        return _not_the_works(StepOutOfMemory(reason="an allocation failed"), Fault.MEMORY, trace)
+        return _infrastructure_failure(StepOutOfMemory(reason="an allocation failed"), Fault.MEMORY, trace)
     if isinstance(error, UserError):
         return JobFailure(
             code=error.code,
@@ -177,12 +177,14 @@ def failure_of(error: Exception, scratch: Path | None = None) -> JobFailure:
     return JobFailure(code=INTERNAL_ERROR, message=message, expected=False, fault=blamed(error), traceback=trace)
 
 
-def _not_the_works(told: UserError, fault: Fault, trace: str) -> JobFailure:
-    return JobFailure(code=told.code, message=told.message, expected=True, transient=True, fault=fault, traceback=trace)
+def _infrastructure_failure(error: UserError, fault: Fault, trace: str) -> JobFailure:
+    return JobFailure(
+        code=error.code, message=error.message, expected=True, transient=True, fault=fault, traceback=trace
+    )
 
 
 def ran_out_of_memory(error: BaseException) -> bool:
-    """Whether `error`, or what caused it, is a lack of memory: Python's, a runtime's or an accelerator's."""
+    """Whether `error` or its cause is a lack of memory: Python's, a runtime's or an accelerator's."""
     return any(
         isinstance(cause, MemoryError)
         or type(cause).__name__ in ("OutOfMemoryError", "ResourceExhaustedError")
@@ -192,7 +194,7 @@ def ran_out_of_memory(error: BaseException) -> bool:
 
 
 def _own_standard_input() -> int:
-    """Standard input under another number, and nothing to read in its place: no library may eat the lifeline."""
+    """Move standard input to another number and leave an empty one, so that no library can read the lifeline."""
     lifeline = os.dup(0)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -201,7 +203,7 @@ def _own_standard_input() -> int:
 
 
 def _first_line(fd: int) -> bytes:
-    """All up to the first line's end, and maybe what follows it, which is nothing."""
+    """Everything up to the end of the first line. Nothing follows it."""
     parts = []
     while part := os.read(fd, 1 << 16):
         parts.append(part)
@@ -213,7 +215,7 @@ def _first_line(fd: int) -> bytes:
 def _offer_to_the_oom_killer() -> None:
     try:
         Path("/proc/self/oom_score_adj").write_text(_PREFER_TO_BE_KILLED)
-    except OSError:  # Not Linux, or not allowed in this container: then the kernel decides by size alone.
+    except OSError:  # Not Linux, or not allowed in this container: the kernel then decides by size only.
         return
 
 

@@ -1,4 +1,4 @@
-"""Cores that are kept for measuring: how they are written, and binding a process to them."""
+"""Cores reserved for measuring: their notation, and binding a process to them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from apps.agents.contracts.errors.steps import StepCoresUnavailable
 
 
 def usable() -> frozenset[int] | None:
-    """The numbers of the cores that this process may use; `None` where the system cannot bind programs to cores."""
+    """The numbers of the cores that this process may use; `None` if the system cannot bind programs to cores."""
     return frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_setaffinity") else None
 
 
 def written(cores: Collection[int]) -> str:
-    """The numbers as Linux writes them: `2-3,6`."""
+    """The numbers in Linux's notation: `2-3,6`."""
     spans: list[list[int]] = []
     for core in sorted(cores):
         if spans and core == spans[-1][1] + 1:
@@ -25,7 +25,7 @@ def written(cores: Collection[int]) -> str:
 
 
 def missing(cores: Collection[int]) -> str | None:
-    """Why this process cannot be bound to `cores`, with what would be right; `None` where it can."""
+    """Why this process cannot be bound to `cores`, and what to set instead; `None` if it can."""
     mine = usable()
     if mine is None:
         return "this system cannot bind programs to cores: leave it empty."
@@ -35,7 +35,7 @@ def missing(cores: Collection[int]) -> str | None:
 
 
 def bind(cores: Collection[int]) -> None:
-    """Bind the calling thread, and all that it starts from now on, to `cores`. Raises `StepCoresUnavailable`."""
+    """Bind the calling thread, and everything it starts later, to `cores`. Raises `StepCoresUnavailable`."""
     if why := missing(cores):
         raise StepCoresUnavailable(cores=written(cores), why=why)
     os.sched_setaffinity(0, cores)

@@ -1,8 +1,8 @@
-"""Running a job in a child process that cannot harm the one that asks for it.
+"""Runs a job in a child process that cannot harm the caller.
 
-The child has a process group, a working folder, an environment, a memory and a time limit of its own. Whatever it does
-(crash, leak, hang, print, be killed), `run_job` returns its result or raises one of two errors, and when it has
-returned no process of the job is alive. The scratch folder belongs to the caller, who removes it then:
+The child has its own process group, working folder, environment, memory limit and time limit. Whatever it does (crash,
+leak, hang, print, be killed), `run_job` returns its result or raises one of two errors, and no process of the job is
+alive afterwards. The scratch folder belongs to the caller, who removes it afterwards:
 
     with tempfile.TemporaryDirectory() as folder:
         result = run_job(Job(handler="…", scratch=Path(folder)), on_event=print, should_stop=lambda: False)
@@ -37,15 +37,15 @@ _THREAD_VARIABLES = (
     *("VECLIB_MAXIMUM_THREADS", "TF_NUM_INTRAOP_THREADS"),
 )
 _FROM_OUTSIDE = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
-"""Signals that the kernel or a person sends. Any other one is a crash of what ran in the process."""
+"""Signals that the kernel or a person sends. Any other signal is a crash in the process."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a child may take; `None` is no limit.
+    """The resources that a child may use; `None` means unlimited.
 
-    Memory is that of the child and all it starts, without pages of files that the kernel can drop at any time, such as
-    a mapped data set.
+    Memory is that of the child and everything it starts, without file pages that the kernel can drop at any time, such
+    as a mapped data set.
     """
 
     memory_bytes: int | None = None
@@ -53,11 +53,11 @@ class Limits:
 
 
 class JobCancelled(Exception):
-    """`should_stop` said so, and the child is gone."""
+    """`should_stop` returned true, and the child has ended."""
 
 
 class JobFailed(Exception):
-    """The job ended without a result; `failure` says why, with a stable code."""
+    """The job ended without a result. `failure` has the reason and a stable code."""
 
     def __init__(self, failure: JobFailure) -> None:
         self.failure = failure
@@ -94,12 +94,12 @@ def run_job(
 ) -> JobResult:
     """Run `job` in a child process and wait for it.
 
-    `on_event` is called in this thread with each progress, log line and metric, never with the end. `should_stop` is
-    asked every `poll_s` seconds; when it says yes, or either of them raises, the child is killed at once.
+    `on_event` is called in this thread with each progress, log line and metric, but not with the result. `should_stop`
+    is called every `poll_s` seconds. If it returns true, or either of them raises, the child is killed at once.
 
     Raises `JobFailed` with the child's own failure, or with `step.out_of_memory` (transient) and `step.timed_out` over
-    a limit, `step.killed` (transient) where a signal ended it, `step.error` where it ended without a word, and
-    `step.disk_failed` where it did either on a full disk; and `JobCancelled`.
+    a limit, `step.killed` (transient) if a signal ended it, `step.error` if it ended without a result, and
+    `step.disk_failed` if it did either on a full disk; and `JobCancelled`.
     """
     job = _with_absolute_paths(job)
     temporary = job.scratch / "tmp"
@@ -115,9 +115,9 @@ def run_job(
 
 
 def environment(job: Job, temporary: Path) -> dict[str, str]:
-    """The child's environment: no secrets of the worker's, no network for hubs, and threads as the job says.
+    """The child's environment: without the worker's secrets, without network access to hubs, with the job's threads.
 
-    A model is a program of somebody else's, so only what is named here passes: no database, key or token does.
+    A model is an untrusted program, so only the variables named here are passed on: no database, key or token.
     """
     passed = {
         name: value for name, value in os.environ.items() if name in _INHERITED or name.startswith(_INHERITED_PREFIXES)
@@ -127,8 +127,8 @@ def environment(job: Job, temporary: Path) -> dict[str, str]:
         **passed,
         **dict.fromkeys(_THREAD_VARIABLES, str(job.threads)),
         "PYTHONPATH": os.pathsep.join(path for path in paths if path),
-        "PYTHONSAFEPATH": "1",  # The working folder holds what a stranger has uploaded; nothing is imported from it.
-        "PYTHONDONTWRITEBYTECODE": "1",  # Nor is anything written beside it.
+        "PYTHONSAFEPATH": "1",  # The working folder contains untrusted uploads; nothing is imported from it.
+        "PYTHONDONTWRITEBYTECODE": "1",  # Nothing is written to it either.
         "PYTHONFAULTHANDLER": "1",
         "PYTHONHASHSEED": "0",
         "TMPDIR": str(temporary),
@@ -143,29 +143,29 @@ def _command() -> list[str]:
 
 
 def _with_absolute_paths(job: Job) -> Job:
-    """The child works in another folder."""
+    """The job with absolute paths, because the child works in another folder."""
     inputs = {role: path.absolute() for role, path in job.inputs.items()}
     return job.model_copy(update={"scratch": job.scratch.absolute(), "inputs": inputs})
 
 
 def _failure(job: Job, ending: Ending, exit_code: int, last_words: str, limits: Limits) -> JobFailure:
-    """Why a child that said nothing has ended."""
+    """Why a child ended without a result."""
     if ending is Ending.TOO_LARGE:
         reason = f"it took more than the {(limits.memory_bytes or 0) / 2**20:,.0f} MiB that a step may take here"
         return _expected(StepOutOfMemory(reason=reason), last_words, Fault.MEMORY)
     if ending is Ending.TOO_LONG:
         return _expected(StepTimedOut(limit_s=limits.time_s or 0.0), last_words, None)
-    if is_full(job.scratch):  # A library that maps the file it writes dies of a signal then.
+    if is_full(job.scratch):  # A signal then kills a library that maps the file it writes.
         return _expected(StepDiskFailed(reason="the disk is full"), last_words, Fault.INFRASTRUCTURE)
     if exit_code < 0:
         fault = Fault.MEMORY if -exit_code in _FROM_OUTSIDE else Fault.CRASH
         return _expected(StepKilled(signal=signal_name(-exit_code)), last_words, fault)
-    message = f"The child process ended with exit code {exit_code} and said nothing"
+    message = f"The child process ended with exit code {exit_code} without a result"
     return JobFailure(code=INTERNAL_ERROR, message=message, expected=False, traceback=last_words)
 
 
 def _expected(error: UserError, last_words: str, fault: Fault | None) -> JobFailure:
-    """What `fault` made fail may be tried again."""
+    """Failures caused by `fault` may be retried."""
     return JobFailure(
         code=error.code,
         message=error.message,

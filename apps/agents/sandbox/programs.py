@@ -1,6 +1,6 @@
-"""Programs that a child starts and waits for: those that measure alone in a process, and the script of a package.
+"""Programs that a child starts and waits for: processes that measure, and the script of a package.
 
-They belong to the child's process group and end with it (`sandbox.supervision` ends the child itself). What they print
+They belong to the child's process group and end with it (`sandbox.supervision` ends the child itself). Their output
 goes to files, so that no pipe fills up.
 """
 
@@ -18,23 +18,23 @@ from pathlib import Path
 from typing import IO
 
 SOURCE_ROOT = Path(__file__).resolve().parents[3]
-"""Where `-m apps…` resolves from, installed or not."""
+"""The folder from which `-m apps…` resolves, installed or not."""
 _LONGEST_REASON = 300
 _KEPT_BYTES = 256 * 1024
-"""Of the end of what it prints: a stranger's script may print without end."""
+"""How much of the end of the output is kept: an untrusted script may print without end."""
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a program came to its end."""
+    """How a program ended."""
 
     exit_code: int
-    """Negative is the number of the signal that ended it."""
+    """Negative: the number of the signal that ended it."""
     output: str
     errors: str
     limit_s: float
     overdue: bool
-    """Whether it was ended for taking longer than `limit_s`."""
+    """Whether it was ended because it took longer than `limit_s`."""
 
     @property
     def well(self) -> bool:
@@ -42,17 +42,17 @@ class Ended:
 
     @property
     def killed(self) -> bool:
-        """By somebody else, most likely the kernel for its memory."""
+        """Whether another process killed it, most likely the kernel because of its memory."""
         return self.exit_code == -signal.SIGKILL and not self.overdue
 
     @property
     def last_words(self) -> list[str]:
-        """The lines of what it wrote as errors, or else of what it printed; without empty ones."""
+        """The lines of its standard error, or of its standard output if that is empty; without blank lines."""
         return [line for line in (self.errors.strip() or self.output).splitlines() if line.strip()]
 
     @property
     def reason(self) -> str:
-        """Why it did not end well, completing a sentence about it."""
+        """Why it failed, as the end of a sentence."""
         if self.overdue:
             return f"took more than {self.limit_s:.0f} s"
         said = self.last_words[-1][:_LONGEST_REASON] if self.last_words else f"exit status {self.exit_code}"
@@ -66,15 +66,15 @@ class Program:
         self._process, self._output, self._errors, self._limit_s = process, output, errors, limit_s
         self._overdue = threading.Event()
 
-    def tell(self, request: bytes = b"") -> None:
-        """Write all that stands in its standard input. One that has ended already is asked in vain."""
+    def send(self, request: bytes = b"") -> None:
+        """Write `request` to its standard input and close that. Ignored if the program has already ended."""
         if self._process.stdin is None:
             raise ValueError("the program was started without a standard input")
-        with suppress(BrokenPipeError), self._process.stdin as stdin:  # `ended` says why.
+        with suppress(BrokenPipeError), self._process.stdin as stdin:  # `ended` has the reason.
             stdin.write(request)
 
     def ended(self) -> Ended:
-        """Wait for its end."""
+        """Wait until it ends."""
         code = self._process.wait()
         return Ended(code, _read(self._output), _read(self._errors), self._limit_s, self._overdue.is_set())
 
@@ -85,7 +85,7 @@ class Program:
 
 @contextmanager
 def started(command: Sequence[str], *, folder: Path, limit_s: float, pass_fds: Sequence[int] = ()) -> Iterator[Program]:
-    """`command` at work in `folder`; when the block is left, or after `limit_s`, it is gone."""
+    """`command` running in `folder`. It is ended when the block is left, or after `limit_s`."""
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=output, stderr=errors, cwd=folder, pass_fds=pass_fds
@@ -104,9 +104,9 @@ def started(command: Sequence[str], *, folder: Path, limit_s: float, pass_fds: S
 
 
 def run_to_end(command: Sequence[str], *, folder: Path, limit_s: float) -> Ended:
-    """Run `command` in `folder` without anything on its standard input."""
+    """Run `command` in `folder` with empty standard input."""
     with started(command, folder=folder, limit_s=limit_s) as program:
-        program.tell()
+        program.send()
         return program.ended()
 
 

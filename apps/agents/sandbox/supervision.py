@@ -1,4 +1,4 @@
-"""One child process and its pipes: started in a group of its own, watched, and never left behind."""
+"""One child process and its pipes: started in its own process group, watched, and never left behind."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ from pydantic import ValidationError
 from apps.agents.contracts.job import EVENT, Event, JobFailure, JobResult, LogLine
 
 LAST_WORDS_BYTES = 16 * 1024
-"""How much of what the child printed is kept."""
+"""How much of the child's output is kept."""
 LONGEST_LINE_BYTES = 256 * 1024 * 1024
-"""An event longer than this is garbage: the largest report is some megabytes."""
+"""A longer event is invalid: the largest report has some megabytes."""
 GRACE_S = 5.0
-"""What a child gets to end by itself once it has told its result."""
+"""Seconds in which a child may end by itself after it has sent its result."""
 DESCENDANTS_EVERY_S = 1.0
-"""Looking for processes that the child has started reads the whole process table; their memory is read every time."""
+"""Seconds between searches for processes that the child started, because a search reads the whole process table. Their
+memory is read every time."""
 _SHOWN_OF_GARBAGE = 200
 _CHUNK_BYTES = 1 << 16
 
 
 class Ending(Enum):
-    """Why the watch was over."""
+    """Why watching ended."""
 
     EXITED = auto()
     STOPPED = auto()
@@ -41,14 +42,14 @@ class Ending(Enum):
 
 
 class Child:
-    """A running child. As a context manager: when the block is left, its whole process group is gone."""
+    """A running child, as a context manager. When the block is left, its whole process group has ended."""
 
     outcome: JobResult | JobFailure | None = None
     exit_code: int = 0
-    """Negative is the number of the signal that ended it; known when the block is left."""
+    """Negative: the number of the signal that ended it. Set when the block is left."""
 
     def __init__(self, command: Sequence[str], job: str, environment: Mapping[str, str], folder: Path) -> None:
-        """`command` gets two arguments more: the number of the event pipe and this process's own number."""
+        """`command` receives two further arguments: the number of the event pipe and this process's id."""
         self._events, event_end = os.pipe()
         try:
             self._process = subprocess.Popen(
@@ -94,13 +95,13 @@ class Child:
         time_s: float | None,
         poll_s: float,
     ) -> Ending:
-        """Pass events on until the child ends or has to: `should_stop`, or over a limit. It may be alive then."""
+        """Pass events on until the child ends, `should_stop` returns true, or a limit is exceeded. It may live on."""
         deadline = time.monotonic() + (float("inf") if time_s is None else time_s)
         look_at = 0.0
         told_at: float | None = None
         while True:
             if self._exited():
-                self._kill_group()  # What it has started and left behind would keep the pipes open.
+                self._kill_group()  # Processes that it left behind would keep the pipes open.
                 self._drain(on_event)
                 return Ending.EXITED
             self._serve(on_event, poll_s)
@@ -132,13 +133,13 @@ class Child:
             self._selector.register(fd, selectors.EVENT_READ)
 
     def _drain(self, on_event: Callable[[Event], None]) -> None:
-        """Read what the child has left in its pipes."""
+        """Read what is left in the child's pipes."""
         deadline = time.monotonic() + GRACE_S
         while self._selector.get_map() and time.monotonic() < deadline and self._serve(on_event, 0.0):
             continue
 
     def _serve(self, on_event: Callable[[Event], None], timeout_s: float) -> int:
-        """Write and read what can be, waiting `timeout_s` at most for the first. Returns how many pipes were ready."""
+        """Write and read what is ready, waiting at most `timeout_s`. Returns the number of ready pipes."""
         if not self._selector.get_map():
             time.sleep(timeout_s)
         ready = self._selector.select(timeout_s) if self._selector.get_map() else []
@@ -152,10 +153,10 @@ class Child:
         return len(ready)
 
     def _send(self, fd: int) -> None:
-        """Go on writing the job; the pipe stays open afterwards, as the child's lifeline."""
+        """Continue writing the job. The pipe stays open afterwards as the child's lifeline."""
         try:
             self._unsent = self._unsent[os.write(fd, self._unsent[:_CHUNK_BYTES]) :]
-        except BrokenPipeError:  # The child has ended already; its exit says why.
+        except BrokenPipeError:  # The child has ended already; its exit code has the reason.
             self._unsent = self._unsent[:0]
         if not self._unsent:
             self._selector.unregister(fd)
@@ -188,20 +189,20 @@ class Child:
             self._selector.unregister(fd)
         return data
 
-    # --- the end ------------------------------------------------------------------------------------------------------
+    # --- ending -------------------------------------------------------------------------------------------------------
 
     def _exited(self) -> bool:
-        """Whether the child has ended. Where that can be seen without reaping it, its group's number stays its own."""
+        """Whether the child has ended. If possible, this does not reap it, so that its group's id is not reused."""
         if not hasattr(os, "waitid"):  # macOS
             return self._process.poll() is not None
         return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
     def _kill_group(self) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS refuses for a group of zombies.
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS refuses this for a group of zombies.
             os.killpg(self._process.pid, signal.SIGKILL)
 
     def _end(self) -> None:
-        """Kill what is left of the group, and what has left the group, and wait for the child."""
+        """Kill the rest of the group and processes that have left it, and wait for the child."""
         escaped = self._memory.descendants()
         self._kill_group()
         for process in escaped:
@@ -218,7 +219,7 @@ class Child:
 
 
 class TreeMemory:
-    """What a process and all that it has started take, without the pages of files."""
+    """Memory of a process and everything it has started, without file pages."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
@@ -233,7 +234,7 @@ class TreeMemory:
         return sum(_resident_bytes(process) for process in (*self._itself(), *self._known))
 
     def descendants(self) -> list[psutil.Process]:
-        """The processes that this one has started, and those that they have, as far as they are alive."""
+        """The living processes that this one has started, directly or indirectly."""
         found: list[psutil.Process] = []
         for process in self._itself():
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -248,7 +249,7 @@ class TreeMemory:
 
 
 def _resident_bytes(process: psutil.Process) -> int:
-    """Resident memory; on Linux without file pages, which the kernel can drop when it needs the room."""
+    """Resident memory. On Linux without file pages, which the kernel can drop when it needs memory."""
     try:
         memory = process.memory_info()
     except (psutil.NoSuchProcess, psutil.AccessDenied):
@@ -257,7 +258,7 @@ def _resident_bytes(process: psutil.Process) -> int:
 
 
 def parse_event(line: bytes) -> Event:
-    """The event that a line holds; a line that holds none becomes a warning that shows its beginning."""
+    """The event on a line. An invalid line becomes a warning with its beginning."""
     try:
         return EVENT.validate_json(line)
     except ValidationError:
@@ -266,7 +267,7 @@ def parse_event(line: bytes) -> Event:
 
 
 def signal_name(number: int) -> str:
-    """`SIGSEGV (Segmentation fault)`; a number that has no name stays a number."""
+    """For example `SIGSEGV (Segmentation fault)`; a number without a name is returned as it is."""
     try:
         return f"{signal.Signals(number).name} ({signal.strsignal(number)})"
     except ValueError:

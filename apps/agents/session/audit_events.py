@@ -1,6 +1,6 @@
-"""Every decision of an agent in a sentence with its numbers: the audit events of a session.
+"""The audit events of a session: every decision of an agent, in a sentence with its numbers.
 
-All events that the state leads to are told each time; their keys are stable, so the pipeline records each once.
+Each call returns all events that follow from the state. Their keys are stable, so the pipeline records each one once.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ _VERDICTS = {
 
 
 def events(search: Search, closing: Closing | None) -> Iterator[AgentDecision]:
-    """The session's decisions so far, in the order of its life."""
-    yield AgentDecision(key="analysed", agent=ANALYSIS_AGENT, action="analysed", reason=_told(search.analysis))
+    """The session's decisions so far, in their order. `closing` is `None` while the search goes on."""
+    yield AgentDecision(key="analysed", agent=ANALYSIS_AGENT, action="analysed", reason=_in_words(search.analysis))
     for looked, exported in zip(search.steps.exported_analyses, search.exported, strict=True):
         key = f"analysed/{looked.request.parent}"
-        reason = f"Exported to {format_label(exported.model.format)}: {_told(exported)}"
+        reason = f"Exported to {format_label(exported.model.format)}: {_in_words(exported)}"
         yield AgentDecision(key=key, agent=ANALYSIS_AGENT, action="analysed", reason=reason)
     for key, failed in search.exports_failed.items():
         yield AgentDecision(key=f"rolled-back/{key}", agent=MANAGER, action="rolled back", subject=key, reason=failed)
     yield from _plan(search)
-    for link, step in search.done_without:
-        yield _done_without(link, step)
+    for link, step in search.skipped_links:
+        yield _skipped_link(link, step)
     for trial in search.trials:
         yield from _trial(trial)
     for key, sentence in search.against_baseline(closed=closing is not None).items():
@@ -64,7 +64,7 @@ def events(search: Search, closing: Closing | None) -> Iterator[AgentDecision]:
         yield from _closing(search, closing)
 
 
-def _told(analysis: AnalysisReport) -> str:
+def _in_words(analysis: AnalysisReport) -> str:
     known = sum(layer.sqnr_db is not None for layer in analysis.layers)
     return (
         f"{len(analysis.layers)} layers, {analysis.model.size_bytes / 1e6:.2f} MB, "
@@ -94,12 +94,12 @@ def _plan(search: Search) -> Iterator[AgentDecision]:
         )
 
 
-def _done_without(link: Application, step: StepRecord) -> AgentDecision:
-    """A link that the chains go on without."""
+def _skipped_link(link: Application, step: StepRecord) -> AgentDecision:
+    """The event of an optional link that chains skip, because its step failed or had nothing to change."""
     key, why = step.request.key, step.error or "it did not finish"
     nothing = step.error_code == NO_EFFECT
     action, what = ("left out", "has nothing to change here") if nothing else ("rolled back", "failed")
-    reason = f"{link.title} {what}, so candidates go on without it: {why}"
+    reason = f"{link.title} {what}, so candidates skip it: {why}"
     return AgentDecision(key=f"rolled-back/{key}", agent=MANAGER, action=action, subject=key, reason=reason)
 
 
@@ -125,7 +125,7 @@ def _trial(trial: Trial) -> Iterator[AgentDecision]:
 
 
 def _finals(search: Search, finals: Finals) -> Iterator[AgentDecision]:
-    """Who is judged and why, and what came of it."""
+    """Which candidates are judged and why, and the result of each."""
     named = listed(finals.keys)
     share = "alone" if len(finals.keys) == 1 else f"as {len(finals.keys)} that share the chance of error"
     yield AgentDecision(

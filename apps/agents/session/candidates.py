@@ -1,7 +1,7 @@
-"""The candidates of a session as its steps tell: pure reading of a `SessionState`, nothing is remembered elsewhere.
+"""The candidates of a session, derived from its steps. Everything is read from the `SessionState`.
 
-A root is a candidate of the plan; a repair is known by the optimize step that was asked for it, whose request carries
-its technique, parameters and reason. Keys tell what it repairs: `c03`, `c03r1`, `c03r2`.
+A root is a candidate of the plan. A repair is known from its optimize step, whose request contains the technique, the
+parameters and the reason. The key shows which candidate it repairs: `c03`, `c03r1`, `c03r2`.
 """
 
 from __future__ import annotations
@@ -32,30 +32,30 @@ from apps.agents.techniques.catalogue import TechniqueSpec
 
 _REPAIR = re.compile(r"^(?P<root>.+)r(?P<number>\d+)$")
 _REJECTED_OUTPUT = "technique."
-"""Codes of failures in which a technique's output was refused, which is a rollback."""
+"""The prefix of error codes for a refused output of a technique, which counts as a rollback."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A candidate with its steps and what came of them."""
+    """A candidate with its steps and their results."""
 
     planned: CandidateRecord
-    """With the links that it is made of; optional ones that cannot be applied are left out."""
+    """The candidate's record, without optional links that cannot be applied."""
     root: str
     maker: str
-    """Key of the step that makes its artifact."""
+    """The key of the step that makes its artifact."""
     shared: bool = False
-    """Whether others start from its artifact: then that is made for all of them, and it only has to be measured."""
+    """Whether other candidates start from its artifact. It is then made once for all, and has only to be measured."""
     optimize: StepRecord | None = None
-    """The step that makes it, where it is its own; the one that has made it, where it is shared."""
+    """Its own step that makes it, or the completed shared step that made it."""
     evaluate: StepRecord | None = None
     report: EvaluationReport | None = None
-    """On the validation part."""
+    """Its evaluation on the validation part."""
     judgement: Judgement | None = None
-    """By the validation part."""
+    """Its judgement from the validation part."""
     judge: StepRecord | None = None
     judged: EvaluationReport | None = None
-    """On the test part."""
+    """Its evaluation on the test part."""
 
     @property
     def key(self) -> str:
@@ -67,7 +67,7 @@ class Trial:
 
     @property
     def failed_step(self) -> StepRecord | None:
-        """The step that ended the search for it."""
+        """The failed or cancelled step that ended its trial, if there is one."""
         for step in (self.optimize, self.evaluate):
             if step is not None and step.status in LOST:
                 return step
@@ -75,7 +75,7 @@ class Trial:
 
     @property
     def failure(self) -> str | None:
-        """Why it failed, in a sentence; `None` when it did not."""
+        """Why it failed, in a sentence; `None` if it did not fail."""
         step = self.failed_step or self.failed_judging
         if step is None:
             return None
@@ -88,12 +88,12 @@ class Trial:
 
     @property
     def fault(self) -> Fault | None:
-        """What its failed step failed of, where it was not the technique: then it does not count as tried."""
+        """Why its step failed, if the technique was not the cause. It then does not count as tried."""
         return self.failed_step.fault if self.failed_step else None
 
     @property
     def rolled_back(self) -> bool:
-        """Whether its failure is that of an output that was refused."""
+        """Whether it failed because its output was refused."""
         step = self.failed_step
         return step is not None and (step.error_code or "").startswith(_REJECTED_OUTPUT)
 
@@ -115,7 +115,7 @@ class Trial:
         return self.report.size_bytes.ratio if self.report else 1.0
 
     def attempt(self) -> Attempt:
-        """What the search for a repair needs to know of it."""
+        """What the search for a repair needs to know about it."""
         step = self.failed_step
         return Attempt(
             key=self.key,
@@ -129,7 +129,7 @@ class Trial:
         )
 
     def record(self, selected: str | None, skipped: Mapping[str, str], ruling: Ruling | None = None) -> CandidateRecord:
-        """The candidate as the member sees it now."""
+        """The candidate's record with its present status, reason and score, as members see it."""
         status, reason = self._standing(selected, skipped, ruling)
         known = (ruling and ruling.judgement) or self.judgement
         score = known.score if known else None
@@ -158,21 +158,22 @@ class Trial:
 
 @dataclass(frozen=True)
 class Ruling:
-    """What is said of a candidate once finalists are judged."""
+    """The result for a candidate once finalists are judged."""
 
     reason: str
     judgement: Judgement | None
-    """By the test part; `None` of a candidate that was not judged."""
+    """The judgement from the test part; `None` for a candidate that was not judged."""
     stands: bool
-    """Whether nothing speaks against it: a finalist must be proven, or tolerated in spite of what is open."""
+    """Whether it is accepted. A finalist must be proven, or tolerated despite open points."""
 
 
 def read_trials(
     steps: Steps, plan: Plan, bases: Bases, criteria: Criteria, specs: Mapping[str, TechniqueSpec]
 ) -> tuple[Trial, ...]:
-    """Every candidate that was planned or asked for, each root followed by its repairs.
+    """Every candidate that was planned or requested, each root followed by its repairs.
 
-    The chains of `plan` hold what can be applied. What several of them start with is shared.
+    The chains of `plan` contain only links that can be applied. The first links that several chains have in common are
+    shared.
     """
     shared = {key_of(part) for candidate in plan.candidates for part in sources(candidate.steps)}
     chains = {candidate.key: [_root(candidate, steps, shared)] for candidate in plan.candidates}
@@ -206,7 +207,7 @@ def repair_record(
     bases: Bases,
     criteria: Criteria,
 ) -> CandidateRecord:
-    """The record of a repair of the candidate `before`: all of it follows from its request."""
+    """The record of a repair of the candidate `before`. It follows completely from the request."""
     last = application_of(spec, parameters).model_copy(update={"inputs": before.last.inputs})
     return CandidateRecord(
         key=key,

@@ -1,7 +1,8 @@
-"""From ranked candidates to the few that are judged, and from what judging shows to the one that is handed over.
+"""Chooses the finalists among the ranked candidates, and the delivered one among the judged finalists.
 
-Ranking uses the validation part of the data set. Judging uses the test part, on which nothing was tuned or chosen:
-what a finalist shows there is worth what it says, but for the few finalists that share the chance of error.
+Ranking uses the validation part of the data set. Judging uses the test part, on which nothing was tuned or chosen. So a
+finalist's result there is not biased by the choice. The finalists share the chance of error, because several may be
+judged.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from apps.agents.contracts.criteria import Criteria
-from apps.agents.contracts.phrasing import difference, difference_unit, listed, said
+from apps.agents.contracts.phrasing import difference, difference_unit, listed, with_unit
 from apps.agents.contracts.reports.constraints import Holds
 from apps.agents.contracts.reports.evaluation import EvaluationReport
 from apps.agents.contracts.reports.measurements import Estimate
@@ -23,13 +24,13 @@ from apps.agents.measuring.statistics.certainty import HOPELESS, Contender, Pros
 from apps.agents.session.candidates import Ruling, Trial
 
 TOLERATED_SHARE = 0.5
-"""Of a limit on the metric, how much may be measured where the evidence leaves it open."""
+"""The share of a limit on the metric that the measured loss may reach if the evidence is inconclusive."""
 USUAL_SHARE = 0.25
 """Validation examples per test example, if a report does not give the numbers."""
 
 
 def contenders(trials: Mapping[str, Trial], criteria: Criteria) -> tuple[Contender, ...]:
-    """Who may be judged, the best first: those that nothing speaks against, and those that more examples may clear."""
+    """The candidates that may be judged, the best first: accepted ones, and ones that more examples may prove."""
     judgements = {key: trial.judgement for key, trial in trials.items() if trial.judgement is not None}
     found = (_contender(trials[key], judgement.score) for key in ranked(judgements) if (judgement := judgements[key]))
     return tuple(one for one in found if judgements[one.key].accepted or one.chance(criteria.confidence) >= HOPELESS)
@@ -49,7 +50,7 @@ def _contender(trial: Trial, score: float) -> Contender:
 
 @dataclass(frozen=True)
 class Finals:
-    """The finalists of a session, the highest ranked first, and what judging them has shown so far."""
+    """The finalists of a session, the highest ranked first, and the results of judging them so far."""
 
     keys: tuple[str, ...]
     trials: Mapping[str, Trial]
@@ -58,7 +59,7 @@ class Finals:
 
     @property
     def unasked(self) -> tuple[str, ...]:
-        """Finalists whose judging has not been asked for."""
+        """Finalists whose judging has not been requested yet."""
         return tuple(key for key in self.keys if self.trials[key].judge is None)
 
     @property
@@ -70,12 +71,12 @@ class Finals:
 
     @cached_property
     def proven(self) -> Mapping[str, int]:
-        """Finalists that hold every limit, each with how many shared the chance of error when it was proven."""
+        """Finalists that are proven to hold every limit, each with the number that shared the chance of error then."""
         held = {key: self._held(key) for key in self.judged}
         return proven_by_holm(held, len(self.keys))
 
     def _held(self, key: str) -> tuple[bool, ...]:
-        """Whether it holds every limit, by how many finalists share the chance of error: all of them first."""
+        """Whether it holds every limit if all finalists share the chance of error, if one fewer does, and so on."""
         steps = range(len(self.keys), 0, -1)
         return tuple(self._judged_at(key, sharing).standing is Standing.PROVEN for sharing in steps)
 
@@ -90,14 +91,15 @@ class Finals:
 
     @cached_property
     def judgements(self) -> Mapping[str, Judgement]:
-        """What judging says of each finalist that was judged."""
+        """The judgement of each finalist that was judged."""
         return {key: self._judged_at(key, self._sharing(key)) for key in self.judged}
 
     def chosen(self, *, closed: bool) -> str | None:
-        """Who is handed over; `None` while that is open, or where nobody is. Once `closed` nobody else is judged.
+        """The key of the delivered finalist; `None` while that is open, or if there is none.
 
-        The highest ranked of those proven, as soon as all that rank above it are judged; with nobody proven the highest
-        ranked of those whose open points the criteria tolerate, which all of them are judged for.
+        It is the highest ranked proven finalist, as soon as all that rank above it are judged. If none is proven, it is
+        the highest ranked one whose open points the criteria tolerate; all finalists are judged before. Once `closed`,
+        no further finalist is judged.
         """
         for key in self.keys:
             if key in self.proven:
@@ -106,18 +108,18 @@ class Finals:
                 return None
         return next((key for key, judgement in self.judgements.items() if judgement.accepted), None)
 
-    # --- what is said -------------------------------------------------------------------------------------------------
+    # --- words --------------------------------------------------------------------------------------------------------
 
     def rulings(self, chosen: str | None, *, closed: bool) -> dict[str, Ruling]:
-        """What is said of the candidates that were judged and, once `closed`, of those that might have been."""
-        told = {key: self._ruling(key, judgement) for key, judgement in self.judgements.items()}
+        """The results of the judged candidates and, once `closed`, of accepted candidates that were not judged."""
+        found = {key: self._ruling(key, judgement) for key, judgement in self.judgements.items()}
         if not closed:
-            return told
+            return found
         for key, trial in self.trials.items():
-            if key not in told and trial.judgement is not None and trial.judgement.accepted:
+            if key not in found and trial.judgement is not None and trial.judgement.accepted:
                 reason = f"{trial.judgement.reason} Not judged: {self._why_not(key, chosen)}."
-                told[key] = Ruling(reason, None, stands=True)
-        return told
+                found[key] = Ruling(reason, None, stands=True)
+        return found
 
     def _ruling(self, key: str, judgement: Judgement) -> Ruling:
         on = f"Judged on {judgement.examples:,} test examples, which played no part in the choice."
@@ -129,10 +131,10 @@ class Finals:
         if key in self.keys:
             return "the time was over"
         few = "one candidate is" if len(self.keys) == 1 else f"{len(self.keys)} candidates are"
-        return f"{few} judged with so many examples, and {listed(self.keys)} ranked higher"
+        return f"only {few} judged with this many examples, and {listed(self.keys)} ranked higher"
 
     def report_of(self, key: str) -> EvaluationReport | None:
-        """What judged a finalist, at the confidence that it was proven with."""
+        """A finalist's evaluation on the test part, at the confidence at which it was proven."""
         report = self.trials[key].judged
         return None if report is None else at_level(report, self._sharing(key))
 
@@ -140,7 +142,7 @@ class Finals:
         return self.proven.get(key, len(self.keys))
 
     def choice(self, chosen: str | None) -> Choice | None:
-        """What choosing cost; `None` where nobody could be judged."""
+        """The cost of the choice; `None` if no finalist could be judged."""
         if not self.judged:
             return None
         shown = chosen or self.judged[0]
@@ -167,16 +169,17 @@ class Finals:
 
     @property
     def _contest(self) -> Contest | None:
-        """As the one that was judged last found it, beside all that were judged before."""
+        """The correction from the finalist that was judged last, which includes all that were judged before."""
         reports: list[EvaluationReport] = [one for key in self.judged if (one := self.trials[key].judged) is not None]
         return next((report.contest for report in reversed(reports) if report.contest is not None), None)
 
 
 def tolerable(choosing: EvaluationReport | None, judging: EvaluationReport) -> bool:
-    """Whether open evidence on the metric may be tolerated: both parts together measure at most a share of each limit.
+    """Whether inconclusive evidence on the metric may be tolerated: over both parts together, the measured loss is at
+    most a share of each limit.
 
-    Of a loss beyond the limit that chance may hide, fewer pass so than by what either part measures, and more of the
-    candidates that lose nothing: the means of all examples vary least.
+    The mean over all examples varies least. So fewer candidates that really break the limit pass than with one part
+    only, and more of those that lose nothing.
     """
     before = {one.constraint: one.measured.value for one in choosing.constraints} if choosing else {}
     examples = choosing.examples if choosing else 0
@@ -192,7 +195,7 @@ def tolerable(choosing: EvaluationReport | None, judging: EvaluationReport) -> b
 
 
 def at_level(report: EvaluationReport, sharing: int) -> EvaluationReport:
-    """`report` with the limits on the metric as they stand where so many finalists share the chance of error."""
+    """`report` with the verdicts on the metric's limits that apply if `sharing` finalists share the chance of error."""
     level = next((level for level in report.levels if level.sharing == sharing), None)
     if level is None or level is report.levels[0]:
         return report
@@ -215,7 +218,8 @@ def _half(drop: Estimate) -> float | None:
 
 
 def in_words(choice: Choice) -> str:
-    """How many were tried and judged, on what, and what it did to the interval and to the winner's numbers."""
+    """How many candidates were tried and judged, on how many examples, and how this affected the interval and the
+    winner's numbers."""
     many = len(choice.finalists)
     finalists = "the best" if many == 1 else f"of {many} finalists {choice.judged}"
     finalists = f"{many} finalists" if 1 < many == choice.judged else finalists
@@ -226,7 +230,7 @@ def in_words(choice: Choice) -> str:
         "test examples, which played no part in the choice."
     ]
     if choice.sharing > 1 and choice.margin is not None and choice.margin_alone is not None:
-        alone, shared = difference(choice.margin_alone, choice.unit), said(choice.margin, choice.unit)
+        alone, shared = difference(choice.margin_alone, choice.unit), with_unit(choice.margin, choice.unit)
         sentences.append(f"That {choice.sharing} may be judged widened the loss's interval from ±{alone} to ±{shared}.")
     if choice.contest:
         sentences.append(_corrected("Ranking alone would have claimed", choice.contest.choosing))
@@ -236,7 +240,7 @@ def in_words(choice: Choice) -> str:
 
 
 def _corrected(claim: str, found: Corrected | None) -> str:
-    """Nothing where luck did not flatter the numbers."""
+    """The claim and its correction; empty if luck did not improve the numbers."""
     if found is None or not found.lucky:
         return ""
     plain, worth = _loss(found.plain, found.unit), _loss(found.corrected, found.unit)
@@ -247,4 +251,4 @@ def _corrected(claim: str, found: Corrected | None) -> str:
 def _loss(drop: float, unit: str) -> str:
     if difference(drop, unit) == "0":
         return "no loss"
-    return f"a {'loss' if drop > 0 else 'gain'} of {said(abs(drop), unit)}"
+    return f"a {'loss' if drop > 0 else 'gain'} of {with_unit(abs(drop), unit)}"

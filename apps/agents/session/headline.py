@@ -1,10 +1,10 @@
-"""A verdict in one sentence and a tone: what got better, and beside it what got worse. Pure.
+"""A verdict in one sentence with a tone: what got better and what got worse. Pure functions.
 
-Speed differs where its interval lies beyond 1 and beyond what the control shows noise to reach, a file from one per
-cent on, memory from what it varies by from run to run, and the metric where the interval of its change excludes 0. What
-differs by less is told as unchanged. `good` needs every constraint proven and nothing worse; a loss of the metric that
-is proven to lie within its limit is what the criteria allow: it is good as well, stands in the sentence, and is not
-celebrated.
+Speed has changed if its interval excludes 1 by more than the noise that the control shows; the size of the file, from
+one per cent on; memory, from its usual variation between runs on; the metric, if the interval of its change excludes 0.
+A smaller difference is called unchanged. `good` means that every constraint is proven and nothing got worse. A loss of
+the metric that is proven to be within its limit is allowed by the criteria, so it is `good` too: the sentence states
+it, but without celebrating.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from typing import NamedTuple
 
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.phrasing import (
-    capital,
+    capitalized,
     difference,
     difference_unit,
     listed,
     moved,
     number,
     number_of_bytes,
-    said,
     signed,
+    with_unit,
 )
 from apps.agents.contracts.reports.constraints import Holds
 from apps.agents.contracts.reports.evaluation import EvaluationReport
@@ -37,7 +37,8 @@ from apps.agents.evaluation.selection import REAL_CHANGE, REAL_MEMORY_CHANGE, no
 CELEBRATION = "Better, and it still works"
 NOTICED_MEMORY_CHANGE = 1.25
 NOTICED_MEMORY_BYTES = 5_000_000
-"""Peak memory that no criterion speaks of is told where it grew by both: two runs of a model may differ by less."""
+"""If the criteria do not concern memory, its growth is mentioned only if it exceeds both: two runs of a model may
+differ by less."""
 METRIC_LIMITS = frozenset({"max_metric_drop_points", "max_metric_drop_relative"})
 GROUP_LIMIT = "max_group_drop_points"
 NOTHING_BETTER = "Nothing better was found within the limits"
@@ -48,7 +49,7 @@ class Move(StrEnum):
     WORSE = "worse"
     SAME = "same"
     UNKNOWN = "unknown"
-    """Nothing bounds the interval: the machine was too busy to tell."""
+    """The interval is not bounded, because the machine was too busy."""
 
 
 class _Change(NamedTuple):
@@ -57,7 +58,7 @@ class _Change(NamedTuple):
 
 
 class Tile(NamedTuple):
-    """One number of a verdict as it stands large: what it is, the number, and the interval of that number."""
+    """One of a verdict's large numbers: its label, the number, and its interval."""
 
     label: str
     value: str
@@ -65,7 +66,7 @@ class Tile(NamedTuple):
 
 
 def headline_of(verdict: Verdict, report: EvaluationReport | None, criteria: Criteria) -> Headline:
-    """The headline of a verdict; `report` is the evaluation of the candidate that it hands over."""
+    """The headline of a verdict. `report` is the evaluation of the delivered candidate."""
     if verdict.headline is not None:
         return verdict.headline
     if verdict.outcome is not Outcome.IMPROVED or report is None:
@@ -74,7 +75,7 @@ def headline_of(verdict: Verdict, report: EvaluationReport | None, criteria: Cri
 
 
 def headline(report: EvaluationReport, criteria: Criteria, *, proven: bool) -> Headline:
-    """Of a candidate that is handed over; `proven` says that every constraint holds at the member's confidence."""
+    """The headline for a delivered candidate. `proven`: every constraint holds at the session's confidence."""
     changes = [_speed(report), _size(report), *_memory(report, criteria)]
     metric = _metric(report)
     gains = listed([one.words for one in changes if one.move is Move.BETTER])
@@ -82,14 +83,14 @@ def headline(report: EvaluationReport, criteria: Criteria, *, proven: bool) -> H
     same = [one.words for one in changes if one.move in (Move.SAME, Move.UNKNOWN)]
     body = _joined(gains, losses, same)
     harm = _harm(report)
-    told = f"{body}; {metric.words}{harm}"
+    words = f"{body}; {metric.words}{harm}"
     if losses or harm or (metric.move is Move.WORSE and not _limited(report)):
-        return Headline(tone=Tone.MIXED, sentence=capital(told))
+        return Headline(tone=Tone.MIXED, sentence=capitalized(words))
     if not proven or any(one.move is Move.UNKNOWN for one in changes):
-        return Headline(tone=Tone.OPEN, sentence=capital(told))
+        return Headline(tone=Tone.OPEN, sentence=capitalized(words))
     if metric.move is Move.WORSE:
-        return Headline(tone=Tone.GOOD, sentence=capital(told))
-    return Headline(tone=Tone.GOOD, sentence=f"{CELEBRATION}: {told}")
+        return Headline(tone=Tone.GOOD, sentence=capitalized(words))
+    return Headline(tone=Tone.GOOD, sentence=f"{CELEBRATION}: {words}")
 
 
 def _joined(gains: str, losses: str, same: Sequence[str]) -> str:
@@ -101,7 +102,8 @@ def _joined(gains: str, losses: str, same: Sequence[str]) -> str:
 
 
 def speed_move(latency: LatencyComparison, noise: float) -> Move:
-    """Whether the candidate is faster or slower, beyond its interval and beyond `noise` (a ratio of 1 or more)."""
+    """Whether the candidate is faster or slower by more than its interval and `noise` (a ratio of 1 or more)
+    explain."""
     speedup = latency.speedup
     low = speedup.value if speedup.low is None else speedup.low
     high = speedup.value if speedup.high is None else speedup.high
@@ -113,7 +115,7 @@ def speed_move(latency: LatencyComparison, noise: float) -> Move:
 
 
 def ratio_move(ratio: float, real: float) -> Move:
-    """Original over candidate, which differs from `real` times on."""
+    """Whether `ratio`, original over candidate, is a change: it must be at least `real` times better or worse."""
     if ratio >= real:
         return Move.BETTER
     return Move.WORSE if ratio * real < 1 else Move.SAME
@@ -123,11 +125,11 @@ def _speed(report: EvaluationReport) -> _Change:
     ratio = report.latency.speedup.value
     move = speed_move(report.latency, noise_ratio(report))
     if move is Move.UNKNOWN:
-        return _Change(move, "speed not known, as the machine was too busy")
+        return _Change(move, "speed not known, because the machine was too busy")
     words = _words(move, ratio, "faster", "slower", "as fast as before")
     open_ones = _open(report)
     if "min_speedup" in open_ones:
-        words += f" (not proven to be the {number(open_ones['min_speedup'])}× asked for)"
+        words += f" (not proven to reach the required {number(open_ones['min_speedup'])}×)"
     if "max_latency_ms" in open_ones:
         words += f" (not proven to stay within {number(open_ones['max_latency_ms'])} ms)"
     return _Change(move, words)
@@ -140,7 +142,7 @@ def _size(report: EvaluationReport) -> _Change:
 
 
 def _memory(report: EvaluationReport, criteria: Criteria) -> list[_Change]:
-    """Nothing where no criterion speaks of memory, unless it grew so much that everybody would want to know."""
+    """The change of peak memory. Empty if the criteria do not concern memory, unless it grew considerably."""
     pair, ratio = report.peak_memory_bytes, report.peak_memory_bytes.ratio
     if criteria.exponents.memory or criteria.constraints.max_memory_bytes is not None:
         move = ratio_move(ratio, REAL_MEMORY_CHANGE)
@@ -158,14 +160,15 @@ def _metric(report: EvaluationReport) -> _Change:
     primary, open_ones = report.primary, _open(report)
     worse = Move.WORSE if primary.drop.value > 0 else Move.BETTER
     move = Move.SAME if primary.unchanged else worse
-    limit = _limit_said(report)
+    limit = _limit_in_words(report)
     is_open = bool(METRIC_LIMITS & open_ones.keys())
     if is_open and primary.drop.value > 0:
-        # The interval may include 0, and to call that unchanged would promise what is not known.
+        # The interval may include 0, but "unchanged" would promise more than is known.
         fell = "fell" if primary.higher_is_better else "rose"
         unit = difference_unit(primary.unit)
         return _Change(
-            move, f"{primary.label} {fell} {said(primary.drop.value, unit)}, within the limit of {limit}, not proven"
+            move,
+            f"{primary.label} {fell} {with_unit(primary.drop.value, unit)}, within the limit of {limit}, not proven",
         )
     words = f"{primary.label} {moved(primary)}"
     if is_open:
@@ -173,12 +176,13 @@ def _metric(report: EvaluationReport) -> _Change:
     elif move is Move.WORSE and limit:
         words += f", within the limit of {limit}"
     if GROUP_LIMIT in open_ones:
-        words += f", no group proven to stay within {said(open_ones[GROUP_LIMIT], difference_unit(primary.unit))}"
+        words += f", no group proven to stay within {with_unit(open_ones[GROUP_LIMIT], difference_unit(primary.unit))}"
     return _Change(move, words)
 
 
 def _harm(report: EvaluationReport) -> str:
-    """Whom a change hurts that all examples together do not show; groups only where no limit allows them a loss."""
+    """The classes and groups that lose although the metric over all examples does not show it. Groups are left out if a
+    limit allows them a loss."""
     subjects: dict[FindingKind, list[str]] = {}
     for one in report.findings:
         subjects.setdefault(one.kind, []).append(one.subject)
@@ -190,12 +194,12 @@ def _harm(report: EvaluationReport) -> str:
         if (those := subjects.get(kind))
     ]
     churned = ["many predictions changed"] if FindingKind.CHURN in subjects else []
-    told = listed([*losers, *churned])
-    return f", but {told}" if told else ""
+    words = listed([*losers, *churned])
+    return f", but {words}" if words else ""
 
 
 def _open(report: EvaluationReport) -> dict[str, float]:
-    """The limits of constraints that the evidence does not decide."""
+    """The limits of inconclusive constraints, by constraint."""
     return {one.constraint: one.limit for one in report.constraints if one.status is Holds.INCONCLUSIVE}
 
 
@@ -203,14 +207,14 @@ def _limited(report: EvaluationReport) -> bool:
     return any(one.constraint in METRIC_LIMITS for one in report.constraints)
 
 
-def _limit_said(report: EvaluationReport) -> str:
-    """The limit on the metric, an open one first: `1 point`, `2 % of its value`; empty where there is none."""
+def _limit_in_words(report: EvaluationReport) -> str:
+    """The limit on the metric, an inconclusive one first: `1 point`, `2 % of its value`; empty if there is none."""
     limits = [one for one in report.constraints if one.constraint in METRIC_LIMITS]
     limit = min(limits, key=lambda one: one.status is not Holds.INCONCLUSIVE, default=None)
     if limit is None:
         return ""
     if limit.constraint == "max_metric_drop_points":
-        return said(limit.limit, difference_unit(report.primary.unit))
+        return with_unit(limit.limit, difference_unit(report.primary.unit))
     return f"{number(limit.limit * 100)} % of its value"
 
 
@@ -218,7 +222,7 @@ def _limit_said(report: EvaluationReport) -> str:
 
 
 def speed_tile(report: EvaluationReport) -> Tile:
-    """*Faster* or *Slower* by how much, each above 1; *as before* where noise explains the difference."""
+    """*Faster* or *Slower* by a factor above 1, or *as before* if noise explains the difference."""
     speedup, move = report.latency.speedup, speed_move(report.latency, noise_ratio(report))
     if move is Move.WORSE:
         slowed = Estimate(value=_inverse(speedup.value) or 0.0, low=_inverse(speedup.high), high=_inverse(speedup.low))
@@ -231,7 +235,7 @@ def speed_tile(report: EvaluationReport) -> Tile:
 
 
 def size_tile(report: EvaluationReport) -> Tile:
-    """*Smaller* or *Larger* by how much; its range are both sizes."""
+    """*Smaller* or *Larger* by a factor above 1. Its range shows both sizes."""
     pair = report.size_bytes
     sizes = f"{number_of_bytes(pair.original)} → {number_of_bytes(pair.candidate)}"
     match ratio_move(pair.ratio, REAL_CHANGE):
@@ -243,7 +247,7 @@ def size_tile(report: EvaluationReport) -> Tile:
 
 
 def metric_tile(metric: MetricComparison) -> Tile:
-    """The change, candidate minus original: negative is lower. *unchanged* where its interval includes 0."""
+    """The change, candidate minus original: negative is lower. *unchanged* if its interval includes 0."""
     unit, change = difference_unit(metric.unit), metric.change
     label = "Change, in points" if unit == "points" else "Change"
     shown = signed(change.value, unit).removesuffix(unit).removesuffix("point").strip()
@@ -258,14 +262,14 @@ def _inverse(value: float | None) -> float | None:
 
 
 def _range(estimate: Estimate, unit: str = "") -> str:
-    """`4.02 to 4.41`; empty where the number is exact."""
+    """`4.02 to 4.41`; empty for an exact number."""
     if estimate.low is None or estimate.high is None or estimate.low == estimate.high:
         return ""
     return f"{_end(estimate.low, unit)} to {_end(estimate.high, unit)}"
 
 
 def _end(value: float, unit: str) -> str:
-    """An end of an interval; what nothing bounds is a very large number."""
+    """An end of an interval. A very large number means that it is not bounded."""
     return difference(math.copysign(math.inf, value) if abs(value) >= UNBOUNDED else value, unit)
 
 
@@ -273,7 +277,7 @@ def _end(value: float, unit: str) -> str:
 
 
 def times(ratio: float) -> str:
-    """A ratio as a headline has it: `4.2×`, `19×`, `1.03×`."""
+    """A ratio as headlines show it: `4.2×`, `19×`, `1.03×`."""
     if ratio >= 9.95:
         return f"{ratio:,.0f}×"
     return f"{ratio:.1f}×" if ratio >= 1.1 else f"{ratio:.2f}×" if ratio >= 1.01 else f"{ratio:.3f}×"

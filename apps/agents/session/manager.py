@@ -1,16 +1,16 @@
-"""The OptimizationManager: given all that is known of a session, what next?
+"""The OptimizationManager, which decides a session's next steps from its state.
 
     analyse → (export → analyse) → plan → (optimize → … → evaluate) for each candidate
     → judge the finalists → package → verdict
 
-A model of PyTorch or TensorFlow is exported to the formats of other runtimes before it is planned for, so that every
-technique of any of them can be weighed; where an export fails, the plan does without. A candidate is a chain of
-techniques, and what several candidates start with is made once. They are ranked on the validation part of the data set;
-when the search is over, or its time is, the few that rank highest are judged on the test part, one after the
-other until one is proven.
+A PyTorch or TensorFlow model is exported to the formats of other runtimes before the plan is made, so that the plan can
+weigh the techniques of all of them. If an export fails, the plan leaves out the techniques that need it. A candidate is
+a chain of techniques. First links that several candidates share are applied once. Candidates are ranked on the
+validation part of the data set. When the search is over, or its time has run out, the few that rank highest are judged
+on the test part, one after the other until one is proven.
 
-`next` is a pure function of the state. Nothing is remembered between calls, so a crash loses nothing: asking again
-gives the same answer, and a step that is in the state is not asked for twice.
+`next` is a pure function of the state. Nothing is remembered between calls, so nothing is lost in a crash: a repeated
+call gives the same result, and a step that is in the state is not requested again.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ from apps.agents.session import audit_events
 from apps.agents.session.candidates import Trial
 from apps.agents.session.finalists import Finals
 from apps.agents.session.headline import headline_of
+from apps.agents.session.keeping import unneeded
 from apps.agents.session.preparation import Preparation, measuring_queue, optimizing_queue
 from apps.agents.session.search import Option, Search, Shared
 from apps.agents.session.steps import (
@@ -62,19 +63,19 @@ _ENDS_SESSION = (Fault.INFRASTRUCTURE, Fault.ORIGINAL)
 
 
 class OptimizationManager:
-    """Decides; `specs` is the catalogue of techniques, every known one by default."""
+    """Decides a session's next steps. `specs` is the catalogue of techniques; by default, all known ones."""
 
     def __init__(self, specs: Mapping[str, TechniqueSpec] | None = None) -> None:
         self.specs = catalogue() if specs is None else specs
 
     def next(self, state: SessionState) -> Decision:
-        """What to do next: steps to start, the candidates and events as they stand, or the verdict or failure.
+        """The next decision: steps to start, present candidates and events, and the verdict or failure at the end.
 
-        At most `state.parallelism` steps are active at a time; evaluations come before new optimizations, so that what
-        was learned steers what is tried. A failed step costs its candidate; only a failed analysis or plan, or a
-        package that cannot be packed even untried, ends the session with `failure`, and so does what says nothing of
-        the candidate: a step that was lost to the infrastructure, one that fails with the original as well, and memory
-        that ran out where nothing else is better than the original.
+        At most `state.parallelism` steps are active at a time. Evaluations come before new optimizations, so their
+        results can guide the search. A failed step ends only its candidate. The session ends with `failure` if the
+        analysis or the plan fails, or if the package cannot be packed even without trying it. It also ends if a step
+        fails for a reason that shows nothing about the candidate: the infrastructure failed, the original fails too, or
+        memory ran out and nothing else is better than the original.
         """
         if (failure := _failure(state)) is not None:
             return _decision(state, self.specs, failure=failure)
@@ -87,28 +88,28 @@ class OptimizationManager:
 
 
 def _failure(state: SessionState) -> tuple[str, str] | None:
-    """Code and sentence when a step failed that the session cannot do without."""
+    """Code and sentence of a failed step that the session needs; `None` if there is none."""
     for key in (ANALYSE, PLAN, PACKAGE_UNTRIED):
         step = Steps.of(state).get(key)
         if step is not None and step.status in LOST:
-            return _told(step)
+            return _error_of(step)
     lost = (step for step in state.steps if step.status is Status.FAILED and step.fault in _ENDS_SESSION)
-    return next((_told(step) for step in lost), None)
+    return next((_error_of(step) for step in lost), None)
 
 
-def _told(step: StepRecord) -> tuple[str, str]:
+def _error_of(step: StepRecord) -> tuple[str, str]:
     key, status = step.request.key, step.status.value
     return step.error_code or f"{key}.{status}", step.error or f"The step {key} {status}."
 
 
 def _left_open(state: SessionState, requests: tuple[StepRequest, ...]) -> tuple[str, str] | None:
-    """Code and sentence where the original would stand although a candidate could not be tried for lack of memory."""
+    """Code and sentence if the original would stand but a candidate was not tried for lack of memory; else `None`."""
     closings = [Closing.model_validate(one.parameters) for one in requests if one.kind is StepKind.PACKAGE]
     if not any(closing.verdict.outcome is not Outcome.IMPROVED for closing in closings):
         return None
     for step in state.steps:
         if step.status is Status.FAILED and step.fault is Fault.MEMORY and step.request.candidate:
-            code, sentence = _told(step)
+            code, sentence = _error_of(step)
             return code, (
                 f"{step.request.candidate} could not be tried, and nothing else is better than the original. "
                 f"{sentence} Give the worker more memory and resume the session, or start another one without "
@@ -133,13 +134,14 @@ def _decision(
         requests=requests,
         candidates=_records(search, closing) if search else (),
         events=tuple(audit_events.events(search, closing)) if search else (),
+        unneeded=unneeded(search) if search and failure is None else (),
         verdict=closing.verdict if closing and done else None,
         failure=failure,
     )
 
 
 def _records(search: Search, closing: Closing | None) -> tuple[CandidateRecord, ...]:
-    """Every candidate as the member sees it now."""
+    """The present record of every candidate, as members see it."""
     selected, skipped = (closing.verdict.candidate, closing.skipped) if closing else (None, {})
     rulings = search.finals.rulings(selected, closed=closing is not None) if search.finals else {}
     return tuple(trial.record(selected, skipped, rulings.get(trial.key)) for trial in search.trials)
@@ -151,7 +153,7 @@ def _closing(steps: Steps) -> Closing | None:
 
 
 def _phase(steps: Steps) -> Phase:
-    """Where the session is; phases never run back: evaluating includes the further candidates that results lead to."""
+    """The session's phase. Phases never go back: evaluating includes candidates that earlier results lead to."""
     if steps.get(PLAN) is None:
         return Phase.ANALYSING
     if not steps.completed(PLAN):
@@ -163,10 +165,10 @@ def _phase(steps: Steps) -> Phase:
 
 
 def _progress(steps: Steps, search: Search | None) -> float:
-    """Share of the expected work that is done.
+    """The share of the expected work that is done.
 
-    Steps that ended are counted against those that the plan expects, on a curve that flattens: repairs add work, and
-    progress never runs back.
+    It compares the steps that ended with those that the plan expects, on a curve that flattens: repairs add work, but
+    progress must never go back.
     """
     if search is None:
         looked = sum(step.status is Status.COMPLETED for step in steps.by_key.values())
@@ -185,7 +187,7 @@ def _progress(steps: Steps, search: Search | None) -> float:
 
 @dataclass(frozen=True)
 class _Turn:
-    """One question to the manager: the requests that `state` leads to."""
+    """One call of the manager: the requests that follow from `state`."""
 
     state: SessionState
     specs: Mapping[str, TechniqueSpec]
@@ -217,7 +219,7 @@ class _Turn:
     # --- the steps ---------------------------------------------------------------------------------------------------
 
     def _trials(self) -> tuple[StepRequest, ...]:
-        """Evaluations first, then what candidates share, then new ones, as far as workers and the budget allow."""
+        """Evaluations first, then shared links, then new candidates, as far as workers and the budget allow."""
         free = max(0, max(1, self.state.parallelism) - self.steps.active)
         requests: list[StepRequest] = []
         if self._minutes_spent() is None:
@@ -231,7 +233,8 @@ class _Turn:
         return tuple(requests[:free])
 
     def _judging(self, finals: Finals) -> tuple[StepRequest, ...]:
-        """The next finalists, as far as workers are free; the first one even where the time is over."""
+        """The steps that judge the next finalists, as many as workers are free. The first is judged even after the
+        budget's time is over."""
         late = self._minutes_spent() is not None and len(finals.unasked) < len(finals.keys)
         if late or finals.chosen(closed=False) is not None:
             return ()
@@ -239,7 +242,7 @@ class _Turn:
         return tuple(self._judge(self.search.by_key[key], finals) for key in finals.unasked[:free])
 
     def _most_finalists(self) -> int:
-        """How many there is time to judge, one at least."""
+        """How many finalists there is time to judge, at least one."""
         left_s, each_s = 60 * self.state.criteria.budget.minutes - self.state.worked_s, self.search.judging_s
         return max(1, min(MOST_FINALISTS, int(left_s / each_s) if each_s else MOST_FINALISTS))
 
@@ -249,16 +252,16 @@ class _Turn:
             key=self.steps.key_of(shared.chain),
             kind=StepKind.OPTIMIZE,
             queue=optimizing_queue(self.specs[last.technique]),
-            reason=f"{listed(shared.candidates)} need{'s' * (len(shared.candidates) == 1)} it, and it is made once.",
+            reason=f"{listed(shared.candidates)} need{'s' * (len(shared.candidates) == 1)} it. It is made once.",
             technique=last.technique,
             parameters=dict(last.parameters),
             parents=self.steps.parents_of(shared.chain),
         )
 
     def _start(self, option: Option) -> StepRequest | None:
-        """The first step of a candidate; `None` while it waits for another that it is to be held against.
+        """The first step of a candidate; `None` while it waits for another with which it will be compared.
 
-        What it shares with others is there already: where that is all of it, it only has to be measured.
+        Its shared links have been applied already. If all its links are shared, it has only to be measured.
         """
         trial = self.search.by_key.get(option.candidate.key)
         if trial is None or not trial.shared:
@@ -283,7 +286,7 @@ class _Turn:
             key=evaluate_key(trial.key),
             kind=StepKind.EVALUATE,
             queue=measuring_queue(self.state.criteria),
-            reason=f"Measures {trial.key} beside the original on the examples that rank.",
+            reason=f"Compares {trial.key} with the original on the validation examples.",
             candidate=trial.key,
             technique=trial.planned.technique,
             parameters={"part": Part.CHOOSING.value, **self.search.held_against(trial)},
@@ -295,7 +298,7 @@ class _Turn:
             key=judge_key(trial.key),
             kind=StepKind.EVALUATE,
             queue=measuring_queue(self.state.criteria),
-            reason=f"Judges {trial.key} on examples that nothing was chosen by.",
+            reason=f"Judges {trial.key} on the test examples, which played no part in the choice.",
             candidate=trial.key,
             technique=trial.planned.technique,
             parameters=self.search.judging_parameters(trial, finals),
@@ -303,7 +306,7 @@ class _Turn:
         )
 
     def _package(self, finals: Finals | None) -> StepRequest:
-        """The last step; its parameters freeze how the search ended, so that the verdict does not change any more."""
+        """The last step. Its parameters store how the search ended, so the verdict cannot change any more."""
         budget = self._budget_spent()
         verdict = self._headed(self._verdict(finals, budget), finals)
         skipped = {
@@ -340,16 +343,17 @@ class _Turn:
 
     @property
     def _failures(self) -> dict[str, str]:
-        """Why each candidate failed that did, in a sentence."""
+        """By key: why a candidate failed, in a sentence."""
         return {trial.key: failure for trial in self.search.trials if (failure := trial.failure) is not None}
 
     def _headed(self, verdict: Verdict, finals: Finals | None) -> Verdict:
-        """The verdict with its headline, frozen with it."""
+        """The verdict with its headline, which is stored with it."""
         report = finals.report_of(verdict.candidate) if finals and verdict.candidate else None
         return verdict.model_copy(update={"headline": headline_of(verdict, report, self.state.criteria)})
 
     def _package_untried(self, lost: StepRecord) -> StepRequest:
-        """A package that cannot be tried costs no answer that is proven: it is packed once more and says so."""
+        """The step that packs again without trying the package: a proven result is not lost because the package failed
+        its trial. The package says so."""
         untried = lost.error or f"the step {lost.request.key} was {lost.status.value}"
         parameters = {**lost.request.parameters, "untried": untried}
         return lost.request.model_copy(update={"key": PACKAGE_UNTRIED, "parameters": parameters})
@@ -366,7 +370,10 @@ class _Turn:
         )
 
     def _minutes_short(self) -> str | None:
-        """Why no candidate is started for lack of time: none is left, or less than candidates took on average."""
+        """Why there is not enough time for another candidate, in a sentence; `None` if there is.
+
+        Either none is left, or less than candidates took on average.
+        """
         if spent := self._minutes_spent():
             return spent
         durations = [
@@ -385,7 +392,7 @@ class _Turn:
         )
 
     def _budget_spent(self) -> str | None:
-        """Which budget ended the search, in a sentence; `None` when it ended for want of anything worth trying."""
+        """Which budget ended the search, in a sentence; `None` if it ended because nothing was left to try."""
         unmeasured = any(trial.awaits_evaluation for trial in self.search.trials)
         if not self.search.options and not unmeasured:
             return None

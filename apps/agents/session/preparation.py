@@ -1,4 +1,4 @@
-"""What is found out before a session is planned: the original is analysed, exported where it can be, analysed again."""
+"""The steps before the plan: the original is analysed and exported if possible, and each export is analysed."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from apps.agents.techniques.compatibility import format_label
 
 
 def measuring_queue(criteria: Criteria) -> str:
-    """Where models are measured: on the session's own target."""
+    """The queue of steps that measure: that of the session's target."""
     return "gpu" if criteria.target.device is Device.CUDA else "cpu"
 
 
 def optimizing_queue(spec: TechniqueSpec) -> str:
-    """Where a technique is applied: wherever it can be done without an accelerator, one is left to others."""
+    """The queue of steps that apply `spec`: the CPU's if the technique works there, to keep accelerators free."""
     return "cpu" if Device.CPU in spec.devices else "gpu"
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """The steps up to the plan. `in_time` is whether the session's minutes allow for more than the plan."""
+    """The steps up to the plan. `in_time`: the session's minutes are not spent, so exports may still be made."""
 
     state: SessionState
     specs: Mapping[str, TechniqueSpec]
@@ -42,7 +42,7 @@ class Preparation:
 
     @property
     def requests(self) -> tuple[StepRequest, ...]:
-        """What is to be found out next, at last the plan; empty while something is being found out."""
+        """The next steps, of which the plan is the last; empty while others run."""
         if self.steps.get(ANALYSE) is None:
             return (self._analyse(),)
         if self.steps.completed(ANALYSE) is None:
@@ -54,7 +54,7 @@ class Preparation:
 
     @cached_property
     def _exporters(self) -> tuple[TechniqueSpec, ...]:
-        """The techniques that make another runtime's format of the original."""
+        """The techniques that export the original to another runtime's format."""
         return tuple(
             spec
             for spec in self.specs.values()
@@ -62,7 +62,7 @@ class Preparation:
         )
 
     def _next_of(self, spec: TechniqueSpec) -> StepRequest | None:
-        """The next step towards what `spec` exports; `None` where it is there, lost, under way or not to be had."""
+        """The next step towards the analysed export of `spec`; `None` if it is done, lost, running or impossible."""
         export = self.steps.made(_chain(spec))
         if export is None:
             return self._export(spec) if self._can_export(spec) else None
@@ -71,7 +71,7 @@ class Preparation:
         return None
 
     def _can_export(self, spec: TechniqueSpec) -> bool:
-        """Whether `spec` is to be applied: the criteria allow it, workers can do it, and time is left."""
+        """Whether to apply `spec`: the criteria allow it, workers can do it, and time is left."""
         analysed = self.steps.completed(ANALYSE)
         if analysed is None or not self.in_time:
             return False
@@ -111,7 +111,7 @@ class Preparation:
             kind=StepKind.ANALYSE,
             queue=measuring_queue(self.state.criteria),
             reason=f"Measures the same model in {runtime_of(spec.output_format or '')}: which runtime is faster, and "
-            "what its graph can bear.",
+            "how sensitive its graph is.",
             parents=starting_from(maker),
         )
 
@@ -129,7 +129,7 @@ class Preparation:
         )
 
     def _export_failures(self) -> dict[str, str]:
-        """Why there is no exported model to plan for although one was asked for, in a sentence, by target format."""
+        """By target format: why a requested export failed, in a sentence."""
         found: dict[str, str] = {}
         for spec in self._exporters:
             export = self.steps.made(_chain(spec))

@@ -1,4 +1,4 @@
-"""What stands and what is worth trying next: the manager's view of a session once it has a plan."""
+"""The manager's view of a session once it has a plan: what was measured, and what is worth trying next."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ from apps.agents.techniques.compatibility import format_label
 
 NO_EFFECT = TechniqueNoEffect.code
 FLOAT_MODELS_UNTIL = 0.5
-"""Share of a session's minutes after which what is left goes to candidates that may win."""
+"""After this share of a session's minutes, float models are no longer measured only for comparison."""
 JUDGING_TAKES = 1.5
-"""Times what ranking takes for loading and timing: judging times in several processes."""
+"""How many times longer judging takes than ranking to load and time, because it times in several processes."""
 FAILURES_END_TECHNIQUE = 3
 """A technique that failed this often and never worked is not tried again in the session."""
 
 
 @dataclass(frozen=True)
 class Option:
-    """A candidate that could be started now, and what trying it is worth."""
+    """A candidate that could be started now, and its worth."""
 
     candidate: CandidateRecord
     worth: float
@@ -57,7 +57,7 @@ class Option:
 
 @dataclass(frozen=True)
 class Shared:
-    """The first links of candidates, which are applied once for all of them."""
+    """First links that several candidates share. They are applied once for all of them."""
 
     chain: Chain
     candidates: tuple[str, ...]
@@ -65,7 +65,7 @@ class Shared:
 
 @dataclass(frozen=True)
 class Search:
-    """A session after its plan: trials, judgements, and the options that are left. Everything follows from `state`."""
+    """A session after its plan: trials, judgements, and the remaining options. Everything follows from `state`."""
 
     state: SessionState
     specs: Mapping[str, TechniqueSpec]
@@ -80,14 +80,14 @@ class Search:
 
     @cached_property
     def plan(self) -> Plan:
-        """The plan with chains as they can be applied: without optional links that failed or may not be used."""
+        """The plan with chains that can be applied: without optional links that failed or may not be used."""
         heads = Heads(self.bases, self.specs, lambda technique: self.unavailable(technique) is None)
         plan = Plan.model_validate(self._result(PLAN))
         candidates = tuple(self._applicable(heads.in_full(one)) for one in plan.candidates)
         return plan.model_copy(update={"candidates": candidates})
 
     def _applicable(self, record: CandidateRecord) -> CandidateRecord:
-        """The record with the links that its step has started from, or is to start from."""
+        """The record with the links that are, or will be, applied: optional links that cannot be are removed."""
         own = optimize_key(record.key)
         way = self.steps.way_to(own) if self.steps.get(own) else None
         kept: Chain = ()
@@ -108,23 +108,23 @@ class Search:
 
     @cached_property
     def exported(self) -> tuple[AnalysisReport, ...]:
-        """The analyses of what the original was exported to."""
+        """The analyses of the models that the original was exported to."""
         return tuple(AnalysisReport.model_validate(step.result) for step in self.steps.exported_analyses)
 
     @property
     def exports_failed(self) -> Mapping[str, str]:
-        """Why the plan had to do without an export that was asked for, in a sentence, by the key of its step."""
+        """By the key of an export's step: why the plan does not contain techniques that need it, in a sentence."""
         plan = self.steps.get(PLAN)
         reasons = plan.request.parameters.get("export_failures", {}) if plan else {}
         formats = {step.request.key: self._exported_by(step.request.technique) for step in self.steps.sharing}
         return {
-            key: f"There is no exported model, so {format_label(target)} techniques are left out: {reasons[target]}"
+            key: f"The export failed, so {format_label(target)} techniques are left out: {reasons[target]}"
             for key, target in formats.items()
             if target is not None and target in reasons
         }
 
     def _exported_by(self, technique: str | None) -> str | None:
-        """The format that `technique` exports to; `None` where it is no export."""
+        """The format to which `technique` exports; `None` if it is not an export."""
         spec = self.specs.get(technique or "")
         return spec.output_format if spec is not None and spec.family is Family.EXPORT else None
 
@@ -138,7 +138,7 @@ class Search:
 
     @cached_property
     def judged(self) -> Mapping[str, Judgement]:
-        """What the validation part says of each candidate that was measured."""
+        """The judgement of each measured candidate from the validation part, by key."""
         return {trial.key: trial.judgement for trial in self.trials if trial.judgement is not None}
 
     # --- finalists ---------------------------------------------------------------------------------------------------
@@ -153,19 +153,25 @@ class Search:
 
     @cached_property
     def finals(self) -> Finals | None:
-        """The finalists, as the first of them was asked for with; `None` before."""
+        """The finalists, from the first request to judge one of them; `None` before that."""
         asked = next((trial.judge for trial in self.trials if trial.judge is not None), None)
         if asked is None:
             return None
         return Finals(tuple(asked.request.parameters["finalists"]), self.by_key, self.state.criteria)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether candidates and repairs may still be started. None is once judging of a finalist was requested."""
+        return self.finals is None and self.steps.package is None
+
     def new_finals(self, most: int = MOST_FINALISTS) -> Finals | None:
-        """The finalists that the candidates measured so far come to; `None` where nobody is worth judging."""
+        """The finalists among the candidates measured so far; `None` if none is worth judging."""
         keys = finalists(self.contenders, self.state.criteria.confidence, most)
         return Finals(keys, self.by_key, self.state.criteria) if keys else None
 
     def judging_parameters(self, trial: Trial, finals: Finals) -> dict[str, Any]:
-        """Those of the step that judges a finalist: who shares the chance of error, and who it was chosen among."""
+        """The parameters of the step that judges a finalist: which finalists share the chance of error, and among which
+        candidates it was chosen."""
         return {
             "part": Part.EVALUATION.value,
             "finalists": list(finals.keys),
@@ -176,7 +182,7 @@ class Search:
 
     @property
     def judging_s(self) -> float:
-        """How long judging one candidate takes, by what ranking the candidates took; 0 before one is measured."""
+        """The estimated time to judge one candidate, from the times that ranking took; 0 before one is measured."""
         estimates = [_judging_s(trial) for trial in self.trials if trial.report is not None]
         return sum(estimates) / len(estimates) if estimates else 0.0
 
@@ -185,13 +191,15 @@ class Search:
         return bar(self.judged)
 
     def against_baseline(self, *, closed: bool) -> Mapping[str, str]:
-        """How each clever 4-bit method stands to plain rounding; those that stand alone once the search is `closed`."""
+        """By key: how each clever 4-bit method compares with plain rounding. Methods without a measured baseline are
+        included once the search is `closed`."""
         measured = [Measured(trial.planned, trial.report) for trial in self.trials if trial.report is not None]
         return against_baseline(measured, self.specs, closed=closed)
 
     @property
     def started(self) -> int:
-        """How much of the budget of candidates is spent: what was lost without its own fault does not count."""
+        """How many candidates of the budget are spent. Candidates lost to a fault that is not their own do not
+        count."""
         return sum(trial.started and trial.fault is None for trial in self.trials)
 
     @property
@@ -202,11 +210,11 @@ class Search:
 
     @property
     def sharing(self) -> bool:
-        """Whether something that candidates start from is being made."""
+        """Whether a shared link is being applied."""
         return any(step.status in ACTIVE for step in self.steps.sharing)
 
     def to_share(self, options: Sequence[Option]) -> Mapping[str, Shared]:
-        """What these candidates start from and was not asked for, by the key of its step."""
+        """The next shared links to apply for these candidates, by the key of the step."""
         found: dict[str, Shared] = {}
         for option in options:
             trial = self.by_key.get(option.candidate.key)
@@ -217,7 +225,7 @@ class Search:
         return found
 
     @property
-    def done_without(self) -> tuple[tuple[Application, StepRecord], ...]:
+    def skipped_links(self) -> tuple[tuple[Application, StepRecord], ...]:
         """The optional links that could not be applied, each with its step."""
         written = Plan.model_validate(self._result(PLAN)).candidates
         optional = {link.technique: link for one in written for link in one.steps if link.optional}
@@ -225,7 +233,7 @@ class Search:
         return tuple((optional[name], step) for step in lost if (name := step.request.technique or "") in optional)
 
     def _lost_link(self, trial: Trial) -> str | None:
-        """Why what a candidate starts from is not to be had, or what it is, where others were to start from that."""
+        """Why a shared link of a candidate could not be applied; `None` if all could, or have not been tried yet."""
         chain = trial.planned.steps
         for part in (*sources(chain), *([chain] if trial.shared else ())):
             if (step := self.steps.lost(part)) is None:
@@ -235,36 +243,37 @@ class Search:
                 return f"Left out: {title}, which comes before it, failed."
             if step.error_code == NO_EFFECT:
                 return f"Left out: {title} has nothing to change in this model."
-            return f"Left out: {title} failed already when other candidates were to start from it."
+            return f"Left out: {title} failed already for other candidates that start with it."
         return None
 
     # --- other runtimes ----------------------------------------------------------------------------------------------
 
     def _export_of(self, candidate: CandidateRecord) -> Application | None:
-        """The export that a candidate starts from; `None` where it starts from the original, or is the export."""
+        """The export from which a candidate starts; `None` if it starts from the original or is the export itself."""
         first = candidate.steps[0]
         return first if len(candidate.steps) > 1 and self._exported_by(first.technique) else None
 
     def _float_model_of(self, candidate: CandidateRecord) -> Trial | None:
-        """The candidate that is nothing but the export which this one starts from."""
+        """The candidate that consists only of the export from which this one starts."""
         export = self._export_of(candidate)
         return next((trial for trial in self.trials if export and trial.planned.steps == (export,)), None)
 
     def awaits_float_model(self, candidate: CandidateRecord) -> bool:
-        """Whether the float model in the same runtime is being measured, which it is to be held against."""
+        """Whether the float model in the same runtime, with which it will be compared, is being measured."""
         first = self._float_model_of(candidate)
         return first is not None and first.started and not first.decided
 
     @property
     def to_evaluate(self) -> tuple[Trial, ...]:
-        """What is made and can be measured now: the float model in the same runtime is waited for, if it is begun."""
+        """Candidates that are made and can be measured now. If the float model in the same runtime has been started,
+        they wait for it."""
         awaiting = [trial for trial in self.trials if trial.awaits_evaluation]
         return tuple(trial for trial in awaiting if not self.awaits_float_model(trial.planned))
 
     def held_against(self, trial: Trial) -> dict[str, Any]:
-        """The parameters of a candidate's evaluation: the float model in its runtime, where that is another one.
+        """The parameters of a candidate's evaluation: the float model in its runtime, if the original's is another.
 
-        As it was measured beside the original, or else by the two analyses.
+        Its numbers are from a comparison with the original or, without one, from the two analyses.
         """
         export = self._export_of(trial.planned)
         exported = self._exported_by(export.technique) if export else None
@@ -282,7 +291,7 @@ class Search:
         return {"runtime_baseline": baseline.model_dump(mode="json")}
 
     def _starting_from(self, export: CandidateRecord) -> list[Trial]:
-        """Candidates that start from what the candidate `export` is, and have not been started."""
+        """Candidates that start from the candidate `export` and have not been started."""
         return [
             trial
             for trial in self.trials
@@ -293,18 +302,19 @@ class Search:
 
     @property
     def _room_for_float_models(self) -> bool:
-        """Whether the budget has room for one and for what is held against it: the analyses can stand for it."""
+        """Whether the budget allows a float model in addition to a candidate that is compared with it. Without it, the
+        numbers from the analyses are used."""
         budget = self.state.criteria.budget
         return budget.candidates - self.started >= 2 and self.state.worked_s <= FLOAT_MODELS_UNTIL * 60 * budget.minutes
 
     def _awaited_float_model(self, candidate: CandidateRecord) -> bool:
-        """Whether it is the float model in another runtime, and something worth trying is to be held against it."""
+        """Whether it is the float model in another runtime, and a candidate worth trying will be compared with it."""
         if not self._room_for_float_models:
             return False
         return any(self.passed_over(trial) is None for trial in self._starting_from(candidate))
 
     def _before_what_starts_from_it(self, option: Option, options: list[Option]) -> Option:
-        """The float model in a runtime comes right before the first candidate that starts from it."""
+        """Moves the float model of a runtime to just before the first candidate that starts from it."""
         later = {trial.key for trial in self._starting_from(option.candidate)}
         held = [other.worth for other in options if other.candidate.key in later]
         if not held or not self._room_for_float_models:
@@ -314,7 +324,7 @@ class Search:
     # --- options -----------------------------------------------------------------------------------------------------
 
     def unavailable(self, technique: str) -> str | None:
-        """Why a technique cannot be used; `None` when it can."""
+        """Why a technique cannot be used; `None` if it can."""
         spec = self.specs.get(technique)
         if spec is None:
             return f"The technique {technique} is not installed here."
@@ -343,7 +353,8 @@ class Search:
         return tuple(sorted(options, key=lambda option: (-option.worth, option.candidate.key)))
 
     def _before_what_it_judges(self, option: Option, options: list[Option]) -> Option:
-        """Plain rounding comes right before the first method that has to beat it, and at once where one was tried."""
+        """Moves plain rounding to just before the first method that has to beat it, or to the front if one was
+        tried."""
         clever = [trial for trial in self.trials if self._has_to_beat(trial.planned, option.candidate)]
         judged = [other.worth for other in options if self._has_to_beat(other.candidate, option.candidate)]
         if any(trial.started for trial in clever):
@@ -355,12 +366,13 @@ class Search:
         return bool(one and other and is_baseline(one, plain.parameters, other, clever.parameters))
 
     def _awaited_baseline(self, candidate: CandidateRecord) -> bool:
-        """Whether a method that has to beat `candidate` is tried or worth trying, so that it is to be measured too."""
+        """Whether a method that has to beat `candidate` was tried or is worth trying. `candidate` is then measured
+        too."""
         clever = [trial for trial in self.trials if self._has_to_beat(trial.planned, candidate)]
         return any(trial.started or self.passed_over(trial) is None for trial in clever)
 
     def passed_over(self, trial: Trial) -> str | None:
-        """Why a planned candidate that was not started is not worth starting now; `None` when it is."""
+        """Why a planned candidate that was not started is not worth starting now; `None` if it is."""
         candidate, criteria = trial.planned, self.state.criteria
         if reason := self._cannot_run(candidate.technique) or self._lost_link(trial):
             return reason
@@ -370,7 +382,7 @@ class Search:
             return None
         if lost := self._collapsed_siblings(candidate):
             return f"Left out: {' and '.join(lost)}, which quantize the same operators, lost far too much."
-        correction, known = self._correction(candidate.technique), self._measured(candidate.technique)
+        correction, known = self._correction(candidate), self._measured(candidate)
         surprise = KNOWN_SURPRISE if self._is_known_choice(candidate) else SURPRISE
         profile = self.bases.profile(self.specs[candidate.technique])
         if broken := obstacle(candidate.predicted, profile, criteria, correction, surprise):
@@ -380,7 +392,7 @@ class Search:
             return None
         leader = best(self.judged)
         against = f"{leader} ranks with {self.judged[leader].score:.2f}" if leader else "the original has 1"
-        return f"Left out: at best a score of {hope:.2f} is to be expected{_corrected(correction)}, and {against}."
+        return f"Left out: its score is at best {hope:.2f}{_corrected(correction)}, but {against}."
 
     def _cannot_run(self, technique: str) -> str | None:
         if reason := self.unavailable(technique):
@@ -392,7 +404,7 @@ class Search:
         return None
 
     def _is_new_type_choice(self, candidate: CandidateRecord) -> bool:
-        """Whether it is a further choice of number types while fewer than `TYPE_CHOICES` were measured."""
+        """Whether it is a new choice of number types, and fewer than `TYPE_CHOICES` were measured."""
         choice = self._type_choice(candidate)
         return choice is not None and choice not in self._choices and len(self._choices) < TYPE_CHOICES
 
@@ -409,19 +421,27 @@ class Search:
         going = [trial for trial in self.trials if trial.started and trial.failed_step is None]
         return frozenset(choice for trial in going if (choice := self._type_choice(trial.planned)))
 
-    def _correction(self, technique: str) -> tuple[float, float]:
-        """What the technique's measured candidates say of its predictions: measured over predicted, their mean."""
-        measured = self._measured(technique)
+    def _correction(self, candidate: CandidateRecord) -> tuple[float, float]:
+        """The mean of measured over predicted speed-up and size ratio, over the technique's measured candidates."""
+        measured = self._measured(candidate)
         return (
             _mean_ratio([trial.speedup / trial.planned.predicted.speedup for trial in measured]),
             _mean_ratio([trial.size_ratio / trial.planned.predicted.size_ratio for trial in measured]),
         )
 
-    def _measured(self, technique: str) -> list[Trial]:
-        return [trial for trial in self.trials if trial.judgement and trial.planned.technique == technique]
+    def _measured(self, candidate: CandidateRecord) -> list[Trial]:
+        """The measured candidates that apply the same technique to the same model: what is true of a pruned one says
+        nothing of the whole one."""
+        return [
+            trial
+            for trial in self.trials
+            if trial.judgement
+            and trial.planned.technique == candidate.technique
+            and _made_of(trial.planned) == _made_of(candidate)
+        ]
 
     def _worth(self, candidate: CandidateRecord) -> float:
-        gain = predicted_gain(candidate.predicted, self.state.criteria, self._correction(candidate.technique))
+        gain = predicted_gain(candidate.predicted, self.state.criteria, self._correction(candidate))
         risk = Risk.HIGH if self._lossy_siblings(candidate) else candidate.predicted.risk
         return worth(gain, candidate.predicted, self.specs[candidate.technique], risk)
 
@@ -429,7 +449,7 @@ class Search:
         """Candidates that quantize the same operators with the same technique and lost too much."""
         return [
             trial
-            for trial in self._measured(candidate.technique)
+            for trial in self._measured(candidate)
             if trial.judgement and trial.judgement.loses_metric and self._same_scope(trial.planned, candidate)
         ]
 
@@ -438,7 +458,10 @@ class Search:
         return scope(one.parameters) == scope(other.parameters)
 
     def _collapsed_siblings(self, candidate: CandidateRecord) -> list[str]:
-        """Keys of `TYPE_CHOICES` such candidates or more that lost several limits: another type will not mend it."""
+        """Keys of such candidates that lost several times the limit, if there are at least `TYPE_CHOICES`; else empty.
+
+        Another number type cannot repair such a loss.
+        """
         limit = self.state.criteria.constraints.max_metric_drop_points
         if limit is None:
             return []
@@ -450,17 +473,17 @@ class Search:
 
     @cached_property
     def chains(self) -> tuple[tuple[Trial, ...], ...]:
-        """Roots that were started, each with its repairs."""
+        """The roots that were started, each with its repairs."""
         roots = [trial.key for trial in self.trials if trial.started and trial.root == trial.key]
         return tuple(tuple(trial for trial in self.trials if trial.root == root) for root in roots)
 
     def repair_of(self, chain: tuple[Trial, ...]) -> Repair | Stop | None:
-        """The next repair of a chain or why there is none; `None` while one of its candidates is undecided."""
+        """The next repair of a chain, or why it ends; `None` while one of its candidates is undecided."""
         if not all(trial.decided for trial in chain):
             return None
         spec = self.specs[chain[0].planned.technique]
         attempts = tuple(trial.attempt() for trial in chain)
-        others = tuple(trial.attempt() for trial in self._measured(spec.name) if trial.root != chain[0].root)
+        others = tuple(trial.attempt() for trial in self._measured(chain[-1].planned) if trial.root != chain[0].root)
         return next_repair(attempts, spec, self.bases.profile(spec), self.state.criteria, self.bar, others)
 
     def _repair_option(self, chain: tuple[Trial, ...]) -> Option | None:
@@ -476,7 +499,7 @@ class Search:
 
 
 def _judging_s(trial: Trial) -> float:
-    """The examples that judge take as much longer than the choosing ones as there are more; the rest is timing."""
+    """The estimated time to judge a candidate: outputs in proportion to the number of test examples, plus timing."""
     report, evaluate = trial.report, trial.evaluate
     if report is None or evaluate is None or evaluate.duration_s is None:
         return 0.0
@@ -485,8 +508,14 @@ def _judging_s(trial: Trial) -> float:
     return JUDGING_TAKES * max(0.0, evaluate.duration_s - outputs_s) + outputs_s * more
 
 
+def _made_of(candidate: CandidateRecord) -> tuple[tuple[str, dict[str, Any]], ...]:
+    """What is applied before a candidate's last link."""
+    return tuple((link.technique, link.parameters) for link in candidate.steps[:-1])
+
+
 def _mean_ratio(ratios: list[float]) -> float:
-    """Geometric mean, kept between a half and two: one surprise does not overturn all predictions."""
+    """The geometric mean, limited to the range from 0.5 to 2, so that one surprise does not overturn all
+    predictions."""
     if not ratios:
         return 1.0
     mean = math.exp(sum(math.log(max(ratio, 1e-6)) for ratio in ratios) / len(ratios))
@@ -494,4 +523,4 @@ def _mean_ratio(ratios: list[float]) -> float:
 
 
 def _corrected(correction: tuple[float, float]) -> str:
-    return "" if correction == (1.0, 1.0) else " after what its siblings measured"
+    return "" if correction == (1.0, 1.0) else " after the measurements of similar candidates"

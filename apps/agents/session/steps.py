@@ -1,7 +1,7 @@
-"""The steps of a session by key, and what each of them made by the chain that led to it.
+"""The steps of a session by key, and their artifacts by the chain that led to them.
 
-What a technique makes of the original is found by the techniques and parameters that were applied, whatever the step
-is called: candidates share it, and steps that an older version asked for under other keys count as well.
+An artifact is found by the techniques and parameters that were applied, whatever the key of its step. So candidates can
+share it, and steps that an older version requested under other keys count as well.
 """
 
 from __future__ import annotations
@@ -15,32 +15,32 @@ from apps.agents.contracts.state import ACTIVE, SessionState, Status, StepKind, 
 
 ANALYSE, PLAN, PACKAGE = "analyse", "plan", "package"
 PACKAGE_UNTRIED = "package-untried"
-"""The same package, not tried: asked for where trying it has ended the step."""
+"""The same package without trying it. It is requested if the trial made the step fail."""
 LOST = (Status.FAILED, Status.CANCELLED)
 
 
 def analyse_key(maker: str) -> str:
-    """The step that analyses what the step `maker` has made."""
+    """The key of the step that analyses the artifact of the step `maker`."""
     return f"{maker}/{ANALYSE}"
 
 
 def optimize_key(candidate: str) -> str:
-    """The step that applies a candidate's last link, where no other candidate shares what it makes."""
+    """The key of the step that applies a candidate's last link, unless other candidates share its artifact."""
     return f"{candidate}/optimize"
 
 
 def starting_from(maker: str | None) -> dict[str, str]:
-    """The parents of a step that starts from what the step `maker` has made; from the original without one."""
+    """The parents of a step that starts from the artifact of the step `maker`, or from the original if it is `None`."""
     return {MODEL: maker} if maker else {}
 
 
 def evaluate_key(candidate: str) -> str:
-    """The step that measures it on the validation part."""
+    """The key of the step that measures it on the validation part."""
     return f"{candidate}/evaluate"
 
 
 def judge_key(candidate: str) -> str:
-    """The step that judges it, where it is a finalist, on the test part."""
+    """The key of the step that judges it on the test part, if it is a finalist."""
     return f"{candidate}/judge"
 
 
@@ -63,7 +63,7 @@ class Steps:
 
     @property
     def package(self) -> StepRecord | None:
-        """The step that packs the answer: the last one that was asked for."""
+        """The step that packs the result, the latest one that was requested."""
         return self.get(PACKAGE_UNTRIED) or self.get(PACKAGE)
 
     @property
@@ -74,7 +74,7 @@ class Steps:
 
     @cached_property
     def _shared(self) -> Mapping[str, StepRecord]:
-        """Steps that are no candidate's own, by the key of the chain up to each."""
+        """Steps that do not belong to a single candidate, by the key of the chain up to each."""
         made = [step for step in self.by_key.values() if step.request.kind is StepKind.OPTIMIZE]
         return {self._prefix_key(step): step for step in made if step.request.candidate is None}
 
@@ -87,27 +87,27 @@ class Steps:
         return prefix_key(reversed(links))
 
     def _applied(self, step: StepRecord) -> Applied:
-        """A step as the key of a chain counts it."""
+        """A step in the form from which the key of a chain is computed."""
         request = step.request
         further = {role: self._chain_key(key) for role, key in request.parents.items() if role != MODEL}
         return applied(request.technique or "", request.parameters, further)
 
     def _chain_key(self, key: str) -> str:
-        """The key of the chain up to the step called `key`."""
+        """The key of the chain up to the step `key`."""
         step = self.by_key.get(key)
         return self._prefix_key(step) if step else key
 
     def made(self, chain: Chain) -> StepRecord | None:
-        """The step, shared by all that need it, that makes what `chain` makes; `None` where it was not asked for."""
+        """The shared step that makes the artifact of `chain`; `None` if it was not requested."""
         return self._shared.get(key_of(chain))
 
     def key_of(self, chain: Chain) -> str:
-        """Its key, asked for already or not."""
+        """The key of the shared step of `chain`, whether it was requested or not."""
         step = self.made(chain)
         return step.request.key if step else key_of(chain)
 
     def parents_of(self, chain: Chain) -> dict[str, str]:
-        """Keys of the steps whose artifacts the last link of `chain` reads, by role."""
+        """By role: the keys of the steps whose artifacts the last link of `chain` reads."""
         further = chain[-1].inputs.items()
         return {
             **starting_from(self.key_of(chain[:-1]) if len(chain) > 1 else None),
@@ -115,20 +115,21 @@ class Steps:
         }
 
     def lost(self, chain: Chain) -> StepRecord | None:
-        """The shared step for `chain`, where it failed or was cancelled."""
+        """The shared step of `chain` if it failed or was cancelled; else `None`."""
         step = self.made(chain)
         return step if step is not None and step.status in LOST else None
 
     def to_make(self, chain: Chain, *, whole: bool) -> Chain | None:
-        """The first part of `chain` that was not asked for; the last link counts where the `whole` chain is shared.
+        """The first chain that `chain` needs and that was not requested; `None` if all were.
 
-        What its links read beside the model counts as well.
+        This includes the chains of other models that its links read. `whole`: the whole chain is shared, so it counts
+        too.
         """
         parts = (*sources(chain), chain) if whole else sources(chain)
         return next((part for part in parts if self.made(part) is None), None)
 
     def way_to(self, key: str) -> frozenset[str]:
-        """Keys of the chains up to each step that led to the step called `key`."""
+        """The keys of the chains up to each step that led to the step `key`."""
         found = set()
         step = self.get(key)
         while step is not None and (step := self.get(step.request.parent or "")) is not None:
@@ -137,17 +138,17 @@ class Steps:
 
     @property
     def sharing(self) -> list[StepRecord]:
-        """Every step that is made for several candidates."""
+        """Every step that several candidates share."""
         return list(self._shared.values())
 
     def analysis_of(self, made: StepRecord) -> StepRecord | None:
-        """The step that analyses what the step `made` has made."""
+        """The step that analyses the artifact of the step `made`, if there is one."""
         looks = (step for step in self.by_key.values() if step.request.kind is StepKind.ANALYSE)
         return next((step for step in looks if step.request.parent == made.request.key), None)
 
     @property
     def exported_analyses(self) -> list[StepRecord]:
-        """The completed analyses of exports, in the order in which they were asked for."""
+        """The completed analyses of exports, in the order in which they were requested."""
         return [
             step
             for step in self.by_key.values()

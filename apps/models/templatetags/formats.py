@@ -11,7 +11,7 @@ from apps.agents.contracts.formats import (
     FormatSpec,
     Framework,
     format_spec,
-    frameworks_said,
+    frameworks_in_words,
 )
 from apps.agents.techniques import compatibility
 
@@ -33,7 +33,7 @@ def known_formats() -> list[FormatSpec]:
 @register.simple_tag
 def known_frameworks() -> str:
     """Where models may come from: `ONNX, PyTorch, TensorFlow or TensorFlow Lite`."""
-    return frameworks_said()
+    return frameworks_in_words()
 
 
 @register.filter

@@ -52,6 +52,8 @@ class SessionStep(models.Model):
     result = models.JSONField(default=dict)
     artifact = models.ForeignKey(Blob, on_delete=models.PROTECT, null=True, related_name="steps")
     artifact_filename = models.CharField(max_length=255, blank=True)
+    collected_at = models.DateTimeField(null=True)
+    """When its session let the file go, because nothing read it any more. It is not lost: its recipe makes it again."""
     checkpoint = models.ForeignKey(Blob, on_delete=models.PROTECT, null=True, related_name="checkpointed_steps")
     """What its job kept for a next attempt; empty once the step has ended."""
     checkpoint_of = models.CharField(max_length=64, blank=True)
@@ -219,6 +221,7 @@ class SessionStep(models.Model):
                 traceback="",
                 fault="",
                 artifact=None,
+                collected_at=None,
                 **_FROM_THE_START,
                 started_at=None,
                 earlier_runs=own_time.runs_kept(self, clock.now()),

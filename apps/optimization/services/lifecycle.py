@@ -10,7 +10,7 @@ from apps.agents.contracts.faults import Fault
 from apps.agents.contracts.state import TERMINAL, Status, StepKind
 from apps.agents.session.steps import ANALYSE, PACKAGE, PACKAGE_UNTRIED, PLAN
 from apps.audit import trail
-from apps.optimization import events, messages
+from apps.optimization import collecting, events, messages
 from apps.optimization.errors import SessionMoveRefused
 from apps.optimization.models import OptimizationSession, SessionStep
 from apps.optimization.services.start import session_start
@@ -72,8 +72,8 @@ def session_resume(session: OptimizationSession, user: User, *, as_operator: boo
     row = OptimizationSession.objects.locked(session.pk)
     row.resume()
     require_queue()
-    # Files that the team's retention removed are made again.
-    lost = row.steps.filter(status=Status.COMPLETED, artifact=None).exclude(artifact_filename="")
+    # Files that the team's retention removed are made again; what the session itself let go only where it is read.
+    lost = row.steps.filter(status=Status.COMPLETED, artifact=None, collected_at=None).exclude(artifact_filename="")
     lost.update(status=Status.CANCELLED)
     # The package is retried first. If that fails again, the untried one is requested again.
     row.steps.filter(key=PACKAGE_UNTRIED).exclude(status=Status.COMPLETED).delete()
@@ -92,7 +92,8 @@ def session_resume(session: OptimizationSession, user: User, *, as_operator: boo
 def _start_over(step: SessionStep) -> None:
     if step.start_over():
         step.refresh_from_db()
-        messages.send_step(step)
+        for one in (*collecting.make_inputs_again(step), step):
+            messages.send_step(one)
 
 
 def _interrupted(step: SessionStep, planned: bool) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from django import template
@@ -11,7 +11,7 @@ from typing_extensions import TypeIs
 
 from apps.agents.contracts import phrasing
 from apps.agents.contracts.dataset_spec import METRICS, Metric
-from apps.agents.contracts.phrasing import POINT_UNITS, column_number, gains_said, scaled_bytes
+from apps.agents.contracts.phrasing import POINT_UNITS, column_number, gains_in_words, scaled_bytes
 from apps.agents.contracts.reports.constraints import ConstraintVerdict
 from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
 from apps.agents.contracts.reports.measurements import UNKNOWN as UNBOUNDED
@@ -26,6 +26,8 @@ from apps.agents.session import headline
 register = template.Library()
 
 UNKNOWN = "–"
+MOST_FOUND = 20
+"""Rows of what a technique found out, and entries of a list in one of them, that a page shows."""
 Measured = float | Literal[""] | None
 """A number, or what a template passes for a missing one: `None`, or an empty string if the lookup fails."""
 _BADGES = {
@@ -83,7 +85,7 @@ def faster(latency: Any) -> str:
 @register.filter
 def whose(gains: Gains) -> str:
     """The sources of the speed-up: `197× from LiteRT, 1.03× from dynamic range`."""
-    return gains_said(gains)
+    return gains_in_words(gains)
 
 
 @register.filter
@@ -327,6 +329,24 @@ def without_prediction(reason: str) -> str:
 def as_settings(parameters: Mapping[str, Any]) -> list[tuple[str, str]]:
     """A candidate's parameters as names and texts, without empty ones."""
     return [(words(name), _said(value)) for name, value in parameters.items() if value not in (None, "", [], (), {})]
+
+
+@register.filter
+def as_found(evidence: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What a technique found out as names and texts, without what is empty: what stands in parts has a row for each."""
+    rows = list(_found("", evidence))
+    more = len(rows) - MOST_FOUND
+    return rows if more <= 0 else [*rows[:MOST_FOUND], ("and", f"{more} more, listed in the API")]
+
+
+def _found(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from _found(f"{name} {words(str(key))}".strip(), part)
+    elif isinstance(value, (list, tuple)) and len(value) > MOST_FOUND:
+        yield name, f"{_said(value[:MOST_FOUND])} and {len(value) - MOST_FOUND} more"
+    elif value not in (None, "", [], ()):
+        yield name, f"{value:.6g}" if isinstance(value, float) else _said(value)
 
 
 def _said(value: Any) -> str:

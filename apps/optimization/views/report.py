@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from uuid import UUID
 
 from django.contrib import messages
@@ -19,6 +20,7 @@ from apps.models.services import can_undo
 from apps.optimization import live, services
 from apps.optimization.forms import PromoteForm, RollBackForm
 from apps.optimization.models import OptimizationSession
+from apps.optimization.recipe import recipe_for
 from apps.optimization.views.sessions import visible_session
 
 
@@ -79,6 +81,15 @@ def roll_back(request: MemberRequest, pk: UUID) -> HttpResponse:
     else:
         messages.success(request, f"{form.cleaned_data['alias']} was moved back to its previous version.")
     return redirect("optimization:report", pk)
+
+
+@require_safe
+def recipe(request: MemberRequest, pk: UUID) -> HttpResponse:
+    """The recipe of what the step in the query made, or of the session's result, as a file."""
+    made = recipe_for(visible_session(request, pk), request.GET.get("step"))
+    text = json.dumps(made.model_dump(mode="json"), indent=2, sort_keys=True)
+    headers = {"Content-Disposition": 'attachment; filename="recipe.json"'}
+    return HttpResponse(text, content_type="application/json", headers=headers)
 
 
 @require_safe

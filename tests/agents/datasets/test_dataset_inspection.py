@@ -53,7 +53,7 @@ def test_a_label_that_is_no_number_is_refused(tmp_path: Path) -> None:
 
 def test_a_label_beyond_the_named_classes_is_refused(tmp_path: Path) -> None:
     spec = DatasetSpec(kind="npz", task="classification", classes=("cat", "dog"))
-    with pytest.raises(LabelsInvalid, match="largest is 2 and 2 classes"):
+    with pytest.raises(LabelsInvalid, match="largest is 2, but 2 classes"):
         inspect_examples(saved(tmp_path / "d.npz", unlike(60), np.arange(60) % 3), spec)
 
 
@@ -64,7 +64,7 @@ def test_duplicates_and_contradictions_are_told(tmp_path: Path) -> None:
     labels[20] = 1
     found = inspect_examples(saved(tmp_path / "d.npz", x, labels), SPEC)
     assert (found.duplicates, found.contradictions) == (2, 1)
-    assert "2 examples repeat" in found.notes[0]
+    assert "2 examples are identical" in found.notes[0]
     assert "fewer than 5 examples" in found.notes[2]
 
 
@@ -85,6 +85,6 @@ def test_the_job_hands_back_the_summary_with_its_notes(tmp_path: Path) -> None:
     result = inspect_dataset(told)  # type: ignore[arg-type]
     summary = DatasetSummary.model_validate(result.body)
     assert summary.examples == 60
-    assert "59 examples repeat" in summary.notes[0]
+    assert "59 examples are identical" in summary.notes[0]
     assert list(summary.notes) == told.lines
     assert told.fractions[-1] == 1.0

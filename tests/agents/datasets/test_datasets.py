@@ -178,7 +178,7 @@ def test_what_unpacks_to_more_than_the_worker_has_room_for_is_refused(
     path = arrays(tmp_path / "d.npz", True, image=np.zeros((20, 1, 64, 64), np.float32), y=np.zeros(20, np.int64))
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
-    with pytest.raises(DatasetTooLarge, match=r"'image.npy' unpacks to .* bytes and 1,000 are free"):
+    with pytest.raises(DatasetTooLarge, match=r"'image.npy' unpacks to .* bytes, but only 1,000 are free"):
         load_dataset(path, CLASSIFY, [PICTURE], seed=1, scratch=tmp_path / "scratch")
     assert not list((tmp_path / "scratch").rglob("*.npy"))
 

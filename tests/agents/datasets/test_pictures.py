@@ -162,20 +162,20 @@ def test_of_several_frames_the_first_is_taken_and_said(tmp_path: Path, kind: str
     assert np.array_equal(pixels(tmp_path, frames(kind)), RAMP)
     files = {f"{'ab'[at % 2]}/{at}.gif": frames(kind) if at < 7 else PIXELS for at in range(20)}
     notes = inspect_examples(packed(tmp_path, files), how()).notes
-    assert "7 of the pictures looked at have several frames, of which the first is taken." in notes
+    assert "7 of the decoded pictures have several frames, and only the first is used." in notes
 
 
 def test_transparency_is_said_where_there_is_any(tmp_path: Path) -> None:
     opaque = encoded(Image.fromarray(PAINTED).convert("RGBA"))
     files = {f"{'ab'[at % 2]}/{at}.png": encoded(with_alpha("RGBA")) if at < 3 else opaque for at in range(20)}
     notes = inspect_examples(packed(tmp_path, files), how(COLOURS)).notes
-    assert next(note for note in notes if "transparency" in note).startswith("3 of the pictures looked at")
+    assert next(note for note in notes if "transparency" in note).startswith("3 of the decoded pictures")
 
 
 def test_pictures_that_use_a_few_of_their_bits_are_said_to_be_dark(tmp_path: Path) -> None:
     scans = {f"a/{at}.png": encoded(Image.fromarray(DEEP // 64 if at < 9 else DEEP)) for at in range(20)}
     notes = inspect_examples(packed(tmp_path, scans), how(task="fidelity")).notes
-    assert notes[0].startswith("9 of the pictures looked at have 16 bits and use the lowest 12 at most")
+    assert notes[0].startswith("9 of the decoded pictures have 16 bits but use at most the lowest 12")
 
 
 # --- what is a picture ------------------------------------------------------------------------------------------------
@@ -209,7 +209,7 @@ def test_other_files_are_left_out_counted_and_named(tmp_path: Path) -> None:
     assert (summary.classes, summary.examples) == (("a", "b"), 20)
     others, hidden = summary.notes
     assert others.startswith("3 files are not pictures and were left out: all/readme.txt, all/a/labels.csv")
-    assert others.endswith("No picture is in c.")
+    assert others.endswith("There are no pictures in c.")
     assert hidden.startswith("3 hidden files")
 
 
@@ -272,8 +272,8 @@ def test_folders_around_the_classes_are_looked_through(tmp_path: Path, names: tu
 def test_folders_of_splits_are_counted(tmp_path: Path) -> None:
     note = folders(tmp_path, "train/a/1.png", "train/b/1.png", "val/a/1.png").notes[0]
     assert "train (2), val (1)" in note
-    assert "flatters" in note
-    assert "flatters" not in folders(tmp_path, "test/a/1.png", "val/b/1.png").notes[0]
+    assert "too high" in note
+    assert "too high" not in folders(tmp_path, "test/a/1.png", "val/b/1.png").notes[0]
 
 
 def test_classes_that_are_named_like_splits_stay_classes(tmp_path: Path) -> None:
@@ -285,11 +285,15 @@ def test_classes_that_are_named_like_splits_stay_classes(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("names", "error", "says"),
     [
-        (("train/a/1.png", "test/1.png", "test/2.png"), DatasetUnreadable, "2 pictures lie in no class folder: test/1"),
-        (("train/1.png", "val/2.png"), DatasetUnreadable, "2 pictures lie in no class folder"),
-        (("1.png", "a/2.png"), DatasetUnreadable, "1 picture lies in no class folder: 1.png"),
+        (
+            ("train/a/1.png", "test/1.png", "test/2.png"),
+            DatasetUnreadable,
+            "2 pictures lie outside all class folders: test/1",
+        ),
+        (("train/1.png", "val/2.png"), DatasetUnreadable, "2 pictures lie outside all class folders"),
+        (("1.png", "a/2.png"), DatasetUnreadable, "1 picture lies outside all class folders: 1.png"),
         (("train/a/1.png", "val/a/1.png", "more/2.png"), DatasetUnreadable, "train, val .* beside more"),
-        ((".hidden/a/1.png",), DatasetEmpty, "no pictures"),
+        ((".hidden/a/1.png",), DatasetEmpty, "not contain pictures"),
     ],
 )
 def test_folders_that_are_not_clear_are_refused(

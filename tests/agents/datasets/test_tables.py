@@ -101,9 +101,9 @@ np.savetxt(SPACED, FRAME.to_numpy(), header="width count y", comments="", fmt="%
         (text().encode("utf-16-be"), "Read as UTF-16."),
         (text(quoting=csv.QUOTE_ALL), ""),
         ("sep=;\n" + text(";"), "Read with semicolons."),
-        ("# made by a program\n# on a day\n" + text(), "Lines that begin with # are taken for comments."),
+        ("# made by a program\n# on a day\n" + text(), "Lines that begin with # were skipped as comments."),
         (text().replace("\n", "\n# between, the, rows\n", 1), ""),
-        (SAVETXT.getvalue(), "Lines that begin with # are taken for comments."),
+        (SAVETXT.getvalue(), "Lines that begin with # were skipped as comments."),
         (SPACED.getvalue(), "Read with spaces."),
         (text().replace("\n", ",\n"), "Rows end with a separator"),
         (text().replace("\n", ";\n").replace("width,count,y;", "width,count,y").replace(";", ","), "Rows end with"),
@@ -152,7 +152,7 @@ def test_a_table_without_a_header_line_is_read_by_place(tmp_path: Path, label: s
         open_source(path, spec())
     source = open_source(path, spec(label=label, task="regression"))
     assert np.array_equal(source.labels, {"2": COUNT, "3": Y}[label])  # type: ignore[arg-type]
-    assert "no header line: its columns are called 1 to 3" in " ".join(source.summary.notes)
+    assert "no header line: its columns are numbered 1 to 3" in " ".join(source.summary.notes)
 
 
 def test_columns_that_are_only_counted_are_a_header(tmp_path: Path) -> None:
@@ -215,8 +215,8 @@ def test_a_cell_that_is_no_number_is_named_by_column_and_row(tmp_path: Path, cel
         (text().replace("width", "count"), DatasetUnreadable, ["two columns are called 'count'"]),
         (text().replace("count", ""), DatasetUnreadable, ["column 2 has no name"]),
         (text().replace("width", ""), DatasetUnreadable, ["column 1 has no name"]),
-        ("width,count,y\n", DatasetEmpty, ["no row"]),
-        ("width,count,y\n,,\n", DatasetEmpty, ["no row"]),
+        ("width,count,y\n", DatasetEmpty, ["not have a row"]),
+        ("width,count,y\n,,\n", DatasetEmpty, ["not have a row"]),
         ("# only\n# comments\n", DatasetEmpty, ["header"]),
         (FRAME.assign(width="").to_csv(index=False), DatasetUnreadable, ["'width' is empty"]),
         (FRAME.assign(width="1,234").to_csv(index=False), NumberAmbiguous, ["'width'", "'1,234'", "row 1"]),
@@ -316,9 +316,9 @@ def test_shapes_that_say_nothing_are_refused(fields: dict[str, Any]) -> None:
 
 
 def test_a_shape_of_another_size_and_text_in_a_group_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DatasetUnreadable, match="3 × 2 has 6 numbers, and 2 are to fill it"):
+    with pytest.raises(DatasetUnreadable, match="3 × 2 has 6 numbers, but 2 would fill it"):
         open_source(saved(tmp_path, text()), spec(shapes={"x": (3, 2)}))
-    with pytest.raises(DatasetUnreadable, match="'count' holds text"):
+    with pytest.raises(DatasetUnreadable, match="'count' contains text"):
         open_source(saved(tmp_path, FRAME.assign(count="red").to_csv(index=False)), spec(shapes={"x": (2, 1)}))
 
 
@@ -427,7 +427,7 @@ def test_lists_of_one_length_are_further_axes(tmp_path: Path, column: pa.Array, 
             "'a' contains bytes that are not",
         ),
         ({"a": pa.nulls(ROWS), "y": Y}, DatasetUnreadable, "'a' is empty"),
-        ({"a": [{"b": 1}] * ROWS, "y": Y}, DatasetUnreadable, "'a' holds struct"),
+        ({"a": [{"b": 1}] * ROWS, "y": Y}, DatasetUnreadable, "'a' contains struct"),
     ],
 )
 def test_a_parquet_column_that_is_no_tensor_is_named(

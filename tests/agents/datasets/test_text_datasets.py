@@ -95,7 +95,7 @@ def test_without_a_first_token_the_first_of_a_window_is_not_predicted(tmp_path: 
 
 def test_texts_in_which_nothing_can_be_predicted_are_refused(tmp_path: Path) -> None:
     dataset = loaded(tmp_path, "language_modeling", plain(["x"] * 25), encoder=LetterEncoder(before=[]))
-    with pytest.raises(DatasetEmpty, match="a single token, before which nothing stands"):
+    with pytest.raises(DatasetEmpty, match="a single token, which cannot be predicted"):
         dataset.evaluation_rows  # noqa: B018 - asking is what raises
 
 
@@ -103,9 +103,9 @@ def test_notes_count_what_was_split_and_say_that_nothing_is_packed(tmp_path: Pat
     dataset = loaded(tmp_path, "language_modeling", plain())
     evaluated = [len(TEXTS[index]) for index in dataset.evaluation_indices]
     long = sum(length > 15 for length in evaluated)
-    assert "Rows have at most 16 tokens, and each belongs to one text: nothing is packed." in dataset.notes[0]
+    assert "Rows have at most 16 tokens, and each belongs to one text: texts are not packed." in dataset.notes[0]
     assert f"{sum(evaluated):,} tokens of {len(evaluated)} texts are predicted" in dataset.notes[1]
-    assert f"{long} texts are longer than a window and split" in dataset.notes[1]
+    assert f"{long} texts are longer than a window and are split" in dataset.notes[1]
 
 
 def test_calibration_and_evaluation_share_no_text(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ CLASSES = (TensorSpec(name="logits", dtype="float32", shape=("batch", 2)),)
     ("names", "classes", "says"),
     [
         (["bad", "good"], ("bad", "good"), "alphabetical order (bad, good)"),
-        ([1, 2], ("1", "2"), "The labels 1 to 2 are taken as classes 0 to 1."),
+        ([1, 2], ("1", "2"), "The labels 1 to 2 are used as classes 0 to 1."),
         ([0, 1], (), ""),
     ],
 )
@@ -319,7 +319,7 @@ PIXELS = TensorSpec(name="pixel_values", dtype="float32", shape=("batch", 3, 8, 
         ("language_modeling", changed(language=ENCODER), {}, ModelUnfitForTexts, "BertModel does not predict the next"),
         ("multiple_choice", changed(language=ENCODER), {}, ModelUnfitForTexts, "task multiple_choice on texts"),
         ("classification", SUMMARY, {}, ModelUnfitForTexts, "upload a sequence classifier"),
-        ("embedding", SUMMARY, {"pooling": "mean"}, ModelUnfitForTexts, "scores of the next token: name an output"),
+        ("embedding", SUMMARY, {"pooling": "mean"}, ModelUnfitForTexts, "scores of the next token: choose an output"),
         ("embedding", changed(outputs=STATES, language=ENCODER), {}, ModelUnfitForTexts, "choose the pooling"),
         ("fidelity", changed(inputs=(*TEXT_INPUTS, PIXELS)), {}, TextInputUnknown, "pixel_values: float32"),
         (

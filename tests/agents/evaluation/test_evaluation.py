@@ -17,7 +17,7 @@ from apps.agents.contracts.dataset_spec import DatasetSpec
 from apps.agents.contracts.errors.datasets import TooFewExamples
 from apps.agents.contracts.errors.evaluation import OutputsDiffer, OutputsNotFinite
 from apps.agents.contracts.job import Job
-from apps.agents.contracts.phrasing import gains_said
+from apps.agents.contracts.phrasing import gains_in_words
 from apps.agents.contracts.reports.constraints import Holds
 from apps.agents.contracts.reports.evaluation import EvaluationReport
 from apps.agents.contracts.reports.machine import Machine
@@ -334,10 +334,10 @@ def test_the_gain_of_a_runtime_is_told_apart_from_that_of_the_technique() -> Non
     litert = RuntimeBaseline(runtime="LiteRT", speedup=197.0, size_ratio=1.25, in_turns=True)
     gains = handler.gains_of(report, "litert-dynamic", "tflite", litert)
     assert gains is not None
-    assert gains_said(gains) == "197× from LiteRT, 1.03× from dynamic range"
+    assert gains_in_words(gains) == "197× from LiteRT, 1.03× from dynamic range"
     assert gains.runtime_size_ratio * gains.technique_size_ratio == report.size_bytes.ratio
     moved = handler.gains_of(report, "litert-export", "tflite", None)
     assert moved is not None
-    assert gains_said(moved) == "all of it from LiteRT"
+    assert gains_in_words(moved) == "all of it from LiteRT"
     assert handler.gains_of(report, "onnx-dynamic-int8", "onnx", None) is None
     assert handler.gains_of(report, None, "onnx", None) is None

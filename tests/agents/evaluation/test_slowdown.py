@@ -15,7 +15,7 @@ from apps.agents.contracts.criteria import Device, Target
 from apps.agents.contracts.dataset_spec import DatasetSpec
 from apps.agents.contracts.errors.running import ModelRunFailed
 from apps.agents.contracts.formats import Format
-from apps.agents.contracts.phrasing import slowdown_said
+from apps.agents.contracts.phrasing import slowdown_in_words
 from apps.agents.contracts.reports.evaluation import EvaluationReport
 from apps.agents.contracts.reports.machine import Machine
 from apps.agents.contracts.reports.measurements import Estimate
@@ -182,7 +182,7 @@ def test_dynamic_int8_of_a_convolutional_net_is_slow_for_its_kernel(tmp_path: Pa
     assert {one.kind for one in found.conversions} >= {"DynamicQuantizeLinear", "Cast"}
     assert found.layers[0].name.startswith("blocks."), "its layers keep the names of the original's"
     assert found.hints[0].startswith("ConvInteger is")
-    assert slowdown_said(found).startswith("Conv → ConvInteger takes ")
+    assert slowdown_in_words(found).startswith("Conv → ConvInteger takes ")
 
 
 def test_sixteen_bit_activations_run_in_float_between_conversions(tmp_path: Path) -> None:

@@ -12,7 +12,9 @@ from apps.agents.contracts.phrasing import number, number_of_bytes
 from apps.agents.contracts.reports.constraints import ConstraintVerdict, Holds
 from apps.agents.contracts.reports.measurements import Estimate, Latency, LatencyComparison, Pair
 from apps.agents.contracts.reports.metrics import MetricComparison
-from apps.agents.evaluation.verdicts import Measurements, decide, judge, more_needed, overall
+from apps.agents.evaluation.deciding import decide, more_needed
+from apps.agents.evaluation.measured import Measurements
+from apps.agents.evaluation.verdicts import judge, overall
 
 NO_LIMITS = Constraints(max_metric_drop_points=None)
 

@@ -18,7 +18,7 @@ from apps.agents.datasets.dataset_fit import check_against
 from apps.agents.datasets.inspection import inspect_examples
 from apps.agents.datasets.labels import class_labels
 from apps.agents.datasets.loading import ArrayDataset, load_dataset
-from apps.agents.files.class_numbers import AS_THEY_ARE, FROM_ONE, SIGNS, numbering
+from apps.agents.files.class_numbers import FROM_ONE, SIGNS, UNCHANGED, numbering
 from apps.errors import UserError
 
 X = TensorSpec(name="x", dtype="float32", shape=("n", 3))
@@ -68,10 +68,10 @@ def loaded(folder: Path, labels: np.ndarray, output: TensorSpec, how: DatasetSpe
         (TRUTH.astype(np.uint8)[:, np.newaxis], scores(3), (), ""),
         (np.eye(3)[TRUTH], scores(3), ("0", "1", "2"), ""),
         (np.eye(3, dtype=bool)[TRUTH], scores(3), ("0", "1", "2"), ""),
-        (TRUTH + 1, scores(3), ("1", "2", "3"), "The labels 1 to 3 are taken as classes 0 to 2."),
-        (TRUTH + 1.0, scores(3, 1, 1), ("1", "2", "3"), "The labels 1 to 3 are taken as classes 0 to 2."),
+        (TRUTH + 1, scores(3), ("1", "2", "3"), "The labels 1 to 3 are used as classes 0 to 2."),
+        (TRUTH + 1.0, scores(3, 1, 1), ("1", "2", "3"), "The labels 1 to 3 are used as classes 0 to 2."),
         (TRUTH.astype(str), scores(3), (), ""),
-        ((TRUTH + 1).astype("S1"), scores(3), ("1", "2", "3"), "The labels 1 to 3 are taken as classes 0 to 2."),
+        ((TRUTH + 1).astype("S1"), scores(3), ("1", "2", "3"), "The labels 1 to 3 are used as classes 0 to 2."),
         (np.array(["ant", "bee ", "cat"])[TRUTH], scores(3), ("ant", "bee", "cat"), ""),
     ],
 )
@@ -142,16 +142,22 @@ def test_a_model_that_answers_with_its_own_labels_keeps_them(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("labels", "output", "how", "error", "says"),
     [
-        (np.where(np.arange(60) == 7, 0.5, 1.0), scores(2), spec(), LabelsInvalid, ["example 7 holds 0.5"]),
+        (np.where(np.arange(60) == 7, 0.5, 1.0), scores(2), spec(), LabelsInvalid, ["example 7 contains 0.5"]),
         (np.full((60, 2), 0.5), scores(2), spec(), LabelsInvalid, ["example 0", "neither one-hot"]),
         (np.ones((60, 2), int), scores(2), spec(), LabelsInvalid, ["example 0", "neither one-hot"]),
-        (np.where(np.arange(60) == 4, "", NAMES[TRUTH]), scores(3), spec(), LabelsInvalid, ["example 4 has none"]),
+        (np.where(np.arange(60) == 4, "", NAMES[TRUTH]), scores(3), spec(), LabelsInvalid, ["example 4 is empty"]),
         (np.where(np.arange(60) == 4, "NaN", NAMES[TRUTH]), scores(3), spec(), LabelsInvalid, ["example 4", "NaN"]),
-        (np.arange(60).astype(str).astype("<U9") + np.array("x"), scores(60), spec(), LabelsInvalid, ["of its own"]),
-        (NAMES[TRUTH], scores(3), spec(classes=("ant", "bee")), ClassesMismatch, ["example 2 holds 'cat'", "ant, bee"]),
+        (
+            np.arange(60).astype(str).astype("<U9") + np.array("x"),
+            scores(60),
+            spec(),
+            LabelsInvalid,
+            ["different label"],
+        ),
+        (NAMES[TRUTH], scores(3), spec(classes=("ant", "bee")), ClassesMismatch, ["example 2 has 'cat'", "ant, bee"]),
         (NAMES[TRUTH], scores(4), spec(), ClassesMismatch, ["3 names of classes", "has 4"]),
         (NAMES[TRUTH], scores(2), spec(), ClassesMismatch, ["3 classes", "has 2"]),
-        (np.eye(3)[TRUTH], scores(3), spec(classes=("ant", "bee")), ClassesMismatch, ["3 columns and 2 classes"]),
+        (np.eye(3)[TRUTH], scores(3), spec(classes=("ant", "bee")), ClassesMismatch, ["3 columns, but 2 classes"]),
         (TRUTH - 1, scores(3), spec(), LabelsInvalid, ["smallest is -1"]),
         (TRUTH % 2 * 2 - 1, scores(3), spec(), LabelsInvalid, ["-1 and 1", "3 classes"]),
         (TRUTH + 2, scores(3), spec(), LabelsInvalid, ["largest is 4", "0 to 2, or 1 to 3"]),
@@ -170,11 +176,11 @@ def test_the_page_says_how_labels_were_read(tmp_path: Path) -> None:
     found = inspect_examples(saved(tmp_path, NAMES[TRUTH]), spec())
     assert found.class_counts == {"ant": 20, "bee": 20, "cat": 20}
     assert "alphabetical order (ant, bee, cat) they are classes 0 to 2" in found.notes[0]
-    assert "for a model of 3 classes" in inspect_examples(saved(tmp_path, TRUTH + 1), spec()).notes[0]
+    assert "for a model with 3 classes" in inspect_examples(saved(tmp_path, TRUTH + 1), spec()).notes[0]
     signs = inspect_examples(saved(tmp_path, TRUTH % 2 * 2 - 1), spec())
     assert (signs.class_counts, signs.notes) == (
         {"-1": 40, "1": 20},
-        ("The labels are -1 and 1, taken as classes 0 and 1.",),
+        ("The labels are -1 and 1. They are used as classes 0 and 1.",),
     )
 
 
@@ -193,7 +199,7 @@ def test_every_label_becomes_a_class_of_the_model_or_is_refused(labels: list[int
 
 @pytest.mark.parametrize(
     ("low", "high", "distinct", "count", "how"),
-    [(0, 9, 10, 10, AS_THEY_ARE), (1, 10, 10, 10, FROM_ONE), (1, 9, 9, 10, AS_THEY_ARE), (-1, 1, 2, 2, SIGNS)],
+    [(0, 9, 10, 10, UNCHANGED), (1, 10, 10, 10, FROM_ONE), (1, 9, 9, 10, UNCHANGED), (-1, 1, 2, 2, SIGNS)],
 )
 def test_numbers_are_counted_from_where_they_must_begin(
     low: int, high: int, distinct: int, count: int, how: object

@@ -203,7 +203,7 @@ def test_an_array_shorter_than_its_header_is_refused(tmp_path: Path) -> None:
     np.save(member, np.zeros((30, 2)))
     with zipfile.ZipFile(tmp_path / "d.npz", "w") as archive:
         archive.writestr("x.npy", member.getvalue()[:-8])
-    with pytest.raises(DatasetUnreadable, match="not as long"):
+    with pytest.raises(DatasetUnreadable, match="not have the length"):
         summary_of(tmp_path / "d.npz", NPZ)
 
 
@@ -217,7 +217,7 @@ def test_a_file_of_another_kind_is_called_by_its_name(tmp_path: Path) -> None:
     ("arrays", "reason"),
     [
         ({"x_a": (30, 2), "x_b": (30, 3)}, "are a pair"),
-        ({"x_a": (30, 2)}, "has no partner"),
+        ({"x_a": (30, 2)}, "lacks its partner"),
         ({"x": (30, 2)}, "neither in _a nor in _b"),
     ],
 )
@@ -331,12 +331,12 @@ FLOATS = spec("x", "float32", "N", 4)
             InputMissing,
             ["image: float32[batch, 1, 28, 28]", "x: float32[N, 4]"],
         ),
-        (model(IMAGE), data(FLOATS), InputShape, ["4 axes are wanted and there are 2"]),
+        (model(IMAGE), data(FLOATS), InputShape, ["the model needs 4 axes, but the data has 2"]),
         (
             model(spec("x", "float32", "n", 2, 2)),
             data(FLOATS),
             InputShape,
-            ["3 axes are wanted and there are 2", "2 × 2 can be given to the columns"],
+            ["the model needs 3 axes, but the data has 2", "can be given the shape 2 × 2"],
         ),
         (
             model(spec("x", "float32", "n", 2)),
@@ -356,20 +356,25 @@ FLOATS = spec("x", "float32", "N", 4)
             model(spec("x", "float32", "n", 5)),
             data(FLOATS),
             InputShape,
-            ["x: float32[n, 5]", "axis 1 must be 5 and is 4"],
+            ["x: float32[n, 5]", "axis 1 must be 5, but is 4"],
         ),
-        (model(spec("x", "float32", "n", 4, 1)), data(FLOATS), InputShape, ["3 axes are wanted and there are 2"]),
+        (
+            model(spec("x", "float32", "n", 4, 1)),
+            data(FLOATS),
+            InputShape,
+            ["the model needs 3 axes, but the data has 2"],
+        ),
         (
             model(spec("image", "float32", "n", 3, 32, 32)),
             data(spec("image", "uint8", "N", 32, 32, 3)),
             InputShape,
-            ["NHWC, the model wants NCHW"],
+            ["NHWC, but the model needs NCHW"],
         ),
         (
             model(spec("ids", "int64", "n", "tokens"), spec("mask", "int64", "n", "tokens")),
             data(spec("ids", "int64", "N", 128), spec("mask", "int64", "N", 64)),
             InputShape,
-            ["axis 'tokens' is 64 here and 128 in ids: int64[N, 128]"],
+            ["axis 'tokens' is 64 here, but 128 in ids: int64[N, 128]"],
         ),
         (model(IMAGE), data(PIXELS, labels=spec("y", "float32", "N")), LabelsInvalid, ["integers from 0"]),
         (model(IMAGE), data(PIXELS, labels=spec("y", "int64", "N", 2)), LabelsInvalid, ["single axis"]),

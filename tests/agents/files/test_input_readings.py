@@ -128,16 +128,16 @@ def test_what_the_member_says_of_an_axis_holds(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("wanted", "said", "why"),
     [
-        (STATE, {"constant": 0, "batch_axis": 3}, "no axis 3"),
+        (STATE, {"constant": 0, "batch_axis": 3}, "not have the axis 3"),
         (tensor("state", "a", "b", 4), {"constant": 0}, "which of its free axes"),
-        (tensor("state", "a", "b", 4), {"constant": 0, "batch_axis": 1}, "length of axis 0"),
+        (tensor("state", "a", "b", 4), {"constant": 0, "batch_axis": 1}, "length of its axis 0"),
         (tensor("state", dtype="int64"), {"constant": 0.5}, "not a whole number"),
         (tensor("state", dtype="uint8"), {"constant": -1}, "negative"),
         (tensor("state", dtype="string"), {"constant": 1}, "texts"),
-        (STATE, {"array": "missing"}, "no array 'missing'"),
+        (STATE, {"array": "missing"}, "not contain the array 'missing'"),
         (STATE, {"array": "wide"}, "axis 2 must be 4"),
-        (STATE, {"array": "flat"}, "3 axes are wanted"),
-        (STATE, {"array": "many"}, "one entry along axis 1"),
+        (STATE, {"array": "flat"}, "the input has 3 axes"),
+        (STATE, {"array": "many"}, "one entry along its batch axis 1"),
         (tensor("state", 2, "b", 4, dtype="int64"), {"array": "many"}, "converted"),
     ],
 )

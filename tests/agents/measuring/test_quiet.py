@@ -85,7 +85,7 @@ def window(disturbed: float = 0.0, others: int | None = 0, **pressure: float) ->
         (window(disturbed=0.2, others=None), 1, "other programs interrupted 20 % of the probes"),
         (window(steal_share=0.3), 1, "the host takes 30 % of the cores' time"),
         (window(steal_share=0.01), 1, None),
-        (window(throttled_periods=1), 1, "the CPU limit of its control group holds it up"),
+        (window(throttled_periods=1), 1, "the CPU limit of its control group slows it down"),
         (window(waiting_share=0.9), 1, None),  # somebody waits for some core; there is one for us
     ],
 )

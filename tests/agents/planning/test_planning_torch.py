@@ -211,7 +211,7 @@ def test_a_model_that_is_quantized_already_is_recognised_and_what_is_left_is_sai
 
     plan = plan_of(world)
     assert plan.candidates == ()
-    assert "quantized already (bitsandbytes nf4). What is left to win is in the 76%" in plan.summary
+    assert "quantized already (bitsandbytes nf4). Only the 76%" in plan.summary
     assert "the embeddings and the output head among them" in plan.summary
 
 
@@ -239,7 +239,7 @@ def test_the_export_itself_is_predicted_by_what_both_analyses_measured():
     [
         (10.9, "deploy it on ONNX Runtime, which is 2.00× as fast."),
         (43.6, "deploy it on PyTorch, which is 2.00× as fast."),
-        (21.5, "there is nothing to choose between the two."),
+        (21.5, "both are equally fast."),
     ],
 )
 def test_the_summary_names_the_runtime_to_deploy_on(latency_ms, said):
@@ -255,7 +255,7 @@ def test_a_limit_on_latency_is_held_against_the_original_s_latency():
     plan = plan_of(torch_encoder(), criteria)
 
     assert of(plan, DYNAMIC), "21.8 ms in PyTorch and about 5 in int8"
-    assert omission(plan, WEIGHT_ONLY) == "Predicted at 24 ms, and at most 5 ms is asked for."
+    assert omission(plan, WEIGHT_ONLY) == "Predicted at 24 ms, but at most 5 ms is allowed."
 
 
 def test_the_preview_counts_on_the_export_and_leaves_onnx_techniques_to_the_plan():

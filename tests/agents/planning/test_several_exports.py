@@ -144,7 +144,7 @@ def test_a_mode_of_the_original_s_runtime_may_be_the_fastest():
 def test_what_starts_from_an_export_that_is_not_there_says_why():
     plan = planned(LITERT.analysis, export_failures={"onnx": "No counterpart."})
     told = {omission.title: omission.reason for omission in plan.omitted}
-    assert told["Techniques for ONNX"] == "They start from the export to ONNX, and there is none: No counterpart."
+    assert told["Techniques for ONNX"] == "They start from the export to ONNX, which is not available: No counterpart."
 
 
 def test_a_technique_that_gains_nothing_is_planned_where_it_is_named():

@@ -53,5 +53,5 @@ def test_a_program_that_prints_without_end_is_kept_by_its_end(tmp_path: Path) ->
 def test_what_is_told_to_one_that_has_ended_is_lost_without_an_error(tmp_path: Path) -> None:
     with started([sys.executable, "-c", "raise SystemExit('away')"], folder=tmp_path, limit_s=30.0) as program:
         ended = program.ended()
-        program.tell(b"x" * 10**6)
+        program.send(b"x" * 10**6)
     assert ended.reason == "ended: away"

@@ -101,7 +101,7 @@ def test_a_required_speed_that_is_not_proven_says_so() -> None:
     criteria = Criteria(constraints=Constraints(min_speedup=2.0))
     tone, sentence = told(measured(2.01, 3.9, criteria=criteria), criteria)
     assert tone is Tone.OPEN
-    assert sentence.startswith("2.0× faster (not proven to be the 2× asked for) and 3.9× smaller;")
+    assert sentence.startswith("2.0× faster (not proven to reach the required 2×) and 3.9× smaller;")
 
 
 def test_a_required_latency_that_is_not_proven_says_so() -> None:
@@ -139,7 +139,7 @@ def test_a_speed_that_is_not_known_is_no_reason_to_celebrate() -> None:
     report = report.model_copy(update={"latency": report.latency.model_copy(update={"speedup": speedup})})
     assert told(report, SIZE) == (
         Tone.OPEN,
-        "3.9× smaller, speed not known, as the machine was too busy; top-1 unchanged",
+        "3.9× smaller, speed not known, because the machine was too busy; top-1 unchanged",
     )
     assert speed_tile(report).value == "not known"
 

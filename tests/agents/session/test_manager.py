@@ -80,7 +80,7 @@ def test_number_types_are_measured_not_assumed():
 
     tried = [(request.parameters["activation_type"], request.parameters["weight_type"]) for request in session.tried]
     assert tried == [("uint8", "int8"), ("uint8", "uint8")]
-    assert "at best a score of" in session.events["skipped/c03"]
+    assert "score is at best" in session.events["skipped/c03"]
 
 
 def test_the_faster_number_types_win_where_the_prediction_was_wrong():
@@ -169,7 +169,7 @@ def test_quantization_starts_from_the_original_where_preparation_failed():
     assert {request.parent for request in session.tried} == {None}
     assert session.last.verdict.outcome is Outcome.IMPROVED
     told = session.events[f"rolled-back/{PREPARED}"]
-    assert told == "Graph optimization failed, so candidates go on without it: A fusion broke."
+    assert told == "Graph optimization failed, so candidates skip it: A fusion broke."
     assert all(GRAPH not in [link.technique for link in one.steps[:-1]] for one in session.last.candidates)
     graph = next(candidate for candidate in session.last.candidates if candidate.technique == GRAPH)
     assert graph.status is CandidateStatus.SKIPPED
@@ -180,7 +180,7 @@ def test_a_graph_that_is_simple_already_is_no_failure():
 
     assert session.last.verdict.outcome is Outcome.IMPROVED
     told = session.events[f"rolled-back/{PREPARED}"]
-    assert told.startswith("Graph optimization has nothing to change here, so candidates go on without it")
+    assert told.startswith("Graph optimization has nothing to change here, so candidates skip it")
     graph = next(candidate for candidate in session.last.candidates if candidate.technique == GRAPH)
     assert graph.reason == "Left out: Graph optimization has nothing to change in this model."
 

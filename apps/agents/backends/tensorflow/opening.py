@@ -14,11 +14,11 @@ from apps.agents.backends.tensorflow.keras_file import KerasFile, read_keras_fil
 from apps.agents.backends.tensorflow.saved_model_file import SavedModelFile, read_saved_model
 from apps.agents.contracts.errors.models import ModelWrongType
 from apps.agents.contracts.errors.tensorflow_models import SavedModelAlone
-from apps.agents.contracts.formats import FORMATS, KERAS_FORMATS, TENSORFLOW_FORMATS, Format, uploads_said
+from apps.agents.contracts.formats import FORMATS, KERAS_FORMATS, TENSORFLOW_FORMATS, Format, uploads_in_words
 from apps.agents.files.archives import Limits, unpack
 from apps.agents.files.sniffing import FileKind, format_of, sniff
 
-WANTED = uploads_said(TENSORFLOW_FORMATS)
+WANTED = uploads_in_words(TENSORFLOW_FORMATS)
 SAVED_MODEL = "saved_model.pb"
 
 

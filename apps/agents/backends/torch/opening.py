@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from apps.agents.contracts.errors.models import ModelWrongType
-from apps.agents.contracts.formats import TORCH_FORMATS, Format, uploads_said
+from apps.agents.contracts.formats import TORCH_FORMATS, Format, uploads_in_words
 from apps.agents.files.archives import Limits, unpack
 from apps.agents.files.sniffing import FileKind, format_of, sniff
 
-WANTED = f"a model of PyTorch: {uploads_said(TORCH_FORMATS)}"
+WANTED = f"a model of PyTorch: {uploads_in_words(TORCH_FORMATS)}"
 CONFIGURATION = "config.json"
 DESCRIPTION = "lathe.toml"
 _KEY_FILES = {Format.TRANSFORMERS: CONFIGURATION, Format.STATE_DICT: DESCRIPTION}

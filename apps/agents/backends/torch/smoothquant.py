@@ -49,11 +49,11 @@ class SmoothQuant(FolderQuantization):
     def apply(self, assignment: Assignment, context: Context) -> Applied:
         use_threads(assignment.threads)
         model = load_model(self.folder.path, assignment.scratch)
-        self._smoothing_told = "Nothing was smoothed."
+        self._smoothing_note = "Nothing was smoothed."
         if assignment.parameters["smoothing"]:
             context.progress(0.1, "moving outliers into the weights")
             rows, alpha = calibration_rows(assignment), float(assignment.parameters["alpha"])
-            self._smoothing_told = smooth(model, rows, alpha, assignment.spec.label)
+            self._smoothing_note = smooth(model, rows, alpha, assignment.spec.label)
         with (
             tempfile.TemporaryDirectory(dir=assignment.scratch, prefix="smoothquant-") as folder,
             library_at_work(assignment.spec.label, assignment.seed),
@@ -75,7 +75,7 @@ class SmoothQuant(FolderQuantization):
         }
 
     def effect(self, assignment: Assignment, before: ModelSummary, after: ModelSummary) -> str:
-        return f"{super().effect(assignment, before, after)} {self._smoothing_told}"
+        return f"{super().effect(assignment, before, after)} {self._smoothing_note}"
 
 
 def smooth(model: TorchModel, rows: Rows, alpha: float, label: str) -> str:

@@ -15,6 +15,7 @@ from apps.agents.contracts.errors import (
     tensorflow_models,
     texts,
     torch_models,
+    training,
 )
 
 __all__ = [
@@ -29,4 +30,5 @@ __all__ = [
     "tensorflow_models",
     "texts",
     "torch_models",
+    "training",
 ]

@@ -1,4 +1,4 @@
-"""What an analysis found out about the original."""
+"""The findings of an analysis of the original."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from apps.agents.contracts.values import Value
 
 
 class Layer(Value):
-    """One operator of the graph. Unknown stays `None`; it never becomes 0."""
+    """One operator of the graph. An unknown value is `None`, never 0."""
 
     name: str
     op_type: str
     parameters: int
     weight_bytes: int
     macs: int | None = None
-    """Multiply-accumulates of one example."""
+    """Multiply-accumulate operations for one example."""
     depthwise: bool = False
-    """A convolution with a filter of its own for each channel: 8 bits gain little there."""
+    """Whether it is a convolution with a separate filter for each channel, which gains little from 8 bits."""
     time_ms: float | None = None
     time_share: float | None = None
     sqnr_db: float | None = None
-    """Signal-to-quantization-noise ratio at the model's output when only this layer is quantized; higher is safer."""
+    """Signal-to-quantization-noise ratio at the model's output if only this layer is quantized. Higher is safer."""
 
 
 class OperatorSensitivity(Value):
-    """What quantizing every operator of one type, and nothing else, does to the model's output."""
+    """The noise at the model's output if all operators of one type are quantized, and no others."""
 
     op_type: str
     count: int
@@ -34,15 +34,15 @@ class OperatorSensitivity(Value):
 
 
 class Generation(Value):
-    """How fast a language model reads a prompt and writes after it, one sequence at a time."""
+    """How fast a language model reads a prompt and generates tokens, one sequence at a time."""
 
     prompt_tokens: int
     prefill_ms: float
-    """Reading the prompt, median."""
+    """The median time to read the prompt."""
     decode_ms_per_token: float
-    """One more token with what was read cached, median."""
+    """The median time to generate one token with the earlier ones cached."""
     tokens_per_s: float
-    """Tokens written a second."""
+    """Generated tokens per second."""
 
 
 class Opportunity(Value):
@@ -64,18 +64,18 @@ class AnalysisReport(Value):
     machine: Machine
     latency: Latency
     peak_memory_bytes: int
-    """Of one run of `latency.batch_size` examples."""
+    """The peak of one run with `latency.batch_size` examples."""
     layers: tuple[Layer, ...]
     operator_sensitivity: tuple[OperatorSensitivity, ...]
     opportunities: tuple[Opportunity, ...]
     compatibility: tuple[Compatibility, ...]
     calibration_examples: int
     suspicions: tuple[str, ...] = ()
-    """Why the data set may not be this model's, each a sentence."""
+    """Reasons to doubt that the data set belongs to this model, one sentence each."""
     notes: tuple[str, ...] = ()
     generation: Generation | None = None
-    """Of a generative language model in its own framework; of others it stays unknown."""
+    """Only for a generative language model in its own framework."""
     modes: tuple[ModeLatency, ...] = ()
-    """What else the runtime can make of the file."""
+    """Latencies of the same file in other modes of the runtime."""
     batch_axes: dict[str, int] = {}
-    """The axis of examples of inputs where running the model showed another one than the data set was bound with."""
+    """By input: the axis of examples that running the model showed, if it is not the one that was assumed."""

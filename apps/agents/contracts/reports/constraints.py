@@ -1,4 +1,4 @@
-"""Limits held against measurements."""
+"""Measurements compared with limits."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ class Holds(StrEnum):
 
 
 class ConstraintVerdict(Value):
-    """One constraint against its measurement.
+    """One constraint compared with its measurement.
 
-    `margin` is how far on the good side of `limit` the measurement lies, in the constraint's unit: negative is how much
-    it missed by. An inconclusive verdict says in `to_decide` how many more examples or runs would settle it.
+    `margin` is the distance of the measurement from `limit`, in the constraint's unit: positive on the good side,
+    negative if the limit is missed. The `to_decide` of an inconclusive verdict says how many more examples or runs
+    would decide it.
     """
 
     constraint: str
     """The field of `Constraints`."""
-    limit: float = Field(description="Of a drop: the largest that is allowed, a positive number.")
-    measured: Estimate = Field(description="Of a metric: its drop, so that a positive number is a loss.")
+    limit: float = Field(description="For a drop: the largest that is allowed, as a positive number.")
+    measured: Estimate = Field(description="For a metric: its drop, so a positive number is a loss.")
     unit: str
     status: Holds
     margin: float

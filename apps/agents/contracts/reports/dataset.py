@@ -1,4 +1,4 @@
-"""A data set as inspection sees it."""
+"""A data set as inspection describes it."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ class Task(StrEnum):
     EMBEDDING = "embedding"
     FIDELITY = "fidelity"
     LANGUAGE_MODELING = "language_modeling"
-    """Perplexity: how well the next token is predicted."""
+    """Predict the next token; measured by perplexity."""
     MULTIPLE_CHOICE = "multiple_choice"
-    """The likeliest of several continuations, or the last word, by log-likelihood."""
+    """Find the most likely of several continuations, or the last word, by log-likelihood."""
 
 
 class TextExcerpt(Value):
-    """One example of texts, each cut short where it is long; of a choice the context and then every choice."""
+    """The texts of one example, long ones shortened. For multiple choice: the context, then every choice."""
 
     texts: tuple[str, ...]
     label: int | float | None = None
 
 
 class LabelNumbers(Value):
-    """The whole numbers that stand for classes in a file."""
+    """The integers that stand for classes in a file."""
 
     low: int
     high: int
@@ -35,28 +35,30 @@ class LabelNumbers(Value):
 
 
 class DatasetSummary(Value):
-    """A data set as inspection sees it: its size, its arrays or images, its labels."""
+    """A data set as inspection describes it: its size, its arrays or images, its labels."""
 
     kind: str
     """`npz`, `images`, `table` or `text`."""
     task: Task
     examples: int
+    training_examples: int = 0
+    """How many of them are set apart for techniques that train."""
     inputs: tuple[TensorSpec, ...]
-    """What each example offers, batch axis first and named `"N"`."""
+    """The inputs that the file provides. The batch axis comes first and is named `"N"`."""
     labels: TensorSpec | None = None
-    """As they stand in the file."""
+    """The labels as they are in the file."""
     label_numbers: LabelNumbers | None = None
-    """Of a classification whose file has numbers for classes; `files.class_numbers` says which class each is."""
+    """Only for classification with numbers as classes. `files.class_numbers` maps each number to its class."""
     classes: tuple[str, ...] = ()
-    """Names by class number: the member's own, the folders', or what the file says for each class."""
+    """Names by class number: from the member, from the folders, or as the file writes each class."""
     size_bytes: int = 0
     notes: tuple[str, ...] = ()
-    """What the full check found odd without refusing it, each a sentence: duplicates, rare classes."""
+    """What the full check found unusual but accepted, such as duplicates or rare classes, one sentence each."""
     class_counts: dict[str, int] = {}
-    """Examples by class, where the full check has counted them."""
+    """Examples by class, if the full check counted them."""
     groups: dict[str, int] = {}
-    """Examples by group, where the data set names groups."""
+    """Examples by group, if the data set names groups."""
     characters: int | None = None
-    """Of all texts, where the examples are texts."""
+    """The characters of all texts, if the examples are texts."""
     excerpts: tuple[TextExcerpt, ...] = ()
-    """The first examples, where they are texts."""
+    """The first examples, if they are texts."""

@@ -37,46 +37,46 @@ class Part(StrEnum):
 class EvaluationReport(Value):
     """Original and candidate side by side.
 
-    `implausible` lists gains beyond what the bits allow, each as a sentence: such a candidate is never accepted.
+    `implausible` lists gains larger than the bits allow, one sentence each. Such a candidate is never accepted.
     """
 
     task: Task
     part: Part = Part.EVALUATION
-    """What it was measured on."""
+    """The part of the data set on which it was measured."""
     examples: int
-    """That were used."""
+    """How many examples were used."""
     examples_of_part: int | None = None
-    """How many there are; more than were used where the evidence was clear before."""
+    """How many examples the part has. Fewer are used if the evidence is clear before the end."""
     judging_examples: int | None = None
-    """How many the test part has."""
+    """How many examples the test part has."""
     levels: tuple[Level, ...] = ()
-    """Of a finalist: the limits on the metric at each share of the chance of error, the strictest first."""
+    """For a finalist: the limits on the metric at each share of the chance of error, the strictest first."""
     outcomes: PairedOutcomes | None = None
-    """`None` where the metric is not a mean over examples."""
+    """`None` if the metric is not a mean over examples."""
     contest: Contest | None = None
-    """Of a finalist: what was found once it was measured."""
+    """For a finalist: the loss corrected for the choice."""
     outputs_s: float | None = None
-    """How long the examples took to pass through both models."""
+    """How long it took to run both models on the examples."""
     metrics: tuple[MetricComparison, ...]
-    """The first is the primary one, which the constraints speak of."""
+    """The first is the primary one, to which the constraints apply."""
     fidelity: Fidelity
     flips: Flips | None = None
     classes: tuple[ClassComparison, ...] = ()
     groups: tuple[GroupComparison, ...] = ()
-    """Where the data set names groups; those that lose most first."""
+    """Only if the data set names groups. Those that lose most come first."""
     group_metric: str | None = None
-    """What `groups` compares: the primary metric, or what stands in for one that has no groups."""
+    """The metric that `groups` compares: the primary one, or its substitute if that cannot be computed by group."""
     findings: tuple[Finding, ...] = ()
-    """What the verdicts do not say."""
+    """Losses that the verdicts do not cover."""
     latency: LatencyComparison
     size_bytes: Pair
     peak_memory_bytes: Pair
     constraints: tuple[ConstraintVerdict, ...]
     implausible: tuple[str, ...] = ()
     gains: Gains | None = None
-    """Told apart where the candidate runs elsewhere than the original."""
+    """Only if the candidate has another runtime than the original."""
     slowdown: Slowdown | None = None
-    """Looked for where the candidate is hardly faster, or much less than predicted."""
+    """Only if the candidate is hardly faster, or gains much less than predicted."""
     verdict: Holds
     confidence: float
     machine: Machine

@@ -1,4 +1,4 @@
-"""Where a measurement was made."""
+"""The machine on which a measurement was made."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from apps.agents.contracts.values import Value
 
 
 class Machine(Value):
-    """Where a measurement was made."""
+    """The machine on which a measurement was made."""
 
     hostname: str
     cpu: str
     cores: int
     memory_bytes: int
     flags: tuple[str, ...]
-    """The instruction sets that matter here, such as `avx2`, `avx512_vnni`, `amx_int8`."""
+    """The instruction sets that matter for speed, such as `avx2`, `avx512_vnni`, `amx_int8`."""
     accelerators: tuple[str, ...] = ()
     system: str
     python: str

@@ -1,4 +1,4 @@
-"""What the outputs of both models are worth on the same examples."""
+"""How good the outputs of both models are on the same examples."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from apps.agents.contracts.values import Value
 
 
 class MetricComparison(Value):
-    """The same examples through both models. Shares (top-1, F1, agreement) are in per cent, differences in points."""
+    """One metric of both models on the same examples. Shares (top-1, F1, agreement) are in per cent, differences in
+    points."""
 
     metric: str
     label: str
@@ -26,13 +27,13 @@ class MetricComparison(Value):
     """`mcnemar` or `paired_bootstrap`."""
     p_value: float
     lost: int | None = None
-    """Of a metric of right and wrong: examples that only the original gets right."""
+    """For a metric of right and wrong: how many examples only the original gets right."""
     won: int | None = None
-    """And those that only the candidate does."""
+    """For a metric of right and wrong: how many examples only the candidate gets right."""
 
     @property
     def change(self) -> Estimate:
-        """Candidate minus original, as pages and sentences show it: negative is lower."""
+        """Candidate minus original, as pages and sentences show it. A negative number is lower."""
         return self.drop.negated() if self.higher_is_better else self.drop
 
     @property
@@ -47,21 +48,21 @@ class ClassComparison(Value):
     original_recall: float
     candidate_recall: float
     p_corrected: float | None = None
-    """McNemar's test on its examples, corrected for the number of classes (Holm)."""
+    """The p-value of McNemar's test on its examples, corrected for the number of classes (Holm)."""
 
 
 class GroupComparison(Value):
-    """One group of examples through both models."""
+    """One group of examples with both models."""
 
     group: str
     examples: int
     drop: Estimate
-    """As `MetricComparison.drop`, of the examples of the group."""
+    """Like `MetricComparison.drop`, for the examples of this group."""
     simultaneous: Estimate
-    """The same with an interval that holds for all groups at once (Bonferroni)."""
+    """The same drop with an interval that holds for all groups at once (Bonferroni)."""
     p_value: float
     p_corrected: float
-    """For the number of groups (Holm)."""
+    """The p-value corrected for the number of groups (Holm)."""
 
 
 class FindingKind(StrEnum):
@@ -74,18 +75,18 @@ class FindingKind(StrEnum):
 
 
 class Finding(Value):
-    """Something beyond chance that no verdict says."""
+    """An effect beyond chance that the verdicts do not cover."""
 
     kind: FindingKind
     subject: str
     """The group or the class."""
     sentence: str
     p_value: float
-    """Corrected for how many of its kind were looked at."""
+    """Corrected for the number of groups or classes that were examined."""
 
 
 class Flips(Value):
-    """How single predictions changed, on labelled classification."""
+    """How individual predictions changed, for classification with labels."""
 
     both_right: int
     both_wrong: int
@@ -93,15 +94,15 @@ class Flips(Value):
     """The original was right, the candidate is wrong."""
     won: int
     changed: int
-    """Predictions that differ, right or wrong."""
+    """How many predictions differ, right or wrong."""
 
 
 class Fidelity(Value):
-    """How close the candidate's outputs are to the original's, whatever the labels say."""
+    """How close the candidate's outputs are to the original's, regardless of the labels."""
 
     sqnr_db: float
     cosine: float
     max_abs_error: float
     mean_abs_error: float
     agreement: Estimate | None = None
-    """Share of equal top-1 predictions in per cent, where the output is a class."""
+    """The share of equal top-1 predictions in per cent, if the output is a class."""

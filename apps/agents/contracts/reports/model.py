@@ -1,4 +1,4 @@
-"""A model as inspection sees it: its inputs, outputs, weights and operators."""
+"""A model as inspection describes it: its inputs, outputs, weights and operators."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ MOST_WEIGHTS = 2000
 
 
 class Quantized(Value):
-    """How a file takes or gives real numbers: as whole numbers `q` that stand for `scale * (q - zero_point)`."""
+    """How integers `q` of a file represent real numbers: `scale * (q - zero_point)`."""
 
     dtype: str
     scale: float
@@ -16,13 +16,13 @@ class Quantized(Value):
 
 
 class TensorSpec(Value):
-    """One input or output. A dynamic axis is its name (`"batch"`), or `None` where the file gives none."""
+    """One input or output. A dynamic axis is its name (`"batch"`), or `None` if the file does not name it."""
 
     name: str
     dtype: str
     shape: tuple[int | str | None, ...]
     quantized: Quantized | None = None
-    """Where the file itself holds whole numbers in place of the `dtype`; callers convert at its border."""
+    """Set if the file itself takes or returns integers instead of `dtype`. Callers convert before and after the run."""
 
     def __str__(self) -> str:
         axes = ", ".join("?" if axis is None else str(axis) for axis in self.shape)
@@ -30,32 +30,39 @@ class TensorSpec(Value):
 
 
 class CodeFile(Value):
-    """Code that came with a model, as it was uploaded. It runs in the worker's child only."""
+    """Code that was uploaded with a model, unchanged. It runs only in the worker's child process."""
 
     name: str
     text: str
 
 
 class LanguageModel(Value):
-    """What is known of a model that reads texts, from its folder's configuration."""
+    """Facts about a model that reads texts, from the configuration in its folder."""
 
     architecture: str
     """The class, such as `LlamaForCausalLM`."""
     generative: bool
     """Whether it predicts the next token."""
     context_length: int | None = None
-    """Tokens."""
+    """In tokens."""
     vocabulary: int | None = None
     tied_embeddings: bool = False
     """Whether the output head is the embedding table."""
     embedding_parameters: int = 0
-    """Of the token table, once."""
+    """The parameters of the token table, counted once."""
     tokenizer: bool = False
-    """Whether a tokenizer came with it; without one no text can be fed."""
+    """Whether the folder has a tokenizer. Without one the model cannot read texts."""
+
+
+class Interface(Value):
+    """What a model takes and gives."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
 
 
 class Signature(Value):
-    """One function of a model that offers several, such as a SavedModel."""
+    """One function of a model that has several, such as a SavedModel."""
 
     name: str
     inputs: tuple[TensorSpec, ...]
@@ -63,7 +70,7 @@ class Signature(Value):
 
 
 class ModelSummary(Value):
-    """A model as inspection sees it."""
+    """A model as inspection describes it."""
 
     format: str
     producer: str
@@ -74,16 +81,20 @@ class ModelSummary(Value):
     size_bytes: int
     operators: dict[str, int]
     weight_dtypes: dict[str, int] = {}
-    """Parameters by element type: a model that is quantized already shows here."""
+    """Parameters by element type. They show whether the model is quantized already."""
     weights: tuple[TensorSpec, ...] = ()
-    """Stored tensors with their shapes, where the format names them; at most `MOST_WEIGHTS`."""
+    """Stored tensors with their shapes, if the format names them; at most `MOST_WEIGHTS`."""
     language: LanguageModel | None = None
     quantization: str | None = None
-    """How it says that it was quantized, such as `bitsandbytes nf4`; the `weight_dtypes` alone would not tell."""
+    """The quantization that its configuration states, such as `bitsandbytes nf4`, which `weight_dtypes` cannot show."""
     code: tuple[CodeFile, ...] = ()
     signature: str | None = None
-    """Which of `signatures` the inputs, outputs, weights and operators are of."""
+    """The one of `signatures` to which the inputs, outputs, weights and operators belong."""
     signatures: tuple[Signature, ...] = ()
-    """Every function that the model offers, where its format has more than one place for them."""
+    """All functions of the model, if its format can hold several."""
     notes: tuple[str, ...] = ()
-    """What inspection found worth saying without refusing the file, each a sentence."""
+    """Remarks of inspection about a file that it accepts, one sentence each."""
+
+    @property
+    def interface(self) -> Interface:
+        return Interface(inputs=self.inputs, outputs=self.outputs)

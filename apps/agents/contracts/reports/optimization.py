@@ -1,4 +1,4 @@
-"""What one optimize step made."""
+"""The result of one optimize step."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from apps.agents.contracts.values import Value
 
 
 class OptimizationResult(Value):
-    """What one optimize step made."""
+    """The result of one optimize step."""
 
     technique: str
     parameters: dict[str, Any]
@@ -20,10 +20,11 @@ class OptimizationResult(Value):
     libraries: dict[str, str]
     seed: int
     checks: tuple[str, ...]
-    """The validations that passed, one sentence each."""
+    """The checks that passed, one sentence each."""
     sizes: dict[str, int] = {}
-    """Bytes of the artifact in other forms (zipped, as TensorFlow Lite), where a technique's gain shows there alone."""
+    """Bytes of the artifact in other forms (zipped, as TensorFlow Lite), if the technique's gain shows only there."""
     evidence: dict[str, Any] = {}
-    """What the technique found out while it was applied, by names of its own."""
+    """What the technique found while it was applied. Each technique chooses its own keys."""
     model: ModelSummary | None = None
-    """The artifact as inspection sees it, without the list of its weights: what promotes it need not open it again."""
+    """The artifact as inspection describes it, without its list of weights. A promotion need not open the file
+    again."""

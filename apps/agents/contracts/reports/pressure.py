@@ -6,16 +6,16 @@ from apps.agents.contracts.values import Value
 
 
 class Pressure(Value):
-    """What happened to the cores between two readings. Shares are of that time, from 0 to 1."""
+    """How contested the cores were between two readings. Shares are of the time between them, from 0 to 1."""
 
     seconds: float
     waiting_share: float | None = None
-    """In which at least one program of the whole machine waited for a core."""
+    """The time in which at least one program on the whole machine waited for a core."""
     group_waiting_share: float | None = None
-    """The same for the programs of this process's control group, such as its container."""
+    """The same for the programs in this process's control group, such as its container."""
     steal_share: float | None = None
-    """Of the time of this process's cores: what a virtual machine's host gave to others."""
+    """The time of this process's cores that the host of a virtual machine gave to others."""
     throttled_periods: int | None = None
     """How often the control group had used up its CPU limit and had to wait."""
     load: float | None = None
-    """The load average of the last minute at the end: programs that run or wait, on all cores."""
+    """The load average of the last minute before the end: programs that run or wait, on all cores."""

@@ -1,6 +1,6 @@
-"""How an artifact was made, exactly enough to make it again: the `recipe.json` of a package, written and read.
+"""How an artifact was made, in enough detail to make it again: the `recipe.json` of a package.
 
-`apps.optimization.recipe` fills it from a session, `apps.agents.packaging.recipe` follows it.
+`apps.optimization.recipe` writes it for a session, and `apps.agents.packaging.recipe` follows it.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from apps.agents.contracts.values import Value
 
 
 class _Record(Value):
-    """Part of a recipe. What a newer version adds is left alone."""
+    """Part of a recipe. Fields that a newer version added are ignored."""
 
     model_config = ConfigDict(extra="ignore")
 
 
 class FileRecord(_Record):
-    """A file by its contents."""
+    """A file, identified by its contents."""
 
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
     size_bytes: int
@@ -29,15 +29,15 @@ class FileRecord(_Record):
 
 
 class OriginalRecord(FileRecord):
-    """The model that a session started from."""
+    """The model that a session optimized."""
 
     format: str
     signature: str | None = None
-    """The function that the session was about, where the model offers several."""
+    """The function that the session optimized, if the model has several."""
 
 
 class DatasetRecord(_Record):
-    """The examples that calibrated, of which evaluation saw the others: `sha256`, `spec` and the seed fix which."""
+    """The data set. `sha256`, `spec` and the seed determine which of its examples calibrated and which evaluated."""
 
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
     spec: DatasetSpec
@@ -46,7 +46,7 @@ class DatasetRecord(_Record):
 
 
 class RecipeStep(_Record):
-    """One technique with all its parameters, the versions that it ran with and what it made."""
+    """One technique with all its parameters, the library versions that it ran with, and the file that it made."""
 
     technique: str
     parameters: dict[str, Any]
@@ -56,13 +56,13 @@ class RecipeStep(_Record):
     made: FileRecord | None = None
     key: str = ""
     inputs: dict[str, str] = Field(default_factory=dict)
-    """Where it is not what the step before made alone: keys of earlier steps, or `ORIGINAL`, by role."""
+    """Inputs that are not the previous step's artifact: keys of earlier steps, or `ORIGINAL`, by role."""
 
 
 class Recipe(_Record):
-    """`steps` run in order, each on what the one before has made, the first on the original.
+    """`steps` run in order: the first on the original, each later one on the previous step's artifact.
 
-    In version 2 a step may name its `inputs` instead; what was written for version 1 refuses it.
+    In version 2, a step may name its `inputs` instead. A reader for version 1 refuses such a recipe.
     """
 
     recipe_version: Literal[1, 2] = 1
@@ -72,14 +72,14 @@ class Recipe(_Record):
     dataset: DatasetRecord
     steps: tuple[RecipeStep, ...]
     artifact: FileRecord | None
-    """What the last step made; `None` where the original stands."""
+    """The last step's artifact; `None` if the original stands."""
     machine: Machine | None = None
     criteria: dict[str, Any] = Field(default_factory=dict)
-    """As the session had them."""
+    """The session's criteria."""
     verdict: dict[str, Any] | None = None
-    """What the session found, for whoever reads the file."""
+    """The session's verdict, for people who read the file."""
 
     @property
     def threads_used(self) -> int:
-        """Threads of every step: sums in float depend on how they are split."""
+        """The number of threads of every step. Sums in float depend on how they are split."""
         return int(self.criteria.get("target", {}).get("threads", 1))

@@ -1,4 +1,4 @@
-"""What of a gain is the runtime's and what the technique's."""
+"""How much of a gain is due to the runtime, and how much to the technique."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from apps.agents.contracts.values import Value
 
 
 class RuntimeBaseline(Value):
-    """The float model in another runtime than the original's: what candidates made of that export are held against.
+    """The float model in another runtime than the original's. Candidates made from that export are compared with it.
 
-    Ratios are original over the float model there.
+    Ratios are original over the float model in that runtime.
     """
 
     runtime: str
@@ -16,13 +16,13 @@ class RuntimeBaseline(Value):
     speedup: float
     size_ratio: float
     in_turns: bool
-    """Whether it was measured beside the original, in turns; else each alone, by its analysis."""
+    """Whether it was measured alternately with the original. If not, each was measured alone by its analysis."""
 
 
 class Gains(Value):
-    """What of a candidate's gain is its runtime's and what its technique's: the products are the whole.
+    """How much of a candidate's gain is due to its runtime, and how much to its technique. Their product is the gain.
 
-    Without a `technique` the candidate is the float model itself in the other runtime.
+    Without a `technique`, the candidate is the float model itself in the other runtime.
     """
 
     runtime: str
@@ -33,4 +33,4 @@ class Gains(Value):
     technique_speedup: float = 1.0
     technique_size_ratio: float = 1.0
     in_turns: bool = True
-    """As of `RuntimeBaseline`."""
+    """As in `RuntimeBaseline`."""

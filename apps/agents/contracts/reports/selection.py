@@ -1,4 +1,4 @@
-"""What a choice among several candidates costs in certainty, and the luck of its winner."""
+"""How much certainty a choice among several candidates costs, and how lucky its winner was."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from apps.agents.contracts.values import Value
 
 
 class PairedOutcomes(Value):
-    """What each example adds to the drop of the primary metric, kept small: the mean over all examples is the drop.
+    """What each example adds to the drop of the primary metric, in a small form. The mean over all examples is the
+    drop.
 
-    Where each is right or wrong, the places of those that only one model gets right; else `differences`, float16 in
-    base64, times `scale`.
+    If each example is right or wrong, `lost` and `won` are the positions of those that only the original or only the
+    candidate gets right. Otherwise `differences` is float16 in base64, to be multiplied by `scale`.
     """
 
     examples: int
@@ -19,31 +20,31 @@ class PairedOutcomes(Value):
     won: tuple[int, ...] = ()
     differences: str | None = None
     scale: float = 100.0
-    """What one lost example counts, in the unit of the drop; else what the largest difference is."""
+    """The value of one lost example in the unit of the drop, or the largest difference."""
     order: str = ""
-    """Outcomes of two candidates belong to the same examples where this is equal."""
+    """Outcomes of two candidates belong to the same examples if this is equal."""
 
 
 class Level(Value):
-    """The limits on the metric held against the interval at one confidence.
+    """The limits on the metric, compared with the interval at one confidence.
 
-    Finalists share the chance of error; whoever is left when some are proven has more of it (Holm 1979).
+    Finalists share the chance of error. Once some are proven, each of the others gets more of it (Holm 1979).
     """
 
     sharing: int
-    """How many finalists share it."""
+    """How many finalists share the chance of error."""
     confidence: float
     drop: Estimate
     constraints: tuple[ConstraintVerdict, ...]
-    """Those on the metric."""
+    """The verdicts on the limits of the metric."""
 
 
 LUCK_NOTICED = 0.1
-"""As a share of the drop."""
+"""The smallest correction that counts as luck, as a share of the drop."""
 
 
 class Corrected(Value):
-    """The drop of whoever comes out best, and what of it is left once the luck of having come out best is taken off."""
+    """The drop of the best candidate as measured, and corrected for the luck of having come out best."""
 
     candidate: str
     among: int
@@ -53,16 +54,16 @@ class Corrected(Value):
 
     @property
     def lucky(self) -> bool:
-        """Whether having come out best flattered the numbers by more than resampling's own noise."""
+        """Whether the luck of having come out best is larger than the noise of resampling."""
         return self.corrected - self.plain > LUCK_NOTICED * max(abs(self.plain), abs(self.corrected))
 
 
 class Contest(Value):
-    """What a choice among several candidates made of the numbers of the one that came out best."""
+    """The drop of the winner of a choice among several candidates, corrected for its luck."""
 
     choosing: Corrected | None = None
-    """What ranking alone would have claimed."""
+    """The winner of the ranking, on the validation examples."""
     evaluation: Corrected | None = None
-    """Where several finalists were judged."""
+    """The winner among several judged finalists, on the test examples."""
     note: str = ""
-    """Why there is no correction, where there is none."""
+    """Why there is not a correction, if there is none."""

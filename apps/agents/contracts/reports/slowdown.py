@@ -8,43 +8,43 @@ from apps.agents.contracts.values import Value
 
 
 class OperatorChange(Value):
-    """What one kind of operator, or one layer, takes in either model: milliseconds of one run, all of its nodes."""
+    """The time that one kind of operator, or one layer, takes in each model: ms per run, for all its nodes together."""
 
     name: str
-    """The operator as the runtimes call what they ran, `Conv → ConvInteger` where another kernel took its place; of a
-    layer its name in the file."""
+    """The operator's name in the runtimes (`Conv → ConvInteger` if another kernel replaced it), or the layer's name in
+    the file."""
     original_count: int
     candidate_count: int
     original_ms: float | None
-    """0 where the model has none; `None` where its runtime times no operators."""
+    """0 if the model does not have this operator; `None` if its runtime does not time operators."""
     candidate_ms: float | None
     difference_ms: float | None = Field(description="Candidate minus original: positive is slower.")
 
 
 class Conversion(Value):
-    """Operators that change the type or the layout of numbers and compute nothing, where the candidate has more."""
+    """Operators that only change the type or layout of numbers, and of which the candidate has more."""
 
     kind: str
-    """As the runtime calls it, such as `DequantizeLinear`."""
+    """The operator's name in the runtime, such as `DequantizeLinear`."""
     original_count: int
     count: int
     ms: float | None
-    """All of them together in one run of the candidate; `None` where its runtime times no operators."""
+    """Their total time in one run of the candidate; `None` if its runtime does not time operators."""
 
 
 class Slowdown(Value):
-    """Why a candidate is slower than the original, or gains less than predicted: the profiles of both.
+    """The profiles of both models, which show why a candidate is slower than the original, or slower than predicted.
 
-    Times are of single operators in a profiled run, so that they add up to less than a run takes.
+    Times are those of single operators in a profiled run, so they add up to less than the time of a run.
     """
 
     original_ms: float | None
-    """All operators of one run; `None` where the runtime times none."""
+    """The time of all operators in one run; `None` if the runtime does not time them."""
     candidate_ms: float | None
     operators: tuple[OperatorChange, ...]
-    """By kind, what grew most first; conversions are told apart."""
+    """By kind, the largest growth first. Conversions are separate."""
     layers: tuple[OperatorChange, ...] = ()
-    """Those that grew most, where the candidate has layers by the original's names."""
+    """The layers that grew most, if the candidate's layers have the original's names."""
     conversions: tuple[Conversion, ...] = ()
     hints: tuple[str, ...] = ()
-    """What the tables say, each a sentence."""
+    """The likely causes, one sentence each."""

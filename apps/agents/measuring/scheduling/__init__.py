@@ -1,1 +1,1 @@
-"""What a measurement asks of the operating system: priority, cores of its own, a quiet moment; and what it got."""
+"""What a measurement asks of the operating system: priority, cores of its own, a quiet moment; and what it receives."""

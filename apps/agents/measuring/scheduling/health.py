@@ -1,6 +1,6 @@
-"""How fit a machine is to time models, by how it timed the last one: the original against itself, and the disturbances.
+"""How suitable a machine is for timing, judged by its last timing: the original against itself, and disturbances.
 
-An A/A comparison measures nothing but noise: its interval should hold 1 and reach hardly beyond.
+An A/A comparison measures only noise: its interval should contain 1 and be narrow.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from apps.agents.contracts.values import Value
 
 GOOD_SPREAD, BUSY_SPREAD = 0.05, 0.15
 GOOD_DISTURBED, BUSY_DISTURBED = 0.2, 0.6
-"""Shares of timed runs."""
+"""Limits on the share of disturbed runs."""
 
 
 class Health(StrEnum):
@@ -27,21 +27,21 @@ class Health(StrEnum):
 
 
 class TimingHealth(Value):
-    """What the last latency comparison on a machine says about it."""
+    """What the last latency comparison shows about a machine."""
 
     at: datetime
     control: Estimate
-    """The original against itself: 1 is true."""
+    """The original against itself; the true value is 1."""
     runs: int = Field(0, ge=0)
-    """Timed runs; 0 where they were not counted."""
+    """Number of timed runs; 0 if they were not counted."""
     disturbed: int = Field(0, ge=0)
     """How many of them did not count, because something else took the core."""
     inconclusive: bool = False
-    """Whether so many were disturbed that the speed-up could not be known."""
+    """Whether too many runs were disturbed to determine the speed-up."""
 
     @classmethod
     def of(cls, latency: Mapping[str, Any], at: datetime) -> Self:
-        """Read from a `LatencyComparison` as plain JSON, which older workers wrote without counts."""
+        """Read from a `LatencyComparison` as plain JSON. Older workers wrote it without counts."""
         return cls(
             at=at,
             control=Estimate.model_validate(latency["control"]),
@@ -52,9 +52,9 @@ class TimingHealth(Value):
 
     @property
     def spread(self) -> float | None:
-        """How far from 1 the interval of the control reaches: a speed-up nearer to 1 than that is noise.
+        """How far from 1 the control's interval reaches: a smaller speed-up is noise.
 
-        `None` where too few runs were undisturbed to know.
+        `None` if too few runs were undisturbed.
         """
         if self.inconclusive:
             return None

@@ -1,8 +1,8 @@
-"""How much other programs, the control group's limit and the host take of the cores, by the kernel's own books.
+"""How much of the cores other programs, the control group's limit and the host take, from the kernel's counters.
 
-Pressure stall information (PSI, `Documentation/accounting/psi.rst` of Linux) says in which share of the time some
-program waited for a core; `/proc/stat` says what the host took (steal); `cpu.stat` of the control group says how often
-its CPU limit stopped it. What the system does not tell stays `None`.
+Pressure stall information (PSI, `Documentation/accounting/psi.rst` of Linux) gives the share of the time in which some
+program waited for a core. `/proc/stat` gives the time that the host took (steal). `cpu.stat` of the control group gives
+how often its CPU limit stopped it. What the system does not report is `None`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _GROUPS = "sys/fs/cgroup"
 
 @dataclass(frozen=True)
 class Reading:
-    """The kernel's counters at one moment; they only grow."""
+    """The kernel's counters at one moment. They only increase."""
 
     at_s: float
     waiting_us: int | None
@@ -33,7 +33,7 @@ class Reading:
 
 
 def read_pressure(root: Path = Path("/"), clock: Callable[[], float] = time.monotonic) -> Reading:
-    """The counters now. `root` is where `proc` and `sys` are looked for."""
+    """The current counters. `proc` and `sys` are read under `root`."""
     steal, ticks = _stolen(_read(root / "proc/stat"))
     load = _read(root / "proc/loadavg").split()
     return Reading(
@@ -48,7 +48,7 @@ def read_pressure(root: Path = Path("/"), clock: Callable[[], float] = time.mono
 
 
 def pressure_between(before: Reading, after: Reading) -> Pressure:
-    """What changed from one reading to the next."""
+    """The change from one reading to the next."""
     seconds = after.at_s - before.at_s
     ticks = _grown(before.ticks, after.ticks)
     return Pressure(
@@ -62,7 +62,7 @@ def pressure_between(before: Reading, after: Reading) -> Pressure:
 
 
 def runnable_programs(root: Path = Path("/")) -> int | None:
-    """How many threads of the whole machine run or wait for a core at this moment, the calling one among them."""
+    """How many threads of the whole machine are running or waiting for a core, including the calling one."""
     match = re.search(r" (\d+)/\d+ ", _read(root / "proc/loadavg"))
     return int(match[1]) if match else None
 
@@ -76,7 +76,7 @@ def _share(part: int | None, whole: float) -> float | None:
 
 
 def _some_us(text: str) -> int | None:
-    """The total of PSI's line `some`, in microseconds."""
+    """The total of PSI's `some` line, in microseconds."""
     match = re.search(r"^some .*total=(\d+)", text, re.MULTILINE)
     return int(match[1]) if match else None
 
@@ -87,9 +87,10 @@ def _throttled(text: str) -> int | None:
 
 
 def _stolen(text: str) -> tuple[int | None, int | None]:
-    """Ticks that the host took and all ticks, of the cores that this process may use.
+    """Ticks that the host took, and all ticks, of the cores that this process may use.
 
-    A line holds user, nice, system, idle, iowait, irq, softirq and steal; what follows is counted in user already.
+    A line contains user, nice, system, idle, iowait, irq, softirq and steal. The columns after that are already counted
+    in user.
     """
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
     steal = total = 0
@@ -102,9 +103,9 @@ def _stolen(text: str) -> tuple[int | None, int | None]:
 
 
 def _group_folders(root: Path) -> Iterator[Path]:
-    """Where this process's control group keeps its books: by its path, or, in a container, at the top.
+    """The folders of this process's control group: by its path or, in a container, at the top.
 
-    In version 2 all controllers share one tree; in version 1 that of `cpu` stands in a folder of its own.
+    In version 2 all controllers share one tree; in version 1 `cpu` has its own folder.
     """
     for line in _read(root / "proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)

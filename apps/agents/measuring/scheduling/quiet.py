@@ -1,8 +1,8 @@
-"""Waiting, within bounds, for a moment in which nothing else wants the cores.
+"""Waits, up to a limit, for a moment in which nothing else needs the cores.
 
-A look at the machine is a quarter of a second of short probes: a loop that takes some milliseconds of one core, timed
-by wall and by CPU, with the kernel's count of interruptions. The machine is quiet when hardly a probe was disturbed,
-there is a core for every program that wants one, and neither the host nor a CPU limit takes time away.
+One look at the machine is a quarter of a second of short probes: a loop that takes some milliseconds of one core, timed
+by wall clock and CPU, with the kernel's count of interruptions. The machine is quiet if hardly any probe was disturbed,
+every program that wants a core has one, and neither the host nor a CPU limit takes time away.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from apps.agents.measuring.scheduling.pressure import pressure_between, read_pre
 
 PROBES = 25
 PROBE_S = 0.004
-"""Longer than the wake-up of another program can be held off, so that it shows."""
+"""Longer than the scheduler can delay another program's wake-up, so the disturbance shows."""
 REST_S = 0.006
 LOOK_EVERY_S = 1.0
 DISTURBED_SHARE = 0.1
-"""Of the probes: what a quiet machine may show."""
+"""Share of disturbed probes that is acceptable on a quiet machine."""
 STEAL_SHARE = 0.05
 WALL_OVER_CPU = 1.02
 WALL_BEYOND_CPU_S = 2e-6
 SHARE_OF_BUDGET = 0.1
-"""Of the time that the budget leaves each candidate."""
+"""Share of the time that the budget leaves each candidate."""
 
 Tell = Callable[[str], object]
 Look = Callable[[], str | None]
@@ -36,17 +36,17 @@ Look = Callable[[], str | None]
 
 @dataclass(frozen=True)
 class Window:
-    """What one look at the machine found."""
+    """The result of one look at the machine."""
 
     disturbed_share: float
-    """Of the probes: interrupted, or longer by the wall than by their CPU time."""
+    """Share of probes that were interrupted, or took longer by wall clock than by CPU time."""
     others: int | None
-    """Programs beside this one that ran or waited for a core, at the typical moment."""
+    """Median number of other programs that ran or waited for a core."""
     pressure: Pressure
 
 
 def affordable_wait_s(most_s: float, budget_minutes: float, candidates: int) -> float:
-    """How long one measurement of a session may wait: what the operator allows, and a tenth of a candidate's share."""
+    """Maximum seconds that a measurement may wait: the operator's limit, and a tenth of a candidate's share."""
     return min(most_s, SHARE_OF_BUDGET * budget_minutes * 60 / max(1, candidates))
 
 
@@ -59,9 +59,9 @@ def wait_for_quiet(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], object] = time.sleep,
 ) -> float:
-    """Wait until the machine is quiet, at most `limit_s` seconds, and return the seconds waited: 0 if it was quiet.
+    """Wait until the machine is quiet, at most `limit_s` seconds. Returns the seconds waited: 0 if it was quiet.
 
-    `tell` hears once a second what is waited for; `threads` is how many cores the measurement will need.
+    `tell` receives the reason for waiting once a second. `threads` is how many cores the measurement will need.
     """
     look = look or (lambda: trouble(look_around(), threads))
     begin = clock()
@@ -76,13 +76,13 @@ def wait_for_quiet(
 
 
 def trouble(window: Window, threads: int = 1, cores: int | None = None) -> str | None:
-    """Why a measurement of so many threads would be disturbed, in words; `None` if it would not."""
+    """Why a measurement with `threads` threads would be disturbed, in words; `None` if it would not."""
     cores = cores or os.cpu_count() or 1
     others, steal = window.others, window.pressure.steal_share
     if others is not None and others + threads > cores:
         return "another program competes for the cores" if others == 1 else f"{others} programs compete for the cores"
     if window.pressure.throttled_periods:
-        return "the CPU limit of its control group holds it up"
+        return "the CPU limit of its control group slows it down"
     if steal is not None and steal > STEAL_SHARE:
         return f"the host takes {steal * 100:.0f} % of the cores' time"
     if window.disturbed_share > DISTURBED_SHARE:
@@ -91,7 +91,7 @@ def trouble(window: Window, threads: int = 1, cores: int | None = None) -> str |
 
 
 def look_around(probes: int = PROBES) -> Window:
-    """Probe the core that this thread is on, for a quarter of a second."""
+    """Probe the current core for a quarter of a second."""
     disturbed, others = 0, []
     before = read_pressure()
     for _ in range(probes):
@@ -108,7 +108,7 @@ def look_around(probes: int = PROBES) -> Window:
 
 
 def _probe_is_disturbed() -> bool:
-    """Use the core for a few milliseconds: whether somebody took it in between."""
+    """Use the core for a few milliseconds. Returns whether another program took it meanwhile."""
     interrupted, start, cpu = _interruptions(), time.perf_counter(), time.thread_time()
     while time.thread_time() - cpu < PROBE_S:
         continue
@@ -118,5 +118,5 @@ def _probe_is_disturbed() -> bool:
 
 
 def _interruptions() -> int:
-    """How often this thread had to give up its core; all of the process where the system counts no threads."""
+    """How often this thread had to give up its core, or the whole process if the system does not count by thread."""
     return resource.getrusage(getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)).ru_nivcsw

@@ -1,8 +1,9 @@
-"""How much certainty a choice among several costs. Light: the manager decides by it where no numpy is installed.
+"""How much certainty it costs to choose among several. Plain Python: the manager runs where numpy is not installed.
 
-The member's confidence is that of a two-sided interval: 95 % leaves a chance of 2.5 % on the side that matters, that a
-candidate beyond a limit is called within it. Several finalists share that chance (Bonferroni), and Holm's step-down
-gives what a proven one no longer needs to the others (Holm, Scandinavian Journal of Statistics 6 (1979) 65-70).
+The member's confidence is that of a two-sided interval: 95 % leaves a probability of 2.5 % on the side that matters,
+namely that a candidate beyond a limit is judged to be within it. Several finalists share that probability (Bonferroni),
+and Holm's step-down method passes on what a proven finalist no longer needs (Holm, Scandinavian Journal of Statistics 6
+(1979) 65-70).
 """
 
 from __future__ import annotations
@@ -17,21 +18,21 @@ from apps.agents.contracts.reports.measurements import Estimate
 
 MOST_FINALISTS = 3
 WORTH_ANOTHER = 1.02
-"""A further finalist must make the gain to be expected this much larger: judging it widens every interval."""
+"""A further finalist must increase the expected gain by this factor, because judging it widens every interval."""
 HOPELESS = 0.1
-"""Where nobody has a better chance to be proven than this, one is judged: more would only be lucky more often."""
+"""If no contender has a better chance of being proven than this, one is judged: more would only add lucky results."""
 LOOKED_AT = 8
-"""Of many contenders, the most promising ones that are combined."""
+"""How many of the most promising contenders are combined."""
 _NORMAL = NormalDist()
 
 
 def chance_of_error(confidence: float) -> float:
-    """The chance on one side of a two-sided interval: 0.025 for 0.95."""
+    """The probability of error on one side of a two-sided interval: 0.025 for 0.95."""
     return (1 - confidence) / 2
 
 
 def shared_confidence(confidence: float, finalists: int) -> float:
-    """The confidence of each interval where `finalists` share that of the member: 0.95 becomes 0.975 for two."""
+    """The confidence of each interval if `finalists` share the member's: 0.95 becomes 0.975 for two."""
     return 1 - (1 - confidence) / finalists
 
 
@@ -54,10 +55,11 @@ class Prospect:
     """Validation examples for each test example."""
 
     def chance(self, confidence: float) -> float:
-        """That the whole interval at `confidence` will lie within the limit, on examples that are still to come.
+        """The probability that the whole interval at `confidence` will lie within the limit on new examples.
 
-        Both estimates are taken to be normal around one true loss, with errors that shrink with the root of examples.
-        However lucky the validation examples are, nobody is expected to be better than a candidate without any loss.
+        Both estimates are assumed to be normal around one true loss, with errors that shrink with the root of the
+        number of examples. However lucky the validation examples are, a candidate is never expected to be better than
+        one without any loss.
         """
         value, high = self.loss.value, self.loss.high
         if high is None or high == value:
@@ -70,22 +72,22 @@ class Prospect:
 
 @dataclass(frozen=True)
 class Contender:
-    """A candidate that may be judged: its score, and what is known of each loss that has a limit."""
+    """A candidate that may be judged: its score, and the known values of each limited loss."""
 
     key: str
     score: float
     prospects: tuple[Prospect, ...] = ()
 
     def chance(self, confidence: float) -> float:
-        """That it will be proven within every limit."""
+        """The probability that it will be proven within every limit."""
         return min((one.chance(confidence) for one in self.prospects), default=1.0)
 
 
 def finalists(ranked: Sequence[Contender], confidence: float, most: int = MOST_FINALISTS) -> tuple[str, ...]:
-    """Who of `ranked`, the best first, is judged, in their order: as many as make the expected gain largest.
+    """Which of `ranked` (best first) are judged, in their order: the number that maximizes the expected gain.
 
-    The gain of a score is its logarithm. Finalists are judged in order until one is proven; each has the chance that
-    `shared_confidence` leaves it, so that one more is worth its cost only where another may well fail.
+    The gain of a score is its logarithm. Finalists are judged in order until one is proven. Each is judged with
+    `shared_confidence`, so one more is worth its cost only if another may well fail.
     """
     if not ranked or all(one.chance(confidence) < HOPELESS for one in ranked):
         return tuple(one.key for one in ranked[:1])
@@ -107,7 +109,7 @@ def finalists(ranked: Sequence[Contender], confidence: float, most: int = MOST_F
 
 
 def expected_gain(judged: Sequence[Contender], chances: Mapping[str, float]) -> float:
-    """Of judging these in order until one is proven: the sum of each one's gain by its chance to be the first."""
+    """Expected gain of judging these in order until one is proven: each gain times its probability of being first."""
     expected, none_before = 0.0, 1.0
     for one in judged:
         expected += none_before * chances[one.key] * math.log(max(one.score, 1.0))
@@ -119,10 +121,10 @@ def expected_gain(judged: Sequence[Contender], chances: Mapping[str, float]) -> 
 
 
 def proven_by_holm(held: Mapping[str, Sequence[bool]], planned: int) -> dict[str, int]:
-    """Which finalists are proven, each with the number of finalists that shared the chance of error when it was.
+    """Which finalists are proven, each with the number of finalists that shared the probability of error at that step.
 
-    `held[key][n]` is whether that finalist holds every limit where `planned - n` share the member's chance of error:
-    the first entry is the strictest. Finalists that were not judged are missing, and count as not proven.
+    `held[key][n]` is whether that finalist holds every limit if `planned - n` share the member's probability of error:
+    the first entry is the strictest. Finalists that were not judged are missing and count as not proven.
     """
     proven: dict[str, int] = {}
     while len(proven) < planned:

@@ -1,6 +1,6 @@
-"""Intervals and paired tests, on plain arrays. Everything random is seeded.
+"""Intervals and paired tests on plain arrays. Everything random is seeded.
 
-Shares are fractions here (0 to 1); whoever shows them turns them into per cent and points.
+Shares are fractions here (0 to 1). The caller converts them to per cent and points.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import scipy  # Its parts load when they are first asked for: `stats` takes longer than most jobs.
+import scipy  # Its parts load on first use: `stats` alone takes longer than most jobs.
 from numpy.typing import NDArray
 
 from apps.agents.contracts.reports.measurements import Estimate
@@ -20,18 +20,18 @@ from apps.agents.measuring.statistics.tango import excess
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 Statistic = Callable[[Indices], Floats]
-"""From resampled example numbers `[resamples, n]` to k values of each resample `[k, resamples]`."""
+"""Maps resampled example indices `[resamples, n]` to k values for each resample `[k, resamples]`."""
 
 RESAMPLES = 2000
 CHUNK_ELEMENTS = 4_000_000
 """Resampled elements held in memory at once."""
 NUDGE = 1e-9
 BCA_MAXIMUM_EXAMPLES = 4000
-"""Beyond, the acceleration needs too long a jackknife and is nearly 0 anyway: plain percentiles."""
+"""With more examples, plain percentiles: the jackknife would take too long, and the acceleration is nearly 0."""
 
 
 def confidence_of(quantile: float) -> float:
-    """The confidence of a two-sided interval that reaches so many standard errors: 0.95 for 1.96."""
+    """The confidence of a two-sided interval that reaches `quantile` standard errors: 0.95 for 1.96."""
     return float(1 - 2 * scipy.special.ndtr(-quantile))
 
 
@@ -60,7 +60,7 @@ def mcnemar_p(lost: int, won: int) -> float:
 
 
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:
-    """Each p-value corrected for their number: the share of mistakes among all claims made of them is kept.
+    """Each p-value corrected for their number, which keeps the family-wise error rate.
 
     Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6 (1979) 65-70.
     """
@@ -75,7 +75,7 @@ def holm(p_values: Sequence[float]) -> tuple[float, ...]:
 def share_difference(lost: int, won: int, trials: int, confidence: float) -> Estimate:
     """The difference of two shares on the same examples, `(lost − won) / trials`, with Tango's score interval.
 
-    It keeps its coverage where few examples, or none, are discordant (`apps.agents.measuring.statistics.tango`).
+    It keeps its coverage even if few examples, or none, are discordant (`apps.agents.measuring.statistics.tango`).
     """
     value = (lost - won) / trials
     z = quantile(confidence)
@@ -83,23 +83,23 @@ def share_difference(lost: int, won: int, trials: int, confidence: float) -> Est
     def beyond(difference: float, critical: float) -> float:
         return excess(lost, won, trials, difference, critical)
 
-    # At the value itself the statistic can be 0 over 0 (no discordant example): start a hair beside it.
+    # At the value itself the statistic can be 0 over 0 (no discordant example), so start next to it.
     below, above = value - NUDGE, value + NUDGE
     low = -1.0 if below <= -1 or beyond(-1.0, z) <= 0 else float(scipy.optimize.brentq(beyond, -1.0, below, args=(z,)))
     high = 1.0 if above >= 1 or beyond(1.0, -z) >= 0 else float(scipy.optimize.brentq(beyond, above, 1.0, args=(-z,)))
     return Estimate(value=value, low=low, high=high)
 
 
-# --- anything else: the bootstrap ------------------------------------------------------------------------------------
+# --- other statistics: the bootstrap ---------------------------------------------------------------------------------
 
 
 def bootstrap(statistic: Statistic, examples: int, confidence: float, seed: int) -> tuple[tuple[Estimate, ...], Floats]:
     """Statistics of `examples` examples with their bootstrap intervals, and the resampled values `[k, resamples]`.
 
-    Wants at least two examples. Bias-corrected and accelerated (Efron, JASA 82 (1987)) up to `BCA_MAXIMUM_EXAMPLES`,
-    percentile beyond and wherever the correction is undefined, such as for a statistic that no resample moves. A
-    difference of two models is a statistic like any other: both are read at the same resampled examples, which makes
-    the bootstrap a paired one.
+    Needs at least two examples. Bias-corrected and accelerated (Efron, JASA 82 (1987)) up to `BCA_MAXIMUM_EXAMPLES`;
+    percentile above that, and if the correction is undefined, for example because the statistic is equal in all
+    resamples. The difference of two models is a statistic like any other: both are computed on the same resampled
+    examples, which makes this a paired bootstrap.
     """
     everyone = np.arange(examples, dtype=np.int64)
     value = statistic(everyone[np.newaxis])[:, 0]
@@ -110,7 +110,7 @@ def bootstrap(statistic: Statistic, examples: int, confidence: float, seed: int)
         return values.reshape(len(values), *moved.shape[:-1])
 
     with warnings.catch_warnings():
-        # What scipy warns of, an undefined correction, is handled below.
+        # scipy warns of an undefined correction, which is handled below.
         warnings.simplefilter("ignore", scipy.stats.DegenerateDataWarning)
         warnings.simplefilter("ignore", RuntimeWarning)
         result = scipy.stats.bootstrap(
@@ -135,14 +135,14 @@ def bootstrap(statistic: Statistic, examples: int, confidence: float, seed: int)
 def _estimate(value: float, low: float, high: float, values: Floats, confidence: float) -> Estimate:
     if not (math.isfinite(low) and math.isfinite(high)):
         return _percentiles(value, values, confidence)
-    # An estimate that lies outside of its interval (a strongly biased statistic) still belongs to it.
+    # The interval includes the estimate, even if a strongly biased statistic puts it outside.
     return Estimate(value=value, low=min(low, value), high=max(high, value))
 
 
 def bootstrap_p(values: Floats) -> float:
-    """The two-sided p-value that a difference is 0: twice the smaller share of resamples on either side of it.
+    """The two-sided p-value for a difference of 0: twice the smaller share of resamples on either side of it.
 
-    Counts the sample itself among the resamples, so that it is never 0 (Davison and Hinkley 1997, ch. 4).
+    Counts the sample itself as a resample, so that the p-value is never 0 (Davison and Hinkley 1997, ch. 4).
     """
     smaller = min(np.count_nonzero(values <= 0), np.count_nonzero(values >= 0))
     return float(min(1.0, 2 * (smaller + 1) / (len(values) + 1)))

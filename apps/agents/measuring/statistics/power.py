@@ -1,12 +1,12 @@
-"""The power of the verdicts on shares: what a number of examples can decide, before any is measured.
+"""The power of the verdicts on shares: what a number of examples can decide, before any are measured.
 
-Plain Python, for the web process. The test is the one that verdicts use: Tango's interval lies within the limit
-(`tango`; sample sizes for it in Tango 1998 and in Liu, Hsueh, Hsieh and Chen, Statistics in Medicine 21
-(2002) 231-245). Chances are exact sums over what n examples can show, not approximations: an example is *discordant*
-where one model only is right, the number of those is binomial, and so is the share of losses among them. Many numbers
-of discordant examples are read at `MOST_TERMS` places spread over them.
+Plain Python for the web process. The test is the one that verdicts use: Tango's interval lies within the limit
+(`tango`; for sample sizes see Tango 1998 and Liu, Hsueh, Hsieh and Chen, Statistics in Medicine 21 (2002) 231-245).
+Probabilities are exact sums over the possible outcomes of n examples, not approximations: an example is *discordant* if
+only one model is right, the number of those is binomial, and so is the share of losses among them. A large range of
+discordant counts is evaluated at `MOST_TERMS` places spread over it.
 
-For other metrics, whose interval is a bootstrap's, the normal approximation from a spread that was measured before.
+For other metrics, which have a bootstrap interval, it uses the normal approximation with a previously measured spread.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from apps.agents.measuring.statistics.certainty import quantile
 from apps.agents.measuring.statistics.tango import excess
 
 ASSURED = 0.8
-"""The chance that counts as "can be decided" (Cohen, Statistical Power Analysis, 1988, section 2.4)."""
+"""The probability that counts as "can be decided" (Cohen, Statistical Power Analysis, 1988, section 2.4)."""
 MOST_EXAMPLES = 10**8
 MOST_TERMS = 80
 REACH_SD = 6.0
-"""Numbers of discordant examples further than this from their mean are left out: one in a thousand million."""
+"""Discordant counts further from their mean than this are left out: their probability is one in a thousand million."""
 CLOSE = 0.005
-"""How closely a limit or a number of examples is searched for, as a share of it."""
+"""Precision of the search for a limit or a number of examples, as a share of it."""
 _NORMAL = NormalDist()
 
 
 @dataclass(frozen=True)
 class Chances:
-    """How often sessions end in each verdict; together 1."""
+    """How often sessions end in each verdict. The sum is 1."""
 
     holds: float
     violated: float
@@ -49,9 +49,9 @@ class Chances:
 
 @lru_cache(maxsize=4096)
 def chances(examples: int, limit: float, discordant: float, confidence: float, drop: float = 0.0) -> Chances:
-    """The verdicts' chances for a candidate with this true `drop`; `limit`, `drop` and `discordant` are shares.
+    """The verdicts' probabilities for a candidate with this true `drop`; `limit`, `drop` and `discordant` are shares.
 
-    `discordant` is at least the absolute `drop`: the share of examples that one of both models only gets right.
+    `discordant` is the share of examples that only one of the two models gets right, at least the absolute `drop`.
     """
     z = quantile(confidence)
     losing = 0.5 if discordant == 0 else (discordant + drop) / (2 * discordant)
@@ -67,7 +67,7 @@ def chances(examples: int, limit: float, discordant: float, confidence: float, d
 
 
 class _Shown(NamedTuple):
-    """What a session shows in which `discordant` examples are right in one of both models only."""
+    """The outcome of a session in which `discordant` examples are right in only one of the two models."""
 
     examples: int
     limit: float
@@ -75,11 +75,11 @@ class _Shown(NamedTuple):
     discordant: int
 
     def holds(self, lost: int) -> bool:
-        """Whether the interval's upper end lies within the limit, with so many of them lost."""
+        """Whether the interval's upper end lies within the limit if `lost` of them are losses."""
         return excess(lost, self.discordant - lost, self.examples, self.limit, -self.z) <= 0
 
     def is_unbroken(self, lost: int) -> bool:
-        """Whether its lower end does."""
+        """Whether its lower end lies within the limit."""
         won = self.discordant - lost
         within = (lost - won) / self.examples <= self.limit
         return within or excess(lost, won, self.examples, self.limit, self.z) <= 0
@@ -87,7 +87,7 @@ class _Shown(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def smallest_limit(examples: int, discordant: float, confidence: float) -> float:
-    """The smallest limit, a share, that a candidate without any loss is proven to hold with the chance `ASSURED`."""
+    """The smallest limit, a share, that a candidate without any loss provably holds with probability `ASSURED`."""
     low, high = 0.0, 1.0
     while high - low > CLOSE * high:
         middle = (low + high) / 2
@@ -100,9 +100,9 @@ def smallest_limit(examples: int, discordant: float, confidence: float) -> float
 
 @lru_cache(maxsize=1024)
 def examples_needed(limit: float, discordant: float, confidence: float) -> int | None:
-    """How many examples prove a candidate without any loss within `limit` with the chance `ASSURED`.
+    """How many examples prove a candidate without any loss within `limit` with probability `ASSURED`.
 
-    `None` for a limit of 0, which nothing proves, and beyond `MOST_EXAMPLES`.
+    `None` for a limit of 0, which cannot be proven, and above `MOST_EXAMPLES`.
     """
     if limit <= 0:
         return None
@@ -123,11 +123,11 @@ def examples_needed(limit: float, discordant: float, confidence: float) -> int |
 
 
 def _discordant_counts(examples: int, share: float) -> Iterator[tuple[int, float]]:
-    """Numbers of discordant examples and their probabilities, which sum to 1; of many, some spread evenly."""
+    """Discordant counts and their probabilities, which sum to 1. From a large range, some are selected evenly."""
     spread = math.sqrt(examples * share * (1 - share))
     first = max(0, math.floor(examples * share - REACH_SD * spread - 1))
     last = min(examples, math.ceil(examples * share + REACH_SD * spread + 1))
-    # An odd step, so that even and odd numbers of discordant examples are both seen.
+    # An odd step covers both even and odd counts.
     counts = range(first, last + 1, max(1, (last - first) // MOST_TERMS) | 1)
     weights = [_binomial(count, examples, share) for count in counts]
     total = sum(weights)
@@ -136,10 +136,10 @@ def _discordant_counts(examples: int, share: float) -> Iterator[tuple[int, float
 
 
 def _most_losses(count: int, guess: int, within: Callable[[int], bool]) -> int:
-    """The most losses among `count` discordant examples that `within` allows, -1 for none; more are never allowed."""
+    """The most losses among `count` discordant examples that `within` allows; -1 for none. It never allows more."""
     low, high, step = -1, count + 1, 1
     place = min(max(guess, 0), count)
-    while low < place < high:  # Outwards from the guess, which the count before has left close by.
+    while low < place < high:  # Outwards from the guess: the previous count's result is close.
         if within(place):
             low, place = place, place + step
         else:
@@ -159,7 +159,7 @@ def _binomial(successes: int, trials: int, share: float) -> float:
 
 
 def binomial_cdf(most: int, trials: int, share: float) -> float:
-    """The chance of at most `most` successes: the regularized incomplete beta function (DLMF 8.17.5)."""
+    """The probability of at most `most` successes: the regularized incomplete beta function (DLMF 8.17.5)."""
     if most < 0:
         return 0.0
     if most >= trials or share == 0.0:
@@ -193,11 +193,11 @@ def _apart(value: float, tiny: float) -> float:
     return value if abs(value) > tiny else tiny
 
 
-# --- other metrics, from a spread that was measured -------------------------------------------------------------------
+# --- other metrics, from a measured spread ----------------------------------------------------------------------------
 
 
 def normal_holds(limit: float, standard_error: float, confidence: float) -> float:
-    """The chance that a candidate without any loss is proven within `limit`, in the metric's unit."""
+    """The probability that a candidate without any loss is proven within `limit`, in the metric's unit."""
     if standard_error <= 0:
         return 1.0
     return _NORMAL.cdf(limit / standard_error - quantile(confidence))

@@ -1,9 +1,8 @@
 """Tango's score statistic for the difference of two shares on the same examples, in plain Python.
 
-Verdicts invert it for their intervals (`intervals`), and what can be said before a session starts is
-reckoned from it (`power`), in the web process, where there is no numpy. Tango, "Equivalence test and
-confidence interval for the difference in proportions for the paired-sample design", Statistics in Medicine 17 (1998)
-891-908.
+Verdicts invert it for their intervals (`intervals`). The predictions before a session (`power`) use it in the web
+process, which does not have numpy. Tango, "Equivalence test and confidence interval for the difference in proportions
+for the paired-sample design", Statistics in Medicine 17 (1998) 891-908.
 """
 
 from __future__ import annotations
@@ -12,11 +11,11 @@ import math
 
 
 def excess(lost: int, won: int, trials: int, difference: float, critical: float) -> float:
-    """How far `lost - won` lies beyond what `difference` (a share) and `critical` standard errors allow, in examples.
+    """How far `lost - won` exceeds what `difference` (a share) and `critical` standard errors allow, in examples.
 
-    The standard error is the one that holds if `difference` is true, with the share of wins at its likeliest. It falls
-    as `difference` grows: the interval's lower end is the root for the positive quantile, its upper end the root for
-    the negative one.
+    The standard error assumes that `difference` is true, with the maximum-likelihood share of wins. It falls as
+    `difference` grows: the interval's lower end is the root for the positive quantile, its upper end the root for the
+    negative one.
     """
     a = 2 * trials
     b = -lost - won + (2 * trials - lost + won) * difference

@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("models", "0009_metadata_without_columns"), ("optimization", "0015_parents_by_role")]
+    dependencies = [("models", "0009_metadata_without_columns"), ("optimization", "0016_collected_files")]
 
     operations = [
         migrations.AddField(

@@ -1,0 +1,4 @@
+"""Training PyTorch models on a data set's training part: recovery after pruning, and distillation.
+
+`trainer.py` is the door. `module.py` makes of what was opened a module that can be trained.
+"""

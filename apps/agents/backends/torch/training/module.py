@@ -1,0 +1,82 @@
+"""Of what was opened, a module that can be trained and saved again in the format it came in.
+
+State dicts and transformers folders are modules as they are. An exported program is a graph of operators over
+parameters: its layers are built again (`apps.agents.backends.torch.rebuilding`), so that batch norms learn; dropout is
+gone from it, and what is not rebuilt computes as it was exported. A TorchScript program is trained in evaluation mode,
+its norms with the statistics that they have: what its code does in training mode cannot be seen from outside.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from apps.agents.backends.torch.exported import ByPlace
+from apps.agents.backends.torch.half import Border
+from apps.agents.backends.torch.model import TorchModel
+from apps.agents.backends.torch.rebuilding import rebuilt
+from apps.agents.contracts.errors.techniques import TechniqueInvalidOutput
+from apps.agents.contracts.errors.training import ModelNotTrainable
+from apps.agents.contracts.formats import Format
+from apps.agents.measuring.engine import Feeds
+
+SAME = 1e-5
+"""Of the output's largest number: the same kernels run on the same weights."""
+
+
+def trainable(model: TorchModel, label: str) -> TorchModel:
+    """`model` with a module whose parameters can be trained, in the name of the technique `label`.
+
+    Raises `ModelNotTrainable` for one that is quantized, or whose weights are halves or not floats at all.
+    """
+    if model.summary.quantization:
+        reason = f"its weights are packed ({model.summary.quantization})"
+        raise ModelNotTrainable(technique=label, reason=reason)
+    if model.format is Format.TORCH_EXPORT:
+        model = replace(model, module=_rebuilt(model.module))
+    floats = [weight for weight in model.module.parameters() if weight.is_floating_point()]
+    if not floats:
+        raise ModelNotTrainable(technique=label, reason="it has no parameters that are floats")
+    if narrow := {str(weight.dtype)[6:] for weight in floats} - {"float32", "float64"}:
+        reason = f"its weights are {' and '.join(sorted(narrow))}, too coarse for small steps; start from float32"
+        raise ModelNotTrainable(technique=label, reason=reason)
+    for weight in floats:
+        weight.requires_grad_(True)
+    return model
+
+
+def check_same(before: TorchModel, after: TorchModel, feeds: Feeds, label: str) -> None:
+    """Raises `TechniqueInvalidOutput` where the rebuilt layers of `after` give other outputs than `before`."""
+    for name, wanted, given in zip(before.summary.outputs, before.run(feeds), after.run(feeds), strict=True):
+        largest = float(np.abs(wanted.astype(np.float64)).max(initial=0.0))
+        if not np.allclose(given, wanted, rtol=0, atol=SAME * max(largest, 1e-3), equal_nan=True):
+            reason = f"its layers, built again as modules, give another output {name.name!r}"
+            raise TechniqueInvalidOutput(technique=label, reason=reason)
+
+
+def to_save(model: TorchModel) -> TorchModel:
+    """`model`, trained or pruned, as `save_model` takes it: under the names that its inputs and outputs had."""
+    model.module.eval()
+    if model.format is not Format.TORCH_EXPORT:
+        return model
+    return replace(model, module=Border(model, torch.float32))
+
+
+def set_training(model: TorchModel, *, learn_statistics: bool) -> None:
+    """Training mode, where the module has one that can be trusted; batch norms only if they are to learn."""
+    if model.format is Format.TORCHSCRIPT:
+        model.module.eval()
+        return
+    model.module.train()
+    for part in model.module.modules():
+        if isinstance(part, torch.nn.modules.batchnorm._BatchNorm) and not learn_statistics:
+            part.eval()
+
+
+def _rebuilt(module: torch.nn.Module) -> torch.nn.Module:
+    if isinstance(module, ByPlace):
+        inner = rebuilt(module.program)
+        return ByPlace(inner, module.placed, module.names, module.types)
+    return rebuilt(module)

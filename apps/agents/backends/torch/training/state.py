@@ -1,0 +1,65 @@
+"""Where a training stands: all that is needed to go on from there as if nothing had happened.
+
+What is drawn at random is drawn from the seed and the step's number, so the step is the sampler's and the generators'
+whole state; the place on the schedule is the rate's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+Weights = dict[str, torch.Tensor]
+
+
+@dataclass
+class State:
+    steps: int
+    """To be made in all."""
+    interval: int
+    step: int = 0
+    """Made so far."""
+    place: float = 0.0
+    """On the schedule, 0 to 1."""
+    spent_s: float = 0.0
+    """By this and earlier attempts."""
+    next_check: int = 0
+    checks: int = 0
+    unimproved: int = 0
+    """Checks since the best one."""
+    held_out_before: float = 0.0
+    held_out_best: float = float("inf")
+    best_step: int = 0
+    step_s: float = 0.0
+    """What a step takes, as measured last; 0 where nobody has."""
+    check_s: float = 0.0
+    training_loss: float = 0.0
+    """Mean of the last interval."""
+    stopped_early: bool = False
+    """Because the held-out loss got no better."""
+    out_of_time: bool = False
+
+    @property
+    def done(self) -> bool:
+        return self.step >= self.steps or self.stopped_early or self.out_of_time
+
+
+def write_checkpoint(file: Path, state: State, model: Weights, best: Weights, optimizer: dict[str, Any]) -> None:
+    """Write all of a training's state to `file`."""
+    torch.save({"state": asdict(state), "model": model, "best": best, "optimizer": optimizer}, file)
+
+
+def read_checkpoint(file: Path, device: str) -> tuple[State, Weights, Weights, dict[str, Any]]:
+    """What `write_checkpoint` wrote. Nothing but tensors and numbers is unpickled."""
+    kept = torch.load(file, map_location=device, weights_only=True)
+    known = {field.name for field in fields(State)}
+    state = State(**{name: value for name, value in kept["state"].items() if name in known})
+    return state, kept["model"], kept["best"], kept["optimizer"]
+
+
+def copied(module: torch.nn.Module) -> Weights:
+    """The module's parameters and buffers, as they are now."""
+    return {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}

@@ -1,0 +1,25 @@
+"""Models and data sets that cannot be trained, or not any further."""
+
+from __future__ import annotations
+
+from apps.errors import UserError
+
+
+class TrainingPartMissing(UserError):
+    code = "training.part_missing"
+    sentence = (
+        "{technique} trains the model, and the data set sets no examples apart for that. Give its spec a "
+        "training_share, such as 0.4."
+    )
+
+
+class ModelNotTrainable(UserError):
+    code = "training.model_not_trainable"
+    sentence = "{technique} cannot train this model: {reason}."
+
+
+class TrainingDiverged(UserError):
+    code = "training.diverged"
+    sentence = (
+        "The loss was not a number any more after {step} steps of {technique}. Try a learning rate below {rate:g}."
+    )

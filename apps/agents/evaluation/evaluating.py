@@ -1,0 +1,177 @@
+"""One evaluation after the outputs have been compared: speed, memory, verdicts, and the report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from apps.agents.contracts.context import Context
+from apps.agents.contracts.criteria import Criteria, Target
+from apps.agents.contracts.dataset_spec import METRICS, DatasetKind, DatasetSpec
+from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
+from apps.agents.contracts.reports.machine import Machine
+from apps.agents.contracts.reports.measurements import OriginalMemory, Pair
+from apps.agents.contracts.reports.metrics import Fidelity, MetricComparison
+from apps.agents.contracts.reports.runtimes import RuntimeBaseline
+from apps.agents.datasets.loading import Arrays, Dataset
+from apps.agents.evaluation.findings import findings
+from apps.agents.evaluation.measured import Measurements
+from apps.agents.evaluation.plausibility import implausible_gains, suspicions, too_fast, unrelated_outputs
+from apps.agents.evaluation.quality import Outputs, Question
+from apps.agents.evaluation.speed import ReportProgress, Speed, Timed, timing_target
+from apps.agents.evaluation.verdicts import judge, overall
+from apps.agents.measuring.engine import Engine
+from apps.agents.measuring.intervals import unknown
+from apps.agents.measuring.timer import Timer
+
+OUTPUTS_SHARE, LATENCY_SHARE, MEMORY_SHARE = 0.55, 0.33, 0.12
+"""Shares of the progress bar."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Both models with everything that their report depends on; see `EvaluationAgent.evaluate`."""
+
+    original: Engine
+    candidate: Engine
+    dataset: Dataset
+    """With the measured part in the place of its test part."""
+    judging_examples: int
+    question: Question
+    context: Context
+    machine: Machine
+    seed: int
+    keeps_parameters: bool
+    baseline: RuntimeBaseline | None
+    original_memory: OriginalMemory | None
+
+    @property
+    def criteria(self) -> Criteria:
+        """The member's criteria at the confidence of this evaluation's intervals."""
+        return self.question.criteria.model_copy(update={"confidence": self.question.shared_confidence})
+
+    def report(self, found: Outputs, timer: Timer, again: Timer) -> EvaluationReport:
+        """Time both models, measure their memory, and judge them together with the compared outputs `found`."""
+        target, notes = timing_target(self.original, self.candidate, self.criteria.target, self.dataset.layout)
+        feeds = self.dataset.first(target.batch_size)
+        fidelity = found.fidelity.report(found.scorer.agreement(self.criteria.confidence))
+        speed = self._speed(feeds, target, fidelity, timer, again)
+        measured = self._measured(found, speed, self._memory(feeds, target))
+        report = self._report(found, fidelity, measured, (*notes, *self._notes(found, speed)))
+        return report.model_copy(update={"findings": findings(report)})
+
+    # --- measuring ----------------------------------------------------------------------------------------------------
+
+    def _speed(self, feeds: Arrays, target: Target, fidelity: Fidelity, timer: Timer, again: Timer) -> Timed:
+        before, after = self.original.summary, self.candidate.summary
+        return Speed(timer, again, self.context, _speed_progress(self.context)).measure(
+            feeds,
+            target,
+            self.criteria,
+            self.seed,
+            lambda speedup: too_fast(before, after, speedup, self.baseline, fidelity.sqnr_db),
+        )
+
+    def _memory(self, feeds: Arrays, target: Target) -> Pair:
+        """Peak memory of both models. If the original's is known from the analysis, only the candidate is measured."""
+        known = self._known_memory(target)
+        bytes_of = [] if known is None else [known.peak_bytes]
+        for name, engine in (("original", self.original), ("candidate", self.candidate))[len(bytes_of) :]:
+            done = len(bytes_of)
+            fraction = OUTPUTS_SHARE + LATENCY_SHARE + MEMORY_SHARE * done / 2
+            self.context.progress(fraction, f"Measuring the {name}'s memory in a separate process", 2.0 * (2 - done))
+            bytes_of.append(engine.peak_memory_bytes(feeds, target))
+        return _pair(*bytes_of)
+
+    def _known_memory(self, target: Target) -> OriginalMemory | None:
+        """The analysis's measurement, if it used the same batch size, the same kind of examples and this machine."""
+        memory = self.original_memory
+        same_lengths = self.question.part is Part.EVALUATION or self.dataset.spec.kind is not DatasetKind.TEXT
+        if memory is None or not same_lengths:
+            return None
+        same = (memory.batch_size, memory.hostname) == (target.batch_size, self.machine.hostname)
+        return memory if same else None
+
+    def _measured(self, found: Outputs, speed: Timed, memory: Pair) -> Measurements:
+        latency = speed.latency
+        return Measurements(
+            primary=found.metrics[0],
+            examples=found.examples,
+            latency=latency,
+            candidate_latency_ms=latency.candidate_p50_ms or unknown(latency.candidate.p50_ms),
+            size_bytes=_pair(self.original.summary.size_bytes, self.candidate.summary.size_bytes),
+            peak_memory_bytes=memory,
+            confidence=self.criteria.confidence,
+            groups=found.groups,
+            group_metric=found.group_metric,
+        )
+
+    # --- reporting ----------------------------------------------------------------------------------------------------
+
+    def _report(
+        self, found: Outputs, fidelity: Fidelity, measured: Measurements, notes: tuple[str, ...]
+    ) -> EvaluationReport:
+        constraints = judge(self.criteria.constraints, measured)
+        self.context.progress(1.0, "Evaluated", 0.0)
+        return EvaluationReport(
+            task=self.dataset.spec.task,
+            part=self.question.part,
+            examples=found.examples,
+            examples_of_part=found.examples_of_part,
+            judging_examples=self.judging_examples,
+            levels=found.levels,
+            outcomes=found.outcomes,
+            outputs_s=found.seconds,
+            metrics=found.metrics,
+            fidelity=fidelity,
+            flips=found.scorer.flips(),
+            classes=found.scorer.classes(),
+            groups=found.groups,
+            group_metric=found.group_metric,
+            latency=measured.latency,
+            size_bytes=measured.size_bytes,
+            peak_memory_bytes=measured.peak_memory_bytes,
+            constraints=constraints,
+            implausible=self._implausible(found, fidelity, measured),
+            verdict=overall(constraints),
+            confidence=self.criteria.confidence,
+            machine=self.machine,
+            notes=notes,
+        )
+
+    def _implausible(self, found: Outputs, fidelity: Fidelity, measured: Measurements) -> tuple[str, ...]:
+        gains = implausible_gains(
+            self.original.summary,
+            self.candidate.summary,
+            measured.latency.speedup,
+            measured.primary,
+            keeps_parameters=self.keeps_parameters,
+            baseline=self.baseline,
+            sqnr_db=fidelity.sqnr_db,
+        )
+        return (*gains, *unrelated_outputs(found.metrics, self.dataset.spec))
+
+    def _notes(self, found: Outputs, speed: Timed) -> tuple[str, ...]:
+        identical = found.fidelity.identical
+        return (
+            *found.notes,
+            *self.dataset.notes,
+            *_other_metric(self.dataset.spec, found.metrics[0]),
+            *speed.notes,
+            *suspicions(self.original.summary, self.candidate.summary, identical_outputs=identical),
+        )
+
+
+def _speed_progress(context: Context) -> ReportProgress:
+    return lambda done, doing, eta_s: context.progress(OUTPUTS_SHARE + LATENCY_SHARE * done, doing, eta_s)
+
+
+def _pair(original: float, candidate: float) -> Pair:
+    """Original over candidate. A candidate of 0 counts as 1, so that the ratio stays finite."""
+    return Pair(original=original, candidate=candidate, ratio=original / max(1.0, candidate))
+
+
+def _other_metric(spec: DatasetSpec, primary: MetricComparison) -> tuple[str, ...]:
+    """A note if the chosen metric cannot be computed from this output, such as top-5 with three classes."""
+    if spec.metric is None or primary.metric == spec.metric:
+        return ()
+    return (f"{METRICS[spec.metric].label} cannot be measured on this output; {primary.label} is used instead.",)

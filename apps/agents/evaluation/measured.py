@@ -1,0 +1,32 @@
+"""The measurements that a session's constraints are compared with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from apps.agents.contracts.dataset_spec import Metric
+from apps.agents.contracts.reports.measurements import Estimate, LatencyComparison, Pair
+from apps.agents.contracts.reports.metrics import GroupComparison, MetricComparison
+
+
+@dataclass(frozen=True)
+class MetricMeasured:
+    """What the limits on the metric are compared with; `confidence` is that of the intervals."""
+
+    primary: MetricComparison
+    examples: int
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Measurements(MetricMeasured):
+    """What the constraints of a session are compared with."""
+
+    latency: LatencyComparison
+    candidate_latency_ms: Estimate
+    """The candidate's median run, with its interval over blocks."""
+    size_bytes: Pair
+    peak_memory_bytes: Pair
+    groups: tuple[GroupComparison, ...] = ()
+    group_metric: Metric | None = None
+    """The metric that `groups` compares."""

@@ -1,0 +1,158 @@
+"""Training to its end, within its minutes, and across an interruption."""
+
+from __future__ import annotations
+
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from apps.agents.backends.torch.training.recipe import Recipe
+from apps.agents.contracts.errors.training import TrainingDiverged
+from tests.agents.told import Told
+from tests.agents.training_lessons import Clock, network, trainer
+
+SHORT = Recipe(steps=36, batch_size=16, learning_rate=0.01, patience=100)
+
+
+class Killed(Exception):
+    """What a test raises in the middle of a training."""
+
+
+def weights(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+
+@pytest.mark.parametrize(("optimizer", "rate"), [("adamw", 0.02), ("sgd", 0.2)])
+def test_a_training_learns_what_held_out_examples_show(tmp_path: Path, optimizer: str, rate: float) -> None:
+    told, module = Told(), network()
+    recipe = Recipe(steps=60, batch_size=16, learning_rate=rate, optimizer=optimizer)
+    state = trainer(tmp_path, module, recipe, told=told).run()
+    assert state.held_out_best < 0.7 * state.held_out_before
+    assert told.metrics["training loss"] == state.training_loss
+    assert told.fractions == sorted(told.fractions)
+    assert told.fractions[-1] == 1.0
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tmp_path: Path) -> None:
+    made = []
+    for seed in (3, 3, 4):
+        module = network()
+        trainer(tmp_path, module, Recipe(steps=12, batch_size=16, seed=seed)).run()
+        made.append(weights(module))
+    assert all(torch.equal(made[0][name], made[1][name]) for name in made[0])
+    assert not torch.equal(made[0]["head.weight"], made[2]["head.weight"])
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize("killed_after", [4, 17, 35])
+def test_a_killed_training_goes_on_to_the_very_weights_of_an_undisturbed_one(
+    tmp_path: Path, optimizer: str, killed_after: int
+) -> None:
+    recipe = Recipe(steps=36, batch_size=16, learning_rate=0.01, shift=1, optimizer=optimizer)
+    clock, undisturbed = Clock(), network()
+    trainer(tmp_path, undisturbed, recipe, clock=clock, hold=lambda: clock.wait(60)).run()
+
+    told, steps, clock = Told(), count(1), Clock()
+
+    def kill() -> None:
+        clock.wait(60)
+        if next(steps) > killed_after:
+            raise Killed
+
+    with pytest.raises(Killed):
+        trainer(tmp_path, network(), recipe, told=told, clock=clock, hold=kill).run()
+    file = tmp_path / "kept.pt"
+    file.write_bytes(told.kept[-1])
+    resumed, again = network(), Told(checkpoint=file)
+    state = trainer(tmp_path, resumed, recipe, told=again, clock=clock, hold=lambda: clock.wait(60)).run()
+    assert f"Training goes on from step {3 * (killed_after // 3)} of 36." in again.lines
+    assert state.step == 36
+    wanted, found = weights(undisturbed), weights(resumed)
+    assert all(torch.equal(wanted[name], found[name]) for name in wanted)
+
+
+@pytest.mark.parametrize("step_s", [0.5, 3.0])
+def test_minutes_are_kept_to_a_tenth(tmp_path: Path, step_s: float) -> None:
+    clock = Clock()
+    recipe = Recipe(minutes=2, batch_size=16, learning_rate=1e-4, patience=1000)
+    trainer(tmp_path, network(), recipe, clock=clock, hold=lambda: clock.wait(step_s)).run()
+    assert 108 <= clock.now <= 132
+
+
+@pytest.mark.parametrize("later_s", [0.5, 3.0])
+def test_minutes_are_kept_where_the_machine_changes_its_pace(tmp_path: Path, later_s: float) -> None:
+    clock = Clock()
+    recipe = Recipe(minutes=5, batch_size=16, learning_rate=1e-4, patience=1000)
+    trainer(tmp_path, network(), recipe, clock=clock, hold=lambda: clock.wait(1.0 if clock.now < 90 else later_s)).run()
+    assert 270 <= clock.now <= 330
+
+
+def test_a_killed_training_has_no_more_minutes_than_an_undisturbed_one(tmp_path: Path) -> None:
+    recipe = Recipe(minutes=2, batch_size=16, learning_rate=1e-4, patience=1000)
+    told, clock = Told(), Clock()
+
+    def kill() -> None:
+        clock.wait(1)
+        if clock.now > 70:
+            raise Killed
+
+    with pytest.raises(Killed):
+        trainer(tmp_path, network(), recipe, told=told, clock=clock, hold=kill).run()
+    file = tmp_path / "kept.pt"
+    file.write_bytes(told.kept[-1])
+    clock = Clock()
+    state = trainer(
+        tmp_path, network(), recipe, told=Told(checkpoint=file), clock=clock, hold=lambda: clock.wait(1)
+    ).run()
+    assert clock.now < 70
+    assert 108 <= state.spent_s <= 132
+
+
+def test_training_ends_where_held_out_examples_get_no_better(tmp_path: Path) -> None:
+    recipe = Recipe(steps=600, batch_size=16, learning_rate=0.05, patience=1, warmup=0.01)
+    state = trainer(tmp_path, network(), recipe).run()
+    assert state.stopped_early
+    assert state.step < 600
+
+
+def test_the_weights_handed_over_are_the_best_ones_and_not_the_last(tmp_path: Path) -> None:
+    module = network()
+    made = trainer(tmp_path, module, Recipe(steps=200, batch_size=16, learning_rate=0.05, patience=1, warmup=0.01))
+    state = made.run()
+    assert state.best_step < state.step
+    assert made.stepper.check() == pytest.approx(state.held_out_best, rel=1e-5)
+
+
+def test_a_loss_that_is_no_number_is_refused_by_name(tmp_path: Path) -> None:
+    module = network()
+
+    def spoil() -> None:
+        with torch.no_grad():
+            module.head.weight.fill_(float("nan"))
+
+    with pytest.raises(TrainingDiverged) as refused:
+        trainer(tmp_path, module, SHORT, hold=spoil).run()
+    assert refused.value.code == "training.diverged"
+
+
+def test_batch_norms_learn_the_statistics_of_the_training_batches_or_keep_their_own(tmp_path: Path) -> None:
+    for learn in (True, False):
+        module = network()
+        before = module.norm.running_mean.clone()
+        trainer(tmp_path, module, Recipe(steps=12, batch_size=16, learning_rate=0.01, learn_statistics=learn)).run()
+        assert torch.equal(before, module.norm.running_mean) is not learn
+
+
+def test_what_is_held_in_place_stays_there(tmp_path: Path) -> None:
+    module = network()
+    mask = torch.from_numpy(np.random.default_rng(0).integers(0, 2, tuple(module.head.weight.shape))).float()
+
+    def hold() -> None:
+        with torch.no_grad():
+            module.head.weight.mul_(mask)
+
+    trainer(tmp_path, module, SHORT, hold=hold).run()
+    assert torch.equal(module.head.weight == 0, mask == 0)
