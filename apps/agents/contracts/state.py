@@ -131,9 +131,9 @@ class Prediction(Value):
     basis: str
     """The source of the numbers, in a sentence."""
     minutes: float | None = None
-    """Of making and measuring it; `None` where that is not known, as in plans from before it was predicted."""
+    """For making and measuring it; `None` if not known, as in plans from before this was predicted."""
     minutes_basis: str | None = None
-    """Where the minutes come from, in a sentence."""
+    """The source of the minutes, in a sentence."""
 
 
 class CandidateRecord(Value):

@@ -155,7 +155,8 @@ class PlanningAgent:
         chosen = [item for item in weighed if not item.firm and (not item.soft or _asked_for(item, criteria))]
         chosen += _measured_anyway(chosen, weighed)
         chosen += [item for item in weighed if item not in chosen and any(_is_baseline(item, one) for one in chosen)]
-        chosen += self._behind_cuts(chosen, bases, available, criteria)
+        behind_cuts = self._behind_cuts(chosen, bases, available, criteria)
+        chosen += [_foreseen(item, bases, minutes, self._before(item)) for item in behind_cuts]
         chosen.sort(key=lambda item: -_worth(item, criteria))
         omitted = omitted + [
             Omission(technique=item.spec.name, title=item.title, reason=_sentence(item.firm or item.soft or ""))
@@ -181,6 +182,10 @@ class PlanningAgent:
             )
             made.append(_after_cut(cut, later) if later else self._cut_alone(cut, available, bases))
         return made
+
+    def _before(self, item: _Weighed) -> list[tuple[TechniqueSpec, Mapping[str, Any]]]:
+        """What is applied before it, and only for it."""
+        return [(self.specs[link.technique], link.parameters) for link in item.head]
 
     def _cut_alone(self, cut: Cut, available: Mapping[str, TechniqueSpec], bases: Bases) -> _Weighed:
         last = cut.chain[-1]
@@ -304,10 +309,13 @@ def _culprits(spec: TechniqueSpec, parameters: Mapping[str, Any], profile: Graph
     return f"quantizing {named} leaves too little signal over noise ({source})"
 
 
-def _foreseen(item: _Weighed, bases: Bases, minutes: Minutes) -> _Weighed:
-    """With the minutes that it takes."""
+def _foreseen(
+    item: _Weighed, bases: Bases, minutes: Minutes, before: Sequence[tuple[TechniqueSpec, Mapping[str, Any]]] = ()
+) -> _Weighed:
+    """With the minutes that it takes, and those of what is made `before` for it alone."""
     basis = bases.of(item.spec) or bases.original
-    return replace(item, prediction=minutes.foreseen(item.spec, item.variant.parameters, basis, item.prediction))
+    applied = (*before, (item.spec, item.variant.parameters))
+    return replace(item, prediction=minutes.foreseen(applied, basis, item.prediction))
 
 
 def _measured_anyway(chosen: list[_Weighed], weighed: list[_Weighed]) -> list[_Weighed]:

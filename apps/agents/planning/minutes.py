@@ -35,22 +35,24 @@ class Minutes:
     """Of the examples, that techniques may train on."""
 
     def foreseen(
-        self, spec: TechniqueSpec, parameters: Mapping[str, Any], basis: Basis, prediction: Prediction
+        self, applied: Sequence[tuple[TechniqueSpec, Mapping[str, Any]]], basis: Basis, prediction: Prediction
     ) -> Prediction:
-        """`prediction` with the minutes of one application of `spec` to `basis`, and where they come from.
+        """`prediction` with the minutes of applying these techniques one after the other, and where they come from.
 
-        What it starts from is made once for all and not counted. Before the analysis, minutes are a lower bound.
+        `basis` is the form of the model that is changed. What several candidates start from is made once and is not in
+        `applied`. Before the analysis, minutes are a lower bound.
         """
         facts = self._facts(basis)
-        cost = spec.knowledge.cost(spec, parameters, facts)
-        starts_s = max((STARTS_S.get(name, STARTS_OTHERWISE_S) for name in spec.requires), default=STARTS_OTHERWISE_S)
+        costs = [spec.knowledge.cost(spec, parameters, facts) for spec, parameters in applied]
         checked_s = (facts.calibration_examples + CHECKING_RUNS) * facts.forward_s
-        making_s = starts_s + checked_s + max(0.0, cost.seconds)
-        measuring_s = starts_s + self._measuring_s(facts.forward_s, prediction.speedup)
+        starts_s = [_starts_s(spec) for spec, _ in applied]
+        making_s = sum(starts_s) + len(applied) * checked_s + sum(max(0.0, cost.seconds) for cost in costs)
+        measuring_s = starts_s[-1] + self._measuring_s(facts.forward_s, prediction.speedup)
         known = "" if basis.analysis is not None else "at least, as the model's latency is not known yet: "
-        told = f"{known}{making_s:.0f} s to make it ({cost.basis}) and up to {measuring_s:.0f} s to measure it."
+        sources = "; ".join(dict.fromkeys(cost.basis for cost in costs))
+        sentence = f"{known}{making_s:.0f} s to make it ({sources}) and up to {measuring_s:.0f} s to measure it."
         minutes = round((making_s + measuring_s) / 60, 3)
-        return prediction.model_copy(update={"minutes": minutes, "minutes_basis": capitalized(told)})
+        return prediction.model_copy(update={"minutes": minutes, "minutes_basis": capitalized(sentence)})
 
     def _facts(self, basis: Basis) -> CostFacts:
         parts = part_sizes(self.dataset.examples, self.training_share)
@@ -69,6 +71,11 @@ class Minutes:
         return MEASURED_BESIDES_S + ran_s + SHARE_OF_RANKING * timing_budget_s(self.criteria.budget)
 
 
+def _starts_s(spec: TechniqueSpec) -> float:
+    """Seconds until a process for the technique can begin."""
+    return max((STARTS_S.get(name, STARTS_OTHERWISE_S) for name in spec.requires), default=STARTS_OTHERWISE_S)
+
+
 def against_the_budget(candidates: Sequence[CandidateRecord], criteria: Criteria) -> str | None:
     """What the planned candidates take in all and whether that fits, in a sentence; `None` where nothing is known."""
     budget = criteria.budget.minutes
@@ -83,5 +90,5 @@ def against_the_budget(candidates: Sequence[CandidateRecord], criteria: Criteria
             f"that nothing is measured."
         )
     total, which = sum(minutes), "it" if len(minutes) == 1 else f"all {len(minutes)}"
-    told = f"Making and measuring {which} should take {duration(60 * total)}; the budget is {duration(60 * budget)}"
-    return f"{told}." if total <= budget else f"{told}, so the last ones may not be measured."
+    sentence = f"Making and measuring {which} should take {duration(60 * total)}; the budget is {duration(60 * budget)}"
+    return f"{sentence}." if total <= budget else f"{sentence}, so the last ones may not be measured."

@@ -68,6 +68,12 @@ def test_training_costs_each_epoch_and_none_without_epochs():
     assert one - none == pytest.approx(4 * FACTS.training_examples * FACTS.forward_s)
 
 
+def test_training_for_some_minutes_takes_them_whatever_the_model_is():
+    for facts in (FACTS, replace(FACTS, forward_s=1.0)):
+        took = cost("torch-recover", facts, minutes=5.0).seconds - cost("torch-recover", facts, minutes=1.0).seconds
+        assert took == pytest.approx(240)
+
+
 # --- the plan ---------------------------------------------------------------------------------------------------------
 
 
@@ -135,7 +141,7 @@ def test_the_training_part_of_the_data_counts():
     basis = bases_of_analyses(resnet().analysis, (), DATASET.task).original
     prediction = Prediction(speedup=1, size_ratio=1, metric_drop_points=0, risk="low", basis="")
     little, much = (
-        Minutes(FASTEST, DATASET, share).foreseen(spec, spec.resolve({}), basis, prediction).minutes or 0.0
+        Minutes(FASTEST, DATASET, share).foreseen([(spec, spec.resolve({}))], basis, prediction).minutes or 0.0
         for share in (0.1, 0.5)
     )
     assert much > little

@@ -140,6 +140,21 @@ def test_an_artifact_that_is_the_input_again_has_no_effect(workshop: Workshop, a
     assert list(assignment.out.iterdir()) == []
 
 
+def test_apply_finds_the_checkpoint_of_the_job_and_keeps_another(workshop: Workshop, assignment: Assignment):
+    class Resuming(Toy):
+        def apply(self, assignment: Assignment, context: Context) -> Applied:
+            assert context.checkpoint is not None
+            file = assignment.scratch / "state.bin"
+            file.write_bytes(context.checkpoint.read_bytes() + b" and more")
+            context.keep_checkpoint(file)
+            return super().apply(assignment, context)
+
+    workshop.told.checkpoint = workshop.root / "checkpoint"
+    workshop.told.checkpoint.write_bytes(b"half")
+    workshop.run(assignment, Resuming())
+    assert workshop.told.kept == [b"half and more"]
+
+
 def test_what_a_crash_left_is_removed(workshop: Workshop, assignment: Assignment):
     with pytest.raises(RuntimeError):
         workshop.run(assignment, Toy("crash"))

@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-EPOCHS, CALIBRATION_EXAMPLES = "epochs", "calibration_examples"
-"""Parameters that say how often the examples are passed through the model."""
+CALIBRATION_EXAMPLES, EPOCHS, STEPS, MINUTES = "calibration_examples", "epochs", "steps", "minutes"
+"""Parameters that say how often examples are passed through the model: how many, how often, or for how long."""
+EXAMPLES_A_STEP = 32
+"""Of training."""
 
 
 @dataclass(frozen=True)
@@ -44,17 +46,21 @@ class CostRule:
     passes: float = 0.0
     """Runs of the model, for each calibration example that the technique takes."""
     training_passes: float = 0.0
-    """Runs of the model that one training example costs in one epoch."""
+    """Runs of the model that one example costs in training, each time it is trained on."""
 
     def cost(self, parameters: Mapping[str, Any], facts: CostFacts) -> Cost:
         """The cost with these complete parameters."""
         asked = int(parameters.get(CALIBRATION_EXAMPLES, facts.calibration_examples))
         runs = self.passes * min(asked, facts.calibration_examples)
-        runs += self.training_passes * int(parameters.get(EPOCHS, 0)) * facts.training_examples
+        steps = int(parameters.get(STEPS, 0))
+        trained = int(parameters.get(EPOCHS, 0)) * facts.training_examples + steps * EXAMPLES_A_STEP
+        runs += self.training_passes * trained
+        asked_s = 0.0 if steps else 60 * float(parameters.get(MINUTES, 0.0))
         weights_s = self.per_million_s * facts.parameters / 1e6
-        return Cost(self.fixed_s + weights_s + runs * facts.forward_s, self._said(runs, facts))
+        seconds = self.fixed_s + weights_s + asked_s + runs * facts.forward_s
+        return Cost(seconds, f"it trains for {asked_s:.0f} s, as asked" if asked_s else self._basis_of(runs, facts))
 
-    def _said(self, runs: float, facts: CostFacts) -> str:
+    def _basis_of(self, runs: float, facts: CostFacts) -> str:
         if not runs or not facts.forward_s:
             return self.basis
         return f"{self.basis}; {runs:,.0f} runs of the model at {1000 * facts.forward_s:.3g} ms"
@@ -75,6 +81,7 @@ _BY_FAMILY: Mapping[str, CostRule] = {
     "export": _EXPORTED,
     "graph optimization": _PLAIN,
     "pruning": _TRAINED,
+    "training": _TRAINED,
     "distillation": _TRAINED,
     "architecture search": _TRAINED,
     "compression": _TRAINED,
