@@ -75,6 +75,9 @@ def test_links_that_were_not_asked_for_are_planned(finished: OptimizationSession
     candidate.save()
 
     assert [link.state for link in row_of(finished, "c09").links] == ["completed", "completed", "planned"]
+    assert ">planned</span>" in chain_on_the_page(finished, "c09")
+    finished.candidates.filter(key="c09").update(status="skipped")
+    assert ">not applied</span>" in chain_on_the_page(finished, "c09")
 
 
 def test_a_candidate_of_one_link_is_applied_to_the_original(finished: OptimizationSession) -> None:

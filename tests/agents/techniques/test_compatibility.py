@@ -149,7 +149,7 @@ def test_half_precision_and_no_weights_at_all_are_told_apart() -> None:
     halves = _judged(_summary(weight_dtypes={"float16": 1000}))
     assert "half precision" in halves["onnx-float16"].reason
     empty = _judged(_summary(weight_dtypes={"int64": 10}))
-    assert "no weights" in empty["onnx-float16"].reason
+    assert "does not store weights" in empty["onnx-float16"].reason
 
 
 def test_indices_are_no_weights() -> None:
