@@ -76,8 +76,8 @@ def inspect(path: Path, scratch: Path, *, limit_bytes: int = DEFAULT_LIMIT_BYTES
     check_claims(wire)
     notes = check_structure(model)
     check_kernels(wire, model)
-    told = {"notes": (*notes, *_on_cpu(wire, model))}
-    summary = wire.summary(files.used_bytes(model, wire)).model_copy(update=told)
+    noted = {"notes": (*notes, *_on_cpu(wire, model))}
+    summary = wire.summary(files.used_bytes(model, wire)).model_copy(update=noted)
     return with_fixed_axes(summary, model)
 
 
