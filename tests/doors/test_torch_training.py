@@ -68,7 +68,7 @@ def test_a_program_is_pruned_trained_again_and_quantized_and_judged(door: Door, 
         *CHAIN,
         objective=Objective.SIZE,
         constraints=Constraints(max_metric_drop_points=30.0),
-        budget=Budget(minutes=4.5, candidates=1),
+        budget=Budget(minutes=4, candidates=1),
     )
     session = door.verdict(version, dataset, criteria)
     assert session.outcome == Outcome.IMPROVED, told(session)
