@@ -10,10 +10,9 @@ import torch
 from torch import fx
 
 from apps.agents.backends.torch.exported import save_exported
-from apps.agents.backends.torch.half import Border
 from apps.agents.backends.torch.loading import load_model
 from apps.agents.backends.torch.model import TorchModel
-from apps.agents.backends.torch.training.module import check_same, trainable
+from apps.agents.backends.torch.training.module import Named, check_same, trainable
 from apps.agents.contracts.errors.techniques import TechniqueLibraryFailed
 from apps.agents.contracts.formats import Format
 from apps.agents.measuring.engine import Feeds
@@ -38,8 +37,7 @@ def to_cut(model: TorchModel, feeds: Feeds, scratch: Path, label: str) -> TorchM
 def _exported(model: TorchModel, scratch: Path, label: str) -> TorchModel:
     with tempfile.TemporaryDirectory(dir=scratch, prefix="program-") as folder:
         try:
-            named = replace(model, module=Border(model, torch.float32))
-            path = save_exported(named, Path(folder) / "model.pt2")
+            path = save_exported(replace(model, module=Named(model)), Path(folder) / "model.pt2")
         except Exception as error:  # The exporter reports what it stumbles over with whatever comes.
             reason = f"it cannot be exported: {' '.join(str(error).split())[:300].rstrip('. ')}"
             raise TechniqueLibraryFailed(technique=label, reason=reason) from error
