@@ -15,7 +15,7 @@ from apps.agents.contracts.errors.techniques import (
     TechniqueQuantizedModel,
     TechniqueWithoutCalibration,
 )
-from apps.agents.techniques.base import Made
+from apps.agents.techniques.base import Optimized
 from tests.agents import graphs
 from tests.agents.backends.onnx_pruning.nets import Net, pictures, widths
 from tests.agents.workshop import DEPTHWISE, FASHION, FIDELITY, RESNET, Workshop, loaded, sqnr_db
@@ -37,7 +37,7 @@ def _accuracy(model: Path) -> float:
     return 100 * float((logits.argmax(1) == labels).mean())
 
 
-def _small(workshop: Workshop, **parameters: object) -> Made:
+def _small(workshop: Workshop, **parameters: object) -> Optimized:
     """A net of two convolutions and a head, pruned on a few pictures."""
     net = Net()
     normed = net.norm("norm", net.conv("first", "x", 16))
