@@ -14,7 +14,7 @@ from apps.agents.backends.onnx.pruning.groups import Group, readers_of
 from apps.agents.backends.onnx.pruning.moments import Matrix, Moments
 from apps.agents.backends.onnx.pruning.tracing import Layer, Trace
 
-SHRINKING = 10
+SHRINKING = 1000
 """Covariances are drawn to their diagonals by `channels / (channels + SHRINKING × rows)`."""
 ROWS_PER_BATCH = 2048
 """Places of one batch at which channels are looked at."""
