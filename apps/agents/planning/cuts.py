@@ -1,12 +1,11 @@
-"""Candidates that start from a pruned and recovered model: their links before, and what they are predicted to do.
+"""Candidates that start from a pruned model that is trained again: their links and their predictions.
 
-They are planned where the data set sets examples apart to train on and the session's minutes allow for training. What
-comes behind the cut is whatever promises most for the whole model.
+They are planned if the data set has a training part and the session's minutes allow for training.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from apps.agents.contracts.chain import Chain
@@ -14,19 +13,8 @@ from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.state import Prediction
 from apps.agents.planning.chains import application_of
 from apps.agents.techniques.catalogue import Risk, TechniqueSpec
+from apps.agents.techniques.knowledge.retraining import Retraining
 from apps.agents.techniques.order import why_not_after
-
-PRUNE, RECOVER = "torch-prune", "torch-recover"
-FEWEST_MINUTES = 4.0
-"""Of a session that trains at all."""
-MINUTES_FOR_TWO = 15.0
-TRAINING_SHARE = 0.2
-"""Of the session's minutes, for the training of each cut."""
-LOST_POINTS: Mapping[float, float] = {0.7: 0.8, 0.9: 2.0}
-"""After a short training, by the share of the multiply-accumulates that was removed: a residual network on
-Fashion-MNIST, measured."""
-_SPEED = 0.9
-"""How well speed follows work: its exponent."""
 
 
 @dataclass(frozen=True)
@@ -35,48 +23,44 @@ class Cut:
 
     share: float
     chain: Chain
+    known: Retraining
 
     @property
     def reason(self) -> str:
         minutes = self.chain[-1].parameters["minutes"]
-        return f"{self.share:.0%} of the work is pruned away, and what that costs learned again in {minutes:g} minutes."
+        return f"{self.share:.0%} of the work is pruned away, then the model is trained for {minutes:g} minutes."
 
-    def predicted(self, later: Prediction | None) -> Prediction:
-        """What the cut does by itself, or together with what `later` is predicted to do to the whole model."""
-        left, lost = 1 - self.share, LOST_POINTS[self.share]
+    @property
+    def prediction(self) -> Prediction:
+        """The effect of the cut and its training."""
+        left, lost = 1 - self.share, self.known.points_lost[self.share]
         return Prediction(
-            speedup=left**-_SPEED * (later.speedup if later else 1.0),
-            size_ratio=(later.size_ratio if later else 1.0) / left,
-            metric_drop_points=lost + (later.metric_drop_points if later else 0.0),
-            metric_drop_high=3 * lost + ((later.metric_drop_high or later.metric_drop_points) if later else 0.0),
+            speedup=round(left**-self.known.speed_exponent, 3),
+            size_ratio=round(1 / left, 3),
+            metric_drop_points=lost,
+            metric_drop_high=3 * lost,
             risk=Risk.MEDIUM.value,
-            basis="The cut's numbers are those of a residual network on small pictures.",
+            basis="The cut's numbers are those of a residual network on small images.",
         )
 
 
-def cuts(available: Mapping[str, TechniqueSpec], criteria: Criteria, model_format: str) -> list[Cut]:
-    """The cuts that a session with these criteria has time for, the gentlest first; `available` may be used in it."""
-    prune, recover = available.get(PRUNE), available.get(RECOVER)
+def cuts(available: Mapping[str, TechniqueSpec], criteria: Criteria, model_format: str) -> Iterator[Cut]:
+    """The cuts that a session with these criteria has time for, the smallest first. Only `available` techniques are
+    used."""
     minutes = criteria.budget.minutes
-    if prune is None or recover is None or model_format not in prune.formats or minutes < FEWEST_MINUTES:
-        return []
-    shares = sorted(LOST_POINTS)[: 2 if minutes >= MINUTES_FOR_TWO else 1]
-    training = {"minutes": round(TRAINING_SHARE * minutes, 2)}
-    return [
-        Cut(
-            share,
-            (
-                application_of(prune, prune.resolve({"macs_removed": share})),
-                application_of(recover, recover.resolve(training)),
-            ),
-        )
-        for share in shares
-    ]
+    for prune in available.values():
+        known = prune.knowledge.retraining
+        train = available.get(known.by) if known else None
+        if known is None or train is None or model_format not in prune.formats or minutes < known.fewest_minutes:
+            continue
+        training = train.resolve({"minutes": round(known.share_of_session * minutes, 2)})
+        for share in sorted(known.points_lost)[: 2 if minutes >= known.minutes_for_two else 1]:
+            pruning = prune.resolve({known.parameter: share})
+            yield Cut(share, (application_of(prune, pruning), application_of(train, training)), known)
 
 
-def fits_behind(cut: Cut, later: Chain, specs: Mapping[str, TechniqueSpec], model_format: str) -> bool:
-    """Whether the links of `later` may follow the cut, one after the other."""
-    links = (*cut.chain, *later)
-    chain = [specs[link.technique] for link in links]
-    places = range(len(cut.chain), len(chain))
+def fits_behind(earlier: Chain, later: Chain, specs: Mapping[str, TechniqueSpec], model_format: str) -> bool:
+    """Whether the links of `later` may follow those of `earlier`, one after the other."""
+    chain = [specs[link.technique] for link in (*earlier, *later)]
+    places = range(len(earlier), len(chain))
     return all(why_not_after(chain[place], chain[:place], model_format) is None for place in places)

@@ -74,4 +74,4 @@ def points_lost(removed: float) -> float:
     return LOSSES[-1][1]
 
 
-STRUCTURED = StructuredPruning(hands_on_to=("quantization",))
+STRUCTURED = StructuredPruning(tried_last=True, hands_on_to=("quantization",))

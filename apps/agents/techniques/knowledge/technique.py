@@ -11,6 +11,7 @@ from apps.agents.techniques.knowledge.cost import Cost, CostFacts, CostRule, usu
 from apps.agents.techniques.knowledge.grid import searched, value_text, walk
 from apps.agents.techniques.knowledge.kernels import KernelRule
 from apps.agents.techniques.knowledge.profile import GraphProfile, Node
+from apps.agents.techniques.knowledge.retraining import Retraining
 from apps.agents.techniques.knowledge.variant import Variant
 
 if TYPE_CHECKING:
@@ -88,6 +89,10 @@ class TechniqueKnowledge:
     """How long applying it takes; `None` is what techniques of its family take."""
     forbids: tuple[tuple[str, str], ...] = ()
     """Families of techniques that may not follow it, each with the reason. No technique may follow a quantization."""
+    tried_last: bool = False
+    """Whether it is tried after all candidates that do without it: it takes long, and its loss is uncertain."""
+    retraining: Retraining | None = None
+    """The training that follows it in every candidate; `None` if it can be measured by itself."""
     hands_on_to: tuple[str, ...] = ()
     """Families of techniques that are also applied to its result, because their gains multiply."""
 
