@@ -151,8 +151,9 @@ class PlanningAgent:
         heads = Heads(bases, self.specs, available.__contains__)
         weighed = [self._weigh(variant, available, heads, criteria) for variant in _grid(bases, available)]
         weighed += [rescue for item in weighed if (rescue := self._rescue(item, criteria))]
-        weighed += self._cut(bases, available, criteria)
-        weighed += [both for item in weighed if (both := self._handed_on(item, weighed, bases, criteria))]
+        continued = [both for item in weighed if (both := self._handed_on(item, weighed, bases, criteria))]
+        cut = self._cut(bases, available, criteria)
+        weighed += continued + [self._handed_on(item, weighed, bases, criteria) or item for item in cut]
         weighed = [_foreseen(item, bases, minutes, self._before(item)) for item in weighed]
         weighed.sort(key=lambda item: -self._worth(item, criteria))
         chosen = [item for item in weighed if not item.firm and (not item.soft or _asked_for(item, criteria))]
@@ -169,7 +170,7 @@ class PlanningAgent:
         return Plan(summary=summary(bases, candidates, criteria), candidates=candidates, omitted=tuple(omitted))
 
     def _cut(self, bases: Bases, available: Mapping[str, TechniqueSpec], criteria: Criteria) -> list[_Weighed]:
-        """Pruned models that are trained again."""
+        """Pruned models that are trained again. They are measured by themselves only if nothing can follow."""
         profile = bases.original.profile
         made: list[_Weighed] = []
         for cut in cuts(available, criteria, bases.original.model.format):
