@@ -15,7 +15,8 @@ from apps.agents.backends.torch.model import TorchModel
 from apps.agents.backends.torch.training.examples import Examples, examples_of
 from apps.agents.backends.torch.training.losses import Loss
 from apps.agents.backends.torch.training.recipe import Recipe
-from apps.agents.backends.torch.training.step import Stepper, Teacher, optimizer_of
+from apps.agents.backends.torch.training.step import Stepper, optimizer_of
+from apps.agents.backends.torch.training.teacher import Teacher
 from apps.agents.backends.torch.training.trainer import Trainer
 from apps.agents.contracts.dataset_spec import DatasetSpec
 from apps.agents.contracts.reports.dataset import Task

@@ -14,7 +14,7 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class TrainingPart:
-    """Examples that neither calibrate nor choose nor judge."""
+    """Examples in neither the calibration, nor the validation, nor the test part."""
 
     indices: Indices
     """Their numbers in the file, in an order whose every beginning is spread evenly over the classes."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-from apps.agents.contracts.dataset_spec import EXAMPLES_AXIS, PAIR_SUFFIXES, DatasetSpec
+from apps.agents.contracts.dataset_spec import EXAMPLES_AXIS, PAIR_SUFFIXES, DatasetSpec, part_sizes
 from apps.agents.contracts.errors.datasets import (
     ArrayLengths,
     DatasetEmpty,
@@ -207,6 +207,7 @@ def _summary(
         kind=spec.kind,
         task=spec.task,
         examples=examples,
+        training_examples=part_sizes(examples, spec.training_share).training,
         inputs=tuple(inputs),
         labels=labels,
         classes=classes or spec.classes,

@@ -18,13 +18,17 @@ from apps.agents.backends.torch.training.losses import Loss, are_probabilities
 from apps.agents.backends.torch.training.module import check_same, to_save, trainable
 from apps.agents.backends.torch.training.recipe import Recipe
 from apps.agents.backends.torch.training.state import State
-from apps.agents.backends.torch.training.step import Stepper, Teacher, optimizer_of
+from apps.agents.backends.torch.training.step import Stepper, optimizer_of
+from apps.agents.backends.torch.training.teacher import Teacher
 from apps.agents.backends.torch.training.trainer import Trainer
 from apps.agents.contracts.context import Context
 from apps.agents.contracts.errors.techniques import TechniqueNoEffect
+from apps.agents.contracts.reports.dataset import Task
 from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.datasets.dataset_fit import judged_output
 from apps.agents.techniques.base import Applied, Assignment, BaseOptimizationAgent
+
+TEACHER = "teacher"
 
 
 class RecoveryTraining(BaseOptimizationAgent):
@@ -74,12 +78,14 @@ class RecoveryTraining(BaseOptimizationAgent):
         with torch.no_grad():
             output = original.call(batch.tensors)[judged]
         loss = Loss(spec.task, judged, recipe.distill, recipe.temperature, are_probabilities(output))
-        return loss, original.call if loss.needs_original(output, batch.labels) else None
+        if not loss.needs_original(output, batch.labels):
+            return loss, None
+        keeps = spec.task is not Task.FIDELITY and not recipe.shift and not recipe.mirror
+        return loss, Teacher(original.call, judged, len(examples.part.indices), keeps)
 
     def _original(self, assignment: Assignment, device: str) -> TorchModel:
-        """What the session started from; the model itself, opened anew, where nothing was done to it before."""
-        file = assignment.original.path if assignment.original else assignment.model
-        return load_model(file, assignment.scratch, device=device)
+        """What the session started from, as the teacher."""
+        return load_model(assignment.further_inputs[TEACHER].path, assignment.scratch, device=device)
 
 
 def _evidence(state: State, examples: Examples, device: str) -> dict[str, object]:

@@ -41,6 +41,8 @@ class DatasetSummary(Value):
     """`npz`, `images`, `table` or `text`."""
     task: Task
     examples: int
+    training_examples: int = 0
+    """How many of them are set apart for techniques that train."""
     inputs: tuple[TensorSpec, ...]
     """The inputs that the file provides. The batch axis comes first and is named `"N"`."""
     labels: TensorSpec | None = None

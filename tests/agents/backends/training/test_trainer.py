@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from apps.agents.backends.torch.training.recipe import Recipe
+from apps.agents.backends.torch.training.teacher import Teacher
 from apps.agents.contracts.errors.training import TrainingDiverged
 from tests.agents.told import Told
-from tests.agents.training_lessons import Clock, network, trainer
+from tests.agents.training_lessons import EXAMPLES, Clock, network, trainer
 
 SHORT = Recipe(steps=36, batch_size=16, learning_rate=0.01, patience=100)
 
@@ -156,3 +157,53 @@ def test_what_is_held_in_place_stays_there(tmp_path: Path) -> None:
 
     trainer(tmp_path, module, SHORT, hold=hold).run()
     assert torch.equal(module.head.weight == 0, mask == 0)
+
+
+def asked_teacher(keeps: bool = True) -> tuple[Teacher, list[int]]:
+    """A teacher that answers what another network would, and how many examples it was asked about each time."""
+    other, asked = network(), []
+    with torch.no_grad():
+        other.head.weight.mul_(-2)
+
+    def ask(tensors: dict[str, torch.Tensor]) -> list[torch.Tensor]:
+        asked.append(len(tensors["x"]))
+        return [other(tensors["x"])]
+
+    return Teacher(ask, 0, EXAMPLES // 2, keeps), asked
+
+
+def test_a_teacher_is_asked_about_each_example_once(tmp_path: Path) -> None:
+    recipe = Recipe(steps=70, batch_size=12, learning_rate=0.001, patience=100)  # Nine batches a pass.
+    teacher, asked = asked_teacher()
+    remembered, told = network(), Told()
+    trainer(tmp_path, remembered, recipe, told=told, teacher=teacher).run()
+    assert sum(asked) == EXAMPLES // 2
+    forgetful, every = asked_teacher(keeps=False)
+    module = network()
+    trainer(tmp_path, module, recipe, teacher=forgetful).run()
+    assert sum(every) > 5 * sum(asked)
+    assert torch.allclose(module.head.weight, remembered.head.weight, atol=1e-4)
+
+
+def test_a_training_with_a_teacher_goes_on_to_the_very_same_weights(tmp_path: Path) -> None:
+    recipe = Recipe(steps=36, batch_size=12, learning_rate=0.01, patience=100)
+    clock, undisturbed = Clock(), network()
+    teacher, _ = asked_teacher()
+    trainer(tmp_path, undisturbed, recipe, clock=clock, hold=lambda: clock.wait(60), teacher=teacher).run()
+    told, steps, clock = Told(), count(1), Clock()
+
+    def kill() -> None:
+        clock.wait(60)
+        if next(steps) > 20:
+            raise Killed
+
+    with pytest.raises(Killed):
+        trainer(tmp_path, network(), recipe, told=told, clock=clock, hold=kill, teacher=asked_teacher()[0]).run()
+    file = tmp_path / "kept.pt"
+    file.write_bytes(told.kept[-1])
+    teacher, asked = asked_teacher()
+    resumed = network()
+    trainer(tmp_path, resumed, recipe, told=Told(checkpoint=file), hold=lambda: clock.wait(60), teacher=teacher).run()
+    assert not asked
+    wanted, found = weights(undisturbed), weights(resumed)
+    assert all(torch.equal(wanted[name], found[name]) for name in wanted)

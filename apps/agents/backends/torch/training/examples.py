@@ -1,7 +1,7 @@
 """The training part as batches of tensors, each drawn from the seed and its number alone.
 
-A tenth of the part is held out to say when to stop. The part on which candidates are ranked is left alone: weights that
-were picked on it would rank higher than they deserve.
+A tenth of the part is held out to say when to stop. The validation part, on which candidates are ranked, is left alone:
+weights that were picked on it would rank higher than they deserve.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ class Batch:
     """By the model's inputs."""
     labels: torch.Tensor | None
     examples: int
+    places: Indices
+    """Of the examples in the training part."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +48,14 @@ class Examples:
 
     @cached_property
     def held_out(self) -> Indices:
-        """The first of the part, which are spread evenly over the classes."""
+        """Places of the first of the part, which are spread evenly over the classes."""
         wanted = min(MOST_HELD_OUT, int(len(self.part.indices) * HELD_OUT_SHARE))
-        return self.part.indices[: max(wanted, self.batch_size if self.fixed else 1)]
+        return np.arange(max(wanted, self.batch_size if self.fixed else 1))
 
     @cached_property
     def learned(self) -> Indices:
-        return self.part.indices[len(self.held_out) :]
+        """All others."""
+        return np.arange(len(self.held_out), len(self.part.indices))
 
     @property
     def batches_a_pass(self) -> int:
@@ -71,10 +74,11 @@ class Examples:
         for start in range(0, last + 1, self.batch_size):
             yield self._taken(self.held_out[start:])
 
-    def _taken(self, indices: Indices) -> Batch:
-        feeds, labels = self.part.take(indices[: self.batch_size])
+    def _taken(self, places: Indices) -> Batch:
+        chosen = places[: self.batch_size]
+        feeds, labels = self.part.take(self.part.indices[chosen])
         tensors = self.model.tensors(feeds, self.device)
-        return Batch(tensors, _tensor(labels, self.device), min(len(indices), self.batch_size))
+        return Batch(tensors, _tensor(labels, self.device), len(chosen), chosen)
 
 
 def training_part_of(dataset: Dataset, label: str) -> TrainingPart:

@@ -76,6 +76,8 @@ class Loss:
             case Task.EMBEDDING:
                 likeness = functional.cosine_similarity(given[self.judged].float(), wanted[self.judged].float(), dim=-1)
                 return 1 - likeness.mean()
+            case Task.CLASSIFICATION:
+                return _all_outputs([given[self.judged]], [wanted[self.judged]])
             case _:
                 return _all_outputs(given, wanted)
 

@@ -26,6 +26,15 @@ SAME = 1e-5
 """Of the output's largest number: the same kernels run on the same weights."""
 
 
+class Named(Border):
+    """A program under the names of its model's inputs and outputs, whose parts keep theirs."""
+
+    def __init__(self, model: TorchModel) -> None:
+        super().__init__(model, torch.float32)
+        inner = model.module
+        self._parameters, self._buffers, self._modules = inner._parameters, inner._buffers, inner._modules
+
+
 def trainable(model: TorchModel, label: str) -> TorchModel:
     """`model` with a module whose parameters can be trained, in the name of the technique `label`.
 
@@ -61,7 +70,7 @@ def to_save(model: TorchModel) -> TorchModel:
     model.module.eval()
     if model.format is not Format.TORCH_EXPORT:
         return model
-    return replace(model, module=Border(model, torch.float32))
+    return replace(model, module=Named(model))
 
 
 def set_training(model: TorchModel, *, learn_statistics: bool) -> None:

@@ -6,7 +6,7 @@ whole state; the place on the schedule is the rate's.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,17 +47,26 @@ class State:
         return self.step >= self.steps or self.stopped_early or self.out_of_time
 
 
-def write_checkpoint(file: Path, state: State, model: Weights, best: Weights, optimizer: dict[str, Any]) -> None:
+@dataclass(frozen=True)
+class Checkpoint:
+    state: State
+    model: Weights
+    best: Weights
+    optimizer: dict[str, Any]
+    answers: Weights
+    """What the teacher has said."""
+
+
+def write_checkpoint(file: Path, kept: Checkpoint) -> None:
     """Write all of a training's state to `file`."""
-    torch.save({"state": asdict(state), "model": model, "best": best, "optimizer": optimizer}, file)
+    torch.save({**kept.__dict__, "state": asdict(kept.state)}, file)
 
 
-def read_checkpoint(file: Path, device: str) -> tuple[State, Weights, Weights, dict[str, Any]]:
+def read_checkpoint(file: Path, device: str) -> Checkpoint:
     """What `write_checkpoint` wrote. Nothing but tensors and numbers is unpickled."""
     kept = torch.load(file, map_location=device, weights_only=True)
-    known = {field.name for field in fields(State)}
-    state = State(**{name: value for name, value in kept["state"].items() if name in known})
-    return state, kept["model"], kept["best"], kept["optimizer"]
+    answers = {name: tensor.cpu() for name, tensor in kept["answers"].items()}
+    return Checkpoint(State(**kept["state"]), kept["model"], kept["best"], kept["optimizer"], answers)
 
 
 def copied(module: torch.nn.Module) -> Weights:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -15,9 +15,8 @@ from apps.agents.backends.torch.training.examples import Batch, Examples
 from apps.agents.backends.torch.training.losses import Loss
 from apps.agents.backends.torch.training.module import set_training
 from apps.agents.backends.torch.training.recipe import Recipe
+from apps.agents.backends.torch.training.teacher import Teacher
 
-Teacher = Callable[[dict[str, torch.Tensor]], list[torch.Tensor]]
-"""The original's outputs, in its order."""
 SMALLEST_SCALE = 1e-4
 _USUAL = 3.0
 """Trained weights are as small as a third of what they began with."""
@@ -47,7 +46,7 @@ class Stepper:
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["scale"]
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self._loss(Batch(tensors, batch.labels, batch.examples))
+        loss = self._loss(replace(batch, tensors=tensors))
         loss.backward()  # type: ignore[no-untyped-call, unused-ignore]
         parameters = [weight for group in self.optimizer.param_groups for weight in group["params"]]
         torch.nn.utils.clip_grad_norm_(parameters, self.recipe.largest_gradient)
@@ -60,7 +59,7 @@ class Stepper:
         """The mean loss of the held-out examples, in evaluation mode."""
         self.model.module.eval()
         losses, counts = [], []
-        with torch.inference_mode():
+        with torch.no_grad():
             for batch in self.examples.checks():
                 losses.append(float(self._loss(batch)))
                 counts.append(batch.examples)
@@ -68,10 +67,7 @@ class Stepper:
         return total / max(1, sum(counts))
 
     def _loss(self, batch: Batch) -> torch.Tensor:
-        wanted = None
-        if self.teacher is not None:
-            with torch.no_grad():
-                wanted = self.teacher(batch.tensors)
+        wanted = self.teacher.outputs(batch) if self.teacher is not None else None
         with self._precision():
             given = self.model.call(batch.tensors)
         return self.loss(given, wanted, batch.labels)

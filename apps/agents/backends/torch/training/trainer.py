@@ -17,7 +17,14 @@ import torch
 
 from apps.agents.backends.torch.training import layout
 from apps.agents.backends.torch.training.rate import rate_at
-from apps.agents.backends.torch.training.state import State, Weights, copied, read_checkpoint, write_checkpoint
+from apps.agents.backends.torch.training.state import (
+    Checkpoint,
+    State,
+    Weights,
+    copied,
+    read_checkpoint,
+    write_checkpoint,
+)
 from apps.agents.backends.torch.training.step import Stepper
 from apps.agents.contracts.context import Context
 from apps.agents.contracts.errors.training import TrainingDiverged
@@ -68,11 +75,13 @@ class Trainer:
         """What the checkpoint of an earlier attempt holds, with model and optimizer set to it."""
         if (file := self.context.checkpoint) is None:
             return None
-        state, weights, best, optimizer = read_checkpoint(file, self.stepper.examples.device)
-        self.stepper.model.module.load_state_dict(weights)
-        self.stepper.optimizer.load_state_dict(optimizer)
-        self.context.log(f"Training goes on from step {state.step} of {state.steps}.")
-        return state, best
+        kept = read_checkpoint(file, self.stepper.examples.device)
+        self.stepper.model.module.load_state_dict(kept.model)
+        self.stepper.optimizer.load_state_dict(kept.optimizer)
+        if self.stepper.teacher is not None:
+            self.stepper.teacher.kept = kept.answers
+        self.context.log(f"Training goes on from step {kept.state.step} of {kept.state.steps}.")
+        return kept.state, kept.best
 
     def _begun(self) -> tuple[State, Weights]:
         recipe, best = self.stepper.recipe, copied(self.stepper.model.module)
@@ -163,7 +172,9 @@ class Trainer:
         self._kept_at = now
         file = self.scratch / CHECKPOINT
         stepper = self.stepper
-        write_checkpoint(file, state, stepper.model.module.state_dict(), best, stepper.optimizer.state_dict())
+        answers = stepper.teacher.kept if stepper.teacher is not None else {}
+        weights, optimizer = stepper.model.module.state_dict(), stepper.optimizer.state_dict()
+        write_checkpoint(file, Checkpoint(state, weights, best, optimizer, answers))
         self.context.keep_checkpoint(file)
 
     def _spent(self) -> float:

@@ -1,0 +1,143 @@
+"""Channels cut out of a module, with all that depends on them, until a share of its multiply-accumulates is gone.
+
+A layer is cut only where the network is known to bear it: one block of its channels was cut from a copy, and the copy
+still ran and gave outputs of the same shapes. Output layers, and those whose width a program has written down, are left
+alone by that rule, whatever the reason.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+import torch_pruning as tp
+from torch import nn
+
+from apps.agents.backends.torch.pruning.importance import importance_of
+from apps.agents.backends.torch.pruning.workload import CUT, workload_of
+from apps.agents.techniques.pruning import Reduction, Workload
+
+Tensors = tuple[torch.Tensor, ...]
+ROUNDS = 8
+"""Of the search for the share of channels that leaves the wanted work."""
+CLOSE = 0.005
+MOST_OF_A_LAYER = 0.95
+STEPS_OF_ITERATIVE = 5
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How to cut: by which criterion, compared across what, at once or in steps, to multiples of which width."""
+
+    importance: str
+    scope: str
+    schedule: str
+    round_to: int
+
+
+@dataclass(frozen=True)
+class Cutter:
+    """Cuts copies of `module`, which takes `tensors` of `rows` examples."""
+
+    module: nn.Module
+    tensors: Tensors
+    rows: int
+    manner: Manner
+    learn: Callable[[nn.Module], None]
+    """Leaves gradients in the parameters of a module, for criteria that take them."""
+
+    def to_target(self, macs_removed: float) -> tuple[nn.Module, Reduction]:
+        """The copy whose removed share of multiply-accumulates comes closest to the wanted one."""
+        low, high = 0.0, 1.0
+        best: tuple[nn.Module, Reduction] | None = None
+        for _ in range(ROUNDS):
+            middle = (low + high) / 2
+            found = self.cut(middle)
+            removed = found[1].macs_removed
+            if best is None or abs(removed - macs_removed) < abs(best[1].macs_removed - macs_removed):
+                best = found
+            if abs(removed - macs_removed) < CLOSE:
+                break
+            low, high = (middle, high) if removed < macs_removed else (low, middle)
+        assert best is not None
+        return best
+
+    def cut(self, share: float) -> tuple[nn.Module, Reduction]:
+        """A copy without this share of the channels, and what is left of its work."""
+        made = copy.deepcopy(self.module)
+        steps = STEPS_OF_ITERATIVE if self.manner.schedule == "iterative" else 1
+        pruner = tp.pruner.BasePruner(
+            made,
+            self.tensors,
+            importance=importance_of(self.manner.importance),
+            pruning_ratio=share,
+            max_pruning_ratio=MOST_OF_A_LAYER,
+            iterative_steps=steps,
+            global_pruning=self.manner.scope != "local",
+            isomorphic=self.manner.scope == "isomorphic",
+            round_to=self.manner.round_to,
+            ignored_layers=[part for name, part in made.named_modules() if name in self.fixed],
+        )
+        for _ in range(steps):
+            self.learn(made)
+            pruner.step()
+        made.zero_grad(set_to_none=True)
+        return made, Reduction(self.before, workload_of(made, self.tensors, self.rows))
+
+    @cached_property
+    def before(self) -> Workload:
+        return workload_of(self.module, self.tensors, self.rows)
+
+    @cached_property
+    def fixed(self) -> frozenset[str]:
+        """Names of layers that the network does not bear being cut."""
+        layers = [name for name, part in self.module.named_modules() if isinstance(part, CUT)]
+        known: dict[str, bool] = {}
+        for name in layers:
+            if name not in known:
+                group, bearable = self._tried(name)
+                known |= dict.fromkeys({name, *group} if bearable else {name}, bearable)
+        return frozenset(name for name, bearable in known.items() if not bearable)
+
+    @property
+    def cuttable(self) -> list[str]:
+        return [name for name, part in self.module.named_modules() if isinstance(part, CUT) and name not in self.fixed]
+
+    def _tried(self, name: str) -> tuple[set[str], bool]:
+        """The layers that lose output channels together with the one called `name`, and whether a copy bears it."""
+        made = copy.deepcopy(self.module)
+        layer = made.get_submodule(name)
+        graph = tp.DependencyGraph().build_dependency(made, example_inputs=self.tensors)
+        names = {part: other for other, part in made.named_modules()}
+        width = int(getattr(layer, "out_channels", None) or layer.out_features)
+        block = max(1, self.manner.round_to)
+        if width <= block:
+            return {name}, False
+        try:
+            group = graph.get_pruning_group(layer, _output_cutter(graph, layer), idxs=list(range(block)))
+            together = {
+                names[dependency.target.module]
+                for dependency, _ in group
+                if isinstance(dependency.target.module, CUT) and graph.is_out_channel_pruning_fn(dependency.handler)
+            }
+            group.prune()
+            with torch.no_grad():
+                wanted, given = (_shapes(module(*self.tensors)) for module in (self.module, made))
+        except (RuntimeError, ValueError, IndexError, AttributeError, KeyError, AssertionError, TypeError):
+            return {name}, False
+        return together, wanted == given
+
+
+def _output_cutter(graph: Any, layer: nn.Module) -> Any:
+    return graph.get_pruner_of_module(layer).prune_out_channels
+
+
+def _shapes(result: object) -> list[tuple[int, ...]]:
+    if isinstance(result, torch.Tensor):
+        return [tuple(result.shape)]
+    parts = result.values() if isinstance(result, dict) else result if isinstance(result, list | tuple) else ()
+    return [shape for part in parts for shape in _shapes(part)]

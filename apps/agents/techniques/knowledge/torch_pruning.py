@@ -1,0 +1,29 @@
+"""What is known of pruning PyTorch models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from apps.agents.techniques.knowledge.profile import GraphProfile
+from apps.agents.techniques.knowledge.technique import Parameters, TechniqueKnowledge
+from apps.agents.techniques.knowledge.variant import Variant
+
+if TYPE_CHECKING:
+    from apps.agents.techniques.spec import TechniqueSpec
+
+
+class Structured(TechniqueKnowledge):
+    """Cut alone it loses nearly all that the model knew, so no candidate is made of it alone."""
+
+    def variants(self, spec: TechniqueSpec, profile: GraphProfile) -> Iterator[Variant]:
+        return iter(())
+
+    def title_parts(self, spec: TechniqueSpec, parameters: Parameters) -> list[str]:
+        parts = [f"{float(parameters['macs_removed']):.0%} of the multiply-accumulates removed"]
+        usual = {one.name: one.default for one in spec.parameters}
+        told = ("importance", "scope", "schedule")
+        return parts + [str(parameters[name]) for name in told if parameters[name] != usual[name]]
+
+
+STRUCTURED = Structured()

@@ -1,0 +1,80 @@
+"""Pruned and recovered candidates in the plan: when there are any, and what comes behind the cut."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from apps.agents.contracts.criteria import PROFILES, Budget, Criteria
+from apps.agents.contracts.state import CandidateRecord, Plan
+from apps.agents.planning.agent import PlanningAgent, plan_preview
+from tests.agents.inmemory import EXPORT, GRAPH, STATIC, World, resnet
+
+PRUNE, RECOVER = "torch-prune", "torch-recover"
+FASTEST = PROFILES["fastest"]
+
+
+def program() -> World:
+    """A residual network as an exported program, and what it is as ONNX."""
+    exported = resnet()
+    layers = tuple(
+        layer.model_copy(update={"op_type": {"Conv": "Conv2d", "Gemm": "Linear"}.get(layer.op_type, layer.op_type)})
+        for layer in exported.layers
+    )
+    return replace(exported, format="torch-export", layers=layers, exported=exported)
+
+
+def plan_of(world: World, criteria: Criteria = FASTEST, training: int = 800) -> Plan:
+    dataset = world.dataset.model_copy(update={"training_examples": training})
+    exported = [world.exported.analysis] if world.exported else []
+    return PlanningAgent().plan(world.analysis, criteria, dataset, exported=exported)
+
+
+def within(minutes: float) -> Criteria:
+    return FASTEST.model_copy(update={"budget": Budget(minutes=minutes, candidates=6)})
+
+
+def pruned(plan: Plan) -> list[CandidateRecord]:
+    return [one for one in plan.candidates if one.steps[0].technique == PRUNE]
+
+
+def test_a_cut_is_trained_again_and_then_exported_and_quantized():
+    found = pruned(plan_of(program(), within(30)))
+    assert [[link.technique for link in one.steps] for one in found] == [[PRUNE, RECOVER, EXPORT, GRAPH, STATIC]] * 2
+    assert {one.steps[0].parameters["macs_removed"] for one in found} == {0.7, 0.9}
+    assert all(one.predicted.speedup > 5 for one in found)
+
+
+def test_training_takes_its_share_of_the_sessions_minutes():
+    assert [one.steps[1].parameters["minutes"] for one in pruned(plan_of(program(), within(30)))] == [6.0, 6.0]
+    assert [one.steps[1].parameters["minutes"] for one in pruned(plan_of(program(), within(5)))] == [1.0]
+    assert not pruned(plan_of(program(), within(3)))
+
+
+def test_without_examples_to_train_on_the_plan_is_what_it_was():
+    world = program()
+    without = plan_of(world, within(30), training=0)
+    assert not pruned(without)
+    others = [one for one in plan_of(world, within(30)).candidates if one.steps[0].technique != PRUNE]
+    assert [(one.steps, one.predicted) for one in others] == [(one.steps, one.predicted) for one in without.candidates]
+    reason = next(one.reason for one in without.omitted if one.technique == RECOVER)
+    assert "training_share" in reason
+
+
+@pytest.mark.parametrize("missing", [PRUNE, RECOVER])
+def test_criteria_that_forbid_one_of_the_two_get_neither(missing: str):
+    allowed = tuple(name for name in (PRUNE, RECOVER, EXPORT, STATIC) if name != missing)
+    assert not pruned(plan_of(program(), within(30).model_copy(update={"allowed_techniques": allowed})))
+
+
+def test_before_anything_ran_the_cut_stands_by_itself():
+    world = program()
+    dataset = world.dataset.model_copy(update={"training_examples": 800})
+    found = pruned(plan_preview(world.model, dataset, within(30)))
+    assert [[link.technique for link in one.steps] for one in found] == [[PRUNE, RECOVER]] * 2
+
+
+def test_models_of_other_formats_are_not_cut():
+    for world in (resnet(), replace(program(), format="torchscript"), replace(program(), format="transformers")):
+        assert not pruned(plan_of(world, within(30)))
