@@ -226,17 +226,21 @@ class PlanningAgent:
     def _handed_on(
         self, item: _Weighed, weighed: Sequence[_Weighed], bases: Bases, criteria: Criteria
     ) -> _Weighed | None:
-        """A variant with the most promising technique after it that its knowledge names; `None` if there is none."""
+        """A variant with the most promising technique after it that its knowledge names; `None` if there is none.
+
+        A limit that either would break alone may hold for both together.
+        """
         families = item.spec.knowledge.hands_on_to
         links, given = (*item.head, item.application), bases.original.model.format
         later = [
             one
             for one in weighed
             if one.spec.family in families
-            and not (one.firm or one.soft or any(spec.knowledge.tried_last for spec in self._applied(one)))
+            and not (one.soft or collapse(one.prediction, criteria))
+            and not any(spec.knowledge.tried_last for spec in self._applied(one))
             and fits_behind(links, (*one.head, one.application), self.specs, given)
         ]
-        if item.firm or not later:
+        if not later or collapse(item.prediction, criteria):
             return None
         best = max(later, key=lambda one: self._worth(one, criteria))
         prediction = in_turn(item.prediction, best.prediction, item.profile, criteria)
