@@ -18,7 +18,7 @@ from apps.agents.planning.availability import Sorting
 from apps.agents.planning.baseline import is_baseline
 from apps.agents.planning.bases import Bases, bases_of_analyses, bases_of_model
 from apps.agents.planning.chains import Heads, application_of
-from apps.agents.planning.cuts import Cut, cuts, fits_behind
+from apps.agents.planning.cuts import TrainedCut, fits_behind, trained_cuts
 from apps.agents.planning.ordering import collapse, no_gain, obstacle, predicted_gain, worth
 from apps.agents.planning.prediction import noise_by_operator, predict, scope_of
 from apps.agents.planning.summary import describe, summary, tables_in_words
@@ -139,7 +139,7 @@ class PlanningAgent:
         """For each cut of the original the quantization that promises most of an export, or the cut by itself."""
         given = bases.original.model.format
         made: list[_Weighed] = []
-        for cut in cuts(available, criteria, given):
+        for cut in trained_cuts(available, criteria, given):
             behind = (
                 one for one in sorted(chosen, key=lambda one: -_worth(one, criteria)) if _of_an_export(one, bases)
             )
@@ -149,7 +149,7 @@ class PlanningAgent:
             made.append(_after_cut(cut, later) if later else self._cut_alone(cut, available, bases))
         return made
 
-    def _cut_alone(self, cut: Cut, available: Mapping[str, TechniqueSpec], bases: Bases) -> _Weighed:
+    def _cut_alone(self, cut: TrainedCut, available: Mapping[str, TechniqueSpec], bases: Bases) -> _Weighed:
         last = cut.chain[-1]
         variant = Variant(last.technique, last.parameters, cut.reason)
         spec, profile = available[last.technique], bases.original.profile
@@ -211,7 +211,7 @@ def _of_an_export(item: _Weighed, bases: Bases) -> bool:
     return item.spec.family is Family.QUANTIZATION and bases.starts_from_export(item.spec) is not None
 
 
-def _after_cut(cut: Cut, later: _Weighed) -> _Weighed:
+def _after_cut(cut: TrainedCut, later: _Weighed) -> _Weighed:
     """`later`, applied to the cut model instead of the whole one."""
     reason = f"{cut.reason} {later.variant.reason}"
     variant = replace(later.variant, reason=reason)

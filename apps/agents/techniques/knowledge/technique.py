@@ -54,6 +54,17 @@ class NotTried:
 
 
 @dataclass(frozen=True)
+class Cut:
+    """A variant that leaves so much out that the model has to be trained again."""
+
+    parameters: Mapping[str, Any]
+    removed: float
+    """The share of the work, and about that of the weights, that is gone."""
+    lost_points: float
+    """Of a metric in per cent, after a short training."""
+
+
+@dataclass(frozen=True)
 class TechniqueKnowledge:
     """What planning knows of a technique. As it stands it does for any: the spec's expectation and its searched values.
 
@@ -69,6 +80,8 @@ class TechniqueKnowledge:
     superseded: Superseded | None = None
     baseline: Baseline | None = None
     not_tried: tuple[NotTried, ...] = ()
+    cuts: tuple[Cut, ...] = ()
+    """Variants of it that are only tried with a training behind them, the gentlest first."""
     forbids: tuple[tuple[str, str], ...] = ()
     """Families of techniques that may not follow it, each with the reason. After a quantization none may."""
 
@@ -93,6 +106,10 @@ class TechniqueKnowledge:
     def reaches(self, node: Node) -> bool:
         """Whether it changes this node of such a type."""
         return True
+
+    def training(self, minutes: float) -> Parameters | None:
+        """Its parameters to learn again in so many minutes what was lost; `None` where it does not train for that."""
+        return None
 
     def number_types(self, parameters: Parameters) -> tuple[str, ...] | None:
         """The choice of number types, of which several are measured; `None` where it makes none."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from apps.agents.techniques.knowledge.profile import GraphProfile
-from apps.agents.techniques.knowledge.technique import Parameters, TechniqueKnowledge
+from apps.agents.techniques.knowledge.technique import Cut, Parameters, TechniqueKnowledge
 from apps.agents.techniques.knowledge.variant import Variant
 
 if TYPE_CHECKING:
@@ -26,4 +26,10 @@ class Structured(TechniqueKnowledge):
         return parts + [str(parameters[name]) for name in told if parameters[name] != usual[name]]
 
 
-STRUCTURED = Structured()
+STRUCTURED = Structured(
+    cuts=(
+        Cut({"macs_removed": 0.7}, removed=0.7, lost_points=0.8),
+        Cut({"macs_removed": 0.9}, removed=0.9, lost_points=2.0),
+    )
+)
+"""Losses of a residual network on Fashion-MNIST, trained again for minutes."""
