@@ -119,9 +119,9 @@ def stranger(other_team: Team) -> User:
 def door(engineer: User, settings: Any) -> Iterator[Door]:
     """The API as an engineer who may bring code uses it, with no wait between a failure and the next try.
 
-    Analyses look for fragile layers for a few seconds only.
+    Analyses look for fragile layers for a second only.
     """
     settings.PIPELINE_TIMING = {"backoff_s": 0.0, "cancel_check_s": 0.05, "write_s": 0.0}
     Membership.objects.filter(user=engineer).update(may_upload_code=True)
-    with shorter_sensitivity(3.0):
+    with shorter_sensitivity(1.0):
         yield Door(engineer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from xdist.scheduler import LoadFileScheduling
 
 LONG = ("slow", "browser", "recovery")
 """Markers of tests that take long, whatever takes the time."""
+LONGEST = ("tests/browser/", "tests/doors/", "tests/sessions/")
+"""Where a file takes minutes: whole sessions."""
 
 
 class ByFile(LoadFileScheduling):
@@ -34,6 +37,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with long tests come first: processes side by side then end at about the same time."""
+    """Files with long tests come first and those of few tests last, so that processes side by side end together."""
     slow = {item.path for item in items if any(item.get_closest_marker(name) for name in LONG)}
-    items.sort(key=lambda item: item.path not in slow)
+    tests = Counter(item.path for item in items)
+
+    def turn(item: pytest.Item) -> tuple[bool, bool, int]:
+        long = item.path in slow
+        return not item.nodeid.startswith(LONGEST), not long, 0 if long else -tests[item.path]
+
+    items.sort(key=turn)

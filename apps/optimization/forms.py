@@ -164,6 +164,14 @@ def _techniques(label: str, help_text: str) -> forms.MultipleChoiceField:
 
 
 def _questions() -> Iterator[Question]:
+    yield from _objective_questions()
+    yield from _limit_questions()
+    yield from _target_questions()
+    yield from _evidence_questions()
+    yield from _technique_questions()
+
+
+def _objective_questions() -> Iterator[Question]:
     yield Question(
         "objective",
         ("objective",),
@@ -174,6 +182,9 @@ def _questions() -> Iterator[Question]:
     for gain in ("latency", "size", "memory"):
         label = f"Weight of {gain}"
         yield Question(f"weight_{gain}", ("weights", gain), _number(label, "For the balanced objective.", True))
+
+
+def _limit_questions() -> Iterator[Question]:
     yield _limit(
         "max_metric_drop_points",
         "Loss at most (points)",
@@ -190,6 +201,9 @@ def _questions() -> Iterator[Question]:
     yield _limit("max_size_bytes_mb", "Size at most (MB)", "Of the artifact's file.", MEGABYTE)
     yield _limit("min_size_reduction", "Smaller by at least (×)", "2 is half the size.")
     yield _limit("max_memory_bytes_mb", "Peak memory at most (MB)", "While running.", MEGABYTE)
+
+
+def _target_questions() -> Iterator[Question]:
     yield Question("device", ("target", "device"), forms.ChoiceField(choices=[(d.value, d.upper()) for d in Device]))
     yield Question("threads", ("target", "threads"), forms.IntegerField(min_value=1))
     yield Question("batch_size", ("target", "batch_size"), forms.IntegerField(min_value=1))
@@ -197,6 +211,9 @@ def _questions() -> Iterator[Question]:
         "minutes", ("budget", "minutes"), _number("Minutes at most", "For the search, without packaging.", True)
     )
     yield Question("candidates", ("budget", "candidates"), forms.IntegerField(label="Candidates at most", min_value=1))
+
+
+def _evidence_questions() -> Iterator[Question]:
     yield Question(
         "confidence", ("confidence",), _number("Confidence", "Of every interval and test, 0.5 to 0.999.", True)
     )
@@ -209,6 +226,9 @@ def _questions() -> Iterator[Question]:
             help_text="If there are too few examples to prove it. The report says so.",
         ),
     )
+
+
+def _technique_questions() -> Iterator[Question]:
     yield Question(
         "allowed_techniques",
         ("allowed_techniques",),

@@ -90,6 +90,7 @@ def _facts(step: SessionStep) -> StepFacts:
         "format": input_format(step),
         "inputs": further_formats(step),
         "signature": signature_of(session.version),
+        "original_interface": _original_interface(session),
         "criteria": session.criteria,
         "dataset": reading_of(session),
         "batch_divisor": step.batch_divisor,
@@ -124,6 +125,14 @@ def _quiet_wait_s(session: OptimizationSession) -> float:
     """How long one measurement of the session may wait for a quiet machine, in seconds."""
     budget = session.criteria.budget
     return affordable_wait_s(environment.LATHE.quiet_wait_s, budget.minutes, budget.candidates)
+
+
+def _original_interface(session: OptimizationSession) -> dict[str, Any] | None:
+    """What the original takes and gives, as the analysis found it; `None` before the analysis."""
+    if not hasattr(session, "analysis"):
+        return None
+    found = session.analysis.body["model"]
+    return {"inputs": found["inputs"], "outputs": found["outputs"]}
 
 
 def _original_memory(session: OptimizationSession) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -10,7 +11,7 @@ from pydantic import Field
 
 from apps.agents.contracts.chain import Application, Applied, applied, key_of, prefix_key
 from apps.agents.contracts.dataset_spec import DatasetSpec
-from apps.agents.contracts.state import Status, StepKind
+from apps.agents.contracts.state import CandidateStatus, Status, StepKind
 from apps.agents.contracts.values import Value
 from apps.agents.techniques.artifact_format import format_after, runtime_of
 from apps.models.models import ModelVersion
@@ -43,6 +44,11 @@ class Link(Value):
     collected_at: datetime | None = None
     """When the session let the file go, because nothing read it any more. Its recipe makes it again."""
 
+    @property
+    def state(self) -> str:
+        """Its status, or `planned` before its step is asked for."""
+        return self.status.value if self.status else CandidateStatus.PLANNED.value
+
 
 def format_of(version: ModelVersion) -> str:
     """The original's format."""
@@ -64,12 +70,14 @@ def reading_of(session: OptimizationSession) -> dict[str, Any]:
 class Lineage:
     """The steps of a session by what they made, read once."""
 
-    def __init__(self, session: OptimizationSession) -> None:
-        self._session = session
+    def __init__(self, session: OptimizationSession, steps: Iterable[SessionStep] | None = None) -> None:
+        """`steps` are all of the session's, where they were read already."""
+        self._session, self._known = session, steps
 
     @cached_property
     def _steps(self) -> dict[str, SessionStep]:
-        return {step.key: step for step in self._session.steps.select_related("artifact").order_by("pk")}
+        steps = self._known or self._session.steps.select_related("artifact").order_by("pk")
+        return {step.key: step for step in steps}
 
     @cached_property
     def _optimizing(self) -> dict[str, SessionStep]:
@@ -130,6 +138,10 @@ class Lineage:
         }
         own = (step for step in self._steps.values() if step.kind == StepKind.OPTIMIZE and step.candidate_key)
         return found | {step.candidate_key: step for step in own}
+
+    def runtime_of(self, candidate: Candidate) -> str:
+        """What runs a candidate."""
+        return runtime_of_candidate(self._session.version, candidate)
 
     def links(self, candidate: Candidate) -> tuple[Link, ...]:
         """The chain of `candidate` with what came of each link as far as it was made."""

@@ -14,7 +14,7 @@ from apps.agents.contracts.reports.runtimes import Gains
 from apps.agents.contracts.state import Phase, Status
 from apps.models import clock
 from apps.optimization import plots
-from apps.optimization.lineage import exported_analyses, runtime_of_candidate, runtime_of_original
+from apps.optimization.lineage import Lineage, Link, exported_analyses, runtime_of_original
 from apps.optimization.models import Candidate, EvaluationReport, LogEntry, OptimizationSession, SessionStep
 from apps.optimization.services.report import RuntimeReport, runtime_reports
 from apps.optimization.waiting import Wait, waits_of
@@ -35,6 +35,8 @@ class CandidateRow:
     working: SessionStep | None
     runtime: str
     """The name of its runtime."""
+    links: tuple[Link, ...]
+    """Its chain, with the state of each link."""
 
     @property
     def findings(self) -> list[Finding]:
@@ -79,9 +81,10 @@ def read(session: OptimizationSession) -> LiveSession:
     """Everything that the page shows about the current state of `session`."""
     evaluations = Prefetch("evaluation", EvaluationReport.objects.select_related("step"))
     candidates = list(session.candidates.prefetch_related(evaluations).order_by("pk"))
-    steps = list(session.steps.order_by("pk"))
+    steps = list(session.steps.select_related("artifact").order_by("pk"))
+    lineage = Lineage(session, steps)
     working = {step.candidate_key: step for step in steps if step.status == Status.RUNNING and step.candidate_key}
-    rows = [_row(session, candidate, working) for candidate in candidates]
+    rows = [_row(candidate, lineage, working) for candidate in candidates]
     now = clock.now()
     newest = list(session.log.order_by("-pk")[:LOG_LINES])
     return LiveSession(
@@ -104,9 +107,14 @@ def read(session: OptimizationSession) -> LiveSession:
     )
 
 
-def _row(session: OptimizationSession, candidate: Candidate, working: dict[str, SessionStep]) -> CandidateRow:
-    runtime = runtime_of_candidate(session.version, candidate)
-    return CandidateRow(candidate, getattr(candidate, "evaluation", None), working.get(candidate.key), runtime)
+def _row(candidate: Candidate, lineage: Lineage, working: dict[str, SessionStep]) -> CandidateRow:
+    return CandidateRow(
+        candidate=candidate,
+        evaluation=getattr(candidate, "evaluation", None),
+        working=working.get(candidate.key),
+        runtime=lineage.runtime_of(candidate),
+        links=lineage.links(candidate),
+    )
 
 
 def _runtimes(session: OptimizationSession) -> tuple[RuntimeReport, ...]:

@@ -234,41 +234,16 @@ class Environment:
             secret_key=reader.text("LATHE_SECRET_KEY", "", min_length=50) or None,
             debug=reader.flag("LATHE_DEBUG", False),
             allowed_hosts=reader.words("LATHE_ALLOWED_HOSTS", ("localhost", "127.0.0.1", "[::1]")),
-            base_url=reader.url(
-                "LATHE_BASE_URL",
-                "http://127.0.0.1:8000",
-                schemes=("http", "https"),
-                example="https://lathe.example.org",
-            ).rstrip("/"),
+            base_url=_base_url(reader),
             base_url_is_given=reader.given("LATHE_BASE_URL") is not None,
             behind_proxy=reader.flag("LATHE_BEHIND_PROXY", False),
             trusted_proxies=reader.networks("LATHE_TRUSTED_PROXIES"),
             hsts_seconds=reader.whole("LATHE_HSTS_SECONDS", 31_536_000),
-            database_url=reader.url(
-                "DATABASE_URL",
-                f"sqlite:///{quote(str(var_dir))}/lathe.sqlite3",
-                schemes=("sqlite", "postgres", "postgresql"),
-                example="postgres://user:password@host:5432/lathe",
-            ),
-            redis_url=reader.url(
-                "REDIS_URL",
-                f"unix://{quote(str(redis_socket(var_dir)))}",
-                schemes=("redis", "rediss", "unix"),
-                example="redis://host:6379/0",
-            ),
+            database_url=_database_url(reader, var_dir),
+            redis_url=_redis_url(reader, var_dir),
             redis_is_embedded=not redis_given,
-            storage_url=reader.url(
-                "STORAGE_URL",
-                f"file://{quote(str(var_dir))}/files",
-                schemes=("file", "s3"),
-                example="s3://bucket/prefix?endpoint=https://s3.example.org&region=eu-1",
-            ),
-            email_url=reader.url(
-                "EMAIL_URL",
-                f"file://{quote(str(var_dir))}/mail",
-                schemes=("smtp", "smtps", "console", "file"),
-                example="smtps://user:password@mail.example.org:465",
-            ),
+            storage_url=_storage_url(reader, var_dir),
+            email_url=_email_url(reader, var_dir),
             mail_from=reader.text("LATHE_MAIL_FROM", "Lathe <lathe@localhost>"),
             queues=reader.words("LATHE_QUEUES", ("default", "checks", "cpu"), choices=QUEUES),
             step_memory_bytes=reader.size_bytes("LATHE_STEP_MEMORY", 16 * 2**30),
@@ -279,6 +254,51 @@ class Environment:
             log_level=reader.choice("LATHE_LOG_LEVEL", "INFO", LOG_LEVELS),
             names=frozenset(reader.names),
         )
+
+
+def _base_url(reader: Reader) -> str:
+    return reader.url(
+        "LATHE_BASE_URL",
+        "http://127.0.0.1:8000",
+        schemes=("http", "https"),
+        example="https://lathe.example.org",
+    ).rstrip("/")
+
+
+def _database_url(reader: Reader, var_dir: Path) -> str:
+    return reader.url(
+        "DATABASE_URL",
+        f"sqlite:///{quote(str(var_dir))}/lathe.sqlite3",
+        schemes=("sqlite", "postgres", "postgresql"),
+        example="postgres://user:password@host:5432/lathe",
+    )
+
+
+def _redis_url(reader: Reader, var_dir: Path) -> str:
+    return reader.url(
+        "REDIS_URL",
+        f"unix://{quote(str(redis_socket(var_dir)))}",
+        schemes=("redis", "rediss", "unix"),
+        example="redis://host:6379/0",
+    )
+
+
+def _storage_url(reader: Reader, var_dir: Path) -> str:
+    return reader.url(
+        "STORAGE_URL",
+        f"file://{quote(str(var_dir))}/files",
+        schemes=("file", "s3"),
+        example="s3://bucket/prefix?endpoint=https://s3.example.org&region=eu-1",
+    )
+
+
+def _email_url(reader: Reader, var_dir: Path) -> str:
+    return reader.url(
+        "EMAIL_URL",
+        f"file://{quote(str(var_dir))}/mail",
+        schemes=("smtp", "smtps", "console", "file"),
+        example="smtps://user:password@mail.example.org:465",
+    )
 
 
 def redis_socket(var_dir: Path) -> Path:

@@ -14,7 +14,7 @@ from apps.agents.contracts.formats import Format
 from apps.agents.datasets.loading import load_dataset
 from apps.agents.measuring.engine import open_engine
 from apps.agents.measuring.protocol import ModelFile
-from apps.agents.techniques.base import Assignment, BaseOptimizationAgent, Made, agent_for, spec_of
+from apps.agents.techniques.base import Assignment, BaseOptimizationAgent, Optimized, agent_for, spec_of
 from apps.agents.techniques.catalogue import TechniqueSpec
 from tests.agents.told import Told
 
@@ -74,25 +74,25 @@ class Workshop:
             further_inputs={role: ModelFile(format=self.format, path=model) for role in found.inputs},
         )
 
-    def run(self, assignment: Assignment, agent: BaseOptimizationAgent | None = None) -> Made:
+    def run(self, assignment: Assignment, agent: BaseOptimizationAgent | None = None) -> Optimized:
         return (agent or agent_for(assignment.spec)).run(assignment, self.told)
 
-    def apply(self, technique: str, model: Path, *more: Any, **parameters: object) -> Made:
+    def apply(self, technique: str, model: Path, *more: Any, **parameters: object) -> Optimized:
         return self.run(self.assignment(technique, model, *more, **parameters))
 
 
-def loaded(made: Made) -> onnx.ModelProto:
+def loaded(made: Optimized) -> onnx.ModelProto:
     return onnx.load(str(made.artifact))
 
 
-def operators(made: Made) -> dict[str, int]:
+def operators(made: Optimized) -> dict[str, int]:
     found: dict[str, int] = {}
     for node in loaded(made).graph.node:
         found[node.op_type] = found.get(node.op_type, 0) + 1
     return found
 
 
-def sqnr_db(made: Made) -> float:
+def sqnr_db(made: Optimized) -> float:
     """As the artifact's last validation told it."""
     words = next(check for check in made.result.checks if " dB" in check).split()
     return float(words[words.index("dB") - 1])

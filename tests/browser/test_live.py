@@ -56,23 +56,27 @@ def test_a_session_is_watched_to_its_end_without_a_reload(logged_in: Chrome, por
 
 
 def test_a_push_leaves_the_reader_where_they_are(logged_in: Chrome, portal: Portal, demo_session: str) -> None:
-    """What stands still is not swapped, and what is swapped gives back focus and scroll position."""
+    """What stands still is not swapped, and what is swapped gives back focus, scroll position and what is unfolded."""
     open_session(logged_in, portal.url, demo_session)
     wait(logged_in, "#session-report")
     logged_in.execute_script("document.getElementById('session-report').focus()")
     logged_in.execute_script("document.getElementById('session-log-lines').scrollTop = 5")
+    logged_in.execute_script("document.querySelector('#session-candidates details').open = true")
     logged_in.execute_script(
         """const stage = document.querySelector('[ws-connect]');
         for (const name of ['wsBeforeMessage', 'swap', 'wsAfterMessage']) {
           if (name !== 'swap') { htmx.trigger(stage, `htmx:${name}`); continue; }
-          for (const id of ['session-head', 'session-log']) {
-            const part = document.getElementById(id);
-            part.replaceWith(part.cloneNode(true));
+          for (const id of ['session-head', 'session-log', 'session-candidates']) {
+            const part = document.getElementById(id).cloneNode(true);
+            for (const unfolded of part.querySelectorAll('details[open]')) unfolded.open = false;
+            document.getElementById(id).replaceWith(part);
           }
         }"""
     )
     assert logged_in.execute_script("return document.activeElement.id") == "session-report"
     assert logged_in.execute_script("return document.getElementById('session-log-lines').scrollTop") == 5
+    unfolded = logged_in.find_elements(By.CSS_SELECTOR, "#session-candidates details[open]")
+    assert len(unfolded) == 1, "what was unfolded stays unfolded"
 
 
 def test_cancel_stops_the_session_and_the_page_shows_it(logged_in: Chrome, portal: Portal, demo_session: str) -> None:

@@ -88,12 +88,12 @@ def test_labels_from_one_are_counted_anew_and_labels_at_random_are_told(door: Do
     assert "The labels 1 to 3 are used as classes 0 to 2." in analysis_notes(numbered)
     random = door.data(npz(any=X, y=np.random.default_rng(0).permutation(truth)), spec, "random.npz")
     session = door.verdict(version, random, quick("onnx-graph"))
-    assert "numbers on accuracy mean nothing until then" in session.analysis.body["suspicions"][0]
-    assert session.log.filter(level="warning", message__contains="numbers on accuracy mean nothing until then").exists()
+    assert "Until then, its accuracy means nothing" in session.analysis.body["suspicions"][0]
+    assert session.log.filter(level="warning", message__contains="Until then, its accuracy means nothing").exists()
     page = Client()
     page.force_login(door.user)
     report = page.get(f"{session.get_absolute_url()}report/").content.decode()
-    assert report.index("numbers on accuracy mean nothing until then") < report.index('id="report-plan"')
+    assert report.index("Until then, its accuracy means nothing") < report.index('id="report-plan"')
     turned = door.run(version, door.data(npz(any=X, y=(truth + 1) % 3), spec, "turned.npz"))
     assert (turned.status, turned.error_code) == (Status.FAILED, "dataset.model_at_chance")
     assert [step.kind for step in turned.steps.all()] == ["analyse"]

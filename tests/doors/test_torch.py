@@ -61,7 +61,7 @@ def test_the_pages_own_state_dict_behind_wrappers_of_training_is_optimized_and_s
     with torch.inference_mode():
         labels = network(torch.from_numpy(images)).argmax(1).numpy()
     version = door.model(archive({**page_files(), "weights.safetensors": save(weights)}), "network.zip")
-    assert "module._orig_mod. was taken off" in version.metadata.summary.notes[0]
+    assert "module._orig_mod. was removed" in version.metadata.summary.notes[0]
     dataset = door.data(arrays(image=images, y=labels), CLASSES, "data.npz")
     first = door.verdict(version, dataset, HALF)
     assert first.outcome == Outcome.IMPROVED, told(first)

@@ -63,6 +63,11 @@ def test_the_web_image_gets_the_web_lock_only():
     assert re.findall(r"requirements/(\w+)\.txt", stage) == ["web", "web"]
 
 
+def test_the_worker_s_image_holds_its_code_compiled_for_children_that_compile_none():
+    stage = (PROJECT_ROOT / "Dockerfile").read_text().split("AS worker")[1]
+    assert stage.index("COPY . .") < stage.index("compileall -q apps platform") < stage.index("USER lathe")
+
+
 def test_services_wait_for_what_they_need_and_every_volume_is_declared():
     declared = yaml.safe_load(COMPOSE)["volumes"].keys()
     for name, service in SERVICES.items():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -14,10 +15,10 @@ from apps.agents.contracts.state import StepKind
 from apps.optimization import services
 from apps.optimization.management.commands.optimize import Command
 from apps.optimization.models import OptimizationSession, SessionStep
-from tests.optimization import crank
 from tests.optimization.arguments import arguments_of
+from tests.optimization.standing import standing
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("stored", "small_handlers", "impatient")]
+pytestmark = pytest.mark.django_db
 
 SAID = (
     "One candidate was tried on 800 validation examples, and the best was judged on 800 test examples, which played no "
@@ -25,12 +26,10 @@ SAID = (
 )
 
 
-@pytest.fixture
-def finished(start: Callable[..., OptimizationSession]) -> OptimizationSession:
-    session = start()
-    crank.turn_until_quiet()
-    session.refresh_from_db()
-    return session
+@pytest.fixture(scope="module")
+def finished(django_db_setup: None, django_db_blocker: Any) -> Iterator[OptimizationSession]:
+    with standing(django_db_blocker.unblock) as made:
+        yield made.session()
 
 
 def step(session: OptimizationSession, key: str) -> SessionStep:

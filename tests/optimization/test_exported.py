@@ -67,6 +67,15 @@ def test_a_step_is_told_the_format_of_what_it_starts_from_and_of_the_original(
     assert input_format(step(finished, key)) == given
 
 
+@pytest.mark.parametrize("key", ["analyse-exported", "c02/optimize", "c02/evaluate", "package"])
+def test_a_step_after_the_analysis_is_told_what_the_original_takes_and_gives(
+    finished: OptimizationSession, key: str
+) -> None:
+    told = arguments_of(step(finished, key))["original_interface"]
+
+    assert told == exported.EAGER.model.interface.model_dump(mode="json")
+
+
 def test_the_plan_is_given_both_analyses(finished: OptimizationSession) -> None:
     arguments = arguments_of(step(finished, "plan"))
 

@@ -20,7 +20,11 @@ from apps.optimization import jobs, runner, services
 from apps.optimization.models import OptimizationSession
 from tests.optimization import crank, handlers
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("stored", "small_handlers", "impatient")]
+pytestmark = [
+    pytest.mark.portable,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("stored", "small_handlers", "impatient"),
+]
 
 Start = Callable[..., OptimizationSession]
 

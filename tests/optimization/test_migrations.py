@@ -124,3 +124,15 @@ def test_the_audit_trail_stays_whole(session: OptimizationSession, migrate: Call
     assert list(AuditEvent.objects.in_order().values_list("sequence", "digest")) == before
     assert len(before) > 1
     assert trail.verify() is None
+
+
+def test_steps_from_before_start_from_one_model_and_their_files_are_not_taken_for_collected(
+    session: OptimizationSession, migrate: Callable[[str], Any]
+) -> None:
+    migrate("0014_chains_hold_the_parameters")
+    session.steps.filter(key="c01/judge").only("pk").update(parent_key="c01/optimize")
+    call_command("migrate", "optimization", verbosity=0)
+
+    judged, ranked = session.steps.get(key="c01/judge"), session.steps.get(key="c01/evaluate")
+    assert (judged.parents, ranked.parents) == ({"model": "c01/optimize"}, {})
+    assert (judged.further_parents, judged.collected_at) == ({}, None)

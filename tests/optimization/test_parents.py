@@ -76,8 +76,9 @@ def test_a_step_waits_while_any_of_its_inputs_is_made_again(taught: Optimization
 
 
 def test_a_further_input_whose_file_is_lost_is_told_of_by_its_step(finished: OptimizationSession) -> None:
-    teacher = made_by(finished, "onnx-float16")
-    SessionStep.objects.filter(pk=teacher.pk).update(artifact=None)
+    teacher, student = made_by(finished, "onnx-float16"), made_by(finished, "onnx-graph")
+    SessionStep.objects.filter(pk=student.pk).update(artifact=finished.version.blob)
+    assert teacher.artifact is None
     with pytest.raises(jobs.StoreFileMissing, match=teacher.key):
         jobs._blobs(finished.steps.get(key="c01/optimize"))
 

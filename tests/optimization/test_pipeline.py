@@ -59,6 +59,7 @@ def test_what_a_session_found_is_one_report(start: Start) -> None:
     assert services.SessionReport.model_validate_json(report.model_dump_json()) == report
 
 
+@pytest.mark.portable
 def test_the_package_carries_report_recipe_and_artifact(start: Start) -> None:
     session = finished(start())
     with open_blob(services.package_of(session).blob) as file, zipfile.ZipFile(file) as archive:
@@ -100,6 +101,7 @@ def test_the_log_and_the_progress_of_a_step_are_kept(start: Start) -> None:
     assert session.log.filter(step_key="analyse", message="layers = 2").exists()
 
 
+@pytest.mark.portable
 def test_a_failed_analysis_ends_the_session_with_its_sentence(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(jobs.HANDLERS, StepKind.ANALYSE, "tests.optimization.handlers:refuse")
     session = finished(start())
@@ -160,6 +162,7 @@ def test_a_manager_that_asks_for_nothing_does_not_leave_a_session_waiting_for_ev
     assert (session.status, session.error_code) == (Status.FAILED, "session.errored")
 
 
+@pytest.mark.portable
 def test_memory_that_ran_out_is_tried_again_with_smaller_batches(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(jobs.HANDLERS, StepKind.ANALYSE, "tests.optimization.handlers:swallow_memory")
     session = finished(start())
@@ -168,6 +171,7 @@ def test_memory_that_ran_out_is_tried_again_with_smaller_batches(start: Start, m
     assert session.log.filter(level="warning", message__contains="smaller batches").exists()
 
 
+@pytest.mark.portable
 def test_tries_end(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(jobs.HANDLERS, StepKind.ANALYSE, "tests.optimization.handlers:always_out_of_memory")
     session = finished(start())
@@ -224,6 +228,7 @@ def test_promotion_makes_a_version_and_moves_the_alias_and_back(start: Start, en
         services.promotion_rollback(session, engineer, "again")
 
 
+@pytest.mark.portable
 def test_only_engineers_promote(start: Start, viewer: User) -> None:
     session = finished(start())
     with pytest.raises(PermissionDenied):

@@ -163,7 +163,7 @@ def uploaded(team: Team, user: User, case: Case) -> tuple[ModelVersion, DataSet]
     return version, dataset
 
 
-def made_again(session: OptimizationSession, case: Case, folder: Path) -> recipe.Followed:
+def made_again(session: OptimizationSession, case: Case, folder: Path) -> recipe.Reproduction:
     """What comes of the recipe in the session's own package, with the files that were uploaded."""
     with open_blob(services.package_of(session).blob) as file, zipfile.ZipFile(file) as archive:
         archive.extractall(folder)

@@ -4,60 +4,64 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Callable, Iterator
-from io import StringIO
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
 from rest_framework.test import APIClient
 
-from apps.accounts.models import User
-from apps.agents.contracts.criteria import Criteria, Objective
+from apps.accounts.models import Membership, Role, User
+from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.state import CandidateStatus, Outcome, Status, StepKind
 from apps.audit.models import AuditEvent
 from apps.models.storage import open_blob
-from apps.optimization import jobs, services
+from apps.optimization import services
 from apps.optimization.errors import NothingToPromote
-from apps.optimization.management.commands import optimize
 from apps.optimization.models import OptimizationSession
 from lathe import terminal
-from lathe.management.commands import demo
-from tests.optimization import crank
 from tests.optimization.arguments import arguments_of
+from tests.optimization.standing import standing
 
-pytestmark = [
-    pytest.mark.portable,
-    pytest.mark.django_db(transaction=True),
-    pytest.mark.usefixtures("stored", "small_handlers", "impatient"),
-]
+pytestmark = [pytest.mark.portable, pytest.mark.django_db]
 
-Start = Callable[..., OptimizationSession]
 DISTURBED = "812 of 900 timed runs were disturbed by other programs"
+Sessions = dict[Outcome, OptimizationSession]
 
 
-def finished(session: OptimizationSession) -> OptimizationSession:
-    crank.turn_until_quiet()
-    session.refresh_from_db()
-    return session
-
-
-@pytest.fixture
-def busy(monkeypatch: pytest.MonkeyPatch) -> None:
-    handler = "tests.optimization.handlers:evaluate_on_a_busy_machine"
-    monkeypatch.setitem(jobs.HANDLERS, StepKind.EVALUATE, handler)
-
-
-@pytest.fixture
-def inconclusive(busy: None, start: Start) -> OptimizationSession:
-    return finished(start())
+@pytest.fixture(scope="module")
+def undecided(django_db_setup: None, django_db_blocker: Any) -> Iterator[Sessions]:
+    """A session on a busy machine, and one whose minutes were over before anything was tried."""
+    brief = Criteria.model_validate({"budget": {"minutes": 0.0001}})
+    with standing(django_db_blocker.unblock) as made:
+        yield {
+            Outcome.INCONCLUSIVE: made.session(evaluate="evaluate_on_a_busy_machine"),
+            Outcome.NOT_MEASURED: made.session(brief),
+        }
 
 
 @pytest.fixture
-def not_measured(start: Start) -> OptimizationSession:
-    """The minutes are over before anything is tried."""
-    return finished(start(criteria=Criteria.model_validate({"budget": {"minutes": 0.0001}})))
+def inconclusive(undecided: Sessions) -> OptimizationSession:
+    return undecided[Outcome.INCONCLUSIVE]
+
+
+@pytest.fixture
+def not_measured(undecided: Sessions) -> OptimizationSession:
+    return undecided[Outcome.NOT_MEASURED]
+
+
+@pytest.fixture
+def engineer(inconclusive: OptimizationSession) -> User:
+    """Who started both."""
+    return inconclusive.created_by
+
+
+@pytest.fixture
+def viewer(inconclusive: OptimizationSession) -> User:
+    user = User.objects.create_user("vera@example.org")
+    Membership.objects.create(team=inconclusive.team, user=user, role=Role.VIEWER)
+    return user
 
 
 def pages_of(session: OptimizationSession, client: Client, user: User) -> Iterator[tuple[str, str]]:
@@ -101,9 +105,9 @@ def test_a_session_that_measured_nothing_says_so_and_what_to_do(
 
 @pytest.mark.parametrize("outcome", [Outcome.INCONCLUSIVE, Outcome.NOT_MEASURED])
 def test_the_api_has_the_outcome_its_reason_and_a_filter_for_it(
-    outcome: Outcome, request: pytest.FixtureRequest, engineer: User
+    outcome: Outcome, undecided: Sessions, engineer: User
 ) -> None:
-    session = request.getfixturevalue(outcome.value)
+    session = undecided[outcome]
     api = APIClient()
     api.force_authenticate(engineer)
     body = api.get(f"/api/v1/sessions/{session.pk}/").json()
@@ -123,8 +127,8 @@ def test_the_api_has_the_outcome_its_reason_and_a_filter_for_it(
 
 
 @pytest.mark.parametrize("outcome", [Outcome.INCONCLUSIVE, Outcome.NOT_MEASURED])
-def test_the_package_has_the_original_and_nothing_is_promoted(outcome: Outcome, request: pytest.FixtureRequest) -> None:
-    session = request.getfixturevalue(outcome.value)
+def test_the_package_has_the_original_and_nothing_is_promoted(outcome: Outcome, undecided: Sessions) -> None:
+    session = undecided[outcome]
     package = session.steps.get(kind=StepKind.PACKAGE)
     assert (package.parent_key, package.candidate_key) == ("", "")
     assert arguments_of(package)["outcome"] == outcome
@@ -142,9 +146,9 @@ def test_the_package_has_the_original_and_nothing_is_promoted(outcome: Outcome, 
     ("outcome", "action"), [(Outcome.INCONCLUSIVE, "inconclusive"), (Outcome.NOT_MEASURED, "not measured")]
 )
 def test_the_audit_trail_and_the_admin_tell_them_apart(
-    outcome: Outcome, action: str, request: pytest.FixtureRequest, admin_client: Client
+    outcome: Outcome, action: str, undecided: Sessions, admin_client: Client
 ) -> None:
-    session = request.getfixturevalue(outcome.value)
+    session = undecided[outcome]
     events = AuditEvent.objects.filter(session_id=session.pk)
     decided, completed = events.get(key="verdict"), events.get(action="session.completed")
     assert (decided.action, completed.data["outcome"]) == (action, outcome)
@@ -156,9 +160,9 @@ def test_the_audit_trail_and_the_admin_tell_them_apart(
 
 @pytest.mark.parametrize("outcome", [Outcome.INCONCLUSIVE, Outcome.NOT_MEASURED])
 def test_the_list_is_narrowed_and_the_first_page_asks_for_somebody(
-    outcome: Outcome, request: pytest.FixtureRequest, client: Client, engineer: User
+    outcome: Outcome, undecided: Sessions, client: Client, engineer: User
 ) -> None:
-    session = request.getfixturevalue(outcome.value)
+    session = undecided[outcome]
     client.force_login(engineer)
     address = reverse("optimization:session-list")
     page = client.get(address).content.decode()
@@ -178,66 +182,3 @@ def test_who_may_write_is_offered_to_start_again(
     client.force_login(request.getfixturevalue(writes))
     page = client.get(inconclusive.get_absolute_url()).content.decode()
     assert ('id="session-retry"' in page, 'id="session-again"' in page) == (shown, shown)
-
-
-def test_by_size_it_is_handed_over_and_the_speed_is_said_to_be_unknown_beside_the_gain(
-    busy: None, start: Start, client: Client, engineer: User
-) -> None:
-    session = finished(start(criteria=Criteria(objective=Objective.SIZE)))
-    assert session.outcome == Outcome.IMPROVED
-    client.force_login(engineer)
-    page = client.get(reverse("optimization:report", args=[session.pk])).content.decode()
-    assert f'id="report-speed-unknown">The speed is not known: {DISTURBED}.' in page
-    assert f"The speed is not known: {DISTURBED}." in terminal.report(session, width=300)
-    assert "It meets every constraint: speed not known, 4.00 times smaller" in page
-    detail = client.get(session.get_absolute_url()).content.decode()
-    assert "speed not known" in session.headline.sentence
-    assert session.headline.sentence in detail
-    assert '<td class="num" data-label="Faster">not known' in detail
-    listed = client.get(reverse("optimization:session-list")).content.decode()
-    assert '<td class="num" data-label="Faster">–</td>' in listed
-    assert '<td class="num" data-label="Smaller">4.00×</td>' in listed
-
-
-# --- exit codes ------------------------------------------------------------------------------------------------------
-
-
-def run_optimize(engineer: User, monkeypatch: pytest.MonkeyPatch, **criteria: object) -> str:
-    """What `manage.py optimize --wait` says; the pipeline is turned while it waits."""
-    monkeypatch.setattr(optimize.time, "sleep", lambda seconds: crank.turn_until_quiet())
-    out = StringIO()
-    call_command("optimize", "resnet", "digits", user=engineer.email, wait=True, set=criteria, stdout=out)
-    return out.getvalue()
-
-
-def test_a_script_that_waits_tells_the_outcomes_apart(
-    version: object, dataset: object, engineer: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    said = run_optimize(engineer, monkeypatch)
-    assert "waiting: next in the queue" in said
-    with pytest.raises(CommandError, match=r"Not measured: the budget ended.*more time") as ended:
-        run_optimize(engineer, monkeypatch, budget={"minutes": 0.0001})
-    assert ended.value.returncode == 3
-    monkeypatch.setitem(jobs.HANDLERS, StepKind.EVALUATE, "tests.optimization.handlers:evaluate_on_a_busy_machine")
-    with pytest.raises(CommandError, match=f"Inconclusive: the machine is too busy. {DISTURBED}") as ended:
-        run_optimize(engineer, monkeypatch)
-    assert ended.value.returncode == 4
-    monkeypatch.setitem(jobs.HANDLERS, StepKind.ANALYSE, "tests.optimization.handlers:refuse")
-    with pytest.raises(CommandError) as ended:
-        run_optimize(engineer, monkeypatch)
-    assert ended.value.returncode == 1
-
-
-@pytest.mark.parametrize(
-    ("outcome", "code"), [(Outcome.UNCHANGED, 1), (Outcome.NOT_MEASURED, 3), (Outcome.INCONCLUSIVE, 4)]
-)
-def test_the_demo_exits_with_the_code_of_its_outcome(session: OptimizationSession, outcome: Outcome, code: int) -> None:
-    session.status, session.outcome = Status.COMPLETED, outcome
-    with pytest.raises(CommandError) as ended:
-        demo.Command._exit(session)
-    assert ended.value.returncode == code
-
-
-def test_the_demo_is_content_with_a_better_model(session: OptimizationSession) -> None:
-    session.status, session.outcome = Status.COMPLETED, Outcome.IMPROVED
-    demo.Command._exit(session)

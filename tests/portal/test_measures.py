@@ -145,3 +145,19 @@ def test_what_a_candidate_was_measured_on_tells_ranking_from_judging() -> None:
     assert measures.measured_on(judged) == "on 1,396 examples"
     assert measures.measured_on({"part": "choosing", "examples": 697}) == "on 697 validation examples"
     assert measures.measured_on({"examples": 697}) == "on 697 examples"
+
+
+def test_what_a_technique_found_out_has_a_row_for_each_part_and_says_what_is_left_out() -> None:
+    evidence = {
+        "agreement": 0.9999871,
+        "kept": [f"n{number}" for number in range(23)],
+        "none": [],
+        "parts": {"a": True},
+    }
+
+    agreement, kept, part = measures.as_found(evidence)
+    assert (agreement, part) == (("agreement", "0.999987"), ("parts a", "yes"))
+    assert kept == ("kept", ", ".join(f"n{number}" for number in range(20)) + " and 3 more")
+    *shown, last = measures.as_found({f"layer {number}": number for number in range(25)})
+    assert len(shown) == measures.MOST_FOUND
+    assert last == ("and", "5 more, listed in the API")

@@ -35,8 +35,12 @@ SENSITIVITY_BUDGET_S = 8.0
 TIMING_S = 6
 """For each candidate: several processes with enough rounds that a speed-up as large as these is beyond doubt."""
 
+BRIEF_TIMING_S = 1
+"""For each candidate of a session whose goal is size, and of whose speed nothing is asked."""
+
 RunSession = Callable[..., Finished]
-"""Model, data, criteria; how to read the data, for anything but classification; the format, for anything but ONNX."""
+"""Model, data, criteria; how to read the data, for anything but classification; the format, for anything but ONNX; how
+long each candidate is timed."""
 FirstImages = Callable[[int], Path]
 
 
@@ -94,7 +98,6 @@ def run_session(django_db_setup: None, django_db_blocker: Any) -> Iterator[RunSe
     """
     with ExitStack() as folders, pytest.MonkeyPatch.context() as patch:
         patch.setattr(settings, "PIPELINE_TIMING", {"backoff_s": 0.0, "cancel_check_s": 0.05}, raising=False)
-        patch.setattr(settings, "LATHE", dataclasses.replace(settings.LATHE, timing_s=TIMING_S))
 
         def run(
             model: Path,
@@ -102,7 +105,9 @@ def run_session(django_db_setup: None, django_db_blocker: Any) -> Iterator[RunSe
             criteria: Criteria,
             spec: DatasetSpec = CLASSIFICATION,
             format: Format = Format.ONNX,  # noqa: A002 - the contract's word
+            timing_s: int = TIMING_S,
         ) -> Finished:
+            patch.setattr(settings, "LATHE", dataclasses.replace(settings.LATHE, timing_s=timing_s))
             folder = Path(folders.enter_context(TemporaryDirectory(prefix="lathe-session-")))
             sensitivity = nullcontext() if format is Format.ONNX else shorter_sensitivity(SENSITIVITY_BUDGET_S)
             with django_db_blocker.unblock(), engineer() as user, sensitivity:

@@ -10,7 +10,7 @@ from apps.agents.contracts.reports.constraints import Holds
 from apps.agents.contracts.reports.dataset import Task
 from apps.agents.contracts.state import CandidateStatus, Outcome
 from tests.assets.models import Asset
-from tests.sessions.conftest import SAMPLES, FirstImages, RunSession, profile
+from tests.sessions.conftest import BRIEF_TIMING_S, SAMPLES, FirstImages, RunSession, profile
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -21,7 +21,7 @@ def test_300_examples_that_prove_nothing_are_not_taken_for_proof(run_session: Ru
         update={"allowed_techniques": ("onnx-static-int8",), "accept_inconclusive": False}
     )
 
-    finished = run_session(SAMPLES / "fashion_resnet.onnx", images(300), criteria)
+    finished = run_session(SAMPLES / "fashion_resnet.onnx", images(300), criteria, timing_s=BRIEF_TIMING_S)
 
     (report,) = finished.judged.values()
     assert criteria.objective is Objective.SIZE

@@ -92,7 +92,7 @@ def test_layers_have_the_names_that_the_prepared_graph_gives_them(resnet: Finish
 
 @pytest.fixture(scope="module", params=["fastest", "balanced"])
 def mobilenet(run_session: RunSession, images: FirstImages, request: pytest.FixtureRequest) -> Finished:
-    return run_session(SAMPLES / "fashion_mobilenet.onnx", images(EXAMPLES), profile(request.param, candidates=4))
+    return run_session(SAMPLES / "fashion_mobilenet.onnx", images(EXAMPLES), profile(request.param, candidates=2))
 
 
 def test_the_depthwise_network_is_never_made_worse(mobilenet: Finished) -> None:

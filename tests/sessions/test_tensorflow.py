@@ -225,7 +225,7 @@ def test_a_saved_model_that_takes_strings_is_analysed_and_techniques_say_why_not
     assert finished.analysis.latency.p50_ms > 0
     assert finished.verdict.outcome is Outcome.NOT_MEASURED
     told = {omission.title: omission.reason for omission in finished.plan.omitted}
-    assert told["Export to LiteRT"] == "text is a string, which Export to LiteRT cannot carry over."
-    assert told["Export to ONNX (tf2onnx)"] == "text is a string, which Export to ONNX (tf2onnx) cannot carry over."
+    assert told["Export to LiteRT"] == "text is a string, which Export to LiteRT does not support."
+    assert told["Export to ONNX (tf2onnx)"] == "text is a string, which Export to ONNX (tf2onnx) does not support."
     assert "text is a string" in told["Techniques for LiteRT"]
     assert "text is a string" in told["Techniques for ONNX"]

@@ -19,7 +19,7 @@ from apps.agents.contracts.reports.dataset import Task
 from apps.agents.datasets.loading import load_dataset
 from apps.agents.evaluation.fidelity import energies
 from apps.agents.measuring.engine import open_engine
-from apps.agents.techniques.base import Assignment, Made, agent_for, spec_of
+from apps.agents.techniques.base import Assignment, Optimized, agent_for, spec_of
 from tests.tensorflow.test_keras_techniques import Silent
 
 MODES = ("mixed", "float16")
@@ -52,7 +52,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def made(model: Path, data: Path, folder: Path, mode: str) -> Made:
+def made(model: Path, data: Path, folder: Path, mode: str) -> Optimized:
     (folder / "work").mkdir(parents=True)
     (folder / "out").mkdir()
     inputs = open_engine(Format.SAVED_MODEL, model, folder / "work").summary.inputs

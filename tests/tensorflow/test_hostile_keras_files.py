@@ -154,7 +154,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
 
 
 BAD_CONFIGURATIONS = {
-    "no JSON": b"{",
+    "not valid JSON": b"{",
     "no object": b"[]",
     "no text": b"\xff\xfe\x00",
     "deep lists": b"[" * 200_000,
@@ -185,7 +185,7 @@ def test_a_configuration_of_no_model_is_refused(config: Config, tmp_path: Path) 
 
 def test_weights_alone_are_refused(tmp_path: Path) -> None:
     plain().save_weights(tmp_path / "model.weights.h5")
-    with pytest.raises(KerasDamaged, match="weights alone"):
+    with pytest.raises(KerasDamaged, match="only weights"):
         inspect(tmp_path / "model.weights.h5", tmp_path)
 
 

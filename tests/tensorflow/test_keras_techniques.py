@@ -20,7 +20,7 @@ from apps.agents.contracts.formats import Format
 from apps.agents.contracts.reports.dataset import Task
 from apps.agents.datasets.loading import ArrayDataset, load_dataset
 from apps.agents.measuring.engine import open_engine
-from apps.agents.techniques.base import Assignment, Made, agent_for, spec_of
+from apps.agents.techniques.base import Assignment, Optimized, agent_for, spec_of
 from apps.agents.techniques.catalogue import BUILTIN
 from apps.agents.techniques.spec import Family
 
@@ -69,7 +69,7 @@ def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def made(model: Path, data: Path, folder: Path, technique: str, **parameters: Any) -> Made:
+def made(model: Path, data: Path, folder: Path, technique: str, **parameters: Any) -> Optimized:
     (folder / "work").mkdir(parents=True)
     (folder / "out").mkdir()
     format = Format.KERAS_H5 if model.suffix == ".h5" else Format.KERAS  # noqa: A001
@@ -104,7 +104,7 @@ def test_weights_become_zero_and_stay_so_while_the_others_learn(trained: Path, d
     zeros = sum((kernel == 0).sum() for kernel in kernels) / sum(kernel.size for kernel in kernels)
     assert zeros == pytest.approx(0.8, abs=0.01)
     assert all((kernel == 0).mean() == pytest.approx(0.8, abs=0.05) for kernel in kernels if kernel.size > 200)
-    assert any("learned again from 2000 examples" in check for check in pruned.result.checks)
+    assert any("trained again on 2000 examples" in check for check in pruned.result.checks)
     assert pruned.result.evidence["learned_from_examples"] == 2000
     assert pruned.result.evidence["zeros_share"] == pytest.approx(zeros)
 
@@ -181,7 +181,7 @@ def test_fewer_filters_are_fewer_parameters_and_multiplications(trained: Path, d
     learned = made(trained, data, tmp_path / "learned", "keras-filter-pruning", share=0.5, epochs=4)
 
     assert learned.result.size_bytes < 0.4 * learned.result.input_size_bytes
-    assert any("multiply-accumulates an example instead of" in check for check in learned.result.checks)
+    assert any("multiply-accumulates per example instead of" in check for check in learned.result.checks)
     assert accuracy(learned.artifact, data) > accuracy(plain.artifact, data) + 10
     assert accuracy(learned.artifact, data) > whole - 8
 
@@ -191,7 +191,7 @@ def test_channels_that_cannot_be_followed_are_left_alone(tmp_path: Path, data: P
     turned = layers.Permute((3, 1, 2))(layers.Conv2D(8, 3, name="only")(given))
     model = keras.Model(given, layers.Dense(10)(layers.Flatten()(turned)))
     model.save(tmp_path / "model.keras")
-    with pytest.raises(TechniqueNotApplicable, match="can be followed"):
+    with pytest.raises(TechniqueNotApplicable, match="whose readers can all be found"):
         made(tmp_path / "model.keras", data, tmp_path / "made", "keras-filter-pruning")
 
 

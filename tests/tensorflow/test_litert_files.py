@@ -160,7 +160,7 @@ def test_a_small_file_that_describes_a_huge_model_is_refused() -> None:
     schema.ModelAddSubgraphs(builder, subgraphs)
     schema.ModelAddOperatorCodes(builder, listed)
     builder.Finish(schema.ModelEnd(builder), b"TFL3")
-    with pytest.raises(LiteRtDamaged, match="more than its bytes can hold"):
+    with pytest.raises(LiteRtDamaged, match="more parts than its bytes can contain"):
         parse_litert(bytes(builder.Output()))
 
 

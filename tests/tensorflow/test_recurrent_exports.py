@@ -13,11 +13,11 @@ import tf_keras
 from keras import layers
 
 from apps.agents.contracts.errors.techniques import TechniqueLibraryFailed
-from apps.agents.techniques.base import Made
+from apps.agents.techniques.base import Optimized
 from tests.tensorflow.test_keras_techniques import made
 
 LITERT, ONNX = "litert-export", "tensorflow-onnx-export"
-WRITTEN_OUT, ALONE = "steps are written out", "it takes one example at a time"
+WRITTEN_OUT, ALONE = "steps are unrolled", "it takes one example at a time"
 
 
 def sequence(library: Any, *made: Any, shape: tuple[int | None, ...] = (3, 3), batch: int | None = None) -> Any:
@@ -46,7 +46,7 @@ KINDS: dict[str, tuple[Callable[[], Any], str]] = {
 }
 
 
-def exported(model: Any, folder: Path, technique: str) -> Made:
+def exported(model: Any, folder: Path, technique: str) -> Optimized:
     """Raises what the technique raises; it holds the outputs to the original's itself."""
     folder.mkdir(exist_ok=True)
     path = folder / ("model.keras" if isinstance(model, keras.Model) else "model.h5")
@@ -83,7 +83,7 @@ def test_onnx_has_the_same_outputs_for_any_batch(kind: str, tmp_path: Path) -> N
 def test_what_keeps_a_state_says_so(library: Any, tmp_path: Path) -> None:
     model = sequence(library, library.layers.LSTM(4, stateful=True), batch=2)
     for technique in (LITERT, ONNX):
-        with pytest.raises(TechniqueLibraryFailed, match="keeps a state from one call to the next"):
+        with pytest.raises(TechniqueLibraryFailed, match="keeps state between calls"):
             exported(model, tmp_path / technique, technique)
 
 

@@ -1,5 +1,4 @@
-"""What the original is, what it costs here, where its time goes, what it can bear, and whether the data fits it.
+"""The AnalysisAgent: the original's cost, where its time goes, how sensitive it is, and whether the data set fits it.
 
-Home of the AnalysisAgent. Imports `planning` (for what can be hoped for) and what lies below. Add a finding about the
-original here.
+It imports `planning`, to predict gains, and the packages below. Add a finding about the original here.
 """

@@ -1,4 +1,4 @@
-"""The AnalysisAgent: what a model is, what it costs here, where its time goes, and what it can bear."""
+"""The AnalysisAgent: what a model is, what it costs on this machine, where its time goes, and how sensitive it is."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from apps.agents.contracts.reports.analysis import AnalysisReport, Layer
 from apps.agents.contracts.reports.measurements import Latency, ModeLatency
 from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.datasets.loading import ArrayDataset, Dataset
-from apps.agents.evaluation.batch_behaviour import examine
+from apps.agents.evaluation.batch_behaviour import Behaviour, examine
 from apps.agents.measuring.engine import Feeds, Run, fixed_batch
 from apps.agents.measuring.machine import describe_machine, installed_versions
 from apps.agents.measuring.single_model import measure_latency
@@ -26,26 +26,26 @@ from apps.agents.techniques.catalogue import TechniqueSpec, catalogue
 from apps.agents.techniques.compatibility import compatibility
 
 CALIBRATION_EXAMPLES = 16
-"""Enough to rank layers: the ranking by SQNR hardly moves with more, and time grows with each."""
+"""Enough to rank layers: more hardly change the ranking by SQNR, but each takes time."""
 BATCH = 4
-"""Examples a batch while looking inside, where the model leaves the choice: all tensors are in memory at once."""
+"""Examples per batch when all tensors of the model are in memory at once, unless the model's batch is fixed."""
 SENSITIVITY_BUDGET_S = 120.0
 SHARE_OF_BUDGET = 0.15
-"""Of a session's time that the sensitivity may take at most."""
+"""The largest share of a session's time for measuring the sensitivity."""
 LATENCY_BUDGET_S = 5.0
 _MEASURED_SHARE = 0.3
-"""Of the progress bar, for everything before the sensitivity."""
+"""The share of the progress bar for everything before the sensitivity."""
 
 
 @dataclass(frozen=True)
 class AnalysisAgent:
-    """Analyses one model at a time. `scratch` takes unpacked and intermediate files."""
+    """Analyses one model at a time. `scratch` is a folder for unpacked and intermediate files."""
 
     scratch: Path
     techniques: Mapping[str, TechniqueSpec] | None = None
-    """The catalogue to judge by; every known technique by default."""
+    """The catalogue of techniques; by default, all known ones."""
     sensitivity_budget_s: float | None = None
-    """Seconds for the sensitivity; by default a share of the criteria's budget, two minutes at most."""
+    """Seconds for measuring the sensitivity; by default a share of the criteria's budget, at most two minutes."""
 
     def analyse(
         self,
@@ -60,39 +60,56 @@ class AnalysisAgent:
     ) -> AnalysisReport:
         """Analyse the model at `model_path` on `dataset`, for the criteria's target.
 
-        The session's `original` is asked first whether the data set is its own at all; raises `ModelAtChance`.
+        For the session's `original`, it is checked first whether the data set belongs to the model.
 
-        Latency, throughput and memory are of the model as it is; layers are those of its simplified graph, or its
-        modules. What cannot be found out is `None` or a note. Raises the `Model…` errors where the model does not load
-        or run at all, those of `examine` where nothing could be compared with it, and `DeviceMissing` where the
-        target's device is not here.
+        Latency, throughput and memory are those of the unchanged model. Layers are those of its simplified graph, or
+        its modules. A value that cannot be measured is `None` or explained in a note. Raises `ModelAtChance` if the
+        data set does not belong to the model, a `Model…` error if the model cannot be loaded or run, the errors of
+        `examine` if candidates could not be compared with it, and `DeviceMissing` if the machine does not have the
+        target's device.
         """
         specs = catalogue() if self.techniques is None else self.techniques
         context.progress(0.0, "Opening the model")
         engine = open_analysis_engine(format, model_path, self.scratch, signature)
-        summary = engine.summary
         context.progress(0.02, "Running a few examples alone and side by side")
         run = engine.session(criteria.target)
-        behaviour = examine(run, dataset, summary)
+        behaviour = examine(run, dataset, engine.summary)
         if behaviour.batch_axes:
-            assert isinstance(dataset, ArrayDataset)  # Nothing else has its axes looked for.
+            assert isinstance(dataset, ArrayDataset)  # Only for these are the axes detected.
             dataset = dataset.laid_out(behaviour.batch_axes)
-        suspicions = refuse_chance(run, summary, dataset, criteria, context) if original else ()
+        suspicions = refuse_chance(run, engine.summary, dataset, criteria, context) if original else ()
         for sentence in suspicions:
             context.log(sentence, "warning")
-        batch, rows = fixed_batch(summary.inputs, dataset.layout), dataset.layout.rows
-        calibration = list(dataset.calibration(CALIBRATION_EXAMPLES, batch or BATCH))
-        whole = [feeds for feeds in calibration if batch is None or rows(feeds) == batch]
+        report = self._report(engine, run, dataset, criteria, context, behaviour, specs)
+        report = report.model_copy(update={"suspicions": suspicions})
+        report = report.model_copy(update={"opportunities": opportunities(report, criteria, specs)})
+        context.progress(1.0, f"Analysed {len(report.layers)} layers")
+        return report
+
+    def _report(
+        self,
+        engine: AnalysisEngine,
+        run: Run,
+        dataset: Dataset,
+        criteria: Criteria,
+        context: Context,
+        behaviour: Behaviour,
+        specs: Mapping[str, TechniqueSpec],
+    ) -> AnalysisReport:
+        """Everything that is measured; suspicions and opportunities are still empty."""
+        summary, rows = engine.summary, dataset.layout.rows
+        batch = fixed_batch(summary.inputs, dataset.layout)
+        whole = _whole_batches(dataset, batch)
         latency, peak_memory_bytes = self._measure(engine, run, dataset, criteria, batch, context)
         modes, refused = self._modes(engine, dataset, criteria, batch, context)
         times = self._times(engine, dataset, criteria, batch, context)
         context.progress(0.25, "Looking at every layer")
         layers = engine.layers(whole, rows(whole[0]) if whole else None)
         found = self._sensitivity(engine, whole, layers, criteria, context)
-        machine = describe_machine()
-        report = AnalysisReport(
+        notes = (*_notes(summary, layers, latency, criteria), *dataset.notes, *engine.notes(), *refused, *found.notes)
+        return AnalysisReport(
             model=summary,
-            machine=machine,
+            machine=describe_machine(),
             latency=latency,
             peak_memory_bytes=peak_memory_bytes,
             layers=tuple(_completed(layer, times, found) for layer in layers),
@@ -100,22 +117,11 @@ class AnalysisAgent:
             opportunities=(),
             compatibility=compatibility(summary, _installed(specs), dataset.summary, specs.values()),
             calibration_examples=sum(map(rows, whole)),
-            suspicions=suspicions,
             generation=engine.generation(dataset.first(1), criteria.target),
             modes=modes,
             batch_axes=dict(behaviour.batch_axes),
-            notes=(
-                *behaviour.notes,
-                *_notes(summary, layers, latency, criteria),
-                *dataset.notes,
-                *engine.notes(),
-                *refused,
-                *found.notes,
-            ),
+            notes=(*behaviour.notes, *notes),
         )
-        report = report.model_copy(update={"opportunities": opportunities(report, criteria, specs)})
-        context.progress(1.0, f"Analysed {len(layers)} layers")
-        return report
 
     def _measure(
         self,
@@ -126,7 +132,7 @@ class AnalysisAgent:
         batch: int | None,
         context: Context,
     ) -> tuple[Latency, int]:
-        """Latency at the criteria's batch size (the model's, where that is fixed) and the peak memory at it."""
+        """Latency and peak memory at the criteria's batch size, or at the model's if that is fixed."""
         target = criteria.target
         rows = batch or target.batch_size
         feeds = dataset.first(rows)
@@ -137,7 +143,7 @@ class AnalysisAgent:
             lambda: run(feeds), batch_size=rows, threads=target.threads, budget_s=LATENCY_BUDGET_S
         )
         context.metric("latency_p50_ms", latency.p50_ms)
-        context.progress(0.15, "Measuring memory in a process of its own")
+        context.progress(0.15, "Measuring memory in a separate process")
         peak_memory_bytes = engine.peak_memory_bytes(feeds, target)
         context.metric("peak_memory_bytes", float(peak_memory_bytes))
         return latency, peak_memory_bytes
@@ -145,7 +151,7 @@ class AnalysisAgent:
     def _modes(
         self, engine: AnalysisEngine, dataset: Dataset, criteria: Criteria, batch: int | None, context: Context
     ) -> tuple[tuple[ModeLatency, ...], list[str]]:
-        """Latency in the runtime's other modes, and a note for each that does not run this model."""
+        """Latency in the runtime's other modes, and a note for each mode that cannot run this model."""
         target, found, refused = criteria.target, [], []
         rows = batch or target.batch_size
         feeds = dataset.first(rows)
@@ -156,7 +162,7 @@ class AnalysisAgent:
                     partial(run, feeds), batch_size=rows, threads=target.threads, budget_s=LATENCY_BUDGET_S
                 )
             except ModelRunFailed as error:
-                refused.append(f"{name} does not run it: {error.context['reason']}.")
+                refused.append(f"{name} cannot run the model: {error.context['reason']}.")
                 continue
             found.append(ModeLatency(name=name, latency=latency))
         return tuple(found), refused
@@ -176,7 +182,7 @@ class AnalysisAgent:
         context: Context,
     ) -> Sensitivity:
         if not batches:
-            return Sensitivity(notes=["There were no calibration examples, so sensitivity is not measured."])
+            return Sensitivity(notes=["There are no calibration examples, so the sensitivity was not measured."])
         budget_s = self.sensitivity_budget_s
         if budget_s is None:
             budget_s = min(SENSITIVITY_BUDGET_S, criteria.budget.minutes * 60 * SHARE_OF_BUDGET)
@@ -188,8 +194,14 @@ class AnalysisAgent:
 
 
 def by_weight(layers: Sequence[Layer]) -> list[str]:
-    """Names of the layers, those first whose quantization would gain most: bytes of weights, then MACs."""
+    """The names of the layers, sorted by how much their quantization could gain: by bytes of weights, then by MACs."""
     return [layer.name for layer in sorted(layers, key=lambda layer: (-layer.weight_bytes, -(layer.macs or 0)))]
+
+
+def _whole_batches(dataset: Dataset, batch: int | None) -> list[Feeds]:
+    """Calibration examples in batches of the model's size, without an incomplete last one; of any size if dynamic."""
+    calibration = dataset.calibration(CALIBRATION_EXAMPLES, batch or BATCH)
+    return [feeds for feeds in list(calibration) if batch is None or dataset.layout.rows(feeds) == batch]
 
 
 def _completed(layer: Layer, times: Mapping[str, LayerTime], found: Sensitivity) -> Layer:
@@ -211,13 +223,13 @@ def _notes(summary: ModelSummary, layers: Sequence[Layer], latency: Latency, cri
     notes = []
     if latency.batch_size != criteria.target.batch_size:
         notes.append(
-            f"The model takes batches of {latency.batch_size} only, so latency is measured at that size and not at "
+            f"The model takes only batches of {latency.batch_size}, so latency was measured at that size and not at "
             f"{criteria.target.batch_size}."
         )
     operators = sum(count for name, count in summary.operators.items() if name != "Constant")
     if summary.format == Format.ONNX and len(layers) != operators:
         notes.append(
-            f"Layers are those of the simplified graph: {len(layers)} of {operators} operators are left when constants "
-            "are folded and neighbours merged."
+            f"Layers are those of the simplified graph: {len(layers)} of {operators} operators are left after "
+            "constants were folded and neighbours merged."
         )
     return notes

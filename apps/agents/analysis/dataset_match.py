@@ -1,9 +1,9 @@
-"""Is the data set this model's? Asked of the original before anything is tried, for data that fits in its shapes only.
+"""Checks whether the data set belongs to the model, on the original, before anything else is tried.
 
-A classifier must be right more often than its own answers, dealt out at random, would be: a binomial test against the
-agreement that the margins alone give, as in Cohen's kappa (1960). A regressor must explain some of the variance of the
-labels. Where it does not, the usual mistakes are tried one by one: another order of classes, labels counted from
-elsewhere, inputs on another scale.
+Data can have the right shapes and still be wrong. A classifier must be right more often than a random permutation of
+its own predictions would be: a binomial test against the agreement that follows from the margins alone, as in Cohen's
+kappa (1960). A regressor must explain some of the variance of the labels. If it does not, usual mistakes are tried one
+by one: another order of the classes, labels that start at another number, inputs on another scale.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import scipy  # Its parts load when they are first asked for: `stats` takes longer than most jobs.
+import scipy  # Its submodules load on first use: `stats` takes longer to load than most jobs.
 from numpy.typing import NDArray
 
 from apps.agents.analysis.input_changes import InputChange, input_changes
@@ -37,47 +37,49 @@ Array = NDArray[np.generic]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-_MEANINGLESS = "Check that the data set belongs to this model: numbers on accuracy mean nothing until then."
+_MEANINGLESS = "Check that the data set belongs to this model. Until then, its accuracy means nothing."
 BATCH = 64
 MOST_EXAMPLES = 512
 MOST_CHANGED = 256
-"""Examples that each change of the inputs is tried on."""
+"""Examples on which each change of the inputs is tried."""
 SHORTEST_S, LONGEST_S = 5.0, 20.0
 SHARE_OF_BUDGET = 0.03
 SIGNIFICANT = 0.01
-"""Of a hundred data sets with labels at random, one passes for good."""
+"""The level of the tests: of a hundred data sets with random labels, one passes."""
 BARELY = 0.15
-"""Of the way from guessing to perfect; a model that does not come as far is worth a word."""
+"""A model that is not this far on the way from guessing to perfect gets a remark."""
 POWER = 0.95
-"""With which a model half way between guessing and perfect would be told from guessing; else nothing is concluded."""
+"""The least power with which a model halfway between guessing and perfect must be distinguished from guessing. With
+less, nothing is concluded."""
 CLEARLY_BETTER = 0.2
 FEWEST_FOR_REGRESSION = 30
 RELATED = 0.5
-"""Share of the labels' variance that a straight line through the outputs explains where they are on another scale."""
+"""If a straight line through the outputs explains at least this share of the labels' variance, they are on another
+scale."""
 
 
 @dataclass(frozen=True)
 class _Asked:
-    """The original on the data set, as far as there was time."""
+    """The original and the data set, with what is needed to run one on the other, within `deadline`."""
 
     run: Run
     dataset: Dataset
     output: int
-    """Which output is judged."""
+    """The index of the output that the metrics read."""
     axes: tuple[int | None, ...]
-    """Of the examples in each output."""
+    """The axis of the examples in each output."""
     batch: int | None
-    """Examples that the model gets at once; `None` is all that come."""
+    """How many examples the model gets at once; `None` means all of a batch."""
     deadline: float
 
-    def answers(self, most: int, change: InputChange | None = None) -> tuple[Array, Array]:
+    def predictions(self, most: int, change: InputChange | None = None) -> tuple[Array, Array]:
         """The judged output and the labels of up to `most` examples, spread over the test part."""
         found: list[Array] = []
         truth: list[Array] = []
         for feeds, labels in _batches(self.dataset, most):
             changed = feeds if change is None else change.apply(feeds)
             output = run_portions(self.run, changed, self.batch, self.dataset.layout, self.axes)[self.output]
-            assert output is not None  # Whoever asks has seen that it has an entry for each example.
+            assert output is not None  # Callers have checked that it has an entry for each example.
             found.append(judged(output, self.dataset.spec, feeds.get(ATTENTION_MASK)))
             truth.append(labels)
             if sum(map(len, truth)) >= most or time.monotonic() > self.deadline:
@@ -86,12 +88,12 @@ class _Asked:
 
     @property
     def scales_tried(self) -> str:
-        """What came of `changes` where none of them explained anything."""
+        """A clause for the case that none of `changes` explained the mismatch."""
         late = time.monotonic() > self.deadline
         return "there was no time to try all scales of the inputs" if late else "no usual scale of the inputs does"
 
     def changes(self) -> Iterator[InputChange]:
-        """What may be wrong with the inputs, while there is time."""
+        """The possible mistakes in the inputs, until the deadline."""
         feeds, _ = next(_batches(self.dataset, BATCH))
         for change in input_changes(feeds):
             if time.monotonic() > self.deadline:
@@ -109,19 +111,19 @@ def _batches(dataset: Dataset, most: int) -> Iterator[tuple[Arrays, Array]]:
 def refuse_chance(
     run: Run, summary: ModelSummary, dataset: Dataset, criteria: Criteria, context: Context
 ) -> tuple[str, ...]:
-    """What is suspicious about the original's answers, in sentences; nothing for tasks without classes or values.
+    """What is suspicious about the original's predictions, in sentences; empty for tasks without classes or values.
 
-    The judged output must have an entry for each example. Raises `ModelAtChance` where a mistake that can be named
-    explains the answers. Where they have nothing to do with the labels and nothing explains it, that is said: whoever
-    cares for size and speed alone may go on.
+    The judged output must have an entry for each example. Raises `ModelAtChance` if a mistake that can be named
+    explains the predictions. If they are unrelated to the labels and nothing explains it, a sentence says so: a user
+    who is interested only in size and speed may continue.
     """
     if dataset.spec.task not in (Task.CLASSIFICATION, Task.REGRESSION):
         return ()
     context.progress(0.03, "Checking whether the data set belongs to this model")
     asked = _asked(run, summary, dataset, criteria)
-    output, labels = asked.answers(MOST_EXAMPLES)
+    output, labels = asked.predictions(MOST_EXAMPLES)
     if output.dtype.kind not in "fiub" or np.isnan(output.astype(np.float64)).any():
-        return ()  # Names of classes, or what the evaluation refuses with its own sentence.
+        return ()  # Names of classes, or values that the evaluation refuses with its own error.
     if dataset.spec.task is Task.REGRESSION:
         return _regression(asked, output, labels)
     return _classification(asked, output, labels.astype(np.int64))
@@ -134,7 +136,7 @@ def _asked(run: Run, summary: ModelSummary, dataset: Dataset, criteria: Criteria
     axes = output_axes(run, feeds, layout, fixed, len(summary.outputs))
     batch, wanted = fixed, criteria.target.batch_size
     if fixed is None and layout.rows(feeds) > wanted:
-        # Where ranges are taken over a batch, only the target's batch shows what the model knows.
+        # If ranges are taken over a batch, only the target's batch shows the model's real predictions.
         both = (run_portions(run, feeds, size, layout, axes)[read] for size in (None, wanted))
         whole, apart = (np.zeros(0) if one is None else one for one in both)
         batch = wanted if difference_db(whole, apart) < SAME_DB else None
@@ -147,7 +149,7 @@ def _asked(run: Run, summary: ModelSummary, dataset: Dataset, criteria: Criteria
 
 @dataclass(frozen=True)
 class _Guess:
-    """How often answers are right, and how often they would be if they were dealt out at random."""
+    """How often predictions are right, and how often a random permutation of them would be."""
 
     correct: int
     examples: int
@@ -165,12 +167,12 @@ class _Guess:
         return float(scipy.stats.binom.sf(self.correct - 1, self.examples, self.chance))
 
     def could_tell(self) -> bool:
-        """Whether a model half way to perfect would hardly be taken for one that guesses."""
+        """Whether there are enough examples to distinguish a model halfway to perfect from guessing."""
         needed = scipy.stats.binom.isf(SIGNIFICANT, self.examples, self.chance) + 1
         return bool(scipy.stats.binom.sf(needed - 1, self.examples, self.halfway) >= POWER)
 
     def much_better(self, other: _Guess, tries: float) -> bool:
-        """Whether this, the best of `tries` (as a logarithm), is what the `other` was meant to be."""
+        """Whether this guess, the best of exp(`tries`) attempts, is clearly better than `other`."""
         log_p = scipy.stats.binom.logsf(self.correct - 1, self.examples, self.chance)
         enough = max(other.halfway, other.share + CLEARLY_BETTER)
         return bool(self.share >= enough and log_p + tries < math.log(SIGNIFICANT))
@@ -189,7 +191,7 @@ def _classification(asked: _Asked, output: Array, labels: Ints) -> tuple[str, ..
         return ()
     hint = _hint(asked, predictions, labels, max(scores.shape[1], int(labels.max()) + 1), found)
     right = f"right on {_percent(found.share)}"
-    by_chance = f"its answers dealt out at random would be right on {_percent(found.chance)}"
+    by_chance = f"its answers in random order would be right on {_percent(found.chance)}"
     if found.p_value() > SIGNIFICANT:
         if hint:
             raise ModelAtChance(examples=found.examples, found=right, chance=by_chance, hint=hint, field="dataset")
@@ -202,7 +204,7 @@ def _classification(asked: _Asked, output: Array, labels: Ints) -> tuple[str, ..
 
 
 def _scores_know(scores: Floats, labels: Ints) -> bool:
-    """Whether the scores of the right classes are higher than those of others, although another one may be highest."""
+    """Whether the right classes get higher scores than the others on average, even if not the highest."""
     if scores.shape[1] == 1:
         scores = np.concatenate([-scores, scores], 1)
     if labels.min() < 0 or labels.max() >= scores.shape[1]:
@@ -217,7 +219,7 @@ def _scores_know(scores: Floats, labels: Ints) -> bool:
 
 
 def _hint(asked: _Asked, predictions: Ints, labels: Ints, classes: int, found: _Guess) -> str:
-    """The mistake that explains most, in a sentence; empty where none does."""
+    """The mistake that explains most, in a sentence; empty if none does."""
     for shifted, what in ((labels - 1, "less"), (labels + 1, "more")):
         guess = _guess(predictions, shifted)
         if guess.much_better(found, math.log(2)):
@@ -227,7 +229,7 @@ def _hint(asked: _Asked, predictions: Ints, labels: Ints, classes: int, found: _
         guess = _guess(predictions, order[labels])
         if guess.much_better(found, math.lgamma(classes + 1)):
             return (
-                f"With the classes in another order it would be right on {_percent(guess.share)}{_told(asked, order)}."
+                f"With the classes in another order it would be right on {_percent(guess.share)}{_names(asked, order)}."
             )
     guesses = ((_changed_guess(asked, change), change.sentence) for change in asked.changes())
     tried = [(guess, sentence) for guess, sentence in guesses if guess is not None]
@@ -239,16 +241,17 @@ def _hint(asked: _Asked, predictions: Ints, labels: Ints, classes: int, found: _
 
 
 def _changed_guess(asked: _Asked, change: InputChange) -> _Guess | None:
-    """`None` where the model does not run on inputs that are changed so, such as indices that are kept as floats."""
+    """The guess on changed inputs; `None` if the model cannot run on them, such as indices that are stored as
+    floats."""
     try:
-        output, labels = asked.answers(MOST_CHANGED, change)
+        output, labels = asked.predictions(MOST_CHANGED, change)
     except ModelRunFailed:
         return None
     return _guess(predicted(output), labels.astype(np.int64))
 
 
 def _best_order(predictions: Ints, labels: Ints, classes: int) -> Ints:
-    """For each label the class of the model that makes most answers right."""
+    """For each label, the model's class in the assignment that makes most predictions right."""
     size = max(classes, int(predictions.max()) + 1)
     confusion = np.zeros((size, size))
     np.add.at(confusion, (labels, predictions), 1)
@@ -256,8 +259,8 @@ def _best_order(predictions: Ints, labels: Ints, classes: int) -> Ints:
     return np.asarray(columns, dtype=np.int64)
 
 
-def _told(asked: _Asked, order: Ints) -> str:
-    """The order of few classes, as the member would write it down."""
+def _names(asked: _Asked, order: Ints) -> str:
+    """The classes in this order, as a member would enter them; empty if there are many."""
     if len(order) > 10:
         return ""
     names = asked.dataset.summary.classes or tuple(map(str, range(len(order))))
@@ -274,7 +277,7 @@ def _percent(share: float) -> str:
 
 @dataclass(frozen=True)
 class _Line:
-    """How outputs explain labels: as they are, and along the best straight line."""
+    """How well outputs explain labels, directly and along the best straight line."""
 
     r2: float
     correlation: float
@@ -284,7 +287,7 @@ class _Line:
 
 
 def _line(output: Array, labels: Array) -> _Line | None:
-    """`None` where the shapes differ or the labels are all the same."""
+    """The fit of outputs to labels; `None` if the shapes differ or all labels are equal."""
     truth = labels.reshape(len(labels), -1).astype(np.float64)
     values = output.reshape(len(output), -1).astype(np.float64)
     if truth.shape != values.shape or not np.isfinite(values).all() or np.ptp(truth) == 0:
@@ -320,12 +323,12 @@ def _regression(asked: _Asked, output: Array, labels: Array) -> tuple[str, ...]:
     if unrelated:
         unexplained = f"No straight line explains it, and {asked.scales_tried}. {_MEANINGLESS}"
         return (f"On {len(labels):,} examples the model is {found}, and {related}. {unexplained}",)
-    return (f"On {len(labels):,} examples the model is {found}, and {related}: look whether the data fits it.",)
+    return (f"On {len(labels):,} examples the model is {found}, and {related}. Check that the data fits it.",)
 
 
 def _changed_line(asked: _Asked, change: InputChange) -> _Line | None:
     try:
-        return _line(*asked.answers(MOST_CHANGED, change))
+        return _line(*asked.predictions(MOST_CHANGED, change))
     except ModelRunFailed:
         return None
 
@@ -339,6 +342,6 @@ def _regression_hint(asked: _Asked, line: _Line) -> str:
     if line.p_value <= SIGNIFICANT and line.correlation**2 >= RELATED:
         return (
             f"The labels are about {number(line.slope)} × the output + {number(line.intercept)}: they are on another "
-            "scale than those that the model was trained with."
+            "scale than those with which the model was trained."
         )
     return ""

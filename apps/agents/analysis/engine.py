@@ -1,6 +1,6 @@
-"""What an analysis needs of a model's runtime beyond measuring it: a look inside.
+"""What an analysis needs from a model's runtime in addition to measuring: layers, their times and their sensitivity.
 
-An analysis engine is a backend class, imported by dotted path in the child: `contracts.formats` names one for each
+An analysis engine is a backend class that the child imports by dotted path. `contracts.formats` names one for each
 format.
 """
 
@@ -18,12 +18,12 @@ from apps.agents.contracts.reports.analysis import Generation, Layer, OperatorSe
 from apps.agents.measuring.engine import Engine, Feeds, Run, signed
 
 Tell = Callable[[float, str, float | None], None]
-"""Told the share that is done, what is going on, and the seconds that are left."""
+"""A callback for progress: the share that is done, a message, and the remaining seconds."""
 
 
 @dataclass(frozen=True)
 class LayerTime:
-    """Milliseconds of one run, and the share of the time in all operators, 0 to 1."""
+    """A layer's milliseconds in one run, and its share of the time of all operators, from 0 to 1."""
 
     time_ms: float
     share: float
@@ -31,7 +31,7 @@ class LayerTime:
 
 @dataclass
 class Sensitivity:
-    """SQNR in dB by layer name and by operator type. What was not measured is absent; `notes` says why."""
+    """SQNR in dB by layer name and by operator type. Layers that were not measured are absent, and `notes` says why."""
 
     layers: dict[str, float] = field(default_factory=dict)
     operators: list[OperatorSensitivity] = field(default_factory=list)
@@ -39,35 +39,38 @@ class Sensitivity:
 
 
 class AnalysisEngine(Engine, Protocol):
-    """A model opened for analysis. Layers carry the names that the techniques' `keep_float_nodes` takes."""
+    """A model opened for analysis. The names of layers are those that the techniques' `keep_float_nodes` takes."""
 
     def layers(self, batches: Sequence[Feeds], examples: int | None = None) -> tuple[Layer, ...]:
-        """Every operator with its parameters, bytes of weights and, from the shapes seen in `batches`, its MACs.
+        """Every operator with its parameters, bytes of weights and, from the shapes in `batches`, its MACs.
 
-        The first of `batches` holds so many `examples`; without it that is the longest first axis of its arrays.
+        The first of `batches` contains `examples` examples; by default, as many as the longest first axis of its
+        arrays.
         """
         ...
 
     def times(self, feeds: Feeds, target: Target) -> Mapping[str, LayerTime]:
-        """Where the time of a run goes, by layer; one that has no time of its own is absent."""
+        """The time of each layer in a run. A layer without a time of its own is absent."""
         ...
 
     def sensitivity(
         self, batches: Sequence[Feeds], order: Sequence[str], *, budget_s: float, tell: Tell
     ) -> Sensitivity:
-        """What 8 bits in one operator type, then in one layer at a time in this `order`, do to the output."""
+        """The effect on the output of 8 bits in one operator type at a time, then in one layer at a time in `order`."""
         ...
 
     def generation(self, feeds: Feeds, target: Target) -> Generation | None:
-        """How fast a generative language model reads and writes, prompted with the first row of `feeds`."""
+        """How fast a generative language model reads and generates, with the first row of `feeds` as the prompt. `None`
+        for other models."""
         ...
 
     def modes(self, target: Target) -> Sequence[tuple[str, Run]]:
-        """Other ways in which the same runtime may run the same file, by their names; it may fail when it is run."""
+        """Other modes in which the runtime may run the same file, by name. A mode may turn out to fail when it is
+        run."""
         ...
 
     def notes(self) -> tuple[str, ...]:
-        """What could not be found out so far, in sentences."""
+        """What could not be measured so far, in sentences."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""Usual mistakes in preparing inputs, each as the change that would mend it."""
+"""Common mistakes in the preparation of inputs, each with the change that would correct it."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ Floats = NDArray[np.float64]
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 ABOUT_ONE = 1.5
-"""Inputs that stay below are taken for shares of 1, others for pixels up to 255."""
+"""Inputs whose values stay below this are assumed to go up to 1, others up to 255."""
 
 
 @dataclass(frozen=True)
 class InputChange:
-    """`sentence` begins a sentence that says what the change would make of the model's answers."""
+    """A change of inputs. `sentence` is the beginning of a sentence about its effect on the model's predictions."""
 
     sentence: str
     change: Callable[[Floats], Floats]
     names: frozenset[str]
 
     def apply(self, feeds: Mapping[str, Array]) -> Feeds:
-        """The feeds with each input that is meant changed, in its own type."""
+        """The feeds with the inputs `names` changed. Each keeps its type."""
         return {
             name: self.change(array.astype(np.float64)).astype(array.dtype) if name in self.names else array
             for name, array in feeds.items()
@@ -35,7 +35,7 @@ class InputChange:
 
 
 def input_changes(feeds: Mapping[str, Array]) -> Iterator[InputChange]:
-    """What may be wrong with inputs such as `feeds`; nothing where none is floating-point."""
+    """The possible mistakes in inputs like `feeds`; none if no input is floating-point."""
     arrays = {name: array.astype(np.float64) for name, array in feeds.items() if array.dtype.kind == "f" and array.size}
     if not arrays:
         return
@@ -69,7 +69,7 @@ def _standardized(x: Floats) -> Floats:
 
 
 def _channels(shape: tuple[int, ...]) -> int | None:
-    """The axis of three colours of a batch of pictures."""
+    """The axis of the three colours in a batch of images, if there is one."""
     return next((axis for axis in (1, 3) if len(shape) == 4 and shape[axis] == 3), None)
 
 

@@ -1,7 +1,6 @@
-"""What the analysis lets one hope for: the best variant of every technique that fits, with its expected gain.
+"""Opportunities: the best variant of every compatible technique, with its expected gain.
 
-The numbers are the planner's own predictions (`apps.agents.planning.prediction`), so the analysis and the plan never
-disagree.
+The numbers are the planner's predictions (`apps.agents.planning.prediction`), so analysis and plan always agree.
 """
 
 from __future__ import annotations
@@ -27,9 +26,9 @@ def opportunities(
     techniques: Mapping[str, TechniqueSpec] | None = None,
     knowledge: Knowledge = TABLES,
 ) -> tuple[Opportunity, ...]:
-    """One for each compatible technique that should gain something, the best under the criteria's objective first.
+    """One opportunity for each compatible technique with a predicted gain, the best under the objective first.
 
-    A variant that is predicted to lose far more than the criteria allow is no opportunity, however fast it is.
+    A variant that is predicted to lose far more than the criteria allow is left out, however fast it is.
     """
     specs = catalogue() if techniques is None else techniques
     profile = profile_of_analysis(report)
@@ -49,7 +48,7 @@ def opportunities(
 
 
 def _candidates(profile: GraphProfile, specs: Mapping[str, TechniqueSpec]) -> list[Variant]:
-    """The planner's grid for the model as it is."""
+    """The planner's variants for the model's own format."""
     taking = (spec for spec in specs.values() if profile.format in spec.formats)
     found = [variant for spec in taking for variant in variants_of(spec, profile)]
     return sorted(found, key=lambda variant: variant.place)

@@ -1,8 +1,9 @@
-"""Experiments on sensitivity: one operator type, then one layer at a time, until the time is over.
+"""Experiments on sensitivity: first one operator type, then one layer at a time, until the time has run out.
 
-What an experiment changes and how its outputs are had is the backend's; here stand their order, the budget, the notes
-and the measure: the signal-to-quantization-noise ratio (SQNR) at the model's output in decibels, ten times the
-logarithm of the output's energy over the energy of its change (Lin et al. 2016, https://arxiv.org/abs/1511.06393).
+A backend carries out an experiment: it changes the model and computes its outputs. This module decides their order,
+keeps the budget and writes the notes. The measure is the signal-to-quantization-noise ratio (SQNR) at the model's
+output in decibels: ten times the logarithm of the output's energy over the energy of its change (Lin et al. 2016,
+https://arxiv.org/abs/1511.06393).
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ class Experiment:
     title: str
     names: tuple[str, ...]
     op_type: str | None = None
-    """Set when the experiment is about a type."""
+    """The operator type, if the experiment is about one."""
 
 
 def experiments(types: Mapping[str, str], order: Sequence[str]) -> Iterator[Experiment]:
-    """Types first, the rarest first; then layers in `order`. A type's only layer needs no experiment of its own.
+    """Types first, beginning with the rarest; then layers in `order`. The only layer of a type is not repeated.
 
-    `types` holds the operator type of each layer that can be quantized, by its name.
+    `types` maps the name of each layer that can be quantized to its operator type.
     """
     by_type: dict[str, list[str]] = {}
     for name, op_type in types.items():
@@ -51,9 +52,10 @@ def conduct(
     tell: Tell,
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Write into `found` what `measure` gives, in dB, for the names of each experiment, until `budget_s` is over.
+    """Measure each experiment and write the results, in dB, to `found`, until `budget_s` has run out.
 
-    An experiment that the runtime refuses leaves its layers unknown and a note.
+    `measure` takes the names of an experiment's layers. If the runtime refuses an experiment, its layers stay unknown
+    and a note says so.
     """
     start = clock()
     failures: list[str] = []
@@ -82,4 +84,4 @@ def conduct(
 def _over(left: Sequence[Experiment], budget_s: float) -> str:
     counted = Counter("operator type" if item.op_type else "layer" for item in left)
     counts = " and ".join(f"{count} {what}{'s' * (count > 1)}" for what, count in counted.items())
-    return f"The time for sensitivity ({budget_s:.0f} s) was over before {counts} were measured."
+    return f"The time for sensitivity ({budget_s:.0f} s) ran out before {counts} were measured."

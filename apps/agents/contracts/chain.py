@@ -24,7 +24,7 @@ class Application(Value):
     optional: bool = False
     """Whether the chain skips it if it cannot be applied. Preparations are optional."""
     inputs: dict[str, tuple[Application, ...]] = Field(default_factory=dict)
-    """The chains of the other models that it reads, by role. An empty chain is the original."""
+    """The chains of the other models that it reads, by role. An empty chain means the original."""
 
     @property
     def named(self) -> str:
@@ -37,13 +37,13 @@ Chain = tuple[Application, ...]
 MODEL = "model"
 """The role of the model that a step changes, measures or packs."""
 ORIGINAL = "original"
-"""In place of a step's key: the session's original."""
+"""Stands for the session's original where a step's key is expected."""
 _NAME_LENGTH = 40
 _DIGEST_LENGTH = 10
 
 
 Applied = tuple[str, Mapping[str, Any]] | tuple[str, Mapping[str, Any], Mapping[str, str]]
-"""A technique, its parameters, and the keys of its further inputs by role where it has any."""
+"""A technique, its parameters, and the keys of its further inputs by role, if it has any."""
 
 
 def prefix_key(applied: Iterable[Applied]) -> str:
@@ -58,7 +58,7 @@ def prefix_key(applied: Iterable[Applied]) -> str:
 
 
 def applied(technique: str, parameters: Mapping[str, Any], inputs: Mapping[str, str]) -> Applied:
-    """A link as a key counts it."""
+    """A link in the form from which `prefix_key` computes a key."""
     return (technique, parameters, dict(inputs)) if inputs else (technique, parameters)
 
 
@@ -83,7 +83,7 @@ def in_one_line(chain: Iterable[Application]) -> str:
 
 
 def sources(chain: Chain) -> Iterator[Chain]:
-    """The chains that must be made before the last link of `chain` can be applied, in a possible order."""
+    """The chains that must be applied before the last link of `chain` can be, in a valid order."""
     for length in range(1, len(chain) + 1):
         for made in chain[length - 1].inputs.values():
             yield from (*sources(made), made) if made else ()

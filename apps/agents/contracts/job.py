@@ -23,9 +23,9 @@ class Job(Value):
     scratch: Path
     """An empty folder for this job only. Files to keep go to `scratch / "out"`."""
     inputs: dict[str, Path] = {}
-    """Read-only files by role: `model`, `original`, `dataset`, and what else a step starts from, such as `teacher`.
+    """Read-only files by role: `model`, `original`, `dataset`, and other models that a step reads, such as `teacher`.
 
-    `checkpoint` is what an earlier attempt of the step has kept.
+    `checkpoint` is a file that an earlier attempt of the step kept.
     """
     arguments: dict[str, Any] = {}
     seed: int = 0
@@ -33,10 +33,10 @@ class Job(Value):
     cores: tuple[int, ...] = ()
     """The only cores that the job may use; empty means all."""
     identity: str = ""
-    """A digest of what is asked for, which a checkpoint belongs to; empty where nobody keeps checkpoints."""
+    """A digest of the request, to which checkpoints belong; empty if checkpoints are not kept."""
 
     def file(self, path: str) -> Path:
-        """The file at `path`, relative to `scratch`, that the child names. Raises `ValueError` for one elsewhere."""
+        """The file that the child names by `path`, relative to `scratch`. Raises `ValueError` if it is outside."""
         found = (self.scratch / path).resolve()
         if not found.is_relative_to(self.scratch.resolve()):
             raise ValueError(f"the handler {self.handler} names a file outside its scratch folder: {path!r}")
@@ -71,7 +71,7 @@ class MetricValue(Value):
 
 
 class CheckpointKept(Value):
-    """A next attempt can go on from the file at `path`, relative to `scratch`. Who reads this removes the file."""
+    """The next attempt can continue from the file at `path`, relative to `scratch`. The reader removes the file."""
 
     type: Literal["checkpoint"] = "checkpoint"
     path: str

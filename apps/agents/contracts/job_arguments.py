@@ -13,7 +13,7 @@ from apps.agents.contracts.reports.analysis import AnalysisReport
 from apps.agents.contracts.reports.dataset import DatasetSummary
 from apps.agents.contracts.reports.evaluation import Part
 from apps.agents.contracts.reports.measurements import OriginalMemory
-from apps.agents.contracts.reports.model import ModelSummary
+from apps.agents.contracts.reports.model import Interface, ModelSummary
 from apps.agents.contracts.reports.runtimes import RuntimeBaseline
 from apps.agents.contracts.reports.selection import PairedOutcomes
 from apps.agents.contracts.state import Outcome
@@ -55,6 +55,8 @@ class ModelArguments(Arguments):
     """The format of the model that the job works on."""
     signature: str | None = None
     """The function of the original to use, if it has several."""
+    original_interface: Interface | None = None
+    """What the original takes and gives; `None` where the job has to read it from the original."""
     dataset: DatasetSpec
     batch_divisor: int = Field(default=1, ge=1)
     """How many times smaller the batches must be, after attempts that ran out of memory."""
@@ -75,6 +77,8 @@ class PlanArguments(Arguments):
     libraries: tuple[str, ...] = ()
     """The distributions that at least one worker has installed."""
     disabled_techniques: tuple[str, ...] = ()
+    training_share: float = 0.0
+    """Of the data set's examples, that techniques may train on."""
     export_failures: dict[str, str] = Field(default_factory=dict)
     """By target format: why an export that was tried failed."""
 
@@ -84,7 +88,7 @@ class OptimizeArguments(ModelArguments):
     parameters: dict[str, Any] = Field(default_factory=dict)
     """Only the parameters that differ from their defaults."""
     inputs: dict[str, str] = Field(default_factory=dict)
-    """Formats of the models that the technique reads beside the one it changes, by role."""
+    """The formats of the other models that the technique reads, by role."""
 
 
 class EvaluateArguments(ModelArguments):

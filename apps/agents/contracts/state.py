@@ -95,11 +95,12 @@ class StepRequest(Value):
     technique: str | None = None
     parameters: dict[str, Any] = Field(default_factory=dict)
     parents: dict[str, str] = Field(default_factory=dict)
-    """Key of the step whose artifact is the input, by role, or `ORIGINAL`. Without `MODEL` that is the original."""
+    """By role: the key of the step whose artifact is the input, or `ORIGINAL`. Without `MODEL`, the model is the
+    original."""
 
     @property
     def parent(self) -> str | None:
-        """Key of the step whose artifact is the model that the step starts from; `None` is the original."""
+        """The key of the step whose artifact is the step's model; `None` means the original."""
         return self.parents.get(MODEL)
 
 
@@ -129,10 +130,17 @@ class Prediction(Value):
     risk: str
     basis: str
     """The source of the numbers, in a sentence."""
+    minutes: float | None = None
+    """For making and measuring it; `None` if not known, as in plans from before this was predicted."""
+    minutes_basis: str | None = None
+    """The source of the minutes, in a sentence."""
 
 
 class CandidateRecord(Value):
-    """A candidate: a chain of techniques, its prediction, and its status."""
+    """A candidate: a chain of techniques, its prediction, and its status.
+
+    `steps` are the techniques in order, from the original to the candidate. The candidate is named after the last one.
+    """
 
     key: str
     """`c01`, `c02`, … in the order of the plan. A repair is named after the planned candidate: `c03r1`, `c03r2`."""
@@ -303,9 +311,9 @@ class Closing(Value):
 
 
 class Decision(Value):
-    """What to do next: start `requests`, show `candidates`, record `events`, let the files of what is `unneeded` go.
+    """What to do next: start `requests`, show `candidates`, record `events`, delete the files of `unneeded` steps.
 
-    With a `verdict` the session is over.
+    A `verdict` ends the session.
     """
 
     phase: Phase
@@ -315,7 +323,7 @@ class Decision(Value):
     candidates: tuple[CandidateRecord, ...] = ()
     events: tuple[AgentDecision, ...] = ()
     unneeded: tuple[str, ...] = ()
-    """Keys of completed steps whose artifacts nothing in the session will read any more."""
+    """The keys of completed steps whose artifacts the session will not read again."""
     verdict: Verdict | None = None
     failure: tuple[str, str] | None = None
     """Code and sentence if the session cannot continue, for example because the analysis failed."""

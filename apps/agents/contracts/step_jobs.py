@@ -23,7 +23,7 @@ from apps.agents.contracts.reports.analysis import AnalysisReport
 from apps.agents.contracts.reports.dataset import DatasetSummary
 from apps.agents.contracts.reports.evaluation import Part
 from apps.agents.contracts.reports.measurements import OriginalMemory
-from apps.agents.contracts.reports.model import ModelSummary
+from apps.agents.contracts.reports.model import Interface, ModelSummary
 from apps.agents.contracts.reports.selection import PairedOutcomes
 from apps.agents.contracts.state import Closing, StepKind, StepRequest
 from apps.agents.contracts.values import Value
@@ -52,9 +52,11 @@ class StepFacts(Value):
     format: str
     """The format of the step's input model."""
     inputs: dict[str, str] = Field(default_factory=dict)
-    """Formats of the other models that it reads, by role."""
+    """The formats of the other models that the step reads, by role."""
     signature: str | None = None
     """The function of the original to use, if its format can hold several."""
+    original_interface: Interface | None = None
+    """What the original takes and gives, once it was analysed."""
     criteria: Criteria | None = None
     dataset: DatasetSpec | None = None
     """How the data set is read."""
@@ -97,7 +99,7 @@ def job_for(
 
 def arguments_for(request: StepRequest, facts: StepFacts) -> Arguments:
     """The arguments of the handler of `request`. Raises `ValidationError` if a fact is missing."""
-    model = _known(facts, "original_format", "format", "signature", "dataset")
+    model = _known(facts, "original_format", "format", "signature", "original_interface", "dataset")
     if facts.batch_divisor > 1:
         model["batch_divisor"] = facts.batch_divisor
     match request.kind:
@@ -105,6 +107,7 @@ def arguments_for(request: StepRequest, facts: StepFacts) -> Arguments:
             return AnalyseArguments.model_validate(model | _known(facts, "criteria"))
         case StepKind.PLAN:
             known = _known(facts, "criteria", "analysis") | {"exported": facts.exported, "dataset": facts.data}
+            known |= {"training_share": facts.dataset.training_share} if facts.dataset else {}
             return PlanArguments.model_validate(known | request.parameters)
         case StepKind.OPTIMIZE:
             model |= {"inputs": facts.inputs} if facts.inputs else {}

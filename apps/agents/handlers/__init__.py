@@ -1,1 +1,1 @@
-"""What a child process can do: each job names one of these functions, `(JobContext) -> JobResult`."""
+"""The functions that a child process can run. Each job names one of them, `(JobContext) -> JobResult`."""

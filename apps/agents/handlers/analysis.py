@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def analyse(context: JobContext) -> JobResult:
-    """Analyse the model at hand; the result's body is an `AnalysisReport`.
+    """Analyse the job's model. The result's body is an `AnalysisReport`.
 
-    Inputs of `Material`, and `AnalyseArguments`.
+    The inputs are those of `Material`, the arguments `AnalyseArguments`.
     """
     arguments = AnalyseArguments.of(context.job)
     material = Material(context.job, arguments)

@@ -1,4 +1,4 @@
-"""The job that looks a data set through after its upload."""
+"""The job that checks a data set after its upload."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def inspect_dataset(context: JobContext) -> JobResult:
-    """Inspect the input `dataset`; the result's body is a `DatasetSummary` with what was found odd in its notes.
+    """Inspect the input `dataset`. The result's body is a `DatasetSummary`, whose notes say what is unusual.
 
-    Told by `InspectDatasetArguments`.
+    The arguments are `InspectDatasetArguments`.
     """
     job, arguments = context.job, InspectDatasetArguments.of(context.job)
     spec = arguments.spec
@@ -25,7 +25,7 @@ def inspect_dataset(context: JobContext) -> JobResult:
 
     def watch(done: int, total: int) -> None:
         spent_s = time.monotonic() - start
-        context.progress(done / total, f"Looked at {done:,} of {total:,} examples", spent_s * (total - done) / done)
+        context.progress(done / total, f"Checked {done:,} of {total:,} examples", spent_s * (total - done) / done)
 
     inspection = inspect_examples(job.inputs["dataset"], spec, scratch=job.scratch, watcher=watch)
     if arguments.model is not None:

@@ -18,7 +18,7 @@ from apps.agents.evaluation.selection_bias import contest_of
 from apps.agents.evaluation.slowdown import PROFILE_S, is_slow, slowdown_of, target_of
 from apps.agents.handlers.fault_attribution import blaming
 from apps.agents.handlers.material import Material
-from apps.agents.measuring.effort import Effort
+from apps.agents.measuring.effort import SHARE_OF_RANKING, Effort, timing_budget_s
 from apps.agents.measuring.engine import Engine
 from apps.agents.measuring.fresh_processes import FreshProcessTimer
 from apps.agents.measuring.machine import describe_machine
@@ -29,23 +29,17 @@ from apps.agents.techniques.catalogue import Family, catalogue
 if TYPE_CHECKING:
     from apps.agents.sandbox.child import JobContext
 
-SHORTEST_TIMING_S = 3.0
-"""Whatever the budget leaves, unless less than that is allowed."""
 WARMUP_SHARE = 0.1
-"""Of the time for timing that warming a model up takes at most."""
+"""The largest share of the timing for warming up a model."""
 REHEARSAL_S = 0.5
-"""Nothing is measured of the original beside itself: it is only to be seen whether it runs."""
-SHARE_OF_BUDGET = 0.25
-"""Of the time that the budget leaves each candidate: timing must not eat what the search needs."""
-SHARE_OF_RANKING = 0.5
-"""Of that, where candidates are only ranked."""
+"""Timing of the original against itself, which only shows whether the original runs."""
 
 
 def run(context: JobContext) -> JobResult:
-    """Evaluate one candidate; the result's body is an `EvaluationReport`.
+    """Evaluate one candidate. The result's body is an `EvaluationReport`.
 
-    Inputs of `Material`, where the model is the candidate, and `EvaluateArguments`. Where candidates are only ranked,
-    timing in this process will do.
+    The inputs are those of `Material`, with the candidate as the model. The arguments are `EvaluateArguments`.
+    Candidates that are only ranked are timed in this process.
     """
     job, arguments = context.job, EvaluateArguments.of(context.job)
     criteria, part, technique = arguments.criteria, arguments.part, arguments.technique
@@ -94,7 +88,7 @@ def run(context: JobContext) -> JobResult:
 
 
 def _contest(report: EvaluationReport, arguments: EvaluateArguments, seed: int) -> Contest | None:
-    """What having come out best is worth, of the finalists that are judged by now and of all that were ranked."""
+    """The winner's loss corrected for the choice, among the finalists judged so far and among all ranked candidates."""
     scores, known = arguments.contenders, arguments.outcomes
     ranked = {key: outcomes for key, outcomes in known.get(Part.CHOOSING, {}).items() if key in scores}
     here = dict(known.get(Part.EVALUATION, {}))
@@ -107,7 +101,7 @@ def _contest(report: EvaluationReport, arguments: EvaluateArguments, seed: int) 
 def _slowdown(
     context: JobContext, material: Material, candidate: Engine, arguments: EvaluateArguments, report: EvaluationReport
 ) -> Slowdown | None:
-    """Why the candidate is slow, where it is."""
+    """Why the candidate is slow; `None` if it is not."""
     if not is_slow(report, arguments.predicted_speedup):
         return None
     context.progress(1.0, "Looking for what makes it slow", 2 * PROFILE_S)
@@ -116,16 +110,16 @@ def _slowdown(
 
 
 def effort_for(criteria: Criteria, longest_s: float = LONGEST_TIMING_S) -> Effort:
-    """Timing that fits the budget: a quarter of each candidate's share of the time, within bounds."""
-    share_s = criteria.budget.minutes * 60 / criteria.budget.candidates * SHARE_OF_BUDGET
-    budget_s = min(longest_s, max(SHORTEST_TIMING_S, share_s))
+    """The timing that fits the budget: a quarter of each candidate's share of the time, within bounds."""
+    budget_s = timing_budget_s(criteria.budget, longest_s)
     return Effort(budget_s=budget_s, warmup_s=min(Effort.warmup_s, WARMUP_SHARE * budget_s))
 
 
 def gains_of(
     report: EvaluationReport, technique: str | None, made: str, baseline: RuntimeBaseline | None
 ) -> Gains | None:
-    """What of the gain is the runtime's, of a candidate in the format `made`; `None` where it runs as the original."""
+    """How much of the gain is due to the runtime, for a candidate in the format `made`; `None` if the runtime did not
+    change."""
     spec = catalogue().get(technique) if technique else None
     speedup, size_ratio = report.latency.speedup.value, report.size_bytes.ratio
     if baseline is not None:
@@ -144,12 +138,12 @@ def gains_of(
 
 
 def _short(label: str, runtime: str) -> str:
-    """A technique's label as it goes beside its runtime's name: `LiteRT dynamic range` is `dynamic range`."""
+    """A technique's label without its runtime's name: `LiteRT dynamic range` becomes `dynamic range`."""
     rest = label.removeprefix(f"{runtime} ")
     return rest[:1].lower() + rest[1:] if rest[1:2].islower() else rest
 
 
 def keeps_parameters(technique: str | None) -> bool:
-    """Whether the technique changes number types and the graph only. Unknown ones are given the benefit of doubt."""
+    """Whether the technique changes only number types and the graph. An unknown one may change more, so false."""
     spec = catalogue().get(technique) if technique else None
     return spec is not None and spec.family in (Family.QUANTIZATION, Family.GRAPH)

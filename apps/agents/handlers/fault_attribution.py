@@ -1,4 +1,5 @@
-"""Whether what failed with a candidate fails with the original as well: then it is no fault of the candidate's."""
+"""Finds out whether a step that failed with a candidate also fails with the original, so the candidate is not to
+blame."""
 
 from __future__ import annotations
 
@@ -10,14 +11,13 @@ from apps.agents.sandbox.child import ran_out_of_memory
 from apps.errors import UserError
 
 _OF_WHAT_WAS_MADE = "technique."
-"""Codes of errors that speak of a technique's own output."""
+"""The prefix of error codes that concern a technique's own output."""
 
 
 @contextmanager
 def blaming(rehearse: Callable[[], object]) -> Iterator[None]:
-    """Where the block fails and `rehearse`, which does the same with the original alone, fails too: raises its error.
-
-    That one is then known as the original's (`Fault.ORIGINAL`), which ends the session instead of every candidate.
+    """If the block fails, runs `rehearse`, which does the same with the original alone. If that fails too, raises its
+    error, marked as `Fault.ORIGINAL`, which ends the session instead of failing every candidate.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""The job that looks at an uploaded model before anything else does."""
+"""The job that inspects an uploaded model before anything else uses it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 def inspect_model(context: JobContext) -> JobResult:
-    """Inspect `inputs["model"]`; the result's body is a `ModelSummary`.
+    """Inspect `inputs["model"]`. The result's body is a `ModelSummary`.
 
-    Told by `InspectModelArguments`; without a limit there the model may take 8 GiB, packed or unpacked.
-    The model is run only where its file alone does not say what it takes or gives. Raises an error with its own code
-    for each reason to refuse it.
+    The arguments are `InspectModelArguments`. Without a limit in them, the model may take 8 GiB, packed or unpacked. It
+    is run only if its file alone does not show its inputs and outputs. Raises an error with its own code for each
+    reason to refuse it.
     """
     job, arguments = context.job, InspectModelArguments.of(context.job)
     module, _, name = format_spec(arguments.format).inspector.partition(":")

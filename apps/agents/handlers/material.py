@@ -1,4 +1,4 @@
-"""What every job that runs a model starts from: the session's original, its data set, and the model at hand."""
+"""The files of every job that runs a model: the session's original, its data set, and the job's model."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from apps.agents.contracts.dataset_spec import DatasetKind
 from apps.agents.contracts.job import Job
 from apps.agents.contracts.job_arguments import ModelArguments
+from apps.agents.contracts.reports.model import Interface
+from apps.agents.contracts.text import TextEncoder
 from apps.agents.datasets.loading import Dataset, load_dataset
 from apps.agents.measuring.engine import Engine, open_engine
 from apps.agents.measuring.protocol import ModelFile
@@ -15,9 +18,9 @@ from apps.agents.measuring.protocol import ModelFile
 
 @dataclass(frozen=True)
 class Material:
-    """Inputs: `original`, `dataset`, and `model` where that is another one; without an `original` the model is it.
+    """The inputs `original`, `dataset` and `model`. If only one of `original` and `model` is given, it is both.
 
-    `arguments` say what they are and how the data set is read.
+    `arguments` contains their formats and how the data set is read.
     """
 
     job: Job
@@ -25,7 +28,7 @@ class Material:
 
     @cached_property
     def scratch(self) -> Path:
-        """A folder for what has to be unpacked or kept in between."""
+        """A folder for unpacked and intermediate files."""
         folder = self.job.scratch / "work"
         folder.mkdir(exist_ok=True)
         return folder
@@ -36,22 +39,22 @@ class Material:
 
     @property
     def is_original(self) -> bool:
-        """Whether the model at hand is the session's original itself."""
+        """Whether the job's model is the session's original itself."""
         return self.model == self._original
 
     @property
     def format(self) -> str:
-        """The model's."""
+        """The format of the job's model."""
         return self.arguments.format
 
     @property
     def signature(self) -> str | None:
-        """The original's function where the model is the original itself; what was made of it has one only."""
+        """The function to use, if the model is the original itself. Artifacts have only one."""
         return self.arguments.signature if self.is_original else None
 
     @property
     def file(self) -> ModelFile:
-        """The model at hand, for a process of its own."""
+        """The job's model, for a separate process."""
         return ModelFile(format=self.format, path=self.model, signature=self.signature)
 
     @property
@@ -67,6 +70,7 @@ class Material:
 
     @cached_property
     def original(self) -> Engine:
+        """Opened when it is first asked for: its libraries take seconds to load."""
         return self.open(self.original_file)
 
     def open(self, file: ModelFile) -> Engine:
@@ -78,14 +82,25 @@ class Material:
         return self.job.inputs.get("original") or self.model
 
     @cached_property
+    def interface(self) -> Interface:
+        """What the original takes and gives. The original is opened only where the job does not say."""
+        return self.arguments.original_interface or self.original.summary.interface
+
+    @cached_property
+    def encoder(self) -> TextEncoder | None:
+        """The original's tokenizer, where the data set is of texts. For other data the original stays closed."""
+        return self.original.encoder if self.arguments.dataset.kind is DatasetKind.TEXT else None
+
+    @cached_property
     def dataset(self) -> Dataset:
-        """Read as the original takes it: what was made of it has its inputs, and no tokenizer perhaps."""
+        """The data set in the form that the original takes. Artifacts have the same inputs, but may lack the
+        tokenizer."""
         return load_dataset(
             self.job.inputs["dataset"],
             self.arguments.dataset,
-            self.original.summary.inputs,
+            self.interface.inputs,
             self.job.seed,
             scratch=self.scratch,
-            encoder=self.original.encoder,
-            outputs=self.original.summary.outputs,
+            encoder=self.encoder,
+            outputs=self.interface.outputs,
         )

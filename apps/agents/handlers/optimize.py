@@ -21,12 +21,14 @@ from apps.agents.techniques.catalogue import TechniqueSpec
 
 
 def run(context: JobContext) -> JobResult:
-    """Apply one technique; the result's body is an `OptimizationResult`, the file of the role `artifact` the model.
+    """Apply one technique. The result's body is an `OptimizationResult`, and its file with the role `artifact` is the
+    model.
 
-    Inputs of `Material`, a model for each role of the technique's spec, and `OptimizeArguments`.
+    The inputs are those of `Material` and one model for each role in the technique's spec. The arguments are
+    `OptimizeArguments`.
     """
     job, arguments = context.job, OptimizeArguments.of(context.job)
-    np.random.seed(job.seed)  # What libraries draw from.
+    np.random.seed(job.seed)  # Libraries draw from this generator.
     spec, parameters = spec_of(arguments.technique, arguments.parameters)
     agent = agent_for(spec)
     material = Material(job, arguments)
@@ -41,7 +43,7 @@ def run(context: JobContext) -> JobResult:
         threads=job.threads,
         batch_divisor=arguments.batch_divisor,
         format=material.format,
-        encoder=material.original.encoder,
+        encoder=material.encoder,
         signature=material.signature,
         further_inputs=_further(material, spec, arguments.inputs),
     )
@@ -53,7 +55,8 @@ def run(context: JobContext) -> JobResult:
 
 
 def _further(material: Material, spec: TechniqueSpec, formats: Mapping[str, str]) -> dict[str, ModelFile]:
-    """The models of the further roles of `spec`. Raises `TechniqueInputs` where they are not exactly these."""
+    """The models of the further roles of `spec`. Raises `TechniqueInputs` if the given roles are not those of the
+    spec."""
     if set(formats) != set(spec.inputs):
         wanted, named = (", ".join(sorted(roles)) or "none" for roles in (spec.inputs, formats))
         raise TechniqueInputs(technique=spec.label, wanted=wanted, given=named)
@@ -61,7 +64,7 @@ def _further(material: Material, spec: TechniqueSpec, formats: Mapping[str, str]
 
 
 def _rehearse(material: Material, threads: int) -> None:
-    """Runs the original on every example that techniques may use."""
+    """Runs the original on all calibration examples."""
     engine, dataset = material.original, material.dataset
     run, batch = engine.session(Target(threads=threads)), fixed_batch(engine.summary.inputs, dataset.layout)
     for feeds in dataset.calibration(len(dataset.calibration_indices), batch or BATCH):

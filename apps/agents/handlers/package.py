@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from apps.agents.contracts.dataset_spec import DatasetKind
 from apps.agents.contracts.job import JobResult, OutputFile
 from apps.agents.contracts.job_arguments import PackageArguments
 from apps.agents.datasets.loading import load_dataset
@@ -15,11 +14,11 @@ from apps.errors import UserError
 
 
 def run(context: JobContext) -> JobResult:
-    """Pack the winner; the file of the role `package` is a zip.
+    """Pack the session's result. The file with the role `package` is a zip.
 
-    The result's body has its `digest` and `size_bytes`, and as `finding` why it is not known to run, if it is not.
-    Inputs: `model` (the artifact, or the original where that stands), `report_html`, `report_json` and `recipe`, and
-    those of `Material`; told by `PackageArguments`.
+    The result's body has its `digest` and `size_bytes`, and in `finding` why it was not proven to run, or `None`. The
+    inputs are `model` (the artifact, or the original if that stands), `report_html`, `report_json`, `recipe`, and those
+    of `Material`. The arguments are `PackageArguments`.
     """
     job, arguments = context.job, PackageArguments.of(context.job)
     material = Material(job, arguments)
@@ -56,22 +55,21 @@ def run(context: JobContext) -> JobResult:
 
 
 def _examples(material: Material, threads: int) -> tuple[PackageExamples | None, str | None]:
-    """What the package checks itself against, or why there is nothing: no trouble with it costs a proven model."""
+    """The examples with which the package checks itself, or why there are none. An error here must not fail the step,
+    because the model is already proven."""
     job = material.job
     if "dataset" not in job.inputs:
         return None, None
     spec = material.arguments.dataset
     try:
         engine = material.open(material.file)
-        # Only texts need the original, for its tokenizer; else the packaged model itself declares what it takes.
-        encoder = material.original.encoder if spec.kind is DatasetKind.TEXT else None
         dataset = load_dataset(
             job.inputs["dataset"],
             spec,
             engine.summary.inputs,
             job.seed,
             scratch=material.scratch,
-            encoder=encoder,
+            encoder=material.encoder,
             outputs=engine.summary.outputs,
         )
         return package_examples(engine, dataset, threads, job.seed), None

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 def run(context: JobContext) -> JobResult:
-    """Plan a session; the result's body is a `Plan`.
+    """Plan a session. The result's body is a `Plan`.
 
-    Told by `PlanArguments`. No files are read.
+    The arguments are `PlanArguments`. No files are read.
     """
     arguments = PlanArguments.of(context.job)
     plan = PlanningAgent().plan(
@@ -26,5 +26,6 @@ def run(context: JobContext) -> JobResult:
         export_failures=arguments.export_failures,
         libraries=arguments.libraries,
         disabled=arguments.disabled_techniques,
+        training_share=arguments.training_share,
     )
     return JobResult(body=plan.model_dump(mode="json"))

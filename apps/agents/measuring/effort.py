@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from apps.agents.contracts.criteria import Budget
+from apps.agents.contracts.job_arguments import LONGEST_TIMING_S
 from apps.agents.measuring.scheduling.priority import REST_SHARE
+
+SHORTEST_TIMING_S = 3.0
+"""Whatever the budget leaves, unless less than that is allowed."""
+SHARE_OF_BUDGET = 0.25
+"""Of the time that the budget leaves each candidate: timing must not eat what the search needs."""
+SHARE_OF_RANKING = 0.5
+"""Of that, where candidates are only ranked."""
 
 Watcher = Callable[[float, float | None], None]
 """Receives the share that is done and the seconds that are left."""
@@ -54,3 +63,9 @@ class Question:
     seed: int
     confidence: float = 0.95
     decide_at: tuple[float, ...] = ()
+
+
+def timing_budget_s(budget: Budget, longest_s: float = LONGEST_TIMING_S) -> float:
+    """Seconds for timing one candidate: a quarter of its share of the time, within bounds."""
+    share_s = budget.minutes * 60 / budget.candidates * SHARE_OF_BUDGET
+    return min(longest_s, max(SHORTEST_TIMING_S, share_s))

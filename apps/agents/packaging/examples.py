@@ -1,6 +1,7 @@
-"""The examples that a package carries and checks itself against: inputs, and what the packaged model gives for them.
+"""The examples with which a package checks itself: inputs, and the packaged model's outputs for them.
 
-They are the member's own unless those may not leave; then inputs are drawn that are like them (`drawn_like`).
+They are examples of the member's data set, unless these may not leave. In that case, similar inputs are drawn at random
+(`drawn_like`).
 """
 
 from __future__ import annotations
@@ -20,32 +21,36 @@ from apps.agents.measuring.engine import Array, Engine, fixed_batch
 from apps.agents.packaging.script import flat, thinned
 
 EXAMPLES = 4
-"""As many as are packed, where the model leaves the choice and they are small enough."""
+"""How many are packed, if the model's batch is not fixed and they are small enough."""
 MOST_BYTES = 16 * 1024 * 1024
-"""Of the inputs, and of the outputs, in a package."""
+"""The most bytes of inputs, and of outputs, in a package."""
 LOOKED_AT = 64
-"""Examples whose ranges inputs are drawn from."""
+"""How many examples determine the ranges from which inputs are drawn."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
 @dataclass(frozen=True)
 class PackageExamples:
-    """Inputs by name, first axis the examples, and the outputs of the packaged model, thinned where they are long."""
+    """Inputs by name, with examples along the first axis, and the packaged model's outputs. Long outputs are
+    thinned."""
 
     inputs: Arrays
     expected: Arrays
     own: bool
-    """Whether they are the member's own."""
+    """Whether they are from the member's data set."""
     rows: int
     finding: str | None = None
-    """Why there is nothing to compare the outputs with, in a sentence."""
+    """Why outputs cannot be compared, in a sentence."""
     carried: bool = field(default=True)
-    """Whether they are small enough for the package."""
+    """Whether they are small enough to be in the package."""
 
 
 def package_examples(engine: Engine, dataset: Dataset, threads: int, seed: int) -> PackageExamples:
-    """A few examples of `dataset` as `engine`'s model takes them. Raises what the data and the runtime do."""
+    """A few examples of `dataset`, or drawn like it, in the form that `engine`'s model takes, with its outputs.
+
+    Raises the errors of the data set and of the runtime.
+    """
     own = dataset.spec.examples_may_leave
     fixed = fixed_batch(engine.summary.inputs, dataset.layout)
     for rows in (fixed,) if fixed else _fewer(dataset.affordable_batch(EXAMPLES)):
@@ -57,7 +62,7 @@ def package_examples(engine: Engine, dataset: Dataset, threads: int, seed: int) 
     names = [output.name for output in engine.summary.outputs]
     first, second = (flat(dict(zip(names, run(inputs), strict=True))) for _ in range(2))
     if not _equal(first, second):
-        finding = "the model gives other outputs each time it runs, so there is nothing to compare them with"
+        finding = "the model gives different outputs each time it runs, so they cannot be compared"
         return PackageExamples(inputs, {}, own, rows, finding, _size(inputs) <= MOST_BYTES)
     most = {name: MOST_BYTES // max(1, len(first)) // max(1, array.itemsize) for name, array in first.items()}
     expected = {name: thinned(array, max(1, most[name])) for name, array in first.items()}
@@ -65,7 +70,7 @@ def package_examples(engine: Engine, dataset: Dataset, threads: int, seed: int) 
 
 
 def _looked_at(dataset: Dataset) -> int:
-    """How many different examples there are to look at, within `LOOKED_AT` and memory."""
+    """How many different examples to read, within `LOOKED_AT` and memory."""
     return min(dataset.affordable_batch(LOOKED_AT), max(1, len(dataset.evaluation_indices)))
 
 
@@ -87,11 +92,11 @@ def _equal(first: Mapping[str, Array], second: Mapping[str, Array]) -> bool:
 
 
 def drawn_like(sample: Mapping[str, Array], rows: int, seed: int, layout: Layout = FIRST) -> Arrays:
-    """Inputs of `rows` examples that nobody has given: every number lies in the range that it has in the sample.
+    """Random inputs of `rows` examples: every number is in its range in the sample.
 
-    Whole numbers keep to what stands at their place, so that an index stays one and a mask a mask. Of texts only those
-    are used that several examples share; where there are none, random letters take their place. What all examples
-    share stays.
+    Integers are drawn from the range at the same position, so an index stays a valid index and a mask stays a mask. A
+    text is used only if several examples share it; otherwise random letters replace it. Inputs that all examples share
+    are unchanged.
     """
     random = np.random.default_rng(seed)
     drawn = {}
@@ -114,14 +119,14 @@ def _drawn(array: Array, rows: int, random: np.random.Generator) -> Array:
     if array.dtype.kind == "b":
         return np.asarray((random.integers(0, 2, shape).astype(bool) & high) | low)
     if array.dtype.kind in "iu":
-        # In floats every type's range fits; rounding may leave it at the very ends of 64 bits.
+        # Floats cover the range of every type, but rounding may exceed it at the ends of 64 bits.
         drawn = np.floor(low + random.random(shape) * (high.astype(float) - low + 1))
         return np.asarray(np.clip(drawn, low, high), array.dtype)
     return np.asarray(low + random.random(shape) * (high - low), array.dtype)
 
 
 def _drawn_texts(column: list[str], rows: int, random: np.random.Generator) -> list[str]:
-    """Values that at least two different examples have; else letters, as many as the sample's texts have."""
+    """Texts that at least two examples share; without any, random letters of lengths as in the sample."""
     shared = sorted(text for text, count in Counter(column).items() if count > 1)
     if shared:
         return [shared[place] for place in random.integers(0, len(shared), rows)]
@@ -132,7 +137,7 @@ def _drawn_texts(column: list[str], rows: int, random: np.random.Generator) -> l
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
-    """An `.npz` whose bytes depend on the arrays alone, whatever they are called; texts without a pickle."""
+    """Writes an `.npz` whose bytes depend only on the arrays and their names. Texts are stored without pickle."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for name, array in arrays.items():
             info = zipfile.ZipInfo(f"{name}.npy", date_time=_EPOCH)

@@ -1,8 +1,8 @@
-"""The package that a session hands over: a zip that explains itself and runs without Lathe.
+"""The package that a session delivers: a zip that explains itself and runs without Lathe.
 
-It holds the model, the report for people (HTML) and for machines (JSON), the recipe, a script that runs the model, a
-few examples with the outputs that the script must give for them, and a page of text. The same contents give the same
-bytes. The script is run once before anything is handed over; where that fails the package says so.
+It contains the model, the report for people (HTML) and for programs (JSON), the recipe, a script that runs the model, a
+few examples with the outputs that the script must give for them, and a README. The same contents give the same bytes.
+The script is run once before the package is delivered. If that fails, the package says so.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from apps.agents.sandbox.programs import run_to_end
 from apps.agents.techniques.base import digest_of
 
 DOCUMENTS = {"report_html": "report.html", "report_json": "report.json", "recipe": "recipe.json"}
-"""Names in the package of what the pipeline has rendered, by the role of the input."""
+"""The documents that the pipeline renders: their names in the package, by the role of the input."""
 INPUTS, REQUIREMENTS, EXAMPLES, EXPECTED = "inputs.json", "requirements.txt", "examples.npz", "expected.npz"
 _WITH_INPUTS = (Framework.TORCH, Framework.TENSORFLOW, Framework.LITERT)
-"""Frameworks whose files do not say what they take before they are loaded, or offer several functions."""
+"""Frameworks whose files do not show their inputs before they are loaded, or may have several functions."""
 SCRIPT = Path(__file__).parent / "script.py"
 BACKENDS = Path(__file__).parents[1] / "backends"
 CHECK_TIMEOUT_S = 120.0
@@ -49,19 +49,19 @@ _QUANTIZERS = {
     "compressed-tensors": ("accelerate", "compressed-tensors"),
     "torchao": ("accelerate", "torchao"),
 }
-"""What the script needs beside to open a model that was quantized so."""
+"""By quantization: the additional distributions that the script needs to open such a model."""
 _PROMPT = """
-  python run.py --prompt "Once upon a time"    the model writes on"""
+  python run.py --prompt "Once upon a time"    the model continues it"""
 _INPUTS = """
   inputs.json   what the model takes: names, types, shapes"""
 _IMPROVED = "An optimized model, measured against its original on the member's own data."
 _UNCHANGED = "The original model, unchanged: nothing better was found within the limits. The report says why."
 _NOT_MEASURED = (
-    "The original model. No candidate was measured, so nothing is known of what would be better.\n"
+    "The original model. No candidate was measured, so it is not known whether one is better.\n"
     "The report says why and what to do."
 )
 _INCONCLUSIVE = (
-    "The original model. Something may well be better, and the machine was too busy to time it.\n"
+    "The original model. A candidate may be better, but the machine was too busy to time it.\n"
     "The report says how many runs were disturbed and what to do."
 )
 _OPENINGS = {
@@ -78,26 +78,26 @@ class Content:
 
     model: Path
     filename: str
-    """What the model is called in the package; a zip of a model and its external data is unpacked instead."""
+    """The name of the model's file in the package. A zip is unpacked instead."""
     format: str
     documents: Mapping[str, Path]
     examples: PackageExamples | None = None
     summary: ModelSummary | None = None
-    """What is known of the model; it is opened where nobody says and the script has to be told."""
+    """The model as inspection described it. Without it, the model is opened if the script needs its description."""
     signature: str | None = None
-    """The function that is meant, where the format has room for several."""
+    """The function to use, if the format can hold several."""
     outcome: Outcome = Outcome.IMPROVED
-    """How the session ended; unless it improved the model, that is its original."""
+    """How the session ended. Unless it improved the model, `model` is its original."""
     threads: int = 1
     untried: str | None = None
-    """Why the script is not to be run, or cannot be tried on anything, in a sentence."""
+    """Why the script must not be run or cannot be tried, in a sentence."""
     headline: str | None = None
-    """The session's verdict in a sentence, without a full stop."""
+    """The session's verdict in one sentence, without a full stop."""
 
 
 @dataclass(frozen=True)
 class Packed:
-    """The zip, and why nobody knows that its script runs the model, in a sentence; `None` where it has."""
+    """The zip. `finding`: why its script was not proven to run the model, in a sentence; `None` if it was."""
 
     path: Path
     finding: str | None
@@ -106,7 +106,7 @@ class Packed:
 def build_package(content: Content, folder: Path, out: Path) -> Packed:
     """Collect everything in `folder`, run the script there, and write `package.zip` to `out`.
 
-    A script that fails, or gives other outputs than were measured, is handed over with the finding.
+    If the script fails, or its outputs differ from the measured ones, the package is delivered with this finding.
     """
     spec = format_spec(content.format)
     contents = folder / "package"
@@ -136,7 +136,7 @@ def build_package(content: Content, folder: Path, out: Path) -> Packed:
 
 
 def _place_examples(examples: PackageExamples | None, contents: Path, folder: Path) -> Path | None:
-    """Writes them into the package, or beside it where they are too large; what the script is to be given, if any."""
+    """Writes the examples to the package, or next to it if they are too large. Returns their file, if there are any."""
     if examples is None:
         return None
     place = (contents if examples.carried else folder) / EXAMPLES
@@ -147,22 +147,22 @@ def _place_examples(examples: PackageExamples | None, contents: Path, folder: Pa
 
 
 def _tried(contents: Path, examples: Path | None) -> str | None:
-    """Runs the script on the examples; why it does not do what was measured, in a sentence, or `None`."""
+    """Runs the script on the examples. Returns why it does not reproduce the measured outputs, or `None` if it does."""
     if examples is None:
         return "there are no examples to try it on"
     return failure_of_script(contents, *([] if examples.parent == contents else [str(examples)]))
 
 
 def failure_of_script(contents: Path, *arguments: str) -> str | None:
-    """Why `run.py` in `contents` fails, by the last line of what it says; `None` where it does not."""
+    """Why `run.py` in `contents` fails, from the last line of its output; `None` if it does not fail."""
     ended = run_to_end([sys.executable, "-B", "run.py", *arguments], folder=contents, limit_s=CHECK_TIMEOUT_S)
     if ended.well:
         return None
     if ended.overdue:
         return f"its script {ended.reason}"
-    said = ended.last_words
+    words = ended.last_words
     # The check's sentence comes before the one on versions.
-    line = next((line for line in said if line.startswith("Other outputs")), said[-1] if said else "")
+    line = next((line for line in words if line.startswith("Other outputs")), words[-1] if words else "")
     return f"its script failed: {line[:400] or f'exit status {ended.exit_code}'}".rstrip(".")
 
 
@@ -175,7 +175,7 @@ def _place_model(model: Path, name: str, contents: Path) -> None:
 
 
 def _lift_only_folder(folder: Path) -> None:
-    """Where an archive holds one folder and nothing else, its contents take its place."""
+    """If an archive contains only one folder, replaces the folder by its contents."""
     inner = list(folder.iterdir())
     if len(inner) == 1 and inner[0].is_dir():
         inner[0].rename(folder.with_name("lifted"))
@@ -184,14 +184,14 @@ def _lift_only_folder(folder: Path) -> None:
 
 
 def _inputs_json(summary: ModelSummary) -> str:
-    """What the script has to feed, and the function that it calls: few files say it before they are loaded."""
-    told: dict[str, Any] = {"inputs": [spec.model_dump(mode="json", exclude_none=True) for spec in summary.inputs]}
-    told |= signed(summary.signature)
-    return json.dumps(told, indent=1, sort_keys=True)
+    """The model's inputs and the function to call, as JSON. Few files show them before they are loaded."""
+    inputs: dict[str, Any] = {"inputs": [spec.model_dump(mode="json", exclude_none=True) for spec in summary.inputs]}
+    inputs |= signed(summary.signature)
+    return json.dumps(inputs, indent=1, sort_keys=True)
 
 
 def _libraries(contents: Path, format: str, summary: ModelSummary | None) -> list[str]:  # noqa: A002
-    """Distributions that the script needs: the format's, a quantizer's, and the one that offers the architecture."""
+    """The distributions that the script needs: for the format, the quantization, and the architecture."""
     names = list(format_spec(format).libraries)
     if summary and summary.quantization:
         names += _QUANTIZERS.get(summary.quantization.split()[0], ())
@@ -226,9 +226,9 @@ def _readme(
 The model
 {listed}
 
-Run it, with Python {platform.python_version()} or another that these have wheels for
+Run it, with Python {platform.python_version()} or another version for which these have wheels
   pip install -r requirements.txt     {" ".join(needed)}{check if carried else ""}
-  python run.py mine.npz        on your own: one array for each input, named as the input
+  python run.py mine.npz        on your own data: one array for each input, with the input's name
   python run.py --bench --threads {content.threads}    and time it{prompt}
 
 What else is here
@@ -236,7 +236,7 @@ What else is here
   report.json   the same for programs
   recipe.json   how the model was made; with Lathe installed, this makes it again and compares the bytes:
                 python -m apps.agents.recipe recipe.json --model ORIGINAL --dataset DATA --out MODEL
-  runtime.py    what run.py needs of the model's framework{inputs}{_examples_said(content.examples)}
+  runtime.py    what run.py needs of the model's framework{inputs}{_examples_in_words(content.examples)}
 """
 
 
@@ -246,11 +246,11 @@ def _found(finding: str | None) -> str:
     return f"\n\nThe package was not proven to run before it was delivered: {finding}."
 
 
-def _examples_said(examples: PackageExamples | None) -> str:
-    """What the package carries to check itself against."""
+def _examples_in_words(examples: PackageExamples | None) -> str:
+    """Lines about the examples in the package; empty if there are none."""
     if examples is None or not examples.carried:
         return ""
     number = f"{examples.rows} example{'s' * (examples.rows != 1)}"
     whose = f"{number} of the data set" if examples.own else f"{number} drawn from the ranges of the data set's numbers"
-    outputs = "\n  expected.npz  what the model gave for them where it was measured" if examples.expected else ""
+    outputs = "\n  expected.npz  the model's outputs for them, as measured" if examples.expected else ""
     return f"\n  examples.npz  {whose}{outputs}"

@@ -1,9 +1,9 @@
-"""How an artifact was made, exactly enough to make it again.
+"""Makes an artifact again from its recipe.
 
     python -m apps.agents.recipe recipe.json --model original.onnx --dataset data.npz --out model.onnx
 
-follows a recipe in child processes, as a worker does, and says whether the same bytes came out. Exit status: 0 the
-same, 1 others (and which library versions differ), 2 the recipe could not be followed.
+It follows the recipe in child processes, as a worker does, and reports whether the bytes are the same. Exit status: 0
+if they are; 1 if they differ (it lists the library versions that differ); 2 if the recipe could not be followed.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ SAME, OTHER, NOT_FOLLOWED = 0, 1, 2
 
 
 @dataclass(frozen=True)
-class Followed:
-    """What came of following a recipe."""
+class Reproduction:
+    """The result of following a recipe: the digest of the new artifact, and the recipe's."""
 
     digest: str
     expected: str
     differing: tuple[str, ...]
-    """Libraries whose versions are other ones here, as `onnx 1.23.2, here 1.22.0`."""
+    """Libraries with different versions here: `onnx 1.23.2, here 1.22.0`."""
 
     @property
     def same(self) -> bool:
@@ -49,7 +49,7 @@ class Followed:
 
 
 def read_recipe(path: Path) -> Recipe:
-    """The recipe in a file. Raises `RecipeInvalid` with the first thing that is wrong."""
+    """Reads the recipe in a file. Raises `RecipeInvalid` with the first problem."""
     try:
         return Recipe.model_validate_json(path.read_bytes())
     except OSError as error:
@@ -60,13 +60,13 @@ def read_recipe(path: Path) -> Recipe:
         raise RecipeInvalid(reason=f"{where}: {first['msg']}") from error
 
 
-def follow(recipe: Recipe, model: Path, dataset: Path, out: Path, on_event: Callable[[Event], None]) -> Followed:
+def follow(recipe: Recipe, model: Path, dataset: Path, out: Path, on_event: Callable[[Event], None]) -> Reproduction:
     """Make the artifact of `recipe` again, at `out`.
 
-    Raises `RecipeInvalid` where the files are not the recipe's, and `JobFailed` where a step fails.
+    Raises `RecipeInvalid` if the files are not those of the recipe, and `JobFailed` if a step fails.
     """
     if not recipe.steps or recipe.artifact is None:
-        raise RecipeInvalid(reason="it has no steps, because the original was left as it is")
+        raise RecipeInvalid(reason="it does not have steps, because the original was kept unchanged")
     _same_file("original", model, recipe.original.sha256)
     _same_file("data set", dataset, recipe.dataset.sha256)
     with tempfile.TemporaryDirectory(prefix="recipe-") as folder:
@@ -80,7 +80,7 @@ def follow(recipe: Recipe, model: Path, dataset: Path, out: Path, on_event: Call
             last = ModelFile(format=format_after(models[MODEL].format, [step.technique]), path=path)
             made[step.key] = last
         shutil.copyfile(last.path, out)
-    return Followed(digest_of(out), recipe.artifact.sha256, differing_libraries(recipe))
+    return Reproduction(digest_of(out), recipe.artifact.sha256, differing_libraries(recipe))
 
 
 def _made_before(made: Mapping[str, ModelFile], key: str) -> ModelFile:
@@ -90,7 +90,7 @@ def _made_before(made: Mapping[str, ModelFile], key: str) -> ModelFile:
 
 
 def differing_libraries(recipe: Recipe) -> tuple[str, ...]:
-    """Every library that a step ran with and whose version here is another one."""
+    """The libraries that steps ran with and that have another version here, or are missing."""
     recorded = {name: version for step in recipe.steps for name, version in step.libraries.items()}
     here = installed_versions(recorded)
     return tuple(
@@ -108,7 +108,7 @@ def _made(
     scratch: Path,
     on_event: Callable[[Event], None],
 ) -> Path:
-    """What `step` makes of the `models`, by role."""
+    """Runs `step` on the `models`, by role. Returns the path of the artifact."""
     request = StepRequest(
         key=step.key or step.technique,
         kind=StepKind.OPTIMIZE,
@@ -138,14 +138,14 @@ def _same_file(what: str, path: Path, expected: str) -> None:
         raise RecipeInvalid(reason=f"there is no {what} at {path}")
     found = digest_of(path)
     if found != expected:
-        raise RecipeInvalid(reason=f"the {what} at {path} is another file: {found[:12]}… instead of {expected[:12]}…")
+        raise RecipeInvalid(reason=f"the {what} at {path} is another file: {found[:12]}…, expected {expected[:12]}…")
 
 
 # --- the command ------------------------------------------------------------------------------------------------------
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status."""
+    """Runs the command line. Returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m apps.agents.recipe", description="Make an artifact again.")
     parser.add_argument("recipe", type=Path, help="recipe.json of a package")
     parser.add_argument("--model", type=Path, required=True, help="the original model's file, as it was uploaded")
@@ -162,7 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("The same bytes as in the recipe.")
         return SAME
     print(f"Other bytes than in the recipe: {followed.expected} was expected.")
-    print("Other versions: " + ("; ".join(followed.differing) or "none, so it is the machine that differs."))
+    print("Other versions: " + ("; ".join(followed.differing) or "none, so the machine makes the difference."))
     return OTHER
 
 

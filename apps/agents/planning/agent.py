@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,15 +20,19 @@ from apps.agents.planning.baseline import is_baseline
 from apps.agents.planning.bases import Bases, bases_of_analyses, bases_of_model
 from apps.agents.planning.chains import Heads, application_of
 from apps.agents.planning.cuts import TrainedCut, fits_behind, trained_cuts
+from apps.agents.planning.minutes import Minutes
 from apps.agents.planning.ordering import collapse, no_gain, obstacle, predicted_gain, worth
 from apps.agents.planning.prediction import noise_by_operator, predict, scope_of
 from apps.agents.planning.summary import describe, summary, tables_in_words
-from apps.agents.techniques.catalogue import Family, TechniqueSpec, catalogue
+from apps.agents.techniques.catalogue import BUILTIN, Family, TechniqueSpec, catalogue
 from apps.agents.techniques.knowledge.profile import GraphProfile
 from apps.agents.techniques.knowledge.tables import TABLES, Knowledge
 from apps.agents.techniques.knowledge.technique import QuantizationKnowledge
 from apps.agents.techniques.knowledge.variant import NO_PLACE, Variant
+from apps.agents.techniques.library_calls import words_of
 from apps.agents.techniques.variants import KEPT_NODES, variants_of
+
+logger = logging.getLogger(__name__)
 
 TYPE_CHOICES = 2
 """At least this many choices of number types are measured if the budget allows, because predictions for kernels are
@@ -85,6 +90,7 @@ class PlanningAgent:
         export_failures: Mapping[str, str] | None = None,
         libraries: Iterable[str] = (),
         disabled: Iterable[str] = (),
+        training_share: float = 0.0,
     ) -> Plan:
         """The plan for an analysed model: candidates in the order of their worth, and what was left out and why.
 
@@ -93,7 +99,7 @@ class PlanningAgent:
         """
         bases = bases_of_analyses(analysis, exported, dataset.task)
         sorting = Sorting(bases, criteria, dataset, tuple(libraries), tuple(disabled), export_failures or {})
-        return self._plan(bases, criteria, *sorting.sort(self.specs))
+        return self._plan_of_sound(bases, Minutes(criteria, dataset, training_share), *sorting.sort(self.specs))
 
     def preview(
         self,
@@ -106,23 +112,51 @@ class PlanningAgent:
         """The plan before anything has run: the same rules, but sensitivities and times are unknown."""
         bases = bases_of_model(model, dataset.task)
         sorting = Sorting(bases, criteria, dataset, tuple(libraries), tuple(disabled))
-        return self._plan(bases, criteria, *sorting.sort(self.specs))
+        return self._plan_of_sound(bases, Minutes(criteria, dataset), *sorting.sort(self.specs))
+
+    def _plan_of_sound(
+        self, bases: Bases, minutes: Minutes, available: Mapping[str, TechniqueSpec], omitted: list[Omission]
+    ) -> Plan:
+        """The plan; techniques of other packages whose own code fails are left out, each with what it raised.
+
+        What fails is found by planning with one technique more each time, so it is clear whose code it was.
+        """
+        try:
+            return self._plan(bases, minutes, available, omitted)
+        except Exception:
+            logger.exception("Planning failed; what other packages have added is tried one by one.")
+        sound = {name: spec for name, spec in available.items() if _is_own(spec)}
+        failed: list[Omission] = []
+        for name, spec in available.items():
+            if name in sound:
+                continue
+            try:
+                self._plan(bases, minutes, {**sound, name: spec}, [])
+            except Exception as error:
+                reason = f"Its own code failed while it was planned ({words_of(error)}). Tell whoever maintains it."
+                failed.append(Omission(technique=name, title=spec.label, reason=reason))
+            else:
+                sound[name] = spec
+        return self._plan(bases, minutes, sound, omitted + failed)
 
     def _plan(
         self,
         bases: Bases,
-        criteria: Criteria,
+        minutes: Minutes,
         available: Mapping[str, TechniqueSpec],
         omitted: list[Omission],
     ) -> Plan:
+        criteria = minutes.criteria
         heads = Heads(bases, self.specs, available.__contains__)
         weighed = [self._weigh(variant, available, heads, criteria) for variant in _grid(bases, available)]
         weighed += [rescue for item in weighed if (rescue := self._rescue(item, criteria))]
+        weighed = [_foreseen(item, bases, minutes) for item in weighed]
         weighed.sort(key=lambda item: -_worth(item, criteria))
         chosen = [item for item in weighed if not item.firm and (not item.soft or _asked_for(item, criteria))]
         chosen += _measured_anyway(chosen, weighed)
         chosen += [item for item in weighed if item not in chosen and any(_is_baseline(item, one) for one in chosen)]
-        chosen += self._behind_cuts(chosen, bases, available, criteria)
+        behind_cuts = self._behind_cuts(chosen, bases, available, criteria)
+        chosen += [_foreseen(item, bases, minutes, self._before(item)) for item in behind_cuts]
         chosen.sort(key=lambda item: -_worth(item, criteria))
         omitted = omitted + [
             Omission(technique=item.spec.name, title=item.title, reason=_sentence(item.firm or item.soft or ""))
@@ -137,17 +171,24 @@ class PlanningAgent:
         self, chosen: list[_Weighed], bases: Bases, available: Mapping[str, TechniqueSpec], criteria: Criteria
     ) -> list[_Weighed]:
         """For each cut of the original the quantization that promises most of an export, or the cut by itself."""
-        given = bases.original.model.format
-        made: list[_Weighed] = []
+        given, made = bases.original.model.format, []
+        ranked = sorted(chosen, key=lambda item: -_worth(item, criteria))
+        behind = [item for item in ranked if self._of_an_export(item, bases)]
         for cut in trained_cuts(available, criteria, given):
-            behind = (
-                one for one in sorted(chosen, key=lambda one: -_worth(one, criteria)) if _of_an_export(one, bases)
-            )
-            later = next(
-                (one for one in behind if fits_behind(cut, (*one.head, one.application), self.specs, given)), None
-            )
+            fitting = (one for one in behind if fits_behind(cut, (*one.head, one.application), self.specs, given))
+            later = next(fitting, None)
             made.append(_after_cut(cut, later) if later else self._cut_alone(cut, available, bases))
         return made
+
+    def _of_an_export(self, item: _Weighed, bases: Bases) -> bool:
+        """Whether it quantizes what the original was exported to, with all of its weights."""
+        families = {self.specs[link.technique].family for link in item.head}
+        exported = bases.starts_from_export(item.spec) is not None
+        return exported and item.spec.family is Family.QUANTIZATION and Family.PRUNING not in families
+
+    def _before(self, item: _Weighed) -> list[tuple[TechniqueSpec, Mapping[str, Any]]]:
+        """What is applied before it, and only for it."""
+        return [(self.specs[link.technique], link.parameters) for link in item.head]
 
     def _cut_alone(self, cut: TrainedCut, available: Mapping[str, TechniqueSpec], bases: Bases) -> _Weighed:
         last = cut.chain[-1]
@@ -206,11 +247,6 @@ class PlanningAgent:
         return ranked[: counts[index]] if index < len(counts) else None
 
 
-def _of_an_export(item: _Weighed, bases: Bases) -> bool:
-    """Whether it quantizes what the original was exported to."""
-    return item.spec.family is Family.QUANTIZATION and bases.starts_from_export(item.spec) is not None
-
-
 def _after_cut(cut: TrainedCut, later: _Weighed) -> _Weighed:
     """`later`, applied to the cut model instead of the whole one."""
     reason = f"{cut.reason} {later.variant.reason}"
@@ -228,6 +264,10 @@ def plan_preview(
 ) -> Plan:
     """What a session would try, for the page that starts one. See `PlanningAgent.preview`."""
     return PlanningAgent().preview(model, dataset, criteria, libraries, disabled)
+
+
+def _is_own(spec: TechniqueSpec) -> bool:
+    return any(spec is own for own in BUILTIN)
 
 
 def _grid(bases: Bases, available: Mapping[str, TechniqueSpec]) -> list[Variant]:
@@ -265,6 +305,15 @@ def _culprits(spec: TechniqueSpec, parameters: Mapping[str, Any], profile: Graph
     source = "measured" if profile.measured and set(worst) <= set(profile.operator_noise) else "known of such networks"
     named = " and ".join(f"{op_type} ({-10 * log10(max(noises[op_type], 1e-12)):.1f} dB)" for op_type in worst)
     return f"quantizing {named} leaves too little signal over noise ({source})"
+
+
+def _foreseen(
+    item: _Weighed, bases: Bases, minutes: Minutes, before: Sequence[tuple[TechniqueSpec, Mapping[str, Any]]] = ()
+) -> _Weighed:
+    """With the minutes that it takes, and those of what is made `before` for it alone."""
+    basis = bases.of(item.spec) or bases.original
+    applied = (*before, (item.spec, item.variant.parameters))
+    return replace(item, prediction=minutes.foreseen(applied, basis, item.prediction))
 
 
 def _measured_anyway(chosen: list[_Weighed], weighed: list[_Weighed]) -> list[_Weighed]:

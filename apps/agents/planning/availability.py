@@ -108,7 +108,7 @@ class Sorting:
                 f"They start from the export to {format_label(exporter.output_format or '')}, which is not available: "
                 f"{why_not}"
                 if exporter and why_not
-                else f"They take {formats_taken(group)}, but the model's format is {format_label(model.format)}."
+                else f"They take {formats_taken(group)}, but this model's format is {format_label(model.format)}."
             )
             lines.append(Omission(technique=framework, title=f"Techniques for {framework}", reason=reason))
         return lines

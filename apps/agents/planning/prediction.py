@@ -15,7 +15,7 @@ from apps.agents.techniques.catalogue import Expectation, Family, Risk, Techniqu
 from apps.agents.techniques.knowledge.kernels import Kind, kernel
 from apps.agents.techniques.knowledge.profile import GraphProfile, Lead, Node
 from apps.agents.techniques.knowledge.tables import TABLES, Knowledge
-from apps.agents.techniques.knowledge.technique import QuantizationKnowledge
+from apps.agents.techniques.knowledge.technique import Outlook, QuantizationKnowledge
 from apps.agents.techniques.variants import KEPT_NODES, KEPT_OPERATORS
 
 WIDER_BY = 1.5
@@ -65,6 +65,8 @@ def predict(
     if spec.family is Family.EXPORT and profile.format == spec.output_format:
         return _of_export(spec, profile)
     known = knowledge.of(spec)
+    if (outlook := known.outlook(parameters, profile)) is not None:
+        return _of_outlook(outlook, profile, criteria)
     if not isinstance(known, QuantizationKnowledge):
         expected = spec.expectation
         basis = "The technique's usual effect; this model's own is not known."
@@ -73,6 +75,13 @@ def predict(
         )
     scope = scope_of(spec, parameters, profile)
     return _Quantization(spec.expectation, known, parameters, profile, scope, knowledge).predict(criteria)
+
+
+def _of_outlook(outlook: Outlook, profile: GraphProfile, criteria: Criteria) -> Prediction:
+    """The risk follows from the loss at worst: nothing of the kind was measured on this model."""
+    drop, high = outlook.metric_drop_points, outlook.metric_drop_high
+    risk = risk_of(high, criteria)
+    return _prediction(profile, outlook.speedup, outlook.size_ratio, drop, risk, f"{outlook.basis}.", high)
 
 
 def _of_export(spec: TechniqueSpec, profile: GraphProfile) -> Prediction:

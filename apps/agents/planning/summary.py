@@ -6,6 +6,7 @@ from apps.agents.contracts.criteria import Criteria, Device
 from apps.agents.contracts.phrasing import listed
 from apps.agents.contracts.state import CandidateRecord, Prediction
 from apps.agents.planning.bases import Bases
+from apps.agents.planning.minutes import against_the_budget
 from apps.agents.techniques.artifact_format import runtime_of
 from apps.agents.techniques.catalogue import Family, Risk, catalogue
 from apps.agents.techniques.compatibility import format_label, what_is_left
@@ -61,7 +62,9 @@ def summary(bases: Bases, candidates: tuple[CandidateRecord, ...], criteria: Cri
     start = (
         f"{tries} to be measured; first {first.title}, predicted {describe(first.predicted, bases.original.profile)}."
     )
-    return " ".join([f"{aim}: {_shares(bases.original.profile)}.", *known, start, *_later(bases, candidates)])
+    time = against_the_budget(candidates, criteria)
+    said = [*known, start, *([time] if time else []), *_later(bases, candidates)]
+    return " ".join([f"{aim}: {_shares(bases.original.profile)}.", *said])
 
 
 def _later(bases: Bases, candidates: tuple[CandidateRecord, ...]) -> list[str]:

@@ -1,7 +1,7 @@
-"""Which intermediate results a session still needs while it runs.
+"""Which artifacts a running session still needs.
 
-What a candidate is stays until retention removes it, whatever became of it. What only leads to candidates is needed as
-long as something may start from it.
+The artifact of a candidate is kept until retention removes it, whatever its status. An intermediate artifact is needed
+as long as a step may start from it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from apps.agents.session.search import Search
 
 
 def unneeded(search: Search) -> tuple[str, ...]:
-    """Keys of the completed steps whose artifacts nothing in the session will read any more."""
+    """The keys of completed steps whose artifacts the session will not read again."""
     needed = frozenset(_needed(search))
     return tuple(
         key
@@ -34,7 +34,7 @@ def _needed(search: Search) -> Iterator[str]:
 
 
 def _by_what_may_start(search: Search) -> Iterator[str]:
-    """What candidates that were not started read, and repairs that may follow."""
+    """The keys of steps whose artifacts are read by candidates that were not started, or by repairs that may follow."""
     for trial in search.trials:
         if not trial.started:
             yield trial.maker
@@ -45,7 +45,7 @@ def _by_what_may_start(search: Search) -> Iterator[str]:
 
 
 def _read_on_the_way(search: Search, chain: Chain) -> Iterator[str]:
-    """What the links of `chain` read that are still to be applied."""
+    """The keys of steps whose artifacts are read by links of `chain` that are still to be applied."""
     for part in (*sources(chain), chain):
         made = search.steps.made(part)
         if made is None or made.status is not Status.COMPLETED:

@@ -1,4 +1,4 @@
-"""The manager's view of a session once it has a plan: what was measured, and what is worth trying next."""
+"""What is worth trying next in a session with a plan: candidates, shared links and repairs."""
 
 from __future__ import annotations
 
@@ -8,19 +8,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from apps.agents.contracts.chain import Application, Chain, key_of, sources
+from apps.agents.contracts.chain import Chain, key_of, sources
 from apps.agents.contracts.errors.techniques import TechniqueNoEffect
-from apps.agents.contracts.reports.analysis import AnalysisReport
-from apps.agents.contracts.reports.evaluation import Part
-from apps.agents.contracts.reports.runtimes import RuntimeBaseline
-from apps.agents.contracts.state import ACTIVE, CandidateRecord, Plan, SessionState, Status, StepRecord
-from apps.agents.evaluation.selection import REAL_CHANGE, Judgement, bar, best
-from apps.agents.measuring.statistics.certainty import MOST_FINALISTS, Contender, finalists, shared_confidence
+from apps.agents.contracts.state import CandidateRecord, Status
+from apps.agents.evaluation.selection import REAL_CHANGE, best
 from apps.agents.planning.agent import TYPE_CHOICES, type_choice
-from apps.agents.planning.availability import obstacle_to
-from apps.agents.planning.baseline import Measured, against_baseline, is_baseline
-from apps.agents.planning.bases import Bases, bases_of_analyses
-from apps.agents.planning.chains import Heads
+from apps.agents.planning.baseline import is_baseline
 from apps.agents.planning.ordering import (
     COLLAPSE_POINTS,
     KNOWN_SURPRISE,
@@ -31,18 +24,13 @@ from apps.agents.planning.ordering import (
     worth,
 )
 from apps.agents.planning.repair import Repair, Stop, next_repair
-from apps.agents.session.candidates import Trial, read_trials, repair_record
-from apps.agents.session.finalists import Finals, contenders
-from apps.agents.session.steps import ANALYSE, LOST, PLAN, Steps, optimize_key
-from apps.agents.techniques.artifact_format import runtime_of
-from apps.agents.techniques.catalogue import Family, Risk, TechniqueSpec
-from apps.agents.techniques.compatibility import format_label
+from apps.agents.session.candidates import Trial, repair_record
+from apps.agents.session.overview import Overview
+from apps.agents.techniques.catalogue import Risk
 
 NO_EFFECT = TechniqueNoEffect.code
 FLOAT_MODELS_UNTIL = 0.5
 """After this share of a session's minutes, float models are no longer measured only for comparison."""
-JUDGING_TAKES = 1.5
-"""How many times longer judging takes than ranking to load and time, because it times in several processes."""
 FAILURES_END_TECHNIQUE = 3
 """A technique that failed this often and never worked is not tried again in the session."""
 
@@ -64,154 +52,10 @@ class Shared:
 
 
 @dataclass(frozen=True)
-class Search:
-    """A session after its plan: trials, judgements, and the remaining options. Everything follows from `state`."""
-
-    state: SessionState
-    specs: Mapping[str, TechniqueSpec]
-
-    @cached_property
-    def steps(self) -> Steps:
-        return Steps.of(self.state)
-
-    @cached_property
-    def analysis(self) -> AnalysisReport:
-        return AnalysisReport.model_validate(self._result(ANALYSE))
-
-    @cached_property
-    def plan(self) -> Plan:
-        """The plan with chains that can be applied: without optional links that failed or may not be used."""
-        heads = Heads(self.bases, self.specs, lambda technique: self.unavailable(technique) is None)
-        plan = Plan.model_validate(self._result(PLAN))
-        candidates = tuple(self._applicable(heads.in_full(one)) for one in plan.candidates)
-        return plan.model_copy(update={"candidates": candidates})
-
-    def _applicable(self, record: CandidateRecord) -> CandidateRecord:
-        """The record with the links that are, or will be, applied: optional links that cannot be are removed."""
-        own = optimize_key(record.key)
-        way = self.steps.way_to(own) if self.steps.get(own) else None
-        kept: Chain = ()
-        for link in record.steps:
-            if not link.optional or self._applies((*kept, link), way):
-                kept = (*kept, link)
-        return record if kept == record.steps else record.model_copy(update={"steps": kept})
-
-    def _applies(self, chain: Chain, way: frozenset[str] | None) -> bool:
-        if way is not None:
-            return key_of(chain) in way
-        return self.steps.lost(chain) is None and self.unavailable(chain[-1].technique) is None
-
-    def _result(self, key: str) -> dict[str, object]:
-        step = self.steps.completed(key)
-        assert step is not None, f"the search is read after {key}"
-        return step.result
-
-    @cached_property
-    def exported(self) -> tuple[AnalysisReport, ...]:
-        """The analyses of the models that the original was exported to."""
-        return tuple(AnalysisReport.model_validate(step.result) for step in self.steps.exported_analyses)
-
-    @property
-    def exports_failed(self) -> Mapping[str, str]:
-        """By the key of an export's step: why the plan does not contain techniques that need it, in a sentence."""
-        plan = self.steps.get(PLAN)
-        reasons = plan.request.parameters.get("export_failures", {}) if plan else {}
-        formats = {step.request.key: self._exported_by(step.request.technique) for step in self.steps.sharing}
-        return {
-            key: f"The export failed, so {format_label(target)} techniques are left out: {reasons[target]}"
-            for key, target in formats.items()
-            if target is not None and target in reasons
-        }
-
-    def _exported_by(self, technique: str | None) -> str | None:
-        """The format to which `technique` exports; `None` if it is not an export."""
-        spec = self.specs.get(technique or "")
-        return spec.output_format if spec is not None and spec.family is Family.EXPORT else None
-
-    @cached_property
-    def bases(self) -> Bases:
-        return bases_of_analyses(self.analysis, self.exported, self.state.dataset.task)
-
-    @cached_property
-    def trials(self) -> tuple[Trial, ...]:
-        return read_trials(self.steps, self.plan, self.bases, self.state.criteria, self.specs)
-
-    @cached_property
-    def judged(self) -> Mapping[str, Judgement]:
-        """The judgement of each measured candidate from the validation part, by key."""
-        return {trial.key: trial.judgement for trial in self.trials if trial.judgement is not None}
-
-    # --- finalists ---------------------------------------------------------------------------------------------------
-
-    @cached_property
-    def by_key(self) -> Mapping[str, Trial]:
-        return {trial.key: trial for trial in self.trials}
-
-    @cached_property
-    def contenders(self) -> tuple[Contender, ...]:
-        return contenders(self.by_key, self.state.criteria)
-
-    @cached_property
-    def finals(self) -> Finals | None:
-        """The finalists, from the first request to judge one of them; `None` before that."""
-        asked = next((trial.judge for trial in self.trials if trial.judge is not None), None)
-        if asked is None:
-            return None
-        return Finals(tuple(asked.request.parameters["finalists"]), self.by_key, self.state.criteria)
-
-    @property
-    def is_open(self) -> bool:
-        """Whether candidates and repairs may still be started: none is, once the first finalist is asked for."""
-        return self.finals is None and self.steps.package is None
-
-    def new_finals(self, most: int = MOST_FINALISTS) -> Finals | None:
-        """The finalists among the candidates measured so far; `None` if none is worth judging."""
-        keys = finalists(self.contenders, self.state.criteria.confidence, most)
-        return Finals(keys, self.by_key, self.state.criteria) if keys else None
-
-    def judging_parameters(self, trial: Trial, finals: Finals) -> dict[str, Any]:
-        """The parameters of the step that judges a finalist: which finalists share the chance of error, and among which
-        candidates it was chosen."""
-        return {
-            "part": Part.EVALUATION.value,
-            "finalists": list(finals.keys),
-            "confidence": shared_confidence(self.state.criteria.confidence, len(finals.keys)),
-            "contenders": {one.key: round(one.score, 6) for one in self.contenders},
-            **self.held_against(trial),
-        }
-
-    @property
-    def judging_s(self) -> float:
-        """The estimated time to judge one candidate, from the times that ranking took; 0 before one is measured."""
-        estimates = [_judging_s(trial) for trial in self.trials if trial.report is not None]
-        return sum(estimates) / len(estimates) if estimates else 0.0
-
-    @cached_property
-    def bar(self) -> float:
-        return bar(self.judged)
-
-    def against_baseline(self, *, closed: bool) -> Mapping[str, str]:
-        """By key: how each clever 4-bit method compares with plain rounding. Methods without a measured baseline are
-        included once the search is `closed`."""
-        measured = [Measured(trial.planned, trial.report) for trial in self.trials if trial.report is not None]
-        return against_baseline(measured, self.specs, closed=closed)
-
-    @property
-    def started(self) -> int:
-        """How many candidates of the budget are spent. Candidates lost to a fault that is not their own do not
-        count."""
-        return sum(trial.started and trial.fault is None for trial in self.trials)
-
-    @property
-    def titles(self) -> Mapping[str, str]:
-        return {trial.key: trial.planned.title for trial in self.trials}
+class Search(Overview):
+    """The remaining options of a session. Everything follows from `state`."""
 
     # --- what candidates share ---------------------------------------------------------------------------------------
-
-    @property
-    def sharing(self) -> bool:
-        """Whether a shared link is being applied."""
-        return any(step.status in ACTIVE for step in self.steps.sharing)
 
     def to_share(self, options: Sequence[Option]) -> Mapping[str, Shared]:
         """The next shared links to apply for these candidates, by the key of the step."""
@@ -223,14 +67,6 @@ class Search:
                 known = found.get(key_of(chain), Shared(chain, ()))
                 found[key_of(chain)] = Shared(chain, (*known.candidates, option.candidate.key))
         return found
-
-    @property
-    def skipped_links(self) -> tuple[tuple[Application, StepRecord], ...]:
-        """The optional links that could not be applied, each with its step."""
-        written = Plan.model_validate(self._result(PLAN)).candidates
-        optional = {link.technique: link for one in written for link in one.steps if link.optional}
-        lost = [step for step in self.steps.sharing if step.status in LOST]
-        return tuple((optional[name], step) for step in lost if (name := step.request.technique or "") in optional)
 
     def _lost_link(self, trial: Trial) -> str | None:
         """Why a shared link of a candidate could not be applied; `None` if all could, or have not been tried yet."""
@@ -247,48 +83,6 @@ class Search:
         return None
 
     # --- other runtimes ----------------------------------------------------------------------------------------------
-
-    def _export_of(self, candidate: CandidateRecord) -> Application | None:
-        """The export from which a candidate starts; `None` if it starts from the original or is the export itself."""
-        first = candidate.steps[0]
-        return first if len(candidate.steps) > 1 and self._exported_by(first.technique) else None
-
-    def _float_model_of(self, candidate: CandidateRecord) -> Trial | None:
-        """The candidate that consists only of the export from which this one starts."""
-        export = self._export_of(candidate)
-        return next((trial for trial in self.trials if export and trial.planned.steps == (export,)), None)
-
-    def awaits_float_model(self, candidate: CandidateRecord) -> bool:
-        """Whether the float model in the same runtime, with which it will be compared, is being measured."""
-        first = self._float_model_of(candidate)
-        return first is not None and first.started and not first.decided
-
-    @property
-    def to_evaluate(self) -> tuple[Trial, ...]:
-        """Candidates that are made and can be measured now. If the float model in the same runtime has been started,
-        they wait for it."""
-        awaiting = [trial for trial in self.trials if trial.awaits_evaluation]
-        return tuple(trial for trial in awaiting if not self.awaits_float_model(trial.planned))
-
-    def held_against(self, trial: Trial) -> dict[str, Any]:
-        """The parameters of a candidate's evaluation: the float model in its runtime, if the original's is another.
-
-        Its numbers are from a comparison with the original or, without one, from the two analyses.
-        """
-        export = self._export_of(trial.planned)
-        exported = self._exported_by(export.technique) if export else None
-        if exported is None or runtime_of(exported) == runtime_of(self.analysis.model.format):
-            return {}
-        first = self._float_model_of(trial.planned)
-        report = first.report if first else None
-        lead = self.bases.profile(self.specs[trial.planned.technique]).lead
-        baseline = RuntimeBaseline(
-            runtime=runtime_of(exported),
-            speedup=report.latency.speedup.value if report else lead.speedup,
-            size_ratio=report.size_bytes.ratio if report else lead.size_ratio,
-            in_turns=report is not None,
-        )
-        return {"runtime_baseline": baseline.model_dump(mode="json")}
 
     def _starting_from(self, export: CandidateRecord) -> list[Trial]:
         """Candidates that start from the candidate `export` and have not been started."""
@@ -322,22 +116,6 @@ class Search:
         return Option(option.candidate, max(option.worth, max(held) * (1 + 2e-6)))
 
     # --- options -----------------------------------------------------------------------------------------------------
-
-    def unavailable(self, technique: str) -> str | None:
-        """Why a technique cannot be used; `None` if it can."""
-        spec = self.specs.get(technique)
-        if spec is None:
-            return f"The technique {technique} is not installed here."
-        basis = self.bases.of(spec) or self.bases.original
-        return obstacle_to(
-            spec,
-            criteria=self.state.criteria,
-            model=basis.model,
-            dataset=self.state.dataset,
-            libraries=self.state.libraries,
-            disabled=self.state.disabled_techniques,
-            analysis=basis.analysis,
-        )
 
     @cached_property
     def options(self) -> tuple[Option, ...]:
@@ -496,16 +274,6 @@ class Search:
         record = repair_record(key, before, spec, repair.parameters, repair.reason, self.bases, criteria)
         gain = predicted_gain(repair.prediction, criteria, repair.correction)
         return Option(record, worth(gain, record.predicted, spec, Risk.MEDIUM))
-
-
-def _judging_s(trial: Trial) -> float:
-    """The estimated time to judge a candidate: outputs in proportion to the number of test examples, plus timing."""
-    report, evaluate = trial.report, trial.evaluate
-    if report is None or evaluate is None or evaluate.duration_s is None:
-        return 0.0
-    outputs_s = report.outputs_s or 0.0
-    more = (report.judging_examples or report.examples) / report.examples
-    return JUDGING_TAKES * max(0.0, evaluate.duration_s - outputs_s) + outputs_s * more
 
 
 def _made_of(candidate: CandidateRecord) -> tuple[tuple[str, dict[str, Any]], ...]:

@@ -30,7 +30,7 @@ def optimize_key(candidate: str) -> str:
 
 
 def starting_from(maker: str | None) -> dict[str, str]:
-    """The parents of a step that starts from what the step `maker` has made; from the original without one."""
+    """The parents of a step that starts from the artifact of the step `maker`, or from the original if it is `None`."""
     return {MODEL: maker} if maker else {}
 
 
@@ -87,13 +87,13 @@ class Steps:
         return prefix_key(reversed(links))
 
     def _applied(self, step: StepRecord) -> Applied:
-        """A step as the key of a chain counts it."""
+        """A step in the form from which the key of a chain is computed."""
         request = step.request
         further = {role: self._chain_key(key) for role, key in request.parents.items() if role != MODEL}
         return applied(request.technique or "", request.parameters, further)
 
     def _chain_key(self, key: str) -> str:
-        """The key of the chain up to the step called `key`."""
+        """The key of the chain up to the step `key`."""
         step = self.by_key.get(key)
         return self._prefix_key(step) if step else key
 
@@ -107,7 +107,7 @@ class Steps:
         return step.request.key if step else key_of(chain)
 
     def parents_of(self, chain: Chain) -> dict[str, str]:
-        """Keys of the steps whose artifacts the last link of `chain` reads, by role."""
+        """By role: the keys of the steps whose artifacts the last link of `chain` reads."""
         further = chain[-1].inputs.items()
         return {
             **starting_from(self.key_of(chain[:-1]) if len(chain) > 1 else None),
@@ -120,9 +120,10 @@ class Steps:
         return step if step is not None and step.status in LOST else None
 
     def to_make(self, chain: Chain, *, whole: bool) -> Chain | None:
-        """The first part of `chain` that was not asked for; the last link counts where the `whole` chain is shared.
+        """The first chain that `chain` needs and that was not requested; `None` if all were.
 
-        What its links read beside the model counts as well.
+        This includes the chains of other models that its links read. `whole`: the whole chain is shared, so it counts
+        too.
         """
         parts = (*sources(chain), chain) if whole else sources(chain)
         return next((part for part in parts if self.made(part) is None), None)

@@ -1,6 +1,7 @@
-"""What can be done to a model: the specs of all techniques, their catalogue, and the base of their implementations.
+"""The techniques: their specs, the catalogue, knowledge about them, and the base class of their implementations.
 
-A spec (`spec`, and a module of specs for each framework) is light: forms, API, documents and the planner read it. What
-is known of a technique before it is measured stands in `knowledge`. `base` is check, estimate, apply, validate for the
-implementations in `backends`. Add a technique with a spec here and a module there (docs/add-a-technique.md).
+A spec (`spec`, and a module of specs for each framework) imports no heavy library: forms, API, documents and the
+planner read it. `knowledge` contains what is known about a technique before it is measured. `base` has the steps check,
+estimate, apply and validate for the implementations in `backends`. To add a technique, write a spec here and a module
+there (docs/add-a-technique.md).
 """

@@ -1,4 +1,4 @@
-"""Which format an artifact has, from the techniques that led to it, and what runs it."""
+"""The format of an artifact, from the techniques that led to it, and the runtime of a format."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from apps.agents.techniques.catalogue import catalogue
 
 
 def format_after(original_format: str, techniques: Iterable[str]) -> str:
-    """The format of what these techniques make of a model in `original_format`, one after the other.
+    """The format after these techniques are applied in order to a model in `original_format`.
 
-    One that is no longer installed is taken to keep the format.
+    A technique that is no longer installed is assumed to keep the format.
     """
     known = catalogue()
     made = original_format
@@ -22,6 +22,6 @@ def format_after(original_format: str, techniques: Iterable[str]) -> str:
 
 
 def runtime_of(model_format: str) -> str:
-    """What runs a model in this format, by its name; the format's own where it is not known here."""
+    """The name of the runtime for this format, or the format's name if it is not known here."""
     known = FORMATS.get(Format(model_format)) if model_format in set(Format) else None
     return known.runtime if known else model_format

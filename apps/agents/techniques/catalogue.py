@@ -1,7 +1,8 @@
 """The catalogue of techniques: Lathe's own and those that installed packages add.
 
-A package outside this repository adds a technique by an entry point in the group `lathe.techniques` that resolves to a
-`TechniqueSpec` (docs/add-a-technique.md). One that does not is left out and told of; all others stay.
+A package outside this repository adds a technique with an entry point in the group `lathe.techniques` that resolves to
+a `TechniqueSpec` (docs/add-a-technique.md). An entry point that does not is left out and reported. It does not affect
+the others.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from apps.agents.contracts.values import Value
 from apps.agents.techniques.library_calls import words_of
 from apps.agents.techniques.litert import LITERT_TECHNIQUES
 from apps.agents.techniques.onnx import ONNX_TECHNIQUES
+from apps.agents.techniques.onnx_pruning import ONNX_PRUNING
 from apps.agents.techniques.spec import Expectation, Family, ParameterSpec, Risk, TechniqueSpec
 from apps.agents.techniques.tensorflow import TENSORFLOW_TECHNIQUES
 from apps.agents.techniques.torch import TORCH_TECHNIQUES
@@ -38,6 +40,7 @@ logger = logging.getLogger(__name__)
 
 BUILTIN: tuple[TechniqueSpec, ...] = (
     *ONNX_TECHNIQUES,
+    ONNX_PRUNING,
     *TORCH_TECHNIQUES,
     *TORCH_PRUNING_TECHNIQUES,
     *TORCH_TRAINING_TECHNIQUES,
@@ -47,24 +50,24 @@ BUILTIN: tuple[TechniqueSpec, ...] = (
 
 
 class BrokenTechnique(Value):
-    """An entry point that adds no technique, and why not."""
+    """An entry point whose technique cannot be added, and why."""
 
     entry: str
-    """Its name."""
+    """The name of the entry point."""
     package: str
-    """The distribution that it is of."""
+    """The distribution that declares it."""
     target: str
-    """What it points to, as `module:SPEC`."""
+    """The object that it points to, as `module:SPEC`."""
     reason: str
 
 
 def catalogue() -> Mapping[str, TechniqueSpec]:
-    """Every known technique by name: the built-in ones and those that installed packages add."""
+    """All known techniques by name: the built-in ones and those that installed packages add."""
     return _loaded()[0]
 
 
 def broken_techniques() -> tuple[BrokenTechnique, ...]:
-    """Those that installed packages were to add and that cannot be used."""
+    """The techniques of installed packages that could not be added."""
     return _loaded()[1]
 
 
@@ -75,18 +78,18 @@ def _loaded() -> tuple[Mapping[str, TechniqueSpec], tuple[BrokenTechnique, ...]]
     for entry in metadata.entry_points(group="lathe.techniques"):
         try:
             spec = _added(entry, found)
-        except (Exception, SystemExit) as error:  # Whatever a stranger's module does when it is imported.
+        except (Exception, SystemExit) as error:  # The import of another package's module may raise anything.
             reason = str(error) if isinstance(error, _NotAdded) else words_of(error)
             package = entry.dist.name if entry.dist else "unknown"
             broken.append(BrokenTechnique(entry=entry.name, package=package, target=entry.value, reason=f"{reason}."))
-            logger.error("The technique %s of %s is left out: %s.", entry.name, package, reason)
+            logger.error("The technique %s from %s is left out: %s.", entry.name, package, reason)
             continue
         found[spec.name] = spec
     return found, tuple(broken)
 
 
 class _NotAdded(Exception):
-    """The entry point was loaded, and what it is cannot be added."""
+    """The entry point was loaded, but its object cannot be added."""
 
 
 def _added(entry: metadata.EntryPoint, known: Mapping[str, TechniqueSpec]) -> TechniqueSpec:
@@ -99,6 +102,6 @@ def _added(entry: metadata.EntryPoint, known: Mapping[str, TechniqueSpec]) -> Te
 
 
 def missing_libraries(spec: TechniqueSpec, installed: Iterable[str]) -> tuple[str, ...]:
-    """The distributions that `spec` needs and `installed` lacks."""
+    """The distributions that `spec` needs and that are not in `installed`."""
     have = {name.lower().replace("_", "-") for name in installed}
     return tuple(name for name in spec.requires if name.lower().replace("_", "-") not in have)

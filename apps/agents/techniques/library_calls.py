@@ -1,4 +1,4 @@
-"""Calling libraries that talk a lot and raise anything: their words stay out, their reasons come through."""
+"""Calls to libraries that print a lot and may raise anything: suppresses their output and converts their errors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from apps.errors import UserError
 
 
 def words_of(error: BaseException, most: int = 400) -> str:
-    """What a library's error says, after its type, in one line of at most `most` characters."""
+    """The type and message of a library's error, in one line of at most `most` characters."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"[:most].rstrip(". ")
 
 
@@ -21,9 +21,10 @@ def words_of(error: BaseException, most: int = 400) -> str:
 def library_words(
     label: str, reason_of: Callable[[Exception], str] = words_of, *, out_of_memory: tuple[type[Exception], ...] = ()
 ) -> Iterator[None]:
-    """Turns what a library raises into `TechniqueLibraryFailed` of the technique `label`, with its own reason.
+    """Converts an error of a library to `TechniqueLibraryFailed` for the technique `label`, with the library's reason.
 
-    Lathe's own errors and a lack of memory stay what they are; `out_of_memory` are the library's errors that say so.
+    Lathe's own errors and errors about a lack of memory are passed on. `out_of_memory` are the library's errors of that
+    kind.
     """
     try:
         yield
@@ -37,14 +38,14 @@ def library_words(
 def library_at_work(
     label: str, reason_of: Callable[[Exception], str] = words_of, *, out_of_memory: tuple[type[Exception], ...] = ()
 ) -> Iterator[None]:
-    """The same for a library that is to keep `quiet`."""
+    """Like `library_words`, and also `quiet`."""
     with quiet(), library_words(label, reason_of, out_of_memory=out_of_memory):
         yield
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """No bars, warnings and log lines of a library meanwhile: the job has its own words for what goes on."""
+    """Suppresses a library's progress bars, warnings and log lines. The job reports progress itself."""
     silent = io.StringIO()
     disabled = logging.root.manager.disable
     with warnings.catch_warnings(), contextlib.redirect_stdout(silent), contextlib.redirect_stderr(silent):

@@ -1,4 +1,4 @@
-"""What can be done to a TensorFlow Lite model."""
+"""The techniques for TensorFlow Lite models."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ LITERT_TECHNIQUES: tuple[TechniqueSpec, ...] = (
     _quantization(
         name="litert-float16",
         label="LiteRT float16",
-        summary="Weights in float16, computed in float32 where the hardware has no halves: half the size with next to "
-        "no loss.",
+        summary="Weights in float16, computed in float32 if the hardware does not support float16: half the size with "
+        "next to no loss.",
         parameters=(OPERATORS_KEPT, NODES_KEPT),
         expectation=Expectation(size_ratio=1.95, speedup=1.0, metric_drop_points=0.0, risk=Risk.NONE),
         knowledge=FLOAT16,
@@ -71,7 +71,7 @@ LITERT_TECHNIQUES: tuple[TechniqueSpec, ...] = (
     _quantization(
         name="litert-weight-only",
         label="LiteRT weight-only",
-        summary="Weights in 8 or 4 bits that become floats again before each operator: smaller, and not faster.",
+        summary="Weights in 8 or 4 bits that become floats again before each operator: smaller, but not faster.",
         parameters=(_EIGHT_OR_FOUR, PER_CHANNEL, OPERATORS_KEPT, NODES_KEPT),
         expectation=Expectation(size_ratio=3.8, speedup=1.0, metric_drop_points=0.05, risk=Risk.LOW),
         knowledge=WEIGHT_ONLY,
@@ -99,8 +99,8 @@ LITERT_TECHNIQUES: tuple[TechniqueSpec, ...] = (
                 kind="choice",
                 default="float32",
                 choices=("float32", "integer"),
-                help="Number type of the model's own inputs and outputs: float32, or the activations' whole numbers, "
-                "as devices without floats want them.",
+                help="Number type of the model's own inputs and outputs: float32, or the activations' integers, for "
+                "devices without floats.",
             ),
             OPERATORS_KEPT,
             NODES_KEPT,

@@ -1,4 +1,4 @@
-"""What can be done to an ONNX model."""
+"""The techniques for ONNX models."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ ONNX_TECHNIQUES: tuple[TechniqueSpec, ...] = (
                 name="transformer_fusions",
                 kind="boolean",
                 default=False,
-                help="Fuse attention, GELU and normalization blocks into operators of ONNX Runtime alone. It does so "
-                "itself when it loads a float model; int8 finds fewer matrix products to quantize afterwards.",
+                help="Fuse attention, GELU and normalization blocks into operators that only ONNX Runtime has. It "
+                "does so itself when it loads a float model, and leaves int8 fewer matrix products to quantize.",
             ),
         ),
         expectation=Expectation(size_ratio=1.0, speedup=1.0, metric_drop_points=0.0, risk=Risk.NONE),
@@ -45,7 +45,7 @@ ONNX_TECHNIQUES: tuple[TechniqueSpec, ...] = (
         family=Family.QUANTIZATION,
         label="Static int8 (QDQ)",
         summary="Weights and activations in 8 bits with ranges measured on calibration data. Which number types are "
-        "fast depends on the machine and the graph; they are chosen by measuring.",
+        "fast depends on the machine and the graph, so they are chosen by measuring.",
         formats=("onnx",),
         output_format="onnx",
         requires=("onnx", "onnxruntime"),
@@ -67,7 +67,7 @@ ONNX_TECHNIQUES: tuple[TechniqueSpec, ...] = (
                 default="minmax",
                 choices=("minmax", "entropy", "percentile"),
                 search=("minmax", "percentile", "entropy"),
-                help="How the range of an activation is chosen from what calibration saw.",
+                help="How the range of an activation is chosen from the calibration data.",
             ),
             CALIBRATION_EXAMPLES,
             PER_CHANNEL,
@@ -129,10 +129,13 @@ ONNX_TECHNIQUES: tuple[TechniqueSpec, ...] = (
                 default=32,
                 choices=(16, 32, 64, 128, 256),
                 search=(32, 128),
-                help="Weights that share one scale.",
+                help="Number of weights that share one scale.",
             ),
             ParameterSpec(
-                name="symmetric", kind="boolean", default=True, help="No zero point: smaller, a little less exact."
+                name="symmetric",
+                kind="boolean",
+                default=True,
+                help="Without zero points: smaller, a little less exact.",
             ),
             ParameterSpec(
                 name="accuracy_level",
@@ -146,7 +149,7 @@ ONNX_TECHNIQUES: tuple[TechniqueSpec, ...] = (
                 kind="boolean",
                 default=False,
                 search=(False, True),
-                help="Quantize the tables of Gather (embeddings) too; with 4 bits only.",
+                help="Also quantize the tables of Gather (embeddings). Only with 4 bits.",
             ),
             NODES_KEPT,
         ),
@@ -159,8 +162,8 @@ ONNX_TECHNIQUES: tuple[TechniqueSpec, ...] = (
         name="onnx-float16",
         family=Family.QUANTIZATION,
         label="Float16",
-        summary="Weights and computation in half precision: half the size, faster where the hardware computes in "
-        "halves, seldom on a CPU.",
+        summary="Weights and computation in half precision: half the size, faster if the hardware computes in halves, "
+        "which CPUs rarely do.",
         formats=("onnx",),
         output_format="onnx",
         requires=("onnx", "onnxruntime"),
@@ -175,7 +178,7 @@ ONNX_TECHNIQUES: tuple[TechniqueSpec, ...] = (
         family=Family.QUANTIZATION,
         label="SmoothQuant W8A8",
         summary="Static int8 of the matrix products after the outliers of the activations were moved from the norms "
-        "before them into the weights; before rounding the model computes the same.",
+        "before them into the weights. Before rounding, the model computes the same.",
         formats=("onnx",),
         output_format="onnx",
         requires=("onnx", "onnxruntime"),

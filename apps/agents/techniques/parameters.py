@@ -10,10 +10,10 @@ ALPHA = ParameterSpec(
     default=-1.0,
     minimum=-1.0,
     maximum=1.0,
-    help="How much of the difficulty goes into the weights, 0 to 1; below 0 the best for this model is searched on "
-    "calibration data.",
+    help="The share of the difficulty that goes into the weights, from 0 to 1. Below 0, the best value for this model "
+    "is searched on calibration data.",
 )
-BITS = ParameterSpec(name="bits", kind="choice", default=4, choices=(4, 8), search=(4, 8), help="Bits of a weight.")
+BITS = ParameterSpec(name="bits", kind="choice", default=4, choices=(4, 8), search=(4, 8), help="Bits per weight.")
 NODES_KEPT = ParameterSpec(
     name="keep_float_nodes",
     kind="names",
@@ -24,7 +24,7 @@ OPERATORS_KEPT = ParameterSpec(
     name="keep_float_operators",
     kind="names",
     default=(),
-    help="Operator types that stay in float altogether, such as Softmax.",
+    help="Operator types that stay in float, such as Softmax.",
 )
 PER_CHANNEL = ParameterSpec(
     name="per_channel",
@@ -39,5 +39,5 @@ CALIBRATION_EXAMPLES = ParameterSpec(
     default=128,
     minimum=1,
     maximum=4096,
-    help="How many examples calibration sees.",
+    help="Number of calibration examples.",
 )

@@ -1,7 +1,7 @@
-"""What every pruning has in common: its size is foretold from what it cuts, and its effect shows in what is computed.
+"""The base class of all pruning techniques: predicts the size from what will be removed, and checks what was.
 
-`PruningAgent` is for any framework and any pattern. A subclass says what it will cut (`forecast`), cuts (`apply`), and
-counts what the artifact computes and stores (`reduction`).
+`PruningAgent` works for any framework and any pattern. A subclass predicts what it will remove (`forecast`), removes it
+(`apply`), and counts what the artifact computes and stores (`reduction`).
 """
 
 from __future__ import annotations
@@ -24,41 +24,41 @@ from apps.agents.techniques.base import Assignment, BaseOptimizationAgent, Estim
 from apps.agents.techniques.compatibility import WORTH_NAMING, weight_shares
 
 FEWER_BY = 0.999
-"""What still has more than this share of its multiply-accumulates, parameters or channels has not been pruned."""
+"""A model that still has more than this share of its multiply-accumulates and parameters was not pruned."""
 
 
 @dataclass(frozen=True)
 class Workload:
-    """What a model computes for one example, and what it stores for that."""
+    """What a model computes for one example, and what it stores."""
 
     macs: int
-    """Multiply-accumulates of one example; those that a zero makes superfluous count only where they are gone."""
+    """Multiply-accumulates for one example. Those with a stored zero count, because they are still computed."""
     parameters: int
-    """Weights that are stored as numbers other than zero."""
+    """Weights that are not zero."""
     channels: int | None = None
-    """Output channels of the layers that may be cut; `None` where single weights are pruned."""
+    """Output channels of the layers that may be pruned; `None` if single weights are pruned."""
 
 
 @dataclass(frozen=True)
 class Reduction:
-    """The model before and after pruning, foretold or counted."""
+    """The model before and after pruning, predicted or counted."""
 
     before: Workload
     after: Workload
 
     @property
     def macs_removed(self) -> float:
-        """The share of the multiply-accumulates that is gone, 0 to 1."""
+        """The share of the multiply-accumulates that is removed, from 0 to 1."""
         return 1 - self.after.macs / self.before.macs if self.before.macs else 0.0
 
     @property
     def parameters_removed(self) -> float:
-        """The share of the parameters that is gone, 0 to 1."""
+        """The share of the parameters that is removed, from 0 to 1."""
         return 1 - self.after.parameters / self.before.parameters if self.before.parameters else 0.0
 
     @property
     def shows(self) -> bool:
-        """Whether anything was cut that is worth a word."""
+        """Whether more than a negligible share was removed."""
         pairs = ((self.before.macs, self.after.macs), (self.before.parameters, self.after.parameters))
         return any(after < FEWER_BY * before for before, after in pairs)
 
@@ -75,7 +75,7 @@ class Reduction:
         return f"{', '.join(parts)}."
 
     def evidence(self) -> dict[str, int | float | None]:
-        """As plain JSON."""
+        """The numbers as plain JSON."""
         return {
             "macs_before": self.before.macs,
             "macs_after": self.after.macs,
@@ -88,26 +88,27 @@ class Reduction:
 
 
 class PruningAgent(BaseOptimizationAgent):
-    """Techniques that leave weights out. Which ones, and in which pattern, is the subclass's."""
+    """Techniques that remove weights. The subclass decides which ones, and in which pattern."""
 
     @abstractmethod
     def forecast(self, assignment: Assignment) -> Reduction:
-        """What will be cut, found before the work. Raises `TechniqueNothingToPrune` where nothing can be."""
+        """Predicts what will be removed. Raises `TechniqueNothingToPrune` if nothing can be."""
 
     @abstractmethod
     def reduction(self, assignment: Assignment) -> Reduction:
-        """What was cut, counted on the artifact once `apply` has made it."""
+        """Counts what was removed, on the artifact that `apply` has made."""
 
     def pattern_fault(self, assignment: Assignment, artifact: Path) -> str | None:
-        """What the artifact lacks of the pattern it should have, in words; `None` where it has it, or there is none."""
+        """How the artifact deviates from the technique's pattern, in words; `None` if it does not, or without a
+        pattern."""
         return None
 
     def stores_zeros(self, assignment: Assignment) -> bool:
-        """Whether what is pruned stays in the file as zeros, so that the file stays as large as it was."""
+        """Whether pruned weights stay in the file as zeros, so that its size does not change."""
         return False
 
     def check(self, assignment: Assignment, context: Context) -> None:
-        """Raises `TechniqueQuantizedModel`, and `TechniqueWithoutCalibration` where examples are needed."""
+        """Raises `TechniqueQuantizedModel`, and `TechniqueWithoutCalibration` if examples are needed but missing."""
         super().check(assignment, context)
         if how := quantized(assignment.engine().summary):
             raise TechniqueQuantizedModel(technique=assignment.spec.label, how=how)
@@ -115,7 +116,7 @@ class PruningAgent(BaseOptimizationAgent):
             raise TechniqueWithoutCalibration(technique=assignment.spec.label)
 
     def estimate(self, assignment: Assignment) -> Estimated:
-        """The size that is left when the parameters are gone that the forecast counts."""
+        """The predicted size without the parameters that the forecast counts."""
         expected = self.forecast(assignment)
         basis = f"{expected.macs_removed:.0%} of the multiply-accumulates and {expected.parameters_removed:.0%} of "
         basis += "the parameters can be removed"
@@ -127,21 +128,21 @@ class PruningAgent(BaseOptimizationAgent):
         return Estimated(summary.size_bytes / max(1.0, summary.size_bytes - gone), basis)
 
     def effect(self, assignment: Assignment, before: ModelSummary, after: ModelSummary) -> str:
-        """Fewer multiply-accumulates, or fewer parameters."""
+        """The reduction in a sentence. Raises `TechniqueNoEffect` if it is negligible."""
         found = self.reduction(assignment)
         if not found.shows:
             raise TechniqueNoEffect(technique=assignment.spec.label, reason=f"of the model {found.sentence()[:-1]}")
         return found.sentence()
 
     def validate(self, assignment: Assignment, artifact: Path) -> tuple[tuple[str, ...], ModelSummary]:
-        """As any technique's, after the pattern, where there is one."""
+        """Checks the pattern, if there is one, and then the same as for any technique."""
         if fault := self.pattern_fault(assignment, artifact):
             raise TechniqueInvalidOutput(technique=assignment.spec.label, reason=fault)
         return super().validate(assignment, artifact)
 
 
 def quantized(summary: ModelSummary) -> str | None:
-    """How the model was quantized, in words; `None` where its weights are floats."""
+    """How the model was quantized, in words; `None` if its weights are floats."""
     narrow = weight_shares(summary)[2]
     if summary.quantization is None and narrow < WORTH_NAMING:
         return None

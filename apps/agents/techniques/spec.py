@@ -1,6 +1,6 @@
-"""What a technique says of itself: a light spec that forms, serializers, docs and the planner read.
+"""The spec of a technique, which forms, serializers, docs and the planner read.
 
-A spec imports nothing heavy, and neither does the `knowledge` that it refers to. Its `implementation` is a dotted path,
+Neither a spec nor the `knowledge` that it refers to imports a heavy library. Its `implementation` is a dotted path,
 `module:Class`, that is imported on first use and only in the child process (`apps.agents.sandbox.process`).
 """
 
@@ -10,12 +10,15 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Literal, Self
 
-from pydantic import Field, InstanceOf, model_validator
+from pydantic import Field, InstanceOf, field_validator, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from apps.agents.contracts.criteria import Device
 from apps.agents.contracts.values import Value
 from apps.agents.techniques.knowledge.technique import TechniqueKnowledge
+
+TAKEN_ROLES = frozenset({"model", "original", "dataset", "checkpoint"})
+"""Roles of files that any job may have."""
 
 
 class Family(StrEnum):
@@ -25,7 +28,7 @@ class Family(StrEnum):
     QUANTIZATION = "quantization"
     PRUNING = "pruning"
     TRAINING = "training"
-    """The same network, its weights learned further."""
+    """The same network with its weights trained further."""
     DISTILLATION = "distillation"
     ARCHITECTURE = "architecture search"
     COMPRESSION = "compression"
@@ -39,7 +42,7 @@ class Risk(StrEnum):
 
 
 class ParameterSpec(Value):
-    """One parameter of a technique: what it may be, what it is by default, which values a search tries."""
+    """One parameter of a technique: its allowed values, its default, and the values that a search tries."""
 
     name: str
     kind: Literal["choice", "integer", "number", "boolean", "names"]
@@ -53,7 +56,7 @@ class ParameterSpec(Value):
 
 
 class Expectation(Value):
-    """What the literature and our own measurements let one expect; ratios are original over candidate."""
+    """The usual effect, from the literature and our own measurements. Ratios are original over candidate."""
 
     size_ratio: float
     speedup: float
@@ -67,49 +70,57 @@ class TechniqueSpec(Value):
     label: str
     summary: str
     formats: tuple[str, ...]
-    """Formats it takes (`apps.agents.contracts.formats`)."""
+    """The formats that it takes (`apps.agents.contracts.formats`)."""
     output_format: str | None
-    """The format it hands over; `None` is the one that it was given."""
+    """The format of its artifact; `None` means that of its input."""
     requires: tuple[str, ...]
-    """Distributions the worker must have installed."""
+    """The distributions that the worker must have installed."""
     devices: tuple[Device, ...] = (Device.CPU, Device.CUDA)
     needs_calibration: bool = False
     needs_training: bool = False
     """Whether it trains on the part that a data set sets apart for that."""
     inputs: tuple[str, ...] = ()
-    """Roles of the models that it reads beside the one it changes, such as `teacher`."""
+    """The roles of other models that it reads, such as `teacher`."""
     takes_strings: bool = True
-    """Whether a model whose inputs or outputs are strings can be handled."""
+    """Whether it can handle a model whose inputs or outputs are strings."""
     acts_on: tuple[str, ...] = ()
-    """Operator types that it changes to gain anything; a model with none of them gains nothing. Empty means any."""
+    """The operator types from which it gains. A model without any of them does not gain. Empty means any type."""
     parameters: tuple[ParameterSpec, ...] = ()
     expectation: Expectation
     knowledge: SkipJsonSchema[InstanceOf[TechniqueKnowledge]] = Field(
         default=TechniqueKnowledge(), exclude=True, repr=False
     )
-    """What planning knows of it beyond that; as it stands, the grid of the values to search."""
+    """What planning knows about it in addition; by default, the grid of the values to search."""
     reference: str
-    """The paper or the page that the method follows."""
+    """The paper or page that the method follows."""
     implementation: str = Field(pattern=r"^[\w.]+:\w+$")
+
+    @field_validator("inputs")
+    @classmethod
+    def _roles_of_its_own(cls, inputs: tuple[str, ...]) -> tuple[str, ...]:
+        """Raises `ValueError` where a role is one that every job may have."""
+        if taken := sorted(set(inputs) & TAKEN_ROLES):
+            raise ValueError(f"inputs: {', '.join(taken)} is given to every technique; name the role differently")
+        return inputs
 
     @model_validator(mode="after")
     def _sound_parameters(self) -> Self:
-        """Raises `ValueError` where a value that would be tried is none that the parameter may have."""
+        """Raises `ValueError` if a default or a value to search is not allowed for its parameter."""
         for parameter in self.parameters:
             for value in (parameter.default, *parameter.search):
                 _check(self.name, parameter, value)
         return self
 
     def makes(self, given: str) -> str:
-        """The format of the artifact that it makes of a model in the format `given`."""
+        """The format of its artifact if the input model is in the format `given`."""
         return self.output_format or given
 
     def resolve(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """`given` completed with the defaults. Raises `ValueError` with the parameter, its value and what is right."""
+        """`given` completed with defaults. Raises `ValueError` with the parameter, its value and what is allowed."""
         known = {parameter.name: parameter for parameter in self.parameters}
         for name, value in given.items():
             if name not in known:
-                raise ValueError(f"{self.name} has no parameter {name!r}; it has {', '.join(known) or 'none'}")
+                raise ValueError(f"{self.name} does not have a parameter {name!r}; it has {', '.join(known) or 'none'}")
             _check(self.name, known[name], value)
         return {name: given.get(name, parameter.default) for name, parameter in known.items()}
 

@@ -1,4 +1,4 @@
-"""What can be done to a Keras model or a SavedModel."""
+"""The techniques for Keras models and SavedModels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _EPOCHS = ParameterSpec(
     default=3,
     minimum=0,
     maximum=100,
-    help="Passes over the training part of the data set, from which the model learns again; 0 trains nothing.",
+    help="Number of passes over the training part of the data set; 0 means no training.",
 )
 _RATE = ParameterSpec(
     name="learning_rate",
@@ -65,7 +65,7 @@ TENSORFLOW_TECHNIQUES: tuple[TechniqueSpec, ...] = (
         name="litert-export",
         family=Family.EXPORT,
         label="Export to LiteRT",
-        summary="The same float network as a TensorFlow Lite model; its outputs are compared with the original's "
+        summary="The same float network as a TensorFlow Lite model. Its outputs are compared with the original's "
         "before anything else runs. Every technique for LiteRT starts from it.",
         formats=TENSORFLOW_FORMATS,
         output_format=Format.TFLITE,
@@ -79,7 +79,7 @@ TENSORFLOW_TECHNIQUES: tuple[TechniqueSpec, ...] = (
         name="tensorflow-onnx-export",
         family=Family.EXPORT,
         label="Export to ONNX (tf2onnx)",
-        summary="The same float network for ONNX Runtime; its outputs are compared with the original's before anything "
+        summary="The same float network for ONNX Runtime. Its outputs are compared with the original's before anything "
         "else runs. Every ONNX technique starts from it.",
         formats=(*TENSORFLOW_FORMATS, Format.TFLITE),
         output_format=Format.ONNX,
@@ -93,8 +93,8 @@ TENSORFLOW_TECHNIQUES: tuple[TechniqueSpec, ...] = (
         name="keras-filter-pruning",
         family=Family.PRUNING,
         label="Filter pruning",
-        summary="Whole channels go, the weakest first, from the layers that make them and from all that read them; "
-        "what is left learns again from the data set.",
+        summary="Removes whole channels, the weakest first, from the layers that compute them and from all that read "
+        "them. The remaining network is trained again on the data set.",
         needs_calibration=True,
         parameters=(
             ParameterSpec(
@@ -104,7 +104,7 @@ TENSORFLOW_TECHNIQUES: tuple[TechniqueSpec, ...] = (
                 minimum=0.05,
                 maximum=0.9,
                 search=(0.3, 0.5),
-                help="Share of each layer's channels that go.",
+                help="Share of each layer's channels to remove.",
             ),
             _EPOCHS,
             _RATE,
@@ -117,8 +117,8 @@ TENSORFLOW_TECHNIQUES: tuple[TechniqueSpec, ...] = (
         name="keras-magnitude-pruning",
         family=Family.PRUNING,
         label="Magnitude pruning",
-        summary="The smallest weights become zero and stay so while the others learn again. Only compressed files "
-        "become smaller, and nothing becomes faster.",
+        summary="The smallest weights become zero and stay zero while the others are trained again. Only compressed "
+        "files become smaller, and nothing becomes faster.",
         needs_calibration=True,
         parameters=(
             ParameterSpec(
@@ -135,7 +135,7 @@ TENSORFLOW_TECHNIQUES: tuple[TechniqueSpec, ...] = (
                 kind="choice",
                 default="layer",
                 choices=("layer", "model"),
-                help="Whether each layer loses that share, or the model as a whole.",
+                help="Whether this share applies to each layer or to the model as a whole.",
             ),
             _EPOCHS,
             _RATE,
@@ -158,7 +158,7 @@ TENSORFLOW_TECHNIQUES: tuple[TechniqueSpec, ...] = (
                 minimum=2,
                 maximum=256,
                 search=(16, 32),
-                help="Values that a kernel may have.",
+                help="Number of values in a kernel.",
             ),
         ),
         expectation=Expectation(size_ratio=1.0, speedup=1.0, metric_drop_points=0.3, risk=Risk.LOW),
@@ -170,8 +170,8 @@ TENSORFLOW_TECHNIQUES: tuple[TechniqueSpec, ...] = (
         name="tensorflow-half",
         family=Family.QUANTIZATION,
         label="Half precision (SavedModel)",
-        summary="Weights in float16, and convolutions and matrix products, or everything, computed so: for "
-        "accelerators, whose hardware has halves.",
+        summary="Weights in float16, and convolutions and matrix products, or everything, computed in float16, for "
+        "accelerators that support it.",
         formats=(Format.SAVED_MODEL,),
         output_format=Format.SAVED_MODEL,
         requires=("tensorflow",),
@@ -184,7 +184,7 @@ TENSORFLOW_TECHNIQUES: tuple[TechniqueSpec, ...] = (
                 default="mixed",
                 choices=("mixed", "float16"),
                 search=("mixed", "float16"),
-                help="Whether only convolutions and matrix products compute in halves, or everything does.",
+                help="Whether only convolutions and matrix products compute in float16, or everything.",
             ),
         ),
         expectation=Expectation(size_ratio=2.0, speedup=1.5, metric_drop_points=0.1, risk=Risk.LOW),

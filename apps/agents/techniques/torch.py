@@ -1,4 +1,4 @@
-"""What can be done to a PyTorch model or a transformers folder."""
+"""The techniques for PyTorch models and transformers folders."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MODULES_KEPT = ParameterSpec(
     name="keep_float_nodes",
     kind="names",
     default=(),
-    help="Names of modules that stay in float, the most sensitive first; the output head always does.",
+    help="Names of modules that stay in float, the most sensitive first. The output head always does.",
 )
 _GROUP_SIZE = ParameterSpec(
     name="group_size",
@@ -20,13 +20,13 @@ _GROUP_SIZE = ParameterSpec(
     default=32,
     choices=(16, 32, 64, 128),
     search=(32, 128),
-    help="Weights of a row that share one scale; it must divide the rows' length.",
+    help="Number of weights in a row that share one scale. It must divide the length of the rows.",
 )
 _SYMMETRIC = ParameterSpec(
     name="symmetric",
     kind="boolean",
     default=False,
-    help="No zero point: a little smaller, a little less exact.",
+    help="Without zero points: a little smaller, but a little less exact.",
 )
 _CALIBRATION = ParameterSpec(
     name="calibration_examples",
@@ -34,7 +34,7 @@ _CALIBRATION = ParameterSpec(
     default=64,
     minimum=1,
     maximum=4096,
-    help="How many rows of the calibration part are passed through the model.",
+    help="Number of rows of the calibration part that the model is run on.",
 )
 _TRANSFORMERS = (Format.TRANSFORMERS,)
 _LLM_COMPRESSOR = ("torch", "transformers", "safetensors", "llmcompressor", "compressed-tensors")
@@ -44,7 +44,7 @@ TORCH_TECHNIQUES: tuple[TechniqueSpec, ...] = (
         name="onnx-export",
         family=Family.EXPORT,
         label="Export to ONNX",
-        summary="The same network for ONNX Runtime, with free batch and sequence axes; its outputs are compared with "
+        summary="The same network for ONNX Runtime, with free batch and sequence axes. Its outputs are compared with "
         "the original's before anything else runs. Every ONNX technique starts from it.",
         formats=TORCH_FORMATS,
         output_format=Format.ONNX,
@@ -54,7 +54,7 @@ TORCH_TECHNIQUES: tuple[TechniqueSpec, ...] = (
                 name="transformer_fusions",
                 kind="boolean",
                 default=False,
-                help="Fuse attention, GELU and normalization blocks into operators of ONNX Runtime alone.",
+                help="Fuse attention, GELU and normalization blocks into operators that only ONNX Runtime has.",
             ),
         ),
         expectation=Expectation(size_ratio=1.0, speedup=1.3, metric_drop_points=0.0, risk=Risk.NONE),
@@ -65,8 +65,8 @@ TORCH_TECHNIQUES: tuple[TechniqueSpec, ...] = (
         name="torch-half",
         family=Family.QUANTIZATION,
         label="Half precision",
-        summary="Weights and computation in bfloat16 or float16: half the size, faster where the hardware computes "
-        "in halves.",
+        summary="Weights and computation in bfloat16 or float16: half the size, faster if the hardware computes in "
+        "halves.",
         formats=TORCH_FORMATS,
         output_format=None,
         requires=("torch",),
@@ -77,7 +77,7 @@ TORCH_TECHNIQUES: tuple[TechniqueSpec, ...] = (
                 default="bfloat16",
                 choices=("bfloat16", "float16"),
                 search=("bfloat16", "float16"),
-                help="bfloat16 keeps float32's range, float16 has more digits.",
+                help="bfloat16 has the range of float32, float16 has more digits.",
             ),
         ),
         expectation=Expectation(size_ratio=2.0, speedup=0.9, metric_drop_points=0.1, risk=Risk.LOW),
@@ -90,7 +90,8 @@ TORCH_TECHNIQUES: tuple[TechniqueSpec, ...] = (
         name="torch-weight-only",
         family=Family.QUANTIZATION,
         label="Weight-only int8 (torchao)",
-        summary="The weights of linear layers in 8 bits, a scale for each output channel; activations stay in float.",
+        summary="The weights of linear layers in 8 bits, with a scale for each output channel. Activations stay in "
+        "float.",
         formats=_TRANSFORMERS,
         output_format=Format.TRANSFORMERS,
         requires=("torch", "transformers", "torchao"),
@@ -123,7 +124,7 @@ TORCH_TECHNIQUES: tuple[TechniqueSpec, ...] = (
                 name="double_quantization",
                 kind="boolean",
                 default=True,
-                help="Quantize the scales of the 4-bit types too: 0.4 bits a weight less.",
+                help="Also quantize the scales of the 4-bit types, which saves 0.4 bits per weight.",
             ),
             _MODULES_KEPT,
         ),
@@ -137,8 +138,8 @@ TORCH_TECHNIQUES: tuple[TechniqueSpec, ...] = (
         name="torch-autoawq",
         family=Family.QUANTIZATION,
         label="AWQ (autoawq)",
-        summary="4-bit weights after channels that matter to the activations were scaled up, in autoawq's own format. "
-        "autoawq is no longer maintained: the same method by llm-compressor is preferred.",
+        summary="4-bit weights after the channels that matter most for the activations were scaled up, in autoawq's "
+        "own format. autoawq is no longer maintained: the same method from llm-compressor is preferred.",
         formats=_TRANSFORMERS,
         output_format=Format.TRANSFORMERS,
         requires=("torch", "transformers", "autoawq"),
@@ -147,7 +148,7 @@ TORCH_TECHNIQUES: tuple[TechniqueSpec, ...] = (
         parameters=(
             _GROUP_SIZE,
             ParameterSpec(
-                name="zero_point", kind="boolean", default=True, help="A zero point a group: asymmetric rounding."
+                name="zero_point", kind="boolean", default=True, help="One zero point per group: asymmetric rounding."
             ),
             _CALIBRATION,
             _MODULES_KEPT,
@@ -161,8 +162,8 @@ TORCH_TECHNIQUES: tuple[TechniqueSpec, ...] = (
         name="torch-awq",
         family=Family.QUANTIZATION,
         label="AWQ (llm-compressor)",
-        summary="4-bit weights after channels that matter to the activations were scaled up, as compressed-tensors "
-        "that vLLM and transformers load.",
+        summary="4-bit weights after the channels that matter most for the activations were scaled up, as "
+        "compressed-tensors that vLLM and transformers load.",
         formats=_TRANSFORMERS,
         output_format=Format.TRANSFORMERS,
         requires=_LLM_COMPRESSOR,
@@ -178,7 +179,7 @@ TORCH_TECHNIQUES: tuple[TechniqueSpec, ...] = (
         name="torch-gptq",
         family=Family.QUANTIZATION,
         label="GPTQ (llm-compressor)",
-        summary="4-bit weights rounded column by column, each making up for the error of those before it, as "
+        summary="4-bit weights rounded column by column, each compensating for the errors of those before it, as "
         "compressed-tensors that vLLM and transformers load.",
         formats=_TRANSFORMERS,
         output_format=Format.TRANSFORMERS,
@@ -195,7 +196,7 @@ TORCH_TECHNIQUES: tuple[TechniqueSpec, ...] = (
         name="torch-round-to-nearest",
         family=Family.QUANTIZATION,
         label="Round to nearest",
-        summary="Weights rounded as they are, without calibration data: what every cleverer method has to beat.",
+        summary="Weights rounded directly, without calibration data. Every cleverer method has to beat it.",
         formats=_TRANSFORMERS,
         output_format=Format.TRANSFORMERS,
         requires=_LLM_COMPRESSOR,
@@ -222,7 +223,7 @@ TORCH_TECHNIQUES: tuple[TechniqueSpec, ...] = (
                 name="smoothing",
                 kind="boolean",
                 default=True,
-                help="Move outliers before rounding. Off: plain W8A8, what smoothing has to beat.",
+                help="Move outliers before rounding. Off: plain W8A8, which smoothing has to beat.",
             ),
             ALPHA,
             _CALIBRATION,

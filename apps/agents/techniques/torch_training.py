@@ -1,4 +1,4 @@
-"""Training PyTorch models further."""
+"""The techniques that train PyTorch models further."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LENGTH: tuple[ParameterSpec, ...] = (
         default=2.0,
         minimum=0.05,
         maximum=24 * 60,
-        help="How long to train. The time of a step is measured first, and the schedule laid out accordingly.",
+        help="How long to train. The time of a step is measured first, and the schedule is set accordingly.",
     ),
     ParameterSpec(
         name="steps",
@@ -21,7 +21,7 @@ LENGTH: tuple[ParameterSpec, ...] = (
         default=0,
         minimum=0,
         maximum=10_000_000,
-        help="Steps of training in the place of minutes; 0 is as many as fit. A recipe has those that were made.",
+        help="Number of training steps, instead of minutes. 0 means as many as fit. A recipe has the actual number.",
     ),
 )
 _RATE: tuple[ParameterSpec, ...] = (
@@ -38,9 +38,9 @@ _RATE: tuple[ParameterSpec, ...] = (
         default=0.001,
         minimum=1e-7,
         maximum=1.0,
-        help="At its peak: it rises in the first twentieth of the training and falls along a cosine to 0.",
+        help="The peak: the rate rises during the first twentieth of the training and then falls along a cosine to 0.",
     ),
-    ParameterSpec(name="batch_size", kind="integer", default=32, minimum=1, maximum=4096, help="Examples of a step."),
+    ParameterSpec(name="batch_size", kind="integer", default=32, minimum=1, maximum=4096, help="Examples per step."),
 )
 _DISTILLATION: tuple[ParameterSpec, ...] = (
     ParameterSpec(
@@ -49,8 +49,8 @@ _DISTILLATION: tuple[ParameterSpec, ...] = (
         default=0.5,
         minimum=0.0,
         maximum=1.0,
-        help="Share of the loss that is the distance to the original's outputs; the rest is that of the labels. "
-        "Without labels it is 1.",
+        help="Weight of the distance to the original's outputs in the loss; the labels have the rest. Without labels "
+        "it is 1.",
     ),
     ParameterSpec(
         name="temperature",
@@ -68,13 +68,13 @@ _PICTURES: tuple[ParameterSpec, ...] = (
         default=0,
         minimum=0,
         maximum=64,
-        help="Pixels by which pictures are moved at random in each direction.",
+        help="The most pixels by which images are shifted at random in each direction.",
     ),
     ParameterSpec(
         name="mirror",
         kind="boolean",
         default=False,
-        help="Mirror half of the pictures: not where left and right differ in meaning, as in letters and digits.",
+        help="Mirror half of the images. Not for images in which left and right matter, such as letters and digits.",
     ),
 )
 
@@ -83,8 +83,8 @@ TORCH_TRAINING_TECHNIQUES: tuple[TechniqueSpec, ...] = (
         name="torch-recover",
         family=Family.TRAINING,
         label="Recovery training",
-        summary="The model learns again what a change has cost, from labels and from the original's outputs, on "
-        "examples that no candidate is ranked or tested on.",
+        summary="Trains the model to recover what a change has cost, with labels and the original's outputs, on "
+        "examples of neither the validation nor the test part.",
         formats=TORCH_FORMATS,
         output_format=None,
         requires=("torch",),

@@ -1,4 +1,4 @@
-"""The grid of a technique for a form of the model, and what its variants are called."""
+"""The variants of a technique for a form of the model, and their names."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from apps.agents.techniques.knowledge.profile import GraphProfile
 from apps.agents.techniques.knowledge.variant import Variant
 
 KEPT_OPERATORS, KEPT_NODES = "keep_float_operators", "keep_float_nodes"
-"""Parameters by which a technique is told what to leave in float; one that has them can be repaired."""
+"""The parameters that select what stays in float. A technique that has them can be repaired."""
 _NAMES_LENGTH = 60
 
 
 def variants_of(spec: TechniqueSpec, profile: GraphProfile) -> Iterator[Variant]:
-    """The variants of a technique that this form of the model suggests; of an export there is one."""
+    """The variants of a technique to consider for this form of the model. An export has one."""
     if spec.family is not Family.EXPORT:
         yield from spec.knowledge.variants(spec, profile)
         return
@@ -27,7 +27,7 @@ def variants_of(spec: TechniqueSpec, profile: GraphProfile) -> Iterator[Variant]
 
 
 def variant_name(spec: TechniqueSpec, parameters: Mapping[str, Any]) -> str:
-    """What the parameters make of a technique: which number types, and what stays in float; empty where it is plain."""
+    """The parameters in words: number types, and what stays in float. Empty if there is nothing to say."""
     parts = spec.knowledge.title_parts(spec, parameters)
     if "per_channel" in parameters:
         parts.append("per channel" if parameters["per_channel"] else "per tensor")

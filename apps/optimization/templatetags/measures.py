@@ -126,6 +126,12 @@ def duration(seconds: Measured) -> str:
 
 
 @register.filter
+def minutes_long(minutes: Measured) -> str:
+    """`3 min 20 s` of a number of minutes."""
+    return UNKNOWN if unknown(minutes) else phrasing.duration(60 * float(minutes))
+
+
+@register.filter
 def percent(share: Measured) -> str:
     """A share between 0 and 1 as `42 %`."""
     return UNKNOWN if unknown(share) else f"{share * 100:.0f} %"
@@ -340,7 +346,7 @@ def _found(name: str, value: Any) -> Iterator[tuple[str, str]]:
     elif isinstance(value, (list, tuple)) and len(value) > MOST_FOUND:
         yield name, f"{_said(value[:MOST_FOUND])} and {len(value) - MOST_FOUND} more"
     elif value not in (None, "", [], ()):
-        yield name, f"{value:.4g}" if isinstance(value, float) else _said(value)
+        yield name, f"{value:.6g}" if isinstance(value, float) else _said(value)
 
 
 def _said(value: Any) -> str:

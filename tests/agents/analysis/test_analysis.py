@@ -80,7 +80,7 @@ def test_a_model_with_a_fixed_batch_is_measured_at_its_own(tmp_path: Path) -> No
     x = graphs.rng().normal(size=(60, 4)).astype(np.float32)
     report = _analysed(graphs.perceptron(batch=5), tmp_path, x=x)
     assert report.latency.batch_size == 5
-    assert "batches of 5 only" in report.notes[0]
+    assert "only batches of 5," in report.notes[0]
     assert report.calibration_examples == 10
     assert report.layers[0].macs == 4 * 8
     assert report.layers[0].sqnr_db is not None

@@ -327,11 +327,11 @@ def folder_with(tmp_path: Path, file: str, change: Mapping[str, Any]) -> Path:
         ({"transformers_weights": "other.safetensors"}, "transformers_weights names other files"),
         ({"architectures": 5}, "not a list of names"),
         ({"architectures": {"a": 1}}, "not a list of names"),
-        ({"quantization_config": 5}, "not what a library writes"),
-        ({"quantization_config": ["gptq"]}, "not what a library writes"),
-        ({"quantization_config": {"quant_method": "gptq", "bits": "x"}}, "not what a library writes"),
-        ({"quantization_config": {"quant_method": "gptq", "bits": 0}}, "says 0 bits"),
-        ({"quantization_config": {"quant_method": "compressed-tensors", "config_groups": {"a": 5}}}, "not what a lib"),
+        ({"quantization_config": 5}, "not have a known form"),
+        ({"quantization_config": ["gptq"]}, "not have a known form"),
+        ({"quantization_config": {"quant_method": "gptq", "bits": "x"}}, "not have a known form"),
+        ({"quantization_config": {"quant_method": "gptq", "bits": 0}}, "declares 0 bits"),
+        ({"quantization_config": {"quant_method": "compressed-tensors", "config_groups": {"a": 5}}}, "known form"),
     ],
 )
 def test_a_configuration_means_one_thing_or_is_refused(change: dict[str, Any], said: str, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from apps.agents.contracts.reports.dataset import Task
 from apps.agents.datasets.loading import load_dataset
 from apps.agents.measuring.engine import open_engine
 from apps.agents.packaging.package import DOCUMENTS, Content, build_package
-from apps.agents.techniques.base import Assignment, Made, agent_for, spec_of
+from apps.agents.techniques.base import Assignment, Optimized, agent_for, spec_of
 from apps.errors import UserError
 from tests.agents.litert_files import CLASSES, WIDE, Function, litert_file, weights
 
@@ -93,7 +93,7 @@ def test_techniques_change_that_function_and_hand_over_nothing_else(
     assert found.result.input_size_bytes < 1.5 * (CLASSES * WIDE * 4 + 1000), "of that function alone"
 
 
-def made(model: Path, folder: Path, technique: str, signature: str | None, meant: Function) -> Made:
+def made(model: Path, folder: Path, technique: str, signature: str | None, meant: Function) -> Optimized:
     places = {"scratch": folder / "work", "out": folder / "out"}
     for place in places.values():
         place.mkdir(parents=True)

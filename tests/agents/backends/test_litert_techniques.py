@@ -19,7 +19,7 @@ from apps.agents.contracts.reports.model import Quantized
 from apps.agents.datasets.loading import load_dataset
 from apps.agents.evaluation.fidelity import energies
 from apps.agents.measuring.engine import open_engine
-from apps.agents.techniques.base import Assignment, Made, agent_for, spec_of
+from apps.agents.techniques.base import Assignment, Optimized, agent_for, spec_of
 from tests.assets.models import Trio, audio_windows
 
 # The first run downloads and builds.
@@ -34,7 +34,7 @@ class Silent:
     def metric(self, name: str, value: float) -> None: ...
 
 
-def made(model: Path, folder: Path, technique: str, **parameters: Any) -> Made:
+def made(model: Path, folder: Path, technique: str, **parameters: Any) -> Optimized:
     (folder / "work").mkdir(parents=True)
     (folder / "out").mkdir()
     inputs = open_engine("tflite", model, folder / "work").summary.inputs
@@ -105,12 +105,12 @@ def test_a_model_may_take_and_give_whole_numbers_and_is_fed_floats_all_the_same(
 
 
 def test_what_does_not_fit_is_refused_by_name(basic_pitch: Trio, tmp_path: Path):
-    with pytest.raises(TechniqueParameters, match="no operators called no_such_one"):
+    with pytest.raises(TechniqueParameters, match="not have the operators no_such_one"):
         made(basic_pitch.tflite, tmp_path / "a", "litert-static", keep_float_nodes=["no_such_one"])
     with pytest.raises(TechniqueParameters, match="NO_SUCH is not an operator type"):
         made(basic_pitch.tflite, tmp_path / "b", "litert-static", keep_float_operators=["NO_SUCH"])
     once = made(basic_pitch.tflite, tmp_path / "c", "litert-weight-only")
-    with pytest.raises(TechniqueNotApplicable, match="no weight of it"):
+    with pytest.raises(TechniqueNotApplicable, match="none of its weights"):
         made(once.artifact, tmp_path / "d", "litert-float16")
 
 

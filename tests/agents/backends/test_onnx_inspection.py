@@ -215,7 +215,7 @@ NO_TENSORS = [
     (helper.make_sequence_type_proto(helper.make_map_type_proto(TensorProto.INT64, TENSOR)), "zipmap=False"),
     (helper.make_map_type_proto(TensorProto.STRING, TENSOR), "zipmap=False"),
     (helper.make_sequence_type_proto(TENSOR), "one for each part"),
-    (helper.make_optional_type_proto(TENSOR), "always there"),
+    (helper.make_optional_type_proto(TENSOR), "always present"),
     (helper.make_sparse_tensor_type_proto(TensorProto.FLOAT, ["N", 2]), "dense"),
 ]
 

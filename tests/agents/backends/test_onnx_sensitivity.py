@@ -94,7 +94,7 @@ def test_types_are_counted_and_a_single_node_is_measured_once(tmp_path: Path, mo
 def test_when_the_time_is_over_the_rest_stays_unknown_and_is_counted(tmp_path: Path) -> None:
     found = _measured(_with_fragile_layer(), _features(), tmp_path, budget_s=0)
     assert len(found.operators) == 1
-    assert found.notes == ["The time for sensitivity (0 s) was over before 1 operator type and 4 layers were measured."]
+    assert found.notes == ["The time for sensitivity (0 s) ran out before 1 operator type and 4 layers were measured."]
 
 
 def test_progress_has_an_estimate_from_the_second_experiment_on(tmp_path: Path) -> None:

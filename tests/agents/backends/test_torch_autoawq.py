@@ -21,7 +21,7 @@ from apps.agents.backends.torch.transformers_folder import TransformersFolder
 from apps.agents.contracts.errors.running import ModelNotLoadable
 from apps.agents.contracts.errors.techniques import TechniqueNotApplicable
 from apps.agents.measuring.engine import open_engine
-from apps.agents.techniques.base import Made
+from apps.agents.techniques.base import Optimized
 from apps.agents.techniques.library_calls import quiet
 from tests.agents import torch_models
 from tests.agents.small_llamas import LINEAR, batch, llama_zip, rows
@@ -44,7 +44,7 @@ def data(workshop: Workshop) -> Path:
 
 
 @pytest.fixture(scope="module")
-def made(workshop: Workshop, model: Path, data: Path) -> Made:
+def made(workshop: Workshop, model: Path, data: Path) -> Optimized:
     return workshop.apply("torch-autoawq", model, data, FIDELITY, calibration_examples=16)
 
 
@@ -76,7 +76,7 @@ def test_the_library_as_it_comes_spoils_the_model_on_a_cpu(workshop: Workshop, m
     assert _change_by_scaling(workshop, model, AwqQuantizer) > 1e-3
 
 
-def test_linear_layers_are_packed_and_read_back_as_floats(workshop: Workshop, made: Made):
+def test_linear_layers_are_packed_and_read_back_as_floats(workshop: Workshop, made: Optimized):
     assert sqnr_db(made) > 12
     summary = open_engine("transformers", made.artifact, workshop.root).summary
     assert summary.quantization == "awq 4 bit, groups of 32"
@@ -102,7 +102,7 @@ def test_the_unpacked_layer_computes_what_the_packed_one_does(monkeypatch: pytes
         assert torch.equal(plain(identity), packed(identity))
 
 
-def test_the_same_work_gives_the_same_bytes(workshop: Workshop, model: Path, data: Path, made: Made):
+def test_the_same_work_gives_the_same_bytes(workshop: Workshop, model: Path, data: Path, made: Optimized):
     again = workshop.apply("torch-autoawq", model, data, FIDELITY, calibration_examples=16)
     assert again.result.digest == made.result.digest
 
@@ -144,11 +144,11 @@ def test_what_does_not_come_out_even_is_refused(
 def test_a_model_that_autoawq_does_not_know_is_refused(workshop: Workshop):
     (folder := workshop.root / "bert").mkdir()
     data = workshop.examples(**torch_models.tokens(80))
-    with pytest.raises(TechniqueNotApplicable, match="autoawq knows no BertForSequenceClassification"):
+    with pytest.raises(TechniqueNotApplicable, match="autoawq does not support BertForSequenceClassification"):
         workshop.apply("torch-autoawq", torch_models.bert(folder), data, FIDELITY, group_size=16)
 
 
-def _altered(made: Made, folder: Path, settings: dict[str, object], weights: dict[str, torch.Tensor]) -> Path:
+def _altered(made: Optimized, folder: Path, settings: dict[str, object], weights: dict[str, torch.Tensor]) -> Path:
     """The artifact's files with other settings of its quantization and other tensors."""
     with zipfile.ZipFile(made.artifact) as archive:
         archive.extractall(folder)
@@ -168,7 +168,7 @@ def _altered(made: Made, folder: Path, settings: dict[str, object], weights: dic
     ],
 )
 def test_what_would_not_compute_the_same_is_not_loaded(
-    tmp_path: Path, made: Made, settings: dict[str, object], weights: dict[str, torch.Tensor], words: str
+    tmp_path: Path, made: Optimized, settings: dict[str, object], weights: dict[str, torch.Tensor], words: str
 ):
     folder = _altered(made, tmp_path / "other", settings, weights)
     with pytest.raises(ModelNotLoadable, match=words):
@@ -176,7 +176,7 @@ def test_what_would_not_compute_the_same_is_not_loaded(
 
 
 @pytest.mark.gpu
-def test_cuda_runs_the_packed_layers(workshop: Workshop, made: Made):
+def test_cuda_runs_the_packed_layers(workshop: Workshop, made: Optimized):
     feeds = {name: tensor.numpy() for name, tensor in batch().items()}
     on_cpu = torch.from_numpy(load_model(made.artifact, workshop.root).run(feeds)[0])
     opened = load_model(made.artifact, workshop.root, device="cuda")

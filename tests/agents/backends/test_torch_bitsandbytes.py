@@ -17,7 +17,7 @@ from apps.agents.contracts.criteria import PROFILES
 from apps.agents.contracts.errors.techniques import TechniqueNotApplicable, TechniqueParameters
 from apps.agents.measuring.engine import open_engine
 from apps.agents.planning.agent import PlanningAgent
-from apps.agents.techniques.base import Made
+from apps.agents.techniques.base import Optimized
 from tests.agents.small_llamas import LINEAR, batch, llama_zip, rows
 from tests.agents.torch_worlds import torch_language_model
 from tests.agents.workshop import FIDELITY, Workshop, sqnr_db
@@ -41,7 +41,7 @@ def data(workshop: Workshop) -> Path:
 
 
 @pytest.fixture(scope="module")
-def nf4(workshop: Workshop, model: Path, data: Path) -> Made:
+def nf4(workshop: Workshop, model: Path, data: Path) -> Optimized:
     return workshop.apply("torch-bitsandbytes", model, data, FIDELITY)
 
 
@@ -57,7 +57,7 @@ def test_linear_layers_are_stored_in_few_bits_and_read_back(
 
 
 def test_nf4_loses_less_than_fp4_and_its_scales_take_less_when_quantized_too(
-    workshop: Workshop, model: Path, data: Path, nf4: Made
+    workshop: Workshop, model: Path, data: Path, nf4: Optimized
 ):
     single = workshop.apply("torch-bitsandbytes", model, data, FIDELITY, double_quantization=False)
     fp4 = workshop.apply("torch-bitsandbytes", model, data, FIDELITY, type="fp4")
@@ -68,16 +68,16 @@ def test_nf4_loses_less_than_fp4_and_its_scales_take_less_when_quantized_too(
     assert "double" not in str(open_engine("transformers", single.artifact, workshop.root).summary.quantization)
 
 
-def test_the_same_work_gives_the_same_bytes(workshop: Workshop, model: Path, data: Path, nf4: Made):
+def test_the_same_work_gives_the_same_bytes(workshop: Workshop, model: Path, data: Path, nf4: Optimized):
     assert workshop.apply("torch-bitsandbytes", model, data, FIDELITY).result.digest == nf4.result.digest
 
 
-def test_what_is_quantized_is_not_quantized_again(workshop: Workshop, data: Path, nf4: Made):
-    with pytest.raises(TechniqueNotApplicable, match=r"quantized already \(bitsandbytes nf4, double quantization\)"):
+def test_what_is_quantized_is_not_quantized_again(workshop: Workshop, data: Path, nf4: Optimized):
+    with pytest.raises(TechniqueNotApplicable, match=r"already quantized \(bitsandbytes nf4, double quantization\)"):
         workshop.apply("torch-bitsandbytes", nf4.artifact, data, FIDELITY)
 
 
-def test_a_plan_for_what_was_quantized_says_what_is_left_to_win(workshop: Workshop, nf4: Made):
+def test_a_plan_for_what_was_quantized_says_what_is_left_to_win(workshop: Workshop, nf4: Optimized):
     world = torch_language_model()
     summary = open_engine("transformers", nf4.artifact, workshop.root).summary
     found = world.analysis.model_copy(update={"model": summary})
@@ -85,7 +85,7 @@ def test_a_plan_for_what_was_quantized_says_what_is_left_to_win(workshop: Worksh
     floats = summary.weight_dtypes["float32"] / sum(summary.weight_dtypes.values())
     assert plan.candidates == ()
     assert "quantized already (bitsandbytes nf4, double quantization)" in plan.summary
-    assert f"What is left to win is in the {floats:.0%}" in plan.summary
+    assert f"Only the {floats:.0%}" in plan.summary
 
 
 def test_named_modules_and_the_untied_head_stay_in_float(workshop: Workshop, data: Path):
@@ -96,7 +96,7 @@ def test_named_modules_and_the_untied_head_stay_in_float(workshop: Workshop, dat
     assert len(packed) == 7
     assert all(name.startswith("model.layers.0.") for name in packed)
     assert "The output head (6,144 weights) stays in float32." in made.result.checks
-    with pytest.raises(TechniqueParameters, match=r"no modules called model\.layers\.7 to keep"):
+    with pytest.raises(TechniqueParameters, match=r"not have the modules model\.layers\.7 to keep"):
         workshop.apply("torch-bitsandbytes", model, data, FIDELITY, keep_float_nodes=["model.layers.7"])
 
 
@@ -136,7 +136,7 @@ def test_the_library_as_it_comes_unpacks_them_wrong_on_a_cpu(odd: tuple[torch.Te
 
 
 @pytest.mark.parametrize("kind", ["nf4", "fp4"])
-def test_a_model_with_such_rows_loses_no_more_than_others(workshop: Workshop, data: Path, nf4: Made, kind: str):
+def test_a_model_with_such_rows_loses_no_more_than_others(workshop: Workshop, data: Path, nf4: Optimized, kind: str):
     """96 channels are a block and a half, and the rows of the narrow projections no multiple of 32."""
     model = llama_zip(workshop.root / f"odd-{kind}", hidden_size=96, num_key_value_heads=1)
     made = workshop.apply("torch-bitsandbytes", model, data, FIDELITY, type=kind)

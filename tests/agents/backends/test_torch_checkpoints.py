@@ -37,9 +37,9 @@ def trained() -> dict[str, Any]:
 
 CHECKPOINTS: dict[str, tuple[Any, str]] = {
     "as it is": (OWN, ""),
-    "data parallel": (behind("module."), "module. was taken off"),
-    "compiled": (behind("_orig_mod."), "_orig_mod. was taken off"),
-    "both": (behind("module._orig_mod."), "module._orig_mod. was taken off"),
+    "data parallel": (behind("module."), "module. was removed"),
+    "compiled": (behind("_orig_mod."), "_orig_mod. was removed"),
+    "both": (behind("module._orig_mod."), "module._orig_mod. was removed"),
     "lightning": (
         {
             "epoch": 3,
@@ -50,11 +50,11 @@ CHECKPOINTS: dict[str, tuple[Any, str]] = {
         },
         "criterion.weight",
     ),
-    "lightning, compiled": ({"state_dict": behind("model._orig_mod.")}, "model._orig_mod. was taken off"),
-    "lightning's net": ({"state_dict": behind("net.")}, "net. was taken off"),
+    "lightning, compiled": ({"state_dict": behind("model._orig_mod.")}, "model._orig_mod. was removed"),
+    "lightning's net": ({"state_dict": behind("net.")}, "net. was removed"),
     "beside an optimizer": ({"model": OWN, "optimizer": trained(), "step": 7, "loss": 0.5}, "those under model"),
     "averaged": ({"state_dict_ema": behind("module.")}, "under state_dict_ema"),
-    "averaged beside": ({"state_dict": OWN, "state_dict_ema": behind("module.", OTHER)}, "not taken: those under"),
+    "averaged beside": ({"state_dict": OWN, "state_dict_ema": behind("module.", OTHER)}, "not used: those under"),
     "ema of a library": ({**behind("ema_model."), "initted": torch.tensor(1), "step": torch.tensor(9)}, "ema_model."),
     "model_ema": ({"model_ema": OWN}, "under model_ema"),
     "swa": ({**behind("module."), "n_averaged": torch.tensor(3)}, "Left out"),
@@ -62,7 +62,7 @@ CHECKPOINTS: dict[str, tuple[Any, str]] = {
     "deeper": ({"ema": {"state_dict": behind("module.")}}, "under ema.state_dict"),
     "part of it wrapped": (
         {name.replace("head.", "head._orig_mod."): tensor for name, tensor in OWN.items()},
-        "_orig_mod. was taken off",
+        "_orig_mod. was removed",
     ),
     "with other values": ({**OWN, "epoch": 4, "note": "best"}, ""),
 }
@@ -109,7 +109,7 @@ def test_a_part_that_is_called_as_a_wrapper_keeps_its_name() -> None:
     ("content", "said"),
     [
         ({"state_dict": behind("model.backbone.")}, "not stored: convolution.weight"),
-        ({**behind("module."), "module.extra": torch.ones(1)}, r"not part of it: extra \(module\. was taken off"),
+        ({**behind("module."), "module.extra": torch.ones(1)}, r"not part of it: extra \(module\. was removed from"),
         (behind("model.", {**OWN, "head.weight": torch.ones(7, 8)}), r"head\.weight \[7, 8\] instead of \[5, 8\]"),
         ({**OWN, "extra.weight": torch.ones(1)}, "not part of it: extra.weight"),
     ],

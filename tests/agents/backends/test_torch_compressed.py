@@ -19,7 +19,7 @@ from apps.agents.contracts.errors.techniques import (
     TechniqueNotApplicable,
 )
 from apps.agents.measuring.engine import open_engine
-from apps.agents.techniques.base import Assignment, Made
+from apps.agents.techniques.base import Assignment, Optimized
 from tests.agents import torch_models
 from tests.agents.small_llamas import LINEAR, batch, llama_zip, rows
 from tests.agents.told import Told
@@ -45,16 +45,16 @@ def data(workshop: Workshop) -> Path:
 
 
 @pytest.fixture(scope="module")
-def plain(workshop: Workshop, model: Path, data: Path) -> Made:
+def plain(workshop: Workshop, model: Path, data: Path) -> Optimized:
     return workshop.apply(RTN, model, data, FIDELITY)
 
 
 @pytest.fixture(scope="module")
-def gptq(workshop: Workshop, model: Path, data: Path) -> Made:
+def gptq(workshop: Workshop, model: Path, data: Path) -> Optimized:
     return workshop.apply(GPTQ, model, data, FIDELITY, **FEW)
 
 
-def test_every_weight_becomes_the_nearest_of_its_group(workshop: Workshop, model: Path, plain: Made):
+def test_every_weight_becomes_the_nearest_of_its_group(workshop: Workshop, model: Path, plain: Optimized):
     before, after = (load_model(path, workshop.root).module for path in (model, plain.artifact))
     name = "model.layers.0.mlp.down_proj"
     old, new = before.get_submodule(name), after.get_submodule(name)
@@ -66,7 +66,7 @@ def test_every_weight_becomes_the_nearest_of_its_group(workshop: Workshop, model
     assert (error > step * 0.3).any()
 
 
-def test_what_is_stored_says_what_it_is_and_takes_what_its_bits_allow(workshop: Workshop, plain: Made):
+def test_what_is_stored_says_what_it_is_and_takes_what_its_bits_allow(workshop: Workshop, plain: Optimized):
     summary = open_engine("transformers", plain.artifact, workshop.root).summary
     assert summary.quantization == "compressed-tensors 4 bit, groups of 32"
     assert summary.weight_dtypes["uint4"] == LINEAR
@@ -78,19 +78,19 @@ def test_what_is_stored_says_what_it_is_and_takes_what_its_bits_allow(workshop: 
         assert sorted(archive.namelist()) == ["config.json", "generation_config.json", "model.safetensors"]
 
 
-def test_the_unpacked_model_computes_what_the_packed_one_does(workshop: Workshop, gptq: Made):
+def test_the_unpacked_model_computes_what_the_packed_one_does(workshop: Workshop, gptq: Optimized):
     opened = load_model(gptq.artifact, workshop.root)
     packed = TransformersFolder(opened.folder).load_as_stored("cpu").eval()
     with torch.inference_mode():
         assert torch.equal(opened.call(batch())[0], packed(**batch()).logits)
 
 
-def test_second_order_information_loses_less_than_plain_rounding(plain: Made, gptq: Made):
+def test_second_order_information_loses_less_than_plain_rounding(plain: Optimized, gptq: Optimized):
     assert sqnr_db(gptq) > sqnr_db(plain)
     assert gptq.result.size_bytes == pytest.approx(plain.result.size_bytes, rel=0.01)
 
 
-def test_the_same_work_gives_the_same_bytes(workshop: Workshop, model: Path, data: Path, gptq: Made):
+def test_the_same_work_gives_the_same_bytes(workshop: Workshop, model: Path, data: Path, gptq: Optimized):
     assert workshop.apply(GPTQ, model, data, FIDELITY, **FEW).result.digest == gptq.result.digest
 
 
@@ -121,7 +121,7 @@ def test_scaling_without_rounding_is_the_original_to_float_precision(workshop: W
     assert ((opened.call(batch())[0] - before).abs().max() / before.abs().max()).item() < 1e-5
 
 
-def test_awq_is_stored_as_plain_rounding_is(workshop: Workshop, model: Path, data: Path, plain: Made):
+def test_awq_is_stored_as_plain_rounding_is(workshop: Workshop, model: Path, data: Path, plain: Optimized):
     made = workshop.apply(AWQ, model, data, FIDELITY, **FEW)
     assert sqnr_db(made) > sqnr_db(plain) - 1
     assert made.result.size_bytes == pytest.approx(plain.result.size_bytes, rel=0.01)
@@ -138,8 +138,9 @@ def test_named_modules_stay_in_float(workshop: Workshop, model: Path, data: Path
         if type(layer) is nn.Linear:
             same = torch.equal(layer.weight, after.get_submodule(name).weight)
             assert same == (name == "lm_head" or any(name.startswith(start) for start in kept)), name
-    assert "As asked, model.layers.0.self_attn, model.layers.1.mlp.up_proj and all in it stayed in float." in (
-        made.result.checks
+    assert (
+        "As requested, model.layers.0.self_attn, model.layers.1.mlp.up_proj and everything in it stayed in float."
+        in (made.result.checks)
     )
 
 

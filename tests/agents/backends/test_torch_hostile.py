@@ -104,7 +104,7 @@ def test_weights_of_a_folder_that_would_run_something_are_not_opened(tmp_path: P
 
 def test_a_pickle_of_no_tensors_is_no_state_dict(tmp_path: Path) -> None:
     torch.save({"epoch": 3, "loss": [0.5]}, tmp_path / "model.pt")
-    with pytest.raises(StateDictExpected, match="'epoch' is no tensor"):
+    with pytest.raises(StateDictExpected, match="'epoch' is not a tensor"):
         inspect(tmp_path / "model.pt", tmp_path)
 
 
@@ -152,8 +152,8 @@ def test_code_of_the_folders_own_is_never_run(tmp_path: Path, mark: Path) -> Non
     [
         ({"architectures": ["AcmeForCausalLM"]}, ArchitectureUnsupported, "AcmeForCausalLM"),
         ({"architectures": ["T5ForConditionalGeneration"], "model_type": "t5"}, ArchitectureUnsupported, "one stack"),
-        ({"architectures": None}, ArchitectureUnsupported, "names none"),
-        ({"architectures": ["logging"]}, ArchitectureUnsupported, "no model of this name"),
+        ({"architectures": None}, ArchitectureUnsupported, "does not name one"),
+        ({"architectures": ["logging"]}, ArchitectureUnsupported, "not have a model of this name"),
         ({"model_type": "acme"}, ConfigurationInvalid, "acme"),
         ({"hidden_size": "wide"}, ConfigurationInvalid, r"config\.json"),
     ],
@@ -226,10 +226,10 @@ INPUT = '[[input]]\nname = "x"\nshape = ["batch", 3, 8, 8]\n'
 @pytest.mark.parametrize(
     ("description", "said"),
     [
-        ("architecture = ", "no TOML"),
+        ("architecture = ", "not valid TOML"),
         (INPUT, "architecture"),
-        ('architecture = "acme"\n', r"no \[\[input\]\]"),
-        ('file = "model.py"\n' + INPUT, "belong together"),
+        ('architecture = "acme"\n', r"lacks an \[\[input\]\]"),
+        ('file = "model.py"\n' + INPUT, "must both be set"),
         ('file = "../model.py"\nfactory = "build"\n' + INPUT, "relative path"),
         ('file = "other.py"\nfactory = "build"\n' + INPUT, "not in the archive"),
         (DESCRIPTION.replace("float32", "text"), "dtype is 'text'"),
@@ -247,7 +247,7 @@ def test_a_description_is_refused_with_what_would_be_right(description: str, sai
 @pytest.mark.parametrize(
     ("code", "said"),
     [
-        ("def other(): ...\n", r"no such function; the file defines other"),
+        ("def other(): ...\n", r"does not define this function; it defines other"),
         ("1 / 0\n", r"ZeroDivisionError: division by zero \(model\.py, line 1\)"),
         ("def build(classes):\n    raise KeyError(classes)\n", r"KeyError: 5 \(model\.py, line 2\)"),
         ("def build(classes):\n    return classes\n", "returns a int"),
@@ -283,7 +283,7 @@ def test_an_architecture_that_nobody_offers_is_refused_with_those_known(tmp_path
 
 def test_two_files_of_weights_are_to_be_told_apart(tmp_path: Path) -> None:
     path = described_zip(tmp_path / "model.zip", {"second.pt": b""})
-    with pytest.raises(DescriptionInvalid, match=r"second\.pt, weights\.pt; say which"):
+    with pytest.raises(DescriptionInvalid, match=r"second\.pt, weights\.pt; select one"):
         inspect(path, tmp_path)
 
 

@@ -19,7 +19,7 @@ from apps.agents.datasets.targets import TokenTargets
 from apps.agents.evaluation.metrics.comparing import compare_by_bootstrap
 from apps.agents.evaluation.metrics.likelihood import mean_nll, predict
 from apps.agents.measuring.engine import Run, open_engine
-from apps.agents.techniques.base import Made
+from apps.agents.techniques.base import Optimized
 from tests.agents.workshop import Workshop
 
 pytestmark = [pytest.mark.assets, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -53,12 +53,12 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
 
 
 @pytest.fixture(scope="module")
-def made(workshop: Workshop, stories15m, own_stories) -> dict[str, Made]:
+def made(workshop: Workshop, stories15m, own_stories) -> dict[str, Optimized]:
     return {name: workshop.apply(name, stories15m.archive, own_stories, TEXTS, **given) for name, given in MADE.items()}
 
 
 @pytest.fixture(scope="module")
-def losses(workshop: Workshop, made: dict[str, Made], stories15m, own_stories) -> Losses:
+def losses(workshop: Workshop, made: dict[str, Optimized], stories15m, own_stories) -> Losses:
     engine = open_engine("transformers", stories15m.archive, workshop.root)
     inputs, encoder = engine.summary.inputs, engine.encoder
     dataset = load_dataset(own_stories, TEXTS, inputs, 0, scratch=workshop.root, encoder=encoder)
@@ -87,7 +87,7 @@ def test_enough_tokens_are_predicted_and_the_original_knows_them(losses: Losses)
 
 
 @pytest.mark.parametrize("name", [RTN, AWQ, GPTQ, NF4])
-def test_the_file_is_as_small_as_the_bits_allow(made: dict[str, Made], name: str):
+def test_the_file_is_as_small_as_the_bits_allow(made: dict[str, Optimized], name: str):
     result = made[name].result
     saved_bytes = result.input_size_bytes - result.size_bytes
     assert saved_bytes >= 0.95 * LINEAR * (32 - BITS[name]) / 8
@@ -101,7 +101,7 @@ def test_what_looks_at_the_data_loses_less_than_plain_rounding(losses: Losses, n
     assert 0 < losses.compare("original", name).drop.low < losses.compare("original", name).drop.high < 0.075
 
 
-def test_nf4_is_smaller_than_plain_rounding_and_loses_a_little_more(losses: Losses, made: dict[str, Made]):
+def test_nf4_is_smaller_than_plain_rounding_and_loses_a_little_more(losses: Losses, made: dict[str, Optimized]):
     assert made[NF4].result.size_bytes < made[RTN].result.size_bytes
     assert losses.compare(RTN, NF4).drop.low > 0
     assert losses.compare("original", NF4).drop.high < 0.12

@@ -131,7 +131,7 @@ def test_a_script_of_nested_outputs_runs_under_the_names_that_inspection_has_fou
 
 def test_an_upload_that_gives_nothing_or_fails_is_refused_with_what_happened(tmp_path: Path) -> None:
     empty = CODE.replace("return self.head(torch.relu(self.convolution(x)).mean((2, 3)))", "return {'loss': 1.0}")
-    with pytest.raises(OutputsUnknown, match="returns a dict, and there is no tensor in it"):
+    with pytest.raises(OutputsUnknown, match="returns a dict, which contains no tensor"):
         inspect(described_zip(tmp_path / "a.zip", {"model.py": empty}), tmp_path)
     with pytest.raises(OutputsUnknown, match="4 channels"):
         inspect(described_zip(tmp_path / "b.zip", {"lathe.toml": DESCRIPTION.replace("3, 8, 8", "4, 8, 8")}), tmp_path)

@@ -108,7 +108,7 @@ def test_a_model_without_wide_weights_gets_a_note():
 
 def test_when_the_time_is_over_the_rest_stays_unknown_and_is_counted():
     found = _measured(Fragile(), _features(), budget_s=0)
-    assert found.notes == ["The time for sensitivity (0 s) was over before 4 layers were measured."]
+    assert found.notes == ["The time for sensitivity (0 s) ran out before 4 layers were measured."]
 
 
 def test_rows_and_channels_have_scales_of_their_own():

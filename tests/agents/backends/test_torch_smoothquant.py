@@ -20,7 +20,7 @@ from apps.agents.contracts.errors.techniques import TechniqueNotApplicable
 from apps.agents.contracts.formats import Format
 from apps.agents.contracts.reports.model import ModelSummary, TensorSpec
 from apps.agents.measuring.engine import open_engine
-from apps.agents.techniques.base import Made
+from apps.agents.techniques.base import Optimized
 from tests.agents.workshop import Workshop
 
 pytestmark = [pytest.mark.assets, pytest.mark.slow]
@@ -78,12 +78,12 @@ def _nats_per_token(model: TorchModel, tokens: list[torch.Tensor]) -> float:
 
 
 @pytest.fixture(scope="module")
-def smoothed(workshop: Workshop, wild: Path, own_stories: Path) -> Made:
+def smoothed(workshop: Workshop, wild: Path, own_stories: Path) -> Optimized:
     return workshop.apply("torch-smoothquant", wild, own_stories, TEXTS, **CALIBRATION)
 
 
 def test_it_wins_back_nine_tenths_of_what_plain_w8a8_loses(
-    workshop: Workshop, stories15m, wild: Path, smoothed: Made, own_stories: Path, tokens: list[torch.Tensor]
+    workshop: Workshop, stories15m, wild: Path, smoothed: Optimized, own_stories: Path, tokens: list[torch.Tensor]
 ):
     """The positive control: the outliers change nothing of the function, so nothing but rounding can lose."""
     original = _nats_per_token(load_model(stories15m.archive, workshop.root), tokens)
@@ -96,10 +96,10 @@ def test_it_wins_back_nine_tenths_of_what_plain_w8a8_loses(
     assert lost["smooth"] <= 0.1 * lost["plain"]
 
 
-def test_the_result_says_what_smoothing_alone_did_and_how_it_is_stored(workshop: Workshop, smoothed: Made):
+def test_the_result_says_what_smoothing_alone_did_and_how_it_is_stored(workshop: Workshop, smoothed: Optimized):
     told = " ".join(smoothed.result.checks)
     assert "Outliers of 12 norms were moved into the weights with alpha 0." in told
-    assert "before any rounding that changes the outputs by at most" in told
+    assert "Before any rounding, that changes the outputs by at most" in told
     assert "The embedding table (9,216,000 weights, tied to the output head) stays in float32." in told
     with zipfile.ZipFile(smoothed.artifact) as archive:
         scheme = json.loads(archive.read("config.json"))["quantization_config"]["config_groups"]["group_0"]
@@ -137,6 +137,6 @@ def test_a_model_that_normalizes_after_adding_is_left_to_its_export(tmp_path: Pa
     summary = SUMMARY.model_copy(update={"inputs": specs, "outputs": (logits,)})
     model = TorchModel(module, Format.TRANSFORMERS, summary, tmp_path)
     before = {name: weight.clone() for name, weight in module.state_dict().items()}
-    with pytest.raises(TechniqueNotApplicable, match="no norm of it is read by linear layers alone"):
+    with pytest.raises(TechniqueNotApplicable, match="none of its norms is read only by linear layers"):
         smooth(model, [feeds], 0.5, "SmoothQuant")
     assert all(torch.equal(before[name], weight) for name, weight in module.state_dict().items())

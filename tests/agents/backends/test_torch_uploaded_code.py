@@ -40,7 +40,7 @@ def test_every_python_file_is_shown_the_named_one_first(folder: Path) -> None:
 
 @pytest.mark.parametrize("name", ["net/__pycache__/model.cpython-311.pyc", "net/model.so", "layers.pyd"])
 def test_compiled_code_is_refused_for_python_would_run_it_instead(folder: Path, name: str) -> None:
-    with pytest.raises(DescriptionInvalid, match="send the source alone"):
+    with pytest.raises(DescriptionInvalid, match="upload only the source"):
         uploaded_code(parse_description(DESCRIBED), folder, (*BROUGHT, name))
 
 
@@ -78,7 +78,7 @@ def test_weights_that_are_named_get_a_new_name_or_are_refused(tmp_path: Path, ke
     model = load_opened(open_model(described_zip(tmp_path / "model.zip", files), tmp_path))
     (tmp_path / "out").mkdir()
     if key != "weights":
-        with pytest.raises(DescriptionInvalid, match="on a line of its own"):
+        with pytest.raises(DescriptionInvalid, match="on a separate line"):
             save_state_dict(model, tmp_path / "out")
         return
     written = open_model(save_state_dict(model, tmp_path / "out"), tmp_path)

@@ -53,7 +53,7 @@ def test_a_label_that_is_no_number_is_refused(tmp_path: Path) -> None:
 
 def test_a_label_beyond_the_named_classes_is_refused(tmp_path: Path) -> None:
     spec = DatasetSpec(kind="npz", task="classification", classes=("cat", "dog"))
-    with pytest.raises(LabelsInvalid, match="largest is 2 and 2 classes"):
+    with pytest.raises(LabelsInvalid, match="largest is 2, but 2 classes"):
         inspect_examples(saved(tmp_path / "d.npz", unlike(60), np.arange(60) % 3), spec)
 
 

@@ -318,7 +318,7 @@ def test_shapes_that_say_nothing_are_refused(fields: dict[str, Any]) -> None:
 def test_a_shape_of_another_size_and_text_in_a_group_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetUnreadable, match="3 × 2 has 6 numbers, but 2 would fill it"):
         open_source(saved(tmp_path, text()), spec(shapes={"x": (3, 2)}))
-    with pytest.raises(DatasetUnreadable, match="'count' holds text"):
+    with pytest.raises(DatasetUnreadable, match="'count' contains text"):
         open_source(saved(tmp_path, FRAME.assign(count="red").to_csv(index=False)), spec(shapes={"x": (2, 1)}))
 
 
@@ -427,7 +427,7 @@ def test_lists_of_one_length_are_further_axes(tmp_path: Path, column: pa.Array, 
             "'a' contains bytes that are not",
         ),
         ({"a": pa.nulls(ROWS), "y": Y}, DatasetUnreadable, "'a' is empty"),
-        ({"a": [{"b": 1}] * ROWS, "y": Y}, DatasetUnreadable, "'a' holds struct"),
+        ({"a": [{"b": 1}] * ROWS, "y": Y}, DatasetUnreadable, "'a' contains struct"),
     ],
 )
 def test_a_parquet_column_that_is_no_tensor_is_named(

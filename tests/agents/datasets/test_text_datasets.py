@@ -105,7 +105,7 @@ def test_notes_count_what_was_split_and_say_that_nothing_is_packed(tmp_path: Pat
     long = sum(length > 15 for length in evaluated)
     assert "Rows have at most 16 tokens, and each belongs to one text: texts are not packed." in dataset.notes[0]
     assert f"{sum(evaluated):,} tokens of {len(evaluated)} texts are predicted" in dataset.notes[1]
-    assert f"{long} texts are longer than a window and split" in dataset.notes[1]
+    assert f"{long} texts are longer than a window and are split" in dataset.notes[1]
 
 
 def test_calibration_and_evaluation_share_no_text(tmp_path: Path) -> None:

@@ -155,4 +155,4 @@ def test_the_judged_output_must_have_its_entries(tmp_path: Path) -> None:
     with pytest.raises(TechniqueInvalidOutput, match="'boxes' has the shape"):
         workshop.apply("onnx-dynamic-int8", model, data, judged)
     made = workshop.apply("onnx-dynamic-int8", model, data, FIDELITY)
-    assert "boxes had another number of entries" in made.result.checks[2]
+    assert "boxes had a different number of entries" in made.result.checks[2]

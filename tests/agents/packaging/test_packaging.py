@@ -122,7 +122,7 @@ def test_the_script_checks_itself_times_itself_and_takes_a_members_own(content: 
     np.savez(tmp_path / "mine.npz", anything=np.zeros((2, 4)))  # One input takes the only array, whatever its name.
     assert run(package, str(tmp_path / "mine.npz")).startswith("y  float32  (2, 3)")
     np.savez(tmp_path / "mine.npz", a=np.zeros(1), b=np.zeros(1))
-    assert "has no array for x; the model takes x" in run(package, str(tmp_path / "mine.npz"), status=1)
+    assert "does not have an array for x. The inputs are x" in run(package, str(tmp_path / "mine.npz"), status=1)
 
 
 def test_other_outputs_than_were_measured_are_told(content: Content, tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_a_package_whose_script_fails_is_handed_over_with_the_finding(content: C
     ("outcome", "opening"),
     [
         (Outcome.NOT_MEASURED, "The original model. No candidate was measured"),
-        (Outcome.INCONCLUSIVE, "The original model. Something may well be better, and the machine was too busy"),
+        (Outcome.INCONCLUSIVE, "The original model. A candidate may be better, but the machine was too busy"),
     ],
 )
 def test_the_package_of_an_undecided_session_says_that_nothing_is_known(
@@ -200,7 +200,7 @@ def test_without_examples_the_script_asks_for_some(model: Path, documents: Docum
     packed = built(Content(model, "net.onnx", "onnx", documents), tmp_path / "a")
     assert packed.finding == "there are no examples to try it on"
     told = run(unpacked(packed, tmp_path / "bare"), status=1)
-    assert "Give one with an array for each input: x." in told
+    assert "Give a file with one array for each input: x." in told
 
 
 def drawing() -> ModelProto:
@@ -216,8 +216,8 @@ def test_a_model_that_gives_nothing_twice_is_not_held_to_it(data: Path, tmp_path
     made = examples(model, data, tmp_path / "looked")
     packed = built(Content(model, "net.onnx", "onnx", documents, made), tmp_path / "a")
     assert packed.finding is not None
-    assert "other outputs each time" in packed.finding
-    assert "no outputs to compare" in run(unpacked(packed, tmp_path / "bare"))
+    assert "different outputs each time" in packed.finding
+    assert "does not contain outputs to compare" in run(unpacked(packed, tmp_path / "bare"))
 
 
 # --- examples ---------------------------------------------------------------------------------------------------------

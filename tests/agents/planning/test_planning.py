@@ -263,7 +263,7 @@ def test_what_another_tool_has_quantized_is_said_in_the_plan():
 
     plan = PlanningAgent().plan(analysis.model_copy(update={"model": model}), FASTEST, DATASET)
 
-    assert "quantized already (static: 9 QLinearConv). What is left to win is in the 1%" in plan.summary
+    assert "quantized already (static: 9 QLinearConv). Only the 1%" in plan.summary
     assert [candidate.technique for candidate in plan.candidates] == [GRAPH]
 
 

@@ -211,8 +211,8 @@ def test_a_model_that_is_quantized_already_is_recognised_and_what_is_left_is_sai
 
     plan = plan_of(world)
     assert plan.candidates == ()
-    assert "quantized already (bitsandbytes nf4). What is left to win is in the 76%" in plan.summary
-    assert "the embeddings and the output head among them" in plan.summary
+    assert "quantized already (bitsandbytes nf4). Only the 76%" in plan.summary
+    assert "including the embeddings and the output head" in plan.summary
 
 
 # --- the export ------------------------------------------------------------------------------------------------------

@@ -25,10 +25,10 @@ from apps.agents.techniques.base import (
     Context,
     Estimated,
     agent_for,
-    interface_difference,
     spec_of,
 )
 from apps.agents.techniques.catalogue import Expectation, Family, Risk, TechniqueSpec
+from apps.agents.techniques.validation import interface_difference
 from tests.agents import graphs
 from tests.agents.workshop import FIDELITY, Workshop
 
@@ -122,7 +122,7 @@ def test_the_parts_run_in_order_and_progress_only_grows(workshop: Workshop, assi
         ("garbage", "ONNX"),
         ("nan", "NaN or infinite"),
         ("rename", "outputs are z: float32[N, 3]"),
-        ("fixed", "input x: float32[4, 4] was x: float32[N, 4]"),
+        ("fixed", "input is x: float32[4, 4] instead of x: float32[N, 4]"),
     ],
 )
 def test_an_invalid_artifact_is_refused_and_removed(
@@ -140,6 +140,21 @@ def test_an_artifact_that_is_the_input_again_has_no_effect(workshop: Workshop, a
     assert list(assignment.out.iterdir()) == []
 
 
+def test_apply_finds_the_checkpoint_of_the_job_and_keeps_another(workshop: Workshop, assignment: Assignment):
+    class Resuming(Toy):
+        def apply(self, assignment: Assignment, context: Context) -> Applied:
+            assert context.checkpoint is not None
+            file = assignment.scratch / "state.bin"
+            file.write_bytes(context.checkpoint.read_bytes() + b" and more")
+            context.keep_checkpoint(file)
+            return super().apply(assignment, context)
+
+    workshop.told.checkpoint = workshop.root / "checkpoint"
+    workshop.told.checkpoint.write_bytes(b"half")
+    workshop.run(assignment, Resuming())
+    assert workshop.told.kept == [b"half and more"]
+
+
 def test_what_a_crash_left_is_removed(workshop: Workshop, assignment: Assignment):
     with pytest.raises(RuntimeError):
         workshop.run(assignment, Toy("crash"))
@@ -152,7 +167,7 @@ def test_outputs_that_are_not_finite_before_may_stay_so(workshop: Workshop, tmp_
     model = graphs.save(proto, tmp_path / "infinite.onnx")
     examples = workshop.examples(x=np.ones((64, 4), np.float32))
     made = workshop.run(workshop.assignment(TOY, model, examples, FIDELITY), Toy())
-    assert any("no output of it is a finite float" in check for check in made.result.checks)
+    assert any("None of its outputs has finite floats" in check for check in made.result.checks)
 
 
 # --- batches -------------------------------------------------------------------------------------------------------

@@ -47,14 +47,14 @@ def test_another_format_is_named() -> None:
     judged = _judged(_summary(format="caffe"))
     assert set(judged) == {"ONNX", "PyTorch", "TensorFlow", "LiteRT"}
     assert not judged["ONNX"].compatible
-    assert judged["ONNX"].reason == "They take ONNX, and the model is caffe."
+    assert judged["ONNX"].reason == "They take an ONNX model, but this model's format is caffe."
 
 
 def test_techniques_of_another_framework_are_one_line() -> None:
     judged = _judged(_summary())
     assert not [name for name in judged if name.startswith("torch-")]
     assert judged["PyTorch"].reason.startswith(
-        "They take PyTorch exported program or TorchScript or transformers folder"
+        "They take a PyTorch exported program, a TorchScript archive, a transformers folder or weights with a"
     )
 
 
@@ -62,7 +62,7 @@ def test_a_pytorch_model_takes_onnx_techniques_by_way_of_the_export() -> None:
     summary = _summary(format="transformers", operators={"Linear": 4, "Embedding": 1})
     judged = _judged(summary, installed=None)
     assert judged["onnx-dynamic-int8"].compatible
-    assert judged["onnx-dynamic-int8"].reason == "It takes ONNX, which the technique onnx-export makes of this model."
+    assert judged["onnx-dynamic-int8"].reason == "It takes ONNX, to which the technique onnx-export exports this model."
     assert "onnxscript" in _judged(summary)["onnx-dynamic-int8"].reason
 
 
@@ -75,7 +75,7 @@ def test_a_pytorch_model_that_is_quantized_already_is_told_what_is_left() -> Non
     )
     judged = _judged(quantized, installed=None)
     assert not any(entry.compatible for entry in judged.values())
-    assert "quantized already (bitsandbytes nf4). What is left to win is in the 70%" in judged["torch-gptq"].reason
+    assert "quantized already (bitsandbytes nf4). Only the 70%" in judged["torch-gptq"].reason
 
 
 def test_what_is_in_half_precision_can_still_be_quantized_by_pytorch() -> None:
@@ -132,7 +132,7 @@ def test_an_onnx_model_that_says_how_it_was_quantized_is_told_what_is_left() -> 
     )
     entry = _judged(most)["onnx-static-int8"]
     assert not entry.compatible
-    assert "quantized already (dynamic). What is left to win is in the 4%" in entry.reason
+    assert "quantized already (dynamic). Only the 4%" in entry.reason
     whole = most.model_copy(update={"operators": {"MatMulInteger": 9}})
     assert "quantized already (dynamic)" in _judged(whole)["onnx-dynamic-int8"].reason, "not that it lacks a MatMul"
     partly = most.model_copy(update={"weight_dtypes": {"int8": 300, "float32": 700}})
@@ -149,7 +149,7 @@ def test_half_precision_and_no_weights_at_all_are_told_apart() -> None:
     halves = _judged(_summary(weight_dtypes={"float16": 1000}))
     assert "half precision" in halves["onnx-float16"].reason
     empty = _judged(_summary(weight_dtypes={"int64": 10}))
-    assert "no weights" in empty["onnx-float16"].reason
+    assert "does not store weights" in empty["onnx-float16"].reason
 
 
 def test_indices_are_no_weights() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
+from pydantic import ValidationError
 
 from apps.agents.backends.onnx import files
 from apps.agents.backends.onnx.saving import save_artifact
@@ -141,6 +142,12 @@ def test_a_technique_without_further_inputs_refuses_one(tmp_path: Path, teacher:
 def test_a_plan_gives_a_technique_the_original_for_each_role_it_names():
     assert application_of(AVERAGE, {}).inputs == {"teacher": ()}
     assert application_of(catalogue()["onnx-float16"], {}).inputs == {}
+
+
+@pytest.mark.parametrize("role", ["model", "original", "dataset", "checkpoint"])
+def test_a_role_that_every_job_has_cannot_be_one_of_a_technique(role: str):
+    with pytest.raises(ValidationError, match=f"inputs: {role} is given to every technique"):
+        spec("Average", "teacher", role)
 
 
 # --- recipes ---------------------------------------------------------------------------------------------------------

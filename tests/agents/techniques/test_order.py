@@ -42,10 +42,10 @@ def test_what_sessions_do_is_allowed(given: str, chain: tuple[TechniqueSpec, ...
 @pytest.mark.parametrize(
     ("later", "earlier", "given", "reason"),
     [
-        ("onnx-dynamic-int8", ("onnx-static-int8",), Format.ONNX, "It starts from float weights, and Static int8"),
+        ("onnx-dynamic-int8", ("onnx-static-int8",), Format.ONNX, "It starts from float weights, but Static int8"),
         ("onnx-graph", ("onnx-weight-only",), Format.ONNX, "It starts from float weights"),
         ("onnx-graph", ("onnx-graph",), Format.ONNX, "It has been applied already."),
-        ("torch-gptq", ("onnx-export",), Format.TRANSFORMERS, "It takes transformers folder, and the techniques"),
+        ("torch-gptq", ("onnx-export",), Format.TRANSFORMERS, "It takes a transformers folder, but the earlier"),
         ("keras-filter-pruning", ("keras-clustering",), Format.KERAS, "It trains the model again"),
     ],
 )

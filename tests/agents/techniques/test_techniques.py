@@ -39,7 +39,7 @@ def test_names_and_parameters_are_unique():
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("speed", 1, "has no parameter 'speed'; it has activation_type"),
+        ("speed", 1, "does not have a parameter 'speed'; it has activation_type"),
         ("activation_type", "int7", "must be one of 'uint8', 'int8'"),
         ("per_channel", 1, "must be true or false"),
         ("calibration_examples", 0, "must lie between 1.0 and 4096.0"),

@@ -152,4 +152,4 @@ def test_a_wrong_entry_point_is_told_of_and_harms_no_other(installed: Path, tmp_
     (broken,) = found["broken"]
     assert (broken["entry"], broken["package"]) == ("broken", "acme-lathe")
     assert reason in broken["reason"]
-    assert "The technique broken of acme-lathe is left out" in done.stderr
+    assert "The technique broken from acme-lathe is left out" in done.stderr

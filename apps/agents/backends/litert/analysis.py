@@ -1,4 +1,4 @@
-"""A look inside a TensorFlow Lite model (`analysis.engine.AnalysisEngine`): its operators, and what bears 8 bits."""
+"""Looks inside a TensorFlow Lite model (`analysis.engine.AnalysisEngine`): its operators, and which tolerate 8 bits."""
 
 from __future__ import annotations
 
@@ -16,13 +16,11 @@ from apps.agents.contracts.errors.techniques import TechniqueLibraryFailed
 from apps.agents.contracts.reports.analysis import Layer
 from apps.agents.measuring.engine import Feeds, Run
 
-_UNTIMED = (
-    "LiteRT does not time its operators one by one, so the shares of the time are estimated from multiply-accumulates."
-)
+_UNTIMED = "LiteRT does not time single operators, so the shares of the time are estimated from multiply-accumulates."
 
 
 class LiteRtAnalysisEngine(LiteRtEngine):
-    """Layers are the file's operators, called by their first output as the techniques' `keep_float_nodes` are."""
+    """Layers are the file's operators, named after their first output, as in the techniques' `keep_float_nodes`."""
 
     def __init__(self, model: Path, scratch: Path, signature: str | None = None) -> None:
         super().__init__(model, scratch, signature)
@@ -55,17 +53,17 @@ class LiteRtAnalysisEngine(LiteRtEngine):
             return Sensitivity(notes=[f"Quantization sensitivity is not measured: {error.context['reason']}."])
 
     def generation(self, feeds: Feeds, target: Target) -> None:
-        """The file keeps no cache of what it has read, so writing token by token is not measured."""
+        """`None`: the file does not keep a cache of what it has read, so token-by-token generation is not measured."""
 
     def modes(self, target: Target) -> Sequence[tuple[str, Run]]:
-        """The runtime runs it in one way only."""
+        """Empty: the runtime has only one mode."""
         return ()
 
     def notes(self) -> tuple[str, ...]:
         return tuple(self._notes)
 
     def _shapes(self, batches: Sequence[Feeds]) -> tuple[Mapping[int, tuple[int, ...]], int]:
-        """Shapes of every tensor on the first of `batches`, and its examples."""
+        """The shape of every tensor on the first of `batches`, and its number of examples."""
         if not batches:
             return {}, 1
         try:

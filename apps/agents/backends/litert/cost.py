@@ -1,7 +1,7 @@
-"""Multiply-accumulates of a TensorFlow Lite operator: one product added to a sum, of one example.
+"""Multiply-accumulates of a TensorFlow Lite operator per example: one product added to a sum.
 
-Bias, activation functions and normalization are not counted, as in the papers. An operator without a rule has unknown
-MACs, not none.
+As in the papers, bias, activation functions and normalization are not counted. An operator without a rule has unknown
+MACs, not 0.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Shape = tuple[int, ...]
 
 
 def macs(operator: Operator, shapes: Mapping[int, Shape], examples: int) -> int | None:
-    """Of one run over `examples`, divided by them; `None` where there is no rule or a shape is unknown."""
+    """MACs of one run with `examples` examples, per example; `None` if there is no rule or a shape is unknown."""
     rule = _RULES.get(operator.op_type)
     numbers = [number for number in (*operator.inputs, *operator.outputs) if number >= 0]
     if rule is None or any(number not in shapes for number in numbers):
@@ -35,7 +35,7 @@ def _depthwise(taken: Sequence[Shape], given: Shape) -> int:
 
 
 def _transposed(taken: Sequence[Shape], given: Shape) -> int:
-    """Inputs: output shape, filter (out, height, width, in), values: every value is spread over the filters."""
+    """Inputs: output shape, filter (out, height, width, in), values. Every value is spread over the filters."""
     return math.prod(taken[2]) * math.prod(taken[1][:3])
 
 
@@ -45,7 +45,7 @@ def _fully_connected(taken: Sequence[Shape], given: Shape) -> int:
 
 
 def _product(taken: Sequence[Shape], given: Shape) -> int:
-    """Of stacks of matrices; which of the first one's last axes is summed over depends on how it lies."""
+    """Product of stacks of matrices. Which of the first's last axes is summed over depends on its layout."""
     return math.prod(given) * (math.prod(taken[0]) // max(1, math.prod(given[:-1])))
 
 

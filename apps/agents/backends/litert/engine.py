@@ -1,4 +1,4 @@
-"""LiteRT as an evaluation wants it (`apps.agents.measuring.engine.Engine`)."""
+"""LiteRT as the evaluation's engine (`apps.agents.measuring.engine.Engine`)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from apps.agents.measuring.engine import Feeds, Run
 
 
 class LiteRtEngine:
-    """A `.tflite` file where it lies; of one that offers several signatures, the one that is meant under `scratch`."""
+    """A `.tflite` file at its own path. If it has several signatures, the chosen one is written under `scratch`."""
 
     encoder: None = None
-    """The file carries no tokenizer."""
+    """The file does not contain a tokenizer."""
 
     def __init__(self, model: Path, scratch: Path, signature: str | None = None) -> None:
         self.file, self.path = opened(model, scratch, signature)
@@ -32,4 +32,4 @@ class LiteRtEngine:
         return runtime.peak_memory(self.path, feeds, target)
 
     def profile(self, feeds: Feeds, target: Target, runs: int) -> None:
-        """The interpreter times no operators for its callers."""
+        """`None`: the interpreter does not report times of operators to its callers."""

@@ -1,9 +1,9 @@
-"""A `.tflite` file as its flatbuffer tells it: operators, tensors, signatures. Nothing is run.
+"""A `.tflite` file read from its flatbuffer: operators, tensors, signatures. Nothing is run.
 
 The schema is TensorFlow Lite's (https://github.com/google-ai-edge/LiteRT/blob/main/tflite/converter/schema/schema.fbs),
-read by the classes that LiteRT generates from it. They check nothing: whatever a damaged file makes them raise becomes
-`LiteRtDamaged`. Parts of a flatbuffer may share their bytes, so a small file can describe a huge model: what is read
-is counted, and is refused once it is more than the file could hold.
+read by the classes that LiteRT generates from it. They check nothing, so all their exceptions on a damaged file become
+`LiteRtDamaged`. Parts of a flatbuffer may share their bytes, so a small file can describe a huge model: the parts are
+counted while reading, and refused once there are more than the file could contain.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from apps.agents.contracts.number_types import bytes_of
 from apps.agents.contracts.reports.model import MOST_WEIGHTS, ModelSummary, Quantized, Signature, TensorSpec
 
 BROKEN = (struct.error, IndexError, ValueError, TypeError, AttributeError, UnicodeError, KeyError, OverflowError)
-"""What the generated classes raise on bytes that are no such model."""
+"""Exceptions of the generated classes on bytes that are not such a model."""
 _CUSTOM = 32
 _SHARED, _SPARE = 4, 4096
-"""How often the writers of honest files share bytes at most, and how many more parts small files have."""
+"""How often normal files share bytes at most, and how many additional parts small files may have."""
 IN_THIS_FILE = 1
-"""A buffer's `offset` above this one says that its bytes stand behind the flatbuffer."""
+"""A buffer with an `offset` above this has its bytes after the flatbuffer."""
 DEFAULT_SIGNATURE = "serving_default"
-"""What converters call the one that is meant where nobody says another."""
+"""The converters' name for the default signature."""
 
 DTYPES = {value: name.lower() for name, value in vars(schema.TensorType).items() if not name.startswith("_")}
-"""numpy's names by the schema's numbers: FLOAT32 is `float32`, INT4 `int4`, BOOL `bool`."""
+"""numpy's names for the schema's numbers: FLOAT32 is `float32`, INT4 `int4`, BOOL `bool`."""
 _OPERATORS = {value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
 BUILTIN = frozenset(_OPERATORS.values())
 """Names of the operators that are part of TensorFlow Lite."""
@@ -52,11 +52,11 @@ class Tensor:
     dtype: str
     shape: tuple[int | None, ...]
     stored: bool
-    """Whether its numbers stand in the file."""
+    """Whether its numbers are stored in the file."""
     scales: tuple[float, ...] = ()
     zero_points: tuple[int, ...] = ()
     buffer: int = 0
-    """Where its numbers stand; several tensors may share them."""
+    """Index of the buffer with its numbers; several tensors may share it."""
 
     @property
     def elements(self) -> int:
@@ -69,7 +69,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Operator:
-    """`inputs` and `outputs` are numbers of tensors; -1 is an input that is left out."""
+    """`inputs` and `outputs` are indices of tensors; -1 is an omitted input."""
 
     op_type: str
     inputs: tuple[int, ...]
@@ -78,7 +78,7 @@ class Operator:
 
 @dataclass(frozen=True)
 class Port:
-    """One input or output, by the name that callers use."""
+    """One input or output, with the name that callers use."""
 
     name: str
     tensor: int
@@ -86,17 +86,17 @@ class Port:
 
 @dataclass(frozen=True)
 class Subgraph:
-    """What runs as one: operators, and the tensors that their numbers mean."""
+    """A unit of execution: operators, and the tensors that their indices refer to."""
 
     tensors: tuple[Tensor, ...]
     operators: tuple[Operator, ...]
 
     def name_of(self, operator: Operator) -> str:
-        """What an operator is called: its first output's name, as tools for this format do."""
+        """An operator's name: its first output's, as in the tools for this format."""
         return self.tensors[operator.outputs[0]].name if operator.outputs else operator.op_type
 
     def weights_of(self, operator: Operator) -> Iterator[Tensor]:
-        """What an operator reads from the file, but whole numbers that only say shapes and axes."""
+        """The weights that an operator reads from the file, without integers that only describe shapes and axes."""
         for number in operator.inputs:
             if number >= 0 and (tensor := self.tensors[number]).stored and is_weight(tensor):
                 yield tensor
@@ -104,19 +104,19 @@ class Subgraph:
 
 @dataclass(frozen=True)
 class LiteRtFile(Subgraph):
-    """The subgraph that one signature of a model runs; the first one where the model has no signatures."""
+    """The subgraph of one signature of a model, or its first subgraph if it has no signatures."""
 
     description: str
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     signature: str | None
     signatures: tuple[Signature, ...]
-    """All that it offers."""
+    """All signatures of the model."""
     subgraph: int
     size_bytes: int
-    """Without what no tensor's numbers stand in: metadata, and files that are appended."""
+    """Size without metadata and appended files, which contain no tensor's numbers."""
     inner: tuple[Subgraph, ...] = ()
-    """The other subgraphs: bodies of loops and branches, and what other signatures run."""
+    """The other subgraphs: bodies of loops and branches, and those of other signatures."""
 
     @cached_property
     def readers(self) -> dict[int, list[Operator]]:
@@ -128,7 +128,7 @@ class LiteRtFile(Subgraph):
         return found
 
     def summary(self) -> ModelSummary:
-        """The file as inspection tells it. `parameters` are floats and quantized numbers; shapes and axes are none."""
+        """The summary for inspection. `parameters` counts floats and quantized numbers, not shapes and axes."""
         weights = list(self._weights())
         dtypes: Counter[str] = Counter()
         for tensor in {tensor.buffer: tensor for tensor in reversed(weights)}.values():
@@ -154,11 +154,11 @@ class LiteRtFile(Subgraph):
 
     @property
     def parts(self) -> tuple[Subgraph, ...]:
-        """The subgraph and those within it."""
+        """The subgraph and its inner ones."""
         return (self, *self.inner)
 
     def _weights(self) -> Iterator[Tensor]:
-        """Each stored one once."""
+        """Each stored tensor once."""
         seen = set()
         for tensor in (tensor for part in self.parts for tensor in part.tensors):
             if tensor.stored and is_weight(tensor) and tensor.buffer not in seen:
@@ -166,7 +166,7 @@ class LiteRtFile(Subgraph):
                 yield tensor
 
     def port_spec(self, port: Port) -> TensorSpec:
-        """An input or output in real numbers: one that the file takes as int8 says so beside."""
+        """An input or output in real numbers. If the file takes it as int8, the spec also contains that."""
         return _port_spec(port, self.tensors)
 
 
@@ -183,7 +183,7 @@ def _port_spec(port: Port, tensors: Sequence[Tensor]) -> TensorSpec:
 
 
 def is_weight(tensor: Tensor) -> bool:
-    """Floats, and whole numbers with a scale: all others say shapes, axes and paddings."""
+    """Whether it is floats, or integers with a scale. Other tensors describe shapes, axes and paddings."""
     return tensor.dtype.startswith(("float", "bfloat")) or bool(tensor.scales)
 
 
@@ -193,7 +193,7 @@ def read_litert(path: Path, signature: str | None = None) -> LiteRtFile:
 
 
 def parse_litert(content: bytes, signature: str | None = None) -> LiteRtFile:
-    """The model in `content` by the signature called so; without a name by its default one.
+    """The model in `content`, with the named signature, by default the model's default one.
 
     Raises `LiteRtDamaged`, `ModelEmpty` and `SignatureUnknown`.
     """
@@ -209,7 +209,7 @@ def parse_litert(content: bytes, signature: str | None = None) -> LiteRtFile:
 
 
 class _Reader:
-    """Reads parts of a flatbuffer and counts them. Raises `ValueError` when they are more than the file can hold."""
+    """Reads parts of a flatbuffer and counts them. Raises `ValueError` if there are more than the file can contain."""
 
     def __init__(self, content: bytes) -> None:
         self.size_bytes = len(content)
@@ -221,7 +221,7 @@ class _Reader:
         return [getattr(table, name)(place) for place in range(length)]
 
     def numbers(self, table: Any, name: str) -> tuple[Any, ...]:
-        """The numbers in the vector `name` of `table`; none where it has no such vector."""
+        """The numbers in the vector `name` of `table`; empty if it does not have that vector."""
         if not self.count(getattr(table, f"{name}Length")()):
             return ()
         return tuple(getattr(table, f"{name}AsNumpy")().tolist())
@@ -231,15 +231,15 @@ class _Reader:
         return (value or b"").decode("utf-8")
 
     def count(self, length: int) -> int:
-        """The `length` of another part."""
+        """Count another part of this `length`."""
         self._left -= length
         if self._left < 0:
-            raise ValueError("its parts are more than its bytes can hold")
+            raise ValueError("it has more parts than its bytes can contain")
         return length
 
 
 def _appended_bytes(content: bytes) -> int:
-    """Of the zip with lists of classes and the like that may stand behind the model."""
+    """Size of a zip, such as lists of classes, that may follow the model."""
     file = io.BytesIO(content)
     if not zipfile.is_zipfile(file):
         return 0
@@ -252,7 +252,7 @@ def _appended_bytes(content: bytes) -> int:
 
 
 def _unread_bytes(buffers: Sequence[Any], graphs: Sequence[Subgraph]) -> int:
-    """Of buffers that no tensor's numbers stand in, such as metadata."""
+    """Size of buffers that contain no tensor's numbers, such as metadata."""
     read = {tensor.buffer for graph in graphs for tensor in graph.tensors}
     unread = (buffer for place, buffer in enumerate(buffers) if place not in read)
     return sum(buffer.Size() if buffer.Offset() > IN_THIS_FILE else buffer.DataLength() for buffer in unread)
@@ -260,7 +260,7 @@ def _unread_bytes(buffers: Sequence[Any], graphs: Sequence[Subgraph]) -> int:
 
 @dataclass(frozen=True)
 class _Entry:
-    """One function of the model: a subgraph, and the names of what it takes and gives."""
+    """One function of the model: a subgraph, and the names of its inputs and outputs."""
 
     name: str | None
     subgraph: int
@@ -276,12 +276,12 @@ def _file(model: Any, reader: _Reader, appended_bytes: int, signature: str | Non
     codes = [_code(code, reader) for code in reader.parts(model, "OperatorCodes")]
     read = [Subgraph(*_subgraph(graph, buffers, codes, reader)) for graph in subgraphs]
     signed = [_signed(one, reader) for one in reader.parts(model, "SignatureDefs")]
-    # One without a name cannot be called by it.
+    # A signature without a name cannot be selected.
     by_name = {entry.name: entry for entry in reversed(signed) if entry.name}
     for entry in by_name.values():
         _check(entry, _at(read, entry.subgraph).tensors)
         if not {port.tensor for port in entry.inputs} <= set(reader.numbers(subgraphs[entry.subgraph], "Inputs")):
-            raise ValueError("a signature takes what its subgraph does not")
+            raise ValueError("a signature has inputs that its subgraph does not have")
     chosen = _chosen(list(by_name.values())[::-1], signature)
     if chosen is None:
         tensors = read[0].tensors
@@ -303,7 +303,7 @@ def _file(model: Any, reader: _Reader, appended_bytes: int, signature: str | Non
 
 
 def _chosen(entries: Sequence[_Entry], signature: str | None) -> _Entry | None:
-    """The one called `signature`; without a name the default one, else that of the first subgraph, else the first."""
+    """The named signature; by default the default one, else that of the first subgraph, else the first."""
     if signature is not None:
         found = next((entry for entry in entries if entry.name == signature), None)
         if found is None:
@@ -315,10 +315,10 @@ def _chosen(entries: Sequence[_Entry], signature: str | None) -> _Entry | None:
 
 
 def _check(entry: _Entry, tensors: Sequence[Tensor]) -> None:
-    """Raises what `BROKEN` lists for names of tensors that are not there, and for scales that are no numbers."""
+    """Raise an exception listed in `BROKEN` for names of missing tensors, and for invalid scales."""
     for port in (*entry.inputs, *entry.outputs):
         if not 0 <= port.tensor < len(tensors):
-            raise IndexError("an input or output refers to a tensor that is not there")
+            raise IndexError("an input or output refers to a missing tensor")
         if not all(_is_scale(scale) for scale in tensors[port.tensor].scales):
             raise ValueError("the scale of an input or output is not a positive number")
 
@@ -336,7 +336,7 @@ def _subgraph(
         for one in reader.parts(graph, "Operators")
     )
     if any(not -1 <= number < len(tensors) for one in operators for number in (*one.inputs, *one.outputs)):
-        raise IndexError("an operator refers to a tensor that is not there")
+        raise IndexError("an operator refers to a missing tensor")
     return tensors, operators
 
 
@@ -345,7 +345,7 @@ def _tensor(tensor: Any, buffers: Sequence[Any], reader: _Reader) -> Tensor:
     signed = signed if len(signed) == len(shape) else shape
     buffer = _at(buffers, tensor.Buffer())
     if buffer.Offset() > IN_THIS_FILE and buffer.Offset() + buffer.Size() > reader.size_bytes:
-        raise IndexError("a tensor's numbers lie behind the end of the file")
+        raise IndexError("a tensor's numbers lie beyond the end of the file")
     stored = buffer.DataLength() > 0 or buffer.Offset() > IN_THIS_FILE
     quantization = tensor.Quantization()
     scales = reader.numbers(quantization, "Scale") if quantization is not None else ()
@@ -368,7 +368,7 @@ def _code(code: Any, reader: _Reader) -> str:
 
 def _at(parts: Sequence[Any], number: int) -> Any:
     if not 0 <= number < len(parts):
-        raise IndexError(f"a part refers to another, {number}, of which there are {len(parts)}")
+        raise IndexError(f"a part refers to item {number} of a list of {len(parts)}")
     return parts[number]
 
 

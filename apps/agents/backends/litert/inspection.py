@@ -1,4 +1,4 @@
-"""Inspecting an uploaded TensorFlow Lite model without running it: is it sound, does LiteRT have its operators?"""
+"""Inspects an uploaded TensorFlow Lite model without running it: whether it is valid and LiteRT has its operators."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _BROUGHT_ALONG = frozenset(
         *("MaxPoolingWithArgmax2D", "MaxUnpooling2D"),
     )
 )
-"""Custom operators that LiteRT has. It has none of TensorFlow's own (`Flex…`), and says so only once a model runs."""
+"""LiteRT's custom operators. It has none of TensorFlow's own (`Flex…`), and reports this only when a model runs."""
 
 
 def inspect(
     path: Path, scratch: Path, *, limit_bytes: int = DEFAULT_LIMIT_BYTES, signature: str | None = None
 ) -> ModelSummary:
-    """What the model blob at `path` is, once every check has passed; `signature` is the function that is meant.
+    """The summary of the uploaded model at `path`, after every check has passed; `signature` selects the function.
 
     Raises `ModelTooLarge`, `LiteRtDamaged`, `ModelEmpty`, `OperatorsUnknown`, `SignatureUnknown` and
     `ModelNotLoadable`.

@@ -1,7 +1,7 @@
-"""A `.tflite` file reduced to one of its signatures: what runs, measures and changes a model then knows no others.
+"""Reduces a `.tflite` file to one of its signatures, so that running, measuring and changing it ignore the others.
 
-Each signature names a subgraph. The chosen one becomes the first, and only what it calls stays beside it; weights that
-nothing reads any more are left out.
+Each signature names a subgraph. The chosen one becomes the first, and only the subgraphs that it calls are kept with
+it. Weights that are no longer read are left out.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _BRANCHES = "branchSubgraphIndices"
 
 
 def opened(path: Path, scratch: Path, signature: str | None = None) -> tuple[LiteRtFile, Path]:
-    """The model at `path` by one signature, and a file that holds this one alone: itself where it offers no other.
+    """The model at `path` with one signature, and a file with only that signature: the file itself if it has no other.
 
-    The summary still lists every signature, and its size is that of the one. Raises what `parse_litert` raises.
+    The summary still lists every signature, but its size is that of the one. Raises the errors of `parse_litert`.
     """
     content = path.read_bytes()
     file = parse_litert(content, signature)
@@ -39,7 +39,7 @@ def opened(path: Path, scratch: Path, signature: str | None = None) -> tuple[Lit
 
 
 def alone(content: bytes, file: LiteRtFile) -> bytes:
-    """The model in `content` with nothing but the signature that `file` was read by. Raises `LiteRtDamaged`."""
+    """The model in `content` with only the signature of `file`. Raises `LiteRtDamaged`."""
     try:
         model = unpacked(content)
         _keep_subgraphs(model, file.subgraph)
@@ -53,7 +53,7 @@ def alone(content: bytes, file: LiteRtFile) -> bytes:
 
 
 def unpacked(content: bytes) -> Any:
-    """The model as objects of the schema, all its numbers within."""
+    """The model as objects of the schema, including all its numbers."""
     model = schema.ModelT.InitFromPackedBuf(bytearray(content), 0)
     for buffer in model.buffers or ():
         if buffer.offset > IN_THIS_FILE:
@@ -68,16 +68,16 @@ def unpacked(content: bytes) -> Any:
 
 
 def packed(model: Any) -> bytes:
-    """The bytes of a file that holds `model`."""
+    """The bytes of a file with `model`."""
     builder = flatbuffers.Builder(0)
     builder.Finish(model.Pack(builder), _IDENTIFIER)
     return bytes(builder.Output())
 
 
 def _keep_subgraphs(model: Any, first: int) -> None:
-    """The subgraph `first` and those that it calls, however deep, in this order."""
+    """Keep the subgraph `first` and those that it calls, at any depth, in this order."""
     kept = [first]
-    for number in kept:  # Grows meanwhile.
+    for number in kept:  # Grows during the loop.
         for options, name in _calls(model.subgraphs[number]):
             called = getattr(options, name)
             kept += [one for one in map(int, np.atleast_1d(called)) if one >= 0 and one not in kept]
@@ -90,9 +90,9 @@ def _keep_subgraphs(model: Any, first: int) -> None:
 
 
 def _calls(graph: Any) -> Iterator[tuple[Any, str]]:
-    """Where operators of a subgraph name another one: the options, and the attribute of theirs that holds its number.
+    """References from a subgraph's operators to other subgraphs: the options object and its attribute with the index.
 
-    The schema calls all of them alike: `bodySubgraphIndex`, `branchSubgraphIndices`, and `subgraph` of CALL.
+    The schema uses similar names for all of them: `bodySubgraphIndex`, `branchSubgraphIndices`, and `subgraph` of CALL.
     """
     for operator in graph.operators or ():
         for options in (operator.builtinOptions, operator.builtinOptions2):
@@ -103,7 +103,7 @@ def _calls(graph: Any) -> Iterator[tuple[Any, str]]:
 
 
 def _keep_buffers(model: Any) -> None:
-    """Empties those that nothing reads: their numbers in the file stay as they are."""
+    """Empty the buffers that nothing reads. The indices of the others do not change."""
     read = {tensor.buffer for graph in model.subgraphs for tensor in graph.tensors or ()}
     read |= {entry.buffer for entry in model.metadata or ()}
     for number, buffer in enumerate(model.buffers):

@@ -1,6 +1,6 @@
-"""Fewer bits for TensorFlow Lite models: float16, dynamic ranges, weights alone, and static with measured ranges.
+"""Fewer bits for TensorFlow Lite models: float16, dynamic ranges, weights only, and static with measured ranges.
 
-A model that is quantized already keeps those of its weights as they are; what is still float is what can gain.
+Weights that are already quantized are not changed; only float weights can be reduced.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from apps.agents.techniques.base import Applied, Assignment, Coverage, Quantizat
 
 ARTIFACT = "model.tflite"
 _SCALE_BITS = 0.1
-"""Scales and zero points of a channel, as a share of its weights."""
+"""Bits of a channel's scales and zero points, per weight."""
 
 
 class LiteRtQuantization(QuantizationAgent):
-    """A quantization of a `.tflite` file by a scheme that follows from the parameters."""
+    """A quantization of a `.tflite` file with a scheme that depends on the parameters."""
 
     reached: frozenset[str] = WEIGHTED
-    """Operator types whose weights it narrows."""
+    """Operator types whose weights it quantizes."""
 
     @abstractmethod
     def scheme(self, assignment: Assignment) -> Scheme:
@@ -46,7 +46,7 @@ class LiteRtQuantization(QuantizationAgent):
         file, kept = opened(assignment).file, kept_in_float(assignment)
         unknown = set(kept.names) - {part.name_of(operator) for part in file.parts for operator in part.operators}
         if unknown:
-            reason = f"the model has no operators called {', '.join(sorted(unknown)[:5])} to keep in float"
+            reason = f"the model does not have the operators {', '.join(sorted(unknown)[:5])} to keep in float"
             raise TechniqueParameters(reason=reason, field="keep_float_nodes")
         foreign = set(kept.operators) - QUANTIZABLE
         if foreign:
@@ -62,7 +62,7 @@ class LiteRtQuantization(QuantizationAgent):
 
     def apply(self, assignment: Assignment, context: Context) -> Applied:
         model, scheme = opened(assignment).path.read_bytes(), self.scheme(assignment)
-        context.progress(0.1, "writing narrow weights")
+        context.progress(0.1, "writing quantized weights")
         return self._write(assignment, quantize(model, scheme, assignment.spec.label, kept=kept_in_float(assignment)))
 
     def _write(self, assignment: Assignment, made: bytes) -> Applied:
@@ -71,7 +71,7 @@ class LiteRtQuantization(QuantizationAgent):
         return Applied(target)
 
     def _narrowed(self, part: Subgraph, assignment: Assignment) -> Iterator[int]:
-        """The buffers of what becomes narrow: matrices and filters, for vectors are biases, which stay wide."""
+        """The buffers that are quantized: matrices and filters. Vectors are biases, which stay in float."""
         kept = kept_in_float(assignment)
         for operator in part.operators:
             stays = operator.op_type in kept.operators or part.name_of(operator) in kept.names
@@ -81,14 +81,14 @@ class LiteRtQuantization(QuantizationAgent):
 
 
 class Float16(LiteRtQuantization):
-    """Weights in float16; the runtime computes in float32, or in halves where its hardware does."""
+    """Weights in float16. The runtime computes in float32, or in half precision if its hardware supports it."""
 
     def scheme(self, assignment: Assignment) -> Scheme:
         return Scheme(Mode.FLOAT16, bits=16)
 
 
 class DynamicRange(LiteRtQuantization):
-    """Weights in 8 or 4 bits, activations quantized while running: no calibration data."""
+    """Weights in 8 or 4 bits, activations quantized at run time. Needs no calibration data."""
 
     def scheme(self, assignment: Assignment) -> Scheme:
         chosen = assignment.parameters
@@ -96,7 +96,7 @@ class DynamicRange(LiteRtQuantization):
 
 
 class WeightOnly(LiteRtQuantization):
-    """Weights in 8 or 4 bits that become floats again before each operator: smaller, and not faster."""
+    """Weights in 8 or 4 bits that are converted to float before each operator: smaller, but not faster."""
 
     def scheme(self, assignment: Assignment) -> Scheme:
         chosen = assignment.parameters
@@ -106,7 +106,7 @@ class WeightOnly(LiteRtQuantization):
 class StaticRange(LiteRtQuantization):
     """Weights in 8 bits, activations in 8 or 16, with ranges measured on calibration data.
 
-    Method: Jacob et al. 2018, https://arxiv.org/abs/1712.05877. Operators that are kept in float stand between a
+    Method: Jacob et al. 2018, https://arxiv.org/abs/1712.05877. Operators that are kept in float are between a
     dequantization and a quantization.
     """
 
@@ -127,18 +127,18 @@ class StaticRange(LiteRtQuantization):
         file, model = engine.file, signed(engine.path.read_bytes(), engine.file)
         examples = int(assignment.parameters["calibration_examples"])
 
-        def told() -> Iterator[Feeds]:
+        def counted_feeds() -> Iterator[Feeds]:
             for done, feeds in enumerate(assignment.batches(examples, 1)):
                 context.progress(0.8 * min(1.0, done / examples), "measuring ranges")
                 yield feeds
 
-        ranges = measure_ranges(model, file, scheme, label, told(), assignment.threads)
-        context.progress(0.8, "writing narrow weights")
+        ranges = measure_ranges(model, file, scheme, label, counted_feeds(), assignment.threads)
+        context.progress(0.8, "writing quantized weights")
         return self._write(assignment, quantize(model, scheme, label, kept=kept_in_float(assignment), ranges=ranges))
 
 
 def opened(assignment: Assignment) -> LiteRtEngine:
-    """The assignment's model by the signature that is meant, alone in its file."""
+    """The assignment's model with the chosen signature, alone in its file."""
     return LiteRtEngine(assignment.model, assignment.scratch, assignment.signature)
 
 

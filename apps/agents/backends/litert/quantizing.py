@@ -1,9 +1,9 @@
-"""LiteRT Quantizer behind one function: number types and what stays in float go in, a model comes out.
+"""LiteRT Quantizer behind one function: takes a model, number types and what stays in float; returns a model.
 
-A recipe is a list of rules, each for the operators whose outputs' names match a pattern; the last rule that fits an
-operator decides. See https://github.com/google-ai-edge/LiteRT/tree/main/litert_quantizer. Held beside TensorFlow's own
-converter on the same networks it makes files of the same size that are as fast and lose no more, and it starts from a
-`.tflite`.
+A recipe is a list of rules, each for the operators whose outputs' names match a pattern. The last matching rule
+decides. See https://github.com/google-ai-edge/LiteRT/tree/main/litert_quantizer. Compared with TensorFlow's own
+converter on the same networks, its files have the same size, are as fast and lose no more accuracy, and it can start
+from a `.tflite`.
 """
 
 from __future__ import annotations
@@ -27,43 +27,43 @@ from apps.agents.techniques.library_calls import library_at_work
 EVERY = ".*"
 _BORDER = (TFLOperationName.INPUT, TFLOperationName.OUTPUT)
 _RENAMED = {"TRANSPOSE_CONV": "CONV_2D_TRANSPOSE"}
-"""Operators that the library calls by another name than the schema."""
+"""Operators for which the library and the schema have different names."""
 _NO_OPERATORS = {"*", "INPUT", "OUTPUT", "CUSTOM_OP", "STABLEHLO_COMPOSITE", *_RENAMED.values()}
 QUANTIZABLE = frozenset({name.value for name in TFLOperationName} - _NO_OPERATORS | _RENAMED.keys())
-"""Operator types that it can compute in whole numbers, by the schema's names."""
+"""Operator types that it can compute in integers, by the schema's names."""
 WEIGHTED = frozenset(
     ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED", "BATCH_MATMUL", "EMBEDDING_LOOKUP", "GATHER")
 )
-"""Those whose weights it narrows without touching activations."""
+"""Operator types whose weights it quantizes without changing activations."""
 Ranges = Mapping[str, Any]
-"""Smallest and largest value of each tensor, as the library keeps them."""
+"""Smallest and largest value of each tensor, in the library's format."""
 
 
 class Mode(StrEnum):
     FLOAT16 = "float16"
     DYNAMIC = "dynamic"
-    """Weights narrow; activations are quantized while running."""
+    """Quantized weights; activations are quantized at run time."""
     WEIGHT_ONLY = "weight-only"
-    """Weights narrow and made floats again before each operator."""
+    """Quantized weights, converted to float before each operator."""
     STATIC = "static"
-    """Weights and activations narrow, with ranges measured before."""
+    """Quantized weights and activations, with ranges measured beforehand."""
 
 
 @dataclass(frozen=True)
 class Scheme:
-    """Which number types."""
+    """The number types."""
 
     mode: Mode
     bits: int = 8
     activation_bits: int = 8
     per_channel: bool = True
     integer_border: bool = False
-    """Whether the model takes and gives whole numbers itself (static only)."""
+    """Whether the model's own inputs and outputs are integers (static only)."""
 
 
 @dataclass(frozen=True)
 class Kept:
-    """What stays in float: operators by the names of their outputs, and whole operator types."""
+    """What stays in float: operators by the names of their outputs, and complete operator types."""
 
     names: Collection[str] = ()
     operators: Collection[str] = ()
@@ -78,9 +78,9 @@ def quantize(
     only: Collection[str] = (),
     ranges: Ranges | None = None,
 ) -> bytes:
-    """`model` in the number types of `scheme`; with `only`, nothing but the operators of these names.
+    """`model` in the number types of `scheme`; with `only`, restricted to the operators of these names.
 
-    Static schemes need the `ranges` that `measure_ranges` gave for the same model. Raises `TechniqueLibraryFailed`.
+    Static schemes need the `ranges` of `measure_ranges` for the same model. Raises `TechniqueLibraryFailed`.
     """
     with library_at_work(label):
         tool = _tool(model, scheme, kept or Kept(), only)
@@ -100,7 +100,7 @@ def measure_ranges(
 
 
 def signed(model: bytes, file: LiteRtFile) -> bytes:
-    """`model` with a signature, by which the library feeds it; as it is where it has one."""
+    """`model` with a signature, which the library needs to feed it; unchanged if it has one."""
     if file.signature is not None:
         return model
     with library_at_work("LiteRT"):
@@ -160,5 +160,5 @@ def _add(tool: Any, scheme: Scheme, pattern: str) -> None:
 
 
 def _pattern(name: str) -> str:
-    """Matches the operator whose first output has this name: the library joins names, each with a semicolon."""
+    """A pattern for the operator whose first output has this name: the library joins names, each with a semicolon."""
     return f"^{re.escape(name)};"

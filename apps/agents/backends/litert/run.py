@@ -1,6 +1,6 @@
-"""What `run.py` needs of LiteRT: the model beside this file, opened.
+"""The part of `run.py` for LiteRT: opens the model next to this file.
 
-A model that takes or gives whole numbers in place of floats is fed and read in floats here.
+A model with integer inputs or outputs in place of floats is fed and read in floats here.
 """
 
 from collections.abc import Callable
@@ -13,15 +13,15 @@ from ai_edge_litert.interpreter import Interpreter
 Arrays = dict[str, Any]
 
 
-def load(here: Path, told: dict[str, Any], threads: int) -> tuple[list[str], Callable[[Arrays], Arrays]]:
+def load(here: Path, interface: dict[str, Any], threads: int) -> tuple[list[str], Callable[[Arrays], Arrays]]:
     """The names of the inputs, and a function from arrays by name to outputs by name."""
     interpreter = Interpreter(model_path=str(next(here.rglob("*.tflite"))), num_threads=threads)
-    name = told.get("signature") or next(iter(interpreter.get_signature_list()), None)
+    name = interface.get("signature") or next(iter(interpreter.get_signature_list()), None)
     runner: Any = interpreter.get_signature_runner(name) if name is not None else None
     call: Callable[[Arrays], Arrays]
     if runner is not None:
         inputs, outputs = runner.get_input_details(), runner.get_output_details()
-        call = lambda feeds: runner(**feeds)  # noqa: E731 - the other way is a function as well
+        call = lambda feeds: runner(**feeds)  # noqa: E731 - the alternative is a function as well
     else:
         inputs = {detail["name"]: detail for detail in interpreter.get_input_details()}
         outputs = {detail["name"]: detail for detail in interpreter.get_output_details()}
@@ -35,7 +35,7 @@ def load(here: Path, told: dict[str, Any], threads: int) -> tuple[list[str], Cal
 
 
 def _without_signature(interpreter: Any, inputs: Arrays, outputs: Arrays) -> Callable[[Arrays], Arrays]:
-    """A run through the interpreter itself; tensors are made anew only where shapes change."""
+    """A run through the interpreter itself. Tensors are reallocated only if shapes change."""
     known: Arrays = {}
 
     def call(feeds: Arrays) -> Arrays:
@@ -54,7 +54,7 @@ def _without_signature(interpreter: Any, inputs: Arrays, outputs: Arrays) -> Cal
 
 
 def _given(array: Any, detail: dict[str, Any]) -> Any:
-    """Real numbers as the whole numbers that the model takes, where it takes those."""
+    """Real numbers as the integers that the model takes, if it takes integers."""
     scale, zero = detail["quantization"]
     if not scale:
         return array.astype(detail["dtype"]) if array.dtype.kind in "biuf" else array

@@ -1,4 +1,4 @@
-"""LiteRT interpreters that measure the same way every time: fixed threads, XNNPACK on, inputs and outputs by name.
+"""LiteRT interpreters for reproducible measurements: fixed threads, XNNPACK on, inputs and outputs by name.
 
 XNNPACK is the runtime's default delegate for a CPU and decides its speed. See
 https://ai.google.dev/edge/litert/inference.
@@ -23,7 +23,7 @@ _ERRORS = (RuntimeError, ValueError, TypeError, IndexError)
 
 
 class Session:
-    """One interpreter of a model. Calling it runs a batch; tensors are allocated anew only where shapes change."""
+    """One interpreter of a model. Calling it runs a batch. Tensors are reallocated only if shapes change."""
 
     def __init__(self, file: LiteRtFile, model: Path | bytes, target: Target, *, delegated: bool = True) -> None:
         if target.device is not Device.CPU:
@@ -46,7 +46,7 @@ class Session:
             self.interpreter.invoke()
             return [_taken(self.interpreter.get_tensor(port.tensor), how) for port, how in self._outputs]
         except KeyError as error:
-            raise ModelRunFailed(reason=f"the input {error} is not given") from error
+            raise ModelRunFailed(reason=f"the input {error} is missing") from error
         except _ERRORS as error:
             raise ModelRunFailed(reason=reason_of(error)) from error
 
@@ -63,9 +63,9 @@ class Session:
 
 
 def shapes_of(file: LiteRtFile, model: Path, feeds: Feeds) -> dict[int, tuple[int, ...]]:
-    """The shape of every tensor when `feeds` are run, by its number. Raises `ModelRunFailed`.
+    """The shape of every tensor when `feeds` are run, by its index. Raises `ModelRunFailed`.
 
-    Without the delegate: of what that takes over, the shapes are not told.
+    Runs without the delegate, which does not report the shapes of its tensors.
     """
     session = Session(file, model, Target(), delegated=False)
     session(feeds)
@@ -73,7 +73,7 @@ def shapes_of(file: LiteRtFile, model: Path, feeds: Feeds) -> dict[int, tuple[in
 
 
 def check_loads(file: LiteRtFile, model: Path | bytes) -> None:
-    """Have the runtime verify the file and find its operators. Raises `ModelNotLoadable`; nothing is computed."""
+    """Let the runtime verify the file and find its operators, without computing. Raises `ModelNotLoadable`."""
     Session(file, model, Target())
 
 
@@ -103,10 +103,10 @@ def _taken(array: Array, quantized: Quantized | None) -> Array:
 
 
 def reason_of(error: Exception) -> str:
-    """The runtime's message without source paths and line breaks, in at most 400 characters."""
+    """The runtime's message without source paths and line breaks, at most 400 characters."""
     return " ".join(str(error).split())[:400].rstrip(". ") or type(error).__name__
 
 
 def peak_memory(model: Path, feeds: Feeds, target: Target, *, runs: int = RUNS) -> int:
-    """How many bytes loading `model` and running it `runs` times takes, as `measuring.peak_memory` measures it."""
+    """Bytes that loading `model` and running it `runs` times takes: see `measuring.peak_memory`."""
     return measure("apps.agents.backends.litert.memory", model, feeds, target, runs=runs)

@@ -1,7 +1,7 @@
-"""How much each operator, and each type of operator, can bear 8 bits: all else in float, what does the output lose?
+"""How well each operator, and each type of operator, tolerates 8 bits while everything else stays in float.
 
 The order, the budget and the measure are those of `analysis.sensitivity`. Every experiment is a real quantization of
-the named operators with ranges that were measured once, run by the runtime itself.
+the named operators, with ranges that were measured once, run by the runtime itself.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def measure_sensitivity(
 ) -> Sensitivity:
     """Quantize each operator type alone, then each operator alone in the `order` of their names, until `budget_s` ends.
 
-    `batches` are the examples that ranges and outputs are taken on. Raises `TechniqueLibraryFailed` where no ranges can
-    be measured.
+    Ranges and outputs are taken on the examples in `batches`. Raises `TechniqueLibraryFailed` if ranges cannot be
+    measured.
     """
     found = Sensitivity()
     types = {
@@ -49,7 +49,7 @@ def measure_sensitivity(
         if operator.op_type in QUANTIZABLE and _computes_in_float(file, operator.outputs)
     }
     if not types:
-        found.notes.append("Quantization sensitivity is not measured: no float operator of it can take 8 bits.")
+        found.notes.append("Quantization sensitivity is not measured: none of its float operators supports 8 bits.")
         return found
     judge = _Judge(signed(model, file), file, batches)
     if not judge.places:
@@ -64,7 +64,7 @@ def _computes_in_float(file: LiteRtFile, outputs: Sequence[int]) -> bool:
 
 
 class _Judge:
-    """Holds the float outputs against those with operators quantized."""
+    """Compares the float outputs with those of a model with quantized operators."""
 
     def __init__(self, model: bytes, file: LiteRtFile, batches: Sequence[Feeds]) -> None:
         self._model, self._batches = model, batches
@@ -73,7 +73,7 @@ class _Judge:
         self.places = [place for place, array in enumerate(self._reference[0]) if array.dtype.kind == "f"]
 
     def sqnr_db(self, names: tuple[str, ...]) -> float:
-        """The lowest over the float outputs with the operators `names` quantized."""
+        """The lowest SQNR over the float outputs with the operators `names` quantized."""
         try:
             variant = quantize(self._model, _STATIC, _LABEL, only=names, ranges=self._ranges)
         except TechniqueLibraryFailed as error:

@@ -1,4 +1,4 @@
-"""A look inside an ONNX model (`analysis.engine.AnalysisEngine`): its layers, where time goes, what bears 8 bits."""
+"""Looks inside an ONNX model (`analysis.engine.AnalysisEngine`): its layers, their times, and which tolerate 8 bits."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from apps.agents.measuring.engine import Feeds, Run
 
 
 class OnnxAnalysisEngine(OnnxEngine):
-    """Works on the graph that quantization starts from: normalized, constants computed, batch norms merged."""
+    """Works on the graph that quantization starts from: normalized, with constants folded and batch norms merged."""
 
     def __init__(self, model: Path, scratch: Path) -> None:
         super().__init__(model, scratch)
@@ -30,7 +30,7 @@ class OnnxAnalysisEngine(OnnxEngine):
         self._notes: list[str] = []
         self._observation: Observation | None = None
         self._stored_share = 1.0
-        """What a weight takes in the file, of what it takes in the graph that is looked at."""
+        """Size of a weight in the file, as a share of its size in the analysed graph."""
 
     def layers(self, batches: Sequence[Feeds], examples: int | None = None) -> tuple[Layer, ...]:
         seen = self._observed(batches)
@@ -64,10 +64,10 @@ class OnnxAnalysisEngine(OnnxEngine):
         return measure_sensitivity(self._bench, seen, batches, order, budget_s=budget_s, tell=tell)
 
     def generation(self, feeds: Feeds, target: Target) -> None:
-        """The graph keeps no cache of what it has read, so writing token by token is not measured."""
+        """`None`: the graph does not keep a cache of what it has read, so token-by-token generation is not measured."""
 
     def modes(self, target: Target) -> Sequence[tuple[str, Run]]:
-        """The runtime chooses the best of its ways by itself."""
+        """Empty: the runtime chooses the best mode itself."""
         return ()
 
     def notes(self) -> tuple[str, ...]:
@@ -75,7 +75,7 @@ class OnnxAnalysisEngine(OnnxEngine):
 
     @cached_property
     def _folded(self) -> Path:
-        """The graph that quantization starts from; as the file has it where the runtime takes nothing simpler."""
+        """The graph that quantization starts from, or the file's if the runtime rejects the simplified one."""
         changed = normalized(self._model, self._folder, widen=True)
         for source in dict.fromkeys((changed, self._model)):
             try:
@@ -85,7 +85,7 @@ class OnnxAnalysisEngine(OnnxEngine):
                 continue
             self._note_widening(source)
             return folded
-        # Some graphs run but cannot be written back; what is left is to look at them as they are.
+        # Some graphs run but cannot be written back; those are analysed unchanged.
         self._notes.append(f"The graph could not be simplified, so layers are those of the file: {reason}.")
         return self._model
 
@@ -100,7 +100,7 @@ class OnnxAnalysisEngine(OnnxEngine):
         return Workbench(self._folded, threads=1)
 
     def _observed(self, batches: Sequence[Feeds]) -> Observation:
-        """What flows through the graph, looked at once; nothing, and a note, where the runtime cannot show it."""
+        """Shapes and ranges from one run of the graph; empty, with a note, if the runtime cannot expose tensors."""
         if self._observation is None:
             try:
                 self._observation = observe(self._bench, batches)

@@ -1,8 +1,8 @@
-"""Axes that an exporter named free and the weights fix: found by inferring shapes, confirmed by one run.
+"""Axes that an exporter left free although the weights fix them: found by shape inference, confirmed by one run.
 
-A matrix product takes rows of one length, whatever its input says of itself. Where the length is an axis of an input,
-one inference over names shows it. Where it comes of several (a picture that is flattened), sizes are tried: the same
-for all of them first, as pictures are square, and then one axis after the other.
+A matrix product accepts rows of one length, whatever the input declares. If the length is an axis of an input, one
+inference over symbolic names shows it. If it results from several axes (a flattened picture), sizes are tried: first
+the same size for all, because pictures are often square, then one axis after the other.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ from apps.agents.contracts.reports.model import ModelSummary, TensorSpec
 
 Shape = tuple[int | str | None, ...]
 Axis = tuple[str, int]
-"""An input and the place of one of its axes."""
+"""An input and the index of one of its axes."""
 
 PROBES = (64, 96, 131)
-"""Where all of them fit, an axis is free."""
+"""If all of these sizes fit, an axis is free."""
 USUAL = (28, 32, 64, 96, 112, 128, 160, 192, 224, 227, 240, 256, 299, 320, 384, 416, 448, 512, 640)
 LARGEST = 1024
 BUDGET_S = 4.0
-"""Seconds to search for; inspection is to stay quick."""
+"""Maximum seconds of the search; inspection must stay fast."""
 ROWS = 2
-"""Examples to infer shapes with: rows that are mixed with another axis show."""
+"""Number of examples for shape inference: shows if rows are mixed with another axis."""
 MOST_OPERATORS = 20_000
-"""In a larger graph one inference takes too long."""
+"""In a larger graph, one inference takes too long."""
 MOST_SEARCHED = 4
-"""Axes that are searched one after the other."""
+"""Maximum number of axes that are searched one after the other."""
 LARGEST_RUN_BYTES = 2 * 2**30
-"""A larger model is not loaded to confirm what was inferred."""
+"""A larger model is not loaded to confirm the result."""
 _STAYS_BYTES = 4096
-"""Stored numbers up to this size may be shapes; larger ones are weights, whose values no shape depends on."""
+"""Stored tensors up to this size may be shapes. Larger ones are weights, whose values do not affect shapes."""
 _ELEMENTWISE = frozenset({"Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "Mean", "Sum", "PRelu", "Where"})
 _BY_WEIGHT = {
     "Conv": (1, 1),
@@ -56,21 +56,21 @@ _BY_WEIGHT = {
     "LayerNormalization": (-1, -1),
     **dict.fromkeys(("LSTM", "GRU", "RNN"), (2, 2)),
 }
-"""Operators whose second input is a weight: its axis that says how long which axis of the first input is."""
+"""Operators whose second input is a weight: which axis of the weight fixes which axis of the first input."""
 
 
 @dataclass(frozen=True)
 class Demand:
-    """One length that weights ask for, and what the graph has there."""
+    """A length that weights require, and the length in the graph."""
 
     site: str
-    """Where: a tensor that a node gives, and a count."""
+    """Where it applies: a node's output tensor, and a count."""
     wanted: int
     found: int | str | None
 
 
 def with_fixed_axes(summary: ModelSummary, model: Path) -> ModelSummary:
-    """`summary` of an opened `model` with the axes that its weights fix, and a note that says so."""
+    """`summary` of an opened `model` with the axes that its weights fix, and a note about them."""
     free = _free_axes(summary.inputs)
     if not free or sum(summary.operators.values()) > MOST_OPERATORS:
         return summary
@@ -84,8 +84,8 @@ def with_fixed_axes(summary: ModelSummary, model: Path) -> ModelSummary:
     outputs = tuple(_with_sizes(spec, {}, names) for spec in summary.outputs)
     changed = [str(new) for old, new in zip(summary.inputs, inputs, strict=True) if new != old]
     note = (
-        "The file leaves axes open that its weights fix, so they are taken as fixed: "
-        f"{'; '.join(changed)}. If your data has another shape, export the model again with the axes as they are."
+        f"The file leaves axes open that its weights fix, so they are treated as fixed: {'; '.join(changed)}. If your "
+        "data has another shape, export the model again with the right axes."
     )
     return summary.model_copy(update={"inputs": inputs, "outputs": outputs, "notes": (*summary.notes, note, *notes)})
 
@@ -94,11 +94,11 @@ def _not_every_size(axes: Sequence[Axis], free: Mapping[Axis, str | None]) -> st
     named = ", ".join(
         f"axis {place} of {name}" + (f" ({free[name, place]})" if free[name, place] else "") for name, place in axes
     )
-    return f"The file leaves {named} open, and its weights take some sizes only; which ones could not be found out."
+    return f"The file leaves {named} open, but its weights accept only some sizes, which could not be determined."
 
 
 def _free_axes(inputs: Sequence[TensorSpec]) -> dict[Axis, str | None]:
-    """Every axis of an input that is not fixed, with its name; the first is the examples."""
+    """Every axis of an input that is not fixed, with its name, except the first (the batch axis)."""
     return {
         (spec.name, place): axis
         for spec in inputs
@@ -116,24 +116,24 @@ def _with_sizes(spec: TensorSpec, fixed: Mapping[Axis, int], names: Mapping[str,
 
 
 class _Search:
-    """Sizes of the free axes of one model that its weights take."""
+    """Sizes of the free axes of one model that its weights accept."""
 
     def __init__(self, summary: ModelSummary, model: Path, free: Mapping[Axis, str | None]) -> None:
         self.summary, self.model, self.free = summary, model, free
         self.graph = _Graph(summary, model)
         self.end_s = time.monotonic() + BUDGET_S
         self.open: tuple[Axis, ...] = ()
-        """Axes that do not take every size, and of which no size was found."""
+        """Axes that do not accept every size, and for which no size was found."""
 
     def fixed(self) -> dict[Axis, int]:
-        """The axes that have one size only; nothing where none is found in time."""
+        """The axes that accept only one size; empty if none is found in time."""
         found = self._named()
         groups = self._groups(axis for axis in self.free if axis not in found)
         searched = self._searched(found, groups) if groups else {}
         return found | searched
 
     def _named(self) -> dict[Axis, int]:
-        """Axes that reach an operator with weights as they are."""
+        """Axes that reach an operator with weights unchanged."""
         symbols = {f"free_axis_{number}": axis for number, axis in enumerate(self.free)}
         demands = self.graph.demands({axis: symbol for symbol, axis in symbols.items()})
         found = {
@@ -143,7 +143,7 @@ class _Search:
         return found | {axis: by_name[name] for axis, name in self.free.items() if name in by_name}
 
     def _groups(self, axes: Iterable[Axis]) -> list[tuple[Axis, ...]]:
-        """Axes of one name have one size."""
+        """Axes of the same name have the same size."""
         groups: dict[object, list[Axis]] = {}
         for axis in axes:
             groups.setdefault(self.free[axis] or axis, []).append(axis)
@@ -173,7 +173,7 @@ class _Search:
         return {axis: sizes[place] for place, group in enumerate(groups) if alone[place] for axis in group}
 
     def _repeated(self, found: Mapping[Axis, int], groups: Sequence[tuple[Axis, ...]]) -> frozenset[str]:
-        """Where the graph always has a single entry that is repeated for each stored one."""
+        """Where the graph always has a single entry that is broadcast over the stored ones."""
         axes = [axis for group in groups for axis in group]
         always = [
             {one.site for one in self.graph.demands({**found, **dict.fromkeys(axes, probe)}) if one.found == 1}
@@ -182,12 +182,12 @@ class _Search:
         return frozenset(set.intersection(*always))
 
     def _equal(self, fits: Callable[[Sequence[int]], bool], count: int) -> list[int] | None:
-        """One size for every axis, a usual one if one fits."""
+        """One size for every axis, a common one if it fits."""
         sizes = (size for size in (*USUAL, *range(1, LARGEST + 1)) if self._in_time())
         return next(([size] * count for size in sizes if fits([size] * count)), None)
 
     def _one_by_one(self, unmet: Callable[[Sequence[int]], int], count: int) -> list[int] | None:
-        """A size for each axis in turn, the one that leaves the fewest demands of the weights unmet."""
+        """A size for each axis in turn: the one that leaves the fewest demands of the weights unmet."""
         sizes = [PROBES[0]] * count
         for place in range(count if count <= MOST_SEARCHED else 0):
             left: dict[int, int] = {}
@@ -203,20 +203,20 @@ class _Search:
         return time.monotonic() < self.end_s
 
     def _runs(self, found: Mapping[Axis, int], groups: Sequence[tuple[Axis, ...]], sizes: Sequence[int]) -> bool:
-        """Whether the runtime takes inputs of these sizes, all zeros."""
+        """Whether the runtime accepts inputs of these sizes, all zeros."""
         if self.summary.size_bytes > LARGEST_RUN_BYTES:
             return True
         given = {**found, **{axis: size for group, size in zip(groups, sizes, strict=True) for axis in group}}
         try:
             feeds = {spec.name: _zeros(spec, given) for spec in self.summary.inputs}
             runtime.run(runtime.open_session(self.model, optimize=False), feeds)
-        except (ModelNotLoadable, ModelRunFailed, TypeError):  # A number type that numpy does not have.
+        except (ModelNotLoadable, ModelRunFailed, TypeError):  # TypeError: a number type that numpy does not have.
             return False
         return True
 
 
 def _others(size: int) -> tuple[int, ...]:
-    """Sizes that must not fit where `size` is the only one."""
+    """Sizes that must not fit if `size` is the only one."""
     return (2 * size, size // 2) if size > 1 else (2 * size,)
 
 
@@ -228,7 +228,7 @@ def _zeros(spec: TensorSpec, sizes: Mapping[Axis, int]) -> NDArray[Any]:
 
 
 class _Graph:
-    """A graph without its weights, whose shapes are inferred anew for each set of sizes."""
+    """A graph without its weights. Its shapes are inferred again for each set of sizes."""
 
     def __init__(self, summary: ModelSummary, model: Path) -> None:
         self.inputs = {spec.name: spec for spec in summary.inputs}
@@ -240,7 +240,7 @@ class _Graph:
         self.outputs = [spec.name for spec in summary.outputs if spec.shape and spec.shape[0] == self.rows is not None]
 
     def demands(self, sizes: Mapping[Axis, int | str]) -> list[Demand]:
-        """What weights ask for, and what is there with inputs of these sizes; what is unknown is left out."""
+        """What weights require, and what inputs of these sizes give. Unknown lengths are left out."""
         shapes = self._shapes(sizes)
         found = [demand for node in self.proto.graph.node for demand in self._of(node, shapes)]
         if isinstance(self.rows, str):
@@ -279,7 +279,7 @@ class _Graph:
             yield from self._of_weight(node, first, shapes.get(node.input[1], ()))
 
     def _of_weight(self, node: NodeProto, first: Shape, weight: Shape) -> Iterator[Demand]:
-        """One axis of a weight says how long one of the input is."""
+        """One axis of a weight fixes the length of one axis of the input."""
         of_weight, of_input = _BY_WEIGHT[node.op_type]
         if max(of_weight, 0) < len(weight) and max(of_input, 0) < len(first):
             length = weight[of_weight]
@@ -288,7 +288,7 @@ class _Graph:
                 yield Demand(node.output[0], length * groups, first[of_input])
 
     def _of_product(self, node: NodeProto, shapes: Mapping[str, Shape]) -> Iterator[Demand]:
-        """The inner axis of a stored matrix; `Gemm` may turn either side."""
+        """The inner axis of a stored matrix. `Gemm` may transpose either side."""
         left, right = (shapes.get(name) for name in node.input[:2])
         if not left or not right or (node.input[0] in self.static) == (node.input[1] in self.static):
             return
@@ -299,7 +299,7 @@ class _Graph:
             yield Demand(node.output[0], wanted, found)
 
     def _of_elementwise(self, node: NodeProto, shapes: Mapping[str, Shape]) -> Iterator[Demand]:
-        """A stored length above 1 must be met; one that is met by 1 is repeated."""
+        """A stored length above 1 must match; a length of 1 is broadcast."""
         stored = [shapes[name] for name in node.input if name in self.static and name in shapes]
         computed = [shapes[name] for name in node.input if name not in self.static and name in shapes]
         for weight, shape in itertools.product(stored, computed):
@@ -308,7 +308,7 @@ class _Graph:
                     yield Demand(f"{node.output[0]}/{place}", wanted, found)
 
     def _of_reshape(self, node: NodeProto, first: Shape) -> Iterator[Demand]:
-        """Rows of a fixed length, such as [-1, 3136], can be made of a multiple of it only."""
+        """Rows of a fixed length, such as [-1, 3136], can only be made from a multiple of it."""
         target = self.values.get(node.input[1]) if len(node.input) > 1 else None
         if target is None or target.data_location == TensorProto.EXTERNAL:
             return
@@ -319,7 +319,7 @@ class _Graph:
 
 
 def _light(model: Path) -> ModelProto:
-    """The graph with small stored tensors and stubs for the others, without shapes but of its inputs."""
+    """The graph with small stored tensors and stubs for the others. Only its inputs keep their shapes."""
     proto = files.load_proto(model, weights=False)
     proto = onnx.inliner.inline_local_functions(proto) if proto.functions else proto
     _store_constants(proto)
@@ -335,7 +335,7 @@ def _light(model: Path) -> ModelProto:
 
 
 def _store_constants(proto: ModelProto) -> None:
-    """Tensors of `Constant` nodes become stored ones."""
+    """Convert the tensors of `Constant` nodes to initializers."""
     nodes = []
     for node in proto.graph.node:
         if node.op_type == "Constant" and node.attribute and node.attribute[0].HasField("t"):
@@ -349,7 +349,7 @@ def _store_constants(proto: ModelProto) -> None:
 
 
 def _static(proto: ModelProto) -> frozenset[str]:
-    """Tensors that are stored, or computed from such alone."""
+    """Tensors that are stored or computed only from stored ones."""
     static = {one.name for one in proto.graph.initializer}
     for node in proto.graph.node:
         inner = any(one.HasField("g") for one in node.attribute)
@@ -359,7 +359,7 @@ def _static(proto: ModelProto) -> frozenset[str]:
 
 
 def shape_of(info: onnx.ValueInfoProto) -> Shape | None:
-    """Lengths and names of its axes; `None` where the file does not say how many there are."""
+    """Lengths and names of its axes; `None` if the file does not declare the number of axes."""
     if not info.type.tensor_type.HasField("shape"):
         return None
     return tuple(

@@ -1,4 +1,4 @@
-"""Ranges of activations, seen on calibration examples that stream through the model one batch at a time."""
+"""Ranges of activations, observed on calibration examples that pass through the model one batch at a time."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ METHODS = {
 
 @dataclass(frozen=True)
 class Ranges:
-    """Where the ranges stand, and the tensors that had an infinity or NaN in them, which no 8 bits can hold."""
+    """The file with the ranges, and the tensors that contained an infinity or NaN, which 8 bits cannot represent."""
 
     cache: Path
     endless: frozenset[str]
 
 
 class OneBatch(CalibrationDataReader):  # type: ignore[misc]
-    """A single batch. Methods with histograms keep all intermediate tensors of what one reader gives them."""
+    """A single batch. Histogram methods keep all intermediate tensors of one reader in memory."""
 
     def __init__(self, feeds: Feeds) -> None:
         self._feeds: dict[str, object] | None = dict(feeds)
@@ -57,8 +57,8 @@ def write_ranges(
 ) -> Ranges:
     """Run `batches` through `model` and write the ranges of the operators' tensors to a cache that quantization reads.
 
-    `method` is `minmax`, `entropy` (least Kullback-Leibler divergence of the rounded distribution) or `percentile`
-    (99.999 % of the values). With `symmetric` every range is centred on zero. Memory holds the tensors of one batch.
+    `method` is `minmax`, `entropy` (minimum Kullback-Leibler divergence of the rounded distribution) or `percentile`
+    (99.999 % of the values). With `symmetric`, every range is centred on zero. One batch's tensors are in memory.
     """
     calibrator = create_calibrator(
         model,
@@ -66,10 +66,10 @@ def write_ranges(
         augmented_model_path=str(folder / "calibrated.onnx"),
         calibrate_method=METHODS[method],
         use_external_data_format=external,
-        # The library centres percentiles on zero unless told otherwise, which wastes a bit on every ReLU.
+        # The library centres percentiles on zero by default, which wastes a bit on every ReLU.
         extra_options={"symmetric": symmetric},
     )
-    # Its own session takes all cores; this one takes what the job may, and then sums come out the same every time.
+    # The library's own session would take all cores. This one takes the job's threads, so that sums are reproducible.
     options = runtime.session_options(threads, optimize=False)
     calibrator.infer_session = ort.InferenceSession(
         str(folder / "calibrated.onnx"), options, providers=["CPUExecutionProvider"]

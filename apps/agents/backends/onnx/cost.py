@@ -1,8 +1,8 @@
-"""What each layer of a graph holds and computes: parameters, bytes of weights, multiply-accumulates.
+"""The contents and cost of each layer of a graph: parameters, bytes of weights, multiply-accumulates.
 
-Shapes are those observed in a real run (`apps.agents.backends.onnx.observation`), so dynamic axes, loops and unusual
-operators are no obstacle. A multiply-accumulate (MAC) is one product added to a sum; bias, activation functions and
-normalization are not counted, as in the papers. An operator without a rule has unknown MACs, not none.
+Shapes were observed in a real run (`apps.agents.backends.onnx.observation`), so dynamic axes, loops and unusual
+operators are supported. A multiply-accumulate (MAC) is one product added to a sum. As in the papers, bias, activation
+functions and normalization are not counted. An operator without a rule has unknown MACs, not 0.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ class Weight:
 
     @property
     def size_bytes(self) -> int:
-        """As stored: types of 2 and 4 bits are packed."""
+        """Stored size: types of 2 and 4 bits are packed."""
         return math.ceil(self.parameters * element_bits(self.data_type) / 8)
 
 
 @dataclass(frozen=True)
 class LayerCost:
-    """Of one node. A weight that several nodes share counts for the first, so the sums are the model's."""
+    """Cost of one node. A weight that several nodes share counts for the first, so that the sums are the model's."""
 
     name: str
     op_type: str
@@ -54,12 +54,12 @@ class LayerCost:
 
 
 def element_bits(data_type: int) -> int:
-    """Bits of one stored element; 0 for text, whose length the type does not say."""
+    """Bits of one stored element; 0 for text, whose length is not determined by the type."""
     return BITS.get(ELEMENT_TYPES.get(data_type, ""), 0)
 
 
 def stored_tensors(graph: GraphProto) -> dict[str, Weight]:
-    """Initializers and `Constant` tensors of a graph by the name that nodes know them under."""
+    """Initializers and `Constant` tensors of a graph, by the name that nodes use."""
     found = {tensor.name: _weight(tensor.name, tensor) for tensor in graph.initializer}
     for sparse in graph.sparse_initializer:
         found[sparse.values.name] = _weight(sparse.values.name, sparse.values)
@@ -72,9 +72,9 @@ def stored_tensors(graph: GraphProto) -> dict[str, Weight]:
 
 
 def layer_costs(model: ModelProto, shapes: Shapes, examples: int = 1) -> tuple[LayerCost, ...]:
-    """The cost of every node but constants, in the graph's order.
+    """The cost of every node except constants, in the graph's order.
 
-    `shapes` are those of a run over `examples` examples; MACs are of one of them, rounded.
+    `shapes` are from a run with `examples` examples. MACs are per example, rounded.
     """
     weights = stored_tensors(model.graph)
     every = {**{name: weight.shape for name, weight in weights.items()}, **shapes}
@@ -107,12 +107,12 @@ def is_depthwise(node: NodeProto, shapes: Shapes) -> bool:
 
 
 def macs_of(node: NodeProto, shapes: Shapes) -> int | None:
-    """Multiply-accumulates of one run of `node`; `None` where there is no rule or a shape is unknown."""
+    """Multiply-accumulates of one run of `node`; `None` if there is no rule or a shape is unknown."""
     rule = _RULES.get(node.op_type)
     try:
         return None if rule is None else rule(node, shapes)
     except (KeyError, IndexError):
-        # A tensor of unknown shape, or of fewer axes than the operator's definition gives it.
+        # A tensor of unknown shape, or with fewer axes than the operator's definition.
         return None
 
 

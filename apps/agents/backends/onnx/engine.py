@@ -1,4 +1,4 @@
-"""ONNX Runtime as an evaluation wants it (`apps.agents.measuring.engine.Engine`)."""
+"""ONNX Runtime as the evaluation's engine (`apps.agents.measuring.engine.Engine`)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class OnnxEngine:
         self.summary: ModelSummary = wire.summary(files.used_bytes(self._model, wire))
 
     encoder: None = None
-    """An ONNX file carries no tokenizer."""
+    """An ONNX file does not contain a tokenizer."""
 
     def session(self, target: Target) -> Run:
         session = runtime.open_session(self._model, threads=target.threads, device=target.device)

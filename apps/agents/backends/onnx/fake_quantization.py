@@ -1,9 +1,10 @@
-"""Variants of a graph in which chosen nodes compute as if they were quantized to 8 bits, and all others in float.
+"""Variants of a graph in which selected nodes compute as if quantized to 8 bits, and all others in float.
 
-As static quantization in ONNX Runtime does it: inputs and outputs of a node pass through an unsigned 8-bit grid whose
-ends are the observed range with zero in it; the weights of products and convolutions lie on a signed grid, symmetric,
-one scale for each output channel; an output that only a ReLU or Clip reads is quantized behind it, and so those have no
-grid before them. Biases stay in float (they become 32-bit integers, whose error is negligible). See Jacob et al. 2018, https://arxiv.org/abs/1712.05877.
+This follows static quantization in ONNX Runtime. A node's inputs and outputs pass through an unsigned 8-bit grid whose
+ends are the observed range, extended to include zero. The weights of products and convolutions are rounded to a signed,
+symmetric grid with one scale per output channel. If only a ReLU or Clip reads an output, the grid is after that
+operator, so no grid is before it. Biases stay in float: as 32-bit integers their error is negligible. See Jacob et al.
+2018, https://arxiv.org/abs/1712.05877.
 """
 
 from __future__ import annotations
@@ -25,29 +26,29 @@ QUANTIZABLE = frozenset(
         *("InstanceNormalization", "LayerNormalization", "BatchNormalization"),
     )
 )
-"""What static quantization in ONNX Runtime changes the numbers of; operators that only move data are left out."""
+"""Operators whose numbers static quantization in ONNX Runtime changes, without those that only move data."""
 
 WEIGHT_INPUT = 1
 _CHANNEL_AXIS = {"Conv": 0, "ConvTranspose": 1, "MatMul": -1, "Gemm": -1}
-"""Output channels of the weight, by operator; a transposed Gemm has them first."""
+"""Axis of the weight's output channels, by operator. In a transposed Gemm it is the first."""
 _ACTIVATIONS = frozenset({"Relu", "Clip"})
 _WITHOUT_BIAS = frozenset({"Conv", "ConvTranspose", "Gemm", "LayerNormalization", "InstanceNormalization"})
 """Operators whose inputs from the third on are biases."""
 _FIRST_INPUT_ONLY = frozenset({"Resize", "BatchNormalization"})
 _MICROSOFT = "com.microsoft"
-"""This domain's QuantizeLinear runs beside every version of ONNX's own operators; ONNX's came with opset 10."""
+"""This domain's QuantizeLinear works with every opset; ONNX's own starts with opset 10."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A graph and the values of the stubs in it."""
+    """A graph and the values of its stubs."""
 
     proto: ModelProto
     added: Mapping[str, Array]
 
 
 def quantizable_nodes(bench: Workbench, ranges: Mapping[str, Range]) -> tuple[NodeProto, ...]:
-    """The nodes that 8 bits would change: of a quantizable type, with a float output that was observed."""
+    """The nodes that 8 bits would change: of a quantizable type, with an observed float output."""
     return tuple(
         node
         for node in bench.proto.graph.node
@@ -56,7 +57,7 @@ def quantizable_nodes(bench: Workbench, ranges: Mapping[str, Range]) -> tuple[No
 
 
 def quantized_variant(bench: Workbench, names: Collection[str], ranges: Mapping[str, Range]) -> Variant:
-    """The graph with the nodes called `names` quantized."""
+    """The graph with the nodes `names` quantized."""
     editor = _Editor(bench, ranges)
     for node in bench.proto.graph.node:
         editor.take(node, quantize=node.name in names)
@@ -64,7 +65,7 @@ def quantized_variant(bench: Workbench, names: Collection[str], ranges: Mapping[
 
 
 def affine_grid(seen: Range) -> tuple[np.float32, np.uint8]:
-    """Scale and zero point of the unsigned 8-bit grid over a range with zero in it."""
+    """Scale and zero point of the unsigned 8-bit grid over a range extended to include zero."""
     low, high = min(seen.low, 0.0), max(seen.high, 0.0)
     scale = (high - low) / 255 or 1.0
     return np.float32(scale), np.uint8(np.clip(round(-low / scale), 0, 255))
@@ -86,7 +87,7 @@ def on_affine_grid(values: Array) -> Array:
 
 @dataclass
 class _Editor:
-    """Writes the variant's nodes one after the other, so that the order stays topological."""
+    """Writes the variant's nodes one after the other, which keeps the order topological."""
 
     bench: Workbench
     ranges: Mapping[str, Range]
@@ -94,7 +95,7 @@ class _Editor:
     stored: list[TensorProto] = field(default_factory=list)
     added: dict[str, Array] = field(default_factory=dict)
     on_grid: dict[str, str] = field(default_factory=dict)
-    """Tensors that exist on the grid already, by their float name."""
+    """Tensors that already exist on the grid, by their float name."""
 
     def __post_init__(self) -> None:
         self.readers: dict[str, list[NodeProto]] = {}
@@ -167,7 +168,7 @@ class _Editor:
 
 
 def _inputs_on_grid(node: NodeProto) -> list[int]:
-    """Places of the inputs that are quantized with a node."""
+    """Indices of the inputs that are quantized with a node."""
     if node.op_type in _ACTIVATIONS:
         return []
     last = 1 if node.op_type in _FIRST_INPUT_ONLY else 2 if node.op_type in _WITHOUT_BIAS else len(node.input)
@@ -175,7 +176,7 @@ def _inputs_on_grid(node: NodeProto) -> list[int]:
 
 
 def _channel_axis(node: NodeProto, axes: int) -> int | None:
-    """Axis of the output channels in a weight; one scale for all where it has none."""
+    """Axis of the output channels in a weight; `None` for one scale in total."""
     if axes < 2:
         return None
     if node.op_type == "Gemm" and any(a.name == "transB" and a.i for a in node.attribute):

@@ -1,7 +1,6 @@
-"""Opening model files: one `.onnx`, or a zip of exactly one with its external data.
+"""Opens model files: one `.onnx`, or a zip of exactly one with its external data.
 
-Every onnx backend goes through `open_model`: it is where paths that a stranger wrote into a file are checked before any
-library follows them.
+Every onnx backend uses `open_model`. It checks the untrusted paths in a file before any library follows them.
 """
 
 from __future__ import annotations
@@ -30,12 +29,14 @@ WANTED = FORMATS[Format.ONNX].upload
 
 
 def open_model(path: Path, scratch: Path, limits: Limits | None = None) -> Path:
-    """The `.onnx` file of the model blob at `path`, ready to load: the path itself, or a file unpacked under `scratch`.
+    """The `.onnx` file of the uploaded model at `path`, ready to load: the path itself, or a file unpacked under
+    `scratch`.
 
-    External data is checked: relative, inside the model's own folder, there, no link, and long enough. A plain `.onnx`
-    may have none: in a store of blobs whatever lies beside it belongs to somebody else.
+    External data is checked: its path must be relative, inside the model's own folder, existing, not a link, and long
+    enough. A plain `.onnx` may not have external data: in a content-addressed store, neighbouring files belong to other
+    models.
 
-    Raises `ModelWrongType` naming what the file is, the `Archive…` errors, `ArchiveWithoutModel`, `ModelTruncated`,
+    Raises `ModelWrongType` with the file's kind, the `Archive…` errors, `ArchiveWithoutModel`, `ModelTruncated`,
     `ModelMalformed`, `ExternalDataMissing` and `ExternalDataEscape`.
     """
     kind = sniff(path)
@@ -59,17 +60,17 @@ def model_files(model: Path) -> tuple[Path, ...]:
 
 
 def external_locations(model: WireModel) -> frozenset[str]:
-    """The external files that a model's tensors stand in, as the file names them."""
+    """The external files that contain a model's tensors, as named in the file."""
     return frozenset(tensor.external.get("location", "") for tensor in model.tensors if tensor.external is not None)
 
 
 def size_bytes(model: Path) -> int:
-    """What an opened model takes on disk, external data included, unpacked."""
+    """Size of an opened model on disk, unpacked, with external data."""
     return sum(file.stat().st_size for file in model_files(model))
 
 
 def used_bytes(model: Path, wire: WireModel) -> int:
-    """The same without what no tensor refers to: of external files each byte that one does, once."""
+    """The same without unused bytes: of external files, each byte that a tensor refers to is counted once."""
     regions: dict[str, list[tuple[int, int]]] = {}
     for tensor in wire.tensors:
         if (entries := tensor.external) is not None:
@@ -88,9 +89,8 @@ def _covered(spans: list[tuple[int, int]]) -> int:
 
 
 def load_proto(model: Path, *, weights: bool = True) -> onnx.ModelProto:
-    """The opened model as a protobuf; without `weights` external data stays where it is.
-
-    Raises `ModelMalformed` when protobuf cannot parse the file.
+    """The opened model as a protobuf. Without `weights`, external data is not loaded.
+    Raises `ModelMalformed` if protobuf cannot parse the file.
     """
     try:
         return onnx.load(str(model), load_external_data=weights)
@@ -99,7 +99,7 @@ def load_proto(model: Path, *, weights: bool = True) -> onnx.ModelProto:
 
 
 def bring_inside(tensor: onnx.TensorProto, folder: Path) -> None:
-    """Load a tensor's external data, if it has any, from `folder` into the tensor itself."""
+    """Load a tensor's external data, if any, from `folder` into the tensor itself."""
     if tensor.data_location == onnx.TensorProto.EXTERNAL:
         onnx.external_data_helper.load_external_data_for_tensor(tensor, str(folder))
         tensor.data_location = onnx.TensorProto.DEFAULT
@@ -115,7 +115,7 @@ def _only_model(files: Iterable[Path]) -> Path:
 
 
 def _refuse_external_data(model: Path, folder: Path | None) -> None:
-    """Check every tensor that stands outside; without a `folder` there may be none."""
+    """Check every tensor with external data. Without a `folder`, external data is refused."""
     for tensor in onnx_wire.read_model(model).tensors:
         if tensor.external is not None:
             _check_external(tensor, tensor.external, folder)
@@ -129,7 +129,7 @@ def _check_external(tensor: WireTensor, entries: dict[str, str], folder: Path | 
     if folder is None:
         raise ExternalDataMissing(tensor=tensor.name, location=location, reason="which was not uploaded with it")
     file = folder / path
-    # The archive held no links; a second look costs nothing and also covers a folder that was not unpacked from one.
+    # The archive contained no links. This check is cheap and also covers a folder that does not come from an archive.
     if not file.resolve().is_relative_to(folder.resolve()):
         raise ExternalDataEscape(tensor=tensor.name, location=location)
     if not location or not file.is_file():
@@ -139,7 +139,7 @@ def _check_external(tensor: WireTensor, entries: dict[str, str], folder: Path | 
         raise ExternalDataMissing(
             tensor=tensor.name,
             location=location,
-            reason=f"which has {file.stat().st_size:,} bytes where {wanted:,} are needed",
+            reason=f"which has {file.stat().st_size:,} bytes, but {wanted:,} are needed",
         )
 
 

@@ -19,7 +19,7 @@ _BITS = 16
 class Float16Conversion(OnnxQuantization):
     """Weights and computation in IEEE half precision; inputs and outputs keep their types.
 
-    Numbers beyond ±65504 are cut to that, tiny ones to 5.96e-8. Operators without a half-precision kernel stay in
+    Numbers beyond ±65504 are clipped to that, tiny ones to 5.96e-8. Operators without a half-precision kernel stay in
     float, between casts. Method: Micikevicius et al. 2018, https://arxiv.org/abs/1710.03740, for inference only.
     """
 
@@ -33,7 +33,7 @@ class Float16Conversion(OnnxQuantization):
 
     def apply(self, assignment: Assignment, context: Context) -> Applied:
         proto = files.load_proto(self.prepared)
-        # Shape inference works on one protobuf; a larger model keeps the shapes that preparation found.
+        # Shape inference needs a single protobuf; a larger model keeps the shapes from its preparation.
         large = files.size_bytes(self.prepared) > ONE_PROTOBUF_BYTES
         with library_words(assignment.spec.label):
             converted: ModelProto = convert_float_to_float16(

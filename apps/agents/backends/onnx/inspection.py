@@ -1,8 +1,8 @@
-"""Inspecting an uploaded ONNX model: is it one, is it sound, can the runtime here take it?
+"""Inspects an uploaded ONNX model: whether it is one, is valid, and can run in the installed runtime.
 
-The order is from cheap and safe to thorough: size, content, archive and external data, the wire format, opset and
-operators, then onnx's own checker and shape inference (native code: this runs in a child process). Only where weights
-seem to fix axes that the file leaves open the model is run, once, on zeros.
+From cheap and safe to thorough: size, content, archive and external data, the wire format, opset and operators, then
+onnx's own checker and shape inference (native code, so this runs in a child process). The model is run, once, on zeros,
+only if weights seem to fix axes that the file leaves open.
 """
 
 from __future__ import annotations
@@ -38,36 +38,36 @@ from apps.agents.files.onnx_wire import DEFAULT_DOMAINS, WireModel
 MIB = 1024 * 1024
 DEFAULT_LIMIT_BYTES = 8 * 1024 * MIB
 OLDEST_OPSET = 7
-"""ONNX Runtime guarantees nothing below (https://onnxruntime.ai/docs/reference/compatibility.html)."""
+"""ONNX Runtime guarantees nothing for older opsets (https://onnxruntime.ai/docs/reference/compatibility.html)."""
 NEWEST_OPSET: int = onnx.defs.onnx_opset_version()
-"""The newest that both onnx and the runtime pinned beside it know; a test loads a model at both ends."""
+"""The newest that both onnx and the pinned runtime support; a test loads a model at both ends."""
 NEWEST_IR: int = onnx.IR_VERSION
 NOT_TENSORS = (
     (
         "map",
-        "a map, or a sequence of maps, as ZipMap makes them of probabilities",
+        "a map, or a sequence of maps, as ZipMap makes from probabilities",
         "with zipmap=False (skl2onnx: convert_sklearn(..., options={'zipmap': False}))",
     ),
-    ("sequence", "a sequence", "with one tensor in its place, or one for each part"),
-    ("optional", "optional", "with a tensor in its place that is always there"),
-    ("sparse", "a sparse tensor", "with a dense tensor in its place"),
+    ("sequence", "a sequence", "with one tensor instead, or one for each part"),
+    ("optional", "optional", "with a tensor instead that is always present"),
+    ("sparse", "a sparse tensor", "with a dense tensor instead"),
 )
-"""What marks the type of a value that is no plain tensor (`apps.agents.files.onnx_wire`), in words, and what to do."""
+"""Marks of types that are not plain tensors (`apps.agents.files.onnx_wire`), their description, and what to do."""
 RARE_TYPES = frozenset({"float64", "bfloat16"})
-"""Number types of weights that the runtime has code for in some operators only."""
+"""Number types of weights that the runtime supports only in some operators."""
 VALUES_UNKNOWN = (
-    "Shapes that the graph computes, in branches or loops for example, could not all be followed, so some stay unknown "
-    "until the model runs."
+    "Shapes that the graph computes, for example in branches or loops, could not all be followed, so some are "
+    "unknown until the model runs."
 )
 LARGEST_SHAPE_TENSOR = 1024
-"""Elements of a stored tensor whose values shape inference may want to see; the others stay in their external files."""
+"""Maximum elements of a stored tensor whose values shape inference may need; larger ones stay in external files."""
 
 
 def inspect(path: Path, scratch: Path, *, limit_bytes: int = DEFAULT_LIMIT_BYTES) -> ModelSummary:
-    """What the model blob at `path` is, once every check has passed; unpacked files go under `scratch`.
+    """The summary of the uploaded model at `path`, after every check has passed. Unpacked files go under `scratch`.
 
-    `limit_bytes` bounds the blob and what it unpacks to. Raises a `Model…`, `Archive…`, `ExternalData…`,
-    `Opset…` or `Operators…` error of `apps.agents.contracts.errors`, each with its own code.
+    `limit_bytes` limits the upload and its unpacked size. Raises a `Model…`, `Archive…`, `ExternalData…`, `Opset…` or
+    `Operators…` error of `apps.agents.contracts.errors`, each with its own code.
     """
     _refuse_size(path.stat().st_size, limit_bytes)
     model = files.open_model(path, scratch, Limits(total_bytes=limit_bytes))
@@ -76,19 +76,19 @@ def inspect(path: Path, scratch: Path, *, limit_bytes: int = DEFAULT_LIMIT_BYTES
     check_claims(wire)
     notes = check_structure(model)
     check_kernels(wire, model)
-    told = {"notes": (*notes, *_on_cpu(wire, model))}
-    summary = wire.summary(files.used_bytes(model, wire)).model_copy(update=told)
+    noted = {"notes": (*notes, *_on_cpu(wire, model))}
+    summary = wire.summary(files.used_bytes(model, wire)).model_copy(update=noted)
     return with_fixed_axes(summary, model)
 
 
 def check_claims(wire: WireModel) -> None:
-    """Refuse what the file says of itself: no graph, an opset or operators that the runtime does not know."""
+    """Refuse a file that declares no graph, or an opset or operators that the runtime does not support."""
     if not wire.has_graph or not wire.operators:
         raise ModelEmpty(missing="operators" if wire.has_graph else "graph")
     if not wire.outputs:
         raise ModelEmpty(missing="outputs")
     if wire.ir_version is None:
-        raise ModelMalformed(reason="it does not say which version of ONNX it is written in")
+        raise ModelMalformed(reason="it does not declare its version of ONNX")
     if wire.ir_version > NEWEST_IR:
         raise OpsetUnsupported(opset=wire.ir_version, domain="the file format (IR)", low=1, high=NEWEST_IR)
     if wire.opset is not None and not OLDEST_OPSET <= wire.opset <= NEWEST_OPSET:
@@ -126,10 +126,10 @@ def runtime_operators() -> frozenset[tuple[str, str]]:
 
 
 def check_structure(model: Path) -> tuple[str, ...]:
-    """onnx's checker, then its shape inference. Raises `ModelMalformed` with what they say; returns notes.
+    """Run onnx's checker, then its shape inference. Raises `ModelMalformed` with their message; returns notes.
 
-    Shapes that the file notes for intermediate tensors are not held against it: tools that change a model's axes often
-    leave old ones behind, and no runtime minds. The declared outputs must be what comes out.
+    Shapes that the file declares for intermediate tensors are ignored: tools that change a model's axes often leave old
+    ones behind, and runtimes ignore them. The declared outputs must match.
     """
     try:
         # By path, the checker also opens external data.
@@ -140,12 +140,12 @@ def check_structure(model: Path) -> tuple[str, ...]:
     except onnx.shape_inference.InferenceError as error:
         raise ModelMalformed(reason=f"shape inference finds a contradiction: {_first_sentence(error)}") from error
     except (ValueError, RuntimeError, UnicodeDecodeError) as error:
-        # onnx's native code reports what its authors did not foresee (a broken reference, a bad conversion) this way.
+        # onnx's native code reports unexpected problems (a broken reference, a bad conversion) this way.
         raise ModelMalformed(reason=_first_sentence(error)) from error
 
 
 def check_kernels(wire: WireModel, model: Path) -> None:
-    """Refuse what stands in the newest set of operators and the runtime, which is behind, has no code for.
+    """Refuse operators of the newest opset that the runtime, which lags behind, does not implement.
 
     Raises `OpsetUnsupported`.
     """
@@ -160,19 +160,19 @@ def check_kernels(wire: WireModel, model: Path) -> None:
 
 
 def _on_cpu(wire: WireModel, model: Path) -> tuple[str, ...]:
-    """That the runtime does not run a model of rare number types on a CPU, as a note: a GPU may."""
+    """A note if the runtime does not run a model of rare number types on a CPU. A GPU may run it."""
     if not any(tensor.dtype in RARE_TYPES for tensor in wire.tensors):
         return ()
     try:
         runtime.open_session(model, optimize=False)
     except ModelNotLoadable as error:
         reason = error.context["reason"]
-        return (f"The runtime does not load it on a CPU: {reason}. Stored in float32 it would run anywhere.",)
+        return (f"The runtime does not load it on a CPU: {reason}. With float32 weights it would run anywhere.",)
     return ()
 
 
 def _for_inference(model: Path) -> onnx.ModelProto:
-    """The graph with the small tensors that shapes are computed from, and without what it says of shapes inside."""
+    """The graph with the small tensors that shapes are computed from, without the declared inner shapes."""
     proto = files.load_proto(model, weights=False)
     for graph in all_graphs(proto.graph):
         del graph.value_info[:]
@@ -185,9 +185,9 @@ def _for_inference(model: Path) -> onnx.ModelProto:
 def _check_shapes(model: Path, proto: onnx.ModelProto) -> tuple[str, ...]:
     """Infer every shape. Raises `onnx.shape_inference.InferenceError`.
 
-    Values are followed through the graph too where that works: onnx gives up on branches that use the same names
-    inside, on bodies of several loops that do, and on some operators that it writes as functions. What is no
-    contradiction without that is one of onnx alone if the runtime, which infers shapes on its own, loads the model.
+    Values are also propagated through the graph if that works. onnx fails on branches that use the same inner names, on
+    several loop bodies that do, and on some operators that it implements as functions. A contradiction that appears
+    only with values is ignored if the runtime, which infers shapes independently, loads the model.
     """
     try:
         onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True, data_prop=True)
@@ -199,7 +199,7 @@ def _check_shapes(model: Path, proto: onnx.ModelProto) -> tuple[str, ...]:
 
 
 def _consistent(proto: onnx.ModelProto) -> bool:
-    """Whether shapes agree where no values are followed, or at least the outputs with what is declared of them."""
+    """Whether shapes agree without propagating values, or at least the outputs with their declared shapes."""
     try:
         onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True)
     except onnx.shape_inference.InferenceError:
@@ -208,7 +208,7 @@ def _consistent(proto: onnx.ModelProto) -> bool:
 
 
 def _outputs(proto: onnx.ModelProto) -> Iterator[tuple[Shape | None, Shape | None]]:
-    """The declared shape of every output, and what comes out as far as it is known."""
+    """The declared shape of every output, and its inferred shape as far as it is known."""
     bare = onnx.ModelProto()
     bare.CopyFrom(proto)
     for info in bare.graph.output:
@@ -235,7 +235,7 @@ def _loads(model: Path) -> bool:
 
 
 def _inlined(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with its own functions put in place, so that inference sees through them."""
+    """The model with its own functions inlined, so that inference sees through them."""
     return onnx.inliner.inline_local_functions(proto) if proto.functions else proto
 
 
@@ -245,6 +245,6 @@ def _refuse_size(size_bytes: int, limit_bytes: int) -> None:
 
 
 def _first_sentence(error: Exception) -> str:
-    """The message without the dump of the node that onnx appends, in at most 300 characters."""
+    """The message without the node dump that onnx appends, at most 300 characters."""
     text = str(error).split("==> Context:")[0]
     return " ".join(text.split())[:300].rstrip(". ") or type(error).__name__

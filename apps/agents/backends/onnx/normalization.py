@@ -1,7 +1,7 @@
-"""One form for all graphs before they are quantized: what the libraries stumble over, written in another way.
+"""Rewrites a graph before quantization so that the libraries do not fail on unusual forms.
 
-The function stays the same. `normalized` works on the file as it came, `settle` on the graph that folding left. The
-analysis looks at the normalized graph too, so that its layers have the names that techniques know.
+The function stays the same. `normalized` works on the uploaded file, `settle` on the folded graph. The analysis also
+uses the normalized graph, so that its layers have the names that techniques know.
 """
 
 from __future__ import annotations
@@ -24,35 +24,35 @@ from apps.agents.files.onnx_files import all_graphs
 from apps.agents.files.onnx_wire import DEFAULT_DOMAINS, NO_NAMES
 
 NEWEST_QUANTIZED_OPSET = 27
-"""The newest whose QuantizeLinear the runtime here carries out; a test tries one more."""
+"""The newest opset whose QuantizeLinear the installed runtime implements; a test tries the next one."""
 _CONSTANTS_SINCE_IR = 4
 _FLOAT = TensorProto.FLOAT
 _OTHER_FLOATS = frozenset({TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE})
 FLOAT32_BITS = 32.0
 _FLOATS = FULL_FLOATS | HALF_FLOATS
 _ENOUGH_OTHER_FLOATS = 0.05
-"""Of the stored floats; a constant or two in double are no reason to rewrite a graph."""
+"""Minimum share of the stored floats: a constant or two in double are not enough to rewrite a graph."""
 _TYPE_ATTRIBUTES = frozenset({"to", "dtype", "output_dtype", "stash_type"})
-"""Attributes that hold a number type."""
+"""Attributes that contain a number type."""
 _WITH_BIAS = frozenset({"Conv", "ConvTranspose", "Gemm"})
 _BIAS = 2
-"""Place of a bias among the inputs."""
+"""Index of a bias among the inputs."""
 _LIBRARY_SUFFIX = re.compile(
     r"_(quant|scale|zero|dequant|output_|bias_|cast|convert|reshape|reduce|matmul|mul|abs|q4|dq|bnb4|clip|pre_reshape)",
     re.IGNORECASE,
 )
-"""What quantization appends to the name of a tensor to name others that it makes of it."""
+"""Suffixes that quantization appends to a tensor's name for the tensors that it derives."""
 _LIBRARY_NODE = re.compile("_(de)?quant", re.IGNORECASE)
 """The same for nodes."""
 
 
 def normalized(model: Path, folder: Path, *, widen: bool = False) -> Path:
-    """`model` (opened), or its normalized copy under `folder` where that differs.
+    """`model` (opened), or its normalized copy under `folder` if that differs.
 
-    Empty inputs at the end of a list go, stored tensors are no inputs, placeholders for axes without a name go, no node
-    bears a name that quantization gives to its own, and operators are written in the newest set that can be quantized
-    at most. With `widen` every float is computed and stored in float32; inputs and
-    outputs keep their types, behind casts.
+    Removes empty inputs at the end of a list, stored tensors from the inputs, and placeholders for unnamed axes.
+    Renames nodes whose names quantization uses for its own. Converts operators to the newest opset that can be
+    quantized, if theirs is newer. With `widen`, every float is computed and stored in float32; inputs and outputs keep
+    their types, with casts.
     """
     widening = widen and _has_other_floats(_float_counts(model))
     proto = files.load_proto(model, weights=widening)
@@ -66,10 +66,10 @@ def normalized(model: Path, folder: Path, *, widen: bool = False) -> Path:
 
 
 def settle(proto: ModelProto, folder: Path) -> None:
-    """Change a folded graph so that names are free and biases are owned; external weights stand in `folder`.
+    """Rename tensors and separate biases in a folded graph, in place. External weights are in `folder`.
 
-    Each convolution and `Gemm` gets a bias of its own, no tensor bears a name that quantization may give to another,
-    and an output that is stored comes out of an `Identity`.
+    Each convolution and `Gemm` gets its own bias, no tensor has a name that quantization may give to another, and a
+    stored output becomes the output of an `Identity`.
     """
     _free_names(proto)
     _own_biases(proto, folder)
@@ -77,14 +77,14 @@ def settle(proto: ModelProto, folder: Path) -> None:
 
 
 def stored_bits(model: Path) -> float:
-    """Bits that a stored float of an opened model takes on average, where quantization widens them; 32 elsewhere."""
+    """Average bits of a stored float in an opened model, if quantization widens it; otherwise 32."""
     counts = _float_counts(model)
     if not _has_other_floats(counts):
         return FLOAT32_BITS
     return sum(count * BITS[name] for name, count in counts.items()) / counts.total()
 
 
-# --- the file as it came ----------------------------------------------------------------------------------------------
+# --- the uploaded file ------------------------------------------------------------------------------------------------
 
 
 def _float_counts(model: Path) -> Counter[str]:
@@ -100,7 +100,7 @@ def _has_other_floats(counts: Counter[str]) -> bool:
 
 
 def _saved(proto: ModelProto, model: Path, folder: Path, *, moved: bool) -> Path:
-    """Write to `folder`; a graph whose weights stay in files beside `model` is written there."""
+    """Write to `folder`, or beside `model` if the weights stay in files there."""
     external = not moved and len(files.model_files(model)) > 1
     target = (model.parent if external else folder) / "normalized.onnx"
     large = moved and proto.ByteSize() > ONE_PROTOBUF_BYTES
@@ -109,7 +109,7 @@ def _saved(proto: ModelProto, model: Path, folder: Path, *, moved: bool) -> Path
 
 
 def _drop_empty_ends(proto: ModelProto) -> bool:
-    """Remove empty names at the end of lists of inputs and outputs; they say the same as nothing."""
+    """Remove empty names at the end of lists of inputs and outputs, which have no meaning."""
     dropped = False
     for node in _all_nodes(proto):
         for names in (node.input, node.output):
@@ -120,7 +120,7 @@ def _drop_empty_ends(proto: ModelProto) -> bool:
 
 
 def _drop_stored_inputs(proto: ModelProto) -> bool:
-    """Until IR version 4 stored tensors were listed as inputs, and then the runtime takes none for a constant."""
+    """Until IR version 4, stored tensors were listed as inputs. The runtime then does not treat them as constants."""
     stored = {tensor.name for tensor in proto.graph.initializer}
     listed = [index for index, info in enumerate(proto.graph.input) if info.name in stored]
     for index in reversed(listed):
@@ -130,7 +130,7 @@ def _drop_stored_inputs(proto: ModelProto) -> bool:
 
 
 def _drop_placeholders(proto: ModelProto) -> bool:
-    """Axes that are called `?` have no name: the runtime would take all of them for one."""
+    """Remove `?` as an axis name: the runtime would treat all such axes as the same."""
     dropped = False
     for info in (*proto.graph.input, *proto.graph.output, *proto.graph.value_info):
         for axis in info.type.tensor_type.shape.dim:
@@ -141,7 +141,7 @@ def _drop_placeholders(proto: ModelProto) -> bool:
 
 
 def _free_node_names(proto: ModelProto) -> bool:
-    """Quantization looks for its own nodes by name, so no other may be called so."""
+    """Quantization finds its own nodes by name, so no other node may have such a name."""
     tensors = _names(proto.graph)
     clashing = [node for node in proto.graph.node if _LIBRARY_NODE.search(node.name) and _base(node.name, tensors)]
     names = {node.name for node in proto.graph.node}
@@ -151,7 +151,7 @@ def _free_node_names(proto: ModelProto) -> bool:
 
 
 def _lower_opset(proto: ModelProto) -> bool:
-    """Write ONNX's own operators in a set that can be quantized; a graph that cannot be converted stays as it is."""
+    """Convert ONNX's own operators to an opset that can be quantized. A graph that cannot be converted is unchanged."""
     entry = next((one for one in proto.opset_import if one.domain in DEFAULT_DOMAINS), None)
     if entry is None or entry.version <= NEWEST_QUANTIZED_OPSET:
         return False
@@ -162,14 +162,14 @@ def _lower_opset(proto: ModelProto) -> bool:
         return True
     try:
         converted = version_converter.convert_version(proto, NEWEST_QUANTIZED_OPSET)
-    except RuntimeError:  # An operator that the older set does not have, or in another way.
+    except RuntimeError:  # The older opset lacks an operator, or defines it differently.
         return False
     proto.CopyFrom(converted)
     return True
 
 
 def _changed_operators(proto: ModelProto, opset: int) -> set[str]:
-    """The operators of the graph that `opset` defines in another way than the newest set that can be quantized."""
+    """The operators of the graph that `opset` defines differently from the newest opset that can be quantized."""
     used = {node.op_type for node in _all_nodes(proto) if node.domain in DEFAULT_DOMAINS}
     return {
         name
@@ -181,8 +181,8 @@ def _changed_operators(proto: ModelProto, opset: int) -> set[str]:
 def to_float32(proto: ModelProto) -> ModelProto:
     """`proto`, weights inside, with float16, bfloat16 and double computed and stored as float32 throughout.
 
-    Inputs and outputs keep their types: a cast stands behind each input and before each output that has another.
-    Numbers beyond the range of float32 become its largest.
+    Inputs and outputs keep their types: a cast follows each such input and precedes each such output. Numbers beyond
+    the range of float32 become its largest.
     """
     inlined: ModelProto = onnx.inliner.inline_local_functions(proto) if proto.functions else proto
     stored = {tensor.name for tensor in inlined.graph.initializer}
@@ -243,7 +243,7 @@ def _widen_tensor(tensor: TensorProto) -> None:
 
 
 def _own_biases(proto: ModelProto, folder: Path) -> None:
-    """Quantization gives a bias the scales of its layer, so two layers cannot share one."""
+    """Quantization scales a bias by its layer, so two layers cannot share one."""
     stored = {tensor.name: tensor for tensor in proto.graph.initializer}
     read = Counter(name for node in _all_nodes(proto) for name in node.input)
     names = _names(proto.graph)
@@ -259,9 +259,9 @@ def _own_biases(proto: ModelProto, folder: Path) -> None:
 
 
 def _free_names(proto: ModelProto) -> None:
-    """Rename inner tensors whose names quantization may give to what it makes of others.
+    """Rename inner tensors whose names quantization may give to tensors that it derives.
 
-    Where an input or an output of the graph bears such a name, the other tensor is the one that is renamed.
+    If an input or output of the graph has such a name, the other tensor is renamed.
     """
     names = _names(proto.graph)
     ends = _ends(proto)
@@ -274,7 +274,7 @@ def _free_names(proto: ModelProto) -> None:
 
 
 def _base(name: str, names: set[str]) -> str | None:
-    """The tensor of whose name `name` is made by a suffix that quantization appends; `None` where there is none."""
+    """The tensor from whose name `name` is formed by a suffix that quantization appends; `None` if there is none."""
     bases = (name[: found.start()] for found in _LIBRARY_SUFFIX.finditer(name))
     return next((base for base in bases if base in names), None)
 
@@ -284,7 +284,7 @@ def _ends(proto: ModelProto) -> set[str]:
 
 
 def _detach(proto: ModelProto, ends: Iterable[str], names: set[str]) -> None:
-    """Put an `Identity` between inputs and outputs of the graph and the tensors inside, which get other names."""
+    """Put an `Identity` between the graph's inputs and outputs and the inner tensors, which get other names."""
     renamed = {name: _free(f"{name}/own", names) for name in ends}
     fed = {info.name for info in proto.graph.input}
     _rename(proto.graph, renamed)
@@ -295,7 +295,7 @@ def _detach(proto: ModelProto, ends: Iterable[str], names: set[str]) -> None:
 
 
 def _copy_stored_outputs(proto: ModelProto) -> None:
-    """Converters of number types forget that what is stored can be an output as it stands."""
+    """Copy stored outputs, because converters of number types do not expect a stored tensor as an output."""
     stored = {tensor.name for tensor in proto.graph.initializer} - {info.name for info in proto.graph.input}
     _detach(proto, [info.name for info in proto.graph.output if info.name in stored], _names(proto.graph))
 
@@ -321,7 +321,7 @@ def _names(graph: GraphProto) -> set[str]:
 
 
 def _free(wanted: str, names: set[str]) -> str:
-    """`wanted`, or with a number where that is taken; it is taken from now on."""
+    """`wanted`, with a number appended if it is taken. Marks the result as taken."""
     name, number = wanted, 1
     while name in names:
         number += 1
@@ -331,7 +331,7 @@ def _free(wanted: str, names: set[str]) -> str:
 
 
 def _rename(graph: GraphProto, renamed: dict[str, str]) -> None:
-    """Give tensors other names wherever nodes read and write them; the graph's own inputs and outputs keep theirs."""
+    """Rename tensors wherever nodes read and write them. The graph's own inputs and outputs keep their names."""
 
     def renew(names: Iterable[str]) -> list[str]:
         return [renamed.get(name, name) for name in names]

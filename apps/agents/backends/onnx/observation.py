@@ -1,7 +1,7 @@
-"""One look at everything that flows through a graph: the shape of every tensor and the range of every float one.
+"""One run that observes everything in a graph: the shape of every tensor and the range of every float tensor.
 
-The graph runs over a few examples with all of its intermediate tensors as outputs. Costs need the shapes, and
-quantization experiments the ranges; both come from here, so calibration runs once.
+The graph runs on a few examples with all intermediate tensors as outputs. Costs need the shapes and quantization
+experiments need the ranges; both come from here, so calibration runs only once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 @dataclass(frozen=True)
 class Range:
-    """Smallest and largest value seen; infinite ones count as the largest finite number of their sign."""
+    """Smallest and largest value seen. Infinities count as the largest finite number of their sign."""
 
     low: float
     high: float
@@ -32,13 +32,13 @@ class Range:
 
 @dataclass
 class Observation:
-    """`shapes` are those of the first batch, of `examples_per_batch` examples."""
+    """`shapes` are from the first batch, which has `examples_per_batch` examples."""
 
     examples_per_batch: int = 0
     examples: int = 0
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     ranges: dict[str, Range] = field(default_factory=dict)
-    """Of float32 tensors that hold at least one number."""
+    """Ranges of float32 tensors with at least one number."""
     not_finite: set[str] = field(default_factory=set)
     """Tensors in which a NaN or an infinity was seen."""
 
@@ -54,9 +54,9 @@ class Observation:
 
 
 def observe(bench: Workbench, batches: Iterable[Feeds]) -> Observation:
-    """Run `batches` (first axis the examples) and note every tensor: inputs, intermediates, outputs.
+    """Run `batches` (examples on the first axis) and observe every tensor: inputs, intermediates, outputs.
 
-    All tensors of a batch are in memory at once: a batch of one example is the cheapest. Raises `ModelNotLoadable` and
+    All tensors of a batch are in memory at once, so a batch of one example is cheapest. Raises `ModelNotLoadable` and
     `ModelRunFailed`.
     """
     proto = bench.copy()
@@ -80,7 +80,7 @@ def observe(bench: Workbench, batches: Iterable[Feeds]) -> Observation:
 
 
 def _range(array: Array) -> Range | None:
-    """Of the numbers in `array`; `None` where all are NaN."""
+    """The range of the numbers in `array`; `None` if all are NaN."""
     low, high = float(np.fmin.reduce(array, axis=None)), float(np.fmax.reduce(array, axis=None))
     if np.isnan(low) or np.isnan(high):
         return None

@@ -1,9 +1,9 @@
-"""Where the time goes: ONNX Runtime's own profiler, its events brought home to the layers of the graph.
+"""The time of each layer, from ONNX Runtime's own profiler.
 
-The runtime times the nodes that are left after its optimizations. One is brought home by, in this order: its own
-name; its outputs (a fused node ends where the last of its parts ended); the name of a node in the blocked layout, which
-is its output's with `_nchwc`; the longest layer name that its name begins with (fused nodes are often named so). A
-fused operator counts for the convolution or product in it. What is left, such as changes of layout, belongs to no
+The runtime times the nodes that remain after its optimizations. Each is assigned to a layer of the graph by, in this
+order: its own name; its outputs (a fused node ends where its last part ended); the name of a node in the blocked
+layout, which is its output's with `_nchwc`; the longest layer name that its name begins with (fused nodes are often
+named so). A fused operator counts for its convolution or product. The rest, such as changes of layout, belongs to no
 layer.
 """
 
@@ -33,33 +33,33 @@ _PARTS = {
     "FusedMatMul": "MatMul",
     "FusedGemm": "Gemm",
 }
-"""Fused operators and the part that stands for them."""
+"""Fused operators and the part that represents them."""
 _FARTHEST_PART = 4
-"""How many nodes before its end a fused operator's convolution or product is looked for."""
+"""How many nodes before its end to search for a fused operator's convolution or product."""
 _DEQUANTIZE = "DequantizeLinear"
 _LAYOUT_CHANGES = frozenset({"ReorderInput", "ReorderOutput"})
 
 
 @dataclass
 class Profile:
-    """Times of one run in milliseconds, medians over the runs that were profiled."""
+    """Times of one run in milliseconds: medians over the profiled runs."""
 
     layers_ms: dict[str, float] = field(default_factory=dict)
-    """By node name; a layer that was fused into another or folded away is absent."""
+    """By node name. A layer that was fused into another or folded away is missing."""
     other_ms: float = 0.0
-    """Nodes that the runtime added itself."""
+    """Time of nodes that the runtime added itself."""
 
     @property
     def total_ms(self) -> float:
         return sum(self.layers_ms.values()) + self.other_ms
 
     def share(self, name: str) -> float | None:
-        """The layer's part of the time in all operators, 0 to 1; `None` where it has none of its own."""
+        """The layer's share of the time of all operators, 0 to 1; `None` if it has no time of its own."""
         return self.layers_ms[name] / self.total_ms if name in self.layers_ms and self.total_ms else None
 
 
 def profile(model: Path, feeds: Feeds, target: Target, *, runs: int = RUNS) -> Profile:
-    """Profile `runs` runs of an opened `model` after some to warm up, with the target's threads and provider.
+    """Profile `runs` runs of an opened `model` after a warm-up, with the target's threads and provider.
 
     Raises `ModelNotLoadable`, `ModelRunFailed` and `DeviceMissing`.
     """
@@ -69,9 +69,9 @@ def profile(model: Path, feeds: Feeds, target: Target, *, runs: int = RUNS) -> P
 
 
 def operator_times(model: Path, feeds: Feeds, target: Target, *, runs: int = RUNS) -> OperatorTimes:
-    """Every node that the runtime runs after its optimizations, with the layer of the file that it belongs to.
+    """Every node that the runtime runs after its optimizations, with its layer in the file.
 
-    Raises what `profile` does.
+    Raises the errors of `profile`.
     """
     events, timed = _record(model, feeds, target, runs)
     homes = _Homes(files.load_proto(model, weights=False).graph, timed)
@@ -84,7 +84,7 @@ def operator_times(model: Path, feeds: Feeds, target: Target, *, runs: int = RUN
 
 
 def _record(model: Path, feeds: Feeds, target: Target, runs: int) -> tuple[list[dict[str, Any]], GraphProto]:
-    """The profiler's events of the runs to warm up and of `runs` more, and the graph that was run."""
+    """The profiler's events of the warm-up and of `runs` more runs, and the graph that was run."""
     with tempfile.TemporaryDirectory(prefix="profile-") as folder:
         options = runtime.session_options(target.threads)
         options.enable_profiling = True
@@ -99,7 +99,7 @@ def _record(model: Path, feeds: Feeds, target: Target, runs: int) -> tuple[list[
 
 
 def _dequantized(events: list[dict[str, Any]], timed: GraphProto) -> dict[str, str]:
-    """The nodes whose first input was turned into float for them, by name, with the type that it had."""
+    """The nodes whose first input was converted to float for them, by name, with its original type."""
     made_float = {node.output[0]: node.name for node in timed.node if node.op_type == _DEQUANTIZE}
     types = {
         event["name"].removesuffix(_SUFFIX): next(iter(event["args"]["input_type_shape"][0]), "")
@@ -114,14 +114,14 @@ def _dequantized(events: list[dict[str, Any]], timed: GraphProto) -> dict[str, s
 
 
 def _warmup(runs: int) -> int:
-    """Runs that do not count, before `runs` that do: a model that is profiled few times is a slow one."""
+    """Number of uncounted runs before `runs` counted ones. A model with few profiled runs is slow."""
     return min(WARMUP_RUNS, runs)
 
 
 def _times_by_node(events: list[dict[str, Any]], timed: Mapping[str, NodeProto], runs: int) -> dict[str, float]:
-    """Median milliseconds of each timed node by name, warm-up runs left out.
+    """Median milliseconds of each timed node by name, without warm-up runs.
 
-    Nodes inside a branch or a loop have events too; their time is in that of the node that holds them.
+    Nodes inside a branch or a loop have events too; their time is already in the surrounding node's.
     """
     times_us: dict[str, list[float]] = {}
     for event in events:
@@ -132,7 +132,7 @@ def _times_by_node(events: list[dict[str, Any]], timed: Mapping[str, NodeProto],
 
 
 class _Homes:
-    """Which layer of `graph` a node of the optimized graph `timed` belongs to."""
+    """Finds the layer of `graph` to which a node of the optimized graph `timed` belongs."""
 
     def __init__(self, graph: GraphProto, timed: GraphProto) -> None:
         self.layers = {node.name for node in graph.node}

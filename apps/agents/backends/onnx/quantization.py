@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic, q
 from onnxruntime.quantization.registry import IntegerOpsRegistry, QDQRegistry, QLinearOpsRegistry
 
 from apps.agents.backends.onnx import files
-from apps.agents.backends.onnx.calibration import METHODS, write_ranges
+from apps.agents.backends.onnx.calibration import METHODS, Ranges, write_ranges
 from apps.agents.backends.onnx.graph import library_words
 from apps.agents.backends.onnx.runtime import ONE_PROTOBUF_BYTES
 from apps.agents.backends.onnx.saving import save_artifact
@@ -37,16 +37,16 @@ TYPES = {
     "uint16": QuantType.QUInt16,
 }
 PER_CHANNEL_OPSET = 13
-"""The first one whose QuantizeLinear takes a scale for each channel."""
+"""The first opset whose QuantizeLinear accepts one scale per channel."""
 _UNSUPPORTED = frozenset({("int8", "uint8")})
-"""Types of activations and weights that the library refuses together."""
+"""Pairs of activation and weight types that the library refuses."""
 _WEIGHT_BITS = 8
 
 
 class StaticQuantization(OnnxQuantization):
-    """Weights and activations in 8 bits; QuantizeLinear and DequantizeLinear stand around each operator (QDQ).
+    """Weights and activations in 8 bits; QuantizeLinear and DequantizeLinear surround each operator (QDQ).
 
-    The runtime fuses them into integer kernels where it has one for the number types. Method: Jacob et al. 2018,
+    The runtime fuses them into integer kernels, if it has them for the number types. Method: Jacob et al. 2018,
     https://arxiv.org/abs/1712.05877.
     """
 
@@ -69,29 +69,43 @@ class StaticQuantization(OnnxQuantization):
             raise TechniqueParameters(reason=reason, field="operators")
         pair = (assignment.parameters["activation_type"], assignment.parameters["weight_type"])
         if pair in _UNSUPPORTED:
-            reason = f"{pair[0]} activations do not go with {pair[1]} weights in this runtime"
+            reason = f"{pair[0]} activations cannot be combined with {pair[1]} weights in this runtime"
             raise TechniqueParameters(reason=reason, field="weight_type")
 
     def apply(self, assignment: Assignment, context: Context) -> Applied:
-        chosen, label = assignment.parameters, assignment.spec.label
-        operators = _chosen_operators(assignment)
         proto = self.graph()
+        odd = self._flattened(proto, assignment, context)
+        with library_words(assignment.spec.label):
+            model = save_beside(_at_least(proto, PER_CHANNEL_OPSET), self.prepared, "flattened.onnx")
+        ranges = self._ranges(model, assignment, context)
+        with library_words(assignment.spec.label):
+            endless = touching(proto, ranges.endless | not_finite(proto, self.prepared.parent))
+            if endless:
+                context.log(f"{', '.join(endless)}: infinities go through, so the nodes stay in float.", "warning")
+            context.progress(0.8, "writing 8-bit weights")
+            target = _quantized(model, assignment, [*odd, *endless], ranges.cache)
+        return Applied(save_artifact(files.load_proto(target), assignment.out), {"left_in_float": [*odd, *endless]})
+
+    def _flattened(self, proto: ModelProto, assignment: Assignment, context: Context) -> list[str]:
+        """Prepare biases and tables in place. Returns the nodes that stay in float because of their bias."""
         odd = flatten_biases(proto, self.prepared.parent)
         if odd:
             context.log(f"{', '.join(odd)}: a bias with several rows, so the node stays in float.", "warning")
-        if chosen["per_channel"]:
+        if assignment.parameters["per_channel"]:
             detach_grouped_biases(proto, self.prepared.parent)
             part_tables(proto, self.prepared.parent)
-        with library_words(label):
-            model = save_beside(_at_least(proto, PER_CHANNEL_OPSET), self.prepared, "flattened.onnx")
-        external = files.size_bytes(model) > ONE_PROTOBUF_BYTES
+        return odd
+
+    def _ranges(self, model: Path, assignment: Assignment, context: Context) -> Ranges:
+        """The ranges of activations, measured on the calibration examples."""
+        chosen = assignment.parameters
         count = int(chosen["calibration_examples"])
-        # Histograms are made of whole intermediate tensors, smallest and largest values of two numbers each.
+        # Histograms need whole intermediate tensors; smallest and largest values need two numbers for each.
         batches = assignment.batches(count) if chosen["calibration"] == "minmax" else assignment.batches(count, 1)
-        with library_words(label):
-            ranges = write_ranges(
+        with library_words(assignment.spec.label):
+            return write_ranges(
                 model,
-                operators,
+                _chosen_operators(assignment),
                 counted(
                     batches,
                     count,
@@ -102,32 +116,36 @@ class StaticQuantization(OnnxQuantization):
                 symmetric=chosen["symmetric_activations"],
                 threads=assignment.threads,
                 folder=assignment.scratch,
-                external=external,
+                external=_is_external(model),
             )
-            endless = touching(proto, ranges.endless | not_finite(proto, self.prepared.parent))
-            if endless:
-                context.log(f"{', '.join(endless)}: infinities go through, so the nodes stay in float.", "warning")
-            context.progress(0.8, "writing 8-bit weights")
-            target = assignment.scratch / "quantized.onnx"
-            quantize_static(
-                model,
-                target,
-                quant_format=QuantFormat.QDQ,
-                op_types_to_quantize=operators,
-                per_channel=chosen["per_channel"],
-                activation_type=TYPES[chosen["activation_type"]],
-                weight_type=TYPES[chosen["weight_type"]],
-                nodes_to_exclude=[*kept_nodes(assignment), *odd, *endless],
-                use_external_data_format=external,
-                calibrate_method=METHODS[chosen["calibration"]],
-                extra_options={"ActivationSymmetric": chosen["symmetric_activations"]},
-                calibration_cache_path=ranges.cache,
-            )
-        return Applied(save_artifact(files.load_proto(target), assignment.out), {"left_in_float": [*odd, *endless]})
+
+
+def _is_external(model: Path) -> bool:
+    return files.size_bytes(model) > ONE_PROTOBUF_BYTES
+
+
+def _quantized(model: Path, assignment: Assignment, in_float: Sequence[str], cache: Path) -> Path:
+    """`model` with 8-bit weights and activations, except for the nodes `in_float`."""
+    chosen, target = assignment.parameters, assignment.scratch / "quantized.onnx"
+    quantize_static(
+        model,
+        target,
+        quant_format=QuantFormat.QDQ,
+        op_types_to_quantize=_chosen_operators(assignment),
+        per_channel=chosen["per_channel"],
+        activation_type=TYPES[chosen["activation_type"]],
+        weight_type=TYPES[chosen["weight_type"]],
+        nodes_to_exclude=[*kept_nodes(assignment), *in_float],
+        use_external_data_format=_is_external(model),
+        calibrate_method=METHODS[chosen["calibration"]],
+        extra_options={"ActivationSymmetric": chosen["symmetric_activations"]},
+        calibration_cache_path=cache,
+    )
+    return target
 
 
 class DynamicQuantization(OnnxQuantization):
-    """Weights in 8 bits; the range of each activation is taken while running, so no calibration is needed."""
+    """Weights in 8 bits; the range of each activation is computed at run time, so it needs no calibration."""
 
     @property
     def operators(self) -> frozenset[str]:
@@ -152,7 +170,7 @@ class DynamicQuantization(OnnxQuantization):
                 op_types_to_quantize=sorted(set(IntegerOpsRegistry) - kept),
                 per_channel=chosen["per_channel"],
                 weight_type=TYPES[chosen["weight_type"]],
-                # The library writes every Gemm as a MatMul of this name before it looks at the names to leave out.
+                # The library converts every Gemm to a MatMul of this name before it reads the names to exclude.
                 nodes_to_exclude=[*stay, *(f"{name}_MatMul" for name in stay)],
                 use_external_data_format=files.size_bytes(model) > ONE_PROTOBUF_BYTES,
             )
@@ -167,7 +185,7 @@ def quantizable_operators() -> frozenset[str]:
 def counted(
     batches: Iterator[Feeds], examples: int, tell: Callable[[float], None], rows: Callable[[Feeds], int] = FIRST.rows
 ) -> Iterator[Feeds]:
-    """`batches` as they are, telling the share of `examples` that has passed after each."""
+    """Yield `batches`, and report the share of `examples` that has passed after each."""
     passed = 0
     for feeds in batches:
         yield feeds
@@ -176,7 +194,7 @@ def counted(
 
 
 def not_finite(proto: ModelProto, folder: Path) -> set[str]:
-    """Stored floats with an infinity or NaN among them; external ones stand in `folder`."""
+    """Stored floats with an infinity or NaN among them; external ones are in `folder`."""
     floats = (tensor for tensor in proto.graph.initializer if tensor.data_type == TensorProto.FLOAT)
     return {one.name for one in floats if not np.isfinite(numpy_helper.to_array(one, str(folder))).all()}
 
@@ -187,13 +205,13 @@ def touching(proto: ModelProto, tensors: Set[str]) -> list[str]:
 
 
 def _chosen_operators(assignment: Assignment) -> list[str]:
-    """The operator types to quantize, in one order always: the library follows it."""
+    """The operator types to quantize, always in the same order, which affects the library's result."""
     chosen = set(assignment.parameters["operators"]) or quantizable_operators()
     return sorted(chosen - set(assignment.parameters["keep_float_operators"]))
 
 
 def _at_least(proto: ModelProto, opset: int) -> ModelProto:
-    """`proto` in the standard operator set `opset`, or as it is where that is newer."""
+    """`proto` converted to the standard opset `opset`, unchanged if its own is newer."""
     version = next(entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx"))
     if version >= opset:
         return proto

@@ -1,4 +1,4 @@
-"""What `run.py` needs of ONNX Runtime: the model beside this file, opened."""
+"""The part of `run.py` for ONNX Runtime: opens the model next to this file."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +11,7 @@ Arrays = dict[str, Any]
 _DTYPES = {"float": "float32", "double": "float64"}
 
 
-def load(here: Path, told: dict[str, Any], threads: int) -> tuple[list[str], Callable[[Arrays], Arrays]]:
+def load(here: Path, interface: dict[str, Any], threads: int) -> tuple[list[str], Callable[[Arrays], Arrays]]:
     """The names of the inputs, and a function from arrays by name to outputs by name."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
@@ -28,6 +28,6 @@ def load(here: Path, told: dict[str, Any], threads: int) -> tuple[list[str], Cal
 
 
 def _typed(array: Any, kind: str) -> Any:
-    """Numbers in the type that the input wants; texts, and types that NumPy has no name for, as they are."""
+    """Numbers in the input's type. Texts, and types unknown to NumPy, are unchanged."""
     name = _DTYPES.get(kind, kind)
     return array.astype(name) if hasattr(np, name) and array.dtype.kind in "biuf" else array

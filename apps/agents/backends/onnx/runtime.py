@@ -1,4 +1,4 @@
-"""ONNX Runtime sessions that measure the same way every time: fixed threads, named providers, sequential execution."""
+"""ONNX Runtime sessions for reproducible measurements: fixed threads, named providers, sequential execution."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ RUNTIME_ERRORS: tuple[type[Exception], ...] = (
     state.EngineError,
     state.RuntimeException,
 )
-"""What the runtime raises about a model; they have no base class of their own."""
+"""The runtime's exceptions about a model. They do not have a common base class."""
 _RUN_ERRORS: tuple[type[Exception], ...] = (*RUNTIME_ERRORS, ValueError)
 """A missing or superfluous input is a ValueError."""
 
 ONE_PROTOBUF_BYTES = 1_500_000_000
-"""Models up to this size are worked on as one protobuf, which takes 2 GiB; what a tool adds needs some of it."""
+"""Models up to this size are processed as one protobuf, whose limit is 2 GiB; tools need some of it for additions."""
 ERRORS_ONLY = 3
 
 
 def providers(device: Device) -> list[str]:
-    """Execution providers for a target. Raises `DeviceMissing` where this runtime has none for it."""
+    """Execution providers for a target. Raises `DeviceMissing` if the installed runtime has none for it."""
     wanted = {Device.CPU: "CPUExecutionProvider", Device.CUDA: "CUDAExecutionProvider"}[device]
     available = ort.get_available_providers()
     if wanted not in available:
@@ -48,7 +48,7 @@ def providers(device: Device) -> list[str]:
 
 
 def session_options(threads: int, *, optimize: bool = True) -> ort.SessionOptions:
-    """Options with `threads` inside an operator and one operator at a time; only errors are printed."""
+    """Options with `threads` inside an operator and one operator at a time. Only errors are printed."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -60,7 +60,7 @@ def session_options(threads: int, *, optimize: bool = True) -> ort.SessionOption
 
 
 def save_optimized(options: ort.SessionOptions, target: Path, size_bytes: int) -> None:
-    """Have the session write its optimized graph to `target`; weights too large for a protobuf go to a file beside."""
+    """Let the session write its optimized graph to `target`; weights too large for a protobuf go to a separate file."""
     options.optimized_model_filepath = str(target)
     if size_bytes > ONE_PROTOBUF_BYTES:
         key = "session.optimized_model_external_initializers_file_name"
@@ -75,9 +75,9 @@ def open_session(
     optimize: bool = True,
     options: ort.SessionOptions | None = None,
 ) -> ort.InferenceSession:
-    """A session of a model file (or its serialized protobuf) as a deployment would run it.
+    """A session of a model file (or its serialized protobuf), as in a deployment.
 
-    `options` replaces what `threads` and `optimize` say. Raises `ModelNotLoadable` with the runtime's own reason.
+    `options` replaces `threads` and `optimize`. Raises `ModelNotLoadable` with the runtime's own reason.
     """
     source = model if isinstance(model, bytes) else str(model)
     try:
@@ -89,7 +89,7 @@ def open_session(
 
 
 def run(session: ort.InferenceSession, feeds: Feeds, outputs: Sequence[str] | None = None) -> list[NDArray[Any]]:
-    """The outputs (all, or those named) for one batch. Raises `ModelRunFailed` with the runtime's own reason."""
+    """The outputs (all, or the named ones) for one batch. Raises `ModelRunFailed` with the runtime's own reason."""
     try:
         results: list[NDArray[Any]] = session.run(list(outputs) if outputs is not None else None, dict(feeds))
     except _RUN_ERRORS as error:
@@ -98,15 +98,15 @@ def run(session: ort.InferenceSession, feeds: Feeds, outputs: Sequence[str] | No
 
 
 def reason_of(error: Exception) -> str:
-    """The runtime's message without its tags, source paths and line breaks, in at most 400 characters."""
+    """The runtime's message without its tags, source paths and line breaks, at most 400 characters."""
     text = re.sub(r"\[ONNXRuntimeError\] : \d+ : \w+ : ", "", str(error))
     text = re.sub(r"/onnxruntime_src/\S+ ", "", text)
     return " ".join(text.split())[:400].rstrip(". ") or type(error).__name__
 
 
 def peak_memory(model: Path, feeds: Feeds, target: Target, *, runs: int = RUNS) -> int:
-    """How many bytes loading `model` and running it `runs` times takes on the host: `measuring.peak_memory`.
+    """Bytes that loading `model` and running it `runs` times takes on the host: see `measuring.peak_memory`.
 
-    Prepacked copies of weights and the arena for activations are in it; memory on an accelerator is not.
+    Includes prepacked copies of weights and the arena for activations, but not memory on an accelerator.
     """
     return measure("apps.agents.backends.onnx.memory", model, feeds, target, runs=runs)

@@ -1,4 +1,4 @@
-"""Writing ONNX artifacts: portable, without traces of the machine that made them, the same bytes every time."""
+"""Writes ONNX artifacts: portable, without traces of the machine, and reproducible to the byte."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from onnx import ModelProto
 from apps.agents.files.onnx_files import all_graphs, write_onnx
 
 _MADE_BY_TOOLS = ("onnx.infer", "onnx.quant.pre_process")
-"""Notes that preprocessing tools leave for themselves."""
+"""Metadata that preprocessing tools leave for themselves."""
 
 
 def save_artifact(model: ModelProto, out: Path) -> Path:
-    """Write `model` to `out` as `model.onnx`, or as `model.zip` where it is too large for one file.
+    """Write `model` to `out` as `model.onnx`, or as `model.zip` if it is too large for one file.
 
-    `model` is tidied, and its weights move to the file beside it, so the caller's copy is not to be used again.
+    `model` is tidied and its weights move to a separate file, so do not use it afterwards.
     """
     tidy(model)
     return write_onnx(model, out, onnx.save_model)
 
 
 def tidy(model: ModelProto) -> None:
-    """Drop what no runtime reads: comments, stack traces of the exporter, inferred shapes, operator sets unused.
+    """Remove what no runtime reads: comments, stack traces of the exporter, inferred shapes, unused opsets.
 
-    The metadata of the model itself stays: members keep class names and the like there.
+    The model's own metadata stays: members keep class names and similar information there.
     """
     for index in reversed(range(len(model.metadata_props))):
         if model.metadata_props[index].key in _MADE_BY_TOOLS:

@@ -1,8 +1,9 @@
-"""How much each layer, and each type of operator, can bear 8 bits: all else in float, what does the output lose?
+"""How well each layer, and each type of operator, tolerates 8 bits while everything else stays in float.
 
 The measure is the signal-to-quantization-noise ratio (SQNR) at the model's output in decibels: ten times the logarithm
-of the output's energy over the energy of its change. Noise energies of layers add up well, and no labels are needed
-(Lin et al. 2016, https://arxiv.org/abs/1511.06393). Ranges are observed once; an experiment is a variant of the graph.
+of the output's energy over the energy of its change. Noise energies of layers are nearly additive, and the method needs
+no labels (Lin et al. 2016, https://arxiv.org/abs/1511.06393). Ranges are observed once. An experiment is a variant of
+the graph.
 """
 
 from __future__ import annotations
@@ -34,18 +35,21 @@ def measure_sensitivity(
     tell: Tell,
     clock: Callable[[], float] = time.monotonic,
 ) -> Sensitivity:
-    """Quantize each operator type alone, then each node alone in the `order` of their names, until `budget_s` is over.
+    """Quantize each operator type alone, then each node alone in the `order` of their names, until `budget_s` has
+    passed.
 
-    `batches` are the examples that the output is compared on. An experiment that the runtime refuses leaves its node
-    unknown and a note. Raises `ModelRunFailed` only where the model itself fails.
+    The output is compared on the examples in `batches`. If the runtime refuses an experiment, the node stays unknown
+    and there is a note. Raises `ModelRunFailed` only if the model itself fails.
     """
     found = Sensitivity()
     points = measuring_points(bench.proto, observation)
-    # No 8 bits hold an infinity, so quantization leaves what it goes through in float.
+    # 8 bits cannot represent an infinity, so quantization leaves such nodes in float.
     endless = observation.not_finite
     nodes = [node for node in quantizable_nodes(bench, observation.ranges) if not endless & {*node.input, *node.output}]
     if not points or not nodes:
-        missing = "no float32 tensor near its outputs to compare" if nodes else "no float32 operator that takes 8 bits"
+        missing = (
+            "no float32 tensor near its outputs to compare" if nodes else "no float32 operator that supports 8 bits"
+        )
         found.notes.append(f"Quantization sensitivity is not measured: the model has {missing}.")
         return found
     if not {output.name for output in bench.proto.graph.output} & set(points):
@@ -59,7 +63,7 @@ def measure_sensitivity(
 
 
 def measuring_points(proto: ModelProto, observation: Observation) -> tuple[str, ...]:
-    """The float32 outputs; where there is none, the float32 tensors nearest before the outputs."""
+    """The float32 outputs or, without any, the float32 tensors nearest before the outputs."""
     produced = {name: node for node in proto.graph.node for name in node.output}
     names = [output.name for output in proto.graph.output]
     points = [name for name in names if name in observation.ranges]
@@ -73,7 +77,7 @@ def measuring_points(proto: ModelProto, observation: Observation) -> tuple[str, 
 
 
 class _Judge:
-    """Holds the float outputs against those of a variant."""
+    """Compares the float outputs with those of a variant."""
 
     def __init__(
         self, bench: Workbench, observation: Observation, batches: Sequence[Feeds], points: tuple[str, ...]
@@ -83,7 +87,7 @@ class _Judge:
         self.reference = [runtime.run(session, feeds, points) for feeds in batches]
 
     def sqnr_db(self, names: tuple[str, ...]) -> float:
-        """The lowest over the measuring points with the nodes `names` quantized."""
+        """The lowest SQNR over the measuring points with the nodes `names` quantized."""
         variant = quantized_variant(self.bench, names, self.ranges)
         session = self.bench.session(_with_outputs(variant.proto, self.points), variant.added)
         found = np.zeros((len(self.points), 2))

@@ -1,10 +1,10 @@
-"""Moving outliers from activations into the weights that follow them, the function unchanged (SmoothQuant).
+"""Moves outliers from activations into the weights that follow, without changing the function (SmoothQuant).
 
 A *site* is a tensor X that was scaled channel by channel just before (by LayerNorm, RMSNorm, or a product with a stored
-vector) and that goes into matrix products with stored weights. Dividing X's channel j by s_j and multiplying row j of
-those weights by s_j computes the same; with s_j = max|X_j|^α / max|W_j|^(1−α) neither side has channels that stand out
-far (Xiao et al. 2023, https://arxiv.org/abs/2211.10438, equation 4). The division goes into the norm's own scale where
-nobody else reads X, else into one product in front of the matrix products.
+vector) and that feeds matrix products with stored weights. Dividing X's channel j by s_j and multiplying row j of those
+weights by s_j computes the same. With s_j = max|X_j|^α / max|W_j|^(1−α), neither side has extreme channels (Xiao et al.
+2023, https://arxiv.org/abs/2211.10438, equation 4). The division is merged into the norm's own scale if nothing else
+reads X; otherwise it is one product before the matrix products.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ Floats = NDArray[np.float32]
 
 NORMS = frozenset({"LayerNormalization", "SimplifiedLayerNormalization", "RMSNormalization", "SkipLayerNormalization"})
 SMALLEST_SCALE = 1e-5
-"""A channel of nothing but zeros is left alone rather than divided by nothing."""
+"""A channel that is all zeros is left unchanged, which avoids a division by zero."""
 
 
 @dataclass(frozen=True)
 class Product:
-    """A matrix product that reads a site; `transposed` says that its weight is stored as `[out, in]`."""
+    """A matrix product that reads a site. `transposed`: its weight is stored as `[out, in]`."""
 
     node: str
     weight: str
@@ -38,7 +38,7 @@ class Product:
 
 @dataclass(frozen=True)
 class Site:
-    """`tensor` is X; `vectors` are the stored scale and bias that make it, empty where others read X as well."""
+    """`tensor` is X. `vectors` are the stored scale and bias that produce it; empty if other nodes read X as well."""
 
     tensor: str
     channels: int
@@ -49,7 +49,7 @@ class Site:
 
 
 class Smoothing:
-    """The sites of one graph, and the graph with the outliers moved. `folder` is where external weights lie."""
+    """The sites of one graph, and the graph with the outliers moved. `folder` contains the external weights."""
 
     def __init__(self, proto: ModelProto, folder: Path) -> None:
         self.proto, self._folder = proto, folder
@@ -83,7 +83,7 @@ class Smoothing:
                     yield Site(tensor, channels, products, vectors if alone else (), makers if alone else ())
 
     def _products(self, tensor: str) -> tuple[Product, ...]:
-        """The matrix products with a stored two-dimensional weight that `tensor` goes into from the left."""
+        """The matrix products with a stored two-dimensional weight whose left input is `tensor`."""
         found = []
         for node in self._readers.get(tensor, ()):
             if node.op_type not in ("MatMul", "Gemm") or node.input[0] != tensor or list(node.input).count(tensor) > 1:
@@ -99,9 +99,9 @@ class Smoothing:
         return tensor is not None and tensor.data_type == TensorProto.FLOAT and len(tensor.dims) == 2
 
     def _vectors(self, tensor: str) -> tuple[tuple[str, ...], tuple[str, ...], int] | None:
-        """Names of the stored vectors that scale `tensor` and of the nodes that read them, and the channels.
+        """Names of the stored vectors that scale `tensor`, of the nodes that read them, and the number of channels.
 
-        None where the last thing that happened to it is no scaling.
+        `None` if the last operation on it is not a scaling.
         """
         node = self._producers[tensor]
         if node.op_type in NORMS:
@@ -142,7 +142,7 @@ class Smoothing:
         return np.asarray(np.where(largest > SMALLEST_SCALE, np.maximum(scale, SMALLEST_SCALE), 1.0), np.float32)
 
     def smoothed(self, scales: Mapping[str, Floats]) -> ModelProto:
-        """A copy of the graph with the sites named in `scales` (by their tensor) smoothed."""
+        """A copy of the graph in which the sites in `scales` (by tensor) are smoothed."""
         proto = ModelProto()
         proto.CopyFrom(self.proto)
         nodes = {node.name: node for node in proto.graph.node}

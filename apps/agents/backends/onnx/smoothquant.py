@@ -1,8 +1,8 @@
 """SmoothQuant for ONNX graphs: static int8 of the matrix products, after outliers were moved into their weights.
 
-What is smoothed and how stands in `apps.agents.backends.onnx.smoothing`. How far the difficulty is moved (α) is
-searched for each model: on calibration examples, every matrix product behind a norm is computed with both sides rounded
-to 8 bits as the runtime does, and the α with the least error over all of them is taken.
+`apps.agents.backends.onnx.smoothing` describes the smoothing. How far the difficulty is moved (α) is searched for each
+model: on calibration examples, every matrix product after a norm is computed with both sides rounded to 8 bits as in
+the runtime, and the α with the smallest total error is chosen.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from apps.agents.techniques.base import Applied, Assignment, Coverage
 
 PRODUCTS = ("MatMul", "Gemm")
 ALPHAS = tuple(round(0.05 * step, 2) for step in range(21))
-"""What the search tries: 0 leaves all of the difficulty to the activations, 1 moves all of it into the weights."""
+"""Values of the search: 0 leaves all the difficulty to the activations, 1 moves all of it into the weights."""
 SEARCH_ROWS = 256
-"""Rows of each site (tokens, say) that the search looks at."""
+"""Rows of each site (such as tokens) that the search uses."""
 SAME_DB = 80.0
 """Smoothing reorders float32 arithmetic, whose rounding stays far below this."""
 _STATIC = {"calibration": "minmax", "symmetric_activations": False, "keep_float_operators": (), "operators": PRODUCTS}
@@ -39,10 +39,10 @@ class SmoothQuant(StaticQuantization):
     """W8A8 of matrix products behind LayerNorm or RMSNorm. Method: Xiao et al. 2023, arXiv 2211.10438."""
 
     def check(self, assignment: Assignment, context: Context) -> None:
-        """Raises `TechniqueNotApplicable` where no norm stands before a matrix product."""
+        """Raises `TechniqueNotApplicable` if no norm precedes a matrix product."""
         super().check(_as_static(assignment), context)
         if not Smoothing(self.graph(), self.prepared.parent).sites:
-            reason = "no norm of it goes into a matrix product with stored weights"
+            reason = "none of its norms feeds a matrix product with stored weights"
             raise TechniqueNotApplicable(technique=assignment.spec.label, reason=reason)
 
     def coverage(self, assignment: Assignment) -> Coverage:
@@ -50,7 +50,7 @@ class SmoothQuant(StaticQuantization):
 
     def apply(self, assignment: Assignment, context: Context) -> Applied:
         smoothing = Smoothing(self.graph(), self.prepared.parent)
-        context.progress(0.0, f"looking at {len(smoothing.sites)} norms")
+        context.progress(0.0, f"examining {len(smoothing.sites)} norms")
         seen = _Seen(self.prepared, smoothing, assignment)
         alpha = float(assignment.parameters["alpha"])
         if alpha < 0:
@@ -61,8 +61,8 @@ class SmoothQuant(StaticQuantization):
         if fidelity.sqnr_db < SAME_DB:
             reason = f"smoothing alone changes the outputs by up to {fidelity.max_abs_error:.3g}"
             raise TechniqueInvalidOutput(technique=assignment.spec.label, reason=reason)
-        self._smoothing_told = (
-            f"Outliers of {len(scales)} norms were moved into the weights with alpha {alpha:g}; before any rounding "
+        self._smoothing_note = (
+            f"Outliers of {len(scales)} norms were moved into the weights with alpha {alpha:g}. Before any rounding, "
             f"that changes the outputs by at most {fidelity.max_abs_error:.2g}."
         )
         self.prepared = smoothed
@@ -71,17 +71,17 @@ class SmoothQuant(StaticQuantization):
         return Applied(applied.artifact, {**applied.evidence, "smoothing": smoothing_found})
 
     def effect(self, assignment: Assignment, before: ModelSummary, after: ModelSummary) -> str:
-        return f"{super().effect(assignment, before, after)} {self._smoothing_told}"
+        return f"{super().effect(assignment, before, after)} {self._smoothing_note}"
 
 
 def best_alpha(smoothing: Smoothing, seen: _Seen, parameters: Mapping[str, Any]) -> float:
-    """The α of `ALPHAS` with the least relative error of the products, summed over the sites."""
+    """The α of `ALPHAS` with the smallest relative error of the products, summed over the sites."""
     errors = [sum(_error(smoothing, site, seen, alpha, parameters) for site in smoothing.sites) for alpha in ALPHAS]
     return ALPHAS[int(np.argmin(errors))]
 
 
 def _error(smoothing: Smoothing, site: Site, seen: _Seen, alpha: float, parameters: Mapping[str, Any]) -> float:
-    """Energy of the error of a site's products in 8 bits, against the energy of the products."""
+    """Energy of the error of a site's products in 8 bits, relative to the energy of the products."""
     scale = smoothing.scales(site, seen.largest[site.tensor], alpha)
     low, high = seen.lowest[site.tensor] / scale, seen.highest[site.tensor] / scale
     rows = seen.rows[site.tensor]
@@ -97,7 +97,7 @@ def _error(smoothing: Smoothing, site: Site, seen: _Seen, alpha: float, paramete
 
 
 def _rounded_activations(array: Floats, low: float, high: float) -> Floats:
-    """256 steps between the extremes that were seen, zero one of them."""
+    """Rounded to 256 steps between the observed extremes; zero is one of the steps."""
     low, high = min(low, 0.0), max(high, 0.0)
     step = (high - low) / 255 or 1.0
     zero = np.round(-low / step)
@@ -105,14 +105,14 @@ def _rounded_activations(array: Floats, low: float, high: float) -> Floats:
 
 
 def _rounded_weights(array: Floats, *, per_channel: bool) -> Floats:
-    """Signed 8 bits, centred on zero, a scale for each output channel or one for all."""
+    """Rounded to signed 8 bits, centred on zero, with one scale per output channel or one in total."""
     largest = np.abs(array).max(0 if per_channel else None)
     step = np.where(largest > 0, largest / 127, 1.0)
     return np.asarray(np.round(array / step) * step, np.float32)
 
 
 class _Seen:
-    """What went through the sites on calibration examples: extremes of each channel, and some rows, by tensor."""
+    """What the sites received on calibration examples: extremes of each channel, and some rows, by tensor."""
 
     def __init__(self, prepared: Path, smoothing: Smoothing, assignment: Assignment) -> None:
         names = [site.tensor for site in smoothing.sites]
@@ -140,7 +140,7 @@ def _spread(rows: Floats, count: int) -> Floats:
 
 
 def _showing(proto: ModelProto, names: Sequence[str]) -> ModelProto:
-    """A copy that gives the tensors called `names` as outputs as well."""
+    """A copy that also outputs the tensors `names`."""
     copied = ModelProto()
     copied.CopyFrom(proto)
     present = {output.name for output in copied.graph.output}
@@ -164,5 +164,5 @@ def _fidelity(before: Path, after: Path, assignment: Assignment) -> OutputFideli
 
 
 def _as_static(assignment: Assignment) -> Assignment:
-    """The same work as static quantization reads it."""
+    """The same assignment in the form that static quantization reads."""
     return replace(assignment, parameters={**assignment.parameters, **_STATIC})

@@ -1,4 +1,4 @@
-"""What the quantizations of ONNX models share: the prepared graph, which nodes they reach, names that stay in float."""
+"""Shared by the quantizations of ONNX models: the prepared graph, which nodes they reach, nodes that stay in float."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from apps.agents.techniques.base import BATCH, Assignment, Coverage, Estimated, 
 
 _FLOAT32_BYTES = 4
 _SMALLEST_AXES = 2
-"""Tensors with fewer are biases and scales, which stay as they are."""
+"""Tensors with fewer axes are biases and scales, which are not changed."""
 
 
 class OnnxQuantization(QuantizationAgent):
@@ -30,34 +30,34 @@ class OnnxQuantization(QuantizationAgent):
 
     prepared: Path
     stored_bits: float
-    """Of a float of the model as it came, which the prepared graph holds in 32."""
+    """Bits of a float in the original model, which the prepared graph stores in 32."""
 
     @property
     @abstractmethod
     def operators(self) -> frozenset[str]:
-        """Every operator type whose weights it can narrow."""
+        """Every operator type whose weights it can quantize."""
 
     @abstractmethod
     def bits(self, assignment: Assignment) -> float:
-        """Bits of a narrowed weight, its share of the scales included."""
+        """Bits of a quantized weight, including its share of the scales."""
 
     def check(self, assignment: Assignment, context: Context) -> None:
-        """Prepares the graph, too. Raises `TechniqueParameters` for names that the graph does not have."""
+        """Also prepares the graph. Raises `TechniqueParameters` for names that the graph does not have."""
         super().check(assignment, context)
         model = files.open_model(assignment.model, assignment.scratch)
         rewritten = normalized(model, assignment.scratch, widen=True)
         self.prepared = prepare_to_quantize(model, rewritten, assignment.scratch, context)
         self.stored_bits = stored_bits(model)
         if rewritten != model:
-            self._tell_difference(model, assignment, context)
+            self._log_difference(model, assignment, context)
         proto = self.graph()
         unknown = set(kept_nodes(assignment)) - {node.name for node in proto.graph.node}
         if unknown:
-            reason = f"the graph has no nodes called {', '.join(sorted(unknown)[:5])} to keep in float"
+            reason = f"the graph does not have the nodes {', '.join(sorted(unknown)[:5])} to keep in float"
             raise TechniqueParameters(reason=reason, field="parameters")
 
-    def _tell_difference(self, model: Path, assignment: Assignment, context: Context) -> None:
-        """How near the rewritten graph is to the model before anything is quantized, on one batch."""
+    def _log_difference(self, model: Path, assignment: Assignment, context: Context) -> None:
+        """Log how close the rewritten graph is to the model before quantization, on one batch."""
         sessions = [runtime.open_session(path, threads=assignment.threads) for path in (model, self.prepared)]
         meters = [OutputFidelity(output.name) for output in sessions[0].get_outputs()]
         feeds = next(assignment.batches(BATCH))
@@ -67,18 +67,18 @@ class OnnxQuantization(QuantizationAgent):
                 meter.add(*finite)
         decibels = min((meter.sqnr_db for meter in meters if meter.elements), default=None)
         if decibels is not None:
-            context.log(f"Rewritten for quantization, the graph gives the outputs with {decibels:.1f} dB over noise.")
+            context.log(f"Rewritten for quantization, the graph's outputs are {decibels:.1f} dB above the noise.")
 
     def graph(self) -> ModelProto:
         """The prepared graph; external weights stay outside."""
         return files.load_proto(self.prepared, weights=False)
 
     def reached(self, assignment: Assignment) -> frozenset[str]:
-        """The operator types whose weights it will narrow here."""
+        """The operator types whose weights it will quantize in this assignment."""
         return self.operators - set(assignment.parameters.get("keep_float_operators", ()))
 
     def estimate(self, assignment: Assignment) -> Estimated:
-        """As every quantization; where nothing is covered, what the graph shows to be the reason."""
+        """Like every quantization; if nothing is covered, with the reason that the graph shows."""
         if not self.coverage(assignment).covered_bytes and (reason := self._why_nothing(assignment)):
             raise TechniqueNotApplicable(technique=assignment.spec.label, reason=reason)
         return super().estimate(assignment)
@@ -86,14 +86,14 @@ class OnnxQuantization(QuantizationAgent):
     def _why_nothing(self, assignment: Assignment) -> str | None:
         how = assignment.engine().summary.quantization
         if how:
-            return f"it is quantized already ({how}), and no operator that it would reach has weights in floats"
+            return f"it is already quantized ({how}), and no operator within reach has float weights"
         inner = (graph for node in self.graph().graph.node for graph in subgraphs(node))
         if any(graph.initializer for graph in inner):
             return "its weights are inside branches or loops, which quantization does not reach"
         return None
 
     def coverage(self, assignment: Assignment) -> Coverage:
-        """The weights of all nodes that are neither kept by name nor by operator."""
+        """The weights of all nodes that are not kept by name or by operator."""
         proto = self.graph()
         floats = {t.name: _bytes_of(t) for t in proto.graph.initializer if t.data_type == TensorProto.FLOAT}
         large = {t.name for t in proto.graph.initializer if len(t.dims) >= _SMALLEST_AXES}
@@ -124,11 +124,11 @@ def initializers(proto: ModelProto) -> dict[str, TensorProto]:
 
 
 def flatten_biases(proto: ModelProto, folder: Path) -> list[str]:
-    """Give every `Gemm` a bias with one axis, as ONNX Runtime's quantizer takes for granted. Returns what stays odd.
+    """Give every `Gemm` a bias with one axis, as ONNX Runtime's quantizer expects. Returns the nodes with other biases.
 
-    It compares a bias with the weight's scales channel by channel, so one of the shape [1, N] makes it ask for "the
-    truth value of an array with more than one element", and a single number for all channels ends the list early. Both
-    mean the same as N numbers. A bias with several rows cannot be changed: those nodes are returned, by name.
+    The quantizer compares a bias with the weight's scales channel by channel. A bias of shape [1, N] makes it ask for
+    "the truth value of an array with more than one element", and a single number for all channels ends the list early.
+    Both mean the same as N numbers. A bias with several rows cannot be changed; the names of those nodes are returned.
     """
     stored = initializers(proto)
     odd = []
@@ -154,10 +154,10 @@ def flatten_biases(proto: ModelProto, folder: Path) -> list[str]:
 
 
 def part_tables(proto: ModelProto, folder: Path) -> None:
-    """Give each `Gather` whose table is a weight of products as well a table of its own.
+    """Give each `Gather` whose table is also a weight of products its own table.
 
-    A product's scales run along its channels; a `Gather` hands its table's scales on to what it gives, which has other
-    axes. Two copies in 8 bits are still half of one in float.
+    A product's scales follow its channels, but a `Gather` passes its table's scales on to its output, which has other
+    axes. Two copies in 8 bits still take half the size of one in float.
     """
     stored = initializers(proto)
     products = {name for node in proto.graph.node if node.op_type in ("MatMul", "Gemm") for name in node.input}
@@ -173,9 +173,9 @@ def part_tables(proto: ModelProto, folder: Path) -> None:
 
 
 def detach_grouped_biases(proto: ModelProto, folder: Path) -> None:
-    """Write the bias of each grouped `ConvTranspose` as an `Add` behind it, which gets the node's output.
+    """Replace the bias of each grouped `ConvTranspose` by an `Add` after it, which takes over the node's output.
 
-    Its weight is (C, M/group, k…), so a scale for each channel of the weight is one for each M/group outputs, and ONNX
+    Its weight is (C, M/group, k…), so one scale per channel of the weight means one per M/group outputs, and ONNX
     Runtime's quantizer fails to give M biases the scales of their layer.
     """
     stored = initializers(proto)
@@ -199,9 +199,9 @@ def detach_grouped_biases(proto: ModelProto, folder: Path) -> None:
 
 
 def split_gemms(proto: ModelProto, keep: Iterable[str], folder: Path) -> None:
-    """Write each `Gemm` with a stored weight as `MatMul` and `Add`, for techniques that know `MatMul` alone.
+    """Replace each `Gemm` with a stored weight by `MatMul` and `Add`, for techniques that support only `MatMul`.
 
-    The `MatMul` gets the node's name. Nodes named in `keep`, and those with factors or a transposed input, stay.
+    The `MatMul` keeps the node's name. Nodes in `keep`, and those with factors or a transposed input, are not changed.
     """
     kept = set(keep)
     stored = initializers(proto)
@@ -228,7 +228,7 @@ def split_gemms(proto: ModelProto, keep: Iterable[str], folder: Path) -> None:
 
 
 def save_beside(proto: ModelProto, prepared: Path, name: str) -> Path:
-    """Write a changed graph next to the one it came from, so that references to external weights hold."""
+    """Write a changed graph next to the original, so that references to external weights stay valid."""
     target = prepared.with_name(name)
     onnx.save(proto, str(target))
     return target

@@ -1,7 +1,7 @@
-"""Types and shapes of intermediate tensors, from the one place that knows every operator: the runtime.
+"""Types and shapes of intermediate tensors from the runtime, which knows every operator.
 
-onnx's own inference stops at operators of other domains (ai.onnx.ml, com.microsoft), and libraries of quantization stop
-where a type is unknown.
+onnx's own inference stops at operators of other domains (ai.onnx.ml, com.microsoft), and quantization libraries stop at
+an unknown type.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ _TYPES = {
     **{name.lower(): number for name, number in TensorProto.DataType.items()},
     "float": TensorProto.FLOAT,
 }
-"""Element types as the runtime writes them, such as `int64` in `tensor(int64)`."""
+"""Element types in the runtime's spelling, such as `int64` in `tensor(int64)`."""
 
 
 def with_types(proto: ModelProto, model: Path) -> ModelProto:
-    """`proto`, whose weights stand beside `model` or in it, with a type for every tensor that had none.
+    """`proto`, whose weights are beside `model` or in it, with a type for every tensor that had none.
 
-    It is unchanged where every type is known, and where the runtime cannot show intermediate tensors.
+    It is unchanged if every type is known, or if the runtime cannot expose intermediate tensors.
     """
     missing = _without_type(proto)
     if not missing:
@@ -47,7 +47,7 @@ def with_types(proto: ModelProto, model: Path) -> ModelProto:
     for output in session.get_outputs():
         element = _TYPES.get(output.type.removeprefix("tensor(").removesuffix(")"))
         if output.name in missing and element is not None:
-            # The runtime gives no axes both for a single number and where it does not know them.
+            # The runtime reports no axes both for a single number and for an unknown shape.
             info = helper.make_tensor_value_info(output.name, element, output.shape or None)
             proto.graph.value_info.append(info)
     return proto

@@ -15,16 +15,16 @@ from apps.agents.techniques.base import Applied, Assignment
 
 _STANDARD = ("", "ai.onnx")
 _SCALE_BITS = 32
-"""Every block has a scale in float32."""
+"""Every block has a float32 scale."""
 _TABLE_BITS = 4
 _AXES = (("MatMul", 0), ("Gather", 1))
-"""Blocks run along a product's inner axis, and along a row of a table."""
+"""Blocks follow a product's inner axis, or a row of a table."""
 
 
 class WeightOnlyQuantization(OnnxQuantization):
     """`MatMul` becomes `MatMulNBits` and, with `embeddings`, `Gather` becomes `GatherBlockQuantized`.
 
-    Each block of weights is rounded to nearest on a grid of its own. Matrix products written as `Gemm` are split first.
+    Each block of weights is rounded to nearest on its own grid. Matrix products written as `Gemm` are split first.
     """
 
     @property
@@ -42,14 +42,14 @@ class WeightOnlyQuantization(OnnxQuantization):
     def check(self, assignment: Assignment, context: Context) -> None:
         super().check(assignment, context)
         if assignment.parameters["embeddings"] and assignment.parameters["bits"] != _TABLE_BITS:
-            reason = f"embeddings can be stored in {_TABLE_BITS} bits only"
+            reason = f"embeddings can only be stored in {_TABLE_BITS} bits"
             raise TechniqueParameters(reason=reason, field="embeddings")
 
     def apply(self, assignment: Assignment, context: Context) -> Applied:
         chosen = assignment.parameters
         proto = self.graph()
         split_gemms(proto, kept_nodes(assignment), self.prepared.parent)
-        # Read back, because blocks are made from the weights themselves.
+        # With weights, because blocks are made from them.
         model = files.load_proto(save_beside(proto, self.prepared, "split.onnx"))
         operators = ("MatMul", "Gather") if chosen["embeddings"] else ("MatMul",)
         with library_words(assignment.spec.label):
@@ -70,7 +70,7 @@ class WeightOnlyQuantization(OnnxQuantization):
 
 
 def _restore_operator_set(quantized: ModelProto, before: ModelProto) -> None:
-    """The library calls a graph with 4-bit tables opset 21 and converts no node, so each means what it meant before."""
+    """The library labels a graph with 4-bit tables opset 21 without converting nodes. Restore the original opset."""
     version = next(entry.version for entry in before.opset_import if entry.domain in _STANDARD)
     for entry in quantized.opset_import:
         if entry.domain in _STANDARD:

@@ -1,8 +1,7 @@
-"""A model taken apart for experiments: a light graph here, its weights there.
+"""A model split for experiments: a graph without weights, and the weights.
 
-Experiments change a few nodes, many times over. Copying and serializing a graph without its weights takes
-milliseconds, and a session gets the weights handed over from memory, so a variant of a model of 90 MB costs little more
-than one of 90 kB.
+Each experiment changes a few nodes. Copying and serializing a graph without its weights takes milliseconds, and a
+session receives the weights from memory, so a variant of a 90 MB model costs little more than one of 90 kB.
 """
 
 from __future__ import annotations
@@ -27,20 +26,21 @@ from apps.agents.files.onnx_files import subgraphs
 Array = NDArray[Any]
 
 STAYS_INSIDE_BYTES = 1024
-"""Smaller tensors stay in the graph: they hold shapes and scalars that the runtime wants to see early."""
+"""Smaller tensors stay in the graph: they contain shapes and scalars that the runtime needs early."""
 _IN_MEMORY = "in-memory"
 
 
 def fold(model: Path, target: Path) -> Path:
-    """Write `model` to `target` with constants folded and batch norms and the like merged into their neighbours.
+    """Write `model` to `target` with constants folded and batch norms and similar operators merged into their
+    neighbours.
 
-    It computes the same; what the runtime fuses anyway is fused, so that experiments see the layers that will run.
+    It computes the same. What the runtime fuses anyway is fused, so that experiments see the layers that will run.
     Nodes get unique names. Raises `ModelNotLoadable`.
     """
     options = runtime.session_options(threads=1)
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
     runtime.save_optimized(options, target, files.size_bytes(model))
-    if len(files.model_files(model)) > 1:  # Else the saved graph would look for the weights in its own folder.
+    if len(files.model_files(model)) > 1:  # Otherwise the saved graph would look for the weights in its own folder.
         key = "session.optimized_model_external_initializers_file_name"
         options.add_session_config_entry(key, f"{target.name}.data")
     runtime.open_session(model, options=options)
@@ -51,7 +51,7 @@ def fold(model: Path, target: Path) -> Path:
 
 
 def name_nodes(nodes: Iterable[NodeProto]) -> int:
-    """Give nodes without a name, or with one taken before, a unique one: type and place. Returns how many changed."""
+    """Give nodes without a name, or with a duplicate, a unique one: type and index. Returns how many changed."""
     seen: set[str] = set()
     changed = 0
     for index, node in enumerate(nodes):
@@ -63,7 +63,7 @@ def name_nodes(nodes: Iterable[NodeProto]) -> int:
 
 
 class Workbench:
-    """One opened model. `proto` is its graph, light: copy it, change the copy, and `session` runs it."""
+    """One opened model. `proto` is its graph without weights: copy it, change the copy, and run it with `session`."""
 
     def __init__(self, model: Path, *, threads: int) -> None:
         self.threads = threads
@@ -77,7 +77,8 @@ class Workbench:
 
     def _take_out(self, tensor: TensorProto, folder: Path) -> None:
         dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
-        # Only numpy's own types can be handed over; others (bfloat16, float8, int4) stay, as small ones do.
+        # Only numpy's own types can be passed separately; others (bfloat16, float8, int4) and small tensors stay
+        # inside.
         movable = dtype.kind in "fiu" and dtype.isbuiltin == 1
         if not movable or math.prod(tensor.dims) * dtype.itemsize < STAYS_INSIDE_BYTES:
             files.bring_inside(tensor, folder)
@@ -86,7 +87,7 @@ class Workbench:
         tensor.CopyFrom(stub(tensor.name, self.weights[tensor.name].shape, tensor.data_type))
 
     def array(self, name: str) -> Array | None:
-        """The stored tensor `name`, wherever it stands; `None` where the graph stores none of that name."""
+        """The stored tensor `name`, inside or outside the graph; `None` if there is none of that name."""
         if name in self.weights:
             return self.weights[name]
         found = next((tensor for tensor in self.proto.graph.initializer if tensor.name == name), None)
@@ -99,9 +100,9 @@ class Workbench:
         return copied
 
     def session(self, proto: ModelProto, added: Mapping[str, Array] | None = None) -> ort.InferenceSession:
-        """A session of a changed copy, nothing optimized away. `added` are values of stubs that the change brought.
+        """A session of a changed copy, without optimizations. `added` are the values of new stubs.
 
-        Stored tensors that nobody reads any more are dropped from `proto`. Raises `ModelNotLoadable`.
+        Stored tensors that are no longer read are removed from `proto`. Raises `ModelNotLoadable`.
         """
         _drop_unread(proto.graph)
         options = runtime.session_options(self.threads, optimize=False)
@@ -115,7 +116,7 @@ class Workbench:
 
 
 def names_read(node: NodeProto) -> Iterator[str]:
-    """What a node reads, the graphs inside it included: those see the names around them."""
+    """The names that a node reads, including those read by its inner graphs, which see the surrounding names."""
     yield from node.input
     for graph in subgraphs(node):
         yield from (output.name for output in graph.output)
@@ -124,7 +125,7 @@ def names_read(node: NodeProto) -> Iterator[str]:
 
 
 def _drop_unread(graph: GraphProto) -> None:
-    """The runtime forgets such tensors while loading, and then fails to find what it is handed for them."""
+    """Remove unread tensors. The runtime drops them while loading, and then rejects the values passed for them."""
     read = {name for node in graph.node for name in names_read(node)} | {output.name for output in graph.output}
     unread = [index for index, tensor in enumerate(graph.initializer) if tensor.name not in read]
     for index in reversed(unread):
@@ -132,7 +133,7 @@ def _drop_unread(graph: GraphProto) -> None:
 
 
 def stub(name: str, shape: Sequence[int], data_type: int) -> TensorProto:
-    """A stored tensor whose value is handed over with the session."""
+    """A stored tensor whose value is passed with the session."""
     tensor = TensorProto(name=name, data_type=data_type, dims=shape, data_location=TensorProto.EXTERNAL)
     tensor.external_data.add(key="location", value=_IN_MEMORY)
     return tensor

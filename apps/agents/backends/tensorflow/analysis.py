@@ -1,4 +1,4 @@
-"""A look inside a TensorFlow model (`analysis.engine.AnalysisEngine`): its layers, and what XLA makes of it."""
+"""Looks inside a TensorFlow model (`analysis.engine.AnalysisEngine`): its layers, and its speed with XLA."""
 
 from __future__ import annotations
 
@@ -17,17 +17,14 @@ from apps.agents.techniques.library_calls import words_of
 
 XLA = "TensorFlow with XLA"
 _UNTIMED = (
-    "TensorFlow runs the graph as a whole, so its layers are not timed one by one: the shares of the time are told by "
+    "TensorFlow runs the graph as a whole, so single layers are not timed: the shares of the time are estimated from "
     "multiply-accumulates."
 )
-_ELSEWHERE = (
-    "How sensitive the layers are to 8 bits is measured on what the model is exported to, where number types are "
-    "chosen."
-)
+_ELSEWHERE = "The layers' sensitivity to 8 bits is measured on the exported model, where number types are chosen."
 
 
 class TensorFlowAnalysisEngine(TensorFlowEngine):
-    """Layers are those of Keras; of a SavedModel the operators of its graph."""
+    """Layers are Keras layers or, for a SavedModel, the operators of its graph."""
 
     def __init__(self, model: Path, scratch: Path, signature: str | None = None) -> None:
         super().__init__(model, scratch, signature)
@@ -38,9 +35,7 @@ class TensorFlowAnalysisEngine(TensorFlowEngine):
         try:
             return cost.layers(self.model, shapes)
         except (tf.errors.OpError, ValueError, TypeError) as error:
-            self._notes.append(
-                f"The graph could not be taken apart, so its layers are unknown: {words_of(error, 300)}."
-            )
+            self._notes.append(f"The graph could not be analysed, so its layers are unknown: {words_of(error, 300)}.")
             return ()
 
     def times(self, feeds: Feeds, target: Target) -> Mapping[str, LayerTime]:
@@ -53,10 +48,10 @@ class TensorFlowAnalysisEngine(TensorFlowEngine):
         return Sensitivity(notes=[_ELSEWHERE])
 
     def generation(self, feeds: Feeds, target: Target) -> None:
-        """A graph with one call for a whole sequence is not driven token by token."""
+        """`None`: a graph with one call for a whole sequence cannot generate token by token."""
 
     def modes(self, target: Target) -> Sequence[tuple[str, Run]]:
-        """The same graph compiled by XLA. One that XLA cannot compile says so when it is run."""
+        """The same graph compiled by XLA. If XLA cannot compile it, running it raises the error."""
         return ((XLA, self.compiled_session(target)),)
 
     def notes(self) -> tuple[str, ...]:

@@ -1,8 +1,8 @@
-"""Which layers of a Keras model share channels, and what is left of each when some are taken away.
+"""Which layers of a Keras model share channels, and what is left of each layer when some are removed.
 
-Every tensor has a space of channels: a convolution or a dense layer makes one of its own, what works channel by channel
-hands its input's on, and what is added up is one space. A space is fixed where a layer mixes channels in a way that is
-not known here, and at the model's inputs and outputs. Channels come last.
+Every tensor has a space of channels. A convolution or a dense layer creates a new space, layers that work channel by
+channel pass on their input's, and tensors that are added share one. A space is fixed if a layer mixes channels in an
+unknown way, and at the model's inputs and outputs. Channels are the last axis.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _PASSING = frozenset(
         *("UpSampling1D", "UpSampling2D", "Cropping1D", "Cropping2D", "Relu", "Relu6", "Silu", "Sigmoid", "Tanh"),
     )
 )
-"""Layers and operations that keep channels apart."""
+"""Layers and operations that keep channels separate."""
 _JOINING = frozenset(("Add", "Subtract", "Average", "Maximum", "Minimum", "Multiply"))
 
 
 @dataclass
 class Space:
-    """A set of channels; one that was joined to another points there."""
+    """A set of channels. A space that was joined to another refers to it."""
 
     size: int
     fixed: bool = False
@@ -45,7 +45,7 @@ class Space:
         return self if self.joined_to is None else self.joined_to.root
 
     def join(self, other: Space) -> None:
-        """Make one of two; spaces of different sizes are broadcast, and stay as they are."""
+        """Merge two spaces. Spaces of different sizes are broadcast, and are not merged."""
         mine, its = self.root, other.root
         if mine is its:
             return
@@ -59,7 +59,7 @@ class Space:
 
 @dataclass(frozen=True)
 class Place:
-    """What a tensor's last axis is: channels of `space`, the whole of them `repeats` times over after a flattening."""
+    """The meaning of a tensor's last axis: the channels of `space`, repeated `repeats` times after a flattening."""
 
     space: Space
     repeats: int = 1
@@ -67,13 +67,13 @@ class Place:
 
 @dataclass(frozen=True)
 class Wiring:
-    """What goes into and comes out of each layer, by its name; a layer that is used twice is not here."""
+    """The inputs and outputs of each layer, by its name. A layer that is used twice is left out."""
 
     takes: Mapping[str, Place]
     gives: Mapping[str, Place]
 
     def spaces(self) -> Iterator[Space]:
-        """Each space once that channels may be taken from."""
+        """Each space whose channels may be removed, once."""
         seen: set[int] = set()
         for place in self.gives.values():
             space = place.space.root
@@ -106,7 +106,7 @@ def wiring_of(model: Any) -> Wiring:
 
 
 def _through(operation: Any, node: Any, inputs: list[Place], *, used_twice: bool) -> Place:
-    """What a layer makes of what it takes."""
+    """The place of a layer's output."""
     kind, shape = type(operation).__name__, tuple(node.outputs[0].shape)
     if kind in MAKERS and not used_twice and getattr(operation, "groups", 1) == 1 and _channels_last(operation):
         space = Space(int(shape[-1]), makers=[operation])
@@ -142,11 +142,11 @@ def _keeps_channels(operation: Any) -> bool:
     return _channels_last(operation) and last and getattr(operation, "depth_multiplier", 1) == 1
 
 
-# --- taking channels away ---------------------------------------------------------------------------------------------
+# --- removing channels ------------------------------------------------------------------------------------------------
 
 
 def importance(space: Space) -> Any:
-    """The L2 norm of each channel's weights, each maker's as a share of its mean; float [channels]."""
+    """The L2 norm of each channel's weights, relative to the mean for each making layer; float [channels]."""
     total = np.zeros(space.size)
     for maker in space.makers:
         kernel = _making_kernel(maker)
@@ -161,14 +161,14 @@ def _making_kernel(maker: Any) -> Any:
 
 
 def thinner_config(layer: Any, left: int) -> dict[str, Any]:
-    """A maker's configuration with `left` channels."""
+    """A layer's configuration with `left` channels."""
     config: dict[str, Any] = layer.get_config()
     config[_UNITS.get(type(layer).__name__, "filters")] = left
     return config
 
 
 def sliced_weights(layer: Any, taken: Any, given: Any) -> list[Any]:
-    """A layer's weights at the input channels `taken` and the output channels `given`, both as index arrays."""
+    """A layer's weights at the input channels `taken` and the output channels `given`, both index arrays."""
     kind, arrays = type(layer).__name__, {weight.name: weight.numpy() for weight in layer.weights}
     found = []
     for name, array in arrays.items():
@@ -185,6 +185,6 @@ def sliced_weights(layer: Any, taken: Any, given: Any) -> list[Any]:
 
 
 def spread(kept: Any, place: Place) -> Any:
-    """Indices along a tensor's last axis of the channels `kept`, the same at every place of a flattened map."""
+    """Indices of the channels `kept` along a tensor's last axis, the same for every position of a flattened map."""
     offsets = np.arange(place.repeats)[:, None] * place.space.root.size
     return (offsets + kept[None, :]).ravel()

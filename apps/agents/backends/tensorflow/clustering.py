@@ -1,7 +1,7 @@
 """Weight clustering for Keras 3: the weights of each kernel share a few values, found by k-means.
 
-Method: Han et al. 2016, https://arxiv.org/abs/1510.00149. The codebook is not stored as one: the dense file takes as
-much as before, and only what is compressed shrinks, which is told apart.
+Method: Han et al. 2016, https://arxiv.org/abs/1510.00149. The file does not store a codebook: the dense file keeps its
+size, and only compressed forms shrink, which are reported separately.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ class WeightClustering(KerasTechnique):
         return self.finished(model, assignment, {"most_values": self._most_values})
 
     def effect(self, assignment: Assignment, before: ModelSummary, after: ModelSummary) -> str:
-        """No kernel has more values than clusters."""
+        """Check that no kernel has more values than clusters."""
         clusters = int(assignment.parameters["clusters"])
         if self._most_values > clusters:
-            reason = f"a kernel has {self._most_values} values, and {clusters} clusters were asked for"
+            reason = f"a kernel has {self._most_values} values, but {clusters} clusters were requested"
             raise TechniqueNoEffect(technique=assignment.spec.label, reason=reason)
-        return f"No kernel has more than {self._most_values} values."
+        return f"Each kernel has at most {self._most_values} values."
 
 
 def clustered(kernel: Any, clusters: int) -> Any:
     """`kernel` with each number replaced by its cluster's mean.
 
-    Lloyd's algorithm on a line, from centroids spread evenly over the range, which keeps large weights better than
-    random ones do (Han et al., section 3.2). The same kernel gives the same result.
+    Lloyd's algorithm on a line, from centroids spread evenly over the range, which preserves large weights better than
+    random ones (Han et al., section 3.2). The same kernel gives the same result.
     """
     values = np.sort(kernel.astype(np.float64).ravel())
     centroids = np.linspace(values[0], values[-1], min(clusters, len(np.unique(values))))

@@ -1,7 +1,8 @@
-"""What each part of a model holds and computes: parameters, bytes of weights, multiply-accumulates of one example.
+"""The contents and cost of each part of a model: parameters, bytes of weights, multiply-accumulates of one example.
 
-A multiply-accumulate (MAC) is one product added to a sum; bias, activation functions and normalization are not counted,
-as in the papers; a FLOP is half of one. What has no rule, or an axis of unknown length, has unknown MACs, not none.
+A multiply-accumulate (MAC) is one product added to a sum. As in the papers, bias, activation functions and
+normalization are not counted. A FLOP is half of one. A part without a rule, or with an axis of unknown length, has
+unknown MACs, not 0.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ Shape = tuple[int, ...]
 
 
 def layers(model: TensorFlowModel, shapes: Mapping[str, Shape]) -> tuple[Layer, ...]:
-    """The layers of a Keras model; of a SavedModel the operators of its frozen graph that compute something.
+    """The layers of a Keras model or, for a SavedModel, the operators of its frozen graph that compute something.
 
-    `shapes` are those of one example's inputs, by name, with a batch of one.
+    `shapes` are the inputs' shapes by name, for a batch of one example.
     """
     if model.keras is not None:
         return tuple(_keras_layer(layer) for layer in layers_of(model.keras))
@@ -54,7 +55,7 @@ def _keras_macs(kind: str, layer: Any) -> int | None:
 
 
 def _one_example(tensor: Any) -> Shape | None:
-    """Shape of one example of a symbolic tensor; `None` where an axis is free, or there are several tensors."""
+    """Shape of one example of a symbolic tensor; `None` if an axis is free, or if there are several tensors."""
     shape = getattr(tensor, "shape", None)
     if shape is None:
         return None
@@ -90,7 +91,7 @@ _KERAS_RULES = {
 
 
 def _operators(model: TensorFlowModel, shapes: Mapping[str, Shape]) -> Iterator[Layer]:
-    """The operators of the frozen graph, their constants told as theirs; shapes are those of one example."""
+    """The operators of the frozen graph, with their constants as weights. Shapes are those of one example."""
     function = frozen(model, {name: (1, *shape[1:]) for name, shape in shapes.items()})
     for operator in function.graph.get_operations():
         weights = [tensor for tensor in operator.inputs if _is_weight(tensor)]
@@ -110,7 +111,7 @@ _SILENT = frozenset(("Const", "Placeholder", "Identity", "NoOp", "Assert", "Stop
 
 
 def _is_weight(tensor: Any) -> bool:
-    """A constant of floats, directly or behind an `Identity`, as variables become when they are frozen."""
+    """Whether it is a float constant, directly or behind an `Identity`, as frozen variables are."""
     source = tensor.op
     while source.type == "Identity":
         source = source.inputs[0].op

@@ -1,4 +1,4 @@
-"""TensorFlow as an evaluation wants it (`apps.agents.measuring.engine.Engine`)."""
+"""TensorFlow as the evaluation's engine (`apps.agents.measuring.engine.Engine`)."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from apps.agents.measuring.engine import Feeds, Outputs, Run
 from apps.agents.techniques.library_calls import words_of
 
 _THREADS = "TF_NUM_INTRAOP_THREADS"
-"""Where TensorFlow looks for the number when nobody has set it."""
+"""TensorFlow's environment variable for the default number of threads."""
 _DEVICES = {Device.CPU: "/CPU:0", Device.CUDA: "/GPU:0"}
 
 
 class TensorFlowEngine:
-    """A model of any TensorFlow format, opened once under `scratch` and loaded when it is first needed.
+    """A model of any TensorFlow format, opened once under `scratch` and loaded on first use.
 
-    `signature` is the function of a SavedModel that is meant; its default one unless given.
+    `signature` selects the function of a SavedModel, by default its default one.
     """
 
     encoder: None = None
-    """No format here carries a tokenizer that Lathe reads."""
+    """None of these formats contains a tokenizer that Lathe reads."""
 
     def __init__(self, model: Path, scratch: Path, signature: str | None = None) -> None:
         self._opened = open_model(model, scratch)
@@ -47,21 +47,21 @@ class TensorFlowEngine:
         return self.model.summary
 
     def session(self, target: Target) -> Run:
-        """A graph of its own over the loaded variables, as `tf.function` runs it without XLA."""
+        """Run a separate graph over the loaded variables, as `tf.function` without XLA."""
         return run_on(self.model, target)
 
     def compiled_session(self, target: Target) -> Run:
-        """The same compiled by XLA."""
+        """The same, compiled by XLA."""
         return run_on(self.model, target, compiled=True)
 
     def peak_memory_bytes(self, feeds: Feeds, target: Target) -> int:
-        """Resident memory, or on an accelerator what was allocated there, at its peak in a process of its own."""
+        """Peak resident memory, or peak allocation on an accelerator, in a separate process."""
         device_of(target)
         probe, extra = "apps.agents.backends.tensorflow.memory", [self._signature] if self._signature else []
         return peak_memory.measure(probe, self._opened.path, feeds, target, extra=extra)
 
     def profile(self, feeds: Feeds, target: Target, runs: int) -> None:
-        """The graph runs as a whole, and its profiler writes traces for other programs only."""
+        """`None`: the graph runs as a whole, and its profiler only writes traces for other programs."""
 
 
 def run_on(model: TensorFlowModel, target: Target, *, compiled: bool = False) -> Run:
@@ -83,7 +83,7 @@ def run_on(model: TensorFlowModel, target: Target, *, compiled: bool = False) ->
 
 @contextmanager
 def _run_errors() -> Iterator[None]:
-    """Turns what TensorFlow raises about a model into `ModelRunFailed`; a lack of memory stays what it is."""
+    """Turn TensorFlow's exceptions about a model into `ModelRunFailed`, except a lack of memory."""
     try:
         yield
     except tf.errors.ResourceExhaustedError:
@@ -100,10 +100,10 @@ def device_of(target: Target) -> str:
 
 
 def use_threads(threads: int) -> None:
-    """Compute with so many threads inside an operator and one operator at a time.
+    """Compute with this many threads inside an operator and one operator at a time.
 
-    TensorFlow settles this when it first computes anything. A child has it in its environment, and a process that has
-    computed with another number already says so. Raises `ModelRunFailed`.
+    TensorFlow fixes the number at its first computation. A child sets it in its environment. Raises `ModelRunFailed` if
+    the process has already computed with another number.
     """
     chosen = tf.config.threading.get_intra_op_parallelism_threads() or int(os.environ.get(_THREADS, "0"))
     if chosen == threads:
@@ -111,5 +111,5 @@ def use_threads(threads: int) -> None:
     try:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
     except RuntimeError as error:
-        reason = f"TensorFlow computes with {chosen or 'all'} threads in this process already, not with {threads}"
+        reason = f"TensorFlow already computes with {chosen or 'all'} threads in this process, not with {threads}"
         raise ModelRunFailed(reason=reason) from error

@@ -1,7 +1,7 @@
-"""Filter pruning for Keras 3: whole channels go, from the layers that make them and from all that read them.
+"""Filter pruning for Keras 3: removes whole channels, from the layers that create them and from all that read them.
 
-Channels with the smallest norms go first (Li et al. 2017, https://arxiv.org/abs/1608.08710); channels that are added up
-go together. What is left is a smaller dense network, which then learns again.
+Channels with the smallest norms are removed first (Li et al. 2017, https://arxiv.org/abs/1608.08710); channels that are
+added are removed together. The result is a smaller dense network, which is then trained again.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.techniques.base import Applied, Assignment
 
 Kept = dict[int, Any]
-"""Channels that stay, as sorted index arrays, by the identity of their space."""
+"""Remaining channels, as sorted index arrays, by the id of their space."""
 
 
 class FilterPruning(KerasTechnique):
-    """Removes a share of every layer's channels, but for the outputs and what is not understood."""
+    """Removes a share of every layer's channels, except those of outputs and of layers that are not understood."""
 
     _macs: tuple[int, int]
 
@@ -43,7 +43,7 @@ class FilterPruning(KerasTechnique):
         wiring = wiring_of(original)
         kept = _kept(wiring, float(assignment.parameters["share"]))
         if not kept:
-            reason = "none of its layers makes channels that can be followed to all that read them"
+            reason = "none of its layers has channels whose readers can all be found"
             raise TechniqueNotApplicable(technique=assignment.spec.label, reason=reason)
         model = thinned(original, wiring, kept)
         self._macs = (_macs(original), _macs(model))
@@ -51,18 +51,18 @@ class FilterPruning(KerasTechnique):
         return self.finished(model, assignment, {"macs": {"before": self._macs[0], "after": self._macs[1]}})
 
     def effect(self, assignment: Assignment, before: ModelSummary, after: ModelSummary) -> str:
-        """Fewer parameters and fewer multiply-accumulates."""
+        """Check that there are fewer parameters, and report the multiply-accumulates."""
         if after.parameters >= before.parameters:
-            reason = f"it has {after.parameters:,} parameters and had {before.parameters:,}"
+            reason = f"it has {after.parameters:,} parameters, but had {before.parameters:,}"
             raise TechniqueNoEffect(technique=assignment.spec.label, reason=reason)
         return (
             f"It has {after.parameters:,} parameters instead of {before.parameters:,} and computes {self._macs[1]:,} "
-            f"multiply-accumulates an example instead of {self._macs[0]:,}; it was {self.learned}."
+            f"multiply-accumulates per example instead of {self._macs[0]:,}; it was {self.learned}."
         )
 
 
 def _kept(wiring: Wiring, share: float) -> Kept:
-    """The most important channels of each space; at least one."""
+    """The most important channels of each space, at least one."""
     found: Kept = {}
     for space in wiring.spaces():
         left = max(1, space.size - int(space.size * share))
@@ -72,7 +72,7 @@ def _kept(wiring: Wiring, share: float) -> Kept:
 
 
 def thinned(model: Any, wiring: Wiring, kept: Kept) -> Any:
-    """A new model with the channels `kept`, and their weights."""
+    """A new model with only the channels `kept`, and their weights."""
 
     def rebuilt(layer: Any) -> Any:
         place = wiring.gives.get(layer.name)

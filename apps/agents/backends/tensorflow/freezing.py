@@ -1,7 +1,7 @@
-"""A model as one graph whose weights are constants: what converters start from, whichever format it came in.
+"""A model as one graph whose weights are constants: the starting point of converters, for every format.
 
 Variables become constants (`convert_variables_to_constants_v2`), and the graph is saved as a SavedModel with a single
-signature that keeps the summary's names. A graph of constants is one protobuf, so it holds less than 2 GiB.
+signature that keeps the summary's names. A graph of constants is one protobuf, so it is limited to 2 GiB.
 """
 
 from __future__ import annotations
@@ -22,24 +22,27 @@ Shapes = Mapping[str, tuple[int | None, ...]]
 
 
 def frozen(model: TensorFlowModel, shapes: Shapes | None = None, *, flat: bool = True) -> Any:
-    """The concrete function of `model` with constants for variables; outputs come in the order of their names.
+    """The concrete function of `model` with constants for variables. Outputs are in the order of their names.
 
-    With `shapes`, by input name, the graph is for these alone. In a `flat` one the bodies of loops and branches stand
-    among the other operators, between switches and merges; else in functions of their own, as converters know loops.
+    With `shapes`, by input name, the graph accepts only these. In a `flat` graph, the bodies of loops and branches are
+    among the other operators, between switches and merges; otherwise they are separate functions, which converters
+    expect.
     """
     return convert_variables_to_constants_v2(model.traced(shapes=shapes), lower_control_flow=flat)
 
 
 def write_frozen(model: TensorFlowModel, folder: Path, shapes: Shapes | None = None) -> Path:
-    """Write the frozen graph as a SavedModel to `folder`, with the signature `SIGNATURE`; gives `folder`."""
+    """Write the frozen graph as a SavedModel to `folder`, with the signature `SIGNATURE`. Returns `folder`."""
     save_function(frozen(model, shapes, flat=False), model, folder, shapes)
     return folder
 
 
 def save_function(function: Any, model: TensorFlowModel, folder: Path, shapes: Shapes | None = None) -> None:
-    """Save a function that was frozen from `model`, for inputs of these `shapes`, under the summary's names."""
+    """Save a function frozen from `model`, for inputs of these `shapes`, with the summary's names."""
     taken = [tensor.name.partition(":")[0] for tensor in function.inputs]
-    names = sorted(spec.name for spec in model.summary.outputs)  # As a dictionary of results is flattened.
+    names = sorted(
+        spec.name for spec in model.summary.outputs
+    )  # The order in which a dictionary of results is flattened.
 
     def serve(**tensors: Any) -> dict[str, Any]:
         results = function(*(tensors[name] for name in taken))

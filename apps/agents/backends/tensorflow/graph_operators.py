@@ -1,7 +1,7 @@
-"""Operators that have no place in a network: they read or write files, run Python, talk to others, or feed data.
+"""Operators that do not belong in a network: they access files, run Python, communicate, or feed data.
 
-Names are judged, not descriptions: families of operators share parts of their names, and a test goes through every
-operator that TensorFlow registers. What a SavedModel's own saver needs stands apart.
+Operators are judged by their names, because families of operators share parts of their names. A test covers every
+operator that TensorFlow registers. The operators of a SavedModel's own saver are listed separately.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ _REASONS: tuple[tuple[str, str], ...] = (
 )
 """The first pattern found in an operator's name decides."""
 _ADVICE = {
-    _FILES: "Take reading and writing out of what is exported, and give the model the numbers instead",
+    _FILES: "Remove reading and writing from the exported model, and pass it the numbers instead",
     _VOCABULARY: (
-        "Put the vocabulary into the graph: build the layer or table from a list, such as "
+        "Store the vocabulary in the graph: build the layer or table from a list, such as "
         "StringLookup(vocabulary=[…]) or tf.lookup.KeyValueTensorInitializer, and export again"
     ),
     _PYTHON: "Its code is not in the file: write it with operators of TensorFlow",
     _OTHERS: "Export the model for one process, without debugging and distribution",
     _PROGRAM: "Export it as operators of TensorFlow",
-    _ENDS: "Take it out and export again",
-    _FEEDS: "Export the network alone, without its tf.data pipeline",
+    _ENDS: "Remove it and export again",
+    _FEEDS: "Export only the network, without its tf.data pipeline",
 }
 _PLACEHOLDER = "placeholder"
-"""An attribute in a function's body that each caller fills."""
+"""An attribute in a function's body that each caller sets."""
 _STREAMS = frozenset((b"", b"stdout", b"stderr", b"log(info)", b"log(warning)", b"log(error)"))
 _ARGUMENTS: dict[str, tuple[str, str]] = {
     "PrintV2": ("output_stream", _FILES),
@@ -53,7 +53,7 @@ _ARGUMENTS: dict[str, tuple[str, str]] = {
     "FixedUnigramCandidateSampler": ("vocab_file", _VOCABULARY),
     "XlaCallModule": ("module", _PROGRAM),
 }
-"""Operators that are harmless or not by one of their attributes, and what they do where they are not."""
+"""Operators for which one attribute decides whether they are harmless, and what they do otherwise."""
 CHECKPOINT_REASON = _FILES
 CHECKPOINTS = frozenset(
     (
@@ -61,7 +61,7 @@ CHECKPOINTS = frozenset(
         *("MergeV2Checkpoints", "ShardedFilename", "ShardedFilespec"),
     )
 )
-"""What a SavedModel's saver is made of; anywhere else they read or write files."""
+"""Operators of a SavedModel's saver. Anywhere else they read or write files."""
 RESTORING = frozenset(("Restore", "RestoreV2", "RestoreSlice"))
 PLUMBING = frozenset(
     (
@@ -74,7 +74,7 @@ PLUMBING = frozenset(
 
 
 def reason_against_node(node: Any) -> str | None:
-    """The same of one node of a graph, which may be harmless or not by its attributes."""
+    """The reason against one node of a graph, which may depend on its attributes."""
     if node.op not in _ARGUMENTS:
         return reason_against(node.op)
     name, reason = _ARGUMENTS[node.op]
@@ -88,15 +88,15 @@ def _is_harmless(operator: str, value: bytes) -> bool:
     if operator == "PrintV2":
         return value in _STREAMS
     if operator == "XlaCallModule":
-        return b"custom_call" not in value  # Its texts stand in it as they are; calls reach for code of the process.
+        return b"custom_call" not in value  # Its strings are stored in plain text; such calls run code of the process.
     return not value or (operator != "FixedUnigramCandidateSampler" and value.startswith((b"local://", b"bytes://")))
 
 
 def advice(reason: str) -> str:
-    """What somebody can do whose graph is refused for this `reason`, as a sentence without its full stop."""
+    """What to do if a graph is refused for this `reason`, as a sentence without its full stop."""
     return _ADVICE[reason]
 
 
 def reason_against(operator: str) -> str | None:
-    """What an operator does that a network must not, as the end of a sentence; `None` for a harmless one."""
+    """What an operator does that a network must not, as the end of a sentence; `None` for a harmless operator."""
     return next((reason for pattern, reason in _REASONS if re.search(pattern, operator)), None)

@@ -1,7 +1,7 @@
 """Where checkpoints may be read and written: in a SavedModel's saver, from the file that the loader names.
 
-TensorFlow's loader runs the saver's restoring operator, the signatures, and what collections name. What is there for
-saving alone never runs here. See `tensorflow/python/saved_model/load_v1_in_v2.py`.
+TensorFlow's loader runs the saver's restoring operator, the signatures, and nodes named in collections. Operators that
+only save never run here. See `tensorflow/python/saved_model/load_v1_in_v2.py`.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from apps.agents.backends.tensorflow.graph_walk import Graph, node_of
 from apps.agents.contracts.errors.tensorflow_models import GraphTouchesFiles
 
 _SAVERS = "savers"
-"""The collection of savers, which names their operators and runs none."""
+"""The collection of savers, which names their operators but runs none."""
 _PASSING_ON = "Identity"
 _REPLACED = "api_implements"
-"""Functions with the same value of this attribute may be put in place of each other when they run."""
+"""Functions with the same value of this attribute may replace each other at run time."""
 
 
 def refuse_checkpoints(meta: Any, graph: Graph) -> None:
-    """Raises `GraphTouchesFiles` for an operator on checkpoints that could run for another reason than loading."""
+    """Raise `GraphTouchesFiles` for a checkpoint operator that could run for another reason than loading."""
     saver = _Saver(meta, graph)
     for function in saver.touching & saver.restored:
         _refuse(saver.first(function))
@@ -43,14 +43,14 @@ def _refuse(node: Any) -> None:
 
 @dataclass(frozen=True)
 class _Saver:
-    """A meta graph as its saver sees it."""
+    """A meta graph from the perspective of its saver."""
 
     meta: Any
     graph: Graph
 
     @cached_property
     def touching(self) -> set[str]:
-        """Functions that hold an operator on checkpoints, or call one that does."""
+        """Functions that contain a checkpoint operator, or call one that does."""
         holding = (
             name
             for name, function in self.graph.functions.items()
@@ -60,7 +60,7 @@ class _Saver:
 
     @cached_property
     def touching_nodes(self) -> list[Any]:
-        """Such operators of the graph itself, and calls of such functions."""
+        """Checkpoint operators of the graph itself, and calls of functions that contain some."""
         return [
             node
             for node in self.graph.nodes.values()
@@ -98,7 +98,7 @@ class _Saver:
 
     @cached_property
     def after_touching(self) -> set[str]:
-        """The nodes of `touching_nodes` and all that depend on one, by name."""
+        """The names of `touching_nodes` and of all nodes that depend on one."""
         readers: dict[str, list[str]] = {}
         for node in self.graph.nodes.values():
             for tensor in node.input:
@@ -120,13 +120,13 @@ class _Saver:
         return self._before(self.meta.saver_def.save_tensor_name)
 
     def allows(self, node: Any) -> bool:
-        """Whether one of `touching_nodes` runs for saving alone, or restores what the loader names."""
+        """Whether one of `touching_nodes` runs only for saving, or restores the file that the loader names."""
         if node.name in self.run:
             return False
         return self.restores_only(node) if node.name in self.restoring else node.name in self.saving
 
     def restores_only(self, node: Any) -> bool:
-        """Whether a node reads nothing but the checkpoint that the loader names, itself or by the function it calls."""
+        """Whether a node reads only the checkpoint that the loader names, directly or through the function it calls."""
         if not node.input or self._origin(node.input[0]) != node_of(self.meta.saver_def.filename_tensor_name):
             return False
         return node.op in RESTORING if node.op in CHECKPOINTS else self._function_restores(node)
@@ -151,7 +151,7 @@ class _Saver:
         return {node.name for node in self.graph.before([name])} if name else set()
 
     def first(self, function: str) -> Any:
-        """An operator on checkpoints that a function reaches."""
+        """A checkpoint operator that a function reaches."""
         left, seen = [function], set()
         while left:
             name = left.pop()
@@ -165,12 +165,12 @@ class _Saver:
         raise LookupError(function)
 
     def first_of(self, node: Any) -> Any:
-        """The same of a node that calls such a function."""
+        """A checkpoint operator that is reached by a node calling such a function."""
         return self.first(next(name for name in self.graph.calls(node) if name in self.touching))
 
 
 def _passed(tensor: str, nodes: Any) -> str:
-    """Where a tensor comes from, through nodes that hand it on unchanged."""
+    """Where a tensor comes from, through nodes that pass it on unchanged."""
     name, seen = node_of(tensor), set()
     while name in nodes and nodes[name].op == _PASSING_ON and nodes[name].input and name not in seen:
         seen.add(name)
@@ -190,13 +190,13 @@ def _named(meta: Any) -> Iterator[str]:
 
 
 def _held(collection: Any) -> Iterator[bytes]:
-    """What a collection holds of other kinds: variables, for one, name the nodes that initialize them."""
+    """Contents of a collection of other kinds: for example, variables name the nodes that initialize them."""
     yield from collection.bytes_list.value
     yield from (packed.value for packed in collection.any_list.value)
 
 
 def _tensors(info: Any) -> Iterator[str]:
-    """Names of the tensors that one input or output of a signature is made of."""
+    """Names of the tensors of one input or output of a signature."""
     yield info.name
     sparse = info.coo_sparse
     yield from (sparse.values_tensor_name, sparse.indices_tensor_name, sparse.dense_shape_tensor_name)

@@ -1,4 +1,4 @@
-"""Walking a TensorFlow graph and its library of functions, whose nodes and calls a stranger wrote."""
+"""Walks an untrusted TensorFlow graph and its library of functions."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 from apps.agents.contracts.errors.tensorflow_models import SavedModelDamaged
 
 MOST_CALLED_NODES = 1_000_000
-"""Nodes that one function runs, counted along its calls: more is a bomb of functions that call each other."""
+"""Limit of nodes that one function runs, counted along its calls: more is a bomb of functions that call each other."""
 _GRADIENT = "SymbolicGradient"
 _DEEPEST_ATTRIBUTES = 8
-"""Attributes of functions that name functions in turn."""
+"""Nesting of attributes in which functions name further functions."""
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,11 @@ class Graph:
     nodes: Mapping[str, Any]
     functions: Mapping[str, Any]
     gradients: Mapping[str, str]
-    """Functions that stand for the gradients of others."""
+    """Functions that replace the gradients of others."""
 
     @classmethod
     def of(cls, graph: Any) -> Graph:
-        """The graph of a `GraphDef`. Raises `SavedModelDamaged` where two nodes or functions have one name."""
+        """The graph of a `GraphDef`. Raises `SavedModelDamaged` if two nodes or functions have the same name."""
         nodes = {node.name: node for node in graph.node}
         functions = {function.signature.name: function for function in graph.library.function}
         if len(nodes) < len(graph.node) or len(functions) < len(graph.library.function):
@@ -36,11 +36,11 @@ class Graph:
         return cls(nodes, functions, {one.function_name: one.gradient_func for one in graph.library.gradient})
 
     def everywhere(self) -> Iterator[Any]:
-        """Every node, also those that nothing reaches."""
+        """Every node, including unreachable ones."""
         return chain(self.nodes.values(), *(function.node_def for function in self.functions.values()))
 
     def before(self, sources: Iterable[str]) -> Iterator[Any]:
-        """The nodes of the graph itself that `sources`, tensors or nodes by name, depend on; each once."""
+        """The graph's own nodes that `sources` (names of tensors or nodes) depend on, each once."""
         left, seen = [node_of(name) for name in sources], set()
         while left:
             name = left.pop()
@@ -52,9 +52,9 @@ class Graph:
             left += [node_of(one) for one in node.input]
 
     def reached(self, sources: Iterable[str]) -> Iterator[Any]:
-        """The same with the bodies of the functions that they call, as often as they are called.
+        """The same, with the bodies of the called functions, once for each call.
 
-        Raises `SavedModelDamaged` where these are more than `MOST_CALLED_NODES`.
+        Raises `SavedModelDamaged` if there are more than `MOST_CALLED_NODES`.
         """
         waiting, count = [self.before(sources)], 0
         while waiting:
@@ -69,7 +69,7 @@ class Graph:
             waiting += [iter(self.functions[name].node_def) for name in self.calls(node)]
 
     def calls(self, node: Any) -> list[str]:
-        """The functions of the library that a node may call: by an attribute, or by being named as its operator."""
+        """The library functions that a node may call: named by an attribute, or by its operator."""
         names = [node.op, *called(node)]
         if node.op == _GRADIENT:
             names += [self.gradients[name] for name in names if name in self.gradients]
@@ -77,14 +77,14 @@ class Graph:
 
     @cached_property
     def callees(self) -> Mapping[str, tuple[str, ...]]:
-        """The functions that each function calls, as often as it does."""
+        """The functions that each function calls, once for each call."""
         return {
             name: tuple(inner for node in function.node_def for inner in self.calls(node))
             for name, function in self.functions.items()
         }
 
     def calling(self, roots: Iterable[str]) -> set[str]:
-        """`roots`, functions by name, and all that call one of them, directly or through others."""
+        """`roots`, functions by name, and all functions that call one of them, directly or through others."""
         callers: dict[str, list[str]] = {}
         for name, inner in self.callees.items():
             for one in inner:
@@ -98,7 +98,7 @@ class Graph:
         return seen
 
     def check_calls(self) -> None:
-        """Raises `SavedModelDamaged` for functions that call each other in a circle, or too often."""
+        """Raise `SavedModelDamaged` for functions that call each other in a circle, or too often."""
         sizes: dict[str, int] = {}
         for root in self.functions:
             left, above = [root], set()
@@ -121,18 +121,18 @@ class Graph:
                     raise SavedModelDamaged(reason=_TOO_MANY)
 
 
-_TOO_MANY = f"its functions call each other until they are more than {MOST_CALLED_NODES:,} operators"
+_TOO_MANY = f"its functions call each other and amount to more than {MOST_CALLED_NODES:,} operators"
 
 
 def called(node: Any) -> list[str]:
-    """Names of the functions that a node may call, whichever attribute names them, and however deep."""
+    """Names of the functions that a node may call, in any attribute at any depth."""
     found, left = [], [(value, 0) for value in node.attr.values()]
     while left:
         value, depth = left.pop()
         functions = [value.func] if value.HasField("func") else []
         functions += value.list.func if value.HasField("list") else []
         if functions and depth == _DEEPEST_ATTRIBUTES:
-            raise SavedModelDamaged(reason=f"the attributes of its node {node.name[:120]!r} name functions without end")
+            raise SavedModelDamaged(reason=f"the attributes of its node {node.name[:120]!r} name functions endlessly")
         for function in functions:
             found.append(function.name)
             left += [(inner, depth + 1) for inner in function.attr.values()]

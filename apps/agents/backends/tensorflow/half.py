@@ -1,8 +1,8 @@
-"""Half precision for TensorFlow models: a SavedModel that computes in float16, as a whole or in its products alone.
+"""Half precision for TensorFlow models: a SavedModel that computes in float16, entirely or only in its products.
 
-`mixed` casts what goes into convolutions and matrix products and casts back what comes out, as Micikevicius et al. 2018
-(https://arxiv.org/abs/1710.03740) do; `float16` computes everything so, but for the statistics of norms, whose kernels
-take float32. Weights are stored in halves either way. Inputs and outputs stay as they were.
+`mixed` casts the inputs of convolutions and matrix products and casts their outputs back, as in Micikevicius et al.
+2018 (https://arxiv.org/abs/1710.03740). `float16` computes everything in float16, except the statistics of norms, whose
+kernels need float32. Both store weights in half precision. Inputs and outputs are unchanged.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ BITS = 16
 _WIDE, _HALF = tf.float32.as_datatype_enum, tf.float16.as_datatype_enum
 _PRODUCTS = frozenset(("Conv2D", "Conv3D", "DepthwiseConv2dNative", "MatMul", "BatchMatMul", "BatchMatMulV2", "Einsum"))
 _NORMS = frozenset(("FusedBatchNormV2", "FusedBatchNormV3"))
-"""Their last four inputs are float32 whatever the first one is."""
+"""Their last four inputs are float32, whatever the type of the first."""
 _FLOAT32_BYTES = 4
 
 
 class HalfPrecision(TensorFlowTechnique, QuantizationAgent):
-    """Rewrites the frozen graph in halves."""
+    """Rewrites the frozen graph in half precision."""
 
     def coverage(self, assignment: Assignment) -> Coverage:
         wide = _FLOAT32_BYTES * assignment.engine().summary.weight_dtypes.get("float32", 0)
@@ -50,7 +50,7 @@ class HalfPrecision(TensorFlowTechnique, QuantizationAgent):
 
 
 def in_halves(model: TensorFlowModel, *, whole: bool) -> Any:
-    """A function of `model` that computes in float16, its outputs in the order of their names."""
+    """A function of `model` that computes in float16, with its outputs in the order of their names."""
     function = frozen(model)
     graph = _Rewriter(function.graph, whole=whole)
     graph.rewrite()
@@ -70,7 +70,7 @@ def _found(function: Any, names: list[str]) -> list[Any]:
 
 
 class _Rewriter:
-    """Writes a graph's nodes anew; a tensor that is there in both types is cast once."""
+    """Writes a graph's nodes again. A tensor that is needed in both types is cast once."""
 
     def __init__(self, graph: Any, *, whole: bool) -> None:
         self._graph, self._whole, proto = graph, whole, graph.as_graph_def()
@@ -80,7 +80,7 @@ class _Rewriter:
         }
         self._casts: dict[str, Any] = {}
         self._halves: set[str] = set()
-        """Nodes whose float outputs are halves."""
+        """Nodes whose float outputs are in half precision."""
 
     def rewrite(self) -> None:
         for node in list(self._nodes.values()):
@@ -99,7 +99,7 @@ class _Rewriter:
                     node.input[place] = self._as(name, half=takes_half)
 
     def wide(self, tensor: str) -> str:
-        """The name of a float32 form of an output."""
+        """The name of an output in float32."""
         return f"{self._as(tensor, half=False)}:0" if self._is_float(tensor) else tensor
 
     def definition(self) -> Any:
@@ -108,7 +108,7 @@ class _Rewriter:
         return made
 
     def _turns(self, node: Any) -> bool:
-        """Whether a node is to compute, or to hold its numbers, in halves."""
+        """Whether a node has to compute, or store its numbers, in half precision."""
         floats = any(value.type == _WIDE for value in node.attr.values())
         if not floats or node.op in ("Placeholder", "Cast"):
             return False
@@ -117,12 +117,12 @@ class _Rewriter:
         return self._whole or node.op in _PRODUCTS
 
     def _is_float(self, tensor: str) -> bool:
-        """Whether a tensor was a float32 before: shapes and comparisons of floats are none."""
+        """Whether a tensor was originally float32. Shapes and comparisons of floats are not."""
         name, _, place = tensor.partition(":")
         return bool(self._graph.get_tensor_by_name(f"{name}:{place or 0}").dtype == tf.float32)
 
     def _as(self, tensor: str, *, half: bool) -> str:
-        """The tensor in the wanted type, cast where it has the other one."""
+        """The tensor in the wanted type, cast if it has the other."""
         name, _, place = tensor.partition(":")
         node = self._nodes[name]
         if node.op in _NORMS and place not in ("", "0"):

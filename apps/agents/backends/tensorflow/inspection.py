@@ -1,7 +1,7 @@
-"""Inspecting an uploaded TensorFlow model: what is it, does it hold together? It is never run.
+"""Inspects an uploaded TensorFlow model: its kind, and whether its parts fit together. The model is never run.
 
-The files are read and judged first. A Keras file says what goes in and comes out only through Keras, so it is then
-built by Keras in its safe mode; a SavedModel says it itself and is not loaded.
+The files are read and checked first. A Keras file reveals its inputs and outputs only through Keras, so Keras then
+builds it in its safe mode. A SavedModel declares them itself and is not loaded.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ DEFAULT_LIMIT_BYTES = 8 * 1024 * MIB
 def inspect(
     path: Path, scratch: Path, *, limit_bytes: int = DEFAULT_LIMIT_BYTES, signature: str | None = None
 ) -> ModelSummary:
-    """What the model blob at `path` is, once every check has passed; unpacked files go under `scratch`.
+    """The summary of the uploaded model at `path`, after every check has passed. Unpacked files go under `scratch`.
 
-    `limit_bytes` bounds the blob and what it unpacks to; `signature` is the function of a SavedModel that is meant.
-    Raises a `Model…`, `Archive…`, `Keras…` or other error of `apps.agents.contracts.errors`, each with its own code.
+    `limit_bytes` limits the upload and its unpacked size; `signature` selects the function of a SavedModel. Raises a
+    `Model…`, `Archive…`, `Keras…` or other error of `apps.agents.contracts.errors`, each with its own code.
     """
     size_bytes = path.stat().st_size
     if size_bytes > limit_bytes:

@@ -1,9 +1,9 @@
-"""A Keras file as its archive tells it: configuration and weights. Neither Keras nor TensorFlow is imported.
+"""A Keras file read from its archive: configuration and weights. Imports neither Keras nor TensorFlow.
 
 `.keras` is a zip of `config.json`, `metadata.json` and `model.weights.h5`; `.h5` is one HDF5 file with the
-configuration as an attribute. Both describe objects by name that Keras makes when it loads them, so everything that is
-named is judged first: what is not Keras' own, runs code or reads other files is refused by
-`apps.agents.backends.tensorflow.keras_objects`. See https://keras.io/guides/serialization_and_saving/.
+configuration as an attribute. Both name objects that Keras creates when it loads them, so every name is checked first:
+`apps.agents.backends.tensorflow.keras_objects` refuses what is not Keras' own, runs code or reads other files. See
+https://keras.io/guides/serialization_and_saving/.
 """
 
 from __future__ import annotations
@@ -31,41 +31,41 @@ from apps.agents.files.archives import DAMAGE, Limits, contents
 CONFIGURATION, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 MIB = 1024 * 1024
 LONGEST_CONFIGURATION_BYTES = 32 * MIB
-"""Parsed, JSON takes up to twenty times its size."""
+"""Parsed JSON takes up to twenty times its size."""
 MOST_OF_ATTRIBUTES_BYTES = 64 * MIB
 MOST_OF_LISTED_BYTES = 1024 * MIB
 _LEGACY_WEIGHTS = "model_weights"
-"""The group of an `.h5` that holds the model's weights."""
+"""The group of an `.h5` with the model's weights."""
 _OPTIMIZER = frozenset(("optimizer", "optimizer_weights"))
-"""Groups of an optimizer's state; layers of a `.keras` are named by their classes."""
+"""Groups of an optimizer's state. Layers of a `.keras` are named after their classes."""
 _NO_WEIGHTS = ("seed_generator",)
-"""Parts of names of state that is drawn, not learned."""
+"""Parts of names of random state, which is not learned."""
 _MACHINE = frozenset((errno.ENOSPC, errno.EACCES, errno.EMFILE, errno.ENFILE, errno.EDQUOT))
-"""Numbers of errors that are the machine's own trouble, not the file's."""
+"""Error numbers that are the machine's fault, not the file's."""
 _SHOWN_PARTS = 3
 _DEEPEST = 200
-"""Groups within groups; a layer's path has a handful."""
+"""Limit of groups within groups; a layer's path has only a few."""
 _SPARSE_FROM_BYTES, _SPARSE_RATIO = 64 * MIB, 200.0
-"""Arrays may declare that much more than the file stores of them, as `apps.agents.files.archives` allows a zip."""
+"""How much more than stored an array may declare, the same limits as for a zip in `apps.agents.files.archives`."""
 
 
 @dataclass(frozen=True)
 class KerasFile:
-    """What a file says of its model."""
+    """The description of a model in its file."""
 
     config: dict[str, Any]
     version: str
-    """Keras that wrote it; empty where it does not say."""
+    """Version of Keras that wrote it; empty if not declared."""
     legacy: bool
-    """Whether it is an `.h5`, which names no modules."""
+    """Whether it is an `.h5`, which does not name modules."""
     weights: tuple[TensorSpec, ...]
-    """Of the model; an optimizer's state is none of it."""
+    """The model's weights, without an optimizer's state."""
 
 
 def read_keras_file(path: Path, *, zipped: bool, limit_bytes: int) -> KerasFile:
-    """The Keras file at `path`, once all that it names was found harmless.
+    """The Keras file at `path`, after all names in it were checked.
 
-    `zipped` says which file Keras will take it for: one file can be a zip and HDF5 at once.
+    `zipped`: how Keras will open it, because one file can be both a zip and HDF5.
 
     Raises `KerasDamaged`, `KerasLambda`, `KerasCustomObjects`, `KerasUnsafe`, `Hdf5Unsafe`, `ModelTooLarge` and the
     `Archive…` errors.
@@ -79,7 +79,7 @@ def _zipped(path: Path, limit_bytes: int) -> KerasFile:
     entries = {str(entry.name): entry for entry in contents(path, Limits(total_bytes=limit_bytes))}
     for wanted in (CONFIGURATION, WEIGHTS):
         if wanted not in entries:
-            raise KerasDamaged(reason=f"the archive has no {wanted}")
+            raise KerasDamaged(reason=f"the archive lacks {wanted}")
     for name in (CONFIGURATION, METADATA):
         if name in entries and entries[name].size_bytes > LONGEST_CONFIGURATION_BYTES:
             raise KerasDamaged(reason=f"its {name} takes {entries[name].size_bytes:,} bytes")
@@ -96,7 +96,7 @@ def _legacy(path: Path, limit_bytes: int) -> KerasFile:
         _judge_attributes(file, "/")
         text = file.attrs.get("model_config")
         if text is None:
-            reason = "it holds weights alone; save the whole model with model.save, not model.save_weights"
+            reason = "it contains only weights; save the whole model with model.save, not model.save_weights"
             raise KerasDamaged(reason=reason)
         config = _json(text, "model_config")
         version = file.attrs.get("keras_version", b"")
@@ -106,7 +106,7 @@ def _legacy(path: Path, limit_bytes: int) -> KerasFile:
 
 @contextmanager
 def _seekable(archive: zipfile.ZipFile, name: str) -> Iterator[IO[bytes]]:
-    """An entry to read here and there. One that is compressed is unpacked first: each step back would start anew."""
+    """An entry for random access. A compressed entry is unpacked first, because each step back would start again."""
     with archive.open(name) as packed:
         if archive.getinfo(name).compress_type == zipfile.ZIP_STORED:
             yield packed
@@ -119,7 +119,7 @@ def _seekable(archive: zipfile.ZipFile, name: str) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def _damage() -> Iterator[None]:
-    """Whatever reading bytes that are no such file raises. HDF5's errors carry numbers of the system, too."""
+    """Catch what reading invalid bytes raises. HDF5's errors also have system error numbers."""
     try:
         yield
     except (*DAMAGE, LookupError, RuntimeError, TypeError, AttributeError, ArithmeticError, MemoryError) as error:
@@ -134,7 +134,7 @@ def _json(content: bytes | str, what: str) -> dict[str, Any]:
     try:
         found = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise KerasDamaged(reason=f"its {what} is no JSON ({type(error).__name__})") from error
+        raise KerasDamaged(reason=f"its {what} is not valid JSON ({type(error).__name__})") from error
     if not isinstance(found, dict):
         raise KerasDamaged(reason=f"its {what} is not a JSON object")
     return found
@@ -144,21 +144,21 @@ def _json(content: bytes | str, what: str) -> dict[str, Any]:
 
 
 def _weights(file: Any, below: str, limit_bytes: int) -> tuple[TensorSpec, ...]:
-    """The model's arrays, by their paths in the group `below`, once all that the file holds was looked at."""
+    """The model's arrays, by their paths in the group `below`, after the whole file was checked."""
     found: list[TensorSpec] = []
     declared_bytes = stored_bytes = 0
     for path, dataset in _datasets(file):
         if dataset.external or dataset.is_virtual:
             raise Hdf5Unsafe(name=path, what="keeps its numbers in another file")
         if dataset.dtype.hasobject:
-            raise Hdf5Unsafe(name=path, what=f"holds {dataset.dtype} in place of numbers")
+            raise Hdf5Unsafe(name=path, what=f"contains {dataset.dtype} in place of numbers")
         shape = tuple(int(axis) for axis in dataset.shape)
         declared_bytes += math.prod(shape) * int(dataset.dtype.itemsize)
         stored_bytes += int(dataset.id.get_storage_size())
         if declared_bytes > limit_bytes:
             raise ModelTooLarge(size_mib=declared_bytes / MIB, limit_mib=limit_bytes / MIB)
         if declared_bytes > _SPARSE_FROM_BYTES and declared_bytes > _SPARSE_RATIO * stored_bytes:
-            raise Hdf5Unsafe(name=path, what=f"declares {declared_bytes:,} bytes, of which {stored_bytes:,} are there")
+            raise Hdf5Unsafe(name=path, what=f"declares {declared_bytes:,} bytes, but stores {stored_bytes:,}")
         name = path.removeprefix(f"{below}/") if below else path
         inside = not below or path.startswith(f"{below}/")
         if inside and _OPTIMIZER.isdisjoint(name.split("/")) and not any(part in name for part in _NO_WEIGHTS):
@@ -167,7 +167,7 @@ def _weights(file: Any, below: str, limit_bytes: int) -> tuple[TensorSpec, ...]:
 
 
 def _datasets(file: Any) -> Iterator[tuple[str, Any]]:
-    """Every array of the file. Each link is looked at before it is followed; what is reached twice is walked once."""
+    """Every array of the file. Each link is checked before it is followed. A group reached twice is walked once."""
     left: list[tuple[tuple[str, ...], Any]] = [((), file)]
     seen = {h5py.h5o.get_info(file.id).addr}
     while left:
@@ -193,10 +193,10 @@ def _datasets(file: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _judge_attributes(item: Any, path: str) -> None:
-    """Keras reads attributes whole, and a few bytes may declare many.
+    """Keras reads attributes completely, and a few bytes may declare many.
 
-    Texts of any length lie elsewhere in the file, and several may be the same one: a list of them may take the file's
-    size times its length.
+    Texts of variable length are stored elsewhere in the file, and several may be the same, so a list of them may take
+    the file's size times its length.
     """
     declared = 0
     for number in range(h5py.h5a.get_num_attrs(item.id)):

@@ -1,4 +1,4 @@
-"""Which names of classes Keras 3 and tf_keras have for the parts of models: only these are made from a file."""
+"""The class names of model parts in Keras 3 and tf_keras. Only these are created from a file."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _PUBLIC = (
     *("constraints", "initializers", "layers", "losses", "metrics", "models", "optimizers", "regularizers"),
     *("dtype_policies", "quantizers", "random", "mixed_precision", "experimental"),
 )
-"""Modules of either library; one of them lacks some."""
+"""Modules of both libraries; each lacks some."""
 _ALSO = ("Functional", "Model", "Sequential", "DTypePolicy", "Policy", "PolicyV1", "SyncBatchNormalization")
 
 
 @cache
 def known_classes() -> frozenset[str]:
-    """Names of layers, operations, initializers and all else that configurations describe. Imports both libraries."""
+    """Names of layers, operations, initializers and everything else in configurations. Imports both libraries."""
     keras, tf_keras = import_module("keras"), import_module("tf_keras")
     names = {*_ALSO, *_public(keras), *_public(tf_keras), *_legacy_layers()}
     return frozenset(names | {kind.__name__ for kind in _below(_saveable())})
@@ -31,7 +31,7 @@ def _public(library: ModuleType) -> Iterator[str]:
 
 
 def _legacy_layers() -> frozenset[str]:
-    """What tf_keras makes by bare names, with the aliases that old files use."""
+    """What tf_keras creates by bare names, with the aliases in old files."""
     serialization = import_module("tf_keras.src.layers.serialization")
     serialization.populate_deserializable_objects()
     return frozenset(serialization.LOCAL.ALL_OBJECTS)

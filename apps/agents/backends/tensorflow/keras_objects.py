@@ -1,8 +1,8 @@
-"""Judging the objects that a Keras configuration names, before Keras makes any of them.
+"""Checks the objects that a Keras configuration names, before Keras creates any of them.
 
-A configuration is JSON in which every object says its class and where it comes from. Keras' own are let through but
-for those that run code, load programs or read files while they are made or called. What the model was compiled with is
-not looked at: it is never made.
+A configuration is JSON in which every object declares its class and origin. Keras' own objects are accepted, except
+those that run code, load programs or read files when they are created or called. The compile configuration is not
+checked, because it is never used.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ _PACKAGES = frozenset(
         *("ops", "optimizers", "quantizers", "random", "regularizers"),
     )
 )
-"""Of `keras` and of `keras.src`; `engine` is where tf_keras had its models, `mixed_precision` its policies."""
+"""Packages of `keras` and of `keras.src`. `engine` contained tf_keras' models, `mixed_precision` its policies."""
 _INSIDE = _PACKAGES | {"engine", "mixed_precision"}
 _LIBRARIES = ("keras", "tf_keras")
 _OF_FUNCTIONS = frozenset(("activations", "constraints", "initializers", "losses", "metrics", "ops", "regularizers"))
-"""Packages whose functions compute and do nothing else; `keras.models` has `load_model`."""
+"""Packages whose functions only compute; `keras.models` is not one, because it has `load_model`."""
 _PLAIN = frozenset(
     (
         *("__tensor__", "__numpy__", "__bytes__", "__ellipsis__", "__keras_tensor__", "__tuple__", "__slice__"),
         *("TensorShape", "TypeSpec", "CompositeTensor"),
     )
 )
-"""How Keras writes plain values."""
+"""Keras' notation for plain values."""
 _UNNAMED = "__lambda__"
 _LAMBDAS = frozenset(("Lambda", _UNNAMED))
 _CODE_PARTS = 3
-"""A function without a name is written as its byte code in base 64, its defaults and its closure."""
+"""A function without a name is stored as base 64 byte code, defaults and closure."""
 _FUNCTION_ELSEWHERE = "calls a function that is not in the file"
 _BYTE_CODE = "may hold a Python function as byte code"
 _LOADERS = {
@@ -51,7 +51,7 @@ _LOADERS = {
     "InstanceMethod": "calls any method of a tensor by its name",
 }
 _BY_NAME = frozenset(("TFOpLambda", "SlicingOpLambda"))
-"""How tf_keras writes a call of a function of TensorFlow: either class calls whichever function it names."""
+"""tf_keras' notation for a call of a TensorFlow function: both classes call whichever function they name."""
 _PROPERTY = "InstanceProperty"
 _HARMLESS_PROPERTIES = frozenset(("values", "flat_values", "row_splits", "nested_row_splits", "shape", "dtype"))
 _HARMLESS_FUNCTIONS = re.compile(
@@ -69,12 +69,12 @@ _HARMLESS_FUNCTIONS = re.compile(
     r"strided_slice|sort|argsort|stop_gradient|tensordot|norm|eye|meshgrid"
     r")"
 )
-"""Functions that compute on tensors. `nn.fixed_unigram_candidate_sampler` takes a path of a vocabulary; others of
-`keras.backend` change settings of the process."""
+"""Functions that compute on tensors. `nn.fixed_unigram_candidate_sampler` takes a path of a vocabulary, and other
+functions of `keras.backend` change settings of the process."""
 _FILES = ("vocabulary", "idf_weights")
-"""Arguments of preprocessing layers that are lists, or paths that the layer reads when it is made."""
+"""Arguments of preprocessing layers that are lists, or paths that the layer reads when it is created."""
 _COMPILED = "compile_config"
-"""Of the model itself: what it was compiled with is never made. That of a model within it would be."""
+"""The model's own compile configuration is never used. That of an inner model would be."""
 _FUNCTION = "function"
 _MOST_NAMED = 12
 _LONGEST_SHOWN = 120
@@ -89,21 +89,21 @@ class Described:
     registered: str | None
     config: Any
     owner: str | None = None
-    """The name of what it is a part of, such as the layer whose activation it is."""
+    """The name of the object that it is a part of, such as the layer whose activation it is."""
 
     @property
     def name(self) -> str:
-        """A layer's own name, else its class; a function without a name is called by what it is a part of."""
+        """A layer's own name, else its class. A function without a name is named after its owner."""
         if self.kind == _UNNAMED:
             return self.owner or self.kind
         return _name_in(self.config) or self.kind
 
 
 def judge_objects(config: dict[str, Any], *, legacy: bool) -> None:
-    """Raises `KerasLambda`, `KerasUnsafe` and `KerasCustomObjects`, each naming all that it found.
+    """Raise `KerasLambda`, `KerasUnsafe` and `KerasCustomObjects`, each with all names found.
 
-    A `legacy` configuration names no modules, so classes that are not Keras' own show only beside Keras
-    (`custom_classes`).
+    A `legacy` configuration does not name modules, so classes that are not Keras' own can only be found by comparison
+    with Keras (`custom_classes`).
     """
     objects = list(described(_made(config)))
     if lambdas := [one.name for one in objects if one.kind in _LAMBDAS]:
@@ -116,29 +116,29 @@ def judge_objects(config: dict[str, Any], *, legacy: bool) -> None:
 
 
 def refuse_unknown(config: dict[str, Any], known: Iterable[str]) -> None:
-    """Raises `KerasCustomObjects` naming all classes of a configuration that are none of the `known` ones.
+    """Raise `KerasCustomObjects` with all classes of a configuration that are not `known`.
 
-    Modules of Keras hold more than layers, and legacy configurations name no modules: only names that Keras has for
-    parts of models are made.
+    Modules of Keras contain more than layers, and legacy configurations do not name modules, so only known names of
+    model parts may be created.
     """
     if custom := custom_classes(_made(config), known):
         raise KerasCustomObjects(names=_listed(custom))
 
 
 def custom_classes(config: dict[str, Any], known: Iterable[str]) -> list[str]:
-    """Classes of a configuration that are none of the `known` ones, each once."""
+    """Classes of a configuration that are not `known`, each once."""
     names = set(known) | _PLAIN
     kinds = (one.kind for one in described(config) if one.kind != _FUNCTION)
     return list(dict.fromkeys(kind.rpartition(">")[2] for kind in kinds if kind not in names))
 
 
 def _made(config: dict[str, Any]) -> dict[str, Any]:
-    """The configuration without what is not made of it."""
+    """The configuration without the parts that are not used."""
     return {key: value for key, value in config.items() if key != _COMPILED}
 
 
 def described(config: Any) -> Iterator[Described]:
-    """Every object below `config`, without recursion: the nesting is a stranger's."""
+    """Every object below `config`, without recursion, because the nesting is untrusted."""
     left: list[tuple[Any, str | None]] = [(config, None)]
     while left:
         value, owner = left.pop()
@@ -203,7 +203,7 @@ def _custom(one: Described, *, legacy: bool) -> str | None:
 
 
 def _is_keras(module: str, packages: frozenset[str]) -> bool:
-    """Whether `module` is Keras itself, one of its public `packages`, or lies below one of them in its source."""
+    """Whether `module` is Keras itself, one of its public `packages`, or below one of them in its source."""
     parts = module.split(".")
     if parts[0] not in _LIBRARIES or not all(part.isidentifier() for part in parts):
         return False
@@ -214,12 +214,12 @@ def _is_keras(module: str, packages: frozenset[str]) -> bool:
 
 
 def shown(text: str) -> str:
-    """A stranger's text at a length that a sentence bears."""
+    """Untrusted text, shortened for a sentence."""
     return text[:_LONGEST_SHOWN]
 
 
 def _word(value: object) -> str:
-    """A name, where it is one: what else JSON may hold there is not spelled out."""
+    """A name, or empty if the JSON has something else there."""
     return value if isinstance(value, str) else type(value).__name__
 
 

@@ -1,4 +1,4 @@
-"""What techniques on the layers of Keras 3 share: kernels, learning again, and telling each form's size."""
+"""Shared by the techniques on Keras 3 layers: kernels, recovery training, and the size of each form."""
 
 from __future__ import annotations
 
@@ -16,26 +16,24 @@ from apps.agents.techniques.base import Applied, Assignment
 
 
 class KerasTechnique(TensorFlowTechnique):
-    """One that works on the layers of Keras 3, and says what its result takes in every form.
+    """A technique on Keras 3 layers that reports its result's size in every form.
 
-    `apply` of a subclass ends with `finished`; `learn` trains a changed model again in between.
+    `apply` of a subclass ends with `finished`. In between, `learn` trains the changed model.
     """
 
     _model: Any
     _learned_from: int = 0
 
     def keras(self, assignment: Assignment) -> Any:
-        """The Keras model. Raises `TechniqueNotApplicable` for one that only tf_keras reads."""
+        """The Keras model. Raises `TechniqueNotApplicable` for a model that only tf_keras reads."""
         model = self.opened(assignment)
         if not model.is_keras_3:
-            reason = (
-                f"it works on layers of Keras 3, and only {model.reader} reads this file; save it anew with Keras 3"
-            )
+            reason = f"it works on Keras 3 layers, but only {model.reader} reads this file; save it again with Keras 3"
             raise TechniqueNotApplicable(technique=assignment.spec.label, reason=reason)
         return model.keras
 
     def kernels(self, model: Any, assignment: Assignment) -> list[Any]:
-        """The model's kernels as variables. Raises `TechniqueNotApplicable` where it has none."""
+        """The model's kernels as variables. Raises `TechniqueNotApplicable` if it has none."""
         found = [weight for _, weight in kernels_of(model)]
         if not found:
             reason = "none of its layers has a kernel of two axes or more"
@@ -50,17 +48,17 @@ class KerasTechnique(TensorFlowTechnique):
         context: Context,
         hold: Callable[[], None] | None = None,
     ) -> None:
-        """Train `changed` in place, as the parameters `epochs` and `learning_rate` say; `hold` follows each step."""
+        """Train `changed` in place for `epochs` epochs at `learning_rate`. `hold` is called after each step."""
         context.progress(0.2, "learning again")
         self._learned_from = recover(changed, original, assignment, context, hold)
 
     @property
     def learned(self) -> str:
         """How it was trained, in words."""
-        return f"learned again from {self._learned_from} examples" if self._learned_from else "not trained again"
+        return f"trained again on {self._learned_from} examples" if self._learned_from else "not trained again"
 
     def finished(self, model: Any, assignment: Assignment, evidence: Mapping[str, Any]) -> Applied:
-        """The artifact of a changed model, with what was found out and how many examples it learned from."""
+        """The artifact of a changed model, with evidence and the number of training examples."""
         self._model = model
         return Applied(save_keras(model, assignment.out), {**evidence, "learned_from_examples": self._learned_from})
 

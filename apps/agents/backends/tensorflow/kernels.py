@@ -1,4 +1,4 @@
-"""The weights of a Keras model that techniques may thin out or share: kernels, and no biases, norms or positions."""
+"""The weights of a Keras model that techniques may prune or cluster: kernels, but not biases, norms or positions."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def kernels_of(model: Any) -> Iterator[tuple[str, Any]]:
 
 
 def sizes_of(model: Any, assignment: Assignment, artifact: Path) -> dict[str, int]:
-    """Bytes of a Keras model as it is stored, zipped, as float TensorFlow Lite, and that zipped.
+    """Bytes of a Keras model as stored, zipped, as float TensorFlow Lite, and that zipped.
 
-    The last two are absent where LiteRT does not take the model.
+    The last two are missing if LiteRT cannot convert the model.
     """
     with tempfile.TemporaryDirectory(prefix="sizes-", dir=assignment.scratch) as folder:
         zipped = write_zip(Path(folder) / "zipped", [(artifact.name, artifact)], compress=True).stat().st_size
@@ -39,6 +39,6 @@ def sizes_of(model: Any, assignment: Assignment, artifact: Path) -> dict[str, in
         try:
             with library_words(assignment.spec.label):
                 content = converted(keras_model(model, Format.KERAS, ""), Path(folder)).content
-        except TechniqueLibraryFailed:  # LiteRT does not take it, and it can do without.
+        except TechniqueLibraryFailed:  # LiteRT cannot convert it, so these sizes are left out.
             return sizes
     return {**sizes, "TensorFlow Lite": len(content), "zipped TensorFlow Lite": len(zlib.compress(content, 9))}

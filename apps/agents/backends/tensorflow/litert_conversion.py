@@ -1,9 +1,8 @@
-"""TensorFlow's converter to LiteRT, and the forms in which a model is given to it until it takes one.
+"""TensorFlow's converter to LiteRT, and the forms of a model that are tried until one converts.
 
-LiteRT has no lists of tensors, in which a recurrent network gathers what each step gives. The converter can do without
-them where it knows the shape of every step, so a network over time is given as it is, then with its steps written out
-one after the other, then for batches of one example. See
-https://ai.google.dev/edge/litert/conversion/tensorflow/rnn.
+LiteRT has no lists of tensors, in which a recurrent network collects the outputs of its steps. The converter can avoid
+them if it knows the shape of every step. So a recurrent network is converted unchanged, then with its steps unrolled,
+then for batches of one example. See https://ai.google.dev/edge/litert/conversion/tensorflow/rnn.
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ from apps.agents.backends.tensorflow.freezing import SIGNATURE, Shapes, write_fr
 from apps.agents.backends.tensorflow.model import TensorFlowModel
 
 MOST_STEPS = 128
-"""Of a series whose steps are written out: the graph grows with each."""
+"""Longest series whose steps are unrolled, because the graph grows with each step."""
 
 
 @dataclass(frozen=True)
 class Converted:
-    """The bytes of a `.tflite`, and in words what is special about it; empty where nothing is."""
+    """The bytes of a `.tflite`, and a description of its peculiarities; empty if it has none."""
 
     content: bytes
     said: str
@@ -40,9 +39,9 @@ class _Form:
 
 
 def converted(model: TensorFlowModel, scratch: Path, agrees: Callable[[bytes], bool] | None = None) -> Converted:
-    """The model in the first form that the converter takes and whose result `agrees` with it.
+    """The model in the first form that converts and whose result `agrees` with the model.
 
-    The last form is taken as it comes out. Raises what the converter says of the model as it is.
+    The last form is used without that check. Raises the converter's error for the unchanged model.
     """
     refusals: list[Exception] = []
     made = None
@@ -67,7 +66,7 @@ def converted(model: TensorFlowModel, scratch: Path, agrees: Callable[[bytes], b
 def _forms(model: TensorFlowModel) -> Iterator[_Form]:
     yield _Form("")
     if layers := list(_recurrent(model.keras)):
-        yield _Form("its recurrent steps are written out one after the other", lambda: _unrolled(layers))
+        yield _Form("its recurrent steps are unrolled", lambda: _unrolled(layers))
     inputs = model.summary.inputs
     if all(spec.shape and not isinstance(spec.shape[0], int) for spec in inputs):
         axes = {spec.name: [axis if isinstance(axis, int) else None for axis in spec.shape[1:]] for spec in inputs}
@@ -76,7 +75,7 @@ def _forms(model: TensorFlowModel) -> Iterator[_Form]:
 
 
 def _recurrent(model: Any) -> Iterator[Any]:
-    """The layers of Keras 3 or tf_keras that can write out their steps, where these are not too many."""
+    """The layers of Keras 3 or tf_keras that can unroll their steps, if there are not too many."""
     for layer in model._flatten_layers() if model is not None else ():
         if isinstance(getattr(layer, "unroll", None), bool) and not layer.unroll:
             yield layer
@@ -84,14 +83,14 @@ def _recurrent(model: Any) -> Iterator[Any]:
 
 @contextmanager
 def _unrolled(layers: list[Any]) -> Iterator[None]:
-    """Meanwhile the layers write out their steps when they are called. Raises `ValueError` for too many steps."""
+    """Within this context the layers unroll their steps when called. Raises `ValueError` for too many steps."""
     before = [(layer, dict(vars(layer))) for layer in layers]
     try:
         for layer in layers:
             if (_steps(layer) or 0) > MOST_STEPS:
                 raise ValueError(f"its series have more than {MOST_STEPS} steps")
             layer.unroll = True
-            if hasattr(layer, "_could_use_gpu_kernel"):  # tf_keras then calls a loop of its own.
+            if hasattr(layer, "_could_use_gpu_kernel"):  # tf_keras would otherwise call its own loop.
                 layer._could_use_gpu_kernel = False
         yield
     finally:
@@ -102,7 +101,7 @@ def _unrolled(layers: list[Any]) -> Iterator[None]:
 
 
 def _steps(layer: Any) -> int | None:
-    """The length of the series that a layer goes through; `None` where it is free or not told."""
+    """The length of the series that a layer processes; `None` if it is free or unknown."""
     try:
         length: int | None = tuple(layer.input.shape)[0 if getattr(layer, "time_major", False) else 1]
     except (AttributeError, ValueError, IndexError, RuntimeError):

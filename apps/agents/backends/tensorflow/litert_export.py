@@ -1,4 +1,4 @@
-"""Export to LiteRT: the same float network as a `.tflite`, which every technique for LiteRT starts from.
+"""Export to LiteRT: the same float network as a `.tflite`, the starting point of every technique for LiteRT.
 
 TensorFlow's converter takes the frozen graph; its outputs are then compared with the original's on the calibration
 examples, by the check that every technique passes. See https://ai.google.dev/edge/litert/conversion/tensorflow/overview.
@@ -27,7 +27,7 @@ _IDENTIFIER = b"TFL3"
 
 
 class LiteRtExport(TensorFlowExport):
-    """Hands the frozen graph to TensorFlow's converter."""
+    """Passes the frozen graph to TensorFlow's converter."""
 
     may_fix_batch = True
     _said = ""
@@ -35,7 +35,7 @@ class LiteRtExport(TensorFlowExport):
     def apply(self, assignment: Assignment, context: Context) -> Applied:
         model = self.opened(assignment)
         with library_words(assignment.spec.label, reason_of):
-            context.progress(0.1, "making constants of the weights, and converting")
+            context.progress(0.1, "converting the weights to constants, and the graph to LiteRT")
             found = converted(model, assignment.scratch, partial(self._agrees, assignment, model.summary))
             self._said = found.said
         target = assignment.out / ARTIFACT
@@ -43,7 +43,7 @@ class LiteRtExport(TensorFlowExport):
         return Applied(target)
 
     def _agrees(self, assignment: Assignment, summary: ModelSummary, content: bytes) -> bool:
-        """Whether a converted model gives the same outputs: Keras writes out masked steps with mistakes."""
+        """Whether a converted model gives the same outputs: Keras unrolls masked steps incorrectly."""
         tried = Path(tempfile.mkdtemp(prefix="tried-", dir=assignment.scratch)) / ARTIFACT
         tried.write_bytes(in_order(content, summary))
         try:
@@ -53,13 +53,13 @@ class LiteRtExport(TensorFlowExport):
         return True
 
     def effect(self, assignment: Assignment, before: ModelSummary, after: ModelSummary) -> str:
-        """What it has become."""
+        """Describe the result."""
         special = f"; {self._said}" if self._said else ""
         return f"It is a TensorFlow Lite model of {sum(after.operators.values())} operators in float32{special}."
 
 
 def in_order(content: bytes, summary: ModelSummary) -> bytes:
-    """A converted model whose signature lists inputs and outputs as the original does: the converter sorts them."""
+    """A converted model whose signature lists inputs and outputs in the original's order; the converter sorts them."""
     model = schema.ModelT.InitFromPackedBuf(bytearray(content), 0)
     signature = model.signatureDefs[0]
     signature.inputs = _sorted(signature.inputs, [spec.name for spec in summary.inputs])
@@ -80,7 +80,7 @@ def _packed(model: Any) -> bytes:
 
 
 def reason_of(error: Exception) -> str:
-    """What the converter says, without its traces: which operators it has no counterpart for, above all."""
+    """The converter's message without its traces: above all, which operators LiteRT lacks."""
     text = " ".join(str(error).split())
     unknown = sorted(set(re.findall(r"'?(tf\.\w+)'? op is neither a custom op nor a flex op", text)))
     if unknown:
@@ -88,5 +88,5 @@ def reason_of(error: Exception) -> str:
     if "AssignVariableOp" in text:
         return STATEFUL
     if "TensorList" in text:
-        return "its loops gather what each step gives in lists of tensors, which LiteRT does not have"
+        return "its loops collect the outputs of their steps in lists of tensors, which LiteRT does not have"
     return f"{type(error).__name__}: {text[:300]}".rstrip(". ")

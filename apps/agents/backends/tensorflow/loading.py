@@ -1,4 +1,4 @@
-"""Loading what was opened: Keras 3 first, tf_keras where Keras 3 cannot; a SavedModel by one of its signatures."""
+"""Loads opened models: with Keras 3, or tf_keras if Keras 3 cannot; a SavedModel by one of its signatures."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from apps.agents.techniques.library_calls import words_of
 
 MIB = 1024 * 1024
 _SPARE_BYTES = 256 * MIB
-"""What a model may hold beside the weights of its file: states of random generators, tables, constants."""
+"""Additional memory of a model beyond its file's weights: states of random generators, tables, constants."""
 READERS = (("keras", "Keras"), ("tf_keras", "tf_keras"))
-"""Modules that load Keras files, in the order in which they are tried, and what people call them."""
+"""Modules that load Keras files, in the order in which they are tried, and their usual names."""
 
 
 def load_opened(opened: Opened, signature: str | None = None) -> TensorFlowModel:
-    """The model in memory, as it was opened.
+    """The opened model in memory.
 
     Raises `ModelNotLoadable` with the library's own reasons, `KerasCustomObjects`, `ModelTooLarge` for a Keras file
-    whose configuration asks for more memory than its weights fill, and `SignatureUnknown`.
+    whose configuration requests more memory than its weights fill, and `SignatureUnknown`.
     """
     if isinstance(opened.described, SavedModelFile):
         return _saved_model(opened, opened.described, signature)
@@ -43,7 +43,7 @@ def load_opened(opened: Opened, signature: str | None = None) -> TensorFlowModel
 
 
 def size_bytes(weights: Sequence[TensorSpec]) -> int:
-    """What the weights take, each once. Files hold an optimizer's state, functions of training and copies beside."""
+    """Size of the weights, each once. Files also contain an optimizer's state, training functions and copies."""
     return sum(_elements(spec) * tf.as_dtype(spec.dtype).size for spec in weights)
 
 
@@ -52,7 +52,7 @@ def size_bytes(weights: Sequence[TensorSpec]) -> int:
 
 def _saved_model(opened: Opened, file: SavedModelFile, signature: str | None) -> TensorFlowModel:
     summary = file.summary(signature)
-    import_module("tf_keras")  # What it saved is revived by its classes alone.
+    import_module("tf_keras")  # Models that it saved can only be restored with its classes.
     try:
         loaded = tf.saved_model.load(str(opened.path), tags=list(file.tags))
         function = loaded.signatures[summary.signature]
@@ -88,7 +88,7 @@ def _keras(opened: Opened, file: KerasFile) -> TensorFlowModel:
 
 @contextmanager
 def _no_larger_than(limit_bytes: int) -> Iterator[None]:
-    """Variables are made while a configuration is read, before its weights are: a few bytes may ask for any size."""
+    """Limit memory: variables are created while a configuration is read, before its weights, and may have any size."""
     asked_bytes = 0
 
     def make(following: Callable[..., Any], **given: Any) -> Any:
@@ -103,7 +103,7 @@ def _no_larger_than(limit_bytes: int) -> Iterator[None]:
 
 
 def _asked(given: Mapping[str, Any]) -> int:
-    """Bytes of a variable to be made of these arguments, as far as they tell."""
+    """Bytes of a variable that would be created from these arguments, as far as they reveal it."""
     shape, dtype = given.get("shape"), given.get("dtype")
     if shape is None and callable(given.get("initial_value")):
         shape, dtype = _drawn(given["initial_value"])
@@ -113,17 +113,17 @@ def _asked(given: Mapping[str, Any]) -> int:
 
 
 def _drawn(initial_value: Callable[[], Any]) -> tuple[Any, Any]:
-    """Shape and type of what an initializer gives, found in a graph of its own, where nothing is computed."""
+    """Shape and type of an initializer's result, found in a separate graph in which nothing is computed."""
     try:
         with tf.Graph().as_default():
             value = tf.convert_to_tensor(initial_value())
             return value.shape, value.dtype
-    except Exception:  # It cannot be drawn as a graph, so nothing is known of it before it runs.
+    except Exception:  # It cannot be traced as a graph, so its size is unknown before it runs.
         return None, None
 
 
 def keras_model(model: Any, format: str, reader: str, file: KerasFile | None = None) -> TensorFlowModel:  # noqa: A002
-    """A Keras model by names. Raises `ModelNotLoadable` for one that does not know its inputs."""
+    """A Keras model by names. Raises `ModelNotLoadable` for a model that does not know its inputs."""
     inputs, outputs = _symbolic(model)
     takes = tuple(spec_of(name, tensor) for name, tensor in zip(_input_names(inputs), inputs, strict=True))
     gives = tuple(spec_of(name, tensor) for name, tensor in zip(_output_names(model, outputs), outputs, strict=True))
@@ -139,7 +139,7 @@ def keras_model(model: Any, format: str, reader: str, file: KerasFile | None = N
 
 
 def layers_of(model: Any) -> Iterator[Any]:
-    """The layers that hold no others, of nested models too, in the order of the model."""
+    """The layers that contain no others, including those of nested models, in the order of the model."""
     for layer in model.layers:
         if getattr(layer, "layers", None):
             yield from layers_of(layer)
@@ -178,7 +178,7 @@ def _symbolic(model: Any) -> tuple[list[Any], list[Any]]:
     try:
         return list(model.inputs), list(model.outputs)
     except (AttributeError, TypeError, ValueError) as error:
-        raise ModelNotLoadable(reason="it does not say what it takes: save it after it was built or called") from error
+        raise ModelNotLoadable(reason="its inputs are unknown: build or call the model before saving it") from error
 
 
 def _weights(model: Any) -> tuple[TensorSpec, ...]:
@@ -197,7 +197,7 @@ def _arranged(model: Any, given: list[Any]) -> Any:
 
 
 def _structure(model: Any) -> Any:
-    """Of a functional model's inputs: of Keras 3, or of tf_keras."""
+    """The structure of a functional model's inputs, for Keras 3 or tf_keras."""
     for name in ("_inputs_struct", "_nested_inputs"):
         if (structure := getattr(model, name, None)) is not None:
             return structure
@@ -209,13 +209,13 @@ def _input_names(inputs: Sequence[Any]) -> list[str]:
 
 
 def _output_names(model: Any, outputs: Sequence[Any]) -> list[str]:
-    """Those of the layers at the end: the tensors' own names change from one loading to the next."""
+    """The names of the last layers: the tensors' own names change from one loading to the next."""
     names = list(getattr(model, "output_names", None) or [model.layers[-1].name])
     return _unique(names if len(names) == len(outputs) else [f"output_{place}" for place in range(len(outputs))])
 
 
 def _unique(names: Sequence[str]) -> list[str]:
-    """Each once, and such as every format takes them: letters, digits and underscores."""
+    """Unique names that every format accepts: letters, digits and underscores."""
     found: list[str] = []
     for name in names:
         plain = re.sub(r"\W", "_", name)

@@ -1,7 +1,7 @@
-"""Magnitude pruning for Keras 3: the smallest weights become zero and stay zero while the others learn again.
+"""Magnitude pruning for Keras 3: the smallest weights become zero and stay zero while the others are trained again.
 
-Method: Han et al. 2015, https://arxiv.org/abs/1506.02626. Zeros make no dense file smaller and no dense kernel faster:
-what they win shows where files are compressed, and is told apart.
+Method: Han et al. 2015, https://arxiv.org/abs/1506.02626. Zeros make neither a dense file smaller nor a dense kernel
+faster. Their benefit appears in compressed files, which are reported separately.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ class MagnitudePruning(KerasTechnique):
         return self.finished(model, assignment, {"zeros_share": self._zeros})
 
     def effect(self, assignment: Assignment, before: ModelSummary, after: ModelSummary) -> str:
-        """As many weights are zero as were asked for."""
+        """Check that as many weights are zero as requested."""
         asked = float(assignment.parameters["sparsity"])
         if self._zeros < asked - SPARSITY_TOLERANCE:
-            reason = f"{self._zeros:.1%} of the kernels' weights are zero, and {asked:.1%} were asked for"
+            reason = f"{self._zeros:.1%} of the kernels' weights are zero, but {asked:.1%} were requested"
             raise TechniqueNoEffect(technique=assignment.spec.label, reason=reason)
         return f"{self._zeros:.1%} of the kernels' weights are zero; it was {self.learned}."
 

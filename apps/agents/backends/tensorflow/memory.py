@@ -1,4 +1,4 @@
-"""The process in which `measuring.peak_memory` measures a TensorFlow model; after RUNS may stand its SIGNATURE."""
+"""The process in which `measuring.peak_memory` measures a TensorFlow model. SIGNATURE may follow RUNS."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def main() -> None:
     use_threads(probe.target.threads)
     with tempfile.TemporaryDirectory(prefix="model-") as scratch:
         opened = open_model(probe.model, Path(scratch))
-        tf.constant(0.0) + 1.0  # Starts the runtime, whose own memory is not the model's.
+        tf.constant(0.0) + 1.0  # Starts the runtime, whose own memory does not count as the model's.
         probe.report(lambda: run_on(load_opened(opened, *probe.extra), probe.target), _allocated)
 
 

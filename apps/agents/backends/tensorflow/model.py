@@ -1,4 +1,4 @@
-"""A loaded model as everything in this backend uses it: named tensors in, named tensors out."""
+"""A loaded model in the form that this backend uses: named tensors in, named tensors out."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Tensors = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class TensorFlowModel:
-    """`call` takes tensors by the summary's input names and gives tensors by its output names."""
+    """`call` takes tensors by the summary's input names and returns tensors by its output names."""
 
     summary: ModelSummary
     call: Callable[[Tensors], Tensors]
     keras: Any = None
     """The Keras model, of Keras 3 or tf_keras; `None` for a SavedModel."""
     reader: str = ""
-    """What loaded it, such as `Keras 3.15.1`."""
+    """The library that loaded it, such as `Keras 3.15.1`."""
     owner: Any = None
     """Keeps the variables alive."""
 
@@ -33,7 +33,7 @@ class TensorFlowModel:
     def traced(self, *, compiled: bool = False, shapes: Mapping[str, tuple[int | None, ...]] | None = None) -> Any:
         """One graph for batches of every size, or for inputs of these `shapes` by name.
 
-        `compiled` is by XLA, which makes a program for each shape that it sees.
+        `compiled`: with XLA, which compiles a program for each shape.
         """
         fixed = shapes or {}
         names = [spec.name for spec in self.summary.outputs]
@@ -49,7 +49,7 @@ class TensorFlowModel:
 
 
 def tensor_spec(spec: TensorSpec, fixed: tuple[int | None, ...] | None = None) -> Any:
-    """TensorFlow's own of an input: free axes become `None`, unless a `fixed` shape is given."""
+    """TensorFlow's own spec of an input: free axes become `None`, unless a `fixed` shape is given."""
     shape = fixed or [axis if isinstance(axis, int) else None for axis in spec.shape]
     return tf.TensorSpec(shape, tf.as_dtype(spec.dtype), name=spec.name)
 

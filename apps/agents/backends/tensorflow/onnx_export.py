@@ -1,7 +1,7 @@
-"""Export to ONNX by tf2onnx: the same float network for ONNX Runtime, with every axis free that was free.
+"""Export to ONNX by tf2onnx: the same float network for ONNX Runtime, with all free axes still free.
 
-Keras models and SavedModels go through their frozen graph, TensorFlow Lite models as they are. Its outputs are compared
-with the original's on the calibration examples, by the check that every technique passes. See
+Keras models and SavedModels are converted from their frozen graph, TensorFlow Lite models directly. The outputs are
+compared with the original's on the calibration examples, by the check that every technique passes. See
 https://github.com/onnx/tensorflow-onnx.
 """
 
@@ -26,17 +26,17 @@ from apps.agents.files.onnx_files import EXTERNAL_ABOVE_BYTES, all_graphs, write
 from apps.agents.techniques.base import Applied, Assignment
 
 OPSET = 18
-"""The newest that tf2onnx writes."""
+"""The newest opset that tf2onnx writes."""
 
 
 class TensorFlowOnnxExport(TensorFlowExport):
-    """Hands the frozen graph, or the TensorFlow Lite file, to tf2onnx."""
+    """Passes the frozen graph, or the TensorFlow Lite file, to tf2onnx."""
 
     def apply(self, assignment: Assignment, context: Context) -> Applied:
         engine = assignment.engine()
         summary = engine.summary
         if summary.size_bytes > EXTERNAL_ABOVE_BYTES:
-            reason = f"its weights take {summary.size_bytes:,} bytes, and a graph of constants holds less than 2 GiB"
+            reason = f"its weights take {summary.size_bytes:,} bytes, but a graph of constants is limited to 2 GiB"
             raise TechniqueNotApplicable(technique=assignment.spec.label, reason=reason)
         with library_words(assignment.spec.label, reason_of):
             proto = from_tflite(engine) if summary.format == Format.TFLITE else self._from_graph(assignment, context)
@@ -44,14 +44,14 @@ class TensorFlowOnnxExport(TensorFlowExport):
             return Applied(write_onnx(tidy(proto, summary), assignment.out, onnx.save_model))
 
     def effect(self, assignment: Assignment, before: ModelSummary, after: ModelSummary) -> str:
-        """What it has become."""
+        """Describe the result."""
         return f"It is ONNX of opset {after.opset} in {sum(after.operators.values())} operators."
 
     def _from_graph(self, assignment: Assignment, context: Context) -> ModelProto:
         from tf2onnx import convert, tf_loader
 
         folder = Path(tempfile.mkdtemp(prefix="frozen-", dir=assignment.scratch))
-        context.progress(0.1, "making constants of the weights")
+        context.progress(0.1, "converting the weights to constants")
         write_frozen(self.opened(assignment), folder)
         context.progress(0.3, "translating")
         graph, inputs, outputs, names = tf_loader.from_saved_model(
@@ -64,7 +64,7 @@ class TensorFlowOnnxExport(TensorFlowExport):
 
 
 def from_tflite(engine: Any) -> ModelProto:
-    """What a `LiteRtEngine` has opened, its inputs and outputs called as the signature calls them."""
+    """The model opened by a `LiteRtEngine`, with the signature's names for inputs and outputs."""
     from tf2onnx import convert
 
     proto, _ = convert.from_tflite(str(engine.path), opset=OPSET)
@@ -76,7 +76,7 @@ def from_tflite(engine: Any) -> ModelProto:
 
 
 def tidy(proto: ModelProto, summary: ModelSummary) -> ModelProto:
-    """The graph with inputs and outputs in the summary's order, its free axes called by name."""
+    """The graph with inputs and outputs in the summary's order and with named free axes."""
     del proto.metadata_props[:]
     proto.doc_string = ""
     for values, specs in ((proto.graph.input, summary.inputs), (proto.graph.output, summary.outputs)):
@@ -90,9 +90,9 @@ def tidy(proto: ModelProto, summary: ModelSummary) -> ModelProto:
 
 
 def call_by(proto: ModelProto, inputs: Mapping[str, str], outputs: Mapping[str, str]) -> ModelProto:
-    """Give inputs and outputs other names: the mappings are from these to the tensors that stand behind them.
+    """Rename inputs and outputs. The mappings are from the new names to the tensors behind them.
 
-    Two names may share a tensor, and a name may be that of another tensor until now.
+    Two names may share a tensor, and a name may have belonged to another tensor before.
     """
     graph = proto.graph
     renamed: dict[str, str] = {}
@@ -124,7 +124,7 @@ def _names(graph: Any) -> Iterator[str]:
 
 
 def _rename(graph: Any, renamed: Mapping[str, str]) -> None:
-    """Call tensors otherwise wherever they stand, within loops and branches too."""
+    """Rename tensors everywhere, also within loops and branches."""
     for one in all_graphs(graph):
         for value in (*one.input, *one.output, *one.initializer, *one.value_info):
             value.name = renamed.get(value.name, value.name)
@@ -134,7 +134,7 @@ def _rename(graph: Any, renamed: Mapping[str, str]) -> None:
 
 
 def _name_axes(value: Any, spec: TensorSpec) -> None:
-    """Free axes: the first one is the batch, any other one called after its place."""
+    """Name free axes: the first is the batch, any other is named after its index."""
     axes: Sequence[Any] = value.type.tensor_type.shape.dim
     for place, axis in enumerate(axes):
         wanted = spec.shape[place] if place < len(spec.shape) else None
@@ -145,7 +145,7 @@ def _name_axes(value: Any, spec: TensorSpec) -> None:
 
 
 def reason_of(error: Exception) -> str:
-    """What tf2onnx says: which operators it has no counterpart for, above all."""
+    """tf2onnx's message: above all, which operators ONNX lacks."""
     text = " ".join(str(error).split())
     if "AssignVariableOp" in text:
         return STATEFUL

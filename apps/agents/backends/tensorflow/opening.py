@@ -1,7 +1,7 @@
-"""From a model blob to opened files: which format it is, and where its parts lie.
+"""Opens an uploaded model: finds its format and its files.
 
-Every part of this backend goes through `open_model`, and nothing is loaded that did not pass the checks of
-`apps.agents.backends.tensorflow.keras_file` and `saved_model_file` before.
+Every part of this backend uses `open_model`. Nothing is loaded before it has passed the checks of
+`apps.agents.backends.tensorflow.keras_file` and `saved_model_file`.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ SAVED_MODEL = "saved_model.pb"
 
 @dataclass(frozen=True)
 class Opened:
-    """A model whose files can be read, and what they say of themselves."""
+    """A model whose files can be read, and their description."""
 
     format: Format
     path: Path
-    """The file under a name that Keras takes, or the SavedModel's folder."""
+    """The file with a name that Keras accepts, or the SavedModel's folder."""
     described: KerasFile | SavedModelFile
 
 
 def open_model(path: Path, scratch: Path, limits: Limits | None = None) -> Opened:
-    """The files of the model at `path`, unpacked under `scratch` where it is a zip; a folder is taken as opened before.
+    """The files of the model at `path`, unpacked under `scratch` if it is a zip. A folder is treated as already opened.
 
-    Raises `ModelWrongType` naming what the file is, and the errors of the checks.
+    Raises `ModelWrongType` with the file's kind, and the errors of the checks.
     """
     limits = limits or Limits()
     if path.is_dir():

@@ -1,4 +1,4 @@
-"""How many parts a protobuf has, counted before it is parsed: two bytes may describe a message that takes a hundred."""
+"""Counts the parts of a protobuf before it is parsed: a message described by two bytes may take a hundred in memory."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from apps.agents.files.protobuf_wire import SIZED, WireReader
 
 
 def has_more_parts(content: bytes, message: Any, most: int) -> bool:
-    """Whether `content`, of the type that the descriptor `message` tells, has more than `most` fields in all.
+    """Whether `content`, of the type of the descriptor `message`, has more than `most` fields in total.
 
-    Counting ends at the first byte that makes no sense: such content the parser refuses itself.
+    Counting ends at the first invalid byte, because the parser refuses such content.
     """
     reader = WireReader(content, most_fields=most)
     left = [(reader.fields(0, len(content)), message)]
@@ -21,7 +21,7 @@ def has_more_parts(content: bytes, message: Any, most: int) -> bool:
             for number, wire, start, end in fields:
                 field = kind.fields_by_number.get(number)
                 if wire == SIZED and field is not None and field.message_type is not None:
-                    left.append((reader.fields(start, end), field.message_type))  # The rest follows after it.
+                    left.append((reader.fields(start, end), field.message_type))  # The rest is read after it.
                     break
             else:
                 left.pop()

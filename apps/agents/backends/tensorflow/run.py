@@ -1,4 +1,4 @@
-"""What `run.py` needs of TensorFlow: the model beside this file, opened."""
+"""The part of `run.py` for TensorFlow: opens the model next to this file."""
 
 import importlib
 import os
@@ -16,12 +16,12 @@ HERE = Path(__file__).parent
 
 
 def load(
-    here: Path, told: dict[str, Any], threads: int
+    here: Path, interface: dict[str, Any], threads: int
 ) -> tuple[list[str], Callable[[dict[str, Any]], dict[str, Any]]]:
-    """The names of the inputs in `told`, and a function from arrays by name to outputs by name."""
+    """The names of the declared inputs, and a function from arrays by name to outputs by name."""
     tf.config.threading.set_intra_op_parallelism_threads(threads)
-    types = {item["name"]: item["dtype"] for item in told["inputs"]}
-    call = opened(told.get("signature"))
+    types = {item["name"]: item["dtype"] for item in interface["inputs"]}
+    call = opened(interface.get("signature"))
 
     def run(feeds: dict[str, Any]) -> dict[str, Any]:
         results = call({name: tf.constant(feeds[name], dtype) for name, dtype in types.items()})
@@ -31,9 +31,9 @@ def load(
 
 
 def opened(signature: str | None) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """A function of tensors by name. Keras files are read by Keras 3, or by tf_keras where that cannot."""
+    """A function of tensors by name. Keras files are read by Keras 3, or by tf_keras if it cannot."""
     if (folder := next(HERE.rglob("saved_model.pb"), None)) is not None:
-        importlib.import_module("tf_keras")  # What it saved is revived by its classes alone.
+        importlib.import_module("tf_keras")  # Models that it saved can only be restored with its classes.
         loaded = tf.saved_model.load(str(folder.parent))
         function = loaded.signatures[signature or "serving_default"]
         function.owner = loaded

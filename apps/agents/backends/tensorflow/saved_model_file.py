@@ -1,7 +1,7 @@
-"""A SavedModel as its protobuf tells it: signatures, operators, weights. It is neither loaded nor run.
+"""A SavedModel read from its protobuf: signatures, operators, weights. It is neither loaded nor run.
 
-Everything in it that could run when it is loaded or called is judged: the graph, and every function of its library. See
-https://www.tensorflow.org/guide/saved_model.
+Everything in it that could run when it is loaded or called is checked: the graph, and every function of its library.
+See https://www.tensorflow.org/guide/saved_model.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ SAVED_MODEL = "saved_model.pb"
 SERVING = "serve"
 DEFAULT_SIGNATURE = "serving_default"
 _INTERNAL = "__saved_model"
-"""What the names of signatures begin with that nobody calls."""
+"""Prefix of signature names that callers do not use."""
 _VARIABLES = "variables"
 _ASSETS_1 = "saved_model_assets"
 _HANDLES = ("VarHandleOp", "VariableV2", "VarIsInitializedOp")
 _NUMPY = {"half": "float16", "float": "float32", "double": "float64"}
 MOST_PARTS, _COUNTED_FROM_BYTES = 5_000_000, 16 * 1024 * 1024
-"""Fields of the protobuf, each of which takes about a hundred bytes in memory; 20,000 nodes have a million."""
+"""Limit of fields in the protobuf, each of which takes about a hundred bytes in memory; 20,000 nodes have a million."""
 _HIGHEST_RANK = 254
-"""Axes that a shape of TensorFlow has at most."""
+"""Maximum number of axes of a TensorFlow shape."""
 _WEIGHT_TYPES = frozenset(
     ("float64", "int64", "float32", "int32", "float16", "bfloat16", "int16", "int8", "uint8"),
 )
@@ -56,7 +56,7 @@ _FLOATS = ("float", "bfloat")
 
 @dataclass(frozen=True)
 class SavedModelFile:
-    """The parsed protobuf of one meta graph, once it was found harmless."""
+    """The parsed protobuf of one meta graph, checked to be harmless."""
 
     meta: Any
     version: str
@@ -67,7 +67,7 @@ class SavedModelFile:
 
     @cached_property
     def signatures(self) -> tuple[Signature, ...]:
-        """What callers may call, by name; inputs and outputs in the order of their names."""
+        """The callable signatures, by name. Inputs and outputs are in the order of their names."""
         return tuple(
             Signature(
                 name=name,
@@ -79,7 +79,7 @@ class SavedModelFile:
         )
 
     def chosen(self, signature: str | None) -> Signature:
-        """The signature called so; the default one without a name. Raises `SignatureUnknown` and `SignatureMissing`."""
+        """The named signature, by default the default one. Raises `SignatureUnknown` and `SignatureMissing`."""
         by_name = {one.name: one for one in self.signatures}
         if not by_name:
             raise SignatureMissing()
@@ -90,7 +90,7 @@ class SavedModelFile:
         return by_name[signature]
 
     def summary(self, signature: str | None = None) -> ModelSummary:
-        """The model as one signature computes it; its size is that of the weights, each once."""
+        """The model as computed by one signature. Its size is that of the weights, each once."""
         chosen = self.chosen(signature)
         reached = list(self._graph.reached(_sources(self.meta.signature_def[chosen.name])))
         weights = tuple(_weights(reached))
@@ -118,7 +118,7 @@ class SavedModelFile:
 
 
 def read_saved_model(folder: Path) -> SavedModelFile:
-    """The SavedModel in `folder`, once nothing in it was found that it must not do.
+    """The SavedModel in `folder`, checked to contain nothing harmful.
 
     Raises `SavedModelDamaged`, `SignatureMissing`, `VariablesMissing`, `GraphTouchesFiles` and `GraphOperatorsUnknown`.
     """
@@ -128,13 +128,13 @@ def read_saved_model(folder: Path) -> SavedModelFile:
     try:
         found.ParseFromString(content)
     except DecodeError as error:
-        raise SavedModelDamaged(reason=f"its {SAVED_MODEL} is no such protobuf") from error
+        raise SavedModelDamaged(reason=f"its {SAVED_MODEL} is not such a protobuf") from error
     if not found.meta_graphs:
-        raise SavedModelDamaged(reason=f"its {SAVED_MODEL} holds no graph")
+        raise SavedModelDamaged(reason=f"its {SAVED_MODEL} does not contain a graph")
     serving = [meta for meta in found.meta_graphs if SERVING in meta.meta_info_def.tags]
     meta = (serving or list(found.meta_graphs))[0]
     file = SavedModelFile(meta, meta.meta_info_def.tensorflow_version[:40])
-    for one in found.meta_graphs:  # TensorFlow picks one by its tags, and several may carry the same.
+    for one in found.meta_graphs:  # TensorFlow selects one by its tags, which several may share.
         _judge(one)
         _check_files(one, folder)
     if not file.signatures:
@@ -150,9 +150,9 @@ def _sources(signature: Any) -> list[str]:
 
 
 def _judge(meta: Any) -> None:
-    """Raises for an operator that a network must not have, for one that is not known here, and for calls without end.
+    """Raise for a forbidden operator, for an unknown operator, and for endless calls.
 
-    Everything is judged, also what no signature reaches: loading runs more than what is called.
+    Everything is checked, including what no signature reaches, because loading runs more than what is called.
     """
     graph = Graph.of(meta.graph_def)
     everywhere = list(graph.everywhere())
@@ -187,7 +187,7 @@ def _check_files(meta: Any, folder: Path) -> None:
 
 
 def _assets(meta: Any) -> Iterator[str]:
-    """Their names, where TensorFlow 2 keeps them and where TensorFlow 1 did."""
+    """Names of assets, where TensorFlow 2 stores them and where TensorFlow 1 did."""
     yield from (asset.filename for asset in meta.asset_file_def)
     if _ASSETS_1 in meta.collection_def:
         for packed in meta.collection_def[_ASSETS_1].any_list.value:
@@ -195,7 +195,7 @@ def _assets(meta: Any) -> Iterator[str]:
             try:
                 asset.ParseFromString(packed.value)
             except DecodeError as error:
-                raise SavedModelDamaged(reason="its list of assets is no such protobuf") from error
+                raise SavedModelDamaged(reason="its list of assets is not such a protobuf") from error
             yield asset.filename
 
 
@@ -203,7 +203,7 @@ def _assets(meta: Any) -> Iterator[str]:
 
 
 def _weights(nodes: Iterable[Any]) -> Iterator[TensorSpec]:
-    """Variables, and constants of more than one number; the same one in several functions counts once."""
+    """Variables, and constants of more than one number. The same constant in several functions counts once."""
     seen: set[str] = set()
     for node in nodes:
         if node.op in _HANDLES[:2]:
@@ -225,7 +225,7 @@ def _weights(nodes: Iterable[Any]) -> Iterator[TensorSpec]:
 
 
 def _plain(node: Any) -> str:
-    """A variable's own name where it has one."""
+    """A variable's own name, if it has one."""
     return str(node.attr["shared_name"].s.decode("utf-8", "replace")) or str(node.name)
 
 

@@ -1,4 +1,4 @@
-"""Writing Keras models: for inference alone, and the same bytes every time."""
+"""Writes Keras models: only for inference, and reproducible to the byte."""
 
 from __future__ import annotations
 

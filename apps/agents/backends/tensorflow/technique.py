@@ -1,4 +1,4 @@
-"""What techniques for TensorFlow models share: the loaded model, and how libraries are called."""
+"""Shared by the techniques for TensorFlow models: the loaded model, and calls of libraries."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from apps.agents.techniques.base import Assignment, BaseOptimizationAgent
 from apps.agents.techniques.library_calls import library_at_work, words_of
 
 SAME_DB = 60.0
-"""What is left of equality over the calibration examples: other kernels add float32 in another order."""
-STATEFUL = "it keeps a state from one call to the next (a stateful layer), and an exported graph holds constants alone"
-"""What converters mean when they stumble over a variable that is written to."""
+"""Agreement over the calibration examples that counts as equal: other kernels add float32 in another order."""
+STATEFUL = "it keeps state between calls (a stateful layer), but an exported graph contains only constants"
+"""The cause if converters fail at a variable that is written to."""
 
 
 @contextmanager
 def library_words(label: str, reason_of: Callable[[Exception], str] = words_of) -> Iterator[None]:
-    """TensorFlow and what converts its models, at work for the technique `label`."""
+    """Run TensorFlow or a converter for the technique `label`, and translate its exceptions."""
     with library_at_work(label, reason_of, out_of_memory=(tf.errors.ResourceExhaustedError,)):
         yield
 
 
 class TensorFlowTechnique(BaseOptimizationAgent):
-    """One that starts from a model in memory."""
+    """A technique that starts from a model in memory."""
 
     def opened(self, assignment: Assignment) -> TensorFlowModel:
         """The assignment's model, loaded."""
@@ -37,6 +37,6 @@ class TensorFlowTechnique(BaseOptimizationAgent):
 
 
 class TensorFlowExport(TensorFlowTechnique):
-    """One that makes the same float network for another runtime, and hands over nothing that computes anything else."""
+    """Makes the same float network for another runtime, and delivers only a result that computes the same."""
 
     lowest_sqnr_db = SAME_DB

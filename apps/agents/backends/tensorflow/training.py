@@ -1,8 +1,8 @@
-"""Recovery training: what a changed model has lost is learned again from the member's own examples.
+"""Recovery training: a changed model relearns what it has lost from the member's own examples.
 
-The loss is that of the task where there are labels, and closeness to the original's outputs always (knowledge
-distillation, Hinton et al. 2015, https://arxiv.org/abs/1503.02531), which needs none. Norms keep their statistics and
-nothing is dropped out: the model is trained as it will run.
+The loss is the task's, if there are labels, plus closeness to the original's outputs (knowledge distillation, Hinton et
+al. 2015, https://arxiv.org/abs/1503.02531), which needs no labels. Norms keep their statistics and dropout is off: the
+model is trained in the mode in which it will run.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _SUMS_TO_ONE = 1e-3
 def recover(
     changed: Any, original: Any, assignment: Assignment, context: Context, hold: Callable[[], None] | None = None
 ) -> int:
-    """Train the Keras model `changed` in place, as the parameters `epochs` and `learning_rate` say.
+    """Train the Keras model `changed` in place, according to the parameters `epochs` and `learning_rate`.
 
-    `hold` puts back, after each step, what must not be learned away. Gives how many examples each epoch had, 0 for no
-    epochs. Raises `TechniqueNotApplicable` where there are epochs and no examples to train on.
+    After each step, `hold` restores what training must not change. Returns the number of examples per epoch, 0 without
+    epochs. Raises `TechniqueNotApplicable` if there are epochs but no examples to train on.
     """
     dataset, epochs = assignment.dataset, int(assignment.parameters["epochs"])
     if epochs == 0:
@@ -50,11 +50,9 @@ def recover(
                 hold()
             seen += dataset.layout.rows(feeds)
         if not seen:
-            reason = (
-                f"it is to train for {epochs} epochs, and the data set has no examples to train on; ask for 0 epochs"
-            )
+            reason = f"it should train for {epochs} epochs, but the data set has no examples to train on; set 0 epochs"
             raise TechniqueNotApplicable(technique=assignment.spec.label, reason=reason)
-        context.progress((epoch + 1) / epochs, f"learning again, epoch {epoch + 1} of {epochs}")
+        context.progress((epoch + 1) / epochs, f"training again, epoch {epoch + 1} of {epochs}")
     return seen
 
 
@@ -80,7 +78,7 @@ def _step(
 
 
 def _distance(given: Any, wanted: Any) -> Any:
-    """Mean squared error as a share of the wanted outputs' variance."""
+    """Mean squared error relative to the wanted outputs' variance."""
     spread = tf.math.reduce_variance(wanted) + 1e-6
     return tf.reduce_mean(tf.square(given - wanted)) / spread
 

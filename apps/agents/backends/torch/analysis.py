@@ -1,4 +1,4 @@
-"""A look inside a PyTorch model (`analysis.engine.AnalysisEngine`): its modules, their times, what bears 8 bits."""
+"""Looks inside a PyTorch model (`analysis.engine.AnalysisEngine`): modules, their times, their tolerance of 8 bits."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from apps.agents.measuring.engine import Feeds, Run
 
 
 class TorchAnalysisEngine(TorchEngine):
-    """Works on one copy of the model, loaded when it is first needed."""
+    """Works on one copy of the model, loaded on first use."""
 
     def __init__(self, model: Path, scratch: Path) -> None:
         super().__init__(model, scratch)
         self._notes: list[str] = []
 
     def layers(self, batches: Sequence[Feeds], examples: int | None = None) -> tuple[Layer, ...]:
-        """The modules that compute something; those of a TorchScript program as far as their weights tell."""
+        """The modules that compute something; for a TorchScript program, as far as their weights show."""
         try:
             return cost.layers(self._anatomy, batches, examples)
         except (RuntimeError, TypeError, ValueError) as error:
             reason = " ".join(str(error).split())[:300].rstrip(". ")
             self._notes.append(
-                f"The model's operators could not be watched, so multiply-accumulates are unknown: {reason}."
+                f"The model's operators could not be observed, so multiply-accumulates are unknown: {reason}."
             )
             return cost.layers(self._anatomy, ())
 
@@ -55,7 +55,7 @@ class TorchAnalysisEngine(TorchEngine):
         return measure_generation(self._anatomy.model, feeds, target)
 
     def modes(self, target: Target) -> Sequence[tuple[str, Run]]:
-        """Compiling is not measured: what the export gains is."""
+        """Empty: compiling is not measured, because the export shows what it gains."""
         return ()
 
     def notes(self) -> tuple[str, ...]:

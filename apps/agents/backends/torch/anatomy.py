@@ -1,8 +1,8 @@
-"""The parts of a PyTorch model that an analysis speaks of, under the names that `keep_float_nodes` takes.
+"""The parts of a PyTorch model that an analysis reports, with the names that `keep_float_nodes` accepts.
 
-A part is a module that computes something itself: one without modules inside, or one with weights of its own. Modules
-that do nothing when a model is run, such as dropout, are none. A TorchScript program lets nobody look at what flows
-between its parts, so its parts cannot be hooked.
+A part is a module that computes something itself: one without inner modules, or one with its own weights. Modules that
+do nothing in inference, such as dropout, are not parts. The values between the parts of a TorchScript program cannot be
+observed, so its parts cannot be hooked.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ from apps.agents.backends.torch.model import TorchModel
 from apps.agents.contracts.formats import Format
 
 _IDLE = ("Dropout", "Identity", "DropPath")
-"""Beginnings of the class names of modules that hand on what they get."""
+"""Prefixes of the class names of modules that return their input unchanged."""
 
 
 @dataclass(frozen=True)
 class Part:
     name: str
     op_type: str
-    """The class."""
+    """The class name."""
     module: torch.nn.Module
 
 
 @dataclass(frozen=True)
 class Anatomy:
-    """`model` to be run, whose modules are the `parts`."""
+    """A runnable `model` and its `parts`."""
 
     model: TorchModel
     parts: tuple[Part, ...]
     """In the order in which they are registered."""
     hookable: bool
-    """Whether one can look at what goes into and comes out of a module."""
+    """Whether a module's inputs and outputs can be observed."""
 
     @property
     def modules(self) -> tuple[Part, ...]:
-        """Every module, those around others too; the model itself goes by its class."""
+        """Every module, including those that contain others. The model itself is named after its class."""
         known = {part.module: part for part in self.parts}
         named = self.model.module.named_modules()
         return tuple(
@@ -53,8 +53,8 @@ class Anatomy:
 def dissect(model: TorchModel, path: Path) -> Anatomy:
     """The parts of `model`, which was loaded from the file at `path`.
 
-    An exported program is one flat graph; its modules are built again from what the graph says about where each
-    operator stood.
+    An exported program is one flat graph; its modules are reconstructed from the graph's record of where each operator
+    was.
     """
     if model.format is Format.TORCH_EXPORT and isinstance(model.module, torch.fx.GraphModule):
         program = ExportedProgramFile(path).program
@@ -65,7 +65,7 @@ def dissect(model: TorchModel, path: Path) -> Anatomy:
 
 
 def own_weights(module: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Parameter]]:
-    """The parameters of the module itself, not those of modules inside."""
+    """The parameters of the module itself, without those of inner modules."""
     yield from module.named_parameters(recurse=False, remove_duplicate=False)
 
 
@@ -86,7 +86,7 @@ def _class_of(module: torch.nn.Module) -> str:
 
 
 def _exported_types(program: torch.export.ExportedProgram) -> dict[str, str]:
-    """The class of each module by its path, as the graph remembers it."""
+    """The class of each module by its path, from the graph's metadata."""
     found: dict[str, str] = {}
     for node in program.graph.nodes:
         for path, kind in (node.meta.get("nn_module_stack") or {}).values():

@@ -1,6 +1,6 @@
-"""From a description to a module: an architecture of an installed package, or the upload's own file.
+"""Builds a module from a description: an architecture of an installed package, or the upload's own file.
 
-A package offers one by an entry point of the group `lathe.architectures`; its value is the `module:factory`.
+A package offers an architecture as an entry point of the group `lathe.architectures`; its value is `module:factory`.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ Factory = Callable[..., Any]
 
 
 def known_architectures() -> dict[str, metadata.EntryPoint]:
-    """Those that installed packages offer, by name."""
+    """The architectures of installed packages, by name."""
     return {point.name: point for point in sorted(metadata.entry_points(group=GROUP), key=lambda point: point.name)}
 
 
 def build_installed(description: Description) -> nn.Module:
-    """A module of an architecture that an installed package offers. Raises `ArchitectureUnknown`, `FactoryFailed`."""
+    """Build an architecture of an installed package. Raises `ArchitectureUnknown`, `FactoryFailed`."""
     known = known_architectures()
     name = description.architecture or ""
     if name not in known:
@@ -44,9 +44,9 @@ def build_installed(description: Description) -> nn.Module:
 
 
 def build_uploaded(description: Description, folder: Path, code: Sequence[CodeFile]) -> nn.Module:
-    """A module that the upload's own code builds: only in the child, and only of the `code` that was looked at.
+    """Build a module with the upload's own code: only in the child, and only from the `code` that was checked.
 
-    Raises `DescriptionInvalid` where that is not what the description names, and `FactoryFailed` with the line at which
+    Raises `DescriptionInvalid` if that is not the file in the description, and `FactoryFailed` with the line at which
     the code failed.
     """
     if description.file is None or description.factory is None or description.file not in {file.name for file in code}:
@@ -55,18 +55,20 @@ def build_uploaded(description: Description, folder: Path, code: Sequence[CodeFi
     try:
         module = _imported(folder, description.file)
     except (Exception, SystemExit) as error:
-        raise FactoryFailed(factory=description.file, reason=_told(error, folder)) from error
+        raise FactoryFailed(factory=description.file, reason=_described(error, folder)) from error
     factory = getattr(module, description.factory, None)
     if not callable(factory):
         offered = ", ".join(name for name, value in vars(module).items() if callable(value) and name[0] != "_")
-        raise FactoryFailed(factory=where, reason=f"there is no such function; the file defines {offered or 'none'}")
+        raise FactoryFailed(
+            factory=where, reason=f"the file does not define this function; it defines {offered or 'none'}"
+        )
     return _called(factory, description, where, folder)
 
 
 def uploaded_code(description: Description, folder: Path, brought: Iterable[str]) -> tuple[CodeFile, ...]:
-    """The Python files of an upload that brings its own, the named one first. Raises `DescriptionInvalid`.
+    """The Python files of an upload with its own code, the named one first. Raises `DescriptionInvalid`.
 
-    `brought` are the archive's files: what lies in `folder` beside them was made here.
+    `brought` are the archive's files. Other files in `folder` were created here.
     """
     if description.file is None:
         return ()
@@ -77,7 +79,7 @@ def uploaded_code(description: Description, folder: Path, brought: Iterable[str]
     names = [description.file, *(name for name in others if name != description.file)]
     size_bytes = sum((folder / name).stat().st_size for name in names)
     if size_bytes > LARGEST_CODE_BYTES:
-        reason = f"the archive's Python files have {size_bytes:,} bytes, and {LARGEST_CODE_BYTES:,} are allowed"
+        reason = f"the archive's Python files have {size_bytes:,} bytes, but only {LARGEST_CODE_BYTES:,} are allowed"
         raise DescriptionInvalid(reason=reason)
     return tuple(
         CodeFile(name=name, text=(folder / name).read_text(encoding="utf-8", errors="replace")) for name in names
@@ -85,20 +87,20 @@ def uploaded_code(description: Description, folder: Path, brought: Iterable[str]
 
 
 def files_in(folder: Path) -> list[str]:
-    """What lies in an opened folder, but for the bytecode that Python has kept there of the sources."""
+    """The files in an opened folder, without the bytecode that Python has stored there."""
     files = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     return sorted(file.as_posix() for file in files if _BYTECODE not in file.parts)
 
 
 def _refuse_compiled(files: Iterable[str]) -> None:
-    """Python would take it before the source beside it, and what runs would not be what a page shows."""
+    """Refuse compiled code: Python would prefer it to the source beside it, so a page would not show what runs."""
     compiled = [name for name in files if PurePosixPath(name).suffix in COMPILED]
     if compiled:
-        raise DescriptionInvalid(reason=f"the archive brings compiled code ({compiled[0]}); send the source alone")
+        raise DescriptionInvalid(reason=f"the archive contains compiled code ({compiled[0]}); upload only the source")
 
 
 def _imported(folder: Path, file: str) -> ModuleType:
-    """`file` as a module of a package that is the folder, under a name that nothing else has."""
+    """Import `file` as a module of a package that is the folder, under a unique name."""
     package = f"_lathe_upload_{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]}"
     if package not in sys.modules:
         root = ModuleType(package)
@@ -111,7 +113,7 @@ def _imported(folder: Path, file: str) -> ModuleType:
 
 @contextmanager
 def _no_bytecode() -> Iterator[None]:
-    """The folder stays as the archive was: it is packed again, and compiled code in it would look like the upload's."""
+    """Keep bytecode out of the folder: it is packed again, and compiled code in it would look like the upload's."""
     usual, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         yield
@@ -123,14 +125,14 @@ def _called(factory: Factory, description: Description, where: str, folder: Path
     try:
         module = factory(**description.arguments)
     except (Exception, SystemExit) as error:
-        raise FactoryFailed(factory=where, reason=_told(error, folder)) from error
+        raise FactoryFailed(factory=where, reason=_described(error, folder)) from error
     if not isinstance(module, nn.Module):
         raise FactoryFailed(factory=where, reason=f"it returns a {type(module).__name__}, not a torch.nn.Module")
     return module
 
 
-def _told(error: BaseException, folder: Path) -> str:
-    """The error and the line of the upload's code at which it arose."""
+def _described(error: BaseException, folder: Path) -> str:
+    """The error, and the line of the upload's code that raised it."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _within(frame.filename, folder)]
     line = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
     text = " ".join(str(error).split())[:300].rstrip(". ")

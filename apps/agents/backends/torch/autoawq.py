@@ -1,7 +1,7 @@
 """AWQ by autoawq, in its own format, which many servers of language models read.
 
-autoawq is no longer maintained: all that works around it stands here. Its packed layers run on CUDA with kernels of its
-own; on a CPU they are unpacked once, to the numbers that they compute with. Lin et al. 2024,
+autoawq is no longer maintained; this module contains all the workarounds. Its packed layers run on CUDA with its own
+kernels. On a CPU they are unpacked once, to the numbers that they compute with. Lin et al. 2024,
 https://arxiv.org/abs/2306.00978.
 """
 
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-with warnings.catch_warnings(record=True):  # It says farewell, and changes the filters for everybody.
+with warnings.catch_warnings(record=True):  # It warns that it is unmaintained, and changes the global filters.
     from awq.models._config import AwqConfig
     from awq.models.auto import AWQ_CAUSAL_LM_MODEL_MAP
     from awq.modules.linear.gemm import WQLinear_GEMM
@@ -52,27 +52,27 @@ _PACKED_ROWS = 8
 """Rows whose weights share an int32."""
 _SCALE_BITS = 16
 _CLIP_STEPS = 10
-"""Limits that are tried: from the largest weight of a group to a little more than half of it."""
+"""Number of limits to try, from a group's largest weight down to a little more than half of it."""
 
 
 class AutoAwq(FolderQuantization):
-    """AWQ with 4 bits in groups, by autoawq with what is wrong in it mended."""
+    """AWQ with 4 bits in groups, by autoawq with its defects fixed."""
 
     def packed_bytes(self, assignment: Assignment, rows: int, columns: int) -> int:
         groups = rows * columns // int(assignment.parameters["group_size"])
-        return (rows * columns * BITS + groups * (_SCALE_BITS + BITS)) // 8  # Zero points are stored in any case.
+        return (rows * columns * BITS + groups * (_SCALE_BITS + BITS)) // 8  # Zero points are always stored.
 
     def check(self, assignment: Assignment, context: Context) -> None:
         super().check(assignment, context)
         spec, layers = assignment.spec, self.layers(assignment)
         kind = self.folder.config.model_type
         if kind not in AWQ_CAUSAL_LM_MODEL_MAP or not self.folder.model_class.__name__.endswith("ForCausalLM"):
-            reason = f"autoawq knows no {self.folder.model_class.__name__}; llm-compressor's AWQ may"
+            reason = f"autoawq does not support {self.folder.model_class.__name__}; llm-compressor's AWQ may"
             raise TechniqueNotApplicable(technique=spec.label, reason=reason)
         choices = next(parameter.choices for parameter in spec.parameters if parameter.name == "group_size")
         require_whole_groups(spec.label, layers, int(assignment.parameters["group_size"]), choices)
         if odd := [name for name, layer in layers.items() if layer.out_features % _PACKED_ROWS]:
-            reason = f"its format packs {_PACKED_ROWS} rows together, and those of {named(odd)} do not come out even"
+            reason = f"its format packs {_PACKED_ROWS} rows together, but those of {named(odd)} are not a multiple"
             raise TechniqueNotApplicable(technique=spec.label, reason=reason)
 
     def apply(self, assignment: Assignment, context: Context) -> Applied:
@@ -104,15 +104,15 @@ class AutoAwq(FolderQuantization):
 
 
 class MendedQuantizer(AwqQuantizer):  # type: ignore[misc]
-    """autoawq's search for scales, with what is wrong in it put right."""
+    """autoawq's search for scales, with its defects fixed."""
 
     tell: Callable[[int], None]
 
     def _compute_best_scale(
         self, x: Tensor, w_mean: Tensor, x_mean: Tensor, module2inspect: nn.Module, *rest: Any, **more: Any
     ) -> Tensor:
-        """The library keeps the weights to restore with `.cpu()`, which copies nothing on a CPU: every scale that was
-        tried would stay in the model."""
+        """Clone the weights: the library saves them with `.cpu()`, which copies nothing on a CPU, so every scale that
+        was tried would stay in the model."""
         copying = module2inspect.register_state_dict_post_hook(_copy)
         try:
             found: Tensor = super()._compute_best_scale(x, w_mean, x_mean, module2inspect, *rest, **more)
@@ -123,15 +123,15 @@ class MendedQuantizer(AwqQuantizer):  # type: ignore[misc]
     def _search_best_clip(
         self, layer: nn.Module, named_linears: Mapping[str, nn.Linear], input_feat: Mapping[str, Tensor]
     ) -> Any:
-        """Layers that stay in float are not clipped either."""
+        """Also exclude layers that stay in float from clipping."""
         return super()._search_best_clip(layer, self._rounded(layer, named_linears), input_feat)
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def _compute_best_clip(self, w: Tensor, input_feat: Tensor) -> Tensor:
-        """The limit of each group that leaves the least error in the layer's outputs, `[rows, groups, 1]`.
+        """The limit of each group that minimizes the error in the layer's outputs, `[rows, groups, 1]`.
 
-        The library multiplies every input with every weight and refuses rows that are no multiple of 64. The same
-        squared error d·XᵀX·d follows from the inputs' products XᵀX alone, and of all inputs at once.
+        The library multiplies every input with every weight and refuses row counts that are not a multiple of 64. The
+        same squared error d·XᵀX·d follows from XᵀX alone, for all inputs at once.
         """
         inputs = input_feat.reshape(-1, w.shape[1] // self.group_size, self.group_size).to(w)
         products = torch.einsum("tgi,tgj->gij", inputs, inputs) / len(inputs)
@@ -147,12 +147,12 @@ class MendedQuantizer(AwqQuantizer):  # type: ignore[misc]
         return best
 
     def _apply_quant(self, module: nn.Module, named_linears: Mapping[str, nn.Linear]) -> None:
-        """The library can leave layers out by a part of their names only, and then fails to scale the others."""
+        """The library can exclude layers only by a part of their names, and then fails to scale the others."""
         super()._apply_quant(module, self._rounded(module, named_linears))
         self.tell(len(self.modules))
 
     def pseudo_quantize_tensor(self, w: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The library packs no layer without zero points: the middle of the grid stands for them."""
+        """The library cannot pack a layer without zero points, so the middle of the grid is used."""
         rounded, scales, zeros = super().pseudo_quantize_tensor(w)
         return rounded, scales, torch.full_like(scales, 2 ** (self.w_bit - 1)) if zeros is None else zeros
 
@@ -170,9 +170,9 @@ def quantize(
     quantizer: type[AwqQuantizer] = MendedQuantizer,
     tell: Callable[[int], None] = lambda _: None,
 ) -> None:
-    """Scale, clip and pack the linear layers of `model`, in place; `tell` is told the number of blocks after each.
+    """Scale, clip and pack the linear layers of `model`, in place. `tell` receives the number of finished blocks.
 
-    With `scaling_only` nothing is clipped or rounded: the model computes what it did before.
+    With `scaling_only`, nothing is clipped or rounded, so the model computes the same.
     """
     family = AWQ_CAUSAL_LM_MODEL_MAP[model.config.model_type]
     texts = [row["input_ids"][0].tolist() for row in rows]
@@ -190,19 +190,21 @@ def quantize(
     )
 
 
-# --- reading it back ------------------------------------------------------------------------------------------------
+# --- reading --------------------------------------------------------------------------------------------------------
 
 
 def load(folder: TransformersFolder, device: str) -> PreTrainedModel:
     """The model in `folder`: on CUDA with autoawq's packed layers, on a CPU with the same numbers as plain floats.
 
-    transformers would ask another library to do it. Raises `ModelNotLoadable` for other bits and layouts, and for
-    activations with scales of their own, which no class of transformers has.
+    transformers would delegate this to another library. Raises `ModelNotLoadable` for other bits and layouts, and for
+    activations with their own scales, which transformers classes do not support.
     """
     settings = folder.settings["quantization_config"]
     if settings.get("bits") != BITS or str(settings.get("version", "gemm")).lower() != "gemm":
         found = f"{settings.get('bits')} bits in the layout {settings.get('version')}"
-        raise ModelNotLoadable(reason=f"AWQ is known here with {BITS} bits in the layout gemm, and this has {found}")
+        raise ModelNotLoadable(
+            reason=f"only AWQ with {BITS} bits in the layout gemm is supported, but this has {found}"
+        )
     try:
         stored = {name: tensor for file in folder.weight_files for name, tensor in load_file(file).items()}
         layers = _packed_layers(stored, int(settings["group_size"]))
@@ -210,7 +212,7 @@ def load(folder: TransformersFolder, device: str) -> PreTrainedModel:
         reason = f"its packed layers do not fit together ({' '.join(str(error).split())[:200]})"
         raise ModelNotLoadable(reason=reason) from error
     if scaled := [name for name in stored if name.endswith(".scales") and name.removesuffix(".scales") not in layers]:
-        raise ModelNotLoadable(reason=f"{named(scaled)} scale an activation, which the model's class does not do")
+        raise ModelNotLoadable(reason=f"{named(scaled)} scale an activation, which the model's class does not support")
     plain = {name: tensor for name, tensor in stored.items() if name.rpartition(".")[0] not in layers}
     dtype = folder.config.dtype or torch.float32
     for name, layer in layers.items():
@@ -224,13 +226,13 @@ def load(folder: TransformersFolder, device: str) -> PreTrainedModel:
 
 
 def unpacked(layer: WQLinear_GEMM) -> dict[str, Tensor]:
-    """`weight` and, where the layer has one, `bias`: the numbers in float16 that its product computes with."""
+    """`weight` and, if the layer has one, `bias`: the float16 numbers that its product computes with."""
     weight = dequantize_gemm(layer.qweight, layer.qzeros, layer.scales, layer.w_bit, layer.group_size).T.contiguous()
     return {"weight": weight} if layer.bias is None else {"weight": weight, "bias": layer.bias}
 
 
 def _packed_layers(stored: Mapping[str, Tensor], group_size: int) -> dict[str, WQLinear_GEMM]:
-    """The layers that `stored` holds packed, by name."""
+    """The packed layers in `stored`, by name."""
     found = {}
     for name in (key.removesuffix(".qweight") for key in stored if key.endswith(".qweight")):
         parts = {part: stored.get(f"{name}.{part}") for part in ("qweight", "qzeros", "scales", "bias")}

@@ -1,8 +1,8 @@
 """bitsandbytes: linear layers in 8 bits (LLM.int8) or in 4-bit floats (NF4, FP4), on a CPU and on CUDA.
 
-LLM.int8 multiplies in int8 with a scale for each row of weights and activations, and columns of outliers in float
-(Dettmers et al. 2022, https://arxiv.org/abs/2208.07339). NF4 has its 16 values where a normal distribution has its
-quantiles, for blocks of 64 weights (Dettmers et al. 2023, https://arxiv.org/abs/2305.14314).
+LLM.int8 multiplies in int8 with a scale for each row of weights and activations, and columns with outliers in float
+(Dettmers et al. 2022, https://arxiv.org/abs/2208.07339). NF4 places its 16 values at the quantiles of a normal
+distribution, for blocks of 64 weights (Dettmers et al. 2023, https://arxiv.org/abs/2305.14314).
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from apps.agents.techniques.base import Applied, Assignment
 
 _BLOCK, _SCALES_IN_A_BLOCK = 64, 256
 _CPU_ROWS = 32
-"""Rows that the kernel for processors with AVX-512 BF16 takes at once."""
+"""Rows that the kernel for processors with AVX-512 BF16 processes at once."""
 _FLOAT_BYTES = 4
 _TABLE_BYTES = 16 * _FLOAT_BYTES
-"""The 16 values of a 4-bit type stand with every layer."""
+"""Each layer stores the 16 values of its 4-bit type."""
 _SCALE_TABLE_BYTES = 256 * _FLOAT_BYTES
-"""So do the 256 that quantized scales may have."""
+"""Each layer also stores the 256 possible values of quantized scales."""
 
-logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # It says at every product that it works in float16.
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # It logs at every product that it uses float16.
 
 
 class BitsAndBytes(FolderQuantization):
-    """Linear layers as bitsandbytes stores them; transformers reads the result back without calibration."""
+    """Linear layers in bitsandbytes' format. transformers loads the result without calibration."""
 
     def packed_bytes(self, assignment: Assignment, rows: int, columns: int) -> int:
         weights = rows * columns
@@ -84,10 +84,10 @@ class BitsAndBytes(FolderQuantization):
 
 
 def load(folder: TransformersFolder, device: str) -> PreTrainedModel:
-    """The model as transformers loads it; on a CPU the layers that the library's kernels there cannot run are floats.
+    """The model as transformers loads it. On a CPU, layers that the library's kernels there cannot run become floats.
 
-    These are the 4-bit layers whose rows are no whole number of blocks: its products with them fail on a processor with
-    AVX-512 BF16, where weights are repacked, and go wrong on others, where they are unpacked row by row.
+    These are the 4-bit layers whose rows are not a whole number of blocks. Their products fail on a processor with
+    AVX-512 BF16, where weights are repacked, and give wrong results on others, where they are unpacked row by row.
     """
     model = folder.load_as_stored(device)
     if device == "cpu":
@@ -99,7 +99,7 @@ def load(folder: TransformersFolder, device: str) -> PreTrainedModel:
 
 @torch.no_grad()  # type: ignore[untyped-decorator]
 def unpacked(layer: Linear4bit) -> nn.Linear:
-    """The same layer with its weight in floats. Blocks run on from row to row, so it is read as a single row."""
+    """The same layer with float weights. Blocks continue from row to row, so the weights are read as a single row."""
     state = copy(layer.weight.quant_state)
     shape, state.shape = state.shape, torch.Size([state.shape.numel()])
     weight = dequantize_4bit(layer.weight.data, state).reshape(shape)

@@ -1,8 +1,9 @@
-"""Which tensors of a checkpoint are an architecture's weights, and under which names. Pure: names and shapes alone.
+"""Finds which tensors of a checkpoint are an architecture's weights, and under which names, using only names and
+shapes.
 
-Wrappers of training put a prefix before every name (`DataParallel`, `torch.compile`, Lightning, averaged copies), and
-checkpoints hold more than one network. A known prefix is taken off only where the names are the architecture's own
-then: an architecture may have a part that is called `module` or `model` itself.
+Training wrappers put a prefix before every name (`DataParallel`, `torch.compile`, Lightning, averaged copies), and
+checkpoints may contain more than one network. A known prefix is removed only if the names then match the architecture's
+own, because an architecture may itself have a part called `module` or `model`.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ PREFIXES = (
     *("module.", "_orig_mod.", "model.", "net.", "network.", "_forward_module.", "_fsdp_wrapped_module."),
     *("online_model.", "model_ema.", "ema_model.", "ema.", "averaged_model."),
 )
-"""What DataParallel, torch.compile, Lightning and its users, Fabric, FSDP and averaged copies put before every name."""
+"""Prefixes that DataParallel, torch.compile, Lightning and its users, Fabric, FSDP and averaged copies add."""
 INFIXES = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
-"""Those that stand inside of names as well, where a part of the network was wrapped."""
+"""Prefixes that also occur inside names, if a part of the network was wrapped."""
 _AVERAGED = ("model_ema.", "ema_model.", "ema.", "averaged_model.")
 _DEEPEST = 4
 _MOST_NAMED = 3
@@ -27,12 +28,12 @@ _MOST_NAMED = 3
 
 @dataclass(frozen=True)
 class Reading:
-    """One way to read a checkpoint: from its collection at `where`, names that begin with `prefix`, that taken off."""
+    """One way to read a checkpoint: the names in the collection `where` that begin with `prefix`, without it."""
 
     where: str
     prefix: str
     names: Mapping[str, str]
-    """As they would be called, with what the checkpoint calls them."""
+    """The resulting names, mapped to the checkpoint's names."""
 
     @property
     def said(self) -> str:
@@ -42,7 +43,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Fit:
-    """The reading to take: with a `reason` where even this one does not fit, else with `notes` on what was done."""
+    """The reading to use: with a `reason` if even this one does not fit, else with `notes` on what was changed."""
 
     reading: Reading
     reason: str = ""
@@ -50,7 +51,7 @@ class Fit:
 
     @property
     def sources(self) -> dict[str, tuple[str, str]]:
-        """By the architecture's names, in which collection the weights stand and what they are called there."""
+        """By the architecture's names: the collection that contains each weight, and its name there."""
         return {name: (self.reading.where, stored) for name, stored in self.reading.names.items()}
 
 
@@ -60,10 +61,10 @@ class Wanted:
 
     shapes: Shapes
     may_lack: frozenset[str] = frozenset()
-    """Further names of weights that have several."""
+    """Additional names of weights that have several."""
 
     def differences(self, found: Shapes) -> tuple[list[str], list[str], list[str]]:
-        """The names that are missing, that are too many, and those of another shape with both shapes."""
+        """The missing names, the superfluous names, and those with another shape, with both shapes."""
         other = [
             f"{name} {list(found[name])} instead of {list(shape)}"
             for name, shape in self.shapes.items()
@@ -74,9 +75,9 @@ class Wanted:
 
 
 def fit(wanted: Wanted, collections: Mapping[str, Shapes]) -> Fit:
-    """How the `collections` of a checkpoint are the weights that an architecture wants.
+    """How the `collections` of a checkpoint provide the weights that an architecture needs.
 
-    The first reading that fits is taken: names as they stand before those without a prefix, and a network before its
+    The first reading that fits is used: unchanged names before names without a prefix, and a network before its
     averaged copy.
     """
     read = [one for where, shapes in collections.items() for one in readings(where, shapes)]
@@ -89,7 +90,7 @@ def fit(wanted: Wanted, collections: Mapping[str, Shapes]) -> Fit:
 
 
 def readings(where: str, shapes: Shapes) -> Iterator[Reading]:
-    """Every way to read one collection, that without a change first."""
+    """Every way to read one collection, the unchanged one first."""
     without_average = {name: name for name in shapes if not name.startswith(_AVERAGED)}
     waiting = [Reading(where, "", {name: name for name in shapes}), Reading(where, "", without_average)]
     seen: set[frozenset[tuple[str, str]]] = set()
@@ -127,23 +128,23 @@ def _found(reading: Reading, collections: Mapping[str, Shapes]) -> Shapes:
 def _reason(differences: tuple[list[str], list[str], list[str]], prefix: str) -> str:
     said = zip(("not stored", "not part of it", "of another shape"), differences, strict=True)
     reason = "; ".join(f"{what}: {named(names)}" for what, names in said if names)
-    return f"{reason} ({prefix} was taken off the names)" if prefix else reason
+    return f"{reason} ({prefix} was removed from the names)" if prefix else reason
 
 
 def _notes(fitting: list[Reading], collections: Mapping[str, Shapes]) -> Iterator[str]:
     taken, *others = fitting
     if taken.prefix:
-        yield f"{taken.prefix} was taken off the names of the weights: without it they are the architecture's."
+        yield f"{taken.prefix} was removed from the names of the weights: without it they match the architecture."
     if taken.where:
         yield f"The weights are those under {taken.where} in the checkpoint."
     if others:
-        yield f"The checkpoint holds other weights that fit as well, which were not taken: {others[0].said}."
+        yield f"The checkpoint contains other weights that also fit, which were not used: {others[0].said}."
     elsewhere = {stored for one in fitting for stored in one.names.values() if one.where == taken.where}
     if left := [name for name in collections[taken.where] if name not in elsewhere]:
-        yield f"Left out, as no part of the architecture: {named(left, _MOST_NAMED)}."
+        yield f"Left out because they are not part of the architecture: {named(left, _MOST_NAMED)}."
 
 
 def named(names: list[str], most: int = 5) -> str:
-    """The first of many names, and how many follow."""
+    """The first of many names, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more

@@ -1,6 +1,6 @@
 """llm-compressor: AWQ, GPTQ and plain rounding, stored as compressed-tensors that vLLM and transformers load.
 
-Weights are integers in groups of a row, each group with a scale (and a zero point where the grid is asymmetric).
+Weights are integers in groups along a row, each group with a scale (and a zero point if the grid is asymmetric).
 """
 
 from __future__ import annotations
@@ -45,22 +45,22 @@ from apps.agents.techniques.library_calls import quiet
 _WORD_BITS = 32
 """Weights and zero points are packed into int32."""
 _SHAPE_BYTES = 2 * 8
-"""With every layer stands its shape, two int64."""
+"""Each layer stores its shape, two int64."""
 _NO_TOKENIZER = object()
-"""What is passed where the library wants a tokenizer for texts: the rows are tokens already."""
+"""Passed where the library expects a tokenizer for texts. The rows are already tokens."""
 
 for _library in ("llmcompressor", "compressed_tensors"):
     logger.disable(_library)
 
 
 class CompressedTensors(FolderQuantization):
-    """A recipe of llm-compressor, carried out in one pass over the calibration rows."""
+    """A recipe of llm-compressor, applied in one pass over the calibration rows."""
 
     calibrated: ClassVar[bool] = True
 
     @abstractmethod
     def recipe(self, scheme: dict[str, Any]) -> list[Modifier]:
-        """What is done, in this order; `scheme` says which layers are rounded and how."""
+        """The steps, in order. `scheme` defines which layers are rounded and how."""
 
     def packed_bytes(self, assignment: Assignment, rows: int, columns: int) -> int:
         bits, group = int(assignment.parameters["bits"]), int(assignment.parameters["group_size"])
@@ -87,11 +87,11 @@ class CompressedTensors(FolderQuantization):
             compress(model, self.recipe(self.scheme(assignment)), rows)
             context.progress(0.9, "writing")
             model.save_pretrained(kept, save_compressed=True)
-            (Path(kept) / "recipe.yaml").unlink(missing_ok=True)  # Notes of the library for itself.
+            (Path(kept) / "recipe.yaml").unlink(missing_ok=True)  # The library's own notes.
             return Applied(pack_folder(Path(kept), self.folder.path, assignment.out))
 
     def scheme(self, assignment: Assignment) -> dict[str, Any]:
-        """The modifiers' arguments that say which layers are rounded and how."""
+        """The modifiers' arguments that define which layers are rounded and how."""
         chosen = assignment.parameters
         weights = QuantizationArgs(
             num_bits=int(chosen["bits"]),
@@ -115,7 +115,7 @@ class ActivationAware(CompressedTensors):
 
 
 class SecondOrder(CompressedTensors):
-    """GPTQ: columns are rounded one by one, and those that follow make up for the error, by the inputs' Hessian.
+    """GPTQ: columns are rounded one by one, and the following ones compensate the error, using the inputs' Hessian.
 
     The columns with the largest inputs come first. Frantar et al. 2023, https://arxiv.org/abs/2210.17323.
     """
@@ -125,7 +125,7 @@ class SecondOrder(CompressedTensors):
 
 
 class RoundToNearest(CompressedTensors):
-    """Each weight becomes the nearest value of its group's grid; no calibration data."""
+    """Each weight becomes the nearest value of its group's grid. Needs no calibration data."""
 
     calibrated = False
 
@@ -134,17 +134,17 @@ class RoundToNearest(CompressedTensors):
 
 
 def compress(model: PreTrainedModel, recipe: Sequence[Modifier], rows: Rows) -> None:
-    """Carry out `recipe` on `model`, in place, with `rows` for calibration where there are any."""
+    """Apply `recipe` to `model`, in place, with `rows` for calibration if there are any."""
     data = {"dataset": _loader(rows), "num_calibration_samples": len(rows)} if rows else {}
     with _pinning():
         oneshot(model=model, processor=_NO_TOKENIZER, recipe=list(recipe), **data)
 
 
 def load(folder: TransformersFolder, device: str) -> PreTrainedModel:
-    """The model with its weights as floats again, the same numbers that the packed layers compute with.
+    """The model with its weights as floats, the same numbers that the packed layers compute with.
 
-    transformers has no kernels for the packed weights either: it would unpack them in the first run. Layers of which
-    the weights alone are quantized become plain linear layers; activations are rounded as stated.
+    transformers has no kernels for the packed weights either: it would unpack them in the first run. Layers with only
+    quantized weights become plain linear layers. Activations are rounded according to the configuration.
     """
     with quiet():
         model = folder.load_as_stored(device, quantization_config=CompressedTensorsConfig(dequantize=True))
@@ -156,7 +156,7 @@ def load(folder: TransformersFolder, device: str) -> PreTrainedModel:
 
 
 def _make_plain(linear: nn.Linear) -> None:
-    """Take away what the library has hung on a layer whose weight is a float by now."""
+    """Remove the library's attributes from a layer whose weight is a float again."""
     vars(linear).pop("forward", None)
     for name in ("quantization_scheme", "quantization_status"):
         vars(linear).pop(name, None)
@@ -171,7 +171,7 @@ def _loader(rows: Rows) -> DataLoader[Any]:
 
 
 def _pinning() -> AbstractContextManager[Any]:
-    """AWQ pins its inputs for copying them to an accelerator, which fails where there is none."""
+    """Disable pinning: AWQ pins its inputs for copying to an accelerator, which fails without one."""
     if torch.accelerator.is_available():
         return nullcontext()
     stay: Callable[..., None] = lambda *_, **__: None  # noqa: E731
@@ -180,5 +180,5 @@ def _pinning() -> AbstractContextManager[Any]:
 
 
 def _words(numbers: int, bits: int) -> int:
-    """Bytes of so many packed numbers: whole words."""
+    """Bytes of `numbers` packed numbers: whole words."""
     return -(-numbers * bits // _WORD_BITS) * _WORD_BITS // 8

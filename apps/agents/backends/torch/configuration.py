@@ -1,6 +1,6 @@
-"""`config.json` of a transformers folder as it stands, and how large the model is that it asks for.
+"""`config.json` of a transformers folder, and the size of the model that it requests.
 
-The library believes what stands there: it follows keys to other files, and builds as many layers as it is told.
+The library trusts the file: it follows keys to other files, and builds as many layers as requested.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from apps.agents.backends.torch.opening import CONFIGURATION
 from apps.agents.contracts.errors.torch_models import ConfigurationInvalid, RemoteCode
 
 MOST_MODULES = 500_000
-"""A model of 60 layers of 256 experts has a tenth of it."""
+"""A model of 60 layers with 256 experts has a tenth of this."""
 _ELSEWHERE = ("configuration_files", "transformers_weights")
-"""With these the library reads other files than those that were looked at."""
+"""With these keys, the library reads other files than those that were checked."""
 _WIDEST_BITS = 64
 
 
@@ -42,7 +42,7 @@ def read_settings(folder: Path) -> Mapping[str, Any]:
 
 @contextmanager
 def bounded() -> Iterator[None]:
-    """Stops with a `ValueError` what builds more modules than any model has."""
+    """Raise `ValueError` in code that builds more modules than any real model has."""
     built = count(1)
 
     def stop(*_: object) -> None:
@@ -63,7 +63,7 @@ def brief(error: Exception) -> str:
 def _strange(settings: Mapping[str, Any]) -> str | None:
     for key in _ELSEWHERE:
         if key in settings:
-            return f"{key} names other files, and only the usual ones are read; leave it out"
+            return f"{key} names other files, but only the usual ones are read; remove it"
     architectures = settings.get("architectures")
     if architectures is not None and not (
         isinstance(architectures, list) and all(isinstance(name, str) for name in architectures)
@@ -73,7 +73,7 @@ def _strange(settings: Mapping[str, Any]) -> str | None:
         quantized.describe(settings)
         bits = quantized.bits_of(settings)
     except (AttributeError, TypeError, ValueError):
-        return "quantization_config is not what a library writes"
+        return "quantization_config does not have a known form"
     if bits is not None and not 1 <= bits <= _WIDEST_BITS:
-        return f"quantization_config says {bits} bits"
+        return f"quantization_config declares {bits} bits"
     return None

@@ -1,9 +1,9 @@
-"""What each part of a model holds and computes: parameters, bytes of weights, multiply-accumulates.
+"""The contents and cost of each part of a model: parameters, bytes of weights, multiply-accumulates.
 
-Operators and their shapes are those of a real run, so whatever the code does is no obstacle. A multiply-accumulate
-(MAC) is one product added to a sum; bias, activation functions and normalization are not counted, as in the papers.
-Products of two activations, which is what attention is, count for the module that computes them. A part none of whose
-operators has a rule has unknown MACs, not none.
+Operators and their shapes come from a real run, so any code is supported. A multiply-accumulate (MAC) is one product
+added to a sum. As in the papers, bias, activation functions and normalization are not counted. Products of two
+activations, as in attention, count for the module that computes them. If none of a part's operators has a rule, its
+MACs are unknown, not 0.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from apps.agents.measuring.engine import Feeds
 
 
 def layers(anatomy: Anatomy, batches: Sequence[Feeds], examples: int | None = None) -> tuple[Layer, ...]:
-    """A layer for each part, and for each module that multiplies activations; the MACs are of one example.
+    """A layer for each part, and for each module that multiplies activations. MACs are per example.
 
-    MACs are counted on the first of `batches`, which holds so many `examples`. Raises what the model raises.
+    MACs are counted on the first of `batches`, which has `examples` examples. Raises the model's errors.
     """
     macs: Mapping[str, int] = {}
     if batches:
@@ -36,7 +36,7 @@ def layers(anatomy: Anatomy, batches: Sequence[Feeds], examples: int | None = No
 
 
 def _counted(anatomy: Anatomy, feeds: Feeds) -> dict[str, int]:
-    """Multiply-accumulates of one run by the module that is at work: the innermost one, or the owner of the weight."""
+    """Multiply-accumulates of one run by module: the innermost running one, or the owner of the weight."""
     working: list[str] = []
     owners = {} if anatomy.hookable else weights_at(anatomy.parts)
     found: dict[str, int] = {}
@@ -59,7 +59,7 @@ def _owner(owners: Mapping[int, str], arguments: Sequence[Any]) -> str | None:
 
 
 def _layer(part: Part, macs: int | None, counted: set[int]) -> Layer:
-    """A weight that several parts share counts for the first, so the sums are the model's."""
+    """A weight that several parts share counts for the first, so that the sums are the model's."""
     own = [weight for weight in part.module.parameters(recurse=False) if _identity(weight) not in counted]
     counted.update(map(_identity, own))
     return Layer(
@@ -73,19 +73,19 @@ def _layer(part: Part, macs: int | None, counted: set[int]) -> Layer:
 
 
 def _identity(weight: torch.Tensor) -> int:
-    """Equal for weights that are one: by their address, where they have one."""
+    """Equal for the same weight: its address, if it has one."""
     return id(weight) if hasattr(weight, "__tensor_flatten__") else weight.data_ptr() or id(weight)
 
 
 def _numbers(module: torch.nn.Module, weight: torch.Tensor) -> int:
-    """How many numbers a weight holds; packed ones as many as the layer multiplies with."""
+    """How many numbers a weight has; for packed weights, as many as the layer multiplies with."""
     if weight.dtype is torch.uint8 and hasattr(module, "in_features"):
         return int(module.in_features * module.out_features)
     return int(weight.numel())
 
 
 def _stored_bytes(weight: torch.Tensor) -> int:
-    """Bytes in memory; a tensor that is made of others, as quantized ones are, takes those of its parts."""
+    """Bytes in memory; for a tensor made of others, such as a quantized one, the sum of its parts."""
     if not hasattr(weight, "__tensor_flatten__"):
         return int(weight.numel() * weight.element_size())
     names, _ = weight.__tensor_flatten__()
@@ -93,7 +93,7 @@ def _stored_bytes(weight: torch.Tensor) -> int:
 
 
 def _is_depthwise(module: torch.nn.Module) -> bool:
-    """A grouped convolution with a single input channel in each group."""
+    """Whether it is a grouped convolution with a single input channel in each group."""
     return bool(getattr(module, "groups", 1) > 1 and getattr(module, "in_channels", 0) == getattr(module, "groups", 1))
 
 
@@ -105,7 +105,7 @@ def elements(shape: Sequence[int]) -> int:
 
 
 def _product(first: int, second: int) -> Callable[[Sequence[Any], Any], int]:
-    """Of two matrices, or stacks of them, at these places of the arguments."""
+    """Product of two matrices, or stacks of them, at these positions of the arguments."""
     return lambda arguments, _: elements(arguments[first].shape) * int(arguments[second].shape[-1])
 
 
@@ -114,7 +114,7 @@ def _linear(arguments: Sequence[Any], result: Any) -> int:
 
 
 def _convolution(arguments: Sequence[Any], result: Any) -> int:
-    """Weight (M, C/group, k…): every output element sums over a filter; transposed, every input is spread over one."""
+    """Weight (M, C/group, k…): every output sums over a filter; if transposed, every input is spread over one."""
     weight = elements(arguments[1].shape[1:])
     transposed = bool(arguments[6]) if len(arguments) > 6 else False
     return elements(arguments[0].shape if transposed else result.shape) * weight

@@ -1,8 +1,9 @@
-"""`lathe.toml`: what stands beside weights that do not say which network they belong to.
+"""`lathe.toml`: describes the network of weights that do not contain it.
 
-architecture = "name"              # of an installed package, or "transformers/BertModel" with a config.json beside
-# or: file = "model.py" and factory = "build"
-weights = "model.safetensors"      # may be left out where there is one file of weights only
+    architecture = "name"                # of an installed package, or "transformers/BertModel" with a config.json
+    beside
+    # or: file = "model.py" and factory = "build"
+    weights = "model.safetensors"        # optional if there is only one file of weights
 
 [arguments]                        # passed to the factory by name
 classes = 10
@@ -12,7 +13,7 @@ name = "image"
 dtype = "float32"
 shape = ["batch", 3, 224, 224]     # a name is an axis of any length
 
-[[output]]                         # may be left out: then the model is run once when it is loaded
+    [[output]]                           # optional: without it, the model is run once when it is loaded
 name = "logits"
 shape = ["batch", 10]
 """
@@ -49,7 +50,7 @@ class DescribedTensor(Value):
         if self.dtype not in _TYPES:
             raise ValueError(f"dtype is {self.dtype!r}, but must be one of {', '.join(_TYPES)}")
         if any(axis < 1 if isinstance(axis, int) else not axis for axis in self.shape):
-            raise ValueError("an axis is a length of at least 1, or the name of a free one")
+            raise ValueError("an axis must be a length of at least 1, or the name of a free axis")
         return self
 
     @property
@@ -58,7 +59,7 @@ class DescribedTensor(Value):
 
 
 class Interface(Value):
-    """What goes in and comes out."""
+    """The inputs and outputs."""
 
     input: tuple[DescribedTensor, ...] = ()
     output: tuple[DescribedTensor, ...] = ()
@@ -84,13 +85,13 @@ class Description(Interface):
     @model_validator(mode="after")
     def _complete(self) -> Description:
         if (self.architecture is None) == (self.file is None):
-            raise ValueError('give either architecture = "name", or file = "model.py" with factory = "build"')
+            raise ValueError('set either architecture = "name", or file = "model.py" with factory = "build"')
         if (self.file is None) != (self.factory is None):
-            raise ValueError('file = "model.py" and factory = "build" belong together')
+            raise ValueError('file = "model.py" and factory = "build" must both be set')
         if self.file is not None and not re.fullmatch(r"([A-Za-z_]\w*/)*[A-Za-z_]\w*\.py", self.file):
             raise ValueError(f"file is {self.file!r}, but must be the relative path of a .py file in the archive")
         if not self.input and not self.in_transformers:
-            raise ValueError("it has no [[input]] with name, dtype and shape")
+            raise ValueError("it lacks an [[input]] with name, dtype and shape")
         return self
 
     @property
@@ -104,15 +105,15 @@ def read_description(folder: Path) -> Description:
 
 
 def parse_description(content: bytes) -> Description:
-    """Raises `DescriptionInvalid` with the field and what would be right."""
+    """Raises `DescriptionInvalid` with the field and the expected value."""
     return _parsed(content, Description)
 
 
 def parse_interface(content: bytes) -> Interface:
-    """The `lathe.toml` of a program that carries its own architecture. Raises `DescriptionInvalid`."""
+    """The `lathe.toml` of a program that contains its own architecture. Raises `DescriptionInvalid`."""
     interface = _parsed(content, Interface)
     if not interface.input:
-        raise DescriptionInvalid(reason="it has no [[input]] with name, dtype and shape")
+        raise DescriptionInvalid(reason="it lacks an [[input]] with name, dtype and shape")
     return interface
 
 
@@ -125,12 +126,12 @@ def _parsed(content: bytes, kind: type[Parsed]) -> Parsed:
         said = first["msg"].removeprefix("Value error, ")
         raise DescriptionInvalid(reason=f"{field}: {said}" if field else said) from error
     except (ValueError, RecursionError) as error:
-        raise DescriptionInvalid(reason=f"it is no TOML ({error})") from error
+        raise DescriptionInvalid(reason=f"it is not valid TOML ({error})") from error
 
 
 def torch_type(name: str) -> torch.dtype:
-    """The element type called `name`. Raises `ProgramUnsupported` for one that PyTorch does not know by that name."""
+    """The element type `name`. Raises `ProgramUnsupported` if PyTorch does not have it."""
     found = getattr(torch, name, None)
     if not isinstance(found, torch.dtype):
-        raise ProgramUnsupported(reason=f"an input's element type is {name}, which PyTorch does not know")
+        raise ProgramUnsupported(reason=f"an input's element type is {name}, which PyTorch does not have")
     return found

@@ -1,4 +1,4 @@
-"""PyTorch as an evaluation wants it (`apps.agents.measuring.engine.Engine`)."""
+"""PyTorch as the evaluation's engine (`apps.agents.measuring.engine.Engine`)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class TorchEngine:
         return encoder_of(self._opened)
 
     def session(self, target: Target) -> Run:
-        """A copy of the model of its own. Raises `DeviceMissing`, and in use `ModelRunFailed`."""
+        """Run a separate copy of the model. Raises `DeviceMissing`, and in use `ModelRunFailed`."""
         device = device_of(target)
         model = load_opened(self._opened, device=device)
 
@@ -51,16 +51,16 @@ class TorchEngine:
         return run
 
     def stopwatch(self, target: Target) -> Stopwatch | None:
-        """The device's own clock; `None` on the host, whose clocks will do."""
+        """The device's own clock; `None` on the host, whose clocks are sufficient."""
         return EventStopwatch() if target.device is Device.CUDA else None
 
     def peak_memory_bytes(self, feeds: Feeds, target: Target) -> int:
-        """Resident memory, or on an accelerator what was allocated there, at its peak in a process of its own."""
+        """Peak resident memory, or peak allocation on an accelerator, in a separate process."""
         device_of(target)
         return peak_memory.measure("apps.agents.backends.torch.memory", self._opened.path, feeds, target)
 
     def profile(self, feeds: Feeds, target: Target, runs: int) -> OperatorTimes | None:
-        """By module; those of a TorchScript program cannot be timed one by one."""
+        """By module. The modules of a TorchScript program cannot be timed individually."""
         from apps.agents.backends.torch import anatomy, profile  # They import this module.
 
         parts = anatomy.dissect(load_opened(self._opened), self._opened.path)
@@ -75,6 +75,6 @@ def device_of(target: Target) -> str:
 
 
 def use_threads(threads: int) -> None:
-    """Compute with so many threads from here on; PyTorch has one setting for the whole process."""
+    """Compute with this many threads from now on. PyTorch has one setting for the whole process."""
     if torch.get_num_threads() != threads:
         torch.set_num_threads(threads)

@@ -1,7 +1,7 @@
-"""Whether an exported model computes what the original computes: several sizes of its free axes, rows with padding.
+"""Checks that an exported model computes the same as the original, for several sizes of its free axes and with padding.
 
-Both get the same examples; ONNX Runtime runs as users run it, on a CPU with all its optimizations. Values at positions
-that the attention mask hides are not compared: nothing reads them.
+Both receive the same examples. ONNX Runtime runs as users run it, on a CPU with all its optimizations. Values at
+positions that the attention mask hides are not compared, because nothing reads them.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from apps.agents.measuring.engine import Array, Feeds, Outputs
 
 MASK = "attention_mask"
 LARGEST_ERROR = 1e-3
-"""Of the output's largest number: far above what reordered float32 arithmetic does, far below what a wrong one does."""
+"""Relative to the output's largest number: far above the effect of reordered float32 sums, far below a wrong result."""
 SAME_INTEGERS = 0.999
-"""The share of equal integers: an index of the largest of two almost equal numbers may change."""
+"""Minimum share of equal integers: an argmax of two almost equal numbers may change."""
 _ERRORS_ONLY = 3
 _OWN = (RuntimeError, ValueError, IndexError, TypeError)
-"""What a model raises about sizes that it does not take."""
+"""A model's errors for sizes that it does not accept."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,12 @@ class Case:
     title: str
     feeds: Feeds
     outputs: Outputs
-    """The original's."""
+    """The original's outputs."""
 
 
 @dataclass
 class Agreement:
-    """What was found over all cases: errors of the floats that count, in the outputs' own unit."""
+    """The result over all cases: errors of floats that count, in the outputs' own unit."""
 
     cases: int = 0
     max_error: float = 0.0
@@ -49,17 +49,18 @@ class Agreement:
     def sentence(self) -> str:
         mean = self.total_error / max(1, self.numbers)
         return (
-            f"In ONNX Runtime its outputs are the original's on {self.cases} batches of several sizes: they differ by "
-            f"{self.max_error:.2g} at most and {mean:.2g} on average."
+            f"In ONNX Runtime its outputs match the original's on {self.cases} batches of several sizes: they differ "
+            "by "
+            f"at most {self.max_error:.2g} and by {mean:.2g} on average."
         )
 
 
 class Differs(Exception):
-    """Raised with the sentence's end, as the reason."""
+    """Raised with the end of a sentence as the reason."""
 
 
 def cases_of(model: TorchModel, feeds: Feeds, layout: Layout = FIRST) -> list[Case]:
-    """What the original says on `feeds` in several sizes. A size that the original itself does not take is no case."""
+    """The original's outputs for `feeds` in several sizes. Sizes that the original does not accept are skipped."""
     found = []
     for title, sized in _sizes(model.summary, feeds, layout):
         try:
@@ -71,7 +72,7 @@ def cases_of(model: TorchModel, feeds: Feeds, layout: Layout = FIRST) -> list[Ca
 
 
 def compare(file: Path, cases: list[Case], names: list[str]) -> Agreement:
-    """Hold the ONNX model in `file` against `cases`. Raises `Differs`."""
+    """Compare the ONNX model in `file` with `cases`. Raises `Differs`."""
     options = ort.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
     options.intra_op_num_threads = 1
@@ -82,7 +83,7 @@ def compare(file: Path, cases: list[Case], names: list[str]) -> Agreement:
             _add(found, case, session.run(names, dict(case.feeds)), names)
     except Differs:
         raise
-    except Exception as error:  # The runtime's errors have no base class of their own.
+    except Exception as error:  # The runtime's errors do not have a common base class.
         raise Differs(f"ONNX Runtime refuses it: {' '.join(str(error).split())[:300]}") from error
     return found
 
@@ -92,10 +93,10 @@ def _add(found: Agreement, case: Case, outputs: Outputs, names: list[str]) -> No
     for name, wanted, got in zip(names, case.outputs, outputs, strict=True):
         where = f"output {name!r} on {case.title}"
         if wanted.shape != got.shape:
-            raise Differs(f"{where} has the shape {list(got.shape)} and was {list(wanted.shape)}")
+            raise Differs(f"{where} has the shape {list(got.shape)} instead of {list(wanted.shape)}")
         if wanted.dtype.kind != "f":
             if wanted.size and float(np.mean(wanted == got)) < SAME_INTEGERS:
-                raise Differs(f"{where} is another one")
+                raise Differs(f"{where} is different")
             continue
         a, b = _read(wanted, case.feeds), _read(got, case.feeds)
         _add_floats(found, a.astype(np.float64), b.astype(np.float64), where)
@@ -104,7 +105,7 @@ def _add(found: Agreement, case: Case, outputs: Outputs, names: list[str]) -> No
 def _add_floats(found: Agreement, wanted: Array, got: Array, where: str) -> None:
     finite = np.isfinite(wanted)
     if not np.array_equal(finite, np.isfinite(got)):
-        raise Differs(f"{where} is not finite at other places")
+        raise Differs(f"{where} is not finite in different places")
     errors = np.abs(wanted[finite].astype(np.float64) - got[finite].astype(np.float64))
     largest = float(errors.max(initial=0.0))
     mean = float(errors.mean()) if errors.size else 0.0
@@ -116,7 +117,7 @@ def _add_floats(found: Agreement, wanted: Array, got: Array, where: str) -> None
 
 
 def _read(output: Array, feeds: Feeds) -> Array:
-    """The rows of positions that the attention mask shows, where an output has positions."""
+    """The rows of positions that the attention mask shows, if the output has positions."""
     mask = feeds.get(MASK)
     if mask is None or mask.ndim != 2 or output.shape[:2] != mask.shape:
         return output
@@ -140,7 +141,7 @@ def _sizes(summary: ModelSummary, feeds: Feeds, layout: Layout) -> Iterator[tupl
 
 
 def _shortened(summary: ModelSummary, feeds: Feeds, layout: Layout, share: int) -> dict[str, Array]:
-    """Free axes cut to a part of what they are, but for those of the examples."""
+    """Free axes, except the batch axis, cut to a fraction of their length."""
     found = dict(feeds)
     for spec in summary.inputs:
         array = found[spec.name]
@@ -152,9 +153,9 @@ def _shortened(summary: ModelSummary, feeds: Feeds, layout: Layout, share: int) 
 
 
 def _padded(mask: Array, side: str) -> Array:
-    """The mask with a third hidden of every second row that shows all its tokens.
+    """The mask with a third hidden in every second row that shows all its tokens.
 
-    Other rows stay as they are: where a model finds a row's end by its tokens, it must not be hidden.
+    Other rows are unchanged: if a model finds a row's end by its tokens, that end must not be hidden.
     """
     hidden = max(1, mask.shape[1] // 3)
     made, chosen = mask.copy(), np.flatnonzero(mask.all(axis=1))[::2]

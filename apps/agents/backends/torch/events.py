@@ -1,4 +1,4 @@
-"""Timing on CUDA by the device's own events, with the clock rate that it ran at."""
+"""Timing on CUDA with the device's own events, and its clock rate."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ TIMEOUT_S = 10.0
 class EventStopwatch:
     """`apps.agents.measuring.stopwatch.Stopwatch` of the current CUDA device.
 
-    The time between two events on its stream: that of the copies in, the kernels and the copies out, and of gaps where
-    the host did not keep up; not what the host does before the first and after the last of them.
+    The time between two events on its stream: copies in, kernels, copies out, and gaps where the host was too slow.
+    Work of the host before the first and after the last of them is not included.
     """
 
     def now_ns(self) -> int:
@@ -50,10 +50,10 @@ class EventStopwatch:
 
 
 def _clocks() -> str:
-    """What the driver says of the device's clocks at this moment."""
+    """The device's current clock rates, from the driver."""
     try:
-        told = subprocess.run(QUERY, capture_output=True, text=True, timeout=TIMEOUT_S, check=True).stdout
-        sm, memory = told.splitlines()[torch.cuda.current_device()].split(", ")
+        clocks = subprocess.run(QUERY, capture_output=True, text=True, timeout=TIMEOUT_S, check=True).stdout
+        sm, memory = clocks.splitlines()[torch.cuda.current_device()].split(", ")
     except (OSError, subprocess.SubprocessError, ValueError, IndexError):
         return "clock rates unknown"
     return f"cores at {sm}, memory at {memory}"

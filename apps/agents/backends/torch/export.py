@@ -1,8 +1,8 @@
-"""Export to ONNX: the same network for ONNX Runtime, with every axis free that was free.
+"""Export to ONNX: the same network for ONNX Runtime, with all free axes still free.
 
-Modules and exported programs go through `torch.export` and its ONNX exporter; TorchScript programs, which that cannot
-read, through the older exporter, which runs them once. Attention of transformers models is written out as products and
-softmax, which every technique for ONNX knows. See https://docs.pytorch.org/docs/stable/onnx.html.
+Modules and exported programs use `torch.export` and its ONNX exporter. TorchScript programs, which that cannot read,
+use the older exporter, which runs them once. Attention of transformers models is written as products and softmax, which
+every technique for ONNX supports. See https://docs.pytorch.org/docs/stable/onnx.html.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ from apps.agents.techniques.base import Applied, Assignment, BaseOptimizationAge
 from apps.agents.techniques.library_calls import library_words
 
 SAME_DB = 60.0
-"""What is left of equality over the calibration examples: other kernels add float32 in another order."""
+"""Agreement over the calibration examples that counts as equal: other kernels add float32 in another order."""
 SAME_AS_HALF_DB = 20.0
-"""The same where the original computes in half precision and the export in float32, which is the better of the two."""
+"""The same if the original computes in half precision and the export in float32, which is more accurate."""
 OPSET_OF_SCRIPTS = 18
 _EXAMPLES = 6
 _COLOURS = re.compile(r"\x1b\[[\d;]*m")
 
 
 class OnnxExport(BaseOptimizationAgent):
-    """Exports, and hands over nothing that computes anything else than the original."""
+    """Exports the model, and delivers only a result that computes the same as the original."""
 
     lowest_sqnr_db = SAME_DB
     _agreement: Agreement
@@ -53,33 +53,33 @@ class OnnxExport(BaseOptimizationAgent):
 
     def apply(self, assignment: Assignment, context: Context) -> Applied:
         model = self._loaded(assignment)
-        context.progress(0.05, "asking the original on batches of several sizes")
+        context.progress(0.05, "running the original on batches of several sizes")
         feeds = next(assignment.batches(_EXAMPLES, _EXAMPLES))
         cases = cases_of(model, feeds, assignment.dataset.layout)
         context.progress(0.2, "tracing and translating")
         proto = to_onnx(model, example_feeds(model.summary, feeds, assignment.dataset.layout), assignment.spec.label)
         raw = assignment.scratch / "as-exported.onnx"
         if assignment.parameters["transformer_fusions"]:
-            onnx.save(proto, str(raw))  # With the shapes of what is inside, by which blocks are recognised.
+            onnx.save(proto, str(raw))  # With inner shapes, which are needed to recognise blocks.
         plain = write_onnx(onnx_file.tidy(proto, model.summary), assignment.scratch, onnx.save_model)
         context.progress(0.7, "comparing it with the original")
         names = [spec.name for spec in model.summary.outputs]
         self._agreement = self._equal(plain, cases, names, assignment.spec.label)
         if assignment.parameters["transformer_fusions"]:
-            context.progress(0.8, "fusing blocks of a transformer")
+            context.progress(0.8, "fusing transformer blocks")
             plain = self._fused(raw, cases, model.summary, assignment, context)
         agreement = {"batches": self._agreement.cases, "largest_error": float(self._agreement.max_error)}
         return Applied(plain.rename(assignment.out / plain.name), {"agreement": agreement})
 
     def effect(self, assignment: Assignment, before: ModelSummary, after: ModelSummary) -> str:
-        """What it has become, and in which types it computes."""
+        """Describe the result, and the types in which it computes."""
         free = sorted({axis for spec in after.inputs for axis in spec.shape if isinstance(axis, str)})
-        axes = f"with the free axes {', '.join(free)}" if free else "with no free axis"
+        axes = f"with the free axes {', '.join(free)}" if free else "without free axes"
         wider = f", in float32 where the original has {str(self._widened_from)[6:]}" if self._widened_from else ""
         return f"It is ONNX of opset {after.opset} in {sum(after.operators.values())} operators, {axes}{wider}."
 
     def validate(self, assignment: Assignment, artifact: Path) -> tuple[tuple[str, ...], ModelSummary]:
-        """That of every technique; the equality that was found before comes first."""
+        """Like every technique's validation, preceded by the equality found before."""
         checks, after = super().validate(assignment, artifact)
         return (self._agreement.sentence, *checks), after
 
@@ -88,12 +88,12 @@ class OnnxExport(BaseOptimizationAgent):
         model = load_model(assignment.model, assignment.scratch)
         if model.summary.quantization:
             reason = (
-                f"it is quantized already ({model.summary.quantization}), in a way that ONNX has no operators for; "
+                f"it is already quantized ({model.summary.quantization}), in a way that ONNX has no operators for; "
                 "export the float model and quantize the export"
             )
             raise TechniqueNotApplicable(technique=assignment.spec.label, reason=reason)
         if model.dtype in (torch.bfloat16, torch.float16) and model.format is not Format.TORCH_EXPORT:
-            # ONNX Runtime has few kernels for halves on a CPU; widening loses nothing.
+            # ONNX Runtime has few half-precision kernels on a CPU; float32 loses nothing.
             self._widened_from, self.lowest_sqnr_db = model.dtype, SAME_AS_HALF_DB
             model.module.float()
         return model
@@ -109,7 +109,7 @@ class OnnxExport(BaseOptimizationAgent):
     def _fused(
         self, raw: Path, cases: list[Case], summary: ModelSummary, assignment: Assignment, context: Context
     ) -> Path:
-        """The fused graph that is equal still. Raises `TechniqueNoEffect` where there is none."""
+        """The fused graph that is still equal. Raises `TechniqueNoEffect` if there is none."""
         reasons = []
         for library, fuse in FUSIONS.items():
             try:
@@ -126,7 +126,7 @@ class OnnxExport(BaseOptimizationAgent):
 
 
 def to_onnx(model: TorchModel, feeds: Mapping[str, Array], label: str) -> ModelProto:
-    """Translate `model`, traced on `feeds`. Raises `TechniqueLibraryFailed` with the exporter's own words."""
+    """Translate `model`, traced on `feeds`. Raises `TechniqueLibraryFailed` with the exporter's own message."""
     inputs = [spec.name for spec in model.summary.inputs]
     outputs = [spec.name for spec in model.summary.outputs]
     if is_pretrained(model.module):
@@ -150,7 +150,7 @@ def to_onnx(model: TorchModel, feeds: Mapping[str, Array], label: str) -> ModelP
 
 
 def _from_script(model: TorchModel, feeds: Mapping[str, Array], inputs: list[str], outputs: list[str]) -> ModelProto:
-    """By the exporter of old, which wants a name for every axis that stays free."""
+    """Use the older exporter, which needs a name for every free axis."""
     free = {
         spec.name: {
             place: axis or f"{spec.name}_{place}" for place, axis in enumerate(spec.shape) if not isinstance(axis, int)
@@ -173,14 +173,14 @@ def _from_script(model: TorchModel, feeds: Mapping[str, Array], inputs: list[str
 
 @contextmanager
 def _exporters_words(label: str) -> Iterator[None]:
-    """Turns what an exporter raises into `TechniqueLibraryFailed`; its warnings say nothing to a member."""
+    """Turn an exporter's exceptions into `TechniqueLibraryFailed`. Its warnings are not useful to a member."""
     with warnings.catch_warnings(), library_words(label, _innermost):
         warnings.simplefilter("ignore")
         yield
 
 
 def _innermost(error: BaseException) -> str:
-    """The first cause in the exporter's chain: what wraps it is advice on how to change the code."""
+    """The first cause in the exporter's chain. Its wrappers only advise how to change the code."""
     while error.__cause__ is not None:
         error = error.__cause__
     text = " ".join(_COLOURS.sub("", str(error)).split())

@@ -24,11 +24,11 @@ from apps.agents.contracts.reports.model import ModelSummary
 from apps.errors import UserError
 
 EXAMPLE_LENGTH = 8
-"""Of free axes in the example with which a program is exported anew."""
+"""Length of free axes in the example with which a program is exported again."""
 
 
 class ByPlace(nn.Module):  # type: ignore[misc]
-    """A program that takes some inputs by name, or in half precision: here they go in by place, and as float32."""
+    """Wraps a program with named or half-precision inputs: takes them by position and as float32."""
 
     def __init__(self, program: nn.Module, placed: int, names: list[str], types: list[torch.dtype]) -> None:
         super().__init__()
@@ -49,19 +49,19 @@ class ExportedProgramFile:
 
     @cached_property
     def archive(self) -> ExportedArchive:
-        """Once it is known to be harmless. Raises `ProgramCode` and `ProgramUnsupported`."""
+        """The archive, checked to be harmless. Raises `ProgramCode` and `ProgramUnsupported`."""
         archive = ExportedArchive(self.path)
         try:
             archive.check_harmless()
         except (KeyError, TypeError, AttributeError) as error:
-            raise ProgramUnsupported(reason=f"its graph is not what PyTorch writes ({error})") from error
+            raise ProgramUnsupported(reason=f"its graph does not have PyTorch's form ({error})") from error
         return archive
 
     @cached_property
     def summary(self) -> ModelSummary:
         archive = self.archive
         if not archive.inputs or not archive.outputs:
-            raise ProgramUnsupported(reason="it takes or gives nothing")
+            raise ProgramUnsupported(reason="it has no inputs or no outputs")
         counts = stored.counted(archive.weights)
         return ModelSummary(
             format=Format.TORCH_EXPORT,
@@ -78,18 +78,18 @@ class ExportedProgramFile:
 
     @property
     def program(self) -> torch.export.ExportedProgram:
-        """As PyTorch reads what of the archive was checked. Raises `ModelNotLoadable`, and what `archive` raises."""
+        """The program, loaded from the checked parts. Raises `ModelNotLoadable`, and the errors of `archive`."""
         with tempfile.TemporaryDirectory() as folder, _loading():
             plain = Path(folder) / "model.pt2"
             self.archive.write_plain(plain)
             return torch.export.load(plain)
 
     def load(self, device: str) -> TorchModel:
-        """The program as a module, its inputs by place. Raises `ModelNotLoadable`."""
+        """The program as a module with positional inputs. Raises `ModelNotLoadable`."""
         summary = self.summary
         call = self.archive.call
         if call is None or call[0] + len(call[1]) != len(summary.inputs):
-            raise ProgramUnsupported(reason="it takes lists or mappings; export it with one tensor an argument")
+            raise ProgramUnsupported(reason="it takes lists or mappings; export it with one tensor per argument")
         with _loading():
             module: nn.Module = self.program.module(check_guards=False)
         placed, names = call
@@ -105,12 +105,12 @@ def _loading() -> Iterator[None]:
         yield
     except (MemoryError, UserError):
         raise
-    except Exception as error:  # The loader reports what it stumbles over with whatever comes.
+    except Exception as error:  # The loader may raise anything.
         raise ModelNotLoadable(reason=" ".join(str(error).split())[:400].rstrip(". ")) from error
 
 
 def save_exported(model: TorchModel, path: Path) -> Path:
-    """Export `model` anew, with the free axes that it has, and write it to `path` without traces of its making."""
+    """Export `model` again, with the same free axes, and write it to `path` without traces of the machine."""
     inputs = model.summary.inputs
     free = {axis for spec in inputs for axis in spec.shape if isinstance(axis, str)}
     example = example_inputs(inputs, dict.fromkeys(free, EXAMPLE_LENGTH))
@@ -129,5 +129,5 @@ def save_exported(model: TorchModel, path: Path) -> Path:
 
 
 def _nested(model: TorchModel, shapes: tuple[dict[int, object], ...]) -> object:
-    """A module that takes `*tensors` has one argument: the tuple of them."""
+    """A module that takes `*tensors` has a single argument: the tuple of them."""
     return (shapes,) if isinstance(model.module, ByPlace) else shapes

@@ -1,7 +1,8 @@
-"""A `.pt2` archive as its JSON describes it: interface, operators and weights, without PyTorch's loader.
+"""A `.pt2` archive read from its JSON: interface, operators and weights, without PyTorch's loader.
 
-The loader evaluates expressions and unpickles what an archive tells it to. `check_harmless` refuses both before it is
-asked: shapes may hold arithmetic, and weights plain bytes. `write_plain` is what it is given then.
+The loader evaluates expressions and unpickles data as the archive demands. `check_harmless` refuses both before the
+loader runs: shapes may contain only arithmetic, and weights only plain bytes. The loader then receives the output of
+`write_plain`.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ _TYPES = {
     31: "float8e4m3fnuz",
     32: "float8e5m2fnuz",
 }
-"""As `torch._export.serde.schema.ScalarType` numbers them."""
+"""The numbers of `torch._export.serde.schema.ScalarType`."""
 _CALLS = frozenset(
     (
         *("Symbol", "Integer", "Float", "Rational", "Add", "Mul", "Pow", "Max", "Min", "Abs", "Mod", "floor", "sqrt"),
@@ -70,7 +71,7 @@ _ARITHMETIC = (
 
 @dataclass(frozen=True)
 class ExportedArchive:
-    """One program. Every property raises `ProgramUnsupported` where the archive does not hold what it should."""
+    """One program. Every property raises `ProgramUnsupported` if the archive is incomplete."""
 
     path: Path
 
@@ -87,9 +88,9 @@ class ExportedArchive:
     def program(self) -> dict[str, Any]:
         models = [name for name in self.names if re.fullmatch(r"models/\w+\.json", name)]
         if any(name.startswith("serialized_exported_program") for name in (*self.names, *self.names.values())):
-            raise ProgramUnsupported(reason="an old PyTorch has written it; save it again with 2.9 or newer")
+            raise ProgramUnsupported(reason="it was written by an old PyTorch; save it again with 2.9 or newer")
         if len(models) != 1:
-            raise ProgramUnsupported(reason=f"the archive holds {len(models)} programs, and one is taken")
+            raise ProgramUnsupported(reason=f"the archive contains {len(models)} programs, but must contain one")
         return self._json(models[0])
 
     @cached_property
@@ -103,22 +104,22 @@ class ExportedArchive:
                 if entry.get("tensor_meta")
             }
         except (KeyError, TypeError, ValueError) as error:
-            raise ProgramUnsupported(reason=f"its list of weights is not what PyTorch writes ({error})") from error
+            raise ProgramUnsupported(reason=f"its list of weights does not have PyTorch's form ({error})") from error
 
     @cached_property
     def program_bytes(self) -> int:
-        """What the program takes as JSON, without notes on where each operator came from."""
+        """Size of the program as JSON, without the records of where each operator came from."""
         return len(json.dumps(_without_notes(self.program), separators=(",", ":")))
 
     @cached_property
     def inputs(self) -> tuple[TensorSpec, ...]:
-        """A free axis in front is called `batch`, others as the program calls them."""
+        """A free first axis is called `batch`; other free axes have the program's names."""
         specs = self._graph["signature"]["input_specs"]
         return tuple(self._tensor(spec["user_input"]["arg"]) for spec in specs if "user_input" in spec)
 
     @cached_property
     def outputs(self) -> tuple[TensorSpec, ...]:
-        """By the keys of the mapping that the program returns, else as the program calls them."""
+        """Named by the keys of the mapping that the program returns, or by the program's own names."""
         specs = self._graph["signature"]["output_specs"]
         tensors = [self._tensor(spec["user_output"]["arg"]) for spec in specs if "user_output" in spec]
         keys = _keys(self._spec("out_spec"))
@@ -128,7 +129,7 @@ class ExportedArchive:
 
     @property
     def call(self) -> tuple[int, list[str]] | None:
-        """How many inputs go in by place and the names of the others; `None` where some are packed in each other."""
+        """How many inputs are positional, and the names of the others; `None` if inputs are nested."""
         spec = self._spec("in_spec")
         try:
             args, kwargs = spec["children_spec"]
@@ -136,7 +137,7 @@ class ExportedArchive:
                 return None
             return len(args["children_spec"]), list(_keys(kwargs) or ())
         except (KeyError, TypeError, ValueError) as error:
-            raise ProgramUnsupported(reason=f"its call is not what PyTorch writes ({error})") from error
+            raise ProgramUnsupported(reason=f"its call does not have PyTorch's form ({error})") from error
 
     @cached_property
     def operators(self) -> dict[str, int]:
@@ -150,11 +151,10 @@ class ExportedArchive:
         return str(self.program.get("torch_version", ""))
 
     def check_harmless(self) -> None:
-        """Raises `ProgramCode` for compiled code, pickles, foreign operators, shapes that are no arithmetic, and names
-        that are no names."""
+        """Raise `ProgramCode` for compiled code, pickles, foreign operators, and shapes or names that are not plain."""
         for name in self.names:
             if name.startswith(("data/aotinductor/", "data/executorch/")) or name.endswith((".so", ".dll", ".pte")):
-                raise ProgramCode(reason=f"it holds compiled code ({name})")
+                raise ProgramCode(reason=f"it contains compiled code ({name})")
         for name, entry in self._payloads():
             if entry.get("use_pickle") or not re.fullmatch(r"(weight|tensor)_\w+", str(entry.get("path_name"))):
                 raise ProgramCode(reason=f"{name!r} is a pickled object")
@@ -166,21 +166,21 @@ class ExportedArchive:
                 raise ProgramCode(reason=f"a shape in it is {expression[:80]!r}, which is not arithmetic")
 
     def _check_samples(self) -> None:
-        """The example that a program carries is read by unpickling: it may be tensors in tuples and dictionaries."""
+        """Check the stored example, which is loaded by unpickling: only tensors in tuples and dictionaries."""
         for name in self.names:
             if name.startswith("data/sample_inputs/"):
                 wanted = pickles.unexpected_globals(io.BytesIO(self._read(name)))
                 if wanted:
-                    raise ProgramCode(reason=f"{name} is a pickle that asks for {wanted[0].replace(' ', '.')}")
+                    raise ProgramCode(reason=f"{name} is a pickle that calls {wanted[0].replace(' ', '.')}")
 
     def write_plain(self, path: Path) -> None:
-        """Write what was checked, and nothing else, as an archive of its own.
+        """Write only what was checked, as a separate archive.
 
-        PyTorch finds files in a zip in another way than Python does (names in any case, other records at its end),
-        so it is never given the original. The example and the conditions on inputs stay behind: PyTorch would unpickle
-        the one and compile the others.
+        PyTorch finds files in a zip differently from Python (names in any case, other records at its end), so it never
+        receives the original. The example and the conditions on inputs are left out: PyTorch would unpickle the former
+        and compile the latter.
         """
-        from torch.export.pt2_archive import PT2ArchiveWriter  # With the loader it brings: a second, for this alone.
+        from torch.export.pt2_archive import PT2ArchiveWriter  # Slow: it also imports the loader.
 
         with PT2ArchiveWriter(str(path)) as writer:
             writer.write_string("models/model.json", json.dumps({**self.program, "guards_code": []}))
@@ -199,9 +199,9 @@ class ExportedArchive:
             module: dict[str, Any] = self.program["graph_module"]
             parts = (module["graph"]["nodes"], module["signature"]["input_specs"])
         except (KeyError, TypeError) as error:
-            raise ProgramUnsupported(reason=f"its graph is not what PyTorch writes ({error})") from error
+            raise ProgramUnsupported(reason=f"its graph does not have PyTorch's form ({error})") from error
         if not all(isinstance(part, list) for part in parts):
-            raise ProgramUnsupported(reason="its graph is not what PyTorch writes (nodes and inputs are not lists)")
+            raise ProgramUnsupported(reason="its graph does not have PyTorch's form (nodes and inputs are not lists)")
         return module
 
     def _weight(self, kind: str, entry: dict[str, Any]) -> StoredTensor:
@@ -211,7 +211,7 @@ class ExportedArchive:
 
     @cached_property
     def _sizes(self) -> dict[str, int]:
-        """Of the archive's files, by their names without its root folder."""
+        """Sizes of the archive's files, by their names without its root folder."""
         with zipfile.ZipFile(self.path) as archive:
             return {info.filename.partition("/")[2]: info.file_size for info in archive.infolist()}
 
@@ -244,7 +244,7 @@ class ExportedArchive:
     def _tensor(self, argument: dict[str, Any]) -> TensorSpec:
         if "as_tensor" not in argument:
             kind = next(iter(argument), "nothing").removeprefix("as_")
-            raise ProgramUnsupported(reason=f"it takes or gives {kind} beside tensors; tensors alone are passed here")
+            raise ProgramUnsupported(reason=f"it takes or returns {kind}, but only tensors are supported")
         name = argument["as_tensor"]["name"]
         meta = self._graph["graph"]["tensor_values"][name]
         shape = tuple(self._axis(size) for size in meta["sizes"])
@@ -258,7 +258,7 @@ class ExportedArchive:
 
     @cached_property
     def _axes(self) -> dict[str, str]:
-        """The expression of the first input's first axis, where it is free, is the batch."""
+        """If the first input's first axis is free, its expression is the batch."""
         for spec in self._graph["signature"]["input_specs"]:
             if "user_input" in spec and "as_tensor" in spec["user_input"]["arg"]:
                 name = spec["user_input"]["arg"]["as_tensor"]["name"]
@@ -271,7 +271,7 @@ class ExportedArchive:
             signature = self._graph["module_call_graph"][0]["signature"]
             spec = json.loads(signature[name])[1]
         except (KeyError, TypeError, IndexError, ValueError) as error:
-            raise ProgramUnsupported(reason=f"its call is not what PyTorch writes ({error})") from error
+            raise ProgramUnsupported(reason=f"its call does not have PyTorch's form ({error})") from error
         return spec if isinstance(spec, dict) else {}
 
 
@@ -282,7 +282,7 @@ def _without_notes(value: Any) -> Any:
 
 
 def is_arithmetic(expression: str) -> bool:
-    """Whether an expression of a shape is numbers, symbols, and the functions that PyTorch writes, nothing else."""
+    """Whether an expression of a shape consists only of numbers, symbols, and the functions that PyTorch writes."""
     try:
         nodes = list(ast.walk(ast.parse(expression, mode="eval")))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -302,7 +302,7 @@ def _is_plain(node: ast.AST, called: bool) -> bool:
 
 
 def _expressions(value: Any) -> Iterator[str]:
-    """Every `expr_str`, at whatever depth."""
+    """Every `expr_str`, at any depth."""
     waiting = [value]
     while waiting:
         item = waiting.pop()
@@ -328,7 +328,7 @@ def _fixed(meta: dict[str, Any]) -> Iterator[int]:
 
 
 def _keys(spec: dict[str, Any]) -> list[str] | None:
-    """The keys of a dictionary, or of an output of transformers, as pytree writes it; `None` for what is none."""
+    """The keys of a dictionary, or of a transformers output, in pytree's form; `None` for anything else."""
     if not str(spec.get("type")).startswith(_MAPPINGS):
         return None
     context = spec.get("context")

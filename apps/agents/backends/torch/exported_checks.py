@@ -1,7 +1,7 @@
-"""What PyTorch's loader would make of the texts in an exported program, looked at before it may.
+"""Checks the strings in an exported program before PyTorch's loader interprets them.
 
-The loader turns names into Python source and compiles it, looks operators up by dotted paths from `torch`, imports
-what a description of containers names, and evaluates expressions. A program of operators on tensors needs none of that
+The loader turns names into Python source and compiles it, looks up operators by dotted paths from `torch`, imports
+names in descriptions of containers, and evaluates expressions. A program of tensor operators does not need that
 freedom.
 """
 
@@ -18,7 +18,7 @@ NAMES = frozenset(("name", "as_name"))
 """Keys whose values become variables and arguments of generated source."""
 _IDENTIFIER = re.compile(r"([A-Za-z_][\w.]*)?")
 _UNQUOTED = re.compile(r"[^\"\\\x00-\x1f\x7f]*")
-"""What cannot end the quotes that it is put between."""
+"""Text that cannot end the quotes around it."""
 _TRACES = frozenset(("stack_trace", "from_node", "source_fn_stack", "torch_fn", "custom"))
 _NAMESPACE = re.compile(r"torch\.ops\.(aten|prims|higher_order|quantized|quantized_decomposed|torchao)\.\w+(\.\w+)?")
 _SCALARS = re.compile(
@@ -33,12 +33,12 @@ _HIGHER_ORDER = frozenset(
         "auto_functionalized_v2",
     )
 )
-"""Those that call graphs of the program's own, and nothing else."""
+"""Operators that only call the program's own graphs."""
 _CONTAINERS = re.compile(r"builtins\.(tuple|list|dict)|collections\.OrderedDict|transformers\.modeling_outputs\.\w+")
 
 
 def forbidden_part(program: Mapping[str, Any]) -> str | None:
-    """The first thing in `program` that is more than operators, tensors and names; `None` where there is none."""
+    """The first thing in `program` other than operators, tensors and names; `None` if there is none."""
     return next(_forbidden(program), None)
 
 
@@ -64,7 +64,7 @@ def _forbidden(program: Mapping[str, Any]) -> Iterator[str]:
             elif key == "as_operator" and not is_operator(str(value)):
                 yield _called(value)
             elif key in ("in_spec", "out_spec") and not _is_plain_spec(value):
-                yield f"its {key} is {str(value)[:80]!r}, and tuples, lists and dictionaries of names are taken"
+                yield f"its {key} is {str(value)[:80]!r}, but only tuples, lists and dictionaries of names are accepted"
             elif key == "forward_arg_names" or key in NAMES or key.endswith("_name"):
                 yield from _strange_names(key, value)
             elif key == "nn_module_stack" and not _UNQUOTED.fullmatch(str(value)):
@@ -80,7 +80,7 @@ def _called(target: object) -> str:
 
 
 def _strange_names(key: str, value: Any) -> Iterator[str]:
-    """Names in generated source are identifiers; those of weights stand between quotes there."""
+    """Names in generated source must be identifiers. Names of weights are quoted there."""
     wanted = _IDENTIFIER if key in NAMES or key == "forward_arg_names" else _UNQUOTED
     for name in value if isinstance(value, list) else [value]:
         if name is not None and not (isinstance(name, str) and wanted.fullmatch(name)):
@@ -88,7 +88,7 @@ def _strange_names(key: str, value: Any) -> Iterator[str]:
 
 
 def _mappings(value: Any) -> Iterator[Mapping[str, Any]]:
-    """Every mapping at whatever depth, but for the traces that are only told."""
+    """Every mapping at any depth, except traces that are only informative."""
     waiting = [value]
     while waiting:
         item = waiting.pop()
@@ -100,7 +100,7 @@ def _mappings(value: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def _is_plain_spec(text: Any) -> bool:
-    """Whether a description of containers, as pytree writes it, names none that PyTorch would have to import."""
+    """Whether a description of containers, in pytree's form, names none that PyTorch would have to import."""
     try:
         return text in ("", None) or _is_plain_node(json.loads(text)[1])
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):

@@ -1,9 +1,9 @@
-"""Parts of a model that compute as if they were quantized to 8 bits, and all others in float.
+"""Parts of a model that compute as if quantized to 8 bits, while all others stay in float.
 
-As the 8-bit techniques for modules do it: weights lie on a signed symmetric grid with one scale for each output channel
-(for each row of an embedding); what goes into a linear layer lies on a signed grid with one scale for each token, what
-goes into a convolution on an unsigned one over the whole tensor. Where a module cannot be hooked only its weights are
-rounded. Biases stay in float. See Jacob et al. 2018, https://arxiv.org/abs/1712.05877, and Dettmers et al. 2022,
+This follows the 8-bit techniques for modules. Weights are on a signed symmetric grid with one scale per output channel
+(per row of an embedding). Inputs of a linear layer are on a signed grid with one scale per token, inputs of a
+convolution on an unsigned grid over the whole tensor. If a module cannot be hooked, only its weights are rounded.
+Biases stay in float. See Jacob et al. 2018, https://arxiv.org/abs/1712.05877, and Dettmers et al. 2022,
 https://arxiv.org/abs/2208.07339.
 """
 
@@ -18,22 +18,22 @@ import torch
 from apps.agents.backends.torch.anatomy import Anatomy, Part, own_weights
 
 _INPUT_CHANNELS_FIRST = ("ConvTranspose", "Conv1D")
-"""Beginnings of classes whose weight has its output channels on the second axis."""
+"""Prefixes of class names whose weight has its output channels on the second axis."""
 _TABLES = ("Embedding", "EmbeddingBag")
 _TOKEN_AXES = 2
 """Axes of the weight of a layer that multiplies rows."""
 
 
 def quantizable(anatomy: Anatomy) -> dict[str, str]:
-    """The type of each part whose weights 8 bits would change: floats with two axes or more."""
+    """The type of each part whose weights 8 bits would change: floats with at least two axes."""
     return {part.name: part.op_type for part in anatomy.parts if any(True for _ in _wide_weights(part))}
 
 
 @contextmanager
 def quantized(anatomy: Anatomy, names: Collection[str], *, bits: int = 8, activations: bool = True) -> Iterator[None]:
-    """The parts called `names` compute with rounded weights and, where they can be hooked, rounded inputs.
+    """Let the parts `names` compute with rounded weights and, if they can be hooked, rounded inputs.
 
-    A weight that another part shares is rounded for the named ones alone, but in a TorchScript program.
+    A weight that another part shares is rounded only for the named parts, except in a TorchScript program.
     """
     parts = [part for part in anatomy.parts if part.name in set(names)]
     undo = [(part, key, weight, _exchange(part, key, weight, bits)) for part in parts for key, weight in _wide(part)]
@@ -52,7 +52,7 @@ def quantized(anatomy: Anatomy, names: Collection[str], *, bits: int = 8, activa
 
 
 def on_signed_grid(values: torch.Tensor, axis: int | None, bits: int = 8) -> torch.Tensor:
-    """`values` rounded to a symmetric grid, one scale for each index along `axis`; one for all without it."""
+    """`values` rounded to a symmetric grid, one scale for each index along `axis`; one in total without it."""
     others = tuple(i for i in range(values.ndim) if axis is None or i != axis % values.ndim)
     steps = 2 ** (bits - 1) - 1
     largest = values.abs().amax(dim=others, keepdim=True) if others else values.abs()
@@ -68,7 +68,7 @@ def on_token_grid(values: torch.Tensor) -> torch.Tensor:
 
 
 def on_affine_grid(values: torch.Tensor) -> torch.Tensor:
-    """`values` rounded to 8 bits, unsigned, over their own range with zero in it."""
+    """`values` rounded to 8 bits, unsigned, over their own range extended to include zero."""
     low, high = values.min().clamp(max=0.0), values.max().clamp(min=0.0)
     scale = torch.where(high > low, (high - low) / 255, torch.ones_like(high))
     zero = torch.round(-low / scale)
@@ -80,14 +80,14 @@ def _wide(part: Part) -> list[tuple[str, torch.nn.Parameter]]:
 
 
 def _wide_weights(part: Part) -> Iterator[tuple[str, torch.nn.Parameter]]:
-    """Weights, and no biases, scales or positions: those named so, with two axes or more."""
+    """Weights without biases, scales and positions: those with such a name and at least two axes."""
     for key, weight in own_weights(part.module):
         if "weight" in key and weight.ndim >= _TOKEN_AXES and weight.is_floating_point() and weight.numel():
             yield key, weight
 
 
 def _exchange(part: Part, key: str, weight: torch.nn.Parameter, bits: int) -> torch.Tensor | None:
-    """Put the rounded weight in place; of a scripted module the numbers before, which it computes with in place."""
+    """Put the rounded weight in place. For a scripted module, return the previous numbers, which are overwritten."""
     axis = 1 if part.op_type.startswith(_INPUT_CHANNELS_FIRST) else 0
     rounded = on_signed_grid(weight.detach().float(), axis, bits).to(weight.dtype)
     if not isinstance(part.module, torch.jit.ScriptModule):

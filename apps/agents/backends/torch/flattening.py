@@ -1,4 +1,4 @@
-"""TorchScript programs whose outputs stand by place, which is all that the exporter to ONNX can read."""
+"""TorchScript programs with positional outputs, the only form that the exporter to ONNX can read."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _BUILT, _CHANGED, _READ = "prim::DictConstruct", "aten::_set_item", "aten::__get
 
 
 def flat(model: TorchModel, examples: tuple[torch.Tensor, ...]) -> Any:
-    """The model's own program where it gives a tensor or tuples of them, else one that gives them so.
+    """The model's own program if it returns a tensor or tuples of them, otherwise one that does.
 
-    Loops and branches of the program stay what they are: only what surrounds it is traced, on `examples`.
+    The program's loops and branches are kept: only its surroundings are traced, on `examples`.
     """
     if _by_place(model.module(*examples)):
         return model.module
     traced = torch.jit.trace(ByPlace(model).eval(), examples, check_trace=False)
-    # As the exporter does itself: one graph of all modules, with weights that stay weights. `torch.jit.freeze` makes
-    # constants of them.
+    # Like the exporter: one graph of all modules in which weights stay weights. `torch.jit.freeze` would make them
+    # constants.
     whole = torch.jit.RecursiveScriptModule._construct(
         torch._C._freeze_module(traced._c, preserveParameters=True), lambda module: None
     )
@@ -36,9 +36,9 @@ def _by_place(result: object) -> bool:
 
 
 def _take_mappings_apart(graph: torch.Graph) -> None:
-    """Has those who read an entry of a mapping read what was put there.
+    """Let nodes that read an entry of a mapping read the stored value directly.
 
-    A mapping that is filled in a loop or a branch stays, and the exporter says so.
+    A mapping that is filled in a loop or a branch stays, and the exporter reports it.
     """
     held: dict[str, dict[object, torch.Value]] = {}
     done = []

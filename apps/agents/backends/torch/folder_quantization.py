@@ -1,7 +1,7 @@
-"""What the quantizers of transformers folders share: which layers, what they will take, what a result must hold.
+"""Shared by the quantizers of transformers folders: which layers, their size, and the checks of a result.
 
-They narrow the linear layers of the base model. What stands around it stays as it is on purpose: the embedding table,
-the output head (which often is that table), a classifier; and the layers that were named to stay in float.
+They quantize the linear layers of the base model. The rest deliberately stays: the embedding table, the output head
+(which often is that table), a classifier, and the layers that are named to stay in float.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from apps.agents.techniques import library_calls
 from apps.agents.techniques.base import Assignment, Coverage, Estimated, QuantizationAgent
 
 SHARE_OF_THE_GAIN = 0.95
-"""The quantized layers may take at most 1/0.95 of what their bits allow."""
+"""The quantized layers may take at most 1/0.95 of the size that their bits allow."""
 CALIBRATION_TOKENS = 2048
-"""The longest row that is passed through for calibration: attention takes memory by the square."""
+"""Longest calibration row: attention's memory grows with the square of the length."""
 
 Rows = list[dict[str, Tensor]]
-"""Calibration examples one by one, `[1, tokens]`, without padding."""
+"""Calibration examples, one at a time, `[1, tokens]`, without padding."""
 
 
 class FolderQuantization(QuantizationAgent):
@@ -42,28 +42,28 @@ class FolderQuantization(QuantizationAgent):
 
     @abstractmethod
     def packed_bytes(self, assignment: Assignment, rows: int, columns: int) -> int:
-        """What a layer's weight `[rows, columns]` will take on disk, its scales, zero points and tables included."""
+        """Size on disk of a layer's weight `[rows, columns]`, including its scales, zero points and tables."""
 
     def check(self, assignment: Assignment, context: Context) -> None:
-        """Opens the folder, too. Raises `TechniqueNotApplicable` and `TechniqueParameters` for unknown names."""
+        """Also opens the folder. Raises `TechniqueNotApplicable`, and `TechniqueParameters` for unknown names."""
         super().check(assignment, context)
         self.folder = TransformersFolder(open_model(assignment.model, assignment.scratch).path)
         if found := quantized.describe(self.folder.settings):
-            reason = f"it is quantized already ({found}); start from the model in float"
+            reason = f"it is already quantized ({found}); start from the float model"
             raise TechniqueNotApplicable(technique=assignment.spec.label, reason=reason)
         known = {name for name, _ in self.folder.outline.named_modules()}
         if unknown := [name for name in kept_names(assignment) if name not in known]:
-            reason = f"the model has no modules called {named(unknown)} to keep in float"
+            reason = f"the model does not have the modules {named(unknown)} to keep in float"
             raise TechniqueParameters(reason=reason, field="parameters")
 
-    # --- what it will take ------------------------------------------------------------------------------------------
+    # --- sizes ------------------------------------------------------------------------------------------------------
 
     def layers(self, assignment: Assignment) -> dict[str, nn.Linear]:
-        """The layers to quantize by name, without their numbers."""
+        """The layers to quantize, by name, without their numbers."""
         return quantizable(self.folder.outline, kept_names(assignment))
 
     def layer_bytes(self, assignment: Assignment) -> int:
-        """What the weights of `layers` will take on disk."""
+        """Size on disk of the weights of `layers`."""
         layers = self.layers(assignment).values()
         return sum(self.packed_bytes(assignment, layer.out_features, layer.in_features) for layer in layers)
 
@@ -74,10 +74,10 @@ class FolderQuantization(QuantizationAgent):
         return Coverage(weights * self._stored_bits // 8, whole, bits)
 
     def estimate(self, assignment: Assignment) -> Estimated:
-        """The size that the bits allow, whichever type of floats the model is stored in."""
+        """The size that the bits allow, for any float type in which the model is stored."""
         found = self.coverage(assignment)
         if not found.covered_bytes:
-            reason = "it has no linear layer to quantize: the output head and the layers named to stay are left alone"
+            reason = "it has no linear layer to quantize: the output head and the layers named to stay are not changed"
             raise TechniqueNotApplicable(technique=assignment.spec.label, reason=reason)
         size_bytes = self.folder.summary.size_bytes
         left = size_bytes - found.covered_bytes + self.layer_bytes(assignment)
@@ -87,14 +87,14 @@ class FolderQuantization(QuantizationAgent):
 
     @property
     def _stored_bits(self) -> int:
-        """Bits of most of the model's weights as they come."""
+        """Bits of most of the model's stored weights."""
         counts = self.folder.summary.weight_dtypes
         return BITS.get(max(counts, key=lambda dtype: counts[dtype]), 32)
 
-    # --- what a result must hold ------------------------------------------------------------------------------------
+    # --- checks of a result -----------------------------------------------------------------------------------------
 
     def validate(self, assignment: Assignment, artifact: Path) -> tuple[tuple[str, ...], ModelSummary]:
-        """As any quantization, and the layers take what their bits allow; says which weights stay in float."""
+        """Also checks that the layers take the size that their bits allow, and reports weights left in float."""
         checks, after = super().validate(assignment, artifact)
         made = TransformersFolder(open_model(artifact, assignment.scratch).path)
         weights = stored.read_weights(made.weight_files)
@@ -113,7 +113,7 @@ class FolderQuantization(QuantizationAgent):
     def _float_sentences(self, assignment: Assignment, weights: stored.Weights) -> tuple[str, ...]:
         sentences = [*_table_sentence(self.folder.outline, weights)]
         if kept := kept_names(assignment):
-            sentences.append(f"As asked, {named(kept)} and all in it stayed in float.")
+            sentences.append(f"As requested, {named(kept)} and everything in it stayed in float.")
         return tuple(sentences)
 
 
@@ -121,18 +121,18 @@ class FolderQuantization(QuantizationAgent):
 
 
 def kept_names(assignment: Assignment) -> list[str]:
-    """Names of the modules that stay in float, with all that is in them."""
+    """Names of the modules that stay in float, with everything in them."""
     return [str(name) for name in assignment.parameters.get("keep_float_nodes", ())]
 
 
 def quantizable(model: PreTrainedModel, kept: list[str]) -> dict[str, nn.Linear]:
-    """The linear layers of the base model by name, except the output head and what stands at or below a `kept` name."""
+    """The linear layers of the base model by name, except the output head and everything at or below a `kept` name."""
     inside = {id(module) for module in model.base_model.modules()}
     head = model.get_output_embeddings()
     return {
         name: module
         for name, module in model.named_modules()
-        # Subclasses do something else with their weight than a matrix product of their own.
+        # Subclasses use their weight for something other than a plain matrix product.
         if type(module) is nn.Linear
         and id(module) in inside
         and module is not head
@@ -141,7 +141,7 @@ def quantizable(model: PreTrainedModel, kept: list[str]) -> dict[str, nn.Linear]
 
 
 def left_out(model: PreTrainedModel, kept: list[str]) -> list[str]:
-    """The other linear layers, by name, for libraries that ask what to leave alone."""
+    """The other linear layers, by name, for libraries that need the layers to skip."""
     chosen = quantizable(model, kept)
     return [name for name, module in model.named_modules() if isinstance(module, nn.Linear) and name not in chosen]
 
@@ -149,7 +149,7 @@ def left_out(model: PreTrainedModel, kept: list[str]) -> list[str]:
 def require_whole_groups(
     label: str, layers: Mapping[str, nn.Linear], group_size: int, choices: tuple[int, ...]
 ) -> None:
-    """Raises `TechniqueNotApplicable` with the layer and what would fit, where groups do not divide the rows."""
+    """Raise `TechniqueNotApplicable` with the layer and what would fit, if groups do not divide the rows."""
     for name, layer in layers.items():
         if layer.in_features % group_size:
             fitting = [size for size in choices if all(each.in_features % size == 0 for each in layers.values())]
@@ -165,7 +165,7 @@ def require_whole_groups(
 
 
 def bytes_of(layers: Mapping[str, nn.Linear], weights: stored.Weights) -> int:
-    """What is stored of `layers`, biases aside."""
+    """Stored bytes of `layers`, without biases."""
     total = 0
     for name, tensor in weights.items():
         layer, _, part = _split(name, layers)
@@ -175,7 +175,7 @@ def bytes_of(layers: Mapping[str, nn.Linear], weights: stored.Weights) -> int:
 
 
 def _split(name: str, layers: Mapping[str, nn.Linear]) -> tuple[str, str, str]:
-    """The layer that a stored tensor belongs to, or nothing."""
+    """The layer that a stored tensor belongs to; empty if none."""
     parts = name.split(".")
     for cut in range(len(parts) - 1, 0, -1):
         if (layer := ".".join(parts[:cut])) in layers:
@@ -184,7 +184,7 @@ def _split(name: str, layers: Mapping[str, nn.Linear]) -> tuple[str, str, str]:
 
 
 def _table_sentence(outline: PreTrainedModel, weights: stored.Weights) -> Iterator[str]:
-    """Of the token table and the output head, as they are stored."""
+    """The stored types of the token table and the output head."""
     table, head = outline.get_input_embeddings(), outline.get_output_embeddings()
     names = {id(module): name for name, module in outline.named_modules()}
     entry = weights.get(f"{names.get(id(table))}.weight")
@@ -202,7 +202,7 @@ def _table_sentence(outline: PreTrainedModel, weights: stored.Weights) -> Iterat
 
 
 def calibration_rows(assignment: Assignment) -> Rows:
-    """The first calibration examples as the model takes them, each without its padding."""
+    """The first calibration examples as the model's inputs, each without its padding."""
     wanted = int(assignment.parameters["calibration_examples"])
     rows = (
         {name: torch.from_numpy(array[index : index + 1].copy()) for name, array in feeds.items()}
@@ -222,7 +222,7 @@ def _without_padding(row: dict[str, Tensor]) -> dict[str, Tensor]:
 
 @contextlib.contextmanager
 def library_at_work(label: str, seed: int) -> Iterator[None]:
-    """A seeded library that keeps quiet; what it raises becomes `TechniqueLibraryFailed`, with its own words."""
+    """A seeded, quiet library. Its exceptions become `TechniqueLibraryFailed`, with its own message."""
     torch.manual_seed(seed)
     with library_calls.library_at_work(label, out_of_memory=(torch.OutOfMemoryError,)):
         yield

@@ -1,6 +1,6 @@
-"""Blocks of transformers as operators that ONNX Runtime alone knows, by the libraries that look for them.
+"""Fuses transformer blocks into operators that only ONNX Runtime has, with the libraries that find them.
 
-What a library has fused is not to be trusted: for grouped attention it drops the mask. Whoever calls compares.
+A fused result cannot be trusted: for grouped attention a library drops the mask. So the caller compares.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ class NotFused(Exception):
 
 
 def by_onnxscript(model: Path) -> ModelProto:
-    """Patterns of what PyTorch's exporter writes. Raises `NotFused`."""
+    """Patterns of PyTorch's exporter. Raises `NotFused`."""
     import onnx_ir
-    from onnxscript.rewriter.ort_fusions import optimize_for_ort  # Loads slowly, and few models want it.
+    from onnxscript.rewriter.ort_fusions import optimize_for_ort  # Loads slowly, and few models need it.
 
     try:
         fused, _ = optimize_for_ort(onnx_ir.load(str(model)))
         proto = onnx_ir.to_proto(fused)
-    except Exception as error:  # A rule raises whatever it stumbles over.
+    except Exception as error:  # A rule may raise anything.
         raise NotFused(_brief(error)) from error
     return _if_fewer(proto, model)
 
 
 def by_onnxruntime(model: Path) -> ModelProto:
-    """The patterns of several kinds of models, the most fused. Raises `NotFused`."""
+    """The patterns of several kinds of models; the one that fuses most. Raises `NotFused`."""
     from onnxruntime.transformers.optimizer import optimize_model
 
     try:
@@ -50,10 +50,10 @@ FUSIONS: dict[str, Callable[[Path], ModelProto]] = {"onnxscript": by_onnxscript,
 
 
 def _if_fewer(fused: ModelProto, plain: Path) -> ModelProto:
-    """`fused`, where an operator of ONNX Runtime's own stands in it."""
+    """`fused`, if it contains an operator of ONNX Runtime's own."""
     before = onnx.load(str(plain), load_external_data=False)
     if not any(node.domain == _OWN_DOMAIN for node in fused.graph.node):
-        raise NotFused(f"none of its patterns stands among the {len(before.graph.node)} operators")
+        raise NotFused(f"none of its patterns occurs among the {len(before.graph.node)} operators")
     return fused
 
 

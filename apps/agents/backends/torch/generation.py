@@ -1,4 +1,4 @@
-"""How fast a generative language model reads a prompt and writes after it, with what it has read cached."""
+"""How fast a generative language model reads a prompt and generates tokens, with a cache."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ if TYPE_CHECKING:
 
 LONGEST_PROMPT = 128
 TOKENS = 16
-"""Written in one go; their times have one median."""
+"""Tokens generated in one go; their times have one median."""
 WARMUP_RUNS = 1
 RUNS = 5
 
 
 def measure_generation(model: TorchModel, feeds: Feeds, target: Target) -> Generation | None:
-    """Times of one sequence that starts with the first row of `feeds`, without its padding, `LONGEST_PROMPT` at most.
+    """Times of one sequence that starts with the first row of `feeds`, without padding, at most `LONGEST_PROMPT`
+    tokens.
 
-    `None` for a model that does not write, and where its context has no room for `TOKENS` after one token of a prompt.
+    `None` for a model that does not generate, or whose context has no room for a prompt token and `TOKENS` more.
     """
     language = model.summary.language
     if model.format is not Format.TRANSFORMERS or language is None or not language.generative:
@@ -53,7 +54,7 @@ def measure_generation(model: TorchModel, feeds: Feeds, target: Target) -> Gener
 
 
 def _prompt(feeds: Feeds, longest: int) -> torch.Tensor:
-    """Token ids [1, tokens] of the first row, from its first token that is no padding."""
+    """Token ids [1, tokens] of the first row, from its first token that is not padding."""
     row = torch.from_numpy(feeds["input_ids"][0].astype("int64"))
     if "attention_mask" in feeds:
         row = row[torch.from_numpy(feeds["attention_mask"][0].astype("bool"))]
@@ -61,7 +62,7 @@ def _prompt(feeds: Feeds, longest: int) -> torch.Tensor:
 
 
 def _write(module: PreTrainedModel, prompt: torch.Tensor, now: Callable[[], float]) -> tuple[float, list[float]]:
-    """Seconds of reading `prompt`, and of each of `TOKENS` tokens, the likeliest ones."""
+    """Seconds for reading `prompt`, and for each of `TOKENS` tokens, always the most likely one."""
     start = now()
     state = module(input_ids=prompt, use_cache=True)
     prefill_s = now() - start

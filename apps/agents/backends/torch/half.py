@@ -1,7 +1,7 @@
-"""Half precision: weights and computation in bfloat16 or float16, inputs and outputs as they were.
+"""Half precision: weights and computation in bfloat16 or float16, inputs and outputs unchanged.
 
-The library's own kernels add up in float32, and its normalization and softmax do so inside. bfloat16 keeps float32's
-range with 8 bits of digits, float16 has 11 bits and ends at 65,504: beyond it a number becomes infinite, and the
+The library's own kernels accumulate in float32, as do its normalization and softmax. bfloat16 has float32's range with
+an 8-bit significand. float16 has an 11-bit significand and ends at 65,504: a larger number becomes infinite, and the
 result is refused. Micikevicius et al. 2018, https://arxiv.org/abs/1710.03740; Kalamkar et al. 2019,
 https://arxiv.org/abs/1905.12322.
 """
@@ -30,7 +30,7 @@ _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class HalfPrecision(QuantizationAgent):
-    """Casts every floating weight. Norms and softmax keep what the library does for them."""
+    """Casts every floating-point weight. Norms and softmax keep the library's behaviour."""
 
     def coverage(self, assignment: Assignment) -> Coverage:
         summary = assignment.engine().summary
@@ -55,7 +55,7 @@ class HalfPrecision(QuantizationAgent):
 
 
 class Border(torch.nn.Module):  # type: ignore[misc, unused-ignore]
-    """An exported program that computes in `dtype`: it takes and gives the types that it took and gave before."""
+    """An exported program that computes in `dtype` but keeps its original input and output types."""
 
     def __init__(self, model: TorchModel, dtype: torch.dtype) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
-"""Inspecting an uploaded PyTorch model: what is it, does it hold together?
+"""Inspects an uploaded PyTorch model: its kind, and whether its parts fit together.
 
-Code that came with it runs here, as it does in every step: who may not bring any was refused before. A program that
-does not say what it gives is run once.
+The upload's own code runs here, as in every step; members who may not upload code were refused before. A program that
+does not declare its outputs is run once.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ DEFAULT_LIMIT_BYTES = 8 * 1024 * MIB
 
 
 def inspect(path: Path, scratch: Path, *, limit_bytes: int = DEFAULT_LIMIT_BYTES) -> ModelSummary:
-    """What the model blob at `path` is, once every check has passed; unpacked files go under `scratch`.
+    """The summary of the uploaded model at `path`, after every check has passed. Unpacked files go under `scratch`.
 
-    `limit_bytes` bounds the blob and what it unpacks to. Raises a `Model…`, `Archive…`, `Weights…`, `Pickle…` or other
+    `limit_bytes` limits the upload and its unpacked size. Raises a `Model…`, `Archive…`, `Weights…`, `Pickle…` or other
     error of `apps.agents.contracts.errors`, each with its own code.
     """
     size_bytes = path.stat().st_size
     if size_bytes > limit_bytes:
         raise ModelTooLarge(size_mib=size_bytes / MIB, limit_mib=limit_bytes / MIB)
     summary = summarize(open_model(path, scratch, Limits(total_bytes=limit_bytes)))
-    # A checkpoint may say of one number that it is repeated without end; no number takes less than a bit.
+    # A checkpoint may declare one number repeated endlessly; each takes at least a bit.
     least_bytes = summary.parameters / 8
     if least_bytes > limit_bytes:
         raise ModelTooLarge(size_mib=least_bytes / MIB, limit_mib=limit_bytes / MIB)

@@ -1,4 +1,4 @@
-"""What a transformers model takes and gives, by its class: names, types, shapes with their free axes."""
+"""The inputs and outputs of a transformers model, by its class: names, types, shapes with their free axes."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _NEXT_TOKENS = ("ForCausalLM", "LMHeadModel", "ForMaskedLM")
 def inputs_of(
     model_class: type[PreTrainedModel], config: PretrainedConfig, made: Sequence[str], *, alone: bool = False
 ) -> tuple[TensorSpec, ...]:
-    """The inputs of a plain run: of texts their ids and mask, and what else the tokenizer has `made`; or pixels.
+    """The inputs of a plain run: for texts, the ids, the mask, and others that the tokenizer has `made`; or pixels.
 
-    Where rows cannot be filled up without harm, a classifier of texts takes each `alone`, in batches of one.
-    Raises `ArchitectureUnsupported` for a model of anything else.
+    If rows cannot be padded without harm, a classifier of texts takes each `alone`, in batches of one. Raises
+    `ArchitectureUnsupported` for other models.
     """
     if model_class.main_input_name == "pixel_values":
         return (TensorSpec(name="pixel_values", dtype="float32", shape=(BATCH, *_pixels(config))),)
     taken = inspect.signature(model_class.forward).parameters
     if model_class.main_input_name != "input_ids" or "input_ids" not in taken:
-        reason = f"it takes {model_class.main_input_name}, and texts or images are what is read here"
+        reason = f"it takes {model_class.main_input_name}, but only texts and images are supported"
         raise ArchitectureUnsupported(architecture=model_class.__name__, reason=reason)
     names = [name for name in TEXT_INPUTS if name in taken and (name != "token_type_ids" or name in made)]
     batch = 1 if alone and model_class.__name__.endswith("ForSequenceClassification") else BATCH
@@ -35,7 +35,7 @@ def inputs_of(
 
 
 def outputs_of(model: PreTrainedModel) -> tuple[TensorSpec, ...]:
-    """The outputs by the head that the class is named after. Raises `ArchitectureUnsupported` for one not known."""
+    """The outputs by the head that the class is named after. Raises `ArchitectureUnsupported` for an unknown head."""
     name, config = type(model).__name__, model.config
     labels = getattr(config, "num_labels", None)
     sequence = SEQUENCE if model.main_input_name == "input_ids" else None
@@ -50,7 +50,9 @@ def outputs_of(model: PreTrainedModel) -> tuple[TensorSpec, ...]:
     if name.endswith("Model"):
         pooled = (_floats("pooler_output", BATCH, config.hidden_size),) if getattr(model, "pooler", None) else ()
         return (_floats("last_hidden_state", BATCH, sequence, config.hidden_size), *pooled)
-    reason = "what it gives is not known here; bare models and heads for the next token, masked tokens or classes are"
+    reason = (
+        "its outputs are not known; bare models and heads for the next token, masked tokens or classes are supported"
+    )
     raise ArchitectureUnsupported(architecture=name, reason=reason)
 
 

@@ -1,4 +1,4 @@
-"""Opening a PyTorch model for work, whichever way it was shipped."""
+"""Opens a PyTorch model in any of its formats."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ if TYPE_CHECKING:
 
 
 def load_model(path: Path, scratch: Path, *, device: str = "cpu") -> TorchModel:
-    """The model in the file (or opened folder) `path` on `device`, in evaluation mode; zips are unpacked to `scratch`.
+    """The model in the file (or opened folder) `path` on `device`, in evaluation mode. Zips are unpacked to `scratch`.
 
-    Raises the errors of `open_model`, and those with which each format refuses what does not fit together.
+    Raises the errors of `open_model`, and the format's errors for parts that do not fit together.
     """
     return load_opened(open_model(path, scratch), device=device)
 
 
 def load_opened(opened: Opened, *, device: str = "cpu") -> TorchModel:
-    """The same from files that are opened already."""
+    """The same from files that are already opened."""
     if opened.format is not Format.TRANSFORMERS:
         return _files(opened).load(device)
     folder = open_folder(opened.path)
-    summary = folder.summary  # Before the weights are loaded: what is wrong with them is said best there.
+    summary = folder.summary  # Before loading the weights, because it explains best what is wrong with them.
     return TorchModel(folder.load(device), Format.TRANSFORMERS, summary, opened.path, folder.encoder)
 
 
 def summarize(opened: Opened) -> ModelSummary:
-    """The model as inspection sees it. Code that came with it builds it, and undeclared outputs are found by a run.
+    """The model as inspection reports it. Its own code builds it, and undeclared outputs are found by a run.
 
-    Raises `ArchitectureMissing` for bare weights, and for other pickles what `pickles.load_weights` says of them.
+    Raises `ArchitectureMissing` for bare weights, and the errors of `pickles.load_weights` for other pickles.
     """
     return open_folder(opened.path).summary if opened.format is Format.TRANSFORMERS else _files(opened).summary
 
@@ -52,7 +52,7 @@ def encoder_of(opened: Opened) -> TextEncoder | None:
 
 
 def _files(opened: Opened) -> ExportedProgramFile | ScriptFile | StateDictFolder:
-    """What each format needs is imported for it alone: a child opens one model, and waits for no other's libraries."""
+    """Imports only what the format needs: a child opens one model and should not load other libraries."""
     if opened.format is Format.TORCH_EXPORT:
         from apps.agents.backends.torch.exported import ExportedProgramFile
 
@@ -69,7 +69,7 @@ def _files(opened: Opened) -> ExportedProgramFile | ScriptFile | StateDictFolder
 
 
 def _without_architecture(path: Path) -> ArchitectureMissing:
-    """What bare weights lack; a module or anything else in a pickle is refused for that instead."""
+    """The error for bare weights. A pickle with a module or anything else is refused for that instead."""
     kind = sniff(path)
     if kind is FileKind.SAFETENSORS:
         stored.read_safetensors(path)

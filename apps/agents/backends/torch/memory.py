@@ -23,9 +23,11 @@ def main() -> None:
     use_threads(probe.target.threads)
     with tempfile.TemporaryDirectory(prefix="model-") as scratch:
         opened = open_model(probe.model, Path(scratch))
-        summarize(opened)  # Imports the classes that the model is made of.
+        summarize(opened)  # Imports the model's classes.
         if opened.format is Format.TORCH_EXPORT:
-            import_module("torch.export.pt2_archive")  # The loader is the runtime's, and larger than many a model.
+            import_module(
+                "torch.export.pt2_archive"
+            )  # The loader belongs to the runtime and is larger than many models.
 
         def load() -> Callable[[Feeds], object]:
             loaded = load_opened(opened, device=device)

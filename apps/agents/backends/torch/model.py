@@ -1,4 +1,4 @@
-"""A PyTorch model opened for work, whichever way it was shipped."""
+"""An opened PyTorch model of any format."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ Array = NDArray[np.generic]
 
 @dataclass
 class TorchModel:
-    """`module` takes the summary's inputs and gives its outputs, both by name and in that order."""
+    """`module` takes the summary's inputs and returns its outputs, both by name and in that order."""
 
     module: torch.nn.Module
-    """In evaluation mode. A scripted or exported program is a module as well, whose parts may not be replaceable."""
+    """In evaluation mode. A scripted or exported program is also a module, but its parts may not be replaceable."""
     format: Format
     summary: ModelSummary
     folder: Path
-    """The opened files: `config.json` and the rest of a transformers folder, or where the single file lies."""
+    """The opened files: `config.json` and the rest of a transformers folder, or the folder of the single file."""
     encoder: TextEncoder | None = None
     positional: bool = False
-    """Whether inputs go in by place: scripted and exported programs do not always keep their names."""
+    """Whether inputs are positional: scripted and exported programs do not always keep their names."""
 
     def call(self, tensors: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
         """One inference, all outputs in the summary's order. Differentiable: wrap it in `torch.inference_mode()`."""
@@ -44,16 +44,16 @@ class TorchModel:
         return outputs_of(result, [spec.name for spec in self.summary.outputs])
 
     def run(self, feeds: Feeds, device: str = "cpu") -> Outputs:
-        """The same from and to arrays. Numbers narrower than float32 stay inside: floats go in and come out as float32.
+        """The same from and to arrays. Types narrower than float32 stay inside: floats go in and come out as float32.
 
-        So a model in half precision can stand where the original stood.
+        So a half-precision model can replace the original.
         """
         with torch.inference_mode():
             outputs = self.call(self.tensors(feeds, device))
         return [_array(output) for output in outputs]
 
     def tensors(self, feeds: Feeds, device: str = "cpu") -> dict[str, torch.Tensor]:
-        """What `call` takes, of arrays: floats as the model computes them, or as an exported program declares them."""
+        """The inputs of `call` from arrays: floats in the model's own type, or as an exported program declares them."""
         floats = dict.fromkeys(feeds, self.dtype)
         if self.format is Format.TORCH_EXPORT:
             floats = {spec.name: getattr(torch, spec.dtype, self.dtype) for spec in self.summary.inputs}
@@ -64,15 +64,15 @@ class TorchModel:
 
     @property
     def dtype(self) -> torch.dtype:
-        """What it computes in, by its floating weights; float32 where it has none."""
+        """The type it computes in, from its floating-point weights; float32 if it has none."""
         floating = (weight.dtype for weight in self.module.parameters() if weight.is_floating_point())
         return next(floating, torch.float32)
 
 
 def outputs_of(result: object, names: Sequence[str]) -> list[torch.Tensor]:
-    """The tensors called `names` of what a module returned; by place where that gives them no names.
+    """The tensors `names` in what a module returned; by position if that has no names.
 
-    Raises `OutputsReturned` where it returned others.
+    Raises `OutputsReturned` if it returned others.
     """
     found = tensors_in(result)
     if all(name in found for name in names):

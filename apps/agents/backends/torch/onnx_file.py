@@ -1,7 +1,7 @@
-"""Writing what PyTorch's exporters make: the summary's names, no traces of the machine, the same bytes every time.
+"""Writes the result of PyTorch's exporters: with the summary's names, without traces of the machine, reproducible.
 
-Nodes are named after the module that they came from and their operator, so a layer of the graph is found again in the
-model, such as `encoder.layer.0.attention.self.query/MatMul`.
+Nodes are named after their module and operator, so that a layer of the graph can be found in the model, such as
+`encoder.layer.0.attention.self.query/MatMul`.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from apps.agents.contracts.reports.model import ModelSummary, TensorSpec
 from apps.agents.files.onnx_files import all_graphs
 
 _SCOPES = "pkg.torch.onnx.name_scopes"
-"""The modules around a node, the outermost first, in the notes of the exporter."""
+"""The modules around a node, the outermost first, in the exporter's metadata."""
 _WRAPPER = re.compile(r"^module(\.|$)")
 _TOKEN = re.compile(r"\w+")
 
 
 def tidy(model: ModelProto, summary: ModelSummary) -> ModelProto:
-    """`model` with the summary's names for axes, names of modules for nodes, and nothing that no runtime reads."""
+    """`model` with the summary's axis names, module names for nodes, and without what no runtime reads."""
     _name_axes(model.graph, summary)
     names = Counter[str]()
     for graph in all_graphs(model.graph):
@@ -58,7 +58,7 @@ def _name(node: NodeProto, names: Counter[str]) -> None:
 
 
 def _name_axes(graph: GraphProto, summary: ModelSummary) -> None:
-    """Free axes get the summary's names; those of outputs, where they are the same axes, too."""
+    """Give free axes the summary's names, also in outputs with the same axes."""
     known: dict[str, str] = {}
     by_name = {spec.name: spec for spec in summary.inputs}
     for value in graph.input:
@@ -73,8 +73,8 @@ def _name_axes(graph: GraphProto, summary: ModelSummary) -> None:
 def _name_output_axes(values: Sequence[ValueInfoProto], specs: Sequence[TensorSpec], known: dict[str, str]) -> None:
     for value, spec in zip(values, specs, strict=True):
         dimensions = value.type.tensor_type.shape.dim
-        told = spec.shape if len(spec.shape) == len(dimensions) else (None,) * len(dimensions)
-        for dimension, axis in zip(dimensions, told, strict=True):
+        axes = spec.shape if len(spec.shape) == len(dimensions) else (None,) * len(dimensions)
+        for dimension, axis in zip(dimensions, axes, strict=True):
             if not dimension.dim_param:
                 continue
             renamed = _TOKEN.sub(lambda match: known.get(match.group(), match.group()), dimension.dim_param)

@@ -1,6 +1,6 @@
-"""From a model blob to opened files: which format it is, and where its parts lie.
+"""Opens an uploaded model: finds its format and its files.
 
-Every part of this backend goes through `open_model`: a zip from a stranger is unpacked by `apps.agents.files.archives`.
+Every part of this backend uses `open_model`. `apps.agents.files.archives` unpacks the untrusted zip.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _KEY_FILES = {Format.TRANSFORMERS: CONFIGURATION, Format.STATE_DICT: DESCRIPTION
 
 @dataclass(frozen=True)
 class Opened:
-    """A model whose files can be read: a folder where it came as a zip of one, else the file itself."""
+    """A model whose files can be read: a folder if it was uploaded as a zip of one, otherwise the file itself."""
 
     format: Format
     path: Path
     brought: tuple[str, ...] | None = None
-    """The files in the folder, as the archive brought them, relative to it. `None` where it was opened before."""
+    """The files in the folder that came from the archive, relative to it. `None` if it was opened before."""
 
     @property
     def folder(self) -> Path:
@@ -35,10 +35,10 @@ class Opened:
 
 
 def open_model(path: Path, scratch: Path, limits: Limits | None = None) -> Opened:
-    """The files of the model at `path`, unpacked under `scratch` where it is a zip; a folder is taken as opened before.
+    """The files of the model at `path`, unpacked under `scratch` if it is a zip. A folder is treated as already opened.
 
-    Raises `ModelWrongType` naming what the file is, and the `Archive…` errors. Bare weights come through as a state
-    dict: what they lack is said where state dicts are read.
+    Raises `ModelWrongType` with the file's kind, and the `Archive…` errors. Bare weights are opened as a state dict,
+    whose reader explains what they lack.
     """
     if path.is_dir():
         return _opened_folder(path)

@@ -1,6 +1,6 @@
-"""Checkpoints that torch.save wrote: read with `weights_only`, and told apart without unpickling anything.
+"""Checkpoints from torch.save: read with `weights_only`, and examined without unpickling anything.
 
-A pickle is a program. Which classes and functions it would call stands in its opcodes, which are read here like a text.
+A pickle is a program. Its opcodes name the classes and functions that it would call; they are read here as data.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from apps.agents.contracts.errors.torch_models import PickledModule, PickleRefus
 from apps.agents.files.archives import DAMAGE
 
 LONGEST_PICKLE_BYTES = 64 * 1024 * 1024
-"""Of a checkpoint's structure; the numbers stand elsewhere in the file."""
+"""Limit for a checkpoint's structure; its numbers are stored elsewhere in the file."""
 _HARMLESS = re.compile(
     r"collections (OrderedDict|defaultdict|Counter)"
     r"|torch(\._tensor|\._utils|\.storage|\.serialization|\.nn\.parameter)? "
@@ -30,7 +30,7 @@ _HARMLESS = re.compile(
 
 
 OUTLINE = "outline"
-"""In place of a device: shapes, types and who shares storage with whom are wanted, and no numbers."""
+"""Used in place of a device: requests shapes, types and shared storage, but no numbers."""
 USUAL = ("state_dict", "model_state_dict", "model")
 """Where training frameworks keep the weights in a checkpoint."""
 _DEEPEST = 4
@@ -39,8 +39,8 @@ _DEEPEST = 4
 def load_weights(file: Path, *, device: str = "cpu") -> dict[str, torch.Tensor]:
     """The tensors of a checkpoint, or of the `state_dict` or `model` inside it, by name.
 
-    Raises `PickledModule` where the file holds a whole module, `PickleRefused` where it wants anything else that
-    weights do not need, `StateDictExpected` where it holds no named tensors, and `ModelTruncated` where it is damaged.
+    Raises `PickledModule` if the file contains a whole module, `PickleRefused` if it calls anything else that weights
+    do not need, `StateDictExpected` if it has no named tensors, and `ModelTruncated` if it is damaged.
     """
     return _state_dict(_content(file, device), file)
 
@@ -48,13 +48,13 @@ def load_weights(file: Path, *, device: str = "cpu") -> dict[str, torch.Tensor]:
 def load_collections(file: Path, device: str = "cpu") -> dict[str, dict[str, torch.Tensor]]:
     """Every dictionary with named tensors in a checkpoint, by the keys that lead to it, joined by dots.
 
-    The usual places come first, averaged copies last, and an optimizer's state is left out. Other values beside the
-    tensors are passed over. Raises as `load_weights`.
+    The usual places come first, averaged copies last, and an optimizer's state is left out. Other values next to the
+    tensors are ignored. Raises the errors of `load_weights`.
     """
     content = _content(file, device)
     found = dict(_collections(content, ()))
     if not found:
-        raise StateDictExpected(file=file.name, found=f"it holds a {type(content).__name__} without named tensors")
+        raise StateDictExpected(file=file.name, found=f"it contains a {type(content).__name__} without named tensors")
     return {where: found[where] for where in sorted(found, key=_rank)}
 
 
@@ -85,19 +85,19 @@ def _content(file: Path, device: str) -> Any:
 
 
 def _read(file: Path, device: str) -> Any:
-    """For an outline the file is mapped, where it can be: tensors on the device `meta` no longer share storage."""
+    """For an outline, map the file if possible: tensors on the device `meta` no longer share storage."""
     if device != OUTLINE:
         return torch.load(file, weights_only=True, map_location=device)
     if zipfile.is_zipfile(file):
         try:
             return torch.load(file, weights_only=True, map_location="cpu", mmap=True)
-        except RuntimeError:  # Packed in a way that cannot be mapped, or damaged: read as any other, which says it.
+        except RuntimeError:  # Cannot be mapped, or is damaged: the usual reader reports it.
             pass
     return torch.load(file, weights_only=True, map_location="meta")
 
 
 def refuse_pickle(file: Path) -> None:
-    """Raises `PickledModule` or `PickleRefused` where the pickle in `file` calls for more than weights need."""
+    """Raise `PickledModule` or `PickleRefused` if the pickle in `file` calls more than weights need."""
     with file.open("rb") as opened:
         wanted = unexpected_globals(opened)
     if not wanted:
@@ -125,7 +125,7 @@ def globals_of(file: IO[bytes]) -> list[str]:
 
 
 def _pickles(file: IO[bytes]) -> Iterator[bytes]:
-    """The pickles of a checkpoint: `data.pkl` of a zip, or those that the old format strings together."""
+    """The pickles of a checkpoint: `data.pkl` of a zip, or the sequence in the old format."""
     if zipfile.is_zipfile(file):
         try:
             with zipfile.ZipFile(file) as archive:
@@ -151,7 +151,7 @@ def _length_of(content: bytes) -> int:
 
 
 def _globals(pickled: bytes) -> Iterator[str]:
-    """Protocol 4 takes the two names from the stack, where they were put as strings or from the memo."""
+    """Protocol 4 takes the two names from the stack, where they are pushed as strings or from the memo."""
     pushed: list[str | None] = [None, None]
     memo: dict[int, str | None] = {}
     for opcode, argument, _ in pickletools.genops(pickled):
@@ -173,14 +173,14 @@ def _globals(pickled: bytes) -> Iterator[str]:
 
 
 def _state_dict(content: Any, file: Path) -> dict[str, torch.Tensor]:
-    """Training frameworks keep the weights under a key of their checkpoint."""
+    """The weights, which training frameworks store under a key of their checkpoint."""
     for key in USUAL:
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
     tensors = {str(name): value for name, value in content.items()} if isinstance(content, dict) else {}
     strangers = [name for name, value in tensors.items() if not isinstance(value, torch.Tensor)]
     if not tensors or strangers:
-        found = f"{strangers[0]!r} is no tensor" if strangers else f"it holds a {type(content).__name__}"
+        found = f"{strangers[0]!r} is not a tensor" if strangers else f"it contains a {type(content).__name__}"
         raise StateDictExpected(file=file.name, found=found)
     return tensors
 

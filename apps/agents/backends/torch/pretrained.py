@@ -1,4 +1,4 @@
-"""Models of transformers, told from others without importing that library for them: it takes seconds."""
+"""Recognizes models of transformers without importing that library for other models, which takes seconds."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
 
 
 def is_pretrained(module: torch.nn.Module) -> bool:
-    """Whether `module` is a model of transformers, which then is imported already."""
+    """Whether `module` is a model of transformers, which has then been imported already."""
     library = sys.modules.get("transformers")
     return library is not None and isinstance(module, library.PreTrainedModel)
 
 
 def open_folder(path: Path, architecture: str | None = None) -> TransformersFolder:
-    """The transformers folder at `path`; its own `config.json` says which `architecture` it is unless that is given."""
+    """The transformers folder at `path`. Its `config.json` names its architecture unless `architecture` is given."""
     from apps.agents.backends.torch.transformers_folder import TransformersFolder
 
     return TransformersFolder(path) if architecture is None else TransformersFolder(path, architecture=architecture)
 
 
 def operators_of(module: torch.nn.Module) -> dict[str, int]:
-    """Modules that compute by themselves, by type: those with weights of their own or without modules inside.
+    """Modules that compute by themselves, by type: those with their own weights or without inner modules.
 
-    A library's own kind of convolution or the like counts as PyTorch's, which it is made from.
+    A library's variant of a PyTorch module, such as a convolution, counts as PyTorch's.
     """
     own = (part for part in module.modules() if part._parameters or next(part.children(), None) is None)
     return dict(sorted(Counter(map(_kind, own)).items()))

@@ -1,4 +1,4 @@
-"""What a module gives for inputs of known shapes: found by calling it, on the CPU or on tensors without numbers."""
+"""A module's outputs for inputs of known shapes, found by calling it on the CPU or on tensors without numbers."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from apps.agents.contracts.errors.torch_models import OutputsUnknown
 from apps.agents.contracts.reports.model import TensorSpec
 
 FREE_AXES = (8, 64, 224, 1024)
-"""Lengths of free axes to try: a model may take only one, and nobody says which."""
+"""Lengths of free axes to try: a model may accept only one of them without declaring it."""
 _OTHER_NUMBERS = ""
-"""Stands for a run at the same lengths on other numbers."""
+"""Key of a run at the same lengths with other numbers."""
 BATCHES = (2, 1)
-"""Examples to try at once: some programs were traced for one."""
+"""Batch sizes to try: some programs were traced for one."""
 
 Call = Callable[[Sequence[torch.Tensor]], object]
 Lengths = Mapping[str, int]
@@ -26,10 +26,10 @@ Tensors = dict[str, torch.Tensor]
 
 
 def found_outputs(call: Call, inputs: Sequence[TensorSpec], device: str = "cpu") -> tuple[TensorSpec, ...]:
-    """The outputs of `call`, by name; an axis that follows a free axis of the inputs has its name.
+    """The outputs of `call`, by name. An axis that follows a free axis of the inputs has its name.
 
-    An axis whose length depends on the numbers, or on several axes, has none. Raises `OutputsUnknown` where `call`
-    fails at every length, or gives no tensors.
+    An axis whose length depends on the numbers, or on several axes, has no name. Raises `OutputsUnknown` if `call`
+    fails at every length, or returns no tensors.
     """
     lengths, given = _first_that_runs(call, inputs, device)
     longer = {axis: _run(call, inputs, {**lengths, axis: _longer(axis, lengths, inputs)}, device) for axis in lengths}
@@ -47,7 +47,7 @@ def found_outputs(call: Call, inputs: Sequence[TensorSpec], device: str = "cpu")
 
 
 def calling(module: Any) -> Call:
-    """Call `module` with its inputs by place, and with floats of the type that its weights have."""
+    """Call `module` with positional inputs, and with floats of its weights' type."""
     types = [weight.dtype for weight in module.parameters() if weight.is_floating_point()]
 
     def call(tensors: Sequence[torch.Tensor]) -> object:
@@ -58,7 +58,7 @@ def calling(module: Any) -> Call:
 
 
 def outside(spec: TensorSpec) -> TensorSpec:
-    """As it goes in or comes out: half precision stays inside (`TorchModel.run`)."""
+    """The tensor as seen from outside: half precision stays inside (`TorchModel.run`)."""
     return spec.model_copy(update={"dtype": "float32"}) if spec.dtype in ("float16", "bfloat16") else spec
 
 
@@ -88,7 +88,7 @@ def _first_that_runs(call: Call, inputs: Sequence[TensorSpec], device: str) -> t
             lengths = {axis: examples if axis in batches else length for axis in sorted(free)}
             try:
                 return lengths, _called(call, example_inputs(inputs, lengths, device))
-            except Exception as error:  # Whatever the model's own code raises.
+            except Exception as error:  # The model's own code may raise anything.
                 reason = reason or f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
     raise OutputsUnknown(reason=reason.rstrip(". "))
 
@@ -98,7 +98,7 @@ def _run(
 ) -> Tensors | None:
     try:
         return _called(call, example_inputs(inputs, lengths, device, drawn=drawn))
-    except Exception:  # This length is not taken; then what depends on it stays unknown.
+    except Exception:  # This length is not accepted, so what depends on it stays unknown.
         return None
 
 
@@ -107,7 +107,7 @@ def _called(call: Call, tensors: Sequence[torch.Tensor]) -> Tensors:
         result = call(tensors)
     found = tensors_in(result)
     if not found:
-        raise TypeError(f"it returns a {type(result).__name__}, and there is no tensor in it")
+        raise TypeError(f"it returns a {type(result).__name__}, which contains no tensor")
     return found
 
 

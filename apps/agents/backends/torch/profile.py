@@ -1,7 +1,7 @@
-"""Where the time goes: forward hooks around every module, medians over several runs.
+"""The time of each module: forward hooks around every module, medians over several runs.
 
-A module's time is its own, without that of the modules inside it: attention's is that of its products. What is left in
-the model itself belongs to no layer but to the whole, of which shares are taken.
+A module's time excludes its inner modules: attention's time is that of its products. The time in the model itself
+belongs to no layer, but to the whole, of which shares are computed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def times(anatomy: Anatomy, feeds: Feeds, target: Target, *, runs: int = RUNS) -
     use_threads(target.threads)
     now = clock_of(target.device)
     modules = [(module.name, module.module) for module in anatomy.modules]
-    warmup = min(WARMUP_RUNS, runs)  # What is timed few times is slow.
+    warmup = min(WARMUP_RUNS, runs)  # A model with few timed runs is slow.
     samples: list[dict[str, float]] = []
     wholes: list[float] = []
     with _placed(anatomy, device):
@@ -48,13 +48,13 @@ def times(anatomy: Anatomy, feeds: Feeds, target: Target, *, runs: int = RUNS) -
 
 
 def operator_times(anatomy: Anatomy, feeds: Feeds, target: Target, *, runs: int) -> OperatorTimes:
-    """The same as operators: each module by its name and its class."""
+    """The same as operators: each module with its name and class."""
     found, types = times(anatomy, feeds, target, runs=runs), {part.name: part.op_type for part in anatomy.modules}
     return tuple(TimedOperator(name, types.get(name, name), one.time_ms) for name, one in found.items())
 
 
 def clock_of(device: Device) -> Callable[[], float]:
-    """Seconds; on an accelerator, after all that was asked of it is done."""
+    """Seconds; on an accelerator, after all its queued work is done."""
     if device is Device.CPU:
         return time.perf_counter
 
@@ -75,12 +75,12 @@ def _placed(anatomy: Anatomy, device: str) -> Iterator[None]:
 
 
 class _Watch:
-    """Seconds by module of one run; the time of modules inside another is taken from that one."""
+    """Seconds of each module in one run, without the time of its inner modules."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._open: list[tuple[float, float]] = []
-        """When each module that is at work began, and how long modules inside it have taken."""
+        """When each running module began, and how long its inner modules have taken."""
         self.own_s: dict[str, float] = {}
 
     def enter(self, name: str) -> None:

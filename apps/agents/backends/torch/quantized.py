@@ -1,4 +1,4 @@
-"""What a transformers folder says of its quantization, and how its packed weights are to be counted."""
+"""The quantization that a transformers folder declares, and how to count its packed weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BESIDE_THE_WEIGHTS = re.compile(
     r"\.(weight\.(absmax|quant_map|nested_\w+|quant_state\..+)|SCB|weight_format|scales|qzeros|g_idx|"
     r"_?(weight|input|output)_(scale|zero_point|shape|g_idx|global_scale))$"
 )
-"""Scales, zero points and tables: they make numbers of the packed weights and are none themselves."""
+"""Scales, zero points and tables, which decode the packed weights but are not weights."""
 _PACKED = re.compile(r"\.(qweight|weight_packed)$")
 _PACKED_IN_BITS = 32
 
@@ -62,7 +62,7 @@ def bits_of(config: Config) -> int | None:
 
 
 def logical(weights: Weights, config: Config) -> dict[str, StoredTensor]:
-    """The weights as numbers of the bits that they take: packed ones counted out, scales and tables left out."""
+    """The weights as numbers of the bits that they take: packed ones expanded, scales and tables left out."""
     bits = bits_of(config)
     if method_of(config) is None or bits is None:
         return dict(weights)

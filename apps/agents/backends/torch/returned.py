@@ -1,4 +1,4 @@
-"""The tensors in what a module returns, by name: alone, in sequences and mappings, in each other, in data classes."""
+"""The tensors in a module's result, by name: single, in nested sequences and mappings, or in data classes."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dataclasses import fields, is_dataclass
 import torch
 
 ONLY = "output"
-"""What the tensor is called that is returned alone."""
+"""Name of a tensor that is returned alone."""
 _DEEPEST = 4
 
 
 def tensors_in(result: object) -> dict[str, torch.Tensor]:
-    """Every tensor in `result`, in its order: by its key or attribute, by its place (`output_1`), joined by `_`.
+    """Every tensor in `result`, in its order, named by key or attribute or by position (`output_1`), joined by `_`.
 
-    What is no tensor is passed over. Names are made of letters, digits and `_`, and none stands twice.
+    Anything else is ignored. Names consist of letters, digits and `_`, and are unique.
     """
     found: dict[str, torch.Tensor] = {}
     for path, tensor in _walk(result, ()):
@@ -30,7 +30,7 @@ def tensors_in(result: object) -> dict[str, torch.Tensor]:
 
 
 def has_names(result: object) -> bool:
-    """Whether what is returned says itself how its tensors are called."""
+    """Whether the result itself names its tensors."""
     return not isinstance(result, torch.Tensor) and any(not key.isdigit() for key, _ in _parts(result))
 
 
@@ -43,7 +43,7 @@ def _walk(value: object, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...
 
 
 def _parts(value: object, *, attributes: bool = True) -> Iterator[tuple[str, object]]:
-    """By key or place; the `attributes` of any other object are outputs where it is what was returned itself."""
+    """By key or position. The `attributes` of any other object count only if it is the result itself."""
     if isinstance(value, Mapping):
         yield from ((str(key), part) for key, part in value.items())
     elif isinstance(value, tuple) and hasattr(value, "_fields"):

@@ -1,4 +1,4 @@
-"""What `run.py` needs of PyTorch: the model beside this file, opened. A GPU is used where there is one."""
+"""The part of `run.py` for PyTorch: opens the model next to this file. Uses a GPU if there is one."""
 
 import copy
 import importlib
@@ -29,16 +29,16 @@ AWQ_SHIFTS = torch.tensor([0, 16, 4, 20, 8, 24, 12, 28])
 
 
 def load(
-    here: Path, told: dict[str, Any], threads: int
+    here: Path, interface: dict[str, Any], threads: int
 ) -> tuple[list[str], Callable[[dict[str, Any]], dict[str, Any]]]:
-    """The names of the inputs in `told`, and a function from arrays by name to outputs by name."""
+    """The names of the declared inputs, and a function from arrays by name to outputs by name."""
     torch.set_num_threads(threads)
     model, call = opened()
-    names = [item["name"] for item in told["inputs"]]
+    names = [item["name"] for item in interface["inputs"]]
 
     def run(feeds: dict[str, Any]) -> dict[str, Any]:
         with torch.inference_mode():
-            result = call(tensors({name: feeds[name] for name in names}, told, model))
+            result = call(tensors({name: feeds[name] for name in names}, interface, model))
         if isinstance(result, torch.Tensor):
             result = {"output": result}
         elif isinstance(result, list | tuple):
@@ -65,7 +65,7 @@ def opened() -> tuple[Any, Run]:
 
 
 def exported(path: Path) -> tuple[Any, Run]:
-    """A program, which knows itself what goes in by place and what by name."""
+    """A program, which itself defines its positional and named inputs."""
     with path.open("rb") as file:
         program = torch.export.load(file)
     model = program.module().to(DEVICE)
@@ -78,7 +78,7 @@ def exported(path: Path) -> tuple[Any, Run]:
 
 
 def from_folder() -> Any:
-    """A transformers folder, quantized or not, without asking any hub."""
+    """A transformers folder, quantized or not, without contacting a hub."""
     import transformers
 
     config = transformers.AutoConfig.from_pretrained(FOLDER, local_files_only=True)
@@ -97,7 +97,7 @@ def from_folder() -> Any:
 
 
 def unpack_broken_blocks(model: Any) -> None:
-    """On a CPU bitsandbytes goes wrong with rows that are no whole number of blocks: such layers become floats."""
+    """On a CPU, bitsandbytes fails for rows that are not a whole number of blocks; such layers become floats."""
     from bitsandbytes.functional import dequantize_4bit
     from bitsandbytes.nn import Linear4bit
 
@@ -114,7 +114,7 @@ def unpack_broken_blocks(model: Any) -> None:
 
 
 def unpacked(group_size: int) -> dict[str, torch.Tensor]:
-    """The weights of a folder that autoawq packed, as floats: four bits a weight, a scale and a zero point a group."""
+    """The weights of a folder packed by autoawq, as floats: four bits per weight, a scale and zero point per group."""
     from safetensors.torch import load_file
 
     stored = {name: tensor for file in FOLDER.glob("*.safetensors") for name, tensor in load_file(file).items()}
@@ -138,7 +138,7 @@ def described(description: dict[str, Any]) -> tuple[Any, bool]:
     elif named:
         model = metadata.entry_points(group="lathe.architectures")[named].load()(**arguments)
     else:
-        # As a package of its own, so that the file may import others beside it.
+        # As a separate package, so that the file may import others beside it.
         sys.path.insert(0, str(HERE))
         module = importlib.import_module("model." + description["file"].removesuffix(".py").replace("/", "."))
         model = getattr(module, description["factory"])(**arguments)
@@ -159,7 +159,7 @@ def described(description: dict[str, Any]) -> tuple[Any, bool]:
 
 
 def own_weights(checkpoint: Any, wanted: dict[str, Any], tied: set[str]) -> Feeds:
-    """Those tensors of a checkpoint that are the network's, whatever training has put before their names."""
+    """The tensors of a checkpoint that are the network's, without the prefixes that training added."""
     found = dict(collections(checkpoint, ()))
     rank = {"": 0, "state_dict": 0, "model_state_dict": 0, "model": 0}
     for where in sorted(found, key=lambda where: rank.get(where, 2 if "ema" in where.lower() else 1)):
@@ -175,7 +175,7 @@ def own_weights(checkpoint: Any, wanted: dict[str, Any], tied: set[str]) -> Feed
 
 
 def collections(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Feeds]]:
-    """Every dictionary with named tensors, by the keys that lead to it; not an optimizer's."""
+    """Every dictionary with named tensors, by the keys that lead to it, except an optimizer's."""
     if not isinstance(value, dict) or len(path) > 4 or any("optim" in key.lower() for key in path):
         return
     tensors = {name: part for name, part in value.items() if isinstance(name, str) and torch.is_tensor(part)}
@@ -186,7 +186,7 @@ def collections(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Feeds]
 
 
 def unwrapped(tensors: Feeds) -> Iterator[Feeds]:
-    """The same without a word that a wrapper has put before the names, or into them."""
+    """The same without a word that a wrapper added before or inside the names."""
     for prefix in PREFIXES:
         yield {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
     for word in INFIXES:
@@ -200,17 +200,19 @@ def weights_beside() -> Path:
     return next(file for file in sorted(FOLDER.iterdir()) if file.suffix in suffixes)
 
 
-def tensors(feeds: dict[str, Any], told: dict[str, Any], model: Any) -> Feeds:
+def tensors(feeds: dict[str, Any], interface: dict[str, Any], model: Any) -> Feeds:
     """Tensors by name. Floats have the type that an exported program declares, else that of the model's weights."""
     floating = next((weight.dtype for weight in model.parameters() if weight.is_floating_point()), torch.float32)
     declared = bool(list(HERE.glob("*.pt2")))
-    types = {item["name"]: getattr(torch, item["dtype"], floating) if declared else floating for item in told["inputs"]}
+    types = {
+        item["name"]: getattr(torch, item["dtype"], floating) if declared else floating for item in interface["inputs"]
+    }
     made = {name: torch.from_numpy(np.ascontiguousarray(array)).to(DEVICE) for name, array in feeds.items()}
     return {name: one.to(types[name]) if one.is_floating_point() else one for name, one in made.items()}
 
 
 def plain(value: Any) -> Any:
-    """Tensors as arrays, within lists and dictionaries too; what a model keeps for itself, such as a cache, as None."""
+    """Tensors as arrays, also within lists and dictionaries. Internal objects, such as a cache, become None."""
     if isinstance(value, torch.Tensor):
         return value.float().cpu().numpy() if value.is_floating_point() else value.cpu().numpy()
     if isinstance(value, dict):
@@ -219,7 +221,7 @@ def plain(value: Any) -> Any:
 
 
 def write_on(prompt: str) -> str:
-    """What the language model writes after the prompt, always the likeliest token."""
+    """Continue the prompt with the language model, always with the most likely token."""
     from transformers import AutoTokenizer
 
     model, _ = opened()

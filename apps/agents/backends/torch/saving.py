@@ -1,4 +1,4 @@
-"""Writing PyTorch artifacts in the format the model came in: no traces of the machine, the same bytes every time."""
+"""Writes PyTorch artifacts in the model's original format: without traces of the machine, reproducible to the byte."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _LARGEST_SHARD = "50GB"
 
 
 def save_model(model: TorchModel, out: Path) -> Path:
-    """Write `model` to the folder `out` in its own format; the file written."""
+    """Write `model` to the folder `out` in its own format. Returns the file."""
     match model.format:
         case Format.TRANSFORMERS:
             return save_transformers(model, out)
@@ -51,7 +51,7 @@ def save_transformers(model: TorchModel, out: Path) -> Path:
     with tempfile.TemporaryDirectory(dir=out.parent, prefix="saving-") as kept:
         config = model.module.config
         settings = json.loads((model.folder / CONFIGURATION).read_text(encoding="utf-8"))
-        config.use_cache = settings.get("use_cache", True)  # Loading switched it off.
+        config.use_cache = settings.get("use_cache", True)  # Loading disabled it.
         try:
             model.module.save_pretrained(kept, max_shard_size=_LARGEST_SHARD)
         finally:
@@ -60,9 +60,9 @@ def save_transformers(model: TorchModel, out: Path) -> Path:
 
 
 def save_state_dict(model: TorchModel, out: Path) -> Path:
-    """Write weights as safetensors, and everything beside them as it came, to `out` as `model.zip`.
+    """Write weights as safetensors, and the other files unchanged, to `out` as `model.zip`.
 
-    Tied weights are written once, and `lathe.toml` names the new file where it named the old one.
+    Tied weights are written once, and `lathe.toml` names the new file in place of the old one.
     """
     folder = StateDictFolder(model.folder)
     shared = shared_names(model.module)
@@ -79,25 +79,25 @@ def save_state_dict(model: TorchModel, out: Path) -> Path:
 
 
 def _check_renamed(written: Description, original: Description) -> None:
-    """Raises `DescriptionInvalid` where the new file's name did not go in, or anything else has changed."""
+    """Raise `DescriptionInvalid` if the new file name was not inserted, or anything else changed."""
     any_name = {"weights": None}
     if written.weights not in (None, SAFETENSORS) or written.model_copy(update=any_name) != original.model_copy(
         update=any_name
     ):
-        reason = 'weights = "…" must stand on a line of its own before the first table, as it is rewritten there'
+        reason = 'weights = "…" must be on a separate line before the first table, because it is rewritten there'
         raise DescriptionInvalid(reason=reason)
 
 
 def _renamed(description: str) -> str:
-    """With the weights' new name, in the place of the old one: keys before the first table."""
+    """Replace the weights' old name, among the keys before the first table, by the new one."""
     head, bracket, tables = description.partition("\n[")
     return re.sub(r"(?m)^(\s*weights\s*=\s*)([\"']).*?\2", rf'\1"{SAFETENSORS}"', head) + bracket + tables
 
 
 def pack_folder(folder: Path, tokenizer_folder: Path, out: Path) -> Path:
-    """Write the files of `folder`, which transformers or a quantizer has saved, with a tokenizer to `out/model.zip`.
+    """Write the files of `folder`, saved by transformers or a quantizer, with a tokenizer to `out/model.zip`.
 
-    Tokenizer files come from `tokenizer_folder`, where the original lies, byte for byte.
+    Tokenizer files are copied unchanged from `tokenizer_folder`, the original's folder.
     """
     assert (folder / CONFIGURATION).is_file(), f"{sorted(path.name for path in folder.iterdir())} has no configuration"
     files = {path.name: path for path in sorted(folder.iterdir()) if path.is_file()}

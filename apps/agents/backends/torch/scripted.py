@@ -1,8 +1,8 @@
 """TorchScript archives (`.pt`): a program with its weights.
 
-What it takes stands in the archive only where who saved it said so, in an extra file `lathe.toml`; otherwise it is read
-off the first layer that has weights. TorchScript can write and read files: archives whose code does are refused before
-anything of them is loaded.
+The archive contains its inputs only if whoever saved it added an extra file `lathe.toml`. Otherwise they are derived
+from the first layer that has weights. TorchScript can write and read files, so archives whose code does are refused
+before anything in them is loaded.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ from apps.agents.files.archives import DAMAGE
 
 LONGEST_CODE_BYTES = 64 * 1024 * 1024
 _GAP = rb"(?:[\s\\]|#[^\n]*\n)*"
-"""What may stand between two words of code and mean nothing."""
+"""What may separate two words of code without meaning."""
 _FILES = re.compile(
     rb"\."
     + _GAP
     + rb"(save|load|from_file|read_file|write_file|decode_file|load_tensor|rpc_async|rpc_sync|rpc_remote)\b"
 )
-"""`torch.save`, `torch.from_file`, `ops.image.read_file` … in the code as it stands in the archive. What the names
-belong to is not asked: `(torch).save` and `t = torch; t.save` are the same to the compiler."""
+"""`torch.save`, `torch.from_file`, `ops.image.read_file` … in the archive's code. The object before the name is not
+checked: `(torch).save` and `t = torch; t.save` mean the same to the compiler."""
 _STORAGE = re.compile(r"(data|constants)/\d+")
 _PROGRAM = re.compile(r"(data|constants)\.pkl|code/.*\.py")
-"""Beside them stand the examples that it was traced with, and where in the source each line came from."""
+"""The other files are the examples it was traced with, and the source location of each line."""
 _OLD = "model.json"
-"""Where it stands, the loader takes code from files of any name."""
+"""In archives with this file, the loader takes code from files of any name."""
 _UNCHANGED = frozenset(
     ("to", "sub", "add", "mul", "div", "rsub", "contiguous", "float", "type_as", "detach", "clone", "dropout", "relu")
 )
@@ -58,7 +58,7 @@ class ScriptFile:
 
     @cached_property
     def summary(self) -> ModelSummary:
-        """From the graph; outputs that nobody has declared are found by running it once."""
+        """From the graph. Undeclared outputs are found by running it once."""
         inputs, outputs = self.interface
         return self._summary(outputs or found_outputs(calling(self.module), inputs))
 
@@ -74,12 +74,12 @@ class ScriptFile:
             return torch.jit.load(str(self.path), map_location="cpu").eval()
         except MemoryError:
             raise
-        except Exception as error:  # The loader reports a broken archive with whatever it stumbles over.
+        except Exception as error:  # The loader may raise anything for a broken archive.
             raise ModelNotLoadable(reason=" ".join(str(error).split())[:400].rstrip(". ")) from error
 
     @cached_property
     def interface(self) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-        """Inputs, and the outputs that are declared. Raises `ScriptInterface` and `DescriptionInvalid`."""
+        """Inputs, and the declared outputs. Raises `ScriptInterface` and `DescriptionInvalid`."""
         content = self._extra(DESCRIPTION)
         if content is None:
             return read_off(self.module), ()
@@ -107,7 +107,7 @@ class ScriptFile:
         )
 
     def _size_bytes(self, weights: stored.Weights) -> int:
-        """Of weights and program. Tensors that are neither parameters nor constants count with all of their storage."""
+        """Size of weights and program. Tensors other than parameters and constants count with their whole storage."""
         reader = torch._C.PyTorchFileReader(str(self.path))
         sizes = {str(name): int(reader.get_record_size(name)) for name in reader.get_all_records()}
         storages = {one.place.storage: one.place.storage_bytes for one in weights.values() if one.place}
@@ -116,12 +116,12 @@ class ScriptFile:
         return program + stored.size_bytes(weights) + max(0, kept - sum(storages.values()))
 
     def _check_harmless(self) -> None:
-        """By the reader that the loader uses: it finds files by names in any case, and the one of several of a name."""
+        """Uses the loader's own reader, which ignores the case of names and picks one of several duplicates."""
         try:
             reader = torch._C.PyTorchFileReader(str(self.path))
             names = [str(name) for name in reader.get_all_records()]
             if any(name.lower() == _OLD for name in names):
-                raise ModelNotLoadable(reason="a very old PyTorch has written it; save it again")
+                raise ModelNotLoadable(reason="it was written by a very old PyTorch; save it again")
             for name in names:
                 if name.lower().startswith("code/"):
                     _refuse_files(name, _code(reader, name))
@@ -150,9 +150,9 @@ def _refuse_files(name: str, code: bytes) -> None:
 
 
 def read_off(module: Any) -> tuple[TensorSpec, ...]:
-    """The input of a program that has one, by the first layer with weights that it goes into.
+    """The input of a program with a single input, derived from the first layer with weights that it feeds.
 
-    Raises `ScriptInterface` where there are several inputs, or something else stands before the first layer.
+    Raises `ScriptInterface` if there are several inputs, or another operator precedes that layer.
     """
     graph = module.inlined_graph
     inputs = list(graph.inputs())[1:]
@@ -182,7 +182,7 @@ def _pictures(name: str, node: Any, module: Any) -> TensorSpec:
 
 
 def _shape(node: Any, place: int, module: Any) -> tuple[int, ...]:
-    """The shape of the weight that goes into `node` at `place`: an attribute of the module's parts, or a constant."""
+    """The shape of the weight at `place` of `node`: an attribute of the module's parts, or a constant."""
     value = list(node.inputs())[place]
     names: list[str] = []
     while value.node().kind() == "prim::GetAttr":
@@ -197,7 +197,7 @@ def _shape(node: Any, place: int, module: Any) -> tuple[int, ...]:
 
 
 def _operators(block: Any) -> Iterator[str]:
-    """Operators of a graph and of the branches and loops in it, such as `aten.conv2d`."""
+    """Operators of a graph and its branches and loops, such as `aten.conv2d`."""
     for node in block.nodes():
         if not node.kind().startswith("prim::"):
             yield node.kind().replace("::", ".")
@@ -206,7 +206,7 @@ def _operators(block: Any) -> Iterator[str]:
 
 
 def _constants(block: Any) -> Iterator[tuple[str, torch.Tensor]]:
-    """Tensors that stand in a graph and in the branches and loops in it: freezing puts the weights there."""
+    """Tensors in a graph and its branches and loops, where freezing puts the weights."""
     for node in block.nodes():
         if node.kind() == "prim::Constant" and isinstance(value := node.output().toIValue(), torch.Tensor):
             yield f"constant {node.output().debugName()}", value
@@ -215,7 +215,7 @@ def _constants(block: Any) -> Iterator[tuple[str, torch.Tensor]]:
 
 
 def save_scripted(model: TorchModel, path: Path) -> Path:
-    """Write a scripted `model` to `path`, with its interface beside."""
+    """Write a scripted `model` to `path`, including its interface."""
     ends = (("input", model.summary.inputs), ("output", model.summary.outputs))
     torch.jit.save(model.module, str(path), _extra_files={DESCRIPTION: "".join(_tables(ends)).encode()})
     return path

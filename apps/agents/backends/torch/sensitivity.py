@@ -1,8 +1,8 @@
-"""How much each part of a model, and each type of part, can bear 8 bits: all else in float, what does the output lose?
+"""How well each part of a model, and each type of part, tolerates 8 bits while everything else stays in float.
 
-The order, the budget and the measure are those of `apps.agents.analysis.sensitivity`; the grids those of
-`apps.agents.backends.torch.fake_quantization`. The ranking serves techniques of 4 bits as well: fewer bits make the
-noise of every part greater by about the same factor.
+The order, the budget and the measure are those of `apps.agents.analysis.sensitivity`, the grids those of
+`apps.agents.backends.torch.fake_quantization`. The ranking also holds for 4-bit techniques: fewer bits increase the
+noise of every part by about the same factor.
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ def measure_sensitivity(
     tell: Tell,
     clock: Callable[[], float] = time.monotonic,
 ) -> Sensitivity:
-    """Quantize each type of part alone, then each part alone in the `order` of their names, until `budget_s` is over.
+    """Quantize each type of part alone, then each part alone in the `order` of their names, until `budget_s` has
+    passed.
 
-    `batches` are the examples that the float outputs are compared on; the one that loses most counts.
+    The float outputs are compared on the examples in `batches`; the output that loses most counts.
     """
     found = Sensitivity()
     types = quantizable(anatomy)
@@ -44,13 +45,15 @@ def measure_sensitivity(
         found.notes.append("Quantization sensitivity is not measured: the model has no float output to compare.")
         return found
     if not anatomy.hookable:
-        found.notes.append("Sensitivity is to rounded weights alone: this format hides what flows between the layers.")
+        found.notes.append(
+            "The sensitivity covers only rounded weights: this format hides the values between the layers."
+        )
     conduct(list(experiments(types, order)), judge.sqnr_db, found, budget_s=budget_s, tell=tell, clock=clock)
     return found
 
 
 class _Judge:
-    """Holds the float outputs against those with parts quantized."""
+    """Compares the float outputs with those of a model with quantized parts."""
 
     def __init__(self, anatomy: Anatomy, batches: Sequence[Feeds]) -> None:
         self._anatomy, self._batches = anatomy, batches
@@ -58,7 +61,7 @@ class _Judge:
         self.places = [place for place, tensor in enumerate(self._reference[0]) if tensor.is_floating_point()]
 
     def sqnr_db(self, names: tuple[str, ...]) -> float:
-        """The lowest over the float outputs with the parts `names` quantized."""
+        """The lowest SQNR over the float outputs with the parts `names` quantized."""
         energies = {place: [0.0, 0.0] for place in self.places}
         with quantized(self._anatomy, names):
             for feeds, exact in zip(self._batches, self._reference, strict=True):
@@ -79,7 +82,7 @@ class _Judge:
 
 
 def _energies(exact: torch.Tensor, rounded: torch.Tensor) -> tuple[float, float]:
-    """Of the signal and of the change, over the elements that are finite in float."""
+    """Energies of the signal and of the change, over the elements that are finite in float."""
     if exact.shape != rounded.shape:
         return 0.0, float("inf")
     change = rounded.float() - exact.float()

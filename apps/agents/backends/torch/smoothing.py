@@ -1,11 +1,11 @@
-"""Moving outliers from a norm's output into the linear layers behind it, the function unchanged (SmoothQuant).
+"""Moves outliers from a norm's output into the linear layers after it, without changing the function (SmoothQuant).
 
-A *site* is a norm whose output goes into linear layers and nowhere else. Dividing the norm's weight (and bias) by s and
-multiplying the linear layers' columns by it computes the same; s_j = max|X_j|^α / max|W_j|^(1−α) balances how far
-channel j stands out on either side (Xiao et al. 2023, https://arxiv.org/abs/2211.10438, equation 4).
+A *site* is a norm whose output feeds only linear layers. Dividing the norm's weight (and bias) by s and multiplying the
+linear layers' columns by s computes the same. s_j = max|X_j|^α / max|W_j|^(1−α) balances the extremes of channel j on
+both sides (Xiao et al. 2023, https://arxiv.org/abs/2211.10438, equation 4).
 
-Which layers read a norm is seen by running the model; whether anybody else does (a residual connection around a norm, a
-norm that adds 1 to its weight) is found by trying: a site that does not leave the outputs as they are is none.
+Running the model shows which layers read a norm. Whether anything else does (a residual connection around a norm, a
+norm that adds 1 to its weight) is found by trial: a norm that changes the outputs is not a site.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from torch import Tensor, nn
 from apps.agents.backends.torch.model import TorchModel
 
 SMALLEST_SCALE = 1e-5
-"""A channel of nothing but zeros is left alone rather than divided by nothing."""
+"""A channel that is all zeros is left unchanged, which avoids a division by zero."""
 SAME = 1e-4
-"""Outputs that differ by more than this share of their largest value are other outputs: float32 stays far below."""
+"""Outputs that differ by more than this share of their largest value are different; float32 stays far below."""
 _PROBE = 8.0
-"""Scales of a trial lie between 1/8 and 8: a layer that was missed shows at once."""
+"""Scales of a trial lie between 1/8 and 8, so that a missed reader shows at once."""
 
 Batch = dict[str, Tensor]
 
@@ -37,7 +37,7 @@ class Site:
     norm: nn.Module
     linears: tuple[nn.Linear, ...]
     largest: Tensor = field(default_factory=lambda: torch.zeros(0))
-    """The largest absolute value of each channel of X that was seen."""
+    """The largest absolute value observed in each channel of X."""
     rows: Tensor = field(default_factory=lambda: torch.zeros(0, 0))
     """Some rows of X, `[rows, channels]`."""
 
@@ -47,7 +47,7 @@ class Site:
 
     @property
     def vectors(self) -> tuple[nn.Parameter, ...]:
-        """The norm's weight, and its bias where it has one."""
+        """The norm's weight, and its bias if it has one."""
         found = (getattr(self.norm, name, None) for name in ("weight", "bias"))
         return tuple(vector for vector in found if isinstance(vector, nn.Parameter))
 
@@ -68,7 +68,7 @@ class Site:
 
 
 def find_sites(model: TorchModel, batch: Batch) -> tuple[Site, ...]:
-    """The norms of `model` that can be smoothed. The model is as it was afterwards."""
+    """The norms of `model` that can be smoothed. The model is unchanged afterwards."""
     with torch.no_grad():
         reference = model.call(batch)
         candidates = _candidates(model, batch)
@@ -78,14 +78,14 @@ def find_sites(model: TorchModel, batch: Batch) -> tuple[Site, ...]:
 
 
 def _candidates(model: TorchModel, batch: Batch) -> list[Site]:
-    """Norms with the linear layers that were seen to read their very output."""
+    """Norms with the linear layers that were observed to read exactly their output."""
     made: dict[int, tuple[str, nn.Module, Tensor]] = {}
     readers: dict[str, list[nn.Linear]] = {}
     hooks = []
 
     def remember(name: str, norm: nn.Module, output: object) -> None:
         if isinstance(output, Tensor):
-            made[id(output)] = name, norm, output  # Kept alive, so that no other tensor gets its identity.
+            made[id(output)] = name, norm, output  # Kept alive, so that its id is not reused.
 
     def notice(linear: nn.Linear, inputs: Sequence[object]) -> None:
         if inputs and (found := made.get(id(inputs[0]))) and linear not in readers.setdefault(found[0], []):
@@ -124,7 +124,7 @@ def _shared_weights(module: nn.Module) -> set[int]:
 
 
 def _all_hold(model: TorchModel, batch: Batch, sites: Sequence[Site], reference: Sequence[Tensor]) -> bool:
-    """Whether the outputs stay the same with the `sites` smoothed by arbitrary scales."""
+    """Whether the outputs stay the same if the `sites` are smoothed with arbitrary scales."""
     random = torch.Generator().manual_seed(0)
     with kept(sites):
         for site in sites:
@@ -135,7 +135,7 @@ def _all_hold(model: TorchModel, batch: Batch, sites: Sequence[Site], reference:
 
 @contextmanager
 def kept(sites: Iterable[Site]) -> Iterator[None]:
-    """Whatever is done to the sites' weights in between is undone at the end, to the last bit."""
+    """Restore the sites' weights exactly at the end, whatever is done to them in between."""
     weights = [weight for site in sites for weight in (*site.vectors, *(linear.weight for linear in site.linears))]
     saved = [weight.detach().clone() for weight in weights]
     try:
@@ -157,7 +157,7 @@ def largest_change(before: Sequence[Tensor], after: Sequence[Tensor]) -> float:
 
 
 def observe(model: TorchModel, sites: Sequence[Site], batches: Iterable[Batch], rows: int) -> None:
-    """Fill in what went through the `sites`: largest values, and at most `rows` rows from each batch's beginning."""
+    """Record what the `sites` received: largest values, and at most `rows` rows from the beginning of each batch."""
     kept_rows: dict[str, list[Tensor]] = {site.name: [] for site in sites}
 
     def look(site: Site, output: Tensor) -> None:
@@ -180,7 +180,7 @@ def observe(model: TorchModel, sites: Sequence[Site], batches: Iterable[Batch], 
 
 
 def best_alpha(sites: Sequence[Site], alphas: Sequence[float]) -> float:
-    """The α with the least error of the linear layers in 8 bits, summed over the sites as shares of their energies."""
+    """The α with the smallest error of the linear layers in 8 bits, summed over the sites as shares of their energy."""
     with torch.no_grad():
         errors = [sum(_error(site, alpha) for site in sites) for alpha in alphas]
     return alphas[errors.index(min(errors))]
@@ -199,6 +199,6 @@ def _error(site: Site, alpha: float) -> float:
 
 
 def rounded_by_row(matrix: Tensor) -> Tensor:
-    """Signed 8 bits centred on zero, a scale a row: a token of the activations, an output channel of a weight."""
+    """Rounded to signed 8 bits, centred on zero, with one scale per row: a token, or an output channel of a weight."""
     step = (matrix.abs().amax(-1, keepdim=True) / 127).clamp(min=1e-12)
     return (matrix / step).round() * step

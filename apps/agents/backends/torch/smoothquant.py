@@ -1,8 +1,8 @@
 """SmoothQuant for transformers folders: linear layers in W8A8 after outliers were moved from norms into them.
 
-What is smoothed and how stands in `apps.agents.backends.torch.smoothing`. Weights get a scale for each output channel,
-activations one for each token while running (Xiao et al. 2023, https://arxiv.org/abs/2211.10438, its setting O1). How
-far the difficulty is moved (α) is searched for each model on calibration examples.
+`apps.agents.backends.torch.smoothing` describes the smoothing. Weights get a scale for each output channel, activations
+one for each token at run time (Xiao et al. 2023, https://arxiv.org/abs/2211.10438, its setting O1). How far the
+difficulty is moved (α) is searched for each model on calibration examples.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.techniques.base import Applied, Assignment
 
 ALPHAS = tuple(round(0.05 * step, 2) for step in range(21))
-"""What the search tries: 0 leaves all of the difficulty to the activations, 1 moves all of it into the weights."""
+"""Values of the search: 0 leaves all the difficulty to the activations, 1 moves all of it into the weights."""
 SEARCH_ROWS = 512
-"""Tokens of each norm that the search looks at."""
+"""Tokens of each norm that the search uses."""
 
 
 class SmoothQuant(FolderQuantization):
@@ -49,11 +49,11 @@ class SmoothQuant(FolderQuantization):
     def apply(self, assignment: Assignment, context: Context) -> Applied:
         use_threads(assignment.threads)
         model = load_model(self.folder.path, assignment.scratch)
-        self._smoothing_told = "Nothing was smoothed."
+        self._smoothing_note = "Nothing was smoothed."
         if assignment.parameters["smoothing"]:
             context.progress(0.1, "moving outliers into the weights")
             rows, alpha = calibration_rows(assignment), float(assignment.parameters["alpha"])
-            self._smoothing_told = smooth(model, rows, alpha, assignment.spec.label)
+            self._smoothing_note = smooth(model, rows, alpha, assignment.spec.label)
         with (
             tempfile.TemporaryDirectory(dir=assignment.scratch, prefix="smoothquant-") as folder,
             library_at_work(assignment.spec.label, assignment.seed),
@@ -62,7 +62,7 @@ class SmoothQuant(FolderQuantization):
             compress(model.module, [QuantizationModifier(**self._scheme(assignment))], [])
             context.progress(0.9, "writing")
             model.module.save_pretrained(folder, save_compressed=True)
-            (Path(folder) / "recipe.yaml").unlink(missing_ok=True)  # Notes of the library for itself.
+            (Path(folder) / "recipe.yaml").unlink(missing_ok=True)  # The library's own notes.
             return Applied(pack_folder(Path(folder), self.folder.path, assignment.out))
 
     def _scheme(self, assignment: Assignment) -> dict[str, Any]:
@@ -75,20 +75,21 @@ class SmoothQuant(FolderQuantization):
         }
 
     def effect(self, assignment: Assignment, before: ModelSummary, after: ModelSummary) -> str:
-        return f"{super().effect(assignment, before, after)} {self._smoothing_told}"
+        return f"{super().effect(assignment, before, after)} {self._smoothing_note}"
 
 
 def smooth(model: TorchModel, rows: Rows, alpha: float, label: str) -> str:
-    """Smooth every norm of `model` that can be, in place; a sentence on what that did, before any rounding.
+    """Smooth every norm of `model` that can be smoothed, in place. Returns a sentence on the effect before any
+    rounding.
 
-    A negative `alpha` is searched for. Raises `TechniqueNotApplicable` where no norm's output goes into linear layers
-    alone, and `TechniqueInvalidOutput` where the model does not stay the same.
+    A negative `alpha` is searched for. Raises `TechniqueNotApplicable` if no norm's output feeds only linear layers,
+    and `TechniqueInvalidOutput` if the model's outputs change.
     """
     sites = find_sites(model, rows[0])
     if not sites:
         reason = (
-            "no norm of it is read by linear layers alone, as in models that normalize after adding; export it to "
-            "ONNX, where the division can stand on its own"
+            "none of its norms is read only by linear layers, as in models that normalize after adding; export it to "
+            "ONNX, where the division can be a separate operator"
         )
         raise TechniqueNotApplicable(technique=label, reason=reason)
     observe(model, sites, rows, SEARCH_ROWS)
@@ -104,6 +105,6 @@ def smooth(model: TorchModel, rows: Rows, alpha: float, label: str) -> str:
         reason = f"smoothing alone changes the outputs by {change:.2g} of their largest value"
         raise TechniqueInvalidOutput(technique=label, reason=reason)
     return (
-        f"Outliers of {len(sites)} norms were moved into the weights with alpha {alpha:g}; before any rounding that "
+        f"Outliers of {len(sites)} norms were moved into the weights with alpha {alpha:g}. Before any rounding, that "
         f"changes the outputs by at most {change:.1g} of their largest value."
     )

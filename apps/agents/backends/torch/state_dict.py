@@ -1,4 +1,4 @@
-"""Weights with a `lathe.toml` that says which network they belong to."""
+"""Weights with a `lathe.toml` that describes their network."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 
 @dataclass(frozen=True)
 class StateDictFolder:
-    """An opened archive. Code that came with it runs in `summary` and `load`."""
+    """An opened archive. The upload's own code runs in `summary` and `load`."""
 
     path: Path
     brought: tuple[str, ...] | None = None
-    """The archive's files; `None` where the folder was opened before, and they are those that lie there."""
+    """The archive's files; `None` if the folder was opened before. Then they are the files in the folder."""
 
     @cached_property
     def description(self) -> Description:
@@ -56,31 +56,33 @@ class StateDictFolder:
             raise WeightsMissing(names="one file ending in " + " or ".join(SUFFIXES))
         if len(files) > 1:
             found = ", ".join(path.name for path in files)
-            raise DescriptionInvalid(reason=f'the archive holds {found}; say which with weights = "{files[0].name}"')
+            raise DescriptionInvalid(
+                reason=f'the archive contains {found}; select one with weights = "{files[0].name}"'
+            )
         return files[0]
 
     @cached_property
     def collections(self) -> dict[str, dict[str, StoredTensor]]:
-        """Every collection of named tensors in the file of weights, by where it stands there."""
+        """Every collection of named tensors in the file of weights, by its location in the file."""
         return stored.read_collections(self.weight_file)
 
     @cached_property
     def code(self) -> tuple[CodeFile, ...]:
-        """What came with the weights, as a page shows it. Raises `DescriptionInvalid`."""
+        """The upload's code, as a page shows it. Raises `DescriptionInvalid`."""
         brought = files_in(self.path) if self.brought is None else self.brought
         return uploaded_code(self.description, self.path, brought)
 
     @cached_property
     def summary(self) -> ModelSummary:
-        """The model as its architecture, built without its weights, says it; undeclared outputs are found by a run.
+        """The model's summary from its architecture, built without weights. Undeclared outputs are found by a run.
 
-        Raises `WeightsUnfit` where the weights are not the architecture's, `FactoryFailed` and `OutputsUnknown`.
+        Raises `WeightsUnfit` if the weights do not fit the architecture, `FactoryFailed` and `OutputsUnknown`.
         """
         outline = self._outline()
         return self._summary(outline, self._fit(outline))
 
     def load(self, device: str) -> TorchModel:
-        """The model with its weights, in evaluation mode. Raises what `summary` raises."""
+        """The model with its weights, in evaluation mode. Raises the errors of `summary`."""
         module = self._built().eval()
         fitted = self._fit(module)
         summary = self._summary(module, fitted) if self.code else self.summary
@@ -112,14 +114,14 @@ class StateDictFolder:
         return build_installed(self.description)
 
     def _outline(self) -> nn.Module:
-        """The module without numbers, where the factory bears that; some compute with the tensors that they make."""
+        """The module without numbers, if the factory supports it; some compute with the tensors that they create."""
         if self.description.file is not None:
             return self._built().eval()
         if not self.description.in_transformers:
             try:
                 with torch.device("meta"):
                     return self._built().eval()
-            except Exception:  # Asked again with numbers, which says what is wrong if anything is.
+            except Exception:  # Built again with numbers, which reports any real error.
                 return self._built().eval()
         return self._built(outline=True).eval()
 
@@ -133,7 +135,7 @@ class StateDictFolder:
         try:
             with torch.device("meta"):
                 return found_outputs(calling(module), self._inputs, "meta")
-        except OutputsUnknown:  # What it does may depend on numbers: asked again with some.
+        except OutputsUnknown:  # Its behaviour may depend on numbers: run again with some.
             return found_outputs(calling(self._built().eval()), self._inputs)
 
     def _summary(self, module: nn.Module, fitted: Fit) -> ModelSummary:
@@ -156,9 +158,9 @@ class StateDictFolder:
 
     @property
     def _program_bytes(self) -> int:
-        """Of what says which network the weights are."""
-        told = (self.path / name for name in (DESCRIPTION, CONFIGURATION))
-        return sum(file.stat().st_size for file in told if file.is_file()) + sum(
+        """Size of the files that describe the network."""
+        declared = (self.path / name for name in (DESCRIPTION, CONFIGURATION))
+        return sum(file.stat().st_size for file in declared if file.is_file()) + sum(
             len(file.text.encode()) for file in self.code
         )
 
@@ -170,7 +172,7 @@ class StateDictFolder:
         return {name: collections[where][old] for name, (where, old) in fitted.sources.items()}
 
     def _fit(self, module: nn.Module) -> Fit:
-        """Which of the stored tensors are the module's. Raises `WeightsUnfit` with the names where none are."""
+        """Which of the stored tensors are the module's. Raises `WeightsUnfit` with the names if they do not fit."""
         shapes = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items() if torch.is_tensor(tensor)}
         wanted = Wanted(shapes, frozenset(shared_names(module)))
         found = fit(
@@ -184,14 +186,14 @@ class StateDictFolder:
 
 
 def shared_names(module: nn.Module) -> dict[str, str]:
-    """Further names of parameters that have several, with the first: tied weights."""
+    """Additional names of parameters with several, mapped to the first: tied weights."""
     first: dict[int, str] = {}
     every = module.named_parameters(remove_duplicate=False)
     return {name: first[id(weight)] for name, weight in every if first.setdefault(id(weight), name) != name}
 
 
 def _take_over(module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Make `tensors` the module's, in the types that they have; what is tied stays tied."""
+    """Put `tensors` into the module, in their own types. Tied weights stay tied."""
     shared = shared_names(module)
     module.load_state_dict(dict(tensors) | {name: tensors[first] for name, first in shared.items()}, assign=True)
     for name, first in shared.items():
@@ -200,7 +202,7 @@ def _take_over(module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
 
 
 def _match_types(module: nn.Module) -> None:
-    """Tables that are computed and not stored take the weights' type, where all of these have the same."""
+    """Computed tables that are not stored take the weights' type, if all weights have the same."""
     types = {weight.dtype for weight in module.parameters() if weight.is_floating_point()}
     if len(types) == 1:
         module.to(types.pop())

@@ -1,4 +1,4 @@
-"""Stored weights as their files describe them: names, types and shapes, read without loading a number."""
+"""Stored weights as described in their files: names, types and shapes, read without loading a number."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _TORCH_TYPES = {
 
 @dataclass(frozen=True)
 class Place:
-    """Where the numbers of a tensor lie, for those that may lie there together with others'."""
+    """Where a tensor's numbers are stored, if they may share storage with others."""
 
     storage: int | str
     storage_bytes: int
@@ -60,10 +60,10 @@ class Place:
 @dataclass(frozen=True)
 class StoredTensor:
     dtype: str
-    """In the contract's words, such as `float32`."""
+    """In the contract's spelling, such as `float32`."""
     shape: tuple[int, ...]
     place: Place | None = None
-    """`None` where it shares nothing."""
+    """`None` if it shares nothing."""
 
     @property
     def elements(self) -> int:
@@ -78,9 +78,9 @@ Weights = Mapping[str, StoredTensor]
 
 
 def weight_files(folder: Path) -> tuple[Path, ...]:
-    """The files that a transformers folder keeps its weights in, in the order in which transformers looks for them.
+    """The files of weights in a transformers folder, in the order in which transformers looks for them.
 
-    Raises `WeightsMissing` where there are none, and `ShardsMissing` where the index names some that are not there.
+    Raises `WeightsMissing` if there are none, and `ShardsMissing` if the index names files that are missing.
     """
     for name in (SAFETENSORS, BIN):
         if (folder / name).is_file():
@@ -91,7 +91,7 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
 
 
 def read_weights(files: Iterable[Path]) -> dict[str, StoredTensor]:
-    """What the files store, by name. Raises `ModelTruncated` and `PickleRefused`."""
+    """The contents of the files, by name. Raises `ModelTruncated` and `PickleRefused`."""
     weights: dict[str, StoredTensor] = {}
     for file in files:
         weights |= read_safetensors(file) if file.suffix == ".safetensors" else _checkpoint(file)
@@ -99,13 +99,13 @@ def read_weights(files: Iterable[Path]) -> dict[str, StoredTensor]:
 
 
 def listed(weights: Weights) -> tuple[TensorSpec, ...]:
-    """As a summary shows them."""
+    """The weights in the form of a summary."""
     first = list(weights.items())[:MOST_WEIGHTS]
     return tuple(TensorSpec(name=name, dtype=tensor.dtype, shape=tensor.shape) for name, tensor in first)
 
 
 def counted(weights: Weights) -> dict[str, int]:
-    """Elements by type; a tensor that has two names counts once."""
+    """Elements by type. A tensor with two names counts once."""
     counts: Counter[str] = Counter()
     for tensor in _each_once(weights):
         counts[tensor.dtype] += tensor.elements
@@ -113,7 +113,7 @@ def counted(weights: Weights) -> dict[str, int]:
 
 
 def size_bytes(weights: Weights) -> int:
-    """What the weights take, each storage once, and of a storage that is larger than they are their own part."""
+    """Size of the weights. Each storage counts once, and of a larger storage only the weights' own part."""
     alone, shared = 0, dict[int | str, list[StoredTensor]]()
     for tensor in _each_once(weights):
         if tensor.place is None:
@@ -137,7 +137,7 @@ def _each_once(weights: Weights) -> Iterator[StoredTensor]:
 
 
 def described(tensors: Mapping[str, torch.Tensor]) -> dict[str, StoredTensor]:
-    """Tensors at hand as their files would describe them."""
+    """Tensors in memory, described as in a file."""
     return {
         name: StoredTensor(type_name(tensor.dtype), tuple(tensor.shape), _place(tensor))
         for name, tensor in tensors.items()
@@ -145,7 +145,7 @@ def described(tensors: Mapping[str, torch.Tensor]) -> dict[str, StoredTensor]:
 
 
 def _place(tensor: torch.Tensor) -> Place | None:
-    """Tensors without numbers share nothing, and neither do those that are kept in another way (sparse, quantized)."""
+    """Tensors without numbers share nothing, and neither do those with another layout (sparse, quantized)."""
     if tensor.is_meta or tensor.layout != torch.strided or tensor.is_quantized:
         return None
     storage = tensor.untyped_storage()
@@ -153,7 +153,7 @@ def _place(tensor: torch.Tensor) -> Place | None:
 
 
 def type_name(dtype: torch.dtype) -> str:
-    """`torch.float8_e5m2` is `float8e5m2`, and most others lose their prefix only."""
+    """`torch.float8_e5m2` becomes `float8e5m2`; most others only lose their prefix."""
     plain = str(dtype).removeprefix("torch.")
     return _TORCH_TYPES.get(plain, plain)
 
@@ -161,7 +161,7 @@ def type_name(dtype: torch.dtype) -> str:
 def _shards(folder: Path, index: Path) -> tuple[Path, ...]:
     try:
         names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        # The names come from a stranger, and the library would follow them anywhere.
+        # The names are untrusted, and the library would follow them anywhere.
         if elsewhere := [name for name in names if Path(name).name != name]:
             raise WeightsMissing(names=f"files beside {index.name}, which names {elsewhere[0]!r}")
         shards = tuple(folder / name for name in names)
@@ -174,10 +174,10 @@ def _shards(folder: Path, index: Path) -> tuple[Path, ...]:
 
 
 def read_safetensors(file: Path) -> dict[str, StoredTensor]:
-    """What a file stores, by name. Raises `ModelTruncated`."""
+    """The contents of a file, by name. Raises `ModelTruncated`."""
     try:
         with safe_open(str(file), framework="numpy") as opened:
-            slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118 - no mapping
+            slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118 - not a mapping
             return {
                 name: StoredTensor(_SAFETENSORS_TYPES.get(part.get_dtype(), part.get_dtype()), tuple(part.get_shape()))
                 for name, part in slices.items()
@@ -191,7 +191,7 @@ def _checkpoint(file: Path) -> dict[str, StoredTensor]:
 
 
 def read_collections(file: Path) -> dict[str, dict[str, StoredTensor]]:
-    """Every collection of named tensors in a file, by where it stands there. Raises as `read_weights`."""
+    """Every collection of named tensors in a file, by its location. Raises the errors of `read_weights`."""
     if file.suffix == ".safetensors":
         return {"": read_safetensors(file)}
     return {where: described(tensors) for where, tensors in pickles.load_collections(file, pickles.OUTLINE).items()}

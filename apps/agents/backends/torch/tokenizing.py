@@ -13,16 +13,16 @@ from apps.agents.contracts.errors.torch_models import TokenizerBroken
 
 FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "vocab.txt", "vocab.json")
 CONTEXT_UNSTATED = 1024
-"""Tokens of a row where neither model nor tokenizer knows a limit: attention with relative positions has none."""
+"""Length of a row if neither model nor tokenizer has a limit: attention with relative positions has none."""
 _SANE_TOKENS = 10_000_000
-"""Tokenizers that know no limit state an astronomic number."""
+"""Tokenizers without a limit declare an astronomic number."""
 
 
 class FolderEncoder:
     """The folder's tokenizer, with the model's own limit on a row's length.
 
-    `harmless_pad_id` is a token that may fill up rows of a model that takes the last other token for a row's end; it is
-    `None` where the tokenizer has no token that ends no text.
+    `harmless_pad_id` is a token that may pad rows of a model that treats the last other token as the row's end. It is
+    `None` if the tokenizer has no token that does not end a text.
     """
 
     def __init__(self, tokenizer: Any, context_length: int, config: PretrainedConfig) -> None:
@@ -43,9 +43,9 @@ class FolderEncoder:
         return [list(map(int, ids)) for ids in encoded["input_ids"]]
 
     def _harmless(self, config: PretrainedConfig) -> int | None:
-        """The padding token that the model knows, or the tokenizer; else one that begins or ends texts, if not these.
+        """The padding token of the model or the tokenizer; otherwise a token that begins or ends texts.
 
-        The attention mask hides it. The model's own goes first: by it some find a row's end, others its positions.
+        The attention mask hides it. The model's own comes first: some models find a row's end or its positions by it.
         """
         if (known := padding_of(config)) is not None:
             return known
@@ -57,18 +57,18 @@ class FolderEncoder:
 
 
 def open_tokenizer(folder: Path, config: PretrainedConfig, positions: int | None) -> FolderEncoder | None:
-    """The encoder of a folder, or `None` where no tokenizer lies in it. Raises `TokenizerBroken`.
+    """The encoder of a folder, or `None` if it does not contain a tokenizer. Raises `TokenizerBroken`.
 
-    `positions` is the most tokens that the model takes, where it states a limit.
+    `positions` is the maximum number of tokens for the model, if it has a limit.
     """
     if not any((folder / name).is_file() for name in FILES):
         return None
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
         stated = int(tokenizer.model_max_length)
-    except Exception as error:  # The library reports a stranger's files with whatever it stumbles over.
-        told = " ".join(str(error).replace(str(folder), "the folder").split())
-        raise TokenizerBroken(reason=told[:300].rstrip(". ")) from error
+    except Exception as error:  # The library may raise anything for untrusted files.
+        reason = " ".join(str(error).replace(str(folder), "the folder").split())
+        raise TokenizerBroken(reason=reason[:300].rstrip(". ")) from error
     if stated < 1:
         raise TokenizerBroken(reason=f"its model_max_length is {stated}")
     limits = [limit for limit in (positions, stated if stated < _SANE_TOKENS else None) if limit]
@@ -76,10 +76,10 @@ def open_tokenizer(folder: Path, config: PretrainedConfig, positions: int | None
 
 
 def context_length(config: PretrainedConfig, outline: torch.nn.Module) -> int | None:
-    """The most tokens that the model has positions for; `None` where it states no limit.
+    """The maximum number of tokens that the model has positions for; `None` if it has no limit.
 
-    A table of positions that knows a padding entry counts from behind it (RoBERTa and its kin, MPNet, ESM …): what
-    stands up to there is for padding, and no token may use it.
+    A table of positions with a padding entry counts from after that entry (RoBERTa and related models, MPNet, ESM …).
+    The entries up to it are for padding, and no token may use them.
     """
     stated = getattr(config.get_text_config(), "max_position_embeddings", None)
     limits = [stated] if isinstance(stated, int) and stated > 0 else []
@@ -92,7 +92,7 @@ def context_length(config: PretrainedConfig, outline: torch.nn.Module) -> int | 
 
 
 def padding_of(config: PretrainedConfig) -> int | None:
-    """The padding token that the model itself knows."""
+    """The model's own padding token."""
     text = config.get_text_config()
     token = getattr(text, "pad_token_id", None)
     return token if _is_token(token, getattr(text, "vocab_size", None)) else None

@@ -1,4 +1,4 @@
-"""What a tracer needs of a model: example tensors, which of their axes stay free, and inputs by place."""
+"""What a tracer needs: example tensors, which of their axes stay free, and positional inputs."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from apps.agents.measuring.engine import Array, Feeds
 
 TRACED_ROWS = 3
 SHORTEST_AXIS = 3
-"""An axis of 0 or 1 would be taken for a constant, and 2 for a special case by some code."""
+"""A length of 0 or 1 would be treated as a constant, and 2 as a special case by some code."""
 
 
 class ByPlace(torch.nn.Module):  # type: ignore[misc, unused-ignore]
-    """`model` with its inputs and outputs by place, in the summary's order; floats go in and come out as float32."""
+    """`model` with positional inputs and outputs, in the summary's order. Floats go in and come out as float32."""
 
     def __init__(self, model: TorchModel) -> None:
         super().__init__()
@@ -39,12 +39,12 @@ class ByPlace(torch.nn.Module):  # type: ignore[misc, unused-ignore]
 
 
 def example_feeds(summary: ModelSummary, feeds: Feeds, layout: Layout = FIRST) -> dict[str, Array]:
-    """`feeds` with a few rows, and no free axis so short that a tracer would take it for a constant."""
+    """`feeds` with a few rows, and without free axes so short that a tracer would treat them as constants."""
     return {spec.name: _example(feeds[spec.name], spec.shape, layout.axis(spec.name)) for spec in summary.inputs}
 
 
 def example_tensors(feeds: Mapping[str, Array]) -> tuple[torch.Tensor, ...]:
-    """As the summary says they come: floats not yet in the type that the model computes in."""
+    """In the summary's types: floats are not yet in the model's own type."""
     return tuple(torch.from_numpy(np.asarray(array, order="C")) for array in feeds.values())
 
 

@@ -1,6 +1,6 @@
-"""Models as transformers saves them: a configuration, weights beside it, a tokenizer.
+"""Models saved by transformers: a configuration, weights and a tokenizer in one folder.
 
-No code of the folder is run and no hub is asked: the class comes from the installed library or not at all.
+The folder's code is not run and no hub is contacted: the class must come from the installed library.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ LOADERS = {
     "bitsandbytes": "apps.agents.backends.torch.bitsandbytes:load",
     "compressed-tensors": "apps.agents.backends.torch.compressed:load",
 }
-"""Quantizations that need more than transformers does to load and to run on every machine, with the function
-`(folder, device) -> PreTrainedModel` that does it."""
+"""Quantizations that need more than transformers to load and to run on every machine, with their loader
+`(folder, device) -> PreTrainedModel`."""
 GENERATIVE = ("ForCausalLM", "LMHeadModel")
 
 transformers.logging.set_verbosity_error()
@@ -45,25 +45,25 @@ transformers.logging.disable_progress_bar()
 
 @dataclass(frozen=True)
 class TransformersFolder:
-    """An opened folder. What is read of it is read once, and the model itself only by `load`."""
+    """An opened folder. Its files are read once; only `load` loads the model itself."""
 
     path: Path
     architecture: str | None = None
-    """The class, where something else than the configuration names it."""
+    """The class, if something other than the configuration names it."""
 
     @cached_property
     def settings(self) -> Mapping[str, Any]:
-        """`config.json` as it stands. Raises `ConfigurationInvalid` and `RemoteCode`."""
+        """The contents of `config.json`. Raises `ConfigurationInvalid` and `RemoteCode`."""
         return read_settings(self.path)
 
     @cached_property
     def config(self) -> PretrainedConfig:
-        """Raises `ConfigurationInvalid` for a type of model that the library here does not know."""
-        if not self.settings:  # Reading them refuses code of the folder's own before the library sees it.
+        """Raises `ConfigurationInvalid` for a type of model that the installed library does not support."""
+        if not self.settings:  # Reading it refuses the folder's own code before the library sees it.
             raise ConfigurationInvalid(file=CONFIGURATION, reason="it is empty")
         try:
             return AutoConfig.from_pretrained(str(self.path), local_files_only=True, trust_remote_code=False)
-        except Exception as error:  # The library reports a stranger's values with whatever it stumbles over.
+        except Exception as error:  # The library may raise anything for untrusted values.
             raise ConfigurationInvalid(file=CONFIGURATION, reason=brief(error)) from error
 
     @cached_property
@@ -72,10 +72,10 @@ class TransformersFolder:
         name = self.architecture or str((self.settings.get("architectures") or [""])[0])
         found = getattr(transformers, name, None) if name.isidentifier() else None
         if not (inspect.isclass(found) and issubclass(found, PreTrainedModel)):
-            reason = f"transformers {transformers.__version__} has no model of this name" if name else _UNNAMED
+            reason = f"transformers {transformers.__version__} does not have a model of this name" if name else _UNNAMED
             raise ArchitectureUnsupported(architecture=name, reason=reason)
         if self.config.is_encoder_decoder:
-            reason = "it reads one text and writes another, and only models of one stack are taken"
+            reason = "it reads one text and writes another, but only models of one stack are supported"
             raise ArchitectureUnsupported(architecture=name, reason=reason)
         return found
 
@@ -89,7 +89,7 @@ class TransformersFolder:
 
     @property
     def pad_id(self) -> int | None:
-        """What fills up rows of a model that finds their ends by it; `None` where nothing does without harm."""
+        """The token that pads rows of a model that finds their ends by it; `None` if every token would do harm."""
         known = padding_of(self.config)
         return known if known is not None else (self.encoder.harmless_pad_id if self.encoder else None)
 
@@ -104,7 +104,7 @@ class TransformersFolder:
             raise ConfigurationInvalid(file=CONFIGURATION, reason=brief(error)) from error
 
     def built(self) -> PreTrainedModel:
-        """The model with numbers of no meaning, for weights to be put in."""
+        """The model with arbitrary numbers, ready for weights."""
         return self.model_class(deepcopy(self.config))
 
     @property
@@ -122,7 +122,7 @@ class TransformersFolder:
 
     @cached_property
     def summary(self) -> ModelSummary:
-        """Read from the configuration, the weights' headers and the outline; nothing is loaded."""
+        """Read from the configuration, the weights' headers and the outline, without loading weights."""
         weights = stored.read_weights(self.weight_files)
         if quantized.method_of(self.settings) is None:
             self._refuse_shapes(weights)
@@ -143,10 +143,10 @@ class TransformersFolder:
         )
 
     def load(self, device: str = "cpu") -> PreTrainedModel:
-        """The model on `device` in evaluation mode, without a cache of keys and values, in the types it is stored in.
+        """The model on `device` in evaluation mode, without a key-value cache, in its stored types.
 
-        One that knows no padding token gets `pad_id`, without which classifiers of text take one row at a time only.
-        Raises `WeightsUnfit` with the names, and `ModelNotLoadable` with the library's reason.
+        A model without a padding token gets `pad_id`; without it, text classifiers take only one row at a time. Raises
+        `WeightsUnfit` with the names, and `ModelNotLoadable` with the library's reason.
         """
         if loader := LOADERS.get(quantized.method_of(self.settings) or ""):
             module, _, name = loader.partition(":")
@@ -161,14 +161,14 @@ class TransformersFolder:
     def load_as_stored(
         self, device: str, *, weights: dict[str, torch.Tensor] | None = None, **options: Any
     ) -> PreTrainedModel:
-        """The model as transformers loads it, with more `options` of `from_pretrained`; errors as `load`.
+        """The model as transformers loads it, with more `options` of `from_pretrained`. Raises the errors of `load`.
 
-        With `weights` at hand, in plain numbers, no file is read and no quantization is heeded.
+        With `weights` in plain numbers, no file is read and the configured quantization is ignored.
         """
         config = deepcopy(self.config)  # The library writes into it.
         if weights is not None and hasattr(config, "quantization_config"):
             del config.quantization_config
-        stored.read_weights(self.weight_files)  # Says what is wrong with a file better than the library does.
+        stored.read_weights(self.weight_files)  # Explains a broken file better than the library does.
         try:
             model, found = self.model_class.from_pretrained(
                 str(self.path) if weights is None else None,
@@ -191,7 +191,7 @@ class TransformersFolder:
         return model
 
     def _refuse_shapes(self, weights: stored.Weights) -> None:
-        """Weights of another shape than the configuration says; which are missing only the library knows."""
+        """Refuse weights whose shape differs from the configuration. Only the library knows which are missing."""
         wanted = {name: tuple(tensor.shape) for name, tensor in self.outline.state_dict().items()}
         other = [
             f"{name} {list(tensor.shape)} instead of {list(wanted[name])}"
@@ -216,4 +216,4 @@ class TransformersFolder:
         )
 
 
-_UNNAMED = 'config.json names none; add "architectures": ["LlamaForCausalLM"] or whichever it is'
+_UNNAMED = 'config.json does not name one; add "architectures": ["LlamaForCausalLM"] or whichever it is'

@@ -1,4 +1,4 @@
-"""Looking at a module while it runs: which part is at work, how long, and which operators it calls."""
+"""Observes a module while it runs: which part is running, for how long, and which operators it calls."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from apps.agents.backends.torch.anatomy import Part
 Enter = Callable[[str], object]
 Leave = Callable[[str], object]
 Seen = Callable[[str, Sequence[Any], Any], None]
-"""Told an operator's name without its namespace and overload, its arguments and what it gave."""
+"""Receives an operator's name without its namespace and overload, its arguments and its result."""
 
 
 @contextmanager
 def hooked(parts: Sequence[tuple[str, torch.nn.Module]], enter: Enter, leave: Leave) -> Iterator[None]:
-    """Tells when each module, by its name, begins and ends."""
+    """Report when each module, by its name, begins and ends."""
     handles = []
     for name, module in parts:
         handles.append(module.register_forward_pre_hook(_telling(enter, name)))
@@ -32,7 +32,7 @@ def hooked(parts: Sequence[tuple[str, torch.nn.Module]], enter: Enter, leave: Le
 
 
 def _telling(tell: Enter | Leave, name: str) -> Callable[..., None]:
-    """A hook; what one returns would take the place of what it looks at."""
+    """A hook that returns nothing, because a result would replace the observed value."""
 
     def hook(*_: Any) -> None:
         tell(name)
@@ -42,7 +42,7 @@ def _telling(tell: Enter | Leave, name: str) -> Callable[..., None]:
 
 @contextmanager
 def operators_seen(seen: Seen) -> Iterator[None]:
-    """Tells of every operator that runs. Blocks of operators are taken apart: fused paths of attention are off."""
+    """Report every operator that runs. Fused operators are split: fused paths of attention are disabled."""
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
@@ -59,7 +59,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[misc, unused-ignore]
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """PyTorch would import its compiler, a second's work, to keep it away from what nobody compiles here."""
+        """True, because PyTorch would otherwise import its compiler, which takes a second and is not used here."""
         return False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -69,7 +69,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[misc, unused-ignore]
 
 
 def weights_at(parts: Sequence[Part]) -> dict[int, str]:
-    """The part that owns a weight by the address of its storage: operators on it are that part's."""
+    """The part that owns each weight, by the address of its storage. Operators on that weight belong to the part."""
     return {
         weight.untyped_storage().data_ptr(): part.name
         for part in reversed(parts)

@@ -1,8 +1,8 @@
-"""Weight-only int8 for linear layers by torchao: a scale for each output channel, activations stay in float.
+"""Weight-only int8 for linear layers by torchao: one scale per output channel, activations stay in float.
 
-The product is computed in float, so what is won is size, memory, and time where reading the weights takes most of it
-(https://github.com/pytorch/ao). torchao packs weights of 4 bits for accelerators only; on every device round to nearest
-(`torch-round-to-nearest`) stores them.
+The product is computed in float, so it saves size and memory, and time if reading the weights dominates
+(https://github.com/pytorch/ao). torchao packs 4-bit weights only for accelerators; round to nearest
+(`torch-round-to-nearest`) stores them for every device.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SCALE_BYTES, _ZERO_POINT_BYTES = 4, 1
 
 
 class WeightOnlyQuantization(FolderQuantization):
-    """Linear layers as torchao stores them; transformers reads the result back."""
+    """Linear layers in torchao's format, which transformers can load."""
 
     def packed_bytes(self, assignment: Assignment, rows: int, columns: int) -> int:
         return rows * columns + rows * (_SCALE_BYTES + _ZERO_POINT_BYTES)
@@ -33,7 +33,7 @@ class WeightOnlyQuantization(FolderQuantization):
             tempfile.TemporaryDirectory(dir=assignment.scratch, prefix="torchao-") as kept,
             library_at_work(assignment.spec.label, assignment.seed),
         ):
-            # Loads for seconds, and tells of every accelerator that is not here.
+            # Loads for seconds, and warns of every missing accelerator.
             from torchao.quantization import Int8WeightOnlyConfig
 
             context.progress(0.1, "rounding")

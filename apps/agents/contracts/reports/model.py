@@ -54,6 +54,13 @@ class LanguageModel(Value):
     """Whether the folder has a tokenizer. Without one the model cannot read texts."""
 
 
+class Interface(Value):
+    """What a model takes and gives."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
 class Signature(Value):
     """One function of a model that has several, such as a SavedModel."""
 
@@ -87,3 +94,7 @@ class ModelSummary(Value):
     """All functions of the model, if its format can hold several."""
     notes: tuple[str, ...] = ()
     """Remarks of inspection about a file that it accepts, one sentence each."""
+
+    @property
+    def interface(self) -> Interface:
+        return Interface(inputs=self.inputs, outputs=self.outputs)

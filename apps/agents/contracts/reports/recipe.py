@@ -56,13 +56,13 @@ class RecipeStep(_Record):
     made: FileRecord | None = None
     key: str = ""
     inputs: dict[str, str] = Field(default_factory=dict)
-    """Where it is not what the step before made alone: keys of earlier steps, or `ORIGINAL`, by role."""
+    """Inputs that are not the previous step's artifact: keys of earlier steps, or `ORIGINAL`, by role."""
 
 
 class Recipe(_Record):
     """`steps` run in order: the first on the original, each later one on the previous step's artifact.
 
-    In version 2 a step may name its `inputs` instead; what was written for version 1 refuses it.
+    In version 2, a step may name its `inputs` instead. A reader for version 1 refuses such a recipe.
     """
 
     recipe_version: Literal[1, 2] = 1

@@ -1,6 +1,6 @@
-"""What is known of techniques before anything is measured: data with its source, and variants worth a thought.
+"""What is known about techniques before anything is measured: data with its source, and variants to consider.
 
-`technique` has the shape of what one technique knows, a spec refers to it, and its defaults do for any technique. Below
-it stand the tables that all share (`kernels`, `profile`, `fragility`), above it one module for each framework. Planning
-asks the spec and never a technique's name.
+`technique` has the base classes for knowledge about one technique. A spec refers to an instance, and the defaults work
+for any technique. `kernels`, `profile` and `fragility` are shared by all, and there are modules for each framework.
+Planning reads the spec's knowledge and never depends on a technique's name.
 """

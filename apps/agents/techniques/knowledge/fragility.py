@@ -1,4 +1,4 @@
-"""Operators that a quantization had better leave in float."""
+"""Operators that a quantization should leave in float."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from apps.agents.techniques.knowledge.kernels import KINDS
 from apps.agents.techniques.knowledge.profile import GraphProfile
 
 FRAGILE_SQNR_DB = 10.0
-"""Below this a type that carries little of the gain stays in float from the start: about 1.6 points are at stake."""
+"""An operator type below this that contributes little to the gain stays in float from the start: it would cost about
+1.6 points."""
 
 
 def fragile_operators(profile: GraphProfile, computed: frozenset[str]) -> tuple[str, ...]:
-    """Operator types among `computed` that cost more than they give in 8 bits: low SQNR, and not worth quantizing.
+    """The types in `computed` that lose more in 8 bits than they gain: those with a low SQNR, sorted.
 
-    No convolution, product or table is among them, whatever its noise.
+    Convolutions, products and tables are never included, whatever their noise.
     """
     threshold = 10 ** (-FRAGILE_SQNR_DB / 10)
     noises = profile.noise_by_operator
@@ -21,6 +22,6 @@ def fragile_operators(profile: GraphProfile, computed: frozenset[str]) -> tuple[
     )
 
 
-def said(fragile: tuple[str, ...]) -> str:
-    """Why those stay in float."""
+def in_words(fragile: tuple[str, ...]) -> str:
+    """Why these types stay in float, as a clause."""
     return f"{', '.join(fragile)} stay in float, below {FRAGILE_SQNR_DB:g} dB of signal to quantization noise"

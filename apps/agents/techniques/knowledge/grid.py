@@ -1,4 +1,4 @@
-"""The grid that a technique's own parameters span: the values that each says a search should try."""
+"""The grid of a technique's parameters, from the values that each lists for a search."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ if TYPE_CHECKING:
     from apps.agents.techniques.spec import ParameterSpec
 
 MOST_VARIANTS = 12
-"""A grid of more is not walked whole, but along one parameter at a time."""
-_SAID_ELSEWHERE = frozenset({"per_channel", "keep_float_operators", "keep_float_nodes"})
+"""In a larger grid, only one parameter at a time is varied."""
+_ALWAYS_IN_TITLES = frozenset({"per_channel", "keep_float_operators", "keep_float_nodes"})
 
 
 def walk(parameters: tuple[ParameterSpec, ...]) -> Iterator[dict[str, Any]]:
-    """Every combination of the values to search; what is not searched keeps its default.
+    """All combinations of the values to search. Parameters that are not searched are left out.
 
-    The combination of defaults comes first where it is one of them. Of more than `MOST_VARIANTS` combinations only
-    those that differ from the first in one parameter remain.
+    The combination of defaults comes first, if it is one of them. If there are more than `MOST_VARIANTS` combinations,
+    only those that differ from the first in one parameter remain.
     """
     grid = {one.name: _from_default(one) for one in parameters if one.search}
     first = {name: values[0] for name, values in grid.items()}
@@ -34,8 +34,8 @@ def walk(parameters: tuple[ParameterSpec, ...]) -> Iterator[dict[str, Any]]:
 
 
 def searched(parameters: tuple[ParameterSpec, ...]) -> Iterator[ParameterSpec]:
-    """The parameters by which variants of a grid differ."""
-    return (one for one in parameters if len(one.search) > 1 and one.name not in _SAID_ELSEWHERE)
+    """The parameters in which variants of a grid differ, without those that titles mention in any case."""
+    return (one for one in parameters if len(one.search) > 1 and one.name not in _ALWAYS_IN_TITLES)
 
 
 def value_text(parameter: ParameterSpec, value: Any) -> str:
@@ -47,7 +47,7 @@ def value_text(parameter: ParameterSpec, value: Any) -> str:
 
 
 def _from_default(parameter: ParameterSpec) -> tuple[Any, ...]:
-    """The values to search, the default first where it is among them."""
+    """The values to search, with the default first if it is one of them."""
     values = tuple(dict.fromkeys(parameter.search))
     if parameter.default not in values:
         return values

@@ -1,7 +1,7 @@
-"""What is known of number types before anything is measured: data with its source, not code.
+"""Speeds of number types, known before anything is measured: data with its source.
 
-A kernel's factor says how many times faster than in float32 one kind of operator runs in a number type on a class of
-machine. Factors predict and order; what is handed over is decided by measuring.
+A kernel's factor is how many times faster than in float32 a kind of operator runs in a number type on a class of
+machine. Factors only predict and order candidates. Measurements decide which one is delivered.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from apps.agents.measuring.machine_class import MachineClass
 
 
 class Kind(StrEnum):
-    """Operators that share a kernel family."""
+    """Kinds of operators that share a family of kernels."""
 
     CONVOLUTION = "convolution"
     DEPTHWISE = "depthwise convolution"
@@ -73,14 +73,14 @@ KINDS: Mapping[str, Kind] = {
 
 @dataclass(frozen=True)
 class KernelRule:
-    """How many times faster than float32 a kind of operator runs: `(vnni, plain, dot, cuda)`."""
+    """How many times faster than in float32 a kind of operator runs: `factors` are for `(vnni, plain, dot, cuda)`."""
 
     kind: Kind
     factors: tuple[float, float, float, float]
     activation: str | None = None
-    """Number type of the activations this rule is for; `None` is any."""
+    """The number type of the activations to which this rule applies; `None` means any."""
     weight: str | None = None
-    """Number type of the weights; for weight-only blocks the bits, as text."""
+    """The number type of the weights; for weight-only blocks, the bits as text."""
     basis: str = "measured on x86 with VNNI; estimated elsewhere"
 
     def factor(self, machine: MachineClass) -> float:
@@ -88,9 +88,9 @@ class KernelRule:
 
 
 def kernel(rules: Iterable[KernelRule], kind: Kind, activation: str | None, weight: str | None) -> KernelRule | None:
-    """The first of a technique's `rules` for one kind of operator in these number types.
+    """The first of a technique's `rules` for this kind of operator and these number types.
 
-    `None` when the technique leaves its speed as it is.
+    `None` if the technique does not change its speed.
     """
     for rule in rules:
         fits = rule.activation in (None, activation) and rule.weight in (None, weight)
@@ -106,7 +106,7 @@ PRIOR_NOISE: Mapping[str, float] = {
     "SkipLayerNormalization": 0.13,
     "Gelu": 0.07,
 }
-"""Noise-to-signal ratio of static int8 by operator type in attention networks, where the sensitivity is not known.
+"""Noise-to-signal ratio of static int8 by operator type in attention networks, if the sensitivity is not known.
 
-The mask's huge negative number makes an `Add` or a `Softmax` alone lose 33 points; norms cost 2, Gelu 1 (MiniLM).
+The mask's huge negative number makes a single `Add` or `Softmax` lose 33 points; norms lose 2, Gelu 1 (MiniLM).
 """

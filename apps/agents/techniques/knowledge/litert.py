@@ -1,7 +1,7 @@
-"""What is known of techniques for TensorFlow Lite models before anything is measured: data with its source.
+"""Knowledge about techniques for TensorFlow Lite models, before anything is measured: data with its source.
 
-Factors are against float LiteRT with XNNPACK, one thread, measured on convolutional networks on x86 with VNNI. What has
-no rule runs as fast as before: weights alone, and float16, are floats again when an operator runs.
+Factors are relative to float LiteRT with XNNPACK on one thread, measured on convolutional networks on x86 with VNNI.
+Operators without a rule run as fast as before: narrow weights and float16 become floats again before an operator runs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 WEIGHTED = frozenset(
     ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED", "BATCH_MATMUL", "EMBEDDING_LOOKUP", "GATHER")
 )
-"""Operators whose weights are narrowed."""
+"""The operators whose weights are narrowed."""
 _COMPUTED = WEIGHTED | frozenset(
     (
         *("ADD", "SUB", "MUL", "DIV", "MEAN", "SUM", "SQRT", "RSQRT", "SQUARED_DIFFERENCE", "MAXIMUM", "REDUCE_MIN"),
@@ -32,10 +32,10 @@ _COMPUTED = WEIGHTED | frozenset(
         *("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "DYNAMIC_UPDATE_SLICE"),
     )
 )
-"""Operators that static quantization computes in whole numbers."""
+"""The operators that static quantization computes in integers."""
 _ESTIMATED = "estimated"
 _PER_TENSOR_NOISE = 2.0
-"""How many times the noise of a scale a channel."""
+"""How many times noisier one scale per tensor is than one per channel."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,14 @@ class LiteRtQuantization(QuantizationKnowledge):
     """Weights in `bits` bits."""
 
     noise: tuple[tuple[int, float], ...] = ()
-    """By the bits, against that of static int8 with a scale a channel, which the sensitivity analysis measures."""
+    """By the bits: noise relative to static int8 with one scale per channel, which the sensitivity analysis
+    measures."""
 
     def operators(self, spec: TechniqueSpec, parameters: Parameters, profile: GraphProfile) -> frozenset[str]:
         return WEIGHTED
 
     def bits(self, parameters: Parameters) -> int:
-        """Of a stored weight."""
+        """The bits of a stored weight."""
         return int(parameters.get("bits", 8))
 
     def weight_type(self, parameters: Parameters) -> str | None:
@@ -63,7 +64,7 @@ class LiteRtQuantization(QuantizationKnowledge):
         return scale * (_PER_TENSOR_NOISE if parameters.get("per_channel") is False else 1.0)
 
     def noisy_bits(self, parameters: Parameters) -> int:
-        """The bits that `noise` goes by."""
+        """The bits for looking up `noise`."""
         return self.bits(parameters)
 
     def title_parts(self, spec: TechniqueSpec, parameters: Parameters) -> list[str]:
@@ -77,7 +78,7 @@ class DynamicRange(LiteRtQuantization):
         if WEIGHTED & profile.operators:
             reason = "8-bit weights, activations quantized while running: no calibration, and fast kernels."
             yield Variant(spec.name, {"bits": 8}, reason, place=1)
-            reason = "4-bit weights are the smallest, and no kernel is faster with them."
+            reason = "4-bit weights are the smallest, but kernels are not faster with them."
             yield Variant(spec.name, {"bits": 4}, reason, place=3)
 
 
@@ -86,12 +87,12 @@ class WeightOnly(LiteRtQuantization):
 
     def variants(self, spec: TechniqueSpec, profile: GraphProfile) -> Iterator[Variant]:
         if WEIGHTED & profile.operators:
-            reason = "Only the weights in 8 bits: the least loss for a quarter of the size."
+            reason = "Only the weights in 8 bits: a quarter of the size with the least loss."
             yield Variant(spec.name, {"bits": 8}, reason, place=4)
 
 
 class StaticRange(LiteRtQuantization):
-    """Activations in fixed ranges, of 8 or 16 bits."""
+    """Activations in 8 or 16 bits with fixed ranges."""
 
     def operators(self, spec: TechniqueSpec, parameters: Parameters, profile: GraphProfile) -> frozenset[str]:
         return _COMPUTED
@@ -115,8 +116,8 @@ class StaticRange(LiteRtQuantization):
         why = "8-bit weights and activations, ranges measured on calibration data"
         if fragile := fragility.fragile_operators(profile, _COMPUTED):
             parameters = {"activation_type": "int8", "keep_float_operators": list(fragile)}
-            yield Variant(spec.name, parameters, f"{why}; {fragility.said(fragile)}.", place=2)
-        reason = f"{why}, of every operator that can take them."
+            yield Variant(spec.name, parameters, f"{why}; {fragility.in_words(fragile)}.", place=2)
+        reason = f"{why}, for every operator that supports them."
         yield Variant(spec.name, {"activation_type": "int8"}, reason, place=2)
         reason = "Activations in 16 bits lose next to nothing, but no kernel is fast with them."
         yield Variant(spec.name, {"activation_type": "int16"}, reason, place=2)

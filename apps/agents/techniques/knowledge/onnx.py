@@ -1,7 +1,7 @@
-"""What the quantizations of ONNX models have in common, and what is known of those without a module of their own.
+"""What the quantizations of ONNX models have in common, and graph optimization and float16.
 
-On MiniLM matrix products in static int8 came out at 10 dB, in dynamic int8 at 20: a range taken anew for each input
-fits it better than one for all. In blocks of 4 bits they came out at 15 dB, of 8 bits at 32.
+On MiniLM, matrix products measured 10 dB in static int8 and 20 dB in dynamic int8, because a range for each input fits
+better than one for all. They measured 15 dB in blocks of 4 bits, and 32 dB in blocks of 8 bits.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ STATIC_OPERATORS = frozenset(
         *("BatchNormalization", "EmbedLayerNormalization", "ArgMax", "Gelu"),
     }
 )
-"""Types that static quantization takes when told to take every type."""
+"""The types that static quantization quantizes if every type is selected."""
 _FUSED_ACTIVATIONS = frozenset(["Relu", "Clip"])
-"""Part of the convolution or product before them once that is in 8 bits: in float they would bring it back there."""
+"""They are fused into an 8-bit convolution or product before them. In float, they would force that back to float."""
 
 
 @dataclass(frozen=True)
@@ -43,20 +43,20 @@ class OnnxQuantization(QuantizationKnowledge):
     prepared_by: str | None = PREPARATION
     kernels: tuple[KernelRule, ...] = ()
     noise: float = 1.0
-    """Against that of static int8, which the sensitivity analysis measures."""
+    """Noise relative to static int8, which the sensitivity analysis measures."""
     wide_activation_noise: float = 1.0
-    """How many times that with activations in 16 bits."""
+    """The factor on the noise for activations in 16 bits."""
     per_tensor_noise: float = 1.0
-    """How many times that with one scale a tensor instead of one a channel."""
+    """The factor on the noise for one scale per tensor instead of one per channel."""
     measured_on: frozenset[str] | None = None
-    """Operators of attention networks that `noise` comes from, and elsewhere it may be more by far. `None` where the
-    noise is measured on the model itself, or so small that nobody has seen it do harm."""
+    """The operators of attention networks on which `noise` was measured. It may be far larger elsewhere. `None` if the
+    noise is measured on the model itself, or is too small to have done harm anywhere."""
 
     def bytes_left(self, parameters: Parameters, node: Node) -> float:
         return min(1.0, self.float32_left(parameters) * 32 / _float_bits(node))
 
     def float32_left(self, parameters: Parameters) -> float:
-        """Bytes of a changed weight against those of float32, scales included."""
+        """The bytes of a changed weight, including scales, as a share of those of float32."""
         return 0.255
 
     def noise_scale(self, parameters: Parameters) -> float:
@@ -80,15 +80,15 @@ def tables_matter(profile: GraphProfile) -> bool:
 
 
 def _float_bits(node: Node) -> int:
-    """Of the floats among a node's weights, which may stand beside a few whole numbers; 32 for narrow weights, too."""
+    """The bits of the floats among a node's weights, which may include a few integers; 32 for narrow weights."""
     return next((bits for bits in (16, 64) if 0.75 * bits <= node.bits < 1.5 * bits), 32)
 
 
 class GraphOptimization(TechniqueKnowledge):
-    """The float model itself, from which every quantization starts."""
+    """The optimized float model, from which every quantization starts."""
 
     def variants(self, spec: TechniqueSpec, profile: GraphProfile) -> Iterator[Variant]:
-        reason = "The float model itself with its graph optimized: cheap, and safe since it computes the same."
+        reason = "The float model with an optimized graph: cheap, and safe because it computes the same."
         yield Variant(spec.name, {}, reason, place=1)
 
 

@@ -1,4 +1,4 @@
-"""What is known of static int8 for ONNX models, plain and after SmoothQuant: kernels, noise, and the grid."""
+"""Knowledge about static int8 for ONNX models, plain and after SmoothQuant: kernels, noise, and the grid."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from apps.agents.techniques.knowledge import fragility
 from apps.agents.techniques.knowledge.kernels import PRIOR_NOISE, KernelRule, Kind
 from apps.agents.techniques.knowledge.onnx import DOCUMENTED, STATIC_OPERATORS, OnnxQuantization, tables_matter
 from apps.agents.techniques.knowledge.profile import HEAVY, GraphProfile
-from apps.agents.techniques.knowledge.smoothing import alpha_said
+from apps.agents.techniques.knowledge.smoothing import alpha_in_words
 from apps.agents.techniques.knowledge.technique import NotTried, Parameters
 from apps.agents.techniques.knowledge.variant import Variant
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from apps.agents.techniques.spec import TechniqueSpec
 
 TYPE_GRID = (("uint8", "int8"), ("uint8", "uint8"), ("int8", "int8"))
-"""Activation and weight types of static int8; which is fast differs by machine and graph, up to fourfold."""
+"""Activation and weight types of static int8. Their speeds differ by machine and graph, up to fourfold."""
 _NORMS = frozenset({"LayerNormalization", "SimplifiedLayerNormalization", "RMSNormalization"})
 _WRITTEN_OUT = frozenset({"Pow", "ReduceMean", "Sqrt"})
-"""What a norm is in a graph: an operator of its own, or all of these."""
+"""A norm in a graph is either one of the operators above, or all of these."""
 _WHY = "8-bit weights and activations, ranges measured on calibration data"
 _PRODUCTS = (
     KernelRule(Kind.PRODUCT, (2.7, 1.4, 2.0, 0.9), "uint8", "int8"),
@@ -29,14 +29,14 @@ _PRODUCTS = (
 
 
 class StaticInt8(OnnxQuantization):
-    """Every operator, or in attention networks the matrix products alone."""
+    """Every operator, or in attention networks only the matrix products."""
 
     def operators(self, spec: TechniqueSpec, parameters: Parameters, profile: GraphProfile) -> frozenset[str]:
         return frozenset(parameters.get("operators", ())) or STATIC_OPERATORS
 
     def title_parts(self, spec: TechniqueSpec, parameters: Parameters) -> list[str]:
         chosen = parameters.get("operators")
-        return [_types_said(parameters), f"only {' and '.join(chosen)}" if chosen else "every operator"]
+        return [_types_in_words(parameters), f"only {' and '.join(chosen)}" if chosen else "every operator"]
 
     def variants(self, spec: TechniqueSpec, profile: GraphProfile) -> Iterator[Variant]:
         grid = _of_products(profile) if profile.attention else _of_every_operator(self.fragile(profile), profile)
@@ -47,11 +47,11 @@ class StaticInt8(OnnxQuantization):
 def _of_every_operator(fragile: tuple[str, ...], profile: GraphProfile) -> Iterator[tuple[dict[str, Any], str]]:
     if not HEAVY & {node.kind for node in profile.nodes}:
         return
-    which = fragility.said(fragile) if fragile else "every operator type the runtime can quantize"
+    which = fragility.in_words(fragile) if fragile else "every operator type the runtime can quantize"
     for types in TYPE_GRID:
         yield _parameters(*types, fragile=fragile), f"{_WHY}; {which}."
     if fragile:
-        yield _parameters(*TYPE_GRID[0]), f"{_WHY}, of every operator."
+        yield _parameters(*TYPE_GRID[0]), f"{_WHY}, for every operator."
     reason = "Activations in 16 bits lose almost nothing, but no kernel is fast with them."
     yield _parameters("uint16", "int8", fragile=fragile), reason
 
@@ -67,7 +67,7 @@ def _of_products(profile: GraphProfile) -> Iterator[tuple[dict[str, Any], str]]:
         yield _parameters(*types, (*products, "Gather")), f"{why}; the embedding tables too, for size."
     for types in TYPE_GRID[:1] if tables else TYPE_GRID:
         yield _parameters(*types, products), f"{why}."
-    yield _parameters(*TYPE_GRID[0]), "8-bit weights and activations of every operator."
+    yield _parameters(*TYPE_GRID[0]), "8-bit weights and activations for every operator."
 
 
 def _listed(operators: list[str]) -> str:
@@ -88,7 +88,7 @@ def _parameters(
     return parameters
 
 
-def _types_said(parameters: Parameters) -> str:
+def _types_in_words(parameters: Parameters) -> str:
     return f"activations {parameters['activation_type']}, weights {parameters['weight_type']}"
 
 
@@ -99,7 +99,7 @@ class SmoothQuant(OnnxQuantization):
         return frozenset({"MatMul", "Gemm"})
 
     def title_parts(self, spec: TechniqueSpec, parameters: Parameters) -> list[str]:
-        return [_types_said(parameters), alpha_said(parameters)]
+        return [_types_in_words(parameters), alpha_in_words(parameters)]
 
     def variants(self, spec: TechniqueSpec, profile: GraphProfile) -> Iterator[Variant]:
         if not profile.attention or not (_NORMS & profile.operators or profile.operators >= _WRITTEN_OUT):
@@ -135,7 +135,7 @@ STATIC = StaticInt8(
     not_tried=(
         NotTried(
             title="entropy and percentile calibration",
-            reason="They gave the same accuracy as min-max where measured, at up to four times the calibration memory.",
+            reason="They measured the same accuracy as min-max, with up to four times the memory for calibration.",
         ),
     ),
 )

@@ -1,4 +1,4 @@
-"""What is known of the quantizations of ONNX models that need no calibration: dynamic int8 and blocks of weights."""
+"""Knowledge about quantizations of ONNX models without calibration: dynamic int8 and blocks of weights."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ class DynamicInt8(OnnxQuantization):
             reason = f"{why}; convolutions stay in float, where dynamic kernels are slow."
             yield variant("int8", True, reason, keep_float_operators=convolutions)
         elif Kind.PRODUCT in kinds:
-            yield variant("int8", False, f"{why}; one scale a tensor.")
+            yield variant("int8", False, f"{why}; one scale per tensor.")
 
 
 class WeightBlocks(OnnxQuantization):
-    """The weights of matrix products, and tables where asked, in blocks of 4 or 8 bits."""
+    """The weights of matrix products, and of tables if `embeddings` is set, in blocks of 4 or 8 bits."""
 
     def operators(self, spec: TechniqueSpec, parameters: Parameters, profile: GraphProfile) -> frozenset[str]:
         return frozenset({"MatMul", "Gather"} if parameters.get("embeddings") else {"MatMul"})
@@ -94,7 +94,7 @@ DYNAMIC = DynamicInt8(
         KernelRule(Kind.PRODUCT, (2.5, 1.5, 1.8, 0.8), None, "uint8", DOCUMENTED),
     ),
     noise=0.1,
-    per_tensor_noise=5.0,  # With dynamic ranges the noise of the weights is most of it.
+    per_tensor_noise=5.0,  # With dynamic ranges, most of the noise comes from the weights.
     measured_on=frozenset({"MatMul", "FusedMatMul", "Gemm", "FusedGemm", "Gather", "Attention"}),
 )
 BLOCKS = WeightBlocks(

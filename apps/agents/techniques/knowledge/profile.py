@@ -1,4 +1,4 @@
-"""A model as planning sees it: where time and bytes are, which operators are sensitive, on what machine."""
+"""A model as planning sees it: its time and bytes by operator, its sensitive operators, and the machine."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _MATRIX_PRODUCTS = frozenset({"MatMul", "FusedMatMul", "Gemm"})
 _FLOATS = {16: ("float16", "bfloat16"), 32: ("float32",), 64: ("float64",)}
 """Bits of number types."""
 _HEAVY_SHARE = 0.85
-"""Share of the time that convolutions and products take together where nothing was measured."""
+"""The share of the time that convolutions and products are assumed to take if nothing was measured."""
 
 
 @dataclass(frozen=True)
 class Node:
-    """One operator. `noise` is its noise-to-signal ratio when it alone is quantized; `None` is unknown."""
+    """One operator. `noise` is its noise-to-signal ratio if only it is quantized; `None` means unknown."""
 
     name: str
     op_type: str
@@ -31,14 +31,14 @@ class Node:
     time_share: float
     noise: float | None = None
     bits: float = 32.0
-    """Of a stored weight."""
+    """The bits of a stored weight."""
     head: bool = False
     """Whether it is the output head of a language model, which quantizations of PyTorch modules leave in float."""
 
 
 @dataclass(frozen=True)
 class Lead:
-    """What being in this form has won already, against the session's original: ratios original over this."""
+    """How much faster and smaller this form is than the session's original: ratios original over this form."""
 
     speedup: float = 1.0
     size_ratio: float = 1.0
@@ -51,9 +51,9 @@ class GraphProfile:
     size_bytes: int
     nodes: tuple[Node, ...]
     operator_noise: Mapping[str, float]
-    """Noise-to-signal ratio when every operator of a type, and nothing else, is quantized."""
+    """By operator type: the noise-to-signal ratio if all operators of that type are quantized, and no others."""
     flags: frozenset[str] | None
-    """Instruction sets of the worker; `None` before it is known."""
+    """The instruction sets of the worker; `None` before they are known."""
     latency_ms: float | None
     measured: bool
     """Whether shares and noise come from an analysis."""
@@ -61,11 +61,11 @@ class GraphProfile:
     generative: bool = False
     """Whether it is a language model that predicts the next token."""
     perplexity: bool = False
-    """Whether that is what is judged: its losses are told as perplexity then, and in points otherwise."""
+    """Whether the metric is perplexity. Losses are then given in perplexity, otherwise in points."""
     tied: bool = False
     """Whether its output head is the token table."""
     rows: frozenset[int] = frozenset()
-    """Lengths of the rows of matrices, where they are known: groups of weights must divide them."""
+    """The lengths of the rows of matrices, as far as they are known. Groups of weights must divide them."""
     lead: Lead = Lead()
 
     @property
@@ -96,10 +96,10 @@ class GraphProfile:
 
     @cached_property
     def noise_by_operator(self) -> Mapping[str, float]:
-        """Noise of each type: measured, else by its nodes, else as attention networks have it; unknown is absent.
+        """The noise of each type: measured, else from its nodes, else as in attention networks; absent if unknown.
 
-        A type counts for no less than the worst of its nodes alone: what breaks by itself (a norm whose variance is
-        rounded to zero) may happen not to while its neighbours are rounded too, and then does again on other examples.
+        A type's noise is at least that of its worst single node. A node that breaks alone (a norm whose variance is
+        rounded to zero) may by chance not break while its neighbours are rounded too, but break on other examples.
         """
         noises = dict(PRIOR_NOISE) if self.attention else {}
         total: dict[str, float] = {}
@@ -122,14 +122,15 @@ class GraphProfile:
 
     @cached_property
     def attention(self) -> bool:
-        """Whether it weighs by a softmax what it multiplies next; one that ends a classifier weighs nothing."""
+        """Whether it is an attention network: a softmax weights a following product. A softmax at the end of a
+        classifier does not count."""
         if self.product_share <= self.convolution_share:
             return False
         return "Attention" in self.operators or self._softmax_within
 
     @property
     def _softmax_within(self) -> bool:
-        """Whether a product of two computed matrices comes after a softmax, or softmaxes and norms alternate."""
+        """Whether a product of two computed matrices follows a softmax, or there are several softmaxes and norms."""
         softmaxes = [place for place, node in enumerate(self.nodes) if node.op_type == "Softmax"]
         if not softmaxes:
             return False
@@ -140,7 +141,7 @@ class GraphProfile:
 
     @cached_property
     def ranking(self) -> tuple[Node, ...]:
-        """Nodes from the most sensitive to the least; those of unknown sensitivity last, in the order of the graph."""
+        """The nodes, the most sensitive first. Nodes of unknown sensitivity come last, in the order of the graph."""
         return tuple(sorted(self.nodes, key=lambda node: (node.noise is None, -(node.noise or 0.0))))
 
 
@@ -177,7 +178,7 @@ def profile_of_analysis(analysis: AnalysisReport) -> GraphProfile:
 
 
 def profile_of_model(model: ModelSummary) -> GraphProfile:
-    """The profile of a model that nobody has run yet: shares by operator counts, sensitivities unknown."""
+    """The profile of a model that has not been run yet: shares from operator counts, sensitivities unknown."""
     table_bytes, tables = _tables(model)
     weighted = sum(count for op_type, count in model.operators.items() if op_type in KINDS) - tables
     heavy = sum(count for op_type, count in model.operators.items() if KINDS.get(op_type) in HEAVY)
@@ -210,7 +211,7 @@ def profile_of_model(model: ModelSummary) -> GraphProfile:
 
 
 def _float_bits(model: ModelSummary) -> float:
-    """Of a float of an ONNX file, on average: its quantizations start from halves and doubles as well."""
+    """The mean bits of a float in an ONNX file, whose quantizations also start from halves and doubles; else 32."""
     counts = {bits: sum(model.weight_dtypes.get(name, 0) for name in names) for bits, names in _FLOATS.items()}
     total = sum(counts.values())
     if model.format != Format.ONNX or not total:
@@ -219,7 +220,7 @@ def _float_bits(model: ModelSummary) -> float:
 
 
 def _tables(model: ModelSummary) -> tuple[int, int]:
-    """Bytes of a language model's token table, and how many modules share them; zeros where nothing is known."""
+    """The bytes of a language model's token table, and how many modules share it; zeros if unknown."""
     tables = model.operators.get("Embedding", 0)
     if model.language is None or not model.language.embedding_parameters or not tables:
         return 0, 0
@@ -237,7 +238,7 @@ def _bits(layer: Layer) -> float:
 
 
 def _is_head(layer: Layer, language: LanguageModel | None) -> bool:
-    """Whether a linear layer makes logits of the whole vocabulary; tied to the table or not, it is as large."""
+    """Whether a linear layer makes the logits of the whole vocabulary. It is as large as the table, tied or not."""
     if language is None or not language.generative or KINDS.get(layer.op_type) is not Kind.PRODUCT:
         return False
     table = language.embedding_parameters
@@ -254,7 +255,8 @@ def _noise(sqnr_db: float | None) -> float | None:
 
 
 def _time_shares(layers: tuple[Layer, ...]) -> list[float]:
-    """Shares of the time: measured, else by multiply-accumulates, else equal among convolutions and products."""
+    """The layers' shares of the time: measured, else from multiply-accumulates, else equal for convolutions and
+    products."""
     measured = [layer.time_share or 0.0 for layer in layers]
     if sum(measured) > 0:
         return [share / max(1.0, sum(measured)) for share in measured]

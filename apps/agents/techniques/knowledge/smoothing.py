@@ -8,7 +8,7 @@ from typing import Any
 _SEARCHED = -1.0
 
 
-def alpha_said(parameters: Mapping[str, Any]) -> str:
-    """How much of the difficulty goes into the weights, for a title."""
+def alpha_in_words(parameters: Mapping[str, Any]) -> str:
+    """The share of the difficulty that goes into the weights, for a title."""
     alpha = float(parameters.get("alpha", _SEARCHED))
     return "alpha searched" if alpha == _SEARCHED else f"alpha {alpha:g}"

@@ -1,4 +1,4 @@
-"""What one technique's spec knows of it: the shape, with defaults that do for any technique."""
+"""The base classes for knowledge about one technique, with defaults that work for any."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from apps.agents.techniques.knowledge.cost import Cost, CostFacts, CostRule, usual_rule
 from apps.agents.techniques.knowledge.grid import searched, value_text, walk
 from apps.agents.techniques.knowledge.kernels import KernelRule
 from apps.agents.techniques.knowledge.profile import GraphProfile, Node
@@ -17,29 +18,30 @@ if TYPE_CHECKING:
 
 Parameters = Mapping[str, Any]
 _NUMBER_TYPES = ("activation_type", "weight_type", "bits", "type", "dtype")
-"""Parameters that choose a number type."""
+"""The parameters that choose a number type."""
 _SCOPE = ("operators", "keep_float_operators", "keep_float_nodes", "embeddings", "bits", "type", "group_size")
-"""Parameters that say what is quantized how finely."""
+"""The parameters that determine what is quantized, and how finely."""
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """A plain technique that a clever one has to beat, and so is measured beside it."""
+    """A plain technique that a clever one has to beat. It is measured as well, for comparison."""
 
     technique: str
     label: str
-    """The plain one's, in words: `plain rounding`."""
+    """The plain technique in words: `plain rounding`."""
     done: str
     """What was done to its candidate: `rounded to the nearest at the same bits`."""
     effort: str
-    """What the clever one adds: `calibration`."""
+    """What the clever technique adds: `calibration`."""
     alike: Callable[[Parameters], Hashable]
-    """Of parameters, what must be the same for the two to be compared."""
+    """Maps parameters to a value that must be equal for the two to be compared."""
 
 
 @dataclass(frozen=True)
 class Superseded:
-    """Another technique does the same better: this one is tried only where that is not there, or where it is named."""
+    """Another technique does the same better. This one is tried only if that is not available, or if the criteria name
+    this one."""
 
     by: str
     reason: str
@@ -47,7 +49,7 @@ class Superseded:
 
 @dataclass(frozen=True)
 class NotTried:
-    """A part of its grid that a technique leaves out wherever it is tried, and why."""
+    """A part of its grid that a technique always leaves out, and why."""
 
     title: str
     reason: str
@@ -65,46 +67,72 @@ class Cut:
 
 
 @dataclass(frozen=True)
+class Outlook:
+    """The predicted effect of a technique that is no quantization. Ratios are original over candidate."""
+
+    speedup: float
+    size_ratio: float
+    metric_drop_points: float
+    metric_drop_high: float
+    """The loss to expect at worst."""
+    basis: str
+    """Where the numbers come from, without a full stop."""
+
+
+@dataclass(frozen=True)
 class TechniqueKnowledge:
-    """What planning knows of a technique. As it stands it does for any: the spec's expectation and its searched values.
+    """What planning knows about a technique. The defaults work for any: the spec's expectation and its searched values.
 
     Override what is known better. A quantization whose numbers follow from the model is a `QuantizationKnowledge`.
     """
 
     prepared_by: str | None = None
-    """The technique whose result it starts from, where that may be used; made once for all that name it."""
+    """The technique from whose result it starts, if that may be used. It is applied once for all that name it."""
     tried_anyway: bool = False
-    """Whether it is tried whatever is predicted, because it is cheap and does no harm."""
+    """Whether it is always tried, because it is cheap and harmless."""
     makes_halves: bool = False
-    """Whether it wins nothing where weights are in half precision already."""
+    """Whether it does not gain anything if weights are in half precision already."""
     superseded: Superseded | None = None
     baseline: Baseline | None = None
     not_tried: tuple[NotTried, ...] = ()
     cuts: tuple[Cut, ...] = ()
     """Variants of it that are only tried with a training behind them, the gentlest first."""
+    cost_rule: CostRule | None = None
+    """How long applying it takes; `None` is what techniques of its family take."""
     forbids: tuple[tuple[str, str], ...] = ()
-    """Families of techniques that may not follow it, each with the reason. After a quantization none may."""
+    """Families of techniques that may not follow it, each with the reason. No technique may follow a quantization."""
+    hands_on_to: tuple[str, ...] = ()
+    """Families of techniques that are also applied to its result, because their gains multiply."""
 
     @property
     def predicts(self) -> bool:
-        """Whether speed, size and loss follow from the model; otherwise the expectation stands for every model."""
+        """Whether speed, size and loss follow from the model. If not, the expectation is used for every model."""
         return False
 
     def variants(self, spec: TechniqueSpec, profile: GraphProfile) -> Iterator[Variant]:
-        """The variants worth a thought for this form of the model: by default those of the values to search."""
+        """The variants to consider for this form of the model; by default, all combinations of the values to search."""
         for parameters in walk(spec.parameters):
             yield Variant(spec.name, parameters, spec.summary)
 
+    def cost(self, spec: TechniqueSpec, parameters: Parameters, facts: CostFacts) -> Cost:
+        """How long one application with these complete parameters takes; it tells, and decides nothing."""
+        rule = self.cost_rule or usual_rule(spec.family, spec.needs_calibration)
+        return rule.cost(parameters, facts)
+
     def title_parts(self, spec: TechniqueSpec, parameters: Parameters) -> list[str]:
-        """What tells a variant from its siblings, for its title, besides what stays in float."""
+        """How a variant differs from others, for its title, without what stays in float."""
         return [value_text(one, parameters.get(one.name, one.default)) for one in searched(spec.parameters)]
+
+    def outlook(self, parameters: Parameters, profile: GraphProfile) -> Outlook | None:
+        """The predicted effect on this form of the model; `None` if only the spec's expectation is known."""
+        return None
 
     def operators(self, spec: TechniqueSpec, parameters: Parameters, profile: GraphProfile) -> frozenset[str]:
         """The operator types that it changes."""
         return frozenset(spec.acts_on) or profile.operators
 
     def reaches(self, node: Node) -> bool:
-        """Whether it changes this node of such a type."""
+        """Whether it changes this node, whose type is one of `operators`."""
         return True
 
     def training(self, minutes: float) -> Parameters | None:
@@ -112,20 +140,22 @@ class TechniqueKnowledge:
         return None
 
     def number_types(self, parameters: Parameters) -> tuple[str, ...] | None:
-        """The choice of number types, of which several are measured; `None` where it makes none."""
+        """The chosen number types; `None` if it does not choose any. Several choices are measured."""
         return None
 
     def scope(self, parameters: Parameters) -> Hashable:
-        """What two variants must have in common for one's loss to say something of the other's."""
+        """A value that is equal for two variants if the loss of one is evidence for the loss of the other."""
         return _plain(parameters)
 
 
 @dataclass(frozen=True)
 class QuantizationKnowledge(TechniqueKnowledge, ABC):
-    """Of a technique that stores numbers in fewer bits: its numbers follow from the operators that it changes."""
+    """Knowledge about a technique that stores numbers in fewer bits. Predictions follow from the operators it
+    changes."""
 
     kernels: tuple[KernelRule, ...] = ()
-    """How much faster operators run, the first rule that fits; what has none runs as fast as before."""
+    """How much faster operators run. The first rule that fits applies; operators without a rule run as fast as
+    before."""
 
     @property
     def predicts(self) -> bool:
@@ -133,32 +163,32 @@ class QuantizationKnowledge(TechniqueKnowledge, ABC):
 
     @abstractmethod
     def bytes_left(self, parameters: Parameters, node: Node) -> float:
-        """Bytes of a changed weight against those that it takes now, scales included."""
+        """The bytes of a changed weight, including scales, as a share of its present bytes."""
 
     @abstractmethod
     def noise_scale(self, parameters: Parameters) -> float:
-        """Noise against that of 8 bits with fixed ranges, which the sensitivity analysis measures."""
+        """Noise relative to 8 bits with fixed ranges, which the sensitivity analysis measures."""
 
     @property
     def narrows_all(self) -> bool:
-        """Whether no weight of the file stays as it is."""
+        """Whether it narrows every weight in the file."""
         return False
 
     def weight_type(self, parameters: Parameters) -> str | None:
-        """The number type of the weights as `kernels` call it."""
+        """The number type of the weights, as named in `kernels`."""
         weight = parameters.get("weight_type") or parameters.get("type") or parameters.get("dtype")
         return str(weight) if weight is not None else None
 
     def nats(self, parameters: Parameters) -> float | None:
-        """What a language model loses with every layer changed, in nats per token; `None` where nobody measured it."""
+        """A language model's loss with every layer changed, in nats per token; `None` if it was never measured."""
         return None
 
     def seen(self, parameters: Parameters, profile: GraphProfile) -> frozenset[str] | None:
-        """Operator types on which its noise was measured; `None` where all that is known is of whole models."""
+        """The operator types on which its noise was measured; `None` if only losses of whole models are known."""
         return profile.operators
 
     def fragile(self, profile: GraphProfile) -> tuple[str, ...]:
-        """Operator types that explain a predicted collapse, and that other variants leave in float."""
+        """Operator types that explain a predicted collapse and that other variants leave in float."""
         return ()
 
     def number_types(self, parameters: Parameters) -> tuple[str, ...] | None:
@@ -169,7 +199,7 @@ class QuantizationKnowledge(TechniqueKnowledge, ABC):
 
 
 def _plain(parameters: Parameters) -> Hashable:
-    """The parameters as one value that can be compared; the order of names in a list says nothing."""
+    """The parameters as one value that can be compared. The order of names in a list does not matter."""
     return tuple(
         (name, tuple(sorted(value)) if isinstance(value, list | tuple) else value)
         for name, value in sorted(parameters.items())

@@ -1,4 +1,4 @@
-"""What is known of techniques for Keras models and SavedModels: their expectations, until somebody measures more."""
+"""Knowledge about techniques for Keras models and SavedModels. Only their specs' expectations are known so far."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class DefaultsOnly(TechniqueKnowledge):
-    """One variant: each of these trains the model again, or is for hardware that few have; members search by hand."""
+    """Only the default variant: these techniques train the model again, or are for hardware that few have."""
 
     def variants(self, spec: TechniqueSpec, profile: GraphProfile) -> Iterator[Variant]:
         yield Variant(spec.name, {}, spec.summary)
@@ -25,5 +25,5 @@ class DefaultsOnly(TechniqueKnowledge):
 
 DEFAULTS_ONLY = DefaultsOnly()
 CLUSTERING = DefaultsOnly(
-    forbids=(("pruning", "It trains the model again, and then no two weights share a value any more."),)
+    forbids=(("pruning", "It trains the model again, after which weights no longer share values."),)
 )

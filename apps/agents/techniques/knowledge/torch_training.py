@@ -1,4 +1,4 @@
-"""What is known of techniques that train PyTorch models."""
+"""Knowledge about techniques that train PyTorch models."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Recovery(TechniqueKnowledge):
-    """It gives back what another technique took, so no candidate is made of it alone."""
+    """It only recovers what another technique has cost, so it does not have variants of its own."""
 
     def variants(self, spec: TechniqueSpec, profile: GraphProfile) -> Iterator[Variant]:
         return iter(())

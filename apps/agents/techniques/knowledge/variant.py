@@ -1,4 +1,4 @@
-"""A technique with parameters that the planner thinks about."""
+"""A technique with parameters that the planner considers."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ NO_PLACE = 1000
 
 @dataclass(frozen=True)
 class Variant:
-    """A technique with parameters, and why it belongs to the grid."""
+    """A technique with parameters, and why it is in the grid."""
 
     technique: str
     parameters: Mapping[str, Any]
     reason: str
     place: int = NO_PLACE
-    """Which of two that are worth as much comes first: the lower one."""
+    """The order of variants with equal worth: the lowest first."""

@@ -20,7 +20,7 @@ from apps.agents.contracts.errors.techniques import (
 from apps.agents.contracts.reports.model import TensorSpec
 from apps.agents.measuring.engine import open_engine
 from apps.agents.measuring.protocol import ModelFile
-from apps.agents.techniques.base import Made
+from apps.agents.techniques.base import Optimized
 from tests.agents import torch_uploads
 from tests.agents.training_lessons import EXAMPLES, pictures
 from tests.agents.workshop import Workshop
@@ -84,7 +84,7 @@ def accuracy(file: Path, folder: Path) -> float:
     return float((outputs[0].argmax(1) == np.arange(EXAMPLES) % 5).mean())
 
 
-def widths(made: Made) -> dict[str, list[int]]:
+def widths(made: Optimized) -> dict[str, list[int]]:
     found: dict[str, list[int]] = made.result.evidence["widths"]
     return found
 

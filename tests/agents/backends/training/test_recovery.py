@@ -21,7 +21,7 @@ from apps.agents.contracts.errors.training import ModelNotTrainable, TrainingPar
 from apps.agents.contracts.reports.model import TensorSpec
 from apps.agents.measuring.engine import open_engine
 from apps.agents.measuring.protocol import ModelFile
-from apps.agents.techniques.base import Assignment, Made, agent_for
+from apps.agents.techniques.base import Assignment, Optimized, agent_for
 from tests.agents import torch_models, torch_uploads
 from tests.agents.training_lessons import EXAMPLES, pictures
 from tests.agents.workshop import Workshop
@@ -40,7 +40,7 @@ def examples(workshop: Workshop) -> Path:
     return workshop.examples(x=pictures(), y=np.arange(EXAMPLES) % 5)
 
 
-def accuracy(made: Made, folder: Path, format: str) -> float:  # noqa: A002
+def accuracy(made: Optimized, folder: Path, format: str) -> float:  # noqa: A002
     outputs = load_model(made.artifact, folder).run({"x": pictures()})
     return float((outputs[0].argmax(1) == np.arange(EXAMPLES) % 5).mean())
 

@@ -1,0 +1,94 @@
+"""Structured pruning of an ONNX file without training, as a technique: what is cut, how it is mended, what shows it."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+from onnx import ModelProto, checker, shape_inference
+
+from apps.agents.backends.onnx import files
+from apps.agents.backends.onnx.graph import library_words
+from apps.agents.backends.onnx.pruning.anatomy import Anatomy, examine, why_nothing
+from apps.agents.backends.onnx.pruning.compensation import Compensation, FittedLayer
+from apps.agents.backends.onnx.pruning.flow import Flow
+from apps.agents.backends.onnx.pruning.plan import CutPlan, Planner
+from apps.agents.backends.onnx.pruning.surgery import cut
+from apps.agents.backends.onnx.saving import save_artifact
+from apps.agents.contracts.context import Context
+from apps.agents.contracts.errors.techniques import TechniqueNotApplicable, TechniqueNothingToPrune
+from apps.agents.techniques.base import Applied, Assignment
+from apps.agents.techniques.pruning import PruningAgent, Reduction
+
+BATCH = 16
+"""Examples that go through the model together: a layer's patches of them are in memory at once."""
+_CHOSEN, _FITTED = 0.3, 0.95
+"""Shares of the progress bar when channels are chosen, and when layers are fitted."""
+_LACK = 0.01
+"""By so much less than asked the share that is removed may be, because widths are whole steps."""
+
+
+class StructuredPruning(PruningAgent):
+    """Cuts channels, and fits the layers behind them again by least squares on calibration examples."""
+
+    _anatomy: Anatomy
+    _plan: CutPlan
+
+    def check(self, assignment: Assignment, context: Context) -> None:
+        """Follows the channels, too. Raises `TechniqueNothingToPrune` with the reasons where none may be cut."""
+        super().check(assignment, context)
+        model = files.open_model(assignment.model, assignment.scratch)
+        feeds = next(assignment.batches(1, 1))
+        folder = Path(tempfile.mkdtemp(prefix="pruning-", dir=assignment.scratch))
+        self._anatomy = examine(model, folder, feeds, assignment.dataset.layout.rows(feeds))
+        if not self._anatomy.cuttable:
+            raise TechniqueNothingToPrune(technique=assignment.spec.label, reason=why_nothing(self._anatomy.uncut))
+
+    def forecast(self, assignment: Assignment) -> Reduction:
+        """As if every group kept the same share. Raises `TechniqueNotApplicable` where that removes too little."""
+        asked, multiple = float(assignment.parameters["macs_removed"]), int(assignment.parameters["multiple_of"])
+        found = Reduction(self._anatomy.whole, self._anatomy.uniform(asked, multiple))
+        if found.macs_removed < asked - _LACK:
+            reason = (
+                f"with widths in multiples of {multiple} at most {found.macs_removed:.0%} of its multiply-accumulates "
+                f"can be removed, and {asked:.0%} are asked for"
+            )
+            raise TechniqueNotApplicable(technique=assignment.spec.label, reason=reason)
+        return found
+
+    def apply(self, assignment: Assignment, context: Context) -> Applied:
+        chosen, anatomy, flow = assignment.parameters, self._anatomy, _flow(assignment)
+        planner = Planner(anatomy, flow, chosen, assignment.seed)
+        self._plan = planner.plan(lambda share, what: context.progress(_CHOSEN * share, what))
+        proto = cut(anatomy.trace, self._plan.kept)
+        fitted: list[FittedLayer] = []
+        if chosen["compensate"]:
+            mending = Compensation(anatomy.trace, self._plan.kept, proto, flow, chosen["ridge"], assignment.seed)
+            fitted = mending.run(lambda share, what: context.progress(_CHOSEN + (_FITTED - _CHOSEN) * share, what))
+        context.progress(_FITTED, "checking the graph")
+        _check(proto, assignment.spec.label)
+        found = {**self.reduction(assignment).evidence(), **self._plan.evidence(anatomy)}
+        return Applied(save_artifact(proto, assignment.out), {**found, "fitted": [asdict(one) for one in fitted]})
+
+    def reduction(self, assignment: Assignment) -> Reduction:
+        return Reduction(self._anatomy.whole, self._anatomy.left(self._plan.widths, self._plan.kept))
+
+
+def _flow(assignment: Assignment) -> Flow:
+    examples = min(int(assignment.parameters["calibration_examples"]), len(assignment.dataset.calibration_indices))
+    return Flow(lambda count: assignment.batches(count, BATCH), examples, assignment.threads)
+
+
+def _check(proto: ModelProto, label: str) -> None:
+    """What ONNX's own checker and shape inference say of the graph; they raise where shapes contradict each other."""
+    standard = all(entry.domain in ("", "ai.onnx") for entry in proto.opset_import if _used(proto, entry.domain))
+    if not standard:
+        return
+    with library_words(label):
+        checker.check_model(proto)
+        shape_inference.infer_shapes(proto, check_type=True, strict_mode=True)
+
+
+def _used(proto: ModelProto, domain: str) -> bool:
+    return any(node.domain == domain for node in proto.graph.node)

@@ -1,0 +1,80 @@
+"""A model taken apart for pruning: its channels, the groups that may be cut, and what each layer computes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from apps.agents.backends.onnx import files
+from apps.agents.backends.onnx.normalization import normalized
+from apps.agents.backends.onnx.pruning.allocation import Widths, Work, uniform, work_of
+from apps.agents.backends.onnx.pruning.channels import Kept
+from apps.agents.backends.onnx.pruning.groups import Group, everything, groups_of, without
+from apps.agents.backends.onnx.pruning.rules import trace_channels
+from apps.agents.backends.onnx.pruning.surgery import sliced
+from apps.agents.backends.onnx.pruning.tracing import Trace
+from apps.agents.backends.onnx.pruning.workload import costs_of, macs_of, workload
+from apps.agents.backends.onnx.workbench import fold
+from apps.agents.measuring.engine import Feeds
+from apps.agents.techniques.pruning import Workload
+
+_REASONS_TOLD = 3
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """A folded graph with what was found out about it."""
+
+    trace: Trace
+    cuttable: tuple[Group, ...]
+    uncut: tuple[Group, ...]
+    work: Work
+    parameters: int
+
+    @property
+    def whole(self) -> Workload:
+        """Before anything is cut."""
+        return self.left({group.name: group.width for group in self.cuttable}, everything(self.trace))
+
+    def left(self, widths: Widths, kept: Kept) -> Workload:
+        """When each group has this width and these channels are kept."""
+        gone = sum(self.trace.stored[name].size - array.size for name, array in sliced(self.trace, kept).items())
+        return Workload(round(self.work.left(widths)), self.parameters - gone, sum(widths.values()))
+
+    def uniform(self, macs_removed: float, multiple_of: int) -> Workload:
+        """When every group keeps the same share of its channels."""
+        widths = uniform(self.cuttable, self.work, macs_removed, multiple_of)
+        return self.left(widths, self.kept({g.name: np.arange(g.width) for g in self.cuttable}, widths))
+
+    def kept(self, orders: dict[str, np.ndarray], widths: Widths) -> Kept:
+        """The channels that stay when each group keeps the first of its order."""
+        kept = everything(self.trace)
+        for group in self.cuttable:
+            kept = without(self.trace, kept, group.roots[orders[group.name][widths[group.name] :]])
+        return kept
+
+
+def examine(model: Path, folder: Path, feeds: Feeds, examples: int) -> Anatomy:
+    """The anatomy of an opened model; `feeds` are `examples` examples. Raises `ModelNotLoadable`, `ModelRunFailed`."""
+    return anatomy_of(fold(normalized(model, folder), folder / "folded.onnx"), feeds, examples)
+
+
+def anatomy_of(folded: Path, feeds: Feeds, examples: int) -> Anatomy:
+    """The same of a graph that is folded already."""
+    costs, shapes = costs_of(folded, feeds, examples)
+    trace = trace_channels(files.load_proto(folded), shapes)
+    groups = groups_of(trace)
+    cuttable = tuple(group for group in groups if group.reason is None and group.width > 1)
+    uncut = tuple(group for group in groups if group.reason is not None)
+    return Anatomy(trace, cuttable, uncut, work_of(trace, cuttable, macs_of(costs)), workload(costs).parameters)
+
+
+def why_nothing(uncut: tuple[Group, ...]) -> str:
+    """Why no group may be cut, with the reasons of the first few."""
+    if not uncut:
+        return "it has no convolution and no matrix product with stored weights whose channels could be followed"
+    told = [f"{group.name} {group.reason}" for group in uncut[:_REASONS_TOLD]]
+    more = len(uncut) - len(told)
+    return "; ".join(told) + (f"; and {more} more" if more else "")

@@ -1,0 +1,100 @@
+"""Fitting the layers behind a cut again, one after the other, to what the original computes on calibration examples.
+
+The method is layer-wise least squares as in Luo et al. 2017 (ThiNet, https://arxiv.org/abs/1707.06342) and He et al.
+2017 (https://arxiv.org/abs/1707.06168), with inputs from the net as pruned and mended so far, and whole patches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto
+
+from apps.agents.backends.onnx.pruning.channels import Kept
+from apps.agents.backends.onnx.pruning.flow import Flow
+from apps.agents.backends.onnx.pruning.least_squares import fit
+from apps.agents.backends.onnx.pruning.moments import Moments
+from apps.agents.backends.onnx.pruning.order import Aim, Order
+from apps.agents.backends.onnx.pruning.patches import Take, rows_of
+from apps.agents.backends.onnx.pruning.tracing import Layer, Trace
+from apps.agents.backends.onnx.pruning.weights import Weights
+
+FITTED = frozenset({"Conv", "Gemm", "MatMul"})
+MOST_ROWS = 200_000
+"""Of one layer; more say nothing new of its covariances."""
+ROWS_PER_FEATURE = 25
+LEAST_ROWS = 20_000
+
+Tell = Callable[[float, str], None]
+
+
+@dataclass(frozen=True)
+class FittedLayer:
+    """How well a layer's outputs come out again: shares of their variance that are missed."""
+
+    name: str
+    error_before: float
+    error: float
+
+
+@dataclass(frozen=True)
+class Compensation:
+    """One pruned graph, `proto`, that is fitted to the one it was cut from."""
+
+    trace: Trace
+    kept: Kept
+    proto: ModelProto
+    flow: Flow
+    ridge: float
+    seed: int = 0
+
+    def run(self, tell: Tell) -> list[FittedLayer]:
+        """Fit every layer whose input changed, in place."""
+        order, weights = Order(self.trace, self.kept), Weights(self.proto)
+        layers = [layer for layer in order.layers if layer.node.op_type in FITTED]
+        found = []
+        for number, layer in enumerate(layers):
+            tell(number / len(layers), f"fitting {layer.name}")
+            moments = self._moments(layer, order.aim(layer), weights)
+            result = fit(moments, weights.read(layer), self.ridge)
+            weights.write(layer, result.weight, result.bias)
+            order.fitted.add(layer.name)
+            found.append(FittedLayer(layer.name, result.error_before, result.error))
+        return found
+
+    def _moments(self, layer: Layer, aim: Aim, weights: Weights) -> Moments:
+        """Of the layer's input as it is now, and of what it is to give for it."""
+        moments, kernel, groups = Moments(), weights.kernel(layer), weights.groups(layer)
+        features = weights.read(layer).shape[-1]
+        take = _Sample(features, self.flow.examples, self.seed)
+        stays = np.flatnonzero(self.kept[layer.ids_out])
+        read = [layer.source, *([aim.given] if aim.given else [])]
+        place = -1 if not kernel else 1
+        for (wanted,), (source, *given) in self.flow.through((self.trace.proto, [aim.wanted]), (self.proto, read)):
+            target = np.take(wanted, stays, axis=place)
+            target = target - given[0] if given else target
+            moments.add(*rows_of(layer.node, source, target, kernel, groups, take.of(len(source))))
+        return moments
+
+
+class _Sample:
+    """Draws as many rows of each batch as a layer's covariances need, the same ones every time."""
+
+    def __init__(self, features: int, examples: int, seed: int) -> None:
+        rows = min(MOST_ROWS, max(LEAST_ROWS, ROWS_PER_FEATURE * features))
+        self._each = -(-rows // examples)
+        self._random = np.random.default_rng(seed)
+
+    def of(self, examples: int) -> Take:
+        """For a batch of so many examples."""
+
+        def take(places: int) -> NDArray[np.int64]:
+            wanted = min(places, self._each * examples)
+            if wanted == places:
+                return np.arange(places)
+            return np.sort(self._random.choice(places, wanted, replace=False))
+
+        return take

@@ -1,0 +1,50 @@
+"""Operators that work on two or more tensors place by place, with broadcasting: additions couple channels."""
+
+from __future__ import annotations
+
+from onnx import NodeProto
+
+from apps.agents.backends.onnx.pruning.channels import Axis
+from apps.agents.backends.onnx.pruning.tracing import Trace, pin_all
+
+
+def elementwise(trace: Trace, node: NodeProto) -> None:
+    """Channels of all operands on one axis are coupled; stored operands are cut with them."""
+    names = [name for name in node.input if name]
+    rank = len(trace.shape(node.output[0]) or ())
+    known = {name: axis for name in names if (axis := trace.axes.get(name)) is not None}
+    if not known or not rank:
+        return
+    wide = {name: axis for name, axis in known.items() if len(axis.ids) > 1}
+    first = next(iter((wide or known).items()))
+    place = _from_end(trace, *first)
+    ids = first[1].ids
+    for name in names:
+        if not _joins(trace, name, place, len(ids), first[1]):
+            pin_all(trace, node, f"goes into {node.name} ({node.op_type}), together with a tensor on other axes")
+            return
+    trace.axes[node.output[0]] = Axis(rank + place, ids)
+
+
+def _joins(trace: Trace, name: str, place: int, count: int, axis: Axis) -> bool:
+    """Couple one operand with the channels that stand `place` from the end; `False` where that cannot be."""
+    length = trace.length(name, place)
+    own = trace.axes.get(name)
+    if own is not None and _from_end(trace, name, own) != place:
+        return False
+    if length is None or (length == 1 and count > 1):
+        if own is not None:
+            trace.channels.pin(own.ids, f"{name} is spread over all channels")
+        return True
+    if own is not None:
+        trace.channels.join(axis.ids, own.ids)
+        return True
+    if name in trace.stored:
+        trace.cut(name, trace.stored[name].ndim + place, axis.ids)
+        return True
+    return False
+
+
+def _from_end(trace: Trace, name: str, axis: Axis) -> int:
+    """The place of the axis, counted from the end, as broadcasting counts."""
+    return axis.place - len(trace.shape(name) or ())

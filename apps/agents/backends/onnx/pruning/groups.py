@@ -1,0 +1,67 @@
+"""Groups of channels that are cut by one number: those that the same layers make. Which can be cut, and which not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from apps.agents.backends.onnx.pruning.channels import Ids, Kept
+from apps.agents.backends.onnx.pruning.tracing import Layer, Trace
+
+
+@dataclass(frozen=True)
+class Group:
+    """Classes of channels that the same layers make. Cutting one class takes one channel from each of them."""
+
+    name: str
+    """Of the layers that make them: `blocks.0.body.3 + blocks.0.shortcut.0`."""
+    roots: Ids
+    """Its classes, in the order of the first layer's channels."""
+    makers: tuple[str, ...]
+    """Names of the layers that make its channels; a depthwise one hands its own on."""
+    reason: str | None = None
+    """Why it must stay whole; `None` where it may be cut."""
+
+    @property
+    def width(self) -> int:
+        return len(self.roots)
+
+
+def groups_of(trace: Trace) -> list[Group]:
+    """All groups with a layer that makes their channels, in the graph's order."""
+    makers: dict[int, list[str]] = {}
+    for layer in trace.layers:
+        for root in np.unique(trace.channels.roots(layer.ids_out)).tolist():
+            makers.setdefault(root, []).append(layer.name)
+    by_makers: dict[tuple[str, ...], list[int]] = {}
+    for root in sorted(makers):
+        by_makers.setdefault(tuple(makers[root]), []).append(root)
+    return [_group(trace, names, roots) for names, roots in by_makers.items()]
+
+
+def _group(trace: Trace, makers: tuple[str, ...], roots: list[int]) -> Group:
+    reasons = (reason for root in roots if (reason := trace.channels.reason(root)) is not None)
+    return Group(" + ".join(makers), np.array(roots, np.int64), makers, next(reasons, None))
+
+
+def readers_of(trace: Trace, group: Group) -> list[Layer]:
+    """The layers that mix the group's channels; depthwise ones hand them on and are none of them."""
+    own = set(group.roots.tolist())
+    return [
+        layer
+        for layer in trace.layers
+        if not layer.depthwise
+        and layer.ids_in is not None
+        and own.intersection(trace.channels.roots(layer.ids_in).tolist())
+    ]
+
+
+def everything(trace: Trace) -> Kept:
+    """All channels stay."""
+    return np.ones(len(trace.channels.roots()), bool)
+
+
+def without(trace: Trace, kept: Kept, roots: Ids) -> Kept:
+    """`kept` less the classes `roots`."""
+    return kept & ~np.isin(trace.channels.roots(), roots)

@@ -1,0 +1,77 @@
+"""Choosing what is cut: channels ranked, groups weighed by what the output loses without them, widths shared out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from apps.agents.backends.onnx.pruning.allocation import Widths, by_sensitivity, uniform
+from apps.agents.backends.onnx.pruning.anatomy import Anatomy
+from apps.agents.backends.onnx.pruning.channels import Kept
+from apps.agents.backends.onnx.pruning.flow import Flow
+from apps.agents.backends.onnx.pruning.selection import rank
+from apps.agents.backends.onnx.pruning.sensitivity import sensitivities
+from apps.agents.backends.onnx.pruning.statistics import readings
+
+SENSITIVITY_EXAMPLES = 128
+_RANKED = 0.3
+"""Share of the progress bar for ranking channels."""
+
+
+@dataclass(frozen=True)
+class CutPlan:
+    """What is cut."""
+
+    widths: Widths
+    kept: Kept
+    sensitivity: Mapping[str, float]
+    """Noise over signal at the output by group, per unit of what its readers lose; empty where it was not measured."""
+
+    def evidence(self, anatomy: Anatomy) -> dict[str, Any]:
+        """Channels per layer, groups with their sensitivities, and what was left uncut and why, as plain JSON."""
+        layers = {
+            layer.name: [len(layer.ids_out), int(self.kept[layer.ids_out].sum())] for layer in anatomy.trace.layers
+        }
+        groups = [
+            {
+                "name": group.name,
+                "width": group.width,
+                "kept": self.widths[group.name],
+                "sensitivity": self.sensitivity.get(group.name),
+            }
+            for group in anatomy.cuttable
+        ]
+        uncut = [{"name": group.name, "width": group.width, "reason": group.reason} for group in anatomy.uncut]
+        return {"channels_by_layer": layers, "groups": groups, "uncut": uncut}
+
+
+@dataclass(frozen=True)
+class Planner:
+    """Plans a cut of one model by the technique's `parameters`."""
+
+    anatomy: Anatomy
+    flow: Flow
+    parameters: Mapping[str, Any]
+    seed: int
+
+    def plan(self, tell: Callable[[float, str], None]) -> CutPlan:
+        """What to cut, from two looks at calibration examples: how channels vary, and what the output loses."""
+        trace, groups = self.anatomy.trace, self.anatomy.cuttable
+        tell(0.0, f"looking at the channels of {len(groups)} groups")
+        read = readings(trace, groups, self.flow, self.seed)
+        rankings = {
+            group.name: rank(trace, group, read[group.name], str(self.parameters["importance"])) for group in groups
+        }
+        asked, multiple = float(self.parameters["macs_removed"]), int(self.parameters["multiple_of"])
+        found: dict[str, float] = {}
+        if self.parameters["allocation"] == "uniform":
+            widths = uniform(groups, self.anatomy.work, asked, multiple)
+        else:
+            few = self.flow.fewer(SENSITIVITY_EXAMPLES)
+            found = sensitivities(
+                trace, groups, read, rankings, few, lambda share, what: tell(_RANKED + (1 - _RANKED) * share, what)
+            )
+            widths = by_sensitivity(groups, self.anatomy.work, rankings, found, asked, multiple)
+        kept = self.anatomy.kept({name: one.order for name, one in rankings.items()}, widths)
+        return CutPlan(widths, kept, found)

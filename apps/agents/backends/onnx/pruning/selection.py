@@ -1,0 +1,94 @@
+"""In which order the channels of a group go, and how much of what layers read of them is lost by then."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from apps.agents.backends.onnx.pruning.groups import Group
+from apps.agents.backends.onnx.pruning.moments import Matrix
+from apps.agents.backends.onnx.pruning.statistics import Reading
+from apps.agents.backends.onnx.pruning.tracing import Trace
+
+IMPORTANCES = ("reconstruction", "variance", "l2")
+_TINY = 1e-10
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """A group's classes, the most important first, and what is lost with the first k of them alone."""
+
+    order: NDArray[np.int64]
+    """Places in `Group.roots`."""
+    loss: Matrix
+    """[classes + 1]: with the first k kept, the share of what is read that no weights can make of them; 0 to 1."""
+
+
+def rank(trace: Trace, group: Group, read: Sequence[Reading], importance: str) -> Ranking:
+    """The ranking by one of `IMPORTANCES`.
+
+    `reconstruction` keeps the channels from which the others can be predicted best, one after the other: a column
+    subset by pivoting on the covariance, as in Farahat et al. 2013 (https://arxiv.org/abs/1312.6838), each class
+    weighed by what its readers make of it. `variance` is the variance of each times that, `l2` the norm of the weights
+    that make and read it.
+    """
+    if importance == "reconstruction":
+        return _eliminated(read, group.width, None)
+    score = _norms(trace, group, read) if importance == "l2" else _variances(read)
+    return _eliminated(read, group.width, np.argsort(-score, kind="stable"))
+
+
+def _eliminated(read: Sequence[Reading], width: int, order: NDArray[np.int64] | None) -> Ranking:
+    """Condition the covariances on one class after the other, in the `order` given or the best at each step."""
+    left = [reading.covariance.copy() for reading in read]
+    weights = [reading.energy for reading in read]
+    whole = [max(_TINY, float(energy @ np.diag(cov))) for energy, cov in zip(weights, left, strict=True)]
+    taken, loss, open_ones = [], [_lost(left, weights, whole)], np.ones(width, bool)
+    for step in range(width):
+        best = int(order[step]) if order is not None else _best(left, weights, whole, open_ones)
+        taken.append(best)
+        open_ones[best] = False
+        for cov in left:
+            pivot = float(cov[best, best])
+            if pivot > _TINY:
+                cov -= np.outer(cov[:, best], cov[best]) / pivot
+        loss.append(_lost(left, weights, whole))
+    return Ranking(np.array(taken, np.int64), np.minimum.accumulate(np.clip(loss, 0.0, 1.0)))
+
+
+def _best(
+    left: Sequence[Matrix], weights: Sequence[Matrix], whole: Sequence[float], open_ones: NDArray[np.bool_]
+) -> int:
+    """The class that explains most of what is left, in all readings together."""
+    gain = np.zeros(len(open_ones))
+    for cov, energy, total in zip(left, weights, whole, strict=True):
+        pivots = np.diag(cov)
+        gain += np.where(pivots > _TINY, (energy @ np.square(cov)) / np.maximum(pivots, _TINY), 0.0) / total
+    return int(np.argmax(np.where(open_ones, gain, -1.0)))
+
+
+def _lost(left: Sequence[Matrix], weights: Sequence[Matrix], whole: Sequence[float]) -> float:
+    shares = [float(energy @ np.diag(cov)) / total for cov, energy, total in zip(left, weights, whole, strict=True)]
+    return float(np.mean(shares)) if shares else 0.0
+
+
+def _variances(read: Sequence[Reading]) -> Matrix:
+    found = [reading.energy * np.diag(reading.covariance) for reading in read]
+    return np.asarray(sum(one / max(_TINY, float(one.sum())) for one in found), np.float64)
+
+
+def _norms(trace: Trace, group: Group, read: Sequence[Reading]) -> Matrix:
+    """The norms of the weights that make each class and of those that read it, each layer's scaled to their mean."""
+    energies = [reading.energy for reading in read]
+    for layer in trace.layers:
+        if layer.name not in group.makers or layer.depthwise:
+            continue
+        rows = np.moveaxis(trace.stored[layer.weight].astype(np.float64), layer.output_axis, 0)
+        made = np.square(rows).reshape(len(rows), -1).sum(1)
+        roots = trace.channels.roots(layer.ids_out)
+        energies.append(np.array([made[roots == root].sum() for root in group.roots]))
+    norms = [np.sqrt(one) for one in energies]
+    return np.asarray(sum(one / max(_TINY, float(one.mean())) for one in norms), np.float64)

@@ -1,0 +1,31 @@
+"""What a graph computes for one example, and what it stores: counted on the shapes of a real run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from apps.agents.backends.onnx.cost import LayerCost, layer_costs
+from apps.agents.backends.onnx.observation import observe
+from apps.agents.backends.onnx.workbench import Workbench
+from apps.agents.measuring.engine import Feeds
+from apps.agents.techniques.pruning import Workload
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def costs_of(model: Path, feeds: Feeds, examples: int) -> tuple[tuple[LayerCost, ...], Shapes]:
+    """The cost of every node of an opened model, and the shapes of a run over `examples` examples."""
+    bench = Workbench(model, threads=1)
+    shapes = observe(bench, [feeds]).shapes
+    return layer_costs(bench.proto, shapes, examples), shapes
+
+
+def workload(costs: tuple[LayerCost, ...]) -> Workload:
+    """All of it together."""
+    return Workload(sum(cost.macs or 0 for cost in costs), sum(cost.parameters for cost in costs))
+
+
+def macs_of(costs: tuple[LayerCost, ...]) -> dict[str, int]:
+    """Multiply-accumulates of one example by node, where there are any."""
+    return {cost.name: cost.macs for cost in costs if cost.macs}

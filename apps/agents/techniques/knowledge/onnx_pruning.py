@@ -1,0 +1,77 @@
+"""What is known of structured pruning of ONNX files without training: variants, and what they win and lose.
+
+Measured on the samples' ResNet (one thread, AVX-512; `docs/pruning.md`): time follows the widths as much as the work,
+as ONNX Runtime computes convolutions in blocks of 16 channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from apps.agents.techniques.knowledge.kernels import Kind
+from apps.agents.techniques.knowledge.profile import GraphProfile
+from apps.agents.techniques.knowledge.technique import Outlook, Parameters, TechniqueKnowledge
+from apps.agents.techniques.knowledge.variant import Variant
+
+if TYPE_CHECKING:
+    from apps.agents.techniques.spec import TechniqueSpec
+
+LOSSES = ((0.0, 0.0), (0.3, 0.15), (0.5, 0.3), (0.6, 0.45), (0.7, 0.7), (0.8, 1.7), (0.95, 20.0))
+"""Points lost by the share of the multiply-accumulates removed, with compensation; between them straight lines."""
+UNCERTAIN = 4.0
+"""How many times that a net may lose on which nothing was measured."""
+UNMENDED = 60.0
+"""How many times that it is without compensation."""
+_CUT = frozenset({Kind.CONVOLUTION, Kind.DEPTHWISE, Kind.PRODUCT})
+_BLOCKED = {16: 1.0, 8: 0.75}
+"""Share of the removed work that shows in time, by what widths are multiples of; others are slow."""
+_ODD = 0.35
+_WHY = "Channels cut and the layers behind them fitted again, without training"
+
+
+@dataclass(frozen=True)
+class StructuredPruning(TechniqueKnowledge):
+    """Of convolutions and products whose channels can be followed."""
+
+    def variants(self, spec: TechniqueSpec, profile: GraphProfile) -> Iterator[Variant]:
+        if not _CUT & {node.kind for node in profile.nodes} or profile.generative or profile.attention:
+            return
+        for one in super().variants(spec, profile):
+            share, multiple = one.parameters["macs_removed"], one.parameters["multiple_of"]
+            reason = f"{_WHY}: {share:.0%} of the work removed, widths in multiples of {multiple}."
+            yield Variant(spec.name, one.parameters, reason, place=7)
+
+    def title_parts(self, spec: TechniqueSpec, parameters: Parameters) -> list[str]:
+        removed = f"{parameters['macs_removed']:.0%} of the work removed"
+        return [removed, f"widths in multiples of {parameters['multiple_of']}"]
+
+    def outlook(self, parameters: Parameters, profile: GraphProfile) -> Outlook:
+        """Speed from the work that goes, less what odd widths cost; size alike; loss from measurements elsewhere."""
+        removed = float(parameters["macs_removed"])
+        nodes = [node for node in profile.nodes if node.kind in _CUT]
+        time = sum(node.time_share for node in nodes)
+        weights = sum(node.weight_bytes for node in nodes) / max(1, profile.size_bytes)
+        gone = removed * _BLOCKED.get(int(parameters["multiple_of"]), _ODD)
+        drop = points_lost(removed) * (1.0 if parameters["compensate"] else UNMENDED)
+        return Outlook(
+            speedup=1 / max(0.05, 1 - min(1.0, time) * gone),
+            size_ratio=1 / max(0.05, 1 - min(1.0, weights) * removed),
+            metric_drop_points=min(60.0, drop),
+            metric_drop_high=min(60.0, UNCERTAIN * drop),
+            basis=f"{removed:.0%} of the work removed in widths of {parameters['multiple_of']}; the loss is that of a "
+            "residual network of 1.2 million parameters, and no other model has been measured",
+        )
+
+
+def points_lost(removed: float) -> float:
+    """By the share of the multiply-accumulates that is removed, between the measured ones."""
+    for (low, least), (high, most) in pairwise(LOSSES):
+        if removed <= high:
+            return least + (most - least) * (removed - low) / (high - low)
+    return LOSSES[-1][1]
+
+
+STRUCTURED = StructuredPruning(hands_on_to=("quantization",))
