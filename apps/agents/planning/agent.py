@@ -20,7 +20,7 @@ from apps.agents.planning.availability import Sorting
 from apps.agents.planning.baseline import is_baseline
 from apps.agents.planning.bases import Bases, bases_of_analyses, bases_of_model
 from apps.agents.planning.chains import Heads, application_of
-from apps.agents.planning.cuts import cuts, fits_behind
+from apps.agents.planning.cuts import fits_behind, trained_cuts
 from apps.agents.planning.minutes import Minutes
 from apps.agents.planning.ordering import collapse, no_gain, obstacle, place_of, predicted_gain, worth
 from apps.agents.planning.prediction import in_turn, noise_by_operator, predict, scope_of
@@ -173,7 +173,7 @@ class PlanningAgent:
         """Pruned models that are trained again. They are measured by themselves only if nothing can follow."""
         profile = bases.original.profile
         made: list[_Weighed] = []
-        for cut in cuts(available, criteria, bases.original.model.format):
+        for cut in trained_cuts(available, criteria, bases.original.model.format):
             last = cut.chain[-1]
             variant = Variant(last.technique, last.parameters, cut.reason)
             spec = available[last.technique]

@@ -5,7 +5,7 @@ They are planned if the data set has a training part and the session's minutes a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from apps.agents.contracts.chain import Chain
@@ -13,29 +13,38 @@ from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.state import Prediction
 from apps.agents.planning.chains import application_of
 from apps.agents.techniques.catalogue import Risk, TechniqueSpec
-from apps.agents.techniques.knowledge.retraining import Retraining
+from apps.agents.techniques.knowledge.technique import Cut
 from apps.agents.techniques.order import why_not_after
+
+FEWEST_MINUTES = 4.0
+"""A session with fewer minutes does not train."""
+MINUTES_FOR_TWO = 15.0
+"""A session with at least this many minutes tries two cuts instead of one."""
+TRAINING_SHARE = 0.2
+"""The share of the session's minutes for the training of each cut."""
+_SPEED = 0.9
+"""How well speed follows the work: the time is the work that is left, to this power."""
 
 
 @dataclass(frozen=True)
-class Cut:
-    """A model without a `share` of its work, trained again by the last link of `chain`."""
+class TrainedCut:
+    """A model without some of its work, trained again by the last link of `chain`."""
 
-    share: float
+    cut: Cut
+    minutes: float
     chain: Chain
-    known: Retraining
 
     @property
     def reason(self) -> str:
-        minutes = self.chain[-1].parameters["minutes"]
-        return f"{self.share:.0%} of the work is pruned away, then the model is trained for {minutes:g} minutes."
+        removed = f"{self.cut.removed:.0%} of the work is pruned away"
+        return f"{removed}, then the model is trained for {self.minutes:g} minutes."
 
     @property
     def prediction(self) -> Prediction:
         """The effect of the cut and its training."""
-        left, lost = 1 - self.share, self.known.points_lost[self.share]
+        left, lost = 1 - self.cut.removed, self.cut.lost_points
         return Prediction(
-            speedup=round(left**-self.known.speed_exponent, 3),
+            speedup=round(left**-_SPEED, 3),
             size_ratio=round(1 / left, 3),
             metric_drop_points=lost,
             metric_drop_high=3 * lost,
@@ -44,19 +53,31 @@ class Cut:
         )
 
 
-def cuts(available: Mapping[str, TechniqueSpec], criteria: Criteria, model_format: str) -> Iterator[Cut]:
-    """The cuts that a session with these criteria has time for, the smallest first. Only `available` techniques are
-    used."""
-    minutes = criteria.budget.minutes
-    for prune in available.values():
-        known = prune.knowledge.retraining
-        train = available.get(known.by) if known else None
-        if known is None or train is None or model_format not in prune.formats or minutes < known.fewest_minutes:
-            continue
-        training = train.resolve({"minutes": round(known.share_of_session * minutes, 2)})
-        for share in sorted(known.points_lost)[: 2 if minutes >= known.minutes_for_two else 1]:
-            pruning = prune.resolve({known.parameter: share})
-            yield Cut(share, (application_of(prune, pruning), application_of(train, training)), known)
+def trained_cuts(available: Mapping[str, TechniqueSpec], criteria: Criteria, model_format: str) -> list[TrainedCut]:
+    """The cuts that a session with these criteria has time for, the gentlest first; `available` may be used in it."""
+    session_minutes = criteria.budget.minutes
+    if session_minutes < FEWEST_MINUTES:
+        return []
+    minutes = round(TRAINING_SHARE * session_minutes, 2)
+    pruners = [spec for spec in available.values() if spec.knowledge.cuts and model_format in spec.formats]
+    pairs = [
+        (prune, train) for prune in pruners for train in available.values() if _may_train(prune, train, model_format)
+    ]
+    return [
+        _trained_cut(prune, train, cut, minutes)
+        for prune, train in pairs[:1]
+        for cut in prune.knowledge.cuts[: 2 if session_minutes >= MINUTES_FOR_TWO else 1]
+    ]
+
+
+def _may_train(prune: TechniqueSpec, train: TechniqueSpec, model_format: str) -> bool:
+    return train.knowledge.training(1.0) is not None and why_not_after(train, [prune], model_format) is None
+
+
+def _trained_cut(prune: TechniqueSpec, train: TechniqueSpec, cut: Cut, minutes: float) -> TrainedCut:
+    first = application_of(prune, prune.resolve(cut.parameters))
+    second = application_of(train, train.resolve(train.knowledge.training(minutes) or {}))
+    return TrainedCut(cut, minutes, (first, second))
 
 
 def fits_behind(earlier: Chain, later: Chain, specs: Mapping[str, TechniqueSpec], model_format: str) -> bool:

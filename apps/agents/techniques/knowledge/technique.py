@@ -11,7 +11,6 @@ from apps.agents.techniques.knowledge.cost import Cost, CostFacts, CostRule, usu
 from apps.agents.techniques.knowledge.grid import searched, value_text, walk
 from apps.agents.techniques.knowledge.kernels import KernelRule
 from apps.agents.techniques.knowledge.profile import GraphProfile, Node
-from apps.agents.techniques.knowledge.retraining import Retraining
 from apps.agents.techniques.knowledge.variant import Variant
 
 if TYPE_CHECKING:
@@ -57,6 +56,17 @@ class NotTried:
 
 
 @dataclass(frozen=True)
+class Cut:
+    """A variant that leaves so much out that the model has to be trained again."""
+
+    parameters: Mapping[str, Any]
+    removed: float
+    """The share of the work, and about that of the weights, that is gone."""
+    lost_points: float
+    """Of a metric in per cent, after a short training."""
+
+
+@dataclass(frozen=True)
 class Outlook:
     """The predicted effect of a technique that is no quantization. Ratios are original over candidate."""
 
@@ -85,14 +95,14 @@ class TechniqueKnowledge:
     superseded: Superseded | None = None
     baseline: Baseline | None = None
     not_tried: tuple[NotTried, ...] = ()
+    cuts: tuple[Cut, ...] = ()
+    """Variants of it that are only tried with a training behind them, the gentlest first."""
     cost_rule: CostRule | None = None
     """How long applying it takes; `None` is what techniques of its family take."""
     forbids: tuple[tuple[str, str], ...] = ()
     """Families of techniques that may not follow it, each with the reason. No technique may follow a quantization."""
     tried_last: bool = False
     """Whether it is tried after all candidates that do without it: it takes long, and its loss is uncertain."""
-    retraining: Retraining | None = None
-    """The training that follows it in every candidate; `None` if it can be measured by itself."""
     hands_on_to: tuple[str, ...] = ()
     """Families of techniques that are also applied to its result, because their gains multiply."""
 
@@ -126,6 +136,10 @@ class TechniqueKnowledge:
     def reaches(self, node: Node) -> bool:
         """Whether it changes this node, whose type is one of `operators`."""
         return True
+
+    def training(self, minutes: float) -> Parameters | None:
+        """Its parameters to learn again in so many minutes what was lost; `None` where it does not train for that."""
+        return None
 
     def number_types(self, parameters: Parameters) -> tuple[str, ...] | None:
         """The chosen number types; `None` if it does not choose any. Several choices are measured."""
