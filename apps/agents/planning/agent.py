@@ -22,7 +22,7 @@ from apps.agents.planning.bases import Bases, bases_of_analyses, bases_of_model
 from apps.agents.planning.chains import Heads, application_of
 from apps.agents.planning.cuts import fits_behind, trained_cuts
 from apps.agents.planning.minutes import Minutes
-from apps.agents.planning.ordering import collapse, no_gain, obstacle, place_of, predicted_gain, worth
+from apps.agents.planning.ordering import collapse, comes_last, no_gain, obstacle, predicted_gain, worth
 from apps.agents.planning.prediction import in_turn, noise_by_operator, predict, scope_of
 from apps.agents.planning.summary import describe, summary, tables_in_words
 from apps.agents.techniques.catalogue import BUILTIN, Family, TechniqueSpec, catalogue
@@ -155,11 +155,11 @@ class PlanningAgent:
         cut = self._cut(bases, available, criteria)
         weighed += continued + [self._handed_on(item, weighed, bases, criteria) or item for item in cut]
         weighed = [_foreseen(item, bases, minutes, self._before(item)) for item in weighed]
-        weighed.sort(key=lambda item: -self._worth(item, criteria))
+        weighed.sort(key=lambda item: -_worth(item, criteria))
         chosen = [item for item in weighed if not item.firm and (not item.soft or _asked_for(item, criteria))]
         chosen += _measured_anyway(chosen, weighed)
         chosen += [item for item in weighed if item not in chosen and any(_is_baseline(item, one) for one in chosen)]
-        chosen.sort(key=lambda item: -self._worth(item, criteria))
+        chosen.sort(key=lambda item: (comes_last(self._applied(item)), -_worth(item, criteria)))
         omitted = omitted + [
             Omission(technique=item.spec.name, title=item.title, reason=_sentence(item.firm or item.soft or ""))
             for item in weighed
@@ -237,12 +237,12 @@ class PlanningAgent:
             for one in weighed
             if one.spec.family in families
             and not (one.soft or collapse(one.prediction, criteria))
-            and not any(spec.knowledge.tried_last for spec in self._applied(one))
+            and not comes_last(self._applied(one))
             and fits_behind(links, (*one.head, one.application), self.specs, given)
         ]
         if not later or collapse(item.prediction, criteria):
             return None
-        best = max(later, key=lambda one: self._worth(one, criteria))
+        best = max(later, key=lambda one: _worth(one, criteria))
         prediction = in_turn(item.prediction, best.prediction, item.profile, criteria)
         reason = f"{item.variant.reason} Then: {best.variant.reason}"
         return replace(
@@ -257,10 +257,6 @@ class PlanningAgent:
     def _applied(self, item: _Weighed) -> list[TechniqueSpec]:
         """The techniques of an item, in turn."""
         return [*(self.specs[link.technique] for link in item.head), item.spec]
-
-    def _worth(self, item: _Weighed, criteria: Criteria) -> float:
-        gain = predicted_gain(item.prediction, criteria)
-        return place_of(self._applied(item)) * worth(gain, item.prediction, item.spec)
 
     def _fewest_in_float(self, item: _Weighed, names: set[str], criteria: Criteria) -> list[str] | None:
         profile = item.profile
@@ -371,6 +367,10 @@ def _is_baseline(item: _Weighed, clever: _Weighed) -> bool:
 
 def _choice(item: _Weighed) -> tuple[str, ...] | None:
     return type_choice(item.spec, item.variant.parameters)
+
+
+def _worth(item: _Weighed, criteria: Criteria) -> float:
+    return worth(predicted_gain(item.prediction, criteria), item.prediction, item.spec)
 
 
 def _record(number: int, item: _Weighed) -> CandidateRecord:

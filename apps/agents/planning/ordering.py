@@ -30,8 +30,6 @@ overestimated by up to 4 dB."""
 _SUCCESS: Mapping[str, float] = {Risk.NONE: 1.0, Risk.LOW: 0.95, Risk.MEDIUM: 0.85, Risk.HIGH: 0.35}
 """By risk: the chance that a candidate holds the limit on the loss."""
 _MINOR_WEIGHT = 0.05
-COMES_LAST = 1e-4
-"""No worth of another candidate is so small."""
 _COST = {"plain": 0.01, "calibration": 0.03}
 """The share of its worth that a candidate's cost takes away. Calibration costs more because it runs the model."""
 
@@ -66,12 +64,9 @@ def worth(gain: float, prediction: Prediction, spec: TechniqueSpec, risk: str | 
     return expected * minor * (1 - _COST["calibration" if spec.needs_calibration else "plain"])
 
 
-def place_of(specs: Iterable[TechniqueSpec]) -> float:
-    """The factor on the worth of a candidate made by these techniques: those that are tried last come after all others.
-
-    The factor keeps the order of the candidates that are tried last among themselves.
-    """
-    return COMES_LAST if any(spec.knowledge.tried_last for spec in specs) else 1.0
+def comes_last(specs: Iterable[TechniqueSpec]) -> bool:
+    """Whether a candidate made by these techniques is tried after all that are made by others."""
+    return any(spec.knowledge.tried_last for spec in specs)
 
 
 def obstacle(

@@ -17,9 +17,9 @@ from apps.agents.planning.ordering import (
     COLLAPSE_POINTS,
     KNOWN_SURPRISE,
     SURPRISE,
+    comes_last,
     obstacle,
     optimistic_gain,
-    place_of,
     predicted_gain,
     worth,
 )
@@ -129,11 +129,13 @@ class Search(Overview):
         options = [self._before_what_it_judges(option, options) for option in options]
         options = [self._before_what_starts_from_it(option, options) for option in options]
         ranked = sorted(options, key=lambda option: (-option.worth, option.candidate.key))
-        return tuple(option for option in ranked if not self._tried_last(option.candidate)) or tuple(ranked[:1])
+        plain = tuple(option for option in ranked if not self._tried_last(option.candidate))
+        going = any(trial.started and not trial.decided and self._tried_last(trial.planned) for trial in self.trials)
+        return plain or (() if going else tuple(ranked[:1]))
 
     def _tried_last(self, candidate: CandidateRecord) -> bool:
         """Whether a candidate is tried after all others. Of those, each is measured before the next is made."""
-        return any(spec.knowledge.tried_last for link in candidate.steps if (spec := self.specs.get(link.technique)))
+        return comes_last(spec for link in candidate.steps if (spec := self.specs.get(link.technique)))
 
     def _before_what_it_judges(self, option: Option, options: list[Option]) -> Option:
         """Moves plain rounding to just before the first method that has to beat it, or to the front if one was
@@ -229,9 +231,7 @@ class Search(Overview):
     def _worth(self, candidate: CandidateRecord) -> float:
         gain = predicted_gain(candidate.predicted, self.state.criteria, self._correction(candidate))
         risk = Risk.HIGH if self._lossy_siblings(candidate) else candidate.predicted.risk
-        spec = self.specs[candidate.technique]
-        made_by = (spec, *(self.specs[link.technique] for link in self.cutting(candidate)))
-        return place_of(made_by) * worth(gain, candidate.predicted, spec, risk)
+        return worth(gain, candidate.predicted, self.specs[candidate.technique], risk)
 
     def _lossy_siblings(self, candidate: CandidateRecord) -> list[Trial]:
         """Candidates that quantize the same operators with the same technique and lost too much."""
@@ -271,7 +271,7 @@ class Search(Overview):
         if not all(trial.decided for trial in chain):
             return None
         planned = chain[0].planned
-        if self.cutting(planned):
+        if self._tried_last(planned):
             return Stop(f"{planned.key} is not repaired: candidates of which less is cut are tried in its place.")
         spec = self.specs[planned.technique]
         attempts = tuple(trial.attempt() for trial in chain)
