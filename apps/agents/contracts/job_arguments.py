@@ -95,6 +95,8 @@ class EvaluateArguments(ModelArguments):
     criteria: Criteria
     technique: str | None = None
     """The candidate's last technique."""
+    earlier: tuple[str, ...] = ()
+    """The techniques before it in the candidate's chain, without those that the chain can do without."""
     predicted_speedup: float | None = None
     """The plan's prediction."""
     quiet_wait_s: float = 0.0

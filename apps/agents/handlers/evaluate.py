@@ -67,7 +67,7 @@ def run(context: JobContext) -> JobResult:
             context,
             machine=describe_machine(),
             seed=job.seed,
-            keeps_parameters=keeps_parameters(technique),
+            keeps_parameters=all(keeps_parameters(one) for one in (*arguments.earlier, technique)),
             baseline=baseline,
             part=part,
             finalists=max(1, len(arguments.finalists)),

@@ -289,7 +289,7 @@ class _Turn:
             reason=f"Compares {trial.key} with the original on the validation examples.",
             candidate=trial.key,
             technique=trial.planned.technique,
-            parameters={"part": Part.CHOOSING.value, **self.search.held_against(trial)},
+            parameters={"part": Part.CHOOSING.value, **self.search.evaluated_with(trial)},
             parents=starting_from(trial.maker),
         )
 

@@ -28,6 +28,9 @@ from apps.agents.techniques.compatibility import format_label
 JUDGING_TAKES = 1.5
 """How many times longer judging takes than ranking to load and time, because it times in several processes."""
 
+_KEEPING = frozenset({Family.EXPORT, Family.GRAPH, Family.QUANTIZATION})
+"""Families of techniques that leave out no weights."""
+
 
 @dataclass(frozen=True)
 class Overview:
@@ -143,8 +146,18 @@ class Overview:
             "finalists": list(finals.keys),
             "confidence": shared_confidence(self.state.criteria.confidence, len(finals.keys)),
             "contenders": {one.key: round(one.score, 6) for one in self.contenders},
-            **self.held_against(trial),
+            **self.evaluated_with(trial),
         }
+
+    def evaluated_with(self, trial: Trial) -> dict[str, Any]:
+        """What every evaluation of a candidate is given: what it is held against, and what its chain leaves out."""
+        cutting = [link.technique for link in self._cutting(trial.planned)]
+        return {**self.held_against(trial), **({"earlier": cutting} if cutting else {})}
+
+    def _cutting(self, candidate: CandidateRecord) -> Chain:
+        """The links before the last one that leave out weights, or change all of them."""
+        known = ((link, self.specs.get(link.technique)) for link in candidate.steps[:-1])
+        return tuple(link for link, spec in known if spec is not None and spec.family not in _KEEPING)
 
     @property
     def judging_s(self) -> float:

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from apps.agents.contracts.chain import Chain, key_of, sources
 from apps.agents.contracts.errors.techniques import TechniqueNoEffect
@@ -208,14 +207,14 @@ class Search(Overview):
         )
 
     def _measured(self, candidate: CandidateRecord) -> list[Trial]:
-        """The measured candidates that apply the same technique to the same model: what is true of a pruned one says
-        nothing of the whole one."""
+        """The measured candidates of the same kind: the same technique, after the same ones that cut weights."""
+        cutting = [link.technique for link in self._cutting(candidate)]
         return [
             trial
             for trial in self.trials
             if trial.judgement
             and trial.planned.technique == candidate.technique
-            and _made_of(trial.planned) == _made_of(candidate)
+            and [link.technique for link in self._cutting(trial.planned)] == cutting
         ]
 
     def _worth(self, candidate: CandidateRecord) -> float:
@@ -233,7 +232,8 @@ class Search(Overview):
 
     def _same_scope(self, one: CandidateRecord, other: CandidateRecord) -> bool:
         scope = self.specs[other.technique].knowledge.scope
-        return scope(one.parameters) == scope(other.parameters)
+        same_cut = key_of(self._cutting(one)) == key_of(self._cutting(other)) if self._cutting(one) else True
+        return same_cut and scope(one.parameters) == scope(other.parameters)
 
     def _collapsed_siblings(self, candidate: CandidateRecord) -> list[str]:
         """Keys of such candidates that lost several times the limit, if there are at least `TYPE_CHOICES`; else empty.
@@ -274,11 +274,6 @@ class Search(Overview):
         record = repair_record(key, before, spec, repair.parameters, repair.reason, self.bases, criteria)
         gain = predicted_gain(repair.prediction, criteria, repair.correction)
         return Option(record, worth(gain, record.predicted, spec, Risk.MEDIUM))
-
-
-def _made_of(candidate: CandidateRecord) -> tuple[tuple[str, dict[str, Any]], ...]:
-    """What is applied before a candidate's last link."""
-    return tuple((link.technique, link.parameters) for link in candidate.steps[:-1])
 
 
 def _mean_ratio(ratios: list[float]) -> float:
