@@ -30,6 +30,9 @@ _KEEPING = frozenset({Family.EXPORT, Family.GRAPH, Family.QUANTIZATION})
 JUDGING_TAKES = 1.5
 """How many times longer judging takes than ranking to load and time, because it times in several processes."""
 
+_KEEPING = frozenset({Family.EXPORT, Family.GRAPH, Family.QUANTIZATION})
+"""Families of techniques that leave out no weights."""
+
 
 @dataclass(frozen=True)
 class Overview:
