@@ -1,7 +1,6 @@
-"""Candidates that start from a pruned and recovered model: their links before, and what they are predicted to do.
+"""Candidates that start from a pruned model that is trained again: their links and their predictions.
 
-They are planned where the data set sets examples apart to train on and the session's minutes allow for training. What
-comes behind the cut is whatever promises most for the whole model.
+They are planned if the data set has a training part and the session's minutes allow for training.
 """
 
 from __future__ import annotations
@@ -14,69 +13,75 @@ from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.state import Prediction
 from apps.agents.planning.chains import application_of
 from apps.agents.techniques.catalogue import Risk, TechniqueSpec
+from apps.agents.techniques.knowledge.technique import Cut
 from apps.agents.techniques.order import why_not_after
 
-PRUNE, RECOVER = "torch-prune", "torch-recover"
 FEWEST_MINUTES = 4.0
-"""Of a session that trains at all."""
+"""A session with fewer minutes does not train."""
 MINUTES_FOR_TWO = 15.0
+"""A session with at least this many minutes tries two cuts instead of one."""
 TRAINING_SHARE = 0.2
-"""Of the session's minutes, for the training of each cut."""
-LOST_POINTS: Mapping[float, float] = {0.7: 0.8, 0.9: 2.0}
-"""After a short training, by the share of the multiply-accumulates that was removed: a residual network on
-Fashion-MNIST, measured."""
+"""The share of the session's minutes for the training of each cut."""
 _SPEED = 0.9
-"""How well speed follows work: its exponent."""
+"""How well speed follows the work: the time is the work that is left, to this power."""
 
 
 @dataclass(frozen=True)
-class Cut:
-    """A model without a `share` of its work, trained again by the last link of `chain`."""
+class TrainedCut:
+    """A model without some of its work, trained again by the last link of `chain`."""
 
-    share: float
+    cut: Cut
+    minutes: float
     chain: Chain
 
     @property
     def reason(self) -> str:
-        minutes = self.chain[-1].parameters["minutes"]
-        return f"{self.share:.0%} of the work is pruned away, and what that costs learned again in {minutes:g} minutes."
+        removed = f"{self.cut.removed:.0%} of the work is pruned away"
+        return f"{removed}, then the model is trained for {self.minutes:g} minutes."
 
-    def predicted(self, later: Prediction | None) -> Prediction:
-        """What the cut does by itself, or together with what `later` is predicted to do to the whole model."""
-        left, lost = 1 - self.share, LOST_POINTS[self.share]
+    @property
+    def prediction(self) -> Prediction:
+        """The effect of the cut and its training."""
+        left, lost = 1 - self.cut.removed, self.cut.lost_points
         return Prediction(
-            speedup=left**-_SPEED * (later.speedup if later else 1.0),
-            size_ratio=(later.size_ratio if later else 1.0) / left,
-            metric_drop_points=lost + (later.metric_drop_points if later else 0.0),
-            metric_drop_high=3 * lost + ((later.metric_drop_high or later.metric_drop_points) if later else 0.0),
+            speedup=round(left**-_SPEED, 3),
+            size_ratio=round(1 / left, 3),
+            metric_drop_points=lost,
+            metric_drop_high=3 * lost,
             risk=Risk.MEDIUM.value,
-            basis="The cut's numbers are those of a residual network on small pictures.",
+            basis="The cut's numbers are those of a residual network on small images.",
         )
 
 
-def cuts(available: Mapping[str, TechniqueSpec], criteria: Criteria, model_format: str) -> list[Cut]:
+def trained_cuts(available: Mapping[str, TechniqueSpec], criteria: Criteria, model_format: str) -> list[TrainedCut]:
     """The cuts that a session with these criteria has time for, the gentlest first; `available` may be used in it."""
-    prune, recover = available.get(PRUNE), available.get(RECOVER)
-    minutes = criteria.budget.minutes
-    if prune is None or recover is None or model_format not in prune.formats or minutes < FEWEST_MINUTES:
+    session_minutes = criteria.budget.minutes
+    if session_minutes < FEWEST_MINUTES:
         return []
-    shares = sorted(LOST_POINTS)[: 2 if minutes >= MINUTES_FOR_TWO else 1]
-    training = {"minutes": round(TRAINING_SHARE * minutes, 2)}
+    minutes = round(TRAINING_SHARE * session_minutes, 2)
+    pruners = [spec for spec in available.values() if spec.knowledge.cuts and model_format in spec.formats]
+    pairs = [
+        (prune, train) for prune in pruners for train in available.values() if _may_train(prune, train, model_format)
+    ]
     return [
-        Cut(
-            share,
-            (
-                application_of(prune, prune.resolve({"macs_removed": share})),
-                application_of(recover, recover.resolve(training)),
-            ),
-        )
-        for share in shares
+        _trained_cut(prune, train, cut, minutes)
+        for prune, train in pairs[:1]
+        for cut in prune.knowledge.cuts[: 2 if session_minutes >= MINUTES_FOR_TWO else 1]
     ]
 
 
-def fits_behind(cut: Cut, later: Chain, specs: Mapping[str, TechniqueSpec], model_format: str) -> bool:
-    """Whether the links of `later` may follow the cut, one after the other."""
-    links = (*cut.chain, *later)
-    chain = [specs[link.technique] for link in links]
-    places = range(len(cut.chain), len(chain))
+def _may_train(prune: TechniqueSpec, train: TechniqueSpec, model_format: str) -> bool:
+    return train.knowledge.training(1.0) is not None and why_not_after(train, [prune], model_format) is None
+
+
+def _trained_cut(prune: TechniqueSpec, train: TechniqueSpec, cut: Cut, minutes: float) -> TrainedCut:
+    first = application_of(prune, prune.resolve(cut.parameters))
+    second = application_of(train, train.resolve(train.knowledge.training(minutes) or {}))
+    return TrainedCut(cut, minutes, (first, second))
+
+
+def fits_behind(earlier: Chain, later: Chain, specs: Mapping[str, TechniqueSpec], model_format: str) -> bool:
+    """Whether the links of `later` may follow those of `earlier`, one after the other."""
+    chain = [specs[link.technique] for link in (*earlier, *later)]
+    places = range(len(earlier), len(chain))
     return all(why_not_after(chain[place], chain[:place], model_format) is None for place in places)

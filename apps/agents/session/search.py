@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from apps.agents.contracts.chain import Chain, key_of, sources
 from apps.agents.contracts.errors.techniques import TechniqueNoEffect
@@ -211,7 +210,7 @@ class Search(Overview):
         return frozenset(choice for trial in going if (choice := self._type_choice(trial.planned)))
 
     def _correction(self, candidate: CandidateRecord) -> tuple[float, float]:
-        """The mean of measured over predicted speed-up and size ratio, over the technique's measured candidates."""
+        """The mean of measured over predicted speed-up and size ratio, over measured candidates of the same kind."""
         measured = self._measured(candidate)
         return (
             _mean_ratio([trial.speedup / trial.planned.predicted.speedup for trial in measured]),
@@ -219,14 +218,14 @@ class Search(Overview):
         )
 
     def _measured(self, candidate: CandidateRecord) -> list[Trial]:
-        """The measured candidates that apply the same technique to the same model: what is true of a pruned one says
-        nothing of the whole one."""
+        """The measured candidates of the same kind: the same technique, after the same ones that cut weights."""
+        cutting = [link.technique for link in self.cutting(candidate)]
         return [
             trial
             for trial in self.trials
             if trial.judgement
             and trial.planned.technique == candidate.technique
-            and _made_of(trial.planned) == _made_of(candidate)
+            and [link.technique for link in self.cutting(trial.planned)] == cutting
         ]
 
     def _worth(self, candidate: CandidateRecord) -> float:
@@ -244,7 +243,8 @@ class Search(Overview):
 
     def _same_scope(self, one: CandidateRecord, other: CandidateRecord) -> bool:
         scope = self.specs[other.technique].knowledge.scope
-        return scope(one.parameters) == scope(other.parameters)
+        same_cut = key_of(self.cutting(one)) == key_of(self.cutting(other)) if self.cutting(one) else True
+        return same_cut and scope(one.parameters) == scope(other.parameters)
 
     def _collapsed_siblings(self, candidate: CandidateRecord) -> list[str]:
         """Keys of such candidates that lost several times the limit, if there are at least `TYPE_CHOICES`; else empty.
@@ -275,7 +275,7 @@ class Search(Overview):
             return Stop(f"{planned.key} is not repaired: candidates of which less is cut are tried in its place.")
         spec = self.specs[planned.technique]
         attempts = tuple(trial.attempt() for trial in chain)
-        others = tuple(trial.attempt() for trial in self._measured(chain[-1].planned) if trial.root != chain[0].root)
+        others = tuple(trial.attempt() for trial in self._measured(planned) if trial.root != chain[0].root)
         return next_repair(attempts, spec, self.bases.profile(spec), self.state.criteria, self.bar, others)
 
     def _repair_option(self, chain: tuple[Trial, ...]) -> Option | None:
@@ -288,11 +288,6 @@ class Search(Overview):
         record = repair_record(key, before, spec, repair.parameters, repair.reason, self.bases, criteria)
         gain = predicted_gain(repair.prediction, criteria, repair.correction)
         return Option(record, worth(gain, record.predicted, spec, Risk.MEDIUM))
-
-
-def _made_of(candidate: CandidateRecord) -> tuple[tuple[str, dict[str, Any]], ...]:
-    """What is applied before a candidate's last link."""
-    return tuple((link.technique, link.parameters) for link in candidate.steps[:-1])
 
 
 def _mean_ratio(ratios: list[float]) -> float:

@@ -56,6 +56,17 @@ class NotTried:
 
 
 @dataclass(frozen=True)
+class Cut:
+    """A variant that leaves so much out that the model has to be trained again."""
+
+    parameters: Mapping[str, Any]
+    removed: float
+    """The share of the work, and about that of the weights, that is gone."""
+    lost_points: float
+    """Of a metric in per cent, after a short training."""
+
+
+@dataclass(frozen=True)
 class Outlook:
     """The predicted effect of a technique that is no quantization. Ratios are original over candidate."""
 
@@ -84,6 +95,8 @@ class TechniqueKnowledge:
     superseded: Superseded | None = None
     baseline: Baseline | None = None
     not_tried: tuple[NotTried, ...] = ()
+    cuts: tuple[Cut, ...] = ()
+    """Variants of it that are only tried with a training behind them, the gentlest first."""
     cost_rule: CostRule | None = None
     """How long applying it takes; `None` is what techniques of its family take."""
     forbids: tuple[tuple[str, str], ...] = ()
@@ -123,6 +136,10 @@ class TechniqueKnowledge:
     def reaches(self, node: Node) -> bool:
         """Whether it changes this node, whose type is one of `operators`."""
         return True
+
+    def training(self, minutes: float) -> Parameters | None:
+        """Its parameters to learn again in so many minutes what was lost; `None` where it does not train for that."""
+        return None
 
     def number_types(self, parameters: Parameters) -> tuple[str, ...] | None:
         """The chosen number types; `None` if it does not choose any. Several choices are measured."""

@@ -19,10 +19,13 @@ class Recovery(TechniqueKnowledge):
     def variants(self, spec: TechniqueSpec, profile: GraphProfile) -> Iterator[Variant]:
         return iter(())
 
+    def training(self, minutes: float) -> Parameters:
+        return {"minutes": minutes}
+
     def title_parts(self, spec: TechniqueSpec, parameters: Parameters) -> list[str]:
         steps, minutes = int(parameters["steps"]), float(parameters["minutes"])
         length = f"{steps:,} steps" if steps else f"{minutes:g} min"
         return [length, f"distillation {float(parameters['distill']):g}"]
 
 
-RECOVERY = Recovery()
+RECOVERY = Recovery(hands_on_to=("quantization",))
