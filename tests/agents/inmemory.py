@@ -38,6 +38,7 @@ STATIC, DYNAMIC, BLOCKS, FLOAT16, GRAPH = (
     "onnx-float16",
     "onnx-graph",
 )
+PRUNE = "onnx-prune"
 EXPORT, BITSANDBYTES, GPTQ, AWQ, NEAREST, AUTOAWQ, HALF, WEIGHT_ONLY, SMOOTH = (
     "onnx-export",
     "torch-bitsandbytes",
@@ -336,7 +337,8 @@ class InMemoryPipeline:
     parallelism: int = 1
     seed: int = 0
     libraries: tuple[str, ...] = ()
-    disabled: tuple[str, ...] = ()
+    disabled: tuple[str, ...] = (PRUNE,)
+    """By default what is tried after everything else: most tests are about the search before it."""
     specs: Mapping[str, TechniqueSpec] = field(default_factory=catalogue)
     limit: int = 400
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -15,27 +16,23 @@ from apps.optimization import jobs, pipeline, runner, services
 from apps.optimization.models import OptimizationSession, SessionStep
 from apps.optimization.recipe import recipe_of
 from apps.optimization.snapshot import request_of
-from tests.optimization import crank
+from tests.optimization.standing import standing
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("stored", "small_handlers", "impatient")]
-
-Start = Callable[..., OptimizationSession]
+pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def taught(start: Start, monkeypatch: pytest.MonkeyPatch) -> OptimizationSession:
+@pytest.fixture(scope="module")
+def finished(django_db_setup: None, django_db_blocker: Any) -> Iterator[OptimizationSession]:
     """A session whose one candidate reads two further models."""
-    monkeypatch.setitem(jobs.HANDLERS, StepKind.PLAN, "tests.optimization.handlers:plan_with_a_teacher")
-    monkeypatch.setitem(jobs.HANDLERS, StepKind.OPTIMIZE, "tests.optimization.handlers:learn_from_others")
-    return start()
+    with standing(django_db_blocker.unblock) as made:
+        session = made.session(plan="plan_with_a_teacher", optimize="learn_from_others")
+        assert (session.status, session.outcome) == (Status.COMPLETED, Outcome.IMPROVED), session.error
+        yield session
 
 
 @pytest.fixture
-def finished(taught: OptimizationSession) -> OptimizationSession:
-    crank.turn_until_quiet()
-    taught.refresh_from_db()
-    assert (taught.status, taught.outcome) == (Status.COMPLETED, Outcome.IMPROVED), taught.error
-    return taught
+def engineer(finished: OptimizationSession) -> User:
+    return finished.created_by
 
 
 def made_by(session: OptimizationSession, technique: str) -> SessionStep:
@@ -67,9 +64,8 @@ def test_asking_again_makes_no_further_steps(finished: OptimizationSession) -> N
     assert finished.steps.filter(kind=StepKind.OPTIMIZE).count() == 3
 
 
-def test_a_step_waits_while_any_of_its_inputs_is_made_again(taught: OptimizationSession) -> None:
-    crank.turn_until_quiet()
-    last, teacher = taught.steps.get(key="c01/optimize"), made_by(taught, "onnx-float16")
+def test_a_step_waits_while_any_of_its_inputs_is_made_again(finished: OptimizationSession) -> None:
+    last, teacher = finished.steps.get(key="c01/optimize"), made_by(finished, "onnx-float16")
     assert not runner._waits_for_its_input(last)
     assert teacher.start_over()
     assert runner._waits_for_its_input(last)

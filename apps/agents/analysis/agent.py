@@ -14,7 +14,7 @@ from apps.agents.contracts.context import Context
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.errors.running import ModelRunFailed
 from apps.agents.contracts.formats import Format
-from apps.agents.contracts.reports.analysis import AnalysisReport, Layer
+from apps.agents.contracts.reports.analysis import AnalysisReport, Compatibility, Layer
 from apps.agents.contracts.reports.measurements import Latency, ModeLatency
 from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.datasets.loading import ArrayDataset, Dataset
@@ -115,7 +115,9 @@ class AnalysisAgent:
             layers=tuple(_completed(layer, times, found) for layer in layers),
             operator_sensitivity=tuple(found.operators),
             opportunities=(),
-            compatibility=compatibility(summary, _installed(specs), dataset.summary, specs.values()),
+            compatibility=_with_hindrances(
+                compatibility(summary, _installed(specs), dataset.summary, specs.values()), engine.hindrances(whole)
+            ),
             calibration_examples=sum(map(rows, whole)),
             generation=engine.generation(dataset.first(1), criteria.target),
             modes=modes,
@@ -212,6 +214,16 @@ def _completed(layer: Layer, times: Mapping[str, LayerTime], found: Sensitivity)
             "time_share": time.share if time else None,
             "sqnr_db": found.layers.get(layer.name),
         }
+    )
+
+
+def _with_hindrances(found: Sequence[Compatibility], reasons: Mapping[str, str]) -> tuple[Compatibility, ...]:
+    """What fits the model, less the techniques that find nothing to change in its graph."""
+    return tuple(
+        one.model_copy(update={"compatible": False, "reason": reasons[one.technique]})
+        if one.compatible and one.technique in reasons
+        else one
+        for one in found
     )
 
 

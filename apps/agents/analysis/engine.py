@@ -69,6 +69,10 @@ class AnalysisEngine(Engine, Protocol):
         run."""
         ...
 
+    def hindrances(self, batches: Sequence[Feeds]) -> Mapping[str, str]:
+        """Techniques, by name, that find nothing to change in this model's graph, each with the reason, a sentence."""
+        ...
+
     def notes(self) -> tuple[str, ...]:
         """What could not be measured so far, in sentences."""
         ...

@@ -6,6 +6,7 @@ import logging
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import dropwhile
 from math import log10
 from typing import Any
 
@@ -19,10 +20,10 @@ from apps.agents.planning.availability import Sorting
 from apps.agents.planning.baseline import is_baseline
 from apps.agents.planning.bases import Bases, bases_of_analyses, bases_of_model
 from apps.agents.planning.chains import Heads, application_of
-from apps.agents.planning.cuts import TrainedCut, fits_behind, trained_cuts
+from apps.agents.planning.cuts import fits_behind, trained_cuts
 from apps.agents.planning.minutes import Minutes
-from apps.agents.planning.ordering import collapse, no_gain, obstacle, predicted_gain, worth
-from apps.agents.planning.prediction import noise_by_operator, predict, scope_of
+from apps.agents.planning.ordering import collapse, comes_last, no_gain, obstacle, predicted_gain, worth
+from apps.agents.planning.prediction import in_turn, noise_by_operator, predict, scope_of
 from apps.agents.planning.summary import describe, summary, tables_in_words
 from apps.agents.techniques.catalogue import BUILTIN, Family, TechniqueSpec, catalogue
 from apps.agents.techniques.knowledge.profile import GraphProfile
@@ -150,14 +151,15 @@ class PlanningAgent:
         heads = Heads(bases, self.specs, available.__contains__)
         weighed = [self._weigh(variant, available, heads, criteria) for variant in _grid(bases, available)]
         weighed += [rescue for item in weighed if (rescue := self._rescue(item, criteria))]
-        weighed = [_foreseen(item, bases, minutes) for item in weighed]
+        continued = [both for item in weighed if (both := self._handed_on(item, weighed, bases, criteria))]
+        cut = self._cut(bases, available, criteria)
+        weighed += continued + [self._handed_on(item, weighed, bases, criteria) or item for item in cut]
+        weighed = [_foreseen(item, bases, minutes, self._before(item)) for item in weighed]
         weighed.sort(key=lambda item: -_worth(item, criteria))
         chosen = [item for item in weighed if not item.firm and (not item.soft or _asked_for(item, criteria))]
         chosen += _measured_anyway(chosen, weighed)
         chosen += [item for item in weighed if item not in chosen and any(_is_baseline(item, one) for one in chosen)]
-        behind_cuts = self._behind_cuts(chosen, bases, available, criteria)
-        chosen += [_foreseen(item, bases, minutes, self._before(item)) for item in behind_cuts]
-        chosen.sort(key=lambda item: -_worth(item, criteria))
+        chosen.sort(key=lambda item: (comes_last(self._applied(item)), -_worth(item, criteria)))
         omitted = omitted + [
             Omission(technique=item.spec.name, title=item.title, reason=_sentence(item.firm or item.soft or ""))
             for item in weighed
@@ -167,34 +169,22 @@ class PlanningAgent:
         candidates = tuple(_record(number, item) for number, item in enumerate(chosen, start=1))
         return Plan(summary=summary(bases, candidates, criteria), candidates=candidates, omitted=tuple(omitted))
 
-    def _behind_cuts(
-        self, chosen: list[_Weighed], bases: Bases, available: Mapping[str, TechniqueSpec], criteria: Criteria
-    ) -> list[_Weighed]:
-        """For each cut of the original the quantization that promises most of an export, or the cut by itself."""
-        given, made = bases.original.model.format, []
-        ranked = sorted(chosen, key=lambda item: -_worth(item, criteria))
-        behind = [item for item in ranked if self._of_an_export(item, bases)]
-        for cut in trained_cuts(available, criteria, given):
-            fitting = (one for one in behind if fits_behind(cut, (*one.head, one.application), self.specs, given))
-            later = next(fitting, None)
-            made.append(_after_cut(cut, later) if later else self._cut_alone(cut, available, bases))
+    def _cut(self, bases: Bases, available: Mapping[str, TechniqueSpec], criteria: Criteria) -> list[_Weighed]:
+        """Pruned models that are trained again. They are measured by themselves only if nothing can follow."""
+        profile = bases.original.profile
+        made: list[_Weighed] = []
+        for cut in trained_cuts(available, criteria, bases.original.model.format):
+            last = cut.chain[-1]
+            variant = Variant(last.technique, last.parameters, cut.reason)
+            spec = available[last.technique]
+            firm, soft = obstacle(cut.prediction, profile, criteria), no_gain(cut.prediction, criteria)
+            made.append(_Weighed(variant, spec, cut.prediction, firm, soft, 1.0, profile, cut.chain[:-1]))
         return made
 
-    def _of_an_export(self, item: _Weighed, bases: Bases) -> bool:
-        """Whether it quantizes what the original was exported to, with all of its weights."""
-        families = {self.specs[link.technique].family for link in item.head}
-        exported = bases.starts_from_export(item.spec) is not None
-        return exported and item.spec.family is Family.QUANTIZATION and Family.PRUNING not in families
-
     def _before(self, item: _Weighed) -> list[tuple[TechniqueSpec, Mapping[str, Any]]]:
-        """What is applied before it, and only for it."""
-        return [(self.specs[link.technique], link.parameters) for link in item.head]
-
-    def _cut_alone(self, cut: TrainedCut, available: Mapping[str, TechniqueSpec], bases: Bases) -> _Weighed:
-        last = cut.chain[-1]
-        variant = Variant(last.technique, last.parameters, cut.reason)
-        spec, profile = available[last.technique], bases.original.profile
-        return _Weighed(variant, spec, cut.predicted(None), None, None, 1.0, profile, cut.chain[:-1])
+        """The links before its last one that are applied only for it: all from the first that cuts weights on."""
+        links = [(self.specs[link.technique], link.parameters) for link in item.head]
+        return list(dropwhile(lambda link: link[0].family in (Family.EXPORT, Family.GRAPH), links))
 
     def _weigh(
         self, variant: Variant, available: Mapping[str, TechniqueSpec], heads: Heads, criteria: Criteria
@@ -233,6 +223,41 @@ class PlanningAgent:
         rescued = self._weighed(item.spec, Variant(item.spec.name, parameters, reason), item.head, profile, criteria)
         return None if rescued.firm or rescued.soft else rescued
 
+    def _handed_on(
+        self, item: _Weighed, weighed: Sequence[_Weighed], bases: Bases, criteria: Criteria
+    ) -> _Weighed | None:
+        """A variant with the most promising technique after it that its knowledge names; `None` if there is none.
+
+        A limit that either would break alone may hold for both together.
+        """
+        families = item.spec.knowledge.hands_on_to
+        links, given = (*item.head, item.application), bases.original.model.format
+        later = [
+            one
+            for one in weighed
+            if one.spec.family in families
+            and not (one.soft or collapse(one.prediction, criteria))
+            and not comes_last(self._applied(one))
+            and fits_behind(links, (*one.head, one.application), self.specs, given)
+        ]
+        if not later or collapse(item.prediction, criteria):
+            return None
+        best = max(later, key=lambda one: _worth(one, criteria))
+        prediction = in_turn(item.prediction, best.prediction, item.profile, criteria)
+        reason = f"{item.variant.reason} Then: {best.variant.reason}"
+        return replace(
+            best,
+            variant=Variant(best.spec.name, best.variant.parameters, reason),
+            prediction=prediction,
+            firm=obstacle(prediction, item.profile, criteria),
+            soft=no_gain(prediction, criteria),
+            head=(*links, *best.head),
+        )
+
+    def _applied(self, item: _Weighed) -> list[TechniqueSpec]:
+        """The techniques of an item, in turn."""
+        return [*(self.specs[link.technique] for link in item.head), item.spec]
+
     def _fewest_in_float(self, item: _Weighed, names: set[str], criteria: Criteria) -> list[str] | None:
         profile = item.profile
         limit = criteria.constraints.max_metric_drop_points or 0.0
@@ -245,14 +270,6 @@ class PlanningAgent:
 
         index = bisect_left(counts, True, key=holds)
         return ranked[: counts[index]] if index < len(counts) else None
-
-
-def _after_cut(cut: TrainedCut, later: _Weighed) -> _Weighed:
-    """`later`, applied to the cut model instead of the whole one."""
-    reason = f"{cut.reason} {later.variant.reason}"
-    variant = replace(later.variant, reason=reason)
-    prediction = cut.predicted(later.prediction)
-    return replace(later, variant=variant, prediction=prediction, soft=None, head=(*cut.chain, *later.head))
 
 
 def plan_preview(

@@ -1,7 +1,6 @@
-"""Candidates that start from a pruned and recovered model: their links before, and what they are predicted to do.
+"""Candidates that start from a pruned model that is trained again: their links and their predictions.
 
-They are planned where the data set sets examples apart to train on and the session's minutes allow for training. What
-comes behind the cut is whatever promises most for the whole model.
+They are planned if the data set has a training part and the session's minutes allow for training.
 """
 
 from __future__ import annotations
@@ -18,12 +17,13 @@ from apps.agents.techniques.knowledge.technique import Cut
 from apps.agents.techniques.order import why_not_after
 
 FEWEST_MINUTES = 4.0
-"""Of a session that trains at all."""
+"""A session with fewer minutes does not train."""
 MINUTES_FOR_TWO = 15.0
+"""A session with at least this many minutes tries two cuts instead of one."""
 TRAINING_SHARE = 0.2
-"""Of the session's minutes, for the training of each cut."""
+"""The share of the session's minutes for the training of each cut."""
 _SPEED = 0.9
-"""How well speed follows work: its exponent."""
+"""How well speed follows the work: the time is the work that is left, to this power."""
 
 
 @dataclass(frozen=True)
@@ -36,21 +36,20 @@ class TrainedCut:
 
     @property
     def reason(self) -> str:
-        return (
-            f"{self.cut.removed:.0%} of the work is pruned away, and what that costs is learned again in "
-            f"{self.minutes:g} minutes."
-        )
+        removed = f"{self.cut.removed:.0%} of the work is pruned away"
+        return f"{removed}, then the model is trained for {self.minutes:g} minutes."
 
-    def predicted(self, later: Prediction | None) -> Prediction:
-        """What the cut does by itself, or together with what `later` is predicted to do to the whole model."""
+    @property
+    def prediction(self) -> Prediction:
+        """The effect of the cut and its training."""
         left, lost = 1 - self.cut.removed, self.cut.lost_points
         return Prediction(
-            speedup=left**-_SPEED * (later.speedup if later else 1.0),
-            size_ratio=(later.size_ratio if later else 1.0) / left,
-            metric_drop_points=lost + (later.metric_drop_points if later else 0.0),
-            metric_drop_high=3 * lost + ((later.metric_drop_high or later.metric_drop_points) if later else 0.0),
+            speedup=round(left**-_SPEED, 3),
+            size_ratio=round(1 / left, 3),
+            metric_drop_points=lost,
+            metric_drop_high=3 * lost,
             risk=Risk.MEDIUM.value,
-            basis="The cut's numbers are those of a residual network on small pictures.",
+            basis="The cut's numbers are those of a residual network on small images.",
         )
 
 
@@ -81,9 +80,8 @@ def _trained_cut(prune: TechniqueSpec, train: TechniqueSpec, cut: Cut, minutes: 
     return TrainedCut(cut, minutes, (first, second))
 
 
-def fits_behind(cut: TrainedCut, later: Chain, specs: Mapping[str, TechniqueSpec], model_format: str) -> bool:
-    """Whether the links of `later` may follow the cut, one after the other."""
-    links = (*cut.chain, *later)
-    chain = [specs[link.technique] for link in links]
-    places = range(len(cut.chain), len(chain))
+def fits_behind(earlier: Chain, later: Chain, specs: Mapping[str, TechniqueSpec], model_format: str) -> bool:
+    """Whether the links of `later` may follow those of `earlier`, one after the other."""
+    chain = [specs[link.technique] for link in (*earlier, *later)]
+    places = range(len(earlier), len(chain))
     return all(why_not_after(chain[place], chain[:place], model_format) is None for place in places)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.state import Prediction
@@ -62,6 +62,11 @@ def worth(gain: float, prediction: Prediction, spec: TechniqueSpec, risk: str | 
     expected = math.exp(_SUCCESS[risk or prediction.risk] * math.log(gain)) if gain > 1 else gain
     minor = math.pow(prediction.speedup * prediction.size_ratio, _MINOR_WEIGHT)
     return expected * minor * (1 - _COST["calibration" if spec.needs_calibration else "plain"])
+
+
+def comes_last(specs: Iterable[TechniqueSpec]) -> bool:
+    """Whether a candidate made by these techniques is tried after all that are made by others."""
+    return any(spec.knowledge.tried_last for spec in specs)
 
 
 def obstacle(

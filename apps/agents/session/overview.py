@@ -25,6 +25,8 @@ from apps.agents.techniques.artifact_format import runtime_of
 from apps.agents.techniques.catalogue import Family, TechniqueSpec
 from apps.agents.techniques.compatibility import format_label
 
+_KEEPING = frozenset({Family.EXPORT, Family.GRAPH, Family.QUANTIZATION})
+"""Families of techniques that keep the number of weights and do not train them."""
 JUDGING_TAKES = 1.5
 """How many times longer judging takes than ranking to load and time, because it times in several processes."""
 
@@ -150,12 +152,12 @@ class Overview:
         }
 
     def evaluated_with(self, trial: Trial) -> dict[str, Any]:
-        """What every evaluation of a candidate is given: what it is held against, and what its chain leaves out."""
-        cutting = [link.technique for link in self._cutting(trial.planned)]
+        """Parameters of every evaluation of a candidate: what it is compared with, and the links that cut weights."""
+        cutting = [link.technique for link in self.cutting(trial.planned)]
         return {**self.held_against(trial), **({"earlier": cutting} if cutting else {})}
 
-    def _cutting(self, candidate: CandidateRecord) -> Chain:
-        """The links before the last one that leave out weights, or change all of them."""
+    def cutting(self, candidate: CandidateRecord) -> Chain:
+        """The links before the last one that cut weights or train them."""
         known = ((link, self.specs.get(link.technique)) for link in candidate.steps[:-1])
         return tuple(link for link, spec in known if spec is not None and spec.family not in _KEEPING)
 

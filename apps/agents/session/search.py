@@ -17,6 +17,7 @@ from apps.agents.planning.ordering import (
     COLLAPSE_POINTS,
     KNOWN_SURPRISE,
     SURPRISE,
+    comes_last,
     obstacle,
     optimistic_gain,
     predicted_gain,
@@ -127,7 +128,14 @@ class Search(Overview):
         options += [option for chain in self.chains if (option := self._repair_option(chain)) is not None]
         options = [self._before_what_it_judges(option, options) for option in options]
         options = [self._before_what_starts_from_it(option, options) for option in options]
-        return tuple(sorted(options, key=lambda option: (-option.worth, option.candidate.key)))
+        ranked = sorted(options, key=lambda option: (-option.worth, option.candidate.key))
+        plain = tuple(option for option in ranked if not self._tried_last(option.candidate))
+        going = any(trial.started and not trial.decided and self._tried_last(trial.planned) for trial in self.trials)
+        return plain or (() if going else tuple(ranked[:1]))
+
+    def _tried_last(self, candidate: CandidateRecord) -> bool:
+        """Whether a candidate is tried after all others. Of those, each is measured before the next is made."""
+        return comes_last(spec for link in candidate.steps if (spec := self.specs.get(link.technique)))
 
     def _before_what_it_judges(self, option: Option, options: list[Option]) -> Option:
         """Moves plain rounding to just before the first method that has to beat it, or to the front if one was
@@ -153,6 +161,9 @@ class Search(Overview):
         candidate, criteria = trial.planned, self.state.criteria
         if reason := self._cannot_run(candidate.technique) or self._lost_link(trial):
             return reason
+        for link in self.cutting(candidate):
+            if reason := self.unavailable(link.technique):
+                return f"Left out: {link.title}, which comes before it: {reason}"
         if self._is_new_type_choice(candidate) or self._awaited_baseline(candidate):
             return None
         if self._awaited_float_model(candidate):
@@ -199,7 +210,7 @@ class Search(Overview):
         return frozenset(choice for trial in going if (choice := self._type_choice(trial.planned)))
 
     def _correction(self, candidate: CandidateRecord) -> tuple[float, float]:
-        """The mean of measured over predicted speed-up and size ratio, over the technique's measured candidates."""
+        """The mean of measured over predicted speed-up and size ratio, over measured candidates of the same kind."""
         measured = self._measured(candidate)
         return (
             _mean_ratio([trial.speedup / trial.planned.predicted.speedup for trial in measured]),
@@ -208,13 +219,13 @@ class Search(Overview):
 
     def _measured(self, candidate: CandidateRecord) -> list[Trial]:
         """The measured candidates of the same kind: the same technique, after the same ones that cut weights."""
-        cutting = [link.technique for link in self._cutting(candidate)]
+        cutting = [link.technique for link in self.cutting(candidate)]
         return [
             trial
             for trial in self.trials
             if trial.judgement
             and trial.planned.technique == candidate.technique
-            and [link.technique for link in self._cutting(trial.planned)] == cutting
+            and [link.technique for link in self.cutting(trial.planned)] == cutting
         ]
 
     def _worth(self, candidate: CandidateRecord) -> float:
@@ -232,7 +243,7 @@ class Search(Overview):
 
     def _same_scope(self, one: CandidateRecord, other: CandidateRecord) -> bool:
         scope = self.specs[other.technique].knowledge.scope
-        same_cut = key_of(self._cutting(one)) == key_of(self._cutting(other)) if self._cutting(one) else True
+        same_cut = key_of(self.cutting(one)) == key_of(self.cutting(other)) if self.cutting(one) else True
         return same_cut and scope(one.parameters) == scope(other.parameters)
 
     def _collapsed_siblings(self, candidate: CandidateRecord) -> list[str]:
@@ -259,9 +270,12 @@ class Search(Overview):
         """The next repair of a chain, or why it ends; `None` while one of its candidates is undecided."""
         if not all(trial.decided for trial in chain):
             return None
-        spec = self.specs[chain[0].planned.technique]
+        planned = chain[0].planned
+        if self._tried_last(planned):
+            return Stop(f"{planned.key} is not repaired: candidates of which less is cut are tried in its place.")
+        spec = self.specs[planned.technique]
         attempts = tuple(trial.attempt() for trial in chain)
-        others = tuple(trial.attempt() for trial in self._measured(chain[-1].planned) if trial.root != chain[0].root)
+        others = tuple(trial.attempt() for trial in self._measured(planned) if trial.root != chain[0].root)
         return next_repair(attempts, spec, self.bases.profile(spec), self.state.criteria, self.bar, others)
 
     def _repair_option(self, chain: tuple[Trial, ...]) -> Option | None:

@@ -185,8 +185,9 @@ def _nothing_left(spec: TechniqueSpec, summary: ModelSummary) -> str | None:
     takes_halves = not spec.knowledge.makes_halves and _starts_from_halves(spec) and summary.format in spec.formats
     enough_left = full + (half if takes_halves else 0.0) >= ENOUGH_LEFT
     # Operators of an ONNX graph are quantized one by one, so those still in float can be quantized later.
-    partly = summary.format == Format.ONNX and enough_left
-    if summary.quantization and not partly and spec.family in _FROM_FLOATS:
+    partly = summary.format == Format.ONNX and enough_left and spec.family is not Family.PRUNING
+    narrow = spec.family is Family.PRUNING and quantized >= WORTH_NAMING
+    if narrow or (summary.quantization and not partly and spec.family in _FROM_FLOATS):
         return f"It starts from floats. {what_is_left(summary)}"
     if spec.family is not Family.QUANTIZATION or enough_left:
         return None

@@ -17,7 +17,7 @@ from apps.agents.planning.prediction import predict
 from apps.agents.sandbox.child import JobContext
 from apps.agents.techniques.catalogue import Expectation, Family, Risk, TechniqueSpec, catalogue
 from apps.agents.techniques.knowledge.profile import profile_of_analysis
-from tests.agents.inmemory import BLOCKS, DATASET, DYNAMIC, FLOAT16, GRAPH, STATIC, World, minilm, resnet
+from tests.agents.inmemory import BLOCKS, DATASET, DYNAMIC, FLOAT16, GRAPH, PRUNE, STATIC, World, minilm, resnet
 
 FASTEST, SMALLEST, BALANCED = PROFILES["fastest"], PROFILES["smallest"], PROFILES["balanced"]
 
@@ -27,10 +27,11 @@ def plan_of(world: World, criteria: Criteria, **known) -> Plan:
 
 
 def static_types(plan: Plan) -> list[tuple[str, str]]:
+    """The number types of the candidates that are static int8 and nothing more."""
     return [
         (candidate.parameters["activation_type"], candidate.parameters["weight_type"])
         for candidate in plan.candidates
-        if candidate.technique == STATIC
+        if candidate.technique == STATIC and PRUNE not in {link.technique for link in candidate.steps}
     ]
 
 

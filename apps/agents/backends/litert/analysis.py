@@ -59,6 +59,10 @@ class LiteRtAnalysisEngine(LiteRtEngine):
         """Empty: the runtime has only one mode."""
         return ()
 
+    def hindrances(self, batches: Sequence[Feeds]) -> Mapping[str, str]:
+        """Whether a technique finds something to change shows when it is applied."""
+        return {}
+
     def notes(self) -> tuple[str, ...]:
         return tuple(self._notes)
 

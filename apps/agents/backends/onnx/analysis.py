@@ -8,11 +8,13 @@ from functools import cached_property
 from pathlib import Path
 
 from apps.agents.analysis.engine import LayerTime, Sensitivity, Tell
-from apps.agents.backends.onnx import profile
+from apps.agents.backends.onnx import files, profile
 from apps.agents.backends.onnx.cost import layer_costs
 from apps.agents.backends.onnx.engine import OnnxEngine
 from apps.agents.backends.onnx.normalization import FLOAT32_BITS, normalized, stored_bits
 from apps.agents.backends.onnx.observation import Observation, observe
+from apps.agents.backends.onnx.pruning.anatomy import why_uncuttable
+from apps.agents.backends.onnx.runtime import ONE_PROTOBUF_BYTES
 from apps.agents.backends.onnx.sensitivity import measure_sensitivity
 from apps.agents.backends.onnx.workbench import Workbench, fold
 from apps.agents.contracts.criteria import Target
@@ -69,6 +71,14 @@ class OnnxAnalysisEngine(OnnxEngine):
     def modes(self, target: Target) -> Sequence[tuple[str, Run]]:
         """Empty: the runtime chooses the best mode itself."""
         return ()
+
+    def hindrances(self, batches: Sequence[Feeds]) -> Mapping[str, str]:
+        """Pruning, where none of the channels may be cut."""
+        shapes = self._observed(batches).shapes
+        if not shapes or files.size_bytes(self._folded) > ONE_PROTOBUF_BYTES:
+            return {}
+        reason = why_uncuttable(files.load_proto(self._folded), shapes)
+        return {} if reason is None else {"onnx-prune": f"No channels of it can be cut: {reason}."}
 
     def notes(self) -> tuple[str, ...]:
         return tuple(self._notes)

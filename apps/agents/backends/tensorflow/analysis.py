@@ -54,5 +54,9 @@ class TensorFlowAnalysisEngine(TensorFlowEngine):
         """The same graph compiled by XLA. If XLA cannot compile it, running it raises the error."""
         return ((XLA, self.compiled_session(target)),)
 
+    def hindrances(self, batches: Sequence[Feeds]) -> Mapping[str, str]:
+        """Whether a technique finds something to change shows when it is applied."""
+        return {}
+
     def notes(self) -> tuple[str, ...]:
         return tuple(self._notes)

@@ -58,6 +58,10 @@ class TorchAnalysisEngine(TorchEngine):
         """Empty: compiling is not measured, because the export shows what it gains."""
         return ()
 
+    def hindrances(self, batches: Sequence[Feeds]) -> Mapping[str, str]:
+        """Whether a technique finds something to change shows when it is applied."""
+        return {}
+
     def notes(self) -> tuple[str, ...]:
         return tuple(self._notes)
 

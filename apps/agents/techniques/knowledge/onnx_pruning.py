@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from apps.agents.techniques.knowledge.cost import CostRule
 from apps.agents.techniques.knowledge.kernels import Kind
 from apps.agents.techniques.knowledge.profile import GraphProfile
 from apps.agents.techniques.knowledge.technique import Outlook, Parameters, TechniqueKnowledge
@@ -74,4 +75,12 @@ def points_lost(removed: float) -> float:
     return LOSSES[-1][1]
 
 
-STRUCTURED = StructuredPruning(hands_on_to=("quantization",))
+STRUCTURED = StructuredPruning(
+    tried_last=True,
+    hands_on_to=("quantization",),
+    cost_rule=CostRule(
+        "layers are fitted one after the other, each on a run of both networks, as measured on the sample ResNet",
+        fixed_s=2.0,
+        passes=65.0,
+    ),
+)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Structured(TechniqueKnowledge):
-    """Cut alone it loses nearly all that the model knew, so no candidate is made of it alone."""
+    """Without training, the cut model is nearly useless, so no candidate consists of the cut alone."""
 
     def variants(self, spec: TechniqueSpec, profile: GraphProfile) -> Iterator[Variant]:
         return iter(())
@@ -22,8 +22,8 @@ class Structured(TechniqueKnowledge):
     def title_parts(self, spec: TechniqueSpec, parameters: Parameters) -> list[str]:
         parts = [f"{float(parameters['macs_removed']):.0%} of the multiply-accumulates removed"]
         usual = {one.name: one.default for one in spec.parameters}
-        told = ("importance", "scope", "schedule")
-        return parts + [str(parameters[name]) for name in told if parameters[name] != usual[name]]
+        named = ("importance", "scope", "schedule")
+        return parts + [str(parameters[name]) for name in named if parameters[name] != usual[name]]
 
 
 STRUCTURED = Structured(

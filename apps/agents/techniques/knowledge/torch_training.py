@@ -28,4 +28,4 @@ class Recovery(TechniqueKnowledge):
         return [length, f"distillation {float(parameters['distill']):g}"]
 
 
-RECOVERY = Recovery()
+RECOVERY = Recovery(hands_on_to=("quantization",))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from onnx import ModelProto
 
 from apps.agents.backends.onnx import files
 from apps.agents.backends.onnx.normalization import normalized
@@ -14,7 +16,7 @@ from apps.agents.backends.onnx.pruning.channels import Kept
 from apps.agents.backends.onnx.pruning.groups import Group, everything, groups_of, without
 from apps.agents.backends.onnx.pruning.rules import trace_channels
 from apps.agents.backends.onnx.pruning.surgery import sliced
-from apps.agents.backends.onnx.pruning.tracing import Trace
+from apps.agents.backends.onnx.pruning.tracing import Shapes, Trace
 from apps.agents.backends.onnx.pruning.workload import costs_of, macs_of, workload
 from apps.agents.backends.onnx.workbench import fold
 from apps.agents.measuring.engine import Feeds
@@ -66,12 +68,23 @@ def anatomy_of(folded: Path, feeds: Feeds, examples: int) -> Anatomy:
     costs, shapes = costs_of(folded, feeds, examples)
     trace = trace_channels(files.load_proto(folded), shapes)
     groups = groups_of(trace)
-    cuttable = tuple(group for group in groups if group.reason is None and group.width > 1)
+    cuttable = tuple(filter(is_cuttable, groups))
     uncut = tuple(group for group in groups if group.reason is not None)
     return Anatomy(trace, cuttable, uncut, work_of(trace, cuttable, macs_of(costs)), workload(costs).parameters)
 
 
-def why_nothing(uncut: tuple[Group, ...]) -> str:
+def why_uncuttable(proto: ModelProto, shapes: Shapes) -> str | None:
+    """Why nothing of a folded graph may be cut, by the shapes of a run; `None` where something may be."""
+    groups = groups_of(trace_channels(proto, shapes))
+    return None if any(map(is_cuttable, groups)) else why_nothing([one for one in groups if one.reason is not None])
+
+
+def is_cuttable(group: Group) -> bool:
+    """Whether a channel of the group may go."""
+    return group.reason is None and group.width > 1
+
+
+def why_nothing(uncut: Sequence[Group]) -> str:
     """Why no group may be cut, with the reasons of the first few."""
     if not uncut:
         return "it has no convolution and no matrix product with stored weights whose channels could be followed"

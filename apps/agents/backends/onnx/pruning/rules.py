@@ -39,13 +39,21 @@ _HARMLESS = frozenset({"Shape", "Size"})
 """They read a tensor's shape alone, and whatever is made of it follows the channels that are left."""
 
 
+def _apply(rule: Rule, trace: Trace, node: NodeProto) -> None:
+    """Follow one node. What a rule stumbles over, such as a shape that was not seen, is not followed and stays."""
+    try:
+        rule(trace, node)
+    except (KeyError, IndexError, ValueError, TypeError):
+        pin_all(trace, node, f"goes into {node.name} ({node.op_type}), which could not be followed")
+
+
 def trace_channels(proto: ModelProto, shapes: Shapes) -> Trace:
     """The trace of a graph with its weights inside; `shapes` are those of a run, by tensor."""
     trace = start(proto, shapes)
     for node in proto.graph.node:
         rule = RULES.get(node.op_type) if node.domain in _STANDARD else None
         if rule is not None:
-            rule(trace, node)
+            _apply(rule, trace, node)
         elif node.op_type not in _HARMLESS:
             pin_all(trace, node, f"goes into {node.name}, an operator ({node.op_type}) that is not understood")
     for output in proto.graph.output:

@@ -15,8 +15,8 @@ _CHANNELS = 1
 def convolution(trace: Trace, node: NodeProto) -> None:
     """Dense ones take channels and make others; depthwise ones hand theirs on; other groups must stay whole."""
     source, weight = node.input[0], node.input[1]
-    if weight not in trace.stored or not _on(trace, source, _CHANNELS):
-        _opaque(trace, node, "a convolution whose weight is computed")
+    if weight not in trace.stored or not _on(trace, source, _CHANNELS) or not _bias_is_plain(trace, node):
+        _opaque(trace, node, "a convolution whose weight or bias is computed")
         return
     shape, group = trace.stored[weight].shape, int(attribute(node, "group", 1))
     if group == 1:

@@ -1,0 +1,141 @@
+"""Pruned models in the plan and in the search: alone and quantized afterwards, after everything else, one at a time."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from apps.agents.contracts.criteria import PROFILES, Budget, Constraints, Criteria, Objective
+from apps.agents.contracts.reports.analysis import Compatibility
+from apps.agents.contracts.state import CandidateRecord, Plan
+from apps.agents.planning.agent import PlanningAgent
+from apps.agents.session.manager import OptimizationManager
+from apps.agents.techniques.knowledge.onnx_pruning import points_lost
+from tests.agents.inmemory import DATASET, GRAPH, PRUNE, STATIC, InMemoryPipeline, Run, minilm, resnet
+
+FASTEST = PROFILES["fastest"]
+
+
+def _plan(criteria: Criteria = FASTEST, **known) -> Plan:
+    return PlanningAgent().plan(resnet().analysis, criteria, DATASET, **known)
+
+
+def _techniques(candidate: CandidateRecord) -> list[str]:
+    return [link.technique for link in candidate.steps]
+
+
+def _pruned(plan: Plan, *techniques: str) -> list[CandidateRecord]:
+    return [one for one in plan.candidates if _techniques(one) == list(techniques)]
+
+
+def _run(**more) -> Run:
+    return InMemoryPipeline(resnet(), FASTEST, disabled=(), **more).run()
+
+
+def test_every_share_is_planned_alone_and_with_the_best_number_types_after_it():
+    plan = _plan()
+    alone, both = _pruned(plan, PRUNE), _pruned(plan, PRUNE, GRAPH, STATIC)
+    grid = {(share, multiple) for share in (0.3, 0.5, 0.6, 0.7) for multiple in (8, 16)}
+    for candidates in (alone, both):
+        found = {
+            (one.steps[0].parameters["macs_removed"], one.steps[0].parameters["multiple_of"]) for one in candidates
+        }
+        assert found >= grid
+    assert {(one.parameters["activation_type"], one.parameters["weight_type"]) for one in both} == {("uint8", "int8")}
+
+
+def test_they_come_after_all_candidates_that_do_without():
+    pruned = [PRUNE in _techniques(one) for one in _plan().candidates]
+    assert any(pruned)
+    assert pruned == sorted(pruned)
+
+
+def test_the_gains_of_both_multiply_and_their_losses_add_up():
+    plan = _plan()
+    both = next(one for one in _pruned(plan, PRUNE, GRAPH, STATIC) if one.steps[0].parameters["macs_removed"] == 0.5)
+    alone = next(one for one in _pruned(plan, PRUNE) if one.steps == both.steps[:1])
+    plain = next(one for one in plan.candidates if one.technique == STATIC)
+    assert both.predicted.size_ratio == pytest.approx(alone.predicted.size_ratio * plain.predicted.size_ratio, rel=0.01)
+    assert plain.predicted.speedup < both.predicted.speedup < alone.predicted.speedup * plain.predicted.speedup
+    assert both.predicted.metric_drop_points >= alone.predicted.metric_drop_points
+    assert both.predicted.metric_drop_high > both.predicted.metric_drop_points
+    assert both.predicted.basis.startswith("First: 50% of the work removed")
+
+
+def test_more_work_removed_is_predicted_faster_smaller_and_lossier():
+    alone = [one for one in _pruned(_plan(), PRUNE) if one.steps[0].parameters["multiple_of"] == 16]
+    alone.sort(key=lambda one: one.steps[0].parameters["macs_removed"])
+    for field in ("speedup", "size_ratio", "metric_drop_points"):
+        values = [getattr(one.predicted, field) for one in alone]
+        assert values == sorted(values)
+        assert values[0] < values[-1]
+
+
+def test_losses_lie_on_lines_between_what_was_measured():
+    assert points_lost(0.0) == 0.0
+    assert points_lost(0.4) == pytest.approx((points_lost(0.3) + points_lost(0.5)) / 2)
+    assert points_lost(0.99) == points_lost(0.95)
+
+
+def test_where_the_analysis_finds_nothing_to_cut_none_is_planned_and_the_plan_says_why():
+    reason = "No channels of it can be cut: head goes to the output logits."
+    analysis = resnet().analysis
+    found = (*analysis.compatibility, Compatibility(technique=PRUNE, compatible=False, reason=reason))
+    plan = PlanningAgent().plan(analysis.model_copy(update={"compatibility": found}), FASTEST, DATASET)
+    assert not any(PRUNE in _techniques(one) for one in plan.candidates)
+    assert [one.reason for one in plan.omitted if one.technique == PRUNE] == [reason]
+
+
+def test_attention_networks_are_left_alone():
+    plan = PlanningAgent().plan(minilm().analysis, FASTEST, DATASET)
+    assert not any(PRUNE in _techniques(one) for one in plan.candidates)
+
+
+def test_a_limit_on_size_that_both_together_can_hold_leaves_the_pair_in():
+    criteria = Criteria(objective=Objective.SIZE, constraints=Constraints(min_size_reduction=9.0))
+    plan = _plan(criteria)
+    assert {tuple(_techniques(one)) for one in plan.candidates if one.technique in (PRUNE, STATIC)} == {
+        (PRUNE, GRAPH, STATIC)
+    }
+
+
+def test_in_a_session_each_is_measured_before_the_next_is_made():
+    session = _run(parallelism=3)
+    made = [request.key for request in (step.request for step in session.state.steps)]
+    shared = [key for key in made if key.startswith(f"{PRUNE}/")]
+    assert shared
+    first = made.index(shared[0])
+    plain = [one.key for one in session.last.candidates if PRUNE not in _techniques(one)]
+    assert not any(key.split("/")[0] in plain for key in made[first:] if key.endswith("/optimize"))
+    for earlier, later in pairwise(shared):
+        between = made[made.index(earlier) : made.index(later)]
+        assert any(key.endswith("/evaluate") for key in between)
+
+
+def test_an_evaluation_of_what_was_cut_says_so_and_a_plain_one_does_not():
+    session = _run()
+    for step in session.state.steps:
+        request = step.request
+        if request.key.endswith("/evaluate"):
+            chain = _techniques(session.candidate(request.candidate))
+            assert request.parameters.get("earlier") == ([PRUNE] if PRUNE in chain[:-1] else None)
+
+
+def test_what_comes_after_a_technique_that_is_switched_off_is_left_out():
+    session = _run()
+    asks = next(
+        state
+        for state, decision in zip(session.states, session.decisions, strict=True)
+        if any(request.technique == PRUNE for request in decision.requests)
+    )
+    decision = OptimizationManager().next(asks.model_copy(update={"disabled_techniques": (PRUNE,)}))
+    assert not any(request.technique == PRUNE for request in decision.requests)
+    assert decision.requests != ()
+
+
+def test_a_small_budget_is_spent_on_the_plain_quantizations():
+    criteria = FASTEST.model_copy(update={"budget": Budget(minutes=30, candidates=2)})
+    session = InMemoryPipeline(resnet(), criteria, disabled=()).run()
+    assert [request.technique for request in session.tried] == [STATIC, STATIC]
+    assert not any((step.request.technique or "") == PRUNE for step in session.state.steps)

@@ -1,0 +1,54 @@
+"""A session that prunes a network without training and quantizes what is left, from the upload to the verdict."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+
+from apps.agents.contracts.criteria import Budget, Constraints, Objective
+from apps.agents.contracts.state import StepKind
+from tests.agents.backends.onnx_pruning.nets import Net, pictures
+from tests.agents.workshop import DEPTHWISE, FASHION
+from tests.door import Door, quick, shorter_sensitivity, told
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow, pytest.mark.timeout(900)]
+PRUNE, STATIC = "onnx-prune", "onnx-static-int8"
+CLASSES = {"kind": "npz", "task": "classification"}
+FIDELITY = {"kind": "npz", "task": "fidelity"}
+
+
+def test_a_pruned_and_quantized_candidate_is_measured_after_the_plain_quantizations(door: Door):
+    model, data = door.model(DEPTHWISE), door.data(FASHION, CLASSES)
+    criteria = quick(
+        *(PRUNE, STATIC),
+        objective=Objective.LATENCY,
+        constraints=Constraints(max_metric_drop_points=10.0),
+        budget=Budget(minutes=30.0, candidates=3),
+    )
+    with shorter_sensitivity(5.0):
+        session = door.verdict(model, data, criteria)
+    chains = {one.key: [link["technique"] for link in one.steps] for one in session.candidates.all()}
+    made = [step for step in session.steps.order_by("pk") if step.kind == StepKind.OPTIMIZE]
+    assert [step.technique for step in made] == [STATIC, STATIC, PRUNE, STATIC], told(session)
+    last = session.candidates.get(key=made[-1].key.split("/")[0])
+    assert chains[last.key] == [PRUNE, STATIC]
+    assert last.status in ("accepted", "selected"), last.reason
+    pruned = made[2].result["evidence"]
+    assert pruned["macs_removed"] >= last.steps[0]["parameters"]["macs_removed"]
+    assert pruned["uncut"] == [{"name": "head", "width": 10, "reason": "goes to the output logits"}]
+    assert made[3].result["input_size_bytes"] == made[2].result["size_bytes"]
+
+
+def test_where_nothing_can_be_cut_the_plan_says_so(door: Door):
+    net = Net()
+    proto = net.model(net.conv("only", "x", 16))
+    stream = io.BytesIO()
+    np.savez(stream, x=pictures(64))
+    model, data = door.model(proto.SerializeToString(), "net.onnx"), door.data(stream.getvalue(), FIDELITY, "x.npz")
+    session = door.verdict(model, data, quick(PRUNE, "onnx-float16"))
+    plan = session.steps.get(kind=StepKind.PLAN)
+    reasons = {one["technique"]: one["reason"] for one in plan.result["omitted"]}
+    assert reasons[PRUNE] == "No channels of it can be cut: only goes to the output only.y."
+    assert PRUNE not in {link["technique"] for one in plan.result["candidates"] for link in one["steps"]}
