@@ -74,10 +74,10 @@ def test_a_program_is_pruned_trained_again_and_quantized_and_judged(door: Door, 
     assert session.outcome == Outcome.IMPROVED, told(session)
     made = list(session.steps.filter(kind="optimize").order_by("pk").values_list("technique", flat=True))
     assert sorted(made) == sorted((*CHAIN, "onnx-export")), told(session)
-    recovered = session.steps.get(technique="torch-recover").result
+    recovered = session.steps.get(kind="optimize", technique="torch-recover").result
     assert recovered["evidence"]["held_out_loss_after"] < recovered["evidence"]["held_out_loss_before"]
-    assert session.steps.get(technique="torch-prune").result["evidence"]["macs_removed"] > 0.5
-    quantized = session.steps.get(technique="onnx-static-int8").result
+    assert session.steps.get(kind="optimize", technique="torch-prune").result["evidence"]["macs_removed"] > 0.5
+    quantized = session.steps.get(kind="optimize", technique="onnx-static-int8").result
     assert quantized["size_bytes"] < version.metadata.summary.size_bytes / 6
 
 

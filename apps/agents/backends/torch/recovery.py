@@ -44,9 +44,10 @@ class RecoveryTraining(BaseOptimizationAgent):
     def apply(self, assignment: Assignment, context: Context) -> Applied:
         use_threads(assignment.threads)
         label, device = assignment.spec.label, "cuda" if torch.cuda.is_available() else "cpu"
-        loaded = load_model(assignment.model, assignment.scratch, device=device)
+        loaded = load_model(assignment.model, assignment.scratch)
         learner = trainable(loaded, label)
         check_same(loaded, learner, next(assignment.batches(2, 2)), label)
+        learner.module.to(device)
         recipe = Recipe.of(assignment.parameters, assignment.seed)
         size = max(1, recipe.batch_size // assignment.batch_divisor)
         examples = examples_of(assignment.dataset, learner, size, recipe.seed, device, label)

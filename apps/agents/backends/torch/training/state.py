@@ -62,11 +62,10 @@ def write_checkpoint(file: Path, kept: Checkpoint) -> None:
     torch.save({**kept.__dict__, "state": asdict(kept.state)}, file)
 
 
-def read_checkpoint(file: Path, device: str) -> Checkpoint:
-    """What `write_checkpoint` wrote. Nothing but tensors and numbers is unpickled."""
-    kept = torch.load(file, map_location=device, weights_only=True)
-    answers = {name: tensor.cpu() for name, tensor in kept["answers"].items()}
-    return Checkpoint(State(**kept["state"]), kept["model"], kept["best"], kept["optimizer"], answers)
+def read_checkpoint(file: Path) -> Checkpoint:
+    """What `write_checkpoint` wrote, in main memory. Nothing but tensors and numbers is unpickled."""
+    kept = torch.load(file, map_location="cpu", weights_only=True)
+    return Checkpoint(State(**kept["state"]), kept["model"], kept["best"], kept["optimizer"], kept["answers"])
 
 
 def copied(module: torch.nn.Module) -> Weights:

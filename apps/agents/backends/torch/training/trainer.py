@@ -75,7 +75,7 @@ class Trainer:
         """What the checkpoint of an earlier attempt holds, with model and optimizer set to it."""
         if (file := self.context.checkpoint) is None:
             return None
-        kept = read_checkpoint(file, self.stepper.examples.device)
+        kept = read_checkpoint(file)
         self.stepper.model.module.load_state_dict(kept.model)
         self.stepper.optimizer.load_state_dict(kept.optimizer)
         if self.stepper.teacher is not None:
