@@ -60,7 +60,7 @@ def test_a_group_that_loses_is_found_without_a_limit_and_rejected_with_one(door:
     assert refused.outcome == Outcome.UNCHANGED
     assert refused.verdict is not None
     assert refused.verdict["binding"] == "max_group_drop_points"
-    assert "faint stands worst" in refused.verdict["misses"][0]["sentence"]
+    assert "faint does worst" in refused.verdict["misses"][0]["sentence"]
     assert refused.sessions_before == 1
     told = door.client.get(f"/api/v1/sessions/{refused.pk}/report/").json()
     assert told["use"]["number"] == 2
