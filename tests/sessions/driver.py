@@ -133,13 +133,13 @@ def drive(user: User, model: Path, data: Path, spec: DatasetSpec, criteria: Crit
     session = session_start(
         user=user, version=version, dataset=dataset, criteria=criteria, seed=SEED, start_anyway=True
     )
-    crank.turn_until_quiet(limit=MOST_TURNS)
+    artifacts = _run(session, folder)
     session.refresh_from_db()
     broken = session.steps.exclude(traceback="").first()
     assert broken is None, f"{broken} broke:\n{broken and broken.traceback}"
     state = session_state(session)
     # Asked again, the manager says how it ended: its answer depends on nothing but what stands in the rows.
-    return Finished(state, OptimizationManager().next(state), _artifacts(session, folder))
+    return Finished(state, OptimizationManager().next(state), artifacts)
 
 
 def _uploaded(user: User, model: Path, data: Path, spec: DatasetSpec) -> tuple[ModelVersion, DataSet]:
@@ -156,16 +156,20 @@ def _uploaded(user: User, model: Path, data: Path, spec: DatasetSpec) -> tuple[M
     return version, dataset
 
 
-def _artifacts(session: OptimizationSession, folder: Path) -> dict[str, Path]:
-    """A copy of what each step left, by the step's key."""
-    kept = {}
-    for step in session.steps.exclude(artifact=None).select_related("artifact"):
-        place = folder / step.key.replace("/", "-")
-        place.mkdir(parents=True)
-        assert step.artifact is not None
-        with local_path(step.artifact) as path:
-            kept[step.key] = Path(shutil.copy(path, place / step.artifact_filename))
-    return kept
+def _run(session: OptimizationSession, folder: Path) -> dict[str, Path]:
+    """Turns the session to its end. A copy of what each step left, by key: the session lets some files go."""
+    kept: dict[str, Path] = {}
+    for _ in range(MOST_TURNS):
+        turned = crank.turn()
+        for step in session.steps.exclude(artifact=None).exclude(key__in=kept).select_related("artifact"):
+            place = folder / step.key.replace("/", "-")
+            place.mkdir(parents=True)
+            assert step.artifact is not None
+            with local_path(step.artifact) as path:
+                kept[step.key] = Path(shutil.copy(path, place / step.artifact_filename))
+        if not turned:
+            return kept
+    raise AssertionError(f"the session does not end in {MOST_TURNS} turns")
 
 
 def table(finished: Finished) -> str:
