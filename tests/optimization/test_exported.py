@@ -155,7 +155,10 @@ def test_the_preview_of_a_pytorch_model_has_one_line_for_what_is_out_of_reach(
     techniques = [one.technique for one in found.compatibility]
     assert {"onnx-export", "onnx-dynamic-int8", "torch-gptq"} <= set(techniques)
     assert "onnx-export" in {one.technique for one in found.plan.candidates}
-    assert not {"ONNX", "PyTorch"} & set(techniques)
+    assert "ONNX" not in techniques
+    others = next(one.reason for one in found.compatibility if one.technique == "PyTorch")
+    assert others.startswith("They take a PyTorch exported program or")
+    assert "torch-prune" not in techniques
 
 
 def test_the_preview_of_an_onnx_model_does_not_list_what_takes_pytorch(session: OptimizationSession) -> None:

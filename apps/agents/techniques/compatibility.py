@@ -151,7 +151,7 @@ def _obstacle(
     if lacking:
         return f"It works on {', '.join(spec.acts_on)}, but the model has none of them. {what_is_left(summary)}"
     if spec.needs_training and (dataset is None or dataset.training_examples == 0):
-        return "It trains the model, and the data set sets no part apart for that (training_share)."
+        return "It trains the model, but the data set has no training part (training_share)."
     if spec.needs_calibration and (dataset is None or dataset.examples == 0):
         return "It needs calibration data, but there is no data set."
     return None

@@ -8,8 +8,8 @@ from apps.errors import UserError
 class TrainingPartMissing(UserError):
     code = "training.part_missing"
     sentence = (
-        "{technique} trains the model, and the data set sets no examples apart for that. Give its spec a "
-        "training_share, such as 0.4."
+        "{technique} trains the model, but the data set has no training part. Give the data set a training share, "
+        "such as 0.4."
     )
 
 
