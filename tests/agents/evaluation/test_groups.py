@@ -316,7 +316,7 @@ def test_numbers_bytes_and_nothing_become_names(tmp_path: Path) -> None:
         (np.zeros(40), "all examples belong to '0'"),
         (np.arange(120)[:40].repeat(1), None),
         (np.zeros((40, 2)), "2 numbers per example"),
-        (np.zeros(39), "shape [39] for 40 examples"),
+        (np.zeros(39), "the shape [39], but there are 40 examples"),
     ],
 )
 def test_what_cannot_say_the_group_is_refused_with_its_field(tmp_path: Path, groups: Any, reason: str | None) -> None:
