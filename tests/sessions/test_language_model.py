@@ -11,7 +11,7 @@ from apps.agents.contracts.formats import Format
 from apps.agents.contracts.reports.dataset import Task
 from apps.agents.contracts.state import Outcome
 from tests.assets.models import Transformer
-from tests.sessions.conftest import RunSession, allowing, profile
+from tests.sessions.conftest import BRIEF_TIMING_S, RunSession, allowing, profile
 from tests.sessions.driver import Finished
 
 # The first run downloads and builds.
@@ -33,7 +33,7 @@ def stories(
     criteria = criteria.model_copy(update={"constraints": limits})
     some = tmp_path_factory.mktemp("stories") / "some.jsonl"
     some.write_text("".join(own_stories.read_text().splitlines(keepends=True)[:SOME_STORIES]))
-    return run_session(stories15m.archive, some, criteria, PERPLEXITY, Format.TRANSFORMERS)
+    return run_session(stories15m.archive, some, criteria, PERPLEXITY, Format.TRANSFORMERS, BRIEF_TIMING_S)
 
 
 def test_a_language_model_comes_out_smaller_at_nearly_the_same_perplexity(stories: Finished):
