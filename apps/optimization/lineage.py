@@ -25,6 +25,8 @@ class Link(Value):
     """The technique as people call it."""
     variant: str
     """What its parameters make of it; empty where they say nothing."""
+    essential: bool = False
+    """Whether the candidate is named after it even if it is not the last link."""
     technique: str
     parameters: dict[str, Any]
     size_bytes: int | None
@@ -157,6 +159,7 @@ def _link(application: Application, made: SessionStep | None) -> Link:
     return Link(
         title=application.title,
         variant=application.variant,
+        essential=application.essential,
         technique=application.technique,
         parameters=application.parameters,
         size_bytes=result.get("size_bytes"),

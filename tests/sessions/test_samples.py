@@ -117,7 +117,9 @@ def test_slow_types_are_rejected_or_predicted_slow(mobilenet: Finished) -> None:
     """Dynamic int8 with the library's own types runs depthwise convolutions ten times slower than float."""
     reports = mobilenet.evaluations
     slow = [key for key, report in reports.items() if (report.latency.speedup.high or 0) < 1]
-    assert all(mobilenet.candidate(key).status is CandidateStatus.REJECTED for key in slow)
+    assert mobilenet.verdict.candidate not in slow
+    if mobilenet.state.criteria.constraints.min_speedup is not None:  # Without, a smaller file may outweigh the time.
+        assert all(mobilenet.candidate(key).status is CandidateStatus.REJECTED for key in slow)
     dynamic = [o for o in mobilenet.plan.omitted if o.technique == DYNAMIC and "Conv in float" not in o.title]
     assert len(dynamic) == 2
     assert all("slower" in omission.reason or "as fast" in omission.reason for omission in dynamic)

@@ -23,6 +23,8 @@ class Application(Value):
     """Its parameters in words: `activations uint8, weights int8; per channel`. Empty if there is nothing to say."""
     optional: bool = False
     """Whether the chain skips it if it cannot be applied. Preparations are optional."""
+    essential: bool = False
+    """Whether it makes a different network, so that the candidate is named after it even if it is not the last link."""
     inputs: dict[str, tuple[Application, ...]] = Field(default_factory=dict)
     """The chains of the other models that it reads, by role. An empty chain means the original."""
 
@@ -75,6 +77,11 @@ def from_joined_title(technique: str, parameters: Mapping[str, Any], title: str)
     """A link from an older record, in which one `title` held technique and variant with a colon between them."""
     name, _, variant = title.partition(": ")
     return Application(technique=technique, parameters=dict(parameters), title=name, variant=variant)
+
+
+def title_of(chain: Chain) -> str:
+    """The title of what a chain makes: its essential links, and the last one."""
+    return in_one_line(link for link in chain if link.essential or link is chain[-1])
 
 
 def in_one_line(chain: Iterable[Application]) -> str:

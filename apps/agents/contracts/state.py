@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from apps.agents.contracts.chain import MODEL, Application, from_joined_title
+from apps.agents.contracts.chain import MODEL, Application, from_joined_title, title_of
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.faults import Fault
 from apps.agents.contracts.reports.dataset import DatasetSummary
@@ -182,7 +182,7 @@ class CandidateRecord(Value):
 
     @property
     def title(self) -> str:
-        return self.last.named
+        return title_of(self.steps)
 
 
 class Omission(Value):

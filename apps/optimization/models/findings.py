@@ -24,7 +24,7 @@ class Candidate(models.Model):
     steps = models.JSONField(default=list)
     """Its chain: an `Application` for each technique, from the original to the candidate."""
     title = models.CharField(max_length=200)
-    """Of its last link, to be searched and listed by, as is `technique`."""
+    """The titles of its essential links and its last one, for lists and search. `technique` is the last link's."""
     technique = models.CharField(max_length=60)
     parent_key = models.CharField(max_length=20, blank=True)
     predicted = models.JSONField()

@@ -35,7 +35,7 @@ class CandidateReport(Value):
     technique: str
     parameters: dict[str, Any]
     steps: tuple[Link, ...]
-    """Its chain, from the original to the candidate: `title`, `technique` and `parameters` are those of the last."""
+    """Its chain, from the original to the candidate: `technique` and `parameters` are those of the last link."""
     parent: str | None
     """The candidate that this one repairs."""
     status: CandidateStatus

@@ -139,3 +139,10 @@ def test_a_small_budget_is_spent_on_the_plain_quantizations():
     session = InMemoryPipeline(resnet(), criteria, disabled=()).run()
     assert [request.technique for request in session.tried] == [STATIC, STATIC]
     assert not any((step.request.technique or "") == PRUNE for step in session.state.steps)
+
+
+def test_a_pruned_candidate_is_named_after_the_cut_as_well():
+    both = _pruned(_plan(), PRUNE, GRAPH, STATIC)
+    assert len({one.title for one in both}) == len(both)
+    assert both[0].title.startswith("Structured pruning: ")
+    assert " → Static int8 (QDQ): " in both[0].title
