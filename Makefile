@@ -61,10 +61,14 @@ TENSORFLOW_PROCESSES ?= 2
 test-tensorflow: compiled
 	OMP_NUM_THREADS=1 $(BARE) $(BIN)/pytest --numprocesses $(TENSORFLOW_PROCESSES) --durations=30 tests/tensorflow
 
-# What most changes break is found here: rows, pages, the API, the pipeline's bookkeeping and the boundaries.
+# What most changes break is found here: rows, pages, the API and the boundaries. Left to `make test` are the files whose
+# every test runs a session in child processes, loads a framework or starts a server.
+QUICK_WITHOUT := $(patsubst %,--ignore=tests/%.py,boundaries/test_light_children lathe/test_away lathe/test_redis \
+	$(addprefix optimization/test_,choice collected_files collecting failing_knowledge infrastructure parents pipeline \
+	undecided_ends undecided_sessions))
 quick: compiled
 	OMP_NUM_THREADS=1 $(BARE) $(BIN)/pytest --numprocesses 2 -m "not slow and not browser and not assets and not timing and not recovery" \
-		tests/accounts tests/api tests/boundaries tests/lathe tests/models tests/optimization tests/portal
+		$(QUICK_WITHOUT) tests/accounts tests/api tests/boundaries tests/lathe tests/models tests/optimization tests/portal
 
 # Best on a machine that does nothing else. WRITE=--write puts the table into docs/truth.md.
 FORM ?= full
