@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from apps.agents.contracts.criteria import Budget, Constraints, Objective
-from apps.agents.contracts.state import StepKind
+from apps.agents.contracts.state import Outcome, StepKind
 from tests.agents.backends.onnx_pruning.nets import Net, pictures
 from tests.agents.workshop import DEPTHWISE, FASHION
 from tests.door import Door, quick, shorter_sensitivity, told
@@ -52,3 +52,13 @@ def test_where_nothing_can_be_cut_the_plan_says_so(door: Door):
     reasons = {one["technique"]: one["reason"] for one in plan.result["omitted"]}
     assert reasons[PRUNE] == "No channels of it can be cut: only goes to the output only.y."
     assert PRUNE not in {link["technique"] for one in plan.result["candidates"] for link in one["steps"]}
+
+
+def test_a_second_session_starts_from_a_pruned_model_that_was_promoted(door: Door):
+    model, data = door.model(DEPTHWISE), door.data(FASHION, CLASSES)
+    with shorter_sensitivity(1.0):
+        first = door.verdict(model, data, quick(PRUNE))
+        assert first.outcome == Outcome.IMPROVED, told(first)
+        second = door.verdict(door.promoted(first), data, quick(STATIC))
+    assert second.outcome == Outcome.IMPROVED, told(second)
+    assert second.version.metadata.summary.size_bytes < model.metadata.summary.size_bytes

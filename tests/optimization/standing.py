@@ -17,7 +17,7 @@ from django.core.management import call_command
 
 from apps.accounts.models import Membership, Role, Team, User
 from apps.agents.contracts.criteria import Criteria
-from apps.agents.contracts.state import StepKind
+from apps.agents.contracts.state import Outcome, Status, StepKind
 from apps.models.models import DataSet, ModelVersion
 from apps.models.storage import put_stream
 from apps.optimization import jobs
@@ -51,6 +51,15 @@ class Standing:
             crank.turn_until_quiet()
             session.refresh_from_db()
             return session
+
+
+@contextmanager
+def standing_with_a_teacher(unblock: Unblock) -> Iterator[OptimizationSession]:
+    """A finished session whose one candidate starts from graph optimization and also reads float16."""
+    with standing(unblock) as made:
+        session = made.session(plan="plan_with_a_teacher", optimize="learn_from_others")
+        assert (session.status, session.outcome) == (Status.COMPLETED, Outcome.IMPROVED), session.error
+        yield session
 
 
 @contextmanager

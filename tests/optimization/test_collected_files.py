@@ -13,14 +13,13 @@ from rest_framework.test import APIClient
 
 from apps.accounts.models import User
 from apps.agents.contracts.reports.recipe import Recipe
-from apps.agents.contracts.state import Outcome, Status
 from apps.optimization import live, services
 from apps.optimization.errors import NoRecipe
 from apps.optimization.lineage import Lineage
 from apps.optimization.models import OptimizationSession
 from apps.optimization.recipe import recipe_of, recipe_of_step
 from apps.optimization.rendering import report_html
-from tests.optimization.standing import standing
+from tests.optimization.standing import standing_with_a_teacher
 from tests.optimization.test_collecting import LINKS, link
 
 pytestmark = pytest.mark.django_db
@@ -28,10 +27,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(scope="module")
 def finished(django_db_setup: None, django_db_blocker: Any) -> Iterator[OptimizationSession]:
-    """Its one candidate starts from graph optimization and also reads float16."""
-    with standing(django_db_blocker.unblock) as made:
-        session = made.session(plan="plan_with_a_teacher", optimize="learn_from_others")
-        assert (session.status, session.outcome) == (Status.COMPLETED, Outcome.IMPROVED), session.error
+    with standing_with_a_teacher(django_db_blocker.unblock) as session:
         yield session
 
 

@@ -10,23 +10,20 @@ from django.test import Client
 
 from apps.accounts.models import User
 from apps.agents.contracts.chain import MODEL, ORIGINAL
-from apps.agents.contracts.state import Outcome, Status, StepKind
+from apps.agents.contracts.state import StepKind
 from apps.models.storage import open_blob
 from apps.optimization import jobs, pipeline, runner, services
 from apps.optimization.models import OptimizationSession, SessionStep
 from apps.optimization.recipe import recipe_of
 from apps.optimization.snapshot import request_of
-from tests.optimization.standing import standing
+from tests.optimization.standing import standing_with_a_teacher
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(scope="module")
 def finished(django_db_setup: None, django_db_blocker: Any) -> Iterator[OptimizationSession]:
-    """A session whose one candidate reads two further models."""
-    with standing(django_db_blocker.unblock) as made:
-        session = made.session(plan="plan_with_a_teacher", optimize="learn_from_others")
-        assert (session.status, session.outcome) == (Status.COMPLETED, Outcome.IMPROVED), session.error
+    with standing_with_a_teacher(django_db_blocker.unblock) as session:
         yield session
 
 

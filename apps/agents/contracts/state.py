@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from apps.agents.contracts.chain import MODEL, Application, from_joined_title, title_of
+from apps.agents.contracts.chain import MODEL, Application, Chain, from_joined_title, title_of
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.faults import Fault
 from apps.agents.contracts.reports.dataset import DatasetSummary
@@ -183,6 +183,11 @@ class CandidateRecord(Value):
     @property
     def title(self) -> str:
         return title_of(self.steps)
+
+    @property
+    def essential_links(self) -> Chain:
+        """The links before the last one that make another network."""
+        return tuple(link for link in self.steps[:-1] if link.essential)
 
 
 class Omission(Value):

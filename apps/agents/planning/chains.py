@@ -13,9 +13,6 @@ from apps.agents.techniques.catalogue import Family, TechniqueSpec
 from apps.agents.techniques.order import why_not_after
 from apps.agents.techniques.variants import variant_name
 
-_OTHER_NETWORKS = frozenset({Family.PRUNING, Family.TRAINING, Family.DISTILLATION, Family.ARCHITECTURE})
-"""Families whose techniques make a different network."""
-
 
 def application_of(spec: TechniqueSpec, parameters: Mapping[str, Any], *, optional: bool = False) -> Application:
     """The link that applies `spec` with exactly these `parameters`. Its further inputs are the original."""
@@ -25,7 +22,7 @@ def application_of(spec: TechniqueSpec, parameters: Mapping[str, Any], *, option
         title=spec.label,
         variant=variant_name(spec, parameters),
         optional=optional,
-        essential=spec.family in _OTHER_NETWORKS,
+        essential=spec.remakes_network,
         inputs=dict.fromkeys(spec.inputs, ()),
     )
 

@@ -30,9 +30,6 @@ _KEEPING = frozenset({Family.EXPORT, Family.GRAPH, Family.QUANTIZATION})
 JUDGING_TAKES = 1.5
 """How many times longer judging takes than ranking to load and time, because it times in several processes."""
 
-_KEEPING = frozenset({Family.EXPORT, Family.GRAPH, Family.QUANTIZATION})
-"""Families of techniques that leave out no weights."""
-
 
 @dataclass(frozen=True)
 class Overview:
@@ -152,14 +149,9 @@ class Overview:
         }
 
     def evaluated_with(self, trial: Trial) -> dict[str, Any]:
-        """Parameters of every evaluation of a candidate: what it is compared with, and the links that cut weights."""
-        cutting = [link.technique for link in self.cutting(trial.planned)]
-        return {**self.held_against(trial), **({"earlier": cutting} if cutting else {})}
-
-    def cutting(self, candidate: CandidateRecord) -> Chain:
-        """The links before the last one that cut weights or train them."""
-        known = ((link, self.specs.get(link.technique)) for link in candidate.steps[:-1])
-        return tuple(link for link, spec in known if spec is not None and spec.family not in _KEEPING)
+        """Parameters of every evaluation of a candidate: what it is compared with, and its essential links."""
+        earlier = [link.technique for link in trial.planned.essential_links]
+        return {**self.held_against(trial), **({"earlier": earlier} if earlier else {})}
 
     @property
     def judging_s(self) -> float:

@@ -161,7 +161,7 @@ class Search(Overview):
         candidate, criteria = trial.planned, self.state.criteria
         if reason := self._cannot_run(candidate.technique) or self._lost_link(trial):
             return reason
-        for link in self.cutting(candidate):
+        for link in candidate.essential_links:
             if reason := self.unavailable(link.technique):
                 return f"Left out: {link.title}, which comes before it: {reason}"
         if self._is_new_type_choice(candidate) or self._awaited_baseline(candidate):
@@ -219,13 +219,13 @@ class Search(Overview):
 
     def _measured(self, candidate: CandidateRecord) -> list[Trial]:
         """The measured candidates of the same kind: the same technique, after the same ones that cut weights."""
-        cutting = [link.technique for link in self.cutting(candidate)]
+        earlier = [link.technique for link in candidate.essential_links]
         return [
             trial
             for trial in self.trials
             if trial.judgement
             and trial.planned.technique == candidate.technique
-            and [link.technique for link in self.cutting(trial.planned)] == cutting
+            and [link.technique for link in trial.planned.essential_links] == earlier
         ]
 
     def _worth(self, candidate: CandidateRecord) -> float:
@@ -243,8 +243,8 @@ class Search(Overview):
 
     def _same_scope(self, one: CandidateRecord, other: CandidateRecord) -> bool:
         scope = self.specs[other.technique].knowledge.scope
-        same_cut = key_of(self.cutting(one)) == key_of(self.cutting(other)) if self.cutting(one) else True
-        return same_cut and scope(one.parameters) == scope(other.parameters)
+        same_network = one.essential_links == other.essential_links
+        return same_network and scope(one.parameters) == scope(other.parameters)
 
     def _collapsed_siblings(self, candidate: CandidateRecord) -> list[str]:
         """Keys of such candidates that lost several times the limit, if there are at least `TYPE_CHOICES`; else empty.

@@ -34,6 +34,9 @@ class Family(StrEnum):
     COMPRESSION = "compression"
 
 
+_SAME_NETWORK = frozenset({Family.EXPORT, Family.GRAPH, Family.QUANTIZATION})
+
+
 class Risk(StrEnum):
     NONE = "none"
     LOW = "low"
@@ -110,6 +113,11 @@ class TechniqueSpec(Value):
             for value in (parameter.default, *parameter.search):
                 _check(self.name, parameter, value)
         return self
+
+    @property
+    def remakes_network(self) -> bool:
+        """Whether the result is another network: with fewer or other weights, not only other number types."""
+        return self.family not in _SAME_NETWORK
 
     def makes(self, given: str) -> str:
         """The format of its artifact if the input model is in the format `given`."""
