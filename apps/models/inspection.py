@@ -144,7 +144,13 @@ def _checked(row: checks.Row, role: str, handler: str, arguments: Arguments) -> 
     the check over.
     """
     with local_path(row.blob) as path, _scratch(row) as scratch:
-        job = Job(handler=handler, scratch=scratch, inputs={role: path}, arguments=arguments.plain())
+        job = Job(
+            handler=handler,
+            scratch=scratch,
+            inputs={role: path},
+            arguments=arguments.plain(),
+            frameworks=arguments.frameworks,
+        )
         return run_job(job, on_event=_ignore, should_stop=checks.Lease(row).lost, limits=_limits()).body
 
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter
 
 from apps.agents.contracts.faults import Fault
+from apps.agents.contracts.formats import Framework
 from apps.agents.contracts.values import Value
 
 
@@ -32,6 +33,8 @@ class Job(Value):
     threads: int = 1
     cores: tuple[int, ...] = ()
     """The only cores that the job may use; empty means all."""
+    frameworks: tuple[Framework, ...] = ()
+    """The frameworks of the models that the handler opens: their libraries are loaded already when the child starts."""
     identity: str = ""
     """A digest of the request, to which checkpoints belong; empty if checkpoints are not kept."""
 

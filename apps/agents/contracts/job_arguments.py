@@ -8,6 +8,7 @@ from pydantic import Field
 
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.dataset_spec import DatasetSpec
+from apps.agents.contracts.formats import Framework, format_spec
 from apps.agents.contracts.job import Job
 from apps.agents.contracts.reports.analysis import AnalysisReport
 from apps.agents.contracts.reports.dataset import DatasetSummary
@@ -32,6 +33,11 @@ class Arguments(Value):
         """The arguments as JSON, without those that were not set."""
         return {name: value for name, value in self.model_dump(mode="json").items() if name in self.model_fields_set}
 
+    @property
+    def frameworks(self) -> tuple[Framework, ...]:
+        """The frameworks of the models that the handler opens."""
+        return ()
+
 
 class InspectModelArguments(Arguments):
     format: str
@@ -39,6 +45,10 @@ class InspectModelArguments(Arguments):
     """The largest model allowed, packed or unpacked; `None` means the inspector's own limit."""
     signature: str | None = None
     """The function to use, if the model has several."""
+
+    @property
+    def frameworks(self) -> tuple[Framework, ...]:
+        return (format_spec(self.format).framework,)
 
 
 class InspectDatasetArguments(Arguments):
@@ -60,6 +70,10 @@ class ModelArguments(Arguments):
     dataset: DatasetSpec
     batch_divisor: int = Field(default=1, ge=1)
     """How many times smaller the batches must be, after attempts that ran out of memory."""
+
+    @property
+    def frameworks(self) -> tuple[Framework, ...]:
+        return tuple(format_spec(name).framework for name in (self.format, self.original_format))
 
 
 class AnalyseArguments(ModelArguments):

@@ -86,11 +86,13 @@ def job_for(
 ) -> Job:
     """The job that carries out `request` in `scratch`, on the files `inputs`. Raises `ValidationError` if a fact is
     missing."""
+    arguments = arguments_for(request, facts)
     return Job(
         handler=handlers[request.kind],
         scratch=scratch,
         inputs=dict(inputs),
-        arguments=arguments_for(request, facts).plain(),
+        arguments=arguments.plain(),
+        frameworks=arguments.frameworks,
         seed=facts.seed,
         threads=facts.threads,
         cores=facts.measuring_cores if request.kind in MEASURING else (),

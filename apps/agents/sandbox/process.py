@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from apps.agents.contracts.errors.steps import StepDiskFailed, StepKilled, StepO
 from apps.agents.contracts.faults import Fault, is_full
 from apps.agents.contracts.job import Event, Job, JobFailure, JobResult
 from apps.agents.sandbox.child import INTERNAL_ERROR
+from apps.agents.sandbox.preloads import modules_for
 from apps.agents.sandbox.programs import SOURCE_ROOT
 from apps.agents.sandbox.supervision import Child, Ending, signal_name
 from apps.errors import UserError
@@ -104,7 +104,8 @@ def run_job(
     job = _with_absolute_paths(job)
     temporary = job.scratch / "tmp"
     temporary.mkdir(exist_ok=True)
-    with Child(_command(), job.model_dump_json(), environment(job, temporary), temporary) as child:
+    modules = modules_for(job.frameworks)
+    with Child(modules, job.model_dump_json(), environment(job, temporary), temporary) as child:
         ending = child.watch(on_event, should_stop, limits.memory_bytes, limits.time_s, poll_s)
         last_words = child.last_words
     if isinstance(child.outcome, JobResult):
@@ -136,10 +137,6 @@ def environment(job: Job, temporary: Path) -> dict[str, str]:
         "TRANSFORMERS_OFFLINE": "1",
         "TF_CPP_MIN_LOG_LEVEL": "2",
     }
-
-
-def _command() -> list[str]:
-    return [sys.executable, "-m", "apps.agents.sandbox.child"]
 
 
 def _with_absolute_paths(job: Job) -> Job:

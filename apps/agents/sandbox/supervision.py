@@ -6,9 +6,8 @@ import contextlib
 import os
 import selectors
 import signal
-import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum, auto
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +17,7 @@ import psutil
 from pydantic import ValidationError
 
 from apps.agents.contracts.job import EVENT, Event, JobFailure, JobResult, LogLine
+from apps.agents.sandbox.starting import start
 
 LAST_WORDS_BYTES = 16 * 1024
 """How much of the child's output is kept."""
@@ -29,6 +29,8 @@ DESCENDANTS_EVERY_S = 1.0
 """Seconds between searches for processes that the child started, because a search reads the whole process table. Their
 memory is read every time."""
 _SHOWN_OF_GARBAGE = 200
+_ENDING_S = 0.01
+"""Seconds between looks at a child that has closed its pipes: it is about to end."""
 _CHUNK_BYTES = 1 << 16
 
 
@@ -48,20 +50,11 @@ class Child:
     exit_code: int = 0
     """Negative: the number of the signal that ended it. Set when the block is left."""
 
-    def __init__(self, command: Sequence[str], job: str, environment: Mapping[str, str], folder: Path) -> None:
-        """`command` receives two further arguments: the number of the event pipe and this process's id."""
+    def __init__(self, modules: tuple[str, ...], job: str, environment: Mapping[str, str], folder: Path) -> None:
+        """It works in `folder`, and has loaded `modules` when it starts, if the system allows that."""
         self._events, event_end = os.pipe()
         try:
-            self._process = subprocess.Popen(
-                [*command, str(event_end), str(os.getpid())],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                env=dict(environment),
-                cwd=folder,
-                pass_fds=[event_end],
-                start_new_session=True,
-            )
+            self._process = start(modules, environment, folder, event_end)
         except BaseException:
             os.close(self._events)
             raise
@@ -100,7 +93,7 @@ class Child:
         look_at = 0.0
         told_at: float | None = None
         while True:
-            if self._exited():
+            if self._process.exited():
                 self._kill_group()  # Processes that it left behind would keep the pipes open.
                 self._drain(on_event)
                 return Ending.EXITED
@@ -124,11 +117,9 @@ class Child:
     # --- pipes --------------------------------------------------------------------------------------------------------
 
     def _register(self) -> None:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        os.set_blocking(self._process.stdin.fileno(), False)
-        self._selector.register(self._process.stdin.fileno(), selectors.EVENT_WRITE)
-        for fd in (self._events, self._process.stdout.fileno()):
+        os.set_blocking(self._process.stdin, False)
+        self._selector.register(self._process.stdin, selectors.EVENT_WRITE)
+        for fd in (self._events, self._process.output):
             os.set_blocking(fd, False)
             self._selector.register(fd, selectors.EVENT_READ)
 
@@ -141,7 +132,7 @@ class Child:
     def _serve(self, on_event: Callable[[Event], None], timeout_s: float) -> int:
         """Write and read what is ready, waiting at most `timeout_s`. Returns the number of ready pipes."""
         if not self._selector.get_map():
-            time.sleep(timeout_s)
+            time.sleep(min(timeout_s, _ENDING_S))
         ready = self._selector.select(timeout_s) if self._selector.get_map() else []
         for key, _ in ready:
             if key.events == selectors.EVENT_WRITE:
@@ -191,12 +182,6 @@ class Child:
 
     # --- ending -------------------------------------------------------------------------------------------------------
 
-    def _exited(self) -> bool:
-        """Whether the child has ended. If possible, this does not reap it, so that its group's id is not reused."""
-        if not hasattr(os, "waitid"):  # macOS
-            return self._process.poll() is not None
-        return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-
     def _kill_group(self) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS refuses this for a group of zombies.
             os.killpg(self._process.pid, signal.SIGKILL)
@@ -212,10 +197,6 @@ class Child:
         psutil.wait_procs(escaped, timeout=GRACE_S)
         self._selector.close()
         os.close(self._events)
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(BrokenPipeError):
-                    pipe.close()
 
 
 class TreeMemory:
