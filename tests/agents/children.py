@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -28,6 +30,24 @@ def work(context: JobContext) -> JobResult:
         "threads": os.environ["OMP_NUM_THREADS"],
         "variables": sorted(os.environ),
         "folder": os.getcwd(),
+    }
+    return JobResult(body=body)
+
+
+def describe_itself(context: JobContext) -> JobResult:
+    """What may differ from one way of starting a child to another."""
+    body = {
+        "environment": {name: value for name, value in os.environ.items() if name != "LC_CTYPE"},
+        "folder": os.getcwd(),
+        "temporary": tempfile.gettempdir(),
+        "leads": os.getpgid(0) == os.getpid(),
+        "parent": os.getppid(),
+        "modules": sorted(sys.modules),
+        "threads": threading.active_count(),
+        "descriptors": len(os.listdir("/proc/self/fd")),
+        "handlers": [str(signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)],
+        "hash": hash("the same in all"),
+        "umask": os.umask(0),
     }
     return JobResult(body=body)
 

@@ -22,6 +22,7 @@ from apps.agents.contracts.state import ACTIVE
 from lathe import portal
 from lathe.env import PROJECT_ROOT, Environment
 from lathe.processes import Supervisor
+from tests.processes import works_on_a_step
 
 pytestmark = pytest.mark.portable
 
@@ -85,6 +86,13 @@ def commands(processes: list[psutil.Process]) -> str:
     return "\n".join(lines)
 
 
+def is_a_step(process: psutil.Process) -> bool:
+    try:
+        return works_on_a_step(process)
+    except psutil.NoSuchProcess:
+        return False
+
+
 @pytest.mark.slow
 def test_ctrl_c_ends_every_process(tmp_path):
     with running(tmp_path) as run:
@@ -106,7 +114,7 @@ def test_the_demo_has_a_session_at_work_and_ctrl_c_ends_its_child_too(tmp_path):
         with closing(sqlite3.connect(tmp_path / "var" / "lathe.sqlite3")) as database:
             (status,) = database.execute("SELECT status FROM optimization_optimizationsession").fetchone()
         assert status in ACTIVE
-        while "apps.agents.sandbox.child" not in commands(below):
+        while not any(map(is_a_step, below)):
             time.sleep(0.1)
             below = run.process.children(recursive=True)
         run.process.send_signal(signal.SIGINT)

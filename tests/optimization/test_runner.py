@@ -21,6 +21,7 @@ from apps.agents.sandbox.process import JobCancelled
 from apps.optimization import events, jobs, pipeline, runner, scratch, services, workers
 from apps.optimization.models import LogEntry, OptimizationSession, SessionStep, Worker
 from tests.optimization import crank
+from tests.processes import works_on_a_step
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("stored", "small_handlers", "impatient")]
 
@@ -63,7 +64,7 @@ def children() -> list[psutil.Process]:
     found = []
     for child in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):
-            if "apps.agents.sandbox.child" in child.cmdline():
+            if works_on_a_step(child):
                 found.append(child)
     return found
 

@@ -98,6 +98,8 @@ class Server:
         parent, pid = os.getpid(), os.fork()
         if not pid:
             _become_child(message.decode(), descriptors, parent, self._selector)
+        with contextlib.suppress(OSError):  # The child does so, too: whoever hears of it can kill its group.
+            os.setpgid(pid, pid)
         *pipes, status = descriptors
         for descriptor in pipes:
             os.close(descriptor)
@@ -140,11 +142,11 @@ class Watched:
 def _become_child(folder: str, descriptors: list[int], parent: int, selector: selectors.BaseSelector) -> NoReturn:
     """Take the pipes and the folder, lead a process group, and run the job."""
     try:
-        os.setsid()
+        os.setpgid(0, 0)
         stdin, output, events, status = descriptors
         for source, target in ((stdin, 0), (output, 1), (output, 2)):
             os.dup2(source, target)
-        for inherited in (stdin, output, status, *selector.get_map()):
+        for inherited in (stdin, output, status, *(key.fd for key in selector.get_map().values())):
             os.close(inherited)
         selector.close()
         os.chdir(folder)

@@ -1,7 +1,7 @@
 """Starting a child's process: forked off one that has loaded the libraries already, or as a new interpreter.
 
-A fork takes some milliseconds, where loading PyTorch takes seconds. A new interpreter starts where a system or a library
-does not allow that, and behaves the same.
+A fork takes milliseconds, where loading PyTorch takes seconds. Where a system or a library does not allow it, a new
+interpreter starts instead. Both behave the same.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from apps.agents.sandbox import preloading
 
 
 class Process(Protocol):
-    """A started child. It leads a process group and a session of its own."""
+    """A started child. It leads a process group of its own, and has no terminal."""
 
     pid: int
     stdin: int

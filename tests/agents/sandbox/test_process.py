@@ -15,9 +15,20 @@ import psutil
 import pytest
 
 from apps.agents.contracts.job import Event, Job, JobResult, LogLine, MetricValue, Progress
+from apps.agents.sandbox import preloading
 from apps.agents.sandbox.process import JobCancelled, JobFailed, Limits, environment, run_job
 
 ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(autouse=True, params=["forked", "spawned"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How the child is started. It behaves the same."""
+    if request.param == "spawned":
+        monkeypatch.setattr(preloading, "SUPPORTED", False)
+    elif not preloading.SUPPORTED:
+        pytest.skip("children are not forked on this system")
+    return str(request.param)
 
 
 @pytest.fixture
@@ -213,15 +224,17 @@ WORKER = """
 import sys
 from pathlib import Path
 from apps.agents.contracts.job import Job
+from apps.agents.sandbox import preloading
 from apps.agents.sandbox.process import run_job
+preloading.SUPPORTED = sys.argv[2] == "forked"
 job = Job(handler="tests.agents.children:linger", scratch=Path(sys.argv[1]))
 run_job(job, on_event=lambda event: print(event.message, flush=True), should_stop=lambda: False)
 """
 
 
-def test_a_child_ends_when_its_worker_is_killed(scratch: Path):
+def test_a_child_ends_when_its_worker_is_killed(scratch: Path, way: str):
     worker = subprocess.Popen(
-        [sys.executable, "-c", WORKER, str(scratch)],
+        [sys.executable, "-c", WORKER, str(scratch), way],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
