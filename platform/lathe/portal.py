@@ -30,6 +30,8 @@ SHUTDOWN_S = 5
 """How long a worker or the web server may take to finish. Interrupted steps are recovered when their lease expires."""
 THREADS = {"default": 4, CHECKS_QUEUE: checks.AT_ONCE}
 """Threads per queue, one by default. Queues that measure have one, so that no second step disturbs a measurement."""
+IDLE_POLL_MS = 200
+"""How long an idle worker sleeps at most before it asks Redis again. A session waits that long for each step."""
 
 
 class CannotStart(Exception):
@@ -121,6 +123,7 @@ def worker(queue: str, log_dir: Path | None = None) -> Child:
             "LATHE_QUEUES": queue,
             # A worker that is busy for minutes must not hold messages that an idle one could take.
             "dramatiq_queue_prefetch": str(THREADS.get(queue, 1)),
+            "dramatiq_worker_timeout": str(IDLE_POLL_MS),
         },
         log=log_dir / f"worker-{queue}.log" if log_dir else None,
     )

@@ -10,7 +10,9 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from apps.agents.sandbox.preloaded import LEAVE, LONGEST_PACKET, NUMBER, READY
@@ -18,6 +20,7 @@ from apps.agents.sandbox.preloaded import LEAVE, LONGEST_PACKET, NUMBER, READY
 MOST = 3
 """How many of these processes are kept. Each takes the memory of its framework: 50 to 300 MB."""
 SUPPORTED = sys.platform == "linux" and hasattr(os, "pidfd_open")
+_POLL_S = 0.25
 _LOADING_S = 120.0
 _FORKING_S = 20.0
 _DIFFERS = "TMPDIR"
@@ -29,6 +32,10 @@ logger = logging.getLogger(__name__)
 
 class Unusable(Exception):
     """The process cannot fork, or has ended."""
+
+
+class Stopped(Exception):
+    """`should_stop` returned true before the child was started."""
 
 
 class Forked:
@@ -62,8 +69,10 @@ class Forked:
 class Preloaded:
     """A process that has loaded `modules` in this environment, and forks."""
 
-    def __init__(self, modules: tuple[str, ...], environment: Mapping[str, str]) -> None:
-        """Raises `Unusable` with the reason."""
+    def __init__(
+        self, modules: tuple[str, ...], environment: Mapping[str, str], should_stop: Callable[[], bool]
+    ) -> None:
+        """Wait until it has. Raises `Unusable` with the reason, and `Stopped`."""
         self._control, its_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._asking = threading.Lock()
         with its_end:
@@ -77,10 +86,13 @@ class Preloaded:
                 pass_fds=[its_end.fileno()],
                 start_new_session=True,
             )
-        if reason := self._loaded():
+        try:
+            self._wait_until_loaded(should_stop)
+        except BaseException:
             self.process.kill()
             self.process.wait()
-            raise Unusable(reason)
+            self._control.close()
+            raise
 
     def fork(self, folder: Path, events: int) -> Forked:
         """A child in `folder`, which is also for its temporary files. Raises `Unusable`."""
@@ -107,12 +119,16 @@ class Preloaded:
         except OSError:
             self._control.close()
 
-    def _loaded(self) -> str:
-        """Wait until the modules are loaded. Returns why it cannot fork; empty if it can."""
-        if not _readable(self._control, _LOADING_S):
-            return f"loading took more than {_LOADING_S:.0f} s"
+    def _wait_until_loaded(self, should_stop: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + _LOADING_S
+        while not _readable(self._control, _POLL_S):
+            if should_stop():
+                raise Stopped
+            if time.monotonic() > deadline:
+                raise Unusable(f"loading took more than {_LOADING_S:.0f} s")
         answer = self._control.recv(LONGEST_PACKET)
-        return "" if answer == READY else answer.decode() or "it ended while it was loading"
+        if answer != READY:
+            raise Unusable(answer.decode() or "it ended while it was loading")
 
 
 class Preloader:
@@ -125,13 +141,18 @@ class Preloader:
         self._unusable: set[Key] = set()
 
     def start(
-        self, modules: tuple[str, ...], environment: Mapping[str, str], folder: Path, events: int
+        self,
+        modules: tuple[str, ...],
+        environment: Mapping[str, str],
+        folder: Path,
+        events: int,
+        should_stop: Callable[[], bool],
     ) -> Forked | None:
-        """A child; `None` if this system or these modules cannot be forked."""
+        """A child; `None` if this system or these modules cannot be forked. Raises `Stopped`."""
         key = (modules, frozenset(item for item in environment.items() if item[0] != _DIFFERS))
         for _ in range(2):  # The first may have ended by itself since it was last used.
-            with self._lock:
-                preloaded = self._of(key, environment)
+            with self._locked(should_stop):
+                preloaded = self._of(key, environment, should_stop)
             if preloaded is None:
                 return None
             try:
@@ -141,12 +162,23 @@ class Preloader:
                     self._let_go(key, preloaded)
         return None
 
-    def _of(self, key: Key, environment: Mapping[str, str]) -> Preloaded | None:
+    @contextmanager
+    def _locked(self, should_stop: Callable[[], bool]) -> Iterator[None]:
+        """Alone, after waiting for another job's libraries to be loaded."""
+        while not self._lock.acquire(timeout=_POLL_S):
+            if should_stop():
+                raise Stopped
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def _of(self, key: Key, environment: Mapping[str, str], should_stop: Callable[[], bool]) -> Preloaded | None:
         if key in self._unusable:
             return None
         found = self._kept.pop(key, None)
         try:
-            self._kept[key] = found or Preloaded(key[0], environment)
+            self._kept[key] = found or Preloaded(key[0], environment, should_stop)
         except (OSError, Unusable) as error:
             logger.warning("Children start without preloaded libraries, which takes longer: %s", error)
             self._unusable.add(key)
@@ -167,9 +199,18 @@ class Preloader:
 _preloader = Preloader()
 
 
-def start(modules: tuple[str, ...], environment: Mapping[str, str], folder: Path, events: int) -> Forked | None:
-    """A child that was forked with `modules` loaded; `None` where that cannot be done."""
-    return _preloader.start(modules, environment, folder, events) if SUPPORTED else None
+def start(
+    modules: tuple[str, ...],
+    environment: Mapping[str, str],
+    folder: Path,
+    events: int,
+    should_stop: Callable[[], bool],
+) -> Forked | None:
+    """A child that was forked with `modules` loaded; `None` where that cannot be done.
+
+    Loading takes seconds the first time. `should_stop` is called meanwhile; if it returns true, raises `Stopped`.
+    """
+    return _preloader.start(modules, environment, folder, events, should_stop) if SUPPORTED else None
 
 
 def _forget() -> None:

@@ -22,6 +22,7 @@ from apps.agents.contracts.errors.steps import StepDiskFailed, StepKilled, StepO
 from apps.agents.contracts.faults import Fault, is_full
 from apps.agents.contracts.job import Event, Job, JobFailure, JobResult
 from apps.agents.sandbox.child import INTERNAL_ERROR
+from apps.agents.sandbox.preloading import Stopped
 from apps.agents.sandbox.preloads import modules_for
 from apps.agents.sandbox.programs import SOURCE_ROOT
 from apps.agents.sandbox.supervision import Child, Ending, signal_name
@@ -104,8 +105,13 @@ def run_job(
     job = _with_absolute_paths(job)
     temporary = job.scratch / "tmp"
     temporary.mkdir(exist_ok=True)
-    modules = modules_for(job.frameworks)
-    with Child(modules, job.model_dump_json(), environment(job, temporary), temporary) as child:
+    try:
+        started = Child(
+            modules_for(job.frameworks), job.model_dump_json(), environment(job, temporary), temporary, should_stop
+        )
+    except Stopped:
+        raise JobCancelled(job.handler) from None
+    with started as child:
         ending = child.watch(on_event, should_stop, limits.memory_bytes, limits.time_s, poll_s)
         last_words = child.last_words
     if isinstance(child.outcome, JobResult):

@@ -10,7 +10,7 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -68,6 +68,16 @@ class Spawned:
         return code
 
 
-def start(modules: tuple[str, ...], environment: Mapping[str, str], folder: Path, events: int) -> Process:
-    """A child with this environment, in `folder`, that writes its events to the pipe `events`."""
-    return preloading.start(modules, environment, folder, events) or Spawned(environment, folder, events)
+def start(
+    modules: tuple[str, ...],
+    environment: Mapping[str, str],
+    folder: Path,
+    events: int,
+    should_stop: Callable[[], bool],
+) -> Process:
+    """A child with this environment, in `folder`, that writes its events to the pipe `events`.
+
+    Loading `modules` may take seconds. `should_stop` is called meanwhile; if it returns true, raises `Stopped`.
+    """
+    forked = preloading.start(modules, environment, folder, events, should_stop)
+    return forked or Spawned(environment, folder, events)

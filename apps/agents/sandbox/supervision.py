@@ -50,11 +50,19 @@ class Child:
     exit_code: int = 0
     """Negative: the number of the signal that ended it. Set when the block is left."""
 
-    def __init__(self, modules: tuple[str, ...], job: str, environment: Mapping[str, str], folder: Path) -> None:
-        """It works in `folder`, and has loaded `modules` when it starts, if the system allows that."""
+    def __init__(
+        self,
+        modules: tuple[str, ...],
+        job: str,
+        environment: Mapping[str, str],
+        folder: Path,
+        should_stop: Callable[[], bool],
+    ) -> None:
+        """It works in `folder`, and has loaded `modules` when it starts, if the system allows that. Raises `Stopped`
+        if `should_stop` returns true meanwhile."""
         self._events, event_end = os.pipe()
         try:
-            self._process = start(modules, environment, folder, event_end)
+            self._process = start(modules, environment, folder, event_end, should_stop)
         except BaseException:
             os.close(self._events)
             raise

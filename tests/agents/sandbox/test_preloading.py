@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import socket
@@ -21,9 +22,10 @@ from apps.agents.contracts.job_arguments import InspectDatasetArguments, Inspect
 from apps.agents.sandbox import preloading
 from apps.agents.sandbox.preloading import MOST, Preloader
 from apps.agents.sandbox.preloads import modules_for
-from apps.agents.sandbox.process import JobFailed, run_job
+from apps.agents.sandbox.process import JobCancelled, JobFailed, run_job
 
 ROOT = Path(__file__).resolve().parents[3]
+SLOW = ("tests.agents.sandbox.loads_slowly",)
 LIGHT = ("apps.agents.contracts.job",)
 
 pytestmark = pytest.mark.skipif(not preloading.SUPPORTED, reason="children are not forked on this system")
@@ -44,7 +46,11 @@ def report(scratch: Path, **named: object) -> dict[str, object]:
     """What a child finds about itself."""
     scratch.mkdir(exist_ok=True)
     job = Job(handler="tests.agents.children:describe_itself", scratch=scratch, **named)  # type: ignore[arg-type]
-    return run_job(job, on_event=print, should_stop=lambda: False, poll_s=0.05).body
+    return run_job(job, on_event=print, should_stop=never, poll_s=0.05).body
+
+
+def never() -> bool:
+    return False
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
@@ -104,8 +110,33 @@ def test_a_child_ends_with_it_and_the_step_can_be_tried_again(tmp_path: Path, pr
 
     job = Job(handler="tests.agents.children:linger", scratch=tmp_path)
     with pytest.raises(JobFailed) as failed:
-        run_job(job, on_event=kill, should_stop=lambda: False, poll_s=0.05)
+        run_job(job, on_event=kill, should_stop=never, poll_s=0.05)
     assert (failed.value.code, failed.value.transient) == ("step.killed", True)
+
+
+def test_a_job_can_be_stopped_while_libraries_are_loaded(
+    tmp_path: Path, preloader: Preloader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker renews its lease whenever it is asked whether to stop."""
+    monkeypatch.setattr("apps.agents.sandbox.process.modules_for", lambda frameworks: SLOW)
+    asked: list[float] = []
+
+    def stop() -> bool:
+        asked.append(time.monotonic())
+        return len(asked) >= 4
+
+    job = Job(handler="tests.agents.children:describe_itself", scratch=tmp_path)
+    other = threading.Thread(target=lambda: run_job(job, on_event=print, should_stop=never))
+    with pytest.raises(JobCancelled):
+        run_job(job, on_event=print, should_stop=stop)
+    assert max(after - before for before, after in itertools.pairwise(asked)) < 2
+    assert not preloader._kept
+    asked.clear()
+    other.start()
+    wait_until(preloader._lock.locked)
+    with pytest.raises(JobCancelled):
+        run_job(job, on_event=print, should_stop=stop)
+    other.join()
 
 
 @pytest.mark.parametrize(
@@ -136,11 +167,11 @@ def test_the_one_used_longest_ago_leaves_when_its_children_have_ended(tmp_path: 
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
     reading, writing = os.pipe()
     kinds = [(*LIGHT, name) for name in ("json", "csv", "ast", "cgi")[: MOST + 1]]
-    first = preloader.start(kinds[0], environment, tmp_path, writing)
+    first = preloader.start(kinds[0], environment, tmp_path, writing, never)
     assert first is not None
     oldest = next(iter(preloader._kept.values()))
     for kind in kinds[1:]:
-        child = preloader.start(kind, environment, tmp_path, writing)
+        child = preloader.start(kind, environment, tmp_path, writing, never)
         assert child is not None
         os.killpg(child.pid, 9)
         assert child.wait() == -9

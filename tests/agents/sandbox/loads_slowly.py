@@ -1,0 +1,5 @@
+"""A library that takes its time when it is imported."""
+
+import time
+
+time.sleep(4)
