@@ -53,6 +53,14 @@ class TechniqueNothingToPrune(UserError):
     sentence = "{technique} finds nothing that it can cut: {reason}."
 
 
+class TechniquePattern(UserError):
+    code = "technique.pattern"
+    sentence = (
+        "{technique} keeps {kept} of every {group} neighbours in a row, but the rows of the layer {layer} have "
+        "{columns} weights. Name that layer in keep_dense, or choose the pattern unstructured."
+    )
+
+
 class TechniqueQuantizedModel(UserError):
     code = "technique.quantized_model"
     sentence = (
