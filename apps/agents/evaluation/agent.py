@@ -10,7 +10,7 @@ from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.errors.evaluation import OutputsDiffer
 from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
 from apps.agents.contracts.reports.machine import Machine
-from apps.agents.contracts.reports.measurements import OriginalMemory, Pair
+from apps.agents.contracts.reports.measurements import OriginalMemory
 from apps.agents.contracts.reports.runtimes import RuntimeBaseline
 from apps.agents.datasets.dataset_fit import check_against
 from apps.agents.datasets.loading import Dataset
@@ -51,7 +51,7 @@ class EvaluationAgent:
         timer: Timer | None = None,
         again: Timer | None = None,
         original_memory: OriginalMemory | None = None,
-        compressed_bytes: Pair | None = None,
+        compressed_shares: tuple[float, float] | None = None,
     ) -> EvaluationReport:
         """Return the report on `candidate`. `dataset` is bound to the original's inputs; the candidate needs the same.
 
@@ -62,7 +62,7 @@ class EvaluationAgent:
         `baseline`: the float model in the candidate's runtime, against which the candidate's speed is checked.
         `timer` times both models, by default in this process; `again` repeats it if the speed-up is implausible.
         `original_memory`: the original's peak memory from the analysis, reused if it was measured alike.
-        `compressed_bytes`: both files in DEFLATE; needed where the criteria count that size.
+        `compressed_shares`: what is left of either file in DEFLATE; needed where the criteria count that size.
         Raises `OutputsDiffer`, `OutputsNotFinite`, `OutputUnfit`, `LabelsInvalid`, and errors from the runtime.
         """
         check_against(original.summary, dataset.summary, dataset.spec)
@@ -83,7 +83,7 @@ class EvaluationAgent:
             keeps_parameters,
             baseline,
             original_memory,
-            compressed_bytes,
+            compressed_shares,
         )
         return evaluation.report(self._outputs(evaluation), timer, again or timer)
 

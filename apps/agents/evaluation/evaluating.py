@@ -43,7 +43,7 @@ class Evaluation:
     keeps_parameters: bool
     baseline: RuntimeBaseline | None
     original_memory: OriginalMemory | None
-    compressed_bytes: Pair | None = None
+    compressed_shares: tuple[float, float] | None = None
 
     @property
     def criteria(self) -> Criteria:
@@ -115,9 +115,17 @@ class Evaluation:
     def _counted_bytes(self) -> Pair:
         if self.criteria.counted_size is CountedSize.FILE:
             return self._file_bytes
-        if self.compressed_bytes is None:
+        if self._compressed_bytes is None:
             raise ValueError("the criteria count the compressed size, which was not measured")
-        return self.compressed_bytes
+        return self._compressed_bytes
+
+    @property
+    def _compressed_bytes(self) -> Pair | None:
+        """Of what counts of each file: a training file's optimizer state or a tokenizer does not."""
+        if self.compressed_shares is None:
+            return None
+        before, after = self.compressed_shares
+        return pair_of(round(before * self._file_bytes.original), round(after * self._file_bytes.candidate))
 
     # --- reporting ----------------------------------------------------------------------------------------------------
 
@@ -143,7 +151,7 @@ class Evaluation:
             group_metric=found.group_metric,
             latency=measured.latency,
             size_bytes=self._file_bytes,
-            compressed_bytes=self.compressed_bytes,
+            compressed_bytes=self._compressed_bytes,
             counted_size=self.criteria.counted_size,
             peak_memory_bytes=measured.peak_memory_bytes,
             constraints=constraints,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 import zlib
 from pathlib import Path
 
@@ -22,3 +23,18 @@ def compressed_bytes(file: Path) -> int:
             plain += len(chunk)
             packed += len(packer.compress(chunk))
     return min(plain, packed + len(packer.flush()))
+
+
+def compressed_share(file: Path) -> float:
+    """The share of the file's bytes that is left in DEFLATE, from 0 to 1; of a zip, of the bytes that it unpacks to.
+
+    It does not depend on whether whoever packed the file has compressed it.
+    """
+    return min(1.0, compressed_bytes(file) / max(1, _unpacked_bytes(file)))
+
+
+def _unpacked_bytes(file: Path) -> int:
+    if not zipfile.is_zipfile(file):
+        return file.stat().st_size
+    with zipfile.ZipFile(file) as archive:
+        return sum(entry.file_size for entry in archive.infolist())

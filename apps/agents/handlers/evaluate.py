@@ -9,15 +9,14 @@ from apps.agents.contracts.criteria import CountedSize, Criteria
 from apps.agents.contracts.job import JobResult
 from apps.agents.contracts.job_arguments import LONGEST_TIMING_S, EvaluateArguments
 from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
-from apps.agents.contracts.reports.measurements import Pair
 from apps.agents.contracts.reports.runtimes import Gains, RuntimeBaseline
 from apps.agents.contracts.reports.selection import Contest
 from apps.agents.contracts.reports.slowdown import Slowdown
 from apps.agents.evaluation.agent import BATCH, EvaluationAgent
-from apps.agents.evaluation.evaluating import OUTPUTS_SHARE, pair_of
+from apps.agents.evaluation.evaluating import OUTPUTS_SHARE
 from apps.agents.evaluation.selection_bias import contest_of
 from apps.agents.evaluation.slowdown import PROFILE_S, is_slow, slowdown_of, target_of
-from apps.agents.files.compressed_size import compressed_bytes
+from apps.agents.files.compressed_size import compressed_share
 from apps.agents.handlers.fault_attribution import blaming
 from apps.agents.handlers.material import Material
 from apps.agents.measuring.effort import SHARE_OF_RANKING, Effort, timing_budget_s
@@ -49,7 +48,7 @@ def run(context: JobContext) -> JobResult:
     criteria, part, technique = arguments.criteria, arguments.part, arguments.technique
     material = Material(job, arguments)
     candidate = material.open(material.file)
-    compressed = _compressed(context, material, criteria)
+    shares = _compressed_shares(context, material, criteria)
     batch = max(1, BATCH // arguments.batch_divisor)
 
     effort = effort_for(criteria, arguments.timing_s)
@@ -79,7 +78,7 @@ def run(context: JobContext) -> JobResult:
             timer=timer,
             again=again,
             original_memory=arguments.original_memory,
-            compressed_bytes=compressed,
+            compressed_shares=shares,
         )
 
     with blaming(lambda: evaluated(material.original, Effort(budget_s=REHEARSAL_S), None)):
@@ -93,13 +92,14 @@ def run(context: JobContext) -> JobResult:
     return JobResult(body=report.model_copy(update=found).model_dump(mode="json"))
 
 
-def _compressed(context: JobContext, material: Material, criteria: Criteria) -> Pair | None:
-    """Both files in DEFLATE; `None` if that takes long and does not count."""
+def _compressed_shares(context: JobContext, material: Material, criteria: Criteria) -> tuple[float, float] | None:
+    """What is left of either file in DEFLATE; `None` if that takes long and does not count."""
     files = (material.original_file.path, material.file.path)
     if criteria.counted_size is CountedSize.FILE and max(file.stat().st_size for file in files) > COMPRESSED_ANYWAY:
         return None
-    context.progress(0.0, "Measuring how large both files are when compressed")
-    return pair_of(*(compressed_bytes(file) for file in files))
+    context.progress(0.0, "Compressing both files")
+    original, candidate = (compressed_share(file) for file in files)
+    return original, candidate
 
 
 def _contest(report: EvaluationReport, arguments: EvaluateArguments, seed: int) -> Contest | None:

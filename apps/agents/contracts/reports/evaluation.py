@@ -72,7 +72,7 @@ class EvaluationReport(Value):
     latency: LatencyComparison
     size_bytes: Pair
     compressed_bytes: Pair | None = None
-    """Both files in DEFLATE. `None` in older reports, and for large files whose compressed size does not count."""
+    """Both sizes in DEFLATE. `None` in older reports, and for large files whose compressed size does not count."""
     counted_size: CountedSize = CountedSize.FILE
     """Which of the two sizes the verdicts are about."""
     peak_memory_bytes: Pair

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PLACES = 0.065
 """What it takes to say where the zeros are, as a share of the weights' compressed bytes: DEFLATE makes normally
 distributed float32 weights 1.08 times smaller, with half of them zero 1.87 times, and with 80 % zero 4.1 times."""
-_LINEAR = "Linear"
+_LINEAR, _PAIRS = "Linear", "2:4"
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,8 @@ class Zeros(TechniqueKnowledge):
                 yield Variant(spec.name, {"sparsity": share}, self.reason)
 
     def title_parts(self, spec: TechniqueSpec, parameters: Parameters) -> list[str]:
-        if parameters["pattern"] != "unstructured":
-            return [f"{parameters['pattern']} zeros"]
-        return [f"{float(parameters['sparsity']):.0%} zeros"]
+        paired = parameters.get("pattern") == _PAIRS
+        return ["2:4 zeros" if paired else f"{_share(parameters):.0%} zeros"]
 
     def reaches(self, node: Node) -> bool:
         return not node.head
@@ -66,7 +65,7 @@ class Zeros(TechniqueKnowledge):
 
 
 def _share(parameters: Parameters) -> float:
-    return 0.5 if parameters.get("pattern") == "2:4" else float(parameters["sparsity"])
+    return 0.5 if parameters.get("pattern") == _PAIRS else float(parameters.get("sparsity", 0.5))
 
 
 def _alike(parameters: Parameters) -> Hashable:
@@ -82,18 +81,24 @@ BEATS_MAGNITUDE = Baseline(
     effort="calibration",
     alike=_alike,
 )
+_ZEROS_STAY = tuple(
+    (family, "It trains every weight, so zeros would not stay zero.") for family in ("training", "distillation")
+)
 _MEASURED = "as measured on a Llama of 15 million parameters"
 MAGNITUDE = Zeros(
+    forbids=_ZEROS_STAY,
     kinds=frozenset({_LINEAR, "Conv1d", "Conv2d", "Conv3d"}),
     cost_rule=CostRule(f"weights are sorted and written, {_MEASURED}", per_million_s=0.5),
     reason="The smallest weights become zero. Wanda and SparseGPT have to beat it.",
 )
 WANDA = Zeros(
+    forbids=_ZEROS_STAY,
     cost_rule=CostRule(f"each block is run as far as it reaches, {_MEASURED}", per_million_s=0.5, passes=4.0),
     baseline=BEATS_MAGNITUDE,
     reason="Weights become zero where weight times input is smallest.",
 )
 SPARSE_GPT = Zeros(
+    forbids=_ZEROS_STAY,
     cost_rule=CostRule(f"each block is run as far as it reaches, {_MEASURED}", per_million_s=1.0, passes=4.0),
     baseline=BEATS_MAGNITUDE,
     reason="Weights become zero one column after the other, and the rest of each row makes up for them.",
