@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +36,9 @@ from tests.agents.workshop import Workshop
 from tests.assets import models
 
 TEXTS = DatasetSpec(kind="text", task="language_modeling")
-METHODS = {"magnitude": "torch-magnitude", "Wanda": "torch-wanda", "SparseGPT": "torch-sparsegpt"}
+MAGNITUDE = "magnitude"
+TECHNIQUES = {MAGNITUDE: "torch-magnitude", "Wanda": "torch-wanda", "SparseGPT": "torch-sparsegpt"}
+PAIRS = "2:4"
 Array = NDArray[np.float64]
 
 
@@ -77,12 +80,10 @@ def rows(arguments: argparse.Namespace, folder: Path) -> Iterator[str]:
     yield "| zeros | method | perplexity | nats lost | against magnitude | download smaller | seconds |"
     yield "|---|---|---|---|---|---|---|"
     for case in arguments.cases:
-        asked = {"pattern": "2:4"} if case == "2:4" else {"sparsity": float(case)}
         plain: Measured | None = None
-        for name, technique in METHODS.items():
-            more = {} if technique == METHODS["magnitude"] else {"allocation": arguments.allocation}
+        for name, method, parameters in variants(case):
             start = time.process_time()
-            made = shop.apply(technique, model, stories, TEXTS, **asked, **more).artifact
+            made = shop.apply(TECHNIQUES[method], model, stories, TEXTS, **parameters).artifact
             seconds = time.process_time() - start
             found = measured(made, stories, folder)
             plain = plain or found
@@ -93,6 +94,17 @@ def rows(arguments: argparse.Namespace, folder: Path) -> Iterator[str]:
             )
 
 
+def variants(case: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """A name, the method, and the parameters; magnitude first."""
+    asked = {"pattern": PAIRS} if case == PAIRS else {"sparsity": float(case)}
+    for method in TECHNIQUES:
+        if method == MAGNITUDE or case == PAIRS:
+            yield method, method, asked
+        else:
+            yield f"{method}, equal shares", method, {**asked, "allocation": "uniform"}
+            yield f"{method}, by sensitivity", method, {**asked, "allocation": "sensitivity"}
+
+
 def _interval(found: Estimate) -> str:
     return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})"
 
@@ -100,7 +112,6 @@ def _interval(found: Estimate) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cases", nargs="+", help="shares of zeros, or 2:4")
-    parser.add_argument("--allocation", default="uniform", choices=("uniform", "sensitivity"))
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         for line in rows(arguments, Path(folder)):

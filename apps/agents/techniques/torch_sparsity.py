@@ -38,9 +38,10 @@ _SCOPE = ParameterSpec(
 _ALLOCATION = ParameterSpec(
     name="allocation",
     kind="choice",
-    default="uniform",
-    choices=("uniform", "sensitivity"),
-    help="The same share for all layers, or more where the output loses least, which is measured layer by layer.",
+    default="sensitivity",
+    choices=("sensitivity", "uniform"),
+    help="Sparser layers where the output loses least, which is measured layer by layer, or the same share for all. "
+    "Without a pattern only.",
 )
 _CALIBRATION = ParameterSpec(
     name="calibration_examples",

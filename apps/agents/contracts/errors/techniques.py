@@ -57,7 +57,7 @@ class TechniquePattern(UserError):
     code = "technique.pattern"
     sentence = (
         "{technique} keeps {kept} of every {group} neighbours in a row, but the rows of the layer {layer} have "
-        "{columns} weights. Name that layer in keep_dense, or choose the pattern unstructured."
+        "{columns} weights. Keep that layer dense, or choose the unstructured pattern."
     )
 
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-WITHIN = 0.2
-"""No layer's share differs from the whole's by more than this."""
+WITHIN = 0.1
+"""No layer's share differs from the whole's by more than this: further away the noise grows faster than the scores
+say. On stories15M, half of the weights zero, 0.1 loses less than 0.05, and 0.2 more than equal shares."""
 STEPS = 60
 """Bisections of the cost: more than float32 can tell apart."""
 _SMALLEST = 1e-12
