@@ -67,16 +67,13 @@ class EvaluationAgent:
         """
         check_against(original.summary, dataset.summary, dataset.spec)
         _check_interface(original, candidate)
-        question, timer = (
-            Question(criteria, part, finalists),
-            timer or InProcessTimer(original, candidate, self._effort),
-        )
+        timer = timer or InProcessTimer(original, candidate, self._effort)
         evaluation = Evaluation(
             original,
             candidate,
             dataset.measured_on(part),
             len(dataset.evaluation_indices),
-            question,
+            Question(criteria, part, finalists),
             context,
             machine,
             seed,

@@ -85,11 +85,18 @@ def run(context: JobContext) -> JobResult:
         ranking = replace(effort, budget_s=effort.budget_s * SHARE_OF_RANKING)
         timer = InProcessTimer(material.original, candidate, ranking) if part is Part.CHOOSING else fresh
         report = evaluated(candidate, effort, arguments.runtime_baseline, timer, fresh)
-    gains = gains_of(report, technique, material.format, arguments.runtime_baseline)
-    contest = _contest(report, arguments, job.seed) if arguments.finalists else None
+    found = _explained(context, material, candidate, arguments, report)
+    return JobResult(body=found.model_dump(mode="json"))
+
+
+def _explained(
+    context: JobContext, material: Material, candidate: Engine, arguments: EvaluateArguments, report: EvaluationReport
+) -> EvaluationReport:
+    """The report with the sources of its gains, the cost of the choice, and what makes the candidate slow."""
+    gains = gains_of(report, arguments.technique, material.format, arguments.runtime_baseline)
+    contest = _contest(report, arguments, context.job.seed) if arguments.finalists else None
     slowdown = _slowdown(context, material, candidate, arguments, report)
-    found = {"gains": gains, "contest": contest, "slowdown": slowdown}
-    return JobResult(body=report.model_copy(update=found).model_dump(mode="json"))
+    return report.model_copy(update={"gains": gains, "contest": contest, "slowdown": slowdown})
 
 
 def _compressed_shares(context: JobContext, material: Material, criteria: Criteria) -> tuple[float, float] | None:
