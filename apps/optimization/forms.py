@@ -14,7 +14,7 @@ from django.db.models import Q, QuerySet
 from pydantic import ValidationError as InvalidValue
 
 from apps.accounts.models import Team, User
-from apps.agents.contracts.criteria import Criteria, Device, Objective
+from apps.agents.contracts.criteria import CountedSize, Criteria, Device, Objective
 from apps.agents.techniques.catalogue import catalogue
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization.models import CriteriaSet
@@ -182,6 +182,17 @@ def _objective_questions() -> Iterator[Question]:
     for gain in ("latency", "size", "memory"):
         label = f"Weight of {gain}"
         yield Question(f"weight_{gain}", ("weights", gain), _number(label, "For the balanced objective.", True))
+    yield _size_question()
+
+
+def _size_question() -> Question:
+    choices = [(CountedSize.FILE.value, "The file as it is"), (CountedSize.COMPRESSED.value, "The compressed download")]
+    field = forms.ChoiceField(
+        choices=choices,
+        label="The size that counts",
+        help_text="For the objective and the limits. Zeros among the weights make only a compressed file smaller.",
+    )
+    return Question("counted_size", ("counted_size",), field)
 
 
 def _limit_questions() -> Iterator[Question]:
@@ -198,7 +209,7 @@ def _limit_questions() -> Iterator[Question]:
     )
     yield _limit("max_latency_ms", "Latency at most (ms)", "p50 on the target below.")
     yield _limit("min_speedup", "Faster by at least (×)", "1.5 is one and a half times as fast.")
-    yield _limit("max_size_bytes_mb", "Size at most (MB)", "Of the artifact's file.", MEGABYTE)
+    yield _limit("max_size_bytes_mb", "Size at most (MB)", "Of the size that counts.", MEGABYTE)
     yield _limit("min_size_reduction", "Smaller by at least (×)", "2 is half the size.")
     yield _limit("max_memory_bytes_mb", "Peak memory at most (MB)", "While running.", MEGABYTE)
 
@@ -244,7 +255,10 @@ class CriteriaForm(forms.Form):
     description = forms.CharField(required=False, widget=forms.Textarea({"rows": 2}))
 
     SECTIONS = (
-        ("What matters", ("name", "description", "objective", "weight_latency", "weight_size", "weight_memory")),
+        (
+            "What matters",
+            ("name", "description", "objective", "weight_latency", "weight_size", "weight_memory", "counted_size"),
+        ),
         (
             "Limits",
             (

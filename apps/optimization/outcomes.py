@@ -38,7 +38,7 @@ def _keep_evaluation(step: SessionStep) -> None:
         defaults={
             "step": step,
             "speedup": report.latency.speedup.value,
-            "size_ratio": report.size_bytes.ratio,
+            "size_ratio": report.counted_bytes.ratio,
             "metric_drop": report.primary.drop.value,
             "candidate_p50_ms": report.latency.candidate.p50_ms,
             "candidate_metric": report.primary.candidate.value,

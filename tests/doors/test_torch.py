@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from apps.agents.contracts.criteria import Budget
+from apps.agents.contracts.criteria import Budget, CountedSize
 from apps.agents.contracts.state import Outcome, Status
 from apps.models.models import ModelMetadata
 from tests.agents.contracts.test_formats_page import BLOCK, PAGE
@@ -67,6 +67,12 @@ def test_the_pages_own_state_dict_behind_wrappers_of_training_is_optimized_and_s
     assert first.outcome == Outcome.IMPROVED, told(first)
     second = door.verdict(door.promoted(first), dataset, HALF)
     assert not second.steps.exclude(traceback="").exists()
+    third = door.verdict(version, dataset, quick("torch-magnitude", counted_size=CountedSize.COMPRESSED))
+    assert third.outcome == Outcome.IMPROVED, told(third)
+    report = third.candidates.get(status="selected").evaluation
+    assert report.size_ratio > 1.15
+    assert report.body["compressed_bytes"]["ratio"] == report.size_ratio
+    assert report.body["size_bytes"]["ratio"] == pytest.approx(1.0, abs=0.02)
 
 
 class Named(torch.nn.Module):

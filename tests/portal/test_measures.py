@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from apps.agents.contracts.criteria import PROFILES
+from apps.agents.contracts.criteria import PROFILES, CountedSize
 from apps.agents.contracts.reports.evaluation import EvaluationReport
 from apps.agents.contracts.reports.measurements import Estimate, Pair
 from apps.optimization.templatetags import measures
@@ -92,6 +92,15 @@ def test_a_limit_on_the_metric_is_shown_with_the_sign_of_the_change() -> None:
     assert measures.measured_value(gained) == "+0.29 points", "with its sign, and as exact as the sentence beside it"
     rising = report.primary.model_copy(update={"higher_is_better": False})
     assert measures.as_measured(report.constraints[0], rising).limit == 1.0
+
+
+def test_both_sizes_are_told_and_the_one_that_counts_first() -> None:
+    report = evaluation(resnet(), Truth(1.0, 1.0, 0.0), PROFILES["smallest"])
+    assert (measures.counted_ratio(report), measures.other_size(report)) == ("1.00×", "")
+    both = report.model_copy(update={"compressed_bytes": Pair(original=3.0, candidate=2.0, ratio=1.5)})
+    assert (measures.counted_ratio(both), measures.other_size(both)) == ("1.00×", "1.50× compressed")
+    counted = both.model_copy(update={"counted_size": CountedSize.COMPRESSED}).model_dump(mode="json")
+    assert (measures.counted_ratio(counted), measures.other_size(counted)) == ("1.50×", "1.00× as a file")
 
 
 @pytest.mark.parametrize(("ratio", "shown"), [(3.91, "3.91× smaller"), (0.5, "2.00× larger"), (1.002, "unchanged")])

@@ -19,6 +19,7 @@ from apps.agents.measuring.scheduling.health import TimingHealth
 from apps.agents.techniques.catalogue import BrokenTechnique
 from apps.models.models import ModelVersion
 from apps.optimization import live
+from apps.optimization.forms import CriteriaForm
 from apps.optimization.models import Candidate, CriteriaSet, EvaluationReport, OptimizationSession, Worker
 from apps.optimization.services import preview
 from tests.portal import world
@@ -145,6 +146,12 @@ class TestReport:
         places = [html.index(f'id="{part}"') for part in (*parts, "report-plan", "analysis-layers", "report-origin")]
         assert places == sorted(places)
 
+    def test_it_shows_both_sizes_and_says_which_counts(self, client: Client, everything: World, viewer: User):
+        html = text_of(client, viewer, "optimization:report", everything.session.pk)
+        assert "4.00× compressed" in html
+        assert "Compressed size" in html
+        assert "the criteria count the file as it is" in html
+
     def test_it_says_which_limit_binds(self, client: Client, everything: World, viewer: User):
         verdict = {"outcome": "unchanged", "binding": "min_speedup", "reason": "Nothing was fast enough."}
         OptimizationSession.objects.update(outcome="unchanged", verdict=verdict)
@@ -185,6 +192,15 @@ def test_a_versions_page_has_its_sessions_and_analysis(client: Client, everythin
 def test_new_criteria_from_no_possible_criteria_begin_empty(client: Client, engineer: User):
     client.force_login(engineer)
     assert client.get(reverse("optimization:criteria-new"), {"from": "9" * 5000}).status_code == 200
+
+
+def test_the_size_that_counts_is_asked_for_and_shown(client: Client, everything: World, engineer: User):
+    client.force_login(engineer)
+    form = {**CriteriaForm.answers_of(PROFILES["smallest"]), "name": "downloads", "counted_size": "compressed"}
+    given = {name: value for name, value in form.items() if value is not None}
+    response = client.post(reverse("optimization:criteria-new"), given, follow=True)
+    assert CriteriaSet.objects.get(name="downloads").criteria.counted_size == "compressed"
+    assert "the compressed download" in response.content.decode()
 
 
 def test_criteria_that_contradict_themselves_come_back_with_what_was_asked(

@@ -24,6 +24,15 @@ class Objective(StrEnum):
     BALANCED = "balanced"
 
 
+class CountedSize(StrEnum):
+    """Which size of a model the objective and the limits on size mean."""
+
+    FILE = "file"
+    """The file as it is."""
+    COMPRESSED = "compressed"
+    """The file in DEFLATE, as a download transfers it. Only here do zeros among the weights count."""
+
+
 class Device(StrEnum):
     CPU = "cpu"
     CUDA = "cuda"
@@ -86,6 +95,8 @@ class Criteria(Value):
     allowed_techniques: tuple[str, ...] | None = None
     forbidden_techniques: tuple[str, ...] = ()
     budget: Budget = Budget()
+    counted_size: CountedSize = CountedSize.FILE
+    """Which size the objective and the limits on size mean, for the original and every candidate alike."""
     confidence: float = Field(0.95, ge=0.5, le=HIGHEST_CONFIDENCE)
     accept_inconclusive: bool = True
     """Whether to deliver a candidate whose measured values are within every limit although there are too few examples

@@ -51,6 +51,7 @@ class EvaluationAgent:
         timer: Timer | None = None,
         again: Timer | None = None,
         original_memory: OriginalMemory | None = None,
+        compressed_shares: tuple[float, float] | None = None,
     ) -> EvaluationReport:
         """Return the report on `candidate`. `dataset` is bound to the original's inputs; the candidate needs the same.
 
@@ -61,26 +62,25 @@ class EvaluationAgent:
         `baseline`: the float model in the candidate's runtime, against which the candidate's speed is checked.
         `timer` times both models, by default in this process; `again` repeats it if the speed-up is implausible.
         `original_memory`: the original's peak memory from the analysis, reused if it was measured alike.
+        `compressed_shares`: what is left of either file in DEFLATE; needed where the criteria count that size.
         Raises `OutputsDiffer`, `OutputsNotFinite`, `OutputUnfit`, `LabelsInvalid`, and errors from the runtime.
         """
         check_against(original.summary, dataset.summary, dataset.spec)
         _check_interface(original, candidate)
-        question, timer = (
-            Question(criteria, part, finalists),
-            timer or InProcessTimer(original, candidate, self._effort),
-        )
+        timer = timer or InProcessTimer(original, candidate, self._effort)
         evaluation = Evaluation(
             original,
             candidate,
             dataset.measured_on(part),
             len(dataset.evaluation_indices),
-            question,
+            Question(criteria, part, finalists),
             context,
             machine,
             seed,
             keeps_parameters,
             baseline,
             original_memory,
+            compressed_shares,
         )
         return evaluation.report(self._outputs(evaluation), timer, again or timer)
 

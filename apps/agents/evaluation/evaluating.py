@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from apps.agents.contracts.context import Context
-from apps.agents.contracts.criteria import Criteria, Target
+from apps.agents.contracts.criteria import CountedSize, Criteria, Target
 from apps.agents.contracts.dataset_spec import METRICS, DatasetKind, DatasetSpec
 from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
 from apps.agents.contracts.reports.machine import Machine
@@ -43,6 +43,7 @@ class Evaluation:
     keeps_parameters: bool
     baseline: RuntimeBaseline | None
     original_memory: OriginalMemory | None
+    compressed_shares: tuple[float, float] | None = None
 
     @property
     def criteria(self) -> Criteria:
@@ -80,7 +81,7 @@ class Evaluation:
             fraction = OUTPUTS_SHARE + LATENCY_SHARE + MEMORY_SHARE * done / 2
             self.context.progress(fraction, f"Measuring the {name}'s memory in a separate process", 2.0 * (2 - done))
             bytes_of.append(engine.peak_memory_bytes(feeds, target))
-        return _pair(*bytes_of)
+        return pair_of(*bytes_of)
 
     def _known_memory(self, target: Target) -> OriginalMemory | None:
         """The analysis's measurement, if it used the same batch size, the same kind of examples and this machine."""
@@ -98,12 +99,33 @@ class Evaluation:
             examples=found.examples,
             latency=latency,
             candidate_latency_ms=latency.candidate_p50_ms or unknown(latency.candidate.p50_ms),
-            size_bytes=_pair(self.original.summary.size_bytes, self.candidate.summary.size_bytes),
+            size_bytes=self._counted_bytes,
+            counted_size=self.criteria.counted_size,
             peak_memory_bytes=memory,
             confidence=self.criteria.confidence,
             groups=found.groups,
             group_metric=found.group_metric,
         )
+
+    @property
+    def _file_bytes(self) -> Pair:
+        return pair_of(self.original.summary.size_bytes, self.candidate.summary.size_bytes)
+
+    @property
+    def _counted_bytes(self) -> Pair:
+        if self.criteria.counted_size is CountedSize.FILE:
+            return self._file_bytes
+        if self._compressed_bytes is None:
+            raise ValueError("the criteria count the compressed size, which was not measured")
+        return self._compressed_bytes
+
+    @property
+    def _compressed_bytes(self) -> Pair | None:
+        """Of what counts of each file: a training file's optimizer state or a tokenizer does not."""
+        if self.compressed_shares is None:
+            return None
+        before, after = self.compressed_shares
+        return pair_of(round(before * self._file_bytes.original), round(after * self._file_bytes.candidate))
 
     # --- reporting ----------------------------------------------------------------------------------------------------
 
@@ -128,7 +150,9 @@ class Evaluation:
             groups=found.groups,
             group_metric=found.group_metric,
             latency=measured.latency,
-            size_bytes=measured.size_bytes,
+            size_bytes=self._file_bytes,
+            compressed_bytes=self._compressed_bytes,
+            counted_size=self.criteria.counted_size,
             peak_memory_bytes=measured.peak_memory_bytes,
             constraints=constraints,
             implausible=self._implausible(found, fidelity, measured),
@@ -165,7 +189,7 @@ def _speed_progress(context: Context) -> ReportProgress:
     return lambda done, doing, eta_s: context.progress(OUTPUTS_SHARE + LATENCY_SHARE * done, doing, eta_s)
 
 
-def _pair(original: float, candidate: float) -> Pair:
+def pair_of(original: float, candidate: float) -> Pair:
     """Original over candidate. A candidate of 0 counts as 1, so that the ratio stays finite."""
     return Pair(original=original, candidate=candidate, ratio=original / max(1.0, candidate))
 

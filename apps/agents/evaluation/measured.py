@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from apps.agents.contracts.criteria import CountedSize
 from apps.agents.contracts.dataset_spec import Metric
 from apps.agents.contracts.reports.measurements import Estimate, LatencyComparison, Pair
 from apps.agents.contracts.reports.metrics import GroupComparison, MetricComparison
@@ -26,7 +27,9 @@ class Measurements(MetricMeasured):
     candidate_latency_ms: Estimate
     """The candidate's median run, with its interval over blocks."""
     size_bytes: Pair
+    """Of the size that the criteria count."""
     peak_memory_bytes: Pair
     groups: tuple[GroupComparison, ...] = ()
     group_metric: Metric | None = None
     """The metric that `groups` compares."""
+    counted_size: CountedSize = CountedSize.FILE

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from apps.agents.contracts.criteria import Constraints, Criteria, Objective
+from apps.agents.contracts.criteria import Constraints, CountedSize, Criteria, Objective
 from apps.agents.contracts.phrasing import gains_in_words, moved, with_full_stop
 from apps.agents.contracts.reports.constraints import ConstraintVerdict, Holds
 from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
@@ -154,11 +154,11 @@ def judge(
     return Judgement(
         standing=Standing.REJECTED if misses else accepted,
         score=score(report, criteria),
-        overall=report.latency.speedup.value * report.size_bytes.ratio,
+        overall=report.latency.speedup.value * report.counted_bytes.ratio,
         misses=tuple(misses),
         open_points=tuple(open_points),
         gains=no_gain is None,
-        smaller=report.size_bytes.ratio >= REAL_CHANGE,
+        smaller=report.counted_bytes.ratio >= REAL_CHANGE,
         drop=report.primary.drop.value,
         summary=_summary(report),
         examples=report.examples,
@@ -188,7 +188,8 @@ def _may_stay_open(verdict: ConstraintVerdict) -> bool:
 
 def score(report: EvaluationReport, criteria: Criteria) -> float:
     """Weighted geometric mean of the measured ratios, original over candidate. The original's score is 1."""
-    return criteria.weighted_gain(report.latency.speedup.value, report.size_bytes.ratio, report.peak_memory_bytes.ratio)
+    speedup, memory = report.latency.speedup.value, report.peak_memory_bytes.ratio
+    return criteria.weighted_gain(speedup, report.counted_bytes.ratio, memory)
 
 
 def noise_ratio(report: EvaluationReport) -> float:
@@ -209,13 +210,18 @@ def _no_real_gain(report: EvaluationReport, criteria: Criteria) -> str | None:
     weights, noise, speedup = criteria.exponents, noise_ratio(report), report.latency.speedup
     low = speedup.value if speedup.low is None else speedup.low
     high = speedup.value if speedup.high is None else speedup.high
-    size, memory = report.size_bytes.ratio, report.peak_memory_bytes.ratio
+    size, memory = report.counted_bytes.ratio, report.peak_memory_bytes.ratio
     slow = f"It is {speedup.value:.2f}× as fast [{low:.2f}, {high:.2f}], while noise alone reaches {noise:.2f}×"
     if high >= UNKNOWN:
         slow = "Its speed is not known, because the time allowed too few runs"
     counted = (
         (weights.latency, low > noise, high * noise < 1, slow),
-        (weights.size, size >= REAL_CHANGE, size * REAL_CHANGE < 1, f"Its file is {size:.2f} times smaller"),
+        (
+            weights.size,
+            size >= REAL_CHANGE,
+            size * REAL_CHANGE < 1,
+            f"{_sized(report)} is {size:.2f} times smaller",
+        ),
         (
             weights.memory,
             memory >= REAL_MEMORY_CHANGE,
@@ -251,7 +257,16 @@ def _summary(report: EvaluationReport) -> str:
     fast = f"{speedup.value:.2f}× as fast{interval}{whose}"
     if report.latency.busy or (speedup.high or 0.0) >= UNKNOWN:
         fast = "speed not known"
-    return f"{fast}, {report.size_bytes.ratio:.2f} times smaller, {report.primary.label} {moved(report.primary)}"
+    small = f"{report.counted_bytes.ratio:.2f} times smaller{_when(report)}"
+    return f"{fast}, {small}, {report.primary.label} {moved(report.primary)}"
+
+
+def _sized(report: EvaluationReport) -> str:
+    return "Its file" if report.counted_size is CountedSize.FILE else "Its compressed file"
+
+
+def _when(report: EvaluationReport) -> str:
+    return "" if report.counted_size is CountedSize.FILE else " when compressed"
 
 
 # --- choosing --------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from apps.agents.contracts.criteria import Constraints
 from apps.agents.contracts.reports.constraints import ConstraintVerdict, Holds
-from apps.agents.evaluation.exact_verdicts import exact_bytes_verdict, size_reduction_verdict
+from apps.agents.evaluation.exact_verdicts import exact_bytes_verdict, size_reduction_verdict, size_verdict
 from apps.agents.evaluation.group_verdicts import group_verdict
 from apps.agents.evaluation.measured import Measurements, MetricMeasured
 from apps.agents.evaluation.metric_verdicts import drop_verdict, relative_drop_verdict
@@ -44,7 +44,7 @@ def _verdicts(limits: Constraints, measured: Measurements) -> Iterator[Constrain
     if limits.min_speedup is not None:
         yield speedup_verdict(measured, limits.min_speedup)
     if limits.max_size_bytes is not None:
-        yield exact_bytes_verdict("max_size_bytes", "the file takes", measured.size_bytes, limits.max_size_bytes)
+        yield size_verdict(measured, limits.max_size_bytes)
     if limits.min_size_reduction is not None:
         yield size_reduction_verdict(measured, limits.min_size_reduction)
     if limits.max_memory_bytes is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from apps.agents.contracts.criteria import Criteria
+from apps.agents.contracts.criteria import CountedSize, Criteria
 from apps.agents.contracts.job import JobResult
 from apps.agents.contracts.job_arguments import LONGEST_TIMING_S, EvaluateArguments
 from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
@@ -16,6 +16,7 @@ from apps.agents.evaluation.agent import BATCH, EvaluationAgent
 from apps.agents.evaluation.evaluating import OUTPUTS_SHARE
 from apps.agents.evaluation.selection_bias import contest_of
 from apps.agents.evaluation.slowdown import PROFILE_S, is_slow, slowdown_of, target_of
+from apps.agents.files.compressed_size import compressed_share
 from apps.agents.handlers.fault_attribution import blaming
 from apps.agents.handlers.material import Material
 from apps.agents.measuring.effort import SHARE_OF_RANKING, Effort, timing_budget_s
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 WARMUP_SHARE = 0.1
 """The largest share of the timing for warming up a model."""
+COMPRESSED_ANYWAY = 32_000_000
+"""Files up to this size are also compressed if only the plain file counts: it takes a second."""
 REHEARSAL_S = 0.5
 """Timing of the original against itself, which only shows whether the original runs."""
 
@@ -45,6 +48,7 @@ def run(context: JobContext) -> JobResult:
     criteria, part, technique = arguments.criteria, arguments.part, arguments.technique
     material = Material(job, arguments)
     candidate = material.open(material.file)
+    shares = _compressed_shares(context, material, criteria)
     batch = max(1, BATCH // arguments.batch_divisor)
 
     effort = effort_for(criteria, arguments.timing_s)
@@ -74,17 +78,35 @@ def run(context: JobContext) -> JobResult:
             timer=timer,
             again=again,
             original_memory=arguments.original_memory,
+            compressed_shares=shares,
         )
 
     with blaming(lambda: evaluated(material.original, Effort(budget_s=REHEARSAL_S), None)):
         ranking = replace(effort, budget_s=effort.budget_s * SHARE_OF_RANKING)
         timer = InProcessTimer(material.original, candidate, ranking) if part is Part.CHOOSING else fresh
         report = evaluated(candidate, effort, arguments.runtime_baseline, timer, fresh)
-    gains = gains_of(report, technique, material.format, arguments.runtime_baseline)
-    contest = _contest(report, arguments, job.seed) if arguments.finalists else None
+    found = _explained(context, material, candidate, arguments, report)
+    return JobResult(body=found.model_dump(mode="json"))
+
+
+def _explained(
+    context: JobContext, material: Material, candidate: Engine, arguments: EvaluateArguments, report: EvaluationReport
+) -> EvaluationReport:
+    """The report with the sources of its gains, the cost of the choice, and what makes the candidate slow."""
+    gains = gains_of(report, arguments.technique, material.format, arguments.runtime_baseline)
+    contest = _contest(report, arguments, context.job.seed) if arguments.finalists else None
     slowdown = _slowdown(context, material, candidate, arguments, report)
-    found = {"gains": gains, "contest": contest, "slowdown": slowdown}
-    return JobResult(body=report.model_copy(update=found).model_dump(mode="json"))
+    return report.model_copy(update={"gains": gains, "contest": contest, "slowdown": slowdown})
+
+
+def _compressed_shares(context: JobContext, material: Material, criteria: Criteria) -> tuple[float, float] | None:
+    """What is left of either file in DEFLATE; `None` if that takes long and does not count."""
+    files = (material.original_file.path, material.file.path)
+    if criteria.counted_size is CountedSize.FILE and max(file.stat().st_size for file in files) > COMPRESSED_ANYWAY:
+        return None
+    context.progress(0.0, "Compressing both files")
+    original, candidate = (compressed_share(file) for file in files)
+    return original, candidate
 
 
 def _contest(report: EvaluationReport, arguments: EvaluateArguments, seed: int) -> Contest | None:

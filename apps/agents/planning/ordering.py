@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 
-from apps.agents.contracts.criteria import Criteria
+from apps.agents.contracts.criteria import CountedSize, Criteria
 from apps.agents.contracts.state import Prediction
 from apps.agents.techniques.catalogue import Risk, TechniqueSpec
 from apps.agents.techniques.knowledge.profile import GraphProfile
@@ -86,10 +86,14 @@ def obstacle(
         latency_ms = profile.original_latency_ms / speedup
         if latency_ms / surprise > limits.max_latency_ms:
             return f"predicted at {latency_ms:.3g} ms, but at most {limits.max_latency_ms:g} ms is allowed"
-    if limits.min_size_reduction is not None and size_ratio * SIZE_SURPRISE < limits.min_size_reduction:
+    compressed = criteria.counted_size is CountedSize.COMPRESSED
+    size_surprise = surprise if compressed else SIZE_SURPRISE
+    if limits.min_size_reduction is not None and size_ratio * size_surprise < limits.min_size_reduction:
         return f"predicted {size_ratio:.2f} times smaller, but at least {limits.min_size_reduction:g} times is required"
+    if compressed or limits.max_size_bytes is None:  # The original's compressed size is measured with a candidate.
+        return None
     size_bytes = profile.original_bytes / size_ratio
-    if limits.max_size_bytes is not None and size_bytes / SIZE_SURPRISE > limits.max_size_bytes:
+    if size_bytes / SIZE_SURPRISE > limits.max_size_bytes:
         megabytes = size_bytes / 1e6
         return f"predicted at {megabytes:.2f} MB, but at most {limits.max_size_bytes / 1e6:.2f} MB is allowed"
     return None

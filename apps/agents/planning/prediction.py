@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from apps.agents.contracts.criteria import Criteria
+from apps.agents.contracts.criteria import CountedSize, Criteria
 from apps.agents.contracts.state import Prediction
 from apps.agents.measuring.machine_class import MachineClass, machine_class
 from apps.agents.techniques.catalogue import Expectation, Family, Risk, TechniqueSpec
@@ -72,9 +72,8 @@ def predict(
     if not isinstance(known, QuantizationKnowledge):
         expected = spec.expectation
         basis = "The technique's usual effect; this model's own is not known."
-        return _prediction(
-            profile, expected.speedup, expected.size_ratio, expected.metric_drop_points, expected.risk, basis
-        )
+        size_ratio = _counted_ratio(expected, criteria)
+        return _prediction(profile, expected.speedup, size_ratio, expected.metric_drop_points, expected.risk, basis)
     scope = scope_of(spec, parameters, profile)
     return _Quantization(spec.expectation, known, parameters, profile, scope, knowledge).predict(criteria)
 
@@ -101,7 +100,15 @@ def _of_outlook(outlook: Outlook, profile: GraphProfile, criteria: Criteria) -> 
     """The loss at worst counts as at most a medium risk, because it was not measured on this model."""
     drop, high = outlook.metric_drop_points, outlook.metric_drop_high
     risk = _higher(risk_of(drop, criteria), risk_of(high, criteria))
-    return _prediction(profile, outlook.speedup, outlook.size_ratio, drop, risk, f"{outlook.basis}.", high)
+    size_ratio = _counted_ratio(outlook, criteria)
+    return _prediction(profile, outlook.speedup, size_ratio, drop, risk, f"{outlook.basis}.", high)
+
+
+def _counted_ratio(known: Outlook | Expectation, criteria: Criteria) -> float:
+    """The ratio of the size that counts."""
+    if criteria.counted_size is CountedSize.COMPRESSED and known.compressed_ratio is not None:
+        return known.compressed_ratio
+    return known.size_ratio
 
 
 def _of_export(spec: TechniqueSpec, profile: GraphProfile) -> Prediction:

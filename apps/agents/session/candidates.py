@@ -112,7 +112,7 @@ class Trial:
 
     @property
     def size_ratio(self) -> float:
-        return self.report.size_bytes.ratio if self.report else 1.0
+        return self.report.counted_bytes.ratio if self.report else 1.0
 
     def attempt(self) -> Attempt:
         """What the search for a repair needs to know about it."""

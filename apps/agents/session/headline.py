@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from apps.agents.contracts.criteria import Criteria
+from apps.agents.contracts.criteria import CountedSize, Criteria
 from apps.agents.contracts.phrasing import (
     capitalized,
     difference,
@@ -136,9 +136,10 @@ def _speed(report: EvaluationReport) -> _Change:
 
 
 def _size(report: EvaluationReport) -> _Change:
-    ratio = report.size_bytes.ratio
+    ratio = report.counted_bytes.ratio
     move = ratio_move(ratio, REAL_CHANGE)
-    return _Change(move, _words(move, ratio, "smaller", "larger", "as large as before"))
+    when = "" if report.counted_size is CountedSize.FILE else " when compressed"
+    return _Change(move, _words(move, ratio, f"smaller{when}", f"larger{when}", f"as large as before{when}"))
 
 
 def _memory(report: EvaluationReport, criteria: Criteria) -> list[_Change]:
@@ -236,8 +237,9 @@ def speed_tile(report: EvaluationReport) -> Tile:
 
 def size_tile(report: EvaluationReport) -> Tile:
     """*Smaller* or *Larger* by a factor above 1. Its range shows both sizes."""
-    pair = report.size_bytes
-    sizes = f"{number_of_bytes(pair.original)} → {number_of_bytes(pair.candidate)}"
+    pair = report.counted_bytes
+    when = "" if report.counted_size is CountedSize.FILE else ", compressed"
+    sizes = f"{number_of_bytes(pair.original)} → {number_of_bytes(pair.candidate)}{when}"
     match ratio_move(pair.ratio, REAL_CHANGE):
         case Move.BETTER:
             return Tile("Smaller", f"{number(pair.ratio)}×", sizes)

@@ -321,7 +321,7 @@ def sizes_in_words(sizes: Mapping[str, int]) -> tuple[str, ...]:
     if not sizes:
         return ()
     listed = ", ".join(f"{name} {size_bytes:,}" for name, size_bytes in sizes.items())
-    return (f"Bytes in each form: {listed}. The dense file is measured. Only compressed files become smaller.",)
+    return (f"Bytes in each form: {listed}. The criteria say which of them counts.",)
 
 
 def digest_of(file: Path) -> str:

@@ -21,6 +21,7 @@ from apps.agents.techniques.spec import Expectation, Family, ParameterSpec, Risk
 from apps.agents.techniques.tensorflow import TENSORFLOW_TECHNIQUES
 from apps.agents.techniques.torch import TORCH_TECHNIQUES
 from apps.agents.techniques.torch_pruning import TORCH_PRUNING_TECHNIQUES
+from apps.agents.techniques.torch_sparsity import TORCH_SPARSITY_TECHNIQUES
 from apps.agents.techniques.torch_training import TORCH_TRAINING_TECHNIQUES
 
 __all__ = [
@@ -43,6 +44,7 @@ BUILTIN: tuple[TechniqueSpec, ...] = (
     ONNX_PRUNING,
     *TORCH_TECHNIQUES,
     *TORCH_PRUNING_TECHNIQUES,
+    *TORCH_SPARSITY_TECHNIQUES,
     *TORCH_TRAINING_TECHNIQUES,
     *TENSORFLOW_TECHNIQUES,
     *LITERT_TECHNIQUES,

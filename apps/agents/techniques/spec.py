@@ -65,6 +65,8 @@ class Expectation(Value):
     speedup: float
     metric_drop_points: float
     risk: Risk
+    compressed_ratio: float | None = None
+    """The ratio of the compressed files, if it is not that of the files."""
 
 
 class TechniqueSpec(Value):

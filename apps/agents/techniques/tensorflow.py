@@ -140,7 +140,9 @@ TENSORFLOW_TECHNIQUES: tuple[TechniqueSpec, ...] = (
             _EPOCHS,
             _RATE,
         ),
-        expectation=Expectation(size_ratio=1.0, speedup=1.0, metric_drop_points=0.5, risk=Risk.MEDIUM),
+        expectation=Expectation(
+            size_ratio=1.0, speedup=1.0, metric_drop_points=0.5, risk=Risk.MEDIUM, compressed_ratio=1.7
+        ),
         reference="Han et al. 2015, https://arxiv.org/abs/1506.02626",
         agent="magnitude:MagnitudePruning",
     ),
@@ -161,7 +163,9 @@ TENSORFLOW_TECHNIQUES: tuple[TechniqueSpec, ...] = (
                 help="Number of values in a kernel.",
             ),
         ),
-        expectation=Expectation(size_ratio=1.0, speedup=1.0, metric_drop_points=0.3, risk=Risk.LOW),
+        expectation=Expectation(
+            size_ratio=1.0, speedup=1.0, metric_drop_points=0.3, risk=Risk.LOW, compressed_ratio=4.0
+        ),
         knowledge=CLUSTERING,
         reference="Han et al. 2016, https://arxiv.org/abs/1510.00149",
         agent="clustering:WeightClustering",

@@ -10,6 +10,7 @@ from django.utils.html import format_html
 from typing_extensions import TypeIs
 
 from apps.agents.contracts import phrasing
+from apps.agents.contracts.criteria import CountedSize
 from apps.agents.contracts.dataset_spec import METRICS, Metric
 from apps.agents.contracts.phrasing import POINT_UNITS, column_number, gains_in_words, scaled_bytes
 from apps.agents.contracts.reports.constraints import ConstraintVerdict
@@ -232,6 +233,27 @@ def speed_tile(report: EvaluationReport) -> headline.Tile:
 @register.filter
 def size_tile(report: EvaluationReport) -> headline.Tile:
     return headline.size_tile(report)
+
+
+@register.filter
+def counted_ratio(report: Any) -> str:
+    """How many times smaller, in the size that counts, of an `EvaluationReport` (value or mapping): `1.73×`."""
+    return ratio(_part(_part(report, _COUNTED[_counts_compressed(report)]), "ratio")) if report else UNKNOWN
+
+
+@register.filter
+def other_size(report: Any) -> str:
+    """The same in the size that does not count: `1.73× compressed`, `1× as a file`; empty if that is not known."""
+    compressed = _counts_compressed(report)
+    pair = _part(report, _COUNTED[not compressed])
+    return f"{ratio(_part(pair, 'ratio'))} {'as a file' if compressed else 'compressed'}" if pair else ""
+
+
+_COUNTED = {True: "compressed_bytes", False: "size_bytes"}
+
+
+def _counts_compressed(report: Any) -> bool:
+    return _part(report, "counted_size") == CountedSize.COMPRESSED
 
 
 @register.filter

@@ -12,7 +12,7 @@ import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 
-from apps.agents.contracts.criteria import Budget, Constraints, Criteria, Target
+from apps.agents.contracts.criteria import Budget, Constraints, CountedSize, Criteria, Target
 from apps.agents.contracts.dataset_spec import DatasetSpec
 from apps.agents.contracts.errors.datasets import TooFewExamples
 from apps.agents.contracts.errors.evaluation import OutputsDiffer, OutputsNotFinite
@@ -75,6 +75,7 @@ def evaluated(
     spec: DatasetSpec = CLASSIFY,
     told: Told | None = None,
     memory: OriginalMemory | None = None,
+    shares: tuple[float, float] | None = None,
 ) -> EvaluationReport:
     engines = [open_engine("onnx", path, tmp_path) for path in (original, candidate)]
     dataset = load_dataset(data, spec, engines[0].summary.inputs, seed=1, scratch=tmp_path)
@@ -87,6 +88,7 @@ def evaluated(
         seed=1,
         keeps_parameters=True,
         original_memory=memory,
+        compressed_shares=shares,
     )
 
 
@@ -138,11 +140,15 @@ def test_a_good_candidate_is_measured_and_holds(tmp_path: Path, quantized: Path,
 
 
 def test_the_same_model_twice_changes_nothing(tmp_path: Path, images: Path) -> None:
-    report = evaluated(tmp_path, RESNET, images, Criteria(constraints=Constraints(max_metric_drop_points=0)))
+    limits = Constraints(max_metric_drop_points=0, min_size_reduction=1.4)
+    criteria = Criteria(constraints=limits, counted_size=CountedSize.COMPRESSED)
+    report = evaluated(tmp_path, RESNET, images, criteria, shares=(0.9, 0.6))
     assert (report.primary.drop.low, report.primary.drop.value, report.primary.drop.high) == (0.0, 0.0, 0.0)
     assert report.flips is not None
     assert report.flips.changed == 0
     assert report.size_bytes.ratio == 1.0
+    assert report.counted_bytes.ratio == pytest.approx(1.5, abs=0.001), "as if its file compressed better"
+    assert report.counted_bytes.original == round(0.9 * report.size_bytes.original)
     assert report.verdict is Holds.HOLDS
     # What a ratio measured on a shared machine comes to is test_measuring's matter, on a clock of its own.
     assert report.latency.speedup.value > 0

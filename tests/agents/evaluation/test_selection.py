@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from apps.agents.contracts.criteria import PROFILES, Constraints, Criteria, Objective, Weights
+from apps.agents.contracts.criteria import PROFILES, Constraints, CountedSize, Criteria, Objective, Weights
 from apps.agents.contracts.reports.constraints import Holds
 from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
-from apps.agents.contracts.reports.measurements import UNKNOWN, Estimate
+from apps.agents.contracts.reports.measurements import UNKNOWN, Estimate, Pair
 from apps.agents.contracts.state import Outcome
 from apps.agents.evaluation.selection import (
     GAIN,
@@ -62,6 +62,16 @@ def test_a_gain_beyond_what_the_bits_allow_is_never_accepted():
     judgement = judged(4.0, 40.0, implausible=("40 times smaller with 8 bits.",))
 
     assert missed(judgement) == {PLAUSIBILITY}
+
+
+def test_zeros_are_a_gain_only_where_the_compressed_size_counts():
+    compressed = Pair(original=60_000_000, candidate=40_000_000, ratio=1.5)
+    sparse = report_of(1.0, 1.0, criteria=SIZE).model_copy(update={"compressed_bytes": compressed})
+    assert missed(judge(sparse, SIZE)) == {GAIN}
+    counting = SIZE.model_copy(update={"counted_size": CountedSize.COMPRESSED})
+    judgement = judge(sparse.model_copy(update={"counted_size": CountedSize.COMPRESSED}), counting)
+    assert (judgement.standing, judgement.score) == (Standing.PROVEN, pytest.approx(1.5))
+    assert "1.50 times smaller when compressed" in judgement.reason
 
 
 def test_a_speedup_within_the_noise_of_the_control_is_no_gain():

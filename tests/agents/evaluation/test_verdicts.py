@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from apps.agents.contracts.criteria import Constraints
+from apps.agents.contracts.criteria import Constraints, CountedSize
 from apps.agents.contracts.phrasing import number, number_of_bytes
 from apps.agents.contracts.reports.constraints import ConstraintVerdict, Holds
 from apps.agents.contracts.reports.measurements import Estimate, Latency, LatencyComparison, Pair
@@ -227,6 +227,13 @@ def test_sizes_are_exact() -> None:
     assert size.sentence == "The file takes 2.88 MB, within the limit of 3 MB."
     assert reduction.sentence == ("The file shrank, from 11.2 MB to 2.88 MB (3.88×), less than the 4× required.")
     assert memory.measured.low is None
+
+
+def test_limits_on_size_mean_the_size_that_counts() -> None:
+    constraints = Constraints(max_metric_drop_points=None, max_size_bytes=3_000_000, min_size_reduction=4.0)
+    size, reduction = judge(constraints, measured(counted_size=CountedSize.COMPRESSED))
+    assert size.sentence == "The compressed file takes 2.88 MB, within the limit of 3 MB."
+    assert reduction.sentence.startswith("The compressed file shrank, from 11.2 MB to 2.88 MB (3.88×)")
 
 
 def test_violated_outweighs_inconclusive_outweighs_holds() -> None:

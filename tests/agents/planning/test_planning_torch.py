@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from apps.agents.analysis.opportunities import opportunities
-from apps.agents.contracts.criteria import PROFILES, Criteria, Device, Target
+from apps.agents.contracts.criteria import PROFILES, CountedSize, Criteria, Device, Target
 from apps.agents.contracts.formats import Format
 from apps.agents.contracts.reports.dataset import Task
 from apps.agents.contracts.reports.model import ModelSummary, TensorSpec
@@ -34,6 +34,7 @@ from tests.agents.inmemory import (
 )
 from tests.agents.torch_worlds import torch_encoder, torch_language_model
 
+MAGNITUDE, WANDA, SPARSE_GPT = "torch-magnitude", "torch-wanda", "torch-sparsegpt"
 BALANCED, FASTEST, SMALLEST = PROFILES["balanced"], PROFILES["fastest"], PROFILES["smallest"]
 HEADLESS = "the token table, which is the output head as well, stays in float: 61% of the bytes."
 
@@ -54,6 +55,20 @@ def of(plan: Plan, *techniques: str):
 
 def omission(plan: Plan, technique: str) -> str:
     return next(one.reason for one in plan.omitted if one.technique == technique)
+
+
+# --- zeros -----------------------------------------------------------------------------------------------------------
+
+
+def test_zeros_are_planned_only_where_the_compressed_size_counts():
+    sparse = (MAGNITUDE, WANDA, SPARSE_GPT)
+    plan = plan_of(torch_encoder())
+    assert not of(plan, *sparse)
+    assert omission(plan, SPARSE_GPT).startswith("Predicted 1.00 times smaller")
+    counting = SMALLEST.model_copy(update={"counted_size": CountedSize.COMPRESSED, "allowed_techniques": sparse})
+    candidates = of(plan_of(torch_encoder(), counting), *sparse)
+    assert {one.technique for one in candidates} == set(sparse)
+    assert all(1.05 < one.predicted.size_ratio < 1.8 and one.predicted.speedup == 1 for one in candidates)
 
 
 # --- language models -------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from apps.agents.contracts.criteria import PROFILES, Constraints, Criteria, Objective
+from apps.agents.contracts.criteria import PROFILES, Constraints, CountedSize, Criteria, Objective
 from apps.agents.contracts.reports.constraints import Holds
 from apps.agents.contracts.reports.evaluation import EvaluationReport
 from apps.agents.contracts.reports.measurements import UNKNOWN, Estimate, Pair
@@ -69,6 +69,17 @@ def test_a_loss_that_the_criteria_allow_is_told_and_not_celebrated() -> None:
 
 def test_a_real_gain_of_the_metric_is_told() -> None:
     assert told(measured(4.2, 3.9, -0.5))[1].endswith("; top-1 rose 0.5 points")
+
+
+def test_a_smaller_download_is_told_as_one() -> None:
+    report = evaluation(resnet(), Truth(1.0, 1.0, 0.0), UNLIMITED).model_copy(
+        update={
+            "compressed_bytes": Pair(original=10_000_000, candidate=5_000_000, ratio=2.0),
+            "counted_size": CountedSize.COMPRESSED,
+        }
+    )
+    assert "2.0× smaller when compressed" in told(report, UNLIMITED)[1]
+    assert size_tile(report) == ("Smaller", "2×", "10 MB → 5 MB, compressed")
 
 
 def test_smaller_and_slower_is_no_celebration() -> None:

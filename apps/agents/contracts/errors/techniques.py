@@ -53,6 +53,14 @@ class TechniqueNothingToPrune(UserError):
     sentence = "{technique} finds nothing that it can cut: {reason}."
 
 
+class TechniquePattern(UserError):
+    code = "technique.pattern"
+    sentence = (
+        "{technique} keeps {kept} of every {group} neighbours in a row, but the rows of the layer {layer} have "
+        "{columns} weights. Keep that layer dense, or choose the unstructured pattern."
+    )
+
+
 class TechniqueQuantizedModel(UserError):
     code = "technique.quantized_model"
     sentence = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from apps.agents.contracts.criteria import CountedSize
 from apps.agents.contracts.reports.constraints import ConstraintVerdict, Holds
 from apps.agents.contracts.reports.dataset import Task
 from apps.agents.contracts.reports.machine import Machine
@@ -70,6 +71,10 @@ class EvaluationReport(Value):
     """Losses that the verdicts do not cover."""
     latency: LatencyComparison
     size_bytes: Pair
+    compressed_bytes: Pair | None = None
+    """Both sizes in DEFLATE. `None` in older reports, and for large files whose compressed size does not count."""
+    counted_size: CountedSize = CountedSize.FILE
+    """Which of the two sizes the verdicts are about."""
     peak_memory_bytes: Pair
     constraints: tuple[ConstraintVerdict, ...]
     implausible: tuple[str, ...] = ()
@@ -81,6 +86,14 @@ class EvaluationReport(Value):
     confidence: float
     machine: Machine
     notes: tuple[str, ...] = ()
+
+    @property
+    def counted_bytes(self) -> Pair:
+        """The size that the criteria count."""
+        if self.counted_size is CountedSize.FILE:
+            return self.size_bytes
+        assert self.compressed_bytes is not None
+        return self.compressed_bytes
 
     @property
     def primary(self) -> MetricComparison:

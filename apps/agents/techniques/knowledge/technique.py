@@ -77,6 +77,8 @@ class Outlook:
     """The loss to expect at worst."""
     basis: str
     """Where the numbers come from, without a full stop."""
+    compressed_ratio: float | None = None
+    """The ratio of the compressed files, if it is not that of the files."""
 
 
 @dataclass(frozen=True)

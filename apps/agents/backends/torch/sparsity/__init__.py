@@ -1,0 +1,1 @@
+"""Weights become zero and keep their places: by magnitude, Wanda or SparseGPT, as a share or two in four."""
