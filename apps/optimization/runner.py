@@ -44,9 +44,15 @@ _slot = threading.Lock()
 """A process runs one step at a time, because a second one would disturb the measurements of the first."""
 
 
-def _most_tries(fault: Fault | None) -> int:
+def _tried_enough(step: SessionStep, fault: Fault | None) -> bool:
+    """Whether a step that failed for `fault` is given up. A checkpoint is worth a fresh count only where nothing that
+    the step itself does may have failed.
+    """
     most = PipelineSettings.current().max_attempts
-    return min(most, MOST_CRASHES) if fault is Fault.CRASH else most
+    if fault is not Fault.INFRASTRUCTURE:
+        return step.attempt >= (min(most, MOST_CRASHES) if fault is Fault.CRASH else most)
+    step.refresh_from_db(fields=["advanced_at_attempt"])
+    return step.tried_enough(most)
 
 
 class ClaimLost(Exception):
@@ -278,7 +284,7 @@ class StepRun:
         """
         reason = storable(failure.message)
         attempt = self.step.attempt
-        if attempt >= _most_tries(failure.fault):
+        if _tried_enough(self.step, failure.fault):
             self._end(failure.code, reason, fault=failure.fault)
             return
         halve = jobs.ran_out_of_memory(failure) and self.step.kind != StepKind.PLAN

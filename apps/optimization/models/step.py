@@ -21,6 +21,9 @@ from apps.optimization.models.choices import choices_of
 from apps.optimization.models.session import OptimizationSession
 from apps.optimization.querysets import StepQuerySet
 
+MOST_TIMES_OVER = 10
+"""So many times the usual number of attempts a step has at most, even if each of them keeps a checkpoint."""
+
 
 class SessionStep(models.Model):
     """One piece of work. Claimed by compare-and-set with a lease; a step with a stale lease goes back to the queue."""
@@ -58,6 +61,8 @@ class SessionStep(models.Model):
     """What its job kept for a next attempt; empty once the step has ended."""
     checkpoint_of = models.CharField(max_length=64, blank=True)
     """The identity of the job that kept it. A job of another identity must not use it."""
+    advanced_at_attempt = models.PositiveIntegerField(default=0)
+    """The last attempt that kept a checkpoint: the tries before it have not been for nothing."""
     error_code = models.CharField(max_length=80, blank=True)
     error = models.TextField(blank=True)
     traceback = models.TextField(blank=True)
@@ -110,6 +115,10 @@ class SessionStep(models.Model):
             return None
         return max(0.0, (self.started_at - ready_at).total_seconds())
 
+    def tried_enough(self, most: int) -> bool:
+        """Whether `most` attempts in a row have kept no checkpoint, or far more than that have been made in all."""
+        return self.attempt - self.advanced_at_attempt >= most or self.attempt >= MOST_TIMES_OVER * most
+
     # Each move below is a compare-and-set: it happens only if the row is still in the expected state, and returns
     # whether it happened. No lock is held while the work runs. A move that ends a step briefly locks its session, so
     # that `pipeline.advance` sees the step either before or after its end.
@@ -154,7 +163,7 @@ class SessionStep(models.Model):
 
     def keep_checkpoint(self, blob: Blob, identity: str) -> bool:
         """Records what a next attempt goes on from, in place of what was recorded before."""
-        return self._held(checkpoint=blob, checkpoint_of=identity)
+        return self._held(checkpoint=blob, checkpoint_of=identity, advanced_at_attempt=self.attempt)
 
     def complete(self, result: dict[str, Any]) -> bool:
         held = self._ended(status=Status.COMPLETED, result=result, progress=1.0)
@@ -245,4 +254,4 @@ class SessionStep(models.Model):
 
 
 _RELEASED: dict[str, Any] = {"claim": None, "lease_expires_at": None}
-_FROM_THE_START: dict[str, Any] = {"checkpoint": None, "checkpoint_of": ""}
+_FROM_THE_START: dict[str, Any] = {"checkpoint": None, "checkpoint_of": "", "advanced_at_attempt": 0}
