@@ -280,3 +280,14 @@ def analyse_for_a_recovery(context: JobContext) -> JobResult:
 
 def plan_a_recovery(context: JobContext) -> JobResult:
     return JobResult(body=material.PLAN_OF_A_RECOVERY.model_dump(mode="json"))
+
+
+MANY_STEPS = 150
+
+
+def learn_in_many_steps(context: JobContext) -> JobResult:
+    """In place of `analyse`: a loss that falls for a second and a half."""
+    for step in range(1, MANY_STEPS + 1):
+        context.metric("loss", 1 / step, step=step)
+        time.sleep(0.01)
+    return analyse(context)

@@ -17,6 +17,7 @@ from apps.agents.contracts.state import TERMINAL, Status, StepKind
 from apps.models import clock
 from apps.models.models import Blob
 from apps.optimization import own_time
+from apps.optimization.curves import Curves
 from apps.optimization.models.choices import choices_of
 from apps.optimization.models.session import OptimizationSession
 from apps.optimization.querysets import StepQuerySet
@@ -63,6 +64,8 @@ class SessionStep(models.Model):
     """The identity of the job that kept it. A job of another identity must not use it."""
     advanced_at_attempt = models.PositiveIntegerField(default=0)
     """The last attempt that kept a checkpoint: the tries before it have not been for nothing."""
+    curves = models.JSONField(default=dict, blank=True)
+    """What it measured while it trained (`apps.optimization.curves`)."""
     error_code = models.CharField(max_length=80, blank=True)
     error = models.TextField(blank=True)
     traceback = models.TextField(blank=True)
@@ -157,6 +160,9 @@ class SessionStep(models.Model):
     def note_progress(self, *, progress: float, message: str, eta_s: float | None) -> bool:
         return self._held(progress=min(1.0, max(0.0, progress)), message=message[:300], eta_s=eta_s)
 
+    def note_curves(self, curves: Curves) -> bool:
+        return self._held(curves=curves)
+
     def keep_artifact(self, blob: Blob, filename: str) -> bool:
         """Records the stored file before the step is complete, so that it is not garbage-collected in between."""
         return self._held(artifact=blob, artifact_filename=filename[:255])
@@ -231,6 +237,7 @@ class SessionStep(models.Model):
                 fault="",
                 artifact=None,
                 collected_at=None,
+                curves={},
                 **_FROM_THE_START,
                 started_at=None,
                 earlier_runs=own_time.runs_kept(self, clock.now()),

@@ -7,6 +7,7 @@ from django import template
 from apps.agents.contracts.reports.analysis import AnalysisReport
 from apps.agents.contracts.reports.evaluation import EvaluationReport
 from apps.optimization import plots
+from apps.optimization.curves import Chart, Curves
 
 register = template.Library()
 
@@ -24,3 +25,8 @@ def classes_plot(evaluation: EvaluationReport) -> str:
 @register.filter
 def layers_plot(analysis: AnalysisReport) -> str:
     return plots.layers(analysis)
+
+
+@register.filter
+def chart(curves: Curves) -> Chart:
+    return Chart(curves)
