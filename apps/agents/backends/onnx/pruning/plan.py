@@ -13,6 +13,7 @@ from apps.agents.backends.onnx.pruning.flow import Flow
 from apps.agents.backends.onnx.pruning.selection import rank
 from apps.agents.backends.onnx.pruning.sensitivity import sensitivities
 from apps.agents.backends.onnx.pruning.statistics import readings
+from apps.agents.techniques.pruning import channels_by_layer
 
 SENSITIVITY_EXAMPLES = 128
 _RANKED = 0.3
@@ -30,9 +31,9 @@ class CutPlan:
 
     def evidence(self, anatomy: Anatomy) -> dict[str, Any]:
         """Channels per layer, groups with their sensitivities, and what was left uncut and why, as plain JSON."""
-        layers = {
-            layer.name: [len(layer.ids_out), int(self.kept[layer.ids_out].sum())] for layer in anatomy.trace.layers
-        }
+        layers = channels_by_layer(
+            (layer.name, len(layer.ids_out), int(self.kept[layer.ids_out].sum())) for layer in anatomy.trace.layers
+        )
         groups = [
             {
                 "name": group.name,

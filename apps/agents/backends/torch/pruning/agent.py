@@ -19,7 +19,7 @@ from apps.agents.backends.torch.training.module import to_save, trainable
 from apps.agents.contracts.context import Context
 from apps.agents.contracts.errors.techniques import TechniqueNotApplicable, TechniqueNothingToPrune
 from apps.agents.techniques.base import Applied, Assignment
-from apps.agents.techniques.pruning import PruningAgent, Reduction
+from apps.agents.techniques.pruning import PruningAgent, Reduction, channels_by_layer
 
 ROWS = 2
 
@@ -29,7 +29,7 @@ class _Cut:
     model: TorchModel
     reduction: Reduction
     widths: dict[str, tuple[int, int]]
-    """Before and after, of the layers that changed."""
+    """Before and after, of every layer."""
 
 
 class StructuredPruning(PruningAgent):
@@ -47,8 +47,8 @@ class StructuredPruning(PruningAgent):
         context.log(cut.reduction.sentence())
         context.progress(0.6, "saving")
         made = save_model(to_save(cut.model), assignment.out)
-        widths = {name: list(pair) for name, pair in cut.widths.items()}
-        return Applied(made, {**cut.reduction.evidence(), "widths": widths})
+        channels = channels_by_layer((name, *pair) for name, pair in cut.widths.items())
+        return Applied(made, {**cut.reduction.evidence(), "channels_by_layer": channels})
 
     def reduction(self, assignment: Assignment) -> Reduction:
         assert self._cut is not None
@@ -77,8 +77,8 @@ class StructuredPruning(PruningAgent):
             raise TechniqueNothingToPrune(technique=label, reason="no layer bears losing a block of its channels")
         module, reduction = cutter.to_target(float(parameters["macs_removed"]))
         before, after = widths_of(model.module), widths_of(module)
-        changed = {name: (before[name], after[name]) for name in before if before[name] != after[name]}
-        return _Cut(replace(model, module=module), reduction, changed)
+        widths = {name: (before[name], after[name]) for name in before}
+        return _Cut(replace(model, module=module), reduction, widths)
 
 
 def _nothing(module: nn.Module) -> None:
