@@ -12,7 +12,7 @@ from apps.agents.contracts.job import MetricValue
 MOST_CURVES = 6
 MOST_POINTS = 240
 """Of one curve. One that gets more keeps every second of them."""
-TICKS = 4
+TICKS = 6
 TOP, HEIGHT = 4.0, 80.0
 """Where the curves lie in the whole picture, in percent from above: below them are the steps."""
 Pairs = list[tuple[int, float]]
@@ -50,10 +50,15 @@ class Line:
 
 @dataclass(frozen=True)
 class Tick:
-    """A mark of the vertical axis, at `y` percent of the picture from above."""
+    """A mark of the vertical axis, at `y` as lines have it."""
 
     value: float
     y: float
+
+    @property
+    def percent(self) -> float:
+        """The same as a part of the whole picture."""
+        return round(TOP + HEIGHT * self.y / 1000, 2)
 
 
 @dataclass(frozen=True)
@@ -72,10 +77,7 @@ class Chart:
         low, high = self._values
         step = _round_step((high - low) / TICKS)
         first, last = math.ceil(low / step), math.floor(high / step)
-        return [
-            Tick(number * step, round(TOP + HEIGHT * self._y(number * step) / 1000, 2))
-            for number in range(first, last + 1)
-        ]
+        return [Tick(number * step, round(self._y(number * step), 1)) for number in range(first, last + 1)]
 
     @property
     def steps(self) -> tuple[int, int]:
@@ -108,6 +110,6 @@ class Chart:
 
 
 def _round_step(step: float) -> float:
-    """The next 1, 2 or 5 times a power of ten."""
+    """The nearest 1, 2 or 5 times a power of ten, by ratio."""
     power = 10.0 ** math.floor(math.log10(step))
-    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= step * (1 - 1e-9))
+    return min((factor * power for factor in (1, 2, 5, 10)), key=lambda one: abs(math.log(one / step)))

@@ -45,8 +45,8 @@ def test_any_values_lie_within_the_picture_between_round_marks(values: list[floa
     chart = Chart({"loss": list(enumerate(values))})
     drawn = [float(number) for number in re.findall(r"-?[\d.]+", chart.lines[0].path.replace("h0", ""))]
     assert all(0 <= number <= 1000 for number in drawn)
-    assert all(curves.TOP <= tick.y <= curves.TOP + curves.HEIGHT for tick in chart.ticks)
-    assert len(chart.ticks) <= 2 * curves.TICKS
+    assert all(0 <= tick.y <= 1000 for tick in chart.ticks)
+    assert 3 <= len(chart.ticks) <= 2 * curves.TICKS
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_the_live_page_draws_the_running_training_and_says_in_words_what_it_show
     assert "The held-out loss goes from 2.50 to 1.75 at step 24; it is lowest, 1.50, at step 12." in shown
     assert shown.count('<path class="curve curve-') == 4, "two lines and their two keys"
     assert 'd="M500.0 ' in shown, "the training loss begins half way"
-    assert "curves-plot" not in live.fragments(finished, writes=False)["candidates"]
+    assert "curves-picture" not in live.fragments(finished, writes=False)["candidates"]
 
 
 def test_without_a_training_the_page_shows_no_empty_card(session: OptimizationSession, db: None) -> None:
@@ -76,13 +76,13 @@ def test_without_a_training_the_page_shows_no_empty_card(session: OptimizationSe
 def test_what_was_trained_stays_in_the_chain_the_report_the_package_and_the_api(
     finished: OptimizationSession, client: Client, viewer: User
 ) -> None:
-    assert "curves-plot" in live.fragments(finished, writes=False)["candidates"]
+    assert "curves-picture" in live.fragments(finished, writes=False)["candidates"]
     report = services.report(finished)
     link = next(one for one in report.candidates if one.key == "c02").last
     assert link.curves == {name: [tuple(pair) for pair in pairs] for name, pairs in LOSS.items()}
-    assert "curves-plot" in report_html(report)
+    assert "curves-picture" in report_html(report)
     client.force_login(viewer)
-    assert b"curves-plot" in client.get(reverse("optimization:report", args=[finished.pk])).content
+    assert b"curves-picture" in client.get(reverse("optimization:report", args=[finished.pk])).content
     steps = client.get(f"/api/v1/sessions/{finished.pk}/steps/").json()
     assert next(step for step in steps if step["key"] == "c02/optimize")["curves"] == LOSS
 

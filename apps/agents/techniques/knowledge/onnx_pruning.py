@@ -46,8 +46,11 @@ class StructuredPruning(TechniqueKnowledge):
             yield Variant(spec.name, one.parameters, reason, place=7)
 
     def title_parts(self, spec: TechniqueSpec, parameters: Parameters) -> list[str]:
+        wanted, latency = float(parameters["speedup_wanted"]), float(parameters["latency_ms"])
+        goals = [f"{wanted:g} times as fast"] if wanted else []
+        goals += [f"at most {latency:g} ms"] if latency else []
         removed = f"{parameters['macs_removed']:.0%} of the work removed"
-        return [removed, f"widths in multiples of {parameters['multiple_of']}"]
+        return [*(goals or [removed]), f"widths in multiples of {parameters['multiple_of']}"]
 
     def outlook(self, parameters: Parameters, profile: GraphProfile) -> Outlook:
         """Speed from the work that goes, less what odd widths cost; size alike; loss from measurements elsewhere."""
