@@ -22,6 +22,8 @@ from apps.agents.measuring.protocol import ModelFile
 from apps.agents.techniques.base import Assignment
 
 MOST_TRIES = 7
+LEAST = 0.02
+"""The smallest share that is considered; techniques take no less."""
 CLOSE = 0.02
 """Shares that lie this close together are not told apart."""
 EFFORT = Effort(budget_s=4.0, warmup_s=0.5)
@@ -111,8 +113,8 @@ class SpeedSearch:
         """Raises `TechniqueTooSlow` if even the largest share does not meet the goal."""
         if not self._try(self.most).met:
             self._give_up()
-        low, high = 0.0, self.most
-        middle = self.goal.guess if low < self.goal.guess < high else high / 2
+        low, high = LEAST, self.most
+        middle = self.goal.guess if low < self.goal.guess < high else (low + high) / 2
         while high - low > CLOSE and len(self.tries) < MOST_TRIES:
             low, high = (low, middle) if self._try(middle).met else (middle, high)
             middle = (low + high) / 2
