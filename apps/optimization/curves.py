@@ -8,8 +8,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from apps.agents.contracts.job import MetricValue
+from apps.texts import storable
 
 MOST_CURVES = 6
+MOST_CHARACTERS = 60
+"""Of a curve's name."""
+LARGEST = 1e100
+"""Values beyond it are drawn as if they were it."""
 MOST_POINTS = 240
 """Of one curve. One that gets more keeps every second of them."""
 TICKS = 6
@@ -24,9 +29,10 @@ def extended(curves: Mapping[str, Pairs], points: Iterable[MetricValue]) -> Curv
     """`curves` with `points` at their ends. A training that was set back to a checkpoint draws over what it lost."""
     found = dict(curves)
     for point in points:
-        if point.step is not None and (point.name in found or len(found) < MOST_CURVES):
-            before = [pair for pair in found.get(point.name, ()) if pair[0] < point.step]
-            found[point.name] = _thinned([*before, (point.step, point.value)])
+        name = storable(point.name)[:MOST_CHARACTERS]
+        if point.step is not None and (name in found or len(found) < MOST_CURVES):
+            before = [pair for pair in found.get(name, ()) if pair[0] < point.step]
+            found[name] = _thinned([*before, (point.step, max(-LARGEST, min(LARGEST, point.value)))])
     return found
 
 

@@ -40,9 +40,12 @@ def test_long_and_many_curves_stay_small_and_keep_their_ends() -> None:
     assert len(extended({}, (one for number in range(20) for one in points(f"{number}", (1, 1.0))))) == MOST_CURVES
 
 
-@pytest.mark.parametrize("values", [[3.0], [3.0, 3.0], [0.0, 0.0], [1e-7, 2e-7], [-5.0, 4.0], [1e9, 1.0]])
+@pytest.mark.parametrize(
+    "values", [[3.0], [3.0, 3.0], [0.0, 0.0], [1e-7, 2e-7], [-5.0, 4.0], [1e9, 1.0], [-1e308, 1e308]]
+)
 def test_any_values_lie_within_the_picture_between_round_marks(values: list[float]) -> None:
-    chart = Chart({"loss": list(enumerate(values))})
+    chart = Chart(extended({}, points("lo\x00ss" * 99, *enumerate(values))))
+    assert "\x00" not in chart.lines[0].name
     drawn = [float(number) for number in re.findall(r"-?[\d.]+", chart.lines[0].path.replace("h0", ""))]
     assert all(0 <= number <= 1000 for number in drawn)
     assert all(0 <= tick.y <= 1000 for tick in chart.ticks)
