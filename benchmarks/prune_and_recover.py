@@ -58,7 +58,7 @@ class Teller:
     def log(self, message: str, level: Literal["info", "warning", "error"] = "info") -> None:
         print(f"  {message}", file=sys.stderr)
 
-    def metric(self, name: str, value: float) -> None:
+    def metric(self, name: str, value: float, step: int | None = None) -> None:
         self.metrics[name] = value
 
     def keep_checkpoint(self, file: Path) -> None:

@@ -37,6 +37,8 @@ class Link(Value):
     """What was checked of what it made, one sentence each: what stayed in float, too."""
     evidence: dict[str, Any] = Field(default_factory=dict)
     """What the technique found out while it was applied, by names of its own."""
+    curves: dict[str, list[tuple[int, float]]] = Field(default_factory=dict)
+    """What it measured while it trained: pairs of step and value by name."""
     step: str | None = None
     """Key of the step that applies it; `None` before it is asked for."""
     status: Status | None = None
@@ -166,6 +168,7 @@ def _link(application: Application, made: SessionStep | None) -> Link:
         digest=result.get("digest"),
         checks=tuple(result.get("checks", ())),
         evidence=result.get("evidence", {}),
+        curves=made.curves if made else {},
         step=made.key if made else None,
         status=Status(made.status) if made else None,
         error=(made.error or None) if made else None,

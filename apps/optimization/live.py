@@ -20,7 +20,7 @@ from apps.optimization.services.report import RuntimeReport, runtime_reports
 from apps.optimization.waiting import Wait, waits_of
 
 LOG_LINES = 200
-FRAGMENTS = ("head", "candidates", "runtimes", "steps", "log", "plot", "announcement")
+FRAGMENTS = ("head", "candidates", "runtimes", "curves", "steps", "log", "plot", "announcement")
 """The parts of the page that change. Each is a template `_session_NAME.html` whose root has a stable id, so a push
 swaps it.
 """
@@ -58,6 +58,8 @@ class LiveSession:
     """Each phase with its state: `done`, `now` or `ahead`."""
     candidates: list[CandidateRow]
     steps: list[SessionStep]
+    trainings: list[SessionStep]
+    """The running steps that train, or the one that trained last: with curves to draw."""
     log: list[LogEntry]
     metric_label: str
     higher_is_better: bool
@@ -92,6 +94,7 @@ def read(session: OptimizationSession) -> LiveSession:
         phases=_phases(session),
         candidates=rows,
         steps=steps,
+        trainings=_trainings(steps),
         log=newest[::-1],
         metric_label=str(_metric(rows).get("label", "Metric")),
         higher_is_better=bool(_metric(rows).get("higher_is_better", True)),
@@ -115,6 +118,11 @@ def _row(candidate: Candidate, lineage: Lineage, working: dict[str, SessionStep]
         runtime=lineage.runtime_of(candidate),
         links=lineage.links(candidate),
     )
+
+
+def _trainings(steps: list[SessionStep]) -> list[SessionStep]:
+    drawn = [step for step in steps if step.curves]
+    return [step for step in drawn if step.status == Status.RUNNING] or drawn[-1:]
 
 
 def _runtimes(session: OptimizationSession) -> tuple[RuntimeReport, ...]:

@@ -28,6 +28,7 @@ from apps.models.storage import put_file
 from apps.models.timing import timing
 from apps.models.trouble import trouble_of
 from apps.optimization import checkpoints, events, jobs, messages, outcomes, scratch, workers
+from apps.optimization.curves import Curves, extended
 from apps.optimization.errors import InfrastructureFailed, StepErrored
 from apps.optimization.models import LogEntry, OptimizationSession, PipelineSettings, SessionStep
 from apps.texts import storable
@@ -38,15 +39,23 @@ BUSY_WAIT_MS = 2_000
 MOST_CRASHES = 2
 """If a library has crashed on an input twice, it will crash again."""
 MOST_LOG_CHARACTERS = 4_000
+CURVES_EVERY_S = 1.0
+"""How often the points of a curve are written: pages draw it anew each time."""
 WORTH_TELLING_S = 5.0
 """Waits in the queue that are at least this long are logged."""
 _slot = threading.Lock()
 """A process runs one step at a time, because a second one would disturb the measurements of the first."""
 
 
-def _most_tries(fault: Fault | None) -> int:
+def _tried_enough(step: SessionStep, fault: Fault | None) -> bool:
+    """Whether a step that failed for `fault` is given up. A checkpoint is worth a fresh count only where nothing that
+    the step itself does may have failed.
+    """
     most = PipelineSettings.current().max_attempts
-    return min(most, MOST_CRASHES) if fault is Fault.CRASH else most
+    if fault is not Fault.INFRASTRUCTURE:
+        return step.attempt >= (min(most, MOST_CRASHES) if fault is Fault.CRASH else most)
+    step.refresh_from_db(fields=["advanced_at_attempt"])
+    return step.tried_enough(most)
 
 
 class ClaimLost(Exception):
@@ -97,7 +106,8 @@ class StepRun:
         self._keeper: checkpoints.Keeper | None = None
         self._progress: Progress | None = None
         self._lines: list[LogEntry] = []
-        self._written_at = self._checked_at = 0.0
+        self._points: list[MetricValue] = []
+        self._written_at = self._checked_at = self._drawn_at = 0.0
         self._unwanted = False
 
     def carry_out(self) -> None:
@@ -157,7 +167,7 @@ class StepRun:
             with checkpoints.keeping(self.step, job, self.lost) as self._keeper:
                 return run_job(job, on_event=self.on_event, should_stop=self.should_stop, limits=limits)
         finally:
-            self._write()
+            self._write(drawn=True)
 
     # --- while it runs ------------------------------------------------------------------------------------------------
 
@@ -192,9 +202,13 @@ class StepRun:
                 self._progress = event
             case LogLine():
                 self._note(event.level, event.message)
-            case MetricValue():
+            case MetricValue(step=None):
                 self._note("info", f"{event.name} = {event.value:g}")
+            case MetricValue():
+                self._points.append(event)
             case CheckpointKept() if self._keeper is not None:
+                # What goes on from the checkpoint does not measure again what came before it.
+                self._write(drawn=True)
                 self._keeper.take(event)
         if time.monotonic() - self._written_at >= self.patience.write_s:
             self._write()
@@ -217,11 +231,14 @@ class StepRun:
             LogEntry(session=self.session, step_key=self.step.key, level=level, message=text, at=timezone.now())
         )
 
-    def _write(self) -> None:
-        """Writes the messages received since the last time, if this run still holds the claim, and pokes the pages."""
+    def _write(self, *, drawn: bool = False) -> None:
+        """Writes the messages received since the last time, if this run still holds the claim, and pokes the pages.
+
+        Curves are written if their time has come, or if they are to be `drawn` in any case.
+        """
         self._written_at = time.monotonic()
-        progress, lines = self._progress, self._lines
-        if progress is None and not lines:
+        progress, lines, curves = self._progress, self._lines, self._new_curves(drawn)
+        if progress is None and not lines and curves is None:
             return
         self._progress, self._lines = None, []
         with transaction.atomic():
@@ -233,10 +250,21 @@ class StepRun:
                 held = self.step.renew(self.patience.lease)
             if held:
                 LogEntry.objects.bulk_create(lines)
+            if held and curves is not None:
+                self.step.note_curves(curves)
         if held:
             events.poke(self.session)
         else:
             self.lost.set()
+
+    def _new_curves(self, drawn: bool) -> Curves | None:
+        """The step's curves with the points received, if they are to be written now."""
+        if not self._points or (not drawn and time.monotonic() - self._drawn_at < CURVES_EVERY_S):
+            return None
+        self._drawn_at = time.monotonic()
+        points, self._points = self._points, []
+        self.step.curves = extended(self.step.curves, points)
+        return self.step.curves
 
     # --- how it ends --------------------------------------------------------------------------------------------------
 
@@ -278,7 +306,7 @@ class StepRun:
         """
         reason = storable(failure.message)
         attempt = self.step.attempt
-        if attempt >= _most_tries(failure.fault):
+        if _tried_enough(self.step, failure.fault):
             self._end(failure.code, reason, fault=failure.fault)
             return
         halve = jobs.ran_out_of_memory(failure) and self.step.kind != StepKind.PLAN

@@ -171,6 +171,11 @@ class StepSerializer(serializers.ModelSerializer[SessionStep]):
         default=dict,
         help_text="What its technique found out while it was applied, by names of its own.",
     )
+    curves = serializers.DictField(
+        child=serializers.ListField(child=serializers.ListField(child=serializers.FloatField())),
+        read_only=True,
+        help_text="What it measured while it trained, such as the loss: pairs of training step and value by name.",
+    )
     duration_s = serializers.FloatField(read_only=True, allow_null=True)
     parent_key = serializers.CharField(
         read_only=True, help_text="The step whose artifact it starts from, `model` in `parents`; empty is the original."
@@ -207,6 +212,7 @@ class StepSerializer(serializers.ModelSerializer[SessionStep]):
             "error_code",
             "error",
             "evidence",
+            "curves",
             "duration_s",
             "created_at",
             "started_at",

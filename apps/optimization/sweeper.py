@@ -61,7 +61,7 @@ def _recover(step: SessionStep, most_attempts: int) -> bool:
     reason = f"The worker {step.worker} fell silent."
     if not session.is_active or session.cancel_requested_at:
         moved = step.cancel(stale=True)
-    elif step.attempt >= most_attempts:
+    elif step.tried_enough(most_attempts):
         lost = WorkerLost(attempts=step.attempt)
         moved = step.fail(lost.code, lost.message, fault=Fault.INFRASTRUCTURE, stale=True)
     else:

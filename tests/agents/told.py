@@ -18,6 +18,8 @@ class Told:
     etas_s: list[float | None] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
     metrics: dict[str, float] = field(default_factory=dict)
+    curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+    """The steps and values of each curve, in order."""
     checkpoint: Path | None = None
     kept: list[bytes] = field(default_factory=list)
     """The bytes of each checkpoint, in order."""
@@ -29,8 +31,10 @@ class Told:
     def log(self, message: str, level: Literal["info", "warning", "error"] = "info") -> None:
         self.lines.append(message)
 
-    def metric(self, name: str, value: float) -> None:
+    def metric(self, name: str, value: float, step: int | None = None) -> None:
         self.metrics[name] = value
+        if step is not None:
+            self.curves.setdefault(name, []).append((step, value))
 
     def keep_checkpoint(self, file: Path) -> None:
         self.kept.append(file.read_bytes())

@@ -246,3 +246,48 @@ def keep_and_succeed(context: JobContext) -> JobResult:
 def name_a_checkpoint_elsewhere(context: JobContext) -> JobResult:
     context.send(CheckpointKept(path="../../../etc/passwd"))
     return dawdle(context)
+
+
+# --- the real training, where a test can strike ----------------------------------------------------------------------
+
+STRUCK_STEP = 24
+"""The step of `recover` at which a test can make it wait."""
+
+
+class Struck(JobContext):
+    """Waits in the middle of a training, after a check and before its checkpoint."""
+
+    def progress(self, fraction: float, message: str, eta_s: float | None = None) -> None:
+        super().progress(fraction, message, eta_s)
+        if f"step {STRUCK_STEP} of" in message:
+            _pause(self, f"step{STRUCK_STEP}")
+
+
+def recover(context: JobContext) -> JobResult:
+    """The real `optimize`, with a checkpoint at every check of a training."""
+    # Here only: PyTorch takes seconds to load, and the other children of the tests do without.
+    from apps.agents.backends.torch.training import trainer
+    from apps.agents.handlers import optimize as real
+
+    trainer.CHECKPOINT_EVERY_S = 0.0
+    return real.run(Struck(context.job, context._events))
+
+
+def analyse_for_a_recovery(context: JobContext) -> JobResult:
+    report = material.ANALYSIS.model_copy(update={"model": material.STATE_DICT})
+    return JobResult(body=report.model_dump(mode="json"))
+
+
+def plan_a_recovery(context: JobContext) -> JobResult:
+    return JobResult(body=material.PLAN_OF_A_RECOVERY.model_dump(mode="json"))
+
+
+MANY_STEPS = 150
+
+
+def learn_in_many_steps(context: JobContext) -> JobResult:
+    """In place of `analyse`: a loss that falls for a second and a half."""
+    for step in range(1, MANY_STEPS + 1):
+        context.metric("loss", 1 / step, step=step)
+        time.sleep(0.01)
+    return analyse(context)

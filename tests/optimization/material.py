@@ -129,6 +129,16 @@ PLAN_WITH_A_TEACHER = Plan(
     omitted=(),
 )
 """A candidate whose last link also reads what float16 makes of the original, and the original."""
+STATE_DICT = MODEL.model_copy(update={"format": "state-dict"})
+RECOVERY = Application(
+    technique="torch-recover",
+    parameters={"steps": 36, "batch_size": 16, "learning_rate": 0.02},
+    title="Recovery training",
+    inputs={"teacher": ()},
+)
+PLAN_OF_A_RECOVERY = Plan(
+    summary="One training.", candidates=(CANDIDATE.model_copy(update={"steps": (RECOVERY,)}),), omitted=()
+)
 RESULT = OptimizationResult(
     technique="onnx-dynamic-int8",
     parameters={},

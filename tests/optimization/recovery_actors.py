@@ -10,8 +10,9 @@ from apps.optimization.actors import advance, run_step, run_step_on_gpu
 from tests.optimization import handlers
 
 jobs.HANDLERS.update(handlers.TABLE)
-if "LATHE_TEST_OPTIMIZE" in os.environ:
-    jobs.HANDLERS[StepKind.OPTIMIZE] = os.environ["LATHE_TEST_OPTIMIZE"]
+for kind in StepKind:
+    if replacement := os.environ.get(f"LATHE_TEST_{kind.name}"):
+        jobs.HANDLERS[kind] = replacement
 inspection.INSPECT_MODEL = "tests.optimization.handlers:inspect"
 
 __all__ = ["advance", "inspect_version", "run_step", "run_step_on_gpu"]

@@ -17,17 +17,19 @@ from django.db import connection
 from dramatiq.brokers.redis import RedisBroker
 
 from apps.accounts.models import User
+from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.state import Outcome, Status, StepKind
 from apps.audit import trail
 from apps.models.actors import inspect_version
-from apps.models.models import InspectionStatus, ModelVersion
-from apps.models.storage import open_blob
+from apps.models.models import DataSet, InspectionStatus, ModelMetadata, ModelVersion
+from apps.models.storage import open_blob, put_file
 from apps.optimization import scratch, services
 from apps.optimization.actors import advance
 from apps.optimization.models import OptimizationSession, SessionStep, Worker
 from lathe.processes import Child, python, stop
 from lathe.redis import embedded
-from tests.optimization import crank, handlers
+from tests.optimization import crank, handlers, material
+from tests.optimization.trainable import EXAMPLES, examples_npz, network_zip
 
 pytestmark = [
     pytest.mark.recovery,
@@ -195,6 +197,66 @@ def test_the_worker_is_killed_in_every_phase(
     assert_the_usual_verdict(ended(session))
     assert session.steps.filter(attempt=2).count() == len(StepKind)
     assert session.log.filter(message__contains="fell silent").count() == len(StepKind)
+
+
+RECOVERY = {
+    "LATHE_TEST_ANALYSE": "tests.optimization.handlers:analyse_for_a_recovery",
+    "LATHE_TEST_PLAN": "tests.optimization.handlers:plan_a_recovery",
+    "LATHE_TEST_OPTIMIZE": "tests.optimization.handlers:recover",
+}
+
+
+@pytest.fixture
+def trainable(stored: None, version: ModelVersion, dataset: DataSet, tmp_path: Path) -> None:
+    """Puts a small convolutional network and its training part behind the version and the data set."""
+    for row, file in ((version, network_zip(tmp_path)), (dataset, examples_npz(tmp_path))):
+        row.blob, row.filename = put_file(file), file.name
+        row.save(update_fields=["blob", "filename"])
+    ModelMetadata.objects.filter(version=version).delete()
+    ModelMetadata.record(version, material.STATE_DICT)
+    dataset.spec["training_share"] = 0.5
+    dataset.summary |= {"examples": EXAMPLES, "training_examples": EXAMPLES // 2}
+    dataset.save(update_fields=["spec", "summary"])
+
+
+def trained(session: OptimizationSession, engineer: User) -> SessionStep:
+    """The session's training once it has ended; nothing that follows it is needed."""
+    step = session.steps.filter(key="c01/optimize")
+    wait_until(lambda: step.filter(status=Status.COMPLETED).exists(), "the end of the training")
+    found = step.get()
+    services.session_cancel(session, engineer)
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("trainable")
+@pytest.mark.parametrize("environment", [RECOVERY])
+def test_a_training_whose_worker_is_killed_ends_with_the_bytes_of_an_undisturbed_one(
+    start: Callable[..., OptimizationSession], workshop: Workshop, broker_url: str, gates: Path, engineer: User
+) -> None:
+    wanted = {"criteria": Criteria(allowed_techniques=("torch-recover",)), "start_anyway": True}
+    undisturbed = start(**wanted)
+    begin(undisturbed, broker_url)
+    expected = trained(undisturbed, engineer)
+
+    gate = f"step{handlers.STRUCK_STEP}"
+    (gates / gate).touch()
+    session = start(**wanted)
+    begin(session, broker_url)
+    child = psutil.Process(at_the_gate(gates, gate))
+    wait_until(lambda: _checkpoint(session), "a checkpoint")
+    struck = session.steps.get(status=Status.RUNNING)
+    workshop.kill("cpu", int(struck.worker.rpartition(":")[2]))
+    psutil.wait_procs([child], timeout=5)
+    open_gate(gates, gate)
+    workshop.open("cpu")
+
+    found = trained(session, engineer)
+    assert expected.artifact_id
+    assert (found.attempt, found.artifact_id, found.checkpoint) == (2, expected.artifact_id, None)
+    assert found.curves["held-out loss"] == expected.curves["held-out loss"]
+    resumed = session.log.filter(step_key=struck.key, message__startswith="Training goes on from step ").get()
+    assert 0 < int(resumed.message.split()[5]) < handlers.STRUCK_STEP
 
 
 @pytest.mark.parametrize("environment", [{"LATHE_TEST_OPTIMIZE": "tests.optimization.handlers:train"}])

@@ -11,8 +11,10 @@ from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.agents.contracts.state import Status
+from apps.models.storage import put_stream
 from apps.optimization import pipeline, scratch, services, sweeper, workers
-from apps.optimization.models import OptimizationSession, SessionStep, Worker
+from apps.optimization.models import OptimizationSession, PipelineSettings, SessionStep, Worker
+from apps.optimization.models.step import MOST_TIMES_OVER
 from tests.optimization import crank
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -65,6 +67,30 @@ def test_a_step_that_lost_its_worker_too_often_fails(step: SessionStep) -> None:
     crank.turn_until_quiet()
     session = OptimizationSession.objects.get()
     assert (session.status, session.error_code) == (Status.FAILED, "step.worker_lost")
+
+
+def test_a_step_that_gets_further_at_every_attempt_is_not_given_up(step: SessionStep) -> None:
+    for number in range(5):
+        silence(step)
+        assert step.keep_checkpoint(put_stream([b"%d" % number]), "what was asked")
+        sweeper.sweep()
+        step.refresh_from_db()
+        assert step.status == Status.QUEUED
+    for _ in range(3):
+        silence(step)
+        sweeper.sweep()
+    step.refresh_from_db()
+    assert (step.status, step.attempt, step.error_code) == (Status.FAILED, 8, "step.worker_lost")
+
+
+def test_a_step_whose_checkpoints_lead_nowhere_is_given_up_in_the_end(step: SessionStep) -> None:
+    most = MOST_TIMES_OVER * PipelineSettings.current().max_attempts
+    SessionStep.objects.update(attempt=most - 1)
+    silence(step)
+    assert step.keep_checkpoint(put_stream([b"half"]), "what was asked")
+    sweeper.sweep()
+    step.refresh_from_db()
+    assert (step.status, step.attempt) == (Status.FAILED, most)
 
 
 def test_the_step_of_a_cancelled_session_whose_worker_died_is_cancelled(step: SessionStep, engineer: User) -> None:

@@ -99,6 +99,21 @@ async def test_a_poke_is_answered_with_the_changed_fragment(session: Optimizatio
 
 
 @in_a_loop
+async def test_a_new_point_of_a_training_is_pushed_as_a_picture(session: OptimizationSession, viewer: User) -> None:
+    socket = Socket(session, viewer)
+    await socket.connect()
+    await socket.pushed()
+    step = session.steps.order_by("pk")[:1].values("pk")
+    curves = {"held-out loss": [[0, 2.0], [10, 1.0]]}
+    await sync_to_async(session.steps.filter(pk__in=step).update)(curves=curves, status=Status.RUNNING)
+    await get_channel_layer().group_send(session.channel_group, {"type": "session.changed"})
+    html = await socket.pushed()
+    assert 'id="session-curves"' in html
+    assert "The held-out loss goes from 2.00 to 1.00 at step 10" in html
+    await socket.leave()
+
+
+@in_a_loop
 async def test_a_stranger_gets_the_answer_of_an_address_that_is_not_there(
     session: OptimizationSession, stranger: User
 ) -> None:

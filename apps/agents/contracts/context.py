@@ -13,7 +13,8 @@ class Context(Protocol):
 
     def log(self, message: str, level: Literal["info", "warning", "error"] = "info") -> None: ...
 
-    def metric(self, name: str, value: float) -> None: ...
+    def metric(self, name: str, value: float, step: int | None = None) -> None:
+        """Report a number; with the `step` of a training at which it was measured, it is a point of a curve."""
 
     @property
     def checkpoint(self) -> Path | None: ...

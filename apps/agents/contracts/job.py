@@ -71,6 +71,8 @@ class MetricValue(Value):
     type: Literal["metric"] = "metric"
     name: str
     value: float
+    step: int | None = None
+    """Of a training: the value is a point of the curve called `name`."""
 
 
 class CheckpointKept(Value):

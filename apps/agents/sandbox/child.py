@@ -65,10 +65,13 @@ class JobContext:
         """Log a line for the people who watch the session."""
         self.send(LogLine(level=level, message=message))
 
-    def metric(self, name: str, value: float) -> None:
-        """Report a number before the job ends. JSON cannot express NaN, so it becomes a warning instead."""
+    def metric(self, name: str, value: float, step: int | None = None) -> None:
+        """Report a number before the job ends; with the `step` of a training, it is a point of the curve `name`.
+
+        JSON cannot express NaN, so it becomes a warning instead.
+        """
         if math.isfinite(value):
-            self.send(MetricValue(name=name, value=value))
+            self.send(MetricValue(name=name, value=value, step=step))
         else:
             self.log(f"{name} is {value}", "warning")
 

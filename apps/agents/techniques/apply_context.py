@@ -26,8 +26,8 @@ class ApplyContext:
     def log(self, message: str, level: Literal["info", "warning", "error"] = "info") -> None:
         self.whole.log(message, level)
 
-    def metric(self, name: str, value: float) -> None:
-        self.whole.metric(name, value)
+    def metric(self, name: str, value: float, step: int | None = None) -> None:
+        self.whole.metric(name, value, step)
 
     @property
     def checkpoint(self) -> Path | None:

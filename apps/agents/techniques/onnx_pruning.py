@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from apps.agents.contracts.formats import Format
 from apps.agents.techniques.knowledge.onnx_pruning import STRUCTURED
-from apps.agents.techniques.parameters import CALIBRATION_EXAMPLES
+from apps.agents.techniques.parameters import CALIBRATION_EXAMPLES, SPEED_PARAMETERS
 from apps.agents.techniques.spec import Expectation, Family, ParameterSpec, Risk, TechniqueSpec
 
 _PARAMETERS = (
@@ -17,6 +17,7 @@ _PARAMETERS = (
         search=(0.3, 0.5, 0.6, 0.7),
         help="Share of the multiply-accumulates to remove.",
     ),
+    *SPEED_PARAMETERS,
     ParameterSpec(
         name="multiple_of",
         kind="choice",

@@ -41,3 +41,23 @@ CALIBRATION_EXAMPLES = ParameterSpec(
     maximum=4096,
     help="Number of calibration examples.",
 )
+SPEED_PARAMETERS = (
+    ParameterSpec(
+        name="speedup_wanted",
+        kind="number",
+        default=0.0,
+        minimum=0.0,
+        maximum=100.0,
+        help="How many times as fast the model must become, one example at a time, instead of a share to remove. The "
+        "share is then found by timing on the worker, and a recipe has it. 0: not asked for.",
+    ),
+    ParameterSpec(
+        name="latency_ms",
+        kind="number",
+        default=0.0,
+        minimum=0.0,
+        maximum=1e6,
+        help="How many milliseconds one example may take at most on the worker; found like `speedup_wanted`. 0: not "
+        "asked for.",
+    ),
+)

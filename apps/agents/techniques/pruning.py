@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from apps.agents.evaluation.plausibility import weight_bytes
 from apps.agents.techniques.base import Assignment, BaseOptimizationAgent, Estimated
 from apps.agents.techniques.compatibility import WORTH_NAMING, weight_shares
 
+MOST_LAYERS = 200
 FEWER_BY = 0.999
 """A model that still has more than this share of its multiply-accumulates and parameters was not pruned."""
 
@@ -85,6 +87,16 @@ class Reduction:
             "channels_before": self.before.channels,
             "channels_after": self.after.channels,
         }
+
+
+def channels_by_layer(layers: Iterable[tuple[str, int, int]]) -> list[list[str | int]]:
+    """Name, channels before and channels after of each layer in the graph's order, as plain JSON for the evidence.
+
+    Of more than `MOST_LAYERS` layers, only those that lose most are in it.
+    """
+    every = list(layers)
+    chosen = {id(one) for one in sorted(every, key=lambda one: one[2] - one[1])[:MOST_LAYERS]}
+    return [list(one) for one in every if id(one) in chosen]
 
 
 class PruningAgent(BaseOptimizationAgent):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from apps.agents.contracts.formats import Format
 from apps.agents.techniques.knowledge.torch_pruning import STRUCTURED
+from apps.agents.techniques.parameters import SPEED_PARAMETERS
 from apps.agents.techniques.spec import Expectation, Family, ParameterSpec, Risk, TechniqueSpec
 
 TORCH_PRUNING_TECHNIQUES: tuple[TechniqueSpec, ...] = (
@@ -27,6 +28,7 @@ TORCH_PRUNING_TECHNIQUES: tuple[TechniqueSpec, ...] = (
                 search=(0.5, 0.7, 0.9),
                 help="Share of the multiply-accumulates to remove.",
             ),
+            *SPEED_PARAMETERS,
             ParameterSpec(
                 name="importance",
                 kind="choice",

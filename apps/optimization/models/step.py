@@ -17,9 +17,13 @@ from apps.agents.contracts.state import TERMINAL, Status, StepKind
 from apps.models import clock
 from apps.models.models import Blob
 from apps.optimization import own_time
+from apps.optimization.curves import Curves
 from apps.optimization.models.choices import choices_of
 from apps.optimization.models.session import OptimizationSession
 from apps.optimization.querysets import StepQuerySet
+
+MOST_TIMES_OVER = 10
+"""So many times the usual number of attempts a step has at most, even if each of them keeps a checkpoint."""
 
 
 class SessionStep(models.Model):
@@ -58,6 +62,10 @@ class SessionStep(models.Model):
     """What its job kept for a next attempt; empty once the step has ended."""
     checkpoint_of = models.CharField(max_length=64, blank=True)
     """The identity of the job that kept it. A job of another identity must not use it."""
+    advanced_at_attempt = models.PositiveIntegerField(default=0)
+    """The last attempt that kept a checkpoint: the tries before it have not been for nothing."""
+    curves = models.JSONField(default=dict, blank=True)
+    """What it measured while it trained (`apps.optimization.curves`)."""
     error_code = models.CharField(max_length=80, blank=True)
     error = models.TextField(blank=True)
     traceback = models.TextField(blank=True)
@@ -110,6 +118,10 @@ class SessionStep(models.Model):
             return None
         return max(0.0, (self.started_at - ready_at).total_seconds())
 
+    def tried_enough(self, most: int) -> bool:
+        """Whether `most` attempts in a row have kept no checkpoint, or far more than that have been made in all."""
+        return self.attempt - self.advanced_at_attempt >= most or self.attempt >= MOST_TIMES_OVER * most
+
     # Each move below is a compare-and-set: it happens only if the row is still in the expected state, and returns
     # whether it happened. No lock is held while the work runs. A move that ends a step briefly locks its session, so
     # that `pipeline.advance` sees the step either before or after its end.
@@ -148,13 +160,16 @@ class SessionStep(models.Model):
     def note_progress(self, *, progress: float, message: str, eta_s: float | None) -> bool:
         return self._held(progress=min(1.0, max(0.0, progress)), message=message[:300], eta_s=eta_s)
 
+    def note_curves(self, curves: Curves) -> bool:
+        return self._held(curves=curves)
+
     def keep_artifact(self, blob: Blob, filename: str) -> bool:
         """Records the stored file before the step is complete, so that it is not garbage-collected in between."""
         return self._held(artifact=blob, artifact_filename=filename[:255])
 
     def keep_checkpoint(self, blob: Blob, identity: str) -> bool:
         """Records what a next attempt goes on from, in place of what was recorded before."""
-        return self._held(checkpoint=blob, checkpoint_of=identity)
+        return self._held(checkpoint=blob, checkpoint_of=identity, advanced_at_attempt=self.attempt)
 
     def complete(self, result: dict[str, Any]) -> bool:
         held = self._ended(status=Status.COMPLETED, result=result, progress=1.0)
@@ -222,6 +237,7 @@ class SessionStep(models.Model):
                 fault="",
                 artifact=None,
                 collected_at=None,
+                curves={},
                 **_FROM_THE_START,
                 started_at=None,
                 earlier_runs=own_time.runs_kept(self, clock.now()),
@@ -245,4 +261,4 @@ class SessionStep(models.Model):
 
 
 _RELEASED: dict[str, Any] = {"claim": None, "lease_expires_at": None}
-_FROM_THE_START: dict[str, Any] = {"checkpoint": None, "checkpoint_of": ""}
+_FROM_THE_START: dict[str, Any] = {"checkpoint": None, "checkpoint_of": "", "advanced_at_attempt": 0}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from django import template
@@ -365,10 +365,19 @@ def _found(name: str, value: Any) -> Iterator[tuple[str, str]]:
     if isinstance(value, Mapping):
         for key, part in value.items():
             yield from _found(f"{name} {words(str(key))}".strip(), part)
+    elif isinstance(value, (list, tuple)) and value and all(isinstance(one, Mapping) for one in value):
+        yield name, _said_of(value)
     elif isinstance(value, (list, tuple)) and len(value) > MOST_FOUND:
         yield name, f"{_said(value[:MOST_FOUND])} and {len(value) - MOST_FOUND} more"
     elif value not in (None, "", [], ()):
         yield name, f"{value:.6g}" if isinstance(value, float) else _said(value)
+
+
+def _said_of(parts: Sequence[Mapping[str, Any]]) -> str:
+    """Names with their reasons, where the parts are such; a table of numbers is only counted."""
+    if len(parts) <= MOST_FOUND and all({"name", "reason"} <= part.keys() for part in parts):
+        return "; ".join(f"{part['name']}: {part['reason']}" for part in parts)
+    return f"{len(parts)}, listed in the API"
 
 
 def _said(value: Any) -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from django import template
 
 from apps.agents.contracts.reports.analysis import AnalysisReport
 from apps.agents.contracts.reports.evaluation import EvaluationReport
-from apps.optimization import plots
+from apps.optimization import plots, widths
+from apps.optimization.curves import Chart, Curves
 
 register = template.Library()
 
@@ -24,3 +28,18 @@ def classes_plot(evaluation: EvaluationReport) -> str:
 @register.filter
 def layers_plot(analysis: AnalysisReport) -> str:
     return plots.layers(analysis)
+
+
+@register.filter
+def chart(curves: Curves) -> Chart:
+    return Chart(curves)
+
+
+@register.filter
+def cut_shown(evidence: Mapping[str, Any]) -> widths.Cut:
+    return widths.cut_of(evidence)
+
+
+@register.filter
+def beside_cut(evidence: Mapping[str, Any]) -> dict[str, Any]:
+    return widths.beside_cut(evidence)

@@ -61,6 +61,14 @@ class TechniquePattern(UserError):
     )
 
 
+class TechniqueTooSlow(UserError):
+    code = "technique.too_slow"
+    sentence = (
+        "{technique} cannot make this model {goal}: with {share} of its multiply-accumulates removed, the most that "
+        "can be, it is {speedup} times as fast and takes {latency_ms} ms. Ask for less, or allow narrower widths."
+    )
+
+
 class TechniqueQuantizedModel(UserError):
     code = "technique.quantized_model"
     sentence = (

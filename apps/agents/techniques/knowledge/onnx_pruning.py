@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from apps.agents.techniques.knowledge.cost import CostRule
 from apps.agents.techniques.knowledge.kernels import Kind
 from apps.agents.techniques.knowledge.profile import GraphProfile
+from apps.agents.techniques.knowledge.speed_goal import goals_in_words
 from apps.agents.techniques.knowledge.technique import Outlook, Parameters, TechniqueKnowledge
 from apps.agents.techniques.knowledge.variant import Variant
 
@@ -47,7 +48,7 @@ class StructuredPruning(TechniqueKnowledge):
 
     def title_parts(self, spec: TechniqueSpec, parameters: Parameters) -> list[str]:
         removed = f"{parameters['macs_removed']:.0%} of the work removed"
-        return [removed, f"widths in multiples of {parameters['multiple_of']}"]
+        return [*(goals_in_words(parameters) or [removed]), f"widths in multiples of {parameters['multiple_of']}"]
 
     def outlook(self, parameters: Parameters, profile: GraphProfile) -> Outlook:
         """Speed from the work that goes, less what odd widths cost; size alike; loss from measurements elsewhere."""

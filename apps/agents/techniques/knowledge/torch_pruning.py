@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from apps.agents.techniques.knowledge.profile import GraphProfile
+from apps.agents.techniques.knowledge.speed_goal import goals_in_words
 from apps.agents.techniques.knowledge.technique import Cut, Parameters, TechniqueKnowledge
 from apps.agents.techniques.knowledge.variant import Variant
 
@@ -20,7 +21,8 @@ class Structured(TechniqueKnowledge):
         return iter(())
 
     def title_parts(self, spec: TechniqueSpec, parameters: Parameters) -> list[str]:
-        parts = [f"{float(parameters['macs_removed']):.0%} of the multiply-accumulates removed"]
+        removed = f"{float(parameters['macs_removed']):.0%} of the multiply-accumulates removed"
+        parts = goals_in_words(parameters) or [removed]
         usual = {one.name: one.default for one in spec.parameters}
         named = ("importance", "scope", "schedule")
         return parts + [str(parameters[name]) for name in named if parameters[name] != usual[name]]

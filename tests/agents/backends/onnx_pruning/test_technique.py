@@ -7,17 +7,25 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from onnx import numpy_helper
 
+from apps.agents.backends.onnx.pruning import agent
 from apps.agents.backends.onnx.runtime import open_session
 from apps.agents.contracts.errors.techniques import (
     TechniqueNotApplicable,
     TechniqueNothingToPrune,
     TechniqueQuantizedModel,
+    TechniqueTooSlow,
     TechniqueWithoutCalibration,
 )
-from apps.agents.techniques.base import Optimized
+from apps.agents.contracts.reports.measurements import LatencyComparison
+from apps.agents.measuring.effort import Effort
+from apps.agents.techniques import speed_target
+from apps.agents.techniques.base import Assignment, Optimized
+from apps.agents.techniques.speed_target import MOST_TRIES, SpeedGoal
 from tests.agents import graphs
 from tests.agents.backends.onnx_pruning.nets import Net, pictures, widths
+from tests.agents.techniques.test_speed_target import comparison
 from tests.agents.workshop import DEPTHWISE, FASHION, FIDELITY, RESNET, Workshop, loaded, sqnr_db
 
 JUDGED = slice(2000, 3000)
@@ -71,11 +79,53 @@ def test_the_depthwise_sample_is_cut_between_its_blocks_and_inside(workshop: Wor
     assert _accuracy(made.artifact) > _accuracy(DEPTHWISE) - 3.0
 
 
+def test_a_speed_is_reached_by_timing_and_the_recipe_makes_the_same_without(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+):
+    timed = []
+
+    def time_beside(assignment: Assignment, artifact: Path, goal: SpeedGoal) -> LatencyComparison:
+        """As if time followed the parameters."""
+        timed.append(artifact)
+        left = sum(numpy_helper.to_array(one).size for one in onnx.load(str(artifact)).graph.initializer)
+        return comparison(parameters / left)
+
+    monkeypatch.setattr(agent, "time_beside", time_beside)
+    parameters = _small(workshop, macs_removed=0.05, multiple_of=1).result.evidence["parameters_before"]
+    made = _small(workshop, speedup_wanted=2.0, multiple_of=1)
+    assert made.result.evidence["parameters_after"] <= parameters / 2
+    assert made.result.evidence["fitted"], "what is handed over is fitted, as without a speed"
+    assert 1 < len(timed) <= MOST_TRIES
+    found = {name: made.result.parameters[name] for name in ("macs_removed", "speedup_wanted", "latency_ms")}
+    timed.clear()
+    again = _small(workshop, multiple_of=1, **found)
+    assert again.result.digest == made.result.digest
+    assert not timed
+
+
+def test_a_speed_that_no_width_reaches_is_refused(workshop: Workshop, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(agent, "time_beside", lambda *_: comparison(3.0))
+    with pytest.raises(TechniqueTooSlow, match="4 times as fast") as refused:
+        _small(workshop, speedup_wanted=4.0, multiple_of=1)
+    assert refused.value.code == "technique.too_slow"
+
+
+@pytest.mark.timing
+@pytest.mark.slow
+def test_a_try_is_timed_beside_the_sample(workshop: Workshop, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(speed_target, "MOST_TRIES", 1)
+    monkeypatch.setattr(speed_target, "EFFORT", Effort(budget_s=0.6, warmup_s=0.1))
+    cheap = {"allocation": "uniform", "compensate": False, "calibration_examples": 32}
+    made = workshop.apply("onnx-prune", RESNET, speedup_wanted=1.5, **cheap)
+    assert len(made.result.evidence["timed"]) == 1
+    assert made.result.evidence["timed"][0]["speedup"] > 4, "with all gone that can go; 15 was measured"
+
+
 def test_evidence_names_every_layer_and_the_effect_is_counted(workshop: Workshop):
     made = _small(workshop, macs_removed=0.4, multiple_of=1)
     found = made.result.evidence
-    assert set(found["channels_by_layer"]) == {"first", "second", "head"}
-    assert {name: kept for name, (_, kept) in found["channels_by_layer"].items()} == widths(loaded(made))
+    assert [name for name, _, _ in found["channels_by_layer"]] == ["first", "second", "head"]
+    assert {name: kept for name, _, kept in found["channels_by_layer"]} == widths(loaded(made))
     assert found["macs_removed"] >= 0.4
     assert any("multiply-accumulates are left" in check for check in made.result.checks)
 

@@ -12,16 +12,22 @@ import torch
 from torch import nn
 
 from apps.agents.backends.torch.loading import load_model
+from apps.agents.backends.torch.pruning import agent
 from apps.agents.contracts.dataset_spec import DatasetSpec
 from apps.agents.contracts.errors.techniques import (
     TechniqueNotApplicable,
     TechniqueNothingToPrune,
+    TechniqueTooSlow,
 )
+from apps.agents.contracts.reports.measurements import LatencyComparison
 from apps.agents.contracts.reports.model import TensorSpec
 from apps.agents.measuring.engine import open_engine
 from apps.agents.measuring.protocol import ModelFile
-from apps.agents.techniques.base import Optimized
+from apps.agents.techniques import speed_target
+from apps.agents.techniques.base import Assignment, Optimized
+from apps.agents.techniques.speed_target import SpeedGoal
 from tests.agents import torch_uploads
+from tests.agents.techniques.test_speed_target import comparison
 from tests.agents.training_lessons import EXAMPLES, pictures
 from tests.agents.workshop import Workshop
 
@@ -85,8 +91,9 @@ def accuracy(file: Path, folder: Path) -> float:
 
 
 def widths(made: Optimized) -> dict[str, list[int]]:
-    found: dict[str, list[int]] = made.result.evidence["widths"]
-    return found
+    """Before and after, of the layers that changed."""
+    told = made.result.evidence["channels_by_layer"]
+    return {name: [before, after] for name, before, after in told if before != after}
 
 
 def test_the_wanted_share_of_the_work_goes_and_the_interface_stays(tmp_path: Path) -> None:
@@ -188,6 +195,32 @@ def test_a_cut_network_learns_again_and_goes_on_to_onnx_and_8_bits(tmp_path: Pat
     session = onnxruntime.InferenceSession(str(eight.artifact), providers=["CPUExecutionProvider"])
     found = session.run(None, {"x": pictures()})[0].argmax(1)
     assert float((found == np.arange(EXAMPLES) % 5).mean()) > accuracy(model, tmp_path) - 0.05
+
+
+def test_a_speed_is_reached_by_timing_and_the_recipe_makes_the_same_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workshop, model = Workshop(tmp_path, "torch-export"), residual(tmp_path)
+    data, timed = examples(workshop), []
+
+    def time_beside(assignment: Assignment, artifact: Path, goal: SpeedGoal) -> LatencyComparison:
+        """As if time followed the bytes of the file."""
+        timed.append(artifact)
+        return comparison(model.stat().st_size / artifact.stat().st_size)
+
+    monkeypatch.setattr(speed_target, "MOST_TRIES", 3)
+    monkeypatch.setattr(agent, "time_beside", time_beside)
+    made = workshop.apply("torch-prune", model, data, LABELLED, speedup_wanted=1.5)
+    assert made.result.input_size_bytes / made.result.size_bytes >= 1.4
+    assert 1 < len(timed) <= 3
+    found = {name: made.result.parameters[name] for name in ("macs_removed", "speedup_wanted", "latency_ms")}
+    timed.clear()
+    again = workshop.apply("torch-prune", model, data, LABELLED, **found)
+    assert again.result.digest == made.result.digest
+    assert not timed
+    monkeypatch.setattr(agent, "time_beside", lambda *_: comparison(1.2))
+    with pytest.raises(TechniqueTooSlow, match="3 times as fast"):
+        workshop.apply("torch-prune", model, data, LABELLED, speedup_wanted=3.0)
 
 
 def test_a_network_of_output_layers_alone_has_nothing_to_cut(tmp_path: Path) -> None:

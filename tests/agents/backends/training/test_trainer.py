@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import count
+from itertools import count, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -33,8 +33,21 @@ def test_a_training_learns_what_held_out_examples_show(tmp_path: Path, optimizer
     state = trainer(tmp_path, module, recipe, told=told).run()
     assert state.held_out_best < 0.7 * state.held_out_before
     assert told.metrics["training loss"] == state.training_loss
+    assert [step for step, _ in told.curves["held-out loss"]] == [0, *range(5, 61, 5)]
+    assert min(value for _, value in told.curves["held-out loss"]) == state.held_out_best
     assert told.fractions == sorted(told.fractions)
     assert told.fractions[-1] == 1.0
+
+
+def test_between_two_checks_the_loss_of_what_was_trained_since_is_told_once_a_second(tmp_path: Path) -> None:
+    clock, told = Clock(), Told()
+    recipe = Recipe(steps=120, batch_size=16, learning_rate=0.01, patience=100)
+    state = trainer(tmp_path, network(), recipe, told=told, clock=clock, hold=lambda: clock.wait(0.25)).run()
+    steps = [step for step, _ in told.curves["training loss"]]
+    assert steps == sorted({*steps, *range(10, 121, 10)})
+    assert all(later - earlier <= 4 for earlier, later in pairwise(steps))
+    assert len(steps) <= 12 * 3
+    assert 0 < state.training_loss != told.metrics["training loss"], "one is the mean of ten steps, one of the last two"
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tmp_path: Path) -> None:

@@ -13,18 +13,22 @@ from apps.agents.backends.onnx.graph import library_words
 from apps.agents.backends.onnx.pruning.anatomy import Anatomy, examine, why_nothing
 from apps.agents.backends.onnx.pruning.compensation import Compensation, FittedLayer
 from apps.agents.backends.onnx.pruning.flow import Flow
-from apps.agents.backends.onnx.pruning.plan import CutPlan, Planner
+from apps.agents.backends.onnx.pruning.plan import Choice, CutPlan, Planner
 from apps.agents.backends.onnx.pruning.surgery import cut
 from apps.agents.backends.onnx.saving import save_artifact
 from apps.agents.contracts.context import Context
 from apps.agents.contracts.errors.techniques import TechniqueNotApplicable, TechniqueNothingToPrune
+from apps.agents.contracts.reports.measurements import LatencyComparison
 from apps.agents.techniques.base import Applied, Assignment
 from apps.agents.techniques.pruning import PruningAgent, Reduction
+from apps.agents.techniques.speed_target import Found, SpeedGoal, SpeedSearch, time_beside
 
 BATCH = 16
 """Examples that go through the model together: a layer's patches of them are in memory at once."""
-_CHOSEN, _FITTED = 0.3, 0.95
-"""Shares of the progress bar when channels are chosen, and when layers are fitted."""
+_CHOSEN, _TIMED, _FITTED = 0.3, 0.6, 0.95
+"""Shares of the progress bar when channels are chosen, when a speed that is asked for is found, and when layers are
+fitted.
+"""
 _LACK = 0.01
 """By so much less than asked the share that is removed may be, because widths are whole steps."""
 
@@ -46,10 +50,14 @@ class StructuredPruning(PruningAgent):
             raise TechniqueNothingToPrune(technique=assignment.spec.label, reason=why_nothing(self._anatomy.uncut))
 
     def forecast(self, assignment: Assignment) -> Reduction:
-        """As if every group kept the same share. Raises `TechniqueNotApplicable` where that removes too little."""
-        asked, multiple = float(assignment.parameters["macs_removed"]), int(assignment.parameters["multiple_of"])
+        """As if every group kept the same share. Raises `TechniqueNotApplicable` where that removes too little.
+
+        Where a speed is asked for, timing decides what is removed.
+        """
+        goal, multiple = SpeedGoal.of(assignment.parameters), int(assignment.parameters["multiple_of"])
+        asked = goal.guess if goal.asked else float(assignment.parameters["macs_removed"])
         found = Reduction(self._anatomy.whole, self._anatomy.uniform(asked, multiple))
-        if found.macs_removed < asked - _LACK:
+        if not goal.asked and found.macs_removed < asked - _LACK:
             reason = (
                 f"with widths in multiples of {multiple} at most {found.macs_removed:.0%} of its multiply-accumulates "
                 f"can be removed, and {asked:.0%} are asked for"
@@ -60,16 +68,37 @@ class StructuredPruning(PruningAgent):
     def apply(self, assignment: Assignment, context: Context) -> Applied:
         chosen, anatomy, flow = assignment.parameters, self._anatomy, _flow(assignment)
         planner = Planner(anatomy, flow, chosen, assignment.seed)
-        self._plan = planner.plan(lambda share, what: context.progress(_CHOSEN * share, what))
+        choice = planner.look(lambda share, what: context.progress(_CHOSEN * share, what))
+        target = self._target(assignment, choice, context)
+        self._plan = choice.cut(target.macs_removed)
         proto = cut(anatomy.trace, self._plan.kept)
         fitted: list[FittedLayer] = []
         if chosen["compensate"]:
+            begin = _TIMED if target.evidence else _CHOSEN
             mending = Compensation(anatomy.trace, self._plan.kept, proto, flow, chosen["ridge"], assignment.seed)
-            fitted = mending.run(lambda share, what: context.progress(_CHOSEN + (_FITTED - _CHOSEN) * share, what))
+            fitted = mending.run(lambda share, what: context.progress(begin + (_FITTED - begin) * share, what))
         context.progress(_FITTED, "checking the graph")
         _check(proto, assignment.spec.label)
-        found = {**self.reduction(assignment).evidence(), **self._plan.evidence(anatomy)}
-        return Applied(save_artifact(proto, assignment.out), {**found, "fitted": [asdict(one) for one in fitted]})
+        found = {**self.reduction(assignment).evidence(), **target.evidence, **self._plan.evidence(anatomy)}
+        found["fitted"] = [asdict(one) for one in fitted]
+        return Applied(save_artifact(proto, assignment.out), found, target.parameters)
+
+    def _target(self, assignment: Assignment, choice: Choice, context: Context) -> Found:
+        """The share to remove: what was asked for, or the smallest that makes the model as fast as was asked for."""
+        goal = SpeedGoal.of(assignment.parameters)
+        if not goal.asked:
+            return Found(float(assignment.parameters["macs_removed"]))
+
+        def timed(share: float) -> LatencyComparison:
+            proto = cut(self._anatomy.trace, choice.cut(share).kept)
+            folder = Path(tempfile.mkdtemp(prefix="timed-", dir=assignment.scratch))
+            return time_beside(assignment, save_artifact(proto, folder), goal)
+
+        def tell(share: float, what: str) -> None:
+            context.progress(_CHOSEN + (_TIMED - _CHOSEN) * share, what)
+
+        most = Reduction(self._anatomy.whole, self._anatomy.uniform(1.0, choice.multiple_of)).macs_removed
+        return SpeedSearch(goal, most, timed, tell, context.log, assignment.spec.label).run()
 
     def reduction(self, assignment: Assignment) -> Reduction:
         return Reduction(self._anatomy.whole, self._anatomy.left(self._plan.widths, self._plan.kept))

@@ -10,9 +10,10 @@ from apps.agents.backends.onnx.pruning.allocation import Widths, by_sensitivity,
 from apps.agents.backends.onnx.pruning.anatomy import Anatomy
 from apps.agents.backends.onnx.pruning.channels import Kept
 from apps.agents.backends.onnx.pruning.flow import Flow
-from apps.agents.backends.onnx.pruning.selection import rank
+from apps.agents.backends.onnx.pruning.selection import Ranking, rank
 from apps.agents.backends.onnx.pruning.sensitivity import sensitivities
 from apps.agents.backends.onnx.pruning.statistics import readings
+from apps.agents.techniques.pruning import channels_by_layer
 
 SENSITIVITY_EXAMPLES = 128
 _RANKED = 0.3
@@ -30,9 +31,9 @@ class CutPlan:
 
     def evidence(self, anatomy: Anatomy) -> dict[str, Any]:
         """Channels per layer, groups with their sensitivities, and what was left uncut and why, as plain JSON."""
-        layers = {
-            layer.name: [len(layer.ids_out), int(self.kept[layer.ids_out].sum())] for layer in anatomy.trace.layers
-        }
+        layers = channels_by_layer(
+            (layer.name, len(layer.ids_out), int(self.kept[layer.ids_out].sum())) for layer in anatomy.trace.layers
+        )
         groups = [
             {
                 "name": group.name,
@@ -47,6 +48,27 @@ class CutPlan:
 
 
 @dataclass(frozen=True)
+class Choice:
+    """What decides at every target of one model: the order of each group's channels, and what the output loses."""
+
+    anatomy: Anatomy
+    rankings: Mapping[str, Ranking]
+    sensitivity: Mapping[str, float] | None
+    """By group; `None` where every group keeps the same share."""
+    multiple_of: int
+
+    def cut(self, macs_removed: float) -> CutPlan:
+        """What to cut so that this share of the multiply-accumulates goes."""
+        groups, work = self.anatomy.cuttable, self.anatomy.work
+        if self.sensitivity is None:
+            widths = uniform(groups, work, macs_removed, self.multiple_of)
+        else:
+            widths = by_sensitivity(groups, work, self.rankings, self.sensitivity, macs_removed, self.multiple_of)
+        kept = self.anatomy.kept({name: one.order for name, one in self.rankings.items()}, widths)
+        return CutPlan(widths, kept, self.sensitivity or {})
+
+
+@dataclass(frozen=True)
 class Planner:
     """Plans a cut of one model by the technique's `parameters`."""
 
@@ -55,23 +77,18 @@ class Planner:
     parameters: Mapping[str, Any]
     seed: int
 
-    def plan(self, tell: Callable[[float, str], None]) -> CutPlan:
-        """What to cut, from two looks at calibration examples: how channels vary, and what the output loses."""
+    def look(self, tell: Callable[[float, str], None]) -> Choice:
+        """Two looks at calibration examples: how channels vary, and what the output loses."""
         trace, groups = self.anatomy.trace, self.anatomy.cuttable
         tell(0.0, f"looking at the channels of {len(groups)} groups")
         read = readings(trace, groups, self.flow, self.seed)
         rankings = {
             group.name: rank(trace, group, read[group.name], str(self.parameters["importance"])) for group in groups
         }
-        asked, multiple = float(self.parameters["macs_removed"]), int(self.parameters["multiple_of"])
-        found: dict[str, float] = {}
-        if self.parameters["allocation"] == "uniform":
-            widths = uniform(groups, self.anatomy.work, asked, multiple)
-        else:
+        found = None
+        if self.parameters["allocation"] != "uniform":
             few = self.flow.fewer(SENSITIVITY_EXAMPLES)
             found = sensitivities(
                 trace, groups, read, rankings, few, lambda share, what: tell(_RANKED + (1 - _RANKED) * share, what)
             )
-            widths = by_sensitivity(groups, self.anatomy.work, rankings, found, asked, multiple)
-        kept = self.anatomy.kept({name: one.order for name, one in rankings.items()}, widths)
-        return CutPlan(widths, kept, found)
+        return Choice(self.anatomy, rankings, found, int(self.parameters["multiple_of"]))

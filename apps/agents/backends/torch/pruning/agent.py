@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from torch import nn
 
@@ -18,10 +20,16 @@ from apps.agents.backends.torch.saving import save_model
 from apps.agents.backends.torch.training.module import to_save, trainable
 from apps.agents.contracts.context import Context
 from apps.agents.contracts.errors.techniques import TechniqueNotApplicable, TechniqueNothingToPrune
+from apps.agents.contracts.reports.measurements import LatencyComparison
 from apps.agents.techniques.base import Applied, Assignment
-from apps.agents.techniques.pruning import PruningAgent, Reduction
+from apps.agents.techniques.pruning import PruningAgent, Reduction, channels_by_layer
+from apps.agents.techniques.speed_target import LEAST, Found, SpeedGoal, SpeedSearch, time_beside
 
 ROWS = 2
+MOST_OF_THE_WORK = 0.98
+"""As much as the technique's parameter allows."""
+_SEARCHED = 0.6
+"""Share of the progress bar when the cut is made."""
 
 
 @dataclass(frozen=True)
@@ -29,26 +37,50 @@ class _Cut:
     model: TorchModel
     reduction: Reduction
     widths: dict[str, tuple[int, int]]
-    """Before and after, of the layers that changed."""
+    """Before and after, of every layer."""
 
 
 class StructuredPruning(PruningAgent):
     """Cuts whole channels. The forecast is the cut itself, which takes seconds."""
 
+    _bench: _Workbench
     _cut: _Cut | None = None
 
     def forecast(self, assignment: Assignment) -> Reduction:
-        self._cut = self._made_smaller(assignment)
+        """Where a speed is asked for, timing decides what is removed, and this is a guess."""
+        goal = SpeedGoal.of(assignment.parameters)
+        share = max(LEAST, goal.guess) if goal.asked else float(assignment.parameters["macs_removed"])
+        self._bench = self._workbench(assignment)
+        self._cut = self._bench.cut(share)
         return self._cut.reduction
 
     def apply(self, assignment: Assignment, context: Context) -> Applied:
-        cut = self._cut or self._made_smaller(assignment)
-        self._cut = cut
+        goal = SpeedGoal.of(assignment.parameters)
+        found = self._until_fast(assignment, goal, context) if goal.asked else Found(0.0)
+        cut = self._cut
+        assert cut is not None
         context.log(cut.reduction.sentence())
-        context.progress(0.6, "saving")
+        context.progress(_SEARCHED, "saving")
         made = save_model(to_save(cut.model), assignment.out)
-        widths = {name: list(pair) for name, pair in cut.widths.items()}
-        return Applied(made, {**cut.reduction.evidence(), "widths": widths})
+        channels = channels_by_layer((name, *pair) for name, pair in cut.widths.items())
+        evidence = {**cut.reduction.evidence(), **found.evidence, "channels_by_layer": channels}
+        return Applied(made, evidence, found.parameters)
+
+    def _until_fast(self, assignment: Assignment, goal: SpeedGoal, context: Context) -> Found:
+        """Leaves the cut in `_cut` that is the smallest to meet the goal."""
+        bench = self._bench
+
+        def timed(share: float) -> LatencyComparison:
+            folder = Path(tempfile.mkdtemp(prefix="timed-", dir=assignment.scratch))
+            return time_beside(assignment, save_model(to_save(bench.cut(share).model), folder), goal)
+
+        def tell(share: float, what: str) -> None:
+            context.progress(_SEARCHED * share, what)
+
+        most = bench.cut(MOST_OF_THE_WORK).reduction.macs_removed
+        found = SpeedSearch(goal, most, timed, tell, context.log, assignment.spec.label).run()
+        self._cut = bench.cut(found.macs_removed)
+        return found
 
     def reduction(self, assignment: Assignment) -> Reduction:
         assert self._cut is not None
@@ -60,7 +92,7 @@ class StructuredPruning(PruningAgent):
         rows = assignment.dataset.layout.rows(feeds)
         return Reduction(self._cut.reduction.before, workload_of(model.module, tensors, rows))
 
-    def _made_smaller(self, assignment: Assignment) -> _Cut:
+    def _workbench(self, assignment: Assignment) -> _Workbench:
         use_threads(assignment.threads)
         parameters, label = assignment.parameters, assignment.spec.label
         manner = Manner(parameters["importance"], parameters["scope"], parameters["schedule"], parameters["round_to"])
@@ -75,10 +107,21 @@ class StructuredPruning(PruningAgent):
         cutter = Cutter(model.module, tensors, assignment.dataset.layout.rows(feeds), manner, learn)
         if not cutter.cuttable:
             raise TechniqueNothingToPrune(technique=label, reason="no layer bears losing a block of its channels")
-        module, reduction = cutter.to_target(float(parameters["macs_removed"]))
-        before, after = widths_of(model.module), widths_of(module)
-        changed = {name: (before[name], after[name]) for name in before if before[name] != after[name]}
-        return _Cut(replace(model, module=module), reduction, changed)
+        return _Workbench(model, cutter)
+
+
+@dataclass(frozen=True)
+class _Workbench:
+    """A model that stays whole, and what cuts copies of it."""
+
+    model: TorchModel
+    cutter: Cutter
+
+    def cut(self, macs_removed: float) -> _Cut:
+        module, reduction = self.cutter.to_target(macs_removed)
+        before, after = widths_of(self.model.module), widths_of(module)
+        widths = {name: (before[name], after[name]) for name in before}
+        return _Cut(replace(self.model, module=module), reduction, widths)
 
 
 def _nothing(module: nn.Module) -> None:

@@ -31,6 +31,8 @@ from apps.agents.contracts.errors.training import TrainingDiverged
 
 WARM_STEPS, TIMED_STEPS = 2, 5
 CHECKPOINT_EVERY_S = 20.0
+TELL_EVERY_S = 1.0
+TRAINING_LOSS, HELD_OUT_LOSS = "training loss", "held-out loss"
 CHECKPOINT = "training.pt"
 
 
@@ -54,16 +56,20 @@ class Trainer:
             return self._run()
 
     def _run(self) -> State:
-        self._started = self._kept_at = self.clock()
+        self._started = self._kept_at = self._told_at = self.clock()
         state, best = self._resumed() or self._begun()
         self._spent_before = state.spent_s
         self._started = self.clock()
         losses: list[float] = []
+        self._untold: list[float] = []
         while not state.done:
             losses.append(self._step(state))
+            self._untold.append(losses[-1])
             if state.step >= min(state.next_check, state.steps) or self._late():
                 best = self._checked(state, best, losses)
                 losses = []
+            elif self.clock() - self._told_at >= TELL_EVERY_S:
+                self._tell(state)
         state.spent_s = self._spent()
         self.stepper.model.module.load_state_dict(best)
         self.stepper.model.module.eval()
@@ -96,6 +102,7 @@ class Trainer:
         )
         state = State(laid_out.steps, laid_out.interval, next_check=laid_out.interval, step_s=step_s, check_s=check_s)
         state.held_out_before = state.held_out_best = held_out
+        self.context.metric(HELD_OUT_LOSS, held_out, step=0)
         state.spent_s = self.clock() - self._started
         self.context.log(f"Training is laid out in {state.steps:,} steps.")
         return state, best
@@ -139,7 +146,8 @@ class Trainer:
         before, state.spent_s = state.spent_s, self._spent()
         self._lay_out_anew(state, (state.spent_s - before) / len(losses))
         state.next_check = state.step + state.interval
-        self._tell(state, held_out)
+        self.context.metric(HELD_OUT_LOSS, held_out, step=state.step)
+        self._tell(state)
         self._keep(state, best)
         return best
 
@@ -157,10 +165,11 @@ class Trainer:
             )
             state.step_s = each_s
 
-    def _tell(self, state: State, held_out: float) -> None:
-        left_s = state.spent_s / max(1, state.step) * (state.steps - state.step)
-        self.context.metric("training loss", state.training_loss)
-        self.context.metric("held-out loss", held_out)
+    def _tell(self, state: State) -> None:
+        """The mean loss of the steps since the last time, and how long the rest will take at this pace."""
+        self._told_at, losses, self._untold = self.clock(), self._untold, []
+        left_s = self._spent() / state.step * (state.steps - state.step)
+        self.context.metric(TRAINING_LOSS, sum(losses) / len(losses), step=state.step)
         self.context.progress(
             state.step / state.steps, f"training, step {state.step:,} of {state.steps:,}", eta_s=left_s
         )

@@ -1,0 +1,91 @@
+"""What a pruning technique tells of its cut, ready to be drawn: channels per layer, and the work that is left."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+MOST_BARS = 40
+"""The layers that lose most; the API has all that the technique told."""
+CHANNELS = "channels_by_layer"
+WORK = {"macs": "Multiply-accumulates", "parameters": "Weights that are not zero", "channels": "Channels"}
+_LAYERS: TypeAdapter[list[tuple[str, int, int]]] = TypeAdapter(list[tuple[str, int, int]])
+_COUNTS: TypeAdapter[dict[str, int]] = TypeAdapter(dict[str, int])
+
+
+@dataclass(frozen=True)
+class LayerWidth:
+    """One layer; shares are of the widest layer before the cut, in percent."""
+
+    name: str
+    before: int
+    after: int
+    before_percent: float
+    after_percent: float
+
+
+@dataclass(frozen=True)
+class Left:
+    """A count before and after the cut."""
+
+    label: str
+    before: int
+    after: int
+
+    @property
+    def removed(self) -> float:
+        """The share that is gone, 0 to 1."""
+        return 1 - self.after / self.before if self.before else 0.0
+
+
+@dataclass(frozen=True)
+class Cut:
+    """`layers` are in the graph's order; `further` layers are not among them."""
+
+    work: tuple[Left, ...]
+    layers: tuple[LayerWidth, ...]
+    further: int
+
+
+def cut_of(evidence: Mapping[str, Any]) -> Cut:
+    """What `evidence` tells of a cut. Techniques write it, so what is not as expected is left out."""
+    layers = _told(evidence)
+    lost = sorted(layers, key=lambda layer: layer[2] - layer[1])[:MOST_BARS]
+    shown = [layer for layer in layers if layer in lost][:MOST_BARS]
+    widest = max((before for _, before, _ in shown), default=0) or 1
+    bars = (LayerWidth(*layer, 100 * layer[1] / widest, 100 * layer[2] / widest) for layer in shown)
+    return Cut(_work(evidence), tuple(bars), len(layers) - len(shown))
+
+
+def beside_cut(evidence: Mapping[str, Any]) -> dict[str, Any]:
+    """The rest of `evidence`: all that `cut_of` does not show."""
+    cut = cut_of(evidence)
+    drawn = {CHANNELS} if cut.layers else set()
+    labels = {left.label for left in cut.work}
+    for name, label in WORK.items():
+        drawn |= {f"{name}_{part}" for part in ("before", "after", "removed")} if label in labels else set()
+    return {name: value for name, value in evidence.items() if name not in drawn}
+
+
+def _told(evidence: Mapping[str, Any]) -> list[tuple[str, int, int]]:
+    told = evidence.get(CHANNELS)
+    if isinstance(told, Mapping):
+        told = [[name, *pair] for name, pair in told.items() if isinstance(pair, (list, tuple))]
+    try:
+        return _LAYERS.validate_python(told)
+    except ValidationError:
+        return []
+
+
+def _work(evidence: Mapping[str, Any]) -> tuple[Left, ...]:
+    found = []
+    for name, label in WORK.items():
+        pair = {part: evidence.get(f"{name}_{part}") for part in ("before", "after")}
+        try:
+            found.append(Left(label, **_COUNTS.validate_python(pair)))
+        except ValidationError:
+            continue
+    return tuple(found)
