@@ -14,10 +14,11 @@ from torch import nn
 from apps.agents.backends.torch.distillation.hints import hints_of
 from apps.agents.backends.torch.loading import load_model
 from apps.agents.contracts.dataset_spec import DatasetSpec
-from apps.agents.contracts.errors.distillation import StudentNotBuilt
+from apps.agents.contracts.errors.distillation import StudentDiffers, StudentNotBuilt
 from apps.agents.contracts.errors.training import TrainingPartMissing
 from apps.agents.contracts.reports.model import TensorSpec
 from apps.agents.measuring.engine import open_engine
+from apps.agents.measuring.protocol import ModelFile
 from apps.agents.techniques.base import Assignment, Optimized
 from tests.agents.backends.pruning.test_torch_prune import Residual, accuracy, examples, exported, residual
 from tests.agents.told import Told
@@ -56,6 +57,9 @@ def test_a_student_has_the_share_of_parameters_that_it_was_promised(shop: Worksh
     count = sum(weight.numel() for weight in student.module.parameters())
     assert count / whole == pytest.approx(0.25, abs=0.03)
     assert made.result.evidence["parameters_left"] == pytest.approx(count / whole, abs=1e-4)
+    assert all(after < before for before, after in made.result.evidence["widths"].values())
+    assert "head" not in made.result.evidence["widths"]
+    assert made.result.evidence["compared"] == ["hidden", "head"]
     assert f"The student has {count:,} of {whole:,} parameters" in " ".join(made.result.checks)
 
 
@@ -135,6 +139,17 @@ def test_a_data_set_that_sets_nothing_apart_is_refused_before_any_work(shop: Wor
     assert refused.value.code == "training.part_missing"
 
 
+def test_a_student_with_other_classes_than_the_original_is_refused_before_it_learns(
+    shop: Workshop, teacher: Path
+) -> None:
+    module = Residual().eval()
+    module.head = nn.Linear(64, 7)
+    other = ModelFile(format="torch-export", path=exported(module, shop.root / "seven.pt2", (3, 8, 8)))
+    with pytest.raises(StudentDiffers, match=r"output .* instead of .*7") as refused:
+        shop.run(replace(assigned(shop, teacher), further_inputs={"teacher": other}))
+    assert refused.value.code == "distillation.student_differs"
+
+
 def test_a_network_that_cannot_be_narrowed_as_far_is_refused_by_name(shop: Workshop, teacher: Path) -> None:
     with pytest.raises(StudentNotBuilt, match="multiples of less than 16") as refused:
         shop.run(assigned(shop, teacher, round_to=16, student_parameters=0.02))
@@ -143,4 +158,4 @@ def test_a_network_that_cannot_be_narrowed_as_far_is_refused_by_name(shop: Works
     name = open_engine("torch-export", flat, shop.root).summary.inputs[0].name
     data = shop.examples(**{name: pictures(), "y": np.arange(EXAMPLES) % 5})
     with pytest.raises(StudentNotBuilt, match="no layer can lose"):
-        shop.run(replace(shop.assignment("torch-distill", flat, data, LABELLED, **SHORT)))
+        shop.apply("torch-distill", flat, data, LABELLED, **SHORT)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import replace
+from typing import Any
 
 import torch
 
 from apps.agents.backends.torch.distillation.hints import hints_of
 from apps.agents.backends.torch.distillation.inside import LayerStates, Observed
 from apps.agents.backends.torch.distillation.loss import StudentLoss, Weights
-from apps.agents.backends.torch.distillation.narrowing import narrowed, start_afresh
+from apps.agents.backends.torch.distillation.narrowing import changed_widths, narrowed, start_afresh
 from apps.agents.backends.torch.distillation.pair import Pair, observed, tensors_of
 from apps.agents.backends.torch.distillation.projections import projections_for
 from apps.agents.backends.torch.distillation.shortening import depth_of, shortened
@@ -34,7 +35,7 @@ from apps.agents.datasets.dataset_fit import judged_output
 from apps.agents.techniques.base import Applied, Assignment
 from apps.agents.techniques.distillation import DistillationAgent, Lesson, StudentSize, check_student
 
-TEACHER, STUDENT = "teacher", "student"
+TEACHER = "teacher"
 ROWS = 2
 FRESH = "fresh"
 
@@ -47,7 +48,7 @@ class StudentTraining(DistillationAgent):
 
     @abstractmethod
     def make(self, assignment: Assignment) -> Pair:
-        """Teacher and student, before any training. Raises `StudentNotBuilt` and `StudentDiffers`."""
+        """Teacher and student, before any training. Raises `StudentNotBuilt`."""
 
     def student_size(self, assignment: Assignment) -> StudentSize:
         return self._both(assignment).size
@@ -77,6 +78,7 @@ class StudentTraining(DistillationAgent):
         if self._pair is None:
             use_threads(assignment.threads)
             self._pair = self.make(assignment)
+            check_student(self._pair.teacher.summary, self._pair.student.summary, assignment.spec.label)
         return self._pair
 
 
@@ -93,7 +95,9 @@ class NarrowStudent(StudentTraining):
         if parameters["initial"] == FRESH:
             start_afresh(student.module, assignment.seed)
         hints = hints_of(teacher.module, tensors_of(teacher, feeds)) if weights_of(assignment).any else None
-        return Pair(teacher, student, hints, hints)
+        evidence: dict[str, Any] = {"widths": changed_widths(model.module, student.module)}
+        evidence |= {"compared": list(hints.names)} if hints else {}
+        return Pair(teacher, student, hints, hints, evidence)
 
 
 class ShallowStudent(StudentTraining):
@@ -113,17 +117,6 @@ class ShallowStudent(StudentTraining):
         attention = weights.attention > 0
         own = LayerStates(tuple(range(1, depth.student + 1)), attention)
         return Pair(teacher, student, LayerStates(depth.learned, attention), own, evidence)
-
-
-class GivenStudent(StudentTraining):
-    """A model that somebody uploaded as the student."""
-
-    def make(self, assignment: Assignment) -> Pair:
-        label = assignment.spec.label
-        teacher = load_teacher(assignment)
-        loaded = load_model(assignment.further_inputs[STUDENT].path, assignment.scratch)
-        check_student(teacher.summary, loaded.summary, label)
-        return Pair(teacher, trainable(loaded, label))
 
 
 def load_teacher(assignment: Assignment) -> TorchModel:

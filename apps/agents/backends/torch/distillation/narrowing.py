@@ -14,6 +14,7 @@ from torch import nn
 from apps.agents.backends.torch.distillation.pair import tensors_of
 from apps.agents.backends.torch.model import TorchModel
 from apps.agents.backends.torch.pruning.cutting import ROUNDS, Cutter, Manner
+from apps.agents.backends.torch.pruning.workload import widths_of
 from apps.agents.contracts.errors.distillation import StudentNotBuilt
 from apps.agents.measuring.engine import Feeds
 from apps.agents.techniques.pruning import Reduction
@@ -59,6 +60,12 @@ def _closest(cutter: Cutter, left: float) -> tuple[nn.Module, Reduction]:
         low, high = (middle, high) if share > left else (low, middle)
     _, module, reduction = min(found, key=lambda one: one[0])
     return module, reduction
+
+
+def changed_widths(before: nn.Module, after: nn.Module) -> dict[str, list[int]]:
+    """Output channels before and after, of the layers whose number changed."""
+    old, new = widths_of(before), widths_of(after)
+    return {name: [old[name], new[name]] for name in old if old[name] != new[name]}
 
 
 def start_afresh(module: nn.Module, seed: int) -> None:
