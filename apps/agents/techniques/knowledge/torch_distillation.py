@@ -43,7 +43,7 @@ NARROW = Distillation(
     shares={"student_parameters": "parameters"},
     cuts=(Cut({"student_parameters": 0.25}, removed=0.75, lost_points=0.8),),
 )
-"""The loss is that of a residual network on Fashion-MNIST, whose student learned for minutes."""
+"""Measured on a residual network on Fashion-MNIST, whose student made 250 steps (docs/distillation.md)."""
 SHALLOW = Distillation(
     hands_on_to=("quantization",),
     shares={"student_layers": "layers"},
