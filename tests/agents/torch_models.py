@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -120,9 +121,9 @@ def llama(context: int = 64) -> TorchModel:
     return TorchModel(module, Format.TRANSFORMERS, summary, Path())
 
 
-def bert(folder: Path, **changes: Any) -> Path:
+def bert(folder: Path, *, settings: Mapping[str, Any] | None = None, **changes: Any) -> Path:
     """A classifier of two layers as transformers saves it, zipped, without a tokenizer."""
-    return _archived(BertForSequenceClassification, BertConfig(**TINY_BERT), folder, **changes)
+    return _archived(BertForSequenceClassification, BertConfig(**TINY_BERT | (settings or {})), folder, **changes)
 
 
 def llama_archive(folder: Path, **changes: Any) -> Path:

@@ -19,7 +19,7 @@ from apps.agents.techniques.order import why_not_after
 FEWEST_MINUTES = 4.0
 """A session with fewer minutes does not train."""
 MINUTES_FOR_TWO = 15.0
-"""A session with at least this many minutes tries two cuts instead of one."""
+"""A session with at least this many minutes tries two cuts, and a student, instead of one of them."""
 TRAINING_SHARE = 0.2
 """The share of the session's minutes for the training of each cut."""
 _SPEED = 0.9
@@ -28,7 +28,7 @@ _SPEED = 0.9
 
 @dataclass(frozen=True)
 class TrainedCut:
-    """A model without some of its work, trained again by the last link of `chain`."""
+    """A model without some of its work, trained again by the last link of `chain`, which may be the only one."""
 
     cut: Cut
     minutes: float
@@ -36,6 +36,8 @@ class TrainedCut:
 
     @property
     def reason(self) -> str:
+        if len(self.chain) == 1:
+            return f"A student with {1 - self.cut.removed:.0%} of the work learns for {self.minutes:g} minutes."
         removed = f"{self.cut.removed:.0%} of the work is pruned away"
         return f"{removed}, then the model is trained for {self.minutes:g} minutes."
 
@@ -59,19 +61,26 @@ def trained_cuts(available: Mapping[str, TechniqueSpec], criteria: Criteria, mod
     if session_minutes < FEWEST_MINUTES:
         return []
     minutes = round(TRAINING_SHARE * session_minutes, 2)
-    pruners = [spec for spec in available.values() if spec.knowledge.cuts and model_format in spec.formats]
+    cutting = [spec for spec in available.values() if spec.knowledge.cuts and model_format in spec.formats]
+    pruners = [spec for spec in cutting if not _trains(spec)]
+    trainers = [spec for spec in available.values() if _trains(spec) and spec not in cutting]
     pairs = [
-        (prune, train) for prune in pruners for train in available.values() if _may_train(prune, train, model_format)
+        (prune, train) for prune in pruners for train in trainers if why_not_after(train, [prune], model_format) is None
     ]
-    return [
-        _trained_cut(prune, train, cut, minutes)
-        for prune, train in pairs[:1]
-        for cut in prune.knowledge.cuts[: 2 if session_minutes >= MINUTES_FOR_TWO else 1]
-    ]
+    pruned = [_trained_cut(*pair, cut, minutes) for pair in pairs[:1] for cut in pair[0].knowledge.cuts[:2]]
+    both = [spec for spec in cutting if _trains(spec)]
+    learned = [_learned_cut(spec, cut, minutes) for spec in both for cut in spec.knowledge.cuts[:1]]
+    return (pruned + learned)[: None if session_minutes >= MINUTES_FOR_TWO else 1]
 
 
-def _may_train(prune: TechniqueSpec, train: TechniqueSpec, model_format: str) -> bool:
-    return train.knowledge.training(1.0) is not None and why_not_after(train, [prune], model_format) is None
+def _trains(spec: TechniqueSpec) -> bool:
+    return spec.knowledge.training(1.0) is not None
+
+
+def _learned_cut(spec: TechniqueSpec, cut: Cut, minutes: float) -> TrainedCut:
+    """By a technique that cuts and trains."""
+    parameters = {**cut.parameters, **(spec.knowledge.training(minutes) or {})}
+    return TrainedCut(cut, minutes, (application_of(spec, spec.resolve(parameters)),))
 
 
 def _trained_cut(prune: TechniqueSpec, train: TechniqueSpec, cut: Cut, minutes: float) -> TrainedCut:

@@ -20,6 +20,7 @@ from apps.agents.techniques.onnx_pruning import ONNX_PRUNING
 from apps.agents.techniques.spec import Expectation, Family, ParameterSpec, Risk, TechniqueSpec
 from apps.agents.techniques.tensorflow import TENSORFLOW_TECHNIQUES
 from apps.agents.techniques.torch import TORCH_TECHNIQUES
+from apps.agents.techniques.torch_distillation import TORCH_DISTILLATION_TECHNIQUES
 from apps.agents.techniques.torch_pruning import TORCH_PRUNING_TECHNIQUES
 from apps.agents.techniques.torch_sparsity import TORCH_SPARSITY_TECHNIQUES
 from apps.agents.techniques.torch_training import TORCH_TRAINING_TECHNIQUES
@@ -46,6 +47,7 @@ BUILTIN: tuple[TechniqueSpec, ...] = (
     *TORCH_PRUNING_TECHNIQUES,
     *TORCH_SPARSITY_TECHNIQUES,
     *TORCH_TRAINING_TECHNIQUES,
+    *TORCH_DISTILLATION_TECHNIQUES,
     *TENSORFLOW_TECHNIQUES,
     *LITERT_TECHNIQUES,
 )

@@ -24,7 +24,7 @@ LENGTH: tuple[ParameterSpec, ...] = (
         help="Number of training steps, instead of minutes. 0 means as many as fit. A recipe has the actual number.",
     ),
 )
-_RATE: tuple[ParameterSpec, ...] = (
+RATE: tuple[ParameterSpec, ...] = (
     ParameterSpec(
         name="optimizer",
         kind="choice",
@@ -42,7 +42,7 @@ _RATE: tuple[ParameterSpec, ...] = (
     ),
     ParameterSpec(name="batch_size", kind="integer", default=32, minimum=1, maximum=4096, help="Examples per step."),
 )
-_DISTILLATION: tuple[ParameterSpec, ...] = (
+DISTILLATION: tuple[ParameterSpec, ...] = (
     ParameterSpec(
         name="distill",
         kind="number",
@@ -61,7 +61,7 @@ _DISTILLATION: tuple[ParameterSpec, ...] = (
         help="Logits of both models are divided by it before they are compared.",
     ),
 )
-_PICTURES: tuple[ParameterSpec, ...] = (
+PICTURES: tuple[ParameterSpec, ...] = (
     ParameterSpec(
         name="shift",
         kind="integer",
@@ -90,7 +90,7 @@ TORCH_TRAINING_TECHNIQUES: tuple[TechniqueSpec, ...] = (
         requires=("torch",),
         inputs=("teacher",),
         needs_training=True,
-        parameters=(*LENGTH, *_RATE, *_DISTILLATION, *_PICTURES),
+        parameters=(*LENGTH, *RATE, *DISTILLATION, *PICTURES),
         expectation=Expectation(size_ratio=1.0, speedup=1.0, metric_drop_points=0.0, risk=Risk.LOW),
         knowledge=RECOVERY,
         reference="Hinton et al. 2015, https://arxiv.org/abs/1503.02531; Loshchilov and Hutter 2017, "

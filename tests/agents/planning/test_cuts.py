@@ -10,8 +10,10 @@ from apps.agents.contracts.criteria import PROFILES, Budget, Criteria
 from apps.agents.contracts.state import CandidateRecord, Plan
 from apps.agents.planning.agent import PlanningAgent, plan_preview
 from tests.agents.inmemory import EXPORT, GRAPH, STATIC, World, resnet
+from tests.agents.torch_worlds import torch_encoder
 
-PRUNE, RECOVER = "torch-prune", "torch-recover"
+PRUNE, RECOVER, DISTILL, DISTILL_LAYERS = "torch-prune", "torch-recover", "torch-distill", "torch-distill-layers"
+TRAINED = (PRUNE, DISTILL, DISTILL_LAYERS)
 FASTEST = PROFILES["fastest"]
 
 
@@ -56,7 +58,7 @@ def test_without_examples_to_train_on_the_plan_is_what_it_was():
     world = program()
     without = plan_of(world, within(30), training=0)
     assert not pruned(without)
-    others = [one for one in plan_of(world, within(30)).candidates if one.steps[0].technique != PRUNE]
+    others = [one for one in plan_of(world, within(30)).candidates if one.steps[0].technique not in TRAINED]
     assert [(one.steps, one.predicted) for one in others] == [(one.steps, one.predicted) for one in without.candidates]
     reason = next(one.reason for one in without.omitted if one.technique == RECOVER)
     assert "training_share" in reason
@@ -73,6 +75,35 @@ def test_before_anything_ran_the_cut_stands_by_itself():
     dataset = world.dataset.model_copy(update={"training_examples": 800})
     found = pruned(plan_preview(world.model, dataset, within(30)))
     assert [[link.technique for link in one.steps] for one in found] == [[PRUNE, RECOVER]] * 2
+
+
+def distilled(plan: Plan, technique: str = DISTILL) -> list[CandidateRecord]:
+    return [one for one in plan.candidates if one.steps[0].technique == technique]
+
+
+def test_a_student_learns_and_is_then_exported_and_quantized():
+    (found,) = distilled(plan_of(program(), within(30)))
+    assert [link.technique for link in found.steps] == [DISTILL, EXPORT, GRAPH, STATIC]
+    assert found.steps[0].parameters["student_parameters"] == 0.25
+    assert found.steps[0].parameters["minutes"] == 6.0
+    assert found.predicted.minutes is not None
+    assert found.predicted.minutes > 6
+    assert "A student with 25% of the work learns for 6 minutes." in found.reason
+
+
+def test_a_short_session_trains_once_and_a_student_only_if_nothing_can_be_pruned():
+    assert not distilled(plan_of(program(), within(5)))
+    allowed = (DISTILL, EXPORT, STATIC)
+    alone = plan_of(program(), within(5).model_copy(update={"allowed_techniques": allowed}))
+    assert [one.steps[0].parameters["minutes"] for one in distilled(alone)] == [1.0]
+    assert not distilled(plan_of(program(), within(30), training=0))
+
+
+def test_a_transformers_folder_gets_a_student_of_half_its_layers():
+    world = torch_encoder()
+    (found,) = distilled(plan_of(world, within(30)), DISTILL_LAYERS)
+    assert found.steps[0].parameters["student_layers"] == 0.5
+    assert [link.technique for link in found.steps][:2] == [DISTILL_LAYERS, EXPORT]
 
 
 def test_models_of_other_formats_are_not_cut():

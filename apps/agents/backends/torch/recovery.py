@@ -17,6 +17,7 @@ from apps.agents.backends.torch.training.examples import Examples, examples_of, 
 from apps.agents.backends.torch.training.losses import Loss, are_probabilities
 from apps.agents.backends.torch.training.module import check_same, to_save, trainable
 from apps.agents.backends.torch.training.recipe import Recipe
+from apps.agents.backends.torch.training.report import evidence_of
 from apps.agents.backends.torch.training.state import State
 from apps.agents.backends.torch.training.step import Stepper, optimizer_of
 from apps.agents.backends.torch.training.teacher import Teacher
@@ -56,7 +57,7 @@ class RecoveryTraining(BaseOptimizationAgent):
         self._state = Trainer(stepper, context, assignment.scratch, label).run()
         learner.module.to("cpu")
         made = save_model(to_save(learner), assignment.out)
-        return Applied(made, _evidence(self._state, examples, device), {"steps": self._state.steps})
+        return Applied(made, evidence_of(self._state, examples, device), {"steps": self._state.steps})
 
     def effect(self, assignment: Assignment, before: ModelSummary, after: ModelSummary) -> str:
         """The held-out loss before and after. Raises `TechniqueNoEffect` where training did not lower it."""
@@ -87,19 +88,3 @@ class RecoveryTraining(BaseOptimizationAgent):
     def _original(self, assignment: Assignment, device: str) -> TorchModel:
         """What the session started from, as the teacher."""
         return load_model(assignment.further_inputs[TEACHER].path, assignment.scratch, device=device)
-
-
-def _evidence(state: State, examples: Examples, device: str) -> dict[str, object]:
-    return {
-        "steps": state.step,
-        "examples": len(examples.learned),
-        "examples_held_out": len(examples.held_out),
-        "passes": round(state.step / examples.batches_a_pass, 2),
-        "seconds": round(state.spent_s, 1),
-        "held_out_loss_before": state.held_out_before,
-        "held_out_loss_after": state.held_out_best,
-        "best_step": state.best_step,
-        "training_loss": state.training_loss,
-        "stopped_early": state.stopped_early,
-        "device": device,
-    }

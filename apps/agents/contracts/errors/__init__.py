@@ -6,6 +6,7 @@ All areas are imported here, so that the catalogue of errors is whole whichever 
 from apps.agents.contracts.errors import (
     archives,
     datasets,
+    distillation,
     evaluation,
     litert_models,
     models,
@@ -21,6 +22,7 @@ from apps.agents.contracts.errors import (
 __all__ = [
     "archives",
     "datasets",
+    "distillation",
     "evaluation",
     "litert_models",
     "models",

@@ -1,0 +1,172 @@
+"""Distillation of PyTorch models: the teacher is the original, the student a smaller copy of the model."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from apps.agents.backends.torch.distillation.hints import hints_of
+from apps.agents.backends.torch.distillation.inside import LayerStates, Observed
+from apps.agents.backends.torch.distillation.loss import StudentLoss, Weights
+from apps.agents.backends.torch.distillation.narrowing import changed_widths, narrowed, start_afresh
+from apps.agents.backends.torch.distillation.pair import Pair, observed, tensors_of
+from apps.agents.backends.torch.distillation.projections import projections_for
+from apps.agents.backends.torch.distillation.shortening import depth_of, shortened
+from apps.agents.backends.torch.engine import use_threads
+from apps.agents.backends.torch.loading import load_model
+from apps.agents.backends.torch.model import TorchModel
+from apps.agents.backends.torch.pruning.program import to_cut
+from apps.agents.backends.torch.saving import save_model
+from apps.agents.backends.torch.training.examples import Examples, examples_of
+from apps.agents.backends.torch.training.losses import are_probabilities
+from apps.agents.backends.torch.training.module import to_save, trainable
+from apps.agents.backends.torch.training.recipe import Recipe
+from apps.agents.backends.torch.training.report import evidence_of
+from apps.agents.backends.torch.training.state import State
+from apps.agents.backends.torch.training.step import Stepper, optimizer_of
+from apps.agents.backends.torch.training.teacher import Teacher
+from apps.agents.backends.torch.training.trainer import Trainer
+from apps.agents.contracts.context import Context
+from apps.agents.contracts.reports.dataset import Task
+from apps.agents.datasets.dataset_fit import judged_output
+from apps.agents.techniques.base import Applied, Assignment
+from apps.agents.techniques.distillation import DistillationAgent, Lesson, StudentSize, check_student
+
+TEACHER = "teacher"
+ROWS = 2
+FRESH = "fresh"
+
+
+class StudentTraining(DistillationAgent):
+    """Trains what `make` makes. The trainer, its budget and its checkpoints are those of recovery training."""
+
+    _pair: Pair | None = None
+    _state: State
+
+    @abstractmethod
+    def make(self, assignment: Assignment) -> Pair:
+        """Teacher and student, before any training. Raises `StudentNotBuilt`."""
+
+    def student_size(self, assignment: Assignment) -> StudentSize:
+        return self._both(assignment).size
+
+    def lesson(self) -> Lesson:
+        return Lesson(self._state.held_out_before, self._state.held_out_best, self._state.best_step)
+
+    def apply(self, assignment: Assignment, context: Context) -> Applied:
+        pair = self._both(assignment)
+        context.log(pair.size.sentence())
+        label, device = assignment.spec.label, "cuda" if torch.cuda.is_available() else "cpu"
+        recipe = Recipe.of(assignment.parameters, assignment.seed)
+        teacher, learner = _observed(pair, assignment)
+        teacher.module.to(device)
+        learner.module.to(device)
+        size = max(1, recipe.batch_size // assignment.batch_divisor)
+        examples = examples_of(assignment.dataset, learner, size, recipe.seed, device, label)
+        loss, asked = _judge(pair, teacher, assignment, recipe, examples)
+        stepper = Stepper(learner, asked, examples, loss, optimizer_of(learner.module, recipe), recipe)
+        self._state = Trainer(stepper, context, assignment.scratch, label).run()
+        learner.module.to("cpu")
+        made = save_model(to_save(pair.student), assignment.out)
+        evidence = {**evidence_of(self._state, examples, device), **pair.evidence}
+        return Applied(made, {**evidence, "parameters_left": round(pair.size.share, 4)}, {"steps": self._state.steps})
+
+    def _both(self, assignment: Assignment) -> Pair:
+        if self._pair is None:
+            use_threads(assignment.threads)
+            self._pair = self.make(assignment)
+            check_student(self._pair.teacher.summary, self._pair.student.summary, assignment.spec.label)
+        return self._pair
+
+
+class NarrowStudent(StudentTraining):
+    """A copy of a program or state dict with fewer channels."""
+
+    def make(self, assignment: Assignment) -> Pair:
+        parameters, label = assignment.parameters, assignment.spec.label
+        feeds = next(assignment.batches(ROWS, ROWS))
+        teacher = to_cut(load_teacher(assignment), feeds, assignment.scratch, label)
+        model = to_cut(load_model(assignment.model, assignment.scratch), feeds, assignment.scratch, label)
+        rows, left = assignment.dataset.layout.rows(feeds), float(parameters["student_parameters"])
+        student = narrowed(model, feeds, rows, left, int(parameters["round_to"]), label)
+        if parameters["initial"] == FRESH:
+            start_afresh(student.module, assignment.seed)
+        hints = hints_of(teacher.module, tensors_of(teacher, feeds)) if weights_of(assignment).any else None
+        evidence: dict[str, Any] = {"widths": changed_widths(model.module, student.module)}
+        evidence |= {"compared": list(hints.names)} if hints else {}
+        return Pair(teacher, student, hints, hints, evidence)
+
+
+class ShallowStudent(StudentTraining):
+    """A copy of a transformers folder with fewer layers."""
+
+    def make(self, assignment: Assignment) -> Pair:
+        parameters, label = assignment.parameters, assignment.spec.label
+        teacher = trainable(load_teacher(assignment), label)
+        model = load_model(assignment.model, assignment.scratch)
+        depth = depth_of(model, float(parameters["student_layers"]), label)
+        fresh = parameters["initial"] == FRESH
+        student = trainable(shortened(model, depth, assignment.seed, from_teacher=not fresh), label)
+        evidence = {"layers": depth.student, "layers_before": depth.teacher, "layers_kept": list(depth.kept)}
+        weights = weights_of(assignment)
+        if not weights.any:
+            return Pair(teacher, student, evidence=evidence)
+        attention = weights.attention > 0
+        own = LayerStates(tuple(range(1, depth.student + 1)), attention)
+        return Pair(teacher, student, LayerStates(depth.learned, attention), own, evidence)
+
+
+def load_teacher(assignment: Assignment) -> TorchModel:
+    """What the session started from."""
+    return load_model(assignment.further_inputs[TEACHER].path, assignment.scratch)
+
+
+def weights_of(assignment: Assignment) -> Weights:
+    """Those that the technique has among its parameters."""
+    given = assignment.parameters
+    return Weights(**{name: float(given.get(f"{name}_weight", 0.0)) for name in Weights.__dataclass_fields__})
+
+
+def _observed(pair: Pair, assignment: Assignment) -> tuple[Observed, Observed]:
+    """Teacher and learner, with projections drawn from the seed."""
+    teacher, student = observed(pair.teacher, pair.read_teacher), observed(pair.student, pair.read_student)
+    if pair.read_teacher is None or pair.read_student is None:
+        return teacher, student
+    if weights_of(assignment).attention:
+        _show_attention(pair)
+    feeds, count = next(assignment.batches(ROWS, ROWS)), len(pair.student.summary.outputs)
+    axes = pair.read_teacher.axes
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(assignment.seed)
+        narrow, wide = (model.call(model.tensors(feeds))[count : count + len(axes)] for model in (student, teacher))
+        projections = projections_for(narrow, wide, axes, assignment.spec.label)
+    return teacher, observed(pair.student, pair.read_student, projections)
+
+
+def _show_attention(pair: Pair) -> None:
+    """Fused kernels do not give probabilities."""
+    for model in (pair.teacher, pair.student):
+        model.module.set_attn_implementation("eager")  # type: ignore[operator, unused-ignore]
+
+
+def _judge(
+    pair: Pair, teacher: Observed, assignment: Assignment, recipe: Recipe, examples: Examples
+) -> tuple[StudentLoss, Teacher | None]:
+    """The loss, and the teacher where the loss takes what it gives."""
+    spec, outputs = assignment.dataset.spec, pair.teacher.summary.outputs
+    judged = [output.name for output in outputs].index(judged_output(outputs, spec.output).name)
+    batch = next(examples.checks())
+    with torch.no_grad():
+        output = teacher.call(batch.tensors)[judged]
+    axes, weights = pair.read_teacher.axes if pair.read_teacher else (), weights_of(assignment)
+    loss = StudentLoss(
+        spec.task, judged, recipe.distill, recipe.temperature, are_probabilities(output), len(outputs), len(axes)
+    )
+    loss = replace(loss, axis=axes[-1] if axes else -1, weights=weights)
+    if not loss.needs_original(output, batch.labels):
+        return loss, None
+    keeps = spec.task is not Task.FIDELITY and not recipe.shift and not recipe.mirror and not weights.any
+    return loss, Teacher(teacher.call, judged, len(examples.part.indices), keeps)

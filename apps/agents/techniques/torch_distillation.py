@@ -1,0 +1,120 @@
+"""The techniques that distil PyTorch models into smaller students."""
+
+from __future__ import annotations
+
+from apps.agents.contracts.formats import Format
+from apps.agents.techniques.knowledge.torch_distillation import NARROW, SHALLOW
+from apps.agents.techniques.spec import Expectation, Family, ParameterSpec, Risk, TechniqueSpec
+from apps.agents.techniques.torch_training import DISTILLATION, LENGTH, PICTURES, RATE
+
+_INITIAL = ParameterSpec(
+    name="initial",
+    kind="choice",
+    default="teacher",
+    choices=("teacher", "fresh"),
+    help="Whether the student starts with the weights of the part of the model that it keeps, or with random ones.",
+)
+_COMPARED: tuple[ParameterSpec, ...] = (
+    ParameterSpec(
+        name="hidden_weight",
+        kind="number",
+        default=0.0,
+        minimum=0.0,
+        maximum=1000.0,
+        help="Weight of the distance between hidden states, beside 1 for the outputs. Learned projections map the "
+        "student's widths to the original's.",
+    ),
+    ParameterSpec(
+        name="cosine_weight",
+        kind="number",
+        default=0.0,
+        minimum=0.0,
+        maximum=1000.0,
+        help="Weight of the angle between the last hidden states, beside 1 for the outputs.",
+    ),
+)
+_ATTENTION = ParameterSpec(
+    name="attention_weight",
+    kind="number",
+    default=0.0,
+    minimum=0.0,
+    maximum=1000.0,
+    help="Weight of the distance between attention maps, beside 1 for the outputs.",
+)
+_LEARNING = (*LENGTH, *RATE, *DISTILLATION)
+_SOFT_LABELS = "Hinton et al. 2015, https://arxiv.org/abs/1503.02531"
+_CODE = "apps.agents.backends.torch.distillation.agent"
+
+TORCH_DISTILLATION_TECHNIQUES: tuple[TechniqueSpec, ...] = (
+    TechniqueSpec(
+        name="torch-distill",
+        family=Family.DISTILLATION,
+        label="Distillation into a narrower network",
+        summary="A copy with fewer channels learns to give the original's outputs: a smaller dense network, faster in "
+        "every runtime.",
+        formats=(Format.TORCH_EXPORT, Format.STATE_DICT),
+        output_format=Format.TORCH_EXPORT,
+        requires=("torch", "torch-pruning"),
+        inputs=("teacher",),
+        needs_calibration=True,
+        needs_training=True,
+        parameters=(
+            ParameterSpec(
+                name="student_parameters",
+                kind="number",
+                default=0.25,
+                minimum=0.01,
+                maximum=0.95,
+                help="Share of the parameters that the student has.",
+            ),
+            ParameterSpec(
+                name="round_to",
+                kind="choice",
+                default=8,
+                choices=(1, 8, 16),
+                help="Widths are multiples of it: kernels for odd widths are slower, whatever they compute.",
+            ),
+            _INITIAL,
+            *_LEARNING,
+            *_COMPARED,
+            *PICTURES,
+        ),
+        expectation=Expectation(size_ratio=4.0, speedup=3.0, metric_drop_points=1.0, risk=Risk.MEDIUM),
+        knowledge=NARROW,
+        reference=f"{_SOFT_LABELS}; Romero et al. 2015, https://arxiv.org/abs/1412.6550; Fang et al. 2023, "
+        "https://arxiv.org/abs/2301.12900",
+        implementation=f"{_CODE}:NarrowStudent",
+    ),
+    TechniqueSpec(
+        name="torch-distill-layers",
+        family=Family.DISTILLATION,
+        label="Distillation into fewer layers",
+        summary="A copy with some of the layers learns to give the original's outputs, and its hidden states and "
+        "attention maps if asked to.",
+        formats=(Format.TRANSFORMERS,),
+        output_format=None,
+        requires=("torch", "transformers"),
+        inputs=("teacher",),
+        needs_calibration=True,
+        needs_training=True,
+        parameters=(
+            ParameterSpec(
+                name="student_layers",
+                kind="number",
+                default=0.5,
+                minimum=0.01,
+                maximum=0.99,
+                help="Share of the layers that the student has, one at least.",
+            ),
+            _INITIAL,
+            *_LEARNING,
+            *_COMPARED,
+            _ATTENTION,
+        ),
+        expectation=Expectation(size_ratio=1.5, speedup=1.9, metric_drop_points=3.0, risk=Risk.MEDIUM),
+        knowledge=SHALLOW,
+        reference=f"{_SOFT_LABELS}; Sanh et al. 2019, https://arxiv.org/abs/1910.01108; Jiao et al. 2020, "
+        "https://arxiv.org/abs/1909.10351; Sun et al. 2020, https://arxiv.org/abs/2004.02984",
+        implementation=f"{_CODE}:ShallowStudent",
+    ),
+)
