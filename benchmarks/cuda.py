@@ -208,7 +208,7 @@ def main() -> None:
         if given.only != "resnet":
             lesson = llama(folder)
             steps = {"cpu": max(1, given.steps // 100), "cuda": max(1, given.steps // 4)}
-            compare(lesson, folder, given.threads, steps=steps, batch_size=16, learning_rate=2e-4)
+            compare(lesson, folder, given.threads, steps=steps, batch_size=16, learning_rate=2e-5)
             if torch.cuda.is_available():
                 timed(lesson, folder, given.threads)
 

@@ -115,6 +115,7 @@ def test_scaling_without_rounding_is_the_original_to_float_precision(workshop: W
     calibration = [{name: tensor[at : at + 1] for name, tensor in batch(8).items()} for at in range(8)]
     with library_at_work("AWQ", 0):
         compress(opened.module, agent.recipe(agent.scheme(assignment)), calibration)
+    opened.module.to("cpu")  # The library works where CUDA is.
     for module in opened.module.modules():
         module.quantization_enabled = False  # type: ignore[assignment]  # The library's own switch: nothing is rounded.
     assert not torch.equal(opened.module.get_parameter("model.layers.0.input_layernorm.weight"), norm)

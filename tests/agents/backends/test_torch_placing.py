@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from apps.agents.backends.torch.anatomy import dissect
 from apps.agents.backends.torch.loading import load_model
 from apps.agents.backends.torch.placing import place
 from apps.agents.backends.torch.rebuilding import rebuilt
@@ -21,6 +22,12 @@ def test_tensors_that_a_program_makes_and_its_constants_follow_it_to_a_device(tm
     for program in (module, rebuilt(module)):
         place(program, "meta")
         assert program(IDS.to("meta")).device.type == "meta"
+
+
+def test_so_do_the_modules_that_a_profile_takes_a_program_apart_into(tmp_path: Path) -> None:
+    file = positions_file(tmp_path / "model.pt2")
+    module = dissect(load_model(file, tmp_path), file).model.module
+    assert place(module, "meta")(IDS.to("meta")).device.type == "meta"
 
 
 def test_a_program_that_stays_where_it_is_computes_the_same(tmp_path: Path) -> None:

@@ -17,21 +17,22 @@ def place(module: nn.Module, device: str) -> nn.Module:
         for name, value in list(vars(part).items()):
             if isinstance(value, torch.Tensor):
                 setattr(part, name, value.to(device))
-        if isinstance(part, fx.GraphModule):
-            _place_graph(part, torch.device(device))
+        graph = getattr(part, "graph", None)
+        changed = isinstance(graph, fx.Graph) and _renamed(graph, torch.device(device))
+        if changed and isinstance(part, fx.GraphModule):  # Other modules interpret their graph.
+            part.recompile()
     return module
 
 
-def _place_graph(program: fx.GraphModule, device: torch.device) -> None:
-    """Name `device` wherever the graph names one."""
+def _renamed(graph: fx.Graph, device: torch.device) -> bool:
+    """Name `device` wherever the graph names one; whether anything changed."""
 
     def moved(value: object) -> object:
         return device if isinstance(value, torch.device) else value
 
     changed = False
-    for node in program.graph.nodes:
+    for node in graph.nodes:
         args, kwargs = fx.node.map_aggregate(node.args, moved), fx.node.map_aggregate(node.kwargs, moved)
         if (args, kwargs) != (node.args, node.kwargs):
             node.args, node.kwargs, changed = args, kwargs, True
-    if changed:
-        program.recompile()
+    return changed

@@ -18,7 +18,7 @@ from apps.agents.sandbox.process import JobFailed, run_job
 from tests.agents import torch_models, torch_uploads
 from tests.agents.backends.training.test_recovery import LABELLED, SHORT, UPLOADS, examples
 from tests.agents.told import Told
-from tests.agents.training_lessons import Clock, network, trainer
+from tests.agents.training_lessons import Clock, network, pictures, trainer
 from tests.agents.workshop import Workshop
 
 pytestmark = pytest.mark.gpu
@@ -134,15 +134,13 @@ def step(tmp_path: Path) -> dict[str, Any]:
     batch = torch.export.Dim("batch")
     program = torch.export.export(Wide().eval(), (torch.zeros(2, 3, 8, 8),), dynamic_shapes=({0: batch},))
     torch.export.save(program, tmp_path / "model.pt2")
-    labels = np.arange(10_000) % 5
-    random = np.random.default_rng(0)
-    np.savez(tmp_path / "data.npz", x=random.standard_normal((10_000, 3, 8, 8)).astype(np.float32), y=labels)
+    np.savez(tmp_path / "data.npz", x=pictures(10_000), y=np.arange(10_000) % 5)
     arguments = {
         "original_format": "torch-export",
         "format": "torch-export",
         "dataset": LABELLED.model_dump(mode="json"),
         "technique": "torch-recover",
-        "parameters": {"steps": 4, "batch_size": 4096, "distill": 0.0, "precision": "float32"},
+        "parameters": {"steps": 12, "learning_rate": 0.01, "batch_size": 4096, "distill": 0.0, "precision": "float32"},
         "inputs": {"teacher": "torch-export"},
     }
     inputs = {"original": tmp_path / "model.pt2", "dataset": tmp_path / "data.npz", "teacher": tmp_path / "model.pt2"}
