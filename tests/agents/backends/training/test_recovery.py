@@ -131,7 +131,7 @@ def test_a_data_set_that_sets_nothing_apart_is_refused_before_any_work(tmp_path:
     with pytest.raises(TrainingPartMissing) as refused:
         agent_for(assignment.spec).check(assignment, workshop.told)
     assert refused.value.code == "training.part_missing"
-    assert "training_share" in refused.value.message
+    assert "training share" in refused.value.message
 
 
 class Sums(nn.Module):
