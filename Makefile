@@ -14,12 +14,13 @@ DEPLOYED := LATHE_VAR_DIR=$(CURDIR)/var/check LATHE_BASE_URL=https://lathe.examp
 	LATHE_SECRET_KEY=only-for-the-check-0123456789-ABCDEFGHIJKLMNOPQRSTUVWXYZ-abcdef \
 	DATABASE_URL=postgres://lathe:lathe@localhost/lathe REDIS_URL=redis://localhost:6379/0
 
-.PHONY: help compiled run demo test test-most test-tensorflow quick truth check check-style check-types check-imports check-django format lock clean
+.PHONY: help compiled run demo test test-most test-tensorflow test-gpu quick truth check check-style check-types check-imports check-django format lock clean
 
 help:
 	@echo "make run     the portal on this machine, with a sample session running"
 	@echo "make demo    one session of a sample, its progress and its report, in this terminal"
 	@echo "make test    all tests"
+	@echo "make test-gpu  the tests that compute on CUDA, on a machine that has it"
 	@echo "make quick   the tests that run no model and no browser"
 	@echo "make truth   whether the verdicts are true, measured: less than an hour, FORM=medium 15 minutes, FORM=short one or two"
 	@echo "make check   style, types, import contracts, Django's checks, migrations, templates"
@@ -60,6 +61,15 @@ test-most: compiled
 TENSORFLOW_PROCESSES ?= 2
 test-tensorflow: compiled
 	OMP_NUM_THREADS=1 $(BARE) $(BIN)/pytest --numprocesses $(TENSORFLOW_PROCESSES) --durations=30 tests/tensorflow
+
+# One process: a test takes all of the device's memory. PyPI's PyTorch for Linux is its CUDA build, so the environment is the
+# same as everywhere; without a device this fails instead of skipping everything.
+GPU_TESTS = $(shell grep --recursive --files-with-matches --include='test_*.py' 'mark[.]gpu' tests | sort)
+test-gpu: compiled
+	@$(BIN)/python -c 'import sys, torch; sys.exit(None if torch.cuda.is_available() else \
+		"PyTorch " + torch.__version__ + " sees no CUDA device here (nvidia-smi tells whether the driver does)")'
+	OMP_NUM_THREADS=1 $(BARE) $(BIN)/python -m pytest --durations=10 -m gpu $(filter-out tests/tensorflow/%,$(GPU_TESTS))
+	$(BARE) $(BIN)/python -m pytest -m gpu $(filter tests/tensorflow/%,$(GPU_TESTS))
 
 # What most changes break is found here: rows, pages, the API and the boundaries. Left to `make test` are the files whose
 # every test runs a session in child processes, loads a framework or starts a server.

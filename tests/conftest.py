@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
@@ -49,8 +50,11 @@ def django_db_setup(django_db_setup: None) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """A test marked `gpu` is skipped by name where PyTorch sees no device; only such a test imports it for that."""
-    if item.get_closest_marker("gpu"):
+    """A test marked `gpu` is skipped by name where PyTorch sees no device; only such a test imports it for that.
+
+    Tests of TensorFlow ask TensorFlow: no process bears both.
+    """
+    if item.get_closest_marker("gpu") and "tensorflow" not in sys.modules:
         import torch
 
         if not torch.cuda.is_available():

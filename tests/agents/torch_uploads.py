@@ -89,6 +89,32 @@ def exported_file(path: Path) -> Path:
     return path.with_suffix(".pt2")
 
 
+class Positions(nn.Module):
+    """Token ids [batch, tokens] to three logits. It makes tensors as it goes, and holds one that is no buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tokens = nn.Embedding(20, 8)
+        self.places = nn.Embedding(32, 8)
+        self.head = nn.Linear(8, 3)
+        self.scales = torch.linspace(0.5, 1.5, 8)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        places = torch.arange(ids.shape[1], device=ids.device)
+        seen = torch.tril(torch.ones(ids.shape[1], ids.shape[1], device=ids.device))
+        rows = (self.tokens(ids) + self.places(places)) * self.scales * torch.tensor(2.0)
+        return self.head((seen.to(rows.dtype) @ rows).mean(1))  # type: ignore[no-any-return]
+
+
+def positions_file(path: Path) -> Path:
+    """`Positions` as torch.export saves it, batch and tokens free."""
+    torch.manual_seed(SEED)
+    free = ({0: torch.export.Dim("batch"), 1: torch.export.Dim("tokens", min=2, max=32)},)
+    program = torch.export.export(Positions().eval(), (torch.zeros(2, 6, dtype=torch.long),), dynamic_shapes=free)
+    torch.export.save(program, path)
+    return path
+
+
 def scripted_file(path: Path) -> Path:
     """`convolutional()` as TorchScript that says what it takes."""
     interface = '[[input]]\nname = "x"\nshape = ["batch", 3, 8, 8]\n'

@@ -71,11 +71,12 @@ def trainer(
     hold: Callable[[], None] | None = None,
     teacher: Teacher | None = None,
     dataset: Dataset | None = None,
+    device: str = "cpu",
 ) -> Trainer:
     """A trainer of `module` that has done nothing yet."""
     model = model_of(module)
     dataset = dataset or data(folder)
-    examples = examples_of(dataset, model, recipe.batch_size, recipe.seed, "cpu", "Training")
+    examples = examples_of(dataset, model, recipe.batch_size, recipe.seed, device, "Training")
     loss = Loss(Task(dataset.spec.task), 0, recipe.distill if teacher else 0.0, recipe.temperature)
     stepper = Stepper(model, teacher, examples, loss, optimizer_of(module, recipe), recipe, hold)
     return Trainer(stepper, told or Told(), folder, "Training", clock or Clock())

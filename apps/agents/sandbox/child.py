@@ -32,7 +32,7 @@ Handler = Callable[["JobContext"], JobResult]
 INTERNAL_ERROR = "step.error"
 CHECKPOINTS = "checkpoints"
 """The folder in `job.scratch` where checkpoints wait to be stored."""
-_OUT_OF_MEMORY = ("bad_alloc", "out of memory", "failed to allocate memory", "cannot allocate memory")
+_OUT_OF_MEMORY = ("bad_alloc", "out of memory", "failed to allocate memory", "cannot allocate memory", "_alloc_failed")
 """Messages, in lower case, of libraries that do not have their own error class for it."""
 _PREFER_TO_BE_KILLED = "500"
 """On the kernel's scale of -1000 to 1000: if memory runs out, the kernel kills this process before the worker."""

@@ -41,6 +41,14 @@ RATE: tuple[ParameterSpec, ...] = (
         help="The peak: the rate rises during the first twentieth of the training and then falls along a cosine to 0.",
     ),
     ParameterSpec(name="batch_size", kind="integer", default=32, minimum=1, maximum=4096, help="Examples per step."),
+    ParameterSpec(
+        name="precision",
+        kind="choice",
+        default="auto",
+        choices=("auto", "float32", "bfloat16"),
+        help="Of matrix products and convolutions in a step; losses, weights and checks are always float32. auto: "
+        "bfloat16 on a CUDA device that has it, float32 elsewhere.",
+    ),
 )
 DISTILLATION: tuple[ParameterSpec, ...] = (
     ParameterSpec(

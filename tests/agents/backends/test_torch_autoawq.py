@@ -57,6 +57,7 @@ def _change_by_scaling(workshop: Workshop, model: Path, quantizer: type[AwqQuant
     with quiet():
         settings = AwqConfig(q_group_size=32, modules_to_not_convert=["lm_head"])
         quantize(opened.module, settings, calibration, scaling_only=True, quantizer=quantizer)
+    opened.module.to("cpu")  # The library works where CUDA is.
     changed = {name: part for name, part in opened.module.named_parameters() if "layernorm" in name}
     assert not torch.equal(changed["model.layers.0.input_layernorm.weight"], _norm(workshop, model))
     return ((opened.call(feeds)[0] - before).abs().max() / before.abs().max()).item()

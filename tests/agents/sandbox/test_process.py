@@ -14,8 +14,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from apps.agents.contracts.errors.running import ModelRunFailed
 from apps.agents.contracts.job import Event, Job, JobResult, LogLine, MetricValue, Progress
 from apps.agents.sandbox import preloading
+from apps.agents.sandbox.child import ran_out_of_memory
 from apps.agents.sandbox.process import JobCancelled, JobFailed, Limits, environment, run_job
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -171,6 +173,22 @@ def test_an_exit_without_a_word_is_a_bug_with_the_last_words(scratch: Path):
 def test_a_failed_allocation_may_be_tried_again(scratch: Path, name: str):
     error = failure(name, scratch)
     assert (error.code, error.expected, error.transient) == ("step.out_of_memory", True, True)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "CUDA error: out of memory",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "BFCArena::AllocateRawInternal Failed to allocate memory for requested buffer of size 268435456",
+    ],
+)
+def test_devices_libraries_say_in_their_own_words_that_memory_ran_out(words: str):
+    error = ModelRunFailed(reason="it failed")
+    error.__cause__ = RuntimeError(words)
+    assert ran_out_of_memory(error)
+    assert not ran_out_of_memory(RuntimeError("CUBLAS_STATUS_EXECUTION_FAILED"))
 
 
 # --- limits and cancelling --------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import torch
 
 from apps.agents.measuring.stopwatch import NANOSECONDS_PER_MS, Reading, Run
 
-QUERY = ("nvidia-smi", "--query-gpu=clocks.sm,clocks.mem", "--format=csv,noheader")
+QUERY = ("nvidia-smi", "--query-gpu=driver_version,clocks.sm,clocks.mem", "--format=csv,noheader")
 TIMEOUT_S = 10.0
 
 
@@ -50,10 +50,14 @@ class EventStopwatch:
 
 
 def _clocks() -> str:
-    """The device's current clock rates, from the driver."""
+    """The driver, and the device's current clock rates.
+
+    The driver's tool counts all devices of the machine, PyTorch those that it may use: the device goes by its own id.
+    """
+    device = f"--id=GPU-{torch.cuda.get_device_properties(torch.cuda.current_device()).uuid}"
     try:
-        clocks = subprocess.run(QUERY, capture_output=True, text=True, timeout=TIMEOUT_S, check=True).stdout
-        sm, memory = clocks.splitlines()[torch.cuda.current_device()].split(", ")
-    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        told = subprocess.run([*QUERY, device], capture_output=True, text=True, timeout=TIMEOUT_S, check=True).stdout
+        driver, sm, memory = told.strip().split(", ")
+    except (OSError, subprocess.SubprocessError, ValueError):
         return "clock rates unknown"
-    return f"cores at {sm}, memory at {memory}"
+    return f"driver {driver}, cores at {sm}, memory at {memory}"

@@ -16,6 +16,7 @@ from apps.agents.backends.torch import stored
 from apps.agents.backends.torch.description import torch_type
 from apps.agents.backends.torch.exported_archive import ExportedArchive
 from apps.agents.backends.torch.model import TorchModel
+from apps.agents.backends.torch.placing import place
 from apps.agents.backends.torch.probing import example_inputs, outside
 from apps.agents.contracts.errors.running import ModelNotLoadable
 from apps.agents.contracts.errors.torch_models import ProgramUnsupported
@@ -96,7 +97,7 @@ class ExportedProgramFile:
         if names or self.archive.inputs != summary.inputs:
             types = [torch_type(spec.dtype) for spec in self.archive.inputs]
             module = ByPlace(module, placed, names, types)
-        return TorchModel(module.to(device), Format.TORCH_EXPORT, summary, self.path.parent, positional=True)
+        return TorchModel(place(module, device), Format.TORCH_EXPORT, summary, self.path.parent, positional=True)
 
 
 @contextmanager

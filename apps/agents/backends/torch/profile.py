@@ -16,6 +16,7 @@ import torch
 from apps.agents.analysis.engine import LayerTime
 from apps.agents.backends.torch.anatomy import Anatomy
 from apps.agents.backends.torch.engine import device_of, use_threads
+from apps.agents.backends.torch.placing import place
 from apps.agents.backends.torch.watching import hooked
 from apps.agents.contracts.criteria import Device, Target
 from apps.agents.measuring.engine import Feeds
@@ -67,11 +68,11 @@ def clock_of(device: Device) -> Callable[[], float]:
 
 @contextmanager
 def _placed(anatomy: Anatomy, device: str) -> Iterator[None]:
-    anatomy.model.module.to(device)
+    place(anatomy.model.module, device)
     try:
         yield
     finally:
-        anatomy.model.module.to("cpu")
+        place(anatomy.model.module, "cpu")
 
 
 class _Watch:

@@ -7,15 +7,19 @@ alone.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from apps.agents.backends.torch.engine import use_threads
 from apps.agents.backends.torch.loading import load_model
 from apps.agents.backends.torch.model import TorchModel
+from apps.agents.backends.torch.placing import place
 from apps.agents.backends.torch.saving import save_model
 from apps.agents.backends.torch.training.examples import Examples, examples_of, training_part_of
 from apps.agents.backends.torch.training.losses import Loss, are_probabilities
 from apps.agents.backends.torch.training.module import check_same, to_save, trainable
+from apps.agents.backends.torch.training.precision import chosen, reproducible
 from apps.agents.backends.torch.training.recipe import Recipe
 from apps.agents.backends.torch.training.report import evidence_of
 from apps.agents.backends.torch.training.state import State
@@ -44,20 +48,27 @@ class RecoveryTraining(BaseOptimizationAgent):
 
     def apply(self, assignment: Assignment, context: Context) -> Applied:
         use_threads(assignment.threads)
-        label, device = assignment.spec.label, "cuda" if torch.cuda.is_available() else "cpu"
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        with reproducible(device):
+            return self._trained(assignment, context, device)
+
+    def _trained(self, assignment: Assignment, context: Context, device: str) -> Applied:
+        label = assignment.spec.label
         loaded = load_model(assignment.model, assignment.scratch)
         learner = trainable(loaded, label)
         check_same(loaded, learner, next(assignment.batches(2, 2)), label)
-        learner.module.to(device)
+        place(learner.module, device)
         recipe = Recipe.of(assignment.parameters, assignment.seed)
+        recipe = replace(recipe, precision=chosen(recipe.precision, device))
         size = max(1, recipe.batch_size // assignment.batch_divisor)
         examples = examples_of(assignment.dataset, learner, size, recipe.seed, device, label)
         loss, teacher = self._judge(assignment, recipe, examples)
         stepper = Stepper(learner, teacher, examples, loss, optimizer_of(learner.module, recipe), recipe)
         self._state = Trainer(stepper, context, assignment.scratch, label).run()
-        learner.module.to("cpu")
+        place(learner.module, "cpu")
         made = save_model(to_save(learner), assignment.out)
-        return Applied(made, evidence_of(self._state, examples, device), {"steps": self._state.steps})
+        evidence = {**evidence_of(self._state, examples, device), "precision": recipe.precision}
+        return Applied(made, evidence, {"steps": self._state.steps})
 
     def effect(self, assignment: Assignment, before: ModelSummary, after: ModelSummary) -> str:
         """The held-out loss before and after. Raises `TechniqueNoEffect` where training did not lower it."""

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from apps.agents.backends.torch.training.precision import chosen
 from apps.agents.backends.torch.training.recipe import Recipe
 from apps.agents.backends.torch.training.teacher import Teacher
 from apps.agents.contracts.errors.training import TrainingDiverged
@@ -16,6 +17,29 @@ from tests.agents.told import Told
 from tests.agents.training_lessons import EXAMPLES, Clock, network, trainer
 
 SHORT = Recipe(steps=36, batch_size=16, learning_rate=0.01, patience=100)
+
+
+def test_mixed_precision_learns_as_much_and_is_the_same_every_time(tmp_path: Path) -> None:
+    """On a CPU, which computes in bfloat16 when it is asked to, if not faster."""
+    losses = []
+    for precision in ("float32", "bfloat16", "bfloat16"):
+        recipe = Recipe(steps=30, batch_size=16, learning_rate=0.02, precision=precision)
+        losses.append(trainer(tmp_path, network(), recipe).run().held_out_best)
+    assert losses[1] == losses[2] != losses[0]
+    assert losses[1] == pytest.approx(losses[0], rel=0.05)
+
+
+def test_what_is_checked_is_what_is_handed_over_and_computes_in_float32(tmp_path: Path) -> None:
+    checks = [
+        trainer(tmp_path, network(), Recipe(batch_size=16, precision=precision)).stepper.check()
+        for precision in ("float32", "bfloat16")
+    ]
+    assert checks[0] == checks[1]
+
+
+def test_where_nobody_chose_a_precision_the_cpu_computes_in_float32() -> None:
+    assert chosen("auto", "cpu") == "float32"
+    assert chosen("bfloat16", "cpu") == "bfloat16"
 
 
 class Killed(Exception):

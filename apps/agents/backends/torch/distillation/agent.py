@@ -18,11 +18,13 @@ from apps.agents.backends.torch.distillation.shortening import depth_of, shorten
 from apps.agents.backends.torch.engine import use_threads
 from apps.agents.backends.torch.loading import load_model
 from apps.agents.backends.torch.model import TorchModel
+from apps.agents.backends.torch.placing import place
 from apps.agents.backends.torch.pruning.program import to_cut
 from apps.agents.backends.torch.saving import save_model
 from apps.agents.backends.torch.training.examples import Examples, examples_of
 from apps.agents.backends.torch.training.losses import are_probabilities
 from apps.agents.backends.torch.training.module import to_save, trainable
+from apps.agents.backends.torch.training.precision import chosen, reproducible
 from apps.agents.backends.torch.training.recipe import Recipe
 from apps.agents.backends.torch.training.report import evidence_of
 from apps.agents.backends.torch.training.state import State
@@ -59,19 +61,24 @@ class StudentTraining(DistillationAgent):
     def apply(self, assignment: Assignment, context: Context) -> Applied:
         pair = self._both(assignment)
         context.log(pair.size.sentence())
-        label, device = assignment.spec.label, "cuda" if torch.cuda.is_available() else "cpu"
-        recipe = Recipe.of(assignment.parameters, assignment.seed)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        with reproducible(device):
+            return self._trained(pair, assignment, context, device)
+
+    def _trained(self, pair: Pair, assignment: Assignment, context: Context, device: str) -> Applied:
+        label, recipe = assignment.spec.label, Recipe.of(assignment.parameters, assignment.seed)
+        recipe = replace(recipe, precision=chosen(recipe.precision, device))
         teacher, learner = _observed(pair, assignment)
-        teacher.module.to(device)
-        learner.module.to(device)
+        place(teacher.module, device)
+        place(learner.module, device)
         size = max(1, recipe.batch_size // assignment.batch_divisor)
         examples = examples_of(assignment.dataset, learner, size, recipe.seed, device, label)
         loss, asked = _judge(pair, teacher, assignment, recipe, examples)
         stepper = Stepper(learner, asked, examples, loss, optimizer_of(learner.module, recipe), recipe)
         self._state = Trainer(stepper, context, assignment.scratch, label).run()
-        learner.module.to("cpu")
+        place(learner.module, "cpu")
         made = save_model(to_save(pair.student), assignment.out)
-        evidence = {**evidence_of(self._state, examples, device), **pair.evidence}
+        evidence = {**evidence_of(self._state, examples, device), "precision": recipe.precision, **pair.evidence}
         return Applied(made, {**evidence, "parameters_left": round(pair.size.share, 4)}, {"steps": self._state.steps})
 
     def _both(self, assignment: Assignment) -> Pair:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -65,7 +65,7 @@ class Examples:
     def batch(self, step: int) -> Batch:
         """The batch of this step. Every pass goes through the examples in another order."""
         number, place = divmod(step, self.batches_a_pass)
-        order = np.random.default_rng((self.seed, number)).permutation(self.learned)
+        order = _order(self.seed, number, len(self.held_out), len(self.part.indices))
         return self._taken(np.resize(order, max(len(order), self.batch_size))[place * self.batch_size :])
 
     def checks(self) -> Iterator[Batch]:
@@ -94,6 +94,12 @@ def examples_of(dataset: Dataset, model: TorchModel, batch_size: int, seed: int,
     part, fixed = training_part_of(dataset, label), dataset.layout.fixed_batch(model.summary.inputs)
     size = fixed or dataset.affordable_batch(batch_size)
     return Examples(part, model, size, seed, device, fixed is not None)
+
+
+@lru_cache(maxsize=2)
+def _order(seed: int, number: int, first: int, end: int) -> Indices:
+    """Places `first` to `end` in the order of pass `number`, drawn once a pass."""
+    return np.random.default_rng((seed, number)).permutation(np.arange(first, end))
 
 
 def _tensor(labels: Any, device: str) -> torch.Tensor | None:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from apps.agents.backends.torch.training.precision import FLOAT32
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -36,6 +38,8 @@ class Recipe:
     """Intervals without a better held-out loss after which training ends."""
     learn_statistics: bool = True
     """Whether batch norms follow the training batches; otherwise they keep the statistics that they have."""
+    precision: str = FLOAT32
+    """`float32`, or `bfloat16` for mixed precision (`apps.agents.backends.torch.training.precision`)."""
     seed: int = 0
 
     @classmethod

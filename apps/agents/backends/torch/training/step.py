@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 
@@ -14,6 +13,7 @@ from apps.agents.backends.torch.training.augmentation import augmented
 from apps.agents.backends.torch.training.examples import Batch, Examples
 from apps.agents.backends.torch.training.losses import Loss
 from apps.agents.backends.torch.training.module import set_training
+from apps.agents.backends.torch.training.precision import computing
 from apps.agents.backends.torch.training.recipe import Recipe
 from apps.agents.backends.torch.training.teacher import Teacher
 
@@ -46,7 +46,7 @@ class Stepper:
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["scale"]
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self._loss(replace(batch, tensors=tensors))
+        loss = self._loss(replace(batch, tensors=tensors), mixed=True)
         loss.backward()  # type: ignore[no-untyped-call, unused-ignore]
         parameters = [weight for group in self.optimizer.param_groups for weight in group["params"]]
         torch.nn.utils.clip_grad_norm_(parameters, self.recipe.largest_gradient)
@@ -56,7 +56,7 @@ class Stepper:
         return float(loss.detach())
 
     def check(self) -> float:
-        """The mean loss of the held-out examples, in evaluation mode."""
+        """The mean loss of the held-out examples, in evaluation mode and in float32, as the model is handed over."""
         self.model.module.eval()
         losses, counts = [], []
         with torch.no_grad():
@@ -66,27 +66,25 @@ class Stepper:
         total = sum(loss * count for loss, count in zip(losses, counts, strict=True))
         return total / max(1, sum(counts))
 
-    def _loss(self, batch: Batch) -> torch.Tensor:
+    def _loss(self, batch: Batch, *, mixed: bool = False) -> torch.Tensor:
+        """In float32; the outputs that it reads come from the recipe's precision if it is `mixed`."""
         wanted = self.teacher.outputs(batch) if self.teacher is not None else None
-        with self._precision():
+        with computing(self.recipe.precision, self.examples.device) if mixed else nullcontext():
             given = self.model.call(batch.tensors)
         return self.loss(given, wanted, batch.labels)
 
-    def _precision(self) -> AbstractContextManager[Any]:
-        """bfloat16 where the device computes in it; a CPU's float32 is as fast on small networks."""
-        if self.examples.device != "cuda":
-            return nullcontext()
-        mixed: AbstractContextManager[Any] = torch.autocast("cuda", torch.bfloat16)
-        return mixed
-
 
 def optimizer_of(module: torch.nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimizer over every float parameter, each with a rate of its own; norms and biases do not decay."""
-    weights = [weight for weight in module.parameters() if weight.is_floating_point() and weight.requires_grad]
-    groups = [
-        {"params": [weight], "weight_decay": recipe.weight_decay if weight.ndim > 1 else 0.0, "scale": scale_of(weight)}
-        for weight in weights
-    ]
+    """The recipe's optimizer over every float parameter, each at its own rate; norms and biases do not decay.
+
+    Weights of one rate are one group: on CUDA a group is a few launches of kernels, however many weights it has.
+    """
+    alike: dict[tuple[float, float], list[torch.Tensor]] = {}
+    for weight in module.parameters():
+        if weight.is_floating_point() and weight.requires_grad:
+            decay = recipe.weight_decay if weight.ndim > 1 else 0.0
+            alike.setdefault((decay, scale_of(weight)), []).append(weight)
+    groups = [{"params": weights, "weight_decay": decay, "scale": scale} for (decay, scale), weights in alike.items()]
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=0.9, nesterov=True)
     return torch.optim.AdamW(groups, lr=recipe.learning_rate)
