@@ -49,7 +49,7 @@ class TrainedCut:
             metric_drop_points=lost,
             metric_drop_high=3 * lost,
             risk=Risk.MEDIUM.value,
-            basis="The cut's numbers are those of a residual network on small images.",
+            basis=self.cut.basis,
         )
 
 

@@ -22,6 +22,7 @@ from apps.agents.techniques.tensorflow import TENSORFLOW_TECHNIQUES
 from apps.agents.techniques.torch import TORCH_TECHNIQUES
 from apps.agents.techniques.torch_pruning import TORCH_PRUNING_TECHNIQUES
 from apps.agents.techniques.torch_training import TORCH_TRAINING_TECHNIQUES
+from apps.agents.techniques.torch_width import TORCH_WIDTH
 
 __all__ = [
     "BUILTIN",
@@ -43,6 +44,7 @@ BUILTIN: tuple[TechniqueSpec, ...] = (
     ONNX_PRUNING,
     *TORCH_TECHNIQUES,
     *TORCH_PRUNING_TECHNIQUES,
+    TORCH_WIDTH,
     *TORCH_TRAINING_TECHNIQUES,
     *TENSORFLOW_TECHNIQUES,
     *LITERT_TECHNIQUES,

@@ -64,6 +64,8 @@ class Cut:
     """The share of the work, and about that of the weights, that is gone."""
     lost_points: float
     """Of a metric in per cent, after a short training."""
+    basis: str = "The cut's numbers are those of a residual network on small images."
+    """Where the numbers come from."""
 
 
 @dataclass(frozen=True)
