@@ -34,8 +34,8 @@ class Width(TechniqueKnowledge):
     """Of feed-forward blocks, which every architecture can store; heads are cut where someone asks for it."""
 
     def variants(self, spec: TechniqueSpec, profile: GraphProfile) -> Iterator[Variant]:
-        """None for models that predict tokens: what they lose has not been measured."""
-        if profile.generative:
+        """None for models that predict tokens, whose loss has not been measured, and none for convolutional ones."""
+        if profile.generative or profile.product_share <= profile.convolution_share:
             return
         for one in super().variants(spec, profile):
             reason = f"{one.parameters['removed']:.0%} of the features of feed-forward blocks cut, without training."
