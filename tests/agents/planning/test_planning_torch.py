@@ -306,5 +306,10 @@ def test_with_texts_to_train_on_a_narrowed_encoder_is_trained_again():
     assert any("MiniLM" in one.predicted.basis for one in plan.candidates if one.steps[0].technique == WIDTH)
 
 
+def test_a_report_names_narrowing_among_the_opportunities():
+    found = opportunities(torch_encoder().analysis, FASTEST, catalogue())
+    assert any("of the feed-forward features removed" in one.title for one in found)
+
+
 def test_a_language_model_is_not_narrowed_unless_someone_asks_for_it():
     assert not of(plan_of(torch_language_model()), WIDTH)

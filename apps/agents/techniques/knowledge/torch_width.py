@@ -42,17 +42,18 @@ class Width(TechniqueKnowledge):
             yield Variant(spec.name, one.parameters, reason, place=7)
 
     def title_parts(self, spec: TechniqueSpec, parameters: Parameters) -> list[str]:
-        parts = [f"{float(parameters['removed']):.0%} of {_UNITS[str(parameters['what'])]} removed"]
-        return parts if parameters["compensate"] else [*parts, "not compensated"]
+        removed, what, compensate = _said(parameters)
+        parts = [f"{removed:.0%} of {_UNITS[what]} removed"]
+        return parts if compensate else [*parts, "not compensated"]
 
     def outlook(self, parameters: Parameters, profile: GraphProfile) -> Outlook:
         """Speed and size from the share of the linear layers that goes."""
-        removed = float(parameters["removed"])
+        removed, what, compensate = _said(parameters)
         nodes = [node for node in profile.nodes if node.kind is Kind.PRODUCT]
         time = sum(node.time_share for node in nodes)
         weights = sum(node.weight_bytes for node in nodes) / max(1, profile.size_bytes)
-        gone = removed * _SHARES[str(parameters["what"])]
-        drop = POINTS_PER_SHARE * removed * (1.0 if parameters["compensate"] else UNMENDED)
+        gone = removed * _SHARES[what]
+        drop = POINTS_PER_SHARE * removed * (1.0 if compensate else UNMENDED)
         return Outlook(
             speedup=1 / max(0.05, 1 - min(1.0, time) * gone),
             size_ratio=1 / max(0.05, 1 - min(1.0, weights) * gone),
@@ -64,6 +65,13 @@ class Width(TechniqueKnowledge):
 
 _UNITS = {"feed-forward": "the feed-forward features", "heads": "the heads", "both": "heads and feed-forward features"}
 _SHARES = {"feed-forward": FEED_FORWARD_SHARE, "heads": 1 - FEED_FORWARD_SHARE, "both": 1.0}
+
+
+def _said(parameters: Parameters) -> tuple[float, str, bool]:
+    """The share, what it is a share of, and whether it is compensated; a variant states only what it searches."""
+    what, compensate = parameters.get("what", "feed-forward"), parameters.get("compensate", True)
+    return float(parameters["removed"]), str(what), bool(compensate)
+
 
 WIDTH = Width(
     cuts=(

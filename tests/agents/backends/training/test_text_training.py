@@ -27,10 +27,10 @@ PAIRS = DatasetSpec(kind="text", task="embedding", pooling="mean", training_shar
 SHORT: dict[str, Any] = {"steps": 60, "batch_size": 16, "learning_rate": 0.002}
 
 
-def encoder(folder: Path) -> Path:
+def encoder(folder: Path, **settings: Any) -> Path:
     """A tiny BERT without a head, with its tokenizer."""
     text_folders.folder("Bert", folder / "classifier", begins=True)
-    model = text_folders.classifier("Bert").base_model
+    model = text_folders.classifier("Bert", **settings).base_model
     with torch.no_grad():
         for part in model.modules():
             if isinstance(part, torch.nn.Linear):
