@@ -185,7 +185,7 @@ def main() -> int:
     parser.add_argument("--sentences", type=int, default=2000)
     parser.add_argument("--steps", type=int, default=300, help="of distillation; 0 for none (300)")
     parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--learning-rate", type=float, default=5e-4)
+    parser.add_argument("--learning-rate", type=float, default=1e-4)
     parser.add_argument("--importance", default="reconstruction", choices=("reconstruction", "variance"))
     parser.add_argument("--plain", action="store_true", help="also the cut without compensation")
     arguments = parser.parse_args()

@@ -76,7 +76,9 @@ def _may_train(prune: TechniqueSpec, train: TechniqueSpec, model_format: str) ->
 
 def _trained_cut(prune: TechniqueSpec, train: TechniqueSpec, cut: Cut, minutes: float) -> TrainedCut:
     first = application_of(prune, prune.resolve(cut.parameters))
-    second = application_of(train, train.resolve(train.knowledge.training(minutes) or {}))
+    known = {one.name for one in train.parameters}
+    suited = {name: value for name, value in cut.training.items() if name in known}
+    second = application_of(train, train.resolve({**suited, **(train.knowledge.training(minutes) or {})}))
     return TrainedCut(cut, minutes, (first, second))
 
 

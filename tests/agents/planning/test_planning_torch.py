@@ -303,6 +303,8 @@ def test_with_texts_to_train_on_a_narrowed_encoder_is_trained_again():
     plan = PlanningAgent().plan(world.analysis, FASTEST, dataset)
     chains = [[link.technique for link in one.steps] for one in plan.candidates]
     assert [WIDTH, RECOVER] in [chain[:2] for chain in chains]
+    trained = [link for one in plan.candidates for link in one.steps if link.technique == RECOVER]
+    assert {link.parameters["learning_rate"] for link in trained} == {1e-4}
     assert any("MiniLM" in one.predicted.basis for one in plan.candidates if one.steps[0].technique == WIDTH)
 
 
