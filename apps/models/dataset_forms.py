@@ -260,8 +260,8 @@ class DataSetUploadForm(FileOrUploadForm):
         kind = answers["kind"]
         spec = {name: answers[name] for name in ("kind", "task", "metric", "label", "output", "pooling")}
         spec["classes"] = words(answers["classes"])
+        spec["training_share"] = answers["training_share"]
         if kind != DatasetKind.TEXT:
-            spec["training_share"] = answers["training_share"]
             spec["inputs"] = answers["inputs"]
         if answers["examples_stay"]:
             spec["examples_may_leave"] = False

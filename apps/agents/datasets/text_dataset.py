@@ -73,7 +73,8 @@ class TextDataset:
         length = min(spec.reading.max_tokens, encoder.context_length, self._fixed or encoder.context_length)
         self._maker = RowMaker(encoder, spec.task, spec.reading, length, frame_of(encoder, spec.task))
         classes = self._labels if spec.task is Task.CLASSIFICATION else None
-        self._calibration, _, self._choosing, self._evaluation = split(self.summary.examples, seed, classes)
+        parts = split(self.summary.examples, seed, classes, spec.training_share)
+        self._calibration, self._training, self._choosing, self._evaluation = parts
 
     @property
     def calibration_indices(self) -> Indices:
@@ -105,12 +106,15 @@ class TextDataset:
             yield self._feeds(rows[start : start + batch_size])
 
     def training(self, batch_size: int, seed: int) -> Iterator[tuple[Arrays, Array | TokenTargets | None]]:
-        """Empty: a spec of texts does not set a training part apart, because no technique trains on texts."""
-        return iter(())
+        """Empty where the spec sets no training part apart."""
+        order = np.random.default_rng(seed).permutation(self._training)
+        for start in range(0, len(order), batch_size):
+            yield self._taken(order[start : start + batch_size])
 
     @property
     def training_part(self) -> TrainingPart | None:
-        return None
+        """Its batches have the form of those of `evaluation`."""
+        return TrainingPart(self._training, self._taken) if len(self._training) else None
 
     def choosing(self, batch_size: int) -> Iterator[tuple[Arrays, Array | TokenTargets | None]]:
         yield from self.measured_on(Part.CHOOSING).evaluation(batch_size)
@@ -183,8 +187,15 @@ class TextDataset:
         numbers = [int(index) for index in indices]
         return self._maker.rows([self._examples[number] for number in numbers], numbers)
 
+    def _taken(self, indices: Indices) -> tuple[Arrays, Array | TokenTargets | None]:
+        rows = [row for side in zip(*self._grouped(self._rows(indices)[0]), strict=True) for row in side]
+        return self._feeds(rows), self._targets(rows)
+
     def _groups(self) -> list[Group]:
-        rows, step = self._evaluation_rows[0], 2 if self.spec.paired else 1
+        return self._grouped(self._evaluation_rows[0])
+
+    def _grouped(self, rows: list[Row]) -> list[Group]:
+        step = 2 if self.spec.paired else 1
         return [rows[at : at + step] for at in range(0, len(rows), step)]
 
     def _batches(self, batch_size: int) -> list[list[Group]]:

@@ -51,7 +51,7 @@ class TrainedCut:
             metric_drop_points=lost,
             metric_drop_high=3 * lost,
             risk=Risk.MEDIUM.value,
-            basis="The cut's numbers are those of a residual network on small images.",
+            basis=self.cut.basis,
         )
 
 
@@ -85,7 +85,9 @@ def _learned_cut(spec: TechniqueSpec, cut: Cut, minutes: float) -> TrainedCut:
 
 def _trained_cut(prune: TechniqueSpec, train: TechniqueSpec, cut: Cut, minutes: float) -> TrainedCut:
     first = application_of(prune, prune.resolve(cut.parameters))
-    second = application_of(train, train.resolve(train.knowledge.training(minutes) or {}))
+    known = {one.name for one in train.parameters}
+    suited = {name: value for name, value in cut.training.items() if name in known}
+    second = application_of(train, train.resolve({**suited, **(train.knowledge.training(minutes) or {})}))
     return TrainedCut(cut, minutes, (first, second))
 
 

@@ -24,6 +24,7 @@ from apps.agents.techniques.torch_distillation import TORCH_DISTILLATION_TECHNIQ
 from apps.agents.techniques.torch_pruning import TORCH_PRUNING_TECHNIQUES
 from apps.agents.techniques.torch_sparsity import TORCH_SPARSITY_TECHNIQUES
 from apps.agents.techniques.torch_training import TORCH_TRAINING_TECHNIQUES
+from apps.agents.techniques.torch_width import TORCH_WIDTH
 
 __all__ = [
     "BUILTIN",
@@ -46,6 +47,7 @@ BUILTIN: tuple[TechniqueSpec, ...] = (
     *TORCH_TECHNIQUES,
     *TORCH_PRUNING_TECHNIQUES,
     *TORCH_SPARSITY_TECHNIQUES,
+    TORCH_WIDTH,
     *TORCH_TRAINING_TECHNIQUES,
     *TORCH_DISTILLATION_TECHNIQUES,
     *TENSORFLOW_TECHNIQUES,

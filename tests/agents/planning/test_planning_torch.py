@@ -297,3 +297,36 @@ def test_an_analysis_of_a_pytorch_model_hopes_for_what_takes_its_format():
 
     assert {GPTQ, HALF, BITSANDBYTES, EXPORT} <= found
     assert all(name == EXPORT or name.startswith("torch-") for name in found)
+
+
+# --- narrower encoders -----------------------------------------------------------------------------------------------
+
+WIDTH, RECOVER = "torch-prune-width", "torch-recover"
+
+
+def test_an_encoder_is_narrowed_alone_and_before_the_best_quantization():
+    plan = plan_of(torch_encoder(), FASTEST)
+    chains = [[link.technique for link in one.steps] for one in plan.candidates if one.steps[0].technique == WIDTH]
+    assert [WIDTH] in chains
+    assert any(len(chain) > 1 and catalogue()[chain[-1]].family == "quantization" for chain in chains)
+    assert all(one.steps[0].parameters["what"] == "feed-forward" for one in plan.candidates if one.technique == WIDTH)
+
+
+def test_with_texts_to_train_on_a_narrowed_encoder_is_trained_again():
+    world = torch_encoder()
+    dataset = world.dataset.model_copy(update={"training_examples": 800})
+    plan = PlanningAgent().plan(world.analysis, FASTEST, dataset)
+    chains = [[link.technique for link in one.steps] for one in plan.candidates]
+    assert [WIDTH, RECOVER] in [chain[:2] for chain in chains]
+    trained = [link for one in plan.candidates for link in one.steps if link.technique == RECOVER]
+    assert {link.parameters["learning_rate"] for link in trained} == {1e-4}
+    assert any("MiniLM" in one.predicted.basis for one in plan.candidates if one.steps[0].technique == WIDTH)
+
+
+def test_a_report_names_narrowing_among_the_opportunities():
+    found = opportunities(torch_encoder().analysis, FASTEST, catalogue())
+    assert any("of the feed-forward features removed" in one.title for one in found)
+
+
+def test_a_language_model_is_not_narrowed_unless_someone_asks_for_it():
+    assert not of(plan_of(torch_language_model()), WIDTH)

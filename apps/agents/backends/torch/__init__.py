@@ -2,8 +2,8 @@
 
 No hub is contacted: everything that a model needs comes with it. The libraries read these switches on import, so every
 module that imports them imports this package first. PyTorch unpickles nothing but weights, even in functions of its own
-that would unpickle more (such as `torch.export.load`). It looks for devices without initializing CUDA, because a process
-that has done so cannot fork (`sandbox.preloaded`).
+that would unpickle more (such as `torch.export.load`). It looks for devices without initializing CUDA, because a
+process that has done so cannot fork (`sandbox.preloaded`).
 
 transformers and the packages it builds on import more libraries than opening a model needs. Those are imported late:
 torchao is only needed to pack its own quantizations, SciPy to compare boxes when an object detector is trained, trio

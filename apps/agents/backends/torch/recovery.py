@@ -20,13 +20,15 @@ from apps.agents.backends.torch.training.examples import Examples, examples_of, 
 from apps.agents.backends.torch.training.losses import Loss, are_probabilities
 from apps.agents.backends.torch.training.module import check_same, to_save, trainable
 from apps.agents.backends.torch.training.precision import chosen, reproducible
+from apps.agents.backends.torch.training.reading import Reading
 from apps.agents.backends.torch.training.recipe import Recipe
 from apps.agents.backends.torch.training.report import evidence_of
 from apps.agents.backends.torch.training.state import State
 from apps.agents.backends.torch.training.step import Stepper, optimizer_of
-from apps.agents.backends.torch.training.teacher import Teacher
+from apps.agents.backends.torch.training.teacher import Asked, Teacher
 from apps.agents.backends.torch.training.trainer import Trainer
 from apps.agents.contracts.context import Context
+from apps.agents.contracts.dataset_spec import DatasetSpec
 from apps.agents.contracts.errors.techniques import TechniqueNoEffect
 from apps.agents.contracts.reports.dataset import Task
 from apps.agents.contracts.reports.model import ModelSummary
@@ -62,8 +64,7 @@ class RecoveryTraining(BaseOptimizationAgent):
         recipe = replace(recipe, precision=chosen(recipe.precision, device))
         size = max(1, recipe.batch_size // assignment.batch_divisor)
         examples = examples_of(assignment.dataset, learner, size, recipe.seed, device, label)
-        loss, teacher = self._judge(assignment, recipe, examples)
-        stepper = Stepper(learner, teacher, examples, loss, optimizer_of(learner.module, recipe), recipe)
+        stepper = self._stepper(assignment, learner, examples, recipe)
         self._state = Trainer(stepper, context, assignment.scratch, label).run()
         place(learner.module, "cpu")
         made = save_model(to_save(learner), assignment.out)
@@ -81,21 +82,37 @@ class RecoveryTraining(BaseOptimizationAgent):
             f"{state.held_out_before:.4g}."
         )
 
-    def _judge(self, assignment: Assignment, recipe: Recipe, examples: Examples) -> tuple[Loss, Teacher | None]:
-        """The loss, and the original where the loss takes its outputs."""
+    def _stepper(self, assignment: Assignment, learner: TorchModel, examples: Examples, recipe: Recipe) -> Stepper:
+        """With the loss, what it reads of outputs, and the original where the loss takes its outputs."""
         spec, summary = assignment.dataset.spec, examples.model.summary
         names = [output.name for output in summary.outputs]
         judged = names.index(judged_output(summary.outputs, spec.output).name)
-        original = self._original(assignment, examples.device)
+        original, reading = self._original(assignment, examples.device), Reading(judged, spec.pooling)
         batch = next(examples.checks())
         with torch.no_grad():
-            output = original.call(batch.tensors)[judged]
-        loss = Loss(spec.task, judged, recipe.distill, recipe.temperature, are_probabilities(output))
-        if not loss.needs_original(output, batch.labels):
-            return loss, None
-        keeps = spec.task is not Task.FIDELITY and not recipe.shift and not recipe.mirror
-        return loss, Teacher(original.call, judged, len(examples.part.indices), keeps)
+            output = reading(original.call(batch.tensors), batch.tensors)[judged]
+        loss = Loss(_task(spec), judged, recipe.distill, recipe.temperature, are_probabilities(output))
+        teacher = None
+        if loss.needs_original(output, batch.labels):
+            keeps = loss.task is not Task.FIDELITY and not recipe.shift and not recipe.mirror
+            teacher = Teacher(_asked(original, reading), judged, len(examples.part.indices), keeps)
+        optimizer, dropout = optimizer_of(learner.module, recipe), loss.learns_labels(output, batch.labels)
+        return Stepper(learner, teacher, examples, loss, optimizer, recipe, reading=reading, dropout=dropout)
 
     def _original(self, assignment: Assignment, device: str) -> TorchModel:
         """What the session started from, as the teacher."""
         return load_model(assignment.further_inputs[TEACHER].path, assignment.scratch, device=device)
+
+
+def _asked(original: TorchModel, reading: Reading) -> Asked:
+    """What the loss reads of the original's outputs."""
+
+    def ask(tensors: dict[str, torch.Tensor]) -> list[torch.Tensor]:
+        return reading(original.call(tensors), tensors)
+
+    return ask
+
+
+def _task(spec: DatasetSpec) -> Task:
+    """What is pooled is an embedding, with labels or without: its direction counts."""
+    return Task.EMBEDDING if spec.task is Task.FIDELITY and spec.pooling != "none" else spec.task

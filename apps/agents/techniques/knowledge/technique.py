@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from apps.agents.techniques.knowledge.cost import Cost, CostFacts, CostRule, usual_rule
@@ -64,6 +64,10 @@ class Cut:
     """The share of the work, and about that of the weights, that is gone."""
     lost_points: float
     """Of a metric in per cent, after a short training."""
+    basis: str = "The cut's numbers are those of a residual network on small images."
+    """Where the numbers come from."""
+    training: Mapping[str, Any] = field(default_factory=dict)
+    """How such a model has to be trained: parameters of the training, as far as that has them."""
 
 
 @dataclass(frozen=True)

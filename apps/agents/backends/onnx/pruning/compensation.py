@@ -15,12 +15,12 @@ from onnx import ModelProto
 
 from apps.agents.backends.onnx.pruning.channels import Kept
 from apps.agents.backends.onnx.pruning.flow import Flow
-from apps.agents.backends.onnx.pruning.least_squares import fit
-from apps.agents.backends.onnx.pruning.moments import Moments
 from apps.agents.backends.onnx.pruning.order import Aim, Order
 from apps.agents.backends.onnx.pruning.patches import Take, rows_of
 from apps.agents.backends.onnx.pruning.tracing import Layer, Trace
 from apps.agents.backends.onnx.pruning.weights import Weights
+from apps.agents.measuring.statistics.least_squares import fit
+from apps.agents.measuring.statistics.moments import Moments
 
 FITTED = frozenset({"Conv", "Gemm", "MatMul"})
 MOST_ROWS = 200_000

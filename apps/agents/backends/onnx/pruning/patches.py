@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import NodeProto
 
-from apps.agents.backends.onnx.pruning.moments import Stack
 from apps.agents.backends.onnx.pruning.tracing import attribute
 from apps.agents.backends.onnx.workbench import Array
+from apps.agents.measuring.statistics.moments import Stack
 
 Rows = tuple[Stack, Stack]
 Take = Callable[[int], NDArray[np.int64]]

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apps.agents.backends.onnx.pruning.groups import Group
-from apps.agents.backends.onnx.pruning.moments import Matrix
 from apps.agents.backends.onnx.pruning.statistics import Reading
 from apps.agents.backends.onnx.pruning.tracing import Trace
+from apps.agents.measuring.statistics.moments import Matrix
 
 IMPORTANCES = ("reconstruction", "variance", "l2")
 _TINY = 1e-10

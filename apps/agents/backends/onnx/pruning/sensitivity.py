@@ -13,12 +13,12 @@ from onnx import ModelProto
 
 from apps.agents.backends.onnx.pruning.flow import Flow
 from apps.agents.backends.onnx.pruning.groups import Group, readers_of
-from apps.agents.backends.onnx.pruning.moments import Matrix
 from apps.agents.backends.onnx.pruning.selection import Ranking
 from apps.agents.backends.onnx.pruning.statistics import Reading
 from apps.agents.backends.onnx.pruning.surgery import store
 from apps.agents.backends.onnx.pruning.tracing import Layer, Trace
 from apps.agents.evaluation.fidelity import energies
+from apps.agents.measuring.statistics.moments import Matrix
 
 KEPT_SHARE = 0.5
 """Of a group's channels, while its sensitivity is measured."""

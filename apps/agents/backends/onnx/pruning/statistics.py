@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from apps.agents.backends.onnx.pruning.channels import Ids
 from apps.agents.backends.onnx.pruning.flow import Flow
 from apps.agents.backends.onnx.pruning.groups import Group, readers_of
-from apps.agents.backends.onnx.pruning.moments import Matrix, Moments
 from apps.agents.backends.onnx.pruning.tracing import Layer, Trace
+from apps.agents.measuring.statistics.moments import Matrix, Moments
 
 SHRINKING = 1000
 """Covariances are drawn to their diagonals by `channels / (channels + SHRINKING × rows)`."""

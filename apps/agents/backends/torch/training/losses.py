@@ -40,6 +40,10 @@ class Loss:
             return hard
         return (1 - self.distill) * hard + self.distill * self._distance(given, wanted)
 
+    def learns_labels(self, output: Tensor, labels: Tensor | None) -> bool:
+        """Whether labels are a part of the loss of such a batch."""
+        return labels is not None and self.distill < 1 and self.reads(output, labels)
+
     def needs_original(self, output: Tensor, labels: Tensor | None) -> bool:
         """Whether the loss of such a batch takes the original's outputs."""
         return self.distill > 0 or labels is None or not self.reads(output, labels)

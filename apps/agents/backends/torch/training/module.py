@@ -73,15 +73,15 @@ def to_save(model: TorchModel) -> TorchModel:
     return replace(model, module=Named(model))
 
 
-def set_training(model: TorchModel, *, learn_statistics: bool) -> None:
+def set_training(model: TorchModel, *, learn_statistics: bool, dropout: bool = True) -> None:
     """Training mode, where the module has one that can be trusted; batch norms only if they are to learn."""
     if model.format is Format.TORCHSCRIPT:
         model.module.eval()
         return
-    model.module.train()
+    model.module.train(dropout)
     for part in model.module.modules():
-        if isinstance(part, torch.nn.modules.batchnorm._BatchNorm) and not learn_statistics:
-            part.eval()
+        if isinstance(part, torch.nn.modules.batchnorm._BatchNorm):
+            part.train(learn_statistics)
 
 
 def _rebuilt(module: torch.nn.Module) -> torch.nn.Module:

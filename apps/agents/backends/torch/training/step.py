@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -14,6 +14,7 @@ from apps.agents.backends.torch.training.examples import Batch, Examples
 from apps.agents.backends.torch.training.losses import Loss
 from apps.agents.backends.torch.training.module import set_training
 from apps.agents.backends.torch.training.precision import computing
+from apps.agents.backends.torch.training.reading import Reading
 from apps.agents.backends.torch.training.recipe import Recipe
 from apps.agents.backends.torch.training.teacher import Teacher
 
@@ -35,6 +36,10 @@ class Stepper:
     recipe: Recipe
     hold: Callable[[], None] | None = None
     """Puts back, after each step, what must not be learned away."""
+    reading: Reading = field(default_factory=lambda: Reading(0))
+    """What the loss reads; the teacher's answers are read in the same way."""
+    dropout: bool = True
+    """Off where the original's outputs are all that is learned: they are the same each time, and need no noise."""
 
     def step(self, number: int, rate: float) -> float:
         """Step `number` at this learning rate: its loss. What it draws depends on the seed and the number alone."""
@@ -42,7 +47,7 @@ class Stepper:
         batch = self.examples.batch(number)
         tensors = augmented(batch.tensors, self.recipe.shift, mirror=self.recipe.mirror)
         learning = self.recipe.learn_statistics and self.examples.batch_size > 1
-        set_training(self.model, learn_statistics=learning)
+        set_training(self.model, learn_statistics=learning, dropout=self.dropout)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["scale"]
         self.optimizer.zero_grad(set_to_none=True)
@@ -70,7 +75,7 @@ class Stepper:
         """In float32; the outputs that it reads come from the recipe's precision if it is `mixed`."""
         wanted = self.teacher.outputs(batch) if self.teacher is not None else None
         with computing(self.recipe.precision, self.examples.device) if mixed else nullcontext():
-            given = self.model.call(batch.tensors)
+            given = self.reading(self.model.call(batch.tensors), batch.tensors)
         return self.loss(given, wanted, batch.labels)
 
 
