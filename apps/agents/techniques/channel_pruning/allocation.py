@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from apps.agents.backends.onnx.pruning.groups import Group
-from apps.agents.backends.onnx.pruning.selection import Ranking
-from apps.agents.backends.onnx.pruning.tracing import Trace
+from apps.agents.techniques.channel_pruning.groups import ChannelLayer, Group, Traced
+from apps.agents.techniques.channel_pruning.selection import Ranking
 
 LEAST_SHARE = 0.125
 """Of a group's channels that stay whatever is asked for."""
@@ -26,7 +25,7 @@ class Work:
     """The multiply-accumulates of one example by layer, and how they follow from the widths of groups."""
 
     macs: Mapping[str, int]
-    """Of each layer, by its node's name; what is no layer counts under its own name and stays."""
+    """Of each layer, by its name; what is no layer counts under its own name and stays."""
     shares: Mapping[str, tuple[Mapping[str, float], ...]]
     """Of each layer, for its input and its output: the share of the channels that belong to each group."""
     widths: Mapping[str, int]
@@ -45,8 +44,8 @@ class Work:
         return factor
 
 
-def work_of(trace: Trace, groups: Sequence[Group], macs: Mapping[str, int]) -> Work:
-    """The work of a traced graph; `macs` by node. A depthwise layer's follow its channels once."""
+def work_of(trace: Traced[ChannelLayer], groups: Sequence[Group], macs: Mapping[str, int]) -> Work:
+    """The work of a traced model; `macs` by layer. A depthwise layer's follow its channels once."""
     by_root = {int(root): group.name for group in groups for root in group.roots}
     shares = {}
     for layer in trace.layers:
