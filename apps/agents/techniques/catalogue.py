@@ -13,6 +13,7 @@ from functools import cache
 from importlib import metadata
 
 from apps.agents.contracts.values import Value
+from apps.agents.techniques.keras_pruning import KERAS_PRUNING
 from apps.agents.techniques.library_calls import words_of
 from apps.agents.techniques.litert import LITERT_TECHNIQUES
 from apps.agents.techniques.onnx import ONNX_TECHNIQUES
@@ -45,6 +46,7 @@ BUILTIN: tuple[TechniqueSpec, ...] = (
     *TORCH_PRUNING_TECHNIQUES,
     *TORCH_TRAINING_TECHNIQUES,
     *TENSORFLOW_TECHNIQUES,
+    KERAS_PRUNING,
     *LITERT_TECHNIQUES,
 )
 

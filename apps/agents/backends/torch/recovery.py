@@ -16,8 +16,6 @@ from apps.agents.backends.torch.saving import save_model
 from apps.agents.backends.torch.training.examples import Examples, examples_of, training_part_of
 from apps.agents.backends.torch.training.losses import Loss, are_probabilities
 from apps.agents.backends.torch.training.module import check_same, to_save, trainable
-from apps.agents.backends.torch.training.recipe import Recipe
-from apps.agents.backends.torch.training.state import State
 from apps.agents.backends.torch.training.step import Stepper, optimizer_of
 from apps.agents.backends.torch.training.teacher import Teacher
 from apps.agents.backends.torch.training.trainer import Trainer
@@ -27,6 +25,8 @@ from apps.agents.contracts.reports.dataset import Task
 from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.datasets.dataset_fit import judged_output
 from apps.agents.techniques.base import Applied, Assignment, BaseOptimizationAgent
+from apps.agents.techniques.training.recipe import Recipe
+from apps.agents.techniques.training.state import State
 
 TEACHER = "teacher"
 

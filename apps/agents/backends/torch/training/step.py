@@ -14,8 +14,8 @@ from apps.agents.backends.torch.training.augmentation import augmented
 from apps.agents.backends.torch.training.examples import Batch, Examples
 from apps.agents.backends.torch.training.losses import Loss
 from apps.agents.backends.torch.training.module import set_training
-from apps.agents.backends.torch.training.recipe import Recipe
 from apps.agents.backends.torch.training.teacher import Teacher
+from apps.agents.techniques.training.recipe import Recipe
 
 SMALLEST_SCALE = 1e-4
 _USUAL = 3.0
