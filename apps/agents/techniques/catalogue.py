@@ -14,6 +14,7 @@ from importlib import metadata
 
 from apps.agents.contracts.values import Value
 from apps.agents.techniques.keras_pruning import KERAS_PRUNING
+from apps.agents.techniques.keras_training import KERAS_RECOVERY
 from apps.agents.techniques.library_calls import words_of
 from apps.agents.techniques.litert import LITERT_TECHNIQUES
 from apps.agents.techniques.onnx import ONNX_TECHNIQUES
@@ -47,6 +48,7 @@ BUILTIN: tuple[TechniqueSpec, ...] = (
     *TORCH_TRAINING_TECHNIQUES,
     *TENSORFLOW_TECHNIQUES,
     KERAS_PRUNING,
+    KERAS_RECOVERY,
     *LITERT_TECHNIQUES,
 )
 

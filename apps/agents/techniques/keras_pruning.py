@@ -18,6 +18,14 @@ _PARAMETERS = (
         help="Share of the multiply-accumulates to remove.",
     ),
     ParameterSpec(
+        name="weights_removed",
+        kind="number",
+        default=0.0,
+        minimum=0.0,
+        maximum=0.95,
+        help="Share of the numbers in kernels to remove as well: most of them may stand in layers that compute little.",
+    ),
+    ParameterSpec(
         name="multiple_of",
         kind="choice",
         default=8,

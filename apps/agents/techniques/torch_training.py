@@ -78,6 +78,8 @@ _PICTURES: tuple[ParameterSpec, ...] = (
     ),
 )
 
+RECOVERY_PARAMETERS = (*LENGTH, *_RATE, *_DISTILLATION, *_PICTURES)
+
 TORCH_TRAINING_TECHNIQUES: tuple[TechniqueSpec, ...] = (
     TechniqueSpec(
         name="torch-recover",
@@ -90,7 +92,7 @@ TORCH_TRAINING_TECHNIQUES: tuple[TechniqueSpec, ...] = (
         requires=("torch",),
         inputs=("teacher",),
         needs_training=True,
-        parameters=(*LENGTH, *_RATE, *_DISTILLATION, *_PICTURES),
+        parameters=RECOVERY_PARAMETERS,
         expectation=Expectation(size_ratio=1.0, speedup=1.0, metric_drop_points=0.0, risk=Risk.LOW),
         knowledge=RECOVERY,
         reference="Hinton et al. 2015, https://arxiv.org/abs/1503.02531; Loshchilov and Hutter 2017, "

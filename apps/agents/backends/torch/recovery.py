@@ -13,19 +13,20 @@ from apps.agents.backends.torch.engine import use_threads
 from apps.agents.backends.torch.loading import load_model
 from apps.agents.backends.torch.model import TorchModel
 from apps.agents.backends.torch.saving import save_model
-from apps.agents.backends.torch.training.examples import Examples, examples_of, training_part_of
+from apps.agents.backends.torch.training.examples import Examples, examples_of
 from apps.agents.backends.torch.training.losses import Loss, are_probabilities
 from apps.agents.backends.torch.training.module import check_same, to_save, trainable
 from apps.agents.backends.torch.training.step import Stepper, optimizer_of
 from apps.agents.backends.torch.training.teacher import Teacher
 from apps.agents.backends.torch.training.trainer import Trainer
 from apps.agents.contracts.context import Context
-from apps.agents.contracts.errors.techniques import TechniqueNoEffect
 from apps.agents.contracts.reports.dataset import Task
 from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.datasets.dataset_fit import judged_output
 from apps.agents.techniques.base import Applied, Assignment, BaseOptimizationAgent
+from apps.agents.techniques.training.places import training_part_of
 from apps.agents.techniques.training.recipe import Recipe
+from apps.agents.techniques.training.report import effect_of, evidence_of
 from apps.agents.techniques.training.state import State
 
 TEACHER = "teacher"
@@ -56,18 +57,11 @@ class RecoveryTraining(BaseOptimizationAgent):
         self._state = Trainer(stepper, context, assignment.scratch, label).run()
         learner.module.to("cpu")
         made = save_model(to_save(learner), assignment.out)
-        return Applied(made, _evidence(self._state, examples, device), {"steps": self._state.steps})
+        return Applied(made, evidence_of(self._state, examples, device), {"steps": self._state.steps})
 
     def effect(self, assignment: Assignment, before: ModelSummary, after: ModelSummary) -> str:
         """The held-out loss before and after. Raises `TechniqueNoEffect` where training did not lower it."""
-        state = self._state
-        if not state.best_step:
-            reason = f"{state.step:,} steps of training left the held-out loss at {state.held_out_before:.4g}"
-            raise TechniqueNoEffect(technique=assignment.spec.label, reason=reason)
-        return (
-            f"After {state.best_step:,} steps the loss on held-out examples is {state.held_out_best:.4g} instead of "
-            f"{state.held_out_before:.4g}."
-        )
+        return effect_of(self._state, assignment.spec.label)
 
     def _judge(self, assignment: Assignment, recipe: Recipe, examples: Examples) -> tuple[Loss, Teacher | None]:
         """The loss, and the original where the loss takes its outputs."""
@@ -87,19 +81,3 @@ class RecoveryTraining(BaseOptimizationAgent):
     def _original(self, assignment: Assignment, device: str) -> TorchModel:
         """What the session started from, as the teacher."""
         return load_model(assignment.further_inputs[TEACHER].path, assignment.scratch, device=device)
-
-
-def _evidence(state: State, examples: Examples, device: str) -> dict[str, object]:
-    return {
-        "steps": state.step,
-        "examples": len(examples.learned),
-        "examples_held_out": len(examples.held_out),
-        "passes": round(state.step / examples.batches_a_pass, 2),
-        "seconds": round(state.spent_s, 1),
-        "held_out_loss_before": state.held_out_before,
-        "held_out_loss_after": state.held_out_best,
-        "best_step": state.best_step,
-        "training_loss": state.training_loss,
-        "stopped_early": state.stopped_early,
-        "device": device,
-    }

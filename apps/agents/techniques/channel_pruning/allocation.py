@@ -35,6 +35,11 @@ class Work:
         """The multiply-accumulates that are left when groups keep so many channels."""
         return sum(macs * self._factor(name, kept) for name, macs in self.macs.items())
 
+    def removed(self, kept: Mapping[str, int]) -> float:
+        """The share that is gone, 0 to 1."""
+        whole = sum(self.macs.values())
+        return 1 - self.left(kept) / whole if whole else 0.0
+
     def _factor(self, name: str, kept: Mapping[str, int]) -> float:
         factor = 1.0
         for side in self.shares.get(name, ()):
@@ -87,10 +92,17 @@ def by_sensitivity(
     sensitivity: Mapping[str, float],
     macs_removed: float,
     multiple_of: int,
+    widest: Widths | None = None,
 ) -> Widths:
-    """Step by step, the group goes down a width that costs the output least for the work it saves."""
-    steps = {group.name: steps_of(group.width, multiple_of) for group in groups}
-    kept = {group.name: group.width for group in groups}
+    """Step by step, the group goes down a width that costs the output least for the work it saves.
+
+    No group is wider than in `widest`, which are widths that it may have.
+    """
+    kept = dict(widest) if widest else {group.name: group.width for group in groups}
+    steps = {
+        group.name: [width for width in steps_of(group.width, multiple_of) if width <= kept[group.name]]
+        for group in groups
+    }
 
     def noise(name: str, width: int) -> float:
         return sensitivity[name] * float(rankings[name].loss[width])

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic
+from typing import Any, Generic
 
 import numpy as np
 
@@ -23,6 +23,9 @@ class Anatomy(ABC, Generic[AnyLayer]):
     cuttable: tuple[Group, ...]
     uncut: tuple[Group, ...]
     work: Work
+    """Multiply-accumulates."""
+    stored: Work
+    """Numbers in kernels, in the place of multiply-accumulates."""
     parameters: int
 
     @abstractmethod
@@ -39,10 +42,18 @@ class Anatomy(ABC, Generic[AnyLayer]):
         left = self.parameters - self.parameters_gone(kept)
         return Workload(round(self.work.left(widths)), left, sum(widths.values()))
 
-    def uniform(self, macs_removed: float, multiple_of: int) -> Workload:
-        """When every group keeps the same share of its channels."""
-        widths = uniform(self.cuttable, self.work, macs_removed, multiple_of)
+    def left_of(self, widths: Widths) -> Workload:
+        """When each group has this width, whichever channels they are."""
         return self.left(widths, self.kept({g.name: np.arange(g.width) for g in self.cuttable}, widths))
+
+    def uniform_widths(self, targets: Sequence[tuple[Work, float]], multiple_of: int) -> Widths:
+        """Widths at which of each work at least the share that belongs to it is gone, if multiples allow that."""
+        found = [uniform(self.cuttable, work, asked, multiple_of) for work, asked in targets]
+        return {name: min(widths[name] for widths in found) for name in found[0]}
+
+    def targets(self, parameters: Mapping[str, Any]) -> tuple[tuple[Work, float], ...]:
+        """Of each work the share to remove, by `macs_removed` and `weights_removed`."""
+        return (self.work, float(parameters["macs_removed"])), (self.stored, float(parameters["weights_removed"]))
 
     def kept(self, orders: Mapping[str, Ids], widths: Widths) -> Kept:
         """The channels that stay when each group keeps the first of its order."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from apps.agents.techniques.channel_pruning.allocation import Widths, by_sensitivity, uniform
+from apps.agents.techniques.channel_pruning.allocation import Widths, by_sensitivity
 from apps.agents.techniques.channel_pruning.anatomy import Anatomy
 from apps.agents.techniques.channel_pruning.channels import Kept
 from apps.agents.techniques.channel_pruning.groups import AnyLayer, Group
@@ -62,20 +62,23 @@ class CutPlan:
 def plan_cut(anatomy: Anatomy[AnyLayer], look: Look, parameters: Mapping[str, Any], tell: Tell) -> CutPlan:
     """What to cut, from two looks at calibration examples: how channels vary, and what the output loses.
 
-    `parameters` are `macs_removed`, `multiple_of`, `importance` and `allocation`.
+    `parameters` are `macs_removed`, `weights_removed`, `multiple_of`, `importance` and `allocation`.
     """
     groups = anatomy.cuttable
     tell(0.0, f"looking at the channels of {len(groups)} groups")
     read = look.readings(groups)
     importance = str(parameters["importance"])
     rankings = {group.name: rank(group, read[group.name], look.made(group), importance) for group in groups}
-    asked, multiple = float(parameters["macs_removed"]), int(parameters["multiple_of"])
+    targets = anatomy.targets(parameters)
+    multiple = int(parameters["multiple_of"])
     found: dict[str, float] = {}
     if parameters["allocation"] == "uniform":
-        widths = uniform(groups, anatomy.work, asked, multiple)
+        widths = anatomy.uniform_widths(targets, multiple)
     else:
         found = _sensitivities(groups, look, read, rankings, tell)
-        widths = by_sensitivity(groups, anatomy.work, rankings, found, asked, multiple)
+        widths = {group.name: group.width for group in groups}
+        for work, asked in targets:
+            widths = by_sensitivity(groups, work, rankings, found, asked, multiple, widths)
     kept = anatomy.kept({name: one.order for name, one in rankings.items()}, widths)
     return CutPlan(widths, kept, found)
 

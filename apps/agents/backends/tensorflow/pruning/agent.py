@@ -47,15 +47,17 @@ class StructuredPruning(PruningAgent):
 
     def forecast(self, assignment: Assignment) -> Reduction:
         """As if every group kept the same share. Raises `TechniqueNotApplicable` where that removes too little."""
-        asked, multiple = float(assignment.parameters["macs_removed"]), int(assignment.parameters["multiple_of"])
-        found = Reduction(self._anatomy.whole, self._anatomy.uniform(asked, multiple))
-        if found.macs_removed < asked - _LACK:
-            reason = (
-                f"with widths in multiples of {multiple} at most {found.macs_removed:.0%} of its multiply-accumulates "
-                f"can be removed, and {asked:.0%} are asked for"
-            )
-            raise TechniqueNotApplicable(technique=assignment.spec.label, reason=reason)
-        return found
+        anatomy, multiple = self._anatomy, int(assignment.parameters["multiple_of"])
+        targets = anatomy.targets(assignment.parameters)
+        widths = anatomy.uniform_widths(targets, multiple)
+        for (work, asked), what in zip(targets, ("multiply-accumulates", "weights"), strict=True):
+            if (most := work.removed(widths)) < asked - _LACK:
+                reason = (
+                    f"with widths in multiples of {multiple} at most {most:.0%} of its {what} can be removed, and "
+                    f"{asked:.0%} are asked for"
+                )
+                raise TechniqueNotApplicable(technique=assignment.spec.label, reason=reason)
+        return Reduction(anatomy.whole, anatomy.left_of(widths))
 
     def apply(self, assignment: Assignment, context: Context) -> Applied:
         chosen, anatomy, flow = assignment.parameters, self._anatomy, _flow(assignment, self._anatomy.trace.model)

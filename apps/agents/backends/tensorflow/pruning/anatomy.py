@@ -9,6 +9,7 @@ from typing import Any
 
 from apps.agents.backends.tensorflow import cost
 from apps.agents.backends.tensorflow.loading import keras_model
+from apps.agents.backends.tensorflow.pruning.rows import weight_of
 from apps.agents.backends.tensorflow.pruning.rules import trace_channels
 from apps.agents.backends.tensorflow.pruning.surgery import sliced
 from apps.agents.backends.tensorflow.pruning.tracing import Layer, Trace
@@ -40,8 +41,10 @@ def examine(model: Any) -> KerasAnatomy:
     groups = groups_of(trace)
     cuttable = tuple(filter(is_cuttable, groups))
     uncut = tuple(group for group in groups if group.reason is not None)
-    macs = dict(_macs(trace))
-    return KerasAnatomy(trace, cuttable, uncut, work_of(trace, cuttable, macs), workload_of(model).parameters)
+    work = work_of(trace, cuttable, dict(_macs(trace)))
+    sizes = {layer.name: math.prod(weight_of(layer, layer.node.layer).shape) for layer in trace.layers}
+    stored = work_of(trace, cuttable, sizes)
+    return KerasAnatomy(trace, cuttable, uncut, work, stored, workload_of(model).parameters)
 
 
 def workload_of(model: Any) -> Workload:

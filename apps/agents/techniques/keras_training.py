@@ -1,0 +1,28 @@
+"""The techniques that train Keras models further."""
+
+from __future__ import annotations
+
+from apps.agents.contracts.formats import KERAS_FORMATS, Format
+from apps.agents.techniques.knowledge.torch_training import RECOVERY
+from apps.agents.techniques.spec import Expectation, Family, Risk, TechniqueSpec
+from apps.agents.techniques.torch_training import RECOVERY_PARAMETERS
+
+KERAS_RECOVERY = TechniqueSpec(
+    name="keras-recover",
+    family=Family.TRAINING,
+    label="Recovery training",
+    summary="Trains the model to recover what a change has cost, with labels and the original's outputs, on examples "
+    "of neither the validation nor the test part.",
+    formats=KERAS_FORMATS,
+    output_format=Format.KERAS,
+    requires=("tensorflow", "keras"),
+    inputs=("teacher",),
+    needs_training=True,
+    takes_strings=False,
+    parameters=RECOVERY_PARAMETERS,
+    expectation=Expectation(size_ratio=1.0, speedup=1.0, metric_drop_points=0.0, risk=Risk.LOW),
+    knowledge=RECOVERY,
+    reference="Hinton et al. 2015, https://arxiv.org/abs/1503.02531; Loshchilov and Hutter 2017, "
+    "https://arxiv.org/abs/1608.03983",
+    implementation="apps.agents.backends.tensorflow.learning.recovery:RecoveryTraining",
+)
