@@ -17,7 +17,7 @@ from apps.agents.contracts.formats import Format
 from apps.agents.techniques.channel_pruning.allocation import work_of
 from apps.agents.techniques.channel_pruning.anatomy import Anatomy
 from apps.agents.techniques.channel_pruning.channels import Kept
-from apps.agents.techniques.channel_pruning.groups import groups_of, is_cuttable
+from apps.agents.techniques.channel_pruning.groups import groups_of, is_cuttable, why_nothing
 from apps.agents.techniques.pruning import Workload
 
 
@@ -45,6 +45,12 @@ def examine(model: Any) -> KerasAnatomy:
     sizes = {layer.name: math.prod(weight_of(layer, layer.node.layer).shape) for layer in trace.layers}
     stored = work_of(trace, cuttable, sizes)
     return KerasAnatomy(trace, cuttable, uncut, work, stored, workload_of(model).parameters)
+
+
+def why_uncuttable(model: Any) -> str | None:
+    """Why nothing of a model may be cut; `None` where something may be."""
+    groups = groups_of(trace_channels(model))
+    return None if any(map(is_cuttable, groups)) else why_nothing([one for one in groups if one.reason is not None])
 
 
 def workload_of(model: Any) -> Workload:
