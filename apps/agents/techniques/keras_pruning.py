@@ -14,7 +14,7 @@ _PARAMETERS = (
         default=0.5,
         minimum=0.01,
         maximum=0.95,
-        search=(0.3, 0.5, 0.7),
+        search=(0.3, 0.5),
         help="Share of the multiply-accumulates to remove.",
     ),
     ParameterSpec(

@@ -137,7 +137,7 @@ def pruned(minutes: float, training: int) -> list[list[str]]:
 
 def test_a_keras_model_is_pruned_trained_again_exported_and_quantized_where_there_is_time():
     trained = ["keras-prune", "keras-recover", "litert-export"]
-    found = [chain for chain in pruned(30, training=800) if chain[1] == "keras-recover"]
+    found = [chain for chain in pruned(30, training=800) if "keras-recover" in chain]
     assert len(found) == 2
     assert all(chain[:3] == trained and chain[3] in ("litert-dynamic", "litert-static") for chain in found)
     for untrained in (pruned(3, training=800), pruned(30, training=0)):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from apps.agents.techniques.spec import TechniqueSpec
 
 LOSSES = ((0.0, 0.0), (0.3, 0.9), (0.5, 3.7), (0.7, 10.0), (0.95, 40.0))
-"""Points lost by the share of the work removed, without training, with straight lines between; estimated from 0.7 on."""
+"""Points lost by the share of the work removed, without training, in straight lines between; estimated from 0.7 on."""
 UNCERTAIN = 3.0
 """How many times that another network may lose."""
 UNMENDED = 10.0
