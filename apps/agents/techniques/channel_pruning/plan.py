@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from apps.agents.measuring.statistics.moments import Matrix
 from apps.agents.techniques.channel_pruning.allocation import Widths, by_sensitivity
 from apps.agents.techniques.channel_pruning.anatomy import Anatomy
 from apps.agents.techniques.channel_pruning.channels import Kept
 from apps.agents.techniques.channel_pruning.groups import AnyLayer, Group
-from apps.agents.techniques.channel_pruning.moments import Matrix
 from apps.agents.techniques.channel_pruning.readings import Reading
 from apps.agents.techniques.channel_pruning.selection import Ranking, rank
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from apps.agents.measuring.statistics.moments import Matrix
 from apps.agents.techniques.channel_pruning.channels import Ids
-from apps.agents.techniques.channel_pruning.moments import Matrix
 
 _DAMPING = 1e-4
 

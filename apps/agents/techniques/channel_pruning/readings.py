@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from apps.agents.measuring.statistics.moments import Matrix, Moments
 from apps.agents.techniques.channel_pruning.channels import Ids
-from apps.agents.techniques.channel_pruning.moments import Matrix, Moments
 
 SHRINKING = 1000
 """Covariances are drawn to their diagonals by `channels / (channels + SHRINKING × rows)`."""

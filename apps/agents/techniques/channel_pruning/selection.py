@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from apps.agents.measuring.statistics.moments import Matrix
 from apps.agents.techniques.channel_pruning.groups import Group
-from apps.agents.techniques.channel_pruning.moments import Matrix
 from apps.agents.techniques.channel_pruning.readings import Reading
 
 IMPORTANCES = ("reconstruction", "variance", "l2")

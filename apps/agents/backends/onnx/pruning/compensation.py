@@ -17,9 +17,9 @@ from apps.agents.backends.onnx.pruning.order import Aim, Order
 from apps.agents.backends.onnx.pruning.patches import rows_of
 from apps.agents.backends.onnx.pruning.tracing import Layer, Trace
 from apps.agents.backends.onnx.pruning.weights import Weights
+from apps.agents.measuring.statistics.least_squares import fit
+from apps.agents.measuring.statistics.moments import Moments
 from apps.agents.techniques.channel_pruning.channels import Kept
-from apps.agents.techniques.channel_pruning.least_squares import fit
-from apps.agents.techniques.channel_pruning.moments import Moments
 from apps.agents.techniques.channel_pruning.row_sample import RowSample
 
 FITTED = frozenset({"Conv", "Gemm", "MatMul"})

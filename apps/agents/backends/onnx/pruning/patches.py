@@ -11,7 +11,7 @@ from onnx import NodeProto
 
 from apps.agents.backends.onnx.pruning.tracing import attribute
 from apps.agents.backends.onnx.workbench import Array
-from apps.agents.techniques.channel_pruning.moments import Stack
+from apps.agents.measuring.statistics.moments import Stack
 from apps.agents.techniques.channel_pruning.row_sample import Take
 
 Rows = tuple[Stack, Stack]

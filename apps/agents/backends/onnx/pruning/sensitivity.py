@@ -15,8 +15,8 @@ from apps.agents.backends.onnx.pruning.flow import Flow
 from apps.agents.backends.onnx.pruning.surgery import store
 from apps.agents.backends.onnx.pruning.tracing import Layer, Trace
 from apps.agents.evaluation.fidelity import energies
+from apps.agents.measuring.statistics.moments import Matrix
 from apps.agents.techniques.channel_pruning.groups import Group, readers_of
-from apps.agents.techniques.channel_pruning.moments import Matrix
 from apps.agents.techniques.channel_pruning.prediction import merged, prediction_map
 from apps.agents.techniques.channel_pruning.readings import Reading
 from apps.agents.techniques.channel_pruning.selection import Ranking

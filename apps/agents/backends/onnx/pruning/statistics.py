@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from apps.agents.backends.onnx.pruning.flow import Flow
 from apps.agents.backends.onnx.pruning.tracing import Layer, Trace
+from apps.agents.measuring.statistics.moments import Matrix, Moments
 from apps.agents.techniques.channel_pruning.groups import Group, readers_of
-from apps.agents.techniques.channel_pruning.moments import Matrix, Moments
 from apps.agents.techniques.channel_pruning.readings import Reading, making_energy, reading_of
 
 ROWS_PER_BATCH = 2048

@@ -11,7 +11,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from apps.agents.backends.onnx.pruning.surgery import store
 from apps.agents.backends.onnx.pruning.tracing import Layer, attribute
 from apps.agents.backends.onnx.workbench import Array, names_read
-from apps.agents.techniques.channel_pruning.moments import Matrix
+from apps.agents.measuring.statistics.moments import Matrix
 
 _BIAS = 2
 """Place of a bias among the inputs of convolutions and `Gemm`."""

@@ -15,9 +15,9 @@ import numpy as np
 from apps.agents.backends.tensorflow.pruning.flow import Flow
 from apps.agents.backends.tensorflow.pruning.rows import Bare, features_of, matrix_of, read_by, rows_of, store_matrix
 from apps.agents.backends.tensorflow.pruning.tracing import Layer, Trace, nodes_by_name
+from apps.agents.measuring.statistics.least_squares import fit
+from apps.agents.measuring.statistics.moments import Moments
 from apps.agents.techniques.channel_pruning.channels import Kept
-from apps.agents.techniques.channel_pruning.least_squares import fit
-from apps.agents.techniques.channel_pruning.moments import Moments
 from apps.agents.techniques.channel_pruning.plan import Tell
 from apps.agents.techniques.channel_pruning.row_sample import RowSample
 

@@ -13,8 +13,8 @@ from apps.agents.backends.tensorflow.pruning.rows import read_by, weight_of
 from apps.agents.backends.tensorflow.pruning.surgery import cut
 from apps.agents.backends.tensorflow.pruning.tracing import Layer, Trace
 from apps.agents.evaluation.fidelity import energies
+from apps.agents.measuring.statistics.moments import Matrix, Moments
 from apps.agents.techniques.channel_pruning.groups import Group, everything, readers_of
-from apps.agents.techniques.channel_pruning.moments import Matrix, Moments
 from apps.agents.techniques.channel_pruning.prediction import merged, prediction_map
 from apps.agents.techniques.channel_pruning.readings import Reading, making_energy, reading_of
 from apps.agents.techniques.channel_pruning.selection import Ranking

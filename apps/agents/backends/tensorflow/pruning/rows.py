@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from apps.agents.backends.tensorflow.pruning.flow import Array
 from apps.agents.backends.tensorflow.pruning.tracing import Layer
-from apps.agents.techniques.channel_pruning.moments import Matrix, Stack
+from apps.agents.measuring.statistics.moments import Matrix, Stack
 from apps.agents.techniques.channel_pruning.row_sample import Take
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from apps.agents.techniques.channel_pruning.moments import Matrix, Moments
+from apps.agents.measuring.statistics.moments import Matrix, Moments
 
 FEW_ROWS = 10
 """The ridge is `1 + FEW_ROWS × features / rows` times what is asked for."""

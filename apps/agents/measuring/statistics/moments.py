@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,6 +39,24 @@ class Moments:
         self._yy = np.zeros(self._y0.shape)
         self._xx = np.zeros((*self._x0.shape, x.shape[2]))
         self._yx = np.zeros((*self._y0.shape, x.shape[2]))
+
+    def of_features(self, places: NDArray[np.int64]) -> Moments:
+        """The same of some of x's features alone."""
+        found = copy.copy(self)
+        found._x0, found._x = self._x0[:, places], self._x[:, places]
+        found._xx, found._yx = self._xx[:, places[:, None], places], self._yx[:, :, places]
+        return found
+
+    def about_zero(self) -> Moments:
+        """The same about zero instead of the means, for layers that have no bias."""
+        found = copy.copy(self)
+        x, y = self.mean_x, self.mean_y
+        found._xx = self.rows * (self.gram + x[:, :, None] * x[:, None, :])
+        found._yx = self.rows * (self.cross + y[:, :, None] * x[:, None, :])
+        found._yy = self.rows * (self.variance_y + np.square(y))
+        found._x0 = found._x = np.zeros_like(x)
+        found._y0 = found._y = np.zeros_like(y)
+        return found
 
     @property
     def mean_x(self) -> Matrix:
