@@ -141,7 +141,7 @@ def muted(array: np.ndarray, name: str, anatomy: KerasAnatomy, layer: str, kept:
 def both(trained: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Optimized, Optimized]:
     """Cut and fitted, and cut alone."""
     folder = tmp_path_factory.mktemp("both")
-    asked = {"macs_removed": 0.5, "calibration_examples": 128}
+    asked = {"macs_removed": 0.5, "calibration_examples": 96}
     return (
         made(trained, data, folder / "fitted", "keras-prune", **asked),
         made(trained, data, folder / "cut", "keras-prune", compensate=False, **asked),

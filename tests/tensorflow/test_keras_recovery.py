@@ -27,7 +27,7 @@ from apps.agents.techniques.training.trainer import CHECKPOINT_EVERY_S, Trainer
 from tests.agents.told import Told
 from tests.tensorflow.keras_lessons import accuracy, applied, assignment_of, made
 
-RECIPE = Recipe(steps=24, batch_size=16)
+RECIPE = Recipe(steps=16, batch_size=16)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def cut(trained: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture(scope="module")
 def recovered(cut: Path, trained: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Optimized, Told]:
     told = Told()
-    assignment = assignment_of(cut, data, tmp_path_factory.mktemp("recovered"), "keras-recover", steps=60)
+    assignment = assignment_of(cut, data, tmp_path_factory.mktemp("recovered"), "keras-recover", steps=40)
     assignment = replace(assignment, further_inputs={"teacher": ModelFile(format=Format.KERAS, path=trained)})
     return applied(assignment, told), told
 
@@ -53,7 +53,7 @@ def test_a_short_training_brings_back_most_of_what_was_lost(
     assert evidence["held_out_loss_after"] < 0.5 * evidence["held_out_loss_before"]
     whole, before, after = (accuracy(path, data) for path in (trained, cut, made.artifact))
     assert whole - after < 0.5 * (whole - before)
-    assert (evidence["steps"], evidence["examples"], evidence["examples_held_out"]) == (60, 1800, 200)
+    assert (evidence["steps"], evidence["examples"], evidence["examples_held_out"]) == (40, 1800, 200)
     assert "loss on held-out examples" in made.result.checks[1]
     assert {"training loss", "held-out loss"} <= set(told.metrics)
     assert any(eta is not None and eta > 0 for eta in told.etas_s)
@@ -106,7 +106,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(cut: Path, trained: Path,
     teach = killed.step
 
     def step(number: int, rate: float) -> float:
-        if number == 20:
+        if number == 12:
             raise KeyboardInterrupt
         return teach(number, rate)
 
