@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from keras import layers
 
+from apps.agents.backends.tensorflow.analysis import TensorFlowAnalysisEngine
 from apps.agents.backends.tensorflow.loading import keras_model
 from apps.agents.backends.tensorflow.pruning.anatomy import KerasAnatomy, examine, workload_of
 from apps.agents.backends.tensorflow.pruning.compensation import Compensation, fitted_layers
@@ -213,6 +214,9 @@ def test_what_cannot_be_cut_is_named(tmp_path: Path, data: Path):
         "logits": "goes to the model's output",
     }
     model.save(tmp_path / "model.keras")
+    told = TensorFlowAnalysisEngine(tmp_path / "model.keras", tmp_path).hindrances([])
+    assert told["keras-prune"].startswith("No channels of it can be cut: ")
+    assert "only goes into turn, a layer (Permute) whose channels cannot be followed" in told["keras-prune"]
     with pytest.raises(TechniqueNothingToPrune, match=r"only goes into turn, a layer \(Permute\)"):
         made(tmp_path / "model.keras", data, tmp_path / "made", "keras-prune")
 

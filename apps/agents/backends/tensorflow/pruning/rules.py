@@ -96,7 +96,15 @@ def _follow(trace: Trace, node: Node, *, repeated: bool) -> None:
     elif repeated and _is_made_anew(node):
         trace.pin(node, f"goes into {node.name}, which is used more than once")
     else:
+        _apply(rule, trace, node)
+
+
+def _apply(rule: Rule, trace: Trace, node: Node) -> None:
+    """Follow one layer. What a rule stumbles over, such as an axis of unknown length, is not followed and stays."""
+    try:
         rule(trace, node)
+    except (AttributeError, IndexError, TypeError, ValueError):
+        trace.pin(node, f"goes into {node.name} ({node.kind}), which could not be followed")
 
 
 def _is_made_anew(node: Node) -> bool:

@@ -106,10 +106,11 @@ class Trace:
 
 
 def nodes_of(model: Any) -> Iterator[Node]:
-    """The calls of a functional or sequential model of Keras 3, sources before readers."""
+    """The calls of a functional or sequential model of Keras 3, sources before readers; none of any other model."""
     graph = getattr(model, "_functional", None) or model
-    for depth in sorted(graph._nodes_by_depth, reverse=True):
-        for call in graph._nodes_by_depth[depth]:
+    by_depth = getattr(graph, "_nodes_by_depth", {})
+    for depth in sorted(by_depth, reverse=True):
+        for call in by_depth[depth]:
             if call.input_tensors:
                 yield Node(call.operation, tuple(call.input_tensors), tuple(call.outputs), call)
 
