@@ -150,7 +150,7 @@ def main() -> int:
     parser.add_argument("--removed", type=float, default=0.5, help="share of the multiply-accumulates (0.5)")
     parser.add_argument("--weights-removed", type=float, default=0.5, help="share of the kernels' numbers (0.5)")
     parser.add_argument("--training-share", type=float, default=0.7, help="of the training pictures (0.7)")
-    parser.add_argument("--learning-rate", type=float, default=0.001)
+    parser.add_argument("--learning-rate", type=float, default=0.0003)
     parser.add_argument("--distill", type=float, default=0.5)
     parser.add_argument("--mirror", action="store_true")
     given = parser.parse_args()

@@ -17,12 +17,14 @@ from apps.agents.backends.tensorflow.learning.losses import Loss
 from apps.agents.backends.tensorflow.learning.recovery import trainable
 from apps.agents.backends.tensorflow.learning.teacher import Teacher
 from apps.agents.backends.tensorflow.loading import keras_model
+from apps.agents.contracts.errors.techniques import TechniqueNoEffect
 from apps.agents.contracts.errors.training import ModelNotTrainable, TrainingPartMissing
 from apps.agents.contracts.formats import Format
 from apps.agents.contracts.reports.dataset import Task
 from apps.agents.measuring.protocol import ModelFile
 from apps.agents.techniques.base import Optimized
 from apps.agents.techniques.training.recipe import Recipe
+from apps.agents.techniques.training.state import State
 from apps.agents.techniques.training.trainer import CHECKPOINT_EVERY_S, Trainer
 from tests.agents.told import Told
 from tests.tensorflow.keras_lessons import accuracy, applied, assignment_of, made
@@ -40,7 +42,9 @@ def cut(trained: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture(scope="module")
 def recovered(cut: Path, trained: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Optimized, Told]:
     told = Told()
-    assignment = assignment_of(cut, data, tmp_path_factory.mktemp("recovered"), "keras-recover", steps=40)
+    assignment = assignment_of(
+        cut, data, tmp_path_factory.mktemp("recovered"), "keras-recover", steps=40, learning_rate=0.001
+    )
     assignment = replace(assignment, further_inputs={"teacher": ModelFile(format=Format.KERAS, path=trained)})
     return applied(assignment, told), told
 
@@ -71,6 +75,13 @@ def test_weights_that_cannot_learn_are_refused():
         trainable(halves, "Training")
     with pytest.raises(ModelNotTrainable, match="no weights that can be trained"):
         trainable(keras.Model(given, layers.ReLU()(given)), "Training")
+
+
+def test_a_training_that_wins_nothing_says_so(cut: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    idle = State(steps=5, interval=1, step=5, held_out_before=0.2)
+    monkeypatch.setattr(Trainer, "run", lambda self: idle)
+    with pytest.raises(TechniqueNoEffect, match=r"5 steps of training left the held-out loss at 0\.2"):
+        applied(assignment_of(cut, data, tmp_path, "keras-recover"))
 
 
 # --- interrupted ------------------------------------------------------------------------------------------------------

@@ -7,6 +7,11 @@ from apps.agents.techniques.knowledge.torch_training import RECOVERY
 from apps.agents.techniques.spec import Expectation, Family, Risk, TechniqueSpec
 from apps.agents.techniques.torch_training import RECOVERY_PARAMETERS
 
+_RATE = 0.0003
+"""A pruned model whose layers were fitted again starts well: larger steps first lose what fitting has won."""
+_PARAMETERS = tuple(
+    one.model_copy(update={"default": _RATE}) if one.name == "learning_rate" else one for one in RECOVERY_PARAMETERS
+)
 KERAS_RECOVERY = TechniqueSpec(
     name="keras-recover",
     family=Family.TRAINING,
@@ -19,7 +24,7 @@ KERAS_RECOVERY = TechniqueSpec(
     inputs=("teacher",),
     needs_training=True,
     takes_strings=False,
-    parameters=RECOVERY_PARAMETERS,
+    parameters=_PARAMETERS,
     expectation=Expectation(size_ratio=1.0, speedup=1.0, metric_drop_points=0.0, risk=Risk.LOW),
     knowledge=RECOVERY,
     reference="Hinton et al. 2015, https://arxiv.org/abs/1503.02531; Loshchilov and Hutter 2017, "

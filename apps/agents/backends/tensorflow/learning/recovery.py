@@ -50,6 +50,7 @@ class RecoveryTraining(BaseOptimizationAgent):
         training_part_of(assignment.dataset, assignment.spec.label)
 
     def apply(self, assignment: Assignment, context: Context) -> Applied:
+        """Raises `TechniqueNoEffect` where training did not lower the held-out loss: the weights are what they were."""
         use_threads(assignment.threads)
         label, recipe = assignment.spec.label, Recipe.of(assignment.parameters, assignment.seed)
         model = trainable(keras_of(assignment), label)
@@ -59,11 +60,12 @@ class RecoveryTraining(BaseOptimizationAgent):
             loss, teacher = _judge(assignment, recipe, examples, model.summary)
             learner = KerasLearner(model, teacher, examples, loss, recipe)
             self._state = Trainer(learner, context, assignment.scratch, label).run()
-            made = save_keras(model.keras, assignment.out)
+        effect_of(self._state, label)
+        made = save_keras(model.keras, assignment.out)
         return Applied(made, evidence_of(self._state, examples, _device()), {"steps": self._state.steps})
 
     def effect(self, assignment: Assignment, before: ModelSummary, after: ModelSummary) -> str:
-        """The held-out loss before and after. Raises `TechniqueNoEffect` where training did not lower it."""
+        """The held-out loss before and after."""
         return effect_of(self._state, assignment.spec.label)
 
 
