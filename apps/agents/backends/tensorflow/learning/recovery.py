@@ -6,6 +6,7 @@ As for PyTorch (`apps.agents.backends.torch.recovery`), with the same trainer, p
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,8 @@ from apps.agents.techniques.training.state import State
 from apps.agents.techniques.training.trainer import Trainer
 
 TEACHER = "teacher"
+PATIENCE = 8
+"""Of twelve checks: a network whose layers were fitted may get worse first, until the rate has fallen."""
 _WIDE = frozenset({"float32", "float64"})
 
 
@@ -52,7 +55,8 @@ class RecoveryTraining(BaseOptimizationAgent):
     def apply(self, assignment: Assignment, context: Context) -> Applied:
         """Raises `TechniqueNoEffect` where training did not lower the held-out loss: the weights are what they were."""
         use_threads(assignment.threads)
-        label, recipe = assignment.spec.label, Recipe.of(assignment.parameters, assignment.seed)
+        label = assignment.spec.label
+        recipe = replace(Recipe.of(assignment.parameters, assignment.seed), patience=PATIENCE)
         model = trainable(keras_of(assignment), label)
         size = max(1, recipe.batch_size // assignment.batch_divisor)
         examples = examples_of(assignment.dataset, model, size, recipe.seed, label)
