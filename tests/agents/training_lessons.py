@@ -14,13 +14,13 @@ from torch import nn
 from apps.agents.backends.torch.model import TorchModel
 from apps.agents.backends.torch.training.examples import Examples, examples_of
 from apps.agents.backends.torch.training.losses import Loss
-from apps.agents.backends.torch.training.recipe import Recipe
 from apps.agents.backends.torch.training.step import Stepper, optimizer_of
 from apps.agents.backends.torch.training.teacher import Teacher
 from apps.agents.backends.torch.training.trainer import Trainer
 from apps.agents.contracts.dataset_spec import DatasetSpec
 from apps.agents.contracts.reports.dataset import Task
 from apps.agents.datasets.loading import Dataset, load_dataset
+from apps.agents.techniques.training.recipe import Recipe
 from tests.agents.told import Told
 from tests.agents.torch_models import Convolutional, model_of
 

@@ -34,3 +34,19 @@ def mark(tmp_path: Path) -> object:
     """A file that must not be there in the end."""
     yield tmp_path / "mark"
     assert not (tmp_path / "mark").exists()
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The samples' pictures as an npz."""
+    from tests.tensorflow.keras_lessons import write_pictures
+
+    return write_pictures(tmp_path_factory.mktemp("data") / "images.npz")
+
+
+@pytest.fixture(scope="session")
+def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small Keras network that has learned them."""
+    from tests.tensorflow.keras_lessons import write_trained
+
+    return write_trained(tmp_path_factory.mktemp("model") / "model.keras", data)

@@ -14,85 +14,12 @@ from apps.agents.backends.tensorflow.channels import wiring_of
 from apps.agents.backends.tensorflow.clustering import clustered
 from apps.agents.backends.tensorflow.filters import thinned
 from apps.agents.backends.tensorflow.kernels import kernels_of
-from apps.agents.contracts.dataset_spec import DatasetKind, DatasetSpec
 from apps.agents.contracts.errors.techniques import TechniqueNotApplicable
-from apps.agents.contracts.formats import Format
-from apps.agents.contracts.reports.dataset import Task
-from apps.agents.datasets.loading import ArrayDataset, load_dataset
-from apps.agents.measuring.engine import open_engine
-from apps.agents.techniques.base import Assignment, Optimized, agent_for, spec_of
+from apps.agents.datasets.loading import ArrayDataset
+from apps.agents.techniques.base import agent_for
 from apps.agents.techniques.catalogue import BUILTIN
 from apps.agents.techniques.spec import Family
-
-SAMPLES = Path(__file__).resolve().parents[2] / "samples" / "fashion_mnist_test.npz"
-
-
-class Silent:
-    def progress(self, fraction: float, message: str, eta_s: float | None = None) -> None: ...
-
-    def log(self, message: str, level: str = "info") -> None: ...
-
-    def metric(self, name: str, value: float, step: int | None = None) -> None: ...
-
-
-def residual() -> Any:
-    """Convolutions whose outputs are added up, a depthwise one, and a dense layer behind a flattened map."""
-    given = keras.Input((28, 28, 1), name="image")
-    first = layers.Conv2D(16, 3, strides=2, padding="same", name="first")(given)
-    first = layers.ReLU()(layers.BatchNormalization()(first))
-    second = layers.Conv2D(16, 3, padding="same", activation="relu", name="second")(first)
-    joined = layers.Add()([first, second])
-    deep = layers.DepthwiseConv2D(3, padding="same", name="deep")(joined)
-    deep = layers.Conv2D(24, 1, activation="relu", name="wide")(deep)
-    flat = layers.Flatten()(layers.MaxPooling2D(2)(deep))
-    hidden = layers.Dense(32, activation="relu", name="hidden")(flat)
-    return keras.Model(given, layers.Dense(10, name="logits")(hidden))
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    stored = np.load(SAMPLES)
-    images = stored["image"].transpose(0, 2, 3, 1).astype(np.float32) / 255
-    path = tmp_path_factory.mktemp("data") / "images.npz"
-    np.savez(path, image=images, y=stored["y"])
-    return path
-
-
-@pytest.fixture(scope="module")
-def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    keras.utils.set_random_seed(0)
-    arrays, model = np.load(data), residual()
-    model.compile(keras.optimizers.Adam(2e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    model.fit(arrays["image"], arrays["y"], epochs=6, batch_size=64, verbose=0)
-    path = tmp_path_factory.mktemp("model") / "model.keras"
-    model.save(path)
-    return path
-
-
-def made(model: Path, data: Path, folder: Path, technique: str, **parameters: Any) -> Optimized:
-    (folder / "work").mkdir(parents=True)
-    (folder / "out").mkdir()
-    format = Format.KERAS_H5 if model.suffix == ".h5" else Format.KERAS  # noqa: A001
-    inputs = open_engine(format, model, folder / "work").summary.inputs
-    spec = DatasetSpec(kind=DatasetKind.NPZ, task=Task.CLASSIFICATION, training_share=0.5)
-    technique_spec, complete = spec_of(technique, parameters)
-    assignment = Assignment(
-        spec=technique_spec,
-        parameters=complete,
-        model=model,
-        dataset=load_dataset(data, spec, inputs, 0, scratch=folder / "work"),
-        scratch=folder / "work",
-        out=folder / "out",
-        format=format,
-    )
-    return agent_for(technique_spec).run(assignment, Silent())
-
-
-def accuracy(model: Path, data: Path) -> float:
-    arrays = np.load(data)
-    outputs = keras.models.load_model(model, compile=False).predict(arrays["image"][:1500], verbose=0)
-    return float(100 * (outputs.argmax(1) == arrays["y"][:1500]).mean())
-
+from tests.tensorflow.keras_lessons import accuracy, made
 
 # --- magnitude --------------------------------------------------------------------------------------------------------
 
@@ -234,4 +161,4 @@ def test_the_same_assignment_gives_the_same_bytes(technique: str, trained: Path,
 def test_every_technique_has_an_implementation_that_says_what_it_does(spec: Any):
     agent = agent_for(spec)
     assert type(agent).__doc__
-    assert spec.family in (Family.EXPORT, Family.PRUNING, Family.COMPRESSION, Family.QUANTIZATION)
+    assert spec.family in (Family.EXPORT, Family.PRUNING, Family.COMPRESSION, Family.QUANTIZATION, Family.TRAINING)

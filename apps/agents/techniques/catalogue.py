@@ -13,6 +13,8 @@ from functools import cache
 from importlib import metadata
 
 from apps.agents.contracts.values import Value
+from apps.agents.techniques.keras_pruning import KERAS_PRUNING
+from apps.agents.techniques.keras_training import KERAS_RECOVERY
 from apps.agents.techniques.library_calls import words_of
 from apps.agents.techniques.litert import LITERT_TECHNIQUES
 from apps.agents.techniques.onnx import ONNX_TECHNIQUES
@@ -51,6 +53,8 @@ BUILTIN: tuple[TechniqueSpec, ...] = (
     *TORCH_TRAINING_TECHNIQUES,
     *TORCH_DISTILLATION_TECHNIQUES,
     *TENSORFLOW_TECHNIQUES,
+    KERAS_PRUNING,
+    KERAS_RECOVERY,
     *LITERT_TECHNIQUES,
 )
 

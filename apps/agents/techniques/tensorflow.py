@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from apps.agents.contracts.criteria import Device
 from apps.agents.contracts.formats import KERAS_FORMATS, TENSORFLOW_FORMATS, Format
-from apps.agents.techniques.knowledge.tensorflow import CLUSTERING, DEFAULTS_ONLY, DefaultsOnly
+from apps.agents.techniques.knowledge.tensorflow import CLUSTERING, DEFAULTS_ONLY, FILTERS, DefaultsOnly
 from apps.agents.techniques.spec import Expectation, Family, ParameterSpec, Risk, TechniqueSpec
 
 _LAYERS = (
@@ -112,6 +112,7 @@ TENSORFLOW_TECHNIQUES: tuple[TechniqueSpec, ...] = (
         expectation=Expectation(size_ratio=1.9, speedup=1.3, metric_drop_points=2.0, risk=Risk.HIGH),
         reference="Li et al. 2017, https://arxiv.org/abs/1608.08710",
         agent="filters:FilterPruning",
+        knowledge=FILTERS,
     ),
     _on_layers(
         name="keras-magnitude-pruning",

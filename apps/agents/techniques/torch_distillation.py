@@ -5,7 +5,7 @@ from __future__ import annotations
 from apps.agents.contracts.formats import Format
 from apps.agents.techniques.knowledge.torch_distillation import NARROW, SHALLOW
 from apps.agents.techniques.spec import Expectation, Family, ParameterSpec, Risk, TechniqueSpec
-from apps.agents.techniques.torch_training import DISTILLATION, LENGTH, PICTURES, RATE
+from apps.agents.techniques.training.parameters import DISTILLATION, LENGTH, PICTURES, PRECISION, RATE
 
 _INITIAL = ParameterSpec(
     name="initial",
@@ -41,7 +41,7 @@ _ATTENTION = ParameterSpec(
     maximum=1000.0,
     help="Weight of the distance between attention maps, beside 1 for the outputs.",
 )
-_LEARNING = (*LENGTH, *RATE, *DISTILLATION)
+_LEARNING = (*LENGTH, *RATE, PRECISION, *DISTILLATION)
 _SOFT_LABELS = "Hinton et al. 2015, https://arxiv.org/abs/1503.02531"
 _CODE = "apps.agents.backends.torch.distillation.agent"
 

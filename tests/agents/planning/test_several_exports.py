@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from apps.agents.contracts.criteria import PROFILES
+from apps.agents.contracts.criteria import PROFILES, Budget
 from apps.agents.contracts.reports.analysis import AnalysisReport, Layer
 from apps.agents.contracts.reports.measurements import Latency, ModeLatency
 from apps.agents.contracts.state import Plan, SessionState, Status, StepRecord, StepRequest
@@ -124,6 +124,25 @@ def test_an_operator_that_costs_more_than_it_gives_stays_in_float_from_the_start
     static = [one for one in planned(LITERT.analysis).candidates if one.technique == "litert-static"]
     assert static[0].parameters["keep_float_operators"] == ["MUL"]
     assert "MUL stay in float, below 10 dB" in static[0].reason
+
+
+def pruned(minutes: float, training: int) -> list[list[str]]:
+    """The techniques of each planned candidate whose first link prunes."""
+    criteria = FASTEST.model_copy(update={"budget": Budget(minutes=minutes, candidates=6)})
+    dataset = KERAS.dataset.model_copy(update={"training_examples": training})
+    plan = PlanningAgent().plan(KERAS.analysis, criteria, dataset, exported=[LITERT.analysis])
+    chains = [[link.technique for link in one.steps] for one in plan.candidates]
+    return [chain for chain in chains if chain[0] == "keras-prune"]
+
+
+def test_a_keras_model_is_pruned_trained_again_exported_and_quantized_where_there_is_time():
+    trained = ["keras-prune", "keras-recover", "litert-export"]
+    found = [chain for chain in pruned(30, training=800) if "keras-recover" in chain]
+    assert len(found) == 2
+    assert all(chain[:3] == trained and chain[3] in ("litert-dynamic", "litert-static") for chain in found)
+    for untrained in (pruned(3, training=800), pruned(30, training=0)):
+        assert untrained
+        assert not any("keras-recover" in chain for chain in untrained)
 
 
 def test_the_plan_says_which_runtime_to_deploy_on_and_what_a_mode_of_it_is_worth():

@@ -10,6 +10,7 @@ import tensorflow as tf
 from apps.agents.analysis.engine import LayerTime, Sensitivity, Tell
 from apps.agents.backends.tensorflow import cost
 from apps.agents.backends.tensorflow.engine import TensorFlowEngine
+from apps.agents.backends.tensorflow.pruning.anatomy import why_uncuttable
 from apps.agents.contracts.criteria import Target
 from apps.agents.contracts.reports.analysis import Layer
 from apps.agents.measuring.engine import Feeds, Run
@@ -55,8 +56,11 @@ class TensorFlowAnalysisEngine(TensorFlowEngine):
         return ((XLA, self.compiled_session(target)),)
 
     def hindrances(self, batches: Sequence[Feeds]) -> Mapping[str, str]:
-        """Whether a technique finds something to change shows when it is applied."""
-        return {}
+        """Pruning, where none of the channels may be cut."""
+        if not self.model.is_keras_3:
+            return {}
+        reason = why_uncuttable(self.model.keras)
+        return {} if reason is None else {"keras-prune": f"No channels of it can be cut: {reason}."}
 
     def notes(self) -> tuple[str, ...]:
         return tuple(self._notes)

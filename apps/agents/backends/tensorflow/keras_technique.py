@@ -6,7 +6,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from apps.agents.backends.tensorflow.engine import use_threads
 from apps.agents.backends.tensorflow.kernels import kernels_of, sizes_of
+from apps.agents.backends.tensorflow.loading import load_opened
+from apps.agents.backends.tensorflow.opening import open_model
 from apps.agents.backends.tensorflow.saving import save_keras
 from apps.agents.backends.tensorflow.technique import TensorFlowTechnique
 from apps.agents.backends.tensorflow.training import recover
@@ -26,11 +29,8 @@ class KerasTechnique(TensorFlowTechnique):
 
     def keras(self, assignment: Assignment) -> Any:
         """The Keras model. Raises `TechniqueNotApplicable` for a model that only tf_keras reads."""
-        model = self.opened(assignment)
-        if not model.is_keras_3:
-            reason = f"it works on Keras 3 layers, but only {model.reader} reads this file; save it again with Keras 3"
-            raise TechniqueNotApplicable(technique=assignment.spec.label, reason=reason)
-        return model.keras
+        use_threads(assignment.threads)
+        return keras_of(assignment)
 
     def kernels(self, model: Any, assignment: Assignment) -> list[Any]:
         """The model's kernels as variables. Raises `TechniqueNotApplicable` if it has none."""
@@ -64,3 +64,12 @@ class KerasTechnique(TensorFlowTechnique):
 
     def sizes(self, assignment: Assignment, artifact: Path) -> dict[str, int]:
         return sizes_of(self._model, assignment, artifact)
+
+
+def keras_of(assignment: Assignment) -> Any:
+    """The Keras model. Raises `TechniqueNotApplicable` for a model that only tf_keras reads."""
+    model = load_opened(open_model(assignment.model, assignment.scratch), assignment.signature)
+    if not model.is_keras_3:
+        reason = f"it works on Keras 3 layers, but only {model.reader} reads this file; save it again with Keras 3"
+        raise TechniqueNotApplicable(technique=assignment.spec.label, reason=reason)
+    return model.keras

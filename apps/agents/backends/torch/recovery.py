@@ -16,24 +16,24 @@ from apps.agents.backends.torch.loading import load_model
 from apps.agents.backends.torch.model import TorchModel
 from apps.agents.backends.torch.placing import place
 from apps.agents.backends.torch.saving import save_model
-from apps.agents.backends.torch.training.examples import Examples, examples_of, training_part_of
+from apps.agents.backends.torch.training.examples import Examples, examples_of
 from apps.agents.backends.torch.training.losses import Loss, are_probabilities
 from apps.agents.backends.torch.training.module import check_same, to_save, trainable
 from apps.agents.backends.torch.training.precision import chosen, reproducible
 from apps.agents.backends.torch.training.reading import Reading
-from apps.agents.backends.torch.training.recipe import Recipe
-from apps.agents.backends.torch.training.report import evidence_of
-from apps.agents.backends.torch.training.state import State
 from apps.agents.backends.torch.training.step import Stepper, optimizer_of
 from apps.agents.backends.torch.training.teacher import Asked, Teacher
 from apps.agents.backends.torch.training.trainer import Trainer
 from apps.agents.contracts.context import Context
 from apps.agents.contracts.dataset_spec import DatasetSpec
-from apps.agents.contracts.errors.techniques import TechniqueNoEffect
 from apps.agents.contracts.reports.dataset import Task
 from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.datasets.dataset_fit import judged_output
 from apps.agents.techniques.base import Applied, Assignment, BaseOptimizationAgent
+from apps.agents.techniques.training.places import training_part_of
+from apps.agents.techniques.training.recipe import Recipe
+from apps.agents.techniques.training.report import effect_of, evidence_of
+from apps.agents.techniques.training.state import State
 
 TEACHER = "teacher"
 
@@ -73,14 +73,7 @@ class RecoveryTraining(BaseOptimizationAgent):
 
     def effect(self, assignment: Assignment, before: ModelSummary, after: ModelSummary) -> str:
         """The held-out loss before and after. Raises `TechniqueNoEffect` where training did not lower it."""
-        state = self._state
-        if not state.best_step:
-            reason = f"{state.step:,} steps of training left the held-out loss at {state.held_out_before:.4g}"
-            raise TechniqueNoEffect(technique=assignment.spec.label, reason=reason)
-        return (
-            f"After {state.best_step:,} steps the loss on held-out examples is {state.held_out_best:.4g} instead of "
-            f"{state.held_out_before:.4g}."
-        )
+        return effect_of(self._state, assignment.spec.label)
 
     def _stepper(self, assignment: Assignment, learner: TorchModel, examples: Examples, recipe: Recipe) -> Stepper:
         """With the loss, what it reads of outputs, and the original where the loss takes its outputs."""

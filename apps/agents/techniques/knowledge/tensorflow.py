@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from apps.agents.techniques.knowledge.profile import GraphProfile
-from apps.agents.techniques.knowledge.technique import Parameters, TechniqueKnowledge
+from apps.agents.techniques.knowledge.technique import Parameters, Superseded, TechniqueKnowledge
 from apps.agents.techniques.knowledge.variant import Variant
 
 if TYPE_CHECKING:
@@ -24,6 +24,13 @@ class DefaultsOnly(TechniqueKnowledge):
 
 
 DEFAULTS_ONLY = DefaultsOnly()
+FILTERS = DefaultsOnly(
+    superseded=Superseded(
+        by="keras-prune",
+        reason="Structured pruning chooses widths by what the output loses, and fits layers again. It is tried only if "
+        "the criteria name it.",
+    )
+)
 CLUSTERING = DefaultsOnly(
     forbids=(("pruning", "It trains the model again, after which weights no longer share values."),)
 )

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from apps.agents.backends.onnx.pruning.allocation import by_sensitivity, enough, steps_of, uniform
 from apps.agents.backends.onnx.pruning.flow import Flow
-from apps.agents.backends.onnx.pruning.selection import rank
 from apps.agents.backends.onnx.pruning.sensitivity import sensitivities
-from apps.agents.backends.onnx.pruning.statistics import readings
+from apps.agents.backends.onnx.pruning.statistics import making_energies, readings
+from apps.agents.techniques.channel_pruning.allocation import by_sensitivity, enough, steps_of, uniform
+from apps.agents.techniques.channel_pruning.selection import rank
 from tests.agents.backends.onnx_pruning.nets import Net, dissected, pictures
 
 EXAMPLES = pictures(96)
@@ -36,7 +36,7 @@ def test_reconstruction_keeps_one_of_two_channels_that_say_the_same(tmp_path: Pa
     anatomy = dissected(net.model(net.conv("last", wide, 5)), tmp_path)
     group = anatomy.cuttable[0]
     read = readings(anatomy.trace, [group], SEEN)[group.name]
-    clever, plain = (rank(anatomy.trace, group, read, name) for name in ("reconstruction", "variance"))
+    clever, plain = (rank(group, read, [], name) for name in ("reconstruction", "variance"))
     assert set(clever.order[:5]) >= {1, 2, 3, 4}
     assert clever.loss[5] < 0.01 < plain.loss[4]
     assert clever.loss[0] == pytest.approx(1.0)
@@ -51,7 +51,7 @@ def test_the_norm_of_the_weights_ranks_a_channel_of_small_weights_last(tmp_path:
     anatomy = dissected(net.model(net.conv("last", wide, 5)), tmp_path)
     net_group = anatomy.cuttable[0]
     read = readings(anatomy.trace, [net_group], SEEN)[net_group.name]
-    assert rank(anatomy.trace, net_group, read, "l2").order[-1] == 2
+    assert rank(net_group, read, making_energies(anatomy.trace, net_group), "l2").order[-1] == 2
 
 
 def test_a_layer_that_the_output_hardly_needs_is_cut_first(tmp_path: Path):
@@ -63,7 +63,7 @@ def test_a_layer_that_the_output_hardly_needs_is_cut_first(tmp_path: Path):
     anatomy = dissected(net.model(net.conv("last", total, 5)), tmp_path)
     groups = [one for one in anatomy.cuttable if one.name in ("main", "aside")]
     read = readings(anatomy.trace, groups, SEEN)
-    rankings = {one.name: rank(anatomy.trace, one, read[one.name], "reconstruction") for one in groups}
+    rankings = {one.name: rank(one, read[one.name], [], "reconstruction") for one in groups}
     found = sensitivities(anatomy.trace, groups, read, rankings, SEEN, lambda share, what: None)
     assert found["main"] > 100 * found["aside"]
     cut = by_sensitivity(groups, anatomy.work, rankings, found, 0.2, 4)

@@ -10,12 +10,12 @@ import pytest
 from onnx import ModelProto
 
 from apps.agents.backends.onnx.pruning.anatomy import Anatomy
-from apps.agents.backends.onnx.pruning.channels import Kept
 from apps.agents.backends.onnx.pruning.compensation import Compensation, FittedLayer
 from apps.agents.backends.onnx.pruning.flow import Flow
-from apps.agents.backends.onnx.pruning.groups import everything, without
 from apps.agents.backends.onnx.pruning.order import Order
 from apps.agents.backends.onnx.pruning.surgery import cut
+from apps.agents.techniques.channel_pruning.channels import Kept
+from apps.agents.techniques.channel_pruning.groups import everything, without
 from tests.agents.backends.onnx_pruning.nets import SIDE, Net, dissected, outputs, pictures
 
 EXAMPLES = pictures(96)

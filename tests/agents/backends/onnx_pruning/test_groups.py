@@ -9,8 +9,8 @@ import pytest
 from onnx import checker, helper
 
 from apps.agents.backends.onnx.pruning.anatomy import Anatomy
-from apps.agents.backends.onnx.pruning.groups import Group, everything, without
 from apps.agents.backends.onnx.pruning.surgery import cut
+from apps.agents.techniques.channel_pruning.groups import Group, everything, without
 from tests.agents.backends.onnx_pruning.nets import SIDE, Net, dissected, outputs, pictures, widths
 
 

@@ -8,8 +8,8 @@ from torch.nn import functional
 
 from apps.agents.backends.torch.training.augmentation import augmented
 from apps.agents.backends.torch.training.losses import Loss, are_probabilities
-from apps.agents.backends.torch.training.rate import rate_at
 from apps.agents.contracts.reports.dataset import Task
+from apps.agents.techniques.training.rate import rate_at
 
 LOGITS = torch.tensor([[2.0, -1.0, 0.5], [0.1, 3.0, -2.0]])
 TEACHER = torch.tensor([[1.0, 0.0, 0.0], [0.0, 2.0, 1.0]])

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from apps.agents.backends.torch.training.precision import chosen
-from apps.agents.backends.torch.training.recipe import Recipe
 from apps.agents.backends.torch.training.teacher import Teacher
 from apps.agents.contracts.errors.training import TrainingDiverged
+from apps.agents.techniques.training.recipe import Recipe
 from tests.agents.told import Told
 from tests.agents.training_lessons import EXAMPLES, Clock, network, trainer
 

@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from apps.agents.backends.torch.training.precision import computing, reproducible
-from apps.agents.backends.torch.training.recipe import Recipe
 from apps.agents.contracts.job import Event, Job
 from apps.agents.sandbox.process import JobFailed, run_job
+from apps.agents.techniques.training.recipe import Recipe
 from tests.agents import torch_models, torch_uploads
 from tests.agents.backends.training.test_recovery import LABELLED, SHORT, UPLOADS, examples
 from tests.agents.told import Told

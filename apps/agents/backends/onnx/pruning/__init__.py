@@ -1,6 +1,6 @@
 """Structured pruning of ONNX graphs without training: channels are cut, and the layers behind them fitted again.
 
-`channels` knows which channels stand or fall together, `rules` and `tracing` find that out from a graph, `groups` says
-what can be cut and what not. `statistics` looks at activations, `selection` ranks channels, `allocation` shares out the
-target, `surgery` cuts, `compensation` fits what is left by least squares. `agent` puts them in order.
+What is the same for every framework stands in `apps.agents.techniques.channel_pruning`. Here `rules` and `tracing`
+follow channels through a graph, `statistics` looks at activations, `sensitivity` at outputs, `plan` chooses what goes,
+`surgery` cuts, `compensation` fits what is left by least squares. `agent` puts them in order.
 """

@@ -10,7 +10,7 @@ from onnx import ModelProto, checker, shape_inference
 
 from apps.agents.backends.onnx import files
 from apps.agents.backends.onnx.graph import library_words
-from apps.agents.backends.onnx.pruning.anatomy import Anatomy, examine, why_nothing
+from apps.agents.backends.onnx.pruning.anatomy import Anatomy, examine
 from apps.agents.backends.onnx.pruning.compensation import Compensation, FittedLayer
 from apps.agents.backends.onnx.pruning.flow import Flow
 from apps.agents.backends.onnx.pruning.plan import Choice, CutPlan, Planner
@@ -20,6 +20,7 @@ from apps.agents.contracts.context import Context
 from apps.agents.contracts.errors.techniques import TechniqueNotApplicable, TechniqueNothingToPrune
 from apps.agents.contracts.reports.measurements import LatencyComparison
 from apps.agents.techniques.base import Applied, Assignment
+from apps.agents.techniques.channel_pruning.groups import why_nothing
 from apps.agents.techniques.pruning import PruningAgent, Reduction
 from apps.agents.techniques.speed_target import Found, SpeedGoal, SpeedSearch, time_beside
 

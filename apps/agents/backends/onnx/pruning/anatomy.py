@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,18 +10,23 @@ from onnx import ModelProto
 
 from apps.agents.backends.onnx import files
 from apps.agents.backends.onnx.normalization import normalized
-from apps.agents.backends.onnx.pruning.allocation import Widths, Work, uniform, work_of
-from apps.agents.backends.onnx.pruning.channels import Kept
-from apps.agents.backends.onnx.pruning.groups import Group, everything, groups_of, without
 from apps.agents.backends.onnx.pruning.rules import trace_channels
 from apps.agents.backends.onnx.pruning.surgery import sliced
 from apps.agents.backends.onnx.pruning.tracing import Shapes, Trace
 from apps.agents.backends.onnx.pruning.workload import costs_of, macs_of, workload
 from apps.agents.backends.onnx.workbench import fold
 from apps.agents.measuring.engine import Feeds
+from apps.agents.techniques.channel_pruning.allocation import Widths, Work, uniform, work_of
+from apps.agents.techniques.channel_pruning.channels import Kept
+from apps.agents.techniques.channel_pruning.groups import (
+    Group,
+    everything,
+    groups_of,
+    is_cuttable,
+    why_nothing,
+    without,
+)
 from apps.agents.techniques.pruning import Workload
-
-_REASONS_TOLD = 3
 
 
 @dataclass(frozen=True)
@@ -77,17 +81,3 @@ def why_uncuttable(proto: ModelProto, shapes: Shapes) -> str | None:
     """Why nothing of a folded graph may be cut, by the shapes of a run; `None` where something may be."""
     groups = groups_of(trace_channels(proto, shapes))
     return None if any(map(is_cuttable, groups)) else why_nothing([one for one in groups if one.reason is not None])
-
-
-def is_cuttable(group: Group) -> bool:
-    """Whether a channel of the group may go."""
-    return group.reason is None and group.width > 1
-
-
-def why_nothing(uncut: Sequence[Group]) -> str:
-    """Why no group may be cut, with the reasons of the first few."""
-    if not uncut:
-        return "it has no convolution and no matrix product with stored weights whose channels could be followed"
-    told = [f"{group.name} {group.reason}" for group in uncut[:_REASONS_TOLD]]
-    more = len(uncut) - len(told)
-    return "; ".join(told) + (f"; and {more} more" if more else "")

@@ -10,23 +10,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from onnx import ModelProto
 
-from apps.agents.backends.onnx.pruning.channels import Kept
 from apps.agents.backends.onnx.pruning.flow import Flow
 from apps.agents.backends.onnx.pruning.order import Aim, Order
-from apps.agents.backends.onnx.pruning.patches import Take, rows_of
+from apps.agents.backends.onnx.pruning.patches import rows_of
 from apps.agents.backends.onnx.pruning.tracing import Layer, Trace
 from apps.agents.backends.onnx.pruning.weights import Weights
 from apps.agents.measuring.statistics.least_squares import fit
 from apps.agents.measuring.statistics.moments import Moments
+from apps.agents.techniques.channel_pruning.channels import Kept
+from apps.agents.techniques.channel_pruning.row_sample import RowSample
 
 FITTED = frozenset({"Conv", "Gemm", "MatMul"})
-MOST_ROWS = 200_000
-"""Of one layer; more say nothing new of its covariances."""
-ROWS_PER_FEATURE = 25
-LEAST_ROWS = 20_000
 
 Tell = Callable[[float, str], None]
 
@@ -69,7 +65,7 @@ class Compensation:
         """Of the layer's input as it is now, and of what it is to give for it."""
         moments, kernel, groups = Moments(), weights.kernel(layer), weights.groups(layer)
         features = weights.read(layer).shape[-1]
-        take = _Sample(features, self.flow.examples, self.seed)
+        take = RowSample(features, self.flow.examples, self.seed)
         stays = np.flatnonzero(self.kept[layer.ids_out])
         read = [layer.source, *([aim.given] if aim.given else [])]
         place = -1 if not kernel else 1
@@ -78,23 +74,3 @@ class Compensation:
             target = target - given[0] if given else target
             moments.add(*rows_of(layer.node, source, target, kernel, groups, take.of(len(source))))
         return moments
-
-
-class _Sample:
-    """Draws as many rows of each batch as a layer's covariances need, the same ones every time."""
-
-    def __init__(self, features: int, examples: int, seed: int) -> None:
-        rows = min(MOST_ROWS, max(LEAST_ROWS, ROWS_PER_FEATURE * features))
-        self._each = -(-rows // examples)
-        self._random = np.random.default_rng(seed)
-
-    def of(self, examples: int) -> Take:
-        """For a batch of so many examples."""
-
-        def take(places: int) -> NDArray[np.int64]:
-            wanted = min(places, self._each * examples)
-            if wanted == places:
-                return np.arange(places)
-            return np.sort(self._random.choice(places, wanted, replace=False))
-
-        return take

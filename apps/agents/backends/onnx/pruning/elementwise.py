@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from onnx import NodeProto
 
-from apps.agents.backends.onnx.pruning.channels import Axis
 from apps.agents.backends.onnx.pruning.tracing import Trace, pin_all
+from apps.agents.techniques.channel_pruning.channels import Axis
 
 
 def elementwise(trace: Trace, node: NodeProto) -> None:

@@ -8,9 +8,9 @@ from functools import cached_property
 
 from onnx import NodeProto
 
-from apps.agents.backends.onnx.pruning.channels import Kept
 from apps.agents.backends.onnx.pruning.tracing import Layer, Trace
 from apps.agents.backends.onnx.workbench import names_read
+from apps.agents.techniques.channel_pruning.channels import Kept
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +12,9 @@ from onnx import NodeProto
 from apps.agents.backends.onnx.pruning.tracing import attribute
 from apps.agents.backends.onnx.workbench import Array
 from apps.agents.measuring.statistics.moments import Stack
+from apps.agents.techniques.channel_pruning.row_sample import Take
 
 Rows = tuple[Stack, Stack]
-Take = Callable[[int], NDArray[np.int64]]
-"""Of so many places, the numbers of those to take."""
 
 
 def patches(node: NodeProto, source: Array, kernel: Sequence[int]) -> NDArray[np.float32]:

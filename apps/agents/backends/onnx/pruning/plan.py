@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from apps.agents.backends.onnx.pruning.allocation import Widths, by_sensitivity, uniform
 from apps.agents.backends.onnx.pruning.anatomy import Anatomy
-from apps.agents.backends.onnx.pruning.channels import Kept
 from apps.agents.backends.onnx.pruning.flow import Flow
-from apps.agents.backends.onnx.pruning.selection import Ranking, rank
 from apps.agents.backends.onnx.pruning.sensitivity import sensitivities
-from apps.agents.backends.onnx.pruning.statistics import readings
+from apps.agents.backends.onnx.pruning.statistics import making_energies, readings
+from apps.agents.techniques.channel_pruning.allocation import Widths, by_sensitivity, uniform
+from apps.agents.techniques.channel_pruning.channels import Kept
+from apps.agents.techniques.channel_pruning.selection import Ranking, rank
 from apps.agents.techniques.pruning import channels_by_layer
 
 SENSITIVITY_EXAMPLES = 128
@@ -83,7 +83,8 @@ class Planner:
         tell(0.0, f"looking at the channels of {len(groups)} groups")
         read = readings(trace, groups, self.flow, self.seed)
         rankings = {
-            group.name: rank(trace, group, read[group.name], str(self.parameters["importance"])) for group in groups
+            group.name: rank(group, read[group.name], making_energies(trace, group), str(self.parameters["importance"]))
+            for group in groups
         }
         found = None
         if self.parameters["allocation"] != "uniform":

@@ -12,17 +12,17 @@ import numpy as np
 from onnx import ModelProto
 
 from apps.agents.backends.onnx.pruning.flow import Flow
-from apps.agents.backends.onnx.pruning.groups import Group, readers_of
-from apps.agents.backends.onnx.pruning.selection import Ranking
-from apps.agents.backends.onnx.pruning.statistics import Reading
 from apps.agents.backends.onnx.pruning.surgery import store
 from apps.agents.backends.onnx.pruning.tracing import Layer, Trace
 from apps.agents.evaluation.fidelity import energies
 from apps.agents.measuring.statistics.moments import Matrix
+from apps.agents.techniques.channel_pruning.groups import Group, readers_of
+from apps.agents.techniques.channel_pruning.prediction import merged, prediction_map
+from apps.agents.techniques.channel_pruning.readings import Reading
+from apps.agents.techniques.channel_pruning.selection import Ranking
 
 KEPT_SHARE = 0.5
 """Of a group's channels, while its sensitivity is measured."""
-_DAMPING = 1e-4
 
 
 def sensitivities(
@@ -59,27 +59,12 @@ def _merged(trace: Trace, group: Group, read: Sequence[Reading], kept: np.ndarra
     proto.CopyFrom(trace.proto)
     stored = {tensor.name: tensor for tensor in proto.graph.initializer}
     for layer, reading in zip(readers_of(trace, group), read, strict=True):
-        store(stored[layer.weight], _weight(trace, group, layer, _map(reading.covariance, kept)))
+        store(stored[layer.weight], _weight(trace, group, layer, prediction_map(reading.covariance, kept)))
     return proto
 
 
-def _map(covariance: Matrix, kept: np.ndarray) -> Matrix:
-    """[classes, classes]: what of each class (a row) the kept ones (the columns that are not zero) predict."""
-    inner = covariance[np.ix_(kept, kept)]
-    damped = inner + (_DAMPING * np.trace(inner) / len(kept) + 1e-12) * np.eye(len(kept))
-    found = np.zeros_like(covariance)
-    found[:, kept] = np.linalg.solve(damped, covariance[kept]).T
-    found[kept] = np.eye(len(covariance))[kept]
-    return found
-
-
 def _weight(trace: Trace, group: Group, layer: Layer, predicted: Matrix) -> np.ndarray:
-    """The layer's weight with the group's rows moved to those that stay; a flattened picture, place by place."""
     assert layer.ids_in is not None, "a reader's channels are known"
-    weight = np.moveaxis(trace.stored[layer.weight].astype(np.float64), layer.input_axis, 0).copy()
-    roots = trace.channels.roots(layer.ids_in)
-    places = [np.flatnonzero(roots == one) for one in group.roots.tolist()]
-    if len({len(one) for one in places}) == 1:
-        for line in np.stack(places, 1):
-            weight[line] = np.tensordot(predicted.T, weight[line], 1)
-    return np.moveaxis(weight, 0, layer.input_axis)
+    weight = np.moveaxis(trace.stored[layer.weight], layer.input_axis, 0)
+    moved = merged(weight, trace.channels.roots(layer.ids_in), group.roots, predicted)
+    return np.moveaxis(moved, 0, layer.input_axis)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from apps.agents.backends.onnx.pruning.channels import Kept
 from apps.agents.backends.onnx.pruning.tracing import Count, Trace
 from apps.agents.backends.onnx.workbench import Array
+from apps.agents.techniques.channel_pruning.channels import Kept
 
 
 def cut(trace: Trace, kept: Kept) -> ModelProto:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
-from apps.agents.backends.onnx.pruning.channels import Axis, Channels, Ids
 from apps.agents.backends.onnx.workbench import Array, names_read
+from apps.agents.techniques.channel_pruning.channels import Axis, Channels, Ids
 
 Shapes = Mapping[str, tuple[int, ...]]
 

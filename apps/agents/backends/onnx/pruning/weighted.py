@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from onnx import NodeProto
 
-from apps.agents.backends.onnx.pruning.channels import Axis, Ids
 from apps.agents.backends.onnx.pruning.tracing import Count, Layer, Trace, attribute, pin_all
+from apps.agents.techniques.channel_pruning.channels import Axis, Ids
 
 _CHANNELS = 1
 """The axis of channels in what convolutions read and give."""

@@ -25,9 +25,6 @@ from apps.agents.backends.torch.training.examples import Examples, examples_of
 from apps.agents.backends.torch.training.losses import are_probabilities
 from apps.agents.backends.torch.training.module import to_save, trainable
 from apps.agents.backends.torch.training.precision import chosen, reproducible
-from apps.agents.backends.torch.training.recipe import Recipe
-from apps.agents.backends.torch.training.report import evidence_of
-from apps.agents.backends.torch.training.state import State
 from apps.agents.backends.torch.training.step import Stepper, optimizer_of
 from apps.agents.backends.torch.training.teacher import Teacher
 from apps.agents.backends.torch.training.trainer import Trainer
@@ -36,6 +33,9 @@ from apps.agents.contracts.reports.dataset import Task
 from apps.agents.datasets.dataset_fit import judged_output
 from apps.agents.techniques.base import Applied, Assignment
 from apps.agents.techniques.distillation import DistillationAgent, Lesson, StudentSize, check_student
+from apps.agents.techniques.training.recipe import Recipe
+from apps.agents.techniques.training.report import evidence_of
+from apps.agents.techniques.training.state import State
 
 TEACHER = "teacher"
 ROWS = 2

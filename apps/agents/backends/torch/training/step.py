@@ -15,8 +15,8 @@ from apps.agents.backends.torch.training.losses import Loss
 from apps.agents.backends.torch.training.module import set_training
 from apps.agents.backends.torch.training.precision import computing
 from apps.agents.backends.torch.training.reading import Reading
-from apps.agents.backends.torch.training.recipe import Recipe
 from apps.agents.backends.torch.training.teacher import Teacher
+from apps.agents.techniques.training.recipe import Recipe
 
 SMALLEST_SCALE = 1e-4
 _USUAL = 3.0

@@ -1,39 +1,73 @@
-"""Trains a module on a data set's training part, within its minutes, and so that it can be interrupted.
-
-A training that goes on from a checkpoint gives the weights of one that was never interrupted. Where the recipe gives
-minutes instead of steps, the first attempt measures what a step takes and lays the schedule out; where the machine's
-pace changes, what is left of it is laid out anew.
-"""
+"""PyTorch's side of the trainer: a module, its optimizer and its teacher as a `Learner`."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from math import isfinite
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from apps.agents.backends.torch.training import layout
-from apps.agents.backends.torch.training.rate import rate_at
-from apps.agents.backends.torch.training.state import (
-    Checkpoint,
-    State,
-    Weights,
-    copied,
-    read_checkpoint,
-    write_checkpoint,
-)
+from apps.agents.backends.torch.training.state import Checkpoint, Weights, copied, read_checkpoint, write_checkpoint
 from apps.agents.backends.torch.training.step import Stepper
 from apps.agents.contracts.context import Context
-from apps.agents.contracts.errors.training import TrainingDiverged
+from apps.agents.techniques.training import trainer
+from apps.agents.techniques.training.recipe import Recipe
+from apps.agents.techniques.training.state import State
 
-WARM_STEPS, TIMED_STEPS = 2, 5
-CHECKPOINT_EVERY_S = 20.0
-TELL_EVERY_S = 1.0
-TRAINING_LOSS, HELD_OUT_LOSS = "training loss", "held-out loss"
-CHECKPOINT = "training.pt"
+
+@dataclass
+class TorchLearner:
+    """Steps and checks are the stepper's; weights are state dicts."""
+
+    stepper: Stepper
+    _fresh: dict[str, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._fresh = {"state": {}, "param_groups": self.stepper.optimizer.state_dict()["param_groups"]}
+
+    @property
+    def recipe(self) -> Recipe:
+        return self.stepper.recipe
+
+    def step(self, number: int, rate: float) -> float:
+        return self.stepper.step(number, rate)
+
+    def check(self) -> float:
+        return self.stepper.check()
+
+    def copied(self) -> Weights:
+        return copied(self.stepper.model.module)
+
+    def restore(self, weights: Weights) -> None:
+        self.stepper.model.module.load_state_dict(weights)
+
+    def forget(self) -> None:
+        self.stepper.optimizer.load_state_dict(self._fresh)
+
+    def finish(self) -> None:
+        self.stepper.model.module.eval()
+
+    def write(self, file: Path, state: State, best: Weights) -> None:
+        stepper = self.stepper
+        answers = stepper.teacher.kept if stepper.teacher is not None else {}
+        weights, optimizer = stepper.model.module.state_dict(), stepper.optimizer.state_dict()
+        write_checkpoint(file, Checkpoint(state, weights, best, optimizer, answers))
+
+    def read(self, file: Path) -> tuple[State, Weights]:
+        kept = read_checkpoint(file)
+        self.restore(kept.model)
+        self.stepper.optimizer.load_state_dict(kept.optimizer)
+        if self.stepper.teacher is not None:
+            self.stepper.teacher.kept = kept.answers
+        return kept.state, kept.best
+
+    def alone(self) -> AbstractContextManager[object]:
+        forked: AbstractContextManager[object] = torch.random.fork_rng(devices=[])
+        return forked
 
 
 @dataclass
@@ -48,147 +82,6 @@ class Trainer:
     clock: Callable[[], float] = time.monotonic
 
     def run(self) -> State:
-        """Train, and leave the weights in the module that were best on the held-out examples.
-
-        Raises `TrainingDiverged` where the loss is no number any more.
-        """
-        with torch.random.fork_rng(devices=[]):
-            return self._run()
-
-    def _run(self) -> State:
-        self._started = self._kept_at = self._told_at = self.clock()
-        state, best = self._resumed() or self._begun()
-        self._spent_before = state.spent_s
-        self._started = self.clock()
-        losses: list[float] = []
-        self._untold: list[float] = []
-        while not state.done:
-            losses.append(self._step(state))
-            self._untold.append(losses[-1])
-            if state.step >= min(state.next_check, state.steps) or self._late():
-                best = self._checked(state, best, losses)
-                losses = []
-            elif self.clock() - self._told_at >= TELL_EVERY_S:
-                self._tell(state)
-        state.spent_s = self._spent()
-        self.stepper.model.module.load_state_dict(best)
-        self.stepper.model.module.eval()
-        return state
-
-    # --- begin --------------------------------------------------------------------------------------------------------
-
-    def _resumed(self) -> tuple[State, Weights] | None:
-        """What the checkpoint of an earlier attempt holds, with model and optimizer set to it."""
-        if (file := self.context.checkpoint) is None:
-            return None
-        kept = read_checkpoint(file)
-        self.stepper.model.module.load_state_dict(kept.model)
-        self.stepper.optimizer.load_state_dict(kept.optimizer)
-        if self.stepper.teacher is not None:
-            self.stepper.teacher.kept = kept.answers
-        self.context.log(f"Training goes on from step {kept.state.step} of {kept.state.steps}.")
-        return kept.state, kept.best
-
-    def _begun(self) -> tuple[State, Weights]:
-        recipe, best = self.stepper.recipe, copied(self.stepper.model.module)
-        before = self.clock()
-        held_out = self.stepper.check()
-        check_s = self.clock() - before
-        step_s = 0.0 if recipe.steps else self._measured(best)
-        laid_out = (
-            layout.of_steps(recipe.steps)
-            if recipe.steps
-            else layout.of_time(60 * recipe.minutes - (self.clock() - self._started), step_s, check_s)
-        )
-        state = State(laid_out.steps, laid_out.interval, next_check=laid_out.interval, step_s=step_s, check_s=check_s)
-        state.held_out_before = state.held_out_best = held_out
-        self.context.metric(HELD_OUT_LOSS, held_out, step=0)
-        state.spent_s = self.clock() - self._started
-        self.context.log(f"Training is laid out in {state.steps:,} steps.")
-        return state, best
-
-    def _measured(self, weights: Weights) -> float:
-        """Seconds of a step; the model is put back to `weights` and the optimizer has seen nothing."""
-        stepper = self.stepper
-        fresh = {"state": {}, "param_groups": stepper.optimizer.state_dict()["param_groups"]}
-        for number in range(WARM_STEPS):
-            stepper.step(number, 0.0)
-        before = self.clock()
-        for number in range(TIMED_STEPS):
-            stepper.step(number, 0.0)
-        taken = self.clock() - before
-        stepper.model.module.load_state_dict(weights)
-        stepper.optimizer.load_state_dict(fresh)
-        return max(taken / TIMED_STEPS, 1e-6)
-
-    # --- on the way ---------------------------------------------------------------------------------------------------
-
-    def _step(self, state: State) -> float:
-        recipe = self.stepper.recipe
-        state.place += (1 - state.place) / (state.steps - state.step)
-        loss = self.stepper.step(state.step, rate_at(state.place, recipe.learning_rate, recipe.warmup))
-        state.step += 1
-        if not isfinite(loss):
-            raise TrainingDiverged(technique=self.label, step=state.step, rate=recipe.learning_rate)
-        return loss
-
-    def _checked(self, state: State, best: Weights, losses: list[float]) -> Weights:
-        """Compare with the best so far, tell, lay out anew where that is needed, and keep a checkpoint."""
-        held_out = self.stepper.check()
-        state.checks += 1
-        state.unimproved += 1
-        if held_out < state.held_out_best:
-            state.held_out_best, state.best_step, state.unimproved = held_out, state.step, 0
-            best = copied(self.stepper.model.module)
-        state.training_loss = sum(losses) / len(losses)
-        state.stopped_early = state.unimproved > self.stepper.recipe.patience
-        state.out_of_time = self._late()
-        before, state.spent_s = state.spent_s, self._spent()
-        self._lay_out_anew(state, (state.spent_s - before) / len(losses))
-        state.next_check = state.step + state.interval
-        self.context.metric(HELD_OUT_LOSS, held_out, step=state.step)
-        self._tell(state)
-        self._keep(state, best)
-        return best
-
-    def _lay_out_anew(self, state: State, each_s: float) -> None:
-        """Fewer or more steps, where the time would be missed with `each_s` a step, its share of a check included."""
-        recipe = self.stepper.recipe
-        if recipe.steps or state.done:
-            return
-        budget_s = 60 * recipe.minutes
-        left_s, needed_s = budget_s - state.spent_s, each_s * (state.steps - state.step)
-        if layout.misses(left_s, needed_s, budget_s):
-            state.steps = state.step + max(1, int(left_s / each_s))
-            self.context.log(
-                f"A step takes {1000 * each_s:.0f} ms instead of {1000 * state.step_s:.0f}: {state.steps:,} steps fit."
-            )
-            state.step_s = each_s
-
-    def _tell(self, state: State) -> None:
-        """The mean loss of the steps since the last time, and how long the rest will take at this pace."""
-        self._told_at, losses, self._untold = self.clock(), self._untold, []
-        left_s = self._spent() / state.step * (state.steps - state.step)
-        self.context.metric(TRAINING_LOSS, sum(losses) / len(losses), step=state.step)
-        self.context.progress(
-            state.step / state.steps, f"training, step {state.step:,} of {state.steps:,}", eta_s=left_s
-        )
-
-    def _keep(self, state: State, best: Weights) -> None:
-        now = self.clock()
-        if state.done or now - self._kept_at < CHECKPOINT_EVERY_S:
-            return
-        self._kept_at = now
-        file = self.scratch / CHECKPOINT
-        stepper = self.stepper
-        answers = stepper.teacher.kept if stepper.teacher is not None else {}
-        weights, optimizer = stepper.model.module.state_dict(), stepper.optimizer.state_dict()
-        write_checkpoint(file, Checkpoint(state, weights, best, optimizer, answers))
-        self.context.keep_checkpoint(file)
-
-    def _spent(self) -> float:
-        return self._spent_before + self.clock() - self._started
-
-    def _late(self) -> bool:
-        recipe = self.stepper.recipe
-        return not recipe.steps and self._spent() > layout.LATEST * 60 * recipe.minutes
+        """As `apps.agents.techniques.training.trainer.Trainer.run`."""
+        learner = TorchLearner(self.stepper)
+        return trainer.Trainer(learner, self.context, self.scratch, self.label, self.clock).run()

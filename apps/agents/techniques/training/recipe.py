@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from apps.agents.backends.torch.training.precision import FLOAT32
-
 
 @dataclass(frozen=True)
 class Recipe:
@@ -38,8 +36,8 @@ class Recipe:
     """Intervals without a better held-out loss after which training ends."""
     learn_statistics: bool = True
     """Whether batch norms follow the training batches; otherwise they keep the statistics that they have."""
-    precision: str = FLOAT32
-    """`float32`, or `bfloat16` for mixed precision (`apps.agents.backends.torch.training.precision`)."""
+    precision: str = "float32"
+    """`float32`, or `bfloat16` for mixed precision: PyTorch's alone."""
     seed: int = 0
 
     @classmethod

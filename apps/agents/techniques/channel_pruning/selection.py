@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.agents.backends.onnx.pruning.groups import Group
-from apps.agents.backends.onnx.pruning.statistics import Reading
-from apps.agents.backends.onnx.pruning.tracing import Trace
 from apps.agents.measuring.statistics.moments import Matrix
+from apps.agents.techniques.channel_pruning.groups import Group
+from apps.agents.techniques.channel_pruning.readings import Reading
 
 IMPORTANCES = ("reconstruction", "variance", "l2")
 _TINY = 1e-10
@@ -27,8 +26,8 @@ class Ranking:
     """[classes + 1]: with the first k kept, the share of what is read that no weights can make of them; 0 to 1."""
 
 
-def rank(trace: Trace, group: Group, read: Sequence[Reading], importance: str) -> Ranking:
-    """The ranking by one of `IMPORTANCES`.
+def rank(group: Group, read: Sequence[Reading], made: Sequence[Matrix], importance: str) -> Ranking:
+    """The ranking by one of `IMPORTANCES`; `made` as `readings.making_energy` gives it, for each layer that makes them.
 
     `reconstruction` keeps the channels from which the others can be predicted best, one after the other: a column
     subset by pivoting on the covariance, as in Farahat et al. 2013 (https://arxiv.org/abs/1312.6838), each class
@@ -37,7 +36,7 @@ def rank(trace: Trace, group: Group, read: Sequence[Reading], importance: str) -
     """
     if importance == "reconstruction":
         return _eliminated(read, group.width, None)
-    score = _norms(trace, group, read) if importance == "l2" else _variances(read)
+    score = _norms(read, made) if importance == "l2" else _variances(read)
     return _eliminated(read, group.width, np.argsort(-score, kind="stable"))
 
 
@@ -80,15 +79,7 @@ def _variances(read: Sequence[Reading]) -> Matrix:
     return np.asarray(sum(one / max(_TINY, float(one.sum())) for one in found), np.float64)
 
 
-def _norms(trace: Trace, group: Group, read: Sequence[Reading]) -> Matrix:
+def _norms(read: Sequence[Reading], made: Sequence[Matrix]) -> Matrix:
     """The norms of the weights that make each class and of those that read it, each layer's scaled to their mean."""
-    energies = [reading.energy for reading in read]
-    for layer in trace.layers:
-        if layer.name not in group.makers or layer.depthwise:
-            continue
-        rows = np.moveaxis(trace.stored[layer.weight].astype(np.float64), layer.output_axis, 0)
-        made = np.square(rows).reshape(len(rows), -1).sum(1)
-        roots = trace.channels.roots(layer.ids_out)
-        energies.append(np.array([made[roots == root].sum() for root in group.roots]))
-    norms = [np.sqrt(one) for one in energies]
+    norms = [np.sqrt(one) for one in (*(reading.energy for reading in read), *made)]
     return np.asarray(sum(one / max(_TINY, float(one.mean())) for one in norms), np.float64)

@@ -2,12 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import numpy as np
 
-from apps.agents.backends.onnx.pruning.channels import Ids, Kept
-from apps.agents.backends.onnx.pruning.tracing import Layer, Trace
+from apps.agents.techniques.channel_pruning.channels import Channels, Ids, Kept
+
+
+class ChannelLayer(Protocol):
+    """A layer with a weight over channels."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def ids_in(self) -> Ids | None:
+        """Channels of what it reads; `None` where nothing is known of them."""
+
+    @property
+    def ids_out(self) -> Ids: ...
+
+    @property
+    def depthwise(self) -> bool:
+        """Whether it hands its channels on, each filtered alone, instead of mixing them."""
+
+
+_REASONS_TOLD = 3
+AnyLayer = TypeVar("AnyLayer", bound=ChannelLayer)
+AnyLayerOut = TypeVar("AnyLayerOut", bound=ChannelLayer, covariant=True)
+
+
+class Traced(Protocol[AnyLayerOut]):
+    """A model whose channels were followed: its layers in the order of the graph."""
+
+    @property
+    def channels(self) -> Channels: ...
+
+    @property
+    def layers(self) -> Sequence[AnyLayerOut]: ...
 
 
 @dataclass(frozen=True)
@@ -28,7 +62,7 @@ class Group:
         return len(self.roots)
 
 
-def groups_of(trace: Trace) -> list[Group]:
+def groups_of(trace: Traced[ChannelLayer]) -> list[Group]:
     """All groups with a layer that makes their channels, in the graph's order."""
     makers: dict[int, list[str]] = {}
     for layer in trace.layers:
@@ -40,12 +74,12 @@ def groups_of(trace: Trace) -> list[Group]:
     return [_group(trace, names, roots) for names, roots in by_makers.items()]
 
 
-def _group(trace: Trace, makers: tuple[str, ...], roots: list[int]) -> Group:
+def _group(trace: Traced[ChannelLayer], makers: tuple[str, ...], roots: list[int]) -> Group:
     reasons = (reason for root in roots if (reason := trace.channels.reason(root)) is not None)
     return Group(" + ".join(makers), np.array(roots, np.int64), makers, next(reasons, None))
 
 
-def readers_of(trace: Trace, group: Group) -> list[Layer]:
+def readers_of(trace: Traced[AnyLayer], group: Group) -> list[AnyLayer]:
     """The layers that mix the group's channels; depthwise ones hand them on and are none of them."""
     own = set(group.roots.tolist())
     return [
@@ -57,11 +91,25 @@ def readers_of(trace: Trace, group: Group) -> list[Layer]:
     ]
 
 
-def everything(trace: Trace) -> Kept:
+def everything(trace: Traced[ChannelLayer]) -> Kept:
     """All channels stay."""
     return np.ones(len(trace.channels.roots()), bool)
 
 
-def without(trace: Trace, kept: Kept, roots: Ids) -> Kept:
+def without(trace: Traced[ChannelLayer], kept: Kept, roots: Ids) -> Kept:
     """`kept` less the classes `roots`."""
     return kept & ~np.isin(trace.channels.roots(), roots)
+
+
+def is_cuttable(group: Group) -> bool:
+    """Whether a channel of the group may go."""
+    return group.reason is None and group.width > 1
+
+
+def why_nothing(uncut: Sequence[Group]) -> str:
+    """Why no group may be cut, with the reasons of the first few."""
+    if not uncut:
+        return "it has no convolution and no matrix product with stored weights whose channels could be followed"
+    told = [f"{group.name} {group.reason}" for group in uncut[:_REASONS_TOLD]]
+    more = len(uncut) - len(told)
+    return "; ".join(told) + (f"; and {more} more" if more else "")

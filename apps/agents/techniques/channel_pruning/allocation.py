@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from apps.agents.backends.onnx.pruning.groups import Group
-from apps.agents.backends.onnx.pruning.selection import Ranking
-from apps.agents.backends.onnx.pruning.tracing import Trace
+from apps.agents.techniques.channel_pruning.groups import ChannelLayer, Group, Traced
+from apps.agents.techniques.channel_pruning.selection import Ranking
 
 LEAST_SHARE = 0.125
 """Of a group's channels that stay whatever is asked for."""
@@ -26,7 +25,7 @@ class Work:
     """The multiply-accumulates of one example by layer, and how they follow from the widths of groups."""
 
     macs: Mapping[str, int]
-    """Of each layer, by its node's name; what is no layer counts under its own name and stays."""
+    """Of each layer, by its name; what is no layer counts under its own name and stays."""
     shares: Mapping[str, tuple[Mapping[str, float], ...]]
     """Of each layer, for its input and its output: the share of the channels that belong to each group."""
     widths: Mapping[str, int]
@@ -35,6 +34,11 @@ class Work:
     def left(self, kept: Mapping[str, int]) -> float:
         """The multiply-accumulates that are left when groups keep so many channels."""
         return sum(macs * self._factor(name, kept) for name, macs in self.macs.items())
+
+    def removed(self, kept: Mapping[str, int]) -> float:
+        """The share that is gone, 0 to 1."""
+        whole = sum(self.macs.values())
+        return 1 - self.left(kept) / whole if whole else 0.0
 
     def _factor(self, name: str, kept: Mapping[str, int]) -> float:
         factor = 1.0
@@ -45,8 +49,8 @@ class Work:
         return factor
 
 
-def work_of(trace: Trace, groups: Sequence[Group], macs: Mapping[str, int]) -> Work:
-    """The work of a traced graph; `macs` by node. A depthwise layer's follow its channels once."""
+def work_of(trace: Traced[ChannelLayer], groups: Sequence[Group], macs: Mapping[str, int]) -> Work:
+    """The work of a traced model; `macs` by layer. A depthwise layer's follow its channels once."""
     by_root = {int(root): group.name for group in groups for root in group.roots}
     shares = {}
     for layer in trace.layers:
@@ -88,10 +92,17 @@ def by_sensitivity(
     sensitivity: Mapping[str, float],
     macs_removed: float,
     multiple_of: int,
+    widest: Widths | None = None,
 ) -> Widths:
-    """Step by step, the group goes down a width that costs the output least for the work it saves."""
-    steps = {group.name: steps_of(group.width, multiple_of) for group in groups}
-    kept = {group.name: group.width for group in groups}
+    """Step by step, the group goes down a width that costs the output least for the work it saves.
+
+    No group is wider than in `widest`, which are widths that it may have.
+    """
+    kept = dict(widest) if widest else {group.name: group.width for group in groups}
+    steps = {
+        group.name: [width for width in steps_of(group.width, multiple_of) if width <= kept[group.name]]
+        for group in groups
+    }
 
     def noise(name: str, width: int) -> float:
         return sensitivity[name] * float(rankings[name].loss[width])

@@ -1,0 +1,104 @@
+"""Choosing what is cut: channels ranked, groups weighed by what the output loses without them, widths shared out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from apps.agents.measuring.statistics.moments import Matrix
+from apps.agents.techniques.channel_pruning.allocation import Widths, by_sensitivity
+from apps.agents.techniques.channel_pruning.anatomy import Anatomy
+from apps.agents.techniques.channel_pruning.channels import Kept
+from apps.agents.techniques.channel_pruning.groups import AnyLayer, Group
+from apps.agents.techniques.channel_pruning.readings import Reading
+from apps.agents.techniques.channel_pruning.selection import Ranking, rank
+from apps.agents.techniques.pruning import channels_by_layer
+
+Tell = Callable[[float, str], None]
+_RANKED = 0.3
+"""Share of the progress bar for ranking channels."""
+
+
+class Look(Protocol):
+    """What a backend sees of the whole model on calibration examples."""
+
+    def readings(self, groups: Sequence[Group]) -> Mapping[str, Sequence[Reading]]:
+        """What layers read of each group, by its name."""
+
+    def made(self, group: Group) -> Sequence[Matrix]:
+        """`readings.making_energy` of each layer that makes the group's channels."""
+
+    def noise(self, group: Group, read: Sequence[Reading], ranking: Ranking, kept: int) -> float:
+        """Noise over signal at the output when the first `kept` of the ranking predict the rest of the group."""
+
+
+@dataclass(frozen=True)
+class CutPlan:
+    """What is cut."""
+
+    widths: Widths
+    kept: Kept
+    sensitivity: Mapping[str, float]
+    """Noise over signal at the output by group, per unit of what its readers lose; empty where it was not measured."""
+
+    def evidence(self, anatomy: Anatomy[AnyLayer]) -> dict[str, Any]:
+        """Channels per layer, groups with their sensitivities, and what was left uncut and why, as plain JSON."""
+        layers = channels_by_layer(
+            (layer.name, len(layer.ids_out), int(self.kept[layer.ids_out].sum())) for layer in anatomy.trace.layers
+        )
+        groups = [
+            {
+                "name": group.name,
+                "width": group.width,
+                "kept": self.widths[group.name],
+                "sensitivity": self.sensitivity.get(group.name),
+            }
+            for group in anatomy.cuttable
+        ]
+        uncut = [{"name": group.name, "width": group.width, "reason": group.reason} for group in anatomy.uncut]
+        return {"channels_by_layer": layers, "groups": groups, "uncut": uncut}
+
+
+def plan_cut(anatomy: Anatomy[AnyLayer], look: Look, parameters: Mapping[str, Any], tell: Tell) -> CutPlan:
+    """What to cut, from two looks at calibration examples: how channels vary, and what the output loses.
+
+    `parameters` are `macs_removed`, `weights_removed`, `multiple_of`, `importance` and `allocation`.
+    """
+    groups = anatomy.cuttable
+    tell(0.0, f"looking at the channels of {len(groups)} groups")
+    read = look.readings(groups)
+    importance = str(parameters["importance"])
+    rankings = {group.name: rank(group, read[group.name], look.made(group), importance) for group in groups}
+    targets = anatomy.targets(parameters)
+    multiple = int(parameters["multiple_of"])
+    found: dict[str, float] = {}
+    if parameters["allocation"] == "uniform":
+        widths = anatomy.uniform_widths(targets, multiple)
+    else:
+        found = _sensitivities(groups, look, read, rankings, tell)
+        widths = {group.name: group.width for group in groups}
+        for work, asked in targets:
+            widths = by_sensitivity(groups, work, rankings, found, asked, multiple, widths)
+    kept = anatomy.kept({name: one.order for name, one in rankings.items()}, widths)
+    return CutPlan(widths, kept, found)
+
+
+KEPT_SHARE = 0.5
+"""Of a group's channels, while its sensitivity is measured."""
+
+
+def _sensitivities(
+    groups: Sequence[Group],
+    look: Look,
+    read: Mapping[str, Sequence[Reading]],
+    rankings: Mapping[str, Ranking],
+    tell: Tell,
+) -> dict[str, float]:
+    found = {}
+    for number, group in enumerate(groups):
+        tell(_RANKED + (1 - _RANKED) * number / len(groups), f"what the output loses without half of {group.name}")
+        kept, ranking = max(1, round(KEPT_SHARE * group.width)), rankings[group.name]
+        noise = look.noise(group, read[group.name], ranking, kept)
+        found[group.name] = noise / max(float(ranking.loss[kept]), 1e-4)
+    return found

@@ -1,0 +1,84 @@
+"""What can be cut out of a Keras model."""
+
+from __future__ import annotations
+
+from apps.agents.contracts.formats import KERAS_FORMATS, Format
+from apps.agents.techniques.knowledge.keras_pruning import STRUCTURED
+from apps.agents.techniques.parameters import CALIBRATION_EXAMPLES
+from apps.agents.techniques.spec import Expectation, Family, ParameterSpec, Risk, TechniqueSpec
+
+_PARAMETERS = (
+    ParameterSpec(
+        name="macs_removed",
+        kind="number",
+        default=0.5,
+        minimum=0.01,
+        maximum=0.95,
+        search=(0.3, 0.5),
+        help="Share of the multiply-accumulates to remove.",
+    ),
+    ParameterSpec(
+        name="weights_removed",
+        kind="number",
+        default=0.0,
+        minimum=0.0,
+        maximum=0.95,
+        help="Share of the numbers in kernels to remove as well: most of them may stand in layers that compute little.",
+    ),
+    ParameterSpec(
+        name="multiple_of",
+        kind="choice",
+        default=8,
+        choices=(1, 8, 16),
+        help="Filters and units are cut so that each layer keeps a multiple of this number.",
+    ),
+    ParameterSpec(
+        name="importance",
+        kind="choice",
+        default="reconstruction",
+        choices=("reconstruction", "variance", "l2"),
+        help="Which channels stay: those that predict the others best, those that vary most, or those with the largest "
+        "weights.",
+    ),
+    ParameterSpec(
+        name="allocation",
+        kind="choice",
+        default="sensitivity",
+        choices=("sensitivity", "uniform"),
+        help="How the cut is shared out: by what the output loses without a layer's channels, or the same share for "
+        "all layers.",
+    ),
+    ParameterSpec(
+        name="compensate",
+        kind="boolean",
+        default=True,
+        help="Fit the layers after a cut again by least squares. Off: cut only.",
+    ),
+    CALIBRATION_EXAMPLES.model_copy(update={"default": 512}),
+    ParameterSpec(
+        name="ridge",
+        kind="number",
+        default=0.001,
+        minimum=0.0,
+        maximum=1.0,
+        help="How strongly fitted weights are held at their old values, as a share of the mean variance of a layer's "
+        "inputs.",
+    ),
+)
+KERAS_PRUNING = TechniqueSpec(
+    name="keras-prune",
+    family=Family.PRUNING,
+    label="Structured pruning",
+    summary="Removes whole filters and units with all that depends on them, and fits the layers after them again to "
+    "the original's outputs on calibration examples. No training and no labels.",
+    formats=KERAS_FORMATS,
+    output_format=Format.KERAS,
+    requires=("tensorflow", "keras"),
+    needs_calibration=True,
+    acts_on=("Conv1D", "Conv2D", "SeparableConv1D", "SeparableConv2D", "Dense"),
+    parameters=_PARAMETERS,
+    expectation=Expectation(size_ratio=2.0, speedup=1.5, metric_drop_points=2.0, risk=Risk.MEDIUM),
+    knowledge=STRUCTURED,
+    reference="He et al. 2017, https://arxiv.org/abs/1707.06168",
+    implementation="apps.agents.backends.tensorflow.pruning.agent:StructuredPruning",
+)
