@@ -52,7 +52,7 @@ def facts(**changes: Any) -> StepFacts:
         "seed": 7,
         "threads": 2,
         "measuring_cores": (3, 4),
-        "original_format": "torch_export",
+        "original_format": "torch-export",
         "format": "onnx",
         "criteria": Criteria(),
         "dataset": SPEC,
