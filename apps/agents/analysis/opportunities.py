@@ -60,7 +60,7 @@ def _candidates(profile: GraphProfile, specs: Mapping[str, TechniqueSpec]) -> li
 def _opportunity(spec: TechniqueSpec, variant: Variant, prediction: Prediction) -> Opportunity:
     return Opportunity(
         technique=spec.name,
-        title=application_of(spec, variant.parameters).named,
+        title=application_of(spec, spec.resolve(variant.parameters)).named,
         expected_speedup=prediction.speedup,
         expected_size_ratio=prediction.size_ratio,
         reason=f"{variant.reason} Risk: {prediction.risk}. {prediction.basis}",
