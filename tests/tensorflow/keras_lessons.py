@@ -54,14 +54,14 @@ def write_trained(path: Path, data: Path) -> Path:
 
 
 def assignment_of(
-    model: Path, data: Path, folder: Path, technique: str, *, share: float = 0.5, **parameters: Any
+    model: Path, data: Path, folder: Path, technique: str, *, to_train_on: float = 0.5, **parameters: Any
 ) -> Assignment:
-    """Of one technique; `share` of the pictures is to train on, and the original is the teacher."""
+    """Of one technique; `to_train_on` is the training part's share of the pictures, and the original is the teacher."""
     (folder / "work").mkdir(parents=True)
     (folder / "out").mkdir()
     format = Format.KERAS_H5 if model.suffix == ".h5" else Format.KERAS  # noqa: A001
     inputs = open_engine(format, model, folder / "work").summary.inputs
-    spec = DatasetSpec(kind=DatasetKind.NPZ, task=Task.CLASSIFICATION, training_share=share)
+    spec = DatasetSpec(kind=DatasetKind.NPZ, task=Task.CLASSIFICATION, training_share=to_train_on)
     technique_spec, complete = spec_of(technique, parameters)
     return Assignment(
         spec=technique_spec,

@@ -20,7 +20,7 @@ from apps.agents.datasets.loading import load_dataset
 from apps.agents.evaluation.fidelity import energies
 from apps.agents.measuring.engine import open_engine
 from apps.agents.techniques.base import Assignment, Optimized, agent_for, spec_of
-from tests.tensorflow.test_keras_techniques import Silent
+from tests.agents.told import Told
 
 MODES = ("mixed", "float16")
 
@@ -62,7 +62,7 @@ def made(model: Path, data: Path, folder: Path, mode: str) -> Optimized:
     assignment = Assignment(
         spec=spec, parameters=parameters, model=model, dataset=dataset, format=Format.SAVED_MODEL, **folders
     )
-    return agent_for(spec).run(assignment, Silent())
+    return agent_for(spec).run(assignment, Told())
 
 
 @pytest.mark.parametrize("mode", MODES)

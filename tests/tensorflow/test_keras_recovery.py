@@ -65,7 +65,7 @@ def test_a_short_training_brings_back_most_of_what_was_lost(
 
 def test_without_a_training_part_it_is_refused(cut: Path, data: Path, tmp_path: Path):
     with pytest.raises(TrainingPartMissing, match="Recovery training trains the model, but the data set has no"):
-        applied(assignment_of(cut, data, tmp_path, "keras-recover", share=0.0))
+        applied(assignment_of(cut, data, tmp_path, "keras-recover", to_train_on=0.0))
 
 
 def test_weights_that_cannot_learn_are_refused():

@@ -13,9 +13,7 @@ from apps.agents.backends.litert.flatbuffer import parse_litert
 from apps.agents.backends.litert.quantizing import Mode, Scheme, measure_ranges, quantize
 from apps.agents.backends.litert.runtime import Session
 from apps.agents.contracts.criteria import Target
-from tests.tensorflow.test_keras_techniques import data, made, trained
-
-__all__ = ["data", "trained"]
+from tests.tensorflow.keras_lessons import made
 
 
 @pytest.fixture(scope="module")

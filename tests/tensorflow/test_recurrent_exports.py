@@ -14,7 +14,7 @@ from keras import layers
 
 from apps.agents.contracts.errors.techniques import TechniqueLibraryFailed
 from apps.agents.techniques.base import Optimized
-from tests.tensorflow.test_keras_techniques import made
+from tests.tensorflow.keras_lessons import made
 
 LITERT, ONNX = "litert-export", "tensorflow-onnx-export"
 WRITTEN_OUT, ALONE = "steps are unrolled", "it takes one example at a time"
