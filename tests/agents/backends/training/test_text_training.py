@@ -89,3 +89,12 @@ def test_texts_to_train_on_are_in_no_other_part(tmp_path: Path) -> None:
     assert labels is None
     assert len(feeds["input_ids"]) == 3
     assert sum(len(feeds["input_ids"]) for feeds, _ in dataset.training(16, 0)) == TEXTS / 2
+
+
+def test_a_student_with_fewer_layers_learns_the_embeddings_of_texts(tmp_path: Path) -> None:
+    workshop, data = Workshop(tmp_path, "transformers"), texts(tmp_path / "texts.jsonl", UNLABELLED)
+    original = encoder(tmp_path, num_hidden_layers=4)
+    inside = {"hidden_weight": 0.1, "cosine_weight": 0.1}
+    made = workshop.apply("torch-distill-layers", original, data, UNLABELLED, **SHORT, **inside).result
+    assert (made.evidence["layers_before"], made.evidence["layers"]) == (4, 2)
+    assert made.evidence["held_out_loss_after"] < 0.5 * made.evidence["held_out_loss_before"]
