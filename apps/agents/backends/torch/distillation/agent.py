@@ -14,6 +14,7 @@ from apps.agents.backends.torch.distillation.loss import StudentLoss, Weights
 from apps.agents.backends.torch.distillation.narrowing import changed_widths, narrowed, start_afresh
 from apps.agents.backends.torch.distillation.pair import Pair, observed, tensors_of
 from apps.agents.backends.torch.distillation.projections import projections_for
+from apps.agents.backends.torch.distillation.reading import check_tokens
 from apps.agents.backends.torch.distillation.shortening import depth_of, shortened
 from apps.agents.backends.torch.engine import use_threads
 from apps.agents.backends.torch.loading import load_model
@@ -23,17 +24,19 @@ from apps.agents.backends.torch.pruning.program import to_cut
 from apps.agents.backends.torch.saving import save_model
 from apps.agents.backends.torch.training.examples import Examples, examples_of
 from apps.agents.backends.torch.training.losses import are_probabilities
-from apps.agents.backends.torch.training.module import to_save, trainable
+from apps.agents.backends.torch.training.module import check_same, to_save, trainable
 from apps.agents.backends.torch.training.precision import chosen, reproducible
 from apps.agents.backends.torch.training.reading import Reading, asked, task_of
 from apps.agents.backends.torch.training.step import Stepper, optimizer_of
 from apps.agents.backends.torch.training.teacher import Teacher
 from apps.agents.backends.torch.training.trainer import Trainer
+from apps.agents.contracts.chain import STUDENT
 from apps.agents.contracts.context import Context
 from apps.agents.contracts.reports.dataset import Task
 from apps.agents.datasets.dataset_fit import judged_output
 from apps.agents.techniques.base import Applied, Assignment
 from apps.agents.techniques.distillation import DistillationAgent, Lesson, StudentSize, check_student
+from apps.agents.techniques.interface import in_place_of
 from apps.agents.techniques.training.recipe import Recipe
 from apps.agents.techniques.training.report import evidence_of
 from apps.agents.techniques.training.state import State
@@ -124,6 +127,21 @@ class ShallowStudent(StudentTraining):
         attention = weights.attention > 0
         own = LayerStates(tuple(range(1, depth.student + 1)), attention)
         return Pair(teacher, student, LayerStates(depth.learned, attention), own, evidence)
+
+
+class GivenStudent(StudentTraining):
+    """The model that a member gave the session, of whatever architecture, with the weights that it came with."""
+
+    def make(self, assignment: Assignment) -> Pair:
+        label = assignment.spec.label
+        teacher = load_teacher(assignment)
+        given = load_model(assignment.further_inputs[STUDENT].path, assignment.scratch)
+        loaded = replace(given, summary=in_place_of(teacher.summary, given.summary))
+        check_student(teacher.summary, loaded.summary, label)
+        check_tokens(teacher, loaded, label)
+        student = trainable(loaded, label)
+        check_same(loaded, student, next(assignment.batches(ROWS, ROWS)), label)
+        return Pair(teacher, student)
 
 
 def load_teacher(assignment: Assignment) -> TorchModel:
