@@ -12,13 +12,16 @@ from torch import nn
 
 from apps.agents.backends.torch.distillation.reading import check_tokens
 from apps.agents.backends.torch.loading import load_model
-from apps.agents.contracts.chain import STUDENT
+from apps.agents.contracts.chain import MODEL, ORIGINAL, STUDENT
 from apps.agents.contracts.dataset_spec import DatasetSpec
 from apps.agents.contracts.errors.distillation import StudentDiffers
+from apps.agents.contracts.reports.recipe import Recipe
 from apps.agents.measuring.protocol import ModelFile
-from apps.agents.techniques.base import Assignment
+from apps.agents.packaging import recipe
+from apps.agents.techniques.base import Assignment, Optimized, digest_of
 from tests.agents import text_folders
 from tests.agents.backends.pruning.test_torch_prune import examples, exported, residual
+from tests.agents.techniques.test_further_inputs import run
 from tests.agents.torch_uploads import folder_zip
 from tests.agents.workshop import Workshop
 
@@ -56,12 +59,53 @@ def assigned(shop: Workshop, teacher: Path, student: nn.Module) -> Assignment:
     return replace(assignment, further_inputs=inputs)
 
 
-def test_another_architecture_learns_from_the_original(shop: Workshop, teacher: Path) -> None:
-    made = shop.run(assigned(shop, teacher, Small()))
+@pytest.fixture(scope="module")
+def assignment(shop: Workshop, teacher: Path) -> Assignment:
+    return assigned(shop, teacher, Small())
+
+
+@pytest.fixture(scope="module")
+def made(shop: Workshop, assignment: Assignment) -> Optimized:
+    return shop.run(assignment)
+
+
+def test_another_architecture_learns_from_the_original(shop: Workshop, made: Optimized) -> None:
     evidence = made.result.evidence
     assert evidence["held_out_loss_after"] < 0.8 * evidence["held_out_loss_before"]
     assert load_model(made.artifact, shop.root).summary.parameters == sum(one.numel() for one in Small().parameters())
     assert any("parameters (" in check for check in made.result.checks)
+
+
+def test_its_recipe_makes_the_same_file_again(
+    shop: Workshop, assignment: Assignment, made: Optimized, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recipe, "run_job", run)
+    files = {role: one.path for role, one in assignment.further_inputs.items()}
+    data = examples(shop)
+    told = {
+        "recipe_version": 2,
+        "seed": 0,
+        "original": record(assignment.model),
+        "student": record(files[STUDENT]),
+        "dataset": {"sha256": digest_of(data), "spec": LABELLED},
+        "steps": [
+            {
+                "technique": assignment.spec.name,
+                "parameters": made.result.parameters,
+                "key": "c01",
+                "inputs": {MODEL: ORIGINAL, "teacher": ORIGINAL, STUDENT: STUDENT},
+            }
+        ],
+        "artifact": record(made.artifact),
+    }
+    followed = recipe.follow(
+        Recipe.model_validate(told), assignment.model, data, shop.root / "again.pt2", lambda event: None, files[STUDENT]
+    )
+    assert followed.same
+
+
+def record(file: Path) -> dict[str, object]:
+    return {"sha256": digest_of(file), "size_bytes": file.stat().st_size, "format": "torch-export"}
 
 
 def test_a_student_with_other_classes_is_refused_by_name(shop: Workshop, teacher: Path) -> None:
