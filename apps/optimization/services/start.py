@@ -80,27 +80,29 @@ def session_start(
             sessions_before=OptimizationSession.objects.judged_on(dataset).count(),
             created_by=user,
         )
-        trail.record(
-            "session.started",
-            actor=user,
-            session=session,
-            subject=str(version),
-            reason=f"Measured on {dataset}, with {criteria_set or 'custom criteria'}{_taught(student)}.",
-            data={
-                "criteria": session.criteria_body,
-                "seed": session.seed,
-                "dataset": dataset.pk,
-                **({"student": student.pk} if student else {}),
-            },
-        )
+        _record(session, user)
         messages.send_advance(session.pk)
         events.poke(session)
     return session
 
 
-def _taught(student: ModelVersion | None) -> str:
-    """A clause on the student; empty without one."""
-    return f" and {student} as its student" if student else ""
+def _record(session: OptimizationSession, user: User) -> None:
+    """The audit event of its start."""
+    student = session.student
+    taught = f" and {student} as its student" if student else ""
+    trail.record(
+        "session.started",
+        actor=user,
+        session=session,
+        subject=str(session.version),
+        reason=f"Measured on {session.dataset}, with {session.criteria_set or 'custom criteria'}{taught}.",
+        data={
+            "criteria": session.criteria_body,
+            "seed": session.seed,
+            "dataset": session.dataset_id,
+            **({"student": student.pk} if student else {}),
+        },
+    )
 
 
 def wanted_criteria(
