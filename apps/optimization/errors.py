@@ -83,8 +83,8 @@ class StudentFormatDiffers(UserError):
 class StudentNotTaught(UserError):
     code = "session.student_not_taught"
     sentence = (
-        "No technique trains a student of the format {format}. Upload both models as exported programs, for example, or "
-        "start without a student."
+        "No technique trains a student of the format {format}. Upload both models as exported programs, for example, "
+        "or start without a student."
     )
 
 
