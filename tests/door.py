@@ -109,22 +109,31 @@ class Door:
         answer = self.client.post(f"{API}/sessions/preview/", _question(version, dataset, criteria), format="json")
         return {**answer.json(), "status_code": answer.status_code}
 
-    def start(self, version: ModelVersion, dataset: DataSet, criteria: Criteria | None = None) -> OptimizationSession:
-        """A session that has been asked for and not yet been worked on, though the preview may find nothing to try."""
-        made = self.post("sessions", {**_question(version, dataset, criteria), "start_anyway": True})
+    def start(
+        self, version: ModelVersion, dataset: DataSet, criteria: Criteria | None = None, **more: int
+    ) -> OptimizationSession:
+        """A session that has been asked for and not yet been worked on, though the preview may find nothing to try.
+
+        `more` of the request, such as the id of a `student`.
+        """
+        made = self.post("sessions", {**_question(version, dataset, criteria), "start_anyway": True, **more})
         return OptimizationSession.objects.get(pk=made["id"])
 
-    def run(self, version: ModelVersion, dataset: DataSet, criteria: Criteria | None = None) -> OptimizationSession:
+    def run(
+        self, version: ModelVersion, dataset: DataSet, criteria: Criteria | None = None, **more: int
+    ) -> OptimizationSession:
         """A session that has come to its end, whichever it is."""
-        session = self.start(version, dataset, criteria)
+        session = self.start(version, dataset, criteria, **more)
         crank.turn_until_quiet(limit=200)
         session.refresh_from_db()
         print(told(session))
         return session
 
-    def verdict(self, version: ModelVersion, dataset: DataSet, criteria: Criteria | None = None) -> OptimizationSession:
+    def verdict(
+        self, version: ModelVersion, dataset: DataSet, criteria: Criteria | None = None, **more: int
+    ) -> OptimizationSession:
         """As `run`, and it must have come to a verdict."""
-        session = self.run(version, dataset, criteria)
+        session = self.run(version, dataset, criteria, **more)
         assert session.status == Status.COMPLETED, told(session)
         return session
 

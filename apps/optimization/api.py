@@ -217,10 +217,11 @@ class SessionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
         """The rows that the request names, if visible to the user."""
         user = self.request.user
         named = CriteriaSet.objects.visible_to(user)
+        versions = ModelVersion.objects.visible_to(user).select_related("model__team", "metadata")
+        student = asked.get("student")
         return {
-            "version": get_object_or_404(
-                ModelVersion.objects.visible_to(user).select_related("model__team", "metadata"), pk=asked["version"]
-            ),
+            "version": get_object_or_404(versions, pk=asked["version"]),
+            "student": None if student is None else get_object_or_404(versions, pk=student),
             "dataset": get_object_or_404(DataSet.objects.visible_to(user), pk=asked["dataset"]),
             "criteria_set": get_object_or_404(named, pk=asked["criteria_set"]) if "criteria_set" in asked else None,
         }

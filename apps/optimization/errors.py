@@ -67,6 +67,34 @@ class TeamsDiffer(UserError):
     sentence = "The {what} {name} belongs to another team than the model. Choose one of {team}."
 
 
+class StudentIsOriginal(UserError):
+    code = "session.student_is_original"
+    sentence = "{student} is the model that is optimized. Choose another model as its student, or none."
+
+
+class StudentFormatDiffers(UserError):
+    code = "session.student_format_differs"
+    sentence = (
+        "{student} is of the format {given}, but {version} is of the format {wanted}. Upload the student in the format "
+        "{wanted}, or choose another one."
+    )
+
+
+class StudentNotTaught(UserError):
+    code = "session.student_not_taught"
+    sentence = (
+        "No technique trains a student of the format {format}. Upload both models as exported programs, for example, "
+        "or start without a student."
+    )
+
+
+class StudentInterfaceDiffers(UserError):
+    code = "session.student_interface_differs"
+    sentence = (
+        "{student} cannot take the place of {version}: {difference}. Choose a student with the same inputs and outputs."
+    )
+
+
 class GroupsUnnamed(UserError):
     code = "session.groups_unnamed"
     sentence = (

@@ -60,19 +60,28 @@ class SessionForm(forms.Form):
 
     version = SearchedChoiceField("model__name", "filename", label="Model", empty_label="Choose a model")
     dataset = SearchedChoiceField("name", "filename", label="Data set", empty_label="Choose a data set")
+    student = SearchedChoiceField(
+        "model__name",
+        "filename",
+        label="Student",
+        empty_label="None",
+        required=False,
+        help_text="A smaller model that learns from the model above. It must have the same format, inputs and outputs.",
+    )
     criteria_set = forms.ModelChoiceField(CriteriaSet.objects.none(), label="Criteria", empty_label="Choose criteria")
     start_anyway = forms.BooleanField(
         label="Start anyway: analyse and package the original", required=False, widget=forms.HiddenInput
     )
     """Shown only if there is nothing to try."""
 
-    SEARCHED = ("version", "dataset")
+    SEARCHED = ("version", "dataset", "student")
 
     def __init__(self, *args: Any, user: User, team: Team, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         versions = ModelVersion.objects.visible_to(user).ready().filter(model__team=team).select_related("model")
         datasets = DataSet.objects.visible_to(user).ready().filter(team=team)
         self._offer("version", versions)
+        self._offer("student", versions)
         self._offer("dataset", datasets)
         criteria = CriteriaSet.objects.visible_to(user).current().filter(Q(team=team) | Q(team=None))
         self.fields["criteria_set"].queryset = criteria.order_by("team", "name")  # type: ignore[attr-defined]

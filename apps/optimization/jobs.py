@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from django.conf import settings as environment
 
-from apps.agents.contracts.chain import MODEL, ORIGINAL
+from apps.agents.contracts.chain import MODEL, ORIGINAL, STUDENT
 from apps.agents.contracts.errors.steps import StepOutOfMemory
 from apps.agents.contracts.job import Job, JobFailure, JobResult
 from apps.agents.contracts.reports.evaluation import Part
@@ -67,12 +67,16 @@ def _blobs(step: SessionStep) -> dict[str, Blob]:
     session = step.session
     original = session.version.blob
     parents = {MODEL: ORIGINAL, **step.parents}
-    models = {role: original if key == ORIGINAL else _artifact_of(session, key) for role, key in parents.items()}
+    models = {role: _blob_of(session, key) for role, key in parents.items()}
     return {**models, ORIGINAL: original, "dataset": session.dataset.blob}
 
 
-def _artifact_of(session: OptimizationSession, key: str) -> Blob:
-    """What the step called `key` has made. Raises `StoreFileMissing`."""
+def _blob_of(session: OptimizationSession, key: str) -> Blob:
+    """The original, the student, or what the step called `key` has made. Raises `StoreFileMissing`."""
+    if key == ORIGINAL:
+        return session.version.blob
+    if key == STUDENT and session.student is not None:
+        return session.student.blob
     parent = session.steps.select_related("artifact").get(key=key)
     if parent.artifact is None:
         raise StoreFileMissing(name=f"the step {parent.key}")
@@ -99,6 +103,7 @@ def _facts(step: SessionStep) -> StepFacts:
         case StepKind.PLAN:
             facts |= {"analysis": session.analysis.body, "exported": exported_analyses(session)}
             facts["data"] = session.dataset.described
+            facts["student"] = session.student.metadata.summary if session.student else None
         case StepKind.EVALUATE:
             facts |= {"quiet_wait_s": _quiet_wait_s(session), "timing_s": environment.LATHE.timing_s}
             facts |= {"predicted_speedup": _predicted_speedup(step), "original_memory": _original_memory(session)}

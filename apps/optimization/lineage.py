@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import Field
 
-from apps.agents.contracts.chain import Application, Applied, applied, key_of, prefix_key
+from apps.agents.contracts.chain import STUDENT, Application, Applied, applied, key_of, prefix_key
 from apps.agents.contracts.dataset_spec import DatasetSpec
 from apps.agents.contracts.state import CandidateStatus, Status, StepKind
 from apps.agents.contracts.values import Value
@@ -192,7 +192,9 @@ def further_formats(step: SessionStep) -> dict[str, str]:
 
 
 def _format_made_by(session: OptimizationSession, key: str) -> str:
-    """The format of what the step called `key` made; the original's where there is no such step."""
+    """The format of what the step called `key` made; the student's for its key, the original's for any other."""
+    if key == STUDENT and session.student is not None:
+        return format_of(session.student)
     techniques = [one.technique for one in chain_to(session, key)]
     return format_after(format_of(session.version), techniques)
 

@@ -59,8 +59,8 @@ class SessionQuerySet(TeamOwnedQuerySet[Row]):
         self.select_for_update(no_key=True).filter(pk=pk).first()
 
     def resting_on(self, versions: Iterable[ModelVersion], datasets: Iterable[DataSet]) -> Self:
-        """Sessions that started from any of `versions`, or measured on any of `datasets`."""
-        return self.filter(Q(version__in=versions) | Q(dataset__in=datasets))
+        """Sessions of any of `versions`, as their model or their student, or measured on any of `datasets`."""
+        return self.filter(Q(version__in=versions) | Q(student__in=versions) | Q(dataset__in=datasets))
 
     def judged_on(self, dataset: DataSet) -> Self:
         """The team's sessions, of any model, that have measured a candidate on the file of `dataset` or still may."""

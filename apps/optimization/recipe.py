@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from apps.agents.contracts.chain import MODEL, ORIGINAL
+from apps.agents.contracts.chain import MODEL, ORIGINAL, STUDENT
 from apps.agents.contracts.dataset_spec import DatasetSpec
-from apps.agents.contracts.reports.recipe import DatasetRecord, FileRecord, OriginalRecord, Recipe, RecipeStep
+from apps.agents.contracts.reports.recipe import (
+    DatasetRecord,
+    FileRecord,
+    OriginalRecord,
+    Recipe,
+    RecipeStep,
+    StudentRecord,
+)
 from apps.agents.contracts.state import Verdict
 from apps.optimization.errors import NoRecipe
 from apps.optimization.lineage import Lineage, format_of, reading_of, signature_of
@@ -49,6 +56,7 @@ def _recipe(session: OptimizationSession, sources: list[SessionStep], verdict: V
             format=format_of(original),
             signature=signature_of(original),
         ),
+        student=_student(session) if any(STUDENT in one.further_parents.values() for one in sources) else None,
         dataset=DatasetRecord(
             name=dataset.name,
             filename=dataset.filename,
@@ -60,6 +68,13 @@ def _recipe(session: OptimizationSession, sources: list[SessionStep], verdict: V
         machine=session.analysis.body["machine"] if hasattr(session, "analysis") else None,
         verdict=verdict.model_dump(mode="json") if verdict else None,
     )
+
+
+def _student(session: OptimizationSession) -> StudentRecord | None:
+    if (given := session.student) is None:
+        return None
+    size_bytes = given.blob.size_bytes
+    return StudentRecord(filename=given.filename, sha256=given.blob_id, size_bytes=size_bytes, format=format_of(given))
 
 
 def _step(step: SessionStep, inputs: dict[str, str]) -> RecipeStep:

@@ -103,6 +103,7 @@ class SessionSerializer(serializers.ModelSerializer[OptimizationSession]):
             "title",
             "model",
             "version",
+            "student",
             "dataset",
             "criteria_set",
             "criteria",
@@ -422,6 +423,11 @@ class QuestionSerializer(serializers.Serializer[Any]):
 
     version = serializers.IntegerField(help_text="A version's id.")
     dataset = serializers.IntegerField(help_text="A data set's id.")
+    student = serializers.IntegerField(
+        required=False,
+        allow_null=True,
+        help_text="The id of another version, which is trained with `version` as its teacher.",
+    )
     criteria_set = serializers.IntegerField(required=False, help_text="The id of named criteria.")
     criteria = json_of(Criteria, required=False)
     overrides = serializers.DictField(

@@ -16,6 +16,7 @@ def session_state(session: OptimizationSession) -> SessionState:
     return SessionState(
         criteria=session.criteria,
         model=session.version.metadata.summary,
+        student=session.student.metadata.summary if session.student else None,
         dataset=session.dataset.described,
         seed=session.seed,
         steps=tuple(_record(step) for step in steps),

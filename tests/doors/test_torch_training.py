@@ -38,6 +38,18 @@ class Network(nn.Module):
         return self.head(self.body(x).mean((2, 3)))  # type: ignore[no-any-return]
 
 
+class Small(nn.Module):
+    """Another architecture with the same interface."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 8, 3, padding=1)
+        self.last = nn.Linear(8, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(torch.relu(self.first(x)).mean((2, 3)))  # type: ignore[no-any-return]
+
+
 def trained(path: Path) -> Path:
     torch.manual_seed(0)
     module, images = Network().train(), torch.from_numpy(pictures(EXAMPLES))
@@ -47,8 +59,12 @@ def trained(path: Path) -> Path:
         optimizer.zero_grad()
         nn.functional.cross_entropy(module(images[chosen]), chosen % 5).backward()
         optimizer.step()
-    batch = torch.export.Dim("batch")
-    program = torch.export.export(module.eval(), (images[:2],), dynamic_shapes=({0: batch},))
+    return exported(module, path)
+
+
+def exported(module: nn.Module, path: Path) -> Path:
+    images, batch = torch.from_numpy(pictures(2)), torch.export.Dim("batch")
+    program = torch.export.export(module.eval(), (images,), dynamic_shapes=({0: batch},))
     torch.export.save(program, path)
     return path
 
@@ -88,3 +104,22 @@ def test_a_data_set_without_examples_to_train_on_gets_no_pruned_candidate(door: 
     reasons = {one["technique"]: one["reason"] for one in preview["plan"]["omitted"]}
     assert "training_share" in reasons["torch-recover"]
     assert not any("torch-prune" in str(one) for one in preview["plan"]["candidates"])
+
+
+@pytest.mark.timeout(600)
+def test_an_uploaded_student_learns_from_the_original_and_takes_its_place(door: Door, tmp_path: Path) -> None:
+    version, student = (
+        door.model(trained(tmp_path / "model.pt2")),
+        door.model(exported(Small(), tmp_path / "small.pt2")),
+    )
+    spec = {"kind": "npz", "task": "classification", "label": "y", "training_share": 0.4}
+    session = door.verdict(
+        version, door.data(data(), spec, "data.npz"), quick("torch-distill-student"), student=student.pk
+    )
+    assert session.outcome == Outcome.IMPROVED, told(session)
+    step = session.steps.get(kind="optimize")
+    assert step.parents == {"teacher": "original", "student": "student"}
+    assert step.result["evidence"]["held_out_loss_after"] < step.result["evidence"]["held_out_loss_before"]
+    assert step.result["model"]["parameters"] == student.metadata.summary.parameters
+    recipe = door.client.get(f"/api/v1/sessions/{session.pk}/recipe/").json()
+    assert recipe["student"]["sha256"] == student.blob_id

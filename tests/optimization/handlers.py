@@ -61,6 +61,11 @@ def plan_with_a_teacher(context: JobContext) -> JobResult:
     return JobResult(body=material.PLAN_WITH_A_TEACHER.model_dump(mode="json"))
 
 
+def plan_with_a_student(context: JobContext) -> JobResult:
+    assert context.job.arguments["student"]["parameters"] == 20_000
+    return JobResult(body=material.PLAN_WITH_A_STUDENT.model_dump(mode="json"))
+
+
 def optimize(context: JobContext) -> JobResult:
     _pause(context, "optimize")
     artifact = context.job.scratch / "out" / "model.onnx"

@@ -136,6 +136,12 @@ RECOVERY = Application(
     title="Recovery training",
     inputs={"teacher": ()},
 )
+PUPIL = Application(
+    technique="torch-distill-student", parameters={}, title="Distillation", inputs={"teacher": (), "student": ()}
+)
+PLAN_WITH_A_STUDENT = Plan(
+    summary="The student learns.", candidates=(CANDIDATE.model_copy(update={"steps": (PUPIL,)}),), omitted=()
+)
 PLAN_OF_A_RECOVERY = Plan(
     summary="One training.", candidates=(CANDIDATE.model_copy(update={"steps": (RECOVERY,)}),), omitted=()
 )

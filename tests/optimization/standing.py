@@ -39,7 +39,13 @@ class Standing:
     dataset: DataSet
     unblock: Unblock
 
-    def session(self, criteria: Criteria | None = None, **instead: str) -> OptimizationSession:
+    def session(
+        self,
+        criteria: Criteria | None = None,
+        version: ModelVersion | None = None,
+        student: ModelVersion | None = None,
+        **instead: str,
+    ) -> OptimizationSession:
         """One that has come to its end; `instead` names the handlers that differ, by the kind of step."""
         with pytest.MonkeyPatch.context() as patch, self.unblock():
             other = {StepKind(kind): f"tests.optimization.handlers:{name}" for kind, name in instead.items()}
@@ -47,7 +53,8 @@ class Standing:
             timing = {"backoff_s": 0.0, "cancel_check_s": 0.05, "write_s": 0.0}
             patch.setattr(settings, "PIPELINE_TIMING", timing, raising=False)
             wanted = criteria or Criteria()
-            session = session_start(user=self.user, version=self.version, dataset=self.dataset, criteria=wanted, seed=7)
+            models = {"version": version or self.version, "student": student}
+            session = session_start(user=self.user, **models, dataset=self.dataset, criteria=wanted, seed=7)
             crank.turn_until_quiet()
             session.refresh_from_db()
             return session

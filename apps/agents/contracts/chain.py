@@ -26,7 +26,7 @@ class Application(Value):
     essential: bool = False
     """Whether it makes a different network, so that the candidate is named after it even if it is not the last link."""
     inputs: dict[str, tuple[Application, ...]] = Field(default_factory=dict)
-    """The chains of the other models that it reads, by role. An empty chain means the original."""
+    """The chains of the other models that it reads, by role. An empty chain means what `given_for` the role says."""
 
     @property
     def named(self) -> str:
@@ -40,6 +40,9 @@ MODEL = "model"
 """The role of the model that a step changes, measures or packs."""
 ORIGINAL = "original"
 """Stands for the session's original where a step's key is expected."""
+STUDENT = "student"
+"""The role of the model that a member gave a session to be trained, and what stands for it where a step's key is
+expected."""
 _NAME_LENGTH = 40
 _DIGEST_LENGTH = 10
 
@@ -70,7 +73,12 @@ def key_of(chain: Iterable[Application]) -> str:
 
 
 def _input_keys(link: Application) -> dict[str, str]:
-    return {role: key_of(chain) if chain else ORIGINAL for role, chain in link.inputs.items()}
+    return {role: key_of(chain) if chain else given_for(role) for role, chain in link.inputs.items()}
+
+
+def given_for(role: str) -> str:
+    """What has a role that no chain makes: the session's student its own, the original any other."""
+    return STUDENT if role == STUDENT else ORIGINAL
 
 
 def from_joined_title(technique: str, parameters: Mapping[str, Any], title: str) -> Application:

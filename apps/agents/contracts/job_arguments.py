@@ -93,6 +93,8 @@ class PlanArguments(Arguments):
     disabled_techniques: tuple[str, ...] = ()
     training_share: float = 0.0
     """Of the data set's examples, that techniques may train on."""
+    student: ModelSummary | None = None
+    """The model that a member gave the session to be trained."""
     export_failures: dict[str, str] = Field(default_factory=dict)
     """By target format: why an export that was tried failed."""
 

@@ -95,8 +95,8 @@ class StepRequest(Value):
     technique: str | None = None
     parameters: dict[str, Any] = Field(default_factory=dict)
     parents: dict[str, str] = Field(default_factory=dict)
-    """By role: the key of the step whose artifact is the input, or `ORIGINAL`. Without `MODEL`, the model is the
-    original."""
+    """By role: the key of the step whose artifact is the input, or `ORIGINAL` or `STUDENT`. Without `MODEL`, the model
+    is the original."""
 
     @property
     def parent(self) -> str | None:
@@ -339,6 +339,8 @@ class SessionState(Value):
 
     criteria: Criteria
     model: ModelSummary
+    student: ModelSummary | None = None
+    """The model that a member gave the session to be trained with the original as its teacher."""
     dataset: DatasetSummary
     seed: int
     steps: tuple[StepRecord, ...] = ()

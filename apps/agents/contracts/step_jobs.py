@@ -63,6 +63,8 @@ class StepFacts(Value):
     batch_divisor: int = 1
     quiet_wait_s: float | None = None
     timing_s: float | None = None
+    student: ModelSummary | None = None
+    """The session's student as inspection described it."""
     data: DatasetSummary | None = None
     """The data set as inspection described it."""
     analysis: AnalysisReport | None = None
@@ -108,7 +110,10 @@ def arguments_for(request: StepRequest, facts: StepFacts) -> Arguments:
         case StepKind.ANALYSE:
             return AnalyseArguments.model_validate(model | _known(facts, "criteria"))
         case StepKind.PLAN:
-            known = _known(facts, "criteria", "analysis") | {"exported": facts.exported, "dataset": facts.data}
+            known = _known(facts, "criteria", "analysis", "student") | {
+                "exported": facts.exported,
+                "dataset": facts.data,
+            }
             known |= {"training_share": facts.dataset.training_share} if facts.dataset else {}
             return PlanArguments.model_validate(known | request.parameters)
         case StepKind.OPTIMIZE:

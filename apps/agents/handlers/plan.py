@@ -27,5 +27,6 @@ def run(context: JobContext) -> JobResult:
         libraries=arguments.libraries,
         disabled=arguments.disabled_techniques,
         training_share=arguments.training_share,
+        student=arguments.student,
     )
     return JobResult(body=plan.model_dump(mode="json"))

@@ -2,6 +2,8 @@
 
     python -m apps.agents.recipe recipe.json --model original.onnx --dataset data.npz --out model.onnx
 
+If a step has trained the session's student, the recipe also needs that file: `--student student.pt2`.
+
 It follows the recipe in child processes, as a worker does, and reports whether the bytes are the same. Exit status: 0
 if they are; 1 if they differ (it lists the library versions that differ); 2 if the recipe could not be followed.
 """
@@ -18,7 +20,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from apps.agents.contracts.chain import MODEL, ORIGINAL
+from apps.agents.contracts.chain import MODEL, ORIGINAL, STUDENT
 from apps.agents.contracts.errors.techniques import RecipeInvalid
 from apps.agents.contracts.job import Event
 from apps.agents.contracts.reports.recipe import Recipe, RecipeStep
@@ -60,8 +62,15 @@ def read_recipe(path: Path) -> Recipe:
         raise RecipeInvalid(reason=f"{where}: {first['msg']}") from error
 
 
-def follow(recipe: Recipe, model: Path, dataset: Path, out: Path, on_event: Callable[[Event], None]) -> Reproduction:
-    """Make the artifact of `recipe` again, at `out`.
+def follow(
+    recipe: Recipe,
+    model: Path,
+    dataset: Path,
+    out: Path,
+    on_event: Callable[[Event], None],
+    student: Path | None = None,
+) -> Reproduction:
+    """Make the artifact of `recipe` again, at `out`. `student` is needed if a step reads the session's.
 
     Raises `RecipeInvalid` if the files are not those of the recipe, and `JobFailed` if a step fails.
     """
@@ -71,7 +80,7 @@ def follow(recipe: Recipe, model: Path, dataset: Path, out: Path, on_event: Call
     _same_file("data set", dataset, recipe.dataset.sha256)
     with tempfile.TemporaryDirectory(prefix="recipe-") as folder:
         last = original = ModelFile(format=recipe.original.format, path=model)
-        made = {ORIGINAL: original}
+        made = {ORIGINAL: original, **_student(recipe, student)}
         for number, step in enumerate(recipe.steps):
             scratch = Path(folder) / str(number)
             scratch.mkdir()
@@ -81,6 +90,16 @@ def follow(recipe: Recipe, model: Path, dataset: Path, out: Path, on_event: Call
             made[step.key] = last
         shutil.copyfile(last.path, out)
     return Reproduction(digest_of(out), recipe.artifact.sha256, differing_libraries(recipe))
+
+
+def _student(recipe: Recipe, path: Path | None) -> dict[str, ModelFile]:
+    """The session's student by its role, if the recipe has one."""
+    if recipe.student is None:
+        return {}
+    if path is None:
+        raise RecipeInvalid(reason="a step trains the session's student; name its file as --student")
+    _same_file("student", path, recipe.student.sha256)
+    return {STUDENT: ModelFile(format=recipe.student.format, path=path)}
 
 
 def _made_before(made: Mapping[str, ModelFile], key: str) -> ModelFile:
@@ -150,10 +169,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("recipe", type=Path, help="recipe.json of a package")
     parser.add_argument("--model", type=Path, required=True, help="the original model's file, as it was uploaded")
     parser.add_argument("--dataset", type=Path, required=True, help="the data set's file, as it was uploaded")
+    parser.add_argument("--student", type=Path, help="the student's file, as it was uploaded, if a step trained it")
     parser.add_argument("--out", type=Path, required=True, help="where the artifact goes")
     given = parser.parse_args(arguments)
     try:
-        followed = follow(read_recipe(given.recipe), given.model, given.dataset, given.out, _tell)
+        followed = follow(read_recipe(given.recipe), given.model, given.dataset, given.out, _tell, given.student)
     except (UserError, JobFailed) as error:
         print(f"Not followed: {error.message}", file=sys.stderr)
         return NOT_FOLLOWED

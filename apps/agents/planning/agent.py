@@ -92,13 +92,15 @@ class PlanningAgent:
         libraries: Iterable[str] = (),
         disabled: Iterable[str] = (),
         training_share: float = 0.0,
+        student: ModelSummary | None = None,
     ) -> Plan:
         """The plan for an analysed model: candidates in the order of their worth, and what was left out and why.
 
         `exported` are the analyses of the models that it was exported to, from which techniques for other runtimes
-        start. `export_failures` says, by target format, why an export that was tried failed.
+        start. `export_failures` says, by target format, why an export that was tried failed. `student` is the model
+        that a member gave the session to be trained.
         """
-        bases = bases_of_analyses(analysis, exported, dataset.task)
+        bases = replace(bases_of_analyses(analysis, exported, dataset.task), student=student)
         sorting = Sorting(bases, criteria, dataset, tuple(libraries), tuple(disabled), export_failures or {})
         return self._plan_of_sound(bases, Minutes(criteria, dataset, training_share), *sorting.sort(self.specs))
 
@@ -109,9 +111,10 @@ class PlanningAgent:
         criteria: Criteria,
         libraries: Iterable[str] = (),
         disabled: Iterable[str] = (),
+        student: ModelSummary | None = None,
     ) -> Plan:
         """The plan before anything has run: the same rules, but sensitivities and times are unknown."""
-        bases = bases_of_model(model, dataset.task)
+        bases = replace(bases_of_model(model, dataset.task), student=student)
         sorting = Sorting(bases, criteria, dataset, tuple(libraries), tuple(disabled))
         return self._plan_of_sound(bases, Minutes(criteria, dataset), *sorting.sort(self.specs))
 
@@ -173,11 +176,13 @@ class PlanningAgent:
         """Pruned models that are trained again. They are measured by themselves only if nothing can follow."""
         profile = bases.original.profile
         made: list[_Weighed] = []
-        for cut in trained_cuts(available, criteria, bases.original.model.format):
+        for cut in trained_cuts(available, criteria, bases.original.model.format, bases.student_share):
             last = cut.chain[-1]
             variant = Variant(last.technique, last.parameters, cut.reason)
             spec = available[last.technique]
-            firm, soft = obstacle(cut.prediction, profile, criteria), no_gain(cut.prediction, criteria)
+            firm = obstacle(cut.prediction, profile, criteria)
+            # What a member gave is measured, whatever its parameters promise.
+            soft = None if spec.trains_student else no_gain(cut.prediction, criteria)
             made.append(_Weighed(variant, spec, cut.prediction, firm, soft, 1.0, profile, cut.chain[:-1]))
         return made
 
@@ -278,9 +283,10 @@ def plan_preview(
     criteria: Criteria,
     libraries: Iterable[str] = (),
     disabled: Iterable[str] = (),
+    student: ModelSummary | None = None,
 ) -> Plan:
     """What a session would try, for the page that starts one. See `PlanningAgent.preview`."""
-    return PlanningAgent().preview(model, dataset, criteria, libraries, disabled)
+    return PlanningAgent().preview(model, dataset, criteria, libraries, disabled, student)
 
 
 def _is_own(spec: TechniqueSpec) -> bool:

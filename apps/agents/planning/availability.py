@@ -24,8 +24,10 @@ def obstacle_to(
     libraries: Iterable[str] = (),
     disabled: Iterable[str] = (),
     analysis: AnalysisReport | None = None,
+    student: ModelSummary | None = None,
 ) -> str | None:
-    """Why `spec` is left out: forbidden, switched off, not for this device, or incompatible; else `None`.
+    """Why `spec` is left out: forbidden, switched off, without its student, not for this device, or incompatible; else
+    `None`.
 
     Compatibility is decided by `techniques.compatibility` and by the analysis. Empty `libraries` means that the workers
     have not reported theirs yet, so libraries are not checked.
@@ -34,6 +36,8 @@ def obstacle_to(
         return "The criteria do not allow it."
     if spec.name in set(disabled):
         return "It is switched off on this installation."
+    if spec.trains_student and student is None:
+        return "It trains a model that is chosen as the session's student, and none was."
     if criteria.target.device not in spec.devices:
         return f"It does not support {criteria.target.device.value}."
     found = [entry for entry in (analysis.compatibility if analysis else ()) if entry.technique == spec.name]
@@ -88,6 +92,7 @@ class Sorting:
             libraries=self.libraries,
             disabled=self.disabled,
             analysis=basis.analysis,
+            student=self.bases.student,
         )
         if why is None and spec.family is Family.EXPORT and basis.analysis is not None and not self.bases.made_by(spec):
             return self.export_failures.get(spec.output_format or "") or "There was not enough time left for it."

@@ -27,6 +27,13 @@ class Bases:
 
     original: Basis
     exported: tuple[Basis, ...] = ()
+    student: ModelSummary | None = None
+    """The model that a member gave the session to be trained. Nothing else starts from it."""
+
+    @property
+    def student_share(self) -> float | None:
+        """Its parameters as a share of the original's; `None` without a student."""
+        return None if self.student is None else self.student.parameters / max(1, self.original.model.parameters)
 
     def of(self, spec: TechniqueSpec) -> Basis | None:
         """The form from which `spec` starts; `None` if it takes none of them."""

@@ -22,6 +22,8 @@ MINUTES_FOR_TWO = 15.0
 """A session with at least this many minutes tries two cuts, and a student, instead of one of them."""
 TRAINING_SHARE = 0.2
 """The share of the session's minutes for the training of each cut."""
+UNKNOWN_LOSS_POINTS = 3.0
+"""Of a student that a member gave: what one with half of its teacher's layers loses."""
 _SPEED = 0.9
 """How well speed follows the work: the time is the work that is left, to this power."""
 
@@ -55,26 +57,40 @@ class TrainedCut:
         )
 
 
-def trained_cuts(available: Mapping[str, TechniqueSpec], criteria: Criteria, model_format: str) -> list[TrainedCut]:
-    """The cuts that a session with these criteria has time for, the gentlest first; `available` may be used in it."""
+def trained_cuts(
+    available: Mapping[str, TechniqueSpec], criteria: Criteria, model_format: str, student_share: float | None = None
+) -> list[TrainedCut]:
+    """The cuts that a session with these criteria has time for, the gentlest first; `available` may be used in it.
+
+    `student_share` is the size of the session's own student as a share of the original; `None` without one. It comes
+    first, and takes the place of one cut, however few minutes there are.
+    """
     session_minutes = criteria.budget.minutes
-    if session_minutes < FEWEST_MINUTES:
-        return []
     minutes = round(TRAINING_SHARE * session_minutes, 2)
-    cutting = [spec for spec in available.values() if spec.knowledge.cuts and model_format in spec.formats]
+    taking = [spec for spec in available.values() if model_format in spec.formats]
+    given = [_student_cut(spec, student_share, minutes) for spec in taking if spec.trains_student and student_share]
+    if session_minutes < FEWEST_MINUTES:
+        return given
+    cutting = [spec for spec in taking if spec.knowledge.cuts]
     pruners = [spec for spec in cutting if not _trains(spec)]
-    trainers = [spec for spec in available.values() if _trains(spec) and spec not in cutting]
+    trainers = [one for one in available.values() if _trains(one) and one not in cutting and not one.trains_student]
     pairs = [
         (prune, train) for prune in pruners for train in trainers if why_not_after(train, [prune], model_format) is None
     ]
     pruned = [_trained_cut(*pair, cut, minutes) for pair in pairs[:1] for cut in pair[0].knowledge.cuts[:2]]
     both = [spec for spec in cutting if _trains(spec)]
     learned = [_learned_cut(spec, cut, minutes) for spec in both for cut in spec.knowledge.cuts[:1]]
-    return (pruned + learned)[: None if session_minutes >= MINUTES_FOR_TWO else 1]
+    return given + (pruned + learned)[: None if session_minutes >= MINUTES_FOR_TWO else max(0, 1 - len(given))]
 
 
 def _trains(spec: TechniqueSpec) -> bool:
     return spec.knowledge.training(1.0) is not None
+
+
+def _student_cut(spec: TechniqueSpec, share: float, minutes: float) -> TrainedCut:
+    """The session's student. As little as is known of it, its work is taken to be that of its parameters."""
+    basis = "The student's parameters as a share of the original's; how well it will do is not known."
+    return _learned_cut(spec, Cut({}, 1 - share, UNKNOWN_LOSS_POINTS, basis), minutes)
 
 
 def _learned_cut(spec: TechniqueSpec, cut: Cut, minutes: float) -> TrainedCut:

@@ -254,6 +254,7 @@ class Overview:
             libraries=self.state.libraries,
             disabled=self.state.disabled_techniques,
             analysis=basis.analysis,
+            student=self.state.student,
         )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from apps.agents.contracts.chain import MODEL, ORIGINAL, Applied, Chain, applied, key_of, prefix_key, sources
+from apps.agents.contracts.chain import MODEL, Applied, Chain, applied, given_for, key_of, prefix_key, sources
 from apps.agents.contracts.state import ACTIVE, SessionState, Status, StepKind, StepRecord
 
 ANALYSE, PLAN, PACKAGE = "analyse", "plan", "package"
@@ -111,7 +111,7 @@ class Steps:
         further = chain[-1].inputs.items()
         return {
             **starting_from(self.key_of(chain[:-1]) if len(chain) > 1 else None),
-            **{role: self.key_of(made) if made else ORIGINAL for role, made in further},
+            **{role: self.key_of(made) if made else given_for(role) for role, made in further},
         }
 
     def lost(self, chain: Chain) -> StepRecord | None:

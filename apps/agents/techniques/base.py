@@ -41,7 +41,8 @@ from apps.agents.measuring.protocol import ModelFile
 from apps.agents.techniques.apply_context import APPLY_BEGINS, APPLY_ENDS, ApplyContext
 from apps.agents.techniques.catalogue import TechniqueSpec, catalogue, missing_libraries
 from apps.agents.techniques.compatibility import strings_against
-from apps.agents.techniques.validation import Comparison, candidate_outputs, in_portions, interface_difference
+from apps.agents.techniques.interface import interface_difference
+from apps.agents.techniques.validation import Comparison, candidate_outputs, in_portions
 from apps.errors import UserError
 
 VALIDATION_EXAMPLES = 16

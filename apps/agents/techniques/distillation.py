@@ -15,8 +15,8 @@ from apps.agents.contracts.errors.training import TrainingPartMissing
 from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.evaluation.plausibility import weight_bytes
 from apps.agents.techniques.base import Assignment, BaseOptimizationAgent, Estimated
+from apps.agents.techniques.interface import interface_difference
 from apps.agents.techniques.pruning import quantized
-from apps.agents.techniques.validation import interface_difference
 
 
 @dataclass(frozen=True)

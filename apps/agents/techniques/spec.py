@@ -13,6 +13,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, InstanceOf, field_validator, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
+from apps.agents.contracts.chain import STUDENT
 from apps.agents.contracts.criteria import Device
 from apps.agents.contracts.values import Value
 from apps.agents.techniques.knowledge.technique import TechniqueKnowledge
@@ -85,7 +86,8 @@ class TechniqueSpec(Value):
     needs_training: bool = False
     """Whether it trains on the part that a data set sets apart for that."""
     inputs: tuple[str, ...] = ()
-    """The roles of other models that it reads, such as `teacher`."""
+    """The roles of other models that it reads, such as `teacher`. `student` is the model that a member gave a session
+    to be trained: without one, the technique is left out."""
     takes_strings: bool = True
     """Whether it can handle a model whose inputs or outputs are strings."""
     acts_on: tuple[str, ...] = ()
@@ -115,6 +117,11 @@ class TechniqueSpec(Value):
             for value in (parameter.default, *parameter.search):
                 _check(self.name, parameter, value)
         return self
+
+    @property
+    def trains_student(self) -> bool:
+        """Whether it reads the session's student."""
+        return STUDENT in self.inputs
 
     @property
     def remakes_network(self) -> bool:

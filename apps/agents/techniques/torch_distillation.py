@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from apps.agents.contracts.formats import Format
-from apps.agents.techniques.knowledge.torch_distillation import NARROW, SHALLOW
+from apps.agents.contracts.chain import STUDENT
+from apps.agents.contracts.formats import TORCH_FORMATS, Format
+from apps.agents.techniques.knowledge.torch_distillation import GIVEN, NARROW, SHALLOW
 from apps.agents.techniques.spec import Expectation, Family, ParameterSpec, Risk, TechniqueSpec
 from apps.agents.techniques.training.parameters import DISTILLATION, LENGTH, PICTURES, PRECISION, RATE
 
@@ -116,5 +117,23 @@ TORCH_DISTILLATION_TECHNIQUES: tuple[TechniqueSpec, ...] = (
         reference=f"{_SOFT_LABELS}; Sanh et al. 2019, https://arxiv.org/abs/1910.01108; Jiao et al. 2020, "
         "https://arxiv.org/abs/1909.10351; Sun et al. 2020, https://arxiv.org/abs/2004.02984",
         implementation=f"{_CODE}:ShallowStudent",
+    ),
+    TechniqueSpec(
+        name="torch-distill-student",
+        family=Family.DISTILLATION,
+        label="Distillation into the session's student",
+        summary="A model of another architecture, which was chosen when the session started, learns to give the "
+        "original's outputs.",
+        formats=TORCH_FORMATS,
+        output_format=None,
+        requires=("torch",),
+        inputs=("teacher", STUDENT),
+        needs_calibration=True,
+        needs_training=True,
+        parameters=(*_LEARNING, *PICTURES),
+        expectation=Expectation(size_ratio=2.0, speedup=2.0, metric_drop_points=3.0, risk=Risk.MEDIUM),
+        knowledge=GIVEN,
+        reference=_SOFT_LABELS,
+        implementation=f"{_CODE}:GivenStudent",
     ),
 )

@@ -1,4 +1,4 @@
-"""Checks of an artifact against the input model: the same interface, and finite outputs that agree."""
+"""Checks of an artifact against the input model: finite outputs that agree."""
 
 from __future__ import annotations
 
@@ -14,32 +14,6 @@ from apps.agents.datasets.loading import Dataset
 from apps.agents.evaluation.batch_behaviour import unsteady_outputs
 from apps.agents.evaluation.fidelity import OutputFidelity, finite_parts, finite_places, may_differ, visible
 from apps.agents.measuring.engine import Feeds, Outputs, Run, fixed_batch, run_portions
-
-
-def interface_difference(before: ModelSummary, after: ModelSummary, *, may_fix_batch: bool = False) -> str | None:
-    """A difference between the inputs and outputs of two models, in words; `None` if callers cannot see one.
-
-    In an output, an unknown axis may have become known. In an input, a free axis must stay free, except the batch,
-    which may have become 1 if `may_fix_batch`.
-    """
-    for kind, old, new in (("input", before.inputs, after.inputs), ("output", before.outputs, after.outputs)):
-        if [spec.name for spec in old] != [spec.name for spec in new]:
-            return f"its {kind}s are {', '.join(map(str, new))} instead of {', '.join(map(str, old))}"
-        for wanted, found in zip(old, new, strict=True):
-            if may_fix_batch and found.shape[:1] == (1,) and wanted.shape and not isinstance(wanted.shape[0], int):
-                wanted = wanted.model_copy(update={"shape": (1, *wanted.shape[1:])})
-            if wanted.dtype != found.dtype or not _same_axes(wanted, found, refined=kind == "output"):
-                return f"its {kind} is {found} instead of {wanted}"
-    return None
-
-
-def _same_axes(wanted: TensorSpec, found: TensorSpec, *, refined: bool) -> bool:
-    if refined and not wanted.shape:  # A shape that the file leaves open.
-        return True
-    return len(wanted.shape) == len(found.shape) and all(
-        old == new or (not isinstance(old, int) and (refined or not isinstance(new, int)))
-        for old, new in zip(wanted.shape, found.shape, strict=True)
-    )
 
 
 def in_portions(run: Run, feeds: Feeds, summary: ModelSummary, layout: Layout) -> Outputs:

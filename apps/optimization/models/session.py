@@ -32,6 +32,8 @@ class OptimizationSession(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="sessions")
     version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="sessions")
+    student = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, null=True, related_name="taught_in")
+    """The model that is trained with `version` as its teacher, if one was chosen."""
     dataset = models.ForeignKey(DataSet, on_delete=models.PROTECT, related_name="sessions")
     criteria_set = models.ForeignKey(CriteriaSet, on_delete=models.SET_NULL, null=True, related_name="sessions")
     criteria_body = models.JSONField()

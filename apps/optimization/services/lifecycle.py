@@ -50,6 +50,7 @@ def session_retry(session: OptimizationSession, user: User, *, as_operator: bool
     return session_start(
         user=user,
         version=session.version,
+        student=session.student,
         dataset=session.dataset,
         criteria_set=session.criteria_set,
         criteria=session.criteria_body,

@@ -63,25 +63,27 @@ class BrokenHere(Value):
     """`the portal`, and the names of live workers."""
 
 
-def session_preview(version: ModelVersion, dataset: DataSet, criteria: Criteria | Mapping[str, Any]) -> SessionPreview:
+def session_preview(
+    version: ModelVersion,
+    dataset: DataSet,
+    criteria: Criteria | Mapping[str, Any],
+    student: ModelVersion | None = None,
+) -> SessionPreview:
     """What a session with these inputs would try, and why it omits other techniques. Raises the errors of `check`."""
     wanted = wanted_criteria(None, criteria)
-    check(version, dataset, wanted)
+    check(version, dataset, wanted, student=student)
+    taught = student.metadata.summary if student else None
     model, data = version.metadata.summary, dataset.described
     libraries = tuple(sorted(Worker.objects.alive().libraries()))
     disabled = tuple(PipelineSettings.current().disabled_techniques)
     reachable = [spec for spec in catalogue().values() if in_reach(spec, model)]
     beyond = [spec for spec in catalogue().values() if spec not in reachable]
-    judged = [
-        _compatibility(
-            spec,
-            obstacle_to(spec, criteria=wanted, model=model, dataset=data, libraries=libraries, disabled=disabled),
-        )
-        for spec in reachable
-    ]
+    known: dict[str, Any] = {"criteria": wanted, "model": model, "dataset": data, "student": taught}
+    known |= {"libraries": libraries, "disabled": disabled}
+    judged = [_compatibility(spec, obstacle_to(spec, **known)) for spec in reachable]
     return SessionPreview(
         compatibility=(*judged, *compatibility(model, None, data, beyond)),
-        plan=plan_of(version, dataset, wanted),
+        plan=plan_of(version, dataset, wanted, student),
         decidability=what_is_decided(version, dataset, wanted),
         use=use_of(dataset, wanted),
         higher_is_better=METRICS[DatasetSpec.model_validate(dataset.spec).primary_metric].higher_is_better,

@@ -95,6 +95,9 @@ class SessionReport(Value):
     dataset: str
     dataset_digest: str
     dataset_summary: DatasetSummary
+    student: str | None = None
+    """Name and version of the model that was to be trained with the original as its teacher, if there was one."""
+    student_digest: str | None = None
     criteria: Criteria
     criteria_name: str
     seed: int
@@ -168,6 +171,8 @@ def report(session: OptimizationSession) -> SessionReport:
         dataset=session.dataset.name,
         dataset_digest=session.dataset.blob_id,
         dataset_summary=session.dataset.described,
+        student=str(session.student) if session.student else None,
+        student_digest=session.student.blob_id if session.student else None,
         criteria=session.criteria,
         criteria_name=str(session.criteria_set or "its own"),
         seed=session.seed,

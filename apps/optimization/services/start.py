@@ -17,7 +17,7 @@ from apps.agents.datasets.dataset_fit import check_against
 from apps.agents.planning.agent import plan_preview
 from apps.agents.techniques.catalogue import catalogue, missing_libraries
 from apps.audit import trail
-from apps.models.models import DataSet, Inspected, ModelVersion
+from apps.models.models import DataSet, ModelVersion
 from apps.optimization import events, messages
 from apps.optimization.criteria import merged, parse
 from apps.optimization.errors import (
@@ -33,6 +33,7 @@ from apps.optimization.errors import (
     VersionNotReady,
 )
 from apps.optimization.models import CriteriaSet, OptimizationSession, PipelineSettings, Worker
+from apps.optimization.services.students import check_student, why_not_ready
 from apps.outages import require_queue
 
 MAX_SEED = 2**31
@@ -43,6 +44,7 @@ def session_start(
     user: User,
     version: ModelVersion,
     dataset: DataSet,
+    student: ModelVersion | None = None,
     criteria_set: CriteriaSet | None = None,
     criteria: Criteria | Mapping[str, Any] | None = None,
     seed: int | None = None,
@@ -53,21 +55,23 @@ def session_start(
 ) -> OptimizationSession:
     """Starts to optimize `version`, measured on `dataset`. The page, the API and the command all use this function.
 
-    The criteria are `criteria_set` or `criteria`, with `overrides` applied; the session keeps a copy. Without `seed`, a
-    random one is drawn and stored. Raises `PermissionDenied` below engineer, the errors of `check`, `QueueAway`, and,
-    without `start_anyway`, `NothingToTry` if the preview has no candidate.
+    `student` is another model of the team, which is trained with `version` as its teacher. The criteria are
+    `criteria_set` or `criteria`, with `overrides` applied; the session keeps a copy. Without `seed`, a random one is
+    drawn and stored. Raises `PermissionDenied` below engineer, the errors of `check`, `QueueAway`, and, without
+    `start_anyway`, `NothingToTry` if the preview has no candidate.
     """
     if not (as_operator and user.is_staff):
         require_role(user, version.model.team, Role.ENGINEER)
     wanted = wanted_criteria(criteria_set, criteria, overrides)
-    check(version, dataset, wanted, criteria_set)
-    if not start_anyway and not (plan := plan_of(version, dataset, wanted)).candidates:
+    check(version, dataset, wanted, criteria_set, student)
+    if not start_anyway and not (plan := plan_of(version, dataset, wanted, student)).candidates:
         raise NothingToTry(field="start_anyway", summary=plan.summary)
     require_queue()
     with transaction.atomic():
         session = OptimizationSession.objects.create(
             team=version.model.team,
             version=version,
+            student=student,
             dataset=dataset,
             criteria_set=criteria_set,
             criteria_body=wanted.model_dump(mode="json"),
@@ -76,17 +80,29 @@ def session_start(
             sessions_before=OptimizationSession.objects.judged_on(dataset).count(),
             created_by=user,
         )
-        trail.record(
-            "session.started",
-            actor=user,
-            session=session,
-            subject=str(version),
-            reason=f"Measured on {dataset}, with {criteria_set or 'custom criteria'}.",
-            data={"criteria": session.criteria_body, "seed": session.seed, "dataset": dataset.pk},
-        )
+        _record(session, user)
         messages.send_advance(session.pk)
         events.poke(session)
     return session
+
+
+def _record(session: OptimizationSession, user: User) -> None:
+    """The audit event of its start."""
+    student = session.student
+    taught = f" and {student} as its student" if student else ""
+    trail.record(
+        "session.started",
+        actor=user,
+        session=session,
+        subject=str(session.version),
+        reason=f"Measured on {session.dataset}, with {session.criteria_set or 'custom criteria'}{taught}.",
+        data={
+            "criteria": session.criteria_body,
+            "seed": session.seed,
+            "dataset": session.dataset_id,
+            **({"student": student.pk} if student else {}),
+        },
+    )
 
 
 def wanted_criteria(
@@ -107,27 +123,36 @@ def wanted_criteria(
     return parse(merged(body, overrides or {}))
 
 
-def check(version: ModelVersion, dataset: DataSet, criteria: Criteria, criteria_set: CriteriaSet | None = None) -> None:
+def check(
+    version: ModelVersion,
+    dataset: DataSet,
+    criteria: Criteria,
+    criteria_set: CriteriaSet | None = None,
+    student: ModelVersion | None = None,
+) -> None:
     """Checks everything that can be checked without a worker.
 
     Raises `TeamsDiffer`, `VersionNotReady`, `DataSetNotReady`, the errors of `check_against` (an input that the data
-    set does not fill), `GroupsUnnamed`, `GroupsUnmeasured`, `TechniqueDisabled`, `TechniqueUnavailable`,
-    `AcceleratorUnavailable`. New rules on what may be started belong here.
+    set does not fill), those of `check_student`, `GroupsUnnamed`, `GroupsUnmeasured`, `TechniqueDisabled`,
+    `TechniqueUnavailable`, `AcceleratorUnavailable`. New rules on what may be started belong here.
     """
     _check_teams(version.model.team, dataset, criteria_set)
     _check_ready(version, dataset)
     spec = DatasetSpec.model_validate(dataset.spec)
     check_against(version.metadata.summary, dataset.described, spec)
+    if student is not None:
+        check_student(student, version)
     _check_groups(dataset, spec, criteria)
     _check_techniques(criteria)
     _check_device(criteria.target.device)
 
 
-def plan_of(version: ModelVersion, dataset: DataSet, criteria: Criteria) -> Plan:
+def plan_of(version: ModelVersion, dataset: DataSet, criteria: Criteria, student: ModelVersion | None = None) -> Plan:
     """What a session would try, as far as that is known before the analysis."""
     libraries = tuple(sorted(Worker.objects.alive().libraries()))
     disabled = tuple(PipelineSettings.current().disabled_techniques)
-    return plan_preview(version.metadata.summary, dataset.described, criteria, libraries, disabled)
+    taught = student.metadata.summary if student else None
+    return plan_preview(version.metadata.summary, dataset.described, criteria, libraries, disabled, taught)
 
 
 def _check_teams(team: Team, dataset: DataSet, criteria_set: CriteriaSet | None) -> None:
@@ -139,13 +164,9 @@ def _check_teams(team: Team, dataset: DataSet, criteria_set: CriteriaSet | None)
 
 def _check_ready(version: ModelVersion, dataset: DataSet) -> None:
     if not version.ready:
-        raise VersionNotReady(field="version", version=version, state=_why_not(version))
+        raise VersionNotReady(field="version", version=version, state=why_not_ready(version))
     if not dataset.ready:
-        raise DataSetNotReady(field="dataset", dataset=dataset, state=_why_not(dataset))
-
-
-def _why_not(file: Inspected) -> str:
-    return f"was refused ({file.refusal})" if file.refused else "is still being checked; wait a moment"
+        raise DataSetNotReady(field="dataset", dataset=dataset, state=why_not_ready(dataset))
 
 
 def _check_groups(dataset: DataSet, spec: DatasetSpec, criteria: Criteria) -> None:

@@ -32,7 +32,7 @@ LONG = ("plan", "traceback")
 def visible_session(request: MemberRequest, pk: UUID) -> OptimizationSession:
     """The session, or 404 for users outside its team. Raises `SessionDeleted` if it existed."""
     sessions = OptimizationSession.objects.visible_to(request.user)
-    rows = sessions.select_related("version__model", "dataset", "criteria_set", "created_by")
+    rows = sessions.select_related("version__model", "student__model", "dataset", "criteria_set", "created_by")
     if (session := rows.filter(pk=pk).first()) is not None:
         return session
     events = AuditEvent.objects.visible_to(request.user).filter(session_id=pk, action="session.deleted")
@@ -103,7 +103,7 @@ def preview(request: MemberRequest) -> HttpResponse:
         chosen = form.cleaned_data
         criteria = chosen["criteria_set"].criteria
         try:
-            preview = services.session_preview(chosen["version"], chosen["dataset"], criteria)
+            preview = services.session_preview(chosen["version"], chosen["dataset"], criteria, chosen["student"])
             context |= {"preview": preview, "decides": preview.decidability, "use": preview.use}
             context["asked"] = WhatIfForm(initial=WhatIfForm.answers_of(criteria))
         except UserError as error:

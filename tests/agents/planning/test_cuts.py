@@ -7,12 +7,14 @@ from dataclasses import replace
 import pytest
 
 from apps.agents.contracts.criteria import PROFILES, Budget, Criteria
+from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.contracts.state import CandidateRecord, Plan
 from apps.agents.planning.agent import PlanningAgent, plan_preview
 from tests.agents.inmemory import EXPORT, GRAPH, STATIC, World, resnet
 from tests.agents.torch_worlds import torch_encoder
 
 PRUNE, RECOVER, DISTILL, DISTILL_LAYERS = "torch-prune", "torch-recover", "torch-distill", "torch-distill-layers"
+STUDENT = "torch-distill-student"
 TRAINED = (PRUNE, DISTILL, DISTILL_LAYERS)
 FASTEST = PROFILES["fastest"]
 
@@ -27,10 +29,12 @@ def program() -> World:
     return replace(exported, format="torch-export", layers=layers, exported=exported)
 
 
-def plan_of(world: World, criteria: Criteria = FASTEST, training: int = 800) -> Plan:
+def plan_of(
+    world: World, criteria: Criteria = FASTEST, training: int = 800, student: ModelSummary | None = None
+) -> Plan:
     dataset = world.dataset.model_copy(update={"training_examples": training})
     exported = [world.exported.analysis] if world.exported else []
-    return PlanningAgent().plan(world.analysis, criteria, dataset, exported=exported)
+    return PlanningAgent().plan(world.analysis, criteria, dataset, exported=exported, student=student)
 
 
 def within(minutes: float) -> Criteria:
@@ -104,6 +108,34 @@ def test_a_transformers_folder_gets_a_student_of_half_its_layers():
     (found,) = distilled(plan_of(world, within(30)), DISTILL_LAYERS)
     assert found.steps[0].parameters["student_layers"] == 0.5
     assert [link.technique for link in found.steps][:2] == [DISTILL_LAYERS, EXPORT]
+
+
+def test_a_student_of_the_session_learns_first_and_is_then_exported_and_quantized():
+    world = program()
+    student = world.model.model_copy(update={"parameters": world.model.parameters // 4})
+    plan = plan_of(world, within(30), student=student)
+    (found,) = distilled(plan, STUDENT)
+    assert [link.technique for link in found.steps] == [STUDENT, EXPORT, GRAPH, STATIC]
+    assert set(found.steps[0].inputs) == {"teacher", "student"}
+    assert "A student with 25% of the work learns for 6 minutes." in found.reason
+    assert pruned(plan)
+    short = plan_of(world, within(5), student=student)
+    assert [one.steps[0].parameters["minutes"] for one in distilled(short, STUDENT)] == [1.0]
+    assert not pruned(short)
+
+
+def test_a_student_is_tried_whatever_its_size_promises():
+    world = program()
+    alone = within(2).model_copy(update={"allowed_techniques": (STUDENT,)})
+    assert len(distilled(plan_of(world, alone, student=world.model), STUDENT)) == 1
+    omitted = {one.technique: one.reason for one in plan_of(world, alone, training=0, student=world.model).omitted}
+    assert "training_share" in omitted[STUDENT]
+
+
+def test_without_a_student_the_plan_says_so():
+    plan = plan_of(program(), within(30))
+    assert not distilled(plan, STUDENT)
+    assert "session's student" in next(one.reason for one in plan.omitted if one.technique == STUDENT)
 
 
 def test_models_of_other_formats_are_not_cut():

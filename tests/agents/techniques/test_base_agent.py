@@ -28,7 +28,7 @@ from apps.agents.techniques.base import (
     spec_of,
 )
 from apps.agents.techniques.catalogue import Expectation, Family, Risk, TechniqueSpec
-from apps.agents.techniques.validation import interface_difference
+from apps.agents.techniques.interface import interface_difference
 from tests.agents import graphs
 from tests.agents.workshop import FIDELITY, Workshop
 

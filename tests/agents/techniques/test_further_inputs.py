@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from apps.agents.backends.onnx import files
 from apps.agents.backends.onnx.saving import save_artifact
-from apps.agents.contracts.chain import MODEL, ORIGINAL
+from apps.agents.contracts.chain import MODEL, ORIGINAL, STUDENT
 from apps.agents.contracts.context import Context
 from apps.agents.contracts.errors.techniques import RecipeInvalid, TechniqueInputs
 from apps.agents.contracts.job import Job, JobResult
@@ -174,6 +174,24 @@ def test_a_recipe_with_a_second_input_is_followed_in_its_order(tmp_path: Path, m
     recipe.follow(written(louder, last, digest="0" * 64), RESNET, FASHION, tmp_path / "out.onnx", lambda event: None)
 
     assert loudness(tmp_path / "out.onnx") == pytest.approx(loudness(RESNET) * 1.05, rel=1e-4)
+
+
+def test_a_recipe_with_a_student_is_followed_with_its_file(
+    tmp_path: Path, teacher: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(recipe, "run_job", run)
+    asked = written({"key": "c01", "inputs": {MODEL: ORIGINAL, "teacher": STUDENT}}, digest="0" * 64)
+    given = {"sha256": digest_of(teacher), "size_bytes": 1, "format": "onnx"}
+    asked = Recipe.model_validate({**asked.model_dump(mode="json"), "student": given})
+    out = tmp_path / "out.onnx"
+
+    recipe.follow(asked, RESNET, FASHION, out, lambda event: None, teacher)
+
+    assert loudness(out) == pytest.approx(loudness(RESNET) * 1.05, rel=1e-4)
+    with pytest.raises(RecipeInvalid, match="name its file as --student"):
+        recipe.follow(asked, RESNET, FASHION, out, lambda event: None)
+    with pytest.raises(RecipeInvalid, match=r"the student at .* is another file"):
+        recipe.follow(asked, RESNET, FASHION, out, lambda event: None, RESNET)
 
 
 def test_a_recipe_whose_step_reads_what_no_step_before_made_is_refused(tmp_path: Path):

@@ -20,12 +20,11 @@ from apps.agents.backends.torch.training.examples import Examples, examples_of
 from apps.agents.backends.torch.training.losses import Loss, are_probabilities
 from apps.agents.backends.torch.training.module import check_same, to_save, trainable
 from apps.agents.backends.torch.training.precision import chosen, reproducible
-from apps.agents.backends.torch.training.reading import Reading
+from apps.agents.backends.torch.training.reading import Reading, asked, task_of
 from apps.agents.backends.torch.training.step import Stepper, optimizer_of
-from apps.agents.backends.torch.training.teacher import Asked, Teacher
+from apps.agents.backends.torch.training.teacher import Teacher
 from apps.agents.backends.torch.training.trainer import Trainer
 from apps.agents.contracts.context import Context
-from apps.agents.contracts.dataset_spec import DatasetSpec
 from apps.agents.contracts.reports.dataset import Task
 from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.datasets.dataset_fit import judged_output
@@ -84,28 +83,14 @@ class RecoveryTraining(BaseOptimizationAgent):
         batch = next(examples.checks())
         with torch.no_grad():
             output = reading(original.call(batch.tensors), batch.tensors)[judged]
-        loss = Loss(_task(spec), judged, recipe.distill, recipe.temperature, are_probabilities(output))
+        loss = Loss(task_of(spec), judged, recipe.distill, recipe.temperature, are_probabilities(output))
         teacher = None
         if loss.needs_original(output, batch.labels):
             keeps = loss.task is not Task.FIDELITY and not recipe.shift and not recipe.mirror
-            teacher = Teacher(_asked(original, reading), judged, len(examples.part.indices), keeps)
+            teacher = Teacher(asked(original, reading), judged, len(examples.part.indices), keeps)
         optimizer, dropout = optimizer_of(learner.module, recipe), loss.learns_labels(output, batch.labels)
         return Stepper(learner, teacher, examples, loss, optimizer, recipe, reading=reading, dropout=dropout)
 
     def _original(self, assignment: Assignment, device: str) -> TorchModel:
         """What the session started from, as the teacher."""
         return load_model(assignment.further_inputs[TEACHER].path, assignment.scratch, device=device)
-
-
-def _asked(original: TorchModel, reading: Reading) -> Asked:
-    """What the loss reads of the original's outputs."""
-
-    def ask(tensors: dict[str, torch.Tensor]) -> list[torch.Tensor]:
-        return reading(original.call(tensors), tensors)
-
-    return ask
-
-
-def _task(spec: DatasetSpec) -> Task:
-    """What is pooled is an embedding, with labels or without: its direction counts."""
-    return Task.EMBEDDING if spec.task is Task.FIDELITY and spec.pooling != "none" else spec.task

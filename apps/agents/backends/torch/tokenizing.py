@@ -42,6 +42,11 @@ class FolderEncoder:
         encoded = self._tokenizer(list(texts), add_special_tokens=special, truncation=False, verbose=False)
         return [list(map(int, ids)) for ids in encoded["input_ids"]]
 
+    def reads_as(self, other: FolderEncoder) -> bool:
+        """Whether both make the same tokens of a text: by the same vocabulary, with the same special ones."""
+        same = self._tokenizer.get_vocab() == other._tokenizer.get_vocab()
+        return bool(same) and self.encode(["a"]) == other.encode(["a"])
+
     def _harmless(self, config: PretrainedConfig) -> int | None:
         """The padding token of the model or the tokenizer; otherwise a token that begins or ends texts.
 

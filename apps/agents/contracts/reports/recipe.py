@@ -36,6 +36,12 @@ class OriginalRecord(FileRecord):
     """The function that the session optimized, if the model has several."""
 
 
+class StudentRecord(FileRecord):
+    """The model that a member gave the session to be trained."""
+
+    format: str
+
+
 class DatasetRecord(_Record):
     """The data set. `sha256`, `spec` and the seed determine which of its examples calibrated and which evaluated."""
 
@@ -56,7 +62,7 @@ class RecipeStep(_Record):
     made: FileRecord | None = None
     key: str = ""
     inputs: dict[str, str] = Field(default_factory=dict)
-    """Inputs that are not the previous step's artifact: keys of earlier steps, or `ORIGINAL`, by role."""
+    """Inputs that are not the previous step's artifact: keys of earlier steps, or `ORIGINAL` or `STUDENT`, by role."""
 
 
 class Recipe(_Record):
@@ -69,6 +75,8 @@ class Recipe(_Record):
     session: str = ""
     seed: int
     original: OriginalRecord
+    student: StudentRecord | None = None
+    """If a step reads it."""
     dataset: DatasetRecord
     steps: tuple[RecipeStep, ...]
     artifact: FileRecord | None

@@ -44,6 +44,8 @@ NARROW = Distillation(
     cuts=(Cut({"student_parameters": 0.25}, removed=0.75, lost_points=0.8),),
 )
 """Measured on a residual network on Fashion-MNIST, whose student made 250 steps (docs/distillation.md)."""
+GIVEN = Distillation(hands_on_to=("quantization",))
+"""How small the student is, the session knows."""
 SHALLOW = Distillation(
     hands_on_to=("quantization",),
     shares={"student_layers": "layers"},

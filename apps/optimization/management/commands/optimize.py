@@ -44,6 +44,9 @@ class Command(BaseCommand):
         parser.add_argument(
             "--set", type=_json_object, default={}, help="JSON object to override fields of the criteria"
         )
+        parser.add_argument(
+            "--student", help="a model, named in the same way, that is trained with MODEL as its teacher"
+        )
         parser.add_argument("--seed", type=int)
         parser.add_argument("--start-anyway", action="store_true", help="start even if nothing can be tried")
         parser.add_argument(
@@ -57,6 +60,7 @@ class Command(BaseCommand):
         if user is None:
             raise CommandError(f"There is no member {options['user']}. Check the e-mail address.")
         version = self._version(user, options["model"])
+        student = self._version(user, options["student"]) if options["student"] else None
         dataset = self._dataset(user, version, options["dataset"])
         criteria = self._criteria(user, version, options["criteria"])
         try:
@@ -65,6 +69,7 @@ class Command(BaseCommand):
                 user=user,
                 version=version,
                 dataset=dataset,
+                student=student,
                 criteria_set=criteria,
                 overrides=options["set"],
                 seed=options["seed"],

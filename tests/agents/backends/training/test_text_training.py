@@ -89,3 +89,25 @@ def test_texts_to_train_on_are_in_no_other_part(tmp_path: Path) -> None:
     assert labels is None
     assert len(feeds["input_ids"]) == 3
     assert sum(len(feeds["input_ids"]) for feeds, _ in dataset.training(16, 0)) == TEXTS / 2
+
+
+def test_a_student_with_fewer_layers_learns_the_embeddings_of_texts(tmp_path: Path) -> None:
+    workshop, data = Workshop(tmp_path, "transformers"), texts(tmp_path / "texts.jsonl", UNLABELLED)
+    original = encoder(tmp_path, num_hidden_layers=4)
+    inside = {"hidden_weight": 0.1, "cosine_weight": 0.1}
+    made = workshop.apply("torch-distill-layers", original, data, UNLABELLED, **SHORT, **inside).result
+    assert (made.evidence["layers_before"], made.evidence["layers"]) == (4, 2)
+    assert made.evidence["held_out_loss_after"] < 0.5 * made.evidence["held_out_loss_before"]
+
+
+def test_a_member_s_own_student_learns_the_embeddings_of_texts(tmp_path: Path) -> None:
+    workshop, data = Workshop(tmp_path, "transformers"), texts(tmp_path / "texts.jsonl", UNLABELLED)
+    for name in ("original", "own"):
+        (tmp_path / name).mkdir()
+    original, own = encoder(tmp_path / "original"), encoder(tmp_path / "own", num_hidden_layers=1, intermediate_size=16)
+    assignment = workshop.assignment("torch-distill-student", original, data, UNLABELLED, **SHORT)
+    student = ModelFile(format="transformers", path=own)
+    made = workshop.run(replace(assignment, further_inputs={**assignment.further_inputs, "student": student}))
+    evidence = made.result.evidence
+    assert evidence["held_out_loss_after"] < 0.5 * evidence["held_out_loss_before"]
+    assert open_engine("transformers", made.artifact, tmp_path).encoder is not None

@@ -14,6 +14,7 @@ from apps.agents.backends.torch.distillation.loss import StudentLoss, Weights
 from apps.agents.backends.torch.distillation.narrowing import changed_widths, narrowed, start_afresh
 from apps.agents.backends.torch.distillation.pair import Pair, observed, tensors_of
 from apps.agents.backends.torch.distillation.projections import projections_for
+from apps.agents.backends.torch.distillation.reading import check_tokens
 from apps.agents.backends.torch.distillation.shortening import depth_of, shortened
 from apps.agents.backends.torch.engine import use_threads
 from apps.agents.backends.torch.loading import load_model
@@ -23,16 +24,19 @@ from apps.agents.backends.torch.pruning.program import to_cut
 from apps.agents.backends.torch.saving import save_model
 from apps.agents.backends.torch.training.examples import Examples, examples_of
 from apps.agents.backends.torch.training.losses import are_probabilities
-from apps.agents.backends.torch.training.module import to_save, trainable
+from apps.agents.backends.torch.training.module import check_same, to_save, trainable
 from apps.agents.backends.torch.training.precision import chosen, reproducible
+from apps.agents.backends.torch.training.reading import Reading, asked, task_of
 from apps.agents.backends.torch.training.step import Stepper, optimizer_of
 from apps.agents.backends.torch.training.teacher import Teacher
 from apps.agents.backends.torch.training.trainer import Trainer
+from apps.agents.contracts.chain import STUDENT
 from apps.agents.contracts.context import Context
 from apps.agents.contracts.reports.dataset import Task
 from apps.agents.datasets.dataset_fit import judged_output
 from apps.agents.techniques.base import Applied, Assignment
 from apps.agents.techniques.distillation import DistillationAgent, Lesson, StudentSize, check_student
+from apps.agents.techniques.interface import in_place_of
 from apps.agents.techniques.training.recipe import Recipe
 from apps.agents.techniques.training.report import evidence_of
 from apps.agents.techniques.training.state import State
@@ -73,8 +77,7 @@ class StudentTraining(DistillationAgent):
         place(learner.module, device)
         size = max(1, recipe.batch_size // assignment.batch_divisor)
         examples = examples_of(assignment.dataset, learner, size, recipe.seed, device, label)
-        loss, asked = _judge(pair, teacher, assignment, recipe, examples)
-        stepper = Stepper(learner, asked, examples, loss, optimizer_of(learner.module, recipe), recipe)
+        stepper = _stepper(pair, teacher, learner, assignment, recipe, examples)
         self._state = Trainer(stepper, context, assignment.scratch, label).run()
         place(learner.module, "cpu")
         made = save_model(to_save(pair.student), assignment.out)
@@ -126,6 +129,21 @@ class ShallowStudent(StudentTraining):
         return Pair(teacher, student, LayerStates(depth.learned, attention), own, evidence)
 
 
+class GivenStudent(StudentTraining):
+    """The model that a member gave the session, of whatever architecture, with the weights that it came with."""
+
+    def make(self, assignment: Assignment) -> Pair:
+        label = assignment.spec.label
+        teacher = load_teacher(assignment)
+        given = load_model(assignment.further_inputs[STUDENT].path, assignment.scratch)
+        loaded = replace(given, summary=in_place_of(teacher.summary, given.summary))
+        check_student(teacher.summary, loaded.summary, label)
+        check_tokens(teacher, loaded, label)
+        student = trainable(loaded, label)
+        check_same(loaded, student, next(assignment.batches(ROWS, ROWS)), label)
+        return Pair(teacher, student)
+
+
 def load_teacher(assignment: Assignment) -> TorchModel:
     """What the session started from."""
     return load_model(assignment.further_inputs[TEACHER].path, assignment.scratch)
@@ -159,21 +177,29 @@ def _show_attention(pair: Pair) -> None:
         model.module.set_attn_implementation("eager")  # type: ignore[operator, unused-ignore]
 
 
-def _judge(
-    pair: Pair, teacher: Observed, assignment: Assignment, recipe: Recipe, examples: Examples
-) -> tuple[StudentLoss, Teacher | None]:
-    """The loss, and the teacher where the loss takes what it gives."""
+def _stepper(
+    pair: Pair, teacher: Observed, learner: Observed, assignment: Assignment, recipe: Recipe, examples: Examples
+) -> Stepper:
+    """With the loss, what it reads of outputs, and the teacher where the loss takes what it gives."""
     spec, outputs = assignment.dataset.spec, pair.teacher.summary.outputs
     judged = [output.name for output in outputs].index(judged_output(outputs, spec.output).name)
-    batch = next(examples.checks())
+    # What is read inside follows the outputs, and its padding is 0 already: reading it changes nothing.
+    reading, batch = Reading(judged, spec.pooling), next(examples.checks())
+    ask = asked(teacher, reading)
     with torch.no_grad():
-        output = teacher.call(batch.tensors)[judged]
-    axes, weights = pair.read_teacher.axes if pair.read_teacher else (), weights_of(assignment)
-    loss = StudentLoss(
-        spec.task, judged, recipe.distill, recipe.temperature, are_probabilities(output), len(outputs), len(axes)
-    )
-    loss = replace(loss, axis=axes[-1] if axes else -1, weights=weights)
-    if not loss.needs_original(output, batch.labels):
-        return loss, None
-    keeps = spec.task is not Task.FIDELITY and not recipe.shift and not recipe.mirror and not weights.any
-    return loss, Teacher(teacher.call, judged, len(examples.part.indices), keeps)
+        output = ask(batch.tensors)[judged]
+    loss = _loss(pair, assignment, recipe, judged, output)
+    found = None
+    if loss.needs_original(output, batch.labels):
+        keeps = loss.task is not Task.FIDELITY and not recipe.shift and not recipe.mirror and not loss.weights.any
+        found = Teacher(ask, judged, len(examples.part.indices), keeps)
+    optimizer, dropout = optimizer_of(learner.module, recipe), loss.learns_labels(output, batch.labels)
+    return Stepper(learner, found, examples, loss, optimizer, recipe, reading=reading, dropout=dropout)
+
+
+def _loss(pair: Pair, assignment: Assignment, recipe: Recipe, judged: int, output: torch.Tensor) -> StudentLoss:
+    """`output` is what the teacher gives for some examples at the place `judged`."""
+    axes, count = pair.read_teacher.axes if pair.read_teacher else (), len(pair.teacher.summary.outputs)
+    task, probabilities = task_of(assignment.dataset.spec), are_probabilities(output)
+    loss = StudentLoss(task, judged, recipe.distill, recipe.temperature, probabilities, count, len(axes))
+    return replace(loss, axis=axes[-1] if axes else -1, weights=weights_of(assignment))

@@ -8,6 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from apps.agents.backends.torch.model import TorchModel
+from apps.agents.backends.torch.training.teacher import Asked
+from apps.agents.contracts.dataset_spec import DatasetSpec
+from apps.agents.contracts.reports.dataset import Task
 from apps.agents.contracts.text import ATTENTION_MASK
 
 
@@ -43,3 +47,17 @@ def _cleared(output: Tensor, mask: Tensor | None) -> Tensor:
     if mask is None or output.ndim != 3 or output.shape[:2] != mask.shape:
         return output
     return torch.where(mask[:, :, None].bool(), output, 0.0)
+
+
+def asked(original: TorchModel, reading: Reading) -> Asked:
+    """What `reading` reads of the original's outputs."""
+
+    def ask(tensors: dict[str, Tensor]) -> list[Tensor]:
+        return reading(original.call(tensors), tensors)
+
+    return ask
+
+
+def task_of(spec: DatasetSpec) -> Task:
+    """What a loss compares: what is pooled is an embedding, with labels or without, and its direction counts."""
+    return Task.EMBEDDING if spec.task is Task.FIDELITY and spec.pooling != "none" else spec.task
