@@ -1,4 +1,4 @@
-"""Candidates that start from a pruned model that is trained again: their links and their predictions.
+"""Candidates that start from a pruned model and its training: their links and their predictions.
 
 They are planned if the data set has a training part and the session's minutes allow for training.
 """
@@ -19,16 +19,16 @@ from apps.agents.techniques.order import why_not_after
 FEWEST_MINUTES = 4.0
 """A session with fewer minutes does not train."""
 MINUTES_FOR_TWO = 15.0
-"""A session with at least this many minutes tries two cuts, and a student, instead of one of them."""
+"""A session with at least this many minutes tries two cuts and a student; a shorter one only the first of these."""
 TRAINING_SHARE = 0.2
 """The share of the session's minutes for the training of each cut."""
 _SPEED = 0.9
-"""How well speed follows the work: the time is the work that is left, to this power."""
+"""How speed depends on the work: the time is the remaining work to this power."""
 
 
 @dataclass(frozen=True)
 class TrainedCut:
-    """A model without some of its work, trained again by the last link of `chain`, which may be the only one."""
+    """A model without some of its work, trained by the last link of `chain`, which may be the only link."""
 
     cut: Cut
     minutes: float
@@ -56,7 +56,7 @@ class TrainedCut:
 
 
 def trained_cuts(available: Mapping[str, TechniqueSpec], criteria: Criteria, model_format: str) -> list[TrainedCut]:
-    """The cuts that a session with these criteria has time for, the gentlest first; `available` may be used in it."""
+    """The cuts that a session with these criteria has time for, the gentlest first, by the `available` techniques."""
     session_minutes = criteria.budget.minutes
     if session_minutes < FEWEST_MINUTES:
         return []
@@ -78,7 +78,7 @@ def _trains(spec: TechniqueSpec) -> bool:
 
 
 def _learned_cut(spec: TechniqueSpec, cut: Cut, minutes: float) -> TrainedCut:
-    """By a technique that cuts and trains."""
+    """By one technique that both cuts and trains."""
     parameters = {**cut.parameters, **(spec.knowledge.training(minutes) or {})}
     return TrainedCut(cut, minutes, (application_of(spec, spec.resolve(parameters)),))
 

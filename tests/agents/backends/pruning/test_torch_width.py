@@ -15,7 +15,7 @@ from transformers import AutoModel, AutoModelForCausalLM, PreTrainedModel
 from apps.agents.backends.torch.width.blocks import Block, attention, feed_forward
 from apps.agents.backends.torch.width.cutting import SAME, cut, difference
 from apps.agents.backends.torch.width.expressing import Inexpressible
-from apps.agents.backends.torch.width.mending import Manner, Mending
+from apps.agents.backends.torch.width.narrowing import Manner, Narrowing
 from apps.agents.backends.torch.width.selection import kept_units
 from apps.agents.backends.torch.width.watching import Watcher
 from apps.agents.contracts.dataset_spec import DatasetSpec
@@ -45,8 +45,8 @@ def narrowed(model: PreTrainedModel, count: int, manner: Manner = FITTED) -> tup
     """The model that does not read the features any more, and the one without them."""
     kind, blocks = feed_forward(model, model.config)
     student = copy.deepcopy(model)
-    mending = Mending(model, student, rows(), manner)
-    kept = [(block, mending.narrow(block, count).kept) for block in blocks]
+    narrowing = Narrowing(model, student, rows(), manner)
+    kept = [(block, narrowing.narrow(block, count).kept) for block in blocks]
     return student, cut(student, kind.numbers(count), kept)
 
 
@@ -85,9 +85,9 @@ def twins(model: PreTrainedModel) -> PreTrainedModel:
 def test_features_that_repeat_others_go_without_a_trace_if_the_readers_are_fitted(family: str) -> None:
     model = twins(classifier(family))
     _, made = narrowed(model, 16, Manner("reconstruction", True, 1e-7))
-    _, unmended = narrowed(model, 16, Manner("variance", False, 1e-7))
+    _, unfitted = narrowed(model, 16, Manner("variance", False, 1e-7))
     assert difference(model, made, rows(4)) < 1e-3
-    assert difference(model, unmended, rows(4)) > 3 * difference(model, made, rows(4))
+    assert difference(model, unfitted, rows(4)) > 3 * difference(model, made, rows(4))
 
 
 def test_the_units_that_stay_are_those_from_which_the_others_follow() -> None:

@@ -63,7 +63,7 @@ def test_two_of_every_four_weights_are_zero_and_nothing_else(
     after = dict(load_model(pairs[name].artifact, workshop.root).module.named_parameters())
     assert all(torch.equal(before[other], after[other]) for other in before.keys() - found.keys())
     told = " ".join(pairs[name].result.checks)
-    assert "50.00% of the weights in 14 layers are zero (in every four neighbours, two)" in told
+    assert "50.00% of the weights in 14 layers are zero (two of every four neighbours)" in told
     assert f"{before_count(before) - LINEAR // 2:,} of {before_count(before):,} parameters" in told
 
 

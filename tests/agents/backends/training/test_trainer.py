@@ -106,7 +106,7 @@ def test_a_killed_training_goes_on_to_the_very_weights_of_an_undisturbed_one(
     file.write_bytes(told.kept[-1])
     resumed, again = network(), Told(checkpoint=file)
     state = trainer(tmp_path, resumed, recipe, told=again, clock=clock, hold=lambda: clock.wait(60)).run()
-    assert f"Training goes on from step {3 * (killed_after // 3)} of 36." in again.lines
+    assert f"Training continues at step {3 * (killed_after // 3)} of 36." in again.lines
     assert state.step == 36
     wanted, found = weights(undisturbed), weights(resumed)
     assert all(torch.equal(wanted[name], found[name]) for name in wanted)
