@@ -91,7 +91,7 @@ def after(assignment: Assignment, original: Path) -> Assignment:
     return replace(assignment, further_inputs={"teacher": file})
 
 
-def test_without_labels_a_changed_model_comes_back_to_the_original(tmp_path: Path) -> None:
+def test_without_labels_a_changed_model_approaches_the_original_again(tmp_path: Path) -> None:
     workshop = Workshop(tmp_path, "torch-export")
     original, changed = UPLOADS["torch-export"](tmp_path), spoiled(tmp_path)
     data = workshop.examples(x=pictures())
