@@ -164,7 +164,7 @@ def test_the_target_is_met_and_counted_on_the_artifact(both: tuple[Optimized, Op
     assert evidence["macs_removed"] >= 0.5
     assert evidence["macs_after"] == workload_of(keras.models.load_model(both[0].artifact, compile=False)).macs
     assert all(group["kept"] % 8 == 0 for group in evidence["groups"])
-    assert evidence["channels_by_layer"]["logits"] == [10, 10]
+    assert ["logits", 10, 10] in evidence["channels_by_layer"]
 
 
 def test_a_share_of_the_weights_is_removed_as_well_and_the_same_twice(trained: Path, data: Path, tmp_path: Path):
