@@ -103,10 +103,10 @@ class Killed(Exception):
 def test_a_killed_distillation_ends_with_the_same_file(
     shop: Workshop, teacher: Path, made: Optimized, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("apps.agents.backends.torch.training.trainer.CHECKPOINT_EVERY_S", 0.0)
+    monkeypatch.setattr("apps.agents.techniques.training.trainer.CHECKPOINT_EVERY_S", 0.0)
     first = Told()
 
-    def stop(name: str, value: float) -> None:
+    def stop(name: str, value: float, step: int | None = None) -> None:
         if len(first.kept) == 4:
             raise Killed
 
