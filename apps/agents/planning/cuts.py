@@ -19,11 +19,11 @@ from apps.agents.techniques.order import why_not_after
 FEWEST_MINUTES = 4.0
 """A session with fewer minutes does not train."""
 MINUTES_FOR_TWO = 15.0
-"""A session with at least this many minutes tries two cuts and a student; a shorter one only the first of these."""
+"""A session with at least this many minutes tries two cuts, and a student, instead of one of them."""
 TRAINING_SHARE = 0.2
 """The share of the session's minutes for the training of each cut."""
 _SPEED = 0.9
-"""How speed depends on the work: the time is the remaining work to this power."""
+"""How well speed follows the work: the time is the work that is left, to this power."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class TrainedCut:
 
 
 def trained_cuts(available: Mapping[str, TechniqueSpec], criteria: Criteria, model_format: str) -> list[TrainedCut]:
-    """The cuts that a session with these criteria has time for, the gentlest first, by the `available` techniques."""
+    """The cuts that a session with these criteria has time for, the gentlest first; `available` may be used in it."""
     session_minutes = criteria.budget.minutes
     if session_minutes < FEWEST_MINUTES:
         return []
@@ -78,7 +78,7 @@ def _trains(spec: TechniqueSpec) -> bool:
 
 
 def _learned_cut(spec: TechniqueSpec, cut: Cut, minutes: float) -> TrainedCut:
-    """By one technique that both cuts and trains."""
+    """By a technique that cuts and trains."""
     parameters = {**cut.parameters, **(spec.knowledge.training(minutes) or {})}
     return TrainedCut(cut, minutes, (application_of(spec, spec.resolve(parameters)),))
 

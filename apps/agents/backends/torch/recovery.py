@@ -93,7 +93,7 @@ class RecoveryTraining(BaseOptimizationAgent):
         return Stepper(learner, teacher, examples, loss, optimizer, recipe, reading=reading, dropout=dropout)
 
     def _original(self, assignment: Assignment, device: str) -> TorchModel:
-        """The model that the session started from, as the teacher."""
+        """What the session started from, as the teacher."""
         return load_model(assignment.further_inputs[TEACHER].path, assignment.scratch, device=device)
 
 
@@ -107,5 +107,5 @@ def _asked(original: TorchModel, reading: Reading) -> Asked:
 
 
 def _task(spec: DatasetSpec) -> Task:
-    """Pooled outputs are embeddings, with or without labels, so their direction counts."""
+    """What is pooled is an embedding, with labels or without: its direction counts."""
     return Task.EMBEDDING if spec.task is Task.FIDELITY and spec.pooling != "none" else spec.task
