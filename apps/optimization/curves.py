@@ -1,4 +1,4 @@
-"""Curves of a training: what a step measures while it runs, such as the loss, over the steps of its training."""
+"""Curves of a training: values measured while it runs, such as the loss, over its steps."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from apps.texts import storable
 
 MOST_CURVES = 6
 MOST_CHARACTERS = 60
-"""Of a curve's name."""
+"""The most characters of a curve's name."""
 LARGEST = 1e100
-"""Values beyond it are drawn as if they were it."""
+"""Larger values are drawn at this value."""
 MOST_POINTS = 240
-"""Of one curve. One that gets more keeps every second of them."""
+"""The most points of one curve. If it gets more, it keeps every second one."""
 TICKS = 6
 TOP, HEIGHT = 4.0, 80.0
-"""Where the curves lie in the whole picture, in percent from above: below them are the steps."""
+"""Top and height of the curves in the picture, in percent. The steps are below them."""
 Pairs = list[tuple[int, float]]
 Curves = dict[str, Pairs]
-"""Pairs of step and value by the curve's name, in the order of the steps."""
+"""Pairs of step and value by the curve's name, in the order of steps."""
 
 
 def extended(curves: Mapping[str, Pairs], points: Iterable[MetricValue]) -> Curves:
-    """`curves` with `points` at their ends. A training that was set back to a checkpoint draws over what it lost."""
+    """`curves` with `points` appended. A training that resumed from a checkpoint replaces the points it repeats."""
     found = dict(curves)
     for point in points:
         name = storable(point.name)[:MOST_CHARACTERS]
@@ -42,7 +42,7 @@ def _thinned(pairs: Pairs) -> Pairs:
 
 @dataclass(frozen=True)
 class Line:
-    """One curve as it is drawn: `path` in a square of 1000 units, of which the origin is at the top left."""
+    """One drawn curve. `path` lies in a square of 1000 units, whose origin is at the top left."""
 
     name: str
     path: str
@@ -56,14 +56,14 @@ class Line:
 
 @dataclass(frozen=True)
 class Tick:
-    """A mark of the vertical axis, at `y` as lines have it."""
+    """A mark on the vertical axis, at `y` in the units of `Line.path`."""
 
     value: float
     y: float
 
     @property
     def percent(self) -> float:
-        """The same as a part of the whole picture."""
+        """The same position in percent of the whole picture."""
         return round(TOP + HEIGHT * self.y / 1000, 2)
 
 
@@ -93,7 +93,7 @@ class Chart:
 
     @cached_property
     def _values(self) -> tuple[float, float]:
-        """The range of the vertical axis. Curves that never change lie in the middle of it."""
+        """The range of the vertical axis. Constant curves lie in its middle."""
         values = [value for pairs in self.curves.values() for _, value in pairs]
         low, high = min(values), max(values)
         margin = (high - low) * 0.05 or max(abs(high) * 0.05, 1e-6)
@@ -102,7 +102,7 @@ class Chart:
     def _line(self, name: str, pairs: Pairs) -> Line:
         path = "L".join(f"{self._x(step):.1f} {self._y(value):.1f}" for step, value in pairs)
         best_step, best = min(pairs, key=lambda pair: pair[1])
-        # A single point is a line of no length: its round ends make it a dot.
+        # A single point is a line of length 0, which its round ends turn into a dot.
         closing = "h0" if len(pairs) == 1 else ""
         return Line(name, f"M{path}{closing}", pairs[0][1], pairs[-1][1], pairs[-1][0], best, best_step)
 

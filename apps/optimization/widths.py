@@ -1,4 +1,4 @@
-"""What a pruning technique tells of its cut, ready to be drawn: channels per layer, and the work that is left."""
+"""The cut of a pruning technique, ready to be drawn: channels per layer, and the remaining work."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 MOST_BARS = 40
-"""The layers that lose most; the API has all that the technique told."""
+"""The most layers drawn: those that lose most. The API has everything that the technique reported."""
 CHANNELS = "channels_by_layer"
 WORK = {"macs": "Multiply-accumulates", "parameters": "Weights that are not zero", "channels": "Channels"}
 _LAYERS: TypeAdapter[list[tuple[str, int, int]]] = TypeAdapter(list[tuple[str, int, int]])
@@ -18,7 +18,7 @@ _COUNTS: TypeAdapter[dict[str, int]] = TypeAdapter(dict[str, int])
 
 @dataclass(frozen=True)
 class LayerWidth:
-    """One layer; shares are of the widest layer before the cut, in percent."""
+    """One layer. Percentages are of the widest layer before the cut."""
 
     name: str
     before: int
@@ -37,13 +37,13 @@ class Left:
 
     @property
     def removed(self) -> float:
-        """The share that is gone, 0 to 1."""
+        """The share that is removed, 0 to 1."""
         return 1 - self.after / self.before if self.before else 0.0
 
 
 @dataclass(frozen=True)
 class Cut:
-    """`layers` are in the graph's order; `further` layers are not among them."""
+    """`layers` are in the graph's order. `further` is the number of layers left out."""
 
     work: tuple[Left, ...]
     layers: tuple[LayerWidth, ...]
@@ -51,7 +51,7 @@ class Cut:
 
 
 def cut_of(evidence: Mapping[str, Any]) -> Cut:
-    """What `evidence` tells of a cut. Techniques write it, so what is not as expected is left out."""
+    """The cut described by `evidence`. Techniques write it, so unexpected values are left out."""
     layers = _told(evidence)
     lost = sorted(layers, key=lambda layer: layer[2] - layer[1])[:MOST_BARS]
     shown = [layer for layer in layers if layer in lost][:MOST_BARS]
@@ -61,7 +61,7 @@ def cut_of(evidence: Mapping[str, Any]) -> Cut:
 
 
 def beside_cut(evidence: Mapping[str, Any]) -> dict[str, Any]:
-    """The rest of `evidence`: all that `cut_of` does not show."""
+    """The rest of `evidence`: everything that `cut_of` does not show."""
     cut = cut_of(evidence)
     drawn = {CHANNELS} if cut.layers else set()
     labels = {left.label for left in cut.work}

@@ -270,9 +270,9 @@ class Struck(JobContext):
 
 def recover(context: JobContext) -> JobResult:
     """The real `optimize`, with a checkpoint at every check of a training."""
-    # Here only: PyTorch takes seconds to load, and the other children of the tests do without.
-    from apps.agents.backends.torch.training import trainer
+    # Only here, because the other children of the tests do not need it.
     from apps.agents.handlers import optimize as real
+    from apps.agents.techniques.training import trainer
 
     trainer.CHECKPOINT_EVERY_S = 0.0
     return real.run(Struck(context.job, context._events))

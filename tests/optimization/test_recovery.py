@@ -255,8 +255,8 @@ def test_a_training_whose_worker_is_killed_ends_with_the_bytes_of_an_undisturbed
     assert expected.artifact_id
     assert (found.attempt, found.artifact_id, found.checkpoint) == (2, expected.artifact_id, None)
     assert found.curves["held-out loss"] == expected.curves["held-out loss"]
-    resumed = session.log.filter(step_key=struck.key, message__startswith="Training goes on from step ").get()
-    assert 0 < int(resumed.message.split()[5]) < handlers.STRUCK_STEP
+    resumed = session.log.filter(step_key=struck.key, message__startswith="Training continues at step ").get()
+    assert 0 < int(resumed.message.split()[4]) < handlers.STRUCK_STEP
 
 
 @pytest.mark.parametrize("environment", [{"LATHE_TEST_OPTIMIZE": "tests.optimization.handlers:train"}])

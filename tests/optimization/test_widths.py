@@ -45,7 +45,7 @@ def test_the_chain_the_report_and_the_package_show_the_cut(session: Optimization
         assert "1, listed in the API" in html
 
 
-def test_of_many_layers_those_that_lose_most_are_drawn_in_the_order_of_the_graph() -> None:
+def test_only_the_layers_that_lose_most_are_drawn_in_the_order_of_the_graph() -> None:
     layers = [(f"layer{place}", 512, 512 - place % 100) for place in range(3 * MOST_LAYERS)]
     told = channels_by_layer(layers)
     assert len(told) == MOST_LAYERS

@@ -110,7 +110,7 @@ def test_what_is_left_is_what_was_predicted(anatomy: KerasAnatomy):
     assert counted.macs < 0.5 * anatomy.whole.macs
 
 
-def test_channels_that_say_nothing_can_go_without_a_trace(pictures: np.ndarray):
+def test_channels_without_information_are_removed_without_loss(pictures: np.ndarray):
     """Each reader's slice must be the right one, behind norms, sums, filters, reshapes and concatenations."""
     model = many_kinds()
     anatomy = examine(model)
@@ -149,7 +149,7 @@ def both(trained: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) ->
     )
 
 
-def test_fitting_brings_back_most_of_what_a_cut_costs(both: tuple[Optimized, Optimized], trained: Path, data: Path):
+def test_fitting_recovers_most_of_what_a_cut_costs(both: tuple[Optimized, Optimized], trained: Path, data: Path):
     fitted, plain = (accuracy(one.artifact, data) for one in both)
     whole = accuracy(trained, data)
     assert whole - fitted < 0.5 * (whole - plain)

@@ -49,7 +49,7 @@ def recovered(cut: Path, trained: Path, data: Path, tmp_path_factory: pytest.Tem
     return applied(assignment, told), told
 
 
-def test_a_short_training_brings_back_most_of_what_was_lost(
+def test_a_short_training_recovers_most_of_what_was_lost(
     recovered: tuple[Optimized, Told], cut: Path, trained: Path, data: Path
 ):
     made, told = recovered
@@ -77,7 +77,7 @@ def test_weights_that_cannot_learn_are_refused():
         trainable(keras.Model(given, layers.ReLU()(given)), "Training")
 
 
-def test_a_training_that_wins_nothing_says_so(cut: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_training_without_a_gain_is_refused(cut: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     idle = State(steps=5, interval=1, step=5, held_out_before=0.2)
     monkeypatch.setattr(Trainer, "run", lambda self: idle)
     with pytest.raises(TechniqueNoEffect, match=r"5 steps of training left the held-out loss at 0\.2"):
@@ -109,7 +109,7 @@ def learner_of(cut: Path, trained: Path, data: Path, folder: Path) -> KerasLearn
     return KerasLearner(model, teacher, examples, loss, RECIPE)
 
 
-def test_a_killed_training_goes_on_to_the_same_weights(cut: Path, trained: Path, data: Path, tmp_path: Path):
+def test_a_killed_training_ends_with_the_same_weights(cut: Path, trained: Path, data: Path, tmp_path: Path):
     undisturbed = learner_of(cut, trained, data, tmp_path / "undisturbed")
     Trainer(undisturbed, Told(), tmp_path, "Training", Clock()).run()
 
@@ -152,7 +152,7 @@ def test_small_weights_learn_slowly():
     assert 0.005 < scale_of(kernel) < 0.1
 
 
-def test_pictures_are_moved_and_mirrored_by_seed(cut: Path, trained: Path, data: Path, tmp_path: Path):
+def test_images_are_shifted_and_mirrored_by_seed(cut: Path, trained: Path, data: Path, tmp_path: Path):
     learner = learner_of(cut, trained, data, tmp_path / "moved")
     batch = learner.examples.batch(0)
     one, same, other = (augmented(batch, 2, mirror=True, seed=(0, number)).arrays["image"] for number in (1, 1, 2))

@@ -26,7 +26,7 @@ def compressed_bytes(file: Path) -> int:
 
 
 def compressed_share(file: Path) -> float:
-    """The share of the file's bytes that is left in DEFLATE, from 0 to 1; of a zip, of the bytes that it unpacks to.
+    """The ratio of the file's bytes in DEFLATE to its bytes, from 0 to 1. For a zip, of its unpacked contents.
 
     It does not depend on whether whoever packed the file has compressed it.
     """

@@ -1,4 +1,4 @@
-"""Candidates that start from a pruned model that is trained again: their links and their predictions.
+"""Candidates that start from a pruned model and its training: their links and their predictions.
 
 They are planned if the data set has a training part and the session's minutes allow for training.
 """
@@ -30,7 +30,7 @@ _SPEED = 0.9
 
 @dataclass(frozen=True)
 class TrainedCut:
-    """A model without some of its work, trained again by the last link of `chain`, which may be the only one."""
+    """A model without some of its work, trained by the last link of `chain`, which may be the only link."""
 
     cut: Cut
     minutes: float

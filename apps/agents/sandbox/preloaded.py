@@ -1,13 +1,13 @@
-"""The process that has loaded a framework and forks children that have it, too.
+"""A process that has loaded a framework, and forks children that have it too.
 
 `python -m apps.agents.sandbox.preloaded SOCKET_FD MODULE…` imports the modules, and answers on the socket: `READY`, or
 the reason why it cannot fork. From then on each packet is a request for a child: the folder it works in and, as file
-descriptors, its standard input, its output, its pipe of events, and a socket for its status. On that socket the child's
-id is sent, and its exit code when it has ended. It is reaped when the other end is closed, so that its id does not
-belong to another process before.
+descriptors, its standard input, its output, its pipe of events, and a socket for its status. The child's
+id is sent on that socket, and its exit code when it has ended. It is reaped only when the other end is closed, so
+its id cannot belong to another process before.
 
 No model and no data set is ever opened in this process. It has a single thread, because a fork has only the thread that
-forks. It ends with the process that started it, and when nothing has been asked of it for some minutes.
+forks. It ends with the process that started it, or after some minutes without a request.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def main(control: socket.socket, modules: Sequence[str]) -> None:
     control.send(reason.encode()[:LONGEST_PACKET] or READY)
     if not reason:
         gc.collect()
-        gc.freeze()  # No child copies the pages of what is loaded, only to look for garbage there.
+        gc.freeze()  # So garbage collection in children does not copy the pages of loaded modules.
         Server(control).serve()
 
 
@@ -98,7 +98,7 @@ class Server:
         parent, pid = os.getpid(), os.fork()
         if not pid:
             _become_child(message.decode(), descriptors, parent, self._selector)
-        with contextlib.suppress(OSError):  # The child does so, too: whoever hears of it can kill its group.
+        with contextlib.suppress(OSError):  # The child does so too: its group can be killed once its id is known.
             os.setpgid(pid, pid)
         *pipes, status = descriptors
         for descriptor in pipes:

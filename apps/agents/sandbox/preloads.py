@@ -1,6 +1,6 @@
-"""What each framework's children have loaded when they start. The names are imported in the order given.
+"""The modules that each framework's children have loaded when they start, in the order of import.
 
-A library that starts threads when it is imported cannot be here, because a fork has none of them: ONNX Runtime does.
+A library that starts threads on import, such as ONNX Runtime, cannot be here, because threads do not survive a fork.
 """
 
 from __future__ import annotations

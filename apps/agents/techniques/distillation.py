@@ -1,4 +1,4 @@
-"""The base class of all distillation techniques: what a student must be, and what it must have learned.
+"""The base class of all distillation techniques: checks the student, and what it has learned.
 
 `DistillationAgent` works for any framework. A subclass makes the student (`student_size`), and trains it (`apply`).
 """
@@ -48,7 +48,7 @@ class DistillationAgent(BaseOptimizationAgent):
 
     @abstractmethod
     def student_size(self, assignment: Assignment) -> StudentSize:
-        """Makes the student, which takes seconds, and counts it. Raises `StudentNotBuilt` if there is none."""
+        """Makes the student, which takes seconds, and counts its parameters. Raises `StudentNotBuilt` if it cannot."""
 
     @abstractmethod
     def lesson(self) -> Lesson:
@@ -70,7 +70,7 @@ class DistillationAgent(BaseOptimizationAgent):
         return Estimated(summary.size_bytes / max(1.0, summary.size_bytes - gone), basis[:1].lower() + basis[1:])
 
     def effect(self, assignment: Assignment, before: ModelSummary, after: ModelSummary) -> str:
-        """The student's size, and its held-out loss before and after. Raises `TechniqueNoEffect` if it is no lower."""
+        """The student's size, and its held-out loss before and after. Raises `TechniqueNoEffect` if it did not fall."""
         lesson = self.lesson()
         if not lesson.best_step:
             reason = f"training left the student's loss on held-out examples at {lesson.before:.4g}"
@@ -82,6 +82,6 @@ class DistillationAgent(BaseOptimizationAgent):
 
 
 def check_student(teacher: ModelSummary, student: ModelSummary, label: str) -> None:
-    """Raises `StudentDiffers` where callers of the original would see other inputs, outputs or numbers of classes."""
+    """Raises `StudentDiffers` if inputs, outputs or the number of classes differ from the original's."""
     if difference := interface_difference(teacher, student):
         raise StudentDiffers(technique=label, reason=difference)

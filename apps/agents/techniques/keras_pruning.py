@@ -1,4 +1,4 @@
-"""What can be cut out of a Keras model."""
+"""Pruning Keras models."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PARAMETERS = (
         default=0.0,
         minimum=0.0,
         maximum=0.95,
-        help="Share of the numbers in kernels to remove as well: most of them may stand in layers that compute little.",
+        help="Share of the numbers in kernels to remove as well. Most of them may be in layers that compute little.",
     ),
     ParameterSpec(
         name="multiple_of",
@@ -45,14 +45,14 @@ _PARAMETERS = (
         kind="choice",
         default="sensitivity",
         choices=("sensitivity", "uniform"),
-        help="How the cut is shared out: by what the output loses without a layer's channels, or the same share for "
+        help="How the cut is distributed: by what the output loses without a layer's channels, or the same share for "
         "all layers.",
     ),
     ParameterSpec(
         name="compensate",
         kind="boolean",
         default=True,
-        help="Fit the layers after a cut again by least squares. Off: cut only.",
+        help="Fit the layers after a cut again by least squares. Off: only cut.",
     ),
     CALIBRATION_EXAMPLES.model_copy(update={"default": 512}),
     ParameterSpec(
@@ -69,8 +69,8 @@ KERAS_PRUNING = TechniqueSpec(
     name="keras-prune",
     family=Family.PRUNING,
     label="Structured pruning",
-    summary="Removes whole filters and units with all that depends on them, and fits the layers after them again to "
-    "the original's outputs on calibration examples. No training and no labels.",
+    summary="Removes whole filters and units with everything that depends on them, and fits the layers after them "
+    "again to the original's outputs on calibration examples. No training and no labels.",
     formats=KERAS_FORMATS,
     output_format=Format.KERAS,
     requires=("tensorflow", "keras"),

@@ -8,7 +8,7 @@ from apps.agents.techniques.spec import Expectation, Family, Risk, TechniqueSpec
 from apps.agents.techniques.training.parameters import RECOVERY_PARAMETERS
 
 _RATE = 0.0003
-"""A pruned model whose layers were fitted again starts well: larger steps first lose what fitting has won."""
+"""A pruned model whose layers were fitted again starts well. Larger steps would first lose what fitting gained."""
 _PARAMETERS = tuple(
     one.model_copy(update={"default": _RATE}) if one.name == "learning_rate" else one for one in RECOVERY_PARAMETERS
 )

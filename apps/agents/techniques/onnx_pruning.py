@@ -1,4 +1,4 @@
-"""What can be cut out of an ONNX model."""
+"""Pruning ONNX models."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ _PARAMETERS = (
         kind="choice",
         default="sensitivity",
         choices=("sensitivity", "uniform"),
-        help="How the cut is shared out: by what the output loses without a layer's channels, or the same share for "
+        help="How the cut is distributed: by what the output loses without a layer's channels, or the same share for "
         "all layers.",
     ),
     ParameterSpec(
         name="compensate",
         kind="boolean",
         default=True,
-        help="Fit the layers after a cut again by least squares. Off: cut only.",
+        help="Fit the layers after a cut again by least squares. Off: only cut.",
     ),
     CALIBRATION_EXAMPLES.model_copy(update={"default": 512}),
     ParameterSpec(

@@ -48,8 +48,8 @@ SPEED_PARAMETERS = (
         default=0.0,
         minimum=0.0,
         maximum=100.0,
-        help="How many times as fast the model must become, one example at a time, instead of a share to remove. The "
-        "share is then found by timing on the worker, and a recipe has it. 0: not asked for.",
+        help="How many times as fast the model must become, with one example at a time. Replaces the share to remove, "
+        "which is then found by timing on the worker and stored in the recipe. 0: not asked for.",
     ),
     ParameterSpec(
         name="latency_ms",
@@ -57,7 +57,7 @@ SPEED_PARAMETERS = (
         default=0.0,
         minimum=0.0,
         maximum=1e6,
-        help="How many milliseconds one example may take at most on the worker; found like `speedup_wanted`. 0: not "
-        "asked for.",
+        help="The most milliseconds that one example may take on the worker. Works like `speedup_wanted`. 0: not asked "
+        "for.",
     ),
 )

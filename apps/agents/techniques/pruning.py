@@ -1,4 +1,4 @@
-"""The base class of all pruning techniques: predicts the size from what will be removed, and checks what was.
+"""The base class of all pruning techniques: predicts the size, and checks what was removed.
 
 `PruningAgent` works for any framework and any pattern. A subclass predicts what it will remove (`forecast`), removes it
 (`apply`), and counts what the artifact computes and stores (`reduction`).
@@ -90,9 +90,9 @@ class Reduction:
 
 
 def channels_by_layer(layers: Iterable[tuple[str, int, int]]) -> list[list[str | int]]:
-    """Name, channels before and channels after of each layer in the graph's order, as plain JSON for the evidence.
+    """Name, channels before and channels after, for each layer in the graph's order, as plain JSON for the evidence.
 
-    Of more than `MOST_LAYERS` layers, only those that lose most are in it.
+    If there are more than `MOST_LAYERS` layers, it has only those that lose most.
     """
     every = list(layers)
     chosen = {id(one) for one in sorted(every, key=lambda one: one[2] - one[1])[:MOST_LAYERS]}

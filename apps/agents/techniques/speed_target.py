@@ -1,8 +1,8 @@
-"""Pruning to a measured speed: the smallest share of the work whose removal makes the model fast enough.
+"""Pruning to a measured speed: finds the smallest share of the work whose removal makes the model fast enough.
 
-The share is found by bisection. Each try is an artifact of the widths that a share leaves, timed beside the input model
-in fresh processes (`apps.agents.measuring.fresh_processes`). Time follows widths and not values, so the weights of a
-try need not have been fitted.
+The share is found by bisection. Each try is an artifact with the widths for one share, timed beside the input model in
+fresh processes (`apps.agents.measuring.fresh_processes`). Time depends on widths, not on values, so the weights of a
+try need not be fitted.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from apps.agents.techniques.base import Assignment
 
 MOST_TRIES = 7
 LEAST = 0.02
-"""The smallest share that is considered; techniques take no less."""
+"""The smallest share considered. Techniques do not accept less."""
 CLOSE = 0.02
-"""Shares that lie this close together are not told apart."""
+"""The search ends when the bounds are this close."""
 EFFORT = Effort(budget_s=4.0, warmup_s=0.5)
 
 
@@ -46,7 +46,7 @@ class SpeedGoal:
 
     @property
     def guess(self) -> float:
-        """The share of the work whose removal would do if time followed work."""
+        """The share of the work whose removal would suffice if time were proportional to work."""
         return max(0.0, 1 - 1 / max(1.0, self.speedup))
 
     def met(self, timed: LatencyComparison) -> bool:
@@ -60,7 +60,7 @@ class SpeedGoal:
 
 @dataclass(frozen=True)
 class Try:
-    """One share and what its artifact measured."""
+    """One share, and the measurements of its artifact."""
 
     macs_removed: float
     speedup: float
@@ -81,8 +81,8 @@ class Try:
 
 @dataclass(frozen=True)
 class Found:
-    """The share to remove. If it was searched for, with the tries as evidence, and with the parameters by which the
-    same is made again without timing.
+    """The share to remove. After a search, also the tries as evidence, and the parameters that repeat the result
+    without timing.
     """
 
     macs_removed: float
@@ -91,7 +91,7 @@ class Found:
 
 
 Timed = Callable[[float], LatencyComparison]
-"""Times the artifact of a share."""
+"""Times the artifact for a share."""
 
 
 @dataclass
@@ -103,10 +103,10 @@ class SpeedSearch:
     """The largest share that can be removed, 0 to 1."""
     timed: Timed
     tell: Callable[[float, str], object]
-    """Receives the share of the search that is done, and what it does."""
+    """Receives the progress of the search, 0 to 1, and what it is doing."""
     log: Callable[[str, Literal["warning"]], object]
     label: str
-    """The technique's, for errors."""
+    """The technique's label, for errors."""
     tries: list[Try] = field(default_factory=list)
 
     def run(self) -> Found:
@@ -132,7 +132,7 @@ class SpeedSearch:
         self.tell(len(self.tries) / MOST_TRIES, f"timing it with {share:.0%} of the work removed")
         timed = self.timed(share)
         if timed.busy:
-            self.log("Other programs disturbed this timing, so its speed-up is a guess by CPU time.", "warning")
+            self.log("Other programs disturbed this timing, so its speed-up is estimated from CPU time.", "warning")
         found = Try(share, timed.speedup.value, timed.candidate.p50_ms, timed.busy, self.goal.met(timed))
         self.tries.append(found)
         return found
@@ -149,7 +149,7 @@ class SpeedSearch:
 
 
 def time_beside(assignment: Assignment, artifact: Path, goal: SpeedGoal) -> LatencyComparison:
-    """The assignment's model and `artifact`, timed with one example, or with the model's number of them."""
+    """Times the assignment's model and `artifact` with one example, or with the model's fixed batch."""
     feeds = next(assignment.batches(1, 1))
     timer = FreshProcessTimer(
         original=ModelFile(format=assignment.format, path=assignment.model, signature=assignment.signature),

@@ -73,7 +73,7 @@ TORCH_DISTILLATION_TECHNIQUES: tuple[TechniqueSpec, ...] = (
                 kind="choice",
                 default=8,
                 choices=(1, 8, 16),
-                help="Widths are multiples of it: kernels for odd widths are slower, whatever they compute.",
+                help="Layers keep a multiple of this number of channels. Kernels for odd widths are slow.",
             ),
             _INITIAL,
             *_LEARNING,

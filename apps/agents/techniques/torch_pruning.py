@@ -12,8 +12,8 @@ TORCH_PRUNING_TECHNIQUES: tuple[TechniqueSpec, ...] = (
         name="torch-prune",
         family=Family.PRUNING,
         label="Structured pruning",
-        summary="Whole channels are removed with all that depends on them: a smaller dense network, faster in every "
-        "runtime. Cut deeply, it has to be trained again.",
+        summary="Removes whole channels with everything that depends on them. The result is a smaller dense network, "
+        "faster in every runtime. After a deep cut it has to be trained again.",
         formats=(Format.TORCH_EXPORT, Format.STATE_DICT),
         output_format=Format.TORCH_EXPORT,
         requires=("torch", "torch-pruning"),
@@ -34,8 +34,8 @@ TORCH_PRUNING_TECHNIQUES: tuple[TechniqueSpec, ...] = (
                 kind="choice",
                 default="magnitude",
                 choices=("magnitude", "batch-norm", "taylor", "fpgm"),
-                help="What tells which channels matter least: the size of their weights, the scales of batch norms, "
-                "gradients on examples, or the distance to the geometric median.",
+                help="How channels are ranked: by the size of their weights, the scales of batch norms, gradients on "
+                "examples, or the distance to the geometric median.",
             ),
             ParameterSpec(
                 name="scope",
@@ -49,14 +49,14 @@ TORCH_PRUNING_TECHNIQUES: tuple[TechniqueSpec, ...] = (
                 kind="choice",
                 default="one-shot",
                 choices=("one-shot", "iterative"),
-                help="Cut at once, or in five steps that rank what is left anew.",
+                help="Cut at once, or in five steps that each rank the remaining channels again.",
             ),
             ParameterSpec(
                 name="round_to",
                 kind="choice",
                 default=8,
                 choices=(1, 8, 16),
-                help="Widths are multiples of it: kernels for odd widths are slower, whatever they compute.",
+                help="Layers keep a multiple of this number of channels. Kernels for odd widths are slow.",
             ),
         ),
         expectation=Expectation(size_ratio=2.0, speedup=1.5, metric_drop_points=20.0, risk=Risk.HIGH),

@@ -1,4 +1,4 @@
-"""Sparsity of PyTorch models: weights that become zero and keep their places."""
+"""Sparsity of PyTorch models: weights become zero in place."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _SPARSITY = ParameterSpec(
     default=0.5,
     minimum=0.05,
     maximum=0.95,
-    help="Share of the layers' weights that become zero, without a pattern.",
+    help="Share of the layers' weights that become zero. 2:4 has its own share.",
 )
 _KEEP_DENSE = ParameterSpec(
     name="keep_dense",
     kind="names",
     default=(),
-    help="Names of modules that stay as they are. The output head of a transformers model always does.",
+    help="Names of modules that are not changed. The output head of a transformers model never is.",
 )
 _SCOPE = ParameterSpec(
     name="scope",
@@ -40,8 +40,8 @@ _ALLOCATION = ParameterSpec(
     kind="choice",
     default="sensitivity",
     choices=("sensitivity", "uniform"),
-    help="Sparser layers where the output loses least, which is measured layer by layer, or the same share for all. "
-    "Without a pattern only.",
+    help="More zeros in layers where the output loses least, which is measured layer by layer, or the same share for "
+    "all. Not for 2:4.",
 )
 _CALIBRATION = ParameterSpec(
     name="calibration_examples",
@@ -49,7 +49,7 @@ _CALIBRATION = ParameterSpec(
     default=64,
     minimum=1,
     maximum=4096,
-    help="Number of rows of the calibration part that the model is run on.",
+    help="Number of calibration examples that the model is run on.",
 )
 _FORMATS = (Format.TRANSFORMERS, Format.STATE_DICT, Format.TORCH_EXPORT)
 _PACKAGE = "apps.agents.backends.torch.sparsity.agent"
@@ -92,8 +92,8 @@ TORCH_SPARSITY_TECHNIQUES: tuple[TechniqueSpec, ...] = (
         name="torch-sparsegpt",
         family=Family.PRUNING,
         label="SparseGPT",
-        summary="Weights of linear layers become zero one column after the other, and the rest of each row makes up "
-        "for them. No training. Only compressed files become smaller, and nothing becomes faster on a CPU.",
+        summary="Weights of linear layers become zero column by column, and the rest of each row compensates for them. "
+        "No training. Only compressed files become smaller, and nothing becomes faster on a CPU.",
         formats=_FORMATS,
         output_format=None,
         requires=("torch",),

@@ -30,20 +30,20 @@ _PARAMETERS = (
         kind="choice",
         default=16,
         choices=(1, 8, 16, 32, 64),
-        help="The width of feed-forward blocks is a multiple of it.",
+        help="Feed-forward blocks keep a multiple of this number of features.",
     ),
     ParameterSpec(
         name="importance",
         kind="choice",
         default="reconstruction",
         choices=("reconstruction", "variance"),
-        help="Which units stay: those that the others cannot make up for, or those that add most to the output.",
+        help="Which units stay: those that the others cannot compensate for, or those that add most to the output.",
     ),
     ParameterSpec(
         name="compensate",
         kind="boolean",
         default=True,
-        help="Fit the layers that read the units again by least squares. Off: cut only.",
+        help="Fit the layers that read the units again by least squares. Off: only cut.",
     ),
     CALIBRATION_EXAMPLES.model_copy(update={"default": 256}),
     ParameterSpec(

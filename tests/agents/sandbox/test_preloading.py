@@ -93,7 +93,7 @@ def test_a_job_says_which_frameworks_it_opens() -> None:
     assert "torch" not in " ".join(modules_for((Framework.LITERT, Framework.ONNX)))
 
 
-def test_when_it_was_killed_the_next_job_starts_another(tmp_path: Path, preloader: Preloader) -> None:
+def test_after_it_was_killed_the_next_job_starts_another(tmp_path: Path, preloader: Preloader) -> None:
     first = report(tmp_path / "a")["parent"]
     os.kill(int(str(first)), 9)
     wait_until(lambda: preloader._kept[next(iter(preloader._kept))].process.poll() is not None)
@@ -214,7 +214,7 @@ def test_it_ends_when_nothing_is_asked_of_it() -> None:
         assert process.wait(timeout=30) == 0
 
 
-def test_nothing_is_left_of_a_worker_that_ends(tmp_path: Path) -> None:
+def test_a_worker_that_ends_leaves_nothing_behind(tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from apps.agents.contracts.job import Job; "
         "from apps.agents.sandbox.process import run_job; "

@@ -70,7 +70,7 @@ def _assignment(workshop: Workshop, proto: onnx.ModelProto, rows: int = 64) -> A
     return workshop.assignment(TOY, model, examples, FIDELITY)
 
 
-def test_size_is_foretold_from_the_parameters_that_go(workshop: Workshop):
+def test_size_is_predicted_from_the_removed_parameters(workshop: Workshop):
     assignment = _assignment(workshop, graphs.perceptron())
     size = assignment.model.stat().st_size
     made = workshop.run(assignment, Toy(Workload(macs=28, parameters=35, channels=4)))
@@ -79,7 +79,7 @@ def test_size_is_foretold_from_the_parameters_that_go(workshop: Workshop):
     assert any("4 of 8 channels" in check for check in made.result.checks)
 
 
-def test_what_cut_nothing_is_refused(workshop: Workshop):
+def test_pruning_that_removed_nothing_is_refused(workshop: Workshop):
     with pytest.raises(TechniqueNoEffect, match=r"67 of 67 parameters \(0% removed\)"):
         workshop.run(_assignment(workshop, graphs.perceptron()), Toy(WHOLE))
 

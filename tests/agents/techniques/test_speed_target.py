@@ -84,13 +84,13 @@ def test_a_goal_out_of_reach_is_refused_after_one_try(goal: SpeedGoal, said: str
     assert len(told.fractions) == 1
 
 
-def test_a_busy_machine_is_told_of() -> None:
+def test_a_busy_machine_is_reported() -> None:
     told = Told()
     found, _ = search(SpeedGoal(2.0), in_steps, told, busy=True)
     assert any("disturbed" in line for line in told.lines)
     assert all(one["busy"] for one in found.evidence["timed"])
 
 
-def test_without_a_goal_nothing_is_asked() -> None:
+def test_without_a_goal_no_speed_is_asked_for() -> None:
     assert not SpeedGoal.of({"speedup_wanted": 0.0, "latency_ms": 0.0}).asked
     assert not SpeedGoal.of({"speedup_wanted": 1.0, "latency_ms": 0.0}).asked

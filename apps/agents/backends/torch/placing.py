@@ -1,4 +1,4 @@
-"""Moves a model to a device, programs included: these name the device on which they were exported."""
+"""Moves a model to a device. Exported programs contain the device of the export, which is replaced."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from torch import fx, nn
 def place(module: nn.Module, device: str) -> nn.Module:
     """Move all of `module` to `device`, in place, and return it.
 
-    Beside parameters and buffers these are the constants of an exported program, which are plain attributes, and the
-    devices in its graph: `arange(n, device=cpu)` would otherwise meet tensors of another device.
+    Besides parameters and buffers, this includes the constants of an exported program, which are plain attributes, and
+    the devices in its graph: otherwise `arange(n, device=cpu)` would meet tensors on another device.
     """
     module.to(device)
     for part in module.modules():
@@ -25,7 +25,7 @@ def place(module: nn.Module, device: str) -> nn.Module:
 
 
 def _renamed(graph: fx.Graph, device: torch.device) -> bool:
-    """Name `device` wherever the graph names one; whether anything changed."""
+    """Put `device` in place of every device in the graph. Returns whether anything changed."""
 
     def moved(value: object) -> object:
         return device if isinstance(value, torch.device) else value

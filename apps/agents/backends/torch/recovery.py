@@ -1,7 +1,7 @@
-"""Recovery training: what pruning or another change has cost is learned again from the data set's training part.
+"""Recovery training: regains what pruning or another change has cost, on the data set's training part.
 
-The loss is that of the labels and the distance to the original's outputs (knowledge distillation, Hinton et al. 2015,
-https://arxiv.org/abs/1503.02531), in the shares that the parameter `distill` says. Without labels it is the distance
+The loss combines the loss on the labels with the distance to the original's outputs (knowledge distillation, Hinton et
+al. 2015, https://arxiv.org/abs/1503.02531), weighted by the parameter `distill`. Without labels it is the distance
 alone.
 """
 
@@ -38,12 +38,12 @@ TEACHER = "teacher"
 
 
 class RecoveryTraining(BaseOptimizationAgent):
-    """Trains the model further, and hands over the weights that were best on held-out examples."""
+    """Trains the model further, and delivers the weights that were best on held-out examples."""
 
     _state: State
 
     def check(self, assignment: Assignment, context: Context) -> None:
-        """As any technique. Raises `TrainingPartMissing` where nothing may be trained on."""
+        """As any technique. Raises `TrainingPartMissing` without a training part."""
         super().check(assignment, context)
         training_part_of(assignment.dataset, assignment.spec.label)
 
@@ -71,11 +71,11 @@ class RecoveryTraining(BaseOptimizationAgent):
         return Applied(made, evidence, {"steps": self._state.steps})
 
     def effect(self, assignment: Assignment, before: ModelSummary, after: ModelSummary) -> str:
-        """The held-out loss before and after. Raises `TechniqueNoEffect` where training did not lower it."""
+        """The held-out loss before and after. Raises `TechniqueNoEffect` if training did not lower it."""
         return effect_of(self._state, assignment.spec.label)
 
     def _stepper(self, assignment: Assignment, learner: TorchModel, examples: Examples, recipe: Recipe) -> Stepper:
-        """With the loss, what it reads of outputs, and the original where the loss takes its outputs."""
+        """With the loss, what it reads of outputs, and the original if the loss needs its outputs."""
         spec, summary = assignment.dataset.spec, examples.model.summary
         names = [output.name for output in summary.outputs]
         judged = names.index(judged_output(summary.outputs, spec.output).name)

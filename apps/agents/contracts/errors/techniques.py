@@ -57,15 +57,17 @@ class TechniquePattern(UserError):
     code = "technique.pattern"
     sentence = (
         "{technique} keeps {kept} of every {group} neighbours in a row, but the rows of the layer {layer} have "
-        "{columns} weights. Keep that layer dense, or choose the unstructured pattern."
+        "{columns} weights, which is not a multiple of {group}. Keep that layer dense, or choose the unstructured "
+        "pattern."
     )
 
 
 class TechniqueTooSlow(UserError):
     code = "technique.too_slow"
     sentence = (
-        "{technique} cannot make this model {goal}: with {share} of its multiply-accumulates removed, the most that "
-        "can be, it is {speedup} times as fast and takes {latency_ms} ms. Ask for less, or allow narrower widths."
+        "{technique} cannot make this model {goal}: even with {share} of its multiply-accumulates removed, which is "
+        "the most possible, it is {speedup} times as fast and takes {latency_ms} ms. Ask for less, or allow narrower "
+        "widths."
     )
 
 

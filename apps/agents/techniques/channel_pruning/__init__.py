@@ -1,7 +1,7 @@
-"""Structured pruning as far as it is the same for every framework: channels, their ranks, widths and new weights.
+"""The parts of structured pruning that are the same for every framework: channels, their ranks, and widths.
 
-`channels` knows which channels stand or fall together, `groups` what can be cut and what not. `readings` and
-`selection` rank channels by activations, `allocation` shares out the target, `plan` puts that in order. Weights are
-fitted by `apps.agents.measuring.statistics.least_squares`. A backend traces its models (`groups.Traced`), runs and cuts
-them. Imported in a child process only, because it takes numpy.
+`channels` records which channels are coupled, `groups` which can be cut. `readings` and `selection` rank channels by
+activations, `allocation` distributes the cut over groups, and `plan` combines these steps. New weights are fitted by
+`apps.agents.measuring.statistics.least_squares`. A backend traces its models (`groups.Traced`), runs them and cuts
+them. Imported in child processes only, because it needs numpy.
 """

@@ -1,4 +1,4 @@
-"""How many channels each group keeps, so that the asked share of the multiply-accumulates goes at the least loss."""
+"""How many channels each group keeps, so that a share of the multiply-accumulates is removed at the least loss."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from apps.agents.techniques.channel_pruning.groups import ChannelLayer, Group, T
 from apps.agents.techniques.channel_pruning.selection import Ranking
 
 LEAST_SHARE = 0.125
-"""Of a group's channels that stay whatever is asked for."""
+"""The share of a group's channels that stays in any case."""
 MOST_STEPS = 64
-"""Widths of one group that are thought about; of wide layers not every multiple is."""
+"""The most widths that are considered for one group. In wide groups, not every multiple is."""
 _AHEAD = 4
-"""Steps that one decision looks ahead."""
+"""Widths that one decision looks ahead."""
 Widths = dict[str, int]
 """How many channels each group keeps, by its name."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """The multiply-accumulates of one example by layer, and how they follow from the widths of groups."""
+    """The multiply-accumulates of one example by layer, and how they depend on the widths of groups."""
 
     macs: Mapping[str, int]
-    """Of each layer, by its name; what is no layer counts under its own name and stays."""
+    """By the name of the layer. Work outside of layers has its own name and stays."""
     shares: Mapping[str, tuple[Mapping[str, float], ...]]
-    """Of each layer, for its input and its output: the share of the channels that belong to each group."""
+    """By layer, for its input and its output: the share of channels that belongs to each group."""
     widths: Mapping[str, int]
-    """Of the groups before anything is cut."""
+    """The groups' widths before anything is cut."""
 
     def left(self, kept: Mapping[str, int]) -> float:
-        """The multiply-accumulates that are left when groups keep so many channels."""
+        """The remaining multiply-accumulates if the groups keep these numbers of channels."""
         return sum(macs * self._factor(name, kept) for name, macs in self.macs.items())
 
     def removed(self, kept: Mapping[str, int]) -> float:
-        """The share that is gone, 0 to 1."""
+        """The share that is removed, 0 to 1."""
         whole = sum(self.macs.values())
         return 1 - self.left(kept) / whole if whole else 0.0
 
@@ -50,7 +50,7 @@ class Work:
 
 
 def work_of(trace: Traced[ChannelLayer], groups: Sequence[Group], macs: Mapping[str, int]) -> Work:
-    """The work of a traced model; `macs` by layer. A depthwise layer's follow its channels once."""
+    """The work of a traced model; `macs` by layer. A depthwise layer's work is proportional to its channels once."""
     by_root = {int(root): group.name for group in groups for root in group.roots}
     shares = {}
     for layer in trace.layers:
@@ -68,7 +68,7 @@ def _shares(roots: Sequence[int], by_root: Mapping[int, str]) -> dict[str, float
 
 
 def steps_of(width: int, multiple_of: int) -> list[int]:
-    """The widths that a group may have, the widest first: its own, and multiples down to the floor."""
+    """The widths that a group may have, in descending order: its own, then multiples down to `LEAST_SHARE`."""
     floor = max(1, round(LEAST_SHARE * width))
     step = multiple_of * -(-width // (MOST_STEPS * multiple_of))
     narrower = [count for count in range(step, width, step) if count >= floor]
@@ -76,7 +76,7 @@ def steps_of(width: int, multiple_of: int) -> list[int]:
 
 
 def uniform(groups: Sequence[Group], work: Work, macs_removed: float, multiple_of: int) -> Widths:
-    """Every group keeps the same share, rounded to the nearest width that it may have: the largest that will do."""
+    """Every group keeps the same share, the largest that suffices, rounded to the nearest width that it may have."""
     found = {group.name: group.width for group in groups}
     for share in np.linspace(1.0, 0.0, 201):
         found = {group.name: _nearest(steps_of(group.width, multiple_of), share * group.width) for group in groups}
@@ -94,9 +94,9 @@ def by_sensitivity(
     multiple_of: int,
     widest: Widths | None = None,
 ) -> Widths:
-    """Step by step, the group goes down a width that costs the output least for the work it saves.
+    """Step by step, the group that costs the output least for the work saved becomes one width narrower.
 
-    No group is wider than in `widest`, which are widths that it may have.
+    No group is wider than in `widest`, which must contain widths that the group may have.
     """
     kept = dict(widest) if widest else {group.name: group.width for group in groups}
     steps = {
@@ -108,7 +108,7 @@ def by_sensitivity(
         return sensitivity[name] * float(rankings[name].loss[width])
 
     def cost(name: str) -> float:
-        """Noise per multiply-accumulate, of the cheapest of the next few widths."""
+        """Noise per multiply-accumulate of the cheapest among the next few widths."""
         now, before = kept[name], work.left(kept)
         lower = [width for width in steps[name] if width < now][:_AHEAD]
         rates = [(noise(name, w) - noise(name, now)) / max(1.0, before - work.left({**kept, name: w})) for w in lower]
@@ -129,7 +129,7 @@ def _given_back(
     noise: Callable[[str, int], float],
     macs_removed: float,
 ) -> Widths:
-    """Widths that went down before a larger step made them superfluous go up again, the most costly first."""
+    """Widen groups again whose cut became unnecessary by a later, larger step, the most costly first."""
     for name in sorted(kept, key=lambda one: -noise(one, kept[one])):
         for width in steps[name]:
             if width > kept[name] and enough(work, {**kept, name: width}, macs_removed):
@@ -139,7 +139,7 @@ def _given_back(
 
 
 def enough(work: Work, kept: Mapping[str, int], macs_removed: float) -> bool:
-    """Whether at least this share of all multiply-accumulates is gone."""
+    """Whether at least this share of all multiply-accumulates is removed."""
     return work.left(kept) <= (1 - macs_removed) * sum(work.macs.values()) * (1 + 1e-9)
 
 

@@ -1,4 +1,4 @@
-"""A model taken apart for pruning: the groups that may be cut, and what is left when they are."""
+"""The anatomy of a model for pruning: the groups that can be cut, and the work and weights that remain."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from apps.agents.techniques.pruning import Workload
 
 @dataclass(frozen=True)
 class Anatomy(ABC, Generic[AnyLayer]):
-    """A traced model with what was found out about it."""
+    """A traced model and the findings about it."""
 
     trace: Traced[AnyLayer]
     cuttable: tuple[Group, ...]
@@ -25,12 +25,12 @@ class Anatomy(ABC, Generic[AnyLayer]):
     work: Work
     """Multiply-accumulates."""
     stored: Work
-    """Numbers in kernels, in the place of multiply-accumulates."""
+    """The same for the numbers in kernels."""
     parameters: int
 
     @abstractmethod
     def parameters_gone(self, kept: Kept) -> int:
-        """How many stored numbers go when these channels are kept."""
+        """How many stored numbers are removed if only these channels are kept."""
 
     @property
     def whole(self) -> Workload:
@@ -38,25 +38,25 @@ class Anatomy(ABC, Generic[AnyLayer]):
         return self.left({group.name: group.width for group in self.cuttable}, everything(self.trace))
 
     def left(self, widths: Widths, kept: Kept) -> Workload:
-        """When each group has this width and these channels are kept."""
+        """The workload if the groups have these widths and these channels are kept."""
         left = self.parameters - self.parameters_gone(kept)
         return Workload(round(self.work.left(widths)), left, sum(widths.values()))
 
     def left_of(self, widths: Widths) -> Workload:
-        """When each group has this width, whichever channels they are."""
+        """The workload if the groups have these widths, whichever channels are kept."""
         return self.left(widths, self.kept({g.name: np.arange(g.width) for g in self.cuttable}, widths))
 
     def uniform_widths(self, targets: Sequence[tuple[Work, float]], multiple_of: int) -> Widths:
-        """Widths at which of each work at least the share that belongs to it is gone, if multiples allow that."""
+        """Widths at which each work has lost at least its share, if multiples allow that."""
         found = [uniform(self.cuttable, work, asked, multiple_of) for work, asked in targets]
         return {name: min(widths[name] for widths in found) for name in found[0]}
 
     def targets(self, parameters: Mapping[str, Any]) -> tuple[tuple[Work, float], ...]:
-        """Of each work the share to remove, by `macs_removed` and `weights_removed`."""
+        """Each work with the share to remove, from `macs_removed` and `weights_removed`."""
         return (self.work, float(parameters["macs_removed"])), (self.stored, float(parameters["weights_removed"]))
 
     def kept(self, orders: Mapping[str, Ids], widths: Widths) -> Kept:
-        """The channels that stay when each group keeps the first of its order."""
+        """The channels that stay if each group keeps the first ones in its order."""
         kept = everything(self.trace)
         for group in self.cuttable:
             kept = without(self.trace, kept, group.roots[orders[group.name][widths[group.name] :]])

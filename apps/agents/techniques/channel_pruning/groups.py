@@ -1,4 +1,4 @@
-"""Groups of channels that are cut by one number: those that the same layers make. Which can be cut, and which not."""
+"""Groups of channels that share a width, because the same layers make them. Which can be cut, and which cannot."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from apps.agents.techniques.channel_pruning.channels import Channels, Ids, Kept
 
 
 class ChannelLayer(Protocol):
-    """A layer with a weight over channels."""
+    """A layer whose weight has an axis of channels."""
 
     @property
     def name(self) -> str: ...
 
     @property
     def ids_in(self) -> Ids | None:
-        """Channels of what it reads; `None` where nothing is known of them."""
+        """The channels that it reads; `None` if they are unknown."""
 
     @property
     def ids_out(self) -> Ids: ...
 
     @property
     def depthwise(self) -> bool:
-        """Whether it hands its channels on, each filtered alone, instead of mixing them."""
+        """Whether it passes its channels on, each filtered alone, instead of mixing them."""
 
 
-_REASONS_TOLD = 3
+_REASONS_GIVEN = 3
 AnyLayer = TypeVar("AnyLayer", bound=ChannelLayer)
 AnyLayerOut = TypeVar("AnyLayerOut", bound=ChannelLayer, covariant=True)
 
 
 class Traced(Protocol[AnyLayerOut]):
-    """A model whose channels were followed: its layers in the order of the graph."""
+    """A model whose channels were followed, with its layers in the order of the graph."""
 
     @property
     def channels(self) -> Channels: ...
@@ -49,13 +49,13 @@ class Group:
     """Classes of channels that the same layers make. Cutting one class takes one channel from each of them."""
 
     name: str
-    """Of the layers that make them: `blocks.0.body.3 + blocks.0.shortcut.0`."""
+    """The names of the layers that make them: `blocks.0.body.3 + blocks.0.shortcut.0`."""
     roots: Ids
-    """Its classes, in the order of the first layer's channels."""
+    """The group's classes, in the order of the first layer's channels."""
     makers: tuple[str, ...]
-    """Names of the layers that make its channels; a depthwise one hands its own on."""
+    """Names of the layers that make its channels, including depthwise layers that pass them on."""
     reason: str | None = None
-    """Why it must stay whole; `None` where it may be cut."""
+    """Why it must stay whole; `None` if it can be cut."""
 
     @property
     def width(self) -> int:
@@ -63,7 +63,7 @@ class Group:
 
 
 def groups_of(trace: Traced[ChannelLayer]) -> list[Group]:
-    """All groups with a layer that makes their channels, in the graph's order."""
+    """All groups of channels that a layer makes, in the graph's order."""
     makers: dict[int, list[str]] = {}
     for layer in trace.layers:
         for root in np.unique(trace.channels.roots(layer.ids_out)).tolist():
@@ -80,7 +80,7 @@ def _group(trace: Traced[ChannelLayer], makers: tuple[str, ...], roots: list[int
 
 
 def readers_of(trace: Traced[AnyLayer], group: Group) -> list[AnyLayer]:
-    """The layers that mix the group's channels; depthwise ones hand them on and are none of them."""
+    """The layers that mix the group's channels. Depthwise layers only pass them on, so they are not among them."""
     own = set(group.roots.tolist())
     return [
         layer
@@ -97,19 +97,19 @@ def everything(trace: Traced[ChannelLayer]) -> Kept:
 
 
 def without(trace: Traced[ChannelLayer], kept: Kept, roots: Ids) -> Kept:
-    """`kept` less the classes `roots`."""
+    """`kept` without the classes `roots`."""
     return kept & ~np.isin(trace.channels.roots(), roots)
 
 
 def is_cuttable(group: Group) -> bool:
-    """Whether a channel of the group may go."""
+    """Whether the group can lose a channel."""
     return group.reason is None and group.width > 1
 
 
 def why_nothing(uncut: Sequence[Group]) -> str:
-    """Why no group may be cut, with the reasons of the first few."""
+    """Why no group can be cut, with the reasons for the first few."""
     if not uncut:
-        return "it has no convolution and no matrix product with stored weights whose channels could be followed"
-    told = [f"{group.name} {group.reason}" for group in uncut[:_REASONS_TOLD]]
-    more = len(uncut) - len(told)
-    return "; ".join(told) + (f"; and {more} more" if more else "")
+        return "it has no convolution or matrix product with stored weights whose channels can be followed"
+    given = [f"{group.name} {group.reason}" for group in uncut[:_REASONS_GIVEN]]
+    more = len(uncut) - len(given)
+    return "; ".join(given) + (f"; and {more} more" if more else "")

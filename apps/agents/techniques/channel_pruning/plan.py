@@ -1,4 +1,4 @@
-"""Choosing what is cut: channels ranked, groups weighed by what the output loses without them, widths shared out."""
+"""Plans the cut: ranks channels, measures what the output loses without each group, and chooses widths."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ from apps.agents.techniques.pruning import channels_by_layer
 
 Tell = Callable[[float, str], None]
 _RANKED = 0.3
-"""Share of the progress bar for ranking channels."""
+"""The share of the progress bar for ranking channels."""
 
 
 class Look(Protocol):
-    """What a backend sees of the whole model on calibration examples."""
+    """What a backend measures of the whole model on calibration examples."""
 
     def readings(self, groups: Sequence[Group]) -> Mapping[str, Sequence[Reading]]:
-        """What layers read of each group, by its name."""
+        """What layers read of each group, by the group's name."""
 
     def made(self, group: Group) -> Sequence[Matrix]:
         """`readings.making_energy` of each layer that makes the group's channels."""
 
     def noise(self, group: Group, read: Sequence[Reading], ranking: Ranking, kept: int) -> float:
-        """Noise over signal at the output when the first `kept` of the ranking predict the rest of the group."""
+        """Noise over signal at the output if the first `kept` of the ranking predict the rest of the group."""
 
 
 @dataclass(frozen=True)
 class CutPlan:
-    """What is cut."""
+    """The cut: widths, and the channels that stay."""
 
     widths: Widths
     kept: Kept
     sensitivity: Mapping[str, float]
-    """Noise over signal at the output by group, per unit of what its readers lose; empty where it was not measured."""
+    """Noise over signal at the output by group, per unit of what its readers lose; empty if not measured."""
 
     def evidence(self, anatomy: Anatomy[AnyLayer]) -> dict[str, Any]:
-        """Channels per layer, groups with their sensitivities, and what was left uncut and why, as plain JSON."""
+        """Channels per layer, groups with their sensitivities, and uncut groups with reasons, as plain JSON."""
         layers = channels_by_layer(
             (layer.name, len(layer.ids_out), int(self.kept[layer.ids_out].sum())) for layer in anatomy.trace.layers
         )
@@ -61,7 +61,7 @@ class CutPlan:
 
 
 def plan_cut(anatomy: Anatomy[AnyLayer], look: Look, parameters: Mapping[str, Any], tell: Tell) -> CutPlan:
-    """What to cut, from two looks at calibration examples: how channels vary, and what the output loses.
+    """Plans a cut from two passes over calibration examples: how channels vary, and what the output loses.
 
     `parameters` are `macs_removed`, `weights_removed`, `multiple_of`, `importance` and `allocation`.
     """
@@ -85,7 +85,7 @@ def plan_cut(anatomy: Anatomy[AnyLayer], look: Look, parameters: Mapping[str, An
 
 
 KEPT_SHARE = 0.5
-"""Of a group's channels, while its sensitivity is measured."""
+"""The share of a group's channels that stays while its sensitivity is measured."""
 
 
 def _sensitivities(

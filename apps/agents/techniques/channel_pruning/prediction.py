@@ -1,4 +1,4 @@
-"""What the channels that stay tell of those that go, and readers that use it (merged into them, as in GRAIL)."""
+"""Predicts removed channels from the remaining ones, and merges the prediction into their readers, as in GRAIL."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _DAMPING = 1e-4
 
 
 def prediction_map(covariance: Matrix, kept: NDArray[np.int64]) -> Matrix:
-    """[classes, classes]: what of each class (a row) the kept ones (the columns that are not zero) predict."""
+    """[classes, classes]: each row predicts a class from the kept ones; all other columns are zero."""
     inner = covariance[np.ix_(kept, kept)]
     damped = inner + (_DAMPING * np.trace(inner) / len(kept) + 1e-12) * np.eye(len(kept))
     found = np.zeros_like(covariance)
@@ -22,9 +22,9 @@ def prediction_map(covariance: Matrix, kept: NDArray[np.int64]) -> Matrix:
 
 
 def merged(weight: NDArray[np.generic], roots: Ids, classes: Ids, predicted: Matrix) -> Matrix:
-    """A reader's weight, inputs on the first axis, with the classes' rows moved to those that stay.
+    """A reader's weight, inputs on the first axis, in which the kept classes' rows take over those of all others.
 
-    A flattened picture is moved place by place.
+    For a flattened image this is done place by place.
     """
     found: Matrix = weight.astype(np.float64)
     places = [np.flatnonzero(roots == one) for one in classes.tolist()]

@@ -1,4 +1,4 @@
-"""Which rows of a layer's inputs and outputs its covariances are taken from."""
+"""Samples the rows of a layer's inputs and outputs that its covariances are computed from."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 MOST_ROWS = 200_000
-"""Of one layer; more say nothing new of its covariances."""
+"""The most rows of one layer. More do not improve its covariances."""
 ROWS_PER_FEATURE = 25
 LEAST_ROWS = 20_000
 Take = Callable[[int], NDArray[np.int64]]
-"""Of so many places, the numbers of those to take."""
+"""From a number of rows, the indices of those to take."""
 
 
 class RowSample:
-    """Draws as many rows of each batch as a layer's covariances need, the same ones every time."""
+    """Draws as many rows from each batch as a layer's covariances need, the same ones for the same seed."""
 
     def __init__(self, features: int, examples: int, seed: int) -> None:
         rows = min(MOST_ROWS, max(LEAST_ROWS, ROWS_PER_FEATURE * features))
@@ -24,7 +24,7 @@ class RowSample:
         self._random = np.random.default_rng(seed)
 
     def of(self, examples: int) -> Take:
-        """For a batch of so many examples."""
+        """The sampler for a batch of this number of examples."""
 
         def take(places: int) -> NDArray[np.int64]:
             wanted = min(places, self._each * examples)

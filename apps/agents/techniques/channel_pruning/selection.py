@@ -1,4 +1,4 @@
-"""In which order the channels of a group go, and how much of what layers read of them is lost by then."""
+"""Ranks the channels of a group, and tells how much of what layers read of them is lost at each width."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ _TINY = 1e-10
 
 @dataclass(frozen=True)
 class Ranking:
-    """A group's classes, the most important first, and what is lost with the first k of them alone."""
+    """A group's classes, the most important first, and the loss with only the first k of them."""
 
     order: NDArray[np.int64]
-    """Places in `Group.roots`."""
+    """Indices into `Group.roots`."""
     loss: Matrix
-    """[classes + 1]: with the first k kept, the share of what is read that no weights can make of them; 0 to 1."""
+    """[classes + 1]: with the first k kept, the share of what is read that cannot be predicted from them; 0 to 1."""
 
 
 def rank(group: Group, read: Sequence[Reading], made: Sequence[Matrix], importance: str) -> Ranking:
-    """The ranking by one of `IMPORTANCES`; `made` as `readings.making_energy` gives it, for each layer that makes them.
+    """The ranking by one of `IMPORTANCES`. `made` has `readings.making_energy` of each layer that makes the channels.
 
     `reconstruction` keeps the channels from which the others can be predicted best, one after the other: a column
     subset by pivoting on the covariance, as in Farahat et al. 2013 (https://arxiv.org/abs/1312.6838), each class
-    weighed by what its readers make of it. `variance` is the variance of each times that, `l2` the norm of the weights
-    that make and read it.
+    weighted by its readers' weights. `variance` is the variance of each class times these weights, `l2` the norm of the
+    weights that make and read it.
     """
     if importance == "reconstruction":
         return _eliminated(read, group.width, None)
@@ -61,7 +61,7 @@ def _eliminated(read: Sequence[Reading], width: int, order: NDArray[np.int64] | 
 def _best(
     left: Sequence[Matrix], weights: Sequence[Matrix], whole: Sequence[float], open_ones: NDArray[np.bool_]
 ) -> int:
-    """The class that explains most of what is left, in all readings together."""
+    """The class that explains most of the remaining variance, in all readings together."""
     gain = np.zeros(len(open_ones))
     for cov, energy, total in zip(left, weights, whole, strict=True):
         pivots = np.diag(cov)

@@ -1,4 +1,4 @@
-"""What is known of structured pruning of Keras models: variants, cuts that are trained again, and what they lose.
+"""Knowledge about structured pruning of Keras models: variants, cuts with training, and their losses.
 
 Measured on a CNN for CIFAR-10 of 0.97 million parameters (`docs/pruning.md`).
 """
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from apps.agents.techniques.spec import TechniqueSpec
 
 LOSSES = ((0.0, 0.0), (0.3, 0.9), (0.5, 3.7), (0.7, 10.0), (0.95, 40.0))
-"""Points lost by the share of the work removed, without training, in straight lines between; estimated from 0.7 on."""
+"""Points lost by the share of the work removed, without training. Interpolated linearly; estimated from 0.7 on."""
 UNCERTAIN = 3.0
-"""How many times that another network may lose."""
-UNMENDED = 10.0
-"""How many times that it is without compensation: estimated."""
+"""How many times more another network may lose."""
+UNFITTED = 10.0
+"""How many times more is lost without compensation: estimated."""
 _SHOWS = 0.9
 """Share of the removed work that shows in time."""
 _CUT = frozenset({Kind.CONVOLUTION, Kind.DEPTHWISE, Kind.PRODUCT})
@@ -39,7 +39,7 @@ class KerasPruning(TechniqueKnowledge):
             return
         for one in super().variants(spec, profile):
             share = one.parameters["macs_removed"]
-            reason = f"Filters cut and the layers behind them fitted again, without training: {share:.0%} of the work "
+            reason = f"Filters cut and the layers after them fitted again, without training: {share:.0%} of the work "
             parameters = {**one.parameters, "weights_removed": share}
             yield Variant(spec.name, parameters, f"{reason}and of the weights removed.", place=7)
 
@@ -51,7 +51,7 @@ class KerasPruning(TechniqueKnowledge):
     def outlook(self, parameters: Parameters, profile: GraphProfile) -> Outlook:
         """Speed and size from what goes, loss from measurements elsewhere."""
         removed, fewer = float(parameters["macs_removed"]), float(parameters["weights_removed"])
-        drop = points_lost(removed) * (1.0 if parameters["compensate"] else UNMENDED)
+        drop = points_lost(removed) * (1.0 if parameters["compensate"] else UNFITTED)
         return Outlook(
             speedup=1 / (1 - _SHOWS * removed),
             size_ratio=1 / (1 - fewer) if fewer else 1.0,

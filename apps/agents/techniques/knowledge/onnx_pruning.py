@@ -1,4 +1,4 @@
-"""What is known of structured pruning of ONNX files without training: variants, and what they win and lose.
+"""Knowledge about structured pruning of ONNX files without training: variants, their gains and losses.
 
 Measured on the samples' ResNet (one thread, AVX-512; `docs/pruning.md`): time follows the widths as much as the work,
 as ONNX Runtime computes convolutions in blocks of 16 channels.
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from apps.agents.techniques.spec import TechniqueSpec
 
 LOSSES = ((0.0, 0.0), (0.3, 0.15), (0.5, 0.35), (0.6, 0.35), (0.7, 0.6), (0.8, 1.5), (0.95, 20.0))
-"""Points lost by the share of the multiply-accumulates removed, with compensation; between them straight lines."""
+"""Points lost by the share of the multiply-accumulates removed, with compensation. Interpolated linearly."""
 UNCERTAIN = 4.0
-"""How many times that another network may lose: the depthwise sample lost up to twice as much."""
-UNMENDED = 60.0
-"""How many times that it is without compensation."""
+"""How many times more another network may lose: the depthwise sample lost up to twice as much."""
+UNFITTED = 60.0
+"""How many times more is lost without compensation."""
 _CUT = frozenset({Kind.CONVOLUTION, Kind.DEPTHWISE, Kind.PRODUCT})
 _BLOCKED = {16: 1.0, 8: 0.75}
 """Share of the removed work that shows in time, by what widths are multiples of; others are slow."""
 _ODD = 0.35
-_WHY = "Channels cut and the layers behind them fitted again, without training"
+_WHY = "Channels cut and the layers after them fitted again, without training"
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,13 @@ class StructuredPruning(TechniqueKnowledge):
         return [*(goals_in_words(parameters) or [removed]), f"widths in multiples of {parameters['multiple_of']}"]
 
     def outlook(self, parameters: Parameters, profile: GraphProfile) -> Outlook:
-        """Speed from the work that goes, less what odd widths cost; size alike; loss from measurements elsewhere."""
+        """Speed from the work removed, minus the cost of odd widths; size likewise; loss from other measurements."""
         removed = float(parameters["macs_removed"])
         nodes = [node for node in profile.nodes if node.kind in _CUT]
         time = sum(node.time_share for node in nodes)
         weights = sum(node.weight_bytes for node in nodes) / max(1, profile.size_bytes)
         gone = removed * _BLOCKED.get(int(parameters["multiple_of"]), _ODD)
-        drop = points_lost(removed) * (1.0 if parameters["compensate"] else UNMENDED)
+        drop = points_lost(removed) * (1.0 if parameters["compensate"] else UNFITTED)
         return Outlook(
             speedup=1 / max(0.05, 1 - min(1.0, time) * gone),
             size_ratio=1 / max(0.05, 1 - min(1.0, weights) * removed),
@@ -69,7 +69,7 @@ class StructuredPruning(TechniqueKnowledge):
 
 
 def points_lost(removed: float) -> float:
-    """By the share of the multiply-accumulates that is removed, between the measured ones."""
+    """Points lost by the share of the multiply-accumulates removed, interpolated between measurements."""
     for (low, least), (high, most) in pairwise(LOSSES):
         if removed <= high:
             return least + (most - least) * (removed - low) / (high - low)

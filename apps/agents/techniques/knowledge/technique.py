@@ -57,17 +57,17 @@ class NotTried:
 
 @dataclass(frozen=True)
 class Cut:
-    """A variant that leaves so much out that the model has to be trained again."""
+    """A variant that removes so much that the model has to be trained again."""
 
     parameters: Mapping[str, Any]
     removed: float
-    """The share of the work, and about that of the weights, that is gone."""
+    """The share of the work that is removed, and roughly that of the weights."""
     lost_points: float
     """Of a metric in per cent, after a short training."""
     basis: str = "The cut's numbers are those of a residual network on small images."
     """Where the numbers come from."""
     training: Mapping[str, Any] = field(default_factory=dict)
-    """How such a model has to be trained: parameters of the training, as far as that has them."""
+    """How such a model has to be trained: parameters for the training technique, which ignores unknown ones."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What is known of pruning PyTorch models."""
+"""Knowledge about pruning PyTorch models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of weights that become zero in place: they shrink compressed files, and nothing becomes faster.
+"""Knowledge about sparsity: zeros shrink compressed files, and nothing becomes faster.
 
 Losses of language models were measured on stories15M, a Llama of 15 million parameters (`docs/pruning.md`).
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from apps.agents.techniques.spec import TechniqueSpec
 
 PLACES = 0.065
-"""What it takes to say where the zeros are, as a share of the weights' compressed bytes: DEFLATE makes normally
+"""The compressed bytes that encode where the zeros are, as a share of those of all weights: DEFLATE makes normally
 distributed float32 weights 1.08 times smaller, with half of them zero 1.87 times, and with 80 % zero 4.1 times."""
 GROWTH = 4.0
 UNCERTAIN = 2.0
@@ -112,5 +112,5 @@ SPARSE_GPT = Zeros(
     nats=0.56,
     cost_rule=CostRule(f"each layer and each block is run, {_MEASURED}", per_million_s=1.0, passes=8.0),
     baseline=BEATS_MAGNITUDE,
-    reason="Weights become zero one column after the other, and the rest of each row makes up for them.",
+    reason="Weights become zero column by column, and the rest of each row compensates for them.",
 )

@@ -1,4 +1,4 @@
-"""Training of models as far as it is the same for every framework: time, schedule, early stopping, checkpoints.
+"""The parts of training that are the same for every framework: time, schedule, early stopping, checkpoints.
 
-`trainer` is the door. A backend gives it a `learner.Learner`, which makes steps and checks.
+`trainer` is the entry point. A backend gives it a `learner.Learner`, which makes steps and checks.
 """

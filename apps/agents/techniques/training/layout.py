@@ -1,4 +1,4 @@
-"""How many steps fit into the minutes, by what a step and a check were found to take."""
+"""How many steps fit into the minutes, given the measured times of a step and a check."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from dataclasses import dataclass
 from math import ceil
 
 INTERVALS = 12
-"""Checks on held-out examples at most, evenly over the training."""
+"""The most checks on held-out examples, spread evenly over the training."""
 FEWEST_INTERVALS = 2
 CHECKS_SHARE = 0.15
-"""Of the time, for checks."""
+"""The share of the time for checks."""
 TOLERANCE = 0.08
-"""A training that would miss its time by more than this share is laid out anew."""
+"""If training would miss its time by more than this share, the number of steps is adjusted."""
 LATEST = 1.1
-"""Of its time: what runs longer is ended."""
+"""Training ends after this share of its time at the latest."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Steps in all, and after how many the next check comes."""
+    """The total number of steps, and the number of steps between checks."""
 
     steps: int
     interval: int
@@ -29,11 +29,11 @@ def of_steps(steps: int, intervals: int = INTERVALS) -> Layout:
 
 
 def of_time(budget_s: float, step_s: float, check_s: float) -> Layout:
-    """As many steps as leave time for the checks; one at least. Where checks are slow, there are fewer of them."""
+    """As many steps as leave time for the checks, but at least one. If checks are slow, there are fewer of them."""
     intervals = max(FEWEST_INTERVALS, min(INTERVALS, int(CHECKS_SHARE * budget_s / max(check_s, 1e-6))))
     return of_steps(max(1, int((budget_s - intervals * check_s) / step_s)), intervals)
 
 
 def misses(left_s: float, needed_s: float, budget_s: float) -> bool:
-    """Whether what is still needed is so much more or less than what is left that the budget would be missed."""
+    """Whether the time still needed differs so much from the time left that the budget would be missed."""
     return abs(needed_s - left_s) > TOLERANCE * budget_s

@@ -1,4 +1,4 @@
-"""The port to a framework's training: what the trainer asks of a model that learns."""
+"""The port to a framework's training: what the trainer needs from a model that learns."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ Weights = TypeVar("Weights")
 
 
 class Learner(Protocol[Weights]):
-    """Makes steps and checks of one model by its recipe; `Weights` are copies of all that a model holds."""
+    """Makes steps and checks of one model by its recipe. `Weights` are copies of everything that a model stores."""
 
     @property
     def recipe(self) -> Recipe: ...
 
     def step(self, number: int, rate: float) -> float:
-        """Step `number` at this learning rate: its loss. What it draws depends on the seed and the number alone."""
+        """Makes step `number` at this learning rate and returns its loss. Random draws depend on seed and number."""
 
     def check(self) -> float:
         """The mean loss of the held-out examples."""
@@ -28,19 +28,19 @@ class Learner(Protocol[Weights]):
         """The weights as they are now."""
 
     def restore(self, weights: Weights) -> None:
-        """Put the model back to these weights."""
+        """Reset the model to these weights."""
 
     def forget(self) -> None:
-        """Put the optimizer back to where it has seen nothing."""
+        """Reset the optimizer to its initial state."""
 
     def finish(self) -> None:
-        """Leave the model as it will run."""
+        """Put the model into the mode in which it will run."""
 
     def write(self, file: Path, state: State, best: Weights) -> None:
-        """Write all that is needed to go on from here."""
+        """Write everything that is needed to continue from here."""
 
     def read(self, file: Path) -> tuple[State, Weights]:
-        """Go on from what `write` wrote: where the training stood, and the best weights so far."""
+        """Continue from what `write` wrote. Returns the state of the training, and the best weights so far."""
 
     def alone(self) -> AbstractContextManager[object]:
-        """While it is entered, random numbers outside of the training stay as they are."""
+        """A context in which training does not disturb random numbers outside of it."""

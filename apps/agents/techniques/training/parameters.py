@@ -1,4 +1,4 @@
-"""The parameters that techniques which train have in common, whatever the framework."""
+"""The parameters that all techniques with training share, whatever the framework."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LENGTH: tuple[ParameterSpec, ...] = (
         default=2.0,
         minimum=0.05,
         maximum=24 * 60,
-        help="How long to train. The time of a step is measured first, and the schedule is set accordingly.",
+        help="How long to train. The time of a step is measured first, and the schedule is planned accordingly.",
     ),
     ParameterSpec(
         name="steps",
@@ -47,8 +47,8 @@ DISTILLATION: tuple[ParameterSpec, ...] = (
         default=0.5,
         minimum=0.0,
         maximum=1.0,
-        help="Weight of the distance to the original's outputs in the loss; the labels have the rest. Without labels "
-        "it is 1.",
+        help="Weight of the distance to the original's outputs in the loss. The loss on the labels has the rest. "
+        "Without labels it is 1.",
     ),
     ParameterSpec(
         name="temperature",
@@ -80,8 +80,8 @@ PRECISION = ParameterSpec(
     kind="choice",
     default="auto",
     choices=("auto", "float32", "bfloat16"),
-    help="Of matrix products and convolutions in a step; losses, weights and checks are always float32. auto: "
-    "bfloat16 on a CUDA device that has it, float32 elsewhere.",
+    help="The number type of matrix products and convolutions in a step. Losses, weights and checks are always "
+    "float32. auto: bfloat16 on a CUDA device that has it, float32 elsewhere.",
 )
-"""PyTorch's alone."""
+"""For PyTorch only."""
 RECOVERY_PARAMETERS = (*LENGTH, *RATE, *DISTILLATION, *PICTURES)

@@ -1,4 +1,4 @@
-"""The learning rate over a training: a linear warm-up, then a cosine to nothing.
+"""The learning rate over a training: a linear warm-up, then a cosine down to zero.
 
 Loshchilov and Hutter 2017, https://arxiv.org/abs/1608.03983; Goyal et al. 2017, https://arxiv.org/abs/1706.02677.
 """
@@ -9,7 +9,7 @@ from math import cos, pi
 
 
 def rate_at(place: float, peak: float, warmup: float) -> float:
-    """The rate at the `place` of the training, 0 at its begin and 1 at its end."""
+    """The rate at `place` in the training, which is 0 at its start and 1 at its end."""
     if place < warmup:
         return peak * place / warmup
     return peak * 0.5 * (1 + cos(pi * min(1.0, (place - warmup) / (1 - warmup))))

@@ -1,4 +1,4 @@
-"""How a model is trained: what a technique's parameters come down to."""
+"""How a model is trained, as given by a technique's parameters."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from typing import Any, Self
 
 @dataclass(frozen=True)
 class Recipe:
-    """`steps` says how long to train; where it is 0, as many are laid out as the `minutes` allow."""
+    """Training makes `steps` steps; 0 means as many as fit into `minutes`."""
 
     minutes: float = 1.0
     steps: int = 0
     optimizer: str = "adamw"
     """`adamw`, or `sgd` with Nesterov momentum of 0.9."""
     learning_rate: float = 1e-3
-    """At its peak, after the warm-up."""
+    """The peak, after the warm-up."""
     weight_decay: float = 1e-4
-    """Of weights with two axes or more: norms and biases decay to nothing that means anything."""
+    """Of weights with two axes or more. Norms and biases do not decay."""
     warmup: float = 0.05
-    """Share of the training in which the rate rises to its peak; from there it falls along a cosine to 0."""
+    """Share of the training in which the rate rises to its peak. Then it falls along a cosine to 0."""
     batch_size: int = 32
     distill: float = 0.5
-    """How much of the loss is the distance to the original's outputs, 0 to 1; the rest is that of the labels."""
+    """Weight of the distance to the original's outputs in the loss, 0 to 1. The loss on the labels has the rest."""
     temperature: float = 4.0
-    """By which logits are divided before those of two models are compared."""
+    """Logits of both models are divided by it before they are compared."""
     shift: int = 0
-    """Pixels by which pictures are moved at random in each direction."""
+    """The most pixels by which images are shifted at random in each direction."""
     mirror: bool = False
-    """Whether half of the pictures are mirrored: wrong wherever left and right mean something, as in letters."""
+    """Whether half of the images are mirrored. Wrong if left and right matter, as in letters."""
     largest_gradient: float = 1.0
-    """To this norm gradients are clipped."""
+    """The norm to which gradients are clipped."""
     patience: int = 4
-    """Intervals without a better held-out loss after which training ends."""
+    """Training ends after more than so many checks in a row without a better held-out loss."""
     learn_statistics: bool = True
-    """Whether batch norms follow the training batches; otherwise they keep the statistics that they have."""
+    """Whether batch norms learn from the training batches. Otherwise they keep their statistics."""
     precision: str = "float32"
-    """`float32`, or `bfloat16` for mixed precision: PyTorch's alone."""
+    """`float32`, or `bfloat16` for mixed precision, which only PyTorch has."""
     seed: int = 0
 
     @classmethod

@@ -1,4 +1,4 @@
-"""What a training shows afterwards."""
+"""The results of a training, for reports."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from apps.agents.techniques.training.state import State
 
 
 def effect_of(state: State, label: str) -> str:
-    """The held-out loss before and after. Raises `TechniqueNoEffect`, in the name of `label`, where it is no lower."""
+    """The held-out loss before and after. Raises `TechniqueNoEffect` if it did not fall; `label` is the technique's."""
     if not state.best_step:
         reason = f"{state.step:,} steps of training left the held-out loss at {state.held_out_before:.4g}"
         raise TechniqueNoEffect(technique=label, reason=reason)
@@ -19,7 +19,7 @@ def effect_of(state: State, label: str) -> str:
 
 
 def evidence_of(state: State, examples: Places, device: str) -> dict[str, object]:
-    """Its numbers as plain JSON."""
+    """The numbers of a training as plain JSON."""
     return {
         "steps": state.step,
         "examples": len(examples.learned),

@@ -1,4 +1,4 @@
-"""Where a training stands. What is drawn at random is drawn from the seed and the step's number, so that is enough."""
+"""The state of a training. Random draws depend only on the seed and the step's number, so it needs no generator."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 @dataclass
 class State:
     steps: int
-    """To be made in all."""
+    """The total number to make."""
     interval: int
     step: int = 0
-    """Made so far."""
+    """Steps made so far."""
     place: float = 0.0
-    """On the schedule, 0 to 1."""
+    """The place in the schedule, 0 to 1."""
     spent_s: float = 0.0
-    """By this and earlier attempts."""
+    """By this attempt and earlier ones."""
     next_check: int = 0
     checks: int = 0
     unimproved: int = 0
@@ -24,12 +24,12 @@ class State:
     held_out_best: float = float("inf")
     best_step: int = 0
     step_s: float = 0.0
-    """What a step takes, as measured last; 0 where nobody has."""
+    """The time of a step as measured last, or 0."""
     check_s: float = 0.0
     training_loss: float = 0.0
-    """Mean of the last interval."""
+    """The mean over the last interval."""
     stopped_early: bool = False
-    """Because the held-out loss got no better."""
+    """Whether training ended because the held-out loss stopped improving."""
     out_of_time: bool = False
 
     @property

@@ -1,8 +1,8 @@
-"""Trains a model on a data set's training part, within its minutes, and so that it can be interrupted.
+"""Trains a model on a data set's training part, within its minutes. Training can be interrupted at any time.
 
-A training that goes on from a checkpoint gives the weights of one that was never interrupted. Where the recipe gives
-minutes instead of steps, the first attempt measures what a step takes and lays the schedule out; where the machine's
-pace changes, what is left of it is laid out anew.
+A training that continues from a checkpoint gives the same weights as one that was never interrupted. If the recipe has
+minutes instead of steps, the first attempt measures the time of a step and plans the number of steps. If the machine
+becomes slower or faster, the remaining steps are planned again.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ CHECKPOINT = "training"
 
 @dataclass
 class Trainer(Generic[Weights]):
-    """One training of `learner`'s model, in place; `scratch` takes checkpoints on their way."""
+    """One training of `learner`'s model, in place. Checkpoints are written to `scratch` first."""
 
     learner: Learner[Weights]
     context: Context
     scratch: Path
     label: str
-    """The technique's, for errors."""
+    """The technique's label, for errors."""
     clock: Callable[[], float] = time.monotonic
 
     def run(self) -> State:
-        """Train, and leave the weights in the model that were best on the held-out examples.
+        """Train, and leave the model with the weights that were best on the held-out examples.
 
-        Raises `TrainingDiverged` where the loss is no number any more.
+        Raises `TrainingDiverged` if the loss is infinite or not a number.
         """
         with self.learner.alone():
             return self._run()
@@ -70,11 +70,11 @@ class Trainer(Generic[Weights]):
     # --- begin --------------------------------------------------------------------------------------------------------
 
     def _resumed(self) -> tuple[State, Weights] | None:
-        """What the checkpoint of an earlier attempt holds, with the learner set to it."""
+        """The state in the checkpoint of an earlier attempt, if there is one. The learner is set to it."""
         if (file := self.context.checkpoint) is None:
             return None
         state, best = self.learner.read(file)
-        self.context.log(f"Training goes on from step {state.step} of {state.steps}.")
+        self.context.log(f"Training continues at step {state.step} of {state.steps}.")
         return state, best
 
     def _begun(self) -> tuple[State, Weights]:
@@ -83,20 +83,20 @@ class Trainer(Generic[Weights]):
         held_out = self.learner.check()
         check_s = self.clock() - before
         step_s = 0.0 if recipe.steps else self._measured(best)
-        laid_out = (
+        planned = (
             layout.of_steps(recipe.steps)
             if recipe.steps
             else layout.of_time(60 * recipe.minutes - (self.clock() - self._started), step_s, check_s)
         )
-        state = State(laid_out.steps, laid_out.interval, next_check=laid_out.interval, step_s=step_s, check_s=check_s)
+        state = State(planned.steps, planned.interval, next_check=planned.interval, step_s=step_s, check_s=check_s)
         state.held_out_before = state.held_out_best = held_out
         self.context.metric(HELD_OUT_LOSS, held_out, step=0)
         state.spent_s = self.clock() - self._started
-        self.context.log(f"Training is laid out in {state.steps:,} steps.")
+        self.context.log(f"Training will take {state.steps:,} steps.")
         return state, best
 
     def _measured(self, weights: Weights) -> float:
-        """Seconds of a step; the model is put back to `weights` and the optimizer has seen nothing."""
+        """Seconds per step. Afterwards the model has its `weights` again, and the optimizer is in its initial state."""
         for number in range(WARM_STEPS):
             self.learner.step(number, 0.0)
         before = self.clock()
@@ -119,7 +119,7 @@ class Trainer(Generic[Weights]):
         return loss
 
     def _checked(self, state: State, best: Weights, losses: list[float]) -> Weights:
-        """Compare with the best so far, tell, lay out anew where that is needed, and keep a checkpoint."""
+        """Compare with the best so far, report, plan the steps again if needed, and keep a checkpoint."""
         held_out = self.learner.check()
         state.checks += 1
         state.unimproved += 1
@@ -130,15 +130,15 @@ class Trainer(Generic[Weights]):
         state.stopped_early = state.unimproved > self.learner.recipe.patience
         state.out_of_time = self._late()
         before, state.spent_s = state.spent_s, self._spent()
-        self._lay_out_anew(state, (state.spent_s - before) / len(losses))
+        self._replan(state, (state.spent_s - before) / len(losses))
         state.next_check = state.step + state.interval
         self.context.metric(HELD_OUT_LOSS, held_out, step=state.step)
         self._tell(state)
         self._keep(state, best)
         return best
 
-    def _lay_out_anew(self, state: State, each_s: float) -> None:
-        """Fewer or more steps, where the time would be missed with `each_s` a step, its share of a check included."""
+    def _replan(self, state: State, each_s: float) -> None:
+        """Change the number of steps if the time would be missed. `each_s`: of a step, with its share of the checks."""
         recipe = self.learner.recipe
         if recipe.steps or state.done:
             return
@@ -152,7 +152,7 @@ class Trainer(Generic[Weights]):
             state.step_s = each_s
 
     def _tell(self, state: State) -> None:
-        """The mean loss of the steps since the last time, and how long the rest will take at this pace."""
+        """Report the mean loss of the steps since the last report, and the remaining time at this pace."""
         self._told_at, losses, self._untold = self.clock(), self._untold, []
         left_s = self._spent() / state.step * (state.steps - state.step)
         self.context.metric(TRAINING_LOSS, sum(losses) / len(losses), step=state.step)

@@ -100,7 +100,7 @@ class Killed(Exception):
     """What the test raises in the middle of the training."""
 
 
-def test_a_killed_distillation_goes_on_to_the_very_same_file(
+def test_a_killed_distillation_ends_with_the_same_file(
     shop: Workshop, teacher: Path, made: Optimized, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("apps.agents.techniques.training.trainer.CHECKPOINT_EVERY_S", 0.0)

@@ -88,7 +88,7 @@ def test_with_nothing_removed_no_layer_is_touched_and_the_fit_gives_the_same_fun
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_a_channel_that_another_repeats_is_removed_without_a_trace(tmp_path: Path, reader):
+def test_a_duplicate_channel_is_removed_without_loss(tmp_path: Path, reader):
     anatomy = _net(reader, tmp_path, twins=True)
     group = next(one for one in anatomy.cuttable if one.name.startswith("wide"))
     kept = without(anatomy.trace, everything(anatomy.trace), group.roots[6:])
@@ -99,7 +99,7 @@ def test_a_channel_that_another_repeats_is_removed_without_a_trace(tmp_path: Pat
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_what_is_lost_with_channels_that_nothing_repeats_is_mended_in_part(tmp_path: Path, reader):
+def test_the_loss_of_unique_channels_is_partly_compensated(tmp_path: Path, reader):
     anatomy = _net(reader, tmp_path)
     group = next(one for one in anatomy.cuttable if one.name.startswith("wide"))
     kept = without(anatomy.trace, everything(anatomy.trace), group.roots[5:])

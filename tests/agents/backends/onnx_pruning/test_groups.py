@@ -116,7 +116,7 @@ def _shuffled(net: Net, first: str) -> str:
     ("ending", "reason"),
     [
         (lambda _, first: first, "goes to the output first.y"),
-        (_softmax, "goes into soft, an operator (Softmax) that is not understood"),
+        (_softmax, "goes into soft, an unknown operator (Softmax)"),
         (_two_groups, "goes into last, a convolution in 2 groups"),
         (_shuffled, "goes into part, a Reshape that mixes channels with other axes"),
     ],

@@ -96,7 +96,7 @@ def widths(made: Optimized) -> dict[str, list[int]]:
     return {name: [before, after] for name, before, after in told if before != after}
 
 
-def test_the_wanted_share_of_the_work_goes_and_the_interface_stays(tmp_path: Path) -> None:
+def test_the_share_of_work_asked_for_is_removed_and_the_interface_stays(tmp_path: Path) -> None:
     workshop, model = Workshop(tmp_path, "torch-export"), residual(tmp_path)
     made = workshop.apply("torch-prune", model, examples(workshop), LABELLED, macs_removed=0.5, round_to=1)
     evidence = made.result.evidence
@@ -110,7 +110,7 @@ def test_the_wanted_share_of_the_work_goes_and_the_interface_stays(tmp_path: Pat
     assert outputs[0].shape == (7, 5)
 
 
-def test_output_layers_stay_whole_and_what_hangs_together_is_cut_together(tmp_path: Path) -> None:
+def test_output_layers_stay_whole_and_coupled_layers_are_cut_together(tmp_path: Path) -> None:
     workshop = Workshop(tmp_path, "torch-export")
     made = workshop.apply("torch-prune", residual(tmp_path), examples(workshop), LABELLED, macs_removed=0.6)
     cut = widths(made)
@@ -149,7 +149,7 @@ def test_widths_are_multiples_of_what_was_asked_for(tmp_path: Path, round_to: in
     assert all(after % round_to == 0 for _, after in widths(made).values())
 
 
-def test_weights_that_count_less_go_first(tmp_path: Path) -> None:
+def test_less_important_weights_are_removed_first(tmp_path: Path) -> None:
     torch.manual_seed(0)
     module = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 5)).eval()
     with torch.no_grad():
@@ -176,7 +176,7 @@ def test_a_state_dict_becomes_a_program_with_its_own_names(tmp_path: Path) -> No
     assert widths(made) == {"convolution": [8, 5]}
 
 
-def test_a_cut_network_learns_again_and_goes_on_to_onnx_and_8_bits(tmp_path: Path) -> None:
+def test_a_cut_network_is_trained_exported_to_onnx_and_quantized_to_8_bits(tmp_path: Path) -> None:
     workshop, model = Workshop(tmp_path, "torch-export"), residual(tmp_path)
     data = examples(workshop)
     cut = workshop.apply("torch-prune", model, data, LABELLED, macs_removed=0.8)
@@ -223,7 +223,7 @@ def test_a_speed_is_reached_by_timing_and_the_recipe_makes_the_same_without(
         workshop.apply("torch-prune", model, data, LABELLED, speedup_wanted=3.0)
 
 
-def test_a_network_of_output_layers_alone_has_nothing_to_cut(tmp_path: Path) -> None:
+def test_a_network_with_only_output_layers_has_nothing_to_cut(tmp_path: Path) -> None:
     workshop = Workshop(tmp_path, "torch-export")
     model = exported(nn.Sequential(nn.Flatten(), nn.Linear(192, 5)).eval(), tmp_path / "model.pt2", (3, 8, 8))
     name = open_engine("torch-export", model, tmp_path).summary.inputs[0].name
@@ -233,7 +233,7 @@ def test_a_network_of_output_layers_alone_has_nothing_to_cut(tmp_path: Path) -> 
     assert refused.value.code == "technique.nothing_to_prune"
 
 
-def test_scales_are_not_asked_for_where_there_are_none(tmp_path: Path) -> None:
+def test_ranking_by_scales_is_refused_without_batch_norms(tmp_path: Path) -> None:
     workshop = Workshop(tmp_path, "state-dict")
     model = torch_uploads.described_zip(tmp_path / "model.zip")
     with pytest.raises(TechniqueNotApplicable, match="no batch norms"):

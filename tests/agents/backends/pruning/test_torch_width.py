@@ -15,7 +15,7 @@ from transformers import AutoModel, AutoModelForCausalLM, PreTrainedModel
 from apps.agents.backends.torch.width.blocks import Block, attention, feed_forward
 from apps.agents.backends.torch.width.cutting import SAME, cut, difference
 from apps.agents.backends.torch.width.expressing import Inexpressible
-from apps.agents.backends.torch.width.mending import Manner, Mending
+from apps.agents.backends.torch.width.narrowing import Manner, Narrowing
 from apps.agents.backends.torch.width.selection import kept_units
 from apps.agents.backends.torch.width.watching import Watcher
 from apps.agents.contracts.dataset_spec import DatasetSpec
@@ -45,13 +45,13 @@ def narrowed(model: PreTrainedModel, count: int, manner: Manner = FITTED) -> tup
     """The model that does not read the features any more, and the one without them."""
     kind, blocks = feed_forward(model, model.config)
     student = copy.deepcopy(model)
-    mending = Mending(model, student, rows(), manner)
-    kept = [(block, mending.narrow(block, count).kept) for block in blocks]
+    narrowing = Narrowing(model, student, rows(), manner)
+    kept = [(block, narrowing.narrow(block, count).kept) for block in blocks]
     return student, cut(student, kind.numbers(count), kept)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_family_s_folder_is_narrower_and_computes_what_the_model_without_these_features_computes(
+def test_a_narrower_folder_computes_the_same_as_the_model_that_ignores_the_removed_features(
     family: str, tmp_path: Path
 ) -> None:
     model = classifier(family)
@@ -64,7 +64,7 @@ def test_a_family_s_folder_is_narrower_and_computes_what_the_model_without_these
 
 
 @pytest.mark.parametrize("family", ["Bert", "Llama"])
-def test_where_nothing_goes_the_fit_leaves_the_function_as_it_was(family: str) -> None:
+def test_if_nothing_is_removed_the_fit_does_not_change_the_function(family: str) -> None:
     model = classifier(family)
     student, made = narrowed(model, 32)
     assert difference(model, student, rows(4)) < 1e-5
@@ -82,15 +82,15 @@ def twins(model: PreTrainedModel) -> PreTrainedModel:
 
 
 @pytest.mark.parametrize("family", ["Bert", "RobertaPreLayerNorm", "Llama"])
-def test_features_that_repeat_others_go_without_a_trace_if_the_readers_are_fitted(family: str) -> None:
+def test_duplicate_features_are_removed_without_loss_if_the_readers_are_fitted(family: str) -> None:
     model = twins(classifier(family))
     _, made = narrowed(model, 16, Manner("reconstruction", True, 1e-7))
-    _, unmended = narrowed(model, 16, Manner("variance", False, 1e-7))
+    _, unfitted = narrowed(model, 16, Manner("variance", False, 1e-7))
     assert difference(model, made, rows(4)) < 1e-3
-    assert difference(model, unmended, rows(4)) > 3 * difference(model, made, rows(4))
+    assert difference(model, unfitted, rows(4)) > 3 * difference(model, made, rows(4))
 
 
-def test_the_units_that_stay_are_those_from_which_the_others_follow() -> None:
+def test_the_units_that_predict_the_others_stay() -> None:
     """The last unit is the first, three times as large: one of them can go, although the two others add less."""
     random = np.random.default_rng(0)
     parts = random.standard_normal((4, 2, 500))
@@ -102,7 +102,7 @@ def test_the_units_that_stay_are_those_from_which_the_others_follow() -> None:
 
 
 @pytest.mark.parametrize("family", ["Bert", "RobertaPreLayerNorm", "Llama"])
-def test_the_norm_behind_a_block_reads_the_sum_with_the_residual_branch(family: str) -> None:
+def test_the_norm_after_a_block_reads_the_sum_with_the_residual_branch(family: str) -> None:
     model = classifier(family)
     watcher = Watcher(model, feed_forward(model, model.config)[1][0].reader)
     watcher.settle(rows(1)[0])
@@ -125,7 +125,7 @@ def applied(tmp_path: Path, archive: Path, **parameters: Any) -> tuple[Optimized
     return made, next((tmp_path / "unpacked").rglob("config.json")).parent
 
 
-def test_heads_that_share_a_key_go_together_and_plain_transformers_loads_what_is_left(tmp_path: Path) -> None:
+def test_heads_that_share_a_key_are_removed_together_and_plain_transformers_loads_the_result(tmp_path: Path) -> None:
     made, folder = applied(tmp_path, llama_archive(tmp_path / "a"), what="both", removed=0.5)
     model = AutoModelForCausalLM.from_pretrained(folder)
     config = model.config
@@ -139,7 +139,7 @@ def test_heads_that_share_a_key_go_together_and_plain_transformers_loads_what_is
     assert any("num_key_value_heads is 1 instead of 2" in check for check in made.result.checks)
 
 
-def test_the_same_examples_give_the_same_bytes_and_a_plain_cut_other_ones(tmp_path: Path) -> None:
+def test_the_same_examples_give_the_same_bytes_and_a_cut_without_fitting_different_ones(tmp_path: Path) -> None:
     archive = bert(tmp_path / "a")
     folders = [tmp_path / name for name in ("b", "c", "d")]
     for folder in folders:
@@ -219,7 +219,7 @@ def test_what_cannot_be_followed_is_named(family: str, settings: dict[str, Any],
         feed_forward(model, model.config)
 
 
-def test_a_configuration_that_takes_no_such_number_of_heads_says_so() -> None:
+def test_a_number_of_heads_that_the_configuration_rejects_is_refused_with_its_reason() -> None:
     """Llama's hidden size must be a multiple of the heads: 4 of 32 can lose two of their number, and not one."""
     model = outline("Llama", intermediate_size=48, num_key_value_heads=4)
     kind, blocks = attention(model, model.config)

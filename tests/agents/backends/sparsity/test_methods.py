@@ -48,7 +48,7 @@ def magnitude(layer: Layer, pattern: Pattern) -> Tensor:
 
 
 @PATTERNS
-def test_what_looks_at_the_inputs_keeps_more_of_the_output_than_magnitude(layer: Layer, pattern: Pattern):
+def test_methods_that_use_inputs_preserve_more_of_the_output_than_magnitude(layer: Layer, pattern: Pattern):
     plain, scaled, refitted = (
         layer.error(weight)
         for weight in (
@@ -74,29 +74,29 @@ def test_two_in_four_is_two_in_every_four(layer: Layer):
     assert ((groups == 0).sum(1) == 2).all()
 
 
-def test_sparse_gpt_leaves_the_weights_alone_if_nothing_goes(layer: Layer):
+def test_sparse_gpt_does_not_change_weights_if_nothing_is_removed(layer: Layer):
     assert torch.equal(sparse_gpt(layer.weight, layer.seen, Pattern(0.0)), layer.weight)
 
 
-def test_weights_of_inputs_that_are_always_zero_go_first(layer: Layer):
+def test_weights_of_inputs_that_are_always_zero_are_removed_first(layer: Layer):
     gram = layer.seen.gram.clone()
     gram[:20], gram[:, :20] = 0, 0
     assert (sparsegpt.prune(layer.weight, gram, Pattern(0.5))[:, :20] == 0).all()
 
 
-def test_a_weight_too_many_is_found():
+def test_one_weight_too_many_is_found():
     weight = torch.tensor([[1.0, 0, 0, 1], [1, 1, 1, 0]])
     assert PAIRS.fault(weight) == "1 of its groups of 4 keep more than 2 weights"
     assert HALF.fault(weight) == "3 of its weights are zero, not 4"
 
 
-def test_layers_that_the_output_notices_less_become_sparser():
+def test_layers_that_affect_the_output_less_become_sparser():
     scores = torch.rand(4000, generator=torch.Generator().manual_seed(0))
     shares = allocate({"quiet": Curve.of(scores, 0.5, 0.01), "loud": Curve.of(scores, 0.5, 0.1)}, 0.5)
     assert shares["quiet"] > 0.55 > 0.45 > shares["loud"]
     assert sum(shares.values()) / 2 == pytest.approx(0.5, abs=0.001)
 
 
-def test_a_block_is_pruned_at_once_and_a_layer_outside_of_any_alone():
+def test_a_block_is_one_stage_and_so_is_a_layer_outside_of_blocks():
     order = ["entry", "layers.0.q", "layers.0.k", "layers.1.q", "layers.0.q", "exit"]
     assert stages(order) == [("entry",), ("layers.0.q", "layers.0.k"), ("layers.1.q",), ("exit",)]

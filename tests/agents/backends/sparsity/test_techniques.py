@@ -63,7 +63,7 @@ def test_two_of_every_four_weights_are_zero_and_nothing_else(
     after = dict(load_model(pairs[name].artifact, workshop.root).module.named_parameters())
     assert all(torch.equal(before[other], after[other]) for other in before.keys() - found.keys())
     told = " ".join(pairs[name].result.checks)
-    assert "50.00% of the weights in 14 layers are zero (in every four neighbours, two)" in told
+    assert "50.00% of the weights in 14 layers are zero (two of every four neighbours)" in told
     assert f"{before_count(before) - LINEAR // 2:,} of {before_count(before):,} parameters" in told
 
 
@@ -71,7 +71,7 @@ def before_count(parameters: dict[str, torch.nn.Parameter]) -> int:
     return sum(weight.numel() for weight in parameters.values())
 
 
-def test_methods_that_look_at_data_keep_the_outputs_better(pairs: dict[str, Optimized]):
+def test_calibrated_methods_preserve_the_outputs_better(pairs: dict[str, Optimized]):
     assert sqnr_db(pairs[SPARSE_GPT]) > sqnr_db(pairs[WANDA]) > sqnr_db(pairs[MAGNITUDE])
 
 
@@ -82,7 +82,7 @@ def test_the_file_stays_as_large_and_its_download_shrinks(pairs: dict[str, Optim
     assert "million multiply-accumulates are left (0% removed)" in " ".join(result.checks)
 
 
-def test_the_same_again_gives_the_same_bytes(workshop: Workshop, llama: Path, tokens: Path, pairs):
+def test_repeating_it_gives_the_same_bytes(workshop: Workshop, llama: Path, tokens: Path, pairs):
     again = workshop.apply(SPARSE_GPT, llama, tokens, FIDELITY, pattern="2:4")
     assert again.result.digest == pairs[SPARSE_GPT].result.digest
 
@@ -136,7 +136,7 @@ def test_modules_that_do_not_exist_cannot_stay_dense(workshop: Workshop, llama: 
 
 
 @pytest.mark.parametrize("name", [WANDA, SPARSE_GPT])
-def test_no_calibration_examples_is_a_refusal(workshop: Workshop, llama: Path, name: str):
+def test_missing_calibration_examples_are_refused(workshop: Workshop, llama: Path, name: str):
     few = workshop.examples(**rows(examples=4))
     with pytest.raises(TechniqueWithoutCalibration, match="sets none apart"):
         workshop.apply(name, llama, few, FIDELITY)
@@ -148,7 +148,7 @@ def test_a_quantized_model_is_refused(workshop: Workshop, llama: Path, tokens: P
         workshop.apply(MAGNITUDE, packed, tokens, FIDELITY)
 
 
-def test_an_artifact_with_a_weight_too_many_is_removed(workshop: Workshop, llama: Path, tokens: Path, monkeypatch):
+def test_an_artifact_with_one_weight_too_many_is_removed(workshop: Workshop, llama: Path, tokens: Path, monkeypatch):
     assignment = workshop.assignment(MAGNITUDE, llama, tokens, FIDELITY, pattern="2:4")
     monkeypatch.setattr("apps.agents.backends.torch.sparsity.methods.by_magnitude", lambda *_, **__: None)
     with pytest.raises(TechniqueInvalidOutput, match=r"in layer model\.layers\.0\.self_attn\.q_proj, 1,024 of its"):

@@ -91,7 +91,7 @@ def after(assignment: Assignment, original: Path) -> Assignment:
     return replace(assignment, further_inputs={"teacher": file})
 
 
-def test_without_labels_a_changed_model_comes_back_to_the_original(tmp_path: Path) -> None:
+def test_without_labels_a_changed_model_approaches_the_original_again(tmp_path: Path) -> None:
     workshop = Workshop(tmp_path, "torch-export")
     original, changed = UPLOADS["torch-export"](tmp_path), spoiled(tmp_path)
     data = workshop.examples(x=pictures())
@@ -150,7 +150,7 @@ def test_a_model_without_parameters_and_one_in_halves_are_refused_by_name(tmp_pa
     workshop = Workshop(tmp_path, "torch-export")
     data = workshop.examples(x=rows, y=np.arange(EXAMPLES) % 5)
     batch = torch.export.Dim("batch")
-    for module, reason in ((Sums(), "no parameters"), (nn.Linear(8, 5).half(), "float16")):
+    for module, reason in ((Sums(), "no float parameters"), (nn.Linear(8, 5).half(), "float16")):
         example = torch.zeros(2, 8, dtype=next(iter(module.state_dict().values())).dtype)
         program = torch.export.export(module.eval(), (example,), dynamic_shapes=({0: batch},))
         torch.export.save(program, tmp_path / "model.pt2")

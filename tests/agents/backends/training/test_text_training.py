@@ -53,7 +53,7 @@ def texts(path: Path, spec: DatasetSpec) -> Path:
     return path
 
 
-def test_what_fills_up_a_row_is_no_part_of_what_the_loss_reads() -> None:
+def test_the_loss_does_not_read_padding() -> None:
     tokens, rest = torch.randn(2, 5, 4), torch.randn(2, 5, 4)
     mask = torch.tensor([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]])
     pooled, cleared = Reading(0, "mean")([tokens, rest], {"attention_mask": mask})
@@ -66,7 +66,7 @@ def test_what_fills_up_a_row_is_no_part_of_what_the_loss_reads() -> None:
 
 
 @pytest.mark.parametrize("spec", [UNLABELLED, PAIRS], ids=["texts", "pairs"])
-def test_a_narrowed_encoder_comes_back_to_the_original_s_embeddings(spec: DatasetSpec, tmp_path: Path) -> None:
+def test_a_narrowed_encoder_approaches_the_original_s_embeddings_again(spec: DatasetSpec, tmp_path: Path) -> None:
     workshop = Workshop(tmp_path, "transformers")
     original, data = encoder(tmp_path), texts(tmp_path / "texts.jsonl", spec)
     cut = workshop.apply("torch-prune-width", original, data, spec, removed=0.5, compensate=False).artifact

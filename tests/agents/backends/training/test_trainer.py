@@ -29,7 +29,7 @@ def test_mixed_precision_learns_as_much_and_is_the_same_every_time(tmp_path: Pat
     assert losses[1] == pytest.approx(losses[0], rel=0.05)
 
 
-def test_what_is_checked_is_what_is_handed_over_and_computes_in_float32(tmp_path: Path) -> None:
+def test_checks_compute_in_float32_as_the_delivered_model_does(tmp_path: Path) -> None:
     checks = [
         trainer(tmp_path, network(), Recipe(batch_size=16, precision=precision)).stepper.check()
         for precision in ("float32", "bfloat16")
@@ -37,7 +37,7 @@ def test_what_is_checked_is_what_is_handed_over_and_computes_in_float32(tmp_path
     assert checks[0] == checks[1]
 
 
-def test_where_nobody_chose_a_precision_the_cpu_computes_in_float32() -> None:
+def test_by_default_the_cpu_computes_in_float32() -> None:
     assert chosen("auto", "cpu") == "float32"
     assert chosen("bfloat16", "cpu") == "bfloat16"
 
@@ -51,7 +51,7 @@ def weights(module: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize(("optimizer", "rate"), [("adamw", 0.02), ("sgd", 0.2)])
-def test_a_training_learns_what_held_out_examples_show(tmp_path: Path, optimizer: str, rate: float) -> None:
+def test_training_lowers_the_loss_of_held_out_examples(tmp_path: Path, optimizer: str, rate: float) -> None:
     told, module = Told(), network()
     recipe = Recipe(steps=60, batch_size=16, learning_rate=rate, optimizer=optimizer)
     state = trainer(tmp_path, module, recipe, told=told).run()
@@ -63,7 +63,7 @@ def test_a_training_learns_what_held_out_examples_show(tmp_path: Path, optimizer
     assert told.fractions[-1] == 1.0
 
 
-def test_between_two_checks_the_loss_of_what_was_trained_since_is_told_once_a_second(tmp_path: Path) -> None:
+def test_between_checks_the_training_loss_is_reported_once_a_second(tmp_path: Path) -> None:
     clock, told = Clock(), Told()
     recipe = Recipe(steps=120, batch_size=16, learning_rate=0.01, patience=100)
     state = trainer(tmp_path, network(), recipe, told=told, clock=clock, hold=lambda: clock.wait(0.25)).run()
@@ -74,7 +74,7 @@ def test_between_two_checks_the_loss_of_what_was_trained_since_is_told_once_a_se
     assert 0 < state.training_loss != told.metrics["training loss"], "one is the mean of ten steps, one of the last two"
 
 
-def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_weights_and_another_seed_different_ones(tmp_path: Path) -> None:
     made = []
     for seed in (3, 3, 4):
         module = network()
@@ -86,7 +86,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tmp_path: 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 @pytest.mark.parametrize("killed_after", [4, 17, 35])
-def test_a_killed_training_goes_on_to_the_very_weights_of_an_undisturbed_one(
+def test_a_killed_training_ends_with_the_same_weights_as_an_undisturbed_one(
     tmp_path: Path, optimizer: str, killed_after: int
 ) -> None:
     recipe = Recipe(steps=36, batch_size=16, learning_rate=0.01, shift=1, optimizer=optimizer)
@@ -106,7 +106,7 @@ def test_a_killed_training_goes_on_to_the_very_weights_of_an_undisturbed_one(
     file.write_bytes(told.kept[-1])
     resumed, again = network(), Told(checkpoint=file)
     state = trainer(tmp_path, resumed, recipe, told=again, clock=clock, hold=lambda: clock.wait(60)).run()
-    assert f"Training goes on from step {3 * (killed_after // 3)} of 36." in again.lines
+    assert f"Training continues at step {3 * (killed_after // 3)} of 36." in again.lines
     assert state.step == 36
     wanted, found = weights(undisturbed), weights(resumed)
     assert all(torch.equal(wanted[name], found[name]) for name in wanted)
@@ -121,7 +121,7 @@ def test_minutes_are_kept_to_a_tenth(tmp_path: Path, step_s: float) -> None:
 
 
 @pytest.mark.parametrize("later_s", [0.5, 3.0])
-def test_minutes_are_kept_where_the_machine_changes_its_pace(tmp_path: Path, later_s: float) -> None:
+def test_minutes_are_kept_if_the_machine_becomes_slower_or_faster(tmp_path: Path, later_s: float) -> None:
     clock = Clock()
     recipe = Recipe(minutes=5, batch_size=16, learning_rate=1e-4, patience=1000)
     trainer(tmp_path, network(), recipe, clock=clock, hold=lambda: clock.wait(1.0 if clock.now < 90 else later_s)).run()
@@ -149,14 +149,14 @@ def test_a_killed_training_has_no_more_minutes_than_an_undisturbed_one(tmp_path:
     assert 108 <= state.spent_s <= 132
 
 
-def test_training_ends_where_held_out_examples_get_no_better(tmp_path: Path) -> None:
+def test_training_ends_if_the_held_out_loss_stops_improving(tmp_path: Path) -> None:
     recipe = Recipe(steps=600, batch_size=16, learning_rate=0.05, patience=1, warmup=0.01)
     state = trainer(tmp_path, network(), recipe).run()
     assert state.stopped_early
     assert state.step < 600
 
 
-def test_the_weights_handed_over_are_the_best_ones_and_not_the_last(tmp_path: Path) -> None:
+def test_the_delivered_weights_are_the_best_not_the_last(tmp_path: Path) -> None:
     module = network()
     made = trainer(tmp_path, module, Recipe(steps=200, batch_size=16, learning_rate=0.05, patience=1, warmup=0.01))
     state = made.run()
@@ -164,7 +164,7 @@ def test_the_weights_handed_over_are_the_best_ones_and_not_the_last(tmp_path: Pa
     assert made.stepper.check() == pytest.approx(state.held_out_best, rel=1e-5)
 
 
-def test_a_loss_that_is_no_number_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_loss_that_is_not_a_number_is_refused_by_name(tmp_path: Path) -> None:
     module = network()
 
     def spoil() -> None:
@@ -184,7 +184,7 @@ def test_batch_norms_learn_the_statistics_of_the_training_batches_or_keep_their_
         assert torch.equal(before, module.norm.running_mean) is not learn
 
 
-def test_what_is_held_in_place_stays_there(tmp_path: Path) -> None:
+def test_held_weights_do_not_change(tmp_path: Path) -> None:
     module = network()
     mask = torch.from_numpy(np.random.default_rng(0).integers(0, 2, tuple(module.head.weight.shape))).float()
 
@@ -209,7 +209,7 @@ def asked_teacher(keeps: bool = True) -> tuple[Teacher, list[int]]:
     return Teacher(ask, 0, EXAMPLES // 2, keeps), asked
 
 
-def test_a_teacher_is_asked_about_each_example_once(tmp_path: Path) -> None:
+def test_a_teacher_runs_once_per_example(tmp_path: Path) -> None:
     recipe = Recipe(steps=70, batch_size=12, learning_rate=0.001, patience=100)  # Nine batches a pass.
     teacher, asked = asked_teacher()
     remembered, told = network(), Told()
@@ -222,7 +222,7 @@ def test_a_teacher_is_asked_about_each_example_once(tmp_path: Path) -> None:
     assert torch.allclose(module.head.weight, remembered.head.weight, atol=1e-4)
 
 
-def test_a_training_with_a_teacher_goes_on_to_the_very_same_weights(tmp_path: Path) -> None:
+def test_a_killed_training_with_a_teacher_ends_with_the_same_weights(tmp_path: Path) -> None:
     recipe = Recipe(steps=36, batch_size=12, learning_rate=0.01, patience=100)
     clock, undisturbed = Clock(), network()
     teacher, _ = asked_teacher()

@@ -77,7 +77,7 @@ class Killed(Exception):
     """What a test raises in the middle of a training."""
 
 
-def test_a_killed_training_goes_on_to_the_very_weights_of_an_undisturbed_one(tmp_path: Path) -> None:
+def test_a_killed_training_ends_with_the_same_weights_as_an_undisturbed_one(tmp_path: Path) -> None:
     recipe = Recipe(steps=36, batch_size=16, learning_rate=0.01, shift=1, precision="bfloat16")
     clock, told, steps = Clock(), Told(), count(1)
 

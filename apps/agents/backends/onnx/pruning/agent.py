@@ -1,4 +1,4 @@
-"""Structured pruning of an ONNX file without training, as a technique: what is cut, how it is mended, what shows it."""
+"""Structured pruning of an ONNX file without training: chooses the cut, makes it, and fits the layers again."""
 
 from __future__ import annotations
 
@@ -25,23 +25,21 @@ from apps.agents.techniques.pruning import PruningAgent, Reduction
 from apps.agents.techniques.speed_target import Found, SpeedGoal, SpeedSearch, time_beside
 
 BATCH = 16
-"""Examples that go through the model together: a layer's patches of them are in memory at once."""
+"""Examples per batch. A layer's patches of one batch are in memory at once."""
 _CHOSEN, _TIMED, _FITTED = 0.3, 0.6, 0.95
-"""Shares of the progress bar when channels are chosen, when a speed that is asked for is found, and when layers are
-fitted.
-"""
+"""The progress when channels are chosen, when the speed asked for is found, and when layers are fitted."""
 _LACK = 0.01
-"""By so much less than asked the share that is removed may be, because widths are whole steps."""
+"""The removed share may fall short by this much, because widths change in steps."""
 
 
 class StructuredPruning(PruningAgent):
-    """Cuts channels, and fits the layers behind them again by least squares on calibration examples."""
+    """Cuts channels, and fits the layers after them again by least squares on calibration examples."""
 
     _anatomy: Anatomy
     _plan: CutPlan
 
     def check(self, assignment: Assignment, context: Context) -> None:
-        """Follows the channels, too. Raises `TechniqueNothingToPrune` with the reasons where none may be cut."""
+        """Also follows the channels. Raises `TechniqueNothingToPrune` with the reasons if none can be cut."""
         super().check(assignment, context)
         model = files.open_model(assignment.model, assignment.scratch)
         feeds = next(assignment.batches(1, 1))
@@ -51,9 +49,9 @@ class StructuredPruning(PruningAgent):
             raise TechniqueNothingToPrune(technique=assignment.spec.label, reason=why_nothing(self._anatomy.uncut))
 
     def forecast(self, assignment: Assignment) -> Reduction:
-        """As if every group kept the same share. Raises `TechniqueNotApplicable` where that removes too little.
+        """Assumes equal shares for all groups. Raises `TechniqueNotApplicable` if too little can be removed.
 
-        Where a speed is asked for, timing decides what is removed.
+        If a speed is asked for, this is a guess: timing will decide what is removed.
         """
         goal, multiple = SpeedGoal.of(assignment.parameters), int(assignment.parameters["multiple_of"])
         asked = goal.guess if goal.asked else float(assignment.parameters["macs_removed"])
@@ -61,7 +59,7 @@ class StructuredPruning(PruningAgent):
         if not goal.asked and found.macs_removed < asked - _LACK:
             reason = (
                 f"with widths in multiples of {multiple} at most {found.macs_removed:.0%} of its multiply-accumulates "
-                f"can be removed, and {asked:.0%} are asked for"
+                f"can be removed, not {asked:.0%}"
             )
             raise TechniqueNotApplicable(technique=assignment.spec.label, reason=reason)
         return found
@@ -76,8 +74,8 @@ class StructuredPruning(PruningAgent):
         fitted: list[FittedLayer] = []
         if chosen["compensate"]:
             begin = _TIMED if target.evidence else _CHOSEN
-            mending = Compensation(anatomy.trace, self._plan.kept, proto, flow, chosen["ridge"], assignment.seed)
-            fitted = mending.run(lambda share, what: context.progress(begin + (_FITTED - begin) * share, what))
+            compensation = Compensation(anatomy.trace, self._plan.kept, proto, flow, chosen["ridge"], assignment.seed)
+            fitted = compensation.run(lambda share, what: context.progress(begin + (_FITTED - begin) * share, what))
         context.progress(_FITTED, "checking the graph")
         _check(proto, assignment.spec.label)
         found = {**self.reduction(assignment).evidence(), **target.evidence, **self._plan.evidence(anatomy)}
@@ -85,7 +83,7 @@ class StructuredPruning(PruningAgent):
         return Applied(save_artifact(proto, assignment.out), found, target.parameters)
 
     def _target(self, assignment: Assignment, choice: Choice, context: Context) -> Found:
-        """The share to remove: what was asked for, or the smallest that makes the model as fast as was asked for."""
+        """The share to remove: the one asked for, or the smallest that gives the speed asked for."""
         goal = SpeedGoal.of(assignment.parameters)
         if not goal.asked:
             return Found(float(assignment.parameters["macs_removed"]))
@@ -111,7 +109,7 @@ def _flow(assignment: Assignment) -> Flow:
 
 
 def _check(proto: ModelProto, label: str) -> None:
-    """What ONNX's own checker and shape inference say of the graph; they raise where shapes contradict each other."""
+    """Run ONNX's own checker and shape inference, which raise if shapes contradict each other."""
     standard = all(entry.domain in ("", "ai.onnx") for entry in proto.opset_import if _used(proto, entry.domain))
     if not standard:
         return

@@ -1,4 +1,4 @@
-"""A model taken apart for pruning: its channels, the groups that may be cut, and what each layer computes."""
+"""The anatomy of a model for pruning: its channels, the groups that can be cut, and the work of each layer."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from apps.agents.techniques.pruning import Workload
 
 @dataclass(frozen=True)
 class Anatomy:
-    """A folded graph with what was found out about it."""
+    """A folded graph and the findings about it."""
 
     trace: Trace
     cuttable: tuple[Group, ...]
@@ -45,17 +45,17 @@ class Anatomy:
         return self.left({group.name: group.width for group in self.cuttable}, everything(self.trace))
 
     def left(self, widths: Widths, kept: Kept) -> Workload:
-        """When each group has this width and these channels are kept."""
+        """The workload if the groups have these widths and these channels are kept."""
         gone = sum(self.trace.stored[name].size - array.size for name, array in sliced(self.trace, kept).items())
         return Workload(round(self.work.left(widths)), self.parameters - gone, sum(widths.values()))
 
     def uniform(self, macs_removed: float, multiple_of: int) -> Workload:
-        """When every group keeps the same share of its channels."""
+        """The workload if every group keeps the same share of its channels."""
         widths = uniform(self.cuttable, self.work, macs_removed, multiple_of)
         return self.left(widths, self.kept({g.name: np.arange(g.width) for g in self.cuttable}, widths))
 
     def kept(self, orders: dict[str, np.ndarray], widths: Widths) -> Kept:
-        """The channels that stay when each group keeps the first of its order."""
+        """The channels that stay if each group keeps the first ones in its order."""
         kept = everything(self.trace)
         for group in self.cuttable:
             kept = without(self.trace, kept, group.roots[orders[group.name][widths[group.name] :]])
@@ -68,7 +68,7 @@ def examine(model: Path, folder: Path, feeds: Feeds, examples: int) -> Anatomy:
 
 
 def anatomy_of(folded: Path, feeds: Feeds, examples: int) -> Anatomy:
-    """The same of a graph that is folded already."""
+    """The same for a graph that is already folded."""
     costs, shapes = costs_of(folded, feeds, examples)
     trace = trace_channels(files.load_proto(folded), shapes)
     groups = groups_of(trace)
@@ -78,6 +78,6 @@ def anatomy_of(folded: Path, feeds: Feeds, examples: int) -> Anatomy:
 
 
 def why_uncuttable(proto: ModelProto, shapes: Shapes) -> str | None:
-    """Why nothing of a folded graph may be cut, by the shapes of a run; `None` where something may be."""
+    """Why nothing in a folded graph can be cut, given the shapes of a run; `None` if something can."""
     groups = groups_of(trace_channels(proto, shapes))
     return None if any(map(is_cuttable, groups)) else why_nothing([one for one in groups if one.reason is not None])

@@ -1,7 +1,7 @@
-"""Fitting the layers behind a cut again, one after the other, to what the original computes on calibration examples.
+"""Fits the layers after a cut again, one by one, to what the original computes on calibration examples.
 
 The method is layer-wise least squares as in Luo et al. 2017 (ThiNet, https://arxiv.org/abs/1707.06342) and He et al.
-2017 (https://arxiv.org/abs/1707.06168), with inputs from the net as pruned and mended so far, and whole patches.
+2017 (https://arxiv.org/abs/1707.06168), with inputs from the network as pruned and fitted so far, and whole patches.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Tell = Callable[[float, str], None]
 
 @dataclass(frozen=True)
 class FittedLayer:
-    """How well a layer's outputs come out again: shares of their variance that are missed."""
+    """How well a layer's outputs are restored: the shares of their variance that are lost."""
 
     name: str
     error_before: float
@@ -38,7 +38,7 @@ class FittedLayer:
 
 @dataclass(frozen=True)
 class Compensation:
-    """One pruned graph, `proto`, that is fitted to the one it was cut from."""
+    """Fits a pruned graph, `proto`, to the one it was cut from."""
 
     trace: Trace
     kept: Kept
@@ -62,7 +62,7 @@ class Compensation:
         return found
 
     def _moments(self, layer: Layer, aim: Aim, weights: Weights) -> Moments:
-        """Of the layer's input as it is now, and of what it is to give for it."""
+        """The moments of the layer's current inputs and of its targets."""
         moments, kernel, groups = Moments(), weights.kernel(layer), weights.groups(layer)
         features = weights.read(layer).shape[-1]
         take = RowSample(features, self.flow.examples, self.seed)

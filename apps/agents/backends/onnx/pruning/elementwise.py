@@ -1,4 +1,4 @@
-"""Operators that work on two or more tensors place by place, with broadcasting: additions couple channels."""
+"""Elementwise operators on two or more tensors, with broadcasting: they couple channels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from apps.agents.techniques.channel_pruning.channels import Axis
 
 
 def elementwise(trace: Trace, node: NodeProto) -> None:
-    """Channels of all operands on one axis are coupled; stored operands are cut with them."""
+    """Couples the channels of all operands on one axis. Stored operands are cut with them."""
     names = [name for name in node.input if name]
     rank = len(trace.shape(node.output[0]) or ())
     known = {name: axis for name in names if (axis := trace.axes.get(name)) is not None}
@@ -27,14 +27,14 @@ def elementwise(trace: Trace, node: NodeProto) -> None:
 
 
 def _joins(trace: Trace, name: str, place: int, count: int, axis: Axis) -> bool:
-    """Couple one operand with the channels that stand `place` from the end; `False` where that cannot be."""
+    """Couple one operand with the channels that stand `place` from the end; `False` if that is impossible."""
     length = trace.length(name, place)
     own = trace.axes.get(name)
     if own is not None and _from_end(trace, name, own) != place:
         return False
     if length is None or (length == 1 and count > 1):
         if own is not None:
-            trace.channels.pin(own.ids, f"{name} is spread over all channels")
+            trace.channels.pin(own.ids, f"{name} is broadcast over all channels")
         return True
     if own is not None:
         trace.channels.join(axis.ids, own.ids)
@@ -46,5 +46,5 @@ def _joins(trace: Trace, name: str, place: int, count: int, axis: Axis) -> bool:
 
 
 def _from_end(trace: Trace, name: str, axis: Axis) -> int:
-    """The place of the axis, counted from the end, as broadcasting counts."""
+    """The position of the axis, counted from the end, as in broadcasting."""
     return axis.place - len(trace.shape(name) or ())

@@ -1,4 +1,4 @@
-"""Tensors of a graph for calibration examples: only what leads to them is run, one batch in memory at a time."""
+"""Computes tensors of a graph on calibration examples, running only what leads to them, batch by batch."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from apps.agents.measuring.engine import Feeds
 
 @dataclass(frozen=True)
 class Flow:
-    """Calibration examples, to be run through as often as it takes."""
+    """Calibration examples that can be run through any number of times."""
 
     batches: Callable[[int], Iterator[Feeds]]
-    """Up to so many examples, in batches."""
+    """Up to a number of examples, in batches."""
     examples: int
-    """How many are asked for."""
+    """The number of examples to use."""
     threads: int = 1
 
     def fewer(self, examples: int) -> Flow:
-        """The first of them alone."""
+        """The same with only the first examples."""
         return replace(self, examples=min(examples, self.examples))
 
     def through(self, *wanted: tuple[ModelProto, Sequence[str]]) -> Iterator[list[list[Array]]]:
-        """For each batch the named tensors of each graph. Raises `ModelNotLoadable` and `ModelRunFailed`."""
+        """For each batch, the named tensors of each graph. Raises `ModelNotLoadable` and `ModelRunFailed`."""
         opened = [(_open(proto, names, self.threads), names) for proto, names in wanted]
         for feeds in self.batches(self.examples):
             yield [_run(session, feeds, names) for session, names in opened]
 
 
 def _open(proto: ModelProto, names: Sequence[str], threads: int) -> InferenceSession | None:
-    """A session that gives `names`; `None` where all of them are inputs of the graph."""
+    """A session that gives `names`; `None` if all of them are inputs of the graph."""
     fed = {one.name for one in proto.graph.input}
     if fed.issuperset(names):
         return None

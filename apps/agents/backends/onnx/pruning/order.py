@@ -1,4 +1,4 @@
-"""In which order layers are fitted, and what each is to give: sources before readers, the shortcut before its body."""
+"""The order in which layers are fitted, and their targets: sources before readers, a shortcut before its body."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from apps.agents.techniques.channel_pruning.channels import Kept
 
 @dataclass(frozen=True)
 class Aim:
-    """What a layer is fitted to: `wanted` of the original, less what `given` really is in the pruned net."""
+    """What a layer is fitted to: the tensor `wanted` of the original, minus `given` of the pruned network."""
 
     wanted: str
     given: str | None = None
@@ -23,21 +23,21 @@ class Aim:
 
 @dataclass
 class Order:
-    """The layers of a traced graph that cutting down to `kept` disturbs, in the order in which they are fitted."""
+    """The layers of a traced graph that cutting to `kept` affects, in the order in which they are fitted."""
 
     trace: Trace
     kept: Kept
     fitted: set[str] = field(default_factory=set)
-    """Names of the layers that are done."""
+    """Names of the layers that are fitted already."""
 
     @cached_property
     def layers(self) -> list[Layer]:
-        """Those whose inputs change, the ones that fewer layers lead to first: a shortcut comes before its body."""
+        """The layers whose inputs change, those after fewer layers first, so a shortcut comes before its body."""
         disturbed = [layer for layer in self.trace.layers if layer.name in self._disturbed]
         return sorted(disturbed, key=lambda layer: len(self._before[layer.source]))
 
     def aim(self, layer: Layer) -> Aim:
-        """Behind an addition, the sum less the other branch, once that one is done; else the layer's own output."""
+        """Before an addition, its sum minus the other branch, if that is fitted already. Else the layer's output."""
         readers = self._readers.get(layer.target, [])
         if len(readers) != 1 or readers[0].op_type != "Add" or len(readers[0].input) != 2:
             return Aim(layer.target)

@@ -1,4 +1,4 @@
-"""What a layer multiplies its weights with, row by row: patches of its input (im2col), or the input's own rows."""
+"""The rows that a layer multiplies by its weights: patches of its input (im2col), or the input's own rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Rows = tuple[Stack, Stack]
 
 
 def patches(node: NodeProto, source: Array, kernel: Sequence[int]) -> NDArray[np.float32]:
-    """The patches of a convolution as a view [N, o1…, C, k1…], o the places of its output and k the `kernel`."""
+    """The patches of a convolution as a view [N, o1…, C, k1…]: o are the places of its output, k is the `kernel`."""
     axes = len(kernel)
     strides = list(attribute(node, "strides", [1] * axes))
     dilations = list(attribute(node, "dilations", [1] * axes))
@@ -47,9 +47,9 @@ def _pads(
 
 
 def rows_of(node: NodeProto, source: Array, target: Array, kernel: Sequence[int], groups: int, take: Take) -> Rows:
-    """What a layer reads and gives for one batch, at the places that are taken: x and y, [groups, rows, numbers].
+    """What a layer reads and gives for one batch, in the rows taken: x and y, [groups, rows, numbers].
 
-    `kernel` has the lengths of a convolution's kernel; without one the layer is a matrix product over last axes.
+    `kernel` has the lengths of a convolution's kernel. If empty, the layer is a matrix product over the last axis.
     """
     if not kernel:
         x, y = (np.asarray(one, np.float32).reshape(-1, one.shape[-1]) for one in (source, target))

@@ -1,4 +1,4 @@
-"""Choosing what is cut: channels ranked, groups weighed by what the output loses without them, widths shared out."""
+"""Plans the cut: ranks channels, measures what the output loses without each group, and chooses widths."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from apps.agents.techniques.pruning import channels_by_layer
 
 SENSITIVITY_EXAMPLES = 128
 _RANKED = 0.3
-"""Share of the progress bar for ranking channels."""
+"""The share of the progress bar for ranking channels."""
 
 
 @dataclass(frozen=True)
 class CutPlan:
-    """What is cut."""
+    """The cut: widths, and the channels that stay."""
 
     widths: Widths
     kept: Kept
     sensitivity: Mapping[str, float]
-    """Noise over signal at the output by group, per unit of what its readers lose; empty where it was not measured."""
+    """Noise over signal at the output by group, per unit of what its readers lose; empty if not measured."""
 
     def evidence(self, anatomy: Anatomy) -> dict[str, Any]:
-        """Channels per layer, groups with their sensitivities, and what was left uncut and why, as plain JSON."""
+        """Channels per layer, groups with their sensitivities, and uncut groups with reasons, as plain JSON."""
         layers = channels_by_layer(
             (layer.name, len(layer.ids_out), int(self.kept[layer.ids_out].sum())) for layer in anatomy.trace.layers
         )
@@ -49,16 +49,16 @@ class CutPlan:
 
 @dataclass(frozen=True)
 class Choice:
-    """What decides at every target of one model: the order of each group's channels, and what the output loses."""
+    """What every cut of one model depends on: the order of each group's channels, and what the output loses."""
 
     anatomy: Anatomy
     rankings: Mapping[str, Ranking]
     sensitivity: Mapping[str, float] | None
-    """By group; `None` where every group keeps the same share."""
+    """By group; `None` if every group keeps the same share."""
     multiple_of: int
 
     def cut(self, macs_removed: float) -> CutPlan:
-        """What to cut so that this share of the multiply-accumulates goes."""
+        """The cut that removes this share of the multiply-accumulates."""
         groups, work = self.anatomy.cuttable, self.anatomy.work
         if self.sensitivity is None:
             widths = uniform(groups, work, macs_removed, self.multiple_of)
@@ -78,7 +78,7 @@ class Planner:
     seed: int
 
     def look(self, tell: Callable[[float, str], None]) -> Choice:
-        """Two looks at calibration examples: how channels vary, and what the output loses."""
+        """Two passes over calibration examples: how channels vary, and what the output loses."""
         trace, groups = self.anatomy.trace, self.anatomy.cuttable
         tell(0.0, f"looking at the channels of {len(groups)} groups")
         read = readings(trace, groups, self.flow, self.seed)

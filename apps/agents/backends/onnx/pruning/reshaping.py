@@ -1,4 +1,4 @@
-"""Operators that move channels about without changing them: activations, pooling, reshapes, concatenations."""
+"""Operators that move channels without mixing them: activations, pooling, reshapes, concatenations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from apps.agents.backends.onnx.pruning.tracing import Count, Trace, attribute, i
 from apps.agents.techniques.channel_pruning.channels import Axis, Ids
 
 _MOST_ELEMENTS = 4_000_000
-"""Of one example; a larger tensor is not followed through a reshape."""
+"""Per example. Larger tensors are not followed through a reshape."""
 
 
 def same_channels(trace: Trace, node: NodeProto) -> None:
@@ -25,7 +25,7 @@ def same_channels(trace: Trace, node: NodeProto) -> None:
 
 
 def resize(trace: Trace, node: NodeProto) -> None:
-    """Sizes of other axes may change; what they become must be stored, and not count channels."""
+    """Sizes of other axes may change. The new sizes must be stored, and must not include the number of channels."""
     source, target = node.input[0], node.output[0]
     axis = trace.axes.get(source)
     if axis is None:
@@ -33,7 +33,7 @@ def resize(trace: Trace, node: NodeProto) -> None:
     same = trace.length(source, axis.place) == trace.length(target, axis.place)
     sizes = len(node.input) > 3 and node.op_type == "Resize" and bool(node.input[3])
     if not same or sizes or attribute(node, "axes") is not None:
-        pin_all(trace, node, f"goes into {node.name} ({node.op_type}), which says how many channels it gives")
+        pin_all(trace, node, f"goes into {node.name} ({node.op_type}), whose number of channels is fixed")
         return
     trace.axes[target] = axis
 
@@ -54,7 +54,7 @@ def reduce(trace: Trace, node: NodeProto) -> None:
 
 
 def concatenate(trace: Trace, node: NodeProto) -> None:
-    """Along the axis of channels they stand one after the other; along any other one they are coupled."""
+    """Along the axis of channels they are appended; along any other axis they are coupled."""
     rank = len(trace.shape(node.output[0]) or ())
     known = [trace.axes.get(name) for name in node.input]
     if not rank or all(axis is None for axis in known):
@@ -77,11 +77,11 @@ def concatenate(trace: Trace, node: NodeProto) -> None:
 def _ids(trace: Trace, name: str, place: int) -> Ids:
     if name in trace.axes:
         return trace.axes[name].ids
-    return trace.channels.new(trace.length(name, place) or 0, f"{name} comes from a source that is not known")
+    return trace.channels.new(trace.length(name, place) or 0, f"{name} comes from an unknown source")
 
 
 def rearrange(trace: Trace, node: NodeProto) -> None:
-    """Reshape, Flatten, Squeeze, Unsqueeze and Transpose: followed by where each channel of one example comes out."""
+    """Reshape, Flatten, Squeeze, Unsqueeze and Transpose: followed by tracking the channels of one example."""
     source, target = node.input[0], node.output[0]
     if (axis := trace.axes.get(source)) is None:
         return
@@ -111,7 +111,7 @@ def _moved(trace: Trace, node: NodeProto, axis: Axis) -> Axis | None:
 
 
 def _shape_follows(trace: Trace, node: NodeProto, moved: Axis, axis: Axis) -> bool:
-    """Whether the shape that a `Reshape` asks for can be that of fewer channels; notes the entry that counts them."""
+    """Whether a `Reshape` can give fewer channels. Notes the entry of its shape that counts them."""
     if node.op_type != "Reshape":
         return True
     shape = trace.stored.get(node.input[1])

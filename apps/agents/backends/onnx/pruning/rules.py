@@ -1,4 +1,4 @@
-"""How each operator passes channels on. What is not listed passes none, and what goes into it must stay."""
+"""How each operator passes channels on. Other operators pass none on, and their inputs must stay whole."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ RULES: dict[str, Rule] = {
 """By operator type, of the standard domain."""
 _STANDARD = ("", "ai.onnx")
 _HARMLESS = frozenset({"Shape", "Size"})
-"""They read a tensor's shape alone, and whatever is made of it follows the channels that are left."""
+"""They read only a tensor's shape, so what is computed from it adapts to the remaining channels."""
 
 
 def _apply(rule: Rule, trace: Trace, node: NodeProto) -> None:
-    """Follow one node. What a rule stumbles over, such as a shape that was not seen, is not followed and stays."""
+    """Follow one node. If the rule fails, for example because a shape is unknown, its inputs must stay whole."""
     try:
         rule(trace, node)
     except (KeyError, IndexError, ValueError, TypeError):
@@ -48,14 +48,14 @@ def _apply(rule: Rule, trace: Trace, node: NodeProto) -> None:
 
 
 def trace_channels(proto: ModelProto, shapes: Shapes) -> Trace:
-    """The trace of a graph with its weights inside; `shapes` are those of a run, by tensor."""
+    """The trace of a graph that contains its weights. `shapes` are those of a run, by tensor."""
     trace = start(proto, shapes)
     for node in proto.graph.node:
         rule = RULES.get(node.op_type) if node.domain in _STANDARD else None
         if rule is not None:
             _apply(rule, trace, node)
         elif node.op_type not in _HARMLESS:
-            pin_all(trace, node, f"goes into {node.name}, an operator ({node.op_type}) that is not understood")
+            pin_all(trace, node, f"goes into {node.name}, an unknown operator ({node.op_type})")
     for output in proto.graph.output:
         trace.pin(output.name, f"goes to the output {output.name}")
     return trace

@@ -1,7 +1,7 @@
-"""What the model's output loses when one group alone is cut, and what is cut is predicted from what stays.
+"""What the model's output loses if one group alone is cut and its removed channels are predicted from the kept ones.
 
-Nothing is cut for it: layers that read a group get weights that make the same of the kept channels alone (the channel
-map merged into the reader, as in GRAIL). One run over a few examples a group.
+Nothing is cut for this: the prediction is merged into the weights of the layers that read the group, as in GRAIL. It
+takes one run over a few examples per group.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from apps.agents.techniques.channel_pruning.readings import Reading
 from apps.agents.techniques.channel_pruning.selection import Ranking
 
 KEPT_SHARE = 0.5
-"""Of a group's channels, while its sensitivity is measured."""
+"""The share of a group's channels that stays while its sensitivity is measured."""
 
 
 def sensitivities(
@@ -54,7 +54,7 @@ def _noise(trace: Trace, changed: ModelProto, flow: Flow) -> float:
 
 
 def _merged(trace: Trace, group: Group, read: Sequence[Reading], kept: np.ndarray) -> ModelProto:
-    """A copy of the graph whose layers read of the group the `kept` classes alone."""
+    """A copy of the graph whose layers read only the `kept` classes of the group."""
     proto = ModelProto()
     proto.CopyFrom(trace.proto)
     stored = {tensor.name: tensor for tensor in proto.graph.initializer}

@@ -1,4 +1,4 @@
-"""What is known of a group's channels before anything is cut: how they vary together where layers read them."""
+"""How a group's channels vary together where layers read them, before anything is cut."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from apps.agents.techniques.channel_pruning.groups import Group, readers_of
 from apps.agents.techniques.channel_pruning.readings import Reading, making_energy, reading_of
 
 ROWS_PER_BATCH = 2048
-"""Places of one batch at which channels are looked at."""
+"""Rows of one batch from which covariances are computed."""
 
 
 def readings(trace: Trace, groups: Sequence[Group], flow: Flow, seed: int = 0) -> dict[str, list[Reading]]:
-    """What the original's layers read of each group, by its name, from one run through the examples."""
+    """What the original's layers read of each group, by the group's name, from one run through the examples."""
     read = {group.name: readers_of(trace, group) for group in groups}
     sources = sorted({layer.source for layers in read.values() for layer in layers})
     moments = {name: Moments() for name in sources}
@@ -47,7 +47,7 @@ def _reading(trace: Trace, group: Group, layer: Layer, moments: Moments) -> Read
 
 
 def making_energies(trace: Trace, group: Group) -> list[Matrix]:
-    """Of each layer that makes the group's classes, the sums of the squares of its weights for each class."""
+    """For each layer that makes the group, the sums of the squares of its weights by class."""
     return [
         making_energy(
             np.moveaxis(trace.stored[layer.weight], layer.output_axis, 0),

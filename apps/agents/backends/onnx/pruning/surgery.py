@@ -1,4 +1,4 @@
-"""Cutting channels out of a graph: slices of stored tensors, and the numbers that count channels."""
+"""Cuts channels out of a graph: slices stored tensors, and changes the numbers that count channels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from apps.agents.techniques.channel_pruning.channels import Kept
 
 
 def cut(trace: Trace, kept: Kept) -> ModelProto:
-    """A copy of the traced graph in which only the `kept` channels are left; shapes in between are dropped."""
+    """A copy of the traced graph with only the `kept` channels. Shapes of inner tensors are dropped."""
     proto = ModelProto()
     proto.CopyFrom(trace.proto)
     del proto.graph.value_info[:]
@@ -24,7 +24,7 @@ def cut(trace: Trace, kept: Kept) -> ModelProto:
 
 
 def sliced(trace: Trace, kept: Kept) -> dict[str, Array]:
-    """The stored tensors that have channels, with only the `kept` ones, by name."""
+    """The stored tensors with channels, reduced to the `kept` ones, by name."""
     arrays: dict[str, Array] = {}
     for one in trace.cuts:
         array = arrays.get(one.tensor, trace.stored[one.tensor])
@@ -33,7 +33,7 @@ def sliced(trace: Trace, kept: Kept) -> dict[str, Array]:
 
 
 def store(tensor: TensorProto, array: Array) -> None:
-    """Give a stored tensor another value, in the type that it had."""
+    """Give a stored tensor a new value, converted to the tensor's type."""
     dtype = helper.tensor_dtype_to_np_dtype(tensor.data_type)
     tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(array.astype(dtype)), tensor.name))
 

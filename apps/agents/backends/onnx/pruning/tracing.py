@@ -1,4 +1,4 @@
-"""Where the channels of every tensor of a graph come from, and which stored tensors have an axis of them."""
+"""Records where the channels of every tensor in a graph come from, and which stored tensors have channels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class Layer:
-    """A node with a weight over channels."""
+    """A node whose weight has an axis of channels."""
 
     node: NodeProto
     source: str
@@ -27,10 +27,10 @@ class Layer:
     weight: str
     bias: str | None
     ids_in: Ids | None
-    """Channels of what it reads; `None` where nothing is known of them."""
+    """The channels that it reads; `None` if they are unknown."""
     ids_out: Ids
     input_axis: int
-    """Of the weight, where input channels stand; a depthwise convolution has its channels on axis 0 alone."""
+    """The weight's axis of input channels. A depthwise convolution has channels on axis 0 only."""
     output_axis: int
     depthwise: bool = False
 
@@ -60,7 +60,7 @@ class Count:
 
 @dataclass
 class Trace:
-    """What was found out about the channels of one graph. Stored tensors are in `stored`, shapes those of a run."""
+    """The findings about the channels of one graph. `shapes` are those of a run, `stored` has the stored tensors."""
 
     proto: ModelProto
     shapes: Shapes
@@ -72,7 +72,7 @@ class Trace:
     stored: dict[str, Array] = field(default_factory=dict)
 
     def cut(self, tensor: str, axis: int, ids: Ids) -> None:
-        """Note that `tensor` has channels along `axis`. One that stands in several places couples what it has there."""
+        """Note that `tensor` has channels along `axis`. A tensor used in several places couples its channels."""
         for known in self.cuts:
             if known.tensor == tensor and known.axis == axis:
                 self.channels.join(known.ids, ids)
@@ -80,24 +80,24 @@ class Trace:
         self.cuts.append(Cut(tensor, axis, ids))
 
     def pin(self, name: str, reason: str) -> None:
-        """The channels of a tensor must stay, where it has any that are known."""
+        """The channels of a tensor must stay, if any are known."""
         if name in self.axes:
             self.channels.pin(self.axes[name].ids, reason)
 
     def length(self, name: str, place: int) -> int | None:
-        """How long an axis of a tensor is; `None` where it has none at that `place`, which may count from the end."""
+        """The length of an axis; `None` if the tensor has no axis at `place`, which may count from the end."""
         shape = self.shape(name)
         if shape is None or not -len(shape) <= place < len(shape):
             return None
         return shape[place]
 
     def shape(self, name: str) -> tuple[int, ...] | None:
-        """Of a stored tensor, or as it was seen in a run; `None` where the run did not show it."""
+        """The shape of a stored tensor, or of a tensor in the run; `None` if it is unknown."""
         return self.stored[name].shape if name in self.stored else self.shapes.get(name)
 
 
 def start(proto: ModelProto, shapes: Shapes) -> Trace:
-    """A trace that knows the stored tensors and nothing else."""
+    """A trace that knows only the stored tensors."""
     stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in proto.graph.initializer}
     return Trace(proto, shapes, stored=stored)
 
@@ -109,9 +109,9 @@ def attribute(node: NodeProto, name: str, default: Any = None) -> Any:
 
 
 def integers(trace: Trace, node: NodeProto, name: str, place: int) -> list[int] | None:
-    """Whole numbers that a node has as an attribute or, since a later opset, as its input at `place`.
+    """Integers that a node has as an attribute or, in later opsets, as its input at `place`.
 
-    `None` where it has neither, or where they are computed.
+    `None` if it has neither, or if they are computed.
     """
     if (given := attribute(node, name)) is not None:
         return [int(one) for one in np.atleast_1d(np.asarray(given))]
@@ -121,6 +121,6 @@ def integers(trace: Trace, node: NodeProto, name: str, place: int) -> list[int] 
 
 
 def pin_all(trace: Trace, node: NodeProto, reason: str) -> None:
-    """Everything that a node reads must stay as it is."""
+    """All channels that a node reads must stay."""
     for name in names_read(node):
         trace.pin(name, reason)

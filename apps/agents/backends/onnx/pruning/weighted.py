@@ -1,4 +1,4 @@
-"""Operators with weights: convolutions, matrix products, normalizations. They make channels, or scale each of them."""
+"""Operators with weights: convolutions, matrix products, normalizations. They make channels, or scale each one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _CHANNELS = 1
 
 
 def convolution(trace: Trace, node: NodeProto) -> None:
-    """Dense ones take channels and make others; depthwise ones hand theirs on; other groups must stay whole."""
+    """Dense ones read channels and make new ones, depthwise ones pass them on, other grouped ones must stay whole."""
     source, weight = node.input[0], node.input[1]
     if weight not in trace.stored or not _on(trace, source, _CHANNELS) or not _bias_is_plain(trace, node):
         _opaque(trace, node, "a convolution whose weight or bias is computed")
@@ -28,7 +28,7 @@ def convolution(trace: Trace, node: NodeProto) -> None:
 
 
 def transposed_convolution(trace: Trace, node: NodeProto) -> None:
-    """As a convolution, with the weight's first two axes the other way round."""
+    """Like a convolution, with the weight's first two axes swapped."""
     group = int(attribute(node, "group", 1))
     if node.input[1] not in trace.stored or group != 1 or not _on(trace, node.input[0], _CHANNELS):
         _opaque(trace, node, f"a transposed convolution in {group} groups, or with a computed weight")
@@ -37,7 +37,7 @@ def transposed_convolution(trace: Trace, node: NodeProto) -> None:
 
 
 def product(trace: Trace, node: NodeProto) -> None:
-    """A matrix product with a stored right side: channels stand on the last axis."""
+    """A matrix product with a stored right side. Channels are the last axis."""
     source, weight = node.input[0], node.input[1]
     plain = weight in trace.stored and trace.stored[weight].ndim == 2 and not attribute(node, "transA", 0)
     rank = len(trace.shape(source) or ())
@@ -82,7 +82,7 @@ def _depthwise(trace: Trace, node: NodeProto, multiplier: int) -> None:
     source, weight = node.input[0], node.input[1]
     known = trace.axes.get(source)
     count = trace.stored[weight].shape[0] // multiplier
-    taken = known.ids if known else trace.channels.new(count, f"is what {node.name} reads, whose source is not known")
+    taken = known.ids if known else trace.channels.new(count, f"is read by {node.name} from an unknown source")
     made = np.repeat(taken, multiplier)
     trace.cut(weight, 0, made)
     trace.counts.append(Count(node.name, taken, attribute="group"))
@@ -92,7 +92,7 @@ def _depthwise(trace: Trace, node: NodeProto, multiplier: int) -> None:
 
 
 def _cut_bias(trace: Trace, node: NodeProto, made: Ids) -> str | None:
-    """The bias, if there is one; a single number for all channels is no axis to cut."""
+    """The bias, if there is one. A single number for all channels is not cut."""
     bias = node.input[2] if len(node.input) > 2 else ""
     if not bias:
         return None
@@ -102,7 +102,7 @@ def _cut_bias(trace: Trace, node: NodeProto, made: Ids) -> str | None:
 
 
 def _bias_is_plain(trace: Trace, node: NodeProto) -> bool:
-    """Whether there is none, or one that is stored with a number for each channel, or one for all."""
+    """Whether there is no bias, or a stored one with a number for each channel or for all of them."""
     bias = node.input[2] if len(node.input) > 2 else ""
     if not bias:
         return True
@@ -111,12 +111,12 @@ def _bias_is_plain(trace: Trace, node: NodeProto) -> bool:
 
 
 def _on(trace: Trace, name: str, place: int) -> bool:
-    """Whether the channels of a tensor stand on the axis `place`, as far as they are known."""
+    """Whether the channels of a tensor are on the axis `place`, or unknown."""
     return name not in trace.axes or trace.axes[name].place == place
 
 
 def _opaque(trace: Trace, node: NodeProto, what: str) -> None:
-    """Nothing that it reads can be cut, and what it makes stays whole."""
+    """Its inputs cannot be cut, and its output stays whole."""
     pin_all(trace, node, f"goes into {node.name}, {what}")
     length = trace.length(node.output[0], _CHANNELS)
     if length is not None:

@@ -1,4 +1,4 @@
-"""Weights of a pruned graph as least squares takes and gives them: [groups, targets, features], and a bias."""
+"""Weights of a pruned graph in the form that least squares uses: [groups, targets, features], and a bias."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class Weights:
         self._stored = {tensor.name: tensor for tensor in proto.graph.initializer}
 
     def kernel(self, layer: Layer) -> tuple[int, ...]:
-        """The lengths of a convolution's kernel; nothing for a matrix product."""
+        """The lengths of a convolution's kernel; empty for a matrix product."""
         return tuple(self._weight(layer).dims[2:])
 
     def groups(self, layer: Layer) -> int:
         return int(attribute(self._nodes[layer.name], "group", 1))
 
     def read(self, layer: Layer) -> Matrix:
-        """The layer's weights, [groups, targets, features], factors of a `Gemm` multiplied in."""
+        """The layer's weights, [groups, targets, features], with the factors of a `Gemm` multiplied in."""
         values = numpy_helper.to_array(self._weight(layer)).astype(np.float64)
         if layer.node.op_type != "Conv":
             values = values if layer.output_axis == 0 else values.T
@@ -43,7 +43,7 @@ class Weights:
         return np.asarray(values.reshape(groups, values.shape[0] // groups, -1), np.float64)
 
     def write(self, layer: Layer, weight: Matrix, bias: Matrix) -> None:
-        """Give the layer other weights and a bias; it gets a bias where it had none."""
+        """Store new weights and a new bias in the layer. If it has no bias, it gets one."""
         node = self._nodes[layer.name]
         before = self._weight(layer)
         if layer.node.op_type == "Conv":
@@ -63,7 +63,7 @@ class Weights:
         return self._stored[self._nodes[layer.name].input[1]]
 
     def _own(self, node: NodeProto, place: int, values: Array, data_type: int) -> None:
-        """Store an input of a node; what others read as well, or what was not there, becomes a tensor of its own."""
+        """Store an input of a node. If the input is missing, or others read it too, it becomes a new tensor."""
         old = node.input[place] if len(node.input) > place else ""
         if old and self._read(old) == 1 and tuple(self._stored[old].dims) == values.shape:
             store(self._stored[old], values)
@@ -75,7 +75,7 @@ class Weights:
         node.input[place] = name
 
     def _add_behind(self, node: NodeProto, bias: Array, data_type: int) -> None:
-        """A product has no bias: it goes into the stored one that is added next, or into an addition of its own."""
+        """A product has no bias. Its bias goes into the stored one that is added next, or into a new addition."""
         target = node.output[0]
         readers = [one for one in self.proto.graph.node if target in names_read(one)]
         if len(readers) == 1 and readers[0].op_type == "Add":
@@ -97,5 +97,5 @@ class Weights:
         self._stored[name] = self.proto.graph.initializer[-1]
 
     def _read(self, name: str) -> int:
-        """How many times a stored tensor is read."""
+        """How often a stored tensor is read."""
         return sum(Counter(names_read(node))[name] for node in self.proto.graph.node)

@@ -1,4 +1,4 @@
-"""What a graph computes for one example, and what it stores: counted on the shapes of a real run."""
+"""What a graph computes for one example, and what it stores, counted with the shapes of a real run."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def costs_of(model: Path, feeds: Feeds, examples: int) -> tuple[tuple[LayerCost,
 
 
 def workload(costs: tuple[LayerCost, ...]) -> Workload:
-    """All of it together."""
+    """The sums over all nodes."""
     return Workload(sum(cost.macs or 0 for cost in costs), sum(cost.parameters for cost in costs))
 
 
 def macs_of(costs: tuple[LayerCost, ...]) -> dict[str, int]:
-    """Multiply-accumulates of one example by node, where there are any."""
+    """Multiply-accumulates of one example by node, if there are any."""
     return {cost.name: cost.macs for cost in costs if cost.macs}

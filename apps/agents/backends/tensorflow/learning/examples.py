@@ -1,4 +1,4 @@
-"""The training part as batches of arrays, and pictures moved and mirrored."""
+"""The training part as batches of arrays, and images shifted and mirrored."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ SMALLEST_SIDE = 16
 @dataclass(frozen=True)
 class Batch:
     arrays: Arrays
-    """By the model's inputs."""
+    """By the names of the model's inputs."""
     labels: Any
-    """`None` where the data set has none."""
+    """`None` if the data set has none."""
     places: Indices
-    """Of the examples in the training part."""
+    """Places of the examples in the training part."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +48,13 @@ class Examples(Places):
 
 
 def examples_of(dataset: Dataset, model: TensorFlowModel, batch_size: int, seed: int, label: str) -> Examples:
-    """The training part of `dataset`, in batches that `model` takes. Raises what `training_part_of` raises."""
+    """The training part of `dataset`, in batches that `model` accepts. Raises what `training_part_of` raises."""
     part, fixed = training_part_of(dataset, label), dataset.layout.fixed_batch(model.summary.inputs)
     return Examples(part, fixed or dataset.affordable_batch(batch_size), seed, fixed is not None)
 
 
 def augmented(batch: Batch, shift: int, *, mirror: bool, seed: tuple[int, int]) -> Batch:
-    """The same batch with its pictures changed; what is no picture stays."""
+    """The same batch with its images changed at random; other arrays stay the same."""
     random = np.random.default_rng(seed)
     changed = {
         name: _changed(array, shift, mirror, random) if is_picture(array) else array
@@ -64,7 +64,7 @@ def augmented(batch: Batch, shift: int, *, mirror: bool, seed: tuple[int, int]) 
 
 
 def is_picture(array: NDArray[np.generic]) -> bool:
-    """Whether it is a batch of pictures [N, height, width, channels], grey or in colour."""
+    """Whether it is a batch of images [N, height, width, channels], grey or in colour."""
     return (
         array.dtype.kind == "f"
         and array.ndim == 4
@@ -82,7 +82,7 @@ def _changed(
     if shift:
         top, left = random.integers(0, 2 * shift + 1, 2)
         height, width = pictures.shape[1:3]
-        # The border is repeated: zero is a colour like any other where pictures are normalized.
+        # The border is repeated: in normalized images, zero is a colour like any other.
         padded = np.pad(pictures, [(0, 0), (shift, shift), (shift, shift), (0, 0)], mode="edge")
         pictures = padded[:, top : top + height, left : left + width]
     return pictures

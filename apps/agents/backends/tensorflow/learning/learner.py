@@ -1,8 +1,8 @@
 """Steps and checks of a Keras model: a `Learner` (`apps.agents.techniques.training.learner`) with Keras' optimizers.
 
 The model is trained in the mode in which it will run: batch norms keep their statistics, to which pruned layers were
-fitted, and dropout is off. Keras' norms follow slowly (by a hundredth a step), so that in a short training statistics
-would fall behind the weights.
+fitted, and dropout is off. Keras' norms follow slowly (by a hundredth per step), so in a short training statistics
+would lag behind the weights.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from apps.agents.techniques.training.state import State
 Weights = list[NDArray[np.generic]]
 SMALLEST_SCALE = 1e-4
 _USUAL = 3.0
-"""Trained weights are as small as a third of what they began with."""
+"""Trained weights may be as small as a third of their initial size."""
 
 
 class KerasLearner:
@@ -49,7 +49,7 @@ class KerasLearner:
         self._judged = tf.function(self._loss, autograph=False, reduce_retracing=True)
 
     def step(self, number: int, rate: float) -> float:
-        """Step `number` at this learning rate: its loss. What it draws depends on the seed and the number alone."""
+        """Makes step `number` at this learning rate and returns its loss. Random draws depend on seed and number."""
         batch, recipe = self.examples.batch(number), self.recipe
         if recipe.shift or recipe.mirror:
             batch = augmented(batch, recipe.shift, mirror=recipe.mirror, seed=(recipe.seed, number))
@@ -77,7 +77,7 @@ class KerasLearner:
         _assign(self._optimizer.variables, self._fresh)
 
     def finish(self) -> None:
-        """It has been in the mode in which it will run all the time."""
+        """Nothing to do: the model is always in the mode in which it will run."""
 
     # --- checkpoints --------------------------------------------------------------------------------------------------
 
@@ -104,13 +104,13 @@ class KerasLearner:
         return State(**json.loads(str(arrays["state"]))), _listed("best", arrays)
 
     def alone(self) -> AbstractContextManager[object]:
-        """Nothing is drawn from generators that others use."""
+        """Training does not use generators that others use."""
         return nullcontext()
 
     # --- one step -----------------------------------------------------------------------------------------------------
 
     def _given(self, batch: Batch) -> tuple[dict[str, Any], dict[str, Any], Any]:
-        """Inputs and the original's outputs as tensors by name, and labels; −1 where they are not read."""
+        """Inputs and the original's outputs as tensors by name, and labels, or −1 if the loss does not read them."""
         inputs = {
             spec.name: tf.constant(batch.arrays[spec.name], tf.as_dtype(spec.dtype))
             for spec in self.model.summary.inputs
@@ -135,7 +135,7 @@ class KerasLearner:
 
 
 def scale_of(variable: Any) -> float:
-    """The weight's rate as a share of the recipe's, 0 to 1: less for weights far smaller than an initialization makes.
+    """The weight's rate as a share of the recipe's, 0 to 1: lower for weights much smaller than initial ones are.
 
     Those of a first layer that takes raw pixels are: Adam's steps do not shrink with the weights, and would undo them.
     The rate is relative to the weights' size as in Shazeer and Stern 2018, https://arxiv.org/abs/1804.04235, section 8.
@@ -149,7 +149,7 @@ def scale_of(variable: Any) -> float:
 
 
 def _optimizer_of(weights: list[Any], recipe: Recipe) -> Any:
-    """The recipe's optimizer; norms and biases do not decay."""
+    """The recipe's optimizer. Norms and biases do not decay."""
     common = {"weight_decay": recipe.weight_decay, "global_clipnorm": recipe.largest_gradient}
     if recipe.optimizer == "sgd":
         made = keras.optimizers.SGD(recipe.learning_rate, momentum=0.9, nesterov=True, **common)

@@ -1,4 +1,4 @@
-"""What training makes smaller: the loss of the labels, and the distance to the original's outputs.
+"""What training minimizes: the loss on the labels, and the distance to the original's outputs.
 
 Soft labels follow Hinton et al. 2015, https://arxiv.org/abs/1503.02531: both models' logits are divided by a
 temperature, and the loss is multiplied by its square, so that its gradients keep their size.
@@ -22,25 +22,25 @@ _TINY = 1e-7
 
 @dataclass(frozen=True)
 class Loss:
-    """Of one batch: outputs of the model in training and of the original by name, and labels."""
+    """The loss of one batch, from the labels and the outputs, by name, of the model in training and of the original."""
 
     task: Task
     judged: str
     """The output that predictions are read from."""
     distill: float
-    """How much of the loss is the distance to the original's outputs, 0 to 1."""
+    """Weight of the distance to the original's outputs, 0 to 1."""
     temperature: float
     reads_labels: bool
-    """Whether there are labels that say what the judged output should have been."""
+    """Whether there are labels that are targets for the judged output."""
     probabilities: bool = False
-    """Whether the judged output gives probabilities, and not logits."""
+    """Whether the judged output contains probabilities instead of logits."""
 
     @property
     def needs_original(self) -> bool:
         return self.distill > 0 or not self.reads_labels
 
     def __call__(self, given: Mapping[str, Any], wanted: Mapping[str, Any], labels: Any) -> Any:
-        """A mean over the batch, a tensor of no axes. `wanted` is empty where the original is not needed."""
+        """The mean over the batch, a scalar tensor. `wanted` is empty if the original is not needed."""
         if not self.reads_labels or self.distill >= 1:
             return self._distance(given, wanted)
         hard = self._hard(given[self.judged], labels)
@@ -76,7 +76,7 @@ class Loss:
         return tf.reduce_mean(divergence) * self.temperature**2
 
     def _logits(self, output: Any) -> Any:
-        """Of probabilities their logarithm, which has their softmax, or the log odds of a single one."""
+        """Logits with the same softmax as the probabilities: their logarithms, or the log odds of a single one."""
         if not self.probabilities:
             return output
         safe = tf.clip_by_value(output, _TINY, 1 - _TINY)
@@ -84,7 +84,7 @@ class Loss:
 
 
 def says(task: Task, output: NDArray[np.generic], labels: Any) -> bool:
-    """Whether labels say what this output should have been."""
+    """Whether the labels are targets for this output."""
     if labels is None:
         return False
     match task:
@@ -99,7 +99,7 @@ def says(task: Task, output: NDArray[np.generic], labels: Any) -> bool:
 
 
 def are_probabilities(output: NDArray[np.generic]) -> bool:
-    """Whether every row [N, …] adds up to 1, or lies in 0..1 where it is a single number."""
+    """Whether every row of [N, …] adds up to 1; a row of one number must lie between 0 and 1."""
     rows = output.astype(np.float32).reshape(len(output), -1)
     within = bool(((rows >= 0) & (rows <= 1)).all())
     return within and (rows.shape[1] == 1 or bool((np.abs(rows.sum(1) - 1) < _SUMS_TO_ONE).all()))
@@ -112,7 +112,7 @@ def _rows(output: Any) -> Any:
 
 
 def _angle(given: Any, wanted: Any) -> Any:
-    """1 less the mean cosine."""
+    """1 minus the mean cosine."""
     units = [tf.math.l2_normalize(tf.cast(one, tf.float32), axis=-1) for one in (given, wanted)]
     return 1 - tf.reduce_mean(tf.reduce_sum(units[0] * units[1], axis=-1))
 

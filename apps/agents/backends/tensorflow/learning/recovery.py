@@ -1,4 +1,4 @@
-"""Recovery training of Keras models: what pruning or another change has cost is learned again from the training part.
+"""Recovery training of Keras models: regains what pruning or another change has cost, on the training part.
 
 As for PyTorch (`apps.agents.backends.torch.recovery`), with the same trainer, parameters and losses.
 """
@@ -38,22 +38,22 @@ from apps.agents.techniques.training.trainer import Trainer
 
 TEACHER = "teacher"
 PATIENCE = 8
-"""Of twelve checks: a network whose layers were fitted may get worse first, until the rate has fallen."""
+"""Of twelve checks. A network whose layers were fitted may get worse first, until the rate has fallen."""
 _WIDE = frozenset({"float32", "float64"})
 
 
 class RecoveryTraining(BaseOptimizationAgent):
-    """Trains the model further, and hands over the weights that were best on held-out examples."""
+    """Trains the model further, and delivers the weights that were best on held-out examples."""
 
     _state: State
 
     def check(self, assignment: Assignment, context: Context) -> None:
-        """As any technique. Raises `TrainingPartMissing` where nothing may be trained on."""
+        """As any technique. Raises `TrainingPartMissing` without a training part."""
         super().check(assignment, context)
         training_part_of(assignment.dataset, assignment.spec.label)
 
     def apply(self, assignment: Assignment, context: Context) -> Applied:
-        """Raises `TechniqueNoEffect` where training did not lower the held-out loss: the weights are what they were."""
+        """Raises `TechniqueNoEffect` if training did not lower the held-out loss, so the weights are unchanged."""
         use_threads(assignment.threads)
         label = assignment.spec.label
         recipe = replace(Recipe.of(assignment.parameters, assignment.seed), patience=PATIENCE)
@@ -76,7 +76,7 @@ class RecoveryTraining(BaseOptimizationAgent):
 def trainable(keras: Any, label: str) -> TensorFlowModel:
     """A Keras model with all its layers set to learn, in the name of the technique `label`.
 
-    Raises `ModelNotTrainable` for one that is quantized, or whose weights are halves or not floats at all.
+    Raises `ModelNotTrainable` if it is quantized, or if its weights are half precision or not floats at all.
     """
     keras.trainable = True
     types = {str(one.dtype) for one in keras.trainable_variables}
@@ -91,7 +91,7 @@ def trainable(keras: Any, label: str) -> TensorFlowModel:
 def _judge(
     assignment: Assignment, recipe: Recipe, examples: Examples, summary: ModelSummary
 ) -> tuple[Loss, Teacher | None]:
-    """The loss, and the original where the loss takes its outputs."""
+    """The loss, and the original if the loss needs its outputs."""
     spec = assignment.dataset.spec
     judged = judged_output(summary.outputs, spec.output).name
     floats = [one.name for one in summary.outputs if one.dtype.startswith("float")]
@@ -106,7 +106,7 @@ def _judge(
 
 
 def _asked(assignment: Assignment, names: list[str]) -> Callable[[Arrays], Outputs]:
-    """What the session started from, as the teacher: its outputs `names` for arrays by its inputs' names."""
+    """The model that the session started from, as the teacher. Gives outputs `names` for arrays by input names."""
     original = load_opened(open_model(assignment.further_inputs[TEACHER].path, assignment.scratch))
     run = tf.function(original.call, autograph=False, reduce_retracing=True)
 

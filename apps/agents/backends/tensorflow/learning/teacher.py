@@ -1,7 +1,7 @@
-"""The original as a teacher, which is asked about each example once where its answers can be kept.
+"""The original as a teacher, which runs only once per example if its answers can be kept.
 
-A pruned network is much faster than its original, so that from the second pass on nearly all of the time would go into
-asking again. Answers are kept where examples come as they are; they are part of a checkpoint.
+A pruned network is much faster than its original, so from the second pass on the teacher would take nearly all of the
+time. Answers are kept if examples are not augmented. They are part of a checkpoint.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from apps.agents.backends.tensorflow.learning.examples import Arrays, Batch
 Outputs = Mapping[str, NDArray[np.generic]]
 MOST_KEPT_BYTES = 64 * 1024 * 1024
 KNOWN = "/known"
-"""Under this name stands which examples are known; no output is named so."""
+"""The key under which known examples are marked. No output has this name."""
 
 
 @dataclass
 class Teacher:
     ask: Callable[[Arrays], Outputs]
-    """The original's outputs of floats, by name."""
+    """The original's float outputs, by name."""
     examples: int
-    """In the training part: places in it are what answers are kept by."""
+    """Number of examples in the training part. Answers are kept by place in it."""
     keeps: bool
     kept: dict[str, NDArray[np.generic]] = field(default_factory=dict)
     """Answers [examples, …] by output, and `KNOWN` [examples]; empty before the first answer."""

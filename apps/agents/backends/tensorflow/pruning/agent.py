@@ -1,4 +1,4 @@
-"""Structured pruning of a Keras model as a technique: what is cut, how it is mended, what shows it."""
+"""Structured pruning of a Keras model as a technique: chooses the cut, makes it, and fits the layers again."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from apps.agents.techniques.channel_pruning.plan import CutPlan, plan_cut
 from apps.agents.techniques.pruning import PruningAgent, Reduction, Workload
 
 BATCH = 32
-"""Examples that go through the model together: a layer's patches of them are in memory at once."""
+"""Examples per batch. A layer's patches of one batch are in memory at once."""
 _CHOSEN, _FITTED = 0.3, 0.95
-"""Shares of the progress bar when channels are chosen, and when layers are fitted."""
+"""The progress when channels are chosen, and when layers are fitted."""
 _LACK = 0.01
-"""By so much less than asked the share that is removed may be, because widths are whole steps."""
+"""The removed share may fall short by this much, because widths change in steps."""
 
 
 class StructuredPruning(PruningAgent):
-    """Cuts filters and units, and fits the layers behind them again by least squares on calibration examples."""
+    """Cuts filters and units, and fits the layers after them again by least squares on calibration examples."""
 
     _anatomy: KerasAnatomy
     _left: Workload
 
     def check(self, assignment: Assignment, context: Context) -> None:
-        """Follows the channels, too. Raises `TechniqueNothingToPrune` with the reasons where none may be cut."""
+        """Also follows the channels. Raises `TechniqueNothingToPrune` with the reasons if none can be cut."""
         super().check(assignment, context)
         use_threads(assignment.threads)
         self._anatomy = examine(keras_of(assignment))
@@ -46,15 +46,15 @@ class StructuredPruning(PruningAgent):
             raise TechniqueNothingToPrune(technique=assignment.spec.label, reason=why_nothing(self._anatomy.uncut))
 
     def forecast(self, assignment: Assignment) -> Reduction:
-        """As if every group kept the same share. Raises `TechniqueNotApplicable` where that removes too little."""
+        """Assumes equal shares for all groups. Raises `TechniqueNotApplicable` if too little can be removed."""
         anatomy, multiple = self._anatomy, int(assignment.parameters["multiple_of"])
         targets = anatomy.targets(assignment.parameters)
         widths = anatomy.uniform_widths(targets, multiple)
         for (work, asked), what in zip(targets, ("multiply-accumulates", "weights"), strict=True):
             if (most := work.removed(widths)) < asked - _LACK:
                 reason = (
-                    f"with widths in multiples of {multiple} at most {most:.0%} of its {what} can be removed, and "
-                    f"{asked:.0%} are asked for"
+                    f"with widths in multiples of {multiple} at most {most:.0%} of its {what} can be removed, not "
+                    f"{asked:.0%}"
                 )
                 raise TechniqueNotApplicable(technique=assignment.spec.label, reason=reason)
         return Reduction(anatomy.whole, anatomy.left_of(widths))
@@ -64,21 +64,23 @@ class StructuredPruning(PruningAgent):
         with library_words(assignment.spec.label):
             look = KerasLook(anatomy.trace, flow, assignment.seed)
             plan = plan_cut(anatomy, look, chosen, lambda share, what: context.progress(_CHOSEN * share, what))
-            model, fitted = self._mended(assignment, context, plan, flow)
+            model, fitted = self._pruned(assignment, context, plan, flow)
             self._left = replace(workload_of(model), channels=sum(plan.widths.values()))
             made = save_keras(model, assignment.out)
         found = {**self.reduction(assignment).evidence(), **plan.evidence(anatomy)}
         return Applied(made, {**found, "fitted": [asdict(one) for one in fitted]})
 
-    def _mended(
+    def _pruned(
         self, assignment: Assignment, context: Context, plan: CutPlan, flow: Flow
     ) -> tuple[Any, list[FittedLayer]]:
-        """The smaller model, its layers fitted where that is asked for."""
+        """The smaller model, and its fitted layers, if fitting is asked for."""
         trace, chosen = self._anatomy.trace, assignment.parameters
         layers = fitted_layers(trace, plan.kept) if chosen["compensate"] else []
         model = cut(trace, plan.kept, {layer.node.name for layer in layers})
-        mending = Compensation(trace, plan.kept, model, flow, float(chosen["ridge"]), layers, assignment.seed)
-        return model, mending.run(lambda share, what: context.progress(_CHOSEN + (_FITTED - _CHOSEN) * share, what))
+        compensation = Compensation(trace, plan.kept, model, flow, float(chosen["ridge"]), layers, assignment.seed)
+        return model, compensation.run(
+            lambda share, what: context.progress(_CHOSEN + (_FITTED - _CHOSEN) * share, what)
+        )
 
     def reduction(self, assignment: Assignment) -> Reduction:
         """Counted on the smaller model itself."""

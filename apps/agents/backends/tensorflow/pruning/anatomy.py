@@ -1,4 +1,4 @@
-"""A Keras model taken apart for pruning: its channels, the groups that may be cut, and what each layer computes."""
+"""The anatomy of a Keras model for pruning: its channels, the groups that can be cut, and the work of each layer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from apps.agents.techniques.pruning import Workload
 
 @dataclass(frozen=True)
 class KerasAnatomy(Anatomy[Layer]):
-    """A traced Keras model with what was found out about it."""
+    """A traced Keras model and the findings about it."""
 
     trace: Trace
 
@@ -48,19 +48,19 @@ def examine(model: Any) -> KerasAnatomy:
 
 
 def why_uncuttable(model: Any) -> str | None:
-    """Why nothing of a model may be cut; `None` where something may be."""
+    """Why nothing in a model can be cut; `None` if something can."""
     groups = groups_of(trace_channels(model))
     return None if any(map(is_cuttable, groups)) else why_nothing([one for one in groups if one.reason is not None])
 
 
 def workload_of(model: Any) -> Workload:
-    """What a Keras model computes for one example and stores, counted layer by layer."""
+    """What a Keras model computes for one example, and what it stores, counted layer by layer."""
     layers = cost.layers(keras_model(model, Format.KERAS, ""), {})
     return Workload(sum(layer.macs or 0 for layer in layers), sum(layer.parameters for layer in layers))
 
 
 def _macs(trace: Trace) -> Iterator[tuple[str, int]]:
-    """Multiply-accumulates of one example by layer; a separable convolution's filter counts on its own."""
+    """Multiply-accumulates of one example by layer. The filter of a separable convolution is counted separately."""
     filters = {layer.node.name: layer for layer in trace.layers if layer.separable and layer.depthwise}
     for one in cost.layers(keras_model(trace.model, Format.KERAS, ""), {}):
         macs = one.macs or 0

@@ -1,7 +1,7 @@
-"""Fitting the layers behind a cut again, one after the other, to what the original computes on calibration examples.
+"""Fits the layers after a cut again, one by one, to what the original computes on calibration examples.
 
-As for ONNX (`apps.agents.backends.onnx.pruning.compensation`), with each layer's own sums as its target: norms keep
-their statistics, and what an addition joins is fitted branch by branch.
+As for ONNX (`apps.agents.backends.onnx.pruning.compensation`), but each layer's target is its own sum: norms keep their
+statistics, and the operands of an addition are fitted separately.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from apps.agents.techniques.channel_pruning.plan import Tell
 from apps.agents.techniques.channel_pruning.row_sample import RowSample
 
 MOST_FEATURES = 6144
-"""Of one sum: the covariance of more takes gigabytes, so such a layer keeps its old weights."""
+"""The most terms of one sum. The covariance of more takes gigabytes, so such a layer keeps its old weights."""
 
 
 @dataclass(frozen=True)
 class FittedLayer:
-    """How well a layer's sums come out again: shares of their variance that are missed."""
+    """How well a layer's sums are restored: the shares of their variance that are lost."""
 
     name: str
     error_before: float
@@ -35,9 +35,9 @@ class FittedLayer:
 
 
 def fitted_layers(trace: Trace, kept: Kept) -> list[Layer]:
-    """The layers whose inputs change when only the `kept` channels are left, in the order of the model.
+    """The layers whose inputs change if only the `kept` channels remain, in the order of the model.
 
-    The filter inside of a separable convolution is not fitted: it has no bias.
+    The filter inside a separable convolution is not fitted, because it has no bias.
     """
     disturbed: list[Layer] = []
     for layer in trace.layers:
@@ -50,7 +50,7 @@ def fitted_layers(trace: Trace, kept: Kept) -> list[Layer]:
 
 @dataclass(frozen=True)
 class Compensation:
-    """One pruned `model`, that is fitted to the one it was cut from. Its `layers` to fit have a bias."""
+    """Fits a pruned `model` to the one it was cut from. The `layers` to fit must have a bias."""
 
     trace: Trace
     kept: Kept
@@ -75,7 +75,7 @@ class Compensation:
         return found
 
     def _moments(self, layer: Layer, source: Any, keras_layer: Any) -> Moments:
-        """Of the layer's input as it is now, and of the original's sums at the channels that stay."""
+        """The moments of the layer's current inputs, and of the original's sums at the remaining channels."""
         moments, bare = Moments(), Bare(layer.node.layer)
         sample = RowSample(features_of(layer, keras_layer), self.flow.examples, self.seed)
         stays = np.flatnonzero(self.kept[layer.ids_out])

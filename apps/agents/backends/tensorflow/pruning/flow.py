@@ -1,4 +1,4 @@
-"""Tensors of Keras models for calibration examples: only what leads to them is run, one batch in memory at a time."""
+"""Computes tensors of Keras models on calibration examples, running only what leads to them, batch by batch."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Flow:
-    """Calibration examples, to be run through as often as it takes."""
+    """Calibration examples that can be run through any number of times."""
 
     inputs: Sequence[TensorSpec]
-    """Of the model, in its order."""
+    """The model's inputs, in its order."""
     batches: Callable[[int], Iterator[Feeds]]
-    """Up to so many examples, in batches."""
+    """Up to a number of examples, in batches."""
     examples: int
-    """How many are asked for."""
+    """The number of examples to use."""
 
     def fewer(self, examples: int) -> Flow:
-        """The first of them alone."""
+        """The same with only the first examples."""
         return replace(self, examples=min(examples, self.examples))
 
     def through(self, *wanted: tuple[Any, Sequence[Any]]) -> Iterator[list[list[Array]]]:
-        """For each batch the symbolic tensors of each model, which must be its own."""
+        """For each batch, the values of symbolic tensors of each model."""
         parts = [keras.Model(model.inputs, list(tensors)) for model, tensors in wanted]
         for feeds in self.batches(self.examples):
             given = [tf.constant(feeds[spec.name], tf.as_dtype(spec.dtype)) for spec in self.inputs]

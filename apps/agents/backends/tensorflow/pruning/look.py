@@ -1,4 +1,4 @@
-"""What a Keras model shows on calibration examples: what its layers read, and what its output loses."""
+"""Measures on calibration examples what the layers of a Keras model read, and what its output loses."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from apps.agents.techniques.channel_pruning.readings import Reading, making_ener
 from apps.agents.techniques.channel_pruning.selection import Ranking
 
 ROWS_PER_BATCH = 2048
-"""Places of one batch at which channels are looked at."""
+"""Rows of one batch from which covariances are computed."""
 NOISE_EXAMPLES = 128
 _IN, _OUT = -2, -1
 
 
 class KerasLook:
-    """At one traced model, which stays as it is."""
+    """Measures one traced model, which is not changed."""
 
     def __init__(self, trace: Trace, flow: Flow, seed: int) -> None:
         self._trace, self._flow, self._seed = trace, flow, seed
 
     def readings(self, groups: Sequence[Group]) -> Mapping[str, Sequence[Reading]]:
-        """What the model's layers read of each group, by its name, from one run through the examples."""
+        """What the model's layers read of each group, by the group's name, from one run through the examples."""
         read = {group.name: readers_of(self._trace, group) for group in groups}
         layers = list({layer.name: layer for found in read.values() for layer in found}.values())
         moments = self._moments(layers)
@@ -53,7 +53,7 @@ class KerasLook:
         ]
 
     def noise(self, group: Group, read: Sequence[Reading], ranking: Ranking, kept: int) -> float:
-        """The highest noise-to-signal ratio over the outputs, while readers make the most of the kept channels."""
+        """The highest noise-to-signal ratio over the outputs, if readers predict the group from the kept channels."""
         stay, before = np.sort(ranking.order[:kept]), {}
         for layer, reading in zip(readers_of(self._trace, group), read, strict=True):
             variable = weight_of(layer, self._copy.get_layer(layer.node.name))
@@ -87,7 +87,7 @@ class KerasLook:
 
     @cached_property
     def _copy(self) -> Any:
-        """The same model with variables of its own."""
+        """The same model with its own variables."""
         return cut(self._trace, everything(self._trace))
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Layers that flatten and reshape: channels are followed while they stay the fastest axis."""
+"""Layers that flatten and reshape: channels are followed as long as they are the last axis."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from apps.agents.backends.tensorflow.pruning.tracing import Count, Node, Trace
 
 
 def flatten(trace: Trace, node: Node) -> None:
-    """Every place of a map has all channels, one place after the other."""
+    """The result has all channels of the first place of a feature map, then of the next, and so on."""
     places = _places(node.sources[0])
     if node.layer.data_format != "channels_last" or places is None:
         trace.pin(node, f"goes into {node.name}, which flattens axes of unknown length")
@@ -21,7 +21,7 @@ def flatten(trace: Trace, node: Node) -> None:
 
 
 def reshape(trace: Trace, node: Node) -> None:
-    """To the same last axis, or to a single one."""
+    """Followed if the last axis stays the same, or if there is only one axis."""
     source, target = node.sources[0], node.targets[0]
     ids, places = trace.of(source), _places(source)
     if ids is None:
@@ -40,6 +40,6 @@ def reshape(trace: Trace, node: Node) -> None:
 
 
 def _places(tensor: Any) -> int | None:
-    """How many places an example's map has; `None` where an axis is free."""
+    """How many places an example's feature map has; `None` if an axis has no fixed length."""
     axes = tuple(tensor.shape)[1:-1]
     return None if any(axis is None for axis in axes) else math.prod(axes)

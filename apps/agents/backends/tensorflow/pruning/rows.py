@@ -1,4 +1,4 @@
-"""What a layer multiplies its weights with, row by row, and what it gives before its activation function."""
+"""The rows that a layer multiplies by its weights, and its sums before the activation function."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from apps.agents.techniques.channel_pruning.row_sample import Take
 
 
 class Bare:
-    """A layer without its activation function, its weights as they are when this is made."""
+    """A layer without its activation function."""
 
     def __init__(self, layer: Any) -> None:
         self._twin = type(layer).from_config({**layer.get_config(), "activation": None})
         self._layer = layer
 
     def __call__(self, source: Array) -> Array:
-        """Its sums for what it reads."""
+        """The layer's sums for its input."""
         if not self._twin.built:
             self._twin.build(source.shape)
             self._twin.set_weights(self._layer.get_weights())
@@ -31,9 +31,9 @@ class Bare:
 
 
 def read_by(layer: Layer, source: Array, keras_layer: Any) -> Array:
-    """What the part `layer` reads when its Keras layer reads `source`: behind the filter of a separable convolution.
+    """What the part `layer` reads if its Keras layer reads `source`: in a separable convolution, the filter's output.
 
-    `keras_layer` has the weights; it may be that of another model.
+    `keras_layer` has the weights; it may belong to another model.
     """
     if not layer.separable or layer.depthwise:
         return source
@@ -41,7 +41,7 @@ def read_by(layer: Layer, source: Array, keras_layer: Any) -> Array:
 
 
 def rows_of(layer: Layer, source: Array, target: Array, keras_layer: Any, take: Take) -> tuple[Stack, Stack]:
-    """What a layer reads (as `read_by` has it) and gives, at the places taken: x and y, [groups, rows, numbers]."""
+    """What a layer reads (from `read_by`) and gives, in the rows taken: x and y, [groups, rows, numbers]."""
     x = source if layer.separable or layer.node.kind == "Dense" else patches(keras_layer, source)
     x, y = x.reshape(-1, x.shape[-1]), target.reshape(-1, target.shape[-1])
     chosen = take(len(x))
@@ -54,7 +54,7 @@ def rows_of(layer: Layer, source: Array, target: Array, keras_layer: Any, take: 
 
 
 def patches(keras_layer: Any, source: Array) -> Array:
-    """The patches of a convolution over one or two axes, [N, places…, kernel × channels]; rows of a batch at each."""
+    """The patches that a convolution over one or two axes reads, [N, places…, kernel × channels]."""
     kernel, strides = list(keras_layer.kernel_size), list(keras_layer.strides)
     dilations = list(keras_layer.dilation_rate)
     flat = len(kernel) == 1
@@ -75,7 +75,7 @@ def matrix_of(layer: Layer, keras_layer: Any) -> Matrix:
 
 
 def store_matrix(layer: Layer, keras_layer: Any, weight: Matrix, bias: Matrix) -> None:
-    """Give a layer other weights [groups, targets, features] and a bias [groups, targets]."""
+    """Store new weights [groups, targets, features] and a new bias [groups, targets] in a layer."""
     kernel = weight_of(layer, keras_layer)
     values = weight.transpose(2, 0, 1) if layer.depthwise else weight[0].T
     kernel.assign(values.reshape(kernel.shape))
@@ -83,12 +83,12 @@ def store_matrix(layer: Layer, keras_layer: Any, weight: Matrix, bias: Matrix) -
 
 
 def weight_of(layer: Layer, keras_layer: Any) -> Any:
-    """The variable of a part."""
+    """The weight variable of a part."""
     return next(one for one in keras_layer.weights if one.name == layer.weight)
 
 
 def features_of(layer: Layer, keras_layer: Any) -> int:
-    """How many numbers one sum of the layer takes."""
+    """How many terms one sum of the layer has."""
     shape = weight_of(layer, keras_layer).shape
     return math.prod(shape[:-2] if layer.depthwise else shape[:-1])
 

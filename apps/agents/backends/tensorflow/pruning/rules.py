@@ -1,4 +1,4 @@
-"""How each kind of layer passes channels on. What is not listed passes none, and what goes into it must stay."""
+"""How each kind of layer passes channels on. Other layers pass none on, and their inputs must stay whole."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _same_channels(trace: Trace, node: Node) -> None:
 
 def _spatial(trace: Trace, node: Node) -> None:
     if getattr(node.layer, "data_format", "channels_last") != "channels_last":
-        trace.pin(node, f"goes into {node.name}, whose channels stand first")
+        trace.pin(node, f"goes into {node.name}, whose channels are the first axis")
         return
     _same_channels(trace, node)
 
@@ -71,7 +71,7 @@ RULES: dict[str, Rule] = {
     "PReLU": prelu,
     "Reshape": reshape,
 }
-"""By the name of the class, of Keras' own layers and operations."""
+"""By the class name of Keras' own layers and operations."""
 
 
 def trace_channels(model: Any) -> Trace:
@@ -93,27 +93,27 @@ def _follow(trace: Trace, node: Node, *, repeated: bool) -> None:
     rule = RULES.get(node.kind) if _is_plain(node) else None
     if rule is None:
         trace.pin(node, f"goes into {node.name}, a layer ({node.kind}) whose channels cannot be followed")
-    elif repeated and _is_made_anew(node):
+    elif repeated and _depends_on_channels(node):
         trace.pin(node, f"goes into {node.name}, which is used more than once")
     else:
         _apply(rule, trace, node)
 
 
 def _apply(rule: Rule, trace: Trace, node: Node) -> None:
-    """Follow one layer. What a rule stumbles over, such as an axis of unknown length, is not followed and stays."""
+    """Follow one layer. If the rule fails, for example at an axis of unknown length, its inputs must stay whole."""
     try:
         rule(trace, node)
     except (AttributeError, IndexError, TypeError, ValueError):
         trace.pin(node, f"goes into {node.name} ({node.kind}), which could not be followed")
 
 
-def _is_made_anew(node: Node) -> bool:
-    """Whether the layer changes with its channels."""
+def _depends_on_channels(node: Node) -> bool:
+    """Whether the layer depends on the number of its channels."""
     return bool(node.kind == "Reshape" or getattr(node.layer, "weights", ()))
 
 
 def _is_plain(node: Node) -> bool:
-    """Whether it is Keras' own, gives one tensor, and reads nothing but tensors and single numbers."""
+    """Whether the layer is Keras' own, gives one tensor, and reads only tensors and single values."""
     own = type(node.layer).__module__.startswith("keras.")
     given = [*node.call.arguments.args, *node.call.arguments.kwargs.values()]
     flat = [one for part in given for one in (part if isinstance(part, list | tuple) else [part])]

@@ -1,4 +1,4 @@
-"""Building the smaller model: configurations that count fewer channels, and slices of variables."""
+"""Builds the smaller model from configurations with fewer channels and slices of variables."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from apps.agents.techniques.channel_pruning.channels import Kept
 
 
 def cut(trace: Trace, kept: Kept, biased: Collection[str] = ()) -> Any:
-    """A new model with the `kept` channels only. Layers named in `biased` get a bias of zeros if they have none."""
+    """A new model with only the `kept` channels. Layers named in `biased` get a bias of zeros if they have none."""
     made: dict[int, Any] = {}
 
     def rebuilt(layer: Any) -> Any:
-        """The same new layer for every call of a layer that is used more than once."""
+        """The new layer. If a layer is used more than once, the same for every call."""
         if id(layer) not in made:
             made[id(layer)] = type(layer).from_config(_config(trace, layer, kept, biased))
         return made[id(layer)]
@@ -31,7 +31,7 @@ def cut(trace: Trace, kept: Kept, biased: Collection[str] = ()) -> Any:
 
 
 def sliced(trace: Trace, layer: Any, kept: Kept) -> dict[str, NDArray[np.generic]]:
-    """The variables of a layer that have channels, with only the `kept` ones, by name."""
+    """A layer's variables that have channels, with only the `kept` ones, by name."""
     arrays = {one.name: one.numpy() for one in layer.weights}
     found: dict[str, NDArray[np.generic]] = {}
     for one in trace.cuts.get(layer.name, ()):

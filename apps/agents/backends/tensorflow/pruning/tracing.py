@@ -1,4 +1,4 @@
-"""Where the channels of every tensor of a Keras model come from, and which variables have an axis of them.
+"""Records where the channels of every tensor in a Keras model come from, and which variables have an axis of channels.
 
 Channels are the last axis of every tensor.
 """
@@ -34,14 +34,14 @@ class Node:
 
 @dataclass(frozen=True)
 class Layer:
-    """A variable that mixes or filters channels; a separable convolution has two, of which the first is depthwise."""
+    """A variable that mixes or filters channels. A separable convolution has two; the first is depthwise."""
 
     name: str
     node: Node
     weight: str
     """Name of the variable, [kernel…, in, out], or [kernel…, in, multiplier] of a depthwise one."""
     ids_in: Ids | None
-    """Channels of what it reads; `None` where nothing is known of them."""
+    """The channels that it reads; `None` if they are unknown."""
     ids_out: Ids
     depthwise: bool = False
 
@@ -62,7 +62,7 @@ class Cut:
 
 @dataclass(frozen=True)
 class Count:
-    """A number in a layer's configuration that counts channels, or the last of a list of numbers."""
+    """A number in a layer's configuration that counts channels; it may be the last in a list."""
 
     key: str
     ids: Ids
@@ -71,7 +71,7 @@ class Count:
 
 @dataclass
 class Trace:
-    """What was found out about the channels of one model."""
+    """The findings about the channels of one model."""
 
     model: Any
     channels: Channels = field(default_factory=Channels)
@@ -81,32 +81,32 @@ class Trace:
     counts: dict[str, Count] = field(default_factory=dict)
     """By the layer's name."""
     ids: dict[int, Ids] = field(default_factory=dict)
-    """Of each tensor whose channels are known, by its `id`."""
+    """The channels of each tensor, if known, by the tensor's `id`."""
     before: dict[int, frozenset[str]] = field(default_factory=dict)
-    """Names of `layers` that lead to each tensor, by its `id`."""
+    """The names of the `layers` that lead to each tensor, by the tensor's `id`."""
 
     def of(self, tensor: Any) -> Ids | None:
         return self.ids.get(id(tensor))
 
     def give(self, node: Node, ids: Ids | None) -> None:
-        """What a node hands on has these channels; `None`: nothing is known of them."""
+        """The node's output has these channels; `None` if they are unknown."""
         if ids is not None:
             self.ids[id(node.targets[0])] = ids
 
     def cut(self, node: Node, weight: str, axis: int, ids: Ids | None) -> None:
-        """Note that a variable has channels along `axis`, if they are known and the layer has it."""
+        """Note that a variable has channels along `axis`, if they are known and the layer has the variable."""
         if ids is not None and any(one.name == weight for one in node.layer.weights):
             self.cuts.setdefault(node.name, []).append(Cut(weight, axis, ids))
 
     def pin(self, node: Node, reason: str) -> None:
-        """Everything that a node reads must stay as it is."""
+        """All channels that a node reads must stay."""
         for tensor in node.sources:
             if (ids := self.of(tensor)) is not None:
                 self.channels.pin(ids, reason)
 
 
 def nodes_of(model: Any) -> Iterator[Node]:
-    """The calls of a functional or sequential model of Keras 3, sources before readers; none of any other model."""
+    """The calls of a functional or sequential model of Keras 3, sources before readers. Of other models none."""
     graph = getattr(model, "_functional", None) or model
     by_depth = getattr(graph, "_nodes_by_depth", {})
     for depth in sorted(by_depth, reverse=True):

@@ -1,4 +1,4 @@
-"""Layers with weights: convolutions and dense layers make channels, filters and norms have numbers for each."""
+"""Layers with weights: convolutions and dense layers make channels, filters and norms have weights for each channel."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _MIXING = frozenset({"softmax", "log_softmax", "sparsemax", "glu"})
 
 
 def dense(trace: Trace, node: Node) -> None:
-    """Channels stand on the last axis, whatever comes before."""
+    """Channels are the last axis, whatever precedes it."""
     _makes(trace, node, "kernel", trace.of(node.sources[0]), "units")
 
 
 def convolution(trace: Trace, node: Node) -> None:
-    """Takes channels and makes others; one in groups must stay whole."""
+    """Reads channels and makes new ones. A grouped convolution must stay whole."""
     if why := _why_opaque(node):
         trace.pin(node, f"goes into {node.name}, {why}")
         return
@@ -29,7 +29,7 @@ def convolution(trace: Trace, node: Node) -> None:
 
 
 def depthwise(trace: Trace, node: Node) -> None:
-    """Hands channels on, each as `depth_multiplier` of its own."""
+    """Passes channels on, each as `depth_multiplier` channels."""
     if why := _why_opaque(node):
         trace.pin(node, f"goes into {node.name}, {why}")
         return
@@ -40,7 +40,7 @@ def depthwise(trace: Trace, node: Node) -> None:
 
 
 def separable(trace: Trace, node: Node) -> None:
-    """A depthwise filter whose channels nobody else sees, and a convolution of them."""
+    """A depthwise filter, and a convolution that alone reads the filter's channels."""
     if why := _why_opaque(node):
         trace.pin(node, f"goes into {node.name}, {why}")
         return
@@ -60,7 +60,7 @@ def normalization(trace: Trace, node: Node) -> None:
 
 
 def prelu(trace: Trace, node: Node) -> None:
-    """A slope for each channel, unless the last axis shares one."""
+    """Has a slope for each channel, unless the last axis shares one."""
     ids = trace.of(node.sources[0])
     if node.layer.alpha.shape[-1] > 1:
         trace.cut(node, "alpha", -1, ids)
@@ -87,7 +87,7 @@ def _filters(trace: Trace, node: Node, weight: str, name: str) -> Ids:
     source = node.sources[0]
     taken = trace.of(source)
     if taken is None:
-        taken = trace.channels.new(int(source.shape[-1]), f"is what {node.name} reads, whose source is not known")
+        taken = trace.channels.new(int(source.shape[-1]), f"is read by {node.name} from an unknown source")
     made: Ids = np.repeat(taken, int(node.layer.depth_multiplier))
     trace.cut(node, weight, _IN, taken)
     trace.layers.append(Layer(name, node, weight, taken, made, depthwise=True))
@@ -101,7 +101,7 @@ def _spread_activation(trace: Trace, node: Node, made: Ids) -> None:
 
 def _why_opaque(node: Node) -> str | None:
     if node.layer.data_format != "channels_last":
-        return "whose channels stand first"
+        return "whose channels are the first axis"
     if node.layer.padding not in ("valid", "same"):
         return f"a convolution with {node.layer.padding} padding"
     if (groups := getattr(node.layer, "groups", 1)) != 1:

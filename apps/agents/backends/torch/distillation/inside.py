@@ -77,7 +77,7 @@ class LayerInputs:
 
 @dataclass(frozen=True)
 class LayerStates:
-    """Reads what the layers with these numbers, counted from 1, of a model of transformers give."""
+    """Reads what the layers with these numbers, counted from 1, of a transformers model give."""
 
     layers: tuple[int, ...]
     attention: bool = False

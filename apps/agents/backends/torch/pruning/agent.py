@@ -1,4 +1,4 @@
-"""Structured pruning as a technique: the smallest widths that leave the wanted work, and a program that has them."""
+"""Structured pruning as a technique: finds the widths that leave the share of work asked for, and saves the program."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from apps.agents.techniques.speed_target import LEAST, Found, SpeedGoal, SpeedSe
 
 ROWS = 2
 MOST_OF_THE_WORK = 0.98
-"""As much as the technique's parameter allows."""
+"""The most that the technique's parameter allows."""
 _SEARCHED = 0.6
 """Share of the progress bar when the cut is made."""
 
@@ -37,17 +37,17 @@ class _Cut:
     model: TorchModel
     reduction: Reduction
     widths: dict[str, tuple[int, int]]
-    """Before and after, of every layer."""
+    """Of every layer, before and after the cut."""
 
 
 class StructuredPruning(PruningAgent):
-    """Cuts whole channels. The forecast is the cut itself, which takes seconds."""
+    """Cuts whole channels. The forecast makes the actual cut, which takes seconds."""
 
     _bench: _Workbench
     _cut: _Cut | None = None
 
     def forecast(self, assignment: Assignment) -> Reduction:
-        """Where a speed is asked for, timing decides what is removed, and this is a guess."""
+        """If a speed is asked for, this is a guess: timing will decide what is removed."""
         goal = SpeedGoal.of(assignment.parameters)
         share = max(LEAST, goal.guess) if goal.asked else float(assignment.parameters["macs_removed"])
         self._bench = self._workbench(assignment)
@@ -67,7 +67,7 @@ class StructuredPruning(PruningAgent):
         return Applied(made, evidence, found.parameters)
 
     def _until_fast(self, assignment: Assignment, goal: SpeedGoal, context: Context) -> Found:
-        """Leaves the cut in `_cut` that is the smallest to meet the goal."""
+        """Puts the smallest cut that meets the goal into `_cut`."""
         bench = self._bench
 
         def timed(share: float) -> LatencyComparison:
@@ -106,13 +106,13 @@ class StructuredPruning(PruningAgent):
         tensors = tuple(given[one.name] for one in model.summary.inputs)
         cutter = Cutter(model.module, tensors, assignment.dataset.layout.rows(feeds), manner, learn)
         if not cutter.cuttable:
-            raise TechniqueNothingToPrune(technique=label, reason="no layer bears losing a block of its channels")
+            raise TechniqueNothingToPrune(technique=label, reason="no layer can lose a block of its channels")
         return _Workbench(model, cutter)
 
 
 @dataclass(frozen=True)
 class _Workbench:
-    """A model that stays whole, and what cuts copies of it."""
+    """A model that is not changed, and the cutter of its copies."""
 
     model: TorchModel
     cutter: Cutter
@@ -125,4 +125,4 @@ class _Workbench:
 
 
 def _nothing(module: nn.Module) -> None:
-    """Criteria of weights alone take no gradients."""
+    """For criteria that need only weights, not gradients."""

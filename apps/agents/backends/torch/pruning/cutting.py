@@ -1,8 +1,7 @@
-"""Channels cut out of a module, with all that depends on them, until a share of its multiply-accumulates is gone.
+"""Cuts channels out of a module, with all that depends on them, until a share of its multiply-accumulates is gone.
 
-A layer is cut only where the network is known to bear it: one block of its channels was cut from a copy, and the copy
-still ran and gave outputs of the same shapes. Output layers, and those whose width a program has written down, are left
-alone by that rule, whatever the reason.
+A layer is cut only if a trial succeeded: one block of its channels was cut from a copy, which still ran and gave
+outputs of the same shapes. By this rule, output layers and layers whose width is fixed in the program stay whole.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from apps.agents.techniques.pruning import Reduction, Workload
 
 Tensors = tuple[torch.Tensor, ...]
 ROUNDS = 8
-"""Of the search for the share of channels that leaves the wanted work."""
+"""Bisections in the search for the share of channels that leaves the work asked for."""
 CLOSE = 0.005
 MOST_OF_A_LAYER = 0.95
 STEPS_OF_ITERATIVE = 5
@@ -31,7 +30,7 @@ STEPS_OF_ITERATIVE = 5
 
 @dataclass(frozen=True)
 class Manner:
-    """How to cut: by which criterion, compared across what, at once or in steps, to multiples of which width."""
+    """How to cut: the criterion, the layers compared, at once or in steps, and what widths are multiples of."""
 
     importance: str
     scope: str
@@ -41,17 +40,17 @@ class Manner:
 
 @dataclass(frozen=True)
 class Cutter:
-    """Cuts copies of `module`, which takes `tensors` of `rows` examples."""
+    """Cuts copies of `module`, whose inputs are `tensors` with `rows` examples."""
 
     module: nn.Module
     tensors: Tensors
     rows: int
     manner: Manner
     learn: Callable[[nn.Module], None]
-    """Leaves gradients in the parameters of a module, for criteria that take them."""
+    """Computes the gradients of a module's parameters, for criteria that need them."""
 
     def to_target(self, macs_removed: float) -> tuple[nn.Module, Reduction]:
-        """The copy whose removed share of multiply-accumulates comes closest to the wanted one."""
+        """The copy whose removed share of multiply-accumulates comes closest to `macs_removed`."""
         low, high = 0.0, 1.0
         best: tuple[nn.Module, Reduction] | None = None
         for _ in range(ROUNDS):
@@ -67,7 +66,7 @@ class Cutter:
         return best
 
     def cut(self, share: float) -> tuple[nn.Module, Reduction]:
-        """A copy without this share of the channels, and what is left of its work."""
+        """A copy without this share of the channels, and its remaining work."""
         made = copy.deepcopy(self.module)
         steps = STEPS_OF_ITERATIVE if self.manner.schedule == "iterative" else 1
         pruner = tp.pruner.BasePruner(
@@ -94,7 +93,7 @@ class Cutter:
 
     @cached_property
     def fixed(self) -> frozenset[str]:
-        """Names of layers that the network does not bear being cut."""
+        """Names of the layers that cannot be cut."""
         layers = [name for name, part in self.module.named_modules() if isinstance(part, CUT)]
         known: dict[str, bool] = {}
         for name in layers:
@@ -108,7 +107,7 @@ class Cutter:
         return [name for name, part in self.module.named_modules() if isinstance(part, CUT) and name not in self.fixed]
 
     def _tried(self, name: str) -> tuple[set[str], bool]:
-        """The layers that lose output channels together with the one called `name`, and whether a copy bears it."""
+        """The layers that lose output channels together with layer `name`, and whether cutting a copy worked."""
         made = copy.deepcopy(self.module)
         layer = made.get_submodule(name)
         graph = tp.DependencyGraph().build_dependency(made, example_inputs=self.tensors)

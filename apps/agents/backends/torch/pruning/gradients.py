@@ -1,4 +1,4 @@
-"""Gradients for criteria that ask how much the loss would change without a channel."""
+"""Gradients for criteria that estimate how much the loss would change without a channel."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ BATCHES, BATCH = 4, 16
 
 
 def gradients_of(model: TorchModel, assignment: Assignment) -> Callable[[nn.Module], None]:
-    """Puts into a module's parameters the gradients of the task's loss on a few examples that may be trained on.
+    """A function that computes the gradients of a module's parameters on a few examples of the training part.
 
-    Where the labels say nothing of one output, or there are none, it is half of the outputs' squares.
+    The loss is the task's. If there are no labels for the judged output, it is half of the output's mean square.
     """
     spec, outputs = assignment.dataset.spec, model.summary.outputs
     judged = [output.name for output in outputs].index(judged_output(outputs, spec.output).name)

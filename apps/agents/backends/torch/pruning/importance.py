@@ -1,4 +1,4 @@
-"""How much a channel matters: what torch-pruning ranks groups of channels by."""
+"""How much a channel matters: the criteria by which torch-pruning ranks groups of channels."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ CRITERIA = (MAGNITUDE, SCALE, TAYLOR, MEDIAN)
 
 
 def importance_of(criterion: str) -> Any:
-    """Li et al. 2017 (arXiv:1608.08710), Liu et al. 2017 (1708.06519), Molchanov et al. 2019 (1906.10771), He et al.
+    """torch-pruning's implementation of one of `CRITERIA`, summed over all layers that are cut together.
 
-    2019 (1811.00250), each over all layers that are cut together.
+    In this order: Li et al. 2017 (arXiv:1608.08710), Liu et al. 2017 (1708.06519), Molchanov et al. 2019 (1906.10771),
+    He et al. 2019 (1811.00250).
     """
     match criterion:
         case "batch-norm":

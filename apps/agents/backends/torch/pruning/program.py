@@ -1,4 +1,4 @@
-"""The model to be cut as a graph of modules: whatever was opened, by way of an exported program."""
+"""The model to be cut as a graph of modules, whatever its format, by way of an exported program."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _VIEWS = (torch.ops.aten.view.default, torch.ops.aten.reshape.default, torch.ops
 
 
 def to_cut(model: TorchModel, feeds: Feeds, scratch: Path, label: str) -> TorchModel:
-    """`model` as modules that may be cut, checked to compute the same on `feeds`; its format is an exported program's.
+    """`model` as modules that can be cut, in the format of an exported program. Checked to compute the same on `feeds`.
 
-    Raises `TechniqueLibraryFailed` where it cannot be exported, and `ModelNotTrainable` for weights that are no floats.
+    Raises `TechniqueLibraryFailed` if it cannot be exported, and `ModelNotTrainable` if its weights are not floats.
     """
     program = model if model.format is Format.TORCH_EXPORT else _exported(model, scratch, label)
     made = trainable(program, label)
@@ -38,14 +38,14 @@ def _exported(model: TorchModel, scratch: Path, label: str) -> TorchModel:
     with tempfile.TemporaryDirectory(dir=scratch, prefix="program-") as folder:
         try:
             path = save_exported(replace(model, module=Named(model)), Path(folder) / "model.pt2")
-        except Exception as error:  # The exporter reports what it stumbles over with whatever comes.
+        except Exception as error:  # The exporter raises exceptions of any kind.
             reason = f"it cannot be exported: {' '.join(str(error).split())[:300].rstrip('. ')}"
             raise TechniqueLibraryFailed(technique=label, reason=reason) from error
         return load_model(path, scratch)
 
 
 def _free_lengths(graph_module: fx.GraphModule) -> None:
-    """Let rows that are laid out flat have another length than they were exported with: `view(x, [batch, 128])`."""
+    """Allow flattened rows to have another length than at the export: `view(x, [batch, 128])`."""
     for node in graph_module.graph.nodes:
         if node.op != "call_function" or node.target not in _VIEWS or not isinstance(node.args[1], list | tuple):
             continue

@@ -39,7 +39,7 @@ def workload_of(module: nn.Module, tensors: tuple[torch.Tensor, ...], rows: int)
 
 
 def widths_of(module: nn.Module) -> Mapping[str, int]:
-    """Output channels of each layer by its name."""
+    """Output channels by the name of the layer."""
     return {
         name: int(getattr(part, "out_channels", None) or part.out_features)
         for name, part in module.named_modules()

@@ -1,1 +1,1 @@
-"""Weights become zero and keep their places: by magnitude, Wanda or SparseGPT, as a share or two in four."""
+"""Sets weights to zero in place: by magnitude, Wanda or SparseGPT; a share of them, or two of every four."""

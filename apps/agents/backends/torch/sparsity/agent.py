@@ -21,7 +21,7 @@ _SENSITIVITY = "sensitivity"
 
 
 class Magnitude(Sparsity):
-    """The smallest weights go, without a look at what they are multiplied by."""
+    """The smallest weights become zero, whatever they are multiplied by."""
 
     kernels = True
 
@@ -29,13 +29,13 @@ class Magnitude(Sparsity):
         across = assignment.parameters["scope"] == "global"
         pattern = next(iter(subject.patterns.values()))
         methods.by_magnitude(subject.layers, pattern, across=across)
-        if across and pattern.group is None:  # No layer has a share of its own to be held to.
+        if across and pattern.group is None:  # The share holds for all layers together, not for each.
             shares = {name: share_of_zeros(layer) for name, layer in subject.layers.items()}
             subject.patterns = {name: pattern.with_share(share) for name, share in shares.items()}
 
 
 class _Calibrated(Sparsity):
-    """Layer by layer, in the order in which they compute, on what the pruned layers before them give."""
+    """Prunes stages in the order in which they compute. Each reads what the pruned stages before it give."""
 
     whole: bool
     """Whether the method needs the inputs' Gram matrices."""
@@ -45,7 +45,7 @@ class _Calibrated(Sparsity):
         batches = calibration_batches(assignment, subject.model)
         order = call_order(subject.model, batches[0], subject.layers)
         if silent := sorted(subject.layers.keys() - set(order)):
-            context.log(f"These layers do not run, and stay dense: {', '.join(silent)}")
+            context.log(f"These layers do not run, so they stay dense: {', '.join(silent)}")
             subject.layers = {name: layer for name, layer in subject.layers.items() if name not in silent}
             subject.patterns = {name: pattern for name, pattern in subject.patterns.items() if name not in silent}
         self._allot(subject, assignment, context, batches, order)
@@ -66,7 +66,7 @@ class _Calibrated(Sparsity):
         batches: Sequence[Batch],
         order: Sequence[str],
     ) -> None:
-        """Give each layer its own share, where the parameters ask for that and the pattern leaves a choice."""
+        """Give each layer its own share, if the parameters ask for it and the pattern allows it."""
         pattern = next(iter(subject.patterns.values()))
         if assignment.parameters["allocation"] != _SENSITIVITY or pattern.group is not None:
             return
@@ -76,14 +76,14 @@ class _Calibrated(Sparsity):
 
 
 class Wanda(_Calibrated):
-    """Weights times the size of their inputs: the smallest products of each row go."""
+    """In each row, the weights with the smallest product of weight and input size become zero."""
 
     whole = False
     method = staticmethod(methods.wanda)
 
 
 class SparseGpt(_Calibrated):
-    """Weights that the rest of their row can best make up for go, and the rest makes up for them."""
+    """The weights that the rest of their row can best compensate for become zero, and the rest is adjusted."""
 
     whole = True
     method = staticmethod(methods.sparse_gpt)

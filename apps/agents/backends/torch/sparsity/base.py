@@ -1,4 +1,4 @@
-"""What every method of sparsity shares as a technique, from the forecast to the recount of the artifact."""
+"""What the sparsity techniques have in common, from the forecast to the recount of the artifact."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from apps.agents.techniques.pruning import PruningAgent, Reduction, Workload
 
 @dataclass
 class Subject:
-    """The model that is being pruned, with the layers that take part."""
+    """The model being pruned, with the layers that take part."""
 
     model: TorchModel
     layers: dict[str, nn.Module]
@@ -37,7 +37,7 @@ class Subject:
 
 
 class Sparsity(PruningAgent):
-    """Weights become zero in place, so the file stays as large as it was, and a dense kernel as fast."""
+    """Sets weights to zero in place, so file size and the speed of dense kernels stay the same."""
 
     kernels = False
     """Whether convolutions take part."""
@@ -48,7 +48,7 @@ class Sparsity(PruningAgent):
         """Put zeros into the layers' weights, in each layer's pattern."""
 
     def check(self, assignment: Assignment, context: Context) -> None:
-        """Also opens the model. Raises `TechniquePattern` where rows do not divide into groups."""
+        """Also opens the model. Raises `TechniquePattern` if rows cannot be divided into groups."""
         super().check(assignment, context)
         use_threads(assignment.threads)
         self._subject = self._opened(assignment)
@@ -81,7 +81,7 @@ class Sparsity(PruningAgent):
     # --- the artifact -------------------------------------------------------------------------------------------------
 
     def pattern_fault(self, assignment: Assignment, artifact: Path) -> str | None:
-        """The first layer of the artifact that has too few zeros, or too many weights in a group."""
+        """The first layer of the artifact with too few zeros, or too many weights in a group."""
         layers = dict(self._reopened(assignment, artifact).module.named_modules())
         for name, pattern in self._subject.patterns.items():
             if fault := pattern.fault(matrix(layers[name])):
@@ -98,7 +98,7 @@ class Sparsity(PruningAgent):
         weights = sum(layer.weight.numel() for layer in layers)
         left = sum(int(layer.weight.count_nonzero()) for layer in layers)
         words = f"{1 - left / weights:.2%} of the weights in {len(layers)} layers are zero"
-        groups = " (in every four neighbours, two)" if assignment.parameters["pattern"] == "2:4" else ""
+        groups = " (two of every four neighbours)" if assignment.parameters["pattern"] == "2:4" else ""
         return f"{words}{groups}. {super().effect(assignment, before, after)}"
 
     def sizes(self, assignment: Assignment, artifact: Path) -> dict[str, int]:
@@ -109,7 +109,7 @@ class Sparsity(PruningAgent):
 
 
 def _with_layers(model: TorchModel, label: str) -> TorchModel:
-    """The model with its layers as modules. Raises `ModelNotTrainable` for a program of which none can be rebuilt."""
+    """The model with its layers as modules. Raises `ModelNotTrainable` if none of a program can be rebuilt."""
     return trainable(model, label) if model.format is Format.TORCH_EXPORT else model
 
 
@@ -119,6 +119,6 @@ def _counted(model: TorchModel, assignment: Assignment) -> Workload:
 
 
 def share_of_zeros(layer: nn.Module) -> float:
-    """Of the layer's weights, from 0 to 1."""
+    """The share of zeros among the layer's weights, from 0 to 1."""
     weight: Tensor = layer.weight
     return float((weight == 0).double().mean())

@@ -1,7 +1,8 @@
 """Runs a model on calibration examples and collects what its layers read, one stage at a time.
 
-A stage is a block of the network (`model.layers.3`), or a single layer outside of any. Stages are pruned in the order
-in which they compute, so each reads what the pruned ones before it give (Frantar and Alistarh 2023; Sun et al. 2023).
+A stage is a block of the network (`model.layers.3`), or a single layer outside of blocks. Stages are pruned in the
+order in which they compute, so each reads what the pruned stages before it give (Frantar and Alistarh 2023; Sun et
+al. 2023).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ Layers = Mapping[str, nn.Module]
 
 @dataclass
 class Inputs:
-    """What a linear layer has read, over all tokens of all examples."""
+    """Statistics of the inputs of a linear layer, over all tokens of all examples."""
 
     squares: Tensor
     """The sum of x² for each input, `[columns]`."""
@@ -33,7 +34,7 @@ class Inputs:
     rows: int = 0
 
     def add(self, given: Tensor) -> None:
-        """Count the rows of `given`, `[…, columns]`."""
+        """Add the rows of `given`, `[…, columns]`."""
         flat = given.reshape(-1, given.shape[-1]).float()
         self.rows += len(flat)
         self.squares += flat.square().sum(0)
@@ -51,7 +52,7 @@ def calibration_batches(assignment: Assignment, model: TorchModel) -> list[Batch
 
 
 class _Enough(Exception):
-    """The stage's last layer has been called: what comes after it need not be computed."""
+    """The stage's last layer has been called, so the rest of the run is not needed."""
 
 
 def call_order(model: TorchModel, batch: Batch, layers: Layers) -> list[str]:
@@ -73,7 +74,7 @@ def stages(order: Sequence[str]) -> list[tuple[str, ...]]:
 def observe(
     model: TorchModel, batches: Iterable[Batch], layers: Layers, order: Sequence[str], *, whole: bool
 ) -> dict[str, Inputs]:
-    """What `layers` read on `batches`. `whole`: also their Gram matrices. Runs stop after the last of the layers."""
+    """The inputs of `layers` on `batches`, with `whole` also their Gram matrices. Runs stop after the last layer."""
     seen = {name: _nothing(layer, whole) for name, layer in layers.items()}
     calls = [name for name in order if name in layers]
     last, often = calls[-1], Counter(calls)[calls[-1]]
@@ -102,7 +103,7 @@ def _nothing(layer: nn.Module, whole: bool) -> Inputs:
 
 
 def _block_of(name: str) -> str:
-    """The name up to its first number; a layer that has none is a block of its own."""
+    """The name up to its first number. A layer without a number is a block of its own."""
     parts = name.split(".")
     number = next((place for place, part in enumerate(parts) if part.isdigit()), len(parts))
     return ".".join(parts[: number + 1])

@@ -1,4 +1,4 @@
-"""Which layers are pruned, and the checks of their shapes."""
+"""Selects the layers to prune, and checks their shapes."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ KERNELS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 def layers_of(model: TorchModel, kept: Sequence[str], label: str, *, kernels: bool) -> dict[str, nn.Module]:
     """The linear layers by name, with `kernels` also convolutions, except everything at or below a `kept` name.
 
-    Of a transformers model, only those of its base: neither the output head nor a classifier. Raises
-    `TechniqueParameters` for an unknown name, and `TechniqueNothingToPrune` if none is left.
+    In a transformers model, only those of its base: neither the output head nor a classifier. Raises
+    `TechniqueParameters` for an unknown name, and `TechniqueNothingToPrune` if no layer remains.
     """
     known = dict(model.module.named_modules())
     if unknown := [name for name in kept if name not in known]:
@@ -36,7 +36,7 @@ def layers_of(model: TorchModel, kept: Sequence[str], label: str, *, kernels: bo
 
 
 def require_whole_groups(layers: Mapping[str, nn.Module], group: int | None, label: str) -> None:
-    """Raise `TechniquePattern` for the first layer whose rows do not divide into groups."""
+    """Raise `TechniquePattern` for the first layer whose rows cannot be divided into groups."""
     for name, layer in layers.items():
         columns = layer.weight[0].numel()
         if group is not None and columns % group:

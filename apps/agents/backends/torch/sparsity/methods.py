@@ -16,7 +16,7 @@ from apps.agents.backends.torch.sparsity.patterns import Pattern
 
 Layers = Mapping[str, nn.Module]
 Prune = Callable[[Tensor, Inputs, Pattern], Tensor]
-"""A weight `[rows, columns]` in float32, what its layer reads, and the pattern; returns the sparse weight."""
+"""From a weight `[rows, columns]` in float32, the inputs of its layer, and the pattern: the sparse weight."""
 
 
 def wanda_scores(weight: Tensor, seen: Inputs) -> Tensor:
@@ -30,13 +30,13 @@ def wanda(weight: Tensor, seen: Inputs, pattern: Pattern) -> Tensor:
 
 
 def sparse_gpt(weight: Tensor, seen: Inputs, pattern: Pattern) -> Tensor:
-    """Zeros where the refitted rest makes up for most."""
+    """Weights become zero where the refitted rest compensates best."""
     assert seen.gram is not None
     return sparsegpt.prune(weight, seen.gram, pattern)
 
 
 def by_magnitude(layers: Layers, pattern: Pattern, *, across: bool) -> None:
-    """The smallest weights of each layer become zero, or of all layers together."""
+    """The smallest weights become zero, of each layer or of all layers together (`across`)."""
     weights = {name: matrix(layer) for name, layer in layers.items()}
     if across and pattern.group is None:
         sizes = [weight.numel() for weight in weights.values()]
@@ -50,13 +50,13 @@ def by_magnitude(layers: Layers, pattern: Pattern, *, across: bool) -> None:
 
 
 def matrix(layer: nn.Module) -> Tensor:
-    """A copy of the layer's weight in float32, `[rows, columns]`: a kernel's row is all that makes one channel."""
+    """A copy of the layer's weight in float32, `[rows, columns]`. A row of a kernel makes one channel."""
     weight: Tensor = layer.weight
     return weight.detach().flatten(1).float().clone()
 
 
 def put(layer: nn.Module, weight: Tensor) -> None:
-    """Give the layer this weight, in its own shape and number type."""
+    """Store this weight in the layer, in the layer's shape and number type."""
     own: Tensor = layer.weight
     with torch.no_grad():
         own.copy_(weight.reshape(own.shape).to(own.dtype))

@@ -15,7 +15,7 @@ class Pattern:
     """`group` is M of an N:M pattern, in which half of every M neighbours in a row are zero; `None` without one."""
 
     share: float
-    """Of a layer's weights that become zero, from 0 to 1."""
+    """The share of a layer's weights that become zero, from 0 to 1."""
     group: int | None = None
 
     @classmethod
@@ -24,11 +24,11 @@ class Pattern:
         return cls(0.5, 4) if name == TWO_IN_FOUR else cls(share)
 
     def with_share(self, share: float) -> Pattern:
-        """The same for a layer with a share of its own."""
+        """The same pattern with another share."""
         return Pattern(share, self.group)
 
     def zeros(self, weights: int) -> int:
-        """How many of so many weights become zero."""
+        """How many of this number of weights become zero."""
         return round(self.share * weights)
 
     def lowest(self, scores: Tensor, *, by_row: bool) -> Tensor:

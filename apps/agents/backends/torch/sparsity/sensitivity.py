@@ -1,4 +1,4 @@
-"""What each layer's sparsity costs at the model's output, measured on a few calibration batches."""
+"""How much noise each layer's sparsity causes at the model's output, measured on a few calibration batches."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from apps.agents.backends.torch.sparsity.methods import matrix, put, wanda, wand
 from apps.agents.backends.torch.sparsity.patterns import Pattern
 
 PROBED = 4
-"""Calibration batches on which each layer alone is pruned."""
+"""Calibration batches on which the noise is measured."""
 _SMALLEST = 1e-12
 
 
 def measured_shares(
     model: TorchModel, batches: Sequence[Batch], layers: Mapping[str, nn.Module], order: Sequence[str], share: float
 ) -> dict[str, float]:
-    """The share of zeros for each layer, so that `share` of all their weights go where the output loses least."""
+    """The share of zeros for each layer, `share` over all of them, so that the output loses least."""
     seen = observe(model, batches, layers, order, whole=False)
     probes = batches[:PROBED]
     before = _outputs(model, probes)
@@ -41,6 +41,6 @@ def _outputs(model: TorchModel, batches: Sequence[Batch]) -> list[Tensor]:
 
 
 def _noise(before: Sequence[Tensor], after: Sequence[Tensor]) -> float:
-    """The squared error over the square of the outputs."""
+    """The squared error as a share of the squared outputs."""
     lost = sum(float((new - old).double().square().sum()) for old, new in zip(before, after, strict=True))
     return lost / max(sum(float(old.double().square().sum()) for old in before), _SMALLEST)

@@ -1,8 +1,8 @@
 """SparseGPT: each weight that becomes zero is compensated for by those after it in its row.
 
-Frantar and Alistarh 2023, https://arxiv.org/abs/2301.00774, algorithm 1. The weights of a row that stay are moved so
-that the layer's output changes least on the calibration examples. By how much follows from the Gram matrix of the
-layer's inputs.
+Frantar and Alistarh 2023, https://arxiv.org/abs/2301.00774, algorithm 1. The remaining weights of a
+row are adjusted so that the layer's output changes least on the calibration examples. The Gram matrix of the layer's
+inputs determines by how much.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from apps.agents.backends.torch.sparsity.patterns import Pattern
 DAMPING = 0.01
 """Added to the Gram matrix's diagonal, as a share of its mean: the paper's setting."""
 BLOCK = 128
-"""Columns whose weights are chosen together, and whose errors reach the later columns at once."""
+"""Columns whose weights are chosen together, and whose errors are passed on to later columns together."""
 
 
 def prune(weight: Tensor, gram: Tensor, pattern: Pattern) -> Tensor:
@@ -54,7 +54,7 @@ def _block(left: Tensor, inverse: Tensor, silent: Tensor, part: slice, pattern: 
 
 
 def _scores(block: Tensor, factor: Tensor, silent: Tensor) -> Tensor:
-    """What the output loses with each weight, once the others have made up for it; 0 where an input is always 0."""
+    """What the output loses without each weight, after compensation by the others; 0 if the input is always 0."""
     return torch.where(silent, 0.0, block.square() / factor.diagonal().square())
 
 

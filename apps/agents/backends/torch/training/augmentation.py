@@ -1,4 +1,4 @@
-"""Pictures moved by a few pixels and mirrored, so that a short training sees more than it was given."""
+"""Images shifted by a few pixels and mirrored, so that a short training sees more than the data set contains."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SMALLEST_SIDE = 16
 
 
 def is_picture(tensor: torch.Tensor) -> bool:
-    """Whether it is a batch of pictures [N, channels, height, width], grey or in colour."""
+    """Whether it is a batch of images [N, channels, height, width], grey or in colour."""
     return (
         tensor.is_floating_point()
         and tensor.ndim == 4
@@ -20,7 +20,7 @@ def is_picture(tensor: torch.Tensor) -> bool:
 
 
 def augmented(tensors: dict[str, torch.Tensor], shift: int, *, mirror: bool) -> dict[str, torch.Tensor]:
-    """The same batch with its pictures changed, drawn from PyTorch's generator; what is no picture stays."""
+    """The same batch with its images changed at random by PyTorch's generator; other tensors stay the same."""
     return {name: _changed(tensor, shift, mirror) if is_picture(tensor) else tensor for name, tensor in tensors.items()}
 
 
@@ -31,7 +31,7 @@ def _changed(pictures: torch.Tensor, shift: int, mirror: bool) -> torch.Tensor:
     if shift:
         top, left = torch.randint(0, 2 * shift + 1, (2,)).tolist()
         height, width = pictures.shape[2:]
-        # The border is repeated: zero is a colour like any other where pictures are normalized.
+        # The border is repeated: in normalized images, zero is a colour like any other.
         padded = functional.pad(pictures, (shift, shift, shift, shift), mode="replicate")
         pictures = padded[:, :, top : top + height, left : left + width]
     return pictures

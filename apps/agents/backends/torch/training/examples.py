@@ -18,11 +18,11 @@ from apps.agents.techniques.training.places import Places, training_part_of
 @dataclass(frozen=True)
 class Batch:
     tensors: dict[str, torch.Tensor]
-    """By the model's inputs."""
+    """By the names of the model's inputs."""
     labels: torch.Tensor | None
     examples: int
     places: Indices
-    """Of the examples in the training part."""
+    """Places of the examples in the training part."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Examples(Places):
 
 
 def examples_of(dataset: Dataset, model: TorchModel, batch_size: int, seed: int, device: str, label: str) -> Examples:
-    """The training part of `dataset`, in batches that `model` takes. Raises what `training_part_of` raises."""
+    """The training part of `dataset`, in batches that `model` accepts. Raises what `training_part_of` raises."""
     part, fixed = training_part_of(dataset, label), dataset.layout.fixed_batch(model.summary.inputs)
     size = fixed or dataset.affordable_batch(batch_size)
     return Examples(part, size, seed, fixed is not None, model, device)

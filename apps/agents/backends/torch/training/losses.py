@@ -1,4 +1,4 @@
-"""What training makes smaller: the loss of the labels, and the distance to the original's outputs.
+"""What training minimizes: the loss on the labels, and the distance to the original's outputs.
 
 Soft labels follow Hinton et al. 2015, https://arxiv.org/abs/1503.02531: both models' logits are divided by a
 temperature, and the loss is multiplied by its square, so that its gradients keep their size.
@@ -20,18 +20,18 @@ _TINY = 1e-7
 
 @dataclass(frozen=True)
 class Loss:
-    """Of one batch: outputs of the model in training and of the original, both in the model's order, and labels."""
+    """The loss of one batch, from the labels and the outputs of the model in training and of the original."""
 
     task: Task
     judged: int
-    """The place of the output that predictions are read from."""
+    """The index of the output that predictions are read from."""
     distill: float
     temperature: float
     probabilities: bool = False
-    """Whether the judged output gives probabilities, and not logits."""
+    """Whether the judged output contains probabilities instead of logits."""
 
     def __call__(self, given: list[Tensor], wanted: list[Tensor] | None, labels: Tensor | None) -> Tensor:
-        """A mean over the batch, a tensor of no axes."""
+        """The mean over the batch, a scalar tensor."""
         if labels is None or self.distill >= 1 or not self.reads(given[self.judged], labels):
             assert wanted is not None  # `needs_original` says so.
             return self._distance(given, wanted)
@@ -41,15 +41,15 @@ class Loss:
         return (1 - self.distill) * hard + self.distill * self._distance(given, wanted)
 
     def learns_labels(self, output: Tensor, labels: Tensor | None) -> bool:
-        """Whether labels are a part of the loss of such a batch."""
+        """Whether the loss of such a batch uses the labels."""
         return labels is not None and self.distill < 1 and self.reads(output, labels)
 
     def needs_original(self, output: Tensor, labels: Tensor | None) -> bool:
-        """Whether the loss of such a batch takes the original's outputs."""
+        """Whether the loss of such a batch needs the original's outputs."""
         return self.distill > 0 or labels is None or not self.reads(output, labels)
 
     def reads(self, output: Tensor, labels: Tensor) -> bool:
-        """Whether the labels say what this output should have been."""
+        """Whether the labels are targets for this output."""
         match self.task:
             case Task.CLASSIFICATION:
                 return bool(output.is_floating_point() and labels.ndim == 1 and len(output) == len(labels))
@@ -93,7 +93,7 @@ class Loss:
         return divergence * self.temperature**2
 
     def _logits(self, output: Tensor) -> Tensor:
-        """Of probabilities their logarithm, which has their softmax, or the log odds of a single one."""
+        """Logits with the same softmax as the probabilities: their logarithms, or the log odds of a single one."""
         if not self.probabilities:
             return output
         safe = output.clamp(_TINY, 1 - _TINY)
@@ -101,14 +101,14 @@ class Loss:
 
 
 def are_probabilities(output: Tensor) -> bool:
-    """Whether every row [N, …] adds up to 1, or lies in 0..1 where it is a single number."""
+    """Whether every row of [N, …] adds up to 1; a row of one number must lie between 0 and 1."""
     rows = output.detach().float().reshape(len(output), -1)
     within = bool(((rows >= 0) & (rows <= 1)).all())
     return within and (rows.shape[1] == 1 or bool(((rows.sum(1) - 1).abs() < _SUMS_TO_ONE).all()))
 
 
 def _all_outputs(given: list[Tensor], wanted: list[Tensor]) -> Tensor:
-    """Mean squared errors as shares of the wanted outputs' variances, of all outputs of floats together."""
+    """The sum over all float outputs of the mean squared error as a share of the wanted output's variance."""
     parts = [
         (a.float() - b.float()).square().mean() / (b.float().var(correction=0) + _TINY)
         for a, b in zip(given, wanted, strict=True)

@@ -1,7 +1,7 @@
-"""In which numbers a training computes, and that CUDA computes the same ones every time.
+"""The number types in which training computes, and how CUDA gives the same numbers every time.
 
-Mixed precision follows Micikevicius et al. 2018, https://arxiv.org/abs/1710.03740, with bfloat16: products of matrices
-and convolutions are computed in it, everything else in float32. It has float32's range, so losses need no scaling.
+Mixed precision follows Micikevicius et al. 2018, https://arxiv.org/abs/1710.03740, with bfloat16: it is used for matrix
+products and convolutions, and float32 for everything else. It has float32's range, so losses need no scaling.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _FIXED_WORKSPACES = ":4096:8"
 
 
 def chosen(precision: str, device: str) -> str:
-    """`float32` or `bfloat16`, in place of `auto`: bfloat16 where CUDA has units for it.
+    """`precision`, with `auto` replaced by `bfloat16` if CUDA has units for it, and by `float32` otherwise.
 
     A CPU's float32 is as fast on small networks, and few CPUs compute in bfloat16.
     """
@@ -31,7 +31,7 @@ def chosen(precision: str, device: str) -> str:
 
 
 def computing(precision: str, device: str) -> AbstractContextManager[Any]:
-    """The context of a forward pass in `precision`, as `chosen` returned it. Backward passes follow by themselves."""
+    """The context of a forward pass in `precision`, as returned by `chosen`. The backward pass follows by itself."""
     if precision == FLOAT32:
         return nullcontext()
     mixed: AbstractContextManager[Any] = torch.autocast(device, torch.bfloat16)
@@ -40,10 +40,10 @@ def computing(precision: str, device: str) -> AbstractContextManager[Any]:
 
 @contextmanager
 def reproducible(device: str) -> Iterator[None]:
-    """On CUDA, kernels that give the same bits every time where there are such, and float32 without TF32.
+    """On CUDA: kernels that give the same bits every time, if an operator has one, and float32 without TF32.
 
-    Nothing on a CPU, whose kernels do so anyway. It must begin before the process's first product on CUDA: cuBLAS reads
-    its setting only once. An operator that has no such kernel computes with the one it has.
+    On a CPU it does nothing, because CPU kernels are reproducible anyway. It must be entered before the process's first
+    product on CUDA, because cuBLAS reads its setting only once. Operators without such a kernel use the one they have.
     """
     if device != "cuda":
         yield

@@ -1,4 +1,4 @@
-"""What of a model's outputs a loss reads: tokens that only fill up rows are no part of it, and some are pooled."""
+"""What a loss reads of a model's outputs: padding tokens do not count, and token embeddings are pooled if asked for."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from apps.agents.contracts.text import ATTENTION_MASK
 
 @dataclass(frozen=True)
 class Reading:
-    """As the evaluation reads outputs (`apps.agents.evaluation.metrics.judged`), for tensors with gradients."""
+    """Reads outputs as the evaluation does (`apps.agents.evaluation.metrics.judged`), but keeps gradients."""
 
     judged: int
-    """The place of the output that predictions are read from."""
+    """The index of the output that predictions are read from."""
     pooling: str = "none"
-    """How its token embeddings [N, tokens, size] become one: `none`, `first`, or `mean`."""
+    """How its token embeddings [N, tokens, size] are reduced to one: `none`, `first`, or `mean`."""
 
     def __call__(self, outputs: list[Tensor], tensors: Mapping[str, Tensor]) -> list[Tensor]:
-        """The outputs in their order. `tensors` are the inputs, among which the mask is 0 for what fills up rows."""
+        """The outputs in their order. `tensors` are the inputs; the attention mask among them is 0 for padding."""
         mask = tensors.get(ATTENTION_MASK)
         return [
             self._pooled(one, mask) if place == self.judged else _cleared(one, mask)
@@ -43,7 +43,7 @@ class Reading:
 
 
 def _cleared(output: Tensor, mask: Tensor | None) -> Tensor:
-    """Zeros at the tokens that fill up rows, in outputs of tokens [N, tokens, size]."""
+    """Zeros at padding tokens, in outputs of the shape [N, tokens, size]."""
     if mask is None or output.ndim != 3 or output.shape[:2] != mask.shape:
         return output
     return torch.where(mask[:, :, None].bool(), output, 0.0)

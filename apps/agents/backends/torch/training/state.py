@@ -1,7 +1,7 @@
-"""Where a training stands: all that is needed to go on from there as if nothing had happened.
+"""The state of a training: everything that is needed to continue as if nothing had happened.
 
-What is drawn at random is drawn from the seed and the step's number, so the step is the sampler's and the generators'
-whole state; the place on the schedule is the rate's.
+Random numbers depend on the seed and the number of the step only, so that number is the whole state of the sampler and
+of the generators. The learning rate depends on the place in the schedule only.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ class Checkpoint:
     best: Weights
     optimizer: dict[str, Any]
     answers: Weights
-    """What the teacher has said."""
+    """The teacher's answers so far."""
 
 
 def write_checkpoint(file: Path, kept: Checkpoint) -> None:
-    """Write all of a training's state to `file`."""
+    """Write the whole state of a training to `file`."""
     torch.save({**kept.__dict__, "state": asdict(kept.state)}, file)
 
 
 def read_checkpoint(file: Path) -> Checkpoint:
-    """What `write_checkpoint` wrote, in main memory. Nothing but tensors and numbers is unpickled."""
+    """What `write_checkpoint` wrote, in main memory. Only tensors and numbers are unpickled."""
     kept = torch.load(file, map_location="cpu", weights_only=True)
     return Checkpoint(State(**kept["state"]), kept["model"], kept["best"], kept["optimizer"], kept["answers"])
 

@@ -20,13 +20,13 @@ from apps.agents.techniques.training.recipe import Recipe
 
 SMALLEST_SCALE = 1e-4
 _USUAL = 3.0
-"""Trained weights are as small as a third of what they began with."""
+"""Trained weights may be as small as a third of their initial size."""
 _STEPS_OF_A_SEED = 1_000_003
 
 
 @dataclass
 class Stepper:
-    """Makes steps and checks; it keeps nothing from one to the next but what model and optimizer hold."""
+    """Makes steps and checks. All state from one step to the next is in the model and the optimizer."""
 
     model: TorchModel
     teacher: Teacher | None
@@ -35,14 +35,14 @@ class Stepper:
     optimizer: torch.optim.Optimizer
     recipe: Recipe
     hold: Callable[[], None] | None = None
-    """Puts back, after each step, what must not be learned away."""
+    """Restores, after each step, what training must not change."""
     reading: Reading = field(default_factory=lambda: Reading(0))
-    """What the loss reads; the teacher's answers are read in the same way."""
+    """What the loss reads, of the model's outputs and of the teacher's."""
     dropout: bool = True
-    """Off where the original's outputs are all that is learned: they are the same each time, and need no noise."""
+    """Off if the original's outputs are the only target: they are the same each time, so noise does not help."""
 
     def step(self, number: int, rate: float) -> float:
-        """Step `number` at this learning rate: its loss. What it draws depends on the seed and the number alone."""
+        """Makes step `number` at this learning rate and returns its loss. Random draws depend on seed and number."""
         torch.manual_seed(self.recipe.seed * _STEPS_OF_A_SEED + number)
         batch = self.examples.batch(number)
         tensors = augmented(batch.tensors, self.recipe.shift, mirror=self.recipe.mirror)
@@ -61,7 +61,7 @@ class Stepper:
         return float(loss.detach())
 
     def check(self) -> float:
-        """The mean loss of the held-out examples, in evaluation mode and in float32, as the model is handed over."""
+        """The mean loss of the held-out examples, in evaluation mode and in float32, as the model will be delivered."""
         self.model.module.eval()
         losses, counts = [], []
         with torch.no_grad():
@@ -72,7 +72,7 @@ class Stepper:
         return total / max(1, sum(counts))
 
     def _loss(self, batch: Batch, *, mixed: bool = False) -> torch.Tensor:
-        """In float32; the outputs that it reads come from the recipe's precision if it is `mixed`."""
+        """In float32. With `mixed`, the outputs are computed in the recipe's precision."""
         wanted = self.teacher.outputs(batch) if self.teacher is not None else None
         with computing(self.recipe.precision, self.examples.device) if mixed else nullcontext():
             given = self.reading(self.model.call(batch.tensors), batch.tensors)
@@ -80,9 +80,9 @@ class Stepper:
 
 
 def optimizer_of(module: torch.nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimizer over every float parameter, each at its own rate; norms and biases do not decay.
+    """The recipe's optimizer for all float parameters, each with its own rate. Norms and biases do not decay.
 
-    Weights of one rate are one group: on CUDA a group is a few launches of kernels, however many weights it has.
+    Weights with the same rate are one group: on CUDA a group takes a few kernel launches, however many weights it has.
     """
     alike: dict[tuple[float, float], list[torch.Tensor]] = {}
     for weight in module.parameters():
@@ -96,9 +96,9 @@ def optimizer_of(module: torch.nn.Module, recipe: Recipe) -> torch.optim.Optimiz
 
 
 def scale_of(weight: torch.Tensor) -> float:
-    """The weight's rate as a share of the recipe's, 0 to 1: less for weights far smaller than an initialization makes.
+    """The weight's rate as a share of the recipe's, 0 to 1: lower for weights much smaller than initial ones are.
 
-    Those of a first layer that takes raw pixels are: Adam's steps do not shrink with the weights, and would undo them.
+    Those of a first layer that reads raw pixels are: Adam's steps do not shrink with the weights, and would ruin them.
     The rate is relative to the weights' size as in Shazeer and Stern 2018, https://arxiv.org/abs/1804.04235, section 8.
     """
     if weight.ndim <= 1:

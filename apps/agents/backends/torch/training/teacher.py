@@ -1,8 +1,8 @@
-"""The original as a teacher, which is asked about each example once where its answers can be kept.
+"""The original as a teacher, which runs only once per example if its answers can be kept.
 
-A pruned network is much faster than its original, so that from the second pass on nearly all of the time would go into
-asking again. Answers are kept where examples come as they are and the loss reads one output of a few numbers an
-example; they are part of a checkpoint, so that a training that goes on meets the same bits.
+A pruned network is much faster than its original, so from the second pass on the teacher would take nearly all of the
+time. Answers are kept if examples are not augmented, and if the loss reads one output of a few numbers per example.
+They are part of a checkpoint, so a resumed training sees the same bits.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from apps.agents.backends.torch.training.examples import Batch
 
 Asked = Callable[[dict[str, torch.Tensor]], list[torch.Tensor]]
-"""The original's outputs for a batch, in its order."""
+"""The original's outputs for a batch, in the model's order."""
 MOST_KEPT_BYTES = 64 * 1024 * 1024
 
 
@@ -23,15 +23,15 @@ MOST_KEPT_BYTES = 64 * 1024 * 1024
 class Teacher:
     ask: Asked
     judged: int
-    """The place of the output that the loss reads."""
+    """The index of the output that the loss reads."""
     examples: int
-    """In the training part: places in it are what answers are kept by."""
+    """Number of examples in the training part. Answers are kept by place in it."""
     keeps: bool = False
     kept: dict[str, torch.Tensor] = field(default_factory=dict)
     """`answers` [examples, …] and `known` [examples]; empty before the first answer."""
 
     def outputs(self, batch: Batch) -> list[torch.Tensor]:
-        """The original's outputs for a batch; of those that the loss does not read only the place is filled."""
+        """The original's outputs for a batch. Outputs that the loss does not read may be placeholders."""
         if not self.keeps:
             return self._asked(batch)
         places = torch.from_numpy(batch.places)

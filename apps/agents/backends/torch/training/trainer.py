@@ -21,7 +21,7 @@ from apps.agents.techniques.training.state import State
 
 @dataclass
 class TorchLearner:
-    """Steps and checks are the stepper's; weights are state dicts."""
+    """Steps and checks are made by `stepper`. Weights are state dicts."""
 
     stepper: Stepper
     _fresh: dict[str, Any] = field(init=False)
@@ -72,16 +72,16 @@ class TorchLearner:
 
 @dataclass
 class Trainer:
-    """One training of `stepper`'s model, in place; `scratch` takes checkpoints on their way."""
+    """One training of `stepper`'s model, in place. Checkpoints are written to `scratch` first."""
 
     stepper: Stepper
     context: Context
     scratch: Path
     label: str
-    """The technique's, for errors."""
+    """The technique's label, for errors."""
     clock: Callable[[], float] = time.monotonic
 
     def run(self) -> State:
-        """As `apps.agents.techniques.training.trainer.Trainer.run`."""
+        """See `apps.agents.techniques.training.trainer.Trainer.run`."""
         learner = TorchLearner(self.stepper)
         return trainer.Trainer(learner, self.context, self.scratch, self.label, self.clock).run()

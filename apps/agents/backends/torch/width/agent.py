@@ -1,4 +1,4 @@
-"""Narrower transformers as a technique: what is cut, how it is mended, and what shows it."""
+"""Narrower transformers as a technique: finds what can be cut, narrows it, and compares the result."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from apps.agents.backends.torch.width.blocks import FEATURES, HEADS, Block, Kind
 from apps.agents.backends.torch.width.counting import workload
 from apps.agents.backends.torch.width.cutting import SAME, cut, difference
 from apps.agents.backends.torch.width.expressing import Inexpressible, altered, outline_of
-from apps.agents.backends.torch.width.mending import Manner, Mending, Narrowed
+from apps.agents.backends.torch.width.narrowing import Manner, Narrowed, Narrowing
 from apps.agents.backends.torch.width.watching import Row, calls
 from apps.agents.contracts.context import Context
 from apps.agents.contracts.errors.techniques import TechniqueNotApplicable
@@ -54,13 +54,13 @@ class Target:
 
 
 class WidthPruning(PruningAgent):
-    """Narrows feed-forward blocks and attentions, and fits the layers that read them again by least squares."""
+    """Narrows feed-forward blocks and attentions, and fits the layers after them again by least squares."""
 
     folder: TransformersFolder
     targets: tuple[Target, ...]
 
     def check(self, assignment: Assignment, context: Context) -> None:
-        """Also finds what can be cut. Raises `TechniqueNotApplicable` with the reason where it cannot."""
+        """Also finds what can be cut. Raises `TechniqueNotApplicable` with the reason if nothing can."""
         super().check(assignment, context)
         self.folder = TransformersFolder(open_model(assignment.model, assignment.scratch).path)
         what = assignment.parameters["what"]
@@ -90,7 +90,7 @@ class WidthPruning(PruningAgent):
         with library_at_work(label, assignment.seed):
             blocks = self._in_order(original, rows[0], label)
             student = copy.deepcopy(original)
-            found = self._narrowed(Mending(original, student, rows, _manner(assignment)), blocks, context)
+            found = self._narrowed(Narrowing(original, student, rows, _manner(assignment)), blocks, context)
             made = self._smaller(student, [(block, one) for (block, _), one in zip(blocks, found, strict=True)], label)
             self._compare(student, made, rows[:COMPARED], label)
         context.progress(0.97, "saving")
@@ -109,7 +109,7 @@ class WidthPruning(PruningAgent):
             architecture = self.folder.model_class.__name__
             reason = f"{architecture} cannot lose {_NAMES[name]}: {error}"
             if name == HEADS:
-                reason += '. Choose "feed-forward", which needs no other number of heads'
+                reason += '. Choose "feed-forward", which keeps the number of heads'
             raise TechniqueNotApplicable(technique=label, reason=reason) from error
 
     def _cut_outline(self) -> PreTrainedModel:
@@ -117,11 +117,11 @@ class WidthPruning(PruningAgent):
 
     @property
     def _numbers(self) -> dict[str, object]:
-        """What changes in the configuration."""
+        """The new numbers in the configuration."""
         return {name: value for target in self.targets for name, value in target.kind.numbers(target.count).items()}
 
     def _tokens(self, assignment: Assignment) -> int:
-        """Of the first calibration example; 1 for a model that does not take tokens."""
+        """Tokens of the first calibration example; 1 if the model does not take tokens."""
         feeds = next(assignment.batches(1, 1))
         return int(feeds["input_ids"].shape[1]) if "input_ids" in feeds else 1
 
@@ -137,11 +137,11 @@ class WidthPruning(PruningAgent):
             raise TechniqueNotApplicable(technique=label, reason=reason)
         return [found[name] for name in order]
 
-    def _narrowed(self, mending: Mending, blocks: Sequence[tuple[Block, int]], context: Context) -> list[Narrowed]:
+    def _narrowed(self, narrowing: Narrowing, blocks: Sequence[tuple[Block, int]], context: Context) -> list[Narrowed]:
         found = []
         for number, (block, count) in enumerate(blocks):
             context.progress(0.05 + 0.9 * number / len(blocks), f"narrowing {block.reader}")
-            found.append(mending.narrow(block, count))
+            found.append(narrowing.narrow(block, count))
         return found
 
     def _smaller(self, student: PreTrainedModel, kept: Sequence[tuple[Block, Narrowed]], label: str) -> PreTrainedModel:
@@ -152,11 +152,11 @@ class WidthPruning(PruningAgent):
             raise TechniqueNotApplicable(technique=label, reason=reason) from error
 
     def _compare(self, student: PreTrainedModel, made: PreTrainedModel, rows: Sequence[Row], label: str) -> None:
-        """Raise `TechniqueNotApplicable` if the model without the units is not the one that does not read them."""
+        """Raise `TechniqueNotApplicable` if the smaller model differs from the one that ignores the removed units."""
         if (change := difference(student, made, rows)) > SAME:
             reason = (
-                f"without them its outputs differ by {change:.2g} of the largest from those of the model that "
-                "only does not read them: something else depends on what was to be removed"
+                f"its outputs differ by {change:.2g} of the largest from those of a model that only ignores what was "
+                "to be removed, so something else depends on it"
             )
             raise TechniqueNotApplicable(technique=label, reason=reason)
 
@@ -174,7 +174,7 @@ _NAMES = {FEATURES: "features of feed-forward blocks", HEADS: "heads of attentio
 
 
 def _count(kind: Kind, removed: float, multiple: int, config: PretrainedConfig) -> int:
-    """The number of units nearest to the share that stays, among those that the configuration takes."""
+    """The number of units nearest to the remaining share, among those that the configuration accepts."""
     wanted = (1 - removed) * kind.units
     choices = sorted(range(multiple, kind.units, multiple), key=lambda units: (abs(units - wanted), units))
     for units in choices:

@@ -1,4 +1,4 @@
-"""Which layers lose features together: those that make them, and the one that reads them.
+"""Which layers lose features together: the layers that make them, and the layer that reads them.
 
 A block is a feed-forward block or an attention. Its units, single features or groups of heads, are removed from the
 rows of the makers and the columns of the reader.
@@ -31,24 +31,24 @@ FEATURES, HEADS = "feed-forward", "heads"
 
 @dataclass(frozen=True)
 class Kind:
-    """One number of the configuration: how many units each block of a kind has."""
+    """A number in the configuration: how many units each block of a kind has."""
 
     name: str
     """`feed-forward` or `heads`."""
     units: int
     numbers: Callable[[int], Mapping[str, Any]]
-    """The configuration's numbers for so many units."""
+    """The configuration's numbers for a given number of units."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """Names of linear layers. A unit has `sizes[name]` features in a row of neighbours, in the order of the units."""
+    """Names of linear layers. In layer `name`, a unit is `sizes[name]` neighbouring features."""
 
     kind: Kind
     reader: str
     makers: tuple[str, ...]
     sizes: Mapping[str, int]
-    """Features per unit, of each layer."""
+    """Features per unit by the name of the layer."""
 
 
 def feed_forward(outline: PreTrainedModel, config: PretrainedConfig) -> tuple[Kind, list[Block]]:
@@ -75,14 +75,14 @@ def _named(name: str, units: int) -> dict[str, int]:
 
 
 def _axes(outline: PreTrainedModel, config: PretrainedConfig, kind: Kind, fewer: int) -> list[Axis]:
-    """What follows where blocks have `fewer` units."""
+    """The axes that change if blocks have `fewer` units."""
     return axes_that_follow(type(outline), config, altered(config, kind.numbers(fewer)))
 
 
 def _blocks(
     outline: PreTrainedModel, kind: Kind, axes: Sequence[Axis], fewer: int, sizes: Mapping[int, int]
 ) -> list[Block]:
-    """`axes` are those that followed `fewer` units; `sizes` has the features per unit, by the size of an axis."""
+    """`axes` are those that changed with `fewer` units; `sizes` has the features per unit by the size of an axis."""
     layers = {name: part for name, part in outline.named_modules() if type(part) is nn.Linear}
     _refuse_others(axes, layers, sizes, fewer)
     makers, readers = (_layers_with(axes, place) for place in (0, 1))
@@ -91,7 +91,7 @@ def _blocks(
 
 
 def _refuse_others(axes: Sequence[Axis], layers: Mapping[str, nn.Linear], sizes: Mapping[int, int], fewer: int) -> None:
-    """Only weights and biases of linear layers can be followed, and each only once."""
+    """Only weights and biases of linear layers can be followed, each along one axis."""
     strange = [
         axis.tensor
         for axis in axes
@@ -103,7 +103,7 @@ def _refuse_others(axes: Sequence[Axis], layers: Mapping[str, nn.Linear], sizes:
 
 
 def _layers_with(axes: Sequence[Axis], place: int) -> dict[str, int]:
-    """The layers whose weights follow on this axis, with its size."""
+    """The layers whose weights change along this axis, with its size."""
     found = {}
     for axis in axes:
         layer, _, part = axis.tensor.rpartition(".")
@@ -123,7 +123,7 @@ def _refuse_shared(outline: PreTrainedModel, layers: Sequence[str]) -> None:
 
 
 def _paired(makers: Mapping[str, int], readers: Mapping[str, int]) -> list[tuple[dict[str, int], dict[str, int]]]:
-    """Makers and reader of each layer of the model: those below the same number."""
+    """Makers and reader of each block: the layers with the same number in their names."""
     layers: dict[str, tuple[dict[str, int], dict[str, int]]] = {}
     for place, group in enumerate((makers, readers)):
         for name, size in group.items():
@@ -131,8 +131,8 @@ def _paired(makers: Mapping[str, int], readers: Mapping[str, int]) -> list[tuple
     for key, (made, read) in layers.items():
         if not made or len(read) != 1:
             raise Inexpressible(
-                f"in {key or 'it'} there are {len(read)} layers that read the features of {len(made)} others, "
-                "where one is expected"
+                f"in {key or 'it'} {len(read)} layers read the features of {len(made)} others; exactly one reader is "
+                "expected"
             )
     return list(layers.values())
 

@@ -9,10 +9,10 @@ from apps.agents.techniques.pruning import Workload
 
 
 def workload(outline: PreTrainedModel, tokens: int) -> Workload:
-    """Multiply-accumulates of the linear layers for one example of so many `tokens`.
+    """Multiply-accumulates of the linear layers for one example with this number of `tokens`.
 
-    Products of computed matrices, those of attention, do not count. For an input that is not made of tokens, `tokens`
-    is 1, and only shares of the work mean anything.
+    The matrix products inside attention do not count. For inputs other than tokens, `tokens` is 1, and only shares of
+    the work are meaningful.
     """
     linear = sum(part.weight.numel() for part in outline.modules() if isinstance(part, nn.Linear))
     return Workload(tokens * linear, sum(weight.numel() for weight in outline.parameters()))

@@ -1,4 +1,4 @@
-"""The smaller model: built from a configuration with the new numbers, with the weights that stay."""
+"""Builds the smaller model from a configuration with the new numbers and from the remaining weights."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from apps.agents.backends.torch.width.selection import Units, features_of
 from apps.agents.backends.torch.width.watching import Row
 
 SAME = 1e-4
-"""Of the largest number: the cut model adds the same numbers without the zeros, in another order."""
+"""The largest difference, as a share of the largest number: the smaller model adds the same terms in another order."""
 
 
 def cut(student: PreTrainedModel, numbers: Mapping[str, Any], kept: Sequence[tuple[Block, Units]]) -> PreTrainedModel:
-    """`student`, which does not read the units that go, without them.
+    """`student`, which already ignores all units that are not `kept`, without them.
 
-    `numbers` are the configuration's new ones. Raises `Inexpressible`.
+    `numbers` are the new ones of the configuration. Raises `Inexpressible`.
     """
     made = type(student)(altered(student.config, numbers))
     made.load_state_dict(_sliced(student.state_dict(), kept))

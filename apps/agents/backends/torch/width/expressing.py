@@ -1,4 +1,4 @@
-"""What a model's configuration can say about its widths, found by building its outline with other numbers.
+"""What a model's configuration can express about its widths, found by building its outline with other numbers.
 
 No architecture is named here. A weight follows a number of the configuration if its shape changes with it.
 """
@@ -14,14 +14,14 @@ import torch
 from transformers import PretrainedConfig, PreTrainedModel
 
 FEED_FORWARD = ("intermediate_size", "ffn_dim", "hidden_dim")
-"""Names of the width of feed-forward blocks: of most, of OPT, of DistilBERT."""
+"""Names of the width of feed-forward blocks: in most models, in OPT, in DistilBERT."""
 HEADS, KEY_HEADS, HEAD_WIDTH = "num_attention_heads", "num_key_value_heads", "head_dim"
 
 Shape = tuple[int, ...]
 
 
 class Inexpressible(Exception):
-    """Why the configuration cannot say it, as a clause."""
+    """Why the configuration cannot express the change, as a clause."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def feed_forward_widths(config: PretrainedConfig) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class HeadCounts:
-    """Heads, and groups of them: the heads of a group share a key and a value, and go together."""
+    """Heads and their groups: the heads of a group share a key and a value, and are removed together."""
 
     heads: int
     groups: int
@@ -55,17 +55,17 @@ class HeadCounts:
         return self.heads // self.groups
 
     def with_groups(self, groups: int) -> Mapping[str, int]:
-        """The numbers of a configuration with so many groups."""
+        """The configuration's numbers for this number of groups."""
         return {HEADS: groups * self.in_group, KEY_HEADS: groups, HEAD_WIDTH: self.width}
 
 
 def head_counts(config: PretrainedConfig) -> HeadCounts:
-    """Raises `Inexpressible` where the width of a head follows from the number of heads, as in BERT."""
+    """Raises `Inexpressible` if the width of a head follows from the number of heads, as in BERT."""
     heads, width = getattr(config, HEADS, None), getattr(config, HEAD_WIDTH, None)
     if not isinstance(heads, int) or not isinstance(width, int):
         raise Inexpressible(
             f"its configuration has no {HEAD_WIDTH}: the number of heads times their width must be the hidden size, "
-            "so fewer heads would be wider ones"
+            "so fewer heads would be wider"
         )
     groups = getattr(config, KEY_HEADS, None) or heads
     if groups < 2:
@@ -74,12 +74,12 @@ def head_counts(config: PretrainedConfig) -> HeadCounts:
 
 
 def altered(config: PretrainedConfig, numbers: Mapping[str, Any]) -> PretrainedConfig:
-    """A copy with other numbers, checked by the library as when it is loaded. Raises `Inexpressible`."""
+    """A copy with other numbers, checked by the library as on loading. Raises `Inexpressible`."""
     try:
         made: PretrainedConfig = type(config).from_dict({**deepcopy(config.to_dict()), **numbers})
-    except Exception as error:  # Whatever the library's checks raise.
-        said = ", ".join(f"{name} {value}" for name, value in numbers.items())
-        raise Inexpressible(f"transformers does not accept {said} ({_brief(error)})") from error
+    except Exception as error:  # The library's checks raise exceptions of any kind.
+        asked = ", ".join(f"{name} {value}" for name, value in numbers.items())
+        raise Inexpressible(f"transformers does not accept {asked} ({_brief(error)})") from error
     if ignored := [name for name, value in numbers.items() if getattr(made, name, None) != value]:
         raise Inexpressible(f"its configuration ignores {', '.join(ignored)}")
     return made
@@ -91,10 +91,10 @@ def axes_that_follow(
     """The axes whose sizes differ between the two configurations. Raises `Inexpressible` if other things differ."""
     try:
         old, new = shapes(model_class, config), shapes(model_class, other)
-    except Exception as error:  # The library may raise anything for numbers that it does not expect.
+    except Exception as error:  # The library may raise anything for unexpected numbers.
         raise Inexpressible(f"the model cannot be built with other numbers ({_brief(error)})") from error
     if old.keys() != new.keys() or any(len(old[name]) != len(new[name]) for name in old):
-        raise Inexpressible("with other numbers it has other weights")
+        raise Inexpressible("with other numbers it has different weights")
     return [
         Axis(name, place, before, after)
         for name in old
@@ -104,12 +104,12 @@ def axes_that_follow(
 
 
 def shapes(model_class: type[PreTrainedModel], config: PretrainedConfig) -> dict[str, Shape]:
-    """Of every stored tensor, by name."""
+    """The shapes of all stored tensors by name."""
     return {name: tuple(tensor.shape) for name, tensor in outline_of(model_class, config).state_dict().items()}
 
 
 def outline_of(model_class: type[PreTrainedModel], config: PretrainedConfig) -> PreTrainedModel:
-    """The model without numbers."""
+    """The model with shapes but without values."""
     with torch.device("meta"):
         return model_class(deepcopy(config))
 

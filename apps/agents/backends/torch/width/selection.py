@@ -1,8 +1,8 @@
-"""Which units of a block go: those whose loss the others make up for best.
+"""Which units of a block are removed: those that the others can compensate for best.
 
 Structured optimal brain surgeon, as in ZipLM (Kurtic et al. 2023, https://arxiv.org/abs/2302.04089): with the inverse P
-of the covariance of what a layer reads, the output's error when the features U go and all others are fitted again is
-tr(W_U (P_UU)⁻¹ W_Uᵀ). The cheapest units go first, and W and P follow each time.
+of the covariance of what a layer reads, the output's error without the features U, and with all others fitted again, is
+tr(W_U (P_UU)⁻¹ W_Uᵀ). The cheapest units are removed first, and W and P are updated each time.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from apps.agents.measuring.statistics.moments import Matrix
 RECONSTRUCTION, VARIANCE = "reconstruction", "variance"
 IMPORTANCES = (RECONSTRUCTION, VARIANCE)
 STEPS = 32
-"""Rounds of removal, at most: units of a round go together, judged as if each went alone."""
+"""The most rounds of removal. Units of a round are removed together, but judged as if each were removed alone."""
 _FLOOR = 1e-9
 
 Units = NDArray[np.int64]
@@ -42,12 +42,12 @@ def kept_units(gram: Matrix, weight: Matrix, size: int, count: int, ridge: float
 
 
 def features_of(units: Units, size: int) -> Units:
-    """The places of the features of `units`, unit by unit."""
+    """The indices of the features of `units`, unit by unit."""
     return np.asarray((units[:, None] * size + np.arange(size)).reshape(-1), np.int64)
 
 
 def _errors(inverse: Matrix, weight: Matrix, size: int) -> Matrix:
-    """[units]: the error of the output without each unit, all others fitted again."""
+    """[units]: the output's error without each unit, with all others fitted again."""
     if size == 1:
         return np.asarray(np.square(weight).sum(0) / np.diag(inverse), np.float64)
     units = len(inverse) // size
@@ -57,7 +57,7 @@ def _errors(inverse: Matrix, weight: Matrix, size: int) -> Matrix:
 
 
 def _without(inverse: Matrix, weight: Matrix, going: Units) -> tuple[Matrix, Matrix]:
-    """Inverse and weight of the features that stay, after those that go were regressed out."""
+    """Inverse and weight of the remaining features, after those in `going` were regressed out."""
     staying = np.setdiff1d(np.arange(len(inverse)), going)
     rows = inverse[np.ix_(going, staying)]
     made_up = np.linalg.solve(inverse[np.ix_(going, going)], rows)

@@ -1,4 +1,4 @@
-"""What a layer reads, and the sum that its output goes into, from runs that end there."""
+"""Records what a layer reads, and the sum that includes its output, in runs that end there."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class _Seen(Exception):
 
 @dataclass
 class Sight:
-    """Of one run, rows by features: what the layer read and gave, and what entered the next norm."""
+    """From one run, as [rows, features]: what the layer read, what it gave, and what the next norm read."""
 
     read: Tensor
     given: Tensor
@@ -32,8 +32,8 @@ class Sight:
 class Watcher:
     """Watches the linear layer `reader` of `module`.
 
-    The next norm behind it, before or after the addition in all known transformers, reads the sum of the layer's output
-    and the residual branch. Where the output does not enter it as it is, the output itself counts as the sum.
+    In all known transformers, the next norm reads the sum of the layer's output and the residual branch. If a norm does
+    not read the output unchanged, the output itself counts as the sum.
     """
 
     module: nn.Module
@@ -42,7 +42,7 @@ class Watcher:
     _found: dict[str, Tensor] = field(default_factory=dict)
 
     def see(self, row: Row, *, silenced: bool = False) -> Sight:
-        """`silenced` puts zeros in place of the layer's output."""
+        """`silenced` replaces the layer's output by zeros."""
         self._found = {}
         with torch.inference_mode(), self._hooked(silenced), suppress(_Seen):
             self.module(**row)
@@ -85,7 +85,7 @@ class Watcher:
 
 
 def norms(module: nn.Module, width: int) -> list[nn.Module]:
-    """The norms over so many features."""
+    """The norms over this number of features."""
     return [
         part
         for part in module.modules()
@@ -96,7 +96,7 @@ def norms(module: nn.Module, width: int) -> list[nn.Module]:
 
 
 def calls(module: nn.Module, names: Sequence[str], row: Row) -> list[str]:
-    """The layers `names` in the order in which they run, each as often as it does."""
+    """The layers `names` in the order in which they run, each as often as it runs."""
     order: list[str] = []
 
     def tell(name: str) -> Any:

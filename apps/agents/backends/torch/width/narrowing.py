@@ -1,7 +1,7 @@
-"""Units are chosen and the layers that read them fitted again, block after block, in the order of the model.
+"""Chooses units, and fits the layers that read them again, block by block in the order of the model.
 
-Nothing is cut yet: a removed unit gets zeros where it is read. The model keeps its shapes, so that any architecture
-runs, and the cut model can be compared with it.
+Nothing is cut yet: the weights that read a removed unit become zero. The model keeps its shapes, so any architecture
+still runs, and the smaller model can be compared with it.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from apps.agents.measuring.statistics.least_squares import fit
 from apps.agents.measuring.statistics.moments import Moments
 
 PORTION = 32
-"""Examples whose rows are multiplied together."""
+"""Examples per matrix product of the moments."""
 
 
 @dataclass(frozen=True)
 class Manner:
-    """How units are chosen, and whether what stays is fitted again."""
+    """How units are chosen, and whether layers are fitted again."""
 
     importance: str
     compensate: bool
@@ -34,18 +34,18 @@ class Manner:
 
 @dataclass(frozen=True)
 class Narrowed:
-    """What was done to one block."""
+    """The result for one block."""
 
     reader: str
     kept: Units
     error_before: float | None = None
-    """The share of the output's variance that is missed with the kept weights as they were; `None` without a fit."""
+    """The share of the output's variance that is lost with the old weights; `None` without a fit."""
     error: float | None = None
 
 
 @dataclass(frozen=True)
-class Mending:
-    """Narrows the blocks of `student`, a copy of `original`, which it changes. Rows are those of calibration."""
+class Narrowing:
+    """Narrows the blocks of `student`, a copy of `original`, in place. `rows` are calibration examples."""
 
     original: nn.Module
     student: nn.Module
@@ -53,7 +53,7 @@ class Mending:
     manner: Manner
 
     def narrow(self, block: Block, count: int) -> Narrowed:
-        """Keep `count` units of `block`, whose earlier blocks are narrowed already."""
+        """Keep `count` units of `block`. The blocks before it must have been narrowed already."""
         layer = self.student.get_submodule(block.reader)
         assert isinstance(layer, nn.Linear)
         moments = self._moments(block) if layer.bias is not None else self._moments(block).about_zero()
@@ -69,9 +69,9 @@ class Mending:
         return Narrowed(block.reader, units, fitted.error_before, fitted.error)
 
     def _moments(self, block: Block) -> Moments:
-        """Of what the student's layer reads, and what it should give.
+        """The moments of the inputs of the student's layer and of its targets.
 
-        The target is the original's sum behind the layer less what the student's other branch gives.
+        The target is the original's sum after the layer, minus the student's other branch.
         """
         student, original = (Watcher(module, block.reader) for module in (self.student, self.original))
         student.settle(self.rows[0])
@@ -91,7 +91,7 @@ def _portions(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
 
 
 def _keep(layer: nn.Linear, places: Units, weight: np.ndarray, bias: np.ndarray | None) -> None:
-    """Zeros in all other columns."""
+    """Give the layer `weight` in the columns `places`, and zeros in all others."""
     whole = np.zeros(tuple(layer.weight.shape))
     whole[:, places] = weight
     with torch.no_grad():
