@@ -39,6 +39,7 @@ STATIC, DYNAMIC, BLOCKS, FLOAT16, GRAPH = (
     "onnx-graph",
 )
 PRUNE = "onnx-prune"
+WIDTH = "torch-prune-width"
 EXPORT, BITSANDBYTES, GPTQ, AWQ, NEAREST, AUTOAWQ, HALF, WEIGHT_ONLY, SMOOTH = (
     "onnx-export",
     "torch-bitsandbytes",
@@ -337,7 +338,7 @@ class InMemoryPipeline:
     parallelism: int = 1
     seed: int = 0
     libraries: tuple[str, ...] = ()
-    disabled: tuple[str, ...] = (PRUNE,)
+    disabled: tuple[str, ...] = (PRUNE, WIDTH)
     """By default what is tried after everything else: most tests are about the search before it."""
     specs: Mapping[str, TechniqueSpec] = field(default_factory=catalogue)
     limit: int = 400
