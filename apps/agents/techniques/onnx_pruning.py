@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from apps.agents.contracts.formats import Format
 from apps.agents.techniques.knowledge.onnx_pruning import STRUCTURED
-from apps.agents.techniques.parameters import CALIBRATION_EXAMPLES, SPEED_PARAMETERS
+from apps.agents.techniques.parameters import CALIBRATION_EXAMPLES, CHANNELS, RIDGE, SPEED_PARAMETERS
 from apps.agents.techniques.spec import Expectation, Family, ParameterSpec, Risk, TechniqueSpec
 
 _PARAMETERS = (
@@ -26,38 +26,9 @@ _PARAMETERS = (
         search=(8, 16),
         help="Channels are cut so that each layer keeps a multiple of this number. ONNX Runtime is fast with 16.",
     ),
-    ParameterSpec(
-        name="importance",
-        kind="choice",
-        default="reconstruction",
-        choices=("reconstruction", "variance", "l2"),
-        help="Which channels stay: those that predict the others best, those that vary most, or those with the largest "
-        "weights.",
-    ),
-    ParameterSpec(
-        name="allocation",
-        kind="choice",
-        default="sensitivity",
-        choices=("sensitivity", "uniform"),
-        help="How the cut is distributed: by what the output loses without a layer's channels, or the same share for "
-        "all layers.",
-    ),
-    ParameterSpec(
-        name="compensate",
-        kind="boolean",
-        default=True,
-        help="Fit the layers after a cut again by least squares. Off: only cut.",
-    ),
+    *CHANNELS,
     CALIBRATION_EXAMPLES.model_copy(update={"default": 512}),
-    ParameterSpec(
-        name="ridge",
-        kind="number",
-        default=0.001,
-        minimum=0.0,
-        maximum=1.0,
-        help="How strongly fitted weights are held at their old values, as a share of the mean variance of a layer's "
-        "inputs.",
-    ),
+    RIDGE,
 )
 ONNX_PRUNING = TechniqueSpec(
     name="onnx-prune",

@@ -61,3 +61,37 @@ SPEED_PARAMETERS = (
         "for.",
     ),
 )
+RIDGE = ParameterSpec(
+    name="ridge",
+    kind="number",
+    default=0.001,
+    minimum=0.0,
+    maximum=1.0,
+    help="How strongly fitted weights are held at their old values, as a share of the mean variance of a layer's "
+    "inputs.",
+)
+CHANNELS = (
+    ParameterSpec(
+        name="importance",
+        kind="choice",
+        default="reconstruction",
+        choices=("reconstruction", "variance", "l2"),
+        help="Which channels stay: those that predict the others best, those that vary most, or those with the largest "
+        "weights.",
+    ),
+    ParameterSpec(
+        name="allocation",
+        kind="choice",
+        default="sensitivity",
+        choices=("sensitivity", "uniform"),
+        help="How the cut is distributed: by what the output loses without a layer's channels, or the same share for "
+        "all layers.",
+    ),
+    ParameterSpec(
+        name="compensate",
+        kind="boolean",
+        default=True,
+        help="Fit the layers after a cut again by least squares. Off: only cut.",
+    ),
+)
+"""How channels are chosen, and whether the layers after them are fitted again."""

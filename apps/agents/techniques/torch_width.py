@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from apps.agents.contracts.formats import Format
 from apps.agents.techniques.knowledge.torch_width import WIDTH
-from apps.agents.techniques.parameters import CALIBRATION_EXAMPLES
+from apps.agents.techniques.parameters import CALIBRATION_EXAMPLES, RIDGE
 from apps.agents.techniques.spec import Expectation, Family, ParameterSpec, Risk, TechniqueSpec
 
 _PARAMETERS = (
@@ -46,15 +46,7 @@ _PARAMETERS = (
         help="Fit the layers that read the units again by least squares. Off: only cut.",
     ),
     CALIBRATION_EXAMPLES.model_copy(update={"default": 256}),
-    ParameterSpec(
-        name="ridge",
-        kind="number",
-        default=0.001,
-        minimum=0.0,
-        maximum=1.0,
-        help="How strongly fitted weights are held at their old values, as a share of the mean variance of a layer's "
-        "inputs.",
-    ),
+    RIDGE,
 )
 TORCH_WIDTH = TechniqueSpec(
     name="torch-prune-width",

@@ -24,8 +24,6 @@ class Anatomy(ABC, Generic[AnyLayer]):
     uncut: tuple[Group, ...]
     work: Work
     """Multiply-accumulates."""
-    stored: Work
-    """The same for the numbers in kernels."""
     parameters: int
 
     @abstractmethod
@@ -52,8 +50,8 @@ class Anatomy(ABC, Generic[AnyLayer]):
         return {name: min(widths[name] for widths in found) for name in found[0]}
 
     def targets(self, parameters: Mapping[str, Any]) -> tuple[tuple[Work, float], ...]:
-        """Each work with the share to remove, from `macs_removed` and `weights_removed`."""
-        return (self.work, float(parameters["macs_removed"])), (self.stored, float(parameters["weights_removed"]))
+        """Each work with the share of it to remove."""
+        return ((self.work, float(parameters["macs_removed"])),)
 
     def kept(self, orders: Mapping[str, Ids], widths: Widths) -> Kept:
         """The channels that stay if each group keeps the first ones in its order."""

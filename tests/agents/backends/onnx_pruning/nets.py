@@ -11,7 +11,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, helper
 
-from apps.agents.backends.onnx.pruning.anatomy import Anatomy, anatomy_of
+from apps.agents.backends.onnx.pruning.anatomy import OnnxAnatomy, anatomy_of
 from tests.agents import graphs
 
 Array = NDArray[Any]
@@ -69,7 +69,7 @@ def pictures(count: int = 64, channels: int = 3) -> Array:
     return graphs.rng().normal(size=(count, channels, SIDE, SIDE)).astype(np.float32)
 
 
-def dissected(proto: ModelProto, folder: Path) -> Anatomy:
+def dissected(proto: ModelProto, folder: Path) -> OnnxAnatomy:
     """What pruning finds out about a graph, without folding it first."""
     model = graphs.save(proto, folder / "net.onnx")
     channels = proto.graph.input[0].type.tensor_type.shape.dim[1].dim_value

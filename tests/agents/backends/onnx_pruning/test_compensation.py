@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from onnx import ModelProto
 
-from apps.agents.backends.onnx.pruning.anatomy import Anatomy
+from apps.agents.backends.onnx.pruning.anatomy import OnnxAnatomy
 from apps.agents.backends.onnx.pruning.compensation import Compensation, FittedLayer
 from apps.agents.backends.onnx.pruning.flow import Flow
 from apps.agents.backends.onnx.pruning.order import Order
@@ -24,12 +24,12 @@ NOTHING_CUT = 1e-6
 TOLD: list[str] = []
 
 
-def _fitted(anatomy: Anatomy, kept: Kept, ridge: float = 1e-6) -> tuple[ModelProto, list[FittedLayer]]:
+def _fitted(anatomy: OnnxAnatomy, kept: Kept, ridge: float = 1e-6) -> tuple[ModelProto, list[FittedLayer]]:
     proto = cut(anatomy.trace, kept)
     return proto, Compensation(anatomy.trace, kept, proto, SEEN, ridge).run(lambda share, what: TOLD.append(what))
 
 
-def _error(anatomy: Anatomy, proto: ModelProto) -> float:
+def _error(anatomy: OnnxAnatomy, proto: ModelProto) -> float:
     """The energy of the outputs' change over that of the outputs, on pictures that nothing was fitted to."""
     fresh = np.random.default_rng(11).normal(size=(32, 3, SIDE, SIDE)).astype(np.float32)
     exact, changed = outputs(anatomy.trace.proto, fresh), outputs(proto, fresh)
@@ -61,7 +61,7 @@ def _summed(net: Net, wide: str) -> str:
 READERS = [_dense, _depthwise, _flattened, _normed, _summed]
 
 
-def _net(reader: Callable[[Net, str], str], folder: Path, *, twins: bool = False) -> Anatomy:
+def _net(reader: Callable[[Net, str], str], folder: Path, *, twins: bool = False) -> OnnxAnatomy:
     """A convolution of 8 channels, the last two of them twins of the first two if asked for, and what reads it."""
     net = Net()
     wide = net.add("Relu", "relu", [net.conv("wide", "x", 8)])

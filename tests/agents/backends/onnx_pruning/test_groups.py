@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 from onnx import checker, helper
 
-from apps.agents.backends.onnx.pruning.anatomy import Anatomy
+from apps.agents.backends.onnx.pruning.anatomy import OnnxAnatomy
 from apps.agents.backends.onnx.pruning.surgery import cut
 from apps.agents.techniques.channel_pruning.groups import Group, everything, without
 from tests.agents.backends.onnx_pruning.nets import SIDE, Net, dissected, outputs, pictures, widths
 
 
-def _group(anatomy: Anatomy, name: str) -> Group:
+def _group(anatomy: OnnxAnatomy, name: str) -> Group:
     return next(group for group in (*anatomy.cuttable, *anatomy.uncut) if group.name == name)
 
 
-def _without_first(anatomy: Anatomy, name: str, count: int = 2) -> dict[str, int]:
+def _without_first(anatomy: OnnxAnatomy, name: str, count: int = 2) -> dict[str, int]:
     """Widths after the first channels of a group were cut; the graph must pass the checker and run."""
     kept = without(anatomy.trace, everything(anatomy.trace), _group(anatomy, name).roots[:count])
     proto = cut(anatomy.trace, kept)

@@ -10,10 +10,10 @@ from onnx import ModelProto, checker, shape_inference
 
 from apps.agents.backends.onnx import files
 from apps.agents.backends.onnx.graph import library_words
-from apps.agents.backends.onnx.pruning.anatomy import Anatomy, examine
+from apps.agents.backends.onnx.pruning.anatomy import OnnxAnatomy, examine
 from apps.agents.backends.onnx.pruning.compensation import Compensation, FittedLayer
 from apps.agents.backends.onnx.pruning.flow import Flow
-from apps.agents.backends.onnx.pruning.plan import Choice, CutPlan, Planner
+from apps.agents.backends.onnx.pruning.plan import Choice, Planner
 from apps.agents.backends.onnx.pruning.surgery import cut
 from apps.agents.backends.onnx.saving import save_artifact
 from apps.agents.contracts.context import Context
@@ -21,6 +21,7 @@ from apps.agents.contracts.errors.techniques import TechniqueNotApplicable, Tech
 from apps.agents.contracts.reports.measurements import LatencyComparison
 from apps.agents.techniques.base import Applied, Assignment
 from apps.agents.techniques.channel_pruning.groups import why_nothing
+from apps.agents.techniques.channel_pruning.plan import CutPlan
 from apps.agents.techniques.pruning import PruningAgent, Reduction
 from apps.agents.techniques.speed_target import Found, SpeedGoal, SpeedSearch, time_beside
 
@@ -35,7 +36,7 @@ _LACK = 0.01
 class StructuredPruning(PruningAgent):
     """Cuts channels, and fits the layers after them again by least squares on calibration examples."""
 
-    _anatomy: Anatomy
+    _anatomy: OnnxAnatomy
     _plan: CutPlan
 
     def check(self, assignment: Assignment, context: Context) -> None:

@@ -5,76 +5,50 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from onnx import ModelProto
 
 from apps.agents.backends.onnx import files
 from apps.agents.backends.onnx.normalization import normalized
 from apps.agents.backends.onnx.pruning.rules import trace_channels
 from apps.agents.backends.onnx.pruning.surgery import sliced
-from apps.agents.backends.onnx.pruning.tracing import Shapes, Trace
+from apps.agents.backends.onnx.pruning.tracing import Layer, Shapes, Trace
 from apps.agents.backends.onnx.pruning.workload import costs_of, macs_of, workload
 from apps.agents.backends.onnx.workbench import fold
 from apps.agents.measuring.engine import Feeds
-from apps.agents.techniques.channel_pruning.allocation import Widths, Work, uniform, work_of
+from apps.agents.techniques.channel_pruning.allocation import uniform, work_of
+from apps.agents.techniques.channel_pruning.anatomy import Anatomy
 from apps.agents.techniques.channel_pruning.channels import Kept
-from apps.agents.techniques.channel_pruning.groups import (
-    Group,
-    everything,
-    groups_of,
-    is_cuttable,
-    why_nothing,
-    without,
-)
+from apps.agents.techniques.channel_pruning.groups import groups_of, is_cuttable, why_nothing
 from apps.agents.techniques.pruning import Workload
 
 
 @dataclass(frozen=True)
-class Anatomy:
+class OnnxAnatomy(Anatomy[Layer]):
     """A folded graph and the findings about it."""
 
     trace: Trace
-    cuttable: tuple[Group, ...]
-    uncut: tuple[Group, ...]
-    work: Work
-    parameters: int
 
-    @property
-    def whole(self) -> Workload:
-        """Before anything is cut."""
-        return self.left({group.name: group.width for group in self.cuttable}, everything(self.trace))
-
-    def left(self, widths: Widths, kept: Kept) -> Workload:
-        """The workload if the groups have these widths and these channels are kept."""
-        gone = sum(self.trace.stored[name].size - array.size for name, array in sliced(self.trace, kept).items())
-        return Workload(round(self.work.left(widths)), self.parameters - gone, sum(widths.values()))
+    def parameters_gone(self, kept: Kept) -> int:
+        return sum(self.trace.stored[name].size - array.size for name, array in sliced(self.trace, kept).items())
 
     def uniform(self, macs_removed: float, multiple_of: int) -> Workload:
         """The workload if every group keeps the same share of its channels."""
-        widths = uniform(self.cuttable, self.work, macs_removed, multiple_of)
-        return self.left(widths, self.kept({g.name: np.arange(g.width) for g in self.cuttable}, widths))
-
-    def kept(self, orders: dict[str, np.ndarray], widths: Widths) -> Kept:
-        """The channels that stay if each group keeps the first ones in its order."""
-        kept = everything(self.trace)
-        for group in self.cuttable:
-            kept = without(self.trace, kept, group.roots[orders[group.name][widths[group.name] :]])
-        return kept
+        return self.left_of(uniform(self.cuttable, self.work, macs_removed, multiple_of))
 
 
-def examine(model: Path, folder: Path, feeds: Feeds, examples: int) -> Anatomy:
+def examine(model: Path, folder: Path, feeds: Feeds, examples: int) -> OnnxAnatomy:
     """The anatomy of an opened model; `feeds` are `examples` examples. Raises `ModelNotLoadable`, `ModelRunFailed`."""
     return anatomy_of(fold(normalized(model, folder), folder / "folded.onnx"), feeds, examples)
 
 
-def anatomy_of(folded: Path, feeds: Feeds, examples: int) -> Anatomy:
+def anatomy_of(folded: Path, feeds: Feeds, examples: int) -> OnnxAnatomy:
     """The same for a graph that is already folded."""
     costs, shapes = costs_of(folded, feeds, examples)
     trace = trace_channels(files.load_proto(folded), shapes)
     groups = groups_of(trace)
     cuttable = tuple(filter(is_cuttable, groups))
     uncut = tuple(group for group in groups if group.reason is not None)
-    return Anatomy(trace, cuttable, uncut, work_of(trace, cuttable, macs_of(costs)), workload(costs).parameters)
+    return OnnxAnatomy(trace, cuttable, uncut, work_of(trace, cuttable, macs_of(costs)), workload(costs).parameters)
 
 
 def why_uncuttable(proto: ModelProto, shapes: Shapes) -> str | None:

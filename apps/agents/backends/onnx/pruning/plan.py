@@ -6,14 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from apps.agents.backends.onnx.pruning.anatomy import Anatomy
+from apps.agents.backends.onnx.pruning.anatomy import OnnxAnatomy
 from apps.agents.backends.onnx.pruning.flow import Flow
 from apps.agents.backends.onnx.pruning.sensitivity import sensitivities
 from apps.agents.backends.onnx.pruning.statistics import making_energies, readings
-from apps.agents.techniques.channel_pruning.allocation import Widths, by_sensitivity, uniform
-from apps.agents.techniques.channel_pruning.channels import Kept
+from apps.agents.techniques.channel_pruning.allocation import by_sensitivity, uniform
+from apps.agents.techniques.channel_pruning.plan import CutPlan
 from apps.agents.techniques.channel_pruning.selection import Ranking, rank
-from apps.agents.techniques.pruning import channels_by_layer
 
 SENSITIVITY_EXAMPLES = 128
 _RANKED = 0.3
@@ -21,37 +20,10 @@ _RANKED = 0.3
 
 
 @dataclass(frozen=True)
-class CutPlan:
-    """The cut: widths, and the channels that stay."""
-
-    widths: Widths
-    kept: Kept
-    sensitivity: Mapping[str, float]
-    """Noise over signal at the output by group, per unit of what its readers lose; empty if not measured."""
-
-    def evidence(self, anatomy: Anatomy) -> dict[str, Any]:
-        """Channels per layer, groups with their sensitivities, and uncut groups with reasons, as plain JSON."""
-        layers = channels_by_layer(
-            (layer.name, len(layer.ids_out), int(self.kept[layer.ids_out].sum())) for layer in anatomy.trace.layers
-        )
-        groups = [
-            {
-                "name": group.name,
-                "width": group.width,
-                "kept": self.widths[group.name],
-                "sensitivity": self.sensitivity.get(group.name),
-            }
-            for group in anatomy.cuttable
-        ]
-        uncut = [{"name": group.name, "width": group.width, "reason": group.reason} for group in anatomy.uncut]
-        return {"channels_by_layer": layers, "groups": groups, "uncut": uncut}
-
-
-@dataclass(frozen=True)
 class Choice:
     """What every cut of one model depends on: the order of each group's channels, and what the output loses."""
 
-    anatomy: Anatomy
+    anatomy: OnnxAnatomy
     rankings: Mapping[str, Ranking]
     sensitivity: Mapping[str, float] | None
     """By group; `None` if every group keeps the same share."""
@@ -72,7 +44,7 @@ class Choice:
 class Planner:
     """Plans a cut of one model by the technique's `parameters`."""
 
-    anatomy: Anatomy
+    anatomy: OnnxAnatomy
     flow: Flow
     parameters: Mapping[str, Any]
     seed: int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from apps.agents.backends.tensorflow.pruning.rules import trace_channels
 from apps.agents.backends.tensorflow.pruning.surgery import sliced
 from apps.agents.backends.tensorflow.pruning.tracing import Layer, Trace
 from apps.agents.contracts.formats import Format
-from apps.agents.techniques.channel_pruning.allocation import work_of
+from apps.agents.techniques.channel_pruning.allocation import Work, work_of
 from apps.agents.techniques.channel_pruning.anatomy import Anatomy
 from apps.agents.techniques.channel_pruning.channels import Kept
 from apps.agents.techniques.channel_pruning.groups import groups_of, is_cuttable, why_nothing
@@ -26,6 +26,11 @@ class KerasAnatomy(Anatomy[Layer]):
     """A traced Keras model and the findings about it."""
 
     trace: Trace
+    stored: Work
+    """The numbers in kernels, counted as the multiply-accumulates are."""
+
+    def targets(self, parameters: Mapping[str, Any]) -> tuple[tuple[Work, float], ...]:
+        return *super().targets(parameters), (self.stored, float(parameters["weights_removed"]))
 
     def parameters_gone(self, kept: Kept) -> int:
         gone = 0
@@ -44,7 +49,7 @@ def examine(model: Any) -> KerasAnatomy:
     work = work_of(trace, cuttable, dict(_macs(trace)))
     sizes = {layer.name: math.prod(weight_of(layer, layer.node.layer).shape) for layer in trace.layers}
     stored = work_of(trace, cuttable, sizes)
-    return KerasAnatomy(trace, cuttable, uncut, work, stored, workload_of(model).parameters)
+    return KerasAnatomy(trace, cuttable, uncut, work, workload_of(model).parameters, stored)
 
 
 def why_uncuttable(model: Any) -> str | None:
