@@ -36,7 +36,8 @@ from apps.agents.measuring.engine import open_engine
 from apps.agents.measuring.protocol import ModelFile
 from apps.agents.measuring.timer import InProcessTimer
 from apps.agents.techniques.base import Assignment, Optimized, agent_for, spec_of
-from benchmarks.prune_and_recover import ROOT, Teller, exported, original_network
+from benchmarks.links import Teller
+from benchmarks.prune_and_recover import ROOT, exported, original_network
 
 SAMPLE = ROOT / "samples" / "fashion_mnist_test.npz"
 PLACES = (("cpu", "float32"), ("cuda", "float32"), ("cuda", "bfloat16"))

@@ -28,7 +28,8 @@ from apps.agents.datasets.loading import load_dataset
 from apps.agents.measuring.engine import open_engine
 from apps.agents.measuring.protocol import ModelFile
 from apps.agents.techniques.base import Assignment, agent_for, spec_of
-from benchmarks.prune_and_recover import Teller, exported, original_network, train
+from benchmarks.links import Teller
+from benchmarks.prune_and_recover import exported, original_network, train
 
 FORMAT = "torch-export"
 WAYS: Mapping[str, Mapping[str, Any]] = {

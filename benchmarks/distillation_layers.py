@@ -34,7 +34,7 @@ from apps.agents.files.reproducible_zip import write_zip
 from apps.agents.measuring.engine import open_engine
 from apps.agents.measuring.protocol import ModelFile
 from apps.agents.techniques.base import Assignment, agent_for, spec_of
-from benchmarks.prune_and_recover import Teller
+from benchmarks.links import Teller
 from tests.assets.wikipedia import READ_BYTES, paragraphs
 
 FORMAT, LENGTH, UNSEEN, LABEL = "transformers", 24, 300, "Benchmark"

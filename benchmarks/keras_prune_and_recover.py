@@ -22,7 +22,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 
@@ -32,10 +31,9 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 from apps.agents.contracts.criteria import Target
 from apps.agents.contracts.dataset_spec import DatasetSpec
 from apps.agents.contracts.formats import Format
-from apps.agents.datasets.loading import load_dataset
 from apps.agents.measuring.engine import Run, open_engine
 from apps.agents.measuring.protocol import ModelFile
-from apps.agents.techniques.base import Assignment, agent_for, spec_of
+from benchmarks.links import Shop
 from tests.assets.models import cifar10_cnn_keras, cifar10_pictures
 
 FASTER, SMALLER, POINTS = 4.0, 5.0, 1.0
@@ -43,56 +41,6 @@ FASTER, SMALLER, POINTS = 4.0, 5.0, 1.0
 ROUNDS = 300
 SEED = 0
 IMAGE = "conv2d_input"
-
-
-@dataclass
-class Teller:
-    """What techniques say goes to standard error."""
-
-    checkpoint: Path | None = None
-
-    def progress(self, fraction: float, message: str, eta_s: float | None = None) -> None:
-        print(f"  {fraction:4.0%} {message}", file=sys.stderr)
-
-    def log(self, message: str, level: Literal["info", "warning", "error"] = "info") -> None:
-        print(f"  {message}", file=sys.stderr)
-
-    def metric(self, name: str, value: float) -> None:
-        print(f"  {name}: {value:.4g}", file=sys.stderr)
-
-    def keep_checkpoint(self, file: Path) -> None:
-        file.unlink()
-
-
-@dataclass(frozen=True)
-class Shop:
-    """Where links are applied, on one data set."""
-
-    folder: Path
-    dataset: Path
-    spec: DatasetSpec
-    original: Path
-
-    def apply(self, technique: str, model: Path, model_format: str, **parameters: Any) -> Path:
-        """The artifact of one technique."""
-        found, complete = spec_of(technique, parameters)
-        work = Path(tempfile.mkdtemp(dir=self.folder, prefix=f"{technique}-"))
-        (work / "out").mkdir()
-        inputs = open_engine(model_format, model, work).summary.inputs
-        assignment = Assignment(
-            spec=found,
-            parameters=complete,
-            model=model,
-            dataset=load_dataset(self.dataset, self.spec, inputs, SEED, scratch=work),
-            scratch=work,
-            out=work / "out",
-            format=model_format,
-            further_inputs={role: ModelFile(format=Format.KERAS, path=self.original) for role in found.inputs},
-        )
-        started = time.monotonic()
-        made = agent_for(found).run(assignment, Teller())
-        print(f"{technique}: {time.monotonic() - started:.0f} s. {made.result.checks[1]}", flush=True)
-        return made.artifact
 
 
 @dataclass
@@ -158,7 +106,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="keras-prune-") as name:
         folder, original = Path(name), cifar10_cnn_keras()
         spec = DatasetSpec(kind="npz", task="classification", training_share=given.training_share)
-        shop = Shop(folder, cifar10_pictures("training"), spec, original)
+        shop = Shop(folder, cifar10_pictures("training"), spec, ModelFile(format=Format.KERAS, path=original))
         whole = shop.apply("litert-export", original, Format.KERAS)
         cut = shop.apply(
             "keras-prune",

@@ -36,7 +36,8 @@ from apps.agents.datasets.loading import load_dataset
 from apps.agents.measuring.engine import open_engine
 from apps.agents.measuring.protocol import ModelFile
 from apps.agents.techniques.base import Assignment, agent_for, spec_of
-from benchmarks.prune_and_recover import Teller, session_of
+from benchmarks.links import Teller
+from benchmarks.prune_and_recover import session_of
 from tests.assets import models, packages, wikipedia
 from tests.assets.fetch import fetch
 

@@ -17,9 +17,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import onnx
@@ -34,66 +33,13 @@ sys.path[:0] = [str(ROOT), str(ROOT / "samples")]
 import train  # noqa: E402 - the samples' own script.
 
 from apps.agents.contracts.dataset_spec import DatasetSpec  # noqa: E402
-from apps.agents.datasets.loading import load_dataset  # noqa: E402
-from apps.agents.measuring.engine import open_engine  # noqa: E402
 from apps.agents.measuring.protocol import ModelFile  # noqa: E402
-from apps.agents.techniques.base import Assignment, agent_for, spec_of  # noqa: E402
+from benchmarks.links import Shop  # noqa: E402
 
 FASTER, SMALLER, POINTS = 20.0, 30.0, 1.0
 """The bar."""
 ROUNDS = 300
 SEED = 0
-
-
-@dataclass
-class Teller:
-    """What techniques say goes to standard error."""
-
-    checkpoint: Path | None = None
-    metrics: dict[str, float] = field(default_factory=dict)
-
-    def progress(self, fraction: float, message: str, eta_s: float | None = None) -> None:
-        print(f"  {fraction:4.0%} {message}", file=sys.stderr)
-
-    def log(self, message: str, level: Literal["info", "warning", "error"] = "info") -> None:
-        print(f"  {message}", file=sys.stderr)
-
-    def metric(self, name: str, value: float, step: int | None = None) -> None:
-        self.metrics[name] = value
-
-    def keep_checkpoint(self, file: Path) -> None:
-        file.unlink()
-
-
-@dataclass(frozen=True)
-class Shop:
-    """Where links are applied, on one data set."""
-
-    folder: Path
-    dataset: Path
-    spec: DatasetSpec
-    original: Path
-
-    def apply(self, technique: str, model: Path, model_format: str, **parameters: Any) -> Path:
-        """The artifact of one technique."""
-        found, complete = spec_of(technique, parameters)
-        work = Path(tempfile.mkdtemp(dir=self.folder, prefix=f"{technique}-"))
-        (work / "out").mkdir()
-        engine = open_engine(model_format, model, work)
-        assignment = Assignment(
-            spec=found,
-            parameters=complete,
-            model=model,
-            dataset=load_dataset(self.dataset, self.spec, engine.summary.inputs, SEED, scratch=work),
-            scratch=work,
-            out=work / "out",
-            format=model_format,
-            further_inputs={role: ModelFile(format="torch-export", path=self.original) for role in found.inputs},
-        )
-        started = time.monotonic()
-        made = agent_for(found).run(assignment, Teller())
-        print(f"{technique}: {time.monotonic() - started:.0f} s. {made.result.checks[1]}", flush=True)
-        return made.artifact
 
 
 def original_network(pictures: torch.Tensor) -> nn.Module:
@@ -183,9 +129,9 @@ def report(shop: Shop, whole: Path, results: Mapping[str, Path], test: tuple[np.
     """Print a line for each result; whether the last one meets the bar."""
     images, labels = test
     base, met = accuracy(whole, images, labels), False
-    print(f"original: {shop.original.stat().st_size:,} bytes, {base:.2f} %")
+    print(f"original: {shop.original.path.stat().st_size:,} bytes, {base:.2f} %")
     for name, path in results.items():
-        smaller = shop.original.stat().st_size / path.stat().st_size
+        smaller = shop.original.path.stat().st_size / path.stat().st_size
         gain, found = faster(whole, path, images[:1].astype(np.float32)), accuracy(path, images, labels)
         met = gain >= FASTER and smaller >= SMALLER and base - found <= POINTS
         print(f"{name}: {smaller:.1f} times smaller, {gain:.1f} times faster, {found:.2f} % ({found - base:+.2f})")
@@ -211,11 +157,10 @@ def main() -> int:
         np.savez(folder / "data.npz", image=images, y=labels)
         network = original_network(torch.from_numpy(images[:1000].astype(np.float32)))
         spec = DatasetSpec(kind="npz", task="classification", training_share=given.training_share)
-        shop = Shop(folder, folder / "data.npz", spec, exported(network, folder / "original.pt2"))
-        whole = shop.apply("onnx-export", shop.original, "torch-export")
-        cut = shop.apply(
-            "torch-prune", shop.original, "torch-export", macs_removed=given.removed, round_to=given.round_to
-        )
+        original = exported(network, folder / "original.pt2")
+        shop = Shop(folder, folder / "data.npz", spec, ModelFile(format="torch-export", path=original))
+        whole = shop.apply("onnx-export", original, "torch-export")
+        cut = shop.apply("torch-prune", original, "torch-export", macs_removed=given.removed, round_to=given.round_to)
         learned = shop.apply(
             "torch-recover",
             cut,
