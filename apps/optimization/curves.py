@@ -60,6 +60,8 @@ class Tick:
 
     value: float
     y: float
+    label: str
+    """The value with the digits that the steps between marks need."""
 
     @property
     def percent(self) -> float:
@@ -83,7 +85,8 @@ class Chart:
         low, high = self._values
         step = _round_step((high - low) / TICKS)
         first, last = math.ceil(low / step), math.floor(high / step)
-        return [Tick(number * step, round(self._y(number * step), 1)) for number in range(first, last + 1)]
+        values = [number * step for number in range(first, last + 1)]
+        return [Tick(value, round(self._y(value), 1), _label(value, step)) for value in values]
 
     @property
     def steps(self) -> tuple[int, int]:
@@ -119,3 +122,9 @@ def _round_step(step: float) -> float:
     """The nearest 1, 2 or 5 times a power of ten, by ratio."""
     power = 10.0 ** math.floor(math.log10(step))
     return min((factor * power for factor in (1, 2, 5, 10)), key=lambda one: abs(math.log(one / step)))
+
+
+def _label(value: float, step: float) -> str:
+    """`value` with as many decimals as `step` has; in powers of ten where that would be long."""
+    decimals = max(0, -math.floor(math.log10(step)))
+    return f"{value:.{decimals}f}" if decimals <= 4 and abs(value) < 1e5 else f"{value:.3g}"

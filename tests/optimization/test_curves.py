@@ -50,6 +50,9 @@ def test_any_values_lie_within_the_picture_between_round_marks(values: list[floa
     assert all(0 <= number <= 1000 for number in drawn)
     assert all(0 <= tick.y <= 1000 for tick in chart.ticks)
     assert 3 <= len(chart.ticks) <= 2 * curves.TICKS
+    decimals = {len(tick.label.partition(".")[2]) for tick in chart.ticks if "e" not in tick.label}
+    assert len(decimals) <= 1, "marks of one axis have the same digits"
+    assert [float(tick.label) for tick in chart.ticks] == pytest.approx([tick.value for tick in chart.ticks], rel=0.01)
 
 
 @pytest.fixture
