@@ -15,15 +15,17 @@ from apps.accounts.audited import Audited
 from apps.accounts.models import User
 from apps.admin import ReadOnly
 from apps.agents.techniques.catalogue import catalogue
-from apps.audit import trail
 from apps.audit.models import AuditEvent
 from apps.errors import UserError
 from apps.optimization import criteria, services
+from apps.optimization import messages as messages_of_work
 from apps.optimization.errors import CriteriaInvalid
 from apps.optimization.models import (
+    MEASURING_QUEUES,
     AnalysisReport,
     Candidate,
     CriteriaSet,
+    DefaultCriteria,
     EvaluationReport,
     LogEntry,
     OptimizationSession,
@@ -213,12 +215,34 @@ class CriteriaSetAdmin(admin.ModelAdmin):
         obj.__dict__.update(saved.__dict__)
 
 
+@admin.register(DefaultCriteria)
+class DefaultCriteriaAdmin(ReadOnly, admin.ModelAdmin):
+    """Which criteria teams and members start with. They set them on the pages of criteria."""
+
+    list_display = ("team", "user", "criteria_set")
+    list_filter = ("team",)
+    search_fields = ("team__name", "user__email", "criteria_set__name")
+    list_select_related = ("team", "user", "criteria_set")
+
+
 class PipelineSettingsForm(forms.ModelForm):
     disabled_techniques = forms.MultipleChoiceField(required=False, widget=forms.CheckboxSelectMultiple)
+    paused_queues = forms.MultipleChoiceField(
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        choices=[(name, name) for name in sorted(MEASURING_QUEUES)],
+        help_text="No further step is taken from these queues. Running steps are finished.",
+    )
 
     class Meta:
         model = PipelineSettings
-        fields = ("step_time_limit_minutes", "step_memory_limit_bytes", "max_attempts", "disabled_techniques")
+        fields = (
+            "step_time_limit_minutes",
+            "step_memory_limit_bytes",
+            "max_attempts",
+            "disabled_techniques",
+            "paused_queues",
+        )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -228,26 +252,31 @@ class PipelineSettingsForm(forms.ModelForm):
 
 
 @admin.register(PipelineSettings)
-class PipelineSettingsAdmin(admin.ModelAdmin):
-    """A single row. Its values apply from the next step on."""
+class PipelineSettingsAdmin(Audited, admin.ModelAdmin):
+    """A single row that always exists. Its values apply from the next step on."""
 
+    audit_action = "settings.changed"
     form = PipelineSettingsForm
-    list_display = ("__str__", "step_time_limit_minutes", "memory_limit", "max_attempts")
+    list_display = ("__str__", "step_time_limit_minutes", "memory_limit", "max_attempts", "paused_queues")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[PipelineSettings]:
+        PipelineSettings.current()
+        return super().get_queryset(request)
 
     @admin.display(description="Memory limit")
     def memory_limit(self, row: PipelineSettings) -> str:
         return f"{row.step_memory_limit_bytes / 2**30:.1f} GiB"
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return not PipelineSettings.objects.exists()
+        return False
 
     def has_delete_permission(self, request: HttpRequest, obj: PipelineSettings | None = None) -> bool:
         return False
 
     def save_model(self, request: HttpRequest, obj: PipelineSettings, form: forms.ModelForm, change: bool) -> None:
+        before = set(form.initial.get("paused_queues") or ())
         super().save_model(request, obj, form, change)
-        assert isinstance(request.user, User)
-        trail.record("settings.changed", actor=request.user, subject="Pipeline settings", data=form.cleaned_data)
+        messages_of_work.announce_again(before - set(obj.paused_queues))
 
 
 @admin.register(RetentionPolicy)

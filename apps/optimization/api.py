@@ -24,6 +24,7 @@ from apps.models.download import blob_response
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization import criteria as criteria_service
 from apps.optimization import services
+from apps.optimization.default_criteria import named_or_default
 from apps.optimization.filters import AuditFilter, CriteriaFilter, LogFilter, SessionApiFilter
 from apps.optimization.models import CriteriaSet, OptimizationSession, Worker
 from apps.optimization.recipe import recipe_for
@@ -210,7 +211,9 @@ class SessionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
         """Shows what a session would try and which techniques apply, before anything runs. Nothing is stored."""
         asked = answers(QuestionSerializer, request)
         question = self._question(asked)
-        wanted = services.wanted_criteria(question.pop("criteria_set"), asked.get("criteria"), asked.get("overrides"))
+        given, team = asked.get("criteria"), question["version"].model.team
+        named = named_or_default(question.pop("criteria_set"), given, member(request), team)
+        wanted = services.wanted_criteria(named, given, asked.get("overrides"))
         return Response(services.session_preview(**question, criteria=wanted).model_dump(mode="json"))
 
     def _question(self, asked: dict[str, Any]) -> dict[str, Any]:

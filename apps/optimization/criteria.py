@@ -15,6 +15,7 @@ from apps.accounts.services import require_role
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.techniques.catalogue import catalogue
 from apps.audit import trail
+from apps.optimization import default_criteria
 from apps.optimization.errors import CriteriaBuiltIn, CriteriaInvalid, CriteriaNameTaken, CriteriaOutdated
 from apps.optimization.models import CriteriaSet
 
@@ -118,6 +119,7 @@ def change(
         description=current.description if description is None else description,
         user=user,
     )
+    default_criteria.follow(current, row)
     trail.record(
         "criteria.edited",
         actor=user,
@@ -130,9 +132,13 @@ def change(
 
 @transaction.atomic
 def retire(criteria_set: CriteriaSet, *, user: User) -> None:
-    """Removes criteria from the lists. Sessions that used them keep them. Raises the same errors as `change`."""
+    """Removes criteria from the lists and from defaults. Sessions that used them keep them.
+
+    Raises the same errors as `change`.
+    """
     _require_editor(user, criteria_set)
     CriteriaSet.objects.filter(pk=criteria_set.pk).update(current=False)
+    default_criteria.forget(criteria_set, user=user)
     trail.record("criteria.retired", actor=user, team=criteria_set.team, subject=str(criteria_set))
 
 

@@ -44,7 +44,20 @@ class CriteriaOutdated(UserError):
 
 class CriteriaMissing(UserError):
     code = "criteria.missing"
-    sentence = "The request has no criteria. Name saved criteria, or include criteria in the request."
+    sentence = (
+        "The request has no criteria, and no default is set. Name saved criteria, include criteria in the request, "
+        "or set a default on a page of criteria."
+    )
+
+
+class CriteriaNothingToCompare(UserError):
+    code = "criteria.nothing_to_compare"
+    sentence = "There is nothing to compare: {reason}. Give the id of another version as “since”."
+
+
+class DefaultOfAnotherTeam(UserError):
+    code = "criteria.default_of_another_team"
+    sentence = "{name} belongs to another team. Choose criteria of {team}, or a built-in profile, as its default."
 
 
 # --- starting a session ----------------------------------------------------------------------------------------------

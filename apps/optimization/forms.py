@@ -139,6 +139,11 @@ class Question:
     field: forms.Field
     scale: float = 1.0
 
+    @property
+    def label(self) -> str:
+        """The field's label, as the form shows it."""
+        return str(self.field.label or self.name.replace("_", " ").capitalize())
+
     def answer(self, value: Any) -> Any:
         """The form's value in the unit of `Criteria`; `None` if empty."""
         if value in (None, ""):
@@ -172,7 +177,8 @@ def _techniques(label: str, help_text: str) -> forms.MultipleChoiceField:
     )
 
 
-def _questions() -> Iterator[Question]:
+def criteria_questions() -> Iterator[Question]:
+    """The questions of the criteria form, in its order."""
     yield from _objective_questions()
     yield from _limit_questions()
     yield from _target_questions()
@@ -288,7 +294,7 @@ class CriteriaForm(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.questions = list(_questions())
+        self.questions = list(criteria_questions())
         self.fields.update({question.name: question.field for question in self.questions})
 
     @property
@@ -299,7 +305,7 @@ class CriteriaForm(forms.Form):
     def answers_of(cls, criteria: Criteria) -> dict[str, Any]:
         """`criteria` as the form's initial values."""
         body = criteria.model_dump(mode="json")
-        return {question.name: question.shown(_at(body, question.path)) for question in _questions()}
+        return {question.name: question.shown(_at(body, question.path)) for question in criteria_questions()}
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}

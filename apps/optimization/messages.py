@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from datetime import datetime
 from uuid import UUID
 
@@ -33,6 +34,12 @@ def send_step(step: SessionStep) -> None:
     SessionStep.objects.filter(pk=step.pk, status=Status.QUEUED).update(enqueued_at=Now())
     delay_ms = _delay_ms(step.not_before)
     transaction.on_commit(lambda: _step(step.pk, step.queue, delay_ms))
+
+
+def announce_again(queues: Iterable[str]) -> None:
+    """Announces every step that waits on `queues`, which are no longer paused."""
+    for step in SessionStep.objects.waiting().filter(queue__in=tuple(queues)):
+        send_step(step)
 
 
 def _delay_ms(not_before: datetime | None) -> int:

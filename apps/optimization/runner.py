@@ -69,7 +69,7 @@ def run_step(step_id: int) -> None:
         return
     try:
         step = SessionStep.objects.select_related("session").filter(pk=step_id).first()
-        if step is None or not _wanted(step.session_id):
+        if step is None or not _wanted(step.session_id) or _is_paused(step.queue):
             return
         if _waits_for_its_input(step):
             messages.send_later(step_id, BUSY_WAIT_MS)
@@ -89,6 +89,11 @@ def _waits_for_its_input(step: SessionStep) -> bool:
     """Whether a step that makes one of its inputs is being repeated, because its file is not there any more."""
     parents = SessionStep.objects.filter(session_id=step.session_id, key__in=step.parents.values())
     return bool(step.parents) and parents.filter(status__in=ACTIVE).exists()
+
+
+def _is_paused(queue: str) -> bool:
+    """Whether an operator paused the queue. Its steps are announced again when that ends."""
+    return queue in PipelineSettings.current().paused_queues
 
 
 def _wanted(session_id: UUID) -> bool:

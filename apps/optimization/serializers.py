@@ -419,7 +419,9 @@ class CriteriaChangeSerializer(serializers.Serializer[Any]):
 
 
 class QuestionSerializer(serializers.Serializer[Any]):
-    """The request: a version, a data set, and either named or inline criteria. `overrides` are applied on top."""
+    """The request: a version, a data set, and either named or inline criteria, or else the member's or the team's
+    default. `overrides` are applied on top.
+    """
 
     version = serializers.IntegerField(help_text="A version's id.")
     dataset = serializers.IntegerField(help_text="A data set's id.")
@@ -428,7 +430,10 @@ class QuestionSerializer(serializers.Serializer[Any]):
         allow_null=True,
         help_text="The id of another version, which is trained with `version` as its teacher.",
     )
-    criteria_set = serializers.IntegerField(required=False, help_text="The id of named criteria.")
+    criteria_set = serializers.IntegerField(
+        required=False,
+        help_text="The id of named criteria. Without it and `criteria`, your default is used, or the team's.",
+    )
     criteria = json_of(Criteria, required=False)
     overrides = serializers.DictField(
         required=False, help_text="Fields of the criteria to replace, in the same structure."

@@ -82,7 +82,8 @@ def _repeat_messages() -> int:
     sent = 0
     long_ago = Q(enqueued_at=None) | Q(enqueued_at__lt=clock.after(-timedelta(seconds=timing().message_lost_s)))
     wanted = Q(session__status__in=ACTIVE, session__cancel_requested_at=None)
-    for step in SessionStep.objects.due().filter(long_ago & wanted):
+    paused = Q(queue__in=PipelineSettings.current().paused_queues)
+    for step in SessionStep.objects.due().filter(long_ago & wanted).exclude(paused):
         if not any(worker.current_step_id is None for worker in workers.working_on(step.queue, living)):
             continue
         # The sweeper that changes the time sends the message; others find it changed.

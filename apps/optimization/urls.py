@@ -25,6 +25,7 @@ urlpatterns = [
     path("criteria/new/", criteria.new, name="criteria-new"),
     path("criteria/<int:pk>/", criteria.detail, name="criteria-detail"),
     path("criteria/<int:pk>/edit/", criteria.edit, name="criteria-edit"),
+    path("criteria/<int:pk>/default/", criteria.default, name="criteria-default"),
     path("storage/", storage.storage, name="storage"),
     path("storage/retention/", storage.retention, name="retention"),
     path("workers/", workers.workers, name="workers"),

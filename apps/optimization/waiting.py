@@ -21,7 +21,7 @@ from apps.agents.contracts.state import Status, StepKind
 from apps.agents.contracts.values import Value
 from apps.models import clock
 from apps.optimization import own_time, workers
-from apps.optimization.models import OptimizationSession, SessionStep
+from apps.optimization.models import OptimizationSession, PipelineSettings, SessionStep
 
 LATELY = 200
 """How many recently ended steps determine the usual duration of each kind."""
@@ -59,12 +59,13 @@ def _waits_now() -> dict[UUID, Wait]:
     running = list(SessionStep.objects.filter(status=Status.RUNNING))
     at_work = {step.session_id for step in running}
     typical = typical_durations_s()
+    paused = PipelineSettings.current().paused_queues
     waits: dict[UUID, Wait] = {}
     for queue, entries in _entries().items():
         free_s = _free_in_s(queue, running, typical, now)
         for place, (entry, start_s) in enumerate(_starts(entries, free_s, typical, now), start=1):
             if entry.session not in at_work and entry.session not in waits:
-                waits[entry.session] = _wait(queue, place, len(free_s), start_s)
+                waits[entry.session] = _wait(queue, place, len(free_s), None if queue in paused else start_s)
     return waits
 
 
@@ -148,22 +149,31 @@ def _starts(
 # --- words -----------------------------------------------------------------------------------------------------------
 
 
-def _wait(queue: str, place: int, serving: int, start_s: float) -> Wait:
-    known = math.isfinite(start_s)
+def _wait(queue: str, place: int, serving: int, start_s: float | None) -> Wait:
+    """`start_s` is `None` on a queue that is paused."""
+    known = start_s is not None and math.isfinite(start_s)
     return Wait(
         queue=queue,
         place=place,
         workers=serving,
-        estimate_s=round(start_s, 1) if known else None,
-        sentence=_sentence(queue, place, serving, start_s if known else None),
+        estimate_s=round(start_s, 1) if known and start_s is not None else None,
+        sentence=_paused(queue, place) if start_s is None else _sentence(queue, place, serving, start_s),
     )
 
 
-def _sentence(queue: str, place: int, serving: int, estimate_s: float | None) -> str:
-    where = "next in the queue" if place == 1 else f"{_ordinal(place)} in the queue"
+def _sentence(queue: str, place: int, serving: int, start_s: float) -> str:
+    where = _place(place)
     if not serving:
         return f"{where}, and no live worker serves the queue {queue}"
-    return where if estimate_s is None else f"{where}, {about(estimate_s)}"
+    return f"{where}, {about(start_s)}" if math.isfinite(start_s) else where
+
+
+def _paused(queue: str, place: int) -> str:
+    return f"{_place(place)}, and an operator has paused the queue {queue}"
+
+
+def _place(place: int) -> str:
+    return "next in the queue" if place == 1 else f"{_ordinal(place)} in the queue"
 
 
 def _ordinal(number: int) -> str:

@@ -12,6 +12,7 @@ from apps.accounts.api import routes as account_routes
 from apps.models.api import routes as store_routes
 from apps.optimization.api import StorageView
 from apps.optimization.api import routes as optimization_routes
+from apps.optimization.api_criteria import DefaultCriteriaView, DifferencesView
 
 app_name = "api"
 
@@ -25,5 +26,8 @@ for prefix, viewset, basename in routes:
 urlpatterns = [
     path("me/", MeView.as_view(), name="me"),
     path("storage/", StorageView.as_view(), name="storage"),
+    # Before the router's: an id would match it too.
+    path("criteria/defaults/", DefaultCriteriaView.as_view(), name="criteria-defaults"),
+    path("criteria/<int:pk>/differences/", DifferencesView.as_view(), name="criteria-differences"),
     *router.urls,
 ]

@@ -167,7 +167,10 @@ def test_limits_are_edited_within_reason(desk: Client) -> None:
     )
     row.refresh_from_db()
     assert (row.step_time_limit_minutes, row.max_attempts, row.disabled_techniques) == (9, 5, ["onnx-float16"])
-    assert AuditEvent.objects.get(action="settings.changed").data["max_attempts"] == 5
+    changes = AuditEvent.objects.get(action="settings.changed").data
+    assert (changes["max_attempts"], changes["disabled_techniques"]) == ([3, 5], [[], ["onnx-float16"]])
+    assert "step_memory_limit_bytes" in changes
+    assert "paused_queues" not in changes, "it was not changed"
 
 
 @pytest.mark.parametrize("names", [["magic"], "onnx-float16", [1]])

@@ -7,14 +7,17 @@ from uuid import uuid4
 
 import pytest
 from django.core.management import call_command
+from django.test import Client
 from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.agents.contracts.state import Status
+from apps.audit.models import AuditEvent
 from apps.models.storage import put_stream
-from apps.optimization import pipeline, scratch, services, sweeper, workers
+from apps.optimization import pipeline, runner, scratch, services, sweeper, workers
 from apps.optimization.models import OptimizationSession, PipelineSettings, SessionStep, Worker
 from apps.optimization.models.step import MOST_TIMES_OVER
+from apps.optimization.waiting import waits_of
 from tests.optimization import crank
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -108,6 +111,28 @@ def test_a_lost_message_is_repeated_where_a_worker_is_idle(step: SessionStep, wo
     assert sweeper.sweep().messages_sent == 1
     assert [message.args[0] for message in crank.messages("cpu")] == [step.pk]
     assert sweeper.sweep().messages_sent == 0
+
+
+def test_no_step_is_taken_from_a_paused_queue_until_it_goes_on(
+    step: SessionStep, worker: Worker, admin_client: Client
+) -> None:
+    row = PipelineSettings.current()
+    page = f"/admin/optimization/pipelinesettings/{row.pk}/change/"
+    limits = {"step_memory_limit_bytes": 2**34, "max_attempts": 3, "step_time_limit_minutes": 60}
+    assert admin_client.post(page, {**limits, "paused_queues": ["cpu"]}).status_code == 302
+    runner.run_step(step.pk)
+    SessionStep.objects.update(enqueued_at=timezone.now() - timedelta(minutes=5))
+    assert sweeper.sweep().messages_sent == 0
+    step.refresh_from_db()
+    assert (step.status, step.attempt) == (Status.QUEUED, 0)
+    assert waits_of([step.session])[step.session_id].sentence == (
+        "next in the queue, and an operator has paused the queue cpu"
+    )
+    list(crank.messages("cpu"))
+    assert admin_client.post(page, limits).status_code == 302
+    assert [message.args[0] for message in crank.messages("cpu")] == [step.pk]
+    changes = AuditEvent.objects.filter(action="settings.changed").order_by("sequence")
+    assert [event.data["paused_queues"] for event in changes] == [[[], ["cpu"]], [["cpu"], []]]
 
 
 def test_a_message_is_not_repeated_while_all_workers_are_busy_or_gone(step: SessionStep, worker: Worker) -> None:

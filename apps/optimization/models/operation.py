@@ -96,6 +96,11 @@ class PipelineSettings(models.Model):
     disabled_techniques = models.JSONField(
         default=list, blank=True, help_text=_("Names of the techniques that are switched off for everyone, as a list.")
     )
+    paused_queues = models.JSONField(
+        default=list,
+        blank=True,
+        help_text=_("Queues from which no further step is taken, as a list. Running steps are finished."),
+    )
 
     class Meta:
         verbose_name = verbose_name_plural = _("pipeline settings")
@@ -104,20 +109,20 @@ class PipelineSettings(models.Model):
         return "Pipeline settings"
 
     def clean(self) -> None:
-        """Raises `ValidationError` for `disabled_techniques` unless it is a list of known names."""
-        names = self.disabled_techniques
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise ValidationError({"disabled_techniques": _("Enter a list of names, such as [“onnx-float16”].")})
-        unknown = sorted(set(names) - set(catalogue()))
-        if unknown:
-            known = ", ".join(catalogue())
-            raise ValidationError(
-                {"disabled_techniques": f"Unknown: {', '.join(unknown)}. The techniques are {known}."}
-            )
+        """Raises `ValidationError` unless techniques and queues are lists of known names."""
+        _check_names("disabled_techniques", self.disabled_techniques, "techniques", tuple(catalogue()))
+        _check_names("paused_queues", self.paused_queues, "queues", tuple(sorted(MEASURING_QUEUES)))
 
     @classmethod
     def current(cls) -> PipelineSettings:
         return cls.objects.get_or_create(pk=1)[0]
+
+
+def _check_names(field: str, names: object, kind: str, known: tuple[str, ...]) -> None:
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValidationError({field: f"Enter a list of names, such as [“{known[0]}”]."})
+    if unknown := sorted(set(names) - set(known)):
+        raise ValidationError({field: f"Unknown: {', '.join(unknown)}. The {kind} are {', '.join(known)}."})
 
 
 def step_memory_limit_bytes() -> int:

@@ -20,6 +20,7 @@ from apps.audit import trail
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization import events, messages
 from apps.optimization.criteria import merged, parse
+from apps.optimization.default_criteria import named_or_default
 from apps.optimization.errors import (
     AcceleratorUnavailable,
     CriteriaMissing,
@@ -56,12 +57,13 @@ def session_start(
     """Starts to optimize `version`, measured on `dataset`. The page, the API and the command all use this function.
 
     `student` is another model of the team, which is trained with `version` as its teacher. The criteria are
-    `criteria_set` or `criteria`, with `overrides` applied; the session keeps a copy. Without `seed`, a random one is
-    drawn and stored. Raises `PermissionDenied` below engineer, the errors of `check`, `QueueAway`, and, without
-    `start_anyway`, `NothingToTry` if the preview has no candidate.
+    `criteria_set` or `criteria`, or else the default, with `overrides` applied; the session keeps a copy. Without
+    `seed`, a random one is drawn and stored. Raises `PermissionDenied` below engineer, the errors of `check`,
+    `QueueAway`, and, without `start_anyway`, `NothingToTry` if the preview has no candidate.
     """
     if not (as_operator and user.is_staff):
         require_role(user, version.model.team, Role.ENGINEER)
+    criteria_set = named_or_default(criteria_set, criteria, user, version.model.team)
     wanted = wanted_criteria(criteria_set, criteria, overrides)
     check(version, dataset, wanted, criteria_set, student)
     if not start_anyway and not (plan := plan_of(version, dataset, wanted, student)).candidates:

@@ -5,15 +5,18 @@ from __future__ import annotations
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from apps.accounts.forms import show_error
 from apps.accounts.models import Role
 from apps.accounts.requests import MemberRequest, current_team, writes
-from apps.accounts.services import require_role
+from apps.accounts.services import may, require_role
 from apps.agents.contracts.criteria import Criteria
 from apps.errors import UserError
 from apps.optimization import criteria as services
+from apps.optimization import default_criteria
+from apps.optimization.criteria_diff import changes_of
+from apps.optimization.default_criteria import defaults_of
 from apps.optimization.forms import CriteriaForm
 from apps.optimization.models import CriteriaSet
 
@@ -41,9 +44,12 @@ def detail(request: MemberRequest, pk: int) -> HttpResponse:
     versions = CriteriaSet.objects.filter(team=shown.team, name=shown.name).order_by("-version")
     form = CriteriaForm(initial={"name": shown.name, **CriteriaForm.answers_of(shown.criteria)})
     editable = shown.current and shown.team is not None and writes(request, shown.team)
+    team = request.team if request.team and shown.team in (None, request.team) else None
     context = {
         "criteria_set": shown,
-        "versions": versions,
+        "versions": changes_of(versions),
+        "defaults": defaults_of(request.user, team) if team else None,
+        "owns": team is not None and may(request.user, team, Role.OWNER),
         "form": form,
         "editable": editable,
         "writes": writes(request, request.team),
@@ -71,6 +77,21 @@ def edit(request: MemberRequest, pk: int) -> HttpResponse:
         return _save(request, shown)
     initial = {"name": shown.name, "description": shown.description, **CriteriaForm.answers_of(shown.criteria)}
     return _form_page(request, CriteriaForm(initial=initial), shown)
+
+
+@require_POST
+def default(request: MemberRequest, pk: int) -> HttpResponse:
+    """Make these criteria the team's default or the member's own, or no longer."""
+    shown, team = _visible(request, pk), current_team(request)
+    personal = request.POST.get("for") != "team"
+    wanted = None if "remove" in request.POST else shown
+    try:
+        default_criteria.set_default(team, wanted, user=request.user, personal=personal)
+        whose = "Your" if personal else "The team's"
+        messages.success(request, f"{whose} default is {wanted}." if wanted else f"{whose} default was removed.")
+    except UserError as error:
+        messages.error(request, str(error))
+    return redirect(shown)
 
 
 def _visible(request: MemberRequest, pk: int) -> CriteriaSet:

@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.formats import date_format
+from django.utils.html import escape
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from django_htmx.http import HttpResponseClientRedirect
 
@@ -17,6 +18,7 @@ from apps.accounts.requests import MemberRequest, current_team, writes
 from apps.audit.models import AuditEvent
 from apps.errors import UserError
 from apps.optimization import live, services
+from apps.optimization.default_criteria import defaults_of
 from apps.optimization.errors import NothingToTry, SessionDeleted
 from apps.optimization.filters import SessionFilter
 from apps.optimization.forms import SessionForm, WhatIfForm
@@ -64,7 +66,10 @@ def history(request: MemberRequest) -> HttpResponse:
 def new(request: MemberRequest) -> HttpResponse:
     team = current_team(request)
     if request.method == "GET":
-        form = SessionForm(user=request.user, team=team, initial=request.GET.dict())
+        defaults = defaults_of(request.user, team)
+        chosen = {"criteria_set": str(defaults.used.pk)} if defaults.used else {}
+        form = SessionForm(user=request.user, team=team, initial={**chosen, **request.GET.dict()})
+        form.fields["criteria_set"].help_text = escape(defaults.sentence)
         return render(request, "optimization/session_new.html", {"form": form})
     form = SessionForm(request.POST, user=request.user, team=team)
     status = 422

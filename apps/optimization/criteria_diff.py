@@ -1,0 +1,66 @@
+"""What differs between two versions of criteria, with the labels and units of the form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from apps.agents.contracts.criteria import Criteria
+from apps.agents.contracts.phrasing import capitalized
+from apps.agents.contracts.values import Value
+from apps.agents.techniques.catalogue import catalogue
+from apps.optimization.forms import Question, criteria_questions
+from apps.optimization.models import CriteriaSet
+
+
+class Difference(Value):
+    """One field that two versions of criteria do not share."""
+
+    field: str
+    """Its path: `constraints.min_speedup`."""
+    label: str
+    """Its label in the form, with its unit."""
+    before: Any
+    """The value in the older version, as JSON; null means that there is no limit."""
+    after: Any
+    before_words: str
+    """The same in words, in the unit of the label."""
+    after_words: str
+
+
+def differences(before: Criteria, after: Criteria) -> tuple[Difference, ...]:
+    """The fields in which two criteria differ, in the order of the form."""
+    old, new = (dict(_leaves(one.model_dump(mode="json"))) for one in (before, after))
+    asked = {".".join(question.path): question for question in criteria_questions()}
+    changed = [path for path in dict.fromkeys((*asked, *old, *new)) if old.get(path) != new.get(path)]
+    return tuple(_difference(path, asked.get(path), old.get(path), new.get(path)) for path in changed)
+
+
+def changes_of(versions: Iterable[CriteriaSet]) -> list[tuple[CriteriaSet, tuple[Difference, ...] | None]]:
+    """Versions of the same name, the newest first, each with what it changed; `None` for the oldest one."""
+    rows = list(versions)
+    pairs = zip(rows, [*rows[1:], None], strict=True)
+    return [(row, differences(before.criteria, row.criteria) if before else None) for row, before in pairs]
+
+
+def _leaves(body: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in body.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def _difference(path: str, question: Question | None, before: Any, after: Any) -> Difference:
+    label = str(question.label if question else capitalized(path.rpartition(".")[2].replace("_", " ")))
+    words = [_words(question.shown(value) if question else value) for value in (before, after)]
+    return Difference(field=path, label=label, before=before, after=after, before_words=words[0], after_words=words[1])
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        known = catalogue()
+        return ", ".join(known[name].label if name in known else str(name) for name in value) or "none"
+    return "not set" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
