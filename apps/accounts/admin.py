@@ -15,6 +15,7 @@ from apps.audit import trail
 @admin.register(User)
 class EmailUserAdmin(Audited, UserAdmin):
     audit_action = "user.changed"
+    audit_deletion = "user.deleted"
     ordering = ("email",)
     list_display = ("email", "first_name", "last_name", "is_active", "is_staff")
     search_fields = ("email", "first_name", "last_name")
@@ -36,6 +37,7 @@ class MembershipInline(admin.TabularInline):
 @admin.register(Team)
 class TeamAdmin(Audited, admin.ModelAdmin):
     audit_action = "team.changed"
+    audit_deletion = "team.deleted"
     list_display = ("name", "slug", "created_at")
     search_fields = ("name", "slug")
     prepopulated_fields = {"slug": ("name",)}
@@ -43,6 +45,12 @@ class TeamAdmin(Audited, admin.ModelAdmin):
 
     def audit_team(self, row: Team) -> Team:
         return row
+
+    def delete_model(self, request: HttpRequest, obj: Team) -> None:
+        """Its own trail goes with the team, so the event belongs to none."""
+        subject = str(obj)
+        admin.ModelAdmin.delete_model(self, request, obj)
+        trail.record(self.audit_deletion, actor=cast(User, request.user), subject=subject)
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
         """Records who joined, left, changed role or may upload code, whoever decided it."""
@@ -66,11 +74,12 @@ class TeamAdmin(Audited, admin.ModelAdmin):
 
 
 @admin.register(Invitation)
-class InvitationAdmin(admin.ModelAdmin):
+class InvitationAdmin(Audited, admin.ModelAdmin):
     """Invitations are sent from the team's page, where the link can be mailed. The admin only shows and
     deletes them.
     """
 
+    audit_deletion = "invitation.withdrawn"
     list_display = ("email", "team", "role", "invited_by", "created_at", "expires_at", "accepted_at")
     list_filter = ("team", "role")
     search_fields = ("email",)
@@ -81,9 +90,10 @@ class InvitationAdmin(admin.ModelAdmin):
 
 
 @admin.register(ApiToken)
-class ApiTokenAdmin(admin.ModelAdmin):
+class ApiTokenAdmin(Audited, admin.ModelAdmin):
     """Tokens can only be revoked here. Their text is shown once, to their owner."""
 
+    audit_deletion = "token.revoked"
     list_display = ("name", "user", "scope", "created", "expiry", "last_used_at")
     list_filter = ("scope",)
     search_fields = ("name", "user__email")

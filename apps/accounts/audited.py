@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from django.db import transaction
+from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
 
@@ -15,9 +17,13 @@ SECRET = ("password",)
 
 
 class Audited:
-    """A mixin for a `ModelAdmin` that records each change with the values before and after, under `audit_action`."""
+    """A mixin for a `ModelAdmin`: records each change under `audit_action` with the values before and after, and each
+    deletion under `audit_deletion`.
+    """
 
     audit_action = ""
+    audit_deletion = ""
+    """May stay empty only where the admin deletes no rows."""
 
     def audit_team(self, row: Any) -> Team | None:
         """The team whose audit trail shows the change; `None` for a row that belongs to no team."""
@@ -38,6 +44,17 @@ class Audited:
                 subject=str(obj),
                 data=data,
             )
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        subject, team = str(obj), self.audit_team(obj)
+        super().delete_model(request, obj)  # type: ignore[misc]
+        trail.record(self.audit_deletion, actor=cast(User, request.user), team=team, subject=subject)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        """One by one, so that each deletion is recorded."""
+        with transaction.atomic():
+            for row in queryset:
+                self.delete_model(request, row)
 
 
 def _plain(value: Any) -> Any:

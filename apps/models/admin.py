@@ -160,5 +160,6 @@ class StoreQuotaAdmin(Audited, admin.ModelAdmin):
     """Teams whose quota differs from the default."""
 
     audit_action = "store.quota_changed"
+    audit_deletion = "store.quota_removed"
     list_display = ("team", "quota_bytes")
     list_select_related = ("team",)

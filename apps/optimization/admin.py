@@ -284,5 +284,6 @@ class RetentionAdmin(Audited, admin.ModelAdmin):
     """Retention policies of teams. Owners set them on the page Storage."""
 
     audit_action = "retention.changed"
+    audit_deletion = "retention.removed"
     list_display = ("team", "artifact_days", "log_days", "session_days")
     list_select_related = ("team",)
