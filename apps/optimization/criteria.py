@@ -45,7 +45,7 @@ def _unknown_techniques(criteria: Criteria) -> list[dict[str, str]]:
             "code": "unknown_technique",
             "message": f"there is no technique {name!r}; choose from {', '.join(known)}",
         }
-        for field in ("allowed_techniques", "forbidden_techniques")
+        for field in ("allowed_techniques", "forbidden_techniques", "required_techniques")
         for name in getattr(criteria, field) or ()
         if name not in known
     ]

@@ -94,6 +94,10 @@ class Criteria(Value):
     target: Target = Target()
     allowed_techniques: tuple[str, ...] | None = None
     forbidden_techniques: tuple[str, ...] = ()
+    required_techniques: tuple[str, ...] = ()
+    """Techniques of each of which at least one candidate is measured, even if no gain is predicted. They are tried
+    first. A technique that cannot be applied, or that is predicted to break a limit, is still left out, and the report
+    says why."""
     budget: Budget = Budget()
     counted_size: CountedSize = CountedSize.FILE
     """Which size the objective and the limits on size mean, for the original and every candidate alike."""
@@ -109,6 +113,10 @@ class Criteria(Value):
         if technique in self.forbidden_techniques:
             return False
         return self.allowed_techniques is None or technique in self.allowed_techniques
+
+    def names(self, technique: str) -> bool:
+        """Whether they ask for `technique` by name: to use it, not to avoid it."""
+        return technique in self.required_techniques or technique in (self.allowed_techniques or ())
 
     @property
     def exponents(self) -> Weights:
