@@ -17,6 +17,7 @@ from rest_framework.views import APIView
 
 from apps.accounts.requests import member
 from apps.accounts.teams import team_for
+from apps.agents.contracts.criteria import merged
 from apps.agents.contracts.reports.recipe import Recipe
 from apps.api import FILE_RESPONSE, answers, example, refuse_unknown
 from apps.audit.models import AuditEvent
@@ -102,7 +103,7 @@ class CriteriaViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         changed = criteria_service.change(
             row,
             user=member(request),
-            criteria=criteria_service.merged(row.body, asked.get("body", {})),
+            criteria=merged(row.body, asked.get("body", {})),
             name=asked.get("name"),
             description=asked.get("description"),
         )

@@ -51,18 +51,6 @@ def _unknown_techniques(criteria: Criteria) -> list[dict[str, str]]:
     ]
 
 
-def merged(body: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """`body` with `overrides` applied. A group such as `constraints` keeps the fields that the overrides
-    do not name.
-    """
-    result = dict(body)
-    for name, value in overrides.items():
-        inner = result.get(name)
-        both = isinstance(inner, Mapping) and isinstance(value, Mapping)
-        result[name] = merged(inner, value) if both else value  # type: ignore[arg-type]
-    return result
-
-
 @transaction.atomic
 def create(
     *,

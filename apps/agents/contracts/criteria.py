@@ -7,8 +7,9 @@ contains the field's path, the value and what would be valid (pydantic's `Valida
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
@@ -134,6 +135,18 @@ class Criteria(Value):
         total = weights.latency + weights.size + weights.memory
         parts = ((speedup, weights.latency), (size_ratio, weights.size), (memory_ratio, weights.memory))
         return math.exp(sum(weight * math.log(max(ratio, 1e-9)) for ratio, weight in parts if weight > 0) / total)
+
+
+def merged(body: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """`body` with `overrides` applied. A group such as `constraints` keeps the fields that the overrides
+    do not name.
+    """
+    result = dict(body)
+    for name, value in overrides.items():
+        inner = result.get(name)
+        both = isinstance(inner, Mapping) and isinstance(value, Mapping)
+        result[name] = merged(inner, value) if both else value  # type: ignore[arg-type]
+    return result
 
 
 PROFILES: dict[str, Criteria] = {

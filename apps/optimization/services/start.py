@@ -10,7 +10,7 @@ from django.db import transaction
 
 from apps.accounts.models import Role, Team, User
 from apps.accounts.services import require_role
-from apps.agents.contracts.criteria import Criteria, Device
+from apps.agents.contracts.criteria import Criteria, Device, merged
 from apps.agents.contracts.dataset_spec import METRICS, DatasetSpec, metric_by_group
 from apps.agents.contracts.state import Plan
 from apps.agents.datasets.dataset_fit import check_against
@@ -19,7 +19,7 @@ from apps.agents.techniques.catalogue import catalogue, missing_libraries
 from apps.audit import trail
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization import events, messages
-from apps.optimization.criteria import merged, parse
+from apps.optimization.criteria import parse
 from apps.optimization.errors import (
     AcceleratorUnavailable,
     CriteriaMissing,

@@ -1,4 +1,4 @@
-"""Required techniques are planned and measured although no gain is predicted, and the report says what became of them."""
+"""Required techniques are measured although no gain is predicted, and the report says what became of them."""
 
 from __future__ import annotations
 
