@@ -19,7 +19,7 @@ from apps.audit.models import AuditEvent
 from apps.errors import UserError
 from apps.optimization import criteria, services
 from apps.optimization import messages as messages_of_work
-from apps.optimization.errors import CriteriaInvalid
+from apps.optimization.errors import CriteriaContradictory, CriteriaInvalid
 from apps.optimization.models import (
     MEASURING_QUEUES,
     AnalysisReport,
@@ -174,7 +174,10 @@ class CriteriaSetForm(forms.ModelForm):
 
     def clean_body(self) -> dict[str, Any]:
         try:
-            return criteria.parse(self.cleaned_data["body"]).model_dump(mode="json")
+            return criteria.consistent(self.cleaned_data["body"]).model_dump(mode="json")
+        except CriteriaContradictory as error:
+            problems = [f"{', '.join(one.fields)}: {one.message} ({one.code})" for one in error.firm]
+            raise forms.ValidationError([error.message, *problems], code=error.code) from error
         except CriteriaInvalid as error:
             problems = [f"{problem['field'] or 'body'}: {problem['message']}" for problem in error.problems]
             raise forms.ValidationError(problems) from error

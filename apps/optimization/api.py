@@ -17,6 +17,7 @@ from rest_framework.views import APIView
 
 from apps.accounts.requests import member
 from apps.accounts.teams import team_for
+from apps.agents.contracts.criteria import merged
 from apps.agents.contracts.reports.recipe import Recipe
 from apps.api import FILE_RESPONSE, answers, example, refuse_unknown
 from apps.audit.models import AuditEvent
@@ -33,6 +34,8 @@ from apps.optimization.serializers import (
     AuditEventSerializer,
     CandidateSerializer,
     CriteriaChangeSerializer,
+    CriteriaCheckSerializer,
+    CriteriaResolutionSerializer,
     CriteriaSetSerializer,
     LogEntrySerializer,
     NewCriteriaSerializer,
@@ -49,6 +52,23 @@ from apps.optimization.serializers import (
 )
 
 EXAMPLE_QUESTION = {"version": 31, "dataset": 4, "criteria_set": 2, "overrides": {"budget": {"minutes": 10}}}
+CONTRADICTORY = {"allowed_techniques": ["onnx-static-int8"], "forbidden_techniques": ["onnx-static-int8"]}
+RESOLUTION = "technique_forbidden/onnx-static-int8/permit"
+
+
+def named_rows(request: Request, asked: dict[str, Any]) -> dict[str, Any]:
+    """The rows that the request names, if visible to the user: version, student, data set and criteria. Each is `None`
+    if it is not named. Raises `Http404`.
+    """
+    versions = ModelVersion.objects.visible_to(request.user).select_related("model__team", "metadata")
+    rows: dict[str, QuerySet[Any]] = {
+        "version": versions,
+        "student": versions,
+        "dataset": DataSet.objects.visible_to(request.user),
+        "criteria_set": CriteriaSet.objects.visible_to(request.user),
+    }
+    named = {name: asked.get(name) for name in rows}
+    return {name: None if pk is None else get_object_or_404(rows[name], pk=pk) for name, pk in named.items()}
 
 
 # --- criteria --------------------------------------------------------------------------------------------------------
@@ -67,6 +87,21 @@ EXAMPLE_QUESTION = {"version": 31, "dataset": 4, "criteria_set": 2, "overrides":
                 {"name": "Edge boxes", "description": "What the gateways need", "body": EXAMPLE_CRITERIA},
             )
         ],
+    ),
+    check=extend_schema(
+        summary="Check criteria for conflicts",
+        request=CriteriaCheckSerializer,
+        responses=services.CriteriaCheck,
+        examples=[
+            example("Against a model and a data set", {**EXAMPLE_QUESTION, "overrides": {"objective": "latency"}}),
+            example("With a resolution applied", {"criteria": CONTRADICTORY, "resolutions": [RESOLUTION]}),
+        ],
+    ),
+    resolve=extend_schema(
+        summary="Apply resolutions to criteria",
+        request=CriteriaResolutionSerializer,
+        responses=CriteriaSetSerializer,
+        examples=[example("Keep only the limit in points", {"resolutions": ["both_losses_limited/keep-points"]})],
     ),
     partial_update=extend_schema(
         summary="Change criteria",
@@ -103,10 +138,32 @@ class CriteriaViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         changed = criteria_service.change(
             row,
             user=member(request),
-            criteria=criteria_service.merged(row.body, asked.get("body", {})),
+            criteria=merged(row.body, asked.get("body", {})),
             name=asked.get("name"),
             description=asked.get("description"),
         )
+        return Response(self.get_serializer(changed).data)
+
+    @action(detail=False, methods=["post"])
+    def check(self, request: Request) -> Response:
+        """Lists the conflicts within criteria, and with workers, model and data set, each with resolutions to choose
+        from. Nothing is stored.
+        """
+        asked = answers(CriteriaCheckSerializer, request)
+        rows = named_rows(request, asked)
+        wanted = services.wanted_criteria(rows.pop("criteria_set"), asked.get("criteria"), asked.get("overrides"))
+        result = services.checked_with_rows(wanted, **rows, resolutions=asked.get("resolutions", ()))
+        return Response(result.model_dump(mode="json"))
+
+    @action(detail=True, methods=["post"])
+    def resolve(self, request: Request, pk: str) -> Response:
+        """Applies resolutions to named criteria, which creates a new version."""
+        row = self.get_object()
+        asked = answers(CriteriaResolutionSerializer, request)
+        rows = named_rows(request, asked)
+        result = services.checked_with_rows(row.criteria, rows["version"], rows["dataset"], None, asked["resolutions"])
+        titles = "; ".join(one.title for one in result.applied)
+        changed = criteria_service.change(row, user=member(request), criteria=result.criteria, reason=f"{titles}.")
         return Response(self.get_serializer(changed).data)
 
     def destroy(self, request: Request, pk: str) -> Response:
@@ -193,9 +250,10 @@ class SessionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
         asked = answers(NewSessionSerializer, request)
         session = services.session_start(
             user=member(request),
-            **self._question(asked),
+            **named_rows(request, asked),
             criteria=asked.get("criteria"),
             overrides=asked.get("overrides"),
+            resolutions=asked.get("resolutions", ()),
             seed=asked.get("seed"),
             start_anyway=asked["start_anyway"],
         )
@@ -210,24 +268,13 @@ class SessionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
     def preview(self, request: Request) -> Response:
         """Shows what a session would try and which techniques apply, before anything runs. Nothing is stored."""
         asked = answers(QuestionSerializer, request)
-        question = self._question(asked)
+        question = named_rows(request, asked)
         given, team = asked.get("criteria"), question["version"].model.team
         named = named_or_default(question.pop("criteria_set"), given, member(request), team)
         wanted = services.wanted_criteria(named, given, asked.get("overrides"))
-        return Response(services.session_preview(**question, criteria=wanted).model_dump(mode="json"))
-
-    def _question(self, asked: dict[str, Any]) -> dict[str, Any]:
-        """The rows that the request names, if visible to the user."""
-        user = self.request.user
-        named = CriteriaSet.objects.visible_to(user)
-        versions = ModelVersion.objects.visible_to(user).select_related("model__team", "metadata")
-        student = asked.get("student")
-        return {
-            "version": get_object_or_404(versions, pk=asked["version"]),
-            "student": None if student is None else get_object_or_404(versions, pk=student),
-            "dataset": get_object_or_404(DataSet.objects.visible_to(user), pk=asked["dataset"]),
-            "criteria_set": get_object_or_404(named, pk=asked["criteria_set"]) if "criteria_set" in asked else None,
-        }
+        chosen = asked.get("resolutions", ())
+        preview = services.session_preview(**question, criteria=wanted, resolutions=chosen)
+        return Response(preview.model_dump(mode="json"))
 
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: str) -> Response:

@@ -13,10 +13,17 @@ from pydantic import ValidationError
 from apps.accounts.models import Role, Team, User
 from apps.accounts.services import require_role
 from apps.agents.contracts.criteria import Criteria
+from apps.agents.planning.conflicts.checking import conflicts_of, contradictions
 from apps.agents.techniques.catalogue import catalogue
 from apps.audit import trail
 from apps.optimization import default_criteria
-from apps.optimization.errors import CriteriaBuiltIn, CriteriaInvalid, CriteriaNameTaken, CriteriaOutdated
+from apps.optimization.errors import (
+    CriteriaBuiltIn,
+    CriteriaContradictory,
+    CriteriaInvalid,
+    CriteriaNameTaken,
+    CriteriaOutdated,
+)
 from apps.optimization.models import CriteriaSet
 
 
@@ -29,6 +36,16 @@ def parse(body: Criteria | Mapping[str, Any]) -> Criteria:
         raise CriteriaInvalid([_problem(entry) for entry in error.errors(include_url=False)]) from error
     if problems := [*_unknown_techniques(criteria)]:
         raise CriteriaInvalid(problems)
+    return criteria
+
+
+def consistent(body: Criteria | Mapping[str, Any]) -> Criteria:
+    """`body` as criteria that may be saved. Raises `CriteriaInvalid`, and `CriteriaContradictory` if they contradict
+    themselves whatever the model is.
+    """
+    criteria = parse(body)
+    if contradictions(conflicts := conflicts_of(criteria)):
+        raise CriteriaContradictory(conflicts)
     return criteria
 
 
@@ -46,22 +63,10 @@ def _unknown_techniques(criteria: Criteria) -> list[dict[str, str]]:
             "code": "unknown_technique",
             "message": f"there is no technique {name!r}; choose from {', '.join(known)}",
         }
-        for field in ("allowed_techniques", "forbidden_techniques")
+        for field in ("allowed_techniques", "forbidden_techniques", "required_techniques")
         for name in getattr(criteria, field) or ()
         if name not in known
     ]
-
-
-def merged(body: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """`body` with `overrides` applied. A group such as `constraints` keeps the fields that the overrides
-    do not name.
-    """
-    result = dict(body)
-    for name, value in overrides.items():
-        inner = result.get(name)
-        both = isinstance(inner, Mapping) and isinstance(value, Mapping)
-        result[name] = merged(inner, value) if both else value  # type: ignore[arg-type]
-    return result
 
 
 @transaction.atomic
@@ -76,7 +81,7 @@ def create(
 ) -> CriteriaSet:
     """New named criteria of a team, or, by an operator, a built-in profile for all teams (`team` is `None`).
 
-    Raises `PermissionDenied`, `CriteriaInvalid`, `CriteriaNameTaken`.
+    Raises `PermissionDenied`, `CriteriaInvalid`, `CriteriaContradictory`, `CriteriaNameTaken`.
     """
     if not (as_operator and user.is_staff):
         if team is None:
@@ -95,13 +100,14 @@ def change(
     criteria: Criteria | Mapping[str, Any],
     description: str | None = None,
     name: str | None = None,
+    reason: str = "",
     as_operator: bool = False,
 ) -> CriteriaSet:
-    """Saves a new version. Running sessions keep theirs; new sessions use the new one.
+    """Saves a new version. Running sessions keep theirs; new sessions use the new one. `reason` is for the audit trail.
 
     Only operators edit built-in profiles (`as_operator`, in the admin). Raises `PermissionDenied`,
     `CriteriaBuiltIn`, `CriteriaOutdated` if `criteria_set` is not the newest version, `CriteriaInvalid`,
-    `CriteriaNameTaken`.
+    `CriteriaContradictory`, `CriteriaNameTaken`.
     """
     if not (as_operator and user.is_staff):
         _require_editor(user, criteria_set)
@@ -125,6 +131,7 @@ def change(
         actor=user,
         team=row.team,
         subject=str(row),
+        reason=reason,
         data={"before": current.body, "after": row.body},
     )
     return row
@@ -166,7 +173,7 @@ def _insert(
     description: str,
     user: User,
 ) -> CriteriaSet:
-    body = parse(criteria).model_dump(mode="json")
+    body = consistent(criteria).model_dump(mode="json")
     if CriteriaSet.objects.filter(team=team, name=name).current().exists():
         raise CriteriaNameTaken(field="name", name=name)
     last = CriteriaSet.objects.filter(team=team, name=name).order_by("-version").values_list("version", flat=True)

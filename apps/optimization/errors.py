@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from apps.agents.planning.conflicts.values import Conflict, Severity
 from apps.errors import UserError
 
 # --- criteria --------------------------------------------------------------------------------------------------------
@@ -22,6 +24,34 @@ class CriteriaInvalid(UserError):
 
     def as_dict(self) -> dict[str, Any]:
         return {**super().as_dict(), "errors": self.problems}
+
+
+class _Contradictory(UserError):
+    """`conflicts` lists all conflicts with their resolutions; the sentence tells the contradictions."""
+
+    def __init__(self, conflicts: Sequence[Conflict]) -> None:
+        self.conflicts = tuple(conflicts)
+        self.firm = [one for one in self.conflicts if one.severity is Severity.CONTRADICTION]
+        super().__init__(field=self.firm[0].fields[0], summary=" ".join(one.message for one in self.firm))
+
+    def as_dict(self) -> dict[str, Any]:
+        errors = [
+            {"field": field, "code": one.code, "message": one.message} for one in self.firm for field in one.fields
+        ]
+        conflicts = [one.model_dump(mode="json") for one in self.conflicts]
+        return {**super().as_dict(), "errors": errors, "conflicts": conflicts}
+
+
+class CriteriaContradictory(_Contradictory):
+    """Criteria that contradict themselves, whatever the model is."""
+
+    code = "criteria.contradictory"
+    sentence = "These criteria contradict themselves, so they were not saved. {summary}"
+
+
+class UnknownResolution(UserError):
+    code = "criteria.unknown_resolution"
+    sentence = "No conflict of these criteria proposes the resolution {name!r}. {choices}"
 
 
 class CriteriaNameTaken(UserError):
@@ -144,6 +174,14 @@ class AcceleratorUnavailable(UserError):
         "The target is {device}, but no worker serves an accelerator. Start a worker for the queue gpu, or choose the "
         "target cpu."
     )
+
+
+class SessionContradictory(_Contradictory):
+    """Criteria that contradict themselves, the model, the data set or the installation."""
+
+    code = "session.contradictory"
+    status = 409
+    sentence = "This session cannot start, because its criteria contain a contradiction. {summary}"
 
 
 class NothingToTry(UserError):

@@ -260,6 +260,14 @@ def _technique_questions() -> Iterator[Question]:
         ("allowed_techniques",),
         _techniques("Only these techniques", "If none is selected, all are allowed."),
     )
+    yield Question(
+        "required_techniques",
+        ("required_techniques",),
+        _techniques(
+            "Measure each of these techniques",
+            "At least one candidate with each is measured, even if no gain is predicted. They are tried first.",
+        ),
+    )
     yield Question("forbidden_techniques", ("forbidden_techniques",), _techniques("Never these techniques", ""))
 
 
@@ -289,7 +297,7 @@ class CriteriaForm(forms.Form):
         ),
         ("Where it will run", ("device", "threads", "batch_size")),
         ("How far to search", ("minutes", "candidates", "confidence", "accept_inconclusive")),
-        ("Techniques", ("allowed_techniques", "forbidden_techniques")),
+        ("Techniques", ("allowed_techniques", "required_techniques", "forbidden_techniques")),
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -418,6 +418,40 @@ class CriteriaChangeSerializer(serializers.Serializer[Any]):
     body = json_of(Criteria, required=False)
 
 
+RESOLUTIONS = (
+    "Ids of resolutions that conflicts of the criteria propose. They are applied after `overrides`. The `patch` of a "
+    "resolution can be sent as `overrides` instead."
+)
+
+
+def _resolutions() -> serializers.ListField:
+    return serializers.ListField(
+        child=serializers.CharField(max_length=200), required=False, max_length=50, help_text=RESOLUTIONS
+    )
+
+
+class CriteriaCheckSerializer(serializers.Serializer[Any]):
+    """Named or inline criteria, and, where given, the model and data set to check them against."""
+
+    criteria_set = serializers.IntegerField(required=False, help_text="The id of named criteria.")
+    criteria = json_of(Criteria, required=False)
+    overrides = serializers.DictField(required=False, help_text="Fields of the criteria to replace.")
+    resolutions = _resolutions()
+    version = serializers.IntegerField(required=False, help_text="A version's id.")
+    dataset = serializers.IntegerField(required=False, help_text="A data set's id.")
+    student = serializers.IntegerField(required=False, allow_null=True, help_text="Another version's id.")
+
+
+class CriteriaResolutionSerializer(serializers.Serializer[Any]):
+    """The resolutions to apply. With `version` and `dataset`, those of conflicts with them can be applied too."""
+
+    resolutions = serializers.ListField(
+        child=serializers.CharField(max_length=200), min_length=1, max_length=50, help_text=RESOLUTIONS
+    )
+    version = serializers.IntegerField(required=False, help_text="A version's id.")
+    dataset = serializers.IntegerField(required=False, help_text="A data set's id.")
+
+
 class QuestionSerializer(serializers.Serializer[Any]):
     """The request: a version, a data set, and either named or inline criteria, or else the member's or the team's
     default. `overrides` are applied on top.
@@ -438,6 +472,7 @@ class QuestionSerializer(serializers.Serializer[Any]):
     overrides = serializers.DictField(
         required=False, help_text="Fields of the criteria to replace, in the same structure."
     )
+    resolutions = _resolutions()
 
 
 class NewSessionSerializer(QuestionSerializer):

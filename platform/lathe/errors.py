@@ -51,12 +51,13 @@ class DatabaseAway(exceptions.APIException):
 
 @dataclass(frozen=True)
 class Problem:
-    """The body of an error response. `errors` lists `{field, code, message}`."""
+    """The body of an error response. `errors` lists `{field, code, message}`, and `conflicts` those of criteria."""
 
     code: str
     status: int
     detail: str
     errors: tuple[dict[str, Any], ...] = ()
+    conflicts: tuple[dict[str, Any], ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         body = {
@@ -66,7 +67,8 @@ class Problem:
             "detail": self.detail,
             "code": self.code,
         }
-        return {**body, "errors": list(self.errors)} if self.errors else body
+        more = {"errors": list(self.errors), "conflicts": list(self.conflicts)}
+        return body | {name: entries for name, entries in more.items() if entries}
 
     def response(self) -> Response:
         return Response(self.as_dict(), status=self.status, content_type=PROBLEM)
@@ -88,7 +90,8 @@ def request_problems() -> Iterator[Problem]:
 def api_exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
     """DRF's hook. `None` lets an unexpected error become a 500 with its traceback in the log."""
     if isinstance(error, UserError):
-        return Problem(error.code, error.status, error.message, _fields_of(error)).response()
+        conflicts = tuple(error.as_dict().get("conflicts", ()))
+        return Problem(error.code, error.status, error.message, _fields_of(error), conflicts).response()
     if isinstance(error, ValueErrorReport):
         return _invalid(_from_pydantic(error))
     if isinstance(error, RequestDataTooBig):

@@ -69,6 +69,11 @@ PROBLEM_SCHEMA: dict[str, Any] = {
             "description": "One entry per invalid field of the body, parameter, or referenced row.",
             "items": {"$ref": "#/components/schemas/ProblemField"},
         },
+        "conflicts": {
+            "type": "array",
+            "description": "Conflicts of criteria, each with the resolutions that can be applied.",
+            "items": {"$ref": "#/components/schemas/Conflict"},
+        },
     },
     "required": ["type", "title", "status", "detail", "code"],
     "additionalProperties": False,

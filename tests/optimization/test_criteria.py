@@ -6,7 +6,7 @@ import pytest
 from django.core.exceptions import PermissionDenied
 
 from apps.accounts.models import Team, User
-from apps.agents.contracts.criteria import PROFILES, Constraints, Criteria, Objective
+from apps.agents.contracts.criteria import PROFILES, Constraints, Criteria, Objective, merged
 from apps.audit.models import AuditEvent
 from apps.optimization import criteria
 from apps.optimization.errors import CriteriaBuiltIn, CriteriaInvalid, CriteriaNameTaken, CriteriaOutdated
@@ -94,9 +94,9 @@ def test_a_stranger_sees_the_profiles_and_not_the_teams_own(edge: CriteriaSet, s
 
 def test_overrides_keep_what_they_do_not_name() -> None:
     body = Criteria(constraints=Constraints(max_metric_drop_points=0.5, min_speedup=2)).model_dump(mode="json")
-    merged = criteria.parse(criteria.merged(body, {"constraints": {"min_speedup": 3}, "confidence": 0.9}))
-    assert merged.constraints == Constraints(max_metric_drop_points=0.5, min_speedup=3)
-    assert merged.confidence == 0.9
+    both = criteria.parse(merged(body, {"constraints": {"min_speedup": 3}, "confidence": 0.9}))
+    assert both.constraints == Constraints(max_metric_drop_points=0.5, min_speedup=3)
+    assert both.confidence == 0.9
 
 
 def test_the_row_of_a_problem_is_its_path() -> None:

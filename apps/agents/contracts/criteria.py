@@ -7,8 +7,9 @@ contains the field's path, the value and what would be valid (pydantic's `Valida
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
@@ -94,6 +95,10 @@ class Criteria(Value):
     target: Target = Target()
     allowed_techniques: tuple[str, ...] | None = None
     forbidden_techniques: tuple[str, ...] = ()
+    required_techniques: tuple[str, ...] = ()
+    """Techniques of each of which at least one candidate is measured, even if no gain is predicted. They are tried
+    first. A technique that cannot be applied, or that is predicted to break a limit, is still left out, and the report
+    says why."""
     budget: Budget = Budget()
     counted_size: CountedSize = CountedSize.FILE
     """Which size the objective and the limits on size mean, for the original and every candidate alike."""
@@ -109,6 +114,10 @@ class Criteria(Value):
         if technique in self.forbidden_techniques:
             return False
         return self.allowed_techniques is None or technique in self.allowed_techniques
+
+    def names(self, technique: str) -> bool:
+        """Whether they ask for `technique` by name: to use it, not to avoid it."""
+        return technique in self.required_techniques or technique in (self.allowed_techniques or ())
 
     @property
     def exponents(self) -> Weights:
@@ -126,6 +135,18 @@ class Criteria(Value):
         total = weights.latency + weights.size + weights.memory
         parts = ((speedup, weights.latency), (size_ratio, weights.size), (memory_ratio, weights.memory))
         return math.exp(sum(weight * math.log(max(ratio, 1e-9)) for ratio, weight in parts if weight > 0) / total)
+
+
+def merged(body: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """`body` with `overrides` applied. A group such as `constraints` keeps the fields that the overrides
+    do not name.
+    """
+    result = dict(body)
+    for name, value in overrides.items():
+        inner = result.get(name)
+        both = isinstance(inner, Mapping) and isinstance(value, Mapping)
+        result[name] = merged(inner, value) if both else value  # type: ignore[arg-type]
+    return result
 
 
 PROFILES: dict[str, Criteria] = {

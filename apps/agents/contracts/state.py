@@ -184,6 +184,10 @@ class CandidateRecord(Value):
     def title(self) -> str:
         return title_of(self.steps)
 
+    def applies(self, technique: str) -> bool:
+        """Whether `technique` is one of its links, and not one that may be skipped."""
+        return any(link.technique == technique and not link.optional for link in self.steps)
+
     @property
     def essential_links(self) -> Chain:
         """The links before the last one that make another network."""

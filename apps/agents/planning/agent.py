@@ -73,6 +73,10 @@ class _Weighed:
     def title(self) -> str:
         return self.application.named
 
+    def applies(self, technique: str) -> bool:
+        """Whether `technique` is one of its links, and not one that may be skipped."""
+        return any(link.technique == technique and not link.optional for link in (*self.head, self.application))
+
 
 class PlanningAgent:
     """Plans by rules and by cost and benefit. `specs` is the catalogue of techniques; by default, all known ones."""
@@ -161,6 +165,7 @@ class PlanningAgent:
         weighed.sort(key=lambda item: -_worth(item, criteria))
         chosen = [item for item in weighed if not item.firm and (not item.soft or _asked_for(item, criteria))]
         chosen += _measured_anyway(chosen, weighed)
+        chosen += _required_anyway(chosen, weighed, criteria)
         chosen += [item for item in weighed if item not in chosen and any(_is_baseline(item, one) for one in chosen)]
         chosen.sort(key=lambda item: (comes_last(self._applied(item)), -_worth(item, criteria)))
         omitted = omitted + [
@@ -169,7 +174,7 @@ class PlanningAgent:
             if item not in chosen
         ]
         omitted += _not_tried(chosen)
-        candidates = tuple(_record(number, item) for number, item in enumerate(chosen, start=1))
+        candidates = tuple(_record(number, item, criteria) for number, item in enumerate(chosen, start=1))
         return Plan(summary=summary(bases, candidates, criteria), candidates=candidates, omitted=tuple(omitted))
 
     def _cut(self, bases: Bases, available: Mapping[str, TechniqueSpec], criteria: Criteria) -> list[_Weighed]:
@@ -361,9 +366,19 @@ def _measured_anyway(chosen: list[_Weighed], weighed: list[_Weighed]) -> list[_W
     return more
 
 
+def _required_anyway(chosen: list[_Weighed], weighed: list[_Weighed], criteria: Criteria) -> list[_Weighed]:
+    """The best variant of each required technique of which none is chosen, although no gain is predicted."""
+    more: list[_Weighed] = []
+    for technique in criteria.required_techniques:
+        if any(item.applies(technique) for item in (*chosen, *more)):
+            continue
+        more += [item for item in weighed if not item.firm and item.applies(technique)][:1]
+    return more
+
+
 def _asked_for(item: _Weighed, criteria: Criteria) -> bool:
     """Whether the criteria name this technique and its gain cannot be predicted. It is then measured in any case."""
-    return item.spec.name in (criteria.allowed_techniques or ()) and not item.spec.knowledge.predicts
+    return criteria.names(item.spec.name) and not item.spec.knowledge.predicts
 
 
 def _is_baseline(item: _Weighed, clever: _Weighed) -> bool:
@@ -379,8 +394,10 @@ def _worth(item: _Weighed, criteria: Criteria) -> float:
     return worth(predicted_gain(item.prediction, criteria), item.prediction, item.spec)
 
 
-def _record(number: int, item: _Weighed) -> CandidateRecord:
-    why = "number types are chosen by measuring" if item.spec.knowledge.predicts else "the criteria name it"
+def _record(number: int, item: _Weighed, criteria: Criteria) -> CandidateRecord:
+    required = any(item.applies(technique) for technique in criteria.required_techniques)
+    predicted = "number types are chosen by measuring" if item.spec.knowledge.predicts else "the criteria name it"
+    why = "the criteria require it" if required else predicted
     doubt = f" It is tried although {item.soft}: {why}." if item.soft else ""
     return CandidateRecord(
         key=f"c{number:02d}",

@@ -80,7 +80,7 @@ class Sorting:
         return available, omitted + self._out_of_reach(beyond, available, omitted)
 
     def _asked_for(self, technique: str) -> bool:
-        return technique in (self.criteria.allowed_techniques or ())
+        return self.criteria.names(technique)
 
     def _obstacle(self, spec: TechniqueSpec) -> str | None:
         basis = self.bases.of(spec) or self.bases.original

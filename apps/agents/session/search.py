@@ -129,6 +129,8 @@ class Search(Overview):
         options = [self._before_what_it_judges(option, options) for option in options]
         options = [self._before_what_starts_from_it(option, options) for option in options]
         ranked = sorted(options, key=lambda option: (-option.worth, option.candidate.key))
+        if owed := tuple(option for option in ranked if option.candidate.key in self._owed):
+            return (*owed, *(one for one in ranked if one not in owed and not self._tried_last(one.candidate)))
         plain = tuple(option for option in ranked if not self._tried_last(option.candidate))
         going = any(trial.started and not trial.decided and self._tried_last(trial.planned) for trial in self.trials)
         return plain or (() if going else tuple(ranked[:1]))
@@ -159,28 +161,62 @@ class Search(Overview):
     def passed_over(self, trial: Trial) -> str | None:
         """Why a planned candidate that was not started is not worth starting now; `None` if it is."""
         candidate, criteria = trial.planned, self.state.criteria
-        if reason := self._cannot_run(candidate.technique) or self._lost_link(trial):
+        if reason := self._barred(trial):
             return reason
-        for link in candidate.essential_links:
-            if reason := self.unavailable(link.technique):
-                return f"Left out: {link.title}, which comes before it: {reason}"
         if self._is_new_type_choice(candidate) or self._awaited_baseline(candidate):
             return None
         if self._awaited_float_model(candidate):
             return None
         if lost := self._collapsed_siblings(candidate):
             return f"Left out: {' and '.join(lost)}, which quantize the same operators, lost far too much."
-        correction, known = self._correction(candidate), self._measured(candidate)
-        surprise = KNOWN_SURPRISE if self._is_known_choice(candidate) else SURPRISE
-        profile = self.bases.profile(self.specs[candidate.technique])
-        if broken := obstacle(candidate.predicted, profile, criteria, correction, surprise):
-            return f"Left out: {broken}{_corrected(correction)}."
+        if broken := self._broken_limit(candidate):
+            return broken
+        if trial.key in self._owed:
+            return None
+        correction, known, surprise = self._correction(candidate), self._measured(candidate), self._surprise(candidate)
         hope = optimistic_gain(candidate.predicted, criteria, correction if known else None, surprise)
         if hope > self.bar * (REAL_CHANGE if self.judged else 1.0):
             return None
         leader = best(self.judged)
         against = f"{leader} ranks with {self.judged[leader].score:.2f}" if leader else "the original has 1"
         return f"Left out: its score is at best {hope:.2f}{_corrected(correction)}, but {against}."
+
+    def _barred(self, trial: Trial) -> str | None:
+        """Why a candidate that was not started cannot be made; `None` if it can."""
+        if reason := self._cannot_run(trial.planned.technique) or self._lost_link(trial):
+            return reason
+        for link in trial.planned.essential_links:
+            if reason := self.unavailable(link.technique):
+                return f"Left out: {link.title}, which comes before it: {reason}"
+        return None
+
+    def _broken_limit(self, candidate: CandidateRecord) -> str | None:
+        """Why it breaks a limit even if it is better than predicted; `None` if it may hold all."""
+        correction = self._correction(candidate)
+        profile = self.bases.profile(self.specs[candidate.technique])
+        broken = obstacle(candidate.predicted, profile, self.state.criteria, correction, self._surprise(candidate))
+        return f"Left out: {broken}{_corrected(correction)}." if broken else None
+
+    def _surprise(self, candidate: CandidateRecord) -> float:
+        return KNOWN_SURPRISE if self._is_known_choice(candidate) else SURPRISE
+
+    @cached_property
+    def _owed(self) -> frozenset[str]:
+        """Keys of candidates that the criteria require: of each required technique without a candidate that is
+        measured or on its way, the most promising one that can be made and may hold the limits."""
+        open_ = [trial for trial in self.trials if not trial.started]
+        found: set[str] = set()
+        for technique in self.state.criteria.required_techniques:
+            if any(one.started and one.failed_step is None and one.planned.applies(technique) for one in self.trials):
+                continue
+            able = [
+                one
+                for one in open_
+                if one.planned.applies(technique) and not self._barred(one) and not self._broken_limit(one.planned)
+            ]
+            if able:
+                found.add(max(able, key=lambda one: self._worth(one.planned)).key)
+        return frozenset(found)
 
     def _cannot_run(self, technique: str) -> str | None:
         if reason := self.unavailable(technique):

@@ -1,5 +1,6 @@
 """Services for sessions: the use cases behind pages, API and commands, so that one import is enough."""
 
+from apps.optimization.services.conflicts import CriteriaCheck, checked, checked_with_rows
 from apps.optimization.services.foresight import use_of, what_is_decided
 from apps.optimization.services.lifecycle import session_cancel, session_resume, session_retry
 from apps.optimization.services.preview import (
@@ -18,10 +19,13 @@ from apps.optimization.services.storage import Storage, keep_for, policy_with, s
 
 __all__ = [
     "BrokenHere",
+    "CriteriaCheck",
     "SessionPreview",
     "SessionReport",
     "Storage",
     "TechniqueStatus",
+    "checked",
+    "checked_with_rows",
     "keep_for",
     "package_of",
     "policy_with",

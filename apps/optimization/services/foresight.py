@@ -19,10 +19,10 @@ def what_is_decided(version: ModelVersion, dataset: DataSet, criteria: Criteria)
     """What a session with these inputs can decide about the limit on the loss. The data set must be ready."""
     spec = DatasetSpec.model_validate(dataset.spec)
     data = dataset.described
-    return decidability(spec, data.examples, criteria, _earlier(version, dataset, spec), data.groups)
+    return decidability(spec, data.examples, criteria, earlier_evaluations(version, dataset, spec), data.groups)
 
 
-def _earlier(version: ModelVersion, dataset: DataSet, spec: DatasetSpec) -> list[Earlier]:
+def earlier_evaluations(version: ModelVersion, dataset: DataSet, spec: DatasetSpec) -> list[Earlier]:
     """How candidates of the same model changed its answers on the same data. Excludes candidates that broke a limit."""
     rows = EvaluationReport.objects.filter(
         candidate__session__dataset=dataset, candidate__session__version__model=version.model_id

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from apps.agents.contracts.criteria import Criteria
@@ -13,6 +13,7 @@ from apps.agents.contracts.values import Value
 from apps.agents.evaluation.decidability import Decidability
 from apps.agents.evaluation.repeated_use import RepeatedUse
 from apps.agents.planning.availability import obstacle_to
+from apps.agents.planning.conflicts.values import Conflict, Resolution
 from apps.agents.techniques.catalogue import (
     BrokenTechnique,
     TechniqueSpec,
@@ -23,8 +24,9 @@ from apps.agents.techniques.catalogue import (
 from apps.agents.techniques.compatibility import compatibility, in_reach
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization.models import PipelineSettings, Worker
+from apps.optimization.services.conflicts import checked
 from apps.optimization.services.foresight import use_of, what_is_decided
-from apps.optimization.services.start import check, plan_of, wanted_criteria
+from apps.optimization.services.start import check, check_rows, plan_of, wanted_criteria
 
 
 class SessionPreview(Value):
@@ -35,6 +37,14 @@ class SessionPreview(Value):
 
     compatibility: tuple[Compatibility, ...]
     plan: Plan
+    criteria: Criteria
+    """The criteria as they would apply, with all resolutions."""
+    conflicts: tuple[Conflict, ...] = ()
+    """What conflicts in the criteria, and with model, data set, workers and earlier sessions, with resolutions."""
+    applied: tuple[Resolution, ...] = ()
+    """The resolutions that were applied to the request's criteria, in order."""
+    contradictory: bool = False
+    """Whether a session with these criteria is refused."""
     decidability: Decidability
     """What the data can decide about the limit on the loss."""
     use: RepeatedUse
@@ -68,9 +78,17 @@ def session_preview(
     dataset: DataSet,
     criteria: Criteria | Mapping[str, Any],
     student: ModelVersion | None = None,
+    resolutions: Sequence[str] = (),
 ) -> SessionPreview:
-    """What a session with these inputs would try, and why it omits other techniques. Raises the errors of `check`."""
+    """What a session with these inputs would try, and why it omits other techniques.
+
+    `resolutions` are the ids of those to apply to the criteria first. Raises the errors of `check`, and
+    `UnknownResolution`. A contradiction is part of the preview, and an error only when a session is started.
+    """
     wanted = wanted_criteria(None, criteria)
+    check_rows(version, dataset, student=student)
+    sound = checked(wanted, version, dataset, student, resolutions)
+    wanted = sound.criteria
     check(version, dataset, wanted, student=student)
     taught = student.metadata.summary if student else None
     model, data = version.metadata.summary, dataset.described
@@ -84,6 +102,10 @@ def session_preview(
     return SessionPreview(
         compatibility=(*judged, *compatibility(model, None, data, beyond)),
         plan=plan_of(version, dataset, wanted, student),
+        criteria=wanted,
+        conflicts=sound.conflicts,
+        applied=sound.applied,
+        contradictory=sound.contradictory,
         decidability=what_is_decided(version, dataset, wanted),
         use=use_of(dataset, wanted),
         higher_is_better=METRICS[DatasetSpec.model_validate(dataset.spec).primary_metric].higher_is_better,

@@ -18,6 +18,7 @@ from apps.agents.evaluation.repeated_use import RepeatedUse
 from apps.agents.planning.baseline import Measured, against_baseline
 from apps.agents.session.finalists import at_level
 from apps.agents.session.headline import headline_of
+from apps.agents.session.required import RequiredTechnique, Tried, what_became_of
 from apps.agents.techniques.artifact_format import runtime_of
 from apps.agents.techniques.catalogue import catalogue
 from apps.agents.techniques.compatibility import format_label
@@ -121,6 +122,8 @@ class SessionReport(Value):
     decisions: tuple[AuditLine, ...]
     against_baseline: dict[str, str]
     """How each calibrated 4-bit method compares with plain rounding at the same bits, one sentence per candidate."""
+    required: tuple[RequiredTechnique, ...] = ()
+    """What became of the techniques that the criteria require."""
     use: RepeatedUse | None = None
     """How often the data had been used to judge when the session started, and the effect on its verdict."""
     package_finding: str | None = None
@@ -161,6 +164,7 @@ def report(session: OptimizationSession) -> SessionReport:
         raise NoReport(status=session.status)
     analysis = getattr(session, "analysis", None)
     candidates = _candidates(session, verdict)
+    plan = Plan.model_validate(session.plan) if session.plan else None
     chosen = next((one.evaluation for one in candidates if one.key == verdict.candidate), None)
     verdict = verdict.model_copy(update={"headline": headline_of(verdict, chosen, session.criteria)})
     return SessionReport(
@@ -186,8 +190,9 @@ def report(session: OptimizationSession) -> SessionReport:
         runtime=runtime_of_original(session.version),
         analysis=AnalysisReport.model_validate(analysis.body) if analysis else None,
         exported=tuple(AnalysisReport.model_validate(body) for body in exported_analyses(session)),
-        plan=Plan.model_validate(session.plan) if session.plan else None,
+        plan=plan,
         candidates=candidates,
+        required=_required(session, plan, candidates),
         against_baseline=against_baseline(
             [Measured(one, one.evaluation) for one in candidates if one.evaluation], catalogue(), closed=True
         ),
@@ -198,6 +203,26 @@ def report(session: OptimizationSession) -> SessionReport:
             for event in session.audit_events.in_order()
         ),
     )
+
+
+def _required(
+    session: OptimizationSession, plan: Plan | None, candidates: tuple[CandidateReport, ...]
+) -> tuple[RequiredTechnique, ...]:
+    criteria = session.criteria
+    if not criteria.required_techniques:
+        return ()
+    chains = {row.key: row.chain for row in session.candidates.all()}
+    tried = [
+        Tried(
+            key=one.key,
+            techniques=frozenset(link.technique for link in chains[one.key] if not link.optional),
+            measured=one.evaluation is not None,
+            status=one.status,
+            reason=one.reason,
+        )
+        for one in candidates
+    ]
+    return what_became_of(criteria, plan, tried, catalogue())
 
 
 def runtime_reports(*analyses: AnalysisReport | None) -> tuple[RuntimeReport, ...]:

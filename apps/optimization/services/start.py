@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import transaction
 
 from apps.accounts.models import Role, Team, User
 from apps.accounts.services import require_role
-from apps.agents.contracts.criteria import Criteria, Device
+from apps.agents.contracts.criteria import Criteria, Device, merged
 from apps.agents.contracts.dataset_spec import METRICS, DatasetSpec, metric_by_group
 from apps.agents.contracts.state import Plan
 from apps.agents.datasets.dataset_fit import check_against
 from apps.agents.planning.agent import plan_preview
+from apps.agents.planning.conflicts.values import Resolution
 from apps.agents.techniques.catalogue import catalogue, missing_libraries
 from apps.audit import trail
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization import events, messages
-from apps.optimization.criteria import merged, parse
+from apps.optimization.criteria import parse
 from apps.optimization.default_criteria import named_or_default
 from apps.optimization.errors import (
     AcceleratorUnavailable,
@@ -34,6 +35,7 @@ from apps.optimization.errors import (
     VersionNotReady,
 )
 from apps.optimization.models import CriteriaSet, OptimizationSession, PipelineSettings, Worker
+from apps.optimization.services.conflicts import checked, require_sound
 from apps.optimization.services.students import check_student, why_not_ready
 from apps.outages import require_queue
 
@@ -50,6 +52,7 @@ def session_start(
     criteria: Criteria | Mapping[str, Any] | None = None,
     seed: int | None = None,
     overrides: Mapping[str, Any] | None = None,
+    resolutions: Sequence[str] = (),
     retry_of: OptimizationSession | None = None,
     start_anyway: bool = False,
     as_operator: bool = False,
@@ -57,15 +60,20 @@ def session_start(
     """Starts to optimize `version`, measured on `dataset`. The page, the API and the command all use this function.
 
     `student` is another model of the team, which is trained with `version` as its teacher. The criteria are
-    `criteria_set` or `criteria`, or else the default, with `overrides` applied; the session keeps a copy. Without
-    `seed`, a random one is drawn and stored. Raises `PermissionDenied` below engineer, the errors of `check`,
-    `QueueAway`, and, without `start_anyway`, `NothingToTry` if the preview has no candidate.
+    `criteria_set` or `criteria`, or else the default, with `overrides` and then the `resolutions` of conflicts applied
+    (their ids); the session keeps a copy. Without `seed`, a random one is drawn and stored. Raises `PermissionDenied`
+    below engineer, the errors of `check`, `UnknownResolution`, `SessionContradictory`, `QueueAway`, and, without
+    `start_anyway`, `NothingToTry` if the preview has no candidate.
     """
     if not (as_operator and user.is_staff):
         require_role(user, version.model.team, Role.ENGINEER)
     criteria_set = named_or_default(criteria_set, criteria, user, version.model.team)
     wanted = wanted_criteria(criteria_set, criteria, overrides)
+    check_rows(version, dataset, criteria_set, student)
+    judged = checked(wanted, version, dataset, student, resolutions)
+    wanted = judged.criteria
     check(version, dataset, wanted, criteria_set, student)
+    require_sound(judged)
     if not start_anyway and not (plan := plan_of(version, dataset, wanted, student)).candidates:
         raise NothingToTry(field="start_anyway", summary=plan.summary)
     require_queue()
@@ -82,27 +90,29 @@ def session_start(
             sessions_before=OptimizationSession.objects.judged_on(dataset).count(),
             created_by=user,
         )
-        _record(session, user)
+        _record(session, user, judged.applied)
         messages.send_advance(session.pk)
         events.poke(session)
     return session
 
 
-def _record(session: OptimizationSession, user: User) -> None:
-    """The audit event of its start."""
+def _record(session: OptimizationSession, user: User, applied: Sequence[Resolution]) -> None:
+    """The audit event of its start. `applied` are the resolutions of conflicts that were applied to its criteria."""
     student = session.student
+    changed = f" Changed for this session: {'; '.join(one.title for one in applied)}." if applied else ""
     taught = f" and {student} as its student" if student else ""
     trail.record(
         "session.started",
         actor=user,
         session=session,
         subject=str(session.version),
-        reason=f"Measured on {session.dataset}, with {session.criteria_set or 'custom criteria'}{taught}.",
+        reason=f"Measured on {session.dataset}, with {session.criteria_set or 'custom criteria'}{taught}.{changed}",
         data={
             "criteria": session.criteria_body,
             "seed": session.seed,
             "dataset": session.dataset_id,
             **({"student": student.pk} if student else {}),
+            **({"resolutions": [one.id for one in applied]} if applied else {}),
         },
     )
 
@@ -132,21 +142,31 @@ def check(
     criteria_set: CriteriaSet | None = None,
     student: ModelVersion | None = None,
 ) -> None:
-    """Checks everything that can be checked without a worker.
+    """Checks everything that can be checked without a worker, except for contradictions (`services.conflicts`).
 
     Raises `TeamsDiffer`, `VersionNotReady`, `DataSetNotReady`, the errors of `check_against` (an input that the data
     set does not fill), those of `check_student`, `GroupsUnnamed`, `GroupsUnmeasured`, `TechniqueDisabled`,
     `TechniqueUnavailable`, `AcceleratorUnavailable`. New rules on what may be started belong here.
     """
-    _check_teams(version.model.team, dataset, criteria_set)
-    _check_ready(version, dataset)
+    check_rows(version, dataset, criteria_set, student)
     spec = DatasetSpec.model_validate(dataset.spec)
-    check_against(version.metadata.summary, dataset.described, spec)
-    if student is not None:
-        check_student(student, version)
     _check_groups(dataset, spec, criteria)
     _check_techniques(criteria)
     _check_device(criteria.target.device)
+
+
+def check_rows(
+    version: ModelVersion,
+    dataset: DataSet,
+    criteria_set: CriteriaSet | None = None,
+    student: ModelVersion | None = None,
+) -> None:
+    """Checks whether the rows of a request go together, whatever the criteria say. Raises those errors of `check`."""
+    _check_teams(version.model.team, dataset, criteria_set)
+    _check_ready(version, dataset)
+    check_against(version.metadata.summary, dataset.described, DatasetSpec.model_validate(dataset.spec))
+    if student is not None:
+        check_student(student, version)
 
 
 def plan_of(version: ModelVersion, dataset: DataSet, criteria: Criteria, student: ModelVersion | None = None) -> Plan:

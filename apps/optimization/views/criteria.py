@@ -17,8 +17,10 @@ from apps.optimization import criteria as services
 from apps.optimization import default_criteria
 from apps.optimization.criteria_diff import changes_of
 from apps.optimization.default_criteria import defaults_of
+from apps.optimization.errors import UnknownResolution
 from apps.optimization.forms import CriteriaForm
 from apps.optimization.models import CriteriaSet
+from apps.optimization.services import CriteriaCheck, checked
 
 LONGEST_ID = 18
 """In digits: more than any id has, and few enough for Python to parse."""
@@ -100,8 +102,11 @@ def _visible(request: MemberRequest, pk: int) -> CriteriaSet:
 
 def _save(request: MemberRequest, edited: CriteriaSet | None) -> HttpResponse:
     form = CriteriaForm(request.POST)
+    asks = "check" in request.POST or "resolution" in request.POST
     if not form.is_valid():
-        return _form_page(request, form, edited, 422)
+        return _form_page(request, form, edited, 200 if asks else 422)
+    if asks:
+        return _checked_page(request, form, edited)
     answers = {"description": form.cleaned_data["description"], "criteria": form.criteria, "user": request.user}
     try:
         if edited is None:
@@ -110,12 +115,33 @@ def _save(request: MemberRequest, edited: CriteriaSet | None) -> HttpResponse:
             saved = services.change(edited, name=form.cleaned_data["name"], **answers)
     except UserError as error:
         show_error(form, error)
-        return _form_page(request, form, edited, error.status)
+        return _form_page(request, form, edited, error.status, check=checked(form.criteria))
     messages.success(request, f"{saved} was saved and applies to new sessions.")
     return redirect(saved)
 
 
+def _checked_page(request: MemberRequest, form: CriteriaForm, edited: CriteriaSet | None) -> HttpResponse:
+    """The form with the conflicts of its answers, once the chosen resolution is applied to them. Saves nothing."""
+    chosen = request.POST.getlist("resolution")
+    try:
+        check = checked(form.criteria, resolutions=chosen)
+    except UnknownResolution:  # The answers changed since the button was shown.
+        check = checked(form.criteria)
+    if check.applied:
+        named = {name: form.cleaned_data[name] for name in ("name", "description")}
+        form = CriteriaForm(initial={**named, **CriteriaForm.answers_of(check.criteria)})
+    return _form_page(request, form, edited, check=check)
+
+
 def _form_page(
-    request: MemberRequest, form: CriteriaForm, edited: CriteriaSet | None, status: int = 200
+    request: MemberRequest,
+    form: CriteriaForm,
+    edited: CriteriaSet | None,
+    status: int = 200,
+    check: CriteriaCheck | None = None,
 ) -> HttpResponse:
-    return render(request, "optimization/criteria_form.html", {"form": form, "edited": edited}, status=status)
+    """The whole page, or for HTMX only its form. A form that is shown for the first time is checked as well."""
+    if check is None and not form.is_bound:
+        check = checked(edited.criteria) if edited else None
+    template = "optimization/_criteria_form.html" if request.htmx else "optimization/criteria_form.html"
+    return render(request, template, {"form": form, "edited": edited, "check": check}, status=status)

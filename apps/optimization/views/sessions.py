@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
@@ -14,12 +15,14 @@ from django_htmx.http import HttpResponseClientRedirect
 
 from apps.accounts.errors import NoTeam
 from apps.accounts.forms import show_error
+from apps.accounts.models import Team
 from apps.accounts.requests import MemberRequest, current_team, writes
+from apps.agents.contracts.criteria import Criteria
 from apps.audit.models import AuditEvent
 from apps.errors import UserError
 from apps.optimization import live, services
 from apps.optimization.default_criteria import defaults_of
-from apps.optimization.errors import NothingToTry, SessionDeleted
+from apps.optimization.errors import NothingToTry, SessionDeleted, UnknownResolution
 from apps.optimization.filters import SessionFilter
 from apps.optimization.forms import SessionForm, WhatIfForm
 from apps.optimization.models import OptimizationSession
@@ -66,22 +69,28 @@ def history(request: MemberRequest) -> HttpResponse:
 def new(request: MemberRequest) -> HttpResponse:
     team = current_team(request)
     if request.method == "GET":
-        defaults = defaults_of(request.user, team)
-        chosen = {"criteria_set": str(defaults.used.pk)} if defaults.used else {}
-        form = SessionForm(user=request.user, team=team, initial={**chosen, **request.GET.dict()})
-        form.fields["criteria_set"].help_text = escape(defaults.sentence)
-        return render(request, "optimization/session_new.html", {"form": form})
+        return render(request, "optimization/session_new.html", {"form": _first_form(request, team)})
     form = SessionForm(request.POST, user=request.user, team=team)
     status = 422
     if form.is_valid():
         try:
-            return redirect(services.session_start(user=request.user, **form.cleaned_data))
+            chosen = request.POST.getlist("resolution")
+            return redirect(services.session_start(user=request.user, resolutions=chosen, **form.cleaned_data))
         except UserError as error:
             if isinstance(error, NothingToTry):
                 form.ask_whether_to_start_anyway()
             show_error(form, error)
             status = max(status, error.status)
     return render(request, "optimization/session_new.html", {"form": form}, status=status)
+
+
+def _first_form(request: MemberRequest, team: Team) -> SessionForm:
+    """The form before anything was chosen in it, with the default criteria."""
+    defaults = defaults_of(request.user, team)
+    start = {"criteria_set": str(defaults.used.pk)} if defaults.used else {}
+    form = SessionForm(user=request.user, team=team, initial={**start, **request.GET.dict()})
+    form.fields["criteria_set"].help_text = escape(defaults.sentence)
+    return form
 
 
 @require_GET
@@ -105,15 +114,31 @@ def preview(request: MemberRequest) -> HttpResponse:
     form = SessionForm(request.GET, user=request.user, team=request.team)
     context: dict[str, object] = {}
     if form.is_valid():
-        chosen = form.cleaned_data
-        criteria = chosen["criteria_set"].criteria
-        try:
-            preview = services.session_preview(chosen["version"], chosen["dataset"], criteria, chosen["student"])
-            context |= {"preview": preview, "decides": preview.decidability, "use": preview.use}
-            context["asked"] = WhatIfForm(initial=WhatIfForm.answers_of(criteria))
-        except UserError as error:
-            context["error"] = error
+        context |= _previewed(form.cleaned_data, request.GET.getlist("resolution"))
     return render(request, "optimization/_session_preview.html", context)
+
+
+def _previewed(chosen: dict[str, Any], resolutions: list[str]) -> dict[str, object]:
+    """The context of a preview with the resolutions applied, or of the error that would stop the start."""
+    rows = {name: chosen[name] for name in ("version", "dataset", "student")}
+    criteria = chosen["criteria_set"].criteria
+    context: dict[str, object] = {"criteria_set": chosen["criteria_set"]}
+    try:
+        preview = services.session_preview(**rows, criteria=criteria, resolutions=resolutions)
+    except UnknownResolution:  # The criteria or what is known have changed since the button was shown.
+        return _previewed(chosen, [])
+    except UserError as error:
+        return context | {"error": error, "check": _checked_anyway(rows, criteria, resolutions)}
+    context |= {"preview": preview, "check": preview, "decides": preview.decidability, "use": preview.use}
+    return context | {"asked": WhatIfForm(initial=WhatIfForm.answers_of(preview.criteria))}
+
+
+def _checked_anyway(rows: dict[str, Any], criteria: Criteria, resolutions: list[str]) -> services.CriteriaCheck | None:
+    """The conflicts of a session that cannot start; `None` if its rows do not go together."""
+    try:
+        return services.checked_with_rows(criteria, **rows, resolutions=resolutions)
+    except UserError:
+        return None
 
 
 @require_GET
