@@ -129,7 +129,7 @@ class Search(Overview):
         options = [self._before_what_it_judges(option, options) for option in options]
         options = [self._before_what_starts_from_it(option, options) for option in options]
         ranked = sorted(options, key=lambda option: (-option.worth, option.candidate.key))
-        plain = tuple(option for option in ranked if not self._tried_last(option.candidate))
+        plain = tuple(one for one in ranked if one.candidate.wanted or not self._tried_last(one.candidate))
         going = any(trial.started and not trial.decided and self._tried_last(trial.planned) for trial in self.trials)
         return plain or (() if going else tuple(ranked[:1]))
 
@@ -164,6 +164,8 @@ class Search(Overview):
         for link in candidate.essential_links:
             if reason := self.unavailable(link.technique):
                 return f"Left out: {link.title}, which comes before it: {reason}"
+        if candidate.wanted:
+            return None
         if self._is_new_type_choice(candidate) or self._awaited_baseline(candidate):
             return None
         if self._awaited_float_model(candidate):
@@ -229,6 +231,9 @@ class Search(Overview):
         ]
 
     def _worth(self, candidate: CandidateRecord) -> float:
+        """Infinite for what a member pinned or added, which is tried in the order of the plan."""
+        if candidate.wanted:
+            return math.inf
         gain = predicted_gain(candidate.predicted, self.state.criteria, self._correction(candidate))
         risk = Risk.HIGH if self._lossy_siblings(candidate) else candidate.predicted.risk
         return worth(gain, candidate.predicted, self.specs[candidate.technique], risk)
