@@ -49,6 +49,15 @@ from apps.optimization.serializers import (
 
 EXAMPLE_QUESTION = {"version": 31, "dataset": 4, "criteria_set": 2, "overrides": {"budget": {"minutes": 10}}}
 
+EXAMPLE_EDITED = {
+    **EXAMPLE_QUESTION,
+    "edits": {
+        "removed": [[{"technique": "onnx-float16"}]],
+        "added": [[{"technique": "onnx-static-int8", "parameters": {"activation_type": "int8"}}]],
+        "kept_layers": ["/conv1/Conv"],
+    },
+}
+
 
 # --- criteria --------------------------------------------------------------------------------------------------------
 
@@ -126,13 +135,14 @@ class CriteriaViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         examples=[
             example("With named criteria", EXAMPLE_QUESTION),
             example("With inline criteria", {"version": 31, "dataset": 4, "criteria": EXAMPLE_CRITERIA, "seed": 7}),
+            example("With an edited plan", EXAMPLE_EDITED),
         ],
     ),
     preview=extend_schema(
         summary="Preview what a session would try",
         request=QuestionSerializer,
         responses=services.SessionPreview,
-        examples=[example("With named criteria", EXAMPLE_QUESTION)],
+        examples=[example("With named criteria", EXAMPLE_QUESTION), example("With an edited plan", EXAMPLE_EDITED)],
     ),
     destroy=extend_schema(summary="Delete a session that has ended"),
     cancel=extend_schema(request=None, responses=SessionSerializer),
@@ -195,6 +205,7 @@ class SessionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
             **self._question(asked),
             criteria=asked.get("criteria"),
             overrides=asked.get("overrides"),
+            edits=asked.get("edits"),
             seed=asked.get("seed"),
             start_anyway=asked["start_anyway"],
         )
@@ -211,7 +222,9 @@ class SessionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
         asked = answers(QuestionSerializer, request)
         question = self._question(asked)
         wanted = services.wanted_criteria(question.pop("criteria_set"), asked.get("criteria"), asked.get("overrides"))
-        return Response(services.session_preview(**question, criteria=wanted).model_dump(mode="json"))
+        return Response(
+            services.session_preview(**question, criteria=wanted, edits=asked.get("edits")).model_dump(mode="json")
+        )
 
     def _question(self, asked: dict[str, Any]) -> dict[str, Any]:
         """The rows that the request names, if visible to the user."""

@@ -104,6 +104,14 @@ class EditOutcome(Value):
     """What it did, or why it could not be applied, in sentences."""
 
 
+def edits_in_words(edits: PlanEdits) -> str:
+    """How much was edited: `1 removed, 2 pinned, 12 layers in float`."""
+    lists = {kind: len(getattr(edits, kind)) for kind in EditKind if kind is not EditKind.KEPT_LAYERS}
+    parts = [f"{count} {kind}" for kind, count in lists.items() if count]
+    layers = len(edits.kept_layers)
+    return ", ".join([*parts, *([f"{layers} layer{'s' * (layers > 1)} in float"] if layers else [])])
+
+
 def name_of(chain: Chain) -> tuple[NamedLink, ...]:
     """The name of what `chain` makes: its links with all parameters, without preparations."""
     links = (link for link in chain if not link.optional)

@@ -119,7 +119,7 @@ class PlanningAgent:
         edits: PlanEdits = NO_EDITS,
     ) -> Plan:
         """The plan before anything has run: the same rules, but sensitivities and times are unknown."""
-        bases = replace(bases_of_model(model, dataset.task), student=student)
+        bases = bases_of_model(model, dataset.task, student)
         sorting = Sorting(bases, criteria, dataset, tuple(libraries), tuple(disabled))
         return self._edited(sorting, Minutes(criteria, dataset), edits)
 

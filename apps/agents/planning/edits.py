@@ -28,7 +28,7 @@ _PREDICTED = " Predicted "
 """What separates a candidate's reason from its numbers in words."""
 _KEPT = EditKind.KEPT_LAYERS.value
 _ELSEWHERE = (
-    "These candidates start from another form of the model, which has no layers of these names. Keep the layers of that "
+    "These candidates start from another form of the model, which has no layers of these names. Keep layers of that "
     "form as well."
 )
 

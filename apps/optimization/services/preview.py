@@ -7,12 +7,14 @@ from typing import Any
 
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.dataset_spec import METRICS, DatasetSpec
+from apps.agents.contracts.plan_edits import PlanEdits
 from apps.agents.contracts.reports.analysis import Compatibility
 from apps.agents.contracts.state import Plan
 from apps.agents.contracts.values import Value
 from apps.agents.evaluation.decidability import Decidability
 from apps.agents.evaluation.repeated_use import RepeatedUse
 from apps.agents.planning.availability import obstacle_to
+from apps.agents.planning.edit_checks import WrongEdit
 from apps.agents.techniques.catalogue import (
     BrokenTechnique,
     TechniqueSpec,
@@ -23,6 +25,7 @@ from apps.agents.techniques.catalogue import (
 from apps.agents.techniques.compatibility import compatibility, in_reach
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization.models import PipelineSettings, Worker
+from apps.optimization.services.edits import AnalysedLayers, layers_of, parse_edits, wrong_edits_of
 from apps.optimization.services.foresight import use_of, what_is_decided
 from apps.optimization.services.start import check, plan_of, wanted_criteria
 
@@ -39,6 +42,10 @@ class SessionPreview(Value):
     """What the data can decide about the limit on the loss."""
     use: RepeatedUse
     """How often the data has been used to judge before."""
+    wrong_edits: tuple[WrongEdit, ...] = ()
+    """For which edits of the plan a session would be refused. The plan is made without those."""
+    layers: tuple[AnalysedLayers, ...] = ()
+    """The layers of the model and of its exports, which may be kept in float; empty if it was never analysed."""
     higher_is_better: bool = True
     """Whether a higher value of the data set's primary metric is better. Predicted drops are of this metric."""
 
@@ -68,8 +75,13 @@ def session_preview(
     dataset: DataSet,
     criteria: Criteria | Mapping[str, Any],
     student: ModelVersion | None = None,
+    edits: PlanEdits | Mapping[str, Any] | None = None,
 ) -> SessionPreview:
-    """What a session with these inputs would try, and why it omits other techniques. Raises the errors of `check`."""
+    """What a session with these inputs would try, and why it omits other techniques.
+
+    Raises the errors of `check`, and `PlanEditsInvalid` for edits of a wrong form. Other wrong edits are listed.
+    """
+    chosen = parse_edits(edits)
     wanted = wanted_criteria(None, criteria)
     check(version, dataset, wanted, student=student)
     taught = student.metadata.summary if student else None
@@ -83,9 +95,11 @@ def session_preview(
     judged = [_compatibility(spec, obstacle_to(spec, **known)) for spec in reachable]
     return SessionPreview(
         compatibility=(*judged, *compatibility(model, None, data, beyond)),
-        plan=plan_of(version, dataset, wanted, student),
+        plan=plan_of(version, dataset, wanted, student, chosen),
         decidability=what_is_decided(version, dataset, wanted),
         use=use_of(dataset, wanted),
+        wrong_edits=tuple(wrong_edits_of(chosen, version, dataset, wanted, student)),
+        layers=layers_of(version),
         higher_is_better=METRICS[DatasetSpec.model_validate(dataset.spec).primary_metric].higher_is_better,
     )
 

@@ -21,6 +21,7 @@ from apps.optimization.errors import NothingToTry, SessionDeleted
 from apps.optimization.filters import SessionFilter
 from apps.optimization.forms import SessionForm, WhatIfForm
 from apps.optimization.models import OptimizationSession
+from apps.optimization.views import plan_edits
 from apps.optimization.waiting import waits_of
 from apps.pages import KeyedPaginator
 
@@ -64,8 +65,8 @@ def history(request: MemberRequest) -> HttpResponse:
 def new(request: MemberRequest) -> HttpResponse:
     team = current_team(request)
     if request.method == "GET":
-        form = SessionForm(user=request.user, team=team, initial=request.GET.dict())
-        return render(request, "optimization/session_new.html", {"form": form})
+        form = SessionForm(user=request.user, team=team, initial={**request.GET.dict(), **_earlier_edits(request)})
+        return render(request, "optimization/session_new.html", _page_of(form))
     form = SessionForm(request.POST, user=request.user, team=team)
     status = 422
     if form.is_valid():
@@ -76,7 +77,21 @@ def new(request: MemberRequest) -> HttpResponse:
                 form.ask_whether_to_start_anyway()
             show_error(form, error)
             status = max(status, error.status)
-    return render(request, "optimization/session_new.html", {"form": form}, status=status)
+    return render(request, "optimization/session_new.html", _page_of(form), status=status)
+
+
+def _page_of(form: SessionForm) -> dict[str, object]:
+    return {"form": form, "edits_json": form["edits"].value() or ""}
+
+
+def _earlier_edits(request: MemberRequest) -> dict[str, str]:
+    """The edits of the session that the address names as `again`, if the member may see it."""
+    try:
+        pk = UUID(request.GET.get("again", ""))
+    except ValueError:
+        return {}
+    earlier = OptimizationSession.objects.visible_to(request.user).filter(pk=pk).first()
+    return {"edits": earlier.edits.model_dump_json()} if earlier is not None and earlier.edits.count else {}
 
 
 @require_GET
@@ -92,23 +107,13 @@ def choices(request: MemberRequest) -> HttpResponse:
     return render(request, "optimization/_session_choice.html", context)
 
 
-@require_GET
+@require_http_methods(["GET", "POST"])
 def preview(request: MemberRequest) -> HttpResponse:
-    """The preview of a session: the compatibility of every technique and the plan, before anything runs."""
-    if not request.team:
-        raise NoTeam()
-    form = SessionForm(request.GET, user=request.user, team=request.team)
-    context: dict[str, object] = {}
-    if form.is_valid():
-        chosen = form.cleaned_data
-        criteria = chosen["criteria_set"].criteria
-        try:
-            preview = services.session_preview(chosen["version"], chosen["dataset"], criteria, chosen["student"])
-            context |= {"preview": preview, "decides": preview.decidability, "use": preview.use}
-            context["asked"] = WhatIfForm(initial=WhatIfForm.answers_of(criteria))
-        except UserError as error:
-            context["error"] = error
-    return render(request, "optimization/_session_preview.html", context)
+    """The preview of a session: the compatibility of every technique and the plan, before anything runs.
+
+    Edits of the plan may be too long for an address, so the page posts them. Nothing is stored.
+    """
+    return plan_edits.preview_page(request, plan_edits.question(request))
 
 
 @require_GET
