@@ -10,6 +10,7 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.http import QueryDict
 from pydantic import TypeAdapter
 from pydantic import ValidationError as InvalidValue
 
@@ -21,6 +22,7 @@ from apps.errors import UserError
 from apps.optimization.services.edits import AnalysedLayers, parse_edits
 
 _NAME: TypeAdapter[ChainName] = TypeAdapter(ChainName)
+_NAMES: TypeAdapter[list[str]] = TypeAdapter(list[str])
 MOST_SHOWN = 400
 """As many layers as a page shows; the others are found by their name."""
 
@@ -159,6 +161,11 @@ class LayerTable:
     edits: PlanEdits
 
     @property
+    def hidden_json(self) -> str:
+        """As one field of the form, because there may be more than a request may have fields."""
+        return json.dumps(self.hidden)
+
+    @property
     def columns(self) -> list[tuple[str, str, str]]:
         """Each column: its rank, its label, and `aria-sort`."""
         direction = "ascending" if self.rank in ("name", "operator", "sensitivity") else "descending"
@@ -178,6 +185,15 @@ def layer_table(
     names = {row.layer.name for row in shown_rows}
     hidden = [name for name in ticked if name not in names]
     return LayerTable(shown_rows, hidden, rank, words, len(found), len(known) > 1, edits)
+
+
+def ticked_layers(data: QueryDict) -> list[str]:
+    """The layers that a form has ticked, shown or not."""
+    try:
+        hidden = _NAMES.validate_json(data.get("layers_not_shown", "") or "[]")
+    except InvalidValue:
+        hidden = []
+    return list(dict.fromkeys([*hidden, *data.getlist("layer")]))
 
 
 def _rank(layer: Layer, rank: str) -> tuple[Any, ...]:

@@ -243,8 +243,9 @@ class _Table:
         keys = {key_of(one.steps): one.key for one in candidates}
         found = []
         for outcome, entries in self.told:
-            touched = [keys[made] for one in entries if (made := key_of(one.record.steps)) in keys]
-            found.append(outcome.model_copy(update={"candidates": tuple(dict.fromkeys(touched))}))
+            touched = {keys[made] for one in entries if (made := key_of(one.record.steps)) in keys}
+            in_order = tuple(one.key for one in candidates if one.key in touched)
+            found.append(outcome.model_copy(update={"candidates": in_order}))
         return tuple(found)
 
     def _tell(self, kind: EditKind, place: str, subject: str, reason: str, entry: _Entry | None = None) -> None:

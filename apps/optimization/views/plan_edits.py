@@ -18,9 +18,12 @@ from apps.agents.planning.drafts import Drafts
 from apps.agents.techniques.catalogue import TechniqueSpec, catalogue
 from apps.errors import UserError
 from apps.optimization import plan_moves, services
-from apps.optimization.edited_plan import layer_table, read_name, rows, shown, written
+from apps.optimization.edited_plan import layer_table, read_name, rows, shown, ticked_layers, written
 from apps.optimization.forms import SessionForm, WhatIfForm
 from apps.optimization.parameter_forms import ParametersForm
+
+_BUTTON_STAYS = ("pin", "unpin", "up", "down")
+"""Moves after which the button is still there and keeps the focus."""
 
 
 def question(request: MemberRequest) -> SessionForm:
@@ -30,9 +33,12 @@ def question(request: MemberRequest) -> SessionForm:
     return SessionForm(request.POST or request.GET, user=request.user, team=request.team)
 
 
-def preview_page(request: MemberRequest, form: SessionForm, edits: PlanEdits | None = None) -> HttpResponse:
-    """The preview of a session with these edits, or with those of the form."""
-    context: dict[str, Any] = {"form": form, "edits_json": form["edits"].value() or "", "moved": edits is not None}
+def preview_page(
+    request: MemberRequest, form: SessionForm, edits: PlanEdits | None = None, *, focused: bool = False
+) -> HttpResponse:
+    """The preview of a session with these edits, or with those of the form. `focused`: the plan's heading gets the
+    focus, because the button that had it is gone."""
+    context: dict[str, Any] = {"form": form, "edits_json": form["edits"].value() or "", "focused": focused}
     if form.is_valid():
         chosen = form.cleaned_data
         edits = chosen["edits"] if edits is None else edits
@@ -83,10 +89,10 @@ def edit(request: MemberRequest) -> HttpResponse:
     elif move == "undo":
         edits = plan_moves.undone(edits, request.POST.get("field", ""))
     elif move == "keep":
-        edits = plan_moves.kept(edits, tuple(request.POST.getlist("layer")))
+        edits = plan_moves.kept(edits, tuple(ticked_layers(request.POST)))
     elif move == "reset":
         edits = plan_moves.reset(edits)
-    return preview_page(request, form, edits)
+    return preview_page(request, form, edits, focused=move not in _BUTTON_STAYS)
 
 
 def _edit_by_form(request: MemberRequest, form: SessionForm, edits: PlanEdits) -> HttpResponse:
@@ -98,7 +104,7 @@ def _edit_by_form(request: MemberRequest, form: SessionForm, edits: PlanEdits) -
         edits = plan_moves.changed(edits, editor.changing, editor.changes)
     else:
         edits = plan_moves.added(edits, editor.name)
-    return preview_page(request, form, edits)
+    return preview_page(request, form, edits, focused=True)
 
 
 # --- the form of a chain ----------------------------------------------------------------------------------------------
@@ -213,5 +219,5 @@ def layers(request: MemberRequest) -> HttpResponse:
         return preview_page(request, form)
     known = services.layers_of(form.cleaned_data["version"])
     edits, rank, words = form.cleaned_data["edits"], request.POST.get("rank", ""), request.POST.get("words", "")
-    table = layer_table(known, edits, request.POST.getlist("layer"), rank, words)
+    table = layer_table(known, edits, ticked_layers(request.POST), rank, words)
     return render(request, "optimization/_plan_layers.html", {"table": table})
