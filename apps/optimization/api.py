@@ -71,6 +71,16 @@ def named_rows(request: Request, asked: dict[str, Any]) -> dict[str, Any]:
     return {name: None if pk is None else get_object_or_404(rows[name], pk=pk) for name, pk in named.items()}
 
 
+EXAMPLE_EDITED = {
+    **EXAMPLE_QUESTION,
+    "edits": {
+        "removed": [[{"technique": "onnx-float16"}]],
+        "added": [[{"technique": "onnx-static-int8", "parameters": {"activation_type": "int8"}}]],
+        "kept_layers": ["/conv1/Conv"],
+    },
+}
+
+
 # --- criteria --------------------------------------------------------------------------------------------------------
 
 
@@ -184,13 +194,14 @@ class CriteriaViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         examples=[
             example("With named criteria", EXAMPLE_QUESTION),
             example("With inline criteria", {"version": 31, "dataset": 4, "criteria": EXAMPLE_CRITERIA, "seed": 7}),
+            example("With an edited plan", EXAMPLE_EDITED),
         ],
     ),
     preview=extend_schema(
         summary="Preview what a session would try",
         request=QuestionSerializer,
         responses=services.SessionPreview,
-        examples=[example("With named criteria", EXAMPLE_QUESTION)],
+        examples=[example("With named criteria", EXAMPLE_QUESTION), example("With an edited plan", EXAMPLE_EDITED)],
     ),
     destroy=extend_schema(summary="Delete a session that has ended"),
     cancel=extend_schema(request=None, responses=SessionSerializer),
@@ -254,6 +265,7 @@ class SessionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
             criteria=asked.get("criteria"),
             overrides=asked.get("overrides"),
             resolutions=asked.get("resolutions", ()),
+            edits=asked.get("edits"),
             seed=asked.get("seed"),
             start_anyway=asked["start_anyway"],
         )
@@ -273,7 +285,7 @@ class SessionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
         named = named_or_default(question.pop("criteria_set"), given, member(request), team)
         wanted = services.wanted_criteria(named, given, asked.get("overrides"))
         chosen = asked.get("resolutions", ())
-        preview = services.session_preview(**question, criteria=wanted, resolutions=chosen)
+        preview = services.session_preview(**question, criteria=wanted, resolutions=chosen, edits=asked.get("edits"))
         return Response(preview.model_dump(mode="json"))
 
     @action(detail=True, methods=["post"])

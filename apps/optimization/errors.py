@@ -184,6 +184,24 @@ class SessionContradictory(_Contradictory):
     sentence = "This session cannot start, because its criteria contain a contradiction. {summary}"
 
 
+class PlanEditsInvalid(UserError):
+    """`problems` lists every wrong edit, each as `{field, code, message}`."""
+
+    code = "session.plan_edits_invalid"
+    sentence = "The plan cannot be edited like this. {summary}"
+    MOST_SAID = 5
+
+    def __init__(self, problems: list[dict[str, str]]) -> None:
+        self.problems = [{**one, "field": f"edits.{one['field']}" if one["field"] else "edits"} for one in problems]
+        said = [f"{one['field']}: {one['message']}." for one in self.problems[: self.MOST_SAID]]
+        more = len(self.problems) - len(said)
+        summary = " ".join([*said, *([f"{more} more are wrong."] if more else [])])
+        super().__init__(field=self.problems[0]["field"], summary=summary)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**super().as_dict(), "errors": self.problems}
+
+
 class NothingToTry(UserError):
     code = "session.nothing_to_try"
     status = 409

@@ -17,6 +17,7 @@ from apps.accounts.models import Team, User
 from apps.agents.contracts.criteria import CountedSize, Criteria, Device, Objective
 from apps.agents.techniques.catalogue import catalogue
 from apps.models.models import DataSet, ModelVersion
+from apps.optimization.edited_plan import PlanEditsField
 from apps.optimization.models import CriteriaSet
 
 
@@ -73,6 +74,8 @@ class SessionForm(forms.Form):
         label="Start anyway: analyse and package the original", required=False, widget=forms.HiddenInput
     )
     """Shown only if there is nothing to try."""
+    edits = PlanEditsField(required=False)
+    """What the member changed about the plan that the page shows."""
 
     SEARCHED = ("version", "dataset", "student")
 

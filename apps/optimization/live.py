@@ -8,19 +8,21 @@ from typing import Any
 from django.db.models import Prefetch
 from django.template.loader import render_to_string
 
+from apps.agents.contracts.plan_edits import edits_in_words
 from apps.agents.contracts.reports.analysis import AnalysisReport
 from apps.agents.contracts.reports.metrics import Finding
 from apps.agents.contracts.reports.runtimes import Gains
-from apps.agents.contracts.state import Phase, Status
+from apps.agents.contracts.state import Phase, Plan, Status
 from apps.models import clock
 from apps.optimization import plots
+from apps.optimization.edited_plan import ShownEdit, shown
 from apps.optimization.lineage import Lineage, Link, exported_analyses, runtime_of_original
 from apps.optimization.models import Candidate, EvaluationReport, LogEntry, OptimizationSession, SessionStep
 from apps.optimization.services.report import RuntimeReport, runtime_reports
 from apps.optimization.waiting import Wait, waits_of
 
 LOG_LINES = 200
-FRAGMENTS = ("head", "candidates", "runtimes", "curves", "steps", "log", "plot", "announcement")
+FRAGMENTS = ("head", "edits", "candidates", "runtimes", "curves", "steps", "log", "plot", "announcement")
 """The parts of the page that change. Each is a template `_session_NAME.html` whose root has a stable id, so a push
 swaps it.
 """
@@ -73,6 +75,12 @@ class LiveSession:
     """Its position in the queue while none of its steps runs."""
     own_time_s: float
     waited_s: float
+    edits: list[ShownEdit]
+    """What became of the member's edits; empty before the plan."""
+
+    @property
+    def edits_in_words(self) -> str:
+        return edits_in_words(self.session.edits)
 
     @property
     def several_runtimes(self) -> bool:
@@ -107,6 +115,7 @@ def read(session: OptimizationSession) -> LiveSession:
         wait=waits_of([session]).get(session.pk),
         own_time_s=session.own_time_s(now),
         waited_s=session.waited_s(now),
+        edits=shown(Plan.model_validate(session.plan).edits) if session.plan and session.edits_body else [],
     )
 
 

@@ -49,6 +49,7 @@ def _recipe(session: OptimizationSession, sources: list[SessionStep], verdict: V
         session=str(session.pk),
         seed=session.seed,
         criteria=session.criteria_body,
+        edits=session.edits_body,
         original=OriginalRecord(
             filename=original.filename,
             sha256=original.blob_id,

@@ -11,6 +11,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from apps.agents.contracts.criteria import Criteria
+from apps.agents.contracts.plan_edits import PlanEdits
 from apps.agents.contracts.reports.evaluation import EvaluationReport as Evaluation
 from apps.agents.contracts.state import Outcome, Plan, Prediction, Status, Verdict
 from apps.agents.measuring.scheduling.health import Health, TimingHealth
@@ -69,7 +70,8 @@ class OutcomeField(serializers.ChoiceField):
 class SessionSerializer(serializers.ModelSerializer[OptimizationSession]):
     """`status` and `phase` show the session's state, `error` why it failed, and `verdict` how it ended.
 
-    `sessions_before` is the number of sessions already judged on the same data when it started. `outcome` is
+    `edits` are the changes of the plan that `created_by` made before the start, and `plan.edits` says what became of
+    each. `sessions_before` is the number of sessions already judged on the same data when it started. `outcome` is
     `improved`; `unchanged`, if the original stands; `not_measured`, if nothing was measured; or `inconclusive`, if the
     machine was too busy to time a candidate that may be better.
     """
@@ -78,6 +80,7 @@ class SessionSerializer(serializers.ModelSerializer[OptimizationSession]):
     model = serializers.IntegerField(source="version.model_id", read_only=True)
     title = serializers.CharField(source="__str__", read_only=True)
     criteria = json_of(Criteria, source="criteria_body", read_only=True)
+    edits = json_of(PlanEdits, source="edits_body", read_only=True)
     plan = json_of(Plan, read_only=True, allow_null=True)
     verdict = json_of(Verdict, read_only=True, allow_null=True)
     elapsed_s = serializers.FloatField(
@@ -107,6 +110,7 @@ class SessionSerializer(serializers.ModelSerializer[OptimizationSession]):
             "dataset",
             "criteria_set",
             "criteria",
+            "edits",
             "seed",
             "status",
             "phase",
@@ -473,6 +477,12 @@ class QuestionSerializer(serializers.Serializer[Any]):
         required=False, help_text="Fields of the criteria to replace, in the same structure."
     )
     resolutions = _resolutions()
+    edits = json_of(
+        PlanEdits,
+        required=False,
+        help_text="Changes of the plan: candidates to remove, to pin and to add, each named by its chain, parameters "
+        "set by hand, and layers that stay in float.",
+    )
 
 
 class NewSessionSerializer(QuestionSerializer):

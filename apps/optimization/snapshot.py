@@ -17,6 +17,7 @@ def session_state(session: OptimizationSession) -> SessionState:
         criteria=session.criteria,
         model=session.version.metadata.summary,
         student=session.student.metadata.summary if session.student else None,
+        edits=session.edits,
         dataset=session.dataset.described,
         seed=session.seed,
         steps=tuple(_record(step) for step in steps),

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from apps.optimization.views import audit, criteria, dashboard, report, sessions, storage, workers
+from apps.optimization.views import audit, criteria, dashboard, plan_edits, report, sessions, storage, workers
 
 app_name = "optimization"
 
@@ -9,6 +9,9 @@ urlpatterns = [
     path("sessions/", sessions.history, name="session-list"),
     path("sessions/new/", sessions.new, name="session-new"),
     path("sessions/new/preview/", sessions.preview, name="session-preview"),
+    path("sessions/new/edit/", plan_edits.edit, name="session-edit"),
+    path("sessions/new/chain/", plan_edits.chain, name="session-chain"),
+    path("sessions/new/layers/", plan_edits.layers, name="session-layers"),
     path("sessions/new/decides/", sessions.decides, name="session-decides"),
     path("sessions/new/choices/", sessions.choices, name="session-choices"),
     path("sessions/<uuid:pk>/", sessions.detail, name="session-detail"),

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from apps.agents.contracts.criteria import Criteria
+from apps.agents.contracts.plan_edits import NO_EDITS, PlanEdits
 from apps.agents.contracts.reports.analysis import AnalysisReport, Compatibility, Layer, OperatorSensitivity
 from apps.agents.contracts.reports.dataset import DatasetSummary, Task
 from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
@@ -340,6 +341,7 @@ class InMemoryPipeline:
     libraries: tuple[str, ...] = ()
     disabled: tuple[str, ...] = (PRUNE, WIDTH)
     """By default what is tried after everything else: most tests are about the search before it."""
+    edits: PlanEdits = NO_EDITS
     specs: Mapping[str, TechniqueSpec] = field(default_factory=catalogue)
     limit: int = 400
 
@@ -354,6 +356,7 @@ class InMemoryPipeline:
             parallelism=self.parallelism,
             libraries=self.libraries,
             disabled_techniques=self.disabled,
+            edits=self.edits,
         )
         decisions: list[Decision] = []
         states: list[SessionState] = []
@@ -412,6 +415,7 @@ class InMemoryPipeline:
                     export_failures=request.parameters["export_failures"],
                     libraries=request.parameters["libraries"],
                     disabled=request.parameters["disabled_techniques"],
+                    edits=PlanEdits.model_validate(request.parameters.get("edits", {})),
                 )
                 return plan.model_dump(mode="json")
             case StepKind.EVALUATE:

@@ -149,7 +149,7 @@ def test_the_page_offers_students_and_previews_with_the_chosen_one(
 ) -> None:
     client.force_login(engineer)
     page = client.get(reverse("optimization:session-new"), {"student": student.pk}).content.decode()
-    assert 'hx-params="version,dataset,student,criteria_set"' in page
+    assert 'hx-params="version,dataset,student,criteria_set,edits"' in page
     assert f'<option value="{student.pk}" selected>small v1</option>' in page
     criteria = page.split('name="criteria_set"')[1].split('<option value="')[2].split('"')[0]
     question = {"version": version.pk, "dataset": dataset.pk, "criteria_set": criteria}

@@ -10,6 +10,7 @@ from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.dataset_spec import DatasetSpec
 from apps.agents.contracts.formats import Framework, format_spec
 from apps.agents.contracts.job import Job
+from apps.agents.contracts.plan_edits import PlanEdits
 from apps.agents.contracts.reports.analysis import AnalysisReport
 from apps.agents.contracts.reports.dataset import DatasetSummary
 from apps.agents.contracts.reports.evaluation import Part
@@ -97,6 +98,8 @@ class PlanArguments(Arguments):
     """The model that a member gave the session to be trained."""
     export_failures: dict[str, str] = Field(default_factory=dict)
     """By target format: why an export that was tried failed."""
+    edits: PlanEdits = PlanEdits()
+    """A member's edits of the plan."""
 
 
 class OptimizeArguments(ModelArguments):

@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from apps.agents.contracts.chain import MODEL, Application, Chain, from_joined_title, title_of
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.faults import Fault
+from apps.agents.contracts.plan_edits import Asked, EditKind, EditOutcome, PlanEdits
 from apps.agents.contracts.reports.dataset import DatasetSummary
 from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.contracts.reports.selection import Contest
@@ -154,6 +155,8 @@ class CandidateRecord(Value):
     """Why it was planned. Once it is decided: why it was accepted, rejected or selected."""
     score: float | None = None
     """The weighted gain under the session's objective. The original's is 1."""
+    asked: Asked | None = None
+    """What a member asked for about it before the start; `None` if nothing."""
 
     @model_validator(mode="before")
     @classmethod
@@ -166,6 +169,11 @@ class CandidateRecord(Value):
             return given
         rest = {name: value for name, value in given.items() if name not in ("technique", "parameters", "title")}
         return {**rest, "steps": (from_joined_title(given["technique"], given["parameters"], given["title"]),)}
+
+    @property
+    def wanted(self) -> bool:
+        """Whether a member pinned or added it. Predictions do not skip it then."""
+        return self.asked is not None and not {EditKind.PINNED, EditKind.ADDED}.isdisjoint(self.asked.kinds)
 
     @property
     def last(self) -> Application:
@@ -209,6 +217,8 @@ class Plan(Value):
     summary: str
     candidates: tuple[CandidateRecord, ...]
     omitted: tuple[Omission, ...]
+    edits: tuple[EditOutcome, ...] = ()
+    """What became of each edit that a member made before the start."""
 
 
 class AgentDecision(Value):
@@ -345,6 +355,8 @@ class SessionState(Value):
     model: ModelSummary
     student: ModelSummary | None = None
     """The model that a member gave the session to be trained with the original as its teacher."""
+    edits: PlanEdits = PlanEdits()
+    """A member's edits of the plan."""
     dataset: DatasetSummary
     seed: int
     steps: tuple[StepRecord, ...] = ()

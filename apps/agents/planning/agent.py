@@ -12,6 +12,7 @@ from typing import Any
 
 from apps.agents.contracts.chain import Application, Chain
 from apps.agents.contracts.criteria import Criteria
+from apps.agents.contracts.plan_edits import NO_EDITS, PlanEdits
 from apps.agents.contracts.reports.analysis import AnalysisReport
 from apps.agents.contracts.reports.dataset import DatasetSummary
 from apps.agents.contracts.reports.model import ModelSummary
@@ -21,6 +22,8 @@ from apps.agents.planning.baseline import is_baseline
 from apps.agents.planning.bases import Bases, bases_of_analyses, bases_of_model
 from apps.agents.planning.chains import Heads, application_of
 from apps.agents.planning.cuts import fits_behind, trained_cuts
+from apps.agents.planning.drafts import Drafts
+from apps.agents.planning.edits import edited
 from apps.agents.planning.minutes import Minutes
 from apps.agents.planning.ordering import collapse, comes_last, no_gain, obstacle, predicted_gain, worth
 from apps.agents.planning.prediction import in_turn, noise_by_operator, predict, scope_of
@@ -97,16 +100,17 @@ class PlanningAgent:
         disabled: Iterable[str] = (),
         training_share: float = 0.0,
         student: ModelSummary | None = None,
+        edits: PlanEdits = NO_EDITS,
     ) -> Plan:
         """The plan for an analysed model: candidates in the order of their worth, and what was left out and why.
 
         `exported` are the analyses of the models that it was exported to, from which techniques for other runtimes
         start. `export_failures` says, by target format, why an export that was tried failed. `student` is the model
-        that a member gave the session to be trained.
+        that a member gave the session to be trained. `edits` are what a member changed about the plan.
         """
         bases = replace(bases_of_analyses(analysis, exported, dataset.task), student=student)
         sorting = Sorting(bases, criteria, dataset, tuple(libraries), tuple(disabled), export_failures or {})
-        return self._plan_of_sound(bases, Minutes(criteria, dataset, training_share), *sorting.sort(self.specs))
+        return self._edited(sorting, Minutes(criteria, dataset, training_share), edits)
 
     def preview(
         self,
@@ -116,11 +120,20 @@ class PlanningAgent:
         libraries: Iterable[str] = (),
         disabled: Iterable[str] = (),
         student: ModelSummary | None = None,
+        edits: PlanEdits = NO_EDITS,
     ) -> Plan:
         """The plan before anything has run: the same rules, but sensitivities and times are unknown."""
-        bases = replace(bases_of_model(model, dataset.task), student=student)
+        bases = bases_of_model(model, dataset.task, student)
         sorting = Sorting(bases, criteria, dataset, tuple(libraries), tuple(disabled))
-        return self._plan_of_sound(bases, Minutes(criteria, dataset), *sorting.sort(self.specs))
+        return self._edited(sorting, Minutes(criteria, dataset), edits)
+
+    def drafts(self, sorting: Sorting, minutes: Minutes) -> Drafts:
+        """What makes candidates of chains that a member names."""
+        return Drafts(sorting, minutes, self.specs, sorting.sort(self.specs)[0], self.knowledge)
+
+    def _edited(self, sorting: Sorting, minutes: Minutes, edits: PlanEdits) -> Plan:
+        plan = self._plan_of_sound(sorting.bases, minutes, *sorting.sort(self.specs))
+        return edited(plan, edits, self.drafts(sorting, minutes)) if edits.count else plan
 
     def _plan_of_sound(
         self, bases: Bases, minutes: Minutes, available: Mapping[str, TechniqueSpec], omitted: list[Omission]
@@ -289,9 +302,10 @@ def plan_preview(
     libraries: Iterable[str] = (),
     disabled: Iterable[str] = (),
     student: ModelSummary | None = None,
+    edits: PlanEdits = NO_EDITS,
 ) -> Plan:
     """What a session would try, for the page that starts one. See `PlanningAgent.preview`."""
-    return PlanningAgent().preview(model, dataset, criteria, libraries, disabled, student)
+    return PlanningAgent().preview(model, dataset, criteria, libraries, disabled, student, edits)
 
 
 def _is_own(spec: TechniqueSpec) -> bool:

@@ -68,7 +68,7 @@ class Sorting:
         for spec in specs.values():
             if self.bases.of(spec) is None:
                 beyond.append(spec)
-            elif why := self._obstacle(spec):
+            elif why := self.obstacle(spec):
                 omitted.append(Omission(technique=spec.name, title=spec.label, reason=why))
             else:
                 available[spec.name] = spec
@@ -82,7 +82,8 @@ class Sorting:
     def _asked_for(self, technique: str) -> bool:
         return self.criteria.names(technique)
 
-    def _obstacle(self, spec: TechniqueSpec) -> str | None:
+    def obstacle(self, spec: TechniqueSpec) -> str | None:
+        """Why `spec` cannot be used on the form of the model that it takes; `None` if it can."""
         basis = self.bases.of(spec) or self.bases.original
         why = obstacle_to(
             spec,

@@ -72,9 +72,9 @@ def _exported(analysis: AnalysisReport, first: Basis, original: AnalysisReport, 
     return Basis(analysis.model, analysis, _judged(profile, task))
 
 
-def bases_of_model(model: ModelSummary, task: Task) -> Bases:
-    """The only known form of a model that has not been run yet."""
-    return Bases(Basis(model, None, _judged(profile_of_model(model), task)))
+def bases_of_model(model: ModelSummary, task: Task, student: ModelSummary | None = None) -> Bases:
+    """The only known form of a model that has not been run yet, and the student that a member gave."""
+    return Bases(Basis(model, None, _judged(profile_of_model(model), task)), student=student)
 
 
 def _judged(profile: GraphProfile, task: Task) -> GraphProfile:

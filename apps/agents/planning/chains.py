@@ -38,7 +38,7 @@ class Heads:
     def of(self, spec: TechniqueSpec) -> Chain:
         """The links before `spec`; empty if it is applied to the original itself."""
         export = self._export(spec)
-        return (*export, *self._preparation(spec, export))
+        return (*export, *self.preparation(spec, export))
 
     def in_full(self, record: CandidateRecord) -> CandidateRecord:
         """The record with all links. An older record has only the last one, so the links before it are added."""
@@ -53,13 +53,14 @@ class Heads:
         exporter = next((one for one in exports if target and given in one.formats), None)
         return (application_of(exporter, exporter.resolve({})),) if exporter else ()
 
-    def _preparation(self, spec: TechniqueSpec, export: Chain) -> Chain:
-        """The technique that prepares the input of `spec`; empty if it cannot be used. The link is optional."""
+    def preparation(self, spec: TechniqueSpec, before: Chain) -> Chain:
+        """The technique that prepares the input of `spec` behind the links `before`; empty if it cannot be used. The
+        link is optional."""
         prepared_by = spec.knowledge.prepared_by
         if prepared_by is None or not self.usable(prepared_by):
             return ()
         preparer = self.specs[prepared_by]
-        earlier = [*(self.specs[one.technique] for one in export), preparer]
+        earlier = [*(self.specs[one.technique] for one in before), preparer]
         given = self.bases.original.model.format
         if why_not_after(preparer, earlier[:-1], given) or why_not_after(spec, earlier, given):
             return ()

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from apps.agents.contracts.chain import Application, in_one_line
 from apps.agents.contracts.phrasing import listed
 from apps.agents.contracts.reports.analysis import AnalysisReport
-from apps.agents.contracts.state import AgentDecision, Closing, Outcome, StepRecord
+from apps.agents.contracts.state import AgentDecision, Closing, Outcome, Plan, StepRecord
 from apps.agents.planning.repair import Stop
 from apps.agents.session.candidates import Trial
 from apps.agents.session.finalists import Finals
@@ -76,6 +76,7 @@ def _in_words(analysis: AnalysisReport) -> str:
 def _plan(search: Search) -> Iterator[AgentDecision]:
     plan = search.plan
     yield AgentDecision(key="plan", agent=PLANNING_AGENT, action="planned", reason=plan.summary)
+    yield from _edits(plan)
     for candidate in plan.candidates:
         yield AgentDecision(
             key=f"planned/{candidate.key}",
@@ -91,6 +92,19 @@ def _plan(search: Search) -> Iterator[AgentDecision]:
             action="left out",
             subject=omission.technique,
             reason=f"{omission.title}. {omission.reason}",
+        )
+
+
+def _edits(plan: Plan) -> Iterator[AgentDecision]:
+    """What became of a member's edits, each with the keys of its candidates."""
+    for number, one in enumerate(plan.edits, start=1):
+        keys = f" ({listed(one.candidates)})" if one.candidates else ""
+        yield AgentDecision(
+            key=f"edited/{number}",
+            agent=PLANNING_AGENT,
+            action="edited" if one.applied else "edit not applied",
+            subject=one.candidates[0] if len(one.candidates) == 1 else None,
+            reason=f"{one.subject}{keys}: {one.reason}",
         )
 
 

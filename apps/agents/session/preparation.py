@@ -125,6 +125,7 @@ class Preparation:
                 "libraries": list(self.state.libraries),
                 "disabled_techniques": list(self.state.disabled_techniques),
                 "export_failures": self._export_failures(),
+                **({"edits": self.state.edits.model_dump(mode="json")} if self.state.edits.count else {}),
             },
         )
 

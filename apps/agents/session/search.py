@@ -129,9 +129,9 @@ class Search(Overview):
         options = [self._before_what_it_judges(option, options) for option in options]
         options = [self._before_what_starts_from_it(option, options) for option in options]
         ranked = sorted(options, key=lambda option: (-option.worth, option.candidate.key))
+        plain = tuple(one for one in ranked if one.candidate.wanted or not self._tried_last(one.candidate))
         if owed := tuple(option for option in ranked if option.candidate.key in self._owed):
-            return (*owed, *(one for one in ranked if one not in owed and not self._tried_last(one.candidate)))
-        plain = tuple(option for option in ranked if not self._tried_last(option.candidate))
+            return (*owed, *(one for one in plain if one not in owed))
         going = any(trial.started and not trial.decided and self._tried_last(trial.planned) for trial in self.trials)
         return plain or (() if going else tuple(ranked[:1]))
 
@@ -163,6 +163,8 @@ class Search(Overview):
         candidate, criteria = trial.planned, self.state.criteria
         if reason := self._barred(trial):
             return reason
+        if candidate.wanted:
+            return None
         if self._is_new_type_choice(candidate) or self._awaited_baseline(candidate):
             return None
         if self._awaited_float_model(candidate):
@@ -265,6 +267,9 @@ class Search(Overview):
         ]
 
     def _worth(self, candidate: CandidateRecord) -> float:
+        """Infinite for what a member pinned or added, which is tried in the order of the plan."""
+        if candidate.wanted:
+            return math.inf
         gain = predicted_gain(candidate.predicted, self.state.criteria, self._correction(candidate))
         risk = Risk.HIGH if self._lossy_siblings(candidate) else candidate.predicted.risk
         return worth(gain, candidate.predicted, self.specs[candidate.technique], risk)

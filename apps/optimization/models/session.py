@@ -14,6 +14,7 @@ from django.utils.functional import cached_property
 
 from apps.accounts.models import Team
 from apps.agents.contracts.criteria import Criteria
+from apps.agents.contracts.plan_edits import PlanEdits
 from apps.agents.contracts.reports.evaluation import EvaluationReport
 from apps.agents.contracts.state import ACTIVE, Headline, Outcome, Phase, Status, Verdict
 from apps.agents.session.headline import headline_of
@@ -38,6 +39,8 @@ class OptimizationSession(models.Model):
     criteria_set = models.ForeignKey(CriteriaSet, on_delete=models.SET_NULL, null=True, related_name="sessions")
     criteria_body = models.JSONField()
     """The frozen copy."""
+    edits_body = models.JSONField(default=dict, editable=False)
+    """`PlanEdits`: what `created_by` changed about the plan before the start. Empty if nothing."""
     seed = models.PositiveIntegerField(default=0)
     status = models.CharField(max_length=10, choices=choices_of(Status), default=Status.QUEUED, editable=False)
     phase = models.CharField(max_length=12, choices=choices_of(Phase), default=Phase.ANALYSING, editable=False)
@@ -91,6 +94,11 @@ class OptimizationSession(models.Model):
     def criteria(self) -> Criteria:
         """What matters, as it was when the session started. Validated once: nothing changes `criteria_body`."""
         return Criteria.model_validate(self.criteria_body)
+
+    @cached_property
+    def edits(self) -> PlanEdits:
+        """What a member changed about the plan before the start. Nothing changes it afterwards."""
+        return PlanEdits.model_validate(self.edits_body)
 
     @property
     def headline(self) -> Headline | None:

@@ -1,6 +1,7 @@
 """Services for sessions: the use cases behind pages, API and commands, so that one import is enough."""
 
 from apps.optimization.services.conflicts import CriteriaCheck, checked, checked_with_rows
+from apps.optimization.services.edits import AnalysedLayers, drafts_for, layers_of, parse_edits
 from apps.optimization.services.foresight import use_of, what_is_decided
 from apps.optimization.services.lifecycle import session_cancel, session_resume, session_retry
 from apps.optimization.services.preview import (
@@ -18,6 +19,7 @@ from apps.optimization.services.start import session_start, wanted_criteria
 from apps.optimization.services.storage import Storage, keep_for, policy_with, storage_of
 
 __all__ = [
+    "AnalysedLayers",
     "BrokenHere",
     "CriteriaCheck",
     "SessionPreview",
@@ -26,8 +28,11 @@ __all__ = [
     "TechniqueStatus",
     "checked",
     "checked_with_rows",
+    "drafts_for",
     "keep_for",
+    "layers_of",
     "package_of",
+    "parse_edits",
     "policy_with",
     "promote",
     "promotion_rollback",

@@ -40,7 +40,8 @@ def session_cancel(session: OptimizationSession, user: User, *, as_operator: boo
 
 
 def session_retry(session: OptimizationSession, user: User, *, as_operator: bool = False) -> OptimizationSession:
-    """Starts the same request as a new session: same version, data, criteria and seed, nothing reused.
+    """Starts the same request as a new session: same version, data, criteria, edits of the plan and seed,
+    nothing reused.
 
     Raises `PermissionDenied`, `SessionMoveRefused` while the session runs, and the errors of `session_start`.
     """
@@ -54,6 +55,7 @@ def session_retry(session: OptimizationSession, user: User, *, as_operator: bool
         dataset=session.dataset,
         criteria_set=session.criteria_set,
         criteria=session.criteria_body,
+        edits=session.edits_body,
         seed=session.seed,
         retry_of=session,
         start_anyway=True,

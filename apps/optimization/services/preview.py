@@ -7,6 +7,7 @@ from typing import Any
 
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.dataset_spec import METRICS, DatasetSpec
+from apps.agents.contracts.plan_edits import PlanEdits
 from apps.agents.contracts.reports.analysis import Compatibility
 from apps.agents.contracts.state import Plan
 from apps.agents.contracts.values import Value
@@ -14,6 +15,7 @@ from apps.agents.evaluation.decidability import Decidability
 from apps.agents.evaluation.repeated_use import RepeatedUse
 from apps.agents.planning.availability import obstacle_to
 from apps.agents.planning.conflicts.values import Conflict, Resolution
+from apps.agents.planning.edit_checks import WrongEdit
 from apps.agents.techniques.catalogue import (
     BrokenTechnique,
     TechniqueSpec,
@@ -25,6 +27,7 @@ from apps.agents.techniques.compatibility import compatibility, in_reach
 from apps.models.models import DataSet, ModelVersion
 from apps.optimization.models import PipelineSettings, Worker
 from apps.optimization.services.conflicts import checked
+from apps.optimization.services.edits import AnalysedLayers, layers_of, parse_edits, wrong_edits_of
 from apps.optimization.services.foresight import use_of, what_is_decided
 from apps.optimization.services.start import check, check_rows, plan_of, wanted_criteria
 
@@ -49,6 +52,10 @@ class SessionPreview(Value):
     """What the data can decide about the limit on the loss."""
     use: RepeatedUse
     """How often the data has been used to judge before."""
+    wrong_edits: tuple[WrongEdit, ...] = ()
+    """For which edits of the plan a session would be refused. The plan is made without those."""
+    layers: tuple[AnalysedLayers, ...] = ()
+    """The layers of the model and of its exports, which may be kept in float; empty if it was never analysed."""
     higher_is_better: bool = True
     """Whether a higher value of the data set's primary metric is better. Predicted drops are of this metric."""
 
@@ -79,12 +86,15 @@ def session_preview(
     criteria: Criteria | Mapping[str, Any],
     student: ModelVersion | None = None,
     resolutions: Sequence[str] = (),
+    edits: PlanEdits | Mapping[str, Any] | None = None,
 ) -> SessionPreview:
     """What a session with these inputs would try, and why it omits other techniques.
 
-    `resolutions` are the ids of those to apply to the criteria first. Raises the errors of `check`, and
-    `UnknownResolution`. A contradiction is part of the preview, and an error only when a session is started.
+    `resolutions` are the ids of those to apply to the criteria first. Raises the errors of `check`,
+    `UnknownResolution`, and `PlanEditsInvalid` for edits of a wrong form. Other wrong edits are listed. A contradiction
+    is part of the preview, and an error only when a session is started.
     """
+    chosen = parse_edits(edits)
     wanted = wanted_criteria(None, criteria)
     check_rows(version, dataset, student=student)
     sound = checked(wanted, version, dataset, student, resolutions)
@@ -101,13 +111,15 @@ def session_preview(
     judged = [_compatibility(spec, obstacle_to(spec, **known)) for spec in reachable]
     return SessionPreview(
         compatibility=(*judged, *compatibility(model, None, data, beyond)),
-        plan=plan_of(version, dataset, wanted, student),
+        plan=plan_of(version, dataset, wanted, student, chosen),
         criteria=wanted,
         conflicts=sound.conflicts,
         applied=sound.applied,
         contradictory=sound.contradictory,
         decidability=what_is_decided(version, dataset, wanted),
         use=use_of(dataset, wanted),
+        wrong_edits=tuple(wrong_edits_of(chosen, version, dataset, wanted, student)),
+        layers=layers_of(version),
         higher_is_better=METRICS[DatasetSpec.model_validate(dataset.spec).primary_metric].higher_is_better,
     )
 

@@ -12,6 +12,7 @@ from apps.accounts.models import Role, Team, User
 from apps.accounts.services import require_role
 from apps.agents.contracts.criteria import Criteria, Device, merged
 from apps.agents.contracts.dataset_spec import METRICS, DatasetSpec, metric_by_group
+from apps.agents.contracts.plan_edits import NO_EDITS, PlanEdits, edits_in_words
 from apps.agents.contracts.state import Plan
 from apps.agents.datasets.dataset_fit import check_against
 from apps.agents.planning.agent import plan_preview
@@ -36,6 +37,7 @@ from apps.optimization.errors import (
 )
 from apps.optimization.models import CriteriaSet, OptimizationSession, PipelineSettings, Worker
 from apps.optimization.services.conflicts import checked, require_sound
+from apps.optimization.services.edits import check_edits, parse_edits
 from apps.optimization.services.students import check_student, why_not_ready
 from apps.outages import require_queue
 
@@ -53,6 +55,7 @@ def session_start(
     seed: int | None = None,
     overrides: Mapping[str, Any] | None = None,
     resolutions: Sequence[str] = (),
+    edits: PlanEdits | Mapping[str, Any] | None = None,
     retry_of: OptimizationSession | None = None,
     start_anyway: bool = False,
     as_operator: bool = False,
@@ -61,9 +64,10 @@ def session_start(
 
     `student` is another model of the team, which is trained with `version` as its teacher. The criteria are
     `criteria_set` or `criteria`, or else the default, with `overrides` and then the `resolutions` of conflicts applied
-    (their ids); the session keeps a copy. Without `seed`, a random one is drawn and stored. Raises `PermissionDenied`
-    below engineer, the errors of `check`, `UnknownResolution`, `SessionContradictory`, `QueueAway`, and, without
-    `start_anyway`, `NothingToTry` if the preview has no candidate.
+    (their ids); `edits` are what the member changed about the plan. The session keeps a copy of both. Without `seed`, a
+    random one is drawn and stored. Raises `PermissionDenied` below engineer, the errors of `check`,
+    `UnknownResolution`, `SessionContradictory`, `PlanEditsInvalid`, `QueueAway`, and, without `start_anyway`,
+    `NothingToTry` if the preview has no candidate.
     """
     if not (as_operator and user.is_staff):
         require_role(user, version.model.team, Role.ENGINEER)
@@ -74,7 +78,9 @@ def session_start(
     wanted = judged.criteria
     check(version, dataset, wanted, criteria_set, student)
     require_sound(judged)
-    if not start_anyway and not (plan := plan_of(version, dataset, wanted, student)).candidates:
+    chosen = parse_edits(edits)
+    check_edits(chosen, version, dataset, wanted, student)
+    if not start_anyway and not (plan := plan_of(version, dataset, wanted, student, chosen)).candidates:
         raise NothingToTry(field="start_anyway", summary=plan.summary)
     require_queue()
     with transaction.atomic():
@@ -85,6 +91,7 @@ def session_start(
             dataset=dataset,
             criteria_set=criteria_set,
             criteria_body=wanted.model_dump(mode="json"),
+            edits_body=chosen.model_dump(mode="json") if chosen.count else {},
             seed=secrets.randbelow(MAX_SEED) if seed is None else seed,
             retry_of=retry_of,
             sessions_before=OptimizationSession.objects.judged_on(dataset).count(),
@@ -101,18 +108,21 @@ def _record(session: OptimizationSession, user: User, applied: Sequence[Resoluti
     student = session.student
     changed = f" Changed for this session: {'; '.join(one.title for one in applied)}." if applied else ""
     taught = f" and {student} as its student" if student else ""
+    edited = f" The plan was edited: {edits_in_words(session.edits)}." if session.edits.count else ""
     trail.record(
         "session.started",
         actor=user,
         session=session,
         subject=str(session.version),
-        reason=f"Measured on {session.dataset}, with {session.criteria_set or 'custom criteria'}{taught}.{changed}",
+        reason=f"Measured on {session.dataset}, with {session.criteria_set or 'custom criteria'}{taught}."
+        f"{changed}{edited}",
         data={
             "criteria": session.criteria_body,
             "seed": session.seed,
             "dataset": session.dataset_id,
             **({"student": student.pk} if student else {}),
             **({"resolutions": [one.id for one in applied]} if applied else {}),
+            **({"edits": session.edits_body} if session.edits.count else {}),
         },
     )
 
@@ -169,12 +179,18 @@ def check_rows(
         check_student(student, version)
 
 
-def plan_of(version: ModelVersion, dataset: DataSet, criteria: Criteria, student: ModelVersion | None = None) -> Plan:
-    """What a session would try, as far as that is known before the analysis."""
+def plan_of(
+    version: ModelVersion,
+    dataset: DataSet,
+    criteria: Criteria,
+    student: ModelVersion | None = None,
+    edits: PlanEdits = NO_EDITS,
+) -> Plan:
+    """What a session would try with these edits, as far as that is known before the analysis."""
     libraries = tuple(sorted(Worker.objects.alive().libraries()))
     disabled = tuple(PipelineSettings.current().disabled_techniques)
     taught = student.metadata.summary if student else None
-    return plan_preview(version.metadata.summary, dataset.described, criteria, libraries, disabled, taught)
+    return plan_preview(version.metadata.summary, dataset.described, criteria, libraries, disabled, taught, edits)
 
 
 def _check_teams(team: Team, dataset: DataSet, criteria_set: CriteriaSet | None) -> None:

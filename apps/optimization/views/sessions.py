@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
@@ -17,15 +16,15 @@ from apps.accounts.errors import NoTeam
 from apps.accounts.forms import show_error
 from apps.accounts.models import Team
 from apps.accounts.requests import MemberRequest, current_team, writes
-from apps.agents.contracts.criteria import Criteria
 from apps.audit.models import AuditEvent
 from apps.errors import UserError
 from apps.optimization import live, services
 from apps.optimization.default_criteria import defaults_of
-from apps.optimization.errors import NothingToTry, SessionDeleted, UnknownResolution
+from apps.optimization.errors import NothingToTry, SessionDeleted
 from apps.optimization.filters import SessionFilter
 from apps.optimization.forms import SessionForm, WhatIfForm
 from apps.optimization.models import OptimizationSession
+from apps.optimization.views import plan_edits
 from apps.optimization.waiting import waits_of
 from apps.pages import KeyedPaginator
 
@@ -69,7 +68,7 @@ def history(request: MemberRequest) -> HttpResponse:
 def new(request: MemberRequest) -> HttpResponse:
     team = current_team(request)
     if request.method == "GET":
-        return render(request, "optimization/session_new.html", {"form": _first_form(request, team)})
+        return render(request, "optimization/session_new.html", _page_of(_first_form(request, team)))
     form = SessionForm(request.POST, user=request.user, team=team)
     status = 422
     if form.is_valid():
@@ -81,14 +80,28 @@ def new(request: MemberRequest) -> HttpResponse:
                 form.ask_whether_to_start_anyway()
             show_error(form, error)
             status = max(status, error.status)
-    return render(request, "optimization/session_new.html", {"form": form}, status=status)
+    return render(request, "optimization/session_new.html", _page_of(form), status=status)
+
+
+def _page_of(form: SessionForm) -> dict[str, object]:
+    return {"form": form, "edits_json": form["edits"].value() or ""}
+
+
+def _earlier_edits(request: MemberRequest) -> dict[str, str]:
+    """The edits of the session that the address names as `again`, if the member may see it."""
+    try:
+        pk = UUID(request.GET.get("again", ""))
+    except ValueError:
+        return {}
+    earlier = OptimizationSession.objects.visible_to(request.user).filter(pk=pk).first()
+    return {"edits": earlier.edits.model_dump_json()} if earlier is not None and earlier.edits.count else {}
 
 
 def _first_form(request: MemberRequest, team: Team) -> SessionForm:
     """The form before anything was chosen in it, with the default criteria."""
     defaults = defaults_of(request.user, team)
     start = {"criteria_set": str(defaults.used.pk)} if defaults.used else {}
-    form = SessionForm(user=request.user, team=team, initial={**start, **request.GET.dict()})
+    form = SessionForm(user=request.user, team=team, initial={**start, **request.GET.dict(), **_earlier_edits(request)})
     form.fields["criteria_set"].help_text = escape(defaults.sentence)
     return form
 
@@ -106,39 +119,13 @@ def choices(request: MemberRequest) -> HttpResponse:
     return render(request, "optimization/_session_choice.html", context)
 
 
-@require_GET
+@require_http_methods(["GET", "POST"])
 def preview(request: MemberRequest) -> HttpResponse:
-    """The preview of a session: the compatibility of every technique and the plan, before anything runs."""
-    if not request.team:
-        raise NoTeam()
-    form = SessionForm(request.GET, user=request.user, team=request.team)
-    context: dict[str, object] = {}
-    if form.is_valid():
-        context |= _previewed(form.cleaned_data, request.GET.getlist("resolution"))
-    return render(request, "optimization/_session_preview.html", context)
+    """The preview of a session: the compatibility of every technique and the plan, before anything runs.
 
-
-def _previewed(chosen: dict[str, Any], resolutions: list[str]) -> dict[str, object]:
-    """The context of a preview with the resolutions applied, or of the error that would stop the start."""
-    rows = {name: chosen[name] for name in ("version", "dataset", "student")}
-    criteria = chosen["criteria_set"].criteria
-    context: dict[str, object] = {"criteria_set": chosen["criteria_set"]}
-    try:
-        preview = services.session_preview(**rows, criteria=criteria, resolutions=resolutions)
-    except UnknownResolution:  # The criteria or what is known have changed since the button was shown.
-        return _previewed(chosen, [])
-    except UserError as error:
-        return context | {"error": error, "check": _checked_anyway(rows, criteria, resolutions)}
-    context |= {"preview": preview, "check": preview, "decides": preview.decidability, "use": preview.use}
-    return context | {"asked": WhatIfForm(initial=WhatIfForm.answers_of(preview.criteria))}
-
-
-def _checked_anyway(rows: dict[str, Any], criteria: Criteria, resolutions: list[str]) -> services.CriteriaCheck | None:
-    """The conflicts of a session that cannot start; `None` if its rows do not go together."""
-    try:
-        return services.checked_with_rows(criteria, **rows, resolutions=resolutions)
-    except UserError:
-        return None
+    Edits of the plan may be too long for an address, so the page posts them. Nothing is stored.
+    """
+    return plan_edits.preview_page(request, plan_edits.question(request))
 
 
 @require_GET

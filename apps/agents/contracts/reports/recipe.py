@@ -84,6 +84,8 @@ class Recipe(_Record):
     machine: Machine | None = None
     criteria: dict[str, Any] = Field(default_factory=dict)
     """The session's criteria."""
+    edits: dict[str, Any] = Field(default_factory=dict)
+    """What a member had changed about the session's plan, for people who read the file. The steps contain it."""
     verdict: dict[str, Any] | None = None
     """The session's verdict, for people who read the file."""
 

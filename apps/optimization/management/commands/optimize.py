@@ -47,6 +47,9 @@ class Command(BaseCommand):
         parser.add_argument(
             "--student", help="a model, named in the same way, that is trained with MODEL as its teacher"
         )
+        parser.add_argument(
+            "--edits", type=_json_object, default={}, help="JSON object with changes of the plan (docs/api.md)"
+        )
         parser.add_argument("--seed", type=int)
         parser.add_argument("--start-anyway", action="store_true", help="start even if nothing can be tried")
         parser.add_argument(
@@ -72,6 +75,7 @@ class Command(BaseCommand):
                 student=student,
                 criteria_set=criteria,
                 overrides=options["set"],
+                edits=options["edits"],
                 seed=options["seed"],
                 start_anyway=options["start_anyway"],
             )
