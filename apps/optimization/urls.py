@@ -1,6 +1,6 @@
 from django.urls import path
 
-from apps.optimization.views import audit, criteria, dashboard, report, sessions, storage, workers
+from apps.optimization.views import audit, criteria, dashboard, predictions, report, sessions, storage, workers
 
 app_name = "optimization"
 
@@ -25,6 +25,7 @@ urlpatterns = [
     path("criteria/new/", criteria.new, name="criteria-new"),
     path("criteria/<int:pk>/", criteria.detail, name="criteria-detail"),
     path("criteria/<int:pk>/edit/", criteria.edit, name="criteria-edit"),
+    path("predictions/", predictions.predictions, name="predictions"),
     path("storage/", storage.storage, name="storage"),
     path("storage/retention/", storage.retention, name="retention"),
     path("workers/", workers.workers, name="workers"),

@@ -10,7 +10,7 @@ from rest_framework.routers import DefaultRouter
 from apps.accounts.api import MeView
 from apps.accounts.api import routes as account_routes
 from apps.models.api import routes as store_routes
-from apps.optimization.api import StorageView
+from apps.optimization.api import PredictionsView, StorageView
 from apps.optimization.api import routes as optimization_routes
 
 app_name = "api"
@@ -24,6 +24,7 @@ for prefix, viewset, basename in routes:
 
 urlpatterns = [
     path("me/", MeView.as_view(), name="me"),
+    path("predictions/", PredictionsView.as_view(), name="predictions"),
     path("storage/", StorageView.as_view(), name="storage"),
     *router.urls,
 ]

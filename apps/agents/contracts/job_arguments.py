@@ -8,6 +8,7 @@ from pydantic import Field
 
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.dataset_spec import DatasetSpec
+from apps.agents.contracts.experience import Learned
 from apps.agents.contracts.formats import Framework, format_spec
 from apps.agents.contracts.job import Job
 from apps.agents.contracts.reports.analysis import AnalysisReport
@@ -97,6 +98,8 @@ class PlanArguments(Arguments):
     """The model that a member gave the session to be trained."""
     export_failures: dict[str, str] = Field(default_factory=dict)
     """By target format: why an export that was tried failed."""
+    learned: Learned = Learned()
+    """What the history said when the plan was requested."""
 
 
 class OptimizeArguments(ModelArguments):

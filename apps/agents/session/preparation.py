@@ -125,6 +125,7 @@ class Preparation:
                 "libraries": list(self.state.libraries),
                 "disabled_techniques": list(self.state.disabled_techniques),
                 "export_failures": self._export_failures(),
+                **({"learned": self.state.learned.model_dump(mode="json")} if self.state.learned.lessons else {}),
             },
         )
 

@@ -16,11 +16,11 @@ from apps.agents.planning.baseline import is_baseline
 from apps.agents.planning.ordering import (
     COLLAPSE_POINTS,
     KNOWN_SURPRISE,
-    SURPRISE,
     comes_last,
     obstacle,
     optimistic_gain,
     predicted_gain,
+    surprise_of,
     worth,
 )
 from apps.agents.planning.repair import Repair, Stop, next_repair
@@ -171,7 +171,7 @@ class Search(Overview):
         if lost := self._collapsed_siblings(candidate):
             return f"Left out: {' and '.join(lost)}, which quantize the same operators, lost far too much."
         correction, known = self._correction(candidate), self._measured(candidate)
-        surprise = KNOWN_SURPRISE if self._is_known_choice(candidate) else SURPRISE
+        surprise = KNOWN_SURPRISE if self._is_known_choice(candidate) else surprise_of(candidate.predicted)
         profile = self.bases.profile(self.specs[candidate.technique])
         if broken := obstacle(candidate.predicted, profile, criteria, correction, surprise):
             return f"Left out: {broken}{_corrected(correction)}."
@@ -276,7 +276,8 @@ class Search(Overview):
         spec = self.specs[planned.technique]
         attempts = tuple(trial.attempt() for trial in chain)
         others = tuple(trial.attempt() for trial in self._measured(planned) if trial.root != chain[0].root)
-        return next_repair(attempts, spec, self.bases.profile(spec), self.state.criteria, self.bar, others)
+        profile, criteria = self.bases.profile(spec), self.state.criteria
+        return next_repair(attempts, spec, profile, criteria, self.bar, others, self.knowledge)
 
     def _repair_option(self, chain: tuple[Trial, ...]) -> Option | None:
         technique = chain[0].planned.technique
@@ -285,7 +286,9 @@ class Search(Overview):
             return None
         key = f"{chain[0].key}r{len(chain)}"
         spec, criteria, before = self.specs[technique], self.state.criteria, chain[-1].planned
-        record = repair_record(key, before, spec, repair.parameters, repair.reason, self.bases, criteria)
+        record = repair_record(
+            key, before, spec, repair.parameters, repair.reason, self.bases, criteria, self.knowledge
+        )
         gain = predicted_gain(repair.prediction, criteria, repair.correction)
         return Option(record, worth(gain, record.predicted, spec, Risk.MEDIUM))
 

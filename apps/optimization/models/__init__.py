@@ -2,6 +2,7 @@
 
 from apps.audit.models import AuditEvent, AuditHead
 from apps.optimization.models.criteria import CriteriaSet
+from apps.optimization.models.experience import Experience, SessionFingerprint
 from apps.optimization.models.findings import AnalysisReport, Candidate, EvaluationReport, LogEntry
 from apps.optimization.models.operation import LONGEST_STEP_MINUTES, PipelineSettings, Worker
 from apps.optimization.models.retention import RetentionPolicy
@@ -16,10 +17,12 @@ __all__ = [
     "Candidate",
     "CriteriaSet",
     "EvaluationReport",
+    "Experience",
     "LogEntry",
     "OptimizationSession",
     "PipelineSettings",
     "RetentionPolicy",
+    "SessionFingerprint",
     "SessionStep",
     "Worker",
 ]

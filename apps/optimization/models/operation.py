@@ -96,6 +96,10 @@ class PipelineSettings(models.Model):
     disabled_techniques = models.JSONField(
         default=list, blank=True, help_text=_("Names of the techniques that are switched off for everyone, as a list.")
     )
+    share_experience = models.BooleanField(
+        default=False,
+        help_text=_("Let every team's predictions start from the measurements of all teams, not only from its own."),
+    )
 
     class Meta:
         verbose_name = verbose_name_plural = _("pipeline settings")

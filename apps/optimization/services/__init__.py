@@ -2,6 +2,7 @@
 
 from apps.optimization.services.foresight import use_of, what_is_decided
 from apps.optimization.services.lifecycle import session_cancel, session_resume, session_retry
+from apps.optimization.services.predictions import PlannerErrors, planner_errors
 from apps.optimization.services.preview import (
     BrokenHere,
     SessionPreview,
@@ -18,12 +19,14 @@ from apps.optimization.services.storage import Storage, keep_for, policy_with, s
 
 __all__ = [
     "BrokenHere",
+    "PlannerErrors",
     "SessionPreview",
     "SessionReport",
     "Storage",
     "TechniqueStatus",
     "keep_for",
     "package_of",
+    "planner_errors",
     "policy_with",
     "promote",
     "promotion_rollback",

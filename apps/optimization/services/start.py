@@ -16,9 +16,10 @@ from apps.agents.contracts.state import Plan
 from apps.agents.datasets.dataset_fit import check_against
 from apps.agents.planning.agent import plan_preview
 from apps.agents.techniques.catalogue import catalogue, missing_libraries
+from apps.agents.techniques.knowledge.tables import Knowledge
 from apps.audit import trail
 from apps.models.models import DataSet, ModelVersion
-from apps.optimization import events, messages
+from apps.optimization import events, memory, messages
 from apps.optimization.criteria import merged, parse
 from apps.optimization.errors import (
     AcceleratorUnavailable,
@@ -152,7 +153,8 @@ def plan_of(version: ModelVersion, dataset: DataSet, criteria: Criteria, student
     libraries = tuple(sorted(Worker.objects.alive().libraries()))
     disabled = tuple(PipelineSettings.current().disabled_techniques)
     taught = student.metadata.summary if student else None
-    return plan_preview(version.metadata.summary, dataset.described, criteria, libraries, disabled, taught)
+    knowledge = Knowledge(learned=memory.recalled_for_preview(version, dataset, criteria))
+    return plan_preview(version.metadata.summary, dataset.described, criteria, libraries, disabled, taught, knowledge)
 
 
 def _check_teams(team: Team, dataset: DataSet, criteria_set: CriteriaSet | None) -> None:
