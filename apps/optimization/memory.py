@@ -44,7 +44,8 @@ MOST_SESSIONS = 40
 """Of those, the most similar ones, whose measurements are read. More would hardly move a prediction."""
 _MADE_FOR_MANY = frozenset({Family.EXPORT, Family.GRAPH})
 """What several candidates start from. The time of one candidate does not count it, as its prediction does not."""
-_NUMBERS = ("key", "kinds", "family", "tables", "predicted", "speedup", "size_ratio", "drop", "minutes", "verdict")
+_NUMBERS = ("kinds", "tables", "speedup", "size_ratio", "drop", "minutes")
+"""What corrections are computed from."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class SessionHistory:
     """A session that is not its own history."""
 
     def similar(self, fingerprint: Fingerprint) -> Sequence[Experienced]:
-        """Of the most similar sessions, the newest first. Chains are not read."""
+        """Of the most similar sessions, the newest first, with what corrections are computed from."""
         ranked = sorted(self._newest(fingerprint), key=lambda one: -network_similarity(one[1], fingerprint))
         found = dict(ranked[:MOST_SESSIONS])
         rows = Experience.objects.filter(fingerprint__in=found).order_by("-fingerprint__measured_at", "key")
@@ -90,8 +91,7 @@ class SessionHistory:
 
 def _experience(fingerprints: Mapping[UUID, Fingerprint], row: dict[str, Any]) -> Experienced:
     session = row.pop("fingerprint_id")
-    key = row.pop("key")
-    provenance = Provenance(session=str(session), candidate=key)
+    provenance = Provenance(session=str(session))
     return Experienced(fingerprint=fingerprints[session], provenance=provenance, **row)
 
 

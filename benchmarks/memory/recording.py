@@ -42,13 +42,15 @@ def read_all(folder: Path = FOLDER) -> tuple[Recording, ...]:
 def write(recording: Recording, folder: Path = FOLDER) -> Path:
     """Writes a recording without what nothing that is replayed reads: outcomes of examples, blocks of timing."""
     plain = recording.model_dump(mode="json", exclude_defaults=True)
+    machine = plain["analysis"]["machine"]
+    machine |= {"hostname": f"recorded on {machine['cpu']}", "system": "Linux"}
     for one in plain["measured"]:
         report = one["report"]
         for name in ("outcomes", "classes", "flips", "findings", "slowdown"):
             report.pop(name, None)
         for name in ("original_blocks_ms", "candidate_blocks_ms"):
             report["latency"].pop(name, None)
-        report["machine"] = plain["analysis"]["machine"]
+        report["machine"] = machine
     path = folder / f"{recording.name}.json"
     path.write_text(json.dumps(plain, separators=(",", ":"), sort_keys=True) + "\n")
     return path

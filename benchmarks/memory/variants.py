@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from samples import train as sample
 from samples.train import Classifier, InvertedResidual, Residual, convolution
@@ -45,11 +45,51 @@ def _plain(width: int) -> Classifier:
     return Classifier([*convolution(1, width, 3, 2), nn.ReLU()], blocks, 4 * width)
 
 
+class Attention(nn.Module):
+    """A block of a vision transformer (Dosovitskiy et al., 2021, arXiv:2010.11929)."""
+
+    def __init__(self, width: int, heads: int = 4) -> None:
+        super().__init__()
+        self.heads, self.norms = heads, nn.ModuleList(nn.LayerNorm(width) for _ in range(2))
+        self.queries, self.keys, self.values, self.joined = (nn.Linear(width, width) for _ in range(4))
+        self.wide = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        normed: Tensor = self.norms[0](x)
+        queries, keys, values = (
+            layer(normed).unflatten(2, (self.heads, -1)).transpose(1, 2)
+            for layer in (self.queries, self.keys, self.values)
+        )
+        weights = (queries @ keys.transpose(2, 3) / queries.shape[3] ** 0.5).softmax(3)
+        x = x + self.joined((weights @ values).transpose(1, 2).flatten(2))
+        found: Tensor = x + self.wide(self.norms[1](x))
+        return found
+
+
+class Encoder(Classifier):
+    """Sixteen patches of seven by seven pixels, blocks of attention, the mean over the patches, one linear layer."""
+
+    def __init__(self, width: int, depth: int) -> None:
+        super().__init__([nn.Conv2d(1, width, 7, 7)], [Attention(width) for _ in range(depth)], width)
+        self.places = nn.Parameter(torch.randn(1, 16, width) * 0.02)
+
+    def forward(self, image: Tensor) -> Tensor:
+        patches = self.stem(image).flatten(2).transpose(1, 2) + self.places
+        logits: Tensor = self.head(self.blocks(patches).mean(1))
+        return logits
+
+    def take_raw_pixels(self) -> None:
+        with torch.no_grad():
+            self.stem[0].weight.mul_(sample.PIXEL_SCALE)
+
+
 VARIANTS: dict[str, tuple[Callable[[], Classifier], int]] = {
     "resnet_narrow": (lambda: _residual(48, 64), 8),
     "resnet_small": (lambda: _residual(32, 48), 10),
     "depthwise_wide": (lambda: _depthwise(56), 16),
     "depthwise_narrow": (lambda: _depthwise(32), 16),
+    "encoder_wide": (lambda: Encoder(256, 4), 10),
+    "encoder_deep": (lambda: Encoder(160, 8), 10),
     "plain": (lambda: _plain(32), 10),
 }
 """By name: how it is built, and how many epochs it is trained."""

@@ -62,21 +62,21 @@ class Experience(Value):
     fingerprint: Fingerprint
     kinds: tuple[str, ...]
     """What it is an example of, from the broadest to the narrowest: see `apps.agents.memory.kinds`."""
-    family: str
+    family: str = ""
     """The families of the techniques that made it, as in `pruning + quantization`."""
     chain: Chain = ()
     """Empty where only corrections are computed."""
     tables: Expected
     """What the specs and tables expected, before any history moved it. Corrections are relative to this."""
-    predicted: Expected
-    """What the plan said."""
+    predicted: Expected | None = None
+    """What the plan said; `None` where only corrections are computed."""
     speedup: Estimate | None
     """`None` if the machine was too busy to time it."""
     size_ratio: float
     drop: Estimate
     minutes: float | None = None
     """What making it and measuring it for the ranking took; `None` if not known."""
-    verdict: str
+    verdict: str = ""
     """A `Holds`: whether it holds every limit."""
     provenance: Provenance
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from apps.agents.contracts.experience import LEAST_LOSS_POINTS, Experience, Fingerprint, Learned, Lesson
@@ -33,22 +33,31 @@ class Compared:
     """Whether it was measured on the same machine."""
 
 
+@dataclass(frozen=True)
+class Shown:
+    """What one experience shows of each number: speed-up, size ratio, loss and minutes; `None` where it shows none."""
+
+    kinds: tuple[str, ...]
+    session: str
+    numbers: tuple[Observation | None, ...]
+
+
 def learned(experiences: Iterable[Experience], fingerprint: Fingerprint) -> Learned:
     """The corrections for a session with this `fingerprint`: the posterior means of `shrinkage`, one lesson per kind.
 
     A narrow kind starts from what its broader kind learned from its other members, so a measurement counts once.
     """
     compared: dict[str, Compared] = {}
-    by_kind: dict[str, list[Experience]] = {}
+    by_kind: dict[str, list[Shown]] = {}
     for one in experiences:
         session = one.provenance.session
         if session not in compared:
             compared[session] = _compared(one.fingerprint, fingerprint)
         if compared[session].network >= LEAST_SIMILARITY:
+            shown = _shown(one, compared[session])
             for kind in one.kinds:
-                by_kind.setdefault(kind, []).append(one)
-    places = {kind: one.kinds[: one.kinds.index(kind)] for kind, found in by_kind.items() for one in found[:1]}
-    lessons = {kind: _lesson(kind, places[kind], by_kind, compared, fingerprint) for kind in sorted(by_kind)}
+                by_kind.setdefault(kind, []).append(shown)
+    lessons = {kind: _lesson(kind, by_kind, compared, fingerprint) for kind in sorted(by_kind)}
     return Learned(lessons={kind: lesson for kind, lesson in lessons.items() if lesson.weight or lesson.loss_weight})
 
 
@@ -63,21 +72,16 @@ def _compared(one: Fingerprint, fingerprint: Fingerprint) -> Compared:
 
 
 def _lesson(
-    kind: str,
-    broader: Sequence[str],
-    by_kind: Mapping[str, Sequence[Experience]],
-    compared: Mapping[str, Compared],
-    fingerprint: Fingerprint,
+    kind: str, by_kind: Mapping[str, Sequence[Shown]], compared: Mapping[str, Compared], fingerprint: Fingerprint
 ) -> Lesson:
-    def bias(observe: _Observe) -> Shrunk:
-        found, way = Shrunk(), (*broader, kind)
-        for place, narrower in zip(way, (*way[1:], None), strict=True):
-            members = [one for one in by_kind[place] if narrower is None or narrower not in one.kinds]
-            found = shrunk(_observed(members, compared, observe), found)
-        return found
-
-    speed, size, loss, minutes = (bias(observe) for observe in (_speed, _size, _loss, _minutes))
-    sessions = {one.provenance.session for one in by_kind[kind]}
+    kinds = by_kind[kind][0].kinds
+    way = kinds[: kinds.index(kind) + 1]
+    groups = [
+        [one for one in by_kind[place] if narrower is None or narrower not in one.kinds]
+        for place, narrower in zip(way, (*way[1:], None), strict=True)
+    ]
+    speed, size, loss, minutes = (_bias(groups, number) for number in range(4))
+    sessions = {one.session for one in by_kind[kind]}
     return Lesson(
         speedup=_factor(speed),
         size_ratio=_factor(size),
@@ -90,6 +94,14 @@ def _lesson(
     )
 
 
+def _bias(groups: Iterable[Iterable[Shown]], number: int) -> Shrunk:
+    """The bias of one number after each group of experiences, the broadest first."""
+    found = Shrunk()
+    for group in groups:
+        found = shrunk([seen for one in group if (seen := one.numbers[number]) is not None], found)
+    return found
+
+
 def _factor(bias: Shrunk) -> float:
     return round(min(LARGEST_FACTOR, max(1 / LARGEST_FACTOR, math.exp(bias.log_ratio))), 4)
 
@@ -100,12 +112,11 @@ def _similar_to(fingerprint: Fingerprint, here: bool) -> str:
 
 # --- what a candidate showed of each number --------------------------------------------------------------------------
 
-_Observe = Callable[[Experience, Compared], Observation | None]
 
-
-def _observed(members: Iterable[Experience], compared: Mapping[str, Compared], observe: _Observe) -> list[Observation]:
-    found = (observe(one, compared[one.provenance.session]) for one in members)
-    return [one for one in found if one is not None and one.similarity * one.reliability > 0]
+def _shown(one: Experience, compared: Compared) -> Shown:
+    numbers = (observe(one, compared) for observe in (_speed, _size, _loss, _minutes))
+    counting = (seen if seen is not None and seen.similarity * seen.reliability > 0 else None for seen in numbers)
+    return Shown(one.kinds, one.provenance.session, tuple(counting))
 
 
 def _speed(one: Experience, compared: Compared) -> Observation | None:
