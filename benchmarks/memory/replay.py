@@ -31,6 +31,7 @@ from apps.agents.session.steps import evaluate_key
 from apps.agents.techniques.catalogue import catalogue
 from apps.agents.techniques.knowledge.tables import Knowledge
 from benchmarks.memory.recording import LEFT_OUT, Measured, Recording, read_all
+from benchmarks.memory.spread import spread
 
 OBJECTIVES = (Objective.LATENCY, Objective.SIZE, Objective.BALANCED)
 AS_GOOD = 0.98
@@ -225,6 +226,10 @@ def main() -> None:
     parser.add_argument("--orders", type=int, default=6, help="how many orders of the models (default: 6)")
     recordings = read_all()
     print(f"{len(recordings)} models: {', '.join(one.name for one in recordings)}")
+    sigma, tau = spread(recordings)
+    print(
+        f"speed-ups over expected ones: σ = {sigma:.2f}, τ = {tau:.2f}, so k = {(sigma / tau) ** 2 if tau else 0:.2f}"
+    )
     for one in compare(recordings, parser.parse_args().orders):
         print(
             f"{one.what:25} {one.sessions:4} sessions: {one.trials:.2f} trials to the best candidate, "

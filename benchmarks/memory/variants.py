@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from samples import train as sample
-from samples.train import Classifier, InvertedResidual, Residual, convolution
+from samples.train import Classifier, Residual, convolution
 
 TRAINED_ON = 3000
 
@@ -19,17 +19,6 @@ TRAINED_ON = 3000
 def _residual(narrow: int, wide: int) -> Classifier:
     blocks = [Residual(narrow // 2, narrow, 1), Residual(narrow, wide, 2), *convolution(wide, wide, 5), nn.ReLU()]
     return Classifier([*convolution(1, narrow // 2, 3, 2), nn.ReLU()], blocks, wide)
-
-
-def _depthwise(width: int) -> Classifier:
-    blocks = [
-        InvertedResidual(width, width, 1),
-        InvertedResidual(width, 2 * width, 2),
-        InvertedResidual(2 * width, 2 * width, 1),
-        *convolution(2 * width, 160, 1),
-        nn.ReLU6(),
-    ]
-    return Classifier([*convolution(1, width, 3, 2), nn.ReLU6()], blocks, 160)
 
 
 def _plain(width: int) -> Classifier:
@@ -85,11 +74,8 @@ class Encoder(Classifier):
 
 VARIANTS: dict[str, tuple[Callable[[], Classifier], int]] = {
     "resnet_narrow": (lambda: _residual(48, 64), 8),
-    "resnet_small": (lambda: _residual(32, 48), 10),
-    "depthwise_wide": (lambda: _depthwise(56), 16),
-    "depthwise_narrow": (lambda: _depthwise(32), 16),
-    "encoder_wide": (lambda: Encoder(256, 4), 10),
-    "encoder_deep": (lambda: Encoder(160, 8), 10),
+    "encoder_wide": (lambda: Encoder(96, 3), 6),
+    "encoder_deep": (lambda: Encoder(64, 6), 6),
     "plain": (lambda: _plain(32), 10),
 }
 """By name: how it is built, and how many epochs it is trained."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from apps.agents.contracts.experience import LEAST_LOSS_POINTS, Experience, Fingerprint, Learned, Lesson
 from apps.agents.contracts.reports.measurements import UNKNOWN, Estimate
 from apps.agents.memory.fingerprints import machine_similarity, network_similarity, same_machine
-from apps.agents.memory.shrinkage import Observation, Shrunk, shrunk
+from apps.agents.memory.shrinkage import LOSS_SPREAD, Observation, Shrunk, shrunk
 
 LEAST_SIMILARITY = 0.2
 """Sessions on networks less similar than this are left out."""
@@ -139,7 +139,8 @@ def _loss(one: Experience, compared: Compared) -> Observation | None:
     measured, expected = (
         max(0.0, points) + LEAST_LOSS_POINTS for points in (one.drop.value, one.tables.metric_drop_points)
     )
-    return _observation(one, math.log(measured / expected), compared.network, _error(one.drop) / measured)
+    error = _error(one.drop) / measured
+    return Observation(one.provenance.session, math.log(measured / expected), compared.network, error, LOSS_SPREAD)
 
 
 def _minutes(one: Experience, compared: Compared) -> Observation | None:

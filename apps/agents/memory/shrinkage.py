@@ -14,9 +14,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 K = 1.0
-"""σ²/τ²: how many sessions weigh as much as the tables. `benchmarks/memory` estimates it from recorded measurements."""
+"""σ²/τ²: how many sessions weigh as much as the tables. `benchmarks/memory` estimates both from recorded speed-ups."""
 SPREAD = 0.2
 """σ: how much the logarithm of measured over expected varies between sessions of one kind."""
+LOSS_SPREAD = 0.5
+"""The same for losses."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +30,12 @@ class Observation:
     similarity: float
     error: float = 0.0
     """The standard error of `log_ratio`; 0 if it is exact."""
+    spread: float = SPREAD
+    """The σ of such numbers."""
 
     @property
     def reliability(self) -> float:
-        return SPREAD**2 / (SPREAD**2 + self.error**2)
+        return self.spread**2 / (self.spread**2 + self.error**2)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from apps.agents.planning.risk import higher, risk_of
 from apps.agents.techniques.catalogue import Risk
 
 MOSTLY = 0.5
-"""From this weight on, experience determines the risk."""
+"""From this weight on, experience determines the risk, and number types are not tried only to know them."""
 
 
 def with_experience(prediction: Prediction, kinds: Sequence[str], learned: Learned, criteria: Criteria) -> Prediction:

@@ -13,6 +13,7 @@ from apps.agents.contracts.state import CandidateRecord, Status
 from apps.agents.evaluation.selection import REAL_CHANGE, best
 from apps.agents.planning.agent import TYPE_CHOICES, type_choice
 from apps.agents.planning.baseline import is_baseline
+from apps.agents.planning.experience import MOSTLY
 from apps.agents.planning.ordering import (
     COLLAPSE_POINTS,
     KNOWN_SURPRISE,
@@ -192,7 +193,12 @@ class Search(Overview):
         return None
 
     def _is_new_type_choice(self, candidate: CandidateRecord) -> bool:
-        """Whether it is a new choice of number types, and fewer than `TYPE_CHOICES` were measured."""
+        """Whether it is a new choice of number types, and fewer than `TYPE_CHOICES` were measured.
+
+        Where earlier sessions make most of its prediction, it has been tried on this kind of network and machine.
+        """
+        if candidate.predicted.experience >= MOSTLY:
+            return False
         choice = self._type_choice(candidate)
         return choice is not None and choice not in self._choices and len(self._choices) < TYPE_CHOICES
 
