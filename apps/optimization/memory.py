@@ -77,11 +77,11 @@ class SessionHistory:
             return
         first = experiences[0]
         fingerprint, _ = SessionFingerprint.objects.update_or_create(
-            session_id=first.provenance.session,
+            session_id=UUID(first.provenance.session),
             defaults={
                 "body": first.fingerprint.model_dump(mode="json"),
                 "parameters": first.fingerprint.parameters,
-                "measured_at": first.provenance.measured_at,
+                "measured_at": first.provenance.measured_at or clock.now(),
                 "libraries": first.provenance.libraries,
             },
         )
