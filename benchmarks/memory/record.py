@@ -1,8 +1,8 @@
 """Record what every candidate of a few real models really gains: python -m benchmarks.memory.record NAME…
 
 Each candidate is made and measured as the worker does it, each in a child of its own. It takes about two minutes for a
-model; `replay` then needs none of them. `samples` are the models in `samples/`; `variants` are networks of the same
-kinds and other widths, trained here on 3,000 of the sample images; `minilm` is a text encoder from a published package.
+model on an idle machine; `replay` then needs none of them. Recorded are the models in `samples/` and other small networks,
+`variants`, which are trained here on 3,000 of the sample images.
 """
 
 from __future__ import annotations
@@ -123,17 +123,9 @@ def _variant(name: str) -> Callable[[Path], tuple[Path, Path]]:
     return lambda folder: (train_variant(name, folder), _images(folder))
 
 
-def _minilm(folder: Path) -> tuple[Path, Path]:
-    from tests.assets.models import minilm_onnx
-
-    asset = minilm_onnx(400)
-    return asset.model, asset.data
-
-
 MODELS: dict[str, Callable[[Path], tuple[Path, Path]]] = {
     **{name: _sample(name) for name in ("fashion_resnet", "fashion_mobilenet")},
     **{name: _variant(name) for name in VARIANTS},
-    "minilm": _minilm,
 }
 
 

@@ -185,7 +185,7 @@ class Outcome:
 
 def in_order(recordings: Sequence[Recording], objective: Objective, rounds: int = 2) -> list[list[Replay]]:
     """Sessions one after the other, each with the history of those before it; a list for each round."""
-    history, made = Remembered(), []
+    history, made = Remembered(), list[list[Replay]]()
     manager = MemoryManager(history)
     for number in range(rounds):
         made.append([])
