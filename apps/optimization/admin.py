@@ -245,6 +245,7 @@ class PipelineSettingsForm(forms.ModelForm):
             "max_attempts",
             "disabled_techniques",
             "paused_queues",
+            "share_experience",
         )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

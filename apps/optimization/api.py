@@ -405,6 +405,24 @@ class AuditViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Ge
         return AuditEvent.objects.visible_to(self.request.user).order_by("-sequence")
 
 
+@extend_schema(tags=["sessions"])
+class PredictionsView(APIView):
+    """How well the planner predicted what sessions measured."""
+
+    @extend_schema(
+        summary="Compare predictions with measurements",
+        parameters=[
+            OpenApiParameter("team", str, description="The team's slug. Optional for members of a single team.")
+        ],
+        responses=services.PlannerErrors,
+    )
+    def get(self, request: Request) -> Response:
+        """Gain, loss and minutes, predicted and measured: by session, newest first, and by family of techniques."""
+        refuse_unknown(request, ("team",))
+        team = team_for(member(request), request.query_params.get("team"))
+        return Response(services.planner_errors(team).model_dump(mode="json"))
+
+
 @extend_schema(tags=["storage"])
 class StorageView(APIView):
     """A team's storage and retention."""

@@ -26,7 +26,7 @@ from apps.agents.contracts.state import (
 from apps.agents.session.manager import OptimizationManager
 from apps.audit import trail
 from apps.audit.models import AuditEvent
-from apps.optimization import collecting, events, messages
+from apps.optimization import collecting, events, memory, messages
 from apps.optimization.errors import SessionErrored
 from apps.optimization.models import Candidate, OptimizationSession, SessionStep
 from apps.optimization.snapshot import session_state
@@ -80,6 +80,7 @@ def _carry_out(session: OptimizationSession, decision: Decision, worked_s: float
         _complete(session, decision.verdict)
     elif decision.failure is not None:
         _fail(session, *decision.failure)
+        memory.remember_safely(session)
     else:
         if not session.steps.filter(status__in=ACTIVE).exists():
             raise NothingToDo(f"decision without work: {decision!r}")
@@ -166,6 +167,7 @@ def _complete(session: OptimizationSession, verdict: Verdict) -> None:
     packaged = session.steps.filter(kind=StepKind.PACKAGE, status=Status.COMPLETED).order_by("-pk").first()
     _drop_queued(session)
     session.complete(verdict, packaged.artifact if packaged else None)
+    memory.remember_safely(session)
     session.log.create(message=f"The session {session.time_summary}.")
     trail.record(
         "session.completed",
@@ -206,6 +208,7 @@ def _finish_cancelling(session: OptimizationSession) -> None:
     if session.steps.filter(status=Status.RUNNING).exists():
         return
     session.cancel()
+    memory.remember_safely(session)
     session.log.create(message="The session was cancelled, and none of its steps is running.")
     trail.record("session.cancelled", session=session, reason="Every step has stopped.")
     events.poke(session)

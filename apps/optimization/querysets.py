@@ -112,6 +112,16 @@ class EvaluationQuerySet(TeamOwnedQuerySet[Row]):
     team_path = "candidate__session__team"
 
 
+class FingerprintQuerySet(SessionOwnedQuerySet[Row]):
+    def of_about(self, parameters: int, factor: int) -> Self:
+        """Of models that have at most `factor` times as many parameters as `parameters`, or as few."""
+        return self.filter(parameters__gte=parameters // factor, parameters__lte=max(1, parameters) * factor)
+
+
+class ExperienceQuerySet(TeamOwnedQuerySet[Row]):
+    team_path = "fingerprint__session__team"
+
+
 class WorkerQuerySet(models.QuerySet[Row]):
     def alive(self) -> Self:
         return self.filter(seen_at__gte=clock.after(-WORKER_SILENCE))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from apps.agents.contracts.experience import Learned
 from apps.agents.contracts.faults import Fault
 from apps.agents.contracts.state import SessionState, Status, StepKind, StepRecord, StepRequest
 from apps.models import clock
-from apps.optimization import own_time, workers
+from apps.optimization import memory, own_time, workers
 from apps.optimization.models import OptimizationSession, PipelineSettings, SessionStep, Worker
 
 
@@ -25,7 +26,14 @@ def session_state(session: OptimizationSession) -> SessionState:
         parallelism=_parallelism(session, living),
         libraries=tuple(sorted({name for worker in living for name in worker.libraries})),
         disabled_techniques=tuple(PipelineSettings.current().disabled_techniques),
+        learned=_learned(session, steps),
     )
+
+
+def _learned(session: OptimizationSession, steps: list[SessionStep]) -> Learned:
+    """What the history says, from the analysis on until the plan is requested, whose step keeps it."""
+    planned = any(step.kind == StepKind.PLAN for step in steps)
+    return Learned() if planned or not hasattr(session, "analysis") else memory.recalled_for(session)
 
 
 def _parallelism(session: OptimizationSession, living: list[Worker]) -> int:

@@ -1,6 +1,16 @@
 from django.urls import path
 
-from apps.optimization.views import audit, criteria, dashboard, plan_edits, report, sessions, storage, workers
+from apps.optimization.views import (
+    audit,
+    criteria,
+    dashboard,
+    plan_edits,
+    predictions,
+    report,
+    sessions,
+    storage,
+    workers,
+)
 
 app_name = "optimization"
 
@@ -29,6 +39,7 @@ urlpatterns = [
     path("criteria/<int:pk>/", criteria.detail, name="criteria-detail"),
     path("criteria/<int:pk>/edit/", criteria.edit, name="criteria-edit"),
     path("criteria/<int:pk>/default/", criteria.default, name="criteria-default"),
+    path("predictions/", predictions.predictions, name="predictions"),
     path("storage/", storage.storage, name="storage"),
     path("storage/retention/", storage.retention, name="retention"),
     path("workers/", workers.workers, name="workers"),

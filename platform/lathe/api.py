@@ -10,7 +10,7 @@ from rest_framework.routers import DefaultRouter
 from apps.accounts.api import MeView
 from apps.accounts.api import routes as account_routes
 from apps.models.api import routes as store_routes
-from apps.optimization.api import StorageView
+from apps.optimization.api import PredictionsView, StorageView
 from apps.optimization.api import routes as optimization_routes
 from apps.optimization.api_criteria import DefaultCriteriaView, DifferencesView
 
@@ -25,6 +25,7 @@ for prefix, viewset, basename in routes:
 
 urlpatterns = [
     path("me/", MeView.as_view(), name="me"),
+    path("predictions/", PredictionsView.as_view(), name="predictions"),
     path("storage/", StorageView.as_view(), name="storage"),
     # Before the router's: an id would match it too.
     path("criteria/defaults/", DefaultCriteriaView.as_view(), name="criteria-defaults"),

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from apps.agents.contracts.criteria import Criteria
+from apps.agents.contracts.experience import Learned
 from apps.agents.contracts.plan_edits import NO_EDITS, PlanEdits
 from apps.agents.contracts.reports.analysis import AnalysisReport, Compatibility, Layer, OperatorSensitivity
 from apps.agents.contracts.reports.dataset import DatasetSummary, Task
@@ -30,6 +31,7 @@ from apps.agents.session.manager import OptimizationManager
 from apps.agents.techniques.catalogue import TechniqueSpec, catalogue
 from apps.agents.techniques.knowledge.kernels import Kind
 from apps.agents.techniques.knowledge.profile import profile_of_analysis
+from apps.agents.techniques.knowledge.tables import Knowledge
 
 VNNI = ("avx2", "avx512f", "avx512_vnni")
 STATIC, DYNAMIC, BLOCKS, FLOAT16, GRAPH = (
@@ -344,6 +346,8 @@ class InMemoryPipeline:
     edits: PlanEdits = NO_EDITS
     specs: Mapping[str, TechniqueSpec] = field(default_factory=catalogue)
     limit: int = 400
+    learned: Learned = field(default_factory=Learned)
+    """What the history says when the session starts."""
 
     def run(self) -> Run:
         manager = OptimizationManager(self.specs)
@@ -357,6 +361,7 @@ class InMemoryPipeline:
             libraries=self.libraries,
             disabled_techniques=self.disabled,
             edits=self.edits,
+            learned=self.learned,
         )
         decisions: list[Decision] = []
         states: list[SessionState] = []
@@ -407,7 +412,8 @@ class InMemoryPipeline:
             case StepKind.PLAN:
                 done = [step.request for step in state.steps if step.status is Status.COMPLETED]
                 looked = any(one.kind is StepKind.ANALYSE and one.parent for one in done)
-                plan = PlanningAgent(self.specs).plan(
+                learned = Learned.model_validate(request.parameters.get("learned", {}))
+                plan = PlanningAgent(self.specs, Knowledge(learned=learned)).plan(
                     self.world.analysis,
                     self.criteria,
                     self.world.dataset,

@@ -98,6 +98,7 @@ PAGE_DOORS: dict[str, tuple[str, Door]] = {
     "optimization:criteria-new": ("POST", Door.WRITE_HERE),
     "optimization:criteria-detail": ("GET", Door.READ),
     "optimization:criteria-edit": ("POST", Door.WRITE),
+    "optimization:predictions": ("GET", Door.PRIVATE),
     "optimization:storage": ("GET", Door.PRIVATE),
     "optimization:retention": ("POST", Door.OWN_HERE),
     "optimization:workers": ("GET", Door.PRIVATE),
@@ -196,7 +197,7 @@ def test_a_page_opens_for_whom_the_table_says(
 
 
 SAFE = ("get", "head", "options")
-OF_NO_ROW = ("api:api-root", "api:me", "api:storage", "api:technique", "api:worker")
+OF_NO_ROW = ("api:api-root", "api:me", "api:predictions", "api:storage", "api:technique", "api:worker")
 
 
 def body_for(name: str, world: World) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.dataset_spec import DatasetSpec
+from apps.agents.contracts.experience import Learned
 from apps.agents.contracts.formats import Framework, format_spec
 from apps.agents.contracts.job import Job
 from apps.agents.contracts.plan_edits import PlanEdits
@@ -100,6 +101,8 @@ class PlanArguments(Arguments):
     """By target format: why an export that was tried failed."""
     edits: PlanEdits = PlanEdits()
     """A member's edits of the plan."""
+    learned: Learned = Learned()
+    """What the history said when the plan was requested."""
 
 
 class OptimizeArguments(ModelArguments):

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from apps.agents.contracts.chain import MODEL, Application, Chain, from_joined_title, title_of
 from apps.agents.contracts.criteria import Criteria
+from apps.agents.contracts.experience import Expected, Learned
 from apps.agents.contracts.faults import Fault
 from apps.agents.contracts.plan_edits import Asked, EditKind, EditOutcome, PlanEdits
 from apps.agents.contracts.reports.dataset import DatasetSummary
@@ -135,6 +136,12 @@ class Prediction(Value):
     """For making and measuring it; `None` if not known, as in plans from before this was predicted."""
     minutes_basis: str | None = None
     """The source of the minutes, in a sentence."""
+    tables: Expected | None = None
+    """What was expected before the history of earlier sessions moved it; `None` if no history did."""
+    history: str | None = None
+    """The sentence in `basis` about earlier sessions; `None` if none moved the prediction."""
+    experience: float = 0.0
+    """How much of the speed-up is experience from earlier sessions, from 0 (none) to 1 (all)."""
 
 
 class CandidateRecord(Value):
@@ -368,3 +375,5 @@ class SessionState(Value):
     """The distributions that at least one live worker has installed."""
     disabled_techniques: tuple[str, ...] = ()
     """Techniques that the operators switched off."""
+    learned: Learned = Learned()
+    """What the history says before the plan is made. The plan's step keeps it, and later decisions read it there."""

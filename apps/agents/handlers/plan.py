@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from apps.agents.contracts.job import JobResult
 from apps.agents.contracts.job_arguments import PlanArguments
 from apps.agents.planning.agent import PlanningAgent
+from apps.agents.techniques.knowledge.tables import Knowledge
 
 if TYPE_CHECKING:
     from apps.agents.sandbox.child import JobContext
@@ -18,7 +19,7 @@ def run(context: JobContext) -> JobResult:
     The arguments are `PlanArguments`. No files are read.
     """
     arguments = PlanArguments.of(context.job)
-    plan = PlanningAgent().plan(
+    plan = PlanningAgent(knowledge=Knowledge(learned=arguments.learned)).plan(
         arguments.analysis,
         arguments.criteria,
         arguments.dataset,

@@ -17,6 +17,7 @@ from apps.agents.contracts.reports.analysis import AnalysisReport
 from apps.agents.contracts.reports.dataset import DatasetSummary
 from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.contracts.state import CandidateRecord, Omission, Plan, Prediction
+from apps.agents.memory.kinds import kinds_of_chain
 from apps.agents.planning.availability import Sorting
 from apps.agents.planning.baseline import is_baseline
 from apps.agents.planning.bases import Bases, bases_of_analyses, bases_of_model
@@ -24,9 +25,10 @@ from apps.agents.planning.chains import Heads, application_of
 from apps.agents.planning.cuts import fits_behind, trained_cuts
 from apps.agents.planning.drafts import Drafts
 from apps.agents.planning.edits import edited
+from apps.agents.planning.experience import with_experience, with_experienced_minutes
 from apps.agents.planning.minutes import Minutes
 from apps.agents.planning.ordering import collapse, comes_last, no_gain, obstacle, predicted_gain, worth
-from apps.agents.planning.prediction import in_turn, noise_by_operator, predict, scope_of
+from apps.agents.planning.prediction import in_turn_with_experience, noise_by_operator, predict, scope_of
 from apps.agents.planning.summary import describe, summary, tables_in_words
 from apps.agents.techniques.catalogue import BUILTIN, Family, TechniqueSpec, catalogue
 from apps.agents.techniques.knowledge.profile import GraphProfile
@@ -174,7 +176,7 @@ class PlanningAgent:
         continued = [both for item in weighed if (both := self._handed_on(item, weighed, bases, criteria))]
         cut = self._cut(bases, available, criteria)
         weighed += continued + [self._handed_on(item, weighed, bases, criteria) or item for item in cut]
-        weighed = [_foreseen(item, bases, minutes, self._before(item)) for item in weighed]
+        weighed = [self._foreseen(item, bases, minutes) for item in weighed]
         weighed.sort(key=lambda item: -_worth(item, criteria))
         chosen = [item for item in weighed if not item.firm and (not item.soft or _asked_for(item, criteria))]
         chosen += _measured_anyway(chosen, weighed)
@@ -198,16 +200,25 @@ class PlanningAgent:
             last = cut.chain[-1]
             variant = Variant(last.technique, last.parameters, cut.reason)
             spec = available[last.technique]
-            firm = obstacle(cut.prediction, profile, criteria)
+            kinds = kinds_of_chain(cut.chain, self.specs)
+            prediction = with_experience(cut.prediction, kinds, self.knowledge.learned, criteria)
+            firm = obstacle(prediction, profile, criteria)
             # What a member gave is measured, whatever its parameters promise.
-            soft = None if spec.trains_student else no_gain(cut.prediction, criteria)
-            made.append(_Weighed(variant, spec, cut.prediction, firm, soft, 1.0, profile, cut.chain[:-1]))
+            soft = None if spec.trains_student else no_gain(prediction, criteria)
+            made.append(_Weighed(variant, spec, prediction, firm, soft, 1.0, profile, cut.chain[:-1]))
         return made
 
     def _before(self, item: _Weighed) -> list[tuple[TechniqueSpec, Mapping[str, Any]]]:
         """The links before its last one that are applied only for it: all from the first that cuts weights on."""
         links = [(self.specs[link.technique], link.parameters) for link in item.head]
         return list(dropwhile(lambda link: link[0].family in (Family.EXPORT, Family.GRAPH), links))
+
+    def _foreseen(self, item: _Weighed, bases: Bases, minutes: Minutes) -> _Weighed:
+        """With the minutes that it takes, and those of what is made before it for it alone."""
+        applied = (*self._before(item), (item.spec, item.variant.parameters))
+        foreseen = minutes.foreseen(applied, bases.of(item.spec) or bases.original, item.prediction)
+        kinds = kinds_of_chain((*item.head, item.application), self.specs)
+        return replace(item, prediction=with_experienced_minutes(foreseen, kinds, self.knowledge.learned))
 
     def _weigh(
         self, variant: Variant, available: Mapping[str, TechniqueSpec], heads: Heads, criteria: Criteria
@@ -266,7 +277,10 @@ class PlanningAgent:
         if not later or collapse(item.prediction, criteria):
             return None
         best = max(later, key=lambda one: _worth(one, criteria))
-        prediction = in_turn(item.prediction, best.prediction, item.profile, criteria)
+        kinds = kinds_of_chain((*links, *best.head, best.application), self.specs)
+        prediction = in_turn_with_experience(
+            item.prediction, best.prediction, item.profile, criteria, kinds, self.knowledge.learned
+        )
         reason = f"{item.variant.reason} Then: {best.variant.reason}"
         return replace(
             best,
@@ -303,9 +317,11 @@ def plan_preview(
     disabled: Iterable[str] = (),
     student: ModelSummary | None = None,
     edits: PlanEdits = NO_EDITS,
+    knowledge: Knowledge = TABLES,
 ) -> Plan:
     """What a session would try, for the page that starts one. See `PlanningAgent.preview`."""
-    return PlanningAgent().preview(model, dataset, criteria, libraries, disabled, student, edits)
+    agent = PlanningAgent(knowledge=knowledge)
+    return agent.preview(model, dataset, criteria, libraries, disabled, student, edits)
 
 
 def _is_own(spec: TechniqueSpec) -> bool:
@@ -347,15 +363,6 @@ def _culprits(spec: TechniqueSpec, parameters: Mapping[str, Any], profile: Graph
     source = "measured" if profile.measured and set(worst) <= set(profile.operator_noise) else "known of such networks"
     named = " and ".join(f"{op_type} ({-10 * log10(max(noises[op_type], 1e-12)):.1f} dB)" for op_type in worst)
     return f"quantizing {named} leaves too little signal over noise ({source})"
-
-
-def _foreseen(
-    item: _Weighed, bases: Bases, minutes: Minutes, before: Sequence[tuple[TechniqueSpec, Mapping[str, Any]]] = ()
-) -> _Weighed:
-    """With the minutes that it takes, and those of what is made `before` for it alone."""
-    basis = bases.of(item.spec) or bases.original
-    applied = (*before, (item.spec, item.variant.parameters))
-    return replace(item, prediction=minutes.foreseen(applied, basis, item.prediction))
 
 
 def _measured_anyway(chosen: list[_Weighed], weighed: list[_Weighed]) -> list[_Weighed]:

@@ -64,6 +64,12 @@ def worth(gain: float, prediction: Prediction, spec: TechniqueSpec, risk: str | 
     return expected * minor * (1 - _COST["calibration" if spec.needs_calibration else "plain"])
 
 
+def surprise_of(prediction: Prediction) -> float:
+    """The factor by which the truth may exceed a prediction whose technique this session has not measured: the less,
+    the more of the prediction is experience."""
+    return max(KNOWN_SURPRISE, 1 + (SURPRISE - 1) * (1 - prediction.experience))
+
+
 def comes_last(specs: Iterable[TechniqueSpec]) -> bool:
     """Whether a candidate made by these techniques is tried after all that are made by others."""
     return any(spec.knowledge.tried_last for spec in specs)

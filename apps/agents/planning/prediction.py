@@ -3,14 +3,18 @@ operator."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from apps.agents.contracts.criteria import CountedSize, Criteria
+from apps.agents.contracts.experience import Learned
 from apps.agents.contracts.state import Prediction
 from apps.agents.measuring.machine_class import MachineClass, machine_class
+from apps.agents.memory.kinds import kinds_of
+from apps.agents.planning.experience import as_tables, expected_of, with_experience
+from apps.agents.planning.risk import higher, risk_of
 from apps.agents.techniques.catalogue import Expectation, Family, Risk, TechniqueSpec
 from apps.agents.techniques.knowledge.kernels import Kind, kernel
 from apps.agents.techniques.knowledge.profile import GraphProfile, Lead, Node
@@ -62,10 +66,22 @@ def predict(
 
     Speed follows from kernel factors by Amdahl's law, size from the bytes of each weight, and loss from the noise of
     the changed operators. If the sensitivity is unknown, or nothing more is known about a technique, the spec's
-    expectation is used.
+    expectation is used. What earlier sessions have shown corrects all of it (`with_experience`).
     """
     if spec.family is Family.EXPORT and profile.format == spec.output_format:
         return _of_export(spec, profile)
+    expected = _expected(spec, parameters, profile, criteria, knowledge)
+    return with_experience(expected, kinds_of(spec, parameters), knowledge.learned, criteria)
+
+
+def _expected(
+    spec: TechniqueSpec,
+    parameters: Mapping[str, Any],
+    profile: GraphProfile,
+    criteria: Criteria,
+    knowledge: Knowledge,
+) -> Prediction:
+    """What specs and tables expect, without a history."""
     known = knowledge.of(spec)
     if (outlook := known.outlook(parameters, profile)) is not None:
         return _of_outlook(outlook, profile, criteria)
@@ -91,15 +107,37 @@ def in_turn(first: Prediction, second: Prediction, profile: GraphProfile, criter
         size_ratio=round(first.size_ratio * second.size_ratio / profile.lead.size_ratio, 3),
         metric_drop_points=round(drop, 3),
         metric_drop_high=round(high, 3) if high > drop else None,
-        risk=_higher(risk_of(drop, criteria), risk_of(high, criteria)).value,
+        risk=higher(risk_of(drop, criteria), risk_of(high, criteria)).value,
         basis=f"First: {first.basis} Then: {second.basis}",
     )
+
+
+def in_turn_with_experience(
+    first: Prediction,
+    second: Prediction,
+    profile: GraphProfile,
+    criteria: Criteria,
+    kinds: Sequence[str],
+    learned: Learned,
+) -> Prediction:
+    """`in_turn`, moved by the lesson on candidates of these `kinds`, which two such techniques made.
+
+    Without one, what is known of either technique alone is combined.
+    """
+    plain = in_turn(as_tables(first), as_tables(second), profile, criteria)
+    if learned.of(kinds) is not None:
+        return with_experience(plain, kinds, learned, criteria)
+    if first.tables is None and second.tables is None:
+        return plain
+    experience = min(first.experience, second.experience)
+    both = in_turn(first, second, profile, criteria)
+    return both.model_copy(update={"tables": expected_of(plain), "experience": experience})
 
 
 def _of_outlook(outlook: Outlook, profile: GraphProfile, criteria: Criteria) -> Prediction:
     """The loss at worst counts as at most a medium risk, because it was not measured on this model."""
     drop, high = outlook.metric_drop_points, outlook.metric_drop_high
-    risk = _higher(risk_of(drop, criteria), risk_of(high, criteria))
+    risk = higher(risk_of(drop, criteria), risk_of(high, criteria))
     size_ratio = _counted_ratio(outlook, criteria)
     return _prediction(profile, outlook.speedup, size_ratio, drop, risk, f"{outlook.basis}.", high)
 
@@ -146,17 +184,6 @@ def _prediction(
     )
 
 
-def risk_of(drop_points: float, criteria: Criteria) -> Risk:
-    """The risk that a predicted loss breaks the limit on the loss, or 1 point if there is none."""
-    limit = criteria.constraints.max_metric_drop_points
-    limit = 1.0 if limit is None else max(limit, 0.05)
-    if drop_points <= 0.02 * limit:
-        return Risk.NONE
-    if drop_points <= 0.4 * limit:
-        return Risk.LOW
-    return Risk.MEDIUM if drop_points <= limit else Risk.HIGH
-
-
 @dataclass(frozen=True)
 class _Quantization:
     """One quantization of one form of a model."""
@@ -175,7 +202,7 @@ class _Quantization:
         drop = self.expectation.metric_drop_points if drop is None else drop
         high = self._high_loss()
         high = None if high is None or high <= WIDER_BY * drop or high < WORTH_WIDENING_POINTS else high
-        risk = risk if high is None else _higher(risk, risk_of(high, criteria))
+        risk = risk if high is None else higher(risk, risk_of(high, criteria))
         basis = f"Speed: {sources}; {_where_time_goes(self.profile)}; {sensitivity}."
         return _prediction(self.profile, speedup, self._size_ratio(), drop, risk, basis, high)
 
@@ -250,12 +277,6 @@ class _Quantization:
             saved *= size_bytes / changed  # Tied weights are listed with both modules but stored once.
         left = max(size_bytes - saved, size_bytes * 0.05)
         return size_bytes / left if size_bytes else 1.0
-
-
-def _higher(one: Risk, other: Risk) -> Risk:
-    """The worse of two risks. The second is not based on a measurement, so it counts as medium at most."""
-    order = list(Risk)
-    return max(one, min(other, Risk.MEDIUM, key=order.index), key=order.index)
 
 
 def noise_by_operator(profile: GraphProfile, scope: Scope) -> dict[str, float]:

@@ -29,6 +29,7 @@ from apps.agents.planning.prediction import predict
 from apps.agents.planning.repair import Attempt
 from apps.agents.session.steps import LOST, Steps, evaluate_key, judge_key, optimize_key
 from apps.agents.techniques.catalogue import TechniqueSpec
+from apps.agents.techniques.knowledge.tables import Knowledge
 
 _REPAIR = re.compile(r"^(?P<root>.+)r(?P<number>\d+)$")
 _REJECTED_OUTPUT = "technique."
@@ -168,7 +169,12 @@ class Ruling:
 
 
 def read_trials(
-    steps: Steps, plan: Plan, bases: Bases, criteria: Criteria, specs: Mapping[str, TechniqueSpec]
+    steps: Steps,
+    plan: Plan,
+    bases: Bases,
+    criteria: Criteria,
+    specs: Mapping[str, TechniqueSpec],
+    knowledge: Knowledge,
 ) -> tuple[Trial, ...]:
     """Every candidate that was planned or requested, each root followed by its repairs.
 
@@ -184,7 +190,7 @@ def read_trials(
             continue
         chain, spec = chains[match["root"]], specs[technique]
         record = repair_record(
-            match[0], chain[-1].planned, spec, step.request.parameters, step.request.reason, bases, criteria
+            match[0], chain[-1].planned, spec, step.request.parameters, step.request.reason, bases, criteria, knowledge
         )
         chain.append(Trial(planned=record, root=match["root"], maker=step.request.key))
     return tuple(_with_steps(trial, steps, criteria) for chain in chains.values() for trial in chain)
@@ -206,14 +212,16 @@ def repair_record(
     reason: str,
     bases: Bases,
     criteria: Criteria,
+    knowledge: Knowledge,
 ) -> CandidateRecord:
-    """The record of a repair of the candidate `before`. It follows completely from the request."""
+    """The record of a repair of the candidate `before`. It follows completely from the request and the plan's
+    `knowledge`."""
     last = application_of(spec, parameters).model_copy(update={"inputs": before.last.inputs})
     return CandidateRecord(
         key=key,
         steps=(*before.steps[:-1], last),
         parent=before.key,
-        predicted=predict(spec, parameters, bases.profile(spec), criteria),
+        predicted=predict(spec, parameters, bases.profile(spec), criteria, knowledge),
         reason=reason,
     )
 

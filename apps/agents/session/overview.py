@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from apps.agents.contracts.chain import Application, Chain, key_of
+from apps.agents.contracts.experience import Learned
 from apps.agents.contracts.reports.analysis import AnalysisReport
 from apps.agents.contracts.reports.evaluation import Part
 from apps.agents.contracts.reports.runtimes import RuntimeBaseline
@@ -24,6 +25,7 @@ from apps.agents.session.steps import ANALYSE, LOST, PLAN, Steps, optimize_key
 from apps.agents.techniques.artifact_format import runtime_of
 from apps.agents.techniques.catalogue import Family, TechniqueSpec
 from apps.agents.techniques.compatibility import format_label
+from apps.agents.techniques.knowledge.tables import TABLES, Knowledge
 
 _KEEPING = frozenset({Family.EXPORT, Family.GRAPH, Family.QUANTIZATION})
 """Families of techniques that keep the number of weights and do not train them."""
@@ -102,7 +104,14 @@ class Overview:
 
     @cached_property
     def trials(self) -> tuple[Trial, ...]:
-        return read_trials(self.steps, self.plan, self.bases, self.state.criteria, self.specs)
+        return read_trials(self.steps, self.plan, self.bases, self.state.criteria, self.specs, self.knowledge)
+
+    @cached_property
+    def knowledge(self) -> Knowledge:
+        """The knowledge with which the plan was made: the tables, and what the plan's step keeps of the history."""
+        plan = self.steps.get(PLAN)
+        kept = plan.request.parameters.get("learned") if plan else None
+        return Knowledge(learned=Learned.model_validate(kept)) if kept else TABLES
 
     @cached_property
     def judged(self) -> Mapping[str, Judgement]:

@@ -126,6 +126,7 @@ class Preparation:
                 "disabled_techniques": list(self.state.disabled_techniques),
                 "export_failures": self._export_failures(),
                 **({"edits": self.state.edits.model_dump(mode="json")} if self.state.edits.count else {}),
+                **({"learned": self.state.learned.model_dump(mode="json")} if self.state.learned.lessons else {}),
             },
         )
 

@@ -13,14 +13,15 @@ from apps.agents.contracts.state import CandidateRecord, Status
 from apps.agents.evaluation.selection import REAL_CHANGE, best
 from apps.agents.planning.agent import TYPE_CHOICES, type_choice
 from apps.agents.planning.baseline import is_baseline
+from apps.agents.planning.experience import MOSTLY
 from apps.agents.planning.ordering import (
     COLLAPSE_POINTS,
     KNOWN_SURPRISE,
-    SURPRISE,
     comes_last,
     obstacle,
     optimistic_gain,
     predicted_gain,
+    surprise_of,
     worth,
 )
 from apps.agents.planning.repair import Repair, Stop, next_repair
@@ -200,7 +201,7 @@ class Search(Overview):
         return f"Left out: {broken}{_corrected(correction)}." if broken else None
 
     def _surprise(self, candidate: CandidateRecord) -> float:
-        return KNOWN_SURPRISE if self._is_known_choice(candidate) else SURPRISE
+        return KNOWN_SURPRISE if self._is_known_choice(candidate) else surprise_of(candidate.predicted)
 
     @cached_property
     def _owed(self) -> frozenset[str]:
@@ -230,7 +231,12 @@ class Search(Overview):
         return None
 
     def _is_new_type_choice(self, candidate: CandidateRecord) -> bool:
-        """Whether it is a new choice of number types, and fewer than `TYPE_CHOICES` were measured."""
+        """Whether it is a new choice of number types, and fewer than `TYPE_CHOICES` were measured.
+
+        Where earlier sessions make most of its prediction, it has been tried on this kind of network and machine.
+        """
+        if candidate.predicted.experience >= MOSTLY:
+            return False
         choice = self._type_choice(candidate)
         return choice is not None and choice not in self._choices and len(self._choices) < TYPE_CHOICES
 
@@ -317,7 +323,8 @@ class Search(Overview):
         spec = self.specs[planned.technique]
         attempts = tuple(trial.attempt() for trial in chain)
         others = tuple(trial.attempt() for trial in self._measured(planned) if trial.root != chain[0].root)
-        return next_repair(attempts, spec, self.bases.profile(spec), self.state.criteria, self.bar, others)
+        profile, criteria = self.bases.profile(spec), self.state.criteria
+        return next_repair(attempts, spec, profile, criteria, self.bar, others, self.knowledge)
 
     def _repair_option(self, chain: tuple[Trial, ...]) -> Option | None:
         technique = chain[0].planned.technique
@@ -326,7 +333,9 @@ class Search(Overview):
             return None
         key = f"{chain[0].key}r{len(chain)}"
         spec, criteria, before = self.specs[technique], self.state.criteria, chain[-1].planned
-        record = repair_record(key, before, spec, repair.parameters, repair.reason, self.bases, criteria)
+        record = repair_record(
+            key, before, spec, repair.parameters, repair.reason, self.bases, criteria, self.knowledge
+        )
         gain = predicted_gain(repair.prediction, criteria, repair.correction)
         return Option(record, worth(gain, record.predicted, spec, Risk.MEDIUM))
 

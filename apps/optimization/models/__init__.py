@@ -3,6 +3,7 @@
 from apps.audit.models import AuditEvent, AuditHead
 from apps.optimization.models.criteria import CriteriaSet
 from apps.optimization.models.defaults import DefaultCriteria
+from apps.optimization.models.experience import Experience, SessionFingerprint
 from apps.optimization.models.findings import AnalysisReport, Candidate, EvaluationReport, LogEntry
 from apps.optimization.models.operation import LONGEST_STEP_MINUTES, MEASURING_QUEUES, PipelineSettings, Worker
 from apps.optimization.models.retention import RetentionPolicy
@@ -19,10 +20,12 @@ __all__ = [
     "CriteriaSet",
     "DefaultCriteria",
     "EvaluationReport",
+    "Experience",
     "LogEntry",
     "OptimizationSession",
     "PipelineSettings",
     "RetentionPolicy",
+    "SessionFingerprint",
     "SessionStep",
     "Worker",
 ]

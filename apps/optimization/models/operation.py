@@ -101,6 +101,10 @@ class PipelineSettings(models.Model):
         blank=True,
         help_text=_("Queues from which no further step is taken, as a list. Running steps are finished."),
     )
+    share_experience = models.BooleanField(
+        default=False,
+        help_text=_("Let every team's predictions start from the measurements of all teams, not only from its own."),
+    )
 
     class Meta:
         verbose_name = verbose_name_plural = _("pipeline settings")

@@ -4,6 +4,7 @@ from apps.optimization.services.conflicts import CriteriaCheck, checked, checked
 from apps.optimization.services.edits import AnalysedLayers, drafts_for, layers_of, parse_edits
 from apps.optimization.services.foresight import use_of, what_is_decided
 from apps.optimization.services.lifecycle import session_cancel, session_resume, session_retry
+from apps.optimization.services.predictions import PlannerErrors, planner_errors
 from apps.optimization.services.preview import (
     BrokenHere,
     SessionPreview,
@@ -22,6 +23,7 @@ __all__ = [
     "AnalysedLayers",
     "BrokenHere",
     "CriteriaCheck",
+    "PlannerErrors",
     "SessionPreview",
     "SessionReport",
     "Storage",
@@ -33,6 +35,7 @@ __all__ = [
     "layers_of",
     "package_of",
     "parse_edits",
+    "planner_errors",
     "policy_with",
     "promote",
     "promotion_rollback",

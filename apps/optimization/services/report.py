@@ -26,6 +26,7 @@ from apps.models.intake import safe_filename
 from apps.models.models import Blob
 from apps.optimization.errors import NoPackage, NoReport
 from apps.optimization.lineage import Lineage, Link, exported_analyses, format_of_candidate, runtime_of_original
+from apps.optimization.memory import minutes_spent
 from apps.optimization.models import Candidate, OptimizationSession
 from apps.optimization.services.foresight import use_by
 
@@ -54,6 +55,8 @@ class CandidateReport(Value):
     """The name of its runtime."""
     checks: tuple[str, ...]
     """What was checked when it was made, one sentence each: what stayed in float, too."""
+    minutes: float | None = None
+    """What making it and ranking it took, for comparison with `predicted.minutes`; `None` if it was not measured."""
 
     @property
     def last(self) -> Link:
@@ -300,4 +303,5 @@ def _candidate(row: Candidate, lineage: Lineage, made: str, verdict: Verdict) ->
         format=made,
         runtime=runtime_of(made),
         checks=tuple(maker.result.get("checks", ())) if maker else (),
+        minutes=minutes_spent(row.session, row, lineage) if evaluation else None,
     )

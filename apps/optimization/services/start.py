@@ -18,9 +18,10 @@ from apps.agents.datasets.dataset_fit import check_against
 from apps.agents.planning.agent import plan_preview
 from apps.agents.planning.conflicts.values import Resolution
 from apps.agents.techniques.catalogue import catalogue, missing_libraries
+from apps.agents.techniques.knowledge.tables import Knowledge
 from apps.audit import trail
 from apps.models.models import DataSet, ModelVersion
-from apps.optimization import events, messages
+from apps.optimization import events, memory, messages
 from apps.optimization.criteria import parse
 from apps.optimization.default_criteria import named_or_default
 from apps.optimization.errors import (
@@ -190,7 +191,9 @@ def plan_of(
     libraries = tuple(sorted(Worker.objects.alive().libraries()))
     disabled = tuple(PipelineSettings.current().disabled_techniques)
     taught = student.metadata.summary if student else None
-    return plan_preview(version.metadata.summary, dataset.described, criteria, libraries, disabled, taught, edits)
+    knowledge = Knowledge(learned=memory.recalled_for_preview(version, dataset, criteria))
+    summary = version.metadata.summary
+    return plan_preview(summary, dataset.described, criteria, libraries, disabled, taught, edits, knowledge)
 
 
 def _check_teams(team: Team, dataset: DataSet, criteria_set: CriteriaSet | None) -> None:

@@ -1,4 +1,4 @@
-"""The numbers on which predictions are based: those here and in the specs. A team's own history may replace them."""
+"""The numbers on which predictions are based: those here and in the specs, and what a team's own history corrects."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from apps.agents.contracts.experience import Learned
 from apps.agents.techniques.knowledge.technique import TechniqueKnowledge
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ class Knowledge:
     nats_per_noise: float = 0.08
     """A language model's loss in nats per noise-to-signal ratio of its output: 0.0025 nats for the 15 dB of 4-bit
     weights."""
+
+    learned: Learned = field(default_factory=Learned)
+    """How the history of earlier sessions corrects predictions, as the session's plan keeps it."""
 
     def of(self, spec: TechniqueSpec) -> TechniqueKnowledge:
         """The knowledge about a technique."""

@@ -1,0 +1,1 @@
+"""What the history of sessions is worth: recorded measurements of real models, and the search replayed on them."""

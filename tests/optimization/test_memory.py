@@ -1,0 +1,224 @@
+"""The history in the database: written when a session ends, read for the next one, and kept within the team."""
+
+from __future__ import annotations
+
+import time
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.test import Client
+from django.utils import timezone
+
+from apps.accounts.models import Team, User
+from apps.agents.contracts.criteria import Criteria
+from apps.agents.contracts.experience import Learned
+from apps.agents.contracts.reports.evaluation import EvaluationReport
+from apps.agents.contracts.state import Status, StepKind
+from apps.models.models import DataSet, ModelVersion
+from apps.optimization import memory, services
+from apps.optimization.models import (
+    AnalysisReport,
+    Candidate,
+    Experience,
+    OptimizationSession,
+    PipelineSettings,
+    SessionFingerprint,
+    SessionStep,
+)
+from apps.optimization.outcomes import keep_report
+from tests.optimization import material
+from tests.optimization.conftest import make_dataset, make_version
+
+pytestmark = pytest.mark.django_db
+
+KIND = "onnx-dynamic-int8"
+
+
+def step_of(session: OptimizationSession, key: str, kind: StepKind, **fields: Any) -> SessionStep:
+    now = timezone.now()
+    times = {"started_at": now - timezone.timedelta(seconds=30), "finished_at": now}
+    row = SessionStep.objects.create(
+        session=session, key=key, kind=kind, queue="cpu", status=Status.COMPLETED, **fields
+    )
+    SessionStep.objects.filter(pk=row.pk).update(**times)
+    return row
+
+
+def ended(version: ModelVersion, dataset: DataSet, report: EvaluationReport | None = None) -> OptimizationSession:
+    """A session that has ended with one measured candidate, predicted at 3×; its experience is not written yet."""
+    session = OptimizationSession.objects.create(
+        team=version.model.team,
+        version=version,
+        dataset=dataset,
+        criteria_body=Criteria().model_dump(mode="json"),
+        status=Status.COMPLETED,
+        finished_at=timezone.now(),
+    )
+    analysis = step_of(session, "analyse", StepKind.ANALYSE, result=material.ANALYSIS.model_dump(mode="json"))
+    AnalysisReport.objects.create(session=session, step=analysis)
+    planned = material.CANDIDATE.model_dump(mode="json")
+    Candidate.objects.create(
+        session=session,
+        key="c01",
+        technique=KIND,
+        title="Dynamic int8",
+        steps=planned["steps"],
+        predicted=planned["predicted"],
+        reason="",
+    )
+    step_of(session, "c01/optimize", StepKind.OPTIMIZE, candidate_key="c01", technique=KIND)
+    measured = (report or material.evaluation(speedup=1.5)).model_dump(mode="json")
+    fields = {"candidate_key": "c01", "parent_key": "c01/optimize", "result": measured}
+    keep_report(step_of(session, "c01/evaluate", StepKind.EVALUATE, **fields))
+    return session
+
+
+@pytest.fixture
+def remembered(version: ModelVersion, dataset: DataSet) -> OptimizationSession:
+    session = ended(version, dataset)
+    memory.remember(session)
+    return session
+
+
+def lesson(version: ModelVersion, dataset: DataSet) -> float:
+    """What a session that starts now is told about the candidate's technique."""
+    found = memory.recalled_for_preview(version, dataset, Criteria()).lessons
+    return found[KIND].speedup if KIND in found else 1.0
+
+
+def test_an_experience_has_what_was_expected_and_what_was_measured(remembered: OptimizationSession) -> None:
+    row = Experience.objects.get()
+    assert row.kinds[0] == KIND
+    assert (row.tables["speedup"], row.speedup["value"], row.verdict) == (3.0, 1.5, "holds")
+    assert row.minutes == pytest.approx(1.0)
+    assert row.chain == material.CANDIDATE.model_dump(mode="json")["steps"]
+    assert row.fingerprint.libraries == material.MACHINE.libraries
+
+
+def test_the_next_preview_starts_from_it_and_says_so(
+    remembered: OptimizationSession, version: ModelVersion, dataset: DataSet
+) -> None:
+    assert lesson(version, dataset) < 1
+    plan = services.session_preview(version, dataset, Criteria()).plan
+    moved = [one.predicted for one in plan.candidates if one.technique == KIND]
+    assert moved
+    assert all("from 1 session on similar convolutional networks" in one.basis for one in moved)
+
+
+def test_remembering_again_changes_nothing(remembered: OptimizationSession) -> None:
+    before = list(Experience.objects.values_list("key", "speedup", "minutes"))
+    assert memory.remember(remembered) == 1
+    assert list(Experience.objects.values_list("key", "speedup", "minutes")) == before
+
+
+def test_the_command_fills_the_history_from_sessions_that_ended_before(version: ModelVersion, dataset: DataSet) -> None:
+    ended(version, dataset)
+    assert not Experience.objects.exists()
+    out = StringIO()
+    for _ in range(2):
+        call_command("remember", stdout=out)
+    assert Experience.objects.count() == 1
+    assert "1 measured candidates of 1 ended sessions" in out.getvalue()
+
+
+def test_what_a_busy_machine_could_not_time_has_no_speed(version: ModelVersion, dataset: DataSet) -> None:
+    memory.remember(ended(version, dataset, material.evaluation_on_a_busy_machine()))
+    assert Experience.objects.get().speedup is None
+    assert lesson(version, dataset) == 1.0
+
+
+def test_deleting_a_session_deletes_what_it_taught(
+    remembered: OptimizationSession, engineer: User, version: ModelVersion, dataset: DataSet
+) -> None:
+    services.session_delete(remembered, engineer)
+    assert not SessionFingerprint.objects.exists()
+    assert not Experience.objects.exists()
+    assert lesson(version, dataset) == 1.0
+
+
+# --- whose it is -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def elsewhere(other_team: Team, stranger: User) -> tuple[ModelVersion, DataSet]:
+    """The same model and data in another team."""
+    return make_version(other_team, stranger), make_dataset(other_team, stranger)
+
+
+def test_another_team_learns_nothing_of_it(
+    remembered: OptimizationSession, elsewhere: tuple[ModelVersion, DataSet]
+) -> None:
+    assert memory.recalled_for_preview(*elsewhere, Criteria()) == Learned()
+
+
+def test_teams_learn_from_each_other_once_the_operators_say_so(
+    remembered: OptimizationSession, elsewhere: tuple[ModelVersion, DataSet]
+) -> None:
+    PipelineSettings.objects.update_or_create(pk=1, defaults={"share_experience": True})
+    assert lesson(*elsewhere) < 1
+
+
+def test_the_operators_switch_is_audited(admin_client: Client, version: ModelVersion) -> None:
+    from apps.audit.models import AuditEvent
+
+    current = PipelineSettings.current()
+    answers = {
+        "step_time_limit_minutes": current.step_time_limit_minutes,
+        "step_memory_limit_bytes": current.step_memory_limit_bytes,
+        "max_attempts": current.max_attempts,
+        "share_experience": "on",
+    }
+    response = admin_client.post(f"/admin/optimization/pipelinesettings/{current.pk}/change/", answers)
+    assert response.status_code == 302
+    assert PipelineSettings.current().share_experience
+    event = AuditEvent.objects.filter(action="settings.changed").latest("sequence")
+    assert event.data["share_experience"] is True
+
+
+def test_the_page_and_the_api_compare_a_teams_own_predictions(
+    remembered: OptimizationSession, engineer: User, stranger: User, client: Client
+) -> None:
+    client.force_login(engineer)
+    page = client.get("/predictions/").content.decode()
+    assert str(remembered) in page
+    found = client.get("/api/v1/predictions/").json()
+    (session,), (family,) = found["sessions"], found["families"]
+    assert (session["session"], family["family"]) == (str(remembered.pk), "quantization")
+    assert session["predicted"]["gain"] == pytest.approx(2.0, rel=1e-3)
+    assert session["predicted"]["gain_measured"] == pytest.approx(0.5, rel=1e-3)
+    assert session["predicted"]["loss_measured"] == pytest.approx(-0.2)
+    client.force_login(stranger)
+    assert str(remembered) not in client.get("/predictions/").content.decode()
+    assert client.get("/api/v1/predictions/").json() == {"sessions": [], "families": []}
+    assert client.get("/api/v1/predictions/?team=vision").status_code == 422
+
+
+def test_a_long_history_is_read_in_less_than_50_ms(version: ModelVersion, dataset: DataSet) -> None:
+    """1,000 sessions with ten candidates each: what is not among the most similar stays in the database."""
+    memory.remember(ended(version, dataset))
+    template = SessionFingerprint.objects.get()
+    example = Experience.objects.get()
+    for number in range(999):
+        session = OptimizationSession(
+            team=version.model.team, version=version, dataset=dataset, criteria_body=Criteria().model_dump(mode="json")
+        )
+        session.status, session.finished_at = Status.COMPLETED, timezone.now()
+        session.save()
+        body = {**template.body, "parameters": 50_000 + 100 * number}
+        row = SessionFingerprint.objects.create(
+            session=session, body=body, parameters=body["parameters"], measured_at=timezone.now()
+        )
+        fields = {
+            name: getattr(example, name)
+            for name in ("kinds", "family", "chain", "tables", "predicted", "speedup", "size_ratio", "drop", "verdict")
+        }
+        Experience.objects.bulk_create(Experience(fingerprint=row, key=f"c{n:02}", **fields) for n in range(10))
+    taken_s = []
+    for _ in range(5):
+        started = time.process_time()
+        found = memory.recalled_for_preview(version, dataset, Criteria())
+        taken_s.append(time.process_time() - started)
+    assert found.lessons[KIND].sessions == memory.MOST_SESSIONS
+    assert min(taken_s) < 0.05, taken_s
