@@ -218,7 +218,13 @@ class PipelineSettingsForm(forms.ModelForm):
 
     class Meta:
         model = PipelineSettings
-        fields = ("step_time_limit_minutes", "step_memory_limit_bytes", "max_attempts", "disabled_techniques")
+        fields = (
+            "step_time_limit_minutes",
+            "step_memory_limit_bytes",
+            "max_attempts",
+            "reuse_artifacts",
+            "disabled_techniques",
+        )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -73,6 +73,11 @@ class SessionForm(forms.Form):
         label="Start anyway: analyse and package the original", required=False, widget=forms.HiddenInput
     )
     """Shown only if there is nothing to try."""
+    make_anew = forms.BooleanField(
+        label="Make everything anew",
+        required=False,
+        help_text="Otherwise an artifact that the team has already made with the same recipe is taken from the store.",
+    )
 
     SEARCHED = ("version", "dataset", "student")
 
@@ -333,6 +338,29 @@ def _at(body: Any, path: tuple[str, ...]) -> Any:
     for part in path:
         body = body[part]
     return body
+
+
+class ContinueForm(CriteriaForm):
+    """The criteria with which a finished session is continued. Its target stays."""
+
+    name = None  # type: ignore[assignment]
+    description = None  # type: ignore[assignment]
+
+    SECTIONS = tuple(
+        (title, tuple(name for name in names if name not in ("name", "description")))
+        for title, names in CriteriaForm.SECTIONS
+        if title != "Where it will run"
+    )
+
+    def __init__(self, *args: Any, criteria: Criteria, **kwargs: Any) -> None:
+        super().__init__(*args, initial=self.answers_of(criteria), **kwargs)
+        self._target = criteria.target
+        for question in [one for one in self.questions if one.path[0] == "target"]:
+            self.questions.remove(question)
+            del self.fields[question.name]
+
+    def _body(self, cleaned: Mapping[str, Any]) -> dict[str, Any]:
+        return {**super()._body(cleaned), "target": self._target.model_dump(mode="json")}
 
 
 class PromoteForm(forms.Form):

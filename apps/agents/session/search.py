@@ -25,6 +25,7 @@ from apps.agents.planning.ordering import (
 )
 from apps.agents.planning.repair import Repair, Stop, next_repair
 from apps.agents.session.candidates import Trial, repair_record
+from apps.agents.session.earlier import is_measured
 from apps.agents.session.overview import Overview
 from apps.agents.techniques.catalogue import Risk
 
@@ -129,6 +130,8 @@ class Search(Overview):
         options = [self._before_what_it_judges(option, options) for option in options]
         options = [self._before_what_starts_from_it(option, options) for option in options]
         ranked = sorted(options, key=lambda option: (-option.worth, option.candidate.key))
+        if known := tuple(option for option in ranked if is_measured(option.candidate, self.state)):
+            return known
         plain = tuple(option for option in ranked if not self._tried_last(option.candidate))
         going = any(trial.started and not trial.decided and self._tried_last(trial.planned) for trial in self.trials)
         return plain or (() if going else tuple(ranked[:1]))
@@ -164,6 +167,8 @@ class Search(Overview):
         for link in candidate.essential_links:
             if reason := self.unavailable(link.technique):
                 return f"Left out: {link.title}, which comes before it: {reason}"
+        if is_measured(candidate, self.state):
+            return None
         if self._is_new_type_choice(candidate) or self._awaited_baseline(candidate):
             return None
         if self._awaited_float_model(candidate):

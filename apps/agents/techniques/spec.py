@@ -88,6 +88,9 @@ class TechniqueSpec(Value):
     inputs: tuple[str, ...] = ()
     """The roles of other models that it reads, such as `teacher`. `student` is the model that a member gave a session
     to be trained: without one, the technique is left out."""
+    repeatable: bool = True
+    """Whether the same input, parameters, data and seed give the same artifact, unless its parameters let time decide
+    (`apps.agents.techniques.repeatable`)."""
     takes_strings: bool = True
     """Whether it can handle a model whose inputs or outputs are strings."""
     acts_on: tuple[str, ...] = ()

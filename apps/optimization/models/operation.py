@@ -97,6 +97,14 @@ class PipelineSettings(models.Model):
         default=list, blank=True, help_text=_("Names of the techniques that are switched off for everyone, as a list.")
     )
 
+    reuse_artifacts = models.BooleanField(
+        default=True,
+        help_text=_(
+            "Take an artifact that a session of the same team made with the same recipe from the same input, instead "
+            "of making it again."
+        ),
+    )
+
     class Meta:
         verbose_name = verbose_name_plural = _("pipeline settings")
 

@@ -1,5 +1,6 @@
 """Services for sessions: the use cases behind pages, API and commands, so that one import is enough."""
 
+from apps.optimization.services.continuing import check_continuable, earlier_of, session_continue
 from apps.optimization.services.foresight import use_of, what_is_decided
 from apps.optimization.services.lifecycle import session_cancel, session_resume, session_retry
 from apps.optimization.services.preview import (
@@ -22,6 +23,8 @@ __all__ = [
     "SessionReport",
     "Storage",
     "TechniqueStatus",
+    "check_continuable",
+    "earlier_of",
     "keep_for",
     "package_of",
     "policy_with",
@@ -29,6 +32,7 @@ __all__ = [
     "promotion_rollback",
     "report",
     "session_cancel",
+    "session_continue",
     "session_delete",
     "session_preview",
     "session_resume",

@@ -56,6 +56,7 @@ def session_retry(session: OptimizationSession, user: User, *, as_operator: bool
         criteria=session.criteria_body,
         seed=session.seed,
         retry_of=session,
+        make_anew=True,
         start_anyway=True,
         as_operator=as_operator,
     )

@@ -12,7 +12,7 @@ from apps.accounts.models import Role, Team, User
 from apps.accounts.services import require_role
 from apps.agents.contracts.criteria import Criteria, Device
 from apps.agents.contracts.dataset_spec import METRICS, DatasetSpec, metric_by_group
-from apps.agents.contracts.state import Plan
+from apps.agents.contracts.state import Earlier, Plan
 from apps.agents.datasets.dataset_fit import check_against
 from apps.agents.planning.agent import plan_preview
 from apps.agents.techniques.catalogue import catalogue, missing_libraries
@@ -50,14 +50,18 @@ def session_start(
     seed: int | None = None,
     overrides: Mapping[str, Any] | None = None,
     retry_of: OptimizationSession | None = None,
+    continues: OptimizationSession | None = None,
+    earlier: Earlier | None = None,
+    make_anew: bool = False,
     start_anyway: bool = False,
     as_operator: bool = False,
 ) -> OptimizationSession:
     """Starts to optimize `version`, measured on `dataset`. The page, the API and the command all use this function.
 
     `student` is another model of the team, which is trained with `version` as its teacher. The criteria are
-    `criteria_set` or `criteria`, with `overrides` applied; the session keeps a copy. Without `seed`, a random one is
-    drawn and stored. Raises `PermissionDenied` below engineer, the errors of `check`, `QueueAway`, and, without
+    `criteria_set` or `criteria`, with `overrides` applied; the session keeps a copy. With `make_anew`, it takes no
+    artifact from another session. `continues` and `earlier` are what `session_continue` gives. Without `seed`, a random
+    one is drawn and stored. Raises `PermissionDenied` below engineer, the errors of `check`, `QueueAway`, and, without
     `start_anyway`, `NothingToTry` if the preview has no candidate.
     """
     if not (as_operator and user.is_staff):
@@ -77,6 +81,9 @@ def session_start(
             criteria_body=wanted.model_dump(mode="json"),
             seed=secrets.randbelow(MAX_SEED) if seed is None else seed,
             retry_of=retry_of,
+            continues=continues,
+            earlier=earlier.model_dump(mode="json") if earlier else None,
+            make_anew=make_anew,
             sessions_before=OptimizationSession.objects.judged_on(dataset).count(),
             created_by=user,
         )
@@ -90,17 +97,20 @@ def _record(session: OptimizationSession, user: User) -> None:
     """The audit event of its start."""
     student = session.student
     taught = f" and {student} as its student" if student else ""
+    followed = f" It continues the session {session.continues_id}." if session.continues_id else ""
     trail.record(
         "session.started",
         actor=user,
         session=session,
         subject=str(session.version),
-        reason=f"Measured on {session.dataset}, with {session.criteria_set or 'custom criteria'}{taught}.",
+        reason=f"Measured on {session.dataset}, with {session.criteria_set or 'custom criteria'}{taught}.{followed}",
         data={
             "criteria": session.criteria_body,
             "seed": session.seed,
             "dataset": session.dataset_id,
             **({"student": student.pk} if student else {}),
+            **({"continues": str(session.continues_id)} if session.continues_id else {}),
+            **({"make_anew": True} if session.make_anew else {}),
         },
     )
 
