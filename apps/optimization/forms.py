@@ -268,7 +268,7 @@ class CriteriaForm(forms.Form):
     name = forms.CharField(max_length=80)
     description = forms.CharField(required=False, widget=forms.Textarea({"rows": 2}))
 
-    SECTIONS = (
+    SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
         (
             "What matters",
             ("name", "description", "objective", "weight_latency", "weight_size", "weight_memory", "counted_size"),
@@ -348,13 +348,15 @@ class ContinueForm(CriteriaForm):
 
     SECTIONS = tuple(
         (title, tuple(name for name in names if name not in ("name", "description")))
-        for title, names in CriteriaForm.SECTIONS
+        for title, names in sorted(CriteriaForm.SECTIONS, key=lambda section: section[0] != "How far to search")
         if title != "Where it will run"
     )
+    """The budget comes first."""
 
     def __init__(self, *args: Any, criteria: Criteria, **kwargs: Any) -> None:
         super().__init__(*args, initial=self.answers_of(criteria), **kwargs)
         self._target = criteria.target
+        self.fields["max_latency_ms"].help_text = "p50 on the session's target."
         for question in [one for one in self.questions if one.path[0] == "target"]:
             self.questions.remove(question)
             del self.fields[question.name]

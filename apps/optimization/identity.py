@@ -36,7 +36,7 @@ def identity_of(step: SessionStep) -> str:
         signature=signature_of(session.version),
         dataset=session.dataset.blob_id,
         reading=DatasetSpec.model_validate(reading_of(session)),
-        seed=session.seed,
+        seed=session.seed if _depends_on_seed(step) else None,
         threads=session.criteria.target.threads,
         target=session.criteria.target if kind in MEASURING else None,
         part=Part(step.parameters.get("part", Part.EVALUATION)) if kind is StepKind.EVALUATE else None,
@@ -50,6 +50,10 @@ def _is_known(step: SessionStep) -> bool:
     except (KeyError, ValueError):
         return False
     return True
+
+
+def _depends_on_seed(step: SessionStep) -> bool:
+    return step.kind != StepKind.OPTIMIZE or catalogue()[step.technique].depends_on_seed
 
 
 def _parameters(step: SessionStep) -> dict[str, Any]:

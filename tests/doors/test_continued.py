@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +21,7 @@ from tests.optimization.test_real_sessions import npz
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
-TECHNIQUES = ("onnx-graph", "onnx-float16", "onnx-dynamic-int8")
+TECHNIQUES = ("onnx-float16", "onnx-dynamic-int8")
 
 
 def found(session: OptimizationSession) -> QuerySet[SessionStep]:
@@ -31,17 +33,19 @@ def identities(steps: QuerySet[SessionStep]) -> set[str]:
     return set(steps.values_list("identity", flat=True))
 
 
-def test_no_step_runs_twice(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.timeout(900)
+def test_no_step_runs_twice(door: Door, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.LATHE = dataclasses.replace(settings.LATHE, timing_s=1, quiet_wait_s=0)
     monkeypatch.setattr(querysets, "WORKER_SILENCE", timedelta(hours=1))
     workers.report(["cpu"])
-    version = door.model(SAMPLES / "fashion_mobilenet.onnx", "mobilenet.onnx")
+    version = door.model(SAMPLES / "fashion_resnet.onnx", "resnet.onnx")
     with np.load(SAMPLES / "fashion_mnist_test.npz") as data:
-        some = npz(image=data["image"][:400], y=data["y"][:400])
+        some = npz(image=data["image"][:300], y=data["y"][:300])
     dataset = door.data(some, {"kind": "npz", "task": "classification"}, "test.npz")
-    small = quick(*TECHNIQUES, budget=Budget(minutes=5.0, candidates=1))
+    small = quick(*TECHNIQUES, budget=Budget(minutes=20.0, candidates=1))
 
     first = door.verdict(version, dataset, small)
-    made = door.post(f"sessions/{first.pk}/continue", {"overrides": {"budget": {"minutes": 10.0, "candidates": 3}}})
+    made = door.post(f"sessions/{first.pk}/continue", {"overrides": {"budget": {"minutes": 30.0, "candidates": 2}}})
     crank.turn_until_quiet(limit=200)
     second = OptimizationSession.objects.get(pk=made["id"])
     assert second.status == Status.COMPLETED, told(second)
@@ -56,7 +60,7 @@ def test_no_step_runs_twice(door: Door, monkeypatch: pytest.MonkeyPatch) -> None
     assert len(report["taken_over"]) >= len(before - let_go)
     assert report["verdict"]["choice"]["earlier"] == first.steps.filter(key__endswith="/judge").count()
 
-    third = door.verdict(version, dataset, small.model_copy(update={"budget": Budget(minutes=5.0, candidates=3)}))
+    third = door.verdict(version, dataset, small.model_copy(update={"budget": Budget(minutes=20.0, candidates=2)}))
     counted = third.steps.filter(kind=StepKind.OPTIMIZE, status=Status.COMPLETED)
     assert counted.count() > 0
     assert not counted.filter(attempt__gt=0).exists(), "every artifact was in the store"

@@ -42,7 +42,8 @@ class Work(Value):
     dataset: str
     """SHA-256."""
     reading: DatasetSpec
-    seed: int
+    seed: int | None
+    """`None` where it decides nothing."""
     threads: int
     target: Target | None = None
     """Where it measures; `None` if it measures nothing."""

@@ -127,6 +127,14 @@ class TechniqueSpec(Value):
         return STUDENT in self.inputs
 
     @property
+    def depends_on_seed(self) -> bool:
+        """Whether the seed decides what it makes: it reads examples, which the seed draws, or begins at random.
+
+        Other techniques only check their result on examples.
+        """
+        return self.needs_calibration or self.needs_training or self.remakes_network
+
+    @property
     def remakes_network(self) -> bool:
         """Whether the result is another network: with fewer or other weights, not only other number types."""
         return self.family not in _SAME_NETWORK

@@ -44,6 +44,7 @@ def test_the_order_of_parameters_and_inputs_does_not_matter() -> None:
         {"dataset": "d" * 64},
         {"reading": WORK.reading.model_copy(update={"training_share": 0.2})},
         {"seed": 8},
+        {"seed": None},
         {"threads": 2},
         {"target": Target()},
         {"part": Part.CHOOSING},

@@ -30,6 +30,14 @@ def test_a_spec_can_say_that_it_is_not() -> None:
     assert not is_repeatable(spec, {})
 
 
+@pytest.mark.parametrize(
+    ("technique", "depends"),
+    [("onnx-export", False), ("onnx-float16", False), ("onnx-static-int8", True), ("torch-recover", True)],
+)
+def test_the_seed_decides_what_is_made_from_examples(technique: str, depends: bool) -> None:
+    assert catalogue()[technique].depends_on_seed is depends
+
+
 def test_parameters_that_the_technique_does_not_have_are_refused() -> None:
     with pytest.raises(ValueError, match="does not have a parameter 'bits'"):
         is_repeatable(catalogue()["onnx-dynamic-int8"], {"bits": 3})
