@@ -30,7 +30,7 @@ from apps.optimization.errors import (
 )
 from apps.optimization.lineage import Lineage
 from apps.optimization.models import Candidate, CriteriaSet, OptimizationSession
-from apps.optimization.services.start import session_start, wanted_criteria
+from apps.optimization.services.start import Continuation, session_start, wanted_criteria
 
 
 @transaction.atomic
@@ -69,8 +69,7 @@ def session_continue(
         criteria_set=criteria_set if not overrides else None,
         criteria=wanted,
         seed=row.seed,
-        continues=row,
-        earlier=earlier_of(row, wanted),
+        continuation=Continuation(row, earlier_of(row, wanted)),
         start_anyway=True,
         as_operator=as_operator,
     )

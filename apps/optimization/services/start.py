@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
@@ -39,6 +40,18 @@ from apps.outages import require_queue
 MAX_SEED = 2**31
 
 
+@dataclass(frozen=True)
+class Continuation:
+    """The session that a new one continues, and what that has left."""
+
+    session: OptimizationSession
+    earlier: Earlier
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        return {"continues": self.session, "earlier": self.earlier.model_dump(mode="json")}
+
+
 def session_start(
     *,
     user: User,
@@ -50,8 +63,7 @@ def session_start(
     seed: int | None = None,
     overrides: Mapping[str, Any] | None = None,
     retry_of: OptimizationSession | None = None,
-    continues: OptimizationSession | None = None,
-    earlier: Earlier | None = None,
+    continuation: Continuation | None = None,
     make_anew: bool = False,
     start_anyway: bool = False,
     as_operator: bool = False,
@@ -60,8 +72,8 @@ def session_start(
 
     `student` is another model of the team, which is trained with `version` as its teacher. The criteria are
     `criteria_set` or `criteria`, with `overrides` applied; the session keeps a copy. With `make_anew`, it takes no
-    artifact from another session. `continues` and `earlier` are what `session_continue` gives. Without `seed`, a random
-    one is drawn and stored. Raises `PermissionDenied` below engineer, the errors of `check`, `QueueAway`, and, without
+    artifact from another session. `continuation` is what `session_continue` gives. Without `seed`, a random one is
+    drawn and stored. Raises `PermissionDenied` below engineer, the errors of `check`, `QueueAway`, and, without
     `start_anyway`, `NothingToTry` if the preview has no candidate.
     """
     if not (as_operator and user.is_staff):
@@ -81,9 +93,8 @@ def session_start(
             criteria_body=wanted.model_dump(mode="json"),
             seed=secrets.randbelow(MAX_SEED) if seed is None else seed,
             retry_of=retry_of,
-            continues=continues,
-            earlier=earlier.model_dump(mode="json") if earlier else None,
             make_anew=make_anew,
+            **(continuation.fields if continuation else {}),
             sessions_before=OptimizationSession.objects.judged_on(dataset).count(),
             created_by=user,
         )
