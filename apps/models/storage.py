@@ -149,6 +149,11 @@ def _local_root() -> Path | None:
 # --- out -------------------------------------------------------------------------------------------------------------
 
 
+def is_stored(blob: Blob) -> bool:
+    """Whether the store has a file for the blob. Its bytes are not read."""
+    return bool(default_storage.exists(blob.storage_name))
+
+
 def open_blob(blob: Blob) -> IO[bytes]:
     """The bytes as an open file. The caller must verify them while reading. Raises `StoreFileMissing`."""
     try:

@@ -243,6 +243,7 @@ class PipelineSettingsForm(forms.ModelForm):
             "step_time_limit_minutes",
             "step_memory_limit_bytes",
             "max_attempts",
+            "reuse_artifacts",
             "disabled_techniques",
             "paused_queues",
             "share_experience",

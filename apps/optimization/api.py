@@ -33,6 +33,7 @@ from apps.optimization.serializers import (
     EXAMPLE_CRITERIA,
     AuditEventSerializer,
     CandidateSerializer,
+    ContinuationSerializer,
     CriteriaChangeSerializer,
     CriteriaCheckSerializer,
     CriteriaResolutionSerializer,
@@ -209,6 +210,12 @@ class CriteriaViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         summary="Start the same request as a new session", request=None, responses={201: SessionSerializer}
     ),
     resume=extend_schema(request=None, responses=SessionSerializer),
+    continue_with=extend_schema(
+        summary="Continue a session with other criteria",
+        request=ContinuationSerializer,
+        responses={201: SessionSerializer},
+        examples=[example("A larger budget", {"overrides": {"budget": {"minutes": 40, "candidates": 16}}})],
+    ),
     steps=extend_schema(summary="List the steps of a session", responses=StepSerializer(many=True), filters=False),
     candidates=extend_schema(
         summary="List the candidates of a session", responses=CandidateSerializer(many=True), filters=False
@@ -268,6 +275,7 @@ class SessionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
             edits=asked.get("edits"),
             seed=asked.get("seed"),
             start_anyway=asked["start_anyway"],
+            make_anew=asked["make_anew"],
         )
         return Response(self.get_serializer(session).data, status=status.HTTP_201_CREATED)
 
@@ -303,6 +311,16 @@ class SessionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
     def resume(self, request: Request, pk: str) -> Response:
         """Resumes a failed or cancelled session. Completed steps stay."""
         return Response(self.get_serializer(services.session_resume(self.get_object(), member(request))).data)
+
+    @action(detail=True, methods=["post"], url_path="continue", url_name="continue")
+    def continue_with(self, request: Request, pk: str) -> Response:
+        """Starts a session that takes over what this one made and measured, with other criteria."""
+        asked = answers(ContinuationSerializer, request)
+        named = CriteriaSet.objects.visible_to(request.user)
+        if "criteria_set" in asked:
+            asked["criteria_set"] = get_object_or_404(named, pk=asked["criteria_set"])
+        made = services.session_continue(self.get_object(), member(request), **asked)
+        return Response(self.get_serializer(made).data, status=status.HTTP_201_CREATED)
 
     @action(detail=True, pagination_class=None)
     def steps(self, request: Request, pk: str) -> Response:

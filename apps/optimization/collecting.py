@@ -11,6 +11,7 @@ from collections.abc import Collection
 from django.db.models.functions import Now
 
 from apps.agents.contracts.state import Status
+from apps.models.storage import is_stored
 from apps.optimization.models import OptimizationSession, SessionStep
 
 
@@ -25,6 +26,26 @@ def let_go(session: OptimizationSession, keys: Collection[str]) -> None:
             "any more. Its recipe makes it again.",
         )
     made.update(artifact=None, collected_at=Now())
+
+
+def make_missing_again(step: SessionStep) -> list[SessionStep]:
+    """Queues every step again whose file `step` reads and which the store has lost, and what those read in turn.
+
+    After a restore from a backup, the database may know of files that the store does not have. Empty if nothing that a
+    step made is missing: then it is an upload, which only a member can bring back.
+    """
+    again: list[SessionStep] = []
+    parents = SessionStep.objects.filter(session_id=step.session_id, key__in=step.parents.values())
+    for parent in parents.filter(status=Status.COMPLETED).select_related("artifact"):
+        if not _is_at_hand(parent) and parent.start_over():
+            parent.refresh_from_db()
+            again += [*make_missing_again(parent), parent]
+    return again
+
+
+def _is_at_hand(maker: SessionStep) -> bool:
+    artifact = maker.artifact
+    return artifact is not None and artifact.damaged_at is None and is_stored(artifact)
 
 
 def make_inputs_again(step: SessionStep) -> list[SessionStep]:

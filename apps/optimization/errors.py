@@ -220,6 +220,48 @@ class SessionMoveRefused(UserError):
     sentence = "The session is {status}, so it cannot {move}."
 
 
+class ContinuedOtherwise(UserError):
+    code = "session.continued_otherwise"
+    status = 409
+    sentence = (
+        "A session is continued with its own {what}, {known} ({wanted}), not with {given}: what was measured holds "
+        "only for that. Start another session for another {what}."
+    )
+
+
+class ContinuedElsewhere(UserError):
+    code = "session.continued_elsewhere"
+    status = 409
+    sentence = (
+        "A session is continued with its own target: the device, the threads and the batch size decide every "
+        "measurement. Start another session for another target."
+    )
+
+
+class ContinuedUnchanged(UserError):
+    code = "session.continued_unchanged"
+    status = 409
+    sentence = (
+        "These criteria are those of the session itself, so nothing would be decided differently. Change the budget, a "
+        "limit, the objective or the techniques; or start the session over to measure everything again."
+    )
+
+
+class NothingToContinue(UserError):
+    code = "session.nothing_to_continue"
+    status = 409
+    sentence = "This session ended before its model was analysed, so there is nothing to continue. Start another one."
+
+
+class SessionTooOld(UserError):
+    code = "session.too_old_to_continue"
+    status = 409
+    sentence = (
+        "This session ran before Lathe recorded what a step depends on, so it is not known whether its measurements "
+        "still hold. Start another session with the same model and data set."
+    )
+
+
 class SessionDeleted(UserError):
     code = "session.deleted"
     status = 410

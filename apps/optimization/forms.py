@@ -76,6 +76,11 @@ class SessionForm(forms.Form):
     """Shown only if there is nothing to try."""
     edits = PlanEditsField(required=False)
     """What the member changed about the plan that the page shows."""
+    make_anew = forms.BooleanField(
+        label="Make everything anew",
+        required=False,
+        help_text="Otherwise an artifact that the team has already made with the same recipe is taken from the store.",
+    )
 
     SEARCHED = ("version", "dataset", "student")
 
@@ -280,7 +285,7 @@ class CriteriaForm(forms.Form):
     name = forms.CharField(max_length=80)
     description = forms.CharField(required=False, widget=forms.Textarea({"rows": 2}))
 
-    SECTIONS = (
+    SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
         (
             "What matters",
             ("name", "description", "objective", "weight_latency", "weight_size", "weight_memory", "counted_size"),
@@ -350,6 +355,31 @@ def _at(body: Any, path: tuple[str, ...]) -> Any:
     for part in path:
         body = body[part]
     return body
+
+
+class ContinueForm(CriteriaForm):
+    """The criteria with which a finished session is continued. Its target stays."""
+
+    name = None  # type: ignore[assignment]
+    description = None  # type: ignore[assignment]
+
+    SECTIONS = tuple(
+        (title, tuple(name for name in names if name not in ("name", "description")))
+        for title, names in sorted(CriteriaForm.SECTIONS, key=lambda section: section[0] != "How far to search")
+        if title != "Where it will run"
+    )
+    """The budget comes first."""
+
+    def __init__(self, *args: Any, criteria: Criteria, **kwargs: Any) -> None:
+        super().__init__(*args, initial=self.answers_of(criteria), **kwargs)
+        self._target = criteria.target
+        self.fields["max_latency_ms"].help_text = "p50 on the session's target."
+        for question in [one for one in self.questions if one.path[0] == "target"]:
+            self.questions.remove(question)
+            del self.fields[question.name]
+
+    def _body(self, cleaned: Mapping[str, Any]) -> dict[str, Any]:
+        return {**super()._body(cleaned), "target": self._target.model_dump(mode="json")}
 
 
 class PromoteForm(forms.Form):

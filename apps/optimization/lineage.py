@@ -99,6 +99,10 @@ class Lineage:
         further = {role: self._prefix_key(key) for role, key in step.further_parents.items()}
         return applied(step.technique, step.parameters, further)
 
+    def chain_key(self, key: str) -> str:
+        """The key of the chain that the step called `key` made (`apps.agents.contracts.chain.key_of`)."""
+        return self._prefix_key(key)
+
     def way_to(self, key: str) -> list[SessionStep]:
         """The optimize steps from the original to the one called `key`, in order; none for the original."""
         step = self._steps.get(key)

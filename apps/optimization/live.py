@@ -13,6 +13,7 @@ from apps.agents.contracts.reports.analysis import AnalysisReport
 from apps.agents.contracts.reports.metrics import Finding
 from apps.agents.contracts.reports.runtimes import Gains
 from apps.agents.contracts.state import Phase, Plan, Status
+from apps.agents.session.steps import ANALYSE
 from apps.models import clock
 from apps.optimization import plots
 from apps.optimization.edited_plan import ShownEdit, shown
@@ -81,6 +82,17 @@ class LiveSession:
     @property
     def edits_in_words(self) -> str:
         return edits_in_words(self.session.edits)
+
+    @property
+    def budget_used_s(self) -> float:
+        """Its own time, with that of the sessions that it continues."""
+        return self.own_time_s + (self.session.earlier or {}).get("worked_s", 0.0)
+
+    @property
+    def is_continuable(self) -> bool:
+        """Whether it has ended with something that another session can take over."""
+        analysed = (step for step in self.steps if step.key == ANALYSE and step.status == Status.COMPLETED)
+        return not self.session.is_active and any(step.identity for step in analysed)
 
     @property
     def several_runtimes(self) -> bool:

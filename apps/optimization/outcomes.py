@@ -26,7 +26,8 @@ def keep_report(step: SessionStep) -> None:
             optimization.OptimizationResult.model_validate(body)
         case StepKind.EVALUATE:
             _keep_evaluation(step)
-            workers.note_timing(body)
+            if not step.taken_from:
+                workers.note_timing(body)
 
 
 def _keep_evaluation(step: SessionStep) -> None:

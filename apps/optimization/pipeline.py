@@ -23,10 +23,11 @@ from apps.agents.contracts.state import (
     StepRequest,
     Verdict,
 )
+from apps.agents.session.earlier import worked_before_s
 from apps.agents.session.manager import OptimizationManager
 from apps.audit import trail
 from apps.audit.models import AuditEvent
-from apps.optimization import collecting, events, memory, messages
+from apps.optimization import collecting, events, memory, messages, taking_over
 from apps.optimization.errors import SessionErrored
 from apps.optimization.models import Candidate, OptimizationSession, SessionStep
 from apps.optimization.snapshot import session_state
@@ -59,7 +60,7 @@ def advance(session_id: UUID | str) -> None:
         state = session_state(session)
         decision = OptimizationManager().next(state)
         with transaction.atomic():
-            _carry_out(session, decision, state.worked_s)
+            _carry_out(session, decision, state.worked_s - worked_before_s(state))
     except DatabaseError:
         raise  # the message is delivered again, or the sweeper sends one
     except Exception:
@@ -72,7 +73,9 @@ def _carry_out(session: OptimizationSession, decision: Decision, worked_s: float
     """Records one decision and sends its work."""
     _keep_plan(session)
     _keep_candidates(session, decision.candidates)
-    new_steps = _keep_steps(session, decision.requests)
+    requested = _keep_steps(session, decision.requests)
+    new_steps = [step for step in requested if not taking_over.take_over(step)]
+    taken_over = len(new_steps) < len(requested)
     new_steps += [again for step in new_steps for again in collecting.make_inputs_again(step)]
     collecting.let_go(session, decision.unneeded)
     _tell(session, decision.events)
@@ -82,12 +85,14 @@ def _carry_out(session: OptimizationSession, decision: Decision, worked_s: float
         _fail(session, *decision.failure)
         memory.remember_safely(session)
     else:
-        if not session.steps.filter(status__in=ACTIVE).exists():
+        if not taken_over and not session.steps.filter(status__in=ACTIVE).exists():
             raise NothingToDo(f"decision without work: {decision!r}")
         eta_s = _eta_s(worked_s, decision.progress)
         session.proceed(phase=decision.phase, progress=decision.progress, eta_s=eta_s)
         for step in new_steps:
             messages.send_step(step)
+        if taken_over:
+            messages.send_advance(session.pk)
 
 
 def _eta_s(worked_s: float, progress: float) -> float | None:

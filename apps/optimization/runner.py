@@ -21,15 +21,17 @@ from django.utils import timezone
 
 from apps.agents.contracts.faults import Fault
 from apps.agents.contracts.job import CheckpointKept, Event, Job, JobFailure, JobResult, LogLine, MetricValue, Progress
+from apps.agents.contracts.phrasing import listed
 from apps.agents.contracts.state import ACTIVE, StepKind
 from apps.agents.sandbox.process import JobCancelled, JobFailed, run_job
 from apps.models.errors import StoreFileMissing
 from apps.models.storage import put_file
 from apps.models.timing import timing
 from apps.models.trouble import trouble_of
-from apps.optimization import checkpoints, events, jobs, messages, outcomes, scratch, workers
+from apps.optimization import checkpoints, collecting, events, jobs, messages, outcomes, scratch, workers
 from apps.optimization.curves import Curves, extended
 from apps.optimization.errors import InfrastructureFailed, StepErrored
+from apps.optimization.identity import identity_of
 from apps.optimization.models import LogEntry, OptimizationSession, PipelineSettings, SessionStep
 from apps.texts import storable
 
@@ -122,11 +124,12 @@ class StepRun:
         try:
             self._tell_wait()
             events.poke_waiting()
+            self.step.note_identity(identity_of(self.step))
             with self._heartbeat(), scratch.folder(self.step) as folder, jobs.prepared(self.step, folder) as job:
                 result = self._run(job)
                 self._keep(job, result)
         except StoreFileMissing as error:
-            self._end(error.code, error.message, fault=Fault.INFRASTRUCTURE)
+            self._without_file(error)
         except ClaimLost:
             logger.warning("Step %s of session %s was taken over by another run.", self.step.key, self.session.pk)
         except JobCancelled:
@@ -284,6 +287,27 @@ class StepRun:
             if not self.step.complete(result.body):
                 raise ClaimLost
             outcomes.keep_report(self.step)
+
+    def _without_file(self, error: StoreFileMissing) -> None:
+        """A file that the step reads is missing or damaged. What a step has made is made again, and this step waits for
+        it; an upload cannot be made again.
+        """
+        if not _tried_enough(self.step, Fault.INFRASTRUCTURE) and self._made_again(error):
+            return
+        self._end(error.code, error.message, fault=Fault.INFRASTRUCTURE)
+
+    def _made_again(self, error: StoreFileMissing) -> bool:
+        with transaction.atomic():
+            OptimizationSession.objects.lock(self.session.pk)
+            again = collecting.make_missing_again(self.step)
+            if not again or not self.step.hand_back(reason=error.message):
+                transaction.set_rollback(True)
+                return False
+            self.step.refresh_from_db()
+            self._log("warning", f"{error.message} It is made again: {listed([one.key for one in again])}.")
+            for one in (*again, self.step):
+                messages.send_step(one)
+        return True
 
     def _stopped(self) -> None:
         """The step was cancelled, or this worker is stopping. In that case the attempt does not count and another

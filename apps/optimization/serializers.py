@@ -13,7 +13,7 @@ from rest_framework import serializers
 from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.plan_edits import PlanEdits
 from apps.agents.contracts.reports.evaluation import EvaluationReport as Evaluation
-from apps.agents.contracts.state import Outcome, Plan, Prediction, Status, Verdict
+from apps.agents.contracts.state import Earlier, Outcome, Plan, Prediction, Status, Verdict
 from apps.agents.measuring.scheduling.health import Health, TimingHealth
 from apps.api import json_of
 from apps.audit.models import AuditEvent
@@ -28,6 +28,7 @@ from apps.optimization.models import (
     SessionStep,
     Worker,
 )
+from apps.optimization.taking_over import TakenOver
 from apps.optimization.waiting import Wait, own_times_s, waits_of
 
 EXAMPLE_CRITERIA: dict[str, Any] = {
@@ -73,7 +74,8 @@ class SessionSerializer(serializers.ModelSerializer[OptimizationSession]):
     `edits` are the changes of the plan that `created_by` made before the start, and `plan.edits` says what became of
     each. `sessions_before` is the number of sessions already judged on the same data when it started. `outcome` is
     `improved`; `unchanged`, if the original stands; `not_measured`, if nothing was measured; or `inconclusive`, if the
-    machine was too busy to time a candidate that may be better.
+    machine was too busy to time a candidate that may be better. `continues` is the session whose results it takes over
+    (null once that is deleted), and `earlier` what that had left.
     """
 
     team: Any = serializers.SlugRelatedField(slug_field="slug", read_only=True)
@@ -94,6 +96,7 @@ class SessionSerializer(serializers.ModelSerializer[OptimizationSession]):
     waiting = serializers.SerializerMethodField(
         help_text="Its position in the queue and an estimate while none of its steps runs; otherwise null."
     )
+    earlier = json_of(Earlier, read_only=True, allow_null=True)
     outcome = OutcomeField(choices=[one.value for one in Outcome], read_only=True, allow_null=True)
     has_package = serializers.SerializerMethodField()
     created_by = serializers.EmailField(source="created_by.email", default=None, allow_null=True, read_only=True)
@@ -129,6 +132,9 @@ class SessionSerializer(serializers.ModelSerializer[OptimizationSession]):
             "has_package",
             "result_version",
             "retry_of",
+            "continues",
+            "earlier",
+            "make_anew",
             "sessions_before",
             "created_by",
             "created_at",
@@ -182,6 +188,9 @@ class StepSerializer(serializers.ModelSerializer[SessionStep]):
         help_text="What it measured while it trained, such as the loss: pairs of training step and value by name.",
     )
     duration_s = serializers.FloatField(read_only=True, allow_null=True)
+    taken_from = serializers.SerializerMethodField(
+        help_text="The session and step whose result it took over instead of being carried out; null if it was not."
+    )
     parent_key = serializers.CharField(
         read_only=True, help_text="The step whose artifact it starts from, `model` in `parents`; empty is the original."
     )
@@ -214,6 +223,7 @@ class StepSerializer(serializers.ModelSerializer[SessionStep]):
             "artifact_sha256",
             "artifact_filename",
             "collected_at",
+            "taken_from",
             "error_code",
             "error",
             "evidence",
@@ -224,6 +234,10 @@ class StepSerializer(serializers.ModelSerializer[SessionStep]):
             "finished_at",
         )
         read_only_fields = fields
+
+    @extend_schema_field(json_of(TakenOver, read_only=True, allow_null=True))
+    def get_taken_from(self, step: SessionStep) -> dict[str, Any] | None:
+        return step.taken_from or None
 
 
 class EvaluationSerializer(serializers.ModelSerializer[EvaluationReport]):
@@ -490,6 +504,25 @@ class NewSessionSerializer(QuestionSerializer):
     start_anyway = serializers.BooleanField(
         default=False, help_text="Start even if the preview finds nothing to try (`session.nothing_to_try`)."
     )
+    make_anew = serializers.BooleanField(
+        default=False,
+        help_text="Make every artifact, even if a session of the team has made the same with the same recipe.",
+    )
+
+
+class ContinuationSerializer(serializers.Serializer[Any]):
+    """The changed criteria: named, inline, or the session's own with `overrides`. Everything else stays.
+
+    `version` and `dataset` need not be given. If they are, they must be those of the session.
+    """
+
+    criteria_set = serializers.IntegerField(required=False, help_text="The id of named criteria.")
+    criteria = json_of(Criteria, required=False)
+    overrides = serializers.DictField(
+        required=False, help_text="Fields of the criteria to replace, in the same structure."
+    )
+    version = serializers.IntegerField(required=False)
+    dataset = serializers.IntegerField(required=False)
 
 
 class PromotionSerializer(serializers.Serializer[Any]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from apps.agents.contracts.experience import Learned
 from apps.agents.contracts.faults import Fault
-from apps.agents.contracts.state import SessionState, Status, StepKind, StepRecord, StepRequest
+from apps.agents.contracts.state import Earlier, SessionState, Status, StepKind, StepRecord, StepRequest
 from apps.models import clock
 from apps.optimization import memory, own_time, workers
 from apps.optimization.models import OptimizationSession, PipelineSettings, SessionStep, Worker
@@ -14,6 +14,7 @@ def session_state(session: OptimizationSession) -> SessionState:
     """The complete state of `session`, with its steps in the order in which they were requested."""
     living = workers.alive()
     steps = list(session.steps.select_related("artifact").order_by("pk"))
+    earlier = _earlier(session)
     return SessionState(
         criteria=session.criteria,
         model=session.version.metadata.summary,
@@ -22,11 +23,12 @@ def session_state(session: OptimizationSession) -> SessionState:
         dataset=session.dataset.described,
         seed=session.seed,
         steps=tuple(_record(step) for step in steps),
-        worked_s=own_time.worked_s(steps, clock.now()),
+        worked_s=own_time.worked_s(steps, clock.now()) + (earlier.worked_s if earlier else 0.0),
         parallelism=_parallelism(session, living),
         libraries=tuple(sorted({name for worker in living for name in worker.libraries})),
         disabled_techniques=tuple(PipelineSettings.current().disabled_techniques),
         learned=_learned(session, steps),
+        earlier=earlier,
     )
 
 
@@ -34,6 +36,14 @@ def _learned(session: OptimizationSession, steps: list[SessionStep]) -> Learned:
     """What the history says, from the analysis on until the plan is requested, whose step keeps it."""
     planned = any(step.kind == StepKind.PLAN for step in steps)
     return Learned() if planned or not hasattr(session, "analysis") else memory.recalled_for(session)
+
+
+def _earlier(session: OptimizationSession) -> Earlier | None:
+    """What the session takes over from the one that it continues."""
+    if session.earlier is None:
+        return None
+    known = Earlier.model_validate(session.earlier)
+    return known.model_copy(update={"gone": session.continues_id is None})
 
 
 def _parallelism(session: OptimizationSession, living: list[Worker]) -> int:
@@ -50,7 +60,7 @@ def _record(step: SessionStep) -> StepRecord:
         error_code=step.error_code or None,
         error=step.error or None,
         fault=Fault(step.fault) if step.fault else None,
-        duration_s=step.duration_s,
+        duration_s=step.taken_from.get("duration_s") if step.taken_from else step.duration_s,
         size_bytes=_size_bytes(step),
     )
 

@@ -2,6 +2,7 @@ from django.urls import path
 
 from apps.optimization.views import (
     audit,
+    continuing,
     criteria,
     dashboard,
     plan_edits,
@@ -28,6 +29,7 @@ urlpatterns = [
     path("sessions/<uuid:pk>/cancel/", sessions.cancel, name="session-cancel"),
     path("sessions/<uuid:pk>/retry/", sessions.retry, name="session-retry"),
     path("sessions/<uuid:pk>/resume/", sessions.resume, name="session-resume"),
+    path("sessions/<uuid:pk>/continue/", continuing.continue_with, name="session-continue"),
     path("sessions/<uuid:pk>/delete/", sessions.delete, name="session-delete"),
     path("sessions/<uuid:pk>/report/", report.report, name="report"),
     path("sessions/<uuid:pk>/recipe/", report.recipe, name="session-recipe"),

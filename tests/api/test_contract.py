@@ -72,7 +72,7 @@ def test_each_example_of_the_document_is_accepted(
 
 
 def make_ready(path: str, world: World) -> None:
-    """What an example takes for granted: an upload that is complete, something to promote and to take back."""
+    """What an example takes for granted: an upload that is complete, something to continue, promote and take back."""
     if path in ("/api/v1/versions/", "/api/v1/datasets/"):
         data = linear_model() if "versions" in path else npz({"x": ("<f4", (12, 4)), "y": ("<i8", (12,))})
         world.upload.size_bytes = len(data)
@@ -80,6 +80,8 @@ def make_ready(path: str, world: World) -> None:
         append_chunk(world.upload, 0, BytesIO(data))
     if path.endswith("/promote/"):
         world.session.steps.filter(candidate_key="").update(candidate_key="c01", artifact=put_stream([linear_model()]))
+    if path.endswith("/continue/"):
+        world.session.steps.filter(key="analyse").update(identity="a" * 64)
     if path.endswith("/signature/"):
         named = Signature(name="serving_embeddings", inputs=(), outputs=())
         summary = world.version.metadata.summary

@@ -72,7 +72,8 @@ def optimize(context: JobContext) -> JobResult:
     artifact.parent.mkdir(exist_ok=True)
     # The same model with a `doc_string`: fields may be appended to a protobuf message.
     artifact.write_bytes(context.job.inputs["model"].read_bytes() + b"\x32\x04tiny")
-    result = material.RESULT.model_copy(update={"technique": context.job.arguments["technique"]})
+    told = {"technique": context.job.arguments["technique"], "digest": digest_of(artifact)}
+    result = material.RESULT.model_copy(update=told)
     file = OutputFile(role="artifact", path="out/model.onnx", filename="model.onnx")
     return JobResult(body=result.model_dump(mode="json"), files=(file,))
 

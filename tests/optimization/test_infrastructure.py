@@ -17,7 +17,7 @@ from apps.models.models import Blob
 from apps.models.storage import put_stream
 from apps.models.trouble import trouble_of
 from apps.optimization import jobs, runner, services
-from apps.optimization.models import OptimizationSession
+from apps.optimization.models import OptimizationSession, SessionStep
 from tests.optimization import crank, handlers
 
 pytestmark = [
@@ -173,17 +173,51 @@ def test_a_model_that_was_changed_in_the_store_fails_the_session_until_it_is_upl
     assert finished(session).outcome == Outcome.IMPROVED
 
 
-def test_an_artifact_that_was_lost_is_made_again_when_the_session_is_resumed(start: Start) -> None:
+@pytest.fixture
+def made(start: Start) -> SessionStep:
+    """The step that has made the candidate of a session that goes on."""
     session = start()
     for _ in range(40):
         crank.turn()
-        made = session.steps.filter(key="c01/optimize", status=Status.COMPLETED).first()
-        if made is not None:
-            break
-    assert made is not None
-    spoil(made.artifact)
-    finished(session)
-    assert (session.status, session.error_code) == (Status.FAILED, "store.file_damaged")
-    services.session_resume(session, session.created_by)
+        if (step := session.steps.filter(key="c01/optimize", status=Status.COMPLETED).first()) is not None:
+            return step
+    raise AssertionError("nothing was made")
+
+
+def lose(blob: Blob) -> None:
+    """The database knows of the file, as after a restore from a backup, and the store does not have it."""
+    Path(default_storage.path(blob.storage_name)).unlink()
+
+
+@pytest.mark.parametrize("harm", [spoil, lose])
+def test_an_artifact_that_the_store_has_lost_is_made_again(made: SessionStep, harm: Callable[[Blob], object]) -> None:
+    assert made.artifact is not None
+    session = made.session
+    harm(made.artifact)
     assert finished(session).outcome == Outcome.IMPROVED
+    again = session.steps.get(key="c01/optimize")
+    assert (len(again.earlier_runs), again.artifact) == (1, made.artifact), "it ran twice and made the same bytes"
     assert services.package_of(session).blob.damaged_at is None
+    assert session.log.filter(message__contains="It is made again: c01/optimize.").count() == 1
+
+
+def test_a_store_that_loses_every_file_again_fails_the_session_in_the_end(
+    made: SessionStep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = made.session
+    keep = SessionStep.complete
+
+    def complete_and_lose(step: SessionStep, result: dict[str, Any]) -> bool:
+        kept = keep(step, result)
+        if step.key == "c01/optimize":
+            step.refresh_from_db(fields=["artifact"])
+            assert step.artifact is not None
+            lose(step.artifact)
+        return kept
+
+    monkeypatch.setattr(SessionStep, "complete", complete_and_lose)
+    assert made.artifact is not None
+    lose(made.artifact)
+    finished(session)
+    assert (session.status, session.error_code) == (Status.FAILED, "store.file_missing")
+    assert session.steps.get(key="c01/evaluate").attempt == 3

@@ -55,7 +55,7 @@ def test_the_page_asks_with_a_checkbox(
 ) -> None:
     client.force_login(engineer)
     address = reverse("optimization:session-new")
-    assert 'type="checkbox"' not in client.get(address).content.decode()
+    assert 'type="checkbox" name="start_anyway"' not in client.get(address).content.decode()
     answers = {"version": version.pk, "dataset": dataset.pk, "criteria_set": hopeless.pk}
     asked = client.post(address, answers)
     assert asked.status_code == 422

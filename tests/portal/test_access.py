@@ -88,6 +88,7 @@ PAGE_DOORS: dict[str, tuple[str, Door]] = {
     "optimization:session-cancel": ("POST", Door.WRITE),
     "optimization:session-retry": ("POST", Door.WRITE),
     "optimization:session-resume": ("POST", Door.WRITE),
+    "optimization:session-continue": ("POST", Door.WRITE),
     "optimization:session-delete": ("POST", Door.WRITE),
     "optimization:report": ("GET", Door.READ),
     "optimization:session-recipe": ("GET", Door.READ),

@@ -133,6 +133,9 @@ class EvaluateArguments(ModelArguments):
     """The examples on which it is measured."""
     finalists: tuple[str, ...] = ()
     """The keys of all candidates that share the chance of error."""
+    judged_before: int = Field(default=0, ge=0)
+    """How many candidates share it as well, because they were judged on the same examples in the sessions that this
+    one continues."""
     confidence: float | None = None
     """The level at which each finalist is judged. It follows from the criteria and `finalists`, and is for readers."""
     contenders: dict[str, float] = Field(default_factory=dict)

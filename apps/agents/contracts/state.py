@@ -256,6 +256,8 @@ class Choice(Value):
     """How many examples the validation part has."""
     finalists: tuple[str, ...]
     """The keys of the finalists, the highest ranked first."""
+    earlier: int = 0
+    """How many candidates were judged on the same examples in the sessions that this one continues."""
     judged: int
     """How many of them were judged."""
     judging_examples: int
@@ -355,6 +357,26 @@ class Decision(Value):
     """Code and sentence if the session cannot continue, for example because the analysis failed."""
 
 
+class Earlier(Value):
+    """What the session that this one continues has left: work that is not done again."""
+
+    session: str
+    """Its id."""
+    worked_s: float
+    """Its own time, with that of the sessions that it continued. The budget of minutes counts it."""
+    judged: int
+    """How many candidates have been judged on the test part so far. They share the chance of error with further
+    ones."""
+    made: tuple[str, ...] = ()
+    """The keys of the chains (`apps.agents.contracts.chain.key_of`) that it applied."""
+    measured: tuple[CandidateRecord, ...] = ()
+    """The candidates that it measured on the validation part, as far as the measurements still hold."""
+    steps: int = 0
+    """How many of its steps can be taken over."""
+    gone: bool = False
+    """Whether it was deleted since. What was not taken over before is then made and measured again."""
+
+
 class SessionState(Value):
     """Everything that is known about a session. Steps are in the order in which they were requested."""
 
@@ -377,3 +399,5 @@ class SessionState(Value):
     """Techniques that the operators switched off."""
     learned: Learned = Learned()
     """What the history says before the plan is made. The plan's step keeps it, and later decisions read it there."""
+    earlier: Earlier | None = None
+    """What it takes over, if it continues another session."""

@@ -74,7 +74,7 @@ def run(context: JobContext) -> JobResult:
             keeps_parameters=all(keeps_parameters(one) for one in (*arguments.earlier, technique)),
             baseline=baseline,
             part=part,
-            finalists=max(1, len(arguments.finalists)),
+            finalists=max(1, len(arguments.finalists) + arguments.judged_before),
             timer=timer,
             again=again,
             original_memory=arguments.original_memory,

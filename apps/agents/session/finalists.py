@@ -56,6 +56,14 @@ class Finals:
     trials: Mapping[str, Trial]
     """Every candidate of the session."""
     criteria: Criteria
+    before: int = 0
+    """How many candidates were judged on the same examples in the sessions that this one continues. They keep their
+    part of the chance of error, whatever came of them."""
+
+    @property
+    def sharing(self) -> int:
+        """How many share the chance of error: these finalists, and what was judged before."""
+        return self.before + len(self.keys)
 
     @property
     def unasked(self) -> tuple[str, ...]:
@@ -73,11 +81,11 @@ class Finals:
     def proven(self) -> Mapping[str, int]:
         """Finalists that are proven to hold every limit, each with the number that shared the chance of error then."""
         held = {key: self._held(key) for key in self.judged}
-        return proven_by_holm(held, len(self.keys))
+        return proven_by_holm(held, self.sharing)
 
     def _held(self, key: str) -> tuple[bool, ...]:
         """Whether it holds every limit if all finalists share the chance of error, if one fewer does, and so on."""
-        steps = range(len(self.keys), 0, -1)
+        steps = range(self.sharing, self.before, -1)
         return tuple(self._judged_at(key, sharing).standing is Standing.PROVEN for sharing in steps)
 
     def _judged_at(self, key: str, sharing: int) -> Judgement:
@@ -139,7 +147,7 @@ class Finals:
         return None if report is None else at_level(report, self._sharing(key))
 
     def _sharing(self, key: str) -> int:
-        return self.proven.get(key, len(self.keys))
+        return self.proven.get(key, self.sharing)
 
     def choice(self, chosen: str | None) -> Choice | None:
         """The cost of the choice; `None` if no finalist could be judged."""
@@ -155,6 +163,7 @@ class Finals:
             tried=len(measured),
             choosing_examples=max(one.examples for one in measured),
             finalists=self.keys,
+            earlier=self.before,
             judged=len(self.judged),
             judging_examples=report.examples,
             sharing=self._sharing(shown),
@@ -229,6 +238,8 @@ def in_words(choice: Choice) -> str:
         f"{'were' if choice.judged > 1 else 'was'} judged on {choice.judging_examples:,} "
         "test examples, which played no part in the choice."
     ]
+    if choice.earlier:
+        sentences.append(_judged_before(choice.earlier))
     if choice.sharing > 1 and choice.margin is not None and choice.margin_alone is not None:
         alone, shared = difference(choice.margin_alone, choice.unit), with_unit(choice.margin, choice.unit)
         sentences.append(f"That {choice.sharing} may be judged widened the loss's interval from ±{alone} to ±{shared}.")
@@ -237,6 +248,14 @@ def in_words(choice: Choice) -> str:
         sentences.append(_corrected("Among the finalists that were judged it shows", choice.contest.evaluation))
         sentences.append(choice.contest.note)
     return " ".join(filter(None, sentences))
+
+
+def _judged_before(count: int) -> str:
+    judged = f"{count} candidates were" if count > 1 else "One candidate was"
+    return (
+        f"{judged} judged on these examples before, in what this session continues, and "
+        f"{'share' if count > 1 else 'shares'} the chance of error."
+    )
 
 
 def _corrected(claim: str, found: Corrected | None) -> str:

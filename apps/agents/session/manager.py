@@ -40,6 +40,7 @@ from apps.agents.evaluation.selection import verdict_of
 from apps.agents.measuring.statistics.certainty import MOST_FINALISTS
 from apps.agents.session import audit_events
 from apps.agents.session.candidates import Trial
+from apps.agents.session.earlier import is_measured
 from apps.agents.session.finalists import Finals
 from apps.agents.session.headline import headline_of
 from apps.agents.session.keeping import unneeded
@@ -222,15 +223,27 @@ class _Turn:
         """Evaluations first, then shared links, then new candidates, as far as workers and the budget allow."""
         free = max(0, max(1, self.state.parallelism) - self.steps.active)
         requests: list[StepRequest] = []
-        if self._minutes_spent() is None:
-            requests += [self._evaluate(trial) for trial in self.search.to_evaluate]
-        options = [] if self.search.sharing or self._minutes_short() else list(self.search.options)
-        options = options[: max(0, self.state.criteria.budget.candidates - self.search.started)]
+        spent = self._minutes_spent() is not None
+        requests += [self._evaluate(one) for one in self.search.to_evaluate if not spent or self._is_free(one.planned)]
+        options = [] if self.search.sharing else self._affordable
         shared = self.search.to_share(options)
         requests += [self._share(one) for one in shared.values()]
         if not shared:
             requests += [request for option in options if (request := self._start(option))]
         return tuple(requests[:free])
+
+    @property
+    def _affordable(self) -> list[Option]:
+        """The options for which the budget suffices. What is taken over from an earlier session costs nothing."""
+        options = list(self.search.options)
+        if self._minutes_short():
+            return [option for option in options if self._is_free(option.candidate)]
+        room = max(0, self.state.criteria.budget.candidates - self.search.started)
+        free = sum(self._is_free(option.candidate) for option in options)
+        return options[: max(room, free)]
+
+    def _is_free(self, candidate: CandidateRecord) -> bool:
+        return is_measured(candidate, self.state)
 
     def _judging(self, finals: Finals) -> tuple[StepRequest, ...]:
         """The steps that judge the next finalists, as many as workers are free. The first is judged even after the

@@ -20,6 +20,7 @@ from apps.agents.planning.baseline import Measured, against_baseline
 from apps.agents.planning.bases import Bases, bases_of_analyses
 from apps.agents.planning.chains import Heads
 from apps.agents.session.candidates import Trial, read_trials
+from apps.agents.session.earlier import judged_before, with_measured
 from apps.agents.session.finalists import Finals, contenders
 from apps.agents.session.steps import ANALYSE, LOST, PLAN, Steps, optimize_key
 from apps.agents.techniques.artifact_format import runtime_of
@@ -52,7 +53,7 @@ class Overview:
     def plan(self) -> Plan:
         """The plan with chains that can be applied: without optional links that failed or may not be used."""
         heads = Heads(self.bases, self.specs, lambda technique: self.unavailable(technique) is None)
-        plan = Plan.model_validate(self._result(PLAN))
+        plan = with_measured(Plan.model_validate(self._result(PLAN)), self.state)
         candidates = tuple(self._applicable(heads.in_full(one)) for one in plan.candidates)
         return plan.model_copy(update={"candidates": candidates})
 
@@ -134,7 +135,8 @@ class Overview:
         asked = next((trial.judge for trial in self.trials if trial.judge is not None), None)
         if asked is None:
             return None
-        return Finals(tuple(asked.request.parameters["finalists"]), self.by_key, self.state.criteria)
+        keys, before = tuple(asked.request.parameters["finalists"]), judged_before(self.state)
+        return Finals(keys, self.by_key, self.state.criteria, before)
 
     @property
     def is_open(self) -> bool:
@@ -143,8 +145,9 @@ class Overview:
 
     def new_finals(self, most: int = MOST_FINALISTS) -> Finals | None:
         """The finalists among the candidates measured so far; `None` if none is worth judging."""
-        keys = finalists(self.contenders, self.state.criteria.confidence, most)
-        return Finals(keys, self.by_key, self.state.criteria) if keys else None
+        before = judged_before(self.state)
+        keys = finalists(self.contenders, self.state.criteria.confidence, most, before)
+        return Finals(keys, self.by_key, self.state.criteria, before) if keys else None
 
     def judging_parameters(self, trial: Trial, finals: Finals) -> dict[str, Any]:
         """The parameters of the step that judges a finalist: which finalists share the chance of error, and among which
@@ -152,7 +155,8 @@ class Overview:
         return {
             "part": Part.EVALUATION.value,
             "finalists": list(finals.keys),
-            "confidence": shared_confidence(self.state.criteria.confidence, len(finals.keys)),
+            "confidence": shared_confidence(self.state.criteria.confidence, finals.sharing),
+            **({"judged_before": finals.before} if finals.before else {}),
             "contenders": {one.key: round(one.score, 6) for one in self.contenders},
             **self.evaluated_with(trial),
         }

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from apps.agents.contracts.chain import Chain
+from apps.agents.contracts.chain import Chain, key_of
 from apps.agents.contracts.criteria import Criteria, Device
 from apps.agents.contracts.reports.analysis import AnalysisReport
 from apps.agents.contracts.state import SessionState, Status, StepKind, StepRequest
 from apps.agents.planning.availability import obstacle_to
 from apps.agents.planning.chains import application_of
+from apps.agents.session.earlier import made_before
 from apps.agents.session.steps import ANALYSE, LOST, PLAN, Steps, analyse_key, starting_from
 from apps.agents.techniques.artifact_format import runtime_of
 from apps.agents.techniques.catalogue import Family, TechniqueSpec
@@ -73,7 +74,7 @@ class Preparation:
     def _can_export(self, spec: TechniqueSpec) -> bool:
         """Whether to apply `spec`: the criteria allow it, workers can do it, and time is left."""
         analysed = self.steps.completed(ANALYSE)
-        if analysed is None or not self.in_time:
+        if analysed is None or not (self.in_time or key_of(_chain(spec)) in made_before(self.state)):
             return False
         obstacle = obstacle_to(
             spec,

@@ -26,6 +26,7 @@ from apps.agents.planning.ordering import (
 )
 from apps.agents.planning.repair import Repair, Stop, next_repair
 from apps.agents.session.candidates import Trial, repair_record
+from apps.agents.session.earlier import is_measured
 from apps.agents.session.overview import Overview
 from apps.agents.techniques.catalogue import Risk
 
@@ -130,6 +131,8 @@ class Search(Overview):
         options = [self._before_what_it_judges(option, options) for option in options]
         options = [self._before_what_starts_from_it(option, options) for option in options]
         ranked = sorted(options, key=lambda option: (-option.worth, option.candidate.key))
+        if known := tuple(option for option in ranked if is_measured(option.candidate, self.state)):
+            return known
         plain = tuple(one for one in ranked if one.candidate.wanted or not self._tried_last(one.candidate))
         if owed := tuple(option for option in ranked if option.candidate.key in self._owed):
             return (*owed, *(one for one in plain if one not in owed))
@@ -164,7 +167,7 @@ class Search(Overview):
         candidate, criteria = trial.planned, self.state.criteria
         if reason := self._barred(trial):
             return reason
-        if candidate.wanted:
+        if candidate.wanted or is_measured(candidate, self.state):
             return None
         if self._is_new_type_choice(candidate) or self._awaited_baseline(candidate):
             return None

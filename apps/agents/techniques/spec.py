@@ -88,6 +88,9 @@ class TechniqueSpec(Value):
     inputs: tuple[str, ...] = ()
     """The roles of other models that it reads, such as `teacher`. `student` is the model that a member gave a session
     to be trained: without one, the technique is left out."""
+    repeatable: bool = True
+    """Whether the same input, parameters, data and seed give the same artifact, unless its parameters let time decide
+    (`apps.agents.techniques.repeatable`)."""
     takes_strings: bool = True
     """Whether it can handle a model whose inputs or outputs are strings."""
     acts_on: tuple[str, ...] = ()
@@ -122,6 +125,14 @@ class TechniqueSpec(Value):
     def trains_student(self) -> bool:
         """Whether it reads the session's student."""
         return STUDENT in self.inputs
+
+    @property
+    def depends_on_seed(self) -> bool:
+        """Whether the seed decides what it makes: it reads examples, which the seed draws, or begins at random.
+
+        Other techniques only check their result on examples.
+        """
+        return self.needs_calibration or self.needs_training or self.remakes_network
 
     @property
     def remakes_network(self) -> bool:

@@ -106,6 +106,14 @@ class PipelineSettings(models.Model):
         help_text=_("Let every team's predictions start from the measurements of all teams, not only from its own."),
     )
 
+    reuse_artifacts = models.BooleanField(
+        default=True,
+        help_text=_(
+            "Take an artifact that a session of the same team made with the same recipe from the same input, instead "
+            "of making it again."
+        ),
+    )
+
     class Meta:
         verbose_name = verbose_name_plural = _("pipeline settings")
 

@@ -62,6 +62,14 @@ class OptimizationSession(models.Model):
     )
     """The version made from the winning artifact."""
     retry_of = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, editable=False, related_name="retries")
+    continues = models.ForeignKey(
+        "self", on_delete=models.SET_NULL, null=True, editable=False, related_name="continued_by"
+    )
+    """The session whose results it takes over, if it continues one that is not deleted."""
+    earlier = models.JSONField(null=True, editable=False)
+    """`Earlier`: what that session had left when this one started."""
+    make_anew = models.BooleanField(default=False, editable=False)
+    """Whether to make every artifact, even if another session has made the same."""
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     started_at = models.DateTimeField(null=True, editable=False)

@@ -54,6 +54,10 @@ class SessionStep(models.Model):
     """The token of the run that holds the lease. Writes of a run that lost it are refused."""
     lease_expires_at = models.DateTimeField(null=True)
     result = models.JSONField(default=dict)
+    identity = models.CharField(max_length=64, blank=True, db_index=True)
+    """What decides its result, as one key (`apps.agents.contracts.identity`); empty if it has none."""
+    taken_from = models.JSONField(default=dict, blank=True)
+    """Where its result comes from (`taking_over.TakenOver`); empty if it was carried out."""
     artifact = models.ForeignKey(Blob, on_delete=models.PROTECT, null=True, related_name="steps")
     artifact_filename = models.CharField(max_length=255, blank=True)
     collected_at = models.DateTimeField(null=True)
@@ -163,6 +167,10 @@ class SessionStep(models.Model):
     def note_curves(self, curves: Curves) -> bool:
         return self._held(curves=curves)
 
+    def note_identity(self, identity: str) -> bool:
+        """Records what decides its result, as its input files are when it starts."""
+        return self._held(identity=identity)
+
     def keep_artifact(self, blob: Blob, filename: str) -> bool:
         """Records the stored file before the step is complete, so that it is not garbage-collected in between."""
         return self._held(artifact=blob, artifact_filename=filename[:255])
@@ -237,6 +245,7 @@ class SessionStep(models.Model):
                 fault="",
                 artifact=None,
                 collected_at=None,
+                taken_from={},
                 curves={},
                 **_FROM_THE_START,
                 started_at=None,

@@ -1,6 +1,7 @@
 """Services for sessions: the use cases behind pages, API and commands, so that one import is enough."""
 
 from apps.optimization.services.conflicts import CriteriaCheck, checked, checked_with_rows
+from apps.optimization.services.continuing import check_continuable, earlier_of, session_continue
 from apps.optimization.services.edits import AnalysedLayers, drafts_for, layers_of, parse_edits
 from apps.optimization.services.foresight import use_of, what_is_decided
 from apps.optimization.services.lifecycle import session_cancel, session_resume, session_retry
@@ -28,9 +29,11 @@ __all__ = [
     "SessionReport",
     "Storage",
     "TechniqueStatus",
+    "check_continuable",
     "checked",
     "checked_with_rows",
     "drafts_for",
+    "earlier_of",
     "keep_for",
     "layers_of",
     "package_of",
@@ -41,6 +44,7 @@ __all__ = [
     "promotion_rollback",
     "report",
     "session_cancel",
+    "session_continue",
     "session_delete",
     "session_preview",
     "session_resume",

@@ -58,6 +58,7 @@ def session_retry(session: OptimizationSession, user: User, *, as_operator: bool
         edits=session.edits_body,
         seed=session.seed,
         retry_of=session,
+        make_anew=True,
         start_anyway=True,
         as_operator=as_operator,
     )

@@ -29,6 +29,7 @@ from apps.optimization.lineage import Lineage, Link, exported_analyses, format_o
 from apps.optimization.memory import minutes_spent
 from apps.optimization.models import Candidate, OptimizationSession
 from apps.optimization.services.foresight import use_by
+from apps.optimization.taking_over import TakenOver
 
 
 class CandidateReport(Value):
@@ -85,6 +86,16 @@ class AuditLine(Value):
     reason: str
 
 
+class TakenOverLine(Value):
+    """A step that was not carried out, because an earlier session had done the same."""
+
+    step: str
+    kind: StepKind
+    title: str
+    """The candidate or the technique that it is about; empty for the original."""
+    source: TakenOver
+
+
 class SessionReport(Value):
     """Original and candidates compared, every number with its interval; the reasoning of the plan; the
     limits missed.
@@ -129,6 +140,10 @@ class SessionReport(Value):
     """What became of the techniques that the criteria require."""
     use: RepeatedUse | None = None
     """How often the data had been used to judge when the session started, and the effect on its verdict."""
+    continues: UUID | None = None
+    """The session that it continues, unless that was deleted."""
+    taken_over: tuple[TakenOverLine, ...] = ()
+    """What was made or measured by earlier sessions and was not done again."""
     package_finding: str | None = None
     """Why the package is not known to run, in one sentence; `None` if its script has run the model, or before
     packaging.
@@ -200,6 +215,8 @@ def report(session: OptimizationSession) -> SessionReport:
             [Measured(one, one.evaluation) for one in candidates if one.evaluation], catalogue(), closed=True
         ),
         use=use_by(session),
+        continues=session.continues_id,
+        taken_over=_taken_over(session),
         package_finding=_package_finding(session),
         decisions=tuple(
             AuditLine(at=event.at, actor=event.actor, action=event.action, subject=event.subject, reason=event.reason)
@@ -252,6 +269,19 @@ def verdict_of(session: OptimizationSession) -> Verdict | None:
         return Verdict.model_validate(session.verdict)
     packaging = session.steps.filter(kind=StepKind.PACKAGE).order_by("-pk").first()
     return Closing.model_validate(packaging.parameters).verdict if packaging else None
+
+
+def _taken_over(session: OptimizationSession) -> tuple[TakenOverLine, ...]:
+    steps = session.steps.exclude(taken_from={}).order_by("pk")
+    return tuple(
+        TakenOverLine(
+            step=one.key,
+            kind=StepKind(one.kind),
+            title=one.candidate_key or one.technique,
+            source=TakenOver.model_validate(one.taken_from),
+        )
+        for one in steps
+    )
 
 
 def _package_finding(session: OptimizationSession) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
@@ -13,7 +14,7 @@ from apps.accounts.services import require_role
 from apps.agents.contracts.criteria import Criteria, Device, merged
 from apps.agents.contracts.dataset_spec import METRICS, DatasetSpec, metric_by_group
 from apps.agents.contracts.plan_edits import NO_EDITS, PlanEdits, edits_in_words
-from apps.agents.contracts.state import Plan
+from apps.agents.contracts.state import Earlier, Plan
 from apps.agents.datasets.dataset_fit import check_against
 from apps.agents.planning.agent import plan_preview
 from apps.agents.planning.conflicts.values import Resolution
@@ -45,6 +46,18 @@ from apps.outages import require_queue
 MAX_SEED = 2**31
 
 
+@dataclass(frozen=True)
+class Continuation:
+    """The session that a new one continues, and what that has left."""
+
+    session: OptimizationSession
+    earlier: Earlier
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        return {"continues": self.session, "earlier": self.earlier.model_dump(mode="json")}
+
+
 def session_start(
     *,
     user: User,
@@ -58,6 +71,8 @@ def session_start(
     resolutions: Sequence[str] = (),
     edits: PlanEdits | Mapping[str, Any] | None = None,
     retry_of: OptimizationSession | None = None,
+    continuation: Continuation | None = None,
+    make_anew: bool = False,
     start_anyway: bool = False,
     as_operator: bool = False,
 ) -> OptimizationSession:
@@ -65,10 +80,11 @@ def session_start(
 
     `student` is another model of the team, which is trained with `version` as its teacher. The criteria are
     `criteria_set` or `criteria`, or else the default, with `overrides` and then the `resolutions` of conflicts applied
-    (their ids); `edits` are what the member changed about the plan. The session keeps a copy of both. Without `seed`, a
-    random one is drawn and stored. Raises `PermissionDenied` below engineer, the errors of `check`,
-    `UnknownResolution`, `SessionContradictory`, `PlanEditsInvalid`, `QueueAway`, and, without `start_anyway`,
-    `NothingToTry` if the preview has no candidate.
+    (their ids); `edits` are what the member changed about the plan. The session keeps a copy of both. With `make_anew`,
+    it takes no artifact from another session. `continuation` is what `session_continue` gives. Without `seed`, a random
+    one is drawn and stored. Raises `PermissionDenied` below engineer, the errors of `check`, `UnknownResolution`,
+    `SessionContradictory`, `PlanEditsInvalid`, `QueueAway`, and, without `start_anyway`, `NothingToTry` if the preview
+    has no candidate.
     """
     if not (as_operator and user.is_staff):
         require_role(user, version.model.team, Role.ENGINEER)
@@ -95,6 +111,8 @@ def session_start(
             edits_body=chosen.model_dump(mode="json") if chosen.count else {},
             seed=secrets.randbelow(MAX_SEED) if seed is None else seed,
             retry_of=retry_of,
+            make_anew=make_anew,
+            **(continuation.fields if continuation else {}),
             sessions_before=OptimizationSession.objects.judged_on(dataset).count(),
             created_by=user,
         )
@@ -110,13 +128,14 @@ def _record(session: OptimizationSession, user: User, applied: Sequence[Resoluti
     changed = f" Changed for this session: {'; '.join(one.title for one in applied)}." if applied else ""
     taught = f" and {student} as its student" if student else ""
     edited = f" The plan was edited: {edits_in_words(session.edits)}." if session.edits.count else ""
+    followed = f" It continues the session {session.continues_id}." if session.continues_id else ""
     trail.record(
         "session.started",
         actor=user,
         session=session,
         subject=str(session.version),
         reason=f"Measured on {session.dataset}, with {session.criteria_set or 'custom criteria'}{taught}."
-        f"{changed}{edited}",
+        f"{changed}{edited}{followed}",
         data={
             "criteria": session.criteria_body,
             "seed": session.seed,
@@ -124,6 +143,8 @@ def _record(session: OptimizationSession, user: User, applied: Sequence[Resoluti
             **({"student": student.pk} if student else {}),
             **({"resolutions": [one.id for one in applied]} if applied else {}),
             **({"edits": session.edits_body} if session.edits.count else {}),
+            **({"continues": str(session.continues_id)} if session.continues_id else {}),
+            **({"make_anew": True} if session.make_anew else {}),
         },
     )
 

@@ -83,16 +83,19 @@ class Contender:
         return min((one.chance(confidence) for one in self.prospects), default=1.0)
 
 
-def finalists(ranked: Sequence[Contender], confidence: float, most: int = MOST_FINALISTS) -> tuple[str, ...]:
+def finalists(
+    ranked: Sequence[Contender], confidence: float, most: int = MOST_FINALISTS, before: int = 0
+) -> tuple[str, ...]:
     """Which of `ranked` (best first) are judged, in their order: the number that maximizes the expected gain.
 
     The gain of a score is its logarithm. Finalists are judged in order until one is proven. Each is judged with
-    `shared_confidence`, so one more is worth its cost only if another may well fail.
+    `shared_confidence`, so one more is worth its cost only if another may well fail. `before` is how many were judged
+    on the same examples earlier: they share the chance of error as well.
     """
     if not ranked or all(one.chance(confidence) < HOPELESS for one in ranked):
         return tuple(one.key for one in ranked[:1])
     chances = {
-        count: {one.key: one.chance(shared_confidence(confidence, count)) for one in ranked}
+        count: {one.key: one.chance(shared_confidence(confidence, before + count)) for one in ranked}
         for count in range(1, most + 1)
     }
     hopes = sorted(ranked, key=lambda one: -chances[1][one.key] * math.log(max(one.score, 1.0)))[:LOOKED_AT]
@@ -122,6 +125,8 @@ def expected_gain(judged: Sequence[Contender], chances: Mapping[str, float]) -> 
 
 def proven_by_holm(held: Mapping[str, Sequence[bool]], planned: int) -> dict[str, int]:
     """Which finalists are proven, each with the number of finalists that shared the probability of error at that step.
+
+    `planned` includes those that were judged before, in sessions that are continued. They count as not proven.
 
     `held[key][n]` is whether that finalist holds every limit if `planned - n` share the member's probability of error:
     the first entry is the strictest. Finalists that were not judged are missing and count as not proven.

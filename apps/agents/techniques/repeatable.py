@@ -1,0 +1,21 @@
+"""Whether a technique makes the same artifact again from the same input, parameters, data and seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from apps.agents.techniques.spec import TechniqueSpec
+
+_GOALS = ("speedup_wanted", "latency_ms")
+"""Parameters with which the artifact follows from times measured on the way."""
+
+
+def is_repeatable(spec: TechniqueSpec, parameters: Mapping[str, Any]) -> bool:
+    """False where time decides what is made: a training of so many minutes, or pruning until a model is fast enough.
+
+    A training with a given number of steps is repeatable. Raises `ValueError` for parameters that `spec` refuses.
+    """
+    known = spec.resolve(parameters)
+    timed = "minutes" in known and not known.get("steps")
+    return spec.repeatable and not timed and not any(known.get(goal) for goal in _GOALS)
