@@ -33,6 +33,7 @@ from apps.optimization.lineage import (
 from apps.optimization.models import OptimizationSession, PipelineSettings, SessionStep
 from apps.optimization.recipe import recipe_of
 from apps.optimization.rendering import report_html
+from apps.optimization.room import room_for
 from apps.optimization.services.report import report
 from apps.optimization.snapshot import request_of
 
@@ -103,6 +104,7 @@ def _facts(step: SessionStep) -> StepFacts:
         case StepKind.PLAN:
             facts |= {"analysis": session.analysis.body, "exported": exported_analyses(session)}
             facts["data"] = session.dataset.described
+            facts["workers"] = room_for(session.criteria.target.device)
             facts["student"] = session.student.metadata.summary if session.student else None
         case StepKind.EVALUATE:
             facts |= {"quiet_wait_s": _quiet_wait_s(session), "timing_s": environment.LATHE.timing_s}

@@ -17,6 +17,8 @@ from apps.agents.contracts.faults import Fault
 from apps.agents.contracts.reports.dataset import DatasetSummary
 from apps.agents.contracts.reports.model import ModelSummary
 from apps.agents.contracts.reports.selection import Contest
+from apps.agents.contracts.reports.slack import Foreseen, Nearest
+from apps.agents.contracts.taking import Taken, Taking
 from apps.agents.contracts.values import Value
 
 
@@ -134,6 +136,10 @@ class Prediction(Value):
     """For making and measuring it; `None` if not known, as in plans from before this was predicted."""
     minutes_basis: str | None = None
     """The source of the minutes, in a sentence."""
+    memory_bytes: int | None = None
+    """The memory that a step which makes it takes at least; `None` in older plans."""
+    disk_bytes: int | None = None
+    """The disk that making it takes at least; `None` in older plans."""
 
 
 class CandidateRecord(Value):
@@ -205,6 +211,8 @@ class Plan(Value):
     summary: str
     candidates: tuple[CandidateRecord, ...]
     omitted: tuple[Omission, ...]
+    nearest: Foreseen | None = None
+    """The point whose prediction comes nearest to the limits, if no candidate can hold all of them."""
 
 
 class AgentDecision(Value):
@@ -295,6 +303,10 @@ class Verdict(Value):
     """What to do after an undecided session, in sentences."""
     speed_unknown: str | None = None
     """Why the speed of the delivered candidate is not known, in a sentence."""
+    taken: Taken | None = None
+    """If a member chose the delivered candidate; `None` for the manager's own verdict."""
+    nearest: Nearest | None = None
+    """If no candidate is delivered: the one that comes nearest to holding every limit, with what is left up to each."""
     timed_runs: int = 0
     """The timed runs of candidates whose speed is not known because the machine was too busy."""
     disturbed_runs: int = 0
@@ -311,6 +323,8 @@ class Closing(Value):
     """By key: why a candidate was never measured."""
     budget: str | None = None
     """A sentence that says which budget was spent, if one was."""
+    taking: Taking | None = None
+    """The request that led to this package, if a member took another candidate."""
     untried: str | None = None
     """Why the package is delivered without having been tried, in a sentence."""
 

@@ -28,5 +28,6 @@ def run(context: JobContext) -> JobResult:
         disabled=arguments.disabled_techniques,
         training_share=arguments.training_share,
         student=arguments.student,
+        workers=arguments.workers,
     )
     return JobResult(body=plan.model_dump(mode="json"))

@@ -15,15 +15,19 @@ from apps.agents.contracts.criteria import Criteria
 from apps.agents.contracts.reports.analysis import AnalysisReport
 from apps.agents.contracts.reports.dataset import DatasetSummary
 from apps.agents.contracts.reports.model import ModelSummary
+from apps.agents.contracts.reports.room import WorkersRoom
+from apps.agents.contracts.reports.slack import Foreseen
 from apps.agents.contracts.state import CandidateRecord, Omission, Plan, Prediction
 from apps.agents.planning.availability import Sorting
 from apps.agents.planning.baseline import is_baseline
 from apps.agents.planning.bases import Bases, bases_of_analyses, bases_of_model
 from apps.agents.planning.chains import Heads, application_of
 from apps.agents.planning.cuts import fits_behind, trained_cuts
+from apps.agents.planning.feasibility import OriginalFacts, Point, nearest_feasible
 from apps.agents.planning.minutes import Minutes
 from apps.agents.planning.ordering import collapse, comes_last, no_gain, obstacle, predicted_gain, worth
 from apps.agents.planning.prediction import in_turn, noise_by_operator, predict, scope_of
+from apps.agents.planning.room import against_the_workers, with_room
 from apps.agents.planning.summary import describe, summary, tables_in_words
 from apps.agents.techniques.catalogue import BUILTIN, Family, TechniqueSpec, catalogue
 from apps.agents.techniques.knowledge.profile import GraphProfile
@@ -93,16 +97,18 @@ class PlanningAgent:
         disabled: Iterable[str] = (),
         training_share: float = 0.0,
         student: ModelSummary | None = None,
+        workers: WorkersRoom | None = None,
     ) -> Plan:
         """The plan for an analysed model: candidates in the order of their worth, and what was left out and why.
 
         `exported` are the analyses of the models that it was exported to, from which techniques for other runtimes
         start. `export_failures` says, by target format, why an export that was tried failed. `student` is the model
-        that a member gave the session to be trained.
+        that a member gave the session to be trained. `workers` says how much memory and disk a step may take.
         """
         bases = replace(bases_of_analyses(analysis, exported, dataset.task), student=student)
         sorting = Sorting(bases, criteria, dataset, tuple(libraries), tuple(disabled), export_failures or {})
-        return self._plan_of_sound(bases, Minutes(criteria, dataset, training_share), *sorting.sort(self.specs))
+        plan = self._plan_of_sound(bases, Minutes(criteria, dataset, training_share), *sorting.sort(self.specs))
+        return against_the_workers(plan, workers)
 
     def preview(
         self,
@@ -112,11 +118,13 @@ class PlanningAgent:
         libraries: Iterable[str] = (),
         disabled: Iterable[str] = (),
         student: ModelSummary | None = None,
+        workers: WorkersRoom | None = None,
     ) -> Plan:
         """The plan before anything has run: the same rules, but sensitivities and times are unknown."""
         bases = replace(bases_of_model(model, dataset.task), student=student)
         sorting = Sorting(bases, criteria, dataset, tuple(libraries), tuple(disabled))
-        return self._plan_of_sound(bases, Minutes(criteria, dataset), *sorting.sort(self.specs))
+        plan = self._plan_of_sound(bases, Minutes(criteria, dataset), *sorting.sort(self.specs))
+        return against_the_workers(plan, workers)
 
     def _plan_of_sound(
         self, bases: Bases, minutes: Minutes, available: Mapping[str, TechniqueSpec], omitted: list[Omission]
@@ -170,7 +178,9 @@ class PlanningAgent:
         ]
         omitted += _not_tried(chosen)
         candidates = tuple(_record(number, item) for number, item in enumerate(chosen, start=1))
-        return Plan(summary=summary(bases, candidates, criteria), candidates=candidates, omitted=tuple(omitted))
+        nearest = _nearest(chosen, weighed, bases, criteria)
+        said = f"{summary(bases, candidates, criteria)}{f' {nearest.sentence}' if nearest else ''}"
+        return Plan(summary=said, candidates=candidates, omitted=tuple(omitted), nearest=nearest)
 
     def _cut(self, bases: Bases, available: Mapping[str, TechniqueSpec], criteria: Criteria) -> list[_Weighed]:
         """Pruned models that are trained again. They are measured by themselves only if nothing can follow."""
@@ -284,9 +294,10 @@ def plan_preview(
     libraries: Iterable[str] = (),
     disabled: Iterable[str] = (),
     student: ModelSummary | None = None,
+    workers: WorkersRoom | None = None,
 ) -> Plan:
     """What a session would try, for the page that starts one. See `PlanningAgent.preview`."""
-    return PlanningAgent().preview(model, dataset, criteria, libraries, disabled, student)
+    return PlanningAgent().preview(model, dataset, criteria, libraries, disabled, student, workers)
 
 
 def _is_own(spec: TechniqueSpec) -> bool:
@@ -336,7 +347,30 @@ def _foreseen(
     """With the minutes that it takes, and those of what is made `before` for it alone."""
     basis = bases.of(item.spec) or bases.original
     applied = (*before, (item.spec, item.variant.parameters))
-    return replace(item, prediction=minutes.foreseen(applied, basis, item.prediction))
+    prediction = with_room(item.prediction, [spec for spec, _ in applied], basis)
+    return replace(item, prediction=minutes.foreseen(applied, basis, prediction))
+
+
+def _nearest(
+    chosen: Sequence[_Weighed], weighed: Sequence[_Weighed], bases: Bases, criteria: Criteria
+) -> Foreseen | None:
+    """The weighed point nearest to the limits, if all limits together are out of reach; else `None`.
+
+    Nothing is said while a candidate is to be tried of which the predictions do not tell enough.
+    """
+    if any(_open_ended(item, bases) for item in chosen):
+        return None
+    points = [Point(item.title, item.prediction) for item in weighed]
+    profile = bases.original.profile
+    return nearest_feasible(points, criteria, OriginalFacts(profile.original_bytes, profile.original_latency_ms))
+
+
+def _open_ended(item: _Weighed, bases: Bases) -> bool:
+    """Whether an item that is tried may lead to more than is predicted of it: an export whose techniques can be weighed
+    only once it is analysed, or a technique that is always tried. Optimizing the graph keeps all weights."""
+    if item.spec.family is Family.EXPORT:
+        return bases.made_by(item.spec) is None
+    return item.spec.knowledge.tried_anyway and item.spec.family is not Family.GRAPH
 
 
 def _measured_anyway(chosen: list[_Weighed], weighed: list[_Weighed]) -> list[_Weighed]:

@@ -33,6 +33,7 @@ from apps.optimization.errors import (
     VersionNotReady,
 )
 from apps.optimization.models import CriteriaSet, OptimizationSession, PipelineSettings, Worker
+from apps.optimization.room import room_for
 from apps.optimization.services.students import check_student, why_not_ready
 from apps.outages import require_queue
 
@@ -152,7 +153,8 @@ def plan_of(version: ModelVersion, dataset: DataSet, criteria: Criteria, student
     libraries = tuple(sorted(Worker.objects.alive().libraries()))
     disabled = tuple(PipelineSettings.current().disabled_techniques)
     taught = student.metadata.summary if student else None
-    return plan_preview(version.metadata.summary, dataset.described, criteria, libraries, disabled, taught)
+    room = room_for(criteria.target.device)
+    return plan_preview(version.metadata.summary, dataset.described, criteria, libraries, disabled, taught, room)
 
 
 def _check_teams(team: Team, dataset: DataSet, criteria_set: CriteriaSet | None) -> None:
