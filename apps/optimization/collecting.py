@@ -27,6 +27,22 @@ def let_go(session: OptimizationSession, keys: Collection[str]) -> None:
     made.update(artifact=None, collected_at=Now())
 
 
+def make_again(session: OptimizationSession, key: str) -> list[SessionStep]:
+    """Queues the step called `key` again if its file is not kept, and those before it whose files it needs.
+
+    It does not matter who removed the files: the session, or the team's retention.
+    """
+    step = session.steps.select_related("artifact").get(key=key)
+    if step.artifact is not None and step.artifact.damaged_at is None:
+        return []
+    parents = session.steps.filter(key__in=step.parents.values())
+    again = [one for parent in parents for one in make_again(session, parent.key)]
+    if step.start_over():
+        step.refresh_from_db()
+        again.append(step)
+    return again
+
+
 def make_inputs_again(step: SessionStep) -> list[SessionStep]:
     """Queues every step again whose file `step` reads and which was let go, and what those read in turn."""
     again: list[SessionStep] = []

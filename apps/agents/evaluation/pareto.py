@@ -93,7 +93,7 @@ def _point(one: Measured) -> FrontPoint:
         size_ratio=report.counted_bytes.ratio,
         drop=report.primary.drop,
         unit=difference_unit(report.primary.unit),
-        on=report.part.value,
+        part=report.part.value,
         examples=report.examples,
     )
 

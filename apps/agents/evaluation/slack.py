@@ -61,7 +61,7 @@ def nearest_measured(reports: Mapping[str, EvaluationReport], titles: Mapping[st
     return Nearest(
         candidate=key,
         title=titles.get(key, ""),
-        on=report.part.value,
+        part=report.part.value,
         distance=away,
         slacks=slacks,
         sentence=_in_words(key, slacks, away),

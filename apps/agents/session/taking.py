@@ -162,6 +162,8 @@ class Takings:
 
         Raises `NotTakable` if the candidate may not be delivered.
         """
+        if self.steps.package is None:
+            raise NotTakable("this session has delivered nothing")
         trial = self.search.by_key.get(candidate)
         if trial is None:
             raise NotTakable(f"this session has no candidate {candidate}")

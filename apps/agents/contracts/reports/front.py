@@ -22,7 +22,7 @@ class FrontPoint(Value):
     size_ratio: float
     drop: Estimate
     unit: str
-    on: str = ""
+    part: str = ""
     """The part of the data set on which it was measured: `choosing` or `evaluation`; empty for the original."""
     examples: int = 0
     on_front: bool = False

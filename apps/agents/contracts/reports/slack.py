@@ -31,7 +31,7 @@ class Nearest(Value):
 
     candidate: str
     title: str = ""
-    on: str
+    part: str
     """The part of the data set on which it was measured: `choosing` or `evaluation`."""
     distance: float
     slacks: tuple[Slack, ...]
