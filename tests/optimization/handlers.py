@@ -114,6 +114,13 @@ def evaluate_lossy_when_judged(context: JobContext) -> JobResult:
     return JobResult(body=_of_two(context, 2.5 if context.job.arguments["part"] == Part.EVALUATION else 0.0))
 
 
+def evaluate_too_lossy(context: JobContext) -> JobResult:
+    """It loses 1.5 points, and at most 1 is allowed."""
+    report = material.evaluation(drop=1.5, verdict=Holds.VIOLATED)
+    part = Part(context.job.arguments["part"])
+    return JobResult(body=report.model_copy(update={"part": part}).model_dump(mode="json"))
+
+
 def _of_two(context: JobContext, half_loses: float) -> dict[str, object]:
     half = context.job.arguments["technique"] == "onnx-float16"
     speedup, drop = (1.5, half_loses) if half else (3.0, 0.1)
