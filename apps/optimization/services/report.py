@@ -32,7 +32,7 @@ from apps.optimization.errors import NoPackage, NoReport
 from apps.optimization.lineage import Lineage, Link, exported_analyses, format_of_candidate, runtime_of_original
 from apps.optimization.models import Candidate, OptimizationSession, SessionStep
 from apps.optimization.services.foresight import use_by
-from apps.optimization.services.taking import SessionDecision, TakeRequest, decisions_of, requests_of
+from apps.optimization.services.taking import SessionDecision, TakingOutcome, decisions_of, requests_of
 
 
 class CandidateReport(Value):
@@ -135,7 +135,7 @@ class SessionReport(Value):
     """If the original stands: the candidate that comes nearest to holding every limit, and what is left up to each."""
     delivered: tuple[SessionDecision, ...] = ()
     """Every result that the session has delivered, in order: the manager's, and those that members took."""
-    requests: tuple[TakeRequest, ...] = ()
+    requests: tuple[TakingOutcome, ...] = ()
     """Members' requests to deliver another candidate, and how each ended."""
     decision: int = 0
     """The number of the decision that this report is about."""
@@ -217,10 +217,14 @@ def report(session: OptimizationSession, packaging: SessionStep | None = None) -
         requests=requests_of(session),
         decision=verdict.taken.number if verdict.taken else 0,
         package_finding=_package_finding(session, packaging),
-        decisions=tuple(
-            AuditLine(at=event.at, actor=event.actor, action=event.action, subject=event.subject, reason=event.reason)
-            for event in session.audit_events.in_order()
-        ),
+        decisions=_audit_lines(session),
+    )
+
+
+def _audit_lines(session: OptimizationSession) -> tuple[AuditLine, ...]:
+    return tuple(
+        AuditLine(at=event.at, actor=event.actor, action=event.action, subject=event.subject, reason=event.reason)
+        for event in session.audit_events.in_order()
     )
 
 

@@ -113,7 +113,7 @@ class SessionDecision(Value):
     current: bool
 
 
-class TakeRequest(Value):
+class TakingOutcome(Value):
     """A member's request to deliver another candidate, and how it ended."""
 
     number: int
@@ -165,14 +165,14 @@ def decision_step(session: OptimizationSession, number: str) -> SessionStep:
     return step
 
 
-def requests_of(session: OptimizationSession) -> tuple[TakeRequest, ...]:
+def requests_of(session: OptimizationSession) -> tuple[TakingOutcome, ...]:
     """Every request to deliver another candidate, in order."""
     if not session.steps.filter(key__startswith="take-").exists():
         return ()
     takings = Takings(session_state(session), catalogue())
     said = dict(session.audit_events.filter(key__startswith="take/").values_list("key", "reason"))
     return tuple(
-        TakeRequest(
+        TakingOutcome(
             number=take.taking.number,
             candidate=take.taking.candidate,
             by=take.taking.by,
