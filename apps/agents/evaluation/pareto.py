@@ -60,6 +60,11 @@ def dominates(one: FrontPoint, other: FrontPoint) -> bool:
     return not any(worse) and any(clearly_better)
 
 
+def apart(one: Estimate, other: Estimate) -> bool:
+    """Whether the intervals of two numbers do not overlap."""
+    return _low(one) > _high(other) or _high(one) < _low(other)
+
+
 def _placed(point: FrontPoint, points: Iterable[FrontPoint]) -> FrontPoint:
     better = next((one.key for one in points if dominates(one, point)), None)
     return point.model_copy(update={"dominated_by": better, "on_front": better is None})

@@ -14,6 +14,7 @@ from functools import cached_property
 
 from apps.agents.contracts.phrasing import difference_unit, listed, number, with_unit
 from apps.agents.contracts.reports.evaluation import EvaluationReport, Part
+from apps.agents.contracts.reports.measurements import Estimate
 from apps.agents.contracts.state import (
     AgentDecision,
     CandidateRecord,
@@ -28,6 +29,7 @@ from apps.agents.contracts.state import (
     Verdict,
 )
 from apps.agents.contracts.taking import TAKING, Taken, Taking
+from apps.agents.evaluation.pareto import apart
 from apps.agents.evaluation.selection import REAL_CHANGE, Judgement, verdict_of
 from apps.agents.measuring.statistics.certainty import shared_confidence
 from apps.agents.session.audit_events import EVALUATION_AGENT, MANAGER
@@ -390,27 +392,29 @@ def _who(taken: Taken, key: str) -> str:
 def trade(taken: EvaluationReport, instead: EvaluationReport | None) -> str:
     """What `taken` gives up and gains against `instead`, or against the original, in a sentence with both numbers.
 
-    A difference of less than one per cent counts as none, and so does one of the loss that rounds to zero.
+    Speed and loss count beyond the overlap of the intervals, as on the front; the size from one per cent on.
     """
     unit = difference_unit(taken.primary.unit)
-    speeds = taken.latency.speedup.value, instead.latency.speedup.value if instead else 1.0
+    speed, before = taken.latency.speedup, instead.latency.speedup if instead else Estimate(value=1.0)
     sizes = taken.counted_bytes.ratio, instead.counted_bytes.ratio if instead else 1.0
-    drops = taken.primary.drop.value, instead.primary.drop.value if instead else 0.0
+    drop, lost_before = taken.primary.drop, instead.primary.drop if instead else Estimate(value=0.0)
     gives: list[str] = []
     gains: list[str] = []
-    if max(speeds) >= REAL_CHANGE * min(speeds):
-        faster = f"speed ({number(speeds[0])}× instead of {number(speeds[1])}× as fast)"
-        (gains if speeds[0] > speeds[1] else gives).append(faster)
+    if apart(speed, before):
+        faster = f"speed ({number(speed.value)}× instead of {number(before.value)}× as fast)"
+        (gains if speed.value > before.value else gives).append(faster)
     if max(sizes) >= REAL_CHANGE * min(sizes):
         smaller = f"size ({number(sizes[0])} instead of {number(sizes[1])} times smaller)"
         (gains if sizes[0] > sizes[1] else gives).append(smaller)
-    now, before = with_unit(drops[0], unit), with_unit(drops[1], unit)
-    if now != before:
-        loss = f"{taken.primary.label} (a loss of {now} instead of {before})"
-        (gains if drops[0] < drops[1] else gives).append(loss)
+    if apart(drop, lost_before):
+        lost = f"{taken.primary.label} ({_lost(drop.value, unit)} instead of {_lost(lost_before.value, unit)})"
+        (gains if drop.value < lost_before.value else gives).append(lost)
     against = "the manager's choice" if instead else "the original"
     if not gives and not gains:
         return f"It measures the same as {against}."
-    said = [f"it gives up {listed(gives)}"] if gives else ["it gives up nothing"]
-    said += [f"it gains {listed(gains)}"] if gains else ["it gains nothing"]
+    said = [f"it gives up {listed(gives) or 'nothing'}", f"it gains {listed(gains) or 'nothing'}"]
     return f"Against {against}, {' and '.join(said)}."
+
+
+def _lost(drop: float, unit: str) -> str:
+    return f"a {'gain' if drop < 0 else 'loss'} of {with_unit(abs(drop), unit)}"

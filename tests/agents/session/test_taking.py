@@ -94,7 +94,7 @@ def test_the_trade_names_what_is_given_up_and_gained_with_both_numbers() -> None
     fast, safe = material.evaluation(speedup=3.0, drop=0.6), material.evaluation(speedup=1.5, drop=0.1)
     assert trade(safe, fast) == (
         "Against the manager's choice, it gives up speed (1.5× instead of 3× as fast) and it gains top-1 accuracy (a "
-        "loss of 0.1 points instead of 0.6 points)."
+        "loss of 0.1 points instead of a loss of 0.6 points)."
     )
     assert trade(fast, fast) == "It measures the same as the manager's choice."
     assert trade(fast, None).startswith("Against the original, it gives up top-1 accuracy")
